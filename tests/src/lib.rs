@@ -1,0 +1,1 @@
+//! The test crate has no library of its own; see main.rs.

@@ -1,1 +1,17 @@
-//! stub
+//! What a source, a sink and a format are, and what each of them promises.
+//!
+//! A connector is *transport x format*: a source hands out blocks of raw records with their positions, a
+//! [`Decoder`] turns them into columns, a [`Sink`] takes columns. Knows no connector by name; must not know the
+//! engine, SQL or how state is kept. Whoever writes a connector reads this crate and runs its [`compliance`]
+//! kit, and nothing else.
+
+pub mod compliance;
+pub mod error;
+pub mod format;
+pub mod sink;
+pub mod source;
+
+pub use error::ConnectError;
+pub use format::{BadRow, Decoded, Decoder};
+pub use sink::{Delivery, Sink, SinkRows, Token};
+pub use source::{Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};

@@ -1,1 +1,15 @@
-//! stub
+//! Every source, sink and format of weir, one folder each, and the table that finds them by name.
+//!
+//! A connector is *transport x format*: what carries bytes never looks into them, what decodes them never asks
+//! where they came from. Knows the contracts in `weir-connect` and nothing else of weir; must not know SQL, jobs,
+//! state or the engine. Whoever adds a connector adds a folder here and a row in [`registry`].
+
+// pub mod discard;
+pub mod file;
+pub mod format;
+pub mod generator;
+// pub mod http;
+// pub mod kafka;
+// pub mod registry;
+pub mod settings;
+// pub mod stdout;

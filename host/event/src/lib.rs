@@ -1,1 +1,23 @@
-//! stub
+//! The words that every crate of weir shares: event time, schemas, keys, watermarks, positions and the
+//! messages that flow between stages.
+//!
+//! Knows: Arrow arrays and how weir's types map to them. Must not know: how anything is read, computed, stored
+//! or served; nothing here is async, does I/O or keeps state beyond a value.
+
+pub mod clock;
+pub mod fault;
+pub mod key;
+pub mod message;
+pub mod position;
+pub mod schema;
+pub mod time;
+pub mod watermark;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use fault::Fault;
+pub use key::{KeyGroup, key_group, key_hash};
+pub use message::{Batch, Message, Signal};
+pub use position::{PartitionId, Position, Rank};
+pub use schema::{DataType, Field, StreamSchema};
+pub use time::{EventTime, Span};
+pub use watermark::{JobWatermark, PartitionWatermark};

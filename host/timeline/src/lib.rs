@@ -1,1 +1,19 @@
-//! stub
+//! The timeline: event-time truth for every window of every job.
+//!
+//! Everything that weir answers (a closing window, a row of an `OVER`, an online lookup, a training replay) is
+//! one question to one structure, [`Timelines::snapshot`]; cursors only make the same answers faster.
+//!
+//! Knows: windows, aggregates, tiles, row logs, cursors. Must not know: a clock, I/O, threads, SQL, plugins or
+//! where rows come from. Pure and synchronous.
+
+pub mod aggregate;
+pub mod answer;
+pub mod spec;
+pub mod timeline;
+
+pub use aggregate::catalog::{BuiltinError, Parameter, builtin, builtin_names};
+pub use aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, Selection, States, Steps};
+pub use answer::{Block, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats, Values};
+pub use snapshot::Snapshot;
+pub use spec::{AggregateSpec, Frames, Grid, RangeFrame, SpecError, StageSpec};
+pub use timeline::Timelines;

@@ -1,0 +1,150 @@
+//! `#[weir::aggregate]`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+use syn::{FnArg, ImplItem, ImplItemFn, ItemImpl, Pat, Result, Type, parse_quote};
+
+use crate::options::{Argument, Options, description, sql_name};
+use crate::scalar::argument_name;
+
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let known = ["name", "description", "arguments", "parameters", "algebra"];
+    let options = Options::parse(options, &known)?;
+    let mut implementation: ItemImpl = syn::parse2(item)?;
+    let of = type_name(&implementation)?;
+    let name = sql_name(options.name.as_ref(), &snake_case(&of.to_string()), of.span())?;
+    let text = description(options.description.as_ref(), &implementation.attrs);
+    let algebra = algebra(options.algebra.as_ref())?;
+    let arguments = options.arguments.as_deref().map_or_else(|| input_names(&implementation), names);
+    let parameters = options.parameters.as_deref().map_or_else(Vec::new, names);
+    complete(&mut implementation);
+    let this = &implementation.self_ty;
+    Ok(quote! {
+        #implementation
+
+        impl ::weir::aggregate::AggregateFunction for #this {
+            const NAME: &'static str = #name;
+            fn describe() -> ::weir::aggregate::AggregateInfo {
+                ::weir::aggregate::describe::<Self>(
+                    &[#(#parameters),*],
+                    &[#(#arguments),*],
+                    ::weir::Algebra::#algebra,
+                    #text,
+                )
+            }
+        }
+    })
+}
+
+/// The type's own name; only a plain type can be an aggregate.
+fn type_name(implementation: &ItemImpl) -> Result<Ident> {
+    let refuse = |message| Err(syn::Error::new(Span::call_site(), message));
+    if implementation.trait_.is_none() {
+        return refuse("expected `impl weir::Aggregate for Type`");
+    }
+    let last = match implementation.self_ty.as_ref() {
+        Type::Path(path) => path.path.segments.last().filter(|last| last.arguments.is_none()),
+        _ => None,
+    };
+    match last {
+        Some(last) if implementation.generics.params.is_empty() => Ok(last.ident.clone()),
+        _ => refuse("an aggregate is a plain type without generics"),
+    }
+}
+
+/// Adds what may be left out of the impl.
+fn complete(implementation: &mut ItemImpl) {
+    let has_parameters = implementation
+        .items
+        .iter()
+        .any(|item| matches!(item, ImplItem::Type(associated) if associated.ident == "Parameters"));
+    if !has_parameters {
+        implementation.items.push(parse_quote!(type Parameters = ();));
+    }
+    if method(implementation, "unmerge").is_some() {
+        implementation.items.push(parse_quote!(const HAS_UNMERGE: bool = true;));
+    }
+}
+
+fn method<'a>(implementation: &'a ItemImpl, name: &str) -> Option<&'a ImplItemFn> {
+    implementation.items.iter().find_map(|item| match item {
+        ImplItem::Fn(function) if function.sig.ident == name => Some(function),
+        _ => None,
+    })
+}
+
+/// The arguments' names as the pattern of `update` has them, as far as it has any.
+fn input_names(implementation: &ItemImpl) -> Vec<String> {
+    let input = method(implementation, "update").and_then(|update| update.sig.inputs.iter().nth(2));
+    let Some(FnArg::Typed(input)) = input else { return Vec::new() };
+    let named = |pattern: &Pat, position: usize| match pattern {
+        Pat::Ident(name) => argument_name(&name.ident),
+        _ => format!("value_{}", position + 1),
+    };
+    match input.pat.as_ref() {
+        Pat::Tuple(tuple) => tuple.elems.iter().enumerate().map(|(at, pattern)| named(pattern, at)).collect(),
+        Pat::Ident(name) if !matches!(input.ty.as_ref(), Type::Tuple(_)) => vec![argument_name(&name.ident)],
+        _ => Vec::new(),
+    }
+}
+
+fn names(arguments: &[Argument]) -> Vec<String> {
+    arguments.iter().map(|argument| argument_name(&argument.name)).collect()
+}
+
+fn algebra(option: Option<&Ident>) -> Result<Ident> {
+    let Some(word) = option else { return Ok(Ident::new("Ordered", Span::call_site())) };
+    let case = match word.to_string().as_str() {
+        "exact" => "Exact",
+        "ordered" => "Ordered",
+        "approximate" => "Approximate",
+        _ => return Err(syn::Error::new(word.span(), "an algebra is exact, ordered or approximate")),
+    };
+    Ok(Ident::new(case, word.span()))
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_added() {
+        let item = quote! {
+            impl Aggregate for LastSeen {
+                fn update(&mut self, time: i64, (lat, _): (f64, f64)) {}
+                fn unmerge(&mut self, leaving: &Self) {}
+            }
+        };
+        let expanded = expand(quote!(), item).unwrap().to_string();
+        for expected in
+            ["type Parameters = () ;", "HAS_UNMERGE : bool = true", "\"last_seen\"", "\"lat\" , \"value_2\"", "Ordered"]
+        {
+            assert!(expanded.contains(expected), "{expected} in {expanded}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_aggregate_is_refused_with_a_reason() {
+        let cases = [
+            (quote!(), quote!(impl Trip {}), "impl weir::Aggregate for Type"),
+            (quote!(), quote!(impl<T> Aggregate for Trip<T> {}), "without generics"),
+            (quote!(algebra = group), quote!(impl Aggregate for Trip {}), "exact, ordered or approximate"),
+            (quote!(columnar), quote!(impl Aggregate for Trip {}), "unknown option `columnar`"),
+        ];
+        for (options, item, expected) in cases {
+            let message = expand(options, item).err().unwrap().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}

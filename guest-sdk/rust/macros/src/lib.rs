@@ -1,0 +1,53 @@
+//! The attributes of `weir-guest`. They write what a person would otherwise write by hand, and know of the
+//! kit only its public traits.
+
+mod aggregate;
+mod options;
+mod scalar;
+
+use proc_macro::TokenStream;
+use proc_macro2::TokenStream as Tokens;
+
+/// Makes a scalar function of SQL of a Rust function. The function itself stays as it is.
+///
+/// - `#[weir::scalar]`: called for each row. Name, arguments and description are the function's own.
+/// - `#[weir::scalar(name = "other_name", description = "..")]` says them differently.
+/// - `#[weir::scalar(columnar, arguments(lat: f64, lon: f64), returns = f64)]`: called for all rows at once,
+///   as `fn(&[weir::Column], u32) -> Result<weir::Column, String>`.
+///
+/// ```
+/// use weir::{Column, Values};
+///
+/// /// Halves each value, all in one go.
+/// #[weir::scalar(columnar, arguments(value: f64), returns = f64)]
+/// fn half(arguments: &[Column], rows: u32) -> Result<Column, String> {
+///     let [Column { values: Values::Float64s(values), validity, .. }] = arguments else {
+///         return Err("expected one column of doubles".to_owned());
+///     };
+///     let halves: Vec<f64> = values.iter().map(|value| value / 2.0).collect();
+///     debug_assert_eq!(halves.len(), rows as usize);
+///     Ok(Column { values: Values::Float64s(halves), validity: validity.clone(), offsets: vec![] })
+/// }
+/// # fn main() {}
+/// ```
+#[proc_macro_attribute]
+pub fn scalar(options: TokenStream, item: TokenStream) -> TokenStream {
+    emit(scalar::expand(options.into(), item.into()))
+}
+
+/// Makes an aggregate of SQL of an `impl weir::Aggregate for Type`.
+///
+/// - `#[weir::aggregate]`: the name is the type's in snake case, the arguments' names are those of the
+///   pattern in `update`, the description is the impl's comment, and the algebra is `ordered`.
+/// - `#[weir::aggregate(name = "..", arguments(lat, lon), parameters(n), algebra = exact, description = "..")]`
+///   says them differently; the algebra is `exact`, `ordered` or `approximate`.
+///
+/// `type Parameters = ()` is added when left out, and `unmerge` is offered when there is one.
+#[proc_macro_attribute]
+pub fn aggregate(options: TokenStream, item: TokenStream) -> TokenStream {
+    emit(aggregate::expand(options.into(), item.into()))
+}
+
+fn emit(expanded: syn::Result<Tokens>) -> TokenStream {
+    expanded.unwrap_or_else(|error| error.to_compile_error()).into()
+}

@@ -1,0 +1,121 @@
+//! The exports of a component. On any other target than WebAssembly they come to nothing.
+
+/// Makes the component's exports: once per crate, naming its functions.
+///
+/// ```
+/// # #[weir::scalar]
+/// # pub fn haversine_km(lat: f64, lon: f64) -> f64 { lat + lon }
+/// weir::export! { scalars: [haversine_km] }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! export {
+    (
+        $(scalars: [$($scalar:path),+ $(,)?] $(,)?)?
+        $(aggregates: [$($aggregate:path),+ $(,)?] $(,)?)?
+    ) => {
+        $($crate::export_scalars! { $($scalar),+ })?
+        $($crate::export_aggregates! { $($aggregate),+ })?
+    };
+}
+
+/// The exports of scalar functions.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_scalars {
+    ($($scalar:path),+) => {
+        const _: () = {
+            const FUNCTIONS: &[$crate::scalar::Entry] = &[$($crate::scalar::Entry::of::<$scalar>()),+];
+            struct Scalars;
+            impl $crate::bindings::scalar::exports::weir::feature::scalar_functions::Guest for Scalars {
+                fn describe() -> ::std::vec::Vec<$crate::scalar::FunctionInfo> {
+                    ::std::vec![$(<$scalar as $crate::scalar::ScalarFunction>::describe()),+]
+                }
+                fn call(
+                    name: ::std::string::String,
+                    args: ::std::vec::Vec<$crate::Column>,
+                    rows: u32,
+                ) -> ::std::result::Result<$crate::Column, ::std::string::String> {
+                    $crate::scalar::call(FUNCTIONS, &name, &args, rows)
+                }
+            }
+            #[cfg(target_arch = "wasm32")]
+            #[allow(unsafe_code)]
+            const _: () = {
+                $crate::bindings::scalar::export!(
+                    Scalars with_types_in $crate::bindings::scalar
+                );
+            };
+        };
+    };
+}
+
+/// The exports of aggregates.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_aggregates {
+    ($($aggregate:path),+) => {
+        const _: () = {
+            const FUNCTIONS: &[$crate::aggregate::Entry] = &[$($crate::aggregate::Entry::of::<$aggregate>()),+];
+            type States = ::std::vec::Vec<::std::vec::Vec<u8>>;
+            type Params = ::std::vec::Vec<$crate::Literal>;
+            type Outcome<T> = ::std::result::Result<T, ::std::string::String>;
+            struct Aggregates;
+            impl $crate::bindings::aggregate::exports::weir::feature::aggregate_functions::Guest for Aggregates {
+                fn describe() -> ::std::vec::Vec<$crate::aggregate::AggregateInfo> {
+                    ::std::vec![$(<$aggregate as $crate::aggregate::AggregateFunction>::describe()),+]
+                }
+                fn update(
+                    name: ::std::string::String,
+                    params: Params,
+                    states: States,
+                    groups: ::std::vec::Vec<u32>,
+                    times: ::std::vec::Vec<i64>,
+                    args: ::std::vec::Vec<$crate::Column>,
+                ) -> Outcome<States> {
+                    $crate::aggregate::call(FUNCTIONS, &name, |function| {
+                        (function.update)(&params, states, &groups, &times, &args)
+                    })
+                }
+                fn merge(
+                    name: ::std::string::String,
+                    params: Params,
+                    states: States,
+                    groups: ::std::vec::Vec<u32>,
+                    group_count: u32,
+                ) -> Outcome<States> {
+                    $crate::aggregate::call(FUNCTIONS, &name, |function| {
+                        (function.merge)(&params, &states, &groups, group_count)
+                    })
+                }
+                fn unmerge(
+                    name: ::std::string::String,
+                    params: Params,
+                    states: States,
+                    leaving: States,
+                ) -> Outcome<States> {
+                    $crate::aggregate::call(FUNCTIONS, &name, |function| {
+                        (function.unmerge)(&params, &states, &leaving)
+                    })
+                }
+                fn finish(
+                    name: ::std::string::String,
+                    params: Params,
+                    states: States,
+                    as_of: ::std::vec::Vec<i64>,
+                ) -> Outcome<$crate::Column> {
+                    $crate::aggregate::call(FUNCTIONS, &name, |function| {
+                        (function.finish)(&params, &states, &as_of)
+                    })
+                }
+            }
+            #[cfg(target_arch = "wasm32")]
+            #[allow(unsafe_code)]
+            const _: () = {
+                $crate::bindings::aggregate::export!(
+                    Aggregates with_types_in $crate::bindings::aggregate
+                );
+            };
+        };
+    };
+}

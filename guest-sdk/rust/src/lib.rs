@@ -1,0 +1,77 @@
+//! Write weir plugins in Rust.
+//!
+//! One annotated function is a scalar function of SQL, one annotated impl an aggregate; [`export!`] makes
+//! the component's exports of them. Code is written for one row, and the loops over columns are generated.
+//! Everything here is plain Rust but the exports, so a plugin's tests run on any machine with `cargo test`.
+//!
+//! ```
+//! /// Degrees Celsius as degrees Fahrenheit.
+//! #[weir::scalar]
+//! pub fn fahrenheit(celsius: f64) -> f64 {
+//!     celsius * 1.8 + 32.0
+//! }
+//!
+//! #[derive(Default, serde::Serialize, serde::Deserialize)]
+//! pub struct Longest(u64);
+//!
+//! /// The length of the longest text, in bytes.
+//! #[weir::aggregate(algebra = exact)]
+//! impl weir::Aggregate for Longest {
+//!     type Input = String;
+//!     type Output = i64;
+//!     fn update(&mut self, _time: i64, text: String) {
+//!         self.0 = self.0.max(text.len() as u64);
+//!     }
+//!     fn merge(&mut self, later: &Self) {
+//!         self.0 = self.0.max(later.0);
+//!     }
+//!     fn finish(&self, _as_of: i64) -> i64 {
+//!         self.0 as i64
+//!     }
+//! }
+//!
+//! weir::export! { scalars: [fahrenheit], aggregates: [Longest] }
+//! # fn main() {}
+//! ```
+//!
+//! | Rust | SQL | |
+//! |---|---|---|
+//! | `bool`, `i64`, `f64` | boolean, bigint, double | |
+//! | `String`, `Vec<u8>` | text, bytes | scalars may take `&str` and `&[u8]`, without a copy |
+//! | [`Timestamp`] | timestamp | milliseconds since 1970 |
+//! | `Vec<T>` of these | a list of them | scalars may take `&[i64]`, `&[f64]` |
+//! | `Option<T>` | a value that may be null | without it a null argument skips the row: a scalar gives null, an aggregate ignores it |
+//! | `Result<T, E>` | result only | an error fails the row |
+//!
+//! The kit knows the WIT package and nothing of the host. It asks the host for nothing, unless [`log`] is
+//! called.
+
+pub mod aggregate;
+pub mod bindings;
+mod export;
+mod input;
+mod literal;
+mod read;
+pub mod scalar;
+mod timestamp;
+mod write;
+
+pub use aggregate::Aggregate;
+pub use bindings::aggregate::exports::weir::feature::aggregate_functions::Algebra;
+pub use bindings::scalar::weir::feature::platform::Level;
+pub use bindings::scalar::weir::feature::types::{Column, DataType, Field, Literal, LogicalType, Values};
+pub use input::Input;
+pub use literal::{Parameter, Parameters};
+pub use read::{Argument, Entry, Reader};
+pub use timestamp::Timestamp;
+pub use weir_guest_macros::{aggregate, scalar};
+pub use write::{Builder, Cell, Element, Returned};
+
+/// Writes a line to the host's log, under the plugin's name; in a native test, to standard error. Never
+/// part of a result.
+pub fn log(level: Level, message: &str) {
+    #[cfg(target_arch = "wasm32")]
+    bindings::scalar::weir::feature::platform::log(level, message);
+    #[cfg(not(target_arch = "wasm32"))]
+    eprintln!("{level:?}: {message}");
+}

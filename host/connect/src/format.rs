@@ -1,0 +1,45 @@
+//! The contract of a format: raw records in, columns out, nothing else.
+//!
+//! A decoder is pure and stateless between blocks, so blocks can be decoded in parallel and in any order. It is
+//! made for the columns that a job reads and never looks at others.
+
+use crate::source::RawBlock;
+use arrow_array::RecordBatch;
+use std::fmt::Debug;
+
+/// Turns blocks into columns.
+pub trait Decoder: Send + Sync + Debug {
+    /// Decodes every record of a block. Never fails and never panics: what cannot be decoded is a [`BadRow`].
+    fn decode(&self, block: &RawBlock) -> Decoded;
+
+    /// Checks one record against *every* declared column, for ingest over HTTP; the error is the reason.
+    fn check(&self, record: &[u8]) -> Result<(), String>;
+}
+
+/// The good records of a block as columns, and the bad ones.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The columns that the decoder was made for, in that order; a row per good record. A member that is
+    /// absent is null.
+    pub columns: RecordBatch,
+    /// Offset of each good record.
+    pub offsets: Vec<u64>,
+    /// For each good record, its index among the block's records: what `KnownTimes::Each` is indexed by.
+    pub records: Vec<u32>,
+    /// Records that could not be decoded, in order of offset.
+    pub bad: Vec<BadRow>,
+}
+
+/// A record that could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    /// Its offset.
+    pub offset: u64,
+    /// What is wrong with it, naming the member.
+    pub reason: String,
+    /// Its first bytes, at most 1 KiB.
+    pub payload: Vec<u8>,
+}
+
+/// How much of a bad record is kept for whoever has to find out why.
+pub const PAYLOAD_KEPT_BYTES: usize = 1024;

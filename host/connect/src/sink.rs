@@ -1,0 +1,94 @@
+//! The contract of a sink: rows of one checkpoint are prepared before it is safe and made visible after.
+//!
+//! The life of a sink: [`Sink::start`] with the token of the last safe checkpoint, then any number of
+//! [`Sink::write`], then at each barrier [`Sink::prepare`]; once the checkpoint is safe, [`Sink::commit`] with
+//! that token. After a crash the next `start` is handed the token of the last *safe* checkpoint: what it names
+//! must become visible (again), what it does not name must vanish or never have been visible, as far as the
+//! sink's [`Delivery`] promises.
+
+use crate::error::ConnectError;
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a sink promises its readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// Every result row is visible exactly once, across crashes.
+    ExactlyOnce,
+    /// A row may be written again after a crash, and overwrites itself.
+    EffectivelyOnce,
+    /// A row may be seen again after a crash.
+    AtLeastOnce,
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Delivery::ExactlyOnce => "exactly-once",
+            Delivery::EffectivelyOnce => "effectively-once",
+            Delivery::AtLeastOnce => "at-least-once",
+        })
+    }
+}
+
+/// What a sink needs to make a prepared checkpoint visible; opaque JSON that travels in the job's manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(pub serde_json::Value);
+
+/// Result rows on their way out.
+#[derive(Debug, Clone)]
+pub struct SinkRows {
+    /// The query's columns by name, in query order.
+    pub columns: RecordBatch,
+    /// What weir says of each row.
+    pub meta: RowMeta,
+}
+
+/// What weir says of the rows of one [`SinkRows`]; every `Vec` is as long as the batch or empty.
+#[derive(Debug, Clone, Default)]
+pub struct RowMeta {
+    /// The job.
+    pub job: std::sync::Arc<str>,
+    /// The version of its definition.
+    pub version: u32,
+    /// The hash of its definition, `sha256:..`.
+    pub definition: std::sync::Arc<str>,
+    /// The checkpoint that the rows will belong to.
+    pub epoch: u64,
+    /// Each row's identity among the job's results, as text: key and window, or the event's position.
+    pub identities: Vec<String>,
+    /// Each row's window, milliseconds `[start, end)`; empty where rows have none.
+    pub windows: Vec<(i64, i64)>,
+    /// Rises strictly over all rows of one identity, also across restarts.
+    pub revision: u64,
+    /// Names of the entity key's columns among `columns`.
+    pub key_columns: Vec<String>,
+}
+
+/// Where result rows go.
+#[async_trait]
+pub trait Sink: Send {
+    /// What it promises.
+    fn delivery(&self) -> Delivery;
+
+    /// Whether it has a use for [`RowMeta::identities`] and `windows`, which cost text per row.
+    fn wants_meta(&self) -> bool {
+        false
+    }
+
+    /// Opens the sink and brings what is visible to exactly what `last` says (`None`: no safe checkpoint yet).
+    async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError>;
+
+    /// Takes rows. They may become visible at once only if the sink promises no more than at-least-once.
+    async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError>;
+
+    /// Everything written so far is durable on the sink's side when this returns; the token names it.
+    async fn prepare(&mut self, epoch: u64) -> Result<Token, ConnectError>;
+
+    /// The checkpoint of `token` is safe: make it visible. Idempotent.
+    async fn commit(&mut self, token: &Token) -> Result<(), ConnectError>;
+}

@@ -1,0 +1,125 @@
+//! The contract of a source: partitions, each an ordered log that can be read again from a position.
+//!
+//! The life of a source: [`Source::partitions`] once at start (again only after an error that says retry), then
+//! [`Source::open`] with a place to start for every partition, then [`Reader::next`] until the job stops. A
+//! reader that returned an error is dropped; the engine opens another from the positions it holds, so a
+//! connector never retries across `next` calls by itself. Back-off belongs to the engine.
+//!
+//! Constraints:
+//! * Offsets of one partition rise strictly and mean the same record for ever.
+//! * `next` is cancel safe: dropping its future loses no record.
+//! * [`Fetch::CaughtUp`] is said once each time that the reader has handed out everything up to the end of a
+//!   partition's log *as the source reports it*, never guessed from the last record's offset: markers, aborted
+//!   and compacted records leave offsets that never come.
+
+use crate::error::ConnectError;
+use async_trait::async_trait;
+use bytes::Bytes;
+use weir_event::{PartitionId, Position};
+
+/// One partition and where to read it from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenPartition {
+    /// Its number in the source.
+    pub partition: u16,
+    /// Where reading goes on; `None` starts where the definition says.
+    pub from: Option<Position>,
+}
+
+/// A source as a definition describes it. Making one checks the settings and does no I/O.
+#[async_trait]
+pub trait Source: Send + Sync + std::fmt::Debug {
+    /// How many partitions there are now. Numbers of partitions never change their meaning.
+    async fn partitions(&self) -> Result<u16, ConnectError>;
+
+    /// Starts reading. With `bounded` (a run until the end), each partition ends where its log ends now, and
+    /// [`Fetch::CaughtUp`] for it is the last thing said of it; otherwise the reader follows the log.
+    /// `source` is the number to stamp into every [`PartitionId`].
+    async fn open(
+        &self,
+        source: u16,
+        partitions: &[OpenPartition],
+        bounded: bool,
+    ) -> Result<Box<dyn Reader>, ConnectError>;
+
+    /// Whether an unbounded read can ever see more than there is now. A file that is not followed cannot.
+    fn grows(&self) -> bool {
+        true
+    }
+}
+
+/// An open source.
+#[async_trait]
+pub trait Reader: Send {
+    /// What comes next; waits while there is nothing. Cancel safe.
+    async fn next(&mut self) -> Result<Fetch, ConnectError>;
+}
+
+/// What a reader hands out.
+#[derive(Debug)]
+pub enum Fetch {
+    /// Records of one partition, in the order of its log.
+    Block(RawBlock),
+    /// Everything up to the present end of this partition's log has been handed out.
+    CaughtUp(PartitionId),
+}
+
+/// Raw records of one partition: about 1 MiB at most (or one larger record).
+#[derive(Debug, Clone)]
+pub struct RawBlock {
+    /// The partition that they came from.
+    pub partition: PartitionId,
+    /// The records, end to end.
+    pub data: Bytes,
+    /// Where one record ends and which offset it has.
+    pub framing: Framing,
+    /// When the records could first be known.
+    pub known: KnownTimes,
+    /// The position after the last record.
+    pub next: Position,
+    /// Records that the source itself had to pass over (tombstones, lines too long), with the reason and up to
+    /// 1 KiB of payload; they are counted, and dead letters unless `skip` is set.
+    pub refused: Vec<RefusedRecord>,
+}
+
+/// A record that never reaches the decoder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Its offset.
+    pub offset: u64,
+    /// Why.
+    pub reason: String,
+    /// Its first bytes.
+    pub payload: Vec<u8>,
+    /// Counted only: no fault of anybody's (a Kafka tombstone).
+    pub skip: bool,
+}
+
+/// How `data` falls into records.
+#[derive(Debug, Clone)]
+pub enum Framing {
+    /// One record per line; the lines are offsets `first`, `first + 1`, .. A line may end in `\r\n`; empty lines
+    /// count as offsets but are no records; the last line may lack its newline.
+    Lines {
+        /// Offset of the first line.
+        first: u64,
+    },
+    /// Record `i` ends (exclusive) at `ends[i]` and has offset `offsets[i]`.
+    Records {
+        /// Ends in `data`, rising.
+        ends: Vec<u32>,
+        /// Offsets, rising strictly.
+        offsets: Vec<u64>,
+    },
+}
+
+/// When the records of a block could first be known, milliseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownTimes {
+    /// Nothing says so (files without a declared column).
+    Unknown,
+    /// The event time itself (generator).
+    EventTime,
+    /// One time per record (broker append times, ingest stamps). For `Framing::Lines`, one per line.
+    Each(Vec<i64>),
+}

@@ -1,0 +1,268 @@
+//! JSON, one object per record, straight from the bytes into Arrow columns.
+//!
+//! **What is a good record.** One JSON object as in RFC 8259: UTF-8 throughout, no raw control character in a text,
+//! escaped surrogates in pairs, at most 127 containers deep, nothing but space around it. This holds for members
+//! that nobody asked for too: they are checked by the same scanner, only their value is not made. So a record
+//! is broken or not whatever the columns, and whichever way it is read.
+//!
+//! **What is a good value.** An absent member and `null` are null, and so is everything below a parent that is
+//! absent or null; a parent that is anything else but an object is an error. Undeclared members are ignored. Of
+//! members of one name the last counts. Integers fit `double`; a number that is written with a fraction or an
+//! exponent fits `bigint`, `int` and `timestamp` if it is whole all the same (`12.0`) and below 2^53; text never
+//! becomes a number, nor a number text. A `timestamp` is RFC 3339 or whole milliseconds, `bytes` are base64,
+//! `json` is the value's own text. Only the event time must be there.
+//!
+//! Knows records and the declared schema. Must not know sources, jobs or why a column is wanted.
+
+mod column;
+mod members;
+mod scalar;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use self::column::Column;
+use self::members::{Keys, Members};
+use self::scan::{Kind, Scanner, SyntaxError, Token};
+use crate::format::arrow_field;
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_buffer::Buffer;
+use arrow_schema::{ArrowError, Schema, SchemaRef};
+use std::ops::Range;
+use std::sync::Arc;
+use weir_connect::format::PAYLOAD_KEPT_BYTES;
+use weir_connect::{BadRow, Decoded, Decoder, Framing, RawBlock};
+use weir_event::{DataType, StreamSchema};
+
+/// Decodes JSON for the columns that it was made for.
+///
+/// ```
+/// use weir_connect::Decoder;
+/// use weir_connectors::format::json::JsonDecoder;
+/// use weir_event::{DataType, Field, StreamSchema};
+/// let field = |name: &str, data_type| Field { name: name.to_owned(), data_type, path: vec![name.to_owned()] };
+/// let fields = vec![field("at", DataType::Timestamp), field("fare", DataType::Double)];
+/// let decoder = JsonDecoder::new(&StreamSchema { fields, event_time: 0 }, &[0]);
+/// assert!(decoder.check(br#"{"at": 1, "fare": 2, "more": []}"#).is_ok());
+/// assert_eq!(decoder.check(br#"{"fare": 2}"#), Err("the event time `at` is missing".to_owned()));
+/// ```
+#[derive(Debug)]
+pub struct JsonDecoder {
+    wanted: Layout,
+    declared: Layout,
+}
+
+/// Columns and where they stand in a record.
+#[derive(Debug)]
+struct Layout {
+    schema: SchemaRef,
+    columns: Vec<(String, DataType)>,
+    members: Members,
+    event_time: Option<usize>,
+}
+
+impl Layout {
+    fn new(stream: &StreamSchema, columns: &[usize]) -> Layout {
+        let fields: Vec<_> = columns.iter().map(|column| &stream.fields[*column]).collect();
+        let arrow_fields: Vec<_> =
+            fields.iter().map(|field| arrow_field(&field.name, &field.data_type)).collect();
+        Layout {
+            schema: Arc::new(Schema::new(arrow_fields)),
+            columns: fields.iter().map(|field| (field.path.join("."), field.data_type.clone())).collect(),
+            members: Members::new(fields.iter().map(|field| field.path.as_slice())),
+            event_time: columns.iter().position(|column| *column == stream.event_time),
+        }
+    }
+}
+
+impl JsonDecoder {
+    /// A decoder for the stream's columns of these indexes, in this order. The event time is required of a
+    /// record if its column is among them.
+    ///
+    /// # Panics
+    /// When an index is none of the schema's.
+    pub fn new(schema: &StreamSchema, columns: &[usize]) -> Self {
+        let all: Vec<_> = (0..schema.fields.len()).collect();
+        JsonDecoder { wanted: Layout::new(schema, columns), declared: Layout::new(schema, &all) }
+    }
+}
+
+impl Decoder for JsonDecoder {
+    fn decode(&self, block: &RawBlock) -> Decoded {
+        decode(&self.wanted, block, Some(Keys::default()))
+    }
+
+    fn check(&self, record: &[u8]) -> Result<(), String> {
+        let mut rows = Rows::new(&self.declared, 1);
+        let is_text = std::str::from_utf8(record).is_ok();
+        rows.push(record, 0..record.len(), is_text, None)
+    }
+}
+
+/// Decodes a block; without `keys` no key is ever expected.
+fn decode(layout: &Layout, block: &RawBlock, mut keys: Option<Keys>) -> Decoded {
+    let bytes: &[u8] = &block.data;
+    // A line of a block that is all UTF-8 is UTF-8; a record that ends anywhere may cut a character in two.
+    let is_text = matches!(block.framing, Framing::Lines { .. }) && std::str::from_utf8(bytes).is_ok();
+    let mut rows = Rows::new(layout, expected_rows(block));
+    let (mut offsets, mut records, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+    each_record(block, |index, offset, range| {
+        match rows.push(bytes, range.clone(), is_text, keys.as_mut()) {
+            Ok(()) => {
+                offsets.push(offset);
+                records.push(index);
+            }
+            Err(reason) => {
+                let kept = range.len().min(PAYLOAD_KEPT_BYTES);
+                let payload = bytes[range.start..range.start + kept].to_vec();
+                bad.push(BadRow { offset, reason, payload });
+            }
+        }
+    });
+    match rows.finish(&block.data) {
+        Ok(columns) => Decoded { columns, offsets, records, bad },
+        Err(error) => refuse_all(layout, block, &error),
+    }
+}
+
+/// The columns did not become arrays: a block beyond what Arrow can address. No record of it is lost unseen.
+#[cold]
+fn refuse_all(layout: &Layout, block: &RawBlock, error: &ArrowError) -> Decoded {
+    let mut bad = Vec::new();
+    each_record(block, |_, offset, range| {
+        let kept = range.len().min(PAYLOAD_KEPT_BYTES);
+        let payload = block.data[range.start..range.start + kept].to_vec();
+        bad.push(BadRow { offset, reason: format!("the block cannot be held in columns: {error}"), payload });
+    });
+    Decoded {
+        columns: RecordBatch::new_empty(layout.schema.clone()),
+        offsets: Vec::new(),
+        records: Vec::new(),
+        bad,
+    }
+}
+
+/// Calls `each` with the index, the offset and the place of every record.
+#[inline]
+fn each_record(block: &RawBlock, mut each: impl FnMut(u32, u64, Range<usize>)) {
+    let bytes: &[u8] = &block.data;
+    match &block.framing {
+        Framing::Lines { first } => {
+            let (mut start, mut line) = (0, 0_u32);
+            while start < bytes.len() {
+                let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
+                let content = if end > start && bytes[end - 1] == b'\r' { end - 1 } else { end };
+                if content > start {
+                    each(line, first + u64::from(line), start..content);
+                }
+                start = end + 1;
+                line += 1;
+            }
+        }
+        Framing::Records { ends, offsets } => {
+            let mut start = 0;
+            for (index, (end, offset)) in ends.iter().zip(offsets).enumerate() {
+                each(index as u32, *offset, start..*end as usize);
+                start = *end as usize;
+            }
+        }
+    }
+}
+
+/// Room is made for no more rows than this at once, however short the first line: columns can grow.
+const ROOM_ROWS: usize = 1 << 16;
+
+fn expected_rows(block: &RawBlock) -> usize {
+    let rows = match &block.framing {
+        Framing::Lines { .. } => {
+            let first = memchr::memchr(b'\n', &block.data).unwrap_or(block.data.len());
+            block.data.len() / (first + 1) + 1
+        }
+        Framing::Records { ends, .. } => ends.len(),
+    };
+    rows.min(ROOM_ROWS)
+}
+
+/// Columns that grow by whole rows.
+struct Rows<'a> {
+    layout: &'a Layout,
+    columns: Vec<Column>,
+    tokens: Vec<Token>,
+    count: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(layout: &'a Layout, room: usize) -> Self {
+        Rows {
+            layout,
+            columns: layout.columns.iter().map(|(_, data_type)| Column::new(data_type, room)).collect(),
+            tokens: vec![Token::ABSENT; layout.columns.len()],
+            count: 0,
+        }
+    }
+
+    /// Adds the record at `range` of `bytes`, or says why it cannot be.
+    #[inline]
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        range: Range<usize>,
+        is_text: bool,
+        keys: Option<&mut Keys>,
+    ) -> Result<(), String> {
+        if !is_text && std::str::from_utf8(&bytes[range.clone()]).is_err() {
+            return Err("not JSON: not valid UTF-8".to_owned());
+        }
+        self.tokens.fill(Token::ABSENT);
+        let mut scanner = Scanner::new(&bytes[..range.end], range.start);
+        scanner.skip_space();
+        if scanner.peek() != Some(b'{') {
+            return Err("not a JSON object: a record must start with `{`".to_owned());
+        }
+        let read = match keys {
+            Some(keys) => self.layout.members.read_expecting(&mut scanner, keys, &mut self.tokens),
+            None => self.layout.members.read(&mut scanner, 0, &mut self.tokens),
+        };
+        read.and_then(|()| scanner.end()).map_err(|error| syntax(error, range.start))?;
+        self.push_tokens(bytes)
+    }
+
+    #[inline]
+    fn push_tokens(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if let Some(reason) = self.missing_event_time() {
+            return Err(reason);
+        }
+        for index in 0..self.columns.len() {
+            if let Err(reason) = self.columns[index].push(bytes, self.tokens[index]) {
+                self.columns[..=index].iter_mut().for_each(|column| column.truncate(self.count));
+                return Err(format!("member `{}`: {reason}", self.layout.columns[index].0));
+            }
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn missing_event_time(&self) -> Option<String> {
+        let column = self.layout.event_time?;
+        let what = match self.tokens[column].kind {
+            Kind::Absent => "missing",
+            Kind::Null => "null",
+            _ => return None,
+        };
+        Some(format!("the event time `{}` is {what}", self.layout.columns[column].0))
+    }
+
+    fn finish(self, block: &bytes::Bytes) -> Result<RecordBatch, ArrowError> {
+        let block = Buffer::from(block.clone());
+        let arrays: Vec<ArrayRef> =
+            self.columns.into_iter().map(|column| column.finish(&block)).collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.count));
+        RecordBatch::try_new_with_options(self.layout.schema.clone(), arrays, &options)
+    }
+}
+
+#[cold]
+fn syntax(error: SyntaxError, start: usize) -> String {
+    format!("not JSON: expected {} at byte {}", error.expected, error.at - start)
+}

@@ -1,0 +1,283 @@
+//! Text of single values into numbers, times, text and bytes.
+//!
+//! Every input has already been found to be legal JSON of its kind; what these refuse is a value that does not
+//! fit its type. Must not know columns.
+
+use super::scan::unicode_escape;
+use weir_event::EventTime;
+
+/// Integers of at most so many digits cannot overflow 64 bits.
+const SAFE_DIGITS: usize = 18;
+
+/// A whole number; `None` when it is out of range.
+#[inline]
+pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    if digits.len() > SAFE_DIGITS {
+        return as_str(bytes).parse().ok();
+    }
+    let mut value = 0_i64;
+    let mut rest = digits;
+    while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
+        value = value * 100_000_000 + eight_digits(*chunk) as i64;
+        rest = tail;
+    }
+    for digit in rest {
+        value = value * 10 + i64::from(digit - b'0');
+    }
+    Some(if digits.len() == bytes.len() { value } else { -value })
+}
+
+/// Eight digits at once: pairs, then fours, then all.
+#[inline]
+fn eight_digits(chunk: [u8; 8]) -> u64 {
+    let digits = u64::from_le_bytes(chunk) & 0x0F0F_0F0F_0F0F_0F0F;
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
+    (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF
+}
+
+/// A number written with a fraction or an exponent that is whole all the same, such as `12.0`; `None` when it is
+/// not, or too large to be told exactly.
+pub(super) fn whole(bytes: &[u8]) -> Option<i64> {
+    const EXACT_BELOW: f64 = 9_007_199_254_740_992.0; // 2^53
+    double(bytes).filter(|value| value.fract() == 0.0 && value.abs() < EXACT_BELOW).map(|value| value as i64)
+}
+
+/// The correctly rounded double; `None` when it is out of range.
+#[inline]
+pub(super) fn double(bytes: &[u8]) -> Option<f64> {
+    simple_double(bytes).or_else(|| as_str(bytes).parse().ok().filter(|value: &f64| value.is_finite()))
+}
+
+/// Powers of ten that a double holds exactly.
+const EXACT_POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
+    1e20, 1e21, 1e22,
+];
+
+/// Digits below 2^53 over a power of ten up to 22: both are exact, so one division rounds correctly.
+#[inline]
+fn simple_double(bytes: &[u8]) -> Option<f64> {
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    if digits.len() > SAFE_DIGITS {
+        return None;
+    }
+    let (mut mantissa, mut fraction_digits, mut in_fraction) = (0_u64, 0_usize, 0_usize);
+    for byte in digits {
+        match byte {
+            b'0'..=b'9' => {
+                mantissa = mantissa * 10 + u64::from(byte - b'0');
+                fraction_digits += in_fraction;
+            }
+            b'.' => in_fraction = 1,
+            _ => return None,
+        }
+    }
+    if mantissa > 1 << 53 {
+        return None;
+    }
+    let value = mantissa as f64 / EXACT_POWERS[fraction_digits];
+    Some(if digits.len() == bytes.len() { value } else { -value })
+}
+
+/// The correctly rounded 32-bit float; `None` when it is out of range.
+pub(super) fn float(bytes: &[u8]) -> Option<f32> {
+    as_str(bytes).parse().ok().filter(|value: &f32| value.is_finite())
+}
+
+/// Milliseconds of a time in RFC 3339. Digits alone are refused: a text never becomes a number.
+pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
+    if let Some(millis) = plain_timestamp(text) {
+        return Some(millis);
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    if text.parse::<i64>().is_ok() {
+        return None;
+    }
+    text.parse().ok().map(EventTime::millis)
+}
+
+/// `2026-01-31T12:00:00Z` with up to nine digits of fraction: what nearly everybody writes.
+fn plain_timestamp(text: &[u8]) -> Option<i64> {
+    let (head, tail) = text.split_first_chunk::<19>()?;
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if separators.iter().any(|(at, byte)| head[*at] != *byte) {
+        return None;
+    }
+    let field = |from: usize, to: usize| digits_value(&head[from..to]);
+    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
+    let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
+    if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = days_from_civil(year, month, day);
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    Some(seconds * 1000 + fraction_millis(tail.strip_suffix(b"Z")?)?)
+}
+
+/// `.123456` in whole milliseconds, floored; nothing at all is 0.
+fn fraction_millis(text: &[u8]) -> Option<i64> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let digits = text.strip_prefix(b".").filter(|digits| (1..=9).contains(&digits.len()))?;
+    let value = digits_value(digits)?;
+    let nanos = value * 10_i64.pow(9 - digits.len() as u32);
+    Some(nanos / 1_000_000)
+}
+
+fn digits_value(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |value, byte| {
+        byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0'))
+    })
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// Days since 1970-01-01 of a date of the Gregorian calendar, years counted from March so that the leap day is
+/// the last.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Appends a text with its escapes resolved.
+pub(super) fn unescape(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let (character, length) = match rest.get(1) {
+            Some(b'u') => unicode_escape(rest).unwrap_or((char::REPLACEMENT_CHARACTER, 2)),
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{c}', 2),
+            Some(b'n') => ('\n', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b't') => ('\t', 2),
+            Some(byte) => (char::from(*byte), 2),
+            None => (char::REPLACEMENT_CHARACTER, 1),
+        };
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = &rest[length..];
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Appends the bytes of base64 in the standard alphabet, padded or not; `None` when it is none.
+pub(super) fn base64(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let digits = match text {
+        [digits @ .., b'=', b'='] if text.len() % 4 == 0 => digits,
+        [digits @ .., b'='] if text.len() % 4 == 0 => digits,
+        digits => digits,
+    };
+    for group in digits.chunks(4) {
+        let mut bits = 0_u32;
+        for digit in group {
+            bits = bits << 6 | base64_digit(*digit)?;
+        }
+        let bytes = (bits << (6 * (4 - group.len()))).to_be_bytes();
+        let count = match group.len() {
+            1 => return None,
+            length => length - 1,
+        };
+        out.extend_from_slice(&bytes[1..=count]);
+    }
+    Some(())
+}
+
+fn base64_digit(digit: u8) -> Option<u32> {
+    Some(u32::from(match digit {
+        b'A'..=b'Z' => digit - b'A',
+        b'a'..=b'z' => digit - b'a' + 26,
+        b'0'..=b'9' => digit - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    }))
+}
+
+/// The text of a number, which is ASCII.
+fn as_str(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn integers_are_those_of_the_standard_library(value: i64) {
+            prop_assert_eq!(integer(value.to_string().as_bytes()), Some(value));
+        }
+
+        #[test]
+        fn doubles_are_those_of_the_standard_library(whole in 0_u64..1 << 60, scale in 0_usize..20, negative: bool) {
+            let digits = format!("{whole:021}");
+            let (front, back) = digits.split_at(digits.len() - scale);
+            let text = format!("{}{}{}{}", if negative { "-" } else { "" }, front.trim_start_matches('0'),
+                if front.trim_start_matches('0').is_empty() { "0" } else { "" },
+                if back.is_empty() { String::new() } else { format!(".{back}") });
+            let expected: f64 = text.parse().unwrap();
+            prop_assert_eq!(double(text.as_bytes()).map(f64::to_bits), Some(expected.to_bits()), "{}", text);
+        }
+
+        #[test]
+        fn times_read_back(millis in -62_135_596_800_000_i64..253_402_300_799_999) {
+            let text = EventTime::from_millis(millis).to_string();
+            prop_assert_eq!(plain_timestamp(text.as_bytes()), Some(millis));
+        }
+    }
+
+    #[test]
+    fn times_in_other_shapes_are_read_and_nonsense_is_not() {
+        assert_eq!(timestamp(b"1970-01-01T01:00:00.9999+01:00"), Some(999));
+        assert_eq!(timestamp(b"1969-12-31T23:59:59.9999Z"), Some(-1));
+        for text in ["", "1", "2026-02-29T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "today"] {
+            assert_eq!(timestamp(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_with_a_fraction_of_zero() {
+        assert_eq!(whole(b"12.0"), Some(12));
+        assert_eq!(whole(b"-1.2e1"), Some(-12));
+        assert_eq!(whole(b"1.5"), None);
+        assert_eq!(whole(b"1e16"), None);
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_none() {
+        assert_eq!(integer(b"9223372036854775808"), None);
+        assert_eq!(integer(b"-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(double(b"1e999"), None);
+        assert_eq!(float(b"1e39"), None);
+    }
+
+    #[test]
+    fn base64_is_read_with_and_without_padding() {
+        for (text, expected) in [("", ""), ("QQ==", "A"), ("QQ", "A"), ("QUI=", "AB"), ("QUJD", "ABC")] {
+            let mut out = Vec::new();
+            assert_eq!(base64(text.as_bytes(), &mut out), Some(()), "{text}");
+            assert_eq!(out, expected.as_bytes());
+        }
+        for text in ["Q", "QQ=", "Q===", "QU_D", "=QQ="] {
+            assert_eq!(base64(text.as_bytes(), &mut Vec::new()), None, "{text}");
+        }
+    }
+}

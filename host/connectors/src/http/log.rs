@@ -1,0 +1,162 @@
+//! The ingest log of one stream: rows are on disk before `append` returns, and are read again from any offset.
+//!
+//! Offsets count rows from 0 in order of acceptance and never change their meaning. One thread writes
+//! ([`super::writer`]); readers see exactly what has been synced, through a watch on [`Durable`].
+
+use super::recovery;
+use super::segment::Segment;
+use super::writer::{Request, Writer};
+use bytes::Bytes;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_connect::ConnectError;
+use weir_event::{Clock, Span};
+
+/// The longest idempotency key: as long as a header of that kind ever is.
+pub const MAX_KEY_BYTES: usize = 255;
+/// The most one batch may hold; a frame's length must stay far below what its 32 bits can say.
+const MAX_BATCH_BYTES: usize = 256 << 20;
+/// Requests that wait behind the one being synced; more wait in the callers.
+const QUEUE_REQUESTS: usize = 1024;
+
+/// How long rows are kept and in what portions they are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Rows are deleted, in whole segments, when all of a segment's are older than this by ingest time.
+    pub keep: Span,
+    /// A segment is closed when it has reached this size.
+    pub segment_bytes: u64,
+}
+
+impl Default for LogSettings {
+    /// Seven days, and segments of 64 MiB: small enough to be read through at a start, large enough to be few.
+    fn default() -> Self {
+        LogSettings { keep: Span::from_millis(7 * 86_400_000), segment_bytes: 64 << 20 }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first row.
+    pub first_offset: u64,
+    /// How many rows were accepted.
+    pub count: usize,
+    /// A batch with the same idempotency key had been accepted before: this is its answer, nothing was written.
+    pub repeated: bool,
+}
+
+/// Up to where the log is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Durable {
+    /// The offset after the last row.
+    pub(super) end: u64,
+    /// The base of the segment that is written to.
+    pub(super) active: u64,
+    /// Bytes of that segment that are durable.
+    pub(super) bytes: u64,
+}
+
+/// What writer and readers both see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    segments: Mutex<Vec<Segment>>,
+}
+
+impl Shared {
+    /// Works on the list of segments, oldest first, never empty. No I/O under this lock.
+    pub(super) fn change_segments<T>(&self, change: impl FnOnce(&mut Vec<Segment>) -> T) -> T {
+        change(&mut self.segments.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An open ingest log.
+#[derive(Debug)]
+pub struct IngestLog {
+    pub(super) shared: Arc<Shared>,
+    pub(super) durable: watch::Receiver<Durable>,
+    requests: Option<mpsc::Sender<Request>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl IngestLog {
+    /// Opens or makes the log in `dir`; cuts off what a crash has torn, refuses what is damaged. Blocks.
+    pub fn open(
+        dir: &Path,
+        settings: LogSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<IngestLog>, ConnectError> {
+        let recovered = recovery::recover(dir, clock.now().millis())?;
+        let active = recovered.segments.last().cloned();
+        let active = active.ok_or_else(|| ConnectError::internal("an ingest log without a segment"))?;
+        let segments = Mutex::new(recovered.segments.clone());
+        let shared = Arc::new(Shared { dir: dir.to_owned(), segments });
+        let durable = Durable { end: recovered.end, active: active.base, bytes: recovered.length };
+        let (publish, durable) = watch::channel(durable);
+        let (requests, waiting) = mpsc::channel(QUEUE_REQUESTS);
+        let writer = Writer::new(shared.clone(), settings, clock, publish, recovered, active);
+        let writer = std::thread::Builder::new()
+            .name("weir-ingest-log".to_owned())
+            .spawn(move || writer.run(waiting))
+            .map_err(|error| ConnectError::unavailable(format!("cannot start a thread: {error}")))?;
+        Ok(Arc::new(IngestLog { shared, durable, requests: Some(requests), writer: Some(writer) }))
+    }
+
+    /// Accepts rows (in this order, next to each other); they are durable when this returns. A key that was
+    /// accepted within the last day gives its first answer again and appends nothing.
+    ///
+    /// Dropping the future does not take the rows back. After an error none of them is in the log.
+    pub async fn append(
+        &self,
+        rows: Vec<Bytes>,
+        idempotency_key: Option<String>,
+    ) -> Result<Appended, ConnectError> {
+        let key = match idempotency_key {
+            None if rows.is_empty() => {
+                return Ok(Appended { first_offset: self.end_offset(), count: 0, repeated: false });
+            }
+            None => String::new(),
+            Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
+                return Err(ConnectError::user(format!(
+                    "an idempotency key has 1 to {MAX_KEY_BYTES} bytes, not {}",
+                    key.len()
+                )));
+            }
+            Some(key) => key,
+        };
+        if rows.iter().map(|row| row.len() + 4).sum::<usize>() > MAX_BATCH_BYTES {
+            return Err(ConnectError::user(format!(
+                "a batch holds at most {MAX_BATCH_BYTES} bytes; send it in parts"
+            )));
+        }
+        let ended = || ConnectError::internal("the writer of the ingest log has ended; restart weir");
+        let requests = self.requests.as_ref().ok_or_else(ended)?;
+        let (answer, answered) = oneshot::channel();
+        requests.send(Request { rows, key, answer }).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+
+    /// The offset of the oldest row that is kept.
+    pub fn begin_offset(&self) -> u64 {
+        self.shared.change_segments(|segments| segments.first().map_or(0, |segment| segment.base))
+    }
+
+    /// The offset after the last durable row.
+    pub fn end_offset(&self) -> u64 {
+        self.durable.borrow().end
+    }
+}
+
+impl Drop for IngestLog {
+    /// Waits for the group that is being written, so that the same folder can be opened again at once.
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so; every caller was answered with an error.
+            let _ = writer.join();
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The ingest log as a source: one partition, in order of acceptance, from any offset, live.
+//!
+//! Files are read on the runtime's blocking threads. A read works on a copy of the reader's place, which is
+//! taken over only when its block is handed out: that is what makes `next` cancel safe.
+
+use super::frame::Frame;
+use super::log::{Durable, IngestLog};
+use super::segment::{Frames, Segment, Step, damaged, disk_error};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::sync::watch;
+use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};
+use weir_event::{PartitionId, Position};
+
+/// What a block holds at most, one larger row aside.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Reads one stream's ingest log.
+#[derive(Debug)]
+pub struct HttpSource {
+    log: Arc<IngestLog>,
+}
+
+impl HttpSource {
+    /// A source over a log that whoever accepts rows has open too.
+    pub fn new(log: Arc<IngestLog>) -> HttpSource {
+        HttpSource { log }
+    }
+
+    /// The first offset to read, checked against what the log holds.
+    fn start(&self, from: Option<&Position>) -> Result<u64, ConnectError> {
+        let (begin, end) = (self.log.begin_offset(), self.log.end_offset());
+        let next = from.map_or(begin, |position| position.next);
+        let dir = self.log.shared.dir.display();
+        if next > end {
+            return Err(ConnectError::internal(format!(
+                "the ingest log {dir} ends at row {end}, but the job has read it up to row {next}: accepted rows \
+                 are gone; restore the log, or start the job anew with --reset"
+            )));
+        }
+        if next < begin { Err(deleted(&self.log, next)) } else { Ok(next) }
+    }
+}
+
+fn deleted(log: &IngestLog, next: u64) -> ConnectError {
+    ConnectError::user(format!(
+        "row {next} of the ingest log {} was deleted before the job had read it (`keep` was over); the log begins \
+         at row {}: start the job anew with --reset, and raise `keep`",
+        log.shared.dir.display(),
+        log.begin_offset()
+    ))
+}
+
+#[async_trait]
+impl Source for HttpSource {
+    async fn partitions(&self) -> Result<u16, ConnectError> {
+        Ok(1)
+    }
+
+    async fn open(
+        &self,
+        source: u16,
+        partitions: &[OpenPartition],
+        bounded: bool,
+    ) -> Result<Box<dyn Reader>, ConnectError> {
+        let [OpenPartition { partition: 0, from }] = partitions else {
+            return Err(ConnectError::internal(format!(
+                "an ingest log has only partition 0, not {partitions:?}"
+            )));
+        };
+        let place = Place { next: self.start(from.as_ref())?, walk: None, frame: None };
+        Ok(Box::new(LogReader {
+            log: self.log.clone(),
+            durable: self.log.durable.clone(),
+            partition: PartitionId { source, partition: 0 },
+            until: bounded.then(|| self.log.end_offset()),
+            place,
+            said_caught_up: false,
+        }))
+    }
+}
+
+/// Where a reader is.
+#[derive(Debug, Clone)]
+struct Place {
+    next: u64,
+    walk: Option<(Segment, Frames)>,
+    frame: Option<Arc<Frame>>,
+}
+
+#[derive(Debug)]
+struct LogReader {
+    log: Arc<IngestLog>,
+    durable: watch::Receiver<Durable>,
+    partition: PartitionId,
+    /// The end of a bounded read.
+    until: Option<u64>,
+    place: Place,
+    said_caught_up: bool,
+}
+
+#[async_trait]
+impl Reader for LogReader {
+    async fn next(&mut self) -> Result<Fetch, ConnectError> {
+        loop {
+            let durable = *self.durable.borrow_and_update();
+            let end = self.until.unwrap_or(durable.end);
+            if self.place.next < end {
+                let (log, partition, mut place) = (self.log.clone(), self.partition, self.place.clone());
+                let read = tokio::task::spawn_blocking(move || {
+                    place.read(&log, durable, end, partition).map(|block| (block, place))
+                });
+                let ended = |error| ConnectError::internal(format!("reading the ingest log failed: {error}"));
+                let (block, place) = read.await.map_err(ended)??;
+                (self.place, self.said_caught_up) = (place, false);
+                return Ok(Fetch::Block(block));
+            }
+            if !self.said_caught_up {
+                self.said_caught_up = true;
+                return Ok(Fetch::CaughtUp(self.partition));
+            }
+            // The log lives as long as this reader, so the watch cannot close; after a bounded read there is
+            // nothing to wait for.
+            if self.until.is_some() || self.durable.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Place {
+    /// The rows from here to `end`, as many as fit a block; there is at least one.
+    fn read(
+        &mut self,
+        log: &IngestLog,
+        durable: Durable,
+        end: u64,
+        partition: PartitionId,
+    ) -> Result<RawBlock, ConnectError> {
+        let (mut data, mut ends, mut offsets, mut stamps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        while self.next < end {
+            let frame = self.frame(log, durable)?;
+            let index = (self.next - frame.first) as usize;
+            let start = index.checked_sub(1).map_or(0, |before| frame.ends[before]);
+            let row = &frame.data[start as usize..frame.ends[index] as usize];
+            if !data.is_empty() && data.len() + row.len() > BLOCK_BYTES {
+                break;
+            }
+            data.extend_from_slice(row);
+            ends.push(data.len() as u32);
+            offsets.push(self.next);
+            stamps.push(frame.stamp);
+            self.next += 1;
+        }
+        Ok(RawBlock {
+            partition,
+            data: Bytes::from(data),
+            framing: Framing::Records { ends, offsets },
+            known: KnownTimes::Each(stamps),
+            next: Position { next: self.next, place: String::new() },
+            refused: Vec::new(),
+        })
+    }
+
+    /// The frame that holds the next row.
+    fn frame(&mut self, log: &IngestLog, durable: Durable) -> Result<Arc<Frame>, ConnectError> {
+        if let Some(frame) = self.frame.as_ref().filter(|frame| self.next < frame.end()) {
+            return Ok(frame.clone());
+        }
+        loop {
+            let (segment, frames) = match &mut self.walk {
+                Some(walk) => walk,
+                none => {
+                    let found = log.shared.change_segments(|segments| {
+                        segments.iter().rev().find(|segment| segment.base <= self.next).cloned()
+                    });
+                    let segment = found.ok_or_else(|| deleted(log, self.next))?;
+                    let frames = Frames::new(&segment);
+                    none.insert((segment, frames))
+                }
+            };
+            let read_error = |error: &std::io::Error| disk_error("read", &segment.path, error);
+            let is_active = segment.base == durable.active;
+            let limit = match is_active {
+                true => durable.bytes,
+                false => segment.file.metadata().map_err(|error| read_error(&error))?.len(),
+            };
+            match frames.next(limit).map_err(|error| read_error(&error))? {
+                Step::Frame(frame) if frame.end() <= self.next => {}
+                Step::Frame(frame) if frame.first <= self.next => {
+                    return Ok(self.frame.insert(Arc::new(frame)).clone());
+                }
+                // The segment before ends where this row begins only if both are whole.
+                Step::End if !is_active && self.follows(log) => self.walk = None,
+                _ => {
+                    let what = format!("row {} is not there (byte {})", self.next, frames.at);
+                    return Err(damaged(&segment.path, &what));
+                }
+            }
+        }
+    }
+
+    /// Whether a segment begins with the next row.
+    fn follows(&self, log: &IngestLog) -> bool {
+        log.shared.change_segments(|segments| segments.iter().any(|segment| segment.base == self.next))
+    }
+}

@@ -1,0 +1,129 @@
+//! The one table of what weir can read from, write to and decode. Adding a connector is adding a row.
+//!
+//! Knows names and constructors. Must not know what any connector's options are: each parses its own.
+
+use crate::format::json::JsonDecoder;
+use crate::settings::{SettingError, unknown};
+use crate::{discard, file, generator, http, kafka, stdout};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+use weir_connect::{Decoder, Sink, Source};
+use weir_event::{Clock, StreamSchema};
+
+/// What a source may need beside its own options.
+#[derive(Debug, Clone)]
+pub struct SourceContext {
+    /// The project folder: where relative paths start.
+    pub project: PathBuf,
+    /// Where weir keeps what is its own.
+    pub data_dir: PathBuf,
+    /// The stream that the source feeds.
+    pub stream: String,
+    /// Where time is taken from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a sink may need beside its own options.
+#[derive(Debug, Clone)]
+pub struct SinkContext {
+    /// The project folder: where relative paths start.
+    pub project: PathBuf,
+    /// Where weir keeps what is its own.
+    pub data_dir: PathBuf,
+    /// The job whose results go there.
+    pub job: String,
+    /// Where time is taken from.
+    pub clock: Arc<dyn Clock>,
+}
+
+type MakeSource = fn(&Value, &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>>;
+type MakeSink = fn(&Value, &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>>;
+
+const SOURCES: &[(&str, MakeSource)] = &[
+    ("file", file::source),
+    ("generator", generator::source),
+    ("http", http::source),
+    ("kafka", kafka::source),
+];
+const PLANNED_SOURCES: &[&str] = &["kinesis"];
+
+const SINKS: &[(&str, MakeSink)] =
+    &[("discard", discard::sink), ("file", file::sink), ("kafka", kafka::sink), ("stdout", stdout::sink)];
+const PLANNED_SINKS: &[&str] = &["kinesis", "redis", "dynamodb", "feature_service_dynamodb"];
+
+const FORMATS: &[&str] = &["json"];
+const PLANNED_FORMATS: &[&str] = &["avro", "protobuf", "csv", "parquet"];
+
+/// Makes the source of this kind. Checks its options and does no I/O.
+pub fn source(
+    kind: &str,
+    settings: &Value,
+    context: &SourceContext,
+) -> Result<Arc<dyn Source>, Vec<SettingError>> {
+    let make = find("source", kind, SOURCES, PLANNED_SOURCES).map_err(|error| vec![error])?;
+    make(settings, context)
+}
+
+/// Makes the sink of this kind. Checks its options and does no I/O.
+pub fn sink(kind: &str, settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
+    let make = find("sink", kind, SINKS, PLANNED_SINKS).map_err(|error| vec![error])?;
+    make(settings, context)
+}
+
+/// Makes the decoder of a stream's format for the columns of these indexes, in this order. Callers include the
+/// event time's column whenever they want it required.
+pub fn decoder(
+    format: &str,
+    schema: &StreamSchema,
+    columns: &[usize],
+) -> Result<Arc<dyn Decoder>, SettingError> {
+    let rows: Vec<_> = FORMATS.iter().map(|name| (*name, ())).collect();
+    find("format", format, &rows, PLANNED_FORMATS)?;
+    Ok(Arc::new(JsonDecoder::new(schema, columns)))
+}
+
+fn find<T: Copy>(noun: &str, kind: &str, rows: &[(&str, T)], planned: &[&str]) -> Result<T, SettingError> {
+    if let Some((_, found)) = rows.iter().find(|(name, _)| *name == kind) {
+        return Ok(*found);
+    }
+    let known: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
+    let message = if planned.contains(&kind) {
+        format!("`{kind}` is known, not available yet; available: {}", known.join(", "))
+    } else {
+        format!("`{kind}`: {}", unknown(noun, kind, &known))
+    };
+    Err(SettingError::new("", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_event::SystemClock;
+
+    fn context() -> SourceContext {
+        SourceContext {
+            project: PathBuf::from("/project"),
+            data_dir: PathBuf::from("/project/.weir"),
+            stream: "rides".to_owned(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    #[test]
+    fn what_is_planned_is_refused_by_name() {
+        let errors = source("kinesis", &Value::Null, &context()).unwrap_err();
+        assert_eq!(
+            errors[0].to_string(),
+            "`kinesis` is known, not available yet; available: file, generator, http, kafka"
+        );
+        let schema = StreamSchema { fields: Vec::new(), event_time: 0 };
+        assert!(decoder("parquet", &schema, &[]).unwrap_err().message.contains("not available yet"));
+    }
+
+    #[test]
+    fn a_typing_error_gets_a_suggestion() {
+        let errors = source("flie", &Value::Null, &context()).unwrap_err();
+        assert_eq!(errors[0].to_string(), "`flie`: unknown source; did you mean `file`?");
+    }
+}

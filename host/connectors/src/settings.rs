@@ -1,0 +1,154 @@
+//! How a connector reads its own options: every key is asked for once, a key nobody asked for is an error, and
+//! all errors come out together.
+//!
+//! Knows JSON values and names of keys. Must not know what any option means, nor where the text was written: the
+//! caller finds the line of a key by its path.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// One thing that is wrong with a connector's options.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct SettingError {
+    /// The key below the connector's name, such as `path`; empty for the connector as a whole.
+    pub key: String,
+    /// What is wrong and what to do; lower case, no full stop.
+    pub message: String,
+}
+
+impl SettingError {
+    /// An error at a key.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        SettingError { key: key.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.key, self.message) }
+    }
+}
+
+/// Reads the options of one connector.
+///
+/// ```
+/// use weir_connectors::settings::Settings;
+/// let value = serde_json::json!({"path": "a.jsonl", "folow": true});
+/// let mut settings = Settings::new(&value);
+/// let path: Option<String> = settings.required("path", "a file or a glob");
+/// let follow: Option<bool> = settings.optional("follow");
+/// let errors = settings.finish().unwrap_err();
+/// assert_eq!(path.as_deref(), Some("a.jsonl"));
+/// assert_eq!(follow, None);
+/// assert_eq!(errors[0].to_string(), "folow: unknown key; did you mean `follow`?");
+/// ```
+#[derive(Debug)]
+pub struct Settings<'a> {
+    given: Option<&'a Map<String, Value>>,
+    asked: Vec<&'static str>,
+    errors: Vec<SettingError>,
+}
+
+impl<'a> Settings<'a> {
+    /// Over an object, or null for no options at all.
+    pub fn new(value: &'a Value) -> Self {
+        let mut errors = Vec::new();
+        if !matches!(value, Value::Object(_) | Value::Null) {
+            errors.push(SettingError::new("", "the options are not a mapping; write {key: value, ..}"));
+        }
+        Settings { given: value.as_object(), asked: Vec::new(), errors }
+    }
+
+    /// The value of a key that may be absent or null; `None` also when it is wrong, which is then on record.
+    pub fn optional<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+        self.asked.push(key);
+        let value = self.given?.get(key).filter(|value| !value.is_null())?;
+        match T::deserialize(value) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.error(key, format!("{error}"));
+                None
+            }
+        }
+    }
+
+    /// The value of a key that must be there; `what` says what belongs there.
+    pub fn required<T: DeserializeOwned>(&mut self, key: &'static str, what: &str) -> Option<T> {
+        let present = self.given.and_then(|given| given.get(key)).is_some_and(|value| !value.is_null());
+        if !present {
+            self.error(key, format!("missing; give {what}"));
+        }
+        self.optional(key)
+    }
+
+    /// As [`Settings::optional`] for a value that is read from text by `T::from_str`; a number counts as its
+    /// text.
+    pub fn parsed<T>(&mut self, key: &'static str) -> Option<T>
+    where
+        T: std::str::FromStr,
+        T::Err: fmt::Display,
+    {
+        let value: Value = self.optional(key)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.parse().map_err(|error: T::Err| self.error(key, error.to_string())).ok()
+    }
+
+    /// Records that a value that could be read is still wrong.
+    pub fn error(&mut self, key: &str, message: impl Into<String>) {
+        self.errors.push(SettingError::new(key, message));
+    }
+
+    /// Everything that was wrong, keys that nobody asked for among it.
+    pub fn finish(mut self) -> Result<(), Vec<SettingError>> {
+        for key in self.given.into_iter().flat_map(Map::keys) {
+            if !self.asked.contains(&key.as_str()) {
+                let message = unknown("key", key, &self.asked);
+                self.errors.push(SettingError::new(key, message));
+            }
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
+    }
+}
+
+/// Names further apart than this share of their length are no typing error.
+const SUGGESTION_SIMILARITY: f64 = 0.7;
+
+/// Says that a name is unknown, with the nearest known one or all of them.
+pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .max_by(|left, right| left.0.total_cmp(&right.0));
+    match nearest {
+        Some((similarity, candidate)) if similarity >= SUGGESTION_SIMILARITY => {
+            format!("unknown {noun}; did you mean `{candidate}`?")
+        }
+        Some(_) => format!("unknown {noun}; known: {}", known.join(", ")),
+        None => format!("unknown {noun}; there are none"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use weir_event::Span;
+
+    #[test]
+    fn all_errors_come_together() {
+        let value = json!({"rate": "fast", "zzz": 1, "roll": "1 week"});
+        let mut settings = Settings::new(&value);
+        let _: Option<u64> = settings.optional("rate");
+        let _: Option<String> = settings.required("path", "a folder");
+        let _: Option<Span> = settings.parsed("roll");
+        let keys: Vec<_> = settings.finish().unwrap_err().into_iter().map(|error| error.key).collect();
+        assert_eq!(keys, ["rate", "path", "roll", "zzz"]);
+    }
+
+    #[test]
+    fn no_options_are_an_empty_mapping_and_a_list_is_none() {
+        assert!(Settings::new(&Value::Null).finish().is_ok());
+        assert!(Settings::new(&json!([])).finish().is_err());
+    }
+}

@@ -1,0 +1,253 @@
+//! The types of a stream's columns and how they look in Arrow.
+//!
+//! Knows the names that a definition uses (`bigint`, `array<string>`, ..). Must not know where a schema was
+//! written or what decodes it.
+
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, Fields, TimeUnit};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The type of a column as a definition spells it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DataType {
+    /// UTF-8 text; `string`.
+    String,
+    /// 64-bit integer; `bigint`.
+    Bigint,
+    /// 32-bit integer; `int`.
+    Int,
+    /// 64-bit float; `double`.
+    Double,
+    /// 32-bit float; `float`.
+    Float,
+    /// `boolean`.
+    Boolean,
+    /// Milliseconds since the epoch, UTC; `timestamp`.
+    Timestamp,
+    /// Raw bytes, base64 in JSON; `bytes`.
+    Bytes,
+    /// Any JSON value, kept as its text; `json`.
+    Json,
+    /// A list; `array<T>`.
+    Array(Box<DataType>),
+    /// A map; `map<K, V>`.
+    Map(Box<DataType>, Box<DataType>),
+    /// A record; `row<name T, ..>`.
+    Row(Vec<(String, DataType)>),
+}
+
+impl DataType {
+    /// The Arrow type of a column of this type.
+    pub fn to_arrow(&self) -> ArrowType {
+        match self {
+            DataType::String | DataType::Json => ArrowType::Utf8View,
+            DataType::Bigint => ArrowType::Int64,
+            DataType::Int => ArrowType::Int32,
+            DataType::Double => ArrowType::Float64,
+            DataType::Float => ArrowType::Float32,
+            DataType::Boolean => ArrowType::Boolean,
+            DataType::Timestamp => ArrowType::Timestamp(TimeUnit::Millisecond, None),
+            DataType::Bytes => ArrowType::BinaryView,
+            DataType::Array(item) => {
+                ArrowType::List(Arc::new(ArrowField::new("item", item.to_arrow(), true)))
+            }
+            DataType::Map(key, value) => {
+                let entries = Fields::from(vec![
+                    ArrowField::new("key", key.to_arrow(), false),
+                    ArrowField::new("value", value.to_arrow(), true),
+                ]);
+                let entries = ArrowField::new("entries", ArrowType::Struct(entries), false);
+                ArrowType::Map(Arc::new(entries), false)
+            }
+            DataType::Row(fields) => ArrowType::Struct(
+                fields.iter().map(|(name, item)| ArrowField::new(name, item.to_arrow(), true)).collect(),
+            ),
+        }
+    }
+
+    /// The type whose columns look so in Arrow; `None` for what no definition can spell.
+    pub fn from_arrow(arrow: &ArrowType) -> Option<DataType> {
+        Some(match arrow {
+            ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => DataType::String,
+            ArrowType::Dictionary(_, value) => return DataType::from_arrow(value),
+            ArrowType::Int64 | ArrowType::UInt64 | ArrowType::UInt32 => DataType::Bigint,
+            ArrowType::Int8 | ArrowType::Int16 | ArrowType::Int32 | ArrowType::UInt8 | ArrowType::UInt16 => {
+                DataType::Int
+            }
+            ArrowType::Float64 | ArrowType::Decimal128(..) => DataType::Double,
+            ArrowType::Float32 | ArrowType::Float16 => DataType::Float,
+            ArrowType::Boolean => DataType::Boolean,
+            ArrowType::Timestamp(..) | ArrowType::Date32 | ArrowType::Date64 => DataType::Timestamp,
+            ArrowType::Binary | ArrowType::LargeBinary | ArrowType::BinaryView => DataType::Bytes,
+            ArrowType::List(item) | ArrowType::LargeList(item) | ArrowType::ListView(item) => {
+                DataType::Array(Box::new(DataType::from_arrow(item.data_type())?))
+            }
+            ArrowType::Map(entries, _) => match entries.data_type() {
+                ArrowType::Struct(fields) if fields.len() == 2 => DataType::Map(
+                    Box::new(DataType::from_arrow(fields[0].data_type())?),
+                    Box::new(DataType::from_arrow(fields[1].data_type())?),
+                ),
+                _ => return None,
+            },
+            ArrowType::Struct(fields) => DataType::Row(
+                fields
+                    .iter()
+                    .map(|field| Some((field.name().clone(), DataType::from_arrow(field.data_type())?)))
+                    .collect::<Option<_>>()?,
+            ),
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for DataType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataType::String => f.write_str("string"),
+            DataType::Bigint => f.write_str("bigint"),
+            DataType::Int => f.write_str("int"),
+            DataType::Double => f.write_str("double"),
+            DataType::Float => f.write_str("float"),
+            DataType::Boolean => f.write_str("boolean"),
+            DataType::Timestamp => f.write_str("timestamp"),
+            DataType::Bytes => f.write_str("bytes"),
+            DataType::Json => f.write_str("json"),
+            DataType::Array(item) => write!(f, "array<{item}>"),
+            DataType::Map(key, value) => write!(f, "map<{key}, {value}>"),
+            DataType::Row(fields) => {
+                f.write_str("row<")?;
+                for (i, (name, item)) in fields.iter().enumerate() {
+                    write!(f, "{}{name} {item}", if i == 0 { "" } else { ", " })?;
+                }
+                f.write_str(">")
+            }
+        }
+    }
+}
+
+/// A text that is no type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a type; write string, bigint, int, double, float, boolean, timestamp, bytes, json, \
+     array<T>, map<K, T> or row<name T, ..>"
+)]
+pub struct TypeError(String);
+
+impl FromStr for DataType {
+    type Err = TypeError;
+
+    fn from_str(text: &str) -> Result<Self, TypeError> {
+        parse_type(text.trim(), 0).ok_or_else(|| TypeError(text.to_owned()))
+    }
+}
+
+/// Deeper nesting than this is refused: a definition that needs it is a mistake, and recursion has an end.
+const NESTING_LIMIT: usize = 16;
+
+fn parse_type(text: &str, depth: usize) -> Option<DataType> {
+    if depth > NESTING_LIMIT {
+        return None;
+    }
+    if let Some((head, rest)) = text.split_once('<') {
+        let inner = rest.trim_end().strip_suffix('>')?;
+        let parts = split_top_level(inner);
+        return match (head.trim().to_ascii_lowercase().as_str(), parts.as_slice()) {
+            ("array", [item]) => Some(DataType::Array(Box::new(parse_type(item.trim(), depth + 1)?))),
+            ("map", [key, value]) => Some(DataType::Map(
+                Box::new(parse_type(key.trim(), depth + 1)?),
+                Box::new(parse_type(value.trim(), depth + 1)?),
+            )),
+            ("row", fields) => fields
+                .iter()
+                .map(|field| {
+                    let (name, item) = field.trim().split_once(char::is_whitespace)?;
+                    Some((name.to_owned(), parse_type(item.trim(), depth + 1)?))
+                })
+                .collect::<Option<Vec<_>>>()
+                .map(DataType::Row),
+            _ => None,
+        };
+    }
+    Some(match text.to_ascii_lowercase().as_str() {
+        "string" => DataType::String,
+        "bigint" => DataType::Bigint,
+        "int" => DataType::Int,
+        "double" => DataType::Double,
+        "float" => DataType::Float,
+        "boolean" => DataType::Boolean,
+        "timestamp" => DataType::Timestamp,
+        "bytes" => DataType::Bytes,
+        "json" => DataType::Json,
+        _ => return None,
+    })
+}
+
+/// Splits at the commas that stand outside every `<..>`.
+fn split_top_level(text: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0_i32, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'<' => depth += 1,
+            b'>' => depth -= 1,
+            b',' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// One declared column of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name in queries.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// Where it stands in the event: the members to follow from the top. `[name]` unless `from` says otherwise.
+    pub path: Vec<String>,
+}
+
+/// The declared columns of a stream and which of them is the event time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSchema {
+    /// The columns in order of declaration.
+    pub fields: Vec<Field>,
+    /// Index of the event-time column.
+    pub event_time: usize,
+}
+
+impl StreamSchema {
+    /// The index of the column of this name; `rowtime` is always an alias of the event-time column.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        let declared = self.fields.iter().position(|field| field.name == name);
+        declared.or((name == "rowtime").then_some(self.event_time))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_read_back_as_they_were_written() {
+        for text in
+            ["string", "array<bigint>", "map<string, array<double>>", "row<a int, b map<string, int>>"]
+        {
+            let parsed: DataType = text.parse().unwrap();
+            assert_eq!(parsed.to_string(), text);
+            assert_eq!(DataType::from_arrow(&parsed.to_arrow()), Some(parsed));
+        }
+    }
+
+    #[test]
+    fn what_is_no_type_is_refused() {
+        for text in ["", "text", "array<>", "array<int", "map<string>", "row<a>", &"array<".repeat(99)] {
+            assert!(text.parse::<DataType>().is_err(), "{text}");
+        }
+    }
+}

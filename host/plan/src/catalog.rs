@@ -1,0 +1,47 @@
+//! What a planner may look up by name: streams, scalar functions, aggregates.
+
+use crate::definition::StreamDefinition;
+use crate::expression::ExpressionError;
+use arrow_array::ArrayRef;
+use arrow_schema::DataType;
+use std::fmt::Debug;
+use std::sync::Arc;
+use weir_timeline::Aggregate;
+use weir_timeline::aggregate::Parameter;
+
+/// A scalar function that a plugin brings.
+pub trait ScalarFunction: Debug + Send + Sync {
+    /// Its name in queries.
+    fn name(&self) -> &str;
+    /// Types of its arguments.
+    fn arguments(&self) -> &[DataType];
+    /// Type of its result.
+    fn result(&self) -> &DataType;
+    /// What makes its values: name and the sha256 of the component.
+    fn identity(&self) -> &str;
+    /// One value per row.
+    fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError>;
+}
+
+/// Everything that a query can name.
+pub trait Catalog: Send + Sync {
+    /// A stream.
+    fn stream(&self, name: &str) -> Option<Arc<StreamDefinition>>;
+    /// Names of all streams, for suggestions.
+    fn stream_names(&self) -> Vec<String>;
+    /// A plugin's scalar function.
+    fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>>;
+    /// Names of all plugin scalar functions.
+    fn scalar_names(&self) -> Vec<String>;
+    /// Whether a plugin brings an aggregate of this name.
+    fn has_aggregate(&self, name: &str) -> bool;
+    /// A plugin's aggregate, bound to argument types and constant parameters; the error says what does not fit.
+    fn aggregate(
+        &self,
+        name: &str,
+        arguments: &[DataType],
+        parameters: &[Parameter],
+    ) -> Result<Arc<dyn Aggregate>, String>;
+    /// Names of all plugin aggregates.
+    fn aggregate_names(&self) -> Vec<String>;
+}

@@ -1,0 +1,34 @@
+//! Scalar expressions as the engine sees them: columns in, a column out.
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::DataType;
+use std::fmt::Debug;
+
+/// A scalar expression bound to the columns of one kind of batch.
+pub trait Expression: Debug + Send + Sync {
+    /// One value per row of `batch`, whose columns are those that the expression was bound to, by position.
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, ExpressionError>;
+
+    /// Type of the values.
+    fn data_type(&self) -> &DataType;
+
+    /// The same text for the same meaning, for definition hashes; plugin functions appear with their sha256.
+    fn canonical(&self) -> &str;
+
+    /// The position of the input column, if the expression is nothing but that column.
+    fn as_column(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// An expression that has no value for a batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpressionError {
+    /// Some rows cannot be computed (division by zero, a failed CAST, a plugin that traps): the caller bisects
+    /// to find them, and a row is a dead letter if it fails alone.
+    #[error("{0}")]
+    Rows(String),
+    /// It cannot be computed for any row (a plugin behind its circuit breaker): the job stops.
+    #[error("{0}")]
+    Broken(String),
+}

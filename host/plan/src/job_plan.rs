@@ -1,0 +1,173 @@
+//! The plan of a job: data that the engine runs and that can be printed and compared.
+//!
+//! A row's way through a plan: the decoder's columns -> [`Projection`] (WHERE, then the expressions that the stage
+//! needs) -> [`KeyedStage`] (timelines) -> [`Output`] (HAVING, then the query's columns). Without a stage the
+//! output reads the projection.
+
+use crate::definition::{StreamDefinition, StreamOrigin};
+use crate::expression::Expression;
+use arrow_schema::{DataType, SchemaRef};
+use serde::Serialize;
+use std::sync::Arc;
+use weir_event::Span;
+use weir_timeline::StageSpec;
+
+/// A job, planned.
+#[derive(Debug, Clone)]
+pub struct JobPlan {
+    /// Its name.
+    pub name: String,
+    /// The version of its definition.
+    pub version: u32,
+    /// `sha256:` and the hash of its features' hashes.
+    pub definition: String,
+    /// Fingerprint of what its state is made of: a plan with another one cannot go on from that state.
+    pub state_fingerprint: String,
+    /// What it reads, in the order of the query's tables.
+    pub inputs: Vec<StreamInput>,
+    /// WHERE and the projected columns, over the columns of `inputs`.
+    pub projection: Projection,
+    /// The keyed stage; `None` for a job without window or aggregate.
+    pub stage: Option<KeyedStage>,
+    /// HAVING and the result columns.
+    pub output: Output,
+    /// The features, in order of the result columns that are features.
+    pub features: Vec<Feature>,
+    /// What to do with late rows.
+    pub late: Late,
+    /// Lookups say `stale` when the source is further behind.
+    pub stale_after: Option<Span>,
+    /// Where results go.
+    pub sinks: Vec<SinkPlan>,
+}
+
+/// A stream as a job reads it.
+#[derive(Debug, Clone)]
+pub struct StreamInput {
+    /// The stream, with its source resolved.
+    pub stream: Arc<StreamDefinition>,
+    /// Where to read it: the stream's own source, or the one that the job names.
+    pub origin: StreamOrigin,
+    /// Columns that are decoded, as indices into the stream's schema; the event time is among them.
+    pub columns: Vec<usize>,
+    /// Index of the event time in `columns`.
+    pub event_time: usize,
+    /// Index in `columns` of the declared known-time column.
+    pub known_time: Option<usize>,
+}
+
+/// Rows kept and columns computed before anything is keyed.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    /// WHERE: rows for which it is not true are left out.
+    pub filter: Option<Arc<dyn Expression>>,
+    /// The projected columns.
+    pub columns: Vec<Arc<dyn Expression>>,
+    /// Their names and types.
+    pub schema: SchemaRef,
+}
+
+/// A keyed stage over the projected columns.
+#[derive(Debug, Clone)]
+pub struct KeyedStage {
+    /// Projected columns that make the key, in the order of GROUP BY or PARTITION BY; none: one group for all.
+    pub keys: Vec<usize>,
+    /// Their names as the entity's.
+    pub key_names: Vec<String>,
+    /// Their types.
+    pub key_types: Vec<DataType>,
+    /// Windows and aggregates; its inputs are all projected columns.
+    pub spec: Arc<StageSpec>,
+    /// Columns of the stage's results, what [`Output`] is bound to: the keys, the aggregates in order, then
+    /// for a grid `window_start`, `window_end` (timestamps), for `OVER` the carried columns in order.
+    pub results: SchemaRef,
+}
+
+/// The result columns of the query.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// HAVING, over the stage's results.
+    pub filter: Option<Arc<dyn Expression>>,
+    /// The columns, in query order.
+    pub columns: Vec<Column>,
+    /// Their names and types.
+    pub schema: SchemaRef,
+}
+
+/// One result column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name; `EXPR$i` where the query gives none.
+    pub name: String,
+    /// What it is for a lookup.
+    pub role: ColumnRole,
+    /// Its value, over the stage's results (or over the projection where there is no stage).
+    pub expression: Arc<dyn Expression>,
+}
+
+/// What a result column is for a lookup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ColumnRole {
+    /// A column of the entity key (index among the keys).
+    Key(usize),
+    /// A bound of the window.
+    WindowBound,
+    /// A plain column of the row.
+    Plain,
+    /// A feature.
+    Feature,
+}
+
+/// One served feature.
+#[derive(Debug, Clone)]
+pub struct Feature {
+    /// Its name in lookups.
+    pub name: String,
+    /// Index of its result column.
+    pub column: usize,
+    /// Its declared or inferred type.
+    pub data_type: weir_event::DataType,
+    /// Its version.
+    pub version: u32,
+    /// `sha256:` and the hash of what makes its value.
+    pub definition: String,
+    /// What it means.
+    pub description: Option<String>,
+    /// Who owns it.
+    pub owner: Option<String>,
+    /// Given when no row is in the window.
+    pub default: Option<serde_json::Value>,
+}
+
+/// What happens to late rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Late {
+    /// The policy.
+    pub policy: LatePolicy,
+    /// How far back results are corrected, behind the partition's watermark.
+    pub allow: Span,
+}
+
+/// What happens to a row that belongs to a result which is already final for its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LatePolicy {
+    /// It counts, and results are written again.
+    Correct,
+    /// Results already written stay; it counts in windows that are still open.
+    Drop,
+    /// As drop, and what is dropped goes to the dead letters.
+    Divert,
+}
+
+/// A sink of a job; its settings are parsed by the connector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkPlan {
+    /// Kind, such as `file`.
+    pub kind: String,
+    /// Its settings as they stand in the definition.
+    pub settings: serde_json::Value,
+    /// Name for status and metrics: the kind, with a number where a job has several of a kind.
+    pub name: String,
+}

@@ -1,0 +1,148 @@
+//! What an aggregate is: one trait for built-ins and plugins alike.
+//!
+//! An aggregate is columnar: its states live in columns ([`States`]), one state per *group*, and every call
+//! works on many groups at once. What a group is (a slot's pane, a slot's running value, a copy for a lookup) is
+//! the timeline's business; an aggregate never sees a key, a window or a clock.
+//!
+//! Laws, tested for every aggregate: merging the states of two adjacent stretches of time equals the state of
+//! the whole; a fresh state is the identity of `merge`; `retract` undoes `update` and `unmerge` undoes `merge`
+//! (where the card has an inverse); `decode(encode(s))` finishes as `s` does.
+
+use arrow_array::ArrayRef;
+use arrow_schema::DataType;
+use std::any::Any;
+use std::fmt::Debug;
+use weir_event::Rank;
+
+/// How an aggregate's result depends on the order and the cutting of its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algebra {
+    /// The same bits whatever the order of rows and however tiles are cut. (A state may carry (time, rank) to
+    /// get there, as `LAST_VALUE`'s does.)
+    Exact,
+    /// Rows must be fed in total order (time, rank), and `merge` joins an earlier stretch with a later one.
+    Ordered,
+    /// Folds a cover of tiles that is fixed by the range and the grid alone.
+    Approximate,
+}
+
+/// What the planner, the timeline and the documentation need to know of an aggregate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// How the result depends on order and tiles.
+    pub algebra: Algebra,
+    /// Whether `retract` and `unmerge` work; only with [`Algebra::Exact`].
+    pub inverse: bool,
+    /// Whether a state's size has a bound that does not grow with its rows.
+    pub bounded: bool,
+    /// Type of the result.
+    pub result: DataType,
+    /// What makes the value, for definition hashes: name, argument types, parameters and the version of the
+    /// semantics, such as `sum(double)#1`; a plugin adds its component's sha256.
+    pub identity: String,
+}
+
+/// An aggregate function bound to its argument types and constant parameters.
+pub trait Aggregate: Debug + Send + Sync {
+    /// Its card.
+    fn card(&self) -> &Card;
+    /// A column of states without a group.
+    fn states(&self) -> Box<dyn States>;
+}
+
+/// Rows on their way into states: row `rows[i]` of every argument goes to the state of group `groups[i]`.
+///
+/// Rows of one group come in the order of `rows`; for [`Algebra::Ordered`] that is the total order.
+/// Rows whose FILTER is not true have been left out. Nulls are still in: ignoring them is the aggregate's duty.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// For each row, its group.
+    pub groups: &'a [u32],
+    /// For each row, its index into `times`, `ranks` and the arguments.
+    pub rows: &'a [u32],
+    /// Event times, milliseconds.
+    pub times: &'a [i64],
+    /// Total order of rows that are tied in event time.
+    pub ranks: &'a [Rank],
+    /// The arguments' columns.
+    pub arguments: &'a [ArrayRef],
+}
+
+/// A column of states. Groups are numbered from 0; a group that was never updated is the identity.
+///
+/// A call that fails leaves every state as it was. A value that cannot be computed (an overflow) is not a
+/// failure of the call: the state remembers, and `finish` reports it for that group.
+pub trait States: Send + Sync + Any {
+    /// The number of groups.
+    fn len(&self) -> usize;
+    /// Whether there is no group.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Adds or drops groups at the end; new ones are the identity.
+    fn resize(&mut self, groups: usize);
+    /// Makes groups the identity again.
+    fn reset(&mut self, groups: &[u32]);
+    /// Feeds rows.
+    fn update(&mut self, input: &Input<'_>) -> Result<(), AggregateError>;
+    /// Takes rows out that had been fed. Only if the card has an inverse.
+    fn retract(&mut self, input: &Input<'_>) -> Result<(), AggregateError>;
+    /// Folds group `from[i]` of `later` into group `into[i]`; `later` holds the later stretch of time. A group
+    /// may occur many times in `into`: its parts are folded in that order. `later` must be of the same aggregate.
+    fn merge(&mut self, into: &[u32], later: &dyn States, from: &[u32]) -> Result<(), AggregateError>;
+    /// Takes group `leaving_groups[i]` of `leaving` out of group `from[i]`. Only if the card has an inverse.
+    fn unmerge(
+        &mut self,
+        from: &[u32],
+        leaving: &dyn States,
+        leaving_groups: &[u32],
+    ) -> Result<(), AggregateError>;
+    /// The value of each of `groups`, as of the time beside it (milliseconds).
+    fn finish(&self, groups: &[u32], as_of: &[i64]) -> Result<Finished, AggregateError>;
+    /// A copy of some groups, numbered anew from 0: what a lookup takes away from under a lock.
+    fn copy(&self, groups: &[u32]) -> Box<dyn States>;
+    /// Appends a group's state as bytes that `decode` of any later version of weir reads.
+    fn encode(&self, group: u32, out: &mut Vec<u8>);
+    /// Replaces a group's state by an encoded one; an error if the bytes are damaged.
+    fn decode(&mut self, group: u32, bytes: &[u8]) -> Result<(), AggregateError>;
+    /// Memory held, in bytes, roughly.
+    fn memory_bytes(&self) -> usize;
+    /// For `merge` to see its own kind.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// The values of some groups.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// One value per group asked for; null where there is an error.
+    pub values: ArrayRef,
+    /// Groups whose value is an error: (index into the groups asked for, reason).
+    pub errors: Vec<(u32, String)>,
+}
+
+/// A call to an aggregate that failed as a whole; states are as they were.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AggregateError {
+    /// Some rows make the call fail (a plugin that traps): whoever called bisects to find them.
+    #[error("aggregate failed on its input: {0}")]
+    Rows(String),
+    /// The aggregate cannot go on whatever the rows (a plugin behind its circuit breaker): the job stops.
+    #[error("aggregate cannot go on: {0}")]
+    Broken(String),
+    /// Stored state does not decode.
+    #[error("stored aggregate state is damaged: {0}")]
+    Damaged(String),
+}
+
+/// A constant parameter of an aggregate, such as the n of `TOP(n, x)`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parameter {
+    /// A whole number.
+    Int(i64),
+    /// Any other number.
+    Double(f64),
+    /// A text.
+    Text(String),
+    /// A truth value.
+    Bool(bool),
+}

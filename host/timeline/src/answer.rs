@@ -1,0 +1,180 @@
+//! What goes into [`crate::Timelines`] and what comes out: rows, results, questions, values, stored blocks.
+//!
+//! Values only. Knows nothing of how they are found.
+
+use crate::aggregate::AggregateError;
+use arrow_array::ArrayRef;
+use weir_event::{EventTime, Rank};
+
+/// Dense number of a key in one [`crate::Timelines`]. Valid until the next `expire`, which may free it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// Rows on their way in: row `rows[i]` of the columns belongs to the key of `slots[i]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// For each row its key; as long as `rows`.
+    pub slots: &'a [Slot],
+    /// For each row its index into `times`, `ranks` and the columns.
+    pub rows: &'a [u32],
+    /// Event times of the batch, milliseconds.
+    pub times: &'a [i64],
+    /// Ranks of the batch.
+    pub ranks: &'a [Rank],
+    /// The batch's columns, of the types of [`crate::StageSpec::inputs`].
+    pub columns: &'a [ArrayRef],
+}
+
+/// What became of rows that were inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inserted {
+    /// Rows behind the settled boundary: results that were already returned will be corrected.
+    pub late: u64,
+    /// Rows that were left out because state they belong to has expired.
+    pub expired: u64,
+    /// Rows that fall between two windows (slide longer than size) and count nowhere.
+    pub between: u64,
+}
+
+/// Results that became final or were corrected, in columns: entry `i` of each is one result.
+#[derive(Debug, Clone, Default)]
+pub struct Results {
+    /// Whose result.
+    pub slots: Vec<Slot>,
+    /// One array per aggregate of the stage.
+    pub values: Vec<ArrayRef>,
+    /// Grid only: the window `[start, end)`, milliseconds.
+    pub windows: Vec<(i64, i64)>,
+    /// `OVER` only: the event, by time in milliseconds and rank.
+    pub events: Vec<(i64, Rank)>,
+    /// `OVER` only: one array per carried column.
+    pub carried: Vec<ArrayRef>,
+    /// Whether a result of the same identity may have been returned before; the last one counts.
+    pub revised: Vec<bool>,
+    /// Values that could not be computed; such a result has no row to be written.
+    pub errors: Vec<ResultError>,
+    /// Rows that an ordered aggregate failed on, alone: taken out of it, to be dead-lettered.
+    pub refused: Vec<RefusedRow>,
+}
+
+impl Results {
+    /// How many results there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
+/// A value of a result that is an error, such as an overflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultError {
+    /// Index of the result.
+    pub row: usize,
+    /// Index of the aggregate.
+    pub aggregate: usize,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// A row that an ordered aggregate failed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// Its key.
+    pub slot: Slot,
+    /// Its event time, milliseconds.
+    pub time: i64,
+    /// Its rank: partition and offset.
+    pub rank: Rank,
+    /// Index of the aggregate that failed.
+    pub aggregate: usize,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// A question to one key's timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// For a grid: the values of the window `[start, end)`, which must be one of the grid's, complete or not.
+    Window {
+        /// First time in it.
+        start: EventTime,
+        /// First time after it.
+        end: EventTime,
+    },
+    /// For `OVER`: the values of all frames at this time, rows at it included.
+    Over {
+        /// Where the frames end.
+        as_of: EventTime,
+    },
+}
+
+/// The answer to a [`Question`].
+#[derive(Debug, Clone)]
+pub struct Values {
+    /// One array of length 1 per aggregate; null where there is an error.
+    pub values: Vec<ArrayRef>,
+    /// Rows in the frame, one count per frame of the stage (a grid has one). Filters are not looked at.
+    pub rows: Vec<u64>,
+    /// Newest event time in the frame, per frame as `rows`.
+    pub newest: Vec<Option<EventTime>>,
+    /// `OVER` only: the carried columns of the key's newest row at or before the time asked for, each of length
+    /// 1; null if there is no such row.
+    pub carried: Vec<ArrayRef>,
+    /// Aggregates whose value is an error, and the reason.
+    pub errors: Vec<(usize, String)>,
+}
+
+/// Names one stored block of a key; with the key it is unique in a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Block {
+    /// What kind of block it is: [`Block::TILES`] or [`Block::ROWS`].
+    pub column: u16,
+    /// Level of the tile; 0 is the finest.
+    pub level: u8,
+    /// Of a tile: its start, milliseconds. Of a block of rows: a number that is never used again for the key.
+    pub start: i64,
+}
+
+impl Block {
+    /// The column of tiles.
+    pub const TILES: u16 = 0;
+    /// The column of row log blocks.
+    pub const ROWS: u16 = 1;
+}
+
+/// Stored bytes that do not decode: the state is damaged, or is another definition's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stored state of block {block:?} is damaged or belongs to another definition: {what}")]
+pub struct DecodeError {
+    /// Which block.
+    pub block: Block,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl DecodeError {
+    pub(crate) fn new(block: Block, what: impl Into<String>) -> Self {
+        DecodeError { block, what: what.into() }
+    }
+
+    pub(crate) fn of_state(block: Block, error: &AggregateError) -> Self {
+        DecodeError { block, what: error.to_string() }
+    }
+}
+
+/// How much a [`crate::Timelines`] holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Keys with state.
+    pub keys: u64,
+    /// (key, tile) pairs.
+    pub tiles: u64,
+    /// Rows in row logs.
+    pub rows: u64,
+    /// Memory held, in bytes, roughly.
+    pub memory_bytes: u64,
+}

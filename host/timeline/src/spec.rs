@@ -1,0 +1,104 @@
+//! What one keyed stage computes: its windows, its aggregates and how far back its state must live.
+//!
+//! A specification is data: made once by the planner, shared by all shards, never changed while a job runs.
+
+use crate::aggregate::Aggregate;
+use arrow_schema::DataType;
+use std::sync::Arc;
+use weir_event::{EventTime, Span};
+
+/// One keyed stage of a job.
+#[derive(Debug, Clone)]
+pub struct StageSpec {
+    /// The windows.
+    pub frames: Frames,
+    /// The aggregates, in order of output.
+    pub aggregates: Vec<AggregateSpec>,
+    /// Types of the input columns that the stage is handed.
+    pub inputs: Vec<DataType>,
+    /// `OVER` only: input columns that each result row repeats from its event.
+    pub carried: Vec<usize>,
+    /// How far behind the watermark corrections and `as_of` may reach: max(late.allow, history).
+    pub history: Span,
+    /// Upper bound on the life of state; none but the windows' if `None`.
+    pub retention: Option<Span>,
+}
+
+/// One aggregate over one frame.
+#[derive(Debug, Clone)]
+pub struct AggregateSpec {
+    /// What is computed.
+    pub function: Arc<dyn Aggregate>,
+    /// Input columns of its arguments; none for `COUNT(*)`.
+    pub arguments: Vec<usize>,
+    /// Boolean input column; rows where it is not true are not part of the frame for this aggregate.
+    pub filter: Option<usize>,
+    /// Index of its frame among the frames of [`Frames::Over`]; 0 for a grid.
+    pub frame: usize,
+}
+
+/// The windows of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frames {
+    /// TUMBLE and HOP: windows `[start, start + size)` with starts on the slide's grid.
+    Grid(Grid),
+    /// `OVER`: a result for each event, over frames that end at it.
+    Over(Vec<RangeFrame>),
+}
+
+/// Windows on a grid. TUMBLE is the case `slide == size`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Length of a window; positive.
+    pub size: Span,
+    /// From one window's start to the next one's; positive.
+    pub slide: Span,
+    /// Where the grid is anchored, from the epoch.
+    pub offset: Span,
+}
+
+/// `RANGE BETWEEN preceding PRECEDING AND CURRENT ROW`: at time t the half-open range `[t - preceding, t + 1)`;
+/// `None` is UNBOUNDED.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeFrame {
+    /// How far back it reaches.
+    pub preceding: Option<Span>,
+}
+
+impl Grid {
+    /// Width of a pane: the longest that divides every window.
+    pub fn pane(&self) -> Span {
+        self.size.gcd(self.slide)
+    }
+
+    /// Start of the newest window that holds `time`.
+    ///
+    /// ```
+    /// use weir_event::{EventTime, Span};
+    /// use weir_timeline::Grid;
+    /// let hop = Grid { size: Span::from_millis(30), slide: Span::from_millis(10), offset: Span::ZERO };
+    /// assert_eq!(hop.last_start(EventTime::from_millis(25)).millis(), 20);
+    /// assert_eq!(hop.first_start(EventTime::from_millis(25)).millis(), 0);
+    /// assert_eq!(hop.last_end(EventTime::from_millis(25)).millis(), 50);
+    /// ```
+    pub fn last_start(&self, time: EventTime) -> EventTime {
+        time.floor_to(self.slide, self.offset)
+    }
+
+    /// Start of the oldest window that holds `time`. Where the slide is longer than the size and `time` falls
+    /// between two windows, it is after [`Grid::last_start`]: no window holds it.
+    pub fn first_start(&self, time: EventTime) -> EventTime {
+        let after = (time - self.size).floor_to(self.slide, self.offset);
+        after + self.slide
+    }
+
+    /// End of the newest window that holds `time`.
+    pub fn last_end(&self, time: EventTime) -> EventTime {
+        self.last_start(time) + self.size
+    }
+
+    /// Start of the newest window that ends at or before `time`.
+    pub fn last_complete(&self, time: EventTime) -> EventTime {
+        (time - self.size).floor_to(self.slide, self.offset)
+    }
+}

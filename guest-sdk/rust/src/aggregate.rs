@@ -183,7 +183,10 @@ fn merge<A: Aggregate>(
             None => *place = Some(later),
         }
     }
-    merged.iter().map(|state| state.as_ref().map_or_else(|| Ok(Vec::new()), |state| codec.encode(state))).collect()
+    merged
+        .iter()
+        .map(|state| state.as_ref().map_or_else(|| Ok(Vec::new()), |state| codec.encode(state)))
+        .collect()
 }
 
 fn unmerge<A: Aggregate>(

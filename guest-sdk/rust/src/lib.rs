@@ -48,6 +48,7 @@
 
 pub mod aggregate;
 pub mod bindings;
+mod display;
 mod export;
 mod input;
 mod literal;

@@ -1,5 +1,6 @@
 //! Constants that a query gives to an aggregate, as Rust values.
 
+use crate::display::kind;
 use crate::{DataType, Element, Literal, Timestamp};
 
 /// One constant. An `Option` takes a null.
@@ -58,7 +59,7 @@ pub trait Parameters: Sized {
 
 fn parameter<T: Parameter>(position: usize, literal: &Literal) -> Result<T, String> {
     T::from_literal(literal).ok_or_else(|| {
-        format!("parameter {}: expected {:?}, got {literal:?}", position + 1, T::TYPE.logical)
+        format!("parameter {}: expected {}, got {}", position + 1, T::TYPE.logical, kind(literal))
     })
 }
 

@@ -1,6 +1,7 @@
 //! Reading columns row by row. Checks a column's shape once, so that reading a row cannot fail. Knows
 //! nothing of functions.
 
+use crate::display::representation;
 use crate::{Column, DataType, LogicalType, Timestamp, Values};
 
 /// A value as it lies in a column, read without regard to nulls or lists.
@@ -72,7 +73,7 @@ impl<'a, T: Entry<'a>> Argument<'a> for T {
 /// The entries of a list column, and where each row's begin.
 type Lists<'a, Stored> = (&'a [Stored], &'a [u32]);
 
-fn list<'a, Stored>((entries, offsets): Lists<'a, Stored>, row: usize) -> &'a [Stored] {
+fn list<Stored>((entries, offsets): Lists<'_, Stored>, row: usize) -> &[Stored] {
     &entries[offsets[row] as usize..offsets[row + 1] as usize]
 }
 
@@ -140,7 +141,7 @@ impl<'a, T: Argument<'a>> Reader<'a, T> {
     pub fn new(column: &'a Column, rows: usize) -> Result<Self, String> {
         check_shape(column, rows, T::TYPE.list)?;
         let rows = T::rows(column).ok_or_else(|| {
-            format!("expected {:?} values, got {}", T::TYPE.logical, representation(&column.values))
+            format!("expected {} values, got {}", T::TYPE.logical, representation(&column.values))
         })?;
         Ok(Reader { rows, validity: &column.validity })
     }
@@ -184,16 +185,6 @@ fn length(values: &Values) -> usize {
         Values::Float64s(entries) => entries.len(),
         Values::Texts(entries) => entries.len(),
         Values::Blobs(entries) => entries.len(),
-    }
-}
-
-fn representation(values: &Values) -> &'static str {
-    match values {
-        Values::Booleans(_) => "booleans",
-        Values::Int64s(_) => "int64s",
-        Values::Float64s(_) => "float64s",
-        Values::Texts(_) => "texts",
-        Values::Blobs(_) => "blobs",
     }
 }
 

@@ -18,8 +18,7 @@ pub trait ScalarFunction {
 /// the position.
 pub fn fields(names: &[&str], types: Vec<DataType>) -> Vec<Field> {
     let named = |(position, data_type)| {
-        let name =
-            names.get(position).map_or_else(|| format!("value_{}", position + 1), ToString::to_string);
+        let name = names.get(position).map_or_else(|| format!("value_{}", position + 1), ToString::to_string);
         Field { name, data_type }
     };
     types.into_iter().enumerate().map(named).collect()

@@ -154,7 +154,9 @@ mod tests {
 
     fn column<C: Cell>(cells: Vec<Option<C>>) -> Column {
         let mut builder = Builder::with_capacity(cells.len());
-        cells.into_iter().for_each(|cell| builder.push(cell));
+        for cell in cells {
+            builder.push(cell);
+        }
         builder.finish()
     }
 

@@ -4,12 +4,12 @@
 //! where they came from. Knows the contracts in `weir-connect` and nothing else of weir; must not know SQL, jobs,
 //! state or the engine. Whoever adds a connector adds a folder here and a row in [`registry`].
 
-// pub mod discard;
+pub mod discard;
 pub mod file;
 pub mod format;
 pub mod generator;
-// pub mod http;
-// pub mod kafka;
-// pub mod registry;
+pub mod http;
+pub mod kafka;
+pub mod registry;
 pub mod settings;
-// pub mod stdout;
+pub mod stdout;

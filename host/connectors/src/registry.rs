@@ -4,7 +4,7 @@
 
 use crate::format::json::JsonDecoder;
 use crate::settings::{SettingError, unknown};
-use crate::{discard, file, generator, http, kafka, stdout};
+use crate::{file, generator};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct SourceContext {
     pub stream: String,
     /// Where time is taken from.
     pub clock: Arc<dyn Clock>,
+    /// The ingest logs, shared with whoever accepts rows over HTTP.
+    pub logs: Arc<http::IngestLogs>,
 }
 
 /// What a sink may need beside its own options.
@@ -43,13 +45,11 @@ type MakeSink = fn(&Value, &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingErr
 const SOURCES: &[(&str, MakeSource)] = &[
     ("file", file::source),
     ("generator", generator::source),
-    ("http", http::source),
-    ("kafka", kafka::source),
 ];
 const PLANNED_SOURCES: &[&str] = &["kinesis"];
 
 const SINKS: &[(&str, MakeSink)] =
-    &[("discard", discard::sink), ("file", file::sink), ("kafka", kafka::sink), ("stdout", stdout::sink)];
+    &[("file", file::sink)];
 const PLANNED_SINKS: &[&str] = &["kinesis", "redis", "dynamodb", "feature_service_dynamodb"];
 
 const FORMATS: &[&str] = &["json"];
@@ -99,6 +99,7 @@ fn find<T: Copy>(noun: &str, kind: &str, rows: &[(&str, T)], planned: &[&str]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
     use weir_event::SystemClock;
 
     fn context() -> SourceContext {
@@ -107,6 +108,7 @@ mod tests {
             data_dir: PathBuf::from("/project/.weir"),
             stream: "rides".to_owned(),
             clock: Arc::new(SystemClock::new()),
+            logs: Arc::new(http::IngestLogs::new(Path::new("/project/.weir"), Arc::new(SystemClock::new()))),
         }
     }
 

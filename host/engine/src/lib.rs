@@ -1,1 +1,37 @@
-//! stub
+//! The engine: runs plans. One file per stage, wired in data order by [`pipeline`].
+//!
+//! Knows: stages, shards, barriers, back-pressure, the life of a job. Must not know: wasmtime, SQL, Kafka or HTTP;
+//! it sees plugins as aggregates and expressions, connectors as traits, the store as one.
+//!
+//! A batch's way: [`intake`] drives ([`decode`], [`admit`], [`project`], [`route`]) -> [`keyed`] -> [`emit`] ->
+//! [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`checkpoint`] rides the same channels.
+
+mod admit;
+mod checkpoint;
+pub mod dead_letters;
+mod decode;
+pub mod deliver;
+mod emit;
+mod engine;
+mod error;
+mod idle;
+mod intake;
+mod job;
+mod keyed;
+pub mod lookup;
+mod manifest;
+mod pipeline;
+mod project;
+mod route;
+mod shard;
+pub mod status;
+
+pub use dead_letters::DeadLetters;
+pub use deliver::NamedSink;
+pub use engine::{Engine, Settings};
+pub use error::EngineError;
+pub use intake::Mode;
+pub use job::{Job, JobSpec, MakeSinks};
+pub use lookup::{Answer, Looked, LookupError};
+pub use manifest::Counts;
+pub use status::{JobState, JobStatus};

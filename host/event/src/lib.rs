@@ -16,7 +16,7 @@ pub mod watermark;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fault::Fault;
 pub use key::{KeyGroup, key_group, key_hash};
-pub use message::{Batch, Message, Signal};
+pub use message::{Message, Signal};
 pub use position::{PartitionId, Position, Rank};
 pub use schema::{DataType, Field, StreamSchema};
 pub use time::{EventTime, Span};

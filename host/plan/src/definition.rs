@@ -1,5 +1,6 @@
 //! Definitions, checked: what the rest of weir reads instead of the user's text.
 
+use crate::diagnostic::Diagnostic;
 use crate::job_plan::Late;
 use weir_event::{Span, StreamSchema};
 
@@ -45,6 +46,29 @@ pub struct StreamDefinition {
     pub format: String,
     /// Where they come from; `None` where a job's file names it.
     pub origin: Option<StreamOrigin>,
+}
+
+impl StreamDefinition {
+    /// Where a job reads this stream: the source that the job names, completed by the settings of the stream's own
+    /// if that is of the same kind, else the stream's own. The error says what to do where neither is given.
+    pub fn origin_for(&self, named_by_job: Option<&StreamOrigin>) -> Result<StreamOrigin, String> {
+        match (named_by_job, &self.origin) {
+            (Some(named), Some(own)) if own.kind == named.kind => {
+                let mut settings = own.settings.clone();
+                if let (Some(settings), Some(named)) = (settings.as_object_mut(), named.settings.as_object())
+                {
+                    settings.extend(named.clone());
+                }
+                Ok(StreamOrigin { kind: named.kind.clone(), settings })
+            }
+            (Some(named), _) => Ok(named.clone()),
+            (None, Some(own)) => Ok(own.clone()),
+            (None, None) => Err(format!(
+                "stream `{}` has no source; give it `source: {{KIND: {{..}}}}`, or the job `stream: {{KIND: NAME}}`",
+                self.name
+            )),
+        }
+    }
 }
 
 /// A feature as a job declares it.
@@ -93,6 +117,19 @@ pub struct JobDefinition {
     pub origin: Option<StreamOrigin>,
 }
 
+impl JobDefinition {
+    /// Refuses a retention that would end state while a window of the query, the longest of which is `longest`,
+    /// still needs it.
+    pub fn check_retention(&self, longest: Span) -> Option<Diagnostic> {
+        let retention = self.retention.filter(|retention| *retention < longest)?;
+        let message = format!(
+            "`retention`: {retention} is shorter than the longest window, {longest}; write at least {longest}, or \
+             leave it out"
+        );
+        Some(Diagnostic::error(&*self.file, 1, 1, message))
+    }
+}
+
 /// The text of a query and where it stands, so that a place in it can be told as a place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
@@ -104,6 +141,21 @@ pub struct Query {
     pub line: u32,
     /// Columns to add on every line (the indentation of a YAML block) plus 1 is where its lines begin.
     pub indent: u32,
+}
+
+impl Query {
+    /// The line and column in the file of a line and column in the text, all counted from 1. Exact for a file of its
+    /// own, a block after `|` and a text in one line; for others (`>`, escapes) as near as can be told.
+    ///
+    /// ```
+    /// use weir_plan::definition::Query;
+    /// let query = Query { text: "SELECT a\nFROM b".into(), file: "jobs/a.yaml".into(), line: 3, indent: 2 };
+    /// assert_eq!(query.place(2, 6), (4, 8));
+    /// ```
+    pub fn place(&self, line_in_text: u32, column_in_text: u32) -> (u32, u32) {
+        let line = self.line.saturating_add(line_in_text.max(1) - 1);
+        (line, self.indent.saturating_add(column_in_text.max(1)))
+    }
 }
 
 /// Settings of the server, `weir.yaml`.
@@ -125,6 +177,20 @@ pub struct ServerDefinition {
     pub limits: Limits,
 }
 
+impl Default for ServerDefinition {
+    fn default() -> Self {
+        ServerDefinition {
+            listen: (std::net::Ipv4Addr::LOCALHOST, 8080).into(),
+            token: None,
+            data_dir: ".weir".to_owned(),
+            shards: None,
+            checkpoint_every: Span::from_millis(10_000),
+            checkpoints_kept: 3,
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// Bounds on what one request, plugin or folder may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -136,4 +202,15 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Dead letters kept per stream.
     pub dead_letters_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            plugin_memory_bytes: 64 << 20,
+            plugin_fuel_per_call: 20_000_000,
+            body_bytes: 10 << 20,
+            dead_letters_bytes: 1 << 30,
+        }
+    }
 }

@@ -1,18 +1,24 @@
 //! Definitions and plans: what the user wrote, checked, and what the engine runs.
 //!
-//! The way in: texts of files -> [`definition`] (raw, then checked, all errors at once, no I/O) -> a planner that
+//! The way in: texts of files -> [`check`] (all errors at once, no I/O) -> [`definition`] -> a planner that
 //! turns a job's query into a [`JobPlan`] with the help of a [`Catalog`] -> the engine. Others implement the
 //! traits here: `sql` makes plans and [`Expression`]s, `plugin` makes [`ScalarFunction`]s.
 //!
 //! Must not know: SQL text, DataFusion, WASM, any connector's settings, HTTP, threads.
 
 pub mod catalog;
+pub mod check;
 pub mod definition;
 pub mod diagnostic;
 pub mod expression;
+pub mod hash;
 pub mod job_plan;
 
 pub use catalog::{Catalog, ScalarFunction};
+pub use check::{
+    Checked, ConnectorKinds, Context, Outcome, ProjectFiles, SettingProblem, SourceFile, check_job,
+    check_project, check_server, check_stream, is_name, needed_query_files,
+};
 pub use definition::{JobDefinition, ServerDefinition, StreamDefinition, StreamOrigin};
 pub use diagnostic::{Diagnostic, Severity};
 pub use expression::{Expression, ExpressionError};

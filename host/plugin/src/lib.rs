@@ -1,1 +1,41 @@
-//! stub
+//! The component host: runs uploaded WASM components so that they cannot hurt anything but their own job.
+//!
+//! A component's way: bytes -> [`admit`](PluginHost::admit) (size, imports, compiled in a killable child, every
+//! export looked up, a dry run) -> [`PluginRegistry`] (immutable versions, one of them active) -> adapters that
+//! make a guest's functions the engine's own: [`weir_plan::ScalarFunction`] and [`weir_timeline::Aggregate`].
+//!
+//! Knows: wasmtime (nothing else does), the interfaces in `wit/`, Arrow columns. Must not know: SQL, jobs,
+//! streams, windows, HTTP, a clock. A guest gets no clock, randomness, file or network; the linker offers
+//! `weir:feature/platform` alone.
+
+mod admit;
+mod aggregate;
+mod bisect;
+mod breaker;
+mod cache;
+mod columns;
+mod compile;
+mod describe;
+mod engine;
+mod error;
+mod failure;
+mod guest;
+mod ledger;
+mod limits;
+mod pace;
+mod plugin;
+mod pool;
+mod registry;
+mod scalar;
+mod states;
+mod wire;
+
+
+pub use compile::{CompileWith, compile_to_file};
+pub use describe::{AggregateInfo, ScalarInfo};
+pub use engine::PluginHost;
+pub use error::{Phase, PluginError};
+pub use limits::{Limits, MAX_STATE_BYTES};
+pub use plugin::Plugin;
+pub use registry::{PluginRegistry, PluginStatus, Stored, VersionStatus};
+pub use wire::{DataType, Field, LogicalType};

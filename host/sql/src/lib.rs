@@ -1,1 +1,48 @@
-//! stub
+//! SQL: the text of a query in, a plan out.
+//!
+//! The way of a query: text -> [`tokens`](tokens) (limits, what the parser's tree cannot hold) -> [`parse`](parse)
+//! (one `SELECT` over one stream) -> [`names`](names) (every column and function is known) ->
+//! [`planner`](planner) (keys, windows, aggregates, result columns) with scalar expressions bound by
+//! [`expressions`](expressions) -> a [`weir_plan::JobPlan`].
+//!
+//! Knows: SQL text, sqlparser, DataFusion's expression library; neither's types leave this crate. Must not know:
+//! where definitions or events come from, plugins beyond the catalog's traits, time of day, threads.
+
+mod aggregates;
+mod dialect;
+mod explain;
+mod expressions;
+mod features;
+mod hashes;
+mod names;
+mod over;
+mod parse;
+mod planner;
+mod report;
+mod results;
+mod stage;
+mod tokens;
+mod windows;
+
+#[cfg(test)]
+mod tests;
+
+pub use explain::explain;
+pub use planner::{Planned, plan};
+
+use weir_plan::definition::Query;
+use weir_plan::diagnostic::Diagnostic;
+
+/// Names of the tables that a query reads, in order of the text.
+///
+/// Errors are what keeps the text from being one `SELECT` over one table, each with its place.
+pub fn tables(query: &Query) -> Result<Vec<String>, Vec<Diagnostic>> {
+    match parse::parse(&query.text) {
+        Ok(parsed) => Ok(vec![parsed.table]),
+        Err(refusals) => {
+            let mut report = report::Report::new(query);
+            report.refuse_all(refusals);
+            Err(report.into_diagnostics())
+        }
+    }
+}

@@ -8,12 +8,25 @@
 
 pub mod aggregate;
 pub mod answer;
+mod bytes;
+mod collect;
+mod cursor;
+mod grid;
+mod ordered;
+mod over;
+mod pane;
+mod row_log;
+mod slots;
+pub mod snapshot;
 pub mod spec;
+mod tiles;
 pub mod timeline;
 
 pub use aggregate::catalog::{BuiltinError, Parameter, builtin, builtin_names};
-pub use aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, Selection, States, Steps};
-pub use answer::{Block, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats, Values};
+pub use aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, Selection, States, Steps, Stretch};
+pub use answer::{
+    Block, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats, Values,
+};
 pub use snapshot::Snapshot;
-pub use spec::{AggregateSpec, Frames, Grid, RangeFrame, SpecError, StageSpec};
+pub use spec::{AggregateSpec, Frames, Grid, RangeFrame, SpecError, StageSpec, storable};
 pub use timeline::Timelines;

@@ -2,7 +2,8 @@
 //!
 //! A specification is data: made once by the planner, shared by all shards, never changed while a job runs.
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::value::kind_of;
+use crate::aggregate::{Aggregate, Algebra};
 use arrow_schema::DataType;
 use std::sync::Arc;
 use weir_event::{EventTime, Span};
@@ -20,8 +21,84 @@ pub struct StageSpec {
     pub carried: Vec<usize>,
     /// How far behind the watermark corrections and `as_of` may reach: max(late.allow, history).
     pub history: Span,
-    /// Upper bound on the life of state; none but the windows' if `None`.
+    /// Upper bound on the life of state; none but the windows' if `None`. It is the length of an unbounded frame,
+    /// so that results do not depend on when state is dropped.
     pub retention: Option<Span>,
+}
+
+/// A specification that no timeline can follow; the planner's mistake, or a type that it should have refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// An aggregate or a carried column names an input column that is not there.
+    #[error("input column {0} does not exist")]
+    NoSuchInput(usize),
+    /// An aggregate names a frame that is not there.
+    #[error("frame {0} does not exist")]
+    NoSuchFrame(usize),
+    /// Windows of no length, or that do not move on.
+    #[error("a window's size and slide must be positive")]
+    EmptyWindow,
+    /// A column that a row log must keep is of a type that it cannot.
+    #[error("a column of type {0} cannot be kept; use a whole number, double, boolean, timestamp, text or bytes")]
+    Type(DataType),
+    /// A filter that is no boolean.
+    #[error("a filter must be boolean, not {0}")]
+    Filter(DataType),
+}
+
+/// Whether row logs can keep columns of this type: arguments, filters and carried columns of `OVER`, and on a grid
+/// arguments of ordered aggregates.
+pub fn storable(data_type: &DataType) -> bool {
+    kind_of(data_type).is_some()
+}
+
+impl StageSpec {
+    /// Whether a timeline can follow it.
+    pub fn check(&self) -> Result<(), SpecError> {
+        let frames = match &self.frames {
+            Frames::Grid(grid) if grid.size.millis() <= 0 || grid.slide.millis() <= 0 => {
+                return Err(SpecError::EmptyWindow);
+            }
+            Frames::Grid(_) => 1,
+            Frames::Over(frames) => frames.len(),
+        };
+        for aggregate in &self.aggregates {
+            if aggregate.frame >= frames {
+                return Err(SpecError::NoSuchFrame(aggregate.frame));
+            }
+            if let Some(filter) = aggregate.filter
+                && self.input(filter)? != &DataType::Boolean
+            {
+                return Err(SpecError::Filter(self.input(filter)?.clone()));
+            }
+            aggregate.arguments.iter().try_for_each(|argument| self.input(*argument).map(|_| ()))?;
+        }
+        self.carried.iter().try_for_each(|column| self.input(*column).map(|_| ()))?;
+        match self.logged().into_iter().find(|input| !storable(&self.inputs[*input])) {
+            Some(input) => Err(SpecError::Type(self.inputs[input].clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn input(&self, column: usize) -> Result<&DataType, SpecError> {
+        self.inputs.get(column).ok_or(SpecError::NoSuchInput(column))
+    }
+
+    /// Input columns that row logs keep.
+    pub(crate) fn logged(&self) -> Vec<usize> {
+        let is_over = matches!(self.frames, Frames::Over(_));
+        let aggregates = self.aggregates.iter().filter(|it| is_over || it.is_ordered());
+        let columns = aggregates.flat_map(|it| it.arguments.iter().copied().chain(it.filter));
+        let carried = self.carried.iter().copied().filter(|_| is_over);
+        columns.chain(carried).collect()
+    }
+}
+
+impl AggregateSpec {
+    /// Whether it must be fed in total order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.function.card().algebra == Algebra::Ordered
+    }
 }
 
 /// One aggregate over one frame.
@@ -92,7 +169,7 @@ impl Grid {
         after + self.slide
     }
 
-    /// End of the newest window that holds `time`.
+    /// End of the newest window that `time` may be in.
     pub fn last_end(&self, time: EventTime) -> EventTime {
         self.last_start(time) + self.size
     }

@@ -31,8 +31,7 @@ fn main() -> ExitCode {
 
 fn componentize(module: &Path, target: &Path) -> Result<String, Box<dyn Error>> {
     let module = fs::read(module)?;
-    let mut encoder = ComponentEncoder::default().validate(true).module(&module)?;
-    let component = encoder.encode()?;
+    let component = ComponentEncoder::default().validate(true).module(&module)?.encode()?;
     let interfaces = Interfaces::of(&component)?;
     if interfaces.exports.is_empty() {
         return Err("exports no interface; name the functions in `weir::export!`".into());
@@ -40,16 +39,14 @@ fn componentize(module: &Path, target: &Path) -> Result<String, Box<dyn Error>> 
     if let Some(foreign) = interfaces.imports.iter().find(|name| !name.starts_with(ALLOWED_IMPORTS)) {
         return Err(format!("imports {foreign}; a plugin may import weir:* only").into());
     }
+    if fs::read(target).is_ok_and(|existing| existing == component) {
+        return Ok(interfaces.describe(component.len(), "unchanged"));
+    }
     // Written aside first, so that nobody ever loads half a component.
     let aside = target.with_extension("wasm.part");
     fs::write(&aside, &component)?;
     fs::rename(&aside, target)?;
-    Ok(format!(
-        "{} bytes; exports {}; imports {}",
-        component.len(),
-        interfaces.exports.join(", "),
-        interfaces.imports.join(", "),
-    ))
+    Ok(interfaces.describe(component.len(), "written"))
 }
 
 /// The names at a component's boundary.
@@ -67,5 +64,10 @@ impl Interfaces {
         let imports = world.imports.keys().map(|key| resolve.name_world_key(key)).collect();
         let exports = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
         Ok(Interfaces { imports, exports })
+    }
+
+    fn describe(&self, size_bytes: usize, outcome: &str) -> String {
+        let (exports, imports) = (self.exports.join(", "), self.imports.join(", "));
+        format!("{outcome}, {size_bytes} bytes; exports {exports}; imports {imports}")
     }
 }

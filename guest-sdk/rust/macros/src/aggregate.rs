@@ -59,10 +59,14 @@ fn complete(implementation: &mut ItemImpl) {
         .iter()
         .any(|item| matches!(item, ImplItem::Type(associated) if associated.ident == "Parameters"));
     if !has_parameters {
-        implementation.items.push(parse_quote!(type Parameters = ();));
+        implementation.items.push(parse_quote!(
+            type Parameters = ();
+        ));
     }
     if method(implementation, "unmerge").is_some() {
-        implementation.items.push(parse_quote!(const HAS_UNMERGE: bool = true;));
+        implementation.items.push(parse_quote!(
+            const HAS_UNMERGE: bool = true;
+        ));
     }
 }
 
@@ -127,9 +131,13 @@ mod tests {
             }
         };
         let expanded = expand(quote!(), item).unwrap().to_string();
-        for expected in
-            ["type Parameters = () ;", "HAS_UNMERGE : bool = true", "\"last_seen\"", "\"lat\" , \"value_2\"", "Ordered"]
-        {
+        for expected in [
+            "type Parameters = () ;",
+            "HAS_UNMERGE : bool = true",
+            "\"last_seen\"",
+            "\"lat\" , \"value_2\"",
+            "Ordered",
+        ] {
             assert!(expanded.contains(expected), "{expected} in {expanded}");
         }
     }
@@ -138,7 +146,13 @@ mod tests {
     fn what_is_not_an_aggregate_is_refused_with_a_reason() {
         let cases = [
             (quote!(), quote!(impl Trip {}), "impl weir::Aggregate for Type"),
-            (quote!(), quote!(impl<T> Aggregate for Trip<T> {}), "without generics"),
+            (
+                quote!(),
+                quote!(
+                    impl<T> Aggregate for Trip<T> {}
+                ),
+                "without generics",
+            ),
             (quote!(algebra = group), quote!(impl Aggregate for Trip {}), "exact, ordered or approximate"),
             (quote!(columnar), quote!(impl Aggregate for Trip {}), "unknown option `columnar`"),
         ];

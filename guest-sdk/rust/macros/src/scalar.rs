@@ -57,7 +57,8 @@ fn row_wise(options: &Options, function: &ItemFn) -> Result<Shape> {
         return refuse(span, "`arguments` and `returns` belong to `columnar`; here the function says them");
     }
     let signature = &function.sig;
-    if !signature.generics.params.is_empty() || signature.asyncness.is_some() || signature.unsafety.is_some() {
+    if !signature.generics.params.is_empty() || signature.asyncness.is_some() || signature.unsafety.is_some()
+    {
         return refuse(span, "a scalar function is a plain `fn`: not generic, async or unsafe");
     }
     let ReturnType::Type(_, returned) = &signature.output else {
@@ -122,13 +123,67 @@ mod tests {
     #[test]
     fn what_is_not_a_scalar_function_is_refused_with_a_reason() {
         let cases = [
-            (quote!(), quote!(fn f(x: f64) {}), "a scalar function returns a value"),
-            (quote!(), quote!(fn f<T>(x: T) -> f64 { 0.0 }), "not generic"),
-            (quote!(), quote!(fn f((a, b): (f64, f64)) -> f64 { a }), "plain name"),
-            (quote!(), quote!(fn Big(x: f64) -> f64 { x }), "cannot be a name in SQL"),
-            (quote!(columnar), quote!(fn f(a: &[Column], n: u32) -> R { a }), "says its types"),
-            (quote!(returns = f64), quote!(fn f(x: f64) -> f64 { x }), "belong to `columnar`"),
-            (quote!(columnar, arguments(a), returns = f64), quote!(fn f() -> R { a }), "say the type"),
+            (
+                quote!(),
+                quote!(
+                    fn f(x: f64) {}
+                ),
+                "a scalar function returns a value",
+            ),
+            (
+                quote!(),
+                quote!(
+                    fn f<T>(x: T) -> f64 {
+                        0.0
+                    }
+                ),
+                "not generic",
+            ),
+            (
+                quote!(),
+                quote!(
+                    fn f((a, b): (f64, f64)) -> f64 {
+                        a
+                    }
+                ),
+                "plain name",
+            ),
+            (
+                quote!(),
+                quote!(
+                    fn Big(x: f64) -> f64 {
+                        x
+                    }
+                ),
+                "cannot be a name in SQL",
+            ),
+            (
+                quote!(columnar),
+                quote!(
+                    fn f(a: &[Column], n: u32) -> R {
+                        a
+                    }
+                ),
+                "says its types",
+            ),
+            (
+                quote!(returns = f64),
+                quote!(
+                    fn f(x: f64) -> f64 {
+                        x
+                    }
+                ),
+                "belong to `columnar`",
+            ),
+            (
+                quote!(columnar, arguments(a), returns = f64),
+                quote!(
+                    fn f() -> R {
+                        a
+                    }
+                ),
+                "say the type",
+            ),
         ];
         for (options, item, expected) in cases {
             let message = expand(options, item).err().unwrap().to_string();

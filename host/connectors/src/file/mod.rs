@@ -1,1 +1,59 @@
-//! stub
+//! Files: a source that reads them line by line and a sink that writes them, whole and exactly once.
+//!
+//! Knows names, bytes and line ends. Must not know what a line means, nor when a checkpoint is safe.
+
+mod cut;
+mod finished;
+mod input;
+mod names;
+mod read;
+mod sink;
+mod source;
+
+pub use self::sink::FileSink;
+pub use self::source::{FileSource, FileSourceSettings};
+
+use crate::registry::{SinkContext, SourceContext};
+use crate::settings::{SettingError, Settings};
+use serde_json::Value;
+use std::sync::Arc;
+use weir_connect::{Sink, Source};
+use weir_event::Span;
+
+/// The source `file: {path, follow}`; `path` starts at the project folder and may be a glob.
+pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
+    let mut settings = Settings::new(settings);
+    let path: Option<String> = settings.required("path", "a file or a glob, such as data/*.jsonl");
+    let follow: bool = settings.optional("follow").unwrap_or_default();
+    let path = path.map(|path| context.project.join(path).to_string_lossy().into_owned());
+    if let Some(Err(error)) = path.as_deref().map(glob::Pattern::new) {
+        settings.error("path", format!("not a glob: {error}"));
+    }
+    settings.finish()?;
+    let path = path.unwrap_or_default();
+    Ok(Arc::new(FileSource::new(FileSourceSettings { follow, ..FileSourceSettings::new(path) })))
+}
+
+/// The sink `file: {path, format, meta, roll}`; `path` is a folder and starts at the project folder.
+pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
+    let mut settings = Settings::new(settings);
+    let path: Option<String> = settings.required("path", "a folder, such as out/user_activity");
+    let meta: bool = settings.optional("meta").unwrap_or_default();
+    let roll: Option<Span> = settings.parsed("roll");
+    match settings.optional::<String>("format").as_deref() {
+        None | Some("jsonl") => {}
+        Some(format @ ("csv" | "parquet")) => {
+            settings.error("format", format!("`{format}` is known, not available yet; write jsonl"));
+        }
+        Some(format) => settings.error("format", format!("`{format}` is no format; write jsonl")),
+    }
+    if roll.is_some_and(|roll| roll <= Span::ZERO) {
+        settings.error("roll", "must be longer than nothing; leave it out to finish a file per checkpoint");
+    }
+    settings.finish()?;
+    let folder = context.project.join(path.unwrap_or_default());
+    Ok(Box::new(FileSink::new(folder, &context.job, meta, roll, context.clock.clone())))
+}
+
+#[cfg(test)]
+mod tests;

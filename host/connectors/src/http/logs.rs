@@ -12,29 +12,38 @@ use weir_event::Clock;
 pub struct IngestLogs {
     root: PathBuf,
     clock: Arc<dyn Clock>,
-    open: Mutex<HashMap<String, Arc<IngestLog>>>,
+    streams: Mutex<HashMap<String, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    settings: LogSettings,
+    open: Option<Arc<IngestLog>>,
 }
 
 impl IngestLogs {
-    /// Logs live in `<data_dir>/ingest/<stream>/`. Opens none.
+    /// Logs live in `<data_dir>/ingest/<stream>/`. Does no I/O.
     pub fn new(data_dir: &Path, clock: Arc<dyn Clock>) -> IngestLogs {
-        IngestLogs { root: data_dir.join("ingest"), clock, open: Mutex::default() }
+        IngestLogs { root: data_dir.join("ingest"), clock, streams: Mutex::default() }
     }
 
-    /// The log of a stream, opened when it is asked for the first time (the settings count only then). Blocks
-    /// while it is opened.
-    pub fn open(&self, stream: &str, settings: LogSettings) -> Result<Arc<IngestLog>, ConnectError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(log) = open.get(stream) {
-            return Ok(log.clone());
+    /// Says that a stream has an ingest log. Does no I/O; the settings of a log that is already open stay.
+    pub fn declare(&self, stream: &str, settings: LogSettings) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.entry(stream.to_owned()).or_insert(Entry { settings, open: None }).settings = settings;
+    }
+
+    /// The log of a stream, opened when it is asked for the first time; `None` for a stream that was never
+    /// declared. Blocks while the log is opened.
+    pub fn open(&self, stream: &str) -> Result<Option<Arc<IngestLog>>, ConnectError> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = streams.get_mut(stream) else {
+            return Ok(None);
+        };
+        if entry.open.is_none() {
+            let log = IngestLog::open(&self.root.join(stream), entry.settings, self.clock.clone())?;
+            entry.open = Some(log);
         }
-        let log = IngestLog::open(&self.root.join(stream), settings, self.clock.clone())?;
-        open.insert(stream.to_owned(), log.clone());
-        Ok(log)
-    }
-
-    /// The log of a stream if it is open.
-    pub fn get(&self, stream: &str) -> Option<Arc<IngestLog>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(stream).cloned()
+        Ok(entry.open.clone())
     }
 }

@@ -20,3 +20,20 @@ pub use log::{Appended, IngestLog, LogSettings, MAX_KEY_BYTES};
 pub use logs::IngestLogs;
 pub use rows::split_rows;
 pub use source::HttpSource;
+
+use crate::registry::SourceContext;
+use crate::settings::{SettingError, Settings};
+use serde_json::Value;
+use std::sync::Arc;
+use weir_connect::Source;
+
+/// The options of an `http` source: `keep`, how long rows stay in the log. The log is declared with the
+/// context's [`IngestLogs`] and opened by whoever needs it first.
+pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
+    let mut settings = Settings::new(value);
+    let keep = settings.parsed("keep");
+    settings.finish()?;
+    let defaults = LogSettings::default();
+    context.logs.declare(&context.stream, LogSettings { keep: keep.unwrap_or(defaults.keep), ..defaults });
+    Ok(Arc::new(source::Declared::new(context.logs.clone(), context.stream.clone())))
+}

@@ -5,6 +5,7 @@
 
 use super::frame::Frame;
 use super::log::{Durable, IngestLog};
+use super::logs::IngestLogs;
 use super::segment::{Frames, Segment, Step, damaged, disk_error};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -78,6 +79,43 @@ impl Source for HttpSource {
             place,
             said_caught_up: false,
         }))
+    }
+}
+
+/// The same over a log that may not be open yet: making a source does no I/O.
+#[derive(Debug)]
+pub(super) struct Declared {
+    logs: Arc<IngestLogs>,
+    stream: String,
+}
+
+impl Declared {
+    pub(super) fn new(logs: Arc<IngestLogs>, stream: String) -> Declared {
+        Declared { logs, stream }
+    }
+
+    async fn log(&self) -> Result<HttpSource, ConnectError> {
+        let (logs, stream) = (self.logs.clone(), self.stream.clone());
+        let opened = tokio::task::spawn_blocking(move || logs.open(&stream)).await;
+        let failed = |error| ConnectError::internal(format!("opening the ingest log failed: {error}"));
+        let undeclared = || ConnectError::internal(format!("stream {} has no ingest log", self.stream));
+        opened.map_err(failed)??.map(HttpSource::new).ok_or_else(undeclared)
+    }
+}
+
+#[async_trait]
+impl Source for Declared {
+    async fn partitions(&self) -> Result<u16, ConnectError> {
+        self.log().await?.partitions().await
+    }
+
+    async fn open(
+        &self,
+        source: u16,
+        partitions: &[OpenPartition],
+        bounded: bool,
+    ) -> Result<Box<dyn Reader>, ConnectError> {
+        self.log().await?.open(source, partitions, bounded).await
     }
 }
 
@@ -192,7 +230,7 @@ impl Place {
                     return Ok(self.frame.insert(Arc::new(frame)).clone());
                 }
                 // The segment before ends where this row begins only if both are whole.
-                Step::End if !is_active && self.follows(log) => self.walk = None,
+                Step::End if !is_active && follows(log, self.next) => self.walk = None,
                 _ => {
                     let what = format!("row {} is not there (byte {})", self.next, frames.at);
                     return Err(damaged(&segment.path, &what));
@@ -200,9 +238,9 @@ impl Place {
             }
         }
     }
+}
 
-    /// Whether a segment begins with the next row.
-    fn follows(&self, log: &IngestLog) -> bool {
-        log.shared.change_segments(|segments| segments.iter().any(|segment| segment.base == self.next))
-    }
+/// Whether a segment begins with this row.
+fn follows(log: &IngestLog, row: u64) -> bool {
+    log.shared.change_segments(|segments| segments.iter().any(|segment| segment.base == row))
 }

@@ -156,7 +156,11 @@ impl Writer {
                 self.keys.remember(self.newest, key, self.end, rows.len());
                 if !self.active.keyed {
                     self.active.keyed = true;
-                    self.shared.change_segments(|segments| segments.extend(segments.pop().map(keyed)));
+                    self.shared.change_segments(|segments| {
+                        if let Some(active) = segments.last_mut() {
+                            active.keyed = true;
+                        }
+                    });
                 }
             }
             answers.push(Appended { first_offset: self.end, count: rows.len(), repeated: false });
@@ -234,10 +238,6 @@ impl Writer {
             }
         }
     }
-}
-
-fn keyed(segment: Segment) -> Segment {
-    Segment { keyed: true, ..segment }
 }
 
 /// The bytes of a batch in a frame, near enough.

@@ -8,7 +8,22 @@
 //! the whole; a fresh state is the identity of `merge`; `retract` undoes `update` and `unmerge` undoes `merge`
 //! (where the card has an inverse); `decode(encode(s))` finishes as `s` does.
 
-use arrow_array::ArrayRef;
+pub(crate) mod average;
+pub mod catalog;
+pub(crate) mod count;
+pub(crate) mod distinct;
+pub(crate) mod edge;
+pub(crate) mod exact;
+pub(crate) mod extreme;
+pub(crate) mod fold;
+pub(crate) mod sum;
+pub(crate) mod top;
+pub(crate) mod value;
+
+#[cfg(test)]
+mod laws;
+
+use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use std::any::Any;
 use std::fmt::Debug;
@@ -48,6 +63,35 @@ pub trait Aggregate: Debug + Send + Sync {
     fn card(&self) -> &Card;
     /// A column of states without a group.
     fn states(&self) -> Box<dyn States>;
+    /// Whether `update`, `merge` or `finish` may fail on rows and states of the right types, as a plugin's may.
+    /// The timeline then keeps copies to go back to.
+    fn fallible(&self) -> bool {
+        true
+    }
+    /// Set if the value is a choice among the frame's rows: an `OVER` then takes it from its row log directly.
+    fn selection(&self) -> Option<Selection> {
+        None
+    }
+}
+
+/// A value that is one or several of its argument's non-null values, chosen by time or by size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// The value of the oldest row.
+    Oldest,
+    /// The value of the newest row.
+    Newest,
+    /// The least value; of doubles, NaN is above all numbers.
+    Least,
+    /// The greatest value.
+    Greatest,
+    /// A list of the values of the newest rows, at most `limit`.
+    List {
+        /// How many at most.
+        limit: usize,
+        /// Whether the newest comes first.
+        newest_first: bool,
+    },
 }
 
 /// Rows on their way into states: row `rows[i]` of every argument goes to the state of group `groups[i]`.
@@ -66,6 +110,43 @@ pub struct Input<'a> {
     pub ranks: &'a [Rank],
     /// The arguments' columns.
     pub arguments: &'a [ArrayRef],
+}
+
+/// A run of steps, each of which moves one group's frame on and asks for its value.
+///
+/// Step `i` takes in the rows `entering_ends[i - 1]..entering_ends[i]` of `entering`, takes out those rows of
+/// `leaving` alike, and is finished as of `as_of[i]`. FILTER has been applied.
+#[derive(Debug, Clone, Copy)]
+pub struct Steps<'a> {
+    /// For each step its group.
+    pub groups: &'a [u32],
+    /// For each step the time of its value, milliseconds.
+    pub as_of: &'a [i64],
+    /// Rows that come into frames, step by step.
+    pub entering: Stretch<'a>,
+    /// Rows that leave frames, step by step.
+    pub leaving: Stretch<'a>,
+}
+
+/// Rows of a run of steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch<'a> {
+    /// For each step, one past its last row.
+    pub ends: &'a [u32],
+    /// Event times, milliseconds.
+    pub times: &'a [i64],
+    /// Ranks.
+    pub ranks: &'a [Rank],
+    /// The arguments' columns.
+    pub arguments: &'a [ArrayRef],
+}
+
+impl Stretch<'_> {
+    /// The rows of one step.
+    pub fn step(&self, step: usize) -> std::ops::Range<usize> {
+        let start = if step == 0 { 0 } else { self.ends[step - 1] };
+        start as usize..self.ends[step] as usize
+    }
 }
 
 /// A column of states. Groups are numbered from 0; a group that was never updated is the identity.
@@ -99,6 +180,31 @@ pub trait States: Send + Sync + Any {
     ) -> Result<(), AggregateError>;
     /// The value of each of `groups`, as of the time beside it (milliseconds).
     fn finish(&self, groups: &[u32], as_of: &[i64]) -> Result<Finished, AggregateError>;
+    /// Moves frames on step by step and gives the value after each. Only if nothing leaves or the card has an
+    /// inverse.
+    fn slide(&mut self, steps: &Steps<'_>) -> Result<Finished, AggregateError> {
+        let mut values: Vec<ArrayRef> = Vec::with_capacity(steps.groups.len());
+        let mut errors = Vec::new();
+        for (step, group) in steps.groups.iter().enumerate() {
+            let rows_of = |stretch: &Stretch<'_>| stretch.step(step).map(|row| row as u32).collect::<Vec<u32>>();
+            let (entering, leaving) = (rows_of(&steps.entering), rows_of(&steps.leaving));
+            let input = |stretch: &Stretch<'_>, groups: &[u32], rows: &[u32], feed: &mut dyn FnMut(&Input<'_>) -> Result<(), AggregateError>| {
+                let Stretch { times, ranks, arguments, .. } = *stretch;
+                if rows.is_empty() { Ok(()) } else { feed(&Input { groups, rows, times, ranks, arguments }) }
+            };
+            input(&steps.entering, &vec![*group; entering.len()], &entering, &mut |input| self.update(input))?;
+            input(&steps.leaving, &vec![*group; leaving.len()], &leaving, &mut |input| self.retract(input))?;
+            let finished = self.finish(&[*group], &steps.as_of[step..=step])?;
+            errors.extend(finished.errors.into_iter().map(|(_, reason)| (step as u32, reason)));
+            values.push(finished.values);
+        }
+        let parts: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+        if parts.is_empty() {
+            return self.finish(&[], &[]);
+        }
+        let values = arrow_select::concat::concat(&parts).map_err(|error| AggregateError::Broken(error.to_string()))?;
+        Ok(Finished { values, errors })
+    }
     /// A copy of some groups, numbered anew from 0: what a lookup takes away from under a lock.
     fn copy(&self, groups: &[u32]) -> Box<dyn States>;
     /// Appends a group's state as bytes that `decode` of any later version of weir reads.

@@ -1,0 +1,350 @@
+//! A column, downcast once, whose cells can be written as JSON text or made into JSON values.
+
+use super::time::{push_date, push_time};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowDictionaryKeyType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, BooleanArray, Decimal128Array};
+use arrow_buffer::NullBuffer;
+use arrow_schema::{DataType as ArrowType, TimeUnit};
+use serde_json::{Map, Value};
+use std::fmt;
+
+type Read<'a, T> = Box<dyn Fn(usize) -> T + Send + Sync + 'a>;
+
+/// The cells of a column.
+pub(super) struct Cells<'a> {
+    nulls: Option<NullBuffer>,
+    kind: Kind<'a>,
+}
+
+enum Kind<'a> {
+    Null,
+    Integer(Read<'a, i64>),
+    Unsigned(Read<'a, u64>),
+    Double(Read<'a, f64>),
+    Float(Read<'a, f32>),
+    Decimal(&'a Decimal128Array),
+    Boolean(&'a BooleanArray),
+    Text(Read<'a, &'a str>),
+    /// Text that is JSON itself.
+    Raw(Read<'a, &'a str>),
+    Bytes(Read<'a, &'a [u8]>),
+    /// Milliseconds since the epoch.
+    Time(Read<'a, i64>),
+    /// Days since the epoch.
+    Date(Read<'a, i64>),
+    Dictionary { index: Read<'a, usize>, values: Box<Cells<'a>> },
+    List { range: Read<'a, (usize, usize)>, items: Box<Cells<'a>> },
+    Map { range: Read<'a, (usize, usize)>, keys: Box<Cells<'a>>, values: Box<Cells<'a>> },
+    Row(Vec<(String, Cells<'a>)>),
+}
+
+impl fmt::Debug for Cells<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cells").field("nulls", &self.nulls).finish_non_exhaustive()
+    }
+}
+
+macro_rules! primitive {
+    ($array:expr, $type:ty, $target:ty) => {{
+        let values = $array.as_primitive::<$type>().values();
+        Box::new(move |row| <$target>::from(values[row]))
+    }};
+}
+
+macro_rules! dictionary {
+    ($array:expr, $type:ty, $is_json:expr) => {
+        dictionary::<$type>($array, $is_json, |key| key as usize)?
+    };
+}
+
+impl<'a> Cells<'a> {
+    /// The cells of an array; `is_json` says that its text is JSON. The error is a type that has no form in JSON.
+    pub(super) fn new(array: &'a dyn Array, is_json: bool) -> Result<Self, ArrowType> {
+        let text = |read: Read<'a, &'a str>| if is_json { Kind::Raw(read) } else { Kind::Text(read) };
+        let nested = |array: &'a dyn Array| Cells::new(array, false).map(Box::new);
+        let kind = match array.data_type() {
+            ArrowType::Null => Kind::Null,
+            ArrowType::Int8 => Kind::Integer(primitive!(array, Int8Type, i64)),
+            ArrowType::Int16 => Kind::Integer(primitive!(array, Int16Type, i64)),
+            ArrowType::Int32 => Kind::Integer(primitive!(array, Int32Type, i64)),
+            ArrowType::Int64 => Kind::Integer(primitive!(array, Int64Type, i64)),
+            ArrowType::UInt8 => Kind::Unsigned(primitive!(array, UInt8Type, u64)),
+            ArrowType::UInt16 => Kind::Unsigned(primitive!(array, UInt16Type, u64)),
+            ArrowType::UInt32 => Kind::Unsigned(primitive!(array, UInt32Type, u64)),
+            ArrowType::UInt64 => Kind::Unsigned(primitive!(array, UInt64Type, u64)),
+            ArrowType::Float32 => Kind::Float(primitive!(array, Float32Type, f32)),
+            ArrowType::Float64 => Kind::Double(primitive!(array, Float64Type, f64)),
+            ArrowType::Decimal128(..) => Kind::Decimal(array.as_primitive::<Decimal128Type>()),
+            ArrowType::Boolean => Kind::Boolean(array.as_boolean()),
+            ArrowType::Utf8View => {
+                let array = array.as_string_view();
+                text(Box::new(move |row| array.value(row)))
+            }
+            ArrowType::Utf8 => {
+                let array = array.as_string::<i32>();
+                text(Box::new(move |row| array.value(row)))
+            }
+            ArrowType::LargeUtf8 => {
+                let array = array.as_string::<i64>();
+                text(Box::new(move |row| array.value(row)))
+            }
+            ArrowType::BinaryView => {
+                let array = array.as_binary_view();
+                Kind::Bytes(Box::new(move |row| array.value(row)))
+            }
+            ArrowType::Binary => {
+                let array = array.as_binary::<i32>();
+                Kind::Bytes(Box::new(move |row| array.value(row)))
+            }
+            ArrowType::LargeBinary => {
+                let array = array.as_binary::<i64>();
+                Kind::Bytes(Box::new(move |row| array.value(row)))
+            }
+            ArrowType::Timestamp(unit, _) => Kind::Time(times(array, *unit)),
+            ArrowType::Date32 => Kind::Date(primitive!(array, Date32Type, i64)),
+            ArrowType::Date64 => Kind::Time(primitive!(array, Date64Type, i64)),
+            ArrowType::Dictionary(key, _) => match key.as_ref() {
+                ArrowType::Int8 => dictionary!(array, Int8Type, is_json),
+                ArrowType::Int16 => dictionary!(array, Int16Type, is_json),
+                ArrowType::Int32 => dictionary!(array, Int32Type, is_json),
+                ArrowType::Int64 => dictionary!(array, Int64Type, is_json),
+                ArrowType::UInt8 => dictionary!(array, UInt8Type, is_json),
+                ArrowType::UInt16 => dictionary!(array, UInt16Type, is_json),
+                ArrowType::UInt32 => dictionary!(array, UInt32Type, is_json),
+                ArrowType::UInt64 => dictionary!(array, UInt64Type, is_json),
+                other => return Err(other.clone()),
+            },
+            ArrowType::List(_) => {
+                let array = array.as_list::<i32>();
+                let offsets = array.value_offsets();
+                let range = Box::new(move |row| (offsets[row] as usize, offsets[row + 1] as usize));
+                Kind::List { range, items: nested(array.values())? }
+            }
+            ArrowType::LargeList(_) => {
+                let array = array.as_list::<i64>();
+                let offsets = array.value_offsets();
+                let range = Box::new(move |row| (offsets[row] as usize, offsets[row + 1] as usize));
+                Kind::List { range, items: nested(array.values())? }
+            }
+            ArrowType::ListView(_) => {
+                let array = array.as_list_view::<i32>();
+                let range = Box::new(move |row| {
+                    let start = array.value_offset(row) as usize;
+                    (start, start + array.value_size(row) as usize)
+                });
+                Kind::List { range, items: nested(array.values())? }
+            }
+            ArrowType::FixedSizeList(_, length) => {
+                let array = array.as_fixed_size_list();
+                let length = *length as usize;
+                let range = Box::new(move |row| {
+                    let start = array.value_offset(row) as usize;
+                    (start, start + length)
+                });
+                Kind::List { range, items: nested(array.values())? }
+            }
+            ArrowType::Map(..) => {
+                let array = array.as_map();
+                let offsets = array.value_offsets();
+                let range = Box::new(move |row| (offsets[row] as usize, offsets[row + 1] as usize));
+                Kind::Map { range, keys: nested(array.keys())?, values: nested(array.values())? }
+            }
+            ArrowType::Struct(fields) => {
+                let children = fields.iter().zip(array.as_struct().columns());
+                let row = children.map(|(field, child)| {
+                    let cells = Cells::new(child.as_ref(), super::is_json(field))?;
+                    Ok((field.name().clone(), cells))
+                });
+                Kind::Row(row.collect::<Result<_, ArrowType>>()?)
+            }
+            other => return Err(other.clone()),
+        };
+        Ok(Cells { nulls: array.nulls().cloned(), kind })
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+    }
+
+    /// Appends the text of a cell.
+    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) {
+        if self.is_null(row) {
+            return out.extend_from_slice(b"null");
+        }
+        match &self.kind {
+            Kind::Null => out.extend_from_slice(b"null"),
+            Kind::Integer(read) => push_json(&read(row), out),
+            Kind::Unsigned(read) => push_json(&read(row), out),
+            Kind::Double(read) => push_json(&read(row), out),
+            Kind::Float(read) => push_json(&read(row), out),
+            Kind::Decimal(array) => out.extend_from_slice(array.value_as_string(row).as_bytes()),
+            Kind::Boolean(array) => push_json(&array.value(row), out),
+            Kind::Text(read) => push_json(read(row), out),
+            Kind::Raw(read) => push_raw(read(row), out),
+            Kind::Bytes(read) => push_base64(read(row), out),
+            Kind::Time(read) => push_time(read(row), out),
+            Kind::Date(read) => {
+                out.push(b'"');
+                push_date(read(row), out);
+                out.push(b'"');
+            }
+            Kind::Dictionary { index, values } => values.write(index(row), out),
+            Kind::List { range, items } => {
+                let (start, end) = range(row);
+                push_sequence(b"[]", start..end, out, |item, out| items.write(item, out));
+            }
+            Kind::Map { range, keys, values } => {
+                let (start, end) = range(row);
+                push_sequence(b"{}", start..end, out, |entry, out| {
+                    keys.write_key(entry, out);
+                    out.push(b':');
+                    values.write(entry, out);
+                });
+            }
+            Kind::Row(children) => push_sequence(b"{}", children.iter(), out, |(name, cells), out| {
+                push_json(name, out);
+                out.push(b':');
+                cells.write(row, out);
+            }),
+        }
+    }
+
+    /// A member's name is a text whatever the map's key type.
+    fn write_key(&self, row: usize, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.write(row, out);
+        if out.get(start) != Some(&b'"') {
+            out.insert(start, b'"');
+            out.push(b'"');
+        }
+    }
+
+    /// A cell as a value.
+    pub(super) fn value(&self, row: usize) -> Value {
+        if self.is_null(row) {
+            return Value::Null;
+        }
+        match &self.kind {
+            Kind::Integer(read) => read(row).into(),
+            Kind::Unsigned(read) => read(row).into(),
+            Kind::Double(read) => read(row).into(),
+            Kind::Boolean(array) => array.value(row).into(),
+            Kind::Text(read) => read(row).into(),
+            Kind::Dictionary { index, values } => values.value(index(row)),
+            Kind::List { range, items } => {
+                let (start, end) = range(row);
+                (start..end).map(|item| items.value(item)).collect()
+            }
+            Kind::Map { range, keys, values } => {
+                let (start, end) = range(row);
+                let entries = (start..end).map(|entry| {
+                    let key = keys.value(entry);
+                    let name = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+                    (name, values.value(entry))
+                });
+                Value::Object(entries.collect::<Map<_, _>>())
+            }
+            Kind::Row(children) => {
+                let members = children.iter().map(|(name, cells)| (name.clone(), cells.value(row)));
+                Value::Object(members.collect::<Map<_, _>>())
+            }
+            Kind::Null
+            | Kind::Float(_)
+            | Kind::Decimal(_)
+            | Kind::Raw(_)
+            | Kind::Bytes(_)
+            | Kind::Time(_)
+            | Kind::Date(_) => {
+                let mut text = Vec::new();
+                self.write(row, &mut text);
+                serde_json::from_slice(&text).unwrap_or(Value::Null)
+            }
+        }
+    }
+}
+
+fn dictionary<K: ArrowDictionaryKeyType>(
+    array: &dyn Array,
+    is_json: bool,
+    index: impl Fn(K::Native) -> usize + Send + Sync + 'static,
+) -> Result<Kind<'_>, ArrowType> {
+    let array = array.as_dictionary::<K>();
+    let keys = array.keys().values();
+    let values = Box::new(Cells::new(array.values().as_ref(), is_json)?);
+    Ok(Kind::Dictionary { index: Box::new(move |row| index(keys[row])), values })
+}
+
+/// Milliseconds, floored where the unit is finer.
+fn times(array: &dyn Array, unit: TimeUnit) -> Read<'_, i64> {
+    match unit {
+        TimeUnit::Second => {
+            let values = array.as_primitive::<TimestampSecondType>().values();
+            Box::new(move |row| values[row].saturating_mul(1000))
+        }
+        TimeUnit::Millisecond => {
+            let values = array.as_primitive::<TimestampMillisecondType>().values();
+            Box::new(move |row| values[row])
+        }
+        TimeUnit::Microsecond => {
+            let values = array.as_primitive::<TimestampMicrosecondType>().values();
+            Box::new(move |row| values[row].div_euclid(1000))
+        }
+        TimeUnit::Nanosecond => {
+            let values = array.as_primitive::<TimestampNanosecondType>().values();
+            Box::new(move |row| values[row].div_euclid(1_000_000))
+        }
+    }
+}
+
+/// Writing to memory does not fail, and neither numbers nor text can be refused.
+fn push_json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    let start = out.len();
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"null");
+    }
+}
+
+/// Text that ought to be JSON: as it is but for line breaks, which may only stand between its tokens and would
+/// end the line; as a string if it is not JSON after all.
+fn push_raw(text: &str, out: &mut Vec<u8>) {
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
+        return push_json(text, out);
+    }
+    out.extend(text.bytes().map(|byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }));
+}
+
+fn push_sequence<T>(
+    brackets: &[u8; 2],
+    items: impl Iterator<Item = T>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
+    out.push(brackets[0]);
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(brackets[1]);
+}
+
+const BASE64_DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = BASE64_DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
+            out.push(if place > group.len() { b'=' } else { digit });
+        }
+    }
+    out.push(b'"');
+}

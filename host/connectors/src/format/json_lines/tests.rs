@@ -1,0 +1,165 @@
+use super::*;
+use crate::format::arrow_field;
+use crate::format::json::JsonDecoder;
+use arrow_array::builder::{Int32Builder, ListBuilder, StringDictionaryBuilder};
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, ListViewArray, StringArray};
+use arrow_buffer::ScalarBuffer;
+use arrow_schema::Schema;
+use proptest::prelude::*;
+use std::sync::Arc;
+use weir_connect::{Decoder, Framing, KnownTimes, RawBlock};
+use weir_event::{DataType, EventTime, PartitionId, Position, StreamSchema};
+
+fn text(columns: RecordBatch) -> String {
+    let mut out = Vec::new();
+    write_rows(&SinkRows { columns, meta: RowMeta::default() }, false, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn decode(columns: &[(&str, &str)], lines: &str) -> RecordBatch {
+    let fields = columns.iter().map(|(name, data_type)| weir_event::Field {
+        name: (*name).to_owned(),
+        data_type: data_type.parse().unwrap(),
+        path: vec![(*name).to_owned()],
+    });
+    let schema = StreamSchema { fields: fields.collect(), event_time: 0 };
+    let block = RawBlock {
+        partition: PartitionId::default(),
+        data: bytes::Bytes::copy_from_slice(lines.as_bytes()),
+        framing: Framing::Lines { first: 0 },
+        known: KnownTimes::Unknown,
+        next: Position::default(),
+        refused: Vec::new(),
+    };
+    let decoded = JsonDecoder::new(&schema, &(0..columns.len()).collect::<Vec<_>>()).decode(&block);
+    assert_eq!(decoded.bad, []);
+    decoded.columns
+}
+
+#[test]
+fn what_was_decoded_is_written_back() {
+    let columns = [
+        ("t", "timestamp"),
+        ("s", "string"),
+        ("d", "double"),
+        ("f", "float"),
+        ("n", "bigint"),
+        ("b", "boolean"),
+        ("raw", "bytes"),
+        ("j", "json"),
+        ("l", "array<row<a int, b array<string>>>"),
+        ("m", "map<bigint, timestamp>"),
+    ];
+    let lines = concat!(
+        r#"{"t":"2026-01-01T00:00:00.250Z","s":"a\"\n\u001fé","d":0.1,"f":0.1,"n":9007199254740993,"b":true,"raw":"QUJDRA==","j":{"x":[1, 2]},"l":[{"a":1,"b":["x",null]},null],"m":{"5":"1969-12-31T23:59:59.999Z"}}"#,
+        "\n",
+        r#"{"t":"0001-01-01T00:00:00.000Z","s":null,"d":-0.0,"f":null,"n":null,"b":null,"raw":"","j":null,"l":[],"m":null}"#,
+        "\n",
+    );
+    assert_eq!(text(decode(&columns, lines)), lines);
+}
+
+#[test]
+fn a_value_is_what_its_text_says() {
+    let columns = [("t", "timestamp"), ("j", "json"), ("l", "array<float>"), ("m", "map<boolean, bytes>")];
+    let batch = decode(&columns, r#"{"t":5,"j":[{"a":1e2}],"l":[0.1,null],"m":{"true":"QQ=="}}"#);
+    let written: Value = serde_json::from_str(&text(batch.clone())).unwrap();
+    for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
+        assert_eq!(field_value_at(field, array, 0), written[field.name()]);
+    }
+    assert_eq!(value_at(batch.column(1), 0), Value::from(r#"[{"a":1e2}]"#));
+}
+
+#[test]
+fn what_json_cannot_say_is_null() {
+    let doubles: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300]));
+    let batch = RecordBatch::try_from_iter([("d", doubles)]).unwrap();
+    assert_eq!(text(batch), "{\"d\":null}\n{\"d\":null}\n{\"d\":null}\n{\"d\":1e300}\n".replace("1e300", "1e+300").as_str());
+}
+
+#[test]
+fn views_of_lists_over_a_dictionary_are_written_as_lists() {
+    let mut words = StringDictionaryBuilder::<Int32Type>::new();
+    ["a", "b", "a", "c"].iter().for_each(|word| words.append_value(word));
+    let words: ArrayRef = Arc::new(words.finish());
+    let item = Arc::new(Field::new("item", words.data_type().clone(), true));
+    let offsets = ScalarBuffer::from(vec![1, 0, 0]);
+    let sizes = ScalarBuffer::from(vec![3, 2, 0]);
+    let lists: ArrayRef = Arc::new(ListViewArray::try_new(item, offsets, sizes, words, None).unwrap());
+    let batch = RecordBatch::try_from_iter([("top", lists)]).unwrap();
+    assert_eq!(text(batch), "{\"top\":[\"b\",\"a\",\"c\"]}\n{\"top\":[\"a\",\"b\"]}\n{\"top\":[]}\n");
+}
+
+#[test]
+fn slices_are_written_from_where_they_start() {
+    let mut lists = ListBuilder::new(Int32Builder::new());
+    lists.append_value([Some(1)]);
+    lists.append_value([Some(2), None]);
+    let lists: ArrayRef = Arc::new(lists.finish().slice(1, 1));
+    let decimals = Decimal128Array::from(vec![100, -1250]).with_precision_and_scale(10, 2).unwrap();
+    let decimals: ArrayRef = Arc::new(decimals.slice(1, 1));
+    let batch = RecordBatch::try_from_iter([("l", lists), ("d", decimals)]).unwrap();
+    assert_eq!(text(batch), "{\"l\":[2,null],\"d\":-12.50}\n");
+}
+
+#[test]
+fn text_that_claims_to_be_json_cannot_break_the_line() {
+    let values: ArrayRef = Arc::new(StringArray::from(vec!["[1,\n2]", "{\"", ""]));
+    let field = Field::new("j", values.data_type().clone(), true)
+        .with_metadata(arrow_field("j", &DataType::Json).metadata().clone());
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values]).unwrap();
+    assert_eq!(text(batch), "{\"j\":[1, 2]}\n{\"j\":\"{\\\"\"}\n{\"j\":\"\"}\n");
+}
+
+#[test]
+fn what_weir_says_of_a_row_is_added_on_request() {
+    let key: ArrayRef = Arc::new(StringArray::from(vec!["u1", "u2"]));
+    let total: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let meta = RowMeta {
+        job: "activity".into(),
+        version: 2,
+        definition: "sha256:ab".into(),
+        epoch: 7,
+        windows: vec![(0, 3_600_000), (3_600_000, 7_200_000)],
+        revision: 3,
+        key_columns: vec!["user".to_owned()],
+        ..RowMeta::default()
+    };
+    let columns = RecordBatch::try_from_iter([("user", key), ("total", total)]).unwrap();
+    let mut rows = SinkRows { columns, meta };
+    let mut out = Vec::new();
+    write_rows(&rows, true, &mut out).unwrap();
+    let first = String::from_utf8(out).unwrap().lines().next().unwrap().to_owned();
+    assert_eq!(
+        first,
+        concat!(
+            r#"{"user":"u1","total":1,"_weir":{"job":"activity","version":2,"key":{"user":"u1"},"#,
+            r#""window":{"start":"1970-01-01T00:00:00.000Z","end":"1970-01-01T01:00:00.000Z"},"#,
+            r#""revision":3,"op":"upsert","epoch":7,"definition":"sha256:ab"}}"#
+        )
+    );
+    rows.meta.windows.clear();
+    let mut out = Vec::new();
+    LineWriter::new(&rows, true).unwrap().write(1, &mut out);
+    let value: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(value["_weir"]["window"], Value::Null);
+}
+
+proptest! {
+    #[test]
+    fn times_are_written_as_the_calendar_has_them(millis in -63_000_000_000_000_i64..253_402_207_200_000) {
+        let mut out = Vec::new();
+        push_time(millis, &mut out);
+        prop_assert_eq!(String::from_utf8(out).unwrap(), format!("\"{}\"", EventTime::from_millis(millis)));
+    }
+
+    #[test]
+    fn doubles_read_back_the_same(value: f64) {
+        prop_assume!(value.is_finite());
+        let array: ArrayRef = Arc::new(Float64Array::from(vec![value]));
+        let line = text(RecordBatch::try_from_iter([("d", array)]).unwrap());
+        let number = line.trim().trim_start_matches("{\"d\":").trim_end_matches('}');
+        prop_assert_eq!(number.parse::<f64>().unwrap().to_bits(), value.to_bits());
+    }
+}

@@ -1,0 +1,296 @@
+//! The promises of the ingest log, over crashes, damage, repeats and time.
+
+use super::*;
+use crate::http::segment::path_of;
+use bytes::Bytes;
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_connect::{Fetch, OpenPartition, Source, compliance};
+use weir_event::{Clock, EventTime, Fault, ManualClock, Position, Span};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(EventTime::from_millis(1_000_000_000_000)))
+}
+
+fn rows(range: std::ops::Range<u64>) -> Vec<Bytes> {
+    range.map(|number| Bytes::from(format!("{{\"n\":{number}}}"))).collect()
+}
+
+fn open_with(dir: &Path, settings: LogSettings, clock: &Arc<ManualClock>) -> Arc<IngestLog> {
+    let clock: Arc<dyn Clock> = clock.clone();
+    IngestLog::open(dir, settings, clock).unwrap()
+}
+
+fn open(dir: &Path) -> Arc<IngestLog> {
+    open_with(dir, LogSettings::default(), &clock())
+}
+
+fn open_error(dir: &Path) -> weir_connect::ConnectError {
+    let clock: Arc<dyn Clock> = clock();
+    IngestLog::open(dir, LogSettings::default(), clock).unwrap_err()
+}
+
+async fn numbers(log: &Arc<IngestLog>, from: Option<u64>) -> Vec<u64> {
+    let from = from.map(|next| Position { next, place: String::new() });
+    let source = HttpSource::new(log.clone());
+    let (all, _) = compliance::read_all(&source, &[OpenPartition { partition: 0, from }]).await.unwrap();
+    for (_, offset, row) in &all {
+        assert_eq!(*row, format!("{{\"n\":{offset}}}").into_bytes());
+    }
+    all.into_iter().map(|(_, offset, _)| offset).collect()
+}
+
+#[tokio::test]
+async fn it_passes_the_compliance_kit_over_several_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = LogSettings { segment_bytes: 2000, ..LogSettings::default() };
+    let log = open_with(dir.path(), settings, &clock());
+    for batch in 0..40 {
+        log.append(rows(batch * 10..batch * 10 + 10), None).await.unwrap();
+    }
+    assert!(fs::read_dir(dir.path()).unwrap().count() > 3);
+    compliance::source_replays(&HttpSource::new(log.clone())).await.unwrap();
+    for from in 0..=400 {
+        assert_eq!(numbers(&log, Some(from)).await, (from..400).collect::<Vec<_>>());
+    }
+    drop(log);
+    assert_eq!(numbers(&open_with(dir.path(), settings, &clock()), None).await.len(), 400);
+}
+
+#[tokio::test]
+async fn concurrent_batches_keep_their_rows_together_and_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let senders = (0..32u64).map(|sender| {
+        let log = log.clone();
+        tokio::spawn(async move {
+            let batch: Vec<_> = (0..10).map(|row| Bytes::from(format!("{sender}/{row}"))).collect();
+            (sender, log.append(batch, None).await.unwrap())
+        })
+    });
+    let mut answers = Vec::new();
+    for sender in senders.collect::<Vec<_>>() {
+        answers.push(sender.await.unwrap());
+    }
+    drop(log);
+    let source = HttpSource::new(open(dir.path()));
+    let start = [OpenPartition { partition: 0, from: None }];
+    let (all, _) = compliance::read_all(&source, &start).await.unwrap();
+    assert_eq!(all.len(), 320);
+    for (sender, answer) in answers {
+        for row in 0..10 {
+            let (_, offset, text) = &all[answer.first_offset as usize + row];
+            assert_eq!(*offset, answer.first_offset + row as u64);
+            assert_eq!(*text, format!("{sender}/{row}").into_bytes());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_live_reader_sees_new_rows_and_says_each_time_that_it_caught_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let source = HttpSource::new(log.clone());
+    let mut reader = source.open(3, &[OpenPartition { partition: 0, from: None }], false).await.unwrap();
+    assert!(matches!(reader.next().await.unwrap(), Fetch::CaughtUp(partition) if partition.source == 3));
+    for round in 0..3 {
+        assert!(tokio::time::timeout(Duration::from_millis(5), reader.next()).await.is_err());
+        log.append(rows(round..round + 1), None).await.unwrap();
+        let Fetch::Block(block) = reader.next().await.unwrap() else { panic!("no block") };
+        assert_eq!((block.next.next, compliance::records(&block).len()), (round + 1, 1));
+        assert_eq!(block.known, weir_connect::KnownTimes::Each(vec![1_000_000_000_000]));
+        assert!(matches!(reader.next().await.unwrap(), Fetch::CaughtUp(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_bounded_read_ends_where_the_log_ended_when_it_was_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    log.append(rows(0..5), None).await.unwrap();
+    let source = HttpSource::new(log.clone());
+    let mut reader = source.open(0, &[OpenPartition { partition: 0, from: None }], true).await.unwrap();
+    log.append(rows(5..9), None).await.unwrap();
+    let Fetch::Block(block) = reader.next().await.unwrap() else { panic!("no block") };
+    assert_eq!(compliance::records(&block).len(), 5);
+    assert!(matches!(reader.next().await.unwrap(), Fetch::CaughtUp(_)));
+    assert!(tokio::time::timeout(Duration::from_millis(5), reader.next()).await.is_err());
+}
+
+#[tokio::test]
+async fn large_frames_are_handed_out_in_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let large = Bytes::from(vec![b'x'; 700_000]);
+    log.append(vec![large.clone(), large.clone(), Bytes::from(vec![b'y'; 3 << 20]), large], None).await.unwrap();
+    let source = HttpSource::new(log);
+    let start = [OpenPartition { partition: 0, from: None }];
+    let (all, positions) = compliance::read_all(&source, &start).await.unwrap();
+    assert_eq!((all.len(), positions.len()), (4, 4));
+}
+
+#[tokio::test]
+async fn a_key_is_remembered_for_a_day_also_across_restarts() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let settings = LogSettings { keep: Span::from_millis(60_000), ..LogSettings::default() };
+    let log = open_with(dir.path(), settings, &clock);
+    log.append(rows(0..3), None).await.unwrap();
+    let key = || Some("request-1".to_owned());
+    let first = log.append(rows(3..5), key()).await.unwrap();
+    assert_eq!(first, Appended { first_offset: 3, count: 2, repeated: false });
+    let again = Appended { repeated: true, ..first };
+    assert_eq!(log.append(rows(3..5), key()).await.unwrap(), again);
+    let nothing_kept = log.append(Vec::new(), Some("all-rejected".to_owned())).await.unwrap();
+    assert_eq!((nothing_kept.count, nothing_kept.repeated), (0, false));
+    for hours in [1, 22] {
+        clock.advance(Duration::from_secs(hours * 3600));
+        let end = log.end_offset();
+        log.append(rows(end..end + 1), None).await.unwrap();
+    }
+    drop(log);
+    let log = open_with(dir.path(), settings, &clock);
+    assert_eq!(log.append(rows(3..5), key()).await.unwrap(), again);
+    assert!(log.append(Vec::new(), Some("all-rejected".to_owned())).await.unwrap().repeated);
+    clock.advance(Duration::from_secs(3601));
+    let later = log.append(rows(7..9), key()).await.unwrap();
+    assert_eq!(later, Appended { first_offset: 7, count: 2, repeated: false });
+    assert!(log.append(Vec::new(), Some("k".repeat(256))).await.is_err());
+}
+
+#[tokio::test]
+async fn two_requests_with_one_key_in_one_group_are_kept_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let senders = (0..64).map(|_| {
+        let log = log.clone();
+        tokio::spawn(async move { log.append(rows(0..2), Some("k".to_owned())).await.unwrap() })
+    });
+    let mut fresh = 0;
+    for sender in senders.collect::<Vec<_>>() {
+        let answer = sender.await.unwrap();
+        assert_eq!((answer.first_offset, answer.count), (0, 2));
+        fresh += usize::from(!answer.repeated);
+    }
+    assert_eq!((fresh, log.end_offset()), (1, 2));
+}
+
+#[tokio::test]
+async fn what_is_older_than_keep_goes_in_whole_segments() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let settings = LogSettings { keep: Span::from_millis(7 * 86_400_000), ..LogSettings::default() };
+    let log = open_with(dir.path(), settings, &clock);
+    for day in 0..20u64 {
+        log.append(rows(day * 10..day * 10 + 10), None).await.unwrap();
+        clock.advance(DAY);
+    }
+    let begin = log.begin_offset();
+    assert!((100..=120).contains(&begin), "{begin}");
+    assert_eq!(numbers(&log, None).await, (begin..200).collect::<Vec<_>>());
+    let position = Position { next: begin - 1, place: String::new() };
+    let from = [OpenPartition { partition: 0, from: Some(position) }];
+    let error = HttpSource::new(log.clone()).open(0, &from, true).await.err().unwrap();
+    assert!((error.fault, error.retry) == (Fault::User, false) && error.message.contains("keep"), "{error}");
+    drop(log);
+    clock.advance(30 * DAY);
+    let log = open_with(dir.path(), settings, &clock);
+    assert_eq!(log.append(rows(200..201), None).await.unwrap().first_offset, 200);
+}
+
+#[tokio::test]
+async fn a_torn_tail_of_any_length_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    log.append(rows(0..3), None).await.unwrap();
+    let path = path_of(dir.path(), 0);
+    let kept = fs::metadata(&path).unwrap().len();
+    log.append(rows(3..6), None).await.unwrap();
+    drop(log);
+    let whole = fs::read(&path).unwrap();
+    for length in kept as usize..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        let log = open(dir.path());
+        assert_eq!(log.end_offset(), 3, "{length} bytes");
+        log.append(rows(3..4), None).await.unwrap();
+        assert_eq!(numbers(&log, None).await, [0, 1, 2, 3]);
+    }
+    let mut zeros = whole[..kept as usize].to_vec();
+    zeros.resize(whole.len() + 5000, 0);
+    fs::write(&path, &zeros).unwrap();
+    assert_eq!(open(dir.path()).end_offset(), 3);
+}
+
+#[tokio::test]
+async fn damage_before_the_end_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    for batch in 0..3 {
+        log.append(rows(batch * 3..batch * 3 + 3), None).await.unwrap();
+    }
+    drop(log);
+    let path = path_of(dir.path(), 0);
+    let whole = fs::read(&path).unwrap();
+    for place in (0..whole.len() * 2 / 3).step_by(7) {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x40;
+        fs::write(&path, &damaged).unwrap();
+        let error = open_error(dir.path());
+        let by_version = place == 7;
+        assert_eq!(error.fault, if by_version { Fault::User } else { Fault::Weir }, "byte {place}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_segment_and_a_lost_tail_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = LogSettings { segment_bytes: 100, ..LogSettings::default() };
+    let log = open_with(dir.path(), settings, &clock());
+    for batch in 0..3 {
+        log.append(rows(batch * 10..batch * 10 + 10), None).await.unwrap();
+    }
+    drop(log);
+    let source = HttpSource::new(open(dir.path()));
+    let beyond = OpenPartition { partition: 0, from: Some(Position { next: 31, place: String::new() }) };
+    let error = source.open(0, &[beyond], true).await.err().unwrap();
+    assert_eq!((error.fault, error.retry), (Fault::Weir, false));
+    drop(source);
+    fs::remove_file(path_of(dir.path(), 10)).unwrap();
+    assert!(open_error(dir.path()).message.contains("damaged"));
+}
+
+#[tokio::test]
+async fn a_segment_that_a_crash_left_empty_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    log.append(rows(0..3), None).await.unwrap();
+    drop(log);
+    OpenOptions::new().create(true).truncate(true).write(true).open(path_of(dir.path(), 3)).unwrap();
+    let log = open(dir.path());
+    log.append(rows(3..4), None).await.unwrap();
+    assert_eq!(numbers(&log, None).await, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_server_opens_the_log_of_a_stream_once_and_only_when_it_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = Arc::new(IngestLogs::new(dir.path(), clock()));
+    let context = crate::registry::SourceContext {
+        project: dir.path().to_owned(),
+        data_dir: dir.path().to_owned(),
+        stream: "rides".to_owned(),
+        clock: clock(),
+        logs: logs.clone(),
+    };
+    assert!(logs.open("rides").unwrap().is_none());
+    assert!(source(&serde_json::json!({"kep": "7d"}), &context).is_err());
+    let declared = source(&serde_json::json!({"keep": "7d"}), &context).unwrap();
+    assert!(!dir.path().join("ingest").exists());
+    assert_eq!(declared.partitions().await.unwrap(), 1);
+    let log = logs.open("rides").unwrap().unwrap();
+    assert!(Arc::ptr_eq(&log, &logs.open("rides").unwrap().unwrap()));
+    log.append(rows(0..3), None).await.unwrap();
+    compliance::source_replays(&*declared).await.unwrap();
+}

@@ -1,0 +1,39 @@
+//! Apache Kafka: a source over a topic's partitions and a sink to a topic.
+//!
+//! Knows librdkafka, which nothing else of weir does. Must not know what the messages mean. Positions are weir's
+//! own (`assign`, never `subscribe`): what the broker has stored for a consumer group is neither read nor
+//! trusted, so the group's name is of no consequence.
+
+mod block;
+mod client;
+mod pump;
+mod sink;
+mod source;
+
+use crate::registry::{SinkContext, SourceContext};
+use crate::settings::{SettingError, Settings};
+use client::Cluster;
+use serde_json::Value;
+use std::sync::Arc;
+use weir_connect::{Sink, Source};
+
+pub use sink::KafkaSink;
+pub use source::{KafkaSource, Start};
+
+/// The options of a `kafka` source: `brokers`, `topic`, `start`, `options`.
+pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
+    let mut settings = Settings::new(value);
+    let cluster = Cluster::from_settings(&mut settings, source::OURS, source::DEFAULTS);
+    let start = settings.parsed("start").unwrap_or(Start::Earliest);
+    settings.finish()?;
+    Ok(Arc::new(KafkaSource::new(cluster, start, context.clock.clone())))
+}
+
+/// The options of a `kafka` sink: `brokers`, `topic`, `key`, `options`.
+pub(crate) fn sink(value: &Value, _: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
+    let mut settings = Settings::new(value);
+    let cluster = Cluster::from_settings(&mut settings, sink::OURS, sink::DEFAULTS);
+    let key = settings.optional("key");
+    settings.finish()?;
+    Ok(Box::new(KafkaSink::new(cluster, key)))
+}

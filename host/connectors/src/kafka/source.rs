@@ -1,0 +1,192 @@
+//! A topic as a source: which offsets to begin at, checked against what the topic holds.
+//!
+//! Reading itself is [`super::pump`]'s. A position that the topic does not hold (retention was faster than the
+//! job, or the topic was made anew) stops the job with the reason: starting elsewhere would lose or repeat rows
+//! in silence.
+
+use super::block::Filling;
+use super::client::{Cluster, Context, QUESTION_TIMEOUT, blocking};
+use super::pump::{Bounds, KafkaReader, Pump};
+use async_trait::async_trait;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::str::FromStr;
+use std::sync::Arc;
+use weir_connect::{ConnectError, OpenPartition, Reader, Source};
+use weir_event::{Clock, EventTime};
+
+/// Settings that nobody may change: positions are weir's, a lost one is an error, and the end of a log is what
+/// the broker says it is.
+pub(super) const OURS: &[(&str, &str)] = &[
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "error"),
+    ("enable.partition.eof", "true"),
+];
+
+/// Better for weir than librdkafka's own defaults.
+pub(super) const DEFAULTS: &[(&str, &str)] = &[
+    ("group.id", "weir"),
+    ("client.id", "weir"),
+    ("isolation.level", "read_committed"),
+    // A broker that was restarted should be found again soon; librdkafka waits up to 10 s.
+    ("reconnect.backoff.max.ms", "1000"),
+    // The end of a partition is only said after a fetch that found nothing: half a second by default.
+    ("fetch.wait.max.ms", "100"),
+    // After its queue was full librdkafka leaves a partition alone for a second, which is longer than it takes
+    // to work the queue off.
+    ("fetch.queue.backoff.ms", "20"),
+];
+
+/// Where a job starts that has no position yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest message that is kept.
+    Earliest,
+    /// With the first message after the job's first start.
+    Latest,
+    /// With the first message whose timestamp is not before this.
+    At(EventTime),
+}
+
+impl FromStr for Start {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "earliest" => Ok(Start::Earliest),
+            "latest" => Ok(Start::Latest),
+            time => time.parse().map(Start::At).map_err(|_| {
+                format!("`{time}` is neither earliest, latest nor a time such as 2026-01-31T12:00:00Z")
+            }),
+        }
+    }
+}
+
+/// Reads one topic.
+#[derive(Debug)]
+pub struct KafkaSource {
+    cluster: Cluster,
+    start: Start,
+    clock: Arc<dyn Clock>,
+}
+
+impl KafkaSource {
+    pub(super) fn new(cluster: Cluster, start: Start, clock: Arc<dyn Clock>) -> KafkaSource {
+        KafkaSource { cluster, start, clock }
+    }
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    async fn partitions(&self) -> Result<u16, ConnectError> {
+        let cluster = self.cluster.clone();
+        blocking(move || {
+            let consumer: BaseConsumer<Context> = cluster.client()?;
+            cluster.partitions(consumer.client())
+        })
+        .await
+    }
+
+    async fn open(
+        &self,
+        source: u16,
+        partitions: &[OpenPartition],
+        bounded: bool,
+    ) -> Result<Box<dyn Reader>, ConnectError> {
+        let (cluster, start, clock) = (self.cluster.clone(), self.start, self.clock.clone());
+        let partitions = partitions.to_vec();
+        blocking(move || {
+            let opening = Opening { consumer: cluster.client()?, cluster, start };
+            let count = opening.cluster.partitions(opening.consumer.client())?;
+            let bounds =
+                partitions.iter().map(|wanted| opening.bounds(wanted, count)).collect::<Result<Vec<_>, _>>()?;
+            opening.assign(&bounds)?;
+            let Opening { consumer, cluster, .. } = opening;
+            let pump = Pump::new(consumer, cluster, clock, bounded, source, bounds);
+            KafkaReader::start(pump).map(|reader| Box::new(reader) as Box<dyn Reader>)
+        })
+        .await
+    }
+}
+
+/// What is needed while a reader is opened.
+struct Opening {
+    consumer: BaseConsumer<Context>,
+    cluster: Cluster,
+    start: Start,
+}
+
+impl Opening {
+    /// Where one partition is read from and where it ends now.
+    fn bounds(&self, wanted: &OpenPartition, count: u16) -> Result<Bounds, ConnectError> {
+        let (topic, partition) = (&self.cluster.topic, wanted.partition);
+        if partition >= count {
+            return Err(ConnectError::external(format!(
+                "kafka topic `{topic}` has {count} partitions, but the job has read a partition {partition}: the \
+                 topic was made anew; start the job anew with --reset"
+            )));
+        }
+        // Under read_committed the high end is the last stable offset, behind which transactions are open.
+        let (low, high) = self
+            .consumer
+            .fetch_watermarks(topic, i32::from(partition), QUESTION_TIMEOUT)
+            .map_err(|error| self.failure("find the ends of the log", &error))?;
+        let Some(position) = &wanted.from else {
+            let from = match self.start {
+                Start::Earliest => low,
+                Start::Latest => high,
+                Start::At(time) => self.offset_at(partition, time)?.unwrap_or(high),
+            };
+            // Whatever is not the log's beginning is on record from now on: the same start must be found again
+            // after a crash that comes before the first message.
+            let first = (self.start != Start::Earliest).then(|| Filling::at(from as u64));
+            return Ok(Bounds { partition, from, end: high, first });
+        };
+        let from = i64::try_from(position.next).unwrap_or(i64::MAX);
+        let outside = |what: &str| {
+            ConnectError::external(format!(
+                "kafka topic `{topic}`, partition {partition}: the job goes on at offset {from}, but the log \
+                 {what}; start the job anew with --reset"
+            ))
+        };
+        if from < low {
+            return Err(outside(&format!("begins at {low}: retention deleted messages before they were read")));
+        }
+        if from > high {
+            return Err(outside(&format!("ends at {high}: the topic was made anew or has lost messages")));
+        }
+        Ok(Bounds { partition, from, end: high, first: None })
+    }
+
+    /// The first offset whose timestamp is not before `time`; `None` when there is none yet.
+    fn offset_at(&self, partition: u16, time: EventTime) -> Result<Option<i64>, ConnectError> {
+        let mut question = TopicPartitionList::new();
+        let ask = question.add_partition_offset(
+            &self.cluster.topic,
+            i32::from(partition),
+            Offset::Offset(time.millis().max(0)),
+        );
+        let answer = ask
+            .and_then(|()| self.consumer.offsets_for_times(question, QUESTION_TIMEOUT))
+            .map_err(|error| self.failure("find the offset of a time", &error))?;
+        Ok(answer.elements().first().and_then(|element| match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }))
+    }
+
+    fn assign(&self, bounds: &[Bounds]) -> Result<(), ConnectError> {
+        let mut list = TopicPartitionList::new();
+        let filled = bounds.iter().try_for_each(|bound| {
+            let offset = Offset::Offset(bound.from);
+            list.add_partition_offset(&self.cluster.topic, i32::from(bound.partition), offset)
+        });
+        let assigned = filled.and_then(|()| self.consumer.assign(&list));
+        assigned.map_err(|error| self.failure("start reading", &error))
+    }
+
+    fn failure(&self, action: &str, error: &rdkafka::error::KafkaError) -> ConnectError {
+        self.cluster.failure(action, error, self.consumer.client().context())
+    }
+}

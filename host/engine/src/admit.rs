@@ -1,0 +1,300 @@
+//! Admission: which rows count. A function of one partition's log alone.
+//!
+//! A row is judged in offset order against its own partition's watermark (the newest event time before it less
+//! the disorder), so what counts never depends on batching, interleaving, pauses or crashes. The verdicts:
+//!
+//! * a time that cannot be (further ahead of known time than `max_future`; outside 1900 to 2200 where nothing is
+//!   known) is a dead letter and does not move the watermark;
+//! * a row is *late* when a result that it belongs to is final for its partition; the policy says whether it still
+//!   counts, and one too late for any result that may still be written is dropped and counted.
+//!
+//! Where a late row is admitted, the batch is cut before it, so that the watermark which made it late has taken
+//! effect first however the log was cut into blocks.
+//!
+//! Knows no clock, no key and no timeline.
+
+use crate::dead_letters::DeadLetter;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMillisecondType;
+use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow_select::take::take_record_batch;
+use std::cell::OnceCell;
+use std::sync::Arc;
+use weir_connect::{Decoded, Framing, KnownTimes, RawBlock};
+use weir_event::{EventTime, PartitionId, PartitionWatermark, Span};
+use weir_plan::{JobPlan, Late, LatePolicy};
+use weir_timeline::Frames;
+
+/// Without a known time an event outside 1900-01-01 .. 2200-01-01 is refused: it also catches times written in
+/// seconds-turned-micro or nanoseconds.
+const OLDEST_MS: i64 = -2_208_988_800_000;
+const NEWEST_MS: i64 = 7_258_118_400_000;
+
+/// How a job judges rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) job: Arc<str>,
+    /// Column of the event time among the decoded ones.
+    pub(crate) event_time: usize,
+    /// Column of the declared known time among the decoded ones.
+    pub(crate) known_time: Option<usize>,
+    pub(crate) max_future: Span,
+    pub(crate) disorder: Span,
+    pub(crate) late: Late,
+    pub(crate) frames: Option<Frames>,
+}
+
+impl Rules {
+    pub(crate) fn of(plan: &JobPlan) -> Rules {
+        let input = &plan.inputs[0];
+        Rules {
+            job: plan.name.as_str().into(),
+            event_time: input.event_time,
+            known_time: input.known_time,
+            max_future: input.stream.max_future,
+            disorder: input.stream.disorder,
+            late: plan.late,
+            frames: plan.stage.as_ref().map(|stage| stage.spec.frames.clone()),
+        }
+    }
+}
+
+/// What became of one block.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    /// Admitted rows and the partition's watermarks between them, in order.
+    pub(crate) steps: Vec<Step>,
+    /// Events set aside, in order of offset within each kind.
+    pub(crate) dead: Vec<DeadLetter>,
+    /// Rows that were late, admitted or not.
+    pub(crate) late: u64,
+    /// Late rows that do not count.
+    pub(crate) dropped: u64,
+}
+
+/// Rows, or the watermark that they have made.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Rows(Rows),
+    Watermark(EventTime),
+}
+
+/// Admitted rows of one partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows {
+    pub(crate) partition: PartitionId,
+    pub(crate) columns: RecordBatch,
+    pub(crate) times: Vec<i64>,
+    pub(crate) offsets: Vec<u64>,
+    /// Index of each row's record in its block, to find its payload again.
+    pub(crate) records: Vec<u32>,
+}
+
+enum Verdict {
+    Counts { late: bool },
+    Dead(String),
+    Dropped { divert: bool },
+}
+
+/// Judges the rows of a decoded block and moves the partition's watermark on.
+pub(crate) fn admit(
+    rules: &Rules,
+    watermark: &mut PartitionWatermark,
+    block: &RawBlock,
+    decoded: Decoded,
+) -> Admission {
+    let mut admission = Admission::default();
+    for bad in &decoded.bad {
+        admission.dead.push(letter(rules, block.partition, bad.offset, bad.reason.clone(), &bad.payload));
+    }
+    let times = decoded.columns.column(rules.event_time).as_primitive::<TimestampMillisecondType>().values().clone();
+    let known = Known::of(rules, block, &decoded);
+    let payloads = Payloads::of(block);
+    let mut kept: Vec<u32> = Vec::with_capacity(times.len());
+    let mut said = watermark.current();
+    for (row, time) in times.iter().enumerate() {
+        let time = EventTime::from_millis(*time);
+        match judge(rules, watermark.current(), time, known.at(row, &decoded)) {
+            Verdict::Counts { late } => {
+                if late {
+                    admission.late += 1;
+                    if watermark.current() > said {
+                        said = watermark.current();
+                        push_rows(&mut admission.steps, block.partition, &decoded, &times, &kept);
+                        kept.clear();
+                        admission.steps.push(Step::Watermark(said));
+                    }
+                }
+                watermark.observe(time);
+                kept.push(row as u32);
+            }
+            Verdict::Dead(reason) => {
+                let payload = payloads.get(decoded.records[row]);
+                admission.dead.push(letter(rules, block.partition, decoded.offsets[row], reason, payload));
+            }
+            Verdict::Dropped { divert } => {
+                admission.late += 1;
+                admission.dropped += 1;
+                watermark.observe(time);
+                if divert {
+                    let reason = format!(
+                        "late: its event time {time} is behind the watermark {} and its results are final",
+                        watermark.current()
+                    );
+                    let payload = payloads.get(decoded.records[row]);
+                    admission.dead.push(letter(rules, block.partition, decoded.offsets[row], reason, payload));
+                }
+            }
+        }
+    }
+    push_rows(&mut admission.steps, block.partition, &decoded, &times, &kept);
+    admission.steps.push(Step::Watermark(watermark.current()));
+    admission
+}
+
+fn judge(rules: &Rules, watermark: EventTime, time: EventTime, known: Option<EventTime>) -> Verdict {
+    match known {
+        Some(known) if time > known + rules.max_future => {
+            return Verdict::Dead(format!(
+                "event time {time} is more than max_future {} ahead of {known}, when it was first known",
+                rules.max_future
+            ));
+        }
+        None if !(OLDEST_MS..NEWEST_MS).contains(&time.millis()) => {
+            return Verdict::Dead(format!(
+                "event time {time} lies outside 1900 to 2200; is it in another unit than milliseconds?"
+            ));
+        }
+        _ => {}
+    }
+    if watermark == EventTime::MIN {
+        return Verdict::Counts { late: false };
+    }
+    // The first and the last moment at which a result that holds this row becomes final.
+    let (first_final, last_final) = match &rules.frames {
+        None => return Verdict::Counts { late: false },
+        Some(Frames::Grid(grid)) => {
+            let first_end = grid.first_start(time) + grid.size;
+            (first_end, grid.last_end(time).max(first_end))
+        }
+        // An OVER row at t is final when W > t.
+        Some(Frames::Over(_)) => (time + Span::from_millis(1), time + Span::from_millis(1)),
+    };
+    let reach = if rules.late.policy == LatePolicy::Correct { rules.late.allow } else { Span::ZERO };
+    if last_final <= watermark - reach {
+        return Verdict::Dropped { divert: rules.late.policy == LatePolicy::Divert };
+    }
+    Verdict::Counts { late: first_final <= watermark }
+}
+
+fn push_rows(steps: &mut Vec<Step>, partition: PartitionId, decoded: &Decoded, times: &[i64], kept: &[u32]) {
+    if kept.is_empty() {
+        return;
+    }
+    if kept.len() == times.len() {
+        steps.push(Step::Rows(Rows {
+            partition,
+            columns: decoded.columns.clone(),
+            times: times.to_vec(),
+            offsets: decoded.offsets.clone(),
+            records: decoded.records.clone(),
+        }));
+        return;
+    }
+    let first = kept[0] as usize;
+    let contiguous = kept.len() == (kept[kept.len() - 1] as usize - first + 1);
+    let columns = if contiguous {
+        decoded.columns.slice(first, kept.len())
+    } else {
+        match take_record_batch(&decoded.columns, &UInt32Array::from(kept.to_vec())) {
+            Ok(columns) => columns,
+            // Indices come from the batch itself; every type that decoders make can be taken from.
+            Err(error) => unreachable!("taking rows of their own batch: {error}"),
+        }
+    };
+    steps.push(Step::Rows(Rows {
+        partition,
+        columns,
+        times: kept.iter().map(|row| times[*row as usize]).collect(),
+        offsets: kept.iter().map(|row| decoded.offsets[*row as usize]).collect(),
+        records: kept.iter().map(|row| decoded.records[*row as usize]).collect(),
+    }));
+}
+
+/// When rows could first be known.
+enum Known<'a> {
+    Nothing,
+    EventTime,
+    Each(&'a [i64]),
+    Column(&'a [i64], BooleanArray),
+}
+
+impl<'a> Known<'a> {
+    fn of(rules: &Rules, block: &'a RawBlock, decoded: &'a Decoded) -> Known<'a> {
+        if let Some(column) = rules.known_time {
+            let column = decoded.columns.column(column);
+            let valid: BooleanArray = (0..column.len()).map(|row| Some(column.is_valid(row))).collect();
+            return Known::Column(column.as_primitive::<TimestampMillisecondType>().values(), valid);
+        }
+        match &block.known {
+            KnownTimes::Unknown => Known::Nothing,
+            KnownTimes::EventTime => Known::EventTime,
+            KnownTimes::Each(times) => Known::Each(times),
+        }
+    }
+
+    fn at(&self, row: usize, decoded: &Decoded) -> Option<EventTime> {
+        match self {
+            Known::Nothing | Known::EventTime => None,
+            Known::Each(times) => {
+                times.get(decoded.records[row] as usize).copied().map(EventTime::from_millis)
+            }
+            Known::Column(times, valid) => valid.value(row).then(|| EventTime::from_millis(times[row])),
+        }
+    }
+}
+
+/// Finds the bytes of a block's records, for dead letters: lines are counted once, and only when one is needed.
+#[derive(Debug)]
+pub(crate) struct Payloads<'a> {
+    block: &'a RawBlock,
+    lines: OnceCell<Vec<&'a [u8]>>,
+}
+
+impl<'a> Payloads<'a> {
+    pub(crate) fn of(block: &'a RawBlock) -> Self {
+        Payloads { block, lines: OnceCell::new() }
+    }
+
+    pub(crate) fn get(&self, record: u32) -> &'a [u8] {
+        let record = record as usize;
+        let data: &'a [u8] = &self.block.data;
+        match &self.block.framing {
+            Framing::Lines { .. } => {
+                let lines = self.lines.get_or_init(|| data.split(|byte| *byte == b'\n').collect());
+                lines.get(record).copied().unwrap_or(&[])
+            }
+            Framing::Records { ends, .. } => {
+                let start = if record == 0 { 0 } else { ends[record - 1] as usize };
+                data.get(start..ends[record] as usize).unwrap_or(&[])
+            }
+        }
+    }
+}
+
+pub(crate) fn letter(
+    rules: &Rules,
+    partition: PartitionId,
+    offset: u64,
+    reason: String,
+    payload: &[u8],
+) -> DeadLetter {
+    let kept = payload.len().min(weir_connect::format::PAYLOAD_KEPT_BYTES);
+    DeadLetter {
+        job: rules.job.to_string(),
+        reason,
+        partition,
+        offset,
+        payload: String::from_utf8_lossy(&payload[..kept]).into_owned(),
+    }
+}

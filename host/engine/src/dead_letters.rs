@@ -1,0 +1,193 @@
+//! Dead letters: events that could not be used, kept with their reason and position.
+//!
+//! One append-only file of JSON lines per stream. A letter may be appended again when a job replays after a
+//! crash, so whoever reads them sees each (partition, offset) once, with all jobs that refused it. Full files are
+//! rotated once and then replaced, so a flood of bad events costs a bounded amount of disk and never good data.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use weir_event::PartitionId;
+
+/// An event that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The job that could not use it.
+    pub job: String,
+    /// Why.
+    pub reason: String,
+    /// The partition that it came from.
+    pub partition: PartitionId,
+    /// Its offset there.
+    pub offset: u64,
+    /// Its first bytes, lossily as text; empty where they are no longer at hand.
+    pub payload: String,
+}
+
+/// A dead letter as it is listed: once per position, with every job that refused it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The first reason given.
+    pub reason: String,
+    /// The jobs that could not use it.
+    pub jobs: Vec<String>,
+    /// Number of the partition in the stream's source.
+    pub partition: u16,
+    /// Its offset there.
+    pub offset: u64,
+    /// Its first bytes as text.
+    pub payload: String,
+}
+
+/// Where dead letters of all streams are kept.
+#[derive(Debug)]
+pub struct DeadLetters {
+    folder: PathBuf,
+    limit_bytes: u64,
+    open: Mutex<BTreeMap<String, Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: BufWriter<File>,
+    bytes: u64,
+}
+
+impl DeadLetters {
+    /// Letters under `folder`, at most about `limit_bytes` per stream.
+    pub fn new(folder: PathBuf, limit_bytes: u64) -> Self {
+        DeadLetters { folder, limit_bytes, open: Mutex::default() }
+    }
+
+    /// Appends letters of one stream; they reach the disk with the next [`DeadLetters::sync`].
+    pub fn append(&self, stream: &str, letters: &[DeadLetter]) -> io::Result<()> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if !open.contains_key(stream) {
+            open.insert(stream.to_owned(), self.open_file(stream)?);
+        }
+        let Some(current) = open.get_mut(stream) else { return Ok(()) };
+        for letter in letters {
+            let mut line = serde_json::to_vec(letter)?;
+            line.push(b'\n');
+            // Two files share the limit, the current one and the one before it.
+            if current.bytes + line.len() as u64 > self.limit_bytes / 2 {
+                current.file.flush()?;
+                std::fs::rename(self.path(stream), self.older_path(stream))?;
+                *current = self.open_file(stream)?;
+            }
+            current.file.write_all(&line)?;
+            current.bytes += line.len() as u64;
+        }
+        current.file.flush()
+    }
+
+    /// Makes what was appended to a stream's letters durable: called before a checkpoint passes their positions.
+    pub fn sync(&self, stream: &str) -> io::Result<()> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(stream) {
+            Some(current) => {
+                current.file.flush()?;
+                current.file.get_ref().sync_data()
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The newest `limit` letters of a stream, oldest first, one per position.
+    pub fn list(&self, stream: &str, limit: usize) -> io::Result<Vec<Listed>> {
+        let mut letters: BTreeMap<(PartitionId, u64), (u64, Listed)> = BTreeMap::new();
+        let mut sequence = 0;
+        for path in [self.older_path(stream), self.path(stream)] {
+            let file = match File::open(path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            for line in BufReader::new(file).split(b'\n') {
+                // A torn last line is what a crash leaves; its event is read and refused again.
+                let Ok(letter) = serde_json::from_slice::<DeadLetter>(&line?) else { continue };
+                sequence += 1;
+                add(&mut letters, sequence, letter);
+            }
+        }
+        let mut listed: Vec<_> = letters.into_values().collect();
+        listed.sort_by_key(|(sequence, _)| *sequence);
+        let skip = listed.len().saturating_sub(limit);
+        Ok(listed.into_iter().skip(skip).map(|(_, letter)| letter).collect())
+    }
+
+    fn open_file(&self, stream: &str) -> io::Result<Open> {
+        std::fs::create_dir_all(&self.folder)?;
+        let file = OpenOptions::new().create(true).append(true).open(self.path(stream))?;
+        let bytes = file.metadata()?.len();
+        Ok(Open { file: BufWriter::new(file), bytes })
+    }
+
+    fn path(&self, stream: &str) -> PathBuf {
+        Path::new(&self.folder).join(format!("{stream}.jsonl"))
+    }
+
+    fn older_path(&self, stream: &str) -> PathBuf {
+        Path::new(&self.folder).join(format!("{stream}.older.jsonl"))
+    }
+}
+
+fn add(letters: &mut BTreeMap<(PartitionId, u64), (u64, Listed)>, sequence: u64, letter: DeadLetter) {
+    let (_, listed) = letters.entry((letter.partition, letter.offset)).or_insert_with(|| {
+        let listed = Listed {
+            reason: letter.reason,
+            jobs: Vec::new(),
+            partition: letter.partition.partition,
+            offset: letter.offset,
+            payload: letter.payload,
+        };
+        (sequence, listed)
+    });
+    if !listed.jobs.contains(&letter.job) {
+        listed.jobs.push(letter.job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(job: &str, offset: u64) -> DeadLetter {
+        DeadLetter {
+            job: job.to_owned(),
+            reason: "not JSON".to_owned(),
+            partition: PartitionId::default(),
+            offset,
+            payload: "{".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_letter_is_listed_once_with_all_its_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(folder.path().to_owned(), 1 << 20);
+        letters.append("s", &[letter("a", 1), letter("a", 2), letter("b", 1), letter("a", 1)]).unwrap();
+        letters.sync("s").unwrap();
+        let listed = letters.list("s", 10).unwrap();
+        assert_eq!(listed.len(), 2);
+        assert_eq!(listed[0].jobs, ["a", "b"]);
+        assert_eq!(letters.list("s", 1).unwrap()[0].offset, 2);
+        assert!(letters.list("none", 1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_flood_stays_within_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(folder.path().to_owned(), 4096);
+        for offset in 0..500 {
+            letters.append("s", &[letter("a", offset)]).unwrap();
+        }
+        let bytes: u64 =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        assert!(bytes <= 4096, "{bytes}");
+        assert_eq!(letters.list("s", 1).unwrap()[0].offset, 499);
+    }
+}

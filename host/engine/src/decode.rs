@@ -1,0 +1,67 @@
+//! Decoding: blocks -> columns, in parallel and put back in order.
+//!
+//! Decoders are pure, so blocks decode on the engine's workers while earlier ones are still on their way; what
+//! comes out is in the order in which it was read, also what is not a block.
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use std::sync::Arc;
+use weir_connect::{Decoded, Decoder, Fetch, RawBlock};
+use weir_event::PartitionId;
+
+/// What comes out.
+#[derive(Debug)]
+pub(crate) enum Intake {
+    /// A decoded block, with its bytes for dead letters.
+    Block(RawBlock, Decoded),
+    /// The partition's present end.
+    CaughtUp(PartitionId),
+}
+
+/// Blocks on their way.
+pub(crate) struct Decoding {
+    decoder: Arc<dyn Decoder>,
+    in_flight: FuturesOrdered<BoxFuture<'static, Option<Intake>>>,
+    depth: usize,
+}
+
+impl Decoding {
+    /// Decodes up to `depth` blocks at once.
+    pub(crate) fn new(decoder: Arc<dyn Decoder>, depth: usize) -> Self {
+        Decoding { decoder, in_flight: FuturesOrdered::new(), depth: depth.max(1) }
+    }
+
+    /// Whether more can be taken in.
+    pub(crate) fn has_room(&self) -> bool {
+        self.in_flight.len() < self.depth
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// Takes in what a reader handed out.
+    pub(crate) fn push(&mut self, fetch: Fetch) {
+        match fetch {
+            Fetch::CaughtUp(partition) => {
+                self.in_flight.push_back(Box::pin(std::future::ready(Some(Intake::CaughtUp(partition)))));
+            }
+            Fetch::Block(block) => {
+                let decoder = self.decoder.clone();
+                let task = tokio::spawn(async move {
+                    let decoded = decoder.decode(&block);
+                    Intake::Block(block, decoded)
+                });
+                self.in_flight.push_back(Box::pin(async move { task.await.ok() }));
+            }
+        }
+    }
+
+    /// The next in order; `None` if nothing is on its way, `Some(None)` if a decoder broke its promise not to
+    /// panic. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<Option<Intake>> {
+        self.in_flight.next().await
+    }
+}

@@ -1,0 +1,136 @@
+//! Delivery: the one place through which results leave.
+//!
+//! Takes the results of all shards, aligns their barriers (a shard that has passed a barrier waits for the
+//! others), prepares every sink at the barrier and makes a checkpoint visible once it is safe. Knows sinks by
+//! their trait alone.
+
+use crate::checkpoint::Part;
+use crate::emit::ResultRows;
+use crate::error::EngineError;
+use crate::status::Progress;
+use futures_util::future::select_all;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+use weir_connect::sink::RowMeta;
+use weir_connect::{Sink, SinkRows, Token};
+use weir_event::{Message, Signal};
+use weir_plan::{ColumnRole, JobPlan};
+
+/// A sink with its name.
+pub struct NamedSink {
+    /// Unique in the job.
+    pub name: String,
+    /// Where rows go.
+    pub sink: Box<dyn Sink>,
+}
+
+/// The task that feeds a job's sinks.
+pub(crate) struct Delivery {
+    pub(crate) plan: Arc<JobPlan>,
+    pub(crate) sinks: Vec<NamedSink>,
+    pub(crate) parts: mpsc::UnboundedSender<Part>,
+    pub(crate) progress: Arc<Progress>,
+    /// How often the job was started: revisions of a later attempt are higher than all of an earlier one.
+    pub(crate) attempt: u64,
+    pub(crate) checkpoint: u64,
+    pub(crate) revision: u64,
+}
+
+/// Revisions per attempt: 2^32 batches are more than an attempt can write, and the product stays below 2^53, where
+/// JSON readers lose whole numbers, for two million starts.
+const REVISIONS_PER_ATTEMPT: u64 = 1 << 32;
+
+impl Delivery {
+    /// Opens every sink with the token of the last safe checkpoint.
+    pub(crate) async fn start(&mut self, tokens: &BTreeMap<String, Token>) -> Result<(), EngineError> {
+        for NamedSink { name, sink } in &mut self.sinks {
+            sink.start(tokens.get(name)).await.map_err(|error| sink_error(&self.plan, name, error))?;
+        }
+        Ok(())
+    }
+
+    /// Handles messages until every input has closed and the last checkpoint is visible.
+    pub(crate) async fn run(
+        mut self,
+        mut inputs: Vec<mpsc::Receiver<Message<ResultRows>>>,
+        mut safe: mpsc::UnboundedReceiver<BTreeMap<String, Token>>,
+    ) -> Result<(), EngineError> {
+        let mut open = vec![true; inputs.len()];
+        let mut waiting = vec![false; inputs.len()];
+        while open.iter().any(|open| *open) {
+            let readable = inputs.iter_mut().enumerate().filter(|(at, _)| open[*at] && !waiting[*at]);
+            let receives: Vec<_> =
+                readable.map(|(at, input)| Box::pin(async move { (at, input.recv().await) })).collect();
+            tokio::select! {
+                ((at, message), _, _) = select_all(receives) => match message {
+                    None => open[at] = false,
+                    Some(Message::Batch(rows)) => self.write(rows).await?,
+                    Some(Message::Signal(Signal::Barrier(checkpoint))) => {
+                        waiting[at] = true;
+                        if (0..inputs.len()).all(|input| waiting[input] || !open[input]) {
+                            self.prepare(checkpoint).await?;
+                            waiting.fill(false);
+                        }
+                    }
+                    Some(Message::Signal(_)) => {}
+                },
+                Some(tokens) = safe.recv() => self.commit(&tokens).await?,
+            }
+        }
+        while let Some(tokens) = safe.recv().await {
+            self.commit(&tokens).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, rows: ResultRows) -> Result<(), EngineError> {
+        self.progress.results.fetch_add(rows.columns.num_rows() as u64, Ordering::Relaxed);
+        self.revision += 1;
+        let key_column = |column: &weir_plan::Column| matches!(column.role, ColumnRole::Key(_));
+        let key_columns = self.plan.output.columns.iter().filter(|column| key_column(column));
+        let rows = SinkRows {
+            columns: rows.columns,
+            meta: RowMeta {
+                job: self.plan.name.as_str().into(),
+                version: self.plan.version,
+                definition: self.plan.definition.as_str().into(),
+                epoch: self.checkpoint + 1,
+                identities: rows.identities,
+                windows: rows.windows,
+                revision: self.attempt * REVISIONS_PER_ATTEMPT + self.revision,
+                key_columns: key_columns.map(|column| column.name.clone()).collect(),
+            },
+        };
+        for NamedSink { name, sink } in &mut self.sinks {
+            sink.write(&rows).await.map_err(|error| sink_error(&self.plan, name, error))?;
+        }
+        Ok(())
+    }
+
+    async fn prepare(&mut self, checkpoint: u64) -> Result<(), EngineError> {
+        let mut tokens = BTreeMap::new();
+        for NamedSink { name, sink } in &mut self.sinks {
+            let token = sink.prepare(checkpoint).await.map_err(|error| sink_error(&self.plan, name, error))?;
+            tokens.insert(name.clone(), token);
+        }
+        self.checkpoint = checkpoint;
+        // The checkpoint is gone with the attempt if nobody listens any more.
+        let _ = self.parts.send(Part::Sinks { checkpoint, tokens });
+        Ok(())
+    }
+
+    async fn commit(&mut self, tokens: &BTreeMap<String, Token>) -> Result<(), EngineError> {
+        for NamedSink { name, sink } in &mut self.sinks {
+            if let Some(token) = tokens.get(name) {
+                sink.commit(token).await.map_err(|error| sink_error(&self.plan, name, error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sink_error(plan: &JobPlan, sink: &str, error: weir_connect::ConnectError) -> EngineError {
+    EngineError::Sink { job: plan.name.clone(), sink: sink.to_owned(), error }
+}

@@ -1,0 +1,120 @@
+//! Emission: finished results of the stage -> the query's columns, ready for the sinks.
+//!
+//! A result whose value is an error (an overflow) has no row and is counted. Knows no sink.
+
+use crate::project::{FailedRow, evaluate_output, take};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use weir_event::key::decode_keys;
+use weir_plan::{Expression, ExpressionError, KeyedStage, Output};
+use weir_timeline::{Frames, Results, Timelines};
+
+/// Result rows with what a sink may want to say of them.
+#[derive(Debug)]
+pub(crate) struct ResultRows {
+    pub(crate) columns: RecordBatch,
+    /// Windows of a grid, `[start, end)` in milliseconds; empty for others.
+    pub(crate) windows: Vec<(i64, i64)>,
+    /// For events: the text of their position; filled only if a sink asks for it.
+    pub(crate) identities: Vec<String>,
+}
+
+/// What was emitted, and how many results had no value.
+#[derive(Debug)]
+pub(crate) struct Emitted {
+    pub(crate) rows: ResultRows,
+    pub(crate) failed: u64,
+}
+
+/// Results of one segment as a batch of [`KeyedStage::results`], with the sort of identity that they have.
+pub(crate) struct StageRows {
+    pub(crate) batch: RecordBatch,
+    pub(crate) windows: Vec<(i64, i64)>,
+    pub(crate) identities: Vec<String>,
+    pub(crate) failed: u64,
+}
+
+/// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
+pub(crate) fn stage_rows(
+    stage: &KeyedStage,
+    timelines: &Timelines,
+    results: Results,
+    with_identity: bool,
+) -> Result<StageRows, ExpressionError> {
+    let broken = |message: String| ExpressionError::Broken(message);
+    let count = results.slots.len();
+    let keys = decode_keys(results.slots.iter().map(|slot| timelines.key(*slot)), &stage.key_types)
+        .map_err(|error| broken(error.to_string()))?;
+    let mut columns = keys;
+    columns.extend(results.values);
+    if matches!(stage.spec.frames, Frames::Grid(_)) {
+        columns.extend(window_columns(&results.windows));
+    } else {
+        columns.extend(results.carried);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    let mut batch = RecordBatch::try_new_with_options(stage.results.clone(), columns, &options)
+        .map_err(|error| broken(error.to_string()))?;
+    let mut windows = results.windows;
+    let mut identities: Vec<String> = if with_identity {
+        let text = |(_, rank): &(i64, weir_event::Rank)| format!("{}:{}", rank.partition, rank.offset);
+        results.events.iter().map(text).collect()
+    } else {
+        Vec::new()
+    };
+    let failing: BTreeSet<usize> = results.errors.iter().map(|error| error.row as usize).collect();
+    if !failing.is_empty() {
+        let kept: Vec<u32> = (0..count).filter(|row| !failing.contains(row)).map(|row| row as u32).collect();
+        batch = take(&batch, &kept)?;
+        windows = pick(&windows, &kept);
+        identities = pick(&identities, &kept);
+    }
+    Ok(StageRows { batch, windows, identities, failed: failing.len() as u64 })
+}
+
+/// The bounds of windows as two timestamp columns.
+pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
+    let starts: TimestampMillisecondArray = windows.iter().map(|(start, _)| Some(*start)).collect();
+    let ends: TimestampMillisecondArray = windows.iter().map(|(_, end)| Some(*end)).collect();
+    [Arc::new(starts), Arc::new(ends)]
+}
+
+/// HAVING and the query's columns over the stage's results.
+pub(crate) fn emit(output: &Output, stage: StageRows) -> Result<Emitted, ExpressionError> {
+    let expressions: Vec<Arc<dyn Expression>> =
+        output.columns.iter().map(|column| column.expression.clone()).collect();
+    let (columns, kept, failed) =
+        evaluate_output(output.filter.as_ref(), &expressions, &output.schema, &stage.batch)?;
+    let all = kept.len() == stage.batch.num_rows();
+    let rows = ResultRows {
+        columns,
+        windows: if all { stage.windows } else { pick(&stage.windows, &kept) },
+        identities: if all { stage.identities } else { pick(&stage.identities, &kept) },
+    };
+    Ok(Emitted { rows, failed: stage.failed + failed.len() as u64 })
+}
+
+/// The query's columns over projected rows, for a job without a stage; rows that fail come back by position.
+pub(crate) fn emit_projected(
+    output: &Output,
+    batch: &RecordBatch,
+    offsets: &[u64],
+    partition: weir_event::PartitionId,
+    with_identity: bool,
+) -> Result<(ResultRows, Vec<FailedRow>), ExpressionError> {
+    let expressions: Vec<Arc<dyn Expression>> =
+        output.columns.iter().map(|column| column.expression.clone()).collect();
+    let (columns, kept, failed) = evaluate_output(output.filter.as_ref(), &expressions, &output.schema, batch)?;
+    let identity = |row: &u32| format!("{partition}:{}", offsets[*row as usize]);
+    let identities = if with_identity { kept.iter().map(identity).collect() } else { Vec::new() };
+    let failed = failed
+        .into_iter()
+        .map(|(row, reason)| FailedRow { offset: offsets[row as usize], record: row, reason })
+        .collect();
+    Ok((ResultRows { columns, windows: Vec::new(), identities }, failed))
+}
+
+fn pick<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {
+    if values.is_empty() { Vec::new() } else { rows.iter().map(|row| values[*row as usize].clone()).collect() }
+}

@@ -1,0 +1,125 @@
+//! Why a job stopped or never started: whose fault, and whether trying again helps.
+
+use weir_connect::ConnectError;
+use weir_event::Fault;
+use weir_store::StoreError;
+use weir_timeline::AggregateError;
+
+/// What ended a job, or kept it from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A source failed for good.
+    #[error("job `{job}`: source: {error}")]
+    Source {
+        /// The job.
+        job: String,
+        /// What the connector says.
+        error: ConnectError,
+    },
+    /// A sink failed for good.
+    #[error("job `{job}`: sink `{sink}`: {error}")]
+    Sink {
+        /// The job.
+        job: String,
+        /// The sink's name.
+        sink: String,
+        /// What the connector says.
+        error: ConnectError,
+    },
+    /// The checkpoint store failed.
+    #[error("job `{job}`: checkpoint: {message}")]
+    Store {
+        /// The job.
+        job: String,
+        /// Whose fault.
+        fault: Fault,
+        /// What the store says.
+        message: String,
+    },
+    /// The definition does not fit the state that the job left.
+    #[error("job `{job}`: {difference}; start it with `--reset {job}` to drop its state and begin at its source's start")]
+    PlanChanged {
+        /// The job.
+        job: String,
+        /// What differs.
+        difference: String,
+    },
+    /// Stored state does not decode.
+    #[error("job `{job}`: stored state is damaged: {message}; restore an older checkpoint or start it with `--reset {job}`")]
+    Damaged {
+        /// The job.
+        job: String,
+        /// What does not decode.
+        message: String,
+    },
+    /// State was written by a newer weir.
+    #[error("job `{job}`: its state has format {found}, this weir reads up to {known}; run a newer weir")]
+    NewerFormat {
+        /// The job.
+        job: String,
+        /// The format found.
+        found: u32,
+        /// The newest format that this build reads.
+        known: u32,
+    },
+    /// An expression or aggregate cannot go on whatever its rows.
+    #[error("job `{job}`: {message}")]
+    Broken {
+        /// The job.
+        job: String,
+        /// Which plugin or function, and why.
+        message: String,
+    },
+    /// A plan that the engine cannot run: the planner let it through.
+    #[error("job `{job}`: the plan cannot run: {message}")]
+    Plan {
+        /// The job.
+        job: String,
+        /// What does not fit.
+        message: String,
+    },
+    /// Dead letters cannot be written.
+    #[error("job `{job}`: dead letters: {message}")]
+    DeadLetters {
+        /// The job.
+        job: String,
+        /// What the file system says.
+        message: String,
+    },
+    /// A stage ended without saying why.
+    #[error("job `{job}`: stage `{stage}` ended without a word: this is a fault of weir's own")]
+    Vanished {
+        /// The job.
+        job: String,
+        /// The stage.
+        stage: &'static str,
+    },
+}
+
+impl EngineError {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            EngineError::Source { error, .. } | EngineError::Sink { error, .. } => error.fault,
+            EngineError::Store { fault, .. } => *fault,
+            EngineError::PlanChanged { .. } | EngineError::NewerFormat { .. } | EngineError::Broken { .. } => {
+                Fault::User
+            }
+            EngineError::DeadLetters { .. } => Fault::External,
+            EngineError::Damaged { .. } | EngineError::Plan { .. } | EngineError::Vanished { .. } => Fault::Weir,
+        }
+    }
+
+    pub(crate) fn store(job: &str, error: &StoreError) -> Self {
+        EngineError::Store { job: job.to_owned(), fault: error.fault(), message: error.to_string() }
+    }
+
+    pub(crate) fn aggregate(job: &str, error: &AggregateError) -> Self {
+        match error {
+            AggregateError::Damaged(message) => {
+                EngineError::Damaged { job: job.to_owned(), message: message.clone() }
+            }
+            other => EngineError::Broken { job: job.to_owned(), message: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Idleness: which partitions do not hold the watermark back, and what happens when none does.
+//!
+//! A partition is idle when it was read to the end of its log *and* has been silent for `idle_after`, counted anew
+//! from each start; one that lags, or whose source cannot be reached, is never idle.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use weir_event::{EventTime, JobWatermark, PartitionId, Span};
+use weir_plan::definition::WhenIdle;
+
+/// The idleness of one job's partitions.
+#[derive(Debug)]
+pub(crate) struct Idleness {
+    idle_after: Duration,
+    when_idle: WhenIdle,
+    partitions: BTreeMap<PartitionId, Silence>,
+    /// Since when all are idle, and the watermark then.
+    all_idle: Option<(Duration, EventTime)>,
+    flushed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    caught_up: bool,
+    since: Duration,
+}
+
+/// What idleness asks of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Nothing.
+    Nothing,
+    /// The watermark may have moved.
+    Watermark,
+    /// Write everything that is open.
+    Flush,
+}
+
+impl Idleness {
+    pub(crate) fn new(idle_after: Span, when_idle: WhenIdle) -> Self {
+        let idle_after = Duration::from_millis(idle_after.millis().max(0) as u64);
+        Idleness { idle_after, when_idle, partitions: BTreeMap::new(), all_idle: None, flushed: false }
+    }
+
+    /// A partition has handed out rows.
+    pub(crate) fn heard(&mut self, partition: PartitionId, now: Duration) {
+        self.partitions.insert(partition, Silence { caught_up: false, since: now });
+        self.all_idle = None;
+        self.flushed = false;
+    }
+
+    /// A partition was read to its present end.
+    pub(crate) fn caught_up(&mut self, partition: PartitionId, now: Duration) {
+        let silence = self.partitions.entry(partition).or_insert(Silence { caught_up: true, since: now });
+        silence.caught_up = true;
+    }
+
+    /// The source cannot be reached: nothing is idle until it has been read to its end again.
+    pub(crate) fn lost(&mut self, watermark: &mut JobWatermark) {
+        for (partition, silence) in &mut self.partitions {
+            silence.caught_up = false;
+            watermark.set_idle(*partition, false);
+        }
+        self.all_idle = None;
+    }
+
+    /// Judges every partition anew.
+    pub(crate) fn tick(&mut self, now: Duration, watermark: &mut JobWatermark) -> Ask {
+        for (partition, silence) in &self.partitions {
+            let idle = silence.caught_up && now.saturating_sub(silence.since) >= self.idle_after;
+            watermark.set_idle(*partition, idle);
+        }
+        if !watermark.all_idle() {
+            self.all_idle = None;
+            return Ask::Watermark;
+        }
+        match self.when_idle {
+            WhenIdle::Hold => Ask::Watermark,
+            WhenIdle::Advance => {
+                let current = watermark.current();
+                let (since, from) = *self.all_idle.get_or_insert((now, current));
+                if from > EventTime::MIN {
+                    let passed = now.saturating_sub(since).as_millis() as i64;
+                    watermark.advance_to(from + Span::from_millis(passed));
+                }
+                Ask::Watermark
+            }
+            WhenIdle::Flush if self.flushed => Ask::Watermark,
+            WhenIdle::Flush => {
+                self.flushed = true;
+                Ask::Flush
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P0: PartitionId = PartitionId { source: 0, partition: 0 };
+    const P1: PartitionId = PartitionId { source: 0, partition: 1 };
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn job() -> (Idleness, JobWatermark) {
+        let mut watermark = JobWatermark::default();
+        watermark.add(P0);
+        watermark.add(P1);
+        watermark.update(P0, EventTime::from_millis(100_000));
+        (Idleness::new(Span::from_millis(10_000), WhenIdle::Advance), watermark)
+    }
+
+    #[test]
+    fn a_silent_partition_holds_until_it_is_at_its_end_and_silent_long_enough() {
+        let (mut idleness, mut watermark) = job();
+        idleness.heard(P0, seconds(0));
+        idleness.tick(seconds(60), &mut watermark);
+        assert_eq!(watermark.current(), EventTime::MIN, "not read to its end: never idle");
+        idleness.caught_up(P1, seconds(60));
+        idleness.tick(seconds(69), &mut watermark);
+        assert_eq!(watermark.current(), EventTime::MIN);
+        idleness.tick(seconds(70), &mut watermark);
+        assert_eq!(watermark.current(), EventTime::from_millis(100_000));
+    }
+
+    #[test]
+    fn when_all_are_idle_the_watermark_goes_on_at_the_wall_s_pace() {
+        let (mut idleness, mut watermark) = job();
+        idleness.heard(P0, seconds(0));
+        idleness.caught_up(P0, seconds(0));
+        idleness.caught_up(P1, seconds(0));
+        idleness.tick(seconds(10), &mut watermark);
+        idleness.tick(seconds(15), &mut watermark);
+        assert_eq!(watermark.current(), EventTime::from_millis(105_000));
+    }
+
+    #[test]
+    fn a_lost_source_is_not_idle() {
+        let (mut idleness, mut watermark) = job();
+        idleness.caught_up(P0, seconds(0));
+        idleness.caught_up(P1, seconds(0));
+        idleness.lost(&mut watermark);
+        idleness.tick(seconds(99), &mut watermark);
+        assert!(!watermark.all_idle());
+        assert_eq!(watermark.current(), EventTime::MIN);
+    }
+
+    #[test]
+    fn flush_is_asked_for_once_per_silence() {
+        let (_, mut watermark) = job();
+        let mut idleness = Idleness::new(Span::ZERO, WhenIdle::Flush);
+        idleness.caught_up(P0, seconds(0));
+        idleness.caught_up(P1, seconds(0));
+        assert_eq!(idleness.tick(seconds(1), &mut watermark), Ask::Flush);
+        assert_eq!(idleness.tick(seconds(2), &mut watermark), Ask::Watermark);
+        idleness.heard(P0, seconds(3));
+        idleness.caught_up(P0, seconds(3));
+        assert_eq!(idleness.tick(seconds(4), &mut watermark), Ask::Flush);
+    }
+}

@@ -1,0 +1,252 @@
+//! A running job: its supervisor, and the handle through which others see it.
+//!
+//! The supervisor restores the job's last safe checkpoint, runs the pipeline, and starts again from the next safe
+//! checkpoint when an outside system failed in a way that may pass. A job that fails stops alone.
+
+use crate::checkpoint::Committer;
+use crate::dead_letters::DeadLetters;
+use crate::deliver::NamedSink;
+use crate::error::EngineError;
+use crate::intake::Mode;
+use crate::lookup::{Answer, LookupError, has_null, lookup};
+use crate::manifest::Body;
+use crate::pipeline::{self, Attempt};
+use crate::shard::Shards;
+use crate::status::{JobState, JobStatus, Progress};
+use arrow_array::ArrayRef;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use weir_connect::{ConnectError, Decoder, Source};
+use weir_event::{Clock, EventTime, PartitionId};
+use weir_plan::JobPlan;
+use weir_store::CheckpointStore;
+use weir_timeline::Stats;
+
+/// Opens a job's sinks anew: once for each attempt.
+pub type MakeSinks = Box<dyn Fn() -> Result<Vec<NamedSink>, ConnectError> + Send + Sync>;
+
+/// Everything that a job needs from outside the engine.
+pub struct JobSpec {
+    /// The plan.
+    pub plan: JobPlan,
+    /// The source of its stream.
+    pub source: Arc<dyn Source>,
+    /// Decodes the columns that the plan names.
+    pub decoder: Arc<dyn Decoder>,
+    /// Its sinks.
+    pub sinks: MakeSinks,
+    /// How long it reads.
+    pub mode: Mode,
+}
+
+/// What the engine lends to each of its jobs.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) store: Arc<dyn CheckpointStore>,
+    pub(crate) committer: Committer,
+    pub(crate) dead_letters: Arc<DeadLetters>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) shards: usize,
+    pub(crate) checkpoint_every: Duration,
+}
+
+/// Back-off between attempts: doubled from the first to the last.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(500);
+const LAST_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// A job, seen from outside.
+#[derive(Debug)]
+pub struct Job {
+    plan: Arc<JobPlan>,
+    progress: Arc<Progress>,
+    shards: RwLock<Option<Arc<Shards>>>,
+    clock: Arc<dyn Clock>,
+    stop: watch::Sender<bool>,
+    outcome: watch::Sender<Option<Result<(), Arc<EngineError>>>>,
+}
+
+impl Job {
+    /// Checks that the job can go on from its state, and starts it.
+    pub(crate) fn start(spec: JobSpec, surroundings: Surroundings) -> Result<Arc<Job>, EngineError> {
+        let plan = Arc::new(spec.plan.clone());
+        let body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
+        let job = Arc::new(Job {
+            progress: Arc::new(Progress::resume(body.counts, body.watermark)),
+            plan,
+            shards: RwLock::new(None),
+            clock: surroundings.clock.clone(),
+            stop: watch::Sender::new(false),
+            outcome: watch::Sender::new(None),
+        });
+        tokio::spawn(supervise(job.clone(), spec, surroundings));
+        Ok(job)
+    }
+
+    /// The plan that it runs.
+    pub fn plan(&self) -> &Arc<JobPlan> {
+        &self.plan
+    }
+
+    /// Its state now.
+    pub fn status(&self) -> JobStatus {
+        self.progress.status(&self.plan.name, self.plan.version, &self.plan.definition, self.clock.now())
+    }
+
+    /// Its watermark; `None` before the first.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.progress.watermark()
+    }
+
+    /// How far its newest event is behind the wall while it has not read to the end, milliseconds.
+    pub fn lag_ms(&self) -> u64 {
+        self.progress.lag_ms(self.clock.now())
+    }
+
+    /// Whether it has applied everything that was durable when it started.
+    pub fn is_ready(&self) -> bool {
+        self.progress.ready()
+    }
+
+    /// Whether lookups see the record at `offset` of a partition of its source.
+    pub fn is_visible(&self, partition: PartitionId, offset: u64) -> bool {
+        self.progress.is_visible(partition, offset)
+    }
+
+    /// Sizes of its state; zeros while it is being restored.
+    pub fn stats(&self) -> Stats {
+        self.current_shards().map_or_else(Stats::default, |shards| shards.stats())
+    }
+
+    /// One entity's results. `key` holds one row per key column, of the stage's key types; `None` for `as_of` is now.
+    pub fn lookup(&self, key: &[ArrayRef], as_of: Option<EventTime>) -> Result<Answer, LookupError> {
+        if self.plan.stage.is_none() {
+            return Err(LookupError::NoEntity(self.plan.name.clone()));
+        }
+        if has_null(key) {
+            return Err(LookupError::Failed("a null key is not looked up".to_owned()));
+        }
+        let shards = self.current_shards().ok_or_else(|| LookupError::Starting(self.plan.name.clone()))?;
+        let watermark = self.watermark().unwrap_or(EventTime::MIN);
+        lookup(&self.plan, &shards, key, as_of, self.clock.now(), watermark)
+    }
+
+    /// Asks it to make a last checkpoint and stop.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until it has stopped, finished or failed.
+    pub async fn outcome(&self) -> Result<(), Arc<EngineError>> {
+        let mut outcome = self.outcome.subscribe();
+        match outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn current_shards(&self) -> Option<Arc<Shards>> {
+        self.shards.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The body of the job's newest safe checkpoint, checked against the plan.
+fn last_body(plan: &JobPlan, store: &dyn CheckpointStore) -> Result<Option<Body>, EngineError> {
+    let head = store.head().map_err(|error| EngineError::store(&plan.name, &error))?;
+    match head.as_ref().and_then(|head| head.jobs.get(&plan.name)) {
+        Some(manifest) => Body::read(plan, manifest).map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
+    let mut back_off = FIRST_BACK_OFF;
+    let mut stop = job.stop.subscribe();
+    let outcome = loop {
+        let error = match attempt(&job, &spec, &surroundings).await {
+            Ok(()) => break Ok(()),
+            Err(error) => error,
+        };
+        let passing = match &error {
+            EngineError::Source { error, .. } | EngineError::Sink { error, .. } => error.retry,
+            _ => false,
+        };
+        if !passing || *stop.borrow() {
+            tracing::error!(job = job.plan.name, fault = %error.fault(), %error, "job failed");
+            job.progress.set_state(JobState::Failed(error.to_string()));
+            break Err(Arc::new(error));
+        }
+        tracing::warn!(job = job.plan.name, %error, "starting again from the last checkpoint in {back_off:?}");
+        job.progress.set_state(JobState::Retrying(error.to_string()));
+        tokio::select! {
+            () = tokio::time::sleep(back_off) => {}
+            _ = stop.changed() => {}
+        }
+        back_off = (back_off * 2).min(LAST_BACK_OFF);
+    };
+    job.outcome.send_replace(Some(outcome));
+}
+
+/// Runs the job once, from its last safe checkpoint.
+async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) -> Result<(), EngineError> {
+    let plan = job.plan.clone();
+    let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
+    let shards = restore(&plan, &body, surroundings).await?;
+    *job.shards.write().unwrap_or_else(PoisonError::into_inner) = shards.clone();
+
+    // The attempt is stored before its first effect, so that revisions rise also across crashes.
+    body.attempt += 1;
+    body.version = plan.version;
+    body.definition.clone_from(&plan.definition);
+    surroundings.committer.commit(&plan, body.clone(), Vec::new(), body.watermark).await?;
+
+    let sinks = (spec.sinks)().map_err(|error| EngineError::Sink {
+        job: plan.name.clone(),
+        sink: "all".to_owned(),
+        error,
+    })?;
+    pipeline::run(Attempt {
+        plan,
+        source: spec.source.clone(),
+        decoder: spec.decoder.clone(),
+        sinks,
+        mode: spec.mode,
+        body,
+        shards,
+        committer: surroundings.committer.clone(),
+        progress: job.progress.clone(),
+        dead_letters: surroundings.dead_letters.clone(),
+        clock: surroundings.clock.clone(),
+        checkpoint_every: surroundings.checkpoint_every,
+        decode_depth: surroundings.shards,
+        stop: job.stop.subscribe(),
+    })
+    .await
+}
+
+/// The job's timelines as its last safe checkpoint has them, read off the async threads.
+async fn restore(
+    plan: &Arc<JobPlan>,
+    body: &Body,
+    surroundings: &Surroundings,
+) -> Result<Option<Arc<Shards>>, EngineError> {
+    if plan.stage.is_none() {
+        return Ok(None);
+    }
+    let (plan, surroundings) = (plan.clone(), surroundings.clone());
+    let settled = body.watermark.unwrap_or(EventTime::MIN);
+    let name = plan.name.clone();
+    let read = move || {
+        let Some(stage) = &plan.stage else { return Ok(None) };
+        let broken = |message: String| EngineError::Plan { job: plan.name.clone(), message };
+        let shards =
+            Shards::new(&stage.spec, surroundings.shards).map_err(|error| broken(error.to_string()))?;
+        let head = surroundings.store.head().map_err(|error| EngineError::store(&plan.name, &error))?;
+        if let Some(manifest) = head.as_ref().and_then(|head| head.jobs.get(&plan.name)) {
+            shards.restore(&plan.name, &stage.spec, &*surroundings.store, manifest, settled)?;
+        }
+        Ok(Some(Arc::new(shards)))
+    };
+    let vanished = EngineError::Vanished { job: name, stage: "restore" };
+    tokio::task::spawn_blocking(read).await.map_err(|_| vanished)?
+}

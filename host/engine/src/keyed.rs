@@ -1,0 +1,231 @@
+//! The keyed stage: one task per shard that owns the writing of its timelines.
+//!
+//! Rows go into the timelines, watermarks bring results out, a barrier encodes what changed. Knows no source, no
+//! sink and no expression but through what it is handed.
+
+use crate::checkpoint::Part;
+use crate::dead_letters::{DeadLetter, DeadLetters};
+use crate::emit::{Emitted, ResultRows, StageRows, emit, stage_rows};
+use crate::error::EngineError;
+use crate::route::{Keyed, Routed, SEGMENTS};
+use crate::shard::Shards;
+use crate::status::Progress;
+use arrow_select::concat::concat_batches;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+use weir_event::{EventTime, Message, Signal, Span};
+use weir_plan::{ExpressionError, JobPlan, KeyedStage};
+use weir_timeline::{AggregateError, Results, Rows, Slot, Timelines};
+
+/// Results of several segments travel together up to this many rows; larger ones go out as they are.
+const JOINED_ROWS: usize = 4096;
+
+/// The task of one shard.
+#[derive(Debug)]
+pub(crate) struct KeyedShard {
+    pub(crate) plan: Arc<JobPlan>,
+    pub(crate) stage: KeyedStage,
+    pub(crate) number: usize,
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) results: mpsc::Sender<Message<ResultRows>>,
+    pub(crate) parts: mpsc::UnboundedSender<Part>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) dead_letters: Arc<DeadLetters>,
+    /// Whether a sink asks for each row's identity.
+    pub(crate) with_identity: bool,
+}
+
+/// What is waiting to be emitted together.
+#[derive(Default)]
+struct Waiting {
+    parts: Vec<StageRows>,
+    rows: usize,
+}
+
+impl KeyedShard {
+    /// Handles messages until the channel closes. Each message carries its number in the order of sending.
+    pub(crate) async fn run(self, mut inbox: mpsc::Receiver<(u64, Message<Routed>)>) -> Result<(), EngineError> {
+        let mut next_expiry = EventTime::MIN;
+        while let Some((sequence, message)) = inbox.recv().await {
+            match message {
+                Message::Batch(routed) => self.insert(&routed)?,
+                Message::Signal(Signal::Watermark(watermark)) => {
+                    self.results_of(|timelines| timelines.settle(watermark)).await?;
+                    if watermark >= next_expiry {
+                        self.expire(watermark);
+                        next_expiry = watermark + self.expiry_step();
+                    }
+                }
+                Message::Signal(Signal::End) => {
+                    self.results_of(Timelines::flush).await?;
+                    self.send(Message::Signal(Signal::End)).await?;
+                }
+                Message::Signal(Signal::Barrier(checkpoint)) => {
+                    let entries = self.shards.encode_dirty(self.number);
+                    self.send(Message::Signal(Signal::Barrier(checkpoint))).await?;
+                    // The checkpoint is gone with the attempt if nobody listens any more.
+                    let _ = self.parts.send(Part::Shard { checkpoint, shard: self.number, entries });
+                }
+            }
+            self.progress.applied(self.number, sequence);
+        }
+        Ok(())
+    }
+
+    fn insert(&self, routed: &Routed) -> Result<(), EngineError> {
+        let mut start = 0;
+        for (segment, end) in routed.ends.iter().enumerate() {
+            let rows = &routed.rows[start as usize..*end as usize];
+            start = *end;
+            if !rows.is_empty() {
+                let mut timelines = self.shards.write(self.number, segment);
+                let batch = &*routed.batch;
+                let slots: Vec<Slot> = rows
+                    .iter()
+                    .map(|row| {
+                        let row = *row as usize;
+                        timelines.slot_or_insert(batch.keys.key(row), batch.hashes[row])
+                    })
+                    .collect();
+                self.insert_rows(&mut timelines, batch, &slots, rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts rows of one segment; where an aggregate fails on its input, the rows are halved until the guilty
+    /// ones are found.
+    fn insert_rows(
+        &self,
+        timelines: &mut Timelines,
+        batch: &Keyed,
+        slots: &[Slot],
+        rows: &[u32],
+    ) -> Result<(), EngineError> {
+        let input =
+            Rows { slots, rows, times: &batch.rows.times, ranks: &batch.ranks, columns: &batch.rows.columns };
+        match timelines.insert(&input) {
+            Ok(inserted) => {
+                self.progress.dropped.fetch_add(inserted.expired, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(AggregateError::Rows(reason)) if rows.len() == 1 => {
+                let rank = batch.ranks[rows[0] as usize];
+                self.set_aside(vec![DeadLetter {
+                    job: self.plan.name.clone(),
+                    reason,
+                    partition: rank.partition,
+                    offset: rank.offset,
+                    payload: String::new(),
+                }])
+            }
+            Err(AggregateError::Rows(_)) => {
+                let middle = rows.len() / 2;
+                self.insert_rows(timelines, batch, &slots[..middle], &rows[..middle])?;
+                self.insert_rows(timelines, batch, &slots[middle..], &rows[middle..])
+            }
+            Err(error) => Err(EngineError::aggregate(&self.plan.name, &error)),
+        }
+    }
+
+    /// Asks every segment for results and sends them on.
+    async fn results_of(
+        &self,
+        ask: impl Fn(&mut Timelines) -> Result<Results, AggregateError>,
+    ) -> Result<(), EngineError> {
+        let mut waiting = Waiting::default();
+        for segment in 0..SEGMENTS {
+            let rows = {
+                let mut timelines = self.shards.write(self.number, segment);
+                let mut results =
+                    ask(&mut timelines).map_err(|error| EngineError::aggregate(&self.plan.name, &error))?;
+                self.set_refused_aside(&mut results)?;
+                if results.slots.is_empty() {
+                    continue;
+                }
+                stage_rows(&self.stage, &timelines, results, self.with_identity)
+                    .map_err(|error| self.broken(&error))?
+            };
+            waiting.rows += rows.batch.num_rows();
+            waiting.parts.push(rows);
+            if waiting.rows >= JOINED_ROWS {
+                self.send_waiting(std::mem::take(&mut waiting)).await?;
+            }
+        }
+        self.send_waiting(waiting).await
+    }
+
+    async fn send_waiting(&self, waiting: Waiting) -> Result<(), EngineError> {
+        let Some(joined) = self.join(waiting).map_err(|error| self.broken(&error))? else { return Ok(()) };
+        let Emitted { rows, failed } = emit(&self.plan.output, joined).map_err(|error| self.broken(&error))?;
+        self.progress.failed_results.fetch_add(failed, Ordering::Relaxed);
+        if rows.columns.num_rows() == 0 {
+            return Ok(());
+        }
+        self.send(Message::Batch(rows)).await
+    }
+
+    fn join(&self, mut waiting: Waiting) -> Result<Option<StageRows>, ExpressionError> {
+        if waiting.parts.len() <= 1 {
+            return Ok(waiting.parts.pop());
+        }
+        let batches: Vec<_> = waiting.parts.iter().map(|part| &part.batch).collect();
+        let batch = concat_batches(&self.stage.results, batches)
+            .map_err(|error| ExpressionError::Broken(error.to_string()))?;
+        Ok(Some(StageRows {
+            batch,
+            windows: waiting.parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
+            failed: waiting.parts.iter().map(|part| part.failed).sum(),
+            identities: waiting.parts.into_iter().flat_map(|part| part.identities).collect(),
+        }))
+    }
+
+    fn set_refused_aside(&self, results: &mut Results) -> Result<(), EngineError> {
+        let refused = std::mem::take(&mut results.refused);
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let letter = |row: weir_timeline::RefusedRow| DeadLetter {
+            job: self.plan.name.clone(),
+            reason: row.reason,
+            partition: row.rank.partition,
+            offset: row.rank.offset,
+            payload: String::new(),
+        };
+        self.set_aside(refused.into_iter().map(letter).collect())
+    }
+
+    fn set_aside(&self, letters: Vec<DeadLetter>) -> Result<(), EngineError> {
+        self.progress.dead_letters.fetch_add(letters.len() as u64, Ordering::Relaxed);
+        let stream = &self.plan.inputs[0].stream.name;
+        self.dead_letters.append(stream, &letters).map_err(|error| EngineError::DeadLetters {
+            job: self.plan.name.clone(),
+            message: error.to_string(),
+        })
+    }
+
+    fn expire(&self, watermark: EventTime) {
+        for segment in 0..SEGMENTS {
+            self.shards.write(self.number, segment).expire(watermark);
+        }
+    }
+
+    /// How far the watermark moves between two evictions: often enough that what has expired stays a small part
+    /// of the state, seldom enough that sweeping costs nothing.
+    fn expiry_step(&self) -> Span {
+        let history = self.stage.spec.history.millis();
+        Span::from_millis((history / 8).clamp(1_000, 3_600_000))
+    }
+
+    async fn send(&self, message: Message<ResultRows>) -> Result<(), EngineError> {
+        self.results.send(message).await.map_err(|_| EngineError::Vanished {
+            job: self.plan.name.clone(),
+            stage: "deliver",
+        })
+    }
+
+    fn broken(&self, error: &ExpressionError) -> EngineError {
+        EngineError::Broken { job: self.plan.name.clone(), message: error.to_string() }
+    }
+}

@@ -1,0 +1,112 @@
+//! What a job writes of itself into a checkpoint beside its state: positions, watermarks, tokens, counts.
+//!
+//! JSON, versioned, read by every later weir.
+
+use crate::error::EngineError;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use weir_connect::Token;
+use weir_event::{EventTime, PartitionId, Position};
+use weir_plan::JobPlan;
+use weir_store::Manifest;
+
+/// The format of [`Body`] and of the state's keys that this build writes, and the newest that it reads.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The body of a job's manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Body {
+    /// Version of the definition.
+    pub(crate) version: u32,
+    /// Hash of the definition.
+    pub(crate) definition: String,
+    /// Fingerprint of what the state is made of.
+    pub(crate) state: String,
+    /// Number of this checkpoint of the job, rising.
+    pub(crate) checkpoint: u64,
+    /// How often the job was started: the high part of revisions.
+    pub(crate) attempt: u64,
+    /// Where each partition was read to, and its newest event time.
+    pub(crate) partitions: Vec<PartitionState>,
+    /// The job's watermark.
+    pub(crate) watermark: Option<EventTime>,
+    /// Each sink's token, by its name.
+    pub(crate) sinks: BTreeMap<String, Token>,
+    /// What was counted so far.
+    pub(crate) counts: Counts,
+}
+
+/// One partition at a checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PartitionState {
+    pub(crate) id: PartitionId,
+    pub(crate) position: Position,
+    /// Newest event time seen; `None` before the first row.
+    pub(crate) newest: Option<EventTime>,
+}
+
+/// What a job has counted since its first start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Events read.
+    pub events: u64,
+    /// Rows that came after a result they belong to was final for their partition.
+    pub late: u64,
+    /// Late rows that did not count any more (too late to correct, or by policy).
+    pub dropped: u64,
+    /// Events set aside.
+    pub dead_letters: u64,
+    /// Records passed over without fault (Kafka tombstones).
+    pub skipped: u64,
+    /// Result rows handed to the sinks.
+    pub results: u64,
+    /// Results that could not be computed (an overflow).
+    pub failed_results: u64,
+}
+
+impl Body {
+    /// The body of a job that starts anew.
+    pub(crate) fn first(plan: &JobPlan) -> Body {
+        Body {
+            version: plan.version,
+            definition: plan.definition.clone(),
+            state: plan.state_fingerprint.clone(),
+            checkpoint: 0,
+            attempt: 0,
+            partitions: Vec::new(),
+            watermark: None,
+            sinks: BTreeMap::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Reads the body that the job left and checks that this plan can go on from it.
+    pub(crate) fn read(plan: &JobPlan, manifest: &Manifest) -> Result<Body, EngineError> {
+        let job = || plan.name.clone();
+        if manifest.format > FORMAT {
+            return Err(EngineError::NewerFormat { job: job(), found: manifest.format, known: FORMAT });
+        }
+        let body: Body = serde_json::from_value(manifest.body.clone())
+            .map_err(|error| EngineError::Damaged { job: job(), message: error.to_string() })?;
+        if body.state != plan.state_fingerprint {
+            let difference = format!(
+                "its keys, windows or aggregates are not those of the state that version {} left",
+                body.version
+            );
+            return Err(EngineError::PlanChanged { job: job(), difference });
+        }
+        if body.definition != plan.definition && body.version == plan.version {
+            let difference = format!(
+                "what makes its values has changed under the same version {}; raise `version`",
+                body.version
+            );
+            return Err(EngineError::PlanChanged { job: job(), difference });
+        }
+        Ok(body)
+    }
+
+    /// The manifest's JSON.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}

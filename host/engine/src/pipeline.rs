@@ -1,0 +1,154 @@
+//! The pipeline of a job: this function is the table of contents.
+//!
+//! source -> decode -> admit -> project -> route -> keyed (one task per shard) -> emit -> deliver -> sinks,
+//! with barriers in line and the checkpointer beside.
+
+use crate::checkpoint::{Checkpointer, Committer};
+use crate::dead_letters::DeadLetters;
+use crate::decode::Decoding;
+use crate::deliver::{Delivery, NamedSink};
+use crate::error::EngineError;
+use crate::intake::{Driver, DriverState, Mode, Next};
+use crate::keyed::KeyedShard;
+use crate::manifest::Body;
+use crate::shard::Shards;
+use crate::status::Progress;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use weir_connect::{Decoder, Source};
+use weir_event::Clock;
+use weir_plan::JobPlan;
+
+/// Batches that may wait between two stages: enough to keep both busy, few enough that a barrier passes soon.
+const QUEUE: usize = 4;
+
+/// One attempt at running a job, from its last safe checkpoint.
+pub(crate) struct Attempt {
+    pub(crate) plan: Arc<JobPlan>,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) decoder: Arc<dyn Decoder>,
+    pub(crate) sinks: Vec<NamedSink>,
+    pub(crate) mode: Mode,
+    pub(crate) body: Body,
+    /// The timelines, restored; `None` for a job without a stage.
+    pub(crate) shards: Option<Arc<Shards>>,
+    pub(crate) committer: Committer,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) dead_letters: Arc<DeadLetters>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) checkpoint_every: Duration,
+    pub(crate) decode_depth: usize,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// Runs every stage until the job is stopped, has read its source to the end, or one of them fails.
+pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
+    let Attempt { plan, body, shards, progress, dead_letters, clock, .. } = attempt;
+    let with_identity = attempt.sinks.iter().any(|named| named.sink.wants_meta());
+    let width = shards.as_ref().map_or(0, |shards| shards.len());
+    progress.expect_shards(width);
+
+    let (parts, parts_inbox) = mpsc::unbounded_channel();
+    let (begun, begun_inbox) = mpsc::channel(1);
+    let (safe, safe_inbox) = mpsc::unbounded_channel();
+    let (done, done_inbox) = mpsc::unbounded_channel();
+    let mut stages: JoinSet<Result<(), EngineError>> = JoinSet::new();
+
+    let mut delivery = Delivery {
+        plan: plan.clone(),
+        sinks: attempt.sinks,
+        parts: parts.clone(),
+        progress: progress.clone(),
+        attempt: body.attempt,
+        checkpoint: body.checkpoint,
+        revision: 0,
+    };
+    delivery.start(&body.sinks).await?;
+
+    let mut results = Vec::new();
+    let next = match (shards, &plan.stage) {
+        (Some(shards), Some(stage)) => {
+            let mut senders = Vec::new();
+            for number in 0..width {
+                let (sender, inbox) = mpsc::channel(QUEUE);
+                let (result, result_inbox) = mpsc::channel(QUEUE);
+                let shard = KeyedShard {
+                    plan: plan.clone(),
+                    stage: stage.clone(),
+                    number,
+                    shards: shards.clone(),
+                    results: result,
+                    parts: parts.clone(),
+                    progress: progress.clone(),
+                    dead_letters: dead_letters.clone(),
+                    with_identity,
+                };
+                stages.spawn(shard.run(inbox));
+                senders.push(sender);
+                results.push(result_inbox);
+            }
+            Next::Shards(senders)
+        }
+        _ => {
+            let (sender, inbox) = mpsc::channel(QUEUE);
+            results.push(inbox);
+            Next::Delivery(sender)
+        }
+    };
+    drop(parts);
+    stages.spawn(delivery.run(results, safe_inbox));
+
+    let checkpointer = Checkpointer {
+        plan: plan.clone(),
+        shards: width,
+        committer: attempt.committer,
+        progress: progress.clone(),
+        dead_letters: dead_letters.clone(),
+        clock: clock.clone(),
+    };
+    stages.spawn(checkpointer.run(begun_inbox, parts_inbox, safe, done));
+
+    let driver = Driver {
+        state: DriverState::resume(&plan, body, clock.monotonic()),
+        plan: plan.clone(),
+        source: attempt.source,
+        decoding: Decoding::new(attempt.decoder, attempt.decode_depth),
+        mode: attempt.mode,
+        next,
+        begun,
+        done: done_inbox,
+        stop: attempt.stop,
+        progress,
+        dead_letters,
+        clock,
+        checkpoint_every: attempt.checkpoint_every,
+        with_identity,
+    };
+    stages.spawn(driver.run());
+    first_failure(stages, &plan.name).await
+}
+
+/// Waits for all stages; when one fails, the others are of no use. A stage that only noticed that another is gone
+/// does not hide the reason.
+async fn first_failure(mut stages: JoinSet<Result<(), EngineError>>, job: &str) -> Result<(), EngineError> {
+    let mut failure = Ok(());
+    while let Some(outcome) = stages.join_next().await {
+        let outcome = outcome.unwrap_or_else(|panic| {
+            tracing::error!(job, %panic, "a stage panicked: this is a fault of weir's own");
+            Err(EngineError::Vanished { job: job.to_owned(), stage: "a stage that panicked" })
+        });
+        match (outcome, &failure) {
+            (Err(error), Ok(()) | Err(EngineError::Vanished { .. })) => failure = Err(error),
+            _ if failure.is_err() => {}
+            _ => continue,
+        }
+        // The stages behind a failed one end by themselves when their channels close; the driver may wait for
+        // rows for ever, so it is not waited for once the reason is known.
+        if !matches!(failure, Err(EngineError::Vanished { .. })) {
+            stages.shutdown().await;
+        }
+    }
+    failure
+}

@@ -1,0 +1,150 @@
+//! A shard's state: the timelines of a range of key groups, in segments with a lock each.
+//!
+//! The writer holds one segment at a time; a lookup copies states out under the read lock and finishes them
+//! outside. Also the only place that knows how a block of state is keyed in a checkpoint: key group (two bytes,
+//! big endian), the encoded key, then column (two bytes), level (one byte) and start (eight bytes, sign flipped),
+//! so that a checkpoint can be read by any number of shards.
+
+use crate::error::EngineError;
+use crate::route::{SEGMENTS, segment_of, shard_of};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use weir_event::{EventTime, key_group, key_hash};
+use weir_store::{CheckpointStore, Entry, Manifest, StoreError};
+use weir_timeline::{AggregateError, Block, SpecError, StageSpec, Stats, Timelines};
+
+/// All shards of a job.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    shards: Vec<Vec<RwLock<Timelines>>>,
+}
+
+/// Bytes of column, level and start behind the key.
+const BLOCK_BYTES: usize = 2 + 1 + 8;
+const GROUP_BYTES: usize = 2;
+
+impl Shards {
+    pub(crate) fn new(spec: &Arc<StageSpec>, shards: usize) -> Result<Shards, SpecError> {
+        let segment = || Timelines::new(spec.clone()).map(RwLock::new);
+        let shard = || (0..SEGMENTS).map(|_| segment()).collect::<Result<Vec<_>, _>>();
+        Ok(Shards { shards: (0..shards).map(|_| shard()).collect::<Result<_, _>>()? })
+    }
+
+    pub(crate) fn write(&self, shard: usize, segment: usize) -> RwLockWriteGuard<'_, Timelines> {
+        self.shards[shard][segment].write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The segment that holds a key, to read.
+    pub(crate) fn of_key(&self, hash: u64) -> RwLockReadGuard<'_, Timelines> {
+        let shard = shard_of(hash, self.shards.len());
+        self.shards[shard][segment_of(hash)].read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Sizes of all timelines together.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut total = Stats::default();
+        for segment in self.shards.iter().flatten() {
+            let stats = segment.read().unwrap_or_else(PoisonError::into_inner).stats();
+            total.keys += stats.keys;
+            total.tiles += stats.tiles;
+            total.rows += stats.rows;
+            total.memory_bytes += stats.memory_bytes;
+        }
+        total
+    }
+
+    /// What changed in a shard since it was last asked, sorted by key.
+    pub(crate) fn encode_dirty(&self, shard: usize) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for segment in 0..SEGMENTS {
+            self.write(shard, segment).encode_dirty(&mut |key, block, value| {
+                entries.push(Entry { key: entry_key(key, block), value: value.map(<[u8]>::to_vec) });
+            });
+        }
+        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        entries
+    }
+
+    /// Fills fresh shards from a checkpoint whose watermark was `settled`.
+    pub(crate) fn restore(
+        &self,
+        job: &str,
+        spec: &Arc<StageSpec>,
+        store: &dyn CheckpointStore,
+        manifest: &Manifest,
+        settled: EventTime,
+    ) -> Result<(), EngineError> {
+        let expired = expiry(spec, settled).map_err(|error| EngineError::aggregate(job, &error))?;
+        let mut visit = |entry: &[u8], value: &[u8]| -> Result<(), StoreError> {
+            let Some((key, block)) = parse_entry_key(entry) else {
+                return Err(StoreError::visit(EngineError::Damaged {
+                    job: job.to_owned(),
+                    message: "a block's key is too short".to_owned(),
+                }));
+            };
+            if expired(entry) {
+                return Ok(());
+            }
+            let hash = key_hash(key);
+            let shard = shard_of(hash, self.len());
+            self.write(shard, segment_of(hash)).decode(key, hash, block, value).map_err(StoreError::visit)
+        };
+        store.read(manifest, &mut visit).map_err(|error| EngineError::store(job, &error))?;
+        for shard in 0..self.len() {
+            for segment in 0..SEGMENTS {
+                self.write(shard, segment)
+                    .restore_done(settled)
+                    .map_err(|error| EngineError::aggregate(job, &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Judges which stored blocks have expired at a *committed* watermark. (At the running one, a block could be gone
+/// that a replay after a crash still needs.)
+pub(crate) fn expiry(
+    spec: &Arc<StageSpec>,
+    settled: EventTime,
+) -> Result<impl Fn(&[u8]) -> bool + Send + Sync + use<>, AggregateError> {
+    let mut judge =
+        Timelines::new(spec.clone()).map_err(|error| AggregateError::Broken(error.to_string()))?;
+    judge.restore_done(settled)?;
+    Ok(move |entry: &[u8]| parse_entry_key(entry).is_some_and(|(_, block)| judge.is_expired(block)))
+}
+
+fn entry_key(key: &[u8], block: Block) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(GROUP_BYTES + key.len() + BLOCK_BYTES);
+    entry.extend_from_slice(&key_group(key_hash(key)).0.to_be_bytes());
+    entry.extend_from_slice(key);
+    entry.extend_from_slice(&block.column.to_be_bytes());
+    entry.push(block.level);
+    entry.extend_from_slice(&((block.start as u64) ^ (1 << 63)).to_be_bytes());
+    entry
+}
+
+fn parse_entry_key(entry: &[u8]) -> Option<(&[u8], Block)> {
+    let (rest, block) = entry.split_at_checked(entry.len().checked_sub(BLOCK_BYTES)?)?;
+    let key = rest.get(GROUP_BYTES..)?;
+    let column = u16::from_be_bytes([block[0], block[1]]);
+    let start = u64::from_be_bytes(block[3..].try_into().ok()?) ^ (1 << 63);
+    Some((key, Block { column, level: block[2], start: start as i64 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_s_key_reads_back_and_sorts_by_start() {
+        let block = |start| Block { column: 3, level: 1, start };
+        let (early, late) = (entry_key(b"u1", block(-5)), entry_key(b"u1", block(7)));
+        assert!(early < late);
+        let (key, parsed) = parse_entry_key(&early).unwrap();
+        assert_eq!((key, parsed.column, parsed.level, parsed.start), (&b"u1"[..], 3, 1, -5));
+        assert!(parse_entry_key(b"short").is_none());
+    }
+}

@@ -1,0 +1,156 @@
+//! What a definition says about connectors: a kind and its settings, which only the connector can judge.
+//!
+//! Must not know the name of any kind or setting: [`ConnectorKinds`] answers for all of them.
+
+use super::node::{Key, Node, Value};
+use super::report::Report;
+use crate::definition::StreamOrigin;
+use crate::job_plan::SinkPlan;
+use serde_json::json;
+
+/// One thing that is wrong with a connector's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingProblem {
+    /// The key below the connector's kind, such as `path` or `options.acks`; empty for the connector as a whole,
+    /// as where its kind is unknown.
+    pub key: String,
+    /// What is wrong and what to do; lower case, no full stop.
+    pub message: String,
+}
+
+/// Judges kinds of connectors and their settings, without I/O. Whoever knows the connectors implements it.
+pub trait ConnectorKinds {
+    /// Everything that is wrong with the source of a stream.
+    fn check_source(&self, stream: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem>;
+
+    /// Everything that is wrong with a sink of a job.
+    fn check_sink(&self, job: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem>;
+
+    /// What is wrong with the name of a format, if anything.
+    fn check_format(&self, format: &str) -> Result<(), String>;
+
+    /// The setting of a source of this kind that holds the name of what is read (a topic, a path), for
+    /// `stream: {KIND: NAME}`; `None` where the kind has no such setting. The error says why the kind cannot be
+    /// used.
+    fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String>;
+}
+
+/// The only entry of a mapping such as `{kafka: {..}}`.
+fn only_entry<'n>(key: &str, node: &'n Node, shape: &str, report: &mut Report) -> Option<&'n (Key, Node)> {
+    if let Value::Mapping(entries) = &node.value {
+        report.repeated(entries);
+        if let [entry] = entries.as_slice() {
+            return Some(entry);
+        }
+    }
+    let found = match &node.value {
+        Value::Mapping(entries) => format!("{} kinds", entries.len()),
+        other => other.noun().to_owned(),
+    };
+    report.error(node.place, format!("`{key}`: expected exactly one kind, as {shape}; found {found}"));
+    None
+}
+
+/// Settings as the connector gets them: no value at all stands for none.
+fn settings(node: &Node, report: &mut Report) -> serde_json::Value {
+    report.repeated_below(node);
+    if matches!(node.value, Value::Null) { json!({}) } else { node.to_json() }
+}
+
+/// Problems with a kind stand at its name, those with a setting at the setting.
+fn place_problems(problems: Vec<SettingProblem>, (kind, node): &(Key, Node), report: &mut Report) {
+    for problem in problems {
+        if problem.key.is_empty() {
+            report.error(kind.place, problem.message);
+        } else {
+            let place = node.place_of(&problem.key).unwrap_or(kind.place);
+            report.error(place, format!("`{}.{}`: {}", kind.name, problem.key, problem.message));
+        }
+    }
+}
+
+/// Reads `source: {KIND: {..}}` of a stream.
+pub(super) fn source(
+    stream: &str,
+    node: &Node,
+    kinds: &dyn ConnectorKinds,
+    report: &mut Report,
+) -> Option<StreamOrigin> {
+    let entry = only_entry("source", node, "{http: {}}", report)?;
+    let settings = settings(&entry.1, report);
+    place_problems(kinds.check_source(stream, &entry.0.name, &settings), entry, report);
+    Some(StreamOrigin { kind: entry.0.name.clone(), settings })
+}
+
+/// Reads `sinks: [{KIND: {..}}, ..]` of a job.
+pub(super) fn sinks(
+    job: &str,
+    node: &Node,
+    kinds: &dyn ConnectorKinds,
+    report: &mut Report,
+) -> Vec<SinkPlan> {
+    let Value::List(items) = &node.value else {
+        let found = node.value.noun();
+        report.error(node.place, format!("`sinks`: expected a list such as [stdout: {{}}], found {found}"));
+        return Vec::new();
+    };
+    let mut plans: Vec<SinkPlan> = Vec::new();
+    for item in items {
+        plans.extend(sink("sinks", job, item, kinds, report));
+    }
+    number(&mut plans);
+    plans
+}
+
+/// Reads one sink, an item of `sinks` or the value of `sink`; its name is its kind.
+pub(super) fn sink(
+    key: &str,
+    job: &str,
+    node: &Node,
+    kinds: &dyn ConnectorKinds,
+    report: &mut Report,
+) -> Option<SinkPlan> {
+    let entry = only_entry(key, node, "{stdout: {}}", report)?;
+    let kind = entry.0.name.clone();
+    let settings = settings(&entry.1, report);
+    place_problems(kinds.check_sink(job, &kind, &settings), entry, report);
+    Some(SinkPlan { name: kind.clone(), kind, settings })
+}
+
+/// The first of a kind keeps its name when a second is added, as what it has written is known by that name.
+fn number(plans: &mut [SinkPlan]) {
+    for at in 1..plans.len() {
+        let before = plans[..at].iter().filter(|plan| plan.kind == plans[at].kind).count();
+        if before > 0 {
+            plans[at].name = format!("{}-{}", plans[at].kind, before + 1);
+        }
+    }
+}
+
+/// Reads `stream: {KIND: NAME}` of a job: the physical source of its query's only table.
+pub(super) fn named_source(
+    node: &Node,
+    kinds: &dyn ConnectorKinds,
+    report: &mut Report,
+) -> Option<StreamOrigin> {
+    let (kind, name) = only_entry("stream", node, "{KIND: NAME}", report)?;
+    let setting = kinds.name_setting(&kind.name).map_err(|message| report.error(kind.place, message)).ok()?;
+    let name_text = report.text(&kind.name, name)?;
+    let settings = setting.map_or_else(|| json!({}), |setting| json!({ setting: name_text }));
+    Some(StreamOrigin { kind: kind.name.clone(), settings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sinks_of_one_kind_are_numbered_from_the_second() {
+        let plan =
+            |kind: &str| SinkPlan { kind: kind.to_owned(), settings: json!({}), name: kind.to_owned() };
+        let mut plans = [plan("file"), plan("stdout"), plan("file"), plan("file")];
+        number(&mut plans);
+        let names: Vec<_> = plans.iter().map(|plan| plan.name.as_str()).collect();
+        assert_eq!(names, ["file", "stdout", "file-2", "file-3"]);
+    }
+}

@@ -1,0 +1,176 @@
+//! A job's file -> [`JobDefinition`]. Dryft's configuration is a job file too: it adds `stream`, `sink` and
+//! `lookback`, and `{}` where a default is meant.
+
+use super::node::{Node, Place, Value};
+use super::report::{Mapping, Report};
+use super::{Context, connectors, features, names, query};
+use crate::definition::{JobDefinition, StreamOrigin};
+use crate::job_plan::{Late, LatePolicy, SinkPlan};
+use std::collections::BTreeMap;
+use weir_event::Span;
+
+/// How far back late rows correct results unless the job says otherwise.
+const LATE_ALLOW: Span = Span::from_millis(3_600_000);
+
+/// What `NOT_YET` is said of: a value that has a meaning which this version does not carry out.
+const NOT_YET: &str = "known, not available yet";
+
+/// Reads a job; `name` gets its name and place as soon as they are known.
+pub(super) fn read(
+    root: &Node,
+    file: &str,
+    default_name: &str,
+    queries: &BTreeMap<String, String>,
+    context: &Context<'_>,
+    name: &mut Option<(String, Place)>,
+    report: &mut Report,
+) -> Option<JobDefinition> {
+    let mut keys = report.mapping("job", root, "a mapping such as {job: NAME, query: ..}")?;
+    *name = names::read("job", keys.take("job"), default_name, report);
+    let job = name.as_ref().map_or(default_name, |(name, _)| name);
+    let version = keys.take("version").map_or(Some(1), |node| features::version("version", node, report));
+    let query = query::read(root, file, &mut keys, queries, report);
+    let features = keys.take("features").map(|node| features::read(node, report)).unwrap_or_default();
+    let late = keys.take("late").map_or_else(|| Some(default_late()), |node| late(node, report));
+    let history = keys.take("history").map(|node| report.span("history", node));
+    let retention = keys.take("retention").and_then(|node| retention(node, report));
+    let stale_after = keys.take("stale_after").and_then(|node| report.positive_span("stale_after", node));
+    let sinks = sinks(job, &mut keys, context, report);
+    let origin = keys.take("stream").and_then(|node| origin(node, context, report));
+    refuse_what_waits(&mut keys, report);
+    keys.finish("", report);
+
+    let late = late?;
+    Some(JobDefinition {
+        name: job.to_owned(),
+        version: version?,
+        file: file.to_owned(),
+        query: query?,
+        features,
+        late,
+        history: history.unwrap_or(Some(late.allow))?,
+        retention,
+        stale_after,
+        sinks,
+        origin,
+    })
+}
+
+fn default_late() -> Late {
+    Late { policy: LatePolicy::Correct, allow: LATE_ALLOW }
+}
+
+fn late(node: &Node, report: &mut Report) -> Option<Late> {
+    let mut keys = report.mapping("late", node, "a mapping such as {policy: correct, allow: 1h}")?;
+    let words =
+        [("correct", LatePolicy::Correct), ("drop", LatePolicy::Drop), ("divert", LatePolicy::Divert)];
+    let Late { policy, allow } = default_late();
+    let policy = keys.take("policy").map_or(Some(policy), |node| report.word("late.policy", node, &words));
+    let allow = keys.take("allow").map_or(Some(allow), |node| report.span("late.allow", node));
+    keys.finish("late.", report);
+    Some(Late { policy: policy?, allow: allow? })
+}
+
+/// A duration, or `{}` for none.
+fn retention(node: &Node, report: &mut Report) -> Option<Span> {
+    match &node.value {
+        Value::Mapping(entries) if entries.is_empty() => None,
+        Value::Mapping(_) => {
+            report.error(
+                node.place,
+                "`retention`: expected a duration such as 90d, or {} for none, found a mapping",
+            );
+            None
+        }
+        _ => report.positive_span("retention", node),
+    }
+}
+
+/// `sinks` is a list, `sink` a single one as Dryft writes it.
+fn sinks(job: &str, keys: &mut Mapping<'_>, context: &Context<'_>, report: &mut Report) -> Vec<SinkPlan> {
+    let many = keys.take("sinks");
+    let one = keys.take_entry("sink");
+    match (many, one) {
+        (Some(_), Some((key, _))) => {
+            report.error(key.place, "`sink`: there is `sinks` too; move this one into its list");
+            Vec::new()
+        }
+        (Some(node), None) => connectors::sinks(job, node, context.kinds, report),
+        (None, Some((_, node))) => {
+            connectors::sink("sink", job, node, context.kinds, report).into_iter().collect()
+        }
+        (None, None) => Vec::new(),
+    }
+}
+
+fn origin(node: &Node, context: &Context<'_>, report: &mut Report) -> Option<StreamOrigin> {
+    if !matches!(node.value, Value::Mapping(_)) {
+        let message = "`stream`: a job's query names its streams; leave this out, or write {KIND: NAME} for where \
+                       the query's only table is read from";
+        report.error(node.place, message);
+        return None;
+    }
+    connectors::named_source(node, context.kinds, report)
+}
+
+/// `emit`, `tail` and `lookback`: only their defaults are carried out.
+fn refuse_what_waits(keys: &mut Mapping<'_>, report: &mut Report) {
+    if let Some((key, node)) = keys.take_entry("emit") {
+        emit(key.place, node, report);
+    }
+    if let Some(node) = keys.take("tail") {
+        match &node.value {
+            Value::Text(text) if text == "exact" => {}
+            Value::Text(text) if text.parse::<Span>().is_ok() => {
+                report
+                    .error(node.place, format!("`tail`: `{text}`: {NOT_YET}; write exact, or leave it out"));
+            }
+            other => {
+                report.error(
+                    node.place,
+                    format!("`tail`: expected exact or a duration, found {}", shown(other)),
+                );
+            }
+        }
+    }
+    if let Some((key, node)) = keys.take_entry("lookback") {
+        match &node.value {
+            Value::Mapping(entries) if entries.is_empty() => {}
+            _ => report.error(
+                key.place,
+                format!(
+                    "`lookback`: {NOT_YET}, as it needs bootstrap from history; write {{}}, or leave it out"
+                ),
+            ),
+        }
+    }
+}
+
+fn emit(place: Place, node: &Node, report: &mut Report) {
+    let Some(mut keys) = report.mapping("emit", node, "{on: close}") else { return };
+    let every = keys.take("every").is_some();
+    match keys.take("on").map(|node| (node.place, &node.value)) {
+        Some((_, Value::Text(text))) if text == "close" => {}
+        Some((place, Value::Text(text))) if text == "change" => {
+            report.error(place, format!("`emit.on`: `change`: {NOT_YET}; write close, or leave it out"));
+        }
+        Some((place, Value::Mapping(_))) => {
+            report.error(place, format!("`emit.on`: `every`: {NOT_YET}; write close, or leave it out"));
+        }
+        Some((place, other)) => {
+            report.error(place, format!("`emit.on`: expected close, found {}", shown(other)));
+        }
+        None if every => {
+            report.error(place, format!("`emit`: `every`: {NOT_YET}; write {{on: close}}, or leave it out"));
+        }
+        None => {}
+    }
+    keys.finish("emit.", report);
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Text(text) => format!("`{text}`"),
+        other => other.noun().to_owned(),
+    }
+}

@@ -1,0 +1,131 @@
+//! `weir.yaml` -> [`ServerDefinition`].
+
+use super::node::{Node, Value};
+use super::report::Report;
+use crate::definition::{Limits, ServerDefinition};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// A key group is never split and there are 128, so more shards would have nothing to do.
+const SHARDS_LIMIT: u64 = 128;
+
+/// Reads the settings of the server; what is not given has its default.
+pub(super) fn read(root: &Node, report: &mut Report) -> Option<ServerDefinition> {
+    let mut server = ServerDefinition::default();
+    if matches!(root.value, Value::Null) {
+        return Some(server);
+    }
+    let mut keys = report.mapping("weir.yaml", root, "a mapping such as {listen: 127.0.0.1:8080}")?;
+    let listen = keys.take("listen");
+    let token = keys.take("token");
+    server.token = token.and_then(|node| read_token(node, report));
+    if let Some((node, address)) = listen.and_then(|node| Some((node, address(node, report)?))) {
+        if !address.ip().is_loopback() && server.token.is_none() {
+            let message = format!(
+                "`listen`: {address} can be reached from other machines, and there is no `token`; set \
+                 `token: ${{WEIR_TOKEN}}`, or listen on 127.0.0.1"
+            );
+            report.error(node.place, message);
+        }
+        server.listen = address;
+    }
+    if let Some(node) = keys.take("data_dir")
+        && let Some(folder) = report.text("data_dir", node)
+    {
+        if folder.is_empty() {
+            report.error(node.place, "`data_dir`: names no folder; write one such as .weir");
+        }
+        server.data_dir = folder;
+    }
+    if let Some(node) = keys.take("shards") {
+        server.shards = report.integer("shards", node, 1..=SHARDS_LIMIT).map(|shards| shards as u16);
+    }
+    if let Some(node) = keys.take("checkpoint") {
+        checkpoint(node, &mut server, report);
+    }
+    if let Some(node) = keys.take("limits") {
+        limits(node, &mut server.limits, report);
+    }
+    keys.finish("", report);
+    Some(server)
+}
+
+fn address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
+    let text = report.text("listen", node)?;
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    let address = local.map(|port: u16| (Ipv4Addr::LOCALHOST, port).into()).or_else(|| text.parse().ok());
+    if address.is_none() {
+        let message = format!("`listen`: `{text}` is no address; write ADDRESS:PORT, such as 127.0.0.1:8080");
+        report.error(node.place, message);
+    }
+    address
+}
+
+/// An empty token is none, as of `${WEIR_TOKEN:-}`.
+fn read_token(node: &Node, report: &mut Report) -> Option<String> {
+    let token = report.text("token", node).filter(|token| !token.is_empty())?;
+    if !token.chars().all(|c| c.is_ascii_graphic()) {
+        let message = "`token`: holds what cannot stand in a header; use letters, digits and signs of ASCII";
+        report.error(node.place, message);
+    }
+    Some(token)
+}
+
+fn checkpoint(node: &Node, server: &mut ServerDefinition, report: &mut Report) {
+    let Some(mut keys) = report.mapping("checkpoint", node, "a mapping such as {every: 10s, keep: 3}") else {
+        return;
+    };
+    if let Some(node) = keys.take("every")
+        && let Some(every) = report.positive_span("checkpoint.every", node)
+    {
+        server.checkpoint_every = every;
+    }
+    if let Some(node) = keys.take("keep")
+        && let Some(keep) = report.integer("checkpoint.keep", node, 1..=u32::MAX.into())
+    {
+        server.checkpoints_kept = keep as u32;
+    }
+    keys.finish("checkpoint.", report);
+}
+
+fn limits(node: &Node, limits: &mut Limits, report: &mut Report) {
+    let Some(mut keys) = report.mapping("limits", node, "a mapping such as {body: 10MiB}") else {
+        return;
+    };
+    let sizes = [
+        ("plugin_memory", &mut limits.plugin_memory_bytes),
+        ("body", &mut limits.body_bytes),
+        ("dead_letters", &mut limits.dead_letters_bytes),
+    ];
+    for (key, limit) in sizes {
+        if let Some(node) = keys.take(key)
+            && let Some(bytes) = size(&format!("limits.{key}"), node, report)
+        {
+            *limit = bytes;
+        }
+    }
+    if let Some(node) = keys.take("plugin_fuel_per_call")
+        && let Some(fuel) = report.integer("limits.plugin_fuel_per_call", node, 1..=u64::MAX)
+    {
+        limits.plugin_fuel_per_call = fuel;
+    }
+    keys.finish("limits.", report);
+}
+
+const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+
+/// Bytes: a whole number and a unit, or a whole number of bytes.
+fn size(key: &str, node: &Node, report: &mut Report) -> Option<u64> {
+    if let Value::Number(_) = node.value {
+        return report.integer(key, node, 1..=u64::MAX);
+    }
+    let text = report.text(key, node)?;
+    let unit = UNITS.iter().find_map(|(name, bytes)| Some((text.strip_suffix(name)?, bytes)));
+    let bytes = unit.and_then(|(number, bytes)| number.trim().parse::<u64>().ok()?.checked_mul(*bytes));
+    let bytes = bytes.filter(|bytes| *bytes > 0);
+    if bytes.is_none() {
+        let message =
+            format!("`{key}`: `{text}` is no size; write a whole number and B, KiB, MiB or GiB, as 64MiB");
+        report.error(node.place, message);
+    }
+    bytes
+}

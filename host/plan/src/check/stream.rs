@@ -1,0 +1,189 @@
+//! A stream's file -> [`StreamDefinition`].
+
+use super::node::{Node, Place, Value};
+use super::report::{Report, unknown};
+use super::{Context, connectors, names};
+use crate::definition::{StreamDefinition, WhenIdle};
+use weir_event::{DataType, Field, Span, StreamSchema};
+
+const IDLE_AFTER: Span = Span::from_millis(60_000);
+const MAX_FUTURE: Span = Span::from_millis(3_600_000);
+
+/// Always an alias of the event time in queries.
+const ROWTIME: &str = "rowtime";
+
+/// Reads a stream; `name` gets its name and place as soon as they are known.
+pub(super) fn read(
+    root: &Node,
+    default_name: &str,
+    context: &Context<'_>,
+    name: &mut Option<(String, Place)>,
+    report: &mut Report,
+) -> Option<StreamDefinition> {
+    let mut keys = report.mapping("stream", root, "a mapping such as {stream: NAME, fields: ..}")?;
+    let given = keys.take("stream");
+    *name = names::read("stream", given, default_name, report);
+
+    let fields = keys.take_entry("fields").map(|(key, node)| (fields(node, report), key.place));
+    if fields.is_none() {
+        report.error(root.place, "`fields`: missing; declare the columns as {NAME: TYPE, ..}");
+    }
+    let fields = fields.map(|(fields, _)| fields).unwrap_or_default();
+    let event_time = keys.take("event_time");
+    if event_time.is_none() {
+        report
+            .error(root.place, "`event_time`: missing; name the timestamp column that says when it happened");
+    }
+    let event_time = event_time.and_then(|node| timestamp_column("event_time", node, &fields, report));
+    let known_time =
+        keys.take("known_time").map(|node| timestamp_column("known_time", node, &fields, report));
+    check_rowtime(&fields, event_time, report);
+
+    let disorder = keys.take("disorder").map(|node| report.span("disorder", node));
+    let idle_after = keys.take("idle_after").map(|node| report.span("idle_after", node));
+    let max_future = keys.take("max_future").map(|node| report.span("max_future", node));
+    let words = [("advance", WhenIdle::Advance), ("hold", WhenIdle::Hold), ("flush", WhenIdle::Flush)];
+    let when_idle = keys.take("when_idle").map(|node| report.word("when_idle", node, &words));
+    let format = keys.take("format").map(|node| format(node, context, report));
+    let stream = name.as_ref().map_or(default_name, |(name, _)| name);
+    let origin = keys.take("source").map(|node| connectors::source(stream, node, context.kinds, report));
+    for later in ["event_id", "dedup_for", "max_skew"] {
+        keys.refuse(later, report);
+    }
+    keys.finish("", report);
+
+    Some(StreamDefinition {
+        name: stream.to_owned(),
+        schema: StreamSchema {
+            fields: fields.into_iter().map(|column| column.field).collect(),
+            event_time: event_time?,
+        },
+        disorder: disorder.unwrap_or(Some(Span::ZERO))?,
+        idle_after: idle_after.unwrap_or(Some(IDLE_AFTER))?,
+        when_idle: when_idle.unwrap_or(Some(WhenIdle::Advance))?,
+        max_future: max_future.unwrap_or(Some(MAX_FUTURE))?,
+        known_time: known_time.map_or(Some(None), |column| column.map(Some))?,
+        format: format.unwrap_or_else(|| Some("json".to_owned()))?,
+        origin: origin.map_or(Some(None), |origin| origin.map(Some))?,
+    })
+}
+
+/// A declared column; one whose declaration is wrong stays, so that what names it is not reported too.
+struct Column {
+    field: Field,
+    place: Place,
+    valid: bool,
+}
+
+fn fields(node: &Node, report: &mut Report) -> Vec<Column> {
+    let shape = "a mapping such as {user_id: string, event_time: timestamp}";
+    let Value::Mapping(entries) = &node.value else {
+        report.error(node.place, format!("`fields`: expected {shape}, found {}", node.value.noun()));
+        return Vec::new();
+    };
+    report.repeated(entries);
+    if entries.is_empty() {
+        report.error(node.place, format!("`fields`: there are none; write {shape}"));
+    }
+    let mut columns = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let (name, label) = (key.name.clone(), format!("fields.{}", key.name));
+        if name.is_empty() {
+            report.error(key.place, "`fields`: a column needs a name");
+        }
+        let (data_type, path) = match &value.value {
+            Value::Mapping(_) => detailed(&label, &name, value, report),
+            _ => (data_type(&label, value, report), Some(vec![name.clone()])),
+        };
+        let valid = data_type.is_some() && path.is_some();
+        let data_type = data_type.unwrap_or(DataType::Json);
+        let field = Field { path: path.unwrap_or_else(|| vec![name.clone()]), name, data_type };
+        columns.push(Column { field, place: key.place, valid });
+    }
+    columns
+}
+
+/// Reads `{type: double, from: payload.fare}`.
+fn detailed(
+    label: &str,
+    name: &str,
+    node: &Node,
+    report: &mut Report,
+) -> (Option<DataType>, Option<Vec<String>>) {
+    let Some(mut keys) = report.mapping(label, node, "a type") else {
+        return (None, None);
+    };
+    let found = keys.take("type").map(|node| data_type(&format!("{label}.type"), node, report));
+    if found.is_none() {
+        report.error(node.place, format!("`{label}.type`: missing; write {{type: TYPE, from: MEMBER}}"));
+    }
+    let path = match keys.take("from") {
+        Some(node) => from(&format!("{label}.from"), node, report),
+        None => Some(vec![name.to_owned()]),
+    };
+    keys.finish(&format!("{label}."), report);
+    (found.flatten(), path)
+}
+
+fn from(label: &str, node: &Node, report: &mut Report) -> Option<Vec<String>> {
+    let text = report.text(label, node)?;
+    let path: Vec<String> = text.split('.').map(str::to_owned).collect();
+    if path.iter().any(String::is_empty) {
+        let message =
+            format!("`{label}`: `{text}` names no member; write names with dots between, as payload.fare");
+        report.error(node.place, message);
+        return None;
+    }
+    Some(path)
+}
+
+/// Reads a type. In a flow mapping a comma ends an unquoted text, which is why half a type may arrive.
+pub(super) fn data_type(label: &str, node: &Node, report: &mut Report) -> Option<DataType> {
+    if let Value::Text(text) = &node.value
+        && text.contains('<')
+        && !text.trim_end().ends_with('>')
+    {
+        let message = format!("`{label}`: `{text}` is half a type; quote a type that holds a comma");
+        report.error(node.place, message);
+        return None;
+    }
+    report.parsed(label, node, "a type such as bigint")
+}
+
+fn timestamp_column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
+    let name = report.text(key, node)?;
+    let Some(at) = columns.iter().position(|column| column.field.name == name) else {
+        let message = unknown("column", &name, columns.iter().map(|column| column.field.name.as_str()));
+        report.error(node.place, format!("`{key}`: `{name}`: {message}"));
+        return None;
+    };
+    let column = &columns[at];
+    if column.valid && column.field.data_type != DataType::Timestamp {
+        let found = &column.field.data_type;
+        report.error(
+            node.place,
+            format!("`{key}`: `{name}` is declared {found}; declare it timestamp, or name a column that is"),
+        );
+        return None;
+    }
+    Some(at)
+}
+
+fn check_rowtime(columns: &[Column], event_time: Option<usize>, report: &mut Report) {
+    for (at, column) in columns.iter().enumerate() {
+        if column.field.name == ROWTIME && event_time.is_some_and(|event_time| event_time != at) {
+            let message = "`fields.rowtime`: in queries `rowtime` is the event-time column; call this one \
+                           otherwise and say `from: rowtime`";
+            report.error(column.place, message);
+        }
+    }
+}
+
+fn format(node: &Node, context: &Context<'_>, report: &mut Report) -> Option<String> {
+    let format = report.text("format", node)?;
+    if let Err(message) = context.kinds.check_format(&format) {
+        report.error(node.place, message);
+        return None;
+    }
+    Some(format)
+}

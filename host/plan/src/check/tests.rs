@@ -1,0 +1,423 @@
+//! Bad definitions with what is said of them, and good ones: the table of examples that users see.
+
+use super::*;
+use crate::definition::WhenIdle;
+use crate::diagnostic::Severity;
+use crate::job_plan::LatePolicy;
+use serde_json::json;
+use weir_event::{DataType, Span};
+
+/// Connectors as these tests need them: `kafka` wants brokers, `file` a path.
+struct Kinds;
+
+impl Kinds {
+    fn check(kind: &str, settings: &serde_json::Value, wanted: &str) -> Vec<SettingProblem> {
+        let problem = |key: &str, message: &str| {
+            vec![SettingProblem { key: key.to_owned(), message: message.to_owned() }]
+        };
+        match kind {
+            "kafka" | "file" if settings.get(wanted).is_none() => problem("", &format!("{wanted}: missing")),
+            "file" if settings.get("folow").is_some() => problem("folow", "unknown key"),
+            "kafka" if settings.pointer("/options/acks") == Some(&json!(7)) => {
+                problem("options.acks", "not 7")
+            }
+            "kafka" | "file" | "http" | "stdout" | "generator" => Vec::new(),
+            _ => problem("", &format!("`{kind}` is known, not available yet")),
+        }
+    }
+}
+
+impl ConnectorKinds for Kinds {
+    fn check_source(&self, _: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem> {
+        Kinds::check(kind, settings, if kind == "kafka" { "brokers" } else { "path" })
+    }
+
+    fn check_sink(&self, _: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem> {
+        Kinds::check(kind, settings, if kind == "kafka" { "brokers" } else { "path" })
+    }
+
+    fn check_format(&self, format: &str) -> Result<(), String> {
+        if format == "json" { Ok(()) } else { Err(format!("`{format}` is known, not available yet")) }
+    }
+
+    fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {
+        match kind {
+            "kafka" => Ok(Some("topic")),
+            "file" => Ok(Some("path")),
+            "http" => Ok(None),
+            _ => Err(format!("`{kind}` is known, not available yet")),
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "TOKEN" => Some("12345".to_owned()),
+        "SHARDS" => Some("4".to_owned()),
+        _ => None,
+    }
+}
+
+fn context() -> Context<'static> {
+    Context { environment: &variable, kinds: &Kinds }
+}
+
+fn file(path: &str, text: &str) -> SourceFile {
+    SourceFile { path: path.to_owned(), text: text.to_owned() }
+}
+
+fn project(files: &[(&str, &str)]) -> Checked {
+    let mut project = ProjectFiles::default();
+    for (path, text) in files {
+        match path.split_once('/') {
+            None => project.server = Some(file(path, text)),
+            Some(("streams", _)) => project.streams.push(file(path, text)),
+            Some(_) if has_ending(path, "sql") => {
+                project.queries.insert((*path).to_owned(), (*text).to_owned());
+            }
+            Some(_) => project.jobs.push(file(path, text)),
+        }
+    }
+    check_project(&project, &variable, &Kinds)
+}
+
+fn said(checked: &Checked) -> Vec<String> {
+    checked.diagnostics.iter().map(Diagnostic::to_string).collect()
+}
+
+fn stream(text: &str) -> StreamDefinition {
+    let outcome = check_stream(&file("streams/s.yaml", text), "s", &context());
+    outcome.value.unwrap_or_else(|| panic!("{text}: {:?}", outcome.diagnostics))
+}
+
+fn job(text: &str) -> JobDefinition {
+    let outcome = check_job(&file("jobs/j.yaml", text), "j", &BTreeMap::new(), &context());
+    outcome.value.unwrap_or_else(|| panic!("{text}: {:?}", outcome.diagnostics))
+}
+
+/// Path and text of a file, and all that is said of it.
+type Case = (&'static str, &'static str, &'static [&'static str]);
+
+const BAD: &[Case] = &[
+    ("streams/a.yaml", "stream: a\nfields: {a: [b\n", &["3:1: not readable as YAML"]),
+    (
+        "streams/a.yaml",
+        "",
+        &["1:1: `stream`: expected a mapping such as {stream: NAME, fields: ..}, found nothing"],
+    ),
+    ("streams/a.yaml", "- a\n", &["1:1: expected a mapping of keys and values, found a list"]),
+    ("streams/a.yaml", "stream: a\n---\nstream: b\n", &["2:1: a second document starts here"]),
+    ("streams/a.sql", "CREATE TABLE a (b STRING)", &["1:1: CREATE TABLE: known, not available yet"]),
+    (
+        "streams/a.yaml",
+        "strem: a\nfields: {t: timestamp, x: integer, y: \"map<string\"}\nevent_time: t\ndisorder: 30\nwhen_idle: hld\n\
+         max_skew: 10m\n",
+        &[
+            "1:1: `strem`: unknown key; did you mean `stream`?",
+            "2:27: `fields.x`: `integer` is not a type; write string,",
+            "2:39: `fields.y`: `map<string` is half a type; quote a type that holds a comma",
+            "4:11: `disorder`: `30` is not a duration; write a whole number and a unit",
+            "5:12: `when_idle`: `hld`: unknown value; did you mean `hold`?",
+            "6:1: `max_skew`: known, not available yet; leave it out",
+        ],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: string, rowtime: timestamp}\nevent_time: t\nknown_time: tt\nformat: avro\n",
+        &[
+            "2:13: `event_time`: `t` is declared string; declare it timestamp, or name a column that is",
+            "3:13: `known_time`: `tt`: unknown column; known: t, rowtime",
+            "4:9: `avro` is known, not available yet",
+        ],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: timestamp, rowtime: string, u: {type: int, from: a..b, form: x}}\nevent_time: t\n\
+         source: {kafka: {options: {acks: 7}, brokers: b}, http: {}}\n",
+        &[
+            "1:24: `fields.rowtime`: in queries `rowtime` is the event-time column",
+            "1:62: `fields.u.from`: `a..b` names no member",
+            "1:68: `fields.u.form`: unknown key; did you mean `from`?",
+            "3:9: `source`: expected exactly one kind, as {http: {}}; found 2 kinds",
+        ],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: timestamp}\nevent_time: t\nsource:\n  kafka:\n    brokers: b\n    options: {acks: 7}\n",
+        &["6:15: `kafka.options.acks`: not 7"],
+    ),
+    (
+        "streams/a.yaml",
+        "stream: a\nstream: b\nfields: {t: timestamp, t: string}\nevent_time: t\nsource: {kinesis: {}}\n",
+        &[
+            "2:1: `stream`: already given in line 1; keep one",
+            "3:24: `t`: already given in line 3; keep one",
+            "5:10: `kinesis` is known, not available yet",
+        ],
+    ),
+    (
+        "streams/Big-Name.yaml",
+        "{}",
+        &[
+            "1:1: `stream`: missing, and `Big-Name`, which the file is called, is no name",
+            "1:1: `fields`: missing; declare the columns as {NAME: TYPE, ..}",
+            "1:1: `event_time`: missing; name the timestamp column that says when it happened",
+        ],
+    ),
+    (
+        "jobs/a.yaml",
+        "job: A\nversion: 0\nlate: {policy: correct, alow: 1h}\nsinks:\n  - stdout\n  - file: {folow: 1, path: p}\n\
+         tail: 1h\nemit: {on: change}\nlookback: {days: 3}\n",
+        &[
+            "1:1: `query`: missing; write `query: |` and the SQL, or `query_file: PATH`, or put it into jobs/a.sql",
+            "1:6: `job`: `A` is no name; a name is a lower-case letter",
+            "2:10: `version`: expected a whole number from 1 to 4294967295, found 0",
+            "3:25: `late.alow`: unknown key; did you mean `allow`?",
+            "5:5: `sinks`: expected exactly one kind, as {stdout: {}}; found a text",
+            "6:12: `file.folow`: unknown key",
+            "7:7: `tail`: `1h`: known, not available yet; write exact, or leave it out",
+            "8:12: `emit.on`: `change`: known, not available yet; write close, or leave it out",
+            "9:1: `lookback`: known, not available yet, as it needs bootstrap from history",
+        ],
+    ),
+    (
+        "jobs/a.yaml",
+        "query: SELECT 1\nquery_file: q.sql\nemit: {every: 1s}\nretention: {a: 1}\nsinks: {stdout: {}}\n\
+         features: {f: {type: bigint, default: x, owner: 7}}\nstream: rides\n",
+        &[
+            "2:13: `query_file`: there is a `query` too; keep one of them",
+            "3:1: `emit`: `every`: known, not available yet; write {on: close}, or leave it out",
+            "4:12: `retention`: expected a duration such as 90d, or {} for none, found a mapping",
+            "5:8: `sinks`: expected a list such as [stdout: {}], found a mapping",
+            "6:39: `features.f.default`: \"x\" is no bigint; give a default of the feature's type",
+            "6:49: `features.f.owner`: expected a text (in quotes), found a number",
+            "7:9: `stream`: a job's query names its streams",
+        ],
+    ),
+    (
+        "jobs/a.json",
+        "{\"stream\": {\"kinesis\": \"user_activities\"},\n \"sink\": {\"feature_service_dynamodb\": {\"write_rate\": 1}},\n \
+         \"query_file\": \"none.sql\"}",
+        &[
+            "1:13: `kinesis` is known, not available yet",
+            "2:11: `feature_service_dynamodb` is known, not available yet",
+            "3:16: `query_file`: there is no none.sql; paths start at the project folder",
+        ],
+    ),
+    (
+        "weir.yaml",
+        "listen: 0.0.0.0:80\ndata_dir: ${NOWHERE}\nshards: 0\ncheckpoint: {every: 0s, keep: no}\n\
+         limits: {body: 10MB, plugin_memory: 0, bodi: 1}\n",
+        &[
+            "1:9: `listen`: 0.0.0.0:80 can be reached from other machines, and there is no `token`; set",
+            "2:11: `NOWHERE` is not set in the environment; set it, or write ${NOWHERE:-default}",
+            "3:9: `shards`: expected a whole number from 1 to 128, found 0",
+            "4:21: `checkpoint.every`: must be longer than nothing",
+            "4:31: `checkpoint.keep`: expected a whole number, found a text",
+            "5:16: `limits.body`: `10MB` is no size; write a whole number and B, KiB, MiB or GiB",
+            "5:37: `limits.plugin_memory`: expected a whole number of at least 1, found 0",
+            "5:40: `limits.bodi`: unknown key; did you mean `body`?",
+        ],
+    ),
+    (
+        "weir.yaml",
+        "listen: here\ntoken: \"a b\"\n",
+        &["1:9: `listen`: `here` is no address", "2:8: `token`: holds"],
+    ),
+    ("weir.yaml", "a: !!binary x\n? [1]\n: 2\n", &["1:4: not readable as YAML"]),
+];
+
+#[test]
+fn what_is_wrong_is_said_with_its_place_all_at_once() {
+    for (path, text, wanted) in BAD {
+        let said = said(&project(&[(path, text)]));
+        let fits = |(said, wanted): (&String, &&str)| {
+            said.strip_prefix(path)
+                .and_then(|said| said.strip_prefix(':'))
+                .is_some_and(|s| s.starts_with(wanted))
+        };
+        assert!(said.len() == wanted.len() && said.iter().zip(*wanted).all(fits), "{text}\n{said:#?}");
+    }
+}
+
+#[test]
+fn a_text_cannot_take_more_than_its_share() {
+    let read = |text: &str| project(&[("weir.yaml", text)]);
+    let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (last, next) in ('a'..'i').zip('b'..='i') {
+        bomb.push_str(&format!(
+            "{next}: &{next} [*{last}, *{last}, *{last}, *{last}, *{last}, *{last}, *{last}]\n"
+        ));
+    }
+    let many = format!("a: &a {}\nb: [{}]\n", "x".repeat(1000), "*a, ".repeat(500));
+    for text in [bomb, many, "[".repeat(1000), "a:\n ".repeat(200), "{a: ".repeat(5000)] {
+        let checked = read(&text);
+        assert!(checked.server.is_none(), "{}", &text[..40]);
+        assert_eq!(checked.diagnostics.len(), 1, "{:?}", said(&checked));
+    }
+    assert!(said(&read(&"#".repeat((1 << 20) + 1)))[0].contains("a definition at most 1048576; split it"));
+    assert!(read(&"#".repeat(1 << 20)).server.is_some());
+
+    let fields: String = (0..40_000).map(|i| format!("  column_{i}: string\n")).collect();
+    let long = stream(&format!("event_time: t\nfields:\n  t: timestamp\n{fields}"));
+    assert_eq!(long.schema.fields.len(), 40_001);
+}
+
+#[test]
+fn an_alias_stands_for_what_it_names() {
+    let read = job("query: SELECT 1\nlate: {allow: &an_hour 2h}\nstale_after: *an_hour\n");
+    assert_eq!(read.stale_after, Some(Span::from_millis(7_200_000)));
+}
+
+#[test]
+fn the_server_has_defaults_and_takes_the_environment() {
+    assert_eq!(project(&[]).server, Some(ServerDefinition::default()));
+    assert_eq!(project(&[("weir.yaml", "# nothing\n")]).server, Some(ServerDefinition::default()));
+    let text = "listen: 127.0.0.1:8080\ntoken: ${WEIR_TOKEN:-}\ndata_dir: .weir\nshards: 2\n\
+                checkpoint: {every: 10s, keep: 3}\n\
+                limits: {plugin_memory: 64MiB, plugin_fuel_per_call: 20000000, body: 10MiB, dead_letters: 1GiB}\n";
+    let wanted = ServerDefinition { shards: Some(2), ..ServerDefinition::default() };
+    assert_eq!(project(&[("weir.yaml", text)]).server, Some(wanted));
+    let open = project(&[("weir.yaml", "listen: '[::]:80'\ntoken: ${TOKEN}\nshards: ${SHARDS}\n")]);
+    let server = open.server.unwrap_or_else(|| panic!("{:?}", open.diagnostics));
+    assert_eq!((server.token.as_deref(), server.shards), (Some("12345"), Some(4)));
+}
+
+#[test]
+fn a_stream_reads_as_written() {
+    let read = stream(
+        "stream: event_user_action\nfields: {event_id: bigint, tags: \"map<string, int>\", event_time: timestamp, \
+         fare: {type: double, from: payload.fare}, ingested_at: timestamp}\nevent_time: event_time\n\
+         disorder: 30s\nidle_after: 2m\nwhen_idle: flush\nmax_future: 3h\nknown_time: ingested_at\nformat: json\n\
+         source:\n  kafka: {brokers: \"127.0.0.1:9092\", topic: event_user_action, start: earliest, options: {}}\n",
+    );
+    assert_eq!(read.name, "event_user_action");
+    assert_eq!(read.schema.event_time, 2);
+    assert_eq!(read.schema.fields[1].data_type.to_string(), "map<string, int>");
+    assert_eq!(read.schema.fields[3].path, ["payload", "fare"]);
+    assert_eq!((read.disorder.millis(), read.idle_after.millis()), (30_000, 120_000));
+    assert_eq!((read.when_idle, read.known_time), (WhenIdle::Flush, Some(4)));
+    assert_eq!(read.origin.unwrap().settings["topic"], "event_user_action");
+
+    let short = stream("fields: {t: timestamp}\nevent_time: t\nsource: {http: }\n");
+    assert_eq!((short.name.as_str(), short.format.as_str()), ("s", "json"));
+    assert_eq!((short.disorder, short.idle_after.millis()), (Span::ZERO, 60_000));
+    assert_eq!(short.origin.unwrap().settings, json!({}));
+}
+
+#[test]
+fn a_job_reads_as_written() {
+    let read = job(
+        "job: user_activity\nversion: 2\nquery: |\n  SELECT geohash\n    FROM event_user_action\nfeatures:\n  \
+         total_events: {type: bigint, version: 1, description: user activities, default: 0, owner: fraud}\n  \
+         plain:\nlate: {policy: drop, allow: 2h}\nemit: {on: close}\nretention: 90d\ntail: exact\n\
+         stale_after: 10m\nsinks:\n  - file: {path: out/user_activity, format: jsonl, meta: false}\n  - stdout: {}\n",
+    );
+    assert_eq!((read.name.as_str(), read.version, read.file.as_str()), ("user_activity", 2, "jobs/j.yaml"));
+    assert_eq!(read.query.text, "SELECT geohash\n  FROM event_user_action\n");
+    assert_eq!(read.query.place(1, 8), (4, 10));
+    assert_eq!(read.query.place(2, 3), (5, 5));
+    assert_eq!((read.late.policy, read.late.allow.millis()), (LatePolicy::Drop, 7_200_000));
+    assert_eq!(read.history, read.late.allow);
+    let feature = &read.features[0];
+    assert_eq!((feature.default.clone(), feature.owner.as_deref()), (Some(json!(0)), Some("fraud")));
+    assert_eq!((feature.data_type.clone(), feature.place), (Some(DataType::Bigint), (7, 3)));
+    assert_eq!(read.features[1].name, "plain");
+    let sinks: Vec<_> = read.sinks.iter().map(|sink| sink.name.as_str()).collect();
+    assert_eq!(sinks, ["file", "stdout"]);
+    assert_eq!(read.check_retention(Span::from_millis(1)), None);
+    let short = read.check_retention("91d".parse().unwrap()).unwrap();
+    assert!(short.message.contains("90d is shorter than the longest window, 91d"), "{short}");
+}
+
+#[test]
+fn a_place_in_a_query_is_a_place_in_the_file() {
+    for (text, at, wanted) in [
+        ("query: SELECT 1\n", (1, 8), (1, 15)),
+        ("query: 'SELECT 1'\n", (1, 8), (1, 16)),
+        ("{\"query\": \"SELECT 1\"}", (1, 1), (1, 12)),
+        ("query: |\n\n      SELECT 1\n        FROM t\n", (3, 3), (4, 9)),
+        ("query: |2\n    SELECT 1\n", (1, 3), (2, 5)),
+    ] {
+        assert_eq!(job(text).query.place(at.0, at.1), wanted, "{text}");
+    }
+}
+
+#[test]
+fn a_query_may_be_a_file_of_its_own() {
+    let fields = "fields: {t: timestamp}\nevent_time: t\n";
+    let files = [
+        ("streams/s.yaml", fields),
+        ("jobs/a.yaml", "version: 1\n"),
+        ("jobs/a.sql", "SELECT 1"),
+        ("jobs/b.yaml", "query_file: ./jobs/shared.sql\n"),
+        ("jobs/shared.sql", "SELECT 2"),
+        ("jobs/c.yaml", "query: SELECT 3\n"),
+        ("jobs/c.sql", "SELECT 4"),
+        ("jobs/stray.sql", "SELECT 5"),
+    ];
+    let checked = project(&files);
+    let queries: Vec<_> = checked.jobs.iter().map(|job| job.query.text.as_str()).collect();
+    assert_eq!(queries, ["SELECT 1", "SELECT 2", "SELECT 3"]);
+    assert_eq!(checked.jobs[1].query.file, "jobs/shared.sql");
+    assert!(checked.diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning));
+    let said = said(&checked);
+    assert_eq!(said[0], "jobs/c.yaml:1:8: warning: `query`: given here, so jobs/c.sql is not used");
+    assert!(said[1].starts_with("jobs/stray.sql:1:1: warning: no job has this query"), "{said:?}");
+
+    let jobs = ProjectFiles { jobs: vec![file(files[3].0, files[3].1)], ..ProjectFiles::default() };
+    assert_eq!(needed_query_files(&jobs, &variable), ["jobs/b.sql", "jobs/shared.sql"]);
+}
+
+#[test]
+fn two_of_one_name_are_refused_with_both_files() {
+    let stream = "stream: s\nfields: {t: timestamp}\nevent_time: t\n";
+    let checked = project(&[
+        ("streams/a.yaml", stream),
+        ("streams/b.yaml", stream),
+        ("jobs/j.json", "{\"query\": \"SELECT 1\"}"),
+        ("jobs/j.yaml", "query: SELECT 1\nx: 1\n"),
+    ]);
+    let said = said(&checked);
+    assert_eq!(
+        said[0],
+        "streams/b.yaml:1:9: stream `s` is in streams/a.yaml already; give one of them another name"
+    );
+    assert!(
+        said.iter().any(|said| said.starts_with("jobs/j.yaml:1:1: job `j` is in jobs/j.json already")),
+        "{said:?}"
+    );
+    assert_eq!((checked.streams.len(), checked.jobs.len()), (1, 1));
+    assert!(checked.refused_streams.contains("s"));
+}
+
+#[test]
+fn dryft_configuration_reads_as_it_stands() {
+    let text = "{\"retention\": {}, \"lookback\": {}, \"stream\": {\"kafka\": \"user_activities\"}, \"features\": \
+                {\"user_activity_per_geohash\": {\"type\": \"int\", \"version\": 1, \"description\": \"..\"}}}";
+    let queries = BTreeMap::from([("jobs/activity.sql".to_owned(), "SELECT 1".to_owned())]);
+    let outcome = check_job(&file("jobs/activity.json", text), "activity", &queries, &context());
+    let job = outcome.value.unwrap_or_else(|| panic!("{:?}", outcome.diagnostics));
+    assert_eq!(job.features[0].data_type, Some(DataType::Int));
+    assert_eq!(job.retention, None);
+
+    let own = "fields: {t: timestamp}\nevent_time: t\n";
+    let with_brokers = stream(&format!("{own}source: {{kafka: {{brokers: b, topic: other}}}}\n"));
+    let origin = with_brokers.origin_for(job.origin.as_ref()).unwrap();
+    assert_eq!(origin.settings, json!({"brokers": "b", "topic": "user_activities"}));
+    let other_kind = stream(&format!("{own}source: {{http: {{}}}}\n"));
+    assert_eq!(
+        other_kind.origin_for(job.origin.as_ref()).unwrap().settings,
+        json!({"topic": "user_activities"})
+    );
+    assert!(stream(own).origin_for(None).unwrap_err().contains("has no source"));
+}
+
+#[test]
+fn an_environment_that_knows_nothing_shows_nothing() {
+    let context = Context { environment: &|_| None, kinds: &Kinds };
+    let outcome =
+        check_job(&file("", "query: SELECT 1\nversion: ${TOKEN}\n"), "j", &BTreeMap::new(), &context);
+    let said: Vec<_> = outcome.diagnostics.iter().map(Diagnostic::to_string).collect();
+    assert_eq!(said, [":2:10: `TOKEN` is not set in the environment; set it, or write ${TOKEN:-default}"]);
+}

@@ -1,0 +1,265 @@
+//! Admission: bytes from anybody -> a [`Plugin`], or every reason why not. The order is from cheap to dear:
+//! size and kind, compiling (elsewhere, with limits), what is imported and exported, a first instance with every
+//! export looked up, its own description, and a call without rows. Must not know where components are kept.
+
+use crate::describe::{self, AggregateInfo, ScalarInfo};
+use crate::engine::PluginHost;
+use crate::error::{Phase, PluginError};
+use crate::failure::{Cause, Failure, one_line};
+use crate::guest::Guest;
+use crate::limits::Limits;
+use crate::aggregate::PluginAggregate;
+use crate::plugin::{AggregateExports, Exports, Plugin, ScalarExports};
+use crate::pool::Pool;
+use crate::scalar::PluginScalar;
+use crate::wire::{
+    AGGREGATE_FUNCTIONS, AggregateFunctionInfo, CallParams, ColumnResult, FinishParams, FunctionInfo, IMPORTS,
+    MergeParams, SCALAR_FUNCTIONS, StatesResult, UnmergeParams, UpdateParams,
+};
+use crate::{breaker::Breaker, cache};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::sync::{Arc, PoisonError};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
+
+impl PluginHost {
+    /// Takes a component under a name, or says everything that speaks against it.
+    pub fn admit(&self, name: &str, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        let plugin = self.load(name, bytes)?;
+        plugin.dry_run().map_err(|reasons| PluginError::user(name, Phase::Call, reasons))?;
+        Ok(plugin)
+    }
+
+    /// Takes a component that was admitted before: all but the dry run.
+    pub(crate) fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        let refuse = |phase, reasons| PluginError::user(name, phase, reasons);
+        let reasons = check_bytes(name, bytes, &self.shared.limits);
+        if !reasons.is_empty() {
+            return Err(refuse(Phase::Admit, reasons));
+        }
+        let sha256 = sha256(bytes);
+        let component = self.compiled(name, &sha256, bytes)?;
+        let (exports, ignored) =
+            self.check_interfaces(&component).map_err(|reasons| refuse(Phase::Admit, reasons))?;
+        let plugin: Arc<str> = name.into();
+        let (shared, start) = (&self.shared, |reason: String| refuse(Phase::Instantiate, vec![reason]));
+        let pre: InstancePre<_> = shared
+            .linker
+            .instantiate_pre(&component)
+            .map_err(|error| start(format!("cannot be linked: {}", one_line(&format!("{error:#}")))))?;
+        let mut guest =
+            Guest::start(shared, &pre, &plugin, 0).map_err(|failure| refusal(name, Phase::Instantiate, &failure))?;
+        check_types(&mut guest, &exports).map_err(|reasons| refuse(Phase::Instantiate, reasons))?;
+        let (scalars, aggregates) =
+            describe(&mut guest, &exports).map_err(|failure| refusal(name, Phase::Describe, &failure))?;
+        drop(guest);
+        let reasons = describe::check(&scalars, &aggregates);
+        if !reasons.is_empty() {
+            return Err(refuse(Phase::Describe, reasons));
+        }
+        Ok(Arc::new(Plugin {
+            pool: Pool::new(shared, pre, Arc::clone(&plugin)),
+            name: plugin,
+            sha256: sha256.into(),
+            scalars,
+            aggregates,
+            ignored,
+            exports,
+            breaker: Breaker::default(),
+            limits: shared.limits.clone(),
+        }))
+    }
+
+    /// The component's code: from the cache, or compiled now.
+    fn compiled(&self, plugin: &str, sha256: &str, bytes: &[u8]) -> Result<Component, PluginError> {
+        let (cache, engine) = (&self.shared.cache, &self.shared.engine);
+        let _one_at_a_time = self.shared.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Ok(component)) = cache.load(engine, sha256) {
+            return Ok(component);
+        }
+        let disk = |error: std::io::Error| {
+            PluginError::external(plugin, Phase::Compile, format!("cannot keep compiled code: {error}"))
+        };
+        let output = cache.place(sha256).map_err(disk)?;
+        let input = output.with_extension("wasm");
+        cache::write_whole(&input, bytes).map_err(disk)?;
+        let compiled = self.shared.compile_with.compile(plugin, &input, &output);
+        // A leftover input costs space alone, and the next compilation overwrites it.
+        let _ = fs::remove_file(&input);
+        compiled?;
+        match cache.load(engine, sha256) {
+            Some(Ok(component)) => Ok(component),
+            // Validation is over: what is refused now are the bounds of the pool of instances.
+            Some(Err(error)) => {
+                Err(PluginError::user(plugin, Phase::Compile, vec![self.too_much(&one_line(&format!("{error:#}")))]))
+            }
+            None => Err(PluginError::weir(plugin, Phase::Compile, "the compiler left no usable code".to_owned())),
+        }
+    }
+
+    fn too_much(&self, error: &str) -> String {
+        format!(
+            "asks for more than a plugin may have ({} bytes of memory; limits.plugin_memory): {error}",
+            self.shared.limits.memory_bytes
+        )
+    }
+
+    /// The exports to load and the names of those to ignore; or every import and export that does not do.
+    fn check_interfaces(&self, component: &Component) -> Result<(Exports, Vec<String>), Vec<String>> {
+        let engine = &self.shared.engine;
+        let component_type = component.component_type();
+        let mut reasons: Vec<String> = component_type
+            .imports(engine)
+            .map(|(import, _)| import)
+            .filter(|import| !IMPORTS.iter().any(|allowed| import.starts_with(allowed)))
+            .map(|import| {
+                format!(
+                    "imports `{}`; a plugin may import weir:feature/platform and weir:feature/types alone (no WASI: \
+                     no clock, files, network or randomness)",
+                    one_line(import)
+                )
+            })
+            .collect();
+        let mut exports = Exports::default();
+        let mut ignored = Vec::new();
+        for (export, _) in component_type.exports(engine) {
+            let mut find = |function: &str| {
+                let interface = component.get_export_index(None, export)?;
+                let found = component.get_export_index(Some(&interface), function);
+                if found.is_none() {
+                    reasons.push(format!("exports `{export}` without `{function}`"));
+                }
+                found
+            };
+            if export.starts_with(SCALAR_FUNCTIONS) {
+                let (describe, call) = (find("describe"), find("call"));
+                exports.scalar = describe.zip(call).map(|(describe, call)| ScalarExports { describe, call });
+            } else if export.starts_with(AGGREGATE_FUNCTIONS) {
+                exports.aggregate = aggregate_exports(find);
+            } else {
+                ignored.push(one_line(export));
+            }
+        }
+        if reasons.is_empty() && exports.scalar.is_none() && exports.aggregate.is_none() {
+            let others = if ignored.is_empty() { "nothing".to_owned() } else { ignored.join(", ") };
+            reasons.push(format!(
+                "exports no interface of weir's (but {others}); export {SCALAR_FUNCTIONS}0 or {AGGREGATE_FUNCTIONS}0"
+            ));
+        }
+        if reasons.is_empty() { Ok((exports, ignored)) } else { Err(reasons) }
+    }
+}
+
+fn aggregate_exports(mut find: impl FnMut(&str) -> Option<ComponentExportIndex>) -> Option<AggregateExports> {
+    let names = ["describe", "update", "merge", "unmerge", "finish"];
+    // All are looked up before any is missed, so that every missing one is named.
+    let [describe, update, merge, unmerge, finish] = names.map(&mut find);
+    Some(AggregateExports {
+        describe: describe?,
+        update: update?,
+        merge: merge?,
+        unmerge: unmerge?,
+        finish: finish?,
+    })
+}
+
+/// A failed first step: the component's fault, unless the host had no place for it.
+fn refusal(plugin: &str, phase: Phase, failure: &Failure) -> PluginError {
+    match failure.cause {
+        Cause::Host => PluginError::external(plugin, phase, failure.reason.clone()),
+        _ => PluginError::user(plugin, phase, vec![failure.reason.clone()]),
+    }
+}
+
+/// What can be told without looking inside.
+fn check_bytes(name: &str, bytes: &[u8], limits: &Limits) -> Vec<String> {
+    /// How a component starts; a core module has another version and layer.
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+    let mut reasons = Vec::new();
+    if !describe::is_name(name) {
+        reasons.push(format!("`{}` is no name for a plugin; write [a-z][a-z0-9_]{{0,63}}", one_line(name)));
+    }
+    if bytes.len() > limits.component_bytes {
+        let (length, limit) = (bytes.len(), limits.component_bytes);
+        reasons.push(format!("is {length} bytes long, of which {limit} are allowed; strip it"));
+    }
+    if !bytes.starts_with(COMPONENT) {
+        reasons.push(format!("is {}; upload a component (`weir plugin build` makes one)", kind_of(bytes)));
+    }
+    reasons
+}
+
+/// What bytes are that are no component.
+fn kind_of(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [] => "empty",
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => "a core module, not a component",
+        [0, b'a', b's', b'm', ..] => "WebAssembly of an unknown version or layer",
+        [0x7f, b'E', b'L', b'F', ..] => "native or compiled code, which is never taken",
+        [b'(', ..] => "WebAssembly text, which is never taken",
+        _ if std::str::from_utf8(bytes).is_ok() => "text, not a component",
+        _ => "not a component",
+    }
+}
+
+/// Whether each export has the type that `wit/` gives it.
+fn check_types(guest: &mut Guest, exports: &Exports) -> Result<(), Vec<String>> {
+    fn check<P, R>(guest: &mut Guest, reasons: &mut Vec<String>, name: &str, export: &ComponentExportIndex)
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        if let Err(reason) = guest.check::<P, R>(export) {
+            reasons.push(format!(
+                "`{name}` is not as weir:feature@0.1.0 has it ({}); build it against that version",
+                one_line(&reason)
+            ));
+        }
+    }
+    let mut reasons = Vec::new();
+    if let Some(scalar) = &exports.scalar {
+        let name = |function: &str| format!("{SCALAR_FUNCTIONS}0#{function}");
+        check::<(), (Vec<FunctionInfo>,)>(guest, &mut reasons, &name("describe"), &scalar.describe);
+        check::<CallParams, ColumnResult>(guest, &mut reasons, &name("call"), &scalar.call);
+    }
+    if let Some(aggregate) = &exports.aggregate {
+        let name = |function: &str| format!("{AGGREGATE_FUNCTIONS}0#{function}");
+        check::<(), (Vec<AggregateFunctionInfo>,)>(guest, &mut reasons, &name("describe"), &aggregate.describe);
+        check::<UpdateParams, StatesResult>(guest, &mut reasons, &name("update"), &aggregate.update);
+        check::<MergeParams, StatesResult>(guest, &mut reasons, &name("merge"), &aggregate.merge);
+        check::<UnmergeParams, StatesResult>(guest, &mut reasons, &name("unmerge"), &aggregate.unmerge);
+        check::<FinishParams, ColumnResult>(guest, &mut reasons, &name("finish"), &aggregate.finish);
+    }
+    if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+}
+
+fn describe(guest: &mut Guest, exports: &Exports) -> Result<(Vec<ScalarInfo>, Vec<AggregateInfo>), Failure> {
+    let mut scalars = Vec::new();
+    if let Some(scalar) = &exports.scalar {
+        let ((infos,), _) = guest.call::<(), (Vec<FunctionInfo>,)>(&scalar.describe, ())?;
+        scalars.extend(infos.into_iter().map(ScalarInfo::from));
+    }
+    let mut aggregates = Vec::new();
+    if let Some(aggregate) = &exports.aggregate {
+        let ((infos,), _) = guest.call::<(), (Vec<AggregateFunctionInfo>,)>(&aggregate.describe, ())?;
+        aggregates.extend(infos.into_iter().map(AggregateInfo::from));
+    }
+    Ok((scalars, aggregates))
+}
+
+impl Plugin {
+    /// Calls every function without rows; every failure is a reason. Aggregates with parameters wait for a query
+    /// that gives them.
+    fn dry_run(self: &Arc<Self>) -> Result<(), Vec<String>> {
+        let scalars = self.scalars.iter().map(|info| PluginScalar::new(self, info).dry_run());
+        let bare = self.aggregates.iter().filter(|info| info.parameters.is_empty());
+        let aggregates = bare.map(|info| PluginAggregate::new(self, info, Vec::new(), &[]).dry_run());
+        let reasons: Vec<String> = scalars.chain(aggregates).filter_map(Result::err).collect();
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+}
+
+/// Hash of a component's file, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,229 @@
+//! A plugin's aggregate function bound to its types and parameters: its card, and single calls into the guest.
+//! Must not know how states are kept (`states` does) or what a window is.
+
+use crate::columns::{self, Lent};
+use crate::describe::AggregateInfo;
+use crate::failure::{Cause, Failure};
+use crate::guest::Guest;
+use crate::limits::MAX_STATE_BYTES;
+use crate::pace::Pace;
+use crate::plugin::{AggregateExports, Plugin};
+use crate::scalar::lend;
+use crate::states::PluginStates;
+use crate::wire::{
+    ColumnIn, ColumnResult, DataType, FinishParams, Literal, LogicalType, MergeParams, StatesResult, UpdateParams,
+};
+use arrow_array::ArrayRef;
+use arrow_schema::DataType as ArrowType;
+use std::fmt::Write;
+use std::sync::Arc;
+use weir_timeline::aggregate::Parameter;
+use weir_timeline::{Aggregate, Card, States};
+
+/// One aggregate function of one version of a plugin, bound to its parameters.
+#[derive(Debug, Clone)]
+pub(crate) struct PluginAggregate {
+    bound: Arc<Bound>,
+}
+
+/// A pace per kind of call: what a row costs says nothing of what a group costs.
+#[derive(Debug)]
+pub(crate) struct Paces {
+    pub(crate) update: Pace,
+    pub(crate) merge: Pace,
+    pub(crate) finish: Pace,
+}
+
+/// What states share with the aggregate that made them.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) plugin: Arc<Plugin>,
+    info: AggregateInfo,
+    parameters: Vec<Literal>,
+    pub(crate) card: Card,
+    pub(crate) paces: Paces,
+}
+
+impl PluginAggregate {
+    /// `parameters` are literals of the described types and `given` the same as the query has them.
+    pub(crate) fn new(
+        plugin: &Arc<Plugin>,
+        info: &AggregateInfo,
+        parameters: Vec<Literal>,
+        given: &[Parameter],
+    ) -> Self {
+        let card = Card {
+            algebra: info.algebra,
+            // A guest can take states out of states, but not rows, and cursors need both.
+            inverse: false,
+            // The host holds states to `MAX_STATE_BYTES`.
+            bounded: true,
+            result: info.result.to_arrow(),
+            identity: identity(plugin, info, given),
+        };
+        let pace = || Pace::new(plugin.limits.fuel_per_call);
+        let paces = Paces { update: pace(), merge: pace(), finish: pace() };
+        let (plugin, info) = (Arc::clone(plugin), info.clone());
+        PluginAggregate { bound: Arc::new(Bound { plugin, info, parameters, card, paces }) }
+    }
+
+    /// Binds the function to a query's argument types and parameters; the error says what does not fit.
+    pub(crate) fn bind(
+        plugin: &Arc<Plugin>,
+        info: &AggregateInfo,
+        arguments: &[ArrowType],
+        given: &[Parameter],
+    ) -> Result<Self, String> {
+        let empty: Vec<ArrayRef> = arguments.iter().map(arrow_array::new_empty_array).collect();
+        lend(&empty, info.arguments.iter().map(|field| field.data_type))
+            .map_err(|failure| format!("{}: {info}", failure.reason))?;
+        if given.len() != info.parameters.len() {
+            return Err(format!(
+                "`{}` takes {} parameters before its arguments, and is given {}: {info}",
+                info.name,
+                info.parameters.len(),
+                given.len()
+            ));
+        }
+        let literals = given.iter().zip(&info.parameters).map(|(given, field)| {
+            literal(given, field.data_type)
+                .ok_or_else(|| format!("parameter `{}` of `{}` is a {}", field.name, info.name, field.data_type))
+        });
+        let aggregate = PluginAggregate::new(plugin, info, literals.collect::<Result<_, _>>()?, given);
+        if !given.is_empty() {
+            aggregate.dry_run()?;
+        }
+        Ok(aggregate)
+    }
+
+    /// Calls without rows: an empty update, and the value of no rows, merged and finished.
+    pub(crate) fn dry_run(&self) -> Result<(), String> {
+        let bound = &self.bound;
+        let types = bound.info.arguments.iter().map(|field| field.data_type.to_arrow());
+        let arguments: Vec<ArrayRef> = types.map(|data_type| arrow_array::new_empty_array(&data_type)).collect();
+        bound
+            .plugin
+            .pool
+            .run(|guest| bound.update(guest, &[], &[], &[], &arguments))
+            .map_err(|failure| bound.blame("update", &failure))?;
+        let (states, _) = bound
+            .plugin
+            .pool
+            .run(|guest| bound.merge(guest, &[], &[], 1))
+            .map_err(|failure| bound.blame("merge", &failure))?;
+        let states: Vec<&[u8]> = states.iter().map(Vec::as_slice).collect();
+        bound
+            .plugin
+            .pool
+            .run(|guest| bound.finish(guest, &states, &[0]))
+            .map_err(|failure| bound.blame("finish", &failure))?;
+        Ok(())
+    }
+}
+
+impl Aggregate for PluginAggregate {
+    fn card(&self) -> &Card {
+        &self.bound.card
+    }
+
+    fn states(&self) -> Box<dyn States> {
+        Box::new(PluginStates::new(Arc::clone(&self.bound)))
+    }
+}
+
+/// What makes the values: function, parameters and component, whatever the plugin is called.
+fn identity(plugin: &Plugin, info: &AggregateInfo, given: &[Parameter]) -> String {
+    let mut identity = format!("{}(", info.name);
+    for parameter in given {
+        // Debug output quotes texts, so that no two lists of parameters look the same.
+        write!(identity, "{parameter:?},").expect("a text takes whatever is written to it");
+    }
+    for (i, field) in info.arguments.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        write!(identity, "{comma}{}", field.data_type).expect("a text takes whatever is written to it");
+    }
+    write!(identity, ")@sha256:{}", plugin.sha256).expect("a text takes whatever is written to it");
+    identity
+}
+
+fn literal(given: &Parameter, wanted: DataType) -> Option<Literal> {
+    Some(match (given, wanted.logical) {
+        (Parameter::Int(value), LogicalType::Bigint | LogicalType::Timestamp) => Literal::Int64(*value),
+        (Parameter::Int(value), LogicalType::Double) => Literal::Float64(*value as f64),
+        (Parameter::Double(value), LogicalType::Double) => Literal::Float64(*value),
+        (Parameter::Text(value), LogicalType::Text) => Literal::Text(value.clone()),
+        (Parameter::Text(value), LogicalType::Bytes) => Literal::Blob(value.clone().into_bytes()),
+        (Parameter::Bool(value), LogicalType::Boolean) => Literal::Boolean(*value),
+        _ => return None,
+    })
+}
+
+impl Bound {
+    pub(crate) fn blame(&self, phase: &str, failure: &Failure) -> String {
+        self.plugin.blame(&self.info.name, phase, failure)
+    }
+
+    fn exports(&self) -> Result<&AggregateExports, Failure> {
+        let exports = self.plugin.exports.aggregate.as_ref();
+        exports.ok_or_else(|| Failure::new(Cause::Output, "exports no aggregate functions"))
+    }
+
+    /// The new states of `states` with the rows of `groups`, `times` and `arguments` added, and the fuel used.
+    pub(crate) fn update(
+        &self,
+        guest: &mut Guest,
+        states: &[&[u8]],
+        groups: &[u32],
+        times: &[i64],
+        arguments: &[ArrayRef],
+    ) -> Result<(Vec<Vec<u8>>, u64), Failure> {
+        let lent = lend(arguments, self.info.arguments.iter().map(|field| field.data_type))?;
+        let columns: Vec<ColumnIn<'_>> = lent.iter().map(Lent::column).collect();
+        let parameters: UpdateParams<'_> =
+            (&self.info.name, &self.parameters, states, groups, times, &columns);
+        let ((answer,), fuel) = guest.call::<_, StatesResult>(&self.exports()?.update, parameters)?;
+        Ok((checked(answer, states.len())?, fuel))
+    }
+
+    /// One state for each of `group_count` groups, and the fuel used.
+    pub(crate) fn merge(
+        &self,
+        guest: &mut Guest,
+        states: &[&[u8]],
+        groups: &[u32],
+        group_count: usize,
+    ) -> Result<(Vec<Vec<u8>>, u64), Failure> {
+        let parameters: MergeParams<'_> =
+            (&self.info.name, &self.parameters, states, groups, group_count as u32);
+        let ((answer,), fuel) = guest.call::<_, StatesResult>(&self.exports()?.merge, parameters)?;
+        Ok((checked(answer, group_count)?, fuel))
+    }
+
+    /// The value of each state, and the fuel used.
+    pub(crate) fn finish(
+        &self,
+        guest: &mut Guest,
+        states: &[&[u8]],
+        as_of: &[i64],
+    ) -> Result<(ArrayRef, u64), Failure> {
+        let parameters: FinishParams<'_> = (&self.info.name, &self.parameters, states, as_of);
+        let ((answer,), fuel) = guest.call::<_, ColumnResult>(&self.exports()?.finish, parameters)?;
+        let column = answer.map_err(|reason| Failure::refused(&reason))?;
+        Ok((columns::to_arrow(column, self.info.result, states.len())?, fuel))
+    }
+}
+
+/// A guest's states, once there are as many as there should be and none is too long.
+fn checked(answer: Result<Vec<Vec<u8>>, String>, due: usize) -> Result<Vec<Vec<u8>>, Failure> {
+    let states = answer.map_err(|reason| Failure::refused(&reason))?;
+    if states.len() != due {
+        return Err(Failure::new(Cause::Output, format!("gave {} states where {due} were due", states.len())));
+    }
+    match states.iter().map(Vec::len).max() {
+        Some(longest) if longest > MAX_STATE_BYTES => Err(Failure::new(
+            Cause::Output,
+            format!("gave a state of {longest} bytes, of which {MAX_STATE_BYTES} are allowed"),
+        )),
+        _ => Ok(states),
+    }
+}

@@ -1,0 +1,141 @@
+//! The one wasmtime engine, its linker and the limits: what lives as long as the process. Knows how guests are
+//! compiled and what they may import; must not know any particular plugin.
+
+use crate::cache::CompiledCache;
+use crate::compile::CompileWith;
+use crate::error::{Phase, PluginError};
+use crate::failure::one_line;
+use crate::guest::GuestData;
+use crate::limits::Limits;
+use crate::wire::{Level, PLATFORM};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicU32;
+use wasmtime::component::Linker;
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreContextMut, Trap,
+};
+
+/// Memories of one component: one is usual.
+const MAX_MEMORIES_PER_COMPONENT: u32 = 4;
+/// Tables of one component: a dynamically linked one (Python) has one per library.
+const MAX_TABLES_PER_COMPONENT: u32 = 8;
+/// Core instances of one component: three for Rust, about twenty for Python.
+const MAX_CORE_INSTANCES_PER_COMPONENT: u32 = 40;
+/// Elements of one table: functions whose address is taken; Python has some ten thousand.
+const MAX_TABLE_ELEMENTS: usize = 32 * 1024;
+/// Memory of a dropped instance that stays mapped for the next one, in bytes: saves page faults where a guest is
+/// small.
+const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
+/// Fuel for one log line, besides one unit per byte: so that a loop of logging ends as any other.
+const FUEL_PER_LOG_LINE: u64 = 1000;
+
+/// Where components are compiled, admitted and run. Cheap to share.
+#[derive(Clone)]
+pub struct PluginHost {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<GuestData>,
+    pub(crate) limits: Limits,
+    pub(crate) cache: CompiledCache,
+    pub(crate) compile_with: CompileWith,
+    /// Held while a component is compiled: one compiler at a time is as much as a serving machine can spare.
+    pub(crate) compiling: Mutex<()>,
+    /// Instances alive now, over all plugins.
+    pub(crate) alive: AtomicU32,
+}
+
+impl std::fmt::Debug for PluginHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PluginHost").field("limits", &self.shared.limits).finish_non_exhaustive()
+    }
+}
+
+impl PluginHost {
+    /// A host that keeps compiled code in the folder `compiled`, which is made when needed and must be written by
+    /// nobody else: what is found there runs as native code.
+    pub fn new(compiled: &Path, limits: Limits, compile_with: CompileWith) -> Result<Self, PluginError> {
+        let failed = |error: wasmtime::Error| {
+            PluginError::external("", Phase::Instantiate, format!("cannot set up the component host: {error:#}"))
+        };
+        let engine = Engine::new(&running_config(&limits)).map_err(failed)?;
+        let linker = linker(&engine).map_err(failed)?;
+        let cache = CompiledCache::new(compiled, &engine);
+        let (compiling, alive) = (Mutex::new(()), AtomicU32::new(0));
+        let shared = Shared { engine, linker, limits, cache, compile_with, compiling, alive };
+        Ok(PluginHost { shared: Arc::new(shared) })
+    }
+
+    /// What every guest may use.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+}
+
+/// What decides the compiled code, so that a process which only compiles makes what the running one takes.
+pub(crate) fn compiling_config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .consume_fuel(true)
+        // A NaN's payload differs between processors; a feature must not.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        // The 4 GiB reservation that makes bounds checks free holds for 32-bit memories only.
+        .wasm_memory64(false)
+        // Part of the compiled code's identity on disk; nothing prints guest backtraces.
+        .generate_address_map(false)
+        .wasm_backtrace_max_frames(None);
+    config
+}
+
+fn running_config(limits: &Limits) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(limits.instances)
+        .total_core_instances(limits.instances.saturating_mul(MAX_CORE_INSTANCES_PER_COMPONENT))
+        .total_memories(limits.instances.saturating_mul(2).max(MAX_MEMORIES_PER_COMPONENT))
+        .total_tables(limits.instances.saturating_mul(4).max(MAX_TABLES_PER_COMPONENT))
+        .max_core_instances_per_component(MAX_CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MAX_MEMORIES_PER_COMPONENT)
+        .max_memories_per_module(MAX_MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(MAX_TABLES_PER_COMPONENT)
+        .max_tables_per_module(MAX_TABLES_PER_COMPONENT)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_memory_size(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX))
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .memory_protection_keys(Enabled::No);
+    let mut config = compiling_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// All that a guest can import.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestData>> {
+    let mut linker = Linker::new(engine);
+    linker.instance(PLATFORM)?.func_wrap("log", log)?;
+    Ok(linker)
+}
+
+fn log(mut store: StoreContextMut<'_, GuestData>, (level, message): (Level, String)) -> wasmtime::Result<()> {
+    // What the host does for a guest is paid with the guest's fuel.
+    let cost = FUEL_PER_LOG_LINE + message.len() as u64;
+    let left = store.get_fuel()?.checked_sub(cost).ok_or(Trap::OutOfFuel)?;
+    store.set_fuel(left)?;
+    let data = store.data_mut();
+    if data.log_lines_left == 0 {
+        return Ok(());
+    }
+    data.log_lines_left -= 1;
+    let (plugin, line) = (&*data.plugin, one_line(&message));
+    match level {
+        Level::Debug => tracing::debug!(plugin, "{line}"),
+        Level::Info => tracing::info!(plugin, "{line}"),
+        Level::Warn => tracing::warn!(plugin, "{line}"),
+        Level::Error => tracing::error!(plugin, "{line}"),
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! A plugin that was taken: its functions, its exports and its instances. What is done with a row that fails
+//! is the adapters' business.
+
+use crate::breaker::Breaker;
+use crate::describe::{AggregateInfo, ScalarInfo};
+use crate::failure::Failure;
+use crate::limits::Limits;
+use crate::pool::Pool;
+use std::fmt;
+use std::sync::Arc;
+use wasmtime::component::ComponentExportIndex;
+
+/// One version of a plugin, ready to run. Its functions are reached through the registry or the adapters.
+pub struct Plugin {
+    pub(crate) name: Arc<str>,
+    pub(crate) sha256: Arc<str>,
+    pub(crate) scalars: Vec<ScalarInfo>,
+    pub(crate) aggregates: Vec<AggregateInfo>,
+    pub(crate) ignored: Vec<String>,
+    pub(crate) exports: Exports,
+    pub(crate) pool: Pool,
+    pub(crate) breaker: Breaker,
+    pub(crate) limits: Limits,
+}
+
+/// The exports that the host calls, where the interface is there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Exports {
+    pub(crate) scalar: Option<ScalarExports>,
+    pub(crate) aggregate: Option<AggregateExports>,
+}
+
+/// `scalar-functions`.
+#[derive(Debug, Clone)]
+pub(crate) struct ScalarExports {
+    pub(crate) describe: ComponentExportIndex,
+    pub(crate) call: ComponentExportIndex,
+}
+
+/// `aggregate-functions`.
+#[derive(Debug, Clone)]
+pub(crate) struct AggregateExports {
+    pub(crate) describe: ComponentExportIndex,
+    pub(crate) update: ComponentExportIndex,
+    pub(crate) merge: ComponentExportIndex,
+    pub(crate) unmerge: ComponentExportIndex,
+    pub(crate) finish: ComponentExportIndex,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.name).field("sha256", &self.sha256).finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    /// The name that it was uploaded under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Hash of the component's file, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Its scalar functions.
+    pub fn scalars(&self) -> &[ScalarInfo] {
+        &self.scalars
+    }
+
+    /// Its aggregate functions.
+    pub fn aggregates(&self) -> &[AggregateInfo] {
+        &self.aggregates
+    }
+
+    /// Names of all its functions.
+    pub(crate) fn function_names(&self) -> impl Iterator<Item = &str> {
+        let scalars = self.scalars.iter().map(|info| info.name.as_str());
+        scalars.chain(self.aggregates.iter().map(|info| info.name.as_str()))
+    }
+
+    /// A signature per function, such as `scalar distance(lat double, lon double) -> double`.
+    pub fn exports(&self) -> Vec<String> {
+        let scalars = self.scalars.iter().map(ToString::to_string);
+        scalars.chain(self.aggregates.iter().map(ToString::to_string)).collect()
+    }
+
+    /// Exports that this version of weir has no use for.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// Forgets every instance: called at each barrier, so that nothing a guest remembers outlives a checkpoint.
+    pub fn barrier(&self) {
+        self.pool.barrier();
+    }
+
+    /// Closes the circuit breaker again, for a job that is resumed.
+    pub fn reset(&self) {
+        self.breaker.reset();
+    }
+
+    /// A failure of one of its functions, in words: which plugin, function and phase.
+    pub(crate) fn blame(&self, function: &str, phase: &str, failure: &Failure) -> String {
+        format!("plugin `{}`, {phase} of `{function}`: {}", self.name, failure.reason)
+    }
+
+    /// As `blame`, for an open breaker.
+    pub(crate) fn check_breaker(&self) -> Result<(), String> {
+        self.breaker.check().map_err(|reason| format!("plugin `{}`: {reason}", self.name))
+    }
+}

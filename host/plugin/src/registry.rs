@@ -1,0 +1,363 @@
+//! The plugins of one data folder: immutable versions by name, addressed by the hash of their bytes, one of them
+//! active; and the functions of the active ones, for queries to name. What was bound keeps running in the version
+//! it was bound to. Must not know jobs, or when a barrier is.
+
+use crate::aggregate::PluginAggregate;
+use crate::compile::CompileWith;
+use crate::describe::AggregateInfo;
+use crate::engine::PluginHost;
+use crate::error::{Phase, PluginError};
+use crate::ledger::{Ledger, LedgerError, Record};
+use crate::limits::Limits;
+use crate::plugin::Plugin;
+use crate::scalar::PluginScalar;
+use crate::{admit, cache};
+use arrow_schema::DataType as ArrowType;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use weir_plan::ScalarFunction;
+use weir_timeline::Aggregate;
+use weir_timeline::aggregate::Parameter;
+
+pub use crate::ledger::VersionStatus;
+
+/// What a plugin that was stored is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// Its name.
+    pub name: String,
+    /// Its version: a new one, or the one that these very bytes have already.
+    #[serde(flatten)]
+    pub version: VersionStatus,
+}
+
+/// What is known of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PluginStatus {
+    /// Its name.
+    pub name: String,
+    /// The version that queries see; `None` before the first activation.
+    pub active: Option<u32>,
+    /// Its versions, oldest first.
+    pub versions: Vec<VersionStatus>,
+}
+
+/// The plugins of one data folder. Reading is never held up by an admission.
+#[derive(Debug)]
+pub struct PluginRegistry {
+    host: PluginHost,
+    folder: PathBuf,
+    ledger: Mutex<Ledger>,
+    current: RwLock<Current>,
+}
+
+/// What queries see.
+#[derive(Debug, Default)]
+struct Current {
+    active: BTreeMap<String, Arc<Plugin>>,
+    scalars: BTreeMap<String, Arc<PluginScalar>>,
+    aggregates: BTreeMap<String, (Arc<Plugin>, AggregateInfo)>,
+    /// Every plugin that is loaded somewhere, for barriers.
+    loaded: Vec<Weak<Plugin>>,
+}
+
+impl PluginRegistry {
+    /// Opens the registry in `data_dir` (`plugins/` and `compiled/` below it, made when missing) and loads the active
+    /// versions. Nobody else may write there meanwhile.
+    pub fn open(data_dir: &Path, limits: Limits, compile_with: CompileWith) -> Result<Self, PluginError> {
+        let folder = data_dir.join("plugins");
+        fs::create_dir_all(&folder).map_err(|error| {
+            PluginError::external("", Phase::Store, format!("cannot make {}: {error}", folder.display()))
+        })?;
+        let host = PluginHost::new(&data_dir.join("compiled"), limits, compile_with)?;
+        let ledger = Ledger::read(&folder).map_err(|error| store_error("", &error))?;
+        let registry =
+            PluginRegistry { host, folder, ledger: Mutex::new(ledger), current: RwLock::new(Current::default()) };
+        let ledger = registry.change();
+        for (name, record) in &ledger.plugins {
+            if let Some(version) = record.active() {
+                let plugin = registry.load(name, record, version)?;
+                registry.show(name, plugin)?;
+            }
+        }
+        drop(ledger);
+        Ok(registry)
+    }
+
+    /// The host, for admissions that keep nothing (`weir plugin check`).
+    pub fn host(&self) -> &PluginHost {
+        &self.host
+    }
+
+    /// Admits a component and keeps it as the next version of `name`. The same bytes again are the same version.
+    /// It is not active yet.
+    pub fn admit_and_store(&self, name: &str, bytes: &[u8]) -> Result<Stored, PluginError> {
+        let mut ledger = self.change();
+        self.store(&mut ledger, name, bytes)
+    }
+
+    /// Every plugin, by name.
+    pub fn list(&self) -> Vec<PluginStatus> {
+        let status = |(name, record): (&String, &Record)| PluginStatus {
+            name: name.clone(),
+            active: record.active(),
+            versions: record.versions.clone(),
+        };
+        self.change().plugins.iter().map(status).collect()
+    }
+
+    /// Makes a version the one that queries see from now on.
+    pub fn activate(&self, name: &str, version: u32) -> Result<(), PluginError> {
+        let mut ledger = self.change();
+        self.switch(&mut ledger, name, |record| {
+            if record.active() != Some(version) {
+                record.activated.push(version);
+            }
+            Ok(version)
+        })
+    }
+
+    /// Goes back to the version that was active before; gives its number.
+    pub fn rollback(&self, name: &str) -> Result<u32, PluginError> {
+        let mut ledger = self.change();
+        let mut now = 0;
+        self.switch(&mut ledger, name, |record| {
+            record.activated.pop();
+            now = record.active().ok_or("no other version was active before; activate one by its number")?;
+            Ok(now)
+        })?;
+        Ok(now)
+    }
+
+    /// Takes every `NAME.wasm` of a project's folder `plugins/`; no folder is no plugin. A file that has changed
+    /// since it was last taken becomes active; one that has not leaves what was activated since.
+    pub fn load_project_plugins(&self, folder: &Path) -> Result<Vec<Stored>, Vec<PluginError>> {
+        let files = project_files(folder).map_err(|error| vec![error])?;
+        let taken: Vec<Result<Stored, PluginError>> =
+            files.iter().map(|(name, path)| self.take_project_file(name, path)).collect();
+        let errors: Vec<PluginError> = taken.iter().filter_map(|taken| taken.as_ref().err().cloned()).collect();
+        if errors.is_empty() { Ok(taken.into_iter().filter_map(Result::ok).collect()) } else { Err(errors) }
+    }
+
+    /// The scalar function of this name among the active plugins.
+    pub fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.scalars.get(name).map(|function| Arc::clone(function) as Arc<dyn ScalarFunction>)
+    }
+
+    /// Names of all scalar functions of the active plugins.
+    pub fn scalar_names(&self) -> Vec<String> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).scalars.keys().cloned().collect()
+    }
+
+    /// Whether an active plugin has an aggregate of this name.
+    pub fn has_aggregate(&self, name: &str) -> bool {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).aggregates.contains_key(name)
+    }
+
+    /// The aggregate of this name, bound to argument types and parameters; the error says what does not fit.
+    pub fn aggregate(
+        &self,
+        name: &str,
+        arguments: &[ArrowType],
+        parameters: &[Parameter],
+    ) -> Result<Arc<dyn Aggregate>, String> {
+        let found = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.aggregates.get(name).cloned()
+        };
+        let (plugin, info) = found.ok_or_else(|| format!("no active plugin has an aggregate `{name}`"))?;
+        Ok(Arc::new(PluginAggregate::bind(&plugin, &info, arguments, parameters)?))
+    }
+
+    /// The described parameters and arguments of the aggregate of this name.
+    pub fn aggregate_info(&self, name: &str) -> Option<AggregateInfo> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.aggregates.get(name).map(|(_, info)| info.clone())
+    }
+
+    /// Names of all aggregates of the active plugins.
+    pub fn aggregate_names(&self) -> Vec<String> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).aggregates.keys().cloned().collect()
+    }
+
+    /// Forgets every live instance: called at each barrier, so that nothing a guest remembers outlives a checkpoint.
+    pub fn barrier(&self) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.loaded.iter().filter_map(Weak::upgrade).for_each(|plugin| plugin.barrier());
+    }
+
+    /// Closes every open circuit breaker, for a job that is resumed.
+    pub fn reset_breakers(&self) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.loaded.iter().filter_map(Weak::upgrade).for_each(|plugin| plugin.reset());
+    }
+
+    fn change(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, sha256: &str) -> PathBuf {
+        self.folder.join(format!("{sha256}.wasm"))
+    }
+
+    fn store(&self, ledger: &mut Ledger, name: &str, bytes: &[u8]) -> Result<Stored, PluginError> {
+        let sha256 = admit::sha256(bytes);
+        if let Some(known) = ledger.plugins.get(name).and_then(|record| record.by_hash(&sha256)) {
+            return Ok(Stored { name: name.to_owned(), version: known.clone() });
+        }
+        let plugin = self.host.admit(name, bytes)?;
+        let path = self.path(&sha256);
+        cache::write_whole(&path, bytes).map_err(|error| {
+            PluginError::external(name, Phase::Store, format!("cannot write {}: {error}", path.display()))
+        })?;
+        let mut changed = ledger.clone();
+        let record = changed.plugins.entry(name.to_owned()).or_default();
+        let version = record.versions.len() as u32 + 1;
+        let version = VersionStatus { version, sha256, bytes: bytes.len() as u64, exports: plugin.exports() };
+        record.versions.push(version.clone());
+        self.commit(ledger, changed, name)?;
+        Ok(Stored { name: name.to_owned(), version })
+    }
+
+    /// Applies a change of what is active: loads, checks and shows the version, then writes it down.
+    fn switch(
+        &self,
+        ledger: &mut Ledger,
+        name: &str,
+        change: impl FnOnce(&mut Record) -> Result<u32, &'static str>,
+    ) -> Result<(), PluginError> {
+        let refuse = |reason: String| PluginError::user(name, Phase::Activate, vec![reason]);
+        let mut changed = ledger.clone();
+        let known = changed.plugins.keys().cloned().collect::<Vec<_>>().join(", ");
+        let record = changed
+            .plugins
+            .get_mut(name)
+            .ok_or_else(|| refuse(format!("is not known; known plugins: {known}; push it first")))?;
+        let version = change(record).map_err(|reason| refuse(reason.to_owned()))?;
+        let plugin = self.load(name, record, version)?;
+        self.check_names(name, &plugin)?;
+        self.commit(ledger, changed, name)?;
+        self.show(name, plugin)
+    }
+
+    /// A version ready to run: the one that is shown, or loaded from disk.
+    fn load(&self, name: &str, record: &Record, version: u32) -> Result<Arc<Plugin>, PluginError> {
+        let Some(known) = record.version(version) else {
+            let reason = format!("has no version {version}; it has 1 to {}", record.versions.len());
+            return Err(PluginError::user(name, Phase::Activate, vec![reason]));
+        };
+        let loaded = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            let mut loaded = current.loaded.iter().filter_map(Weak::upgrade);
+            loaded.find(|plugin| plugin.name() == name && plugin.sha256() == known.sha256)
+        };
+        if let Some(plugin) = loaded {
+            return Ok(plugin);
+        }
+        let path = self.path(&known.sha256);
+        let damaged = |what: String| {
+            let again = "push the same file again from a copy, or activate another version";
+            PluginError::weir(name, Phase::Store, format!("{}: {what}; {again}", path.display()))
+        };
+        let bytes = fs::read(&path).map_err(|error| damaged(error.to_string()))?;
+        if admit::sha256(&bytes) != known.sha256 {
+            return Err(damaged("is not the file that was stored".to_owned()));
+        }
+        self.host.load(name, &bytes)
+    }
+
+    /// Refuses a plugin that has a function of another active plugin's.
+    fn check_names(&self, name: &str, plugin: &Plugin) -> Result<(), PluginError> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let others = || current.active.values().filter(|other| other.name() != name);
+        let taken: Vec<String> = plugin
+            .function_names()
+            .flat_map(|function| others().map(move |other| (function, other)))
+            .filter(|(function, other)| other.function_names().any(|taken| taken == *function))
+            .map(|(function, other)| {
+                let other = other.name();
+                format!("exports `{function}`, as the active plugin `{other}` does; rename one of the two")
+            })
+            .collect();
+        if taken.is_empty() { Ok(()) } else { Err(PluginError::user(name, Phase::Activate, taken)) }
+    }
+
+    /// Lets queries see a plugin in place of any other version of it.
+    fn show(&self, name: &str, plugin: Arc<Plugin>) -> Result<(), PluginError> {
+        self.check_names(name, &plugin)?;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.loaded.retain(|loaded| loaded.strong_count() > 0 && !std::ptr::eq(loaded.as_ptr(), &raw const *plugin));
+        current.loaded.push(Arc::downgrade(&plugin));
+        current.active.insert(name.to_owned(), plugin);
+        let shown: Vec<Arc<Plugin>> = current.active.values().cloned().collect();
+        current.scalars = shown.iter().flat_map(scalars_of).collect();
+        current.aggregates = shown.iter().flat_map(aggregates_of).collect();
+        Ok(())
+    }
+
+    fn commit(&self, ledger: &mut Ledger, changed: Ledger, name: &str) -> Result<(), PluginError> {
+        changed.write(&self.folder).map_err(|error| store_error(name, &error))?;
+        *ledger = changed;
+        Ok(())
+    }
+
+    fn take_project_file(&self, name: &str, path: &Path) -> Result<Stored, PluginError> {
+        let bytes = fs::read(path).map_err(|error| {
+            PluginError::external(name, Phase::Admit, format!("cannot read {}: {error}", path.display()))
+        })?;
+        let mut ledger = self.change();
+        let stored = self.store(&mut ledger, name, &bytes)?;
+        let taken_before = ledger.plugins.get(name).and_then(|record| record.project.clone());
+        if taken_before.as_ref() != Some(&stored.version.sha256) {
+            self.switch(&mut ledger, name, |record| {
+                record.project = Some(stored.version.sha256.clone());
+                if record.active() != Some(stored.version.version) {
+                    record.activated.push(stored.version.version);
+                }
+                Ok(stored.version.version)
+            })?;
+        }
+        Ok(stored)
+    }
+}
+
+fn scalars_of(plugin: &Arc<Plugin>) -> impl Iterator<Item = (String, Arc<PluginScalar>)> {
+    plugin.scalars().iter().map(move |info| (info.name.clone(), Arc::new(PluginScalar::new(plugin, info))))
+}
+
+fn aggregates_of(plugin: &Arc<Plugin>) -> impl Iterator<Item = (String, (Arc<Plugin>, AggregateInfo))> {
+    plugin.aggregates().iter().map(move |info| (info.name.clone(), (Arc::clone(plugin), info.clone())))
+}
+
+/// The components in a project's folder: name and path, sorted.
+fn project_files(folder: &Path) -> Result<Vec<(String, PathBuf)>, PluginError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let unreadable = |error: std::io::Error| {
+        PluginError::external("", Phase::Admit, format!("cannot read {}: {error}", folder.display()))
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn store_error(plugin: &str, error: &LedgerError) -> PluginError {
+    let reason = error.to_string();
+    match error {
+        LedgerError::Disk(_) => PluginError::external(plugin, Phase::Store, reason),
+        LedgerError::Damaged(_) => PluginError::weir(plugin, Phase::Store, reason),
+        LedgerError::Newer(_) => PluginError::user(plugin, Phase::Store, vec![reason]),
+    }
+}

@@ -1,0 +1,124 @@
+//! A plugin's scalar function as the engine calls it. A batch is cut into calls by what they cost; a call that
+//! fails is cut in halves in fresh instances, so that the batch fails if and only if some row fails alone. Must
+//! not know what becomes of that row: the caller bisects in its turn.
+
+use crate::bisect;
+use crate::columns::{self, Lent};
+use crate::describe::ScalarInfo;
+use crate::failure::{Cause, Failure};
+use crate::guest::Guest;
+use crate::pace::Pace;
+use crate::plugin::Plugin;
+use crate::wire::{CallParams, ColumnIn, ColumnResult};
+use arrow_array::ArrayRef;
+use arrow_schema::DataType as ArrowType;
+use std::sync::Arc;
+use weir_plan::{ExpressionError, ScalarFunction};
+
+/// One scalar function of one version of a plugin.
+#[derive(Debug)]
+pub(crate) struct PluginScalar {
+    plugin: Arc<Plugin>,
+    info: ScalarInfo,
+    arguments: Vec<ArrowType>,
+    result: ArrowType,
+    identity: String,
+    pace: Pace,
+}
+
+impl PluginScalar {
+    pub(crate) fn new(plugin: &Arc<Plugin>, info: &ScalarInfo) -> Self {
+        PluginScalar {
+            arguments: info.arguments.iter().map(|field| field.data_type.to_arrow()).collect(),
+            result: info.result.to_arrow(),
+            identity: format!("{}@sha256:{}", info.name, plugin.sha256),
+            pace: Pace::new(plugin.limits.fuel_per_call),
+            plugin: Arc::clone(plugin),
+            info: info.clone(),
+        }
+    }
+
+    /// A call without rows.
+    pub(crate) fn dry_run(&self) -> Result<(), String> {
+        let arguments: Vec<ArrayRef> = self.arguments.iter().map(arrow_array::new_empty_array).collect();
+        let answer = self.plugin.pool.run(|guest| self.invoke(guest, &arguments, 0));
+        answer.map(|_| ()).map_err(|failure| self.blame(&failure))
+    }
+
+    fn blame(&self, failure: &Failure) -> String {
+        self.plugin.blame(&self.info.name, "call", failure)
+    }
+
+    /// One call into one instance.
+    fn invoke(&self, guest: &mut Guest, arguments: &[ArrayRef], rows: usize) -> Result<(ArrayRef, u64), Failure> {
+        let exports = self.plugin.exports.scalar.as_ref();
+        let export = &exports.ok_or_else(|| Failure::new(Cause::Output, "exports no scalar functions"))?.call;
+        let lent = lend(arguments, self.info.arguments.iter().map(|field| field.data_type))?;
+        let columns: Vec<ColumnIn<'_>> = lent.iter().map(Lent::column).collect();
+        let parameters: CallParams<'_> = (&self.info.name, &columns, rows as u32);
+        let ((answer,), fuel) = guest.call::<_, ColumnResult>(export, parameters)?;
+        let column = answer.map_err(|reason| Failure::refused(&reason))?;
+        Ok((columns::to_arrow(column, self.info.result, rows)?, fuel))
+    }
+
+    /// The results of `rows` rows from `first` on, and the fuel used.
+    fn attempt(&self, arguments: &[ArrayRef], first: usize, rows: usize) -> Result<(ArrayRef, u64), Failure> {
+        let part: Vec<ArrayRef> = arguments.iter().map(|column| columns::part(column, first, rows)).collect();
+        let call = |guest: &mut Guest| self.invoke(guest, &part, rows);
+        let pool = &self.plugin.pool;
+        if rows == 1 { pool.run_to_verdict(call) } else { pool.run(call) }
+    }
+}
+
+/// Columns ready to be lent, of the types that a function declares.
+pub(crate) fn lend(
+    arguments: &[ArrayRef],
+    types: impl ExactSizeIterator<Item = crate::wire::DataType>,
+) -> Result<Vec<Lent<'_>>, Failure> {
+    if arguments.len() != types.len() {
+        let (found, wanted) = (arguments.len(), types.len());
+        return Err(Failure::new(Cause::Refused, format!("takes {wanted} arguments and is given {found}")));
+    }
+    arguments.iter().zip(types).map(|(array, data_type)| Lent::new(array, data_type)).collect()
+}
+
+impl ScalarFunction for PluginScalar {
+    fn name(&self) -> &str {
+        &self.info.name
+    }
+
+    fn arguments(&self) -> &[ArrowType] {
+        &self.arguments
+    }
+
+    fn result(&self) -> &ArrowType {
+        &self.result
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError> {
+        self.plugin.check_breaker().map_err(ExpressionError::Broken)?;
+        let mut pieces = Vec::new();
+        let outcome = bisect::run(rows, &self.pace, |first, rows| {
+            let (piece, fuel) = self.attempt(arguments, first, rows)?;
+            pieces.push(piece);
+            Ok(fuel)
+        });
+        let Err(failure) = outcome else {
+            self.plugin.breaker.passed(rows);
+            return Ok(columns::join(&pieces, &self.result));
+        };
+        let reason = self.blame(&failure);
+        if failure.cause == Cause::Host {
+            return Err(ExpressionError::Broken(reason));
+        }
+        // Callers bisect, and a row has its verdict when it comes alone: so each is counted once.
+        if rows == 1 && failure.is_misbehaviour() {
+            self.plugin.breaker.misbehaved(&reason);
+        }
+        Err(ExpressionError::Rows(reason))
+    }
+}

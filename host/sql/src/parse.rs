@@ -1,0 +1,257 @@
+//! From text to one `SELECT` over one table; every other statement and clause is refused by name.
+//!
+//! Knows the shape of a query. Must not know columns, functions, types or what a window means.
+
+use crate::dialect::Flink;
+use crate::report::{Refusal, START};
+use crate::tokens::{lower_first, tokens};
+use sqlparser::ast::{
+    Expr, GroupByExpr, NamedWindowDefinition, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    Spanned, TableFactor, TableWithJoins,
+};
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+
+/// How deep the parser may call itself: what the token check lets through needs less.
+const RECURSION_LIMIT: usize = 400;
+
+/// A query's parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Parsed {
+    /// The table's name and its place.
+    pub(crate) table: String,
+    pub(crate) table_at: Location,
+    /// What columns may be qualified with: the table's name or its alias.
+    pub(crate) qualifier: String,
+    /// The result columns.
+    pub(crate) items: Vec<Item>,
+    pub(crate) filter: Option<Expr>,
+    pub(crate) group_by: Vec<Expr>,
+    pub(crate) having: Option<Expr>,
+    pub(crate) windows: Vec<NamedWindowDefinition>,
+}
+
+/// A result column as it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) expression: Expr,
+    /// Its name: the alias, a plain column's own, or `EXPR$i`.
+    pub(crate) name: String,
+    /// Whether the user gave it an alias.
+    pub(crate) is_named: bool,
+    pub(crate) at: Location,
+}
+
+/// Parses a query.
+pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
+    let tokens = tokens(text)?;
+    let query = parse_query(tokens).map_err(|refusal| vec![refusal])?;
+    let mut refusals = refused_clauses(&query);
+    let SetExpr::Select(select) = *query.body else {
+        refusals.push(Refusal::new(START, "a job is one SELECT over one stream; write SELECT .. FROM .."));
+        return Err(refusals);
+    };
+    refusals.extend(refused_select_clauses(&select));
+    let table = table(&select.from).map_err(|refusal| refusals.push(refusal)).ok();
+    let items = items(select.projection).map_err(|found| refusals.extend(found)).ok();
+    let group_by = group_by(select.group_by).map_err(|refusal| refusals.push(refusal)).ok();
+    match (table, items, group_by) {
+        (Some((table, table_at, qualifier)), Some(items), Some(group_by)) if refusals.is_empty() => Ok(Parsed {
+            table,
+            table_at,
+            qualifier,
+            items,
+            filter: select.selection,
+            group_by,
+            having: select.having,
+            windows: select.named_window,
+        }),
+        _ => Err(refusals),
+    }
+}
+
+fn parse_query(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, Refusal> {
+    let first = tokens.first().map(|token| (token.token.to_string().to_uppercase(), token.span.start));
+    match first {
+        Some((word, _)) if word == "SELECT" || word == "(" => {}
+        Some((word, at)) => {
+            return Err(Refusal::new(at, format!("a job is one SELECT over one stream, it cannot begin with `{word}`")));
+        }
+        None => return Err(Refusal::new(START, "the query is empty; write SELECT .. FROM ..")),
+    }
+    let mut parser = Parser::new(&Flink).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+    let query = parser.parse_query().map_err(syntax_error)?;
+    while parser.consume_token(&Token::SemiColon) {}
+    let rest = parser.peek_token();
+    if rest.token == Token::EOF {
+        return Ok(query);
+    }
+    let message = match &rest.token {
+        Token::Word(word) if word.value.eq_ignore_ascii_case("select") => {
+            "a job is one SELECT; write a job for each query".to_owned()
+        }
+        token => format!("`{token}` does not continue the query; is a comma or an operator missing before it?"),
+    };
+    Err(Refusal::new(rest.span.start, message))
+}
+
+fn syntax_error(error: ParserError) -> Refusal {
+    let message = match error {
+        ParserError::RecursionLimitExceeded => "the query is nested too deep; split it".to_owned(),
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+    };
+    let (text, at) = split_place(&message);
+    let text = text.replace("Expected: ", "expected ").replace(", found: ", ", but found ");
+    Refusal::new(at, format!("the query cannot be read: {}", lower_first(&text.replace("found EOF", "found its end"))))
+}
+
+/// The parser tells places within its messages.
+fn split_place(message: &str) -> (&str, Location) {
+    let found = message.rsplit_once(" at Line: ").and_then(|(text, place)| {
+        let (line, column) = place.split_once(", Column: ")?;
+        Some((text, Location { line: line.parse().ok()?, column: column.trim().parse().ok()? }))
+    });
+    found.unwrap_or((message, START))
+}
+
+fn refused_clauses(query: &Query) -> Vec<Refusal> {
+    let clauses = [
+        (query.with.is_some(), "WITH"),
+        (query.order_by.is_some(), "ORDER BY"),
+        (query.limit_clause.is_some(), "LIMIT"),
+        (query.fetch.is_some(), "FETCH"),
+        (!query.locks.is_empty(), "FOR UPDATE"),
+        (query.for_clause.is_some(), "FOR"),
+        (query.settings.is_some(), "SETTINGS"),
+        (query.format_clause.is_some(), "FORMAT"),
+        (!query.pipe_operators.is_empty(), "|>"),
+    ];
+    not_available(&clauses, query.body.span().start)
+}
+
+fn refused_select_clauses(select: &Select) -> Vec<Refusal> {
+    let at = select.select_token.0.span.start;
+    let mut refusals = Vec::new();
+    if select.distinct.is_some() {
+        let message = "SELECT DISTINCT is not available; group by the columns in a window, such as GROUP BY user_id, \
+                       TUMBLE(rowtime, INTERVAL '1' HOUR)";
+        refusals.push(Refusal::new(at, message));
+    }
+    let clauses = [
+        (select.top.is_some(), "SELECT TOP n without brackets"),
+        (select.into.is_some(), "INTO"),
+        (!select.lateral_views.is_empty(), "LATERAL VIEW"),
+        (select.prewhere.is_some(), "PREWHERE"),
+        (!select.connect_by.is_empty(), "CONNECT BY"),
+        (!select.cluster_by.is_empty(), "CLUSTER BY"),
+        (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
+        (!select.sort_by.is_empty(), "SORT BY"),
+        (select.qualify.is_some(), "QUALIFY"),
+        (select.value_table_mode.is_some(), "SELECT AS"),
+        (select.exclude.is_some(), "EXCLUDE"),
+    ];
+    refusals.extend(not_available(&clauses, at));
+    refusals
+}
+
+fn not_available(clauses: &[(bool, &str)], at: Location) -> Vec<Refusal> {
+    let present = clauses.iter().filter(|(present, _)| *present);
+    present.map(|(_, name)| Refusal::new(at, format!("{name} is not available; leave it out"))).collect()
+}
+
+fn table(from: &[TableWithJoins]) -> Result<(String, Location, String), Refusal> {
+    let [only] = from else {
+        return Err(match from.get(1) {
+            Some(second) => Refusal::new(
+                second.relation.span().start,
+                "a job reads one stream; write a job for each stream, one lookup can ask several jobs",
+            ),
+            None => Refusal::new(START, "the query reads no stream; add FROM and the stream's name"),
+        });
+    };
+    let at = only.relation.span().start;
+    if !only.joins.is_empty() {
+        return Err(Refusal::new(at, "joins are known but not available yet; a job reads one stream"));
+    }
+    let TableFactor::Table { name, alias, args: None, sample: None, version: None, .. } = &only.relation else {
+        return Err(Refusal::new(at, "FROM takes the name of one stream and nothing else"));
+    };
+    let table = single_name(name)
+        .ok_or_else(|| Refusal::new(at, format!("`{name}` is not a stream's name; write the name alone")))?;
+    let qualifier = alias.as_ref().map_or_else(|| table.clone(), |alias| alias.name.value.clone());
+    Ok((table, at, qualifier))
+}
+
+/// A name of one part.
+pub(crate) fn single_name(name: &ObjectName) -> Option<String> {
+    match name.0.as_slice() {
+        [ObjectNamePart::Identifier(part)] => Some(part.value.clone()),
+        _ => None,
+    }
+}
+
+fn items(projection: Vec<SelectItem>) -> Result<Vec<Item>, Vec<Refusal>> {
+    let (mut items, mut refusals) = (Vec::<Item>::new(), Vec::new());
+    for (position, item) in projection.into_iter().enumerate() {
+        let at = item.span().start;
+        let (expression, alias) = match item {
+            SelectItem::UnnamedExpr(expression) => (expression, None),
+            SelectItem::ExprWithAlias { expr, alias } => (expr, Some(alias)),
+            _ => {
+                let message = "SELECT * is not available; name the columns, so that a new column of the stream does \
+                               not change the job's results";
+                refusals.push(Refusal::new(at, message));
+                continue;
+            }
+        };
+        let is_named = alias.is_some();
+        let name = match (alias, &expression) {
+            (Some(alias), _) => alias.value,
+            (None, Expr::Identifier(column)) => column.value.clone(),
+            (None, Expr::CompoundIdentifier(parts)) if !parts.is_empty() => parts[parts.len() - 1].value.clone(),
+            (None, _) => format!("EXPR${position}"),
+        };
+        if let Some(first) = items.iter().position(|earlier| earlier.name == name) {
+            let message = format!(
+                "two result columns are called `{name}`, the {} and the {} one; give one of them another name with AS",
+                ordinal(first + 1),
+                ordinal(position + 1)
+            );
+            refusals.push(Refusal::new(at, message));
+        }
+        items.push(Item { expression, name, is_named, at });
+    }
+    if refusals.is_empty() { Ok(items) } else { Err(refusals) }
+}
+
+fn ordinal(number: usize) -> String {
+    let ending = match (number % 10, number % 100) {
+        (1, tens) if tens != 11 => "st",
+        (2, tens) if tens != 12 => "nd",
+        (3, tens) if tens != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+fn group_by(clause: GroupByExpr) -> Result<Vec<Expr>, Refusal> {
+    let GroupByExpr::Expressions(expressions, modifiers) = clause else {
+        return Err(Refusal::new(START, "GROUP BY ALL is not available; name the columns"));
+    };
+    for expression in &expressions {
+        let at = expression.span().start;
+        match expression {
+            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
+                return Err(Refusal::new(at, "grouping sets are not available; write a job for each grouping"));
+            }
+            Expr::Value(_) => {
+                return Err(Refusal::new(at, "GROUP BY takes no positions or constants; write the column's name"));
+            }
+            _ => {}
+        }
+    }
+    if modifiers.is_empty() {
+        return Ok(expressions);
+    }
+    Err(Refusal::new(START, "GROUP BY .. WITH is not available; write a job for each grouping"))
+}

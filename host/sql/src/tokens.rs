@@ -1,0 +1,215 @@
+//! The query's text as tokens: bounds on it, constructs that the parser's tree cannot hold, and the rewrite of
+//! what it would read wrongly.
+//!
+//! Knows words and brackets. Must not know columns, functions or types.
+
+use crate::dialect::Flink;
+use crate::report::{Refusal, START};
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+/// The longest query, in bytes. The longest that people write are a few KiB; what is far beyond was made by a
+/// mistake, and planning it would hold up everything else.
+const TEXT_LIMIT_BYTES: usize = 64 * 1024;
+
+/// The deepest tree of operators and brackets: planning walks it recursively, on stacks of 2 MiB.
+const DEPTH_LIMIT: usize = 100;
+
+/// Reads the tokens, without white space and comments. Errors: what no parser needs to see to refuse it.
+pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Vec<Refusal>> {
+    if text.len() > TEXT_LIMIT_BYTES {
+        let message = format!(
+            "the query is {} bytes long, the limit is {TEXT_LIMIT_BYTES}; split it into several jobs",
+            text.len()
+        );
+        return Err(vec![Refusal::new(START, message)]);
+    }
+    let mut tokens = Tokenizer::new(&Flink, text)
+        .tokenize_with_location()
+        .map_err(|error| vec![Refusal::new(error.location, lower_first(&error.message))])?;
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    let mut refusals = constructs(&tokens);
+    refusals.extend(too_deep(&tokens));
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    call_top(&mut tokens);
+    Ok(tokens)
+}
+
+/// Makes `TOP` before a bracket a name: to the parser it is a clause of `SELECT`.
+fn call_top(tokens: &mut [TokenWithSpan]) {
+    for at in 1..tokens.len() {
+        if tokens[at].token != Token::LParen {
+            continue;
+        }
+        if let Token::Word(word) = &mut tokens[at - 1].token
+            && word.keyword == Keyword::TOP
+        {
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
+}
+
+fn keyword(token: Option<&TokenWithSpan>) -> Keyword {
+    match token.map(|token| &token.token) {
+        Some(Token::Word(word)) => word.keyword,
+        _ => Keyword::NoKeyword,
+    }
+}
+
+/// Constructs that are recognised by their words, so that the refusal has their exact place.
+fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let (mut depth, mut in_from) = (0_usize, false);
+    for (at, token) in tokens.iter().enumerate() {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let word = keyword(Some(token));
+        let next = tokens.get(at + 1);
+        if depth == 0 && word == Keyword::FROM {
+            in_from = true;
+        }
+        let before = if at == 0 { Keyword::NoKeyword } else { keyword(tokens.get(at - 1)) };
+        let opens = next.is_some_and(|next| next.token == Token::LParen);
+        let top_level = depth == 0 && in_from;
+        let message = match word {
+            Keyword::TABLE if opens => {
+                "window table functions are known but not available yet; write the window in GROUP BY, such as \
+                 GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)"
+            }
+            Keyword::SELECT if at > 0 => {
+                "a job is one SELECT over one stream, without subqueries; make the inner query a job of its own"
+            }
+            Keyword::FROM if opens && depth == 0 => {
+                "FROM takes the name of one stream; subqueries are not available: make the inner query a job of \
+                 its own"
+            }
+            Keyword::JOIN if top_level => {
+                "joins are known but not available yet; a job reads one stream, and one lookup can ask several jobs"
+            }
+            Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT if depth == 0 => {
+                "set operations between queries are not available; write a job for each query"
+            }
+            Keyword::WITH if at == 0 => {
+                "WITH is not available; a job is one SELECT over one stream: write the query without it"
+            }
+            Keyword::ORDER if top_level && keyword(next) == Keyword::BY => {
+                "results of a stream have no end to be sorted by; leave ORDER BY out (TOP(n, x) keeps the last n \
+                 values in order of time)"
+            }
+            Keyword::LIMIT | Keyword::FETCH if top_level && !is_operand(next) => {
+                "results of a stream have no end to be limited; leave it out (TOP(n, x) keeps the last n values of \
+                 a key)"
+            }
+            Keyword::EXCLUDE
+                if matches!(before, Keyword::ROW | Keyword::PRECEDING | Keyword::FOLLOWING) && depth > 0 =>
+            {
+                "EXCLUDE in a frame is known but not available yet; leave it out, the frame then holds the current \
+                 row and those tied with it"
+            }
+            _ => continue,
+        };
+        refusals.push(Refusal::new(token.span.start, message));
+    }
+    refusals
+}
+
+/// Whether the token before this one was an operand, so that a word such as `limit` is a column.
+fn is_operand(next: Option<&TokenWithSpan>) -> bool {
+    match next.map(|next| &next.token) {
+        Some(Token::Number(..)) => false,
+        Some(Token::Word(word)) => matches!(word.keyword, Keyword::AND | Keyword::OR | Keyword::IS | Keyword::IN),
+        _ => true,
+    }
+}
+
+/// One level of brackets (or of CASE .. END), as far as it was read.
+#[derive(Default)]
+struct Level {
+    /// Operators since the last comma, clause, AND or OR: each may deepen the tree by one.
+    operators: usize,
+    /// Depth of the deepest bracket in the same stretch.
+    inner: usize,
+    /// The deepest side of an AND or OR since the last comma or clause, and how many of these there are.
+    side: usize,
+    sides: usize,
+    /// The deepest expression before the last comma or clause.
+    deepest: usize,
+    is_case: bool,
+}
+
+impl Level {
+    fn cut(&mut self) {
+        let deepest = self.depth();
+        *self = Level { deepest, is_case: self.is_case, ..Level::default() };
+    }
+
+    fn next_side(&mut self) {
+        self.side = self.side.max(self.operators + self.inner);
+        self.sides += 1;
+        (self.operators, self.inner) = (0, 0);
+    }
+
+    fn depth(&self) -> usize {
+        self.deepest.max(self.sides + self.side.max(self.operators + self.inner))
+    }
+}
+
+/// An upper bound on the depth of the tree that these tokens make, checked before there is a tree.
+fn too_deep(tokens: &[TokenWithSpan]) -> Option<Refusal> {
+    let mut levels = vec![Level::default()];
+    for token in tokens {
+        let word = keyword(Some(token));
+        let closes_case = word == Keyword::END && levels.last().is_some_and(|level| level.is_case);
+        if matches!(token.token, Token::LParen | Token::LBracket) || word == Keyword::CASE {
+            levels.push(Level { is_case: word == Keyword::CASE, ..Level::default() });
+        } else if matches!(token.token, Token::RParen | Token::RBracket) || closes_case {
+            if levels.len() > 1
+                && let Some(closed) = levels.pop()
+                && let Some(outer) = levels.last_mut()
+            {
+                outer.inner = outer.inner.max(closed.depth() + 1);
+            }
+        } else if let Some(level) = levels.last_mut() {
+            match (&token.token, word) {
+                (_, Keyword::AND | Keyword::OR) => level.next_side(),
+                (Token::Comma, _)
+                | (
+                    _,
+                    Keyword::WHEN
+                    | Keyword::THEN
+                    | Keyword::ELSE
+                    | Keyword::FROM
+                    | Keyword::WHERE
+                    | Keyword::HAVING
+                    | Keyword::GROUP
+                    | Keyword::WINDOW,
+                ) => level.cut(),
+                (Token::Word(_), Keyword::NoKeyword) | (Token::Number(..) | Token::SingleQuotedString(_), _) => {}
+                _ => level.operators += 1,
+            }
+        }
+        let open: usize = levels.iter().map(Level::depth).max().unwrap_or(0) + levels.len();
+        if open > DEPTH_LIMIT {
+            let message = format!(
+                "the expression is nested deeper than {DEPTH_LIMIT} operators and brackets; write IN (..) for a \
+                 long chain of OR, or split it into several columns"
+            );
+            return Some(Refusal::new(token.span.start, message));
+        }
+    }
+    None
+}
+
+/// The parser's messages begin with a capital letter, ours do not.
+pub(crate) fn lower_first(message: &str) -> String {
+    let mut characters = message.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}

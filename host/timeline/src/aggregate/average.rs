@@ -1,0 +1,88 @@
+//! `AVG`: a double whatever the argument. The exact sum, rounded, over the number of values; null if there is none.
+
+use super::fold::{Fold, Place};
+use super::sum::{DoubleSum, DoubleTotal, WholeSum, WholeTotal};
+use crate::bytes::Reader;
+use arrow_array::{ArrayRef, Float64Array};
+use std::sync::Arc;
+
+/// The mean over the state of a sum.
+#[derive(Debug, Clone)]
+pub(crate) struct Average<S>(pub(crate) S);
+
+/// A sum's state that has a mean.
+pub(crate) trait Mean {
+    /// `None` of no values.
+    fn mean(&self) -> Option<f64>;
+}
+
+impl Mean for WholeTotal {
+    fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum() as f64 / self.count as f64)
+    }
+}
+
+impl Mean for DoubleTotal {
+    fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum.value() / self.count as f64)
+    }
+}
+
+macro_rules! average_over {
+    ($sum:ty) => {
+        impl Fold for Average<$sum> {
+            type State = <$sum as Fold>::State;
+            type Column<'a> = <$sum as Fold>::Column<'a>;
+            type Builder = Vec<Option<f64>>;
+            const INVERSE: bool = true;
+
+            fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Self::Column<'a>> {
+                self.0.column(arguments)
+            }
+
+            fn insert(&self, state: &mut Self::State, column: &Self::Column<'_>, row: usize, place: Place) {
+                self.0.insert(state, column, row, place);
+            }
+
+            fn remove(&self, state: &mut Self::State, column: &Self::Column<'_>, row: usize) {
+                self.0.remove(state, column, row);
+            }
+
+            fn merge(&self, into: &mut Self::State, other: &Self::State) {
+                self.0.merge(into, other);
+            }
+
+            fn unmerge(&self, from: &mut Self::State, leaving: &Self::State) {
+                self.0.unmerge(from, leaving);
+            }
+
+            fn builder(&self, capacity: usize) -> Self::Builder {
+                Vec::with_capacity(capacity)
+            }
+
+            fn push(&self, state: &Self::State, builder: &mut Self::Builder) -> Result<(), String> {
+                builder.push(state.mean());
+                Ok(())
+            }
+
+            fn build(&self, builder: Self::Builder) -> ArrayRef {
+                Arc::new(Float64Array::from(builder))
+            }
+
+            fn encode(&self, state: &Self::State, out: &mut Vec<u8>) {
+                self.0.encode(state, out);
+            }
+
+            fn decode(&self, reader: &mut Reader<'_>) -> Option<Self::State> {
+                self.0.decode(reader)
+            }
+
+            fn heap_bytes(&self, state: &Self::State) -> usize {
+                self.0.heap_bytes(state)
+            }
+        }
+    };
+}
+
+average_over!(WholeSum);
+average_over!(DoubleSum);

@@ -1,0 +1,194 @@
+//! `SUM`: of whole numbers a bigint, of floats and doubles an exact double. Null if there was no value.
+
+use super::exact::ExactSum;
+use super::fold::{Fold, Place};
+use super::value::{Double, Doubles, Value, Wholes};
+use crate::bytes::{self, Reader};
+use arrow_array::{ArrayRef, Float64Array, Int64Array};
+use std::sync::Arc;
+
+/// Sum of int or bigint. It is kept with 128 bits, so that values that leave a frame bring a sum back into range.
+#[derive(Debug, Clone)]
+pub(crate) struct WholeSum;
+
+/// Sum and number of whole numbers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WholeTotal {
+    // Not an i128, whose alignment would make every state larger.
+    low: u64,
+    high: i64,
+    pub(crate) count: i64,
+}
+
+impl WholeTotal {
+    pub(crate) fn sum(&self) -> i128 {
+        i128::from(self.high) << 64 | i128::from(self.low)
+    }
+
+    pub(crate) fn add(&mut self, sum: i128, count: i64) {
+        let sum = self.sum().wrapping_add(sum);
+        (self.low, self.high) = (sum as u64, (sum >> 64) as i64);
+        self.count += count;
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        bytes::put_signed(self.count, out);
+        bytes::put_unsigned(self.low, out);
+        bytes::put_signed(self.high, out);
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<WholeTotal> {
+        let count = reader.signed()?;
+        Some(WholeTotal { count, low: reader.unsigned()?, high: reader.signed()? })
+    }
+}
+
+impl Fold for WholeSum {
+    type State = WholeTotal;
+    type Column<'a> = Wholes<'a>;
+    type Builder = Vec<Option<i64>>;
+    const INVERSE: bool = true;
+
+    fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Wholes<'a>> {
+        arguments.first().and_then(<i64 as Value>::column)
+    }
+
+    fn insert(&self, state: &mut WholeTotal, column: &Wholes<'_>, row: usize, _place: Place) {
+        if let Some(value) = <i64 as Value>::get(column, row) {
+            state.add(i128::from(value), 1);
+        }
+    }
+
+    fn remove(&self, state: &mut WholeTotal, column: &Wholes<'_>, row: usize) {
+        if let Some(value) = <i64 as Value>::get(column, row) {
+            state.add(-i128::from(value), -1);
+        }
+    }
+
+    fn merge(&self, into: &mut WholeTotal, other: &WholeTotal) {
+        into.add(other.sum(), other.count);
+    }
+
+    fn unmerge(&self, from: &mut WholeTotal, leaving: &WholeTotal) {
+        from.add(leaving.sum().wrapping_neg(), -leaving.count);
+    }
+
+    fn builder(&self, capacity: usize) -> Self::Builder {
+        Vec::with_capacity(capacity)
+    }
+
+    fn push(&self, state: &WholeTotal, builder: &mut Self::Builder) -> Result<(), String> {
+        let sum = i64::try_from(state.sum());
+        builder.push(sum.ok().filter(|_| state.count > 0));
+        match sum {
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!("SUM overflows bigint: {} values add up to {}", state.count, state.sum())),
+        }
+    }
+
+    fn build(&self, builder: Self::Builder) -> ArrayRef {
+        Arc::new(Int64Array::from(builder))
+    }
+
+    fn encode(&self, state: &WholeTotal, out: &mut Vec<u8>) {
+        state.encode(out);
+    }
+
+    fn decode(&self, reader: &mut Reader<'_>) -> Option<WholeTotal> {
+        WholeTotal::decode(reader)
+    }
+}
+
+/// Exact sum and number of doubles.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DoubleTotal {
+    pub(crate) sum: ExactSum,
+    pub(crate) count: i64,
+}
+
+impl DoubleTotal {
+    pub(crate) fn add(&mut self, value: f64) {
+        self.sum.add(value);
+        self.count += 1;
+    }
+
+    pub(crate) fn subtract(&mut self, value: f64) {
+        self.sum.subtract(value);
+        self.count -= 1;
+    }
+
+    pub(crate) fn combine(&mut self, other: &DoubleTotal, sign: i64) {
+        self.sum.combine(&other.sum, sign);
+        self.count += sign * other.count;
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        bytes::put_signed(self.count, out);
+        self.sum.encode(out);
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<DoubleTotal> {
+        let count = reader.signed()?;
+        Some(DoubleTotal { count, sum: ExactSum::decode(reader)? })
+    }
+}
+
+/// Sum of floats or doubles.
+#[derive(Debug, Clone)]
+pub(crate) struct DoubleSum;
+
+impl Fold for DoubleSum {
+    type State = DoubleTotal;
+    type Column<'a> = Doubles<'a>;
+    type Builder = Vec<Option<f64>>;
+    const INVERSE: bool = true;
+
+    fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Doubles<'a>> {
+        arguments.first().and_then(<Double as Value>::column)
+    }
+
+    fn insert(&self, state: &mut DoubleTotal, column: &Doubles<'_>, row: usize, _place: Place) {
+        if let Some(value) = column.get(row) {
+            state.add(value);
+        }
+    }
+
+    fn remove(&self, state: &mut DoubleTotal, column: &Doubles<'_>, row: usize) {
+        if let Some(value) = column.get(row) {
+            state.subtract(value);
+        }
+    }
+
+    fn merge(&self, into: &mut DoubleTotal, other: &DoubleTotal) {
+        into.combine(other, 1);
+    }
+
+    fn unmerge(&self, from: &mut DoubleTotal, leaving: &DoubleTotal) {
+        from.combine(leaving, -1);
+    }
+
+    fn builder(&self, capacity: usize) -> Self::Builder {
+        Vec::with_capacity(capacity)
+    }
+
+    fn push(&self, state: &DoubleTotal, builder: &mut Self::Builder) -> Result<(), String> {
+        builder.push((state.count > 0).then(|| state.sum.value()));
+        Ok(())
+    }
+
+    fn build(&self, builder: Self::Builder) -> ArrayRef {
+        Arc::new(Float64Array::from(builder))
+    }
+
+    fn encode(&self, state: &DoubleTotal, out: &mut Vec<u8>) {
+        state.encode(out);
+    }
+
+    fn decode(&self, reader: &mut Reader<'_>) -> Option<DoubleTotal> {
+        DoubleTotal::decode(reader)
+    }
+
+    fn heap_bytes(&self, state: &DoubleTotal) -> usize {
+        state.sum.heap_bytes()
+    }
+}

@@ -1,0 +1,235 @@
+//! Values that are chosen among a frame's rows, straight from the row log: no states, no copies.
+//!
+//! Per key it keeps the rows that may still be chosen, by number: for least and greatest a monotonic queue, for the
+//! newest one row, for the oldest how far there is none, for lists the newest ones where nulls or a filter make
+//! them differ from the frame's last rows.
+
+use crate::aggregate::top::list_array;
+use crate::aggregate::{AggregateError, Finished, Selection};
+use crate::row_log::block::Block;
+use crate::row_log::gather::Gather;
+use crate::row_log::{Layout, Log};
+use crate::spec::AggregateSpec;
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// What is chosen, and from which columns of the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chooser {
+    selection: Selection,
+    /// Argument and filter among the log's columns.
+    column: usize,
+    filter: Option<usize>,
+}
+
+/// The rows of one key that may be chosen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Candidates {
+    /// In order of number. Of a list: empty and unused unless `is_listed`.
+    queue: VecDeque<u64>,
+    is_listed: bool,
+    /// Of the oldest: no row below this one is a candidate.
+    searched: u64,
+}
+
+/// Values in the making.
+pub(crate) struct Chosen {
+    gather: Gather,
+    /// Of lists: where each ends.
+    ends: Vec<i32>,
+}
+
+impl Chooser {
+    /// `None` if the aggregate is no choice of rows.
+    pub(crate) fn new(layout: &Layout, aggregate: &AggregateSpec) -> Option<Chooser> {
+        let selection = aggregate.function.selection()?;
+        let column = layout.position(*aggregate.arguments.first()?)?;
+        let filter = match aggregate.filter {
+            Some(filter) => Some(layout.position(filter)?),
+            None => None,
+        };
+        Some(Chooser { selection, column, filter })
+    }
+
+    pub(crate) fn selection(&self) -> Selection {
+        self.selection
+    }
+
+    pub(crate) fn output(&self, layout: &Layout) -> Chosen {
+        Chosen { gather: Gather::new(&layout.types[self.column]), ends: vec![0] }
+    }
+
+    fn is_candidate(&self, block: &Block, row: usize) -> bool {
+        !block.columns[self.column].is_null(row) && self.filter.is_none_or(|filter| block.columns[filter].is_true(row))
+    }
+
+    /// Whether all rows of a block are candidates.
+    fn takes_all(&self, block: &Block) -> bool {
+        self.filter.is_none() && !block.columns[self.column].has_nulls()
+    }
+
+    /// Shows the candidates of a range, the newest first, until `visit` gives false.
+    fn newest_first(&self, log: &Log, range: Range<u64>, mut visit: impl FnMut(u64) -> bool) {
+        let mut end = range.end;
+        while end > range.start {
+            let (block, last) = log.row(end - 1);
+            for row in (0..=last).rev() {
+                let number = block.start + row as u64;
+                if number < range.start || self.is_candidate(block, row) && !visit(number) {
+                    return;
+                }
+            }
+            end = block.start;
+        }
+    }
+
+    /// Rows come into the frame; `low` is its first row before they do.
+    pub(crate) fn enter(&self, candidates: &mut Candidates, log: &Log, low: u64, entering: Range<u64>) {
+        let queue = &mut candidates.queue;
+        match self.selection {
+            Selection::Oldest => {}
+            Selection::Newest => self.newest_first(log, entering, |number| {
+                queue.clear();
+                queue.push_back(number);
+                false
+            }),
+            Selection::Least | Selection::Greatest => log.for_each(entering, |block, rows| {
+                for row in rows.filter(|row| self.is_candidate(block, *row)) {
+                    while queue.back().is_some_and(|kept| !self.beats(log, *kept, block, row)) {
+                        queue.pop_back();
+                    }
+                    queue.push_back(block.start + row as u64);
+                }
+            }),
+            Selection::List { limit, .. } => {
+                if !candidates.is_listed {
+                    let mut takes_all = true;
+                    log.for_each(entering.clone(), |block, _| takes_all &= self.takes_all(block));
+                    if takes_all {
+                        return;
+                    }
+                    candidates.is_listed = true;
+                    self.newest_first(log, low..entering.start, |number| {
+                        queue.push_front(number);
+                        queue.len() < limit
+                    });
+                }
+                log.for_each(entering, |block, rows| {
+                    let rows = rows.filter(|row| self.is_candidate(block, *row));
+                    queue.extend(rows.map(|row| block.start + row as u64));
+                });
+                let surplus = queue.len().saturating_sub(limit);
+                queue.drain(..surplus);
+            }
+        }
+    }
+
+    /// Whether a kept row's value is still of use beside a newer row's.
+    fn beats(&self, log: &Log, kept: u64, block: &Block, row: usize) -> bool {
+        let (kept_block, kept_row) = log.row(kept);
+        let order = kept_block.columns[self.column].compare(kept_row, &block.columns[self.column], row);
+        order == if self.selection == Selection::Least { Ordering::Less } else { Ordering::Greater }
+    }
+
+    /// Rows before `low` have left the frame.
+    pub(crate) fn leave(&self, candidates: &mut Candidates, low: u64) {
+        while candidates.queue.front().is_some_and(|number| *number < low) {
+            candidates.queue.pop_front();
+        }
+        candidates.searched = candidates.searched.max(low);
+    }
+
+    /// Appends the value of a frame.
+    pub(crate) fn push(&self, candidates: &mut Candidates, log: &Log, frame: Range<u64>, out: &mut Chosen) {
+        match self.selection {
+            Selection::List { limit, newest_first } => {
+                if candidates.is_listed {
+                    self.push_numbers(log, candidates.queue.iter().copied(), newest_first, out);
+                } else {
+                    let from = frame.start.max(frame.end.saturating_sub(limit as u64));
+                    if newest_first {
+                        (from..frame.end).rev().for_each(|number| out.push(self.column, log, number));
+                    } else {
+                        log.for_each(from..frame.end, |block, rows| out.gather.push(block, self.column, rows));
+                    }
+                    out.end_list((frame.end - from) as usize);
+                }
+            }
+            Selection::Oldest => {
+                let mut first = candidates.searched.max(frame.start);
+                while first < frame.end {
+                    let (block, row) = log.row(first);
+                    if self.is_candidate(block, row) {
+                        break;
+                    }
+                    first += 1;
+                }
+                candidates.searched = first;
+                out.push_one(self.column, log, Some(first).filter(|first| *first < frame.end));
+            }
+            Selection::Newest | Selection::Least | Selection::Greatest => {
+                out.push_one(self.column, log, candidates.queue.front().copied());
+            }
+        }
+    }
+
+    fn push_numbers(&self, log: &Log, numbers: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator, newest_first: bool, out: &mut Chosen) {
+        let length = numbers.len();
+        if newest_first {
+            numbers.rev().for_each(|number| out.push(self.column, log, number));
+        } else {
+            log.for_numbers(numbers, |block, row| out.gather.push(block, self.column, row..row + 1));
+        }
+        out.end_list(length);
+    }
+
+    pub(crate) fn finish(&self, out: Chosen) -> Result<Finished, AggregateError> {
+        let items = out.gather.finish();
+        let values = match self.selection {
+            // Lists are told apart by 32-bit offsets, as everywhere in Arrow's lists.
+            Selection::List { .. } if out.ends.iter().any(|end| *end < 0) => {
+                return Err(AggregateError::Broken("one call's lists have more than 2^31 items".to_owned()));
+            }
+            Selection::List { .. } => list_array(items, out.ends),
+            _ => items,
+        };
+        Ok(Finished { values, errors: Vec::new() })
+    }
+
+    /// The value of one frame, found without candidates.
+    pub(crate) fn value(&self, layout: &Layout, log: &Log, frame: Range<u64>) -> Result<Finished, AggregateError> {
+        let mut candidates = Candidates::default();
+        let mut out = self.output(layout);
+        self.enter(&mut candidates, log, frame.start, frame.clone());
+        self.leave(&mut candidates, frame.start);
+        self.push(&mut candidates, log, frame, &mut out);
+        self.finish(out)
+    }
+}
+
+impl Candidates {
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.queue.capacity() * 8
+    }
+}
+
+impl Chosen {
+    fn push(&mut self, column: usize, log: &Log, number: u64) {
+        let (block, row) = log.row(number);
+        self.gather.push(block, column, row..row + 1);
+    }
+
+    fn push_one(&mut self, column: usize, log: &Log, number: Option<u64>) {
+        match number {
+            Some(number) => self.push(column, log, number),
+            None => self.gather.push_null(),
+        }
+    }
+
+    fn end_list(&mut self, items: usize) {
+        let last = i64::from(self.ends.last().copied().unwrap_or(0));
+        // A sum beyond 2^31 becomes a negative end, which `finish` refuses.
+        self.ends.push(i32::try_from(last + items as i64).ok().filter(|_| last >= 0).unwrap_or(i32::MIN));
+    }
+}

@@ -1,0 +1,248 @@
+//! The cursor of overlapping windows: it stands on one window and moves on to the next, pane by pane, for all keys
+//! that have rows in it.
+//!
+//! Aggregates with an inverse run: panes that come in are merged, panes that go are taken out. The others are folded
+//! around fixed boundaries (`blocks.rs`).
+
+use super::blocks::Blocks;
+use crate::aggregate::{AggregateError, Finished, States};
+use crate::pane::{CHANGED, Pane, WRITTEN};
+use crate::spec::AggregateSpec;
+use crate::tiles::{Geometry, Panes, counted};
+use std::ops::Range;
+
+/// Stands on a window.
+pub(crate) struct Hop {
+    geometry: Geometry,
+    /// Start of the window.
+    start: i64,
+    /// By slot.
+    tallies: Vec<Tally>,
+    /// Slots that have rows in the window, and some that just lost theirs.
+    live: Vec<u32>,
+    columns: Vec<Sliding>,
+    /// Slots that a late row made wrong.
+    stale: Vec<u32>,
+}
+
+/// What the window holds of a key.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    rows: u64,
+    changed_panes: u32,
+    written_panes: u32,
+    is_listed: bool,
+    is_stale: bool,
+}
+
+/// States by slot.
+enum Sliding {
+    Running(Box<dyn States>),
+    Blocks(Blocks),
+}
+
+impl Hop {
+    /// Stands on the window that starts at `start`.
+    pub(crate) fn new(
+        panes: &Panes,
+        geometry: Geometry,
+        aggregates: &[AggregateSpec],
+        start: i64,
+        slots: usize,
+    ) -> Result<Hop, AggregateError> {
+        let columns = aggregates.iter().map(|aggregate| {
+            let function = &aggregate.function;
+            if function.card().inverse {
+                Sliding::Running(function.states())
+            } else {
+                Sliding::Blocks(Blocks::new(function.clone()))
+            }
+        });
+        let columns = columns.collect();
+        let mut hop = Hop { geometry, start, tallies: Vec::new(), live: Vec::new(), columns, stale: Vec::new() };
+        hop.make_room(slots);
+        hop.enter(panes, start..geometry.end_of(start))?;
+        for (at, column) in hop.columns.iter_mut().enumerate() {
+            if let Sliding::Blocks(blocks) = column {
+                blocks.stand_on(panes, at, &geometry, start)?;
+            }
+        }
+        Ok(hop)
+    }
+
+    pub(crate) fn make_room(&mut self, slots: usize) {
+        if self.tallies.len() < slots {
+            self.tallies.resize(slots, Tally::default());
+            for column in &mut self.columns {
+                match column {
+                    Sliding::Running(states) => states.resize(slots),
+                    Sliding::Blocks(blocks) => blocks.make_room(slots),
+                }
+            }
+        }
+    }
+
+    /// Start of the window that it stands on.
+    pub(crate) fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// Whether any key has rows in the window.
+    pub(crate) fn has_rows(&self) -> bool {
+        self.live.iter().any(|slot| self.tallies[*slot as usize].rows > 0)
+    }
+
+    /// A late row came to a key.
+    pub(crate) fn mark_stale(&mut self, slot: u32) {
+        self.make_room(slot as usize + 1);
+        let tally = &mut self.tallies[slot as usize];
+        if !tally.is_stale {
+            tally.is_stale = true;
+            self.stale.push(slot);
+        }
+    }
+
+    /// Makes what late rows made wrong right again.
+    pub(crate) fn rebuild_stale(&mut self, panes: &Panes) -> Result<(), AggregateError> {
+        let range = self.start..self.geometry.end_of(self.start);
+        for slot in std::mem::take(&mut self.stale) {
+            let is_listed = self.tallies[slot as usize].is_listed;
+            self.tallies[slot as usize] = Tally { is_listed, ..Tally::default() };
+            for column in &mut self.columns {
+                if let Sliding::Running(states) = column {
+                    states.reset(&[slot]);
+                }
+            }
+            for pane in panes.range(range.clone()).map(|(_, pane)| pane) {
+                if let Some(group) = pane.group(slot) {
+                    self.enter_groups(pane, &[slot], &[group])?;
+                }
+            }
+            for (at, column) in self.columns.iter_mut().enumerate() {
+                if let Sliding::Blocks(blocks) = column {
+                    blocks.rebuild(panes, at, &self.geometry, self.start, slot)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves on to a later window.
+    pub(crate) fn advance(&mut self, panes: &Panes, start: i64) -> Result<(), AggregateError> {
+        let (old, old_end) = (self.start, self.geometry.end_of(self.start));
+        self.leave(panes, old..start.min(old_end))?;
+        self.start = start;
+        self.enter(panes, start.max(old_end)..self.geometry.end_of(start))?;
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            if let Sliding::Blocks(blocks) = column {
+                blocks.advance(panes, at, &self.geometry, old, start)?;
+            }
+        }
+        self.forget_dead();
+        Ok(())
+    }
+
+    /// Slots whose result of the window is to be returned, and whether it may have been returned before.
+    pub(crate) fn changed(&self) -> (Vec<u32>, Vec<bool>) {
+        let tallies = self.live.iter().map(|slot| (*slot, &self.tallies[*slot as usize]));
+        let changed = tallies.filter(|(_, tally)| tally.rows > 0 && tally.changed_panes > 0);
+        changed.map(|(slot, tally)| (slot, tally.written_panes > 0)).unzip()
+    }
+
+    /// The window's values of some slots.
+    pub(crate) fn finish(&self, aggregate: usize, slots: &[u32]) -> Result<Finished, AggregateError> {
+        let as_of = vec![self.geometry.end_of(self.start); slots.len()];
+        match &self.columns[aggregate] {
+            Sliding::Running(states) => states.finish(slots, &as_of),
+            Sliding::Blocks(blocks) => blocks.value(slots)?.finish(&counted(slots.len()), &as_of),
+        }
+    }
+
+    /// A copy of a key's states: those to be folded to the left and those to the right of the boundary. `None` if
+    /// the cursor cannot tell.
+    pub(crate) fn copy(&self, aggregate: usize, window: i64, slot: u32) -> Option<[Option<Box<dyn States>>; 2]> {
+        let tally = self.tallies.get(slot as usize)?;
+        if window != self.start || tally.is_stale {
+            return None;
+        }
+        Some(match &self.columns[aggregate] {
+            Sliding::Running(states) => [None, Some(states.copy(&[slot]))],
+            Sliding::Blocks(blocks) => blocks.copy(slot).map(Some),
+        })
+    }
+
+    fn enter(&mut self, panes: &Panes, range: Range<i64>) -> Result<(), AggregateError> {
+        if range.start >= range.end {
+            return Ok(());
+        }
+        for pane in panes.range(range).map(|(_, pane)| pane) {
+            let groups: Vec<u32> = pane.live().collect();
+            let slots: Vec<u32> = groups.iter().map(|group| pane.slots[*group as usize]).collect();
+            self.enter_groups(pane, &slots, &groups)?;
+        }
+        Ok(())
+    }
+
+    fn enter_groups(&mut self, pane: &Pane, slots: &[u32], groups: &[u32]) -> Result<(), AggregateError> {
+        self.make_room(slots.iter().max().map_or(0, |slot| *slot as usize + 1));
+        for (slot, group) in slots.iter().zip(groups) {
+            let tally = &mut self.tallies[*slot as usize];
+            let flags = pane.flags[*group as usize];
+            tally.rows += u64::from(pane.rows[*group as usize]);
+            tally.changed_panes += u32::from(flags & CHANGED != 0);
+            tally.written_panes += u32::from(flags & WRITTEN != 0);
+            if !tally.is_listed {
+                tally.is_listed = true;
+                self.live.push(*slot);
+            }
+        }
+        for (states, column) in pane.states.iter().zip(&mut self.columns) {
+            if let Sliding::Running(running) = column {
+                running.merge(slots, states.as_ref(), groups)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, panes: &Panes, range: Range<i64>) -> Result<(), AggregateError> {
+        for pane in panes.range(range).map(|(_, pane)| pane) {
+            let groups: Vec<u32> = pane.live().collect();
+            let slots: Vec<u32> = groups.iter().map(|group| pane.slots[*group as usize]).collect();
+            for (slot, group) in slots.iter().zip(&groups) {
+                let tally = &mut self.tallies[*slot as usize];
+                let flags = pane.flags[*group as usize];
+                tally.rows -= u64::from(pane.rows[*group as usize]);
+                tally.changed_panes -= u32::from(flags & CHANGED != 0);
+                tally.written_panes -= u32::from(flags & WRITTEN != 0);
+            }
+            for (states, column) in pane.states.iter().zip(&mut self.columns) {
+                if let Sliding::Running(running) = column {
+                    running.unmerge(&slots, states.as_ref(), &groups)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes keys without rows off the list, and what their running states still take up.
+    fn forget_dead(&mut self) {
+        let tallies = &mut self.tallies;
+        let (live, dead) = self.live.iter().partition(|slot| tallies[**slot as usize].rows > 0);
+        self.live = live;
+        let dead: Vec<u32> = dead;
+        dead.iter().for_each(|slot| tallies[*slot as usize].is_listed = false);
+        for column in &mut self.columns {
+            if let Sliding::Running(states) = column {
+                states.reset(&dead);
+            }
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let columns = self.columns.iter().map(|column| match column {
+            Sliding::Running(states) => states.memory_bytes(),
+            Sliding::Blocks(blocks) => blocks.memory_bytes(),
+        });
+        columns.sum::<usize>() + self.tallies.capacity() * size_of::<Tally>() + self.live.capacity() * 4
+    }
+}

@@ -1,0 +1,6 @@
+//! Accelerators: they belong to the writer, move only forward, are never stored, and give what the truth gives.
+
+pub(crate) mod blocks;
+pub(crate) mod choice;
+pub(crate) mod hop;
+pub(crate) mod over;

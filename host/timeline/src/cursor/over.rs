@@ -1,0 +1,339 @@
+//! The cursor of `OVER`: for each key it stands on an event, and walks to later ones; rows come into their frames
+//! and leave them one by one.
+
+use super::choice::{Candidates, Chooser, Chosen};
+use crate::aggregate::{AggregateError, Finished, Input, Selection, States, Steps, Stretch};
+use crate::ordered::Feeder;
+use crate::row_log::logs::Logs;
+use crate::row_log::{Layout, Log};
+use crate::spec::{AggregateSpec, StageSpec};
+use crate::tiles::counted;
+use std::ops::Range;
+
+/// Rows that a direct fold copies at once, about: what bounds its memory.
+const DIRECT_ROWS: usize = 65_536;
+
+/// One key's events, in order, for each of which values are wanted.
+pub(crate) struct Walk {
+    pub(crate) slot: u32,
+    /// The key's place in the cursor.
+    pub(crate) group: u32,
+    /// Numbers of the events in the key's log, rising.
+    pub(crate) events: Vec<u64>,
+}
+
+/// Cursors of keys by group.
+pub(crate) struct OverCursor {
+    /// By group and frame: the rows that are in it. `None` if the key's cursor stands nowhere.
+    frames: Vec<Option<Range<u64>>>,
+    frames_per_group: usize,
+    columns: Vec<Column>,
+}
+
+/// How one aggregate's values are found.
+enum Column {
+    /// A running state by group.
+    Running(Box<dyn States>),
+    /// Rows that may be chosen, by group.
+    Choice(Chooser, Vec<Candidates>),
+    /// Each frame anew.
+    Direct,
+}
+
+/// How far frames reach back, in milliseconds; `None` is unbounded.
+#[derive(Debug, Clone)]
+pub(crate) struct Reach(pub(crate) Vec<Option<i64>>);
+
+impl Reach {
+    /// The rows of a frame at `time`.
+    pub(crate) fn frame(&self, frame: usize, log: &Log, time: i64) -> Range<u64> {
+        let end = log.first_after(time);
+        let start = self.0[frame].map_or(log.start(), |reach| log.first_at(time.saturating_sub(reach)));
+        start.min(end)..end
+    }
+
+    /// The longest of all; `None` if one is unbounded.
+    pub(crate) fn longest(&self) -> Option<i64> {
+        self.0.iter().copied().collect::<Option<Vec<i64>>>().map(|all| all.into_iter().max().unwrap_or(0))
+    }
+}
+
+impl OverCursor {
+    pub(crate) fn new(spec: &StageSpec, layout: &Layout, reach: &Reach) -> OverCursor {
+        let columns = spec.aggregates.iter().map(|aggregate| {
+            let is_unbounded = reach.0[aggregate.frame].is_none();
+            // What nothing leaves needs no queue.
+            let runs_anyway = |it: &Chooser| {
+                is_unbounded && matches!(it.selection(), Selection::Least | Selection::Greatest)
+            };
+            match Chooser::new(layout, aggregate).filter(|it| !runs_anyway(it)) {
+                Some(chooser) => Column::Choice(chooser, Vec::new()),
+                None if aggregate.function.card().inverse || is_unbounded => {
+                    Column::Running(aggregate.function.states())
+                }
+                None => Column::Direct,
+            }
+        });
+        OverCursor { frames: Vec::new(), frames_per_group: reach.0.len(), columns: columns.collect() }
+    }
+
+    pub(crate) fn make_room(&mut self, groups: usize) {
+        if self.frames.len() < groups * self.frames_per_group {
+            self.frames.resize(groups * self.frames_per_group, None);
+            for column in &mut self.columns {
+                match column {
+                    Column::Running(states) => states.resize(groups),
+                    Column::Choice(_, candidates) => candidates.resize(groups, Candidates::default()),
+                    Column::Direct => {}
+                }
+            }
+        }
+    }
+
+    /// Makes a key's cursor stand nowhere: the next walk starts from the log.
+    pub(crate) fn reset(&mut self, group: u32) {
+        let at = group as usize * self.frames_per_group;
+        if at >= self.frames.len() {
+            return;
+        }
+        self.frames[at..at + self.frames_per_group].fill(None);
+        for column in &mut self.columns {
+            match column {
+                Column::Running(states) => states.reset(&[group]),
+                Column::Choice(_, candidates) => candidates[group as usize] = Candidates::default(),
+                Column::Direct => {}
+            }
+        }
+    }
+
+    /// Where a key's cursor stands in a frame.
+    pub(crate) fn frame(&self, group: u32, frame: usize) -> Option<Range<u64>> {
+        self.frames.get(group as usize * self.frames_per_group + frame).cloned().flatten()
+    }
+
+    /// A copy of a key's running state, if the aggregate has one.
+    pub(crate) fn copy(&self, aggregate: usize, group: u32) -> Option<Box<dyn States>> {
+        match &self.columns[aggregate] {
+            Column::Running(states) => Some(states.copy(&[group])),
+            _ => None,
+        }
+    }
+
+    /// The values of one aggregate for the events of all walks, in order. `bounds` are their frames.
+    fn values(
+        &mut self,
+        at: usize,
+        spec: &StageSpec,
+        logs: &Logs,
+        walks: &[Walk],
+        bounds: &[Range<u64>],
+    ) -> Result<Finished, AggregateError> {
+        let aggregate = &spec.aggregates[at];
+        let stands = |group: u32| self.frames[group as usize * self.frames_per_group + aggregate.frame].clone();
+        match &mut self.columns[at] {
+            Column::Running(states) => slide(states.as_mut(), aggregate, logs, walks, bounds, stands),
+            Column::Choice(chooser, candidates) => choose(*chooser, candidates, logs, walks, bounds, stands),
+            Column::Direct => direct(aggregate, logs, walks, bounds),
+        }
+    }
+
+    /// Walks over events and shows, per aggregate, their values in the order of the walks.
+    pub(crate) fn walk(
+        &mut self,
+        spec: &StageSpec,
+        logs: &Logs,
+        reach: &Reach,
+        walks: &[Walk],
+        mut out: impl FnMut(usize, Finished),
+    ) -> Result<(), AggregateError> {
+        let bounds: Vec<Vec<Range<u64>>> = (0..reach.0.len()).map(|frame| bounds(frame, logs, reach, walks)).collect();
+        for (at, aggregate) in spec.aggregates.iter().enumerate() {
+            out(at, self.values(at, spec, logs, walks, &bounds[aggregate.frame])?);
+        }
+        for (frame, bounds) in bounds.iter().enumerate() {
+            let mut last = 0;
+            for walk in walks.iter().filter(|walk| !walk.events.is_empty()) {
+                last += walk.events.len();
+                self.frames[walk.group as usize * self.frames_per_group + frame] = Some(bounds[last - 1].clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes rows out that are about to leave a key's log: those before `until`.
+    pub(crate) fn forget_rows(&mut self, spec: &StageSpec, logs: &Layout, log: &Log, group: u32, until: u64) {
+        let mut is_broken = false;
+        for (at, aggregate) in spec.aggregates.iter().enumerate() {
+            let Some(stands) = self.frame(group, aggregate.frame) else { continue };
+            match &mut self.columns[at] {
+                Column::Running(states) if stands.start < until => {
+                    let mut feeder = Feeder::new(logs, aggregate);
+                    feeder.push(log, stands.start..until.min(stands.end));
+                    let feed = feeder.finish();
+                    let rows = counted(feed.times.len());
+                    is_broken |= states.retract(&feed.input(&vec![group; rows.len()], &rows)).is_err();
+                }
+                Column::Choice(chooser, candidates) => chooser.leave(&mut candidates[group as usize], until),
+                Column::Running(_) | Column::Direct => {}
+            }
+        }
+        let at = group as usize * self.frames_per_group;
+        for frame in self.frames.iter_mut().skip(at).take(self.frames_per_group).flatten() {
+            *frame = frame.start.max(until)..frame.end.max(until);
+        }
+        if is_broken {
+            self.reset(group);
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let columns = self.columns.iter().map(|column| match column {
+            Column::Running(states) => states.memory_bytes(),
+            Column::Choice(_, candidates) => {
+                let queues: usize = candidates.iter().map(Candidates::memory_bytes).sum();
+                queues + candidates.capacity() * size_of::<Candidates>()
+            }
+            Column::Direct => 0,
+        });
+        columns.sum::<usize>() + self.frames.capacity() * size_of::<Option<Range<u64>>>()
+    }
+}
+
+/// Each event's rows of one frame, walk after walk.
+fn bounds(frame: usize, logs: &Logs, reach: &Reach, walks: &[Walk]) -> Vec<Range<u64>> {
+    let mut bounds = Vec::new();
+    for walk in walks {
+        let log = logs.log(walk.slot);
+        let mut last: Option<(i64, Range<u64>)> = None;
+        log.for_numbers(walk.events.iter().copied(), |block, row| {
+            let time = block.time(row);
+            let rows = match &last {
+                Some((tied, rows)) if *tied == time => rows.clone(),
+                _ => reach.frame(frame, log, time),
+            };
+            bounds.push(rows.clone());
+            last = Some((time, rows));
+        });
+    }
+    bounds
+}
+
+/// What a step from one frame to a later one takes in and takes out.
+fn step(stands: &Range<u64>, next: &Range<u64>) -> (Range<u64>, Range<u64>) {
+    (stands.end.max(next.start)..next.end, stands.start..next.start.min(stands.end))
+}
+
+fn slide(
+    states: &mut dyn States,
+    aggregate: &AggregateSpec,
+    logs: &Logs,
+    walks: &[Walk],
+    bounds: &[Range<u64>],
+    stands: impl Fn(u32) -> Option<Range<u64>>,
+) -> Result<Finished, AggregateError> {
+    let (mut entering, mut leaving) = (Feeder::new(&logs.layout, aggregate), Feeder::new(&logs.layout, aggregate));
+    let (mut entering_ends, mut leaving_ends) = (Vec::new(), Vec::new());
+    let (mut groups, mut as_of) = (Vec::new(), Vec::new());
+    let mut bounds = bounds.iter();
+    for walk in walks {
+        let log = logs.log(walk.slot);
+        let mut from = stands(walk.group);
+        log.for_numbers(walk.events.iter().copied(), |block, row| {
+            let Some(next) = bounds.next() else { return };
+            let (enter, leave) = step(&from.take().unwrap_or(next.start..next.start), next);
+            entering.push(log, enter);
+            leaving.push(log, leave);
+            entering_ends.push(entering.len() as u32);
+            leaving_ends.push(leaving.len() as u32);
+            groups.push(walk.group);
+            as_of.push(block.time(row));
+            from = Some(next.clone());
+        });
+    }
+    let (entering, leaving) = (entering.finish(), leaving.finish());
+    states.slide(&Steps {
+        groups: &groups,
+        as_of: &as_of,
+        entering: entering.stretch(&entering_ends),
+        leaving: leaving.stretch(&leaving_ends),
+    })
+}
+
+impl crate::ordered::Feed {
+    /// The rows as those of steps that end where `ends` says.
+    pub(crate) fn stretch<'a>(&'a self, ends: &'a [u32]) -> Stretch<'a> {
+        Stretch { ends, times: &self.times, ranks: &self.ranks, arguments: &self.arguments }
+    }
+}
+
+fn choose(
+    chooser: Chooser,
+    candidates: &mut [Candidates],
+    logs: &Logs,
+    walks: &[Walk],
+    bounds: &[Range<u64>],
+    stands: impl Fn(u32) -> Option<Range<u64>>,
+) -> Result<Finished, AggregateError> {
+    let mut out: Chosen = chooser.output(&logs.layout);
+    let mut rest = bounds;
+    for walk in walks {
+        let (log, own) = (logs.log(walk.slot), &mut candidates[walk.group as usize]);
+        let (of_walk, after) = rest.split_at(walk.events.len().min(rest.len()));
+        rest = after;
+        let mut from = stands(walk.group);
+        for next in of_walk {
+            let stands = from.take().unwrap_or(next.start..next.start);
+            let (enter, _) = step(&stands, next);
+            chooser.enter(own, log, stands.start, enter);
+            chooser.leave(own, next.start);
+            chooser.push(own, log, next.clone(), &mut out);
+            from = Some(next.clone());
+        }
+    }
+    chooser.finish(out)
+}
+
+/// Folds each frame anew, in total order.
+fn direct(
+    aggregate: &AggregateSpec,
+    logs: &Logs,
+    walks: &[Walk],
+    bounds: &[Range<u64>],
+) -> Result<Finished, AggregateError> {
+    let mut done: Vec<Finished> = Vec::new();
+    let mut events: Vec<(u32, i64)> = Vec::with_capacity(bounds.len());
+    for walk in walks {
+        let log = logs.log(walk.slot);
+        log.for_numbers(walk.events.iter().copied(), |block, row| events.push((walk.slot, block.time(row))));
+    }
+    let mut from = 0;
+    while from < events.len() {
+        let mut feeder = Feeder::new(&logs.layout, aggregate);
+        let mut groups = Vec::new();
+        let mut to = from;
+        while to < events.len() && (to == from || feeder.len() < DIRECT_ROWS) {
+            feeder.push(logs.log(events[to].0), bounds[to].clone());
+            groups.resize(feeder.len(), (to - from) as u32);
+            to += 1;
+        }
+        let feed = feeder.finish();
+        let mut states = aggregate.function.states();
+        states.resize(to - from);
+        let rows = counted(groups.len());
+        if !rows.is_empty() {
+            let input: Input<'_> = feed.input(&groups, &rows);
+            states.update(&input)?;
+        }
+        let as_of: Vec<i64> = events[from..to].iter().map(|(_, time)| *time).collect();
+        let mut finished = states.finish(&counted(to - from), &as_of)?;
+        finished.errors.iter_mut().for_each(|(at, _)| *at += from as u32);
+        done.push(finished);
+        from = to;
+    }
+    if done.is_empty() {
+        return aggregate.function.states().finish(&[], &[]);
+    }
+    let parts: Vec<&dyn arrow_array::Array> = done.iter().map(|it| it.values.as_ref()).collect();
+    let values = arrow_select::concat::concat(&parts).map_err(|error| AggregateError::Broken(error.to_string()))?;
+    Ok(Finished { values, errors: done.into_iter().flat_map(|it| it.errors).collect() })
+}

@@ -1,0 +1,468 @@
+//! A stage with windows on a grid: rows into panes, windows out of panes.
+//!
+//! What is returned, and when: a window when the settled boundary passes its end; a window that was returned and
+//! then got a late row, once more; at a flush, every open window. A pane says of each key whether anything `CHANGED`
+//! since the last flush; a window without a changed pane was returned by that flush, and is not returned again.
+
+use crate::aggregate::{AggregateError, Input};
+use crate::answer::{Inserted, Results, Rows, Slot};
+use crate::collect::Collector;
+use crate::cursor::hop::Hop;
+use crate::ordered::{self, Ordered};
+use crate::pane::{CHANGED, Pane, WRITTEN};
+use crate::slots::Slots;
+use crate::spec::{AggregateSpec, Grid, StageSpec};
+use crate::tiles::{Geometry, Panes, fold_window};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Panes, cursor and, for ordered aggregates, logs of one segment.
+pub(crate) struct GridStage {
+    pub(crate) spec: Arc<StageSpec>,
+    pub(crate) geometry: Geometry,
+    pub(crate) panes: Panes,
+    pub(crate) ordered: Option<Ordered>,
+    /// Stands on the newest complete window; only where windows overlap.
+    pub(crate) hop: Option<Hop>,
+    settled: i64,
+    /// Start of the newest window that is complete.
+    closed: Option<i64>,
+    /// Panes and slots that late rows came into after windows over them were returned.
+    due: BTreeSet<(i64, u32)>,
+    /// Windows that end at or before this are out of reach.
+    horizon: i64,
+    /// Panes that end at or before this are gone whatever windows they are in.
+    retained: i64,
+}
+
+/// Rows of one batch that go to one pane.
+struct Share {
+    pane: i64,
+    groups: Vec<u32>,
+    rows: Vec<u32>,
+    slots: Vec<u32>,
+}
+
+impl GridStage {
+    pub(crate) fn new(spec: Arc<StageSpec>, grid: Grid) -> GridStage {
+        GridStage {
+            geometry: Geometry::new(grid),
+            ordered: Ordered::new(&spec),
+            spec,
+            panes: Panes::new(),
+            hop: None,
+            settled: i64::MIN,
+            closed: None,
+            due: BTreeSet::new(),
+            horizon: i64::MIN,
+            retained: i64::MIN,
+        }
+    }
+
+    pub(crate) fn insert(&mut self, slots: &mut Slots, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
+        let mut inserted = Inserted::default();
+        let mut shares = self.share(rows, &mut inserted);
+        self.update_fallible(rows, &mut shares)?;
+        for share in &shares {
+            self.update_infallible(rows, share)?;
+            inserted.late += self.count_rows(slots, rows, share);
+        }
+        self.log_rows(slots, rows, &shares)?;
+        Ok(inserted)
+    }
+
+    /// Splits a batch by pane.
+    fn share(&self, rows: &Rows<'_>, inserted: &mut Inserted) -> Vec<Share> {
+        let mut shares: Vec<Share> = Vec::new();
+        let mut places: BTreeMap<i64, usize> = BTreeMap::new();
+        // Neighbours mostly fall into the same pane.
+        let (mut from, mut to, mut at) = (0, 0, None);
+        for (slot, row) in rows.slots.iter().zip(rows.rows) {
+            let time = rows.times[*row as usize];
+            if at.is_none() || time < from || time >= to {
+                let Some(pane) = self.geometry.pane_of(time) else {
+                    inserted.between += 1;
+                    continue;
+                };
+                if self.is_expired(pane) {
+                    inserted.expired += 1;
+                    continue;
+                }
+                (from, to) = (pane, pane.saturating_add(self.geometry.width));
+                at = Some(*places.entry(pane).or_insert_with(|| {
+                    shares.push(Share { pane, groups: Vec::new(), rows: Vec::new(), slots: Vec::new() });
+                    shares.len() - 1
+                }));
+            }
+            let share = &mut shares[at.unwrap_or(0)];
+            share.rows.push(*row);
+            share.slots.push(slot.0);
+        }
+        shares
+    }
+
+    /// Whether a pane is out of reach of every window that may still be asked for.
+    pub(crate) fn is_expired(&self, pane: i64) -> bool {
+        self.geometry.end_of(self.geometry.last_window(pane)) <= self.horizon
+            || pane.saturating_add(self.geometry.width) <= self.retained
+    }
+
+    /// Feeds aggregates that may fail, of all panes or of none.
+    fn update_fallible(&mut self, rows: &Rows<'_>, shares: &mut [Share]) -> Result<(), AggregateError> {
+        let aggregates = &self.spec.aggregates;
+        let mut saved = Vec::new();
+        let mut outcome = Ok(());
+        'shares: for share in shares {
+            let pane = self.panes.entry(share.pane).or_insert_with(|| Pane::new(aggregates));
+            share.groups.extend(share.slots.iter().map(|slot| pane.group_or_insert(*slot)));
+            pane.make_room();
+            for (at, aggregate) in aggregates.iter().enumerate() {
+                if aggregate.is_ordered() || !aggregate.function.fallible() {
+                    continue;
+                }
+                let mut groups = share.groups.clone();
+                groups.sort_unstable();
+                groups.dedup();
+                let before = pane.states[at].copy(&groups);
+                outcome = update(pane, at, aggregate, rows, share);
+                if outcome.is_err() {
+                    break 'shares;
+                }
+                saved.push((share.pane, at, groups, before));
+            }
+        }
+        if outcome.is_err() {
+            ordered::put_back(&mut self.panes, saved)?;
+        }
+        outcome
+    }
+
+    fn update_infallible(&mut self, rows: &Rows<'_>, share: &Share) -> Result<(), AggregateError> {
+        let Some(pane) = self.panes.get_mut(&share.pane) else { return Ok(()) };
+        for (at, aggregate) in self.spec.aggregates.iter().enumerate() {
+            if !aggregate.is_ordered() && !aggregate.function.fallible() {
+                update(pane, at, aggregate, rows, share)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts rows of a share, and marks what is due if windows over its pane were returned. Gives how many are late.
+    fn count_rows(&mut self, slots: &mut Slots, rows: &Rows<'_>, share: &Share) -> u64 {
+        let Some(pane) = self.panes.get_mut(&share.pane) else { return 0 };
+        for (group, row) in share.groups.iter().zip(&share.rows) {
+            let (at, time) = (*group as usize, rows.times[*row as usize]);
+            if pane.rows[at] == 0 {
+                slots.retain(pane.slots[at]);
+            }
+            pane.rows[at] = pane.rows[at].saturating_add(1);
+            pane.newest[at] = pane.newest[at].max(time);
+            pane.flags[at] |= CHANGED;
+            pane.mark_dirty(*group);
+        }
+        if self.closed.is_none_or(|closed| self.geometry.first_window(share.pane) > closed) {
+            return 0;
+        }
+        for (group, slot) in share.groups.iter().zip(&share.slots) {
+            pane.set_due(*group, pane.due(*group) + 1);
+            self.due.insert((share.pane, *slot));
+            if let Some(hop) = self.hop.as_mut().filter(|hop| share.pane >= hop.start()) {
+                hop.mark_stale(*slot);
+            }
+        }
+        share.rows.len() as u64
+    }
+
+    /// Keeps the rows that ordered aggregates will be fed.
+    fn log_rows(&mut self, slots: &mut Slots, rows: &Rows<'_>, shares: &[Share]) -> Result<(), AggregateError> {
+        let Some(ordered) = &mut self.ordered else { return Ok(()) };
+        let mistyped = || AggregateError::Broken("an input column is not of its declared type".to_owned());
+        let sources = ordered.logs.layout.sources(rows.columns).ok_or_else(mistyped)?;
+        for share in shares {
+            for (slot, row) in share.slots.iter().zip(&share.rows) {
+                let row = *row as usize;
+                let place = crate::aggregate::fold::Place { time: rows.times[row], rank: rows.ranks[row] };
+                let is_settled = place.time < self.settled;
+                ordered.logs.insert(slots, *slot, place, is_settled, 0, (&sources, row));
+                if is_settled {
+                    ordered.mark_refold(share.pane, *slot);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settle(&mut self, slots: &mut Slots, to: i64) -> Result<Results, AggregateError> {
+        let mut out = Collector::new(&self.spec);
+        let to = to.max(self.settled);
+        if let Some(ordered) = &mut self.ordered {
+            out.results().refused = ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, to)?;
+        }
+        self.correct(&mut out)?;
+        let limit = self.geometry.last_complete(to);
+        if self.geometry.is_whole() {
+            self.close_whole(limit, &mut out)?;
+        } else {
+            self.close_hop(slots, limit, &mut out)?;
+        }
+        (self.settled, self.closed) = (to, limit);
+        out.finish(&self.spec)
+    }
+
+    /// Windows that were returned and then got late rows.
+    fn correct(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
+        let Some(closed) = self.closed else { return Ok(()) };
+        let mut windows: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
+        let due = std::mem::take(&mut self.due);
+        for (start, slot) in &due {
+            let mut window = self.geometry.first_window(*start);
+            while window <= closed.min(self.geometry.last_window(*start)) {
+                windows.entry(window).or_default().push((*slot, self.was_returned(window, *slot)));
+                let Some(next) = window.checked_add(self.geometry.slide) else { break };
+                window = next;
+            }
+        }
+        for (start, slot) in due {
+            if let Some(pane) = self.panes.get_mut(&start)
+                && let Some(group) = pane.group(slot)
+            {
+                pane.set_due(group, 0);
+            }
+        }
+        for (window, mut slots) in windows {
+            slots.sort_unstable();
+            slots.dedup();
+            let (slots, revised): (Vec<u32>, Vec<bool>) = slots.into_iter().unzip();
+            let (end, first) = (self.geometry.end_of(window), out.len());
+            out.window((window, end), &slots, revised.into_iter());
+            for at in 0..self.spec.aggregates.len() {
+                let states = fold_window(&self.panes, &self.geometry, &self.spec.aggregates, at, window, &slots)?;
+                let all = crate::tiles::counted(slots.len());
+                out.values(at, first, states.finish(&all, &vec![end; slots.len()])?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a closed window had rows of a key before the late ones.
+    fn was_returned(&self, window: i64, slot: u32) -> bool {
+        self.panes.range(window..self.geometry.end_of(window)).any(|(_, pane)| {
+            let group = pane.group(slot);
+            group.is_some_and(|group| pane.rows[group as usize] > pane.due(group))
+        })
+    }
+
+    /// Windows that are panes, after those that are closed and up to `limit`.
+    fn close_whole(&mut self, limit: Option<i64>, out: &mut Collector) -> Result<(), AggregateError> {
+        let Some(limit) = limit else { return Ok(()) };
+        let from = self.closed.map_or(i64::MIN, |closed| closed.saturating_add(1));
+        if from > limit {
+            return Ok(());
+        }
+        for (start, pane) in self.panes.range(from..=limit) {
+            emit_pane(pane, (*start, self.geometry.end_of(*start)), out)?;
+        }
+        Ok(())
+    }
+
+    /// Overlapping windows, after those that are closed and up to `limit`.
+    fn close_hop(&mut self, slots: &Slots, limit: Option<i64>, out: &mut Collector) -> Result<(), AggregateError> {
+        let Some(limit) = limit else { return Ok(()) };
+        if let Some(hop) = &mut self.hop {
+            hop.rebuild_stale(&self.panes)?;
+        }
+        let mut hop = self.hop.take();
+        let end = self.run_windows(&mut hop, slots.bound(), self.closed, limit, out);
+        self.hop = hop;
+        end
+    }
+
+    /// Moves a cursor over the windows after `closed` and up to `limit`, those without rows skipped.
+    fn run_windows(
+        &self,
+        hop: &mut Option<Hop>,
+        slots: usize,
+        closed: Option<i64>,
+        limit: i64,
+        out: &mut Collector,
+    ) -> Result<(), AggregateError> {
+        let mut closed = closed;
+        loop {
+            let following = closed.map(|closed| closed.saturating_add(self.geometry.slide));
+            let window = if hop.as_ref().is_some_and(Hop::has_rows) {
+                following
+            } else {
+                let first = self.panes.range(following.unwrap_or(i64::MIN)..).find(|(_, pane)| pane.live().next().is_some());
+                first.map(|(pane, _)| self.geometry.first_window(*pane).max(following.unwrap_or(i64::MIN)))
+            };
+            let Some(window) = window.filter(|window| *window <= limit && Some(*window) > closed) else { break };
+            match hop {
+                Some(hop) => hop.advance(&self.panes, window)?,
+                None => *hop = Some(Hop::new(&self.panes, self.geometry, &self.spec.aggregates, window, slots)?),
+            }
+            closed = Some(window);
+            if let Some(hop) = hop {
+                self.emit_window(hop, out)?;
+            }
+        }
+        if let Some(hop) = hop.as_mut().filter(|hop| hop.start() < limit) {
+            hop.advance(&self.panes, limit)?;
+        }
+        Ok(())
+    }
+
+    fn emit_window(&self, hop: &Hop, out: &mut Collector) -> Result<(), AggregateError> {
+        let (slots, revised) = hop.changed();
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let first = out.len();
+        out.window((hop.start(), self.geometry.end_of(hop.start())), &slots, revised.into_iter());
+        for at in 0..self.spec.aggregates.len() {
+            out.values(at, first, hop.finish(at, &slots)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn flush(&mut self, slots: &mut Slots) -> Result<Results, AggregateError> {
+        let mut out = Collector::new(&self.spec);
+        if let Some(ordered) = &mut self.ordered {
+            out.results().refused = ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, self.settled)?;
+        }
+        self.correct(&mut out)?;
+        let pending = self.ordered.as_ref();
+        let saved = pending.map(|it| it.fold_pending(&self.spec, &self.geometry, &mut self.panes)).transpose()?;
+        let outcome = self.flush_open(slots, &mut out);
+        ordered::put_back(&mut self.panes, saved.unwrap_or_default())?;
+        outcome?;
+        out.finish(&self.spec)
+    }
+
+    fn flush_open(&mut self, slots: &Slots, out: &mut Collector) -> Result<(), AggregateError> {
+        let Some(last) = self.panes.last_key_value().map(|(start, _)| self.geometry.last_window(*start)) else {
+            return Ok(());
+        };
+        if self.geometry.is_whole() {
+            self.close_whole(Some(last), out)?;
+        } else {
+            self.run_windows(&mut None, slots.bound(), self.closed, last, out)?;
+            // It has counted what changed before this flush.
+            self.hop = None;
+        }
+        let closed = self.closed;
+        let open = |pane: i64| closed.is_none_or(|closed| self.geometry.last_window(pane) > closed);
+        for (_, pane) in self.panes.iter_mut().rev().take_while(|(start, _)| open(**start)) {
+            for group in pane.live().collect::<Vec<u32>>() {
+                pane.set_flags(group, WRITTEN);
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next window becomes complete that has rows.
+    pub(crate) fn next_result(&self) -> Option<i64> {
+        if !self.due.is_empty() {
+            return Some(i64::MIN);
+        }
+        let following = self.closed.map_or(i64::MIN, |closed| closed.saturating_add(self.geometry.slide));
+        let (first, _) = self.panes.range(following..).next()?;
+        Some(self.geometry.end_of(self.geometry.first_window(*first).max(following)))
+    }
+
+    pub(crate) fn expire(&mut self, slots: &mut Slots, watermark: i64) {
+        let watermark = watermark.min(self.settled);
+        self.horizon = self.horizon.max(watermark.saturating_sub(self.spec.history.millis()));
+        if let Some(retention) = self.spec.retention {
+            self.retained = self.retained.max(watermark.saturating_sub(retention.millis()));
+        }
+        // What the cursor will take out again must stay until then.
+        let kept = self.hop.as_ref().filter(|hop| hop.has_rows()).map_or(i64::MAX, Hop::start);
+        while let Some((start, _)) = self.panes.first_key_value() {
+            let start = *start;
+            if start >= kept || !self.is_expired(start) {
+                break;
+            }
+            let Some(pane) = self.panes.remove(&start) else { break };
+            pane.live().for_each(|group| slots.release(pane.slots[group as usize]));
+        }
+        self.due = self.due.split_off(&(self.panes.first_key_value().map_or(i64::MAX, |(start, _)| *start), 0));
+        let oldest = self.panes.first_key_value().map_or(watermark, |(start, _)| *start);
+        if let Some(ordered) = &mut self.ordered {
+            let floor = self.geometry.pane_of(self.horizon).unwrap_or(self.horizon).max(oldest);
+            ordered.logs.evict(slots, floor, |_, _, _| {});
+        }
+    }
+
+    /// A stored tile of a key.
+    pub(crate) fn decode(&mut self, slots: &mut Slots, slot: Slot, start: i64, stored: &[u8]) -> Result<(), AggregateError> {
+        let pane = self.panes.entry(start).or_insert_with(|| Pane::new(&self.spec.aggregates));
+        let is_new = pane.group(slot.0).is_none();
+        pane.decode(slot.0, stored)?;
+        if is_new {
+            slots.retain(slot.0);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn restore_done(&mut self, settled: i64) -> Vec<u32> {
+        (self.settled, self.closed) = (settled, self.geometry.last_complete(settled));
+        for (start, pane) in &self.panes {
+            let due = pane.live().filter(|group| pane.due(*group) > 0);
+            self.due.extend(due.map(|group| (*start, pane.slots[group as usize])));
+        }
+        let Some(ordered) = &mut self.ordered else { return Vec::new() };
+        ordered.logs.restore_done(settled)
+    }
+
+    pub(crate) fn tiles(&self) -> u64 {
+        self.panes.values().map(|pane| pane.slots.len() as u64).sum()
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let panes: usize = self.panes.values().map(Pane::memory_bytes).sum();
+        let logs = self.ordered.as_ref().map_or(0, |ordered| ordered.logs.memory_bytes());
+        panes + logs + self.hop.as_ref().map_or(0, Hop::memory_bytes)
+    }
+}
+
+/// Feeds a share of a batch to one aggregate's states.
+fn update(
+    pane: &mut Pane,
+    at: usize,
+    aggregate: &AggregateSpec,
+    rows: &Rows<'_>,
+    share: &Share,
+) -> Result<(), AggregateError> {
+    let arguments: Vec<ArrayRef> = aggregate.arguments.iter().map(|input| rows.columns[*input].clone()).collect();
+    let mut feed = |groups: &[u32], of: &[u32]| {
+        let Rows { times, ranks, .. } = *rows;
+        pane.states[at].update(&Input { groups, rows: of, times, ranks, arguments: &arguments })
+    };
+    let Some(filter) = aggregate.filter.and_then(|filter| rows.columns[filter].as_boolean_opt()) else {
+        return feed(&share.groups, &share.rows);
+    };
+    let passing = share.groups.iter().zip(&share.rows).filter(|(_, row)| {
+        let row = **row as usize;
+        filter.is_valid(row) && filter.value(row)
+    });
+    let (groups, of): (Vec<u32>, Vec<u32>) = passing.unzip();
+    if groups.is_empty() { Ok(()) } else { feed(&groups, &of) }
+}
+
+/// The results of a window that is one pane.
+fn emit_pane(pane: &Pane, window: (i64, i64), out: &mut Collector) -> Result<(), AggregateError> {
+    let groups: Vec<u32> = pane.live().filter(|group| pane.flags[*group as usize] & CHANGED != 0).collect();
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let slots: Vec<u32> = groups.iter().map(|group| pane.slots[*group as usize]).collect();
+    let first = out.len();
+    out.window(window, &slots, groups.iter().map(|group| pane.flags[*group as usize] & WRITTEN != 0));
+    let as_of = vec![window.1; groups.len()];
+    for (at, states) in pane.states.iter().enumerate() {
+        out.values(at, first, states.finish(&groups, &as_of)?);
+    }
+    Ok(())
+}

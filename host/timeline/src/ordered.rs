@@ -1,0 +1,252 @@
+//! Ordered aggregates on a grid: they are fed settled rows in total order, so their rows wait in logs until then,
+//! and stay there as long as a late row may make a tile be folded anew.
+
+use crate::aggregate::{AggregateError, Input, States};
+use crate::answer::{RefusedRow, Slot};
+use crate::pane::Pane;
+use crate::row_log::gather::Gather;
+use crate::row_log::logs::Logs;
+use crate::row_log::{Layout, Log};
+use crate::slots::Slots;
+use crate::spec::{AggregateSpec, StageSpec};
+use crate::tiles::{Geometry, Panes};
+use arrow_array::ArrayRef;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use weir_event::Rank;
+
+/// Rows of the stage's ordered aggregates.
+pub(crate) struct Ordered {
+    pub(crate) logs: Logs,
+    /// Which of the stage's aggregates they are.
+    aggregates: Vec<usize>,
+    /// Panes and slots that a late row came into.
+    refold: BTreeSet<(i64, u32)>,
+}
+
+/// Rows copied out of logs for one aggregate.
+pub(crate) struct Feed {
+    pub(crate) times: Vec<i64>,
+    pub(crate) ranks: Vec<Rank>,
+    pub(crate) arguments: Vec<ArrayRef>,
+}
+
+/// Copies rows of logs out.
+pub(crate) struct Feeder {
+    times: Vec<i64>,
+    ranks: Vec<Rank>,
+    arguments: Vec<(usize, Gather)>,
+    filter: Option<usize>,
+}
+
+impl Feeder {
+    pub(crate) fn new(layout: &Layout, aggregate: &AggregateSpec) -> Feeder {
+        let kept = |input: &usize| layout.position(*input).map(|at| (at, Gather::new(&layout.types[at])));
+        let arguments = aggregate.arguments.iter().filter_map(kept).collect();
+        let filter = aggregate.filter.and_then(|filter| layout.position(filter));
+        Feeder { times: Vec::new(), ranks: Vec::new(), arguments, filter }
+    }
+
+    /// How many rows it has.
+    pub(crate) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Appends those of a log's rows that the filter lets through.
+    pub(crate) fn push(&mut self, log: &Log, rows: Range<u64>) {
+        log.for_each(rows, |block, rows| match self.filter {
+            None => self.push_rows(block, rows),
+            Some(filter) => {
+                let column = &block.columns[filter];
+                rows.filter(|row| column.is_true(*row)).for_each(|row| self.push_rows(block, row..row + 1));
+            }
+        });
+    }
+
+    fn push_rows(&mut self, block: &crate::row_log::block::Block, rows: Range<usize>) {
+        self.times.extend(rows.clone().map(|row| block.time(row)));
+        self.ranks.extend(rows.clone().map(|row| block.rank(row)));
+        for (column, gather) in &mut self.arguments {
+            gather.push(block, *column, rows.clone());
+        }
+    }
+
+    pub(crate) fn finish(self) -> Feed {
+        let arguments = self.arguments.into_iter().map(|(_, gather)| gather.finish()).collect();
+        Feed { times: self.times, ranks: self.ranks, arguments }
+    }
+}
+
+impl Feed {
+    /// The rows as input to states, all to the given groups.
+    pub(crate) fn input<'a>(&'a self, groups: &'a [u32], rows: &'a [u32]) -> Input<'a> {
+        Input { groups, rows, times: &self.times, ranks: &self.ranks, arguments: &self.arguments }
+    }
+}
+
+/// What a flush changed in a pane, to be put back: (pane, aggregate, groups, their states).
+type Saved = (i64, usize, Vec<u32>, Box<dyn States>);
+
+impl Ordered {
+    /// `None` if the stage has no ordered aggregate.
+    pub(crate) fn new(spec: &StageSpec) -> Option<Ordered> {
+        let ordered = spec.aggregates.iter().enumerate().filter(|(_, aggregate)| aggregate.is_ordered());
+        let aggregates: Vec<usize> = ordered.map(|(at, _)| at).collect();
+        let layout = Layout::new(spec.logged(), &spec.inputs)?;
+        (!aggregates.is_empty()).then(|| Ordered { logs: Logs::new(layout), aggregates, refold: BTreeSet::new() })
+    }
+
+    /// A late row came into a pane.
+    pub(crate) fn mark_refold(&mut self, pane: i64, slot: u32) {
+        self.refold.insert((pane, slot));
+    }
+
+    /// Folds what is settled at `to` into the panes. Returns rows that an aggregate failed on.
+    pub(crate) fn settle(
+        &mut self,
+        spec: &StageSpec,
+        geometry: &Geometry,
+        panes: &mut Panes,
+        slots: &mut Slots,
+        to: i64,
+    ) -> Result<Vec<RefusedRow>, AggregateError> {
+        let mut work: BTreeMap<i64, Vec<(u32, Range<u64>)>> = BTreeMap::new();
+        for (start, slot) in std::mem::take(&mut self.refold) {
+            let Some(pane) = panes.get_mut(&start) else { continue };
+            let Some(group) = pane.group(slot) else { continue };
+            self.aggregates.iter().for_each(|at| pane.states[*at].reset(&[group]));
+            let log = self.logs.log(slot);
+            let end = log.first_at(start.saturating_add(geometry.width)).min(self.logs.settled(slot));
+            work.entry(start).or_default().push((slot, log.first_at(start)..end));
+        }
+        for (slot, rows) in self.logs.settle(to) {
+            for (start, rows) in by_pane(self.logs.log(slot), rows, geometry) {
+                work.entry(start).or_default().push((slot, rows));
+            }
+        }
+        let mut refused = Vec::new();
+        for (start, stretches) in work {
+            let Some(pane) = panes.get_mut(&start) else { continue };
+            for at in &self.aggregates {
+                self.fold(&spec.aggregates[*at], *at, pane, &stretches, Some(&mut refused))?;
+            }
+            for (slot, _) in &stretches {
+                if let Some(group) = pane.group(*slot) {
+                    pane.mark_dirty(group);
+                }
+            }
+        }
+        refused.sort_by_key(|row: &RefusedRow| (row.slot, row.time, row.rank));
+        refused.dedup_by_key(|row| (row.slot, row.time, row.rank));
+        for row in &refused {
+            let log = self.logs.log(row.slot.0);
+            let found = (log.first_at(row.time)..log.end()).find(|number| {
+                let (block, index) = log.row(*number);
+                block.rank(index) == row.rank
+            });
+            if let Some(number) = found {
+                self.logs.remove_settled(slots, row.slot.0, number);
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Folds stretches of rows into a pane. Where rows make the aggregate fail, they are refused one by one if
+    /// there is somewhere to say so, and else left out.
+    fn fold(
+        &self,
+        aggregate: &AggregateSpec,
+        at: usize,
+        pane: &mut Pane,
+        stretches: &[(u32, Range<u64>)],
+        mut refused: Option<&mut Vec<RefusedRow>>,
+    ) -> Result<(), AggregateError> {
+        let mut feeder = Feeder::new(&self.logs.layout, aggregate);
+        let mut groups = Vec::new();
+        for (slot, rows) in stretches {
+            let Some(group) = pane.group(*slot) else { continue };
+            feeder.push(self.logs.log(*slot), rows.clone());
+            groups.resize(feeder.len(), group);
+        }
+        let feed = feeder.finish();
+        let rows: Vec<u32> = (0..groups.len() as u32).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match pane.states[at].update(&feed.input(&groups, &rows)) {
+            Err(AggregateError::Rows(_)) => {}
+            done => return done,
+        }
+        for row in rows {
+            let group = groups[row as usize];
+            match pane.states[at].update(&feed.input(&[group], &[row])) {
+                Err(AggregateError::Rows(reason)) => {
+                    if let Some(refused) = refused.as_deref_mut() {
+                        let slot = Slot(pane.slots[group as usize]);
+                        let (time, rank) = (feed.times[row as usize], feed.ranks[row as usize]);
+                        refused.push(RefusedRow { slot, time, rank, aggregate: at, reason });
+                    }
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds pending rows into the panes for a while; `put_back` undoes it.
+    pub(crate) fn fold_pending(
+        &self,
+        spec: &StageSpec,
+        geometry: &Geometry,
+        panes: &mut Panes,
+    ) -> Result<Vec<Saved>, AggregateError> {
+        let mut work: BTreeMap<i64, Vec<(u32, Range<u64>)>> = BTreeMap::new();
+        for (slot, rows) in self.logs.pending() {
+            for (start, rows) in by_pane(self.logs.log(slot), rows, geometry) {
+                work.entry(start).or_default().push((slot, rows));
+            }
+        }
+        let mut saved = Vec::new();
+        for (start, stretches) in work {
+            let Some(pane) = panes.get_mut(&start) else { continue };
+            let groups: Vec<u32> = stretches.iter().filter_map(|(slot, _)| pane.group(*slot)).collect();
+            for at in &self.aggregates {
+                saved.push((start, *at, groups.clone(), pane.states[*at].copy(&groups)));
+                self.fold(&spec.aggregates[*at], *at, pane, &stretches, None)?;
+            }
+        }
+        Ok(saved)
+    }
+
+    /// Pending rows of one key in one pane.
+    pub(crate) fn pending_of(&self, slot: u32, start: i64, geometry: &Geometry) -> Range<u64> {
+        let Some(log) = self.logs.find(slot) else { return 0..0 };
+        let first = log.first_at(start).max(self.logs.settled(slot));
+        first..log.first_at(start.saturating_add(geometry.width)).max(first)
+    }
+}
+
+/// Undoes `fold_pending`.
+pub(crate) fn put_back(panes: &mut Panes, saved: Vec<Saved>) -> Result<(), AggregateError> {
+    for (start, at, groups, states) in saved {
+        if let Some(pane) = panes.get_mut(&start) {
+            pane.states[at].reset(&groups);
+            pane.states[at].merge(&groups, states.as_ref(), &crate::tiles::counted(groups.len()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Cuts a stretch of a log at the panes' edges.
+fn by_pane(log: &Log, rows: Range<u64>, geometry: &Geometry) -> Vec<(i64, Range<u64>)> {
+    let mut cut = Vec::new();
+    let mut from = rows.start;
+    while from < rows.end {
+        // Rows between two windows never came into the log.
+        let Some(start) = geometry.pane_of(log.time(from)) else { break };
+        let to = log.first_at(start.saturating_add(geometry.width)).clamp(from + 1, rows.end);
+        cut.push((start, from..to));
+        from = to;
+    }
+    cut
+}

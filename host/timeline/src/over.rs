@@ -1,0 +1,266 @@
+//! A stage with `OVER` frames: rows into logs, and for each event that is settled its values.
+//!
+//! What is returned, and when: an event's values when the settled boundary passes its time; those of settled events
+//! whose frames got a late row, once more; at a flush, those of pending events. What a flush returned is marked, and
+//! is not returned again unless a row came into its frame since.
+
+use crate::aggregate::AggregateError;
+use crate::aggregate::fold::Place;
+use crate::answer::{Inserted, Results, Rows, Slot};
+use crate::collect::Collector;
+use crate::cursor::over::{OverCursor, Reach, Walk};
+use crate::row_log::Layout;
+use crate::row_log::block::{DUE, NEW, WRITTEN};
+use crate::row_log::gather::Gather;
+use crate::row_log::logs::Logs;
+use crate::slots::Slots;
+use crate::spec::{RangeFrame, StageSpec};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Logs and cursors of one segment.
+pub(crate) struct OverStage {
+    pub(crate) spec: Arc<StageSpec>,
+    pub(crate) reach: Reach,
+    pub(crate) logs: Logs,
+    pub(crate) cursor: OverCursor,
+    settled: i64,
+    /// By slot, the times of late rows whose corrections are due.
+    due: BTreeMap<u32, Vec<i64>>,
+    /// Newest event that a flush returned before it was settled.
+    written_until: i64,
+    /// Rows before this are refused: state that their results need is gone.
+    horizon: i64,
+}
+
+impl OverStage {
+    /// `None` if a column is of a type that logs do not keep.
+    pub(crate) fn new(spec: Arc<StageSpec>, frames: &[RangeFrame]) -> Option<OverStage> {
+        let reach = frames.iter().map(|frame| frame.preceding.or(spec.retention).map(|span| span.millis().max(0)));
+        let reach = Reach(reach.collect());
+        let layout = Layout::new(spec.logged(), &spec.inputs)?;
+        let cursor = OverCursor::new(&spec, &layout, &reach);
+        Some(OverStage {
+            spec,
+            reach,
+            logs: Logs::new(layout),
+            cursor,
+            settled: i64::MIN,
+            due: BTreeMap::new(),
+            written_until: i64::MIN,
+            horizon: i64::MIN,
+        })
+    }
+
+    pub(crate) fn insert(&mut self, slots: &mut Slots, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
+        let mistyped = || AggregateError::Broken("an input column is not of its declared type".to_owned());
+        let layout = self.logs.layout.clone();
+        let sources = layout.sources(rows.columns).ok_or_else(mistyped)?;
+        let mut inserted = Inserted::default();
+        for (slot, row) in rows.slots.iter().zip(rows.rows) {
+            let (slot, row) = (slot.0, *row as usize);
+            let place = Place { time: rows.times[row], rank: rows.ranks[row] };
+            if place.time < self.horizon {
+                inserted.expired += 1;
+                continue;
+            }
+            let is_late = place.time < self.settled;
+            let mut marks = if place.time <= self.written_until { NEW } else { 0 };
+            if is_late {
+                marks |= DUE;
+                inserted.late += 1;
+                self.due.entry(slot).or_default().push(place.time);
+                self.cursor.reset(slot);
+            }
+            self.logs.insert(slots, slot, place, is_late, marks, (&sources, row));
+        }
+        Ok(inserted)
+    }
+
+    pub(crate) fn settle(&mut self, to: i64) -> Result<Results, AggregateError> {
+        let mut out = Collector::new(&self.spec);
+        self.correct(&mut out)?;
+        let to = to.max(self.settled);
+        let settled = self.logs.settle(to);
+        self.settled = to;
+        let walks = self.unwritten(settled, |slot, _| slot);
+        let bound = walks.iter().map(|walk| walk.group as usize + 1).max().unwrap_or(0);
+        let spec = self.spec.clone();
+        let mut cursor = std::mem::replace(&mut self.cursor, OverCursor::new(&spec, &self.logs.layout, &self.reach));
+        cursor.make_room(bound);
+        let outcome = self.emit(&mut cursor, &walks, WRITTEN, true, &mut out);
+        self.cursor = cursor;
+        outcome?;
+        out.finish(&self.spec)
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<Results, AggregateError> {
+        let mut out = Collector::new(&self.spec);
+        self.correct(&mut out)?;
+        let pending = self.logs.pending();
+        let walks = self.unwritten(pending.clone(), |_, at| at);
+        self.emit_aside(&walks, WRITTEN, true, &mut out)?;
+        for (slot, number, marks) in self.logs.marked(NEW) {
+            self.logs.set_marks(slot, number, marks & !NEW);
+        }
+        for (slot, rows) in pending {
+            for number in rows {
+                let (block, row) = self.logs.log(slot).row(number);
+                let (marks, time) = (block.marks(row), block.time(row));
+                self.written_until = self.written_until.max(time);
+                self.logs.set_marks(slot, number, marks | WRITTEN);
+            }
+        }
+        out.finish(&self.spec)
+    }
+
+    /// Walks over the rows of stretches, less those whose result a flush returned and nothing has changed since.
+    fn unwritten(&self, stretches: Vec<(u32, Range<u64>)>, group: impl Fn(u32, u32) -> u32) -> Vec<Walk> {
+        let mut walks: Vec<Walk> = Vec::with_capacity(stretches.len());
+        for (slot, rows) in stretches {
+            let log = self.logs.log(slot);
+            let group = group(slot, walks.len() as u32);
+            let mut written = Vec::new();
+            if self.written_until > i64::MIN {
+                log.for_each(rows.clone(), |block, rows| {
+                    let rows = rows.filter(|row| block.marks(*row) & WRITTEN != 0);
+                    written.extend(rows.map(|row| (block.start + row as u64, block.time(row))));
+                });
+            }
+            if written.is_empty() {
+                walks.push(Walk { slot, group, events: rows.collect() });
+                continue;
+            }
+            let mut new = Vec::new();
+            for block in log.blocks().filter(|block| !block.is_unmarked()) {
+                let rows = (0..block.len()).filter(|row| block.marks(*row) & NEW != 0);
+                new.extend(rows.map(|row| block.start + row as u64));
+            }
+            written.retain(|(_, time)| {
+                let frames = (0..self.reach.0.len()).map(|frame| self.reach.frame(frame, log, *time));
+                !frames.into_iter().any(|frame| {
+                    let first = new.partition_point(|number| *number < frame.start);
+                    new.get(first).is_some_and(|number| *number < frame.end)
+                })
+            });
+            let is_written = |number: &u64| written.binary_search_by_key(number, |(number, _)| *number).is_ok();
+            walks.push(Walk { slot, group, events: rows.filter(|number| !is_written(number)).collect() });
+        }
+        walks.retain(|walk| !walk.events.is_empty());
+        walks
+    }
+
+    /// Events that were returned and whose frames then got late rows, and those rows' own results.
+    fn correct(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
+        let mut walks = Vec::with_capacity(self.due.len());
+        for (slot, mut times) in std::mem::take(&mut self.due) {
+            let Some(log) = self.logs.find(slot) else { continue };
+            times.sort_unstable();
+            let settled = self.logs.settled(slot);
+            let mut events: Vec<u64> = Vec::new();
+            for time in times {
+                let to = match self.reach.longest() {
+                    Some(reach) => log.first_after(time.saturating_add(reach)).min(settled),
+                    None => settled,
+                };
+                let from = log.first_at(time).max(events.last().map_or(0, |last| last + 1));
+                events.extend(from..to);
+            }
+            walks.push(Walk { slot, group: walks.len() as u32, events });
+        }
+        self.emit_aside(&walks, DUE, false, out)?;
+        for walk in walks {
+            for number in walk.events {
+                let (block, row) = self.logs.log(walk.slot).row(number);
+                let marks = block.marks(row);
+                if marks & DUE != 0 {
+                    self.logs.set_marks(walk.slot, number, marks & !DUE);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// As `emit`, with a cursor of its own.
+    fn emit_aside(&self, walks: &[Walk], mark: i64, is_revised: bool, out: &mut Collector) -> Result<(), AggregateError> {
+        let mut cursor = OverCursor::new(&self.spec, &self.logs.layout, &self.reach);
+        cursor.make_room(walks.len());
+        self.emit(&mut cursor, walks, mark, is_revised, out)
+    }
+
+    /// Results of the walks' events. Those with `mark` may (or, if not `is_revised`, cannot) have been returned
+    /// before, the others the other way round.
+    fn emit(
+        &self,
+        cursor: &mut OverCursor,
+        walks: &[Walk],
+        mark: i64,
+        is_revised: bool,
+        out: &mut Collector,
+    ) -> Result<(), AggregateError> {
+        if walks.is_empty() {
+            return Ok(());
+        }
+        let first = out.len();
+        let layout = &self.logs.layout;
+        let columns = self.spec.carried.iter().filter_map(|input| layout.position(*input));
+        let mut carried: Vec<(usize, Gather)> =
+            columns.map(|column| (column, Gather::new(&layout.types[column]))).collect();
+        for walk in walks {
+            self.logs.log(walk.slot).for_numbers(walk.events.iter().copied(), |block, row| {
+                let results = out.results();
+                results.slots.push(Slot(walk.slot));
+                results.events.push((block.time(row), block.rank(row)));
+                results.revised.push((block.marks(row) & mark != 0) == is_revised);
+                carried.iter_mut().for_each(|(column, gather)| gather.push(block, *column, row..row + 1));
+            });
+        }
+        for (at, (_, gather)) in carried.into_iter().enumerate() {
+            out.carried(at, gather.finish());
+        }
+        cursor.walk(&self.spec, &self.logs, &self.reach, walks, |at, finished| out.values(at, first, finished))
+    }
+
+    pub(crate) fn next_result(&self) -> Option<i64> {
+        if self.due.is_empty() { self.logs.first_pending().map(|time| time.saturating_add(1)) } else { Some(i64::MIN) }
+    }
+
+    pub(crate) fn expire(&mut self, slots: &mut Slots, watermark: i64) {
+        let horizon = watermark.min(self.settled).saturating_sub(self.spec.history.millis());
+        self.horizon = self.horizon.max(horizon);
+        let Some(reach) = self.reach.longest() else { return };
+        let OverStage { spec, logs, cursor, .. } = self;
+        let layout = logs.layout.clone();
+        logs.evict(slots, self.horizon.saturating_sub(reach), |slot, log, until| {
+            cursor.forget_rows(spec, &layout, log, slot, until);
+        });
+    }
+
+    /// Forgets what cursors keep of keys that are gone.
+    pub(crate) fn forget(&mut self, slots: &[u32]) {
+        for slot in slots {
+            self.logs.forget(*slot);
+            self.cursor.reset(*slot);
+            self.due.remove(slot);
+        }
+    }
+
+    pub(crate) fn restore_done(&mut self, settled: i64) -> Vec<u32> {
+        self.settled = settled;
+        let damaged = self.logs.restore_done(settled);
+        for (slot, number, marks) in self.logs.marked(DUE | WRITTEN) {
+            let time = self.logs.log(slot).time(number);
+            if marks & DUE != 0 {
+                self.due.entry(slot).or_default().push(time);
+            } else if time >= settled {
+                self.written_until = self.written_until.max(time);
+            }
+        }
+        damaged
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.logs.memory_bytes() + self.cursor.memory_bytes()
+    }
+}

@@ -1,0 +1,193 @@
+//! A stretch of one key's rows in total order, as it is kept and as it is stored.
+
+use super::column::{Column, Source, decode_packed, encode_packed};
+use super::packed::Packed;
+use crate::aggregate::fold::Place;
+use crate::aggregate::value::Kind;
+use crate::bytes::{self, Reader};
+use arrow_schema::DataType;
+use weir_event::{PartitionId, Rank};
+
+/// Rows in a block at most: one insert into the middle moves no more than this.
+pub(crate) const BLOCK_ROWS: usize = 256;
+/// Bytes of values in a block, about, at most: a block is encoded whole when one row of it changes.
+const BLOCK_BYTES: usize = 2048;
+/// Version of a stored block's bytes.
+const FORMAT: u8 = 1;
+
+/// Its late row's results have not been returned yet.
+pub(crate) const DUE: i64 = 1;
+/// Its result was returned by a flush, before it was settled.
+pub(crate) const WRITTEN: i64 = 2;
+/// It came after a flush, and may have changed a result that the flush returned.
+pub(crate) const NEW: i64 = 4;
+
+/// Rows in total order.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    /// Number of its first row, counted over the life of the key's log.
+    pub(crate) start: u64,
+    /// What it is stored under.
+    pub(crate) serial: i64,
+    pub(crate) is_dirty: bool,
+    times: Packed,
+    partitions: Packed,
+    offsets: Packed,
+    /// Bits of `DUE`, `WRITTEN`, `NEW`.
+    marks: Packed,
+    pub(crate) columns: Vec<Column>,
+}
+
+impl Block {
+    pub(crate) fn new(start: u64, serial: i64, kinds: &[Kind]) -> Block {
+        Block {
+            start,
+            serial,
+            is_dirty: true,
+            times: Packed::default(),
+            partitions: Packed::default(),
+            offsets: Packed::default(),
+            marks: Packed::default(),
+            columns: kinds.iter().map(|kind| Column::new(*kind)).collect(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Number of the row after its last.
+    pub(crate) fn end(&self) -> u64 {
+        self.start + self.len() as u64
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= BLOCK_ROWS || self.bytes() >= BLOCK_BYTES
+    }
+
+    /// Bytes of its rows.
+    pub(crate) fn bytes(&self) -> usize {
+        let columns: usize = self.columns.iter().map(Column::bytes).sum();
+        self.times.bytes() + self.partitions.bytes() + self.offsets.bytes() + self.marks.bytes() + columns
+    }
+
+    pub(crate) fn time(&self, index: usize) -> i64 {
+        self.times.get(index)
+    }
+
+    pub(crate) fn first_time(&self) -> i64 {
+        self.time(0)
+    }
+
+    pub(crate) fn last_time(&self) -> i64 {
+        self.time(self.len() - 1)
+    }
+
+    pub(crate) fn rank(&self, index: usize) -> Rank {
+        let partition = self.partitions.get(index) as u32;
+        Rank {
+            partition: PartitionId { source: (partition >> 16) as u16, partition: partition as u16 },
+            offset: self.offsets.get(index) as u64,
+        }
+    }
+
+    pub(crate) fn place(&self, index: usize) -> Place {
+        Place { time: self.time(index), rank: self.rank(index) }
+    }
+
+    pub(crate) fn marks(&self, index: usize) -> i64 {
+        self.marks.get(index)
+    }
+
+    pub(crate) fn set_marks(&mut self, index: usize, marks: i64) {
+        if self.marks.get(index) != marks {
+            self.marks.set(index, marks);
+            self.is_dirty = true;
+        }
+    }
+
+    /// Whether no row has a mark.
+    pub(crate) fn is_unmarked(&self) -> bool {
+        self.marks.is_only(0)
+    }
+
+    /// Index of the first row that `before` does not hold for; it must hold for a first stretch of rows only.
+    pub(crate) fn partition_point(&self, before: impl Fn(&Block, usize) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if before(self, middle) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    pub(crate) fn insert(&mut self, at: usize, place: Place, marks: i64, sources: &[Source<'_>], row: usize) {
+        self.times.insert(at, place.time);
+        let PartitionId { source, partition } = place.rank.partition;
+        self.partitions.insert(at, i64::from(u32::from(source) << 16 | u32::from(partition)));
+        self.offsets.insert(at, place.rank.offset as i64);
+        self.marks.insert(at, marks);
+        for (column, source) in self.columns.iter_mut().zip(sources) {
+            column.insert(at, source, row);
+        }
+        self.is_dirty = true;
+    }
+
+    pub(crate) fn remove(&mut self, at: usize) {
+        self.times.remove(at);
+        self.partitions.remove(at);
+        self.offsets.remove(at);
+        self.marks.remove(at);
+        self.columns.iter_mut().for_each(|column| column.remove(at));
+        self.is_dirty = true;
+    }
+
+    /// Cuts its second half off, to be stored under another number.
+    pub(crate) fn split(&mut self, serial: i64) -> Block {
+        let at = self.len() / 2;
+        self.is_dirty = true;
+        Block {
+            start: self.start + at as u64,
+            serial,
+            is_dirty: true,
+            times: self.times.split_off(at),
+            partitions: self.partitions.split_off(at),
+            offsets: self.offsets.split_off(at),
+            marks: self.marks.split_off(at),
+            columns: self.columns.iter_mut().map(|column| column.split_off(at)).collect(),
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(FORMAT);
+        bytes::put_unsigned(self.len() as u64, out);
+        for list in [&self.times, &self.partitions, &self.offsets, &self.marks] {
+            encode_packed(list, out);
+        }
+        self.columns.iter().for_each(|column| column.encode(out));
+    }
+
+    /// Reads a stored block back; `None` if it is damaged. Its `start` is 0.
+    pub(crate) fn decode(stored: &[u8], serial: i64, types: &[(DataType, Kind)]) -> Option<Block> {
+        let mut reader = Reader::new(stored);
+        if reader.byte()? != FORMAT {
+            return None;
+        }
+        let rows = usize::try_from(reader.unsigned()?).ok().filter(|rows| (1..=BLOCK_ROWS).contains(rows))?;
+        let mut block = Block::new(0, serial, &[]);
+        block.is_dirty = false;
+        block.times = decode_packed(&mut reader, rows)?;
+        block.partitions = decode_packed(&mut reader, rows)?;
+        block.offsets = decode_packed(&mut reader, rows)?;
+        block.marks = decode_packed(&mut reader, rows)?;
+        for (data_type, kind) in types {
+            block.columns.push(Column::decode(&mut reader, rows, data_type, *kind)?);
+        }
+        let is_rising = (1..rows).all(|row| block.place(row - 1) < block.place(row));
+        (reader.is_empty() && is_rising).then_some(block)
+    }
+}

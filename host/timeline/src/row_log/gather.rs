@@ -1,0 +1,118 @@
+//! From rows of logs back to Arrow columns.
+
+use super::block::Block;
+use super::column::Values;
+use crate::aggregate::value::{Bytes, Kind, Value};
+use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, TimestampMillisecondArray, UInt32Array};
+use arrow_buffer::{BooleanBuffer, NullBufferBuilder};
+use arrow_schema::DataType;
+use hashbrown::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A column in the making.
+pub(crate) struct Gather {
+    data_type: DataType,
+    nulls: NullBufferBuilder,
+    values: Gathered,
+}
+
+enum Gathered {
+    Wholes(Vec<i64>),
+    Doubles(Vec<f64>),
+    /// Text is named by its number in a dictionary that joins those of the blocks.
+    Texts { codes: Vec<u32>, joined: Vec<Bytes>, block_starts: HashMap<i64, u32>, last: (i64, u32) },
+}
+
+impl Gather {
+    pub(crate) fn new((data_type, kind): &(DataType, Kind)) -> Gather {
+        let values = match kind {
+            Kind::Whole | Kind::Boolean => Gathered::Wholes(Vec::new()),
+            Kind::Double => Gathered::Doubles(Vec::new()),
+            Kind::Bytes => Gathered::Texts {
+                codes: Vec::new(),
+                joined: Vec::new(),
+                block_starts: HashMap::new(),
+                last: (i64::MIN, 0),
+            },
+        };
+        Gather { data_type: data_type.clone(), nulls: NullBufferBuilder::new(0), values }
+    }
+
+    /// Appends a null.
+    pub(crate) fn push_null(&mut self) {
+        self.nulls.append_null();
+        match &mut self.values {
+            Gathered::Wholes(list) => list.push(0),
+            Gathered::Doubles(list) => list.push(0.0),
+            Gathered::Texts { codes, .. } => codes.push(0),
+        }
+    }
+
+    /// Appends rows of one column of a block.
+    pub(crate) fn push(&mut self, block: &Block, column: usize, rows: Range<usize>) {
+        let column = &block.columns[column];
+        if column.has_nulls() {
+            rows.clone().for_each(|row| self.nulls.append(!column.is_null(row)));
+        } else {
+            self.nulls.append_n_non_nulls(rows.len());
+        }
+        match (&mut self.values, &column.values) {
+            (Gathered::Wholes(list), Values::Wholes(values)) => {
+                list.reserve(rows.len());
+                values.for_range(rows, |value| list.push(value));
+            }
+            (Gathered::Doubles(list), Values::Doubles(values)) => list.extend_from_slice(&values[rows]),
+            (Gathered::Texts { codes, joined, block_starts, last }, Values::Texts(texts)) => {
+                if last.0 != block.serial {
+                    let start = *block_starts.entry(block.serial).or_insert_with(|| {
+                        let start = joined.len() as u32;
+                        joined.extend((0..texts.len()).map(|code| Bytes::from(texts.text(code))));
+                        start
+                    });
+                    *last = (block.serial, start);
+                }
+                let start = last.1;
+                codes.reserve(rows.len());
+                texts.codes.for_range(rows, |code| codes.push(start + code as u32));
+            }
+            // A gathered column's kind is that of the layout, as is the block's.
+            _ => {}
+        }
+    }
+
+    /// The column.
+    pub(crate) fn finish(mut self) -> ArrayRef {
+        let nulls = self.nulls.finish();
+        match self.values {
+            Gathered::Wholes(list) => match self.data_type {
+                DataType::Int32 => {
+                    Arc::new(Int32Array::new(list.into_iter().map(|value| value as i32).collect(), nulls))
+                }
+                DataType::Timestamp(..) => Arc::new(TimestampMillisecondArray::new(list.into(), nulls)),
+                DataType::Boolean => {
+                    Arc::new(BooleanArray::new(BooleanBuffer::collect_bool(list.len(), |at| list[at] == 1), nulls))
+                }
+                _ => Arc::new(Int64Array::new(list.into(), nulls)),
+            },
+            Gathered::Doubles(list) => match self.data_type {
+                DataType::Float32 => {
+                    Arc::new(Float32Array::new(list.into_iter().map(|value| value as f32).collect(), nulls))
+                }
+                _ => Arc::new(Float64Array::new(list.into(), nulls)),
+            },
+            Gathered::Texts { codes, mut joined, .. } => {
+                if joined.is_empty() {
+                    joined.push(Bytes::default());
+                }
+                let mut builder = Bytes::builder(&self.data_type, joined.len());
+                joined.iter().for_each(|text| Bytes::append(&mut builder, Some(text)));
+                let dictionary = Bytes::build(builder);
+                let codes = UInt32Array::new(codes.into(), nulls);
+                // The codes are those of the dictionary, so that taking them cannot fail.
+                arrow_select::take::take(&dictionary, &codes, None)
+                    .unwrap_or_else(|_| arrow_array::new_null_array(&self.data_type, codes.values().len()))
+            }
+        }
+    }
+}

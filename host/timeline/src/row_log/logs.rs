@@ -1,0 +1,276 @@
+//! The logs of all keys of a segment: which rows are pending, what is old enough to go, what is not stored yet.
+
+use super::block::{self, Block};
+use super::column::Source;
+use super::{Layout, Log};
+use crate::aggregate::fold::Place;
+use crate::answer;
+use crate::slots::Slots;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// Logs by slot.
+pub(crate) struct Logs {
+    pub(crate) layout: Layout,
+    entries: Vec<Entry>,
+    /// Slots that have pending rows, by the time of the first.
+    pending: BTreeSet<(i64, u32)>,
+    /// Slots by the newest time of their oldest block, as it was when the block was last looked at.
+    oldest: BTreeMap<i64, Vec<u32>>,
+    /// Number that the newest block is stored under.
+    serial: i64,
+    dirty: Vec<u32>,
+    /// Stored blocks that are no more, with their key.
+    graves: Vec<(Box<[u8]>, i64)>,
+    rows: u64,
+}
+
+struct Entry {
+    log: Log,
+    /// Number of the first pending row.
+    settled: u64,
+    first_pending: Option<i64>,
+    is_dirty: bool,
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Entry { log: Log::default(), settled: 0, first_pending: None, is_dirty: false }
+    }
+}
+
+impl Logs {
+    pub(crate) fn new(layout: Layout) -> Logs {
+        Logs {
+            layout,
+            entries: Vec::new(),
+            pending: BTreeSet::new(),
+            oldest: BTreeMap::new(),
+            serial: 0,
+            dirty: Vec::new(),
+            graves: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    pub(crate) fn make_room(&mut self, slots: usize) {
+        if self.entries.len() < slots {
+            self.entries.resize_with(slots, Entry::default);
+        }
+    }
+
+    /// A key's log, if it has one.
+    pub(crate) fn find(&self, slot: u32) -> Option<&Log> {
+        self.entries.get(slot as usize).map(|entry| &entry.log)
+    }
+
+    /// The log of a key that has one.
+    pub(crate) fn log(&self, slot: u32) -> &Log {
+        &self.entries[slot as usize].log
+    }
+
+    /// Number of a key's first pending row.
+    pub(crate) fn settled(&self, slot: u32) -> u64 {
+        self.entries.get(slot as usize).map_or(0, |entry| entry.settled)
+    }
+
+    pub(crate) fn set_marks(&mut self, slot: u32, number: u64, marks: i64) {
+        self.entries[slot as usize].log.set_marks(number, marks);
+        self.touch(slot);
+    }
+
+    fn touch(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        if !entry.is_dirty {
+            entry.is_dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Inserts a row; `is_settled` says whether it is behind the settled boundary.
+    pub(crate) fn insert(
+        &mut self,
+        slots: &mut Slots,
+        slot: u32,
+        place: Place,
+        is_settled: bool,
+        marks: i64,
+        (sources, row): (&[Source<'_>], usize),
+    ) {
+        self.make_room(slot as usize + 1);
+        let entry = &mut self.entries[slot as usize];
+        if entry.log.is_empty() {
+            slots.retain(slot);
+            self.oldest.entry(place.time).or_default().push(slot);
+        }
+        entry.log.insert(&self.layout, place, marks, sources, row, &mut self.serial);
+        self.rows += 1;
+        if is_settled {
+            entry.settled += 1;
+        } else if entry.first_pending.is_none_or(|first| place.time < first) {
+            if let Some(first) = entry.first_pending.replace(place.time) {
+                self.pending.remove(&(first, slot));
+            }
+            self.pending.insert((place.time, slot));
+        }
+        self.touch(slot);
+    }
+
+    /// Time of the first pending row of all.
+    pub(crate) fn first_pending(&self) -> Option<i64> {
+        self.pending.first().map(|(time, _)| *time)
+    }
+
+    /// Slots that have pending rows, with those rows' numbers.
+    pub(crate) fn pending(&self) -> Vec<(u32, Range<u64>)> {
+        let slots = self.pending.iter().map(|(_, slot)| *slot);
+        slots.map(|slot| (slot, self.settled(slot)..self.log(slot).end())).collect()
+    }
+
+    /// Moves the settled boundary to `to`: gives the rows that came behind it.
+    pub(crate) fn settle(&mut self, to: i64) -> Vec<(u32, Range<u64>)> {
+        let mut settled = Vec::new();
+        while let Some((time, slot)) = self.pending.first().copied().filter(|(time, _)| *time < to) {
+            self.pending.remove(&(time, slot));
+            let entry = &mut self.entries[slot as usize];
+            let boundary = entry.log.first_at(to);
+            settled.push((slot, entry.settled..boundary));
+            entry.settled = boundary;
+            entry.first_pending = (boundary < entry.log.end()).then(|| entry.log.time(boundary));
+            if let Some(first) = entry.first_pending {
+                self.pending.insert((first, slot));
+            }
+        }
+        settled
+    }
+
+    /// Takes a settled row out of its log.
+    pub(crate) fn remove_settled(&mut self, slots: &mut Slots, slot: u32, number: u64) {
+        let entry = &mut self.entries[slot as usize];
+        entry.settled -= 1;
+        self.rows -= 1;
+        if let Some(serial) = entry.log.remove(number) {
+            self.graves.push((slots.key(answer::Slot(slot)).into(), serial));
+        }
+        if self.entries[slot as usize].log.is_empty() {
+            slots.release(slot);
+        }
+        self.touch(slot);
+    }
+
+    /// Drops blocks whose rows are all before `time`; `leaving` is first told which rows of a key will go.
+    pub(crate) fn evict(
+        &mut self,
+        slots: &mut Slots,
+        time: i64,
+        mut leaving: impl FnMut(u32, &Log, u64),
+    ) {
+        while let Some(entry) = self.oldest.first_entry().filter(|entry| *entry.key() < time) {
+            for slot in entry.remove() {
+                let Entry { log, .. } = &mut self.entries[slot as usize];
+                if log.is_empty() {
+                    continue;
+                }
+                let old: Vec<&Block> = log.blocks().take_while(|block| block.last_time() < time).collect();
+                if let Some(last) = old.last() {
+                    leaving(slot, log, last.end());
+                }
+                let mut blocks = old.len();
+                while blocks > 0 {
+                    blocks -= 1;
+                    self.rows -= log.front().map_or(0, |block| block.len() as u64);
+                    if let Some(serial) = log.evict_block(time) {
+                        self.graves.push((slots.key(answer::Slot(slot)).into(), serial));
+                    }
+                }
+                match log.front().map(Block::last_time) {
+                    Some(newest) => self.oldest.entry(newest).or_default().push(slot),
+                    None => slots.release(slot),
+                }
+            }
+        }
+    }
+
+    /// Forgets everything of a key that is gone.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        if let Some(entry) = self.entries.get_mut(slot as usize) {
+            let is_dirty = entry.is_dirty;
+            *entry = Entry { is_dirty, ..Entry::default() };
+        }
+    }
+
+    /// Shows the stored form of every block that changed since the last call.
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut dyn FnMut(&[u8], answer::Block, Option<&[u8]>)) {
+        let name = |serial| answer::Block { column: answer::Block::ROWS, level: 0, start: serial };
+        for (key, serial) in self.graves.drain(..) {
+            out(&key, name(serial), None);
+        }
+        let mut bytes = Vec::new();
+        for slot in self.dirty.drain(..) {
+            let entry = &mut self.entries[slot as usize];
+            entry.is_dirty = false;
+            for block in entry.log.blocks_mut().filter(|block| block.is_dirty) {
+                block.is_dirty = false;
+                bytes.clear();
+                block.encode(&mut bytes);
+                out(slots.key(answer::Slot(slot)), name(block.serial), Some(&bytes));
+            }
+        }
+    }
+
+    /// Takes a stored block back; false if it is damaged.
+    pub(crate) fn decode(&mut self, slots: &mut Slots, slot: u32, serial: i64, stored: &[u8]) -> bool {
+        let Some(block) = Block::decode(stored, serial, &self.layout.types) else { return false };
+        self.make_room(slot as usize + 1);
+        let log = &mut self.entries[slot as usize].log;
+        if log.is_empty() {
+            slots.retain(slot);
+        }
+        log.restore(block);
+        self.serial = self.serial.max(serial);
+        true
+    }
+
+    /// Orders what was taken back. Gives the slots whose blocks contradict each other.
+    pub(crate) fn restore_done(&mut self, settled: i64) -> Vec<u32> {
+        let mut damaged = Vec::new();
+        for (slot, entry) in self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.log.is_empty()) {
+            let slot = slot as u32;
+            if !entry.log.restore_done() {
+                damaged.push(slot);
+                continue;
+            }
+            self.rows += entry.log.end();
+            entry.settled = entry.log.first_at(settled);
+            entry.first_pending = (entry.settled < entry.log.end()).then(|| entry.log.time(entry.settled));
+            self.pending.extend(entry.first_pending.map(|first| (first, slot)));
+            let newest = entry.log.front().map_or(i64::MIN, Block::last_time);
+            self.oldest.entry(newest).or_default().push(slot);
+        }
+        damaged
+    }
+
+    /// Rows that carry any of these marks: slot, number, marks.
+    pub(crate) fn marked(&self, marks: i64) -> Vec<(u32, u64, i64)> {
+        let mut found = Vec::new();
+        for (slot, entry) in self.entries.iter().enumerate() {
+            for block in entry.log.blocks().filter(|block| !block.is_unmarked()) {
+                let rows = (0..block.len()).filter(|row| block.marks(*row) & marks != 0);
+                found.extend(rows.map(|row| (slot as u32, block.start + row as u64, block.marks(row))));
+            }
+        }
+        found
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let logs: usize = self.entries.iter().map(|entry| entry.log.memory_bytes()).sum();
+        logs + self.entries.capacity() * size_of::<Entry>() + (self.pending.len() + self.oldest.len()) * 24
+    }
+}
+
+/// A row that is late: its results are due.
+pub(crate) const DUE: i64 = block::DUE;

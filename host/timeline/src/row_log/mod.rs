@@ -1,0 +1,233 @@
+//! The row log: one key's rows in total order, in blocks, with only the columns that the stage needs.
+//!
+//! Rows are named by their number in the key's log, counted over its whole life, so that names stay good while old
+//! rows go; a row that is inserted in the middle shifts those after it. Knows nothing of windows and aggregates.
+
+pub(crate) mod block;
+pub(crate) mod column;
+pub(crate) mod gather;
+pub(crate) mod logs;
+pub(crate) mod packed;
+
+use crate::aggregate::fold::Place;
+use crate::aggregate::value::{Kind, kind_of};
+use arrow_array::ArrayRef;
+use arrow_schema::DataType;
+use block::Block;
+use column::Source;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Which input columns logs keep, and their types.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    /// Input columns, rising.
+    inputs: Vec<usize>,
+    pub(crate) types: Vec<(DataType, Kind)>,
+    kinds: Vec<Kind>,
+}
+
+impl Layout {
+    /// Of these input columns; `None` if one is of a type that is not kept.
+    pub(crate) fn new(mut inputs: Vec<usize>, types: &[DataType]) -> Option<Layout> {
+        inputs.sort_unstable();
+        inputs.dedup();
+        let types: Vec<(DataType, Kind)> = inputs
+            .iter()
+            .map(|input| types.get(*input).and_then(|it| Some((it.clone(), kind_of(it)?))))
+            .collect::<Option<_>>()?;
+        let kinds = types.iter().map(|(_, kind)| *kind).collect();
+        Some(Layout { inputs, types, kinds })
+    }
+
+    /// Where an input column is among the kept ones.
+    pub(crate) fn position(&self, input: usize) -> Option<usize> {
+        self.inputs.binary_search(&input).ok()
+    }
+
+    /// The kept columns of a batch; `None` if one is not of its type.
+    pub(crate) fn sources<'a>(&self, columns: &'a [ArrayRef]) -> Option<Vec<Source<'a>>> {
+        self.inputs.iter().zip(&self.kinds).map(|(input, kind)| Source::of(columns.get(*input)?, *kind)).collect()
+    }
+}
+
+/// One key's rows.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    blocks: VecDeque<Block>,
+    /// Number of the next row at the end, where there is no block to tell.
+    end: u64,
+}
+
+impl Log {
+    /// Number of the oldest row.
+    pub(crate) fn start(&self) -> u64 {
+        self.blocks.front().map_or(self.end, |block| block.start)
+    }
+
+    /// Number after the newest row.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.iter()
+    }
+
+    pub(crate) fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Block> {
+        self.blocks.iter_mut()
+    }
+
+    fn block_at(&self, number: u64) -> usize {
+        self.blocks.partition_point(|block| block.end() <= number)
+    }
+
+    /// The block that holds a row, and its index there. The row must be in the log.
+    pub(crate) fn row(&self, number: u64) -> (&Block, usize) {
+        let block = &self.blocks[self.block_at(number)];
+        (block, (number - block.start) as usize)
+    }
+
+    pub(crate) fn time(&self, number: u64) -> i64 {
+        let (block, index) = self.row(number);
+        block.time(index)
+    }
+
+    /// Number of the first row at or after `time`.
+    pub(crate) fn first_at(&self, time: i64) -> u64 {
+        let at = self.blocks.partition_point(|block| block.last_time() < time);
+        self.blocks.get(at).map_or(self.end, |block| {
+            block.start + block.partition_point(|block, index| block.time(index) < time) as u64
+        })
+    }
+
+    /// Number of the first row after `time`.
+    pub(crate) fn first_after(&self, time: i64) -> u64 {
+        time.checked_add(1).map_or(self.end, |next| self.first_at(next))
+    }
+
+    /// Shows the rows of a range in order, block by block.
+    pub(crate) fn for_each(&self, range: Range<u64>, mut visit: impl FnMut(&Block, Range<usize>)) {
+        if range.start >= range.end {
+            return;
+        }
+        for block in self.blocks.range(self.block_at(range.start)..) {
+            if block.start >= range.end {
+                break;
+            }
+            let from = range.start.max(block.start) - block.start;
+            let to = range.end.min(block.end()) - block.start;
+            visit(block, from as usize..to as usize);
+        }
+    }
+
+    /// Shows single rows, named by rising numbers.
+    pub(crate) fn for_numbers(&self, numbers: impl Iterator<Item = u64>, mut visit: impl FnMut(&Block, usize)) {
+        let mut at = None;
+        for number in numbers {
+            let block = match at {
+                Some(block) => block,
+                None => &self.blocks[self.block_at(number)],
+            };
+            let block: &Block = if number < block.end() { block } else { &self.blocks[self.block_at(number)] };
+            visit(block, (number - block.start) as usize);
+            at = Some(block);
+        }
+    }
+
+    /// Inserts a row at its place and returns its number. `serial` is the last number that a block was given.
+    pub(crate) fn insert(
+        &mut self,
+        layout: &Layout,
+        place: Place,
+        marks: i64,
+        sources: &[Source<'_>],
+        row: usize,
+        serial: &mut i64,
+    ) -> u64 {
+        let is_last = self.blocks.back().is_none_or(|block| block.place(block.len() - 1) < place);
+        let mut at = if is_last {
+            self.blocks.len().saturating_sub(1)
+        } else {
+            self.blocks.partition_point(|block| block.place(block.len() - 1) < place)
+        };
+        if self.blocks.is_empty() || is_last && self.blocks[at].is_full() {
+            self.blocks.push_back(Block::new(self.end, next(serial), &layout.kinds));
+            at = self.blocks.len() - 1;
+        } else if self.blocks[at].is_full() && self.blocks[at].len() > 1 {
+            let tail = self.blocks[at].split(next(serial));
+            let goes_to_tail = tail.place(0) < place;
+            self.blocks.insert(at + 1, tail);
+            at += usize::from(goes_to_tail);
+        }
+        let block = &mut self.blocks[at];
+        let index = if is_last { block.len() } else { block.partition_point(|block, it| block.place(it) < place) };
+        block.insert(index, place, marks, sources, row);
+        let number = block.start + index as u64;
+        self.blocks.range_mut(at + 1..).for_each(|block| block.start += 1);
+        self.end += 1;
+        number
+    }
+
+    /// Takes a row out; returns the number under which its block was stored if nothing is left of it.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<i64> {
+        let at = self.block_at(number);
+        let block = &mut self.blocks[at];
+        block.remove((number - block.start) as usize);
+        self.blocks.range_mut(at + 1..).for_each(|block| block.start -= 1);
+        self.end -= 1;
+        let emptied = (self.blocks[at].len() == 0).then(|| self.blocks.remove(at)).flatten();
+        emptied.map(|block| block.serial)
+    }
+
+    /// Sets a row's marks.
+    pub(crate) fn set_marks(&mut self, number: u64, marks: i64) {
+        let at = self.block_at(number);
+        let block = &mut self.blocks[at];
+        block.set_marks((number - block.start) as usize, marks);
+    }
+
+    /// Drops the oldest block if all of it is before `time`; returns what it was stored under.
+    pub(crate) fn evict_block(&mut self, time: i64) -> Option<i64> {
+        let is_old = self.blocks.front().is_some_and(|block| block.last_time() < time);
+        if is_old { self.blocks.pop_front().map(|block| block.serial) } else { None }
+    }
+
+    /// The oldest block.
+    pub(crate) fn front(&self) -> Option<&Block> {
+        self.blocks.front()
+    }
+
+    /// Takes a stored block back. Once all are back, `restore_done` orders them.
+    pub(crate) fn restore(&mut self, block: Block) {
+        self.blocks.retain(|known| known.serial != block.serial);
+        self.blocks.push_back(block);
+    }
+
+    /// Puts restored blocks in order; false if they overlap, which no log's blocks do.
+    pub(crate) fn restore_done(&mut self) -> bool {
+        self.blocks.make_contiguous().sort_by_key(|block| block.place(0));
+        self.end = 0;
+        for block in &mut self.blocks {
+            block.start = self.end;
+            self.end = block.end();
+        }
+        let blocks = self.blocks.iter();
+        blocks.zip(self.blocks.iter().skip(1)).all(|(a, b)| a.place(a.len() - 1) < b.place(0))
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let column = size_of::<column::Column>();
+        let of_block = |block: &Block| size_of::<Block>() + block.columns.len() * column + block.bytes();
+        self.blocks.iter().map(of_block).sum()
+    }
+}
+
+fn next(serial: &mut i64) -> i64 {
+    *serial += 1;
+    *serial
+}

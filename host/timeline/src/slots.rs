@@ -1,0 +1,112 @@
+//! Keys and their dense numbers. A key lives as long as something refers to it.
+
+use crate::answer::Slot;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+/// The keys of one segment.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    table: HashTable<u32>,
+    keys: Vec<Box<[u8]>>,
+    hashes: Vec<u64>,
+    /// Panes and logs that hold something of the key.
+    references: Vec<u32>,
+    /// Slots that nothing refers to, to be looked at when state expires.
+    idle: Vec<u32>,
+    free: Vec<u32>,
+}
+
+impl Slots {
+    pub(crate) fn find(&self, key: &[u8], hash: u64) -> Option<Slot> {
+        self.table.find(hash, |slot| *self.keys[*slot as usize] == *key).map(|slot| Slot(*slot))
+    }
+
+    pub(crate) fn find_or_insert(&mut self, key: &[u8], hash: u64) -> Slot {
+        let (keys, hashes) = (&mut self.keys, &mut self.hashes);
+        let is_same = |slot: &u32| *keys[*slot as usize] == *key;
+        let vacant = match self.table.entry(hash, is_same, |slot| hashes[*slot as usize]) {
+            Entry::Occupied(occupied) => return Slot(*occupied.get()),
+            Entry::Vacant(vacant) => vacant,
+        };
+        let slot = if let Some(slot) = self.free.pop() {
+            (keys[slot as usize], hashes[slot as usize]) = (key.into(), hash);
+            slot
+        } else {
+            keys.push(key.into());
+            hashes.push(hash);
+            self.references.push(0);
+            keys.len() as u32 - 1
+        };
+        vacant.insert(slot);
+        self.idle.push(slot);
+        Slot(slot)
+    }
+
+    pub(crate) fn key(&self, slot: Slot) -> &[u8] {
+        &self.keys[slot.0 as usize]
+    }
+
+    /// One more than the highest slot in use.
+    pub(crate) fn bound(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Keys that there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn retain(&mut self, slot: u32) {
+        self.references[slot as usize] += 1;
+    }
+
+    pub(crate) fn release(&mut self, slot: u32) {
+        self.references[slot as usize] -= 1;
+        if self.references[slot as usize] == 0 {
+            self.idle.push(slot);
+        }
+    }
+
+    /// Forgets the keys that nothing refers to; returns their slots.
+    pub(crate) fn free_idle(&mut self) -> Vec<u32> {
+        let mut idle = std::mem::take(&mut self.idle);
+        idle.sort_unstable();
+        idle.dedup();
+        idle.retain(|slot| {
+            let at = *slot as usize;
+            let is_idle = self.references[at] == 0;
+            if is_idle && let Ok(entry) = self.table.find_entry(self.hashes[at], |other| other == slot) {
+                entry.remove();
+                self.keys[at] = Box::default();
+                self.free.push(*slot);
+            }
+            is_idle
+        });
+        idle
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let keys: usize = self.keys.iter().map(|key| key.len()).sum();
+        self.table.allocation_size() + keys + self.keys.capacity() * (size_of::<Box<[u8]>>() + 12)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_lives_as_long_as_something_refers_to_it() {
+        let mut slots = Slots::default();
+        let (a, b) = (slots.find_or_insert(b"a", 1), slots.find_or_insert(b"b", 1));
+        slots.retain(a.0);
+        assert_eq!(slots.free_idle(), vec![b.0]);
+        assert_eq!((slots.find(b"a", 1), slots.find(b"b", 1)), (Some(a), None));
+        slots.release(a.0);
+        slots.retain(a.0);
+        assert!(slots.free_idle().is_empty());
+        assert_eq!(slots.find_or_insert(b"c", 2), b);
+        assert_eq!(slots.key(b), b"c");
+    }
+}

@@ -1,1 +1,11 @@
-//! stub
+//! One binary for everything that links the heavy crates or drives the built `weir`.
+//!
+//! Each module is one kind of proof. Needs `weir` built beside it, the sample components in `plugins/dist`, and
+//! what `tests/setup` installs: `make test` sees to all three.
+
+mod architecture;
+mod flights;
+mod golden;
+mod harness;
+mod replay;
+mod tidy;

@@ -2,19 +2,19 @@
 //! size and kind, compiling (elsewhere, with limits), what is imported and exported, a first instance with every
 //! export looked up, its own description, and a call without rows. Must not know where components are kept.
 
+use crate::aggregate::PluginAggregate;
 use crate::describe::{self, AggregateInfo, ScalarInfo};
 use crate::engine::PluginHost;
 use crate::error::{Phase, PluginError};
 use crate::failure::{Cause, Failure, one_line};
 use crate::guest::Guest;
 use crate::limits::Limits;
-use crate::aggregate::PluginAggregate;
 use crate::plugin::{AggregateExports, Exports, Plugin, ScalarExports};
 use crate::pool::Pool;
 use crate::scalar::PluginScalar;
 use crate::wire::{
-    AGGREGATE_FUNCTIONS, AggregateFunctionInfo, CallParams, ColumnResult, FinishParams, FunctionInfo, IMPORTS,
-    MergeParams, SCALAR_FUNCTIONS, StatesResult, UnmergeParams, UpdateParams,
+    AGGREGATE_FUNCTIONS, AggregateFunctionInfo, CallParams, ColumnResult, FinishParams, FunctionInfo,
+    IMPORTS, MergeParams, SCALAR_FUNCTIONS, StatesResult, UnmergeParams, UpdateParams,
 };
 use crate::{breaker::Breaker, cache};
 use sha2::{Digest, Sha256};
@@ -47,8 +47,8 @@ impl PluginHost {
             .linker
             .instantiate_pre(&component)
             .map_err(|error| start(format!("cannot be linked: {}", one_line(&format!("{error:#}")))))?;
-        let mut guest =
-            Guest::start(shared, &pre, &plugin, 0).map_err(|failure| refusal(name, Phase::Instantiate, &failure))?;
+        let mut guest = Guest::start(shared, &pre, &plugin, 0)
+            .map_err(|failure| refusal(name, Phase::Instantiate, &failure))?;
         check_types(&mut guest, &exports).map_err(|reasons| refuse(Phase::Instantiate, reasons))?;
         let (scalars, aggregates) =
             describe(&mut guest, &exports).map_err(|failure| refusal(name, Phase::Describe, &failure))?;
@@ -90,10 +90,14 @@ impl PluginHost {
         match cache.load(engine, sha256) {
             Some(Ok(component)) => Ok(component),
             // Validation is over: what is refused now are the bounds of the pool of instances.
-            Some(Err(error)) => {
-                Err(PluginError::user(plugin, Phase::Compile, vec![self.too_much(&one_line(&format!("{error:#}")))]))
+            Some(Err(error)) => Err(PluginError::user(
+                plugin,
+                Phase::Compile,
+                vec![self.too_much(&one_line(&format!("{error:#}")))],
+            )),
+            None => {
+                Err(PluginError::weir(plugin, Phase::Compile, "the compiler left no usable code".to_owned()))
             }
-            None => Err(PluginError::weir(plugin, Phase::Compile, "the compiler left no usable code".to_owned())),
         }
     }
 
@@ -224,7 +228,12 @@ fn check_types(guest: &mut Guest, exports: &Exports) -> Result<(), Vec<String>> 
     }
     if let Some(aggregate) = &exports.aggregate {
         let name = |function: &str| format!("{AGGREGATE_FUNCTIONS}0#{function}");
-        check::<(), (Vec<AggregateFunctionInfo>,)>(guest, &mut reasons, &name("describe"), &aggregate.describe);
+        check::<(), (Vec<AggregateFunctionInfo>,)>(
+            guest,
+            &mut reasons,
+            &name("describe"),
+            &aggregate.describe,
+        );
         check::<UpdateParams, StatesResult>(guest, &mut reasons, &name("update"), &aggregate.update);
         check::<MergeParams, StatesResult>(guest, &mut reasons, &name("merge"), &aggregate.merge);
         check::<UnmergeParams, StatesResult>(guest, &mut reasons, &name("unmerge"), &aggregate.unmerge);

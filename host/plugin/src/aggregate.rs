@@ -11,7 +11,8 @@ use crate::plugin::{AggregateExports, Plugin};
 use crate::scalar::lend;
 use crate::states::PluginStates;
 use crate::wire::{
-    ColumnIn, ColumnResult, DataType, FinishParams, Literal, LogicalType, MergeParams, StatesResult, UpdateParams,
+    ColumnIn, ColumnResult, DataType, FinishParams, Literal, LogicalType, MergeParams, StatesResult,
+    UpdateParams,
 };
 use arrow_array::ArrayRef;
 use arrow_schema::DataType as ArrowType;
@@ -86,8 +87,9 @@ impl PluginAggregate {
             ));
         }
         let literals = given.iter().zip(&info.parameters).map(|(given, field)| {
-            literal(given, field.data_type)
-                .ok_or_else(|| format!("parameter `{}` of `{}` is a {}", field.name, info.name, field.data_type))
+            literal(given, field.data_type).ok_or_else(|| {
+                format!("parameter `{}` of `{}` is a {}", field.name, info.name, field.data_type)
+            })
         });
         let aggregate = PluginAggregate::new(plugin, info, literals.collect::<Result<_, _>>()?, given);
         if !given.is_empty() {
@@ -100,7 +102,8 @@ impl PluginAggregate {
     pub(crate) fn dry_run(&self) -> Result<(), String> {
         let bound = &self.bound;
         let types = bound.info.arguments.iter().map(|field| field.data_type.to_arrow());
-        let arguments: Vec<ArrayRef> = types.map(|data_type| arrow_array::new_empty_array(&data_type)).collect();
+        let arguments: Vec<ArrayRef> =
+            types.map(|data_type| arrow_array::new_empty_array(&data_type)).collect();
         bound
             .plugin
             .pool
@@ -217,7 +220,10 @@ impl Bound {
 fn checked(answer: Result<Vec<Vec<u8>>, String>, due: usize) -> Result<Vec<Vec<u8>>, Failure> {
     let states = answer.map_err(|reason| Failure::refused(&reason))?;
     if states.len() != due {
-        return Err(Failure::new(Cause::Output, format!("gave {} states where {due} were due", states.len())));
+        return Err(Failure::new(
+            Cause::Output,
+            format!("gave {} states where {due} were due", states.len()),
+        ));
     }
     match states.iter().map(Vec::len).max() {
         Some(longest) if longest > MAX_STATE_BYTES => Err(Failure::new(

@@ -109,8 +109,7 @@ fn validity_of(array: &ArrayRef) -> Vec<u8> {
 }
 
 fn lend_list<'a>(array: &'a ArrayRef, wanted: DataType) -> Result<Lent<'a>, Failure> {
-    let list: &ListArray =
-        array.as_list_opt().ok_or_else(|| mismatch(array.data_type(), wanted))?;
+    let list: &ListArray = array.as_list_opt().ok_or_else(|| mismatch(array.data_type(), wanted))?;
     let ends = list.value_offsets();
     let (first, last) = (ends[0], ends[list.len()]);
     let (first, length) = (first as usize, (last - first) as usize);
@@ -134,7 +133,9 @@ impl LentValues<'_> {
             LentValues::Int64s(Cow::Borrowed(values)) => {
                 LentValues::Int64s(Cow::Borrowed(&values[first..first + length]))
             }
-            LentValues::Int64s(Cow::Owned(values)) => LentValues::Int64s(Cow::Owned(part(&values, first, length))),
+            LentValues::Int64s(Cow::Owned(values)) => {
+                LentValues::Int64s(Cow::Owned(part(&values, first, length)))
+            }
             LentValues::Float64s(Cow::Borrowed(values)) => {
                 LentValues::Float64s(Cow::Borrowed(&values[first..first + length]))
             }
@@ -223,7 +224,9 @@ pub(crate) fn to_arrow(column: ColumnOut, promised: DataType, rows: usize) -> Re
     let wrong = |what: String| Failure::new(Cause::Output, what);
     let nulls = match column.validity.len() {
         0 => None,
-        length if length == rows => Some(NullBuffer::from_iter(column.validity.iter().map(|byte| *byte != 0))),
+        length if length == rows => {
+            Some(NullBuffer::from_iter(column.validity.iter().map(|byte| *byte != 0)))
+        }
         length => return Err(wrong(format!("gave {length} validity bytes for {rows} rows"))),
     };
     let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
@@ -381,9 +384,16 @@ mod tests {
             (Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(7)])), LogicalType::Bigint),
             (Arc::new(Float64Array::from(vec![Some(-0.0), None, Some(f64::INFINITY)])), LogicalType::Double),
             (Arc::new(StringViewArray::from(vec![Some("é"), None, Some("")])), LogicalType::Text),
-            (Arc::new(TimestampMillisecondArray::from(vec![Some(-1), None, Some(2)])), LogicalType::Timestamp),
             (
-                Arc::new(BinaryViewArray::from(vec![Some(&b"\xff"[..]), None, Some(&b"longer than a view holds"[..])])),
+                Arc::new(TimestampMillisecondArray::from(vec![Some(-1), None, Some(2)])),
+                LogicalType::Timestamp,
+            ),
+            (
+                Arc::new(BinaryViewArray::from(vec![
+                    Some(&b"\xff"[..]),
+                    None,
+                    Some(&b"longer than a view holds"[..]),
+                ])),
                 LogicalType::Bytes,
             ),
         ];

@@ -90,7 +90,8 @@ fn in_child(
         .spawn()
         .map_err(|error| broken(format!("cannot start the compiler's process: {error}")))?;
     let words = child.stderr.take().map(|stderr| std::thread::spawn(move || read_start(stderr)));
-    let status = wait(&mut child, max_polls).map_err(|error| broken(format!("lost the compiler: {error}")))?;
+    let status =
+        wait(&mut child, max_polls).map_err(|error| broken(format!("lost the compiler: {error}")))?;
     let words = words.and_then(|reader| reader.join().ok()).unwrap_or_default();
     let refused = |reason: String| Err(PluginError::user(plugin, Phase::Compile, vec![reason]));
     match status {
@@ -150,7 +151,10 @@ mod tests {
     #[test]
     fn its_reasons_are_the_components_fault() {
         let error = child("echo 'is no component' >&2; exit 1", 2000).unwrap_err();
-        assert_eq!((error.reasons, error.fault), (vec!["is no component".to_owned()], weir_event::Fault::User));
+        assert_eq!(
+            (error.reasons, error.fault),
+            (vec!["is no component".to_owned()], weir_event::Fault::User)
+        );
     }
 
     #[test]

@@ -116,7 +116,8 @@ pub(crate) fn check(scalars: &[ScalarInfo], aggregates: &[AggregateInfo]) -> Vec
         let fields: [&[Field]; 2] = [&info.parameters, &info.arguments];
         check_function(&info.name, &fields, &info.description, &mut names, &mut reasons);
         if info.parameters.iter().any(|field| field.data_type.list) {
-            reasons.push(format!("`{}` has a list as a parameter; parameters are single constants", info.name));
+            reasons
+                .push(format!("`{}` has a list as a parameter; parameters are single constants", info.name));
         }
     }
     reasons
@@ -149,7 +150,8 @@ fn check_function<'a>(
         }
     }
     if description.chars().count() > MAX_DESCRIPTION_CHARS {
-        reasons.push(format!("the description of `{shown}` is longer than {MAX_DESCRIPTION_CHARS} characters"));
+        reasons
+            .push(format!("the description of `{shown}` is longer than {MAX_DESCRIPTION_CHARS} characters"));
     }
 }
 

@@ -9,12 +9,10 @@ use crate::guest::GuestData;
 use crate::limits::Limits;
 use crate::wire::{Level, PLATFORM};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 use wasmtime::component::Linker;
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreContextMut, Trap,
-};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreContextMut, Trap};
 
 /// Memories of one component: one is usual.
 const MAX_MEMORIES_PER_COMPONENT: u32 = 4;
@@ -59,7 +57,11 @@ impl PluginHost {
     /// nobody else: what is found there runs as native code.
     pub fn new(compiled: &Path, limits: Limits, compile_with: CompileWith) -> Result<Self, PluginError> {
         let failed = |error: wasmtime::Error| {
-            PluginError::external("", Phase::Instantiate, format!("cannot set up the component host: {error:#}"))
+            PluginError::external(
+                "",
+                Phase::Instantiate,
+                format!("cannot set up the component host: {error:#}"),
+            )
         };
         let engine = Engine::new(&running_config(&limits)).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
@@ -106,8 +108,7 @@ fn running_config(limits: &Limits) -> Config {
         .max_tables_per_module(MAX_TABLES_PER_COMPONENT)
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_memory_size(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX))
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
-        .memory_protection_keys(Enabled::No);
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
     let mut config = compiling_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

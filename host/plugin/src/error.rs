@@ -62,11 +62,23 @@ impl PluginError {
 
     /// The disk or the machine failed.
     pub(crate) fn external(plugin: &str, phase: Phase, reason: String) -> Self {
-        PluginError { fault: Fault::External, retry: true, phase, plugin: plugin.to_owned(), reasons: vec![reason] }
+        PluginError {
+            fault: Fault::External,
+            retry: true,
+            phase,
+            plugin: plugin.to_owned(),
+            reasons: vec![reason],
+        }
     }
 
     /// weir is at fault, or what it kept is damaged.
     pub(crate) fn weir(plugin: &str, phase: Phase, reason: String) -> Self {
-        PluginError { fault: Fault::Weir, retry: false, phase, plugin: plugin.to_owned(), reasons: vec![reason] }
+        PluginError {
+            fault: Fault::Weir,
+            retry: false,
+            phase,
+            plugin: plugin.to_owned(),
+            reasons: vec![reason],
+        }
     }
 }

@@ -79,7 +79,14 @@ impl Guest {
             .set_fuel(limits.fuel_per_call)
             .and_then(|()| pre.instantiate(&mut store))
             .map_err(|error| failed(&store, &error, limits.fuel_per_call))?;
-        Ok(Guest { store, instance, fuel_per_call: limits.fuel_per_call, calls: 0, generation, _place: place })
+        Ok(Guest {
+            store,
+            instance,
+            fuel_per_call: limits.fuel_per_call,
+            calls: 0,
+            generation,
+            _place: place,
+        })
     }
 
     /// Whether no call was made yet, so that nothing can be remembered.
@@ -105,7 +112,11 @@ impl Guest {
     }
 
     /// Calls an export with a whole budget; gives its answer and the fuel that it used.
-    pub(crate) fn call<P, R>(&mut self, export: &ComponentExportIndex, parameters: P) -> Result<(R, u64), Failure>
+    pub(crate) fn call<P, R>(
+        &mut self,
+        export: &ComponentExportIndex,
+        parameters: P,
+    ) -> Result<(R, u64), Failure>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,

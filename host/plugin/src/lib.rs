@@ -30,7 +30,6 @@ mod scalar;
 mod states;
 mod wire;
 
-
 pub use compile::{CompileWith, compile_to_file};
 pub use describe::{AggregateInfo, ScalarInfo};
 pub use engine::PluginHost;

@@ -74,8 +74,12 @@ impl PluginRegistry {
         })?;
         let host = PluginHost::new(&data_dir.join("compiled"), limits, compile_with)?;
         let ledger = Ledger::read(&folder).map_err(|error| store_error("", &error))?;
-        let registry =
-            PluginRegistry { host, folder, ledger: Mutex::new(ledger), current: RwLock::new(Current::default()) };
+        let registry = PluginRegistry {
+            host,
+            folder,
+            ledger: Mutex::new(ledger),
+            current: RwLock::new(Current::default()),
+        };
         let ledger = registry.change();
         for (name, record) in &ledger.plugins {
             if let Some(version) = record.active() {
@@ -138,7 +142,8 @@ impl PluginRegistry {
         let files = project_files(folder).map_err(|error| vec![error])?;
         let taken: Vec<Result<Stored, PluginError>> =
             files.iter().map(|(name, path)| self.take_project_file(name, path)).collect();
-        let errors: Vec<PluginError> = taken.iter().filter_map(|taken| taken.as_ref().err().cloned()).collect();
+        let errors: Vec<PluginError> =
+            taken.iter().filter_map(|taken| taken.as_ref().err().cloned()).collect();
         if errors.is_empty() { Ok(taken.into_iter().filter_map(Result::ok).collect()) } else { Err(errors) }
     }
 
@@ -290,7 +295,9 @@ impl PluginRegistry {
     fn show(&self, name: &str, plugin: Arc<Plugin>) -> Result<(), PluginError> {
         self.check_names(name, &plugin)?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        current.loaded.retain(|loaded| loaded.strong_count() > 0 && !std::ptr::eq(loaded.as_ptr(), &raw const *plugin));
+        current
+            .loaded
+            .retain(|loaded| loaded.strong_count() > 0 && !std::ptr::eq(loaded.as_ptr(), &raw const *plugin));
         current.loaded.push(Arc::downgrade(&plugin));
         current.active.insert(name.to_owned(), plugin);
         let shown: Vec<Arc<Plugin>> = current.active.values().cloned().collect();

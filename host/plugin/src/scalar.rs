@@ -50,7 +50,12 @@ impl PluginScalar {
     }
 
     /// One call into one instance.
-    fn invoke(&self, guest: &mut Guest, arguments: &[ArrayRef], rows: usize) -> Result<(ArrayRef, u64), Failure> {
+    fn invoke(
+        &self,
+        guest: &mut Guest,
+        arguments: &[ArrayRef],
+        rows: usize,
+    ) -> Result<(ArrayRef, u64), Failure> {
         let exports = self.plugin.exports.scalar.as_ref();
         let export = &exports.ok_or_else(|| Failure::new(Cause::Output, "exports no scalar functions"))?.call;
         let lent = lend(arguments, self.info.arguments.iter().map(|field| field.data_type))?;

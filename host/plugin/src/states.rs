@@ -95,7 +95,8 @@ impl PluginStates {
             .collect();
         let states: Vec<&[u8]> = own.iter().map(|group| self.newest(*group, fed)).collect();
         let times: Vec<i64> = rows.iter().map(|row| input.times[*row as usize]).collect();
-        let arguments: Vec<ArrayRef> = input.arguments.iter().map(|column| columns::pick(column, rows)).collect();
+        let arguments: Vec<ArrayRef> =
+            input.arguments.iter().map(|column| columns::pick(column, rows)).collect();
         let (updated, fuel) =
             self.call(rows.len(), |guest| self.bound.update(guest, &states, &numbered, &times, &arguments))?;
         fed.extend(own.into_iter().zip(updated));
@@ -117,7 +118,9 @@ impl PluginStates {
         }
         let groups = vec![0; parts.len()];
         match self.call(1, |guest| self.bound.merge(guest, parts, &groups, 1)) {
-            Ok((merged, _)) => Ok(merged.into_iter().next().map_or_else(State::identity, |state| State::Bytes(state.into()))),
+            Ok((merged, _)) => {
+                Ok(merged.into_iter().next().map_or_else(State::identity, |state| State::Bytes(state.into())))
+            }
             Err(failure) if parts.len() == 2 => self.remember("merge", failure).map(State::Failed),
             Err(failure) if failure.cause == Cause::Host => Err(failure),
             Err(_) => {
@@ -141,8 +144,11 @@ impl PluginStates {
             }
             let parts = &parts[first..first + count];
             let states: Vec<&[u8]> = parts.iter().flatten().copied().collect();
-            let groups: Vec<u32> =
-                parts.iter().zip(0..).flat_map(|(parts, group)| std::iter::repeat_n(group, parts.len())).collect();
+            let groups: Vec<u32> = parts
+                .iter()
+                .zip(0..)
+                .flat_map(|(parts, group)| std::iter::repeat_n(group, parts.len()))
+                .collect();
             let (merged, fuel) =
                 self.call(count, |guest| self.bound.merge(guest, &states, &groups, count))?;
             folded.extend(merged.into_iter().map(|state| State::Bytes(state.into())));
@@ -152,14 +158,18 @@ impl PluginStates {
     }
 
     /// The values of states that did not fail; a null and a reason where `finish` fails alone.
-    fn finish_all(&self, states: &[&[u8]], as_of: &[i64]) -> Result<(ArrayRef, Vec<(usize, Arc<str>)>), Failure> {
+    fn finish_all(
+        &self,
+        states: &[&[u8]],
+        as_of: &[i64],
+    ) -> Result<(ArrayRef, Vec<(usize, Arc<str>)>), Failure> {
         let mut pieces: Vec<ArrayRef> = Vec::new();
         let mut errors = Vec::new();
         let result = &self.bound.card.result;
         bisect::run(states.len(), &self.bound.paces.finish, |first, count| {
             let range = first..first + count;
-            let answer =
-                self.call(count, |guest| self.bound.finish(guest, &states[range.clone()], &as_of[range.clone()]));
+            let answer = self
+                .call(count, |guest| self.bound.finish(guest, &states[range.clone()], &as_of[range.clone()]));
             match answer {
                 Ok((piece, fuel)) => {
                     pieces.push(piece);
@@ -338,7 +348,10 @@ impl PluginStates {
     fn same_kind<'a>(&self, other: &'a dyn States) -> Result<&'a PluginStates, AggregateError> {
         let other = other.as_any().downcast_ref::<PluginStates>();
         other.filter(|other| other.bound.card.identity == self.bound.card.identity).ok_or_else(|| {
-            AggregateError::Broken(format!("{} is merged with states of another kind", self.bound.card.identity))
+            AggregateError::Broken(format!(
+                "{} is merged with states of another kind",
+                self.bound.card.identity
+            ))
         })
     }
 
@@ -346,7 +359,8 @@ impl PluginStates {
     fn fold_many(&self, parts: &[Vec<&[u8]>]) -> Result<Vec<State>, Failure> {
         let several: Vec<Vec<&[u8]>> = parts.iter().filter(|parts| parts.len() > 1).cloned().collect();
         let mut folded = self.fold_groups(&several)?.into_iter();
-        let single = |parts: &Vec<&[u8]>| State::Bytes(parts.first().map(|part| Box::from(*part)).unwrap_or_default());
+        let single =
+            |parts: &Vec<&[u8]>| State::Bytes(parts.first().map(|part| Box::from(*part)).unwrap_or_default());
         Ok(parts
             .iter()
             .map(|parts| match parts.len() {

@@ -13,6 +13,7 @@ mod dialect;
 mod explain;
 mod expressions;
 mod features;
+mod grouping;
 mod hashes;
 mod names;
 mod over;

@@ -186,8 +186,8 @@ impl GridStage {
                 let place = crate::aggregate::fold::Place { time: rows.times[row], rank: rows.ranks[row] };
                 let is_settled = place.time < self.settled;
                 ordered.logs.insert(slots, *slot, place, is_settled, 0, (&sources, row));
-                if is_settled {
-                    ordered.mark_refold(share.pane, *slot);
+                if is_settled && let Some(pane) = self.panes.get_mut(&share.pane) {
+                    ordered.mark_refold(share.pane, pane, *slot);
                 }
             }
         }
@@ -355,7 +355,7 @@ impl GridStage {
         let open = |pane: i64| closed.is_none_or(|closed| self.geometry.last_window(pane) > closed);
         for (_, pane) in self.panes.iter_mut().rev().take_while(|(start, _)| open(**start)) {
             for group in pane.live().collect::<Vec<u32>>() {
-                pane.set_flags(group, WRITTEN);
+                pane.change_flags(group, WRITTEN, CHANGED);
             }
         }
         Ok(())
@@ -379,6 +379,8 @@ impl GridStage {
         }
         // What the cursor will take out again must stay until then.
         let kept = self.hop.as_ref().filter(|hop| hop.has_rows()).map_or(i64::MAX, Hop::start);
+        // And what corrections that are still due will fold.
+        let kept = self.due.first().map_or(kept, |(pane, _)| kept.min(self.geometry.first_window(*pane)));
         while let Some((start, _)) = self.panes.first_key_value() {
             let start = *start;
             if start >= kept || !self.is_expired(start) {
@@ -387,10 +389,10 @@ impl GridStage {
             let Some(pane) = self.panes.remove(&start) else { break };
             pane.live().for_each(|group| slots.release(pane.slots[group as usize]));
         }
-        self.due = self.due.split_off(&(self.panes.first_key_value().map_or(i64::MAX, |(start, _)| *start), 0));
         let oldest = self.panes.first_key_value().map_or(watermark, |(start, _)| *start);
         if let Some(ordered) = &mut self.ordered {
             let floor = self.geometry.pane_of(self.horizon).unwrap_or(self.horizon).max(oldest);
+            let floor = self.due.first().map_or(floor, |(pane, _)| floor.min(*pane));
             ordered.logs.evict(slots, floor, |_, _, _| {});
         }
     }
@@ -413,7 +415,11 @@ impl GridStage {
             self.due.extend(due.map(|group| (*start, pane.slots[group as usize])));
         }
         let Some(ordered) = &mut self.ordered else { return Vec::new() };
-        ordered.logs.restore_done(settled)
+        ordered.restore_done(&self.panes, settled)
+    }
+
+    pub(crate) fn settled(&self) -> i64 {
+        self.settled
     }
 
     pub(crate) fn tiles(&self) -> u64 {

@@ -22,6 +22,9 @@ pub mod spec;
 mod tiles;
 pub mod timeline;
 
+#[cfg(test)]
+mod tests;
+
 pub use aggregate::catalog::{BuiltinError, Parameter, builtin, builtin_names};
 pub use aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, Selection, States, Steps, Stretch};
 pub use answer::{

@@ -3,7 +3,7 @@
 
 use crate::aggregate::{AggregateError, Input, States};
 use crate::answer::{RefusedRow, Slot};
-use crate::pane::Pane;
+use crate::pane::{Pane, REFOLD};
 use crate::row_log::gather::Gather;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
@@ -97,8 +97,21 @@ impl Ordered {
     }
 
     /// A late row came into a pane.
-    pub(crate) fn mark_refold(&mut self, pane: i64, slot: u32) {
-        self.refold.insert((pane, slot));
+    pub(crate) fn mark_refold(&mut self, start: i64, pane: &mut Pane, slot: u32) {
+        if self.refold.insert((start, slot))
+            && let Some(group) = pane.group(slot)
+        {
+            pane.change_flags(group, REFOLD, 0);
+        }
+    }
+
+    /// Takes up what was due when the panes were stored. Gives the slots whose row blocks contradict each other.
+    pub(crate) fn restore_done(&mut self, panes: &Panes, settled: i64) -> Vec<u32> {
+        for (start, pane) in panes {
+            let due = pane.live().filter(|group| pane.flags[*group as usize] & REFOLD != 0);
+            self.refold.extend(due.map(|group| (*start, pane.slots[group as usize])));
+        }
+        self.logs.restore_done(settled)
     }
 
     /// Folds what is settled at `to` into the panes. Returns rows that an aggregate failed on.
@@ -115,6 +128,7 @@ impl Ordered {
             let Some(pane) = panes.get_mut(&start) else { continue };
             let Some(group) = pane.group(slot) else { continue };
             self.aggregates.iter().for_each(|at| pane.states[*at].reset(&[group]));
+            pane.change_flags(group, 0, REFOLD);
             let log = self.logs.log(slot);
             let end = log.first_at(start.saturating_add(geometry.width)).min(self.logs.settled(slot));
             work.entry(start).or_default().push((slot, log.first_at(start)..end));
@@ -218,10 +232,12 @@ impl Ordered {
         Ok(saved)
     }
 
-    /// Pending rows of one key in one pane.
-    pub(crate) fn pending_of(&self, slot: u32, start: i64, geometry: &Geometry) -> Range<u64> {
+    /// Rows of one key in one pane that are not folded into its state: the pending ones, or, if the state is to be
+    /// folded anew, all of them.
+    pub(crate) fn unfolded(&self, slot: u32, start: i64, is_refolded: bool, geometry: &Geometry) -> Range<u64> {
         let Some(log) = self.logs.find(slot) else { return 0..0 };
-        let first = log.first_at(start).max(self.logs.settled(slot));
+        let settled = if is_refolded { 0 } else { self.logs.settled(slot) };
+        let first = log.first_at(start).max(settled);
         first..log.first_at(start.saturating_add(geometry.width)).max(first)
     }
 }

@@ -85,13 +85,12 @@ impl OverStage {
         let settled = self.logs.settle(to);
         self.settled = to;
         let walks = self.unwritten(settled, |slot, _| slot);
-        let bound = walks.iter().map(|walk| walk.group as usize + 1).max().unwrap_or(0);
-        let spec = self.spec.clone();
-        let mut cursor = std::mem::replace(&mut self.cursor, OverCursor::new(&spec, &self.logs.layout, &self.reach));
-        cursor.make_room(bound);
-        let outcome = self.emit(&mut cursor, &walks, WRITTEN, true, &mut out);
-        self.cursor = cursor;
-        outcome?;
+        self.cursor.make_room(walks.iter().map(|walk| walk.group as usize + 1).max().unwrap_or(0));
+        let source = (&*self.spec, &self.logs, &self.reach);
+        emit(source, &mut self.cursor, &walks, |marks| marks & WRITTEN != 0, &mut out)?;
+        if to > self.written_until {
+            self.written_until = i64::MIN;
+        }
         out.finish(&self.spec)
     }
 
@@ -100,7 +99,7 @@ impl OverStage {
         self.correct(&mut out)?;
         let pending = self.logs.pending();
         let walks = self.unwritten(pending.clone(), |_, at| at);
-        self.emit_aside(&walks, WRITTEN, true, &mut out)?;
+        self.emit_aside(&walks, |marks| marks & WRITTEN != 0, &mut out)?;
         for (slot, number, marks) in self.logs.marked(NEW) {
             self.logs.set_marks(slot, number, marks & !NEW);
         }
@@ -169,7 +168,7 @@ impl OverStage {
             }
             walks.push(Walk { slot, group: walks.len() as u32, events });
         }
-        self.emit_aside(&walks, DUE, false, out)?;
+        self.emit_aside(&walks, |marks| marks & DUE == 0, out)?;
         for walk in walks {
             for number in walk.events {
                 let (block, row) = self.logs.log(walk.slot).row(number);
@@ -183,43 +182,19 @@ impl OverStage {
     }
 
     /// As `emit`, with a cursor of its own.
-    fn emit_aside(&self, walks: &[Walk], mark: i64, is_revised: bool, out: &mut Collector) -> Result<(), AggregateError> {
-        let mut cursor = OverCursor::new(&self.spec, &self.logs.layout, &self.reach);
-        cursor.make_room(walks.len());
-        self.emit(&mut cursor, walks, mark, is_revised, out)
-    }
-
-    /// Results of the walks' events. Those with `mark` may (or, if not `is_revised`, cannot) have been returned
-    /// before, the others the other way round.
-    fn emit(
+    fn emit_aside(
         &self,
-        cursor: &mut OverCursor,
         walks: &[Walk],
-        mark: i64,
-        is_revised: bool,
+        is_revised: impl Fn(i64) -> bool,
         out: &mut Collector,
     ) -> Result<(), AggregateError> {
-        if walks.is_empty() {
-            return Ok(());
-        }
-        let first = out.len();
-        let layout = &self.logs.layout;
-        let columns = self.spec.carried.iter().filter_map(|input| layout.position(*input));
-        let mut carried: Vec<(usize, Gather)> =
-            columns.map(|column| (column, Gather::new(&layout.types[column]))).collect();
-        for walk in walks {
-            self.logs.log(walk.slot).for_numbers(walk.events.iter().copied(), |block, row| {
-                let results = out.results();
-                results.slots.push(Slot(walk.slot));
-                results.events.push((block.time(row), block.rank(row)));
-                results.revised.push((block.marks(row) & mark != 0) == is_revised);
-                carried.iter_mut().for_each(|(column, gather)| gather.push(block, *column, row..row + 1));
-            });
-        }
-        for (at, (_, gather)) in carried.into_iter().enumerate() {
-            out.carried(at, gather.finish());
-        }
-        cursor.walk(&self.spec, &self.logs, &self.reach, walks, |at, finished| out.values(at, first, finished))
+        let mut cursor = OverCursor::new(&self.spec, &self.logs.layout, &self.reach);
+        cursor.make_room(walks.len());
+        emit((&self.spec, &self.logs, &self.reach), &mut cursor, walks, is_revised, out)
+    }
+
+    pub(crate) fn settled(&self) -> i64 {
+        self.settled
     }
 
     pub(crate) fn next_result(&self) -> Option<i64> {
@@ -232,7 +207,8 @@ impl OverStage {
         let Some(reach) = self.reach.longest() else { return };
         let OverStage { spec, logs, cursor, .. } = self;
         let layout = logs.layout.clone();
-        logs.evict(slots, self.horizon.saturating_sub(reach), |slot, log, until| {
+        let due = self.due.values().flatten().min().copied().unwrap_or(i64::MAX);
+        logs.evict(slots, self.horizon.min(due).saturating_sub(reach), |slot, log, until| {
             cursor.forget_rows(spec, &layout, log, slot, until);
         });
     }
@@ -263,4 +239,34 @@ impl OverStage {
     pub(crate) fn memory_bytes(&self) -> usize {
         self.logs.memory_bytes() + self.cursor.memory_bytes()
     }
+}
+
+/// Results of the walks' events; `is_revised` is told an event's marks.
+fn emit(
+    (spec, logs, reach): (&StageSpec, &Logs, &Reach),
+    cursor: &mut OverCursor,
+    walks: &[Walk],
+    is_revised: impl Fn(i64) -> bool,
+    out: &mut Collector,
+) -> Result<(), AggregateError> {
+    if walks.is_empty() {
+        return Ok(());
+    }
+    let (first, layout) = (out.len(), &logs.layout);
+    let columns = spec.carried.iter().filter_map(|input| layout.position(*input));
+    let mut carried: Vec<(usize, Gather)> =
+        columns.map(|column| (column, Gather::new(&layout.types[column]))).collect();
+    for walk in walks {
+        logs.log(walk.slot).for_numbers(walk.events.iter().copied(), |block, row| {
+            let results = out.results();
+            results.slots.push(Slot(walk.slot));
+            results.events.push((block.time(row), block.rank(row)));
+            results.revised.push(is_revised(block.marks(row)));
+            carried.iter_mut().for_each(|(column, gather)| gather.push(block, *column, row..row + 1));
+        });
+    }
+    for (at, (_, gather)) in carried.into_iter().enumerate() {
+        out.carried(at, gather.finish());
+    }
+    cursor.walk(spec, logs, reach, walks, |at, finished| out.values(at, first, finished))
 }

@@ -15,8 +15,10 @@ const FORMAT: u8 = 1;
 pub(crate) const CHANGED: u8 = 1;
 /// Windows over it were returned by a flush before they were complete.
 pub(crate) const WRITTEN: u8 = 2;
+/// A late row came: ordered aggregates must be folded anew from the row log.
+pub(crate) const REFOLD: u8 = 4;
 /// Not stored yet as it is.
-const DIRTY: u8 = 4;
+const DIRTY: u8 = 8;
 
 /// The keys' partial aggregates in one slice of time.
 pub(crate) struct Pane {
@@ -27,7 +29,7 @@ pub(crate) struct Pane {
     pub(crate) rows: Vec<u32>,
     /// Newest event time of each group.
     pub(crate) newest: Vec<i64>,
-    /// Bits of `CHANGED`, `WRITTEN`.
+    /// Bits of `CHANGED`, `WRITTEN`, `REFOLD`.
     pub(crate) flags: Vec<u8>,
     /// Rows of each group whose corrections are still due; mostly there are none, and the list is shorter.
     due: Vec<u32>,
@@ -98,11 +100,12 @@ impl Pane {
         }
     }
 
-    /// Sets `CHANGED` and `WRITTEN` anew.
-    pub(crate) fn set_flags(&mut self, group: u32, flags: u8) {
-        let now = self.flags[group as usize];
-        if now & !DIRTY != flags {
-            self.flags[group as usize] = flags | now & DIRTY;
+    /// Sets some flags and clears others.
+    pub(crate) fn change_flags(&mut self, group: u32, set: u8, clear: u8) {
+        let flags = &mut self.flags[group as usize];
+        let changed = (*flags | set) & !clear;
+        if *flags != changed {
+            *flags = changed;
             self.mark_dirty(group);
         }
     }
@@ -153,7 +156,7 @@ impl Pane {
         if reader.byte() != Some(FORMAT) {
             return Err(AggregateError::Damaged("a tile is of an unknown format".to_owned()));
         }
-        let flags = reader.byte().filter(|flags| flags & !(CHANGED | WRITTEN) == 0).ok_or_else(damaged)?;
+        let flags = reader.byte().filter(|flags| flags & !(CHANGED | WRITTEN | REFOLD) == 0).ok_or_else(damaged)?;
         let mut whole = || u32::try_from(reader.unsigned()?).ok();
         let rows = whole().filter(|rows| *rows > 0).ok_or_else(damaged)?;
         let newest = reader.signed().ok_or_else(damaged)?;

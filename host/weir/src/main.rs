@@ -1,2 +1,37 @@
-//! stub
-fn main() {}
+//! weir: the command line, and the wiring of everything behind it. The only crate that sees all others.
+//!
+//! Knows: arguments, the project folder, exit codes, which part is handed to which. Must not know how anything is
+//! computed, stored, read or served: that is what the other crates are for.
+//!
+//! An event's way begins in [`wiring`]; each command is a file below [`command`].
+
+mod catalog;
+mod client;
+mod command;
+mod definitions;
+mod failure;
+mod kinds;
+mod log;
+mod plugins;
+mod process;
+mod project;
+mod runtime;
+mod suggestion;
+mod table;
+mod wiring;
+
+use std::process::ExitCode;
+
+/// Batches are made on one thread and dropped on another all the time, at which the system's allocator is slow.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match command::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

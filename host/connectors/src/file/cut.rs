@@ -55,11 +55,6 @@ impl Cutter {
         (&mut self.held, room)
     }
 
-    /// Whether a line has begun that has not ended.
-    pub(super) fn is_within_line(&self) -> bool {
-        !self.held.is_empty() || self.dropping.is_some()
-    }
-
     /// The lines that are whole by now, if there are enough of them for a block or `flush` is set.
     pub(super) fn take(&mut self, flush: bool) -> Option<Piece> {
         if self.dropping.is_some() {
@@ -164,7 +159,7 @@ mod tests {
             pieces.push(piece);
         }
         pieces.extend(std::iter::from_fn(|| cutter.take_rest()));
-        assert!(!cutter.is_within_line());
+        assert!(cutter.held.is_empty());
         pieces
     }
 

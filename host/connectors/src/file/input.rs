@@ -75,23 +75,26 @@ impl Input {
         read.map_err(|error| failed(&self.path, &error))
     }
 
-    /// Steps over a line end that stands exactly here, and says whether there was one.
+    /// Steps over the line end that stands exactly here, and says what it found.
     pub(super) fn skip_line_end(&mut self) -> Result<LineEnd, ConnectError> {
-        let mut found = LineEnd::Nothing;
-        let mut byte = [0];
-        while self.read_raw(&mut byte)? == 1 {
+        for expected in [&b"\r\n"[..], b"\n"] {
+            let mut byte = [0];
+            if self.read_raw(&mut byte)? == 0 {
+                return Ok(LineEnd::Nothing);
+            }
             self.at += 1;
             match byte[0] {
-                b'\r' => found = LineEnd::Other,
                 b'\n' => return Ok(LineEnd::Skipped),
-                _ => return Ok(LineEnd::Other),
+                byte if expected.contains(&byte) => {}
+                _ => break,
             }
         }
-        Ok(found)
+        Ok(LineEnd::Other)
     }
 
-    /// Appends up to `room` bytes; 0 means that the present end is reached.
-    pub(super) fn read(&mut self, out: &mut Vec<u8>, room: usize) -> Result<usize, ConnectError> {
+    /// Appends up to `room` bytes; 0 means that the present end is reached. What was appended before an error
+    /// counts as read.
+    pub(super) fn read(&mut self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         let room = (room as u64).min(self.limit.saturating_sub(self.at));
         let before = out.len();
         let read = match &mut self.content {
@@ -99,7 +102,12 @@ impl Input {
             Content::Gzip(decoder, _) => decoder.take(room).read_to_end(out),
         };
         self.at += (out.len() - before) as u64;
-        read.map_err(|error| failed(&self.path, &error))
+        read
+    }
+
+    /// The byte of the content that is read next.
+    pub(super) fn position(&self) -> u64 {
+        self.at
     }
 
     /// Whether a compressed file has changed since it was opened, so that it has to be opened anew at `at`. More
@@ -133,9 +141,14 @@ pub(super) enum LineEnd {
     Other,
 }
 
+/// Whether a file of this name is decompressed.
+pub(super) fn is_gzip(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz")
+}
+
 fn content(path: &Path) -> Result<Content, ConnectError> {
     let file = File::open(path).map_err(|error| failed(path, &error))?;
-    if path.extension().is_some_and(|extension| extension == "gz") {
+    if is_gzip(path) {
         let length = file.metadata().map_err(|error| failed(path, &error))?.len();
         return Ok(Content::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(file))), length));
     }

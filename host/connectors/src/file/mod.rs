@@ -3,12 +3,12 @@
 //! Knows names, bytes and line ends. Must not know what a line means, nor when a checkpoint is safe.
 
 mod cut;
-mod finished;
 mod input;
 mod names;
 mod read;
 mod sink;
 mod source;
+mod written;
 
 pub use self::sink::FileSink;
 pub use self::source::{FileSource, FileSourceSettings};

@@ -1,1 +1,53 @@
-//! stub
+//! Made-up events: a live source of ride-share actions, and the same as a file for measuring.
+//!
+//! Two shapes of one world. The *source* is a replayable log: event `i` is a function of the seed and `i` alone,
+//! so that it goes on from any position at once; its users are text (`"user_id":"u42"`), and it is in order. The
+//! *file* of [`write_rides`] is made from front to back: its users are numbers (`"user_id":42`), a new ride begins
+//! at each `ride_requested`, and a tenth of it is out of order. Knows no time but what it is told.
+
+mod random;
+mod rides;
+mod source;
+mod world;
+
+pub use self::rides::write_rides;
+pub use self::source::{GeneratorSettings, GeneratorSource};
+
+use crate::registry::SourceContext;
+use crate::settings::{SettingError, Settings, unknown};
+use serde_json::Value;
+use std::sync::Arc;
+use weir_connect::Source;
+
+/// More users than this would only cost memory: no table of theirs would fit into a cache.
+const MAX_KEYS: u32 = 10_000_000;
+
+const KINDS: &[&str] = &["rides"];
+
+/// The source `generator: {kind: rides, rate, seed, keys, until, start}`.
+pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
+    let mut settings = Settings::new(settings);
+    let defaults = GeneratorSettings::default();
+    let kind: Option<String> = settings.required("kind", "rides");
+    if let Some(kind) = kind.filter(|kind| !KINDS.contains(&kind.as_str())) {
+        settings.error("kind", format!("`{kind}`: {}", unknown("kind", &kind, KINDS)));
+    }
+    let read = GeneratorSettings {
+        rate: settings.optional("rate").unwrap_or(defaults.rate),
+        seed: settings.optional("seed").unwrap_or(defaults.seed),
+        keys: settings.optional("keys").unwrap_or(defaults.keys),
+        until: settings.optional("until"),
+        start: settings.parsed("start"),
+    };
+    if read.rate == 0 {
+        settings.error("rate", "must be at least one event per second");
+    }
+    if !(1..=MAX_KEYS).contains(&read.keys) {
+        settings.error("keys", format!("must be 1 to {MAX_KEYS} users"));
+    }
+    settings.finish()?;
+    Ok(Arc::new(GeneratorSource::new(read, context.clock.clone())))
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod zz;
 
 pub use connectors::{ConnectorKinds, SettingProblem};
 pub use environment::Environment;

@@ -47,8 +47,10 @@ pub(crate) trait Value: Clone + Debug + Eq + Ord + Hash + Send + Sync + 'static 
     type Builder;
 
     fn column(array: &ArrayRef) -> Option<Self::Column<'_>>;
-    /// `None` is null.
-    fn get<'a>(column: &Self::Column<'a>, row: usize) -> Option<Self::Borrowed<'a>>;
+    /// `None` is null. (The bound says nothing; it lets implementations name the lifetime as the trait does.)
+    fn get<'a>(column: &Self::Column<'a>, row: usize) -> Option<Self::Borrowed<'a>>
+    where
+        'a: 'a;
     fn own(borrowed: Self::Borrowed<'_>) -> Self;
     fn compare(&self, other: Self::Borrowed<'_>) -> Ordering;
 
@@ -86,7 +88,10 @@ impl Value for i64 {
         })
     }
 
-    fn get(column: &Wholes<'_>, row: usize) -> Option<i64> {
+    fn get<'a>(column: &Wholes<'a>, row: usize) -> Option<i64>
+    where
+        'a: 'a,
+    {
         match column {
             Wholes::Int32(array) => array.is_valid(row).then(|| i64::from(array.value(row))),
             Wholes::Int64(array) => array.is_valid(row).then(|| array.value(row)),
@@ -171,7 +176,10 @@ impl Value for Double {
         })
     }
 
-    fn get(column: &Doubles<'_>, row: usize) -> Option<Double> {
+    fn get<'a>(column: &Doubles<'a>, row: usize) -> Option<Double>
+    where
+        'a: 'a,
+    {
         column.get(row).map(Double::new)
     }
 
@@ -218,7 +226,10 @@ impl Value for bool {
         array.as_boolean_opt()
     }
 
-    fn get(column: &&BooleanArray, row: usize) -> Option<bool> {
+    fn get<'a>(column: &&'a BooleanArray, row: usize) -> Option<bool>
+    where
+        'a: 'a,
+    {
         column.is_valid(row).then(|| column.value(row))
     }
 
@@ -282,7 +293,10 @@ impl Value for Bytes {
         })
     }
 
-    fn get<'a>(column: &Texts<'a>, row: usize) -> Option<&'a [u8]> {
+    fn get<'a>(column: &Texts<'a>, row: usize) -> Option<&'a [u8]>
+    where
+        'a: 'a,
+    {
         match column {
             Texts::View(array) => array.is_valid(row).then(|| array.value(row).as_bytes()),
             Texts::Text(array) => array.is_valid(row).then(|| array.value(row).as_bytes()),

@@ -75,9 +75,6 @@ impl Block {
         self.times.get(index)
     }
 
-    pub(crate) fn first_time(&self) -> i64 {
-        self.time(0)
-    }
 
     pub(crate) fn last_time(&self) -> i64 {
         self.time(self.len() - 1)

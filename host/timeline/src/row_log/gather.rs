@@ -6,7 +6,8 @@ use crate::aggregate::value::{Bytes, Kind, Value};
 use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, TimestampMillisecondArray, UInt32Array};
 use arrow_buffer::{BooleanBuffer, NullBufferBuilder};
 use arrow_schema::DataType;
-use hashbrown::HashMap;
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ enum Gathered {
     Wholes(Vec<i64>),
     Doubles(Vec<f64>),
     /// Text is named by its number in a dictionary that joins those of the blocks.
-    Texts { codes: Vec<u32>, joined: Vec<Bytes>, block_starts: HashMap<i64, u32>, last: (i64, u32) },
+    Texts { codes: Vec<u32>, joined: Vec<Bytes>, block_starts: HashMap<i64, u32, RandomState>, last: (i64, u32) },
 }
 
 impl Gather {
@@ -32,7 +33,7 @@ impl Gather {
             Kind::Bytes => Gathered::Texts {
                 codes: Vec::new(),
                 joined: Vec::new(),
-                block_starts: HashMap::new(),
+                block_starts: HashMap::default(),
                 last: (i64::MIN, 0),
             },
         };

@@ -1,6 +1,6 @@
 //! The logs of all keys of a segment: which rows are pending, what is old enough to go, what is not stored yet.
 
-use super::block::{self, Block};
+use super::block::Block;
 use super::column::Source;
 use super::{Layout, Log};
 use crate::aggregate::fold::Place;
@@ -271,6 +271,3 @@ impl Logs {
         logs + self.entries.capacity() * size_of::<Entry>() + (self.pending.len() + self.oldest.len()) * 24
     }
 }
-
-/// A row that is late: its results are due.
-pub(crate) const DUE: i64 = block::DUE;

@@ -43,7 +43,7 @@ enum Values {
 /// Text and bytes: views into the block, and into a buffer of what had to be rewritten.
 #[derive(Debug, Default)]
 struct Views {
-    views: Vec<u128>,
+    cells: Vec<u128>,
     rewritten: Vec<u8>,
     /// Whether any view reaches into the block: if not, the block need not be kept alive.
     in_block: bool,
@@ -57,14 +57,14 @@ const REWRITTEN_BUFFER: u32 = 1;
 impl Views {
     fn push_borrowed(&mut self, bytes: &[u8], start: usize, end: usize) {
         self.in_block |= end - start > INLINE_BYTES;
-        self.views.push(make_view(&bytes[start..end], BLOCK_BUFFER, start as u32));
+        self.cells.push(make_view(&bytes[start..end], BLOCK_BUFFER, start as u32));
     }
 
     /// Adds what `write` appends.
     fn push_rewritten(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
         let start = self.rewritten.len();
         write(&mut self.rewritten)?;
-        self.views.push(make_view(&self.rewritten[start..], REWRITTEN_BUFFER, start as u32));
+        self.cells.push(make_view(&self.rewritten[start..], REWRITTEN_BUFFER, start as u32));
         Some(())
     }
 
@@ -79,7 +79,7 @@ impl Views {
             (true, true) => vec![block],
             (_, false) => vec![block, Buffer::from(self.rewritten)],
         };
-        GenericByteViewArray::try_new(ScalarBuffer::from(self.views), buffers, nulls)
+        GenericByteViewArray::try_new(ScalarBuffer::from(self.cells), buffers, nulls)
     }
 }
 
@@ -89,7 +89,7 @@ impl Column {
         let boxed = |item: &DataType| Box::new(Column::new(item, rows));
         let values = match data_type {
             DataType::String | DataType::Json | DataType::Bytes => {
-                Values::Views(Views { views: Vec::with_capacity(rows), ..Views::default() })
+                Values::Views(Views { cells: Vec::with_capacity(rows), ..Views::default() })
             }
             DataType::Bigint | DataType::Timestamp => Values::Int64(Vec::with_capacity(rows)),
             DataType::Int => Values::Int32(Vec::with_capacity(rows)),
@@ -174,7 +174,7 @@ impl Column {
     fn push_null(&mut self) {
         self.valid.append_null();
         match &mut self.values {
-            Values::Views(views) => views.views.push(0),
+            Values::Views(views) => views.cells.push(0),
             Values::Int64(values) => values.push(0),
             Values::Int32(values) => values.push(0),
             Values::Float64(values) => values.push(0.0),
@@ -196,7 +196,7 @@ impl Column {
             self.valid.truncate(rows);
         }
         match &mut self.values {
-            Values::Views(views) => views.views.truncate(rows),
+            Values::Views(views) => views.cells.truncate(rows),
             Values::Int64(values) => values.truncate(rows),
             Values::Int32(values) => values.truncate(rows),
             Values::Float64(values) => values.truncate(rows),

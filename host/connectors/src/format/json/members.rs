@@ -90,11 +90,11 @@ impl Members {
         keys.next = 0;
         loop {
             let child = match keys.expected(scanner) {
-                Some(child) => {
+                Expected::Child(child) => {
                     scanner.skip_space();
                     child
                 }
-                None => keys.learn(scanner, self)?,
+                Expected::Other => keys.learn(scanner, self)?,
             };
             self.member(child, scanner, 1, tokens)?;
             if !scanner.more(b'}', "`,` or `}`")? {
@@ -171,19 +171,27 @@ pub(super) struct Keys {
     next: usize,
 }
 
+/// What a key turned out to be.
+enum Expected {
+    /// One of those expected, and the wanted child that it means, if any.
+    Child(Option<usize>),
+    /// Another one, still unread.
+    Other,
+}
+
 impl Keys {
     /// Steps over the key at the scanner's place if it is one that is expected.
     #[inline]
-    fn expected(&mut self, scanner: &mut Scanner<'_>) -> Option<Option<usize>> {
-        let rest = scanner.bytes.get(scanner.at..)?;
+    fn expected(&mut self, scanner: &mut Scanner<'_>) -> Expected {
+        let rest = scanner.bytes.get(scanner.at..).unwrap_or_default();
         for (skipped, (key, child)) in self.seen.iter().skip(self.next).take(KEYS_TRIED).enumerate() {
             if rest.starts_with(key) {
                 scanner.at += key.len();
                 self.next += skipped + 1;
-                return Some(*child);
+                return Expected::Child(*child);
             }
         }
-        None
+        Expected::Other
     }
 
     /// Reads the key at the scanner's place and expects it here from now on.

@@ -180,8 +180,8 @@ pub(super) fn unescape(text: &[u8], out: &mut Vec<u8>) {
 /// Appends the bytes of base64 in the standard alphabet, padded or not; `None` when it is none.
 pub(super) fn base64(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let digits = match text {
-        [digits @ .., b'=', b'='] if text.len() % 4 == 0 => digits,
-        [digits @ .., b'='] if text.len() % 4 == 0 => digits,
+        [digits @ .., b'=', b'='] if text.len().is_multiple_of(4) => digits,
+        [digits @ .., b'='] if text.len().is_multiple_of(4) => digits,
         digits => digits,
     };
     for group in digits.chunks(4) {

@@ -196,17 +196,17 @@ impl<'a> Cells<'a> {
             Kind::Dictionary { index, values } => values.write(index(row), out),
             Kind::List { range, items } => {
                 let (start, end) = range(row);
-                push_sequence(b"[]", start..end, out, |item, out| items.write(item, out));
+                push_sequence(*b"[]", start..end, out, |item, out| items.write(item, out));
             }
             Kind::Map { range, keys, values } => {
                 let (start, end) = range(row);
-                push_sequence(b"{}", start..end, out, |entry, out| {
+                push_sequence(*b"{}", start..end, out, |entry, out| {
                     keys.write_key(entry, out);
                     out.push(b':');
                     values.write(entry, out);
                 });
             }
-            Kind::Row(children) => push_sequence(b"{}", children.iter(), out, |(name, cells), out| {
+            Kind::Row(children) => push_sequence(*b"{}", children.iter(), out, |(name, cells), out| {
                 push_json(name, out);
                 out.push(b':');
                 cells.write(row, out);
@@ -320,7 +320,7 @@ fn push_raw(text: &str, out: &mut Vec<u8>) {
 }
 
 fn push_sequence<T>(
-    brackets: &[u8; 2],
+    brackets: [u8; 2],
     items: impl Iterator<Item = T>,
     out: &mut Vec<u8>,
     mut write: impl FnMut(T, &mut Vec<u8>),

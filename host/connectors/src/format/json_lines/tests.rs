@@ -81,7 +81,7 @@ fn what_json_cannot_say_is_null() {
 #[test]
 fn views_of_lists_over_a_dictionary_are_written_as_lists() {
     let mut words = StringDictionaryBuilder::<Int32Type>::new();
-    ["a", "b", "a", "c"].iter().for_each(|word| words.append_value(word));
+    words.extend(["a", "b", "a", "c"].map(Some));
     let words: ArrayRef = Arc::new(words.finish());
     let item = Arc::new(Field::new("item", words.data_type().clone(), true));
     let offsets = ScalarBuffer::from(vec![1, 0, 0]);

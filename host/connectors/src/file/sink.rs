@@ -1,0 +1,86 @@
+//! The sink: rows as JSON Lines in a folder, exactly once.
+//!
+//! Rows are written aside and synced before their checkpoint is safe; a file gets its name once it is. What the
+//! token of a checkpoint says of the folder is in `written.rs`.
+
+use super::written::{Folder, Written};
+use crate::format::json_lines;
+use async_trait::async_trait;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use weir_connect::{ConnectError, Delivery, Sink, SinkRows, Token};
+use weir_event::{Clock, Span};
+
+/// Writes a job's rows into files of a folder.
+#[derive(Debug)]
+pub struct FileSink {
+    folder: Arc<Mutex<Folder>>,
+    meta: bool,
+    roll: Option<Span>,
+    clock: Arc<dyn Clock>,
+}
+
+impl FileSink {
+    /// A sink into this folder; with `meta`, rows say where they come from; with `roll`, a file collects the rows
+    /// of all checkpoints until it is that old. Does no I/O.
+    pub fn new(folder: PathBuf, job: &str, meta: bool, roll: Option<Span>, clock: Arc<dyn Clock>) -> Self {
+        FileSink { folder: Arc::new(Mutex::new(Folder::new(folder, job))), meta, roll, clock }
+    }
+
+    /// Does something with the folder off the async threads: disks block.
+    async fn with_folder<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Folder) -> Result<T, ConnectError> + Send + 'static,
+    ) -> Result<T, ConnectError> {
+        let folder = self.folder.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            act(&mut folder.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        done.await.map_err(|error| ConnectError::internal(format!("writing files failed: {error}")))?
+    }
+}
+
+fn read_token(token: &Token) -> Result<Written, ConnectError> {
+    serde_json::from_value(token.0.clone()).map_err(|error| {
+        ConnectError::internal(format!("`{}` is no token of a file sink: {error}", token.0))
+    })
+}
+
+#[async_trait]
+impl Sink for FileSink {
+    fn delivery(&self) -> Delivery {
+        Delivery::ExactlyOnce
+    }
+
+    fn wants_meta(&self) -> bool {
+        self.meta
+    }
+
+    async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {
+        let last = last.map(read_token).transpose()?;
+        self.with_folder(move |folder| folder.start(last.as_ref())).await
+    }
+
+    async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError> {
+        let mut lines = Vec::new();
+        json_lines::write_rows(rows, self.meta, &mut lines)?;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        self.with_folder(move |folder| folder.append(&lines, now)).await
+    }
+
+    async fn prepare(&mut self, _epoch: u64) -> Result<Token, ConnectError> {
+        let (roll, now) = (self.roll, self.clock.now());
+        let written = self.with_folder(move |folder| folder.prepare(roll, now)).await?;
+        serde_json::to_value(written)
+            .map(Token)
+            .map_err(|error| ConnectError::internal(format!("a file sink's token: {error}")))
+    }
+
+    async fn commit(&mut self, token: &Token) -> Result<(), ConnectError> {
+        let written = read_token(token)?;
+        self.with_folder(move |folder| folder.commit(&written)).await
+    }
+}

@@ -1,0 +1,127 @@
+//! The source: one partition, the lines of all files in order of their names.
+//!
+//! A position is the number of the next line over all files, with the file and byte where it starts.
+
+use super::input::is_gzip;
+use super::names::Names;
+use super::read::{Extent, FileThread, Place};
+use async_trait::async_trait;
+use std::collections::HashMap;
+use tokio::sync::mpsc::{self, Receiver};
+use weir_connect::{ConnectError, Fetch, OpenPartition, Reader, Source};
+use weir_event::PartitionId;
+
+/// Records longer than this are refused: they would have to be held whole.
+const MAX_RECORD_BYTES: usize = 10 << 20;
+
+/// Large enough that a block's costs do not show, small enough that several fit into a core's cache.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// So many blocks are read ahead: the disk keeps up with a decoder that stutters, and little memory is held.
+const BLOCKS_AHEAD: usize = 3;
+
+/// What a file source is made of.
+#[derive(Debug, Clone)]
+pub struct FileSourceSettings {
+    /// An absolute path or glob. Files whose names end in `.gz` are decompressed.
+    pub path: String,
+    /// Whether to wait for more lines and files when all are read.
+    pub follow: bool,
+    /// Longer lines are refused, bytes.
+    pub max_record_bytes: usize,
+}
+
+impl FileSourceSettings {
+    /// All settings but the path at their defaults.
+    pub fn new(path: impl Into<String>) -> Self {
+        FileSourceSettings { path: path.into(), follow: false, max_record_bytes: MAX_RECORD_BYTES }
+    }
+}
+
+/// Reads JSON Lines (or any lines) from files.
+#[derive(Debug)]
+pub struct FileSource {
+    names: Names,
+    settings: FileSourceSettings,
+}
+
+impl FileSource {
+    /// A source over these files. Does no I/O.
+    pub fn new(settings: FileSourceSettings) -> Self {
+        FileSource { names: Names::new(settings.path.clone()), settings }
+    }
+
+    /// Which files there are, and how long each plain one is: where a bounded read ends.
+    async fn present_files(&self) -> Result<(Vec<String>, HashMap<String, u64>), ConnectError> {
+        let (names, follow) = (self.names.clone(), self.settings.follow);
+        let listed = tokio::task::spawn_blocking(move || {
+            let files = names.list(follow)?;
+            let lengths = files.iter().filter_map(|name| {
+                let path = names.path(name);
+                let length = std::fs::metadata(&path).ok()?.len();
+                (!is_gzip(&path)).then(|| (name.clone(), length))
+            });
+            let lengths = lengths.collect();
+            Ok((files, lengths))
+        });
+        listed.await.map_err(|error| ConnectError::internal(format!("listing files failed: {error}")))?
+    }
+}
+
+#[async_trait]
+impl Source for FileSource {
+    async fn partitions(&self) -> Result<u16, ConnectError> {
+        self.present_files().await.map(|_| 1)
+    }
+
+    async fn open(
+        &self,
+        source: u16,
+        partitions: &[OpenPartition],
+        bounded: bool,
+    ) -> Result<Box<dyn Reader>, ConnectError> {
+        let (out, blocks) = mpsc::channel(BLOCKS_AHEAD);
+        let Some(open) = partitions.first() else {
+            return Ok(Box::new(FileReader { blocks }));
+        };
+        let (files, lengths) = self.present_files().await?;
+        let thread = FileThread {
+            names: self.names.clone(),
+            extent: Extent {
+                follow: self.settings.follow && !bounded,
+                limits: if bounded { lengths } else { HashMap::new() },
+                block_bytes: BLOCK_BYTES,
+                max_record_bytes: self.settings.max_record_bytes,
+            },
+            partition: PartitionId { source, partition: open.partition },
+            next_line: open.from.as_ref().map_or(0, |position| position.next),
+            place: open.from.as_ref().filter(|position| position.next > 0).map(Place::of).transpose()?,
+            out,
+            has_news: true,
+        };
+        std::thread::Builder::new()
+            .name("weir-file-reader".to_owned())
+            .spawn(move || thread.run(files))
+            .map_err(|error| ConnectError::unavailable(format!("no thread to read files: {error}")))?;
+        Ok(Box::new(FileReader { blocks }))
+    }
+
+    fn grows(&self) -> bool {
+        self.settings.follow
+    }
+}
+
+struct FileReader {
+    blocks: Receiver<Result<Fetch, ConnectError>>,
+}
+
+#[async_trait]
+impl Reader for FileReader {
+    async fn next(&mut self) -> Result<Fetch, ConnectError> {
+        match self.blocks.recv().await {
+            Some(next) => next,
+            // All was said: there is nothing to wake up for.
+            None => std::future::pending().await,
+        }
+    }
+}

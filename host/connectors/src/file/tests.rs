@@ -1,0 +1,321 @@
+use super::*;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::json;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use weir_connect::compliance::{self, records};
+use weir_connect::sink::RowMeta;
+use weir_connect::{ConnectError, Fetch, OpenPartition, RawBlock, Reader, SinkRows};
+use weir_event::{Clock, EventTime, Fault, ManualClock, Position};
+
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn reader_of(folder: &Path, pattern: &str, follow: bool) -> FileSource {
+    let path = folder.join(pattern).to_string_lossy().into_owned();
+    FileSource::new(FileSourceSettings { follow, ..FileSourceSettings::new(path) })
+}
+
+fn from(position: Option<Position>) -> [OpenPartition; 1] {
+    [OpenPartition { partition: 0, from: position }]
+}
+
+async fn lines_of(source: &FileSource, position: Option<Position>) -> Result<Vec<String>, ConnectError> {
+    let (all, _) = compliance::read_all(source, &from(position)).await?;
+    Ok(all.into_iter().map(|(_, _, line)| String::from_utf8(line).unwrap()).collect())
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+async fn next_block(reader: &mut dyn Reader) -> RawBlock {
+    loop {
+        match tokio::time::timeout(Duration::from_secs(10), reader.next()).await.unwrap().unwrap() {
+            Fetch::Block(block) => return block,
+            Fetch::CaughtUp(_) => {}
+        }
+    }
+}
+
+fn texts(block: &RawBlock) -> Vec<(u64, String)> {
+    let all = records(block).into_iter();
+    all.map(|(_, offset, line)| (offset, String::from_utf8(line).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn the_source_replays_from_each_of_its_positions() {
+    let folder = tempfile::tempdir().unwrap();
+    let long: Vec<String> = (0..40_000).map(|line| format!("{{\"line\": {line}, \"text\": \"xxxxxxxxxxxx\"}}")).collect();
+    fs::write(folder.path().join("b.jsonl.gz"), [gzip(b"{}\n\n"), gzip(long.join("\n").as_bytes())].concat()).unwrap();
+    fs::write(folder.path().join("a.jsonl"), "1\r\n2\n\n3").unwrap();
+    fs::write(folder.path().join("c.jsonl"), long.join("\n")).unwrap();
+    fs::write(folder.path().join("d.jsonl"), "").unwrap();
+    let source = reader_of(folder.path(), "*.jsonl*", false);
+    compliance::source_replays(&source).await.unwrap();
+    let (all, positions) = compliance::read_all(&source, &from(None)).await.unwrap();
+    assert_eq!(all.len(), 3 + 1 + 80_000);
+    assert!(positions.len() > 4, "the files make several blocks");
+    assert_eq!((all[2].1, &all[2].2[..]), (3, &b"3"[..]));
+}
+
+#[tokio::test]
+async fn a_path_that_means_no_file_is_the_users_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    for (pattern, follow) in [("none.jsonl", true), ("none.jsonl", false), ("*.jsonl", false)] {
+        let error = reader_of(folder.path(), pattern, follow).partitions().await.unwrap_err();
+        assert_eq!((error.fault, error.retry), (Fault::User, false));
+        assert!(error.message.contains(pattern), "{error}");
+    }
+    assert_eq!(reader_of(folder.path(), "*.jsonl", true).partitions().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_long_is_refused_and_the_rest_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let huge = "x".repeat(20 << 20);
+    fs::write(folder.path().join("a.jsonl"), format!("1\n{huge}\n2\n")).unwrap();
+    let mut reader = reader_of(folder.path(), "a.jsonl", false).open(0, &from(None), true).await.unwrap();
+    let (mut kept, mut refused) = (Vec::new(), Vec::new());
+    while let Fetch::Block(block) = reader.next().await.unwrap() {
+        kept.extend(texts(&block));
+        refused.extend(block.refused);
+    }
+    assert_eq!(kept, [(0, "1".to_owned()), (2, "2".to_owned())]);
+    assert_eq!((refused.len(), refused[0].offset, refused[0].payload.len()), (1, 1, 1024));
+    assert!(refused[0].reason.starts_with("the line is 20971521 bytes long"), "{}", refused[0].reason);
+}
+
+#[tokio::test]
+async fn what_is_gone_or_shorter_on_resume_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    for (name, data) in [("a.jsonl", b"1\n2\n".to_vec()), ("a.jsonl.gz", gzip(b"1\n2\n"))] {
+        let path = folder.path().join(name);
+        fs::write(&path, data).unwrap();
+        let source = reader_of(folder.path(), name, false);
+        let (_, positions) = compliance::read_all(&source, &from(None)).await.unwrap();
+        let end = positions.last().unwrap().1.clone();
+        assert_eq!(lines_of(&source, Some(end.clone())).await.unwrap(), [""; 0]);
+        fs::write(&path, if name.ends_with("gz") { gzip(b"1\n") } else { b"1\n".to_vec() }).unwrap();
+        let error = lines_of(&source, Some(end)).await.unwrap_err();
+        assert!(error.message.contains("is shorter now"), "{error}");
+    }
+    append(&folder.path().join("b.jsonl"), "3\n");
+    let source = reader_of(folder.path(), "*.jsonl", false);
+    let (_, positions) = compliance::read_all(&source, &from(None)).await.unwrap();
+    fs::remove_file(&path).unwrap();
+    let error = lines_of(&source, Some(positions[0].1.clone())).await.unwrap_err();
+    assert!(error.message.contains("is gone"), "{error}");
+}
+
+#[tokio::test]
+async fn a_last_line_without_an_end_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    fs::write(&path, "1\n2").unwrap();
+    let source = reader_of(folder.path(), "a.jsonl", false);
+    let (all, positions) = compliance::read_all(&source, &from(None)).await.unwrap();
+    assert_eq!(all.len(), 2);
+    let end = positions.last().unwrap().1.clone();
+    append(&path, "\n3\n");
+    assert_eq!(lines_of(&source, Some(end.clone())).await.unwrap(), ["3"]);
+    fs::write(&path, "1\n2 and more\n").unwrap();
+    let error = lines_of(&source, Some(end)).await.unwrap_err();
+    assert!(error.message.contains("goes on now"), "{error}");
+}
+
+#[tokio::test]
+async fn a_bounded_read_ends_where_the_file_ended_when_it_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    // More than is read ahead, so that the reader stands still while the file grows.
+    let line = format!("{}\n", "x".repeat((1 << 20) - 1));
+    fs::write(&path, line.repeat(8)).unwrap();
+    let mut reader = reader_of(folder.path(), "a.jsonl", true).open(0, &from(None), true).await.unwrap();
+    append(&path, "added\n");
+    let mut count = 0;
+    while let Fetch::Block(block) = reader.next().await.unwrap() {
+        count += records(&block).len();
+    }
+    assert_eq!(count, 8);
+}
+
+#[tokio::test]
+async fn what_is_added_is_followed_and_only_whole_lines_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b.jsonl");
+    let source = reader_of(folder.path(), "*.jsonl*", true);
+    let mut reader = source.open(0, &from(None), false).await.unwrap();
+    assert!(matches!(reader.next().await.unwrap(), Fetch::CaughtUp(_)), "an empty folder is read to its end");
+    append(&path, "1\n2");
+    let block = next_block(reader.as_mut()).await;
+    assert_eq!(texts(&block), [(0, "1".to_owned())]);
+    append(&path, "2\n");
+    assert_eq!(texts(&next_block(reader.as_mut()).await), [(1, "22".to_owned())]);
+    append(&path, "3");
+    append(&folder.path().join("a.jsonl"), "sorts before, is not read\n");
+    fs::write(folder.path().join("c.jsonl.gz"), &gzip(b"4\n")[..12]).unwrap();
+    assert_eq!(texts(&next_block(reader.as_mut()).await), [(2, "3".to_owned())]);
+    fs::write(folder.path().join("c.jsonl.gz"), gzip(b"4\n")).unwrap();
+    let last = next_block(reader.as_mut()).await;
+    assert_eq!(texts(&last), [(3, "4".to_owned())]);
+    drop(reader);
+    let mut resumed = source.open(0, &from(Some(block.next)), false).await.unwrap();
+    assert_eq!(texts(&next_block(resumed.as_mut()).await), [(1, "22".to_owned())]);
+    assert_eq!(texts(&next_block(resumed.as_mut()).await), [(2, "3".to_owned())]);
+}
+
+fn rows(values: &[i64]) -> SinkRows {
+    let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+    SinkRows { columns: RecordBatch::try_from_iter([("n", column)]).unwrap(), meta: RowMeta::default() }
+}
+
+fn finished(folder: &Path) -> Vec<(String, String)> {
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .map(|path| {
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn contents(folder: &Path) -> Vec<String> {
+    finished(folder).into_iter().map(|(_, content)| content.replace("{\"n\":", "").replace("}\n", " ")).collect()
+}
+
+fn sink_into(folder: &Path, roll: Option<Span>, clock: &Arc<ManualClock>) -> Box<dyn Sink> {
+    let clock: Arc<dyn Clock> = clock.clone();
+    Box::new(FileSink::new(folder.to_path_buf(), "activity", false, roll, clock))
+}
+
+#[tokio::test]
+async fn the_sink_keeps_its_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out/activity");
+    let clock = Arc::new(ManualClock::default());
+    let visible = || finished(&path).iter().map(|(_, content)| content.lines().count()).sum();
+    compliance::sink_keeps_its_promise(&|| sink_into(&path, None, &clock), &rows(&[1, 2, 3]), &visible)
+        .await
+        .unwrap();
+    assert!(finished(&path).iter().all(|(_, content)| !content.is_empty()));
+}
+
+#[tokio::test]
+async fn no_rows_make_no_file_and_numbers_go_on_after_a_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    for round in 0..2 {
+        let mut sink = sink_into(folder.path(), None, &clock);
+        sink.start(None).await.unwrap();
+        let token = sink.prepare(1).await.unwrap();
+        sink.commit(&token).await.unwrap();
+        sink.write(&rows(&[])).await.unwrap();
+        sink.write(&rows(&[round])).await.unwrap();
+        let token = sink.prepare(2).await.unwrap();
+        sink.commit(&token).await.unwrap();
+    }
+    assert_eq!(contents(folder.path()), ["0 ", "1 "]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_was_never_safe_travels_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let mut sink = sink_into(folder.path(), None, &clock);
+    sink.start(None).await.unwrap();
+    sink.write(&rows(&[1])).await.unwrap();
+    sink.prepare(1).await.unwrap();
+    sink.write(&rows(&[2])).await.unwrap();
+    let second = sink.prepare(2).await.unwrap();
+    drop(sink);
+    let mut sink = sink_into(folder.path(), None, &clock);
+    sink.start(Some(&second)).await.unwrap();
+    assert_eq!(contents(folder.path()), ["1 ", "2 "]);
+}
+
+#[tokio::test]
+async fn another_jobs_unfinished_files_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["activity-000000000001.jsonl.tmp", "other-000000000001.jsonl.tmp", "activity-notes.txt"] {
+        fs::write(folder.path().join(name), "x").unwrap();
+    }
+    let mut sink = sink_into(folder.path(), None, &Arc::new(ManualClock::default()));
+    sink.start(None).await.unwrap();
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["activity-notes.txt", "other-000000000001.jsonl.tmp"]);
+}
+
+#[tokio::test]
+async fn a_rolled_file_collects_checkpoints_and_is_cut_back_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(EventTime::from_millis(0)));
+    let roll = Some(Span::from_millis(1000));
+    let mut sink = sink_into(folder.path(), roll, &clock);
+    sink.start(None).await.unwrap();
+    sink.write(&rows(&[1])).await.unwrap();
+    let first = sink.prepare(1).await.unwrap();
+    sink.commit(&first).await.unwrap();
+    sink.write(&rows(&[99])).await.unwrap();
+    sink.prepare(2).await.unwrap();
+    drop(sink);
+    assert_eq!(contents(folder.path()), [""; 0]);
+
+    let mut sink = sink_into(folder.path(), roll, &clock);
+    sink.start(Some(&first)).await.unwrap();
+    sink.write(&rows(&[2])).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    let second = sink.prepare(2).await.unwrap();
+    assert_eq!(contents(folder.path()), [""; 0]);
+    sink.commit(&second).await.unwrap();
+    assert_eq!(contents(folder.path()), ["1 2 "]);
+    sink.write(&rows(&[3])).await.unwrap();
+    let third = sink.prepare(3).await.unwrap();
+    drop(sink);
+    fs::remove_file(folder.path().join("activity-000000000002.jsonl.tmp")).unwrap();
+    let error = sink_into(folder.path(), roll, &clock).start(Some(&third)).await.unwrap_err();
+    assert!(error.message.contains("is gone"), "{error}");
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_folder_is_the_users_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, "x").unwrap();
+    let error = sink_into(&path, None, &Arc::new(ManualClock::default())).start(None).await.unwrap_err();
+    assert_eq!(error.fault, Fault::User);
+}
+
+#[test]
+fn settings_are_checked_together() {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let context = SinkContext {
+        project: PathBuf::from("/project"),
+        data_dir: PathBuf::from("/project/.weir"),
+        job: "activity".to_owned(),
+        clock,
+    };
+    let errors = sink(&json!({"format": "parquet", "roll": "0s", "metta": true}), &context).err().unwrap();
+    let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
+    assert_eq!(keys, ["path", "format", "roll", "metta"]);
+    assert!(sink(&json!({"path": "out", "format": "jsonl", "meta": true, "roll": "1h"}), &context).is_ok());
+
+    let context = crate::registry::tests::source_context();
+    let source = source(&json!({"path": "data/*.jsonl", "follow": true}), &context).unwrap();
+    assert!(source.grows() && format!("{source:?}").contains("/project/data/*.jsonl"));
+}

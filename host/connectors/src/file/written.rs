@@ -1,0 +1,206 @@
+//! The files that a sink writes into its folder: their names, and what happens to them at a checkpoint. Blocking.
+//!
+//! A file is `JOB-NUMBER.jsonl.tmp` until it is finished and `JOB-NUMBER.jsonl` from then on. The numbers of one
+//! job rise over its life and over resets of its state, so that names sort in order of writing and a finished
+//! file is never written over. Names of jobs hold no hyphen: those of several jobs in one folder cannot be mixed
+//! up. Must not know rows.
+
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use weir_connect::ConnectError;
+use weir_event::{EventTime, Span};
+
+const FINISHED: &str = ".jsonl";
+const UNFINISHED: &str = ".jsonl.tmp";
+
+/// What a checkpoint knows of the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Written {
+    /// The files that are finished once the checkpoint is safe, by number.
+    finish: Vec<u64>,
+    /// The file that goes on.
+    open: Option<Unfinished>,
+    /// The number of the next file.
+    next: u64,
+}
+
+/// A file that collects the rows of several checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Unfinished {
+    number: u64,
+    /// How many of its bytes belong to the checkpoint.
+    length: u64,
+    /// When it was begun.
+    since: EventTime,
+}
+
+/// A job's files in a folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    job: String,
+    /// Files that are whole but belong to no safe checkpoint yet.
+    pending: Vec<u64>,
+    open: Option<(File, Unfinished)>,
+    next: u64,
+}
+
+impl Folder {
+    pub(super) fn new(path: PathBuf, job: &str) -> Self {
+        Folder { path, job: job.to_owned(), pending: Vec::new(), open: None, next: 0 }
+    }
+
+    /// Brings the folder to what the last safe checkpoint says.
+    pub(super) fn start(&mut self, last: Option<&Written>) -> Result<(), ConnectError> {
+        fs::create_dir_all(&self.path).map_err(|error| self.failed("make", &self.path, &error))?;
+        (self.pending, self.open, self.next) = (Vec::new(), None, 1);
+        if let Some(last) = last {
+            self.commit(last)?;
+            self.open = last.open.clone().map(|unfinished| self.reopen(unfinished)).transpose()?;
+            self.next = last.next;
+        }
+        let keep = self.open.as_ref().map(|(_, unfinished)| unfinished.number);
+        for (number, is_finished) in self.numbers()? {
+            if is_finished {
+                self.next = self.next.max(number + 1);
+            } else if Some(number) != keep {
+                let path = self.unfinished(number);
+                fs::remove_file(&path).map_err(|error| self.failed("remove", &path, &error))?;
+            }
+        }
+        self.sync()
+    }
+
+    fn reopen(&self, unfinished: Unfinished) -> Result<(File, Unfinished), ConnectError> {
+        let path = self.unfinished(unfinished.number);
+        let file = OpenOptions::new().append(true).open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ConnectError::external(format!(
+                "`{}` holds rows of the last checkpoint and is gone; restore it, or reset the job",
+                path.display()
+            )),
+            _ => self.failed("open", &path, &error),
+        })?;
+        let length = file.metadata().map_err(|error| self.failed("open", &path, &error))?.len();
+        if length < unfinished.length {
+            return Err(ConnectError::external(format!(
+                "`{}` held {} bytes at the last checkpoint and holds {length} now; restore it, or reset the job",
+                path.display(),
+                unfinished.length
+            )));
+        }
+        file.set_len(unfinished.length).map_err(|error| self.failed("cut", &path, &error))?;
+        Ok((file, unfinished))
+    }
+
+    /// Appends to the open file, or to a new one.
+    pub(super) fn append(&mut self, bytes: &[u8], now: EventTime) -> Result<(), ConnectError> {
+        let (mut file, mut unfinished) = match self.open.take() {
+            Some(open) => open,
+            None => self.begin(now)?,
+        };
+        let written = file.write_all(bytes);
+        if written.is_ok() {
+            unfinished.length += bytes.len() as u64;
+        } else {
+            // Half a row must not stay; if this fails too, the next start cuts the file or removes it.
+            let _ = file.set_len(unfinished.length);
+        }
+        let path = self.unfinished(unfinished.number);
+        if unfinished.length > 0 {
+            self.open = Some((file, unfinished));
+        }
+        written.map_err(|error| self.failed("write to", &path, &error))
+    }
+
+    fn begin(&mut self, now: EventTime) -> Result<(File, Unfinished), ConnectError> {
+        let number = self.next;
+        let path = self.unfinished(number);
+        let mut options = OpenOptions::new();
+        // Nothing of this name is left after `start`; one that a failed write left behind is empty.
+        let file = options.append(true).create(true).open(&path);
+        let file = file.map_err(|error| self.failed("make", &path, &error))?;
+        file.set_len(0).map_err(|error| self.failed("make", &path, &error))?;
+        self.next += 1;
+        Ok((file, Unfinished { number, length: 0, since: now }))
+    }
+
+    /// Makes everything so far durable. The open file is finished with this checkpoint unless it is younger than
+    /// `roll`.
+    pub(super) fn prepare(&mut self, roll: Option<Span>, now: EventTime) -> Result<Written, ConnectError> {
+        if let Some((file, unfinished)) = self.open.take() {
+            let path = self.unfinished(unfinished.number);
+            let synced = file.sync_all();
+            let goes_on = roll.is_some_and(|roll| now.since(unfinished.since) < roll);
+            if goes_on || synced.is_err() {
+                self.open = Some((file, unfinished));
+            } else {
+                self.pending.push(unfinished.number);
+            }
+            synced.map_err(|error| self.failed("sync", &path, &error))?;
+            self.sync()?;
+        }
+        let open = self.open.as_ref().map(|(_, unfinished)| unfinished.clone());
+        Ok(Written { finish: self.pending.clone(), open, next: self.next })
+    }
+
+    /// Gives the files that a checkpoint finished their final names. Idempotent.
+    pub(super) fn commit(&mut self, written: &Written) -> Result<(), ConnectError> {
+        for number in &written.finish {
+            let (from, to) = (self.unfinished(*number), self.finished(*number));
+            match fs::rename(&from, &to) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // It was renamed before; readers may have taken it away since.
+                    tracing::debug!(file = %to.display(), "a finished file had its name already");
+                }
+                Err(error) => return Err(self.failed("finish", &from, &error)),
+            }
+        }
+        self.pending.retain(|number| !written.finish.contains(number));
+        if written.finish.is_empty() { Ok(()) } else { self.sync() }
+    }
+
+    /// Makes the names in the folder durable.
+    fn sync(&self) -> Result<(), ConnectError> {
+        let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| self.failed("sync", &self.path, &error))
+    }
+
+    /// The numbers of the job's files in the folder, and whether each is finished.
+    fn numbers(&self) -> Result<Vec<(u64, bool)>, ConnectError> {
+        let mut numbers = Vec::new();
+        let entries = fs::read_dir(&self.path).map_err(|error| self.failed("list", &self.path, &error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| self.failed("list", &self.path, &error))?;
+            numbers.extend(entry.file_name().to_str().and_then(|name| self.number_of(name)));
+        }
+        Ok(numbers)
+    }
+
+    fn number_of(&self, name: &str) -> Option<(u64, bool)> {
+        let rest = name.strip_prefix(&self.job)?.strip_prefix('-')?;
+        let unfinished = rest.strip_suffix(UNFINISHED).map(|number| (number, false));
+        let (number, is_finished) = unfinished.or(rest.strip_suffix(FINISHED).map(|number| (number, true)))?;
+        Some((number.parse().ok()?, is_finished))
+    }
+
+    fn finished(&self, number: u64) -> PathBuf {
+        self.path.join(format!("{}-{number:012}{FINISHED}", self.job))
+    }
+
+    fn unfinished(&self, number: u64) -> PathBuf {
+        self.path.join(format!("{}-{number:012}{UNFINISHED}", self.job))
+    }
+
+    fn failed(&self, what: &str, path: &Path, error: &io::Error) -> ConnectError {
+        let message = format!("job `{}` cannot {what} `{}`: {error}", self.job, path.display());
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                ConnectError::user(format!("{message}; the sink's `path` must be a folder that weir may write to"))
+            }
+            _ => ConnectError::unavailable(message),
+        }
+    }
+}

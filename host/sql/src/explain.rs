@@ -1,0 +1,125 @@
+//! A plan as text: what a job reads, keeps and gives.
+//!
+//! Knows plans. Must not know SQL text.
+
+use crate::expressions::type_name;
+use std::fmt::{self, Write};
+use weir_event::DataType;
+use weir_plan::{ColumnRole, Expression, JobPlan, KeyedStage};
+use weir_timeline::{AggregateSpec, Algebra, Frames};
+
+/// A plan for people: source columns, filter, keys, windows, aggregates with their algebra, result columns with
+/// their roles, and features with their types.
+pub fn explain(plan: &JobPlan) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_plan(&mut text, plan);
+    text
+}
+
+fn write_plan(text: &mut String, plan: &JobPlan) -> fmt::Result {
+    writeln!(text, "job {} version {}", plan.name, plan.version)?;
+    writeln!(text, "  definition  {}", plan.definition)?;
+    for input in &plan.inputs {
+        writeln!(text, "reads {} from {}", input.stream.name, input.origin.kind)?;
+        for (position, column) in input.columns.iter().enumerate() {
+            let Some(field) = input.stream.schema.fields.get(*column) else { continue };
+            let mark = if position == input.event_time {
+                "  event time"
+            } else if input.known_time == Some(position) {
+                "  known time"
+            } else {
+                ""
+            };
+            writeln!(text, "  {} {}{mark}", field.name, field.data_type)?;
+        }
+    }
+    if let Some(filter) = &plan.projection.filter {
+        writeln!(text, "keeps rows where\n  {}", filter.canonical())?;
+    }
+    match &plan.stage {
+        Some(stage) => write_stage(text, plan, stage)?,
+        None => writeln!(text, "computes each row alone")?,
+    }
+    if let Some(filter) = &plan.output.filter {
+        writeln!(text, "keeps results where\n  {}", filter.canonical())?;
+    }
+    write_results(text, plan)
+}
+
+fn write_stage(text: &mut String, plan: &JobPlan, stage: &KeyedStage) -> fmt::Result {
+    if stage.keys.is_empty() {
+        writeln!(text, "has no key: one group for all rows")?;
+    } else {
+        writeln!(text, "by key")?;
+        for (name, data_type) in stage.key_names.iter().zip(&stage.key_types) {
+            writeln!(text, "  {name} {}", type_name(data_type))?;
+        }
+    }
+    match &stage.spec.frames {
+        Frames::Grid(grid) => {
+            writeln!(text, "in windows of {} every {}, offset {}", grid.size, grid.slide, grid.offset)?;
+        }
+        Frames::Over(frames) => {
+            writeln!(text, "for each row, over rows with the same key")?;
+            for (index, frame) in frames.iter().enumerate() {
+                match frame.preceding {
+                    Some(preceding) => writeln!(text, "  frame {index}: up to {preceding} before it")?,
+                    None => writeln!(text, "  frame {index}: all before it")?,
+                }
+            }
+        }
+    }
+    writeln!(text, "aggregates")?;
+    for (index, aggregate) in stage.spec.aggregates.iter().enumerate() {
+        writeln!(text, "  {index}: {}", describe(plan, stage, aggregate))?;
+    }
+    writeln!(text, "  state {}", plan.state_fingerprint)
+}
+
+fn describe(plan: &JobPlan, stage: &KeyedStage, aggregate: &AggregateSpec) -> String {
+    let card = aggregate.function.card();
+    let projected = |column: &usize| plan.projection.columns.get(*column).map_or("?", |of| of.canonical());
+    let mut text = card.identity.clone();
+    if !aggregate.arguments.is_empty() {
+        let _ = write!(text, " of {}", aggregate.arguments.iter().map(projected).collect::<Vec<_>>().join(", "));
+    }
+    if let Some(filter) = &aggregate.filter {
+        let _ = write!(text, " where {}", projected(filter));
+    }
+    if matches!(stage.spec.frames, Frames::Over(_)) {
+        let _ = write!(text, " over frame {}", aggregate.frame);
+    }
+    let algebra = match card.algebra {
+        Algebra::Exact => "exact",
+        Algebra::Ordered => "ordered",
+        Algebra::Approximate => "approximate",
+    };
+    let inverse = if card.inverse { ", inverse" } else { "" };
+    let bounded = if card.bounded { "" } else { ", grows with its values" };
+    let _ = write!(text, " -> {} ({algebra}{inverse}{bounded})", type_name(&card.result));
+    text
+}
+
+fn write_results(text: &mut String, plan: &JobPlan) -> fmt::Result {
+    writeln!(text, "gives")?;
+    for column in &plan.output.columns {
+        let role = match column.role {
+            ColumnRole::Key(_) => "key",
+            ColumnRole::WindowBound => "window bound",
+            ColumnRole::Plain => "plain",
+            ColumnRole::Feature => "feature",
+        };
+        let arrow = column.expression.data_type();
+        let data_type = DataType::from_arrow(arrow).map_or_else(|| type_name(arrow), |known| known.to_string());
+        writeln!(text, "  {} {data_type}  {role}", column.name)?;
+    }
+    if plan.features.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "features")?;
+    for feature in &plan.features {
+        writeln!(text, "  {} {} version {}  {}", feature.name, feature.data_type, feature.version, feature.definition)?;
+    }
+    Ok(())
+}

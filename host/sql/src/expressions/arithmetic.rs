@@ -1,0 +1,106 @@
+//! Arithmetic that never wraps around and never compares text with numbers.
+//!
+//! The expression library wraps whole numbers silently and casts text to compare it; a feature must do neither.
+
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::{DFSchema, DataFusionError, Result as LibraryResult, ScalarValue};
+use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit};
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::BinaryExpr as PhysicalBinary;
+use std::any::Any;
+use std::sync::Arc;
+
+use super::canonical::type_name;
+
+/// Makes every operation of an expression fail where its result does not fit.
+pub(super) fn fail_on_overflow(physical: Arc<dyn PhysicalExpr>) -> LibraryResult<Arc<dyn PhysicalExpr>> {
+    let checked = physical.transform_up(|node| {
+        let any: &dyn Any = node.as_ref();
+        let Some(binary) = any.downcast_ref::<PhysicalBinary>() else {
+            return Ok(Transformed::no(node));
+        };
+        if !matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) {
+            return Ok(Transformed::no(node));
+        }
+        let checked: Arc<dyn PhysicalExpr> = Arc::new(binary.clone().with_fail_on_overflow(true));
+        Ok(Transformed::yes(checked))
+    })?;
+    Ok(checked.data)
+}
+
+/// Computes whole-number constants with a check, before the simplifier would without one, and turns the negation
+/// of a whole number into a subtraction, which is checked when it runs.
+pub(super) fn fold_whole_numbers(expression: Expr, schema: &DFSchema) -> Result<Expr, String> {
+    let folded = expression.transform_up(|node| match node {
+        Expr::Negative(of) if of.get_type(schema)?.is_integer() => {
+            let zero = ScalarValue::new_zero(&of.get_type(schema)?)?;
+            let negated = BinaryExpr::new(Box::new(lit(zero)), Operator::Minus, of);
+            Ok(Transformed::yes(Expr::BinaryExpr(negated)))
+        }
+        Expr::BinaryExpr(binary) => match constant(&binary)? {
+            Some(value) => Ok(Transformed::yes(lit(value))),
+            None => Ok(Transformed::no(Expr::BinaryExpr(binary))),
+        },
+        other => Ok(Transformed::no(other)),
+    });
+    folded.map(|folded| folded.data).map_err(|error| match error {
+        DataFusionError::Plan(message) => message,
+        other => super::errors::planning_error(&other),
+    })
+}
+
+fn constant(binary: &BinaryExpr) -> LibraryResult<Option<ScalarValue>> {
+    let (Expr::Literal(ScalarValue::Int64(Some(left)), _), Expr::Literal(ScalarValue::Int64(Some(right)), _)) =
+        (&*binary.left, &*binary.right)
+    else {
+        return Ok(None);
+    };
+    let value = match binary.op {
+        Operator::Plus => left.checked_add(*right),
+        Operator::Minus => left.checked_sub(*right),
+        Operator::Multiply => left.checked_mul(*right),
+        Operator::Divide => left.checked_div(*right),
+        Operator::Modulo => left.checked_rem(*right),
+        _ => return Ok(None),
+    };
+    let Some(value) = value else {
+        let message = format!("the constant {left} {} {right} has no value among bigints", binary.op);
+        return Err(DataFusionError::Plan(message));
+    };
+    Ok(Some(ScalarValue::Int64(Some(value))))
+}
+
+/// Refuses comparisons of text with numbers: one of them would be cast silently, and rows would fail or differ in
+/// ways that nobody meant.
+pub(super) fn refuse_mixed_comparisons(expression: &Expr, schema: &DFSchema) -> Result<(), String> {
+    let mut refused = None;
+    let walked = expression.apply(|node| {
+        let pairs: Vec<(&Expr, &Expr)> = match node {
+            Expr::BinaryExpr(binary) if binary.op.is_comparison_operator() || is_arithmetic(binary.op) => {
+                vec![(&binary.left, &binary.right)]
+            }
+            Expr::InList(list) => list.list.iter().map(|item| (&*list.expr, item)).collect(),
+            Expr::Between(between) => vec![(&*between.expr, &*between.low), (&*between.expr, &*between.high)],
+            _ => Vec::new(),
+        };
+        for (left, right) in pairs {
+            let (left, right) = (left.get_type(schema)?, right.get_type(schema)?);
+            if (left.is_string() && right.is_numeric()) || (left.is_numeric() && right.is_string()) {
+                refused = Some(format!(
+                    "{} and {} cannot be compared or combined; write a CAST, or the constant as the other type",
+                    type_name(&left),
+                    type_name(&right)
+                ));
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map_err(|error| super::errors::planning_error(&error))?;
+    refused.map_or(Ok(()), Err)
+}
+
+fn is_arithmetic(operator: Operator) -> bool {
+    use Operator::{Divide, Minus, Modulo, Multiply, Plus};
+    matches!(operator, Plus | Minus | Multiply | Divide | Modulo)
+}

@@ -1,0 +1,132 @@
+//! The scalar functions that a query can call: the expression library's and the plugins'.
+//!
+//! Knows names and which functions have no place in a stream. Must not know a query.
+
+use super::plugin;
+use arrow_schema::DataType;
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{DataFusionError, Result, TableReference};
+use datafusion_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
+use datafusion_functions::core::planner::CoreFunctionPlanner;
+use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
+use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+use weir_plan::Catalog;
+
+/// What a name is among the scalar functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A function of the library.
+    Library,
+    /// A function of a plugin.
+    Plugin,
+    /// A function whose values differ from call to call, so that a replay would make other features.
+    Volatile,
+    /// No function.
+    Unknown,
+}
+
+/// The library's functions by every name they have, in lower case.
+static LIBRARY: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let functions = datafusion_functions::all_default_functions()
+        .into_iter()
+        .chain(datafusion_functions_nested::all_default_nested_functions());
+    let mut by_name = HashMap::new();
+    for function in functions {
+        for alias in function.aliases() {
+            by_name.insert(alias.to_lowercase(), function.clone());
+        }
+        by_name.insert(function.name().to_lowercase(), function);
+    }
+    by_name
+});
+
+/// The scalar functions of one project.
+pub(crate) struct Functions<'a> {
+    catalog: &'a dyn Catalog,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+    options: ConfigOptions,
+}
+
+impl<'a> Functions<'a> {
+    pub(crate) fn new(catalog: &'a dyn Catalog) -> Self {
+        let planners: Vec<Arc<dyn ExprPlanner>> = vec![
+            Arc::new(CoreFunctionPlanner::default()),
+            Arc::new(DatetimeFunctionPlanner),
+            Arc::new(UnicodeFunctionPlanner),
+            Arc::new(NestedFunctionPlanner),
+            Arc::new(FieldAccessPlanner),
+        ];
+        Functions { catalog, planners, options: ConfigOptions::default() }
+    }
+
+    /// What a name, in lower case, is. The library's functions hide a plugin's of the same name: a plugin that is
+    /// added must not change what a running query means.
+    pub(crate) fn find(&self, name: &str) -> Found {
+        match LIBRARY.get(name) {
+            Some(function) if function.signature().volatility == Volatility::Immutable => Found::Library,
+            Some(_) => Found::Volatile,
+            None if self.catalog.scalar(name).is_some() => Found::Plugin,
+            None => Found::Unknown,
+        }
+    }
+
+    /// Names of all functions, for suggestions.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.catalog.scalar_names().into_iter().chain(LIBRARY.keys().cloned()).collect()
+    }
+}
+
+impl ContextProvider for Functions<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        Err(DataFusionError::Plan(format!("`{name}` is not available inside an expression")))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.planners
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let library = LIBRARY.get(name).cloned();
+        library.or_else(|| self.catalog.scalar(name).map(|function| Arc::new(plugin::function(function))))
+    }
+
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, _name: &str) -> Option<Arc<AggregateUDF>> {
+        None
+    }
+
+    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
+        None
+    }
+
+    fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.names()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

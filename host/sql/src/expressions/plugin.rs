@@ -1,0 +1,77 @@
+//! A plugin's scalar function as the expression library calls it.
+//!
+//! Knows the catalog's trait. Must not know what runs a plugin.
+
+use arrow_array::ArrayRef;
+use arrow_schema::DataType;
+use datafusion_common::{DataFusionError, Result};
+use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use std::any::Any;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use weir_plan::ScalarFunction;
+
+#[derive(Debug)]
+struct PluginFunction {
+    function: Arc<dyn ScalarFunction>,
+    signature: Signature,
+}
+
+/// Wraps a plugin's function.
+pub(super) fn function(function: Arc<dyn ScalarFunction>) -> ScalarUDF {
+    // Called volatile so that planning never folds a call of constants: planning runs no plugin.
+    let signature = Signature::exact(function.arguments().to_vec(), Volatility::Volatile);
+    ScalarUDF::new_from_impl(PluginFunction { function, signature })
+}
+
+/// What makes the values of a function, if it is a plugin's.
+pub(super) fn identity(function: &ScalarUDF) -> Option<&str> {
+    let any: &dyn Any = function.inner().as_ref();
+    any.downcast_ref::<PluginFunction>().map(|plugin| plugin.function.identity())
+}
+
+impl PartialEq for PluginFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.function.identity() == other.function.identity()
+    }
+}
+
+impl Eq for PluginFunction {}
+
+impl Hash for PluginFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.identity().hash(state);
+    }
+}
+
+impl ScalarUDFImpl for PluginFunction {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _argument_types: &[DataType]) -> Result<DataType> {
+        Ok(self.function.result().clone())
+    }
+
+    fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = call.number_rows;
+        let arguments: Vec<ArrayRef> =
+            call.args.into_iter().map(|argument| argument.into_array(rows)).collect::<Result<_>>()?;
+        let result = self.function.call(&arguments, rows);
+        let result = result.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        if result.len() != rows || result.data_type() != self.function.result() {
+            return Err(DataFusionError::Execution(format!(
+                "{} gave {} values of type {} for {rows} rows, and not {}",
+                self.function.name(),
+                result.len(),
+                result.data_type(),
+                self.function.result()
+            )));
+        }
+        Ok(ColumnarValue::Array(result))
+    }
+}

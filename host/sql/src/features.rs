@@ -1,0 +1,134 @@
+//! Features: which result columns are served, under which names and types.
+//!
+//! Knows a job's declarations. Must not know how a column is computed.
+
+use crate::names::nearest;
+use crate::planner::ResultColumnPlan;
+use crate::report::Report;
+use serde_json::Value;
+use weir_event::DataType;
+use weir_plan::definition::FeatureDefinition;
+use weir_plan::{ColumnRole, Diagnostic, Feature, JobDefinition};
+
+/// The features of a job, without their hashes. A declared type narrows its column; what does not fit is in the
+/// report.
+pub(crate) fn features(
+    job: &JobDefinition,
+    columns: &mut [ResultColumnPlan],
+    report: &mut Report<'_>,
+) -> Vec<Feature> {
+    let declared = declarations(job, columns, report);
+    let mut features = Vec::new();
+    for (index, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.role == ColumnRole::Feature) {
+        let declaration = declared.iter().find(|(of, _)| *of == index).map(|(_, declaration)| *declaration);
+        let Some(inferred) = DataType::from_arrow(&column.bound.data_type) else { continue };
+        let data_type = match declaration.and_then(|declaration| Some((declaration, declaration.data_type.clone()?))) {
+            Some((declaration, wanted)) => {
+                if let Err(message) = declare(column, &inferred, &wanted) {
+                    report.add(error(job, declaration, message));
+                }
+                wanted
+            }
+            None => inferred,
+        };
+        if let Some(declaration) = declaration
+            && let Some(default) = &declaration.default
+            && !fits(default, &data_type)
+        {
+            let message = format!("the default {default} of `{}` is no {data_type}", declaration.name);
+            report.add(error(job, declaration, message));
+        }
+        features.push(Feature {
+            name: declaration.map_or_else(|| column.name.clone(), |declaration| declaration.name.clone()),
+            column: index,
+            data_type,
+            version: declaration.and_then(|declaration| declaration.version).unwrap_or(job.version),
+            definition: String::new(),
+            description: declaration.and_then(|declaration| declaration.description.clone()),
+            owner: declaration.and_then(|declaration| declaration.owner.clone()),
+            default: declaration.and_then(|declaration| declaration.default.clone()),
+        });
+    }
+    features
+}
+
+/// Which result column each declaration is about.
+fn declarations<'j>(
+    job: &'j JobDefinition,
+    columns: &[ResultColumnPlan],
+    report: &mut Report<'_>,
+) -> Vec<(usize, &'j FeatureDefinition)> {
+    let values: Vec<usize> =
+        (0..columns.len()).filter(|index| columns[*index].role == ColumnRole::Feature).collect();
+    if let ([declaration], [only]) = (job.features.as_slice(), values.as_slice()) {
+        return vec![(*only, declaration)];
+    }
+    let mut found = Vec::new();
+    for declaration in &job.features {
+        match columns.iter().position(|column| column.name == declaration.name) {
+            Some(index) if columns[index].role == ColumnRole::Feature => found.push((index, declaration)),
+            Some(index) => {
+                let what = match columns[index].role {
+                    ColumnRole::Key(_) => "a column of the entity's key",
+                    ColumnRole::WindowBound => "a bound of the window",
+                    _ => "a plain column of the row",
+                };
+                let message = format!("`{}` is {what}, not a feature; leave it out of features", declaration.name);
+                report.add(error(job, declaration, message));
+            }
+            None => {
+                let names = || values.iter().map(|index| columns[*index].name.as_str());
+                let instead = match nearest(&declaration.name, names()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if values.is_empty() => "the query has no features".to_owned(),
+                    None => format!("its features are {}", names().collect::<Vec<_>>().join(", ")),
+                };
+                let message = format!("the query has no column `{}`; {instead}", declaration.name);
+                report.add(error(job, declaration, message));
+            }
+        }
+    }
+    found
+}
+
+/// Gives a column its declared type.
+fn declare(column: &mut ResultColumnPlan, inferred: &DataType, wanted: &DataType) -> Result<(), String> {
+    use DataType::{Bigint, Double, Float, Int, Json, String};
+    match (inferred, wanted) {
+        _ if inferred == wanted => Ok(()),
+        (String, Json) => Ok(()),
+        (Bigint, Int) | (Int, Bigint | Double) | (Float, Double) => {
+            column.bound = column.bound.clone().cast(&wanted.to_arrow());
+            Ok(())
+        }
+        _ => Err(format!(
+            "`{}` is declared {wanted}, the query makes a {inferred} of it; declare that, or write a CAST in the query",
+            column.name
+        )),
+    }
+}
+
+/// Whether a default from a definition is a value of a type.
+fn fits(value: &Value, data_type: &DataType) -> bool {
+    match (value, data_type) {
+        (Value::Null, _) | (_, DataType::Json) => true,
+        (Value::Number(number), DataType::Bigint) => number.as_i64().is_some(),
+        (Value::Number(number), DataType::Int) => number.as_i64().is_some_and(|value| i32::try_from(value).is_ok()),
+        (Value::Number(_), DataType::Double | DataType::Float) => true,
+        (Value::String(_), DataType::String | DataType::Bytes) => true,
+        (Value::Bool(_), DataType::Boolean) => true,
+        (Value::String(text), DataType::Timestamp) => text.parse::<weir_event::EventTime>().is_ok(),
+        (Value::Number(number), DataType::Timestamp) => number.as_i64().is_some(),
+        (Value::Array(items), DataType::Array(item)) => items.iter().all(|value| fits(value, item)),
+        (Value::Object(members), DataType::Map(_, item)) => members.values().all(|value| fits(value, item)),
+        (Value::Object(members), DataType::Row(fields)) => members
+            .iter()
+            .all(|(name, value)| fields.iter().any(|(known, item)| known == name && fits(value, item))),
+        _ => false,
+    }
+}
+
+fn error(job: &JobDefinition, declaration: &FeatureDefinition, message: String) -> Diagnostic {
+    let (line, column) = declaration.place;
+    Diagnostic::error(&job.file, line, column, message)
+}

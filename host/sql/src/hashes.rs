@@ -1,0 +1,95 @@
+//! Hashes: when two definitions make the same values, and when one can go on from the other's state.
+//!
+//! Knows what a value and a state depend on. Names of jobs and features, sinks, texts and comments are not among
+//! it.
+
+use crate::expressions::Bound;
+use crate::planner::ResultColumnPlan;
+use crate::stage::{Stage, StageWindows};
+use weir_plan::hash::definition_hash;
+use weir_plan::{JobDefinition, LatePolicy, StreamDefinition};
+
+/// Changes when the meaning of the parts below does.
+const FORM: &str = "weir/1";
+
+/// What every feature of a job depends on.
+pub(crate) struct Common {
+    parts: Vec<String>,
+}
+
+impl Common {
+    pub(crate) fn new(
+        job: &JobDefinition,
+        stream: &StreamDefinition,
+        filter: Option<&Bound>,
+        having: Option<&Bound>,
+        stage: Option<&Stage<'_, '_>>,
+    ) -> Self {
+        let schema = &stream.schema;
+        let time = schema.fields.get(schema.event_time).map(|field| format!("{:?}", field.path)).unwrap_or_default();
+        let policy = match job.late.policy {
+            LatePolicy::Correct => "correct",
+            LatePolicy::Drop => "drop",
+            LatePolicy::Divert => "divert",
+        };
+        let mut parts = vec![
+            FORM.to_owned(),
+            format!("stream {} time {time} disorder {}", stream.name, stream.disorder.millis()),
+            format!("late {policy} {}", job.late.allow.millis()),
+            format!("where {}", filter.map_or("", |filter| &filter.canonical)),
+            format!("having {}", having.map_or("", |having| &having.canonical)),
+        ];
+        if let Some(stage) = stage {
+            parts.push(format!("keys {}", keys(stage)));
+            parts.push(windows(stage));
+            parts.push(format!("retention {:?}", job.retention.map(weir_event::Span::millis)));
+        }
+        Common { parts }
+    }
+
+    /// The hash of one result column.
+    pub(crate) fn column(&self, column: &ResultColumnPlan) -> String {
+        definition_hash(self.parts.iter().map(String::as_str).chain([column.bound.canonical.as_str()]))
+    }
+
+    /// A job's hash: its features', or its result columns' where it has none.
+    pub(crate) fn job(&self, columns: &[ResultColumnPlan], features: &[String]) -> String {
+        if features.is_empty() {
+            let columns: Vec<_> = columns.iter().map(|column| self.column(column)).collect();
+            return definition_hash(columns.iter().map(String::as_str));
+        }
+        definition_hash(features.iter().map(String::as_str))
+    }
+}
+
+fn keys(stage: &Stage<'_, '_>) -> String {
+    let keys = stage.keys.iter().map(|key| stage.rows.projected[key.column].canonical.as_str());
+    keys.collect::<Vec<_>>().join(", ")
+}
+
+fn windows(stage: &Stage<'_, '_>) -> String {
+    match &stage.windows {
+        StageWindows::Grid(_) => stage.describe_frame(0),
+        StageWindows::Over(frames) => {
+            (0..frames.len()).map(|frame| stage.describe_frame(frame)).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// The fingerprint of a job's state: what is kept, in order. A job without a stage keeps nothing.
+pub(crate) fn state_fingerprint(
+    stream: &StreamDefinition,
+    filter: Option<&Bound>,
+    stage: Option<&Stage<'_, '_>>,
+) -> String {
+    let mut parts = vec![FORM.to_owned(), stream.name.clone()];
+    if let Some(stage) = stage {
+        parts.push(filter.map_or_else(String::new, |filter| filter.canonical.clone()));
+        parts.push(keys(stage));
+        parts.push(windows(stage));
+        parts.extend(stage.rows.projected.iter().map(|column| column.canonical.clone()));
+        parts.extend(stage.computed.iter().map(|computed| format!("{} {}", computed.spec.frame, computed.canonical)));
+        parts.push(format!("{:?}", stage.carried));
+    }
+    definition_hash(parts.iter().map(String::as_str))
+}

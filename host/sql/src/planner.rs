@@ -1,0 +1,394 @@
+//! From a job's definition to its plan: the stages of planning, in order.
+//!
+//! This file is the table of contents; what each stage knows is in the file that it calls.
+
+use crate::aggregates::Aggregates;
+use crate::expressions::{Bound, Functions, Scope, ScopeColumn};
+use crate::features::features;
+use crate::grouping::{grouping, project_keys};
+use crate::hashes::{Common, state_fingerprint};
+use crate::names::{Names, nearest};
+use crate::parse::{Parsed, parse};
+use crate::report::{Refusal, Report, START};
+use crate::results::{is_column, result_expression};
+use crate::stage::{Rows, Stage, StageWindows, place};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use sqlparser::ast::Expr;
+use sqlparser::tokenizer::Location;
+use std::sync::Arc;
+use weir_event::Span;
+use weir_plan::{
+    Catalog, Column, ColumnRole, Diagnostic, Expression, JobDefinition, JobPlan, KeyedStage, Output, Projection,
+    StreamDefinition, StreamInput,
+};
+use weir_timeline::{Frames, StageSpec};
+
+/// A plan, and what its author may want to know of how the query was understood.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: JobPlan,
+    /// Notices and warnings, in order of place.
+    pub notices: Vec<Diagnostic>,
+}
+
+/// A result column on its way into the plan.
+#[derive(Debug, Clone)]
+pub(crate) struct ResultColumnPlan {
+    pub(crate) name: String,
+    pub(crate) role: ColumnRole,
+    /// Its expression over the results of the stage, or over the projection where there is no stage.
+    pub(crate) bound: Bound,
+}
+
+/// Plans a job's query. Errors are all that is wrong with it (and with the job's features), each with its place in
+/// the file that holds it, in order of place; notices may be among them.
+pub fn plan(job: &JobDefinition, catalog: &dyn Catalog) -> Result<Planned, Vec<Diagnostic>> {
+    let mut report = Report::new(&job.query);
+    let plan = plan_query(job, catalog, &mut report);
+    match plan {
+        Some(plan) if !report.has_errors() => Ok(Planned { plan, notices: report.into_diagnostics() }),
+        _ => Err(report.into_diagnostics()),
+    }
+}
+
+fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_>) -> Option<JobPlan> {
+    let mut parsed = match parse(&job.query.text) {
+        Ok(parsed) => parsed,
+        Err(refusals) => {
+            report.refuse_all(refusals);
+            return None;
+        }
+    };
+    let stream = stream(&parsed, catalog, report)?;
+    let event_time = stream.schema.fields.get(stream.schema.event_time)?.name.clone();
+    let functions = Functions::new(catalog);
+    let aggregates = Aggregates { catalog };
+    resolve_names(&mut parsed, &stream, &functions, &aggregates, catalog, report);
+    if report.has_errors() {
+        return None;
+    }
+    let scope = report.take(stream_scope(&stream, &functions).map_err(|message| Refusal::new(START, message)))?;
+    let mut rows = Rows { scope, projected: Vec::new() };
+    let grouping = grouping(&parsed, &aggregates, &event_time, report);
+    if report.has_errors() {
+        return None;
+    }
+    let filter = match parsed.filter.take() {
+        Some(filter) => {
+            let at = place(&filter, START);
+            Some(report.take(rows.condition(filter, "WHERE", at))?)
+        }
+        None => None,
+    };
+    let query = Query { job, stream, filter, parsed };
+    match grouping {
+        None => query.stateless(&mut rows, &functions, report),
+        Some(grouping) => {
+            let keys = project_keys(grouping.keys, &query.parsed.items, &mut rows, report);
+            let stage = Stage {
+                rows: &mut rows,
+                aggregates: &aggregates,
+                named_windows: &query.parsed.windows,
+                event_time: &event_time,
+                windows: grouping.windows,
+                keys,
+                computed: Vec::new(),
+                carried: Vec::new(),
+            };
+            query.keyed(stage, &functions, report)
+        }
+    }
+}
+
+fn stream(parsed: &Parsed, catalog: &dyn Catalog, report: &mut Report<'_>) -> Option<Arc<StreamDefinition>> {
+    let found = catalog.stream(&parsed.table);
+    if found.is_none() {
+        let names = catalog.stream_names();
+        let instead = match nearest(&parsed.table, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => "define it in streams/".to_owned(),
+            None => format!("streams are {}", names.join(", ")),
+        };
+        let message = format!("there is no stream `{}`; {instead}", parsed.table);
+        report.refuse(Refusal::new(parsed.table_at, message));
+    }
+    found
+}
+
+fn resolve_names<'a>(
+    parsed: &mut Parsed,
+    stream: &'a StreamDefinition,
+    functions: &'a Functions<'a>,
+    aggregates: &'a Aggregates<'a>,
+    catalog: &'a dyn Catalog,
+    report: &mut Report<'_>,
+) {
+    let items = parsed.items.clone();
+    let qualifier = parsed.qualifier.clone();
+    let names = Names { stream, qualifier: &qualifier, functions, aggregates, catalog, items: &items };
+    for item in &mut parsed.items {
+        report.refuse_all(names.resolve(&mut item.expression));
+    }
+    report.refuse_all(names.resolve(&mut parsed.filter));
+    report.refuse_all(names.resolve(&mut parsed.group_by));
+    report.refuse_all(names.resolve(&mut parsed.having));
+    report.refuse_all(names.resolve(&mut parsed.windows));
+}
+
+fn stream_scope<'a>(stream: &StreamDefinition, functions: &'a Functions<'a>) -> Result<Scope<'a>, String> {
+    let columns = stream.schema.fields.iter().map(|field| ScopeColumn {
+        name: field.name.clone(),
+        data_type: field.data_type.to_arrow(),
+        canonical: format!("{:?}:{}", field.path, field.data_type),
+    });
+    Scope::new(functions, columns.collect())
+}
+
+/// A query that has been read, over a stream that is known.
+struct Query<'j> {
+    job: &'j JobDefinition,
+    stream: Arc<StreamDefinition>,
+    filter: Option<Bound>,
+    parsed: Parsed,
+}
+
+impl Query<'_> {
+    /// A query that computes each row alone.
+    fn stateless(&self, rows: &mut Rows<'_>, functions: &Functions<'_>, report: &mut Report<'_>) -> Option<JobPlan> {
+        let mut positions = Vec::new();
+        for item in &self.parsed.items {
+            positions.push(report.take(rows.project(item.expression.clone(), item.at)));
+        }
+        let columns = rows.projected.iter().enumerate().map(|(index, bound)| ScopeColumn {
+            name: format!("\0projected{index}"),
+            data_type: bound.data_type.clone(),
+            canonical: bound.canonical.clone(),
+        });
+        let scope = self.checked(Scope::new(functions, columns.collect()), START, report)?;
+        let positions = positions.into_iter().collect::<Option<Vec<_>>>()?;
+        let columns = self.parsed.items.iter().zip(positions).map(|(item, position)| ResultColumnPlan {
+            name: item.name.clone(),
+            role: if is_column(&item.expression) { ColumnRole::Plain } else { ColumnRole::Feature },
+            bound: scope.column(position),
+        });
+        let columns = columns.collect();
+        self.finish(rows, None, &scope, columns, None, report)
+    }
+
+    /// A query over windows.
+    fn keyed(
+        &self,
+        mut stage: Stage<'_, '_>,
+        functions: &Functions<'_>,
+        report: &mut Report<'_>,
+    ) -> Option<JobPlan> {
+        let mut expressions = Vec::new();
+        for item in &self.parsed.items {
+            match result_expression(&mut stage, item.expression.clone(), item.at) {
+                Ok(result) => expressions.push((item, result)),
+                Err(refusals) => report.refuse_all(refusals),
+            }
+        }
+        let having = self.parsed.having.as_ref().map(|having| {
+            let at = place(having, START);
+            (result_expression(&mut stage, having.clone(), at), at)
+        });
+        let (columns, results) = stage.result_columns();
+        let scope = self.checked(Scope::new(functions, columns), START, report)?;
+        let mut bound = Vec::new();
+        for (item, result) in expressions {
+            if let Some(value) = self.bind(&scope, result.expression, item.at, report) {
+                bound.push(ResultColumnPlan { name: item.name.clone(), role: result.role, bound: value });
+            }
+        }
+        let having = match having {
+            Some((Ok(having), at)) => Some(self.condition(&scope, having.expression, at, report)?),
+            Some((Err(refusals), _)) => {
+                report.refuse_all(refusals);
+                return None;
+            }
+            None => None,
+        };
+        if report.has_errors() {
+            return None;
+        }
+        let spec = self.spec(&stage, report)?;
+        let keyed = KeyedStage {
+            keys: stage.keys.iter().map(|key| key.column).collect(),
+            key_names: stage.keys.iter().map(|key| key.name.clone()).collect(),
+            key_types: stage.keys.iter().map(|key| stage.rows.projected[key.column].data_type.clone()).collect(),
+            spec: Arc::new(spec),
+            results,
+        };
+        self.finish_keyed(&stage, keyed, &scope, bound, having, report)
+    }
+
+    fn bind(&self, scope: &Scope<'_>, expression: Expr, at: Location, report: &mut Report<'_>) -> Option<Bound> {
+        let bound = scope.bind(expression).and_then(Bound::normalised);
+        self.checked(bound, at, report)
+    }
+
+    fn condition(
+        &self,
+        scope: &Scope<'_>,
+        expression: Expr,
+        at: Location,
+        report: &mut Report<'_>,
+    ) -> Option<Bound> {
+        let bound = self.checked(scope.bind(expression), at, report)?;
+        if bound.data_type != DataType::Boolean {
+            report.refuse(Refusal::new(at, "HAVING needs a condition"));
+            return None;
+        }
+        Some(bound)
+    }
+
+    fn checked<T>(&self, result: Result<T, String>, at: Location, report: &mut Report<'_>) -> Option<T> {
+        report.take(result.map_err(|message| Refusal::new(at, message)))
+    }
+
+    fn spec(&self, stage: &Stage<'_, '_>, report: &mut Report<'_>) -> Option<StageSpec> {
+        let frames = match &stage.windows {
+            StageWindows::Grid(window) => Frames::Grid(window.grid),
+            StageWindows::Over(frames) => Frames::Over(frames.clone()),
+        };
+        let longest = match &frames {
+            Frames::Grid(grid) => Some(grid.size),
+            Frames::Over(frames) => frames.iter().filter_map(|frame| frame.preceding).max(),
+        };
+        if let (Some(retention), Some(longest)) = (self.job.retention, longest)
+            && retention < longest
+        {
+            let message = format!(
+                "a retention of {retention} would cut windows of {longest} short; write at least {longest}, or leave \
+                 it out"
+            );
+            report.add(Diagnostic::error(&self.job.file, 1, 1, message));
+            return None;
+        }
+        Some(StageSpec {
+            frames,
+            aggregates: stage.computed.iter().map(|computed| computed.spec.clone()).collect(),
+            inputs: stage.rows.projected.iter().map(|column| column.data_type.clone()).collect(),
+            carried: stage.carried.clone(),
+            history: self.job.late.allow.max(self.job.history).max(Span::ZERO),
+            retention: self.job.retention,
+        })
+    }
+
+    fn finish_keyed(
+        &self,
+        stage: &Stage<'_, '_>,
+        keyed: KeyedStage,
+        scope: &Scope<'_>,
+        columns: Vec<ResultColumnPlan>,
+        having: Option<Bound>,
+        report: &mut Report<'_>,
+    ) -> Option<JobPlan> {
+        let plan = self.finish(stage.rows, Some(stage), scope, columns, having, report)?;
+        Some(JobPlan { stage: Some(keyed), ..plan })
+    }
+
+    /// Features, hashes, and everything compiled.
+    fn finish(
+        &self,
+        rows: &Rows<'_>,
+        stage: Option<&Stage<'_, '_>>,
+        scope: &Scope<'_>,
+        mut columns: Vec<ResultColumnPlan>,
+        having: Option<Bound>,
+        report: &mut Report<'_>,
+    ) -> Option<JobPlan> {
+        let (job, filter) = (self.job, self.filter.as_ref());
+        let mut features = features(job, &mut columns, report);
+        let common = Common::new(job, &self.stream, filter, having.as_ref(), stage);
+        for feature in &mut features {
+            feature.definition = common.column(&columns[feature.column]);
+        }
+        let definitions: Vec<_> = features.iter().map(|feature| feature.definition.clone()).collect();
+        let input = self.input(rows, report)?;
+        let decoded = self.checked(rows.scope.of(&input.columns), START, report)?;
+        let projection = Projection {
+            filter: self.compile(&decoded, filter, report)?,
+            columns: self.compile_all(&decoded, &rows.projected, report)?,
+            schema: projection_schema(&rows.projected),
+        };
+        let mut output = Vec::new();
+        for column in &columns {
+            let expression = self.checked(scope.compile(&column.bound), START, report)?;
+            output.push(Column { name: column.name.clone(), role: column.role, expression });
+        }
+        let fields = output.iter().map(|column| Field::new(&column.name, column.expression.data_type().clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Some(JobPlan {
+            name: job.name.clone(),
+            version: job.version,
+            definition: common.job(&columns, &definitions),
+            state_fingerprint: state_fingerprint(&self.stream, filter, stage),
+            inputs: vec![input],
+            projection,
+            stage: None,
+            output: Output { filter: self.compile(scope, having.as_ref(), report)?, columns: output, schema },
+            features,
+            late: job.late,
+            stale_after: job.stale_after,
+            sinks: job.sinks.clone(),
+        })
+    }
+
+    /// The stream, with the columns that the query reads and no other.
+    fn input(&self, rows: &Rows<'_>, report: &mut Report<'_>) -> Option<StreamInput> {
+        let schema = &self.stream.schema;
+        let Some(origin) = self.job.origin.clone().or_else(|| self.stream.origin.clone()) else {
+            let message = format!("the stream `{}` has no source; add one to its file", self.stream.name);
+            report.refuse(Refusal::new(self.parsed.table_at, message));
+            return None;
+        };
+        let read: Vec<String> = rows.projected.iter().chain(&self.filter).flat_map(Bound::columns).collect();
+        let is_read = |index: usize| {
+            index == schema.event_time
+                || self.stream.known_time == Some(index)
+                || read.iter().any(|name| *name == schema.fields[index].name)
+        };
+        let columns: Vec<usize> = (0..schema.fields.len()).filter(|index| is_read(*index)).collect();
+        let position = |of: usize| columns.iter().position(|column| *column == of);
+        Some(StreamInput {
+            event_time: position(schema.event_time)?,
+            known_time: self.stream.known_time.and_then(position),
+            stream: self.stream.clone(),
+            origin,
+            columns,
+        })
+    }
+
+    #[allow(clippy::option_option, reason = "an absent filter is not a filter that does not compile")]
+    fn compile(
+        &self,
+        scope: &Scope<'_>,
+        bound: Option<&Bound>,
+        report: &mut Report<'_>,
+    ) -> Option<Option<Arc<dyn Expression>>> {
+        match bound {
+            Some(bound) => self.checked(scope.compile(bound), START, report).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn compile_all(
+        &self,
+        scope: &Scope<'_>,
+        bound: &[Bound],
+        report: &mut Report<'_>,
+    ) -> Option<Vec<Arc<dyn Expression>>> {
+        bound.iter().map(|bound| self.checked(scope.compile(bound), START, report)).collect()
+    }
+}
+
+fn projection_schema(projected: &[Bound]) -> SchemaRef {
+    let fields = projected.iter().enumerate().map(|(index, bound)| {
+        let name = bound.column().map_or_else(|| format!("expression_{index}"), str::to_owned);
+        Field::new(name, bound.data_type.clone(), true)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}

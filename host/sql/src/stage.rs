@@ -1,0 +1,338 @@
+//! What a query needs computed before its result columns: the projection, the keys, the windows, the aggregates.
+//!
+//! A [`Stage`] grows while the result columns are read: each asks for the aggregates and columns that it names.
+//! Knows which columns a stage's results have. Must not know clauses, roles or features.
+
+use crate::aggregates::{Aggregates, Call};
+use crate::expressions::{Bound, Scope, ScopeColumn, type_name};
+use crate::over::over_window;
+use crate::report::Refusal;
+use crate::windows::{GroupWindow, WindowBound, WindowKind, group_window, window_call};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use sqlparser::ast::{Expr, Function, NamedWindowDefinition, Spanned, Visit, Visitor, WindowType};
+use sqlparser::tokenizer::Location;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use weir_timeline::{AggregateSpec, RangeFrame};
+
+/// The columns of the stream, and those that are computed from each row.
+pub(crate) struct Rows<'a> {
+    pub(crate) scope: Scope<'a>,
+    pub(crate) projected: Vec<Bound>,
+}
+
+impl Rows<'_> {
+    /// The position of an expression among the projected columns; the same one is computed once.
+    pub(crate) fn project(&mut self, expression: Expr, at: Location) -> Result<usize, Refusal> {
+        let bound = self.bind(expression, at)?;
+        let bound = bound.normalised().map_err(|message| Refusal::new(at, message))?;
+        let known = self.projected.iter().position(|earlier| earlier.canonical == bound.canonical);
+        Ok(known.unwrap_or_else(|| {
+            self.projected.push(bound);
+            self.projected.len() - 1
+        }))
+    }
+
+    /// A condition over the rows.
+    pub(crate) fn condition(&self, expression: Expr, clause: &str, at: Location) -> Result<Bound, Refusal> {
+        let bound = self.bind(expression, at)?;
+        if bound.data_type == DataType::Boolean {
+            return Ok(bound);
+        }
+        let message = format!("{clause} needs a condition, not a {}", type_name(&bound.data_type));
+        Err(Refusal::new(at, message))
+    }
+
+    fn bind(&self, expression: Expr, at: Location) -> Result<Bound, Refusal> {
+        let at = place(&expression, at);
+        self.scope.bind(expression).map_err(|message| Refusal::new(at, message))
+    }
+}
+
+/// The place of an expression, or of what it stands in.
+pub(crate) fn place(expression: &Expr, otherwise: Location) -> Location {
+    let at = expression.span().start;
+    if at.line == 0 { otherwise } else { at }
+}
+
+/// A part of the key.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    /// Its expression, names resolved.
+    pub(crate) expression: Expr,
+    /// Its projected column.
+    pub(crate) column: usize,
+    pub(crate) name: String,
+}
+
+/// An aggregate of the stage.
+#[derive(Debug, Clone)]
+pub(crate) struct Computed {
+    pub(crate) spec: AggregateSpec,
+    /// What makes its values.
+    pub(crate) canonical: String,
+}
+
+/// The windows of a stage.
+#[derive(Debug, Clone)]
+pub(crate) enum StageWindows {
+    /// GROUP BY.
+    Grid(GroupWindow),
+    /// OVER; frames are added as they are met.
+    Over(Vec<RangeFrame>),
+}
+
+/// A keyed stage as it grows.
+pub(crate) struct Stage<'s, 'a> {
+    pub(crate) rows: &'s mut Rows<'a>,
+    pub(crate) aggregates: &'s Aggregates<'a>,
+    pub(crate) named_windows: &'s [NamedWindowDefinition],
+    pub(crate) event_time: &'s str,
+    pub(crate) windows: StageWindows,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) computed: Vec<Computed>,
+    /// Projected columns that each result row repeats from its event.
+    pub(crate) carried: Vec<usize>,
+}
+
+/// A column of a stage's results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResultColumn {
+    Key(usize),
+    Aggregate(usize),
+    WindowStart,
+    WindowEnd,
+    Carried(usize),
+}
+
+impl ResultColumn {
+    /// A name that no column of a stream can have: a text of YAML holds no NUL.
+    pub(crate) fn name(self) -> String {
+        match self {
+            ResultColumn::Key(index) => format!("\0key{index}"),
+            ResultColumn::Aggregate(index) => format!("\0aggregate{index}"),
+            ResultColumn::WindowStart => "\0window_start".to_owned(),
+            ResultColumn::WindowEnd => "\0window_end".to_owned(),
+            ResultColumn::Carried(index) => format!("\0carried{index}"),
+        }
+    }
+}
+
+impl Stage<'_, '_> {
+    /// The part of the key that an expression is.
+    pub(crate) fn key_of(&self, expression: &Expr) -> Option<usize> {
+        self.keys.iter().position(|key| key.expression == *expression)
+    }
+
+    /// Adds an aggregate, or finds the same one.
+    pub(crate) fn aggregate(&mut self, name: &str, function: &Function) -> Result<ResultColumn, Refusal> {
+        let at = function.name.span().start;
+        let frame = self.frame(name, function, at)?;
+        let call = self.aggregates.call(name, function)?;
+        for part in call.arguments.iter().chain(&call.filter) {
+            if let Some(inner) = first_call(part, self.aggregates) {
+                let message = format!("{} stands inside {}; aggregates cannot be nested: make the inner one a job of \
+                     its own", inner.name, name.to_uppercase());
+                return Err(Refusal::new(inner.at, message));
+            }
+        }
+        let computed = self.bind(&call, frame)?;
+        let known = self.computed.iter().position(|earlier| earlier.canonical == computed.canonical);
+        Ok(ResultColumn::Aggregate(known.unwrap_or_else(|| {
+            self.computed.push(computed);
+            self.computed.len() - 1
+        })))
+    }
+
+    fn bind(&mut self, call: &Call, frame: usize) -> Result<Computed, Refusal> {
+        let mut arguments = Vec::with_capacity(call.arguments.len());
+        for argument in &call.arguments {
+            arguments.push(self.rows.project(argument.clone(), place(argument, call.at))?);
+        }
+        let types: Vec<_> =
+            arguments.iter().map(|argument| self.rows.projected[*argument].data_type.clone()).collect();
+        let function = self.aggregates.bind(call, &types)?;
+        let filter = match &call.filter {
+            Some(filter) => {
+                let at = place(filter, call.at);
+                self.rows.condition(filter.clone(), "FILTER", at)?;
+                Some(self.rows.project(filter.clone(), at)?)
+            }
+            None => None,
+        };
+        let text = |column: usize| self.rows.projected[column].canonical.as_str();
+        let canonical = format!(
+            "{}[{}] filter[{}] {}",
+            function.card().identity,
+            arguments.iter().map(|argument| text(*argument)).collect::<Vec<_>>().join(", "),
+            filter.map_or("", text),
+            self.describe_frame(frame)
+        );
+        Ok(Computed { spec: AggregateSpec { function, arguments, filter, frame }, canonical })
+    }
+
+    /// The frame that a call asks for.
+    fn frame(&mut self, name: &str, function: &Function, at: Location) -> Result<usize, Refusal> {
+        let upper = name.to_uppercase();
+        match (&mut self.windows, &function.over) {
+            (StageWindows::Grid(_), None) => Ok(0),
+            (StageWindows::Grid(window), Some(_)) => {
+                let message = format!(
+                    "{upper} .. OVER stands in a query with {} in GROUP BY; write two jobs",
+                    window.kind.name()
+                );
+                Err(Refusal::new(at, message))
+            }
+            (StageWindows::Over(_), None) => {
+                let message = format!("{upper} has no window, other columns have OVER; write {upper}(..) OVER (..)");
+                Err(Refusal::new(at, message))
+            }
+            (StageWindows::Over(frames), Some(over)) => {
+                let frame = over_window(over, self.named_windows, self.event_time, at)?.frame;
+                Ok(frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
+                    frames.push(frame);
+                    frames.len() - 1
+                }))
+            }
+        }
+    }
+
+    /// What a frame is, as canonical text.
+    pub(crate) fn describe_frame(&self, frame: usize) -> String {
+        match &self.windows {
+            StageWindows::Grid(window) => {
+                let grid = window.grid;
+                format!("grid {} {} {}", grid.size.millis(), grid.slide.millis(), grid.offset.millis())
+            }
+            StageWindows::Over(frames) => match frames.get(frame).and_then(|frame| frame.preceding) {
+                Some(preceding) => format!("range {}", preceding.millis()),
+                None => "range unbounded".to_owned(),
+            },
+        }
+    }
+
+    /// Checks that a bound is the bound of this stage's window.
+    pub(crate) fn bound(&self, kind: WindowKind, function: &Function) -> Result<(), Refusal> {
+        let at = function.name.span().start;
+        let name = function.name.to_string().to_uppercase();
+        let StageWindows::Grid(window) = &self.windows else {
+            let message = format!("{name} stands in a query without {} in GROUP BY", kind.name());
+            return Err(Refusal::new(at, message));
+        };
+        let named = group_window(kind, function, self.event_time)?;
+        if named.kind == window.kind && named.grid == window.grid {
+            return Ok(());
+        }
+        let message = format!(
+            "{name} is of another window ({}) than GROUP BY ({}); write the same arguments in both",
+            named.describe(),
+            window.describe()
+        );
+        Err(Refusal::new(at, message))
+    }
+
+    /// A column of the row in a result: each row of OVER repeats it from its event; a window has no one row.
+    pub(crate) fn carry(&mut self, expression: Expr, at: Location) -> Result<ResultColumn, Refusal> {
+        if let StageWindows::Grid(_) = self.windows {
+            let message = format!(
+                "`{}` is neither in GROUP BY nor inside an aggregate; add it to GROUP BY, or write LAST_VALUE(..)",
+                written(&expression)
+            );
+            return Err(Refusal::new(at, message));
+        }
+        let column = self.rows.project(expression, at)?;
+        Ok(ResultColumn::Carried(self.carried.iter().position(|known| *known == column).unwrap_or_else(|| {
+            self.carried.push(column);
+            self.carried.len() - 1
+        })))
+    }
+
+    /// The columns of the results, in their order, with the names that they have in the plan.
+    pub(crate) fn result_columns(&self) -> (Vec<ScopeColumn>, SchemaRef) {
+        let mut columns = Vec::new();
+        let mut add = |column: ResultColumn, name: String, data_type: DataType, canonical: String| {
+            columns.push((ScopeColumn { name: column.name(), data_type, canonical }, name));
+        };
+        let projected = |column: usize| &self.rows.projected[column];
+        for (index, key) in self.keys.iter().enumerate() {
+            let bound = projected(key.column);
+            add(ResultColumn::Key(index), key.name.clone(), bound.data_type.clone(), format!("key[{}]", bound.canonical));
+        }
+        for (index, computed) in self.computed.iter().enumerate() {
+            let result = computed.spec.function.card().result.clone();
+            let name = format!("aggregate_{index}");
+            add(ResultColumn::Aggregate(index), name, result, computed.canonical.clone());
+        }
+        if let StageWindows::Grid(_) = self.windows {
+            let time = DataType::Timestamp(TimeUnit::Millisecond, None);
+            for (column, name) in
+                [(ResultColumn::WindowStart, "window_start"), (ResultColumn::WindowEnd, "window_end")]
+            {
+                add(column, name.to_owned(), time.clone(), name.replace('_', "-"));
+            }
+        }
+        for (index, column) in self.carried.iter().enumerate() {
+            let bound = projected(*column);
+            let name = format!("carried_{index}");
+            add(ResultColumn::Carried(index), name, bound.data_type.clone(), bound.canonical.clone());
+        }
+        let fields = columns.iter().map(|(column, name)| Field::new(name, column.data_type.clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        (columns.into_iter().map(|(column, _)| column).collect(), schema)
+    }
+}
+
+/// An expression as a message shows it: without the quotes that resolving names gave it.
+pub(crate) fn written(expression: &Expr) -> String {
+    expression.to_string().replace('"', "")
+}
+
+/// A call that only a stage can answer.
+pub(crate) struct FoundCall {
+    /// Its name as SQL shows it.
+    pub(crate) name: String,
+    pub(crate) at: Location,
+    /// Its window, if it has OVER.
+    pub(crate) over: Option<WindowType>,
+    /// Whether it is one of the window functions of GROUP BY.
+    pub(crate) is_window: bool,
+}
+
+/// The first aggregate, OVER or window function in an expression.
+pub(crate) fn first_call(expression: &Expr, aggregates: &Aggregates<'_>) -> Option<FoundCall> {
+    calls(expression, aggregates).into_iter().next()
+}
+
+/// All aggregates, calls with OVER and window functions in an expression.
+pub(crate) fn calls(expression: &Expr, aggregates: &Aggregates<'_>) -> Vec<FoundCall> {
+    struct Finder<'f> {
+        aggregates: &'f Aggregates<'f>,
+        found: Vec<FoundCall>,
+    }
+    impl Visitor for Finder<'_> {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expression {
+                let name = function.name.to_string();
+                let is_window = window_call(&name).is_some();
+                if is_window || function.over.is_some() || self.aggregates.is_aggregate(&name) {
+                    let at = function.name.span().start;
+                    let over = function.over.clone();
+                    self.found.push(FoundCall { name: name.to_uppercase(), at, over, is_window });
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut finder = Finder { aggregates, found: Vec::new() };
+    let _ = expression.visit(&mut finder);
+    finder.found
+}
+
+/// The bound of a window that a call gives, if it is one.
+pub(crate) fn bound_of(name: &str) -> Option<(WindowKind, WindowBound)> {
+    match window_call(name)? {
+        crate::windows::WindowCall::Bound(kind, bound) => Some((kind, bound)),
+        _ => None,
+    }
+}

@@ -1,0 +1,196 @@
+//! Queries against a small catalog in memory.
+
+mod features;
+mod hashes;
+mod queries;
+mod refusals;
+mod values;
+
+use crate::{Planned, plan};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array};
+use arrow_schema::DataType as ArrowType;
+use std::sync::Arc;
+use weir_event::{DataType, Field, Span, StreamSchema};
+use weir_plan::definition::{Query, WhenIdle};
+use weir_plan::diagnostic::Severity;
+use weir_plan::{
+    Catalog, ExpressionError, JobDefinition, JobPlan, Late, LatePolicy, ScalarFunction, StreamDefinition, StreamOrigin,
+};
+use weir_timeline::{Aggregate, Parameter, builtin};
+
+fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamDefinition> {
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|(name, data_type)| Field {
+            name: (*name).to_owned(),
+            data_type: data_type.parse::<DataType>().unwrap(),
+            path: vec![(*name).to_owned()],
+        })
+        .collect();
+    let event_time = fields.iter().position(|field| field.name == event_time).unwrap();
+    Arc::new(StreamDefinition {
+        name: name.to_owned(),
+        schema: StreamSchema { fields, event_time },
+        disorder: Span::from_millis(30_000),
+        idle_after: Span::from_millis(60_000),
+        when_idle: WhenIdle::Advance,
+        max_future: Span::from_millis(3_600_000),
+        known_time: None,
+        format: "json".to_owned(),
+        origin: Some(StreamOrigin { kind: "file".to_owned(), settings: serde_json::Value::Null }),
+    })
+}
+
+/// Streams of the queries in the documentation, a scalar plugin and an aggregate plugin.
+#[derive(Debug)]
+struct Memory {
+    plugin_sha: &'static str,
+}
+
+/// `twice(bigint)`: fails on odd rows' negative numbers, as a plugin that traps.
+#[derive(Debug)]
+struct Twice {
+    identity: String,
+}
+
+impl ScalarFunction for Twice {
+    fn name(&self) -> &'static str {
+        "twice"
+    }
+    fn arguments(&self) -> &[ArrowType] {
+        &[ArrowType::Int64]
+    }
+    fn result(&self) -> &ArrowType {
+        &ArrowType::Int64
+    }
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+    fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError> {
+        assert_eq!(arguments[0].len(), rows);
+        let values = arguments[0].as_primitive::<Int64Type>();
+        if values.iter().flatten().any(|value| value < 0) {
+            return Err(ExpressionError::Rows("twice: trapped on a negative number".to_owned()));
+        }
+        Ok(Arc::new(values.iter().map(|value| value.map(|value| value * 2)).collect::<Int64Array>()))
+    }
+}
+
+impl Catalog for Memory {
+    fn stream(&self, name: &str) -> Option<Arc<StreamDefinition>> {
+        match name {
+            "event_user_action" => Some(stream(
+                name,
+                &[
+                    ("event_id", "bigint"),
+                    ("user_id", "string"),
+                    ("action", "string"),
+                    ("geohash", "string"),
+                    ("ride_id", "string"),
+                    ("fare", "double"),
+                    ("seats", "int"),
+                    ("tags", "array<string>"),
+                    ("place", "row<lat double, lon double>"),
+                    ("event_time", "timestamp"),
+                    ("limit", "bigint"),
+                ],
+                "event_time",
+            )),
+            "event_ride_completed" => Some(stream(
+                name,
+                &[("passenger_id", "bigint"), ("ride_id", "string"), ("done_at", "timestamp")],
+                "done_at",
+            )),
+            "features" => Some(stream(
+                name,
+                &[
+                    ("feature_name", "string"),
+                    ("version", "int"),
+                    ("id", "bigint"),
+                    ("feature_data", "string"),
+                    ("occurred_at", "timestamp"),
+                ],
+                "occurred_at",
+            )),
+            _ => None,
+        }
+    }
+
+    fn stream_names(&self) -> Vec<String> {
+        ["event_user_action", "event_ride_completed", "features"].map(str::to_owned).to_vec()
+    }
+
+    fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
+        let identity = format!("twice@{}", self.plugin_sha);
+        (name == "twice").then(|| Arc::new(Twice { identity }) as Arc<dyn ScalarFunction>)
+    }
+
+    fn scalar_names(&self) -> Vec<String> {
+        vec!["twice".to_owned()]
+    }
+
+    fn has_aggregate(&self, name: &str) -> bool {
+        name == "decayed"
+    }
+
+    fn aggregate(
+        &self,
+        _name: &str,
+        arguments: &[ArrowType],
+        parameters: &[Parameter],
+    ) -> Result<Arc<dyn Aggregate>, String> {
+        match (arguments, parameters) {
+            ([ArrowType::Float64], [Parameter::Double(_)]) => {
+                builtin("SUM", false, arguments, &[]).map_err(|error| error.to_string())
+            }
+            _ => Err("decayed takes a double constant and a double".to_owned()),
+        }
+    }
+
+    fn aggregate_names(&self) -> Vec<String> {
+        vec!["decayed".to_owned()]
+    }
+}
+
+const CATALOG: Memory = Memory { plugin_sha: "sha256:aa" };
+
+fn job(text: &str) -> JobDefinition {
+    let late = Late { policy: LatePolicy::Correct, allow: Span::from_millis(3_600_000) };
+    JobDefinition {
+        name: "job".to_owned(),
+        version: 1,
+        file: "jobs/job.yaml".to_owned(),
+        query: Query { text: text.to_owned(), file: "jobs/job.sql".to_owned(), line: 1, indent: 0 },
+        features: Vec::new(),
+        late,
+        history: Span::from_millis(3_600_000),
+        retention: None,
+        stale_after: None,
+        sinks: Vec::new(),
+        origin: None,
+    }
+}
+
+fn planned(text: &str) -> Planned {
+    plan(&job(text), &CATALOG).unwrap_or_else(|found| panic!("{text}\n{}", lines(&found)))
+}
+
+fn planned_job(job: &JobDefinition) -> JobPlan {
+    plan(job, &CATALOG).unwrap_or_else(|found| panic!("{}", lines(&found))).plan
+}
+
+fn lines(found: &[weir_plan::Diagnostic]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The errors of a query, as text.
+fn refused(text: &str) -> Vec<String> {
+    match plan(&job(text), &CATALOG) {
+        Ok(_) => panic!("planned: {text}"),
+        Err(found) => {
+            found.iter().filter(|found| found.severity == Severity::Error).map(ToString::to_string).collect()
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The truth: one key's values for one question, from tiles and row log.
+//!
+//! Taking a snapshot copies states and rows out, for it is done under a lock; merging and finishing is for later.
+
+use crate::aggregate::{AggregateError, Finished, States, Steps};
+use crate::answer::Values;
+use crate::cursor::choice::Chooser;
+use crate::grid::GridStage;
+use crate::ordered::{Feed, Feeder};
+use crate::over::OverStage;
+use crate::pane::REFOLD;
+use crate::row_log::Log;
+use crate::row_log::gather::Gather;
+use crate::spec::StageSpec;
+use crate::tiles::counted;
+use arrow_array::{Array, ArrayRef, new_null_array};
+use std::ops::Range;
+use weir_event::EventTime;
+
+/// What a question needs of a key's timeline, copied out of it.
+pub struct Snapshot {
+    parts: Vec<Part>,
+    as_of: i64,
+    rows: Vec<u64>,
+    newest: Vec<Option<EventTime>>,
+    carried: Vec<ArrayRef>,
+}
+
+/// One aggregate's share.
+enum Part {
+    /// Found already.
+    Value(Finished),
+    /// A tile each: those before the cut, to be folded from right to left, and those after it.
+    Tiles { identity: Box<dyn States>, before: Vec<Tile>, after: Vec<Tile> },
+    /// A state, rows that come into its frame and rows that leave it.
+    Rows { states: Box<dyn States>, entering: Feed, leaving: Feed },
+}
+
+/// A copy of a tile, and rows of it that are still pending.
+struct Tile {
+    states: Box<dyn States>,
+    pending: Option<Feed>,
+}
+
+impl Snapshot {
+    /// Of a key that is not there: every aggregate's identity.
+    pub(crate) fn absent(spec: &StageSpec, frames: usize) -> Snapshot {
+        let parts = spec.aggregates.iter().map(|aggregate| Part::Tiles {
+            identity: aggregate.function.states(),
+            before: Vec::new(),
+            after: Vec::new(),
+        });
+        let carried = spec.carried.iter().map(|input| new_null_array(&spec.inputs[*input], 1));
+        Snapshot {
+            parts: parts.collect(),
+            as_of: 0,
+            rows: vec![0; frames],
+            newest: vec![None; frames],
+            carried: carried.collect(),
+        }
+    }
+
+    /// The values.
+    pub fn finish(self) -> Result<Values, AggregateError> {
+        let mut values = Vec::with_capacity(self.parts.len());
+        let mut errors = Vec::new();
+        for (at, part) in self.parts.into_iter().enumerate() {
+            let finished = part.finish(self.as_of)?;
+            errors.extend(finished.errors.into_iter().map(|(_, reason)| (at, reason)));
+            values.push(finished.values);
+        }
+        Ok(Values { values, rows: self.rows, newest: self.newest, carried: self.carried, errors })
+    }
+}
+
+impl Part {
+    fn finish(self, as_of: i64) -> Result<Finished, AggregateError> {
+        match self {
+            Part::Value(finished) => Ok(finished),
+            Part::Tiles { mut identity, before, after } => {
+                identity.resize(1);
+                let mut suffix: Option<Box<dyn States>> = None;
+                for tile in before.into_iter().rev() {
+                    let mut earlier = tile.whole()?;
+                    if let Some(later) = suffix {
+                        earlier.merge(&[0], later.as_ref(), &[0])?;
+                    }
+                    suffix = Some(earlier);
+                }
+                let mut prefix: Option<Box<dyn States>> = None;
+                for tile in after {
+                    let later = tile.whole()?;
+                    match &mut prefix {
+                        Some(prefix) => prefix.merge(&[0], later.as_ref(), &[0])?,
+                        None => prefix = Some(later),
+                    }
+                }
+                let states = match (suffix, prefix) {
+                    (Some(mut suffix), Some(prefix)) => {
+                        suffix.merge(&[0], prefix.as_ref(), &[0])?;
+                        suffix
+                    }
+                    (one, other) => one.or(other).unwrap_or(identity),
+                };
+                states.finish(&[0], &[as_of])
+            }
+            Part::Rows { mut states, entering, leaving } => {
+                let (enter, leave) = ([entering.times.len() as u32], [leaving.times.len() as u32]);
+                let (entering, leaving) = (entering.stretch(&enter), leaving.stretch(&leave));
+                states.slide(&Steps { groups: &[0], as_of: &[as_of], entering, leaving })
+            }
+        }
+    }
+}
+
+impl Tile {
+    fn whole(self) -> Result<Box<dyn States>, AggregateError> {
+        let mut states = self.states;
+        if let Some(pending) = &self.pending {
+            let rows = counted(pending.times.len());
+            states.update(&pending.input(&vec![0; rows.len()], &rows))?;
+        }
+        Ok(states)
+    }
+}
+
+impl GridStage {
+    /// A key's window.
+    pub(crate) fn snapshot(&self, slot: u32, window: Range<i64>) -> Snapshot {
+        let mut snapshot = Snapshot::absent(&self.spec, 1);
+        snapshot.as_of = window.end;
+        if window.start >= window.end {
+            return snapshot;
+        }
+        for pane in self.panes.range(window.clone()).map(|(_, pane)| pane) {
+            let Some(group) = pane.group(slot) else { continue };
+            snapshot.rows[0] += u64::from(pane.rows[group as usize]);
+            let newest = Some(EventTime::from_millis(pane.newest[group as usize]));
+            snapshot.newest[0] = snapshot.newest[0].max(newest);
+        }
+        if snapshot.rows[0] > 0 {
+            let parts = (0..self.spec.aggregates.len()).map(|at| self.part(at, slot, window.clone()));
+            snapshot.parts = parts.collect();
+        }
+        snapshot
+    }
+
+    fn part(&self, at: usize, slot: u32, window: Range<i64>) -> Part {
+        let aggregate = &self.spec.aggregates[at];
+        let identity = aggregate.function.states();
+        let cursor = self.hop.as_ref().filter(|_| window.end == self.geometry.end_of(window.start));
+        let whole = |states| Tile { states, pending: None };
+        if let Some([before, after]) = cursor.and_then(|hop| hop.copy(at, window.start, slot)) {
+            let (before, after) = (before.map(whole), after.map(whole));
+            return Part::Tiles { identity, before: before.into_iter().collect(), after: after.into_iter().collect() };
+        }
+        let boundary = self.geometry.boundary(window.start);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (start, pane) in self.panes.range(window) {
+            let Some(group) = pane.group(slot) else { continue };
+            let mut tile = Tile { states: pane.states[at].copy(&[group]), pending: None };
+            if let Some(ordered) = self.ordered.as_ref().filter(|_| aggregate.is_ordered()) {
+                let is_refolded = pane.flags[group as usize] & REFOLD != 0;
+                if is_refolded {
+                    tile.states.reset(&[0]);
+                }
+                let rows = ordered.unfolded(slot, *start, is_refolded, &self.geometry);
+                let mut feeder = Feeder::new(&ordered.logs.layout, aggregate);
+                if let Some(log) = ordered.logs.find(slot) {
+                    feeder.push(log, rows);
+                }
+                tile.pending = Some(feeder.finish()).filter(|feed| !feed.times.is_empty());
+            }
+            if *start < boundary { before.push(tile) } else { after.push(tile) }
+        }
+        Part::Tiles { identity, before, after }
+    }
+}
+
+impl OverStage {
+    /// A key's frames at a time.
+    pub(crate) fn snapshot(&self, slot: u32, as_of: i64) -> Snapshot {
+        let mut snapshot = Snapshot::absent(&self.spec, self.reach.0.len());
+        snapshot.as_of = as_of;
+        let Some(log) = self.logs.find(slot).filter(|log| !log.is_empty()) else { return snapshot };
+        let frames: Vec<Range<u64>> = (0..self.reach.0.len()).map(|at| self.reach.frame(at, log, as_of)).collect();
+        for (at, frame) in frames.iter().enumerate() {
+            snapshot.rows[at] = frame.end - frame.start;
+            snapshot.newest[at] =
+                (frame.end > frame.start).then(|| EventTime::from_millis(log.time(frame.end - 1)));
+        }
+        let parts = self.spec.aggregates.iter().enumerate();
+        snapshot.parts = parts.map(|(at, it)| self.part(at, slot, log, frames[it.frame].clone())).collect();
+        let last = log.first_after(as_of).checked_sub(1).filter(|last| *last >= log.start());
+        if let Some(last) = last {
+            let (block, row) = log.row(last);
+            let columns = self.spec.carried.iter().filter_map(|input| self.logs.layout.position(*input));
+            snapshot.carried = columns
+                .map(|column| {
+                    let mut gather = Gather::new(&self.logs.layout.types[column]);
+                    gather.push(block, column, row..row + 1);
+                    gather.finish()
+                })
+                .collect();
+        }
+        snapshot
+    }
+
+    fn part(&self, at: usize, slot: u32, log: &Log, frame: Range<u64>) -> Part {
+        let aggregate = &self.spec.aggregates[at];
+        let layout = &self.logs.layout;
+        let chosen = Chooser::new(layout, aggregate).map(|chooser| chooser.value(layout, log, frame.clone()));
+        if let Some(Ok(finished)) = chosen {
+            debug_assert_eq!(finished.values.len(), 1);
+            return Part::Value(finished);
+        }
+        let running = self.cursor.frame(slot, aggregate.frame).filter(|stands| stands.end <= frame.end);
+        let running = running.and_then(|stands| Some((self.cursor.copy(at, slot)?, stands)));
+        let mut identity = aggregate.function.states();
+        identity.resize(1);
+        let (states, stands) = running.unwrap_or((identity, frame.start..frame.start));
+        let feed = |rows: Range<u64>| {
+            let mut feeder = Feeder::new(layout, aggregate);
+            feeder.push(log, rows);
+            feeder.finish()
+        };
+        let entering = feed(stands.end.max(frame.start)..frame.end);
+        let leaving = feed(stands.start..frame.start.min(stands.end));
+        Part::Rows { states, entering, leaving }
+    }
+}

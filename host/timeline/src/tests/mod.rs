@@ -1,0 +1,118 @@
+//! The law of the timeline, tested on random histories: what cursors return, what a snapshot answers and what thirty
+//! obvious lines compute are the same, whatever the order, the batches, the boundary's steps and the restarts.
+
+mod model;
+mod oracle;
+mod testers;
+
+use crate::spec::{Frames, Grid, RangeFrame};
+use model::{Model, Op, Row};
+use proptest::prelude::*;
+use weir_event::Span;
+
+fn row(times: std::ops::Range<i64>) -> impl Strategy<Value = Row> {
+    let double = prop_oneof![
+        10 => (-40..40_i64).prop_map(|quarters| quarters as f64 / 4.0),
+        1 => Just(f64::NAN),
+        1 => Just(f64::INFINITY),
+        1 => Just(-0.0),
+    ];
+    let text = prop_oneof!["[ab]{0,2}", Just("a text that is too long to be kept in a view".to_owned())];
+    (
+        (0..3_u8, times, 0..3_u16),
+        prop::option::weighted(0.8, -5..6_i64),
+        prop::option::weighted(0.8, double),
+        prop::option::weighted(0.8, text),
+        prop::option::weighted(0.9, any::<bool>()),
+    )
+        .prop_map(|((key, time, partition), whole, double, text, flag)| Row {
+            key,
+            time,
+            partition,
+            offset: 0,
+            whole,
+            double,
+            text,
+            flag,
+        })
+}
+
+fn ops(times: std::ops::Range<i64>, rows: usize, count: usize) -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        6 => prop::collection::vec(row(times.clone()), 0..rows).prop_map(Op::Insert),
+        4 => times.clone().prop_map(Op::Settle),
+        1 => Just(Op::Flush),
+        1 => Just(Op::Expire),
+        1 => Just(Op::Restart),
+        2 => times.prop_map(Op::Look),
+    ];
+    prop::collection::vec(op, 1..count)
+}
+
+fn grid(size: i64, slide: i64, offset: i64) -> Frames {
+    let [size, slide, offset] = [size, slide, offset].map(Span::from_millis);
+    Frames::Grid(Grid { size, slide, offset })
+}
+
+fn over(reaches: &[Option<i64>]) -> Frames {
+    let frame = |reach: &Option<i64>| RangeFrame { preceding: reach.map(Span::from_millis) };
+    Frames::Over(reaches.iter().map(frame).collect())
+}
+
+fn check(frames: Frames, history: i64, ops: Vec<Op>) -> Result<(), TestCaseError> {
+    let mut model = Model::new(frames, history);
+    for op in ops {
+        model.apply(op)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, max_shrink_iters: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn tumbling(size in 1..30_i64, offset in -20..20_i64, history in 0..40_i64, ops in ops(-60..120, 12, 14)) {
+        check(grid(size, size, offset), history, ops)?;
+    }
+
+    #[test]
+    fn hopping(
+        (size, slide) in (2..40_i64).prop_flat_map(|size| (Just(size), 1..size)),
+        offset in -20..20_i64,
+        history in 0..40_i64,
+        ops in ops(-60..120, 12, 14),
+    ) {
+        check(grid(size, slide, offset), history, ops)?;
+    }
+
+    #[test]
+    fn windows_apart(
+        (size, slide) in (1..20_i64).prop_flat_map(|size| (Just(size), size + 1..40)),
+        ops in ops(-60..120, 12, 14),
+    ) {
+        check(grid(size, slide, 3), 20, ops)?;
+    }
+
+    #[test]
+    fn over_ranges(
+        reaches in prop::collection::vec(prop::option::weighted(0.85, 0..50_i64), 1..4),
+        history in 0..40_i64,
+        ops in ops(-60..120, 12, 14),
+    ) {
+        check(over(&reaches), history, ops)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn long_logs_are_split_into_blocks(reach in 0..300_i64, ops in ops(0..2000, 700, 10)) {
+        check(over(&[Some(reach)]), 100, ops)?;
+    }
+
+    #[test]
+    fn long_hops_cross_many_panes(slide in 3..9_i64, ops in ops(0..2000, 300, 10)) {
+        check(grid(slide * 20, slide, 1), 100, ops)?;
+    }
+}

@@ -1,0 +1,315 @@
+//! What a timeline must do, kept as a plain list of rows, and the random operations on both.
+
+use super::oracle::{self, Cell};
+use super::testers;
+use crate::answer::{Block, Question, Results, Rows, Slot};
+use crate::spec::{Frames, StageSpec};
+use crate::timeline::Timelines;
+use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use weir_event::{EventTime, PartitionId, Rank, Span, key_hash};
+
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) key: u8,
+    pub(super) time: i64,
+    pub(super) partition: u16,
+    pub(super) offset: u64,
+    pub(super) whole: Option<i64>,
+    pub(super) double: Option<f64>,
+    pub(super) text: Option<String>,
+    pub(super) flag: Option<bool>,
+}
+
+impl Row {
+    fn rank(&self) -> Rank {
+        Rank { partition: PartitionId { source: 0, partition: self.partition }, offset: self.offset }
+    }
+
+    fn place(&self) -> (i64, Rank) {
+        (self.time, self.rank())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Op {
+    Insert(Vec<Row>),
+    Settle(i64),
+    Flush,
+    Expire,
+    Restart,
+    /// Asks everything about this time.
+    Look(i64),
+}
+
+/// Whose result it is: key, and window or event.
+type Identity = (u8, i64, i64, Rank);
+
+pub(super) struct Model {
+    spec: Arc<StageSpec>,
+    timelines: Timelines,
+    stored: BTreeMap<(Vec<u8>, Block), Vec<u8>>,
+    /// With the number of the operation that brought them.
+    rows: Vec<(usize, Row)>,
+    /// When each result was last returned.
+    returned: BTreeMap<Identity, usize>,
+    settled: i64,
+    horizon: i64,
+    clock: usize,
+}
+
+impl Model {
+    pub(super) fn new(frames: Frames, history: i64) -> Model {
+        let (count, carried) = match &frames {
+            Frames::Grid(_) => (1, vec![]),
+            Frames::Over(frames) => (frames.len(), vec![2, 0]),
+        };
+        let spec = Arc::new(StageSpec {
+            frames,
+            aggregates: testers::aggregates(count),
+            inputs: testers::inputs(),
+            carried,
+            history: Span::from_millis(history),
+            retention: None,
+        });
+        let timelines = Timelines::new(spec.clone()).unwrap();
+        let (stored, rows, returned) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Model { spec, timelines, stored, rows, returned, settled: i64::MIN, horizon: i64::MIN, clock: 0 }
+    }
+
+    pub(super) fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
+        self.clock += 1;
+        match op {
+            Op::Insert(rows) => self.insert(rows),
+            Op::Settle(to) => {
+                self.settled = self.settled.max(to);
+                let next = self.timelines.next_result_time();
+                let results = self.timelines.settle(EventTime::from_millis(to)).unwrap();
+                let has_missed = next.is_none_or(|next| next.millis() > self.settled);
+                prop_assert!(results.is_empty() || !has_missed, "results before {:?}", next);
+                self.check(&results, false)
+            }
+            Op::Flush => {
+                let results = self.timelines.flush().unwrap();
+                self.check(&results, true)
+            }
+            Op::Expire => {
+                self.expire();
+                Ok(())
+            }
+            Op::Restart => self.restart(),
+            Op::Look(time) => self.look(time),
+        }
+    }
+
+    fn insert(&mut self, mut rows: Vec<Row>) -> Result<(), TestCaseError> {
+        for (at, row) in rows.iter_mut().enumerate() {
+            row.offset = (self.clock * 1000 + at) as u64;
+        }
+        let keys: Vec<[u8; 1]> = rows.iter().map(|row| [row.key]).collect();
+        let slots: Vec<Slot> = keys.iter().map(|key| self.timelines.slot_or_insert(key, key_hash(key))).collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
+            Arc::new(rows.iter().map(|row| row.double).collect::<Float64Array>()),
+            Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringViewArray>()),
+            Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
+            Arc::new(Date32Array::from(vec![0; rows.len()])),
+        ];
+        let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
+        let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
+        let selection: Vec<u32> = (0..rows.len() as u32).collect();
+        let inserted = self
+            .timelines
+            .insert(&Rows { slots: &slots, rows: &selection, times: &times, ranks: &ranks, columns: &columns })
+            .unwrap();
+        let before = rows.len();
+        rows.retain(|row| !self.windows(row.time).is_empty());
+        prop_assert_eq!(inserted.between as usize, before - rows.len());
+        let before = rows.len();
+        rows.retain(|row| self.is_in_reach(row.time));
+        prop_assert_eq!(inserted.expired as usize, before - rows.len());
+        self.rows.extend(rows.into_iter().map(|row| (self.clock, row)));
+        Ok(())
+    }
+
+    /// Windows over a time; of `OVER`, what stands for the event's own.
+    fn windows(&self, time: i64) -> Vec<(i64, i64)> {
+        let Frames::Grid(grid) = &self.spec.frames else { return vec![(time, time)] };
+        let (size, slide, offset) = (grid.size.millis(), grid.slide.millis(), grid.offset.millis());
+        let newest = (time - offset).div_euclid(slide) * slide + offset;
+        let starts = (0..).map(|back| newest - back * slide).take_while(|start| start + size > time);
+        starts.map(|start| (start, start + size)).collect()
+    }
+
+    fn is_in_reach(&self, time: i64) -> bool {
+        match &self.spec.frames {
+            Frames::Grid(_) => self.windows(time).iter().any(|(_, end)| *end > self.horizon),
+            Frames::Over(_) => time >= self.horizon,
+        }
+    }
+
+    /// A key's rows with `from <= time < to`, in total order.
+    fn rows_of(&self, key: u8, from: i64, to: i64) -> Vec<&(usize, Row)> {
+        let is_in = |row: &&(usize, Row)| row.1.key == key && (from..to).contains(&row.1.time);
+        let mut rows: Vec<&(usize, Row)> = self.rows.iter().filter(is_in).collect();
+        rows.sort_by_key(|(_, row)| row.place());
+        rows
+    }
+
+    /// Rows of each frame of a window or at a time.
+    fn frames(&self, key: u8, window: (i64, i64)) -> Vec<Vec<&(usize, Row)>> {
+        match &self.spec.frames {
+            Frames::Grid(_) => vec![self.rows_of(key, window.0, window.1)],
+            Frames::Over(frames) => {
+                let from = |reach: Option<Span>| reach.map_or(i64::MIN, |reach| window.0 - reach.millis());
+                frames.iter().map(|frame| self.rows_of(key, from(frame.preceding), window.0 + 1)).collect()
+            }
+        }
+    }
+
+    fn expected(&self, key: u8, window: (i64, i64)) -> Vec<Option<Cell>> {
+        let of_frame = |rows: &Vec<&(usize, Row)>| oracle::values(&rows.iter().map(|(_, row)| row).collect::<Vec<_>>());
+        let by_frame: Vec<Vec<Option<Cell>>> = self.frames(key, window).iter().map(of_frame).collect();
+        let aggregates = self.spec.aggregates.iter().enumerate();
+        aggregates.map(|(at, aggregate)| by_frame[aggregate.frame][at].clone()).collect()
+    }
+
+    /// The results that there are, each with the operation that last brought a row into its frames.
+    fn identities(&self) -> BTreeMap<Identity, usize> {
+        let mut found: BTreeMap<Identity, usize> = BTreeMap::new();
+        let is_over = matches!(self.spec.frames, Frames::Over(_));
+        for (clock, row) in &self.rows {
+            for (start, end) in self.windows(row.time) {
+                let rank = if is_over { row.rank() } else { Rank::default() };
+                let touched = found.entry((row.key, start, end, rank)).or_default();
+                if is_over {
+                    let frames = self.frames(row.key, (start, end));
+                    *touched = frames.iter().flatten().map(|(clock, _)| *clock).max().unwrap_or(0);
+                } else {
+                    *touched = (*touched).max(*clock);
+                }
+            }
+        }
+        found
+    }
+
+    fn check(&mut self, results: &Results, is_flush: bool) -> Result<(), TestCaseError> {
+        let is_over = matches!(self.spec.frames, Frames::Over(_));
+        let mut seen = BTreeMap::new();
+        prop_assert!(results.errors.is_empty() && results.refused.is_empty());
+        for at in 0..results.len() {
+            let key = self.timelines.key(results.slots[at])[0];
+            let (window, rank) = if is_over {
+                let (time, rank) = results.events[at];
+                ((time, time), rank)
+            } else {
+                (results.windows[at], Rank::default())
+            };
+            let identity = (key, window.0, window.1, rank);
+            prop_assert_eq!(results.revised[at], self.returned.contains_key(&identity), "{:?}", identity);
+            let values: Vec<Cell> = results.values.iter().map(|values| Cell::of(values, at)).collect();
+            for (aggregate, expected) in self.expected(key, window).into_iter().enumerate() {
+                if let Some(expected) = expected {
+                    let name = &self.spec.aggregates[aggregate].function.card().identity;
+                    prop_assert_eq!(&values[aggregate], &expected, "{} of {:?}", name, identity);
+                }
+            }
+            if is_over {
+                let rows = self.rows_of(key, window.0, window.0 + 1);
+                let event = rows.iter().map(|(_, row)| row).find(|row| row.rank() == rank).unwrap();
+                let carried: Vec<Cell> = results.carried.iter().map(|column| Cell::of(column, at)).collect();
+                let text = event.text.clone().map_or(Cell::Null, Cell::Text);
+                prop_assert_eq!(carried, vec![text, event.whole.map_or(Cell::Null, Cell::Whole)]);
+            }
+            prop_assert!(seen.insert(identity, values).is_none(), "{:?} twice", identity);
+        }
+        for (identity, touched) in self.identities() {
+            let is_final = if is_over { identity.1 < self.settled } else { identity.2 <= self.settled };
+            let is_new = self.returned.get(&identity).is_none_or(|returned| *returned < touched);
+            let is_wanted = (is_final || is_flush) && is_new;
+            prop_assert_eq!(seen.contains_key(&identity), is_wanted, "{:?} (flush: {})", identity, is_flush);
+        }
+        for (identity, values) in seen {
+            self.returned.insert(identity, self.clock);
+            self.compare_snapshot(identity.0, (identity.1, identity.2), Some(&values))?;
+        }
+        Ok(())
+    }
+
+    /// A snapshot is what the oracle says, and what was returned (which the oracle does not know of inexact ones).
+    fn compare_snapshot(&self, key: u8, window: (i64, i64), returned: Option<&[Cell]>) -> Result<(), TestCaseError> {
+        let [start, end] = [window.0, window.1].map(EventTime::from_millis);
+        let question = match self.spec.frames {
+            Frames::Grid(_) => Question::Window { start, end },
+            Frames::Over(_) => Question::Over { as_of: start },
+        };
+        let slot = self.timelines.slot(&[key], key_hash(&[key]));
+        let snapshot = slot.map_or_else(|| self.timelines.absent(), |slot| self.timelines.snapshot(slot, &question));
+        let values = snapshot.finish().unwrap();
+        let cells: Vec<Cell> = values.values.iter().map(|value| Cell::of(value, 0)).collect();
+        for (aggregate, expected) in self.expected(key, window).into_iter().enumerate() {
+            let name = &self.spec.aggregates[aggregate].function.card().identity;
+            let expected = expected.or_else(|| returned.map(|cells| cells[aggregate].clone()));
+            if let Some(expected) = expected {
+                prop_assert_eq!(&cells[aggregate], &expected, "snapshot: {} of {:?} at {:?}", name, key, window);
+            }
+        }
+        let frames = self.frames(key, window);
+        let counts: Vec<u64> = frames.iter().map(|rows| rows.len() as u64).collect();
+        prop_assert_eq!(values.rows, counts);
+        let newest = frames.iter().map(|rows| rows.last().map(|(_, row)| EventTime::from_millis(row.time)));
+        prop_assert_eq!(values.newest, newest.collect::<Vec<_>>());
+        Ok(())
+    }
+
+    fn look(&self, time: i64) -> Result<(), TestCaseError> {
+        for key in 0..4 {
+            for window in self.windows(time) {
+                let is_in_reach = match self.spec.frames {
+                    Frames::Grid(_) => window.1 > self.horizon,
+                    Frames::Over(_) => time >= self.horizon,
+                };
+                if is_in_reach {
+                    self.compare_snapshot(key, window, None)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self) {
+        let history = self.spec.history.millis();
+        self.horizon = self.horizon.max(self.settled.saturating_sub(history));
+        self.timelines.expire(EventTime::from_millis(self.settled));
+    }
+
+    /// Stores what is dirty, forgets everything else and goes on from what is stored.
+    fn restart(&mut self) -> Result<(), TestCaseError> {
+        let stored = &mut self.stored;
+        self.timelines.encode_dirty(&mut |key, block, bytes| {
+            match bytes {
+                Some(bytes) => stored.insert((key.to_vec(), block), bytes.to_vec()),
+                None => stored.remove(&(key.to_vec(), block)),
+            };
+        });
+        self.stored.retain(|(_, block), _| !self.timelines.is_expired(*block));
+        let mut fresh = Timelines::new(self.spec.clone()).unwrap();
+        for ((key, block), bytes) in &self.stored {
+            fresh.decode(key, key_hash(key), *block, bytes).unwrap();
+            for cut in [0, bytes.len() / 2, bytes.len() - 1] {
+                let mut broken = Timelines::new(self.spec.clone()).unwrap();
+                prop_assert!(broken.decode(key, key_hash(key), *block, &bytes[..cut]).is_err());
+            }
+        }
+        fresh.restore_done(EventTime::from_millis(self.settled)).unwrap();
+        self.timelines = fresh;
+        if self.horizon > i64::MIN {
+            self.expire();
+        }
+        let stats = self.timelines.stats();
+        prop_assert!(stats.memory_bytes > 0 || self.rows.is_empty());
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+//! Everything of one stage for one segment of its keys.
+//!
+//! The engine keeps many of these, each behind a lock of its own; here nothing knows of locks. Per batch it inserts,
+//! settles and expires; at a barrier it takes the dirty blocks. A lookup takes a [`Snapshot`] and finishes it outside
+//! the lock.
+
+use crate::aggregate::AggregateError;
+use crate::answer::{Block, DecodeError, Inserted, Question, Results, Rows, Slot, Stats};
+use crate::grid::GridStage;
+use crate::over::OverStage;
+use crate::slots::Slots;
+use crate::snapshot::Snapshot;
+use crate::spec::{Frames, SpecError, StageSpec};
+use std::sync::Arc;
+use weir_event::EventTime;
+
+/// The timelines of one segment's keys.
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow_array::{ArrayRef, Int64Array, cast::AsArray, types::Int64Type};
+/// use arrow_schema::DataType;
+/// use weir_event::{EventTime, Rank, Span, key_hash};
+/// use weir_timeline::{AggregateSpec, Frames, Grid, Rows, StageSpec, Timelines, builtin};
+///
+/// let hour = Span::from_millis(3_600_000);
+/// let spec = StageSpec {
+///     frames: Frames::Grid(Grid { size: hour, slide: hour, offset: Span::ZERO }),
+///     aggregates: vec![AggregateSpec {
+///         function: builtin("SUM", false, &[DataType::Int64], &[]).unwrap(),
+///         arguments: vec![0],
+///         filter: None,
+///         frame: 0,
+///     }],
+///     inputs: vec![DataType::Int64],
+///     carried: vec![],
+///     history: Span::ZERO,
+///     retention: None,
+/// };
+/// let mut timelines = Timelines::new(Arc::new(spec)).unwrap();
+/// let slot = timelines.slot_or_insert(b"u1", key_hash(b"u1"));
+/// let fares: ArrayRef = Arc::new(Int64Array::from(vec![7, 5]));
+/// timelines
+///     .insert(&Rows {
+///         slots: &[slot, slot],
+///         rows: &[0, 1],
+///         times: &[10, 20],
+///         ranks: &[Rank { offset: 0, ..Rank::default() }, Rank { offset: 1, ..Rank::default() }],
+///         columns: &[fares],
+///     })
+///     .unwrap();
+/// assert!(timelines.settle(EventTime::from_millis(3_599_999)).unwrap().is_empty());
+/// let results = timelines.settle(EventTime::from_millis(3_600_000)).unwrap();
+/// assert_eq!(results.windows, vec![(0, 3_600_000)]);
+/// assert_eq!(results.values[0].as_primitive::<Int64Type>().value(0), 12);
+/// ```
+pub struct Timelines {
+    slots: Slots,
+    stage: Stage,
+}
+
+enum Stage {
+    Grid(Box<GridStage>),
+    Over(Box<OverStage>),
+}
+
+impl Timelines {
+    /// Empty ones, that follow `spec`.
+    pub fn new(spec: Arc<StageSpec>) -> Result<Timelines, SpecError> {
+        spec.check()?;
+        let stage = match &spec.frames {
+            Frames::Grid(grid) => Stage::Grid(Box::new(GridStage::new(spec.clone(), *grid))),
+            Frames::Over(frames) => {
+                let stage = OverStage::new(spec.clone(), frames);
+                // The check has refused every other reason.
+                Stage::Over(Box::new(stage.ok_or(SpecError::NoSuchInput(spec.inputs.len()))?))
+            }
+        };
+        Ok(Timelines { slots: Slots::default(), stage })
+    }
+
+    /// What is computed.
+    pub fn spec(&self) -> &Arc<StageSpec> {
+        match &self.stage {
+            Stage::Grid(grid) => &grid.spec,
+            Stage::Over(over) => &over.spec,
+        }
+    }
+
+    /// The slot of a key that has state. `hash` is [`weir_event::key_hash`] of the key.
+    pub fn slot(&self, key: &[u8], hash: u64) -> Option<Slot> {
+        self.slots.find(key, hash)
+    }
+
+    /// The slot of a key, made if need be. It is freed by `expire` if no row has come for it by then.
+    pub fn slot_or_insert(&mut self, key: &[u8], hash: u64) -> Slot {
+        self.slots.find_or_insert(key, hash)
+    }
+
+    /// The key of a slot.
+    pub fn key(&self, slot: Slot) -> &[u8] {
+        self.slots.key(slot)
+    }
+
+    /// Inserts rows, in any order. Late ones count: whoever calls has decided that they do.
+    ///
+    /// On an error no row was inserted; [`AggregateError::Rows`] asks to try again with fewer rows.
+    pub fn insert(&mut self, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
+        match &mut self.stage {
+            Stage::Grid(grid) => grid.insert(&mut self.slots, rows),
+            Stage::Over(over) => over.insert(&mut self.slots, rows),
+        }
+    }
+
+    /// Moves the settled boundary to `to` (never back) and returns every result that became final, each once, and
+    /// corrections of results that rows inserted since the last call have changed.
+    pub fn settle(&mut self, to: EventTime) -> Result<Results, AggregateError> {
+        match &mut self.stage {
+            Stage::Grid(grid) => grid.settle(&mut self.slots, to.millis()),
+            Stage::Over(over) => over.settle(to.millis()),
+        }
+    }
+
+    /// Returns corrections, and the results of everything that is open as it stands, without moving the boundary.
+    /// They are not returned again, here or by `settle`, unless a later row changes them.
+    pub fn flush(&mut self) -> Result<Results, AggregateError> {
+        match &mut self.stage {
+            Stage::Grid(grid) => grid.flush(&mut self.slots),
+            Stage::Over(over) => over.flush(),
+        }
+    }
+
+    /// The least boundary at which `settle` has something to return; `None` if nothing is open. It may be the past.
+    pub fn next_result_time(&self) -> Option<EventTime> {
+        let next = match &self.stage {
+            Stage::Grid(grid) => grid.next_result(),
+            Stage::Over(over) => over.next_result(),
+        };
+        next.map(EventTime::from_millis)
+    }
+
+    /// The truth of one key, copied out; finish it outside the lock. A question that is not of the stage's kind gets
+    /// the values of an unknown key.
+    pub fn snapshot(&self, slot: Slot, question: &Question) -> Snapshot {
+        match (&self.stage, question) {
+            (Stage::Grid(grid), Question::Window { start, end }) => grid.snapshot(slot.0, start.millis()..end.millis()),
+            (Stage::Over(over), Question::Over { as_of }) => over.snapshot(slot.0, as_of.millis()),
+            _ => self.absent(),
+        }
+    }
+
+    /// The values of a key that has no state: every aggregate's identity.
+    pub fn absent(&self) -> Snapshot {
+        match &self.stage {
+            Stage::Grid(grid) => Snapshot::absent(&grid.spec, 1),
+            Stage::Over(over) => Snapshot::absent(&over.spec, over.reach.0.len()),
+        }
+    }
+
+    /// Drops state that no result at or after `watermark - history` can need, and keys without any. Slots may be
+    /// given to other keys afterwards.
+    pub fn expire(&mut self, watermark: EventTime) {
+        match &mut self.stage {
+            Stage::Grid(grid) => {
+                grid.expire(&mut self.slots, watermark.millis());
+                for slot in self.slots.free_idle() {
+                    if let Some(ordered) = &mut grid.ordered {
+                        ordered.logs.forget(slot);
+                    }
+                }
+            }
+            Stage::Over(over) => {
+                over.expire(&mut self.slots, watermark.millis());
+                over.forget(&self.slots.free_idle());
+            }
+        }
+    }
+
+    /// Shows every block that changed since the last call: key, name, and its bytes or `None` if it is gone. Tiles
+    /// that are gone by time are not shown: [`Timelines::is_expired`] tells them.
+    pub fn encode_dirty(&mut self, out: &mut dyn FnMut(&[u8], Block, Option<&[u8]>)) {
+        let slots = &self.slots;
+        match &mut self.stage {
+            Stage::Grid(grid) => {
+                let mut bytes = Vec::new();
+                for (start, pane) in &mut grid.panes {
+                    for group in pane.take_dirty() {
+                        bytes.clear();
+                        pane.encode(group, &mut bytes);
+                        let key = slots.key(Slot(pane.slots[group as usize]));
+                        out(key, Block { column: Block::TILES, level: 0, start: *start }, Some(&bytes));
+                    }
+                }
+                if let Some(ordered) = &mut grid.ordered {
+                    ordered.logs.encode_dirty(slots, out);
+                }
+            }
+            Stage::Over(over) => over.logs.encode_dirty(slots, out),
+        }
+    }
+
+    /// Whether a stored block is out of reach since the last `expire`, and need not be kept.
+    pub fn is_expired(&self, block: Block) -> bool {
+        match &self.stage {
+            Stage::Grid(grid) => {
+                block.column == Block::TILES && grid.is_expired(block.start) && !grid.panes.contains_key(&block.start)
+            }
+            Stage::Over(_) => false,
+        }
+    }
+
+    /// Takes a stored block back. All are to be taken back, then `restore_done` called, before anything else.
+    pub fn decode(&mut self, key: &[u8], hash: u64, block: Block, bytes: &[u8]) -> Result<(), DecodeError> {
+        let slot = self.slots.find_or_insert(key, hash);
+        let slots = &mut self.slots;
+        let damaged = || DecodeError::new(block, "the row block's bytes do not read");
+        let logs = match (&mut self.stage, block.column) {
+            (Stage::Grid(grid), Block::TILES) => {
+                let decoded = grid.decode(slots, slot, block.start, bytes);
+                return decoded.map_err(|error| DecodeError::of_state(block, &error));
+            }
+            (Stage::Grid(grid), Block::ROWS) => grid.ordered.as_mut().map(|ordered| &mut ordered.logs),
+            (Stage::Over(over), Block::ROWS) => Some(&mut over.logs),
+            _ => None,
+        };
+        let logs = logs.ok_or_else(|| DecodeError::new(block, "the stage has no such column"))?;
+        if logs.decode(slots, slot.0, block.start, bytes) { Ok(()) } else { Err(damaged()) }
+    }
+
+    /// All stored blocks are back; `settled` is the boundary as it was when they were stored.
+    pub fn restore_done(&mut self, settled: EventTime) -> Result<(), DecodeError> {
+        let damaged = match &mut self.stage {
+            Stage::Grid(grid) => grid.restore_done(settled.millis()),
+            Stage::Over(over) => over.restore_done(settled.millis()),
+        };
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        let block = Block { column: Block::ROWS, level: 0, start: 0 };
+        Err(DecodeError::new(block, "a key's row blocks overlap"))
+    }
+
+    /// The boundary that `settle` has reached; [`EventTime::MIN`] before.
+    pub fn settled(&self) -> EventTime {
+        EventTime::from_millis(match &self.stage {
+            Stage::Grid(grid) => grid.settled(),
+            Stage::Over(over) => over.settled(),
+        })
+    }
+
+    /// How much is held. Walks over everything: not for every batch.
+    pub fn stats(&self) -> Stats {
+        let (tiles, rows, memory) = match &self.stage {
+            Stage::Grid(grid) => {
+                let rows = grid.ordered.as_ref().map_or(0, |ordered| ordered.logs.rows());
+                (grid.tiles(), rows, grid.memory_bytes())
+            }
+            Stage::Over(over) => (0, over.logs.rows(), over.memory_bytes()),
+        };
+        let memory_bytes = (memory + self.slots.memory_bytes()) as u64;
+        Stats { keys: self.slots.len() as u64, tiles, rows, memory_bytes }
+    }
+}

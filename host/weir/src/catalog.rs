@@ -1,0 +1,58 @@
+//! What a query can name: the project's streams, and the functions of its active plugins.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use weir_plan::{Catalog, ScalarFunction, StreamDefinition};
+use weir_plugin::PluginRegistry;
+use weir_timeline::Aggregate;
+use weir_timeline::aggregate::Parameter;
+
+/// The catalog of one project.
+#[derive(Debug)]
+pub(crate) struct ProjectCatalog {
+    streams: BTreeMap<String, Arc<StreamDefinition>>,
+    plugins: Arc<PluginRegistry>,
+}
+
+impl ProjectCatalog {
+    /// Over these streams and plugins.
+    pub(crate) fn new(streams: &[Arc<StreamDefinition>], plugins: Arc<PluginRegistry>) -> Self {
+        let streams = streams.iter().map(|stream| (stream.name.clone(), stream.clone())).collect();
+        ProjectCatalog { streams, plugins }
+    }
+}
+
+impl Catalog for ProjectCatalog {
+    fn stream(&self, name: &str) -> Option<Arc<StreamDefinition>> {
+        self.streams.get(name).cloned()
+    }
+
+    fn stream_names(&self) -> Vec<String> {
+        self.streams.keys().cloned().collect()
+    }
+
+    fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
+        self.plugins.scalar(name)
+    }
+
+    fn scalar_names(&self) -> Vec<String> {
+        self.plugins.scalar_names()
+    }
+
+    fn has_aggregate(&self, name: &str) -> bool {
+        self.plugins.has_aggregate(name)
+    }
+
+    fn aggregate(
+        &self,
+        name: &str,
+        arguments: &[arrow_schema::DataType],
+        parameters: &[Parameter],
+    ) -> Result<Arc<dyn Aggregate>, String> {
+        self.plugins.aggregate(name, arguments, parameters)
+    }
+
+    fn aggregate_names(&self) -> Vec<String> {
+        self.plugins.aggregate_names()
+    }
+}

@@ -1,0 +1,134 @@
+//! `weir check DIR`: every definition, and what it comes to; nothing is run and no state is touched.
+
+use super::{ProjectArgument, print, print_json};
+use crate::definitions::{self, Planned};
+use crate::failure::Failure;
+use crate::kinds::RegisteredKinds;
+use crate::project::Project;
+use crate::table;
+use clap::Args;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use weir_event::{Clock, SystemClock};
+use weir_plan::{Feature, JobPlan, SinkPlan};
+
+/// Check every definition: all errors, warnings and notices, and each job's features
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    project: ProjectArgument,
+    /// Show the plan of each job
+    #[arg(long)]
+    explain: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let project = Project::read(&arguments.project.folder)?;
+    let checked = definitions::check(&project, clock.clone());
+    let planned = definitions::plan_copy(&project, &checked)?;
+    let kinds = RegisteredKinds::new(project.folder(), clock);
+    if arguments.json {
+        print_json(&as_json(&planned, &kinds, arguments.explain))?;
+    } else {
+        for remark in planned.remarks() {
+            print(&remark.to_string())?;
+        }
+        for plan in &planned.jobs {
+            print(&shown(plan, &kinds, arguments.explain))?;
+        }
+    }
+    planned.errors()?;
+    if !arguments.json {
+        let (streams, jobs) = (checked.streams.len(), planned.jobs.len());
+        print(&format!("{}, {}: no errors", count(streams, "stream"), count(jobs, "job")))?;
+    }
+    Ok(())
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn shown(plan: &JobPlan, kinds: &RegisteredKinds, explain: bool) -> String {
+    let mut text = if explain { weir_sql::explain(plan) } else { summary(plan) };
+    for sink in &plan.sinks {
+        text.push_str(&format!("sink {}: {}\n", sink.name, promise(plan, sink, kinds)));
+    }
+    text
+}
+
+fn summary(plan: &JobPlan) -> String {
+    let mut text = format!("job {} version {}", plan.name, plan.version);
+    if let Some(stage) = plan.stage.as_ref().filter(|stage| !stage.key_names.is_empty()) {
+        let keys = stage.key_names.iter().zip(&stage.key_types).map(|(name, key_type)| {
+            let key_type = weir_event::DataType::from_arrow(key_type)
+                .map_or_else(|| key_type.to_string(), |key_type| key_type.to_string());
+            format!("{name} {key_type}")
+        });
+        text.push_str(&format!(", by {}", keys.collect::<Vec<_>>().join(", ")));
+    }
+    text.push('\n');
+    let row = |feature: &Feature| {
+        let hash = feature.definition.chars().take(SHORT_HASH_CHARS).collect();
+        vec![
+            feature.name.clone(),
+            feature.data_type.to_string(),
+            feature.version.to_string(),
+            hash,
+            feature.description.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = plan.features.iter().map(row).collect();
+    if !rows.is_empty() {
+        let table = table::render(&["feature", "type", "version", "definition", "description"], &rows);
+        table.lines().for_each(|line| text.push_str(&format!("  {line}\n")));
+    }
+    text
+}
+
+/// `sha256:` and as much of the hash as tells definitions apart for the eye.
+const SHORT_HASH_CHARS: usize = "sha256:".len() + 12;
+
+fn promise(plan: &JobPlan, sink: &SinkPlan, kinds: &RegisteredKinds) -> String {
+    kinds.promise(&plan.name, sink).map_or_else(|| "unknown".to_owned(), |delivery| delivery.to_string())
+}
+
+fn as_json(planned: &Planned, kinds: &RegisteredKinds, explain: bool) -> Value {
+    let jobs = planned.jobs.iter().map(|plan| job_as_json(plan, kinds, explain));
+    json!({
+        "jobs": jobs.collect::<Vec<_>>(),
+        "diagnostics": planned.diagnostics,
+        "refused_plugins": planned.refused_plugins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn job_as_json(plan: &JobPlan, kinds: &RegisteredKinds, explain: bool) -> Value {
+    let feature = |feature: &Feature| {
+        json!({
+            "name": feature.name,
+            "type": feature.data_type.to_string(),
+            "version": feature.version,
+            "definition": feature.definition,
+            "description": feature.description,
+            "owner": feature.owner,
+            "default": feature.default,
+        })
+    };
+    let sink = |sink: &SinkPlan| json!({"name": sink.name, "delivery": promise(plan, sink, kinds)});
+    let mut job = json!({
+        "job": plan.name,
+        "version": plan.version,
+        "definition": plan.definition,
+        "entity": plan.stage.as_ref().map(|stage| stage.key_names.clone()).unwrap_or_default(),
+        "features": plan.features.iter().map(feature).collect::<Vec<_>>(),
+        "sinks": plan.sinks.iter().map(sink).collect::<Vec<_>>(),
+    });
+    if explain {
+        job["plan"] = Value::String(weir_sql::explain(plan));
+    }
+    job
+}

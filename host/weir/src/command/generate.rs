@@ -1,0 +1,56 @@
+//! `weir generate rides`: the benchmark's events as a file.
+
+use crate::failure::Failure;
+use clap::{Args, ValueEnum};
+use std::fs::File;
+use std::path::PathBuf;
+
+/// Write made-up events to a file, the same ones for the same numbers
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// What happens in them
+    kind: Kind,
+    /// How many
+    #[arg(long)]
+    events: u64,
+    /// The time that they span, in days
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    days: u64,
+    /// The same seed makes the same events
+    #[arg(long)]
+    seed: u64,
+    /// The file, JSON Lines; one that is there is replaced
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Ride-share actions: 100,000 users, 2,000 places, a tenth of the events out of order
+    Rides,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let shown = arguments.output.display();
+    let file = File::create(&arguments.output)
+        .map_err(|error| Failure::user(format!("cannot make {shown}: {error}")))?;
+    let Kind::Rides = arguments.kind;
+    weir_connectors::generator::write_rides(arguments.events, arguments.days, arguments.seed, file)
+        .map_err(|error| Failure::external(format!("cannot write {shown}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_lines_as_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("rides.jsonl");
+        let arguments = |output| Arguments { kind: Kind::Rides, events: 1000, days: 1, seed: 7, output };
+        run(&arguments(output.clone())).unwrap();
+        assert_eq!(std::fs::read_to_string(output).unwrap().lines().count(), 1000);
+        let failure = run(&arguments(folder.path().join("none/rides.jsonl"))).unwrap_err();
+        assert_eq!(failure.exit_code(), 1);
+    }
+}

@@ -1,0 +1,111 @@
+//! `weir lookup JOB key=value..`: one entity's features, asked of a running server.
+
+use super::{not_yet, print, print_json};
+use crate::client::{Client, ServerArguments, encode};
+use crate::failure::Failure;
+use crate::table;
+use clap::Args;
+use serde_json::Value;
+
+/// One entity's features, over HTTP
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The job
+    job: String,
+    /// The entity, such as user_id=u1; one for each column of the key
+    #[arg(value_name = "KEY=VALUE")]
+    entity: Vec<String>,
+    /// As of this event time: RFC 3339, or milliseconds since the epoch
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+    #[arg(long, hide = true)]
+    explain: bool,
+    /// The server's answer as it is
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.explain {
+        return Err(not_yet("weir lookup --explain"));
+    }
+    let path = path(&arguments.job, &arguments.entity, arguments.as_of.as_deref())?;
+    let answer = Client::new(&arguments.server)?.get(&path)?;
+    if arguments.json { print_json(&answer) } else { print(&shown(&answer)) }
+}
+
+/// The path of a lookup; every item of `entity` is `key=value`.
+pub(super) fn path(job: &str, entity: &[String], as_of: Option<&str>) -> Result<String, Failure> {
+    let mut parameters = Vec::new();
+    for item in entity {
+        let Some((key, value)) = item.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            return Err(Failure::user(format!("`{item}` names no entity; write KEY=VALUE, such as user_id=u1")));
+        };
+        parameters.push(format!("{}={}", encode(key), encode(value)));
+    }
+    parameters.extend(as_of.map(|time| format!("as_of={}", encode(time))));
+    let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
+    Ok(format!("/v1/jobs/{}/values{query}", encode(job)))
+}
+
+/// An answer as a table: a row for each feature.
+fn shown(answer: &Value) -> String {
+    let features = answer.get("features").and_then(Value::as_object);
+    let rows: Vec<Vec<String>> = features
+        .into_iter()
+        .flatten()
+        .map(|(name, feature)| {
+            let member = |key: &str| feature.get(key).map_or_else(String::new, plain);
+            vec![name.clone(), member("value"), member("status"), member("event_time"), window(feature)]
+        })
+        .collect();
+    table::render(&["feature", "value", "status", "event time", "window"], &rows)
+}
+
+fn window(feature: &Value) -> String {
+    let bound = |key: &str| feature.pointer(&format!("/window/{key}")).map(plain);
+    match (bound("start"), bound("end")) {
+        (Some(start), Some(end)) => format!("[{start}, {end})"),
+        _ => String::new(),
+    }
+}
+
+/// A value without the quotes of a text.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn entities_and_times_are_encoded() {
+        let entity = ["user_id=u 1".to_owned(), "day=a=b".to_owned()];
+        assert_eq!(
+            path("rides", &entity, Some("2026-01-01T00:00:00Z")).unwrap(),
+            "/v1/jobs/rides/values?user_id=u%201&day=a%3Db&as_of=2026-01-01T00%3A00%3A00Z"
+        );
+        assert_eq!(path("rides", &[], None).unwrap(), "/v1/jobs/rides/values");
+        assert_eq!(path("rides", &["u1".to_owned()], None).unwrap_err().exit_code(), 1);
+    }
+
+    #[test]
+    fn an_answer_is_a_row_per_feature() {
+        let answer = json!({"features": {
+            "n": {"value": 3, "status": "ok", "event_time": "t", "window": {"start": "a", "end": "b"}},
+            "s": {"value": null, "status": "not_found"},
+        }});
+        let shown = shown(&answer);
+        let cells: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(cells[1], ["n", "3", "ok", "t", "[a,", "b)"]);
+        assert_eq!(cells[2], ["s", "-", "not_found"]);
+    }
+}

@@ -1,0 +1,168 @@
+//! The command line: one file per command. What is known but not built yet is refused by name, never ignored.
+
+mod check;
+mod compile_plugin;
+mod demo;
+mod generate;
+mod init;
+mod lookup;
+mod plugin;
+mod run;
+mod serve;
+mod status;
+
+use crate::client::ServerArguments;
+use crate::failure::Failure;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Turns event streams into machine-learning features and serves them.
+///
+/// Exit codes: 0 done, 1 yours to correct, 2 another system failed, 3 weir's own fault or damaged state.
+/// WEIR_LOG says how much is logged: warn, info, debug.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, max_term_width = 110, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Arguments),
+    Init(init::Arguments),
+    Check(check::Arguments),
+    Generate(generate::Arguments),
+    Run(run::Arguments),
+    Serve(serve::Arguments),
+    Status(status::Arguments),
+    Lookup(lookup::Arguments),
+    /// The life of a plugin: new, build, push, list, activate
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::Command,
+    },
+    #[command(hide = true)]
+    CompilePlugin(compile_plugin::Arguments),
+    #[command(hide = true)]
+    Apply(NotYet),
+    #[command(hide = true)]
+    Train(NotYet),
+    #[command(hide = true)]
+    Savepoint(NotYet),
+}
+
+/// What a command that is known but not built yet is called with: anything.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct NotYet {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _rest: Vec<String>,
+}
+
+/// How a project's state is opened.
+#[derive(Debug, Args)]
+pub(crate) struct StateArguments {
+    /// Drop the state of this job and start it anew from its source's start; may be repeated
+    #[arg(long, value_name = "JOB")]
+    pub(crate) reset: Vec<String>,
+    /// Where the newest checkpoint is damaged or lost, go on from the newest intact one
+    #[arg(long)]
+    pub(crate) accept_older: bool,
+}
+
+/// The folder of a project.
+#[derive(Debug, Args)]
+pub(crate) struct ProjectArgument {
+    /// The project's folder
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+/// Reads the arguments of this process and does what they say.
+pub(crate) fn run() -> Result<(), Failure> {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    let quiet = matches!(arguments.command, Command::Demo(_));
+    crate::log::start(if quiet { "error" } else { "info" });
+    match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Lookup(arguments) => lookup::run(&arguments),
+        Command::Plugin { command } => plugin::run(command),
+        Command::CompilePlugin(arguments) => compile_plugin::run(&arguments),
+        Command::Apply(_) => Err(not_yet("weir apply")),
+        Command::Train(_) => Err(not_yet("weir train")),
+        Command::Savepoint(_) => Err(not_yet("weir savepoint")),
+    }
+}
+
+/// The refusal of what is in the contract and not in this version.
+pub(crate) fn not_yet(what: &str) -> Failure {
+    Failure::user(format!("`{what}`: known, not available yet"))
+}
+
+/// Help and version are no errors and go to stdout; the rest is the user's fault.
+fn refuse(error: &clap::Error) -> Result<(), Failure> {
+    if !error.use_stderr() {
+        return error.print().map_err(|error| Failure::external(format!("cannot write: {error}")));
+    }
+    let text = error.render().to_string();
+    Err(Failure::user(text.trim_start_matches("error: ").trim_end()))
+}
+
+/// Writes what was asked for to stdout. Whoever closes the pipe early has seen enough.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write};
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::external(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// JSON for people and programs alike.
+pub(crate) fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_waits_takes_any_arguments_and_is_refused_by_name() {
+        for line in [
+            &["weir", "apply", "dir", "--dry-run"][..],
+            &["weir", "train", "--spine", "f", "-o", "g"],
+            &["weir", "savepoint", "create", "--help"],
+            &["weir", "plugin", "rollback", "geo"],
+        ] {
+            assert!(Arguments::try_parse_from(line).is_ok(), "{line:?}");
+        }
+        assert!(format!("{:?}", not_yet("weir apply")).contains("known, not available yet"));
+    }
+
+    #[test]
+    fn a_wrong_argument_is_the_users_fault() {
+        let error = Arguments::try_parse_from(["weir", "serv", "dir"]).unwrap_err();
+        assert_eq!(refuse(&error).unwrap_err().exit_code(), 1);
+        let help = Arguments::try_parse_from(["weir", "--help"]).unwrap_err();
+        assert!(!help.use_stderr());
+    }
+}

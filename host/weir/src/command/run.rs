@@ -1,0 +1,149 @@
+//! `weir run DIR --until-end`: everything there is, once, then exit.
+
+use super::{ProjectArgument, StateArguments, print};
+use crate::failure::Failure;
+use crate::wiring::{self, Opened, Opening, Running};
+use crate::{process, runtime};
+use clap::Args;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use weir_engine::{Job, Mode};
+use weir_event::{Clock, SystemClock};
+
+/// Read every source to its end, write every open window, flush every sink, exit
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    project: ProjectArgument,
+    /// Stop where the sources end (Kafka, HTTP log: the end seen at start)
+    #[arg(long)]
+    until_end: bool,
+    /// Print what it took as one line of JSON, the last on stdout
+    #[arg(long)]
+    stats: bool,
+    /// Shards per job (default: what weir.yaml says, or else the number of cores)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=128))]
+    shards: Option<u16>,
+    #[command(flatten)]
+    state: StateArguments,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    if !arguments.until_end {
+        let message = "`weir run` reads to the end and exits: say --until-end; `weir serve` stays up";
+        return Err(Failure::user(message));
+    }
+    let opening = Opening {
+        reset: arguments.state.reset,
+        accept_older: arguments.state.accept_older,
+        shards: arguments.shards,
+    };
+    let opened = wiring::open(&arguments.project.folder, &opening, clock.clone())?;
+    if arguments.stats {
+        refuse_beside_stdout(&opened)?;
+    }
+    let runtime = runtime::engine(opened.shards)?;
+    let ended = runtime.block_on(async {
+        let running = wiring::start(&opened, Mode::UntilEnd).await?;
+        let before = running.engine.jobs().iter().map(|job| job.status().counts.events).collect::<Vec<_>>();
+        until_end(&running).await?;
+        Ok::<_, Failure>((running, before))
+    });
+    let (running, before) = ended?;
+    report(&running);
+    if arguments.stats {
+        print(&stats(&running.engine.jobs(), &before, clock.monotonic()).to_string())?;
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+/// The last line on stdout cannot be told from rows.
+fn refuse_beside_stdout(opened: &Opened) -> Result<(), Failure> {
+    let writes = |plan: &&weir_plan::JobPlan| plan.sinks.iter().any(|sink| sink.kind == "stdout");
+    let refused = opened.plans.iter().filter(writes).map(|plan| {
+        Failure::user(format!(
+            "--stats: job `{}` has a stdout sink, whose rows it would be mixed with; leave one of them out",
+            plan.name
+        ))
+    });
+    Failure::all(refused.collect())
+}
+
+async fn until_end(running: &Running) -> Result<(), Failure> {
+    let jobs = running.engine.jobs();
+    let all = async {
+        let mut failures = Vec::new();
+        for job in &jobs {
+            failures.extend(job.outcome().await.err().map(|error| Failure::from(&*error)));
+        }
+        Failure::all(failures)
+    };
+    tokio::select! {
+        ended = all => return ended,
+        () = runtime::asked_to_stop() => {}
+    }
+    tracing::info!("stopping: each job makes a last checkpoint");
+    running.engine.stop().await.map_err(|error| Failure::from(&*error))?;
+    Err(Failure::user("stopped before the end; run it again to go on from here"))
+}
+
+fn report(running: &Running) {
+    for job in running.engine.jobs() {
+        let status = job.status();
+        let counts = status.counts;
+        tracing::info!(
+            job = status.job,
+            events = counts.events,
+            results = counts.results,
+            late = counts.late,
+            dead_letters = counts.dead_letters,
+            "read to the end"
+        );
+    }
+}
+
+/// What the run took. Counts of jobs are since their first start; `before` is what they began this run with.
+fn stats(jobs: &[Arc<Job>], before: &[u64], elapsed: Duration) -> Value {
+    let mut of_jobs = Map::new();
+    let (mut events, mut memory, mut keys, mut rows) = (0, 0, 0, 0);
+    for (job, before) in jobs.iter().zip(before) {
+        let (status, state) = (job.status(), job.stats());
+        let of_run = status.counts.events.saturating_sub(*before);
+        events += of_run;
+        memory += state.memory_bytes;
+        keys += state.keys;
+        rows += state.rows;
+        let of_job = json!({
+            "events": of_run,
+            "results": status.counts.results,
+            "late": status.counts.late,
+            "dead_letters": status.counts.dead_letters,
+            "keys": state.keys,
+            "tiles": state.tiles,
+            "rows": state.rows,
+            "state_bytes": state.memory_bytes,
+            "state_bytes_per_key": ratio(state.memory_bytes as f64, state.keys as f64),
+            "state_bytes_per_row": ratio(state.memory_bytes as f64, state.rows as f64),
+        });
+        of_jobs.insert(status.job, of_job);
+    }
+    let cpu = process::cpu_time().map(|time| time.as_secs_f64());
+    json!({
+        "events": events,
+        "seconds": elapsed.as_secs_f64(),
+        "cpu_seconds": cpu,
+        "events_per_cpu_second": cpu.and_then(|cpu| ratio(events as f64, cpu)),
+        "peak_memory_bytes": process::peak_memory_bytes(),
+        "state_bytes_per_key": ratio(memory as f64, keys as f64),
+        "state_bytes_per_row": ratio(memory as f64, rows as f64),
+        "jobs": of_jobs,
+    })
+}
+
+/// `None`, which is null in JSON, where there is nothing to share out.
+fn ratio(whole: f64, parts: f64) -> Option<f64> {
+    (parts > 0.0).then(|| whole / parts)
+}

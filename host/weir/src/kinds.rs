@@ -1,0 +1,87 @@
+//! What the connectors say of the connectors that definitions name: an adapter from their registry to the
+//! checker. Must not know what any setting means.
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use weir_connect::Delivery;
+use weir_connectors::http::IngestLogs;
+use weir_connectors::registry::{self, SinkContext, SourceContext};
+use weir_connectors::settings::SettingError;
+use weir_event::{Clock, DataType, Field, StreamSchema};
+use weir_plan::{ConnectorKinds, SettingProblem, SinkPlan};
+
+/// Judges settings by making connectors of them, which does no I/O, and dropping those.
+#[derive(Debug)]
+pub(crate) struct RegisteredKinds {
+    project: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+impl RegisteredKinds {
+    /// For the project in this folder.
+    pub(crate) fn new(project: &Path, clock: Arc<dyn Clock>) -> Self {
+        RegisteredKinds { project: project.to_owned(), clock }
+    }
+
+    /// What a sink of a job promises its readers; `None` if its settings are wrong.
+    pub(crate) fn promise(&self, job: &str, sink: &SinkPlan) -> Option<Delivery> {
+        registry::sink(&sink.kind, &sink.settings, &self.sink_context(job)).ok().map(|sink| sink.delivery())
+    }
+
+    fn sink_context(&self, job: &str) -> SinkContext {
+        SinkContext {
+            project: self.project.clone(),
+            data_dir: self.project.clone(),
+            job: job.to_owned(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn source_problems(&self, stream: &str, kind: &str, settings: &Value) -> Vec<SettingError> {
+        let context = SourceContext {
+            project: self.project.clone(),
+            data_dir: self.project.clone(),
+            stream: stream.to_owned(),
+            clock: self.clock.clone(),
+            logs: Arc::new(IngestLogs::new(&self.project, self.clock.clone())),
+        };
+        registry::source(kind, settings, &context).err().unwrap_or_default()
+    }
+}
+
+impl ConnectorKinds for RegisteredKinds {
+    fn check_source(&self, stream: &str, kind: &str, settings: &Value) -> Vec<SettingProblem> {
+        self.source_problems(stream, kind, settings).into_iter().map(problem).collect()
+    }
+
+    fn check_sink(&self, job: &str, kind: &str, settings: &Value) -> Vec<SettingProblem> {
+        let problems = registry::sink(kind, settings, &self.sink_context(job)).err().unwrap_or_default();
+        problems.into_iter().map(problem).collect()
+    }
+
+    fn check_format(&self, format: &str) -> Result<(), String> {
+        let path = vec!["time".to_owned()];
+        let time = Field { name: "time".to_owned(), data_type: DataType::Timestamp, path };
+        let schema = StreamSchema { fields: vec![time], event_time: 0 };
+        registry::decoder(format, &schema, &[0]).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {
+        match kind {
+            "file" => Ok(Some("path")),
+            "kafka" => Ok(Some("topic")),
+            _ => {
+                let problems = self.source_problems("stream", kind, &json!({}));
+                match problems.into_iter().find(|problem| problem.key.is_empty()) {
+                    Some(problem) => Err(problem.message),
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+}
+
+fn problem(error: SettingError) -> SettingProblem {
+    SettingProblem { key: error.key, message: error.message }
+}

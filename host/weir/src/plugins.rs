@@ -1,0 +1,84 @@
+//! The plugins that a project's queries can name: those in its folder, and those that were uploaded to its
+//! server. Knows where their files are; must not know what they export.
+
+use crate::failure::Failure;
+use crate::project::Project;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+use weir_plan::ServerDefinition;
+use weir_plugin::{CompileWith, Limits, PluginError, PluginRegistry};
+
+/// Opens the plugins of a server's data folder and takes those of the project. What could not be taken is
+/// returned beside the rest.
+pub(crate) fn open(
+    project: &Project,
+    server: &ServerDefinition,
+    data_dir: &Path,
+) -> Result<(Arc<PluginRegistry>, Vec<PluginError>), Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::external(format!("cannot find this program to compile plugins: {error}")))?;
+    let limits = Limits {
+        memory_bytes: server.limits.plugin_memory_bytes,
+        fuel_per_call: server.limits.plugin_fuel_per_call,
+        ..Limits::default()
+    };
+    let registry = PluginRegistry::open(data_dir, limits, CompileWith::Child { program })?;
+    let refused = registry.load_project_plugins(&project.plugins()).err().unwrap_or_default();
+    Ok((Arc::new(registry), refused))
+}
+
+/// As [`open`] over a copy, for whoever only looks: a server may have the data folder open.
+pub(crate) fn open_copy(
+    project: &Project,
+    server: &ServerDefinition,
+) -> Result<(TempDir, Arc<PluginRegistry>, Vec<PluginError>), Failure> {
+    let failed = |error: std::io::Error| Failure::external(format!("cannot copy plugins to look at: {error}"));
+    let copy = tempfile::tempdir().map_err(failed)?;
+    let data_dir = project.folder().join(&server.data_dir);
+    for below in ["plugins", "compiled"] {
+        copy_files(&data_dir.join(below), &copy.path().join(below)).map_err(failed)?;
+    }
+    let (registry, refused) = open(project, server, copy.path())?;
+    Ok((copy, registry, refused))
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    let entries = match fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    fs::create_dir_all(to)?;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            match fs::copy(entry.path(), to.join(entry.file_name())) {
+                // A server that is running has replaced it meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                copied => drop(copied?),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_takes_files_and_no_folder_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        copy_files(&from, &to).unwrap();
+        assert!(!to.exists());
+        fs::create_dir_all(from.join("below")).unwrap();
+        fs::write(from.join("a"), "1").unwrap();
+        copy_files(&from, &to).unwrap();
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
+        assert_eq!(fs::read(to.join("a")).unwrap(), b"1");
+    }
+}

@@ -1,0 +1,54 @@
+//! Threads: batches on one runtime, requests on another, so that a lookup never waits for a batch.
+
+use crate::failure::Failure;
+use std::num::NonZero;
+use tokio::runtime::{Builder, Runtime};
+
+/// Requests are short: two threads answer tens of thousands a second, and more would take cores from batches.
+const HTTP_WORKERS: usize = 2;
+
+/// The number of cores that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// The runtime of the engine.
+pub(crate) fn engine(workers: usize) -> Result<Runtime, Failure> {
+    start("weir-engine", workers.max(1))
+}
+
+/// The runtime of the HTTP server.
+pub(crate) fn http() -> Result<Runtime, Failure> {
+    start("weir-http", HTTP_WORKERS)
+}
+
+fn start(name: &str, workers: usize) -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::external(format!("cannot start threads: {error}")))
+}
+
+/// Waits for SIGTERM or Ctrl-C. The first asks for an orderly end; a second Ctrl-C is not waited for here.
+pub(crate) async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

@@ -1,0 +1,145 @@
+//! The benchmark: queries over generated rides, in events per CPU-second, beside a bare loop in the same run.
+//!
+//! `cargo bench -p weir-tests --bench rides -- [EVENTS] [QUERY ..]`, as `make bench` does; it wants the release
+//! `weir` built. The bare loop is one thread: a SIMD JSON parser that reads only the needed members, hash maps, the
+//! simplest exact state, every result row built and dropped; no checkpoint, no lateness beyond the ten minutes.
+
+mod bare;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+struct Query {
+    name: &'static str,
+    days: u32,
+    sql: &'static str,
+    bare: fn(&[u8]) -> u64,
+}
+
+const QUERIES: [Query; 4] = [
+    Query {
+        name: "Q1",
+        days: 1,
+        sql: "SELECT geohash, COUNT(*) AS n, TUMBLE_END(rowtime, INTERVAL '1' HOUR) AS e FROM rides \
+              GROUP BY geohash, TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        bare: bare::tumbling_count,
+    },
+    Query {
+        name: "Q2",
+        days: 1,
+        sql: "SELECT user_id, COUNT(ride_id) AS n FROM rides \
+              GROUP BY user_id, HOP(rowtime, INTERVAL '1' HOUR, INTERVAL '1' DAY)",
+        bare: bare::hopping_count,
+    },
+    Query {
+        name: "Q3",
+        days: 120,
+        sql: "SELECT user_id, TOP(2056, action) OVER (PARTITION BY user_id ORDER BY event_time \
+              RANGE INTERVAL '90' DAYS PRECEDING) AS s FROM rides",
+        bare: bare::sequences,
+    },
+    Query {
+        name: "Q4",
+        days: 120,
+        sql: "SELECT user_id, COUNT(*) AS n, SUM(fare) AS s, MIN(fare) AS mi, MAX(fare) AS ma, AVG(fare) AS av, \
+              COUNT(DISTINCT ride_id) AS d, TOP(5, action) AS l FROM rides \
+              GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        bare: bare::seven_aggregates,
+    },
+];
+
+const STREAM: &str = "\
+stream: rides
+fields: {event_id: bigint, user_id: bigint, action: string, geohash: string, ride_id: string, fare: double, event_time: timestamp}
+event_time: event_time
+disorder: 10m
+";
+
+/// Clock ticks per second in `/proc/self/stat`: 100 on every Linux that is built for servers.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+fn main() {
+    // `cargo bench` adds flags of its own.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let events: u64 = arguments.iter().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
+    let wanted = |query: &Query| {
+        let mut names = arguments.iter().filter(|word| word.starts_with('Q')).peekable();
+        names.peek().is_none() || names.any(|name| name == query.name)
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    println!("{events} events; one shard, a checkpoint every 10 s; thousand events per CPU-second");
+    println!("{:<5} {:>8} {:>8} {:>6} {:>9} {:>12} {:>12}", "query", "weir", "bare", "ratio", "peak MB", "bytes/key", "rows out");
+    for query in QUERIES.iter().filter(|query| wanted(query)) {
+        let rides = generated(folder.path(), events, query.days);
+        let weir = run_weir(folder.path(), query, &rides);
+        let (bare_rows, bare_seconds) = run_bare(query, &rides);
+        let rate = |seconds: f64| events as f64 / seconds / 1000.0;
+        let (weir_rate, bare_rate) = (rate(number(&weir, "cpu_seconds")), rate(bare_seconds));
+        println!(
+            "{:<5} {:>8.0} {:>8.0} {:>6.2} {:>9.0} {:>12.0} {:>12}",
+            query.name,
+            weir_rate,
+            bare_rate,
+            weir_rate / bare_rate,
+            number(&weir, "peak_memory_bytes") / 1e6,
+            number(&weir, "state_bytes_per_key"),
+            bare_rows
+        );
+    }
+}
+
+fn number(stats: &Value, name: &str) -> f64 {
+    stats[name].as_f64().unwrap_or(f64::NAN)
+}
+
+fn weir() -> PathBuf {
+    let bench = std::env::current_exe().expect("a running benchmark has a path");
+    let built = bench.parent().and_then(Path::parent).expect("it lives in target/PROFILE/deps").join("weir");
+    assert!(built.is_file(), "{} is missing: `cargo build --release` makes it", built.display());
+    built
+}
+
+fn generated(folder: &Path, events: u64, days: u32) -> PathBuf {
+    let path = folder.join(format!("rides_{days}.jsonl"));
+    if !path.exists() {
+        let made = Command::new(weir())
+            .args(["generate", "rides", "--events", &events.to_string(), "--days", &days.to_string()])
+            .args(["--seed", "7", "-o"])
+            .arg(&path)
+            .status();
+        assert!(made.expect("weir starts").success());
+    }
+    path
+}
+
+fn run_weir(folder: &Path, query: &Query, rides: &Path) -> Value {
+    let project = folder.join(query.name);
+    for sub in ["streams", "jobs"] {
+        std::fs::create_dir_all(project.join(sub)).expect("folders can be made");
+    }
+    let write = |name: &str, text: String| std::fs::write(project.join(name), text).expect("files can be written");
+    write("weir.yaml", "shards: 1\n".to_owned());
+    write("streams/rides.yaml", format!("{STREAM}source: {{file: {{path: \"{}\"}}}}\n", rides.display()));
+    write("jobs/q.yaml", format!("job: q\nquery: |\n  {}\nsinks: [{{discard: {{}}}}]\n", query.sql));
+    let output = Command::new(weir()).arg("run").arg(&project).args(["--until-end", "--stats"]).output();
+    let output = output.expect("weir starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("statistics are text");
+    serde_json::from_str(text.lines().last().expect("a line of statistics")).expect("statistics are JSON")
+}
+
+fn run_bare(query: &Query, rides: &Path) -> (u64, f64) {
+    let before = cpu_seconds();
+    let events = std::fs::read(rides).expect("the rides are there");
+    let rows = (query.bare)(&events);
+    (rows, cpu_seconds() - before)
+}
+
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux keeps statistics");
+    // Fields 14 and 15, counted from 1, of which the second is a name in brackets that may hold spaces.
+    let after_name = stat.rsplit(')').next().expect("the name ends in a bracket");
+    let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks / TICKS_PER_SECOND
+}

@@ -1,0 +1,97 @@
+//! Golden cases: folders of `golden/`, each a job, its input and its exact output.
+//!
+//! A case is `stream.yaml` and `job.yaml` (as a project has them, without source and sinks), the input of each
+//! partition as `in.jsonl`, `in.1.jsonl`, .., and `out.jsonl`, or `error.txt` for a definition that is refused. Every
+//! case runs straight, in blocks of one row, at three shards, and killed and resumed at every barrier (also to another
+//! number of shards), always against the same file: the last row of each identity counts.
+
+use crate::harness::{last_rows, repository, rows};
+use crate::replay::{Replay, plan_of};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+fn cases() -> Vec<PathBuf> {
+    let folder = repository().join("tests/golden");
+    let entries = std::fs::read_dir(folder).expect("the golden cases are there");
+    let mut cases: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    cases.retain(|case| case.is_dir());
+    cases.sort();
+    cases
+}
+
+fn read(case: &PathBuf, name: &str) -> Option<String> {
+    std::fs::read_to_string(case.join(name)).ok()
+}
+
+/// The lines of each partition.
+fn partitions(case: &PathBuf) -> Vec<Vec<String>> {
+    let name = |number: usize| if number == 0 { "in.jsonl".to_owned() } else { format!("in.{number}.jsonl") };
+    let texts = (0..).map(|number| read(case, &name(number))).take_while(Option::is_some).flatten();
+    texts.map(|text| text.lines().map(str::to_owned).collect()).collect()
+}
+
+fn counted(rows: impl Iterator<Item = Value>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for row in rows {
+        *counts.entry(row.to_string()).or_default() += 1;
+    }
+    counts
+}
+
+#[track_caller]
+fn check(case: &PathBuf, how: &str, replay: &Replay) {
+    let expected = read(case, "out.jsonl").unwrap_or_default();
+    let expected = counted(expected.lines().map(|line| serde_json::from_str(line).expect("out.jsonl is JSON")));
+    let found = counted(last_rows(rows(&replay.out())).into_iter());
+    assert_eq!(found, expected, "{} {how}", case.display());
+}
+
+#[test]
+fn straight_at_one_and_three_shards_and_row_by_row() {
+    for case in cases() {
+        let Some(plan) = planned(&case) else { continue };
+        for (shards, block) in [(1, usize::MAX), (3, usize::MAX), (1, 1), (2, 3)] {
+            let replay = Replay::new(plan.clone(), partitions(&case));
+            replay.to_the_end(shards, block);
+            check(&case, &format!("at {shards} shards in blocks of {block}"), &replay);
+        }
+    }
+}
+
+#[test]
+fn killed_and_resumed_at_every_barrier() {
+    for case in cases() {
+        let Some(plan) = planned(&case) else { continue };
+        let longest = partitions(&case).iter().map(Vec::len).max().unwrap_or(0);
+        let block = longest.div_ceil(6).max(1);
+        for barrier in 0..longest.div_ceil(block) {
+            let replay = Replay::new(plan.clone(), partitions(&case));
+            replay.killed_after(1, block, barrier);
+            replay.killed_after(3, block, barrier + 1);
+            replay.to_the_end(2, block);
+            check(&case, &format!("killed after block {barrier}"), &replay);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_run_is_refused_with_its_place() {
+    let mut refused = 0;
+    for case in cases() {
+        let Some(expected) = read(&case, "error.txt") else { continue };
+        let errors = plan_of(&case).expect_err("a case with error.txt is refused");
+        let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(text.join("\n"), expected.trim_end(), "{}", case.display());
+        refused += 1;
+    }
+    assert!(refused > 0, "no case is refused");
+}
+
+/// The plan of a case that runs; `None` for one that is refused.
+fn planned(case: &PathBuf) -> Option<weir_plan::JobPlan> {
+    if case.join("error.txt").exists() {
+        return None;
+    }
+    Some(plan_of(case).unwrap_or_else(|errors| panic!("{}: {errors:#?}", case.display())))
+}

@@ -1,0 +1,26 @@
+//! What the tests share: the built `weir`, project folders that vanish, running servers, result rows.
+//!
+//! Knows the contract's files, commands and routes. Must not know any crate of the host.
+
+mod project;
+mod server;
+
+pub(crate) use project::{Project, last_rows, repository, rows, weir};
+pub(crate) use server::Server;
+
+use std::time::Duration;
+
+/// Waits until `ready` gives a value; the panic names what was waited for.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, within: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    const STEP: Duration = Duration::from_millis(50);
+    let mut left = within;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(left > STEP, "waited {within:?} for {what}");
+        left -= STEP;
+        std::thread::sleep(STEP);
+    }
+}

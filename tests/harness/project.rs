@@ -1,0 +1,105 @@
+//! A project folder of a test, and what the `weir` command makes of it.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The repository's root.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository is there")
+}
+
+/// The `weir` command that was built beside these tests.
+pub(crate) fn weir() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let built = test.parent().and_then(Path::parent).expect("tests live in target/PROFILE/deps").join("weir");
+    assert!(built.is_file(), "{} is missing: build it first, as `make test` does", built.display());
+    built
+}
+
+/// A folder that vanishes with the test.
+pub(crate) struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    pub(crate) fn new() -> Project {
+        Project { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file of the project.
+    pub(crate) fn file(&self, path: &str, text: &str) -> &Project {
+        let path = self.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("folders can be made");
+        std::fs::write(path, text).expect("files can be written");
+        self
+    }
+
+    /// Appends to a file of the project.
+    pub(crate) fn append(&self, path: &str, text: &str) {
+        use std::io::Write;
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(self.path().join(path));
+        file.expect("the file opens").write_all(text.as_bytes()).expect("it takes bytes");
+    }
+
+    /// `weir COMMAND FOLDER ARGUMENTS..`, not yet started.
+    pub(crate) fn command(&self, command: &str, arguments: &[&str]) -> Command {
+        let mut weir = Command::new(weir());
+        weir.arg(command).arg(self.path()).args(arguments).env_remove("RUST_BACKTRACE");
+        weir
+    }
+
+    /// Runs `weir COMMAND FOLDER ARGUMENTS..` to its end.
+    pub(crate) fn weir(&self, command: &str, arguments: &[&str]) -> Output {
+        self.command(command, arguments).output().expect("weir starts")
+    }
+
+    /// `weir run --until-end`, which must succeed.
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.weir("run", &[&["--until-end"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// Rows of a file sink's finished files, in order of writing.
+    pub(crate) fn rows(&self, folder: &str) -> Vec<Value> {
+        rows(&self.path().join(folder))
+    }
+}
+
+/// Rows of the finished `.jsonl` files of a folder, in order of writing.
+pub(crate) fn rows(folder: &Path) -> Vec<Value> {
+    let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    let text = |file: &PathBuf| std::fs::read_to_string(file).expect("a result file is text");
+    files
+        .iter()
+        .flat_map(|file| {
+            let lines = text(file);
+            lines.lines().map(|line| serde_json::from_str(line).expect("a result is JSON")).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The last row of each identity, told by the `_weir` member, which is taken off; in no order.
+pub(crate) fn last_rows(rows: Vec<Value>) -> Vec<Value> {
+    let mut last: BTreeMap<String, (u64, Value)> = BTreeMap::new();
+    for mut row in rows {
+        let meta = row.as_object_mut().and_then(|row| row.remove("_weir")).expect("the sink has `meta: true`");
+        let revision = meta["revision"].as_u64().expect("a revision");
+        let identity = format!("{} {} {}", meta["key"], meta["window"], meta["identity"]);
+        let known = last.entry(identity).or_insert((revision, row.clone()));
+        if revision >= known.0 {
+            *known = (revision, row);
+        }
+    }
+    last.into_values().map(|(_, row)| row).collect()
+}

@@ -1,0 +1,117 @@
+//! A running `weir serve` of a test.
+
+use super::project::Project;
+use super::wait_for;
+use serde_json::Value;
+use std::io::Read;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// A server that is killed with the test.
+pub(crate) struct Server {
+    child: Child,
+    url: String,
+    agent: ureq::Agent,
+}
+
+impl Server {
+    /// Starts `weir serve` on a free port of loopback (the project's `weir.yaml` must not name one) and waits until
+    /// it answers.
+    #[track_caller]
+    pub(crate) fn start(project: &Project, settings: &str) -> Server {
+        let port = free_port();
+        project.file("weir.yaml", &format!("listen: 127.0.0.1:{port}\n{settings}"));
+        let log = std::fs::File::options().create(true).append(true).open(project.path().join("serve.log"));
+        let child = project
+            .command("serve", &[])
+            .stdout(Stdio::null())
+            .stderr(log.expect("a log file"))
+            .spawn()
+            .expect("weir starts");
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build();
+        let mut server = Server { child, url: format!("http://127.0.0.1:{port}"), agent: config.into() };
+        wait_for("the server to answer", Duration::from_secs(60), || {
+            if let Some(status) = server.child.try_wait().expect("a child can be asked") {
+                let log = std::fs::read_to_string(project.path().join("serve.log")).unwrap_or_default();
+                panic!("weir serve ended with {status}:\n{log}");
+            }
+            server.try_get("/healthz").filter(|(status, _)| *status == 200)
+        });
+        server
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        let mut response = self.agent.get(format!("{}{path}", self.url)).call().ok()?;
+        let mut text = String::new();
+        response.body_mut().as_reader().read_to_string(&mut text).ok()?;
+        Some((response.status().as_u16(), text))
+    }
+
+    /// GET: the status and the body as text.
+    #[track_caller]
+    pub(crate) fn get_text(&self, path: &str) -> (u16, String) {
+        self.try_get(path).expect("the server answers")
+    }
+
+    /// GET: the status and the JSON body.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        let (status, text) = self.get_text(path);
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// POST: the status and the JSON body.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: impl AsRef<[u8]>) -> (u16, Value) {
+        let response = self.agent.post(format!("{}{path}", self.url)).send(body.as_ref());
+        let mut response = response.expect("the server answers");
+        let mut text = String::new();
+        response.body_mut().as_reader().read_to_string(&mut text).expect("a body");
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// Waits until every job has applied what was durable at its start.
+    #[track_caller]
+    pub(crate) fn wait_ready(&self) {
+        wait_for("the server to be ready", Duration::from_secs(120), || {
+            self.try_get("/readyz").filter(|(status, _)| *status == 200)
+        });
+    }
+
+    /// kill -9, at once.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a killed child ends");
+    }
+
+    /// SIGTERM: the last checkpoint, then the exit status.
+    #[track_caller]
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        wait_for("the server to stop", Duration::from_secs(60), || {
+            self.child.try_wait().expect("a child can be asked")
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone after `kill` and `terminate`.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound port").port()
+}

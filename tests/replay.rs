@@ -1,0 +1,266 @@
+//! A job run inside the test over lines that are handed out block by block, so that it can be killed at an exact
+//! barrier: the engine, the store, the decoder and the file sink are the real ones.
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use weir_connect::{
+    ConnectError, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source,
+};
+use weir_connectors::registry::{self, SinkContext};
+use weir_engine::{DeadLetters, Engine, Job, JobSpec, Mode, NamedSink, Settings};
+use weir_event::{PartitionId, Position, SystemClock};
+use weir_plan::check::{ConnectorKinds, ProjectFiles, SettingProblem, SourceFile, check_project};
+use weir_plan::{Catalog, Diagnostic, JobPlan, ScalarFunction, StreamDefinition};
+use weir_store::{SledStore, StoreOptions};
+use weir_timeline::aggregate::Parameter;
+
+/// One job over fixed input, with the state that it leaves.
+pub(crate) struct Replay {
+    folder: tempfile::TempDir,
+    plan: JobPlan,
+    lines: Arc<Vec<Vec<String>>>,
+}
+
+impl Replay {
+    pub(crate) fn new(plan: JobPlan, lines: Vec<Vec<String>>) -> Replay {
+        Replay { folder: tempfile::tempdir().expect("a temporary folder"), plan, lines: Arc::new(lines) }
+    }
+
+    /// The folder of the file sink.
+    pub(crate) fn out(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    /// The dead letters so far.
+    pub(crate) fn dead_letters(&self) -> Vec<weir_engine::dead_letters::Listed> {
+        let letters = DeadLetters::new(self.folder.path().join("dead"), 1 << 20);
+        letters.list(&self.plan.inputs[0].stream.name, 1000).expect("dead letters can be read")
+    }
+
+    /// Runs on from the last checkpoint to the end of the input.
+    pub(crate) fn to_the_end(&self, shards: usize, block: usize) {
+        let runtime = runtime();
+        runtime.block_on(async {
+            let (_engine, job) = self.start(shards, block, usize::MAX);
+            job.outcome().await.unwrap_or_else(|error| panic!("the job failed: {error}"));
+        });
+        runtime.shutdown_timeout(Duration::from_secs(5));
+    }
+
+    /// Runs on until `blocks` blocks of each partition, counted from the start of the input, are in a safe
+    /// checkpoint, and is then dropped without a word, as by `kill -9`.
+    pub(crate) fn killed_after(&self, shards: usize, block: usize, blocks: usize) {
+        let runtime = runtime();
+        runtime.block_on(async {
+            let (_engine, job) = self.start(shards, block, blocks);
+            let reached = |job: &Job| {
+                let status = job.status();
+                let at = |partition: usize| {
+                    status.partitions.iter().find(|known| usize::from(known.partition) == partition)
+                };
+                self.lines.iter().enumerate().all(|(partition, lines)| {
+                    let end = blocks.saturating_mul(block).min(lines.len()) as u64;
+                    at(partition).map_or(end == 0, |known| known.position.next >= end)
+                })
+            };
+            until(|| reached(&job)).await;
+            let number = |job: &Job| job.status().last_checkpoint.map_or(0, |checkpoint| checkpoint.number);
+            let now = number(&job);
+            // The checkpoint under way may have begun before the last block; the one after it has not.
+            until(|| number(&job) >= now + 2).await;
+        });
+        runtime.shutdown_timeout(Duration::from_secs(5));
+    }
+
+    fn start(&self, shards: usize, block: usize, blocks: usize) -> (Engine, Arc<Job>) {
+        let clock = Arc::new(SystemClock::new());
+        let store = SledStore::open(&self.folder.path().join("state"), StoreOptions::default());
+        let letters = Arc::new(DeadLetters::new(self.folder.path().join("dead"), 1 << 20));
+        let settings = Settings { shards, checkpoint_every: Duration::from_millis(1) };
+        let store = Arc::new(store.expect("the store opens"));
+        let engine = Engine::new(settings, store, letters, clock.clone()).expect("the engine starts");
+        let input = &self.plan.inputs[0];
+        let decoder = registry::decoder(&input.stream.format, &input.stream.schema, &input.columns);
+        let folder = self.folder.path().to_owned();
+        let job = self.plan.name.clone();
+        let sinks = move || {
+            let context =
+                SinkContext { project: folder.clone(), data_dir: folder.clone(), job: job.clone(), clock: clock.clone() };
+            let sink = registry::sink("file", &json!({"path": "out", "meta": true}), &context);
+            let sink = sink.map_err(|errors| ConnectError::user(format!("{errors:?}")))?;
+            Ok(vec![NamedSink { name: "file".to_owned(), sink }])
+        };
+        let source = Lines { lines: self.lines.clone(), block, blocks };
+        let started = engine.start(JobSpec {
+            plan: self.plan.clone(),
+            source: Arc::new(source),
+            decoder: decoder.expect("a decoder"),
+            sinks: Box::new(sinks),
+            mode: if blocks == usize::MAX { Mode::UntilEnd } else { Mode::Live },
+        });
+        let started = started.expect("the job starts");
+        (engine, started)
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+async fn until(mut reached: impl FnMut() -> bool) {
+    for _ in 0..3000 {
+        if reached() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited 30 s for the job");
+}
+
+/// Lines by partition, handed out `block` at a time up to `blocks` blocks.
+#[derive(Debug)]
+struct Lines {
+    lines: Arc<Vec<Vec<String>>>,
+    block: usize,
+    blocks: usize,
+}
+
+#[async_trait]
+impl Source for Lines {
+    async fn partitions(&self) -> Result<u16, ConnectError> {
+        Ok(self.lines.len() as u16)
+    }
+
+    async fn open(
+        &self,
+        source: u16,
+        partitions: &[OpenPartition],
+        bounded: bool,
+    ) -> Result<Box<dyn Reader>, ConnectError> {
+        let mut fetches = Vec::new();
+        for open in partitions {
+            let id = PartitionId { source, partition: open.partition };
+            let lines = &self.lines[usize::from(open.partition)];
+            let end = self.blocks.saturating_mul(self.block).min(lines.len());
+            let mut at = open.from.as_ref().map_or(0, |position| position.next as usize);
+            while at < end {
+                let next = (at + self.block.min(end - at)).min(end);
+                fetches.push(Fetch::Block(block(id, at, &lines[at..next])));
+                at = next;
+            }
+            if bounded {
+                fetches.push(Fetch::CaughtUp(id));
+            }
+        }
+        fetches.reverse();
+        Ok(Box::new(LinesReader { fetches }))
+    }
+}
+
+fn block(partition: PartitionId, first: usize, lines: &[String]) -> RawBlock {
+    let data: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    RawBlock {
+        partition,
+        data: data.into_bytes().into(),
+        framing: Framing::Lines { first: first as u64 },
+        known: KnownTimes::Unknown,
+        next: Position { next: (first + lines.len()) as u64, place: String::new() },
+        refused: Vec::new(),
+    }
+}
+
+/// What is left to hand out, last first.
+struct LinesReader {
+    fetches: Vec<Fetch>,
+}
+
+#[async_trait]
+impl Reader for LinesReader {
+    async fn next(&mut self) -> Result<Fetch, ConnectError> {
+        match self.fetches.pop() {
+            Some(fetch) => Ok(fetch),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The plan of a case's `stream.yaml` and `job.yaml`.
+pub(crate) fn plan_of(case: &Path) -> Result<JobPlan, Vec<Diagnostic>> {
+    let file = |name: &str, folder: &str| SourceFile {
+        path: format!("{folder}{name}"),
+        text: std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{name}: {error}")),
+    };
+    let mut stream = file("stream.yaml", "streams/");
+    stream.text.push_str("\nsource: {test: {}}\n");
+    let files = ProjectFiles {
+        server: None,
+        streams: vec![stream],
+        jobs: vec![file("job.yaml", "jobs/")],
+        queries: BTreeMap::new(),
+    };
+    let checked = check_project(&files, &|_: &str| None, &TestKinds);
+    let errors = |diagnostics: Vec<Diagnostic>| -> Vec<Diagnostic> {
+        diagnostics.into_iter().filter(|one| one.severity == weir_plan::Severity::Error).collect()
+    };
+    let wrong = errors(checked.diagnostics);
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let catalog = Streams(checked.streams);
+    weir_sql::plan(&checked.jobs[0], &catalog).map(|planned| planned.plan).map_err(errors)
+}
+
+/// Judges nothing: a case has one source, and its sink is the harness's.
+struct TestKinds;
+
+impl ConnectorKinds for TestKinds {
+    fn check_source(&self, _: &str, _: &str, _: &Value) -> Vec<SettingProblem> {
+        Vec::new()
+    }
+    fn check_sink(&self, _: &str, _: &str, _: &Value) -> Vec<SettingProblem> {
+        Vec::new()
+    }
+    fn check_format(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+    fn name_setting(&self, _: &str) -> Result<Option<&'static str>, String> {
+        Ok(None)
+    }
+}
+
+/// A catalog of streams without plugins.
+struct Streams(Vec<Arc<StreamDefinition>>);
+
+impl Catalog for Streams {
+    fn stream(&self, name: &str) -> Option<Arc<StreamDefinition>> {
+        self.0.iter().find(|stream| stream.name == name).cloned()
+    }
+    fn stream_names(&self) -> Vec<String> {
+        self.0.iter().map(|stream| stream.name.clone()).collect()
+    }
+    fn scalar(&self, _: &str) -> Option<Arc<dyn ScalarFunction>> {
+        None
+    }
+    fn scalar_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn has_aggregate(&self, _: &str) -> bool {
+        false
+    }
+    fn aggregate(
+        &self,
+        name: &str,
+        _: &[arrow_schema::DataType],
+        _: &[Parameter],
+    ) -> Result<Arc<dyn weir_timeline::Aggregate>, String> {
+        Err(format!("`{name}` is no plugin"))
+    }
+    fn aggregate_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -7,5 +7,7 @@ mod architecture;
 mod flights;
 mod golden;
 mod harness;
+mod kafka_connector;
 mod replay;
+mod services;
 mod tidy;

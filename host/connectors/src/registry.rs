@@ -4,7 +4,7 @@
 
 use crate::format::json::JsonDecoder;
 use crate::settings::{SettingError, unknown};
-use crate::{file, generator, http};
+use crate::{discard, file, generator, http, kafka, stdout};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,11 +45,13 @@ type MakeSink = fn(&Value, &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingErr
 const SOURCES: &[(&str, MakeSource)] = &[
     ("file", file::source),
     ("generator", generator::source),
+    ("http", http::source),
+    ("kafka", kafka::source),
 ];
 const PLANNED_SOURCES: &[&str] = &["kinesis"];
 
 const SINKS: &[(&str, MakeSink)] =
-    &[("file", file::sink)];
+    &[("discard", discard::sink), ("file", file::sink), ("kafka", kafka::sink), ("stdout", stdout::sink)];
 const PLANNED_SINKS: &[&str] = &["kinesis", "redis", "dynamodb", "feature_service_dynamodb"];
 
 const FORMATS: &[&str] = &["json"];

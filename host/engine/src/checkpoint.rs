@@ -187,16 +187,16 @@ impl Writer {
             return;
         }
         let outcome = self.store.commit(manifests.clone());
-        for submission in waiting {
+        for Submission { job, spec, settled, reply, .. } in waiting {
             let answer = match &outcome {
                 Ok(_) => Ok(()),
-                Err(error) => Err(EngineError::store(&submission.job, error)),
+                Err(error) => Err(EngineError::store(&job, error)),
             };
-            let merged = answer.is_ok();
+            let safe = answer.is_ok();
             // The job may have been stopped meanwhile.
-            let _ = submission.reply.send(answer);
-            if merged && let Some(manifest) = manifests.remove(&submission.job) {
-                self.compact(&submission, manifest);
+            let _ = reply.send(answer);
+            if safe && let (Some(manifest), Some(spec)) = (manifests.remove(&job), spec) {
+                self.compact(&job, &spec, settled.unwrap_or(EventTime::MIN), &manifest);
             }
         }
     }
@@ -218,21 +218,18 @@ impl Writer {
     }
 
     /// Merges segments of a job where that pays; the result counts from its next commit.
-    fn compact(&mut self, submission: &Submission, manifest: Manifest) {
-        let Some(spec) = &submission.spec else { return };
-        let merged = self.next_epoch().and_then(|epoch| {
-            match expiry(spec, submission.settled.unwrap_or(EventTime::MIN)) {
-                Ok(expired) => self.store.compact(&submission.job, epoch, &manifest, &expired),
-                Err(error) => Err(StoreError::visit(error)),
-            }
+    fn compact(&mut self, job: &str, spec: &Arc<StageSpec>, settled: EventTime, manifest: &Manifest) {
+        let merged = self.next_epoch().and_then(|epoch| match expiry(spec, settled) {
+            Ok(expired) => self.store.compact(job, epoch, manifest, &expired),
+            Err(error) => Err(StoreError::visit(error)),
         });
         match merged {
             Ok(Some(merged)) => {
-                self.segments.insert(submission.job.clone(), merged.segments);
+                self.segments.insert(job.to_owned(), merged.segments);
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(job = submission.job, %error, "merging checkpoint segments failed; trying again later");
+                tracing::warn!(job, %error, "merging checkpoint segments failed; trying again later");
             }
         }
     }

@@ -57,8 +57,9 @@ impl Delivery {
         mut inputs: Vec<mpsc::Receiver<Message<ResultRows>>>,
         mut safe: mpsc::UnboundedReceiver<BTreeMap<String, Token>>,
     ) -> Result<(), EngineError> {
-        let mut open = vec![true; inputs.len()];
-        let mut waiting = vec![false; inputs.len()];
+        let count = inputs.len();
+        let mut open = vec![true; count];
+        let mut waiting = vec![false; count];
         while open.iter().any(|open| *open) {
             let readable = inputs.iter_mut().enumerate().filter(|(at, _)| open[*at] && !waiting[*at]);
             let receives: Vec<_> =
@@ -69,7 +70,7 @@ impl Delivery {
                     Some(Message::Batch(rows)) => self.write(rows).await?,
                     Some(Message::Signal(Signal::Barrier(checkpoint))) => {
                         waiting[at] = true;
-                        if (0..inputs.len()).all(|input| waiting[input] || !open[input]) {
+                        if (0..count).all(|input| waiting[input] || !open[input]) {
                             self.prepare(checkpoint).await?;
                             waiting.fill(false);
                         }

@@ -28,8 +28,6 @@ struct Silence {
 /// What idleness asks of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// Nothing.
-    Nothing,
     /// The watermark may have moved.
     Watermark,
     /// Write everything that is open.

@@ -363,7 +363,6 @@ impl Driver {
             return Ok(());
         }
         match self.state.idleness.tick(self.clock.monotonic(), &mut self.state.watermark) {
-            Ask::Nothing => Ok(()),
             Ask::Watermark => {
                 let before = self.progress.watermark().unwrap_or(EventTime::MIN);
                 if self.state.watermark.current() > before { self.send_watermark().await } else { Ok(()) }

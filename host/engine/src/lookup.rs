@@ -81,17 +81,14 @@ pub(crate) fn lookup(
         let timelines: &Timelines = &shards.of_key(key_hash(encoded.key(0)));
         let slot = timelines.slot(encoded.key(0), key_hash(encoded.key(0)));
         let ask = |question| match slot {
-            Some(slot) => Ok(timelines.snapshot(slot, question)),
-            None => Err(timelines.absent()),
+            Some(slot) => timelines.snapshot(slot, question),
+            None => timelines.absent(),
         };
         questions.iter().map(ask).collect::<Vec<_>>()
     };
     let mut looked = Vec::new();
     for (snapshot, window) in snapshots.into_iter().zip(windows) {
-        let values = match snapshot {
-            Ok(snapshot) => snapshot.finish().map_err(|error| failed(error.to_string()))?,
-            Err(absent) => absent,
-        };
+        let values = snapshot.finish().map_err(|error| failed(error.to_string()))?;
         looked.push(result_row(plan, stage, encoded.key(0), values, window)?);
     }
     let mut looked = looked.into_iter();

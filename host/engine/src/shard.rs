@@ -13,7 +13,6 @@ use weir_store::{CheckpointStore, Entry, Manifest, StoreError};
 use weir_timeline::{AggregateError, Block, SpecError, StageSpec, Stats, Timelines};
 
 /// All shards of a job.
-#[derive(Debug)]
 pub(crate) struct Shards {
     shards: Vec<Vec<RwLock<Timelines>>>,
 }
@@ -22,7 +21,15 @@ pub(crate) struct Shards {
 const BLOCK_BYTES: usize = 2 + 1 + 8;
 const GROUP_BYTES: usize = 2;
 
+impl std::fmt::Debug for Shards {
+    /// Their number: what they hold is for lookups.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shards({})", self.shards.len())
+    }
+}
+
 impl Shards {
+    /// Empty timelines.
     pub(crate) fn new(spec: &Arc<StageSpec>, shards: usize) -> Result<Shards, SpecError> {
         let segment = || Timelines::new(spec.clone()).map(RwLock::new);
         let shard = || (0..SEGMENTS).map(|_| segment()).collect::<Result<Vec<_>, _>>();
@@ -97,7 +104,7 @@ impl Shards {
             for segment in 0..SEGMENTS {
                 self.write(shard, segment)
                     .restore_done(settled)
-                    .map_err(|error| EngineError::aggregate(job, &error))?;
+                    .map_err(|error| EngineError::Damaged { job: job.to_owned(), message: error.to_string() })?;
             }
         }
         Ok(())
@@ -112,7 +119,7 @@ pub(crate) fn expiry(
 ) -> Result<impl Fn(&[u8]) -> bool + Send + Sync + use<>, AggregateError> {
     let mut judge =
         Timelines::new(spec.clone()).map_err(|error| AggregateError::Broken(error.to_string()))?;
-    judge.restore_done(settled)?;
+    judge.restore_done(settled).map_err(|error| AggregateError::Damaged(error.to_string()))?;
     Ok(move |entry: &[u8]| parse_entry_key(entry).is_some_and(|(_, block)| judge.is_expired(block)))
 }
 

@@ -190,10 +190,6 @@ impl Progress {
         self.slow().state = state;
     }
 
-    pub(crate) fn state(&self) -> JobState {
-        self.slow().state.clone()
-    }
-
     pub(crate) fn set_partition(&self, status: PartitionStatus, id: PartitionId, sequence: u64) {
         self.slow().partitions.insert(id, (status, sequence));
     }

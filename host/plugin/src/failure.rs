@@ -1,7 +1,7 @@
 //! A guest call that gave no result, and why. Knows what wasmtime's errors mean; must not know what the caller
 //! does about them (bisect, refuse a row, stop).
 
-use wasmtime::Trap;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,9 @@ impl Failure {
         fuel_budget: u64,
         refused_memory: Option<(u64, u64)>,
     ) -> Self {
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return Failure::new(Cause::Host, format!("no place is left for a plugin instance: {error:#}"));
+        }
         let trap = error.downcast_ref::<Trap>();
         if trap == Some(&Trap::OutOfFuel) {
             return Failure::new(

@@ -30,6 +30,9 @@ mod scalar;
 mod states;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use compile::{CompileWith, compile_to_file};
 pub use describe::{AggregateInfo, ScalarInfo};
 pub use engine::PluginHost;

@@ -99,8 +99,31 @@ impl PluginRegistry {
     /// Admits a component and keeps it as the next version of `name`. The same bytes again are the same version.
     /// It is not active yet.
     pub fn admit_and_store(&self, name: &str, bytes: &[u8]) -> Result<Stored, PluginError> {
+        let sha256 = admit::sha256(bytes);
+        let known = |ledger: &Ledger| {
+            let version = ledger.plugins.get(name).and_then(|record| record.by_hash(&sha256))?;
+            Some(Stored { name: name.to_owned(), version: version.clone() })
+        };
+        if let Some(stored) = known(&self.change()) {
+            return Ok(stored);
+        }
+        // Takes seconds: the ledger stays free for others meanwhile.
+        let plugin = self.host.admit(name, bytes)?;
+        let path = self.path(&sha256);
+        cache::write_whole(&path, bytes).map_err(|error| {
+            PluginError::external(name, Phase::Store, format!("cannot write {}: {error}", path.display()))
+        })?;
         let mut ledger = self.change();
-        self.store(&mut ledger, name, bytes)
+        if let Some(stored) = known(&ledger) {
+            return Ok(stored);
+        }
+        let mut changed = ledger.clone();
+        let record = changed.plugins.entry(name.to_owned()).or_default();
+        let version = record.versions.len() as u32 + 1;
+        let version = VersionStatus { version, sha256, bytes: bytes.len() as u64, exports: plugin.exports() };
+        record.versions.push(version.clone());
+        self.commit(&mut ledger, changed, name)?;
+        Ok(Stored { name: name.to_owned(), version })
     }
 
     /// Every plugin, by name.
@@ -209,25 +232,6 @@ impl PluginRegistry {
         self.folder.join(format!("{sha256}.wasm"))
     }
 
-    fn store(&self, ledger: &mut Ledger, name: &str, bytes: &[u8]) -> Result<Stored, PluginError> {
-        let sha256 = admit::sha256(bytes);
-        if let Some(known) = ledger.plugins.get(name).and_then(|record| record.by_hash(&sha256)) {
-            return Ok(Stored { name: name.to_owned(), version: known.clone() });
-        }
-        let plugin = self.host.admit(name, bytes)?;
-        let path = self.path(&sha256);
-        cache::write_whole(&path, bytes).map_err(|error| {
-            PluginError::external(name, Phase::Store, format!("cannot write {}: {error}", path.display()))
-        })?;
-        let mut changed = ledger.clone();
-        let record = changed.plugins.entry(name.to_owned()).or_default();
-        let version = record.versions.len() as u32 + 1;
-        let version = VersionStatus { version, sha256, bytes: bytes.len() as u64, exports: plugin.exports() };
-        record.versions.push(version.clone());
-        self.commit(ledger, changed, name)?;
-        Ok(Stored { name: name.to_owned(), version })
-    }
-
     /// Applies a change of what is active: loads, checks and shows the version, then writes it down.
     fn switch(
         &self,
@@ -316,8 +320,8 @@ impl PluginRegistry {
         let bytes = fs::read(path).map_err(|error| {
             PluginError::external(name, Phase::Admit, format!("cannot read {}: {error}", path.display()))
         })?;
+        let stored = self.admit_and_store(name, &bytes)?;
         let mut ledger = self.change();
-        let stored = self.store(&mut ledger, name, &bytes)?;
         let taken_before = ledger.plugins.get(name).and_then(|record| record.project.clone());
         if taken_before.as_ref() != Some(&stored.version.sha256) {
             self.switch(&mut ledger, name, |record| {

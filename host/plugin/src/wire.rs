@@ -155,6 +155,7 @@ pub(crate) struct FunctionInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "made by guests alone")]
 pub(crate) enum Algebra {
     #[component(name = "exact")]
     Exact,
@@ -188,6 +189,7 @@ pub(crate) struct AggregateFunctionInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "made by guests alone")]
 pub(crate) enum Level {
     #[component(name = "debug")]
     Debug,

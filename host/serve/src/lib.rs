@@ -1,1 +1,117 @@
-//! stub
+//! HTTP: lookups, ingest and the control plane, over the engine.
+//!
+//! [`routes`] is the table of contents; each route's file is named in it. Every request passes [`gate`] (the token,
+//! the counters), every error is a [`problem`].
+//!
+//! Knows: HTTP, what is asked and how answers look. Must not know: SQL, the timelines' inside, how state is stored,
+//! wasmtime; it lets the engine, the ingest logs and the plugin registry do the work.
+
+mod app;
+mod auth;
+mod dead_letters;
+mod entity;
+mod face;
+mod gate;
+mod health;
+mod ingest;
+mod jobs;
+mod lookup;
+mod metrics;
+mod not_yet;
+mod plugins;
+mod problem;
+mod query;
+mod request;
+mod server;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use auth::check_listen;
+
+use app::App;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::{fmt, io};
+use tokio::net::TcpListener;
+use weir_connect::Decoder;
+use weir_connectors::http::IngestLog;
+use weir_engine::Engine;
+use weir_event::Clock;
+use weir_plan::StreamDefinition;
+use weir_plan::definition::Limits;
+use weir_plugin::PluginRegistry;
+
+/// What a server serves. Made by whoever wires weir together.
+pub struct Served {
+    /// The running jobs.
+    pub engine: Arc<Engine>,
+    /// The declared streams, by name.
+    pub streams: BTreeMap<String, StreamEntry>,
+    /// The plugins of the data folder.
+    pub plugins: Arc<PluginRegistry>,
+    /// What every request but those for health must carry; `None` or empty lets everybody in.
+    pub token: Option<String>,
+    /// Bounds on requests.
+    pub limits: Limits,
+    /// The largest component that is read, in bytes.
+    pub component_bytes: u64,
+    /// Where time is taken from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Served {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served").field("streams", &self.streams).finish_non_exhaustive()
+    }
+}
+
+/// A declared stream, as HTTP sees it.
+#[derive(Debug)]
+pub struct StreamEntry {
+    /// Its definition.
+    pub definition: Arc<StreamDefinition>,
+    /// Its ingest log; `None` for a stream whose source is not `http`.
+    pub log: Option<Arc<IngestLog>>,
+    /// Checks posted rows: a decoder of the stream's format, whatever columns it was made for.
+    pub checker: Arc<dyn Decoder>,
+}
+
+/// Serves HTTP on `listener` until `shutdown` completes; requests that are being answered then may finish.
+///
+/// # Errors
+/// None today: a connection that fails ends alone, and an `accept` that fails is tried again.
+pub async fn serve(
+    listener: TcpListener,
+    served: Arc<Served>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    server::run(listener, routes(served), shutdown).await
+}
+
+fn routes(served: Arc<Served>) -> Router {
+    let app = Arc::new(App::new(served));
+    let router = Router::new()
+        .route("/v1/jobs/{job}/values", get(lookup::values))
+        .route("/v1/lookup", post(lookup::lookup))
+        .route("/v1/streams/{stream}/events", post(ingest::events))
+        .route("/v1/streams", get(jobs::streams))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{job}", get(jobs::one))
+        .route("/v1/plugins", get(plugins::list).post(plugins::push))
+        .route("/v1/plugins/{name}", get(plugins::one))
+        .route("/v1/plugins/{name}/activate", post(plugins::activate))
+        .route("/v1/deadletters/{stream}", get(dead_letters::list))
+        .route("/metrics", get(metrics::page))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz));
+    not_yet::add(router)
+        .fallback(gate::no_route)
+        .method_not_allowed_fallback(gate::wrong_method)
+        .layer(from_fn_with_state(app.clone(), gate::pass))
+        .with_state(app)
+}

@@ -12,7 +12,8 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Location;
 use std::sync::Arc;
 use weir_plan::Catalog;
-use weir_timeline::{Aggregate, BuiltinError, Parameter, builtin, builtin_names};
+use weir_timeline::aggregate::Parameter;
+use weir_timeline::{Aggregate, BuiltinError, builtin, builtin_names};
 
 /// Aggregates and window functions of other engines, refused by name until weir has them.
 pub(crate) const UNAVAILABLE_AGGREGATES: [&str; 34] = [
@@ -119,7 +120,8 @@ impl Aggregates<'_> {
     /// Binds a call to the types of its arguments.
     pub(crate) fn bind(&self, call: &Call, types: &[DataType]) -> Result<Arc<dyn Aggregate>, Refusal> {
         if is_builtin(&call.name) {
-            let bound = builtin(&call.name, call.distinct, types, &call.parameters);
+            let parameters: Vec<_> = call.parameters.iter().map(builtin_parameter).collect();
+            let bound = builtin(&call.name, call.distinct, types, &parameters);
             return bound.map_err(|error| Refusal::new(call.at, builtin_message(&error)));
         }
         if call.distinct {
@@ -133,6 +135,16 @@ impl Aggregates<'_> {
 
 fn is_builtin(name: &str) -> bool {
     builtin_names().iter().any(|builtin| builtin.eq_ignore_ascii_case(name))
+}
+
+/// A constant as the built-in aggregates take it.
+fn builtin_parameter(parameter: &Parameter) -> weir_timeline::Parameter {
+    match parameter.clone() {
+        Parameter::Int(value) => weir_timeline::Parameter::Int(value),
+        Parameter::Double(value) => weir_timeline::Parameter::Double(value),
+        Parameter::Text(value) => weir_timeline::Parameter::Text(value),
+        Parameter::Bool(value) => weir_timeline::Parameter::Bool(value),
+    }
 }
 
 fn builtin_message(error: &BuiltinError) -> String {

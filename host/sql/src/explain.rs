@@ -5,7 +5,7 @@
 use crate::expressions::type_name;
 use std::fmt::{self, Write};
 use weir_event::DataType;
-use weir_plan::{ColumnRole, Expression, JobPlan, KeyedStage};
+use weir_plan::{ColumnRole, JobPlan, KeyedStage};
 use weir_timeline::{AggregateSpec, Algebra, Frames};
 
 /// A plan for people: source columns, filter, keys, windows, aggregates with their algebra, result columns with

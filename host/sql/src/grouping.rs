@@ -155,16 +155,17 @@ fn by_group(
         report.notice(at, message);
     }
     if keys.is_empty() {
-        keys = entity_keys(&parsed.items, report);
+        keys = entity_keys(&parsed.items, event_time, report);
     }
     Some(Grouping { windows: StageWindows::Grid(window), keys })
 }
 
 /// Where GROUP BY names a window and nothing else, the plain columns among the results are the entity.
-fn entity_keys(items: &[Item], report: &mut Report<'_>) -> Vec<(Expr, Location)> {
+fn entity_keys(items: &[Item], event_time: &str, report: &mut Report<'_>) -> Vec<(Expr, Location)> {
     let mut keys: Vec<(Expr, Location)> = Vec::new();
     for item in items.iter().filter(|item| is_column(&item.expression)) {
-        if keys.iter().any(|(known, _)| *known == item.expression) {
+        let is_time = matches!(&item.expression, Expr::Identifier(name) if name.value == event_time);
+        if is_time || keys.iter().any(|(known, _)| *known == item.expression) {
             continue;
         }
         let name = written(&item.expression);

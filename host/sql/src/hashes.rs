@@ -41,8 +41,7 @@ impl Common {
         ];
         if let Some(stage) = stage {
             parts.push(format!("keys {}", keys(stage)));
-            parts.push(windows(stage));
-            parts.push(format!("retention {:?}", job.retention.map(weir_event::Span::millis)));
+            parts.extend(unbounded(job, stage));
         }
         Common { parts }
     }
@@ -67,6 +66,13 @@ fn keys(stage: &Stage<'_, '_>) -> String {
     keys.collect::<Vec<_>>().join(", ")
 }
 
+/// The retention, where it is the length of a frame that has none of its own.
+fn unbounded(job: &JobDefinition, stage: &Stage<'_, '_>) -> Option<String> {
+    let StageWindows::Over(frames) = &stage.windows else { return None };
+    let is_unbounded = frames.iter().any(|frame| frame.preceding.is_none());
+    job.retention.filter(|_| is_unbounded).map(|retention| format!("retention {}", retention.millis()))
+}
+
 fn windows(stage: &Stage<'_, '_>) -> String {
     match &stage.windows {
         StageWindows::Grid(_) => stage.describe_frame(0),
@@ -78,6 +84,7 @@ fn windows(stage: &Stage<'_, '_>) -> String {
 
 /// The fingerprint of a job's state: what is kept, in order. A job without a stage keeps nothing.
 pub(crate) fn state_fingerprint(
+    job: &JobDefinition,
     stream: &StreamDefinition,
     filter: Option<&Bound>,
     stage: Option<&Stage<'_, '_>>,
@@ -90,6 +97,7 @@ pub(crate) fn state_fingerprint(
         parts.extend(stage.rows.projected.iter().map(|column| column.canonical.clone()));
         parts.extend(stage.computed.iter().map(|computed| format!("{} {}", computed.spec.frame, computed.canonical)));
         parts.push(format!("{:?}", stage.carried));
+        parts.extend(unbounded(job, stage));
     }
     definition_hash(parts.iter().map(String::as_str))
 }

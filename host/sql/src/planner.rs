@@ -257,24 +257,20 @@ impl Query<'_> {
             Frames::Grid(grid) => Some(grid.size),
             Frames::Over(frames) => frames.iter().filter_map(|frame| frame.preceding).max(),
         };
-        if let (Some(retention), Some(longest)) = (self.job.retention, longest)
-            && retention < longest
-        {
-            let message = format!(
-                "a retention of {retention} would cut windows of {longest} short; write at least {longest}, or leave \
-                 it out"
-            );
-            report.add(Diagnostic::error(&self.job.file, 1, 1, message));
+        if let Some(refused) = longest.and_then(|longest| self.job.check_retention(longest)) {
+            report.add(refused);
             return None;
         }
-        Some(StageSpec {
+        let spec = StageSpec {
             frames,
             aggregates: stage.computed.iter().map(|computed| computed.spec.clone()).collect(),
             inputs: stage.rows.projected.iter().map(|column| column.data_type.clone()).collect(),
             carried: stage.carried.clone(),
             history: self.job.late.allow.max(self.job.history).max(Span::ZERO),
             retention: self.job.retention,
-        })
+        };
+        self.checked(spec.check().map_err(|error| error.to_string()), START, report)?;
+        Some(spec)
     }
 
     fn finish_keyed(
@@ -325,7 +321,7 @@ impl Query<'_> {
             name: job.name.clone(),
             version: job.version,
             definition: common.job(&columns, &definitions),
-            state_fingerprint: state_fingerprint(&self.stream, filter, stage),
+            state_fingerprint: state_fingerprint(job, &self.stream, filter, stage),
             inputs: vec![input],
             projection,
             stage: None,
@@ -340,11 +336,8 @@ impl Query<'_> {
     /// The stream, with the columns that the query reads and no other.
     fn input(&self, rows: &Rows<'_>, report: &mut Report<'_>) -> Option<StreamInput> {
         let schema = &self.stream.schema;
-        let Some(origin) = self.job.origin.clone().or_else(|| self.stream.origin.clone()) else {
-            let message = format!("the stream `{}` has no source; add one to its file", self.stream.name);
-            report.refuse(Refusal::new(self.parsed.table_at, message));
-            return None;
-        };
+        let origin = self.stream.origin_for(self.job.origin.as_ref());
+        let origin = self.checked(origin, self.parsed.table_at, report)?;
         let read: Vec<String> = rows.projected.iter().chain(&self.filter).flat_map(Bound::columns).collect();
         let is_read = |index: usize| {
             index == schema.event_time

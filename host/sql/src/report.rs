@@ -73,7 +73,6 @@ impl<'a> Report<'a> {
 
     fn place(&self, at: Location) -> (u32, u32) {
         let at = if at.line == 0 { START } else { at };
-        let line = self.query.line.saturating_add(at.line as u32).saturating_sub(1);
-        (line, self.query.indent.saturating_add(at.column as u32))
+        self.query.place(at.line as u32, at.column as u32)
     }
 }

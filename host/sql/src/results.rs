@@ -47,7 +47,7 @@ pub(crate) fn result_expression(
         // Computed once with the row, so that a row on which it fails is a dead letter before it counts.
         extraction.replace_by_row(&mut expression);
     } else {
-        let _ = expression.visit(&mut extraction);
+        let _ = VisitMut::visit(&mut expression, &mut extraction);
     }
     let Extraction { uses, refusals, .. } = extraction;
     if !refusals.is_empty() {
@@ -85,7 +85,7 @@ fn reads_row(expression: &Expr, stage: &Stage<'_, '_>) -> bool {
             ControlFlow::Continue(())
         }
     }
-    expression.visit(&mut Columns { stage }).is_break()
+    Visit::visit(expression, &mut Columns { stage }).is_break()
 }
 
 struct Extraction<'e, 's, 'a> {

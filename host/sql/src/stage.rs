@@ -13,7 +13,7 @@ use sqlparser::ast::{Expr, Function, NamedWindowDefinition, Spanned, Visit, Visi
 use sqlparser::tokenizer::Location;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use weir_timeline::{AggregateSpec, RangeFrame};
+use weir_timeline::{AggregateSpec, RangeFrame, storable};
 
 /// The columns of the stream, and those that are computed from each row.
 pub(crate) struct Rows<'a> {
@@ -149,6 +149,9 @@ impl Stage<'_, '_> {
         for argument in &call.arguments {
             arguments.push(self.rows.project(argument.clone(), place(argument, call.at))?);
         }
+        if matches!(self.windows, StageWindows::Over(_)) {
+            arguments.iter().try_for_each(|argument| self.kept(*argument, call.at))?;
+        }
         let types: Vec<_> =
             arguments.iter().map(|argument| self.rows.projected[*argument].data_type.clone()).collect();
         let function = self.aggregates.bind(call, &types)?;
@@ -197,6 +200,20 @@ impl Stage<'_, '_> {
         }
     }
 
+    /// Refuses a column that the rows of a frame cannot be kept with.
+    fn kept(&self, column: usize, at: Location) -> Result<(), Refusal> {
+        let data_type = &self.rows.projected[column].data_type;
+        if storable(data_type) {
+            return Ok(());
+        }
+        let message = format!(
+            "a {} cannot be kept for each row of OVER; write a string, number, boolean, timestamp or bytes, such as \
+             array_to_string(..) of a list",
+            type_name(data_type)
+        );
+        Err(Refusal::new(at, message))
+    }
+
     /// What a frame is, as canonical text.
     pub(crate) fn describe_frame(&self, frame: usize) -> String {
         match &self.windows {
@@ -241,6 +258,7 @@ impl Stage<'_, '_> {
             return Err(Refusal::new(at, message));
         }
         let column = self.rows.project(expression, at)?;
+        self.kept(column, at)?;
         Ok(ResultColumn::Carried(self.carried.iter().position(|known| *known == column).unwrap_or_else(|| {
             self.carried.push(column);
             self.carried.len() - 1
@@ -268,7 +286,8 @@ impl Stage<'_, '_> {
             for (column, name) in
                 [(ResultColumn::WindowStart, "window_start"), (ResultColumn::WindowEnd, "window_end")]
             {
-                add(column, name.to_owned(), time.clone(), name.replace('_', "-"));
+                let canonical = format!("{name} {}", self.describe_frame(0));
+                add(column, name.to_owned(), time.clone(), canonical);
             }
         }
         for (index, column) in self.carried.iter().enumerate() {

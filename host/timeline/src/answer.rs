@@ -146,6 +146,9 @@ impl Block {
     pub const ROWS: u16 = 1;
 }
 
+/// Takes stored blocks: key, name, and the bytes or `None` if the block is gone.
+pub type BlockSink<'a> = dyn FnMut(&[u8], Block, Option<&[u8]>) + 'a;
+
 /// Stored bytes that do not decode: the state is damaged, or is another definition's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stored state of block {block:?} is damaged or belongs to another definition: {what}")]

@@ -41,7 +41,11 @@ impl Collector {
     /// Values of one aggregate for results that were announced from `first` on.
     pub(crate) fn values(&mut self, aggregate: usize, first: usize, finished: Finished) {
         let errors = finished.errors.into_iter();
-        self.results.errors.extend(errors.map(|(at, reason)| ResultError { row: first + at as usize, aggregate, reason }));
+        self.results.errors.extend(errors.map(|(at, reason)| ResultError {
+            row: first + at as usize,
+            aggregate,
+            reason,
+        }));
         self.values[aggregate].push(finished.values);
     }
 

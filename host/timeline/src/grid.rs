@@ -62,9 +62,11 @@ impl GridStage {
     }
 
     pub(crate) fn insert(&mut self, slots: &mut Slots, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
+        ordered::probe(self.spec.aggregates.iter().filter(|aggregate| aggregate.is_ordered()), rows)?;
         let mut inserted = Inserted::default();
         let mut shares = self.share(rows, &mut inserted);
-        self.update_fallible(rows, &mut shares)?;
+        self.find_groups(&mut shares);
+        self.update_fallible(rows, &shares)?;
         for share in &shares {
             self.update_infallible(rows, share)?;
             inserted.late += self.count_rows(slots, rows, share);
@@ -109,15 +111,22 @@ impl GridStage {
             || pane.saturating_add(self.geometry.width) <= self.retained
     }
 
+    /// Makes panes, and in them groups, for all rows.
+    fn find_groups(&mut self, shares: &mut [Share]) {
+        for share in shares {
+            let pane = self.panes.entry(share.pane).or_insert_with(|| Pane::new(&self.spec.aggregates));
+            share.groups.extend(share.slots.iter().map(|slot| pane.group_or_insert(*slot)));
+            pane.make_room();
+        }
+    }
+
     /// Feeds aggregates that may fail, of all panes or of none.
-    fn update_fallible(&mut self, rows: &Rows<'_>, shares: &mut [Share]) -> Result<(), AggregateError> {
+    fn update_fallible(&mut self, rows: &Rows<'_>, shares: &[Share]) -> Result<(), AggregateError> {
         let aggregates = &self.spec.aggregates;
         let mut saved = Vec::new();
         let mut outcome = Ok(());
         'shares: for share in shares {
-            let pane = self.panes.entry(share.pane).or_insert_with(|| Pane::new(aggregates));
-            share.groups.extend(share.slots.iter().map(|slot| pane.group_or_insert(*slot)));
-            pane.make_room();
+            let Some(pane) = self.panes.get_mut(&share.pane) else { continue };
             for (at, aggregate) in aggregates.iter().enumerate() {
                 if aggregate.is_ordered() || !aggregate.function.fallible() {
                     continue;
@@ -176,7 +185,12 @@ impl GridStage {
     }
 
     /// Keeps the rows that ordered aggregates will be fed.
-    fn log_rows(&mut self, slots: &mut Slots, rows: &Rows<'_>, shares: &[Share]) -> Result<(), AggregateError> {
+    fn log_rows(
+        &mut self,
+        slots: &mut Slots,
+        rows: &Rows<'_>,
+        shares: &[Share],
+    ) -> Result<(), AggregateError> {
         let Some(ordered) = &mut self.ordered else { return Ok(()) };
         let mistyped = || AggregateError::Broken("an input column is not of its declared type".to_owned());
         let sources = ordered.logs.layout.sources(rows.columns).ok_or_else(mistyped)?;
@@ -211,7 +225,7 @@ impl GridStage {
         out.finish(&self.spec)
     }
 
-    /// Windows that were returned and then got late rows.
+    /// Windows that were returned and then got late rows, as far back as the horizon.
     fn correct(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
         let Some(closed) = self.closed else { return Ok(()) };
         let mut windows: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
@@ -219,7 +233,9 @@ impl GridStage {
         for (start, slot) in &due {
             let mut window = self.geometry.first_window(*start);
             while window <= closed.min(self.geometry.last_window(*start)) {
-                windows.entry(window).or_default().push((*slot, self.was_returned(window, *slot)));
+                if self.geometry.end_of(window) > self.horizon {
+                    windows.entry(window).or_default().push((*slot, self.was_returned(window, *slot)));
+                }
                 let Some(next) = window.checked_add(self.geometry.slide) else { break };
                 window = next;
             }
@@ -238,7 +254,8 @@ impl GridStage {
             let (end, first) = (self.geometry.end_of(window), out.len());
             out.window((window, end), &slots, revised.into_iter());
             for at in 0..self.spec.aggregates.len() {
-                let states = fold_window(&self.panes, &self.geometry, &self.spec.aggregates, at, window, &slots)?;
+                let states =
+                    fold_window(&self.panes, &self.geometry, &self.spec.aggregates, at, window, &slots)?;
                 let all = crate::tiles::counted(slots.len());
                 out.values(at, first, states.finish(&all, &vec![end; slots.len()])?);
             }
@@ -268,7 +285,12 @@ impl GridStage {
     }
 
     /// Overlapping windows, after those that are closed and up to `limit`.
-    fn close_hop(&mut self, slots: &Slots, limit: Option<i64>, out: &mut Collector) -> Result<(), AggregateError> {
+    fn close_hop(
+        &mut self,
+        slots: &Slots,
+        limit: Option<i64>,
+        out: &mut Collector,
+    ) -> Result<(), AggregateError> {
         let Some(limit) = limit else { return Ok(()) };
         if let Some(hop) = &mut self.hop {
             hop.rebuild_stale(&self.panes)?;
@@ -294,13 +316,20 @@ impl GridStage {
             let window = if hop.as_ref().is_some_and(Hop::has_rows) {
                 following
             } else {
-                let first = self.panes.range(following.unwrap_or(i64::MIN)..).find(|(_, pane)| pane.live().next().is_some());
+                let first = self
+                    .panes
+                    .range(following.unwrap_or(i64::MIN)..)
+                    .find(|(_, pane)| pane.live().next().is_some());
                 first.map(|(pane, _)| self.geometry.first_window(*pane).max(following.unwrap_or(i64::MIN)))
             };
-            let Some(window) = window.filter(|window| *window <= limit && Some(*window) > closed) else { break };
+            let Some(window) = window.filter(|window| *window <= limit && Some(*window) > closed) else {
+                break;
+            };
             match hop {
                 Some(hop) => hop.advance(&self.panes, window)?,
-                None => *hop = Some(Hop::new(&self.panes, self.geometry, &self.spec.aggregates, window, slots)?),
+                None => {
+                    *hop = Some(Hop::new(&self.panes, self.geometry, &self.spec.aggregates, window, slots)?);
+                }
             }
             closed = Some(window);
             if let Some(hop) = hop {
@@ -329,11 +358,13 @@ impl GridStage {
     pub(crate) fn flush(&mut self, slots: &mut Slots) -> Result<Results, AggregateError> {
         let mut out = Collector::new(&self.spec);
         if let Some(ordered) = &mut self.ordered {
-            out.results().refused = ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, self.settled)?;
+            out.results().refused =
+                ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, self.settled)?;
         }
         self.correct(&mut out)?;
         let pending = self.ordered.as_ref();
-        let saved = pending.map(|it| it.fold_pending(&self.spec, &self.geometry, &mut self.panes)).transpose()?;
+        let saved =
+            pending.map(|it| it.fold_pending(&self.spec, &self.geometry, &mut self.panes)).transpose()?;
         let outcome = self.flush_open(slots, &mut out);
         ordered::put_back(&mut self.panes, saved.unwrap_or_default())?;
         outcome?;
@@ -341,7 +372,8 @@ impl GridStage {
     }
 
     fn flush_open(&mut self, slots: &Slots, out: &mut Collector) -> Result<(), AggregateError> {
-        let Some(last) = self.panes.last_key_value().map(|(start, _)| self.geometry.last_window(*start)) else {
+        let Some(last) = self.panes.last_key_value().map(|(start, _)| self.geometry.last_window(*start))
+        else {
             return Ok(());
         };
         if self.geometry.is_whole() {
@@ -379,8 +411,6 @@ impl GridStage {
         }
         // What the cursor will take out again must stay until then.
         let kept = self.hop.as_ref().filter(|hop| hop.has_rows()).map_or(i64::MAX, Hop::start);
-        // And what corrections that are still due will fold.
-        let kept = self.due.first().map_or(kept, |(pane, _)| kept.min(self.geometry.first_window(*pane)));
         while let Some((start, _)) = self.panes.first_key_value() {
             let start = *start;
             if start >= kept || !self.is_expired(start) {
@@ -389,16 +419,21 @@ impl GridStage {
             let Some(pane) = self.panes.remove(&start) else { break };
             pane.live().for_each(|group| slots.release(pane.slots[group as usize]));
         }
+        // A late row may come into any pane that is left, and have it folded anew.
         let oldest = self.panes.first_key_value().map_or(watermark, |(start, _)| *start);
         if let Some(ordered) = &mut self.ordered {
-            let floor = self.geometry.pane_of(self.horizon).unwrap_or(self.horizon).max(oldest);
-            let floor = self.due.first().map_or(floor, |(pane, _)| floor.min(*pane));
-            ordered.logs.evict(slots, floor, |_, _, _| {});
+            ordered.logs.evict(slots, oldest, |_, _, _| {});
         }
     }
 
     /// A stored tile of a key.
-    pub(crate) fn decode(&mut self, slots: &mut Slots, slot: Slot, start: i64, stored: &[u8]) -> Result<(), AggregateError> {
+    pub(crate) fn decode(
+        &mut self,
+        slots: &mut Slots,
+        slot: Slot,
+        start: i64,
+        stored: &[u8],
+    ) -> Result<(), AggregateError> {
         let pane = self.panes.entry(start).or_insert_with(|| Pane::new(&self.spec.aggregates));
         let is_new = pane.group(slot.0).is_none();
         pane.decode(slot.0, stored)?;
@@ -441,7 +476,8 @@ fn update(
     rows: &Rows<'_>,
     share: &Share,
 ) -> Result<(), AggregateError> {
-    let arguments: Vec<ArrayRef> = aggregate.arguments.iter().map(|input| rows.columns[*input].clone()).collect();
+    let arguments: Vec<ArrayRef> =
+        aggregate.arguments.iter().map(|input| rows.columns[*input].clone()).collect();
     let mut feed = |groups: &[u32], of: &[u32]| {
         let Rows { times, ranks, .. } = *rows;
         pane.states[at].update(&Input { groups, rows: of, times, ranks, arguments: &arguments })

@@ -26,9 +26,12 @@ pub mod timeline;
 mod tests;
 
 pub use aggregate::catalog::{BuiltinError, Parameter, builtin, builtin_names};
-pub use aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, Selection, States, Steps, Stretch};
+pub use aggregate::{
+    Aggregate, AggregateError, Algebra, Card, Finished, Input, Selection, States, Steps, Stretch,
+};
 pub use answer::{
-    Block, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats, Values,
+    Block, BlockSink, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats,
+    Values,
 };
 pub use snapshot::Snapshot;
 pub use spec::{AggregateSpec, Frames, Grid, RangeFrame, SpecError, StageSpec, storable};

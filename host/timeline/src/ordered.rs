@@ -2,15 +2,16 @@
 //! and stay there as long as a late row may make a tile be folded anew.
 
 use crate::aggregate::{AggregateError, Input, States};
-use crate::answer::{RefusedRow, Slot};
+use crate::answer::{RefusedRow, Rows, Slot};
 use crate::pane::{Pane, REFOLD};
 use crate::row_log::gather::Gather;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
 use crate::slots::Slots;
 use crate::spec::{AggregateSpec, StageSpec};
-use crate::tiles::{Geometry, Panes};
-use arrow_array::ArrayRef;
+use crate::tiles::{Geometry, Panes, counted};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use weir_event::Rank;
@@ -84,6 +85,30 @@ impl Feed {
     }
 }
 
+/// Finds out whether any row alone makes an aggregate fail that will be fed later on: then it is still time to leave
+/// it out everywhere. Whether a row fails so depends on nothing but the row.
+pub(crate) fn probe<'a>(
+    aggregates: impl Iterator<Item = &'a AggregateSpec>,
+    rows: &Rows<'_>,
+) -> Result<(), AggregateError> {
+    for aggregate in aggregates.filter(|aggregate| aggregate.function.fallible()) {
+        let filter = aggregate.filter.and_then(|filter| rows.columns[filter].as_boolean_opt());
+        let passes = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+        let passing: Vec<u32> = rows.rows.iter().copied().filter(|row| passes(*row as usize)).collect();
+        if passing.is_empty() {
+            continue;
+        }
+        let arguments: Vec<ArrayRef> =
+            aggregate.arguments.iter().map(|input| rows.columns[*input].clone()).collect();
+        let groups = counted(passing.len());
+        let mut states = aggregate.function.states();
+        states.resize(groups.len());
+        let Rows { times, ranks, .. } = *rows;
+        states.update(&Input { groups: &groups, rows: &passing, times, ranks, arguments: &arguments })?;
+    }
+    Ok(())
+}
+
 /// What a flush changed in a pane, to be put back: (pane, aggregate, groups, their states).
 type Saved = (i64, usize, Vec<u32>, Box<dyn States>);
 
@@ -93,7 +118,11 @@ impl Ordered {
         let ordered = spec.aggregates.iter().enumerate().filter(|(_, aggregate)| aggregate.is_ordered());
         let aggregates: Vec<usize> = ordered.map(|(at, _)| at).collect();
         let layout = Layout::new(spec.logged(), &spec.inputs)?;
-        (!aggregates.is_empty()).then(|| Ordered { logs: Logs::new(layout), aggregates, refold: BTreeSet::new() })
+        (!aggregates.is_empty()).then(|| Ordered {
+            logs: Logs::new(layout),
+            aggregates,
+            refold: BTreeSet::new(),
+        })
     }
 
     /// A late row came into a pane.
@@ -234,7 +263,13 @@ impl Ordered {
 
     /// Rows of one key in one pane that are not folded into its state: the pending ones, or, if the state is to be
     /// folded anew, all of them.
-    pub(crate) fn unfolded(&self, slot: u32, start: i64, is_refolded: bool, geometry: &Geometry) -> Range<u64> {
+    pub(crate) fn unfolded(
+        &self,
+        slot: u32,
+        start: i64,
+        is_refolded: bool,
+        geometry: &Geometry,
+    ) -> Range<u64> {
         let Some(log) = self.logs.find(slot) else { return 0..0 };
         let settled = if is_refolded { 0 } else { self.logs.settled(slot) };
         let first = log.first_at(start).max(settled);
@@ -247,7 +282,7 @@ pub(crate) fn put_back(panes: &mut Panes, saved: Vec<Saved>) -> Result<(), Aggre
     for (start, at, groups, states) in saved {
         if let Some(pane) = panes.get_mut(&start) {
             pane.states[at].reset(&groups);
-            pane.states[at].merge(&groups, states.as_ref(), &crate::tiles::counted(groups.len()))?;
+            pane.states[at].merge(&groups, states.as_ref(), &counted(groups.len()))?;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use crate::aggregate::fold::Place;
 use crate::answer::{Inserted, Results, Rows, Slot};
 use crate::collect::Collector;
 use crate::cursor::over::{OverCursor, Reach, Walk};
+use crate::ordered;
 use crate::row_log::Layout;
 use crate::row_log::block::{DUE, NEW, WRITTEN};
 use crate::row_log::gather::Gather;
@@ -37,7 +38,8 @@ pub(crate) struct OverStage {
 impl OverStage {
     /// `None` if a column is of a type that logs do not keep.
     pub(crate) fn new(spec: Arc<StageSpec>, frames: &[RangeFrame]) -> Option<OverStage> {
-        let reach = frames.iter().map(|frame| frame.preceding.or(spec.retention).map(|span| span.millis().max(0)));
+        let reach =
+            frames.iter().map(|frame| frame.preceding.or(spec.retention).map(|span| span.millis().max(0)));
         let reach = Reach(reach.collect());
         let layout = Layout::new(spec.logged(), &spec.inputs)?;
         let cursor = OverCursor::new(&spec, &layout, &reach);
@@ -54,6 +56,7 @@ impl OverStage {
     }
 
     pub(crate) fn insert(&mut self, slots: &mut Slots, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
+        ordered::probe(self.spec.aggregates.iter(), rows)?;
         let mistyped = || AggregateError::Broken("an input column is not of its declared type".to_owned());
         let layout = self.logs.layout.clone();
         let sources = layout.sources(rows.columns).ok_or_else(mistyped)?;
@@ -84,7 +87,7 @@ impl OverStage {
         let to = to.max(self.settled);
         let settled = self.logs.settle(to);
         self.settled = to;
-        let walks = self.unwritten(settled, |slot, _| slot);
+        let walks = self.unwritten(settled);
         self.cursor.make_room(walks.iter().map(|walk| walk.group as usize + 1).max().unwrap_or(0));
         let source = (&*self.spec, &self.logs, &self.reach);
         emit(source, &mut self.cursor, &walks, |marks| marks & WRITTEN != 0, &mut out)?;
@@ -98,10 +101,10 @@ impl OverStage {
         let mut out = Collector::new(&self.spec);
         self.correct(&mut out)?;
         let pending = self.logs.pending();
-        let walks = self.unwritten(pending.clone(), |_, at| at);
-        self.emit_aside(&walks, |marks| marks & WRITTEN != 0, &mut out)?;
-        for (slot, number, marks) in self.logs.marked(NEW) {
-            self.logs.set_marks(slot, number, marks & !NEW);
+        let mut walks = self.unwritten(pending.clone());
+        self.emit_aside(&mut walks, |marks| marks & WRITTEN != 0, &mut out)?;
+        for (slot, number, _) in self.logs.marked(NEW) {
+            self.clear_mark(slot, number, NEW);
         }
         for (slot, rows) in pending {
             for number in rows {
@@ -115,11 +118,11 @@ impl OverStage {
     }
 
     /// Walks over the rows of stretches, less those whose result a flush returned and nothing has changed since.
-    fn unwritten(&self, stretches: Vec<(u32, Range<u64>)>, group: impl Fn(u32, u32) -> u32) -> Vec<Walk> {
+    fn unwritten(&self, stretches: Vec<(u32, Range<u64>)>) -> Vec<Walk> {
         let mut walks: Vec<Walk> = Vec::with_capacity(stretches.len());
         for (slot, rows) in stretches {
             let log = self.logs.log(slot);
-            let group = group(slot, walks.len() as u32);
+            let group = slot;
             let mut written = Vec::new();
             if self.written_until > i64::MIN {
                 log.for_each(rows.clone(), |block, rows| {
@@ -143,51 +146,64 @@ impl OverStage {
                     new.get(first).is_some_and(|number| *number < frame.end)
                 })
             });
-            let is_written = |number: &u64| written.binary_search_by_key(number, |(number, _)| *number).is_ok();
+            let is_written =
+                |number: &u64| written.binary_search_by_key(number, |(number, _)| *number).is_ok();
             walks.push(Walk { slot, group, events: rows.filter(|number| !is_written(number)).collect() });
         }
         walks.retain(|walk| !walk.events.is_empty());
         walks
     }
 
-    /// Events that were returned and whose frames then got late rows, and those rows' own results.
+    /// Events that were returned and whose frames then got late rows, and those rows' own results, as far back as the
+    /// horizon.
     fn correct(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
-        let mut walks = Vec::with_capacity(self.due.len());
-        for (slot, mut times) in std::mem::take(&mut self.due) {
-            let Some(log) = self.logs.find(slot) else { continue };
+        let mut due = std::mem::take(&mut self.due);
+        let mut walks = Vec::with_capacity(due.len());
+        for (slot, times) in &mut due {
+            let Some(log) = self.logs.find(*slot) else { continue };
             times.sort_unstable();
-            let settled = self.logs.settled(slot);
+            times.dedup();
+            let settled = self.logs.settled(*slot);
             let mut events: Vec<u64> = Vec::new();
             for time in times {
                 let to = match self.reach.longest() {
                     Some(reach) => log.first_after(time.saturating_add(reach)).min(settled),
                     None => settled,
                 };
-                let from = log.first_at(time).max(events.last().map_or(0, |last| last + 1));
+                let from =
+                    log.first_at((*time).max(self.horizon)).max(events.last().map_or(0, |last| last + 1));
                 events.extend(from..to);
             }
-            walks.push(Walk { slot, group: walks.len() as u32, events });
+            walks.push(Walk { slot: *slot, group: 0, events });
         }
-        self.emit_aside(&walks, |marks| marks & DUE == 0, out)?;
-        for walk in walks {
-            for number in walk.events {
-                let (block, row) = self.logs.log(walk.slot).row(number);
-                let marks = block.marks(row);
-                if marks & DUE != 0 {
-                    self.logs.set_marks(walk.slot, number, marks & !DUE);
+        self.emit_aside(&mut walks, |marks| marks & DUE == 0, out)?;
+        for (slot, times) in due {
+            for time in times {
+                let log = self.logs.log(slot);
+                for number in log.first_at(time)..log.first_after(time) {
+                    self.clear_mark(slot, number, DUE);
                 }
             }
         }
         Ok(())
     }
 
+    fn clear_mark(&mut self, slot: u32, number: u64, mark: i64) {
+        let (block, row) = self.logs.log(slot).row(number);
+        let marks = block.marks(row);
+        if marks & mark != 0 {
+            self.logs.set_marks(slot, number, marks & !mark);
+        }
+    }
+
     /// As `emit`, with a cursor of its own.
     fn emit_aside(
         &self,
-        walks: &[Walk],
+        walks: &mut [Walk],
         is_revised: impl Fn(i64) -> bool,
         out: &mut Collector,
     ) -> Result<(), AggregateError> {
+        walks.iter_mut().enumerate().for_each(|(at, walk)| walk.group = at as u32);
         let mut cursor = OverCursor::new(&self.spec, &self.logs.layout, &self.reach);
         cursor.make_room(walks.len());
         emit((&self.spec, &self.logs, &self.reach), &mut cursor, walks, is_revised, out)
@@ -198,7 +214,11 @@ impl OverStage {
     }
 
     pub(crate) fn next_result(&self) -> Option<i64> {
-        if self.due.is_empty() { self.logs.first_pending().map(|time| time.saturating_add(1)) } else { Some(i64::MIN) }
+        if self.due.is_empty() {
+            self.logs.first_pending().map(|time| time.saturating_add(1))
+        } else {
+            Some(i64::MIN)
+        }
     }
 
     pub(crate) fn expire(&mut self, slots: &mut Slots, watermark: i64) {
@@ -207,8 +227,7 @@ impl OverStage {
         let Some(reach) = self.reach.longest() else { return };
         let OverStage { spec, logs, cursor, .. } = self;
         let layout = logs.layout.clone();
-        let due = self.due.values().flatten().min().copied().unwrap_or(i64::MAX);
-        logs.evict(slots, self.horizon.min(due).saturating_sub(reach), |slot, log, until| {
+        logs.evict(slots, self.horizon.saturating_sub(reach), |slot, log, until| {
             cursor.forget_rows(spec, &layout, log, slot, until);
         });
     }
@@ -262,7 +281,9 @@ fn emit(
             results.slots.push(Slot(walk.slot));
             results.events.push((block.time(row), block.rank(row)));
             results.revised.push(is_revised(block.marks(row)));
-            carried.iter_mut().for_each(|(column, gather)| gather.push(block, *column, row..row + 1));
+            for (column, gather) in &mut carried {
+                gather.push(block, *column, row..row + 1);
+            }
         });
     }
     for (at, (_, gather)) in carried.into_iter().enumerate() {

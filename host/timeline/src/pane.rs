@@ -84,7 +84,10 @@ impl Pane {
     /// Makes every aggregate have a state for every group.
     pub(crate) fn make_room(&mut self) {
         let groups = self.slots.len();
-        self.states.iter_mut().filter(|states| states.len() < groups).for_each(|states| states.resize(groups));
+        self.states
+            .iter_mut()
+            .filter(|states| states.len() < groups)
+            .for_each(|states| states.resize(groups));
     }
 
     /// Groups that have rows.
@@ -129,7 +132,9 @@ impl Pane {
     /// Groups that were touched since the last call.
     pub(crate) fn take_dirty(&mut self) -> Vec<u32> {
         let dirty = std::mem::take(&mut self.dirty);
-        dirty.iter().for_each(|group| self.flags[*group as usize] &= !DIRTY);
+        for group in &dirty {
+            self.flags[*group as usize] &= !DIRTY;
+        }
         dirty
     }
 
@@ -156,7 +161,8 @@ impl Pane {
         if reader.byte() != Some(FORMAT) {
             return Err(AggregateError::Damaged("a tile is of an unknown format".to_owned()));
         }
-        let flags = reader.byte().filter(|flags| flags & !(CHANGED | WRITTEN | REFOLD) == 0).ok_or_else(damaged)?;
+        let flags =
+            reader.byte().filter(|flags| flags & !(CHANGED | WRITTEN | REFOLD) == 0).ok_or_else(damaged)?;
         let mut whole = || u32::try_from(reader.unsigned()?).ok();
         let rows = whole().filter(|rows| *rows > 0).ok_or_else(damaged)?;
         let newest = reader.signed().ok_or_else(damaged)?;

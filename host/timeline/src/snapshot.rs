@@ -152,7 +152,11 @@ impl GridStage {
         let whole = |states| Tile { states, pending: None };
         if let Some([before, after]) = cursor.and_then(|hop| hop.copy(at, window.start, slot)) {
             let (before, after) = (before.map(whole), after.map(whole));
-            return Part::Tiles { identity, before: before.into_iter().collect(), after: after.into_iter().collect() };
+            return Part::Tiles {
+                identity,
+                before: before.into_iter().collect(),
+                after: after.into_iter().collect(),
+            };
         }
         let boundary = self.geometry.boundary(window.start);
         let (mut before, mut after) = (Vec::new(), Vec::new());
@@ -183,7 +187,8 @@ impl OverStage {
         let mut snapshot = Snapshot::absent(&self.spec, self.reach.0.len());
         snapshot.as_of = as_of;
         let Some(log) = self.logs.find(slot).filter(|log| !log.is_empty()) else { return snapshot };
-        let frames: Vec<Range<u64>> = (0..self.reach.0.len()).map(|at| self.reach.frame(at, log, as_of)).collect();
+        let frames: Vec<Range<u64>> =
+            (0..self.reach.0.len()).map(|at| self.reach.frame(at, log, as_of)).collect();
         for (at, frame) in frames.iter().enumerate() {
             snapshot.rows[at] = frame.end - frame.start;
             snapshot.newest[at] =

@@ -39,7 +39,9 @@ pub enum SpecError {
     #[error("a window's size and slide must be positive")]
     EmptyWindow,
     /// A column that a row log must keep is of a type that it cannot.
-    #[error("a column of type {0} cannot be kept; use a whole number, double, boolean, timestamp, text or bytes")]
+    #[error(
+        "a column of type {0} cannot be kept; use a whole number, double, boolean, timestamp, text or bytes"
+    )]
     Type(DataType),
     /// A filter that is no boolean.
     #[error("a filter must be boolean, not {0}")]

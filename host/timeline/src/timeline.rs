@@ -5,7 +5,7 @@
 //! the lock.
 
 use crate::aggregate::AggregateError;
-use crate::answer::{Block, DecodeError, Inserted, Question, Results, Rows, Slot, Stats};
+use crate::answer::{Block, BlockSink, DecodeError, Inserted, Question, Results, Rows, Slot, Stats};
 use crate::grid::GridStage;
 use crate::over::OverStage;
 use crate::slots::Slots;
@@ -143,7 +143,9 @@ impl Timelines {
     /// the values of an unknown key.
     pub fn snapshot(&self, slot: Slot, question: &Question) -> Snapshot {
         match (&self.stage, question) {
-            (Stage::Grid(grid), Question::Window { start, end }) => grid.snapshot(slot.0, start.millis()..end.millis()),
+            (Stage::Grid(grid), Question::Window { start, end }) => {
+                grid.snapshot(slot.0, start.millis()..end.millis())
+            }
             (Stage::Over(over), Question::Over { as_of }) => over.snapshot(slot.0, as_of.millis()),
             _ => self.absent(),
         }
@@ -158,7 +160,8 @@ impl Timelines {
     }
 
     /// Drops state that no result at or after `watermark - history` can need, and keys without any. Slots may be
-    /// given to other keys afterwards.
+    /// given to other keys afterwards. Call it after `settle`: corrections that are still due are made only as far
+    /// back as that.
     pub fn expire(&mut self, watermark: EventTime) {
         match &mut self.stage {
             Stage::Grid(grid) => {
@@ -178,7 +181,7 @@ impl Timelines {
 
     /// Shows every block that changed since the last call: key, name, and its bytes or `None` if it is gone. Tiles
     /// that are gone by time are not shown: [`Timelines::is_expired`] tells them.
-    pub fn encode_dirty(&mut self, out: &mut dyn FnMut(&[u8], Block, Option<&[u8]>)) {
+    pub fn encode_dirty(&mut self, out: &mut BlockSink<'_>) {
         let slots = &self.slots;
         match &mut self.stage {
             Stage::Grid(grid) => {
@@ -203,7 +206,9 @@ impl Timelines {
     pub fn is_expired(&self, block: Block) -> bool {
         match &self.stage {
             Stage::Grid(grid) => {
-                block.column == Block::TILES && grid.is_expired(block.start) && !grid.panes.contains_key(&block.start)
+                block.column == Block::TILES
+                    && grid.is_expired(block.start)
+                    && !grid.panes.contains_key(&block.start)
             }
             Stage::Over(_) => false,
         }
@@ -227,7 +232,8 @@ impl Timelines {
         if logs.decode(slots, slot.0, block.start, bytes) { Ok(()) } else { Err(damaged()) }
     }
 
-    /// All stored blocks are back; `settled` is the boundary as it was when they were stored.
+    /// All stored blocks are back; `settled` is the boundary as it was when they were stored. Call `expire` next, as
+    /// before the restart, so that rows below what has expired are refused again.
     pub fn restore_done(&mut self, settled: EventTime) -> Result<(), DecodeError> {
         let damaged = match &mut self.stage {
             Stage::Grid(grid) => grid.restore_done(settled.millis()),

@@ -41,6 +41,8 @@ impl Client {
         }
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            // A proxy for the web has no business with a server that is mostly on this very machine.
+            .proxy(None)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(ANSWER_TIMEOUT))
             .build()
@@ -88,11 +90,13 @@ impl Client {
             if body.is_empty() {
                 return Ok(Value::Null);
             }
-            return value.map_err(|_| Failure::external(format!("{} does not answer as weir does", self.base)));
+            return value
+                .map_err(|_| Failure::external(format!("{} does not answer as weir does", self.base)));
         }
         let text = value.map_or_else(|_| format!("answered {status}"), |problem| problem_text(&problem));
         Err(match status {
-            429 | 502..=504 => Failure::external(format!("the server says: {text}")),
+            408 | 429 | 502..=504 => Failure::external(format!("the server says: {text}")),
+            501 => Failure::user(text),
             500.. => Failure::weir(format!("the server says: {text}")),
             401 | 403 => Failure::user(format!("the server says: {text}; give --token, or set WEIR_TOKEN")),
             _ => Failure::user(text),
@@ -105,7 +109,8 @@ fn problem_text(problem: &Value) -> String {
     let text = |key: &str| problem.get(key).and_then(Value::as_str);
     let mut words = text("detail").or_else(|| text("title")).unwrap_or("refused").to_owned();
     for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
-        let error = error.as_str().map_or_else(|| error.to_string(), str::to_owned);
+        let detail = error.as_str().or_else(|| error.get("detail")?.as_str());
+        let error = detail.map_or_else(|| error.to_string(), str::to_owned);
         if !words.contains(&error) {
             words.push_str("\n  ");
             words.push_str(&error);
@@ -141,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_problem_says_all_that_is_wrong() {
-        let problem = json!({"title": "Invalid", "detail": "two errors", "errors": ["a", {"row": 1}]});
+        let problem =
+            json!({"title": "Invalid", "detail": "two errors", "errors": [{"detail": "a"}, {"row": 1}]});
         assert_eq!(problem_text(&problem), "two errors\n  a\n  {\"row\":1}");
         assert_eq!(problem_text(&json!({"title": "Not found"})), "Not found");
     }

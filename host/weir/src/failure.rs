@@ -60,7 +60,7 @@ impl Failure {
         let mut stderr = std::io::stderr().lock();
         for line in &self.lines {
             // Where stderr is closed there is nobody to tell, and the exit code says the rest.
-            let _ = writeln!(stderr, "weir: {line}");
+            let _ = writeln!(stderr, "{line}");
         }
     }
 }

@@ -70,6 +70,7 @@ impl ConnectorKinds for RegisteredKinds {
     fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {
         match kind {
             "file" => Ok(Some("path")),
+            "generator" => Ok(Some("kind")),
             "kafka" => Ok(Some("topic")),
             _ => {
                 let problems = self.source_problems("stream", kind, &json!({}));

@@ -18,16 +18,21 @@ pub(crate) fn open(
     server: &ServerDefinition,
     data_dir: &Path,
 ) -> Result<(Arc<PluginRegistry>, Vec<PluginError>), Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::external(format!("cannot find this program to compile plugins: {error}")))?;
-    let limits = Limits {
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::external(format!("cannot find this program to compile plugins: {error}"))
+    })?;
+    let registry = PluginRegistry::open(data_dir, limits(server), CompileWith::Child { program })?;
+    let refused = registry.load_project_plugins(&project.plugins()).err().unwrap_or_default();
+    Ok((Arc::new(registry), refused))
+}
+
+/// What the server's settings let a plugin use.
+pub(crate) fn limits(server: &ServerDefinition) -> Limits {
+    Limits {
         memory_bytes: server.limits.plugin_memory_bytes,
         fuel_per_call: server.limits.plugin_fuel_per_call,
         ..Limits::default()
-    };
-    let registry = PluginRegistry::open(data_dir, limits, CompileWith::Child { program })?;
-    let refused = registry.load_project_plugins(&project.plugins()).err().unwrap_or_default();
-    Ok((Arc::new(registry), refused))
+    }
 }
 
 /// As [`open`] over a copy, for whoever only looks: a server may have the data folder open.
@@ -35,7 +40,8 @@ pub(crate) fn open_copy(
     project: &Project,
     server: &ServerDefinition,
 ) -> Result<(TempDir, Arc<PluginRegistry>, Vec<PluginError>), Failure> {
-    let failed = |error: std::io::Error| Failure::external(format!("cannot copy plugins to look at: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::external(format!("cannot copy plugins to look at: {error}"));
     let copy = tempfile::tempdir().map_err(failed)?;
     let data_dir = project.folder().join(&server.data_dir);
     for below in ["plugins", "compiled"] {

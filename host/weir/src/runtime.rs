@@ -2,6 +2,8 @@
 
 use crate::failure::Failure;
 use std::num::NonZero;
+use std::ops::Deref;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// Requests are short: two threads answer tens of thousands a second, and more would take cores from batches.
@@ -12,22 +14,47 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
+/// A runtime that is not waited for without end when it goes: a thread may hang in a call to another system, and
+/// what has to be safe is so before.
+#[derive(Debug)]
+pub(crate) struct Threads(Option<Runtime>);
+
+/// What still runs when a runtime goes has so long to end.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(GRACE);
+        }
+    }
+}
+
+impl Deref for Threads {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("the runtime is taken out by `drop` alone")
+    }
+}
+
 /// The runtime of the engine.
-pub(crate) fn engine(workers: usize) -> Result<Runtime, Failure> {
+pub(crate) fn engine(workers: usize) -> Result<Threads, Failure> {
     start("weir-engine", workers.max(1))
 }
 
 /// The runtime of the HTTP server.
-pub(crate) fn http() -> Result<Runtime, Failure> {
+pub(crate) fn http() -> Result<Threads, Failure> {
     start("weir-http", HTTP_WORKERS)
 }
 
-fn start(name: &str, workers: usize) -> Result<Runtime, Failure> {
+fn start(name: &str, workers: usize) -> Result<Threads, Failure> {
     Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name(name)
         .enable_all()
         .build()
+        .map(|runtime| Threads(Some(runtime)))
         .map_err(|error| Failure::external(format!("cannot start threads: {error}")))
 }
 

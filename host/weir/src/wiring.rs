@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::plugins;
 use crate::project::Project;
 use crate::suggestion;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use weir_engine::{DeadLetters, Engine, JobSpec, MakeSinks, Mode, NamedSink, Sett
 use weir_event::Clock;
 use weir_plan::{JobPlan, ServerDefinition, SinkPlan, StreamDefinition};
 use weir_plugin::PluginRegistry;
+use weir_serve::StreamEntry;
 use weir_store::{CheckpointStore, SledStore, StoreOptions};
 
 /// How a project is opened.
@@ -108,7 +110,10 @@ fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Re
     known.dedup();
     let unknown = names.iter().filter(|name| !known.contains(&name.as_str()));
     let refused = unknown.map(|name| {
-        Failure::user(format!("--reset {name}: there is no such job; {}", suggestion::instead_of(name, &known)))
+        Failure::user(format!(
+            "--reset {name}: there is no such job; {}",
+            suggestion::instead_of(name, &known)
+        ))
     });
     Failure::all(refused.collect())?;
     for name in names {
@@ -131,7 +136,8 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     for stream in &opened.streams {
         if let Some(origin) = &stream.origin {
             // Also a stream that no job reads takes rows: making its source declares its log.
-            source(opened, &running.logs, &stream.name, origin).map_err(|error| settings_failure(&stream.name, &error))?;
+            source(opened, &running.logs, &stream.name, origin)
+                .map_err(|error| settings_failure(&stream.name, &error))?;
         }
     }
     let mut failures = Vec::new();
@@ -153,7 +159,11 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
 
 fn job_spec(opened: &Opened, logs: &Arc<IngestLogs>, plan: &JobPlan, mode: Mode) -> Result<JobSpec, Failure> {
     let [input] = plan.inputs.as_slice() else {
-        return Err(Failure::weir(format!("job `{}` reads {} streams, not one", plan.name, plan.inputs.len())));
+        return Err(Failure::weir(format!(
+            "job `{}` reads {} streams, not one",
+            plan.name,
+            plan.inputs.len()
+        )));
     };
     let stream = &input.stream;
     let source = source(opened, logs, &stream.name, &input.origin)
@@ -205,6 +215,19 @@ fn in_words(errors: &[SettingError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
+/// The streams as HTTP sees them; opens the ingest logs of those that take rows.
+pub(crate) fn entries(opened: &Opened, running: &Running) -> Result<BTreeMap<String, StreamEntry>, Failure> {
+    let entry = |definition: &Arc<StreamDefinition>| {
+        let name = &definition.name;
+        let columns: Vec<usize> = (0..definition.schema.fields.len()).collect();
+        let checker = registry::decoder(&definition.format, &definition.schema, &columns)
+            .map_err(|error| settings_failure(name, &[error]))?;
+        let log = running.logs.open(name)?;
+        Ok((name.clone(), StreamEntry { definition: definition.clone(), log, checker }))
+    };
+    opened.streams.iter().map(entry).collect()
+}
+
 /// Drops the plugins' instances as often as barriers are sent, so that what a guest remembers behind the host's
 /// back does not grow old.
 fn forget_guests_at_barriers(plugins: Arc<PluginRegistry>, every: Duration) {
@@ -216,3 +239,6 @@ fn forget_guests_at_barriers(plugins: Arc<PluginRegistry>, every: Duration) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,9 +96,17 @@ impl Cutter {
     }
 
     fn cut_lines(&mut self, end: usize) -> Piece {
-        let rest = self.held[end..].to_vec();
-        self.held.truncate(end);
-        let data = Bytes::from(std::mem::replace(&mut self.held, rest));
+        let data = if end < self.held.capacity() / 2 {
+            // A few lines must not keep a whole block's memory.
+            let data = Bytes::copy_from_slice(&self.held[..end]);
+            self.held.drain(..end);
+            data
+        } else {
+            let mut rest = Vec::with_capacity(self.block_bytes);
+            rest.extend_from_slice(&self.held[end..]);
+            self.held.truncate(end);
+            Bytes::from(std::mem::replace(&mut self.held, rest))
+        };
         let ends = memchr::memchr_iter(b'\n', &data).count() as u64;
         let lines = ends + u64::from(!data.ends_with(b"\n"));
         Piece::Lines { data, lines }
@@ -214,7 +222,9 @@ mod tests {
             assert!(cutter.held.capacity() < 10_000);
         }
         cutter.space().0.extend_from_slice(b"x\nnext");
-        let Some(Piece::TooLong { start, length }) = cutter.take(false) else { panic!("nothing was refused") };
+        let Some(Piece::TooLong { start, length }) = cutter.take(false) else {
+            panic!("nothing was refused")
+        };
         assert_eq!((start.len(), length), (PAYLOAD_KEPT_BYTES, 10_000_002));
         assert_eq!(cutter.take_rest(), Some(Piece::Lines { data: Bytes::from_static(b"next"), lines: 1 }));
     }

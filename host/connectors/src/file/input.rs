@@ -159,9 +159,9 @@ fn content(path: &Path) -> Result<Content, ConnectError> {
 pub(super) fn failed(path: &Path, error: &io::Error) -> ConnectError {
     let path = path.display();
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            ConnectError::external(format!("`{path}` ends in the middle of its compressed content; restore the file"))
-        }
+        io::ErrorKind::UnexpectedEof => ConnectError::external(format!(
+            "`{path}` ends in the middle of its compressed content; restore the file"
+        )),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
             ConnectError::external(format!("`{path}` is damaged: {error}; restore the file"))
         }

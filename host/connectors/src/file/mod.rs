@@ -25,13 +25,15 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     let mut settings = Settings::new(settings);
     let path: Option<String> = settings.required("path", "a file or a glob, such as data/*.jsonl");
     let follow: bool = settings.optional("follow").unwrap_or_default();
-    let path = path.map(|path| context.project.join(path).to_string_lossy().into_owned());
     if let Some(Err(error)) = path.as_deref().map(glob::Pattern::new) {
         settings.error("path", format!("not a glob: {error}"));
     }
     settings.finish()?;
     let path = path.unwrap_or_default();
-    Ok(Arc::new(FileSource::new(FileSourceSettings { follow, ..FileSourceSettings::new(path) })))
+    Ok(Arc::new(FileSource::new(FileSourceSettings {
+        follow,
+        ..FileSourceSettings::new(&context.project, path)
+    })))
 }
 
 /// The sink `file: {path, format, meta, roll}`; `path` is a folder and starts at the project folder.

@@ -3,23 +3,31 @@
 use std::path::{Path, PathBuf};
 use weir_connect::ConnectError;
 
-/// A path or a glob, absolute.
+/// A path or a glob.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
-    pattern: String,
+    /// As it was written, below `folder` unless it is absolute.
+    path: String,
+    folder: PathBuf,
     /// The folder above the first component with a glob's character: names are told relative to it, so that a
     /// position still means the same file when the project has moved.
     base: PathBuf,
 }
 
 impl Names {
-    pub(super) fn new(pattern: String) -> Self {
-        let path = Path::new(&pattern);
-        let base = match path.ancestors().skip(1).find(|folder| !is_glob(&folder.to_string_lossy())) {
-            Some(folder) => folder.to_path_buf(),
-            None => PathBuf::new(),
-        };
-        Names { pattern, base }
+    pub(super) fn new(folder: PathBuf, path: String) -> Self {
+        let fixed = Path::new(&path).ancestors().skip(1).find(|above| !is_glob(&above.to_string_lossy()));
+        let base = fixed.map_or_else(|| folder.clone(), |fixed| folder.join(fixed));
+        Names { path, folder, base }
+    }
+
+    /// The whole glob: what stands in the folder's own name is not part of it.
+    fn pattern(&self) -> String {
+        if Path::new(&self.path).is_absolute() {
+            return self.path.clone();
+        }
+        let folder = glob::Pattern::escape(&self.folder.to_string_lossy());
+        Path::new(&folder).join(&self.path).to_string_lossy().into_owned()
     }
 
     /// The names of the present files, relative to the base, sorted by their bytes.
@@ -27,22 +35,22 @@ impl Names {
     /// # Errors
     /// A plain path that names no file, and, unless files may still come (`follow`), a glob that matches none.
     pub(super) fn list(&self, follow: bool) -> Result<Vec<String>, ConnectError> {
-        if !is_glob(&self.pattern) {
-            let path = Path::new(&self.pattern);
+        if !is_glob(&self.path) {
+            let path = self.folder.join(&self.path);
             if !path.is_file() {
                 return Err(ConnectError::user(format!(
                     "there is no file `{}`; check the source's `path`",
-                    self.pattern
+                    path.display()
                 )));
             }
-            return Ok(vec![self.name_of(path)]);
+            return Ok(vec![self.name_of(&path)]);
         }
-        let matches = glob::glob(&self.pattern)
-            .map_err(|error| ConnectError::user(format!("`{}` is not a glob: {error}", self.pattern)))?;
+        let matches = glob::glob(&self.pattern())
+            .map_err(|error| ConnectError::user(format!("`{}` is not a glob: {error}", self.path)))?;
         let mut names = Vec::new();
         for path in matches {
             let path = path.map_err(|error| {
-                ConnectError::unavailable(format!("cannot list `{}`: {error}", self.pattern))
+                ConnectError::unavailable(format!("cannot list `{}`: {error}", self.path))
             })?;
             if path.is_file() {
                 names.push(self.name_of(&path));
@@ -51,7 +59,7 @@ impl Names {
         if names.is_empty() && !follow {
             return Err(ConnectError::user(format!(
                 "no file matches `{}`; check the source's `path`",
-                self.pattern
+                self.folder.join(&self.path).display()
             )));
         }
         names.sort_unstable();

@@ -7,6 +7,7 @@ use super::names::Names;
 use super::read::{Extent, FileThread, Place};
 use async_trait::async_trait;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use tokio::sync::mpsc::{self, Receiver};
 use weir_connect::{ConnectError, Fetch, OpenPartition, Reader, Source};
 use weir_event::PartitionId;
@@ -23,7 +24,9 @@ const BLOCKS_AHEAD: usize = 3;
 /// What a file source is made of.
 #[derive(Debug, Clone)]
 pub struct FileSourceSettings {
-    /// An absolute path or glob. Files whose names end in `.gz` are decompressed.
+    /// Where a relative path starts.
+    pub folder: PathBuf,
+    /// A path or a glob. Files whose names end in `.gz` are decompressed.
     pub path: String,
     /// Whether to wait for more lines and files when all are read.
     pub follow: bool,
@@ -33,8 +36,13 @@ pub struct FileSourceSettings {
 
 impl FileSourceSettings {
     /// All settings but the path at their defaults.
-    pub fn new(path: impl Into<String>) -> Self {
-        FileSourceSettings { path: path.into(), follow: false, max_record_bytes: MAX_RECORD_BYTES }
+    pub fn new(folder: impl Into<PathBuf>, path: impl Into<String>) -> Self {
+        FileSourceSettings {
+            folder: folder.into(),
+            path: path.into(),
+            follow: false,
+            max_record_bytes: MAX_RECORD_BYTES,
+        }
     }
 }
 
@@ -48,7 +56,7 @@ pub struct FileSource {
 impl FileSource {
     /// A source over these files. Does no I/O.
     pub fn new(settings: FileSourceSettings) -> Self {
-        FileSource { names: Names::new(settings.path.clone()), settings }
+        FileSource { names: Names::new(settings.folder.clone(), settings.path.clone()), settings }
     }
 
     /// Which files there are, and how long each plain one is: where a bounded read ends.

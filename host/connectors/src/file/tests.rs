@@ -19,8 +19,7 @@ fn gzip(data: &[u8]) -> Vec<u8> {
 }
 
 fn reader_of(folder: &Path, pattern: &str, follow: bool) -> FileSource {
-    let path = folder.join(pattern).to_string_lossy().into_owned();
-    FileSource::new(FileSourceSettings { follow, ..FileSourceSettings::new(path) })
+    FileSource::new(FileSourceSettings { follow, ..FileSourceSettings::new(folder, pattern) })
 }
 
 fn from(position: Option<Position>) -> [OpenPartition; 1] {
@@ -53,9 +52,12 @@ fn texts(block: &RawBlock) -> Vec<(u64, String)> {
 
 #[tokio::test]
 async fn the_source_replays_from_each_of_its_positions() {
-    let folder = tempfile::tempdir().unwrap();
-    let long: Vec<String> = (0..40_000).map(|line| format!("{{\"line\": {line}, \"text\": \"xxxxxxxxxxxx\"}}")).collect();
-    fs::write(folder.path().join("b.jsonl.gz"), [gzip(b"{}\n\n"), gzip(long.join("\n").as_bytes())].concat()).unwrap();
+    // Brackets in the folder's own name are no part of the glob.
+    let folder = tempfile::Builder::new().suffix("[1]").tempdir().unwrap();
+    let long: Vec<String> =
+        (0..40_000).map(|line| format!("{{\"line\": {line}, \"text\": \"xxxxxxxxxxxx\"}}")).collect();
+    fs::write(folder.path().join("b.jsonl.gz"), [gzip(b"{}\n\n"), gzip(long.join("\n").as_bytes())].concat())
+        .unwrap();
     fs::write(folder.path().join("a.jsonl"), "1\r\n2\n\n3").unwrap();
     fs::write(folder.path().join("c.jsonl"), long.join("\n")).unwrap();
     fs::write(folder.path().join("d.jsonl"), "").unwrap();
@@ -194,7 +196,10 @@ fn finished(folder: &Path) -> Vec<(String, String)> {
 }
 
 fn contents(folder: &Path) -> Vec<String> {
-    finished(folder).into_iter().map(|(_, content)| content.replace("{\"n\":", "").replace("}\n", " ")).collect()
+    finished(folder)
+        .into_iter()
+        .map(|(_, content)| content.replace("{\"n\":", "").replace("}\n", " "))
+        .collect()
 }
 
 fn sink_into(folder: &Path, roll: Option<Span>, clock: &Arc<ManualClock>) -> Box<dyn Sink> {
@@ -317,5 +322,5 @@ fn settings_are_checked_together() {
 
     let context = crate::registry::tests::source_context();
     let source = source(&json!({"path": "data/*.jsonl", "follow": true}), &context).unwrap();
-    assert!(source.grows() && format!("{source:?}").contains("/project/data/*.jsonl"));
+    assert!(source.grows() && format!("{source:?}").contains("data/*.jsonl"));
 }

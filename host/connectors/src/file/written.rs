@@ -182,7 +182,8 @@ impl Folder {
     fn number_of(&self, name: &str) -> Option<(u64, bool)> {
         let rest = name.strip_prefix(&self.job)?.strip_prefix('-')?;
         let unfinished = rest.strip_suffix(UNFINISHED).map(|number| (number, false));
-        let (number, is_finished) = unfinished.or(rest.strip_suffix(FINISHED).map(|number| (number, true)))?;
+        let (number, is_finished) =
+            unfinished.or(rest.strip_suffix(FINISHED).map(|number| (number, true)))?;
         Some((number.parse().ok()?, is_finished))
     }
 
@@ -198,7 +199,9 @@ impl Folder {
         let message = format!("job `{}` cannot {what} `{}`: {error}", self.job, path.display());
         match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                ConnectError::user(format!("{message}; the sink's `path` must be a folder that weir may write to"))
+                ConnectError::user(format!(
+                    "{message}; the sink's `path` must be a folder that weir may write to"
+                ))
             }
             _ => ConnectError::unavailable(message),
         }

@@ -71,7 +71,9 @@ impl Source for GeneratorSource {
         bounded: bool,
     ) -> Result<Box<dyn Reader>, ConnectError> {
         if bounded && self.settings.until.is_none() {
-            return Err(ConnectError::user("a generator without end cannot be run until its end; set `until`"));
+            return Err(ConnectError::user(
+                "a generator without end cannot be run until its end; set `until`",
+            ));
         }
         let from = partitions.first().and_then(|open| open.from.clone());
         let kept = from.as_ref().map(start_of).transpose()?;

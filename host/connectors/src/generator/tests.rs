@@ -35,8 +35,9 @@ async fn the_source_replays_from_each_of_its_positions() {
     assert_eq!(line["event_id"], 1500);
     assert!(line["user_id"].as_str().unwrap().starts_with('u'));
     let other = GeneratorSettings { seed: 1, ..settings };
-    let (others, _) =
-        compliance::read_all(&generator(other, &Arc::new(ManualClock::default())), &from(None)).await.unwrap();
+    let (others, _) = compliance::read_all(&generator(other, &Arc::new(ManualClock::default())), &from(None))
+        .await
+        .unwrap();
     assert_ne!(all, others);
 }
 

@@ -188,7 +188,11 @@ fn geohash(latitude: f64, longitude: f64) -> [u8; 5] {
             let (low, high, value): &mut (f64, f64, f64) = &mut axes[axis];
             let middle = f64::midpoint(*low, *high);
             let upper = *value >= middle;
-            if upper { *low = middle } else { *high = middle }
+            if upper {
+                *low = middle;
+            } else {
+                *high = middle;
+            }
             axis = 1 - axis;
             digit << 1 | usize::from(upper)
         });

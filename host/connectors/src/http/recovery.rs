@@ -67,9 +67,10 @@ fn open_segments(dir: &Path) -> Result<Vec<Segment>, ConnectError> {
     let entries = fs::read_dir(dir).map_err(|error| disk_error("list", dir, &error))?;
     for entry in entries {
         let path = entry.map_err(|error| disk_error("list", dir, &error))?.path();
-        let base = path.extension().filter(|extension| *extension == "log").and_then(|_| {
-            path.file_stem()?.to_str().filter(|stem| stem.len() == 20)?.parse::<u64>().ok()
-        });
+        let base = path
+            .extension()
+            .filter(|extension| *extension == "log")
+            .and_then(|_| path.file_stem()?.to_str().filter(|stem| stem.len() == 20)?.parse::<u64>().ok());
         found.extend(base.map(|base| (base, path)));
     }
     found.sort();
@@ -93,8 +94,12 @@ impl Recovered {
         let is_last = index + 1 == self.segments.len();
         let segment = &mut self.segments[index];
         let read_error = |path: &Path, error: &io::Error| disk_error("read", path, error);
-        let bytes =
-            segment.file.metadata().map_err(|error| read_error(&segment.path, &error))?.len().max(HEADER_BYTES);
+        let bytes = segment
+            .file
+            .metadata()
+            .map_err(|error| read_error(&segment.path, &error))?
+            .len()
+            .max(HEADER_BYTES);
         let mut frames = Frames::new(segment);
         self.end = segment.base;
         loop {
@@ -115,7 +120,10 @@ impl Recovered {
                 Step::End => return Ok(()),
                 Step::Broken if is_last => return cut_torn_tail(segment, frames.at, bytes),
                 Step::Broken => {
-                    return Err(damaged(&segment.path, &format!("the bytes from {} on are no rows", frames.at)));
+                    return Err(damaged(
+                        &segment.path,
+                        &format!("the bytes from {} on are no rows", frames.at),
+                    ));
                 }
             }
         }

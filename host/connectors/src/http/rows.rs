@@ -107,7 +107,8 @@ fn check_line(line: &[u8]) -> Result<(), String> {
     if line.first() != Some(&b'{') {
         return Err(no_object(line));
     }
-    let text = std::str::from_utf8(line).map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to()))?;
+    let text =
+        std::str::from_utf8(line).map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to()))?;
     serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| format!("not JSON: {error}"))
 }
 
@@ -150,7 +151,10 @@ mod tests {
 
     #[test]
     fn a_body_without_a_readable_row_is_refused_with_a_reason() {
-        for body in ["", " \n", "hello", "17", "null", "[", "[{}", "[{},]", "[{}] x", "[{}]\n{}", "[1]", "{\"a\":", "{}{}"] {
+        for body in [
+            "", " \n", "hello", "17", "null", "[", "[{}", "[{},]", "[{}] x", "[{}]\n{}", "[1]", "{\"a\":",
+            "{}{}",
+        ] {
             let reason = split(body).unwrap_err();
             assert!(!reason.is_empty() && !reason.contains('\n'), "{body}: {reason}");
         }

@@ -220,9 +220,10 @@ impl Place {
             };
             let read_error = |error: &std::io::Error| disk_error("read", &segment.path, error);
             let is_active = segment.base == durable.active;
-            let limit = match is_active {
-                true => durable.bytes,
-                false => segment.file.metadata().map_err(|error| read_error(&error))?.len(),
+            let limit = if is_active {
+                durable.bytes
+            } else {
+                segment.file.metadata().map_err(|error| read_error(&error))?.len()
             };
             match frames.next(limit).map_err(|error| read_error(&error))? {
                 Step::Frame(frame) if frame.end() <= self.next => {}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use weir_connect::{Fetch, OpenPartition, Source, compliance};
 use weir_event::{Clock, EventTime, Fault, ManualClock, Position, Span};
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(EventTime::from_millis(1_000_000_000_000)))
@@ -126,7 +126,9 @@ async fn large_frames_are_handed_out_in_blocks() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     let large = Bytes::from(vec![b'x'; 700_000]);
-    log.append(vec![large.clone(), large.clone(), Bytes::from(vec![b'y'; 3 << 20]), large], None).await.unwrap();
+    log.append(vec![large.clone(), large.clone(), Bytes::from(vec![b'y'; 3 << 20]), large], None)
+        .await
+        .unwrap();
     let source = HttpSource::new(log);
     let start = [OpenPartition { partition: 0, from: None }];
     let (all, positions) = compliance::read_all(&source, &start).await.unwrap();
@@ -147,7 +149,7 @@ async fn a_key_is_remembered_for_a_day_also_across_restarts() {
     let nothing_kept = log.append(Vec::new(), Some("all-rejected".to_owned())).await.unwrap();
     assert_eq!((nothing_kept.count, nothing_kept.repeated), (0, false));
     for hours in [1, 22] {
-        clock.advance(Duration::from_secs(hours * 3600));
+        clock.advance(Duration::from_hours(hours));
         let end = log.end_offset();
         log.append(rows(end..end + 1), None).await.unwrap();
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use weir_connect::ConnectError;
 
 /// How long one question to the brokers may take; a broker that is up answers within milliseconds.
-pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Names of the same setting as `brokers`.
 const BROKER_SETTINGS: [&str; 2] = ["bootstrap.servers", "metadata.broker.list"];
@@ -35,7 +35,8 @@ impl Cluster {
         ours: &[(&str, &str)],
         defaults: &[(&str, &str)],
     ) -> Cluster {
-        let brokers: String = settings.required("brokers", "HOST:PORT, several with commas").unwrap_or_default();
+        let brokers: String =
+            settings.required("brokers", "HOST:PORT, several with commas").unwrap_or_default();
         let topic: String = settings.required("topic", "the topic's name").unwrap_or_default();
         let options: Map<String, Value> = settings.optional("options").unwrap_or_default();
         let mut config = ClientConfig::new();
@@ -53,9 +54,10 @@ impl Cluster {
                     };
                     settings.error("options", message);
                 }
-                Value::String(text) => drop(config.set(name, text)),
-                Value::Number(_) | Value::Bool(_) => drop(config.set(name, value.to_string())),
-                _ => settings.error("options", format!("`{name}` is neither a text, a number nor true or false")),
+                Value::String(text) => _ = config.set(name, text),
+                Value::Number(_) | Value::Bool(_) => _ = config.set(name, value.to_string()),
+                _ => settings
+                    .error("options", format!("`{name}` is neither a text, a number nor true or false")),
             }
         }
         for (name, value) in ours {
@@ -114,9 +116,9 @@ impl Cluster {
         let code = error.rdkafka_error_code();
         let retry = code.is_some_and(passes_by_itself);
         let reason = context.last_line().filter(|_| retry);
-        let reason = reason.or_else(|| code.map(|code| code.to_string())).unwrap_or_else(|| error.to_string());
-        let message =
-            format!("kafka at {}, topic `{}`: cannot {action}: {reason}", self.brokers, self.topic);
+        let reason =
+            reason.or_else(|| code.map(|code| code.to_string())).unwrap_or_else(|| error.to_string());
+        let message = format!("kafka at {}, topic `{}`: cannot {action}: {reason}", self.brokers, self.topic);
         ConnectError { retry, ..ConnectError::external(message) }
     }
 }
@@ -133,7 +135,6 @@ pub(super) fn passes_by_itself(code: RDKafkaErrorCode) -> bool {
             | Code::OperationTimedOut
             | Code::TimedOutQueue
             | Code::MessageTimedOut
-            | Code::WaitCoordinator
             | Code::RequestTimedOut
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition
@@ -177,7 +178,10 @@ impl ClientContext for Context {
         let line = message.split_once("]: ").map_or(message, |(_, line)| line);
         if matches!(
             level,
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error
+            RDKafkaLogLevel::Emerg
+                | RDKafkaLogLevel::Alert
+                | RDKafkaLogLevel::Critical
+                | RDKafkaLogLevel::Error
         ) {
             *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.to_owned());
         }

@@ -84,8 +84,7 @@ impl Pump {
             (i32::from(bound.partition), Lane { id, until, done: false, filling: bound.first })
         };
         let lanes: BTreeMap<_, _> = bounds.into_iter().map(lane).collect();
-        let gathering_since =
-            lanes.values().any(|lane| lane.filling.is_some()).then(|| clock.monotonic());
+        let gathering_since = lanes.values().any(|lane| lane.filling.is_some()).then(|| clock.monotonic());
         Pump { consumer, cluster, clock, lanes, bounded, gathering_since, complained_at: None }
     }
 
@@ -189,15 +188,25 @@ impl Pump {
                 )))
             }
             // Opening again tells whether the topic is really gone, and says so.
-            (_, Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownPartition)) => Err(ConnectError { retry: true, ..failure }),
+            (
+                _,
+                Some(
+                    RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownPartition,
+                ),
+            ) => Err(ConnectError { retry: true, ..failure }),
             _ => Err(failure),
         }
     }
 
     fn resumed(&mut self) {
         if self.complained_at.take().is_some() {
-            tracing::info!("kafka at {}, topic `{}`: reading goes on", self.cluster.brokers, self.cluster.topic);
+            tracing::info!(
+                "kafka at {}, topic `{}`: reading goes on",
+                self.cluster.brokers,
+                self.cluster.topic
+            );
         }
     }
 }

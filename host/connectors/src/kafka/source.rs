@@ -99,8 +99,10 @@ impl Source for KafkaSource {
         blocking(move || {
             let opening = Opening { consumer: cluster.client()?, cluster, start };
             let count = opening.cluster.partitions(opening.consumer.client())?;
-            let bounds =
-                partitions.iter().map(|wanted| opening.bounds(wanted, count)).collect::<Result<Vec<_>, _>>()?;
+            let bounds = partitions
+                .iter()
+                .map(|wanted| opening.bounds(wanted, count))
+                .collect::<Result<Vec<_>, _>>()?;
             opening.assign(&bounds)?;
             let Opening { consumer, cluster, .. } = opening;
             let pump = Pump::new(consumer, cluster, clock, bounded, source, bounds);
@@ -151,7 +153,9 @@ impl Opening {
             ))
         };
         if from < low {
-            return Err(outside(&format!("begins at {low}: retention deleted messages before they were read")));
+            return Err(outside(&format!(
+                "begins at {low}: retention deleted messages before they were read"
+            )));
         }
         if from > high {
             return Err(outside(&format!("ends at {high}: the topic was made anew or has lost messages")));

@@ -3,7 +3,7 @@
 //! `$${` stands for a literal `${`. Keys are left as they are. Must not know where the environment comes from: what
 //! arrives over the network is read with an empty one, lest it show the server's secrets.
 
-use super::node::{Node, Style, Value};
+use super::node::{Node, Value};
 use super::report::Report;
 
 /// Looks a name up.
@@ -19,7 +19,7 @@ pub(crate) fn substitute(node: &mut Node, environment: &Environment<'_>, report:
             }
         }
         Value::Text(text) if text.contains("${") => match expand(text, environment) {
-            Ok(expanded) if node.style == Style::Plain => {
+            Ok(expanded) if !node.quoted => {
                 node.value = plain(&expanded);
                 node.substituted = Some(expanded);
             }

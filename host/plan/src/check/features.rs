@@ -63,13 +63,15 @@ fn default(label: &str, node: &Node, data_type: Option<&DataType>, report: &mut 
 /// Whether a value is one of this type, as JSON shows it.
 fn fits(value: &Json, data_type: &DataType) -> bool {
     match (data_type, value) {
-        (_, Json::Null) | (DataType::Json, _) | (DataType::String | DataType::Bytes, Json::String(_)) => true,
-        (DataType::Bigint, Json::Number(number)) => number.is_i64(),
+        (_, Json::Null)
+        | (DataType::Json, _)
+        | (DataType::String | DataType::Bytes, Json::String(_))
+        | (DataType::Double | DataType::Float, Json::Number(_))
+        | (DataType::Boolean, Json::Bool(_)) => true,
+        (DataType::Bigint | DataType::Timestamp, Json::Number(number)) => number.is_i64(),
         (DataType::Int, Json::Number(number)) => {
             number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
         }
-        (DataType::Double | DataType::Float, Json::Number(_)) | (DataType::Boolean, Json::Bool(_)) => true,
-        (DataType::Timestamp, Json::Number(number)) => number.is_i64(),
         (DataType::Timestamp, Json::String(text)) => text.parse::<weir_event::EventTime>().is_ok(),
         (DataType::Array(item), Json::Array(items)) => items.iter().all(|value| fits(value, item)),
         (DataType::Map(_, item), Json::Object(members)) => members.values().all(|value| fits(value, item)),

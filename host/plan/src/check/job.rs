@@ -12,7 +12,7 @@ use weir_event::Span;
 /// How far back late rows correct results unless the job says otherwise.
 const LATE_ALLOW: Span = Span::from_millis(3_600_000);
 
-/// What `NOT_YET` is said of: a value that has a meaning which this version does not carry out.
+/// Said of a value that has a meaning which this version does not carry out.
 const NOT_YET: &str = "known, not available yet";
 
 /// Reads a job; `name` gets its name and place as soon as they are known.

@@ -1,7 +1,7 @@
 //! Texts of a project's files -> checked definitions, with everything that is wrong at once.
 //!
-//! A text is parsed to a tree of values with places ([`node`]), references to the environment are replaced
-//! ([`environment`]), and a reader per kind of file takes the keys that it knows ([`report`] collects what is wrong).
+//! A text is parsed to a tree of values with places (`node`), references to the environment are replaced
+//! (`environment`), and a reader per kind of file takes the keys that it knows (`report` collects what is wrong).
 //! Knows every key of every definition. Must not know: files and folders (the caller reads them), SQL, kinds of
 //! connectors and their settings ([`ConnectorKinds`] judges them).
 
@@ -17,8 +17,6 @@ mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod zz;
 
 pub use connectors::{ConnectorKinds, SettingProblem};
 pub use environment::Environment;

@@ -33,8 +33,8 @@ pub(crate) const START: Place = (1, 1);
 pub(crate) struct Node {
     pub(crate) value: Value,
     pub(crate) place: Place,
-    /// How it was written; what is no scalar is [`Style::Plain`].
-    pub(crate) style: Style,
+    /// Whether it was written in quotes.
+    pub(crate) quoted: bool,
     /// The text as it was before a plain scalar was read as a number or the like, where the environment gave it.
     pub(crate) substituted: Option<String>,
 }
@@ -68,17 +68,6 @@ impl Value {
 pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) place: Place,
-}
-
-/// How a scalar was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
-    Plain,
-    Quoted,
-    /// After `|` or `>`, with the indentation of its lines.
-    Block {
-        indent: u32,
-    },
 }
 
 impl Node {
@@ -129,7 +118,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Node, Diagnostic> {
         let (line, column) = error.location().map_or(START, place);
         Diagnostic::error(file, line, column, explain(&error))
     })?;
-    Ok(with_styles(raw, text))
+    Ok(with_quotes(raw, text))
 }
 
 fn options() -> serde_saphyr::Options {
@@ -138,7 +127,8 @@ fn options() -> serde_saphyr::Options {
         flow_nesting_limit: DEPTH_LIMIT,
         max_aliases: ALIAS_LIMIT,
         max_anchors: ALIAS_LIMIT,
-        max_documents: 1,
+        // One more than is allowed, so that it is refused for what it is.
+        max_documents: 2,
     };
     let alias_limits = serde_saphyr::alias_limits! {
         max_total_replayed_events: REPLAYED_EVENTS_LIMIT,
@@ -166,7 +156,8 @@ fn explain(error: &Error) -> String {
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => {
-            "the text is nested too deeply or repeats too much through aliases; write it out".to_owned()
+            "the text holds too many values, is nested too deeply or repeats too much through aliases; write less"
+                .to_owned()
         }
         Error::MultipleDocuments { .. } => {
             "a second document starts here, and a file holds one definition; use a file for each".to_owned()
@@ -183,7 +174,7 @@ fn place(location: Location) -> Place {
     (bounded(location.line()), bounded(location.column()))
 }
 
-/// What serde reads, before the styles of scalars are looked up in the text.
+/// What serde reads, before quotes are looked up in the text.
 enum Raw {
     Scalar(Value),
     List(Vec<Spanned<Raw>>),
@@ -251,32 +242,21 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-fn with_styles(raw: Spanned<Raw>, text: &str) -> Node {
-    let style = style(raw.defined, text);
+fn with_quotes(raw: Spanned<Raw>, text: &str) -> Node {
+    let offset = raw.defined.span().byte_offset().and_then(|offset| usize::try_from(offset).ok());
+    let first = offset.and_then(|offset| text.as_bytes().get(offset));
+    let quoted = matches!(raw.value, Raw::Scalar(_)) && matches!(first, Some(b'"' | b'\''));
     let value = match raw.value {
         Raw::Scalar(value) => value,
-        Raw::List(items) => Value::List(items.into_iter().map(|item| with_styles(item, text)).collect()),
+        Raw::List(items) => Value::List(items.into_iter().map(|item| with_quotes(item, text)).collect()),
         Raw::Mapping(entries) => Value::Mapping(
             entries
                 .into_iter()
                 .map(|(key, value)| {
-                    (Key { place: place(key.referenced), name: key.value }, with_styles(value, text))
+                    (Key { place: place(key.referenced), name: key.value }, with_quotes(value, text))
                 })
                 .collect(),
         ),
     };
-    Node { value, place: place(raw.referenced), style, substituted: None }
-}
-
-fn style(location: Location, text: &str) -> Style {
-    let offset = location.span().byte_offset().and_then(|offset| usize::try_from(offset).ok());
-    let rest = offset.and_then(|offset| text.get(offset..)).unwrap_or_default();
-    match rest.bytes().next() {
-        Some(b'"' | b'\'') => Style::Quoted,
-        Some(b'|' | b'>') => {
-            let first = rest.lines().skip(1).find(|line| !line.trim().is_empty()).unwrap_or_default();
-            Style::Block { indent: (first.len() - first.trim_start_matches(' ').len()) as u32 }
-        }
-        _ => Style::Plain,
-    }
+    Node { value, place: place(raw.referenced), quoted, substituted: None }
 }

@@ -1,6 +1,6 @@
 //! Where a job's query stands: in the definition, in a file that it names, or in a `.sql` file beside it.
 
-use super::node::{Node, Style, Value};
+use super::node::{Node, Value};
 use super::report::{Mapping, Report};
 use crate::definition::Query;
 use std::collections::BTreeMap;
@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 /// A query given in YAML.
 fn inline(node: &Node, file: &str, report: &mut Report) -> Option<Query> {
     let text = report.text("query", node)?;
+    // The place of a quoted text is its quote; that of a block is its first line that is not empty.
     let (line, column) = node.place;
-    let (line, indent) = match node.style {
-        Style::Block { indent } => (line.saturating_add(1), indent),
-        Style::Quoted => (line, column),
-        Style::Plain => (line, column - 1),
-    };
+    let empty_lines = text.len() - text.trim_start_matches('\n').len();
+    let (line, indent) =
+        if node.quoted { (line, column) } else { (line.saturating_sub(empty_lines as u32), column - 1) };
     checked(Query { text, file: file.to_owned(), line, indent }, node, report)
 }
 

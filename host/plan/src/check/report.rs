@@ -139,7 +139,9 @@ impl Report {
         match &node.value {
             Value::Mapping(entries) => {
                 self.repeated(entries);
-                entries.iter().for_each(|(_, value)| self.repeated_below(value));
+                for (_, value) in entries {
+                    self.repeated_below(value);
+                }
             }
             Value::List(items) => items.iter().for_each(|item| self.repeated_below(item)),
             _ => {}

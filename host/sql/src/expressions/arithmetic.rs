@@ -76,7 +76,7 @@ pub(super) fn refuse_mixed_comparisons(expression: &Expr, schema: &DFSchema) -> 
     let mut refused = None;
     let walked = expression.apply(|node| {
         let pairs: Vec<(&Expr, &Expr)> = match node {
-            Expr::BinaryExpr(binary) if binary.op.is_comparison_operator() || is_arithmetic(binary.op) => {
+            Expr::BinaryExpr(binary) if needs_like_types(binary.op) => {
                 vec![(&binary.left, &binary.right)]
             }
             Expr::InList(list) => list.list.iter().map(|item| (&*list.expr, item)).collect(),
@@ -100,7 +100,22 @@ pub(super) fn refuse_mixed_comparisons(expression: &Expr, schema: &DFSchema) -> 
     refused.map_or(Ok(()), Err)
 }
 
-fn is_arithmetic(operator: Operator) -> bool {
-    use Operator::{Divide, Minus, Modulo, Multiply, Plus};
-    matches!(operator, Plus | Minus | Multiply | Divide | Modulo)
+fn needs_like_types(operator: Operator) -> bool {
+    use Operator as O;
+    matches!(
+        operator,
+        O::Plus
+            | O::Minus
+            | O::Multiply
+            | O::Divide
+            | O::Modulo
+            | O::Eq
+            | O::NotEq
+            | O::Lt
+            | O::LtEq
+            | O::Gt
+            | O::GtEq
+            | O::IsDistinctFrom
+            | O::IsNotDistinctFrom
+    )
 }

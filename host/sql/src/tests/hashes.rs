@@ -57,3 +57,19 @@ fn a_plugin_changes_a_hash_by_its_component() {
     assert_eq!(hash("sha256:aa"), hash("sha256:aa"));
     assert_ne!(hash("sha256:aa"), hash("sha256:bb"));
 }
+
+#[test]
+fn a_feature_does_not_depend_on_its_neighbours() {
+    let over = |more: &str| {
+        let text = format!(
+            "SELECT {more} COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime RANGE INTERVAL '1' DAY PRECEDING) AS n
+             FROM event_user_action"
+        );
+        planned(&text).plan
+    };
+    let alone = over("");
+    let beside = over("SUM(fare) OVER (PARTITION BY user_id ORDER BY rowtime RANGE INTERVAL '2' DAY PRECEDING) AS s,");
+    assert_eq!(alone.features[0].definition, beside.features[1].definition);
+    assert_ne!(alone.definition, beside.definition);
+    assert_ne!(alone.state_fingerprint, beside.state_fingerprint);
+}

@@ -18,7 +18,8 @@ use weir_plan::diagnostic::Severity;
 use weir_plan::{
     Catalog, ExpressionError, JobDefinition, JobPlan, Late, LatePolicy, ScalarFunction, StreamDefinition, StreamOrigin,
 };
-use weir_timeline::{Aggregate, Parameter, builtin};
+use weir_timeline::aggregate::Parameter;
+use weir_timeline::{Aggregate, builtin};
 
 fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamDefinition> {
     let fields: Vec<_> = columns

@@ -56,7 +56,9 @@ pub enum BuiltinError {
         problem: String,
     },
     /// DISTINCT where it is not available.
-    #[error("{name}(DISTINCT ..) is not available; DISTINCT works with COUNT, and changes nothing in MIN and MAX")]
+    #[error(
+        "{name}(DISTINCT ..) is not available; DISTINCT works with COUNT, and changes nothing in MIN and MAX"
+    )]
     Distinct {
         /// The aggregate.
         name: &'static str,
@@ -101,7 +103,8 @@ pub fn builtin(
         return Err(BuiltinError::Distinct { name });
     }
     if *name != "TOP" && !parameters.is_empty() {
-        let problem = "an aggregate of a constant is a constant; write a column or an expression over one".to_owned();
+        let problem =
+            "an aggregate of a constant is a constant; write a column or an expression over one".to_owned();
         return Err(BuiltinError::Parameters { name, problem });
     }
     let kind = argument_types.first().and_then(kind_of);
@@ -130,9 +133,13 @@ pub fn builtin(
 
 fn takes(name: &str) -> &'static str {
     match name {
-        "COUNT" => "nothing, one column, or DISTINCT and one column of whole numbers, doubles, booleans, times, text or bytes",
+        "COUNT" => {
+            "nothing, one column, or DISTINCT and one column of whole numbers, doubles, booleans, times, text or bytes"
+        }
         "SUM" | "AVG" => "one column of int, bigint, float or double",
-        "TOP" => "a number of values, one column of whole numbers, doubles, booleans, times, text or bytes, and 'asc' or 'desc'",
+        "TOP" => {
+            "a number of values, one column of whole numbers, doubles, booleans, times, text or bytes, and 'asc' or 'desc'"
+        }
         _ => "one column of whole numbers, doubles, booleans, times, text or bytes",
     }
 }
@@ -169,12 +176,17 @@ fn count_distinct(argument: &DataType, kind: Kind) -> Arc<dyn Aggregate> {
 fn choice(name: &str, argument: &DataType, kind: Kind) -> Option<Arc<dyn Aggregate>> {
     fn of<V: Value>(name: &str, argument: &DataType) -> Option<Arc<dyn Aggregate>> {
         let (data_type, value) = (argument.clone(), PhantomData::<V>);
-        let card = card(format!("{}({argument})#1", name.to_ascii_lowercase()), data_type.clone(), false, true);
+        let card =
+            card(format!("{}({argument})#1", name.to_ascii_lowercase()), data_type.clone(), false, true);
         Some(match name {
-            "MIN" => aggregate(Extreme { wins: Ordering::Less, data_type, value }, card, Some(Selection::Least)),
-            "MAX" => {
-                aggregate(Extreme { wins: Ordering::Greater, data_type, value }, card, Some(Selection::Greatest))
+            "MIN" => {
+                aggregate(Extreme { wins: Ordering::Less, data_type, value }, card, Some(Selection::Least))
             }
+            "MAX" => aggregate(
+                Extreme { wins: Ordering::Greater, data_type, value },
+                card,
+                Some(Selection::Greatest),
+            ),
             "FIRST_VALUE" => {
                 aggregate(Edge { wins: Ordering::Less, data_type, value }, card, Some(Selection::Oldest))
             }
@@ -192,7 +204,11 @@ fn choice(name: &str, argument: &DataType, kind: Kind) -> Option<Arc<dyn Aggrega
     }
 }
 
-fn top(argument: &DataType, kind: Kind, parameters: &[Parameter]) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+fn top(
+    argument: &DataType,
+    kind: Kind,
+    parameters: &[Parameter],
+) -> Result<Arc<dyn Aggregate>, BuiltinError> {
     fn of<V: Value>(item: &DataType, limit: usize, newest_first: bool) -> Arc<dyn Aggregate> {
         let order = if newest_first { "desc" } else { "asc" };
         let card = card(format!("top({item}, {limit}, {order})#1"), top::list_type(item), false, true);

@@ -20,11 +20,11 @@ impl Fold for Count {
         Some(arguments.first().filter(|array| array.null_count() > 0))
     }
 
-    fn insert(&self, state: &mut i64, column: &Option<&ArrayRef>, row: usize, _place: Place) {
+    fn insert(&self, state: &mut i64, column: &Self::Column<'_>, row: usize, _place: Place) {
         *state += i64::from(column.is_none_or(|array| array.is_valid(row)));
     }
 
-    fn remove(&self, state: &mut i64, column: &Option<&ArrayRef>, row: usize) {
+    fn remove(&self, state: &mut i64, column: &Self::Column<'_>, row: usize) {
         *state -= i64::from(column.is_none_or(|array| array.is_valid(row)));
     }
 

@@ -24,7 +24,7 @@ pub(crate) enum Rows<V> {
     /// In no order, each value once.
     Few(Vec<(V, u64)>),
     /// More than a list is good for.
-    Many(Box<HashMap<V, u64, RandomState>>),
+    Many(HashMap<V, u64, RandomState>),
 }
 
 impl<V> Default for Rows<V> {
@@ -44,7 +44,7 @@ impl<V: Value> Rows<V> {
                 } else {
                     let mut table: HashMap<V, u64, RandomState> = std::mem::take(list).into_iter().collect();
                     table.insert(value, rows);
-                    *self = Rows::Many(Box::new(table));
+                    *self = Rows::Many(table);
                 }
             }
             Rows::Many(table) => *table.entry(value).or_default() += rows,

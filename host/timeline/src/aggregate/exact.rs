@@ -115,7 +115,9 @@ impl ExactSum {
             let common = exponent.min(own_exponent);
             let shifted = shift_left(own, own_exponent - common).zip(shift_left(mantissa, exponent - common));
             // One bit is left free, so that the negative of a mantissa always exists.
-            if let Some(sum) = shifted.map(|(own, other)| own + other).filter(|sum| sum.unsigned_abs() < 1 << 126) {
+            if let Some(sum) =
+                shifted.map(|(own, other)| own + other).filter(|sum| sum.unsigned_abs() < 1 << 126)
+            {
                 (self.low, self.high) = (sum as u64, (sum >> 64) as i64);
                 self.exponent = common as i16;
                 return;
@@ -163,7 +165,8 @@ impl ExactSum {
             rare.negative_infinities = reader.signed()?;
             if flags & 2 == 2 {
                 let limbs = reader.take(LIMBS * 8)?.chunks_exact(8);
-                rare.wide = limbs.filter_map(|limb| limb.first_chunk().map(|it| u64::from_le_bytes(*it))).collect();
+                rare.wide =
+                    limbs.filter_map(|limb| limb.first_chunk().map(|it| u64::from_le_bytes(*it))).collect();
                 return Some(sum);
             }
         }
@@ -258,7 +261,9 @@ mod tests {
 
     fn sum(values: &[f64]) -> ExactSum {
         let mut sum = ExactSum::default();
-        values.iter().for_each(|value| sum.add(*value));
+        for value in values {
+            sum.add(*value);
+        }
         sum
     }
 
@@ -313,7 +318,9 @@ mod tests {
             parts.combine(&sum(&values[cut..]), 1);
             prop_assert_eq!(whole.value().to_bits(), parts.value().to_bits());
             parts.combine(&sum(&more), 1);
-            more.iter().for_each(|value| parts.subtract(*value));
+            for value in &more {
+                parts.subtract(*value);
+            }
             prop_assert_eq!(whole.value().to_bits(), parts.value().to_bits());
             let mut bytes = Vec::new();
             parts.encode(&mut bytes);

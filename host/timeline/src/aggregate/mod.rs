@@ -186,13 +186,24 @@ pub trait States: Send + Sync + Any {
         let mut values: Vec<ArrayRef> = Vec::with_capacity(steps.groups.len());
         let mut errors = Vec::new();
         for (step, group) in steps.groups.iter().enumerate() {
-            let rows_of = |stretch: &Stretch<'_>| stretch.step(step).map(|row| row as u32).collect::<Vec<u32>>();
+            let rows_of =
+                |stretch: &Stretch<'_>| stretch.step(step).map(|row| row as u32).collect::<Vec<u32>>();
             let (entering, leaving) = (rows_of(&steps.entering), rows_of(&steps.leaving));
-            let input = |stretch: &Stretch<'_>, groups: &[u32], rows: &[u32], feed: &mut dyn FnMut(&Input<'_>) -> Result<(), AggregateError>| {
-                let Stretch { times, ranks, arguments, .. } = *stretch;
-                if rows.is_empty() { Ok(()) } else { feed(&Input { groups, rows, times, ranks, arguments }) }
-            };
-            input(&steps.entering, &vec![*group; entering.len()], &entering, &mut |input| self.update(input))?;
+            let input =
+                |stretch: &Stretch<'_>,
+                 groups: &[u32],
+                 rows: &[u32],
+                 feed: &mut dyn FnMut(&Input<'_>) -> Result<(), AggregateError>| {
+                    let Stretch { times, ranks, arguments, .. } = *stretch;
+                    if rows.is_empty() {
+                        Ok(())
+                    } else {
+                        feed(&Input { groups, rows, times, ranks, arguments })
+                    }
+                };
+            input(&steps.entering, &vec![*group; entering.len()], &entering, &mut |input| {
+                self.update(input)
+            })?;
             input(&steps.leaving, &vec![*group; leaving.len()], &leaving, &mut |input| self.retract(input))?;
             let finished = self.finish(&[*group], &steps.as_of[step..=step])?;
             errors.extend(finished.errors.into_iter().map(|(_, reason)| (step as u32, reason)));
@@ -202,7 +213,8 @@ pub trait States: Send + Sync + Any {
         if parts.is_empty() {
             return self.finish(&[], &[]);
         }
-        let values = arrow_select::concat::concat(&parts).map_err(|error| AggregateError::Broken(error.to_string()))?;
+        let values = arrow_select::concat::concat(&parts)
+            .map_err(|error| AggregateError::Broken(error.to_string()))?;
         Ok(Finished { values, errors })
     }
     /// A copy of some groups, numbered anew from 0: what a lookup takes away from under a lock.

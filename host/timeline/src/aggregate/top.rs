@@ -77,7 +77,8 @@ impl<V: Value> Fold for Top<V> {
             into.extend(other.iter().cloned());
         } else {
             let mut merged = VecDeque::with_capacity(into.len() + other.len());
-            let (mut mine, mut others) = (std::mem::take(into).into_iter().peekable(), other.iter().peekable());
+            let (mut mine, mut others) =
+                (std::mem::take(into).into_iter().peekable(), other.iter().peekable());
             while let (Some((a, _)), Some((b, _))) = (mine.peek(), others.peek()) {
                 merged.extend(if a < b { mine.next() } else { others.next().cloned() });
             }
@@ -96,9 +97,13 @@ impl<V: Value> Fold for Top<V> {
 
     fn push(&self, state: &Self::State, builder: &mut Self::Builder) -> Result<(), String> {
         if self.newest_first {
-            state.iter().rev().for_each(|(_, value)| V::append(&mut builder.items, Some(value)));
+            for (_, value) in state.iter().rev() {
+                V::append(&mut builder.items, Some(value));
+            }
         } else {
-            state.iter().for_each(|(_, value)| V::append(&mut builder.items, Some(value)));
+            for (_, value) in state {
+                V::append(&mut builder.items, Some(value));
+            }
         }
         builder.ends.push(builder.ends.last().copied().unwrap_or(0) + state.len() as i32);
         Ok(())

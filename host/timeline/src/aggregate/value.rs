@@ -117,7 +117,9 @@ impl Value for i64 {
 
     fn build((data_type, values): Self::Builder) -> ArrayRef {
         match data_type {
-            DataType::Int32 => Arc::new(values.iter().map(|value| value.map(|it| it as i32)).collect::<Int32Array>()),
+            DataType::Int32 => {
+                Arc::new(values.iter().map(|value| value.map(|it| it as i32)).collect::<Int32Array>())
+            }
             DataType::Timestamp(..) => Arc::new(TimestampMillisecondArray::from(values)),
             _ => Arc::new(Int64Array::from(values)),
         }
@@ -138,7 +140,8 @@ pub(crate) struct Double(i64);
 
 impl Double {
     pub(crate) fn new(value: f64) -> Self {
-        let bits = if value.is_nan() { f64::NAN.to_bits() & (i64::MAX as u64) } else { value.to_bits() } as i64;
+        let bits =
+            if value.is_nan() { f64::NAN.to_bits() & (i64::MAX as u64) } else { value.to_bits() } as i64;
         Double(bits ^ (((bits >> 63) as u64) >> 1) as i64)
     }
 

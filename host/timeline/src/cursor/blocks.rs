@@ -120,7 +120,13 @@ impl Blocks {
         Ok(())
     }
 
-    fn extend_back(&mut self, panes: &Panes, aggregate: usize, from: i64, to: i64) -> Result<(), AggregateError> {
+    fn extend_back(
+        &mut self,
+        panes: &Panes,
+        aggregate: usize,
+        from: i64,
+        to: i64,
+    ) -> Result<(), AggregateError> {
         if from >= to {
             return Ok(());
         }

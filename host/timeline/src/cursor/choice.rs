@@ -61,7 +61,8 @@ impl Chooser {
     }
 
     fn is_candidate(&self, block: &Block, row: usize) -> bool {
-        !block.columns[self.column].is_null(row) && self.filter.is_none_or(|filter| block.columns[filter].is_true(row))
+        !block.columns[self.column].is_null(row)
+            && self.filter.is_none_or(|filter| block.columns[filter].is_true(row))
     }
 
     /// Whether all rows of a block are candidates.
@@ -132,14 +133,6 @@ impl Chooser {
         order == if self.selection == Selection::Least { Ordering::Less } else { Ordering::Greater }
     }
 
-    /// Rows before `low` have left the frame.
-    pub(crate) fn leave(&self, candidates: &mut Candidates, low: u64) {
-        while candidates.queue.front().is_some_and(|number| *number < low) {
-            candidates.queue.pop_front();
-        }
-        candidates.searched = candidates.searched.max(low);
-    }
-
     /// Appends the value of a frame.
     pub(crate) fn push(&self, candidates: &mut Candidates, log: &Log, frame: Range<u64>, out: &mut Chosen) {
         match self.selection {
@@ -151,7 +144,9 @@ impl Chooser {
                     if newest_first {
                         (from..frame.end).rev().for_each(|number| out.push(self.column, log, number));
                     } else {
-                        log.for_each(from..frame.end, |block, rows| out.gather.push(block, self.column, rows));
+                        log.for_each(from..frame.end, |block, rows| {
+                            out.gather.push(block, self.column, rows);
+                        });
                     }
                     out.end_list((frame.end - from) as usize);
                 }
@@ -174,7 +169,13 @@ impl Chooser {
         }
     }
 
-    fn push_numbers(&self, log: &Log, numbers: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator, newest_first: bool, out: &mut Chosen) {
+    fn push_numbers(
+        &self,
+        log: &Log,
+        numbers: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator,
+        newest_first: bool,
+        out: &mut Chosen,
+    ) {
         let length = numbers.len();
         if newest_first {
             numbers.rev().for_each(|number| out.push(self.column, log, number));
@@ -198,17 +199,30 @@ impl Chooser {
     }
 
     /// The value of one frame, found without candidates.
-    pub(crate) fn value(&self, layout: &Layout, log: &Log, frame: Range<u64>) -> Result<Finished, AggregateError> {
+    pub(crate) fn value(
+        &self,
+        layout: &Layout,
+        log: &Log,
+        frame: Range<u64>,
+    ) -> Result<Finished, AggregateError> {
         let mut candidates = Candidates::default();
         let mut out = self.output(layout);
         self.enter(&mut candidates, log, frame.start, frame.clone());
-        self.leave(&mut candidates, frame.start);
+        candidates.leave(frame.start);
         self.push(&mut candidates, log, frame, &mut out);
         self.finish(out)
     }
 }
 
 impl Candidates {
+    /// Rows before `low` have left the frame.
+    pub(crate) fn leave(&mut self, low: u64) {
+        while self.queue.front().is_some_and(|number| *number < low) {
+            self.queue.pop_front();
+        }
+        self.searched = self.searched.max(low);
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         self.queue.capacity() * 8
     }

@@ -59,7 +59,8 @@ impl Hop {
             }
         });
         let columns = columns.collect();
-        let mut hop = Hop { geometry, start, tallies: Vec::new(), live: Vec::new(), columns, stale: Vec::new() };
+        let mut hop =
+            Hop { geometry, start, tallies: Vec::new(), live: Vec::new(), columns, stale: Vec::new() };
         hop.make_room(slots);
         hop.enter(panes, start..geometry.end_of(start))?;
         for (at, column) in hop.columns.iter_mut().enumerate() {
@@ -160,7 +161,12 @@ impl Hop {
 
     /// A copy of a key's states: those to be folded to the left and those to the right of the boundary. `None` if
     /// the cursor cannot tell.
-    pub(crate) fn copy(&self, aggregate: usize, window: i64, slot: u32) -> Option<[Option<Box<dyn States>>; 2]> {
+    pub(crate) fn copy(
+        &self,
+        aggregate: usize,
+        window: i64,
+        slot: u32,
+    ) -> Option<[Option<Box<dyn States>>; 2]> {
         let tally = self.tallies.get(slot as usize)?;
         if window != self.start || tally.is_stale {
             return None;
@@ -230,7 +236,9 @@ impl Hop {
         let (live, dead) = self.live.iter().partition(|slot| tallies[**slot as usize].rows > 0);
         self.live = live;
         let dead: Vec<u32> = dead;
-        dead.iter().for_each(|slot| tallies[*slot as usize].is_listed = false);
+        for slot in &dead {
+            tallies[*slot as usize].is_listed = false;
+        }
         for column in &mut self.columns {
             if let Sliding::Running(states) = column {
                 states.reset(&dead);

@@ -2,16 +2,17 @@
 //! and leave them one by one.
 
 use super::choice::{Candidates, Chooser, Chosen};
-use crate::aggregate::{AggregateError, Finished, Input, Selection, States, Steps, Stretch};
+use crate::aggregate::{AggregateError, Finished, Selection, States, Steps, Stretch};
 use crate::ordered::Feeder;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
 use crate::spec::{AggregateSpec, StageSpec};
 use crate::tiles::counted;
+use arrow_array::{Array, new_null_array};
 use std::ops::Range;
 
 /// Rows that a direct fold copies at once, about: what bounds its memory.
-const DIRECT_ROWS: usize = 65_536;
+const DIRECT_ROWS: u64 = 65_536;
 
 /// One key's events, in order, for each of which values are wanted.
 pub(crate) struct Walk {
@@ -129,7 +130,8 @@ impl OverCursor {
         bounds: &[Range<u64>],
     ) -> Result<Finished, AggregateError> {
         let aggregate = &spec.aggregates[at];
-        let stands = |group: u32| self.frames[group as usize * self.frames_per_group + aggregate.frame].clone();
+        let stands =
+            |group: u32| self.frames[group as usize * self.frames_per_group + aggregate.frame].clone();
         match &mut self.columns[at] {
             Column::Running(states) => slide(states.as_mut(), aggregate, logs, walks, bounds, stands),
             Column::Choice(chooser, candidates) => choose(*chooser, candidates, logs, walks, bounds, stands),
@@ -146,7 +148,8 @@ impl OverCursor {
         walks: &[Walk],
         mut out: impl FnMut(usize, Finished),
     ) -> Result<(), AggregateError> {
-        let bounds: Vec<Vec<Range<u64>>> = (0..reach.0.len()).map(|frame| bounds(frame, logs, reach, walks)).collect();
+        let bounds: Vec<Vec<Range<u64>>> =
+            (0..reach.0.len()).map(|frame| bounds(frame, logs, reach, walks)).collect();
         for (at, aggregate) in spec.aggregates.iter().enumerate() {
             out(at, self.values(at, spec, logs, walks, &bounds[aggregate.frame])?);
         }
@@ -154,7 +157,8 @@ impl OverCursor {
             let mut last = 0;
             for walk in walks.iter().filter(|walk| !walk.events.is_empty()) {
                 last += walk.events.len();
-                self.frames[walk.group as usize * self.frames_per_group + frame] = Some(bounds[last - 1].clone());
+                self.frames[walk.group as usize * self.frames_per_group + frame] =
+                    Some(bounds[last - 1].clone());
             }
         }
         Ok(())
@@ -173,7 +177,7 @@ impl OverCursor {
                     let rows = counted(feed.times.len());
                     is_broken |= states.retract(&feed.input(&vec![group; rows.len()], &rows)).is_err();
                 }
-                Column::Choice(chooser, candidates) => chooser.leave(&mut candidates[group as usize], until),
+                Column::Choice(_, candidates) => candidates[group as usize].leave(until),
                 Column::Running(_) | Column::Direct => {}
             }
         }
@@ -231,7 +235,8 @@ fn slide(
     bounds: &[Range<u64>],
     stands: impl Fn(u32) -> Option<Range<u64>>,
 ) -> Result<Finished, AggregateError> {
-    let (mut entering, mut leaving) = (Feeder::new(&logs.layout, aggregate), Feeder::new(&logs.layout, aggregate));
+    let (mut entering, mut leaving) =
+        (Feeder::new(&logs.layout, aggregate), Feeder::new(&logs.layout, aggregate));
     let (mut entering_ends, mut leaving_ends) = (Vec::new(), Vec::new());
     let (mut groups, mut as_of) = (Vec::new(), Vec::new());
     let mut bounds = bounds.iter();
@@ -285,7 +290,7 @@ fn choose(
             let stands = from.take().unwrap_or(next.start..next.start);
             let (enter, _) = step(&stands, next);
             chooser.enter(own, log, stands.start, enter);
-            chooser.leave(own, next.start);
+            own.leave(next.start);
             chooser.push(own, log, next.clone(), &mut out);
             from = Some(next.clone());
         }
@@ -293,47 +298,84 @@ fn choose(
     chooser.finish(out)
 }
 
-/// Folds each frame anew, in total order.
+/// Folds each frame anew, in total order. An event whose frame makes the aggregate fail has an error for a value.
 fn direct(
     aggregate: &AggregateSpec,
     logs: &Logs,
     walks: &[Walk],
     bounds: &[Range<u64>],
 ) -> Result<Finished, AggregateError> {
-    let mut done: Vec<Finished> = Vec::new();
-    let mut events: Vec<(u32, i64)> = Vec::with_capacity(bounds.len());
+    let mut events: Vec<Event> = Vec::with_capacity(bounds.len());
     for walk in walks {
         let log = logs.log(walk.slot);
-        log.for_numbers(walk.events.iter().copied(), |block, row| events.push((walk.slot, block.time(row))));
+        log.for_numbers(walk.events.iter().copied(), |block, row| {
+            let frame = bounds[events.len()].clone();
+            events.push(Event { slot: walk.slot, time: block.time(row), frame });
+        });
     }
+    let mut done: Vec<Finished> = Vec::new();
     let mut from = 0;
     while from < events.len() {
-        let mut feeder = Feeder::new(&logs.layout, aggregate);
-        let mut groups = Vec::new();
-        let mut to = from;
-        while to < events.len() && (to == from || feeder.len() < DIRECT_ROWS) {
-            feeder.push(logs.log(events[to].0), bounds[to].clone());
-            groups.resize(feeder.len(), (to - from) as u32);
-            to += 1;
+        let mut rows = 0;
+        let fits = events[from..].iter().take_while(|event| {
+            rows += event.frame.end - event.frame.start;
+            rows <= DIRECT_ROWS
+        });
+        let to = from + fits.count().max(1);
+        match fold_frames(aggregate, logs, &events[from..to]) {
+            Err(AggregateError::Rows(_)) => {
+                for (at, event) in events[from..to].iter().enumerate() {
+                    done.push(shifted(fold_frame(aggregate, logs, event)?, from + at));
+                }
+            }
+            finished => done.push(shifted(finished?, from)),
         }
-        let feed = feeder.finish();
-        let mut states = aggregate.function.states();
-        states.resize(to - from);
-        let rows = counted(groups.len());
-        if !rows.is_empty() {
-            let input: Input<'_> = feed.input(&groups, &rows);
-            states.update(&input)?;
-        }
-        let as_of: Vec<i64> = events[from..to].iter().map(|(_, time)| *time).collect();
-        let mut finished = states.finish(&counted(to - from), &as_of)?;
-        finished.errors.iter_mut().for_each(|(at, _)| *at += from as u32);
-        done.push(finished);
         from = to;
     }
-    if done.is_empty() {
+    let parts: Vec<&dyn Array> = done.iter().map(|it| it.values.as_ref()).collect();
+    if parts.is_empty() {
         return aggregate.function.states().finish(&[], &[]);
     }
-    let parts: Vec<&dyn arrow_array::Array> = done.iter().map(|it| it.values.as_ref()).collect();
-    let values = arrow_select::concat::concat(&parts).map_err(|error| AggregateError::Broken(error.to_string()))?;
+    let values =
+        arrow_select::concat::concat(&parts).map_err(|error| AggregateError::Broken(error.to_string()))?;
     Ok(Finished { values, errors: done.into_iter().flat_map(|it| it.errors).collect() })
+}
+
+/// An event and its rows.
+struct Event {
+    slot: u32,
+    time: i64,
+    frame: Range<u64>,
+}
+
+fn shifted(mut finished: Finished, by: usize) -> Finished {
+    finished.errors.iter_mut().for_each(|(at, _)| *at += by as u32);
+    finished
+}
+
+fn fold_frame(aggregate: &AggregateSpec, logs: &Logs, event: &Event) -> Result<Finished, AggregateError> {
+    match fold_frames(aggregate, logs, std::slice::from_ref(event)) {
+        Err(AggregateError::Rows(reason)) => {
+            let values = new_null_array(&aggregate.function.card().result, 1);
+            Ok(Finished { values, errors: vec![(0, reason)] })
+        }
+        finished => finished,
+    }
+}
+
+fn fold_frames(aggregate: &AggregateSpec, logs: &Logs, events: &[Event]) -> Result<Finished, AggregateError> {
+    let mut feeder = Feeder::new(&logs.layout, aggregate);
+    let mut groups = Vec::new();
+    for (group, event) in events.iter().enumerate() {
+        feeder.push(logs.log(event.slot), event.frame.clone());
+        groups.resize(feeder.len(), group as u32);
+    }
+    let feed = feeder.finish();
+    let mut states = aggregate.function.states();
+    states.resize(events.len());
+    if !groups.is_empty() {
+        states.update(&feed.input(&groups, &counted(groups.len())))?;
+    }
+    let as_of: Vec<i64> = events.iter().map(|event| event.time).collect();
+    states.finish(&counted(events.len()), &as_of)
 }

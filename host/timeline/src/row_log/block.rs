@@ -75,7 +75,6 @@ impl Block {
         self.times.get(index)
     }
 
-
     pub(crate) fn last_time(&self) -> i64 {
         self.time(self.len() - 1)
     }

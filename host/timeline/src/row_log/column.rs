@@ -102,7 +102,11 @@ impl Column {
             }
             (Values::Texts(dictionary), Source::Texts(source)) => {
                 let value = <Bytes as Value>::get(source, row);
-                let code = if value.is_none() && dictionary.len() > 0 { 0 } else { dictionary.code_of(value.unwrap_or(b"")) };
+                let code = if value.is_none() && dictionary.len() > 0 {
+                    0
+                } else {
+                    dictionary.code_of(value.unwrap_or(b""))
+                };
                 dictionary.codes.insert(at, code as i64);
                 value.is_none()
             }
@@ -129,7 +133,9 @@ impl Column {
     pub(crate) fn compare(&self, index: usize, other: &Column, other_index: usize) -> Ordering {
         match (&self.values, &other.values) {
             (Values::Wholes(a), Values::Wholes(b)) => a.get(index).cmp(&b.get(other_index)),
-            (Values::Doubles(a), Values::Doubles(b)) => Double::new(a[index]).cmp(&Double::new(b[other_index])),
+            (Values::Doubles(a), Values::Doubles(b)) => {
+                Double::new(a[index]).cmp(&Double::new(b[other_index]))
+            }
             (Values::Texts(a), Values::Texts(b)) => {
                 a.text(a.codes.get(index) as usize).cmp(b.text(b.codes.get(other_index) as usize))
             }
@@ -156,7 +162,10 @@ impl Column {
                 let codes = dictionary.codes.split_off(at);
                 let rebuilt = |codes: &Packed| {
                     let mut fresh = Dictionary::default();
-                    fresh.codes = codes.iter().map(|code| fresh.code_of(dictionary.text(code as usize)) as i64).collect();
+                    fresh.codes = codes
+                        .iter()
+                        .map(|code| fresh.code_of(dictionary.text(code as usize)) as i64)
+                        .collect();
                     fresh
                 };
                 let (head, tail) = (rebuilt(&dictionary.codes), rebuilt(&codes));
@@ -183,7 +192,11 @@ impl Column {
         encode_packed(&self.nulls, out);
         match &self.values {
             Values::Wholes(list) => encode_packed(list, out),
-            Values::Doubles(list) => list.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes())),
+            Values::Doubles(list) => {
+                for value in list {
+                    out.extend_from_slice(&value.to_le_bytes());
+                }
+            }
             Values::Texts(dictionary) => {
                 bytes::put_unsigned(dictionary.len() as u64, out);
                 (0..dictionary.len()).for_each(|code| bytes::put_bytes(dictionary.text(code), out));
@@ -193,8 +206,14 @@ impl Column {
     }
 
     /// Reads a column of `rows` values of the type back; `None` if the bytes are damaged.
-    pub(crate) fn decode(reader: &mut Reader<'_>, rows: usize, data_type: &DataType, kind: Kind) -> Option<Column> {
-        let nulls = decode_packed(reader, rows).filter(|nulls| nulls.iter().all(|null| null == 0 || null == 1))?;
+    pub(crate) fn decode(
+        reader: &mut Reader<'_>,
+        rows: usize,
+        data_type: &DataType,
+        kind: Kind,
+    ) -> Option<Column> {
+        let nulls =
+            decode_packed(reader, rows).filter(|nulls| nulls.iter().all(|null| null == 0 || null == 1))?;
         let values = match kind {
             Kind::Whole | Kind::Boolean => Values::Wholes(decode_packed(reader, rows)?),
             Kind::Double => Values::Doubles((0..rows).map(|_| reader.double()).collect::<Option<_>>()?),
@@ -209,8 +228,8 @@ impl Column {
                     dictionary.ends.push(u32::try_from(dictionary.bytes.len()).ok()?);
                 }
                 let codes = 0..dictionary.len() as i64;
-                dictionary.codes =
-                    decode_packed(reader, rows).filter(|list| list.iter().all(|code| codes.contains(&code)))?;
+                dictionary.codes = decode_packed(reader, rows)
+                    .filter(|list| list.iter().all(|code| codes.contains(&code)))?;
                 Values::Texts(dictionary)
             }
         };

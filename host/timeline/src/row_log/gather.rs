@@ -3,7 +3,10 @@
 use super::block::Block;
 use super::column::Values;
 use crate::aggregate::value::{Bytes, Kind, Value};
-use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, TimestampMillisecondArray, UInt32Array};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, TimestampMillisecondArray,
+    UInt32Array,
+};
 use arrow_buffer::{BooleanBuffer, NullBufferBuilder};
 use arrow_schema::DataType;
 use foldhash::fast::RandomState;
@@ -22,7 +25,12 @@ enum Gathered {
     Wholes(Vec<i64>),
     Doubles(Vec<f64>),
     /// Text is named by its number in a dictionary that joins those of the blocks.
-    Texts { codes: Vec<u32>, joined: Vec<Bytes>, block_starts: HashMap<i64, u32, RandomState>, last: (i64, u32) },
+    Texts {
+        codes: Vec<u32>,
+        joined: Vec<Bytes>,
+        block_starts: HashMap<i64, u32, RandomState>,
+        last: (i64, u32),
+    },
 }
 
 impl Gather {
@@ -91,9 +99,10 @@ impl Gather {
                     Arc::new(Int32Array::new(list.into_iter().map(|value| value as i32).collect(), nulls))
                 }
                 DataType::Timestamp(..) => Arc::new(TimestampMillisecondArray::new(list.into(), nulls)),
-                DataType::Boolean => {
-                    Arc::new(BooleanArray::new(BooleanBuffer::collect_bool(list.len(), |at| list[at] == 1), nulls))
-                }
+                DataType::Boolean => Arc::new(BooleanArray::new(
+                    BooleanBuffer::collect_bool(list.len(), |at| list[at] == 1),
+                    nulls,
+                )),
                 _ => Arc::new(Int64Array::new(list.into(), nulls)),
             },
             Gathered::Doubles(list) => match self.data_type {
@@ -107,7 +116,9 @@ impl Gather {
                     joined.push(Bytes::default());
                 }
                 let mut builder = Bytes::builder(&self.data_type, joined.len());
-                joined.iter().for_each(|text| Bytes::append(&mut builder, Some(text)));
+                for text in &joined {
+                    Bytes::append(&mut builder, Some(text));
+                }
                 let dictionary = Bytes::build(builder);
                 let codes = UInt32Array::new(codes.into(), nulls);
                 // The codes are those of the dictionary, so that taking them cannot fail.

@@ -25,18 +25,13 @@ pub(crate) struct Logs {
     rows: u64,
 }
 
+#[derive(Default)]
 struct Entry {
     log: Log,
     /// Number of the first pending row.
     settled: u64,
     first_pending: Option<i64>,
     is_dirty: bool,
-}
-
-impl Default for Entry {
-    fn default() -> Self {
-        Entry { log: Log::default(), settled: 0, first_pending: None, is_dirty: false }
-    }
 }
 
 impl Logs {
@@ -159,12 +154,7 @@ impl Logs {
     }
 
     /// Drops blocks whose rows are all before `time`; `leaving` is first told which rows of a key will go.
-    pub(crate) fn evict(
-        &mut self,
-        slots: &mut Slots,
-        time: i64,
-        mut leaving: impl FnMut(u32, &Log, u64),
-    ) {
+    pub(crate) fn evict(&mut self, slots: &mut Slots, time: i64, mut leaving: impl FnMut(u32, &Log, u64)) {
         while let Some(entry) = self.oldest.first_entry().filter(|entry| *entry.key() < time) {
             for slot in entry.remove() {
                 let Entry { log, .. } = &mut self.entries[slot as usize];
@@ -200,7 +190,7 @@ impl Logs {
     }
 
     /// Shows the stored form of every block that changed since the last call.
-    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut dyn FnMut(&[u8], answer::Block, Option<&[u8]>)) {
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut answer::BlockSink<'_>) {
         let name = |serial| answer::Block { column: answer::Block::ROWS, level: 0, start: serial };
         for (key, serial) in self.graves.drain(..) {
             out(&key, name(serial), None);

@@ -47,7 +47,11 @@ impl Layout {
 
     /// The kept columns of a batch; `None` if one is not of its type.
     pub(crate) fn sources<'a>(&self, columns: &'a [ArrayRef]) -> Option<Vec<Source<'a>>> {
-        self.inputs.iter().zip(&self.kinds).map(|(input, kind)| Source::of(columns.get(*input)?, *kind)).collect()
+        self.inputs
+            .iter()
+            .zip(&self.kinds)
+            .map(|(input, kind)| Source::of(columns.get(*input)?, *kind))
+            .collect()
     }
 }
 
@@ -126,14 +130,19 @@ impl Log {
     }
 
     /// Shows single rows, named by rising numbers.
-    pub(crate) fn for_numbers(&self, numbers: impl Iterator<Item = u64>, mut visit: impl FnMut(&Block, usize)) {
+    pub(crate) fn for_numbers(
+        &self,
+        numbers: impl Iterator<Item = u64>,
+        mut visit: impl FnMut(&Block, usize),
+    ) {
         let mut at = None;
         for number in numbers {
             let block = match at {
                 Some(block) => block,
                 None => &self.blocks[self.block_at(number)],
             };
-            let block: &Block = if number < block.end() { block } else { &self.blocks[self.block_at(number)] };
+            let block: &Block =
+                if number < block.end() { block } else { &self.blocks[self.block_at(number)] };
             visit(block, (number - block.start) as usize);
             at = Some(block);
         }
@@ -165,7 +174,8 @@ impl Log {
             at += usize::from(goes_to_tail);
         }
         let block = &mut self.blocks[at];
-        let index = if is_last { block.len() } else { block.partition_point(|block, it| block.place(it) < place) };
+        let index =
+            if is_last { block.len() } else { block.partition_point(|block, it| block.place(it) < place) };
         block.insert(index, place, marks, sources, row);
         let number = block.start + index as u64;
         self.blocks.range_mut(at + 1..).for_each(|block| block.start += 1);

@@ -61,9 +61,15 @@ impl Packed {
         let base = self.base;
         match &self.distances {
             Distances::Same(_) => range.for_each(|_| visit(base)),
-            Distances::Bytes(list) => list[range].iter().for_each(|it| visit(base.wrapping_add(i64::from(*it)))),
-            Distances::Halves(list) => list[range].iter().for_each(|it| visit(base.wrapping_add(i64::from(*it)))),
-            Distances::Words(list) => list[range].iter().for_each(|it| visit(base.wrapping_add(i64::from(*it)))),
+            Distances::Bytes(list) => {
+                list[range].iter().for_each(|it| visit(base.wrapping_add(i64::from(*it))));
+            }
+            Distances::Halves(list) => {
+                list[range].iter().for_each(|it| visit(base.wrapping_add(i64::from(*it))));
+            }
+            Distances::Words(list) => {
+                list[range].iter().for_each(|it| visit(base.wrapping_add(i64::from(*it))));
+            }
             Distances::Full(list) => list[range].iter().for_each(|it| visit(*it)),
         }
     }

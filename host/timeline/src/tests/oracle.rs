@@ -52,8 +52,10 @@ pub(super) fn values(rows: &[&Row]) -> Vec<Option<Cell>> {
     let last = |count: usize, of: &[Cell]| of[of.len().saturating_sub(count)..].to_vec();
     let (whole, flagged_whole) = (wholes(rows), wholes(&flagged));
     let sum = doubles.iter().sum::<f64>() + 0.0;
-    let distinct: BTreeSet<u64> =
-        doubles.iter().map(|it| if it.is_nan() { f64::NAN.to_bits() } else { (it + 0.0).to_bits() }).collect();
+    let distinct: BTreeSet<u64> = doubles
+        .iter()
+        .map(|it| if it.is_nan() { f64::NAN.to_bits() } else { (it + 0.0).to_bits() })
+        .collect();
     let descending = last(2, &flagged_whole.iter().map(|it| Cell::Whole(*it)).collect::<Vec<_>>());
     let by_order = |a: &&f64, b: &&f64| match (a.is_nan(), b.is_nan()) {
         (false, false) => a.total_cmp(b),
@@ -64,7 +66,9 @@ pub(super) fn values(rows: &[&Row]) -> Vec<Option<Cell>> {
         Some(Cell::Whole(texts.len() as i64)),
         or_null((!flagged_whole.is_empty()).then(|| Cell::Whole(flagged_whole.iter().sum()))),
         or_null((!doubles.is_empty()).then(|| Cell::double(sum))),
-        or_null((!whole.is_empty()).then(|| Cell::double(whole.iter().sum::<i64>() as f64 / whole.len() as f64))),
+        or_null(
+            (!whole.is_empty()).then(|| Cell::double(whole.iter().sum::<i64>() as f64 / whole.len() as f64)),
+        ),
         or_null(doubles.iter().min_by(by_order).map(|it| Cell::double(*it))),
         or_null(doubles.iter().max_by(by_order).map(|it| Cell::double(*it))),
         or_null(texts.iter().min().cloned()),

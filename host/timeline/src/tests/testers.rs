@@ -21,7 +21,7 @@ pub(super) fn aggregates(frames: usize) -> Vec<AggregateSpec> {
         builtin(name, distinct, &argument_types, parameters).unwrap()
     };
     let text = |value: &str| Parameter::Text(value.to_owned());
-    let calls: Vec<(Arc<dyn Aggregate>, Option<usize>, bool)> = vec![
+    let calls: Vec<Call> = vec![
         (of("COUNT", false, None, &[]), None, false),
         (of("COUNT", false, Some(2), &[]), Some(2), false),
         (of("SUM", false, Some(0), &[]), Some(0), true),
@@ -40,12 +40,17 @@ pub(super) fn aggregates(frames: usize) -> Vec<AggregateSpec> {
         (tester(Chain, Algebra::Ordered, DataType::Int64), Some(0), false),
         (tester(Adder, Algebra::Approximate, DataType::Float64), Some(1), false),
     ];
-    let spec = |(at, (function, argument, filtered)): (usize, (Arc<dyn Aggregate>, Option<usize>, bool))| {
-        let filter = filtered.then_some(3);
-        AggregateSpec { function, arguments: argument.into_iter().collect(), filter, frame: at % frames }
+    let spec = |(at, (function, argument, filtered)): (usize, Call)| AggregateSpec {
+        function,
+        arguments: argument.into_iter().collect(),
+        filter: filtered.then_some(3),
+        frame: at % frames,
     };
     calls.into_iter().enumerate().map(spec).collect()
 }
+
+/// Function, argument, and whether it has a filter.
+type Call = (Arc<dyn Aggregate>, Option<usize>, bool);
 
 fn tester<F: Fold>(fold: F, algebra: Algebra, result: DataType) -> Arc<dyn Aggregate> {
     let card = Card { algebra, inverse: false, bounded: true, result, identity: "tester#1".to_owned() };
@@ -74,7 +79,8 @@ impl Fold for Chain {
 
     fn merge(&self, into: &mut Self::State, other: &Self::State) {
         let ((hash, factor), Some((later, later_factor))) = (into.unwrap_or((0, 1)), *other) else { return };
-        *into = Some((hash.wrapping_mul(later_factor).wrapping_add(later), factor.wrapping_mul(later_factor)));
+        *into =
+            Some((hash.wrapping_mul(later_factor).wrapping_add(later), factor.wrapping_mul(later_factor)));
     }
 
     fn builder(&self, _capacity: usize) -> Vec<i64> {

@@ -41,7 +41,9 @@ pub(super) fn path(job: &str, entity: &[String], as_of: Option<&str>) -> Result<
     let mut parameters = Vec::new();
     for item in entity {
         let Some((key, value)) = item.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-            return Err(Failure::user(format!("`{item}` names no entity; write KEY=VALUE, such as user_id=u1")));
+            return Err(Failure::user(format!(
+                "`{item}` names no entity; write KEY=VALUE, such as user_id=u1"
+            )));
         };
         parameters.push(format!("{}={}", encode(key), encode(value)));
     }

@@ -11,7 +11,6 @@ mod run;
 mod serve;
 mod status;
 
-use crate::client::ServerArguments;
 use crate::failure::Failure;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -85,8 +84,12 @@ pub(crate) fn run() -> Result<(), Failure> {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
-    let quiet = matches!(arguments.command, Command::Demo(_));
-    crate::log::start(if quiet { "error" } else { "info" });
+    match &arguments.command {
+        // A child with little memory and no environment, whose stderr is read by the server.
+        Command::CompilePlugin(arguments) => return compile_plugin::run(arguments),
+        Command::Demo(_) => crate::log::start("error"),
+        _ => crate::log::start("info"),
+    }
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
@@ -114,8 +117,7 @@ fn refuse(error: &clap::Error) -> Result<(), Failure> {
     if !error.use_stderr() {
         return error.print().map_err(|error| Failure::external(format!("cannot write: {error}")));
     }
-    let text = error.render().to_string();
-    Err(Failure::user(text.trim_start_matches("error: ").trim_end()))
+    Err(Failure::user(error.render().to_string().trim_end()))
 }
 
 /// Writes what was asked for to stdout. Whoever closes the pipe early has seen enough.

@@ -56,7 +56,6 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     if arguments.stats {
         print(&stats(&running.engine.jobs(), &before, clock.monotonic()).to_string())?;
     }
-    runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
 }
 

@@ -2,15 +2,14 @@
 
 use super::{ProjectArgument, StateArguments};
 use crate::failure::Failure;
-use crate::runtime;
+use crate::plugins;
+use crate::runtime::{self, Threads};
 use crate::wiring::{self, Opened, Opening, Running};
 use clap::Args;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use weir_engine::{JobState, Mode};
@@ -26,21 +25,17 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let opening = Opening {
-        reset: arguments.state.reset,
-        accept_older: arguments.state.accept_older,
-        shards: None,
-    };
+    let opening =
+        Opening { reset: arguments.state.reset, accept_older: arguments.state.accept_older, shards: None };
     let server = Server::start(&arguments.project.folder, &opening)?;
     server.until_asked_to_stop()
 }
 
 /// A server in this process.
 pub(super) struct Server {
-    opened: Opened,
     running: Running,
-    engine_threads: Runtime,
-    http_threads: Runtime,
+    engine_threads: Threads,
+    http_threads: Threads,
     http: JoinHandle<std::io::Result<()>>,
     stop: watch::Sender<bool>,
     address: SocketAddr,
@@ -56,13 +51,13 @@ impl Server {
         let running = engine_threads.block_on(wiring::start(&opened, Mode::Live))?;
         let http_threads = runtime::http()?;
         let (stop, stopped) = watch::channel(false);
-        let served = served(&opened, &running);
+        let served = served(&opened, &running)?;
         let http = http_threads.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             weir_serve::serve(listener, served, until(stopped)).await
         });
         tracing::info!("listening on http://{address}");
-        Ok(Server { opened, running, engine_threads, http_threads, http, stop, address })
+        Ok(Server { running, engine_threads, http_threads, http, stop, address })
     }
 
     /// Where it listens.
@@ -71,7 +66,7 @@ impl Server {
     }
 
     /// The threads that answer requests, for whatever else waits.
-    pub(super) fn threads(&self) -> &Runtime {
+    pub(super) fn threads(&self) -> &Threads {
         &self.http_threads
     }
 
@@ -113,9 +108,6 @@ impl Server {
                 )),
             }
         });
-        self.http_threads.shutdown_timeout(Duration::from_secs(1));
-        self.engine_threads.shutdown_timeout(Duration::from_secs(1));
-        drop(self.opened);
         ended
     }
 }
@@ -130,9 +122,9 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
         ErrorKind::AddrInUse => Failure::user(format!(
             "{address} is taken by another program; stop that one, or set another `listen` in weir.yaml"
         )),
-        ErrorKind::PermissionDenied | ErrorKind::AddrNotAvailable => Failure::user(format!(
-            "cannot listen on {address}: {error}; set another `listen` in weir.yaml"
-        )),
+        ErrorKind::PermissionDenied | ErrorKind::AddrNotAvailable => {
+            Failure::user(format!("cannot listen on {address}: {error}; set another `listen` in weir.yaml"))
+        }
         _ => Failure::external(format!("cannot listen on {address}: {error}")),
     })?;
     listener
@@ -141,16 +133,16 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-fn served(opened: &Opened, running: &Running) -> weir_serve::Served {
-    weir_serve::Served {
+fn served(opened: &Opened, running: &Running) -> Result<Arc<weir_serve::Served>, Failure> {
+    Ok(Arc::new(weir_serve::Served {
         engine: running.engine.clone(),
+        streams: wiring::entries(opened, running)?,
         plugins: opened.plugins.clone(),
-        logs: running.logs.clone(),
-        streams: opened.streams.clone(),
         token: opened.server.token.clone(),
         limits: opened.server.limits,
+        component_bytes: plugins::limits(&opened.server).component_bytes as u64,
         clock: opened.clock.clone(),
-    }
+    }))
 }
 
 #[cfg(test)]

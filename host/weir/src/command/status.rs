@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn shown(answer: &Value) -> String {
-    let jobs = answer.get("jobs").unwrap_or(answer).as_array().map(Vec::as_slice).unwrap_or_default();
+    let jobs = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
     let row = |job: &Value| {
         let member = |key: &str| match job.get(key) {
             None | Some(Value::Null) => "-".to_owned(),

@@ -9,8 +9,8 @@ use super::scan::{Kind, Scanner, Token};
 use arrow_array::builder::{BooleanBufferBuilder, NullBufferBuilder, make_view};
 use arrow_array::types::{BinaryViewType, ByteViewType, StringViewType};
 use arrow_array::{
-    ArrayRef, BooleanArray, Float32Array, Float64Array, GenericByteViewArray, Int32Array, Int64Array, ListArray,
-    MapArray, StructArray, TimestampMillisecondArray,
+    ArrayRef, BooleanArray, Float32Array, Float64Array, GenericByteViewArray, Int32Array, Int64Array,
+    ListArray, MapArray, StructArray, TimestampMillisecondArray,
 };
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType as ArrowType};
@@ -151,7 +151,9 @@ impl Column {
                 }
                 _ => return None,
             }),
-            (Values::Int32(values), Kind::Integer) => values.push(i32::try_from(scalar::integer(text)?).ok()?),
+            (Values::Int32(values), Kind::Integer) => {
+                values.push(i32::try_from(scalar::integer(text)?).ok()?);
+            }
             (Values::Int32(values), Kind::Number) => values.push(i32::try_from(scalar::whole(text)?).ok()?),
             (Values::Float64(values), Kind::Integer | Kind::Number) => values.push(scalar::double(text)?),
             (Values::Float32(values), Kind::Integer | Kind::Number) => values.push(scalar::float(text)?),

@@ -52,8 +52,8 @@ pub(super) fn double(bytes: &[u8]) -> Option<f64> {
 
 /// Powers of ten that a double holds exactly.
 const EXACT_POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-    1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 
 /// Digits below 2^53 over a power of ten up to 22: both are exact, so one division rounds correctly.
@@ -131,9 +131,9 @@ fn fraction_millis(text: &[u8]) -> Option<i64> {
 }
 
 fn digits_value(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0, |value, byte| {
-        byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0'))
-    })
+    digits
+        .iter()
+        .try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
 }
 
 fn days_in_month(year: i64, month: i64) -> i64 {
@@ -248,7 +248,8 @@ mod tests {
     fn times_in_other_shapes_are_read_and_nonsense_is_not() {
         assert_eq!(timestamp(b"1970-01-01T01:00:00.9999+01:00"), Some(999));
         assert_eq!(timestamp(b"1969-12-31T23:59:59.9999Z"), Some(-1));
-        for text in ["", "1", "2026-02-29T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "today"] {
+        for text in ["", "1", "2026-02-29T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "today"]
+        {
             assert_eq!(timestamp(text.as_bytes()), None, "{text}");
         }
     }

@@ -115,10 +115,7 @@ fn nested_columns_are_built_and_cut_back_when_a_record_is_refused() {
         reasons,
         [
             (101, "member `l`: the array [[1],[2,\"no\"]] does not fit type array<array<int>>"),
-            (
-                102,
-                "member `k`: the object {\"five\":{}} does not fit type map<bigint, row<a int, b string>>"
-            ),
+            (102, "member `k`: the object {\"five\":{}} does not fit type map<bigint, row<a int, b string>>"),
         ]
     );
     let list = decoded.columns.column(1).as_list::<i32>();
@@ -145,7 +142,10 @@ fn reasons_name_the_member() {
     for (line, reason) in [
         (r"{}", "the event time `t` is missing"),
         (r#"{"t":null}"#, "the event time `t` is null"),
-        (r#"{"t":"soon"}"#, "member `t`: the text \"soon\" is no time in RFC 3339 and does not fit type timestamp"),
+        (
+            r#"{"t":"soon"}"#,
+            "member `t`: the text \"soon\" is no time in RFC 3339 and does not fit type timestamp",
+        ),
         (r#"{"t":"5"}"#, "member `t`: the text \"5\" is no time in RFC 3339 and does not fit type timestamp"),
         (r#"{"t":1,"n":1.5}"#, "member `n`: the number 1.5 is not a whole number in range of type bigint"),
         (
@@ -199,7 +199,8 @@ fn only_wanted_columns_are_made_and_their_types_checked_but_all_of_the_syntax() 
 fn hostile_nesting_is_refused_and_not_a_stack_overflow() {
     let schema = stream(&[("t", "timestamp"), ("j", "json")]);
     for member in ["j", "u"] {
-        let deep = |depth: usize| format!("{{\"t\":1,\"{member}\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        let deep =
+            |depth: usize| format!("{{\"t\":1,\"{member}\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(decode_lines(&schema, &deep(126)).bad, []);
         assert!(only_reason(&schema, &deep(127)).contains("less nesting"));
         assert!(only_reason(&schema, &deep(1_000_000)).contains("less nesting"));
@@ -302,10 +303,18 @@ fn check_against_reference(data: &str) {
     let mut row = 0;
     for (line, offset) in data.split('\n').zip(100_u64..).filter(|(line, _)| !line.is_empty()) {
         let cells = reference(line);
-        assert_eq!(cells.is_some(), expecting.offsets.get(row) == Some(&offset), "{line}\n{:?}", expecting.bad);
+        assert_eq!(
+            cells.is_some(),
+            expecting.offsets.get(row) == Some(&offset),
+            "{line}\n{:?}",
+            expecting.bad
+        );
         let Some(cells) = cells else { continue };
         let got: Vec<_> = expecting.columns.columns().iter().map(|column| cell(column, row)).collect();
-        assert!(got.iter().zip(&cells).all(|(got, cell)| same(got, cell)), "{line}: {got:?} is not {cells:?}");
+        assert!(
+            got.iter().zip(&cells).all(|(got, cell)| same(got, cell)),
+            "{line}: {got:?} is not {cells:?}"
+        );
         row += 1;
     }
     assert_eq!(row, expecting.columns.num_rows());
@@ -318,8 +327,19 @@ fn any_json() -> impl Strategy<Value = String> {
         any::<i64>().prop_map(|number| number.to_string()),
         (-1e6..1e6_f64).prop_map(|number| number.to_string()),
         prop::sample::select(vec![
-            "-0", "1.0", "1e2", "0.1e-3", "123456789012345678901", "9223372036854775808", "\"\"", "12.50",
-            "\"2026-01-01T00:00:00Z\"", "\"1\"", "\"a\\\"b\"", "\"\\u00e9\"", "\"plain text beyond twelve bytes\"",
+            "-0",
+            "1.0",
+            "1e2",
+            "0.1e-3",
+            "123456789012345678901",
+            "9223372036854775808",
+            "\"\"",
+            "12.50",
+            "\"2026-01-01T00:00:00Z\"",
+            "\"1\"",
+            "\"a\\\"b\"",
+            "\"\\u00e9\"",
+            "\"plain text beyond twelve bytes\"",
         ])
         .prop_map(str::to_owned),
         ".{0,20}".prop_map(|text| Value::from(text).to_string()),
@@ -343,7 +363,13 @@ fn object(members: Vec<(&'static str, String)>) -> String {
 
 /// A line that is good but for what chance does to one member.
 fn likely_good() -> impl Strategy<Value = String> {
-    let good = (any::<i32>(), any::<i64>(), any::<f32>().prop_filter("JSON", |d| d.is_finite()), ".{0,16}", any::<bool>());
+    let good = (
+        any::<i32>(),
+        any::<i64>(),
+        any::<f32>().prop_filter("JSON", |d| d.is_finite()),
+        ".{0,16}",
+        any::<bool>(),
+    );
     (good, any_key(), any_json()).prop_map(|((t, n, d, s, b), key, value)| {
         format!(
             "{{\"t\":{t},\"n\":{n},\"d\":{d},\"s\":{},\"b\":{b},\"p\":{{\"q\":{n}}},\"{key}\":{value}}}",

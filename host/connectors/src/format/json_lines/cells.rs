@@ -3,9 +3,9 @@
 use super::time::{push_date, push_time};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowDictionaryKeyType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowDictionaryKeyType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, BooleanArray, Decimal128Array};
 use arrow_buffer::NullBuffer;
@@ -37,9 +37,19 @@ enum Kind<'a> {
     Time(Read<'a, i64>),
     /// Days since the epoch.
     Date(Read<'a, i64>),
-    Dictionary { index: Read<'a, usize>, values: Box<Cells<'a>> },
-    List { range: Read<'a, (usize, usize)>, items: Box<Cells<'a>> },
-    Map { range: Read<'a, (usize, usize)>, keys: Box<Cells<'a>>, values: Box<Cells<'a>> },
+    Dictionary {
+        index: Read<'a, usize>,
+        values: Box<Cells<'a>>,
+    },
+    List {
+        range: Read<'a, (usize, usize)>,
+        items: Box<Cells<'a>>,
+    },
+    Map {
+        range: Read<'a, (usize, usize)>,
+        keys: Box<Cells<'a>>,
+        values: Box<Cells<'a>>,
+    },
     Row(Vec<(String, Cells<'a>)>),
 }
 
@@ -340,7 +350,8 @@ const BASE64_DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits =
+            group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for place in 0..4 {
             let digit = BASE64_DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
             out.push(if place > group.len() { b'=' } else { digit });

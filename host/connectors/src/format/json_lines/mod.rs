@@ -90,7 +90,8 @@ impl<'a> MetaWriter<'a> {
     fn new(rows: &'a SinkRows) -> Result<Self, ConnectError> {
         let meta = &rows.meta;
         let text = |text: &str| Value::from(text).to_string();
-        let before_key = format!(r#""_weir":{{"job":{},"version":{},"key":{{"#, text(&meta.job), meta.version);
+        let before_key =
+            format!(r#""_weir":{{"job":{},"version":{},"key":{{"#, text(&meta.job), meta.version);
         let after_window = format!(
             r#","revision":{},"op":"upsert","epoch":{},"definition":{}}}"#,
             meta.revision,

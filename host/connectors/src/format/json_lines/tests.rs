@@ -73,9 +73,13 @@ fn a_value_is_what_its_text_says() {
 
 #[test]
 fn what_json_cannot_say_is_null() {
-    let doubles: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300]));
+    let doubles: ArrayRef =
+        Arc::new(Float64Array::from(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300]));
     let batch = RecordBatch::try_from_iter([("d", doubles)]).unwrap();
-    assert_eq!(text(batch), "{\"d\":null}\n{\"d\":null}\n{\"d\":null}\n{\"d\":1e300}\n".replace("1e300", "1e+300").as_str());
+    assert_eq!(
+        text(batch),
+        "{\"d\":null}\n{\"d\":null}\n{\"d\":null}\n{\"d\":1e300}\n".replace("1e300", "1e+300").as_str()
+    );
 }
 
 #[test]

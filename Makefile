@@ -1,0 +1,52 @@
+# The commands of this repository. `make` alone says what there is.
+#
+# Build output is in target/ of each workspace; where CI is set it is shared between runs, outside of the clone.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+ifdef CI
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
+export CARGO_TARGET_DIR ?= $(cache)/target
+# Host and guests never share build settings, so they never share a folder.
+export WEIR_TARGET_DIR ?= $(cache)/guests
+endif
+
+target := $(or $(CARGO_TARGET_DIR),target)
+# Guests have workspaces of their own.
+guest_workspaces := guest-sdk/rust plugins
+guest_target = $(if $(WEIR_TARGET_DIR),--target-dir $(WEIR_TARGET_DIR)/$(1),)
+
+.PHONY: help demo plugins weir test lint
+
+help:
+	@echo "make demo      build everything and show it at work; no other service is needed"
+	@echo "make plugins   build the sample plugins into plugins/dist"
+	@echo "make test      install what the tests need and run all of them"
+	@echo "make lint      formatting and clippy, warnings denied"
+	@echo
+	@echo "cargo build --release alone makes target/release/weir"
+
+# Always the whole workspace: a part of it resolves other features and compiles the world again.
+weir:
+	@echo "building weir (the first time takes some minutes; cargo shows how far it is)"
+	cargo build --locked --workspace
+
+plugins:
+	plugins/build
+
+demo: plugins weir
+	@exec "$(target)/debug/weir" demo --plugins plugins/dist
+
+test:
+	if [[ -x tests/setup ]]; then tests/setup; fi
+	plugins/build
+	cargo test --locked --workspace
+	$(foreach guests,$(guest_workspaces),cargo test --locked --workspace --manifest-path $(guests)/Cargo.toml $(call guest_target,$(guests)) && ) true
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(foreach guests,$(guest_workspaces),cargo fmt --all --check --manifest-path $(guests)/Cargo.toml && \
+		cargo clippy --locked --workspace --all-targets --manifest-path $(guests)/Cargo.toml $(call guest_target,$(guests)) -- -D warnings && ) true

@@ -1,0 +1,157 @@
+//! A topic as a sink: one message per result row, as JSON.
+//!
+//! At-least-once: rows are sent as they come, and a checkpoint waits until the brokers have acknowledged all of
+//! them. After a crash the rows since the last safe checkpoint are sent again.
+
+use super::client::{Cluster, Context, blocking};
+use crate::format::json_lines::{LineWriter, value_at};
+use async_trait::async_trait;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_connect::{ConnectError, Delivery, Sink, SinkRows, Token};
+
+/// Settings that nobody may change: a message counts when every replica in step has it, and librdkafka's own
+/// retries neither repeat nor reorder.
+pub(super) const OURS: &[(&str, &str)] = &[("acks", "all"), ("enable.idempotence", "true")];
+
+/// Better for weir than librdkafka's own defaults.
+pub(super) const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "weir"),
+    ("reconnect.backoff.max.ms", "1000"),
+    // A checkpoint waits for undelivered messages; after this long it is better to say so and try anew than
+    // to hold up the job for librdkafka's five minutes.
+    ("message.timeout.ms", "60000"),
+];
+
+/// How long to wait for room in librdkafka's queue before looking again.
+const FULL_QUEUE_WAIT: Duration = Duration::from_millis(5);
+/// How often an undelivered message is looked for while a checkpoint waits.
+const FLUSH_SLICE: Duration = Duration::from_millis(500);
+
+type Client = ThreadedProducer<Context>;
+
+/// Writes to one topic.
+pub struct KafkaSink {
+    cluster: Cluster,
+    /// The column whose text is the message's key.
+    key: Option<String>,
+    client: Option<Arc<Client>>,
+}
+
+impl std::fmt::Debug for KafkaSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSink")
+            .field("cluster", &self.cluster)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KafkaSink {
+    pub(super) fn new(cluster: Cluster, key: Option<String>) -> KafkaSink {
+        KafkaSink { cluster, key, client: None }
+    }
+
+    fn client(&self) -> Result<&Arc<Client>, ConnectError> {
+        self.client.as_ref().ok_or_else(|| ConnectError::internal("a kafka sink was used before its start"))
+    }
+
+    async fn send(&self, client: &Client, key: Option<&[u8]>, payload: &[u8]) -> Result<(), ConnectError> {
+        loop {
+            check(&self.cluster, client)?;
+            let record = BaseRecord::<[u8], [u8]>::to(&self.cluster.topic).payload(payload);
+            let record = match key {
+                Some(key) => record.key(key),
+                None => record,
+            };
+            match client.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    tokio::time::sleep(FULL_QUEUE_WAIT).await;
+                }
+                Err((error, _)) => {
+                    return Err(self.cluster.failure("send", &error, client.client().context()));
+                }
+            }
+        }
+    }
+}
+
+/// Whether everything has been delivered so far.
+fn check(cluster: &Cluster, client: &Client) -> Result<(), ConnectError> {
+    let context = client.client().context();
+    match context.undelivered() {
+        Some(error) => Err(cluster.failure("deliver a message", &error, context)),
+        None => Ok(()),
+    }
+}
+
+/// A message's key: the column's text; a null has none, and so spreads over all partitions.
+fn key_text(value: Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
+}
+
+#[async_trait]
+impl Sink for KafkaSink {
+    fn delivery(&self) -> Delivery {
+        Delivery::AtLeastOnce
+    }
+
+    async fn start(&mut self, _: Option<&Token>) -> Result<(), ConnectError> {
+        let cluster = self.cluster.clone();
+        let client = blocking(move || {
+            let client: Client = cluster.client()?;
+            cluster.partitions(client.client()).map(|_| client)
+        });
+        self.client = Some(Arc::new(client.await?));
+        Ok(())
+    }
+
+    async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError> {
+        let client = self.client()?;
+        let key = match &self.key {
+            None => None,
+            Some(name) => Some(rows.columns.column_by_name(name).ok_or_else(|| {
+                ConnectError::user(format!(
+                    "the kafka sink's `key` names a column `{name}` that the query does not have"
+                ))
+            })?),
+        };
+        let (writer, mut payload) = (LineWriter::new(rows, false)?, Vec::new());
+        for row in 0..rows.columns.num_rows() {
+            payload.clear();
+            writer.write(row, &mut payload);
+            let key = key.and_then(|column| key_text(value_at(column, row)));
+            self.send(client, key.as_deref().map(str::as_bytes), &payload).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the brokers have every message. How long is bounded by `message.timeout.ms`.
+    async fn prepare(&mut self, _: u64) -> Result<Token, ConnectError> {
+        let (cluster, client) = (self.cluster.clone(), self.client()?.clone());
+        blocking(move || {
+            while client.in_flight_count() > 0 {
+                check(&cluster, &client)?;
+                match client.flush(FLUSH_SLICE) {
+                    Ok(()) | Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => {}
+                    Err(error) => return Err(cluster.failure("flush", &error, client.client().context())),
+                }
+            }
+            check(&cluster, &client)
+        })
+        .await?;
+        Ok(Token::default())
+    }
+
+    async fn commit(&mut self, _: &Token) -> Result<(), ConnectError> {
+        Ok(())
+    }
+}

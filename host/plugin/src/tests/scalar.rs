@@ -1,0 +1,153 @@
+//! A scalar guest that misbehaves on some arguments, called as the engine calls it.
+
+use super::{SCALAR, component, host, limits};
+use crate::plugin::Plugin;
+use crate::scalar::PluginScalar;
+use crate::{CompileWith, Limits, PluginHost};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
+use arrow_array::{Array, ArrayRef, Float64Array};
+use std::sync::Arc;
+use weir_plan::{ExpressionError, ScalarFunction};
+
+fn plugin() -> Arc<Plugin> {
+    host().admit("guest", &component("scalar", SCALAR)).unwrap()
+}
+
+fn function() -> PluginScalar {
+    let plugin = plugin();
+    PluginScalar::new(&plugin, &plugin.scalars()[0])
+}
+
+fn call(function: &PluginScalar, values: &[f64]) -> Result<Vec<f64>, ExpressionError> {
+    let argument: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+    let answer = function.call(&[argument], values.len())?;
+    assert_eq!(answer.len(), values.len());
+    Ok(answer.as_primitive::<Float64Type>().values().to_vec())
+}
+
+#[test]
+fn a_good_function_is_described_and_called() {
+    let plugin = plugin();
+    assert_eq!(plugin.exports(), ["scalar f(x double) -> double"]);
+    let function = function();
+    assert_eq!(function.identity(), format!("f@sha256:{}", plugin.sha256()));
+    assert_eq!(call(&function, &[]), Ok(vec![]));
+    let values: Vec<f64> = (0..20_000).map(f64::from).collect();
+    let expected: Vec<f64> = values.iter().map(|value| value + 1.0).collect();
+    assert_eq!(call(&function, &values), Ok(expected));
+    let nulls: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(1.0)]));
+    let answer = function.call(&[nulls], 2).unwrap();
+    assert!(answer.is_null(0) && answer.as_primitive::<Float64Type>().value(1) == 2.0);
+}
+
+#[test]
+fn a_batch_fails_with_the_reason_of_the_row_that_fails_alone() {
+    let function = function();
+    for (bad, reason) in [
+        (-1.0, "plugin `guest`, call of `f`: trapped: wasm `unreachable` instruction executed"),
+        (
+            -2.0,
+            "plugin `guest`, call of `f`: used up its budget of 20000000 units of fuel; it may loop for ever",
+        ),
+        (-3.0, "plugin `guest`, call of `f`: no such place"),
+        (-4.0, "plugin `guest`, call of `f`: asked for "),
+    ] {
+        for place in [0, 250, 299] {
+            let mut values = vec![1.0; 300];
+            values[place] = bad;
+            match call(&function, &values) {
+                Err(ExpressionError::Rows(message)) => assert!(message.starts_with(reason), "{message}"),
+                other => panic!("{bad} at {place}: {other:?}"),
+            }
+            values[place] = 0.0;
+            assert_eq!(call(&function, &values).map(|values| values[place]), Ok(1.0));
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_dear_are_called_in_smaller_batches() {
+    let function = function();
+    assert_eq!(call(&function, &vec![-7.0; 2000]), Ok(vec![-6.0; 2000]));
+    let tiny = Limits { fuel_per_call: 150_000, ..limits() };
+    let folder = tempfile::tempdir().unwrap();
+    let host = PluginHost::new(folder.path(), tiny, CompileWith::InProcess).unwrap();
+    let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
+    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    assert_eq!(call(&function, &[-7.0; 40]), Ok(vec![-6.0; 40]), "one row or two fit into a call");
+}
+
+#[test]
+fn what_an_instance_remembers_ends_at_a_barrier_and_decides_no_verdict() {
+    let function = function();
+    assert_eq!(call(&function, &[-5.0]), Ok(vec![2.0]));
+    assert_eq!(call(&function, &[-5.0]), Ok(vec![3.0]));
+    plugin().barrier();
+    let fresh = self::function();
+    assert_eq!(call(&fresh, &[-5.0]), Ok(vec![2.0]));
+    // Fails in the instance that has seen calls, and is tried again in a fresh one.
+    assert_eq!(call(&fresh, &[-6.0]), Ok(vec![-5.0]));
+}
+
+#[test]
+fn instances_in_use_at_a_barrier_are_not_used_again() {
+    let plugin = plugin();
+    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    assert_eq!(call(&function, &[-5.0]), Ok(vec![2.0]));
+    plugin.barrier();
+    assert_eq!(call(&function, &[-5.0]), Ok(vec![2.0]));
+    plugin.pool.run(|_| Ok(plugin.barrier())).unwrap();
+    assert_eq!(call(&function, &[-5.0]), Ok(vec![2.0]));
+}
+
+#[test]
+fn a_function_that_traps_on_everything_is_stopped_and_can_be_resumed() {
+    let plugin = plugin();
+    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    for _ in 0..100 {
+        assert!(matches!(call(&function, &[-1.0]), Err(ExpressionError::Rows(_))));
+    }
+    match call(&function, &[1.0]) {
+        Err(ExpressionError::Broken(reason)) => {
+            assert!(reason.contains("stopped after 100 bad rows"), "{reason}")
+        }
+        other => panic!("{other:?}"),
+    }
+    plugin.reset();
+    assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
+}
+
+#[test]
+fn errors_of_its_own_never_stop_it() {
+    let function = function();
+    for _ in 0..300 {
+        assert!(matches!(call(&function, &[-3.0]), Err(ExpressionError::Rows(_))));
+    }
+    assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
+}
+
+#[test]
+fn no_place_for_an_instance_is_not_the_rows_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = Limits { instances: 1, ..limits() };
+    let host = PluginHost::new(folder.path(), one, CompileWith::InProcess).unwrap();
+    let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
+    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    plugin.barrier();
+    let answer = plugin.pool.run(|_| Ok(call(&function, &[1.0]))).unwrap();
+    assert!(
+        matches!(&answer, Err(ExpressionError::Broken(reason)) if reason.contains("all 1 places")),
+        "{answer:?}"
+    );
+    assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
+}
+
+#[test]
+fn wrong_arguments_are_refused_not_lowered() {
+    let function = function();
+    let texts: ArrayRef = Arc::new(arrow_array::StringViewArray::from(vec!["1"]));
+    for arguments in [vec![texts], vec![]] {
+        assert!(matches!(function.call(&arguments, 1), Err(ExpressionError::Rows(_))));
+    }
+}

@@ -1,0 +1,10 @@
+//! Temporary.
+#[path = "../../../tests/zoo.rs"]
+mod zoo;
+#[path = "../../../tests/plugins.rs"]
+mod plugins;
+mod harness {
+    pub(crate) fn repository() -> std::path::PathBuf {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    }
+}

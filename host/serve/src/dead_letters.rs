@@ -1,0 +1,68 @@
+//! `GET /v1/deadletters/{stream}`: events that could not be used.
+
+use crate::app::App;
+use crate::ingest::stream;
+use crate::problem::{Kind, Problem};
+use crate::query::Query;
+use crate::request::{Name, answer, blocking};
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use weir_engine::dead_letters::Listed;
+
+/// Enough to see what is going on.
+const DEFAULT_LIMIT: usize = 100;
+/// At about 1 KiB each an answer stays within 10 MiB.
+const MAX_LIMIT: usize = 10_000;
+
+/// The newest letters of a stream, oldest first.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    stream(&app.served, &name)?;
+    let limit = limit(query.as_deref())?;
+    let (letters, of_stream) = (app.served.engine.dead_letters().clone(), name.clone());
+    let listed = blocking(move || letters.list(&of_stream, limit)).await?.map_err(|error| {
+        Problem::new(Kind::Internal, format!("cannot read the dead letters of stream `{name}`: {error}"))
+    })?;
+    let listed: Vec<Value> = listed.into_iter().map(shown).collect();
+    Ok(answer(StatusCode::OK, &json!({ "stream": name, "dead_letters": listed })))
+}
+
+fn shown(letter: Listed) -> Value {
+    json!({
+        "reason": letter.reason,
+        "jobs": letter.jobs,
+        "position": {"partition": letter.partition, "offset": letter.offset},
+        "payload": letter.payload,
+    })
+}
+
+fn limit(query: Option<&str>) -> Result<usize, Problem> {
+    let mut query = Query::parse(query)?;
+    let limit = query.take("limit");
+    query.finish(&["limit"])?;
+    let Some(limit) = limit else { return Ok(DEFAULT_LIMIT) };
+    let read = limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    read.ok_or_else(|| {
+        Problem::malformed(format!("`limit` is a whole number from 1 to {MAX_LIMIT}, not `{limit}`"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_within_bounds() {
+        assert_eq!(limit(None).unwrap(), DEFAULT_LIMIT);
+        assert_eq!(limit(Some("limit=7")).unwrap(), 7);
+        for bad in ["limit=0", "limit=-1", "limit=x", "limit=10001", "limt=7"] {
+            assert!(limit(Some(bad)).is_err(), "{bad}");
+        }
+    }
+}

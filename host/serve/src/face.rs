@@ -1,0 +1,121 @@
+//! A job as lookups see it: what would otherwise be worked out for every request, worked out once per plan.
+//!
+//! Knows plans. Must not know HTTP or where values come from.
+
+use crate::entity::{KeyColumn, key_columns};
+use arrow_schema::FieldRef;
+use serde_json::Value;
+use std::sync::Arc;
+use weir_connectors::format::json_lines::push_time;
+use weir_event::{EventTime, Span};
+use weir_plan::{Feature, JobPlan};
+use weir_timeline::Frames;
+
+/// What a value of a job is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// A window of a grid, which the answer names.
+    Grid,
+    /// Up to the time asked, from so far back; `None` is from the beginning.
+    Sliding(Option<Span>),
+    /// Several sliding frames of different lengths.
+    Mixed,
+}
+
+/// A job's keys and features, ready to be asked for.
+#[derive(Debug)]
+pub(crate) struct Face {
+    pub(crate) plan: Arc<JobPlan>,
+    /// The key columns; none for a job without entity, whose lookup the engine refuses.
+    pub(crate) keys: Vec<KeyColumn>,
+    pub(crate) features: Vec<FeatureFace>,
+    pub(crate) frame: Frame,
+    /// The member of `jobs` up to the watermark.
+    meta: Vec<u8>,
+}
+
+/// A feature, ready to be written.
+#[derive(Debug)]
+pub(crate) struct FeatureFace {
+    pub(crate) name: String,
+    /// `"feature":`, for answers of one job.
+    pub(crate) label: Vec<u8>,
+    /// `"job:feature":`, for answers of several.
+    pub(crate) full_label: Vec<u8>,
+    /// Index of its result column.
+    pub(crate) column: usize,
+    /// That column's field, which tells JSON from plain text.
+    pub(crate) field: FieldRef,
+    /// JSON of the declared default.
+    pub(crate) default: Option<Vec<u8>>,
+}
+
+impl Face {
+    pub(crate) fn new(plan: &Arc<JobPlan>) -> Face {
+        let text = |text: &str| Value::from(text).to_string();
+        let meta = format!(
+            "{}:{{\"version\":{},\"definition\":{},\"watermark\":",
+            text(&plan.name),
+            plan.version,
+            text(&plan.definition)
+        );
+        Face {
+            keys: plan.stage.as_ref().map(key_columns).unwrap_or_default(),
+            features: plan.features.iter().map(|feature| FeatureFace::new(plan, feature)).collect(),
+            frame: plan.stage.as_ref().map_or(Frame::Mixed, |stage| frame(&stage.spec.frames)),
+            meta: meta.into_bytes(),
+            plan: plan.clone(),
+        }
+    }
+
+    /// Appends the job's member of `jobs`.
+    pub(crate) fn push_meta(&self, watermark: Option<EventTime>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.meta);
+        match watermark {
+            Some(watermark) => push_time(watermark.millis(), out),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b'}');
+    }
+}
+
+impl FeatureFace {
+    fn new(plan: &JobPlan, feature: &Feature) -> FeatureFace {
+        let label = |name: &str| format!("{}:", Value::from(name)).into_bytes();
+        FeatureFace {
+            name: feature.name.clone(),
+            label: label(&feature.name),
+            full_label: label(&format!("{}:{}", plan.name, feature.name)),
+            column: feature.column,
+            field: plan.output.schema.fields()[feature.column].clone(),
+            default: feature.default.as_ref().map(|value| value.to_string().into_bytes()),
+        }
+    }
+}
+
+fn frame(frames: &Frames) -> Frame {
+    match frames {
+        Frames::Grid(_) => Frame::Grid,
+        Frames::Over(frames) => match frames.split_first() {
+            Some((first, rest)) if rest.iter().all(|other| other == first) => Frame::Sliding(first.preceding),
+            _ => Frame::Mixed,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_timeline::RangeFrame;
+
+    #[test]
+    fn frames_of_one_length_are_one() {
+        let over = |spans: &[i64]| {
+            let frames = spans.iter().map(|span| RangeFrame { preceding: Some(Span::from_millis(*span)) });
+            frame(&Frames::Over(frames.collect()))
+        };
+        assert_eq!(over(&[5, 5]), Frame::Sliding(Some(Span::from_millis(5))));
+        assert_eq!(over(&[5, 7]), Frame::Mixed);
+        assert_eq!(over(&[]), Frame::Mixed);
+    }
+}

@@ -1,0 +1,32 @@
+//! What every request passes: the token, the counters, and the answers to what no route takes.
+
+use crate::app::App;
+use crate::auth;
+use crate::problem::{Kind, Problem};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+/// Lets a request through that carries the token, and counts the answer.
+pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let started = app.served.clock.monotonic();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let token = app.served.token.as_deref();
+    let response = match auth::check(token, request.uri().path(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let took = app.served.clock.monotonic().saturating_sub(started);
+    app.metrics.count_request(route.as_ref().map(MatchedPath::as_str), response.status().as_u16(), took);
+    response
+}
+
+pub(crate) async fn no_route(request: Request) -> Problem {
+    Problem::not_found(format!("there is no route `{}`", request.uri().path()))
+}
+
+pub(crate) async fn wrong_method(request: Request) -> Problem {
+    let (method, path) = (request.method(), request.uri().path());
+    Problem::new(Kind::MethodNotAllowed, format!("`{path}` does not take {method}; see the header `Allow`"))
+}

@@ -1,0 +1,250 @@
+//! `POST /v1/streams/{stream}/events`: rows that are durable before the sender is answered.
+//!
+//! Checks every declared field of each row, appends the good ones to the stream's ingest log and says what became of
+//! all. Must not know the log's files or what jobs make of rows.
+
+use crate::app::{App, ROOM_UNIT_BYTES};
+use crate::problem::{Kind, Problem, suggestion};
+use crate::query::Query;
+use crate::request::{Name, answer, blocking, declared_bytes, read_body};
+use crate::{Served, StreamEntry};
+use axum::extract::{RawQuery, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::SemaphorePermit;
+use weir_connect::Decoder;
+use weir_connectors::http::{Appended, IngestLog, split_rows};
+use weir_engine::{Job, JobState};
+use weir_event::PartitionId;
+
+/// The name of the header that lets a sender try again without sending twice.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// How long `?wait=visible` waits: rows are in lookups within a second unless a job is far behind.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
+/// How often it looks.
+const VISIBLE_POLL: Duration = Duration::from_millis(2);
+/// Checking a larger body takes longer than an async thread may be held up, about a millisecond.
+const CHECKED_INLINE_BYTES: usize = 64 << 10;
+
+/// What became of the rows.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    accepted: usize,
+    rejected: Vec<Rejected>,
+    /// With `?wait=visible`, whether lookups see the rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visible: Option<bool>,
+}
+
+/// A row that was not kept.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Rejected {
+    row: usize,
+    reason: String,
+}
+
+/// Accepts rows.
+pub(crate) async fn events(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    let stream = stream(&app.served, &name)?;
+    let log = log_of(stream)?;
+    let wait = wait_for_visible(query.as_deref())?;
+    let key = idempotency_key(request.headers())?;
+    let _room = room(&app, &request)?;
+    let body = read_body(request, app.served.limits.body_bytes).await?;
+
+    let (rows, rejected) = check(body, stream.checker.clone()).await?;
+    app.metrics.count_rows(&name, rows.len(), rejected.len());
+    let appended = log
+        .append(rows, key)
+        .await
+        .map_err(|error| Problem::of_fault(error.fault, error.retry, Kind::Malformed, error.message))?;
+    let visible = if wait { Some(become_visible(&app.served, &name, &appended).await) } else { None };
+    Ok(answer(StatusCode::OK, &Outcome { accepted: appended.count, rejected, visible }))
+}
+
+/// A declared stream, or 404.
+pub(crate) fn stream<'s>(served: &'s Served, name: &str) -> Result<&'s StreamEntry, Problem> {
+    served.streams.get(name).ok_or_else(|| {
+        let known = suggestion(name, served.streams.keys().map(String::as_str));
+        Problem::not_found(format!("there is no stream `{name}`; {known}"))
+    })
+}
+
+fn log_of(stream: &StreamEntry) -> Result<&Arc<IngestLog>, Problem> {
+    stream.log.as_ref().ok_or_else(|| {
+        let name = &stream.definition.name;
+        let source = stream
+            .definition
+            .origin
+            .as_ref()
+            .map_or("no source of its own".to_owned(), |origin| format!("the source `{}`", origin.kind));
+        let detail = format!(
+            "stream `{name}` has {source}; events are posted to streams with `source: {{http: {{}}}}`"
+        );
+        Problem::new(Kind::Conflict, detail)
+    })
+}
+
+fn wait_for_visible(query: Option<&str>) -> Result<bool, Problem> {
+    let mut query = Query::parse(query)?;
+    let wait = query.take("wait");
+    query.finish(&["wait"])?;
+    match wait.as_deref() {
+        None => Ok(false),
+        Some("visible") => Ok(true),
+        Some(other) => Err(Problem::malformed(format!("`wait` is `visible`, not `{other}`"))),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let key = given.next().map(|key| key.to_str().map(str::to_owned));
+    match (key.transpose(), given.next()) {
+        (Ok(key), None) => Ok(key),
+        _ => Err(Problem::malformed("`Idempotency-Key` is given once, in visible ASCII")),
+    }
+}
+
+/// Room for the body; refused when too many others are being read and written.
+fn room<'a>(app: &'a App, request: &Request) -> Result<SemaphorePermit<'a>, Problem> {
+    let limit_bytes = app.served.limits.body_bytes;
+    let bytes = declared_bytes(request).unwrap_or(limit_bytes).min(limit_bytes);
+    let units = u32::try_from(bytes.div_ceil(ROOM_UNIT_BYTES)).unwrap_or(u32::MAX);
+    app.ingest_room.try_acquire_many(units).map_err(|_| {
+        Problem::new(
+            Kind::Unavailable,
+            "too many events are being written at once; send these again in a moment",
+        )
+    })
+}
+
+type Checked = (Vec<Bytes>, Vec<Rejected>);
+
+async fn check(body: Bytes, checker: Arc<dyn Decoder>) -> Result<Checked, Problem> {
+    let checked = if body.len() > CHECKED_INLINE_BYTES {
+        blocking(move || check_rows(&body, &*checker)).await?
+    } else {
+        check_rows(&body, &*checker)
+    };
+    checked.map_err(Problem::malformed)
+}
+
+/// The rows that can be kept, each in one line, and the others; the error is a body without rows.
+fn check_rows(body: &Bytes, checker: &dyn Decoder) -> Result<Checked, String> {
+    let (mut kept, mut rejected) = (Vec::new(), Vec::new());
+    for (row, read) in split_rows(body)?.into_iter().enumerate() {
+        match read.and_then(|bytes| checker.check(&bytes).map(|()| bytes)) {
+            Ok(bytes) => kept.push(in_one_line(bytes)),
+            Err(reason) => rejected.push(Rejected { row, reason }),
+        }
+    }
+    Ok((kept, rejected))
+}
+
+/// JSON has line breaks between its tokens only, so each can be a blank.
+fn in_one_line(row: Bytes) -> Bytes {
+    if !row.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        return row;
+    }
+    row.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
+}
+
+/// Waits until every job that reads the stream's log shows the rows; false if that takes too long.
+async fn become_visible(served: &Served, stream: &str, appended: &Appended) -> bool {
+    if appended.count == 0 {
+        return true;
+    }
+    let last = appended.first_offset + appended.count as u64 - 1;
+    let until = served.clock.monotonic() + VISIBLE_WITHIN;
+    loop {
+        if served.engine.jobs().iter().all(|job| shows(job, stream, last)) {
+            return true;
+        }
+        if served.clock.monotonic() >= until {
+            return false;
+        }
+        tokio::time::sleep(VISIBLE_POLL).await;
+    }
+}
+
+/// Whether lookups of a job see the row at this offset of the stream's log, as far as they ever will.
+fn shows(job: &Job, stream: &str, offset: u64) -> bool {
+    let inputs = job.plan().inputs.iter().enumerate();
+    let mut reading = inputs.filter(|(_, input)| input.stream.name == stream && input.origin.kind == "http");
+    reading.all(|(source, _)| {
+        let partition = PartitionId { source: source as u16, partition: 0 };
+        job.is_visible(partition, offset) || ended(job)
+    })
+}
+
+fn ended(job: &Job) -> bool {
+    matches!(job.status().state, JobState::Failed(_) | JobState::Stopped | JobState::Finished)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_connect::{Decoded, RawBlock};
+
+    /// Wants a member `a`.
+    #[derive(Debug)]
+    struct WantsA;
+
+    impl Decoder for WantsA {
+        fn decode(&self, _: &RawBlock) -> Decoded {
+            unreachable!("ingest only checks")
+        }
+
+        fn check(&self, record: &[u8]) -> Result<(), String> {
+            let value: serde_json::Value =
+                serde_json::from_slice(record).map_err(|error| error.to_string())?;
+            value.get("a").map(|_| ()).ok_or_else(|| "member `a` is missing".to_owned())
+        }
+    }
+
+    #[test]
+    fn good_rows_are_kept_in_one_line_and_the_others_numbered() {
+        let body = Bytes::from_static(b"[{\"a\": 1,\r\n \"b\": \"x\"}, 7, {\"b\": 2}, {\"a\":3}]");
+        let (kept, rejected) = check_rows(&body, &WantsA).unwrap();
+        assert_eq!(kept, [&b"{\"a\": 1,   \"b\": \"x\"}"[..], b"{\"a\":3}"]);
+        assert_eq!(rejected.iter().map(|rejected| rejected.row).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(rejected[1].reason, "member `a` is missing");
+        let (kept, rejected) = check_rows(&Bytes::from_static(b"{\"a\":1}\nnonsense\n"), &WantsA).unwrap();
+        assert_eq!((kept.len(), rejected.len()), (1, 1));
+        assert!(check_rows(&Bytes::from_static(b"nonsense"), &WantsA).is_err());
+    }
+
+    #[test]
+    fn what_can_be_waited_for_is_being_visible() {
+        assert!(wait_for_visible(Some("wait=visible")).unwrap());
+        assert!(!wait_for_visible(None).unwrap());
+        for bad in ["wait=durable", "wait", "wiat=visible"] {
+            assert!(wait_for_visible(Some(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_idempotency_key_is_given_once() {
+        let header = |values: &[&[u8]]| {
+            let name = axum::http::HeaderName::from_static(IDEMPOTENCY_KEY);
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(&name, axum::http::HeaderValue::from_bytes(value).unwrap());
+            }
+            idempotency_key(&headers)
+        };
+        assert_eq!(header(&[]).unwrap(), None);
+        assert_eq!(header(&[b"k-1"]).unwrap().as_deref(), Some("k-1"));
+        assert!(header(&[b"k-1", b"k-2"]).is_err());
+        assert!(header(&[b"\xFF"]).is_err());
+    }
+}

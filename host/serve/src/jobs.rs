@@ -1,0 +1,95 @@
+//! What runs: the state of jobs and the declared streams.
+//!
+//! Must not know how a job is started or what its state is made of.
+
+use crate::StreamEntry;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::request::{Name, answer};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use weir_engine::Job;
+use weir_plan::JobPlan;
+
+/// `GET /v1/jobs`.
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
+    let jobs: Vec<_> = app.served.engine.jobs().iter().map(|job| job.status()).collect();
+    answer(StatusCode::OK, &json!({ "jobs": jobs }))
+}
+
+/// `GET /v1/jobs/{job}`.
+pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
+    let (job, _) = app.job(&name)?;
+    Ok(answer(StatusCode::OK, &described(&job)))
+}
+
+/// The state of a job, and what can be asked of it.
+fn described(job: &Job) -> Value {
+    let mut described = json!(job.status());
+    let stats = job.stats();
+    if let Some(members) = described.as_object_mut() {
+        members.insert("state_keys".to_owned(), stats.keys.into());
+        members.insert("state_rows".to_owned(), stats.rows.into());
+        members.insert("state_bytes".to_owned(), stats.memory_bytes.into());
+        members.extend(shape(job.plan()));
+    }
+    described
+}
+
+fn shape(plan: &JobPlan) -> Map<String, Value> {
+    let features = plan.features.iter().map(|feature| {
+        json!({
+            "name": feature.name,
+            "type": feature.data_type.to_string(),
+            "version": feature.version,
+            "definition": feature.definition,
+            "description": feature.description,
+            "owner": feature.owner,
+            "default": feature.default,
+        })
+    });
+    let entity = plan.stage.as_ref().map(|stage| &stage.key_names);
+    let streams =
+        plan.inputs.iter().map(|input| json!({"stream": input.stream.name, "source": input.origin.kind}));
+    let sinks: Vec<&str> = plan.sinks.iter().map(|sink| sink.name.as_str()).collect();
+    let members = [
+        ("entity", json!(entity)),
+        ("features", features.collect()),
+        ("streams", streams.collect()),
+        ("sinks", json!(sinks)),
+    ];
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// `GET /v1/streams`.
+pub(crate) async fn streams(State(app): State<Arc<App>>) -> Response {
+    let jobs = app.served.engine.jobs();
+    let readers = |stream: &str| -> Vec<String> {
+        let plans = jobs.iter().map(|job| job.plan());
+        let reading = plans.filter(|plan| plan.inputs.iter().any(|input| input.stream.name == stream));
+        reading.map(|plan| plan.name.clone()).collect()
+    };
+    let streams: Vec<Value> =
+        app.served.streams.iter().map(|(name, entry)| described_stream(entry, readers(name))).collect();
+    answer(StatusCode::OK, &json!({ "streams": streams }))
+}
+
+fn described_stream(entry: &StreamEntry, jobs: Vec<String>) -> Value {
+    let definition = &entry.definition;
+    let schema = &definition.schema;
+    let fields: Map<String, Value> =
+        schema.fields.iter().map(|field| (field.name.clone(), field.data_type.to_string().into())).collect();
+    json!({
+        "stream": definition.name,
+        "fields": fields,
+        "event_time": schema.fields.get(schema.event_time).map(|field| &field.name),
+        "disorder": definition.disorder.to_string(),
+        "format": definition.format,
+        "source": definition.origin.as_ref().map(|origin| &origin.kind),
+        "accepts_events": entry.log.is_some(),
+        "jobs": jobs,
+    })
+}

@@ -1,0 +1,127 @@
+//! Uploading, listing and activating plugins.
+//!
+//! Knows the registry's verbs. Must not know what a component is.
+
+use crate::app::App;
+use crate::problem::{Kind, Problem, suggestion};
+use crate::query::Query;
+use crate::request::{Name, answer, blocking, read_body};
+use axum::extract::{RawQuery, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+use weir_plan::is_name;
+use weir_plugin::{PluginError, PluginRegistry, PluginStatus};
+
+/// `POST /v1/plugins?name=`: admits the component in the body and keeps it.
+pub(crate) async fn push(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    let mut query = Query::parse(query.as_deref())?;
+    let name = query.take("name").map(String::from);
+    query.finish(&["name"])?;
+    let name = name.ok_or_else(|| {
+        Problem::malformed("the parameter `name` is missing; post to /v1/plugins?name=NAME")
+    })?;
+    if !is_name(&name) {
+        let rule = "a name is a lower-case letter and then at most 63 of a-z, 0-9 and _";
+        return Err(Problem::malformed(format!("`{name}` is no name for a plugin; {rule}")));
+    }
+    let component = read_body(request, app.served.component_bytes).await?;
+    let plugins = app.served.plugins.clone();
+    let stored = blocking(move || plugins.admit_and_store(&name, &component)).await?;
+    let stored = stored.map_err(|error| problem(&error))?;
+    tracing::info!(plugin = stored.name, version = stored.version.version, "plugin admitted");
+    Ok(answer(StatusCode::CREATED, &stored))
+}
+
+/// `GET /v1/plugins`.
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let plugins = app.served.plugins.clone();
+    let plugins = blocking(move || plugins.list()).await?;
+    Ok(answer(StatusCode::OK, &json!({ "plugins": plugins })))
+}
+
+/// `GET /v1/plugins/{name}`.
+pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
+    let plugins = app.served.plugins.clone();
+    let status = blocking(move || find(&plugins, &name)).await??;
+    Ok(answer(StatusCode::OK, &status))
+}
+
+/// The body of an activation.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Activation {
+    version: u32,
+}
+
+/// `POST /v1/plugins/{name}/activate`: what queries planned from now on see.
+pub(crate) async fn activate(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = read_body(request, app.served.limits.body_bytes).await?;
+    let plugins = app.served.plugins.clone();
+    let status = blocking(move || {
+        let status = find(&plugins, &name)?;
+        let asked: Activation = serde_json::from_slice(&body)
+            .map_err(|error| Problem::malformed(format!("the body: {error}; send {{\"version\": 1}}")))?;
+        if !status.versions.iter().any(|known| known.version == asked.version) {
+            let known = status.versions.len();
+            let detail = format!("plugin `{name}` has no version {}; it has 1 to {known}", asked.version);
+            return Err(Problem::not_found(detail));
+        }
+        plugins.activate(&name, asked.version).map_err(|error| problem(&error))?;
+        tracing::info!(plugin = name, version = asked.version, "plugin activated");
+        find(&plugins, &name)
+    });
+    Ok(answer(StatusCode::OK, &status.await??))
+}
+
+fn find(plugins: &PluginRegistry, name: &str) -> Result<PluginStatus, Problem> {
+    let mut known = plugins.list();
+    match known.iter().position(|plugin| plugin.name == name) {
+        Some(at) => Ok(known.swap_remove(at)),
+        None => {
+            let known = suggestion(name, known.iter().map(|plugin| plugin.name.as_str()));
+            Err(Problem::not_found(format!("there is no plugin `{name}`; {known}")))
+        }
+    }
+}
+
+/// A refusal with every reason.
+fn problem(error: &PluginError) -> Problem {
+    let errors = error.reasons.iter().map(|reason| json!({ "detail": reason })).collect();
+    Problem::of_fault(error.fault, error.retry, Kind::Invalid, error.to_string()).with_errors(errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use weir_event::Fault;
+    use weir_plugin::Phase;
+
+    #[test]
+    fn a_refusal_is_422_with_every_reason_and_a_full_disk_is_not() {
+        let refused = |fault, retry| {
+            let error = PluginError {
+                fault,
+                retry,
+                phase: Phase::Admit,
+                plugin: "geo".to_owned(),
+                reasons: vec!["one".to_owned(), "two".to_owned()],
+            };
+            problem(&error).into_response().status().as_u16()
+        };
+        assert_eq!(refused(Fault::User, false), 422);
+        assert_eq!(refused(Fault::External, true), 503);
+        assert_eq!(refused(Fault::Weir, false), 500);
+    }
+}

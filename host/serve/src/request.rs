@@ -1,0 +1,157 @@
+//! What handlers need of requests and answers: names in paths, bodies within bounds, JSON.
+//!
+//! Must not know what any route means.
+
+use crate::problem::{Kind, Problem};
+use axum::RequestPartsExt;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Request};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use serde::Serialize;
+use std::time::Duration;
+
+/// A body has so long to arrive: 10 MiB over a line of 3 Mbit/s.
+const BODY_SECONDS: u64 = 30;
+/// Of a body that is too large so much is still read, so that its sender gets to read the answer.
+const DRAINED_BYTES: u64 = 64 << 20;
+
+/// The `{name}` in a route's path, decoded.
+#[derive(Debug)]
+pub(crate) struct Name(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let path = parts.extract::<Path<String>>().await;
+        path.map(|Path(name)| Name(name)).map_err(|_| Problem::malformed("the name in the path is not UTF-8"))
+    }
+}
+
+/// What the sender says of the body's length.
+pub(crate) fn declared_bytes(request: &Request) -> Option<u64> {
+    request.body().size_hint().exact()
+}
+
+/// Reads a body of at most `limit_bytes`.
+pub(crate) async fn read_body(request: Request, limit_bytes: u64) -> Result<Bytes, Problem> {
+    refuse_encoding(request.headers().get(CONTENT_ENCODING))?;
+    let too_large = || {
+        Problem::new(Kind::TooLarge, format!("the body is larger than {limit_bytes} bytes; send it in parts"))
+    };
+    let is_too_large = declared_bytes(&request).is_some_and(|declared| declared > limit_bytes);
+    if is_too_large && request.headers().contains_key(EXPECT) {
+        return Err(too_large());
+    }
+    let reading = read(request.into_body(), if is_too_large { 0 } else { limit_bytes });
+    match tokio::time::timeout(Duration::from_secs(BODY_SECONDS), reading).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(error)) => Err(Problem::malformed(format!("the body broke off: {error}"))),
+        Err(_) => {
+            Err(Problem::new(Kind::TooSlow, format!("the body did not arrive within {BODY_SECONDS} s")))
+        }
+    }
+}
+
+fn refuse_encoding(encoding: Option<&HeaderValue>) -> Result<(), Problem> {
+    match encoding.map(HeaderValue::as_bytes) {
+        None | Some(b"" | b"identity") => Ok(()),
+        Some(other) => {
+            let other = String::from_utf8_lossy(other);
+            Err(Problem::new(
+                Kind::Encoding,
+                format!("the body has the encoding `{other}`; send it as it is"),
+            ))
+        }
+    }
+}
+
+/// The whole body; `None` if it is longer than `limit_bytes`.
+async fn read(mut body: Body, limit_bytes: u64) -> Result<Option<Bytes>, axum::Error> {
+    let (mut first, mut rest, mut seen_bytes) = (Bytes::new(), BytesMut::new(), 0_u64);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        seen_bytes += data.len() as u64;
+        if seen_bytes > limit_bytes {
+            if seen_bytes > limit_bytes.saturating_add(DRAINED_BYTES) {
+                return Ok(None);
+            }
+        } else if first.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok((seen_bytes <= limit_bytes).then(|| if rest.is_empty() { first } else { rest.freeze() }))
+}
+
+/// 200 with this JSON.
+pub(crate) fn json_response(body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// This status with a value as JSON.
+pub(crate) fn answer<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
+    let mut body = Vec::new();
+    crate::entity::push_json(value, &mut body);
+    let mut response = json_response(body);
+    *response.status_mut() = status;
+    response
+}
+
+/// Runs what blocks off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Problem::new(Kind::Internal, "a task of the server ended early; see its log"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(body: &'static str) -> Request {
+        Request::new(Body::from(body))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_the_limit() {
+        assert_eq!(read_body(request("12345"), 5).await.unwrap(), "12345");
+        assert_eq!(read_body(request("123456"), 5).await.unwrap_err().kind(), Kind::TooLarge);
+        assert_eq!(read_body(request(""), 5).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn parts_are_put_together() {
+        let parts = Body::from_stream(futures(vec!["ab", "", "cd", "e"]));
+        assert_eq!(read_body(Request::new(parts), 5).await.unwrap(), "abcde");
+        let parts = Body::from_stream(futures(vec!["abc", "def"]));
+        assert_eq!(read_body(Request::new(parts), 5).await.unwrap_err().kind(), Kind::TooLarge);
+    }
+
+    fn futures(parts: Vec<&'static str>) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> {
+        futures_util::stream::iter(parts.into_iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))))
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_refused_by_name() {
+        let mut gzip = request("..");
+        gzip.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let problem = read_body(gzip, 5).await.unwrap_err();
+        assert_eq!(problem.kind(), Kind::Encoding);
+        assert!(problem.detail().contains("`gzip`"));
+    }
+}

@@ -1,0 +1,235 @@
+//! How one feature's value looks in an answer: the value, its status, its event time, its window.
+//!
+//! Knows JSON and what the engine answered. Must not know requests or routes.
+
+use crate::entity::push_json;
+use crate::face::{FeatureFace, Frame};
+use weir_connectors::format::json_lines::{field_value_at, push_time};
+use weir_engine::{Answer, Looked};
+use weir_event::{EventTime, Span};
+
+/// What a lookup of one job was, apart from its answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// The time asked for, or now.
+    pub(crate) time: EventTime,
+    /// The job's watermark.
+    pub(crate) watermark: Option<EventTime>,
+    /// The source is further behind than the job declares.
+    pub(crate) stale: bool,
+}
+
+/// The window that a value is over, `[start, end)`; a start of `None` is the beginning of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Window {
+    start: Option<EventTime>,
+    end: EventTime,
+    complete: bool,
+}
+
+/// Appends the VALUE of a feature.
+pub(crate) fn push_value(
+    feature: &FeatureFace,
+    frame: Frame,
+    answer: &Answer,
+    asked: Asked,
+    out: &mut Vec<u8>,
+) {
+    out.push(b'{');
+    push_members(feature, &answer.settled, settled_window(frame, &answer.settled, asked), asked.stale, out);
+    // Before the first watermark there is no next window to speak of.
+    let current = answer.current.as_ref().filter(|_| asked.watermark.is_some());
+    if let Some(current) = current {
+        let window = current.window.map(|(start, end)| Window { start: Some(start), end, complete: false });
+        out.extend_from_slice(b",\"current\":{");
+        push_members(feature, current, window, asked.stale, out);
+        out.push(b'}');
+    }
+    out.push(b'}');
+}
+
+/// Appends the VALUE of a feature that could not be computed.
+pub(crate) fn push_failed(reason: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        b"{\"value\":null,\"status\":\"error\",\"event_time\":null,\"window\":null,\"reason\":",
+    );
+    push_json(reason, out);
+    out.push(b'}');
+}
+
+fn settled_window(frame: Frame, looked: &Looked, asked: Asked) -> Option<Window> {
+    match frame {
+        Frame::Grid => {
+            asked.watermark?;
+            looked.window.map(|(start, end)| Window { start: Some(start), end, complete: true })
+        }
+        Frame::Sliding(preceding) => {
+            let start = |span: Span| (span != Span::MAX).then(|| asked.time - span);
+            let complete = asked.watermark.is_some_and(|watermark| watermark > asked.time);
+            Some(Window { start: preceding.and_then(start), end: asked.time, complete })
+        }
+        Frame::Mixed => None,
+    }
+}
+
+fn push_members(
+    feature: &FeatureFace,
+    looked: &Looked,
+    window: Option<Window>,
+    stale: bool,
+    out: &mut Vec<u8>,
+) {
+    // HAVING that is not true leaves no row.
+    let has_row = looked.columns.num_rows() > 0;
+    out.extend_from_slice(b"\"value\":");
+    let status = if looked.error.is_some() {
+        out.extend_from_slice(b"null");
+        "error"
+    } else if looked.rows > 0 && has_row {
+        push_cell(feature, looked, out);
+        "ok"
+    } else if let Some(default) = &feature.default {
+        out.extend_from_slice(default);
+        "default"
+    } else {
+        if has_row {
+            push_cell(feature, looked, out)
+        } else {
+            out.extend_from_slice(b"null")
+        }
+        "not_found"
+    };
+    out.extend_from_slice(b",\"status\":\"");
+    out.extend_from_slice(if stale && status != "error" { "stale" } else { status }.as_bytes());
+    out.extend_from_slice(b"\",\"event_time\":");
+    push_time_or_null(looked.newest, out);
+    out.extend_from_slice(b",\"window\":");
+    push_window(window, out);
+    if let Some(reason) = &looked.error {
+        out.extend_from_slice(b",\"reason\":");
+        push_json(reason, out);
+    }
+}
+
+fn push_cell(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) {
+    push_json(&field_value_at(&feature.field, looked.columns.column(feature.column), 0), out);
+}
+
+fn push_window(window: Option<Window>, out: &mut Vec<u8>) {
+    let Some(window) = window else { return out.extend_from_slice(b"null") };
+    out.extend_from_slice(b"{\"start\":");
+    push_time_or_null(window.start, out);
+    out.extend_from_slice(b",\"end\":");
+    push_time(window.end.millis(), out);
+    out.extend_from_slice(if window.complete { b",\"complete\":true}" } else { b",\"complete\":false}" });
+}
+
+fn push_time_or_null(time: Option<EventTime>, out: &mut Vec<u8>) {
+    match time {
+        Some(time) => push_time(time.millis(), out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+
+    fn time(millis: i64) -> EventTime {
+        EventTime::from_millis(millis)
+    }
+
+    fn looked(value: Option<i64>, rows: u64, window: Option<(i64, i64)>) -> Looked {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(value));
+        Looked {
+            columns: RecordBatch::try_from_iter([("rides", column)]).unwrap(),
+            window: window.map(|(start, end)| (time(start), time(end))),
+            rows,
+            newest: (rows > 0).then(|| time(900)),
+            error: None,
+        }
+    }
+
+    fn feature(default: Option<&str>) -> FeatureFace {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![0]));
+        let batch = RecordBatch::try_from_iter([("rides", column)]).unwrap();
+        FeatureFace {
+            name: "rides".to_owned(),
+            label: Vec::new(),
+            full_label: Vec::new(),
+            column: 0,
+            field: batch.schema().fields()[0].clone(),
+            default: default.map(|text| text.as_bytes().to_vec()),
+        }
+    }
+
+    fn written(default: Option<&str>, frame: Frame, answer: &Answer, asked: Asked) -> Value {
+        let mut out = Vec::new();
+        push_value(&feature(default), frame, answer, asked, &mut out);
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    const ASKED: Asked = Asked {
+        time: EventTime::from_millis(5000),
+        watermark: Some(EventTime::from_millis(4000)),
+        stale: false,
+    };
+
+    #[test]
+    fn a_grid_shows_the_complete_window_and_the_one_that_ends_next() {
+        let answer = Answer {
+            settled: looked(Some(3), 3, Some((0, 1000))),
+            current: Some(looked(Some(1), 1, Some((1000, 2000)))),
+        };
+        let window = |start, end, complete| json!({"start": format!("1970-01-01T00:00:0{start}.000Z"), "end": format!("1970-01-01T00:00:0{end}.000Z"), "complete": complete});
+        let newest = "1970-01-01T00:00:00.900Z";
+        assert_eq!(
+            written(None, Frame::Grid, &answer, ASKED),
+            json!({
+                "value": 3, "status": "ok", "event_time": newest, "window": window(0, 1, true),
+                "current": {"value": 1, "status": "ok", "event_time": newest, "window": window(1, 2, false)}
+            })
+        );
+        let before = Asked { watermark: None, ..ASKED };
+        let value = written(None, Frame::Grid, &answer, before);
+        assert_eq!((&value["window"], value.get("current")), (&Value::Null, None));
+    }
+
+    #[test]
+    fn no_row_gives_the_default_or_the_identity() {
+        let absent = Answer { settled: looked(Some(0), 0, None), current: None };
+        let frame = Frame::Sliding(Some(Span::from_millis(1000)));
+        let value = written(None, frame, &absent, ASKED);
+        assert_eq!((&value["value"], &value["status"]), (&json!(0), &json!("not_found")));
+        assert_eq!(
+            value["window"],
+            json!({"start": "1970-01-01T00:00:04.000Z", "end": "1970-01-01T00:00:05.000Z", "complete": false})
+        );
+        let value = written(Some("7"), frame, &absent, ASKED);
+        assert_eq!((&value["value"], &value["status"]), (&json!(7), &json!("default")));
+        // HAVING was not true.
+        let refused = Answer { settled: looked(None, 4, None), current: None };
+        let value = written(None, Frame::Mixed, &refused, ASKED);
+        assert_eq!((&value["value"], &value["status"]), (&Value::Null, &json!("not_found")));
+    }
+
+    #[test]
+    fn stale_and_error_are_said() {
+        let answer = Answer { settled: looked(Some(3), 3, None), current: None };
+        let stale = Asked { stale: true, ..ASKED };
+        let value = written(None, Frame::Mixed, &answer, stale);
+        assert_eq!((&value["value"], &value["status"]), (&json!(3), &json!("stale")));
+        let overflow = Looked { error: Some("overflow".to_owned()), ..looked(Some(3), 3, None) };
+        let value = written(Some("0"), Frame::Mixed, &Answer { settled: overflow, current: None }, stale);
+        assert_eq!(
+            (&value["value"], &value["status"], &value["reason"]),
+            (&Value::Null, &json!("error"), &json!("overflow"))
+        );
+        let mut out = Vec::new();
+        push_failed("tr\"ap", &mut out);
+        assert_eq!(serde_json::from_slice::<Value>(&out).unwrap()["reason"], "tr\"ap");
+    }
+}

@@ -1,0 +1,271 @@
+//! Queries that cannot run: each with the place and the beginning of what is said, and what to write instead.
+
+use super::{job, refused};
+use crate::plan;
+use crate::tests::CATALOG;
+
+/// (query, `line:column: message` up to where it is long enough to be known).
+const REFUSED: &[(&str, &str)] = &[
+    // Windows.
+    (
+        "SELECT user_id, COUNT(*) FROM event_user_action GROUP BY user_id, SESSION(rowtime, INTERVAL '5' MINUTE)",
+        "1:67: SESSION windows are known but not available yet; write TUMBLE",
+    ),
+    (
+        "SELECT COUNT(*) FROM event_user_action GROUP BY CUMULATE(rowtime, INTERVAL '1' HOUR, INTERVAL '1' DAY)",
+        "1:49: CUMULATE windows are known but not available yet; write HOP",
+    ),
+    (
+        "SELECT window_end, COUNT(*) FROM TABLE(TUMBLE(TABLE event_user_action, DESCRIPTOR(rowtime), INTERVAL '1' HOUR)) GROUP BY window_end",
+        "1:34: window table functions are known but not available yet; write the window in GROUP BY",
+    ),
+    (
+        "SELECT SUM(fare) OVER (PARTITION BY user_id ORDER BY rowtime ROWS 5 PRECEDING) AS s FROM event_user_action",
+        "1:8: ROWS frames are known but not available yet; write RANGE",
+    ),
+    (
+        "SELECT SUM(fare) OVER (PARTITION BY user_id ORDER BY rowtime RANGE BETWEEN INTERVAL '1' DAY PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) AS s FROM event_user_action",
+        "1:119: EXCLUDE in a frame is known but not available yet",
+    ),
+    (
+        "SELECT SUM(fare) OVER (PARTITION BY user_id ORDER BY rowtime RANGE BETWEEN INTERVAL '1' DAY PRECEDING AND INTERVAL '1' DAY FOLLOWING) AS s FROM event_user_action",
+        "1:8: a frame ends at the row itself",
+    ),
+    ("SELECT user_id, COUNT(*) FROM event_user_action", "1:17: COUNT has no window: over a whole stream"),
+    ("SELECT user_id, COUNT(*) FROM event_user_action GROUP BY user_id", "1:58: GROUP BY has no window"),
+    (
+        "SELECT COUNT(*) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '0' HOUR)",
+        "1:49: TUMBLE has a length of 0ms; a window's lengths are positive",
+    ),
+    (
+        "SELECT COUNT(*) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '-1' HOUR)",
+        "1:49: TUMBLE has a length of -1h",
+    ),
+    (
+        "SELECT COUNT(*) FROM event_user_action GROUP BY HOP(rowtime, INTERVAL '1' SECOND, INTERVAL '30' DAY)",
+        "1:49: a window of 30d with a slide of 1s is made of 2592000 panes of 1s, the limit is 100000",
+    ),
+    (
+        "SELECT COUNT(*) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' MONTH)",
+        "1:74: months and years have no fixed length; write days",
+    ),
+    (
+        "SELECT COUNT(*) FROM event_user_action GROUP BY TUMBLE(rowtime, '1 hour')",
+        "1:65: `'1 hour'` is not a length of time; write it as INTERVAL",
+    ),
+    (
+        "SELECT COUNT(*) FROM event_user_action GROUP BY TUMBLE(fare, INTERVAL '1' HOUR)",
+        "1:56: TUMBLE must be over the event time `event_time`",
+    ),
+    (
+        "SELECT COUNT(*) FROM event_user_action GROUP BY HOP(rowtime, INTERVAL '1' HOUR)",
+        "1:49: HOP has 2 arguments; write HOP(event_time, INTERVAL '1' HOUR, INTERVAL '1' DAY)",
+    ),
+    (
+        "SELECT COUNT(*), TUMBLE_END(rowtime, INTERVAL '2' HOUR) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:18: TUMBLE_END is of another window (TUMBLE of 2h) than GROUP BY (TUMBLE of 1h)",
+    ),
+    (
+        "SELECT COUNT(*), HOP_END(rowtime, INTERVAL '1' HOUR, INTERVAL '2' HOUR) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:18: HOP_END is of another window",
+    ),
+    (
+        "SELECT COUNT(*), TUMBLE_PROCTIME(rowtime, INTERVAL '1' HOUR) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:18: results never depend on the time of day",
+    ),
+    // OVER.
+    (
+        "SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY fare RANGE INTERVAL '1' DAY PRECEDING) AS n FROM event_user_action",
+        "1:53: OVER must be ordered by the event time `event_time`",
+    ),
+    (
+        "SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime DESC) AS n FROM event_user_action",
+        "1:53: OVER runs forward in time, DESC is not available",
+    ),
+    ("SELECT COUNT(*) OVER (PARTITION BY user_id) AS n FROM event_user_action", "1:8: OVER has no order"),
+    ("SELECT COUNT(*) OVER w AS n FROM event_user_action", "1:22: there is no window `w`; define it with WINDOW"),
+    (
+        "SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime) AS a,\n COUNT(*) OVER (PARTITION BY geohash ORDER BY rowtime) AS b FROM event_user_action",
+        "2:2: the OVER windows of one query share one PARTITION BY, here are (user_id) and (geohash); write two jobs",
+    ),
+    (
+        "SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime) AS a FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:99: GROUP BY and OVER cannot stand in one query; write two jobs",
+    ),
+    (
+        "SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime) AS a, SUM(fare) AS s FROM event_user_action",
+        "1:68: SUM has no window, other columns have OVER",
+    ),
+    (
+        "SELECT UPPER(action) OVER (PARTITION BY user_id ORDER BY rowtime) AS a FROM event_user_action",
+        "1:8: `upper` is not an aggregate; leave OVER out",
+    ),
+    (
+        "SELECT COUNT(*) OVER (PARTITION BY tags ORDER BY rowtime) AS a FROM event_user_action",
+        "1:36: a array<string> cannot be a key",
+    ),
+    (
+        "SELECT tags, COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime) AS a FROM event_user_action",
+        "1:8: a array<string> cannot be kept for each row of OVER",
+    ),
+    // Shape.
+    (
+        "SELECT a.user_id FROM event_user_action a JOIN features f ON a.user_id = f.id",
+        "1:43: joins are known but not available yet",
+    ),
+    ("SELECT user_id FROM event_user_action, features", "1:40: a job reads one stream"),
+    ("SELECT user_id FROM (SELECT user_id FROM event_user_action) t", "1:16: FROM takes the name of one stream"),
+    (
+        "SELECT user_id FROM event_user_action WHERE fare > (SELECT MAX(fare) FROM event_user_action)",
+        "1:53: a job is one SELECT over one stream, without subqueries",
+    ),
+    ("SELECT user_id FROM event_user_action UNION ALL SELECT id FROM features", "1:39: set operations between queries"),
+    ("SELECT user_id FROM event_user_action ORDER BY user_id", "1:39: results of a stream have no end to be sorted by"),
+    ("SELECT user_id FROM event_user_action LIMIT 5", "1:39: results of a stream have no end to be limited"),
+    ("SELECT * FROM event_user_action", "1:8: SELECT * is not available; name the columns"),
+    ("SELECT DISTINCT user_id FROM event_user_action", "1:1: SELECT DISTINCT is not available"),
+    ("SELECT user_id, fare AS user_id FROM event_user_action", "1:17: two result columns are called `user_id`"),
+    ("WITH t AS (SELECT 1) SELECT user_id FROM t", "1:1: WITH is not available"),
+    ("INSERT INTO t VALUES (1)", "1:1: a job is one SELECT over one stream, it cannot begin with `INSERT`"),
+    ("SELECT user_id FROM event_user_action; SELECT 1", "1:40: a job is one SELECT over one stream"),
+    ("SELECT user_id event_id fare FROM event_user_action", "1:25: the query cannot be read: expected"),
+    ("SELECT user_id,, fare FROM event_user_action", "1:16: the query cannot be read: expected an expression"),
+    ("SELECT 'open FROM event_user_action", "1:8: unterminated string literal"),
+    ("", "1:1: the query is empty"),
+    ("SELECT 1", "1:1: the query reads no stream"),
+    (
+        "SELECT user_id FROM event_user_action GROUP BY 1, TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:48: GROUP BY takes no positions or constants",
+    ),
+    // Names.
+    ("SELECT user_id FROM event_user_actoin", "1:21: there is no stream `event_user_actoin`; did you mean `event_user_action`?"),
+    (
+        "SELECT SUM(fair) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:12: `event_user_action` has no column `fair`; did you mean `fare`?",
+    ),
+    ("SELECT User_Id FROM event_user_action", "1:8: `event_user_action` has no column `User_Id`; names are case-sensitive"),
+    ("SELECT xyzzy FROM features", "1:8: `features` has no column `xyzzy`; its columns are feature_name, version"),
+    ("SELECT fare.amount AS a FROM event_user_action", "1:8: `fare` is not a row, it has no member `amount`"),
+    ("SELECT uper(action) AS a FROM event_user_action", "1:8: there is no function `uper`; did you mean `upper`?"),
+    ("SELECT twise(event_id) AS a FROM event_user_action", "1:8: there is no function `twise`; did you mean `twice`?"),
+    ("SELECT COUNT(*) AS n FROM event_user_action WHERE n > 1", "1:51: `n` is a result column of this query"),
+    ("SELECT now() AS a FROM event_user_action", "1:8: `now` differs from call to call"),
+    ("SELECT random() * 2 AS a FROM event_user_action", "1:8: `random` differs from call to call"),
+    ("SELECT uuid() AS a FROM event_user_action", "1:8: `uuid` differs from call to call"),
+    ("SELECT CURRENT_DATE AS a FROM event_user_action", "1:8: `current_date` differs from call to call"),
+    // Aggregates.
+    (
+        "SELECT SUM(COUNT(*)) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:12: COUNT stands inside SUM; aggregates cannot be nested",
+    ),
+    (
+        "SELECT TOP(seats, action) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:8: the first argument of TOP is a whole-number constant",
+    ),
+    ("SELECT TOP(5) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)", "1:8: TOP takes how many"),
+    (
+        "SELECT SUM(action) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:8: SUM takes one column of int, bigint, float or double, not (string)",
+    ),
+    (
+        "SELECT decayed(2, fare) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:8: decayed takes a double constant and a double",
+    ),
+    (
+        "SELECT STDDEV(fare) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:8: STDDEV is known but not available yet; aggregates are COUNT",
+    ),
+    (
+        "SELECT SUM(*) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:8: `*` stands only in COUNT(*)",
+    ),
+    ("SELECT user_id FROM event_user_action WHERE COUNT(*) > 1", "1:45: COUNT cannot stand in WHERE"),
+    (
+        "SELECT user_id, fare, COUNT(*) FROM event_user_action GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:17: `fare` is neither in GROUP BY nor inside an aggregate",
+    ),
+    (
+        "SELECT COUNT(*) FILTER (WHERE fare) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:31: FILTER needs a condition, not a double",
+    ),
+    // Types.
+    ("SELECT fare + action AS a FROM event_user_action", "1:8: double and string cannot be compared or combined"),
+    ("SELECT user_id FROM event_user_action WHERE ride_id = 5", "1:45: string and bigint cannot be compared"),
+    ("SELECT user_id FROM event_user_action WHERE fare", "1:45: WHERE needs a condition, not a double"),
+    ("SELECT sqrt(tags) AS a FROM event_user_action", "1:8: "),
+    ("SELECT twice(action, 1) AS a FROM event_user_action", "1:8: "),
+    ("SELECT INTERVAL '1' DAY AS a FROM event_user_action", "1:17: a value of type "),
+];
+
+#[test]
+fn every_refusal_has_its_place_and_says_what_to_write() {
+    let mut wrong = Vec::new();
+    for (text, expected) in REFUSED {
+        let found = refused(text);
+        let expected = format!("jobs/job.sql:{expected}");
+        if !found.iter().any(|line| line.starts_with(&expected)) {
+            wrong.push(format!("{text}\n  expected {expected}\n  found    {}", found.join("\n           ")));
+        }
+        for line in &found {
+            assert!(!line.ends_with('.') && !line.contains('\0') && !line.contains("DataFusion"), "{line}");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn all_errors_are_said_at_once() {
+    let found = refused("SELECT fair, uper(action) AS a FROM event_user_action WHERE now() > done_at");
+    assert_eq!(found.len(), 4, "{found:?}");
+}
+
+#[test]
+fn windows_are_not_cut_short_by_retention() {
+    let mut short = job("SELECT user_id, COUNT(*) AS n FROM event_user_action
+        GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' DAY)");
+    short.retention = Some(weir_event::Span::from_millis(3_600_000));
+    let found = plan(&short, &CATALOG).unwrap_err();
+    let said = found[0].to_string();
+    assert!(said.starts_with("jobs/job.yaml:1:1: `retention`: 1h is shorter than the longest window, 1d"), "{said}");
+}
+
+#[test]
+fn text_without_bounds_is_refused_at_once() {
+    let deep = 100_000;
+    let texts = [
+        "x".repeat(1 << 20),
+        format!("SELECT {}1{} FROM event_user_action", "(".repeat(20_000), ")".repeat(20_000)),
+        format!("SELECT {}1 FROM event_user_action", "(".repeat(20_000)),
+        format!("SELECT {}1 FROM event_user_action", "-".repeat(2_000)),
+        format!("SELECT {}1 AS x FROM event_user_action", "- ".repeat(20_000)),
+        format!("SELECT {}TRUE AS x FROM event_user_action", "NOT ".repeat(10_000)),
+        format!("SELECT 1{} AS x FROM event_user_action", "+1".repeat(20_000)),
+        format!("SELECT user_id FROM event_user_action WHERE fare > 1{}", " OR fare > 1".repeat(4_000)),
+        format!("SELECT {} AS x FROM event_user_action", "CASE WHEN ".repeat(5_000)),
+        format!("SELECT {} AS x FROM event_user_action", "CAST(".repeat(5_000)),
+        format!("SELECT {} AS x FROM event_user_action", "ARRAY[".repeat(5_000)),
+        format!("SELECT CAST(fare AS {}INT) AS x FROM event_user_action", "ARRAY<".repeat(5_000)),
+        format!("SELECT user_id FROM {}event_user_action", "(".repeat(5_000)),
+        format!("SELECT user_id FROM event_user_action, {}t", "(".repeat(30)),
+        format!("SELECT {}", "INTERVAL ".repeat(5_000)),
+        "(".repeat(deep / 2),
+        "SELECT ".repeat(8_000),
+        "'".repeat(65_535),
+        "/*".repeat(30_000),
+        "\0\u{1F980}\u{FEFF}".repeat(100),
+    ];
+    for text in texts {
+        let found = refused(&text);
+        assert!(!found.is_empty() && found.iter().all(|line| line.len() < 2_000), "{found:?}");
+    }
+}
+
+#[test]
+fn what_is_just_within_the_bounds_is_planned() {
+    let chain = format!("SELECT user_id FROM event_user_action WHERE fare > 1{}", " OR fare < 5".repeat(90));
+    super::planned(&chain);
+    let nested = format!("SELECT {}fare{} AS x FROM event_user_action", "ABS(".repeat(45), ")".repeat(45));
+    super::planned(&nested);
+    let list = format!("SELECT user_id FROM event_user_action WHERE event_id IN (1{})", ", 2".repeat(5_000));
+    super::planned(&list);
+}

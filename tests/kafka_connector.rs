@@ -1,0 +1,324 @@
+//! The Kafka source and sink against a real broker: what is read, where reading ends, what stops it, and what a
+//! restart of the broker does.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crate::services::kafka::{Broker, shared};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use weir_connect::sink::RowMeta;
+use weir_connect::{
+    ConnectError, Fetch, KnownTimes, OpenPartition, Reader, Sink, SinkRows, Source, compliance,
+};
+use weir_connectors::http::IngestLogs;
+use weir_connectors::registry::{self, SinkContext, SourceContext};
+use weir_event::{Clock, Fault, Position, SystemClock};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn source_of(settings: &Value) -> Result<Arc<dyn Source>, String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let context = SourceContext {
+        project: PathBuf::new(),
+        data_dir: PathBuf::new(),
+        stream: "test".to_owned(),
+        logs: Arc::new(IngestLogs::new(Path::new(""), clock.clone())),
+        clock,
+    };
+    registry::source("kafka", settings, &context)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+fn source(brokers: &str, topic: &str) -> Arc<dyn Source> {
+    source_of(&json!({"brokers": brokers, "topic": topic})).unwrap()
+}
+
+fn sink(settings: &Value) -> Box<dyn Sink> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (project, data_dir) = (PathBuf::new(), PathBuf::new());
+    registry::sink("kafka", settings, &SinkContext { project, data_dir, job: "test".to_owned(), clock })
+        .unwrap()
+}
+
+fn producer(brokers: &str, options: &[(&str, &str)]) -> BaseProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    for (name, value) in options {
+        config.set(*name, *value);
+    }
+    config.create().unwrap()
+}
+
+/// Sends messages `range` to a partition: even ones carry `{"n": NUMBER}`; what is sent as `None` is a tombstone.
+fn send(
+    producer: &BaseProducer,
+    topic: &str,
+    partition: i32,
+    payloads: impl IntoIterator<Item = Option<String>>,
+) {
+    for payload in payloads {
+        let record = BaseRecord::<str, str>::to(topic).partition(partition).key("k");
+        let record = match &payload {
+            Some(payload) => record.payload(payload),
+            None => record,
+        };
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+fn numbers(range: std::ops::Range<u64>) -> impl Iterator<Item = Option<String>> {
+    range.map(|number| Some(format!("{{\"n\":{number}}}")))
+}
+
+fn at(partition: u16, next: u64) -> OpenPartition {
+    OpenPartition { partition, from: Some(Position { next, place: String::new() }) }
+}
+
+const BEGIN: OpenPartition = OpenPartition { partition: 0, from: None };
+
+async fn texts(source: &dyn Source, from: &[OpenPartition]) -> Vec<String> {
+    let read = compliance::read_all(source, from);
+    let (all, _) = tokio::time::timeout(PATIENCE, read).await.expect("the end is never reached").unwrap();
+    all.into_iter().map(|(_, _, text)| String::from_utf8(text).unwrap()).collect()
+}
+
+async fn open_error(source: &dyn Source, from: &OpenPartition) -> ConnectError {
+    source.open(0, std::slice::from_ref(from), true).await.err().expect("it opened")
+}
+
+#[tokio::test]
+async fn it_reads_the_same_from_each_of_its_positions() {
+    let broker = shared();
+    broker.topic("replayed", 3);
+    let sender = producer(&broker.address, &[]);
+    for partition in 0..3 {
+        send(&sender, "replayed", partition, numbers(0..50));
+    }
+    let source = source(&broker.address, "replayed");
+    assert_eq!(source.partitions().await.unwrap(), 3);
+    tokio::time::timeout(2 * PATIENCE, compliance::source_replays(&*source)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn every_flight_arrives_in_order_of_its_partition() {
+    let broker = shared();
+    broker.topic("flights", 4);
+    let flights = crate::services::flights();
+    broker.fill("flights", "tailnum", &flights);
+    let start: Vec<_> = (0..4).map(|partition| OpenPartition { partition, from: None }).collect();
+    let mut read = texts(&*source(&broker.address, "flights"), &start).await;
+    let mut sent: Vec<_> = flights.lines().map(str::to_owned).collect();
+    read.sort();
+    sent.sort();
+    assert!(read == sent, "{} flights were sent and {} read, or others", sent.len(), read.len());
+}
+
+#[tokio::test]
+async fn aborted_and_open_transactions_are_not_read_and_the_end_is_still_found() {
+    let broker = shared();
+    broker.topic("transactions", 1);
+    let sender = producer(&broker.address, &[("transactional.id", "test")]);
+    sender.init_transactions(PATIENCE).unwrap();
+    sender.begin_transaction().unwrap();
+    send(&sender, "transactions", 0, numbers(0..10));
+    sender.commit_transaction(PATIENCE).unwrap();
+    sender.begin_transaction().unwrap();
+    send(&sender, "transactions", 0, numbers(90..95));
+    sender.abort_transaction(PATIENCE).unwrap();
+    let source = source(&broker.address, "transactions");
+    let committed: Vec<_> = numbers(0..10).flatten().collect();
+    assert_eq!(texts(&*source, &[BEGIN]).await, committed);
+    assert!(texts(&*source, &[at(0, 10)]).await.is_empty());
+
+    sender.begin_transaction().unwrap();
+    send(&sender, "transactions", 0, numbers(10..12));
+    assert_eq!(texts(&*source, &[BEGIN]).await, committed);
+    sender.commit_transaction(PATIENCE).unwrap();
+    assert_eq!(texts(&*source, &[BEGIN]).await, numbers(0..12).flatten().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn tombstones_are_passed_over_and_known_times_are_the_brokers() {
+    let broker = shared();
+    broker.topic_with("tombstones", 1, &["--config", "message.timestamp.type=LogAppendTime"]);
+    let before = SystemClock::new().now().millis();
+    let sender = producer(&broker.address, &[]);
+    send(&sender, "tombstones", 0, numbers(0..2).chain([None]).chain(numbers(3..4)).chain([None]));
+    let mut reader = source(&broker.address, "tombstones").open(7, &[BEGIN], true).await.unwrap();
+    let (mut records, mut skipped, mut next) = (Vec::new(), Vec::new(), 0);
+    while let Fetch::Block(block) = reader.next().await.unwrap() {
+        assert_eq!(block.partition.source, 7);
+        let KnownTimes::Each(known) = &block.known else { panic!("no times") };
+        let after = SystemClock::new().now().millis();
+        assert!(known.iter().all(|time| (before..=after).contains(time)), "{known:?}");
+        records.extend(compliance::records(&block).into_iter().map(|(_, offset, _)| offset));
+        skipped.extend(block.refused.iter().map(|refused| (refused.offset, refused.skip)));
+        next = block.next.next;
+    }
+    assert_eq!((records, skipped, next), (vec![0, 1, 3], vec![(2, true), (4, true)], 5));
+}
+
+#[tokio::test]
+async fn a_position_outside_the_log_stops_with_the_reason() {
+    let broker = shared();
+    broker.topic("trimmed", 1);
+    send(&producer(&broker.address, &[]), "trimmed", 0, numbers(0..10));
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &broker.address).create().unwrap();
+    let mut below = TopicPartitionList::new();
+    below.add_partition_offset("trimmed", 0, Offset::Offset(4)).unwrap();
+    admin.delete_records(&below, &AdminOptions::new()).await.unwrap();
+    let source = source(&broker.address, "trimmed");
+    assert_eq!(texts(&*source, &[BEGIN]).await.len(), 6);
+    assert_eq!(texts(&*source, &[at(0, 10)]).await.len(), 0);
+    for (from, said) in [(at(0, 3), "begins at 4"), (at(0, 11), "ends at 10"), (at(1, 0), "1 partitions")] {
+        let error = open_error(&*source, &from).await;
+        assert!(error.fault == Fault::External && !error.retry && error.message.contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_may_be_the_end_or_a_time() {
+    let broker = shared();
+    broker.topic("starts", 1);
+    let sender = producer(&broker.address, &[]);
+    for (number, time) in [(0, 1000), (1, 2000), (2, 3000)] {
+        let payload = format!("{{\"n\":{number}}}");
+        let record = BaseRecord::<str, str>::to("starts").partition(0).payload(&payload).timestamp(time);
+        sender.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    sender.flush(PATIENCE).unwrap();
+    for (start, expected) in [
+        (json!("earliest"), 3),
+        (json!("latest"), 0),
+        (json!(2000), 2),
+        (json!("1970-01-01T00:00:02.001Z"), 1),
+    ] {
+        let settings = json!({"brokers": broker.address, "topic": "starts", "start": start});
+        assert_eq!(texts(&*source_of(&settings).unwrap(), &[BEGIN]).await.len(), expected, "{start}");
+    }
+    // The end at the first start is on record before the first message comes.
+    let latest = json!({"brokers": broker.address, "topic": "starts", "start": "latest"});
+    let mut reader = source_of(&latest).unwrap().open(0, &[BEGIN], false).await.unwrap();
+    let Fetch::Block(block) = reader.next().await.unwrap() else { panic!("no position") };
+    assert_eq!((block.next.next, compliance::records(&block).len()), (3, 0));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_topic_brokers_and_options_is_said() {
+    let broker = shared();
+    let error = source(&broker.address, "nowhere").partitions().await.unwrap_err();
+    assert!(error.fault == Fault::External && !error.retry && error.message.contains("`nowhere`"), "{error}");
+    let mut to_nowhere = sink(&json!({"brokers": broker.address, "topic": "nowhere"}));
+    let error = to_nowhere.start(None).await.unwrap_err();
+    assert!(error.fault == Fault::External && !error.retry && error.message.contains("`nowhere`"), "{error}");
+
+    let error = source("127.0.0.1:1", "flights").partitions().await.unwrap_err();
+    assert!(error.retry && error.message.contains("127.0.0.1:1"), "{error}");
+
+    for (options, said) in [
+        (json!({"auto.offset.reset": "earliest"}), "set by weir"),
+        (json!({"bootstrap.servers": "x:1"}), "`brokers`"),
+        (json!({"no.such.setting": 1}), "no.such.setting"),
+        (json!({"fetch.wait.max.ms": "soon"}), "fetch.wait.max.ms"),
+        (json!({"group.id": ["a"]}), "neither"),
+    ] {
+        let error = source_of(&json!({"brokers": "x:1", "topic": "t", "options": options})).unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+    assert!(source_of(&json!({"brokers": "x:1", "start": "soon"})).unwrap_err().lines().count() == 2);
+}
+
+async fn next_block(reader: &mut dyn Reader) -> Option<Vec<u64>> {
+    match tokio::time::timeout(PATIENCE, reader.next()).await.expect("nothing comes").unwrap() {
+        Fetch::Block(block) => {
+            Some(compliance::records(&block).into_iter().map(|(_, offset, _)| offset).collect())
+        }
+        Fetch::CaughtUp(_) => None,
+    }
+}
+
+async fn until_caught_up(reader: &mut dyn Reader) -> Vec<u64> {
+    let mut offsets = Vec::new();
+    while let Some(more) = next_block(reader).await {
+        offsets.extend(more);
+    }
+    offsets
+}
+
+#[tokio::test]
+async fn a_live_reader_follows_the_log_through_a_restart_of_the_broker() {
+    let broker = Broker::start();
+    broker.topic("live", 1);
+    let mut reader = source(&broker.address, "live").open(0, &[BEGIN], false).await.unwrap();
+    assert!(until_caught_up(&mut *reader).await.is_empty());
+    let sender = producer(&broker.address, &[]);
+    send(&sender, "live", 0, numbers(0..5));
+    assert_eq!(until_caught_up(&mut *reader).await, [0, 1, 2, 3, 4]);
+    // Dropping a `next` that waits loses nothing.
+    assert!(tokio::time::timeout(Duration::from_millis(50), reader.next()).await.is_err());
+
+    broker.kill();
+    assert!(tokio::time::timeout(Duration::from_secs(1), reader.next()).await.is_err());
+    let error = open_error(&*source(&broker.address, "live"), &BEGIN).await;
+    assert!(error.retry && error.message.contains(&broker.address), "{error}");
+    broker.restart();
+    send(&sender, "live", 0, numbers(5..9));
+    let mut offsets = Vec::new();
+    while offsets.len() < 4 {
+        offsets.extend(next_block(&mut *reader).await.unwrap_or_default());
+    }
+    assert_eq!(offsets, [5, 6, 7, 8]);
+}
+
+fn rows() -> SinkRows {
+    let users: ArrayRef = Arc::new(StringArray::from(vec![Some("u1"), Some("u2"), None]));
+    let totals: ArrayRef = Arc::new(Int64Array::from(vec![3, 4, 5]));
+    let columns = RecordBatch::try_from_iter_with_nullable([("user", users, true), ("total", totals, true)]);
+    SinkRows { columns: columns.unwrap(), meta: RowMeta::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_delivers_every_row_at_least_once() {
+    let broker = shared();
+    broker.topic("results", 2);
+    let settings = json!({"brokers": broker.address, "topic": "results", "key": "user"});
+    let results = source(&broker.address, "results");
+    let start: Vec<_> = (0..2).map(|partition| OpenPartition { partition, from: None }).collect();
+    let visible = || {
+        let read = texts(&*results, &start);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(read).len())
+    };
+    compliance::sink_keeps_its_promise(&|| sink(&settings), &rows(), &visible).await.unwrap();
+    let read = texts(&*results, &start).await;
+    assert!(read.iter().any(|text| text == r#"{"user":null,"total":5}"#), "{read:?}");
+
+    let mut unknown_key = sink(&json!({"brokers": broker.address, "topic": "results", "key": "usr"}));
+    unknown_key.start(None).await.unwrap();
+    let error = unknown_key.write(&rows()).await.unwrap_err();
+    assert!(error.fault == Fault::User && error.message.contains("`usr`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_sink_says_what_was_not_delivered() {
+    let broker = Broker::start();
+    broker.topic("lost", 1);
+    let options = json!({"message.timeout.ms": 1500});
+    let mut lost = sink(&json!({"brokers": broker.address, "topic": "lost", "options": options}));
+    lost.start(None).await.unwrap();
+    lost.write(&rows()).await.unwrap();
+    lost.prepare(1).await.unwrap();
+    broker.kill();
+    lost.write(&rows()).await.unwrap();
+    let error = lost.prepare(2).await.unwrap_err();
+    assert!(error.retry && error.message.contains(&broker.address), "{error}");
+    assert!(lost.write(&rows()).await.is_err());
+}

@@ -1,0 +1,21 @@
+//! Outside systems that tests run against, started by the scripts beside this file, and the real events that they
+//! are fed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+pub(crate) mod kafka;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file of the tests' folder.
+pub(crate) fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The flights of `data/`, one JSON object a line.
+pub(crate) fn flights() -> String {
+    let output = Command::new("gzip").arg("-cd").arg(file("data/flights_2013_01.jsonl.gz")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,216 @@
+//! Hostile guests: each is a file in `zoo/` and a row here, refused when it is uploaded or harmless when it is
+//! called, with a reason that a person can use. Adding one is adding a row.
+
+use crate::harness::repository;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
+use arrow_array::{ArrayRef, Float64Array, Int64Array};
+use arrow_schema::DataType;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use weir_event::{Fault, Rank};
+use weir_plan::ScalarFunction;
+use weir_plugin::{CompileWith, Limits, Phase, PluginError, PluginRegistry};
+use weir_timeline::Input;
+use wit_component::metadata::Bindgen;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+
+/// How a file becomes what is uploaded.
+#[derive(Debug, Clone, Copy)]
+enum Made {
+    /// A core module with the prelude, made a component of a world of `wit/`.
+    Guest(&'static str),
+    /// A whole component.
+    Component,
+    /// A core module, as it is.
+    Module,
+    /// Not even translated.
+    Text,
+}
+
+/// When it shows what it is.
+#[derive(Debug, Clone, Copy)]
+enum Shows {
+    /// At admission, in this phase.
+    At(Phase),
+    /// When it is called with rows.
+    Called,
+}
+
+use Made::{Component, Guest, Module, Text};
+use Shows::{At, Called};
+
+/// File, how it is made, when it shows, and part of the reason.
+const ZOO: &[(&str, Made, Shows, &str)] = &[
+    ("component_text", Text, At(Phase::Admit), "is text, not a component; upload a component"),
+    ("core_module", Module, At(Phase::Admit), "is a core module, not a component"),
+    ("exports_nothing", Component, At(Phase::Admit), "exports no interface of weir's (but nothing)"),
+    ("other_version", Component, At(Phase::Admit), "(but weir:feature/scalar-functions@0.2.0)"),
+    ("imports_wasi", Component, At(Phase::Admit), "imports `wasi:clocks/wall-clock@0.2.0`; a plugin may import"),
+    ("imports_wasi", Component, At(Phase::Admit), "imports `wasi:random/random@0.2.0`; a plugin may import"),
+    ("imports_function", Component, At(Phase::Admit), "imports `system`"),
+    ("no_call", Component, At(Phase::Admit), "exports `weir:feature/scalar-functions@0.1.0` without `call`"),
+    ("memory_of_4gb", Component, At(Phase::Compile), "asks for more than a plugin may have (67108864 bytes of memory"),
+    ("huge_table", Guest("scalar"), At(Phase::Compile), "asks for more than a plugin may have"),
+    ("memory_in_parts", Guest("scalar"), At(Phase::Instantiate), "asked for 67174400 bytes of memory"),
+    ("wrong_types", Component, At(Phase::Instantiate), "scalar-functions@0.1.0#call` is not as weir:feature@0.1.0"),
+    ("starts_for_ever", Guest("scalar"), At(Phase::Instantiate), "it may loop for ever"),
+    ("describe_traps", Guest("scalar"), At(Phase::Describe), "trapped: wasm `unreachable` instruction executed"),
+    ("describe_loops", Guest("scalar"), At(Phase::Describe), "used up its budget of 20000000 units of fuel"),
+    ("describe_nothing", Guest("scalar"), At(Phase::Describe), "describes no function"),
+    ("describe_bad_name", Guest("scalar"), At(Phase::Describe), "`F;` is no name for a function"),
+    ("describe_bad_name", Guest("scalar"), At(Phase::Describe), "`` is no name for an argument of `F;`"),
+    ("describe_no_text", Guest("scalar"), At(Phase::Describe), "utf-8"),
+    ("describe_a_million", Guest("scalar"), At(Phase::Describe), "out of bounds"),
+    ("rows_from_nothing", Guest("scalar"), At(Phase::Call), "gave 3 values where 0 were due"),
+    ("traps", Guest("scalar"), Called, "plugin `traps`, call of `f`: trapped: wasm `unreachable`"),
+    ("loops", Guest("scalar"), Called, "used up its budget of 20000000 units of fuel; it may loop for ever"),
+    ("recurses", Guest("scalar"), Called, "call stack exhausted"),
+    ("grows_to_4gb", Guest("scalar"), Called, "of memory, of which it may have 67108864"),
+    ("fills_memory", Guest("scalar"), Called, "used up its budget"),
+    ("huge_answer", Guest("scalar"), Called, "too much data"),
+    ("too_many_rows", Guest("scalar"), Called, "gave 2 values where 1 were due"),
+    ("other_type", Guest("scalar"), Called, "gave int64s, where double was promised"),
+    ("unknown_case", Guest("scalar"), Called, "discriminant"),
+    ("beyond_memory", Guest("scalar"), Called, "out of bounds"),
+    ("misaligned", Guest("scalar"), Called, "not aligned"),
+    ("refuses", Guest("scalar"), Called, "plugin `refuses`, call of `f`: no [ERROR] forged"),
+    ("frees_twice", Guest("scalar"), Called, "trapped: wasm `unreachable`"),
+    ("logs_for_ever", Guest("scalar"), Called, "used up its budget"),
+    ("logs_much", Guest("scalar"), Called, "used up its budget"),
+    ("loses_states", Guest("aggregate"), Called, "update of `g`: gave 0 states where 1 were due"),
+];
+
+/// What is no guest of the table: the text that guests share, and the one that proves that they could behave.
+const TAME: [&str; 2] = ["prelude", "tame"];
+
+fn read(name: &str) -> String {
+    fs::read_to_string(repository().join("tests/zoo").join(format!("{name}.wat"))).expect("a file of the zoo")
+}
+
+fn bytes(name: &str, made: Made) -> Vec<u8> {
+    let text = read(name);
+    match made {
+        Text => text.into_bytes(),
+        Component => wat::parse_str(text).expect("the guest is WebAssembly text"),
+        Module => wat::parse_str(format!("(module {text}\n)")).expect("the guest is WebAssembly text"),
+        Guest(world) => component(world, &text),
+    }
+}
+
+/// A component of a world of `wit/`, made of the prelude and a guest's text.
+fn component(world: &str, guest: &str) -> Vec<u8> {
+    // Imports come first in a module.
+    let (imports, rest): (Vec<&str>, Vec<&str>) = guest.lines().partition(|line| line.starts_with("(import "));
+    let text = format!("(module {}\n{}\n{}\n)", imports.join("\n"), read("prelude"), rest.join("\n"));
+    let mut module = wat::parse_str(text).expect("the guest is WebAssembly text");
+    let mut resolve = Bindgen::default().resolve;
+    let (package, _) = resolve.push_dir(repository().join("wit")).expect("wit/ can be read");
+    let world = resolve.select_world(&[package], Some(world)).expect("wit/ has the world");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("it fits");
+    let mut encoder = ComponentEncoder::default().validate(false).module(&module).expect("it is a module");
+    encoder.encode().expect("it makes a component")
+}
+
+fn registry(folder: &Path) -> PluginRegistry {
+    // Few instances: each reserves addresses, and tests run side by side.
+    let limits = Limits { instances: 16, ..Limits::default() };
+    PluginRegistry::open(folder, limits, CompileWith::InProcess).expect("an empty folder opens")
+}
+
+fn admit(registry: &PluginRegistry, name: &str, made: Made) -> Result<(), PluginError> {
+    registry.admit_and_store(name, &bytes(name, made))?;
+    registry.activate(name, 1)
+}
+
+fn call(function: &dyn ScalarFunction, rows: usize) -> Result<ArrayRef, String> {
+    let argument: ArrayRef = Arc::new(Float64Array::from(vec![1.5; rows]));
+    function.call(&[argument], rows).map_err(|error| error.to_string())
+}
+
+/// Calls whatever the plugin has, with rows; gives the reason why that fails.
+fn reason_when_called(registry: &PluginRegistry) -> String {
+    if let Some(function) = registry.scalar("f") {
+        let single = call(&*function, 1).expect_err("a hostile guest has no result");
+        // Callers find the bad row by themselves; a batch of nothing else fails in the same way.
+        assert!(call(&*function, 100).is_err(), "{single}");
+        return single;
+    }
+    let aggregate = registry.aggregate("g", &[DataType::Int64], &[]).expect("it is described");
+    let mut states = aggregate.states();
+    states.resize(1);
+    let arguments: [ArrayRef; 1] = [Arc::new(Int64Array::from(vec![1]))];
+    let input =
+        Input { groups: &[0], rows: &[0], times: &[0], ranks: &[Rank::default()], arguments: &arguments };
+    let error = states.update(&input).expect_err("a hostile guest has no result");
+    error.to_string()
+}
+
+#[test]
+fn every_hostile_guest_is_refused_or_harmless() {
+    for (name, made, shows, reason) in ZOO {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = registry(folder.path());
+        let admitted = admit(&registry, name, *made);
+        let found = match (shows, admitted) {
+            (At(phase), Err(error)) => {
+                assert_eq!((error.phase, error.fault, error.retry), (*phase, Fault::User, false), "{name}: {error}");
+                assert!(registry.list().is_empty(), "{name} was kept");
+                error.to_string()
+            }
+            (Called, Ok(())) => reason_when_called(&registry),
+            (_, admitted) => panic!("{name} should show at {shows:?}: {admitted:?}"),
+        };
+        assert!(found.contains(reason), "{name}: `{found}` does not say `{reason}`");
+        assert!(!found.contains('\n'), "{name} broke the line: {found}");
+    }
+}
+
+#[test]
+fn a_hostile_guest_does_no_harm_to_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = registry(folder.path());
+    admit(&registry, "tame", Guest("scalar")).expect("the tame one is taken");
+    let tame = registry.scalar("f").expect("it is active");
+    for (name, made, shows, _) in ZOO {
+        let stored = registry.admit_and_store(name, &bytes(name, *made));
+        assert_eq!(stored.is_ok(), matches!(shows, Called), "{name}");
+        let answer = call(&*tame, 100).expect("the tame one goes on");
+        assert!(answer.as_primitive::<Float64Type>().values().iter().all(|value| *value == 1.5), "{name}");
+    }
+}
+
+#[test]
+fn every_animal_has_a_row() {
+    let files = fs::read_dir(repository().join("tests/zoo")).expect("the zoo is there");
+    let files: BTreeSet<String> = files
+        .map(|file| file.expect("an entry").path())
+        .map(|path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
+        .collect();
+    let rows = ZOO.iter().map(|(name, ..)| *name).chain(TAME).map(str::to_owned).collect();
+    assert_eq!(files, rows);
+}
+
+#[test]
+fn bytes_that_are_nothing_at_all_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = registry(folder.path());
+    let whole = bytes("tame", Guest("scalar"));
+    let mut garbage = whole[..8].to_vec();
+    garbage.extend([0xff; 64]);
+    for (bytes, phase, reason) in [
+        (Vec::new(), Phase::Admit, "is empty"),
+        (b"\x7fELF compiled".to_vec(), Phase::Admit, "native or compiled code, which is never taken"),
+        (b"(component)".to_vec(), Phase::Admit, "WebAssembly text, which is never taken"),
+        (vec![0xff; 100], Phase::Admit, "is not a component"),
+        (vec![0; 40 << 20], Phase::Admit, "is 41943040 bytes long, of which 33554432 are allowed"),
+        (whole[..whole.len() / 2].to_vec(), Phase::Compile, "is not a valid component"),
+        (garbage, Phase::Compile, "is not a valid component"),
+    ] {
+        let error = registry.admit_and_store("nothing", &bytes).expect_err("it is no component");
+        assert_eq!(error.phase, phase, "{error}");
+        assert!(error.to_string().contains(reason), "`{error}` does not say `{reason}`");
+    }
+}

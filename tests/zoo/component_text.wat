@@ -1,0 +1,2 @@
+;; A fine component, but as text.
+(component)

@@ -1,0 +1,1 @@
+;; A core module that was never made a component.

@@ -1,0 +1,4 @@
+;; Starts with a table of ten million functions.
+(table 10000000 funcref)
+(export "weir:feature/scalar-functions@0.1.0#describe" (func $describe_f))
+(func (export "weir:feature/scalar-functions@0.1.0#call") (param i32 i32 i32 i32 i32) (result i32) (unreachable))

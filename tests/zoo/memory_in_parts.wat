@@ -1,0 +1,4 @@
+;; Keeps each of its memories within the limit, but not their sum.
+(memory 1024)
+(export "weir:feature/scalar-functions@0.1.0#describe" (func $describe_f))
+(func (export "weir:feature/scalar-functions@0.1.0#call") (param i32 i32 i32 i32 i32) (result i32) (unreachable))

@@ -42,6 +42,8 @@ demo: plugins weir
 test:
 	if [[ -x tests/setup ]]; then tests/setup; fi
 	plugins/build
+	# The tests drive the built program, so it is built first, with the features that the tests bring.
+	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace
 	$(foreach guests,$(guest_workspaces),cargo test --locked --workspace --manifest-path $(guests)/Cargo.toml $(call guest_target,$(guests)) && ) true
 

@@ -37,7 +37,8 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
     packages
         .map(|package| {
             let normal = |dependency: &&Value| dependency["kind"].is_null();
-            let dependencies = package["dependencies"].as_array().expect("dependencies").iter().filter(normal);
+            let dependencies =
+                package["dependencies"].as_array().expect("dependencies").iter().filter(normal);
             let names = dependencies.map(|dependency| text(&dependency["name"])).collect();
             (text(&package["name"]), names)
         })
@@ -80,7 +81,9 @@ fn a_heavy_library_is_named_by_one_crate() {
 #[test]
 fn there_is_one_arrow_and_one_parser() {
     let lock = std::fs::read_to_string(repository().join("Cargo.lock")).expect("a lock file");
-    for library in ["arrow-array", "arrow-schema", "sqlparser", "datafusion-expr", "wasmtime", "rustls", "openssl-sys"] {
+    for library in
+        ["arrow-array", "arrow-schema", "sqlparser", "datafusion-expr", "wasmtime", "rustls", "openssl-sys"]
+    {
         let versions = lock.lines().filter(|line| *line == format!("name = \"{library}\"")).count();
         assert!(versions <= 1, "{library} is built in {versions} versions");
     }

@@ -52,7 +52,11 @@ pub(crate) fn answers(name: &str) -> BTreeMap<String, u64> {
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
     let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
     let row = |line: &str| -> Value {
-        header.iter().zip(line.split(',')).map(|(name, cell)| ((*name).to_owned(), cell_of(name, cell))).collect()
+        header
+            .iter()
+            .zip(line.split(','))
+            .map(|(name, cell)| ((*name).to_owned(), cell_of(name, cell)))
+            .collect()
     };
     counted(lines.map(row))
 }
@@ -92,8 +96,10 @@ pub(crate) fn counted(rows: impl Iterator<Item = Value>) -> BTreeMap<String, u64
 /// What is in one and not in the other; empty when they agree.
 #[track_caller]
 pub(crate) fn assert_same(name: &str, found: &BTreeMap<String, u64>, expected: &BTreeMap<String, u64>) {
-    let missing: Vec<_> = expected.iter().filter(|(row, count)| found.get(*row) != Some(count)).take(5).collect();
-    let extra: Vec<_> = found.iter().filter(|(row, count)| expected.get(*row) != Some(count)).take(5).collect();
+    let missing: Vec<_> =
+        expected.iter().filter(|(row, count)| found.get(*row) != Some(count)).take(5).collect();
+    let extra: Vec<_> =
+        found.iter().filter(|(row, count)| expected.get(*row) != Some(count)).take(5).collect();
     assert!(missing.is_empty() && extra.is_empty(), "{name}: expected {missing:#?}\nbut found {extra:#?}");
 }
 
@@ -127,4 +133,33 @@ fn all_three_answers_come_out_at_two_shards() {
 #[test]
 fn all_three_answers_come_out_at_three_shards() {
     from_file(3);
+}
+
+#[test]
+fn a_plugin_s_distance_agrees_with_the_recorded_one() {
+    let project = Project::new();
+    let data = repository().join("tests/data/flights_2013_01.jsonl.gz");
+    project.file(
+        "streams/flights.yaml",
+        &format!("{STREAM}source: {{file: {{path: \"{}\"}}}}\n", data.display()),
+    );
+    std::fs::create_dir_all(project.path().join("plugins")).expect("a folder");
+    let component = repository().join("plugins/dist/geo.wasm");
+    std::fs::copy(&component, project.path().join("plugins/geo.wasm"))
+        .unwrap_or_else(|error| panic!("{}: {error}; `plugins/build` makes it", component.display()));
+    project.file(
+        "jobs/km.yaml",
+        "query: |\n  SELECT origin, AVG(haversine_km(origin_lat, origin_lon, dest_lat, dest_lon)) AS km, \
+         AVG(distance) AS miles FROM flights WHERE dest_lat IS NOT NULL \
+         GROUP BY origin, TUMBLE(rowtime, INTERVAL '1' DAY)\nsinks: [{file: {path: out}}]\n",
+    );
+    project.run(&[]);
+    let rows = project.rows("out");
+    assert!(rows.len() >= 90, "{} rows", rows.len());
+    const KM_PER_MILE: f64 = 1.609_344;
+    let ratio = |row: &Value| {
+        row["km"].as_f64().expect("a distance") / (row["miles"].as_f64().expect("a distance") * KM_PER_MILE)
+    };
+    let average = rows.iter().map(ratio).sum::<f64>() / rows.len() as f64;
+    assert!((average - 1.0).abs() < 0.01, "on average {average} of the recorded distance");
 }

@@ -42,7 +42,8 @@ fn counted(rows: impl Iterator<Item = Value>) -> BTreeMap<String, u64> {
 #[track_caller]
 fn check(case: &PathBuf, how: &str, replay: &Replay) {
     let expected = read(case, "out.jsonl").unwrap_or_default();
-    let expected = counted(expected.lines().map(|line| serde_json::from_str(line).expect("out.jsonl is JSON")));
+    let expected =
+        counted(expected.lines().map(|line| serde_json::from_str(line).expect("out.jsonl is JSON")));
     let found = counted(last_rows(rows(&replay.out())).into_iter());
     assert_eq!(found, expected, "{} {how}", case.display());
 }

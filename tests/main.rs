@@ -4,10 +4,15 @@
 //! what `tests/setup` installs: `make test` sees to all three.
 
 mod architecture;
+mod bad_input;
+mod crash;
 mod flights;
+mod flights_kafka;
 mod golden;
 mod harness;
 mod kafka_connector;
+mod plugins;
 mod replay;
 mod services;
 mod tidy;
+mod zoo;

@@ -20,9 +20,12 @@ fn samples(folder: &Path) -> PluginRegistry {
         assert!(path.is_file(), "{} is missing; run plugins/build", path.display());
     }
     let limits = Limits { instances: 16, ..Limits::default() };
-    let registry = PluginRegistry::open(folder, limits, CompileWith::InProcess).expect("an empty folder opens");
+    let registry =
+        PluginRegistry::open(folder, limits, CompileWith::InProcess).expect("an empty folder opens");
     let taken = registry.load_project_plugins(&dist).expect("the samples are taken");
-    assert!(taken.iter().any(|stored| stored.name == "geo") && taken.iter().any(|stored| stored.name == "trip"));
+    assert!(
+        taken.iter().any(|stored| stored.name == "geo") && taken.iter().any(|stored| stored.name == "trip")
+    );
     registry
 }
 
@@ -34,8 +37,12 @@ fn doubles(values: &[f64]) -> ArrayRef {
 fn the_samples_say_what_they_have() {
     let folder = tempfile::tempdir().expect("a folder");
     let registry = samples(folder.path());
-    let exports: Vec<String> =
-        registry.list().into_iter().flat_map(|plugin| plugin.versions).flat_map(|version| version.exports).collect();
+    let exports: Vec<String> = registry
+        .list()
+        .into_iter()
+        .flat_map(|plugin| plugin.versions)
+        .flat_map(|version| version.exports)
+        .collect();
     for export in [
         "scalar haversine_km(lat1 double, lon1 double, lat2 double, lon2 double) -> double",
         "scalar geohash_encode(lat double, lon double, precision bigint) -> string",

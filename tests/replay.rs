@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use weir_connect::{
-    ConnectError, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source,
-};
+use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};
 use weir_connectors::registry::{self, SinkContext};
 use weir_engine::{DeadLetters, Engine, Job, JobSpec, Mode, NamedSink, Settings};
 use weir_event::{PartitionId, Position, SystemClock};
@@ -89,8 +87,12 @@ impl Replay {
         let folder = self.folder.path().to_owned();
         let job = self.plan.name.clone();
         let sinks = move || {
-            let context =
-                SinkContext { project: folder.clone(), data_dir: folder.clone(), job: job.clone(), clock: clock.clone() };
+            let context = SinkContext {
+                project: folder.clone(),
+                data_dir: folder.clone(),
+                job: job.clone(),
+                clock: clock.clone(),
+            };
             let sink = registry::sink("file", &json!({"path": "out", "meta": true}), &context);
             let sink = sink.map_err(|errors| ConnectError::user(format!("{errors:?}")))?;
             Ok(vec![NamedSink { name: "file".to_owned(), sink }])

@@ -50,7 +50,13 @@ fn every_module_opens_with_what_it_knows() {
 
 #[test]
 fn nothing_is_left_to_do() {
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("todo", "!("), concat!("unimplemented", "!(")];
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+    ];
     for path in sources() {
         let text = read(&path);
         for mark in marks {

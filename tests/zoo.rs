@@ -48,16 +48,36 @@ const ZOO: &[(&str, Made, Shows, &str)] = &[
     ("core_module", Module, At(Phase::Admit), "is a core module, not a component"),
     ("exports_nothing", Component, At(Phase::Admit), "exports no interface of weir's (but nothing)"),
     ("other_version", Component, At(Phase::Admit), "(but weir:feature/scalar-functions@0.2.0)"),
-    ("imports_wasi", Component, At(Phase::Admit), "imports `wasi:clocks/wall-clock@0.2.0`; a plugin may import"),
+    (
+        "imports_wasi",
+        Component,
+        At(Phase::Admit),
+        "imports `wasi:clocks/wall-clock@0.2.0`; a plugin may import",
+    ),
     ("imports_wasi", Component, At(Phase::Admit), "imports `wasi:random/random@0.2.0`; a plugin may import"),
     ("imports_function", Component, At(Phase::Admit), "imports `system`"),
     ("no_call", Component, At(Phase::Admit), "exports `weir:feature/scalar-functions@0.1.0` without `call`"),
-    ("memory_of_4gb", Component, At(Phase::Compile), "asks for more than a plugin may have (67108864 bytes of memory"),
+    (
+        "memory_of_4gb",
+        Component,
+        At(Phase::Compile),
+        "asks for more than a plugin may have (67108864 bytes of memory",
+    ),
     ("huge_table", Guest("scalar"), At(Phase::Compile), "asks for more than a plugin may have"),
     ("memory_in_parts", Guest("scalar"), At(Phase::Instantiate), "asked for 67174400 bytes of memory"),
-    ("wrong_types", Component, At(Phase::Instantiate), "scalar-functions@0.1.0#call` is not as weir:feature@0.1.0"),
+    (
+        "wrong_types",
+        Component,
+        At(Phase::Instantiate),
+        "scalar-functions@0.1.0#call` is not as weir:feature@0.1.0",
+    ),
     ("starts_for_ever", Guest("scalar"), At(Phase::Instantiate), "it may loop for ever"),
-    ("describe_traps", Guest("scalar"), At(Phase::Describe), "trapped: wasm `unreachable` instruction executed"),
+    (
+        "describe_traps",
+        Guest("scalar"),
+        At(Phase::Describe),
+        "trapped: wasm `unreachable` instruction executed",
+    ),
     ("describe_loops", Guest("scalar"), At(Phase::Describe), "used up its budget of 20000000 units of fuel"),
     ("describe_nothing", Guest("scalar"), At(Phase::Describe), "describes no function"),
     ("describe_bad_name", Guest("scalar"), At(Phase::Describe), "`F;` is no name for a function"),
@@ -103,7 +123,8 @@ fn bytes(name: &str, made: Made) -> Vec<u8> {
 /// A component of a world of `wit/`, made of the prelude and a guest's text.
 fn component(world: &str, guest: &str) -> Vec<u8> {
     // Imports come first in a module.
-    let (imports, rest): (Vec<&str>, Vec<&str>) = guest.lines().partition(|line| line.starts_with("(import "));
+    let (imports, rest): (Vec<&str>, Vec<&str>) =
+        guest.lines().partition(|line| line.starts_with("(import "));
     let text = format!("(module {}\n{}\n{}\n)", imports.join("\n"), read("prelude"), rest.join("\n"));
     let mut module = wat::parse_str(text).expect("the guest is WebAssembly text");
     let mut resolve = Bindgen::default().resolve;
@@ -156,7 +177,11 @@ fn every_hostile_guest_is_refused_or_harmless() {
         let admitted = admit(&registry, name, *made);
         let found = match (shows, admitted) {
             (At(phase), Err(error)) => {
-                assert_eq!((error.phase, error.fault, error.retry), (*phase, Fault::User, false), "{name}: {error}");
+                assert_eq!(
+                    (error.phase, error.fault, error.retry),
+                    (*phase, Fault::User, false),
+                    "{name}: {error}"
+                );
                 assert!(registry.list().is_empty(), "{name} was kept");
                 error.to_string()
             }

@@ -84,7 +84,10 @@ pub(crate) fn rows(folder: &Path) -> Vec<Value> {
         .iter()
         .flat_map(|file| {
             let lines = text(file);
-            lines.lines().map(|line| serde_json::from_str(line).expect("a result is JSON")).collect::<Vec<_>>()
+            lines
+                .lines()
+                .map(|line| serde_json::from_str(line).expect("a result is JSON"))
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -93,9 +96,10 @@ pub(crate) fn rows(folder: &Path) -> Vec<Value> {
 pub(crate) fn last_rows(rows: Vec<Value>) -> Vec<Value> {
     let mut last: BTreeMap<String, (u64, Value)> = BTreeMap::new();
     for mut row in rows {
-        let meta = row.as_object_mut().and_then(|row| row.remove("_weir")).expect("the sink has `meta: true`");
+        let meta =
+            row.as_object_mut().and_then(|row| row.remove("_weir")).expect("the sink has `meta: true`");
         let revision = meta["revision"].as_u64().expect("a revision");
-        let identity = format!("{} {} {}", meta["key"], meta["window"], meta["identity"]);
+        let identity = format!("{} {} {}", meta["key"], meta["window"], meta["position"]);
         let known = last.entry(identity).or_insert((revision, row.clone()));
         if revision >= known.0 {
             *known = (revision, row);

@@ -59,7 +59,8 @@ pub struct RowMeta {
     pub definition: std::sync::Arc<str>,
     /// The checkpoint that the rows will belong to.
     pub epoch: u64,
-    /// Each row's identity among the job's results, as text: key and window, or the event's position.
+    /// Where a row's identity is its event's position: that, as `source/partition:offset`. Empty where it is the key
+    /// and the window, or no sink asked.
     pub identities: Vec<String>,
     /// Each row's window, milliseconds `[start, end)`; empty where rows have none.
     pub windows: Vec<(i64, i64)>,

@@ -107,7 +107,8 @@ pub(crate) fn admit(
     for bad in &decoded.bad {
         admission.dead.push(letter(rules, block.partition, bad.offset, bad.reason.clone(), &bad.payload));
     }
-    let times = decoded.columns.column(rules.event_time).as_primitive::<TimestampMillisecondType>().values().clone();
+    let times =
+        decoded.columns.column(rules.event_time).as_primitive::<TimestampMillisecondType>().values().clone();
     let known = Known::of(rules, block, &decoded);
     let payloads = Payloads::of(block);
     let mut kept: Vec<u32> = Vec::with_capacity(times.len());
@@ -142,7 +143,13 @@ pub(crate) fn admit(
                         watermark.current()
                     );
                     let payload = payloads.get(decoded.records[row]);
-                    admission.dead.push(letter(rules, block.partition, decoded.offsets[row], reason, payload));
+                    admission.dead.push(letter(
+                        rules,
+                        block.partition,
+                        decoded.offsets[row],
+                        reason,
+                        payload,
+                    ));
                 }
             }
         }

@@ -59,7 +59,9 @@ impl Checkpointer {
             let mut tokens = None;
             while tokens.is_none() || entries.iter().any(Option::is_none) {
                 match parts.recv().await {
-                    Some(Part::Shard { checkpoint, shard, entries: changed }) if checkpoint == body.checkpoint => {
+                    Some(Part::Shard { checkpoint, shard, entries: changed })
+                        if checkpoint == body.checkpoint =>
+                    {
                         entries[shard] = Some(changed);
                     }
                     Some(Part::Sinks { checkpoint, tokens: prepared }) if checkpoint == body.checkpoint => {

@@ -185,8 +185,10 @@ mod tests {
         for offset in 0..500 {
             letters.append("s", &[letter("a", offset)]).unwrap();
         }
-        let bytes: u64 =
-            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        let bytes: u64 = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum();
         assert!(bytes <= 4096, "{bytes}");
         assert_eq!(letters.list("s", 1).unwrap()[0].offset, 499);
     }

@@ -113,7 +113,8 @@ impl Delivery {
     async fn prepare(&mut self, checkpoint: u64) -> Result<(), EngineError> {
         let mut tokens = BTreeMap::new();
         for NamedSink { name, sink } in &mut self.sinks {
-            let token = sink.prepare(checkpoint).await.map_err(|error| sink_error(&self.plan, name, error))?;
+            let token =
+                sink.prepare(checkpoint).await.map_err(|error| sink_error(&self.plan, name, error))?;
             tokens.insert(name.clone(), token);
         }
         self.checkpoint = checkpoint;

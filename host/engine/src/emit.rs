@@ -105,7 +105,8 @@ pub(crate) fn emit_projected(
 ) -> Result<(ResultRows, Vec<FailedRow>), ExpressionError> {
     let expressions: Vec<Arc<dyn Expression>> =
         output.columns.iter().map(|column| column.expression.clone()).collect();
-    let (columns, kept, failed) = evaluate_output(output.filter.as_ref(), &expressions, &output.schema, batch)?;
+    let (columns, kept, failed) =
+        evaluate_output(output.filter.as_ref(), &expressions, &output.schema, batch)?;
     let identity = |row: &u32| format!("{partition}:{}", offsets[*row as usize]);
     let identities = if with_identity { kept.iter().map(identity).collect() } else { Vec::new() };
     let failed = failed
@@ -116,5 +117,9 @@ pub(crate) fn emit_projected(
 }
 
 fn pick<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {
-    if values.is_empty() { Vec::new() } else { rows.iter().map(|row| values[*row as usize].clone()).collect() }
+    if values.is_empty() {
+        Vec::new()
+    } else {
+        rows.iter().map(|row| values[*row as usize].clone()).collect()
+    }
 }

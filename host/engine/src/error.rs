@@ -37,7 +37,9 @@ pub enum EngineError {
         message: String,
     },
     /// The definition does not fit the state that the job left.
-    #[error("job `{job}`: {difference}; start it with `--reset {job}` to drop its state and begin at its source's start")]
+    #[error(
+        "job `{job}`: {difference}; start it with `--reset {job}` to drop its state and begin at its source's start"
+    )]
     PlanChanged {
         /// The job.
         job: String,
@@ -45,7 +47,9 @@ pub enum EngineError {
         difference: String,
     },
     /// Stored state does not decode.
-    #[error("job `{job}`: stored state is damaged: {message}; restore an older checkpoint or start it with `--reset {job}`")]
+    #[error(
+        "job `{job}`: stored state is damaged: {message}; restore an older checkpoint or start it with `--reset {job}`"
+    )]
     Damaged {
         /// The job.
         job: String,
@@ -102,11 +106,13 @@ impl EngineError {
         match self {
             EngineError::Source { error, .. } | EngineError::Sink { error, .. } => error.fault,
             EngineError::Store { fault, .. } => *fault,
-            EngineError::PlanChanged { .. } | EngineError::NewerFormat { .. } | EngineError::Broken { .. } => {
-                Fault::User
-            }
+            EngineError::PlanChanged { .. }
+            | EngineError::NewerFormat { .. }
+            | EngineError::Broken { .. } => Fault::User,
             EngineError::DeadLetters { .. } => Fault::External,
-            EngineError::Damaged { .. } | EngineError::Plan { .. } | EngineError::Vanished { .. } => Fault::Weir,
+            EngineError::Damaged { .. } | EngineError::Plan { .. } | EngineError::Vanished { .. } => {
+                Fault::Weir
+            }
         }
     }
 

@@ -20,7 +20,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use weir_connect::{ConnectError, Decoded, Fetch, OpenPartition, RawBlock, Reader, Source};
-use weir_event::{Clock, EventTime, JobWatermark, Message, PartitionId, PartitionWatermark, Position, Signal};
+use weir_event::{
+    Clock, EventTime, JobWatermark, Message, PartitionId, PartitionWatermark, Position, Signal,
+};
 use weir_plan::{ExpressionError, JobPlan};
 
 /// How long a job reads.
@@ -166,7 +168,9 @@ impl Driver {
     }
 
     fn is_at_end(&self) -> bool {
-        self.mode == Mode::UntilEnd && self.state.caught_up.len() == self.state.all.len() && self.decoding.is_empty()
+        self.mode == Mode::UntilEnd
+            && self.state.caught_up.len() == self.state.all.len()
+            && self.decoding.is_empty()
     }
 
     /// Opens the source where reading goes on; retries with back-off what may pass.
@@ -212,7 +216,8 @@ impl Driver {
         }
         tracing::warn!(job = self.plan.name, %error, "reading failed; opening the source again");
         while let Some(decoded) = self.decoding.next().await {
-            let intake = decoded.ok_or_else(|| self.broken("the decoder panicked; its block cannot be read"))?;
+            let intake =
+                decoded.ok_or_else(|| self.broken("the decoder panicked; its block cannot be read"))?;
             self.take(intake).await?;
         }
         self.state.idleness.lost(&mut self.state.watermark);
@@ -282,15 +287,20 @@ impl Driver {
         let rules = &self.state.rules;
         refused
             .iter()
-            .map(|record| letter(rules, block.partition, record.offset, record.reason.clone(), &record.payload))
+            .map(|record| {
+                letter(rules, block.partition, record.offset, record.reason.clone(), &record.payload)
+            })
             .collect()
     }
 
     /// Projects admitted rows and hands them on; returns those that an expression failed on.
     async fn forward(&mut self, rows: Rows, block: &RawBlock) -> Result<Vec<DeadLetter>, EngineError> {
         let partition = rows.partition;
-        let records: BTreeMap<u64, u32> =
-            if matches!(self.next, Next::Delivery(_)) { rows.offsets.iter().copied().zip(rows.records.clone()).collect() } else { BTreeMap::new() };
+        let records: BTreeMap<u64, u32> = if matches!(self.next, Next::Delivery(_)) {
+            rows.offsets.iter().copied().zip(rows.records.clone()).collect()
+        } else {
+            BTreeMap::new()
+        };
         let projection = &self.plan.projection;
         let (projected, mut failed) = project(projection.filter.as_ref(), &projection.columns, rows)
             .map_err(|error| self.expression(&error))?;
@@ -309,10 +319,16 @@ impl Driver {
             }
             Next::Delivery(delivery) => {
                 let batch = projected.batch(&projection.schema).map_err(|error| self.expression(&error))?;
-                let emitted =
-                    emit_projected(&self.plan.output, &batch, &projected.offsets, partition, self.with_identity);
+                let emitted = emit_projected(
+                    &self.plan.output,
+                    &batch,
+                    &projected.offsets,
+                    partition,
+                    self.with_identity,
+                );
                 let (results, failing) = emitted.map_err(|error| self.expression(&error))?;
-                failed.extend(failing.into_iter().map(|row| FailedRow { record: records[&row.offset], ..row }));
+                failed
+                    .extend(failing.into_iter().map(|row| FailedRow { record: records[&row.offset], ..row }));
                 if results.columns.num_rows() > 0 {
                     let message = Message::Batch(results);
                     delivery.send(message).await.map_err(|_| self.vanished("deliver"))?;
@@ -380,7 +396,8 @@ impl Driver {
     async fn begin_checkpoint(&mut self) -> Result<(), EngineError> {
         let state = &mut self.state;
         state.body.checkpoint += 1;
-        state.body.watermark = Some(state.watermark.current()).filter(|watermark| *watermark > EventTime::MIN);
+        state.body.watermark =
+            Some(state.watermark.current()).filter(|watermark| *watermark > EventTime::MIN);
         state.body.counts = self.progress.counts();
         let newest = |id: &PartitionId| state.watermarks.get(id).map(PartitionWatermark::newest);
         state.body.partitions = state

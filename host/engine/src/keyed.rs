@@ -45,7 +45,10 @@ struct Waiting {
 
 impl KeyedShard {
     /// Handles messages until the channel closes. Each message carries its number in the order of sending.
-    pub(crate) async fn run(self, mut inbox: mpsc::Receiver<(u64, Message<Routed>)>) -> Result<(), EngineError> {
+    pub(crate) async fn run(
+        self,
+        mut inbox: mpsc::Receiver<(u64, Message<Routed>)>,
+    ) -> Result<(), EngineError> {
         let mut next_expiry = EventTime::MIN;
         while let Some((sequence, message)) = inbox.recv().await {
             match message {
@@ -158,7 +161,8 @@ impl KeyedShard {
 
     async fn send_waiting(&self, waiting: Waiting) -> Result<(), EngineError> {
         let Some(joined) = self.join(waiting).map_err(|error| self.broken(&error))? else { return Ok(()) };
-        let Emitted { rows, failed } = emit(&self.plan.output, joined).map_err(|error| self.broken(&error))?;
+        let Emitted { rows, failed } =
+            emit(&self.plan.output, joined).map_err(|error| self.broken(&error))?;
         self.progress.failed_results.fetch_add(failed, Ordering::Relaxed);
         if rows.columns.num_rows() == 0 {
             return Ok(());
@@ -219,10 +223,10 @@ impl KeyedShard {
     }
 
     async fn send(&self, message: Message<ResultRows>) -> Result<(), EngineError> {
-        self.results.send(message).await.map_err(|_| EngineError::Vanished {
-            job: self.plan.name.clone(),
-            stage: "deliver",
-        })
+        self.results
+            .send(message)
+            .await
+            .map_err(|_| EngineError::Vanished { job: self.plan.name.clone(), stage: "deliver" })
     }
 
     fn broken(&self, error: &ExpressionError) -> EngineError {

@@ -44,7 +44,9 @@ pub enum LookupError {
     #[error("job `{0}` has neither window nor aggregate, so there is no entity to look up")]
     NoEntity(String),
     /// `as_of` is further back than state reaches.
-    #[error("`as_of` {as_of} is out of reach: state goes back to {oldest}; set a longer `history`, or use `weir train`")]
+    #[error(
+        "`as_of` {as_of} is out of reach: state goes back to {oldest}; set a longer `history`, or use `weir train`"
+    )]
     OutOfReach {
         /// The time asked for.
         as_of: EventTime,
@@ -129,14 +131,15 @@ fn result_row(
     window: Option<(EventTime, EventTime)>,
 ) -> Result<Looked, LookupError> {
     let failed = |message: String| LookupError::Failed(message);
-    let mut columns = decode_keys(std::iter::once(key), &stage.key_types)
-        .map_err(|error| failed(error.to_string()))?;
+    let mut columns =
+        decode_keys(std::iter::once(key), &stage.key_types).map_err(|error| failed(error.to_string()))?;
     columns.extend(values.values);
     match window {
         Some((start, end)) => columns.extend(window_columns(&[(start.millis(), end.millis())])),
         None => columns.extend(values.carried),
     }
-    let batch = RecordBatch::try_new(stage.results.clone(), columns).map_err(|error| failed(error.to_string()))?;
+    let batch =
+        RecordBatch::try_new(stage.results.clone(), columns).map_err(|error| failed(error.to_string()))?;
     let expressions: Vec<Arc<dyn Expression>> =
         plan.output.columns.iter().map(|column| column.expression.clone()).collect();
     let (columns, _, failing) =

@@ -72,13 +72,15 @@ fn attempt(
         let mask = filter.evaluate(&batch)?;
         let mask = mask.as_boolean();
         if mask.true_count() < batch.num_rows() {
-            batch = filter_record_batch(&batch, mask).map_err(|error| ExpressionError::Broken(error.to_string()))?;
+            batch = filter_record_batch(&batch, mask)
+                .map_err(|error| ExpressionError::Broken(error.to_string()))?;
             let kept = |row: usize| mask.is_valid_and_true(row);
             times = (0..times.len()).filter(|row| kept(*row)).map(|row| times[row]).collect();
             offsets = (0..offsets.len()).filter(|row| kept(*row)).map(|row| offsets[row]).collect();
         }
     }
-    let columns = expressions.iter().map(|expression| expression.evaluate(&batch)).collect::<Result<_, _>>()?;
+    let columns =
+        expressions.iter().map(|expression| expression.evaluate(&batch)).collect::<Result<_, _>>()?;
     Ok(Projected { partition: rows.partition, columns, times, offsets })
 }
 
@@ -136,7 +138,8 @@ fn join(
         if parts.is_empty() {
             return Ok(arrow_array::new_empty_array(expressions[index].data_type()));
         }
-        let arrays: Vec<&dyn arrow_array::Array> = parts.iter().map(|part| part.columns[index].as_ref()).collect();
+        let arrays: Vec<&dyn arrow_array::Array> =
+            parts.iter().map(|part| part.columns[index].as_ref()).collect();
         concat(&arrays).map_err(|error| ExpressionError::Broken(error.to_string()))
     };
     Ok(Projected {

@@ -102,9 +102,10 @@ impl Shards {
         store.read(manifest, &mut visit).map_err(|error| EngineError::store(job, &error))?;
         for shard in 0..self.len() {
             for segment in 0..SEGMENTS {
-                self.write(shard, segment)
-                    .restore_done(settled)
-                    .map_err(|error| EngineError::Damaged { job: job.to_owned(), message: error.to_string() })?;
+                self.write(shard, segment).restore_done(settled).map_err(|error| EngineError::Damaged {
+                    job: job.to_owned(),
+                    message: error.to_string(),
+                })?;
             }
         }
         Ok(())

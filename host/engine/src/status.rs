@@ -196,7 +196,8 @@ impl Progress {
 
     /// Whether lookups see the record at `offset` of a partition.
     pub(crate) fn is_visible(&self, id: PartitionId, offset: u64) -> bool {
-        let reported = self.slow().partitions.get(&id).map(|(status, sequence)| (status.position.next, *sequence));
+        let reported =
+            self.slow().partitions.get(&id).map(|(status, sequence)| (status.position.next, *sequence));
         reported.is_some_and(|(next, sequence)| next > offset && self.has_applied(sequence))
     }
 

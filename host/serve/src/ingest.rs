@@ -58,7 +58,7 @@ pub(crate) async fn events(
     let log = log_of(stream)?;
     let wait = wait_for_visible(query.as_deref())?;
     let key = idempotency_key(request.headers())?;
-    let _room = room(&app, &request)?;
+    let room = room(&app, &request)?;
     let body = read_body(request, app.served.limits.body_bytes).await?;
 
     let (rows, rejected) = check(body, stream.checker.clone()).await?;
@@ -67,6 +67,7 @@ pub(crate) async fn events(
         .append(rows, key)
         .await
         .map_err(|error| Problem::of_fault(error.fault, error.retry, Kind::Malformed, error.message))?;
+    drop(room);
     let visible = if wait { Some(become_visible(&app.served, &name, &appended).await) } else { None };
     Ok(answer(StatusCode::OK, &Outcome { accepted: appended.count, rejected, visible }))
 }

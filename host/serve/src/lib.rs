@@ -84,7 +84,8 @@ pub struct StreamEntry {
 /// Serves HTTP on `listener` until `shutdown` completes; requests that are being answered then may finish.
 ///
 /// # Errors
-/// None today: a connection that fails ends alone, and an `accept` that fails is tried again.
+/// The listener is no longer one. A connection that fails ends alone, and an `accept` that may succeed later is
+/// tried again.
 pub async fn serve(
     listener: TcpListener,
     served: Arc<Served>,

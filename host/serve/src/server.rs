@@ -6,7 +6,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,7 @@ pub(crate) async fn run(
                 Ok((stream, permit)) => {
                     connections.spawn(serve(stream, permit, router.clone(), stopped.clone()));
                 }
+                Err(error) if !may_pass(&error) => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MILLIS)).await;
@@ -70,6 +71,11 @@ async fn accept(
     let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, permit))
+}
+
+/// Whether `accept` may succeed later: the peer has gone, or the machine is out of file descriptors or memory.
+fn may_pass(error: &io::Error) -> bool {
+    !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotConnected | ErrorKind::Unsupported)
 }
 
 async fn serve(

@@ -6,8 +6,8 @@ use crate::expressions::type_name;
 use crate::report::Refusal;
 use arrow_schema::DataType;
 use sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    NullTreatment, Spanned, UnaryOperator, Value,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, NullTreatment, Spanned, UnaryOperator, Value,
 };
 use sqlparser::tokenizer::Location;
 use std::sync::Arc;
@@ -17,10 +17,39 @@ use weir_timeline::{Aggregate, BuiltinError, builtin, builtin_names};
 
 /// Aggregates and window functions of other engines, refused by name until weir has them.
 pub(crate) const UNAVAILABLE_AGGREGATES: [&str; 34] = [
-    "any_value", "approx_count_distinct", "approx_percentile", "approx_percentile_cont", "array_agg", "bool_and",
-    "bool_or", "collect", "corr", "covar_pop", "covar_samp", "cume_dist", "dense_rank", "grouping", "json_arrayagg",
-    "json_objectagg", "lag", "lead", "listagg", "median", "mode", "nth_value", "ntile", "percent_rank", "percentile",
-    "percentile_cont", "rank", "row_number", "stddev", "stddev_pop", "stddev_samp", "string_agg", "var_pop",
+    "any_value",
+    "approx_count_distinct",
+    "approx_percentile",
+    "approx_percentile_cont",
+    "array_agg",
+    "bool_and",
+    "bool_or",
+    "collect",
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "cume_dist",
+    "dense_rank",
+    "grouping",
+    "json_arrayagg",
+    "json_objectagg",
+    "lag",
+    "lead",
+    "listagg",
+    "median",
+    "mode",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "percentile",
+    "percentile_cont",
+    "rank",
+    "row_number",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "var_pop",
     "var_samp",
 ];
 
@@ -62,10 +91,14 @@ impl Aggregates<'_> {
         let upper = name.to_uppercase();
         let refuse = |message: String| Err(Refusal::new(at, message));
         if !function.within_group.is_empty() {
-            return refuse(format!("{upper} .. WITHIN GROUP is not available; rows are always in order of time"));
+            return refuse(format!(
+                "{upper} .. WITHIN GROUP is not available; rows are always in order of time"
+            ));
         }
         if function.null_treatment == Some(NullTreatment::RespectNulls) {
-            return refuse(format!("{upper} ignores nulls; leave RESPECT NULLS out, or make nulls a value with COALESCE"));
+            return refuse(format!(
+                "{upper} ignores nulls; leave RESPECT NULLS out, or make nulls a value with COALESCE"
+            ));
         }
         let FunctionArguments::List(list) = &function.args else {
             return refuse(format!("{upper} needs brackets and arguments"));
@@ -107,7 +140,9 @@ impl Aggregates<'_> {
         match name {
             // A constant is counted as the row is.
             "count" if plain.len() == 1 && constant(&plain[0]).is_some() => Ok((Vec::new(), Vec::new())),
-            "count" if plain.is_empty() => Err(Refusal::new(at, "COUNT counts rows as COUNT(*), or the values of a column")),
+            "count" if plain.is_empty() => {
+                Err(Refusal::new(at, "COUNT counts rows as COUNT(*), or the values of a column"))
+            }
             "top" => top(plain, at),
             _ if is_builtin(name) => Ok((plain, Vec::new())),
             _ => {
@@ -125,7 +160,8 @@ impl Aggregates<'_> {
             return bound.map_err(|error| Refusal::new(call.at, builtin_message(&error)));
         }
         if call.distinct {
-            let message = format!("`{}` is a plugin's aggregate, DISTINCT is not available for it", call.name);
+            let message =
+                format!("`{}` is a plugin's aggregate, DISTINCT is not available for it", call.name);
             return Err(Refusal::new(call.at, message));
         }
         let bound = self.catalog.aggregate(&call.name, types, &call.parameters);
@@ -159,7 +195,8 @@ fn builtin_message(error: &BuiltinError) -> String {
 
 /// `TOP(n, x [, 'asc' | 'desc'])`.
 fn top(arguments: Vec<Expr>, at: Location) -> Result<(Vec<Expr>, Vec<Parameter>), Refusal> {
-    let usage = "TOP(10, action) for the last ten values, oldest first, or TOP(10, action, 'desc') for newest first";
+    let usage =
+        "TOP(10, action) for the last ten values, oldest first, or TOP(10, action, 'desc') for newest first";
     let mut arguments = arguments.into_iter();
     let (Some(limit), Some(of), order, None) =
         (arguments.next(), arguments.next(), arguments.next(), arguments.next())
@@ -167,12 +204,18 @@ fn top(arguments: Vec<Expr>, at: Location) -> Result<(Vec<Expr>, Vec<Parameter>)
         return Err(Refusal::new(at, format!("TOP takes how many values and of what; write {usage}")));
     };
     let Some(limit @ Parameter::Int(_)) = constant(&limit) else {
-        return Err(Refusal::new(at, format!("the first argument of TOP is a whole-number constant; write {usage}")));
+        return Err(Refusal::new(
+            at,
+            format!("the first argument of TOP is a whole-number constant; write {usage}"),
+        ));
     };
     let mut parameters = vec![limit];
     if let Some(order) = order {
         let Some(order @ Parameter::Text(_)) = constant(&order) else {
-            return Err(Refusal::new(at, format!("the third argument of TOP is 'asc' or 'desc'; write {usage}")));
+            return Err(Refusal::new(
+                at,
+                format!("the third argument of TOP is 'asc' or 'desc'; write {usage}"),
+            ));
         };
         parameters.push(order);
     }

@@ -82,7 +82,8 @@ fn describe(plan: &JobPlan, stage: &KeyedStage, aggregate: &AggregateSpec) -> St
     let projected = |column: &usize| plan.projection.columns.get(*column).map_or("?", |of| of.canonical());
     let mut text = card.identity.clone();
     if !aggregate.arguments.is_empty() {
-        let _ = write!(text, " of {}", aggregate.arguments.iter().map(projected).collect::<Vec<_>>().join(", "));
+        let _ =
+            write!(text, " of {}", aggregate.arguments.iter().map(projected).collect::<Vec<_>>().join(", "));
     }
     if let Some(filter) = &aggregate.filter {
         let _ = write!(text, " where {}", projected(filter));
@@ -111,7 +112,8 @@ fn write_results(text: &mut String, plan: &JobPlan) -> fmt::Result {
             ColumnRole::Feature => "feature",
         };
         let arrow = column.expression.data_type();
-        let data_type = DataType::from_arrow(arrow).map_or_else(|| type_name(arrow), |known| known.to_string());
+        let data_type =
+            DataType::from_arrow(arrow).map_or_else(|| type_name(arrow), |known| known.to_string());
         writeln!(text, "  {} {data_type}  {role}", column.name)?;
     }
     if plan.features.is_empty() {
@@ -119,7 +121,11 @@ fn write_results(text: &mut String, plan: &JobPlan) -> fmt::Result {
     }
     writeln!(text, "features")?;
     for feature in &plan.features {
-        writeln!(text, "  {} {} version {}  {}", feature.name, feature.data_type, feature.version, feature.definition)?;
+        writeln!(
+            text,
+            "  {} {} version {}  {}",
+            feature.name, feature.data_type, feature.version, feature.definition
+        )?;
     }
     Ok(())
 }

@@ -19,18 +19,21 @@ pub(crate) fn features(
 ) -> Vec<Feature> {
     let declared = declarations(job, columns, report);
     let mut features = Vec::new();
-    for (index, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.role == ColumnRole::Feature) {
+    for (index, column) in
+        columns.iter_mut().enumerate().filter(|(_, column)| column.role == ColumnRole::Feature)
+    {
         let declaration = declared.iter().find(|(of, _)| *of == index).map(|(_, declaration)| *declaration);
         let Some(inferred) = DataType::from_arrow(&column.bound.data_type) else { continue };
-        let data_type = match declaration.and_then(|declaration| Some((declaration, declaration.data_type.clone()?))) {
-            Some((declaration, wanted)) => {
-                if let Err(message) = declare(column, &inferred, &wanted) {
-                    report.add(error(job, declaration, message));
+        let data_type =
+            match declaration.and_then(|declaration| Some((declaration, declaration.data_type.clone()?))) {
+                Some((declaration, wanted)) => {
+                    if let Err(message) = declare(column, &inferred, &wanted) {
+                        report.add(error(job, declaration, message));
+                    }
+                    wanted
                 }
-                wanted
-            }
-            None => inferred,
-        };
+                None => inferred,
+            };
         if let Some(declaration) = declaration
             && let Some(default) = &declaration.default
             && !fits(default, &data_type)
@@ -73,7 +76,8 @@ fn declarations<'j>(
                     ColumnRole::WindowBound => "a bound of the window",
                     _ => "a plain column of the row",
                 };
-                let message = format!("`{}` is {what}, not a feature; leave it out of features", declaration.name);
+                let message =
+                    format!("`{}` is {what}, not a feature; leave it out of features", declaration.name);
                 report.add(error(job, declaration, message));
             }
             None => {
@@ -113,7 +117,9 @@ fn fits(value: &Value, data_type: &DataType) -> bool {
     match (value, data_type) {
         (Value::Null, _) | (_, DataType::Json) => true,
         (Value::Number(number), DataType::Bigint) => number.as_i64().is_some(),
-        (Value::Number(number), DataType::Int) => number.as_i64().is_some_and(|value| i32::try_from(value).is_ok()),
+        (Value::Number(number), DataType::Int) => {
+            number.as_i64().is_some_and(|value| i32::try_from(value).is_ok())
+        }
         (Value::Number(_), DataType::Double | DataType::Float) => true,
         (Value::String(_), DataType::String | DataType::Bytes) => true,
         (Value::Bool(_), DataType::Boolean) => true,

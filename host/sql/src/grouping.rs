@@ -67,7 +67,9 @@ pub(crate) fn grouping(
 
 fn without_window(name: &str, is_window: bool) -> String {
     if is_window {
-        return format!("{name} stands in a query without a window in GROUP BY; add GROUP BY with the window");
+        return format!(
+            "{name} stands in a query without a window in GROUP BY; add GROUP BY with the window"
+        );
     }
     format!(
         "{name} has no window: over a whole stream it would never be final; add GROUP BY TUMBLE(rowtime, INTERVAL '1' \
@@ -84,7 +86,9 @@ fn by_over(
     let mut keys: Option<Vec<Expr>> = None;
     for call in parsed.items.iter().flat_map(|item| calls(&item.expression, aggregates)) {
         let Some(over) = &call.over else { continue };
-        let Some(window) = report.take(over_window(over, &parsed.windows, event_time, call.at)) else { continue };
+        let Some(window) = report.take(over_window(over, &parsed.windows, event_time, call.at)) else {
+            continue;
+        };
         match &keys {
             None => keys = Some(window.partition_by),
             Some(first) if *first == window.partition_by => {}
@@ -133,14 +137,16 @@ fn by_group(
                 }
             }
         } else if let Some(call) = first_call(expression, aggregates) {
-            let message = format!("{} cannot stand inside a GROUP BY column; write the window by itself", call.name);
+            let message =
+                format!("{} cannot stand inside a GROUP BY column; write the window by itself", call.name);
             report.refuse(Refusal::new(call.at, message));
         } else if !keys.iter().any(|(known, _)| known == expression) {
             keys.push((expression.clone(), at));
         }
     }
     let Some((window, at)) = window else {
-        let at = parsed.group_by.first().map_or(crate::report::START, |first| place(first, crate::report::START));
+        let at =
+            parsed.group_by.first().map_or(crate::report::START, |first| place(first, crate::report::START));
         let message = "GROUP BY has no window: over a whole stream it would never be final; add TUMBLE(rowtime, \
                        INTERVAL '1' HOUR) or HOP(rowtime, INTERVAL '1' HOUR, INTERVAL '1' DAY)";
         report.refuse(Refusal::new(at, message));
@@ -169,7 +175,10 @@ fn entity_keys(items: &[Item], event_time: &str, report: &mut Report<'_>) -> Vec
             continue;
         }
         let name = written(&item.expression);
-        report.notice(item.at, format!("`{name}` is not in GROUP BY; results are grouped by it, as the entity's key"));
+        report.notice(
+            item.at,
+            format!("`{name}` is not in GROUP BY; results are grouped by it, as the entity's key"),
+        );
         keys.push((item.expression.clone(), item.at));
     }
     keys

@@ -26,7 +26,8 @@ impl Common {
         stage: Option<&Stage<'_, '_>>,
     ) -> Self {
         let schema = &stream.schema;
-        let time = schema.fields.get(schema.event_time).map(|field| format!("{:?}", field.path)).unwrap_or_default();
+        let time =
+            schema.fields.get(schema.event_time).map(|field| format!("{:?}", field.path)).unwrap_or_default();
         let policy = match job.late.policy {
             LatePolicy::Correct => "correct",
             LatePolicy::Drop => "drop",
@@ -95,7 +96,9 @@ pub(crate) fn state_fingerprint(
         parts.push(keys(stage));
         parts.push(windows(stage));
         parts.extend(stage.rows.projected.iter().map(|column| column.canonical.clone()));
-        parts.extend(stage.computed.iter().map(|computed| format!("{} {}", computed.spec.frame, computed.canonical)));
+        parts.extend(
+            stage.computed.iter().map(|computed| format!("{} {}", computed.spec.frame, computed.canonical)),
+        );
         parts.push(format!("{:?}", stage.carried));
         parts.extend(unbounded(job, stage));
     }

@@ -9,7 +9,8 @@ use crate::parse::{Item, single_name};
 use crate::report::Refusal;
 use crate::windows;
 use sqlparser::ast::{
-    DataType, Expr, Function, FunctionArguments, Ident, ObjectName, Spanned, TimezoneInfo, Value, VisitMut, VisitorMut,
+    DataType, Expr, Function, FunctionArguments, Ident, ObjectName, Spanned, TimezoneInfo, Value, VisitMut,
+    VisitorMut,
 };
 use sqlparser::tokenizer::{Location, Span};
 use std::ops::ControlFlow;
@@ -93,7 +94,8 @@ impl Names<'_> {
                 Ok(Expr::CompoundIdentifier(std::iter::once(column).chain(members.iter().cloned()).collect()))
             }
             _ => {
-                let message = format!("`{}` is not a row, it has no member `{}`", column.value, members[0].value);
+                let message =
+                    format!("`{}` is not a row, it has no member `{}`", column.value, members[0].value);
                 Err(Refusal::new(first.span.start, message))
             }
         }
@@ -130,7 +132,8 @@ impl Names<'_> {
     fn unknown_function(&self, name: &str) -> String {
         let aggregates = self.aggregates.names().into_iter().map(|name| name.to_lowercase());
         let plugins = self.catalog.aggregate_names();
-        let known: Vec<String> = self.functions.names().into_iter().chain(aggregates).chain(plugins).collect();
+        let known: Vec<String> =
+            self.functions.names().into_iter().chain(aggregates).chain(plugins).collect();
         match nearest(name, known.iter().map(String::as_str)) {
             Some(near) => format!("there is no function `{name}`; did you mean `{near}`?"),
             None => format!("there is no function `{name}`; a plugin can bring one"),
@@ -182,7 +185,8 @@ impl Resolver<'_> {
                     .to_lowercase();
                 if name == "current_timestamp" {
                     let span = Span::new(at, at);
-                    *expression = Expr::Identifier(Ident::with_quote_and_span('"', span, self.names.event_time()));
+                    *expression =
+                        Expr::Identifier(Ident::with_quote_and_span('"', span, self.names.event_time()));
                     return Ok(());
                 }
                 let span = function.name.span();
@@ -192,7 +196,10 @@ impl Resolver<'_> {
             Expr::Cast { data_type, .. } => in_milliseconds(data_type),
             Expr::TypedString(typed) => in_milliseconds(&mut typed.data_type),
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
-                return Err(Refusal::new(at, "subqueries are not available; make the inner query a job of its own"));
+                return Err(Refusal::new(
+                    at,
+                    "subqueries are not available; make the inner query a job of its own",
+                ));
             }
             Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
                 return Err(Refusal::new(at, "`*` stands only in COUNT(*); write the column's name"));
@@ -208,7 +215,8 @@ impl Resolver<'_> {
 
 /// Times are whole milliseconds in weir; the library's own default is nanoseconds, which end in 2262.
 fn in_milliseconds(data_type: &mut DataType) {
-    if let DataType::Timestamp(digits @ None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) = data_type {
+    if let DataType::Timestamp(digits @ None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) = data_type
+    {
         *digits = Some(3);
     }
 }

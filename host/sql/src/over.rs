@@ -5,8 +5,8 @@
 use crate::report::Refusal;
 use crate::windows::interval;
 use sqlparser::ast::{
-    Expr, Ident, NamedWindowDefinition, NamedWindowExpr, Spanned, WindowFrame, WindowFrameBound, WindowFrameUnits,
-    WindowSpec, WindowType,
+    Expr, Ident, NamedWindowDefinition, NamedWindowExpr, Spanned, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowSpec, WindowType,
 };
 use sqlparser::tokenizer::Location;
 use weir_event::Span;
@@ -34,7 +34,8 @@ pub(crate) fn over_window(
         WindowType::NamedWindow(name) => named_window(name, named, at, 0)?,
     };
     ordered_by_time(&spec, event_time, at)?;
-    let frame = spec.window_frame.as_ref().map_or(Ok(RangeFrame { preceding: None }), |frame| range(frame, at))?;
+    let frame =
+        spec.window_frame.as_ref().map_or(Ok(RangeFrame { preceding: None }), |frame| range(frame, at))?;
     Ok(OverWindow { partition_by: spec.partition_by, frame })
 }
 
@@ -46,7 +47,8 @@ fn named_window(
 ) -> Result<WindowSpec, Refusal> {
     let found = named.iter().find(|NamedWindowDefinition(known, _)| known.value == name.value);
     let Some(NamedWindowDefinition(_, definition)) = found.filter(|_| depth < NAMED_LIMIT) else {
-        let message = format!("there is no window `{}`; define it with WINDOW {} AS (..)", name.value, name.value);
+        let message =
+            format!("there is no window `{}`; define it with WINDOW {} AS (..)", name.value, name.value);
         return Err(Refusal::new(if name.span.start.line == 0 { at } else { name.span.start }, message));
     };
     match definition {
@@ -82,7 +84,9 @@ fn ordered_by_time(spec: &WindowSpec, event_time: &str, at: Location) -> Result<
             Some(second) => {
                 return Err(Refusal::new(
                     second.expr.span().start,
-                    format!("OVER is ordered by the event time `{event_time}` alone; leave the second column out"),
+                    format!(
+                        "OVER is ordered by the event time `{event_time}` alone; leave the second column out"
+                    ),
                 ));
             }
             None => format!("OVER has no order; add ORDER BY {event_time}"),
@@ -111,7 +115,9 @@ fn range(frame: &WindowFrame, at: Location) -> Result<RangeFrame, Refusal> {
             "ROWS frames are known but not available yet; write RANGE INTERVAL '90' DAY PRECEDING, and TOP(n, x) \
              for the last n values",
         ),
-        WindowFrameUnits::Groups => Some("GROUPS frames are not available; write RANGE INTERVAL '90' DAY PRECEDING"),
+        WindowFrameUnits::Groups => {
+            Some("GROUPS frames are not available; write RANGE INTERVAL '90' DAY PRECEDING")
+        }
     };
     if let Some(message) = message {
         return Err(Refusal::new(at, message));
@@ -130,7 +136,10 @@ fn range(frame: &WindowFrame, at: Location) -> Result<RangeFrame, Refusal> {
         }
     };
     if let Some(length) = preceding.filter(|length| length.millis() < 0) {
-        return Err(Refusal::new(at, format!("a frame of {length} ends before it begins; write a positive interval")));
+        return Err(Refusal::new(
+            at,
+            format!("a frame of {length} ends before it begins; write a positive interval"),
+        ));
     }
     Ok(RangeFrame { preceding })
 }

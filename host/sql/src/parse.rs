@@ -56,16 +56,18 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
     let items = items(select.projection).map_err(|found| refusals.extend(found)).ok();
     let group_by = group_by(select.group_by).map_err(|refusal| refusals.push(refusal)).ok();
     match (table, items, group_by) {
-        (Some((table, table_at, qualifier)), Some(items), Some(group_by)) if refusals.is_empty() => Ok(Parsed {
-            table,
-            table_at,
-            qualifier,
-            items,
-            filter: select.selection,
-            group_by,
-            having: select.having,
-            windows: select.named_window,
-        }),
+        (Some((table, table_at, qualifier)), Some(items), Some(group_by)) if refusals.is_empty() => {
+            Ok(Parsed {
+                table,
+                table_at,
+                qualifier,
+                items,
+                filter: select.selection,
+                group_by,
+                having: select.having,
+                windows: select.named_window,
+            })
+        }
         _ => Err(refusals),
     }
 }
@@ -75,11 +77,15 @@ fn parse_query(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, Refusal> {
     match first {
         Some((word, _)) if word == "SELECT" || word == "(" => {}
         Some((word, at)) => {
-            return Err(Refusal::new(at, format!("a job is one SELECT over one stream, it cannot begin with `{word}`")));
+            return Err(Refusal::new(
+                at,
+                format!("a job is one SELECT over one stream, it cannot begin with `{word}`"),
+            ));
         }
         None => return Err(Refusal::new(START, "the query is empty; write SELECT .. FROM ..")),
     }
-    let mut parser = Parser::new(&Flink).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+    let mut parser =
+        Parser::new(&Flink).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
     let query = parser.parse_query().map_err(syntax_error)?;
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token();
@@ -90,7 +96,9 @@ fn parse_query(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, Refusal> {
         Token::Word(word) if word.value.eq_ignore_ascii_case("select") => {
             "a job is one SELECT; write a job for each query".to_owned()
         }
-        token => format!("`{token}` does not continue the query; is a comma or an operator missing before it?"),
+        token => {
+            format!("`{token}` does not continue the query; is a comma or an operator missing before it?")
+        }
     };
     Err(Refusal::new(rest.span.start, message))
 }
@@ -102,7 +110,10 @@ fn syntax_error(error: ParserError) -> Refusal {
     };
     let (text, at) = split_place(&message);
     let text = text.replace("Expected: ", "expected ").replace(", found: ", ", but found ");
-    Refusal::new(at, format!("the query cannot be read: {}", lower_first(&text.replace("found EOF", "found its end"))))
+    Refusal::new(
+        at,
+        format!("the query cannot be read: {}", lower_first(&text.replace("found EOF", "found its end"))),
+    )
 }
 
 /// The parser tells places within its messages.
@@ -173,7 +184,8 @@ fn table(from: &[TableWithJoins]) -> Result<(String, Location, String), Refusal>
     if !only.joins.is_empty() {
         return Err(Refusal::new(at, "joins are known but not available yet; a job reads one stream"));
     }
-    let TableFactor::Table { name, alias, args: None, sample: None, version: None, .. } = &only.relation else {
+    let TableFactor::Table { name, alias, args: None, sample: None, version: None, .. } = &only.relation
+    else {
         return Err(Refusal::new(at, "FROM takes the name of one stream and nothing else"));
     };
     let table = single_name(name)
@@ -208,7 +220,9 @@ fn items(projection: Vec<SelectItem>) -> Result<Vec<Item>, Vec<Refusal>> {
         let name = match (alias, &expression) {
             (Some(alias), _) => alias.value,
             (None, Expr::Identifier(column)) => column.value.clone(),
-            (None, Expr::CompoundIdentifier(parts)) if !parts.is_empty() => parts[parts.len() - 1].value.clone(),
+            (None, Expr::CompoundIdentifier(parts)) if !parts.is_empty() => {
+                parts[parts.len() - 1].value.clone()
+            }
             (None, _) => format!("EXPR${position}"),
         };
         if let Some(first) = items.iter().position(|earlier| earlier.name == name) {
@@ -242,10 +256,16 @@ fn group_by(clause: GroupByExpr) -> Result<Vec<Expr>, Refusal> {
         let at = expression.span().start;
         match expression {
             Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
-                return Err(Refusal::new(at, "grouping sets are not available; write a job for each grouping"));
+                return Err(Refusal::new(
+                    at,
+                    "grouping sets are not available; write a job for each grouping",
+                ));
             }
             Expr::Value(_) => {
-                return Err(Refusal::new(at, "GROUP BY takes no positions or constants; write the column's name"));
+                return Err(Refusal::new(
+                    at,
+                    "GROUP BY takes no positions or constants; write the column's name",
+                ));
             }
             _ => {}
         }

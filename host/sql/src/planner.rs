@@ -18,8 +18,8 @@ use sqlparser::tokenizer::Location;
 use std::sync::Arc;
 use weir_event::Span;
 use weir_plan::{
-    Catalog, Column, ColumnRole, Diagnostic, Expression, JobDefinition, JobPlan, KeyedStage, Output, Projection,
-    StreamDefinition, StreamInput,
+    Catalog, Column, ColumnRole, Diagnostic, Expression, JobDefinition, JobPlan, KeyedStage, Output,
+    Projection, StreamDefinition, StreamInput,
 };
 use weir_timeline::{Frames, StageSpec};
 
@@ -68,7 +68,8 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     if report.has_errors() {
         return None;
     }
-    let scope = report.take(stream_scope(&stream, &functions).map_err(|message| Refusal::new(START, message)))?;
+    let scope =
+        report.take(stream_scope(&stream, &functions).map_err(|message| Refusal::new(START, message)))?;
     let mut rows = Rows { scope, projected: Vec::new() };
     let grouping = grouping(&parsed, &aggregates, &event_time, report);
     if report.has_errors() {
@@ -155,7 +156,12 @@ struct Query<'j> {
 
 impl Query<'_> {
     /// A query that computes each row alone.
-    fn stateless(&self, rows: &mut Rows<'_>, functions: &Functions<'_>, report: &mut Report<'_>) -> Option<JobPlan> {
+    fn stateless(
+        &self,
+        rows: &mut Rows<'_>,
+        functions: &Functions<'_>,
+        report: &mut Report<'_>,
+    ) -> Option<JobPlan> {
         let mut positions = Vec::new();
         for item in &self.parsed.items {
             positions.push(report.take(rows.project(item.expression.clone(), item.at)));
@@ -217,14 +223,24 @@ impl Query<'_> {
         let keyed = KeyedStage {
             keys: stage.keys.iter().map(|key| key.column).collect(),
             key_names: stage.keys.iter().map(|key| key.name.clone()).collect(),
-            key_types: stage.keys.iter().map(|key| stage.rows.projected[key.column].data_type.clone()).collect(),
+            key_types: stage
+                .keys
+                .iter()
+                .map(|key| stage.rows.projected[key.column].data_type.clone())
+                .collect(),
             spec: Arc::new(spec),
             results,
         };
         self.finish_keyed(&stage, keyed, &scope, bound, having, report)
     }
 
-    fn bind(&self, scope: &Scope<'_>, expression: Expr, at: Location, report: &mut Report<'_>) -> Option<Bound> {
+    fn bind(
+        &self,
+        scope: &Scope<'_>,
+        expression: Expr,
+        at: Location,
+        report: &mut Report<'_>,
+    ) -> Option<Bound> {
         let bound = scope.bind(expression).and_then(Bound::normalised);
         self.checked(bound, at, report)
     }
@@ -315,7 +331,8 @@ impl Query<'_> {
             let expression = self.checked(scope.compile(&column.bound), START, report)?;
             output.push(Column { name: column.name.clone(), role: column.role, expression });
         }
-        let fields = output.iter().map(|column| Field::new(&column.name, column.expression.data_type().clone(), true));
+        let fields =
+            output.iter().map(|column| Field::new(&column.name, column.expression.data_type().clone(), true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         Some(JobPlan {
             name: job.name.clone(),

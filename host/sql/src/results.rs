@@ -159,7 +159,8 @@ impl Extraction<'_, '_, '_> {
             Some(WindowCall::Refused(message)) => return Err(Refusal::new(at, message)),
             Some(_) => {
                 let upper = name.to_uppercase();
-                let message = format!("{upper} stands in GROUP BY; as a column write {upper}_START or {upper}_END");
+                let message =
+                    format!("{upper} stands in GROUP BY; as a column write {upper}_START or {upper}_END");
                 return Err(Refusal::new(at, message));
             }
             None => {}
@@ -189,6 +190,7 @@ fn before(time: Expr) -> Expr {
         last_field: None,
         fractional_seconds_precision: None,
     });
-    let difference = Expr::BinaryOp { left: Box::new(time), op: BinaryOperator::Minus, right: Box::new(millisecond) };
+    let difference =
+        Expr::BinaryOp { left: Box::new(time), op: BinaryOperator::Minus, right: Box::new(millisecond) };
     Expr::Nested(Box::new(difference))
 }

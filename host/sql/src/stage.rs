@@ -131,8 +131,12 @@ impl Stage<'_, '_> {
         let call = self.aggregates.call(name, function)?;
         for part in call.arguments.iter().chain(&call.filter) {
             if let Some(inner) = first_call(part, self.aggregates) {
-                let message = format!("{} stands inside {}; aggregates cannot be nested: make the inner one a job of \
-                     its own", inner.name, name.to_uppercase());
+                let message = format!(
+                    "{} stands inside {}; aggregates cannot be nested: make the inner one a job of \
+                     its own",
+                    inner.name,
+                    name.to_uppercase()
+                );
                 return Err(Refusal::new(inner.at, message));
             }
         }
@@ -187,7 +191,8 @@ impl Stage<'_, '_> {
                 Err(Refusal::new(at, message))
             }
             (StageWindows::Over(_), None) => {
-                let message = format!("{upper} has no window, other columns have OVER; write {upper}(..) OVER (..)");
+                let message =
+                    format!("{upper} has no window, other columns have OVER; write {upper}(..) OVER (..)");
                 Err(Refusal::new(at, message))
             }
             (StageWindows::Over(frames), Some(over)) => {
@@ -259,10 +264,12 @@ impl Stage<'_, '_> {
         }
         let column = self.rows.project(expression, at)?;
         self.kept(column, at)?;
-        Ok(ResultColumn::Carried(self.carried.iter().position(|known| *known == column).unwrap_or_else(|| {
-            self.carried.push(column);
-            self.carried.len() - 1
-        })))
+        Ok(ResultColumn::Carried(self.carried.iter().position(|known| *known == column).unwrap_or_else(
+            || {
+                self.carried.push(column);
+                self.carried.len() - 1
+            },
+        )))
     }
 
     /// The columns of the results, in their order, with the names that they have in the plan.
@@ -274,7 +281,12 @@ impl Stage<'_, '_> {
         let projected = |column: usize| &self.rows.projected[column];
         for (index, key) in self.keys.iter().enumerate() {
             let bound = projected(key.column);
-            add(ResultColumn::Key(index), key.name.clone(), bound.data_type.clone(), format!("key[{}]", bound.canonical));
+            add(
+                ResultColumn::Key(index),
+                key.name.clone(),
+                bound.data_type.clone(),
+                format!("key[{}]", bound.canonical),
+            );
         }
         for (index, computed) in self.computed.iter().enumerate() {
             let result = computed.spec.function.card().result.clone();

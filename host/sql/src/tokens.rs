@@ -122,7 +122,9 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
 fn is_operand(next: Option<&TokenWithSpan>) -> bool {
     match next.map(|next| &next.token) {
         Some(Token::Number(..)) => false,
-        Some(Token::Word(word)) => matches!(word.keyword, Keyword::AND | Keyword::OR | Keyword::IS | Keyword::IN),
+        Some(Token::Word(word)) => {
+            matches!(word.keyword, Keyword::AND | Keyword::OR | Keyword::IS | Keyword::IN)
+        }
         _ => true,
     }
 }
@@ -189,7 +191,8 @@ fn too_deep(tokens: &[TokenWithSpan]) -> Option<Refusal> {
                     | Keyword::GROUP
                     | Keyword::WINDOW,
                 ) => level.cut(),
-                (Token::Word(_), Keyword::NoKeyword) | (Token::Number(..) | Token::SingleQuotedString(_), _) => {}
+                (Token::Word(_), Keyword::NoKeyword)
+                | (Token::Number(..) | Token::SingleQuotedString(_), _) => {}
                 _ => level.operators += 1,
             }
         }

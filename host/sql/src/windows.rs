@@ -5,8 +5,8 @@
 use crate::parse::single_name;
 use crate::report::Refusal;
 use sqlparser::ast::{
-    DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Interval, Spanned, UnaryOperator,
-    Value,
+    DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Interval, Spanned,
+    UnaryOperator, Value,
 };
 use sqlparser::tokenizer::Location;
 use weir_event::Span;
@@ -113,7 +113,9 @@ pub(crate) fn group_window(
     let name = single_name(&function.name).unwrap_or_default().to_uppercase();
     let usage = match kind {
         WindowKind::Tumble => format!("{name}({event_time}, INTERVAL '1' HOUR)"),
-        WindowKind::Hop => format!("{name}({event_time}, INTERVAL '1' HOUR, INTERVAL '1' DAY), slide and size"),
+        WindowKind::Hop => {
+            format!("{name}({event_time}, INTERVAL '1' HOUR, INTERVAL '1' DAY), slide and size")
+        }
     };
     let arguments = arguments(function)?;
     let lengths = match kind {
@@ -131,9 +133,13 @@ pub(crate) fn group_window(
             format!("{name} must be over the event time `{event_time}` (or its alias rowtime), not {time}");
         return Err(Refusal::new(time.span().start, message));
     }
-    let spans = intervals.iter().map(|interval| self::interval(interval, at)).collect::<Result<Vec<_>, _>>()?;
+    let spans =
+        intervals.iter().map(|interval| self::interval(interval, at)).collect::<Result<Vec<_>, _>>()?;
     if let Some(wrong) = spans[..lengths].iter().find(|span| span.millis() <= 0) {
-        return Err(Refusal::new(at, format!("{name} has a length of {wrong}; a window's lengths are positive")));
+        return Err(Refusal::new(
+            at,
+            format!("{name} has a length of {wrong}; a window's lengths are positive"),
+        ));
     }
     let (slide, size) = match kind {
         WindowKind::Tumble => (spans[0], spans[0]),
@@ -163,7 +169,10 @@ pub(crate) fn arguments(function: &Function) -> Result<Vec<&Expr>, Refusal> {
         FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => {
             Err(Refusal::new(function.name.span().start, "`*` stands only in COUNT(*)"))
         }
-        _ => Err(Refusal::new(function.name.span().start, "named arguments are not available; write them in order")),
+        _ => Err(Refusal::new(
+            function.name.span().start,
+            "named arguments are not available; write them in order",
+        )),
     });
     plain.collect()
 }
@@ -183,8 +192,9 @@ pub(crate) fn interval(expression: &Expr, at: Location) -> Result<Span, Refusal>
     }
     let (number, unit_millis) = (number(interval, at)?, unit(interval.leading_field.as_ref(), at)?);
     millis(&number, unit_millis).map(Span::from_millis).ok_or_else(|| {
-        let message =
-            format!("INTERVAL '{number}' is not a whole number of milliseconds in range; write INTERVAL '90' DAY");
+        let message = format!(
+            "INTERVAL '{number}' is not a whole number of milliseconds in range; write INTERVAL '90' DAY"
+        );
         Refusal::new(at, message)
     })
 }
@@ -212,14 +222,19 @@ fn unit(field: Option<&DateTimeField>, at: Location) -> Result<i64, Refusal> {
         Some(F::Minute | F::Minutes) => Ok(60_000),
         Some(F::Second | F::Seconds) => Ok(1_000),
         Some(F::Millisecond | F::Milliseconds) => Ok(1),
-        Some(F::Month | F::Months | F::Year | F::Years | F::Quarter) => {
-            Err(Refusal::new(at, "months and years have no fixed length; write days, such as INTERVAL '30' DAY"))
-        }
+        Some(F::Month | F::Months | F::Year | F::Years | F::Quarter) => Err(Refusal::new(
+            at,
+            "months and years have no fixed length; write days, such as INTERVAL '30' DAY",
+        )),
         Some(other) => {
-            let message = format!("an interval in units of {other} is not available; write DAY, HOUR, MINUTE or SECOND");
+            let message = format!(
+                "an interval in units of {other} is not available; write DAY, HOUR, MINUTE or SECOND"
+            );
             Err(Refusal::new(at, message))
         }
-        None => Err(Refusal::new(at, "the interval has no unit; write it after the quotes, as INTERVAL '90' DAY")),
+        None => {
+            Err(Refusal::new(at, "the interval has no unit; write it after the quotes, as INTERVAL '90' DAY"))
+        }
     }
 }
 

@@ -30,7 +30,9 @@ pub(crate) fn tumbling_count(text: &[u8]) -> u64 {
         newest = newest.max(event.event_time);
         let hour = event.event_time.div_euclid(HOUR_MS);
         *panes.entry(hour).or_default().entry(event.geohash).or_default() += 1;
-        while let Some(pane) = panes.first_entry().filter(|pane| (pane.key() + 1) * HOUR_MS <= newest - DISORDER_MS) {
+        while let Some(pane) =
+            panes.first_entry().filter(|pane| (pane.key() + 1) * HOUR_MS <= newest - DISORDER_MS)
+        {
             rows += emit(pane.remove());
         }
     }
@@ -159,7 +161,9 @@ pub(crate) fn seven_aggregates(text: &[u8]) -> u64 {
         if user.last.len() > 5 {
             user.last.remove(0);
         }
-        while let Some(pane) = panes.first_entry().filter(|pane| (pane.key() + 1) * HOUR_MS <= newest - DISORDER_MS) {
+        while let Some(pane) =
+            panes.first_entry().filter(|pane| (pane.key() + 1) * HOUR_MS <= newest - DISORDER_MS)
+        {
             rows += emit(pane.remove());
         }
     }

@@ -69,7 +69,10 @@ fn main() {
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     println!("{events} events; one shard, a checkpoint every 10 s; thousand events per CPU-second");
-    println!("{:<5} {:>8} {:>8} {:>6} {:>9} {:>12} {:>12}", "query", "weir", "bare", "ratio", "peak MB", "bytes/key", "rows out");
+    println!(
+        "{:<5} {:>8} {:>8} {:>6} {:>9} {:>12} {:>12}",
+        "query", "weir", "bare", "ratio", "peak MB", "bytes/key", "rows out"
+    );
     for query in QUERIES.iter().filter(|query| wanted(query)) {
         let rides = generated(folder.path(), events, query.days);
         let weir = run_weir(folder.path(), query, &rides);
@@ -118,7 +121,8 @@ fn run_weir(folder: &Path, query: &Query, rides: &Path) -> Value {
     for sub in ["streams", "jobs"] {
         std::fs::create_dir_all(project.join(sub)).expect("folders can be made");
     }
-    let write = |name: &str, text: String| std::fs::write(project.join(name), text).expect("files can be written");
+    let write =
+        |name: &str, text: String| std::fs::write(project.join(name), text).expect("files can be written");
     write("weir.yaml", "shards: 1\n".to_owned());
     write("streams/rides.yaml", format!("{STREAM}source: {{file: {{path: \"{}\"}}}}\n", rides.display()));
     write("jobs/q.yaml", format!("job: q\nquery: |\n  {}\nsinks: [{{discard: {{}}}}]\n", query.sql));
@@ -140,6 +144,7 @@ fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux keeps statistics");
     // Fields 14 and 15, counted from 1, of which the second is a name in brackets that may hold spaces.
     let after_name = stat.rsplit(')').next().expect("the name ends in a bracket");
-    let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    let ticks: f64 =
+        after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
     ticks / TICKS_PER_SECOND
 }

@@ -29,7 +29,8 @@ impl Writer<'_> {
         match expression {
             Expr::Alias(alias) => self.expression(&alias.expr),
             Expr::Column(column) => {
-                let text = self.columns.get(&column.name).ok_or_else(|| format!("`{}` is unknown", column.name))?;
+                let text =
+                    self.columns.get(&column.name).ok_or_else(|| format!("`{}` is unknown", column.name))?;
                 self.text.push_str(text);
                 Ok(())
             }
@@ -56,10 +57,16 @@ impl Writer<'_> {
             }
             Expr::Case(case) => {
                 let branches = case.when_then_expr.iter().flat_map(|(when, then)| [&**when, &**then]);
-                let name = format!("case{}{}", u8::from(case.expr.is_some()), u8::from(case.else_expr.is_some()));
-                self.call(&name, case.expr.as_deref().into_iter().chain(branches).chain(case.else_expr.as_deref()))
+                let name =
+                    format!("case{}{}", u8::from(case.expr.is_some()), u8::from(case.else_expr.is_some()));
+                self.call(
+                    &name,
+                    case.expr.as_deref().into_iter().chain(branches).chain(case.else_expr.as_deref()),
+                )
             }
-            Expr::Cast(cast) => self.call(&format!("cast-{}", type_name(cast.field.data_type())), [&*cast.expr]),
+            Expr::Cast(cast) => {
+                self.call(&format!("cast-{}", type_name(cast.field.data_type())), [&*cast.expr])
+            }
             Expr::TryCast(cast) => {
                 self.call(&format!("try-cast-{}", type_name(cast.field.data_type())), [&*cast.expr])
             }
@@ -109,7 +116,9 @@ fn literal(value: &ScalarValue) -> String {
         ScalarValue::Int64(Some(value)) => value.to_string(),
         // The bits: no two doubles have the same text, and no text depends on a formatter.
         ScalarValue::Float64(Some(value)) => format!("{value:?}d{:x}", value.to_bits()),
-        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => {
+        ScalarValue::Utf8(Some(text))
+        | ScalarValue::Utf8View(Some(text))
+        | ScalarValue::LargeUtf8(Some(text)) => {
             format!("{text:?}")
         }
         other => format!("{}-{other:?}", type_name(&other.data_type())),

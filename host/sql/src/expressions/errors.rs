@@ -25,7 +25,8 @@ const TYPE_NAMES: [(&str, &str); 12] = [
 pub(super) fn planning_error(error: &DataFusionError) -> String {
     let text = error.find_root().strip_backtrace();
     let mut text = text.lines().next().unwrap_or_default();
-    for prefix in ["Error during planning: ", "This feature is not implemented: ", "Internal error: ", "Schema error: "]
+    for prefix in
+        ["Error during planning: ", "This feature is not implemented: ", "Internal error: ", "Schema error: "]
     {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
@@ -50,6 +51,8 @@ pub(super) fn evaluation_error(error: &DataFusionError) -> ExpressionError {
     }
     let text = root.strip_backtrace();
     let text = text.lines().next().unwrap_or_default();
-    let text = ["Arrow error: ", "Execution error: "].iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let text = ["Arrow error: ", "Execution error: "]
+        .iter()
+        .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
     ExpressionError::Rows(text.to_owned())
 }

@@ -90,7 +90,10 @@ impl Bound {
             return Ok(self);
         }
         let known = weir_event::DataType::from_arrow(&self.data_type).ok_or_else(|| {
-            format!("a value of type {} cannot be a column; write a CAST to another type", type_name(&self.data_type))
+            format!(
+                "a value of type {} cannot be a column; write a CAST to another type",
+                type_name(&self.data_type)
+            )
         })?;
         Ok(self.cast(&known.to_arrow()))
     }
@@ -101,8 +104,8 @@ impl<'a> Scope<'a> {
     pub(crate) fn new(functions: &'a Functions<'a>, columns: Vec<ScopeColumn>) -> Result<Self, String> {
         let fields: Fields =
             columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect();
-        let schema =
-            DFSchema::from_unqualified_fields(fields, HashMap::new()).map_err(|error| planning_error(&error))?;
+        let schema = DFSchema::from_unqualified_fields(fields, HashMap::new())
+            .map_err(|error| planning_error(&error))?;
         let canonical =
             columns.iter().map(|column| (column.name.clone(), column.canonical.clone())).collect();
         Ok(Scope { functions, columns, canonical, schema: Arc::new(schema) })
@@ -115,8 +118,9 @@ impl<'a> Scope<'a> {
 
     /// Gives an expression types. Every name in it must have been checked; the error says what does not fit.
     pub(crate) fn bind(&self, expression: SqlExpr) -> Result<Bound, String> {
-        let options =
-            ParserOptions::new().with_enable_ident_normalization(false).with_support_varchar_with_length(true);
+        let options = ParserOptions::new()
+            .with_enable_ident_normalization(false)
+            .with_support_varchar_with_length(true);
         let planner = SqlToRel::new_with_options(self.functions, options);
         let expression = planner
             .sql_to_expr(expression, &self.schema, &mut PlannerContext::new())
@@ -152,7 +156,8 @@ impl<'a> Scope<'a> {
             &PhysicalPlanningContext::default(),
         )
         .map_err(|error| planning_error(&error))?;
-        let column = bound.column().and_then(|name| self.columns.iter().position(|column| column.name == name));
+        let column =
+            bound.column().and_then(|name| self.columns.iter().position(|column| column.name == name));
         Ok(Arc::new(Compiled {
             physical: arithmetic::fail_on_overflow(physical).map_err(|error| planning_error(&error))?,
             data_type: bound.data_type.clone(),

@@ -55,7 +55,8 @@ fn what_a_declaration_says_is_kept() {
     job.features[0].version = Some(2);
     job.features[0].default = Some(serde_json::json!(0));
     let plan = planned_job(&job);
-    let served: Vec<_> = plan.features.iter().map(|feature| (feature.name.as_str(), feature.version)).collect();
+    let served: Vec<_> =
+        plan.features.iter().map(|feature| (feature.name.as_str(), feature.version)).collect();
     assert_eq!(served, [("n", 3), ("s", 2)]);
     assert_eq!(plan.features[1].data_type.to_string(), "double");
     assert_ne!(plan.features[0].definition, plan.features[1].definition);
@@ -66,7 +67,11 @@ fn declarations_that_do_not_fit_are_refused() {
     let two = "SELECT geohash, COUNT(*) AS total_events, SUM(fare) AS s FROM event_user_action
         GROUP BY geohash, TUMBLE(rowtime, INTERVAL '1' HOUR)";
     for (text, features, expected) in [
-        (two, vec![("total_event", None)], "jobs/job.yaml:4:3: the query has no column `total_event`; did you mean `total_events`?"),
+        (
+            two,
+            vec![("total_event", None)],
+            "jobs/job.yaml:4:3: the query has no column `total_event`; did you mean `total_events`?",
+        ),
         (two, vec![("geohash", None)], "`geohash` is a column of the entity's key, not a feature"),
         (two, vec![("s", Some("int"))], "`s` is declared int, the query makes a double of it"),
         (COUNT, vec![("n", Some("string"))], "`n` is declared string, the query makes a bigint of it"),

@@ -68,7 +68,8 @@ fn a_feature_does_not_depend_on_its_neighbours() {
         planned(&text).plan
     };
     let alone = over("");
-    let beside = over("SUM(fare) OVER (PARTITION BY user_id ORDER BY rowtime RANGE INTERVAL '2' DAY PRECEDING) AS s,");
+    let beside =
+        over("SUM(fare) OVER (PARTITION BY user_id ORDER BY rowtime RANGE INTERVAL '2' DAY PRECEDING) AS s,");
     assert_eq!(alone.features[0].definition, beside.features[1].definition);
     assert_ne!(alone.definition, beside.definition);
     assert_ne!(alone.state_fingerprint, beside.state_fingerprint);

@@ -16,7 +16,8 @@ use weir_event::{DataType, Field, Span, StreamSchema};
 use weir_plan::definition::{Query, WhenIdle};
 use weir_plan::diagnostic::Severity;
 use weir_plan::{
-    Catalog, ExpressionError, JobDefinition, JobPlan, Late, LatePolicy, ScalarFunction, StreamDefinition, StreamOrigin,
+    Catalog, ExpressionError, JobDefinition, JobPlan, Late, LatePolicy, ScalarFunction, StreamDefinition,
+    StreamOrigin,
 };
 use weir_timeline::aggregate::Parameter;
 use weir_timeline::{Aggregate, builtin};

@@ -57,7 +57,10 @@ fn last_actions_of_a_user() {
     assert_eq!(plan.inputs[0].event_time, 2);
     assert_eq!(stage(plan).key_names, ["user_id"]);
     assert_eq!(frames(plan), [Some(90 * DAY)]);
-    assert_eq!(columns(plan), [("user_id", ColumnRole::Key(0)), ("client_action_sequence", ColumnRole::Feature)]);
+    assert_eq!(
+        columns(plan),
+        [("user_id", ColumnRole::Key(0)), ("client_action_sequence", ColumnRole::Feature)]
+    );
     assert_eq!(plan.features[0].data_type.to_string(), "array<string>");
     assert!(matches!(stage(plan).results.field(1).data_type(), DataType::List(_)));
     assert_eq!(plan.output.columns[1].expression.as_column(), Some(1));

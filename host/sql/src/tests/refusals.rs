@@ -83,7 +83,10 @@ const REFUSED: &[(&str, &str)] = &[
         "1:53: OVER runs forward in time, DESC is not available",
     ),
     ("SELECT COUNT(*) OVER (PARTITION BY user_id) AS n FROM event_user_action", "1:8: OVER has no order"),
-    ("SELECT COUNT(*) OVER w AS n FROM event_user_action", "1:22: there is no window `w`; define it with WINDOW"),
+    (
+        "SELECT COUNT(*) OVER w AS n FROM event_user_action",
+        "1:22: there is no window `w`; define it with WINDOW",
+    ),
     (
         "SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime) AS a,\n COUNT(*) OVER (PARTITION BY geohash ORDER BY rowtime) AS b FROM event_user_action",
         "2:2: the OVER windows of one query share one PARTITION BY, here are (user_id) and (geohash); write two jobs",
@@ -114,22 +117,37 @@ const REFUSED: &[(&str, &str)] = &[
         "1:43: joins are known but not available yet",
     ),
     ("SELECT user_id FROM event_user_action, features", "1:40: a job reads one stream"),
-    ("SELECT user_id FROM (SELECT user_id FROM event_user_action) t", "1:16: FROM takes the name of one stream"),
+    (
+        "SELECT user_id FROM (SELECT user_id FROM event_user_action) t",
+        "1:16: FROM takes the name of one stream",
+    ),
     (
         "SELECT user_id FROM event_user_action WHERE fare > (SELECT MAX(fare) FROM event_user_action)",
         "1:53: a job is one SELECT over one stream, without subqueries",
     ),
-    ("SELECT user_id FROM event_user_action UNION ALL SELECT id FROM features", "1:39: set operations between queries"),
-    ("SELECT user_id FROM event_user_action ORDER BY user_id", "1:39: results of a stream have no end to be sorted by"),
+    (
+        "SELECT user_id FROM event_user_action UNION ALL SELECT id FROM features",
+        "1:39: set operations between queries",
+    ),
+    (
+        "SELECT user_id FROM event_user_action ORDER BY user_id",
+        "1:39: results of a stream have no end to be sorted by",
+    ),
     ("SELECT user_id FROM event_user_action LIMIT 5", "1:39: results of a stream have no end to be limited"),
     ("SELECT * FROM event_user_action", "1:8: SELECT * is not available; name the columns"),
     ("SELECT DISTINCT user_id FROM event_user_action", "1:1: SELECT DISTINCT is not available"),
-    ("SELECT user_id, fare AS user_id FROM event_user_action", "1:17: two result columns are called `user_id`"),
+    (
+        "SELECT user_id, fare AS user_id FROM event_user_action",
+        "1:17: two result columns are called `user_id`",
+    ),
     ("WITH t AS (SELECT 1) SELECT user_id FROM t", "1:1: WITH is not available"),
     ("INSERT INTO t VALUES (1)", "1:1: a job is one SELECT over one stream, it cannot begin with `INSERT`"),
     ("SELECT user_id FROM event_user_action; SELECT 1", "1:40: a job is one SELECT over one stream"),
     ("SELECT user_id event_id fare FROM event_user_action", "1:25: the query cannot be read: expected"),
-    ("SELECT user_id,, fare FROM event_user_action", "1:16: the query cannot be read: expected an expression"),
+    (
+        "SELECT user_id,, fare FROM event_user_action",
+        "1:16: the query cannot be read: expected an expression",
+    ),
     ("SELECT 'open FROM event_user_action", "1:8: unterminated string literal"),
     ("", "1:1: the query is empty"),
     ("SELECT 1", "1:1: the query reads no stream"),
@@ -138,16 +156,31 @@ const REFUSED: &[(&str, &str)] = &[
         "1:48: GROUP BY takes no positions or constants",
     ),
     // Names.
-    ("SELECT user_id FROM event_user_actoin", "1:21: there is no stream `event_user_actoin`; did you mean `event_user_action`?"),
+    (
+        "SELECT user_id FROM event_user_actoin",
+        "1:21: there is no stream `event_user_actoin`; did you mean `event_user_action`?",
+    ),
     (
         "SELECT SUM(fair) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
         "1:12: `event_user_action` has no column `fair`; did you mean `fare`?",
     ),
-    ("SELECT User_Id FROM event_user_action", "1:8: `event_user_action` has no column `User_Id`; names are case-sensitive"),
-    ("SELECT xyzzy FROM features", "1:8: `features` has no column `xyzzy`; its columns are feature_name, version"),
+    (
+        "SELECT User_Id FROM event_user_action",
+        "1:8: `event_user_action` has no column `User_Id`; names are case-sensitive",
+    ),
+    (
+        "SELECT xyzzy FROM features",
+        "1:8: `features` has no column `xyzzy`; its columns are feature_name, version",
+    ),
     ("SELECT fare.amount AS a FROM event_user_action", "1:8: `fare` is not a row, it has no member `amount`"),
-    ("SELECT uper(action) AS a FROM event_user_action", "1:8: there is no function `uper`; did you mean `upper`?"),
-    ("SELECT twise(event_id) AS a FROM event_user_action", "1:8: there is no function `twise`; did you mean `twice`?"),
+    (
+        "SELECT uper(action) AS a FROM event_user_action",
+        "1:8: there is no function `uper`; did you mean `upper`?",
+    ),
+    (
+        "SELECT twise(event_id) AS a FROM event_user_action",
+        "1:8: there is no function `twise`; did you mean `twice`?",
+    ),
     ("SELECT COUNT(*) AS n FROM event_user_action WHERE n > 1", "1:51: `n` is a result column of this query"),
     ("SELECT now() AS a FROM event_user_action", "1:8: `now` differs from call to call"),
     ("SELECT random() * 2 AS a FROM event_user_action", "1:8: `random` differs from call to call"),
@@ -162,7 +195,10 @@ const REFUSED: &[(&str, &str)] = &[
         "SELECT TOP(seats, action) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
         "1:8: the first argument of TOP is a whole-number constant",
     ),
-    ("SELECT TOP(5) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)", "1:8: TOP takes how many"),
+    (
+        "SELECT TOP(5) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:8: TOP takes how many",
+    ),
     (
         "SELECT SUM(action) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
         "1:8: SUM takes one column of int, bigint, float or double, not (string)",
@@ -189,7 +225,10 @@ const REFUSED: &[(&str, &str)] = &[
         "1:31: FILTER needs a condition, not a double",
     ),
     // Types.
-    ("SELECT fare + action AS a FROM event_user_action", "1:8: double and string cannot be compared or combined"),
+    (
+        "SELECT fare + action AS a FROM event_user_action",
+        "1:8: double and string cannot be compared or combined",
+    ),
     ("SELECT user_id FROM event_user_action WHERE ride_id = 5", "1:45: string and bigint cannot be compared"),
     ("SELECT user_id FROM event_user_action WHERE fare", "1:45: WHERE needs a condition, not a double"),
     ("SELECT sqrt(tags) AS a FROM event_user_action", "1:8: "),
@@ -226,7 +265,10 @@ fn windows_are_not_cut_short_by_retention() {
     short.retention = Some(weir_event::Span::from_millis(3_600_000));
     let found = plan(&short, &CATALOG).unwrap_err();
     let said = found[0].to_string();
-    assert!(said.starts_with("jobs/job.yaml:1:1: `retention`: 1h is shorter than the longest window, 1d"), "{said}");
+    assert!(
+        said.starts_with("jobs/job.yaml:1:1: `retention`: 1h is shorter than the longest window, 1d"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -33,8 +33,10 @@ pub(crate) struct Arguments {
 
 /// Values are shown so often.
 const REFRESH: Duration = Duration::from_secs(3);
-/// While there is no value yet, the server is asked so often.
+/// While some feature has no row yet, the server is asked so often.
 const FIRST_REFRESH: Duration = Duration::from_millis(100);
+/// And so long at most, then what there is is shown.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let clock = SystemClock::new();
@@ -231,13 +233,16 @@ impl Show {
         for step in 0_u32.. {
             self.post_position(step)?;
             let values = self.ask()?;
-            let none_yet = first && values.iter().all(|value| value.value.is_null());
-            let pause = if none_yet {
+            let since_start = self.clock.monotonic().saturating_sub(self.asked_to_start);
+            let complete = values.iter().all(Shown::has_rows) || since_start >= LONGEST_WAIT;
+            let pause = if first && !complete {
                 FIRST_REFRESH
             } else {
                 if first {
-                    let after = self.clock.monotonic().saturating_sub(self.asked_to_start);
-                    print(&format!("first value {:.1} s after the server's start", after.as_secs_f64()))?;
+                    print(&format!(
+                        "first values {:.1} s after the server's start",
+                        since_start.as_secs_f64()
+                    ))?;
                 }
                 first = false;
                 self.show(&values)?;
@@ -288,7 +293,7 @@ impl Show {
         print(&format!("\n{now}  {events} events read by {} jobs", jobs.len()))?;
         for (feature, shown) in self.features.iter().zip(values) {
             let entity = format!("{}={}", feature.key, feature.value);
-            print(&format!("  {entity:<20} {:<24} {}  {}", shown.name, short(&shown.value), shown.status))?;
+            print(&format!("  {entity:<20} {:<24} {}  ({})", shown.name, short(&shown.value), shown.status))?;
         }
         Ok(())
     }
@@ -310,7 +315,12 @@ impl Shown {
         };
         let status = feature.get("status").and_then(Value::as_str).unwrap_or_default();
         let value = feature.get("value").cloned().unwrap_or_default();
-        Shown { name: name.clone(), value, status: format!("({status})") }
+        Shown { name: name.clone(), value, status: status.to_owned() }
+    }
+
+    /// Whether any row is behind the value.
+    fn has_rows(&self) -> bool {
+        !["", "not_found", "default"].contains(&self.status.as_str())
     }
 }
 
@@ -347,7 +357,7 @@ mod tests {
     #[test]
     fn the_first_feature_of_an_answer_is_shown() {
         let answer = json!({"features": {"n": {"value": 3, "status": "ok"}}});
-        let expected = Shown { name: "n".to_owned(), value: json!(3), status: "(ok)".to_owned() };
+        let expected = Shown { name: "n".to_owned(), value: json!(3), status: "ok".to_owned() };
         assert_eq!(Shown::of(&answer), expected);
         assert_eq!(Shown::of(&json!({})), Shown::default());
     }

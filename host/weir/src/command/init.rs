@@ -72,9 +72,9 @@ const BACKLOG: Span = Span::from_millis(3 * 3_600_000);
 /// Entities that a project's events are about.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entities {
-    /// The busiest user.
+    /// A busy user.
     pub(super) user: String,
-    /// The busiest place.
+    /// A busy place.
     pub(super) place: String,
 }
 
@@ -84,7 +84,7 @@ pub(super) fn write_rides(folder: &Path, listen: SocketAddr, clock: &dyn Clock) 
     if FILES.iter().any(|(path, _)| folder.join(path).exists()) {
         return Err(Failure::user(format!("there is a project in {shown} already; give another folder")));
     }
-    let entities = busiest(GENERATOR)?;
+    let entities = busy(GENERATOR)?;
     let start = clock.now().floor_to(HOUR, Span::ZERO) - BACKLOG;
     let marks = [
         ("{{LISTEN}}", listen.to_string()),
@@ -115,8 +115,11 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
 /// Events that are looked at to find entities worth looking up.
 const LOOKED_AT: u64 = 2000;
 
-/// Who and where there is most to see, by the first events that the generator makes.
-fn busiest(settings: GeneratorSettings) -> Result<Entities, Failure> {
+/// Of the busiest only the tenth: the first few have thousands of events, at which nobody wants to look.
+const RANK: usize = 9;
+
+/// Who and where there is something to see, by the first events that the generator makes.
+fn busy(settings: GeneratorSettings) -> Result<Entities, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|error| Failure::external(error.to_string()))?;
     let settings =
@@ -131,15 +134,19 @@ fn busiest(settings: GeneratorSettings) -> Result<Entities, Failure> {
     };
     let lines = block.data.split(|byte| *byte == b'\n');
     let events: Vec<Value> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    let most = |member: &str| {
-        let mut counts = BTreeMap::new();
+    let busy = |member: &str| {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
         for text in events.iter().filter_map(|event| event.get(member)?.as_str()) {
-            *counts.entry(text).or_insert(0) += 1;
+            *counts.entry(text).or_default() += 1;
         }
-        let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        most.map(|(text, _)| text.to_owned()).ok_or_else(|| Failure::weir("generated events name nobody"))
+        let mut ranked: Vec<(u32, &str)> = counts.into_iter().map(|(text, count)| (count, text)).collect();
+        ranked.sort_unstable_by(|left, right| right.cmp(left));
+        let chosen = ranked.get(RANK).or(ranked.last());
+        chosen
+            .map(|(_, text)| (*text).to_owned())
+            .ok_or_else(|| Failure::weir("generated events name nobody"))
     };
-    Ok(Entities { user: most("user_id")?, place: most("geohash")? })
+    Ok(Entities { user: busy("user_id")?, place: busy("geohash")? })
 }
 
 #[cfg(test)]

@@ -120,6 +120,10 @@ impl<'a> MetaWriter<'a> {
             }
             None => out.extend_from_slice(b"null"),
         }
+        if let Some(position) = self.meta.identities.get(row) {
+            out.extend_from_slice(b",\"position\":");
+            out.extend_from_slice(Value::from(position.as_str()).to_string().as_bytes());
+        }
         out.extend_from_slice(&self.after_window);
     }
 }

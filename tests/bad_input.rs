@@ -124,7 +124,8 @@ fn bad_events_are_dead_letters_and_the_good_ones_count() {
     let (status, letters) = server.get("/v1/deadletters/s?limit=10");
     assert_eq!(status, 200);
     let letters = letters["dead_letters"].as_array().expect("a list").clone();
-    let offsets: Vec<u64> = letters.iter().filter_map(|letter| letter["offset"].as_u64()).collect();
+    let offsets: Vec<u64> =
+        letters.iter().filter_map(|letter| letter["position"]["offset"].as_u64()).collect();
     assert_eq!(offsets, [1, 2, 3, 4, 6], "{letters:?}");
     assert!(letters.iter().all(|letter| letter["reason"].as_str().is_some_and(|reason| !reason.is_empty())));
     assert_eq!(letters[1]["jobs"], serde_json::json!(["j"]));

@@ -9,7 +9,7 @@ use crate::harness::{last_rows, repository, rows};
 use crate::replay::{Replay, plan_of};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn cases() -> Vec<PathBuf> {
     let folder = repository().join("tests/golden");
@@ -20,12 +20,12 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-fn read(case: &PathBuf, name: &str) -> Option<String> {
+fn read(case: &Path, name: &str) -> Option<String> {
     std::fs::read_to_string(case.join(name)).ok()
 }
 
 /// The lines of each partition.
-fn partitions(case: &PathBuf) -> Vec<Vec<String>> {
+fn partitions(case: &Path) -> Vec<Vec<String>> {
     let name = |number: usize| if number == 0 { "in.jsonl".to_owned() } else { format!("in.{number}.jsonl") };
     let texts = (0..).map(|number| read(case, &name(number))).take_while(Option::is_some).flatten();
     texts.map(|text| text.lines().map(str::to_owned).collect()).collect()
@@ -40,7 +40,7 @@ fn counted(rows: impl Iterator<Item = Value>) -> BTreeMap<String, u64> {
 }
 
 #[track_caller]
-fn check(case: &PathBuf, how: &str, replay: &Replay) {
+fn check(case: &Path, how: &str, replay: &Replay) {
     let expected = read(case, "out.jsonl").unwrap_or_default();
     let expected =
         counted(expected.lines().map(|line| serde_json::from_str(line).expect("out.jsonl is JSON")));
@@ -90,9 +90,20 @@ fn what_cannot_run_is_refused_with_its_place() {
 }
 
 /// The plan of a case that runs; `None` for one that is refused.
-fn planned(case: &PathBuf) -> Option<weir_plan::JobPlan> {
+fn planned(case: &Path) -> Option<weir_plan::JobPlan> {
     if case.join("error.txt").exists() {
         return None;
     }
     Some(plan_of(case).unwrap_or_else(|errors| panic!("{}: {errors:#?}", case.display())))
+}
+
+#[test]
+fn what_divert_drops_is_a_dead_letter_with_its_position() {
+    let case = repository().join("tests/golden/late_divert");
+    let replay = Replay::new(planned(&case).expect("it runs"), partitions(&case));
+    replay.to_the_end(1, 1);
+    let letters = replay.dead_letters();
+    let offsets: Vec<u64> = letters.iter().map(|letter| letter.offset).collect();
+    assert_eq!(offsets, [2, 3, 5, 7], "{letters:?}");
+    assert!(letters.iter().all(|letter| letter.reason.starts_with("late: ")), "{letters:?}");
 }

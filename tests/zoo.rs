@@ -131,7 +131,8 @@ fn component(world: &str, guest: &str) -> Vec<u8> {
     let (package, _) = resolve.push_dir(repository().join("wit")).expect("wit/ can be read");
     let world = resolve.select_world(&[package], Some(world)).expect("wit/ has the world");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("it fits");
-    let mut encoder = ComponentEncoder::default().validate(false).module(&module).expect("it is a module");
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(false).module(&module).expect("it is a module");
     encoder.encode().expect("it makes a component")
 }
 

@@ -40,13 +40,6 @@ impl Project {
         self
     }
 
-    /// Appends to a file of the project.
-    pub(crate) fn append(&self, path: &str, text: &str) {
-        use std::io::Write;
-        let file = std::fs::OpenOptions::new().append(true).create(true).open(self.path().join(path));
-        file.expect("the file opens").write_all(text.as_bytes()).expect("it takes bytes");
-    }
-
     /// `weir COMMAND FOLDER ARGUMENTS..`, not yet started.
     pub(crate) fn command(&self, command: &str, arguments: &[&str]) -> Command {
         let mut weir = Command::new(weir());

@@ -14,7 +14,7 @@ use weir_event::PartitionId;
 #[derive(Debug)]
 pub(crate) enum Intake {
     /// A decoded block, with its bytes for dead letters.
-    Block(RawBlock, Decoded),
+    Block(Box<(RawBlock, Decoded)>),
     /// The partition's present end.
     CaughtUp(PartitionId),
 }
@@ -52,7 +52,7 @@ impl Decoding {
                 let decoder = self.decoder.clone();
                 let task = tokio::spawn(async move {
                     let decoded = decoder.decode(&block);
-                    Intake::Block(block, decoded)
+                    Intake::Block(Box::new((block, decoded)))
                 });
                 self.in_flight.push_back(Box::pin(async move { task.await.ok() }));
             }

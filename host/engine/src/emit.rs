@@ -35,12 +35,14 @@ pub(crate) struct StageRows {
     pub(crate) failed: u64,
 }
 
-/// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
+/// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns. Without `with_revised`
+/// a result that was written before stays as it was written.
 pub(crate) fn stage_rows(
     stage: &KeyedStage,
     timelines: &Timelines,
     results: Results,
     with_identity: bool,
+    with_revised: bool,
 ) -> Result<StageRows, ExpressionError> {
     let broken = |message: String| ExpressionError::Broken(message);
     let count = results.slots.len();
@@ -63,9 +65,11 @@ pub(crate) fn stage_rows(
     } else {
         Vec::new()
     };
-    let failing: BTreeSet<usize> = results.errors.iter().map(|error| error.row as usize).collect();
-    if !failing.is_empty() {
-        let kept: Vec<u32> = (0..count).filter(|row| !failing.contains(row)).map(|row| row as u32).collect();
+    let failing: BTreeSet<usize> = results.errors.iter().map(|error| error.row).collect();
+    let stays = |row: &usize| !with_revised && results.revised.get(*row).copied().unwrap_or(false);
+    let kept: Vec<u32> =
+        (0..count).filter(|row| !failing.contains(row) && !stays(row)).map(|row| row as u32).collect();
+    if kept.len() < count {
         batch = take(&batch, &kept)?;
         windows = pick(&windows, &kept);
         identities = pick(&identities, &kept);

@@ -130,7 +130,7 @@ impl Driver {
             let open = reader.as_mut().filter(|_| self.decoding.has_room());
             let event = tokio::select! {
                 biased;
-                _ = self.stop.changed() => Event::Stop,
+                () = stopped(&mut self.stop) => Event::Stop,
                 Some(_) = self.done.recv() => Event::CheckpointDone,
                 _ = ticks.tick() => Event::Tick,
                 decoded = self.decoding.next(), if !self.decoding.is_empty() => Event::Decoded(decoded),
@@ -187,7 +187,7 @@ impl Driver {
                     self.progress.set_state(JobState::Retrying(error.message));
                     tokio::select! {
                         () = tokio::time::sleep(back_off) => {}
-                        _ = self.stop.changed() => return Ok(None),
+                        () = stopped(&mut self.stop) => return Ok(None),
                     }
                     back_off = (back_off * 2).min(LAST_BACK_OFF);
                 }
@@ -230,7 +230,10 @@ impl Driver {
 
     async fn take(&mut self, intake: Intake) -> Result<(), EngineError> {
         match intake {
-            Intake::Block(block, decoded) => self.take_block(&block, decoded).await,
+            Intake::Block(taken) => {
+                let (block, decoded) = *taken;
+                self.take_block(&block, decoded).await
+            }
             Intake::CaughtUp(partition) => {
                 self.state.caught_up.insert(partition);
                 self.state.idleness.caught_up(partition, self.clock.monotonic());
@@ -458,6 +461,14 @@ impl Driver {
 
     fn vanished(&self, stage: &'static str) -> EngineError {
         EngineError::Vanished { job: self.plan.name.clone(), stage }
+    }
+}
+
+/// Returns once the job is asked to stop, also if that was before.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // The job's handle is gone: nobody can ask any more.
+        std::future::pending().await
     }
 }
 

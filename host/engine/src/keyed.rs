@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use weir_event::{EventTime, Message, Signal, Span};
-use weir_plan::{ExpressionError, JobPlan, KeyedStage};
+use weir_plan::{ExpressionError, JobPlan, KeyedStage, LatePolicy};
 use weir_timeline::{AggregateError, Results, Rows, Slot, Timelines};
 
 /// Results of several segments travel together up to this many rows; larger ones go out as they are.
@@ -138,6 +138,7 @@ impl KeyedShard {
         ask: impl Fn(&mut Timelines) -> Result<Results, AggregateError>,
     ) -> Result<(), EngineError> {
         let mut waiting = Waiting::default();
+        let with_revised = self.plan.late.policy == LatePolicy::Correct;
         for segment in 0..SEGMENTS {
             let rows = {
                 let mut timelines = self.shards.write(self.number, segment);
@@ -147,7 +148,7 @@ impl KeyedShard {
                 if results.slots.is_empty() {
                     continue;
                 }
-                stage_rows(&self.stage, &timelines, results, self.with_identity)
+                stage_rows(&self.stage, &timelines, results, self.with_identity, with_revised)
                     .map_err(|error| self.broken(&error))?
             };
             waiting.rows += rows.batch.num_rows();

@@ -150,6 +150,9 @@ fn join(
     })
 }
 
+/// Result columns, the indices of the rows that they are of, and the rows that failed with their reasons.
+pub(crate) type Evaluated = (RecordBatch, Vec<u32>, Vec<(u32, String)>);
+
 /// Evaluates result columns over a batch: rows for which one fails are left out and their indices and reasons
 /// returned beside.
 pub(crate) fn evaluate_output(
@@ -157,7 +160,7 @@ pub(crate) fn evaluate_output(
     expressions: &[Arc<dyn Expression>],
     schema: &Arc<Schema>,
     batch: &RecordBatch,
-) -> Result<(RecordBatch, Vec<u32>, Vec<(u32, String)>), ExpressionError> {
+) -> Result<Evaluated, ExpressionError> {
     // The row's index rides in place of its record, so that the kept rows can be named afterwards.
     let rows = Rows {
         partition: PartitionId::default(),

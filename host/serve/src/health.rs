@@ -42,7 +42,7 @@ impl Readiness {
                 _ if status.ready => {}
                 JobState::Retrying(reason) => readiness.waiting.push(json!({"job": job, "detail": reason})),
                 JobState::Starting => {
-                    readiness.waiting.push(json!({"job": job, "detail": "reads its state"}))
+                    readiness.waiting.push(json!({"job": job, "detail": "reads its state"}));
                 }
                 JobState::Running | JobState::Finished => {
                     let detail = "has not yet applied everything that was durable at its start";

@@ -174,15 +174,13 @@ fn asked_jobs(app: &App, names: &[String]) -> Result<Vec<AskedJob>, Problem> {
     for name in names {
         let (job, feature) =
             name.split_once(':').map_or((name.as_str(), None), |(job, feature)| (job, Some(feature)));
-        let at = match jobs.iter().position(|(known, _)| known.face.plan.name == job) {
-            Some(at) => at,
-            None => {
-                let (job, face) = app.job(job)?;
-                refuse_without_entity(&face)?;
-                jobs.push((OneJob::new(job, face), Vec::new()));
-                jobs.len() - 1
-            }
-        };
+        let known = jobs.iter().position(|(known, _)| known.face.plan.name == job);
+        if known.is_none() {
+            let (job, face) = app.job(job)?;
+            refuse_without_entity(&face)?;
+            jobs.push((OneJob::new(job, face), Vec::new()));
+        }
+        let at = known.unwrap_or(jobs.len() - 1);
         let (one, asked) = &mut jobs[at];
         let wanted = match feature {
             None => (0..one.face.features.len()).collect(),

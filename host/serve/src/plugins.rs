@@ -86,13 +86,11 @@ pub(crate) async fn activate(
 
 fn find(plugins: &PluginRegistry, name: &str) -> Result<PluginStatus, Problem> {
     let mut known = plugins.list();
-    match known.iter().position(|plugin| plugin.name == name) {
-        Some(at) => Ok(known.swap_remove(at)),
-        None => {
-            let known = suggestion(name, known.iter().map(|plugin| plugin.name.as_str()));
-            Err(Problem::not_found(format!("there is no plugin `{name}`; {known}")))
-        }
-    }
+    let at = known.iter().position(|plugin| plugin.name == name);
+    at.map(|at| known.swap_remove(at)).ok_or_else(|| {
+        let known = suggestion(name, known.iter().map(|plugin| plugin.name.as_str()));
+        Problem::not_found(format!("there is no plugin `{name}`; {known}"))
+    })
 }
 
 /// A refusal with every reason.

@@ -228,7 +228,8 @@ async fn posted_rows_are_looked_up() {
     let (_, answer) = client.get(&format!("/v1/jobs/rides_per_user/values?user_id=u1&as_of={earlier}")).await;
     assert_eq!(answer["features"]["rides"]["status"], "not_found", "{answer}");
 
-    let asks = json!({"features": ["rides_per_user:rides", "rides_per_user"], "entities": [{"user_id": "u2"}, {"user_id": "u3"}]});
+    let entities = json!([{"user_id": "u2"}, {"user_id": "u3"}]);
+    let asks = json!({"features": ["rides_per_user:rides", "rides_per_user"], "entities": entities});
     let (status, answer) = client.send("POST", "/v1/lookup", &asks.to_string()).await;
     assert_eq!(status, 200, "{answer}");
     let features = |row: usize| &answer["rows"][row]["features"]["rides_per_user:rides"];

@@ -93,9 +93,9 @@ fn push_members(
         "default"
     } else {
         if has_row {
-            push_cell(feature, looked, out)
+            push_cell(feature, looked, out);
         } else {
-            out.extend_from_slice(b"null")
+            out.extend_from_slice(b"null");
         }
         "not_found"
     };
@@ -184,7 +184,9 @@ mod tests {
             settled: looked(Some(3), 3, Some((0, 1000))),
             current: Some(looked(Some(1), 1, Some((1000, 2000)))),
         };
-        let window = |start, end, complete| json!({"start": format!("1970-01-01T00:00:0{start}.000Z"), "end": format!("1970-01-01T00:00:0{end}.000Z"), "complete": complete});
+        let second = |second: i64| time(second * 1000).to_string();
+        let window =
+            |start, end, complete| json!({"start": second(start), "end": second(end), "complete": complete});
         let newest = "1970-01-01T00:00:00.900Z";
         assert_eq!(
             written(None, Frame::Grid, &answer, ASKED),

@@ -1,3 +1,5 @@
+//! The file source and sink against real folders: resuming, following, what is refused.
+
 use super::*;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use flate2::Compression;

@@ -1,3 +1,5 @@
+//! The same seed gives the same events, from any position.
+
 use super::*;
 use crate::registry::tests::source_context;
 use serde_json::json;

@@ -100,15 +100,14 @@ impl Server {
             }
             Failure::all(failures)
         };
-        let ended = self.engine_threads.block_on(async {
+        self.engine_threads.block_on(async {
             tokio::select! {
                 ended = last => ended,
                 () = runtime::asked_to_stop() => Err(Failure::user(
                     "stopped at once; the next start goes on from the last checkpoint that was made",
                 )),
             }
-        });
-        ended
+        })
     }
 }
 

@@ -1,3 +1,5 @@
+//! Every type of column as JSON.
+
 use super::*;
 use crate::format::arrow_field;
 use crate::format::json::JsonDecoder;

@@ -1,6 +1,7 @@
 //! A job run inside the test over lines that are handed out block by block, so that it can be killed at an exact
 //! barrier: the engine, the store, the decoder and the file sink are the real ones.
 
+use crate::harness::wait_for;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use weir_engine::{DeadLetters, Engine, Job, JobSpec, Mode, NamedSink, Settings};
 use weir_event::{PartitionId, Position, SystemClock};
 use weir_plan::check::{ConnectorKinds, ProjectFiles, SettingProblem, SourceFile, check_project};
 use weir_plan::{Catalog, Diagnostic, JobPlan, ScalarFunction, StreamDefinition};
-use weir_store::{SledStore, StoreOptions};
+use weir_store::{SledStore, StoreError, StoreOptions};
 use weir_timeline::aggregate::Parameter;
 
 /// One job over fixed input, with the state that it leaves.
@@ -75,12 +76,24 @@ impl Replay {
         runtime.shutdown_timeout(Duration::from_secs(5));
     }
 
+    /// Opens the store; the thread of a killed engine lets go of it a moment later than the runtime ends.
+    fn open_store(&self) -> SledStore {
+        let folder = self.folder.path().join("state");
+        wait_for("the store to be free", Duration::from_secs(10), || {
+            match SledStore::open(&folder, StoreOptions::default()) {
+                Ok(store) => Some(store),
+                Err(StoreError::Locked { .. }) => None,
+                Err(error) => panic!("the store does not open: {error}"),
+            }
+        })
+    }
+
     fn start(&self, shards: usize, block: usize, blocks: usize) -> (Engine, Arc<Job>) {
         let clock = Arc::new(SystemClock::new());
-        let store = SledStore::open(&self.folder.path().join("state"), StoreOptions::default());
+        let store = self.open_store();
         let letters = Arc::new(DeadLetters::new(self.folder.path().join("dead"), 1 << 20));
         let settings = Settings { shards, checkpoint_every: Duration::from_millis(1) };
-        let store = Arc::new(store.expect("the store opens"));
+        let store = Arc::new(store);
         let engine = Engine::new(settings, store, letters, clock.clone()).expect("the engine starts");
         let input = &self.plan.inputs[0];
         let decoder = registry::decoder(&input.stream.format, &input.stream.schema, &input.columns);

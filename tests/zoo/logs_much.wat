@@ -7,6 +7,6 @@
   (if (i32.eqz (local.get $rows)) (then (return (call $echo (local.get $args)))))
   (drop (memory.grow (i32.const 20)))
   (loop $ever
-    (call $log (i32.const 1) (i32.const 4096) (i32.const 1048576))
+    (call $log (i32.const 1) (i32.const 131072) (i32.const 1048576))
     (br $ever))
   (unreachable))

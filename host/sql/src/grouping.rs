@@ -197,7 +197,7 @@ pub(crate) fn project_keys(
         let bound = &rows.projected[column];
         if !is_key_type(&bound.data_type) {
             let message = format!(
-                "a {} cannot be a key; group by a string, whole number, double, boolean or timestamp",
+                "a column of type {} cannot be a key; group by a string, whole number, double, boolean or timestamp",
                 crate::expressions::type_name(&bound.data_type)
             );
             report.refuse(Refusal::new(at, message));

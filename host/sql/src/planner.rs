@@ -254,7 +254,7 @@ impl Query<'_> {
     ) -> Option<Bound> {
         let bound = self.checked(scope.bind(expression), at, report)?;
         if bound.data_type != DataType::Boolean {
-            report.refuse(Refusal::new(at, "HAVING needs a condition"));
+            report.refuse(Refusal::new(at, "HAVING needs a condition, such as COUNT(*) > 1"));
             return None;
         }
         Some(bound)

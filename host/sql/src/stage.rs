@@ -39,7 +39,8 @@ impl Rows<'_> {
         if bound.data_type == DataType::Boolean {
             return Ok(bound);
         }
-        let message = format!("{clause} needs a condition, not a {}", type_name(&bound.data_type));
+        let message =
+            format!("{clause} needs a condition, not a value of type {}", type_name(&bound.data_type));
         Err(Refusal::new(at, message))
     }
 
@@ -212,7 +213,7 @@ impl Stage<'_, '_> {
             return Ok(());
         }
         let message = format!(
-            "a {} cannot be kept for each row of OVER; write a string, number, boolean, timestamp or bytes, such as \
+            "a column of type {} cannot be kept for each row of OVER; write a string, number, boolean, timestamp or bytes, such as \
              array_to_string(..) of a list",
             type_name(data_type)
         );

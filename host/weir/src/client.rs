@@ -96,8 +96,7 @@ impl Client {
         let text = value.map_or_else(|_| format!("answered {status}"), |problem| problem_text(&problem));
         Err(match status {
             408 | 429 | 502..=504 => Failure::external(format!("the server says: {text}")),
-            501 => Failure::user(text),
-            500.. => Failure::weir(format!("the server says: {text}")),
+            500 | 505..=599 => Failure::weir(format!("the server says: {text}")),
             401 | 403 => Failure::user(format!("the server says: {text}; give --token, or set WEIR_TOKEN")),
             _ => Failure::user(text),
         })

@@ -105,11 +105,11 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT COUNT(*) OVER (PARTITION BY tags ORDER BY rowtime) AS a FROM event_user_action",
-        "1:36: a array<string> cannot be a key",
+        "1:36: a column of type array<string> cannot be a key",
     ),
     (
         "SELECT tags, COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime) AS a FROM event_user_action",
-        "1:8: a array<string> cannot be kept for each row of OVER",
+        "1:8: a column of type array<string> cannot be kept for each row of OVER",
     ),
     // Shape.
     (
@@ -143,7 +143,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("WITH t AS (SELECT 1) SELECT user_id FROM t", "1:1: WITH is not available"),
     ("INSERT INTO t VALUES (1)", "1:1: a job is one SELECT over one stream, it cannot begin with `INSERT`"),
     ("SELECT user_id FROM event_user_action; SELECT 1", "1:40: a job is one SELECT over one stream"),
-    ("SELECT user_id event_id fare FROM event_user_action", "1:25: the query cannot be read: expected"),
+    ("SELECT user_id event_id fare FROM event_user_action", "1:25: `fare` does not continue the query"),
     (
         "SELECT user_id,, fare FROM event_user_action",
         "1:16: the query cannot be read: expected an expression",
@@ -222,7 +222,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT COUNT(*) FILTER (WHERE fare) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        "1:31: FILTER needs a condition, not a double",
+        "1:31: FILTER needs a condition, not a value of type double",
     ),
     // Types.
     (
@@ -230,7 +230,10 @@ const REFUSED: &[(&str, &str)] = &[
         "1:8: double and string cannot be compared or combined",
     ),
     ("SELECT user_id FROM event_user_action WHERE ride_id = 5", "1:45: string and bigint cannot be compared"),
-    ("SELECT user_id FROM event_user_action WHERE fare", "1:45: WHERE needs a condition, not a double"),
+    (
+        "SELECT user_id FROM event_user_action WHERE fare",
+        "1:45: WHERE needs a condition, not a value of type double",
+    ),
     ("SELECT sqrt(tags) AS a FROM event_user_action", "1:8: "),
     ("SELECT twice(action, 1) AS a FROM event_user_action", "1:8: "),
     ("SELECT INTERVAL '1' DAY AS a FROM event_user_action", "1:17: a value of type "),
@@ -245,9 +248,12 @@ fn every_refusal_has_its_place_and_says_what_to_write() {
         if !found.iter().any(|line| line.starts_with(&expected)) {
             wrong.push(format!("{text}\n  expected {expected}\n  found    {}", found.join("\n           ")));
         }
-        for line in &found {
-            assert!(!line.ends_with('.') && !line.contains('\0') && !line.contains("DataFusion"), "{line}");
-        }
+        let is_ours = |line: &String| {
+            (!line.ends_with('.') || line.ends_with(".."))
+                && !line.contains('\0')
+                && !line.contains("DataFusion")
+        };
+        wrong.extend(found.iter().filter(|line| !is_ours(line)).map(|line| format!("not our words: {line}")));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

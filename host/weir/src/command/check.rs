@@ -54,24 +54,24 @@ fn count(number: usize, noun: &str) -> String {
 }
 
 fn shown(plan: &JobPlan, kinds: &RegisteredKinds, explain: bool) -> String {
-    let mut text = if explain { weir_sql::explain(plan) } else { summary(plan) };
-    for sink in &plan.sinks {
-        text.push_str(&format!("sink {}: {}\n", sink.name, promise(plan, sink, kinds)));
-    }
-    text
+    let mut lines =
+        if explain { weir_sql::explain(plan).lines().map(str::to_owned).collect() } else { summary(plan) };
+    lines.extend(plan.sinks.iter().map(|sink| format!("sink {}: {}", sink.name, promise(plan, sink, kinds))));
+    lines.push(String::new());
+    lines.join("\n")
 }
 
-fn summary(plan: &JobPlan) -> String {
-    let mut text = format!("job {} version {}", plan.name, plan.version);
+/// A job in a line, and a line for each of its features.
+fn summary(plan: &JobPlan) -> Vec<String> {
+    let mut head = format!("job {} version {}", plan.name, plan.version);
     if let Some(stage) = plan.stage.as_ref().filter(|stage| !stage.key_names.is_empty()) {
         let keys = stage.key_names.iter().zip(&stage.key_types).map(|(name, key_type)| {
             let key_type = weir_event::DataType::from_arrow(key_type)
                 .map_or_else(|| key_type.to_string(), |key_type| key_type.to_string());
             format!("{name} {key_type}")
         });
-        text.push_str(&format!(", by {}", keys.collect::<Vec<_>>().join(", ")));
+        head = format!("{head}, by {}", keys.collect::<Vec<_>>().join(", "));
     }
-    text.push('\n');
     let row = |feature: &Feature| {
         let hash = feature.definition.chars().take(SHORT_HASH_CHARS).collect();
         vec![
@@ -83,11 +83,12 @@ fn summary(plan: &JobPlan) -> String {
         ]
     };
     let rows: Vec<_> = plan.features.iter().map(row).collect();
+    let mut lines = vec![head];
     if !rows.is_empty() {
         let table = table::render(&["feature", "type", "version", "definition", "description"], &rows);
-        table.lines().for_each(|line| text.push_str(&format!("  {line}\n")));
+        lines.extend(table.lines().map(|line| format!("  {line}")));
     }
-    text
+    lines
 }
 
 /// `sha256:` and as much of the hash as tells definitions apart for the eye.

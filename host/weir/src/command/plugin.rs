@@ -212,9 +212,11 @@ fn push(arguments: &Push) -> Result<(), Failure> {
     }
     let version = stored.get("version").map_or_else(|| "?".to_owned(), Value::to_string);
     let exports = stored.get("exports").and_then(Value::as_array).into_iter().flatten();
-    let exports: String = exports.filter_map(Value::as_str).map(|export| format!("\n  {export}")).collect();
     let name = &arguments.name;
-    print(&format!("{name} version {version}{exports}\n\n  weir plugin activate {name} {version}"))
+    let mut lines = vec![format!("{name} version {version}")];
+    lines.extend(exports.filter_map(Value::as_str).map(|export| format!("  {export}")));
+    lines.push(format!("\n  weir plugin activate {name} {version}"));
+    print(&lines.join("\n"))
 }
 
 fn list(arguments: &List) -> Result<(), Failure> {

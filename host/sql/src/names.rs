@@ -224,7 +224,7 @@ fn in_milliseconds(data_type: &mut DataType) {
 /// The known name that is nearest to a misspelt one, if it is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
-    let farthest = (name.chars().count() / 3).max(1);
+    let farthest = name.chars().count().div_ceil(3);
     known
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= farthest)

@@ -256,7 +256,15 @@ impl Stage<'_, '_> {
 
     /// A column of the row in a result: each row of OVER repeats it from its event; a window has no one row.
     pub(crate) fn carry(&mut self, expression: Expr, at: Location) -> Result<ResultColumn, Refusal> {
-        if let StageWindows::Grid(_) = self.windows {
+        if let StageWindows::Grid(window) = &self.windows {
+            if matches!(&expression, Expr::Identifier(name) if name.value == self.event_time) {
+                let kind = window.kind.name();
+                let message = format!(
+                    "a window has no one `{}`; write {kind}_END(..) for the window's end, or MAX({})",
+                    self.event_time, self.event_time
+                );
+                return Err(Refusal::new(at, message));
+            }
             let message = format!(
                 "`{}` is neither in GROUP BY nor inside an aggregate; add it to GROUP BY, or write LAST_VALUE(..)",
                 written(&expression)

@@ -64,6 +64,10 @@ impl Writer<'_> {
                     case.expr.as_deref().into_iter().chain(branches).chain(case.else_expr.as_deref()),
                 )
             }
+            // Text has several layouts in memory and one meaning.
+            Expr::Cast(cast) if is_same_literal(&cast.expr, cast.field.data_type()) => {
+                self.expression(&cast.expr)
+            }
             Expr::Cast(cast) => {
                 self.call(&format!("cast-{}", type_name(cast.field.data_type())), [&*cast.expr])
             }
@@ -104,6 +108,10 @@ impl Writer<'_> {
         self.text.push(')');
         Ok(())
     }
+}
+
+fn is_same_literal(expression: &Expr, data_type: &DataType) -> bool {
+    matches!(expression, Expr::Literal(value, _) if type_name(&value.data_type()) == type_name(data_type))
 }
 
 fn literal(value: &ScalarValue) -> String {

@@ -30,15 +30,23 @@ pub(super) fn planning_error(error: &DataFusionError) -> String {
     {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
-    for hint in [" No function matches", " You might need to add", " Candidate functions", " failed: "] {
+    for hint in [" No function matches", " You might need to add", " Candidate functions"] {
         text = text.split(hint).next().unwrap_or(text);
     }
-    let mut text = text.trim_end_matches(['.', ' ']).to_owned();
+    let mut text = misfit(text).unwrap_or_else(|| text.trim_end_matches(['.', ' ']).to_owned());
     for (theirs, ours) in TYPE_NAMES {
         text = text.replace(theirs, ours);
     }
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// A call whose arguments have types that its function does not take.
+fn misfit(text: &str) -> Option<String> {
+    let (_, call) = text.split_once("call to '")?;
+    let (name, coercion) = call.split_once("' function: coercion from ")?;
+    let (given, _) = coercion.split_once(" to the signature ")?;
+    Some(format!("`{name}` does not take ({given}); write a CAST, or another number of arguments"))
 }
 
 /// Why an expression has no value. What a plugin said goes through as it is; all else is about the rows.

@@ -67,6 +67,8 @@ impl<'a> Functions<'a> {
     /// added must not change what a running query means.
     pub(crate) fn find(&self, name: &str) -> Found {
         match LIBRARY.get(name) {
+            // The library's own version: a new one would change a feature without a trace.
+            Some(_) if name == "version" => Found::Volatile,
             Some(function) if function.signature().volatility == Volatility::Immutable => Found::Library,
             Some(_) => Found::Volatile,
             None if self.catalog.scalar(name).is_some() => Found::Plugin,

@@ -224,6 +224,11 @@ const REFUSED: &[(&str, &str)] = &[
         "SELECT COUNT(*) FILTER (WHERE fare) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
         "1:31: FILTER needs a condition, not a value of type double",
     ),
+    (
+        "SELECT rowtime, COUNT(*) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
+        "1:8: a window has no one `event_time`; write TUMBLE_END(..)",
+    ),
+    ("SELECT version() AS v FROM event_user_action", "1:8: `version` differs from call to call"),
     // Types.
     (
         "SELECT fare + action AS a FROM event_user_action",
@@ -234,7 +239,10 @@ const REFUSED: &[(&str, &str)] = &[
         "SELECT user_id FROM event_user_action WHERE fare",
         "1:45: WHERE needs a condition, not a value of type double",
     ),
-    ("SELECT sqrt(tags) AS a FROM event_user_action", "1:8: "),
+    (
+        "SELECT sqrt(tags) AS a FROM event_user_action",
+        "1:8: `sqrt` does not take (List(string)); write a CAST",
+    ),
     ("SELECT twice(action, 1) AS a FROM event_user_action", "1:8: "),
     ("SELECT INTERVAL '1' DAY AS a FROM event_user_action", "1:17: a value of type "),
 ];

@@ -7,6 +7,7 @@
 use crate::aggregate::AggregateError;
 use crate::answer::{Block, BlockSink, Results, Slot};
 use crate::collect::Collector;
+use crate::cursor::hop::Hop;
 use crate::grid::GridStage;
 use crate::ordered;
 use crate::pane::{LISTED, WRITTEN};
@@ -151,7 +152,12 @@ impl GridStage {
             let pending = changed.into_iter().filter_map(|slot| ordered.logs.pending_of(slot));
             saved = ordered.fold_pending(&self.spec, &self.geometry, &mut self.panes, pending.collect())?;
         }
-        let outcome = windows.iter().try_for_each(|(window, slots)| self.emit_open(*window, slots, &mut out));
+        let mut hop = self.hop.take();
+        let mut outcome = hop.as_mut().map_or(Ok(()), |hop| hop.rebuild_stale(&self.panes));
+        for (window, slots) in &windows {
+            outcome = outcome.and_then(|()| self.emit_open(hop.as_mut(), *window, slots, &mut out));
+        }
+        self.hop = hop;
         ordered::put_back(&mut self.panes, saved)?;
         outcome?;
         if let Some(changes) = &mut self.changes {
@@ -187,7 +193,13 @@ impl GridStage {
         windows
     }
 
-    fn emit_open(&self, window: i64, slots: &[u32], out: &mut Collector) -> Result<(), AggregateError> {
+    fn emit_open(
+        &self,
+        mut hop: Option<&mut Hop>,
+        window: i64,
+        slots: &[u32],
+        out: &mut Collector,
+    ) -> Result<(), AggregateError> {
         let (bounds, first) = (self.geometry.bounds(window), out.len());
         let was_returned = |slot: &u32| {
             let is_noted = self.changes.as_ref().is_some_and(|changes| changes.is_returned(window, *slot));
@@ -195,7 +207,14 @@ impl GridStage {
         };
         out.window(bounds, slots, slots.iter().map(was_returned));
         for at in 0..self.spec.aggregates.len() {
-            let states = fold_window(&self.panes, &self.geometry, &self.spec.aggregates, at, window, slots)?;
+            let ahead = match &mut hop {
+                Some(hop) => hop.look_ahead(&self.panes, at, window, slots)?,
+                None => None,
+            };
+            let states = match ahead {
+                Some(states) => states,
+                None => fold_window(&self.panes, &self.geometry, &self.spec.aggregates, at, window, slots)?,
+            };
             out.values(at, first, states.finish(&counted(slots.len()), &vec![bounds.1; slots.len()])?);
         }
         Ok(())

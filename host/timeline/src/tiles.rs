@@ -221,7 +221,7 @@ pub(crate) fn fold_window(
 }
 
 /// Which of the slots have rows in a pane: their places among the slots, and their groups.
-fn present(pane: &Pane, slots: &[u32]) -> (Vec<u32>, Vec<u32>) {
+pub(crate) fn present(pane: &Pane, slots: &[u32]) -> (Vec<u32>, Vec<u32>) {
     let found = slots.iter().enumerate().filter_map(|(place, slot)| Some((place as u32, pane.group(*slot)?)));
     found.unzip()
 }

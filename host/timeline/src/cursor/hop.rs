@@ -8,7 +8,7 @@ use super::blocks::Blocks;
 use crate::aggregate::{AggregateError, Finished, States};
 use crate::pane::{CHANGED, Pane, WRITTEN};
 use crate::spec::AggregateSpec;
-use crate::tiles::{Geometry, Panes, counted};
+use crate::tiles::{Geometry, Panes, counted, present};
 use std::ops::Range;
 
 /// Stands on a window.
@@ -183,6 +183,34 @@ impl Hop {
             Sliding::Running(states) => [None, Some(states.copy(&[slot]))],
             Sliding::Blocks(blocks) => blocks.copy(slot).map(Some),
         })
+    }
+
+    /// One aggregate's states of the window after the one that it stands on, before it gets there; `None` if the
+    /// cursor cannot tell. Late rows must have been dealt with.
+    pub(crate) fn look_ahead(
+        &mut self,
+        panes: &Panes,
+        aggregate: usize,
+        window: i64,
+        slots: &[u32],
+    ) -> Result<Option<Box<dyn States>>, AggregateError> {
+        self.make_room(slots.iter().max().map_or(0, |slot| *slot as usize + 1));
+        let Sliding::Running(running) = &self.columns[aggregate] else { return Ok(None) };
+        if self.geometry.following(self.window) != Some(window) {
+            return Ok(None);
+        }
+        let ((old_start, old_end), (start, end)) =
+            (self.geometry.bounds(self.window), self.geometry.bounds(window));
+        let mut states = running.copy(slots);
+        for pane in panes.range(old_start..start.min(old_end)).map(|(_, pane)| pane) {
+            let (places, groups) = present(pane, slots);
+            states.unmerge(&places, pane.states[aggregate].as_ref(), &groups)?;
+        }
+        for pane in panes.range(start.max(old_end)..end).map(|(_, pane)| pane) {
+            let (places, groups) = present(pane, slots);
+            states.merge(&places, pane.states[aggregate].as_ref(), &groups)?;
+        }
+        Ok(Some(states))
     }
 
     fn enter(&mut self, panes: &Panes, range: Range<i64>) -> Result<(), AggregateError> {

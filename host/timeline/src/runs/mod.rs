@@ -43,6 +43,8 @@ pub(crate) struct RunStage {
     pub(crate) logs: Logs,
     /// Whether runs end; lifetime values do not.
     closes: bool,
+    /// Whether any aggregate takes rows only when they are settled.
+    defers: bool,
     table: RunTable,
     /// One column of states per aggregate, by run.
     states: Vec<Box<dyn States>>,
@@ -89,6 +91,7 @@ impl RunStage {
         Some(RunStage {
             logs: Logs::new(Layout::new(spec.logged(), &spec.inputs)?),
             closes,
+            defers: spec.aggregates.iter().any(is_deferred),
             table: RunTable::new(gap.millis().max(0)),
             states: spec.aggregates.iter().map(|aggregate| aggregate.function.states()).collect(),
             bases: Bases::new(&spec.aggregates),
@@ -150,7 +153,9 @@ impl RunStage {
             let run = placement.run;
             let is_late = self.note(slots, placement, place.time, &mut placed)?;
             inserted.late += u64::from(is_late);
-            self.logs.insert(slots, slot, place, place.time < self.settled, 0, (&sources, at));
+            // Where no aggregate waits for settled rows, none needs to be told from the pending ones.
+            let is_settled = !self.defers || place.time < self.settled;
+            self.logs.insert(slots, slot, place, is_settled, 0, (&sources, at));
             placed.runs.push(run);
             placed.rows.push(*row);
         }
@@ -170,6 +175,11 @@ impl RunStage {
         time: i64,
         placed: &mut Placed,
     ) -> Result<bool, AggregateError> {
+        let Run { rows, logged, flags, .. } = *self.table.run(run);
+        if rows > 0 && logged == 0 && self.bases.last(run).is_none() {
+            // Its rows are all gone from the log, and this is the first of the batch.
+            self.bases.adopt(run, last, &self.states)?;
+        }
         let mut is_late = !self.closes && time < self.settled;
         match change {
             Change::New => slots.retain(self.table.run(run).slot),
@@ -190,11 +200,6 @@ impl RunStage {
                 placed.joins.push((run, with));
             }
         }
-        let Run { rows, logged, flags, .. } = *self.table.run(run);
-        if rows > 0 && logged == 0 {
-            // Its rows are all gone from the log, and this is the first of the batch.
-            self.bases.adopt(run, last, &self.states)?;
-        }
         is_late |= self.closes && flags & CLOSED != 0;
         if self.closes && (change == Change::New || flags & CLOSED != 0) {
             let end = self.table.end(run);
@@ -210,7 +215,7 @@ impl RunStage {
         run_now.rows += 1;
         run_now.logged += 1;
         run_now.flags |= CHANGED;
-        if time < self.settled && run_now.flags & REFOLD == 0 {
+        if self.defers && time < self.settled && run_now.flags & REFOLD == 0 {
             run_now.flags |= REFOLD;
             self.refold.push(run);
         }

@@ -70,6 +70,9 @@ impl RunStage {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
+        if !self.defers {
+            return Ok(Vec::new());
+        }
         let mut parts: Vec<Part> = Vec::new();
         for run in std::mem::take(&mut self.refold) {
             let run_now = self.table.run_mut(run);
@@ -96,9 +99,7 @@ impl RunStage {
             self.bases.merge_into(at, self.states[at].as_mut(), &refolded, &refolded)?;
             self.fold_parts(at, &parts, &mut refused)?;
         }
-        if self.spec.aggregates.iter().any(is_deferred) {
-            parts.iter().for_each(|(_, run, _)| self.touch(*run));
-        }
+        parts.iter().for_each(|(_, run, _)| self.touch(*run));
         refused.retain(|row| self.is_refused_first(row));
         Ok(refused)
     }

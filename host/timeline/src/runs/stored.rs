@@ -107,7 +107,7 @@ impl RunStage {
     pub(crate) fn restore_done(&mut self, slots: &Slots, settled: i64) -> Vec<u32> {
         self.settled = settled;
         self.logs.make_room(slots.bound());
-        let mut damaged = self.logs.restore_done(settled);
+        let mut damaged = self.logs.restore_done(if self.defers { settled } else { i64::MAX });
         damaged.extend(self.table.restore_done());
         for run in self.table.live().collect::<Vec<u32>>() {
             let Run { slot, start, last, rows, flags, .. } = *self.table.run(run);

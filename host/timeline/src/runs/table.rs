@@ -13,6 +13,9 @@ pub(super) const DIRTY: u8 = 8;
 /// On the list of what has changed.
 pub(super) const LISTED: u8 = 16;
 
+/// No run.
+const NONE: u32 = u32::MAX;
+
 /// One run of one key.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Run {
@@ -38,6 +41,8 @@ pub(super) struct RunTable {
     runs: Vec<Run>,
     /// By slot, its runs in order of time.
     by_slot: Vec<Vec<u32>>,
+    /// By slot, the last of its runs, so that most rows need no look at the list; `NONE` if there is none.
+    newest: Vec<u32>,
     free: Vec<u32>,
 }
 
@@ -65,7 +70,7 @@ pub(super) enum Change {
 
 impl RunTable {
     pub(super) fn new(gap: i64) -> RunTable {
-        RunTable { gap, runs: Vec::new(), by_slot: Vec::new(), free: Vec::new() }
+        RunTable { gap, runs: Vec::new(), by_slot: Vec::new(), newest: Vec::new(), free: Vec::new() }
     }
 
     /// One more than the highest number in use.
@@ -109,19 +114,35 @@ impl RunTable {
 
     /// Puts a row where it belongs. Whoever calls counts it, and frees a run that was joined.
     pub(super) fn place(&mut self, slot: u32, time: i64) -> Placement {
+        self.make_room(slot);
+        // Mostly the newest run goes on.
+        let newest = self.newest[slot as usize];
+        if let Some(run) = self.runs.get_mut(newest as usize)
+            && time >= run.start
+            && time <= run.last.saturating_add(self.gap)
+        {
+            let last = run.last;
+            run.last = last.max(time);
+            return Placement { run: newest, last, change: Change::Grown };
+        }
+        let placement = self.place_anywhere(slot, time);
+        self.note_newest(slot);
+        placement
+    }
+
+    fn make_room(&mut self, slot: u32) {
         if self.by_slot.len() <= slot as usize {
             self.by_slot.resize_with(slot as usize + 1, Vec::new);
+            self.newest.resize(slot as usize + 1, NONE);
         }
+    }
+
+    fn note_newest(&mut self, slot: u32) {
+        self.newest[slot as usize] = self.by_slot[slot as usize].last().copied().unwrap_or(NONE);
+    }
+
+    fn place_anywhere(&mut self, slot: u32, time: i64) -> Placement {
         let runs = &self.by_slot[slot as usize];
-        // Mostly the newest run goes on.
-        if let Some(newest) = runs.last() {
-            let run = &mut self.runs[*newest as usize];
-            if time >= run.start && time <= run.last.saturating_add(self.gap) {
-                let last = run.last;
-                run.last = last.max(time);
-                return Placement { run: *newest, last, change: Change::Grown };
-            }
-        }
         let at = runs.partition_point(|run| self.runs[*run as usize].start <= time);
         let before = at.checked_sub(1).map(|at| runs[at]);
         let before = before.filter(|run| time <= self.runs[*run as usize].last.saturating_add(self.gap));
@@ -162,12 +183,10 @@ impl RunTable {
 
     /// A stored run, on its way back.
     pub(super) fn restore(&mut self, run: Run) -> u32 {
-        let slot = run.slot as usize;
-        if self.by_slot.len() <= slot {
-            self.by_slot.resize_with(slot + 1, Vec::new);
-        }
+        let slot = run.slot;
+        self.make_room(slot);
         let number = self.number(run);
-        self.by_slot[slot].push(number);
+        self.by_slot[slot as usize].push(number);
         number
     }
 
@@ -184,16 +203,19 @@ impl RunTable {
                 damaged.push(slot as u32);
             }
         }
+        (0..self.by_slot.len() as u32).for_each(|slot| self.note_newest(slot));
         damaged
     }
 
     /// Takes a run off its key's list.
     pub(super) fn unlist(&mut self, run: u32) {
-        let slot = self.runs[run as usize].slot as usize;
-        self.by_slot[slot].retain(|other| *other != run);
-        if self.by_slot[slot].is_empty() {
-            self.by_slot[slot] = Vec::new();
+        let slot = self.runs[run as usize].slot;
+        let own = &mut self.by_slot[slot as usize];
+        own.retain(|other| *other != run);
+        if own.is_empty() {
+            *own = Vec::new();
         }
+        self.note_newest(slot);
     }
 
     /// Frees the number of a run that is on no list.
@@ -207,7 +229,7 @@ impl RunTable {
         self.runs.capacity() * size_of::<Run>()
             + self.by_slot.capacity() * size_of::<Vec<u32>>()
             + lists
-            + self.free.capacity() * 4
+            + (self.free.capacity() + self.newest.capacity()) * 4
     }
 }
 

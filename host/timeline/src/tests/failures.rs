@@ -98,7 +98,7 @@ impl States for TouchyStates {
     }
 }
 
-fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span>) -> Timelines {
+pub(super) fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span>) -> Timelines {
     let card =
         Card { algebra, inverse: false, bounded: true, result: DataType::Int64, identity: "touchy#1".into() };
     let of = |function, arguments| AggregateSpec { function, arguments, filter: None, frame: 0 };
@@ -120,7 +120,7 @@ fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span>) -> Timel
 }
 
 /// Inserts values, each at its time.
-fn insert(timelines: &mut Timelines, rows: &[(i64, i64)]) -> Result<u64, AggregateError> {
+pub(super) fn insert(timelines: &mut Timelines, rows: &[(i64, i64)]) -> Result<u64, AggregateError> {
     let slot = timelines.slot_or_insert(b"k", key_hash(b"k"));
     let values: ArrayRef = Arc::new(rows.iter().map(|(_, value)| Some(*value)).collect::<Int64Array>());
     let times: Vec<i64> = rows.iter().map(|(time, _)| *time).collect();
@@ -132,15 +132,15 @@ fn insert(timelines: &mut Timelines, rows: &[(i64, i64)]) -> Result<u64, Aggrega
     timelines.insert(&rows).map(|inserted| inserted.expired)
 }
 
-fn settle(timelines: &mut Timelines, to: i64) -> Results {
+pub(super) fn settle(timelines: &mut Timelines, to: i64) -> Results {
     timelines.settle(EventTime::from_millis(to)).unwrap()
 }
 
-fn column(results: &Results, aggregate: usize) -> Vec<Cell> {
+pub(super) fn column(results: &Results, aggregate: usize) -> Vec<Cell> {
     (0..results.len()).map(|row| Cell::of(&results.values[aggregate], row)).collect()
 }
 
-fn wholes(values: &[i64]) -> Vec<Cell> {
+pub(super) fn wholes(values: &[i64]) -> Vec<Cell> {
     values.iter().map(|value| Cell::Whole(*value)).collect()
 }
 

@@ -5,6 +5,7 @@ mod failures;
 mod model;
 mod oracle;
 mod session_model;
+mod sessions;
 mod testers;
 mod windows_model;
 

@@ -19,6 +19,7 @@ mod over;
 mod pane;
 mod row_log;
 mod runs;
+pub mod series;
 mod slots;
 pub mod snapshot;
 pub mod spec;
@@ -37,6 +38,7 @@ pub use answer::{
     Block, BlockSink, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats,
     Values,
 };
+pub use series::series;
 pub use snapshot::Snapshot;
 pub use spec::{AggregateSpec, Frames, Grid, MAX_PANES, RangeFrame, SpecError, StageSpec, storable};
 pub use timeline::Timelines;

@@ -4,6 +4,7 @@
 mod failures;
 mod model;
 mod oracle;
+mod series;
 mod session_model;
 mod sessions;
 mod testers;

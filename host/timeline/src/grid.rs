@@ -4,8 +4,9 @@
 //! then got a late row, once more; at a flush, every open window. A pane says of each key whether anything `CHANGED`
 //! since the last flush; a window without a changed pane was returned by that flush, and is not returned again.
 
-use crate::aggregate::AggregateError;
+use crate::aggregate::{AggregateError, States};
 use crate::answer::{Inserted, Results, Rows, Slot};
+use crate::coarse::Coarse;
 use crate::collect::Collector;
 use crate::cursor::hop::Hop;
 use crate::feed::feed_batch;
@@ -24,6 +25,8 @@ pub(crate) struct GridStage {
     pub(crate) geometry: Geometry,
     pub(crate) panes: Panes,
     pub(crate) ordered: Option<Ordered>,
+    /// Folds of many panes; only where windows are long.
+    pub(crate) coarse: Option<Coarse>,
     /// Stands on the newest complete window; only where windows overlap.
     pub(crate) hop: Option<Hop>,
     pub(crate) settled: i64,
@@ -50,6 +53,7 @@ struct Share {
 impl GridStage {
     pub(crate) fn new(spec: Arc<StageSpec>, geometry: Geometry) -> GridStage {
         GridStage {
+            coarse: Coarse::new(&geometry, &spec.aggregates),
             geometry,
             ordered: Ordered::new(&spec),
             changes: spec.emit_changes.then(Changes::default),
@@ -179,6 +183,9 @@ impl GridStage {
                 changes.note_row(pane.slots[at], share.pane, open.clone());
             }
             pane.mark_dirty(*group);
+            if let Some(coarse) = &mut self.coarse {
+                coarse.mark_stale(share.pane, pane.slots[at]);
+            }
         }
         if self.closed.is_none_or(|closed| self.geometry.first_window(share.pane) > closed) {
             return 0;
@@ -222,6 +229,9 @@ impl GridStage {
         let to = to.max(self.settled);
         if let Some(ordered) = &mut self.ordered {
             out.results().refused = ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, to)?;
+        }
+        if let Some(coarse) = &mut self.coarse {
+            coarse.make(&self.panes, to)?;
         }
         self.correct(&mut out)?;
         let limit = self.geometry.last_complete(to);
@@ -271,13 +281,23 @@ impl GridStage {
             let (bounds, first) = (self.geometry.bounds(window), out.len());
             out.window(bounds, &slots, revised.into_iter());
             for at in 0..self.spec.aggregates.len() {
-                let states =
-                    fold_window(&self.panes, &self.geometry, &self.spec.aggregates, at, window, &slots)?;
+                let states = self.fold_window(at, window, &slots)?;
                 let all = crate::tiles::counted(slots.len());
                 out.values(at, first, states.finish(&all, &vec![bounds.1; slots.len()])?);
             }
         }
         Ok(())
+    }
+
+    /// One window's states of one aggregate, for some keys.
+    pub(crate) fn fold_window(
+        &self,
+        at: usize,
+        window: i64,
+        slots: &[u32],
+    ) -> Result<Box<dyn States>, AggregateError> {
+        let function = self.spec.aggregates[at].function.as_ref();
+        fold_window(&self.panes, self.coarse.as_ref(), &self.geometry, (at, function), window, slots)
     }
 
     /// Whether a closed window had rows of a key before the late ones.
@@ -475,6 +495,9 @@ impl GridStage {
                 break;
             }
             let Some(pane) = self.panes.remove(&start) else { break };
+            if let Some(coarse) = &mut self.coarse {
+                coarse.expire(self.geometry.pane_end(start));
+            }
             pane.live().for_each(|group| slots.release(pane.slots[group as usize]));
         }
         // A late row may come into any pane that is left, and have it folded anew.
@@ -538,6 +561,7 @@ impl GridStage {
         let panes: usize = self.panes.values().map(Pane::memory_bytes).sum();
         let logs = self.ordered.as_ref().map_or(0, |ordered| ordered.logs.memory_bytes());
         let changes = self.changes.as_ref().map_or(0, Changes::memory_bytes);
-        panes + logs + changes + self.hop.as_ref().map_or(0, Hop::memory_bytes)
+        let coarse = self.coarse.as_ref().map_or(0, Coarse::memory_bytes);
+        panes + logs + changes + coarse + self.hop.as_ref().map_or(0, Hop::memory_bytes)
     }
 }

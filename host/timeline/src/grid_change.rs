@@ -12,7 +12,7 @@ use crate::grid::GridStage;
 use crate::ordered;
 use crate::pane::{LISTED, WRITTEN};
 use crate::slots::{ByNumber, Slots};
-use crate::tiles::{Panes, counted, fold_window};
+use crate::tiles::{Panes, counted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -213,7 +213,7 @@ impl GridStage {
             };
             let states = match ahead {
                 Some(states) => states,
-                None => fold_window(&self.panes, &self.geometry, &self.spec.aggregates, at, window, slots)?,
+                None => self.fold_window(at, window, slots)?,
             };
             out.values(at, first, states.finish(&counted(slots.len()), &vec![bounds.1; slots.len()])?);
         }

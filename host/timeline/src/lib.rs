@@ -9,6 +9,7 @@
 pub mod aggregate;
 pub mod answer;
 mod bytes;
+mod coarse;
 mod collect;
 mod cursor;
 mod feed;

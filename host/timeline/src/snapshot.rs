@@ -4,6 +4,7 @@
 
 use crate::aggregate::{AggregateError, Finished, States, Steps};
 use crate::answer::Values;
+use crate::coarse::Coarse;
 use crate::cursor::choice::Chooser;
 use crate::grid::GridStage;
 use crate::ordered::{Feed, Feeder};
@@ -162,6 +163,13 @@ impl GridStage {
                 after: after.into_iter().collect(),
             };
         }
+        if let Some(coarse) = self.coarse.as_ref().filter(|coarse| coarse.has(at)) {
+            return Part::Tiles {
+                identity,
+                before: Vec::new(),
+                after: self.tiles_of(coarse, at, slot, window),
+            };
+        }
         let boundary = named.map_or(window.start, |window| self.geometry.boundary(window));
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for (start, pane) in self.panes.range(window) {
@@ -182,6 +190,23 @@ impl GridStage {
             if *start < boundary { before.push(tile) } else { after.push(tile) }
         }
         Part::Tiles { identity, before, after }
+    }
+}
+
+impl GridStage {
+    /// The tiles of a key in a window, coarse ones where there are.
+    fn tiles_of(&self, coarse: &Coarse, at: usize, slot: u32, window: Range<i64>) -> Vec<Tile> {
+        let tile = |states: &dyn States, group: u32| Tile { states: states.copy(&[group]), pending: None };
+        let mut tiles = Vec::new();
+        for stretch in coarse.stretches(at, window) {
+            if let Some((states, group)) = stretch.find(slot) {
+                tiles.push(tile(states, group));
+                continue;
+            }
+            let panes = self.panes.range(stretch.panes).map(|(_, pane)| pane);
+            tiles.extend(panes.filter_map(|pane| Some(tile(pane.states[at].as_ref(), pane.group(slot)?))));
+        }
+        tiles
     }
 }
 

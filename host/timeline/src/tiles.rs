@@ -6,9 +6,10 @@
 //! Windows are named by a number that rises with their ends: where they slide, their start; where they cumulate, the
 //! start of their last pane; where they are panes, that pane's start.
 
-use crate::aggregate::{AggregateError, Algebra, States};
+use crate::aggregate::{Aggregate, AggregateError, Algebra, States};
+use crate::coarse::{Coarse, merge_stretch, whole};
 use crate::pane::Pane;
-use crate::spec::{AggregateSpec, Frames, Grid};
+use crate::spec::{Frames, Grid};
 use crate::windows::Cumulate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -184,19 +185,24 @@ impl Geometry {
 /// Folds one window's panes for some keys: group `i` of what is returned is the window's state of `slots[i]`.
 pub(crate) fn fold_window(
     panes: &Panes,
+    coarse: Option<&Coarse>,
     geometry: &Geometry,
-    aggregates: &[AggregateSpec],
-    aggregate: usize,
+    (aggregate, function): (usize, &dyn Aggregate),
     window: i64,
     slots: &[u32],
 ) -> Result<Box<dyn States>, AggregateError> {
-    let function = &aggregates[aggregate].function;
     let (start, end) = geometry.bounds(window);
-    let boundary = match function.card().algebra {
+    let mut prefix = function.states();
+    prefix.resize(slots.len());
+    if function.card().algebra == Algebra::Exact {
         // The same bits wherever it is cut.
-        Algebra::Exact => start,
-        Algebra::Ordered | Algebra::Approximate => geometry.boundary(window).min(end),
-    };
+        let stretches = coarse.map_or_else(|| whole(start..end), |it| it.stretches(aggregate, start..end));
+        for stretch in &stretches {
+            merge_stretch(prefix.as_mut(), panes, aggregate, stretch, slots)?;
+        }
+        return Ok(prefix);
+    }
+    let boundary = geometry.boundary(window).min(end);
     let mut suffix = function.states();
     suffix.resize(slots.len());
     for pane in panes.range(start..boundary).rev().map(|(_, pane)| pane) {
@@ -206,8 +212,6 @@ pub(crate) fn fold_window(
         suffix.reset(&places);
         suffix.merge(&places, earlier.as_ref(), &counted(groups.len()))?;
     }
-    let mut prefix = function.states();
-    prefix.resize(slots.len());
     for pane in panes.range(boundary..end).map(|(_, pane)| pane) {
         let (places, groups) = present(pane, slots);
         prefix.merge(&places, pane.states[aggregate].as_ref(), &groups)?;

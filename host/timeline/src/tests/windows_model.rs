@@ -122,4 +122,17 @@ proptest! {
     fn long_cumulations_have_many_panes(step in 3..9_i64, ops in ops(0..2000, 150, 8)) {
         check(cumulate(step, 40, 1), 100, false, ops)?;
     }
+
+    #[test]
+    fn long_windows_have_coarse_tiles(
+        slide in 2..6_i64,
+        panes in 32..90_i64,
+        history in 0..400_i64,
+        ops in prop::collection::vec((ops(0..900, 120, 4), any::<bool>()), 1..5),
+    ) {
+        let with_changes = |(ops, are_asked): (Vec<Op>, bool)| {
+            ops.into_iter().chain(are_asked.then_some(Op::Changes))
+        };
+        check(grid(slide * panes, slide, 1), history, true, ops.into_iter().flat_map(with_changes))?;
+    }
 }

@@ -2,12 +2,12 @@
 //!
 //! A result whose value is an error (an overflow) has no row and is counted. Knows no sink.
 
-use crate::project::{FailedRow, evaluate_output, take};
+use crate::project::{Evaluated, FailedRow, evaluate_output, take};
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_event::key::decode_keys;
-use weir_plan::{Expression, ExpressionError, KeyedStage, Output};
+use weir_plan::{ExpressionError, KeyedStage, Output};
 use weir_timeline::{Frames, Results, Timelines};
 
 /// Result rows with what a sink may want to say of them.
@@ -86,15 +86,14 @@ pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
 
 /// HAVING and the query's columns over the stage's results.
 pub(crate) fn emit(output: &Output, stage: StageRows) -> Result<Emitted, ExpressionError> {
-    let expressions: Vec<Arc<dyn Expression>> =
-        output.columns.iter().map(|column| column.expression.clone()).collect();
-    let (columns, kept, failed) =
-        evaluate_output(output.filter.as_ref(), &expressions, &output.schema, &stage.batch)?;
-    let all = kept.len() == stage.batch.num_rows();
-    let rows = ResultRows {
-        columns,
-        windows: if all { stage.windows } else { pick(&stage.windows, &kept) },
-        identities: if all { stage.identities } else { pick(&stage.identities, &kept) },
+    let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch)?;
+    let rows = match kept {
+        None => ResultRows { columns, windows: stage.windows, identities: stage.identities },
+        Some(kept) => ResultRows {
+            columns,
+            windows: pick(&stage.windows, &kept),
+            identities: pick(&stage.identities, &kept),
+        },
     };
     Ok(Emitted { rows, failed: stage.failed + failed.len() as u64 })
 }
@@ -107,12 +106,13 @@ pub(crate) fn emit_projected(
     partition: weir_event::PartitionId,
     with_identity: bool,
 ) -> Result<(ResultRows, Vec<FailedRow>), ExpressionError> {
-    let expressions: Vec<Arc<dyn Expression>> =
-        output.columns.iter().map(|column| column.expression.clone()).collect();
-    let (columns, kept, failed) =
-        evaluate_output(output.filter.as_ref(), &expressions, &output.schema, batch)?;
-    let identity = |row: &u32| format!("{partition}:{}", offsets[*row as usize]);
-    let identities = if with_identity { kept.iter().map(identity).collect() } else { Vec::new() };
+    let Evaluated { columns, kept, failed } = evaluate_output(output, batch)?;
+    let identity = |offset: &u64| format!("{partition}:{offset}");
+    let identities = match (with_identity, kept) {
+        (false, _) => Vec::new(),
+        (true, None) => offsets.iter().map(identity).collect(),
+        (true, Some(kept)) => kept.iter().map(|row| identity(&offsets[*row as usize])).collect(),
+    };
     let failed = failed
         .into_iter()
         .map(|(row, reason)| FailedRow { offset: offsets[row as usize], record: row, reason })

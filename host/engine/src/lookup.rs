@@ -4,13 +4,12 @@
 //! merges and finishes them outside. Several features of one job and entity come from one hold. Knows no HTTP.
 
 use crate::emit::window_columns;
-use crate::project::evaluate_output;
+use crate::project::{Evaluated, evaluate_output};
 use crate::shard::Shards;
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use std::sync::Arc;
-use weir_event::key::{EncodedKeys, decode_keys};
+use weir_event::key::EncodedKeys;
 use weir_event::{EventTime, Span, key_hash};
-use weir_plan::{Expression, JobPlan, KeyedStage};
+use weir_plan::{JobPlan, KeyedStage};
 use weir_timeline::{Frames, Question, Timelines, Values};
 
 /// One entity's results at one moment.
@@ -78,10 +77,11 @@ pub(crate) fn lookup(
     if as_of.is_some_and(|as_of| as_of < oldest) && watermark > EventTime::MIN {
         return Err(LookupError::OutOfReach { as_of: time, oldest });
     }
+    let hash = key_hash(encoded.key(0));
     let (questions, windows) = questions(stage, time, watermark, as_of.is_none());
     let snapshots = {
-        let timelines: &Timelines = &shards.of_key(key_hash(encoded.key(0)));
-        let slot = timelines.slot(encoded.key(0), key_hash(encoded.key(0)));
+        let timelines: &Timelines = &shards.of_key(hash);
+        let slot = timelines.slot(encoded.key(0), hash);
         let ask = |question| match slot {
             Some(slot) => timelines.snapshot(slot, question),
             None => timelines.absent(),
@@ -91,7 +91,7 @@ pub(crate) fn lookup(
     let mut looked = Vec::new();
     for (snapshot, window) in snapshots.into_iter().zip(windows) {
         let values = snapshot.finish().map_err(|error| failed(error.to_string()))?;
-        looked.push(result_row(plan, stage, encoded.key(0), values, window)?);
+        looked.push(result_row(plan, stage, key, values, window)?);
     }
     let mut looked = looked.into_iter();
     let settled = looked.next().ok_or_else(|| failed("a stage without a frame".to_owned()))?;
@@ -126,13 +126,12 @@ fn questions(
 fn result_row(
     plan: &JobPlan,
     stage: &KeyedStage,
-    key: &[u8],
+    key: &[ArrayRef],
     values: Values,
     window: Option<(EventTime, EventTime)>,
 ) -> Result<Looked, LookupError> {
     let failed = |message: String| LookupError::Failed(message);
-    let mut columns =
-        decode_keys(std::iter::once(key), &stage.key_types).map_err(|error| failed(error.to_string()))?;
+    let mut columns = key.to_vec();
     columns.extend(values.values);
     match window {
         Some((start, end)) => columns.extend(window_columns(&[(start.millis(), end.millis())])),
@@ -140,11 +139,8 @@ fn result_row(
     }
     let batch =
         RecordBatch::try_new(stage.results.clone(), columns).map_err(|error| failed(error.to_string()))?;
-    let expressions: Vec<Arc<dyn Expression>> =
-        plan.output.columns.iter().map(|column| column.expression.clone()).collect();
-    let (columns, _, failing) =
-        evaluate_output(plan.output.filter.as_ref(), &expressions, &plan.output.schema, &batch)
-            .map_err(|error| failed(error.to_string()))?;
+    let Evaluated { columns, failed: failing, .. } =
+        evaluate_output(&plan.output, &batch).map_err(|error| failed(error.to_string()))?;
     let of_aggregate = values.errors.first().map(|(_, reason)| reason.clone());
     let error = of_aggregate.or_else(|| failing.first().map(|(_, reason)| reason.clone()));
     let rows = values.rows.iter().copied().max().unwrap_or(0);

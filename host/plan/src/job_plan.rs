@@ -105,6 +105,12 @@ pub struct Column {
     pub expression: Arc<dyn Expression>,
 }
 
+impl AsRef<dyn Expression> for Column {
+    fn as_ref(&self) -> &(dyn Expression + 'static) {
+        &*self.expression
+    }
+}
+
 /// What a result column is for a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -53,7 +53,8 @@ pub(super) fn aggregates(frames: usize) -> Vec<AggregateSpec> {
 type Call = (Arc<dyn Aggregate>, Option<usize>, bool);
 
 fn tester<F: Fold>(fold: F, algebra: Algebra, result: DataType) -> Arc<dyn Aggregate> {
-    let card = Card { algebra, inverse: false, bounded: true, result, identity: "tester#1".to_owned() };
+    let card =
+        Card { algebra, inverse: false, bounded: true, result, identity: "tester#1".to_owned(), nulls: "" };
     Arc::new(Builtin { fold, card, selection: None })
 }
 
@@ -87,7 +88,7 @@ impl Fold for Chain {
         Vec::new()
     }
 
-    fn push(&self, state: &Self::State, builder: &mut Vec<i64>) -> Result<(), String> {
+    fn push(&self, state: &Self::State, _as_of: i64, builder: &mut Vec<i64>) -> Result<(), String> {
         builder.push(state.map_or(0, |(hash, _)| hash));
         Ok(())
     }
@@ -134,7 +135,7 @@ impl Fold for Adder {
         Vec::new()
     }
 
-    fn push(&self, state: &f64, builder: &mut Vec<f64>) -> Result<(), String> {
+    fn push(&self, state: &f64, _as_of: i64, builder: &mut Vec<f64>) -> Result<(), String> {
         builder.push(*state);
         Ok(())
     }

@@ -172,7 +172,7 @@ impl<B> Lists<B> {
     /// Whether a list of `items` more still has room among 32-bit offsets, as Arrow's lists have them.
     pub(crate) fn check_room(&self, items: usize) -> Result<(), String> {
         let last = self.ends.last().copied().unwrap_or(0) as usize;
-        if last + items <= i32::MAX as usize {
+        if i32::try_from(last + items).is_ok() {
             return Ok(());
         }
         Err(format!("a list of {items} values is too long beside the others of one call; 2^31 is the most"))

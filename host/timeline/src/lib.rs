@@ -25,7 +25,7 @@ pub mod timeline;
 #[cfg(test)]
 mod tests;
 
-pub use aggregate::catalog::{BuiltinDoc, BuiltinError, builtin, builtin_docs, builtin_names};
+pub use aggregate::catalog::{BuiltinDoc, BuiltinError, builtin, builtin_docs, builtin_named, builtin_names};
 pub use aggregate::{
     Aggregate, AggregateError, Algebra, Card, Finished, Input, Parameter, Selection, States, Steps, Stretch,
 };

@@ -38,6 +38,8 @@ pub(crate) enum Duplicates {
 pub(crate) struct Call<'a> {
     pub(crate) descriptor: &'static Descriptor,
     pub(crate) arguments: &'a [DataType],
+    /// Names of the arguments, for the fields of rows; none, or one for each.
+    pub(crate) names: &'a [&'a str],
     pub(crate) parameters: &'a [Parameter],
 }
 
@@ -109,7 +111,7 @@ impl Call<'_> {
         }
     }
 
-    /// Its argument: one column, or several as a row.
+    /// Its first arguments: one column, or several as a row.
     pub(crate) fn shaped(&self, arguments: &[DataType]) -> Result<(DataType, Shape), BuiltinError> {
         match arguments {
             [] => Err(self.wrong_arguments()),
@@ -118,7 +120,7 @@ impl Call<'_> {
                 Ok((argument.clone(), Shape::One(kind)))
             }
             several if several.iter().all(|argument| kind_of(argument).is_some()) => {
-                Ok((row_type(several), Shape::Row))
+                Ok((row_type(several, self.names), Shape::Row))
             }
             _ => Err(self.wrong_arguments()),
         }
@@ -143,10 +145,18 @@ impl Call<'_> {
         }
     }
 
-    /// What makes the value: the name, the argument types and, in their full spelling, the constants.
+    /// A card. What makes the value: the name, the argument types and, in their full spelling, the constants; where
+    /// rows are shown, also their names.
     pub(crate) fn card(&self, result: DataType, constants: &[String]) -> Card {
         let doc = &self.descriptor.doc;
-        let types = self.arguments.iter().map(ToString::to_string);
+        let shows_rows = match &result {
+            DataType::List(item) => matches!(item.data_type(), DataType::Struct(_)),
+            other => matches!(other, DataType::Struct(_)),
+        };
+        let types = self.arguments.iter().enumerate().map(|(at, data_type)| match self.names.get(at) {
+            Some(name) if shows_rows => format!("{name} {data_type}"),
+            _ => data_type.to_string(),
+        });
         let inside: Vec<String> = types.chain(constants.iter().cloned()).collect();
         let identity = format!("{}({})#1", doc.name.to_ascii_lowercase(), inside.join(", "));
         Card {

@@ -150,6 +150,26 @@ pub fn builtin(
     argument_types: &[DataType],
     parameters: &[Parameter],
 ) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+    builtin_named(name, distinct, argument_types, &[], parameters)
+}
+
+/// As [`builtin`], with names of the arguments: where several make up rows, their fields are called so, and not f0,
+/// f1, ... There are none, or one for each argument.
+///
+/// ```
+/// use arrow_schema::DataType;
+/// use weir_timeline::{Parameter, builtin_named};
+/// let types = [DataType::Utf8View, DataType::Int64];
+/// let rows = builtin_named("LAST_N", false, &types, &["action", "price"], &[Parameter::Int(5)]).unwrap();
+/// assert_eq!(rows.card().identity, "last_n(action Utf8View, price Int64, 5, asc)#1");
+/// ```
+pub fn builtin_named(
+    name: &str,
+    distinct: bool,
+    argument_types: &[DataType],
+    names: &[&str],
+    parameters: &[Parameter],
+) -> Result<Arc<dyn Aggregate>, BuiltinError> {
     let upper = name.to_ascii_uppercase();
     let is_named = |it: &&Descriptor| it.doc.name == upper || it.doc.aliases.contains(&upper.as_str());
     let Some(known) = descriptors().find(is_named) else {
@@ -163,7 +183,7 @@ pub fn builtin(
     let Some(descriptor) = descriptors().filter(is_named).find(fits) else {
         return Err(BuiltinError::Distinct { name: known.doc.name });
     };
-    (descriptor.bind)(&Call { descriptor, arguments: argument_types, parameters })
+    (descriptor.bind)(&Call { descriptor, arguments: argument_types, names, parameters })
 }
 
 #[cfg(test)]

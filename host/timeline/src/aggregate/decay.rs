@@ -70,7 +70,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "DECAY_AVG",
         "DECAY_AVG('7d', x)",
         "the mean of x, each row weighed by half for every half-life that it is old",
-        "ignored; null of no values",
+        "ignored; null of no values, or of none younger than 128 half-lives",
         NUMBER,
         |call| bind(call, Figure::Average),
     ),
@@ -332,6 +332,42 @@ impl Fold for Decay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn values_are_what_the_formula_says(
+            rows in prop::collection::vec((-500..500_i64, -100.0..100.0_f64), 1..40),
+            half_life in 5..400_i64,
+            later in 0..300_i64,
+        ) {
+            let as_of = 500 + later;
+            let arguments: [ArrayRef; 1] = [Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Float64Array>())];
+            let decay = |figure| Decay { figure, half_life };
+            let value = |figure: Figure| {
+                let (decay, mut state) = (decay(figure), Decayed::default());
+                let column = decay.column(&arguments).unwrap();
+                for (row, (time, _)) in rows.iter().enumerate() {
+                    decay.insert(&mut state, &column, row, Place { time: *time, rank: weir_event::Rank::default() });
+                }
+                decay.value(&state, as_of)
+            };
+            let weight = |time: i64| {
+                let is_live = as_of.div_euclid(half_life) - time.div_euclid(half_life) < HALF_LIVES;
+                if is_live { 0.5_f64.powf((as_of - time) as f64 / half_life as f64) } else { 0.0 }
+            };
+            let count: f64 = rows.iter().map(|(time, _)| weight(*time)).sum();
+            let sum: f64 = rows.iter().map(|(time, value)| weight(*time) * value).sum();
+            let scale: f64 = rows.iter().map(|(time, value)| weight(*time) * value.abs()).sum();
+            let is_near = |value: f64, expected: f64, scale: f64| (value - expected).abs() <= 1e-12 * scale;
+            prop_assert!(is_near(value(Figure::Count).unwrap(), count, count));
+            prop_assert!(is_near(value(Figure::Sum).unwrap(), sum, scale));
+            match value(Figure::Average) {
+                Some(average) => prop_assert!(is_near(average, sum / count, scale / count)),
+                None => prop_assert!(count == 0.0),
+            }
+        }
+    }
 
     #[test]
     fn powers_of_two_are_those_of_the_library() {

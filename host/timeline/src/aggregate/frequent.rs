@@ -118,3 +118,42 @@ impl<V: Value> Fold for Frequent<V> {
         state.heap_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{Array, Int64Array};
+    use weir_event::Rank;
+
+    fn fed(fold: &Frequent<i64>, values: impl Iterator<Item = i64>) -> Rows<i64> {
+        let mut state = Rows::default();
+        let arguments: [ArrayRef; 1] = [Arc::new(values.map(Some).collect::<Int64Array>())];
+        let column = fold.column(&arguments).unwrap();
+        for row in 0..arguments[0].len() {
+            fold.insert(&mut state, &column, row, Place { time: 0, rank: Rank::default() });
+        }
+        state
+    }
+
+    #[test]
+    fn what_is_frequent_enough_is_never_lost() {
+        let fold = Frequent::<i64> { limit: 3, item: DataType::Int64, value: PhantomData };
+        // Three values that each twentieth row has, among values that come once.
+        let value = |row: i64| if row % 20 < 3 { row % 20 } else { 1000 + row };
+        let whole = fed(&fold, (0..20_000).map(value));
+        assert!(whole.len() <= counters(3));
+        let shown = |state: &Rows<i64>| {
+            let mut shown = most_frequent(state, 3);
+            shown.sort_unstable();
+            shown
+        };
+        assert_eq!(shown(&whole), vec![0, 1, 2]);
+        let mut merged = Rows::default();
+        for part in 0..10 {
+            fold.merge(&mut merged, &fed(&fold, (part * 2000..part * 2000 + 2000).map(value)));
+        }
+        assert!(merged.len() <= counters(3));
+        assert_eq!(shown(&merged), vec![0, 1, 2]);
+        merged.for_each(|value, rows| assert!(*value > 2 || rows >= 1000 - 20_000 / 100));
+    }
+}

@@ -1,7 +1,7 @@
 //! Rows of several columns as one value: what `LAST_N(5, ROW(a, b))` keeps.
 //!
-//! A row's fields are named f0, f1, .. in the order of the arguments. A row whose fields are all null counts as a
-//! null.
+//! A row's fields are named as the call names its arguments, or else f0, f1, .. in their order. A row whose fields are
+//! all null counts as a null.
 
 use super::cell::{Cell, CellBuilder};
 use super::value::Value;
@@ -16,9 +16,12 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Row(Box<[Option<Cell>]>);
 
-/// The type of rows of these columns.
-pub(crate) fn row_type(columns: &[DataType]) -> DataType {
-    let field = |(at, column): (usize, &DataType)| Field::new(format!("f{at}"), column.clone(), true);
+/// The type of rows of these columns; fields without a name are f0, f1, ...
+pub(crate) fn row_type(columns: &[DataType], names: &[&str]) -> DataType {
+    let field = |(at, column): (usize, &DataType)| {
+        let name = names.get(at).map_or_else(|| format!("f{at}"), ToString::to_string);
+        Field::new(name, column.clone(), true)
+    };
     DataType::Struct(columns.iter().enumerate().map(field).collect())
 }
 

@@ -111,8 +111,9 @@ fn whole_or_null(value: Option<i64>) -> Option<Cell> {
     Some(value.map_or(Cell::Null, Cell::Whole))
 }
 
+/// Zero has no sign here: what sums of nothing and products with zero give is not that of any formula.
 fn double(value: Option<f64>) -> Option<Cell> {
-    Some(value.map_or(Cell::Null, Cell::double))
+    Some(value.map_or(Cell::Null, |value| Cell::double(value + 0.0)))
 }
 
 fn boolean(value: Option<&bool>) -> Option<Cell> {

@@ -6,7 +6,7 @@
 
 use crate::dead_letters::DeadLetters;
 use crate::error::EngineError;
-use crate::manifest::{Body, FORMAT};
+use crate::manifest::{Body, Counts, FORMAT};
 use crate::shard::expiry;
 use crate::status::{CheckpointStatus, Progress};
 use std::collections::BTreeMap;
@@ -19,13 +19,13 @@ use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, Entry, Epoch, Manifest, SegmentRef, StoreError};
 use weir_timeline::StageSpec;
 
-/// What a stage contributes to a checkpoint.
+/// What a stage contributes to a checkpoint; `counts` is what it counted in this attempt before the barrier.
 #[derive(Debug)]
 pub(crate) enum Part {
     /// What changed in a shard, sorted by key.
-    Shard { checkpoint: u64, shard: usize, entries: Vec<Entry> },
+    Shard { checkpoint: u64, shard: usize, entries: Vec<Entry>, counts: Counts },
     /// What the sinks need to make it visible.
-    Sinks { checkpoint: u64, tokens: BTreeMap<String, Token> },
+    Sinks { checkpoint: u64, tokens: BTreeMap<String, Token>, counts: Counts },
 }
 
 /// A barrier that is on its way: what intake knew when it sent it.
@@ -59,13 +59,17 @@ impl Checkpointer {
             let mut tokens = None;
             while tokens.is_none() || entries.iter().any(Option::is_none) {
                 match parts.recv().await {
-                    Some(Part::Shard { checkpoint, shard, entries: changed })
+                    Some(Part::Shard { checkpoint, shard, entries: changed, counts })
                         if checkpoint == body.checkpoint =>
                     {
                         entries[shard] = Some(changed);
+                        body.counts.add(counts);
                     }
-                    Some(Part::Sinks { checkpoint, tokens: prepared }) if checkpoint == body.checkpoint => {
+                    Some(Part::Sinks { checkpoint, tokens: prepared, counts })
+                        if checkpoint == body.checkpoint =>
+                    {
                         tokens = Some(prepared);
+                        body.counts.add(counts);
                     }
                     Some(_) => {}
                     // A stage has failed; its own error says why.

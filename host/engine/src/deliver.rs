@@ -7,11 +7,11 @@
 use crate::checkpoint::Part;
 use crate::emit::ResultRows;
 use crate::error::EngineError;
-use crate::status::Progress;
+use crate::manifest::Counts;
+use crate::status::Tally;
 use futures_util::future::select_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use weir_connect::sink::RowMeta;
 use weir_connect::{Sink, SinkRows, Token};
@@ -31,7 +31,7 @@ pub(crate) struct Delivery {
     pub(crate) plan: Arc<JobPlan>,
     pub(crate) sinks: Vec<NamedSink>,
     pub(crate) parts: mpsc::UnboundedSender<Part>,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) tally: Tally,
     /// How often the job was started: revisions of a later attempt are higher than all of an earlier one.
     pub(crate) attempt: u64,
     pub(crate) checkpoint: u64,
@@ -87,7 +87,7 @@ impl Delivery {
     }
 
     async fn write(&mut self, rows: ResultRows) -> Result<(), EngineError> {
-        self.progress.results.fetch_add(rows.columns.num_rows() as u64, Ordering::Relaxed);
+        self.tally.add(Counts { results: rows.columns.num_rows() as u64, ..Counts::default() });
         self.revision += 1;
         let key_column = |column: &weir_plan::Column| matches!(column.role, ColumnRole::Key(_));
         let key_columns = self.plan.output.columns.iter().filter(|column| key_column(column));
@@ -119,7 +119,8 @@ impl Delivery {
         }
         self.checkpoint = checkpoint;
         // The checkpoint is gone with the attempt if nobody listens any more.
-        let _ = self.parts.send(Part::Sinks { checkpoint, tokens });
+        let counts = self.tally.counts();
+        let _ = self.parts.send(Part::Sinks { checkpoint, tokens, counts });
         Ok(())
     }
 

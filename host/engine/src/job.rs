@@ -72,13 +72,14 @@ impl Job {
         let plan = Arc::new(spec.plan.clone());
         let body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
         let job = Arc::new(Job {
-            progress: Arc::new(Progress::resume(body.counts, body.watermark)),
+            progress: Arc::new(Progress::default()),
             plan,
             shards: RwLock::new(None),
             clock: surroundings.clock.clone(),
             stop: watch::Sender::new(false),
             outcome: watch::Sender::new(None),
         });
+        job.progress.restart(&body);
         tokio::spawn(supervise(job.clone(), spec, surroundings));
         Ok(job)
     }
@@ -101,6 +102,19 @@ impl Job {
     /// How far its newest event is behind the wall while it has not read to the end, milliseconds.
     pub fn lag_ms(&self) -> u64 {
         self.progress.lag_ms(self.clock.now())
+    }
+
+    /// Whether it reads: its source can be reached and nothing has ended it. Values of a job that does not are
+    /// stale however small its lag was when it stopped.
+    pub fn is_running(&self) -> bool {
+        self.progress.is_running()
+    }
+
+    /// The event time from which on it has every event of its stream: what lies before was in the log before its
+    /// source's start, or had been deleted. `None` where it has read its source from the beginning of the log.
+    /// Over several partitions it is the latest one's; a partition that has no row yet does not count.
+    pub fn data_since(&self) -> Option<EventTime> {
+        self.progress.data_since()
     }
 
     /// Whether it has applied everything that was durable when it started.
@@ -172,7 +186,10 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
             _ => false,
         };
         if !passing || *stop.borrow() {
-            tracing::error!(job = job.plan.name, fault = %error.fault(), %error, "job failed");
+            // Whoever runs jobs to their end waits for the outcome of each and says it; of a live job nobody does.
+            if spec.mode == Mode::Live {
+                tracing::error!(job = job.plan.name, fault = %error.fault(), %error, "job failed");
+            }
             job.progress.set_state(JobState::Failed(error.to_string()));
             break Err(Arc::new(error));
         }
@@ -192,6 +209,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     let plan = job.plan.clone();
     let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
     let shards = restore(&plan, &body, surroundings).await?;
+    job.progress.restart(&body);
     *job.shards.write().unwrap_or_else(PoisonError::into_inner) = shards.clone();
 
     // The attempt is stored before its first effect, so that revisions rise also across crashes.

@@ -7,12 +7,12 @@ use crate::checkpoint::Part;
 use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::emit::{Emitted, ResultRows, StageRows, emit, stage_rows};
 use crate::error::EngineError;
+use crate::manifest::Counts;
 use crate::route::{Keyed, Routed, SEGMENTS};
 use crate::shard::Shards;
-use crate::status::Progress;
+use crate::status::{Progress, Tally};
 use arrow_select::concat::concat_batches;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use weir_event::{EventTime, Message, Signal, Span};
 use weir_plan::{ExpressionError, JobPlan, KeyedStage, LatePolicy};
@@ -31,6 +31,7 @@ pub(crate) struct KeyedShard {
     pub(crate) results: mpsc::Sender<Message<ResultRows>>,
     pub(crate) parts: mpsc::UnboundedSender<Part>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) tally: Tally,
     pub(crate) dead_letters: Arc<DeadLetters>,
     /// Whether a sink asks for each row's identity.
     pub(crate) with_identity: bool,
@@ -68,7 +69,8 @@ impl KeyedShard {
                     let entries = self.shards.encode_dirty(self.number);
                     self.send(Message::Signal(Signal::Barrier(checkpoint))).await?;
                     // The checkpoint is gone with the attempt if nobody listens any more.
-                    let _ = self.parts.send(Part::Shard { checkpoint, shard: self.number, entries });
+                    let counts = self.tally.counts();
+                    let _ = self.parts.send(Part::Shard { checkpoint, shard: self.number, entries, counts });
                 }
             }
             self.progress.applied(self.number, sequence);
@@ -110,7 +112,7 @@ impl KeyedShard {
             Rows { slots, rows, times: &batch.rows.times, ranks: &batch.ranks, columns: &batch.rows.columns };
         match timelines.insert(&input) {
             Ok(inserted) => {
-                self.progress.dropped.fetch_add(inserted.expired, Ordering::Relaxed);
+                self.tally.add(Counts { dropped: inserted.expired, ..Counts::default() });
                 Ok(())
             }
             Err(AggregateError::Rows(reason)) if rows.len() == 1 => {
@@ -164,7 +166,7 @@ impl KeyedShard {
         let Some(joined) = self.join(waiting).map_err(|error| self.broken(&error))? else { return Ok(()) };
         let Emitted { rows, failed } =
             emit(&self.plan.output, joined).map_err(|error| self.broken(&error))?;
-        self.progress.failed_results.fetch_add(failed, Ordering::Relaxed);
+        self.tally.add(Counts { failed_results: failed, ..Counts::default() });
         if rows.columns.num_rows() == 0 {
             return Ok(());
         }
@@ -202,7 +204,7 @@ impl KeyedShard {
     }
 
     fn set_aside(&self, letters: Vec<DeadLetter>) -> Result<(), EngineError> {
-        self.progress.dead_letters.fetch_add(letters.len() as u64, Ordering::Relaxed);
+        self.tally.add(Counts { dead_letters: letters.len() as u64, ..Counts::default() });
         let stream = &self.plan.inputs[0].stream.name;
         self.dead_letters.append(stream, &letters).map_err(|error| EngineError::DeadLetters {
             job: self.plan.name.clone(),

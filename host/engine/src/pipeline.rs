@@ -8,11 +8,12 @@ use crate::dead_letters::DeadLetters;
 use crate::decode::Decoding;
 use crate::deliver::{Delivery, NamedSink};
 use crate::error::EngineError;
-use crate::intake::{Driver, DriverState, Mode, Next};
+use crate::intake::{Driver, Mode, Next};
 use crate::keyed::KeyedShard;
 use crate::manifest::Body;
+use crate::reading::DriverState;
 use crate::shard::Shards;
-use crate::status::Progress;
+use crate::status::{Progress, Tally};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -60,7 +61,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         plan: plan.clone(),
         sinks: attempt.sinks,
         parts: parts.clone(),
-        progress: progress.clone(),
+        tally: Tally::new(progress.clone()),
         attempt: body.attempt,
         checkpoint: body.checkpoint,
         revision: 0,
@@ -82,6 +83,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
                     results: result,
                     parts: parts.clone(),
                     progress: progress.clone(),
+                    tally: Tally::new(progress.clone()),
                     dead_letters: dead_letters.clone(),
                     with_identity,
                 };
@@ -120,6 +122,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         begun,
         done: done_inbox,
         stop: attempt.stop,
+        tally: Tally::new(progress.clone()),
         progress,
         dead_letters,
         clock,

@@ -6,6 +6,7 @@
 //!
 //! * a time that cannot be (further ahead of known time than `max_future`; outside 1900 to 2200 where nothing is
 //!   known) is a dead letter and does not move the watermark; every other row does, whatever becomes of it;
+//! * a row whose id was [`seen`](crate::seen) before is a duplicate and does not count;
 //! * a row that WHERE leaves out is not judged further: the job does not read it;
 //! * a row is *late* when a result that it belongs to is final for its partition; the policy says whether it still
 //!   counts, and one too late for any result that may still be written is dropped and counted.
@@ -17,6 +18,7 @@
 
 use crate::dead_letters::DeadLetter;
 use crate::filter::{Filtered, Passes};
+use crate::seen::Repeats;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
@@ -41,6 +43,8 @@ pub(crate) struct Rules {
     pub(crate) event_time: usize,
     /// Column of the declared known time among the decoded ones.
     pub(crate) known_time: Option<usize>,
+    /// Column of the event's id among the decoded ones.
+    pub(crate) event_id: Option<usize>,
     pub(crate) max_future: Span,
     pub(crate) disorder: Span,
     pub(crate) late: Late,
@@ -54,6 +58,7 @@ impl Rules {
             job: plan.name.as_str().into(),
             event_time: input.event_time,
             known_time: input.known_time,
+            event_id: input.event_id,
             max_future: input.stream.max_future,
             disorder: input.stream.disorder,
             late: plan.late,
@@ -71,6 +76,8 @@ pub(crate) struct Admission {
     pub(crate) dead: Vec<DeadLetter>,
     /// Event time of the first row whose time can be.
     pub(crate) first: Option<EventTime>,
+    /// Rows whose id was seen before.
+    pub(crate) duplicates: u64,
     /// Rows that were late, admitted or not.
     pub(crate) late: u64,
     /// Late rows that do not count.
@@ -104,12 +111,13 @@ enum Lateness {
     TooLate,
 }
 
-/// Judges the rows of a decoded block, of which `filtered` says what WHERE does, and moves the partition's
-/// watermark on.
+/// Judges the rows of a decoded block, of which `filtered` says what WHERE does and `repeats` which came before,
+/// and moves the partition's watermark on.
 pub(crate) fn admit(
     rules: &Rules,
     watermark: &mut PartitionWatermark,
     filtered: &Filtered,
+    mut repeats: Option<Repeats<'_>>,
     block: &RawBlock,
     decoded: &Decoded,
 ) -> Admission {
@@ -134,7 +142,9 @@ pub(crate) fn admit(
             continue;
         }
         admission.first.get_or_insert(time);
+        let is_repeat = |repeats: &mut Repeats<'_>| repeats.is_repeat(row, time, watermark.current());
         match filtered.at(row) {
+            _ if repeats.as_mut().is_some_and(is_repeat) => admission.duplicates += 1,
             Passes::No => {}
             Passes::Fails(reason) => admission.dead.push(refuse(row, reason.to_owned())),
             Passes::Yes => match lateness(rules, watermark.current(), time) {

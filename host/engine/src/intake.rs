@@ -233,7 +233,8 @@ impl Driver {
         let now = self.clock.monotonic();
         self.state.last_barrier = now;
         self.state.begun = Some(body.checkpoint);
-        let begun = Begun { body, at: now };
+        let entries = self.state.seen.as_mut().map(|seen| seen.take_fresh(body.checkpoint));
+        let begun = Begun { body, entries: entries.unwrap_or_default(), at: now };
         self.begun.send(begun).await.map_err(|_| self.vanished("checkpoint"))?;
         self.send_signal(Signal::Barrier(self.state.body.checkpoint)).await
     }

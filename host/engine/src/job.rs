@@ -12,6 +12,7 @@ use crate::lookup::{Answer, LookupError, has_null, lookup};
 use crate::manifest::Body;
 use crate::pipeline::{self, Attempt};
 use crate::shard::Shards;
+use crate::state::{self, Restored};
 use crate::status::{JobState, JobStatus, Progress};
 use arrow_array::ArrayRef;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -207,8 +208,9 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
 /// Runs the job once, from its last safe checkpoint.
 async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) -> Result<(), EngineError> {
     let plan = job.plan.clone();
+    surroundings.committer.settle().await;
     let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
-    let shards = restore(&plan, &body, surroundings).await?;
+    let Restored { shards, seen } = restore(&plan, &body, surroundings).await?;
     job.progress.restart(&body);
     *job.shards.write().unwrap_or_else(PoisonError::into_inner) = shards.clone();
 
@@ -216,7 +218,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     body.attempt += 1;
     body.version = plan.version;
     body.definition.clone_from(&plan.definition);
-    surroundings.committer.commit(&plan, body.clone(), Vec::new(), body.watermark).await?;
+    surroundings.committer.commit(&plan, body.clone(), Vec::new()).await?;
 
     let sinks = (spec.sinks)().map_err(|error| EngineError::Sink {
         job: plan.name.clone(),
@@ -231,6 +233,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
         mode: spec.mode,
         body,
         shards,
+        seen,
         committer: surroundings.committer.clone(),
         progress: job.progress.clone(),
         dead_letters: surroundings.dead_letters.clone(),
@@ -242,29 +245,15 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     .await
 }
 
-/// The job's timelines as its last safe checkpoint has them, read off the async threads.
+/// The job's state as its last safe checkpoint has it, read off the async threads.
 async fn restore(
     plan: &Arc<JobPlan>,
     body: &Body,
     surroundings: &Surroundings,
-) -> Result<Option<Arc<Shards>>, EngineError> {
-    if plan.stage.is_none() {
-        return Ok(None);
-    }
-    let (plan, surroundings) = (plan.clone(), surroundings.clone());
-    let settled = body.watermark.unwrap_or(EventTime::MIN);
-    let name = plan.name.clone();
-    let read = move || {
-        let Some(stage) = &plan.stage else { return Ok(None) };
-        let broken = |message: String| EngineError::Plan { job: plan.name.clone(), message };
-        let shards =
-            Shards::new(&stage.spec, surroundings.shards).map_err(|error| broken(error.to_string()))?;
-        let head = surroundings.store.head().map_err(|error| EngineError::store(&plan.name, &error))?;
-        if let Some(manifest) = head.as_ref().and_then(|head| head.jobs.get(&plan.name)) {
-            shards.restore(&plan.name, &stage.spec, &*surroundings.store, manifest, settled)?;
-        }
-        Ok(Some(Arc::new(shards)))
-    };
-    let vanished = EngineError::Vanished { job: name, stage: "restore" };
-    tokio::task::spawn_blocking(read).await.map_err(|_| vanished)?
+) -> Result<Restored, EngineError> {
+    let (job, body, store, shards) =
+        (plan.clone(), body.clone(), surroundings.store.clone(), surroundings.shards);
+    let read = move || state::restore(&job, &body, &*store, shards);
+    let vanished = |_| EngineError::Vanished { job: plan.name.clone(), stage: "restore" };
+    tokio::task::spawn_blocking(read).await.map_err(vanished)?
 }

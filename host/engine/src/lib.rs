@@ -25,7 +25,9 @@ mod pipeline;
 mod project;
 mod reading;
 mod route;
+mod seen;
 mod shard;
+mod state;
 pub mod status;
 mod take;
 

@@ -12,6 +12,7 @@ use crate::intake::{Driver, Mode, Next};
 use crate::keyed::KeyedShard;
 use crate::manifest::Body;
 use crate::reading::DriverState;
+use crate::seen::Seen;
 use crate::shard::Shards;
 use crate::status::{Progress, Tally};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(crate) struct Attempt {
     pub(crate) body: Body,
     /// The timelines, restored; `None` for a job without a stage.
     pub(crate) shards: Option<Arc<Shards>>,
+    /// The ids seen, restored; `None` where the stream does not tell events apart.
+    pub(crate) seen: Option<Seen>,
     pub(crate) committer: Committer,
     pub(crate) progress: Arc<Progress>,
     pub(crate) dead_letters: Arc<DeadLetters>,
@@ -113,7 +116,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     stages.spawn(checkpointer.run(begun_inbox, parts_inbox, safe, done));
 
     let driver = Driver {
-        state: DriverState::resume(&plan, body, clock.monotonic()),
+        state: DriverState::resume(&plan, body, attempt.seen, clock.monotonic()),
         plan: plan.clone(),
         source: attempt.source,
         decoding: Decoding::new(attempt.decoder, attempt.decode_depth),

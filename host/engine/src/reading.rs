@@ -5,6 +5,7 @@
 use crate::admit::Rules;
 use crate::idle::Idleness;
 use crate::manifest::{Beginning, Body, Counts, PartitionState};
+use crate::seen::Seen;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark, Position};
@@ -18,6 +19,7 @@ pub(crate) struct DriverState {
     pub(crate) rules: Rules,
     pub(crate) positions: BTreeMap<PartitionId, Position>,
     pub(crate) watermarks: BTreeMap<PartitionId, PartitionWatermark>,
+    pub(crate) seen: Option<Seen>,
     pub(crate) beginnings: BTreeMap<PartitionId, Beginning>,
     pub(crate) watermark: JobWatermark,
     pub(crate) idleness: Idleness,
@@ -30,12 +32,14 @@ pub(crate) struct DriverState {
 }
 
 impl DriverState {
-    pub(crate) fn resume(plan: &JobPlan, body: Body, now: Duration) -> Self {
+    /// Goes on where `body` says, with the ids that were seen until then.
+    pub(crate) fn resume(plan: &JobPlan, body: Body, seen: Option<Seen>, now: Duration) -> Self {
         let input = &plan.inputs[0].stream;
         let mut state = DriverState {
             rules: Rules::of(plan),
             positions: BTreeMap::new(),
             watermarks: BTreeMap::new(),
+            seen,
             beginnings: BTreeMap::new(),
             watermark: JobWatermark::resume(body.watermark),
             idleness: Idleness::new(input.idle_after, input.when_idle),

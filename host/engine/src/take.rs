@@ -16,6 +16,7 @@ use crate::route::route;
 use crate::status::PartitionStatus;
 use std::collections::BTreeMap;
 use weir_connect::{Decoded, Framing, RawBlock};
+use weir_event::key::KeyTypeError;
 use weir_event::{Message, PartitionId, PartitionWatermark};
 
 impl Driver {
@@ -53,7 +54,16 @@ impl Driver {
         let beginning = beginning.or_insert_with(|| Beginning::at(first_offset(block)));
         let watermark =
             state.watermarks.entry(partition).or_insert_with(|| PartitionWatermark::new(disorder));
-        let admission = admit(&state.rules, watermark, &filtered, block, &decoded);
+        let repeats = match (&mut state.seen, state.rules.event_id) {
+            (Some(seen), Some(column)) => Some(seen.block(partition, decoded.columns.column(column))),
+            _ => None,
+        };
+        let broken = |error: KeyTypeError| EngineError::Plan {
+            job: self.plan.name.clone(),
+            message: error.to_string(),
+        };
+        let repeats = repeats.transpose().map_err(broken)?;
+        let admission = admit(&state.rules, watermark, &filtered, repeats, block, &decoded);
         if let Some(first) = admission.first {
             beginning.heard(first, disorder);
             state.idleness.heard(partition, self.clock.monotonic());
@@ -64,6 +74,7 @@ impl Driver {
             events: (decoded.offsets.len() + decoded.bad.len()) as u64,
             late: admission.late,
             dropped: admission.dropped,
+            duplicates: admission.duplicates,
             skipped,
             ..Counts::default()
         });

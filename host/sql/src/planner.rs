@@ -345,6 +345,7 @@ impl Query<'_> {
             output: Output { filter: self.compile(scope, having.as_ref(), report)?, columns: output, schema },
             features,
             late: job.late,
+            emit: job.emit,
             stale_after: job.stale_after,
             sinks: job.sinks.clone(),
         })
@@ -359,6 +360,7 @@ impl Query<'_> {
         let is_read = |index: usize| {
             index == schema.event_time
                 || self.stream.known_time == Some(index)
+                || self.stream.dedup.is_some_and(|dedup| dedup.event_id == index)
                 || read.iter().any(|name| *name == schema.fields[index].name)
         };
         let columns: Vec<usize> = (0..schema.fields.len()).filter(|index| is_read(*index)).collect();
@@ -366,6 +368,7 @@ impl Query<'_> {
         Some(StreamInput {
             event_time: position(schema.event_time)?,
             known_time: self.stream.known_time.and_then(position),
+            event_id: self.stream.dedup.and_then(|dedup| position(dedup.event_id)),
             stream: self.stream.clone(),
             origin,
             columns,

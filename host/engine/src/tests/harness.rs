@@ -21,7 +21,7 @@ use weir_connect::{
 use weir_event::{ManualClock, PartitionId, Position, Span, StreamSchema};
 use weir_plan::definition::WhenIdle;
 use weir_plan::{
-    Column, ColumnRole, Expression, ExpressionError, JobPlan, KeyedStage, Late, LatePolicy, Output,
+    Column, ColumnRole, Emit, Expression, ExpressionError, JobPlan, KeyedStage, Late, LatePolicy, Output,
     Projection, StreamDefinition, StreamInput, StreamOrigin,
 };
 use weir_store::{CheckpointStore, SledStore, StoreOptions};
@@ -84,6 +84,8 @@ pub(super) fn plan() -> JobPlan {
         idle_after: seconds(60),
         when_idle: WhenIdle::Hold,
         max_future: seconds(3600),
+        max_skew: None,
+        dedup: None,
         known_time: None,
         format: "lines".to_owned(),
         origin: Some(origin.clone()),
@@ -121,6 +123,7 @@ pub(super) fn plan() -> JobPlan {
             columns: vec![0, 1, 2, 3],
             event_time: 1,
             known_time: None,
+            event_id: None,
         }],
         projection: Projection {
             filter: None,
@@ -145,6 +148,7 @@ pub(super) fn plan() -> JobPlan {
         },
         features: Vec::new(),
         late: Late { policy: LatePolicy::Correct, allow: seconds(3600) },
+        emit: Emit::Close,
         stale_after: None,
         sinks: Vec::new(),
     }

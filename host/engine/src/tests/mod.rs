@@ -2,6 +2,7 @@
 //! the whole engine.
 
 mod counts;
+mod duplicates;
 mod harness;
 mod late;
 mod origin;

@@ -11,6 +11,7 @@ use crate::error::EngineError;
 use crate::idle::Ask;
 use crate::reading::DriverState;
 use crate::route::Routed;
+use crate::skew::Tell;
 use crate::status::{JobState, Progress, Tally};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +91,10 @@ impl Driver {
                 Event::Decoded(decoded) => {
                     let broke = || self.broken("the decoder panicked; its block cannot be read");
                     let intake = decoded.flatten().ok_or_else(broke)?;
-                    self.take(intake).await?;
+                    self.take_in_turn(intake).await?;
+                    if let Some(reader) = &mut reader {
+                        self.pause_and_resume(&mut **reader);
+                    }
                 }
                 Event::Fetched(Ok(fetch)) => {
                     self.decoding.push(fetch);
@@ -114,6 +118,15 @@ impl Driver {
                 return Ok(());
             }
             self.checkpoint_when_due().await?;
+        }
+    }
+
+    fn pause_and_resume(&mut self, reader: &mut dyn Reader) {
+        for tell in self.state.skew.tell() {
+            match tell {
+                Tell::Pause(partition) => reader.pause(partition),
+                Tell::Resume(partition) => reader.resume(partition),
+            }
         }
     }
 
@@ -168,8 +181,9 @@ impl Driver {
         while let Some(decoded) = self.decoding.next().await {
             let intake =
                 decoded.ok_or_else(|| self.broken("the decoder panicked; its block cannot be read"))?;
-            self.take(intake).await?;
+            self.take_in_turn(intake).await?;
         }
+        self.state.skew.forget();
         self.state.idleness.lost(&mut self.state.watermark);
         self.state.caught_up.clear();
         self.progress.set_caught_up(false);

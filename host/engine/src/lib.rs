@@ -27,6 +27,7 @@ mod reading;
 mod route;
 mod seen;
 mod shard;
+mod skew;
 mod state;
 pub mod status;
 mod take;

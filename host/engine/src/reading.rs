@@ -6,6 +6,7 @@ use crate::admit::Rules;
 use crate::idle::Idleness;
 use crate::manifest::{Beginning, Body, Counts, PartitionState};
 use crate::seen::Seen;
+use crate::skew::Skew;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark, Position};
@@ -23,6 +24,7 @@ pub(crate) struct DriverState {
     pub(crate) beginnings: BTreeMap<PartitionId, Beginning>,
     pub(crate) watermark: JobWatermark,
     pub(crate) idleness: Idleness,
+    pub(crate) skew: Skew,
     pub(crate) caught_up: BTreeSet<PartitionId>,
     pub(crate) all: BTreeSet<PartitionId>,
     pub(crate) sequence: u64,
@@ -43,6 +45,7 @@ impl DriverState {
             beginnings: BTreeMap::new(),
             watermark: JobWatermark::resume(body.watermark),
             idleness: Idleness::new(input.idle_after, input.when_idle),
+            skew: Skew::new(input.max_skew),
             caught_up: BTreeSet::new(),
             all: BTreeSet::new(),
             sequence: 0,

@@ -20,8 +20,32 @@ use weir_event::key::KeyTypeError;
 use weir_event::{Message, PartitionId, PartitionWatermark};
 
 impl Driver {
-    /// Takes what was read, in order.
-    pub(crate) async fn take(&mut self, intake: Intake) -> Result<(), EngineError> {
+    /// Takes what was read, in the order of its partition's log; what ran ahead waits until the others have come
+    /// as far.
+    pub(crate) async fn take_in_turn(&mut self, intake: Intake) -> Result<(), EngineError> {
+        let partition = intake.partition();
+        let mut next = self.state.skew.offer(intake);
+        if next.is_none() {
+            // There is more of it than was taken: it is neither at its end nor silent.
+            self.state.idleness.heard(partition, self.clock.monotonic());
+            self.leave_end(partition);
+            next = self.state.skew.release(&self.state.watermarks);
+        }
+        while let Some(intake) = next {
+            self.take(intake).await?;
+            self.state.skew.judge(&self.state.watermarks, &self.state.caught_up);
+            next = self.state.skew.release(&self.state.watermarks);
+        }
+        Ok(())
+    }
+
+    fn leave_end(&mut self, partition: PartitionId) {
+        if self.state.caught_up.remove(&partition) {
+            self.progress.set_caught_up(false);
+        }
+    }
+
+    async fn take(&mut self, intake: Intake) -> Result<(), EngineError> {
         match intake {
             Intake::Block(taken) => {
                 let (block, decoded) = *taken;
@@ -89,9 +113,7 @@ impl Driver {
             }
         }
         self.set_aside(&letters)?;
-        if self.state.caught_up.remove(&partition) {
-            self.progress.set_caught_up(false);
-        }
+        self.leave_end(partition);
         self.state.positions.insert(partition, block.next.clone());
         self.report(partition);
         Ok(())

@@ -6,3 +6,4 @@ mod duplicates;
 mod harness;
 mod late;
 mod origin;
+mod skew;

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use weir_connect::sink::RowMeta;
-use weir_connect::{Sink, SinkRows, Token};
+use weir_connect::{Op, Sink, SinkRows, Token};
 use weir_event::{Message, Signal};
 use weir_plan::{ColumnRole, JobPlan};
 
@@ -24,6 +24,13 @@ pub struct NamedSink {
     pub name: String,
     /// Where rows go.
     pub sink: Box<dyn Sink>,
+}
+
+/// What delivery is handed: rows, and what they do.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) rows: ResultRows,
+    pub(crate) op: Op,
 }
 
 /// The task that feeds a job's sinks.
@@ -54,7 +61,7 @@ impl Delivery {
     /// Handles messages until every input has closed and the last checkpoint is visible.
     pub(crate) async fn run(
         mut self,
-        mut inputs: Vec<mpsc::Receiver<Message<ResultRows>>>,
+        mut inputs: Vec<mpsc::Receiver<Message<Outgoing>>>,
         mut safe: mpsc::UnboundedReceiver<BTreeMap<String, Token>>,
     ) -> Result<(), EngineError> {
         let count = inputs.len();
@@ -86,7 +93,7 @@ impl Delivery {
         Ok(())
     }
 
-    async fn write(&mut self, rows: ResultRows) -> Result<(), EngineError> {
+    async fn write(&mut self, Outgoing { rows, op }: Outgoing) -> Result<(), EngineError> {
         self.tally.add(Counts { results: rows.columns.num_rows() as u64, ..Counts::default() });
         self.revision += 1;
         let key_column = |column: &weir_plan::Column| matches!(column.role, ColumnRole::Key(_));
@@ -100,11 +107,13 @@ impl Delivery {
                 epoch: self.checkpoint + 1,
                 identities: rows.identities,
                 windows: rows.windows,
+                op,
                 revision: self.attempt * REVISIONS_PER_ATTEMPT + self.revision,
                 key_columns: key_columns.map(|column| column.name.clone()).collect(),
             },
         };
-        for NamedSink { name, sink } in &mut self.sinks {
+        let told = self.sinks.iter_mut().filter(|named| op == Op::Upsert || named.sink.wants_meta());
+        for NamedSink { name, sink } in told {
             sink.write(&rows).await.map_err(|error| sink_error(&self.plan, name, error))?;
         }
         Ok(())

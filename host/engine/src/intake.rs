@@ -6,7 +6,7 @@
 use crate::checkpoint::Begun;
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Decoding, Intake};
-use crate::emit::ResultRows;
+use crate::deliver::Outgoing;
 use crate::error::EngineError;
 use crate::idle::Ask;
 use crate::reading::DriverState;
@@ -40,7 +40,7 @@ pub(crate) enum Next {
     /// To the shards, with the number of each message.
     Shards(Vec<mpsc::Sender<(u64, Message<Routed>)>>),
     /// Straight to delivery: a job without a stage.
-    Delivery(mpsc::Sender<Message<ResultRows>>),
+    Delivery(mpsc::Sender<Message<Outgoing>>),
 }
 
 /// The task that drives a job.

@@ -5,7 +5,9 @@
 
 use crate::checkpoint::Part;
 use crate::dead_letters::{DeadLetter, DeadLetters};
-use crate::emit::{Emitted, ResultRows, StageRows, emit, stage_rows};
+use crate::deletes::{output_of, part};
+use crate::deliver::Outgoing;
+use crate::emit::{Emitted, StageRows, emit, stage_rows};
 use crate::error::EngineError;
 use crate::manifest::Counts;
 use crate::route::{Keyed, Routed, SEGMENTS};
@@ -14,6 +16,7 @@ use crate::status::{Progress, Tally};
 use arrow_select::concat::concat_batches;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use weir_connect::Op;
 use weir_event::{EventTime, Message, Signal, Span};
 use weir_plan::{ExpressionError, JobPlan, KeyedStage, LatePolicy};
 use weir_timeline::{AggregateError, Results, Rows, Slot, Timelines};
@@ -28,7 +31,7 @@ pub(crate) struct KeyedShard {
     pub(crate) stage: KeyedStage,
     pub(crate) number: usize,
     pub(crate) shards: Arc<Shards>,
-    pub(crate) results: mpsc::Sender<Message<ResultRows>>,
+    pub(crate) results: mpsc::Sender<Message<Outgoing>>,
     pub(crate) parts: mpsc::UnboundedSender<Part>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) tally: Tally,
@@ -37,10 +40,11 @@ pub(crate) struct KeyedShard {
     pub(crate) with_identity: bool,
 }
 
-/// What is waiting to be emitted together.
+/// What is waiting to be emitted together: what deletes, and what writes.
 #[derive(Default)]
 struct Waiting {
-    parts: Vec<StageRows>,
+    deletes: Vec<StageRows>,
+    upserts: Vec<StageRows>,
     rows: usize,
 }
 
@@ -140,21 +144,27 @@ impl KeyedShard {
         ask: impl Fn(&mut Timelines) -> Result<Results, AggregateError>,
     ) -> Result<(), EngineError> {
         let mut waiting = Waiting::default();
-        let with_revised = self.plan.late.policy == LatePolicy::Correct;
+        let corrects = self.plan.late.policy == LatePolicy::Correct;
         for segment in 0..SEGMENTS {
             let rows = {
                 let mut timelines = self.shards.write(self.number, segment);
+                let final_at = (!corrects).then(|| timelines.settled());
                 let mut results =
                     ask(&mut timelines).map_err(|error| EngineError::aggregate(&self.plan.name, &error))?;
                 self.set_refused_aside(&mut results)?;
                 if results.slots.is_empty() {
                     continue;
                 }
-                stage_rows(&self.stage, &timelines, results, self.with_identity, with_revised)
+                stage_rows(&self.stage, &timelines, results, self.with_identity, final_at)
                     .map_err(|error| self.broken(&error))?
             };
             waiting.rows += rows.batch.num_rows();
-            waiting.parts.push(rows);
+            for (op, rows) in part(&self.stage, rows).map_err(|error| self.broken(&error))? {
+                match op {
+                    Op::Delete => waiting.deletes.push(rows),
+                    Op::Upsert => waiting.upserts.push(rows),
+                }
+            }
             if waiting.rows >= JOINED_ROWS {
                 self.send_waiting(std::mem::take(&mut waiting)).await?;
             }
@@ -163,28 +173,30 @@ impl KeyedShard {
     }
 
     async fn send_waiting(&self, waiting: Waiting) -> Result<(), EngineError> {
-        let Some(joined) = self.join(waiting).map_err(|error| self.broken(&error))? else { return Ok(()) };
-        let Emitted { rows, failed } =
-            emit(&self.plan.output, joined).map_err(|error| self.broken(&error))?;
-        self.tally.add(Counts { failed_results: failed, ..Counts::default() });
-        if rows.columns.num_rows() == 0 {
-            return Ok(());
+        for (op, parts) in [(Op::Delete, waiting.deletes), (Op::Upsert, waiting.upserts)] {
+            let Some(joined) = self.join(parts).map_err(|error| self.broken(&error))? else { continue };
+            let emitted = emit(&output_of(&self.plan.output, op), joined);
+            let Emitted { rows, failed } = emitted.map_err(|error| self.broken(&error))?;
+            self.tally.add(Counts { failed_results: failed, ..Counts::default() });
+            if rows.columns.num_rows() > 0 {
+                self.send(Message::Batch(Outgoing { rows, op })).await?;
+            }
         }
-        self.send(Message::Batch(rows)).await
+        Ok(())
     }
 
-    fn join(&self, mut waiting: Waiting) -> Result<Option<StageRows>, ExpressionError> {
-        if waiting.parts.len() <= 1 {
-            return Ok(waiting.parts.pop());
+    fn join(&self, mut parts: Vec<StageRows>) -> Result<Option<StageRows>, ExpressionError> {
+        if parts.len() <= 1 {
+            return Ok(parts.pop());
         }
-        let batches: Vec<_> = waiting.parts.iter().map(|part| &part.batch).collect();
-        let batch = concat_batches(&self.stage.results, batches)
+        let batch = concat_batches(&self.stage.results, parts.iter().map(|part| &part.batch))
             .map_err(|error| ExpressionError::Broken(error.to_string()))?;
         Ok(Some(StageRows {
             batch,
-            windows: waiting.parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
-            failed: waiting.parts.iter().map(|part| part.failed).sum(),
-            identities: waiting.parts.into_iter().flat_map(|part| part.identities).collect(),
+            windows: parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
+            failed: parts.iter().map(|part| part.failed).sum(),
+            deleted: Vec::new(),
+            identities: parts.into_iter().flat_map(|part| part.identities).collect(),
         }))
     }
 
@@ -225,7 +237,7 @@ impl KeyedShard {
         Span::from_millis((history / 8).clamp(1_000, 3_600_000))
     }
 
-    async fn send(&self, message: Message<ResultRows>) -> Result<(), EngineError> {
+    async fn send(&self, message: Message<Outgoing>) -> Result<(), EngineError> {
         self.results
             .send(message)
             .await

@@ -10,6 +10,7 @@ mod admit;
 mod checkpoint;
 pub mod dead_letters;
 mod decode;
+mod deletes;
 pub mod deliver;
 mod emit;
 mod engine;

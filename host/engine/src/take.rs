@@ -6,6 +6,7 @@
 use crate::admit::{Payloads, Rows, Step, admit, letter};
 use crate::dead_letters::DeadLetter;
 use crate::decode::Intake;
+use crate::deliver::Outgoing;
 use crate::emit::emit_projected;
 use crate::error::EngineError;
 use crate::filter::Filtered;
@@ -15,7 +16,7 @@ use crate::project::{FailedRow, project};
 use crate::route::route;
 use crate::status::PartitionStatus;
 use std::collections::BTreeMap;
-use weir_connect::{Decoded, Framing, RawBlock};
+use weir_connect::{Decoded, Framing, Op, RawBlock};
 use weir_event::key::KeyTypeError;
 use weir_event::{Message, PartitionId, PartitionWatermark};
 
@@ -166,7 +167,7 @@ impl Driver {
                 failed
                     .extend(failing.into_iter().map(|row| FailedRow { record: records[&row.offset], ..row }));
                 if results.columns.num_rows() > 0 {
-                    let message = Message::Batch(results);
+                    let message = Message::Batch(Outgoing { rows: results, op: Op::Upsert });
                     delivery.send(message).await.map_err(|_| self.vanished("deliver"))?;
                 }
             }

@@ -51,6 +51,9 @@ pub struct Results {
     pub carried: Vec<ArrayRef>,
     /// Whether a result of the same identity may have been returned before; the last one counts.
     pub revised: Vec<bool>,
+    /// Sessions only, else empty: whether a result that was returned before is no more, as a late row joined it to an
+    /// older one or moved its start. Its values are those of no row. See [`Results::is_deleted`].
+    pub deleted: Vec<bool>,
     /// Values that could not be computed; such a result has no row to be written.
     pub errors: Vec<ResultError>,
     /// Rows that an ordered aggregate failed on, alone: taken out of it, to be dead-lettered.
@@ -66,6 +69,11 @@ impl Results {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Whether result `row` says that what was returned under its identity is to be taken away.
+    pub fn is_deleted(&self, row: usize) -> bool {
+        self.deleted.get(row).copied().unwrap_or(false)
     }
 }
 

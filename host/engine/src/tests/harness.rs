@@ -68,7 +68,7 @@ pub(super) fn seconds(seconds: i64) -> Span {
 }
 
 /// `SELECT user, window_start, COUNT(*) .. GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND)`, without disorder.
-pub(super) fn plan() -> JobPlan {
+pub(crate) fn plan() -> JobPlan {
     let origin = StreamOrigin { kind: "memory".to_owned(), settings: serde_json::Value::Null };
     let names = ["user", "t", "n", "id"];
     let types = ["string", "timestamp", "bigint", "string"];

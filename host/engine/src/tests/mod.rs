@@ -3,7 +3,7 @@
 
 mod counts;
 mod duplicates;
-mod harness;
+pub(crate) mod harness;
 mod late;
 mod origin;
 mod skew;

@@ -197,18 +197,13 @@ fn impossible(rules: &Rules, time: EventTime, known: Option<EventTime>) -> Optio
 }
 
 fn lateness(rules: &Rules, watermark: EventTime, time: EventTime) -> Lateness {
-    if watermark == EventTime::MIN {
+    // Whatever result a row belongs to, it is final after the row's own time.
+    if time >= watermark {
         return Lateness::OnTime;
     }
-    // The first and the last moment at which a result that holds this row becomes final.
-    let (first_final, last_final) = match &rules.frames {
-        None => return Lateness::OnTime,
-        Some(Frames::Grid(grid)) => {
-            let first_end = grid.first_start(time) + grid.size;
-            (first_end, grid.last_end(time).max(first_end))
-        }
-        // An OVER row at t is final when W > t.
-        Some(Frames::Over(_)) => (time + Span::from_millis(1), time + Span::from_millis(1)),
+    let Some((first_final, last_final)) = rules.frames.as_ref().and_then(|frames| frames.final_between(time))
+    else {
+        return Lateness::OnTime;
     };
     let reach = if rules.late.policy == LatePolicy::Correct { rules.late.allow } else { Span::ZERO };
     if last_final <= watermark - reach {

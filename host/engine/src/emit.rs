@@ -53,10 +53,11 @@ pub(crate) fn stage_rows(
         .map_err(|error| broken(error.to_string()))?;
     let mut columns = keys;
     columns.extend(results.values);
-    if matches!(stage.spec.frames, Frames::Grid(_)) {
-        columns.extend(window_columns(&results.windows));
-    } else {
-        columns.extend(results.carried);
+    match &stage.spec.frames {
+        Frames::Over(_) | Frames::Lifetime => columns.extend(results.carried),
+        Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) | Frames::Session(_) => {
+            columns.extend(window_columns(&results.windows));
+        }
     }
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     let mut batch = RecordBatch::try_new_with_options(stage.results.clone(), columns, &options)
@@ -69,8 +70,10 @@ pub(crate) fn stage_rows(
         Vec::new()
     };
     let failing: BTreeSet<usize> = results.errors.iter().map(|error| error.row).collect();
+    // A row exactly at its end still goes on with a session.
+    let goes_on = i64::from(matches!(stage.spec.frames, Frames::Session(_)));
     let was_final = |row: usize, at: EventTime| match (windows.get(row), results.events.get(row)) {
-        (Some((_, end)), _) => *end <= at.millis(),
+        (Some((_, end)), _) => end.saturating_add(goes_on) <= at.millis(),
         (None, Some((time, _))) => *time < at.millis(),
         (None, None) => false,
     };

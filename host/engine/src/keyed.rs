@@ -1,6 +1,7 @@
 //! The keyed stage: one task per shard that owns the writing of its timelines.
 //!
-//! Rows go into the timelines, watermarks bring results out, a barrier encodes what changed. Knows no source, no
+//! Rows go into the timelines; watermarks, and where the job says so rows or the passing of time, bring results
+//! out; a barrier encodes what changed. Knows no source, no
 //! sink and no expression but through what it is handed.
 
 use crate::checkpoint::Part;
@@ -15,10 +16,12 @@ use crate::shard::Shards;
 use crate::status::{Progress, Tally};
 use arrow_select::concat::concat_batches;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
 use weir_connect::Op;
 use weir_event::{EventTime, Message, Signal, Span};
-use weir_plan::{ExpressionError, JobPlan, KeyedStage, LatePolicy};
+use weir_plan::{Emit, ExpressionError, JobPlan, KeyedStage, LatePolicy};
 use weir_timeline::{AggregateError, Results, Rows, Slot, Timelines};
 
 /// Results of several segments travel together up to this many rows; larger ones go out as they are.
@@ -55,9 +58,23 @@ impl KeyedShard {
         mut inbox: mpsc::Receiver<(u64, Message<Routed>)>,
     ) -> Result<(), EngineError> {
         let mut next_expiry = EventTime::MIN;
-        while let Some((sequence, message)) = inbox.recv().await {
+        let mut ticks = self.ticks();
+        loop {
+            let received = tokio::select! {
+                received = inbox.recv() => received,
+                () = tick(&mut ticks) => {
+                    self.results_of(Timelines::changes).await?;
+                    continue;
+                }
+            };
+            let Some((sequence, message)) = received else { break };
             match message {
-                Message::Batch(routed) => self.insert(&routed)?,
+                Message::Batch(routed) => {
+                    self.insert(&routed)?;
+                    if self.plan.emit == Emit::Change {
+                        self.results_of(Timelines::changes).await?;
+                    }
+                }
                 Message::Signal(Signal::Watermark(watermark)) => {
                     self.results_of(|timelines| timelines.settle(watermark)).await?;
                     if watermark >= next_expiry {
@@ -80,6 +97,18 @@ impl KeyedShard {
             self.progress.applied(self.number, sequence);
         }
         Ok(())
+    }
+
+    /// When changes are asked for, where that is not after every batch. What has changed since the last time is
+    /// part of the state, so a restart neither forgets it nor is in a hurry.
+    fn ticks(&self) -> Option<Interval> {
+        let Emit::Every(every) = self.plan.emit else { return None };
+        let every = Duration::from_millis(every.millis().max(1) as u64);
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first would come at once.
+        ticks.reset();
+        Some(ticks)
     }
 
     fn insert(&self, routed: &Routed) -> Result<(), EngineError> {
@@ -246,5 +275,15 @@ impl KeyedShard {
 
     fn broken(&self, error: &ExpressionError) -> EngineError {
         EngineError::Broken { job: self.plan.name.clone(), message: error.to_string() }
+    }
+}
+
+/// The next tick, never if there are none.
+async fn tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => {
+            ticks.tick().await;
+        }
+        None => std::future::pending().await,
     }
 }

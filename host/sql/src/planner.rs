@@ -18,7 +18,7 @@ use sqlparser::tokenizer::Location;
 use std::sync::Arc;
 use weir_event::Span;
 use weir_plan::{
-    Catalog, Column, ColumnRole, Diagnostic, Expression, JobDefinition, JobPlan, KeyedStage, Output,
+    Catalog, Column, ColumnRole, Diagnostic, Emit, Expression, JobDefinition, JobPlan, KeyedStage, Output,
     Projection, StreamDefinition, StreamInput,
 };
 use weir_timeline::{Frames, StageSpec};
@@ -284,6 +284,7 @@ impl Query<'_> {
             carried: stage.carried.clone(),
             history: self.job.late.allow.max(self.job.history).max(Span::ZERO),
             retention: self.job.retention,
+            emit_changes: self.job.emit != Emit::Close,
         };
         self.checked(spec.check().map_err(|error| error.to_string()), START, report)?;
         Some(spec)

@@ -104,6 +104,7 @@ pub(crate) fn plan() -> JobPlan {
         carried: Vec::new(),
         history: seconds(3600),
         retention: None,
+        emit_changes: false,
     };
     let of_stage = [("user", text.clone()), ("n", count.clone()), ("s", MILLIS), ("e", MILLIS)];
     let of_output = [("user", text.clone()), ("s", MILLIS), ("n", count.clone())];

@@ -3,6 +3,7 @@
 
 mod counts;
 mod duplicates;
+mod emit;
 pub(crate) mod harness;
 mod late;
 mod origin;

@@ -15,8 +15,8 @@ use std::time::Duration;
 use weir_connect::format::BadRow;
 use weir_connect::source::RefusedRecord;
 use weir_connect::{
-    ConnectError, Decoded, Decoder, Delivery, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader,
-    Sink, SinkRows, Source, Token,
+    ConnectError, Decoded, Decoder, Delivery, Fetch, Framing, KnownTimes, Op, OpenPartition, RawBlock,
+    Reader, Sink, SinkRows, Source, Token,
 };
 use weir_event::{ManualClock, PartitionId, Position, Span, StreamSchema};
 use weir_plan::definition::WhenIdle;
@@ -48,6 +48,11 @@ impl Expression for At {
     fn canonical(&self) -> &'static str {
         "column"
     }
+}
+
+/// `HAVING n > 0`, where `n` is what is counted.
+pub(super) fn having() -> Arc<dyn Expression> {
+    Arc::new(At(1, DataType::Boolean, true))
 }
 
 /// `WHERE n > 0`.
@@ -276,13 +281,14 @@ impl Decoder for Cells {
     }
 }
 
-/// Rows as `user@window_start=count`, with their revision.
+/// Rows as `user@window_start=count` or `user@window_start is gone`, with their revision.
 type Shown = Arc<Mutex<Vec<(String, u64)>>>;
 
 /// Shows rows when their checkpoint is safe.
 struct Shelf {
     pending: Vec<(String, u64)>,
     shown: Shown,
+    wants_meta: bool,
 }
 
 #[async_trait]
@@ -292,7 +298,7 @@ impl Sink for Shelf {
     }
 
     fn wants_meta(&self) -> bool {
-        true
+        self.wants_meta
     }
 
     async fn start(&mut self, _: Option<&Token>) -> Result<(), ConnectError> {
@@ -305,7 +311,11 @@ impl Sink for Shelf {
         let starts = columns.column(1).as_primitive::<TimestampMillisecondType>();
         let counts = columns.column(2).as_primitive::<Int64Type>();
         for row in 0..columns.num_rows() {
-            let text = format!("{}@{}={}", users.value(row), starts.value(row) / 1000, counts.value(row));
+            let identity = format!("{}@{}", users.value(row), starts.value(row) / 1000);
+            let text = match rows.meta.op {
+                Op::Upsert => format!("{identity}={}", counts.value(row)),
+                Op::Delete => format!("{identity} is gone"),
+            };
             self.pending.push((text, rows.meta.revision));
         }
         Ok(())
@@ -328,6 +338,8 @@ pub(super) struct World {
     pub(super) clock: Arc<ManualClock>,
     shown: Shown,
     pub(super) shards: usize,
+    /// Whether the sink has a use for what is said of rows.
+    pub(super) wants_meta: bool,
 }
 
 impl World {
@@ -340,6 +352,7 @@ impl World {
             clock: Arc::new(ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap())),
             shown: Shown::default(),
             shards: 2,
+            wants_meta: true,
         }
     }
 
@@ -361,8 +374,8 @@ impl World {
         // Nothing moves the clock, so the only checkpoints are those at the end.
         let settings = Settings { shards: self.shards, checkpoint_every: Duration::from_secs(10) };
         let engine = Engine::new(settings, self.store.clone(), self.letters(), self.clock.clone()).unwrap();
-        let shown = self.shown.clone();
-        let sink = move || Shelf { pending: Vec::new(), shown: shown.clone() };
+        let (shown, wants_meta) = (self.shown.clone(), self.wants_meta);
+        let sink = move || Shelf { pending: Vec::new(), shown: shown.clone(), wants_meta };
         let spec = JobSpec {
             plan: plan.clone(),
             source,
@@ -381,9 +394,14 @@ impl World {
         Ok(job)
     }
 
+    /// What is visible, in order of writing.
+    pub(super) fn written(&self) -> Vec<(String, u64)> {
+        self.shown.lock().unwrap().clone()
+    }
+
     /// What is visible: `user@window_start=count`, sorted.
     pub(super) fn rows(&self) -> Vec<String> {
-        let mut rows: Vec<_> = self.shown.lock().unwrap().iter().map(|(row, _)| row.clone()).collect();
+        let mut rows: Vec<_> = self.written().into_iter().map(|(row, _)| row).collect();
         rows.sort();
         rows
     }

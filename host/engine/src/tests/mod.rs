@@ -7,4 +7,5 @@ mod emit;
 pub(crate) mod harness;
 mod late;
 mod origin;
+mod sessions;
 mod skew;

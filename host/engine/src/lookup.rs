@@ -94,7 +94,7 @@ pub(crate) fn lookup(
         looked.push(result_row(plan, stage, key, values, window)?);
     }
     let mut looked = looked.into_iter();
-    let settled = looked.next().ok_or_else(|| failed("a stage without a frame".to_owned()))?;
+    let settled = looked.next().ok_or_else(|| failed(format!("no window is complete at {time}")))?;
     Ok(Answer { settled, current: looked.next() })
 }
 
@@ -106,17 +106,18 @@ fn questions(
     watermark: EventTime,
     with_current: bool,
 ) -> (Vec<Question>, Windows) {
+    let alone = |question| (vec![question], vec![None]);
     match &stage.spec.frames {
-        Frames::Over(_) => (vec![Question::Over { as_of: time }], vec![None]),
-        Frames::Grid(grid) => {
+        Frames::Over(_) => alone(Question::Over { as_of: time }),
+        Frames::Session(_) => alone(Question::Session { as_of: time }),
+        Frames::Lifetime => alone(Question::Lifetime { as_of: time }),
+        frames @ (Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_)) => {
             // `as_of = T` includes rows at T, so a window that ends at T + 1 ms is complete as of T.
             let complete_by = (time + Span::from_millis(1)).min(watermark);
-            let complete = grid.last_complete(complete_by);
-            let mut starts = vec![complete];
-            if with_current {
-                starts.push(complete + grid.slide);
-            }
-            let windows: Vec<_> = starts.into_iter().map(|start| (start, start + grid.size)).collect();
+            let of_frames = frames.windows();
+            let complete = of_frames.as_ref().and_then(|windows| windows.complete_at(complete_by));
+            let open = of_frames.as_ref().filter(|_| with_current).and_then(|it| it.open_at(complete_by));
+            let windows: Vec<_> = complete.into_iter().chain(open).collect();
             let questions = windows.iter().map(|(start, end)| Question::Window { start: *start, end: *end });
             (questions.collect(), windows.into_iter().map(Some).collect())
         }
@@ -133,9 +134,12 @@ fn result_row(
     let failed = |message: String| LookupError::Failed(message);
     let mut columns = key.to_vec();
     columns.extend(values.values);
-    match window {
-        Some((start, end)) => columns.extend(window_columns(&[(start.millis(), end.millis())])),
-        None => columns.extend(values.carried),
+    let window = window.or(values.window);
+    match (&stage.spec.frames, window) {
+        (Frames::Over(_) | Frames::Lifetime, _) => columns.extend(values.carried),
+        (_, Some((start, end))) => columns.extend(window_columns(&[(start.millis(), end.millis())])),
+        // A key without any session.
+        (_, None) => columns.extend(no_window()),
     }
     let batch =
         RecordBatch::try_new(stage.results.clone(), columns).map_err(|error| failed(error.to_string()))?;
@@ -145,6 +149,11 @@ fn result_row(
     let error = of_aggregate.or_else(|| failing.first().map(|(_, reason)| reason.clone()));
     let rows = values.rows.iter().copied().max().unwrap_or(0);
     Ok(Looked { columns, window, rows, newest: values.newest.into_iter().flatten().max(), error })
+}
+
+fn no_window() -> [ArrayRef; 2] {
+    let bounds = window_columns(&[(0, 0)]);
+    bounds.map(|bound| arrow_array::new_null_array(bound.data_type(), 1))
 }
 
 /// Whether a lookup's key column can be null: it cannot, a null key is written to sinks and not looked up.

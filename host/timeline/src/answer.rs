@@ -43,7 +43,7 @@ pub struct Results {
     pub slots: Vec<Slot>,
     /// One array per aggregate of the stage.
     pub values: Vec<ArrayRef>,
-    /// Grid only: the window `[start, end)`, milliseconds.
+    /// Of windows and sessions: `[start, end)`, milliseconds. A session is told from others by its start.
     pub windows: Vec<(i64, i64)>,
     /// `OVER` only: the event, by time in milliseconds and rank.
     pub events: Vec<(i64, Rank)>,
@@ -51,6 +51,9 @@ pub struct Results {
     pub carried: Vec<ArrayRef>,
     /// Whether a result of the same identity may have been returned before; the last one counts.
     pub revised: Vec<bool>,
+    /// Sessions only, else empty: whether a result that was returned before is no more, as a late row joined it to an
+    /// older one or moved its start. Its values are those of no row. See [`Results::is_deleted`].
+    pub deleted: Vec<bool>,
     /// Values that could not be computed; such a result has no row to be written.
     pub errors: Vec<ResultError>,
     /// Rows that an ordered aggregate failed on, alone: taken out of it, to be dead-lettered.
@@ -66,6 +69,11 @@ impl Results {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Whether result `row` says that what was returned under its identity is to be taken away.
+    pub fn is_deleted(&self, row: usize) -> bool {
+        self.deleted.get(row).copied().unwrap_or(false)
     }
 }
 
@@ -98,12 +106,24 @@ pub struct RefusedRow {
 /// A question to one key's timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// For a grid: the values of the window `[start, end)`, which must be one of the grid's, complete or not.
+    /// For windows on a grid, cumulating ones and those of a table: the values of the window `[start, end)`, which
+    /// must be one of them, complete or not.
     Window {
         /// First time in it.
         start: EventTime,
         /// First time after it.
         end: EventTime,
+    },
+    /// For sessions: the newest one at this time, from rows up to it. A session that ended as far behind the settled
+    /// boundary as history reaches is as if it had not been.
+    Session {
+        /// Newest time that counts.
+        as_of: EventTime,
+    },
+    /// For lifetime aggregates: the values of all rows up to this time, rows at it included.
+    Lifetime {
+        /// Newest time that counts.
+        as_of: EventTime,
     },
     /// For `OVER`: the values of all frames at this time, rows at it included.
     Over {
@@ -124,6 +144,8 @@ pub struct Values {
     /// `OVER` only: the carried columns of the key's newest row at or before the time asked for, each of length
     /// 1; null if there is no such row.
     pub carried: Vec<ArrayRef>,
+    /// Sessions only: the session's window, as of the time asked for.
+    pub window: Option<(EventTime, EventTime)>,
     /// Aggregates whose value is an error, and the reason.
     pub errors: Vec<(usize, String)>,
 }
@@ -131,11 +153,12 @@ pub struct Values {
 /// Names one stored block of a key; with the key it is unique in a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Block {
-    /// What kind of block it is: [`Block::TILES`] or [`Block::ROWS`].
+    /// What kind of block it is: [`Block::TILES`], [`Block::ROWS`], [`Block::RUNS`] or [`Block::EMITTED`].
     pub column: u16,
     /// Level of the tile; 0 is the finest.
     pub level: u8,
-    /// Of a tile: its start, milliseconds. Of a block of rows: a number that is never used again for the key.
+    /// Of a tile, a run or a window: its start, milliseconds. Of a block of rows: a number that is never used again
+    /// for the key.
     pub start: i64,
 }
 
@@ -144,6 +167,10 @@ impl Block {
     pub const TILES: u16 = 0;
     /// The column of row log blocks.
     pub const ROWS: u16 = 1;
+    /// The column of sessions and lifetime values.
+    pub const RUNS: u16 = 2;
+    /// The column of notes on open windows that were returned as changes.
+    pub const EMITTED: u16 = 3;
 }
 
 /// Takes stored blocks: key, name, and the bytes or `None` if the block is gone.
@@ -174,7 +201,7 @@ impl DecodeError {
 pub struct Stats {
     /// Keys with state.
     pub keys: u64,
-    /// (key, tile) pairs.
+    /// (key, tile) pairs; of sessions and lifetime aggregates, how many there are.
     pub tiles: u64,
     /// Rows in row logs.
     pub rows: u64,

@@ -4,17 +4,17 @@
 //! then got a late row, once more; at a flush, every open window. A pane says of each key whether anything `CHANGED`
 //! since the last flush; a window without a changed pane was returned by that flush, and is not returned again.
 
-use crate::aggregate::{AggregateError, Input};
+use crate::aggregate::AggregateError;
 use crate::answer::{Inserted, Results, Rows, Slot};
 use crate::collect::Collector;
 use crate::cursor::hop::Hop;
-use crate::ordered::{self, Ordered};
-use crate::pane::{CHANGED, Pane, WRITTEN};
+use crate::feed::feed_batch;
+use crate::grid_change::Changes;
+use crate::ordered::{self, Ordered, probe};
+use crate::pane::{CHANGED, LISTED, Pane, WRITTEN};
 use crate::slots::Slots;
-use crate::spec::{AggregateSpec, Grid, StageSpec};
+use crate::spec::StageSpec;
 use crate::tiles::{Geometry, Panes, fold_window};
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,9 +26,11 @@ pub(crate) struct GridStage {
     pub(crate) ordered: Option<Ordered>,
     /// Stands on the newest complete window; only where windows overlap.
     pub(crate) hop: Option<Hop>,
-    settled: i64,
-    /// Start of the newest window that is complete.
+    pub(crate) settled: i64,
+    /// The newest window that is complete.
     closed: Option<i64>,
+    /// What has changed; only if that will be asked for.
+    pub(crate) changes: Option<Changes>,
     /// Panes and slots that late rows came into after windows over them were returned.
     due: BTreeSet<(i64, u32)>,
     /// Windows that end at or before this are out of reach.
@@ -46,10 +48,11 @@ struct Share {
 }
 
 impl GridStage {
-    pub(crate) fn new(spec: Arc<StageSpec>, grid: Grid) -> GridStage {
+    pub(crate) fn new(spec: Arc<StageSpec>, geometry: Geometry) -> GridStage {
         GridStage {
-            geometry: Geometry::new(grid),
+            geometry,
             ordered: Ordered::new(&spec),
+            changes: spec.emit_changes.then(Changes::default),
             spec,
             panes: Panes::new(),
             hop: None,
@@ -62,7 +65,7 @@ impl GridStage {
     }
 
     pub(crate) fn insert(&mut self, slots: &mut Slots, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
-        ordered::probe(self.spec.aggregates.iter().filter(|aggregate| aggregate.is_ordered()), rows)?;
+        probe(self.spec.aggregates.iter().filter(|aggregate| aggregate.is_ordered()), rows)?;
         let mut inserted = Inserted::default();
         let mut shares = self.share(rows, &mut inserted);
         self.find_groups(&mut shares);
@@ -92,7 +95,7 @@ impl GridStage {
                     inserted.expired += 1;
                     continue;
                 }
-                (from, to) = (pane, pane.saturating_add(self.geometry.width));
+                (from, to) = (pane, self.geometry.pane_end(pane));
                 at = Some(*places.entry(pane).or_insert_with(|| {
                     shares.push(Share { pane, groups: Vec::new(), rows: Vec::new(), slots: Vec::new() });
                     shares.len() - 1
@@ -108,7 +111,7 @@ impl GridStage {
     /// Whether a pane is out of reach of every window that may still be asked for.
     pub(crate) fn is_expired(&self, pane: i64) -> bool {
         self.geometry.end_of(self.geometry.last_window(pane)) <= self.horizon
-            || pane.saturating_add(self.geometry.width) <= self.retained
+            || self.geometry.pane_end(pane) <= self.retained
     }
 
     /// Makes panes, and in them groups, for all rows.
@@ -135,7 +138,7 @@ impl GridStage {
                 groups.sort_unstable();
                 groups.dedup();
                 let before = pane.states[at].copy(&groups);
-                outcome = update(pane, at, aggregate, rows, share);
+                outcome = feed_batch(pane.states[at].as_mut(), aggregate, rows, &share.groups, &share.rows);
                 if outcome.is_err() {
                     break 'shares;
                 }
@@ -152,7 +155,7 @@ impl GridStage {
         let Some(pane) = self.panes.get_mut(&share.pane) else { return Ok(()) };
         for (at, aggregate) in self.spec.aggregates.iter().enumerate() {
             if !aggregate.is_ordered() && !aggregate.function.fallible() {
-                update(pane, at, aggregate, rows, share)?;
+                feed_batch(pane.states[at].as_mut(), aggregate, rows, &share.groups, &share.rows)?;
             }
         }
         Ok(())
@@ -160,7 +163,9 @@ impl GridStage {
 
     /// Counts rows of a share, and marks what is due if windows over its pane were returned. Gives how many are late.
     fn count_rows(&mut self, slots: &mut Slots, rows: &Rows<'_>, share: &Share) -> u64 {
+        let open = self.open_windows(share.pane);
         let Some(pane) = self.panes.get_mut(&share.pane) else { return 0 };
+        let mut changes = self.changes.as_mut().filter(|_| !open.is_empty());
         for (group, row) in share.groups.iter().zip(&share.rows) {
             let (at, time) = (*group as usize, rows.times[*row as usize]);
             if pane.rows[at] == 0 {
@@ -169,6 +174,10 @@ impl GridStage {
             pane.rows[at] = pane.rows[at].saturating_add(1);
             pane.newest[at] = pane.newest[at].max(time);
             pane.flags[at] |= CHANGED;
+            if let Some(changes) = &mut changes {
+                pane.flags[at] |= LISTED;
+                changes.note_row(pane.slots[at], share.pane, open.clone());
+            }
             pane.mark_dirty(*group);
         }
         if self.closed.is_none_or(|closed| self.geometry.first_window(share.pane) > closed) {
@@ -222,7 +231,15 @@ impl GridStage {
             self.close_hop(slots, limit, &mut out)?;
         }
         (self.settled, self.closed) = (to, limit);
+        if let (Some(changes), Some(closed)) = (&mut self.changes, limit) {
+            changes.close(closed);
+        }
         out.finish(&self.spec)
+    }
+
+    /// The newest window that is complete.
+    pub(crate) fn closed(&self) -> Option<i64> {
+        self.closed
     }
 
     /// Windows that were returned and then got late rows, as far back as the horizon.
@@ -236,7 +253,7 @@ impl GridStage {
                 if self.geometry.end_of(window) > self.horizon {
                     windows.entry(window).or_default().push((*slot, self.was_returned(window, *slot)));
                 }
-                let Some(next) = window.checked_add(self.geometry.slide) else { break };
+                let Some(next) = self.geometry.following(window) else { break };
                 window = next;
             }
         }
@@ -251,13 +268,13 @@ impl GridStage {
             slots.sort_unstable();
             slots.dedup();
             let (slots, revised): (Vec<u32>, Vec<bool>) = slots.into_iter().unzip();
-            let (end, first) = (self.geometry.end_of(window), out.len());
-            out.window((window, end), &slots, revised.into_iter());
+            let (bounds, first) = (self.geometry.bounds(window), out.len());
+            out.window(bounds, &slots, revised.into_iter());
             for at in 0..self.spec.aggregates.len() {
                 let states =
                     fold_window(&self.panes, &self.geometry, &self.spec.aggregates, at, window, &slots)?;
                 let all = crate::tiles::counted(slots.len());
-                out.values(at, first, states.finish(&all, &vec![end; slots.len()])?);
+                out.values(at, first, states.finish(&all, &vec![bounds.1; slots.len()])?);
             }
         }
         Ok(())
@@ -265,21 +282,46 @@ impl GridStage {
 
     /// Whether a closed window had rows of a key before the late ones.
     fn was_returned(&self, window: i64, slot: u32) -> bool {
-        self.panes.range(window..self.geometry.end_of(window)).any(|(_, pane)| {
+        let (start, end) = self.geometry.bounds(window);
+        self.panes.range(start..end).any(|(_, pane)| {
             let group = pane.group(slot);
             group.is_some_and(|group| pane.rows[group as usize] > pane.due(group))
         })
     }
 
     /// Windows that are panes, after those that are closed and up to `limit`.
-    fn close_whole(&mut self, limit: Option<i64>, out: &mut Collector) -> Result<(), AggregateError> {
+    fn close_whole(&self, limit: Option<i64>, out: &mut Collector) -> Result<(), AggregateError> {
         let Some(limit) = limit else { return Ok(()) };
         let from = self.closed.map_or(i64::MIN, |closed| closed.saturating_add(1));
         if from > limit {
             return Ok(());
         }
         for (start, pane) in self.panes.range(from..=limit) {
-            emit_pane(pane, (*start, self.geometry.end_of(*start)), out)?;
+            self.emit_pane(pane, *start, out)?;
+        }
+        Ok(())
+    }
+
+    /// The results of a window that is one pane.
+    fn emit_pane(&self, pane: &Pane, window: i64, out: &mut Collector) -> Result<(), AggregateError> {
+        let is_due = |group: &u32| {
+            let at = *group as usize;
+            pane.flags[at] & CHANGED != 0 && !self.is_current(window, pane.slots[at])
+        };
+        let groups: Vec<u32> = pane.live().filter(is_due).collect();
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let slots: Vec<u32> = groups.iter().map(|group| pane.slots[*group as usize]).collect();
+        let (bounds, first) = (self.geometry.bounds(window), out.len());
+        let was_returned = |(group, slot): (&u32, &u32)| {
+            let is_noted = self.changes.as_ref().is_some_and(|changes| changes.is_returned(window, *slot));
+            is_noted || pane.flags[*group as usize] & WRITTEN != 0
+        };
+        out.window(bounds, &slots, groups.iter().zip(&slots).map(was_returned));
+        let as_of = vec![bounds.1; groups.len()];
+        for (at, states) in pane.states.iter().enumerate() {
+            out.values(at, first, states.finish(&groups, &as_of)?);
         }
         Ok(())
     }
@@ -296,9 +338,9 @@ impl GridStage {
             hop.rebuild_stale(&self.panes)?;
         }
         let mut hop = self.hop.take();
-        let end = self.run_windows(&mut hop, slots.bound(), self.closed, limit, out);
+        let outcome = self.run_windows(&mut hop, slots.bound(), self.closed, limit, out);
         self.hop = hop;
-        end
+        outcome
     }
 
     /// Moves a cursor over the windows after `closed` and up to `limit`, those without rows skipped.
@@ -312,15 +354,10 @@ impl GridStage {
     ) -> Result<(), AggregateError> {
         let mut closed = closed;
         loop {
-            let following = closed.map(|closed| closed.saturating_add(self.geometry.slide));
             let window = if hop.as_ref().is_some_and(Hop::has_rows) {
-                following
+                closed.and_then(|closed| self.geometry.following(closed))
             } else {
-                let first = self
-                    .panes
-                    .range(following.unwrap_or(i64::MIN)..)
-                    .find(|(_, pane)| pane.live().next().is_some());
-                first.map(|(pane, _)| self.geometry.first_window(*pane).max(following.unwrap_or(i64::MIN)))
+                self.next_window(closed)
             };
             let Some(window) = window.filter(|window| *window <= limit && Some(*window) > closed) else {
                 break;
@@ -328,7 +365,8 @@ impl GridStage {
             match hop {
                 Some(hop) => hop.advance(&self.panes, window)?,
                 None => {
-                    *hop = Some(Hop::new(&self.panes, self.geometry, &self.spec.aggregates, window, slots)?);
+                    let geometry = self.geometry.clone();
+                    *hop = Some(Hop::new(&self.panes, geometry, &self.spec.aggregates, window, slots)?);
                 }
             }
             closed = Some(window);
@@ -336,19 +374,36 @@ impl GridStage {
                 self.emit_window(hop, out)?;
             }
         }
-        if let Some(hop) = hop.as_mut().filter(|hop| hop.start() < limit) {
+        if let Some(hop) = hop.as_mut().filter(|hop| hop.window() < limit) {
             hop.advance(&self.panes, limit)?;
         }
         Ok(())
     }
 
+    /// The first window after `closed` that has rows.
+    fn next_window(&self, closed: Option<i64>) -> Option<i64> {
+        let following = match closed {
+            Some(closed) => self.geometry.following(closed)?,
+            None => i64::MIN,
+        };
+        let mut panes = self.panes.range(self.geometry.start_of(following)..);
+        let (pane, _) = panes.find(|(_, pane)| pane.live().next().is_some())?;
+        Some(self.geometry.first_window(*pane).max(following))
+    }
+
     fn emit_window(&self, hop: &Hop, out: &mut Collector) -> Result<(), AggregateError> {
-        let (slots, revised) = hop.changed();
+        let (mut slots, mut revised) = hop.changed();
+        if let Some(changes) = &self.changes {
+            let changed = slots.into_iter().zip(revised);
+            let due = changed.filter(|(slot, _)| !changes.is_current(hop.window(), *slot));
+            let due = due.map(|(slot, revised)| (slot, revised || changes.is_returned(hop.window(), slot)));
+            (slots, revised) = due.unzip();
+        }
         if slots.is_empty() {
             return Ok(());
         }
         let first = out.len();
-        out.window((hop.start(), self.geometry.end_of(hop.start())), &slots, revised.into_iter());
+        out.window(self.geometry.bounds(hop.window()), &slots, revised.into_iter());
         for at in 0..self.spec.aggregates.len() {
             out.values(at, first, hop.finish(at, &slots)?);
         }
@@ -362,11 +417,13 @@ impl GridStage {
                 ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, self.settled)?;
         }
         self.correct(&mut out)?;
-        let pending = self.ordered.as_ref();
-        let saved =
-            pending.map(|it| it.fold_pending(&self.spec, &self.geometry, &mut self.panes)).transpose()?;
+        let mut saved = Vec::new();
+        if let Some(ordered) = &self.ordered {
+            let pending = ordered.logs.pending();
+            saved = ordered.fold_pending(&self.spec, &self.geometry, &mut self.panes, pending)?;
+        }
         let outcome = self.flush_open(slots, &mut out);
-        ordered::put_back(&mut self.panes, saved.unwrap_or_default())?;
+        ordered::put_back(&mut self.panes, saved)?;
         outcome?;
         out.finish(&self.spec)
     }
@@ -383,11 +440,14 @@ impl GridStage {
             // It has counted what changed before this flush.
             self.hop = None;
         }
+        if let Some(changes) = &mut self.changes {
+            changes.forget_all();
+        }
         let closed = self.closed;
         let open = |pane: i64| closed.is_none_or(|closed| self.geometry.last_window(pane) > closed);
         for (_, pane) in self.panes.iter_mut().rev().take_while(|(start, _)| open(**start)) {
             for group in pane.live().collect::<Vec<u32>>() {
-                pane.change_flags(group, WRITTEN, CHANGED);
+                pane.change_flags(group, WRITTEN, CHANGED | LISTED);
             }
         }
         Ok(())
@@ -398,9 +458,7 @@ impl GridStage {
         if !self.due.is_empty() {
             return Some(i64::MIN);
         }
-        let following = self.closed.map_or(i64::MIN, |closed| closed.saturating_add(self.geometry.slide));
-        let (first, _) = self.panes.range(following..).next()?;
-        Some(self.geometry.end_of(self.geometry.first_window(*first).max(following)))
+        self.next_window(self.closed).map(|window| self.geometry.end_of(window))
     }
 
     pub(crate) fn expire(&mut self, slots: &mut Slots, watermark: i64) {
@@ -423,6 +481,18 @@ impl GridStage {
         let oldest = self.panes.first_key_value().map_or(watermark, |(start, _)| *start);
         if let Some(ordered) = &mut self.ordered {
             ordered.logs.evict(slots, oldest, |_, _, _| {});
+        }
+    }
+
+    /// Forgets what is kept of keys that are gone.
+    pub(crate) fn forget(&mut self, slots: &[u32]) {
+        for slot in slots {
+            if let Some(ordered) = &mut self.ordered {
+                ordered.logs.forget(*slot);
+            }
+            if let Some(changes) = &mut self.changes {
+                changes.forget(*slot);
+            }
         }
     }
 
@@ -449,6 +519,9 @@ impl GridStage {
             let due = pane.live().filter(|group| pane.due(*group) > 0);
             self.due.extend(due.map(|group| (*start, pane.slots[group as usize])));
         }
+        if let Some(changes) = &mut self.changes {
+            changes.restore_done(&self.panes, self.closed);
+        }
         let Some(ordered) = &mut self.ordered else { return Vec::new() };
         ordered.restore_done(&self.panes, settled)
     }
@@ -464,47 +537,7 @@ impl GridStage {
     pub(crate) fn memory_bytes(&self) -> usize {
         let panes: usize = self.panes.values().map(Pane::memory_bytes).sum();
         let logs = self.ordered.as_ref().map_or(0, |ordered| ordered.logs.memory_bytes());
-        panes + logs + self.hop.as_ref().map_or(0, Hop::memory_bytes)
+        let changes = self.changes.as_ref().map_or(0, Changes::memory_bytes);
+        panes + logs + changes + self.hop.as_ref().map_or(0, Hop::memory_bytes)
     }
-}
-
-/// Feeds a share of a batch to one aggregate's states.
-fn update(
-    pane: &mut Pane,
-    at: usize,
-    aggregate: &AggregateSpec,
-    rows: &Rows<'_>,
-    share: &Share,
-) -> Result<(), AggregateError> {
-    let arguments: Vec<ArrayRef> =
-        aggregate.arguments.iter().map(|input| rows.columns[*input].clone()).collect();
-    let mut feed = |groups: &[u32], of: &[u32]| {
-        let Rows { times, ranks, .. } = *rows;
-        pane.states[at].update(&Input { groups, rows: of, times, ranks, arguments: &arguments })
-    };
-    let Some(filter) = aggregate.filter.and_then(|filter| rows.columns[filter].as_boolean_opt()) else {
-        return feed(&share.groups, &share.rows);
-    };
-    let passing = share.groups.iter().zip(&share.rows).filter(|(_, row)| {
-        let row = **row as usize;
-        filter.is_valid(row) && filter.value(row)
-    });
-    let (groups, of): (Vec<u32>, Vec<u32>) = passing.unzip();
-    if groups.is_empty() { Ok(()) } else { feed(&groups, &of) }
-}
-
-/// The results of a window that is one pane.
-fn emit_pane(pane: &Pane, window: (i64, i64), out: &mut Collector) -> Result<(), AggregateError> {
-    let groups: Vec<u32> = pane.live().filter(|group| pane.flags[*group as usize] & CHANGED != 0).collect();
-    if groups.is_empty() {
-        return Ok(());
-    }
-    let slots: Vec<u32> = groups.iter().map(|group| pane.slots[*group as usize]).collect();
-    let first = out.len();
-    out.window(window, &slots, groups.iter().map(|group| pane.flags[*group as usize] & WRITTEN != 0));
-    let as_of = vec![window.1; groups.len()];
-    for (at, states) in pane.states.iter().enumerate() {
-        out.values(at, first, states.finish(&groups, &as_of)?);
-    }
-    Ok(())
 }

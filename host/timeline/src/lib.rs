@@ -11,16 +11,20 @@ pub mod answer;
 mod bytes;
 mod collect;
 mod cursor;
+mod feed;
 mod grid;
+mod grid_change;
 mod ordered;
 mod over;
 mod pane;
 mod row_log;
+mod runs;
 mod slots;
 pub mod snapshot;
 pub mod spec;
 mod tiles;
 pub mod timeline;
+pub mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -34,5 +38,6 @@ pub use answer::{
     Values,
 };
 pub use snapshot::Snapshot;
-pub use spec::{AggregateSpec, Frames, Grid, RangeFrame, SpecError, StageSpec, storable};
+pub use spec::{AggregateSpec, Frames, Grid, MAX_PANES, RangeFrame, SpecError, StageSpec, storable};
 pub use timeline::Timelines;
+pub use windows::{Cumulate, Session, Table, Window, Windows};

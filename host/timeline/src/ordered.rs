@@ -1,20 +1,17 @@
 //! Ordered aggregates on a grid: they are fed settled rows in total order, so their rows wait in logs until then,
 //! and stay there as long as a late row may make a tile be folded anew.
 
-use crate::aggregate::{AggregateError, Input, States};
-use crate::answer::{RefusedRow, Rows, Slot};
+use crate::aggregate::{AggregateError, States};
+use crate::answer::{RefusedRow, Slot};
+pub(crate) use crate::feed::{Feed, Feeder, probe};
 use crate::pane::{Pane, REFOLD};
-use crate::row_log::gather::Gather;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
 use crate::slots::Slots;
 use crate::spec::{AggregateSpec, StageSpec};
 use crate::tiles::{Geometry, Panes, counted};
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use weir_event::Rank;
 
 /// Rows of the stage's ordered aggregates.
 pub(crate) struct Ordered {
@@ -23,90 +20,6 @@ pub(crate) struct Ordered {
     aggregates: Vec<usize>,
     /// Panes and slots that a late row came into.
     refold: BTreeSet<(i64, u32)>,
-}
-
-/// Rows copied out of logs for one aggregate.
-pub(crate) struct Feed {
-    pub(crate) times: Vec<i64>,
-    pub(crate) ranks: Vec<Rank>,
-    pub(crate) arguments: Vec<ArrayRef>,
-}
-
-/// Copies rows of logs out.
-pub(crate) struct Feeder {
-    times: Vec<i64>,
-    ranks: Vec<Rank>,
-    arguments: Vec<(usize, Gather)>,
-    filter: Option<usize>,
-}
-
-impl Feeder {
-    pub(crate) fn new(layout: &Layout, aggregate: &AggregateSpec) -> Feeder {
-        let kept = |input: &usize| layout.position(*input).map(|at| (at, Gather::new(&layout.types[at])));
-        let arguments = aggregate.arguments.iter().filter_map(kept).collect();
-        let filter = aggregate.filter.and_then(|filter| layout.position(filter));
-        Feeder { times: Vec::new(), ranks: Vec::new(), arguments, filter }
-    }
-
-    /// How many rows it has.
-    pub(crate) fn len(&self) -> usize {
-        self.times.len()
-    }
-
-    /// Appends those of a log's rows that the filter lets through.
-    pub(crate) fn push(&mut self, log: &Log, rows: Range<u64>) {
-        log.for_each(rows, |block, rows| match self.filter {
-            None => self.push_rows(block, rows),
-            Some(filter) => {
-                let column = &block.columns[filter];
-                rows.filter(|row| column.is_true(*row)).for_each(|row| self.push_rows(block, row..row + 1));
-            }
-        });
-    }
-
-    fn push_rows(&mut self, block: &crate::row_log::block::Block, rows: Range<usize>) {
-        self.times.extend(rows.clone().map(|row| block.time(row)));
-        self.ranks.extend(rows.clone().map(|row| block.rank(row)));
-        for (column, gather) in &mut self.arguments {
-            gather.push(block, *column, rows.clone());
-        }
-    }
-
-    pub(crate) fn finish(self) -> Feed {
-        let arguments = self.arguments.into_iter().map(|(_, gather)| gather.finish()).collect();
-        Feed { times: self.times, ranks: self.ranks, arguments }
-    }
-}
-
-impl Feed {
-    /// The rows as input to states, all to the given groups.
-    pub(crate) fn input<'a>(&'a self, groups: &'a [u32], rows: &'a [u32]) -> Input<'a> {
-        Input { groups, rows, times: &self.times, ranks: &self.ranks, arguments: &self.arguments }
-    }
-}
-
-/// Finds out whether any row alone makes an aggregate fail that will be fed later on: then it is still time to leave
-/// it out everywhere. Whether a row fails so depends on nothing but the row.
-pub(crate) fn probe<'a>(
-    aggregates: impl Iterator<Item = &'a AggregateSpec>,
-    rows: &Rows<'_>,
-) -> Result<(), AggregateError> {
-    for aggregate in aggregates.filter(|aggregate| aggregate.function.fallible()) {
-        let filter = aggregate.filter.and_then(|filter| rows.columns[filter].as_boolean_opt());
-        let passes = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-        let passing: Vec<u32> = rows.rows.iter().copied().filter(|row| passes(*row as usize)).collect();
-        if passing.is_empty() {
-            continue;
-        }
-        let arguments: Vec<ArrayRef> =
-            aggregate.arguments.iter().map(|input| rows.columns[*input].clone()).collect();
-        let groups = counted(passing.len());
-        let mut states = aggregate.function.states();
-        states.resize(groups.len());
-        let Rows { times, ranks, .. } = *rows;
-        states.update(&Input { groups: &groups, rows: &passing, times, ranks, arguments: &arguments })?;
-    }
-    Ok(())
 }
 
 /// What a flush changed in a pane, to be put back: (pane, aggregate, groups, their states).
@@ -159,7 +72,7 @@ impl Ordered {
             self.aggregates.iter().for_each(|at| pane.states[*at].reset(&[group]));
             pane.change_flags(group, 0, REFOLD);
             let log = self.logs.log(slot);
-            let end = log.first_at(start.saturating_add(geometry.width)).min(self.logs.settled(slot));
+            let end = log.first_at(geometry.pane_end(start)).min(self.logs.settled(slot));
             work.entry(start).or_default().push((slot, log.first_at(start)..end));
         }
         for (slot, rows) in self.logs.settle(to) {
@@ -202,7 +115,7 @@ impl Ordered {
         at: usize,
         pane: &mut Pane,
         stretches: &[(u32, Range<u64>)],
-        mut refused: Option<&mut Vec<RefusedRow>>,
+        refused: Option<&mut Vec<RefusedRow>>,
     ) -> Result<(), AggregateError> {
         let mut feeder = Feeder::new(&self.logs.layout, aggregate);
         let mut groups = Vec::new();
@@ -212,39 +125,29 @@ impl Ordered {
             groups.resize(feeder.len(), group);
         }
         let feed = feeder.finish();
-        let rows: Vec<u32> = (0..groups.len() as u32).collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        match pane.states[at].update(&feed.input(&groups, &rows)) {
-            Err(AggregateError::Rows(_)) => {}
-            done => return done,
-        }
-        for row in rows {
-            let group = groups[row as usize];
-            match pane.states[at].update(&feed.input(&[group], &[row])) {
-                Err(AggregateError::Rows(reason)) => {
-                    if let Some(refused) = refused.as_deref_mut() {
-                        let slot = Slot(pane.slots[group as usize]);
-                        let (time, rank) = (feed.times[row as usize], feed.ranks[row as usize]);
-                        refused.push(RefusedRow { slot, time, rank, aggregate: at, reason });
-                    }
-                }
-                done => done?,
-            }
+        let failed = feed.fold(pane.states[at].as_mut(), &groups)?;
+        if let Some(refused) = refused {
+            refused.extend(failed.into_iter().map(|(row, reason)| RefusedRow {
+                slot: Slot(pane.slots[groups[row as usize] as usize]),
+                time: feed.times[row as usize],
+                rank: feed.ranks[row as usize],
+                aggregate: at,
+                reason,
+            }));
         }
         Ok(())
     }
 
-    /// Folds pending rows into the panes for a while; `put_back` undoes it.
+    /// Folds pending rows of some keys into the panes for a while; `put_back` undoes it.
     pub(crate) fn fold_pending(
         &self,
         spec: &StageSpec,
         geometry: &Geometry,
         panes: &mut Panes,
+        pending: Vec<(u32, Range<u64>)>,
     ) -> Result<Vec<Saved>, AggregateError> {
         let mut work: BTreeMap<i64, Vec<(u32, Range<u64>)>> = BTreeMap::new();
-        for (slot, rows) in self.logs.pending() {
+        for (slot, rows) in pending {
             for (start, rows) in by_pane(self.logs.log(slot), rows, geometry) {
                 work.entry(start).or_default().push((slot, rows));
             }
@@ -273,7 +176,7 @@ impl Ordered {
         let Some(log) = self.logs.find(slot) else { return 0..0 };
         let settled = if is_refolded { 0 } else { self.logs.settled(slot) };
         let first = log.first_at(start).max(settled);
-        first..log.first_at(start.saturating_add(geometry.width)).max(first)
+        first..log.first_at(geometry.pane_end(start)).max(first)
     }
 }
 
@@ -295,7 +198,7 @@ fn by_pane(log: &Log, rows: Range<u64>, geometry: &Geometry) -> Vec<(i64, Range<
     while from < rows.end {
         // Rows between two windows never came into the log.
         let Some(start) = geometry.pane_of(log.time(from)) else { break };
-        let to = log.first_at(start.saturating_add(geometry.width)).clamp(from + 1, rows.end);
+        let to = log.first_at(geometry.pane_end(start)).clamp(from + 1, rows.end);
         cut.push((start, from..to));
         from = to;
     }

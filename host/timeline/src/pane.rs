@@ -19,6 +19,8 @@ pub(crate) const WRITTEN: u8 = 2;
 pub(crate) const REFOLD: u8 = 4;
 /// Not stored yet as it is.
 const DIRTY: u8 = 8;
+/// A row came since changes were last asked for.
+pub(crate) const LISTED: u8 = 16;
 
 /// The keys' partial aggregates in one slice of time.
 pub(crate) struct Pane {
@@ -29,7 +31,7 @@ pub(crate) struct Pane {
     pub(crate) rows: Vec<u32>,
     /// Newest event time of each group.
     pub(crate) newest: Vec<i64>,
-    /// Bits of `CHANGED`, `WRITTEN`, `REFOLD`.
+    /// Bits of `CHANGED`, `WRITTEN`, `REFOLD`, `LISTED`.
     pub(crate) flags: Vec<u8>,
     /// Rows of each group whose corrections are still due; mostly there are none, and the list is shorter.
     due: Vec<u32>,
@@ -161,8 +163,10 @@ impl Pane {
         if reader.byte() != Some(FORMAT) {
             return Err(AggregateError::Damaged("a tile is of an unknown format".to_owned()));
         }
-        let flags =
-            reader.byte().filter(|flags| flags & !(CHANGED | WRITTEN | REFOLD) == 0).ok_or_else(damaged)?;
+        let flags = reader
+            .byte()
+            .filter(|flags| flags & !(CHANGED | WRITTEN | REFOLD | LISTED) == 0)
+            .ok_or_else(damaged)?;
         let mut whole = || u32::try_from(reader.unsigned()?).ok();
         let rows = whole().filter(|rows| *rows > 0).ok_or_else(damaged)?;
         let newest = reader.signed().ok_or_else(damaged)?;

@@ -4,6 +4,9 @@ use crate::answer::Slot;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+/// Values by slot or another number of ours: nobody can choose numbers that collide.
+pub(crate) type ByNumber<V> = hashbrown::HashMap<u32, V, foldhash::fast::FixedState>;
+
 /// The keys of one segment.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {

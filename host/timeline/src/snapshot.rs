@@ -12,22 +12,22 @@ use crate::pane::REFOLD;
 use crate::row_log::Log;
 use crate::row_log::gather::Gather;
 use crate::spec::StageSpec;
-use crate::tiles::counted;
 use arrow_array::{Array, ArrayRef, new_null_array};
 use std::ops::Range;
 use weir_event::EventTime;
 
 /// What a question needs of a key's timeline, copied out of it.
 pub struct Snapshot {
-    parts: Vec<Part>,
-    as_of: i64,
-    rows: Vec<u64>,
-    newest: Vec<Option<EventTime>>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) as_of: i64,
+    pub(crate) rows: Vec<u64>,
+    pub(crate) newest: Vec<Option<EventTime>>,
     carried: Vec<ArrayRef>,
+    pub(crate) window: Option<(EventTime, EventTime)>,
 }
 
 /// One aggregate's share.
-enum Part {
+pub(crate) enum Part {
     /// Found already.
     Value(Finished),
     /// A tile each: those before the cut, to be folded from right to left, and those after it.
@@ -37,9 +37,9 @@ enum Part {
 }
 
 /// A copy of a tile, and rows of it that are still pending.
-struct Tile {
-    states: Box<dyn States>,
-    pending: Option<Feed>,
+pub(crate) struct Tile {
+    pub(crate) states: Box<dyn States>,
+    pub(crate) pending: Option<Feed>,
 }
 
 impl Snapshot {
@@ -57,19 +57,21 @@ impl Snapshot {
             rows: vec![0; frames],
             newest: vec![None; frames],
             carried: carried.collect(),
+            window: None,
         }
     }
 
     /// The values.
-    pub fn finish(self) -> Result<Values, AggregateError> {
+    pub fn finish(mut self) -> Result<Values, AggregateError> {
         let mut values = Vec::with_capacity(self.parts.len());
         let mut errors = Vec::new();
-        for (at, part) in self.parts.into_iter().enumerate() {
+        for (at, part) in std::mem::take(&mut self.parts).into_iter().enumerate() {
             let finished = part.finish(self.as_of)?;
             errors.extend(finished.errors.into_iter().map(|(_, reason)| (at, reason)));
             values.push(finished.values);
         }
-        Ok(Values { values, rows: self.rows, newest: self.newest, carried: self.carried, errors })
+        let Snapshot { rows, newest, carried, window, .. } = self;
+        Ok(Values { values, rows, newest, carried, window, errors })
     }
 }
 
@@ -117,8 +119,8 @@ impl Tile {
     fn whole(self) -> Result<Box<dyn States>, AggregateError> {
         let mut states = self.states;
         if let Some(pending) = &self.pending {
-            let rows = counted(pending.times.len());
-            states.update(&pending.input(&vec![0; rows.len()], &rows))?;
+            // Rows that fail will be refused when they are settled.
+            pending.fold(states.as_mut(), &vec![0; pending.times.len()])?;
         }
         Ok(states)
     }
@@ -148,9 +150,11 @@ impl GridStage {
     fn part(&self, at: usize, slot: u32, window: Range<i64>) -> Part {
         let aggregate = &self.spec.aggregates[at];
         let identity = aggregate.function.states();
-        let cursor = self.hop.as_ref().filter(|_| window.end == self.geometry.end_of(window.start));
+        let named = self.geometry.find(window.start, window.end);
         let whole = |states| Tile { states, pending: None };
-        if let Some([before, after]) = cursor.and_then(|hop| hop.copy(at, window.start, slot)) {
+        if let (Some(hop), Some(window)) = (&self.hop, named)
+            && let Some([before, after]) = hop.copy(at, window, slot)
+        {
             let (before, after) = (before.map(whole), after.map(whole));
             return Part::Tiles {
                 identity,
@@ -158,7 +162,7 @@ impl GridStage {
                 after: after.into_iter().collect(),
             };
         }
-        let boundary = self.geometry.boundary(window.start);
+        let boundary = named.map_or(window.start, |window| self.geometry.boundary(window));
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for (start, pane) in self.panes.range(window) {
             let Some(group) = pane.group(slot) else { continue };

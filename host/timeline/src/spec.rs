@@ -4,6 +4,7 @@
 
 use crate::aggregate::value::kind_of;
 use crate::aggregate::{Aggregate, Algebra};
+use crate::windows::{Cumulate, Session, Table};
 use arrow_schema::DataType;
 use std::sync::Arc;
 use weir_event::{EventTime, Span};
@@ -24,7 +25,13 @@ pub struct StageSpec {
     /// Upper bound on the life of state; none but the windows' if `None`. It is the length of an unbounded frame,
     /// so that results do not depend on when state is dropped.
     pub retention: Option<Span>,
+    /// Whether [`crate::Timelines::changes`] will be asked for: then what changed is noted as it comes.
+    pub emit_changes: bool,
 }
+
+/// Panes of one window at most: what a window's value is merged from when it is asked for out of turn, and what a
+/// key that has rows all the time keeps.
+pub const MAX_PANES: i64 = 100_000;
 
 /// A specification that no timeline can follow; the planner's mistake, or a type that it should have refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +45,34 @@ pub enum SpecError {
     /// Windows of no length, or that do not move on.
     #[error("a window's size and slide must be positive")]
     EmptyWindow,
+    /// A session without a gap.
+    #[error("a session's gap must be positive")]
+    EmptyGap,
+    /// Cumulating windows that do not end where the longest does.
+    #[error(
+        "the longest window of {size} is no multiple of the step of {step}; choose a step that divides it"
+    )]
+    UnevenSteps {
+        /// Length of the longest window.
+        size: Span,
+        /// From one window's end to the next one's.
+        step: Span,
+    },
+    /// Windows that are cut into too many panes.
+    #[error(
+        "a window of {size} that moves by {slide} is cut into {panes} panes, more than {MAX_PANES}; choose a slide that divides the size, or a longer one"
+    )]
+    TooManyPanes {
+        /// Length of a window.
+        size: Span,
+        /// From one window to the next.
+        slide: Span,
+        /// Panes in a window.
+        panes: i64,
+    },
+    /// Bounds of windows that are not in order, or too few for a single window.
+    #[error("a table of windows needs at least two bounds, each later than the one before")]
+    UnorderedTable,
     /// A column that a row log must keep is of a type that it cannot.
     #[error(
         "a column of type {0} cannot be kept; use a whole number, double, boolean, timestamp, text or bytes"
@@ -48,8 +83,8 @@ pub enum SpecError {
     Filter(DataType),
 }
 
-/// Whether row logs can keep columns of this type: arguments, filters and carried columns of `OVER`, and on a grid
-/// arguments of ordered aggregates.
+/// Whether row logs can keep columns of this type: arguments, filters and carried columns of `OVER`, arguments and
+/// filters of sessions and lifetime aggregates, and in windows on a grid those of ordered aggregates.
 pub fn storable(data_type: &DataType) -> bool {
     kind_of(data_type).is_some()
 }
@@ -57,13 +92,8 @@ pub fn storable(data_type: &DataType) -> bool {
 impl StageSpec {
     /// Whether a timeline can follow it.
     pub fn check(&self) -> Result<(), SpecError> {
-        let frames = match &self.frames {
-            Frames::Grid(grid) if grid.size.millis() <= 0 || grid.slide.millis() <= 0 => {
-                return Err(SpecError::EmptyWindow);
-            }
-            Frames::Grid(_) => 1,
-            Frames::Over(frames) => frames.len(),
-        };
+        self.frames.check()?;
+        let frames = self.frames.count();
         for aggregate in &self.aggregates {
             if aggregate.frame >= frames {
                 return Err(SpecError::NoSuchFrame(aggregate.frame));
@@ -86,10 +116,21 @@ impl StageSpec {
         self.inputs.get(column).ok_or(SpecError::NoSuchInput(column))
     }
 
+    /// How many result rows one input row makes at the most, once, not counting corrections: what the definition of
+    /// the windows alone says.
+    pub fn rows_out_per_row(&self) -> f64 {
+        match &self.frames {
+            Frames::Grid(grid) => (grid.size.millis() as f64 / grid.slide.millis() as f64).max(1.0),
+            Frames::Cumulate(cumulate) => cumulate.size.millis() as f64 / cumulate.step.millis() as f64,
+            Frames::Table(_) | Frames::Session(_) | Frames::Lifetime | Frames::Over(_) => 1.0,
+        }
+    }
+
     /// Input columns that row logs keep.
     pub(crate) fn logged(&self) -> Vec<usize> {
         let is_over = matches!(self.frames, Frames::Over(_));
-        let aggregates = self.aggregates.iter().filter(|it| is_over || it.is_ordered());
+        let keeps_rows = matches!(self.frames, Frames::Over(_) | Frames::Session(_) | Frames::Lifetime);
+        let aggregates = self.aggregates.iter().filter(|it| keeps_rows || it.is_ordered());
         let columns = aggregates.flat_map(|it| it.arguments.iter().copied().chain(it.filter));
         let carried = self.carried.iter().copied().filter(|_| is_over);
         columns.chain(carried).collect()
@@ -112,7 +153,7 @@ pub struct AggregateSpec {
     pub arguments: Vec<usize>,
     /// Boolean input column; rows where it is not true are not part of the frame for this aggregate.
     pub filter: Option<usize>,
-    /// Index of its frame among the frames of [`Frames::Over`]; 0 for a grid.
+    /// Index of its frame among the frames of [`Frames::Over`]; 0 for all others.
     pub frame: usize,
 }
 
@@ -121,8 +162,34 @@ pub struct AggregateSpec {
 pub enum Frames {
     /// TUMBLE and HOP: windows `[start, start + size)` with starts on the slide's grid.
     Grid(Grid),
+    /// CUMULATE: windows of one start that grow step by step.
+    Cumulate(Cumulate),
+    /// Windows one after the other between given bounds: days, weeks, months and years of a time zone's calendar.
+    Table(Table),
+    /// SESSION: windows that go on while rows keep coming.
+    Session(Session),
+    /// No window: everything of a key. Nothing ever closes; values come from [`crate::Timelines::changes`] and
+    /// lookups. With a [`StageSpec::retention`], a pause longer than that makes the value start anew.
+    Lifetime,
     /// `OVER`: a result for each event, over frames that end at it.
     Over(Vec<RangeFrame>),
+}
+
+impl Frames {
+    /// How many frames there are: 1 but for `OVER`.
+    pub(crate) fn count(&self) -> usize {
+        if let Frames::Over(frames) = self { frames.len() } else { 1 }
+    }
+
+    fn check(&self) -> Result<(), SpecError> {
+        match self {
+            Frames::Grid(grid) => grid.check(),
+            Frames::Cumulate(cumulate) => cumulate.check(),
+            Frames::Table(table) => table.check(),
+            Frames::Session(session) if session.gap.millis() <= 0 => Err(SpecError::EmptyGap),
+            Frames::Session(_) | Frames::Lifetime | Frames::Over(_) => Ok(()),
+        }
+    }
 }
 
 /// Windows on a grid. TUMBLE is the case `slide == size`.
@@ -145,6 +212,18 @@ pub struct RangeFrame {
 }
 
 impl Grid {
+    fn check(&self) -> Result<(), SpecError> {
+        let Grid { size, slide, .. } = *self;
+        if size.millis() <= 0 || slide.millis() <= 0 {
+            return Err(SpecError::EmptyWindow);
+        }
+        let panes = size.millis() / self.pane().millis();
+        if slide < size && panes > MAX_PANES {
+            return Err(SpecError::TooManyPanes { size, slide, panes });
+        }
+        Ok(())
+    }
+
     /// Width of a pane: the longest that divides every window.
     pub fn pane(&self) -> Span {
         self.size.gcd(self.slide)

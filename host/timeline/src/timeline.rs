@@ -8,9 +8,11 @@ use crate::aggregate::AggregateError;
 use crate::answer::{Block, BlockSink, DecodeError, Inserted, Question, Results, Rows, Slot, Stats};
 use crate::grid::GridStage;
 use crate::over::OverStage;
+use crate::runs::RunStage;
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::spec::{Frames, SpecError, StageSpec};
+use crate::tiles::Geometry;
 use std::sync::Arc;
 use weir_event::EventTime;
 
@@ -36,6 +38,7 @@ use weir_event::EventTime;
 ///     carried: vec![],
 ///     history: Span::ZERO,
 ///     retention: None,
+///     emit_changes: false,
 /// };
 /// let mut timelines = Timelines::new(Arc::new(spec)).unwrap();
 /// let slot = timelines.slot_or_insert(b"u1", key_hash(b"u1"));
@@ -61,6 +64,7 @@ pub struct Timelines {
 
 enum Stage {
     Grid(Box<GridStage>),
+    Runs(Box<RunStage>),
     Over(Box<OverStage>),
 }
 
@@ -69,13 +73,16 @@ impl Timelines {
     pub fn new(spec: Arc<StageSpec>) -> Result<Timelines, SpecError> {
         spec.check()?;
         let stage = match &spec.frames {
-            Frames::Grid(grid) => Stage::Grid(Box::new(GridStage::new(spec.clone(), *grid))),
             Frames::Over(frames) => {
-                let stage = OverStage::new(spec.clone(), frames);
-                // The check has refused every other reason.
-                Stage::Over(Box::new(stage.ok_or(SpecError::NoSuchInput(spec.inputs.len()))?))
+                OverStage::new(spec.clone(), frames).map(|stage| Stage::Over(Box::new(stage)))
             }
+            frames => match Geometry::new(frames) {
+                Some(geometry) => Some(Stage::Grid(Box::new(GridStage::new(spec.clone(), geometry)))),
+                None => RunStage::new(spec.clone()).map(|stage| Stage::Runs(Box::new(stage))),
+            },
         };
+        // The check has refused every other reason.
+        let stage = stage.ok_or(SpecError::NoSuchInput(spec.inputs.len()))?;
         Ok(Timelines { slots: Slots::default(), stage })
     }
 
@@ -83,6 +90,7 @@ impl Timelines {
     pub fn spec(&self) -> &Arc<StageSpec> {
         match &self.stage {
             Stage::Grid(grid) => &grid.spec,
+            Stage::Runs(runs) => &runs.spec,
             Stage::Over(over) => &over.spec,
         }
     }
@@ -108,6 +116,7 @@ impl Timelines {
     pub fn insert(&mut self, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
         match &mut self.stage {
             Stage::Grid(grid) => grid.insert(&mut self.slots, rows),
+            Stage::Runs(runs) => runs.insert(&mut self.slots, rows),
             Stage::Over(over) => over.insert(&mut self.slots, rows),
         }
     }
@@ -117,7 +126,23 @@ impl Timelines {
     pub fn settle(&mut self, to: EventTime) -> Result<Results, AggregateError> {
         match &mut self.stage {
             Stage::Grid(grid) => grid.settle(&mut self.slots, to.millis()),
+            Stage::Runs(runs) => runs.settle(to.millis()),
             Stage::Over(over) => over.settle(to.millis()),
+        }
+    }
+
+    /// Returns what rows have changed since the last call, as it stands, from all rows that are known; only with
+    /// [`StageSpec::emit_changes`], else nothing. Of windows: for each key the one that ends next of those that hold
+    /// the changed rows. Of sessions and lifetime aggregates: each as it stands.
+    ///
+    /// What was returned here is returned again, by `settle` when it is final, by `flush`, or here, only when another
+    /// row has come into it since; it is then `revised`. Windows that hold changed rows but end later are returned
+    /// when they are next, or when they are final.
+    pub fn changes(&mut self) -> Result<Results, AggregateError> {
+        match &mut self.stage {
+            Stage::Grid(grid) => grid.changes(&mut self.slots),
+            Stage::Runs(runs) => runs.changes(),
+            Stage::Over(_) => Ok(Results::default()),
         }
     }
 
@@ -126,6 +151,7 @@ impl Timelines {
     pub fn flush(&mut self) -> Result<Results, AggregateError> {
         match &mut self.stage {
             Stage::Grid(grid) => grid.flush(&mut self.slots),
+            Stage::Runs(runs) => runs.flush(),
             Stage::Over(over) => over.flush(),
         }
     }
@@ -134,6 +160,7 @@ impl Timelines {
     pub fn next_result_time(&self) -> Option<EventTime> {
         let next = match &self.stage {
             Stage::Grid(grid) => grid.next_result(),
+            Stage::Runs(runs) => runs.next_result(),
             Stage::Over(over) => over.next_result(),
         };
         next.map(EventTime::from_millis)
@@ -146,6 +173,9 @@ impl Timelines {
             (Stage::Grid(grid), Question::Window { start, end }) => {
                 grid.snapshot(slot.0, start.millis()..end.millis())
             }
+            (Stage::Runs(runs), Question::Session { as_of } | Question::Lifetime { as_of }) => {
+                runs.snapshot(slot.0, as_of.millis())
+            }
             (Stage::Over(over), Question::Over { as_of }) => over.snapshot(slot.0, as_of.millis()),
             _ => self.absent(),
         }
@@ -154,8 +184,8 @@ impl Timelines {
     /// The values of a key that has no state: every aggregate's identity.
     pub fn absent(&self) -> Snapshot {
         match &self.stage {
-            Stage::Grid(grid) => Snapshot::absent(&grid.spec, 1),
             Stage::Over(over) => Snapshot::absent(&over.spec, over.reach.0.len()),
+            Stage::Grid(_) | Stage::Runs(_) => Snapshot::absent(self.spec(), 1),
         }
     }
 
@@ -164,13 +194,13 @@ impl Timelines {
     /// back as that.
     pub fn expire(&mut self, watermark: EventTime) {
         match &mut self.stage {
+            Stage::Runs(runs) => {
+                runs.expire(&mut self.slots, watermark.millis());
+                runs.forget(&self.slots.free_idle());
+            }
             Stage::Grid(grid) => {
                 grid.expire(&mut self.slots, watermark.millis());
-                for slot in self.slots.free_idle() {
-                    if let Some(ordered) = &mut grid.ordered {
-                        ordered.logs.forget(slot);
-                    }
-                }
+                grid.forget(&self.slots.free_idle());
             }
             Stage::Over(over) => {
                 over.expire(&mut self.slots, watermark.millis());
@@ -197,7 +227,11 @@ impl Timelines {
                 if let Some(ordered) = &mut grid.ordered {
                     ordered.logs.encode_dirty(slots, out);
                 }
+                if let Some(changes) = &mut grid.changes {
+                    changes.encode_dirty(slots, out);
+                }
             }
+            Stage::Runs(runs) => runs.encode_dirty(slots, out),
             Stage::Over(over) => over.logs.encode_dirty(slots, out),
         }
     }
@@ -205,12 +239,12 @@ impl Timelines {
     /// Whether a stored block is out of reach since the last `expire`, and need not be kept.
     pub fn is_expired(&self, block: Block) -> bool {
         match &self.stage {
-            Stage::Grid(grid) => {
-                block.column == Block::TILES
-                    && grid.is_expired(block.start)
-                    && !grid.panes.contains_key(&block.start)
-            }
-            Stage::Over(_) => false,
+            Stage::Grid(grid) => match block.column {
+                Block::TILES => grid.is_expired(block.start) && !grid.panes.contains_key(&block.start),
+                Block::EMITTED => grid.closed().is_some_and(|closed| block.start <= closed),
+                _ => false,
+            },
+            Stage::Runs(_) | Stage::Over(_) => false,
         }
     }
 
@@ -224,6 +258,15 @@ impl Timelines {
                 let decoded = grid.decode(slots, slot, block.start, bytes);
                 return decoded.map_err(|error| DecodeError::of_state(block, &error));
             }
+            (Stage::Grid(grid), Block::EMITTED) if grid.changes.is_some() => {
+                let decoded = grid.changes.as_mut().map(|it| it.decode(slot.0, block.start, bytes));
+                return decoded.transpose().map(drop).map_err(|error| DecodeError::of_state(block, &error));
+            }
+            (Stage::Runs(runs), Block::RUNS) => {
+                let decoded = runs.decode(slots, slot, block.start, bytes);
+                return decoded.map_err(|error| DecodeError::of_state(block, &error));
+            }
+            (Stage::Runs(runs), Block::ROWS) => Some(&mut runs.logs),
             (Stage::Grid(grid), Block::ROWS) => grid.ordered.as_mut().map(|ordered| &mut ordered.logs),
             (Stage::Over(over), Block::ROWS) => Some(&mut over.logs),
             _ => None,
@@ -237,19 +280,21 @@ impl Timelines {
     pub fn restore_done(&mut self, settled: EventTime) -> Result<(), DecodeError> {
         let damaged = match &mut self.stage {
             Stage::Grid(grid) => grid.restore_done(settled.millis()),
+            Stage::Runs(runs) => runs.restore_done(&self.slots, settled.millis()),
             Stage::Over(over) => over.restore_done(settled.millis()),
         };
         if damaged.is_empty() {
             return Ok(());
         }
         let block = Block { column: Block::ROWS, level: 0, start: 0 };
-        Err(DecodeError::new(block, "a key's row blocks overlap"))
+        Err(DecodeError::new(block, "a key's blocks overlap"))
     }
 
     /// The boundary that `settle` has reached; [`EventTime::MIN`] before.
     pub fn settled(&self) -> EventTime {
         EventTime::from_millis(match &self.stage {
             Stage::Grid(grid) => grid.settled(),
+            Stage::Runs(runs) => runs.settled(),
             Stage::Over(over) => over.settled(),
         })
     }
@@ -261,6 +306,7 @@ impl Timelines {
                 let rows = grid.ordered.as_ref().map_or(0, |ordered| ordered.logs.rows());
                 (grid.tiles(), rows, grid.memory_bytes())
             }
+            Stage::Runs(runs) => (runs.runs(), runs.logs.rows(), runs.memory_bytes()),
             Stage::Over(over) => (0, over.logs.rows(), over.memory_bytes()),
         };
         let memory_bytes = (memory + self.slots.memory_bytes()) as u64;

@@ -57,16 +57,17 @@ impl Blocks {
         panes: &Panes,
         aggregate: usize,
         geometry: &Geometry,
-        start: i64,
+        window: i64,
     ) -> Result<(), AggregateError> {
+        let (start, end) = geometry.bounds(window);
         let slots = self.epochs.len();
         (self.front, self.back) = (self.function.states(), self.function.states());
         self.front.resize(slots);
         self.back.resize(slots);
         self.suffixes.clear();
-        self.boundary = geometry.boundary(start);
+        self.boundary = geometry.boundary(window);
         let mut newest: Vec<Option<(i64, u32)>> = vec![None; slots];
-        for (time, pane) in panes.range(start..self.boundary.min(geometry.end_of(start))).rev() {
+        for (time, pane) in panes.range(start..self.boundary.min(end)).rev() {
             let groups: Vec<u32> = pane.live().collect();
             let slots: Vec<u32> = groups.iter().map(|group| pane.slots[*group as usize]).collect();
             let all = counted(groups.len());
@@ -81,7 +82,7 @@ impl Blocks {
             let entries = slots.iter().enumerate().map(entry).collect();
             self.suffixes.insert(*time, Suffix { states, entries });
         }
-        self.extend_back(panes, aggregate, self.boundary, geometry.end_of(start))
+        self.extend_back(panes, aggregate, self.boundary, end)
     }
 
     /// Moves on from one window to a later one.
@@ -91,17 +92,18 @@ impl Blocks {
         aggregate: usize,
         geometry: &Geometry,
         old: i64,
-        start: i64,
+        window: i64,
     ) -> Result<(), AggregateError> {
-        if geometry.boundary(start) != self.boundary {
-            return self.stand_on(panes, aggregate, geometry, start);
+        if geometry.boundary(window) != self.boundary {
+            return self.stand_on(panes, aggregate, geometry, window);
         }
+        let (start, end) = geometry.bounds(window);
         while let Some(entry) = self.suffixes.first_entry().filter(|entry| *entry.key() < start) {
             let left = entry.remove();
             self.step_front(&left.entries)?;
         }
         let old_end = geometry.end_of(old).max(self.boundary);
-        self.extend_back(panes, aggregate, old_end, geometry.end_of(start))
+        self.extend_back(panes, aggregate, old_end, end)
     }
 
     /// The front leaves a pane: its keys go on to their next.
@@ -144,7 +146,7 @@ impl Blocks {
         panes: &Panes,
         aggregate: usize,
         geometry: &Geometry,
-        start: i64,
+        window: i64,
         slot: u32,
     ) -> Result<(), AggregateError> {
         self.make_room(self.epochs.len().max(slot as usize + 1));
@@ -152,7 +154,7 @@ impl Blocks {
         let epoch = self.epochs[slot as usize];
         self.front.reset(&[slot]);
         self.back.reset(&[slot]);
-        let end = geometry.end_of(start);
+        let (start, end) = geometry.bounds(window);
         let mut next = None;
         for (time, pane) in panes.range(start..self.boundary.min(end)).rev() {
             let Some(group) = pane.group(slot) else { continue };

@@ -14,8 +14,8 @@ use std::ops::Range;
 /// Stands on a window.
 pub(crate) struct Hop {
     geometry: Geometry,
-    /// Start of the window.
-    start: i64,
+    /// Name of the window.
+    window: i64,
     /// By slot.
     tallies: Vec<Tally>,
     /// Slots that have rows in the window, and some that just lost theirs.
@@ -42,17 +42,18 @@ enum Sliding {
 }
 
 impl Hop {
-    /// Stands on the window that starts at `start`.
+    /// Stands on a window.
     pub(crate) fn new(
         panes: &Panes,
         geometry: Geometry,
         aggregates: &[AggregateSpec],
-        start: i64,
+        window: i64,
         slots: usize,
     ) -> Result<Hop, AggregateError> {
         let columns = aggregates.iter().map(|aggregate| {
             let function = &aggregate.function;
-            if function.card().inverse {
+            // Nothing leaves a window that grows; it ends all at once.
+            if function.card().inverse && !geometry.is_growing() {
                 Sliding::Running(function.states())
             } else {
                 Sliding::Blocks(Blocks::new(function.clone()))
@@ -60,12 +61,13 @@ impl Hop {
         });
         let columns = columns.collect();
         let mut hop =
-            Hop { geometry, start, tallies: Vec::new(), live: Vec::new(), columns, stale: Vec::new() };
+            Hop { geometry, window, tallies: Vec::new(), live: Vec::new(), columns, stale: Vec::new() };
         hop.make_room(slots);
-        hop.enter(panes, start..geometry.end_of(start))?;
+        let (start, end) = hop.geometry.bounds(window);
+        hop.enter(panes, start..end)?;
         for (at, column) in hop.columns.iter_mut().enumerate() {
             if let Sliding::Blocks(blocks) = column {
-                blocks.stand_on(panes, at, &geometry, start)?;
+                blocks.stand_on(panes, at, &hop.geometry, window)?;
             }
         }
         Ok(hop)
@@ -83,9 +85,14 @@ impl Hop {
         }
     }
 
+    /// The window that it stands on.
+    pub(crate) fn window(&self) -> i64 {
+        self.window
+    }
+
     /// Start of the window that it stands on.
     pub(crate) fn start(&self) -> i64 {
-        self.start
+        self.geometry.start_of(self.window)
     }
 
     /// Whether any key has rows in the window.
@@ -105,7 +112,7 @@ impl Hop {
 
     /// Makes what late rows made wrong right again.
     pub(crate) fn rebuild_stale(&mut self, panes: &Panes) -> Result<(), AggregateError> {
-        let range = self.start..self.geometry.end_of(self.start);
+        let (start, end) = self.geometry.bounds(self.window);
         for slot in std::mem::take(&mut self.stale) {
             let is_listed = self.tallies[slot as usize].is_listed;
             self.tallies[slot as usize] = Tally { is_listed, ..Tally::default() };
@@ -114,14 +121,14 @@ impl Hop {
                     states.reset(&[slot]);
                 }
             }
-            for pane in panes.range(range.clone()).map(|(_, pane)| pane) {
+            for pane in panes.range(start..end).map(|(_, pane)| pane) {
                 if let Some(group) = pane.group(slot) {
                     self.enter_groups(pane, &[slot], &[group])?;
                 }
             }
             for (at, column) in self.columns.iter_mut().enumerate() {
                 if let Sliding::Blocks(blocks) = column {
-                    blocks.rebuild(panes, at, &self.geometry, self.start, slot)?;
+                    blocks.rebuild(panes, at, &self.geometry, self.window, slot)?;
                 }
             }
         }
@@ -129,14 +136,15 @@ impl Hop {
     }
 
     /// Moves on to a later window.
-    pub(crate) fn advance(&mut self, panes: &Panes, start: i64) -> Result<(), AggregateError> {
-        let (old, old_end) = (self.start, self.geometry.end_of(self.start));
-        self.leave(panes, old..start.min(old_end))?;
-        self.start = start;
-        self.enter(panes, start.max(old_end)..self.geometry.end_of(start))?;
+    pub(crate) fn advance(&mut self, panes: &Panes, window: i64) -> Result<(), AggregateError> {
+        let old = self.window;
+        let ((old_start, old_end), (start, end)) = (self.geometry.bounds(old), self.geometry.bounds(window));
+        self.leave(panes, old_start..start.min(old_end))?;
+        self.window = window;
+        self.enter(panes, start.max(old_end)..end)?;
         for (at, column) in self.columns.iter_mut().enumerate() {
             if let Sliding::Blocks(blocks) = column {
-                blocks.advance(panes, at, &self.geometry, old, start)?;
+                blocks.advance(panes, at, &self.geometry, old, window)?;
             }
         }
         self.forget_dead();
@@ -152,7 +160,7 @@ impl Hop {
 
     /// The window's values of some slots.
     pub(crate) fn finish(&self, aggregate: usize, slots: &[u32]) -> Result<Finished, AggregateError> {
-        let as_of = vec![self.geometry.end_of(self.start); slots.len()];
+        let as_of = vec![self.geometry.end_of(self.window); slots.len()];
         match &self.columns[aggregate] {
             Sliding::Running(states) => states.finish(slots, &as_of),
             Sliding::Blocks(blocks) => blocks.value(slots)?.finish(&counted(slots.len()), &as_of),
@@ -168,7 +176,7 @@ impl Hop {
         slot: u32,
     ) -> Option<[Option<Box<dyn States>>; 2]> {
         let tally = self.tallies.get(slot as usize)?;
-        if window != self.start || tally.is_stale {
+        if window != self.window || tally.is_stale {
             return None;
         }
         Some(match &self.columns[aggregate] {

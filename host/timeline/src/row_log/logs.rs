@@ -122,6 +122,12 @@ impl Logs {
         slots.map(|slot| (slot, self.settled(slot)..self.log(slot).end())).collect()
     }
 
+    /// A slot's pending rows, if it has any.
+    pub(crate) fn pending_of(&self, slot: u32) -> Option<(u32, Range<u64>)> {
+        let rows = self.settled(slot)..self.find(slot)?.end();
+        (rows.start < rows.end).then_some((slot, rows))
+    }
+
     /// Moves the settled boundary to `to`: gives the rows that came behind it.
     pub(crate) fn settle(&mut self, to: i64) -> Vec<(u32, Range<u64>)> {
         let mut settled = Vec::new();

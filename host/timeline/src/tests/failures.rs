@@ -120,6 +120,7 @@ fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span>) -> Timel
         carried: vec![],
         history: Span::from_millis(20),
         retention,
+        emit_changes: false,
     };
     Timelines::new(Arc::new(spec)).unwrap()
 }

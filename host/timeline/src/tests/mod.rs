@@ -5,7 +5,9 @@ mod failures;
 mod figures;
 mod model;
 mod oracle;
+mod session_model;
 mod testers;
+mod windows_model;
 
 use crate::spec::{Frames, Grid, RangeFrame};
 use model::{Model, Op, Row};
@@ -62,7 +64,7 @@ fn over(reaches: &[Option<i64>]) -> Frames {
 }
 
 fn check(frames: Frames, history: i64, ops: Vec<Op>) -> Result<(), TestCaseError> {
-    let mut model = Model::new(frames, history);
+    let mut model = Model::new(frames, history, false);
     for op in ops {
         model.apply(op)?;
     }

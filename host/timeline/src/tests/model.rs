@@ -2,12 +2,13 @@
 
 use super::oracle::{self, Cell};
 use super::testers;
+use super::windows_model::windows_over;
 use crate::answer::{Block, Question, Results, Rows, Slot};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
 use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_event::{EventTime, PartitionId, Rank, Span, key_hash};
 
@@ -24,11 +25,11 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn rank(&self) -> Rank {
+    pub(super) fn rank(&self) -> Rank {
         Rank { partition: PartitionId { source: 0, partition: self.partition }, offset: self.offset }
     }
 
-    fn place(&self) -> (i64, Rank) {
+    pub(super) fn place(&self) -> (i64, Rank) {
         (self.time, self.rank())
     }
 }
@@ -38,6 +39,7 @@ pub(super) enum Op {
     Insert(Vec<Row>),
     Settle(i64),
     Flush,
+    Changes,
     Expire,
     Restart,
     /// Asks everything about this time.
@@ -55,16 +57,18 @@ pub(super) struct Model {
     rows: Vec<(usize, Row)>,
     /// When each result was last returned.
     returned: BTreeMap<Identity, usize>,
+    /// Keys and times of rows since changes were last asked for.
+    listed: BTreeSet<(u8, i64)>,
     settled: i64,
     horizon: i64,
     clock: usize,
 }
 
 impl Model {
-    pub(super) fn new(frames: Frames, history: i64) -> Model {
+    pub(super) fn new(frames: Frames, history: i64, emit_changes: bool) -> Model {
         let (count, carried) = match &frames {
-            Frames::Grid(_) => (1, vec![]),
             Frames::Over(frames) => (frames.len(), vec![2, 0]),
+            _ => (1, vec![]),
         };
         let spec = Arc::new(StageSpec {
             frames,
@@ -73,10 +77,22 @@ impl Model {
             carried,
             history: Span::from_millis(history),
             retention: None,
+            emit_changes,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
         let (stored, rows, returned) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        Model { spec, timelines, stored, rows, returned, settled: i64::MIN, horizon: i64::MIN, clock: 0 }
+        let listed = BTreeSet::new();
+        Model {
+            spec,
+            timelines,
+            stored,
+            rows,
+            returned,
+            listed,
+            settled: i64::MIN,
+            horizon: i64::MIN,
+            clock: 0,
+        }
     }
 
     pub(super) fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
@@ -93,7 +109,12 @@ impl Model {
             }
             Op::Flush => {
                 let results = self.timelines.flush().unwrap();
+                self.listed.clear();
                 self.check(&results, true)
+            }
+            Op::Changes => {
+                let results = self.timelines.changes().unwrap();
+                self.check_changes(&results)
             }
             Op::Expire => {
                 self.expire();
@@ -137,23 +158,23 @@ impl Model {
         let before = rows.len();
         rows.retain(|row| self.is_in_reach(row.time));
         prop_assert_eq!(inserted.expired as usize, before - rows.len());
+        self.listed.extend(rows.iter().map(|row| (row.key, row.time)));
         self.rows.extend(rows.into_iter().map(|row| (self.clock, row)));
         Ok(())
     }
 
     /// Windows over a time; of `OVER`, what stands for the event's own.
     fn windows(&self, time: i64) -> Vec<(i64, i64)> {
-        let Frames::Grid(grid) = &self.spec.frames else { return vec![(time, time)] };
-        let (size, slide, offset) = (grid.size.millis(), grid.slide.millis(), grid.offset.millis());
-        let newest = (time - offset).div_euclid(slide) * slide + offset;
-        let starts = (0..).map(|back| newest - back * slide).take_while(|start| start + size > time);
-        starts.map(|start| (start, start + size)).collect()
+        if matches!(self.spec.frames, Frames::Over(_)) {
+            return vec![(time, time)];
+        }
+        windows_over(&self.spec.frames, time)
     }
 
     fn is_in_reach(&self, time: i64) -> bool {
         match &self.spec.frames {
-            Frames::Grid(_) => self.windows(time).iter().any(|(_, end)| *end > self.horizon),
             Frames::Over(_) => time >= self.horizon,
+            _ => self.windows(time).iter().any(|(_, end)| *end > self.horizon),
         }
     }
 
@@ -168,11 +189,11 @@ impl Model {
     /// Rows of each frame of a window or at a time.
     fn frames(&self, key: u8, window: (i64, i64)) -> Vec<Vec<&(usize, Row)>> {
         match &self.spec.frames {
-            Frames::Grid(_) => vec![self.rows_of(key, window.0, window.1)],
             Frames::Over(frames) => {
                 let from = |reach: Option<Span>| reach.map_or(i64::MIN, |reach| window.0 - reach.millis());
                 frames.iter().map(|frame| self.rows_of(key, from(frame.preceding), window.0 + 1)).collect()
             }
+            _ => vec![self.rows_of(key, window.0, window.1)],
         }
     }
 
@@ -206,6 +227,45 @@ impl Model {
 
     fn check(&mut self, results: &Results, is_flush: bool) -> Result<(), TestCaseError> {
         let is_over = matches!(self.spec.frames, Frames::Over(_));
+        let seen = self.check_values(results)?;
+        for (identity, touched) in self.identities() {
+            let is_final = if is_over { identity.1 < self.settled } else { identity.2 <= self.settled };
+            let is_new = self.returned.get(&identity).is_none_or(|returned| *returned < touched);
+            let is_in_reach = if is_over { identity.1 >= self.horizon } else { identity.2 > self.horizon };
+            let is_wanted = (is_final || is_flush) && is_new && is_in_reach;
+            prop_assert_eq!(seen.contains_key(&identity), is_wanted, "{:?} (flush: {})", identity, is_flush);
+        }
+        self.note_returned(seen)
+    }
+
+    /// Of each key, the open window that ends first of those that hold rows since the last time.
+    fn check_changes(&mut self, results: &Results) -> Result<(), TestCaseError> {
+        let seen = self.check_values(results)?;
+        let mut next: BTreeMap<u8, (i64, i64)> = BTreeMap::new();
+        for (key, time) in std::mem::take(&mut self.listed) {
+            for (start, end) in self.windows(time).into_iter().filter(|(_, end)| *end > self.settled) {
+                let window = next.entry(key).or_insert((end, start));
+                *window = (*window).min((end, start));
+            }
+        }
+        let identity = |(key, (end, start)): (u8, (i64, i64))| (key, start, end, Rank::default());
+        let expected: Vec<Identity> = next.into_iter().map(identity).collect();
+        let found: Vec<Identity> = seen.keys().copied().collect();
+        prop_assert_eq!(found, expected, "changes");
+        self.note_returned(seen)
+    }
+
+    fn note_returned(&mut self, seen: BTreeMap<Identity, Vec<Cell>>) -> Result<(), TestCaseError> {
+        for (identity, values) in seen {
+            self.returned.insert(identity, self.clock);
+            self.compare_snapshot(identity.0, (identity.1, identity.2), Some(&values))?;
+        }
+        Ok(())
+    }
+
+    /// Each result is what the oracle says, and there once.
+    fn check_values(&self, results: &Results) -> Result<BTreeMap<Identity, Vec<Cell>>, TestCaseError> {
+        let is_over = matches!(self.spec.frames, Frames::Over(_));
         let mut seen = BTreeMap::new();
         prop_assert!(results.errors.is_empty() && results.refused.is_empty());
         for at in 0..results.len() {
@@ -234,18 +294,7 @@ impl Model {
             }
             prop_assert!(seen.insert(identity, values).is_none(), "{:?} twice", identity);
         }
-        for (identity, touched) in self.identities() {
-            let is_final = if is_over { identity.1 < self.settled } else { identity.2 <= self.settled };
-            let is_new = self.returned.get(&identity).is_none_or(|returned| *returned < touched);
-            let is_in_reach = if is_over { identity.1 >= self.horizon } else { identity.2 > self.horizon };
-            let is_wanted = (is_final || is_flush) && is_new && is_in_reach;
-            prop_assert_eq!(seen.contains_key(&identity), is_wanted, "{:?} (flush: {})", identity, is_flush);
-        }
-        for (identity, values) in seen {
-            self.returned.insert(identity, self.clock);
-            self.compare_snapshot(identity.0, (identity.1, identity.2), Some(&values))?;
-        }
-        Ok(())
+        Ok(seen)
     }
 
     /// A snapshot is what the oracle says, and what was returned (which the oracle does not know of inexact ones).
@@ -257,8 +306,8 @@ impl Model {
     ) -> Result<(), TestCaseError> {
         let [start, end] = [window.0, window.1].map(EventTime::from_millis);
         let question = match self.spec.frames {
-            Frames::Grid(_) => Question::Window { start, end },
             Frames::Over(_) => Question::Over { as_of: start },
+            _ => Question::Window { start, end },
         };
         let slot = self.timelines.slot(&[key], key_hash(&[key]));
         let snapshot =
@@ -291,8 +340,8 @@ impl Model {
         for key in 0..4 {
             for window in self.windows(time) {
                 let is_in_reach = match self.spec.frames {
-                    Frames::Grid(_) => window.1 > self.horizon,
                     Frames::Over(_) => time >= self.horizon,
+                    _ => window.1 > self.horizon,
                 };
                 if is_in_reach {
                     self.compare_snapshot(key, window, None)?;

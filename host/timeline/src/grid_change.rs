@@ -1,0 +1,215 @@
+//! Windows as they stand, returned as their rows come: which keys got rows since the last time, and which open windows
+//! were returned and hold no newer row.
+//!
+//! That a row came is marked in its tile. What was returned of open windows is noted beside, and stored in blocks of
+//! its own; a window that is complete needs no note.
+
+use crate::aggregate::AggregateError;
+use crate::answer::{Block, BlockSink, Results, Slot};
+use crate::collect::Collector;
+use crate::grid::GridStage;
+use crate::ordered;
+use crate::pane::{LISTED, WRITTEN};
+use crate::slots::{ByNumber, Slots};
+use crate::tiles::{Panes, counted, fold_window};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+/// A newer row came since the window was returned.
+const STALE: u8 = 0;
+/// The window was returned with all of its rows.
+const CURRENT: u8 = 1;
+
+/// What is known of changes; only where they will be asked for.
+#[derive(Default)]
+pub(crate) struct Changes {
+    /// Slots, and panes that got rows of theirs since changes were last returned.
+    listed: BTreeSet<(u32, i64)>,
+    /// By open window and slot, what was returned.
+    notes: BTreeMap<i64, ByNumber<u8>>,
+    dirty: BTreeSet<(i64, u32)>,
+}
+
+impl Changes {
+    /// A row of a key came into a pane of these open windows.
+    pub(crate) fn note_row(&mut self, slot: u32, pane: i64, windows: RangeInclusive<i64>) {
+        self.listed.insert((slot, pane));
+        for (window, notes) in self.notes.range_mut(windows) {
+            if let Some(note) = notes.get_mut(&slot).filter(|note| **note == CURRENT) {
+                *note = STALE;
+                self.dirty.insert((*window, slot));
+            }
+        }
+    }
+
+    fn note_returned(&mut self, window: i64, slot: u32) {
+        self.notes.entry(window).or_default().insert(slot, CURRENT);
+        self.dirty.insert((window, slot));
+    }
+
+    fn note(&self, window: i64, slot: u32) -> Option<u8> {
+        self.notes.get(&window)?.get(&slot).copied()
+    }
+
+    /// Whether a window was returned, and no row has come since.
+    pub(crate) fn is_current(&self, window: i64, slot: u32) -> bool {
+        self.note(window, slot) == Some(CURRENT)
+    }
+
+    /// Whether a window was returned.
+    pub(crate) fn is_returned(&self, window: i64, slot: u32) -> bool {
+        self.note(window, slot).is_some()
+    }
+
+    /// Windows up to this one are complete.
+    pub(crate) fn close(&mut self, closed: i64) {
+        while let Some(first) = self.notes.first_entry().filter(|first| *first.key() <= closed) {
+            first.remove();
+        }
+        while let Some(first) = self.dirty.first().filter(|first| first.0 <= closed).copied() {
+            self.dirty.remove(&first);
+        }
+    }
+
+    /// Every window is returned as it stands: the panes say so from now on.
+    pub(crate) fn forget_all(&mut self) {
+        self.listed.clear();
+        for (window, notes) in std::mem::take(&mut self.notes) {
+            self.dirty.extend(notes.into_keys().map(|slot| (window, slot)));
+        }
+    }
+
+    /// A key is gone, and its slot may become another's.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        for notes in self.notes.values_mut() {
+            notes.remove(&slot);
+        }
+        self.dirty.retain(|(_, other)| *other != slot);
+        self.listed.retain(|(other, _)| *other != slot);
+    }
+
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
+        for (window, slot) in std::mem::take(&mut self.dirty) {
+            let note = self.note(window, slot).map(|note| [note]);
+            let block = Block { column: Block::EMITTED, level: 0, start: window };
+            out(slots.key(Slot(slot)), block, note.as_ref().map(|note| &note[..]));
+        }
+    }
+
+    pub(crate) fn decode(&mut self, slot: u32, window: i64, stored: &[u8]) -> Result<(), AggregateError> {
+        match stored {
+            [note @ (STALE | CURRENT)] => {
+                self.notes.entry(window).or_default().insert(slot, *note);
+                Ok(())
+            }
+            _ => Err(AggregateError::Damaged("a note on a window does not read".to_owned())),
+        }
+    }
+
+    /// All is back; windows up to `closed` are complete.
+    pub(crate) fn restore_done(&mut self, panes: &Panes, closed: Option<i64>) {
+        for (start, pane) in panes {
+            let listed = pane.live().filter(|group| pane.flags[*group as usize] & LISTED != 0);
+            self.listed.extend(listed.map(|group| (pane.slots[group as usize], *start)));
+        }
+        if let Some(closed) = closed {
+            self.close(closed);
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let notes: usize = self.notes.values().map(ByNumber::allocation_size).sum();
+        notes + (self.listed.len() + self.dirty.len()) * size_of::<(i64, u32)>()
+    }
+}
+
+impl GridStage {
+    /// Open windows that hold a pane; empty if all are complete.
+    pub(crate) fn open_windows(&self, pane: i64) -> RangeInclusive<i64> {
+        let first = self.geometry.first_window(pane);
+        let next = self.closed().map_or(Some(first), |closed| self.geometry.following(closed));
+        let last = self.geometry.last_window(pane);
+        match next {
+            Some(next) => first.max(next)..=last,
+            // After the last window of all there is none.
+            None => RangeInclusive::new(1, 0),
+        }
+    }
+
+    /// For every key that got rows since the last call, the window that ends next of those that hold them.
+    pub(crate) fn changes(&mut self, slots: &mut Slots) -> Result<Results, AggregateError> {
+        let mut out = Collector::new(&self.spec);
+        let windows = self.changed_windows();
+        if windows.is_empty() {
+            return out.finish(&self.spec);
+        }
+        let mut saved = Vec::new();
+        if let Some(ordered) = &mut self.ordered {
+            out.results().refused =
+                ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, self.settled)?;
+            let changed: BTreeSet<u32> = windows.values().flatten().copied().collect();
+            let pending = changed.into_iter().filter_map(|slot| ordered.logs.pending_of(slot));
+            saved = ordered.fold_pending(&self.spec, &self.geometry, &mut self.panes, pending.collect())?;
+        }
+        let outcome = windows.iter().try_for_each(|(window, slots)| self.emit_open(*window, slots, &mut out));
+        ordered::put_back(&mut self.panes, saved)?;
+        outcome?;
+        if let Some(changes) = &mut self.changes {
+            for (window, slots) in &windows {
+                slots.iter().for_each(|slot| changes.note_returned(*window, *slot));
+            }
+        }
+        out.finish(&self.spec)
+    }
+
+    /// By window, the keys whose result is to be returned; each key once.
+    fn changed_windows(&mut self) -> BTreeMap<i64, Vec<u32>> {
+        let listed = self.changes.as_mut().map(|changes| std::mem::take(&mut changes.listed));
+        let mut next: BTreeMap<u32, i64> = BTreeMap::new();
+        for (slot, start) in listed.unwrap_or_default() {
+            if let Some(pane) = self.panes.get_mut(&start)
+                && let Some(group) = pane.group(slot)
+            {
+                pane.change_flags(group, 0, LISTED);
+            }
+            let windows = self.open_windows(start);
+            if !windows.is_empty() {
+                let first = next.entry(slot).or_insert(*windows.start());
+                *first = (*first).min(*windows.start());
+            }
+        }
+        let mut windows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        for (slot, window) in next {
+            if !self.is_current(window, slot) {
+                windows.entry(window).or_default().push(slot);
+            }
+        }
+        windows
+    }
+
+    fn emit_open(&self, window: i64, slots: &[u32], out: &mut Collector) -> Result<(), AggregateError> {
+        let (bounds, first) = (self.geometry.bounds(window), out.len());
+        let was_returned = |slot: &u32| {
+            let is_noted = self.changes.as_ref().is_some_and(|changes| changes.is_returned(window, *slot));
+            is_noted || self.was_written(bounds, *slot)
+        };
+        out.window(bounds, slots, slots.iter().map(was_returned));
+        for at in 0..self.spec.aggregates.len() {
+            let states = fold_window(&self.panes, &self.geometry, &self.spec.aggregates, at, window, slots)?;
+            out.values(at, first, states.finish(&counted(slots.len()), &vec![bounds.1; slots.len()])?);
+        }
+        Ok(())
+    }
+
+    /// Whether a flush has returned the window of a key.
+    fn was_written(&self, (start, end): (i64, i64), slot: u32) -> bool {
+        self.panes
+            .range(start..end)
+            .any(|(_, pane)| pane.group(slot).is_some_and(|group| pane.flags[group as usize] & WRITTEN != 0))
+    }
+
+    /// Whether an open window of a key was returned as a change, and no row has come since.
+    pub(crate) fn is_current(&self, window: i64, slot: u32) -> bool {
+        self.changes.as_ref().is_some_and(|changes| changes.is_current(window, slot))
+    }
+}

@@ -1,0 +1,303 @@
+//! A stage whose windows follow from its rows: sessions, and lifetime values, which are sessions without an end.
+//!
+//! A key's rows form *runs*, with no pause longer than the gap within one. A run keeps one state per aggregate for all
+//! of its rows. Those that do not depend on order take rows as they come; the others, and those that may fail, take
+//! them when they are settled, in total order, out of the row log. The log keeps rows as far back as late rows and
+//! lookups may reach; of older rows only their states are left (`base.rs`). So a run may be as long as it likes.
+//!
+//! What is returned, and when: a session when the settled boundary is past its end; one that was returned and then
+//! got a late row, once more; at a flush, every open one; as changes, whatever got a row since the last time. What was
+//! returned is not returned again until another row comes. A run that was returned and has another start since, as a
+//! late row moved its start or joined it to an older run, is returned once more as deleted, at the next occasion.
+//!
+//! Runs wait in queues by the time at which they are to be looked at; a run that has grown since is put back then, so
+//! that a row costs nothing there.
+
+mod base;
+mod look;
+mod settle;
+mod stored;
+mod table;
+
+use crate::aggregate::fold::Place;
+use crate::aggregate::{AggregateError, Algebra, States};
+use crate::answer::{Inserted, Rows};
+use crate::feed::{feed_batch, probe};
+use crate::row_log::Layout;
+use crate::row_log::logs::Logs;
+use crate::slots::Slots;
+use crate::spec::{AggregateSpec, Frames, StageSpec};
+use base::Bases;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use table::{CHANGED, CLOSED, Change, DIRTY, LISTED, Placement, REFOLD, Run, RunTable};
+use weir_event::Span;
+
+/// Runs by the time at which they are to be looked at. An entry is good if it is what the run says.
+type Queue = BinaryHeap<Reverse<(i64, u32)>>;
+
+/// Runs, their states and logs of one segment.
+pub(crate) struct RunStage {
+    pub(crate) spec: Arc<StageSpec>,
+    pub(crate) logs: Logs,
+    /// Whether runs end; lifetime values do not.
+    closes: bool,
+    table: RunTable,
+    /// One column of states per aggregate, by run.
+    states: Vec<Box<dyn States>>,
+    bases: Bases,
+    closing: Queue,
+    expiring: Queue,
+    /// By run, windows that were returned and are part of it now: start and end.
+    gone: BTreeMap<u32, Vec<(i64, i64)>>,
+    refold: Vec<u32>,
+    /// Runs that got rows since changes were last asked for; only if they will be.
+    changed: Vec<u32>,
+    dirty: Vec<u32>,
+    /// Stored runs that are no more: key and start.
+    graves: Vec<(Box<[u8]>, i64)>,
+    settled: i64,
+    /// What is behind it is out of reach.
+    horizon: i64,
+    /// What went wrong when rows were dropped, to be told at the next occasion.
+    broken: Option<AggregateError>,
+}
+
+/// Whether an aggregate takes rows only when they are settled, in total order.
+fn is_deferred(aggregate: &AggregateSpec) -> bool {
+    aggregate.function.card().algebra != Algebra::Exact || aggregate.function.fallible()
+}
+
+/// Rows of a batch and the runs that they went to.
+#[derive(Default)]
+struct Placed {
+    runs: Vec<u32>,
+    rows: Vec<u32>,
+    /// Runs that were joined, in this order: what is left, what is no more.
+    joins: Vec<(u32, u32)>,
+}
+
+impl RunStage {
+    /// `None` if the stage has no runs, or a column is of a type that logs do not keep.
+    pub(crate) fn new(spec: Arc<StageSpec>) -> Option<RunStage> {
+        let (gap, closes) = match &spec.frames {
+            Frames::Session(session) => (session.gap, true),
+            Frames::Lifetime => (spec.retention.unwrap_or(Span::MAX), false),
+            Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) | Frames::Over(_) => return None,
+        };
+        Some(RunStage {
+            logs: Logs::new(Layout::new(spec.logged(), &spec.inputs)?),
+            closes,
+            table: RunTable::new(gap.millis().max(0)),
+            states: spec.aggregates.iter().map(|aggregate| aggregate.function.states()).collect(),
+            bases: Bases::new(&spec.aggregates),
+            closing: Queue::new(),
+            expiring: Queue::new(),
+            gone: BTreeMap::new(),
+            refold: Vec::new(),
+            changed: Vec::new(),
+            dirty: Vec::new(),
+            graves: Vec::new(),
+            settled: i64::MIN,
+            horizon: i64::MIN,
+            broken: None,
+            spec,
+        })
+    }
+
+    pub(crate) fn insert(&mut self, slots: &mut Slots, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
+        probe(self.spec.aggregates.iter().filter(|aggregate| is_deferred(aggregate)), rows)?;
+        let mut inserted = Inserted::default();
+        let placed = self.place(slots, rows, &mut inserted)?;
+        for (states, aggregate) in self.states.iter_mut().zip(&self.spec.aggregates) {
+            states.resize(self.table.bound());
+            if !is_deferred(aggregate) && !placed.rows.is_empty() {
+                feed_batch(states.as_mut(), aggregate, rows, &placed.runs, &placed.rows)?;
+            }
+        }
+        for (into, from) in placed.joins {
+            for (states, aggregate) in self.states.iter_mut().zip(&self.spec.aggregates) {
+                if !is_deferred(aggregate) {
+                    base::absorb(states.as_mut(), into, from)?;
+                }
+                states.reset(&[from]);
+            }
+            self.table.free(from);
+        }
+        Ok(inserted)
+    }
+
+    /// Finds each row's run, and puts the row into the log.
+    fn place(
+        &mut self,
+        slots: &mut Slots,
+        rows: &Rows<'_>,
+        inserted: &mut Inserted,
+    ) -> Result<Placed, AggregateError> {
+        let mistyped = || AggregateError::Broken("an input column is not of its declared type".to_owned());
+        let layout = self.logs.layout.clone();
+        let sources = layout.sources(rows.columns).ok_or_else(mistyped)?;
+        let mut placed = Placed::default();
+        for (slot, row) in rows.slots.iter().zip(rows.rows) {
+            let (slot, at) = (slot.0, *row as usize);
+            let place = Place { time: rows.times[at], rank: rows.ranks[at] };
+            if !self.is_in_reach(place.time) {
+                inserted.expired += 1;
+                continue;
+            }
+            let placement = self.table.place(slot, place.time);
+            let run = placement.run;
+            let is_late = self.note(slots, placement, place.time, &mut placed)?;
+            inserted.late += u64::from(is_late);
+            self.logs.insert(slots, slot, place, place.time < self.settled, 0, (&sources, at));
+            placed.runs.push(run);
+            placed.rows.push(*row);
+        }
+        Ok(placed)
+    }
+
+    /// Whether a row of this time may still count.
+    fn is_in_reach(&self, time: i64) -> bool {
+        if self.closes { self.table.end_after(time) > self.horizon } else { time >= self.horizon }
+    }
+
+    /// Takes note of a row and of what it did to its run. Tells whether results that were final change.
+    fn note(
+        &mut self,
+        slots: &mut Slots,
+        Placement { run, last, change }: Placement,
+        time: i64,
+        placed: &mut Placed,
+    ) -> Result<bool, AggregateError> {
+        let mut is_late = !self.closes && time < self.settled;
+        match change {
+            Change::New => slots.retain(self.table.run(run).slot),
+            Change::Grown => {}
+            Change::Moved { from } => {
+                let returned = self.table.run_mut(run).returned;
+                self.bury(slots, run, from);
+                if self.closes
+                    && let Some(end) = returned
+                {
+                    self.table.run_mut(run).returned = None;
+                    self.gone.entry(run).or_default().push((from, end));
+                }
+            }
+            Change::Joined { with } => {
+                is_late |= self.table.run(with).flags & CLOSED != 0;
+                self.join(slots, run, with)?;
+                placed.joins.push((run, with));
+            }
+        }
+        let Run { rows, logged, flags, .. } = *self.table.run(run);
+        if rows > 0 && logged == 0 {
+            // Its rows are all gone from the log, and this is the first of the batch.
+            self.bases.adopt(run, last, &self.states)?;
+        }
+        is_late |= self.closes && flags & CLOSED != 0;
+        if self.closes && (change == Change::New || flags & CLOSED != 0) {
+            let end = self.table.end(run);
+            let run_now = self.table.run_mut(run);
+            run_now.flags &= !CLOSED;
+            run_now.queued = end;
+            self.closing.push(Reverse((end, run)));
+        } else if change == Change::New {
+            self.table.run_mut(run).flags |= CLOSED;
+            self.await_expiry(run);
+        }
+        let run_now = self.table.run_mut(run);
+        run_now.rows += 1;
+        run_now.logged += 1;
+        run_now.flags |= CHANGED;
+        if time < self.settled && run_now.flags & REFOLD == 0 {
+            run_now.flags |= REFOLD;
+            self.refold.push(run);
+        }
+        self.list(run);
+        self.touch(run);
+        Ok(is_late)
+    }
+
+    /// Makes a later run part of an earlier one; states follow when the batch has been fed.
+    fn join(&mut self, slots: &mut Slots, run: u32, with: u32) -> Result<(), AggregateError> {
+        let later = self.table.run(with).clone();
+        self.bury(slots, with, later.start);
+        slots.release(later.slot);
+        self.bases.pass_on(with, run)?;
+        let mut gone = self.gone.remove(&with).unwrap_or_default();
+        gone.extend(later.returned.filter(|_| self.closes).map(|end| (later.start, end)));
+        if !gone.is_empty() {
+            self.gone.entry(run).or_default().extend(gone);
+        }
+        let run_now = self.table.run_mut(run);
+        run_now.rows += later.rows;
+        run_now.logged += later.logged;
+        if !self.closes {
+            run_now.returned = run_now.returned.or(later.returned);
+        }
+        // Its number waits to be freed; a run without rows is not looked at.
+        self.table.run_mut(with).rows = 0;
+        Ok(())
+    }
+
+    /// What is stored of a run under this start is no more.
+    fn bury(&mut self, slots: &Slots, run: u32, start: i64) {
+        let slot = crate::answer::Slot(self.table.run(run).slot);
+        self.graves.push((slots.key(slot).into(), start));
+    }
+
+    fn touch(&mut self, run: u32) {
+        let run_now = self.table.run_mut(run);
+        if run_now.flags & DIRTY == 0 {
+            run_now.flags |= DIRTY;
+            self.dirty.push(run);
+        }
+    }
+
+    /// Remembers that a run has changed, if changes will be asked for.
+    fn list(&mut self, run: u32) {
+        let run_now = self.table.run_mut(run);
+        if self.spec.emit_changes && run_now.flags & LISTED == 0 {
+            run_now.flags |= LISTED;
+            self.changed.push(run);
+        }
+    }
+
+    /// Puts a run into the queue of those that will be dropped.
+    fn await_expiry(&mut self, run: u32) {
+        let time = self.expiry(run);
+        // Without a gap, a run lives for ever.
+        if self.table.gap < i64::MAX {
+            self.table.run_mut(run).queued = time;
+            self.expiring.push(Reverse((time, run)));
+        }
+    }
+
+    /// The horizon at which no row can join a run and no lookup can see it.
+    fn expiry(&self, run: u32) -> i64 {
+        let end = self.table.end(run);
+        if self.closes { self.table.end_after(end) } else { end.saturating_add(1) }
+    }
+
+    pub(crate) fn settled(&self) -> i64 {
+        self.settled
+    }
+
+    /// Keys' runs.
+    pub(crate) fn runs(&self) -> u64 {
+        self.table.live().count() as u64
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let states: usize = self.states.iter().map(|states| states.memory_bytes()).sum();
+        let queues = (self.closing.capacity() + self.expiring.capacity()) * size_of::<(i64, u32)>();
+        let lists = (self.refold.capacity() + self.changed.capacity() + self.dirty.capacity()) * 4;
+        self.logs.memory_bytes()
+            + self.table.memory_bytes()
+            + self.bases.memory_bytes()
+            + states
+            + queues
+            + lists
+    }
+}

@@ -1,0 +1,167 @@
+//! How runs are stored, and how they come back.
+
+use super::RunStage;
+use super::table::{CHANGED, CLOSED, DIRTY, LISTED, REFOLD, Run};
+use crate::aggregate::AggregateError;
+use crate::answer::{Block, BlockSink, Slot};
+use crate::bytes::{self, Reader};
+use crate::slots::Slots;
+use std::cmp::Reverse;
+
+/// Version of a stored run's bytes.
+const FORMAT: u8 = 1;
+
+/// Its result was returned; the window's end follows.
+const RETURNED: u8 = 64;
+/// Rows are gone from the log; the newest one's time and their states follow.
+const BASED: u8 = 128;
+
+fn damaged() -> AggregateError {
+    AggregateError::Damaged("a run's head does not read".to_owned())
+}
+
+/// A stored run that was read.
+struct Stored<'a> {
+    run: Run,
+    gone: Vec<(i64, i64)>,
+    states: Vec<&'a [u8]>,
+    base: Option<(i64, Vec<&'a [u8]>)>,
+}
+
+impl RunStage {
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
+        let name = |start| Block { column: Block::RUNS, level: 0, start };
+        for (key, start) in self.graves.drain(..) {
+            out(&key, name(start), None);
+        }
+        let mut bytes = Vec::new();
+        for run in std::mem::take(&mut self.dirty) {
+            let run_now = self.table.run_mut(run);
+            if run_now.flags & DIRTY == 0 || run_now.rows == 0 {
+                continue;
+            }
+            run_now.flags &= !DIRTY;
+            let (slot, start) = (run_now.slot, run_now.start);
+            bytes.clear();
+            self.encode(run, &mut bytes);
+            out(slots.key(Slot(slot)), name(start), Some(&bytes));
+        }
+        self.logs.encode_dirty(slots, out);
+    }
+
+    fn encode(&self, run: u32, out: &mut Vec<u8>) {
+        let run_now = self.table.run(run);
+        let base = self.bases.last(run);
+        let marks = [(run_now.returned.is_some(), RETURNED), (base.is_some(), BASED)];
+        let marks = marks.iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, mark)| all | mark);
+        out.push(FORMAT);
+        out.push(run_now.flags & (CHANGED | REFOLD) | marks);
+        bytes::put_unsigned(run_now.rows, out);
+        bytes::put_signed(run_now.last, out);
+        run_now.returned.into_iter().chain(base).for_each(|time| bytes::put_signed(time, out));
+        let gone = self.gone.get(&run).map_or(&[][..], Vec::as_slice);
+        bytes::put_unsigned(gone.len() as u64, out);
+        for (start, end) in gone {
+            bytes::put_signed(*start, out);
+            bytes::put_signed(*end, out);
+        }
+        let mut state = Vec::new();
+        for (at, states) in self.states.iter().enumerate() {
+            state.clear();
+            states.encode(run, &mut state);
+            bytes::put_bytes(&state, out);
+            if base.is_some() {
+                state.clear();
+                self.bases.encode(at, run, &mut state);
+                bytes::put_bytes(&state, out);
+            }
+        }
+    }
+
+    /// Takes a stored run of a key back.
+    pub(crate) fn decode(
+        &mut self,
+        slots: &mut Slots,
+        slot: Slot,
+        start: i64,
+        stored: &[u8],
+    ) -> Result<(), AggregateError> {
+        let Stored { run, gone, states, base } =
+            read(stored, slot.0, start, self.states.len()).ok_or_else(damaged)?;
+        let number = self.table.restore(run);
+        slots.retain(slot.0);
+        for (own, bytes) in self.states.iter_mut().zip(states) {
+            own.resize(self.table.bound());
+            own.decode(number, bytes)?;
+        }
+        if let Some((last, states)) = base {
+            self.bases.decode(number, last, &states)?;
+        }
+        if !gone.is_empty() {
+            self.gone.insert(number, gone);
+        }
+        Ok(())
+    }
+
+    /// Orders what was taken back. Gives the slots whose blocks contradict each other.
+    pub(crate) fn restore_done(&mut self, slots: &Slots, settled: i64) -> Vec<u32> {
+        self.settled = settled;
+        self.logs.make_room(slots.bound());
+        let mut damaged = self.logs.restore_done(settled);
+        damaged.extend(self.table.restore_done());
+        for run in self.table.live().collect::<Vec<u32>>() {
+            let Run { slot, start, last, rows, flags, .. } = *self.table.run(run);
+            let log = self.logs.log(slot);
+            let logged = log.first_after(last) - log.first_at(start);
+            if logged > rows {
+                damaged.push(slot);
+            }
+            self.table.run_mut(run).logged = logged;
+            if flags & REFOLD != 0 {
+                self.refold.push(run);
+            }
+            if flags & CHANGED != 0 {
+                self.list(run);
+            }
+            let end = self.table.end(run);
+            if self.closes && (end >= settled || flags & CHANGED != 0) {
+                self.table.run_mut(run).queued = end;
+                self.closing.push(Reverse((end, run)));
+            } else {
+                self.table.run_mut(run).flags |= CLOSED;
+                self.await_expiry(run);
+            }
+        }
+        damaged
+    }
+}
+
+fn read(stored: &[u8], slot: u32, start: i64, aggregates: usize) -> Option<Stored<'_>> {
+    let mut reader = Reader::new(stored);
+    if reader.byte()? != FORMAT {
+        return None;
+    }
+    let flags = reader.byte()?;
+    if flags & (CLOSED | DIRTY | LISTED) != 0 {
+        return None;
+    }
+    let rows = reader.unsigned().filter(|rows| *rows > 0)?;
+    let last = reader.signed().filter(|last| *last >= start)?;
+    let returned = if flags & RETURNED != 0 { Some(reader.signed()?) } else { None };
+    let base_last = if flags & BASED != 0 { Some(reader.signed()?) } else { None };
+    let windows = reader.count(2)?;
+    let mut gone = Vec::with_capacity(windows);
+    for _ in 0..windows {
+        gone.push((reader.signed()?, reader.signed()?));
+    }
+    let (mut states, mut base_states) = (Vec::new(), Vec::new());
+    for _ in 0..aggregates {
+        states.push(reader.bytes()?);
+        if base_last.is_some() {
+            base_states.push(reader.bytes()?);
+        }
+    }
+    let flags = flags & (CHANGED | REFOLD);
+    let run = Run { slot, start, last, rows, flags, returned, ..Run::default() };
+    reader.is_empty().then_some(Stored { run, gone, states, base: base_last.map(|last| (last, base_states)) })
+}

@@ -1,0 +1,374 @@
+//! Sessions and lifetime values on random histories: a plain list of rows says what must be returned, answered and
+//! deleted.
+
+use super::model::{Op, Row};
+use super::oracle::{self, Cell};
+use super::{ops, testers};
+use crate::answer::{Block, Question, Results, Rows, Slot};
+use crate::spec::{Frames, StageSpec};
+use crate::timeline::Timelines;
+use crate::windows::Session;
+use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use weir_event::{EventTime, Rank, Span, key_hash};
+
+/// A key's rows without a long pause, in total order, and the operation that brought the newest.
+#[derive(Debug, Clone)]
+struct Run {
+    rows: Vec<Row>,
+    touched: usize,
+}
+
+impl Run {
+    fn start(&self) -> i64 {
+        self.rows[0].time
+    }
+
+    fn last(&self) -> i64 {
+        self.rows[self.rows.len() - 1].time
+    }
+}
+
+struct Model {
+    spec: Arc<StageSpec>,
+    gap: i64,
+    is_session: bool,
+    timelines: Timelines,
+    stored: BTreeMap<(Vec<u8>, Block), Vec<u8>>,
+    rows: Vec<(usize, Row)>,
+    /// When each run was last returned, and the end that it had; by key and start.
+    returned: BTreeMap<(u8, i64), (usize, i64)>,
+    settled: i64,
+    horizon: i64,
+    clock: usize,
+}
+
+/// What makes results be returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Settled,
+    Flushed,
+    Changed,
+}
+
+impl Model {
+    fn new(frames: Frames, history: i64, retention: Option<i64>, emit_changes: bool) -> Model {
+        let retention = retention.map(Span::from_millis);
+        let (gap, is_session) = match &frames {
+            Frames::Session(session) => (session.gap, true),
+            _ => (retention.unwrap_or(Span::MAX), false),
+        };
+        let spec = Arc::new(StageSpec {
+            frames,
+            aggregates: testers::aggregates(1),
+            inputs: testers::inputs(),
+            carried: vec![],
+            history: Span::from_millis(history),
+            retention,
+            emit_changes,
+        });
+        let timelines = Timelines::new(spec.clone()).unwrap();
+        Model {
+            spec,
+            gap: gap.millis(),
+            is_session,
+            timelines,
+            stored: BTreeMap::new(),
+            rows: Vec::new(),
+            returned: BTreeMap::new(),
+            settled: i64::MIN,
+            horizon: i64::MIN,
+            clock: 0,
+        }
+    }
+
+    fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
+        self.clock += 1;
+        match op {
+            Op::Insert(rows) => self.insert(rows),
+            Op::Settle(to) => {
+                self.settled = self.settled.max(to);
+                let next = self.timelines.next_result_time();
+                let results = self.timelines.settle(EventTime::from_millis(to)).unwrap();
+                let is_early = next.is_none_or(|next| next.millis() > self.settled);
+                prop_assert!(results.is_empty() || !is_early, "results before {:?}", next);
+                self.check(&results, Why::Settled)
+            }
+            Op::Flush => {
+                let results = self.timelines.flush().unwrap();
+                self.check(&results, Why::Flushed)
+            }
+            Op::Changes => {
+                let results = self.timelines.changes().unwrap();
+                self.check(&results, Why::Changed)
+            }
+            Op::Expire => {
+                self.expire();
+                Ok(())
+            }
+            Op::Restart => self.restart(),
+            Op::Look(time) => (0..4).try_for_each(|key| self.look(key, time, None)),
+        }
+    }
+
+    fn insert(&mut self, mut rows: Vec<Row>) -> Result<(), TestCaseError> {
+        for (at, row) in rows.iter_mut().enumerate() {
+            row.offset = (self.clock * 1000 + at) as u64;
+        }
+        let slot = |row: &Row| self.timelines.slot_or_insert(&[row.key], key_hash(&[row.key]));
+        let slots: Vec<Slot> = rows.iter().map(slot).collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
+            Arc::new(rows.iter().map(|row| row.double).collect::<Float64Array>()),
+            Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringViewArray>()),
+            Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
+            Arc::new(Date32Array::from(vec![0; rows.len()])),
+        ];
+        let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
+        let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
+        let all: Vec<u32> = (0..rows.len() as u32).collect();
+        let rows_in = Rows { slots: &slots, rows: &all, times: &times, ranks: &ranks, columns: &columns };
+        let inserted = self.timelines.insert(&rows_in).unwrap();
+        let before = rows.len();
+        rows.retain(|row| {
+            if self.is_session { row.time + self.gap > self.horizon } else { row.time >= self.horizon }
+        });
+        prop_assert_eq!(inserted.expired as usize, before - rows.len());
+        self.rows.extend(rows.into_iter().map(|row| (self.clock, row)));
+        Ok(())
+    }
+
+    /// A key's runs from rows up to a time, in order.
+    fn runs(&self, key: u8, until: i64) -> Vec<Run> {
+        let of_key = self.rows.iter().filter(|(_, row)| row.key == key && row.time <= until);
+        let mut rows: Vec<&(usize, Row)> = of_key.collect();
+        rows.sort_by_key(|(_, row)| row.place());
+        let mut runs: Vec<Run> = Vec::new();
+        for (clock, row) in rows {
+            match runs.last_mut().filter(|run| row.time.saturating_sub(run.last()) <= self.gap) {
+                Some(run) => {
+                    run.rows.push(row.clone());
+                    run.touched = run.touched.max(*clock);
+                }
+                None => runs.push(Run { rows: vec![row.clone()], touched: *clock }),
+            }
+        }
+        runs
+    }
+
+    fn end(&self, run: &Run) -> i64 {
+        run.last().saturating_add(self.gap)
+    }
+
+    /// Runs that are to be returned, by key and start.
+    fn wanted(&self, why: Why) -> BTreeMap<(u8, i64), Run> {
+        let mut wanted = BTreeMap::new();
+        for key in 0..4 {
+            let runs = self.runs(key, i64::MAX);
+            let newest = runs.last().map(Run::start);
+            for run in runs {
+                let identity = (key, run.start());
+                let is_new = self.returned.get(&identity).is_none_or(|(clock, _)| *clock < run.touched);
+                let is_due = if self.is_session {
+                    self.end(&run) > self.horizon && (why != Why::Settled || self.end(&run) < self.settled)
+                } else {
+                    why == Why::Changed && newest == Some(run.start()) && self.end(&run) >= self.horizon
+                };
+                if is_new && is_due {
+                    wanted.insert(identity, run);
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Windows that were returned and are part of others now, with the time at which those end.
+    fn gone(&self) -> BTreeMap<(u8, i64), i64> {
+        let mut gone = BTreeMap::new();
+        for (key, start) in self.returned.keys() {
+            let runs = self.runs(*key, i64::MAX);
+            let run = runs.iter().find(|run| run.start() <= *start && run.last() >= *start).unwrap();
+            if run.start() != *start {
+                gone.insert((*key, *start), self.end(run));
+            }
+        }
+        gone
+    }
+
+    fn check(&mut self, results: &Results, why: Why) -> Result<(), TestCaseError> {
+        prop_assert!(results.errors.is_empty() && results.refused.is_empty());
+        let (wanted, gone) = (self.wanted(why), self.gone());
+        let (mut seen, mut deleted) = (BTreeSet::new(), BTreeSet::new());
+        for at in 0..results.len() {
+            let key = self.timelines.key(results.slots[at])[0];
+            let cells: Vec<Cell> = results.values.iter().map(|values| Cell::of(values, at)).collect();
+            if results.is_deleted(at) {
+                let (start, end) = results.windows[at];
+                prop_assert!(deleted.insert((key, start)), "{:?} deleted twice", start);
+                prop_assert_eq!(self.returned.get(&(key, start)).map(|(_, end)| *end), Some(end));
+                prop_assert!(results.revised[at]);
+                continue;
+            }
+            let run = if self.is_session {
+                wanted.get(&(key, results.windows[at].0))
+            } else {
+                wanted.values().find(|run| run.rows[0].key == key)
+            };
+            let Some(run) = run else { return Err(TestCaseError::fail(format!("{key} is not wanted"))) };
+            if self.is_session {
+                prop_assert_eq!(results.windows[at], (run.start(), self.end(run)));
+                prop_assert_eq!(results.revised[at], self.returned.contains_key(&(key, run.start())));
+            }
+            prop_assert!(seen.insert((key, run.start())), "{:?} twice", run.start());
+            self.compare(&cells, &run.rows, "returned")?;
+            self.look(key, run.last(), Some(&cells))?;
+        }
+        prop_assert_eq!(seen.iter().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>(), "{:?}", why);
+        if self.is_session {
+            let in_reach = gone.iter().filter(|(_, end)| **end > self.horizon).map(|(identity, _)| identity);
+            prop_assert_eq!(deleted.iter().collect::<Vec<_>>(), in_reach.collect::<Vec<_>>(), "deleted");
+        }
+        self.returned.retain(|identity, _| !gone.contains_key(identity));
+        for (identity, run) in wanted {
+            self.returned.insert(identity, (self.clock, self.end(&run)));
+        }
+        Ok(())
+    }
+
+    fn compare(&self, cells: &[Cell], rows: &[Row], what: &str) -> Result<(), TestCaseError> {
+        let expected = oracle::values(&rows.iter().collect::<Vec<_>>());
+        for (aggregate, expected) in expected.into_iter().enumerate() {
+            if let Some(expected) = expected {
+                let name = &self.spec.aggregates[aggregate].function.card().identity;
+                prop_assert_eq!(&cells[aggregate], &expected, "{}: {}", what, name);
+            }
+        }
+        Ok(())
+    }
+
+    /// A lookup is what the list of rows says, and what was returned.
+    fn look(&self, key: u8, time: i64, returned: Option<&[Cell]>) -> Result<(), TestCaseError> {
+        if time < self.horizon {
+            return Ok(());
+        }
+        let as_of = EventTime::from_millis(time);
+        let question =
+            if self.is_session { Question::Session { as_of } } else { Question::Lifetime { as_of } };
+        let slot = self.timelines.slot(&[key], key_hash(&[key]));
+        let snapshot =
+            slot.map_or_else(|| self.timelines.absent(), |slot| self.timelines.snapshot(slot, &question));
+        let values = snapshot.finish().unwrap();
+        let reach = self.settled.saturating_sub(self.history());
+        let run = self
+            .runs(key, time)
+            .pop()
+            .filter(|run| if self.is_session { self.end(run) > reach } else { self.end(run) >= time });
+        let rows = run.as_ref().map_or(&[][..], |run| &run.rows);
+        let cells: Vec<Cell> = values.values.iter().map(|value| Cell::of(value, 0)).collect();
+        self.compare(&cells, rows, "looked up")?;
+        if let Some(returned) = returned.filter(|_| run.is_some()) {
+            prop_assert_eq!(&cells[..], returned);
+        }
+        prop_assert_eq!(values.rows, vec![rows.len() as u64]);
+        prop_assert_eq!(values.newest, vec![rows.last().map(|row| EventTime::from_millis(row.time))]);
+        let window = run.filter(|_| self.is_session).map(|run| (run.start(), self.end(&run)));
+        let found = values.window.map(|(start, end)| (start.millis(), end.millis()));
+        prop_assert_eq!(found, window);
+        Ok(())
+    }
+
+    /// How far corrections and lookups reach.
+    fn history(&self) -> i64 {
+        self.spec.history.millis()
+    }
+
+    fn expire(&mut self) {
+        self.horizon = self.horizon.max(self.settled.saturating_sub(self.history()));
+        self.timelines.expire(EventTime::from_millis(self.settled));
+    }
+
+    fn restart(&mut self) -> Result<(), TestCaseError> {
+        let stored = &mut self.stored;
+        self.timelines.encode_dirty(&mut |key, block, bytes| {
+            match bytes {
+                Some(bytes) => stored.insert((key.to_vec(), block), bytes.to_vec()),
+                None => stored.remove(&(key.to_vec(), block)),
+            };
+        });
+        let mut fresh = Timelines::new(self.spec.clone()).unwrap();
+        for ((key, block), bytes) in &self.stored {
+            fresh.decode(key, key_hash(key), *block, bytes).unwrap();
+            for cut in 0..bytes.len() {
+                let mut broken = Timelines::new(self.spec.clone()).unwrap();
+                prop_assert!(broken.decode(key, key_hash(key), *block, &bytes[..cut]).is_err());
+            }
+        }
+        fresh.restore_done(EventTime::from_millis(self.settled)).unwrap();
+        let (before, after) = (self.timelines.stats(), fresh.stats());
+        prop_assert_eq!((before.tiles, before.rows), (after.tiles, after.rows));
+        self.timelines = fresh;
+        if self.horizon > i64::MIN {
+            self.expire();
+        }
+        Ok(())
+    }
+}
+
+fn session(gap: i64) -> Frames {
+    Frames::Session(Session { gap: Span::from_millis(gap) })
+}
+
+fn with_changes(ops: Vec<(Vec<Op>, bool)>) -> impl Iterator<Item = Op> {
+    ops.into_iter().flat_map(|(ops, are_asked)| ops.into_iter().chain(are_asked.then_some(Op::Changes)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sessions(gap in 1..30_i64, history in 0..60_i64, ops in ops(-60..120, 12, 20)) {
+        let mut model = Model::new(session(gap), history, None, false);
+        ops.into_iter().try_for_each(|op| model.apply(op))?;
+    }
+
+    #[test]
+    fn sessions_as_they_change(
+        gap in 1..30_i64,
+        history in 0..60_i64,
+        ops in prop::collection::vec((ops(-60..120, 8, 3), any::<bool>()), 1..12),
+    ) {
+        let mut model = Model::new(session(gap), history, None, true);
+        with_changes(ops).try_for_each(|op| model.apply(op))?;
+    }
+
+    #[test]
+    fn lifetimes(
+        history in 0..60_i64,
+        retention in prop::option::of(1..60_i64),
+        ops in prop::collection::vec((ops(-60..120, 8, 3), any::<bool>()), 1..12),
+    ) {
+        let mut model = Model::new(Frames::Lifetime, history, retention, true);
+        with_changes(ops).try_for_each(|op| model.apply(op))?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn long_sessions_lose_their_rows_but_not_their_values(gap in 5..60_i64, ops in ops(0..2000, 150, 10)) {
+        let mut model = Model::new(session(gap), 100, None, false);
+        ops.into_iter().try_for_each(|op| model.apply(op))?;
+    }
+
+    #[test]
+    fn long_lives_lose_their_rows_but_not_their_values(ops in ops(0..2000, 150, 10)) {
+        let mut model = Model::new(Frames::Lifetime, 100, None, true);
+        for op in ops {
+            model.apply(op)?;
+            model.apply(Op::Changes)?;
+        }
+    }
+}

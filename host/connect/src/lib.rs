@@ -13,5 +13,5 @@ pub mod source;
 
 pub use error::ConnectError;
 pub use format::{BadRow, Decoded, Decoder};
-pub use sink::{Delivery, Sink, SinkRows, Token};
+pub use sink::{Delivery, Op, Sink, SinkRows, Token};
 pub use source::{Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};

@@ -48,6 +48,26 @@ pub struct SinkRows {
     pub meta: RowMeta,
 }
 
+/// What a row does to what was written under its identity before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// It takes its place.
+    #[default]
+    Upsert,
+    /// It takes it away; only the key's columns and the window mean anything in such a row.
+    Delete,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Op::Upsert => "upsert",
+            Op::Delete => "delete",
+        })
+    }
+}
+
 /// What weir says of the rows of one [`SinkRows`]; every `Vec` is as long as the batch or empty.
 #[derive(Debug, Clone, Default)]
 pub struct RowMeta {
@@ -64,6 +84,8 @@ pub struct RowMeta {
     pub identities: Vec<String>,
     /// Each row's window, milliseconds `[start, end)`; empty where rows have none.
     pub windows: Vec<(i64, i64)>,
+    /// What all of the rows do.
+    pub op: Op,
     /// Rises strictly over all rows of one identity, also across restarts.
     pub revision: u64,
     /// Names of the entity key's columns among `columns`.
@@ -76,7 +98,8 @@ pub trait Sink: Send {
     /// What it promises.
     fn delivery(&self) -> Delivery;
 
-    /// Whether it has a use for [`RowMeta::identities`] and `windows`, which cost text per row.
+    /// Whether it has a use for [`RowMeta::identities`] and `windows`, which cost text per row. A sink that has
+    /// none cannot tell a row that deletes from one that writes: it is handed no such rows.
     fn wants_meta(&self) -> bool {
         false
     }

@@ -53,6 +53,14 @@ pub trait Source: Send + Sync + std::fmt::Debug {
 pub trait Reader: Send {
     /// What comes next; waits while there is nothing. Cancel safe.
     async fn next(&mut self) -> Result<Fetch, ConnectError>;
+
+    /// Asks that no more of a partition is handed out until it is resumed: others are to catch up with it. What is
+    /// on its way already may still come. A reader of several partitions that cannot do this makes the engine hold
+    /// what should wait, and only up to a bound.
+    fn pause(&mut self, _partition: PartitionId) {}
+
+    /// Takes [`Reader::pause`] back.
+    fn resume(&mut self, _partition: PartitionId) {}
 }
 
 /// What a reader hands out.

@@ -1,10 +1,13 @@
 //! Admission: which rows count. A function of one partition's log alone.
 //!
 //! A row is judged in offset order against its own partition's watermark (the newest event time before it less
-//! the disorder), so what counts never depends on batching, interleaving, pauses or crashes. The verdicts:
+//! the disorder), so what counts never depends on batching, interleaving, pauses or crashes. The verdicts, in this
+//! order:
 //!
 //! * a time that cannot be (further ahead of known time than `max_future`; outside 1900 to 2200 where nothing is
-//!   known) is a dead letter and does not move the watermark;
+//!   known) is a dead letter and does not move the watermark; every other row does, whatever becomes of it;
+//! * a row whose id was [`seen`](crate::seen) before is a duplicate and does not count;
+//! * a row that WHERE leaves out is not judged further: the job does not read it;
 //! * a row is *late* when a result that it belongs to is final for its partition; the policy says whether it still
 //!   counts, and one too late for any result that may still be written is dropped and counted.
 //!
@@ -14,6 +17,8 @@
 //! Knows no clock, no key and no timeline.
 
 use crate::dead_letters::DeadLetter;
+use crate::filter::{Filtered, Passes};
+use crate::seen::Repeats;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
@@ -38,6 +43,8 @@ pub(crate) struct Rules {
     pub(crate) event_time: usize,
     /// Column of the declared known time among the decoded ones.
     pub(crate) known_time: Option<usize>,
+    /// Column of the event's id among the decoded ones.
+    pub(crate) event_id: Option<usize>,
     pub(crate) max_future: Span,
     pub(crate) disorder: Span,
     pub(crate) late: Late,
@@ -51,6 +58,7 @@ impl Rules {
             job: plan.name.as_str().into(),
             event_time: input.event_time,
             known_time: input.known_time,
+            event_id: input.event_id,
             max_future: input.stream.max_future,
             disorder: input.stream.disorder,
             late: plan.late,
@@ -66,6 +74,10 @@ pub(crate) struct Admission {
     pub(crate) steps: Vec<Step>,
     /// Events set aside, in order of offset within each kind.
     pub(crate) dead: Vec<DeadLetter>,
+    /// Event time of the first row whose time can be.
+    pub(crate) first: Option<EventTime>,
+    /// Rows whose id was seen before.
+    pub(crate) duplicates: u64,
     /// Rows that were late, admitted or not.
     pub(crate) late: u64,
     /// Late rows that do not count.
@@ -90,18 +102,24 @@ pub(crate) struct Rows {
     pub(crate) records: Vec<u32>,
 }
 
-enum Verdict {
-    Counts { late: bool },
-    Dead(String),
-    Dropped { divert: bool },
+/// Whether a row that may be late counts.
+#[derive(Debug, PartialEq, Eq)]
+enum Lateness {
+    OnTime,
+    Late,
+    /// No result that it belongs to may still be written.
+    TooLate,
 }
 
-/// Judges the rows of a decoded block and moves the partition's watermark on.
+/// Judges the rows of a decoded block, of which `filtered` says what WHERE does and `repeats` which came before,
+/// and moves the partition's watermark on.
 pub(crate) fn admit(
     rules: &Rules,
     watermark: &mut PartitionWatermark,
+    filtered: &Filtered,
+    mut repeats: Option<Repeats<'_>>,
     block: &RawBlock,
-    decoded: Decoded,
+    decoded: &Decoded,
 ) -> Admission {
     let mut admission = Admission::default();
     for bad in &decoded.bad {
@@ -109,89 +127,92 @@ pub(crate) fn admit(
     }
     let times =
         decoded.columns.column(rules.event_time).as_primitive::<TimestampMillisecondType>().values().clone();
-    let known = Known::of(rules, block, &decoded);
+    let known = Known::of(rules, block, decoded);
     let payloads = Payloads::of(block);
+    let refuse = |row: usize, reason: String| {
+        let payload = payloads.get(decoded.records[row]);
+        letter(rules, block.partition, decoded.offsets[row], reason, payload)
+    };
     let mut kept: Vec<u32> = Vec::with_capacity(times.len());
     let mut said = watermark.current();
     for (row, time) in times.iter().enumerate() {
         let time = EventTime::from_millis(*time);
-        match judge(rules, watermark.current(), time, known.at(row, &decoded)) {
-            Verdict::Counts { late } => {
-                if late {
+        if let Some(reason) = impossible(rules, time, known.at(row, decoded)) {
+            admission.dead.push(refuse(row, reason));
+            continue;
+        }
+        admission.first.get_or_insert(time);
+        let is_repeat = |repeats: &mut Repeats<'_>| repeats.is_repeat(row, time, watermark.current());
+        match filtered.at(row) {
+            _ if repeats.as_mut().is_some_and(is_repeat) => admission.duplicates += 1,
+            Passes::No => {}
+            Passes::Fails(reason) => admission.dead.push(refuse(row, reason.to_owned())),
+            Passes::Yes => match lateness(rules, watermark.current(), time) {
+                Lateness::OnTime => kept.push(row as u32),
+                Lateness::Late => {
                     admission.late += 1;
                     if watermark.current() > said {
                         said = watermark.current();
-                        push_rows(&mut admission.steps, block.partition, &decoded, &times, &kept);
+                        push_rows(&mut admission.steps, block.partition, decoded, &times, &kept);
                         kept.clear();
                         admission.steps.push(Step::Watermark(said));
                     }
+                    kept.push(row as u32);
                 }
-                watermark.observe(time);
-                kept.push(row as u32);
-            }
-            Verdict::Dead(reason) => {
-                let payload = payloads.get(decoded.records[row]);
-                admission.dead.push(letter(rules, block.partition, decoded.offsets[row], reason, payload));
-            }
-            Verdict::Dropped { divert } => {
-                admission.late += 1;
-                admission.dropped += 1;
-                watermark.observe(time);
-                if divert {
-                    let reason = format!(
-                        "late: its event time {time} is behind the watermark {} and its results are final",
-                        watermark.current()
-                    );
-                    let payload = payloads.get(decoded.records[row]);
-                    admission.dead.push(letter(
-                        rules,
-                        block.partition,
-                        decoded.offsets[row],
-                        reason,
-                        payload,
-                    ));
+                Lateness::TooLate => {
+                    admission.late += 1;
+                    admission.dropped += 1;
+                    if rules.late.policy == LatePolicy::Divert {
+                        let current = watermark.current();
+                        admission.dead.push(refuse(
+                            row,
+                            format!(
+                                "late: its event time {time} is behind the watermark {current} and its results \
+                                 are final"
+                            ),
+                        ));
+                    }
                 }
-            }
+            },
         }
+        watermark.observe(time);
     }
-    push_rows(&mut admission.steps, block.partition, &decoded, &times, &kept);
+    push_rows(&mut admission.steps, block.partition, decoded, &times, &kept);
     admission.steps.push(Step::Watermark(watermark.current()));
     admission
 }
 
-fn judge(rules: &Rules, watermark: EventTime, time: EventTime, known: Option<EventTime>) -> Verdict {
+/// Why an event time cannot be.
+fn impossible(rules: &Rules, time: EventTime, known: Option<EventTime>) -> Option<String> {
     match known {
-        Some(known) if time > known + rules.max_future => {
-            return Verdict::Dead(format!(
-                "event time {time} is more than max_future {} ahead of {known}, when it was first known",
-                rules.max_future
-            ));
-        }
-        None if !(OLDEST_MS..NEWEST_MS).contains(&time.millis()) => {
-            return Verdict::Dead(format!(
-                "event time {time} lies outside 1900 to 2200; is it in another unit than milliseconds?"
-            ));
-        }
-        _ => {}
+        Some(known) if time > known + rules.max_future => Some(format!(
+            "event time {time} is more than max_future {} ahead of {known}, when it was first known",
+            rules.max_future
+        )),
+        None if !(OLDEST_MS..NEWEST_MS).contains(&time.millis()) => Some(format!(
+            "event time {time} lies outside 1900 to 2200; is it in another unit than milliseconds?"
+        )),
+        _ => None,
     }
-    if watermark == EventTime::MIN {
-        return Verdict::Counts { late: false };
+}
+
+fn lateness(rules: &Rules, watermark: EventTime, time: EventTime) -> Lateness {
+    // Whatever result a row belongs to, it is final after the row's own time.
+    if time >= watermark {
+        return Lateness::OnTime;
     }
-    // The first and the last moment at which a result that holds this row becomes final.
-    let (first_final, last_final) = match &rules.frames {
-        None => return Verdict::Counts { late: false },
-        Some(Frames::Grid(grid)) => {
-            let first_end = grid.first_start(time) + grid.size;
-            (first_end, grid.last_end(time).max(first_end))
-        }
-        // An OVER row at t is final when W > t.
-        Some(Frames::Over(_)) => (time + Span::from_millis(1), time + Span::from_millis(1)),
+    let Some((first_final, last_final)) = rules.frames.as_ref().and_then(|frames| frames.final_between(time))
+    else {
+        return Lateness::OnTime;
     };
     let reach = if rules.late.policy == LatePolicy::Correct { rules.late.allow } else { Span::ZERO };
     if last_final <= watermark - reach {
-        return Verdict::Dropped { divert: rules.late.policy == LatePolicy::Divert };
+        Lateness::TooLate
+    } else if first_final <= watermark {
+        Lateness::Late
+    } else {
+        Lateness::OnTime
     }
-    Verdict::Counts { late: first_final <= watermark }
 }
 
 fn push_rows(steps: &mut Vec<Step>, partition: PartitionId, decoded: &Decoded, times: &[i64], kept: &[u32]) {

@@ -6,32 +6,33 @@
 
 use crate::dead_letters::DeadLetters;
 use crate::error::EngineError;
-use crate::manifest::{Body, FORMAT};
-use crate::shard::expiry;
+use crate::manifest::{Body, Counts, FORMAT};
+use crate::state::expiry;
 use crate::status::{CheckpointStatus, Progress};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use weir_connect::Token;
-use weir_event::{Clock, EventTime};
+use weir_event::Clock;
 use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, Entry, Epoch, Manifest, SegmentRef, StoreError};
-use weir_timeline::StageSpec;
 
-/// What a stage contributes to a checkpoint.
+/// What a stage contributes to a checkpoint; `counts` is what it counted in this attempt before the barrier.
 #[derive(Debug)]
 pub(crate) enum Part {
     /// What changed in a shard, sorted by key.
-    Shard { checkpoint: u64, shard: usize, entries: Vec<Entry> },
+    Shard { checkpoint: u64, shard: usize, entries: Vec<Entry>, counts: Counts },
     /// What the sinks need to make it visible.
-    Sinks { checkpoint: u64, tokens: BTreeMap<String, Token> },
+    Sinks { checkpoint: u64, tokens: BTreeMap<String, Token>, counts: Counts },
 }
 
 /// A barrier that is on its way: what intake knew when it sent it.
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) body: Body,
+    /// State that belongs to no key group, sorted by key.
+    pub(crate) entries: Vec<Entry>,
     pub(crate) at: Duration,
 }
 
@@ -54,18 +55,22 @@ impl Checkpointer {
         safe: mpsc::UnboundedSender<BTreeMap<String, Token>>,
         done: mpsc::UnboundedSender<u64>,
     ) -> Result<(), EngineError> {
-        while let Some(Begun { mut body, at }) = begun.recv().await {
+        while let Some(Begun { mut body, entries: of_intake, at }) = begun.recv().await {
             let mut entries: Vec<Option<Vec<Entry>>> = (0..self.shards).map(|_| None).collect();
             let mut tokens = None;
             while tokens.is_none() || entries.iter().any(Option::is_none) {
                 match parts.recv().await {
-                    Some(Part::Shard { checkpoint, shard, entries: changed })
+                    Some(Part::Shard { checkpoint, shard, entries: changed, counts })
                         if checkpoint == body.checkpoint =>
                     {
                         entries[shard] = Some(changed);
+                        body.counts.add(counts);
                     }
-                    Some(Part::Sinks { checkpoint, tokens: prepared }) if checkpoint == body.checkpoint => {
+                    Some(Part::Sinks { checkpoint, tokens: prepared, counts })
+                        if checkpoint == body.checkpoint =>
+                    {
                         tokens = Some(prepared);
+                        body.counts.add(counts);
                     }
                     Some(_) => {}
                     // A stage has failed; its own error says why.
@@ -76,9 +81,9 @@ impl Checkpointer {
             body.sinks.clone_from(&tokens);
             self.sync_dead_letters()?;
             let number = body.checkpoint;
-            let watermark = body.watermark;
-            let entries = entries.into_iter().flatten().flatten().collect();
-            self.committer.commit(&self.plan, body, entries, watermark).await?;
+            // Key groups rise from shard to shard, and what has none comes behind them.
+            let entries = entries.into_iter().flatten().flatten().chain(of_intake).collect();
+            self.committer.commit(&self.plan, body, entries).await?;
             let took = self.clock.monotonic().saturating_sub(at);
             self.progress.set_checkpoint(CheckpointStatus {
                 number,
@@ -105,23 +110,26 @@ impl Checkpointer {
 /// Hands checkpoints to the thread that owns the store's writing side.
 #[derive(Debug, Clone)]
 pub(crate) struct Committer {
-    submissions: std::sync::mpsc::Sender<Submission>,
+    requests: std::sync::mpsc::Sender<Request>,
 }
 
 struct Submission {
-    job: String,
+    plan: Arc<JobPlan>,
     body: Body,
     entries: Vec<Entry>,
-    /// To judge what has expired when segments are merged.
-    spec: Option<Arc<StageSpec>>,
-    settled: Option<EventTime>,
     reply: oneshot::Sender<Result<(), EngineError>>,
+}
+
+enum Request {
+    Commit(Box<Submission>),
+    /// Answered when everything that was asked for before is done.
+    Fence(oneshot::Sender<()>),
 }
 
 impl Committer {
     /// Starts the thread. It ends when the last clone of the committer is gone.
     pub(crate) fn start(store: Arc<dyn CheckpointStore>) -> Result<Committer, StoreError> {
-        let (submissions, inbox) = std::sync::mpsc::channel::<Submission>();
+        let (requests, inbox) = std::sync::mpsc::channel::<Request>();
         let segments = match store.head()? {
             Some(head) => head.jobs.into_iter().map(|(job, manifest)| (job, manifest.segments)).collect(),
             None => BTreeMap::new(),
@@ -130,35 +138,52 @@ impl Committer {
         std::thread::spawn(move || {
             while let Ok(first) = inbox.recv() {
                 // Whatever waits joins the same commit, one checkpoint per job.
-                let mut group = vec![first];
-                let mut held = Vec::new();
-                while let Ok(next) = inbox.try_recv() {
-                    let twice = group.iter().any(|submission| submission.job == next.job);
-                    if twice { held.push(next) } else { group.push(next) }
+                let (mut group, mut held, mut fences) = (Vec::new(), Vec::new(), Vec::new());
+                for request in std::iter::once(first).chain(std::iter::from_fn(|| inbox.try_recv().ok())) {
+                    match request {
+                        Request::Commit(next) => {
+                            let is_twice =
+                                group.iter().any(|other: &Submission| other.plan.name == next.plan.name);
+                            if is_twice { held.push(*next) } else { group.push(*next) }
+                        }
+                        Request::Fence(fence) => fences.push(fence),
+                    }
                 }
                 writer.commit(group);
                 for submission in held {
                     writer.commit(vec![submission]);
                 }
+                for fence in fences {
+                    // Whoever waited may have been stopped.
+                    let _ = fence.send(());
+                }
             }
         });
-        Ok(Committer { submissions })
+        Ok(Committer { requests })
     }
 
     /// Returns when the checkpoint survives the loss of power.
     pub(crate) async fn commit(
         &self,
-        plan: &JobPlan,
+        plan: &Arc<JobPlan>,
         body: Body,
         entries: Vec<Entry>,
-        settled: Option<EventTime>,
     ) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
-        let spec = plan.stage.as_ref().map(|stage| stage.spec.clone());
-        let submission = Submission { job: plan.name.clone(), body, entries, spec, settled, reply };
+        let submission = Box::new(Submission { plan: plan.clone(), body, entries, reply });
         let vanished = || EngineError::Vanished { job: plan.name.clone(), stage: "committer" };
-        self.submissions.send(submission).map_err(|_| vanished())?;
+        self.requests.send(Request::Commit(submission)).map_err(|_| vanished())?;
         answer.await.map_err(|_| vanished())?
+    }
+
+    /// Returns when no earlier checkpoint is on its way any more: what an attempt that failed had handed in is
+    /// safe by then or never will be, and the next may look where to go on.
+    pub(crate) async fn settle(&self) {
+        let (fence, passed) = oneshot::channel();
+        if self.requests.send(Request::Fence(fence)).is_ok() {
+            // An error means that the thread is gone, and nothing is on its way either.
+            let _ = passed.await;
+        }
     }
 }
 
@@ -176,11 +201,11 @@ impl Writer {
         for mut submission in group {
             match self.manifest(&mut submission) {
                 Ok(manifest) => {
-                    manifests.insert(submission.job.clone(), manifest);
+                    manifests.insert(submission.plan.name.clone(), manifest);
                     waiting.push(submission);
                 }
                 Err(error) => {
-                    let error = EngineError::store(&submission.job, &error);
+                    let error = EngineError::store(&submission.plan.name, &error);
                     let _ = submission.reply.send(Err(error));
                 }
             }
@@ -189,16 +214,16 @@ impl Writer {
             return;
         }
         let outcome = self.store.commit(manifests.clone());
-        for Submission { job, spec, settled, reply, .. } in waiting {
+        for Submission { plan, body, reply, .. } in waiting {
             let answer = match &outcome {
                 Ok(_) => Ok(()),
-                Err(error) => Err(EngineError::store(&job, error)),
+                Err(error) => Err(EngineError::store(&plan.name, error)),
             };
             let safe = answer.is_ok();
             // The job may have been stopped meanwhile.
             let _ = reply.send(answer);
-            if safe && let (Some(manifest), Some(spec)) = (manifests.remove(&job), spec) {
-                self.compact(&job, &spec, settled.unwrap_or(EventTime::MIN), &manifest);
+            if safe && let Some(manifest) = manifests.remove(&plan.name) {
+                self.compact(&plan, &body, &manifest);
             }
         }
     }
@@ -206,28 +231,29 @@ impl Writer {
     /// Writes the job's segment and names all that is live.
     fn manifest(&mut self, submission: &mut Submission) -> Result<Manifest, StoreError> {
         let epoch = self.next_epoch()?;
-        let mut segments = self.segments.get(&submission.job).cloned().unwrap_or_default();
+        let mut segments = self.segments.get(&submission.plan.name).cloned().unwrap_or_default();
         if submission.body.checkpoint == 0 {
             segments.clear();
         }
         let mut entries = std::mem::take(&mut submission.entries).into_iter();
-        let segment = self.store.write_segment(&submission.job, epoch, &mut entries)?;
+        let segment = self.store.write_segment(&submission.plan.name, epoch, &mut entries)?;
         if !segment.is_empty() {
             segments.push(segment);
         }
-        self.segments.insert(submission.job.clone(), segments.clone());
+        self.segments.insert(submission.plan.name.clone(), segments.clone());
         Ok(Manifest { format: FORMAT, segments, body: submission.body.to_json() })
     }
 
     /// Merges segments of a job where that pays; the result counts from its next commit.
-    fn compact(&mut self, job: &str, spec: &Arc<StageSpec>, settled: EventTime, manifest: &Manifest) {
-        let merged = self.next_epoch().and_then(|epoch| match expiry(spec, settled) {
+    fn compact(&mut self, plan: &JobPlan, body: &Body, manifest: &Manifest) {
+        let job = &plan.name;
+        let merged = self.next_epoch().and_then(|epoch| match expiry(plan, body) {
             Ok(expired) => self.store.compact(job, epoch, manifest, &expired),
             Err(error) => Err(StoreError::visit(error)),
         });
         match merged {
             Ok(Some(merged)) => {
-                self.segments.insert(job.to_owned(), merged.segments);
+                self.segments.insert(job.clone(), merged.segments);
             }
             Ok(None) => {}
             Err(error) => {

@@ -19,6 +19,16 @@ pub(crate) enum Intake {
     CaughtUp(PartitionId),
 }
 
+impl Intake {
+    /// Whose it is.
+    pub(crate) fn partition(&self) -> PartitionId {
+        match self {
+            Intake::Block(block) => block.0.partition,
+            Intake::CaughtUp(partition) => *partition,
+        }
+    }
+}
+
 /// Blocks on their way.
 pub(crate) struct Decoding {
     decoder: Arc<dyn Decoder>,

@@ -7,14 +7,14 @@
 use crate::checkpoint::Part;
 use crate::emit::ResultRows;
 use crate::error::EngineError;
-use crate::status::Progress;
+use crate::manifest::Counts;
+use crate::status::Tally;
 use futures_util::future::select_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use weir_connect::sink::RowMeta;
-use weir_connect::{Sink, SinkRows, Token};
+use weir_connect::{Op, Sink, SinkRows, Token};
 use weir_event::{Message, Signal};
 use weir_plan::{ColumnRole, JobPlan};
 
@@ -26,12 +26,19 @@ pub struct NamedSink {
     pub sink: Box<dyn Sink>,
 }
 
+/// What delivery is handed: rows, and what they do.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) rows: ResultRows,
+    pub(crate) op: Op,
+}
+
 /// The task that feeds a job's sinks.
 pub(crate) struct Delivery {
     pub(crate) plan: Arc<JobPlan>,
     pub(crate) sinks: Vec<NamedSink>,
     pub(crate) parts: mpsc::UnboundedSender<Part>,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) tally: Tally,
     /// How often the job was started: revisions of a later attempt are higher than all of an earlier one.
     pub(crate) attempt: u64,
     pub(crate) checkpoint: u64,
@@ -54,7 +61,7 @@ impl Delivery {
     /// Handles messages until every input has closed and the last checkpoint is visible.
     pub(crate) async fn run(
         mut self,
-        mut inputs: Vec<mpsc::Receiver<Message<ResultRows>>>,
+        mut inputs: Vec<mpsc::Receiver<Message<Outgoing>>>,
         mut safe: mpsc::UnboundedReceiver<BTreeMap<String, Token>>,
     ) -> Result<(), EngineError> {
         let count = inputs.len();
@@ -86,8 +93,8 @@ impl Delivery {
         Ok(())
     }
 
-    async fn write(&mut self, rows: ResultRows) -> Result<(), EngineError> {
-        self.progress.results.fetch_add(rows.columns.num_rows() as u64, Ordering::Relaxed);
+    async fn write(&mut self, Outgoing { rows, op }: Outgoing) -> Result<(), EngineError> {
+        self.tally.add(Counts { results: rows.columns.num_rows() as u64, ..Counts::default() });
         self.revision += 1;
         let key_column = |column: &weir_plan::Column| matches!(column.role, ColumnRole::Key(_));
         let key_columns = self.plan.output.columns.iter().filter(|column| key_column(column));
@@ -100,11 +107,13 @@ impl Delivery {
                 epoch: self.checkpoint + 1,
                 identities: rows.identities,
                 windows: rows.windows,
+                op,
                 revision: self.attempt * REVISIONS_PER_ATTEMPT + self.revision,
                 key_columns: key_columns.map(|column| column.name.clone()).collect(),
             },
         };
-        for NamedSink { name, sink } in &mut self.sinks {
+        let told = self.sinks.iter_mut().filter(|named| op == Op::Upsert || named.sink.wants_meta());
+        for NamedSink { name, sink } in told {
             sink.write(&rows).await.map_err(|error| sink_error(&self.plan, name, error))?;
         }
         Ok(())
@@ -119,7 +128,8 @@ impl Delivery {
         }
         self.checkpoint = checkpoint;
         // The checkpoint is gone with the attempt if nobody listens any more.
-        let _ = self.parts.send(Part::Sinks { checkpoint, tokens });
+        let counts = self.tally.counts();
+        let _ = self.parts.send(Part::Sinks { checkpoint, tokens, counts });
         Ok(())
     }
 

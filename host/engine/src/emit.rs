@@ -2,12 +2,13 @@
 //!
 //! A result whose value is an error (an overflow) has no row and is counted. Knows no sink.
 
-use crate::project::{FailedRow, evaluate_output, take};
+use crate::project::{Evaluated, FailedRow, evaluate_output, take};
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use weir_event::EventTime;
 use weir_event::key::decode_keys;
-use weir_plan::{Expression, ExpressionError, KeyedStage, Output};
+use weir_plan::{ExpressionError, KeyedStage, Output};
 use weir_timeline::{Frames, Results, Timelines};
 
 /// Result rows with what a sink may want to say of them.
@@ -32,17 +33,19 @@ pub(crate) struct StageRows {
     pub(crate) batch: RecordBatch,
     pub(crate) windows: Vec<(i64, i64)>,
     pub(crate) identities: Vec<String>,
+    /// Whether each takes away what was written before; empty if none does.
+    pub(crate) deleted: Vec<bool>,
     pub(crate) failed: u64,
 }
 
-/// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns. Without `with_revised`
-/// a result that was written before stays as it was written.
+/// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns. With `final_at` a
+/// result that was written before and was final at that watermark stays as it was written.
 pub(crate) fn stage_rows(
     stage: &KeyedStage,
     timelines: &Timelines,
     results: Results,
     with_identity: bool,
-    with_revised: bool,
+    final_at: Option<EventTime>,
 ) -> Result<StageRows, ExpressionError> {
     let broken = |message: String| ExpressionError::Broken(message);
     let count = results.slots.len();
@@ -50,15 +53,16 @@ pub(crate) fn stage_rows(
         .map_err(|error| broken(error.to_string()))?;
     let mut columns = keys;
     columns.extend(results.values);
-    if matches!(stage.spec.frames, Frames::Grid(_)) {
-        columns.extend(window_columns(&results.windows));
-    } else {
-        columns.extend(results.carried);
+    match &stage.spec.frames {
+        Frames::Over(_) | Frames::Lifetime => columns.extend(results.carried),
+        Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) | Frames::Session(_) => {
+            columns.extend(window_columns(&results.windows));
+        }
     }
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     let mut batch = RecordBatch::try_new_with_options(stage.results.clone(), columns, &options)
         .map_err(|error| broken(error.to_string()))?;
-    let mut windows = results.windows;
+    let (mut windows, mut deleted) = (results.windows, results.deleted.clone());
     let mut identities: Vec<String> = if with_identity {
         let text = |(_, rank): &(i64, weir_event::Rank)| format!("{}:{}", rank.partition, rank.offset);
         results.events.iter().map(text).collect()
@@ -66,15 +70,27 @@ pub(crate) fn stage_rows(
         Vec::new()
     };
     let failing: BTreeSet<usize> = results.errors.iter().map(|error| error.row).collect();
-    let stays = |row: &usize| !with_revised && results.revised.get(*row).copied().unwrap_or(false);
+    // A row exactly at its end still goes on with a session.
+    let goes_on = i64::from(matches!(stage.spec.frames, Frames::Session(_)));
+    let was_final = |row: usize, at: EventTime| match (windows.get(row), results.events.get(row)) {
+        (Some((_, end)), _) => end.saturating_add(goes_on) <= at.millis(),
+        (None, Some((time, _))) => *time < at.millis(),
+        (None, None) => false,
+    };
+    let stays = |row: &usize| {
+        let is_revised = results.revised.get(*row).copied().unwrap_or(false);
+        let is_deleted = results.deleted.get(*row).copied().unwrap_or(false);
+        is_revised && !is_deleted && final_at.is_some_and(|at| was_final(*row, at))
+    };
     let kept: Vec<u32> =
         (0..count).filter(|row| !failing.contains(row) && !stays(row)).map(|row| row as u32).collect();
     if kept.len() < count {
         batch = take(&batch, &kept)?;
         windows = pick(&windows, &kept);
         identities = pick(&identities, &kept);
+        deleted = pick(&deleted, &kept);
     }
-    Ok(StageRows { batch, windows, identities, failed: failing.len() as u64 })
+    Ok(StageRows { batch, windows, identities, deleted, failed: failing.len() as u64 })
 }
 
 /// The bounds of windows as two timestamp columns.
@@ -86,15 +102,14 @@ pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
 
 /// HAVING and the query's columns over the stage's results.
 pub(crate) fn emit(output: &Output, stage: StageRows) -> Result<Emitted, ExpressionError> {
-    let expressions: Vec<Arc<dyn Expression>> =
-        output.columns.iter().map(|column| column.expression.clone()).collect();
-    let (columns, kept, failed) =
-        evaluate_output(output.filter.as_ref(), &expressions, &output.schema, &stage.batch)?;
-    let all = kept.len() == stage.batch.num_rows();
-    let rows = ResultRows {
-        columns,
-        windows: if all { stage.windows } else { pick(&stage.windows, &kept) },
-        identities: if all { stage.identities } else { pick(&stage.identities, &kept) },
+    let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch)?;
+    let rows = match kept {
+        None => ResultRows { columns, windows: stage.windows, identities: stage.identities },
+        Some(kept) => ResultRows {
+            columns,
+            windows: pick(&stage.windows, &kept),
+            identities: pick(&stage.identities, &kept),
+        },
     };
     Ok(Emitted { rows, failed: stage.failed + failed.len() as u64 })
 }
@@ -107,12 +122,13 @@ pub(crate) fn emit_projected(
     partition: weir_event::PartitionId,
     with_identity: bool,
 ) -> Result<(ResultRows, Vec<FailedRow>), ExpressionError> {
-    let expressions: Vec<Arc<dyn Expression>> =
-        output.columns.iter().map(|column| column.expression.clone()).collect();
-    let (columns, kept, failed) =
-        evaluate_output(output.filter.as_ref(), &expressions, &output.schema, batch)?;
-    let identity = |row: &u32| format!("{partition}:{}", offsets[*row as usize]);
-    let identities = if with_identity { kept.iter().map(identity).collect() } else { Vec::new() };
+    let Evaluated { columns, kept, failed } = evaluate_output(output, batch)?;
+    let identity = |offset: &u64| format!("{partition}:{offset}");
+    let identities = match (with_identity, kept) {
+        (false, _) => Vec::new(),
+        (true, None) => offsets.iter().map(identity).collect(),
+        (true, Some(kept)) => kept.iter().map(|row| identity(&offsets[*row as usize])).collect(),
+    };
     let failed = failed
         .into_iter()
         .map(|(row, reason)| FailedRow { offset: offsets[row as usize], record: row, reason })

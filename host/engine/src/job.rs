@@ -12,6 +12,7 @@ use crate::lookup::{Answer, LookupError, has_null, lookup};
 use crate::manifest::Body;
 use crate::pipeline::{self, Attempt};
 use crate::shard::Shards;
+use crate::state::{self, Restored};
 use crate::status::{JobState, JobStatus, Progress};
 use arrow_array::ArrayRef;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -72,13 +73,14 @@ impl Job {
         let plan = Arc::new(spec.plan.clone());
         let body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
         let job = Arc::new(Job {
-            progress: Arc::new(Progress::resume(body.counts, body.watermark)),
+            progress: Arc::new(Progress::default()),
             plan,
             shards: RwLock::new(None),
             clock: surroundings.clock.clone(),
             stop: watch::Sender::new(false),
             outcome: watch::Sender::new(None),
         });
+        job.progress.restart(&body);
         tokio::spawn(supervise(job.clone(), spec, surroundings));
         Ok(job)
     }
@@ -101,6 +103,19 @@ impl Job {
     /// How far its newest event is behind the wall while it has not read to the end, milliseconds.
     pub fn lag_ms(&self) -> u64 {
         self.progress.lag_ms(self.clock.now())
+    }
+
+    /// Whether it reads: its source can be reached and nothing has ended it. Values of a job that does not are
+    /// stale however small its lag was when it stopped.
+    pub fn is_running(&self) -> bool {
+        self.progress.is_running()
+    }
+
+    /// The event time from which on it has every event of its stream: what lies before was in the log before its
+    /// source's start, or had been deleted. `None` where it has read its source from the beginning of the log.
+    /// Over several partitions it is the latest one's; a partition that has no row yet does not count.
+    pub fn data_since(&self) -> Option<EventTime> {
+        self.progress.data_since()
     }
 
     /// Whether it has applied everything that was durable when it started.
@@ -172,7 +187,10 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
             _ => false,
         };
         if !passing || *stop.borrow() {
-            tracing::error!(job = job.plan.name, fault = %error.fault(), %error, "job failed");
+            // Whoever runs jobs to their end waits for the outcome of each and says it; of a live job nobody does.
+            if spec.mode == Mode::Live {
+                tracing::error!(job = job.plan.name, fault = %error.fault(), %error, "job failed");
+            }
             job.progress.set_state(JobState::Failed(error.to_string()));
             break Err(Arc::new(error));
         }
@@ -190,15 +208,17 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
 /// Runs the job once, from its last safe checkpoint.
 async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) -> Result<(), EngineError> {
     let plan = job.plan.clone();
+    surroundings.committer.settle().await;
     let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
-    let shards = restore(&plan, &body, surroundings).await?;
+    let Restored { shards, seen } = restore(&plan, &body, surroundings).await?;
+    job.progress.restart(&body);
     *job.shards.write().unwrap_or_else(PoisonError::into_inner) = shards.clone();
 
     // The attempt is stored before its first effect, so that revisions rise also across crashes.
     body.attempt += 1;
     body.version = plan.version;
     body.definition.clone_from(&plan.definition);
-    surroundings.committer.commit(&plan, body.clone(), Vec::new(), body.watermark).await?;
+    surroundings.committer.commit(&plan, body.clone(), Vec::new()).await?;
 
     let sinks = (spec.sinks)().map_err(|error| EngineError::Sink {
         job: plan.name.clone(),
@@ -213,6 +233,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
         mode: spec.mode,
         body,
         shards,
+        seen,
         committer: surroundings.committer.clone(),
         progress: job.progress.clone(),
         dead_letters: surroundings.dead_letters.clone(),
@@ -224,29 +245,15 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     .await
 }
 
-/// The job's timelines as its last safe checkpoint has them, read off the async threads.
+/// The job's state as its last safe checkpoint has it, read off the async threads.
 async fn restore(
     plan: &Arc<JobPlan>,
     body: &Body,
     surroundings: &Surroundings,
-) -> Result<Option<Arc<Shards>>, EngineError> {
-    if plan.stage.is_none() {
-        return Ok(None);
-    }
-    let (plan, surroundings) = (plan.clone(), surroundings.clone());
-    let settled = body.watermark.unwrap_or(EventTime::MIN);
-    let name = plan.name.clone();
-    let read = move || {
-        let Some(stage) = &plan.stage else { return Ok(None) };
-        let broken = |message: String| EngineError::Plan { job: plan.name.clone(), message };
-        let shards =
-            Shards::new(&stage.spec, surroundings.shards).map_err(|error| broken(error.to_string()))?;
-        let head = surroundings.store.head().map_err(|error| EngineError::store(&plan.name, &error))?;
-        if let Some(manifest) = head.as_ref().and_then(|head| head.jobs.get(&plan.name)) {
-            shards.restore(&plan.name, &stage.spec, &*surroundings.store, manifest, settled)?;
-        }
-        Ok(Some(Arc::new(shards)))
-    };
-    let vanished = EngineError::Vanished { job: name, stage: "restore" };
-    tokio::task::spawn_blocking(read).await.map_err(|_| vanished)?
+) -> Result<Restored, EngineError> {
+    let (job, body, store, shards) =
+        (plan.clone(), body.clone(), surroundings.store.clone(), surroundings.shards);
+    let read = move || state::restore(&job, &body, &*store, shards);
+    let vanished = |_| EngineError::Vanished { job: plan.name.clone(), stage: "restore" };
+    tokio::task::spawn_blocking(read).await.map_err(vanished)?
 }

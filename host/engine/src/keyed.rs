@@ -1,21 +1,27 @@
 //! The keyed stage: one task per shard that owns the writing of its timelines.
 //!
-//! Rows go into the timelines, watermarks bring results out, a barrier encodes what changed. Knows no source, no
+//! Rows go into the timelines; watermarks, and where the job says so rows or the passing of time, bring results
+//! out; a barrier encodes what changed. Knows no source, no
 //! sink and no expression but through what it is handed.
 
 use crate::checkpoint::Part;
 use crate::dead_letters::{DeadLetter, DeadLetters};
-use crate::emit::{Emitted, ResultRows, StageRows, emit, stage_rows};
+use crate::deletes::{output_of, part};
+use crate::deliver::Outgoing;
+use crate::emit::{Emitted, StageRows, emit, stage_rows};
 use crate::error::EngineError;
+use crate::manifest::Counts;
 use crate::route::{Keyed, Routed, SEGMENTS};
 use crate::shard::Shards;
-use crate::status::Progress;
+use crate::status::{Progress, Tally};
 use arrow_select::concat::concat_batches;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
+use weir_connect::Op;
 use weir_event::{EventTime, Message, Signal, Span};
-use weir_plan::{ExpressionError, JobPlan, KeyedStage, LatePolicy};
+use weir_plan::{Emit, ExpressionError, JobPlan, KeyedStage, LatePolicy};
 use weir_timeline::{AggregateError, Results, Rows, Slot, Timelines};
 
 /// Results of several segments travel together up to this many rows; larger ones go out as they are.
@@ -28,18 +34,20 @@ pub(crate) struct KeyedShard {
     pub(crate) stage: KeyedStage,
     pub(crate) number: usize,
     pub(crate) shards: Arc<Shards>,
-    pub(crate) results: mpsc::Sender<Message<ResultRows>>,
+    pub(crate) results: mpsc::Sender<Message<Outgoing>>,
     pub(crate) parts: mpsc::UnboundedSender<Part>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) tally: Tally,
     pub(crate) dead_letters: Arc<DeadLetters>,
     /// Whether a sink asks for each row's identity.
     pub(crate) with_identity: bool,
 }
 
-/// What is waiting to be emitted together.
+/// What is waiting to be emitted together: what deletes, and what writes.
 #[derive(Default)]
 struct Waiting {
-    parts: Vec<StageRows>,
+    deletes: Vec<StageRows>,
+    upserts: Vec<StageRows>,
     rows: usize,
 }
 
@@ -50,9 +58,23 @@ impl KeyedShard {
         mut inbox: mpsc::Receiver<(u64, Message<Routed>)>,
     ) -> Result<(), EngineError> {
         let mut next_expiry = EventTime::MIN;
-        while let Some((sequence, message)) = inbox.recv().await {
+        let mut ticks = self.ticks();
+        loop {
+            let received = tokio::select! {
+                received = inbox.recv() => received,
+                () = tick(&mut ticks) => {
+                    self.results_of(Timelines::changes).await?;
+                    continue;
+                }
+            };
+            let Some((sequence, message)) = received else { break };
             match message {
-                Message::Batch(routed) => self.insert(&routed)?,
+                Message::Batch(routed) => {
+                    self.insert(&routed)?;
+                    if self.plan.emit == Emit::Change {
+                        self.results_of(Timelines::changes).await?;
+                    }
+                }
                 Message::Signal(Signal::Watermark(watermark)) => {
                     self.results_of(|timelines| timelines.settle(watermark)).await?;
                     if watermark >= next_expiry {
@@ -68,12 +90,25 @@ impl KeyedShard {
                     let entries = self.shards.encode_dirty(self.number);
                     self.send(Message::Signal(Signal::Barrier(checkpoint))).await?;
                     // The checkpoint is gone with the attempt if nobody listens any more.
-                    let _ = self.parts.send(Part::Shard { checkpoint, shard: self.number, entries });
+                    let counts = self.tally.counts();
+                    let _ = self.parts.send(Part::Shard { checkpoint, shard: self.number, entries, counts });
                 }
             }
             self.progress.applied(self.number, sequence);
         }
         Ok(())
+    }
+
+    /// When changes are asked for, where that is not after every batch. What has changed since the last time is
+    /// part of the state, so a restart neither forgets it nor is in a hurry.
+    fn ticks(&self) -> Option<Interval> {
+        let Emit::Every(every) = self.plan.emit else { return None };
+        let every = Duration::from_millis(every.millis().max(1) as u64);
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first would come at once.
+        ticks.reset();
+        Some(ticks)
     }
 
     fn insert(&self, routed: &Routed) -> Result<(), EngineError> {
@@ -110,7 +145,7 @@ impl KeyedShard {
             Rows { slots, rows, times: &batch.rows.times, ranks: &batch.ranks, columns: &batch.rows.columns };
         match timelines.insert(&input) {
             Ok(inserted) => {
-                self.progress.dropped.fetch_add(inserted.expired, Ordering::Relaxed);
+                self.tally.add(Counts { dropped: inserted.expired, ..Counts::default() });
                 Ok(())
             }
             Err(AggregateError::Rows(reason)) if rows.len() == 1 => {
@@ -138,21 +173,27 @@ impl KeyedShard {
         ask: impl Fn(&mut Timelines) -> Result<Results, AggregateError>,
     ) -> Result<(), EngineError> {
         let mut waiting = Waiting::default();
-        let with_revised = self.plan.late.policy == LatePolicy::Correct;
+        let corrects = self.plan.late.policy == LatePolicy::Correct;
         for segment in 0..SEGMENTS {
             let rows = {
                 let mut timelines = self.shards.write(self.number, segment);
+                let final_at = (!corrects).then(|| timelines.settled());
                 let mut results =
                     ask(&mut timelines).map_err(|error| EngineError::aggregate(&self.plan.name, &error))?;
                 self.set_refused_aside(&mut results)?;
                 if results.slots.is_empty() {
                     continue;
                 }
-                stage_rows(&self.stage, &timelines, results, self.with_identity, with_revised)
+                stage_rows(&self.stage, &timelines, results, self.with_identity, final_at)
                     .map_err(|error| self.broken(&error))?
             };
             waiting.rows += rows.batch.num_rows();
-            waiting.parts.push(rows);
+            for (op, rows) in part(&self.stage, rows).map_err(|error| self.broken(&error))? {
+                match op {
+                    Op::Delete => waiting.deletes.push(rows),
+                    Op::Upsert => waiting.upserts.push(rows),
+                }
+            }
             if waiting.rows >= JOINED_ROWS {
                 self.send_waiting(std::mem::take(&mut waiting)).await?;
             }
@@ -161,28 +202,30 @@ impl KeyedShard {
     }
 
     async fn send_waiting(&self, waiting: Waiting) -> Result<(), EngineError> {
-        let Some(joined) = self.join(waiting).map_err(|error| self.broken(&error))? else { return Ok(()) };
-        let Emitted { rows, failed } =
-            emit(&self.plan.output, joined).map_err(|error| self.broken(&error))?;
-        self.progress.failed_results.fetch_add(failed, Ordering::Relaxed);
-        if rows.columns.num_rows() == 0 {
-            return Ok(());
+        for (op, parts) in [(Op::Delete, waiting.deletes), (Op::Upsert, waiting.upserts)] {
+            let Some(joined) = self.join(parts).map_err(|error| self.broken(&error))? else { continue };
+            let emitted = emit(&output_of(&self.plan.output, op), joined);
+            let Emitted { rows, failed } = emitted.map_err(|error| self.broken(&error))?;
+            self.tally.add(Counts { failed_results: failed, ..Counts::default() });
+            if rows.columns.num_rows() > 0 {
+                self.send(Message::Batch(Outgoing { rows, op })).await?;
+            }
         }
-        self.send(Message::Batch(rows)).await
+        Ok(())
     }
 
-    fn join(&self, mut waiting: Waiting) -> Result<Option<StageRows>, ExpressionError> {
-        if waiting.parts.len() <= 1 {
-            return Ok(waiting.parts.pop());
+    fn join(&self, mut parts: Vec<StageRows>) -> Result<Option<StageRows>, ExpressionError> {
+        if parts.len() <= 1 {
+            return Ok(parts.pop());
         }
-        let batches: Vec<_> = waiting.parts.iter().map(|part| &part.batch).collect();
-        let batch = concat_batches(&self.stage.results, batches)
+        let batch = concat_batches(&self.stage.results, parts.iter().map(|part| &part.batch))
             .map_err(|error| ExpressionError::Broken(error.to_string()))?;
         Ok(Some(StageRows {
             batch,
-            windows: waiting.parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
-            failed: waiting.parts.iter().map(|part| part.failed).sum(),
-            identities: waiting.parts.into_iter().flat_map(|part| part.identities).collect(),
+            windows: parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
+            failed: parts.iter().map(|part| part.failed).sum(),
+            deleted: Vec::new(),
+            identities: parts.into_iter().flat_map(|part| part.identities).collect(),
         }))
     }
 
@@ -202,7 +245,7 @@ impl KeyedShard {
     }
 
     fn set_aside(&self, letters: Vec<DeadLetter>) -> Result<(), EngineError> {
-        self.progress.dead_letters.fetch_add(letters.len() as u64, Ordering::Relaxed);
+        self.tally.add(Counts { dead_letters: letters.len() as u64, ..Counts::default() });
         let stream = &self.plan.inputs[0].stream.name;
         self.dead_letters.append(stream, &letters).map_err(|error| EngineError::DeadLetters {
             job: self.plan.name.clone(),
@@ -223,7 +266,7 @@ impl KeyedShard {
         Span::from_millis((history / 8).clamp(1_000, 3_600_000))
     }
 
-    async fn send(&self, message: Message<ResultRows>) -> Result<(), EngineError> {
+    async fn send(&self, message: Message<Outgoing>) -> Result<(), EngineError> {
         self.results
             .send(message)
             .await
@@ -232,5 +275,15 @@ impl KeyedShard {
 
     fn broken(&self, error: &ExpressionError) -> EngineError {
         EngineError::Broken { job: self.plan.name.clone(), message: error.to_string() }
+    }
+}
+
+/// The next tick, never if there are none.
+async fn tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => {
+            ticks.tick().await;
+        }
+        None => std::future::pending().await,
     }
 }

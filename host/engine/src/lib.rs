@@ -3,17 +3,19 @@
 //! Knows: stages, shards, barriers, back-pressure, the life of a job. Must not know: wasmtime, SQL, Kafka or HTTP;
 //! it sees plugins as aggregates and expressions, connectors as traits, the store as one.
 //!
-//! A batch's way: [`intake`] drives ([`decode`], [`admit`], [`project`], [`route`]) -> [`keyed`] -> [`emit`] ->
+//! A batch's way: [`intake`] drives [`take`] ([`decode`], [`filter`], [`admit`], [`project`], [`route`]) -> [`keyed`] -> [`emit`] ->
 //! [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`checkpoint`] rides the same channels.
 
 mod admit;
 mod checkpoint;
 pub mod dead_letters;
 mod decode;
+mod deletes;
 pub mod deliver;
 mod emit;
 mod engine;
 mod error;
+mod filter;
 mod idle;
 mod intake;
 mod job;
@@ -22,9 +24,14 @@ pub mod lookup;
 mod manifest;
 mod pipeline;
 mod project;
+mod reading;
 mod route;
+mod seen;
 mod shard;
+mod skew;
+mod state;
 pub mod status;
+mod take;
 
 pub use dead_letters::DeadLetters;
 pub use deliver::NamedSink;
@@ -35,3 +42,6 @@ pub use job::{Job, JobSpec, MakeSinks};
 pub use lookup::{Answer, Looked, LookupError};
 pub use manifest::Counts;
 pub use status::{JobState, JobStatus};
+
+#[cfg(test)]
+mod tests;

@@ -4,13 +4,12 @@
 //! merges and finishes them outside. Several features of one job and entity come from one hold. Knows no HTTP.
 
 use crate::emit::window_columns;
-use crate::project::evaluate_output;
+use crate::project::{Evaluated, evaluate_output};
 use crate::shard::Shards;
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use std::sync::Arc;
-use weir_event::key::{EncodedKeys, decode_keys};
+use weir_event::key::EncodedKeys;
 use weir_event::{EventTime, Span, key_hash};
-use weir_plan::{Expression, JobPlan, KeyedStage};
+use weir_plan::{JobPlan, KeyedStage};
 use weir_timeline::{Frames, Question, Timelines, Values};
 
 /// One entity's results at one moment.
@@ -78,10 +77,11 @@ pub(crate) fn lookup(
     if as_of.is_some_and(|as_of| as_of < oldest) && watermark > EventTime::MIN {
         return Err(LookupError::OutOfReach { as_of: time, oldest });
     }
+    let hash = key_hash(encoded.key(0));
     let (questions, windows) = questions(stage, time, watermark, as_of.is_none());
     let snapshots = {
-        let timelines: &Timelines = &shards.of_key(key_hash(encoded.key(0)));
-        let slot = timelines.slot(encoded.key(0), key_hash(encoded.key(0)));
+        let timelines: &Timelines = &shards.of_key(hash);
+        let slot = timelines.slot(encoded.key(0), hash);
         let ask = |question| match slot {
             Some(slot) => timelines.snapshot(slot, question),
             None => timelines.absent(),
@@ -91,10 +91,10 @@ pub(crate) fn lookup(
     let mut looked = Vec::new();
     for (snapshot, window) in snapshots.into_iter().zip(windows) {
         let values = snapshot.finish().map_err(|error| failed(error.to_string()))?;
-        looked.push(result_row(plan, stage, encoded.key(0), values, window)?);
+        looked.push(result_row(plan, stage, key, values, window)?);
     }
     let mut looked = looked.into_iter();
-    let settled = looked.next().ok_or_else(|| failed("a stage without a frame".to_owned()))?;
+    let settled = looked.next().ok_or_else(|| failed(format!("no window is complete at {time}")))?;
     Ok(Answer { settled, current: looked.next() })
 }
 
@@ -106,17 +106,18 @@ fn questions(
     watermark: EventTime,
     with_current: bool,
 ) -> (Vec<Question>, Windows) {
+    let alone = |question| (vec![question], vec![None]);
     match &stage.spec.frames {
-        Frames::Over(_) => (vec![Question::Over { as_of: time }], vec![None]),
-        Frames::Grid(grid) => {
+        Frames::Over(_) => alone(Question::Over { as_of: time }),
+        Frames::Session(_) => alone(Question::Session { as_of: time }),
+        Frames::Lifetime => alone(Question::Lifetime { as_of: time }),
+        frames @ (Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_)) => {
             // `as_of = T` includes rows at T, so a window that ends at T + 1 ms is complete as of T.
             let complete_by = (time + Span::from_millis(1)).min(watermark);
-            let complete = grid.last_complete(complete_by);
-            let mut starts = vec![complete];
-            if with_current {
-                starts.push(complete + grid.slide);
-            }
-            let windows: Vec<_> = starts.into_iter().map(|start| (start, start + grid.size)).collect();
+            let of_frames = frames.windows();
+            let complete = of_frames.as_ref().and_then(|windows| windows.complete_at(complete_by));
+            let open = of_frames.as_ref().filter(|_| with_current).and_then(|it| it.open_at(complete_by));
+            let windows: Vec<_> = complete.into_iter().chain(open).collect();
             let questions = windows.iter().map(|(start, end)| Question::Window { start: *start, end: *end });
             (questions.collect(), windows.into_iter().map(Some).collect())
         }
@@ -126,29 +127,33 @@ fn questions(
 fn result_row(
     plan: &JobPlan,
     stage: &KeyedStage,
-    key: &[u8],
+    key: &[ArrayRef],
     values: Values,
     window: Option<(EventTime, EventTime)>,
 ) -> Result<Looked, LookupError> {
     let failed = |message: String| LookupError::Failed(message);
-    let mut columns =
-        decode_keys(std::iter::once(key), &stage.key_types).map_err(|error| failed(error.to_string()))?;
+    let mut columns = key.to_vec();
     columns.extend(values.values);
-    match window {
-        Some((start, end)) => columns.extend(window_columns(&[(start.millis(), end.millis())])),
-        None => columns.extend(values.carried),
+    let window = window.or(values.window);
+    match (&stage.spec.frames, window) {
+        (Frames::Over(_) | Frames::Lifetime, _) => columns.extend(values.carried),
+        (_, Some((start, end))) => columns.extend(window_columns(&[(start.millis(), end.millis())])),
+        // A key without any session.
+        (_, None) => columns.extend(no_window()),
     }
     let batch =
         RecordBatch::try_new(stage.results.clone(), columns).map_err(|error| failed(error.to_string()))?;
-    let expressions: Vec<Arc<dyn Expression>> =
-        plan.output.columns.iter().map(|column| column.expression.clone()).collect();
-    let (columns, _, failing) =
-        evaluate_output(plan.output.filter.as_ref(), &expressions, &plan.output.schema, &batch)
-            .map_err(|error| failed(error.to_string()))?;
+    let Evaluated { columns, failed: failing, .. } =
+        evaluate_output(&plan.output, &batch).map_err(|error| failed(error.to_string()))?;
     let of_aggregate = values.errors.first().map(|(_, reason)| reason.clone());
     let error = of_aggregate.or_else(|| failing.first().map(|(_, reason)| reason.clone()));
     let rows = values.rows.iter().copied().max().unwrap_or(0);
     Ok(Looked { columns, window, rows, newest: values.newest.into_iter().flatten().max(), error })
+}
+
+fn no_window() -> [ArrayRef; 2] {
+    let bounds = window_columns(&[(0, 0)]);
+    bounds.map(|bound| arrow_array::new_null_array(bound.data_type(), 1))
 }
 
 /// Whether a lookup's key column can be null: it cannot, a null key is written to sinks and not looked up.

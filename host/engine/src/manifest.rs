@@ -6,7 +6,7 @@ use crate::error::EngineError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_connect::Token;
-use weir_event::{EventTime, PartitionId, Position};
+use weir_event::{EventTime, PartitionId, Position, Span};
 use weir_plan::JobPlan;
 use weir_store::Manifest;
 
@@ -43,10 +43,51 @@ pub(crate) struct PartitionState {
     pub(crate) position: Position,
     /// Newest event time seen; `None` before the first row.
     pub(crate) newest: Option<EventTime>,
+    /// Where in its log the job began to read it.
+    #[serde(default)]
+    pub(crate) beginning: Beginning,
+}
+
+/// Where in a partition's log a job began. Offsets count from 0, so a job whose first record has another one has
+/// not seen the log's beginning: it started later (`latest`, a time), or retention had cut the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Beginning {
+    /// At the first record.
+    #[default]
+    Whole,
+    /// Behind it, and no row has come yet.
+    Cut,
+    /// Behind it; everything from this event time on was read. (What lies before the first row in the log may be
+    /// as much newer as the disorder allows.)
+    Since(EventTime),
+}
+
+impl Beginning {
+    /// Of a partition whose first record (or, without one, first position) has this offset.
+    pub(crate) fn at(offset: u64) -> Self {
+        if offset == 0 { Beginning::Whole } else { Beginning::Cut }
+    }
+
+    /// Takes the first row's event time into account.
+    pub(crate) fn heard(&mut self, time: EventTime, disorder: Span) {
+        if *self == Beginning::Cut {
+            *self = Beginning::Since(time + disorder);
+        }
+    }
+
+    /// Since when everything was read; `None` for all of it, and while nothing is known.
+    pub(crate) fn since(self) -> Option<EventTime> {
+        match self {
+            Beginning::Since(time) => Some(time),
+            Beginning::Whole | Beginning::Cut => None,
+        }
+    }
 }
 
 /// What a job has counted since its first start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Events read.
     pub events: u64,
@@ -54,6 +95,8 @@ pub struct Counts {
     pub late: u64,
     /// Late rows that did not count any more (too late to correct, or by policy).
     pub dropped: u64,
+    /// Rows whose id was seen before.
+    pub duplicates: u64,
     /// Events set aside.
     pub dead_letters: u64,
     /// Records passed over without fault (Kafka tombstones).
@@ -62,6 +105,20 @@ pub struct Counts {
     pub results: u64,
     /// Results that could not be computed (an overflow).
     pub failed_results: u64,
+}
+
+impl Counts {
+    /// Adds what somebody else has counted.
+    pub(crate) fn add(&mut self, other: Counts) {
+        self.events += other.events;
+        self.late += other.late;
+        self.dropped += other.dropped;
+        self.duplicates += other.duplicates;
+        self.dead_letters += other.dead_letters;
+        self.skipped += other.skipped;
+        self.results += other.results;
+        self.failed_results += other.failed_results;
+    }
 }
 
 impl Body {
@@ -103,6 +160,11 @@ impl Body {
             return Err(EngineError::PlanChanged { job: job(), difference });
         }
         Ok(body)
+    }
+
+    /// Since when the job has all data; `None` for all that was ever in its source.
+    pub(crate) fn data_since(&self) -> Option<EventTime> {
+        self.partitions.iter().filter_map(|partition| partition.beginning.since()).max()
     }
 
     /// The manifest's JSON.

@@ -8,11 +8,13 @@ use crate::dead_letters::DeadLetters;
 use crate::decode::Decoding;
 use crate::deliver::{Delivery, NamedSink};
 use crate::error::EngineError;
-use crate::intake::{Driver, DriverState, Mode, Next};
+use crate::intake::{Driver, Mode, Next};
 use crate::keyed::KeyedShard;
 use crate::manifest::Body;
+use crate::reading::DriverState;
+use crate::seen::Seen;
 use crate::shard::Shards;
-use crate::status::Progress;
+use crate::status::{Progress, Tally};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -34,6 +36,8 @@ pub(crate) struct Attempt {
     pub(crate) body: Body,
     /// The timelines, restored; `None` for a job without a stage.
     pub(crate) shards: Option<Arc<Shards>>,
+    /// The ids seen, restored; `None` where the stream does not tell events apart.
+    pub(crate) seen: Option<Seen>,
     pub(crate) committer: Committer,
     pub(crate) progress: Arc<Progress>,
     pub(crate) dead_letters: Arc<DeadLetters>,
@@ -60,7 +64,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         plan: plan.clone(),
         sinks: attempt.sinks,
         parts: parts.clone(),
-        progress: progress.clone(),
+        tally: Tally::new(progress.clone()),
         attempt: body.attempt,
         checkpoint: body.checkpoint,
         revision: 0,
@@ -82,6 +86,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
                     results: result,
                     parts: parts.clone(),
                     progress: progress.clone(),
+                    tally: Tally::new(progress.clone()),
                     dead_letters: dead_letters.clone(),
                     with_identity,
                 };
@@ -111,7 +116,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     stages.spawn(checkpointer.run(begun_inbox, parts_inbox, safe, done));
 
     let driver = Driver {
-        state: DriverState::resume(&plan, body, clock.monotonic()),
+        state: DriverState::resume(&plan, body, attempt.seen, clock.monotonic()),
         plan: plan.clone(),
         source: attempt.source,
         decoding: Decoding::new(attempt.decoder, attempt.decode_depth),
@@ -120,6 +125,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         begun,
         done: done_inbox,
         stop: attempt.stop,
+        tally: Tally::new(progress.clone()),
         progress,
         dead_letters,
         clock,

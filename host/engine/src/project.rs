@@ -5,14 +5,14 @@
 
 use crate::admit::Rows;
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
 use arrow_select::concat::concat;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
 use std::sync::Arc;
 use weir_event::PartitionId;
-use weir_plan::{Expression, ExpressionError};
+use weir_plan::{Expression, ExpressionError, Output};
 
 /// Rows with the columns that the stage (or the output) reads.
 #[derive(Debug, Clone)]
@@ -45,9 +45,9 @@ pub(crate) struct FailedRow {
 }
 
 /// Applies the filter and the expressions. Rows that fail alone are left out and returned beside.
-pub(crate) fn project(
+pub(crate) fn project<E: AsRef<dyn Expression>>(
     filter: Option<&Arc<dyn Expression>>,
-    expressions: &[Arc<dyn Expression>],
+    expressions: &[E],
     rows: Rows,
 ) -> Result<(Projected, Vec<FailedRow>), ExpressionError> {
     match attempt(filter, expressions, &rows) {
@@ -61,9 +61,9 @@ pub(crate) fn project(
     }
 }
 
-fn attempt(
+fn attempt<E: AsRef<dyn Expression>>(
     filter: Option<&Arc<dyn Expression>>,
-    expressions: &[Arc<dyn Expression>],
+    expressions: &[E],
     rows: &Rows,
 ) -> Result<Projected, ExpressionError> {
     let mut batch = rows.columns.clone();
@@ -79,9 +79,18 @@ fn attempt(
             offsets = (0..offsets.len()).filter(|row| kept(*row)).map(|row| offsets[row]).collect();
         }
     }
-    let columns =
-        expressions.iter().map(|expression| expression.evaluate(&batch)).collect::<Result<_, _>>()?;
-    Ok(Projected { partition: rows.partition, columns, times, offsets })
+    Ok(Projected { partition: rows.partition, columns: evaluate(expressions, &batch)?, times, offsets })
+}
+
+fn evaluate<E: AsRef<dyn Expression>>(
+    expressions: &[E],
+    batch: &RecordBatch,
+) -> Result<Vec<ArrayRef>, ExpressionError> {
+    let value = |expression: &dyn Expression| match expression.as_column() {
+        Some(column) => Ok(batch.column(column).clone()),
+        None => expression.evaluate(batch),
+    };
+    expressions.iter().map(|expression| value(expression.as_ref())).collect()
 }
 
 /// Whether a mask's row is true, nulls being not true.
@@ -91,14 +100,13 @@ trait Mask {
 
 impl Mask for arrow_array::BooleanArray {
     fn is_valid_and_true(&self, row: usize) -> bool {
-        use arrow_array::Array;
         self.is_valid(row) && self.value(row)
     }
 }
 
-fn bisect(
+fn bisect<E: AsRef<dyn Expression>>(
     filter: Option<&Arc<dyn Expression>>,
-    expressions: &[Arc<dyn Expression>],
+    expressions: &[E],
     rows: &Rows,
     good: &mut Vec<Projected>,
     failed: &mut Vec<FailedRow>,
@@ -129,17 +137,16 @@ pub(crate) fn slice(rows: &Rows, start: usize, length: usize) -> Rows {
     }
 }
 
-fn join(
-    expressions: &[Arc<dyn Expression>],
+fn join<E: AsRef<dyn Expression>>(
+    expressions: &[E],
     partition: PartitionId,
     parts: Vec<Projected>,
 ) -> Result<Projected, ExpressionError> {
     let column = |index: usize| -> Result<ArrayRef, ExpressionError> {
         if parts.is_empty() {
-            return Ok(arrow_array::new_empty_array(expressions[index].data_type()));
+            return Ok(arrow_array::new_empty_array(expressions[index].as_ref().data_type()));
         }
-        let arrays: Vec<&dyn arrow_array::Array> =
-            parts.iter().map(|part| part.columns[index].as_ref()).collect();
+        let arrays: Vec<&dyn Array> = parts.iter().map(|part| part.columns[index].as_ref()).collect();
         concat(&arrays).map_err(|error| ExpressionError::Broken(error.to_string()))
     };
     Ok(Projected {
@@ -150,17 +157,49 @@ fn join(
     })
 }
 
-/// Result columns, the indices of the rows that they are of, and the rows that failed with their reasons.
-pub(crate) type Evaluated = (RecordBatch, Vec<u32>, Vec<(u32, String)>);
+/// Result columns of some rows.
+#[derive(Debug)]
+pub(crate) struct Evaluated {
+    pub(crate) columns: RecordBatch,
+    /// Which rows they are of; `None` is all.
+    pub(crate) kept: Option<Vec<u32>>,
+    /// Rows that failed, with the reasons.
+    pub(crate) failed: Vec<(u32, String)>,
+}
 
-/// Evaluates result columns over a batch: rows for which one fails are left out and their indices and reasons
-/// returned beside.
-pub(crate) fn evaluate_output(
-    filter: Option<&Arc<dyn Expression>>,
-    expressions: &[Arc<dyn Expression>],
-    schema: &Arc<Schema>,
-    batch: &RecordBatch,
-) -> Result<Evaluated, ExpressionError> {
+/// Evaluates HAVING and the result columns over a batch: rows for which one fails are left out.
+pub(crate) fn evaluate_output(output: &Output, batch: &RecordBatch) -> Result<Evaluated, ExpressionError> {
+    match evaluate_all(output, batch) {
+        Err(ExpressionError::Rows(_)) => evaluate_by_row(output, batch),
+        done => done,
+    }
+}
+
+fn evaluate_all(output: &Output, batch: &RecordBatch) -> Result<Evaluated, ExpressionError> {
+    let mask = output.filter.as_ref().map(|filter| filter.evaluate(batch)).transpose()?;
+    let mask =
+        mask.as_ref().map(|mask| mask.as_boolean()).filter(|mask| mask.true_count() < batch.num_rows());
+    let Some(mask) = mask else {
+        let columns = result_batch(output, evaluate(&output.columns, batch)?, batch.num_rows())?;
+        return Ok(Evaluated { columns, kept: None, failed: Vec::new() });
+    };
+    let kept: Vec<u32> = (0..mask.len() as u32).filter(|row| mask.is_valid_and_true(*row as usize)).collect();
+    let filtered = take(batch, &kept)?;
+    let columns = result_batch(output, evaluate(&output.columns, &filtered)?, kept.len())?;
+    Ok(Evaluated { columns, kept: Some(kept), failed: Vec::new() })
+}
+
+fn result_batch(
+    output: &Output,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch, ExpressionError> {
+    let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(output.schema.clone(), columns, &options)
+        .map_err(|error| ExpressionError::Broken(error.to_string()))
+}
+
+fn evaluate_by_row(output: &Output, batch: &RecordBatch) -> Result<Evaluated, ExpressionError> {
     // The row's index rides in place of its record, so that the kept rows can be named afterwards.
     let rows = Rows {
         partition: PartitionId::default(),
@@ -169,10 +208,12 @@ pub(crate) fn evaluate_output(
         offsets: (0..batch.num_rows() as u64).collect(),
         records: (0..batch.num_rows() as u32).collect(),
     };
-    let (projected, failed) = project(filter, expressions, rows)?;
-    let kept = projected.offsets.iter().map(|row| *row as u32).collect();
-    let out = projected.batch(schema)?;
-    Ok((out, kept, failed.into_iter().map(|row| (row.record, row.reason)).collect()))
+    let (projected, failed) = project(output.filter.as_ref(), &output.columns, rows)?;
+    Ok(Evaluated {
+        columns: projected.batch(&output.schema)?,
+        kept: Some(projected.offsets.iter().map(|row| *row as u32).collect()),
+        failed: failed.into_iter().map(|row| (row.record, row.reason)).collect(),
+    })
 }
 
 /// The rows of a batch at these indices.

@@ -5,12 +5,11 @@
 //! big endian), the encoded key, then column (two bytes), level (one byte) and start (eight bytes, sign flipped),
 //! so that a checkpoint can be read by any number of shards.
 
-use crate::error::EngineError;
 use crate::route::{SEGMENTS, segment_of, shard_of};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use weir_event::{EventTime, key_group, key_hash};
-use weir_store::{CheckpointStore, Entry, Manifest, StoreError};
-use weir_timeline::{AggregateError, Block, SpecError, StageSpec, Stats, Timelines};
+use weir_store::Entry;
+use weir_timeline::{AggregateError, Block, DecodeError, SpecError, StageSpec, Stats, Timelines};
 
 /// All shards of a job.
 pub(crate) struct Shards {
@@ -20,6 +19,8 @@ pub(crate) struct Shards {
 /// Bytes of column, level and start behind the key.
 const BLOCK_BYTES: usize = 2 + 1 + 8;
 const GROUP_BYTES: usize = 2;
+/// In place of a key group: state of the whole job, behind that of all keys.
+pub(crate) const NO_GROUP: [u8; GROUP_BYTES] = [0xff; GROUP_BYTES];
 
 impl std::fmt::Debug for Shards {
     /// Their number: what they hold is for lookups.
@@ -75,53 +76,49 @@ impl Shards {
         entries
     }
 
-    /// Fills fresh shards from a checkpoint whose watermark was `settled`.
-    pub(crate) fn restore(
-        &self,
-        job: &str,
-        spec: &Arc<StageSpec>,
-        store: &dyn CheckpointStore,
-        manifest: &Manifest,
-        settled: EventTime,
-    ) -> Result<(), EngineError> {
-        let expired = expiry(spec, settled).map_err(|error| EngineError::aggregate(job, &error))?;
-        let mut visit = |entry: &[u8], value: &[u8]| -> Result<(), StoreError> {
-            let Some((key, block)) = parse_entry_key(entry) else {
-                return Err(StoreError::visit(EngineError::Damaged {
-                    job: job.to_owned(),
-                    message: "a block's key is too short".to_owned(),
-                }));
-            };
-            if expired(entry) {
-                return Ok(());
-            }
-            let hash = key_hash(key);
-            let shard = shard_of(hash, self.len());
-            self.write(shard, segment_of(hash)).decode(key, hash, block, value).map_err(StoreError::visit)
-        };
-        store.read(manifest, &mut visit).map_err(|error| EngineError::store(job, &error))?;
+    /// Takes a stored block back.
+    pub(crate) fn decode(&self, entry: &[u8], value: &[u8]) -> Result<(), DecodeEntryError> {
+        let (key, block) = parse_entry_key(entry).ok_or(DecodeEntryError::Key)?;
+        let hash = key_hash(key);
+        let shard = shard_of(hash, self.len());
+        Ok(self.write(shard, segment_of(hash)).decode(key, hash, block, value)?)
+    }
+
+    /// All blocks of a checkpoint whose watermark was `settled` are back.
+    pub(crate) fn restore_done(&self, settled: EventTime) -> Result<(), DecodeEntryError> {
         for shard in 0..self.len() {
             for segment in 0..SEGMENTS {
-                self.write(shard, segment).restore_done(settled).map_err(|error| EngineError::Damaged {
-                    job: job.to_owned(),
-                    message: error.to_string(),
-                })?;
+                self.write(shard, segment).restore_done(settled)?;
             }
         }
         Ok(())
     }
 }
 
+/// A stored block that does not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodeEntryError {
+    #[error("a block's key is too short")]
+    Key,
+    #[error(transparent)]
+    Block(#[from] DecodeError),
+}
+
 /// Judges which stored blocks have expired at a *committed* watermark. (At the running one, a block could be gone
 /// that a replay after a crash still needs.)
-pub(crate) fn expiry(
-    spec: &Arc<StageSpec>,
-    settled: EventTime,
-) -> Result<impl Fn(&[u8]) -> bool + Send + Sync + use<>, AggregateError> {
-    let mut judge =
-        Timelines::new(spec.clone()).map_err(|error| AggregateError::Broken(error.to_string()))?;
-    judge.restore_done(settled).map_err(|error| AggregateError::Damaged(error.to_string()))?;
-    Ok(move |entry: &[u8]| parse_entry_key(entry).is_some_and(|(_, block)| judge.is_expired(block)))
+pub(crate) struct BlockExpiry(Timelines);
+
+impl BlockExpiry {
+    pub(crate) fn at(spec: &Arc<StageSpec>, settled: EventTime) -> Result<Self, AggregateError> {
+        let mut judge =
+            Timelines::new(spec.clone()).map_err(|error| AggregateError::Broken(error.to_string()))?;
+        judge.restore_done(settled).map_err(|error| AggregateError::Damaged(error.to_string()))?;
+        Ok(BlockExpiry(judge))
+    }
+
+    pub(crate) fn is_expired(&self, entry: &[u8]) -> bool {
+        parse_entry_key(entry).is_some_and(|(_, block)| self.0.is_expired(block))
+    }
 }
 
 fn entry_key(key: &[u8], block: Block) -> Vec<u8> {

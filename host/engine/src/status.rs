@@ -1,30 +1,51 @@
-//! What a job says of itself while it runs: counters that stages bump and readers copy, without locks on the
-//! data's way.
+//! What a job says of itself while it runs: what stages count per block and readers copy, and no lock is held while
+//! data is worked on.
 
-use crate::manifest::Counts;
+use crate::manifest::{Body, Counts};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use weir_event::{EventTime, PartitionId, Position};
 
 /// Live counters of one job.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Progress {
-    pub(crate) events: AtomicU64,
-    pub(crate) late: AtomicU64,
-    pub(crate) dropped: AtomicU64,
-    pub(crate) dead_letters: AtomicU64,
-    pub(crate) skipped: AtomicU64,
-    pub(crate) results: AtomicU64,
-    pub(crate) failed_results: AtomicU64,
+    counts: Mutex<Counts>,
     /// The job's watermark in milliseconds, `i64::MIN` before the first.
     watermark: AtomicI64,
+    /// Since when it has all data, milliseconds; `i64::MIN` where it has everything.
+    data_since: AtomicI64,
     caught_up: AtomicBool,
     ready: AtomicBool,
     /// For each shard, the number of the last message that it has applied.
     applied: Mutex<Vec<u64>>,
     slow: Mutex<Slow>,
+}
+
+/// What one stage has counted since its attempt began: a checkpoint adds the stages up, each as it stood at the
+/// barrier, while [`Progress`] shows everything at once.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    own: Mutex<Counts>,
+    shown: Arc<Progress>,
+}
+
+impl Tally {
+    pub(crate) fn new(shown: Arc<Progress>) -> Self {
+        Tally { own: Mutex::default(), shown }
+    }
+
+    pub(crate) fn add(&self, counts: Counts) {
+        if counts != Counts::default() {
+            self.own.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
+            self.shown.counts.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What changes seldom.
@@ -100,6 +121,9 @@ pub struct JobStatus {
     /// Its watermark.
     #[serde(serialize_with = "as_text")]
     pub watermark: Option<EventTime>,
+    /// Since when it has all data; `None` where its source was read from the beginning of its log.
+    #[serde(serialize_with = "as_text")]
+    pub data_since: Option<EventTime>,
     /// How far its newest event is behind the wall, milliseconds, while it has not read to the end; 0 when it has.
     pub lag_ms: u64,
     /// What it counted.
@@ -122,30 +146,39 @@ fn time_as_text<S: serde::Serializer>(time: &EventTime, out: S) -> Result<S::Ok,
     out.collect_str(time)
 }
 
+impl Default for Progress {
+    fn default() -> Self {
+        Progress {
+            counts: Mutex::default(),
+            watermark: AtomicI64::new(i64::MIN),
+            data_since: AtomicI64::new(i64::MIN),
+            caught_up: AtomicBool::default(),
+            ready: AtomicBool::default(),
+            applied: Mutex::default(),
+            slow: Mutex::default(),
+        }
+    }
+}
+
 impl Progress {
-    pub(crate) fn resume(counts: Counts, watermark: Option<EventTime>) -> Self {
-        let progress = Progress::default();
-        progress.events.store(counts.events, Ordering::Relaxed);
-        progress.late.store(counts.late, Ordering::Relaxed);
-        progress.dropped.store(counts.dropped, Ordering::Relaxed);
-        progress.dead_letters.store(counts.dead_letters, Ordering::Relaxed);
-        progress.skipped.store(counts.skipped, Ordering::Relaxed);
-        progress.results.store(counts.results, Ordering::Relaxed);
-        progress.failed_results.store(counts.failed_results, Ordering::Relaxed);
-        progress.set_watermark(watermark.unwrap_or(EventTime::MIN));
-        progress
+    /// Shows what a checkpoint says: an attempt begins there, and counts from there.
+    pub(crate) fn restart(&self, body: &Body) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = body.counts;
+        self.set_watermark(body.watermark.unwrap_or(EventTime::MIN));
+        self.set_data_since(body.data_since());
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            events: self.events.load(Ordering::Relaxed),
-            late: self.late.load(Ordering::Relaxed),
-            dropped: self.dropped.load(Ordering::Relaxed),
-            dead_letters: self.dead_letters.load(Ordering::Relaxed),
-            skipped: self.skipped.load(Ordering::Relaxed),
-            results: self.results.load(Ordering::Relaxed),
-            failed_results: self.failed_results.load(Ordering::Relaxed),
-        }
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_data_since(&self, since: Option<EventTime>) {
+        self.data_since.store(since.unwrap_or(EventTime::MIN).millis(), Ordering::Release);
+    }
+
+    pub(crate) fn data_since(&self) -> Option<EventTime> {
+        let millis = self.data_since.load(Ordering::Acquire);
+        (millis != i64::MIN).then(|| EventTime::from_millis(millis))
     }
 
     pub(crate) fn set_watermark(&self, watermark: EventTime) {
@@ -186,6 +219,10 @@ impl Progress {
         self.ready.load(Ordering::Acquire)
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        self.slow().state == JobState::Running
+    }
+
     pub(crate) fn set_state(&self, state: JobState) {
         self.slow().state = state;
     }
@@ -224,6 +261,7 @@ impl Progress {
             state: slow.state.clone(),
             ready: self.ready(),
             watermark: self.watermark(),
+            data_since: self.data_since(),
             lag_ms,
             counts: self.counts(),
             last_checkpoint: slow.last_checkpoint.clone(),

@@ -14,7 +14,7 @@ use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, Timesta
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType as ArrowType, TimeUnit};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// A slice of the key space: the unit in which state moves between shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,11 @@ pub const KEY_GROUPS: u16 = 128;
 /// The hash that places a key: xxh3 with 64 bits, seed 0, of its encoded bytes.
 pub fn key_hash(key: &[u8]) -> u64 {
     xxh3_64(key)
+}
+
+/// The hash by which an event's id is remembered: xxh3 with 128 bits, seed 0, of its encoded bytes.
+pub fn id_hash(id: &[u8]) -> u128 {
+    xxh3_128(id)
 }
 
 /// The key group of a hash: its high bits.

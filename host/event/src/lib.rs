@@ -15,7 +15,7 @@ pub mod watermark;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fault::Fault;
-pub use key::{KeyGroup, key_group, key_hash};
+pub use key::{KeyGroup, id_hash, key_group, key_hash};
 pub use message::{Message, Signal};
 pub use position::{PartitionId, Position, Rank};
 pub use schema::{DataType, Field, StreamSchema};

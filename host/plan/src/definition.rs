@@ -1,7 +1,7 @@
 //! Definitions, checked: what the rest of weir reads instead of the user's text.
 
 use crate::diagnostic::Diagnostic;
-use crate::job_plan::Late;
+use crate::job_plan::{Emit, Late};
 use weir_event::{Span, StreamSchema};
 
 /// Where a stream's events physically come from; the settings are parsed by the connector.
@@ -25,6 +25,15 @@ pub enum WhenIdle {
     Flush,
 }
 
+/// How repeated events are told: by an id, seen before within a span of event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedup {
+    /// Index of the column that holds an event's id; an event without one is never a repeated one.
+    pub event_id: usize,
+    /// How long an id is remembered.
+    pub within: Span,
+}
+
 /// A stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamDefinition {
@@ -40,6 +49,10 @@ pub struct StreamDefinition {
     pub when_idle: WhenIdle,
     /// Further ahead of known time than this is a dead letter.
     pub max_future: Span,
+    /// Partitions further ahead of the slowest than this are paused; never if `None`.
+    pub max_skew: Option<Span>,
+    /// How repeated events are told; none are if `None`.
+    pub dedup: Option<Dedup>,
     /// Index of the column that says when a row could first be known.
     pub known_time: Option<usize>,
     /// Format of its records, such as `json`.
@@ -105,6 +118,8 @@ pub struct JobDefinition {
     pub features: Vec<FeatureDefinition>,
     /// What to do with late rows.
     pub late: Late,
+    /// When result rows are written.
+    pub emit: Emit,
     /// How far back `as_of` reaches.
     pub history: Span,
     /// Upper bound on the life of state.

@@ -35,6 +35,8 @@ pub struct JobPlan {
     pub features: Vec<Feature>,
     /// What to do with late rows.
     pub late: Late,
+    /// When result rows are written.
+    pub emit: Emit,
     /// Lookups say `stale` when the source is further behind.
     pub stale_after: Option<Span>,
     /// Where results go.
@@ -54,6 +56,8 @@ pub struct StreamInput {
     pub event_time: usize,
     /// Index in `columns` of the declared known-time column.
     pub known_time: Option<usize>,
+    /// Index in `columns` of the event's id, where the stream names one.
+    pub event_id: Option<usize>,
 }
 
 /// Rows kept and columns computed before anything is keyed.
@@ -105,6 +109,12 @@ pub struct Column {
     pub expression: Arc<dyn Expression>,
 }
 
+impl AsRef<dyn Expression> for Column {
+    fn as_ref(&self) -> &(dyn Expression + 'static) {
+        &*self.expression
+    }
+}
+
 /// What a result column is for a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -138,6 +148,19 @@ pub struct Feature {
     pub owner: Option<String>,
     /// Given when no row is in the window.
     pub default: Option<serde_json::Value>,
+}
+
+/// When result rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Emit {
+    /// When they are final but for late rows.
+    #[default]
+    Close,
+    /// Also on arrival of rows that change them.
+    Change,
+    /// As on arrival, at most so often per key, wall time.
+    Every(Span),
 }
 
 /// What happens to late rows.

@@ -19,10 +19,10 @@ pub use check::{
     Checked, ConnectorKinds, Context, Outcome, ProjectFiles, SettingProblem, SourceFile, check_job,
     check_project, check_server, check_stream, is_name, needed_query_files,
 };
-pub use definition::{JobDefinition, ServerDefinition, StreamDefinition, StreamOrigin};
+pub use definition::{Dedup, JobDefinition, ServerDefinition, StreamDefinition, StreamOrigin};
 pub use diagnostic::{Diagnostic, Severity};
 pub use expression::{Expression, ExpressionError};
 pub use job_plan::{
-    Column, ColumnRole, Feature, JobPlan, KeyedStage, Late, LatePolicy, Output, Projection, SinkPlan,
+    Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, Output, Projection, SinkPlan,
     StreamInput,
 };

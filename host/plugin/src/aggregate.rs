@@ -61,6 +61,7 @@ impl PluginAggregate {
             bounded: true,
             result: info.result.to_arrow(),
             identity: identity(plugin, info, given),
+            nulls: "handed to the plugin",
         };
         let pace = || Pace::new(plugin.limits.fuel_per_call);
         let paces = Paces { update: pace(), merge: pace(), finish: pace() };

@@ -75,6 +75,7 @@ mod tests {
             state,
             ready,
             watermark: None,
+            data_since: None,
             lag_ms: 0,
             counts: Counts::default(),
             last_checkpoint: None,

@@ -149,12 +149,13 @@ struct Seen {
 
 type Column<T> = (&'static str, &'static str, fn(&Seen) -> T);
 
-const COUNTERS: [Column<u64>; 7] = [
+const COUNTERS: [Column<u64>; 8] = [
     ("weir_events", "Events read", |job| job.status.counts.events),
     ("weir_late_events", "Events that came after a result they belong to was final", |job| {
         job.status.counts.late
     }),
     ("weir_dropped_events", "Late events that no longer counted", |job| job.status.counts.dropped),
+    ("weir_duplicate_events", "Events whose id was seen before", |job| job.status.counts.duplicates),
     ("weir_dead_letters", "Events set aside", |job| job.status.counts.dead_letters),
     ("weir_skipped_records", "Records passed over without fault", |job| job.status.counts.skipped),
     ("weir_results", "Result rows handed to the sinks", |job| job.status.counts.results),

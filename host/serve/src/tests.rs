@@ -17,8 +17,8 @@ use weir_engine::{DeadLetters, JobSpec, Mode, Settings};
 use weir_event::{DataType, Field, Span, StreamSchema, SystemClock};
 use weir_plan::definition::WhenIdle;
 use weir_plan::{
-    Column, ColumnRole, Expression, ExpressionError, Feature, JobPlan, KeyedStage, Late, LatePolicy, Output,
-    Projection, StreamInput, StreamOrigin,
+    Column, ColumnRole, Emit, Expression, ExpressionError, Feature, JobPlan, KeyedStage, Late, LatePolicy,
+    Output, Projection, StreamInput, StreamOrigin,
 };
 use weir_plugin::CompileWith;
 use weir_store::{SledStore, StoreOptions};
@@ -59,6 +59,8 @@ fn stream_definition(name: &str, kind: &str) -> Arc<StreamDefinition> {
         idle_after: Span::from_millis(60_000),
         when_idle: WhenIdle::Advance,
         max_future: Span::from_millis(3_600_000),
+        max_skew: None,
+        dedup: None,
         known_time: None,
         format: "json".to_owned(),
         origin: Some(StreamOrigin { kind: kind.to_owned(), settings: Value::Null }),
@@ -86,6 +88,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         carried: Vec::new(),
         history: Span::from_millis(3_600_000),
         retention: None,
+        emit_changes: false,
     };
     JobPlan {
         name: "rides_per_user".to_owned(),
@@ -98,6 +101,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
             columns: vec![0, 1],
             event_time: 1,
             known_time: None,
+            event_id: None,
         }],
         projection: Projection {
             filter: None,
@@ -130,6 +134,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
             default: None,
         }],
         late: Late { policy: LatePolicy::Correct, allow: Span::from_millis(3_600_000) },
+        emit: Emit::Close,
         stale_after: None,
         sinks: Vec::new(),
     }

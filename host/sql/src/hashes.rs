@@ -40,6 +40,7 @@ impl Common {
             format!("where {}", filter.map_or("", |filter| &filter.canonical)),
             format!("having {}", having.map_or("", |having| &having.canonical)),
         ];
+        parts.extend(dedup(stream));
         if let Some(stage) = stage {
             parts.push(format!("keys {}", keys(stage)));
             parts.extend(unbounded(job, stage));
@@ -60,6 +61,13 @@ impl Common {
         }
         definition_hash(features.iter().map(String::as_str))
     }
+}
+
+/// Which events count once, where the stream tells them apart.
+fn dedup(stream: &StreamDefinition) -> Option<String> {
+    let dedup = stream.dedup?;
+    let path = &stream.schema.fields.get(dedup.event_id)?.path;
+    Some(format!("dedup {path:?} within {}", dedup.within.millis()))
 }
 
 fn keys(stage: &Stage<'_, '_>) -> String {

@@ -18,7 +18,7 @@ use sqlparser::tokenizer::Location;
 use std::sync::Arc;
 use weir_event::Span;
 use weir_plan::{
-    Catalog, Column, ColumnRole, Diagnostic, Expression, JobDefinition, JobPlan, KeyedStage, Output,
+    Catalog, Column, ColumnRole, Diagnostic, Emit, Expression, JobDefinition, JobPlan, KeyedStage, Output,
     Projection, StreamDefinition, StreamInput,
 };
 use weir_timeline::{Frames, StageSpec};
@@ -284,6 +284,7 @@ impl Query<'_> {
             carried: stage.carried.clone(),
             history: self.job.late.allow.max(self.job.history).max(Span::ZERO),
             retention: self.job.retention,
+            emit_changes: self.job.emit != Emit::Close,
         };
         self.checked(spec.check().map_err(|error| error.to_string()), START, report)?;
         Some(spec)
@@ -345,6 +346,7 @@ impl Query<'_> {
             output: Output { filter: self.compile(scope, having.as_ref(), report)?, columns: output, schema },
             features,
             late: job.late,
+            emit: job.emit,
             stale_after: job.stale_after,
             sinks: job.sinks.clone(),
         })
@@ -359,6 +361,7 @@ impl Query<'_> {
         let is_read = |index: usize| {
             index == schema.event_time
                 || self.stream.known_time == Some(index)
+                || self.stream.dedup.is_some_and(|dedup| dedup.event_id == index)
                 || read.iter().any(|name| *name == schema.fields[index].name)
         };
         let columns: Vec<usize> = (0..schema.fields.len()).filter(|index| is_read(*index)).collect();
@@ -366,6 +369,7 @@ impl Query<'_> {
         Some(StreamInput {
             event_time: position(schema.event_time)?,
             known_time: self.stream.known_time.and_then(position),
+            event_id: self.stream.dedup.and_then(|dedup| position(dedup.event_id)),
             stream: self.stream.clone(),
             origin,
             columns,

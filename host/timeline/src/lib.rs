@@ -31,9 +31,9 @@ pub mod windows;
 #[cfg(test)]
 mod tests;
 
-pub use aggregate::catalog::{BuiltinError, Parameter, builtin, builtin_names};
+pub use aggregate::catalog::{BuiltinDoc, BuiltinError, builtin, builtin_docs, builtin_named, builtin_names};
 pub use aggregate::{
-    Aggregate, AggregateError, Algebra, Card, Finished, Input, Selection, States, Steps, Stretch,
+    Aggregate, AggregateError, Algebra, Card, Finished, Input, Parameter, Selection, States, Steps, Stretch,
 };
 pub use answer::{
     Block, BlockSink, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats,

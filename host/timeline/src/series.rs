@@ -33,6 +33,7 @@ pub fn series(inner: Arc<dyn Aggregate>, step: Span, offset: Span, count: u32) -
         bounded: card.bounded,
         result: list_type(&card.result),
         identity: format!("series({count} x {step} + {offset}, {})#1", card.identity),
+        nulls: card.nulls,
     };
     Some(Arc::new(Series { inner, step, offset, count, card }))
 }

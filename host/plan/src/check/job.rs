@@ -5,7 +5,7 @@ use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
 use super::{Context, connectors, features, names, query};
 use crate::definition::{JobDefinition, StreamOrigin};
-use crate::job_plan::{Late, LatePolicy, SinkPlan};
+use crate::job_plan::{Emit, Late, LatePolicy, SinkPlan};
 use std::collections::BTreeMap;
 use weir_event::Span;
 
@@ -32,6 +32,7 @@ pub(super) fn read(
     let query = query::read(root, file, &mut keys, queries, report);
     let features = keys.take("features").map(|node| features::read(node, report)).unwrap_or_default();
     let late = keys.take("late").map_or_else(|| Some(default_late()), |node| late(node, report));
+    let emit = keys.take("emit").map_or(Some(Emit::Close), |node| emit(node, report));
     let history = keys.take("history").map(|node| report.span("history", node));
     let retention = keys.take("retention").and_then(|node| retention(node, report));
     let stale_after = keys.take("stale_after").and_then(|node| report.positive_span("stale_after", node));
@@ -48,6 +49,7 @@ pub(super) fn read(
         query: query?,
         features,
         late,
+        emit: emit?,
         history: history.unwrap_or(Some(late.allow))?,
         retention,
         stale_after,
@@ -113,11 +115,8 @@ fn origin(node: &Node, context: &Context<'_>, report: &mut Report) -> Option<Str
     connectors::named_source(node, context.kinds, report)
 }
 
-/// `emit`, `tail` and `lookback`: only their defaults are carried out.
+/// `tail` and `lookback`: only their defaults are carried out.
 fn refuse_what_waits(keys: &mut Mapping<'_>, report: &mut Report) {
-    if let Some((key, node)) = keys.take_entry("emit") {
-        emit(key.place, node, report);
-    }
     if let Some(node) = keys.take("tail") {
         match &node.value {
             Value::Text(text) if text == "exact" => {}
@@ -146,26 +145,21 @@ fn refuse_what_waits(keys: &mut Mapping<'_>, report: &mut Report) {
     }
 }
 
-fn emit(place: Place, node: &Node, report: &mut Report) {
-    let Some(mut keys) = report.mapping("emit", node, "{on: close}") else { return };
-    let every = keys.take("every").is_some();
-    match keys.take("on").map(|node| (node.place, &node.value)) {
-        Some((_, Value::Text(text))) if text == "close" => {}
-        Some((place, Value::Text(text))) if text == "change" => {
-            report.error(place, format!("`emit.on`: `change`: {NOT_YET}; write close, or leave it out"));
-        }
-        Some((place, Value::Mapping(_))) => {
-            report.error(place, format!("`emit.on`: `every`: {NOT_YET}; write close, or leave it out"));
-        }
-        Some((place, other)) => {
-            report.error(place, format!("`emit.on`: expected close, found {}", shown(other)));
-        }
-        None if every => {
-            report.error(place, format!("`emit`: `every`: {NOT_YET}; write {{on: close}}, or leave it out"));
-        }
-        None => {}
-    }
+fn emit(node: &Node, report: &mut Report) -> Option<Emit> {
+    let mut keys = report.mapping("emit", node, "{on: close}, {on: change} or {every: 1s}")?;
+    let words = [("close", Emit::Close), ("change", Emit::Change)];
+    let on = keys.take_entry("on").map(|(key, node)| (key.place, report.word("emit.on", node, &words)));
+    let every = keys.take("every").map(|node| report.positive_span("emit.every", node));
     keys.finish("emit.", report);
+    match (on, every) {
+        (Some((place, _)), Some(_)) => {
+            report.error(place, "`emit.on`: there is `every` too; keep one of them");
+            None
+        }
+        (Some((_, on)), None) => on,
+        (None, Some(every)) => every.map(Emit::Every),
+        (None, None) => Some(Emit::Close),
+    }
 }
 
 fn shown(value: &Value) -> String {

@@ -169,14 +169,6 @@ impl<'n> Mapping<'n> {
         given.filter(|(_, node)| !matches!(node.value, Value::Null))
     }
 
-    /// Refuses a key that has a meaning which this version does not carry out.
-    pub(crate) fn refuse(&mut self, name: &'static str, report: &mut Report) {
-        self.asked.push(name);
-        if let Some((key, _)) = self.entries.iter().find(|(key, _)| key.name == name) {
-            report.error(key.place, format!("`{name}`: known, not available yet; leave it out"));
-        }
-    }
-
     /// Reports the keys that nobody asked for; `label` is what stands before a key's name.
     pub(crate) fn finish(self, label: &str, report: &mut Report) {
         for (key, _) in self.entries {

@@ -1,13 +1,15 @@
 //! A stream's file -> [`StreamDefinition`].
 
 use super::node::{Node, Place, Value};
-use super::report::{Report, unknown};
+use super::report::{Mapping, Report, unknown};
 use super::{Context, connectors, names};
-use crate::definition::{StreamDefinition, WhenIdle};
+use crate::definition::{Dedup, StreamDefinition, WhenIdle};
 use weir_event::{DataType, Field, Span, StreamSchema};
 
 const IDLE_AFTER: Span = Span::from_millis(60_000);
 const MAX_FUTURE: Span = Span::from_millis(3_600_000);
+/// Producers that retry have given up long before.
+const DEDUP_FOR: Span = Span::from_millis(86_400_000);
 
 /// Always an alias of the event time in queries.
 const ROWTIME: &str = "rowtime";
@@ -44,12 +46,11 @@ pub(super) fn read(
     let max_future = keys.take("max_future").map(|node| report.span("max_future", node));
     let words = [("advance", WhenIdle::Advance), ("hold", WhenIdle::Hold), ("flush", WhenIdle::Flush)];
     let when_idle = keys.take("when_idle").map(|node| report.word("when_idle", node, &words));
+    let max_skew = keys.take("max_skew").map(|node| report.span("max_skew", node));
+    let dedup = read_dedup(&mut keys, &fields, report);
     let format = keys.take("format").map(|node| format(node, context, report));
     let stream = name.as_ref().map_or(default_name, |(name, _)| name);
     let origin = keys.take("source").map(|node| connectors::source(stream, node, context.kinds, report));
-    for later in ["event_id", "dedup_for", "max_skew"] {
-        keys.refuse(later, report);
-    }
     keys.finish("", report);
 
     Some(StreamDefinition {
@@ -62,10 +63,38 @@ pub(super) fn read(
         idle_after: idle_after.unwrap_or(Some(IDLE_AFTER))?,
         when_idle: when_idle.unwrap_or(Some(WhenIdle::Advance))?,
         max_future: max_future.unwrap_or(Some(MAX_FUTURE))?,
+        max_skew: max_skew.map_or(Some(None), |skew| skew.map(Some))?,
+        dedup: dedup?,
         known_time: known_time.map_or(Some(None), |column| column.map(Some))?,
         format: format.unwrap_or_else(|| Some("json".to_owned()))?,
         origin: origin.map_or(Some(None), |origin| origin.map(Some))?,
     })
+}
+
+/// Reads `event_id` and `dedup_for`.
+fn read_dedup(keys: &mut Mapping<'_>, columns: &[Column], report: &mut Report) -> Option<Option<Dedup>> {
+    let within = keys.take_entry("dedup_for");
+    let span = within.map(|(_, node)| report.positive_span("dedup_for", node));
+    let Some(node) = keys.take("event_id") else {
+        if let Some((key, _)) = within {
+            let message = "`dedup_for`: there is no `event_id`; name the column that tells events apart, or leave \
+                           this out";
+            report.error(key.place, message);
+            return None;
+        }
+        return Some(None);
+    };
+    let event_id = column("event_id", node, columns, report)?;
+    let Column { field, valid, .. } = &columns[event_id];
+    if *valid && !weir_event::key::is_key_type(&field.data_type.to_arrow()) {
+        let found = &field.data_type;
+        report.error(
+            node.place,
+            format!("`event_id`: `{}` is declared {found}; an id is a text or a number", field.name),
+        );
+        return None;
+    }
+    Some(Some(Dedup { event_id, within: span.unwrap_or(Some(DEDUP_FOR))? }))
 }
 
 /// A declared column; one whose declaration is wrong stays, so that what names it is not reported too.
@@ -150,14 +179,21 @@ pub(super) fn data_type(label: &str, node: &Node, report: &mut Report) -> Option
     report.parsed(label, node, "a type such as bigint")
 }
 
-fn timestamp_column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
+/// The index of the declared column that a key names.
+fn column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
     let name = report.text(key, node)?;
-    let Some(at) = columns.iter().position(|column| column.field.name == name) else {
+    let found = columns.iter().position(|column| column.field.name == name);
+    if found.is_none() {
         let message = unknown("column", &name, columns.iter().map(|column| column.field.name.as_str()));
         report.error(node.place, format!("`{key}`: `{name}`: {message}"));
-        return None;
-    };
+    }
+    found
+}
+
+fn timestamp_column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
+    let at = column(key, node, columns, report)?;
     let column = &columns[at];
+    let name = &column.field.name;
     if column.valid && column.field.data_type != DataType::Timestamp {
         let found = &column.field.data_type;
         report.error(

@@ -1,9 +1,9 @@
 //! Bad definitions with what is said of them, and good ones: the table of examples that users see.
 
 use super::*;
-use crate::definition::WhenIdle;
+use crate::definition::{Dedup, WhenIdle};
 use crate::diagnostic::Severity;
-use crate::job_plan::LatePolicy;
+use crate::job_plan::{Emit, LatePolicy};
 use serde_json::json;
 use weir_event::{DataType, Span};
 
@@ -111,14 +111,15 @@ const BAD: &[Case] = &[
     (
         "streams/a.yaml",
         "strem: a\nfields: {t: timestamp, x: integer, y: \"map<string\"}\nevent_time: t\ndisorder: 30\nwhen_idle: hld\n\
-         max_skew: 10m\n",
+         max_skew: ten\ndedup_for: 1d\n",
         &[
             "1:1: `strem`: unknown key; did you mean `stream`?",
             "2:27: `fields.x`: `integer` is not a type; write string,",
             "2:39: `fields.y`: `map<string` is half a type; quote a type that holds a comma",
             "4:11: `disorder`: `30` is not a duration; write a whole number and a unit",
             "5:12: `when_idle`: `hld`: unknown value; did you mean `hold`?",
-            "6:1: `max_skew`: known, not available yet; leave it out",
+            "6:11: `max_skew`: `ten` is not a duration; write a whole number and a unit",
+            "7:1: `dedup_for`: there is no `event_id`; name the column that tells events apart",
         ],
     ),
     (
@@ -128,6 +129,14 @@ const BAD: &[Case] = &[
             "2:13: `event_time`: `t` is declared string; declare it timestamp, or name a column that is",
             "3:13: `known_time`: `tt`: unknown column; known: t, rowtime",
             "4:9: `avro` is known, not available yet",
+        ],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: timestamp, l: array<int>}\nevent_time: t\nevent_id: l\ndedup_for: 0s\n",
+        &[
+            "3:11: `event_id`: `l` is declared array<int>; an id is a text or a number",
+            "4:12: `dedup_for`: must be longer than nothing",
         ],
     ),
     (
@@ -167,7 +176,7 @@ const BAD: &[Case] = &[
     (
         "jobs/a.yaml",
         "job: A\nversion: 0\nlate: {policy: correct, alow: 1h}\nsinks:\n  - stdout\n  - file: {folow: 1, path: p}\n\
-         tail: 1h\nemit: {on: change}\nlookback: {days: 3}\n",
+         tail: 1h\nemit: {on: chance}\nlookback: {days: 3}\n",
         &[
             "1:1: `query`: missing; write `query: |` and the SQL, or `query_file: PATH`, or put it into jobs/a.sql",
             "1:6: `job`: `A` is no name; a name is a lower-case letter",
@@ -176,17 +185,17 @@ const BAD: &[Case] = &[
             "5:5: `sinks`: expected exactly one kind, as {stdout: {}}; found a text",
             "6:12: `file.folow`: unknown key",
             "7:7: `tail`: `1h`: known, not available yet; write exact, or leave it out",
-            "8:12: `emit.on`: `change`: known, not available yet; write close, or leave it out",
+            "8:12: `emit.on`: `chance`: unknown value; did you mean `change`?",
             "9:1: `lookback`: known, not available yet, as it needs bootstrap from history",
         ],
     ),
     (
         "jobs/a.yaml",
-        "query: SELECT 1\nquery_file: q.sql\nemit: {every: 1s}\nretention: {a: 1}\nsinks: {stdout: {}}\n\
+        "query: SELECT 1\nquery_file: q.sql\nemit: {every: 1s, on: close}\nretention: {a: 1}\nsinks: {stdout: {}}\n\
          features: {f: {type: bigint, default: x, owner: 7}}\nstream: rides\n",
         &[
             "2:13: `query_file`: there is a `query` too; keep one of them",
-            "3:1: `emit`: `every`: known, not available yet; write {on: close}, or leave it out",
+            "3:19: `emit.on`: there is `every` too; keep one of them",
             "4:12: `retention`: expected a duration such as 90d, or {} for none, found a mapping",
             "5:8: `sinks`: expected a list such as [stdout: {}], found a mapping",
             "6:39: `features.f.default`: \"x\" is no bigint; give a default of the feature's type",
@@ -293,7 +302,8 @@ fn a_stream_reads_as_written() {
     let read = stream(
         "stream: event_user_action\nfields: {event_id: bigint, tags: \"map<string, int>\", event_time: timestamp, \
          fare: {type: double, from: payload.fare}, ingested_at: timestamp}\nevent_time: event_time\n\
-         disorder: 30s\nidle_after: 2m\nwhen_idle: flush\nmax_future: 3h\nknown_time: ingested_at\nformat: json\n\
+         disorder: 30s\nidle_after: 2m\nwhen_idle: flush\nmax_future: 3h\nknown_time: ingested_at\nmax_skew: 10m\nevent_id: event_id\n\
+         dedup_for: 2h\nformat: json\n\
          source:\n  kafka: {brokers: \"127.0.0.1:9092\", topic: event_user_action, start: earliest, options: {}}\n",
     );
     assert_eq!(read.name, "event_user_action");
@@ -302,12 +312,17 @@ fn a_stream_reads_as_written() {
     assert_eq!(read.schema.fields[3].path, ["payload", "fare"]);
     assert_eq!((read.disorder.millis(), read.idle_after.millis()), (30_000, 120_000));
     assert_eq!((read.when_idle, read.known_time), (WhenIdle::Flush, Some(4)));
+    assert_eq!(read.max_skew, Some(Span::from_millis(600_000)));
+    assert_eq!(read.dedup, Some(Dedup { event_id: 0, within: Span::from_millis(7_200_000) }));
     assert_eq!(read.origin.unwrap().settings["topic"], "event_user_action");
 
     let short = stream("fields: {t: timestamp}\nevent_time: t\nsource: {http: }\n");
     assert_eq!((short.name.as_str(), short.format.as_str()), ("s", "json"));
     assert_eq!((short.disorder, short.idle_after.millis()), (Span::ZERO, 60_000));
+    assert_eq!((short.max_skew, short.dedup), (None, None));
     assert_eq!(short.origin.unwrap().settings, json!({}));
+    let day = stream("fields: {t: timestamp, id: string}\nevent_time: t\nevent_id: id\n").dedup;
+    assert_eq!(day, Some(Dedup { event_id: 1, within: Span::from_millis(86_400_000) }));
 }
 
 #[test]
@@ -333,6 +348,15 @@ fn a_job_reads_as_written() {
     assert_eq!(read.check_retention(Span::from_millis(1)), None);
     let short = read.check_retention("91d".parse().unwrap()).unwrap();
     assert!(short.message.contains("90d is shorter than the longest window, 91d"), "{short}");
+}
+
+#[test]
+fn results_are_written_when_the_job_says() {
+    let emit = |text: &str| job(&format!("query: SELECT 1\n{text}")).emit;
+    assert_eq!(emit(""), Emit::Close);
+    assert_eq!(emit("emit: {on: close}\n"), Emit::Close);
+    assert_eq!(emit("emit: {on: change}\n"), Emit::Change);
+    assert_eq!(emit("emit: {every: 1s}\n"), Emit::Every(Span::from_millis(1000)));
 }
 
 #[test]

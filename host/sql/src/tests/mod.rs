@@ -16,8 +16,8 @@ use weir_event::{DataType, Field, Span, StreamSchema};
 use weir_plan::definition::{Query, WhenIdle};
 use weir_plan::diagnostic::Severity;
 use weir_plan::{
-    Catalog, ExpressionError, JobDefinition, JobPlan, Late, LatePolicy, ScalarFunction, StreamDefinition,
-    StreamOrigin,
+    Catalog, Emit, ExpressionError, JobDefinition, JobPlan, Late, LatePolicy, ScalarFunction,
+    StreamDefinition, StreamOrigin,
 };
 use weir_timeline::aggregate::Parameter;
 use weir_timeline::{Aggregate, builtin};
@@ -39,6 +39,8 @@ fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamD
         idle_after: Span::from_millis(60_000),
         when_idle: WhenIdle::Advance,
         max_future: Span::from_millis(3_600_000),
+        max_skew: None,
+        dedup: None,
         known_time: None,
         format: "json".to_owned(),
         origin: Some(StreamOrigin { kind: "file".to_owned(), settings: serde_json::Value::Null }),
@@ -167,6 +169,7 @@ fn job(text: &str) -> JobDefinition {
         query: Query { text: text.to_owned(), file: "jobs/job.sql".to_owned(), line: 1, indent: 0 },
         features: Vec::new(),
         late,
+        emit: Emit::Close,
         history: Span::from_millis(3_600_000),
         retention: None,
         stale_after: None,

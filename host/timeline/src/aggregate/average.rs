@@ -1,10 +1,37 @@
 //! `AVG`: a double whatever the argument. The exact sum, rounded, over the number of values; null if there is none.
 
+use super::Algebra;
+use super::call::{Descriptor, Duplicates, aggregate};
+use super::catalog::BuiltinDoc;
 use super::fold::{Fold, Place};
 use super::sum::{DoubleSum, DoubleTotal, WholeSum, WholeTotal};
 use crate::bytes::Reader;
 use arrow_array::{ArrayRef, Float64Array};
+use arrow_schema::DataType;
 use std::sync::Arc;
+
+pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
+    doc: BuiltinDoc {
+        name: "AVG",
+        aliases: &["MEAN"],
+        signature: "AVG(x)",
+        does: "the mean, a double: the exact sum, rounded, over the number of values",
+        algebra: Algebra::Exact,
+        inverse: true,
+        bounded: true,
+        nulls: "ignored; null of no values",
+    },
+    takes: "one column of int, bigint, float or double",
+    distinct: Duplicates::Counted,
+    bind: |call| {
+        call.no_parameters()?;
+        let card = call.card(DataType::Float64, &[]);
+        Ok(match call.number()? {
+            DataType::Int32 | DataType::Int64 => aggregate(Average(WholeSum), card),
+            _ => aggregate(Average(DoubleSum), card),
+        })
+    },
+}];
 
 /// The mean over the state of a sum.
 #[derive(Debug, Clone)]
@@ -44,8 +71,8 @@ macro_rules! average_over {
                 self.0.insert(state, column, row, place);
             }
 
-            fn remove(&self, state: &mut Self::State, column: &Self::Column<'_>, row: usize) {
-                self.0.remove(state, column, row);
+            fn remove(&self, state: &mut Self::State, column: &Self::Column<'_>, row: usize, place: Place) {
+                self.0.remove(state, column, row, place);
             }
 
             fn merge(&self, into: &mut Self::State, other: &Self::State) {
@@ -60,7 +87,12 @@ macro_rules! average_over {
                 Vec::with_capacity(capacity)
             }
 
-            fn push(&self, state: &Self::State, builder: &mut Self::Builder) -> Result<(), String> {
+            fn push(
+                &self,
+                state: &Self::State,
+                _as_of: i64,
+                builder: &mut Self::Builder,
+            ) -> Result<(), String> {
                 builder.push(state.mean());
                 Ok(())
             }

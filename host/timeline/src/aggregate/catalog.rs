@@ -1,38 +1,68 @@
 //! The built-in aggregates by name: what SQL can call without a plugin.
+//!
+//! A table of tables: each family's file lists its own, and nothing here knows a single one of them.
 
-use super::average::Average;
-use super::count::Count;
-use super::distinct::{Distinct, Identity};
-use super::edge::Edge;
-use super::extreme::Extreme;
-use super::fold::{Builtin, Fold};
-use super::sum::{DoubleSum, WholeSum};
-use super::top::{self, Top};
-use super::value::{Bytes, Double, Kind, Value, kind_of};
-use super::{Aggregate, Algebra, Card, Selection};
+use super::call::{Call, Descriptor, Duplicates};
+use super::{Aggregate, Algebra, Parameter};
+use super::{
+    average, by_category, chosen_row, comoments, count, decay, distinct, edge, extreme, frequent, gaps, hll,
+    last_distinct, logic, moments, percentile, ranked, since, spectrum, streak, sum, top,
+};
 use arrow_schema::DataType;
-use std::cmp::Ordering;
-use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-/// A constant in an aggregate's call: what shapes it without being a column.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Parameter {
-    /// A whole number.
-    Int(i64),
-    /// Text.
-    Text(String),
-    /// A double.
-    Double(f64),
-    /// A boolean.
-    Bool(bool),
+/// The families, in the order in which they are documented.
+const FAMILIES: [&[Descriptor]; 22] = [
+    count::BUILTINS,
+    distinct::BUILTINS,
+    hll::BUILTINS,
+    sum::BUILTINS,
+    average::BUILTINS,
+    moments::BUILTINS,
+    comoments::BUILTINS,
+    extreme::BUILTINS,
+    percentile::BUILTINS,
+    edge::BUILTINS,
+    top::BUILTINS,
+    last_distinct::BUILTINS,
+    ranked::BUILTINS,
+    chosen_row::BUILTINS,
+    spectrum::BUILTINS,
+    frequent::BUILTINS,
+    by_category::BUILTINS,
+    logic::BUILTINS,
+    decay::BUILTINS,
+    since::BUILTINS,
+    gaps::BUILTINS,
+    streak::BUILTINS,
+];
+
+/// What people are told of a built-in aggregate. One with several forms has an entry for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuiltinDoc {
+    /// Its name, in upper case.
+    pub name: &'static str,
+    /// Other names for the same.
+    pub aliases: &'static [&'static str],
+    /// How it is written.
+    pub signature: &'static str,
+    /// What its value is.
+    pub does: &'static str,
+    /// How its value depends on order and tiles.
+    pub algebra: Algebra,
+    /// Whether rows can be taken out again: sliding windows then cost the same whatever their length.
+    pub inverse: bool,
+    /// Whether a state's size has a bound that does not grow with its rows.
+    pub bounded: bool,
+    /// What becomes of nulls.
+    pub nulls: &'static str,
 }
 
 /// A call that no built-in aggregate answers; the user's to mend.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuiltinError {
     /// There is no aggregate of this name.
-    #[error("there is no aggregate `{name}`; built in are {}", builtin_names().join(", "))]
+    #[error("there is no aggregate `{name}`; built in are {}", canonical_names().join(", "))]
     UnknownName {
         /// The name as it was given.
         name: String,
@@ -69,12 +99,37 @@ fn list(types: &[DataType]) -> String {
     types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The most values that `TOP` keeps: beyond, one result alone is too large for its readers.
-pub const TOP_LIMIT_VALUES: i64 = 1_000_000;
+fn descriptors() -> impl Iterator<Item = &'static Descriptor> {
+    FAMILIES.into_iter().flatten()
+}
 
-/// Names of the built-in aggregates, in upper case.
+fn canonical_names() -> Vec<&'static str> {
+    let mut names: Vec<_> = descriptors().map(|it| it.doc.name).collect();
+    names.dedup();
+    names
+}
+
+/// Names of the built-in aggregates and their aliases, in upper case.
 pub fn builtin_names() -> &'static [&'static str] {
-    &["COUNT", "SUM", "AVG", "MIN", "MAX", "TOP", "FIRST_VALUE", "LAST_VALUE"]
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let docs = builtin_docs().iter();
+        let mut names: Vec<_> =
+            docs.flat_map(|doc| [doc.name].into_iter().chain(doc.aliases.iter().copied())).collect();
+        names.dedup();
+        names
+    });
+    &NAMES
+}
+
+/// All built-in aggregates, in the order of their documentation.
+///
+/// ```
+/// use weir_timeline::builtin_docs;
+/// assert!(builtin_docs().iter().any(|doc| doc.signature == "TOP(n, x [, 'asc' | 'desc'])"));
+/// ```
+pub fn builtin_docs() -> &'static [BuiltinDoc] {
+    static DOCS: LazyLock<Vec<BuiltinDoc>> = LazyLock::new(|| descriptors().map(|it| it.doc).collect());
+    &DOCS
 }
 
 /// Binds a built-in aggregate to the types of its argument columns and to its constants.
@@ -95,156 +150,51 @@ pub fn builtin(
     argument_types: &[DataType],
     parameters: &[Parameter],
 ) -> Result<Arc<dyn Aggregate>, BuiltinError> {
-    let upper = name.to_ascii_uppercase();
-    let Some(name) = builtin_names().iter().find(|known| **known == upper) else {
-        return Err(BuiltinError::UnknownName { name: name.to_owned() });
-    };
-    if distinct && !matches!(*name, "COUNT" | "MIN" | "MAX") {
-        return Err(BuiltinError::Distinct { name });
-    }
-    if *name != "TOP" && !parameters.is_empty() {
-        let problem =
-            "an aggregate of a constant is a constant; write a column or an expression over one".to_owned();
-        return Err(BuiltinError::Parameters { name, problem });
-    }
-    let kind = argument_types.first().and_then(kind_of);
-    let bound = match (*name, argument_types, kind) {
-        ("COUNT", [], _) if !distinct => Some(count("*")),
-        ("COUNT", [argument], _) if !distinct => Some(count(&argument.to_string())),
-        ("COUNT", [argument], Some(kind)) => Some(count_distinct(argument, kind)),
-        ("SUM", [argument @ (DataType::Int32 | DataType::Int64)], _) => {
-            Some(invertible("sum", argument, DataType::Int64, WholeSum))
-        }
-        ("SUM", [argument], Some(Kind::Double)) => {
-            Some(invertible("sum", argument, DataType::Float64, DoubleSum))
-        }
-        ("AVG", [argument @ (DataType::Int32 | DataType::Int64)], _) => {
-            Some(invertible("avg", argument, DataType::Float64, Average(WholeSum)))
-        }
-        ("AVG", [argument], Some(Kind::Double)) => {
-            Some(invertible("avg", argument, DataType::Float64, Average(DoubleSum)))
-        }
-        ("TOP", [argument], Some(kind)) => Some(top(argument, kind, parameters)?),
-        (_, [argument], Some(kind)) => choice(name, argument, kind),
-        _ => None,
-    };
-    bound.ok_or_else(|| BuiltinError::Arguments { name, takes: takes(name), given: argument_types.to_vec() })
+    builtin_named(name, distinct, argument_types, &[], parameters)
 }
 
-fn takes(name: &str) -> &'static str {
-    match name {
-        "COUNT" => {
-            "nothing, one column, or DISTINCT and one column of whole numbers, doubles, booleans, times, text or bytes"
-        }
-        "SUM" | "AVG" => "one column of int, bigint, float or double",
-        "TOP" => {
-            "a number of values, one column of whole numbers, doubles, booleans, times, text or bytes, and 'asc' or 'desc'"
-        }
-        _ => "one column of whole numbers, doubles, booleans, times, text or bytes",
-    }
-}
-
-fn card(identity: String, result: DataType, inverse: bool, bounded: bool) -> Card {
-    Card { algebra: Algebra::Exact, inverse, bounded, result, identity }
-}
-
-fn aggregate<F: Fold>(fold: F, card: Card, selection: Option<Selection>) -> Arc<dyn Aggregate> {
-    Arc::new(Builtin { fold, card, selection })
-}
-
-fn count(of: &str) -> Arc<dyn Aggregate> {
-    aggregate(Count, card(format!("count({of})#1"), DataType::Int64, true, true), None)
-}
-
-fn invertible<F: Fold>(name: &str, argument: &DataType, result: DataType, fold: F) -> Arc<dyn Aggregate> {
-    aggregate(fold, card(format!("{name}({argument})#1"), result, true, true), None)
-}
-
-fn count_distinct(argument: &DataType, kind: Kind) -> Arc<dyn Aggregate> {
-    fn of<V: Identity>(card: Card) -> Arc<dyn Aggregate> {
-        aggregate(Distinct::<V>(PhantomData), card, None)
-    }
-    let card = card(format!("count(distinct {argument})#1"), DataType::Int64, true, false);
-    match kind {
-        Kind::Whole => of::<i64>(card),
-        Kind::Double => of::<Double>(card),
-        Kind::Boolean => of::<bool>(card),
-        Kind::Bytes => of::<Bytes>(card),
-    }
-}
-
-fn choice(name: &str, argument: &DataType, kind: Kind) -> Option<Arc<dyn Aggregate>> {
-    fn of<V: Value>(name: &str, argument: &DataType) -> Option<Arc<dyn Aggregate>> {
-        let (data_type, value) = (argument.clone(), PhantomData::<V>);
-        let card =
-            card(format!("{}({argument})#1", name.to_ascii_lowercase()), data_type.clone(), false, true);
-        Some(match name {
-            "MIN" => {
-                aggregate(Extreme { wins: Ordering::Less, data_type, value }, card, Some(Selection::Least))
-            }
-            "MAX" => aggregate(
-                Extreme { wins: Ordering::Greater, data_type, value },
-                card,
-                Some(Selection::Greatest),
-            ),
-            "FIRST_VALUE" => {
-                aggregate(Edge { wins: Ordering::Less, data_type, value }, card, Some(Selection::Oldest))
-            }
-            "LAST_VALUE" => {
-                aggregate(Edge { wins: Ordering::Greater, data_type, value }, card, Some(Selection::Newest))
-            }
-            _ => return None,
-        })
-    }
-    match kind {
-        Kind::Whole => of::<i64>(name, argument),
-        Kind::Double => of::<Double>(name, argument),
-        Kind::Boolean => of::<bool>(name, argument),
-        Kind::Bytes => of::<Bytes>(name, argument),
-    }
-}
-
-fn top(
-    argument: &DataType,
-    kind: Kind,
+/// As [`builtin`], with names of the arguments: where several make up rows, their fields are called so, and not f0,
+/// f1, ... There are none, or one for each argument.
+///
+/// ```
+/// use arrow_schema::DataType;
+/// use weir_timeline::{Parameter, builtin_named};
+/// let types = [DataType::Utf8View, DataType::Int64];
+/// let rows = builtin_named("LAST_N", false, &types, &["action", "price"], &[Parameter::Int(5)]).unwrap();
+/// assert_eq!(rows.card().identity, "last_n(action Utf8View, price Int64, 5, asc)#1");
+/// ```
+pub fn builtin_named(
+    name: &str,
+    distinct: bool,
+    argument_types: &[DataType],
+    names: &[&str],
     parameters: &[Parameter],
 ) -> Result<Arc<dyn Aggregate>, BuiltinError> {
-    fn of<V: Value>(item: &DataType, limit: usize, newest_first: bool) -> Arc<dyn Aggregate> {
-        let order = if newest_first { "desc" } else { "asc" };
-        let card = card(format!("top({item}, {limit}, {order})#1"), top::list_type(item), false, true);
-        let fold = Top { limit, newest_first, item: item.clone(), value: PhantomData::<V> };
-        aggregate(fold, card, Some(Selection::List { limit, newest_first }))
-    }
-    let refuse = |problem: String| Err(BuiltinError::Parameters { name: "TOP", problem });
-    let (limit, order) = match parameters {
-        [Parameter::Int(limit)] => (*limit, "asc"),
-        [Parameter::Int(limit), Parameter::Text(order)] => (*limit, order.as_str()),
-        _ => return refuse("write TOP(n, x) or TOP(n, x, 'asc' | 'desc') with a whole number n".to_owned()),
+    let upper = name.to_ascii_uppercase();
+    let is_named = |it: &&Descriptor| it.doc.name == upper || it.doc.aliases.contains(&upper.as_str());
+    let Some(known) = descriptors().find(is_named) else {
+        return Err(BuiltinError::UnknownName { name: name.to_owned() });
     };
-    if !(1..=TOP_LIMIT_VALUES).contains(&limit) {
-        return refuse(format!("the number of values is {limit}; it must be from 1 to {TOP_LIMIT_VALUES}"));
-    }
-    let newest_first = match order.to_ascii_lowercase().as_str() {
-        "asc" => false,
-        "desc" => true,
-        _ => return refuse(format!("the order is '{order}'; it must be 'asc' (oldest first) or 'desc'")),
+    let fits = |it: &&Descriptor| match it.distinct {
+        Duplicates::Counted => !distinct,
+        Duplicates::Distinct => distinct,
+        Duplicates::Ignored => true,
     };
-    let limit = limit as usize;
-    Ok(match kind {
-        Kind::Whole => of::<i64>(argument, limit, newest_first),
-        Kind::Double => of::<Double>(argument, limit, newest_first),
-        Kind::Boolean => of::<bool>(argument, limit, newest_first),
-        Kind::Bytes => of::<Bytes>(argument, limit, newest_first),
-    })
+    let Some(descriptor) = descriptors().filter(is_named).find(fits) else {
+        return Err(BuiltinError::Distinct { name: known.doc.name });
+    };
+    (descriptor.bind)(&Call { descriptor, arguments: argument_types, names, parameters })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn calls_that_make_no_sense_are_refused() {
         let int = [DataType::Int64];
+        let text = |text: &str| Parameter::Text(text.to_owned());
         for (name, distinct, types, parameters) in [
             ("MEDIAN", false, &int[..], vec![]),
             ("SUM", false, &[], vec![]),
@@ -253,11 +203,35 @@ mod tests {
             ("AVG", false, &[DataType::Boolean], vec![]),
             ("TOP", false, &int, vec![]),
             ("TOP", false, &int, vec![Parameter::Int(0)]),
-            ("TOP", false, &int, vec![Parameter::Int(5), Parameter::Text("up".into())]),
+            ("TOP", false, &int, vec![Parameter::Int(5), text("up")]),
             ("MIN", false, &int, vec![Parameter::Int(5)]),
+            ("CORR", false, &int, vec![]),
+            ("VAR_POP", false, &[DataType::Utf8View], vec![]),
+            ("LAST_N", false, &int, vec![text("5")]),
+            ("APPROX_PERCENTILE", false, &int, vec![Parameter::Double(1.5)]),
+            ("MAP_AGG_BY", false, &int, vec![text("median")]),
+            ("MAP_AGG_BY", false, &int, vec![text("sum")]),
+            ("DECAY_SUM", false, &int, vec![text("7 parsecs")]),
+            ("DECAY_COUNT", false, &[], vec![Parameter::Int(0)]),
+            ("BIT_AND", false, &[DataType::Float64], vec![]),
         ] {
             let error = builtin(name, distinct, types, &parameters).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn names_are_unique_and_documented() {
+        let mut seen = BTreeSet::new();
+        let mut last = "";
+        for doc in builtin_docs() {
+            assert!(doc.name == last || seen.insert(doc.name), "{} stands in two places", doc.name);
+            last = doc.name;
+            assert!(doc.aliases.iter().all(|alias| seen.insert(alias)), "{}", doc.name);
+            assert!(doc.signature.starts_with(doc.name), "{}", doc.signature);
+            assert!(!doc.does.is_empty() && !doc.nulls.is_empty(), "{}", doc.name);
+            assert!(!doc.inverse || doc.algebra != Algebra::Ordered, "{}", doc.name);
+        }
+        assert_eq!(builtin_names().len(), seen.len());
     }
 }

@@ -1,9 +1,36 @@
 //! `COUNT(*)` and `COUNT(x)`.
 
+use super::Algebra;
+use super::call::{Descriptor, Duplicates, aggregate};
+use super::catalog::BuiltinDoc;
 use super::fold::{Fold, Place};
 use crate::bytes::{self, Reader};
 use arrow_array::{Array, ArrayRef, Int64Array};
+use arrow_schema::DataType;
 use std::sync::Arc;
+
+pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
+    doc: BuiltinDoc {
+        name: "COUNT",
+        aliases: &[],
+        signature: "COUNT(*), COUNT(x)",
+        does: "the number of rows, or of rows where x is not null",
+        algebra: Algebra::Exact,
+        inverse: true,
+        bounded: true,
+        nulls: "not counted; COUNT(*) counts every row; 0 of no rows",
+    },
+    takes: "nothing, one column, or DISTINCT and one column of whole numbers, doubles, booleans, times, text or bytes",
+    distinct: Duplicates::Counted,
+    bind: |call| {
+        call.no_parameters()?;
+        match call.arguments {
+            [] => Ok(aggregate(Count, call.card(DataType::Int64, &["*".to_owned()]))),
+            [_] => Ok(aggregate(Count, call.card(DataType::Int64, &[]))),
+            _ => Err(call.wrong_arguments()),
+        }
+    },
+}];
 
 /// Rows, or rows whose argument is not null where there is one. The count of none is 0.
 #[derive(Debug, Clone)]
@@ -24,7 +51,7 @@ impl Fold for Count {
         *state += i64::from(column.is_none_or(|array| array.is_valid(row)));
     }
 
-    fn remove(&self, state: &mut i64, column: &Self::Column<'_>, row: usize) {
+    fn remove(&self, state: &mut i64, column: &Self::Column<'_>, row: usize, _place: Place) {
         *state -= i64::from(column.is_none_or(|array| array.is_valid(row)));
     }
 
@@ -40,7 +67,7 @@ impl Fold for Count {
         Vec::with_capacity(capacity)
     }
 
-    fn push(&self, state: &i64, builder: &mut Vec<i64>) -> Result<(), String> {
+    fn push(&self, state: &i64, _as_of: i64, builder: &mut Vec<i64>) -> Result<(), String> {
         builder.push(*state);
         Ok(())
     }

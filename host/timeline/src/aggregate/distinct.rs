@@ -1,15 +1,51 @@
-//! `COUNT(DISTINCT x)`, exact: each value with the number of rows that hold it, so that rows can leave again.
+//! `COUNT(DISTINCT x)`, exact, and the multiset behind it: each value with the number of rows that hold it, so that
+//! rows can leave again.
 //!
 //! Doubles are told apart as values: there is one NaN and one zero.
 
+use super::call::{Call, Descriptor, Duplicates, aggregate, by_shape};
+use super::catalog::{BuiltinDoc, BuiltinError};
 use super::fold::{Fold, Place};
-use super::value::{Double, Value};
+use super::value::Value;
+use super::{Aggregate, Algebra, Card};
 use crate::bytes::{self, Reader};
 use arrow_array::{ArrayRef, Int64Array};
+use arrow_schema::DataType;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+
+pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
+    doc: BuiltinDoc {
+        name: "COUNT",
+        aliases: &[],
+        signature: "COUNT(DISTINCT x)",
+        does: "the number of distinct values, exact; an error above 100000 values of one key: see APPROX_COUNT_DISTINCT",
+        algebra: Algebra::Exact,
+        inverse: true,
+        bounded: false,
+        nulls: "not counted; 0 of no values",
+    },
+    takes: "DISTINCT and one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several",
+    distinct: Duplicates::Distinct,
+    bind,
+}];
+
+/// Distinct values of one key that exact aggregates hold: at about 50 bytes each, 5 MB for a key is as much as a
+/// process with thousands of them can afford.
+pub(crate) const DISTINCT_LIMIT_VALUES: usize = 100_000;
+
+fn bind(call: &Call<'_>) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+    fn of<V: Value>(card: Card) -> Arc<dyn Aggregate> {
+        aggregate(Distinct::<V>(PhantomData), card)
+    }
+    call.no_parameters()?;
+    let (_, shape) = call.shaped(call.arguments)?;
+    let mut card = call.card(DataType::Int64, &[]);
+    card.identity = card.identity.replacen('(', "(distinct ", 1);
+    Ok(by_shape!(shape, of(card)))
+}
 
 /// Values up to which a list is searched instead of a hash table: most keys have few in a tile.
 const FEW_VALUES: usize = 8;
@@ -34,11 +70,11 @@ impl<V> Default for Rows<V> {
 }
 
 impl<V: Value> Rows<V> {
-    fn add(&mut self, value: V, rows: u64) {
+    pub(crate) fn add(&mut self, value: V, rows: u64) {
         match self {
             Rows::Few(list) => {
                 if let Some((_, count)) = list.iter_mut().find(|(kept, _)| *kept == value) {
-                    *count += rows;
+                    *count = count.saturating_add(rows);
                 } else if list.len() < FEW_VALUES {
                     list.push((value, rows));
                 } else {
@@ -47,11 +83,14 @@ impl<V: Value> Rows<V> {
                     *self = Rows::Many(table);
                 }
             }
-            Rows::Many(table) => *table.entry(value).or_default() += rows,
+            Rows::Many(table) => {
+                let count = table.entry(value).or_default();
+                *count = count.saturating_add(rows);
+            }
         }
     }
 
-    fn take(&mut self, value: &V, rows: u64) {
+    pub(crate) fn take(&mut self, value: &V, rows: u64) {
         match self {
             Rows::Few(list) => {
                 if let Some(at) = list.iter().position(|(kept, _)| kept == value) {
@@ -75,46 +114,98 @@ impl<V: Value> Rows<V> {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Rows::Few(list) => list.len(),
             Rows::Many(table) => table.len(),
         }
     }
 
-    fn for_each(&self, mut visit: impl FnMut(&V, u64)) {
+    /// Shows each value with its rows, in no order.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&V, u64)) {
         match self {
             Rows::Few(list) => list.iter().for_each(|(value, rows)| visit(value, *rows)),
             Rows::Many(table) => table.iter().for_each(|(value, rows)| visit(value, *rows)),
         }
     }
-}
 
-/// A value as it is told apart from others.
-pub(crate) trait Identity: Value {
-    /// The same for all spellings of one value.
-    fn identity(borrowed: Self::Borrowed<'_>) -> Self {
-        Self::own(borrowed)
+    /// Each value with its rows, in order of value.
+    pub(crate) fn sorted(&self) -> Vec<(V, u64)> {
+        let mut rows: Vec<(V, u64)> = Vec::with_capacity(self.len());
+        self.for_each(|value, count| rows.push((value.clone(), count)));
+        rows.sort_unstable();
+        rows
+    }
+
+    /// Takes rows off every value; those left without any go.
+    pub(crate) fn take_from_all(&mut self, rows: u64) {
+        match self {
+            Rows::Few(list) => list.retain_mut(|(_, count)| {
+                *count = count.saturating_sub(rows);
+                *count > 0
+            }),
+            Rows::Many(table) => table.retain(|_, count| {
+                *count = count.saturating_sub(rows);
+                *count > 0
+            }),
+        }
+    }
+
+    /// An error where there are more values than one key may have.
+    pub(crate) fn check_limit(&self, of: &str, instead: &str) -> Result<(), String> {
+        if self.len() <= DISTINCT_LIMIT_VALUES {
+            return Ok(());
+        }
+        Err(format!(
+            "{of} of {} distinct values, more than {DISTINCT_LIMIT_VALUES}; use {instead}",
+            self.len()
+        ))
+    }
+
+    /// In order of value, so that the same state always has the same bytes.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        bytes::put_unsigned(self.len() as u64, out);
+        for (value, count) in self.sorted() {
+            value.encode(out);
+            bytes::put_unsigned(count, out);
+        }
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
+        let mut state = Rows::default();
+        let mut last: Option<V> = None;
+        for _ in 0..reader.count(2)? {
+            let value = V::decode(reader)?;
+            // A count with its highest bit set is damage; without it sums of counts cannot overflow.
+            let count = reader.unsigned().filter(|count| (1..1 << 62).contains(count))?;
+            if last.is_some_and(|last| last >= value) {
+                return None;
+            }
+            last = Some(value.clone());
+            state.add(value, count);
+        }
+        Some(state)
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let entry = size_of::<(V, u64)>();
+        let mut bytes = match self {
+            Rows::Few(list) => list.capacity() * entry,
+            Rows::Many(table) => table.capacity() * (entry + 1) + size_of::<HashMap<V, u64, RandomState>>(),
+        };
+        self.for_each(|value, _| bytes += value.heap_bytes());
+        bytes
     }
 }
 
-impl Identity for i64 {}
-impl Identity for bool {}
-impl Identity for super::value::Bytes {}
-impl Identity for Double {
-    fn identity(borrowed: Double) -> Self {
-        if borrowed.value() == 0.0 { Double::new(0.0) } else { borrowed }
-    }
-}
-
-impl<V: Identity> Fold for Distinct<V> {
+impl<V: Value> Fold for Distinct<V> {
     type State = Rows<V>;
     type Column<'a> = V::Column<'a>;
-    type Builder = Vec<i64>;
+    type Builder = Vec<Option<i64>>;
     const INVERSE: bool = true;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<V::Column<'a>> {
-        arguments.first().and_then(V::column)
+        V::columns(arguments)
     }
 
     fn insert(&self, state: &mut Rows<V>, column: &V::Column<'_>, row: usize, _place: Place) {
@@ -123,7 +214,7 @@ impl<V: Identity> Fold for Distinct<V> {
         }
     }
 
-    fn remove(&self, state: &mut Rows<V>, column: &V::Column<'_>, row: usize) {
+    fn remove(&self, state: &mut Rows<V>, column: &V::Column<'_>, row: usize, _place: Place) {
         if let Some(value) = V::get(column, row) {
             state.take(&V::identity(value), 1);
         }
@@ -137,53 +228,29 @@ impl<V: Identity> Fold for Distinct<V> {
         leaving.for_each(|value, rows| from.take(value, rows));
     }
 
-    fn builder(&self, capacity: usize) -> Vec<i64> {
+    fn builder(&self, capacity: usize) -> Vec<Option<i64>> {
         Vec::with_capacity(capacity)
     }
 
-    fn push(&self, state: &Rows<V>, builder: &mut Vec<i64>) -> Result<(), String> {
-        builder.push(state.len() as i64);
-        Ok(())
+    fn push(&self, state: &Rows<V>, _as_of: i64, builder: &mut Vec<Option<i64>>) -> Result<(), String> {
+        let checked = state.check_limit("COUNT(DISTINCT x)", "APPROX_COUNT_DISTINCT(x)");
+        builder.push(checked.is_ok().then_some(state.len() as i64));
+        checked
     }
 
-    fn build(&self, builder: Vec<i64>) -> ArrayRef {
+    fn build(&self, builder: Vec<Option<i64>>) -> ArrayRef {
         Arc::new(Int64Array::from(builder))
     }
 
-    /// In order of value, so that the same state always has the same bytes.
     fn encode(&self, state: &Rows<V>, out: &mut Vec<u8>) {
-        let mut rows: Vec<(V, u64)> = Vec::with_capacity(state.len());
-        state.for_each(|value, count| rows.push((value.clone(), count)));
-        rows.sort_unstable();
-        bytes::put_unsigned(rows.len() as u64, out);
-        for (value, count) in rows {
-            value.encode(out);
-            bytes::put_unsigned(count, out);
-        }
+        state.encode(out);
     }
 
     fn decode(&self, reader: &mut Reader<'_>) -> Option<Rows<V>> {
-        let mut state = Rows::default();
-        let mut last: Option<V> = None;
-        for _ in 0..reader.count(2)? {
-            let value = V::decode(reader)?;
-            let count = reader.unsigned().filter(|count| *count > 0)?;
-            if last.is_some_and(|last| last >= value) {
-                return None;
-            }
-            last = Some(value.clone());
-            state.add(value, count);
-        }
-        Some(state)
+        Rows::decode(reader)
     }
 
     fn heap_bytes(&self, state: &Rows<V>) -> usize {
-        let entry = size_of::<(V, u64)>();
-        let mut bytes = match state {
-            Rows::Few(list) => list.capacity() * entry,
-            Rows::Many(table) => table.capacity() * (entry + 1) + size_of::<HashMap<V, u64, RandomState>>(),
-        };
-        state.for_each(|value, _| bytes += value.heap_bytes());
-        bytes
+        state.heap_bytes()
     }
 }

@@ -2,13 +2,67 @@
 //!
 //! The state carries the row's place, so that rows and states may come in any order.
 
+use super::call::{Call, Descriptor, Duplicates, Shape, aggregate, by_shape, selected};
+use super::catalog::{BuiltinDoc, BuiltinError};
 use super::fold::{Fold, Place};
 use super::value::Value;
+use super::{Aggregate, Algebra, Card, Selection};
 use crate::bytes::{self, Reader};
 use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
+use std::sync::Arc;
+
+pub(super) const BUILTINS: &[Descriptor] = &[
+    Descriptor {
+        doc: BuiltinDoc {
+            name: "FIRST_VALUE",
+            aliases: &["ANY_VALUE"],
+            signature: "FIRST_VALUE(x)",
+            does: "the value of the first row in order of time",
+            algebra: Algebra::Exact,
+            inverse: false,
+            bounded: true,
+            nulls: NULLS,
+        },
+        takes: TAKES,
+        distinct: Duplicates::Counted,
+        bind: |call| bind(call, Ordering::Less),
+    },
+    Descriptor {
+        doc: BuiltinDoc {
+            name: "LAST_VALUE",
+            aliases: &[],
+            signature: "LAST_VALUE(x)",
+            does: "the value of the last row in order of time",
+            algebra: Algebra::Exact,
+            inverse: false,
+            bounded: true,
+            nulls: NULLS,
+        },
+        takes: TAKES,
+        distinct: Duplicates::Counted,
+        bind: |call| bind(call, Ordering::Greater),
+    },
+];
+
+const NULLS: &str = "ignored; null of no values";
+const TAKES: &str =
+    "one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several";
+
+fn bind(call: &Call<'_>, wins: Ordering) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+    fn of<V: Value>(data_type: &DataType, wins: Ordering, card: Card, is_row: bool) -> Arc<dyn Aggregate> {
+        let fold = Edge { wins, data_type: data_type.clone(), value: PhantomData::<V> };
+        let selection = if wins == Ordering::Less { Selection::Oldest } else { Selection::Newest };
+        // A row log chooses values of one column.
+        if is_row { aggregate(fold, card) } else { selected(fold, card, selection) }
+    }
+    call.no_parameters()?;
+    let (data_type, shape) = call.shaped(call.arguments)?;
+    let card = call.card(data_type.clone(), &[]);
+    Ok(by_shape!(shape, of(&data_type, wins, card, shape == Shape::Row)))
+}
 
 /// The value of the first or the last row.
 #[derive(Debug, Clone)]
@@ -31,7 +85,7 @@ impl<V: Value> Fold for Edge<V> {
     type Builder = V::Builder;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<V::Column<'a>> {
-        arguments.first().and_then(V::column)
+        V::columns(arguments)
     }
 
     fn insert(&self, state: &mut Self::State, column: &V::Column<'_>, row: usize, place: Place) {
@@ -54,7 +108,7 @@ impl<V: Value> Fold for Edge<V> {
         V::builder(&self.data_type, capacity)
     }
 
-    fn push(&self, state: &Self::State, builder: &mut V::Builder) -> Result<(), String> {
+    fn push(&self, state: &Self::State, _as_of: i64, builder: &mut V::Builder) -> Result<(), String> {
         V::append(builder, state.as_ref().map(|(_, value)| value));
         Ok(())
     }

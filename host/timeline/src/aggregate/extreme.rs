@@ -1,13 +1,64 @@
 //! `MIN` and `MAX` of everything that has an order. Of doubles, NaN is above every number: `MAX` gives it if there
 //! is one, `MIN` only if there is nothing else.
 
+use super::call::{Call, Descriptor, Duplicates, Shape, by_shape, selected};
+use super::catalog::{BuiltinDoc, BuiltinError};
 use super::fold::{Fold, Place};
 use super::value::Value;
+use super::{Aggregate, Algebra, Card, Selection};
 use crate::bytes::Reader;
 use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
+use std::sync::Arc;
+
+pub(super) const BUILTINS: &[Descriptor] = &[
+    Descriptor {
+        doc: BuiltinDoc {
+            name: "MIN",
+            aliases: &[],
+            signature: "MIN(x)",
+            does: "the least value",
+            algebra: Algebra::Exact,
+            inverse: false,
+            bounded: true,
+            nulls: NULLS,
+        },
+        takes: TAKES,
+        distinct: Duplicates::Ignored,
+        bind: |call| bind(call, Ordering::Less),
+    },
+    Descriptor {
+        doc: BuiltinDoc {
+            name: "MAX",
+            aliases: &[],
+            signature: "MAX(x)",
+            does: "the greatest value; of doubles, NaN is above every number",
+            algebra: Algebra::Exact,
+            inverse: false,
+            bounded: true,
+            nulls: NULLS,
+        },
+        takes: TAKES,
+        distinct: Duplicates::Ignored,
+        bind: |call| bind(call, Ordering::Greater),
+    },
+];
+
+const NULLS: &str = "ignored; null of no values";
+const TAKES: &str = "one column of whole numbers, doubles, booleans, times, text or bytes";
+
+fn bind(call: &Call<'_>, wins: Ordering) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+    fn of<V: Value>(data_type: &DataType, wins: Ordering, card: Card) -> Arc<dyn Aggregate> {
+        let selection = if wins == Ordering::Less { Selection::Least } else { Selection::Greatest };
+        selected(Extreme { wins, data_type: data_type.clone(), value: PhantomData::<V> }, card, selection)
+    }
+    call.no_parameters()?;
+    let (data_type, kind) = call.value()?;
+    let card = call.card(data_type.clone(), &[]);
+    Ok(by_shape!(Shape::One(kind), of(data_type, wins, card)))
+}
 
 /// The least or the greatest value.
 #[derive(Debug, Clone)]
@@ -45,7 +96,7 @@ impl<V: Value> Fold for Extreme<V> {
         V::builder(&self.data_type, capacity)
     }
 
-    fn push(&self, state: &Option<V>, builder: &mut V::Builder) -> Result<(), String> {
+    fn push(&self, state: &Option<V>, _as_of: i64, builder: &mut V::Builder) -> Result<(), String> {
         V::append(builder, state.as_ref());
         Ok(())
     }

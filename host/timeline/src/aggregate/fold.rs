@@ -33,7 +33,7 @@ pub(crate) trait Fold: Debug + Clone + Send + Sync + 'static {
     /// Takes a row in.
     fn insert(&self, state: &mut Self::State, column: &Self::Column<'_>, row: usize, place: Place);
     /// Takes a row out.
-    fn remove(&self, _state: &mut Self::State, _column: &Self::Column<'_>, _row: usize) {}
+    fn remove(&self, _state: &mut Self::State, _column: &Self::Column<'_>, _row: usize, _place: Place) {}
     /// Folds the state of other rows in.
     fn merge(&self, into: &mut Self::State, other: &Self::State);
     /// Takes the state of some of its rows out.
@@ -41,8 +41,8 @@ pub(crate) trait Fold: Debug + Clone + Send + Sync + 'static {
 
     /// An empty column of values.
     fn builder(&self, capacity: usize) -> Self::Builder;
-    /// Appends a state's value; on an error, a null and the reason.
-    fn push(&self, state: &Self::State, builder: &mut Self::Builder) -> Result<(), String>;
+    /// Appends a state's value as of a time in milliseconds; on an error, a null and the reason.
+    fn push(&self, state: &Self::State, as_of: i64, builder: &mut Self::Builder) -> Result<(), String>;
     /// The column of values.
     fn build(&self, builder: Self::Builder) -> ArrayRef;
 
@@ -137,7 +137,9 @@ impl<F: Fold> States for FoldStates<F> {
         }
         let column = self.fold.column(input.arguments).ok_or_else(mistyped)?;
         for (group, row) in input.groups.iter().zip(input.rows) {
-            self.fold.remove(&mut self.states[*group as usize], &column, *row as usize);
+            let row = *row as usize;
+            let place = Place { time: input.times[row], rank: input.ranks[row] };
+            self.fold.remove(&mut self.states[*group as usize], &column, row, place);
         }
         Ok(())
     }
@@ -166,11 +168,11 @@ impl<F: Fold> States for FoldStates<F> {
         Ok(())
     }
 
-    fn finish(&self, groups: &[u32], _as_of: &[i64]) -> Result<Finished, AggregateError> {
+    fn finish(&self, groups: &[u32], as_of: &[i64]) -> Result<Finished, AggregateError> {
         let mut builder = self.fold.builder(groups.len());
         let mut errors = Vec::new();
-        for (at, group) in groups.iter().enumerate() {
-            if let Err(reason) = self.fold.push(&self.states[*group as usize], &mut builder) {
+        for (at, (group, as_of)) in groups.iter().zip(as_of).enumerate() {
+            if let Err(reason) = self.fold.push(&self.states[*group as usize], *as_of, &mut builder) {
                 errors.push((at as u32, reason));
             }
         }
@@ -192,9 +194,10 @@ impl<F: Fold> States for FoldStates<F> {
                 self.fold.insert(state, &entering, row, place);
             }
             for row in steps.leaving.step(step) {
-                self.fold.remove(state, &leaving, row);
+                let place = Place { time: steps.leaving.times[row], rank: steps.leaving.ranks[row] };
+                self.fold.remove(state, &leaving, row, place);
             }
-            if let Err(reason) = self.fold.push(state, &mut builder) {
+            if let Err(reason) = self.fold.push(state, steps.as_of[step], &mut builder) {
                 errors.push((step as u32, reason));
             }
         }

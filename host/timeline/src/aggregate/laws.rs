@@ -1,16 +1,18 @@
 //! The laws of aggregates, tested for every built-in one on random rows: tiles are as good as rows, a fresh state is
-//! the identity, what was taken out is as if it had never been, and stored states finish as the ones they came from.
+//! the identity, what was taken out is as if it had never been, stored states finish as the ones they came from,
+//! damaged ones are refused or at least harmless, and what is said to be bounded is.
 
-use super::catalog::{Parameter, builtin};
-use super::{Aggregate, Input, States, Steps, Stretch};
-use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringViewArray};
+use super::catalog::builtin;
+use super::examples::{Batch, Example, Row, examples};
+use super::{Aggregate, Algebra, Input, States, Steps, Stretch};
+use arrow_array::{Array, ArrayRef, Int64Array};
 use arrow_schema::DataType;
 use proptest::prelude::*;
 use std::sync::Arc;
 use weir_event::Rank;
 
-/// Rows: time, whole, double, text, flag.
-type Row = (i64, Option<i64>, Option<f64>, Option<String>, Option<bool>);
+/// A time after all rows.
+const AS_OF: i64 = 30;
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let double = prop_oneof![any::<f64>(), -10.0..10.0, Just(f64::NAN), Just(0.0), Just(-0.0)];
@@ -25,42 +27,13 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     prop::collection::vec(row, 0..40)
 }
 
-/// A column per type, times and ranks.
-struct Batch {
-    columns: Vec<ArrayRef>,
-    times: Vec<i64>,
-    ranks: Vec<Rank>,
-}
-
-fn batch(rows: &[Row]) -> Batch {
-    Batch {
-        columns: vec![
-            Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>()),
-            Arc::new(rows.iter().map(|row| row.2).collect::<Float64Array>()),
-            Arc::new(rows.iter().map(|row| row.3.clone()).collect::<StringViewArray>()),
-            Arc::new(rows.iter().map(|row| row.4).collect::<BooleanArray>()),
-            Arc::new(rows.iter().map(|row| row.1.map(|it| it as i32)).collect::<Int32Array>()),
-        ],
-        times: rows.iter().map(|row| row.0).collect(),
-        ranks: (0..rows.len() as u64).map(|offset| Rank { offset, ..Rank::default() }).collect(),
+/// The rows as an aggregate may be fed them: those of ordered ones in order of time.
+fn batch_for(aggregate: &dyn Aggregate, rows: &[Row]) -> Batch {
+    let mut rows = rows.to_vec();
+    if aggregate.card().is_order_dependent() {
+        rows.sort_by_key(|row| row.0);
     }
-}
-
-/// Every built-in aggregate over every type that it takes, with the column of its argument.
-fn all() -> Vec<(Arc<dyn Aggregate>, Option<usize>)> {
-    let types = [DataType::Int64, DataType::Float64, DataType::Utf8View, DataType::Boolean, DataType::Int32];
-    let desc = [Parameter::Int(2), Parameter::Text("desc".to_owned())];
-    let mut all = vec![(builtin("COUNT", false, &[], &[]).unwrap(), None)];
-    for (column, data_type) in types.iter().enumerate() {
-        let argument = std::slice::from_ref(data_type);
-        for name in ["COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE"] {
-            all.extend(builtin(name, false, argument, &[]).ok().map(|it| (it, Some(column))));
-        }
-        all.push((builtin("COUNT", true, argument, &[]).unwrap(), Some(column)));
-        all.push((builtin("TOP", false, argument, &[Parameter::Int(3)]).unwrap(), Some(column)));
-        all.push((builtin("TOP", false, argument, &desc).unwrap(), Some(column)));
-    }
-    all
+    Batch::new(&rows)
 }
 
 fn states(aggregate: &dyn Aggregate, groups: usize) -> Box<dyn States> {
@@ -73,81 +46,142 @@ fn states(aggregate: &dyn Aggregate, groups: usize) -> Box<dyn States> {
 fn feed(
     states: &mut dyn States,
     batch: &Batch,
-    column: Option<usize>,
+    columns: &[usize],
     rows: &[u32],
     group: u32,
     takes_out: bool,
 ) {
     let groups = vec![group; rows.len()];
-    let arguments: Vec<ArrayRef> = column.iter().map(|at| batch.columns[*at].clone()).collect();
+    let arguments: Vec<ArrayRef> = columns.iter().map(|at| batch.columns[*at].clone()).collect();
     let Batch { times, ranks, .. } = batch;
     let input = Input { groups: &groups, rows, times, ranks, arguments: &arguments };
     if takes_out { states.retract(&input) } else { states.update(&input) }.unwrap();
 }
 
 fn value(states: &dyn States, group: u32) -> String {
-    let finished = states.finish(&[group], &[0]).unwrap();
+    let finished = states.finish(&[group], &[AS_OF]).unwrap();
     assert_eq!(finished.values.len(), 1);
     format!("{:?} {:?}", finished.values, finished.errors)
 }
 
+fn encoded(states: &dyn States, group: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    states.encode(group, &mut bytes);
+    bytes
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn hold_for_every_built_in_aggregate(rows in rows(), cut in 0..40_usize, from in 0..40_usize) {
-        let batch = batch(&rows);
-        let all_rows: Vec<u32> = (0..rows.len() as u32).collect();
-        let (early, late) = all_rows.split_at(cut.min(rows.len()));
-        let backwards: Vec<u32> = all_rows.iter().rev().copied().collect();
-        for (aggregate, column) in all() {
+    fn hold_for_every_built_in_aggregate(rows in rows(), cuts in (0..40_u32, 0..40_u32), from in 0..40_usize) {
+        let count = rows.len() as u32;
+        let (cut, second) = (cuts.0.min(cuts.1).min(count), cuts.0.max(cuts.1).min(count));
+        let all_rows: Vec<u32> = (0..count).collect();
+        for Example { aggregate, columns, .. } in examples() {
             let card = aggregate.card();
+            let batch = batch_for(aggregate.as_ref(), &rows);
             let mut whole = states(aggregate.as_ref(), 1);
-            feed(whole.as_mut(), &batch, column, &all_rows, 0, false);
+            feed(whole.as_mut(), &batch, &columns, &all_rows, 0, false);
             let expected = value(whole.as_ref(), 0);
-            let types = whole.finish(&[0], &[0]).unwrap();
+            let types = whole.finish(&[0], &[AS_OF]).unwrap();
             prop_assert_eq!(types.values.data_type(), &card.result, "{}", card.identity);
 
-            // In any order, cut anywhere, merged in any order: 1 and 2 are the parts, 3 and 4 are fresh.
-            let mut parts = states(aggregate.as_ref(), 5);
-            feed(parts.as_mut(), &batch, column, &backwards, 0, false);
-            prop_assert_eq!(&value(parts.as_ref(), 0), &expected, "order: {}", card.identity);
-            feed(parts.as_mut(), &batch, column, early, 1, false);
-            feed(parts.as_mut(), &batch, column, late, 2, false);
-            let copy = parts.copy(&[1, 2, 3]);
-            parts.merge(&[3, 3, 3, 4, 4], copy.as_ref(), &[2, 0, 1, 1, 0]).unwrap();
-            prop_assert_eq!(&value(parts.as_ref(), 3), &value(whole.as_ref(), 0), "tiles: {}", card.identity);
-            prop_assert_eq!(&value(parts.as_ref(), 4), &expected, "tiles the other way: {}", card.identity);
-
-            // Stored and read back; damaged bytes are an error.
-            let mut bytes = Vec::new();
-            parts.encode(3, &mut bytes);
+            // Adjacent stretches 0, 1 and 2, joined from the left in 3 and from the right in 4; 5 is fresh.
+            let mut parts = states(aggregate.as_ref(), 6);
+            for (group, part) in [0..cut, cut..second, second..count].into_iter().enumerate() {
+                let part: Vec<u32> = part.collect();
+                feed(parts.as_mut(), &batch, &columns, &part, group as u32, false);
+            }
+            let copy = parts.copy(&[0, 1, 2, 5]);
+            parts.merge(&[3, 3, 3, 3, 3], copy.as_ref(), &[3, 0, 1, 2, 3]).unwrap();
+            let mut later = copy.copy(&[1]);
+            later.merge(&[0], copy.as_ref(), &[2]).unwrap();
+            parts.merge(&[4], copy.as_ref(), &[0]).unwrap();
+            parts.merge(&[4], later.as_ref(), &[0]).unwrap();
+            prop_assert_eq!(&value(parts.as_ref(), 3), &expected, "tiles: {}", card.identity);
+            prop_assert_eq!(&value(parts.as_ref(), 4), &expected, "associativity: {}", card.identity);
+            if card.algebra != Algebra::Ordered {
+                any_order(&aggregate, &columns, &batch, &expected)?;
+            }
+            let bytes = encoded(parts.as_ref(), 3);
             let mut back = states(aggregate.as_ref(), 1);
             back.decode(0, &bytes).unwrap();
             prop_assert_eq!(&value(back.as_ref(), 0), &expected, "storage: {}", card.identity);
             prop_assert!(back.decode(0, &bytes[..bytes.len() - 1]).is_err(), "cut short: {}", card.identity);
-            bytes.push(0);
-            prop_assert!(back.decode(0, &bytes).is_err(), "too long: {}", card.identity);
+            prop_assert!(back.decode(0, &[&bytes[..], &[0]].concat()).is_err(), "too long: {}", card.identity);
 
             if card.inverse {
+                let late: Vec<u32> = (second..count).collect();
                 let leaving = parts.copy(&[2]);
                 parts.unmerge(&[3], leaving.as_ref(), &[0]).unwrap();
-                feed(parts.as_mut(), &batch, column, late, 4, true);
-                let left = value(parts.as_ref(), 1);
+                feed(parts.as_mut(), &batch, &columns, &late, 4, true);
+                parts.merge(&[0], copy.as_ref(), &[1]).unwrap();
+                let left = value(parts.as_ref(), 0);
                 prop_assert_eq!(&value(parts.as_ref(), 3), &left, "unmerge: {}", card.identity);
                 prop_assert_eq!(&value(parts.as_ref(), 4), &left, "retract: {}", card.identity);
             } else {
                 prop_assert!(parts.unmerge(&[3], copy.as_ref(), &[0]).is_err());
             }
-            slides(aggregate.as_ref(), column, &batch, from.min(rows.len()))?;
+            slides(aggregate.as_ref(), &columns, &batch, from.min(rows.len()))?;
         }
     }
+
+    #[test]
+    fn damaged_states_are_harmless(rows in rows(), damage in prop::collection::vec((any::<u16>(), any::<u8>()), 1..4)) {
+        let all_rows: Vec<u32> = (0..rows.len() as u32).collect();
+        for Example { aggregate, columns, .. } in examples() {
+            let batch = batch_for(aggregate.as_ref(), &rows);
+            let mut states = states(aggregate.as_ref(), 3);
+            feed(states.as_mut(), &batch, &columns, &all_rows, 0, false);
+            let mut bytes = encoded(states.as_ref(), 0);
+            for (at, to) in &damage {
+                let at = *at as usize % bytes.len();
+                bytes[at] = *to;
+            }
+            if states.decode(1, &bytes).is_err() {
+                continue;
+            }
+            value(states.as_ref(), 1);
+            let copy = states.copy(&[0, 1]);
+            states.merge(&[1, 2, 2], copy.as_ref(), &[0, 1, 1]).unwrap();
+            feed(states.as_mut(), &batch, &columns, &all_rows, 1, false);
+            value(states.as_ref(), 1);
+            value(states.as_ref(), 2);
+            if aggregate.card().inverse {
+                states.unmerge(&[2], copy.as_ref(), &[0]).unwrap();
+                feed(states.as_mut(), &batch, &columns, &all_rows, 2, true);
+                value(states.as_ref(), 2);
+            }
+        }
+    }
+}
+
+/// Rows and tiles may come in any order. (Of approximate aggregates too, with as few rows as there are here.)
+fn any_order(
+    aggregate: &Arc<dyn Aggregate>,
+    columns: &[usize],
+    batch: &Batch,
+    expected: &str,
+) -> Result<(), TestCaseError> {
+    let identity = &aggregate.card().identity;
+    let backwards: Vec<u32> = (0..batch.times.len() as u32).rev().collect();
+    let (early, late) = backwards.split_at(backwards.len() / 3);
+    let mut states = states(aggregate.as_ref(), 3);
+    feed(states.as_mut(), batch, columns, &backwards, 0, false);
+    prop_assert_eq!(&value(states.as_ref(), 0), expected, "order: {}", identity);
+    feed(states.as_mut(), batch, columns, early, 1, false);
+    feed(states.as_mut(), batch, columns, late, 2, false);
+    let copy = states.copy(&[2]);
+    states.merge(&[1], copy.as_ref(), &[0]).unwrap();
+    prop_assert_eq!(&value(states.as_ref(), 1), expected, "tiles in any order: {}", identity);
+    Ok(())
 }
 
 /// Sliding over frames of rows gives what folding each does; nothing leaves where there is no inverse.
 fn slides(
     aggregate: &dyn Aggregate,
-    column: Option<usize>,
+    columns: &[usize],
     batch: &Batch,
     width: usize,
 ) -> Result<(), TestCaseError> {
@@ -155,10 +189,10 @@ fn slides(
     let width = if aggregate.card().inverse { width } else { rows };
     let entering: Vec<u32> = (1..=rows as u32).collect();
     let leaving: Vec<u32> = (1..=rows).map(|end| end.saturating_sub(width) as u32).collect();
-    let arguments: Vec<ArrayRef> = column.iter().map(|at| batch.columns[*at].clone()).collect();
+    let arguments: Vec<ArrayRef> = columns.iter().map(|at| batch.columns[*at].clone()).collect();
     let Batch { times, ranks, .. } = batch;
     let stretch = |ends| Stretch { ends, times, ranks, arguments: &arguments };
-    let (groups, as_of) = (vec![0; rows], vec![0; rows]);
+    let (groups, as_of) = (vec![0; rows], vec![AS_OF; rows]);
     let mut sliding = states(aggregate, 1);
     let steps =
         Steps { groups: &groups, as_of: &as_of, entering: stretch(&entering), leaving: stretch(&leaving) };
@@ -166,8 +200,8 @@ fn slides(
     for end in 0..rows {
         let frame: Vec<u32> = (leaving[end]..entering[end]).collect();
         let mut folded = states(aggregate, 1);
-        feed(folded.as_mut(), batch, column, &frame, 0, false);
-        let expected = folded.finish(&[0], &[0]).unwrap().values;
+        feed(folded.as_mut(), batch, columns, &frame, 0, false);
+        let expected = folded.finish(&[0], &[AS_OF]).unwrap().values;
         let identity = &aggregate.card().identity;
         prop_assert_eq!(
             format!("{:?}", finished.values.slice(end, 1)),
@@ -177,6 +211,23 @@ fn slides(
         );
     }
     Ok(())
+}
+
+#[test]
+fn bounded_states_stay_small_however_many_rows_come() {
+    /// Twice what the largest of the examples takes, the registers of a HyperLogLog.
+    const BOUND_BYTES: usize = 8192;
+    let row = |at: i64| (at, Some(at), Some(at as f64), Some(format!("value {at}")), Some(at % 3 == 0));
+    let rows: Vec<Row> = (0..20_000).map(row).collect();
+    let batch = Batch::new(&rows);
+    let all_rows: Vec<u32> = (0..rows.len() as u32).collect();
+    for Example { aggregate, columns, .. } in examples() {
+        let mut states = states(aggregate.as_ref(), 1);
+        feed(states.as_mut(), &batch, &columns, &all_rows, 0, false);
+        let card = aggregate.card();
+        let bytes = encoded(states.as_ref(), 0).len();
+        assert!(!card.bounded || bytes <= BOUND_BYTES, "{}: {bytes} bytes", card.identity);
+    }
 }
 
 #[test]
@@ -196,4 +247,25 @@ fn a_sum_that_overflows_says_so_and_comes_back() {
     );
     states.retract(&Input { groups: &[0], rows: &[1], ..input }).unwrap();
     assert!(states.finish(&[0], &[0]).unwrap().errors.is_empty());
+}
+
+#[test]
+fn too_many_distinct_values_of_one_key_are_an_error_that_names_the_way_out() {
+    let count = builtin("COUNT", true, &[DataType::Int64], &[]).unwrap();
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100_001));
+    let rows: Vec<u32> = (0..100_001).collect();
+    let (times, ranks) = (vec![0; rows.len()], vec![Rank::default(); rows.len()]);
+    let mut states = states(count.as_ref(), 1);
+    let groups = vec![0; rows.len()];
+    let arguments = [column];
+    let input = Input { groups: &groups, rows: &rows, times: &times, ranks: &ranks, arguments: &arguments };
+    states.update(&input).unwrap();
+    let finished = states.finish(&[0], &[0]).unwrap();
+    assert!(finished.values.is_null(0));
+    let reason =
+        "COUNT(DISTINCT x) of 100001 distinct values, more than 100000; use APPROX_COUNT_DISTINCT(x)";
+    assert_eq!(finished.errors, vec![(0, reason.to_owned())]);
+    states.retract(&Input { groups: &[0], rows: &[7], ..input }).unwrap();
+    let finished = states.finish(&[0], &[0]).unwrap();
+    assert!(finished.errors.is_empty() && !finished.values.is_null(0));
 }

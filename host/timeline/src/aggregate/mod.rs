@@ -7,19 +7,43 @@
 //! Laws, tested for every aggregate: merging the states of two adjacent stretches of time equals the state of
 //! the whole; a fresh state is the identity of `merge`; `retract` undoes `update` and `unmerge` undoes `merge`
 //! (where the card has an inverse); `decode(encode(s))` finishes as `s` does.
+//!
+//! A built-in one is a file: a fold over rows, its documentation and how a call is bound to it. Adding one takes a
+//! line in the catalog's table of families and, for the laws, one in the table of examples.
 
 pub(crate) mod average;
+pub(crate) mod big;
+pub(crate) mod by_category;
+pub(crate) mod call;
 pub mod catalog;
+pub(crate) mod cell;
+pub(crate) mod chosen_row;
+pub(crate) mod comoments;
 pub(crate) mod count;
+pub(crate) mod decay;
 pub(crate) mod distinct;
 pub(crate) mod edge;
 pub(crate) mod exact;
 pub(crate) mod extreme;
 pub(crate) mod fold;
+pub(crate) mod frequent;
+pub(crate) mod gaps;
+pub(crate) mod hll;
+pub(crate) mod last_distinct;
+pub(crate) mod logic;
+pub(crate) mod moments;
+pub(crate) mod percentile;
+pub(crate) mod ranked;
+pub(crate) mod rows;
+pub(crate) mod since;
+pub(crate) mod spectrum;
+pub(crate) mod streak;
 pub(crate) mod sum;
 pub(crate) mod top;
 pub(crate) mod value;
 
+#[cfg(test)]
+mod examples;
 #[cfg(test)]
 mod laws;
 
@@ -46,7 +70,8 @@ pub enum Algebra {
 pub struct Card {
     /// How the result depends on order and tiles.
     pub algebra: Algebra,
-    /// Whether `retract` and `unmerge` work; only with [`Algebra::Exact`].
+    /// Whether `retract` and `unmerge` work: they leave the state as if what they take out had never come. Never
+    /// with [`Algebra::Ordered`].
     pub inverse: bool,
     /// Whether a state's size has a bound that does not grow with its rows.
     pub bounded: bool,
@@ -55,6 +80,26 @@ pub struct Card {
     /// What makes the value, for definition hashes: name, argument types, parameters and the version of the
     /// semantics, such as `sum(double)#1`; a plugin adds its component's sha256.
     pub identity: String,
+    /// What becomes of nulls, in a few words.
+    pub nulls: &'static str,
+}
+
+impl Card {
+    /// Whether rows must be fed in total order. (Every aggregate can merge.)
+    pub fn is_order_dependent(&self) -> bool {
+        self.algebra == Algebra::Ordered
+    }
+}
+
+impl Algebra {
+    /// As cards and documentation name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algebra::Exact => "exact",
+            Algebra::Ordered => "ordered",
+            Algebra::Approximate => "approximate",
+        }
+    }
 }
 
 /// An aggregate function bound to its argument types and constant parameters.

@@ -1,11 +1,37 @@
 //! `SUM`: of whole numbers a bigint, of floats and doubles an exact double. Null if there was no value.
 
+use super::Algebra;
+use super::call::{Descriptor, Duplicates, aggregate};
+use super::catalog::BuiltinDoc;
 use super::exact::ExactSum;
 use super::fold::{Fold, Place};
 use super::value::{Double, Doubles, Value, Wholes};
 use crate::bytes::{self, Reader};
 use arrow_array::{ArrayRef, Float64Array, Int64Array};
+use arrow_schema::DataType;
 use std::sync::Arc;
+
+pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
+    doc: BuiltinDoc {
+        name: "SUM",
+        aliases: &[],
+        signature: "SUM(x)",
+        does: "the sum: of whole numbers a bigint, an error where it overflows; of doubles exact until it is rounded once",
+        algebra: Algebra::Exact,
+        inverse: true,
+        bounded: true,
+        nulls: "ignored; null of no values",
+    },
+    takes: "one column of int, bigint, float or double",
+    distinct: Duplicates::Counted,
+    bind: |call| {
+        call.no_parameters()?;
+        Ok(match call.number()? {
+            DataType::Int32 | DataType::Int64 => aggregate(WholeSum, call.card(DataType::Int64, &[])),
+            _ => aggregate(DoubleSum, call.card(DataType::Float64, &[])),
+        })
+    },
+}];
 
 /// Sum of int or bigint. It is kept with 128 bits, so that values that leave a frame bring a sum back into range.
 #[derive(Debug, Clone)]
@@ -59,7 +85,7 @@ impl Fold for WholeSum {
         }
     }
 
-    fn remove(&self, state: &mut WholeTotal, column: &Wholes<'_>, row: usize) {
+    fn remove(&self, state: &mut WholeTotal, column: &Wholes<'_>, row: usize, _place: Place) {
         if let Some(value) = <i64 as Value>::get(column, row) {
             state.add(-i128::from(value), -1);
         }
@@ -77,7 +103,7 @@ impl Fold for WholeSum {
         Vec::with_capacity(capacity)
     }
 
-    fn push(&self, state: &WholeTotal, builder: &mut Self::Builder) -> Result<(), String> {
+    fn push(&self, state: &WholeTotal, _as_of: i64, builder: &mut Self::Builder) -> Result<(), String> {
         let sum = i64::try_from(state.sum());
         builder.push(sum.ok().filter(|_| state.count > 0));
         match sum {
@@ -153,7 +179,7 @@ impl Fold for DoubleSum {
         }
     }
 
-    fn remove(&self, state: &mut DoubleTotal, column: &Doubles<'_>, row: usize) {
+    fn remove(&self, state: &mut DoubleTotal, column: &Doubles<'_>, row: usize, _place: Place) {
         if let Some(value) = column.get(row) {
             state.subtract(value);
         }
@@ -171,7 +197,7 @@ impl Fold for DoubleSum {
         Vec::with_capacity(capacity)
     }
 
-    fn push(&self, state: &DoubleTotal, builder: &mut Self::Builder) -> Result<(), String> {
+    fn push(&self, state: &DoubleTotal, _as_of: i64, builder: &mut Self::Builder) -> Result<(), String> {
         builder.push((state.count > 0).then(|| state.sum.value()));
         Ok(())
     }

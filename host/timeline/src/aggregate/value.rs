@@ -47,11 +47,19 @@ pub(crate) trait Value: Clone + Debug + Eq + Ord + Hash + Send + Sync + 'static 
     type Builder;
 
     fn column(array: &ArrayRef) -> Option<Self::Column<'_>>;
+    /// Of the columns that make up one argument: one, but for rows.
+    fn columns(arguments: &[ArrayRef]) -> Option<Self::Column<'_>> {
+        arguments.first().and_then(Self::column)
+    }
     /// `None` is null. (The bound says nothing; it lets implementations name the lifetime as the trait does.)
     fn get<'a>(column: &Self::Column<'a>, row: usize) -> Option<Self::Borrowed<'a>>
     where
         'a: 'a;
     fn own(borrowed: Self::Borrowed<'_>) -> Self;
+    /// The value as it is told apart from others: the same for all spellings of one value.
+    fn identity(borrowed: Self::Borrowed<'_>) -> Self {
+        Self::own(borrowed)
+    }
     fn compare(&self, other: Self::Borrowed<'_>) -> Ordering;
 
     fn builder(data_type: &DataType, capacity: usize) -> Self::Builder;
@@ -145,6 +153,16 @@ impl Double {
         Double(bits ^ (((bits >> 63) as u64) >> 1) as i64)
     }
 
+    /// Bits that compare as the numbers do.
+    pub(crate) fn ordered_bits(self) -> i64 {
+        self.0
+    }
+
+    /// The double of such bits.
+    pub(crate) fn of_bits(bits: i64) -> Self {
+        Double(bits)
+    }
+
     pub(crate) fn value(self) -> f64 {
         f64::from_bits((self.0 ^ (((self.0 >> 63) as u64) >> 1) as i64) as u64)
     }
@@ -188,6 +206,10 @@ impl Value for Double {
 
     fn own(borrowed: Double) -> Self {
         borrowed
+    }
+
+    fn identity(borrowed: Double) -> Self {
+        if borrowed.value() == 0.0 { Double::new(0.0) } else { borrowed }
     }
 
     fn compare(&self, other: Double) -> Ordering {

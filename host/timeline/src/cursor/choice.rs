@@ -192,7 +192,7 @@ impl Chooser {
             Selection::List { .. } if out.ends.iter().any(|end| *end < 0) => {
                 return Err(AggregateError::Broken("one call's lists have more than 2^31 items".to_owned()));
             }
-            Selection::List { .. } => list_array(items, out.ends),
+            Selection::List { .. } => list_array(items, out.ends, None),
             _ => items,
         };
         Ok(Finished { values, errors: Vec::new() })

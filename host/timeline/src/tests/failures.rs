@@ -99,8 +99,14 @@ impl States for TouchyStates {
 }
 
 pub(super) fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span>) -> Timelines {
-    let card =
-        Card { algebra, inverse: false, bounded: true, result: DataType::Int64, identity: "touchy#1".into() };
+    let card = Card {
+        algebra,
+        inverse: false,
+        bounded: true,
+        result: DataType::Int64,
+        identity: "touchy#1".into(),
+        nulls: "",
+    };
     let of = |function, arguments| AggregateSpec { function, arguments, filter: None, frame: 0 };
     let last: &[Parameter] = &[Parameter::Int(9)];
     let spec = StageSpec {

@@ -2,6 +2,7 @@
 //! obvious lines compute are the same, whatever the order, the batches, the boundary's steps and the restarts.
 
 mod failures;
+mod figures;
 mod model;
 mod oracle;
 mod series;

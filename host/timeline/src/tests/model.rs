@@ -198,8 +198,9 @@ impl Model {
     }
 
     fn expected(&self, key: u8, window: (i64, i64)) -> Vec<Option<Cell>> {
-        let of_frame =
-            |rows: &Vec<&(usize, Row)>| oracle::values(&rows.iter().map(|(_, row)| row).collect::<Vec<_>>());
+        let of_frame = |rows: &Vec<&(usize, Row)>| {
+            oracle::values(&rows.iter().map(|(_, row)| row).collect::<Vec<_>>(), window.1)
+        };
         let by_frame: Vec<Vec<Option<Cell>>> = self.frames(key, window).iter().map(of_frame).collect();
         let aggregates = self.spec.aggregates.iter().enumerate();
         aggregates.map(|(at, aggregate)| by_frame[aggregate.frame][at].clone()).collect()

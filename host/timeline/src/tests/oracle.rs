@@ -1,11 +1,13 @@
 //! The values of a frame, computed in the most obvious way.
 
+use super::figures;
 use super::model::Row;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A value that can be compared, doubles by their bits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,13 +38,21 @@ impl Cell {
                 let items = array.as_list::<i32>().value(row);
                 Cell::List((0..items.len()).map(|item| Cell::of(&items, item)).collect())
             }
+            DataType::Struct(_) => {
+                Cell::List(array.as_struct().columns().iter().map(|field| Cell::of(field, row)).collect())
+            }
+            DataType::Map(..) => {
+                let entries: ArrayRef = Arc::new(array.as_map().value(row));
+                Cell::List((0..entries.len()).map(|entry| Cell::of(&entries, entry)).collect())
+            }
             other => panic!("no cell of {other}"),
         }
     }
 }
 
-/// The values of the testers' aggregates over rows in total order. (`Adder` is not exact: it has none here.)
-pub(super) fn values(rows: &[&Row]) -> Vec<Option<Cell>> {
+/// The values of the testers' aggregates over rows in total order, as of a time. (`Adder` is not exact: it has none
+/// here.)
+pub(super) fn values(rows: &[&Row], as_of: i64) -> Vec<Option<Cell>> {
     let flagged: Vec<&Row> = rows.iter().copied().filter(|row| row.flag == Some(true)).collect();
     let wholes = |rows: &[&Row]| rows.iter().filter_map(|row| row.whole).collect::<Vec<i64>>();
     let doubles: Vec<f64> = rows.iter().filter_map(|row| row.double).collect();
@@ -61,7 +71,7 @@ pub(super) fn values(rows: &[&Row]) -> Vec<Option<Cell>> {
         (false, false) => a.total_cmp(b),
         (a, b) => a.cmp(&b),
     };
-    vec![
+    let basic = vec![
         Some(Cell::Whole(rows.len() as i64)),
         Some(Cell::Whole(texts.len() as i64)),
         or_null((!flagged_whole.is_empty()).then(|| Cell::Whole(flagged_whole.iter().sum()))),
@@ -81,5 +91,6 @@ pub(super) fn values(rows: &[&Row]) -> Vec<Option<Cell>> {
         Some(Cell::Whole(distinct.len() as i64)),
         Some(Cell::Whole(whole.iter().fold(0, |hash: i64, it| hash.wrapping_mul(31).wrapping_add(*it + 7)))),
         None,
-    ]
+    ];
+    basic.into_iter().chain(figures::values(rows, as_of)).collect()
 }

@@ -222,7 +222,8 @@ impl Model {
                 prop_assert_eq!(results.revised[at], self.returned.contains_key(&(key, run.start())));
             }
             prop_assert!(seen.insert((key, run.start())), "{:?} twice", run.start());
-            self.compare(&cells, &run.rows, "returned")?;
+            let as_of = if self.is_session { self.end(run) } else { run.last() };
+            self.compare(&cells, &run.rows, as_of, "returned")?;
             self.look(key, run.last(), Some(&cells))?;
         }
         prop_assert_eq!(seen.iter().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>(), "{:?}", why);
@@ -237,8 +238,8 @@ impl Model {
         Ok(())
     }
 
-    fn compare(&self, cells: &[Cell], rows: &[Row], what: &str) -> Result<(), TestCaseError> {
-        let expected = oracle::values(&rows.iter().collect::<Vec<_>>());
+    fn compare(&self, cells: &[Cell], rows: &[Row], as_of: i64, what: &str) -> Result<(), TestCaseError> {
+        let expected = oracle::values(&rows.iter().collect::<Vec<_>>(), as_of);
         for (aggregate, expected) in expected.into_iter().enumerate() {
             if let Some(expected) = expected {
                 let name = &self.spec.aggregates[aggregate].function.card().identity;
@@ -267,7 +268,8 @@ impl Model {
             .filter(|run| if self.is_session { self.end(run) > reach } else { self.end(run) >= time });
         let rows = run.as_ref().map_or(&[][..], |run| &run.rows);
         let cells: Vec<Cell> = values.values.iter().map(|value| Cell::of(value, 0)).collect();
-        self.compare(&cells, rows, "looked up")?;
+        let as_of = run.as_ref().filter(|_| self.is_session).map_or(time, |run| self.end(run));
+        self.compare(&cells, rows, as_of, "looked up")?;
         if let Some(returned) = returned.filter(|_| run.is_some()) {
             prop_assert_eq!(&cells[..], returned);
         }

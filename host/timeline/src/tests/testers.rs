@@ -1,5 +1,6 @@
 //! The aggregates under test: the built-in ones, one that depends on order, and one that depends on how it is cut.
 
+use super::figures;
 use crate::aggregate::fold::{Builtin, Fold, Place};
 use crate::aggregate::value::{Double, Doubles, Value, Wholes};
 use crate::bytes::{self, Reader};
@@ -40,20 +41,25 @@ pub(super) fn aggregates(frames: usize) -> Vec<AggregateSpec> {
         (tester(Chain, Algebra::Ordered, DataType::Int64), Some(0), false),
         (tester(Adder, Algebra::Approximate, DataType::Float64), Some(1), false),
     ];
-    let spec = |(at, (function, argument, filtered)): (usize, Call)| AggregateSpec {
+    let basic = calls.into_iter().map(|(function, argument, filtered)| {
+        let arguments: Vec<usize> = argument.into_iter().collect();
+        (function, arguments, filtered)
+    });
+    let spec = |(at, (function, arguments, filtered)): (usize, (_, Vec<usize>, bool))| AggregateSpec {
         function,
-        arguments: argument.into_iter().collect(),
+        arguments,
         filter: filtered.then_some(3),
         frame: at % frames,
     };
-    calls.into_iter().enumerate().map(spec).collect()
+    basic.chain(figures::calls(&types)).enumerate().map(spec).collect()
 }
 
 /// Function, argument, and whether it has a filter.
 type Call = (Arc<dyn Aggregate>, Option<usize>, bool);
 
 fn tester<F: Fold>(fold: F, algebra: Algebra, result: DataType) -> Arc<dyn Aggregate> {
-    let card = Card { algebra, inverse: false, bounded: true, result, identity: "tester#1".to_owned() };
+    let card =
+        Card { algebra, inverse: false, bounded: true, result, identity: "tester#1".to_owned(), nulls: "" };
     Arc::new(Builtin { fold, card, selection: None })
 }
 
@@ -87,7 +93,7 @@ impl Fold for Chain {
         Vec::new()
     }
 
-    fn push(&self, state: &Self::State, builder: &mut Vec<i64>) -> Result<(), String> {
+    fn push(&self, state: &Self::State, _as_of: i64, builder: &mut Vec<i64>) -> Result<(), String> {
         builder.push(state.map_or(0, |(hash, _)| hash));
         Ok(())
     }
@@ -134,7 +140,7 @@ impl Fold for Adder {
         Vec::new()
     }
 
-    fn push(&self, state: &f64, builder: &mut Vec<f64>) -> Result<(), String> {
+    fn push(&self, state: &f64, _as_of: i64, builder: &mut Vec<f64>) -> Result<(), String> {
         builder.push(*state);
         Ok(())
     }

@@ -93,8 +93,9 @@ impl<'a> MetaWriter<'a> {
         let before_key =
             format!(r#""_weir":{{"job":{},"version":{},"key":{{"#, text(&meta.job), meta.version);
         let after_window = format!(
-            r#","revision":{},"op":"upsert","epoch":{},"definition":{}}}"#,
+            r#","revision":{},"op":"{}","epoch":{},"definition":{}}}"#,
             meta.revision,
+            meta.op,
             meta.epoch,
             text(&meta.definition)
         );

@@ -1,0 +1,11 @@
+//! Jobs run over sources and sinks in memory and a real store in a temporary folder: the rules of time, asked of
+//! the whole engine.
+
+mod counts;
+mod duplicates;
+mod emit;
+pub(crate) mod harness;
+mod late;
+mod origin;
+mod sessions;
+mod skew;

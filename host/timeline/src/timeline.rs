@@ -147,7 +147,8 @@ impl Timelines {
     }
 
     /// Returns corrections, and the results of everything that is open as it stands, without moving the boundary.
-    /// They are not returned again, here or by `settle`, unless a later row changes them.
+    /// They are not returned again, here or by `settle`, unless a later row changes them. Of lifetime values, which
+    /// are never final, it returns what `changes` would.
     pub fn flush(&mut self) -> Result<Results, AggregateError> {
         match &mut self.stage {
             Stage::Grid(grid) => grid.flush(&mut self.slots),

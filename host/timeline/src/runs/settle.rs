@@ -32,13 +32,15 @@ impl RunStage {
     }
 
     pub(crate) fn flush(&mut self) -> Result<Results, AggregateError> {
+        // A lifetime value has no other end than that of its changes.
+        if !self.closes {
+            return self.changes();
+        }
         let mut out = Collector::new(&self.spec);
         out.results().refused = self.fold_settled(self.settled)?;
-        if self.closes {
-            self.emit_gone(&mut out)?;
-            let all: Vec<u32> = self.table.live().collect();
-            self.emit(&all, &mut out)?;
-        }
+        self.emit_gone(&mut out)?;
+        let all: Vec<u32> = self.table.live().collect();
+        self.emit(&all, &mut out)?;
         out.finish(&self.spec)
     }
 

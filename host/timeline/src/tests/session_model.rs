@@ -174,7 +174,7 @@ impl Model {
                 let is_due = if self.is_session {
                     self.end(&run) > self.horizon && (why != Why::Settled || self.end(&run) < self.settled)
                 } else {
-                    why == Why::Changed && newest == Some(run.start()) && self.end(&run) >= self.horizon
+                    why != Why::Settled && newest == Some(run.start()) && self.end(&run) >= self.horizon
                 };
                 if is_new && is_due {
                     wanted.insert(identity, run);

@@ -11,6 +11,7 @@ pub mod answer;
 mod bytes;
 mod collect;
 mod cursor;
+mod frame;
 mod grid;
 mod ordered;
 mod over;
@@ -34,5 +35,5 @@ pub use answer::{
     Values,
 };
 pub use snapshot::Snapshot;
-pub use spec::{AggregateSpec, Frames, Grid, RangeFrame, SpecError, StageSpec, storable};
+pub use spec::{AggregateSpec, Bounds, Exclude, Frames, Grid, OverFrame, SpecError, StageSpec, storable};
 pub use timeline::Timelines;

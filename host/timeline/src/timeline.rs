@@ -155,7 +155,7 @@ impl Timelines {
     pub fn absent(&self) -> Snapshot {
         match &self.stage {
             Stage::Grid(grid) => Snapshot::absent(&grid.spec, 1),
-            Stage::Over(over) => Snapshot::absent(&over.spec, over.reach.0.len()),
+            Stage::Over(over) => Snapshot::absent(&over.spec, over.frames.len()),
         }
     }
 

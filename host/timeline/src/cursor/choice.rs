@@ -6,6 +6,7 @@
 
 use crate::aggregate::top::list_array;
 use crate::aggregate::{AggregateError, Finished, Selection};
+use crate::frame::FrameRows;
 use crate::row_log::block::Block;
 use crate::row_log::gather::Gather;
 use crate::row_log::{Layout, Log};
@@ -133,40 +134,95 @@ impl Chooser {
         order == if self.selection == Selection::Least { Ordering::Less } else { Ordering::Greater }
     }
 
-    /// Appends the value of a frame.
-    pub(crate) fn push(&self, candidates: &mut Candidates, log: &Log, frame: Range<u64>, out: &mut Chosen) {
+    /// Appends the value of a frame whose core has come in.
+    pub(crate) fn push(&self, candidates: &mut Candidates, log: &Log, frame: &FrameRows, out: &mut Chosen) {
+        let rest = frame.rest();
         match self.selection {
             Selection::List { limit, newest_first } => {
-                if candidates.is_listed {
-                    self.push_numbers(log, candidates.queue.iter().copied(), newest_first, out);
-                } else {
-                    let from = frame.start.max(frame.end.saturating_sub(limit as u64));
+                if rest.iter().all(Range::is_empty) && !candidates.is_listed {
+                    let core = frame.core();
+                    let last = core.start.max(core.end.saturating_sub(limit as u64))..core.end;
                     if newest_first {
-                        (from..frame.end).rev().for_each(|number| out.push(self.column, log, number));
+                        last.clone().rev().for_each(|number| out.push(self.column, log, number));
                     } else {
-                        log.for_each(from..frame.end, |block, rows| {
-                            out.gather.push(block, self.column, rows);
-                        });
+                        log.for_each(last.clone(), |block, rows| out.gather.push(block, self.column, rows));
                     }
-                    out.end_list((frame.end - from) as usize);
+                    out.end_list((last.end - last.start) as usize);
+                } else {
+                    let numbers = self.listed(candidates, log, frame, limit);
+                    self.push_numbers(log, numbers.into_iter(), newest_first, out);
                 }
             }
             Selection::Oldest => {
-                let mut first = candidates.searched.max(frame.start);
-                while first < frame.end {
-                    let (block, row) = log.row(first);
-                    if self.is_candidate(block, row) {
-                        break;
-                    }
-                    first += 1;
-                }
-                candidates.searched = first;
-                out.push_one(self.column, log, Some(first).filter(|first| *first < frame.end));
+                let core = frame.core();
+                candidates.searched = self.oldest(log, candidates.searched.max(core.start)..core.end);
+                let of_core = Some(candidates.searched).filter(|first| *first < core.end);
+                let of_rest = || {
+                    let found = rest.into_iter().map(|rows| (self.oldest(log, rows.clone()), rows.end));
+                    found.filter(|(first, end)| first < end).map(|(first, _)| first).next()
+                };
+                out.push_one(self.column, log, of_core.or_else(of_rest));
             }
-            Selection::Newest | Selection::Least | Selection::Greatest => {
-                out.push_one(self.column, log, candidates.queue.front().copied());
+            Selection::Newest => {
+                let of_rest = rest.into_iter().rev().find_map(|rows| self.newest(log, rows));
+                out.push_one(self.column, log, of_rest.or_else(|| candidates.queue.front().copied()));
+            }
+            Selection::Least | Selection::Greatest => {
+                let mut best = candidates.queue.front().copied();
+                for rows in rest {
+                    log.for_each(rows, |block, rows| {
+                        for row in rows.filter(|row| self.is_candidate(block, *row)) {
+                            if best.is_none_or(|best| !self.beats(log, best, block, row)) {
+                                best = Some(block.start + row as u64);
+                            }
+                        }
+                    });
+                }
+                out.push_one(self.column, log, best);
             }
         }
+    }
+
+    /// The first candidate of a range; its end if there is none.
+    fn oldest(&self, log: &Log, range: Range<u64>) -> u64 {
+        let mut first = range.start;
+        while first < range.end {
+            let (block, row) = log.row(first);
+            if self.is_candidate(block, row) {
+                break;
+            }
+            first += 1;
+        }
+        first
+    }
+
+    fn newest(&self, log: &Log, range: Range<u64>) -> Option<u64> {
+        let mut found = None;
+        self.newest_first(log, range, |number| {
+            found = Some(number);
+            false
+        });
+        found
+    }
+
+    /// The rows of a frame's list, in order.
+    fn listed(&self, candidates: &Candidates, log: &Log, frame: &FrameRows, limit: usize) -> VecDeque<u64> {
+        let mut list = VecDeque::new();
+        for rows in frame.rest().into_iter().rev() {
+            self.newest_first(log, rows, |number| {
+                if list.len() < limit {
+                    list.push_front(number);
+                }
+                list.len() < limit
+            });
+        }
+        let room = limit - list.len();
+        if candidates.is_listed {
+            candidates.queue.iter().rev().take(room).for_each(|number| list.push_front(*number));
+        } else {
+            frame.core().rev().take(room).for_each(|number| list.push_front(number));
+        }
+        list
     }
 
     fn push_numbers(
@@ -203,12 +259,11 @@ impl Chooser {
         &self,
         layout: &Layout,
         log: &Log,
-        frame: Range<u64>,
+        frame: &FrameRows,
     ) -> Result<Finished, AggregateError> {
         let mut candidates = Candidates::default();
         let mut out = self.output(layout);
-        self.enter(&mut candidates, log, frame.start, frame.clone());
-        candidates.leave(frame.start);
+        self.enter(&mut candidates, log, frame.start(), frame.core());
         self.push(&mut candidates, log, frame, &mut out);
         self.finish(out)
     }

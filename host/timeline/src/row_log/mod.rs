@@ -201,10 +201,9 @@ impl Log {
         block.set_marks((number - block.start) as usize, marks);
     }
 
-    /// Drops the oldest block if all of it is before `time`; returns what it was stored under.
-    pub(crate) fn evict_block(&mut self, time: i64) -> Option<i64> {
-        let is_old = self.blocks.front().is_some_and(|block| block.last_time() < time);
-        if is_old { self.blocks.pop_front().map(|block| block.serial) } else { None }
+    /// Drops the oldest block.
+    pub(crate) fn evict_block(&mut self) -> Option<Block> {
+        self.blocks.pop_front()
     }
 
     /// The oldest block.

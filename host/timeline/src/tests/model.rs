@@ -1,7 +1,7 @@
 //! What a timeline must do, kept as a plain list of rows, and the random operations on both.
 
 use super::oracle::{self, Cell};
-use super::testers;
+use super::{over_frames, testers};
 use crate::answer::{Block, Question, Results, Rows, Slot};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
@@ -24,11 +24,11 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn rank(&self) -> Rank {
+    pub(super) fn rank(&self) -> Rank {
         Rank { partition: PartitionId { source: 0, partition: self.partition }, offset: self.offset }
     }
 
-    fn place(&self) -> (i64, Rank) {
+    pub(super) fn place(&self) -> (i64, Rank) {
         (self.time, self.rank())
     }
 }
@@ -55,6 +55,8 @@ pub(super) struct Model {
     rows: Vec<(usize, Row)>,
     /// When each result was last returned.
     returned: BTreeMap<Identity, usize>,
+    /// `OVER` only: the rows of each result's frames as they were when it was last returned.
+    framed: BTreeMap<Identity, Vec<over_frames::Places>>,
     settled: i64,
     horizon: i64,
     clock: usize,
@@ -75,8 +77,18 @@ impl Model {
             retention: None,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
-        let (stored, rows, returned) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        Model { spec, timelines, stored, rows, returned, settled: i64::MIN, horizon: i64::MIN, clock: 0 }
+        let (stored, rows) = (BTreeMap::new(), Vec::new());
+        let (returned, framed) = (BTreeMap::new(), BTreeMap::new());
+        let (settled, horizon) = (i64::MIN, i64::MIN);
+        Model { spec, timelines, stored, rows, returned, framed, settled, horizon, clock: 0 }
+    }
+
+    /// As it is, with a retention.
+    pub(super) fn retaining(mut self, retention: Option<i64>) -> Model {
+        let retention = retention.map(Span::from_millis);
+        self.spec = Arc::new(StageSpec { retention, ..(*self.spec).clone() });
+        self.timelines = Timelines::new(self.spec.clone()).unwrap();
+        self
     }
 
     pub(super) fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
@@ -165,26 +177,27 @@ impl Model {
         rows
     }
 
-    /// Rows of each frame of a window or at a time.
-    fn frames(&self, key: u8, window: (i64, i64)) -> Vec<Vec<&(usize, Row)>> {
+    /// Rows of each frame of a window, of an event or, without one, at a time.
+    fn frames(&self, key: u8, window: (i64, i64), event: Option<Rank>) -> Vec<Vec<&(usize, Row)>> {
         match &self.spec.frames {
             Frames::Grid(_) => vec![self.rows_of(key, window.0, window.1)],
             Frames::Over(frames) => {
-                let from = |reach: Option<Span>| reach.map_or(i64::MIN, |reach| window.0 - reach.millis());
-                frames.iter().map(|frame| self.rows_of(key, from(frame.preceding), window.0 + 1)).collect()
+                let all = self.rows_of(key, i64::MIN, i64::MAX);
+                let of = |frame| over_frames::rows(frame, self.spec.retention, &all, window.0, event);
+                frames.iter().map(of).collect()
             }
         }
     }
 
-    fn expected(&self, key: u8, window: (i64, i64)) -> Vec<Option<Cell>> {
+    fn expected(&self, key: u8, window: (i64, i64), event: Option<Rank>) -> Vec<Option<Cell>> {
         let of_frame =
             |rows: &Vec<&(usize, Row)>| oracle::values(&rows.iter().map(|(_, row)| row).collect::<Vec<_>>());
-        let by_frame: Vec<Vec<Option<Cell>>> = self.frames(key, window).iter().map(of_frame).collect();
+        let by_frame: Vec<Vec<Option<Cell>>> = self.frames(key, window, event).iter().map(of_frame).collect();
         let aggregates = self.spec.aggregates.iter().enumerate();
         aggregates.map(|(at, aggregate)| by_frame[aggregate.frame][at].clone()).collect()
     }
 
-    /// The results that there are, each with the operation that last brought a row into its frames.
+    /// The results that there are, each with the operation that last brought a row into its window.
     fn identities(&self) -> BTreeMap<Identity, usize> {
         let mut found: BTreeMap<Identity, usize> = BTreeMap::new();
         let is_over = matches!(self.spec.frames, Frames::Over(_));
@@ -192,12 +205,7 @@ impl Model {
             for (start, end) in self.windows(row.time) {
                 let rank = if is_over { row.rank() } else { Rank::default() };
                 let touched = found.entry((row.key, start, end, rank)).or_default();
-                if is_over {
-                    let frames = self.frames(row.key, (start, end));
-                    *touched = frames.iter().flatten().map(|(clock, _)| *clock).max().unwrap_or(0);
-                } else {
-                    *touched = (*touched).max(*clock);
-                }
+                *touched = (*touched).max(*clock);
             }
         }
         found
@@ -218,7 +226,8 @@ impl Model {
             let identity = (key, window.0, window.1, rank);
             prop_assert_eq!(results.revised[at], self.returned.contains_key(&identity), "{:?}", identity);
             let values: Vec<Cell> = results.values.iter().map(|values| Cell::of(values, at)).collect();
-            for (aggregate, expected) in self.expected(key, window).into_iter().enumerate() {
+            let event = is_over.then_some(rank);
+            for (aggregate, expected) in self.expected(key, window, event).into_iter().enumerate() {
                 if let Some(expected) = expected {
                     let name = &self.spec.aggregates[aggregate].function.card().identity;
                     prop_assert_eq!(&values[aggregate], &expected, "{} of {:?}", name, identity);
@@ -228,23 +237,38 @@ impl Model {
                 let rows = self.rows_of(key, window.0, window.0 + 1);
                 let event = rows.iter().map(|(_, row)| row).find(|row| row.rank() == rank).unwrap();
                 let carried: Vec<Cell> = results.carried.iter().map(|column| Cell::of(column, at)).collect();
-                let text = event.text.clone().map_or(Cell::Null, Cell::Text);
-                prop_assert_eq!(carried, vec![text, event.whole.map_or(Cell::Null, Cell::Whole)]);
+                prop_assert_eq!(carried, carried_of(Some(event)));
             }
             prop_assert!(seen.insert(identity, values).is_none(), "{:?} twice", identity);
         }
         for (identity, touched) in self.identities() {
             let is_final = if is_over { identity.1 < self.settled } else { identity.2 <= self.settled };
-            let is_new = self.returned.get(&identity).is_none_or(|returned| *returned < touched);
+            let is_new = if is_over {
+                self.framed.get(&identity) != Some(&self.places(identity))
+            } else {
+                self.returned.get(&identity).is_none_or(|returned| *returned < touched)
+            };
             let is_in_reach = if is_over { identity.1 >= self.horizon } else { identity.2 > self.horizon };
             let is_wanted = (is_final || is_flush) && is_new && is_in_reach;
             prop_assert_eq!(seen.contains_key(&identity), is_wanted, "{:?} (flush: {})", identity, is_flush);
         }
         for (identity, values) in seen {
+            let (key, window) = (identity.0, (identity.1, identity.2));
             self.returned.insert(identity, self.clock);
-            self.compare_snapshot(identity.0, (identity.1, identity.2), Some(&values))?;
+            let mut is_same = true;
+            if is_over {
+                let places = self.places(identity);
+                is_same = over_frames::places(&self.frames(key, window, None)) == places;
+                self.framed.insert(identity, places);
+            }
+            self.compare_snapshot(key, window, is_same.then_some(&values))?;
         }
         Ok(())
+    }
+
+    /// The rows of an event's frames.
+    fn places(&self, (key, start, end, rank): Identity) -> Vec<over_frames::Places> {
+        over_frames::places(&self.frames(key, (start, end), Some(rank)))
     }
 
     /// A snapshot is what the oracle says, and what was returned (which the oracle does not know of inexact ones).
@@ -252,7 +276,7 @@ impl Model {
         &self,
         key: u8,
         window: (i64, i64),
-        returned: Option<&[Cell]>,
+        returned: Option<&Vec<Cell>>,
     ) -> Result<(), TestCaseError> {
         let [start, end] = [window.0, window.1].map(EventTime::from_millis);
         let question = match self.spec.frames {
@@ -264,7 +288,7 @@ impl Model {
             slot.map_or_else(|| self.timelines.absent(), |slot| self.timelines.snapshot(slot, &question));
         let values = snapshot.finish().unwrap();
         let cells: Vec<Cell> = values.values.iter().map(|value| Cell::of(value, 0)).collect();
-        for (aggregate, expected) in self.expected(key, window).into_iter().enumerate() {
+        for (aggregate, expected) in self.expected(key, window, None).into_iter().enumerate() {
             let name = &self.spec.aggregates[aggregate].function.card().identity;
             let expected = expected.or_else(|| returned.map(|cells| cells[aggregate].clone()));
             if let Some(expected) = expected {
@@ -278,11 +302,17 @@ impl Model {
                 );
             }
         }
-        let frames = self.frames(key, window);
+        let frames = self.frames(key, window, None);
         let counts: Vec<u64> = frames.iter().map(|rows| rows.len() as u64).collect();
         prop_assert_eq!(values.rows, counts);
         let newest = frames.iter().map(|rows| rows.last().map(|(_, row)| EventTime::from_millis(row.time)));
         prop_assert_eq!(values.newest, newest.collect::<Vec<_>>());
+        if let Frames::Over(frames) = &self.spec.frames {
+            let all = self.rows_of(key, i64::MIN, i64::MAX);
+            let shown = over_frames::shown(frames, self.spec.retention, &all, window.0);
+            let carried: Vec<Cell> = values.carried.iter().map(|column| Cell::of(column, 0)).collect();
+            prop_assert_eq!(carried, carried_of(shown.map(|(_, row)| row)), "of {:?} at {:?}", key, window);
+        }
         Ok(())
     }
 
@@ -332,4 +362,11 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// The plain columns of a row: those that the model's stage carries.
+fn carried_of(row: Option<&Row>) -> Vec<Cell> {
+    let text = row.and_then(|row| row.text.clone());
+    let whole = row.and_then(|row| row.whole);
+    vec![text.map_or(Cell::Null, Cell::Text), whole.map_or(Cell::Null, Cell::Whole)]
 }

@@ -5,6 +5,7 @@
 //! as `cargo test` does, which is more than 200,000 in all.
 
 mod failures;
+mod invariance;
 mod model;
 mod oracle;
 mod over_frames;

@@ -2,7 +2,7 @@
 
 use super::oracle::{self, Cell};
 use super::{over_frames, testers};
-use crate::answer::{Block, Question, Results, Rows, Slot};
+use crate::answer::{Block, Inserted, Question, Results, Rows, Slot};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
 use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
@@ -24,6 +24,12 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// A row of which nothing but its time matters.
+    pub(super) fn at(time: i64) -> Row {
+        let (whole, double, text, flag) = (Some(1), None, None, None);
+        Row { key: 0, time, partition: 0, offset: time as u64, whole, double, text, flag }
+    }
+
     pub(super) fn rank(&self) -> Rank {
         Rank { partition: PartitionId { source: 0, partition: self.partition }, offset: self.offset }
     }
@@ -120,29 +126,7 @@ impl Model {
         for (at, row) in rows.iter_mut().enumerate() {
             row.offset = (self.clock * 1000 + at) as u64;
         }
-        let keys: Vec<[u8; 1]> = rows.iter().map(|row| [row.key]).collect();
-        let slots: Vec<Slot> =
-            keys.iter().map(|key| self.timelines.slot_or_insert(key, key_hash(key))).collect();
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
-            Arc::new(rows.iter().map(|row| row.double).collect::<Float64Array>()),
-            Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringViewArray>()),
-            Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
-            Arc::new(Date32Array::from(vec![0; rows.len()])),
-        ];
-        let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
-        let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
-        let selection: Vec<u32> = (0..rows.len() as u32).collect();
-        let inserted = self
-            .timelines
-            .insert(&Rows {
-                slots: &slots,
-                rows: &selection,
-                times: &times,
-                ranks: &ranks,
-                columns: &columns,
-            })
-            .unwrap();
+        let inserted = insert_rows(&mut self.timelines, &rows);
         let before = rows.len();
         rows.retain(|row| !self.windows(row.time).is_empty());
         prop_assert_eq!(inserted.between as usize, before - rows.len());
@@ -369,4 +353,23 @@ fn carried_of(row: Option<&Row>) -> Vec<Cell> {
     let text = row.and_then(|row| row.text.clone());
     let whole = row.and_then(|row| row.whole);
     vec![text.map_or(Cell::Null, Cell::Text), whole.map_or(Cell::Null, Cell::Whole)]
+}
+
+/// Inserts rows as one batch.
+pub(super) fn insert_rows(timelines: &mut Timelines, rows: &[Row]) -> Inserted {
+    let keys: Vec<[u8; 1]> = rows.iter().map(|row| [row.key]).collect();
+    let slots: Vec<Slot> = keys.iter().map(|key| timelines.slot_or_insert(key, key_hash(key))).collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|row| row.double).collect::<Float64Array>()),
+        Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringViewArray>()),
+        Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
+        Arc::new(Date32Array::from(vec![0; rows.len()])),
+    ];
+    let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
+    let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
+    let selection: Vec<u32> = (0..rows.len() as u32).collect();
+    timelines
+        .insert(&Rows { slots: &slots, rows: &selection, times: &times, ranks: &ranks, columns: &columns })
+        .unwrap()
 }

@@ -1,14 +1,19 @@
 //! The frames of `OVER`: what they are, row by row, and the properties of stages that mix them.
 
-use super::model::{Model, Op, Row};
-use super::{cases, ops};
-use crate::spec::{Bounds, Exclude, Frames, OverFrame};
+use super::model::{Model, Op, Row, insert_rows};
+use super::{cases, ops, row, testers};
+use crate::builtin;
+use crate::spec::{AggregateSpec, Bounds, Exclude, Frames, OverFrame, SpecError, StageSpec};
+use crate::timeline::Timelines;
+use arrow_schema::DataType;
 use proptest::prelude::*;
-use weir_event::{Rank, Span};
+use std::sync::Arc;
+use weir_event::{EventTime, Rank, Span};
 
 /// Where the rows of a frame stand.
 pub(super) type Places = Vec<(i64, Rank)>;
 
+/// The rows of each frame.
 pub(super) fn places(frames: &[Vec<&(usize, Row)>]) -> Vec<Places> {
     frames.iter().map(|rows| rows.iter().map(|(_, row)| row.place()).collect()).collect()
 }
@@ -63,7 +68,7 @@ pub(super) fn shown<'a>(
 }
 
 /// A frame of any kind; ranges reach back less than `reach`.
-fn frame(reach: i64) -> impl Strategy<Value = OverFrame> {
+pub(super) fn frame(reach: i64) -> impl Strategy<Value = OverFrame> {
     let range = (prop::option::weighted(0.8, 0..reach), 0..reach).prop_map(|(preceding, until)| {
         let until = Span::from_millis(preceding.map_or(until, |preceding| until.min(preceding)));
         Bounds::Range { preceding: preceding.map(Span::from_millis), until }
@@ -92,6 +97,23 @@ fn check(
         model.apply(op)?;
     }
     Ok(())
+}
+
+/// Batches that each come 50 milliseconds after the one before, some of them followed by a restart, a flush or a look.
+fn stream(batches: Vec<(Vec<Row>, u8)>) -> Vec<Op> {
+    let mut ops = Vec::new();
+    for (at, (mut rows, then)) in batches.into_iter().enumerate() {
+        let now = at as i64 * 50;
+        rows.iter_mut().for_each(|row| row.time += now);
+        ops.extend([Op::Insert(rows), Op::Settle(now), Op::Expire]);
+        ops.extend(match then {
+            0 => Some(Op::Restart),
+            1 => Some(Op::Flush),
+            2 => Some(Op::Look(now + 20)),
+            _ => None,
+        });
+    }
+    ops
 }
 
 proptest! {
@@ -130,10 +152,79 @@ proptest! {
     #![proptest_config(cases(8, 200))]
 
     #[test]
+    fn rows_that_keep_coming_under_all_frames(
+        frames in prop::collection::vec(frame(120), 1..4),
+        history in 0..60_i64,
+        retention in prop::option::weighted(0.2, 120..300_i64),
+        batches in prop::collection::vec((prop::collection::vec(row(-60..100), 30..90), 0..4_u8), 4..24),
+    ) {
+        check(frames, history, retention, stream(batches))?;
+    }
+
+    #[test]
     fn long_logs_under_all_frames(
         frames in prop::collection::vec(frame(300), 2..4),
         ops in ops(0..2000, 200, 8),
     ) {
         check(frames, 100, None, ops)?;
     }
+}
+
+fn stage(frames: Vec<OverFrame>, retention: Option<Span>) -> StageSpec {
+    let sum = AggregateSpec {
+        function: builtin("SUM", false, &[DataType::Int64], &[]).unwrap(),
+        arguments: vec![0],
+        filter: None,
+        frame: 0,
+    };
+    StageSpec {
+        frames: Frames::Over(frames),
+        aggregates: vec![sum],
+        inputs: testers::inputs(),
+        carried: vec![],
+        history: Span::from_millis(1000),
+        retention,
+    }
+}
+
+#[test]
+fn senseless_bounds_are_refused() {
+    let span = Span::from_millis;
+    let range = |preceding, until| Bounds::Range { preceding, until };
+    for (bounds, retention, is_sound) in [
+        (range(Some(span(5)), span(5)), None, true),
+        (range(Some(span(5)), span(6)), None, false),
+        (range(Some(span(5)), span(-1)), None, false),
+        (range(Some(span(-1)), span(-1)), None, false),
+        (range(None, span(6)), None, true),
+        (range(None, span(6)), Some(span(5)), false),
+        (Bounds::Rows { preceding: Some(3), until: 3 }, None, true),
+        (Bounds::Rows { preceding: Some(3), until: 4 }, None, false),
+        (Bounds::Rows { preceding: None, until: 4 }, None, true),
+    ] {
+        let frames = vec![OverFrame::rows(None), OverFrame { bounds, exclude: Exclude::None }];
+        let expected = if is_sound { Ok(()) } else { Err(SpecError::Backwards(1)) };
+        assert_eq!(stage(frames, retention).check(), expected, "{bounds:?}");
+    }
+}
+
+#[test]
+fn counted_rows_stay_bounded_without_a_retention() {
+    let frames = vec![OverFrame::rows(Some(10)), OverFrame::rows(Some(700))];
+    let mut timelines = Timelines::new(Arc::new(stage(frames, None))).unwrap();
+    let mut most = 0;
+    for batch in 0..200_i64 {
+        let rows: Vec<Row> = (0..100).map(|at| Row::at(batch * 100 + at)).collect();
+        insert_rows(&mut timelines, &rows);
+        let now = EventTime::from_millis(batch * 100 + 100);
+        timelines.settle(now).unwrap();
+        timelines.expire(now);
+        most = most.max(timelines.stats().rows);
+    }
+    // The last 701 before the horizon, 1,000 after it, and what its blocks hold beside.
+    assert!((1701..1701 + 2 * 256).contains(&most), "{most}");
+    // Nothing is too old where only rows are counted.
+    timelines.settle(EventTime::from_millis(1 << 40)).unwrap();
+    timelines.expire(EventTime::from_millis(1 << 40));
+    assert!((701..701 + 2 * 256).contains(&timelines.stats().rows));
 }

@@ -32,7 +32,7 @@ pub use aggregate::{
 };
 pub use answer::{
     Block, BlockSink, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats,
-    Values,
+    Values, list_view_type, to_list_views, to_lists,
 };
 pub use snapshot::Snapshot;
 pub use spec::{AggregateSpec, Bounds, Exclude, Frames, Grid, OverFrame, SpecError, StageSpec, storable};

@@ -3,7 +3,7 @@
 //! Taking a snapshot copies states and rows out, for it is done under a lock; merging and finishing is for later.
 
 use crate::aggregate::{AggregateError, Finished, States, Steps};
-use crate::answer::Values;
+use crate::answer::{Values, shape_lists};
 use crate::cursor::choice::Chooser;
 use crate::frame::FrameRows;
 use crate::grid::GridStage;
@@ -25,6 +25,7 @@ pub struct Snapshot {
     rows: Vec<u64>,
     newest: Vec<Option<EventTime>>,
     carried: Vec<ArrayRef>,
+    list_views: bool,
 }
 
 /// One aggregate's share.
@@ -58,7 +59,13 @@ impl Snapshot {
             rows: vec![0; frames],
             newest: vec![None; frames],
             carried: carried.collect(),
+            list_views: false,
         }
+    }
+
+    /// Whether lists are wanted as views.
+    pub(crate) fn with_list_views(self, list_views: bool) -> Snapshot {
+        Snapshot { list_views, ..self }
     }
 
     /// The values.
@@ -68,7 +75,7 @@ impl Snapshot {
         for (at, part) in self.parts.into_iter().enumerate() {
             let finished = part.finish(self.as_of)?;
             errors.extend(finished.errors.into_iter().map(|(_, reason)| (at, reason)));
-            values.push(finished.values);
+            values.push(shape_lists(&finished.values, self.list_views)?);
         }
         Ok(Values { values, rows: self.rows, newest: self.newest, carried: self.carried, errors })
     }

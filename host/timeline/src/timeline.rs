@@ -5,7 +5,9 @@
 //! the lock.
 
 use crate::aggregate::AggregateError;
-use crate::answer::{Block, BlockSink, DecodeError, Inserted, Question, Results, Rows, Slot, Stats};
+use crate::answer::{
+    Block, BlockSink, DecodeError, Inserted, Question, Results, Rows, Slot, Stats, shape_lists,
+};
 use crate::grid::GridStage;
 use crate::over::OverStage;
 use crate::slots::Slots;
@@ -57,6 +59,7 @@ use weir_event::EventTime;
 pub struct Timelines {
     slots: Slots,
     stage: Stage,
+    list_views: bool,
 }
 
 enum Stage {
@@ -76,7 +79,18 @@ impl Timelines {
                 Stage::Over(Box::new(stage.ok_or(SpecError::NoSuchInput(spec.inputs.len()))?))
             }
         };
-        Ok(Timelines { slots: Slots::default(), stage })
+        Ok(Timelines { slots: Slots::default(), stage, list_views: false })
+    }
+
+    /// From now on lists are returned as views: a column whose aggregate's type is [`DataType::List`] is one of
+    /// [`DataType::ListView`], in results and in values, as [`crate::list_view_type`] says. Lists of an `OVER` then
+    /// share their items, and hardly anything is copied for one more list; as [`DataType::List`] each has its own.
+    ///
+    /// [`DataType::List`]: arrow_schema::DataType::List
+    /// [`DataType::ListView`]: arrow_schema::DataType::ListView
+    #[must_use]
+    pub fn with_list_views(self) -> Timelines {
+        Timelines { list_views: true, ..self }
     }
 
     /// What is computed.
@@ -115,19 +129,29 @@ impl Timelines {
     /// Moves the settled boundary to `to` (never back) and returns every result that became final, each once, and
     /// corrections of results that rows inserted since the last call have changed.
     pub fn settle(&mut self, to: EventTime) -> Result<Results, AggregateError> {
-        match &mut self.stage {
+        let results = match &mut self.stage {
             Stage::Grid(grid) => grid.settle(&mut self.slots, to.millis()),
             Stage::Over(over) => over.settle(to.millis()),
-        }
+        };
+        self.shaped(results?)
     }
 
     /// Returns corrections, and the results of everything that is open as it stands, without moving the boundary.
     /// They are not returned again, here or by `settle`, unless a later row changes them.
     pub fn flush(&mut self) -> Result<Results, AggregateError> {
-        match &mut self.stage {
+        let results = match &mut self.stage {
             Stage::Grid(grid) => grid.flush(&mut self.slots),
             Stage::Over(over) => over.flush(),
+        };
+        self.shaped(results?)
+    }
+
+    /// Results with lists as they are wanted.
+    fn shaped(&self, mut results: Results) -> Result<Results, AggregateError> {
+        for values in &mut results.values {
+            *values = shape_lists(values, self.list_views)?;
         }
+        Ok(results)
     }
 
     /// The least boundary at which `settle` has something to return; `None` if nothing is open. It may be the past.
@@ -142,21 +166,23 @@ impl Timelines {
     /// The truth of one key, copied out; finish it outside the lock. A question that is not of the stage's kind gets
     /// the values of an unknown key.
     pub fn snapshot(&self, slot: Slot, question: &Question) -> Snapshot {
-        match (&self.stage, question) {
+        let snapshot = match (&self.stage, question) {
             (Stage::Grid(grid), Question::Window { start, end }) => {
                 grid.snapshot(slot.0, start.millis()..end.millis())
             }
             (Stage::Over(over), Question::Over { as_of }) => over.snapshot(slot.0, as_of.millis()),
-            _ => self.absent(),
-        }
+            _ => return self.absent(),
+        };
+        snapshot.with_list_views(self.list_views)
     }
 
     /// The values of a key that has no state: every aggregate's identity.
     pub fn absent(&self) -> Snapshot {
-        match &self.stage {
+        let snapshot = match &self.stage {
             Stage::Grid(grid) => Snapshot::absent(&grid.spec, 1),
             Stage::Over(over) => Snapshot::absent(&over.spec, over.frames.len()),
-        }
+        };
+        snapshot.with_list_views(self.list_views)
     }
 
     /// Drops state that no result at or after `watermark - history` can need, and keys without any. Slots may be

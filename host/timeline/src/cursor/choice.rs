@@ -2,9 +2,9 @@
 //!
 //! Per key it keeps the rows that may still be chosen, by number: for least and greatest a monotonic queue, for the
 //! newest one row, for the oldest how far there is none, for lists the newest ones where nulls or a filter make
-//! them differ from the frame's last rows.
+//! them differ from the frame's last rows. How lists are made of them is for `lists.rs`.
 
-use crate::aggregate::top::list_array;
+use super::lists::Lists;
 use crate::aggregate::{AggregateError, Finished, Selection};
 use crate::frame::FrameRows;
 use crate::row_log::block::Block;
@@ -35,10 +35,9 @@ pub(crate) struct Candidates {
 }
 
 /// Values in the making.
-pub(crate) struct Chosen {
-    gather: Gather,
-    /// Of lists: where each ends.
-    ends: Vec<i32>,
+pub(crate) enum Chosen {
+    One(Gather),
+    Many(Lists),
 }
 
 impl Chooser {
@@ -58,7 +57,22 @@ impl Chooser {
     }
 
     pub(crate) fn output(&self, layout: &Layout) -> Chosen {
-        Chosen { gather: Gather::new(&layout.types[self.column]), ends: vec![0] }
+        match self.selection {
+            Selection::List { limit, newest_first } => {
+                Chosen::Many(Lists::new(layout, *self, limit, newest_first))
+            }
+            _ => Chosen::One(self.gather(layout)),
+        }
+    }
+
+    /// An empty column of argument values.
+    pub(crate) fn gather(&self, layout: &Layout) -> Gather {
+        Gather::new(&layout.types[self.column])
+    }
+
+    /// The argument among the log's columns.
+    pub(crate) fn column(&self) -> usize {
+        self.column
     }
 
     fn is_candidate(&self, block: &Block, row: usize) -> bool {
@@ -136,36 +150,30 @@ impl Chooser {
 
     /// Appends the value of a frame whose core has come in.
     pub(crate) fn push(&self, candidates: &mut Candidates, log: &Log, frame: &FrameRows, out: &mut Chosen) {
+        match out {
+            Chosen::Many(lists) => lists.push(candidates, log, frame),
+            Chosen::One(gather) => match self.choose(candidates, log, frame) {
+                Some(number) => {
+                    let (block, row) = log.row(number);
+                    gather.push(block, self.column, row..row + 1);
+                }
+                None => gather.push_null(),
+            },
+        }
+    }
+
+    /// The row that is a frame's value.
+    fn choose(&self, candidates: &mut Candidates, log: &Log, frame: &FrameRows) -> Option<u64> {
         let rest = frame.rest();
         match self.selection {
-            Selection::List { limit, newest_first } => {
-                if rest.iter().all(Range::is_empty) && !candidates.is_listed {
-                    let core = frame.core();
-                    let last = core.start.max(core.end.saturating_sub(limit as u64))..core.end;
-                    if newest_first {
-                        last.clone().rev().for_each(|number| out.push(self.column, log, number));
-                    } else {
-                        log.for_each(last.clone(), |block, rows| out.gather.push(block, self.column, rows));
-                    }
-                    out.end_list((last.end - last.start) as usize);
-                } else {
-                    let numbers = self.listed(candidates, log, frame, limit);
-                    self.push_numbers(log, numbers.into_iter(), newest_first, out);
-                }
-            }
             Selection::Oldest => {
                 let core = frame.core();
                 candidates.searched = self.oldest(log, candidates.searched.max(core.start)..core.end);
-                let of_core = Some(candidates.searched).filter(|first| *first < core.end);
                 let of_rest = || {
                     let found = rest.into_iter().map(|rows| (self.oldest(log, rows.clone()), rows.end));
                     found.filter(|(first, end)| first < end).map(|(first, _)| first).next()
                 };
-                out.push_one(self.column, log, of_core.or_else(of_rest));
-            }
-            Selection::Newest => {
-                let of_rest = rest.into_iter().rev().find_map(|rows| self.newest(log, rows));
-                out.push_one(self.column, log, of_rest.or_else(|| candidates.queue.front().copied()));
+                Some(candidates.searched).filter(|first| *first < core.end).or_else(of_rest)
             }
             Selection::Least | Selection::Greatest => {
                 let mut best = candidates.queue.front().copied();
@@ -178,7 +186,11 @@ impl Chooser {
                         }
                     });
                 }
-                out.push_one(self.column, log, best);
+                best
+            }
+            Selection::Newest | Selection::List { .. } => {
+                let of_rest = rest.into_iter().rev().find_map(|rows| self.newest(log, rows));
+                of_rest.or_else(|| candidates.queue.back().copied())
             }
         }
     }
@@ -206,7 +218,13 @@ impl Chooser {
     }
 
     /// The rows of a frame's list, in order.
-    fn listed(&self, candidates: &Candidates, log: &Log, frame: &FrameRows, limit: usize) -> VecDeque<u64> {
+    pub(super) fn listed(
+        &self,
+        candidates: &Candidates,
+        log: &Log,
+        frame: &FrameRows,
+        limit: usize,
+    ) -> VecDeque<u64> {
         let mut list = VecDeque::new();
         for rows in frame.rest().into_iter().rev() {
             self.newest_first(log, rows, |number| {
@@ -225,35 +243,6 @@ impl Chooser {
         list
     }
 
-    fn push_numbers(
-        &self,
-        log: &Log,
-        numbers: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator,
-        newest_first: bool,
-        out: &mut Chosen,
-    ) {
-        let length = numbers.len();
-        if newest_first {
-            numbers.rev().for_each(|number| out.push(self.column, log, number));
-        } else {
-            log.for_numbers(numbers, |block, row| out.gather.push(block, self.column, row..row + 1));
-        }
-        out.end_list(length);
-    }
-
-    pub(crate) fn finish(&self, out: Chosen) -> Result<Finished, AggregateError> {
-        let items = out.gather.finish();
-        let values = match self.selection {
-            // Lists are told apart by 32-bit offsets, as everywhere in Arrow's lists.
-            Selection::List { .. } if out.ends.iter().any(|end| *end < 0) => {
-                return Err(AggregateError::Broken("one call's lists have more than 2^31 items".to_owned()));
-            }
-            Selection::List { .. } => list_array(items, out.ends),
-            _ => items,
-        };
-        Ok(Finished { values, errors: Vec::new() })
-    }
-
     /// The value of one frame, found without candidates.
     pub(crate) fn value(
         &self,
@@ -265,7 +254,8 @@ impl Chooser {
         let mut out = self.output(layout);
         self.enter(&mut candidates, log, frame.start(), frame.core());
         self.push(&mut candidates, log, frame, &mut out);
-        self.finish(out)
+        out.close(log);
+        out.finish()
     }
 }
 
@@ -278,27 +268,29 @@ impl Candidates {
         self.searched = self.searched.max(low);
     }
 
+    /// The rows of a list, if they are not just the last ones of the frame's core.
+    pub(super) fn listed(&self) -> Option<&VecDeque<u64>> {
+        self.is_listed.then_some(&self.queue)
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         self.queue.capacity() * 8
     }
 }
 
 impl Chosen {
-    fn push(&mut self, column: usize, log: &Log, number: u64) {
-        let (block, row) = log.row(number);
-        self.gather.push(block, column, row..row + 1);
-    }
-
-    fn push_one(&mut self, column: usize, log: &Log, number: Option<u64>) {
-        match number {
-            Some(number) => self.push(column, log, number),
-            None => self.gather.push_null(),
+    /// The values of one key are complete.
+    pub(crate) fn close(&mut self, log: &Log) {
+        if let Chosen::Many(lists) = self {
+            lists.close(log);
         }
     }
 
-    fn end_list(&mut self, items: usize) {
-        let last = i64::from(self.ends.last().copied().unwrap_or(0));
-        // A sum beyond 2^31 becomes a negative end, which `finish` refuses.
-        self.ends.push(i32::try_from(last + items as i64).ok().filter(|_| last >= 0).unwrap_or(i32::MIN));
+    /// The values; lists as views.
+    pub(crate) fn finish(self) -> Result<Finished, AggregateError> {
+        match self {
+            Chosen::One(gather) => Ok(Finished { values: gather.finish(), errors: Vec::new() }),
+            Chosen::Many(lists) => lists.finish(),
+        }
     }
 }

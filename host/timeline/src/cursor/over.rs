@@ -258,8 +258,9 @@ fn choose(
             chooser.push(own, log, next, &mut out);
             from = Some(core);
         }
+        out.close(log);
     }
-    chooser.finish(out)
+    out.finish()
 }
 
 /// Folds each frame anew, in total order. An event whose frame makes the aggregate fail has an error for a value.

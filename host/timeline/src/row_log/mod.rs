@@ -116,17 +116,24 @@ impl Log {
 
     /// Shows the rows of a range in order, block by block.
     pub(crate) fn for_each(&self, range: Range<u64>, mut visit: impl FnMut(&Block, Range<usize>)) {
-        if range.start >= range.end {
-            return;
-        }
-        for block in self.blocks.range(self.block_at(range.start)..) {
-            if block.start >= range.end {
-                break;
-            }
+        self.stretches(range).for_each(|(block, rows)| visit(block, rows));
+    }
+
+    /// The rows of a range, block by block.
+    pub(crate) fn stretches(
+        &self,
+        range: Range<u64>,
+    ) -> impl DoubleEndedIterator<Item = (&Block, Range<usize>)> {
+        let blocks = if range.start < range.end {
+            self.block_at(range.start)..self.block_at(range.end - 1) + 1
+        } else {
+            0..0
+        };
+        self.blocks.range(blocks).map(move |block| {
             let from = range.start.max(block.start) - block.start;
             let to = range.end.min(block.end()) - block.start;
-            visit(block, from as usize..to as usize);
-        }
+            (block, from as usize..to as usize)
+        })
     }
 
     /// Shows single rows, named by rising numbers.

@@ -56,10 +56,8 @@ fn collect(timelines: &Timelines, results: &Results) -> Returned {
 }
 
 fn check(frames: Frames, history: i64, mut steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let mut offset = 0;
-    for (row, _) in steps.iter_mut().flat_map(|(rows, ..)| rows) {
-        row.offset = offset;
-        offset += 1;
+    for (offset, (row, _)) in steps.iter_mut().flat_map(|(rows, ..)| rows).enumerate() {
+        row.offset = offset as u64;
     }
     let count = if let Frames::Over(frames) = &frames { frames.len() } else { 1 };
     let spec = Arc::new(StageSpec {

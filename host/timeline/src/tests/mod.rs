@@ -97,6 +97,14 @@ proptest! {
     }
 
     #[test]
+    fn lists_as_views(size in 1..30_i64, ops in ops(-60..120, 12, 14)) {
+        let mut model = Model::new(grid(size, size, 0), 20).viewing(true);
+        for op in ops {
+            model.apply(op)?;
+        }
+    }
+
+    #[test]
     fn windows_apart(
         (size, slide) in (1..20_i64).prop_flat_map(|size| (Just(size), size + 1..40)),
         ops in ops(-60..120, 12, 14),

@@ -2,10 +2,10 @@
 
 use super::oracle::{self, Cell};
 use super::{over_frames, testers};
-use crate::answer::{Block, Inserted, Question, Results, Rows, Slot};
+use crate::answer::{Block, Inserted, Question, Results, Rows, Slot, list_view_type, to_lists};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
-use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,6 +66,7 @@ pub(super) struct Model {
     settled: i64,
     horizon: i64,
     clock: usize,
+    list_views: bool,
 }
 
 impl Model {
@@ -86,15 +87,38 @@ impl Model {
         let (stored, rows) = (BTreeMap::new(), Vec::new());
         let (returned, framed) = (BTreeMap::new(), BTreeMap::new());
         let (settled, horizon) = (i64::MIN, i64::MIN);
-        Model { spec, timelines, stored, rows, returned, framed, settled, horizon, clock: 0 }
+        let (clock, list_views) = (0, false);
+        Model { spec, timelines, stored, rows, returned, framed, settled, horizon, clock, list_views }
     }
 
     /// As it is, with a retention.
     pub(super) fn retaining(mut self, retention: Option<i64>) -> Model {
         let retention = retention.map(Span::from_millis);
         self.spec = Arc::new(StageSpec { retention, ..(*self.spec).clone() });
-        self.timelines = Timelines::new(self.spec.clone()).unwrap();
+        self.timelines = self.fresh();
         self
+    }
+
+    /// As it is, with lists as views or not.
+    pub(super) fn viewing(mut self, list_views: bool) -> Model {
+        self.list_views = list_views;
+        self.timelines = self.fresh();
+        self
+    }
+
+    fn fresh(&self) -> Timelines {
+        let timelines = Timelines::new(self.spec.clone()).unwrap();
+        if self.list_views { timelines.with_list_views() } else { timelines }
+    }
+
+    /// Columns with every list on its own, once their types are what they must be.
+    fn plain(&self, values: &[ArrayRef]) -> Result<Vec<ArrayRef>, TestCaseError> {
+        for (values, aggregate) in values.iter().zip(&self.spec.aggregates) {
+            let result = &aggregate.function.card().result;
+            let expected = if self.list_views { list_view_type(result) } else { result.clone() };
+            prop_assert_eq!(values.data_type(), &expected);
+        }
+        Ok(values.iter().map(|values| to_lists(values).unwrap()).collect())
     }
 
     pub(super) fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
@@ -199,6 +223,7 @@ impl Model {
         let is_over = matches!(self.spec.frames, Frames::Over(_));
         let mut seen = BTreeMap::new();
         prop_assert!(results.errors.is_empty() && results.refused.is_empty());
+        let columns = self.plain(&results.values)?;
         for at in 0..results.len() {
             let key = self.timelines.key(results.slots[at])[0];
             let (window, rank) = if is_over {
@@ -209,7 +234,7 @@ impl Model {
             };
             let identity = (key, window.0, window.1, rank);
             prop_assert_eq!(results.revised[at], self.returned.contains_key(&identity), "{:?}", identity);
-            let values: Vec<Cell> = results.values.iter().map(|values| Cell::of(values, at)).collect();
+            let values: Vec<Cell> = columns.iter().map(|values| Cell::of(values, at)).collect();
             let event = is_over.then_some(rank);
             for (aggregate, expected) in self.expected(key, window, event).into_iter().enumerate() {
                 if let Some(expected) = expected {
@@ -271,7 +296,7 @@ impl Model {
         let snapshot =
             slot.map_or_else(|| self.timelines.absent(), |slot| self.timelines.snapshot(slot, &question));
         let values = snapshot.finish().unwrap();
-        let cells: Vec<Cell> = values.values.iter().map(|value| Cell::of(value, 0)).collect();
+        let cells: Vec<Cell> = self.plain(&values.values)?.iter().map(|value| Cell::of(value, 0)).collect();
         for (aggregate, expected) in self.expected(key, window, None).into_iter().enumerate() {
             let name = &self.spec.aggregates[aggregate].function.card().identity;
             let expected = expected.or_else(|| returned.map(|cells| cells[aggregate].clone()));
@@ -331,7 +356,7 @@ impl Model {
             };
         });
         self.stored.retain(|(_, block), _| !self.timelines.is_expired(*block));
-        let mut fresh = Timelines::new(self.spec.clone()).unwrap();
+        let mut fresh = self.fresh();
         for ((key, block), bytes) in &self.stored {
             fresh.decode(key, key_hash(key), *block, bytes).unwrap();
             for cut in [0, bytes.len() / 2, bytes.len() - 1] {

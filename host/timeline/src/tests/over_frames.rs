@@ -2,13 +2,14 @@
 
 use super::model::{Model, Op, Row, insert_rows};
 use super::{cases, ops, row, testers};
+use crate::answer::Question;
 use crate::builtin;
 use crate::spec::{AggregateSpec, Bounds, Exclude, Frames, OverFrame, SpecError, StageSpec};
 use crate::timeline::Timelines;
 use arrow_schema::DataType;
 use proptest::prelude::*;
 use std::sync::Arc;
-use weir_event::{EventTime, Rank, Span};
+use weir_event::{EventTime, Rank, Span, key_hash};
 
 /// Where the rows of a frame stand.
 pub(super) type Places = Vec<(i64, Rank)>;
@@ -90,9 +91,10 @@ fn check(
     frames: Vec<OverFrame>,
     history: i64,
     retention: Option<i64>,
+    list_views: bool,
     ops: Vec<Op>,
 ) -> Result<(), TestCaseError> {
-    let mut model = Model::new(Frames::Over(frames), history).retaining(retention);
+    let mut model = Model::new(Frames::Over(frames), history).retaining(retention).viewing(list_views);
     for op in ops {
         model.apply(op)?;
     }
@@ -123,18 +125,20 @@ proptest! {
     fn frames_of_all_kinds(
         frames in prop::collection::vec(frame(40), 1..5),
         history in 0..40_i64,
+        list_views in any::<bool>(),
         ops in ops(-60..120, 12, 14),
     ) {
-        check(frames, history, None, ops)?;
+        check(frames, history, None, list_views, ops)?;
     }
 
     #[test]
     fn frames_of_many_ties(
         frames in prop::collection::vec(frame(8), 1..5),
         history in 0..10_i64,
+        list_views in any::<bool>(),
         ops in ops(-6..10, 12, 14),
     ) {
-        check(frames, history, None, ops)?;
+        check(frames, history, None, list_views, ops)?;
     }
 
     #[test]
@@ -142,9 +146,10 @@ proptest! {
         frames in prop::collection::vec(frame(20), 1..5),
         retention in 20..40_i64,
         history in 0..20_i64,
+        list_views in any::<bool>(),
         ops in ops(-60..60, 12, 14),
     ) {
-        check(frames, history, Some(retention), ops)?;
+        check(frames, history, Some(retention), list_views, ops)?;
     }
 }
 
@@ -156,17 +161,19 @@ proptest! {
         frames in prop::collection::vec(frame(120), 1..4),
         history in 0..60_i64,
         retention in prop::option::weighted(0.2, 120..300_i64),
+        list_views in any::<bool>(),
         batches in prop::collection::vec((prop::collection::vec(row(-60..100), 30..90), 0..4_u8), 4..24),
     ) {
-        check(frames, history, retention, stream(batches))?;
+        check(frames, history, retention, list_views, stream(batches))?;
     }
 
     #[test]
     fn long_logs_under_all_frames(
         frames in prop::collection::vec(frame(300), 2..4),
+        list_views in any::<bool>(),
         ops in ops(0..2000, 200, 8),
     ) {
-        check(frames, 100, None, ops)?;
+        check(frames, 100, None, list_views, ops)?;
     }
 }
 
@@ -227,4 +234,24 @@ fn counted_rows_stay_bounded_without_a_retention() {
     timelines.settle(EventTime::from_millis(1 << 40)).unwrap();
     timelines.expire(EventTime::from_millis(1 << 40));
     assert!((701..701 + 2 * 256).contains(&timelines.stats().rows));
+}
+
+#[test]
+fn a_lookup_at_the_horizon_finds_all_rows_that_it_counts() {
+    for preceding in [0, 1, 10, 300] {
+        let frames = vec![OverFrame::rows(Some(preceding))];
+        let mut timelines = Timelines::new(Arc::new(stage(frames, None))).unwrap();
+        for row in 0..1500_i64 {
+            insert_rows(&mut timelines, &[Row::at(row * 2)]);
+            let now = row * 2 + 1;
+            timelines.settle(EventTime::from_millis(now)).unwrap();
+            timelines.expire(EventTime::from_millis(now));
+            let horizon = now - 1000;
+            let slot = timelines.slot(&[0], key_hash(&[0])).unwrap();
+            let question = Question::Over { as_of: EventTime::from_millis(horizon) };
+            let values = timelines.snapshot(slot, &question).finish().unwrap();
+            let until_then = (horizon + 1).div_euclid(2).max(0);
+            assert_eq!(values.rows, vec![(until_then as u64).min(preceding + 1)], "{preceding} at {horizon}");
+        }
+    }
 }

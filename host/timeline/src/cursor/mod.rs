@@ -5,3 +5,4 @@ pub(crate) mod choice;
 pub(crate) mod hop;
 mod lists;
 pub(crate) mod over;
+mod stack;

@@ -2,7 +2,8 @@
 //! and leave them one by one.
 
 use super::choice::{Candidates, Chooser, Chosen};
-use crate::aggregate::{AggregateError, Finished, Selection, States, Steps, Stretch};
+use super::stack::{self, Stack};
+use crate::aggregate::{AggregateError, Algebra, Finished, Selection, States, Steps, Stretch};
 use crate::frame::{FrameRows, OverFrames};
 use crate::ordered::Feeder;
 use crate::row_log::logs::Logs;
@@ -37,6 +38,8 @@ enum Column {
     Running(Box<dyn States>),
     /// Rows that may be chosen, by group.
     Choice(Chooser, Vec<Candidates>),
+    /// Folds of parts of the frame, by group.
+    Stacks(Vec<Stack>),
     /// Each frame anew.
     Direct,
 }
@@ -44,7 +47,8 @@ enum Column {
 impl OverCursor {
     pub(crate) fn new(spec: &StageSpec, layout: &Layout, frames: &OverFrames) -> OverCursor {
         let columns = spec.aggregates.iter().map(|aggregate| {
-            let only_grows = frames.get(aggregate.frame).only_grows();
+            let frame = frames.get(aggregate.frame);
+            let only_grows = frame.only_grows();
             // What nothing leaves needs no queue.
             let runs_anyway =
                 |it: &Chooser| only_grows && matches!(it.selection(), Selection::Least | Selection::Greatest);
@@ -53,6 +57,7 @@ impl OverCursor {
                 None if aggregate.function.card().inverse || only_grows => {
                     Column::Running(aggregate.function.states())
                 }
+                None if frame.is_whole() && is_free_of_brackets(aggregate) => Column::Stacks(Vec::new()),
                 None => Column::Direct,
             }
         });
@@ -66,6 +71,7 @@ impl OverCursor {
                 match column {
                     Column::Running(states) => states.resize(groups),
                     Column::Choice(_, candidates) => candidates.resize(groups, Candidates::default()),
+                    Column::Stacks(stacks) => stacks.resize_with(groups, Stack::default),
                     Column::Direct => {}
                 }
             }
@@ -83,6 +89,7 @@ impl OverCursor {
             match column {
                 Column::Running(states) => states.reset(&[group]),
                 Column::Choice(_, candidates) => candidates[group as usize] = Candidates::default(),
+                Column::Stacks(stacks) => stacks[group as usize] = Stack::default(),
                 Column::Direct => {}
             }
         }
@@ -116,6 +123,7 @@ impl OverCursor {
         match &mut self.columns[at] {
             Column::Running(states) => slide(states.as_mut(), aggregate, logs, walks, bounds, stands),
             Column::Choice(chooser, candidates) => choose(*chooser, candidates, logs, walks, bounds, stands),
+            Column::Stacks(stacks) => stack::values(stacks, aggregate, logs, walks, bounds),
             Column::Direct => direct(aggregate, logs, walks, bounds),
         }
     }
@@ -167,7 +175,7 @@ impl OverCursor {
                     is_broken |= states.retract(&feed.input(&vec![group; rows.len()], &rows)).is_err();
                 }
                 Column::Choice(_, candidates) => candidates[group as usize].leave(until),
-                Column::Running(_) | Column::Direct => {}
+                Column::Running(_) | Column::Stacks(_) | Column::Direct => {}
             }
         }
         let at = group as usize * self.frames_per_group;
@@ -185,10 +193,19 @@ impl OverCursor {
                 let queues: usize = candidates.iter().map(Candidates::memory_bytes).sum();
                 queues + candidates.capacity() * size_of::<Candidates>()
             }
+            Column::Stacks(stacks) => {
+                let folds: usize = stacks.iter().map(Stack::memory_bytes).sum();
+                folds + stacks.capacity() * size_of::<Stack>()
+            }
             Column::Direct => 0,
         });
         columns.sum::<usize>() + self.frames.capacity() * size_of::<Option<FrameRows>>()
     }
+}
+
+/// Whether folds of parts may be merged in any way without a change of any bit, and without a failure.
+fn is_free_of_brackets(aggregate: &AggregateSpec) -> bool {
+    aggregate.function.card().algebra == Algebra::Exact && !aggregate.function.fallible()
 }
 
 fn slide(

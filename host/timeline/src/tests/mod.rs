@@ -9,6 +9,7 @@ mod invariance;
 mod model;
 mod oracle;
 mod over_frames;
+mod stacks;
 mod testers;
 
 use crate::spec::{Frames, Grid, OverFrame};

@@ -24,7 +24,7 @@ pub(crate) struct Gather {
 enum Gathered {
     Wholes(Vec<i64>),
     Doubles(Vec<f64>),
-    Texts(Texts),
+    Texts(Box<Texts>),
 }
 
 /// Text is named by its number in a dictionary that joins those of the blocks.
@@ -42,13 +42,13 @@ impl Gather {
         let values = match kind {
             Kind::Whole | Kind::Boolean => Gathered::Wholes(Vec::new()),
             Kind::Double => Gathered::Doubles(Vec::new()),
-            Kind::Bytes => Gathered::Texts(Texts {
+            Kind::Bytes => Gathered::Texts(Box::new(Texts {
                 codes: Vec::new(),
                 words: Bytes::builder(data_type, 0),
                 count: 0,
                 block_starts: HashMap::default(),
                 last: (i64::MIN, 0),
-            }),
+            })),
         };
         Gather { data_type: data_type.clone(), nulls: NullBufferBuilder::new(0), values }
     }

@@ -2,8 +2,9 @@
 //!
 //! Works on the numbers of rows alone. Knows nothing of aggregates or of what is done with the rows.
 
-use crate::row_log::Log;
+use crate::row_log::block::Block;
 use crate::row_log::logs::Life;
+use crate::row_log::{Log, Seeker};
 use crate::spec::{Bounds, Exclude, OverFrame};
 use std::ops::Range;
 use weir_event::Span;
@@ -43,6 +44,18 @@ struct Edges {
     to: u64,
     /// The first row of the event's own time; only where ties are told from others.
     ties: u64,
+}
+
+/// Where the bounds of the last event's frame were found.
+#[derive(Default)]
+struct Edge<'a> {
+    from: Option<Seeker<'a>>,
+    to: Option<Seeker<'a>>,
+}
+
+/// The first row at or after `time`, which is none before the last one asked for.
+fn moved<'a>(seeker: &mut Option<Seeker<'a>>, log: &'a Log, time: i64) -> u64 {
+    seeker.get_or_insert_with(|| log.seek(time)).move_to(time)
 }
 
 /// The rows of a frame of one event: a range of the log, less a hole.
@@ -173,15 +186,46 @@ impl Frame {
     /// Appends the rows of the frames of events, which are named by rising numbers.
     pub(crate) fn of_events(&self, log: &Log, events: &[u64], out: &mut Vec<FrameRows>) {
         let mut last: Option<(i64, Edges)> = None;
+        let mut edge = Edge::default();
         log.for_numbers(events.iter().copied(), |block, row| {
-            let time = block.time(row);
+            let (time, number) = (block.time(row), block.start + row as u64);
             let edges = match last {
                 Some((tied, edges)) if tied == time => edges,
-                _ => self.edges(log, time),
+                _ => self.next_edges(&mut edge, log, block, row),
             };
             last = Some((time, edges));
-            out.push(self.resolve(block.start + row as u64, log.start(), edges));
+            out.push(self.resolve(number, log.start(), edges));
         });
+    }
+
+    /// As `edges`, of an event that is none before the last one.
+    fn next_edges<'a>(&self, edge: &mut Edge<'a>, log: &'a Log, block: &Block, row: usize) -> Edges {
+        let (time, number) = (block.time(row), block.start + row as u64);
+        let mut since = |span: Option<i64>| {
+            span.map_or_else(|| log.start(), |span| moved(&mut edge.from, log, time.saturating_sub(span)))
+        };
+        let is_first_tie = row > 0 && block.time(row - 1) < time;
+        let is_last_tie = row + 1 < block.len() && block.time(row + 1) > time;
+        let ties = match self.knows_ties() {
+            true if is_first_tie => number,
+            true => log.first_at(time),
+            false => log.start(),
+        };
+        match self.extent {
+            Extent::Range { preceding, until } => {
+                let from = since(preceding);
+                let to = match until {
+                    0 if is_last_tie => number + 1,
+                    0 => log.first_after(time),
+                    _ => moved(&mut edge.to, log, time.saturating_sub(until).saturating_add(1)),
+                };
+                Edges { from, to: to.max(from), ties }
+            }
+            Extent::Rows { lasting, .. } => {
+                let from = since(lasting);
+                Edges { from, to: from, ties }
+            }
+        }
     }
 
     /// The rows at a lookup. Where rows are counted, the newest one stands for the event; else there is none that
@@ -200,12 +244,16 @@ impl Frame {
         }
     }
 
+    /// Whether its rows depend on which rows are ties.
+    fn knows_ties(&self) -> bool {
+        !self.is_whole() || matches!(self.extent, Extent::Rows { .. }) && self.exclude == Exclude::Ties
+    }
+
     fn edges(&self, log: &Log, time: i64) -> Edges {
         let since = |span: Option<i64>| {
             span.map_or_else(|| log.start(), |span| log.first_at(time.saturating_sub(span)))
         };
-        let counts_without_ties = matches!(self.extent, Extent::Rows { .. }) && self.exclude == Exclude::Ties;
-        let ties = if counts_without_ties || !self.is_whole() { log.first_at(time) } else { log.start() };
+        let ties = if self.knows_ties() { log.first_at(time) } else { log.start() };
         match self.extent {
             Extent::Range { preceding, until } => {
                 let from = since(preceding);

@@ -110,7 +110,7 @@ impl Gather {
             },
             Gathered::Texts(mut texts) => {
                 if texts.count == 0 {
-                    texts.push_word(b"");
+                    texts.push_word(b"", Some(""));
                 }
                 let dictionary = Bytes::build(texts.words);
                 let codes = UInt32Array::new(texts.codes.into(), nulls);
@@ -129,19 +129,20 @@ impl Texts {
             let start = *self.block_starts.entry(serial).or_insert(self.count);
             self.last = (serial, start);
             if start == self.count {
-                (0..dictionary.len()).for_each(|code| self.push_word(dictionary.text(code)));
+                dictionary.words().for_each(|(bytes, text)| self.push_word(bytes, text));
             }
         }
         self.last.1
     }
 
-    fn push_word(&mut self, word: &[u8]) {
+    fn push_word(&mut self, bytes: &[u8], text: Option<&str>) {
         self.count += 1;
         // Text went in as UTF-8; only damaged state that got past its checksums could be anything else.
+        let text = text.unwrap_or_default();
         match &mut self.words {
-            TextBuilder::View(builder) => builder.append_value(String::from_utf8_lossy(word)),
-            TextBuilder::Text(builder) => builder.append_value(String::from_utf8_lossy(word)),
-            TextBuilder::Bytes(builder) => builder.append_value(word),
+            TextBuilder::View(builder) => builder.append_value(text),
+            TextBuilder::Text(builder) => builder.append_value(text),
+            TextBuilder::Bytes(builder) => builder.append_value(bytes),
         }
     }
 }

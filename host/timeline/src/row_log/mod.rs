@@ -86,8 +86,23 @@ impl Log {
         self.blocks.iter_mut()
     }
 
+    /// The block that holds a row. Rows are mostly asked for where they come in and where they go.
     fn block_at(&self, number: u64) -> usize {
-        self.blocks.partition_point(|block| block.end() <= number)
+        match (self.blocks.front(), self.blocks.back()) {
+            (Some(front), _) if number < front.end() => 0,
+            (_, Some(back)) if back.start <= number && number < back.end() => self.blocks.len() - 1,
+            _ => self.blocks.partition_point(|block| block.end() <= number),
+        }
+    }
+
+    /// The first block with a row at or after `time`.
+    fn block_since(&self, time: i64) -> usize {
+        match self.blocks.len().checked_sub(2) {
+            Some(before_last) if self.blocks[before_last].last_time() >= time => {
+                self.blocks.partition_point(|block| block.last_time() < time)
+            }
+            _ => self.blocks.iter().rposition(|block| block.last_time() < time).map_or(0, |last| last + 1),
+        }
     }
 
     /// The block that holds a row, and its index there. The row must be in the log.
@@ -103,7 +118,7 @@ impl Log {
 
     /// Number of the first row at or after `time`.
     pub(crate) fn first_at(&self, time: i64) -> u64 {
-        let at = self.blocks.partition_point(|block| block.last_time() < time);
+        let at = self.block_since(time);
         self.blocks.get(at).map_or(self.end, |block| {
             block.start + block.partition_point(|block, index| block.time(index) < time) as u64
         })
@@ -112,6 +127,13 @@ impl Log {
     /// Number of the first row after `time`.
     pub(crate) fn first_after(&self, time: i64) -> u64 {
         time.checked_add(1).map_or(self.end, |next| self.first_at(next))
+    }
+
+    /// Stands on the first row at or after `time`, to be moved on to later ones.
+    pub(crate) fn seek(&self, time: i64) -> Seeker<'_> {
+        let mut seeker = Seeker { log: self, block: self.block_since(time), row: 0 };
+        seeker.move_to(time);
+        seeker
     }
 
     /// Shows the rows of a range in order, block by block.
@@ -125,7 +147,9 @@ impl Log {
         range: Range<u64>,
     ) -> impl DoubleEndedIterator<Item = (&Block, Range<usize>)> {
         let blocks = if range.start < range.end {
-            self.block_at(range.start)..self.block_at(range.end - 1) + 1
+            let first = self.block_at(range.start);
+            let is_one = self.blocks.get(first).is_some_and(|block| range.end <= block.end());
+            first..if is_one { first + 1 } else { self.block_at(range.end - 1) + 1 }
         } else {
             0..0
         };
@@ -240,6 +264,31 @@ impl Log {
         let column = size_of::<column::Column>();
         let of_block = |block: &Block| size_of::<Block>() + block.columns.len() * column + block.bytes();
         self.blocks.iter().map(of_block).sum()
+    }
+}
+
+/// A place in a log that only moves forward; small steps cost little.
+pub(crate) struct Seeker<'a> {
+    log: &'a Log,
+    block: usize,
+    row: usize,
+}
+
+impl Seeker<'_> {
+    /// Moves on to the first row at or after `time`, which is none before where it stands, and gives its number.
+    pub(crate) fn move_to(&mut self, time: i64) -> u64 {
+        while let Some(block) = self.log.blocks.get(self.block) {
+            if block.last_time() >= time {
+                if block.time(self.row) < time {
+                    let is_next = block.time(self.row + 1) >= time;
+                    let after = |block: &Block, row| block.time(row) < time;
+                    self.row = if is_next { self.row + 1 } else { block.partition_point(after) };
+                }
+                return block.start + self.row as u64;
+            }
+            (self.block, self.row) = (self.block + 1, 0);
+        }
+        self.log.end
     }
 }
 

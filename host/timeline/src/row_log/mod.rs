@@ -95,13 +95,18 @@ impl Log {
         }
     }
 
-    /// The first block with a row at or after `time`.
+    /// The first block with a row at or after `time`. Mostly it is one of the first or of the last.
     fn block_since(&self, time: i64) -> usize {
-        match self.blocks.len().checked_sub(2) {
-            Some(before_last) if self.blocks[before_last].last_time() >= time => {
-                self.blocks.partition_point(|block| block.last_time() < time)
+        let is_before = |block: &Block| block.last_time() < time;
+        let before_last = self.blocks.len().saturating_sub(2);
+        match (self.blocks.front(), self.blocks.get(before_last)) {
+            (Some(front), _) if !is_before(front) => 0,
+            (_, Some(block)) if is_before(block) => {
+                before_last
+                    + 1
+                    + usize::from(self.blocks.back().is_some_and(is_before) && self.blocks.len() > 1)
             }
-            _ => self.blocks.iter().rposition(|block| block.last_time() < time).map_or(0, |last| last + 1),
+            _ => self.blocks.partition_point(is_before),
         }
     }
 
@@ -189,11 +194,11 @@ impl Log {
         row: usize,
         serial: &mut i64,
     ) -> u64 {
-        let is_last = self.blocks.back().is_none_or(|block| block.place(block.len() - 1) < place);
+        let is_last = self.blocks.back().is_none_or(|block| block.is_before(place));
         let mut at = if is_last {
             self.blocks.len().saturating_sub(1)
         } else {
-            self.blocks.partition_point(|block| block.place(block.len() - 1) < place)
+            self.blocks.partition_point(|block| block.is_before(place))
         };
         if self.blocks.is_empty() || is_last && self.blocks[at].is_full() {
             self.blocks.push_back(Block::new(self.end, next(serial), &layout.kinds));

@@ -206,6 +206,14 @@ impl OverFrame {
         OverFrame { bounds: Bounds::Rows { preceding, until: 0 }, exclude: Exclude::None }
     }
 
+    /// How far back in time it reaches; `None` if time sets it no bound: UNBOUNDED, or `ROWS`.
+    pub fn reach(&self) -> Option<Span> {
+        match self.bounds {
+            Bounds::Range { preceding, .. } => preceding,
+            Bounds::Rows { .. } => None,
+        }
+    }
+
     /// Whether its bounds are in order; `retention` is what an unbounded range reaches back.
     fn is_sound(&self, retention: Option<Span>) -> bool {
         match self.bounds {

@@ -109,7 +109,8 @@ pub enum Question {
         /// First time after it.
         end: EventTime,
     },
-    /// For `OVER`: the values of all frames at this time, rows at it included.
+    /// For `OVER`: the values of all frames at this time, rows at it included. A frame of rows takes the newest one
+    /// at or before it as the current row; of a range nothing is excluded, for there is no current row.
     Over {
         /// Where the frames end.
         as_of: EventTime,
@@ -126,7 +127,7 @@ pub struct Values {
     /// Newest event time in the frame, per frame as `rows`.
     pub newest: Vec<Option<EventTime>>,
     /// `OVER` only: the carried columns of the key's newest row at or before the time asked for, each of length
-    /// 1; null if there is no such row.
+    /// 1; null if there is no such row, or if it is older than every frame reaches back.
     pub carried: Vec<ArrayRef>,
     /// Aggregates whose value is an error, and the reason.
     pub errors: Vec<(usize, String)>,

@@ -226,7 +226,13 @@ impl OverStage {
             debug_assert_eq!(finished.values.len(), 1);
             return Part::Value(finished);
         }
-        let running = self.cursor.frame(slot, aggregate.frame).filter(|stands| stands.end() <= frame.end());
+        // Where more rows have left than stay, the frame itself is less work.
+        let is_near = |stands: &&FrameRows| {
+            let (left, stay) =
+                (frame.start().saturating_sub(stands.start()), stands.end().saturating_sub(frame.start()));
+            stands.end() <= frame.end() && left <= stay
+        };
+        let running = self.cursor.frame(slot, aggregate.frame).filter(is_near);
         let running = running.and_then(|stands| Some((self.cursor.copy(at, slot)?, stands)));
         let nothing = FrameRows::default();
         let (states, stands) = running.unwrap_or_else(|| {

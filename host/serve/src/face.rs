@@ -97,7 +97,7 @@ fn frame(frames: &Frames) -> Frame {
     match frames {
         Frames::Grid(_) => Frame::Grid,
         Frames::Over(frames) => match frames.split_first() {
-            Some((first, rest)) if rest.iter().all(|other| other == first) => Frame::Sliding(first.preceding),
+            Some((first, rest)) if rest.iter().all(|other| other == first) => Frame::Sliding(first.reach()),
             _ => Frame::Mixed,
         },
     }
@@ -106,12 +106,12 @@ fn frame(frames: &Frames) -> Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_timeline::RangeFrame;
+    use weir_timeline::OverFrame;
 
     #[test]
     fn frames_of_one_length_are_one() {
         let over = |spans: &[i64]| {
-            let frames = spans.iter().map(|span| RangeFrame { preceding: Some(Span::from_millis(*span)) });
+            let frames = spans.iter().map(|span| OverFrame::range(Some(Span::from_millis(*span))));
             frame(&Frames::Over(frames.collect()))
         };
         assert_eq!(over(&[5, 5]), Frame::Sliding(Some(Span::from_millis(5))));

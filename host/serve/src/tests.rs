@@ -22,7 +22,7 @@ use weir_plan::{
 };
 use weir_plugin::CompileWith;
 use weir_store::{SledStore, StoreOptions};
-use weir_timeline::{AggregateSpec, Frames, RangeFrame, StageSpec, builtin};
+use weir_timeline::{AggregateSpec, Frames, OverFrame, StageSpec, builtin};
 
 /// The column at an index.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
     };
     let result = schema(&[("user_id", &text), ("rides", &count)]);
     let spec = StageSpec {
-        frames: Frames::Over(vec![RangeFrame { preceding: Some(Span::from_millis(3_600_000)) }]),
+        frames: Frames::Over(vec![OverFrame::range(Some(Span::from_millis(3_600_000)))]),
         aggregates: vec![AggregateSpec {
             function: builtin("COUNT", false, &[], &[]).unwrap(),
             arguments: Vec::new(),

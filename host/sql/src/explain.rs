@@ -63,7 +63,7 @@ fn write_stage(text: &mut String, plan: &JobPlan, stage: &KeyedStage) -> fmt::Re
         Frames::Over(frames) => {
             writeln!(text, "for each row, over rows with the same key")?;
             for (index, frame) in frames.iter().enumerate() {
-                match frame.preceding {
+                match frame.reach() {
                     Some(preceding) => writeln!(text, "  frame {index}: up to {preceding} before it")?,
                     None => writeln!(text, "  frame {index}: all before it")?,
                 }

@@ -78,7 +78,7 @@ fn keys(stage: &Stage<'_, '_>) -> String {
 /// The retention, where it is the length of a frame that has none of its own.
 fn unbounded(job: &JobDefinition, stage: &Stage<'_, '_>) -> Option<String> {
     let StageWindows::Over(frames) = &stage.windows else { return None };
-    let is_unbounded = frames.iter().any(|frame| frame.preceding.is_none());
+    let is_unbounded = frames.iter().any(|frame| frame.reach().is_none());
     job.retention.filter(|_| is_unbounded).map(|retention| format!("retention {}", retention.millis()))
 }
 

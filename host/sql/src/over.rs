@@ -10,13 +10,13 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Location;
 use weir_event::Span;
-use weir_timeline::RangeFrame;
+use weir_timeline::OverFrame;
 
 /// A window of `OVER`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OverWindow {
     pub(crate) partition_by: Vec<Expr>,
-    pub(crate) frame: RangeFrame,
+    pub(crate) frame: OverFrame,
 }
 
 /// The most named windows that may stand on one another; more is a circle.
@@ -34,8 +34,7 @@ pub(crate) fn over_window(
         WindowType::NamedWindow(name) => named_window(name, named, at, 0)?,
     };
     ordered_by_time(&spec, event_time, at)?;
-    let frame =
-        spec.window_frame.as_ref().map_or(Ok(RangeFrame { preceding: None }), |frame| range(frame, at))?;
+    let frame = spec.window_frame.as_ref().map_or(Ok(OverFrame::range(None)), |frame| range(frame, at))?;
     Ok(OverWindow { partition_by: spec.partition_by, frame })
 }
 
@@ -108,7 +107,7 @@ fn ordered_by_time(spec: &WindowSpec, event_time: &str, at: Location) -> Result<
     Ok(())
 }
 
-fn range(frame: &WindowFrame, at: Location) -> Result<RangeFrame, Refusal> {
+fn range(frame: &WindowFrame, at: Location) -> Result<OverFrame, Refusal> {
     let message = match frame.units {
         WindowFrameUnits::Range => None,
         WindowFrameUnits::Rows => Some(
@@ -141,5 +140,5 @@ fn range(frame: &WindowFrame, at: Location) -> Result<RangeFrame, Refusal> {
             format!("a frame of {length} ends before it begins; write a positive interval"),
         ));
     }
-    Ok(RangeFrame { preceding })
+    Ok(OverFrame::range(preceding))
 }

@@ -271,7 +271,7 @@ impl Query<'_> {
         };
         let longest = match &frames {
             Frames::Grid(grid) => Some(grid.size),
-            Frames::Over(frames) => frames.iter().filter_map(|frame| frame.preceding).max(),
+            Frames::Over(frames) => frames.iter().filter_map(weir_timeline::OverFrame::reach).max(),
         };
         if let Some(refused) = longest.and_then(|longest| self.job.check_retention(longest)) {
             report.add(refused);

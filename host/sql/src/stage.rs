@@ -13,7 +13,7 @@ use sqlparser::ast::{Expr, Function, NamedWindowDefinition, Spanned, Visit, Visi
 use sqlparser::tokenizer::Location;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use weir_timeline::{AggregateSpec, RangeFrame, storable};
+use weir_timeline::{AggregateSpec, OverFrame, storable};
 
 /// The columns of the stream, and those that are computed from each row.
 pub(crate) struct Rows<'a> {
@@ -80,7 +80,7 @@ pub(crate) enum StageWindows {
     /// GROUP BY.
     Grid(GroupWindow),
     /// OVER; frames are added as they are met.
-    Over(Vec<RangeFrame>),
+    Over(Vec<OverFrame>),
 }
 
 /// A keyed stage as it grows.
@@ -227,7 +227,7 @@ impl Stage<'_, '_> {
                 let grid = window.grid;
                 format!("grid {} {} {}", grid.size.millis(), grid.slide.millis(), grid.offset.millis())
             }
-            StageWindows::Over(frames) => match frames.get(frame).and_then(|frame| frame.preceding) {
+            StageWindows::Over(frames) => match frames.get(frame).and_then(OverFrame::reach) {
                 Some(preceding) => format!("range {}", preceding.millis()),
                 None => "range unbounded".to_owned(),
             },

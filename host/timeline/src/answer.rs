@@ -3,7 +3,11 @@
 //! Values only. Knows nothing of how they are found.
 
 use crate::aggregate::AggregateError;
-use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, ListArray, ListViewArray, UInt32Array};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType};
+use std::sync::Arc;
 use weir_event::{EventTime, Rank};
 
 /// Dense number of a key in one [`crate::Timelines`]. Valid until the next `expire`, which may free it.
@@ -125,7 +129,8 @@ pub enum Question {
         /// Newest time that counts.
         as_of: EventTime,
     },
-    /// For `OVER`: the values of all frames at this time, rows at it included.
+    /// For `OVER`: the values of all frames at this time, rows at it included. A frame of rows takes the newest one
+    /// at or before it as the current row; of a range nothing is excluded, for there is no current row.
     Over {
         /// Where the frames end.
         as_of: EventTime,
@@ -142,7 +147,7 @@ pub struct Values {
     /// Newest event time in the frame, per frame as `rows`.
     pub newest: Vec<Option<EventTime>>,
     /// `OVER` only: the carried columns of the key's newest row at or before the time asked for, each of length
-    /// 1; null if there is no such row.
+    /// 1; null if there is no such row, or if it is older than every frame reaches back.
     pub carried: Vec<ArrayRef>,
     /// Sessions only: the session's window, as of the time asked for.
     pub window: Option<(EventTime, EventTime)>,
@@ -207,4 +212,74 @@ pub struct Stats {
     pub rows: u64,
     /// Memory held, in bytes, roughly.
     pub memory_bytes: u64,
+}
+
+/// The type of views of lists, where `data_type` is one of lists; else `data_type` itself.
+pub fn list_view_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::List(item) => DataType::ListView(item.clone()),
+        other => other.clone(),
+    }
+}
+
+/// Views of lists as lists, each with items of its own; a column of anything else as it is.
+///
+/// ```
+/// use arrow_array::builder::{Int64Builder, ListViewBuilder};
+/// use arrow_array::{Array, ArrayRef, cast::AsArray};
+/// use std::sync::Arc;
+/// let mut views = ListViewBuilder::new(Int64Builder::new());
+/// views.append_value([Some(1), None]);
+/// let views: ArrayRef = Arc::new(views.finish());
+/// let lists = weir_timeline::to_lists(&views).unwrap();
+/// assert_eq!(lists.as_list::<i32>().value(0).len(), 2);
+/// ```
+///
+/// # Errors
+/// If they have more than 2^31 items.
+pub fn to_lists(values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let DataType::ListView(item) = values.data_type() else { return Ok(values.clone()) };
+    let views = values.as_list_view::<i32>();
+    let (starts, lengths) = (views.offsets(), views.sizes());
+    let mut ends = Vec::with_capacity(views.len() + 1);
+    let first = starts.first().copied().unwrap_or(0);
+    ends.push(first);
+    let mut is_dense = true;
+    for (start, length) in starts.iter().zip(lengths) {
+        let end = ends[ends.len() - 1];
+        is_dense &= *start == end || *length == 0;
+        let too_many = || ArrowError::OffsetOverflowError(end as usize + *length as usize);
+        ends.push(end.checked_add(*length).ok_or_else(too_many)?);
+    }
+    let items = if is_dense {
+        views.values().clone()
+    } else {
+        let mut taken = Vec::with_capacity((ends[ends.len() - 1] - first) as usize);
+        for (start, length) in starts.iter().zip(lengths) {
+            taken.extend(*start as u32..(*start + *length) as u32);
+        }
+        ends.iter_mut().for_each(|end| *end -= first);
+        arrow_select::take::take(views.values(), &UInt32Array::from(taken), None)?
+    };
+    let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
+    Ok(Arc::new(ListArray::try_new(item.clone(), ends, items, views.nulls().cloned())?))
+}
+
+/// Lists as views of them; a column of anything else as it is. Nothing is copied.
+///
+/// # Errors
+/// None that a list can lead to.
+pub fn to_list_views(values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let DataType::List(item) = values.data_type() else { return Ok(values.clone()) };
+    let lists = values.as_list::<i32>();
+    let starts: Vec<i32> = lists.offsets().iter().take(lists.len()).copied().collect();
+    let lengths: Vec<i32> = lists.offsets().lengths().map(|length| length as i32).collect();
+    let (items, nulls) = (lists.values().clone(), lists.nulls().cloned());
+    Ok(Arc::new(ListViewArray::try_new(item.clone(), starts.into(), lengths.into(), items, nulls)?))
+}
+
+/// Lists as views or each on its own.
+pub(crate) fn shape_lists(values: &ArrayRef, as_views: bool) -> Result<ArrayRef, AggregateError> {
+    let shaped = if as_views { to_list_views(values) } else { to_lists(values) };
+    shaped.map_err(|error| AggregateError::Broken(error.to_string()))
 }

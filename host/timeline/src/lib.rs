@@ -13,10 +13,12 @@ mod coarse;
 mod collect;
 mod cursor;
 mod feed;
+mod frame;
 mod grid;
 mod grid_change;
 mod ordered;
 mod over;
+mod over_change;
 mod pane;
 mod row_log;
 mod runs;
@@ -37,10 +39,12 @@ pub use aggregate::{
 };
 pub use answer::{
     Block, BlockSink, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats,
-    Values,
+    Values, list_view_type, to_list_views, to_lists,
 };
 pub use series::series;
 pub use snapshot::Snapshot;
-pub use spec::{AggregateSpec, Frames, Grid, MAX_PANES, RangeFrame, SpecError, StageSpec, storable};
+pub use spec::{
+    AggregateSpec, Bounds, Exclude, Frames, Grid, MAX_PANES, OverFrame, SpecError, StageSpec, storable,
+};
 pub use timeline::Timelines;
 pub use windows::{Cumulate, Session, Table, Window, Windows};

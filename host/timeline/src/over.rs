@@ -8,14 +8,16 @@ use crate::aggregate::AggregateError;
 use crate::aggregate::fold::Place;
 use crate::answer::{Inserted, Results, Rows, Slot};
 use crate::collect::Collector;
-use crate::cursor::over::{OverCursor, Reach, Walk};
+use crate::cursor::over::{OverCursor, Walk};
+use crate::frame::OverFrames;
 use crate::ordered;
+use crate::over_change::{Arrived, numbers};
 use crate::row_log::Layout;
-use crate::row_log::block::{DUE, NEW, WRITTEN};
+use crate::row_log::block::{AGAIN, DUE, NEW, WRITTEN};
 use crate::row_log::gather::Gather;
 use crate::row_log::logs::Logs;
 use crate::slots::Slots;
-use crate::spec::{RangeFrame, StageSpec};
+use crate::spec::{OverFrame, StageSpec};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,34 +25,35 @@ use std::sync::Arc;
 /// Logs and cursors of one segment.
 pub(crate) struct OverStage {
     pub(crate) spec: Arc<StageSpec>,
-    pub(crate) reach: Reach,
+    pub(crate) frames: OverFrames,
     pub(crate) logs: Logs,
     pub(crate) cursor: OverCursor,
     settled: i64,
     /// By slot, the times of late rows whose corrections are due.
     due: BTreeMap<u32, Vec<i64>>,
     /// Newest event that a flush returned before it was settled.
-    written_until: i64,
+    pub(crate) written_until: i64,
+    /// Rows that came since changes were last asked for; only if they will be.
+    pub(crate) arrived: Arrived,
     /// Rows before this are refused: state that their results need is gone.
     horizon: i64,
 }
 
 impl OverStage {
     /// `None` if a column is of a type that logs do not keep.
-    pub(crate) fn new(spec: Arc<StageSpec>, frames: &[RangeFrame]) -> Option<OverStage> {
-        let reach =
-            frames.iter().map(|frame| frame.preceding.or(spec.retention).map(|span| span.millis().max(0)));
-        let reach = Reach(reach.collect());
+    pub(crate) fn new(spec: Arc<StageSpec>, frames: &[OverFrame]) -> Option<OverStage> {
+        let frames = OverFrames::new(frames, spec.retention);
         let layout = Layout::new(spec.logged(), &spec.inputs)?;
-        let cursor = OverCursor::new(&spec, &layout, &reach);
+        let cursor = OverCursor::new(&spec, &layout, &frames);
         Some(OverStage {
             spec,
-            reach,
-            logs: Logs::new(layout),
+            logs: Logs::with_lives(layout, frames.lives()),
+            frames,
             cursor,
             settled: i64::MIN,
             due: BTreeMap::new(),
             written_until: i64::MIN,
+            arrived: Arrived::new(),
             horizon: i64::MIN,
         })
     }
@@ -70,6 +73,10 @@ impl OverStage {
             }
             let is_late = place.time < self.settled;
             let mut marks = if place.time <= self.written_until { NEW } else { 0 };
+            if self.spec.emit_changes {
+                marks |= NEW;
+                self.arrived.entry(slot).or_default().push(place);
+            }
             if is_late {
                 marks |= DUE;
                 inserted.late += 1;
@@ -89,8 +96,8 @@ impl OverStage {
         self.settled = to;
         let walks = self.unwritten(settled);
         self.cursor.make_room(walks.iter().map(|walk| walk.group as usize + 1).max().unwrap_or(0));
-        let source = (&*self.spec, &self.logs, &self.reach);
-        emit(source, &mut self.cursor, &walks, |marks| marks & WRITTEN != 0, &mut out)?;
+        let source = (&*self.spec, &self.logs, &self.frames);
+        emit(source, &mut self.cursor, &walks, |marks| marks & (WRITTEN | AGAIN) != 0, &mut out)?;
         if to > self.written_until {
             self.written_until = i64::MIN;
         }
@@ -102,7 +109,8 @@ impl OverStage {
         self.correct(&mut out)?;
         let pending = self.logs.pending();
         let mut walks = self.unwritten(pending.clone());
-        self.emit_aside(&mut walks, |marks| marks & WRITTEN != 0, &mut out)?;
+        self.emit_aside(&mut walks, |marks| marks & (WRITTEN | AGAIN) != 0, &mut out)?;
+        self.arrived.clear();
         for (slot, number, _) in self.logs.marked(NEW) {
             self.clear_mark(slot, number, NEW);
         }
@@ -135,17 +143,15 @@ impl OverStage {
                 continue;
             }
             let mut new = Vec::new();
-            for block in log.blocks().filter(|block| !block.is_unmarked()) {
-                let rows = (0..block.len()).filter(|row| block.marks(*row) & NEW != 0);
-                new.extend(rows.map(|row| block.start + row as u64));
+            if self.spec.emit_changes {
+                new = self.arrived.get(&slot).map_or_else(Vec::new, |places| numbers(log, places));
+            } else {
+                for block in log.blocks().filter(|block| !block.is_unmarked()) {
+                    let rows = (0..block.len()).filter(|row| block.marks(*row) & NEW != 0);
+                    new.extend(rows.map(|row| block.start + row as u64));
+                }
             }
-            written.retain(|(_, time)| {
-                let frames = (0..self.reach.0.len()).map(|frame| self.reach.frame(frame, log, *time));
-                !frames.into_iter().any(|frame| {
-                    let first = new.partition_point(|number| *number < frame.start);
-                    new.get(first).is_some_and(|number| *number < frame.end)
-                })
-            });
+            written.retain(|(number, time)| !self.frames.is_changed(log, &new, *number, *time));
             let is_written =
                 |number: &u64| written.binary_search_by_key(number, |(number, _)| *number).is_ok();
             walks.push(Walk { slot, group, events: rows.filter(|number| !is_written(number)).collect() });
@@ -163,17 +169,15 @@ impl OverStage {
             let Some(log) = self.logs.find(*slot) else { continue };
             times.sort_unstable();
             times.dedup();
-            let settled = self.logs.settled(*slot);
-            let mut events: Vec<u64> = Vec::new();
+            let mut new: Vec<u64> = Vec::new();
             for time in times {
-                let to = match self.reach.longest() {
-                    Some(reach) => log.first_after(time.saturating_add(reach)).min(settled),
-                    None => settled,
-                };
-                let from =
-                    log.first_at((*time).max(self.horizon)).max(events.last().map_or(0, |last| last + 1));
-                events.extend(from..to);
+                log.for_each(log.first_at(*time)..log.first_after(*time), |block, rows| {
+                    let rows = rows.filter(|row| block.marks(*row) & DUE != 0);
+                    new.extend(rows.map(|row| block.start + row as u64));
+                });
             }
+            let among = log.first_at(self.horizon)..self.logs.settled(*slot);
+            let events = self.frames.changed(log, &new, among);
             walks.push(Walk { slot: *slot, group: 0, events });
         }
         self.emit_aside(&mut walks, |marks| marks & DUE == 0, out)?;
@@ -197,16 +201,16 @@ impl OverStage {
     }
 
     /// As `emit`, with a cursor of its own.
-    fn emit_aside(
+    pub(crate) fn emit_aside(
         &self,
         walks: &mut [Walk],
         is_revised: impl Fn(i64) -> bool,
         out: &mut Collector,
     ) -> Result<(), AggregateError> {
         walks.iter_mut().enumerate().for_each(|(at, walk)| walk.group = at as u32);
-        let mut cursor = OverCursor::new(&self.spec, &self.logs.layout, &self.reach);
+        let mut cursor = OverCursor::new(&self.spec, &self.logs.layout, &self.frames);
         cursor.make_room(walks.len());
-        emit((&self.spec, &self.logs, &self.reach), &mut cursor, walks, is_revised, out)
+        emit((&self.spec, &self.logs, &self.frames), &mut cursor, walks, is_revised, out)
     }
 
     pub(crate) fn settled(&self) -> i64 {
@@ -224,10 +228,9 @@ impl OverStage {
     pub(crate) fn expire(&mut self, slots: &mut Slots, watermark: i64) {
         let horizon = watermark.min(self.settled).saturating_sub(self.spec.history.millis());
         self.horizon = self.horizon.max(horizon);
-        let Some(reach) = self.reach.longest() else { return };
         let OverStage { spec, logs, cursor, .. } = self;
         let layout = logs.layout.clone();
-        logs.evict(slots, self.horizon.saturating_sub(reach), |slot, log, until| {
+        logs.evict(slots, self.horizon, |slot, log, until| {
             cursor.forget_rows(spec, &layout, log, slot, until);
         });
     }
@@ -238,6 +241,7 @@ impl OverStage {
             self.logs.forget(*slot);
             self.cursor.reset(*slot);
             self.due.remove(slot);
+            self.arrived.remove(slot);
         }
     }
 
@@ -252,6 +256,12 @@ impl OverStage {
                 self.written_until = self.written_until.max(time);
             }
         }
+        if self.spec.emit_changes {
+            for (slot, number, _) in self.logs.marked(NEW) {
+                let (block, row) = self.logs.log(slot).row(number);
+                self.arrived.entry(slot).or_default().push(block.place(row));
+            }
+        }
         damaged
     }
 
@@ -262,7 +272,7 @@ impl OverStage {
 
 /// Results of the walks' events; `is_revised` is told an event's marks.
 fn emit(
-    (spec, logs, reach): (&StageSpec, &Logs, &Reach),
+    (spec, logs, frames): (&StageSpec, &Logs, &OverFrames),
     cursor: &mut OverCursor,
     walks: &[Walk],
     is_revised: impl Fn(i64) -> bool,
@@ -289,5 +299,5 @@ fn emit(
     for (at, (_, gather)) in carried.into_iter().enumerate() {
         out.carried(at, gather.finish());
     }
-    cursor.walk(spec, logs, reach, walks, |at, finished| out.values(at, first, finished))
+    cursor.walk(spec, logs, frames, walks, |at, finished| out.values(at, first, finished))
 }

@@ -3,9 +3,10 @@
 //! Taking a snapshot copies states and rows out, for it is done under a lock; merging and finishing is for later.
 
 use crate::aggregate::{AggregateError, Finished, States, Steps};
-use crate::answer::Values;
+use crate::answer::{Values, shape_lists};
 use crate::coarse::Coarse;
 use crate::cursor::choice::Chooser;
+use crate::frame::FrameRows;
 use crate::grid::GridStage;
 use crate::ordered::{Feed, Feeder};
 use crate::over::OverStage;
@@ -25,6 +26,7 @@ pub struct Snapshot {
     pub(crate) newest: Vec<Option<EventTime>>,
     carried: Vec<ArrayRef>,
     pub(crate) window: Option<(EventTime, EventTime)>,
+    list_views: bool,
 }
 
 /// One aggregate's share.
@@ -59,7 +61,13 @@ impl Snapshot {
             newest: vec![None; frames],
             carried: carried.collect(),
             window: None,
+            list_views: false,
         }
+    }
+
+    /// Whether lists are wanted as views.
+    pub(crate) fn with_list_views(self, list_views: bool) -> Snapshot {
+        Snapshot { list_views, ..self }
     }
 
     /// The values.
@@ -69,7 +77,7 @@ impl Snapshot {
         for (at, part) in std::mem::take(&mut self.parts).into_iter().enumerate() {
             let finished = part.finish(self.as_of)?;
             errors.extend(finished.errors.into_iter().map(|(_, reason)| (at, reason)));
-            values.push(finished.values);
+            values.push(shape_lists(&finished.values, self.list_views)?);
         }
         let Snapshot { rows, newest, carried, window, .. } = self;
         Ok(Values { values, rows, newest, carried, window, errors })
@@ -213,21 +221,20 @@ impl GridStage {
 impl OverStage {
     /// A key's frames at a time.
     pub(crate) fn snapshot(&self, slot: u32, as_of: i64) -> Snapshot {
-        let mut snapshot = Snapshot::absent(&self.spec, self.reach.0.len());
+        let mut snapshot = Snapshot::absent(&self.spec, self.frames.len());
         snapshot.as_of = as_of;
         let Some(log) = self.logs.find(slot).filter(|log| !log.is_empty()) else { return snapshot };
-        let frames: Vec<Range<u64>> =
-            (0..self.reach.0.len()).map(|at| self.reach.frame(at, log, as_of)).collect();
+        let frames: Vec<FrameRows> = self.frames.iter().map(|frame| frame.as_of(log, as_of)).collect();
         for (at, frame) in frames.iter().enumerate() {
-            snapshot.rows[at] = frame.end - frame.start;
-            snapshot.newest[at] =
-                (frame.end > frame.start).then(|| EventTime::from_millis(log.time(frame.end - 1)));
+            snapshot.rows[at] = frame.len();
+            snapshot.newest[at] = frame.last().map(|last| EventTime::from_millis(log.time(last)));
         }
         let parts = self.spec.aggregates.iter().enumerate();
-        snapshot.parts = parts.map(|(at, it)| self.part(at, slot, log, frames[it.frame].clone())).collect();
-        let last = log.first_after(as_of).checked_sub(1).filter(|last| *last >= log.start());
-        if let Some(last) = last {
-            let (block, row) = log.row(last);
+        snapshot.parts = parts.map(|(at, it)| self.part(at, slot, log, &frames[it.frame])).collect();
+        let newest = log.first_after(as_of).checked_sub(1).filter(|newest| *newest >= log.start());
+        // That a row's block happens to be still there must not be seen.
+        if let Some(newest) = newest.filter(|newest| self.frames.reaches(log.time(*newest), as_of)) {
+            let (block, row) = log.row(newest);
             let columns = self.spec.carried.iter().filter_map(|input| self.logs.layout.position(*input));
             snapshot.carried = columns
                 .map(|column| {
@@ -240,26 +247,31 @@ impl OverStage {
         snapshot
     }
 
-    fn part(&self, at: usize, slot: u32, log: &Log, frame: Range<u64>) -> Part {
+    fn part(&self, at: usize, slot: u32, log: &Log, frame: &FrameRows) -> Part {
         let aggregate = &self.spec.aggregates[at];
         let layout = &self.logs.layout;
-        let chosen = Chooser::new(layout, aggregate).map(|chooser| chooser.value(layout, log, frame.clone()));
+        let chosen = Chooser::new(layout, aggregate).map(|chooser| chooser.value(layout, log, frame));
         if let Some(Ok(finished)) = chosen {
             debug_assert_eq!(finished.values.len(), 1);
             return Part::Value(finished);
         }
-        let running = self.cursor.frame(slot, aggregate.frame).filter(|stands| stands.end <= frame.end);
-        let running = running.and_then(|stands| Some((self.cursor.copy(at, slot)?, stands)));
-        let mut identity = aggregate.function.states();
-        identity.resize(1);
-        let (states, stands) = running.unwrap_or((identity, frame.start..frame.start));
-        let feed = |rows: Range<u64>| {
-            let mut feeder = Feeder::new(layout, aggregate);
-            feeder.push(log, rows);
-            feeder.finish()
+        // Where more rows have left than stay, the frame itself is less work.
+        let is_near = |stands: &&FrameRows| {
+            let (left, stay) =
+                (frame.start().saturating_sub(stands.start()), stands.end().saturating_sub(frame.start()));
+            stands.end() <= frame.end() && left <= stay
         };
-        let entering = feed(stands.end.max(frame.start)..frame.end);
-        let leaving = feed(stands.start..frame.start.min(stands.end));
-        Part::Rows { states, entering, leaving }
+        let running = self.cursor.frame(slot, aggregate.frame).filter(is_near);
+        let running = running.and_then(|stands| Some((self.cursor.copy(at, slot)?, stands)));
+        let nothing = FrameRows::default();
+        let (states, stands) = running.unwrap_or_else(|| {
+            let mut identity = aggregate.function.states();
+            identity.resize(1);
+            (identity, &nothing)
+        });
+        let (mut entering, mut leaving) = (Feeder::new(layout, aggregate), Feeder::new(layout, aggregate));
+        frame.outside(stands, |rows| entering.push(log, rows));
+        stands.outside(frame, |rows| leaving.push(log, rows));
+        Part::Rows { states, entering: entering.finish(), leaving: leaving.finish() }
     }
 }

@@ -22,8 +22,8 @@ pub struct StageSpec {
     pub carried: Vec<usize>,
     /// How far behind the watermark corrections and `as_of` may reach: max(late.allow, history).
     pub history: Span,
-    /// Upper bound on the life of state; none but the windows' if `None`. It is the length of an unbounded frame,
-    /// so that results do not depend on when state is dropped.
+    /// Upper bound on the life of state; none but the windows' if `None`. It is the length of an unbounded frame, and
+    /// of one that counts rows the most, so that results do not depend on when state is dropped.
     pub retention: Option<Span>,
     /// Whether [`crate::Timelines::changes`] will be asked for: then what changed is noted as it comes.
     pub emit_changes: bool,
@@ -42,6 +42,11 @@ pub enum SpecError {
     /// An aggregate names a frame that is not there.
     #[error("frame {0} does not exist")]
     NoSuchFrame(usize),
+    /// A frame of `OVER` whose end is before its beginning, or after its event.
+    #[error(
+        "frame {0} holds no row: it must begin at or before its end, and end at or before the current row; put the farther bound first"
+    )]
+    Backwards(usize),
     /// Windows of no length, or that do not move on.
     #[error("a window's size and slide must be positive")]
     EmptyWindow,
@@ -92,7 +97,7 @@ pub fn storable(data_type: &DataType) -> bool {
 impl StageSpec {
     /// Whether a timeline can follow it.
     pub fn check(&self) -> Result<(), SpecError> {
-        self.frames.check()?;
+        self.frames.check(self.retention)?;
         let frames = self.frames.count();
         for aggregate in &self.aggregates {
             if aggregate.frame >= frames {
@@ -171,8 +176,8 @@ pub enum Frames {
     /// No window: everything of a key. Nothing ever closes; values come from [`crate::Timelines::changes`] and
     /// lookups. With a [`StageSpec::retention`], a pause longer than that makes the value start anew.
     Lifetime,
-    /// `OVER`: a result for each event, over frames that end at it.
-    Over(Vec<RangeFrame>),
+    /// `OVER`: a result for each event, over frames that end at it or before it.
+    Over(Vec<OverFrame>),
 }
 
 impl Frames {
@@ -181,13 +186,17 @@ impl Frames {
         if let Frames::Over(frames) = self { frames.len() } else { 1 }
     }
 
-    fn check(&self) -> Result<(), SpecError> {
+    fn check(&self, retention: Option<Span>) -> Result<(), SpecError> {
         match self {
             Frames::Grid(grid) => grid.check(),
             Frames::Cumulate(cumulate) => cumulate.check(),
             Frames::Table(table) => table.check(),
             Frames::Session(session) if session.gap.millis() <= 0 => Err(SpecError::EmptyGap),
-            Frames::Session(_) | Frames::Lifetime | Frames::Over(_) => Ok(()),
+            Frames::Session(_) | Frames::Lifetime => Ok(()),
+            Frames::Over(frames) => match frames.iter().position(|frame| !frame.is_sound(retention)) {
+                Some(frame) => Err(SpecError::Backwards(frame)),
+                None => Ok(()),
+            },
         }
     }
 }
@@ -203,12 +212,85 @@ pub struct Grid {
     pub offset: Span,
 }
 
-/// `RANGE BETWEEN preceding PRECEDING AND CURRENT ROW`: at time t the half-open range `[t - preceding, t + 1)`;
-/// `None` is UNBOUNDED.
+/// A frame of `OVER`.
+///
+/// ```
+/// use weir_event::Span;
+/// use weir_timeline::{Bounds, Exclude, OverFrame};
+/// // RANGE INTERVAL '5' SECONDS PRECEDING
+/// let frame = OverFrame::range(Some(Span::from_millis(5000)));
+/// let bounds = Bounds::Range { preceding: Some(Span::from_millis(5000)), until: Span::ZERO };
+/// assert_eq!(frame, OverFrame { bounds, exclude: Exclude::None });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RangeFrame {
-    /// How far back it reaches.
-    pub preceding: Option<Span>,
+pub struct OverFrame {
+    /// Where it begins and ends.
+    pub bounds: Bounds,
+    /// Rows within its bounds that are not part of it.
+    pub exclude: Exclude,
+}
+
+/// Where a frame of `OVER` begins and ends, seen from its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bounds {
+    /// `RANGE`, by time: at time t the half-open range `[t - preceding, t - until + 1)`. Rows of one time are in
+    /// each other's frames if `until` is zero.
+    Range {
+        /// How far back it reaches; `None` is UNBOUNDED, or as far as [`StageSpec::retention`] if there is one.
+        preceding: Option<Span>,
+        /// How far before the event it ends; zero is CURRENT ROW.
+        until: Span,
+    },
+    /// `ROWS`, by count among the key's rows in total order. Where there is a [`StageSpec::retention`], rows that
+    /// are older than that, seen from the event, are not part of it.
+    Rows {
+        /// How many rows before the event it begins; `None` is UNBOUNDED.
+        preceding: Option<u64>,
+        /// How many rows before the event it ends; zero is CURRENT ROW.
+        until: u64,
+    },
+}
+
+/// Rows that are not part of a frame though they are within its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Exclude {
+    /// None: `EXCLUDE NO OTHERS`, or nothing written.
+    #[default]
+    None,
+    /// The event's own row: `EXCLUDE CURRENT ROW`.
+    CurrentRow,
+    /// The other rows of the event's time: `EXCLUDE TIES`.
+    Ties,
+}
+
+impl OverFrame {
+    /// `RANGE BETWEEN preceding PRECEDING AND CURRENT ROW`; `None` is UNBOUNDED.
+    pub fn range(preceding: Option<Span>) -> OverFrame {
+        OverFrame { bounds: Bounds::Range { preceding, until: Span::ZERO }, exclude: Exclude::None }
+    }
+
+    /// `ROWS BETWEEN preceding PRECEDING AND CURRENT ROW`; `None` is UNBOUNDED.
+    pub fn rows(preceding: Option<u64>) -> OverFrame {
+        OverFrame { bounds: Bounds::Rows { preceding, until: 0 }, exclude: Exclude::None }
+    }
+
+    /// How far back in time it reaches; `None` if time sets it no bound: UNBOUNDED, or `ROWS`.
+    pub fn reach(&self) -> Option<Span> {
+        match self.bounds {
+            Bounds::Range { preceding, .. } => preceding,
+            Bounds::Rows { .. } => None,
+        }
+    }
+
+    /// Whether its bounds are in order; `retention` is what an unbounded range reaches back.
+    fn is_sound(&self, retention: Option<Span>) -> bool {
+        match self.bounds {
+            Bounds::Range { preceding, until } => {
+                until >= Span::ZERO && preceding.or(retention).is_none_or(|preceding| preceding >= until)
+            }
+            Bounds::Rows { preceding, until } => preceding.is_none_or(|preceding| preceding >= until),
+        }
+    }
 }
 
 impl Grid {

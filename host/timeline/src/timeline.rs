@@ -5,7 +5,9 @@
 //! the lock.
 
 use crate::aggregate::AggregateError;
-use crate::answer::{Block, BlockSink, DecodeError, Inserted, Question, Results, Rows, Slot, Stats};
+use crate::answer::{
+    Block, BlockSink, DecodeError, Inserted, Question, Results, Rows, Slot, Stats, shape_lists,
+};
 use crate::grid::GridStage;
 use crate::over::OverStage;
 use crate::runs::RunStage;
@@ -60,6 +62,7 @@ use weir_event::EventTime;
 pub struct Timelines {
     slots: Slots,
     stage: Stage,
+    list_views: bool,
 }
 
 enum Stage {
@@ -83,7 +86,18 @@ impl Timelines {
         };
         // The check has refused every other reason.
         let stage = stage.ok_or(SpecError::NoSuchInput(spec.inputs.len()))?;
-        Ok(Timelines { slots: Slots::default(), stage })
+        Ok(Timelines { slots: Slots::default(), stage, list_views: false })
+    }
+
+    /// From now on lists are returned as views: a column whose aggregate's type is [`DataType::List`] is one of
+    /// [`DataType::ListView`], in results and in values, as [`crate::list_view_type`] says. Lists of an `OVER` then
+    /// share their items, and hardly anything is copied for one more list; as [`DataType::List`] each has its own.
+    ///
+    /// [`DataType::List`]: arrow_schema::DataType::List
+    /// [`DataType::ListView`]: arrow_schema::DataType::ListView
+    #[must_use]
+    pub fn with_list_views(self) -> Timelines {
+        Timelines { list_views: true, ..self }
     }
 
     /// What is computed.
@@ -124,37 +138,49 @@ impl Timelines {
     /// Moves the settled boundary to `to` (never back) and returns every result that became final, each once, and
     /// corrections of results that rows inserted since the last call have changed.
     pub fn settle(&mut self, to: EventTime) -> Result<Results, AggregateError> {
-        match &mut self.stage {
+        let results = match &mut self.stage {
             Stage::Grid(grid) => grid.settle(&mut self.slots, to.millis()),
             Stage::Runs(runs) => runs.settle(to.millis()),
             Stage::Over(over) => over.settle(to.millis()),
-        }
+        };
+        self.shaped(results?)
     }
 
     /// Returns what rows have changed since the last call, as it stands, from all rows that are known; only with
     /// [`StageSpec::emit_changes`], else nothing. Of windows: for each key the one that ends next of those that hold
-    /// the changed rows. Of sessions and lifetime aggregates: each as it stands.
+    /// the changed rows. Of sessions and lifetime aggregates: each as it stands. Of `OVER`: each event that is not
+    /// settled yet, as of its time, and a key's newest one again if a row that came out of order has altered it.
     ///
     /// What was returned here is returned again, by `settle` when it is final, by `flush`, or here, only when another
     /// row has come into it since; it is then `revised`. Windows that hold changed rows but end later are returned
     /// when they are next, or when they are final.
     pub fn changes(&mut self) -> Result<Results, AggregateError> {
-        match &mut self.stage {
+        let results = match &mut self.stage {
             Stage::Grid(grid) => grid.changes(&mut self.slots),
             Stage::Runs(runs) => runs.changes(),
-            Stage::Over(_) => Ok(Results::default()),
-        }
+            Stage::Over(over) => over.changes(),
+        };
+        self.shaped(results?)
     }
 
     /// Returns corrections, and the results of everything that is open as it stands, without moving the boundary.
     /// They are not returned again, here or by `settle`, unless a later row changes them. Of lifetime values, which
     /// are never final, it returns what `changes` would.
     pub fn flush(&mut self) -> Result<Results, AggregateError> {
-        match &mut self.stage {
+        let results = match &mut self.stage {
             Stage::Grid(grid) => grid.flush(&mut self.slots),
             Stage::Runs(runs) => runs.flush(),
             Stage::Over(over) => over.flush(),
+        };
+        self.shaped(results?)
+    }
+
+    /// Results with lists as they are wanted.
+    fn shaped(&self, mut results: Results) -> Result<Results, AggregateError> {
+        for values in &mut results.values {
+            *values = shape_lists(values, self.list_views)?;
         }
+        Ok(results)
     }
 
     /// The least boundary at which `settle` has something to return; `None` if nothing is open. It may be the past.
@@ -170,7 +196,7 @@ impl Timelines {
     /// The truth of one key, copied out; finish it outside the lock. A question that is not of the stage's kind gets
     /// the values of an unknown key.
     pub fn snapshot(&self, slot: Slot, question: &Question) -> Snapshot {
-        match (&self.stage, question) {
+        let snapshot = match (&self.stage, question) {
             (Stage::Grid(grid), Question::Window { start, end }) => {
                 grid.snapshot(slot.0, start.millis()..end.millis())
             }
@@ -178,16 +204,18 @@ impl Timelines {
                 runs.snapshot(slot.0, as_of.millis())
             }
             (Stage::Over(over), Question::Over { as_of }) => over.snapshot(slot.0, as_of.millis()),
-            _ => self.absent(),
-        }
+            _ => return self.absent(),
+        };
+        snapshot.with_list_views(self.list_views)
     }
 
     /// The values of a key that has no state: every aggregate's identity.
     pub fn absent(&self) -> Snapshot {
-        match &self.stage {
-            Stage::Over(over) => Snapshot::absent(&over.spec, over.reach.0.len()),
+        let snapshot = match &self.stage {
+            Stage::Over(over) => Snapshot::absent(&over.spec, over.frames.len()),
             Stage::Grid(_) | Stage::Runs(_) => Snapshot::absent(self.spec(), 1),
-        }
+        };
+        snapshot.with_list_views(self.list_views)
     }
 
     /// Drops state that no result at or after `watermark - history` can need, and keys without any. Slots may be

@@ -32,7 +32,7 @@ fn grid(plan: &JobPlan) -> (i64, i64, i64) {
 
 fn frames(plan: &JobPlan) -> Vec<Option<i64>> {
     match &stage(plan).spec.frames {
-        Frames::Over(frames) => frames.iter().map(|frame| frame.preceding.map(Span::millis)).collect(),
+        Frames::Over(frames) => frames.iter().map(|frame| frame.reach().map(Span::millis)).collect(),
         Frames::Grid(_) => panic!("not OVER"),
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Per key it keeps the rows that may still be chosen, by number: for least and greatest a monotonic queue, for the
 //! newest one row, for the oldest how far there is none, for lists the newest ones where nulls or a filter make
-//! them differ from the frame's last rows.
+//! them differ from the frame's last rows. How lists are made of them is for `lists.rs`.
 
-use crate::aggregate::top::list_array;
+use super::lists::Lists;
 use crate::aggregate::{AggregateError, Finished, Selection};
+use crate::frame::FrameRows;
 use crate::row_log::block::Block;
 use crate::row_log::gather::Gather;
 use crate::row_log::{Layout, Log};
@@ -34,10 +35,9 @@ pub(crate) struct Candidates {
 }
 
 /// Values in the making.
-pub(crate) struct Chosen {
-    gather: Gather,
-    /// Of lists: where each ends.
-    ends: Vec<i32>,
+pub(crate) enum Chosen {
+    One(Gather),
+    Many(Lists),
 }
 
 impl Chooser {
@@ -57,7 +57,22 @@ impl Chooser {
     }
 
     pub(crate) fn output(&self, layout: &Layout) -> Chosen {
-        Chosen { gather: Gather::new(&layout.types[self.column]), ends: vec![0] }
+        match self.selection {
+            Selection::List { limit, newest_first } => {
+                Chosen::Many(Lists::new(layout, *self, limit, newest_first))
+            }
+            _ => Chosen::One(self.gather(layout)),
+        }
+    }
+
+    /// An empty column of argument values.
+    pub(crate) fn gather(&self, layout: &Layout) -> Gather {
+        Gather::new(&layout.types[self.column])
+    }
+
+    /// The argument among the log's columns.
+    pub(crate) fn column(&self) -> usize {
+        self.column
     }
 
     fn is_candidate(&self, block: &Block, row: usize) -> bool {
@@ -133,69 +148,99 @@ impl Chooser {
         order == if self.selection == Selection::Least { Ordering::Less } else { Ordering::Greater }
     }
 
-    /// Appends the value of a frame.
-    pub(crate) fn push(&self, candidates: &mut Candidates, log: &Log, frame: Range<u64>, out: &mut Chosen) {
+    /// Appends the value of a frame whose core has come in.
+    pub(crate) fn push(&self, candidates: &mut Candidates, log: &Log, frame: &FrameRows, out: &mut Chosen) {
+        match out {
+            Chosen::Many(lists) => lists.push(candidates, log, frame),
+            Chosen::One(gather) => match self.choose(candidates, log, frame) {
+                Some(number) => {
+                    let (block, row) = log.row(number);
+                    gather.push(block, self.column, row..row + 1);
+                }
+                None => gather.push_null(),
+            },
+        }
+    }
+
+    /// The row that is a frame's value.
+    fn choose(&self, candidates: &mut Candidates, log: &Log, frame: &FrameRows) -> Option<u64> {
+        let rest = frame.rest();
         match self.selection {
-            Selection::List { limit, newest_first } => {
-                if candidates.is_listed {
-                    self.push_numbers(log, candidates.queue.iter().copied(), newest_first, out);
-                } else {
-                    let from = frame.start.max(frame.end.saturating_sub(limit as u64));
-                    if newest_first {
-                        (from..frame.end).rev().for_each(|number| out.push(self.column, log, number));
-                    } else {
-                        log.for_each(from..frame.end, |block, rows| {
-                            out.gather.push(block, self.column, rows);
-                        });
-                    }
-                    out.end_list((frame.end - from) as usize);
-                }
-            }
             Selection::Oldest => {
-                let mut first = candidates.searched.max(frame.start);
-                while first < frame.end {
-                    let (block, row) = log.row(first);
-                    if self.is_candidate(block, row) {
-                        break;
-                    }
-                    first += 1;
+                let core = frame.core();
+                candidates.searched = self.oldest(log, candidates.searched.max(core.start)..core.end);
+                let of_rest = || {
+                    let found = rest.into_iter().map(|rows| (self.oldest(log, rows.clone()), rows.end));
+                    found.filter(|(first, end)| first < end).map(|(first, _)| first).next()
+                };
+                Some(candidates.searched).filter(|first| *first < core.end).or_else(of_rest)
+            }
+            Selection::Least | Selection::Greatest => {
+                let mut best = candidates.queue.front().copied();
+                for rows in rest {
+                    log.for_each(rows, |block, rows| {
+                        for row in rows.filter(|row| self.is_candidate(block, *row)) {
+                            if best.is_none_or(|best| !self.beats(log, best, block, row)) {
+                                best = Some(block.start + row as u64);
+                            }
+                        }
+                    });
                 }
-                candidates.searched = first;
-                out.push_one(self.column, log, Some(first).filter(|first| *first < frame.end));
+                best
             }
-            Selection::Newest | Selection::Least | Selection::Greatest => {
-                out.push_one(self.column, log, candidates.queue.front().copied());
+            Selection::Newest | Selection::List { .. } => {
+                let of_rest = rest.into_iter().rev().find_map(|rows| self.newest(log, rows));
+                of_rest.or_else(|| candidates.queue.back().copied())
             }
         }
     }
 
-    fn push_numbers(
+    /// The first candidate of a range; its end if there is none.
+    fn oldest(&self, log: &Log, range: Range<u64>) -> u64 {
+        let mut first = range.start;
+        while first < range.end {
+            let (block, row) = log.row(first);
+            if self.is_candidate(block, row) {
+                break;
+            }
+            first += 1;
+        }
+        first
+    }
+
+    fn newest(&self, log: &Log, range: Range<u64>) -> Option<u64> {
+        let mut found = None;
+        self.newest_first(log, range, |number| {
+            found = Some(number);
+            false
+        });
+        found
+    }
+
+    /// The rows of a frame's list, in order.
+    pub(super) fn listed(
         &self,
+        candidates: &Candidates,
         log: &Log,
-        numbers: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator,
-        newest_first: bool,
-        out: &mut Chosen,
-    ) {
-        let length = numbers.len();
-        if newest_first {
-            numbers.rev().for_each(|number| out.push(self.column, log, number));
-        } else {
-            log.for_numbers(numbers, |block, row| out.gather.push(block, self.column, row..row + 1));
+        frame: &FrameRows,
+        limit: usize,
+    ) -> VecDeque<u64> {
+        let mut list = VecDeque::new();
+        for rows in frame.rest().into_iter().rev() {
+            self.newest_first(log, rows, |number| {
+                if list.len() < limit {
+                    list.push_front(number);
+                }
+                list.len() < limit
+            });
         }
-        out.end_list(length);
-    }
-
-    pub(crate) fn finish(&self, out: Chosen) -> Result<Finished, AggregateError> {
-        let items = out.gather.finish();
-        let values = match self.selection {
-            // Lists are told apart by 32-bit offsets, as everywhere in Arrow's lists.
-            Selection::List { .. } if out.ends.iter().any(|end| *end < 0) => {
-                return Err(AggregateError::Broken("one call's lists have more than 2^31 items".to_owned()));
-            }
-            Selection::List { .. } => list_array(items, out.ends, None),
-            _ => items,
-        };
-        Ok(Finished { values, errors: Vec::new() })
+        let room = limit - list.len();
+        if candidates.is_listed {
+            candidates.queue.iter().rev().take(room).for_each(|number| list.push_front(*number));
+        } else {
+            frame.core().rev().take(room).for_each(|number| list.push_front(number));
+        }
+        list
     }
 
     /// The value of one frame, found without candidates.
@@ -203,14 +248,14 @@ impl Chooser {
         &self,
         layout: &Layout,
         log: &Log,
-        frame: Range<u64>,
+        frame: &FrameRows,
     ) -> Result<Finished, AggregateError> {
         let mut candidates = Candidates::default();
         let mut out = self.output(layout);
-        self.enter(&mut candidates, log, frame.start, frame.clone());
-        candidates.leave(frame.start);
+        self.enter(&mut candidates, log, frame.start(), frame.core());
         self.push(&mut candidates, log, frame, &mut out);
-        self.finish(out)
+        out.close(log);
+        out.finish()
     }
 }
 
@@ -223,27 +268,29 @@ impl Candidates {
         self.searched = self.searched.max(low);
     }
 
+    /// The rows of a list, if they are not just the last ones of the frame's core.
+    pub(super) fn listed(&self) -> Option<&VecDeque<u64>> {
+        self.is_listed.then_some(&self.queue)
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         self.queue.capacity() * 8
     }
 }
 
 impl Chosen {
-    fn push(&mut self, column: usize, log: &Log, number: u64) {
-        let (block, row) = log.row(number);
-        self.gather.push(block, column, row..row + 1);
-    }
-
-    fn push_one(&mut self, column: usize, log: &Log, number: Option<u64>) {
-        match number {
-            Some(number) => self.push(column, log, number),
-            None => self.gather.push_null(),
+    /// The values of one key are complete.
+    pub(crate) fn close(&mut self, log: &Log) {
+        if let Chosen::Many(lists) = self {
+            lists.close(log);
         }
     }
 
-    fn end_list(&mut self, items: usize) {
-        let last = i64::from(self.ends.last().copied().unwrap_or(0));
-        // A sum beyond 2^31 becomes a negative end, which `finish` refuses.
-        self.ends.push(i32::try_from(last + items as i64).ok().filter(|_| last >= 0).unwrap_or(i32::MIN));
+    /// The values; lists as views.
+    pub(crate) fn finish(self) -> Result<Finished, AggregateError> {
+        match self {
+            Chosen::One(gather) => Ok(Finished { values: gather.finish(), errors: Vec::new() }),
+            Chosen::Many(lists) => lists.finish(),
+        }
     }
 }

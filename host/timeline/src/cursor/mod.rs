@@ -3,4 +3,6 @@
 pub(crate) mod blocks;
 pub(crate) mod choice;
 pub(crate) mod hop;
+mod lists;
 pub(crate) mod over;
+mod stack;

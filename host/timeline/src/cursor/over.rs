@@ -2,14 +2,15 @@
 //! and leave them one by one.
 
 use super::choice::{Candidates, Chooser, Chosen};
-use crate::aggregate::{AggregateError, Finished, Selection, States, Steps, Stretch};
+use super::stack::{self, Stack};
+use crate::aggregate::{AggregateError, Algebra, Finished, Selection, States, Steps, Stretch};
+use crate::frame::{FrameRows, OverFrames};
 use crate::ordered::Feeder;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
 use crate::spec::{AggregateSpec, StageSpec};
 use crate::tiles::counted;
 use arrow_array::{Array, new_null_array};
-use std::ops::Range;
 
 /// Rows that a direct fold copies at once, about: what bounds its memory.
 const DIRECT_ROWS: u64 = 65_536;
@@ -26,7 +27,7 @@ pub(crate) struct Walk {
 /// Cursors of keys by group.
 pub(crate) struct OverCursor {
     /// By group and frame: the rows that are in it. `None` if the key's cursor stands nowhere.
-    frames: Vec<Option<Range<u64>>>,
+    frames: Vec<Option<FrameRows>>,
     frames_per_group: usize,
     columns: Vec<Column>,
 }
@@ -37,45 +38,30 @@ enum Column {
     Running(Box<dyn States>),
     /// Rows that may be chosen, by group.
     Choice(Chooser, Vec<Candidates>),
+    /// Folds of parts of the frame, by group.
+    Stacks(Vec<Stack>),
     /// Each frame anew.
     Direct,
 }
 
-/// How far frames reach back, in milliseconds; `None` is unbounded.
-#[derive(Debug, Clone)]
-pub(crate) struct Reach(pub(crate) Vec<Option<i64>>);
-
-impl Reach {
-    /// The rows of a frame at `time`.
-    pub(crate) fn frame(&self, frame: usize, log: &Log, time: i64) -> Range<u64> {
-        let end = log.first_after(time);
-        let start = self.0[frame].map_or(log.start(), |reach| log.first_at(time.saturating_sub(reach)));
-        start.min(end)..end
-    }
-
-    /// The longest of all; `None` if one is unbounded.
-    pub(crate) fn longest(&self) -> Option<i64> {
-        self.0.iter().copied().collect::<Option<Vec<i64>>>().map(|all| all.into_iter().max().unwrap_or(0))
-    }
-}
-
 impl OverCursor {
-    pub(crate) fn new(spec: &StageSpec, layout: &Layout, reach: &Reach) -> OverCursor {
+    pub(crate) fn new(spec: &StageSpec, layout: &Layout, frames: &OverFrames) -> OverCursor {
         let columns = spec.aggregates.iter().map(|aggregate| {
-            let is_unbounded = reach.0[aggregate.frame].is_none();
+            let frame = frames.get(aggregate.frame);
+            let only_grows = frame.only_grows();
             // What nothing leaves needs no queue.
-            let runs_anyway = |it: &Chooser| {
-                is_unbounded && matches!(it.selection(), Selection::Least | Selection::Greatest)
-            };
+            let runs_anyway =
+                |it: &Chooser| only_grows && matches!(it.selection(), Selection::Least | Selection::Greatest);
             match Chooser::new(layout, aggregate).filter(|it| !runs_anyway(it)) {
                 Some(chooser) => Column::Choice(chooser, Vec::new()),
-                None if aggregate.function.card().inverse || is_unbounded => {
+                None if aggregate.function.card().inverse || only_grows => {
                     Column::Running(aggregate.function.states())
                 }
+                None if frame.is_whole() && is_free_of_brackets(aggregate) => Column::Stacks(Vec::new()),
                 None => Column::Direct,
             }
         });
-        OverCursor { frames: Vec::new(), frames_per_group: reach.0.len(), columns: columns.collect() }
+        OverCursor { frames: Vec::new(), frames_per_group: frames.len(), columns: columns.collect() }
     }
 
     pub(crate) fn make_room(&mut self, groups: usize) {
@@ -85,6 +71,7 @@ impl OverCursor {
                 match column {
                     Column::Running(states) => states.resize(groups),
                     Column::Choice(_, candidates) => candidates.resize(groups, Candidates::default()),
+                    Column::Stacks(stacks) => stacks.resize_with(groups, Stack::default),
                     Column::Direct => {}
                 }
             }
@@ -102,14 +89,15 @@ impl OverCursor {
             match column {
                 Column::Running(states) => states.reset(&[group]),
                 Column::Choice(_, candidates) => candidates[group as usize] = Candidates::default(),
+                Column::Stacks(stacks) => stacks[group as usize] = Stack::default(),
                 Column::Direct => {}
             }
         }
     }
 
     /// Where a key's cursor stands in a frame.
-    pub(crate) fn frame(&self, group: u32, frame: usize) -> Option<Range<u64>> {
-        self.frames.get(group as usize * self.frames_per_group + frame).cloned().flatten()
+    pub(crate) fn frame(&self, group: u32, frame: usize) -> Option<&FrameRows> {
+        self.frames.get(group as usize * self.frames_per_group + frame)?.as_ref()
     }
 
     /// A copy of a key's running state, if the aggregate has one.
@@ -127,7 +115,7 @@ impl OverCursor {
         spec: &StageSpec,
         logs: &Logs,
         walks: &[Walk],
-        bounds: &[Range<u64>],
+        bounds: &[FrameRows],
     ) -> Result<Finished, AggregateError> {
         let aggregate = &spec.aggregates[at];
         let stands =
@@ -135,6 +123,7 @@ impl OverCursor {
         match &mut self.columns[at] {
             Column::Running(states) => slide(states.as_mut(), aggregate, logs, walks, bounds, stands),
             Column::Choice(chooser, candidates) => choose(*chooser, candidates, logs, walks, bounds, stands),
+            Column::Stacks(stacks) => stack::values(stacks, aggregate, logs, walks, bounds),
             Column::Direct => direct(aggregate, logs, walks, bounds),
         }
     }
@@ -144,12 +133,17 @@ impl OverCursor {
         &mut self,
         spec: &StageSpec,
         logs: &Logs,
-        reach: &Reach,
+        frames: &OverFrames,
         walks: &[Walk],
         mut out: impl FnMut(usize, Finished),
     ) -> Result<(), AggregateError> {
-        let bounds: Vec<Vec<Range<u64>>> =
-            (0..reach.0.len()).map(|frame| bounds(frame, logs, reach, walks)).collect();
+        let events: usize = walks.iter().map(|walk| walk.events.len()).sum();
+        let of_frame = frames.iter().map(|frame| {
+            let mut bounds = Vec::with_capacity(events);
+            walks.iter().for_each(|walk| frame.of_events(logs.log(walk.slot), &walk.events, &mut bounds));
+            bounds
+        });
+        let bounds: Vec<Vec<FrameRows>> = of_frame.collect();
         for (at, aggregate) in spec.aggregates.iter().enumerate() {
             out(at, self.values(at, spec, logs, walks, &bounds[aggregate.frame])?);
         }
@@ -168,23 +162,25 @@ impl OverCursor {
     pub(crate) fn forget_rows(&mut self, spec: &StageSpec, logs: &Layout, log: &Log, group: u32, until: u64) {
         let mut is_broken = false;
         for (at, aggregate) in spec.aggregates.iter().enumerate() {
-            let Some(stands) = self.frame(group, aggregate.frame) else { continue };
+            let Some(stands) = self.frame(group, aggregate.frame).cloned() else { continue };
             match &mut self.columns[at] {
-                Column::Running(states) if stands.start < until => {
+                Column::Running(states) if stands.start() < until => {
                     let mut feeder = Feeder::new(logs, aggregate);
-                    feeder.push(log, stands.start..until.min(stands.end));
+                    stands
+                        .pieces()
+                        .into_iter()
+                        .for_each(|rows| feeder.push(log, rows.start..rows.end.min(until)));
                     let feed = feeder.finish();
                     let rows = counted(feed.times.len());
                     is_broken |= states.retract(&feed.input(&vec![group; rows.len()], &rows)).is_err();
                 }
                 Column::Choice(_, candidates) => candidates[group as usize].leave(until),
-                Column::Running(_) | Column::Direct => {}
+                Column::Running(_) | Column::Stacks(_) | Column::Direct => {}
             }
         }
         let at = group as usize * self.frames_per_group;
-        for frame in self.frames.iter_mut().skip(at).take(self.frames_per_group).flatten() {
-            *frame = frame.start.max(until)..frame.end.max(until);
-        }
+        let frames = self.frames.iter_mut().skip(at).take(self.frames_per_group);
+        frames.flatten().for_each(|frame| frame.leave(until));
         if is_broken {
             self.reset(group);
         }
@@ -197,34 +193,19 @@ impl OverCursor {
                 let queues: usize = candidates.iter().map(Candidates::memory_bytes).sum();
                 queues + candidates.capacity() * size_of::<Candidates>()
             }
+            Column::Stacks(stacks) => {
+                let folds: usize = stacks.iter().map(Stack::memory_bytes).sum();
+                folds + stacks.capacity() * size_of::<Stack>()
+            }
             Column::Direct => 0,
         });
-        columns.sum::<usize>() + self.frames.capacity() * size_of::<Option<Range<u64>>>()
+        columns.sum::<usize>() + self.frames.capacity() * size_of::<Option<FrameRows>>()
     }
 }
 
-/// Each event's rows of one frame, walk after walk.
-fn bounds(frame: usize, logs: &Logs, reach: &Reach, walks: &[Walk]) -> Vec<Range<u64>> {
-    let mut bounds = Vec::new();
-    for walk in walks {
-        let log = logs.log(walk.slot);
-        let mut last: Option<(i64, Range<u64>)> = None;
-        log.for_numbers(walk.events.iter().copied(), |block, row| {
-            let time = block.time(row);
-            let rows = match &last {
-                Some((tied, rows)) if *tied == time => rows.clone(),
-                _ => reach.frame(frame, log, time),
-            };
-            bounds.push(rows.clone());
-            last = Some((time, rows));
-        });
-    }
-    bounds
-}
-
-/// What a step from one frame to a later one takes in and takes out.
-fn step(stands: &Range<u64>, next: &Range<u64>) -> (Range<u64>, Range<u64>) {
-    (stands.end.max(next.start)..next.end, stands.start..next.start.min(stands.end))
+/// Whether folds of parts may be merged in any way without a change of any bit, and without a failure.
+fn is_free_of_brackets(aggregate: &AggregateSpec) -> bool {
+    aggregate.function.card().algebra == Algebra::Exact && !aggregate.function.fallible()
 }
 
 fn slide(
@@ -232,27 +213,27 @@ fn slide(
     aggregate: &AggregateSpec,
     logs: &Logs,
     walks: &[Walk],
-    bounds: &[Range<u64>],
-    stands: impl Fn(u32) -> Option<Range<u64>>,
+    bounds: &[FrameRows],
+    stands: impl Fn(u32) -> Option<FrameRows>,
 ) -> Result<Finished, AggregateError> {
     let (mut entering, mut leaving) =
         (Feeder::new(&logs.layout, aggregate), Feeder::new(&logs.layout, aggregate));
     let (mut entering_ends, mut leaving_ends) = (Vec::new(), Vec::new());
     let (mut groups, mut as_of) = (Vec::new(), Vec::new());
-    let mut bounds = bounds.iter();
+    let (mut bounds, nothing) = (bounds.iter(), FrameRows::default());
     for walk in walks {
         let log = logs.log(walk.slot);
-        let mut from = stands(walk.group);
+        let stands = stands(walk.group);
+        let mut from = stands.as_ref().unwrap_or(&nothing);
         log.for_numbers(walk.events.iter().copied(), |block, row| {
             let Some(next) = bounds.next() else { return };
-            let (enter, leave) = step(&from.take().unwrap_or(next.start..next.start), next);
-            entering.push(log, enter);
-            leaving.push(log, leave);
+            next.outside(from, |rows| entering.push(log, rows));
+            from.outside(next, |rows| leaving.push(log, rows));
             entering_ends.push(entering.len() as u32);
             leaving_ends.push(leaving.len() as u32);
             groups.push(walk.group);
             as_of.push(block.time(row));
-            from = Some(next.clone());
+            from = next;
         });
     }
     let (entering, leaving) = (entering.finish(), leaving.finish());
@@ -276,8 +257,8 @@ fn choose(
     candidates: &mut [Candidates],
     logs: &Logs,
     walks: &[Walk],
-    bounds: &[Range<u64>],
-    stands: impl Fn(u32) -> Option<Range<u64>>,
+    bounds: &[FrameRows],
+    stands: impl Fn(u32) -> Option<FrameRows>,
 ) -> Result<Finished, AggregateError> {
     let mut out: Chosen = chooser.output(&logs.layout);
     let mut rest = bounds;
@@ -285,17 +266,18 @@ fn choose(
         let (log, own) = (logs.log(walk.slot), &mut candidates[walk.group as usize]);
         let (of_walk, after) = rest.split_at(walk.events.len().min(rest.len()));
         rest = after;
-        let mut from = stands(walk.group);
+        let mut from = stands(walk.group).map(|stands| stands.core());
         for next in of_walk {
-            let stands = from.take().unwrap_or(next.start..next.start);
-            let (enter, _) = step(&stands, next);
-            chooser.enter(own, log, stands.start, enter);
-            own.leave(next.start);
-            chooser.push(own, log, next.clone(), &mut out);
-            from = Some(next.clone());
+            let core = next.core();
+            let stands = from.take().unwrap_or(core.start..core.start);
+            chooser.enter(own, log, stands.start, stands.end.max(core.start)..core.end);
+            own.leave(core.start);
+            chooser.push(own, log, next, &mut out);
+            from = Some(core);
         }
+        out.close(log);
     }
-    chooser.finish(out)
+    out.finish()
 }
 
 /// Folds each frame anew, in total order. An event whose frame makes the aggregate fail has an error for a value.
@@ -303,7 +285,7 @@ fn direct(
     aggregate: &AggregateSpec,
     logs: &Logs,
     walks: &[Walk],
-    bounds: &[Range<u64>],
+    bounds: &[FrameRows],
 ) -> Result<Finished, AggregateError> {
     let mut events: Vec<Event> = Vec::with_capacity(bounds.len());
     for walk in walks {
@@ -318,7 +300,7 @@ fn direct(
     while from < events.len() {
         let mut rows = 0;
         let fits = events[from..].iter().take_while(|event| {
-            rows += event.frame.end - event.frame.start;
+            rows += event.frame.len();
             rows <= DIRECT_ROWS
         });
         let to = from + fits.count().max(1);
@@ -345,7 +327,7 @@ fn direct(
 struct Event {
     slot: u32,
     time: i64,
-    frame: Range<u64>,
+    frame: FrameRows,
 }
 
 fn shifted(mut finished: Finished, by: usize) -> Finished {
@@ -367,7 +349,7 @@ fn fold_frames(aggregate: &AggregateSpec, logs: &Logs, events: &[Event]) -> Resu
     let mut feeder = Feeder::new(&logs.layout, aggregate);
     let mut groups = Vec::new();
     for (group, event) in events.iter().enumerate() {
-        feeder.push(logs.log(event.slot), event.frame.clone());
+        event.frame.pieces().into_iter().for_each(|rows| feeder.push(logs.log(event.slot), rows));
         groups.resize(feeder.len(), group as u32);
     }
     let feed = feeder.finish();

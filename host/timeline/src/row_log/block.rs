@@ -21,6 +21,8 @@ pub(crate) const DUE: i64 = 1;
 pub(crate) const WRITTEN: i64 = 2;
 /// It came after a flush, and may have changed a result that the flush returned.
 pub(crate) const NEW: i64 = 4;
+/// Its result was returned before it was settled, and has changed since.
+pub(crate) const AGAIN: i64 = 16;
 
 /// Rows in total order.
 #[derive(Debug, Clone)]
@@ -30,10 +32,12 @@ pub(crate) struct Block {
     /// What it is stored under.
     pub(crate) serial: i64,
     pub(crate) is_dirty: bool,
+    /// Time of the last row: most searches look at no more of a block.
+    last_time: i64,
     times: Packed,
     partitions: Packed,
     offsets: Packed,
-    /// Bits of `DUE`, `WRITTEN`, `NEW`.
+    /// Bits of `DUE`, `WRITTEN`, `NEW`, `AGAIN`.
     marks: Packed,
     pub(crate) columns: Vec<Column>,
 }
@@ -44,6 +48,7 @@ impl Block {
             start,
             serial,
             is_dirty: true,
+            last_time: i64::MIN,
             times: Packed::default(),
             partitions: Packed::default(),
             offsets: Packed::default(),
@@ -76,7 +81,16 @@ impl Block {
     }
 
     pub(crate) fn last_time(&self) -> i64 {
-        self.time(self.len() - 1)
+        self.last_time
+    }
+
+    fn find_last_time(&mut self) {
+        self.last_time = self.len().checked_sub(1).map_or(i64::MIN, |last| self.time(last));
+    }
+
+    /// Whether all rows are before a place.
+    pub(crate) fn is_before(&self, place: Place) -> bool {
+        self.last_time < place.time || self.last_time == place.time && self.place(self.len() - 1) < place
     }
 
     pub(crate) fn rank(&self, index: usize) -> Rank {
@@ -123,6 +137,7 @@ impl Block {
 
     pub(crate) fn insert(&mut self, at: usize, place: Place, marks: i64, sources: &[Source<'_>], row: usize) {
         self.times.insert(at, place.time);
+        self.last_time = self.last_time.max(place.time);
         let PartitionId { source, partition } = place.rank.partition;
         self.partitions.insert(at, i64::from(u32::from(source) << 16 | u32::from(partition)));
         self.offsets.insert(at, place.rank.offset as i64);
@@ -139,6 +154,7 @@ impl Block {
         self.offsets.remove(at);
         self.marks.remove(at);
         self.columns.iter_mut().for_each(|column| column.remove(at));
+        self.find_last_time();
         self.is_dirty = true;
     }
 
@@ -146,16 +162,19 @@ impl Block {
     pub(crate) fn split(&mut self, serial: i64) -> Block {
         let at = self.len() / 2;
         self.is_dirty = true;
-        Block {
+        let tail = Block {
             start: self.start + at as u64,
             serial,
             is_dirty: true,
+            last_time: self.last_time,
             times: self.times.split_off(at),
             partitions: self.partitions.split_off(at),
             offsets: self.offsets.split_off(at),
             marks: self.marks.split_off(at),
             columns: self.columns.iter_mut().map(|column| column.split_off(at)).collect(),
-        }
+        };
+        self.find_last_time();
+        tail
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -177,6 +196,7 @@ impl Block {
         let mut block = Block::new(0, serial, &[]);
         block.is_dirty = false;
         block.times = decode_packed(&mut reader, rows)?;
+        block.find_last_time();
         block.partitions = decode_packed(&mut reader, rows)?;
         block.offsets = decode_packed(&mut reader, rows)?;
         block.marks = decode_packed(&mut reader, rows)?;

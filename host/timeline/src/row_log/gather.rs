@@ -1,8 +1,8 @@
 //! From rows of logs back to Arrow columns.
 
 use super::block::Block;
-use super::column::Values;
-use crate::aggregate::value::{Bytes, Kind, Value};
+use super::column::{Dictionary, Values};
+use crate::aggregate::value::{Bytes, Kind, TextBuilder, Value};
 use arrow_array::{
     ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, TimestampMillisecondArray,
     UInt32Array,
@@ -24,13 +24,17 @@ pub(crate) struct Gather {
 enum Gathered {
     Wholes(Vec<i64>),
     Doubles(Vec<f64>),
-    /// Text is named by its number in a dictionary that joins those of the blocks.
-    Texts {
-        codes: Vec<u32>,
-        joined: Vec<Bytes>,
-        block_starts: HashMap<i64, u32, RandomState>,
-        last: (i64, u32),
-    },
+    Texts(Box<Texts>),
+}
+
+/// Text is named by its number in a dictionary that joins those of the blocks.
+struct Texts {
+    codes: Vec<u32>,
+    words: TextBuilder,
+    count: u32,
+    /// By block, where its words begin.
+    block_starts: HashMap<i64, u32, RandomState>,
+    last: (i64, u32),
 }
 
 impl Gather {
@@ -38,12 +42,13 @@ impl Gather {
         let values = match kind {
             Kind::Whole | Kind::Boolean => Gathered::Wholes(Vec::new()),
             Kind::Double => Gathered::Doubles(Vec::new()),
-            Kind::Bytes => Gathered::Texts {
+            Kind::Bytes => Gathered::Texts(Box::new(Texts {
                 codes: Vec::new(),
-                joined: Vec::new(),
+                words: Bytes::builder(data_type, 0),
+                count: 0,
                 block_starts: HashMap::default(),
                 last: (i64::MIN, 0),
-            },
+            })),
         };
         Gather { data_type: data_type.clone(), nulls: NullBufferBuilder::new(0), values }
     }
@@ -54,7 +59,7 @@ impl Gather {
         match &mut self.values {
             Gathered::Wholes(list) => list.push(0),
             Gathered::Doubles(list) => list.push(0.0),
-            Gathered::Texts { codes, .. } => codes.push(0),
+            Gathered::Texts(texts) => texts.codes.push(0),
         }
     }
 
@@ -72,18 +77,10 @@ impl Gather {
                 values.for_range(rows, |value| list.push(value));
             }
             (Gathered::Doubles(list), Values::Doubles(values)) => list.extend_from_slice(&values[rows]),
-            (Gathered::Texts { codes, joined, block_starts, last }, Values::Texts(texts)) => {
-                if last.0 != block.serial {
-                    let start = *block_starts.entry(block.serial).or_insert_with(|| {
-                        let start = joined.len() as u32;
-                        joined.extend((0..texts.len()).map(|code| Bytes::from(texts.text(code))));
-                        start
-                    });
-                    *last = (block.serial, start);
-                }
-                let start = last.1;
-                codes.reserve(rows.len());
-                texts.codes.for_range(rows, |code| codes.push(start + code as u32));
+            (Gathered::Texts(texts), Values::Texts(dictionary)) => {
+                let start = texts.start_of(block.serial, dictionary);
+                texts.codes.reserve(rows.len());
+                dictionary.codes.for_range(rows, |code| texts.codes.push(start + code as u32));
             }
             // A gathered column's kind is that of the layout, as is the block's.
             _ => {}
@@ -111,20 +108,41 @@ impl Gather {
                 }
                 _ => Arc::new(Float64Array::new(list.into(), nulls)),
             },
-            Gathered::Texts { codes, mut joined, .. } => {
-                if joined.is_empty() {
-                    joined.push(Bytes::default());
+            Gathered::Texts(mut texts) => {
+                if texts.count == 0 {
+                    texts.push_word(b"", Some(""));
                 }
-                let mut builder = Bytes::builder(&self.data_type, joined.len());
-                for text in &joined {
-                    Bytes::append(&mut builder, Some(text));
-                }
-                let dictionary = Bytes::build(builder);
-                let codes = UInt32Array::new(codes.into(), nulls);
+                let dictionary = Bytes::build(texts.words);
+                let codes = UInt32Array::new(texts.codes.into(), nulls);
                 // The codes are those of the dictionary, so that taking them cannot fail.
                 arrow_select::take::take(&dictionary, &codes, None)
                     .unwrap_or_else(|_| arrow_array::new_null_array(&self.data_type, codes.values().len()))
             }
+        }
+    }
+}
+
+impl Texts {
+    /// Where the words of a block begin; they are taken over when the block is first met.
+    fn start_of(&mut self, serial: i64, dictionary: &Dictionary) -> u32 {
+        if self.last.0 != serial {
+            let start = *self.block_starts.entry(serial).or_insert(self.count);
+            self.last = (serial, start);
+            if start == self.count {
+                dictionary.words().for_each(|(bytes, text)| self.push_word(bytes, text));
+            }
+        }
+        self.last.1
+    }
+
+    fn push_word(&mut self, bytes: &[u8], text: Option<&str>) {
+        self.count += 1;
+        // Text went in as UTF-8; only damaged state that got past its checksums could be anything else.
+        let text = text.unwrap_or_default();
+        match &mut self.words {
+            TextBuilder::View(builder) => builder.append_value(text),
+            TextBuilder::Text(builder) => builder.append_value(text),
+            TextBuilder::Bytes(builder) => builder.append_value(bytes),
         }
     }
 }

@@ -9,14 +9,24 @@ use crate::slots::Slots;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+/// How long rows are of use. A row is, as long as one of these says so:
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// Until the horizon is more than this many milliseconds after it,
+    pub(crate) span: Option<i64>,
+    /// or until more than this many rows after it are before the horizon. Without either, for ever.
+    pub(crate) rows: Option<u64>,
+}
+
 /// Logs by slot.
 pub(crate) struct Logs {
     pub(crate) layout: Layout,
     entries: Vec<Entry>,
     /// Slots that have pending rows, by the time of the first.
     pending: BTreeSet<(i64, u32)>,
-    /// Slots by the newest time of their oldest block, as it was when the block was last looked at.
-    oldest: BTreeMap<i64, Vec<u32>>,
+    lives: Vec<Life>,
+    /// Slots by the horizon up to which their oldest block is of use, as it was when they were last looked at.
+    watched: BTreeMap<i64, Vec<u32>>,
     /// Number that the newest block is stored under.
     serial: i64,
     dirty: Vec<u32>,
@@ -32,15 +42,43 @@ struct Entry {
     settled: u64,
     first_pending: Option<i64>,
     is_dirty: bool,
+    is_watched: bool,
+}
+
+impl Life {
+    /// Of rows that are of no use before the horizon.
+    pub(crate) const NONE: Life = Life { span: Some(0), rows: None };
+
+    /// The horizon up to which a block is of use; `None` if there is none yet.
+    fn of(self, log: &Log, block: &Block) -> Option<i64> {
+        let by_span = self.span.map(|span| block.last_time().saturating_add(span));
+        let outlived = self.rows.and_then(|rows| block.end().checked_add(rows));
+        let by_rows = outlived.filter(|number| *number < log.end()).map(|number| log.time(number));
+        match (by_span, by_rows) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+/// The horizon up to which a block is of use to any; `None` if there is none yet.
+fn of_use(lives: &[Life], log: &Log, block: &Block) -> Option<i64> {
+    lives.iter().try_fold(i64::MIN, |last, life| Some(last.max(life.of(log, block)?)))
 }
 
 impl Logs {
+    /// Logs of rows that are of no use before the horizon.
     pub(crate) fn new(layout: Layout) -> Logs {
+        Logs::with_lives(layout, vec![Life::NONE])
+    }
+
+    pub(crate) fn with_lives(layout: Layout, lives: Vec<Life>) -> Logs {
         Logs {
             layout,
+            lives,
             entries: Vec::new(),
             pending: BTreeSet::new(),
-            oldest: BTreeMap::new(),
+            watched: BTreeMap::new(),
             serial: 0,
             dirty: Vec::new(),
             graves: Vec::new(),
@@ -96,9 +134,15 @@ impl Logs {
         let entry = &mut self.entries[slot as usize];
         if entry.log.is_empty() {
             slots.retain(slot);
-            self.oldest.entry(place.time).or_default().push(slot);
         }
         entry.log.insert(&self.layout, place, marks, sources, row, &mut self.serial);
+        if !entry.is_watched
+            && let Some(block) = entry.log.front()
+            && let Some(until) = of_use(&self.lives, &entry.log, block)
+        {
+            entry.is_watched = true;
+            self.watched.entry(until).or_default().push(slot);
+        }
         self.rows += 1;
         if is_settled {
             entry.settled += 1;
@@ -159,29 +203,35 @@ impl Logs {
         self.touch(slot);
     }
 
-    /// Drops blocks whose rows are all before `time`; `leaving` is first told which rows of a key will go.
-    pub(crate) fn evict(&mut self, slots: &mut Slots, time: i64, mut leaving: impl FnMut(u32, &Log, u64)) {
-        while let Some(entry) = self.oldest.first_entry().filter(|entry| *entry.key() < time) {
-            for slot in entry.remove() {
-                let Entry { log, .. } = &mut self.entries[slot as usize];
-                if log.is_empty() {
+    /// Drops blocks none of whose rows is of use at the horizon; `leaving` is first told which rows of a key will go.
+    pub(crate) fn evict(&mut self, slots: &mut Slots, horizon: i64, mut leaving: impl FnMut(u32, &Log, u64)) {
+        while let Some(watched) = self.watched.first_entry().filter(|watched| *watched.key() < horizon) {
+            for slot in watched.remove() {
+                let entry = &mut self.entries[slot as usize];
+                entry.is_watched = false;
+                if entry.log.is_empty() {
                     continue;
                 }
-                let old: Vec<&Block> = log.blocks().take_while(|block| block.last_time() < time).collect();
-                if let Some(last) = old.last() {
-                    leaving(slot, log, last.end());
+                let log = &entry.log;
+                let is_useless =
+                    |block: &&Block| of_use(&self.lives, log, block).is_some_and(|until| until < horizon);
+                let useless = log.blocks().take_while(is_useless);
+                let (blocks, until) = useless.fold((0, 0), |(blocks, _), block| (blocks + 1, block.end()));
+                if blocks > 0 {
+                    leaving(slot, log, until);
                 }
-                let mut blocks = old.len();
-                while blocks > 0 {
-                    blocks -= 1;
-                    self.rows -= log.front().map_or(0, |block| block.len() as u64);
-                    if let Some(serial) = log.evict_block(time) {
-                        self.graves.push((slots.key(answer::Slot(slot)).into(), serial));
-                    }
+                for block in (0..blocks).filter_map(|_| entry.log.evict_block()) {
+                    self.rows -= block.len() as u64;
+                    self.graves.push((slots.key(answer::Slot(slot)).into(), block.serial));
                 }
-                match log.front().map(Block::last_time) {
-                    Some(newest) => self.oldest.entry(newest).or_default().push(slot),
+                match entry.log.front() {
                     None => slots.release(slot),
+                    Some(block) => {
+                        if let Some(until) = of_use(&self.lives, &entry.log, block) {
+                            entry.is_watched = true;
+                            self.watched.entry(until).or_default().push(slot);
+                        }
+                    }
                 }
             }
         }
@@ -190,8 +240,8 @@ impl Logs {
     /// Forgets everything of a key that is gone.
     pub(crate) fn forget(&mut self, slot: u32) {
         if let Some(entry) = self.entries.get_mut(slot as usize) {
-            let is_dirty = entry.is_dirty;
-            *entry = Entry { is_dirty, ..Entry::default() };
+            let Entry { is_dirty, is_watched, .. } = *entry;
+            *entry = Entry { is_dirty, is_watched, ..Entry::default() };
         }
     }
 
@@ -240,8 +290,11 @@ impl Logs {
             entry.settled = entry.log.first_at(settled);
             entry.first_pending = (entry.settled < entry.log.end()).then(|| entry.log.time(entry.settled));
             self.pending.extend(entry.first_pending.map(|first| (first, slot)));
-            let newest = entry.log.front().map_or(i64::MIN, Block::last_time);
-            self.oldest.entry(newest).or_default().push(slot);
+            let front = entry.log.front();
+            if let Some(until) = front.and_then(|block| of_use(&self.lives, &entry.log, block)) {
+                entry.is_watched = true;
+                self.watched.entry(until).or_default().push(slot);
+            }
         }
         damaged
     }
@@ -264,6 +317,6 @@ impl Logs {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let logs: usize = self.entries.iter().map(|entry| entry.log.memory_bytes()).sum();
-        logs + self.entries.capacity() * size_of::<Entry>() + (self.pending.len() + self.oldest.len()) * 24
+        logs + self.entries.capacity() * size_of::<Entry>() + (self.pending.len() + self.watched.len()) * 24
     }
 }

@@ -86,8 +86,28 @@ impl Log {
         self.blocks.iter_mut()
     }
 
+    /// The block that holds a row. Rows are mostly asked for where they come in and where they go.
     fn block_at(&self, number: u64) -> usize {
-        self.blocks.partition_point(|block| block.end() <= number)
+        match (self.blocks.front(), self.blocks.back()) {
+            (Some(front), _) if number < front.end() => 0,
+            (_, Some(back)) if back.start <= number && number < back.end() => self.blocks.len() - 1,
+            _ => self.blocks.partition_point(|block| block.end() <= number),
+        }
+    }
+
+    /// The first block with a row at or after `time`. Mostly it is one of the first or of the last.
+    fn block_since(&self, time: i64) -> usize {
+        let is_before = |block: &Block| block.last_time() < time;
+        let before_last = self.blocks.len().saturating_sub(2);
+        match (self.blocks.front(), self.blocks.get(before_last)) {
+            (Some(front), _) if !is_before(front) => 0,
+            (_, Some(block)) if is_before(block) => {
+                before_last
+                    + 1
+                    + usize::from(self.blocks.back().is_some_and(is_before) && self.blocks.len() > 1)
+            }
+            _ => self.blocks.partition_point(is_before),
+        }
     }
 
     /// The block that holds a row, and its index there. The row must be in the log.
@@ -103,7 +123,7 @@ impl Log {
 
     /// Number of the first row at or after `time`.
     pub(crate) fn first_at(&self, time: i64) -> u64 {
-        let at = self.blocks.partition_point(|block| block.last_time() < time);
+        let at = self.block_since(time);
         self.blocks.get(at).map_or(self.end, |block| {
             block.start + block.partition_point(|block, index| block.time(index) < time) as u64
         })
@@ -114,19 +134,35 @@ impl Log {
         time.checked_add(1).map_or(self.end, |next| self.first_at(next))
     }
 
+    /// Stands on the first row at or after `time`, to be moved on to later ones.
+    pub(crate) fn seek(&self, time: i64) -> Seeker<'_> {
+        let mut seeker = Seeker { log: self, block: self.block_since(time), row: 0 };
+        seeker.move_to(time);
+        seeker
+    }
+
     /// Shows the rows of a range in order, block by block.
     pub(crate) fn for_each(&self, range: Range<u64>, mut visit: impl FnMut(&Block, Range<usize>)) {
-        if range.start >= range.end {
-            return;
-        }
-        for block in self.blocks.range(self.block_at(range.start)..) {
-            if block.start >= range.end {
-                break;
-            }
+        self.stretches(range).for_each(|(block, rows)| visit(block, rows));
+    }
+
+    /// The rows of a range, block by block.
+    pub(crate) fn stretches(
+        &self,
+        range: Range<u64>,
+    ) -> impl DoubleEndedIterator<Item = (&Block, Range<usize>)> {
+        let blocks = if range.start < range.end {
+            let first = self.block_at(range.start);
+            let is_one = self.blocks.get(first).is_some_and(|block| range.end <= block.end());
+            first..if is_one { first + 1 } else { self.block_at(range.end - 1) + 1 }
+        } else {
+            0..0
+        };
+        self.blocks.range(blocks).map(move |block| {
             let from = range.start.max(block.start) - block.start;
             let to = range.end.min(block.end()) - block.start;
-            visit(block, from as usize..to as usize);
-        }
+            (block, from as usize..to as usize)
+        })
     }
 
     /// Shows single rows, named by rising numbers.
@@ -158,11 +194,11 @@ impl Log {
         row: usize,
         serial: &mut i64,
     ) -> u64 {
-        let is_last = self.blocks.back().is_none_or(|block| block.place(block.len() - 1) < place);
+        let is_last = self.blocks.back().is_none_or(|block| block.is_before(place));
         let mut at = if is_last {
             self.blocks.len().saturating_sub(1)
         } else {
-            self.blocks.partition_point(|block| block.place(block.len() - 1) < place)
+            self.blocks.partition_point(|block| block.is_before(place))
         };
         if self.blocks.is_empty() || is_last && self.blocks[at].is_full() {
             self.blocks.push_back(Block::new(self.end, next(serial), &layout.kinds));
@@ -201,10 +237,9 @@ impl Log {
         block.set_marks((number - block.start) as usize, marks);
     }
 
-    /// Drops the oldest block if all of it is before `time`; returns what it was stored under.
-    pub(crate) fn evict_block(&mut self, time: i64) -> Option<i64> {
-        let is_old = self.blocks.front().is_some_and(|block| block.last_time() < time);
-        if is_old { self.blocks.pop_front().map(|block| block.serial) } else { None }
+    /// Drops the oldest block.
+    pub(crate) fn evict_block(&mut self) -> Option<Block> {
+        self.blocks.pop_front()
     }
 
     /// The oldest block.
@@ -234,6 +269,31 @@ impl Log {
         let column = size_of::<column::Column>();
         let of_block = |block: &Block| size_of::<Block>() + block.columns.len() * column + block.bytes();
         self.blocks.iter().map(of_block).sum()
+    }
+}
+
+/// A place in a log that only moves forward; small steps cost little.
+pub(crate) struct Seeker<'a> {
+    log: &'a Log,
+    block: usize,
+    row: usize,
+}
+
+impl Seeker<'_> {
+    /// Moves on to the first row at or after `time`, which is none before where it stands, and gives its number.
+    pub(crate) fn move_to(&mut self, time: i64) -> u64 {
+        while let Some(block) = self.log.blocks.get(self.block) {
+            if block.last_time() >= time {
+                if block.time(self.row) < time {
+                    let is_next = block.time(self.row + 1) >= time;
+                    let after = |block: &Block, row| block.time(row) < time;
+                    self.row = if is_next { self.row + 1 } else { block.partition_point(after) };
+                }
+                return block.start + self.row as u64;
+            }
+            (self.block, self.row) = (self.block + 1, 0);
+        }
+        self.log.end
     }
 }
 

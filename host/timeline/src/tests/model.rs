@@ -1,12 +1,12 @@
 //! What a timeline must do, kept as a plain list of rows, and the random operations on both.
 
 use super::oracle::{self, Cell};
-use super::testers;
 use super::windows_model::windows_over;
-use crate::answer::{Block, Question, Results, Rows, Slot};
+use super::{over_frames, testers};
+use crate::answer::{Block, Inserted, Question, Results, Rows, Slot, list_view_type, to_lists};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
-use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +25,12 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// A row of which nothing but its time matters.
+    pub(super) fn at(time: i64) -> Row {
+        let (whole, double, text, flag) = (Some(1), None, None, None);
+        Row { key: 0, time, partition: 0, offset: time as u64, whole, double, text, flag }
+    }
+
     pub(super) fn rank(&self) -> Rank {
         Rank { partition: PartitionId { source: 0, partition: self.partition }, offset: self.offset }
     }
@@ -57,15 +63,18 @@ pub(super) struct Model {
     rows: Vec<(usize, Row)>,
     /// When each result was last returned.
     returned: BTreeMap<Identity, usize>,
-    /// Keys and times of rows since changes were last asked for.
-    listed: BTreeSet<(u8, i64)>,
+    /// Keys, times and ranks of rows since changes were last asked for.
+    listed: BTreeSet<(u8, i64, Rank)>,
+    /// `OVER` only: the rows of each result's frames as they were when it was last returned.
+    framed: BTreeMap<Identity, Vec<over_frames::Places>>,
     settled: i64,
     horizon: i64,
     clock: usize,
+    list_views: bool,
 }
 
 impl Model {
-    pub(super) fn new(frames: Frames, history: i64, emit_changes: bool) -> Model {
+    pub(super) fn new(frames: Frames, history: i64) -> Model {
         let (count, carried) = match &frames {
             Frames::Over(frames) => (frames.len(), vec![2, 0]),
             _ => (1, vec![]),
@@ -77,22 +86,51 @@ impl Model {
             carried,
             history: Span::from_millis(history),
             retention: None,
-            emit_changes,
+            emit_changes: false,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
-        let (stored, rows, returned) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let listed = BTreeSet::new();
-        Model {
-            spec,
-            timelines,
-            stored,
-            rows,
-            returned,
-            listed,
-            settled: i64::MIN,
-            horizon: i64::MIN,
-            clock: 0,
+        let (stored, rows) = (BTreeMap::new(), Vec::new());
+        let (returned, framed) = (BTreeMap::new(), BTreeMap::new());
+        let (settled, horizon) = (i64::MIN, i64::MIN);
+        let (listed, clock, list_views) = (BTreeSet::new(), 0, false);
+        Model { spec, timelines, stored, rows, returned, listed, framed, settled, horizon, clock, list_views }
+    }
+
+    /// As it is, with a retention.
+    pub(super) fn retaining(mut self, retention: Option<i64>) -> Model {
+        let retention = retention.map(Span::from_millis);
+        self.spec = Arc::new(StageSpec { retention, ..(*self.spec).clone() });
+        self.timelines = self.fresh();
+        self
+    }
+
+    /// As it is, asked for changes or not.
+    pub(super) fn changing(mut self, emit_changes: bool) -> Model {
+        self.spec = Arc::new(StageSpec { emit_changes, ..(*self.spec).clone() });
+        self.timelines = self.fresh();
+        self
+    }
+
+    /// As it is, with lists as views or not.
+    pub(super) fn viewing(mut self, list_views: bool) -> Model {
+        self.list_views = list_views;
+        self.timelines = self.fresh();
+        self
+    }
+
+    fn fresh(&self) -> Timelines {
+        let timelines = Timelines::new(self.spec.clone()).unwrap();
+        if self.list_views { timelines.with_list_views() } else { timelines }
+    }
+
+    /// Columns with every list on its own, once their types are what they must be.
+    fn plain(&self, values: &[ArrayRef]) -> Result<Vec<ArrayRef>, TestCaseError> {
+        for (values, aggregate) in values.iter().zip(&self.spec.aggregates) {
+            let result = &aggregate.function.card().result;
+            let expected = if self.list_views { list_view_type(result) } else { result.clone() };
+            prop_assert_eq!(values.data_type(), &expected);
         }
+        Ok(values.iter().map(|values| to_lists(values).unwrap()).collect())
     }
 
     pub(super) fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
@@ -129,36 +167,14 @@ impl Model {
         for (at, row) in rows.iter_mut().enumerate() {
             row.offset = (self.clock * 1000 + at) as u64;
         }
-        let keys: Vec<[u8; 1]> = rows.iter().map(|row| [row.key]).collect();
-        let slots: Vec<Slot> =
-            keys.iter().map(|key| self.timelines.slot_or_insert(key, key_hash(key))).collect();
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
-            Arc::new(rows.iter().map(|row| row.double).collect::<Float64Array>()),
-            Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringViewArray>()),
-            Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
-            Arc::new(Date32Array::from(vec![0; rows.len()])),
-        ];
-        let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
-        let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
-        let selection: Vec<u32> = (0..rows.len() as u32).collect();
-        let inserted = self
-            .timelines
-            .insert(&Rows {
-                slots: &slots,
-                rows: &selection,
-                times: &times,
-                ranks: &ranks,
-                columns: &columns,
-            })
-            .unwrap();
+        let inserted = insert_rows(&mut self.timelines, &rows);
         let before = rows.len();
         rows.retain(|row| !self.windows(row.time).is_empty());
         prop_assert_eq!(inserted.between as usize, before - rows.len());
         let before = rows.len();
         rows.retain(|row| self.is_in_reach(row.time));
         prop_assert_eq!(inserted.expired as usize, before - rows.len());
-        self.listed.extend(rows.iter().map(|row| (row.key, row.time)));
+        self.listed.extend(rows.iter().map(|row| (row.key, row.time, row.rank())));
         self.rows.extend(rows.into_iter().map(|row| (self.clock, row)));
         Ok(())
     }
@@ -186,27 +202,28 @@ impl Model {
         rows
     }
 
-    /// Rows of each frame of a window or at a time.
-    fn frames(&self, key: u8, window: (i64, i64)) -> Vec<Vec<&(usize, Row)>> {
+    /// Rows of each frame of a window, of an event or, without one, at a time.
+    fn frames(&self, key: u8, window: (i64, i64), event: Option<Rank>) -> Vec<Vec<&(usize, Row)>> {
         match &self.spec.frames {
             Frames::Over(frames) => {
-                let from = |reach: Option<Span>| reach.map_or(i64::MIN, |reach| window.0 - reach.millis());
-                frames.iter().map(|frame| self.rows_of(key, from(frame.preceding), window.0 + 1)).collect()
+                let all = self.rows_of(key, i64::MIN, i64::MAX);
+                let of = |frame| over_frames::rows(frame, self.spec.retention, &all, window.0, event);
+                frames.iter().map(of).collect()
             }
             _ => vec![self.rows_of(key, window.0, window.1)],
         }
     }
 
-    fn expected(&self, key: u8, window: (i64, i64)) -> Vec<Option<Cell>> {
+    fn expected(&self, key: u8, window: (i64, i64), event: Option<Rank>) -> Vec<Option<Cell>> {
         let of_frame = |rows: &Vec<&(usize, Row)>| {
             oracle::values(&rows.iter().map(|(_, row)| row).collect::<Vec<_>>(), window.1)
         };
-        let by_frame: Vec<Vec<Option<Cell>>> = self.frames(key, window).iter().map(of_frame).collect();
+        let by_frame: Vec<Vec<Option<Cell>>> = self.frames(key, window, event).iter().map(of_frame).collect();
         let aggregates = self.spec.aggregates.iter().enumerate();
         aggregates.map(|(at, aggregate)| by_frame[aggregate.frame][at].clone()).collect()
     }
 
-    /// The results that there are, each with the operation that last brought a row into its frames.
+    /// The results that there are, each with the operation that last brought a row into its window.
     fn identities(&self) -> BTreeMap<Identity, usize> {
         let mut found: BTreeMap<Identity, usize> = BTreeMap::new();
         let is_over = matches!(self.spec.frames, Frames::Over(_));
@@ -214,12 +231,7 @@ impl Model {
             for (start, end) in self.windows(row.time) {
                 let rank = if is_over { row.rank() } else { Rank::default() };
                 let touched = found.entry((row.key, start, end, rank)).or_default();
-                if is_over {
-                    let frames = self.frames(row.key, (start, end));
-                    *touched = frames.iter().flatten().map(|(clock, _)| *clock).max().unwrap_or(0);
-                } else {
-                    *touched = (*touched).max(*clock);
-                }
+                *touched = (*touched).max(*clock);
             }
         }
         found
@@ -230,7 +242,7 @@ impl Model {
         let seen = self.check_values(results)?;
         for (identity, touched) in self.identities() {
             let is_final = if is_over { identity.1 < self.settled } else { identity.2 <= self.settled };
-            let is_new = self.returned.get(&identity).is_none_or(|returned| *returned < touched);
+            let is_new = self.is_new(identity, touched);
             let is_in_reach = if is_over { identity.1 >= self.horizon } else { identity.2 > self.horizon };
             let is_wanted = (is_final || is_flush) && is_new && is_in_reach;
             prop_assert_eq!(seen.contains_key(&identity), is_wanted, "{:?} (flush: {})", identity, is_flush);
@@ -238,27 +250,63 @@ impl Model {
         self.note_returned(seen)
     }
 
-    /// Of each key, the open window that ends first of those that hold rows since the last time.
+    /// Whether a result is another one than when it was last returned.
+    fn is_new(&self, identity: Identity, touched: usize) -> bool {
+        if matches!(self.spec.frames, Frames::Over(_)) {
+            self.framed.get(&identity) != Some(&self.places(identity))
+        } else {
+            self.returned.get(&identity).is_none_or(|returned| *returned < touched)
+        }
+    }
+
     fn check_changes(&mut self, results: &Results) -> Result<(), TestCaseError> {
         let seen = self.check_values(results)?;
-        let mut next: BTreeMap<u8, (i64, i64)> = BTreeMap::new();
-        for (key, time) in std::mem::take(&mut self.listed) {
-            for (start, end) in self.windows(time).into_iter().filter(|(_, end)| *end > self.settled) {
-                let window = next.entry(key).or_insert((end, start));
-                *window = (*window).min((end, start));
-            }
-        }
-        let identity = |(key, (end, start)): (u8, (i64, i64))| (key, start, end, Rank::default());
-        let expected: Vec<Identity> = next.into_iter().map(identity).collect();
+        let listed = std::mem::take(&mut self.listed);
+        let expected = if matches!(self.spec.frames, Frames::Over(_)) {
+            self.changed_events(&listed)
+        } else {
+            self.changed_windows(&listed)
+        };
         let found: Vec<Identity> = seen.keys().copied().collect();
         prop_assert_eq!(found, expected, "changes");
         self.note_returned(seen)
     }
 
+    /// Of each key, the open window that ends first of those that hold rows since the last time.
+    fn changed_windows(&self, listed: &BTreeSet<(u8, i64, Rank)>) -> Vec<Identity> {
+        let mut next: BTreeMap<u8, (i64, i64)> = BTreeMap::new();
+        for (key, time, _) in listed {
+            for (start, end) in self.windows(*time).into_iter().filter(|(_, end)| *end > self.settled) {
+                let window = next.entry(*key).or_insert((end, start));
+                *window = (*window).min((end, start));
+            }
+        }
+        next.into_iter().map(|(key, (end, start))| (key, start, end, Rank::default())).collect()
+    }
+
+    /// Events since the last time, and the newest event of their keys if it is another one than it was.
+    fn changed_events(&self, listed: &BTreeSet<(u8, i64, Rank)>) -> Vec<Identity> {
+        let own = listed.iter().map(|(key, time, rank)| (*key, *time, *time, *rank));
+        let newest = listed.iter().filter_map(|(key, _, _)| {
+            let rows = self.rows_of(*key, i64::MIN, i64::MAX);
+            rows.last().map(|(_, row)| (*key, row.time, row.time, row.rank()))
+        });
+        let events: BTreeSet<Identity> = own.chain(newest).collect();
+        events.into_iter().filter(|event| event.1 >= self.settled && self.is_new(*event, 0)).collect()
+    }
+
     fn note_returned(&mut self, seen: BTreeMap<Identity, Vec<Cell>>) -> Result<(), TestCaseError> {
+        let is_over = matches!(self.spec.frames, Frames::Over(_));
         for (identity, values) in seen {
+            let (key, window) = (identity.0, (identity.1, identity.2));
             self.returned.insert(identity, self.clock);
-            self.compare_snapshot(identity.0, (identity.1, identity.2), Some(&values))?;
+            let mut is_same = true;
+            if is_over {
+                let places = self.places(identity);
+                is_same = over_frames::places(&self.frames(key, window, None)) == places;
+                self.framed.insert(identity, places);
+            }
+            self.compare_snapshot(key, window, is_same.then_some(&values))?;
         }
         Ok(())
     }
@@ -268,6 +316,7 @@ impl Model {
         let is_over = matches!(self.spec.frames, Frames::Over(_));
         let mut seen = BTreeMap::new();
         prop_assert!(results.errors.is_empty() && results.refused.is_empty());
+        let columns = self.plain(&results.values)?;
         for at in 0..results.len() {
             let key = self.timelines.key(results.slots[at])[0];
             let (window, rank) = if is_over {
@@ -278,8 +327,9 @@ impl Model {
             };
             let identity = (key, window.0, window.1, rank);
             prop_assert_eq!(results.revised[at], self.returned.contains_key(&identity), "{:?}", identity);
-            let values: Vec<Cell> = results.values.iter().map(|values| Cell::of(values, at)).collect();
-            for (aggregate, expected) in self.expected(key, window).into_iter().enumerate() {
+            let values: Vec<Cell> = columns.iter().map(|values| Cell::of(values, at)).collect();
+            let event = is_over.then_some(rank);
+            for (aggregate, expected) in self.expected(key, window, event).into_iter().enumerate() {
                 if let Some(expected) = expected {
                     let name = &self.spec.aggregates[aggregate].function.card().identity;
                     prop_assert_eq!(&values[aggregate], &expected, "{} of {:?}", name, identity);
@@ -289,12 +339,16 @@ impl Model {
                 let rows = self.rows_of(key, window.0, window.0 + 1);
                 let event = rows.iter().map(|(_, row)| row).find(|row| row.rank() == rank).unwrap();
                 let carried: Vec<Cell> = results.carried.iter().map(|column| Cell::of(column, at)).collect();
-                let text = event.text.clone().map_or(Cell::Null, Cell::Text);
-                prop_assert_eq!(carried, vec![text, event.whole.map_or(Cell::Null, Cell::Whole)]);
+                prop_assert_eq!(carried, carried_of(Some(event)));
             }
             prop_assert!(seen.insert(identity, values).is_none(), "{:?} twice", identity);
         }
         Ok(seen)
+    }
+
+    /// The rows of an event's frames.
+    fn places(&self, (key, start, end, rank): Identity) -> Vec<over_frames::Places> {
+        over_frames::places(&self.frames(key, (start, end), Some(rank)))
     }
 
     /// A snapshot is what the oracle says, and what was returned (which the oracle does not know of inexact ones).
@@ -302,7 +356,7 @@ impl Model {
         &self,
         key: u8,
         window: (i64, i64),
-        returned: Option<&[Cell]>,
+        returned: Option<&Vec<Cell>>,
     ) -> Result<(), TestCaseError> {
         let [start, end] = [window.0, window.1].map(EventTime::from_millis);
         let question = match self.spec.frames {
@@ -313,8 +367,8 @@ impl Model {
         let snapshot =
             slot.map_or_else(|| self.timelines.absent(), |slot| self.timelines.snapshot(slot, &question));
         let values = snapshot.finish().unwrap();
-        let cells: Vec<Cell> = values.values.iter().map(|value| Cell::of(value, 0)).collect();
-        for (aggregate, expected) in self.expected(key, window).into_iter().enumerate() {
+        let cells: Vec<Cell> = self.plain(&values.values)?.iter().map(|value| Cell::of(value, 0)).collect();
+        for (aggregate, expected) in self.expected(key, window, None).into_iter().enumerate() {
             let name = &self.spec.aggregates[aggregate].function.card().identity;
             let expected = expected.or_else(|| returned.map(|cells| cells[aggregate].clone()));
             if let Some(expected) = expected {
@@ -328,11 +382,17 @@ impl Model {
                 );
             }
         }
-        let frames = self.frames(key, window);
+        let frames = self.frames(key, window, None);
         let counts: Vec<u64> = frames.iter().map(|rows| rows.len() as u64).collect();
         prop_assert_eq!(values.rows, counts);
         let newest = frames.iter().map(|rows| rows.last().map(|(_, row)| EventTime::from_millis(row.time)));
         prop_assert_eq!(values.newest, newest.collect::<Vec<_>>());
+        if let Frames::Over(frames) = &self.spec.frames {
+            let all = self.rows_of(key, i64::MIN, i64::MAX);
+            let shown = over_frames::shown(frames, self.spec.retention, &all, window.0);
+            let carried: Vec<Cell> = values.carried.iter().map(|column| Cell::of(column, 0)).collect();
+            prop_assert_eq!(carried, carried_of(shown.map(|(_, row)| row)), "of {:?} at {:?}", key, window);
+        }
         Ok(())
     }
 
@@ -367,7 +427,7 @@ impl Model {
             };
         });
         self.stored.retain(|(_, block), _| !self.timelines.is_expired(*block));
-        let mut fresh = Timelines::new(self.spec.clone()).unwrap();
+        let mut fresh = self.fresh();
         for ((key, block), bytes) in &self.stored {
             fresh.decode(key, key_hash(key), *block, bytes).unwrap();
             for cut in [0, bytes.len() / 2, bytes.len() - 1] {
@@ -382,4 +442,30 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// The plain columns of a row: those that the model's stage carries.
+fn carried_of(row: Option<&Row>) -> Vec<Cell> {
+    let text = row.and_then(|row| row.text.clone());
+    let whole = row.and_then(|row| row.whole);
+    vec![text.map_or(Cell::Null, Cell::Text), whole.map_or(Cell::Null, Cell::Whole)]
+}
+
+/// Inserts rows as one batch.
+pub(super) fn insert_rows(timelines: &mut Timelines, rows: &[Row]) -> Inserted {
+    let keys: Vec<[u8; 1]> = rows.iter().map(|row| [row.key]).collect();
+    let slots: Vec<Slot> = keys.iter().map(|key| timelines.slot_or_insert(key, key_hash(key))).collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|row| row.double).collect::<Float64Array>()),
+        Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringViewArray>()),
+        Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
+        Arc::new(Date32Array::from(vec![0; rows.len()])),
+    ];
+    let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
+    let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
+    let selection: Vec<u32> = (0..rows.len() as u32).collect();
+    timelines
+        .insert(&Rows { slots: &slots, rows: &selection, times: &times, ranks: &ranks, columns: &columns })
+        .unwrap()
 }

@@ -3,7 +3,7 @@
 
 use super::model::{Op, Row};
 use super::oracle::{self, Cell};
-use super::{ops, testers};
+use super::{cases, ops, testers};
 use crate::answer::{Block, Question, Results, Rows, Slot};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
@@ -327,7 +327,7 @@ fn with_changes(ops: Vec<(Vec<Op>, bool)>) -> impl Iterator<Item = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200, 3000))]
 
     #[test]
     fn sessions(gap in 1..30_i64, history in 0..60_i64, ops in ops(-60..120, 12, 20)) {
@@ -357,7 +357,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(cases(10, 200))]
 
     #[test]
     fn long_sessions_lose_their_rows_but_not_their_values(gap in 5..60_i64, ops in ops(0..2000, 150, 10)) {

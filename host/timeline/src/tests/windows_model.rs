@@ -2,7 +2,7 @@
 //! histories over them.
 
 use super::model::{Model, Op};
-use super::{grid, ops};
+use super::{cases, grid, ops};
 use crate::spec::Frames;
 use crate::windows::{Cumulate, Table};
 use proptest::prelude::*;
@@ -74,12 +74,12 @@ fn check(
         prop_assert_eq!(Some(ends(first)), windows.iter().copied().min_by_key(|(_, end)| *end));
         prop_assert_eq!(Some(ends(last)), windows.iter().copied().max_by_key(|(_, end)| *end));
     }
-    let mut model = Model::new(frames, history, emit_changes);
+    let mut model = Model::new(frames, history).changing(emit_changes);
     ops.into_iter().try_for_each(|op| model.apply(op))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, max_shrink_iters: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(cases(120, 3000))]
 
     #[test]
     fn cumulating(
@@ -116,7 +116,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(cases(8, 200))]
 
     #[test]
     fn long_cumulations_have_many_panes(step in 3..9_i64, ops in ops(0..2000, 150, 8)) {

@@ -16,7 +16,7 @@ use crate::row_log::Layout;
 use crate::row_log::block::{AGAIN, DUE, NEW, WRITTEN};
 use crate::row_log::gather::Gather;
 use crate::row_log::logs::Logs;
-use crate::slots::Slots;
+use crate::slots::{ByNumber, Slots};
 use crate::spec::{OverFrame, StageSpec};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -35,6 +35,8 @@ pub(crate) struct OverStage {
     pub(crate) written_until: i64,
     /// Rows that came since changes were last asked for; only if they will be.
     pub(crate) arrived: Arrived,
+    /// By slot, the time of the event that the cursor stands on, where that may be a pending one.
+    pub(crate) stands: ByNumber<i64>,
     /// Rows before this are refused: state that their results need is gone.
     horizon: i64,
 }
@@ -54,6 +56,7 @@ impl OverStage {
             due: BTreeMap::new(),
             written_until: i64::MIN,
             arrived: Arrived::new(),
+            stands: ByNumber::default(),
             horizon: i64::MIN,
         })
     }
@@ -75,6 +78,7 @@ impl OverStage {
             let mut marks = if place.time <= self.written_until { NEW } else { 0 };
             if self.spec.emit_changes {
                 marks |= NEW;
+                self.step_back(slot, place.time);
                 self.arrived.entry(slot).or_default().push(place);
             }
             if is_late {
@@ -95,9 +99,7 @@ impl OverStage {
         let settled = self.logs.settle(to);
         self.settled = to;
         let walks = self.unwritten(settled);
-        self.cursor.make_room(walks.iter().map(|walk| walk.group as usize + 1).max().unwrap_or(0));
-        let source = (&*self.spec, &self.logs, &self.frames);
-        emit(source, &mut self.cursor, &walks, |marks| marks & (WRITTEN | AGAIN) != 0, &mut out)?;
+        self.emit_on(&walks, &mut out)?;
         if to > self.written_until {
             self.written_until = i64::MIN;
         }
@@ -242,6 +244,7 @@ impl OverStage {
             self.cursor.reset(*slot);
             self.due.remove(slot);
             self.arrived.remove(slot);
+            self.stands.remove(slot);
         }
     }
 
@@ -271,7 +274,7 @@ impl OverStage {
 }
 
 /// Results of the walks' events; `is_revised` is told an event's marks.
-fn emit(
+pub(crate) fn emit(
     (spec, logs, frames): (&StageSpec, &Logs, &OverFrames),
     cursor: &mut OverCursor,
     walks: &[Walk],

@@ -10,7 +10,7 @@ use crate::aggregate::fold::Place;
 use crate::answer::Results;
 use crate::collect::Collector;
 use crate::cursor::over::Walk;
-use crate::over::OverStage;
+use crate::over::{OverStage, emit};
 use crate::row_log::Log;
 use crate::row_log::block::{AGAIN, NEW, WRITTEN};
 use std::collections::BTreeMap;
@@ -47,10 +47,10 @@ impl OverStage {
             stale.extend(others.into_iter().map(|number| (slot, number)));
             let late = new.into_iter().take_while(|number| *number < self.logs.settled(slot));
             stale.extend(late.map(|number| (slot, number)));
-            walks.push(Walk { slot, group: 0, events });
+            walks.push(Walk { slot, group: slot, events });
         }
         walks.retain(|walk| !walk.events.is_empty());
-        self.emit_aside(&mut walks, |marks| marks & (WRITTEN | AGAIN) != 0, &mut out)?;
+        self.emit_on(&walks, &mut out)?;
         for Walk { slot, events, .. } in walks {
             for number in events {
                 let time = self.change_marks(slot, number, |marks| (marks | WRITTEN) & !(NEW | AGAIN));
@@ -64,6 +64,29 @@ impl OverStage {
             });
         }
         out.finish(&self.spec)
+    }
+
+    /// Results of events from where the cursor stands; it goes back where it must.
+    pub(crate) fn emit_on(&mut self, walks: &[Walk], out: &mut Collector) -> Result<(), AggregateError> {
+        self.cursor.make_room(walks.iter().map(|walk| walk.group as usize + 1).max().unwrap_or(0));
+        let ends =
+            walks.iter().filter_map(|walk| Some((walk.slot, walk.events.first()?, walk.events.last()?)));
+        for (slot, first, last) in ends.filter(|_| self.spec.emit_changes).collect::<Vec<_>>() {
+            let [first, last] = [first, last].map(|number| self.logs.log(slot).time(*number));
+            self.step_back(slot, first);
+            self.stands.insert(slot, last);
+        }
+        let source = (&*self.spec, &self.logs, &self.frames);
+        emit(source, &mut self.cursor, walks, |marks| marks & (WRITTEN | AGAIN) != 0, out)
+    }
+
+    /// A row or an event is not after the time that a key's cursor stands at: the next walk starts from the log. (A
+    /// tied row may come between rows that are in the frame already.)
+    pub(crate) fn step_back(&mut self, slot: u32, time: i64) {
+        if self.stands.get(&slot).is_some_and(|stands| time <= *stands) {
+            self.stands.remove(&slot);
+            self.cursor.reset(slot);
+        }
     }
 
     /// Changes a row's marks. Gives its time.

@@ -27,10 +27,12 @@ mod project;
 mod reading;
 mod route;
 mod seen;
+mod session;
 mod shard;
 mod skew;
 mod state;
 pub mod status;
+pub mod stream;
 mod take;
 
 pub use dead_letters::DeadLetters;
@@ -42,6 +44,7 @@ pub use job::{Job, JobSpec, MakeSinks};
 pub use lookup::{Answer, Looked, LookupError};
 pub use manifest::Counts;
 pub use status::{JobState, JobStatus};
+pub use stream::StreamHub;
 
 #[cfg(test)]
 mod tests;

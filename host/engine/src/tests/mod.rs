@@ -9,3 +9,4 @@ mod late;
 mod origin;
 mod sessions;
 mod skew;
+mod stream;

@@ -3,8 +3,9 @@
 //! Knows: stages, shards, barriers, back-pressure, the life of a job. Must not know: wasmtime, SQL, Kafka or HTTP;
 //! it sees plugins as aggregates and expressions, connectors as traits, the store as one.
 //!
-//! A batch's way: [`intake`] drives [`take`] ([`decode`], [`filter`], [`admit`], [`project`], [`route`]) -> [`keyed`] -> [`emit`] ->
-//! [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`checkpoint`] rides the same channels.
+//! A batch's way: [`intake`] drives [`decode`] and [`take`] ([`filter`], [`admit`], [`project`], [`route`]) ->
+//! [`keyed`] -> [`emit`] -> [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`checkpoint`] rides
+//! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
 mod admit;
 mod checkpoint;

@@ -3,8 +3,9 @@
 //! Knows: stages, shards, barriers, back-pressure, the life of a job. Must not know: wasmtime, SQL, Kafka or HTTP;
 //! it sees plugins as aggregates and expressions, connectors as traits, the store as one.
 //!
-//! A batch's way: [`intake`] drives [`take`] ([`decode`], [`filter`], [`admit`], [`project`], [`route`]) -> [`keyed`] -> [`emit`] ->
-//! [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`checkpoint`] rides the same channels.
+//! A batch's way: [`intake`] drives [`decode`] and [`take`] ([`filter`], [`admit`], [`project`], [`route`]) ->
+//! [`keyed`] -> [`emit`] -> [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`checkpoint`] rides
+//! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
 mod admit;
 mod checkpoint;
@@ -27,10 +28,12 @@ mod project;
 mod reading;
 mod route;
 mod seen;
+mod session;
 mod shard;
 mod skew;
 mod state;
 pub mod status;
+pub mod stream;
 mod take;
 
 pub use dead_letters::DeadLetters;
@@ -42,6 +45,7 @@ pub use job::{Job, JobSpec, MakeSinks};
 pub use lookup::{Answer, Looked, LookupError};
 pub use manifest::Counts;
 pub use status::{JobState, JobStatus};
+pub use stream::StreamHub;
 
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,12 @@ impl Seen {
         Seen { within, partitions: BTreeMap::new() }
     }
 
+    /// How many ids are remembered.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.partitions.values().map(|ids| ids.times.len()).sum()
+    }
+
     /// A block of a partition, with the column of its ids.
     pub(crate) fn block(
         &mut self,

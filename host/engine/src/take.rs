@@ -203,7 +203,7 @@ impl Driver {
 }
 
 /// The offset of a block's first record, or of the next one where it holds none.
-fn first_offset(block: &RawBlock) -> u64 {
+pub(crate) fn first_offset(block: &RawBlock) -> u64 {
     let framed = match &block.framing {
         Framing::Lines { first } => (!block.data.is_empty()).then_some(*first),
         Framing::Records { offsets, .. } => offsets.first().copied(),

@@ -1,13 +1,14 @@
 //! The table of contents: a project's folder in, its running jobs out.
 //!
-//! definitions -> state -> plugins -> plans -> engine -> for each job: source, decoder, sinks. Nothing here
-//! computes anything.
+//! definitions -> state -> plugins -> plans -> engine -> for each job: source, decoder (both shared with others that
+//! read the same), sinks. Nothing here computes anything.
 
 use crate::definitions::{self, Planned};
 use crate::failure::Failure;
 use crate::plugins;
 use crate::project::Project;
 use crate::suggestion;
+use hubs::{Hubs, hubs};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,9 +141,10 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
                 .map_err(|error| settings_failure(&stream.name, &error))?;
         }
     }
+    let hubs = hubs(opened, &running.logs)?;
     let mut failures = Vec::new();
     for plan in &opened.plans {
-        let started = job_spec(opened, &running.logs, plan, mode)
+        let started = job_spec(opened, &running.logs, &hubs, plan, mode)
             .and_then(|spec| running.engine.start(spec).map_err(|error| Failure::from(&error)));
         failures.extend(started.err());
     }
@@ -157,7 +159,13 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     Ok(running)
 }
 
-fn job_spec(opened: &Opened, logs: &Arc<IngestLogs>, plan: &JobPlan, mode: Mode) -> Result<JobSpec, Failure> {
+fn job_spec(
+    opened: &Opened,
+    logs: &Arc<IngestLogs>,
+    hubs: &Hubs,
+    plan: &JobPlan,
+    mode: Mode,
+) -> Result<JobSpec, Failure> {
     let [input] = plan.inputs.as_slice() else {
         return Err(Failure::weir(format!(
             "job `{}` reads {} streams, not one",
@@ -170,6 +178,10 @@ fn job_spec(opened: &Opened, logs: &Arc<IngestLogs>, plan: &JobPlan, mode: Mode)
         .map_err(|errors| settings_failure(&plan.name, &errors))?;
     let decoder = registry::decoder(&stream.format, &stream.schema, &input.columns)
         .map_err(|error| settings_failure(&stream.name, &[error]))?;
+    let (source, decoder) = match hubs.get(&plan.name) {
+        Some(hub) => hub.for_job(decoder, &input.columns),
+        None => (source, decoder),
+    };
     Ok(JobSpec { plan: plan.clone(), source, decoder, sinks: make_sinks(opened, plan), mode })
 }
 
@@ -240,5 +252,6 @@ fn forget_guests_at_barriers(plugins: Arc<PluginRegistry>, every: Duration) {
     });
 }
 
+mod hubs;
 #[cfg(test)]
 mod tests;

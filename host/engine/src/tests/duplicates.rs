@@ -1,7 +1,10 @@
 //! Events that come again.
 
 use super::harness::{World, lines, plan, positive, seconds, with_stream};
+use crate::manifest::Body;
+use crate::state::restore;
 use weir_plan::{Dedup, JobPlan};
+use weir_store::CheckpointStore;
 
 fn by_id() -> JobPlan {
     let mut plan = plan();
@@ -50,4 +53,21 @@ async fn a_time_that_cannot_be_is_not_remembered() {
     let world = World::new();
     world.run(&by_id(), lines(&["u,99999999999,1,a u,1,1,a"])).await.unwrap();
     assert_eq!((world.rows(), world.counts().duplicates), (vec!["u@0=1".to_owned()], 0));
+}
+
+#[tokio::test]
+async fn what_nothing_can_repeat_any_more_is_not_read_back() {
+    let (world, mut plan) = (World::new(), by_id());
+    with_stream(&mut plan, |stream| stream.disorder = seconds(10));
+    // The watermark of the first partition is 490, less a minute: 430.
+    let log = "u,1,1,a u,420,1,b u,470,1,c u,500,1,d";
+    world.run(&plan, lines(&[log, "u,2,1,e"])).await.unwrap();
+    let head = world.store.head().unwrap().unwrap();
+    let body = Body::read(&plan, &head.jobs["counts"]).unwrap();
+    let seen = restore(&plan, &body, &*world.store, 1).unwrap().seen.unwrap();
+    assert_eq!(seen.len(), 3, "c, d, and e of the other partition");
+    plan.inputs[0].event_id = None;
+    with_stream(&mut plan, |stream| stream.dedup = None);
+    world.run(&plan, lines(&[log, "u,2,1,e u,3,1,e"])).await.unwrap();
+    assert_eq!(world.counts().duplicates, 0);
 }

@@ -244,7 +244,7 @@ impl Source for Lines {
 
 /// Reads `user,seconds,n,id`; an empty `id` is null.
 #[derive(Debug)]
-struct Cells;
+pub(super) struct Cells;
 
 impl Decoder for Cells {
     fn decode(&self, block: &RawBlock) -> Decoded {
@@ -371,20 +371,35 @@ impl World {
         source: Arc<dyn Source>,
         mode: Mode,
     ) -> (Engine, Arc<Job>) {
+        let engine = self.engine();
+        let job = self.start_in(&engine, plan, source, Arc::new(Cells), mode);
+        (engine, job)
+    }
+
+    pub(super) fn engine(&self) -> Engine {
         // Nothing moves the clock, so the only checkpoints are those at the end.
         let settings = Settings { shards: self.shards, checkpoint_every: Duration::from_secs(10) };
-        let engine = Engine::new(settings, self.store.clone(), self.letters(), self.clock.clone()).unwrap();
+        Engine::new(settings, self.store.clone(), self.letters(), self.clock.clone()).unwrap()
+    }
+
+    pub(super) fn start_in(
+        &self,
+        engine: &Engine,
+        plan: &JobPlan,
+        source: Arc<dyn Source>,
+        decoder: Arc<dyn Decoder>,
+        mode: Mode,
+    ) -> Arc<Job> {
         let (shown, wants_meta) = (self.shown.clone(), self.wants_meta);
         let sink = move || Shelf { pending: Vec::new(), shown: shown.clone(), wants_meta };
         let spec = JobSpec {
             plan: plan.clone(),
             source,
-            decoder: Arc::new(Cells),
+            decoder,
             sinks: Box::new(move || Ok(vec![NamedSink { name: "shelf".to_owned(), sink: Box::new(sink()) }])),
             mode,
         };
-        let job = engine.start(spec).unwrap();
-        (engine, job)
+        engine.start(spec).unwrap()
     }
 
     /// Runs the job to the end of its source.

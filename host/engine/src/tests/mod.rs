@@ -1,6 +1,7 @@
 //! Jobs run over sources and sinks in memory and a real store in a temporary folder: the rules of time, asked of
 //! the whole engine.
 
+mod commit;
 mod counts;
 mod duplicates;
 mod emit;
@@ -9,3 +10,4 @@ mod late;
 mod origin;
 mod sessions;
 mod skew;
+mod stream;

@@ -1,0 +1,416 @@
+//! A session: one reader that several jobs follow, block by block.
+//!
+//! What it read is kept in a ring of few blocks, in which each follower has a place. The ring lets its oldest block
+//! go when every follower has taken it; when that takes too long, those that have not are left behind and go on with
+//! readers of their own. At first blocks are held a while for jobs that are still reading their state.
+//!
+//! Knows no job, and of a block only that it is one.
+
+use crate::decode::{Decoding, Intake};
+use crate::stream::{BlockId, Hub, Opening};
+use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Sleep;
+use weir_connect::{ConnectError, Fetch, OpenPartition, RawBlock, Reader};
+use weir_event::PartitionId;
+
+/// Blocks in the ring: they are about 1 MiB, and as much again decoded.
+const RING: usize = 8;
+/// So long the first blocks are held for jobs that start at the same time and read more state than others.
+const GATHER: Duration = Duration::from_secs(2);
+/// So long others wait for a follower that has not taken the oldest block: a block takes some milliseconds, and a
+/// job that is slow is to hurt itself.
+const LIVE_PATIENCE: Duration = Duration::from_millis(50);
+/// A run until the end is as long as its slowest job takes, so that others may as well wait; but not for one whose
+/// sink is away.
+const BOUNDED_PATIENCE: Duration = Duration::from_secs(10);
+
+/// One reader and who follows it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    bounded: bool,
+    source: u16,
+    ring: Mutex<Ring>,
+    /// Something has come into the ring, or somebody has moved on in it.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    entries: VecDeque<Entry>,
+    /// Number of the first entry.
+    first: u64,
+    /// Where partitions stood before the first entry.
+    base: Place,
+    /// For each follower, the number of the entry that it takes next.
+    followers: BTreeMap<u64, u64>,
+    joined: usize,
+    /// Whether everybody who was to come has come, or is not waited for.
+    gathered: bool,
+    failed: Option<ConnectError>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Block(RawBlock),
+    CaughtUp(PartitionId),
+}
+
+/// Positions, and which partitions were read to their end.
+#[derive(Debug, Clone)]
+struct Place {
+    partitions: Vec<OpenPartition>,
+    caught_up: BTreeSet<PartitionId>,
+}
+
+impl Place {
+    fn pass(&mut self, entry: &Entry) {
+        match entry {
+            Entry::CaughtUp(partition) => {
+                self.caught_up.insert(*partition);
+            }
+            Entry::Block(block) => {
+                self.caught_up.remove(&block.partition);
+                let of = self.partitions.iter_mut().find(|it| it.partition == block.partition.partition);
+                if let Some(partition) = of {
+                    partition.from = Some(block.next.clone());
+                }
+            }
+        }
+    }
+}
+
+/// What became of a reader that was opened to be followed.
+pub(crate) enum Begun {
+    Follower(Follower),
+    /// Somebody else has begun meanwhile.
+    Alone(Box<dyn Reader>),
+}
+
+/// What a follower finds.
+enum Found {
+    Entry(Fetch),
+    Nothing,
+    Failed(ConnectError),
+    LeftBehind,
+}
+
+impl Session {
+    /// Begins a session over an open reader, with its first follower.
+    pub(crate) fn begin(hub: &Arc<Hub>, opening: Opening, reader: Box<dyn Reader>) -> Begun {
+        let mut current = hub.session();
+        if current.is_some() {
+            return Begun::Alone(reader);
+        }
+        let base = Place { partitions: opening.partitions.clone(), caught_up: BTreeSet::new() };
+        let session = Arc::new(Session {
+            bounded: opening.bounded,
+            source: opening.source,
+            ring: Mutex::new(Ring {
+                entries: VecDeque::new(),
+                first: 0,
+                base,
+                followers: BTreeMap::from([(0, 0)]),
+                joined: 1,
+                gathered: hub.jobs <= 1,
+                failed: None,
+            }),
+            changed: watch::Sender::new(()),
+        });
+        *current = Some(session.clone());
+        drop(current);
+        tokio::spawn(
+            Pump {
+                hub: hub.clone(),
+                session: session.clone(),
+                reader,
+                stalled: None,
+                spent: VecDeque::new(),
+            }
+            .run(),
+        );
+        Begun::Follower(Follower::new(hub, session, 0, opening, VecDeque::new()))
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place from which everything behind `opening` is in the ring; with the partitions at their end there.
+    fn join(&self, opening: &Opening, jobs: usize) -> Option<(u64, VecDeque<PartitionId>)> {
+        let mut ring = self.ring();
+        if self.bounded != opening.bounded || self.source != opening.source || ring.failed.is_some() {
+            return None;
+        }
+        let mut place = ring.base.clone();
+        let mut at = ring.first;
+        let mut entries = ring.entries.iter();
+        while place.partitions != opening.partitions {
+            place.pass(entries.next()?);
+            at += 1;
+        }
+        let follower = ring.joined as u64;
+        ring.joined += 1;
+        ring.gathered |= ring.joined >= jobs;
+        ring.followers.insert(follower, at);
+        Some((follower, place.caught_up.into_iter().collect()))
+    }
+
+    fn take(&self, follower: u64) -> Found {
+        let mut guard = self.ring();
+        let ring = &mut *guard;
+        let Some(at) = ring.followers.get_mut(&follower) else { return Found::LeftBehind };
+        let found = match (ring.entries.get((*at - ring.first) as usize), &ring.failed) {
+            (Some(Entry::Block(block)), _) => Found::Entry(Fetch::Block(block.clone())),
+            (Some(Entry::CaughtUp(partition)), _) => Found::Entry(Fetch::CaughtUp(*partition)),
+            (None, Some(error)) => return Found::Failed(error.clone()),
+            (None, None) => return Found::Nothing,
+        };
+        *at += 1;
+        drop(guard);
+        self.changed.send_replace(());
+        found
+    }
+
+    fn leave(&self, follower: u64) {
+        self.ring().followers.remove(&follower);
+        self.changed.send_replace(());
+    }
+}
+
+/// The task that reads, decodes and fills the ring.
+struct Pump {
+    hub: Arc<Hub>,
+    session: Arc<Session>,
+    reader: Box<dyn Reader>,
+    /// Runs while the ring is full because of somebody.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Blocks that have left the ring and are still on their way through the followers' own decoding, which is as
+    /// deep as this one.
+    spent: VecDeque<BlockId>,
+}
+
+impl Pump {
+    /// Until nobody follows any more, or the reader has failed.
+    async fn run(mut self) {
+        let mut decoding = Decoding::new(self.hub.decoder.clone(), self.hub.decode_depth);
+        let mut changed = self.session.changed.subscribe();
+        let mut gather = Box::pin(tokio::time::sleep(GATHER));
+        let mut failed = None;
+        loop {
+            let has_room = self.make_room();
+            if self.retire_if_alone() {
+                break;
+            }
+            let is_gathered = self.session.ring().gathered;
+            tokio::select! {
+                biased;
+                decoded = decoding.next(), if has_room && !decoding.is_empty() => match decoded.flatten() {
+                    Some(intake) => self.push(intake),
+                    None => {
+                        // What comes behind the block that is missing must not pass for what follows it.
+                        decoding = Decoding::new(self.hub.decoder.clone(), self.hub.decode_depth);
+                        failed = Some(ConnectError::internal("the decoder panicked; its block cannot be read"));
+                    }
+                },
+                fetched = self.reader.next(), if failed.is_none() && decoding.has_room() => match fetched {
+                    Ok(fetch) => decoding.push(fetch),
+                    Err(error) => failed = Some(error),
+                },
+                () = &mut gather, if !is_gathered => self.session.ring().gathered = true,
+                () = async { if let Some(stalled) = &mut self.stalled { stalled.await } },
+                    if self.stalled.is_some() => self.leave_behind(),
+                _ = changed.changed() => {}
+            }
+            if let Some(error) = failed.take_if(|_| decoding.is_empty()) {
+                // Nobody joins a session that has failed; whoever follows takes what is left, and then the error.
+                *self.hub.session() = None;
+                self.session.ring().failed = Some(error);
+                self.session.changed.send_replace(());
+                break;
+            }
+        }
+        self.forget_when_done(changed).await;
+    }
+
+    fn push(&self, intake: Intake) {
+        let entry = match intake {
+            Intake::CaughtUp(partition) => Entry::CaughtUp(partition),
+            Intake::Block(taken) => {
+                let (block, decoded) = *taken;
+                self.hub.keep(BlockId::of(&block), decoded);
+                Entry::Block(block)
+            }
+        };
+        self.session.ring().entries.push_back(entry);
+        self.session.changed.send_replace(());
+    }
+
+    /// Lets go what everybody has taken; whether another entry may come.
+    fn make_room(&mut self) -> bool {
+        let mut ring = self.session.ring();
+        while ring.gathered && ring.followers.values().all(|at| *at > ring.first) {
+            let Some(entry) = ring.entries.pop_front() else { break };
+            ring.first += 1;
+            ring.base.pass(&entry);
+            if let Entry::Block(block) = &entry {
+                self.spent.push_back(BlockId::of(block));
+            }
+        }
+        while self.spent.len() > self.hub.decode_depth {
+            let oldest = self.spent.pop_front();
+            oldest.into_iter().for_each(|block| self.hub.forget(block));
+        }
+        let has_room = ring.entries.len() < RING;
+        let is_waiting = !has_room && ring.gathered;
+        drop(ring);
+        if !is_waiting {
+            self.stalled = None;
+        } else if self.stalled.is_none() {
+            let patience = if self.session.bounded { BOUNDED_PATIENCE } else { LIVE_PATIENCE };
+            self.stalled = Some(Box::pin(tokio::time::sleep(patience)));
+        }
+        has_room
+    }
+
+    /// Goes on without those that have not taken the oldest entry.
+    fn leave_behind(&mut self) {
+        self.stalled = None;
+        let mut ring = self.session.ring();
+        let first = ring.first;
+        ring.followers.retain(|_, at| *at > first);
+        drop(ring);
+        self.session.changed.send_replace(());
+    }
+
+    /// Ends the session if nobody follows; the lock keeps others from joining meanwhile.
+    fn retire_if_alone(&self) -> bool {
+        let mut current = self.hub.session();
+        let is_alone = self.session.ring().followers.is_empty();
+        if is_alone {
+            *current = None;
+        }
+        is_alone
+    }
+
+    /// What was decoded is kept until it was taken, or cannot be.
+    async fn forget_when_done(mut self, mut changed: watch::Receiver<()>) {
+        while !self.session.ring().followers.is_empty() && changed.changed().await.is_ok() {}
+        while let Some(block) = self.spent.pop_front() {
+            self.hub.forget(block);
+        }
+        for entry in &self.session.ring().entries {
+            if let Entry::Block(block) = entry {
+                self.hub.forget(BlockId::of(block));
+            }
+        }
+    }
+}
+
+/// A job's reader: follows a session while it can, and goes on alone from where it was then.
+pub(crate) struct Follower {
+    hub: Arc<Hub>,
+    session: Arc<Session>,
+    number: u64,
+    changed: watch::Receiver<()>,
+    /// Partitions that were at their end where it joined.
+    at_end: VecDeque<PartitionId>,
+    /// Where it is.
+    opening: Opening,
+    own: Own,
+}
+
+/// A follower's own reader.
+enum Own {
+    None,
+    /// Opening may take longer than the engine waits at a time, so it runs by itself.
+    Opening(JoinHandle<Result<Box<dyn Reader>, ConnectError>>),
+    Open(Box<dyn Reader>),
+}
+
+impl Follower {
+    /// Joins the hub's session where it has been at the same positions.
+    pub(crate) fn join(hub: &Arc<Hub>, opening: &Opening) -> Option<Follower> {
+        let current = hub.session();
+        let session = current.as_ref()?;
+        let (number, at_end) = session.join(opening, hub.jobs)?;
+        session.changed.send_replace(());
+        Some(Follower::new(hub, session.clone(), number, opening.clone(), at_end))
+    }
+
+    fn new(
+        hub: &Arc<Hub>,
+        session: Arc<Session>,
+        number: u64,
+        opening: Opening,
+        at_end: VecDeque<PartitionId>,
+    ) -> Self {
+        let changed = session.changed.subscribe();
+        Follower { hub: hub.clone(), session, number, changed, at_end, opening, own: Own::None }
+    }
+
+    fn pass(&mut self, fetch: &Fetch) {
+        let Fetch::Block(block) = fetch else { return };
+        let partitions = &mut self.opening.partitions;
+        if let Some(at) = partitions.iter_mut().find(|it| it.partition == block.partition.partition) {
+            at.from = Some(block.next.clone());
+        }
+    }
+
+    /// The next thing of the session; `None` once it has gone on without this one.
+    async fn follow(&mut self) -> Option<Result<Fetch, ConnectError>> {
+        if let Some(partition) = self.at_end.pop_front() {
+            return Some(Ok(Fetch::CaughtUp(partition)));
+        }
+        loop {
+            match self.session.take(self.number) {
+                Found::Entry(fetch) => {
+                    self.pass(&fetch);
+                    return Some(Ok(fetch));
+                }
+                Found::Failed(error) => return Some(Err(error)),
+                Found::LeftBehind => return None,
+                // The session, and with it the sender, is held here.
+                Found::Nothing => drop(self.changed.changed().await),
+            }
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.session.leave(self.number);
+        if let Own::Opening(opening) = &self.own {
+            opening.abort();
+        }
+    }
+}
+
+#[async_trait]
+impl Reader for Follower {
+    async fn next(&mut self) -> Result<Fetch, ConnectError> {
+        loop {
+            match &mut self.own {
+                Own::Open(reader) => return reader.next().await,
+                Own::Opening(opening) => {
+                    let opened = opening.await;
+                    self.own = Own::None;
+                    let failed = |_| ConnectError::internal("opening the source ended without a word");
+                    self.own = Own::Open(opened.map_err(failed)??);
+                }
+                Own::None => {
+                    if let Some(found) = self.follow().await {
+                        return found;
+                    }
+                    let (hub, opening) = (self.hub.clone(), self.opening.clone());
+                    self.own = Own::Opening(tokio::spawn(async move { hub.open_alone(&opening).await }));
+                }
+            }
+        }
+    }
+}

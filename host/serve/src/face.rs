@@ -9,16 +9,16 @@ use std::sync::Arc;
 use weir_connectors::format::json_lines::push_time;
 use weir_event::{EventTime, Span};
 use weir_plan::{Feature, JobPlan};
-use weir_timeline::Frames;
+use weir_timeline::{Bounds, Frames};
 
 /// What a value of a job is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// A window of a grid, which the answer names.
-    Grid,
+    /// A window of GROUP BY, which the answer names.
+    Windows,
     /// Up to the time asked, from so far back; `None` is from the beginning.
     Sliding(Option<Span>),
-    /// Several sliding frames of different lengths.
+    /// Several frames, or one that no two times bound.
     Mixed,
 }
 
@@ -95,9 +95,13 @@ impl FeatureFace {
 
 fn frame(frames: &Frames) -> Frame {
     match frames {
-        Frames::Grid(_) => Frame::Grid,
+        Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) | Frames::Session(_) => Frame::Windows,
+        Frames::Lifetime => Frame::Sliding(None),
         Frames::Over(frames) => match frames.split_first() {
-            Some((first, rest)) if rest.iter().all(|other| other == first) => Frame::Sliding(first.reach()),
+            Some((first, rest)) if rest.iter().all(|other| other == first) => match first.bounds {
+                Bounds::Range { preceding, until: Span::ZERO } => Frame::Sliding(preceding),
+                _ => Frame::Mixed,
+            },
             _ => Frame::Mixed,
         },
     }

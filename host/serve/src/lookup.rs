@@ -90,13 +90,14 @@ struct OneJob {
     face: Arc<Face>,
     watermark: Option<EventTime>,
     stale: bool,
+    since: Option<EventTime>,
 }
 
 impl OneJob {
     fn new(job: Arc<Job>, face: Arc<Face>) -> OneJob {
         let is_behind = |limit: weir_event::Span| job.lag_ms() > limit.millis().max(0) as u64;
-        let stale = face.plan.stale_after.is_some_and(is_behind);
-        OneJob { watermark: job.watermark(), stale, job, face }
+        let stale = !job.is_running() || face.plan.stale_after.is_some_and(is_behind);
+        OneJob { watermark: job.watermark(), since: job.data_since(), stale, job, face }
     }
 
     /// Appends these features of one entity to an open object.
@@ -118,7 +119,7 @@ impl OneJob {
                 return Err(Problem::new(Kind::Unavailable, error.to_string()));
             }
         };
-        let asked = Asked { time, watermark: self.watermark, stale: self.stale };
+        let asked = Asked { time, watermark: self.watermark, stale: self.stale, since: self.since };
         for (feature, label) in features {
             if out.last() != Some(&b'{') {
                 out.push(b',');

@@ -15,8 +15,10 @@ pub(crate) struct Asked {
     pub(crate) time: EventTime,
     /// The job's watermark.
     pub(crate) watermark: Option<EventTime>,
-    /// The source is further behind than the job declares.
+    /// The job stands still, or its source is further behind than the job declares.
     pub(crate) stale: bool,
+    /// Since when the job has all of its stream's rows; `None` is from the beginning.
+    pub(crate) since: Option<EventTime>,
 }
 
 /// The window that a value is over, `[start, end)`; a start of `None` is the beginning of time.
@@ -36,13 +38,13 @@ pub(crate) fn push_value(
     out: &mut Vec<u8>,
 ) {
     out.push(b'{');
-    push_members(feature, &answer.settled, settled_window(frame, &answer.settled, asked), asked.stale, out);
+    push_members(feature, &answer.settled, settled_window(frame, &answer.settled, asked), asked, out);
     // Before the first watermark there is no next window to speak of.
     let current = answer.current.as_ref().filter(|_| asked.watermark.is_some());
     if let Some(current) = current {
         let window = current.window.map(|(start, end)| Window { start: Some(start), end, complete: false });
         out.extend_from_slice(b",\"current\":{");
-        push_members(feature, current, window, asked.stale, out);
+        push_members(feature, current, window, asked, out);
         out.push(b'}');
     }
     out.push(b'}');
@@ -59,7 +61,7 @@ pub(crate) fn push_failed(reason: &str, out: &mut Vec<u8>) {
 
 fn settled_window(frame: Frame, looked: &Looked, asked: Asked) -> Option<Window> {
     match frame {
-        Frame::Grid => {
+        Frame::Windows => {
             asked.watermark?;
             looked.window.map(|(start, end)| Window { start: Some(start), end, complete: true })
         }
@@ -76,7 +78,7 @@ fn push_members(
     feature: &FeatureFace,
     looked: &Looked,
     window: Option<Window>,
-    stale: bool,
+    asked: Asked,
     out: &mut Vec<u8>,
 ) {
     // HAVING that is not true leaves no row.
@@ -100,11 +102,24 @@ fn push_members(
         "not_found"
     };
     out.extend_from_slice(b",\"status\":\"");
-    out.extend_from_slice(if stale && status != "error" { "stale" } else { status }.as_bytes());
+    let partial = asked.since.filter(|since| {
+        window.is_some_and(|window| window.start.is_none_or(|start| start < *since)) && status != "error"
+    });
+    let status = match status {
+        "error" => "error",
+        _ if asked.stale => "stale",
+        _ if partial.is_some() => "partial",
+        status => status,
+    };
+    out.extend_from_slice(status.as_bytes());
     out.extend_from_slice(b"\",\"event_time\":");
     push_time_or_null(looked.newest, out);
     out.extend_from_slice(b",\"window\":");
     push_window(window, out);
+    if let Some(since) = partial {
+        out.extend_from_slice(b",\"since\":");
+        push_time(since.millis(), out);
+    }
     if let Some(reason) = &looked.error {
         out.extend_from_slice(b",\"reason\":");
         push_json(reason, out);
@@ -176,6 +191,7 @@ mod tests {
         time: EventTime::from_millis(5000),
         watermark: Some(EventTime::from_millis(4000)),
         stale: false,
+        since: None,
     };
 
     #[test]
@@ -189,14 +205,14 @@ mod tests {
             |start, end, complete| json!({"start": second(start), "end": second(end), "complete": complete});
         let newest = "1970-01-01T00:00:00.900Z";
         assert_eq!(
-            written(None, Frame::Grid, &answer, ASKED),
+            written(None, Frame::Windows, &answer, ASKED),
             json!({
                 "value": 3, "status": "ok", "event_time": newest, "window": window(0, 1, true),
                 "current": {"value": 1, "status": "ok", "event_time": newest, "window": window(1, 2, false)}
             })
         );
         let before = Asked { watermark: None, ..ASKED };
-        let value = written(None, Frame::Grid, &answer, before);
+        let value = written(None, Frame::Windows, &answer, before);
         assert_eq!((&value["window"], value.get("current")), (&Value::Null, None));
     }
 
@@ -216,6 +232,18 @@ mod tests {
         let refused = Answer { settled: looked(None, 4, None), current: None };
         let value = written(None, Frame::Mixed, &refused, ASKED);
         assert_eq!((&value["value"], &value["status"]), (&Value::Null, &json!("not_found")));
+    }
+
+    #[test]
+    fn a_window_that_reaches_before_the_data_is_partial() {
+        let answer = Answer { settled: looked(Some(3), 3, None), current: None };
+        let asked = Asked { since: Some(time(4500)), ..ASKED };
+        let of = |frame| written(None, frame, &answer, asked);
+        let value = of(Frame::Sliding(Some(Span::from_millis(1000))));
+        assert_eq!((&value["value"], &value["status"]), (&json!(3), &json!("partial")));
+        assert_eq!(value["since"], time(4500).to_string());
+        assert_eq!(of(Frame::Sliding(None))["status"], "partial");
+        assert_eq!(of(Frame::Sliding(Some(Span::from_millis(500))))["status"], "ok");
     }
 
     #[test]

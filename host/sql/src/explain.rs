@@ -4,9 +4,9 @@
 
 use crate::expressions::type_name;
 use std::fmt::{self, Write};
-use weir_event::DataType;
+use weir_event::{DataType, Span};
 use weir_plan::{ColumnRole, JobPlan, KeyedStage};
-use weir_timeline::{AggregateSpec, Algebra, Frames};
+use weir_timeline::{AggregateSpec, Algebra, Bounds, Cumulate, Exclude, Frames, OverFrame};
 
 /// A plan for people: source columns, filter, keys, windows, aggregates with their algebra, result columns with
 /// their roles, and features with their types.
@@ -56,25 +56,64 @@ fn write_stage(text: &mut String, plan: &JobPlan, stage: &KeyedStage) -> fmt::Re
             writeln!(text, "  {name} {}", type_name(data_type))?;
         }
     }
-    match &stage.spec.frames {
-        Frames::Grid(grid) => {
-            writeln!(text, "in windows of {} every {}, offset {}", grid.size, grid.slide, grid.offset)?;
-        }
-        Frames::Over(frames) => {
-            writeln!(text, "for each row, over rows with the same key")?;
-            for (index, frame) in frames.iter().enumerate() {
-                match frame.reach() {
-                    Some(preceding) => writeln!(text, "  frame {index}: up to {preceding} before it")?,
-                    None => writeln!(text, "  frame {index}: all before it")?,
-                }
-            }
-        }
-    }
+    write_frames(text, &stage.spec.frames)?;
     writeln!(text, "aggregates")?;
     for (index, aggregate) in stage.spec.aggregates.iter().enumerate() {
         writeln!(text, "  {index}: {}", describe(plan, stage, aggregate))?;
     }
     writeln!(text, "  state {}", plan.state_fingerprint)
+}
+
+fn write_frames(text: &mut String, frames: &Frames) -> fmt::Result {
+    match frames {
+        Frames::Grid(grid) => {
+            writeln!(text, "in windows of {} every {}, offset {}", grid.size, grid.slide, grid.offset)
+        }
+        Frames::Cumulate(windows) => {
+            let Cumulate { size, step, offset } = windows;
+            writeln!(text, "in windows that grow by {step} up to {size}, offset {offset}")
+        }
+        Frames::Table(table) => {
+            writeln!(text, "in windows of the calendar, {} of them", table.starts.len().saturating_sub(1))
+        }
+        Frames::Session(session) => {
+            writeln!(text, "in sessions that end after a pause of more than {}", session.gap)
+        }
+        Frames::Lifetime => writeln!(text, "over all rows with the same key"),
+        Frames::Over(frames) => {
+            writeln!(text, "for each row, over rows with the same key")?;
+            for (index, frame) in frames.iter().enumerate() {
+                writeln!(text, "  frame {index}: {}", frame_text(frame))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn frame_text(frame: &OverFrame) -> String {
+    let bounds = match frame.bounds {
+        Bounds::Range { preceding, until } => {
+            let until =
+                if until == Span::ZERO { String::new() } else { format!(", until {until} before it") };
+            match preceding {
+                Some(preceding) => format!("up to {preceding} before it{until}"),
+                None => format!("all before it{until}"),
+            }
+        }
+        Bounds::Rows { preceding, until } => {
+            let until = if until == 0 { String::new() } else { format!(", until {until} rows before it") };
+            match preceding {
+                Some(preceding) => format!("up to {preceding} rows before it{until}"),
+                None => format!("all rows before it{until}"),
+            }
+        }
+    };
+    let excluded = match frame.exclude {
+        Exclude::None => "",
+        Exclude::CurrentRow => ", without the row itself",
+        Exclude::Ties => ", without other rows of its time",
+    };
+    format!("{bounds}{excluded}")
 }
 
 fn describe(plan: &JobPlan, stage: &KeyedStage, aggregate: &AggregateSpec) -> String {

@@ -271,6 +271,12 @@ impl Query<'_> {
         };
         let longest = match &frames {
             Frames::Grid(grid) => Some(grid.size),
+            Frames::Cumulate(windows) => Some(windows.size),
+            Frames::Table(table) => {
+                let lengths = table.starts.windows(2).map(|pair| pair[1] - pair[0]);
+                lengths.max().map(Span::from_millis)
+            }
+            Frames::Session(_) | Frames::Lifetime => None,
             Frames::Over(frames) => frames.iter().filter_map(weir_timeline::OverFrame::reach).max(),
         };
         if let Some(refused) = longest.and_then(|longest| self.job.check_retention(longest)) {

@@ -163,7 +163,7 @@ impl GeneratorReader {
     }
 
     /// How long nothing comes.
-    fn pause(&self) -> Duration {
+    fn until_next(&self) -> Duration {
         let millis = self.time_of(self.next).since(self.clock.now()).millis();
         Duration::from_millis(u64::try_from(millis).unwrap_or_default()).clamp(TICK, LONGEST_SLEEP)
     }
@@ -188,7 +188,7 @@ impl Reader for GeneratorReader {
             if self.settings.until.is_some_and(|until| self.next >= until) {
                 return std::future::pending().await;
             }
-            tokio::time::sleep(self.pause()).await;
+            tokio::time::sleep(self.until_next()).await;
         }
     }
 }

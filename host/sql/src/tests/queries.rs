@@ -26,14 +26,14 @@ fn decoded(plan: &JobPlan) -> Vec<&str> {
 fn grid(plan: &JobPlan) -> (i64, i64, i64) {
     match stage(plan).spec.frames {
         Frames::Grid(Grid { size, slide, offset }) => (size.millis(), slide.millis(), offset.millis()),
-        Frames::Over(_) => panic!("not a grid"),
+        _ => panic!("not a grid"),
     }
 }
 
 fn frames(plan: &JobPlan) -> Vec<Option<i64>> {
     match &stage(plan).spec.frames {
         Frames::Over(frames) => frames.iter().map(|frame| frame.reach().map(Span::millis)).collect(),
-        Frames::Grid(_) => panic!("not OVER"),
+        _ => panic!("not OVER"),
     }
 }
 

@@ -18,13 +18,14 @@ target := $(or $(CARGO_TARGET_DIR),target)
 guest_workspaces := guest-sdk/rust plugins
 guest_target = $(if $(WEIR_TARGET_DIR),--target-dir $(WEIR_TARGET_DIR)/$(1),)
 
-.PHONY: help demo plugins weir test lint
+.PHONY: help demo plugins weir test lint bench
 
 help:
 	@echo "make demo      build everything and show it at work; no other service is needed"
 	@echo "make plugins   build the sample plugins into plugins/dist"
 	@echo "make test      install what the tests need and run all of them"
 	@echo "make lint      formatting and clippy, warnings denied"
+	@echo "make bench     the benchmark queries beside a bare loop: make bench EVENTS=10000000 QUERIES='Q1 lookups'"
 	@echo
 	@echo "cargo build --release alone makes target/release/weir"
 
@@ -52,3 +53,10 @@ lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(foreach guests,$(guest_workspaces),cargo fmt --all --check --manifest-path $(guests)/Cargo.toml && \
 		cargo clippy --locked --workspace --all-targets --manifest-path $(guests)/Cargo.toml $(call guest_target,$(guests)) -- -D warnings && ) true
+
+EVENTS ?= 1000000
+QUERIES ?=
+
+bench:
+	cargo build --locked --release --workspace --bins --benches
+	cargo bench --locked --workspace --bench speed -- $(EVENTS) $(QUERIES)

@@ -1,11 +1,9 @@
-//! The benchmark: queries over generated rides, in events per CPU-second, beside a bare loop in the same run.
+//! Queries over generated rides, in events per CPU-second, beside a bare loop in the same run.
 //!
-//! `cargo bench -p weir-tests --bench rides -- [EVENTS] [QUERY ..]`, as `make bench` does; it wants the release
-//! `weir` built. The bare loop is one thread: a SIMD JSON parser that reads only the needed members, hash maps, the
-//! simplest exact state, every result row built and dropped; no checkpoint, no lateness beyond the ten minutes.
+//! The bare loop is one thread: a SIMD JSON parser that reads only the needed members, hash maps, the simplest exact
+//! state, every result row built and dropped; no checkpoint, no lateness beyond the ten minutes.
 
-mod bare;
-
+use crate::{bare, project, weir};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +15,7 @@ struct Query {
     bare: fn(&[u8]) -> u64,
 }
 
-const QUERIES: [Query; 4] = [
+const QUERIES: [Query; 6] = [
     Query {
         name: "Q1",
         days: 1,
@@ -30,7 +28,14 @@ const QUERIES: [Query; 4] = [
         days: 1,
         sql: "SELECT user_id, COUNT(ride_id) AS n FROM rides \
               GROUP BY user_id, HOP(rowtime, INTERVAL '1' HOUR, INTERVAL '1' DAY)",
-        bare: bare::hopping_count,
+        bare: bare::hopping_count::<24>,
+    },
+    Query {
+        name: "Q2m",
+        days: 120,
+        sql: "SELECT user_id, COUNT(ride_id) AS n FROM rides \
+              GROUP BY user_id, HOP(rowtime, INTERVAL '30' DAY, INTERVAL '1' HOUR)",
+        bare: bare::hopping_count::<720>,
     },
     Query {
         name: "Q3",
@@ -47,6 +52,12 @@ const QUERIES: [Query; 4] = [
               GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' HOUR)",
         bare: bare::seven_aggregates,
     },
+    Query {
+        name: "Q5",
+        days: 120,
+        sql: "SELECT user_id, COUNT(*) AS n FROM rides GROUP BY user_id, SESSION(rowtime, INTERVAL '30' MINUTE)",
+        bare: bare::sessions,
+    },
 ];
 
 const STREAM: &str = "\
@@ -59,21 +70,19 @@ disorder: 10m
 /// Clock ticks per second in `/proc/self/stat`: 100 on every Linux that is built for servers.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-fn main() {
-    // `cargo bench` adds flags of its own.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let events: u64 = arguments.iter().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
-    let wanted = |query: &Query| {
-        let mut names = arguments.iter().filter(|word| word.starts_with('Q')).peekable();
-        names.peek().is_none() || names.any(|name| name == query.name)
-    };
+/// Runs the wanted queries and prints a line for each.
+pub(crate) fn measure(events: u64, is_wanted: impl Fn(&str) -> bool) {
+    let wanted: Vec<&Query> = QUERIES.iter().filter(|query| is_wanted(query.name)).collect();
+    if wanted.is_empty() {
+        return;
+    }
     let folder = tempfile::tempdir().expect("a temporary folder");
     println!("{events} events; one shard, a checkpoint every 10 s; thousand events per CPU-second");
     println!(
         "{:<5} {:>8} {:>8} {:>6} {:>9} {:>12} {:>12}",
         "query", "weir", "bare", "ratio", "peak MB", "bytes/key", "rows out"
     );
-    for query in QUERIES.iter().filter(|query| wanted(query)) {
+    for query in wanted {
         let rides = generated(folder.path(), events, query.days);
         let weir = run_weir(folder.path(), query, &rides);
         let (bare_rows, bare_seconds) = run_bare(query, &rides);
@@ -96,13 +105,6 @@ fn number(stats: &Value, name: &str) -> f64 {
     stats[name].as_f64().unwrap_or(f64::NAN)
 }
 
-fn weir() -> PathBuf {
-    let bench = std::env::current_exe().expect("a running benchmark has a path");
-    let built = bench.parent().and_then(Path::parent).expect("it lives in target/PROFILE/deps").join("weir");
-    assert!(built.is_file(), "{} is missing: `cargo build --release` makes it", built.display());
-    built
-}
-
 fn generated(folder: &Path, events: u64, days: u32) -> PathBuf {
     let path = folder.join(format!("rides_{days}.jsonl"));
     if !path.exists() {
@@ -117,16 +119,18 @@ fn generated(folder: &Path, events: u64, days: u32) -> PathBuf {
 }
 
 fn run_weir(folder: &Path, query: &Query, rides: &Path) -> Value {
-    let project = folder.join(query.name);
-    for sub in ["streams", "jobs"] {
-        std::fs::create_dir_all(project.join(sub)).expect("folders can be made");
-    }
-    let write =
-        |name: &str, text: String| std::fs::write(project.join(name), text).expect("files can be written");
-    write("weir.yaml", "shards: 1\n".to_owned());
-    write("streams/rides.yaml", format!("{STREAM}source: {{file: {{path: \"{}\"}}}}\n", rides.display()));
-    write("jobs/q.yaml", format!("job: q\nquery: |\n  {}\nsinks: [{{discard: {{}}}}]\n", query.sql));
-    let output = Command::new(weir()).arg("run").arg(&project).args(["--until-end", "--stats"]).output();
+    let home = folder.join(query.name);
+    let source = format!("source: {{file: {{path: \"{}\"}}}}\n", rides.display());
+    let job = format!("job: q\nquery: |\n  {}\nsinks: [{{discard: {{}}}}]\n", query.sql);
+    project(
+        &home,
+        &[
+            ("weir.yaml", "shards: 1\n".to_owned()),
+            ("streams/rides.yaml", format!("{STREAM}{source}")),
+            ("jobs/q.yaml", job),
+        ],
+    );
+    let output = Command::new(weir()).arg("run").arg(&home).args(["--until-end", "--stats"]).output();
     let output = output.expect("weir starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("statistics are text");

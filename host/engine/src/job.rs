@@ -14,6 +14,7 @@ use crate::pipeline::{self, Attempt};
 use crate::shard::Shards;
 use crate::state::{self, Restored};
 use crate::status::{JobState, JobStatus, Progress};
+use crate::views::prefer_views;
 use arrow_array::ArrayRef;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -70,7 +71,7 @@ pub struct Job {
 impl Job {
     /// Checks that the job can go on from its state, and starts it.
     pub(crate) fn start(spec: JobSpec, surroundings: Surroundings) -> Result<Arc<Job>, EngineError> {
-        let plan = Arc::new(spec.plan.clone());
+        let plan = Arc::new(prefer_views(spec.plan.clone()));
         let body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
         let job = Arc::new(Job {
             progress: Arc::new(Progress::default()),

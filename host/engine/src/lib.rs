@@ -35,6 +35,7 @@ mod state;
 pub mod status;
 pub mod stream;
 mod take;
+mod views;
 
 pub use dead_letters::DeadLetters;
 pub use deliver::NamedSink;

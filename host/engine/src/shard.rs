@@ -6,8 +6,10 @@
 //! so that a checkpoint can be read by any number of shards.
 
 use crate::route::{SEGMENTS, segment_of, shard_of};
+use crate::views::has_views;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use weir_event::{EventTime, key_group, key_hash};
+use weir_plan::KeyedStage;
 use weir_store::Entry;
 use weir_timeline::{AggregateError, Block, DecodeError, SpecError, StageSpec, Stats, Timelines};
 
@@ -31,8 +33,12 @@ impl std::fmt::Debug for Shards {
 
 impl Shards {
     /// Empty timelines.
-    pub(crate) fn new(spec: &Arc<StageSpec>, shards: usize) -> Result<Shards, SpecError> {
-        let segment = || Timelines::new(spec.clone()).map(RwLock::new);
+    pub(crate) fn new(stage: &KeyedStage, shards: usize) -> Result<Shards, SpecError> {
+        let timelines = || {
+            let timelines = Timelines::new(stage.spec.clone())?;
+            Ok(if has_views(stage) { timelines.with_list_views() } else { timelines })
+        };
+        let segment = || timelines().map(RwLock::new);
         let shard = || (0..SEGMENTS).map(|_| segment()).collect::<Result<Vec<_>, _>>();
         Ok(Shards { shards: (0..shards).map(|_| shard()).collect::<Result<_, _>>()? })
     }

@@ -88,8 +88,8 @@ pub struct RowMeta {
     pub op: Op,
     /// Rises strictly over all rows of one identity, also across restarts.
     pub revision: u64,
-    /// Names of the entity key's columns among `columns`.
-    pub key_columns: Vec<String>,
+    /// The columns of each row's entity key, whether the query selects them or not; `None` if no sink asked.
+    pub keys: Option<RecordBatch>,
 }
 
 /// Where result rows go.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use weir_connect::sink::RowMeta;
 use weir_connect::{Op, Sink, SinkRows, Token};
 use weir_event::{Message, Signal};
-use weir_plan::{ColumnRole, JobPlan};
+use weir_plan::JobPlan;
 
 /// A sink with its name.
 pub struct NamedSink {
@@ -96,8 +96,6 @@ impl Delivery {
     async fn write(&mut self, Outgoing { rows, op }: Outgoing) -> Result<(), EngineError> {
         self.tally.add(Counts { results: rows.columns.num_rows() as u64, ..Counts::default() });
         self.revision += 1;
-        let key_column = |column: &weir_plan::Column| matches!(column.role, ColumnRole::Key(_));
-        let key_columns = self.plan.output.columns.iter().filter(|column| key_column(column));
         let rows = SinkRows {
             columns: rows.columns,
             meta: RowMeta {
@@ -109,7 +107,7 @@ impl Delivery {
                 windows: rows.windows,
                 op,
                 revision: self.attempt * REVISIONS_PER_ATTEMPT + self.revision,
-                key_columns: key_columns.map(|column| column.name.clone()).collect(),
+                keys: rows.keys,
             },
         };
         let told = self.sinks.iter_mut().filter(|named| op == Op::Upsert || named.sink.wants_meta());

@@ -3,7 +3,8 @@
 //! A result whose value is an error (an overflow) has no row and is counted. Knows no sink.
 
 use crate::project::{Evaluated, FailedRow, evaluate_output, take};
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
+use arrow_schema::{Field, Schema};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_event::EventTime;
@@ -19,6 +20,8 @@ pub(crate) struct ResultRows {
     pub(crate) windows: Vec<(i64, i64)>,
     /// For events: the text of their position; filled only if a sink asks for it.
     pub(crate) identities: Vec<String>,
+    /// The columns of the rows' keys; only if a sink asks for them.
+    pub(crate) keys: Option<RecordBatch>,
 }
 
 /// What was emitted, and how many results had no value.
@@ -100,18 +103,35 @@ pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
     [Arc::new(starts), Arc::new(ends)]
 }
 
-/// HAVING and the query's columns over the stage's results.
-pub(crate) fn emit(output: &Output, stage: StageRows) -> Result<Emitted, ExpressionError> {
+/// HAVING and the query's columns over the stage's results; the keys' columns beside them if they have names.
+pub(crate) fn emit(
+    output: &Output,
+    stage: StageRows,
+    key_names: Option<&[String]>,
+) -> Result<Emitted, ExpressionError> {
     let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch)?;
+    let keys = key_names.map(|names| key_columns(names, &stage.batch)).transpose()?;
     let rows = match kept {
-        None => ResultRows { columns, windows: stage.windows, identities: stage.identities },
+        None => ResultRows { columns, windows: stage.windows, identities: stage.identities, keys },
         Some(kept) => ResultRows {
             columns,
             windows: pick(&stage.windows, &kept),
             identities: pick(&stage.identities, &kept),
+            keys: keys.map(|keys| take(&keys, &kept)).transpose()?,
         },
     };
     Ok(Emitted { rows, failed: stage.failed + failed.len() as u64 })
+}
+
+/// The first columns of a stage's results are its keys.
+fn key_columns(names: &[String], batch: &RecordBatch) -> Result<RecordBatch, ExpressionError> {
+    let columns = batch.columns()[..names.len()].to_vec();
+    let fields =
+        names.iter().zip(&columns).map(|(name, column)| Field::new(name, column.data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema, columns, &options)
+        .map_err(|error| ExpressionError::Broken(error.to_string()))
 }
 
 /// The query's columns over projected rows, for a job without a stage; rows that fail come back by position.
@@ -133,7 +153,7 @@ pub(crate) fn emit_projected(
         .into_iter()
         .map(|(row, reason)| FailedRow { offset: offsets[row as usize], record: row, reason })
         .collect();
-    Ok((ResultRows { columns, windows: Vec::new(), identities }, failed))
+    Ok((ResultRows { columns, windows: Vec::new(), identities, keys: None }, failed))
 }
 
 fn pick<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {

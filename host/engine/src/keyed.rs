@@ -202,9 +202,10 @@ impl KeyedShard {
     }
 
     async fn send_waiting(&self, waiting: Waiting) -> Result<(), EngineError> {
+        let key_names = self.with_identity.then_some(self.stage.key_names.as_slice());
         for (op, parts) in [(Op::Delete, waiting.deletes), (Op::Upsert, waiting.upserts)] {
             let Some(joined) = self.join(parts).map_err(|error| self.broken(&error))? else { continue };
-            let emitted = emit(&output_of(&self.plan.output, op), joined);
+            let emitted = emit(&output_of(&self.plan.output, op), joined, key_names);
             let Emitted { rows, failed } = emitted.map_err(|error| self.broken(&error))?;
             self.tally.add(Counts { failed_results: failed, ..Counts::default() });
             if rows.columns.num_rows() > 0 {

@@ -101,7 +101,7 @@ impl<'a> MetaWriter<'a> {
         );
         Ok(MetaWriter {
             meta,
-            key: labelled(&rows.columns, |name| meta.key_columns.iter().any(|key| key == name))?,
+            key: meta.keys.as_ref().map_or(Ok(Vec::new()), |keys| labelled(keys, |_| true))?,
             before_key: before_key.into_bytes(),
             after_window: after_window.into_bytes(),
         })

@@ -129,7 +129,7 @@ fn what_weir_says_of_a_row_is_added_on_request() {
         epoch: 7,
         windows: vec![(0, 3_600_000), (3_600_000, 7_200_000)],
         revision: 3,
-        key_columns: vec!["user".to_owned()],
+        keys: Some(RecordBatch::try_from_iter([("user", key.clone())]).unwrap()),
         ..RowMeta::default()
     };
     let columns = RecordBatch::try_from_iter([("user", key), ("total", total)]).unwrap();

@@ -12,22 +12,11 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Location;
 use std::sync::Arc;
 use weir_plan::Catalog;
-use weir_timeline::aggregate::Parameter;
-use weir_timeline::{Aggregate, BuiltinError, builtin, builtin_names};
+use weir_timeline::{Aggregate, BuiltinError, Parameter, builtin, builtin_names};
 
 /// Aggregates and window functions of other engines, refused by name until weir has them.
-pub(crate) const UNAVAILABLE_AGGREGATES: [&str; 34] = [
-    "any_value",
-    "approx_count_distinct",
-    "approx_percentile",
+pub(crate) const UNAVAILABLE_AGGREGATES: [&str; 18] = [
     "approx_percentile_cont",
-    "array_agg",
-    "bool_and",
-    "bool_or",
-    "collect",
-    "corr",
-    "covar_pop",
-    "covar_samp",
     "cume_dist",
     "dense_rank",
     "grouping",
@@ -37,7 +26,6 @@ pub(crate) const UNAVAILABLE_AGGREGATES: [&str; 34] = [
     "lead",
     "listagg",
     "median",
-    "mode",
     "nth_value",
     "ntile",
     "percent_rank",
@@ -45,12 +33,7 @@ pub(crate) const UNAVAILABLE_AGGREGATES: [&str; 34] = [
     "percentile_cont",
     "rank",
     "row_number",
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
     "string_agg",
-    "var_pop",
-    "var_samp",
 ];
 
 /// The aggregates of one project.
@@ -144,6 +127,12 @@ impl Aggregates<'_> {
                 Err(Refusal::new(at, "COUNT counts rows as COUNT(*), or the values of a column"))
             }
             "top" => top(plain, at),
+            // Constants shape an aggregate, wherever they stand; of constants alone nothing can be computed.
+            _ if is_builtin(name) && plain.iter().any(|argument| constant(argument).is_none()) => {
+                let parameters = plain.iter().filter_map(constant).collect();
+                plain.retain(|argument| constant(argument).is_none());
+                Ok((plain, parameters))
+            }
             _ if is_builtin(name) => Ok((plain, Vec::new())),
             _ => {
                 let parameters: Vec<_> = plain.iter().map_while(constant).collect();
@@ -155,8 +144,7 @@ impl Aggregates<'_> {
     /// Binds a call to the types of its arguments.
     pub(crate) fn bind(&self, call: &Call, types: &[DataType]) -> Result<Arc<dyn Aggregate>, Refusal> {
         if is_builtin(&call.name) {
-            let parameters: Vec<_> = call.parameters.iter().map(builtin_parameter).collect();
-            let bound = builtin(&call.name, call.distinct, types, &parameters);
+            let bound = builtin(&call.name, call.distinct, types, &call.parameters);
             return bound.map_err(|error| Refusal::new(call.at, builtin_message(&error)));
         }
         if call.distinct {
@@ -171,16 +159,6 @@ impl Aggregates<'_> {
 
 fn is_builtin(name: &str) -> bool {
     builtin_names().iter().any(|builtin| builtin.eq_ignore_ascii_case(name))
-}
-
-/// A constant as the built-in aggregates take it.
-fn builtin_parameter(parameter: &Parameter) -> weir_timeline::Parameter {
-    match parameter.clone() {
-        Parameter::Int(value) => weir_timeline::Parameter::Int(value),
-        Parameter::Double(value) => weir_timeline::Parameter::Double(value),
-        Parameter::Text(value) => weir_timeline::Parameter::Text(value),
-        Parameter::Bool(value) => weir_timeline::Parameter::Bool(value),
-    }
 }
 
 fn builtin_message(error: &BuiltinError) -> String {

@@ -6,7 +6,7 @@
 //! [`expressions`](expressions) -> a [`weir_plan::JobPlan`].
 //!
 //! Knows: SQL text, sqlparser, DataFusion's expression library; neither's types leave this crate. Must not know:
-//! where definitions or events come from, plugins beyond the catalog's traits, time of day, threads.
+//! where definitions or events come from, plugins beyond the catalog's traits, time of day.
 
 mod aggregates;
 mod dialect;

@@ -15,7 +15,9 @@ use crate::stage::{Rows, Stage, StageWindows, place};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Location;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use weir_event::Span;
 use weir_plan::{
     Catalog, Column, ColumnRole, Diagnostic, Emit, Expression, JobDefinition, JobPlan, KeyedStage, Output,
@@ -44,6 +46,21 @@ pub(crate) struct ResultColumnPlan {
 /// Plans a job's query. Errors are all that is wrong with it (and with the job's features), each with its place in
 /// the file that holds it, in order of place; notices may be among them.
 pub fn plan(job: &JobDefinition, catalog: &dyn Catalog) -> Result<Planned, Vec<Diagnostic>> {
+    thread::scope(|scope| {
+        let planning = thread::Builder::new().stack_size(STACK_BYTES);
+        match planning.spawn_scoped(scope, || plan_here(job, catalog)) {
+            Ok(planned) => planned.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // Without another thread the caller's stack must do.
+            Err(_) => plan_here(job, catalog),
+        }
+    })
+}
+
+/// Planning recurses over the query's tree, whose depth is bounded: so much is enough for the deepest even where code
+/// is not optimised, and only what is touched is ever taken.
+const STACK_BYTES: usize = 32 << 20;
+
+fn plan_here(job: &JobDefinition, catalog: &dyn Catalog) -> Result<Planned, Vec<Diagnostic>> {
     let mut report = Report::new(&job.query);
     let plan = plan_query(job, catalog, &mut report);
     match plan {

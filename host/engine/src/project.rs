@@ -177,8 +177,7 @@ pub(crate) fn evaluate_output(output: &Output, batch: &RecordBatch) -> Result<Ev
 
 fn evaluate_all(output: &Output, batch: &RecordBatch) -> Result<Evaluated, ExpressionError> {
     let mask = output.filter.as_ref().map(|filter| filter.evaluate(batch)).transpose()?;
-    let mask =
-        mask.as_ref().map(|mask| mask.as_boolean()).filter(|mask| mask.true_count() < batch.num_rows());
+    let mask = mask.as_ref().map(AsArray::as_boolean).filter(|mask| mask.true_count() < batch.num_rows());
     let Some(mask) = mask else {
         let columns = result_batch(output, evaluate(&output.columns, batch)?, batch.num_rows())?;
         return Ok(Evaluated { columns, kept: None, failed: Vec::new() });

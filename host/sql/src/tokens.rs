@@ -77,10 +77,6 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
         let opens = next.is_some_and(|next| next.token == Token::LParen);
         let top_level = depth == 0 && in_from;
         let message = match word {
-            Keyword::TABLE if opens => {
-                "window table functions are known but not available yet; write the window in GROUP BY, such as \
-                 GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)"
-            }
             Keyword::SELECT if at > 0 => {
                 "a job is one SELECT over one stream, without subqueries; make the inner query a job of its own"
             }

@@ -1,6 +1,7 @@
 //! Queries against a small catalog in memory.
 
 mod features;
+mod group_windows;
 mod hashes;
 mod queries;
 mod refusals;

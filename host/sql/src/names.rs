@@ -3,7 +3,7 @@
 //! After [`Names::resolve`] columns have their declared names (`rowtime` and CURRENT_TIMESTAMP are the event-time
 //! column; those that a window table function adds begin with NUL), functions are in lower case, and no subquery is left. Must not know types or windows' arguments.
 
-use crate::aggregates::{Aggregates, UNAVAILABLE_AGGREGATES};
+use crate::aggregates::{Aggregates, elsewhere, read_rows};
 use crate::expressions::{Found, Functions};
 use crate::parse::{Item, single_name};
 use crate::report::Refusal;
@@ -126,10 +126,13 @@ impl Names<'_> {
             );
             return Err(Refusal::new(at, message));
         }
-        if UNAVAILABLE_AGGREGATES.contains(&name) {
-            let upper = name.to_uppercase();
-            let available = self.aggregates.names().join(", ");
-            let message = format!("{upper} is known but not available yet; aggregates are {available}");
+        if name == "row" {
+            let message = "ROW stands as an argument of an aggregate, such as LAST_N(5, ROW(a, b)); write the columns \
+                           by themselves";
+            return Err(Refusal::new(at, message));
+        }
+        if let Some(instead) = elsewhere(name) {
+            let message = format!("{} is not available; {instead}", name.to_uppercase());
             return Err(Refusal::new(at, message));
         }
         Err(Refusal::new(at, self.unknown_function(name)))
@@ -197,6 +200,9 @@ impl Resolver<'_> {
                 }
                 let span = function.name.span();
                 function.name = ObjectName::from(vec![Ident::with_span(span, &name)]);
+                if self.names.aggregates.is_aggregate(&name) {
+                    read_rows(function);
+                }
                 return self.names.function(function, &name);
             }
             Expr::Cast { data_type, .. } => in_milliseconds(data_type),

@@ -3,12 +3,13 @@
 //! Knows the shape of a query. Must not know columns, functions, types or what a window means.
 
 use crate::dialect::Flink;
+use crate::over::WindowClauses;
 use crate::report::{Refusal, START};
 use crate::table_function::{TableFunction, cut};
 use crate::tokens::{lower_first, tokens};
 use sqlparser::ast::{
-    Expr, GroupByExpr, NamedWindowDefinition, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
-    Spanned, TableFactor, TableWithJoins,
+    Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Spanned, TableFactor,
+    TableWithJoins,
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -31,7 +32,7 @@ pub(crate) struct Parsed {
     pub(crate) filter: Option<Expr>,
     pub(crate) group_by: Vec<Expr>,
     pub(crate) having: Option<Expr>,
-    pub(crate) windows: Vec<NamedWindowDefinition>,
+    pub(crate) windows: WindowClauses,
 }
 
 /// A result column as it was written.
@@ -47,7 +48,7 @@ pub(crate) struct Item {
 
 /// Parses a query.
 pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
-    let mut tokens = tokens(text)?;
+    let (mut tokens, exclusions) = tokens(text)?;
     let table_function = cut(&mut tokens).map_err(|refusal| vec![refusal])?;
     let query = parse_query(tokens).map_err(|refusal| vec![refusal])?;
     let mut refusals = refused_clauses(&query);
@@ -70,7 +71,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
                 filter: select.selection,
                 group_by,
                 having: select.having,
-                windows: select.named_window,
+                windows: WindowClauses { named: select.named_window, exclusions },
             })
         }
         _ => Err(refusals),

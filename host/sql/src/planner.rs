@@ -92,7 +92,7 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
             let stage = Stage {
                 rows: &mut rows,
                 aggregates: &aggregates,
-                named_windows: &query.parsed.windows,
+                window_clauses: &query.parsed.windows,
                 event_time: &event_time,
                 windows: grouping.windows,
                 keys,
@@ -145,7 +145,7 @@ fn resolve_names<'a>(
     report.refuse_all(names.resolve(&mut parsed.filter));
     report.refuse_all(names.resolve(&mut parsed.group_by));
     report.refuse_all(names.resolve(&mut parsed.having));
-    report.refuse_all(names.resolve(&mut parsed.windows));
+    report.refuse_all(names.resolve(&mut parsed.windows.named));
     if let Some(function) = &mut parsed.table_function {
         report.refuse_all(names.resolve(&mut function.window.time));
         report.refuse_all(names.resolve(&mut function.partition_by));

@@ -5,12 +5,12 @@
 
 use crate::aggregates::{Aggregates, Call};
 use crate::expressions::{Bound, Scope, ScopeColumn, type_name};
-use crate::over::over_window;
+use crate::over::{WindowClauses, canonical, over_window};
 use crate::report::Refusal;
 use crate::table_function::WINDOW_COLUMNS;
 use crate::windows::{GroupWindow, Shape, WindowBound, WindowKind, group_window, window_call};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use sqlparser::ast::{Expr, Function, NamedWindowDefinition, Spanned, Visit, Visitor, WindowType};
+use sqlparser::ast::{Expr, Function, Spanned, Visit, Visitor, WindowType};
 use sqlparser::tokenizer::Location;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl StageWindows {
 pub(crate) struct Stage<'s, 'a> {
     pub(crate) rows: &'s mut Rows<'a>,
     pub(crate) aggregates: &'s Aggregates<'a>,
-    pub(crate) named_windows: &'s [NamedWindowDefinition],
+    pub(crate) window_clauses: &'s WindowClauses,
     pub(crate) event_time: &'s str,
     pub(crate) windows: StageWindows,
     pub(crate) keys: Vec<Key>,
@@ -211,7 +211,7 @@ impl Stage<'_, '_> {
                 Err(Refusal::new(at, message))
             }
             (StageWindows::Over(frames), Some(over)) => {
-                let frame = over_window(over, self.named_windows, self.event_time, at)?.frame;
+                let frame = over_window(over, self.window_clauses, self.event_time, at)?.frame;
                 Ok(frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
                     frames.push(frame);
                     frames.len() - 1
@@ -248,10 +248,7 @@ impl Stage<'_, '_> {
         match &self.windows {
             StageWindows::Group(window) => window.canonical(),
             StageWindows::Lifetime => "lifetime".to_owned(),
-            StageWindows::Over(frames) => match frames.get(frame).and_then(OverFrame::reach) {
-                Some(preceding) => format!("range {}", preceding.millis()),
-                None => "range unbounded".to_owned(),
-            },
+            StageWindows::Over(frames) => frames.get(frame).map(canonical).unwrap_or_default(),
         }
     }
 

@@ -35,6 +35,12 @@ impl Replay {
         self.folder.path().join("out")
     }
 
+    /// Whether its windows are sessions.
+    pub(crate) fn has_sessions(&self) -> bool {
+        let frames = self.plan.stage.as_ref().map(|stage| &stage.spec.frames);
+        matches!(frames, Some(weir_timeline::Frames::Session(_)))
+    }
+
     /// The dead letters so far.
     pub(crate) fn dead_letters(&self) -> Vec<weir_engine::dead_letters::Listed> {
         let letters = DeadLetters::new(self.folder.path().join("dead"), 1 << 20);

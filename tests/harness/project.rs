@@ -85,18 +85,27 @@ pub(crate) fn rows(folder: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// The last row of each identity, told by the `_weir` member, which is taken off; in no order.
+/// The last row of each identity, told by the `_weir` member, which is taken off; in no order. An identity whose last
+/// row is a delete has none.
 pub(crate) fn last_rows(rows: Vec<Value>) -> Vec<Value> {
-    let mut last: BTreeMap<String, (u64, Value)> = BTreeMap::new();
+    last_of(rows, |meta| format!("{} {} {}", meta["key"], meta["window"], meta["position"]))
+}
+
+/// The same for sessions, which their start tells apart: their end moves.
+pub(crate) fn last_sessions(rows: Vec<Value>) -> Vec<Value> {
+    last_of(rows, |meta| format!("{} {}", meta["key"], meta["window"]["start"]))
+}
+
+fn last_of(rows: Vec<Value>, identity: impl Fn(&Value) -> String) -> Vec<Value> {
+    let mut last: BTreeMap<String, (u64, Option<Value>)> = BTreeMap::new();
     for mut row in rows {
         let meta =
             row.as_object_mut().and_then(|row| row.remove("_weir")).expect("the sink has `meta: true`");
         let revision = meta["revision"].as_u64().expect("a revision");
-        let identity = format!("{} {} {}", meta["key"], meta["window"], meta["position"]);
-        let known = last.entry(identity).or_insert((revision, row.clone()));
+        let known = last.entry(identity(&meta)).or_insert((revision, None));
         if revision >= known.0 {
-            *known = (revision, row);
+            *known = (revision, (meta["op"] != "delete").then_some(row));
         }
     }
-    last.into_values().map(|(_, row)| row).collect()
+    last.into_values().filter_map(|(_, row)| row).collect()
 }

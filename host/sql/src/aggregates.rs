@@ -3,7 +3,10 @@
 //! Knows the built-in aggregates and the catalog's. Must not know windows or how arguments are computed.
 
 use crate::expressions::type_name;
+use crate::parse::single_name;
 use crate::report::Refusal;
+use crate::stage::place;
+use crate::windows::{arguments, interval};
 use arrow_schema::DataType;
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
@@ -12,29 +15,36 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Location;
 use std::sync::Arc;
 use weir_plan::Catalog;
-use weir_timeline::{Aggregate, BuiltinError, Parameter, builtin, builtin_names};
+use weir_timeline::{Aggregate, BuiltinError, Parameter, builtin_named, builtin_names};
 
-/// Aggregates and window functions of other engines, refused by name until weir has them.
-pub(crate) const UNAVAILABLE_AGGREGATES: [&str; 18] = [
-    "approx_percentile_cont",
-    "cume_dist",
-    "dense_rank",
-    "grouping",
-    "json_arrayagg",
-    "json_objectagg",
-    "lag",
-    "lead",
-    "listagg",
-    "median",
-    "nth_value",
-    "ntile",
-    "percent_rank",
-    "percentile",
-    "percentile_cont",
-    "rank",
-    "row_number",
-    "string_agg",
+/// Aggregates and window functions of other engines that weir has not, and what to write instead.
+const ELSEWHERE: [(&str, &str); 18] = [
+    ("approx_percentile_cont", "write APPROX_PERCENTILE(0.95, x)"),
+    ("cume_dist", RANKS),
+    ("dense_rank", RANKS),
+    ("grouping", "write a job for each grouping"),
+    ("json_arrayagg", "write COLLECT(x) for a list"),
+    ("json_objectagg", "write MAP_AGG_BY(category, 'sum', x) for a map"),
+    ("lag", "write LAST_N(2, x) for a value and the one before it"),
+    ("lead", "what follows a row is not known yet; write LAST_N(2, x) for a value and the one before it"),
+    ("listagg", "write array_to_string(COLLECT(x), ',')"),
+    ("median", "write APPROX_PERCENTILE(0.5, x)"),
+    ("nth_value", "write FIRST_N(n, x) or LAST_N(n, x)"),
+    ("ntile", RANKS),
+    ("percent_rank", RANKS),
+    ("percentile", "write APPROX_PERCENTILE(0.95, x)"),
+    ("percentile_cont", "write APPROX_PERCENTILE(0.95, x)"),
+    ("rank", RANKS),
+    ("row_number", "write COUNT(*) OVER (.. ROWS UNBOUNDED PRECEDING) for the number of the row"),
+    ("string_agg", "write array_to_string(COLLECT(x), ',')"),
 ];
+
+const RANKS: &str = "write MAX_N(n, x) or MIN_N(n, x) for the values themselves";
+
+/// What to write instead of an aggregate of another engine, by its name in lower case.
+pub(crate) fn elsewhere(name: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(known, _)| *known == name).map(|(_, instead)| *instead)
+}
 
 /// The aggregates of one project.
 pub(crate) struct Aggregates<'a> {
@@ -49,6 +59,8 @@ pub(crate) struct Call {
     pub(crate) distinct: bool,
     /// Arguments that are columns or expressions over them.
     pub(crate) arguments: Vec<Expr>,
+    /// Names of the arguments, for the fields of rows.
+    pub(crate) names: Vec<String>,
     /// Constants that shape the aggregate.
     pub(crate) parameters: Vec<Parameter>,
     /// FILTER (WHERE ..).
@@ -96,20 +108,25 @@ impl Aggregates<'_> {
             }
         }
         let distinct = matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct));
-        let (arguments, parameters) = self.arguments(name, &list.args, at)?;
-        let filter = function.filter.as_deref().cloned();
-        Ok(Call { name: name.to_owned(), distinct, arguments, parameters, filter, at })
+        let mut call = Call {
+            name: name.to_owned(),
+            distinct,
+            arguments: Vec::new(),
+            names: Vec::new(),
+            parameters: Vec::new(),
+            filter: function.filter.as_deref().cloned(),
+            at,
+        };
+        self.read(&mut call, &list.args)?;
+        Ok(call)
     }
 
-    fn arguments(
-        &self,
-        name: &str,
-        arguments: &[FunctionArg],
-        at: Location,
-    ) -> Result<(Vec<Expr>, Vec<Parameter>), Refusal> {
+    /// Reads what stands in the brackets: constants are parameters, all else arguments.
+    fn read(&self, call: &mut Call, arguments: &[FunctionArg]) -> Result<(), Refusal> {
+        let at = call.at;
         if let [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] = arguments {
-            return match name {
-                "count" => Ok((Vec::new(), Vec::new())),
+            return match call.name.as_str() {
+                "count" => Ok(()),
                 _ => Err(Refusal::new(at, "`*` stands only in COUNT(*)")),
             };
         }
@@ -118,33 +135,35 @@ impl Aggregates<'_> {
             let FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) = argument else {
                 return Err(Refusal::new(at, "named arguments are not available; write them in order"));
             };
-            plain.push(expression.clone());
+            plain.push(expression);
         }
-        match name {
+        match (call.name.as_str(), plain.as_slice()) {
             // A constant is counted as the row is.
-            "count" if plain.len() == 1 && constant(&plain[0]).is_some() => Ok((Vec::new(), Vec::new())),
-            "count" if plain.is_empty() => {
-                Err(Refusal::new(at, "COUNT counts rows as COUNT(*), or the values of a column"))
+            ("count", [only]) if constant(only).is_some() => return Ok(()),
+            ("count", []) => {
+                return Err(Refusal::new(at, "COUNT counts rows as COUNT(*), or the values of a column"));
             }
-            "top" => top(plain, at),
-            // Constants shape an aggregate, wherever they stand; of constants alone nothing can be computed.
-            _ if is_builtin(name) && plain.iter().any(|argument| constant(argument).is_none()) => {
-                let parameters = plain.iter().filter_map(constant).collect();
-                plain.retain(|argument| constant(argument).is_none());
-                Ok((plain, parameters))
-            }
-            _ if is_builtin(name) => Ok((plain, Vec::new())),
-            _ => {
-                let parameters: Vec<_> = plain.iter().map_while(constant).collect();
-                Ok((plain.split_off(parameters.len()), parameters))
+            ("top", plain) => check_top(plain, at)?,
+            _ => {}
+        }
+        let is_builtin = is_builtin(&call.name);
+        for argument in plain {
+            // A plugin's constants stand first; later ones are its columns.
+            let constants =
+                if is_builtin || call.arguments.is_empty() { constants(argument, at)? } else { None };
+            match constants {
+                Some(constants) => call.parameters.extend(constants),
+                None => call.add(argument)?,
             }
         }
+        Ok(())
     }
 
     /// Binds a call to the types of its arguments.
     pub(crate) fn bind(&self, call: &Call, types: &[DataType]) -> Result<Arc<dyn Aggregate>, Refusal> {
         if is_builtin(&call.name) {
-            let bound = builtin(&call.name, call.distinct, types, &call.parameters);
+            let names: Vec<_> = call.names.iter().map(String::as_str).collect();
+            let bound = builtin_named(&call.name, call.distinct, types, &names, &call.parameters);
             return bound.map_err(|error| Refusal::new(call.at, builtin_message(&error)));
         }
         if call.distinct {
@@ -154,6 +173,75 @@ impl Aggregates<'_> {
         }
         let bound = self.catalog.aggregate(&call.name, types, &call.parameters);
         bound.map_err(|message| Refusal::new(call.at, message))
+    }
+}
+
+impl Call {
+    /// Adds an argument; the fields of a ROW are arguments of their own.
+    fn add(&mut self, argument: &Expr) -> Result<(), Refusal> {
+        let Some(fields) = row_fields(argument) else {
+            self.names.push(field_name(argument, self.names.len()));
+            self.arguments.push(argument.clone());
+            return Ok(());
+        };
+        let at = place(argument, self.at);
+        if fields.is_empty() {
+            return Err(Refusal::new(
+                at,
+                "ROW has no fields; write ROW(a, b) with the columns that it keeps",
+            ));
+        }
+        let mut names: Vec<String> = Vec::with_capacity(fields.len());
+        for field in fields {
+            if row_fields(field).is_some() {
+                return Err(Refusal::new(
+                    place(field, at),
+                    "a ROW inside a ROW is not available; write its columns",
+                ));
+            }
+            let name = field_name(field, names.len());
+            if names.contains(&name) {
+                let message = format!("ROW has two fields that are called `{name}`; leave one out");
+                return Err(Refusal::new(place(field, at), message));
+            }
+            names.push(name);
+            self.arguments.push(field.clone());
+        }
+        self.names.append(&mut names);
+        Ok(())
+    }
+}
+
+/// The fields of `(a, b)`, as which `ROW(a, b)` is read.
+fn row_fields(expression: &Expr) -> Option<&[Expr]> {
+    match expression {
+        Expr::Nested(inner) => row_fields(inner),
+        Expr::Tuple(fields) => Some(fields),
+        _ => None,
+    }
+}
+
+/// Reads `ROW(a, b)` among the arguments of an aggregate as the tuple that it is.
+pub(crate) fn read_rows(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    for argument in &mut list.args {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) = argument
+            && let Expr::Function(row) = expression
+            && single_name(&row.name).is_some_and(|name| name.eq_ignore_ascii_case("row"))
+            && let Ok(fields) = arguments(row)
+        {
+            *expression = Expr::Tuple(fields.into_iter().cloned().collect());
+        }
+    }
+}
+
+/// A field of a row is called as its column is, or by its position.
+fn field_name(expression: &Expr, position: usize) -> String {
+    match expression {
+        Expr::Nested(inner) => field_name(inner, position),
+        Expr::Identifier(column) => column.value.clone(),
+        Expr::CompoundIdentifier(parts) if !parts.is_empty() => parts[parts.len() - 1].value.clone(),
+        _ => format!("f{position}"),
     }
 }
 
@@ -171,33 +259,46 @@ fn builtin_message(error: &BuiltinError) -> String {
     }
 }
 
-/// `TOP(n, x [, 'asc' | 'desc'])`.
-fn top(arguments: Vec<Expr>, at: Location) -> Result<(Vec<Expr>, Vec<Parameter>), Refusal> {
+/// Says what is wrong with a call of TOP, which people write most, more closely than its type does.
+fn check_top(arguments: &[&Expr], at: Location) -> Result<(), Refusal> {
     let usage =
         "TOP(10, action) for the last ten values, oldest first, or TOP(10, action, 'desc') for newest first";
-    let mut arguments = arguments.into_iter();
-    let (Some(limit), Some(of), order, None) =
-        (arguments.next(), arguments.next(), arguments.next(), arguments.next())
-    else {
-        return Err(Refusal::new(at, format!("TOP takes how many values and of what; write {usage}")));
+    let (limit, order) = match arguments {
+        [limit, _] => (limit, None),
+        [limit, _, order] => (limit, Some(order)),
+        _ => return Err(Refusal::new(at, format!("TOP takes how many values and of what; write {usage}"))),
     };
-    let Some(limit @ Parameter::Int(_)) = constant(&limit) else {
-        return Err(Refusal::new(
-            at,
-            format!("the first argument of TOP is a whole-number constant; write {usage}"),
-        ));
+    let message = match (constant(limit), order.map(|order| constant(order))) {
+        (Some(Parameter::Int(_)), None | Some(Some(Parameter::Text(_)))) => return Ok(()),
+        (Some(Parameter::Int(_)), _) => "the third argument of TOP is 'asc' or 'desc'",
+        _ => "the first argument of TOP is a whole-number constant",
     };
-    let mut parameters = vec![limit];
-    if let Some(order) = order {
-        let Some(order @ Parameter::Text(_)) = constant(&order) else {
-            return Err(Refusal::new(
-                at,
-                format!("the third argument of TOP is 'asc' or 'desc'; write {usage}"),
-            ));
-        };
-        parameters.push(order);
+    Err(Refusal::new(at, format!("{message}; write {usage}")))
+}
+
+/// The parameters that an argument is, if it is a constant: an interval is its milliseconds, an array of constants
+/// all of them.
+fn constants(expression: &Expr, at: Location) -> Result<Option<Vec<Parameter>>, Refusal> {
+    match expression {
+        Expr::Nested(inner) => constants(inner, at),
+        Expr::Interval(_) => Ok(Some(vec![Parameter::Int(interval(expression, at)?.millis())])),
+        Expr::Array(array) => {
+            Ok(array.elem.iter().map(constant).collect::<Option<Vec<_>>>().map(of_one_type))
+        }
+        other => Ok(constant(other).map(|value| vec![value])),
     }
-    Ok((vec![of], parameters))
+}
+
+/// Whole numbers among doubles are doubles.
+fn of_one_type(mut values: Vec<Parameter>) -> Vec<Parameter> {
+    if values.iter().any(|value| matches!(value, Parameter::Double(_))) {
+        for value in &mut values {
+            if let Parameter::Int(whole) = value {
+                *value = Parameter::Double(*whole as f64);
+            }
+        }
+    }
+    values
 }
 
 /// The value of a constant.

@@ -6,7 +6,7 @@ use crate::expressions::type_name;
 use std::fmt::{self, Write};
 use weir_event::{DataType, Span};
 use weir_plan::{ColumnRole, JobPlan, KeyedStage};
-use weir_timeline::{AggregateSpec, Algebra, Bounds, Cumulate, Exclude, Frames, OverFrame};
+use weir_timeline::{AggregateSpec, Bounds, Card, Cumulate, Exclude, Frames, OverFrame};
 
 /// A plan for people: source columns, filter, keys, windows, aggregates with their algebra, result columns with
 /// their roles, and features with their types.
@@ -130,15 +130,16 @@ fn describe(plan: &JobPlan, stage: &KeyedStage, aggregate: &AggregateSpec) -> St
     if matches!(stage.spec.frames, Frames::Over(_)) {
         let _ = write!(text, " over frame {}", aggregate.frame);
     }
-    let algebra = match card.algebra {
-        Algebra::Exact => "exact",
-        Algebra::Ordered => "ordered",
-        Algebra::Approximate => "approximate",
-    };
-    let inverse = if card.inverse { ", inverse" } else { "" };
-    let bounded = if card.bounded { "" } else { ", grows with its values" };
-    let _ = write!(text, " -> {} ({algebra}{inverse}{bounded})", type_name(&card.result));
+    let _ = write!(text, " -> {}\n     {}", type_name(&card.result), card_text(card));
     text
+}
+
+/// What an aggregate's card says.
+fn card_text(card: &Card) -> String {
+    let inverse = if card.inverse { "inverse" } else { "no inverse" };
+    let bounded = if card.bounded { "bounded" } else { "grows with its values" };
+    let order = if card.is_order_dependent() { "in order of time" } else { "in any order" };
+    format!("{}, {inverse}, {bounded}, {order}; nulls: {}", card.algebra.name(), card.nulls)
 }
 
 fn write_results(text: &mut String, plan: &JobPlan) -> fmt::Result {

@@ -1,17 +1,20 @@
-//! What a query's rows are grouped by: the window and key of GROUP BY, or of OVER, or nothing.
+//! What a query's rows are grouped by: the window and key of GROUP BY, of a table function in FROM, or of OVER, or
+//! nothing.
 //!
 //! Knows which clauses go together. Must not know result columns beyond what stands in them.
 
 use crate::aggregates::Aggregates;
 use crate::over::over_window;
 use crate::parse::{Item, Parsed};
-use crate::report::{Refusal, Report};
+use crate::report::{Refusal, Report, START};
 use crate::results::is_column;
-use crate::stage::{Key, Rows, StageWindows, calls, first_call, place, written};
-use crate::windows::{WindowCall, group_window, window_call};
+use crate::stage::{FoundCall, Key, Rows, StageWindows, calls, first_call, is_window_column, place, written};
+use crate::table_function::TableFunction;
+use crate::windows::{GroupWindow, Shape, WindowCall, WindowKind, group_window, read_window, window_call};
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Location;
 use weir_event::key::is_key_type;
+use weir_plan::{Emit, JobDefinition};
 
 /// How a query groups its rows.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub(crate) fn grouping(
     parsed: &Parsed,
     aggregates: &Aggregates<'_>,
     event_time: &str,
+    job: &JobDefinition,
     report: &mut Report<'_>,
 ) -> Option<Grouping> {
     if let Some(filter) = &parsed.filter
@@ -41,6 +45,14 @@ pub(crate) fn grouping(
     let found: Vec<_> = parsed.items.iter().flat_map(|item| calls(&item.expression, aggregates)).collect();
     let over = found.iter().find(|call| call.over.is_some());
     if let Some(over) = over {
+        if let Some(function) = &parsed.table_function {
+            let message = format!(
+                "{} in FROM and OVER cannot stand in one query; write two jobs",
+                function.window.name
+            );
+            report.refuse(Refusal::new(over.at, message));
+            return None;
+        }
         if let Some(first) = parsed.group_by.first() {
             let message = "GROUP BY and OVER cannot stand in one query; write two jobs";
             report.refuse(Refusal::new(place(first, over.at), message));
@@ -53,28 +65,50 @@ pub(crate) fn grouping(
         }
         return by_over(parsed, aggregates, event_time, report);
     }
-    if parsed.group_by.is_empty() {
-        if let Some(call) = found.first() {
-            report.refuse(Refusal::new(call.at, without_window(&call.name, call.is_window)));
-        } else if let Some(having) = &parsed.having {
-            let message = "HAVING filters the windows of GROUP BY, and there are none; write WHERE";
-            report.refuse(Refusal::new(place(having, crate::report::START), message));
-        }
-        return None;
+    if let Some(function) = &parsed.table_function {
+        return by_table_function(parsed, function, aggregates, event_time, report);
     }
-    by_group(parsed, aggregates, event_time, report)
+    if parsed.group_by.is_empty() {
+        return without_group_by(parsed, found.first(), job, report);
+    }
+    by_group(parsed, aggregates, event_time, job, report)
 }
 
-fn without_window(name: &str, is_window: bool) -> String {
-    if is_window {
-        return format!(
-            "{name} stands in a query without a window in GROUP BY; add GROUP BY with the window"
-        );
+/// A query of plain rows, or one of aggregates over everything.
+fn without_group_by(
+    parsed: &Parsed,
+    first: Option<&FoundCall>,
+    job: &JobDefinition,
+    report: &mut Report<'_>,
+) -> Option<Grouping> {
+    match first {
+        Some(call) if call.is_window => {
+            let message = format!(
+                "{} stands in a query without a window in GROUP BY; add GROUP BY with the window",
+                call.name
+            );
+            report.refuse(Refusal::new(call.at, message));
+        }
+        Some(_) if job.emit != Emit::Close => {
+            return Some(Grouping { windows: StageWindows::Lifetime, keys: Vec::new() });
+        }
+        Some(call) => {
+            let name = &call.name;
+            let message = format!(
+                "{name} has no window: over a whole stream it would never be final; add GROUP BY TUMBLE(rowtime, \
+                 INTERVAL '1' HOUR), or {name}(..) OVER (PARTITION BY .. ORDER BY rowtime RANGE INTERVAL '30' DAY \
+                 PRECEDING), or write `emit: {{on: change}}` in the job"
+            );
+            report.refuse(Refusal::new(call.at, message));
+        }
+        None => {
+            if let Some(having) = &parsed.having {
+                let message = "HAVING filters the windows of GROUP BY, and there are none; write WHERE";
+                report.refuse(Refusal::new(place(having, START), message));
+            }
+        }
     }
-    format!(
-        "{name} has no window: over a whole stream it would never be final; add GROUP BY TUMBLE(rowtime, INTERVAL '1' \
-         HOUR), or {name}(..) OVER (PARTITION BY .. ORDER BY rowtime RANGE INTERVAL '30' DAY PRECEDING)"
-    )
+    None
 }
 
 fn by_over(
@@ -103,7 +137,7 @@ fn by_over(
             }
         }
     }
-    let keys = keys?.into_iter().map(|key| (key.clone(), place(&key, crate::report::START))).collect();
+    let keys = keys?.into_iter().map(|key| (key.clone(), place(&key, START))).collect();
     Some(Grouping { windows: StageWindows::Over(Vec::new()), keys })
 }
 
@@ -111,11 +145,12 @@ fn by_group(
     parsed: &Parsed,
     aggregates: &Aggregates<'_>,
     event_time: &str,
+    job: &JobDefinition,
     report: &mut Report<'_>,
 ) -> Option<Grouping> {
     let (mut window, mut keys) = (None, Vec::new());
     for expression in &parsed.group_by {
-        let at = place(expression, crate::report::START);
+        let at = place(expression, START);
         if let Expr::Function(function) = expression
             && let Some(call) = window_call(&function.name.to_string())
         {
@@ -136,34 +171,118 @@ fn by_group(
                     window = Some((None, at));
                 }
             }
-        } else if let Some(call) = first_call(expression, aggregates) {
-            let message =
-                format!("{} cannot stand inside a GROUP BY column; write the window by itself", call.name);
-            report.refuse(Refusal::new(call.at, message));
-        } else if !keys.iter().any(|(known, _)| known == expression) {
-            keys.push((expression.clone(), at));
+        } else {
+            key(expression, aggregates, &mut keys, report);
         }
     }
     let Some((window, at)) = window else {
-        let at =
-            parsed.group_by.first().map_or(crate::report::START, |first| place(first, crate::report::START));
-        let message = "GROUP BY has no window: over a whole stream it would never be final; add TUMBLE(rowtime, \
-                       INTERVAL '1' HOUR) or HOP(rowtime, INTERVAL '1' HOUR, INTERVAL '1' DAY)";
-        report.refuse(Refusal::new(at, message));
-        return None;
+        return lifetime(parsed, keys, job, report);
     };
     let window = window?;
+    note_order(&window, at, report);
+    if keys.is_empty() {
+        keys = entity_keys(&parsed.items, event_time, report);
+    }
+    Some(Grouping { windows: StageWindows::Group(window), keys })
+}
+
+/// Adds a part of the key.
+fn key(
+    expression: &Expr,
+    aggregates: &Aggregates<'_>,
+    keys: &mut Vec<(Expr, Location)>,
+    report: &mut Report<'_>,
+) {
+    if let Some(call) = first_call(expression, aggregates) {
+        let message =
+            format!("{} cannot stand inside a GROUP BY column; write the window by itself", call.name);
+        report.refuse(Refusal::new(call.at, message));
+    } else if !keys.iter().any(|(known, _)| known == expression) {
+        keys.push((expression.clone(), place(expression, START)));
+    }
+}
+
+/// GROUP BY without a window: everything of a key, for jobs that do not wait until a result is final.
+fn lifetime(
+    parsed: &Parsed,
+    keys: Vec<(Expr, Location)>,
+    job: &JobDefinition,
+    report: &mut Report<'_>,
+) -> Option<Grouping> {
+    if job.emit != Emit::Close {
+        return Some(Grouping { windows: StageWindows::Lifetime, keys });
+    }
+    let at = parsed.group_by.first().map_or(START, |first| place(first, START));
+    let message = "GROUP BY has no window: over a whole stream it would never be final; add TUMBLE(rowtime, INTERVAL \
+                   '1' HOUR) or HOP(rowtime, INTERVAL '1' HOUR, INTERVAL '1' DAY), or write `emit: {on: change}` in \
+                   the job";
+    report.refuse(Refusal::new(at, message));
+    None
+}
+
+/// Tells of lengths in another order than Flink's.
+fn note_order(window: &GroupWindow, at: Location, report: &mut Report<'_>) {
     if window.is_reversed {
+        let (kind, step) = (window.kind.name(), window.kind.lengths()[0].to_lowercase());
         let message = format!(
-            "HOP takes the slide first, then the size; it was read as {}, the longer as the size",
+            "{kind} takes the {step} first, then the size; it was read as {}, the longer as the size",
             window.describe()
         );
         report.notice(at, message);
     }
+}
+
+/// GROUP BY over a window table function.
+fn by_table_function(
+    parsed: &Parsed,
+    function: &TableFunction,
+    aggregates: &Aggregates<'_>,
+    event_time: &str,
+    report: &mut Report<'_>,
+) -> Option<Grouping> {
+    let window = report.take(read_window(&function.window, event_time))?;
+    note_order(&window, function.window.at, report);
+    let (mut keys, mut bounds) = (Vec::new(), Vec::new());
+    for expression in &parsed.group_by {
+        match expression {
+            Expr::Identifier(name) if is_window_column(&name.value) => bounds.push(name.value.as_str()),
+            Expr::Function(called)
+                if matches!(window_call(&called.name.to_string()), Some(WindowCall::Window(_))) =>
+            {
+                let message = "FROM has a window already; write window_start, window_end in GROUP BY";
+                report.refuse(Refusal::new(place(expression, START), message));
+            }
+            _ => key(expression, aggregates, &mut keys, report),
+        }
+    }
+    let ends_tell = !matches!(window.shape, Shape::Cumulate(_));
+    if !bounds.iter().any(|bound| *bound == "\0window_end" || (ends_tell && *bound == "\0window_start")) {
+        let message = format!(
+            "{} in FROM gives windows, and GROUP BY does not tell them apart; write GROUP BY window_start, window_end",
+            window.kind.name()
+        );
+        let at = parsed.group_by.first().map_or(function.window.at, |first| place(first, function.window.at));
+        report.refuse(Refusal::new(at, message));
+        return None;
+    }
     if keys.is_empty() {
         keys = entity_keys(&parsed.items, event_time, report);
     }
-    Some(Grouping { windows: StageWindows::Grid(window), keys })
+    let whose = &function.partition_by;
+    let is_same = whose.iter().all(|one| keys.iter().any(|(key, _)| key == one))
+        && keys.iter().all(|(key, _)| whose.contains(key));
+    if window.kind == WindowKind::Session && !is_same {
+        let list =
+            |columns: &mut dyn Iterator<Item = &Expr>| columns.map(written).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "the sessions are of PARTITION BY ({}), GROUP BY is by ({}); name the same columns in both",
+            list(&mut whose.iter()),
+            list(&mut keys.iter().map(|(key, _)| key))
+        );
+        report.refuse(Refusal::new(function.window.at, message));
+        return None;
+    }
+    Some(Grouping { windows: StageWindows::Group(window), keys })
 }
 
 /// Where GROUP BY names a window and nothing else, the plain columns among the results are the entity.

@@ -77,14 +77,17 @@ fn keys(stage: &Stage<'_, '_>) -> String {
 
 /// The retention, where it is the length of a frame that has none of its own.
 fn unbounded(job: &JobDefinition, stage: &Stage<'_, '_>) -> Option<String> {
-    let StageWindows::Over(frames) = &stage.windows else { return None };
-    let is_unbounded = frames.iter().any(|frame| frame.reach().is_none());
+    let is_unbounded = match &stage.windows {
+        StageWindows::Group(_) => false,
+        StageWindows::Lifetime => true,
+        StageWindows::Over(frames) => frames.iter().any(|frame| frame.reach().is_none()),
+    };
     job.retention.filter(|_| is_unbounded).map(|retention| format!("retention {}", retention.millis()))
 }
 
 fn windows(stage: &Stage<'_, '_>) -> String {
     match &stage.windows {
-        StageWindows::Grid(_) => stage.describe_frame(0),
+        StageWindows::Group(_) | StageWindows::Lifetime => stage.describe_frame(0),
         StageWindows::Over(frames) => {
             (0..frames.len()).map(|frame| stage.describe_frame(frame)).collect::<Vec<_>>().join(", ")
         }

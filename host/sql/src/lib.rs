@@ -1,7 +1,7 @@
 //! SQL: the text of a query in, a plan out.
 //!
 //! The way of a query: text -> [`tokens`](tokens) (limits, what the parser's tree cannot hold) -> [`parse`](parse)
-//! (one `SELECT` over one stream) -> [`names`](names) (every column and function is known) ->
+//! (one `SELECT` over one stream; [`table_function`](table_function) cuts window table functions out before) -> [`names`](names) (every column and function is known) ->
 //! [`planner`](planner) (keys, windows, aggregates, result columns) with scalar expressions bound by
 //! [`expressions`](expressions) -> a [`weir_plan::JobPlan`].
 //!
@@ -9,12 +9,14 @@
 //! where definitions or events come from, plugins beyond the catalog's traits, time of day.
 
 mod aggregates;
+mod calendar;
 mod dialect;
 mod explain;
 mod expressions;
 mod features;
 mod grouping;
 mod hashes;
+mod intervals;
 mod names;
 mod over;
 mod parse;
@@ -22,7 +24,9 @@ mod planner;
 mod report;
 mod results;
 mod stage;
+mod table_function;
 mod tokens;
+mod warnings;
 mod windows;
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Names: every column and function that a query names is one that there is, or the nearest one is suggested.
 //!
 //! After [`Names::resolve`] columns have their declared names (`rowtime` and CURRENT_TIMESTAMP are the event-time
-//! column), functions are in lower case, and no subquery is left. Must not know types or windows' arguments.
+//! column; those that a window table function adds begin with NUL), functions are in lower case, and no subquery is left. Must not know types or windows' arguments.
 
-use crate::aggregates::{Aggregates, UNAVAILABLE_AGGREGATES};
+use crate::aggregates::{Aggregates, elsewhere, read_rows};
 use crate::expressions::{Found, Functions};
 use crate::parse::{Item, single_name};
 use crate::report::Refusal;
+use crate::table_function::WINDOW_COLUMNS;
 use crate::windows;
 use sqlparser::ast::{
     DataType, Expr, Function, FunctionArguments, Ident, ObjectName, Spanned, TimezoneInfo, Value, VisitMut,
@@ -24,6 +25,8 @@ pub(crate) struct Names<'a> {
     pub(crate) functions: &'a Functions<'a>,
     pub(crate) aggregates: &'a Aggregates<'a>,
     pub(crate) catalog: &'a dyn Catalog,
+    /// Whether FROM is a window table function, which adds columns to the stream's.
+    pub(crate) has_window_columns: bool,
     /// The result columns, for those who name one where only a stream's column can stand.
     pub(crate) items: &'a [Item],
 }
@@ -42,6 +45,9 @@ impl Names<'_> {
     }
 
     fn column(&self, name: &Ident) -> Result<Ident, Refusal> {
+        if self.has_window_columns && WINDOW_COLUMNS.contains(&name.value.as_str()) {
+            return Ok(Ident::with_quote_and_span('"', name.span, format!("\0{}", name.value)));
+        }
         let schema = &self.stream.schema;
         match schema.index_of(&name.value).and_then(|index| schema.fields.get(index)) {
             Some(field) => Ok(Ident::with_quote_and_span('"', name.span, &field.name)),
@@ -57,10 +63,10 @@ impl Names<'_> {
                 "`{name}` is a result column of this query, not a column of `{stream}`; write its expression here"
             );
         }
-        if matches!(name, "window_start" | "window_end" | "window_time") {
+        if WINDOW_COLUMNS.contains(&name) {
             return format!(
                 "`{name}` is not a column of `{stream}`; for a bound of the window write TUMBLE_START(..), \
-                 TUMBLE_END(..) or HOP_END(..) with the window's arguments"
+                 TUMBLE_END(..) or HOP_END(..) with the window's arguments, or FROM TABLE(TUMBLE(TABLE {stream}, ..))"
             );
         }
         let known = fields.iter().map(|field| field.name.as_str()).chain(["rowtime"]);
@@ -103,6 +109,12 @@ impl Names<'_> {
 
     fn function(&self, function: &Function, name: &str) -> Result<(), Refusal> {
         let at = function.name.span().start;
+        // The expression library has a function of this name.
+        if name == "row" {
+            let message = "ROW stands as an argument of an aggregate, such as LAST_N(5, ROW(a, b)); write the columns \
+                           by themselves";
+            return Err(Refusal::new(at, message));
+        }
         if windows::is_window_function(name)
             || self.aggregates.is_aggregate(name)
             || matches!(self.functions.find(name), Found::Library | Found::Plugin)
@@ -120,10 +132,8 @@ impl Names<'_> {
             );
             return Err(Refusal::new(at, message));
         }
-        if UNAVAILABLE_AGGREGATES.contains(&name) {
-            let upper = name.to_uppercase();
-            let available = self.aggregates.names().join(", ");
-            let message = format!("{upper} is known but not available yet; aggregates are {available}");
+        if let Some(instead) = elsewhere(name) {
+            let message = format!("{} is not available; {instead}", name.to_uppercase());
             return Err(Refusal::new(at, message));
         }
         Err(Refusal::new(at, self.unknown_function(name)))
@@ -191,6 +201,9 @@ impl Resolver<'_> {
                 }
                 let span = function.name.span();
                 function.name = ObjectName::from(vec![Ident::with_span(span, &name)]);
+                if self.names.aggregates.is_aggregate(&name) {
+                    read_rows(function);
+                }
                 return self.names.function(function, &name);
             }
             Expr::Cast { data_type, .. } => in_milliseconds(data_type),

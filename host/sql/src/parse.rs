@@ -3,17 +3,19 @@
 //! Knows the shape of a query. Must not know columns, functions, types or what a window means.
 
 use crate::dialect::Flink;
+use crate::over::WindowClauses;
 use crate::report::{Refusal, START};
+use crate::table_function::{TableFunction, cut};
 use crate::tokens::{lower_first, tokens};
 use sqlparser::ast::{
-    Expr, GroupByExpr, NamedWindowDefinition, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
-    Spanned, TableFactor, TableWithJoins,
+    Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Spanned, TableFactor,
+    TableWithJoins,
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 /// How deep the parser may call itself: what the token check lets through needs less.
-const RECURSION_LIMIT: usize = 400;
+pub(crate) const RECURSION_LIMIT: usize = 400;
 
 /// A query's parts.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub(crate) struct Parsed {
     /// The table's name and its place.
     pub(crate) table: String,
     pub(crate) table_at: Location,
+    /// The window table function around the table.
+    pub(crate) table_function: Option<TableFunction>,
     /// What columns may be qualified with: the table's name or its alias.
     pub(crate) qualifier: String,
     /// The result columns.
@@ -28,7 +32,7 @@ pub(crate) struct Parsed {
     pub(crate) filter: Option<Expr>,
     pub(crate) group_by: Vec<Expr>,
     pub(crate) having: Option<Expr>,
-    pub(crate) windows: Vec<NamedWindowDefinition>,
+    pub(crate) windows: WindowClauses,
 }
 
 /// A result column as it was written.
@@ -44,7 +48,8 @@ pub(crate) struct Item {
 
 /// Parses a query.
 pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
-    let tokens = tokens(text)?;
+    let (mut tokens, exclusions) = tokens(text)?;
+    let table_function = cut(&mut tokens).map_err(|refusal| vec![refusal])?;
     let query = parse_query(tokens).map_err(|refusal| vec![refusal])?;
     let mut refusals = refused_clauses(&query);
     let SetExpr::Select(select) = *query.body else {
@@ -60,12 +65,13 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
             Ok(Parsed {
                 table,
                 table_at,
+                table_function,
                 qualifier,
                 items,
                 filter: select.selection,
                 group_by,
                 having: select.having,
-                windows: select.named_window,
+                windows: WindowClauses { named: select.named_window, exclusions },
             })
         }
         _ => Err(refusals),
@@ -103,7 +109,8 @@ fn parse_query(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, Refusal> {
     Err(Refusal::new(rest.span.start, message))
 }
 
-fn syntax_error(error: ParserError) -> Refusal {
+/// What the parser could not read.
+pub(crate) fn syntax_error(error: ParserError) -> Refusal {
     let message = match error {
         ParserError::RecursionLimitExceeded => "the query is nested too deep; split it".to_owned(),
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,

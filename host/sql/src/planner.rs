@@ -12,6 +12,7 @@ use crate::parse::{Parsed, parse};
 use crate::report::{Refusal, Report, START};
 use crate::results::{is_column, result_expression};
 use crate::stage::{Rows, Stage, StageWindows, place};
+use crate::warnings::warn;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Location;
@@ -88,7 +89,7 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     let scope =
         report.take(stream_scope(&stream, &functions).map_err(|message| Refusal::new(START, message)))?;
     let mut rows = Rows { scope, projected: Vec::new() };
-    let grouping = grouping(&parsed, &aggregates, &event_time, report);
+    let grouping = grouping(&parsed, &aggregates, &event_time, job, report);
     if report.has_errors() {
         return None;
     }
@@ -103,11 +104,12 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     match grouping {
         None => query.stateless(&mut rows, &functions, report),
         Some(grouping) => {
+            warn(job, &grouping.windows, report);
             let keys = project_keys(grouping.keys, &query.parsed.items, &mut rows, report);
             let stage = Stage {
                 rows: &mut rows,
                 aggregates: &aggregates,
-                named_windows: &query.parsed.windows,
+                window_clauses: &query.parsed.windows,
                 event_time: &event_time,
                 windows: grouping.windows,
                 keys,
@@ -144,14 +146,27 @@ fn resolve_names<'a>(
 ) {
     let items = parsed.items.clone();
     let qualifier = parsed.qualifier.clone();
-    let names = Names { stream, qualifier: &qualifier, functions, aggregates, catalog, items: &items };
+    let has_window_columns = parsed.table_function.is_some();
+    let names = Names {
+        stream,
+        qualifier: &qualifier,
+        functions,
+        aggregates,
+        catalog,
+        has_window_columns,
+        items: &items,
+    };
     for item in &mut parsed.items {
         report.refuse_all(names.resolve(&mut item.expression));
     }
     report.refuse_all(names.resolve(&mut parsed.filter));
     report.refuse_all(names.resolve(&mut parsed.group_by));
     report.refuse_all(names.resolve(&mut parsed.having));
-    report.refuse_all(names.resolve(&mut parsed.windows));
+    report.refuse_all(names.resolve(&mut parsed.windows.named));
+    if let Some(function) = &mut parsed.table_function {
+        report.refuse_all(names.resolve(&mut function.window.time));
+        report.refuse_all(names.resolve(&mut function.partition_by));
+    }
 }
 
 fn stream_scope<'a>(stream: &StreamDefinition, functions: &'a Functions<'a>) -> Result<Scope<'a>, String> {
@@ -283,7 +298,8 @@ impl Query<'_> {
 
     fn spec(&self, stage: &Stage<'_, '_>, report: &mut Report<'_>) -> Option<StageSpec> {
         let frames = match &stage.windows {
-            StageWindows::Grid(window) => Frames::Grid(window.grid),
+            StageWindows::Group(window) => self.checked(window.frames(), START, report)?,
+            StageWindows::Lifetime => Frames::Lifetime,
             StageWindows::Over(frames) => Frames::Over(frames.clone()),
         };
         let longest = match &frames {

@@ -4,7 +4,7 @@
 //! row. Must not know clauses or features.
 
 use crate::report::Refusal;
-use crate::stage::{ResultColumn, Stage, bound_of, calls, place};
+use crate::stage::{ResultColumn, Stage, WINDOW_TIME, bound_of, calls, is_window_column, place};
 use crate::windows::{WindowBound, WindowCall, window_call};
 use sqlparser::ast::{
     BinaryOperator, DateTimeField, Expr, Function, Ident, Interval, Spanned, Value, Visit, VisitMut, Visitor,
@@ -67,7 +67,8 @@ pub(crate) fn result_expression(
 pub(crate) fn is_column(expression: &Expr) -> bool {
     match expression {
         Expr::Nested(inner) => is_column(inner),
-        other => matches!(other, Expr::Identifier(_) | Expr::CompoundIdentifier(_)),
+        Expr::Identifier(name) => !name.value.starts_with('\0'),
+        other => matches!(other, Expr::CompoundIdentifier(_)),
     }
 }
 
@@ -121,8 +122,14 @@ impl Extraction<'_, '_, '_> {
                     *expression = replacement;
                 }
             }
-            // What this walk itself has put in.
-            Expr::Identifier(name) if name.value.starts_with('\0') => {}
+            // A column of a window table function, or what this walk itself has put in.
+            Expr::Identifier(name) if name.value.starts_with('\0') => {
+                let at = name.span.start;
+                self.uses.bounds |= is_window_column(&name.value);
+                if name.value == WINDOW_TIME {
+                    *expression = before(column(ResultColumn::WindowEnd, at));
+                }
+            }
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.replace_by_row(expression),
             _ => {}
         }

@@ -5,11 +5,12 @@
 
 use crate::aggregates::{Aggregates, Call};
 use crate::expressions::{Bound, Scope, ScopeColumn, type_name};
-use crate::over::over_window;
+use crate::over::{WindowClauses, canonical, over_window};
 use crate::report::Refusal;
-use crate::windows::{GroupWindow, WindowBound, WindowKind, group_window, window_call};
+use crate::table_function::WINDOW_COLUMNS;
+use crate::windows::{GroupWindow, Shape, WindowBound, WindowKind, group_window, window_call};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use sqlparser::ast::{Expr, Function, NamedWindowDefinition, Spanned, Visit, Visitor, WindowType};
+use sqlparser::ast::{Expr, Function, Spanned, Visit, Visitor, WindowType};
 use sqlparser::tokenizer::Location;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -77,17 +78,30 @@ pub(crate) struct Computed {
 /// The windows of a stage.
 #[derive(Debug, Clone)]
 pub(crate) enum StageWindows {
-    /// GROUP BY.
-    Grid(GroupWindow),
+    /// GROUP BY with a window.
+    Group(GroupWindow),
+    /// GROUP BY without a window.
+    Lifetime,
     /// OVER; frames are added as they are met.
     Over(Vec<OverFrame>),
+}
+
+impl StageWindows {
+    /// What the query's text has them as.
+    fn name(&self) -> &'static str {
+        match self {
+            StageWindows::Group(window) => window.kind.name(),
+            StageWindows::Lifetime => "lifetime aggregates",
+            StageWindows::Over(_) => "OVER",
+        }
+    }
 }
 
 /// A keyed stage as it grows.
 pub(crate) struct Stage<'s, 'a> {
     pub(crate) rows: &'s mut Rows<'a>,
     pub(crate) aggregates: &'s Aggregates<'a>,
-    pub(crate) named_windows: &'s [NamedWindowDefinition],
+    pub(crate) window_clauses: &'s WindowClauses,
     pub(crate) event_time: &'s str,
     pub(crate) windows: StageWindows,
     pub(crate) keys: Vec<Key>,
@@ -154,7 +168,7 @@ impl Stage<'_, '_> {
         for argument in &call.arguments {
             arguments.push(self.rows.project(argument.clone(), place(argument, call.at))?);
         }
-        if matches!(self.windows, StageWindows::Over(_)) {
+        if self.rows_are_kept() {
             arguments.iter().try_for_each(|argument| self.kept(*argument, call.at))?;
         }
         let types: Vec<_> =
@@ -183,11 +197,11 @@ impl Stage<'_, '_> {
     fn frame(&mut self, name: &str, function: &Function, at: Location) -> Result<usize, Refusal> {
         let upper = name.to_uppercase();
         match (&mut self.windows, &function.over) {
-            (StageWindows::Grid(_), None) => Ok(0),
-            (StageWindows::Grid(window), Some(_)) => {
+            (StageWindows::Group(_) | StageWindows::Lifetime, None) => Ok(0),
+            (windows @ (StageWindows::Group(_) | StageWindows::Lifetime), Some(_)) => {
                 let message = format!(
                     "{upper} .. OVER stands in a query with {} in GROUP BY; write two jobs",
-                    window.kind.name()
+                    windows.name()
                 );
                 Err(Refusal::new(at, message))
             }
@@ -197,7 +211,7 @@ impl Stage<'_, '_> {
                 Err(Refusal::new(at, message))
             }
             (StageWindows::Over(frames), Some(over)) => {
-                let frame = over_window(over, self.named_windows, self.event_time, at)?.frame;
+                let frame = over_window(over, self.window_clauses, self.event_time, at)?.frame;
                 Ok(frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
                     frames.push(frame);
                     frames.len() - 1
@@ -206,16 +220,25 @@ impl Stage<'_, '_> {
         }
     }
 
-    /// Refuses a column that the rows of a frame cannot be kept with.
+    /// Whether rows stay with their windows, since what is made of them depends on rows that come later.
+    fn rows_are_kept(&self) -> bool {
+        match &self.windows {
+            StageWindows::Group(window) => matches!(window.shape, Shape::Session(_)),
+            StageWindows::Lifetime | StageWindows::Over(_) => true,
+        }
+    }
+
+    /// Refuses a column that rows cannot be kept with.
     fn kept(&self, column: usize, at: Location) -> Result<(), Refusal> {
         let data_type = &self.rows.projected[column].data_type;
         if storable(data_type) {
             return Ok(());
         }
         let message = format!(
-            "a column of type {} cannot be kept for each row of OVER; write a string, number, boolean, timestamp or bytes, such as \
+            "a column of type {} cannot be kept for each row of {}; write a string, number, boolean, timestamp or bytes, such as \
              array_to_string(..) of a list",
-            type_name(data_type)
+            type_name(data_type),
+            self.windows.name()
         );
         Err(Refusal::new(at, message))
     }
@@ -223,14 +246,9 @@ impl Stage<'_, '_> {
     /// What a frame is, as canonical text.
     pub(crate) fn describe_frame(&self, frame: usize) -> String {
         match &self.windows {
-            StageWindows::Grid(window) => {
-                let grid = window.grid;
-                format!("grid {} {} {}", grid.size.millis(), grid.slide.millis(), grid.offset.millis())
-            }
-            StageWindows::Over(frames) => match frames.get(frame).and_then(OverFrame::reach) {
-                Some(preceding) => format!("range {}", preceding.millis()),
-                None => "range unbounded".to_owned(),
-            },
+            StageWindows::Group(window) => window.canonical(),
+            StageWindows::Lifetime => "lifetime".to_owned(),
+            StageWindows::Over(frames) => frames.get(frame).map(canonical).unwrap_or_default(),
         }
     }
 
@@ -238,12 +256,12 @@ impl Stage<'_, '_> {
     pub(crate) fn bound(&self, kind: WindowKind, function: &Function) -> Result<(), Refusal> {
         let at = function.name.span().start;
         let name = function.name.to_string().to_uppercase();
-        let StageWindows::Grid(window) = &self.windows else {
+        let StageWindows::Group(window) = &self.windows else {
             let message = format!("{name} stands in a query without {} in GROUP BY", kind.name());
             return Err(Refusal::new(at, message));
         };
         let named = group_window(kind, function, self.event_time)?;
-        if named.kind == window.kind && named.grid == window.grid {
+        if named.kind == window.kind && named.shape == window.shape {
             return Ok(());
         }
         let message = format!(
@@ -256,8 +274,10 @@ impl Stage<'_, '_> {
 
     /// A column of the row in a result: each row of OVER repeats it from its event; a window has no one row.
     pub(crate) fn carry(&mut self, expression: Expr, at: Location) -> Result<ResultColumn, Refusal> {
-        if let StageWindows::Grid(window) = &self.windows {
-            if matches!(&expression, Expr::Identifier(name) if name.value == self.event_time) {
+        if !matches!(self.windows, StageWindows::Over(_)) {
+            if let StageWindows::Group(window) = &self.windows
+                && matches!(&expression, Expr::Identifier(name) if name.value == self.event_time)
+            {
                 let kind = window.kind.name();
                 let message = format!(
                     "a window has no one `{}`; write {kind}_END(..) for the window's end, or MAX({})",
@@ -302,7 +322,7 @@ impl Stage<'_, '_> {
             let name = format!("aggregate_{index}");
             add(ResultColumn::Aggregate(index), name, result, computed.canonical.clone());
         }
-        if let StageWindows::Grid(_) = self.windows {
+        if let StageWindows::Group(_) = self.windows {
             let time = DataType::Timestamp(TimeUnit::Millisecond, None);
             for (column, name) in
                 [(ResultColumn::WindowStart, "window_start"), (ResultColumn::WindowEnd, "window_end")]
@@ -324,7 +344,7 @@ impl Stage<'_, '_> {
 
 /// An expression as a message shows it: without the quotes that resolving names gave it.
 pub(crate) fn written(expression: &Expr) -> String {
-    expression.to_string().replace('"', "")
+    expression.to_string().replace(['"', '\0'], "")
 }
 
 /// A call that only a stage can answer.
@@ -352,6 +372,12 @@ pub(crate) fn calls(expression: &Expr, aggregates: &Aggregates<'_>) -> Vec<Found
     impl Visitor for Finder<'_> {
         type Break = ();
         fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+            if let Expr::Identifier(column) = expression
+                && is_window_column(&column.value)
+            {
+                let (name, at) = (column.value.trim_start_matches('\0').to_owned(), column.span.start);
+                self.found.push(FoundCall { name, at, over: None, is_window: true });
+            }
             if let Expr::Function(function) = expression {
                 let name = function.name.to_string();
                 let is_window = window_call(&name).is_some();
@@ -367,6 +393,14 @@ pub(crate) fn calls(expression: &Expr, aggregates: &Aggregates<'_>) -> Vec<Found
     let mut finder = Finder { aggregates, found: Vec::new() };
     let _ = expression.visit(&mut finder);
     finder.found
+}
+
+/// What names resolve `window_time` to: the window's last millisecond.
+pub(crate) const WINDOW_TIME: &str = "\0window_time";
+
+/// Whether a resolved name is a column of a window table function.
+pub(crate) fn is_window_column(name: &str) -> bool {
+    name.strip_prefix('\0').is_some_and(|name| WINDOW_COLUMNS.contains(&name))
 }
 
 /// The bound of a window that a call gives, if it is one.

@@ -6,7 +6,8 @@
 use crate::dialect::Flink;
 use crate::report::{Refusal, START};
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use weir_timeline::Exclude;
 
 /// The longest query, in bytes. The longest that people write are a few KiB; what is far beyond was made by a
 /// mistake, and planning it would hold up everything else.
@@ -15,8 +16,18 @@ const TEXT_LIMIT_BYTES: usize = 64 * 1024;
 /// The deepest tree of operators and brackets: planning walks it recursively, on stacks of 2 MiB.
 const DEPTH_LIMIT: usize = 100;
 
-/// Reads the tokens, without white space and comments. Errors: what no parser needs to see to refuse it.
-pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Vec<Refusal>> {
+/// `EXCLUDE` in a frame, which the parser's tree has no place for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exclusion {
+    /// The places of the brackets that hold the window.
+    pub(crate) open: Location,
+    pub(crate) close: Location,
+    pub(crate) exclude: Exclude,
+}
+
+/// Reads the tokens, without white space and comments, and without the EXCLUDE of frames, which is told apart.
+/// Errors: what no parser needs to see to refuse it.
+pub(crate) fn tokens(text: &str) -> Result<(Vec<TokenWithSpan>, Vec<Exclusion>), Vec<Refusal>> {
     if text.len() > TEXT_LIMIT_BYTES {
         let message = format!(
             "the query is {} bytes long, the limit is {TEXT_LIMIT_BYTES}; split it into several jobs",
@@ -34,7 +45,61 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Vec<Refusal>> {
         return Err(refusals);
     }
     call_top(&mut tokens);
-    Ok(tokens)
+    let exclusions = take_exclusions(&mut tokens).map_err(|refusal| vec![refusal])?;
+    Ok((tokens, exclusions))
+}
+
+/// Takes `EXCLUDE ..` out of the frames.
+fn take_exclusions(tokens: &mut Vec<TokenWithSpan>) -> Result<Vec<Exclusion>, Refusal> {
+    // Brackets that are open, each with the exclusion of the window in it, if it has one.
+    let mut open: Vec<(Location, Option<usize>)> = Vec::new();
+    let (mut exclusions, mut at): (Vec<Exclusion>, _) = (Vec::new(), 0);
+    while at < tokens.len() {
+        match tokens[at].token {
+            Token::LParen => open.push((tokens[at].span.start, None)),
+            Token::RParen => {
+                if let Some((_, Some(index))) = open.pop() {
+                    exclusions[index].close = tokens[at].span.start;
+                }
+            }
+            _ if at > 0 && ends_frame(&tokens[at - 1]) && keyword(Some(&tokens[at])) == Keyword::EXCLUDE => {
+                if let Some((place, own)) = open.last_mut() {
+                    let (exclude, words) = excluded(&tokens[at..])?;
+                    *own = Some(exclusions.len());
+                    exclusions.push(Exclusion { open: *place, close: *place, exclude });
+                    tokens.drain(at..at + words);
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(exclusions)
+}
+
+/// Whether a frame may end with this token.
+fn ends_frame(token: &TokenWithSpan) -> bool {
+    matches!(keyword(Some(token)), Keyword::ROW | Keyword::PRECEDING | Keyword::FOLLOWING)
+}
+
+/// What the words from EXCLUDE on say, and how many they are.
+fn excluded(tokens: &[TokenWithSpan]) -> Result<(Exclude, usize), Refusal> {
+    let word = |at: usize| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_uppercase(),
+        _ => String::new(),
+    };
+    let message = match (word(1).as_str(), word(2).as_str()) {
+        ("CURRENT", "ROW") => return Ok((Exclude::CurrentRow, 3)),
+        ("NO", "OTHERS") => return Ok((Exclude::None, 3)),
+        ("TIES", _) => return Ok((Exclude::Ties, 2)),
+        ("GROUP", _) => {
+            "EXCLUDE GROUP is not available; end the frame before the row's time instead, as in RANGE BETWEEN INTERVAL \
+             '90' DAY PRECEDING AND INTERVAL '0.001' SECOND PRECEDING"
+        }
+        _ => "EXCLUDE takes CURRENT ROW, TIES or NO OTHERS; write one of them",
+    };
+    Err(Refusal::new(tokens[0].span.start, message))
 }
 
 /// Makes `TOP` before a bracket a name: to the parser it is a clause of `SELECT`.
@@ -73,14 +138,9 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
         if depth == 0 && word == Keyword::FROM {
             in_from = true;
         }
-        let before = if at == 0 { Keyword::NoKeyword } else { keyword(tokens.get(at - 1)) };
         let opens = next.is_some_and(|next| next.token == Token::LParen);
         let top_level = depth == 0 && in_from;
         let message = match word {
-            Keyword::TABLE if opens => {
-                "window table functions are known but not available yet; write the window in GROUP BY, such as \
-                 GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)"
-            }
             Keyword::SELECT if at > 0 => {
                 "a job is one SELECT over one stream, without subqueries; make the inner query a job of its own"
             }
@@ -104,12 +164,6 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
             Keyword::LIMIT | Keyword::FETCH if top_level && !is_operand(next) => {
                 "results of a stream have no end to be limited; leave it out (TOP(n, x) keeps the last n values of \
                  a key)"
-            }
-            Keyword::EXCLUDE
-                if matches!(before, Keyword::ROW | Keyword::PRECEDING | Keyword::FOLLOWING) && depth > 0 =>
-            {
-                "EXCLUDE in a frame is known but not available yet; leave it out, the frame then holds the current \
-                 row and those tied with it"
             }
             _ => continue,
         };

@@ -1,25 +1,23 @@
-//! Intervals, and the windows of GROUP BY: TUMBLE and HOP.
+//! The windows of GROUP BY: TUMBLE, HOP, CUMULATE, SESSION and those of the calendar.
 //!
 //! Knows how their arguments are read and put in order. Must not know keys, aggregates or result columns.
 
+use crate::calendar::{Calendar, calendar};
+pub(crate) use crate::intervals::interval;
 use crate::parse::single_name;
 use crate::report::Refusal;
-use sqlparser::ast::{
-    DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Interval, Spanned,
-    UnaryOperator, Value,
-};
+use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
 use sqlparser::tokenizer::Location;
 use weir_event::Span;
-use weir_timeline::Grid;
-
-/// The most panes that one window may be made of: beyond, a key's state alone is megabytes.
-const PANES_LIMIT: i64 = 100_000;
+use weir_timeline::{Cumulate, Frames, Grid, MAX_PANES, Session, Table};
 
 /// Which window function groups rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WindowKind {
     Tumble,
     Hop,
+    Cumulate,
+    Session,
 }
 
 impl WindowKind {
@@ -27,6 +25,42 @@ impl WindowKind {
         match self {
             WindowKind::Tumble => "TUMBLE",
             WindowKind::Hop => "HOP",
+            WindowKind::Cumulate => "CUMULATE",
+            WindowKind::Session => "SESSION",
+        }
+    }
+
+    /// The kind of a function's name in lower case.
+    pub(crate) fn named(name: &str) -> Option<WindowKind> {
+        Some(match name {
+            "tumble" => WindowKind::Tumble,
+            "hop" => WindowKind::Hop,
+            "cumulate" => WindowKind::Cumulate,
+            "session" => WindowKind::Session,
+            _ => return None,
+        })
+    }
+
+    /// What its lengths are called, in Flink's order.
+    pub(crate) fn lengths(self) -> &'static [&'static str] {
+        match self {
+            WindowKind::Tumble => &["SIZE"],
+            WindowKind::Hop => &["SLIDE", "SIZE"],
+            WindowKind::Cumulate => &["STEP", "SIZE"],
+            WindowKind::Session => &["GAP"],
+        }
+    }
+
+    fn usage(self, name: &str, event_time: &str) -> String {
+        match self {
+            WindowKind::Tumble => format!("{name}({event_time}, INTERVAL '1' HOUR)"),
+            WindowKind::Hop => {
+                format!("{name}({event_time}, INTERVAL '1' HOUR, INTERVAL '1' DAY), slide and size")
+            }
+            WindowKind::Cumulate => {
+                format!("{name}({event_time}, INTERVAL '1' HOUR, INTERVAL '1' DAY), step and longest size")
+            }
+            WindowKind::Session => format!("{name}({event_time}, INTERVAL '30' MINUTE), the longest pause"),
         }
     }
 }
@@ -47,30 +81,22 @@ pub(crate) enum WindowCall {
     Window(WindowKind),
     /// One of its bounds.
     Bound(WindowKind, WindowBound),
-    /// A window that weir knows and cannot run yet, or never will.
+    /// A window that weir will never run.
     Refused(&'static str),
 }
 
 /// The window function of a call, if it is one.
 pub(crate) fn window_call(name: &str) -> Option<WindowCall> {
-    use WindowCall::{Bound, Refused, Window};
-    Some(match name {
-        "tumble" => Window(WindowKind::Tumble),
-        "tumble_start" => Bound(WindowKind::Tumble, WindowBound::Start),
-        "tumble_end" => Bound(WindowKind::Tumble, WindowBound::End),
-        "tumble_rowtime" => Bound(WindowKind::Tumble, WindowBound::Rowtime),
-        "hop" => Window(WindowKind::Hop),
-        "hop_start" => Bound(WindowKind::Hop, WindowBound::Start),
-        "hop_end" => Bound(WindowKind::Hop, WindowBound::End),
-        "hop_rowtime" => Bound(WindowKind::Hop, WindowBound::Rowtime),
-        "session" | "session_start" | "session_end" | "session_rowtime" => Refused(
-            "SESSION windows are known but not available yet; write TUMBLE, HOP, or OVER with RANGE for what \
-             happened just before each event",
-        ),
-        "cumulate" | "cumulate_start" | "cumulate_end" | "cumulate_rowtime" => Refused(
-            "CUMULATE windows are known but not available yet; write HOP with a short slide, or TUMBLE",
-        ),
-        "tumble_proctime" | "hop_proctime" | "session_proctime" => Refused(
+    if let Some(kind) = WindowKind::named(name) {
+        return Some(WindowCall::Window(kind));
+    }
+    let (kind, ending) = name.rsplit_once('_')?;
+    let kind = WindowKind::named(kind)?;
+    Some(match ending {
+        "start" => WindowCall::Bound(kind, WindowBound::Start),
+        "end" => WindowCall::Bound(kind, WindowBound::End),
+        "rowtime" => WindowCall::Bound(kind, WindowBound::Rowtime),
+        "proctime" => WindowCall::Refused(
             "results never depend on the time of day; write TUMBLE_ROWTIME or HOP_ROWTIME for the window's event time",
         ),
         _ => return None,
@@ -82,25 +108,84 @@ pub(crate) fn is_window_function(name: &str) -> bool {
     window_call(name).is_some()
 }
 
+/// How windows lie in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Grid(Grid),
+    Cumulate(Cumulate),
+    Session(Session),
+    Calendar(Calendar),
+}
+
 /// The windows of a query's GROUP BY.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GroupWindow {
     pub(crate) kind: WindowKind,
-    pub(crate) grid: Grid,
-    /// Whether HOP's arguments stood in another order than Flink's (slide, size).
+    pub(crate) shape: Shape,
+    /// Whether two lengths stood in another order than Flink's: slide or step, then size.
     pub(crate) is_reversed: bool,
 }
 
 impl GroupWindow {
     /// The window as Flink writes it.
     pub(crate) fn describe(&self) -> String {
-        let Grid { size, slide, offset } = self.grid;
-        let offset = if offset == Span::ZERO { String::new() } else { format!(", offset {offset}") };
-        match self.kind {
-            WindowKind::Tumble => format!("TUMBLE of {size}{offset}"),
-            WindowKind::Hop => format!("HOP of size {size} and slide {slide}{offset}"),
+        let at =
+            |offset: Span| if offset == Span::ZERO { String::new() } else { format!(", offset {offset}") };
+        match &self.shape {
+            Shape::Grid(Grid { size, offset, .. }) if self.kind == WindowKind::Tumble => {
+                format!("TUMBLE of {size}{}", at(*offset))
+            }
+            Shape::Grid(Grid { size, slide, offset }) => {
+                format!("HOP of size {size} and slide {slide}{}", at(*offset))
+            }
+            Shape::Cumulate(Cumulate { size, step, offset }) => {
+                format!("CUMULATE of size {size} and step {step}{}", at(*offset))
+            }
+            Shape::Session(Session { gap }) => format!("SESSION with a gap of {gap}"),
+            Shape::Calendar(Calendar { unit, zone }) => format!("TUMBLE of one {unit} in {zone}"),
         }
     }
+
+    /// What makes the window, for hashes: of a calendar its unit and zone, not its bounds.
+    pub(crate) fn canonical(&self) -> String {
+        match &self.shape {
+            Shape::Grid(Grid { size, slide, offset }) => {
+                format!("grid {} {} {}", size.millis(), slide.millis(), offset.millis())
+            }
+            Shape::Cumulate(Cumulate { size, step, offset }) => {
+                format!("cumulate {} {} {}", size.millis(), step.millis(), offset.millis())
+            }
+            Shape::Session(Session { gap }) => format!("session {}", gap.millis()),
+            Shape::Calendar(Calendar { unit, zone }) => format!("calendar {unit} {zone}"),
+        }
+    }
+
+    /// The window as the timeline takes it.
+    pub(crate) fn frames(&self) -> Result<Frames, String> {
+        Ok(match &self.shape {
+            Shape::Grid(grid) => Frames::Grid(*grid),
+            Shape::Cumulate(cumulate) => Frames::Cumulate(*cumulate),
+            Shape::Session(session) => Frames::Session(*session),
+            Shape::Calendar(calendar) => Frames::Table(Table { starts: calendar.starts()? }),
+        })
+    }
+}
+
+/// The arguments of a window, of a function in GROUP BY or of a table function in FROM.
+#[derive(Debug, Clone)]
+pub(crate) struct WindowArguments {
+    pub(crate) kind: WindowKind,
+    /// The function as messages call it, and its place.
+    pub(crate) name: String,
+    pub(crate) at: Location,
+    /// The time column.
+    pub(crate) time: Expr,
+    /// The lengths in the order of [`WindowKind::lengths`].
+    pub(crate) lengths: Vec<Expr>,
+    /// An offset, or for TUMBLE a time zone.
+    pub(crate) shift: Option<Expr>,
+    /// Whether the lengths were told apart by names; otherwise the longer of two is the size.
+    pub(crate) is_named: bool,
 }
 
 /// Reads the arguments of a window function: the time column, one or two lengths, perhaps an offset.
@@ -111,52 +196,103 @@ pub(crate) fn group_window(
 ) -> Result<GroupWindow, Refusal> {
     let at = function.name.span().start;
     let name = single_name(&function.name).unwrap_or_default().to_uppercase();
-    let usage = match kind {
-        WindowKind::Tumble => format!("{name}({event_time}, INTERVAL '1' HOUR)"),
-        WindowKind::Hop => {
-            format!("{name}({event_time}, INTERVAL '1' HOUR, INTERVAL '1' DAY), slide and size")
-        }
-    };
+    let usage = kind.usage(&name, event_time);
     let arguments = arguments(function)?;
-    let lengths = match kind {
-        WindowKind::Tumble => 1,
-        WindowKind::Hop => 2,
-    };
-    let [time, intervals @ ..] = arguments.as_slice() else {
+    let [time, others @ ..] = arguments.as_slice() else {
         return Err(Refusal::new(at, format!("{name} takes a time column and lengths; write {usage}")));
     };
-    if intervals.len() != lengths && intervals.len() != lengths + 1 {
+    let lengths = kind.lengths().len();
+    let with_shift = lengths + usize::from(kind != WindowKind::Session);
+    if others.len() != lengths && others.len() != with_shift {
         return Err(Refusal::new(at, format!("{name} has {} arguments; write {usage}", arguments.len())));
     }
+    let mut others = others.iter().map(|argument| (*argument).clone());
+    read_window(
+        &WindowArguments {
+            kind,
+            name,
+            at,
+            time: (*time).clone(),
+            lengths: others.by_ref().take(lengths).collect(),
+            shift: others.next(),
+            is_named: false,
+        },
+        event_time,
+    )
+}
+
+/// Reads a window's arguments.
+pub(crate) fn read_window(arguments: &WindowArguments, event_time: &str) -> Result<GroupWindow, Refusal> {
+    let WindowArguments { kind, name, at, time, shift, .. } = arguments;
     if !matches!(time, Expr::Identifier(column) if column.value == event_time) {
         let message =
             format!("{name} must be over the event time `{event_time}` (or its alias rowtime), not {time}");
         return Err(Refusal::new(time.span().start, message));
     }
-    let spans =
-        intervals.iter().map(|interval| self::interval(interval, at)).collect::<Result<Vec<_>, _>>()?;
-    if let Some(wrong) = spans[..lengths].iter().find(|span| span.millis() <= 0) {
+    if let (WindowKind::Tumble, [length]) = (kind, arguments.lengths.as_slice())
+        && let Some(calendar) = calendar(length, shift.as_ref(), *at)?
+    {
+        return Ok(GroupWindow { kind: *kind, shape: Shape::Calendar(calendar), is_reversed: false });
+    }
+    let lengths = arguments.lengths.iter().map(|length| interval(length, *at));
+    let lengths = lengths.collect::<Result<Vec<_>, _>>()?;
+    let offset = shift.as_ref().map_or(Ok(Span::ZERO), |offset| interval(offset, *at))?;
+    if let Some(wrong) = lengths.iter().find(|length| length.millis() <= 0) {
         return Err(Refusal::new(
-            at,
+            *at,
             format!("{name} has a length of {wrong}; a window's lengths are positive"),
         ));
     }
-    let (slide, size) = match kind {
-        WindowKind::Tumble => (spans[0], spans[0]),
-        WindowKind::Hop => (spans[0].min(spans[1]), spans[0].max(spans[1])),
+    let (Some(first), Some(last)) = (lengths.first().copied(), lengths.last().copied()) else {
+        return Err(Refusal::new(*at, format!("{name} has no length")));
     };
-    let offset = spans.get(lengths).map_or(0, |offset| offset.millis().rem_euclid(slide.millis()));
-    let grid = Grid { size, slide, offset: Span::from_millis(offset) };
+    let is_reversed = !arguments.is_named && first > last;
+    let (step, size) = if is_reversed { (last, first) } else { (first, last) };
+    let within = |cycle: Span| Span::from_millis(offset.millis().rem_euclid(cycle.millis()));
+    let shape = match kind {
+        WindowKind::Tumble | WindowKind::Hop => {
+            Shape::Grid(in_panes(Grid { size, slide: step, offset: within(step) }, *at)?)
+        }
+        WindowKind::Cumulate => {
+            Shape::Cumulate(in_steps(Cumulate { size, step, offset: within(size) }, *at)?)
+        }
+        WindowKind::Session => Shape::Session(Session { gap: size }),
+    };
+    Ok(GroupWindow { kind: *kind, shape, is_reversed })
+}
+
+/// Refuses windows of too many panes: beyond, a key's state alone is megabytes.
+fn in_panes(grid: Grid, at: Location) -> Result<Grid, Refusal> {
+    let Grid { size, slide, .. } = grid;
     let panes = size.millis() / grid.pane().millis();
-    if panes > PANES_LIMIT {
+    if slide >= size || panes <= MAX_PANES {
+        return Ok(grid);
+    }
+    let message = format!(
+        "a window of {size} with a slide of {slide} is made of {panes} panes of {}, the limit is {MAX_PANES}; \
+         write a longer slide that divides the size",
+        grid.pane()
+    );
+    Err(Refusal::new(at, message))
+}
+
+fn in_steps(windows: Cumulate, at: Location) -> Result<Cumulate, Refusal> {
+    let Cumulate { size, step, .. } = windows;
+    if size.millis() % step.millis() != 0 {
         let message = format!(
-            "a window of {size} with a slide of {slide} is made of {panes} panes of {}, the limit is {PANES_LIMIT}; \
-             write a longer slide that divides the size",
-            grid.pane()
+            "the longest window of CUMULATE, {size}, is no multiple of its step, {step}; write a step that divides it"
         );
         return Err(Refusal::new(at, message));
     }
-    Ok(GroupWindow { kind, grid, is_reversed: kind == WindowKind::Hop && spans[0] > spans[1] })
+    let steps = size.millis() / step.millis();
+    if steps <= MAX_PANES {
+        return Ok(windows);
+    }
+    let message = format!(
+        "a window of {size} with a step of {step} is made of {steps} steps, the limit is {MAX_PANES}; write a longer \
+         step"
+    );
+    Err(Refusal::new(at, message))
 }
 
 /// The plain arguments of a call.
@@ -175,82 +311,4 @@ pub(crate) fn arguments(function: &Function) -> Result<Vec<&Expr>, Refusal> {
         )),
     });
     plain.collect()
-}
-
-/// Reads an INTERVAL of a fixed length; it stands at or after `at`.
-pub(crate) fn interval(expression: &Expr, at: Location) -> Result<Span, Refusal> {
-    let place = expression.span().start;
-    let at = if place.line == 0 { at } else { place };
-    let Expr::Interval(interval) = expression else {
-        let message = format!("`{expression}` is not a length of time; write it as INTERVAL '90' DAY");
-        return Err(Refusal::new(at, message));
-    };
-    if interval.last_field.is_some() {
-        let message = "intervals of two units are not available; write one number and one unit, such as INTERVAL '90' \
-                       MINUTE";
-        return Err(Refusal::new(at, message));
-    }
-    let (number, unit_millis) = (number(interval, at)?, unit(interval.leading_field.as_ref(), at)?);
-    millis(&number, unit_millis).map(Span::from_millis).ok_or_else(|| {
-        let message = format!(
-            "INTERVAL '{number}' is not a whole number of milliseconds in range; write INTERVAL '90' DAY"
-        );
-        Refusal::new(at, message)
-    })
-}
-
-fn number(interval: &Interval, at: Location) -> Result<String, Refusal> {
-    let (sign, value) = match &*interval.value {
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => ("-", &**expr),
-        value => ("", value),
-    };
-    match value {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) | Value::Number(text, _) => Ok(format!("{sign}{}", text.trim())),
-            _ => Err(Refusal::new(at, "an interval is one number and one unit, such as INTERVAL '90' DAY")),
-        },
-        _ => Err(Refusal::new(at, "an interval is a constant, such as INTERVAL '90' DAY")),
-    }
-}
-
-fn unit(field: Option<&DateTimeField>, at: Location) -> Result<i64, Refusal> {
-    use DateTimeField as F;
-    match field {
-        Some(F::Week(_) | F::Weeks) => Ok(7 * 86_400_000),
-        Some(F::Day | F::Days) => Ok(86_400_000),
-        Some(F::Hour | F::Hours) => Ok(3_600_000),
-        Some(F::Minute | F::Minutes) => Ok(60_000),
-        Some(F::Second | F::Seconds) => Ok(1_000),
-        Some(F::Millisecond | F::Milliseconds) => Ok(1),
-        Some(F::Month | F::Months | F::Year | F::Years | F::Quarter) => Err(Refusal::new(
-            at,
-            "months and years have no fixed length; write days, such as INTERVAL '30' DAY",
-        )),
-        Some(other) => {
-            let message = format!(
-                "an interval in units of {other} is not available; write DAY, HOUR, MINUTE or SECOND"
-            );
-            Err(Refusal::new(at, message))
-        }
-        None => {
-            Err(Refusal::new(at, "the interval has no unit; write it after the quotes, as INTERVAL '90' DAY"))
-        }
-    }
-}
-
-/// A decimal number of units in whole milliseconds; `None` if there is a remainder or it is out of range.
-fn millis(number: &str, unit_millis: i64) -> Option<i64> {
-    let (sign, digits) = number.strip_prefix('-').map_or((1, number), |digits| (-1, digits));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) || fraction.len() > 9 {
-        return None;
-    }
-    let whole = whole.parse::<i64>().ok()?.checked_mul(unit_millis)?;
-    let scale = 10_i128.pow(fraction.len() as u32);
-    let parts = fraction.parse::<i128>().unwrap_or(0) * i128::from(unit_millis);
-    if parts % scale != 0 {
-        return None;
-    }
-    whole.checked_add((parts / scale) as i64)?.checked_mul(sign)
 }

@@ -1,6 +1,9 @@
 //! Queries against a small catalog in memory.
 
+mod aggregates;
 mod features;
+mod frames;
+mod group_windows;
 mod hashes;
 mod queries;
 mod refusals;
@@ -19,8 +22,7 @@ use weir_plan::{
     Catalog, Emit, ExpressionError, JobDefinition, JobPlan, Late, LatePolicy, ScalarFunction,
     StreamDefinition, StreamOrigin,
 };
-use weir_timeline::aggregate::Parameter;
-use weir_timeline::{Aggregate, builtin};
+use weir_timeline::{Aggregate, Parameter, builtin};
 
 fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamDefinition> {
     let fields: Vec<_> = columns

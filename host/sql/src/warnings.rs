@@ -1,0 +1,38 @@
+//! What runs, but probably not as wanted.
+//!
+//! Knows a job's definition and how its rows are grouped. Must not know the query's text.
+
+use crate::report::Report;
+use crate::stage::StageWindows;
+use crate::windows::{GroupWindow, Shape};
+use serde_json::Value;
+use weir_plan::{Diagnostic, Emit, JobDefinition, LatePolicy};
+
+/// Warns of what a job's windows do to its state and its sinks.
+pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Report<'_>) {
+    match windows {
+        StageWindows::Lifetime if job.retention.is_none() => {
+            let message = "the query has no window and the job no `retention`, so the state of every key stays for \
+                           ever; write `retention`, such as 365d: a key that pauses longer starts anew";
+            report.add(Diagnostic::warning(&*job.file, 1, 1, message));
+        }
+        StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. }) => sessions_to_sinks(job, report),
+        _ => {}
+    }
+}
+
+/// A session that grows or joins another takes back what was written of it, which a row without `_weir` cannot say.
+fn sessions_to_sinks(job: &JobDefinition, report: &mut Report<'_>) {
+    if job.emit == Emit::Close && job.late.policy != LatePolicy::Correct {
+        return;
+    }
+    let says_more = |settings: &Value| settings.get("meta").and_then(Value::as_bool) == Some(true);
+    for sink in job.sinks.iter().filter(|sink| sink.kind != "discard" && !says_more(&sink.settings)) {
+        let message = format!(
+            "sessions that were written can join or begin earlier, and rows in sink `{}` do not tell which are taken \
+             back; write `meta: true` for it, or `late: {{policy: drop}}` with `emit: {{on: close}}`",
+            sink.name
+        );
+        report.add(Diagnostic::warning(&*job.file, 1, 1, message));
+    }
+}

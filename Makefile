@@ -58,5 +58,5 @@ EVENTS ?= 1000000
 QUERIES ?=
 
 bench:
-	cargo build --locked --release --workspace --bins --benches
+	cargo build --locked --release --workspace --bins
 	cargo bench --locked --workspace --bench speed -- $(EVENTS) $(QUERIES)

@@ -8,6 +8,7 @@ const HOUR_MS: i64 = 3_600_000;
 const DISORDER_MS: i64 = 600_000;
 const NINETY_DAYS_MS: i64 = 90 * 24 * HOUR_MS;
 const LONGEST_SEQUENCE: usize = 2056;
+const SESSION_GAP_MS: i64 = 30 * 60_000;
 
 fn events<'a, T: Deserialize<'a>>(text: &'a [u8]) -> impl Iterator<Item = T> {
     text.split(|byte| *byte == b'\n')
@@ -167,4 +168,49 @@ pub(crate) fn seven_aggregates(text: &[u8]) -> u64 {
         }
     }
     rows + panes.into_values().map(emit).sum::<u64>()
+}
+
+#[derive(Deserialize)]
+struct Seen {
+    user_id: i64,
+    event_time: i64,
+}
+
+/// Q5: sessions per user. Sessions that are not yet final are few for a user at a time.
+pub(crate) fn sessions(text: &[u8]) -> u64 {
+    let mut users: HashMap<i64, Vec<(i64, i64, u64)>> = HashMap::new();
+    let (mut newest, mut rows, mut swept) = (i64::MIN, 0, i64::MIN);
+    let mut sweep = |users: &mut HashMap<i64, Vec<(i64, i64, u64)>>, watermark: i64| {
+        users.retain(|_, open| {
+            open.retain(|(start, last, count)| {
+                let is_open = last + SESSION_GAP_MS >= watermark;
+                if !is_open {
+                    black_box((start, last, count));
+                    rows += 1;
+                }
+                is_open
+            });
+            !open.is_empty()
+        });
+    };
+    for event in events::<Seen>(text) {
+        newest = newest.max(event.event_time);
+        let open = users.entry(event.user_id).or_default();
+        let mut joined = (event.event_time, event.event_time, 1);
+        open.retain(|(start, last, count)| {
+            let apart = joined.0 - last > SESSION_GAP_MS || start - joined.1 > SESSION_GAP_MS;
+            if !apart {
+                joined = (joined.0.min(*start), joined.1.max(*last), joined.2 + count);
+            }
+            apart
+        });
+        open.push(joined);
+        // Every ten minutes of event time.
+        if newest - DISORDER_MS > swept.saturating_add(DISORDER_MS) {
+            swept = newest - DISORDER_MS;
+            sweep(&mut users, swept);
+        }
+    }
+    sweep(&mut users, i64::MAX);
+    rows
 }

@@ -15,7 +15,7 @@ struct Query {
     bare: fn(&[u8]) -> u64,
 }
 
-const QUERIES: [Query; 5] = [
+const QUERIES: [Query; 6] = [
     Query {
         name: "Q1",
         days: 1,
@@ -51,6 +51,12 @@ const QUERIES: [Query; 5] = [
               COUNT(DISTINCT ride_id) AS d, TOP(5, action) AS l FROM rides \
               GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' HOUR)",
         bare: bare::seven_aggregates,
+    },
+    Query {
+        name: "Q5",
+        days: 120,
+        sql: "SELECT user_id, COUNT(*) AS n FROM rides GROUP BY user_id, SESSION(rowtime, INTERVAL '30' MINUTE)",
+        bare: bare::sessions,
     },
 ];
 

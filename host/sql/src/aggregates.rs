@@ -5,6 +5,7 @@
 use crate::expressions::type_name;
 use crate::parse::single_name;
 use crate::report::Refusal;
+use crate::series::SERIES;
 use crate::stage::place;
 use crate::windows::{arguments, interval};
 use arrow_schema::DataType;
@@ -71,13 +72,13 @@ pub(crate) struct Call {
 impl Aggregates<'_> {
     /// Whether a name, in lower case, is an aggregate's.
     pub(crate) fn is_aggregate(&self, name: &str) -> bool {
-        is_builtin(name) || self.catalog.has_aggregate(name)
+        name == SERIES || is_builtin(name) || self.catalog.has_aggregate(name)
     }
 
     /// Names of all aggregates.
     pub(crate) fn names(&self) -> Vec<String> {
         let builtin = builtin_names().iter().map(ToString::to_string);
-        builtin.chain(self.catalog.aggregate_names()).collect()
+        builtin.chain([SERIES.to_owned()]).chain(self.catalog.aggregate_names()).collect()
     }
 
     /// Reads a call.

@@ -23,6 +23,7 @@ mod parse;
 mod planner;
 mod report;
 mod results;
+mod series;
 mod stage;
 mod table_function;
 mod tokens;

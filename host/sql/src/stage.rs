@@ -7,6 +7,7 @@ use crate::aggregates::{Aggregates, Call};
 use crate::expressions::{Bound, Scope, ScopeColumn, type_name};
 use crate::over::{WindowClauses, canonical, over_window};
 use crate::report::Refusal;
+use crate::series::{self, SERIES, Steps};
 use crate::table_function::WINDOW_COLUMNS;
 use crate::windows::{GroupWindow, Shape, WindowBound, WindowKind, group_window, window_call};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -143,6 +144,20 @@ impl Stage<'_, '_> {
     pub(crate) fn aggregate(&mut self, name: &str, function: &Function) -> Result<ResultColumn, Refusal> {
         let at = function.name.span().start;
         let frame = self.frame(name, function, at)?;
+        if name == SERIES {
+            let (name, inner, steps) = series::read(function, &self.windows, self.aggregates)?;
+            return self.call(&name, inner, frame, Some(steps));
+        }
+        self.call(name, function, frame, None)
+    }
+
+    fn call(
+        &mut self,
+        name: &str,
+        function: &Function,
+        frame: usize,
+        steps: Option<Steps>,
+    ) -> Result<ResultColumn, Refusal> {
         let call = self.aggregates.call(name, function)?;
         for part in call.arguments.iter().chain(&call.filter) {
             if let Some(inner) = first_call(part, self.aggregates) {
@@ -155,7 +170,7 @@ impl Stage<'_, '_> {
                 return Err(Refusal::new(inner.at, message));
             }
         }
-        let computed = self.bind(&call, frame)?;
+        let computed = self.bind(&call, frame, steps)?;
         let known = self.computed.iter().position(|earlier| earlier.canonical == computed.canonical);
         Ok(ResultColumn::Aggregate(known.unwrap_or_else(|| {
             self.computed.push(computed);
@@ -163,7 +178,7 @@ impl Stage<'_, '_> {
         })))
     }
 
-    fn bind(&mut self, call: &Call, frame: usize) -> Result<Computed, Refusal> {
+    fn bind(&mut self, call: &Call, frame: usize, steps: Option<Steps>) -> Result<Computed, Refusal> {
         let mut arguments = Vec::with_capacity(call.arguments.len());
         for argument in &call.arguments {
             arguments.push(self.rows.project(argument.clone(), place(argument, call.at))?);
@@ -174,6 +189,7 @@ impl Stage<'_, '_> {
         let types: Vec<_> =
             arguments.iter().map(|argument| self.rows.projected[*argument].data_type.clone()).collect();
         let function = self.aggregates.bind(call, &types)?;
+        let function = steps.map_or_else(|| function.clone(), |steps| steps.of(function.clone()));
         let filter = match &call.filter {
             Some(filter) => {
                 let at = place(filter, call.at);

@@ -89,7 +89,9 @@ fn documentation() -> String {
         An *exact* aggregate gives the same value in whatever order rows come, an *ordered* one takes them in order of \
         event time, an *approximate* one keeps to the error that it states. With an *inverse* rows can be taken out \
         again, so that a sliding window costs the same whatever its length. A *bounded* state does not grow with its \
-        rows. Every aggregate takes `FILTER (WHERE ..)`, and `ROW(a, b)` where it takes a row.\n\n\
+        rows. Every aggregate takes `FILTER (WHERE ..)`, and `ROW(a, b)` where it takes a row. In a query grouped by a HOP \
+        window, `SERIES(SUM(x))` is the list of an aggregate's values in each step of the window, the oldest first: with \
+        `HOP(rowtime, INTERVAL '7' DAY, INTERVAL '84' DAY)` the sums of the last 12 weeks.\n\n\
         | call | also called | value | nulls | algebra | inverse | bounded |\n\
         |---|---|---|---|---|---|---|\n"
         .to_owned();

@@ -70,7 +70,8 @@ fn a_crate_uses_only_crates_in_rows_above_its_own() {
 
 #[test]
 fn a_heavy_library_is_named_by_one_crate() {
-    for (package, dependencies) in dependencies() {
+    // The tests talk to a broker as the program's neighbours do.
+    for (package, dependencies) in dependencies().into_iter().filter(|(package, _)| package != "weir-tests") {
         for (library, owner) in OWNERS {
             let names = dependencies.iter().any(|dependency| dependency == library);
             assert!(!names || package == owner, "{package} names {library}, which is {owner}'s alone");

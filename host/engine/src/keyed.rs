@@ -14,6 +14,9 @@ use crate::manifest::Counts;
 use crate::route::{Keyed, Routed, SEGMENTS};
 use crate::shard::Shards;
 use crate::status::{Progress, Tally};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +27,8 @@ use weir_event::{EventTime, Message, Signal, Span};
 use weir_plan::{Emit, ExpressionError, JobPlan, KeyedStage, LatePolicy};
 use weir_timeline::{AggregateError, Results, Rows, Slot, Timelines};
 
-/// Results of several segments travel together up to this many rows; larger ones go out as they are.
-const JOINED_ROWS: usize = 4096;
+/// Results of several segments travel together up to this many values, so that no more is copied to join them.
+const JOINED_VALUES: usize = 4096;
 
 /// The task of one shard.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ pub(crate) struct KeyedShard {
 struct Waiting {
     deletes: Vec<StageRows>,
     upserts: Vec<StageRows>,
-    rows: usize,
+    values: usize,
 }
 
 impl KeyedShard {
@@ -187,14 +190,14 @@ impl KeyedShard {
                 stage_rows(&self.stage, &timelines, results, self.with_identity, final_at)
                     .map_err(|error| self.broken(&error))?
             };
-            waiting.rows += rows.batch.num_rows();
+            waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
             for (op, rows) in part(&self.stage, rows).map_err(|error| self.broken(&error))? {
                 match op {
                     Op::Delete => waiting.deletes.push(rows),
                     Op::Upsert => waiting.upserts.push(rows),
                 }
             }
-            if waiting.rows >= JOINED_ROWS {
+            if waiting.values >= JOINED_VALUES {
                 self.send_waiting(std::mem::take(&mut waiting)).await?;
             }
         }
@@ -276,6 +279,15 @@ impl KeyedShard {
 
     fn broken(&self, error: &ExpressionError) -> EngineError {
         EngineError::Broken { job: self.plan.name.clone(), message: error.to_string() }
+    }
+}
+
+/// How many values a column has: of lists their items, which are far more than the rows.
+fn values_in(column: &ArrayRef) -> usize {
+    match column.data_type() {
+        DataType::ListView(_) => column.as_list_view::<i32>().values().len(),
+        DataType::List(_) => column.as_list::<i32>().values().len(),
+        _ => column.len(),
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Block {
     /// What it is stored under.
     pub(crate) serial: i64,
     pub(crate) is_dirty: bool,
+    /// Whether a form of it was stored, so that its end is told too.
+    pub(crate) is_stored: bool,
     /// Time of the last row: most searches look at no more of a block.
     last_time: i64,
     times: Packed,
@@ -48,6 +50,7 @@ impl Block {
             start,
             serial,
             is_dirty: true,
+            is_stored: false,
             last_time: i64::MIN,
             times: Packed::default(),
             partitions: Packed::default(),
@@ -166,6 +169,7 @@ impl Block {
             start: self.start + at as u64,
             serial,
             is_dirty: true,
+            is_stored: false,
             last_time: self.last_time,
             times: self.times.split_off(at),
             partitions: self.partitions.split_off(at),
@@ -195,6 +199,7 @@ impl Block {
         let rows = usize::try_from(reader.unsigned()?).ok().filter(|rows| (1..=BLOCK_ROWS).contains(rows))?;
         let mut block = Block::new(0, serial, &[]);
         block.is_dirty = false;
+        block.is_stored = true;
         block.times = decode_packed(&mut reader, rows)?;
         block.find_last_time();
         block.partitions = decode_packed(&mut reader, rows)?;

@@ -60,16 +60,6 @@ impl Dictionary {
         &self.bytes[self.range(code)]
     }
 
-    /// All of them in order of code, as text where they are text.
-    pub(crate) fn words(&self) -> impl Iterator<Item = (&[u8], Option<&str>)> {
-        // Together they are checked faster than one by one.
-        let text = std::str::from_utf8(&self.bytes).ok();
-        (0..self.len()).map(move |code| {
-            let range = self.range(code);
-            (&self.bytes[range.clone()], text.and_then(|text| text.get(range)))
-        })
-    }
-
     fn range(&self, code: usize) -> std::ops::Range<usize> {
         let start = if code == 0 { 0 } else { self.ends[code - 1] as usize };
         start..self.ends[code] as usize

@@ -10,7 +10,9 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, NullBufferBuilder};
 use arrow_schema::DataType;
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,14 +29,25 @@ enum Gathered {
     Texts(Box<Texts>),
 }
 
-/// Text is named by its number in a dictionary that joins those of the blocks.
+/// Text is named by its number in a dictionary that joins those of the blocks: each distinct one once.
+#[derive(Default)]
 struct Texts {
     codes: Vec<u32>,
-    words: TextBuilder,
-    count: u32,
-    /// By block, where its words begin.
-    block_starts: HashMap<i64, u32, RandomState>,
-    last: (i64, u32),
+    words: Words,
+    /// The block that was met last, and by its codes those of the joint dictionary, `UNKNOWN` until they are asked for.
+    block: Option<i64>,
+    translated: Vec<u32>,
+}
+
+const UNKNOWN: u32 = u32::MAX;
+
+/// Distinct texts by number.
+#[derive(Default)]
+struct Words {
+    ends: Vec<usize>,
+    bytes: Vec<u8>,
+    numbers: HashTable<u32>,
+    hasher: RandomState,
 }
 
 impl Gather {
@@ -42,13 +55,7 @@ impl Gather {
         let values = match kind {
             Kind::Whole | Kind::Boolean => Gathered::Wholes(Vec::new()),
             Kind::Double => Gathered::Doubles(Vec::new()),
-            Kind::Bytes => Gathered::Texts(Box::new(Texts {
-                codes: Vec::new(),
-                words: Bytes::builder(data_type, 0),
-                count: 0,
-                block_starts: HashMap::default(),
-                last: (i64::MIN, 0),
-            })),
+            Kind::Bytes => Gathered::Texts(Box::default()),
         };
         Gather { data_type: data_type.clone(), nulls: NullBufferBuilder::new(0), values }
     }
@@ -78,9 +85,7 @@ impl Gather {
             }
             (Gathered::Doubles(list), Values::Doubles(values)) => list.extend_from_slice(&values[rows]),
             (Gathered::Texts(texts), Values::Texts(dictionary)) => {
-                let start = texts.start_of(block.serial, dictionary);
-                texts.codes.reserve(rows.len());
-                dictionary.codes.for_range(rows, |code| texts.codes.push(start + code as u32));
+                texts.push(block.serial, dictionary, rows);
             }
             // A gathered column's kind is that of the layout, as is the block's.
             _ => {}
@@ -109,10 +114,10 @@ impl Gather {
                 _ => Arc::new(Float64Array::new(list.into(), nulls)),
             },
             Gathered::Texts(mut texts) => {
-                if texts.count == 0 {
-                    texts.push_word(b"", Some(""));
+                if texts.words.ends.is_empty() {
+                    texts.words.number(b"");
                 }
-                let dictionary = Bytes::build(texts.words);
+                let dictionary = texts.words.array(&self.data_type);
                 let codes = UInt32Array::new(texts.codes.into(), nulls);
                 // The codes are those of the dictionary, so that taking them cannot fail.
                 arrow_select::take::take(&dictionary, &codes, None)
@@ -123,26 +128,68 @@ impl Gather {
 }
 
 impl Texts {
-    /// Where the words of a block begin; they are taken over when the block is first met.
-    fn start_of(&mut self, serial: i64, dictionary: &Dictionary) -> u32 {
-        if self.last.0 != serial {
-            let start = *self.block_starts.entry(serial).or_insert(self.count);
-            self.last = (serial, start);
-            if start == self.count {
-                dictionary.words().for_each(|(bytes, text)| self.push_word(bytes, text));
+    fn push(&mut self, block: i64, dictionary: &Dictionary, rows: Range<usize>) {
+        let Texts { codes, words, translated, .. } = self;
+        if self.block != Some(block) {
+            self.block = Some(block);
+            translated.clear();
+            translated.resize(dictionary.len(), UNKNOWN);
+        }
+        codes.reserve(rows.len());
+        let from = codes.len();
+        dictionary.codes.for_range(rows, |code| codes.push(code as u32));
+        for code in &mut codes[from..] {
+            let of_block = *code as usize;
+            *code = translated[of_block];
+            if *code == UNKNOWN {
+                *code = words.number(dictionary.text(of_block));
+                translated[of_block] = *code;
             }
         }
-        self.last.1
+    }
+}
+
+impl Words {
+    fn range(ends: &[usize], number: u32) -> Range<usize> {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { ends[number - 1] };
+        start..ends[number]
     }
 
-    fn push_word(&mut self, bytes: &[u8], text: Option<&str>) {
-        self.count += 1;
-        // Text went in as UTF-8; only damaged state that got past its checksums could be anything else.
-        let text = text.unwrap_or_default();
-        match &mut self.words {
-            TextBuilder::View(builder) => builder.append_value(text),
-            TextBuilder::Text(builder) => builder.append_value(text),
-            TextBuilder::Bytes(builder) => builder.append_value(bytes),
+    /// The number of a text, which is given one if it has none.
+    fn number(&mut self, text: &[u8]) -> u32 {
+        let Words { ends, bytes, numbers, hasher } = self;
+        let found = numbers.entry(
+            hasher.hash_one(text),
+            |number| bytes[Words::range(ends, *number)] == *text,
+            |number| hasher.hash_one(&bytes[Words::range(ends, *number)]),
+        );
+        match found {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(free) => {
+                let number = ends.len() as u32;
+                free.insert(number);
+                bytes.extend_from_slice(text);
+                ends.push(bytes.len());
+                number
+            }
         }
+    }
+
+    fn array(&self, data_type: &DataType) -> ArrayRef {
+        // Together they are checked faster than one by one.
+        let text = std::str::from_utf8(&self.bytes).ok();
+        let mut builder = Bytes::builder(data_type, 0);
+        for number in 0..self.ends.len() as u32 {
+            let range = Words::range(&self.ends, number);
+            // Text went in as UTF-8; only damaged state that got past its checksums could be anything else.
+            let own = text.and_then(|text| text.get(range.clone())).unwrap_or_default();
+            match &mut builder {
+                TextBuilder::View(builder) => builder.append_value(own),
+                TextBuilder::Text(builder) => builder.append_value(own),
+                TextBuilder::Bytes(builder) => builder.append_value(&self.bytes[range]),
+            }
+        }
+        Bytes::build(builder)
     }
 }

@@ -6,7 +6,8 @@ use super::{Layout, Log};
 use crate::aggregate::fold::Place;
 use crate::answer;
 use crate::slots::Slots;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Range;
 
 /// How long rows are of use. A row is, as long as one of these says so:
@@ -26,7 +27,7 @@ pub(crate) struct Logs {
     pending: BTreeSet<(i64, u32)>,
     lives: Vec<Life>,
     /// Slots by the horizon up to which their oldest block is of use, as it was when they were last looked at.
-    watched: BTreeMap<i64, Vec<u32>>,
+    watched: BinaryHeap<Reverse<(i64, u32)>>,
     /// Number that the newest block is stored under.
     serial: i64,
     dirty: Vec<u32>,
@@ -78,7 +79,7 @@ impl Logs {
             lives,
             entries: Vec::new(),
             pending: BTreeSet::new(),
-            watched: BTreeMap::new(),
+            watched: BinaryHeap::new(),
             serial: 0,
             dirty: Vec::new(),
             graves: Vec::new(),
@@ -141,7 +142,7 @@ impl Logs {
             && let Some(until) = of_use(&self.lives, &entry.log, block)
         {
             entry.is_watched = true;
-            self.watched.entry(until).or_default().push(slot);
+            self.watched.push(Reverse((until, slot)));
         }
         self.rows += 1;
         if is_settled {
@@ -205,32 +206,35 @@ impl Logs {
 
     /// Drops blocks none of whose rows is of use at the horizon; `leaving` is first told which rows of a key will go.
     pub(crate) fn evict(&mut self, slots: &mut Slots, horizon: i64, mut leaving: impl FnMut(u32, &Log, u64)) {
-        while let Some(watched) = self.watched.first_entry().filter(|watched| *watched.key() < horizon) {
-            for slot in watched.remove() {
-                let entry = &mut self.entries[slot as usize];
-                entry.is_watched = false;
-                if entry.log.is_empty() {
-                    continue;
-                }
-                let log = &entry.log;
-                let is_useless =
-                    |block: &&Block| of_use(&self.lives, log, block).is_some_and(|until| until < horizon);
-                let useless = log.blocks().take_while(is_useless);
-                let (blocks, until) = useless.fold((0, 0), |(blocks, _), block| (blocks + 1, block.end()));
-                if blocks > 0 {
-                    leaving(slot, log, until);
-                }
-                for block in (0..blocks).filter_map(|_| entry.log.evict_block()) {
-                    self.rows -= block.len() as u64;
+        while let Some(Reverse((_, slot))) =
+            self.watched.peek().copied().filter(|Reverse((until, _))| *until < horizon)
+        {
+            self.watched.pop();
+            let entry = &mut self.entries[slot as usize];
+            entry.is_watched = false;
+            if entry.log.is_empty() {
+                continue;
+            }
+            let log = &entry.log;
+            let is_useless =
+                |block: &&Block| of_use(&self.lives, log, block).is_some_and(|until| until < horizon);
+            let useless = log.blocks().take_while(is_useless);
+            let (blocks, until) = useless.fold((0, 0), |(blocks, _), block| (blocks + 1, block.end()));
+            if blocks > 0 {
+                leaving(slot, log, until);
+            }
+            for block in (0..blocks).filter_map(|_| entry.log.evict_block()) {
+                self.rows -= block.len() as u64;
+                if block.is_stored {
                     self.graves.push((slots.key(answer::Slot(slot)).into(), block.serial));
                 }
-                match entry.log.front() {
-                    None => slots.release(slot),
-                    Some(block) => {
-                        if let Some(until) = of_use(&self.lives, &entry.log, block) {
-                            entry.is_watched = true;
-                            self.watched.entry(until).or_default().push(slot);
-                        }
+            }
+            match entry.log.front() {
+                None => slots.release(slot),
+                Some(block) => {
+                    if let Some(until) = of_use(&self.lives, &entry.log, block) {
+                        entry.is_watched = true;
+                        self.watched.push(Reverse((until, slot)));
                     }
                 }
             }
@@ -257,6 +261,7 @@ impl Logs {
             entry.is_dirty = false;
             for block in entry.log.blocks_mut().filter(|block| block.is_dirty) {
                 block.is_dirty = false;
+                block.is_stored = true;
                 bytes.clear();
                 block.encode(&mut bytes);
                 out(slots.key(answer::Slot(slot)), name(block.serial), Some(&bytes));
@@ -293,7 +298,7 @@ impl Logs {
             let front = entry.log.front();
             if let Some(until) = front.and_then(|block| of_use(&self.lives, &entry.log, block)) {
                 entry.is_watched = true;
-                self.watched.entry(until).or_default().push(slot);
+                self.watched.push(Reverse((until, slot)));
             }
         }
         damaged

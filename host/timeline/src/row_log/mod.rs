@@ -227,7 +227,7 @@ impl Log {
         self.blocks.range_mut(at + 1..).for_each(|block| block.start -= 1);
         self.end -= 1;
         let emptied = (self.blocks[at].len() == 0).then(|| self.blocks.remove(at)).flatten();
-        emptied.map(|block| block.serial)
+        emptied.filter(|block| block.is_stored).map(|block| block.serial)
     }
 
     /// Sets a row's marks.

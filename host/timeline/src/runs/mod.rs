@@ -31,7 +31,7 @@ use base::Bases;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
-use table::{CHANGED, CLOSED, Change, DIRTY, LISTED, Placement, REFOLD, Run, RunTable};
+use table::{CHANGED, CLOSED, Change, DIRTY, LISTED, Placement, REFOLD, Run, RunTable, STORED};
 use weir_event::Span;
 
 /// Runs by the time at which they are to be looked at. An entry is good if it is what the run says.
@@ -246,10 +246,14 @@ impl RunStage {
         Ok(())
     }
 
-    /// What is stored of a run under this start is no more.
+    /// What is stored of a run under this start, if anything is, is no more.
     fn bury(&mut self, slots: &Slots, run: u32, start: i64) {
-        let slot = crate::answer::Slot(self.table.run(run).slot);
-        self.graves.push((slots.key(slot).into(), start));
+        let run_now = self.table.run_mut(run);
+        if run_now.flags & STORED != 0 {
+            run_now.flags &= !STORED;
+            let slot = crate::answer::Slot(run_now.slot);
+            self.graves.push((slots.key(slot).into(), start));
+        }
     }
 
     fn touch(&mut self, run: u32) {

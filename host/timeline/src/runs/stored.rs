@@ -1,7 +1,7 @@
 //! How runs are stored, and how they come back.
 
 use super::RunStage;
-use super::table::{CHANGED, CLOSED, DIRTY, LISTED, REFOLD, Run};
+use super::table::{CHANGED, CLOSED, DIRTY, LISTED, REFOLD, Run, STORED};
 use crate::aggregate::AggregateError;
 use crate::answer::{Block, BlockSink, Slot};
 use crate::bytes::{self, Reader};
@@ -40,7 +40,7 @@ impl RunStage {
             if run_now.flags & DIRTY == 0 || run_now.rows == 0 {
                 continue;
             }
-            run_now.flags &= !DIRTY;
+            run_now.flags = run_now.flags & !DIRTY | STORED;
             let (slot, start) = (run_now.slot, run_now.start);
             bytes.clear();
             self.encode(run, &mut bytes);
@@ -161,7 +161,7 @@ fn read(stored: &[u8], slot: u32, start: i64, aggregates: usize) -> Option<Store
             base_states.push(reader.bytes()?);
         }
     }
-    let flags = flags & (CHANGED | REFOLD);
+    let flags = flags & (CHANGED | REFOLD) | STORED;
     let run = Run { slot, start, last, rows, flags, returned, ..Run::default() };
     reader.is_empty().then_some(Stored { run, gone, states, base: base_last.map(|last| (last, base_states)) })
 }

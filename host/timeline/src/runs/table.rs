@@ -12,6 +12,8 @@ pub(super) const CLOSED: u8 = 4;
 pub(super) const DIRTY: u8 = 8;
 /// On the list of what has changed.
 pub(super) const LISTED: u8 = 16;
+/// Stored under its start in some form, so that its end is told too.
+pub(super) const STORED: u8 = 32;
 
 /// No run.
 const NONE: u32 = u32::MAX;

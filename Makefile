@@ -13,6 +13,12 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 export WEIR_TARGET_DIR ?= $(cache)/guests
 endif
 
+# OpenSSL is the longest to compile: builds for development take the system's, where its headers are. Releases carry
+# their own.
+ifeq ($(shell pkg-config --exists 'openssl >= 3' 2>/dev/null && echo yes),yes)
+weir demo test lint: export OPENSSL_NO_VENDOR := 1
+endif
+
 target := $(or $(CARGO_TARGET_DIR),target)
 # Guests have workspaces of their own.
 guest_workspaces := guest-sdk/rust plugins

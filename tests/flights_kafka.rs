@@ -57,8 +57,16 @@ fn a_server_killed_twice_and_a_broker_restarted_give_all_three_answers() {
     let server = Server::start(&project, settings);
     server.wait_ready();
     broker.kill();
-    std::thread::sleep(Duration::from_secs(1));
+    wait_for("the job to say that the broker is away", Duration::from_secs(30), || {
+        let (_, job) = server.get(&format!("/v1/jobs/{}", QUERIES[0].0));
+        let says_so = job["reason"].as_str().is_some_and(|reason| reason.contains(&broker.address));
+        (job["state"] == "retrying" && says_so).then_some(())
+    });
     broker.restart();
+    wait_for("the job to run again", Duration::from_secs(30), || {
+        let (_, job) = server.get(&format!("/v1/jobs/{}", QUERIES[0].0));
+        (job["state"] == "running").then_some(())
+    });
     broker.fill("flights_live", "tailnum", &all[half..]);
     std::thread::sleep(Duration::from_millis(500));
     server.kill();

@@ -13,6 +13,7 @@
 //!   and compacted records leave offsets that never come.
 
 use crate::error::ConnectError;
+use crate::health::Health;
 use async_trait::async_trait;
 use bytes::Bytes;
 use weir_event::{PartitionId, Position};
@@ -61,6 +62,11 @@ pub trait Reader: Send {
 
     /// Takes [`Reader::pause`] back.
     fn resume(&mut self, _partition: PartitionId) {}
+
+    /// Where it says that the source cannot be reached, if its client goes on trying by itself.
+    fn health(&self) -> Health {
+        Health::default()
+    }
 }
 
 /// What a reader hands out.

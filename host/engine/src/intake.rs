@@ -105,7 +105,10 @@ impl Driver {
                     continue;
                 }
                 Event::CheckpointDone => self.state.begun = None,
-                Event::Tick => self.tick().await?,
+                Event::Tick => {
+                    self.progress.set_trouble(reader.as_ref().and_then(|reader| reader.health().trouble()));
+                    self.tick().await?;
+                }
                 Event::Stop => {
                     self.progress.set_state(JobState::Stopped);
                     return self.finish().await;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
-use weir_connect::{ConnectError, Fetch, OpenPartition, RawBlock, Reader};
+use weir_connect::{ConnectError, Fetch, Health, OpenPartition, RawBlock, Reader};
 use weir_event::PartitionId;
 
 /// Blocks in the ring: they are about 1 MiB, and as much again decoded.
@@ -35,6 +35,8 @@ const BOUNDED_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Session {
     bounded: bool,
     source: u16,
+    /// That of its reader.
+    health: Health,
     ring: Mutex<Ring>,
     /// Something has come into the ring, or somebody has moved on in it.
     changed: watch::Sender<()>,
@@ -111,6 +113,7 @@ impl Session {
         let session = Arc::new(Session {
             bounded: opening.bounded,
             source: opening.source,
+            health: reader.health(),
             ring: Mutex::new(Ring {
                 entries: VecDeque::new(),
                 first: 0,
@@ -411,6 +414,14 @@ impl Reader for Follower {
                     self.own = Own::Opening(tokio::spawn(async move { hub.open_alone(&opening).await }));
                 }
             }
+        }
+    }
+
+    fn health(&self) -> Health {
+        match &self.own {
+            Own::Open(reader) => reader.health(),
+            Own::None => self.session.health.clone(),
+            Own::Opening(_) => Health::default(),
         }
     }
 }

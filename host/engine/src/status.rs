@@ -227,6 +227,19 @@ impl Progress {
         self.slow().state = state;
     }
 
+    /// Whether a running job can reach its source; while it cannot, it is not running, though its client goes on
+    /// trying.
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
+        let mut slow = self.slow();
+        match (&slow.state, trouble) {
+            (JobState::Running | JobState::Retrying(_), Some(reason)) => {
+                slow.state = JobState::Retrying(reason)
+            }
+            (JobState::Retrying(_), None) => slow.state = JobState::Running,
+            _ => {}
+        }
+    }
+
     pub(crate) fn set_partition(&self, status: PartitionStatus, id: PartitionId, sequence: u64) {
         self.slow().partitions.insert(id, (status, sequence));
     }

@@ -4,7 +4,7 @@
 //! nothing else. The channel makes [`KafkaReader::next`] cancel safe.
 //!
 //! While only the way to the broker is broken the thread goes on polling: librdkafka connects again by itself
-//! and goes on at the same offset. Everything else ends the reader.
+//! and goes on at the same offset, which the reader's health tells. Everything else ends the reader.
 
 use super::block::Filling;
 use super::client::{Cluster, Context, passes_by_itself};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use weir_connect::{ConnectError, Fetch, Reader};
+use weir_connect::{ConnectError, Fetch, Health, Reader};
 use weir_event::{Clock, PartitionId};
 
 /// A block waits at most so long for more messages.
@@ -26,6 +26,9 @@ const GATHER: Duration = Duration::from_millis(5);
 const IDLE_POLL: Duration = Duration::from_millis(100);
 /// A broken connection is complained of at most so often.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+/// While brokers are away one is asked so often, and for so long: an empty log says nothing when they are back.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// Blocks that wait for the reader: enough to decode in parallel, little to hold in memory.
 const CHANNEL_BLOCKS: usize = 4;
 
@@ -61,6 +64,9 @@ pub(super) struct Pump {
     /// When the oldest block that is being filled was begun.
     gathering_since: Option<Duration>,
     complained_at: Option<Duration>,
+    /// When a broker was last asked whether it is there again.
+    asked_at: Duration,
+    health: Health,
 }
 
 /// The reader is gone.
@@ -85,7 +91,17 @@ impl Pump {
         };
         let lanes: BTreeMap<_, _> = bounds.into_iter().map(lane).collect();
         let gathering_since = lanes.values().any(|lane| lane.filling.is_some()).then(|| clock.monotonic());
-        Pump { consumer, cluster, clock, lanes, bounded, gathering_since, complained_at: None }
+        Pump {
+            consumer,
+            cluster,
+            clock,
+            lanes,
+            bounded,
+            gathering_since,
+            complained_at: None,
+            asked_at: Duration::ZERO,
+            health: Health::default(),
+        }
     }
 
     /// Polls until the reader is gone, every bounded partition is read, or an error does not pass by itself.
@@ -129,7 +145,10 @@ impl Pump {
                 self.caught_up(partition, blocks)?;
             }
             Some(Err(error)) => return Ok(self.judge(&error)),
-            None => self.hand_over_all(blocks)?,
+            None => {
+                self.hand_over_all(blocks)?;
+                self.ask_again();
+            }
         }
         if wait.is_zero() {
             self.hand_over_all(blocks)?;
@@ -178,6 +197,7 @@ impl Pump {
                     tracing::warn!("{failure}; weir goes on trying");
                     self.complained_at = Some(now);
                 }
+                self.health.waits_for(failure.message);
                 Ok(())
             }
             (_, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)) => {
@@ -200,8 +220,21 @@ impl Pump {
         }
     }
 
+    /// Asks a broker that was away whether it is there again.
+    fn ask_again(&mut self) {
+        let now = self.clock.monotonic();
+        if self.complained_at.is_none() || now.saturating_sub(self.asked_at) < ASK_EVERY {
+            return;
+        }
+        self.asked_at = now;
+        if self.consumer.fetch_metadata(Some(&self.cluster.topic), ANSWER_TIMEOUT).is_ok() {
+            self.resumed();
+        }
+    }
+
     fn resumed(&mut self) {
         if self.complained_at.take().is_some() {
+            self.health.recovered();
             tracing::info!(
                 "kafka at {}, topic `{}`: reading goes on",
                 self.cluster.brokers,
@@ -232,6 +265,7 @@ pub(super) struct KafkaReader {
     blocks: mpsc::Receiver<Result<Fetch, ConnectError>>,
     /// Partitions of a bounded read that are not at their end.
     open: Option<usize>,
+    health: Health,
 }
 
 impl KafkaReader {
@@ -239,11 +273,12 @@ impl KafkaReader {
     pub(super) fn start(pump: Pump) -> Result<KafkaReader, ConnectError> {
         let (sender, blocks) = mpsc::channel(CHANNEL_BLOCKS);
         let open = pump.bounded.then_some(pump.lanes.len());
+        let health = pump.health.clone();
         std::thread::Builder::new()
             .name("weir-kafka".to_owned())
             .spawn(move || pump.run(&sender))
             .map_err(|error| ConnectError::unavailable(format!("cannot start a thread: {error}")))?;
-        Ok(KafkaReader { blocks, open })
+        Ok(KafkaReader { blocks, open, health })
     }
 }
 
@@ -259,5 +294,9 @@ impl Reader for KafkaReader {
             *open -= 1;
         }
         Ok(fetch)
+    }
+
+    fn health(&self) -> Health {
+        self.health.clone()
     }
 }

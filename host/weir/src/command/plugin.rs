@@ -29,7 +29,7 @@ pub(crate) struct New {
     /// Its name, and that of its function
     name: String,
     /// What its function does
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, default_value_t = Kind::Scalar)]
     kind: Kind,
     /// The folder to make (default: NAME)
     #[arg(long, value_name = "DIR")]

@@ -1,6 +1,6 @@
 //! The sample plugins as components, through the whole host: `plugins/build` makes what is tested here.
 
-use crate::harness::repository;
+use crate::harness::{Project, Server, repository};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array};
@@ -50,6 +50,27 @@ fn the_samples_say_what_they_have() {
     ] {
         assert!(exports.iter().any(|found| found == export), "{export} is not among {exports:?}");
     }
+}
+
+#[test]
+fn a_function_that_is_not_active_is_told_with_what_to_do() {
+    let project = Project::new();
+    project
+        .file(
+            "streams/s.yaml",
+            "stream: s\nfields: {lat: double, t: timestamp}\nevent_time: t\nsource: {http: {}}\n",
+        )
+        .file("jobs/plain.yaml", "query: SELECT lat FROM s\n");
+    let server = Server::start(&project, "");
+    let component = std::fs::read(repository().join("plugins/dist/geo.wasm")).expect("plugins/build made it");
+    let (status, answer) = server.post("/v1/plugins?name=geo", &component);
+    assert_eq!(status, 201, "{answer}");
+    assert!(server.terminate().success());
+    project.file("jobs/plain.yaml", "query: SELECT haversine_km(lat, lat, lat, 0.0) AS km FROM s\n");
+    let output = project.weir("check", &[]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("jobs/plain.yaml:1:") && text.contains("weir plugin activate geo 1"), "{text}");
 }
 
 #[test]

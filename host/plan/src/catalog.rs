@@ -44,4 +44,8 @@ pub trait Catalog: Send + Sync {
     ) -> Result<Arc<dyn Aggregate>, String>;
     /// Names of all plugin aggregates.
     fn aggregate_names(&self) -> Vec<String>;
+    /// How to get a function of this name that is there but not for queries, if there is one.
+    fn unseen(&self, _name: &str) -> Option<String> {
+        None
+    }
 }

@@ -144,6 +144,9 @@ impl Names<'_> {
         let plugins = self.catalog.aggregate_names();
         let known: Vec<String> =
             self.functions.names().into_iter().chain(aggregates).chain(plugins).collect();
+        if let Some(how) = self.catalog.unseen(name) {
+            return format!("there is no function `{name}`: {how}");
+        }
         match nearest(name, known.iter().map(String::as_str)) {
             Some(near) => format!("there is no function `{name}`; did you mean `{near}`?"),
             None => format!("there is no function `{name}`; a plugin can bring one"),

@@ -55,4 +55,18 @@ impl Catalog for ProjectCatalog {
     fn aggregate_names(&self) -> Vec<String> {
         self.plugins.aggregate_names()
     }
+
+    fn unseen(&self, name: &str) -> Option<String> {
+        // An export is written as `scalar name(..) -> ..`.
+        let is_it = |export: &String| {
+            export.split_once(' ').is_some_and(|(_, rest)| rest.split('(').next() == Some(name))
+        };
+        self.plugins.list().into_iter().find_map(|plugin| {
+            let version = plugin.versions.iter().rfind(|version| version.exports.iter().any(is_it))?.version;
+            let plugin = plugin.name;
+            Some(format!(
+                "plugin `{plugin}` version {version} has it, but is not active; run `weir plugin activate {plugin} {version}`"
+            ))
+        })
+    }
 }

@@ -5,6 +5,7 @@
 //! commit of the store. Only then do the effects become visible. The stream never waits for the disk.
 
 use crate::dead_letters::DeadLetters;
+use crate::entries::Entries;
 use crate::error::EngineError;
 use crate::manifest::{Body, Counts, FORMAT};
 use crate::state::expiry;
@@ -22,7 +23,7 @@ use weir_store::{CheckpointStore, Entry, Epoch, Manifest, SegmentRef, StoreError
 #[derive(Debug)]
 pub(crate) enum Part {
     /// What changed in a shard, sorted by key.
-    Shard { checkpoint: u64, shard: usize, entries: Vec<Entry>, counts: Counts },
+    Shard { checkpoint: u64, shard: usize, entries: Entries, counts: Counts },
     /// What the sinks need to make it visible.
     Sinks { checkpoint: u64, tokens: BTreeMap<String, Token>, counts: Counts },
 }
@@ -56,7 +57,7 @@ impl Checkpointer {
         done: mpsc::UnboundedSender<u64>,
     ) -> Result<(), EngineError> {
         while let Some(Begun { mut body, entries: of_intake, at }) = begun.recv().await {
-            let mut entries: Vec<Option<Vec<Entry>>> = (0..self.shards).map(|_| None).collect();
+            let mut entries: Vec<Option<Entries>> = (0..self.shards).map(|_| None).collect();
             let mut tokens = None;
             while tokens.is_none() || entries.iter().any(Option::is_none) {
                 match parts.recv().await {
@@ -82,8 +83,8 @@ impl Checkpointer {
             self.sync_dead_letters()?;
             let number = body.checkpoint;
             // Key groups rise from shard to shard, and what has none comes behind them.
-            let entries = entries.into_iter().flatten().flatten().chain(of_intake).collect();
-            self.committer.commit(&self.plan, body, entries).await?;
+            let entries = entries.into_iter().flatten().flatten().chain(of_intake);
+            self.committer.commit(&self.plan, body, Box::new(entries)).await?;
             let took = self.clock.monotonic().saturating_sub(at);
             self.progress.set_checkpoint(CheckpointStatus {
                 number,
@@ -113,10 +114,13 @@ pub(crate) struct Committer {
     requests: std::sync::mpsc::Sender<Request>,
 }
 
+/// The entries of one checkpoint, in order of key.
+type SortedEntries = Box<dyn Iterator<Item = Entry> + Send>;
+
 struct Submission {
     plan: Arc<JobPlan>,
     body: Body,
-    entries: Vec<Entry>,
+    entries: SortedEntries,
     reply: oneshot::Sender<Result<(), EngineError>>,
 }
 
@@ -167,7 +171,7 @@ impl Committer {
         &self,
         plan: &Arc<JobPlan>,
         body: Body,
-        entries: Vec<Entry>,
+        entries: SortedEntries,
     ) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
         let submission = Box::new(Submission { plan: plan.clone(), body, entries, reply });
@@ -235,7 +239,7 @@ impl Writer {
         if submission.body.checkpoint == 0 {
             segments.clear();
         }
-        let mut entries = std::mem::take(&mut submission.entries).into_iter();
+        let mut entries = std::mem::replace(&mut submission.entries, Box::new(std::iter::empty()));
         let segment = self.store.write_segment(&submission.plan.name, epoch, &mut entries)?;
         if !segment.is_empty() {
             segments.push(segment);

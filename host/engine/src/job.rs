@@ -219,7 +219,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     body.attempt += 1;
     body.version = plan.version;
     body.definition.clone_from(&plan.definition);
-    surroundings.committer.commit(&plan, body.clone(), Vec::new()).await?;
+    surroundings.committer.commit(&plan, body.clone(), Box::new(std::iter::empty())).await?;
 
     let sinks = (spec.sinks)().map_err(|error| EngineError::Sink {
         job: plan.name.clone(),

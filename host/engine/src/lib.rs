@@ -15,6 +15,7 @@ mod deletes;
 pub mod deliver;
 mod emit;
 mod engine;
+mod entries;
 mod error;
 mod filter;
 mod idle;

@@ -5,12 +5,12 @@
 //! big endian), the encoded key, then column (two bytes), level (one byte) and start (eight bytes, sign flipped),
 //! so that a checkpoint can be read by any number of shards.
 
+use crate::entries::Entries;
 use crate::route::{SEGMENTS, segment_of, shard_of};
 use crate::views::has_views;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use weir_event::{EventTime, key_group, key_hash};
 use weir_plan::KeyedStage;
-use weir_store::Entry;
 use weir_timeline::{AggregateError, Block, DecodeError, SpecError, StageSpec, Stats, Timelines};
 
 /// All shards of a job.
@@ -71,14 +71,14 @@ impl Shards {
     }
 
     /// What changed in a shard since it was last asked, sorted by key.
-    pub(crate) fn encode_dirty(&self, shard: usize) -> Vec<Entry> {
-        let mut entries = Vec::new();
+    pub(crate) fn encode_dirty(&self, shard: usize) -> Entries {
+        let mut entries = Entries::default();
         for segment in 0..SEGMENTS {
             self.write(shard, segment).encode_dirty(&mut |key, block, value| {
-                entries.push(Entry { key: entry_key(key, block), value: value.map(<[u8]>::to_vec) });
+                entries.push(|out| put_entry_key(key, block, out), value);
             });
         }
-        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        entries.sort();
         entries
     }
 
@@ -127,14 +127,12 @@ impl BlockExpiry {
     }
 }
 
-fn entry_key(key: &[u8], block: Block) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(GROUP_BYTES + key.len() + BLOCK_BYTES);
+fn put_entry_key(key: &[u8], block: Block, entry: &mut Vec<u8>) {
     entry.extend_from_slice(&key_group(key_hash(key)).0.to_be_bytes());
     entry.extend_from_slice(key);
     entry.extend_from_slice(&block.column.to_be_bytes());
     entry.push(block.level);
     entry.extend_from_slice(&((block.start as u64) ^ (1 << 63)).to_be_bytes());
-    entry
 }
 
 fn parse_entry_key(entry: &[u8]) -> Option<(&[u8], Block)> {
@@ -152,6 +150,11 @@ mod tests {
     #[test]
     fn a_block_s_key_reads_back_and_sorts_by_start() {
         let block = |start| Block { column: 3, level: 1, start };
+        let entry_key = |key: &[u8], block| {
+            let mut entry = Vec::new();
+            put_entry_key(key, block, &mut entry);
+            entry
+        };
         let (early, late) = (entry_key(b"u1", block(-5)), entry_key(b"u1", block(7)));
         assert!(early < late);
         let (key, parsed) = parse_entry_key(&early).unwrap();

@@ -35,10 +35,10 @@ help:
 	@echo
 	@echo "cargo build --release alone makes target/release/weir"
 
-# Always the whole workspace: a part of it resolves other features and compiles the world again.
+# Always of the whole workspace: a part of it resolves other features and compiles the world again.
 weir:
 	@echo "building weir (the first time takes some minutes; cargo shows how far it is)"
-	cargo build --locked --workspace
+	cargo build --locked --workspace --bins
 
 plugins:
 	plugins/build

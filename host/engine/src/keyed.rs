@@ -30,6 +30,9 @@ use weir_timeline::{AggregateError, Results, Rows, Slot, Timelines};
 /// Results of several segments travel together up to this many values, so that no more is copied to join them.
 const JOINED_VALUES: usize = 4096;
 
+/// A flush is made in parts of about so many results of a segment, for the sake of memory.
+const FLUSHED_AT_ONCE: usize = 1 << 16;
+
 /// The task of one shard.
 #[derive(Debug)]
 pub(crate) struct KeyedShard {
@@ -86,7 +89,7 @@ impl KeyedShard {
                     }
                 }
                 Message::Signal(Signal::End) => {
-                    self.results_of(Timelines::flush).await?;
+                    self.results_of(|timelines| timelines.flush_some(FLUSHED_AT_ONCE)).await?;
                     self.send(Message::Signal(Signal::End)).await?;
                 }
                 Message::Signal(Signal::Barrier(checkpoint)) => {
@@ -178,27 +181,31 @@ impl KeyedShard {
         let mut waiting = Waiting::default();
         let corrects = self.plan.late.policy == LatePolicy::Correct;
         for segment in 0..SEGMENTS {
-            let rows = {
-                let mut timelines = self.shards.write(self.number, segment);
-                let final_at = (!corrects).then(|| timelines.settled());
-                let mut results =
-                    ask(&mut timelines).map_err(|error| EngineError::aggregate(&self.plan.name, &error))?;
-                self.set_refused_aside(&mut results)?;
-                if results.slots.is_empty() {
-                    continue;
+            let mut has_more = true;
+            while has_more {
+                let rows = {
+                    let mut timelines = self.shards.write(self.number, segment);
+                    let final_at = (!corrects).then(|| timelines.settled());
+                    let mut results = ask(&mut timelines)
+                        .map_err(|error| EngineError::aggregate(&self.plan.name, &error))?;
+                    self.set_refused_aside(&mut results)?;
+                    has_more = results.more;
+                    if results.slots.is_empty() {
+                        continue;
+                    }
+                    stage_rows(&self.stage, &timelines, results, self.with_identity, final_at)
+                        .map_err(|error| self.broken(&error))?
+                };
+                waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
+                for (op, rows) in part(&self.stage, rows).map_err(|error| self.broken(&error))? {
+                    match op {
+                        Op::Delete => waiting.deletes.push(rows),
+                        Op::Upsert => waiting.upserts.push(rows),
+                    }
                 }
-                stage_rows(&self.stage, &timelines, results, self.with_identity, final_at)
-                    .map_err(|error| self.broken(&error))?
-            };
-            waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
-            for (op, rows) in part(&self.stage, rows).map_err(|error| self.broken(&error))? {
-                match op {
-                    Op::Delete => waiting.deletes.push(rows),
-                    Op::Upsert => waiting.upserts.push(rows),
+                if waiting.values >= JOINED_VALUES {
+                    self.send_waiting(std::mem::take(&mut waiting)).await?;
                 }
-            }
-            if waiting.values >= JOINED_VALUES {
-                self.send_waiting(std::mem::take(&mut waiting)).await?;
             }
         }
         self.send_waiting(waiting).await

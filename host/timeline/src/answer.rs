@@ -62,6 +62,8 @@ pub struct Results {
     pub errors: Vec<ResultError>,
     /// Rows that an ordered aggregate failed on, alone: taken out of it, to be dead-lettered.
     pub refused: Vec<RefusedRow>,
+    /// Whether the same call has more to return; see [`crate::Timelines::flush_some`].
+    pub more: bool,
 }
 
 impl Results {

@@ -32,6 +32,8 @@ pub(crate) struct GridStage {
     pub(crate) settled: i64,
     /// The newest window that is complete.
     closed: Option<i64>,
+    /// The last window that a flush in parts has returned; only between its parts.
+    flushed: Option<i64>,
     /// What has changed; only if that will be asked for.
     pub(crate) changes: Option<Changes>,
     /// Panes and slots that late rows came into after windows over them were returned.
@@ -62,6 +64,7 @@ impl GridStage {
             hop: None,
             settled: i64::MIN,
             closed: None,
+            flushed: None,
             due: BTreeSet::new(),
             horizon: i64::MIN,
             retained: i64::MIN,
@@ -69,6 +72,7 @@ impl GridStage {
     }
 
     pub(crate) fn insert(&mut self, slots: &mut Slots, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
+        self.flushed = None;
         probe(self.spec.aggregates.iter().filter(|aggregate| aggregate.is_ordered()), rows)?;
         let mut inserted = Inserted::default();
         let mut shares = self.share(rows, &mut inserted);
@@ -225,6 +229,7 @@ impl GridStage {
     }
 
     pub(crate) fn settle(&mut self, slots: &mut Slots, to: i64) -> Result<Results, AggregateError> {
+        self.flushed = None;
         let mut out = Collector::new(&self.spec);
         let to = to.max(self.settled);
         if let Some(ordered) = &mut self.ordered {
@@ -358,22 +363,26 @@ impl GridStage {
             hop.rebuild_stale(&self.panes)?;
         }
         let mut hop = self.hop.take();
-        let outcome = self.run_windows(&mut hop, slots.bound(), self.closed, limit, out);
+        let outcome = self.run_windows(&mut hop, slots.bound(), self.closed, (limit, usize::MAX), out);
         self.hop = hop;
-        outcome
+        outcome.map(|_| ())
     }
 
-    /// Moves a cursor over the windows after `closed` and up to `limit`, those without rows skipped.
+    /// Moves a cursor over the windows after `closed` and up to `limit`, those without rows skipped. Where there are
+    /// more than so many `results` on the way, it stops and says after which window.
     fn run_windows(
         &self,
         hop: &mut Option<Hop>,
         slots: usize,
         closed: Option<i64>,
-        limit: i64,
+        (limit, results): (i64, usize),
         out: &mut Collector,
-    ) -> Result<(), AggregateError> {
+    ) -> Result<Option<i64>, AggregateError> {
         let mut closed = closed;
         loop {
+            if out.len() > results {
+                return Ok(closed);
+            }
             let window = if hop.as_ref().is_some_and(Hop::has_rows) {
                 closed.and_then(|closed| self.geometry.following(closed))
             } else {
@@ -397,7 +406,7 @@ impl GridStage {
         if let Some(hop) = hop.as_mut().filter(|hop| hop.window() < limit) {
             hop.advance(&self.panes, limit)?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The first window after `closed` that has rows.
@@ -430,7 +439,7 @@ impl GridStage {
         Ok(())
     }
 
-    pub(crate) fn flush(&mut self, slots: &mut Slots) -> Result<Results, AggregateError> {
+    pub(crate) fn flush(&mut self, slots: &mut Slots, limit: usize) -> Result<Results, AggregateError> {
         let mut out = Collector::new(&self.spec);
         if let Some(ordered) = &mut self.ordered {
             out.results().refused =
@@ -442,13 +451,13 @@ impl GridStage {
             let pending = ordered.logs.pending();
             saved = ordered.fold_pending(&self.spec, &self.geometry, &mut self.panes, pending)?;
         }
-        let outcome = self.flush_open(slots, &mut out);
+        let outcome = self.flush_open(slots, limit, &mut out);
         ordered::put_back(&mut self.panes, saved)?;
         outcome?;
         out.finish(&self.spec)
     }
 
-    fn flush_open(&mut self, slots: &Slots, out: &mut Collector) -> Result<(), AggregateError> {
+    fn flush_open(&mut self, slots: &Slots, limit: usize, out: &mut Collector) -> Result<(), AggregateError> {
         let Some(last) = self.panes.last_key_value().map(|(start, _)| self.geometry.last_window(*start))
         else {
             return Ok(());
@@ -456,7 +465,13 @@ impl GridStage {
         if self.geometry.is_whole() {
             self.close_whole(Some(last), out)?;
         } else {
-            self.run_windows(&mut None, slots.bound(), self.closed, last, out)?;
+            let from = self.flushed.take().max(self.closed);
+            let limit = limit.saturating_add(out.len());
+            self.flushed = self.run_windows(&mut None, slots.bound(), from, (last, limit), out)?;
+            if self.flushed.is_some() {
+                out.results().more = true;
+                return Ok(());
+            }
             // It has counted what changed before this flush.
             self.hop = None;
         }

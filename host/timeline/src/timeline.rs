@@ -167,8 +167,15 @@ impl Timelines {
     /// They are not returned again, here or by `settle`, unless a later row changes them. Of lifetime values, which
     /// are never final, it returns what `changes` would.
     pub fn flush(&mut self) -> Result<Results, AggregateError> {
+        self.flush_some(usize::MAX)
+    }
+
+    /// As [`Timelines::flush`], but where more than about `limit` results are due it returns a part of them and says
+    /// so in [`Results::more`]: call it again until it does not, before anything else. Long windows that overlap have
+    /// very many.
+    pub fn flush_some(&mut self, limit: usize) -> Result<Results, AggregateError> {
         let results = match &mut self.stage {
-            Stage::Grid(grid) => grid.flush(&mut self.slots),
+            Stage::Grid(grid) => grid.flush(&mut self.slots, limit),
             Stage::Runs(runs) => runs.flush(),
             Stage::Over(over) => over.flush(),
         };

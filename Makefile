@@ -43,7 +43,9 @@ weir:
 plugins:
 	plugins/build
 
-demo: plugins weir
+# Both at once: neither keeps two cores busy all the time.
+demo:
+	@$(MAKE) --no-print-directory -j2 plugins weir
 	@exec "$(target)/debug/weir" demo --plugins plugins/dist
 
 test:

@@ -124,6 +124,8 @@ pub struct JobDefinition {
     pub history: Span,
     /// Upper bound on the life of state.
     pub retention: Option<Span>,
+    /// The old end of an `OVER` moves in steps of this; exactly where it is not given.
+    pub tail: Option<Span>,
     /// Lookups say `stale` when the source is further behind.
     pub stale_after: Option<Span>,
     /// Where results go.

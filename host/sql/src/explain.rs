@@ -57,6 +57,9 @@ fn write_stage(text: &mut String, plan: &JobPlan, stage: &KeyedStage) -> fmt::Re
         }
     }
     write_frames(text, &stage.spec.frames)?;
+    if let Some(step) = stage.spec.tail {
+        writeln!(text, "  a frame begins at a multiple of {step}, so it may hold rows up to {step} older")?;
+    }
     writeln!(text, "aggregates")?;
     for (index, aggregate) in stage.spec.aggregates.iter().enumerate() {
         writeln!(text, "  {index}: {}", describe(plan, stage, aggregate))?;

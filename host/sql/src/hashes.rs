@@ -44,6 +44,7 @@ impl Common {
         if let Some(stage) = stage {
             parts.push(format!("keys {}", keys(stage)));
             parts.extend(unbounded(job, stage));
+            parts.extend(tail(job));
         }
         Common { parts }
     }
@@ -85,6 +86,10 @@ fn unbounded(job: &JobDefinition, stage: &Stage<'_, '_>) -> Option<String> {
     job.retention.filter(|_| is_unbounded).map(|retention| format!("retention {}", retention.millis()))
 }
 
+fn tail(job: &JobDefinition) -> Option<String> {
+    job.tail.map(|step| format!("tail {}", step.millis()))
+}
+
 fn windows(stage: &Stage<'_, '_>) -> String {
     match &stage.windows {
         StageWindows::Group(_) | StageWindows::Lifetime => stage.describe_frame(0),
@@ -112,6 +117,7 @@ pub(crate) fn state_fingerprint(
         );
         parts.push(format!("{:?}", stage.carried));
         parts.extend(unbounded(job, stage));
+        parts.extend(tail(job));
     }
     definition_hash(parts.iter().map(String::as_str))
 }

@@ -24,7 +24,7 @@ use weir_plan::{
     Catalog, Column, ColumnRole, Diagnostic, Emit, Expression, JobDefinition, JobPlan, KeyedStage, Output,
     Projection, StreamDefinition, StreamInput,
 };
-use weir_timeline::{Frames, StageSpec};
+use weir_timeline::{Frames, SpecError, StageSpec};
 
 /// A plan, and what its author may want to know of how the query was understood.
 #[derive(Debug)]
@@ -323,10 +323,18 @@ impl Query<'_> {
             carried: stage.carried.clone(),
             history: self.job.late.allow.max(self.job.history).max(Span::ZERO),
             retention: self.job.retention,
+            tail: self.job.tail,
             emit_changes: self.job.emit != Emit::Close,
         };
-        self.checked(spec.check().map_err(|error| error.to_string()), START, report)?;
-        Some(spec)
+        match spec.check() {
+            Ok(()) => Some(spec),
+            Err(error @ (SpecError::NoTail | SpecError::TooManySteps { .. })) => {
+                let message = format!("`tail`: {error}");
+                report.add(Diagnostic::error(&*self.job.file, 1, 1, message));
+                None
+            }
+            Err(error) => self.checked(Err(error.to_string()), START, report),
+        }
     }
 
     fn finish_keyed(

@@ -7,7 +7,10 @@ use crate::row_log::logs::Life;
 use crate::row_log::{Log, Seeker};
 use crate::spec::{Bounds, Exclude, OverFrame};
 use std::ops::Range;
-use weir_event::Span;
+use weir_event::{EventTime, Span};
+
+/// So many of a key's rows stay rows under a tail.
+const UNFOLDED_ROWS: u64 = 64;
 
 /// The frames of a stage, their bounds made whole by its retention.
 #[derive(Debug, Clone)]
@@ -23,16 +26,10 @@ pub(crate) struct Frame {
 /// Bounds; times in milliseconds.
 #[derive(Debug, Clone, Copy)]
 enum Extent {
-    Range {
-        preceding: Option<i64>,
-        until: i64,
-    },
+    /// `step`: it begins at a multiple of this.
+    Range { preceding: Option<i64>, until: i64, step: i64 },
     /// `lasting`: rows older than this are no part of it.
-    Rows {
-        preceding: Option<u64>,
-        until: u64,
-        lasting: Option<i64>,
-    },
+    Rows { preceding: Option<u64>, until: u64, lasting: Option<i64> },
 }
 
 /// Numbers of rows that a frame's bounds are made of.
@@ -70,11 +67,13 @@ pub(crate) struct FrameRows {
 }
 
 impl OverFrames {
-    pub(crate) fn new(frames: &[OverFrame], retention: Option<Span>) -> OverFrames {
+    pub(crate) fn new(frames: &[OverFrame], retention: Option<Span>, tail: Option<Span>) -> OverFrames {
         let retention = retention.map(Span::millis);
+        let step = tail.map_or(1, Span::millis);
         let extent = |bounds| match bounds {
             Bounds::Range { preceding, until } => {
-                Extent::Range { preceding: preceding.map(Span::millis).or(retention), until: until.millis() }
+                let preceding = preceding.map(Span::millis).or(retention);
+                Extent::Range { preceding, until: until.millis(), step }
             }
             Bounds::Rows { preceding, until } => Extent::Rows { preceding, until, lasting: retention },
         };
@@ -100,15 +99,22 @@ impl OverFrames {
         if lives.is_empty() { vec![Life::NONE] } else { lives }
     }
 
+    /// As `lives`, where rows that no edge cuts through may leave for the tiles of a tail. The newest stay while a
+    /// frame reaches them: few rows take less than their tiles would.
+    pub(crate) fn lives_before_tiles(&self) -> Vec<Life> {
+        let cut = self.iter().map(Frame::ends_before).max();
+        let reach = self.iter().map(Frame::reach).try_fold(0, |longest, reach| Some(longest.max(reach?)));
+        vec![Life { span: cut, rows: None }, Life { span: reach, rows: Some(UNFOLDED_ROWS) }]
+    }
+
+    /// How far before its event the longest of the bounded frames may begin, milliseconds.
+    pub(crate) fn longest(&self) -> Option<i64> {
+        self.iter().filter_map(Frame::reach).max()
+    }
+
     /// Whether a row of this time is still of use, as the newest one, to a lookup at `as_of`.
     pub(crate) fn reaches(&self, time: i64, as_of: i64) -> bool {
-        self.iter().any(|frame| {
-            let span = match frame.extent {
-                Extent::Range { preceding, .. } => preceding,
-                Extent::Rows { lasting, .. } => lasting,
-            };
-            span.is_none_or(|span| time >= as_of.saturating_sub(span))
-        })
+        self.iter().any(|frame| time >= frame.since(as_of))
     }
 
     /// Events of `among` whose frames are not what they were before the rows `new` came, and those rows' own.
@@ -157,6 +163,44 @@ impl OverFrames {
 }
 
 impl Frame {
+    /// The time from which on rows are in it, as far as time says; [`i64::MIN`] if all are.
+    pub(crate) fn since(&self, time: i64) -> i64 {
+        let (span, step) = match self.extent {
+            Extent::Range { preceding, step, .. } => (preceding, step),
+            Extent::Rows { lasting, .. } => (lasting, 1),
+        };
+        span.map_or(i64::MIN, |span| floor(time.saturating_sub(span), step))
+    }
+
+    /// The time up to which, inclusive, rows may be in it.
+    pub(crate) fn until(&self, time: i64) -> i64 {
+        match self.extent {
+            Extent::Range { until, .. } => time.saturating_sub(until),
+            Extent::Rows { .. } => time,
+        }
+    }
+
+    /// Whether time sets its beginning no bound.
+    pub(crate) fn is_unbounded(&self) -> bool {
+        matches!(self.extent, Extent::Range { preceding: None, .. } | Extent::Rows { lasting: None, .. })
+    }
+
+    /// How far before its event it may begin.
+    fn reach(&self) -> Option<i64> {
+        match self.extent {
+            Extent::Range { preceding, step, .. } => preceding.map(|it| it.saturating_add(step - 1)),
+            Extent::Rows { lasting, .. } => lasting,
+        }
+    }
+
+    /// How far before its event it may end.
+    fn ends_before(&self) -> i64 {
+        match self.extent {
+            Extent::Range { until, .. } => until,
+            Extent::Rows { .. } => 0,
+        }
+    }
+
     /// Whether no row leaves it.
     pub(crate) fn only_grows(&self) -> bool {
         let is_unbounded = matches!(
@@ -178,7 +222,7 @@ impl Frame {
 
     fn life(&self) -> Life {
         match self.extent {
-            Extent::Range { preceding, .. } => Life { span: preceding, rows: None },
+            Extent::Range { .. } => Life { span: self.reach(), rows: None },
             Extent::Rows { preceding, lasting, .. } => Life { span: lasting, rows: preceding },
         }
     }
@@ -201,8 +245,9 @@ impl Frame {
     /// As `edges`, of an event that is none before the last one.
     fn next_edges<'a>(&self, edge: &mut Edge<'a>, log: &'a Log, block: &Block, row: usize) -> Edges {
         let (time, number) = (block.time(row), block.start + row as u64);
-        let mut since = |span: Option<i64>| {
-            span.map_or_else(|| log.start(), |span| moved(&mut edge.from, log, time.saturating_sub(span)))
+        let mut since = || match self.since(time) {
+            i64::MIN => log.start(),
+            since => moved(&mut edge.from, log, since),
         };
         let is_first_tie = row > 0 && block.time(row - 1) < time;
         let is_last_tie = row + 1 < block.len() && block.time(row + 1) > time;
@@ -212,8 +257,8 @@ impl Frame {
             false => log.start(),
         };
         match self.extent {
-            Extent::Range { preceding, until } => {
-                let from = since(preceding);
+            Extent::Range { until, .. } => {
+                let from = since();
                 let to = match until {
                     0 if is_last_tie => number + 1,
                     0 => log.first_after(time),
@@ -221,8 +266,8 @@ impl Frame {
                 };
                 Edges { from, to: to.max(from), ties }
             }
-            Extent::Rows { lasting, .. } => {
-                let from = since(lasting);
+            Extent::Rows { .. } => {
+                let from = since();
                 Edges { from, to: from, ties }
             }
         }
@@ -250,19 +295,14 @@ impl Frame {
     }
 
     fn edges(&self, log: &Log, time: i64) -> Edges {
-        let since = |span: Option<i64>| {
-            span.map_or_else(|| log.start(), |span| log.first_at(time.saturating_sub(span)))
+        let from = match self.since(time) {
+            i64::MIN => log.start(),
+            since => log.first_at(since),
         };
         let ties = if self.knows_ties() { log.first_at(time) } else { log.start() };
         match self.extent {
-            Extent::Range { preceding, until } => {
-                let from = since(preceding);
-                Edges { from, to: log.first_after(time.saturating_sub(until)).max(from), ties }
-            }
-            Extent::Rows { lasting, .. } => {
-                let from = since(lasting);
-                Edges { from, to: from, ties }
-            }
+            Extent::Range { .. } => Edges { from, to: log.first_after(self.until(time)).max(from), ties },
+            Extent::Rows { .. } => Edges { from, to: from, ties },
         }
     }
 
@@ -291,8 +331,9 @@ impl Frame {
     fn within_reach(&self, log: &Log, number: u64, time: i64) -> Range<u64> {
         let unless_unbounded = |end: Option<u64>| end.unwrap_or_else(|| log.end());
         match self.extent {
-            Extent::Range { preceding, until } => {
-                let last = preceding.map(|preceding| log.first_after(time.saturating_add(preceding)));
+            Extent::Range { preceding, until, step } => {
+                let step_end = floor(time, step).saturating_add(step);
+                let last = preceding.map(|preceding| log.first_at(step_end.saturating_add(preceding)));
                 log.first_at(time.saturating_add(until))..unless_unbounded(last)
             }
             Extent::Rows { preceding, .. } => {
@@ -369,6 +410,14 @@ impl FrameRows {
         }
         self.core_end = self.core_end.max(until);
     }
+}
+
+fn floor(time: i64, step: i64) -> i64 {
+    // Without a tail the division would be for nothing, at every event.
+    if step == 1 {
+        return time;
+    }
+    EventTime::from_millis(time).floor_to(Span::from_millis(step), Span::ZERO).millis()
 }
 
 /// The same rows as few ranges; those that are not needed are empty, come last and are equal.

@@ -15,7 +15,7 @@ use crate::ordered::{self, Ordered, probe};
 use crate::pane::{CHANGED, LISTED, Pane, WRITTEN};
 use crate::slots::Slots;
 use crate::spec::StageSpec;
-use crate::tiles::{Geometry, Panes, fold_window};
+use crate::tiles::{Geometry, Panes, decode_tile, fold_window};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -542,13 +542,7 @@ impl GridStage {
         start: i64,
         stored: &[u8],
     ) -> Result<(), AggregateError> {
-        let pane = self.panes.entry(start).or_insert_with(|| Pane::new(&self.spec.aggregates));
-        let is_new = pane.group(slot.0).is_none();
-        pane.decode(slot.0, stored)?;
-        if is_new {
-            slots.retain(slot.0);
-        }
-        Ok(())
+        decode_tile(&mut self.panes, &self.spec.aggregates, slots, slot, start, stored)
     }
 
     pub(crate) fn restore_done(&mut self, settled: i64) -> Vec<u32> {

@@ -26,6 +26,7 @@ pub mod series;
 mod slots;
 pub mod snapshot;
 pub mod spec;
+mod tail;
 mod tiles;
 pub mod timeline;
 pub mod windows;

@@ -192,7 +192,7 @@ pub(crate) fn put_back(panes: &mut Panes, saved: Vec<Saved>) -> Result<(), Aggre
 }
 
 /// Cuts a stretch of a log at the panes' edges.
-fn by_pane(log: &Log, rows: Range<u64>, geometry: &Geometry) -> Vec<(i64, Range<u64>)> {
+pub(crate) fn by_pane(log: &Log, rows: Range<u64>, geometry: &Geometry) -> Vec<(i64, Range<u64>)> {
     let mut cut = Vec::new();
     let mut from = rows.start;
     while from < rows.end {

@@ -6,9 +6,9 @@
 
 use crate::aggregate::AggregateError;
 use crate::aggregate::fold::Place;
-use crate::answer::{Inserted, Results, Rows, Slot};
+use crate::answer::{BlockSink, Inserted, Results, Rows, Slot};
 use crate::collect::Collector;
-use crate::cursor::over::{OverCursor, Walk};
+use crate::cursor::over::{OverCursor, Source, Walk};
 use crate::frame::OverFrames;
 use crate::ordered;
 use crate::over_change::{Arrived, numbers};
@@ -18,6 +18,7 @@ use crate::row_log::gather::Gather;
 use crate::row_log::logs::Logs;
 use crate::slots::{ByNumber, Slots};
 use crate::spec::{OverFrame, StageSpec};
+use crate::tail::{Leaving, Tail};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub(crate) struct OverStage {
     pub(crate) spec: Arc<StageSpec>,
     pub(crate) frames: OverFrames,
     pub(crate) logs: Logs,
+    /// What has left the logs, if it is not gone.
+    pub(crate) tail: Option<Tail>,
     pub(crate) cursor: OverCursor,
     settled: i64,
     /// By slot, the times of late rows whose corrections are due.
@@ -39,18 +42,25 @@ pub(crate) struct OverStage {
     pub(crate) stands: ByNumber<i64>,
     /// Rows before this are refused: state that their results need is gone.
     horizon: i64,
+    /// What an aggregate failed with when rows left the logs.
+    broken: Option<AggregateError>,
 }
 
 impl OverStage {
     /// `None` if a column is of a type that logs do not keep.
     pub(crate) fn new(spec: Arc<StageSpec>, frames: &[OverFrame]) -> Option<OverStage> {
-        let frames = OverFrames::new(frames, spec.retention);
+        let frames = OverFrames::new(frames, spec.retention, spec.tail);
         let layout = Layout::new(spec.logged(), &spec.inputs)?;
         let cursor = OverCursor::new(&spec, &layout, &frames);
+        let (tail, lives) = match spec.tail {
+            Some(step) => (Some(Tail::new(step, &frames)?), frames.lives_before_tiles()),
+            None => (None, frames.lives()),
+        };
         Some(OverStage {
             spec,
-            logs: Logs::with_lives(layout, frames.lives()),
+            logs: Logs::with_lives(layout, lives),
             frames,
+            tail,
             cursor,
             settled: i64::MIN,
             due: BTreeMap::new(),
@@ -58,6 +68,7 @@ impl OverStage {
             arrived: Arrived::new(),
             stands: ByNumber::default(),
             horizon: i64::MIN,
+            broken: None,
         })
     }
 
@@ -93,6 +104,9 @@ impl OverStage {
     }
 
     pub(crate) fn settle(&mut self, to: i64) -> Result<Results, AggregateError> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
         let mut out = Collector::new(&self.spec);
         self.correct(&mut out)?;
         let to = to.max(self.settled);
@@ -212,7 +226,11 @@ impl OverStage {
         walks.iter_mut().enumerate().for_each(|(at, walk)| walk.group = at as u32);
         let mut cursor = OverCursor::new(&self.spec, &self.logs.layout, &self.frames);
         cursor.make_room(walks.len());
-        emit((&self.spec, &self.logs, &self.frames), &mut cursor, walks, is_revised, out)
+        emit(&self.source(), &mut cursor, walks, is_revised, out)
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { spec: &self.spec, logs: &self.logs, frames: &self.frames, tail: self.tail.as_ref() }
     }
 
     pub(crate) fn settled(&self) -> i64 {
@@ -230,11 +248,41 @@ impl OverStage {
     pub(crate) fn expire(&mut self, slots: &mut Slots, watermark: i64) {
         let horizon = watermark.min(self.settled).saturating_sub(self.spec.history.millis());
         self.horizon = self.horizon.max(horizon);
-        let OverStage { spec, logs, cursor, .. } = self;
+        let OverStage { spec, logs, tail, cursor, .. } = self;
         let layout = logs.layout.clone();
+        let mut leaving = Leaving::default();
         logs.evict(slots, self.horizon, |slot, log, until| {
             cursor.forget_rows(spec, &layout, log, slot, until);
+            if let Some(tail) = tail {
+                tail.leave((spec, &layout), (slot, log), until, &mut leaving);
+            }
         });
+        if let Some(tail) = tail {
+            let folded = tail.fold(slots, leaving);
+            let done = folded.and_then(|()| tail.expire(spec, slots, logs, self.horizon));
+            self.broken = self.broken.take().or(done.err());
+        }
+    }
+
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
+        self.logs.encode_dirty(slots, out);
+        if let Some(tail) = &mut self.tail {
+            tail.encode_dirty(slots, out);
+        }
+    }
+
+    /// Takes a stored tile of the tail back.
+    pub(crate) fn decode_tile(
+        &mut self,
+        slots: &mut Slots,
+        slot: Slot,
+        start: i64,
+        stored: &[u8],
+    ) -> Result<(), AggregateError> {
+        match &mut self.tail {
+            Some(tail) => tail.decode(&self.spec, slots, slot, start, stored),
+            None => Ok(()),
+        }
     }
 
     /// Forgets what cursors keep of keys that are gone.
@@ -269,13 +317,14 @@ impl OverStage {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.logs.memory_bytes() + self.cursor.memory_bytes()
+        let tail = self.tail.as_ref().map_or(0, Tail::memory_bytes);
+        self.logs.memory_bytes() + tail + self.cursor.memory_bytes()
     }
 }
 
 /// Results of the walks' events; `is_revised` is told an event's marks.
 pub(crate) fn emit(
-    (spec, logs, frames): (&StageSpec, &Logs, &OverFrames),
+    source: &Source<'_>,
     cursor: &mut OverCursor,
     walks: &[Walk],
     is_revised: impl Fn(i64) -> bool,
@@ -284,6 +333,7 @@ pub(crate) fn emit(
     if walks.is_empty() {
         return Ok(());
     }
+    let Source { spec, logs, .. } = source;
     let (first, layout) = (out.len(), &logs.layout);
     let columns = spec.carried.iter().filter_map(|input| layout.position(*input));
     let mut carried: Vec<(usize, Gather)> =
@@ -302,5 +352,5 @@ pub(crate) fn emit(
     for (at, (_, gather)) in carried.into_iter().enumerate() {
         out.carried(at, gather.finish());
     }
-    cursor.walk(spec, logs, frames, walks, |at, finished| out.values(at, first, finished))
+    cursor.walk(source, walks, |at, finished| out.values(at, first, finished))
 }

@@ -9,7 +9,7 @@ use crate::aggregate::AggregateError;
 use crate::aggregate::fold::Place;
 use crate::answer::Results;
 use crate::collect::Collector;
-use crate::cursor::over::Walk;
+use crate::cursor::over::{Source, Walk};
 use crate::over::{OverStage, emit};
 use crate::row_log::Log;
 use crate::row_log::block::{AGAIN, NEW, WRITTEN};
@@ -76,8 +76,9 @@ impl OverStage {
             self.step_back(slot, first);
             self.stands.insert(slot, last);
         }
-        let source = (&*self.spec, &self.logs, &self.frames);
-        emit(source, &mut self.cursor, walks, |marks| marks & (WRITTEN | AGAIN) != 0, out)
+        let OverStage { spec, logs, frames, tail, cursor, .. } = self;
+        let source = Source { spec, logs, frames, tail: tail.as_ref() };
+        emit(&source, cursor, walks, |marks| marks & (WRITTEN | AGAIN) != 0, out)
     }
 
     /// A row or an event is not after the time that a key's cursor stands at: the next walk starts from the log. (A

@@ -14,6 +14,7 @@ use crate::pane::REFOLD;
 use crate::row_log::Log;
 use crate::row_log::gather::Gather;
 use crate::spec::StageSpec;
+use crate::tail::{Piece, Tail};
 use arrow_array::{Array, ArrayRef, new_null_array};
 use std::ops::Range;
 use weir_event::EventTime;
@@ -229,8 +230,12 @@ impl OverStage {
             snapshot.rows[at] = frame.len();
             snapshot.newest[at] = frame.last().map(|last| EventTime::from_millis(log.time(last)));
         }
-        let parts = self.spec.aggregates.iter().enumerate();
-        snapshot.parts = parts.map(|(at, it)| self.part(at, slot, log, &frames[it.frame])).collect();
+        if let Some(tail) = &self.tail {
+            self.look_at_steps(tail, (slot, log), &frames, &mut snapshot);
+        } else {
+            let parts = self.spec.aggregates.iter().enumerate();
+            snapshot.parts = parts.map(|(at, it)| self.part(at, slot, log, &frames[it.frame])).collect();
+        }
         let newest = log.first_after(as_of).checked_sub(1).filter(|newest| *newest >= log.start());
         // That a row's block happens to be still there must not be seen.
         if let Some(newest) = newest.filter(|newest| self.frames.reaches(log.time(*newest), as_of)) {
@@ -245,6 +250,58 @@ impl OverStage {
                 .collect();
         }
         snapshot
+    }
+
+    /// Frames under a tail: their steps, and how many rows these have.
+    fn look_at_steps(
+        &self,
+        tail: &Tail,
+        (slot, log): (u32, &Log),
+        frames: &[FrameRows],
+        snapshot: &mut Snapshot,
+    ) {
+        let bounds: Vec<(i64, i64)> = self
+            .frames
+            .iter()
+            .map(|frame| (frame.since(snapshot.as_of), tail.step_of(frame.until(snapshot.as_of))))
+            .collect();
+        let pieces: Vec<Vec<Piece<'_>>> = bounds
+            .iter()
+            .zip(frames)
+            .map(|((since, _), frame)| tail.pieces((slot, log), *since, frame.pieces()))
+            .collect();
+        for (frame, pieces) in pieces.iter().enumerate() {
+            for (rows, newest) in pieces.iter().filter_map(Piece::folded) {
+                snapshot.rows[frame] += rows;
+                snapshot.newest[frame] = snapshot.newest[frame].max(Some(EventTime::from_millis(newest)));
+            }
+        }
+        let parts = self.spec.aggregates.iter().enumerate().map(|(at, aggregate)| {
+            let (bounds, mut pieces) = (bounds[aggregate.frame], pieces[aggregate.frame].as_slice());
+            let mut after = Vec::new();
+            if let Some(states) = self.cursor.copy_steps(at, slot, bounds) {
+                after.push(Tile { states, pending: None });
+                pieces = &pieces[pieces.partition_point(|piece| piece.start < bounds.1)..];
+            }
+            after.extend(pieces.iter().map(|piece| self.tile(at, log, piece)));
+            Part::Tiles { identity: aggregate.function.states(), before: Vec::new(), after }
+        });
+        snapshot.parts = parts.collect();
+    }
+
+    fn tile(&self, at: usize, log: &Log, piece: &Piece<'_>) -> Tile {
+        let aggregate = &self.spec.aggregates[at];
+        let states = match piece.tile {
+            Some((pane, group)) => pane.states[at].copy(&[group]),
+            None => {
+                let mut identity = aggregate.function.states();
+                identity.resize(1);
+                identity
+            }
+        };
+        let mut feeder = Feeder::new(&self.logs.layout, aggregate);
+        piece.rows.iter().for_each(|rows| feeder.push(log, rows.clone()));
+        Tile { states, pending: Some(feeder.finish()).filter(|feed| !feed.times.is_empty()) }
     }
 
     fn part(&self, at: usize, slot: u32, log: &Log, frame: &FrameRows) -> Part {

@@ -25,6 +25,9 @@ pub struct StageSpec {
     /// Upper bound on the life of state; none but the windows' if `None`. It is the length of an unbounded frame, and
     /// of one that counts rows the most, so that results do not depend on when state is dropped.
     pub retention: Option<Span>,
+    /// `OVER RANGE` only: frames begin at a multiple of this, at or before their bound, so that older rows can be
+    /// kept as one tile per key and step. `None`: where their bound says.
+    pub tail: Option<Span>,
     /// Whether [`crate::Timelines::changes`] will be asked for: then what changed is noted as it comes.
     pub emit_changes: bool,
 }
@@ -47,6 +50,19 @@ pub enum SpecError {
         "frame {0} holds no row: it must begin at or before its end, and end at or before the current row; put the farther bound first"
     )]
     Backwards(usize),
+    /// A tail where no frame of time has an old end.
+    #[error("only frames of OVER that are bounded by time (RANGE) have a tail; write exact, or leave it out")]
+    NoTail,
+    /// Steps of a tail that are too short for its frames.
+    #[error(
+        "a frame of {reach} with a tail of {step} is cut into more than {MAX_PANES} steps; choose a longer tail"
+    )]
+    TooManySteps {
+        /// How far back the frame reaches.
+        reach: Span,
+        /// Length of a step.
+        step: Span,
+    },
     /// Windows of no length, or that do not move on.
     #[error("a window's size and slide must be positive")]
     EmptyWindow,
@@ -98,6 +114,7 @@ impl StageSpec {
     /// Whether a timeline can follow it.
     pub fn check(&self) -> Result<(), SpecError> {
         self.frames.check(self.retention)?;
+        self.check_tail()?;
         let frames = self.frames.count();
         for aggregate in &self.aggregates {
             if aggregate.frame >= frames {
@@ -114,6 +131,21 @@ impl StageSpec {
         match self.logged().into_iter().find(|input| !storable(&self.inputs[*input])) {
             Some(input) => Err(SpecError::Type(self.inputs[input].clone())),
             None => Ok(()),
+        }
+    }
+
+    fn check_tail(&self) -> Result<(), SpecError> {
+        let Some(step) = self.tail else { return Ok(()) };
+        let Frames::Over(frames) = &self.frames else { return Err(SpecError::NoTail) };
+        let counts_rows = frames.iter().any(|frame| matches!(frame.bounds, Bounds::Rows { .. }));
+        if counts_rows || step.millis() <= 0 {
+            return Err(SpecError::NoTail);
+        }
+        match frames.iter().filter_map(OverFrame::reach).max() {
+            Some(reach) if reach.millis() / step.millis() > MAX_PANES => {
+                Err(SpecError::TooManySteps { reach, step })
+            }
+            _ => Ok(()),
         }
     }
 

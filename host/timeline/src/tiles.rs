@@ -7,9 +7,11 @@
 //! start of their last pane; where they are panes, that pane's start.
 
 use crate::aggregate::{Aggregate, AggregateError, Algebra, States};
+use crate::answer::{Block, BlockSink, Slot};
 use crate::coarse::{Coarse, merge_stretch, whole};
 use crate::pane::Pane;
-use crate::spec::{Frames, Grid};
+use crate::slots::Slots;
+use crate::spec::{AggregateSpec, Frames, Grid};
 use crate::windows::Cumulate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -180,6 +182,40 @@ impl Geometry {
             Geometry::Growing(_) | Geometry::Given(_) => self.start_of(window),
         }
     }
+}
+
+/// Shows the stored form of every tile that changed since the last call.
+pub(crate) fn encode_tiles(panes: &mut Panes, slots: &Slots, out: &mut BlockSink<'_>) {
+    let mut bytes = Vec::new();
+    for (start, pane) in panes {
+        for group in pane.take_dirty() {
+            if pane.rows[group as usize] == 0 {
+                continue;
+            }
+            bytes.clear();
+            pane.encode(group, &mut bytes);
+            let key = slots.key(Slot(pane.slots[group as usize]));
+            out(key, Block { column: Block::TILES, level: 0, start: *start }, Some(&bytes));
+        }
+    }
+}
+
+/// Takes a stored tile of a key in.
+pub(crate) fn decode_tile(
+    panes: &mut Panes,
+    aggregates: &[AggregateSpec],
+    slots: &mut Slots,
+    slot: Slot,
+    start: i64,
+    stored: &[u8],
+) -> Result<(), AggregateError> {
+    let pane = panes.entry(start).or_insert_with(|| Pane::new(aggregates));
+    let is_new = pane.group(slot.0).is_none();
+    pane.decode(slot.0, stored)?;
+    if is_new {
+        slots.retain(slot.0);
+    }
+    Ok(())
 }
 
 /// Folds one window's panes for some keys: group `i` of what is returned is the window's state of `slots[i]`.

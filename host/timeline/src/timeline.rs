@@ -14,7 +14,8 @@ use crate::runs::RunStage;
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::spec::{Frames, SpecError, StageSpec};
-use crate::tiles::Geometry;
+use crate::tail::Tail;
+use crate::tiles::{Geometry, encode_tiles};
 use std::sync::Arc;
 use weir_event::EventTime;
 
@@ -40,6 +41,7 @@ use weir_event::EventTime;
 ///     carried: vec![],
 ///     history: Span::ZERO,
 ///     retention: None,
+///     tail: None,
 ///     emit_changes: false,
 /// };
 /// let mut timelines = Timelines::new(Arc::new(spec)).unwrap();
@@ -251,15 +253,7 @@ impl Timelines {
         let slots = &self.slots;
         match &mut self.stage {
             Stage::Grid(grid) => {
-                let mut bytes = Vec::new();
-                for (start, pane) in &mut grid.panes {
-                    for group in pane.take_dirty() {
-                        bytes.clear();
-                        pane.encode(group, &mut bytes);
-                        let key = slots.key(Slot(pane.slots[group as usize]));
-                        out(key, Block { column: Block::TILES, level: 0, start: *start }, Some(&bytes));
-                    }
-                }
+                encode_tiles(&mut grid.panes, slots, out);
                 if let Some(ordered) = &mut grid.ordered {
                     ordered.logs.encode_dirty(slots, out);
                 }
@@ -268,7 +262,7 @@ impl Timelines {
                 }
             }
             Stage::Runs(runs) => runs.encode_dirty(slots, out),
-            Stage::Over(over) => over.logs.encode_dirty(slots, out),
+            Stage::Over(over) => over.encode_dirty(slots, out),
         }
     }
 
@@ -280,7 +274,11 @@ impl Timelines {
                 Block::EMITTED => grid.closed().is_some_and(|closed| block.start <= closed),
                 _ => false,
             },
-            Stage::Runs(_) | Stage::Over(_) => false,
+            Stage::Over(over) => match &over.tail {
+                Some(tail) => block.column == Block::TILES && tail.is_expired(block.start),
+                None => false,
+            },
+            Stage::Runs(_) => false,
         }
     }
 
@@ -300,6 +298,10 @@ impl Timelines {
             }
             (Stage::Runs(runs), Block::RUNS) => {
                 let decoded = runs.decode(slots, slot, block.start, bytes);
+                return decoded.map_err(|error| DecodeError::of_state(block, &error));
+            }
+            (Stage::Over(over), Block::TILES) if over.tail.is_some() => {
+                let decoded = over.decode_tile(slots, slot, block.start, bytes);
                 return decoded.map_err(|error| DecodeError::of_state(block, &error));
             }
             (Stage::Runs(runs), Block::ROWS) => Some(&mut runs.logs),
@@ -343,7 +345,10 @@ impl Timelines {
                 (grid.tiles(), rows, grid.memory_bytes())
             }
             Stage::Runs(runs) => (runs.runs(), runs.logs.rows(), runs.memory_bytes()),
-            Stage::Over(over) => (0, over.logs.rows(), over.memory_bytes()),
+            Stage::Over(over) => {
+                let tiles = over.tail.as_ref().map_or(0, Tail::tiles);
+                (tiles, over.logs.rows(), over.memory_bytes())
+            }
         };
         let memory_bytes = (memory + self.slots.memory_bytes()) as u64;
         Stats { keys: self.slots.len() as u64, tiles, rows, memory_bytes }

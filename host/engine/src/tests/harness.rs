@@ -109,6 +109,7 @@ pub(crate) fn plan() -> JobPlan {
         carried: Vec::new(),
         history: seconds(3600),
         retention: None,
+        tail: None,
         emit_changes: false,
     };
     let of_stage = [("user", text.clone()), ("n", count.clone()), ("s", MILLIS), ("e", MILLIS)];

@@ -38,6 +38,7 @@ pub(super) fn read(
     let stale_after = keys.take("stale_after").and_then(|node| report.positive_span("stale_after", node));
     let sinks = sinks(job, &mut keys, context, report);
     let origin = keys.take("stream").and_then(|node| origin(node, context, report));
+    let tail = keys.take("tail").and_then(|node| tail(node, report));
     refuse_what_waits(&mut keys, report);
     keys.finish("", report);
 
@@ -52,6 +53,7 @@ pub(super) fn read(
         emit: emit?,
         history: history.unwrap_or(Some(late.allow))?,
         retention,
+        tail,
         stale_after,
         sinks,
         origin,
@@ -115,23 +117,21 @@ fn origin(node: &Node, context: &Context<'_>, report: &mut Report) -> Option<Str
     connectors::named_source(node, context.kinds, report)
 }
 
-/// `tail` and `lookback`: only their defaults are carried out.
-fn refuse_what_waits(keys: &mut Mapping<'_>, report: &mut Report) {
-    if let Some(node) = keys.take("tail") {
-        match &node.value {
-            Value::Text(text) if text == "exact" => {}
-            Value::Text(text) if text.parse::<Span>().is_ok() => {
-                report
-                    .error(node.place, format!("`tail`: `{text}`: {NOT_YET}; write exact, or leave it out"));
-            }
-            other => {
-                report.error(
-                    node.place,
-                    format!("`tail`: expected exact or a duration, found {}", shown(other)),
-                );
-            }
+/// A duration, or `exact` for none.
+fn tail(node: &Node, report: &mut Report) -> Option<Span> {
+    match &node.value {
+        Value::Text(text) if text == "exact" => None,
+        Value::Text(text) if text.parse::<Span>().is_ok() => report.positive_span("tail", node),
+        other => {
+            let message = format!("`tail`: expected exact or a duration such as 1d, found {}", shown(other));
+            report.error(node.place, message);
+            None
         }
     }
+}
+
+/// `lookback`: only its default is carried out.
+fn refuse_what_waits(keys: &mut Mapping<'_>, report: &mut Report) {
     if let Some((key, node)) = keys.take_entry("lookback") {
         match &node.value {
             Value::Mapping(entries) if entries.is_empty() => {}

@@ -88,6 +88,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         carried: Vec::new(),
         history: Span::from_millis(3_600_000),
         retention: None,
+        tail: None,
         emit_changes: false,
     };
     JobPlan {

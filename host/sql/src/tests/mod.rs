@@ -174,6 +174,7 @@ fn job(text: &str) -> JobDefinition {
         emit: Emit::Close,
         history: Span::from_millis(3_600_000),
         retention: None,
+        tail: None,
         stale_after: None,
         sinks: Vec::new(),
         origin: None,

@@ -6,3 +6,4 @@ pub(crate) mod hop;
 mod lists;
 pub(crate) mod over;
 mod stack;
+mod tail;

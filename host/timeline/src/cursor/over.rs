@@ -3,12 +3,14 @@
 
 use super::choice::{Candidates, Chooser, Chosen};
 use super::stack::{self, Stack};
-use crate::aggregate::{AggregateError, Algebra, Finished, Selection, States, Steps, Stretch};
+use super::tail::Steps;
+use crate::aggregate::{self, AggregateError, Algebra, Finished, Selection, States, Stretch};
 use crate::frame::{FrameRows, OverFrames};
 use crate::ordered::Feeder;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
 use crate::spec::{AggregateSpec, StageSpec};
+use crate::tail::Tail;
 use crate::tiles::counted;
 use arrow_array::{Array, new_null_array};
 
@@ -22,6 +24,14 @@ pub(crate) struct Walk {
     pub(crate) group: u32,
     /// Numbers of the events in the key's log, rising.
     pub(crate) events: Vec<u64>,
+}
+
+/// What values are made of.
+pub(crate) struct Source<'a> {
+    pub(crate) spec: &'a StageSpec,
+    pub(crate) logs: &'a Logs,
+    pub(crate) frames: &'a OverFrames,
+    pub(crate) tail: Option<&'a Tail>,
 }
 
 /// Cursors of keys by group.
@@ -40,6 +50,8 @@ enum Column {
     Choice(Chooser, Vec<Candidates>),
     /// Folds of parts of the frame, by group.
     Stacks(Vec<Stack>),
+    /// Folds of the steps of a tail, by group.
+    Steps(Steps),
     /// Each frame anew.
     Direct,
 }
@@ -47,6 +59,9 @@ enum Column {
 impl OverCursor {
     pub(crate) fn new(spec: &StageSpec, layout: &Layout, frames: &OverFrames) -> OverCursor {
         let columns = spec.aggregates.iter().map(|aggregate| {
+            if spec.tail.is_some() {
+                return Column::Steps(Steps::new(aggregate));
+            }
             let frame = frames.get(aggregate.frame);
             let only_grows = frame.only_grows();
             // What nothing leaves needs no queue.
@@ -72,6 +87,7 @@ impl OverCursor {
                     Column::Running(states) => states.resize(groups),
                     Column::Choice(_, candidates) => candidates.resize(groups, Candidates::default()),
                     Column::Stacks(stacks) => stacks.resize_with(groups, Stack::default),
+                    Column::Steps(steps) => steps.make_room(groups),
                     Column::Direct => {}
                 }
             }
@@ -90,6 +106,7 @@ impl OverCursor {
                 Column::Running(states) => states.reset(&[group]),
                 Column::Choice(_, candidates) => candidates[group as usize] = Candidates::default(),
                 Column::Stacks(stacks) => stacks[group as usize] = Stack::default(),
+                Column::Steps(steps) => steps.reset(group),
                 Column::Direct => {}
             }
         }
@@ -108,15 +125,28 @@ impl OverCursor {
         }
     }
 
+    /// A copy of the fold of all steps but the newest of a frame under a tail, if a key's cursor stands there.
+    pub(crate) fn copy_steps(
+        &self,
+        aggregate: usize,
+        group: u32,
+        (since, newest): (i64, i64),
+    ) -> Option<Box<dyn States>> {
+        match &self.columns[aggregate] {
+            Column::Steps(steps) => steps.copy(group, since, newest),
+            _ => None,
+        }
+    }
+
     /// The values of one aggregate for the events of all walks, in order. `bounds` are their frames.
     fn values(
         &mut self,
         at: usize,
-        spec: &StageSpec,
-        logs: &Logs,
+        source: &Source<'_>,
         walks: &[Walk],
         bounds: &[FrameRows],
     ) -> Result<Finished, AggregateError> {
+        let Source { spec, logs, .. } = source;
         let aggregate = &spec.aggregates[at];
         let stands =
             |group: u32| self.frames[group as usize * self.frames_per_group + aggregate.frame].clone();
@@ -124,6 +154,10 @@ impl OverCursor {
             Column::Running(states) => slide(states.as_mut(), aggregate, logs, walks, bounds, stands),
             Column::Choice(chooser, candidates) => choose(*chooser, candidates, logs, walks, bounds, stands),
             Column::Stacks(stacks) => stack::values(stacks, aggregate, logs, walks, bounds),
+            Column::Steps(steps) => match source.tail {
+                Some(tail) => steps.values(at, source, tail, walks, bounds),
+                None => Err(AggregateError::Broken("the steps of a tail without one".to_owned())),
+            },
             Column::Direct => direct(aggregate, logs, walks, bounds),
         }
     }
@@ -131,12 +165,11 @@ impl OverCursor {
     /// Walks over events and shows, per aggregate, their values in the order of the walks.
     pub(crate) fn walk(
         &mut self,
-        spec: &StageSpec,
-        logs: &Logs,
-        frames: &OverFrames,
+        source: &Source<'_>,
         walks: &[Walk],
         mut out: impl FnMut(usize, Finished),
     ) -> Result<(), AggregateError> {
+        let Source { spec, logs, frames, .. } = source;
         let events: usize = walks.iter().map(|walk| walk.events.len()).sum();
         let of_frame = frames.iter().map(|frame| {
             let mut bounds = Vec::with_capacity(events);
@@ -145,7 +178,7 @@ impl OverCursor {
         });
         let bounds: Vec<Vec<FrameRows>> = of_frame.collect();
         for (at, aggregate) in spec.aggregates.iter().enumerate() {
-            out(at, self.values(at, spec, logs, walks, &bounds[aggregate.frame])?);
+            out(at, self.values(at, source, walks, &bounds[aggregate.frame])?);
         }
         for (frame, bounds) in bounds.iter().enumerate() {
             let mut last = 0;
@@ -175,7 +208,7 @@ impl OverCursor {
                     is_broken |= states.retract(&feed.input(&vec![group; rows.len()], &rows)).is_err();
                 }
                 Column::Choice(_, candidates) => candidates[group as usize].leave(until),
-                Column::Running(_) | Column::Stacks(_) | Column::Direct => {}
+                Column::Running(_) | Column::Stacks(_) | Column::Steps(_) | Column::Direct => {}
             }
         }
         let at = group as usize * self.frames_per_group;
@@ -197,6 +230,7 @@ impl OverCursor {
                 let folds: usize = stacks.iter().map(Stack::memory_bytes).sum();
                 folds + stacks.capacity() * size_of::<Stack>()
             }
+            Column::Steps(steps) => steps.memory_bytes(),
             Column::Direct => 0,
         });
         columns.sum::<usize>() + self.frames.capacity() * size_of::<Option<FrameRows>>()
@@ -237,7 +271,7 @@ fn slide(
         });
     }
     let (entering, leaving) = (entering.finish(), leaving.finish());
-    states.slide(&Steps {
+    states.slide(&aggregate::Steps {
         groups: &groups,
         as_of: &as_of,
         entering: entering.stretch(&entering_ends),
@@ -306,21 +340,31 @@ fn direct(
         let to = from + fits.count().max(1);
         match fold_frames(aggregate, logs, &events[from..to]) {
             Err(AggregateError::Rows(_)) => {
-                for (at, event) in events[from..to].iter().enumerate() {
-                    done.push(shifted(fold_frame(aggregate, logs, event)?, from + at));
+                for event in &events[from..to] {
+                    done.push(fold_frame(aggregate, logs, event)?);
                 }
             }
-            finished => done.push(shifted(finished?, from)),
+            finished => done.push(finished?),
         }
         from = to;
     }
+    joined(aggregate, done)
+}
+
+/// Values that were made in parts; the errors of each are counted from its own first.
+pub(super) fn joined(aggregate: &AggregateSpec, done: Vec<Finished>) -> Result<Finished, AggregateError> {
     let parts: Vec<&dyn Array> = done.iter().map(|it| it.values.as_ref()).collect();
     if parts.is_empty() {
         return aggregate.function.states().finish(&[], &[]);
     }
     let values =
         arrow_select::concat::concat(&parts).map_err(|error| AggregateError::Broken(error.to_string()))?;
-    Ok(Finished { values, errors: done.into_iter().flat_map(|it| it.errors).collect() })
+    let (mut errors, mut first) = (Vec::new(), 0);
+    for Finished { values, errors: of_part } in done {
+        errors.extend(of_part.into_iter().map(|(at, reason)| (first + at, reason)));
+        first += values.len() as u32;
+    }
+    Ok(Finished { values, errors })
 }
 
 /// An event and its rows.
@@ -328,11 +372,6 @@ struct Event {
     slot: u32,
     time: i64,
     frame: FrameRows,
-}
-
-fn shifted(mut finished: Finished, by: usize) -> Finished {
-    finished.errors.iter_mut().for_each(|(at, _)| *at += by as u32);
-    finished
 }
 
 fn fold_frame(aggregate: &AggregateSpec, logs: &Logs, event: &Event) -> Result<Finished, AggregateError> {

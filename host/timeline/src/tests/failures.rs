@@ -120,6 +120,7 @@ pub(super) fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span
         carried: vec![],
         history: Span::from_millis(20),
         retention,
+        tail: None,
         emit_changes: false,
     };
     Timelines::new(Arc::new(spec)).unwrap()

@@ -76,6 +76,7 @@ fn check(frames: Frames, history: i64, mut steps: Vec<Step>) -> Result<(), TestC
         carried: vec![],
         history: Span::from_millis(history),
         retention: None,
+        tail: None,
         emit_changes: false,
     });
     let plain = |(rows, _, to): &Step| (vec![rows.iter().map(|(row, _)| row.clone()).collect()], *to);

@@ -86,6 +86,7 @@ impl Model {
             carried,
             history: Span::from_millis(history),
             retention: None,
+            tail: None,
             emit_changes: false,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
@@ -100,6 +101,13 @@ impl Model {
     pub(super) fn retaining(mut self, retention: Option<i64>) -> Model {
         let retention = retention.map(Span::from_millis);
         self.spec = Arc::new(StageSpec { retention, ..(*self.spec).clone() });
+        self.timelines = self.fresh();
+        self
+    }
+
+    /// As it is, with frames that begin at a multiple of a step.
+    pub(super) fn tailing(mut self, step: i64) -> Model {
+        self.spec = Arc::new(StageSpec { tail: Some(Span::from_millis(step)), ..(*self.spec).clone() });
         self.timelines = self.fresh();
         self
     }
@@ -207,7 +215,7 @@ impl Model {
         match &self.spec.frames {
             Frames::Over(frames) => {
                 let all = self.rows_of(key, i64::MIN, i64::MAX);
-                let of = |frame| over_frames::rows(frame, self.spec.retention, &all, window.0, event);
+                let of = |frame| over_frames::rows(frame, &self.spec, &all, window.0, event);
                 frames.iter().map(of).collect()
             }
             _ => vec![self.rows_of(key, window.0, window.1)],
@@ -389,7 +397,7 @@ impl Model {
         prop_assert_eq!(values.newest, newest.collect::<Vec<_>>());
         if let Frames::Over(frames) = &self.spec.frames {
             let all = self.rows_of(key, i64::MIN, i64::MAX);
-            let shown = over_frames::shown(frames, self.spec.retention, &all, window.0);
+            let shown = over_frames::shown(frames, &self.spec, &all, window.0);
             let carried: Vec<Cell> = values.carried.iter().map(|column| Cell::of(column, 0)).collect();
             prop_assert_eq!(carried, carried_of(shown.map(|(_, row)| row)), "of {:?} at {:?}", key, window);
         }

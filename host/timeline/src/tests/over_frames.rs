@@ -6,6 +6,8 @@ use crate::answer::Question;
 use crate::builtin;
 use crate::spec::{AggregateSpec, Bounds, Exclude, Frames, OverFrame, SpecError, StageSpec};
 use crate::timeline::Timelines;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_schema::DataType;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ pub(super) fn places(frames: &[Vec<&(usize, Row)>]) -> Vec<Places> {
 /// A frame's rows, out of all of a key's, for an event at a time, or for a lookup at that time.
 pub(super) fn rows<'a>(
     frame: &OverFrame,
-    retention: Option<Span>,
+    spec: &StageSpec,
     all: &[&'a (usize, Row)],
     time: i64,
     event: Option<Rank>,
@@ -32,13 +34,13 @@ pub(super) fn rows<'a>(
     let age = |at: usize| time - all[at].1.time;
     let is_within = |at: usize| match frame.bounds {
         Bounds::Range { preceding, until } => {
-            let reach = preceding.or(retention);
-            age(at) >= until.millis() && reach.is_none_or(|reach| age(at) <= reach.millis())
+            let is_young = is_young(all[at].1.time, preceding.or(spec.retention), spec, time);
+            age(at) >= until.millis() && is_young
         }
         Bounds::Rows { preceding, until } => current.is_some_and(|current| {
             let is_far_enough = at as u64 + until <= current as u64;
             let is_near_enough = preceding.is_none_or(|preceding| at as u64 + preceding >= current as u64);
-            let is_retained = retention.is_none_or(|retention| age(at) <= retention.millis());
+            let is_retained = spec.retention.is_none_or(|retention| age(at) <= retention.millis());
             is_far_enough && is_near_enough && is_retained
         }),
     };
@@ -52,20 +54,26 @@ pub(super) fn rows<'a>(
     (0..all.len()).filter(|at| is_within(*at) && !is_excluded(*at)).map(|at| all[at]).collect()
 }
 
+/// Whether a row is not older than a frame of this reach, which begins at a multiple of the tail's step.
+fn is_young(row: i64, reach: Option<Span>, spec: &StageSpec, time: i64) -> bool {
+    let step = spec.tail.map_or(1, Span::millis);
+    reach.is_none_or(|reach| row >= (time - reach.millis()).div_euclid(step) * step)
+}
+
 /// The row whose plain columns a lookup shows: the newest one, unless it is out of every frame's reach.
 pub(super) fn shown<'a>(
     frames: &[OverFrame],
-    retention: Option<Span>,
+    spec: &StageSpec,
     all: &[&'a (usize, Row)],
     time: i64,
 ) -> Option<&'a (usize, Row)> {
     let newest = *all.iter().rfind(|(_, row)| row.time <= time)?;
     let reaches = |frame: &OverFrame| match frame.bounds {
-        Bounds::Range { preceding, .. } => preceding.or(retention),
-        Bounds::Rows { .. } => retention,
+        Bounds::Range { preceding, .. } => preceding.or(spec.retention),
+        Bounds::Rows { .. } => spec.retention,
     };
-    let is_reached = |reach: Option<Span>| reach.is_none_or(|reach| time - newest.1.time <= reach.millis());
-    frames.iter().any(|frame| is_reached(reaches(frame))).then_some(newest)
+    let is_reached = |frame: &OverFrame| is_young(newest.1.time, reaches(frame), spec, time);
+    frames.iter().any(is_reached).then_some(newest)
 }
 
 /// A frame of any kind; ranges reach back less than `reach`.
@@ -99,6 +107,17 @@ fn check(
         model.apply(op)?;
     }
     Ok(())
+}
+
+/// A frame that is bounded by time; it reaches back less than `reach`.
+fn range_frame(reach: i64) -> impl Strategy<Value = OverFrame> {
+    frame(reach).prop_map(|frame| match frame.bounds {
+        Bounds::Range { .. } => frame,
+        Bounds::Rows { preceding, .. } => OverFrame {
+            exclude: frame.exclude,
+            ..OverFrame::range(preceding.map(|rows| Span::from_millis(rows as i64)))
+        },
+    })
 }
 
 /// Batches that each come 50 milliseconds after the one before, some of them followed by a restart, a flush or a look.
@@ -177,6 +196,46 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases(160, 3000))]
+
+    #[test]
+    fn frames_with_a_tail(
+        frames in prop::collection::vec(range_frame(40), 1..4),
+        step in 1..30_i64,
+        history in 0..40_i64,
+        emit_changes in any::<bool>(),
+        ops in ops(-60..120, 12, 14),
+    ) {
+        let mut model = Model::new(Frames::Over(frames), history).changing(emit_changes).tailing(step);
+        for op in ops {
+            model.apply(op)?;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(8, 200))]
+
+    #[test]
+    fn rows_that_leave_their_logs_for_tiles(
+        frames in prop::collection::vec(range_frame(600), 1..3),
+        step in prop_oneof![1..30_i64, 30..200_i64],
+        history in 0..60_i64,
+        retention in prop::option::weighted(0.2, 600..900_i64),
+        list_views in any::<bool>(),
+        mut batches in prop::collection::vec((prop::collection::vec(row(-60..100), 30..60), 0..4_u8), 8..12),
+    ) {
+        // Enough rows of one key for blocks to fill.
+        batches.iter_mut().flat_map(|(rows, _)| rows).for_each(|row| row.key /= 2);
+        let mut model = Model::new(Frames::Over(frames), history).retaining(retention).tailing(step);
+        model = model.viewing(list_views);
+        for op in stream(batches) {
+            model.apply(op)?;
+        }
+    }
+}
+
 fn stage(frames: Vec<OverFrame>, retention: Option<Span>) -> StageSpec {
     let sum = AggregateSpec {
         function: builtin("SUM", false, &[DataType::Int64], &[]).unwrap(),
@@ -191,6 +250,7 @@ fn stage(frames: Vec<OverFrame>, retention: Option<Span>) -> StageSpec {
         carried: vec![],
         history: Span::from_millis(1000),
         retention,
+        tail: None,
         emit_changes: false,
     }
 }
@@ -235,6 +295,50 @@ fn counted_rows_stay_bounded_without_a_retention() {
     timelines.settle(EventTime::from_millis(1 << 40)).unwrap();
     timelines.expire(EventTime::from_millis(1 << 40));
     assert!((701..701 + 2 * 256).contains(&timelines.stats().rows));
+}
+
+#[test]
+fn a_tail_bounds_the_rows_of_a_key() {
+    let frames = vec![OverFrame::range(Some(Span::from_millis(100_000))), OverFrame::range(None)];
+    let spec = StageSpec { tail: Some(Span::from_millis(1000)), ..stage(frames, None) };
+    let of_frame = |frame| AggregateSpec { frame, ..spec.aggregates[0].clone() };
+    let spec = StageSpec { aggregates: vec![of_frame(0), of_frame(1)], ..spec };
+    let mut timelines = Timelines::new(Arc::new(spec)).unwrap();
+    let (mut most_rows, mut most_tiles) = (0, 0);
+    for batch in 0..400_i64 {
+        let rows: Vec<Row> = (0..100).map(|at| Row::at(batch * 1000 + at * 10)).collect();
+        insert_rows(&mut timelines, &rows);
+        let now = EventTime::from_millis(batch * 1000 + 1000);
+        let results = timelines.settle(now).unwrap();
+        let last = results.len() - 1;
+        let sums = results.values.iter().map(|values| values.as_primitive::<Int64Type>().value(last));
+        let all = (batch + 1) * 100;
+        // 990 milliseconds of the step before the frame, every 10 of which there is a row.
+        assert_eq!(sums.collect::<Vec<_>>(), vec![all.min(10_100), all], "at {now}");
+        timelines.expire(now);
+        let stats = timelines.stats();
+        (most_rows, most_tiles) = (most_rows.max(stats.rows), most_tiles.max(stats.tiles));
+    }
+    // The rows of `history`, those that stay rows, and what their blocks hold beside; a tile for each step of the
+    // frame, those that the horizon lags by, and one of all that is older.
+    assert!(most_rows < 100 + 64 + 3 * 256, "{most_rows}");
+    assert!((100..=104).contains(&most_tiles), "{most_tiles}");
+}
+
+#[test]
+fn a_tail_is_of_frames_of_time() {
+    let span = Span::from_millis;
+    let tail_of = |frames: Frames, tail| {
+        let spec = stage(vec![OverFrame::range(None)], None);
+        StageSpec { frames, tail: Some(span(tail)), ..spec }.check()
+    };
+    let over = |frame: OverFrame| Frames::Over(vec![frame]);
+    assert_eq!(tail_of(over(OverFrame::range(Some(span(100_000)))), 1), Ok(()));
+    assert_eq!(tail_of(over(OverFrame::rows(Some(3))), 1), Err(SpecError::NoTail));
+    assert_eq!(tail_of(Frames::Lifetime, 1), Err(SpecError::NoTail));
+    let (reach, step) = (span(100_001), span(1));
+    let too_many = SpecError::TooManySteps { reach, step };
+    assert_eq!(tail_of(over(OverFrame::range(Some(reach))), 1), Err(too_many));
 }
 
 #[test]

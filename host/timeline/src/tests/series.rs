@@ -38,6 +38,7 @@ fn spec(count: u32) -> Arc<StageSpec> {
         carried: vec![],
         history: Span::from_millis(50),
         retention: None,
+        tail: None,
         emit_changes: false,
     })
 }

@@ -67,6 +67,7 @@ impl Model {
             carried: vec![],
             history: Span::from_millis(history),
             retention,
+            tail: None,
             emit_changes,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();

@@ -136,6 +136,7 @@ fn spec(frames: Frames) -> StageSpec {
         carried: vec![],
         history: Span::ZERO,
         retention: None,
+        tail: None,
         emit_changes: false,
     }
 }

@@ -36,6 +36,7 @@ fn stage(frames: Vec<OverFrame>) -> StageSpec {
         carried: vec![],
         history: Span::from_millis(40),
         retention: None,
+        tail: None,
         emit_changes: false,
     }
 }

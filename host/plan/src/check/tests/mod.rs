@@ -176,7 +176,7 @@ const BAD: &[Case] = &[
     (
         "jobs/a.yaml",
         "job: A\nversion: 0\nlate: {policy: correct, alow: 1h}\nsinks:\n  - stdout\n  - file: {folow: 1, path: p}\n\
-         tail: 1h\nemit: {on: chance}\nlookback: {days: 3}\n",
+         tail: 1 hor\nemit: {on: chance}\nlookback: {days: 3}\n",
         &[
             "1:1: `query`: missing; write `query: |` and the SQL, or `query_file: PATH`, or put it into jobs/a.sql",
             "1:6: `job`: `A` is no name; a name is a lower-case letter",
@@ -184,7 +184,7 @@ const BAD: &[Case] = &[
             "3:25: `late.alow`: unknown key; did you mean `allow`?",
             "5:5: `sinks`: expected exactly one kind, as {stdout: {}}; found a text",
             "6:12: `file.folow`: unknown key",
-            "7:7: `tail`: `1h`: known, not available yet; write exact, or leave it out",
+            "7:7: `tail`: expected exact or a duration such as 1d, found `1 hor`",
             "8:12: `emit.on`: `chance`: unknown value; did you mean `change`?",
             "9:1: `lookback`: known, not available yet, as it needs bootstrap from history",
         ],
@@ -330,7 +330,7 @@ fn a_job_reads_as_written() {
     let read = job(
         "job: user_activity\nversion: 2\nquery: |\n  SELECT geohash\n    FROM event_user_action\nfeatures:\n  \
          total_events: {type: bigint, version: 1, description: user activities, default: 0, owner: fraud}\n  \
-         plain:\nlate: {policy: drop, allow: 2h}\nemit: {on: close}\nretention: 90d\ntail: exact\n\
+         plain:\nlate: {policy: drop, allow: 2h}\nemit: {on: close}\nretention: 90d\ntail: 6h\n\
          stale_after: 10m\nsinks:\n  - file: {path: out/user_activity, format: jsonl, meta: false}\n  - stdout: {}\n",
     );
     assert_eq!((read.name.as_str(), read.version, read.file.as_str()), ("user_activity", 2, "jobs/j.yaml"));
@@ -345,6 +345,7 @@ fn a_job_reads_as_written() {
     assert_eq!(read.features[1].name, "plain");
     let sinks: Vec<_> = read.sinks.iter().map(|sink| sink.name.as_str()).collect();
     assert_eq!(sinks, ["file", "stdout"]);
+    assert_eq!(read.tail, Some(Span::from_millis(6 * 3_600_000)));
     assert_eq!(read.check_retention(Span::from_millis(1)), None);
     let short = read.check_retention("91d".parse().unwrap()).unwrap();
     assert!(short.message.contains("90d is shorter than the longest window, 91d"), "{short}");

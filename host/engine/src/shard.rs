@@ -32,11 +32,12 @@ impl std::fmt::Debug for Shards {
 }
 
 impl Shards {
-    /// Empty timelines.
-    pub(crate) fn new(stage: &KeyedStage, shards: usize) -> Result<Shards, SpecError> {
+    /// Empty timelines; `gives_results` says whether anybody wants results beside lookups.
+    pub(crate) fn new(stage: &KeyedStage, shards: usize, gives_results: bool) -> Result<Shards, SpecError> {
         let timelines = || {
             let timelines = Timelines::new(stage.spec.clone())?;
-            Ok(if has_views(stage) { timelines.with_list_views() } else { timelines })
+            let timelines = if has_views(stage) { timelines.with_list_views() } else { timelines };
+            Ok(if gives_results { timelines } else { timelines.without_results() })
         };
         let segment = || timelines().map(RwLock::new);
         let shard = || (0..SEGMENTS).map(|_| segment()).collect::<Result<Vec<_>, _>>();
@@ -94,7 +95,9 @@ impl Shards {
     pub(crate) fn restore_done(&self, settled: EventTime) -> Result<(), DecodeEntryError> {
         for shard in 0..self.len() {
             for segment in 0..SEGMENTS {
-                self.write(shard, segment).restore_done(settled)?;
+                let mut timelines = self.write(shard, segment);
+                timelines.restore_done(settled)?;
+                timelines.expire(settled);
             }
         }
         Ok(())
@@ -119,6 +122,7 @@ impl BlockExpiry {
         let mut judge =
             Timelines::new(spec.clone()).map_err(|error| AggregateError::Broken(error.to_string()))?;
         judge.restore_done(settled).map_err(|error| AggregateError::Damaged(error.to_string()))?;
+        judge.expire(settled);
         Ok(BlockExpiry(judge))
     }
 
@@ -146,6 +150,30 @@ fn parse_entry_key(entry: &[u8]) -> Option<(&[u8], Block)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir_event::Span;
+    use weir_timeline::{Frames, Grid};
+
+    #[test]
+    fn tiles_whose_windows_are_out_of_reach_are_not_kept() {
+        let span = Span::from_millis;
+        let spec = Arc::new(StageSpec {
+            frames: Frames::Grid(Grid { size: span(100), slide: span(100), offset: Span::ZERO }),
+            aggregates: Vec::new(),
+            inputs: Vec::new(),
+            carried: Vec::new(),
+            history: span(50),
+            retention: None,
+            tail: None,
+            emit_changes: false,
+        });
+        let is_expired = |start, settled| {
+            let mut entry = Vec::new();
+            put_entry_key(b"u1", Block { column: Block::TILES, level: 0, start }, &mut entry);
+            BlockExpiry::at(&spec, EventTime::from_millis(settled)).unwrap().is_expired(&entry)
+        };
+        assert!(!is_expired(0, 149) && is_expired(0, 150) && !is_expired(100, 150));
+        assert!(!is_expired(0, i64::MIN));
+    }
 
     #[test]
     fn a_block_s_key_reads_back_and_sorts_by_start() {

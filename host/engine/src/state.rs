@@ -33,7 +33,7 @@ pub(crate) fn restore(
     let in_plan = |message: String| EngineError::Plan { job: plan.name.clone(), message };
     let damaged = |message: String| EngineError::Damaged { job: plan.name.clone(), message };
     let in_store = |error: &StoreError| EngineError::store(&plan.name, error);
-    let stage = plan.stage.as_ref().map(|stage| Shards::new(stage, shards));
+    let stage = plan.stage.as_ref().map(|stage| Shards::new(stage, shards, !plan.sinks.is_empty()));
     let shards = stage.transpose().map_err(|error| in_plan(error.to_string()))?;
     let mut seen = plan.inputs[0].stream.dedup.map(|dedup| Seen::new(dedup.within));
     let is_expired = expiry(plan, body).map_err(|error| EngineError::aggregate(&plan.name, &error))?;

@@ -44,6 +44,8 @@ pub(crate) struct OverStage {
     horizon: i64,
     /// What an aggregate failed with when rows left the logs.
     broken: Option<AggregateError>,
+    /// Whether nobody wants results.
+    pub(crate) is_quiet: bool,
 }
 
 impl OverStage {
@@ -69,6 +71,7 @@ impl OverStage {
             stands: ByNumber::default(),
             horizon: i64::MIN,
             broken: None,
+            is_quiet: false,
         })
     }
 
@@ -86,6 +89,14 @@ impl OverStage {
                 continue;
             }
             let is_late = place.time < self.settled;
+            if self.is_quiet {
+                inserted.late += u64::from(is_late);
+                if is_late {
+                    self.cursor.reset(slot);
+                }
+                self.logs.insert(slots, slot, place, is_late, 0, (&sources, row));
+                continue;
+            }
             let mut marks = if place.time <= self.written_until { NEW } else { 0 };
             if self.spec.emit_changes {
                 marks |= NEW;
@@ -112,6 +123,10 @@ impl OverStage {
         let to = to.max(self.settled);
         let settled = self.logs.settle(to);
         self.settled = to;
+        if self.is_quiet {
+            self.follow(settled, &mut out)?;
+            return Ok(Results::default());
+        }
         let walks = self.unwritten(settled);
         self.emit_on(&walks, &mut out)?;
         if to > self.written_until {
@@ -120,7 +135,20 @@ impl OverStage {
         out.finish(&self.spec)
     }
 
+    /// Where nobody wants results, the cursor moves only where lookups start from it.
+    fn follow(&mut self, settled: Vec<(u32, Range<u64>)>, out: &mut Collector) -> Result<(), AggregateError> {
+        if !self.cursor.serves_lookups() {
+            return Ok(());
+        }
+        let newest = settled.into_iter().filter(|(_, rows)| !rows.is_empty());
+        let newest = newest.map(|(slot, rows)| Walk { slot, group: slot, events: vec![rows.end - 1] });
+        self.emit_on(&newest.collect::<Vec<Walk>>(), out)
+    }
+
     pub(crate) fn flush(&mut self) -> Result<Results, AggregateError> {
+        if self.is_quiet {
+            return Ok(Results::default());
+        }
         let mut out = Collector::new(&self.spec);
         self.correct(&mut out)?;
         let pending = self.logs.pending();

@@ -65,6 +65,7 @@ pub struct Timelines {
     slots: Slots,
     stage: Stage,
     list_views: bool,
+    gives_results: bool,
 }
 
 enum Stage {
@@ -88,7 +89,7 @@ impl Timelines {
         };
         // The check has refused every other reason.
         let stage = stage.ok_or(SpecError::NoSuchInput(spec.inputs.len()))?;
-        Ok(Timelines { slots: Slots::default(), stage, list_views: false })
+        Ok(Timelines { slots: Slots::default(), stage, list_views: false, gives_results: true })
     }
 
     /// From now on lists are returned as views: a column whose aggregate's type is [`DataType::List`] is one of
@@ -100,6 +101,16 @@ impl Timelines {
     #[must_use]
     pub fn with_list_views(self) -> Timelines {
         Timelines { list_views: true, ..self }
+    }
+
+    /// From now on nobody wants results, as where a job has no sink: `settle`, `changes` and `flush` return none but
+    /// the rows that were refused. What a lookup finds is the same.
+    #[must_use]
+    pub fn without_results(mut self) -> Timelines {
+        if let Stage::Over(over) = &mut self.stage {
+            over.is_quiet = true;
+        }
+        Timelines { gives_results: false, ..self }
     }
 
     /// What is computed.
@@ -184,8 +195,12 @@ impl Timelines {
         self.shaped(results?)
     }
 
-    /// Results with lists as they are wanted.
+    /// Results as they are wanted.
     fn shaped(&self, mut results: Results) -> Result<Results, AggregateError> {
+        if !self.gives_results {
+            let Results { refused, more, .. } = results;
+            return Ok(Results { refused, more, ..Results::default() });
+        }
         for values in &mut results.values {
             *values = shape_lists(values, self.list_views)?;
         }

@@ -95,10 +95,34 @@ struct Action<'a> {
 
 /// Q3: the last actions of a user at each event.
 pub(crate) fn sequences(text: &[u8]) -> u64 {
+    let mut rows = 0;
+    follow(text, |log| {
+        drop(black_box(sequence(log)));
+        rows += 1;
+    });
+    rows
+}
+
+/// Q3 kept: the last actions of each user at the end.
+pub(crate) fn kept_sequences(text: &[u8]) -> u64 {
+    let users = follow(text, |_| {});
+    users.values().map(|log| drop(black_box(sequence(log)))).count() as u64
+}
+
+/// A user's actions with their times.
+type Actions = VecDeque<(i64, u8)>;
+
+fn sequence(log: &Actions) -> Vec<u8> {
+    let skip = log.len().saturating_sub(LONGEST_SEQUENCE);
+    log.iter().skip(skip).map(|(_, action)| *action).collect()
+}
+
+/// Keeps the actions of ninety days, shows a user's after each event, and returns them all.
+fn follow(text: &[u8], mut visit: impl FnMut(&Actions)) -> HashMap<i64, Actions> {
     let mut names: HashMap<&str, u8> = HashMap::new();
-    let mut users: HashMap<i64, VecDeque<(i64, u8)>> = HashMap::new();
+    let mut users: HashMap<i64, Actions> = HashMap::new();
     let mut pending: BTreeMap<(i64, u64), (i64, u8)> = BTreeMap::new();
-    let (mut newest, mut rows) = (i64::MIN, 0);
+    let mut newest = i64::MIN;
     let mut settle = |pending: &mut BTreeMap<(i64, u64), (i64, u8)>, watermark: i64| {
         while let Some(event) = pending.first_entry().filter(|event| event.key().0 < watermark) {
             let ((time, _), (user, action)) = event.remove_entry();
@@ -107,10 +131,7 @@ pub(crate) fn sequences(text: &[u8]) -> u64 {
             while log.front().is_some_and(|(first, _)| *first < time - NINETY_DAYS_MS) {
                 log.pop_front();
             }
-            let skip = log.len().saturating_sub(LONGEST_SEQUENCE);
-            let row: Vec<u8> = log.iter().skip(skip).map(|(_, action)| *action).collect();
-            drop(black_box(row));
-            rows += 1;
+            visit(log);
         }
     };
     for (number, event) in events::<Action<'_>>(text).enumerate() {
@@ -121,7 +142,7 @@ pub(crate) fn sequences(text: &[u8]) -> u64 {
         settle(&mut pending, newest - DISORDER_MS);
     }
     settle(&mut pending, i64::MAX);
-    rows
+    users
 }
 
 #[derive(Deserialize)]

@@ -22,7 +22,7 @@ use weir_event::{ManualClock, PartitionId, Position, Span, StreamSchema};
 use weir_plan::definition::WhenIdle;
 use weir_plan::{
     Column, ColumnRole, Emit, Expression, ExpressionError, JobPlan, KeyedStage, Late, LatePolicy, Output,
-    Projection, StreamDefinition, StreamInput, StreamOrigin,
+    Projection, SinkPlan, StreamDefinition, StreamInput, StreamOrigin,
 };
 use weir_store::{CheckpointStore, SledStore, StoreOptions};
 use weir_timeline::{AggregateSpec, Frames, Grid, StageSpec, builtin};
@@ -157,7 +157,11 @@ pub(crate) fn plan() -> JobPlan {
         late: Late { policy: LatePolicy::Correct, allow: seconds(3600) },
         emit: Emit::Close,
         stale_after: None,
-        sinks: Vec::new(),
+        sinks: vec![SinkPlan {
+            kind: "shelf".to_owned(),
+            settings: serde_json::Value::Null,
+            name: "shelf".to_owned(),
+        }],
     }
 }
 

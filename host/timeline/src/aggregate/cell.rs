@@ -105,11 +105,13 @@ impl Value for Cell {
             (CellBuilder::Whole(builder), Some(Cell::Whole(value))) => i64::append(builder, Some(value)),
             (CellBuilder::Double(builder), Some(Cell::Double(value))) => Double::append(builder, Some(value)),
             (CellBuilder::Boolean(builder), Some(Cell::Boolean(value))) => bool::append(builder, Some(value)),
-            (CellBuilder::Bytes(builder), Some(Cell::Bytes(value))) => Bytes::append(builder, Some(value)),
+            (CellBuilder::Bytes(builder), Some(Cell::Bytes(value))) => {
+                <Bytes as Value>::append(builder, Some(value))
+            }
             (CellBuilder::Whole(builder), _) => i64::append(builder, None),
             (CellBuilder::Double(builder), _) => Double::append(builder, None),
             (CellBuilder::Boolean(builder), _) => bool::append(builder, None),
-            (CellBuilder::Bytes(builder), _) => Bytes::append(builder, None),
+            (CellBuilder::Bytes(builder), _) => <Bytes as Value>::append(builder, None),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::bytes::{self, Reader};
 use arrow_array::{ArrayRef, Int64Array};
 use arrow_schema::DataType;
 use foldhash::fast::RandomState;
+use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -58,14 +59,14 @@ pub(crate) struct Distinct<V>(pub(crate) PhantomData<V>);
 #[derive(Debug, Clone)]
 pub(crate) enum Rows<V> {
     /// In no order, each value once.
-    Few(Vec<(V, u64)>),
+    Few(SmallVec<[(V, u64); 1]>),
     /// More than a list is good for.
     Many(HashMap<V, u64, RandomState>),
 }
 
 impl<V> Default for Rows<V> {
     fn default() -> Self {
-        Rows::Few(Vec::new())
+        Rows::Few(smallvec![])
     }
 }
 
@@ -190,7 +191,13 @@ impl<V: Value> Rows<V> {
     pub(crate) fn heap_bytes(&self) -> usize {
         let entry = size_of::<(V, u64)>();
         let mut bytes = match self {
-            Rows::Few(list) => list.capacity() * entry,
+            Rows::Few(list) => {
+                if list.spilled() {
+                    list.capacity() * entry
+                } else {
+                    0
+                }
+            }
             Rows::Many(table) => table.capacity() * (entry + 1) + size_of::<HashMap<V, u64, RandomState>>(),
         };
         self.for_each(|value, _| bytes += value.heap_bytes());

@@ -12,6 +12,7 @@ use arrow_array::{
     StringArray, StringViewArray, TimestampMillisecondArray,
 };
 use arrow_schema::{DataType, TimeUnit};
+use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -301,8 +302,9 @@ pub(crate) enum TextBuilder {
     Bytes(BinaryViewBuilder),
 }
 
-/// Text or bytes. What was text stays UTF-8: a decoded one is checked when it leaves.
-pub(crate) type Bytes = Box<[u8]>;
+/// Text or bytes. What was text stays UTF-8: a decoded one is checked when it leaves. Most are names and ids, short
+/// enough to need no allocation of their own.
+pub(crate) type Bytes = SmallVec<[u8; 16]>;
 
 impl Value for Bytes {
     type Borrowed<'a> = &'a [u8];
@@ -334,7 +336,7 @@ impl Value for Bytes {
     }
 
     fn compare(&self, other: &[u8]) -> Ordering {
-        self.as_ref().cmp(other)
+        self.as_slice().cmp(other)
     }
 
     fn builder(data_type: &DataType, capacity: usize) -> TextBuilder {
@@ -375,7 +377,7 @@ impl Value for Bytes {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.len()
+        if self.spilled() { self.capacity() } else { 0 }
     }
 }
 

@@ -112,6 +112,11 @@ impl OverCursor {
         }
     }
 
+    /// Whether lookups start from where it stands.
+    pub(crate) fn serves_lookups(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column, Column::Running(_) | Column::Steps(_)))
+    }
+
     /// Where a key's cursor stands in a frame.
     pub(crate) fn frame(&self, group: u32, frame: usize) -> Option<&FrameRows> {
         self.frames.get(group as usize * self.frames_per_group + frame)?.as_ref()

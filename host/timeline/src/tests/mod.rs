@@ -112,6 +112,14 @@ proptest! {
     }
 
     #[test]
+    fn lookups_where_nobody_wants_results(size in 1..30_i64, slide in 1..30_i64, ops in ops(-60..120, 12, 20)) {
+        let mut model = Model::new(grid(size, slide, 0), 20).unheard();
+        for op in ops {
+            model.apply(op)?;
+        }
+    }
+
+    #[test]
     fn windows_apart(
         (size, slide) in (1..20_i64).prop_flat_map(|size| (Just(size), size + 1..40)),
         ops in ops(-60..120, 12, 14),

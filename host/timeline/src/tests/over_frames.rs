@@ -151,6 +151,19 @@ proptest! {
     }
 
     #[test]
+    fn lookups_where_nobody_wants_results(
+        frames in prop::collection::vec(frame(40), 1..5),
+        history in 0..40_i64,
+        emit_changes in any::<bool>(),
+        ops in ops(-60..120, 12, 20),
+    ) {
+        let mut model = Model::new(Frames::Over(frames), history).changing(emit_changes).unheard();
+        for op in ops {
+            model.apply(op)?;
+        }
+    }
+
+    #[test]
     fn frames_of_many_ties(
         frames in prop::collection::vec(frame(8), 1..5),
         history in 0..10_i64,

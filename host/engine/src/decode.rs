@@ -37,9 +37,11 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
-    /// Decodes up to `depth` blocks at once.
-    pub(crate) fn new(decoder: Arc<dyn Decoder>, depth: usize) -> Self {
-        Decoding { decoder, in_flight: FuturesOrdered::new(), depth: depth.max(1) }
+    /// Decodes for this many workers.
+    pub(crate) fn new(decoder: Arc<dyn Decoder>, workers: usize) -> Self {
+        // With several, one more block each, so that none waits while the job's driver is busy.
+        let depth = if workers <= 1 { 1 } else { 2 * workers };
+        Decoding { decoder, in_flight: FuturesOrdered::new(), depth }
     }
 
     /// Whether more can be taken in.

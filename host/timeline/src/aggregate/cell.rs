@@ -72,7 +72,7 @@ impl Value for Cell {
             CellRef::Whole(value) => Cell::Whole(value),
             CellRef::Double(value) => Cell::Double(value),
             CellRef::Boolean(value) => Cell::Boolean(value),
-            CellRef::Bytes(value) => Cell::Bytes(value.into()),
+            CellRef::Bytes(value) => Cell::Bytes(Bytes::own(value)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Value for Cell {
 
     fn compare(&self, other: CellRef<'_>) -> Ordering {
         match (self, other) {
-            (Cell::Bytes(value), CellRef::Bytes(other)) => value.as_ref().cmp(other),
+            (Cell::Bytes(value), CellRef::Bytes(other)) => value.compare(other),
             (_, other) => self.cmp(&Cell::own(other)),
         }
     }
@@ -105,13 +105,11 @@ impl Value for Cell {
             (CellBuilder::Whole(builder), Some(Cell::Whole(value))) => i64::append(builder, Some(value)),
             (CellBuilder::Double(builder), Some(Cell::Double(value))) => Double::append(builder, Some(value)),
             (CellBuilder::Boolean(builder), Some(Cell::Boolean(value))) => bool::append(builder, Some(value)),
-            (CellBuilder::Bytes(builder), Some(Cell::Bytes(value))) => {
-                <Bytes as Value>::append(builder, Some(value))
-            }
+            (CellBuilder::Bytes(builder), Some(Cell::Bytes(value))) => Bytes::append(builder, Some(value)),
             (CellBuilder::Whole(builder), _) => i64::append(builder, None),
             (CellBuilder::Double(builder), _) => Double::append(builder, None),
             (CellBuilder::Boolean(builder), _) => bool::append(builder, None),
-            (CellBuilder::Bytes(builder), _) => <Bytes as Value>::append(builder, None),
+            (CellBuilder::Bytes(builder), _) => Bytes::append(builder, None),
         }
     }
 
@@ -157,7 +155,7 @@ impl Value for Cell {
 
     fn heap_bytes(&self) -> usize {
         match self {
-            Cell::Bytes(value) => value.len(),
+            Cell::Bytes(value) => value.heap_bytes(),
             _ => 0,
         }
     }

@@ -13,6 +13,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, TimeUnit};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -304,7 +305,15 @@ pub(crate) enum TextBuilder {
 
 /// Text or bytes. What was text stays UTF-8: a decoded one is checked when it leaves. Most are names and ids, short
 /// enough to need no allocation of their own.
-pub(crate) type Bytes = SmallVec<[u8; 16]>;
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Bytes(SmallVec<[u8; 16]>);
+
+impl Clone for Bytes {
+    /// As a copy of all bytes at once; what would be derived copies them one by one.
+    fn clone(&self) -> Bytes {
+        Bytes(SmallVec::from_slice(&self.0))
+    }
+}
 
 impl Value for Bytes {
     type Borrowed<'a> = &'a [u8];
@@ -332,11 +341,11 @@ impl Value for Bytes {
     }
 
     fn own(borrowed: &[u8]) -> Self {
-        borrowed.into()
+        Bytes(SmallVec::from_slice(borrowed))
     }
 
     fn compare(&self, other: &[u8]) -> Ordering {
-        self.as_slice().cmp(other)
+        self.0.as_slice().cmp(other)
     }
 
     fn builder(data_type: &DataType, capacity: usize) -> TextBuilder {
@@ -349,13 +358,10 @@ impl Value for Bytes {
 
     fn append(builder: &mut TextBuilder, value: Option<&Bytes>) {
         // Text went in as UTF-8; only damaged state that got past its checksums could be anything else.
+        let value = value.map(|Bytes(bytes)| bytes.as_slice());
         match builder {
-            TextBuilder::View(builder) => {
-                builder.append_option(value.map(|bytes| String::from_utf8_lossy(bytes)));
-            }
-            TextBuilder::Text(builder) => {
-                builder.append_option(value.map(|bytes| String::from_utf8_lossy(bytes)));
-            }
+            TextBuilder::View(builder) => builder.append_option(value.map(text)),
+            TextBuilder::Text(builder) => builder.append_option(value.map(text)),
             TextBuilder::Bytes(builder) => builder.append_option(value),
         }
     }
@@ -369,16 +375,21 @@ impl Value for Bytes {
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        bytes::put_bytes(self, out);
+        bytes::put_bytes(&self.0, out);
     }
 
     fn decode(reader: &mut Reader<'_>) -> Option<Bytes> {
-        reader.bytes().map(Into::into)
+        reader.bytes().map(Bytes::own)
     }
 
     fn heap_bytes(&self) -> usize {
-        if self.spilled() { self.capacity() } else { 0 }
+        if self.0.spilled() { self.0.capacity() } else { 0 }
     }
+}
+
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // What is sound, as nearly all is, is found so faster.
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 #[cfg(test)]

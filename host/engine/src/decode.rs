@@ -29,6 +29,12 @@ impl Intake {
     }
 }
 
+/// How many blocks this many workers are to decode at once: with several workers one more each, so that none waits
+/// while the job's driver is busy.
+pub(crate) fn depth(workers: usize) -> usize {
+    if workers <= 1 { 1 } else { 2 * workers }
+}
+
 /// Blocks on their way.
 pub(crate) struct Decoding {
     decoder: Arc<dyn Decoder>,
@@ -37,11 +43,9 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
-    /// Decodes for this many workers.
-    pub(crate) fn new(decoder: Arc<dyn Decoder>, workers: usize) -> Self {
-        // With several, one more block each, so that none waits while the job's driver is busy.
-        let depth = if workers <= 1 { 1 } else { 2 * workers };
-        Decoding { decoder, in_flight: FuturesOrdered::new(), depth }
+    /// Decodes up to `depth` blocks at once.
+    pub(crate) fn new(decoder: Arc<dyn Decoder>, depth: usize) -> Self {
+        Decoding { decoder, in_flight: FuturesOrdered::new(), depth: depth.max(1) }
     }
 
     /// Whether more can be taken in.

@@ -5,6 +5,7 @@
 
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
+use crate::decode;
 use crate::deliver::NamedSink;
 use crate::error::EngineError;
 use crate::intake::Mode;
@@ -240,7 +241,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
         dead_letters: surroundings.dead_letters.clone(),
         clock: surroundings.clock.clone(),
         checkpoint_every: surroundings.checkpoint_every,
-        decode_depth: surroundings.shards,
+        decode_depth: decode::depth(surroundings.shards),
         stop: job.stop.subscribe(),
     })
     .await

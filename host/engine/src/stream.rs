@@ -8,6 +8,7 @@
 //! What is shared decides nothing. A block in which any record does not decode is decoded again by each job for
 //! the columns that it reads, since a record is bad only for jobs that read what is wrong with it.
 
+use crate::decode;
 use crate::session::{Begun, Follower, Session};
 use crate::take::first_offset;
 use async_trait::async_trait;
@@ -54,20 +55,20 @@ pub(crate) struct Hub {
 
 impl StreamHub {
     /// For `jobs` jobs that read `columns` of a stream (indices into its schema), which `decoder` decodes in that
-    /// order; up to `decode_depth` blocks decode at once, as in each job.
+    /// order; they decode on `workers` workers, as in each job.
     pub fn new(
         source: Arc<dyn Source>,
         decoder: Arc<dyn Decoder>,
         columns: Vec<usize>,
         jobs: usize,
-        decode_depth: usize,
+        workers: usize,
     ) -> StreamHub {
         StreamHub(Arc::new(Hub {
             source,
             decoder,
             columns,
             jobs,
-            decode_depth,
+            decode_depth: decode::depth(workers),
             session: Mutex::default(),
             decoded: Mutex::default(),
             beginning: tokio::sync::Mutex::default(),

@@ -14,7 +14,7 @@ use weir_connectors::registry::{self, SinkContext};
 use weir_engine::{DeadLetters, Engine, Job, JobSpec, Mode, NamedSink, Settings};
 use weir_event::{PartitionId, Position, SystemClock};
 use weir_plan::check::{ConnectorKinds, ProjectFiles, SettingProblem, SourceFile, check_project};
-use weir_plan::{Catalog, Diagnostic, JobPlan, ScalarFunction, StreamDefinition};
+use weir_plan::{Catalog, Diagnostic, JobPlan, ScalarFunction, SinkPlan, StreamDefinition};
 use weir_store::{SledStore, StoreError, StoreOptions};
 use weir_timeline::aggregate::Parameter;
 
@@ -26,7 +26,10 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    pub(crate) fn new(plan: JobPlan, lines: Vec<Vec<String>>) -> Replay {
+    /// The plan's results go to a file.
+    pub(crate) fn new(mut plan: JobPlan, lines: Vec<Vec<String>>) -> Replay {
+        let settings = json!({"path": "out", "meta": true});
+        plan.sinks = vec![SinkPlan { kind: "file".to_owned(), settings, name: "file".to_owned() }];
         Replay { folder: tempfile::tempdir().expect("a temporary folder"), plan, lines: Arc::new(lines) }
     }
 
@@ -104,7 +107,7 @@ impl Replay {
         let input = &self.plan.inputs[0];
         let decoder = registry::decoder(&input.stream.format, &input.stream.schema, &input.columns);
         let folder = self.folder.path().to_owned();
-        let job = self.plan.name.clone();
+        let (job, plans) = (self.plan.name.clone(), self.plan.sinks.clone());
         let sinks = move || {
             let context = SinkContext {
                 project: folder.clone(),
@@ -112,9 +115,12 @@ impl Replay {
                 job: job.clone(),
                 clock: clock.clone(),
             };
-            let sink = registry::sink("file", &json!({"path": "out", "meta": true}), &context);
-            let sink = sink.map_err(|errors| ConnectError::user(format!("{errors:?}")))?;
-            Ok(vec![NamedSink { name: "file".to_owned(), sink }])
+            let open = |plan: &SinkPlan| {
+                let sink = registry::sink(&plan.kind, &plan.settings, &context);
+                let sink = sink.map_err(|errors| ConnectError::user(format!("{errors:?}")))?;
+                Ok(NamedSink { name: plan.name.clone(), sink })
+            };
+            plans.iter().map(open).collect()
         };
         let source = Lines { lines: self.lines.clone(), block, blocks };
         let started = engine.start(JobSpec {

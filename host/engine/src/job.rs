@@ -37,7 +37,7 @@ pub struct JobSpec {
     pub source: Arc<dyn Source>,
     /// Decodes the columns that the plan names.
     pub decoder: Arc<dyn Decoder>,
-    /// Its sinks.
+    /// Those of the plan. A plan without sinks makes no results: its job is only looked up.
     pub sinks: MakeSinks,
     /// How long it reads.
     pub mode: Mode,

@@ -1,7 +1,7 @@
 //! The law of the timeline, tested on random histories: what cursors return, what a snapshot answers and what thirty
 //! obvious lines compute are the same, whatever the order, the batches, the boundary's steps and the restarts.
 //!
-//! `WEIR_CASES=75 cargo test -p weir-timeline tests::` runs 75 times as many cases of each property as `cargo test`
+//! `WEIR_CASES=75 cargo test --release -p weir-timeline tests::` runs 75 times as many cases of each property as `cargo test`
 //! does, more than 200,000 in all; `PROPTEST_RNG_SEED=1` beside it makes them the same ones each time.
 
 mod failures;

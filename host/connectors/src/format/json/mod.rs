@@ -102,11 +102,11 @@ impl Decoder for JsonDecoder {
 /// Decodes a block; without `keys` no key is ever expected.
 fn decode(layout: &Layout, block: &RawBlock, mut keys: Option<Keys>) -> Decoded {
     let bytes: &[u8] = &block.data;
-    // A line of a block that is all UTF-8 is UTF-8; a record that ends anywhere may cut a character in two.
-    let is_text = matches!(block.framing, Framing::Lines { .. }) && std::str::from_utf8(bytes).is_ok();
+    let mut text = CheckedText::of(block);
     let mut rows = Rows::new(layout, expected_rows(block));
     let (mut offsets, mut records, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     each_record(block, |index, offset, range| {
+        let is_text = text.has(&range);
         match rows.push(bytes, range.clone(), is_text, keys.as_mut()) {
             Ok(()) => {
                 offsets.push(offset);
@@ -122,6 +122,44 @@ fn decode(layout: &Layout, block: &RawBlock, mut keys: Option<Keys>) -> Decoded 
     match rows.finish(&block.data) {
         Ok(columns) => Decoded { columns, offsets, records, bad },
         Err(error) => refuse_all(layout, block, &error),
+    }
+}
+
+/// So many bytes are checked to be UTF-8 at once: few enough that they are still in the core's own cache when their
+/// records are read.
+const CHECKED_BYTES: usize = 32 << 10;
+
+/// Which lines are known to be UTF-8 because a whole piece of their block is.
+struct CheckedText<'a> {
+    lines: &'a [u8],
+    end: usize,
+    is_text: bool,
+}
+
+impl<'a> CheckedText<'a> {
+    /// Of records that are no lines nothing is known: one may end in the middle of a character.
+    fn of(block: &'a RawBlock) -> Self {
+        let lines = match block.framing {
+            Framing::Lines { .. } => &block.data[..],
+            Framing::Records { .. } => &[],
+        };
+        CheckedText { lines, end: 0, is_text: false }
+    }
+
+    /// Whether the line at `range`, which is none before the last one asked for, is known to be UTF-8.
+    #[inline]
+    fn has(&mut self, range: &Range<usize>) -> bool {
+        if range.end > self.end && range.end <= self.lines.len() {
+            self.check_from(range);
+        }
+        self.is_text
+    }
+
+    fn check_from(&mut self, range: &Range<usize>) {
+        let least = range.end.max(range.start + CHECKED_BYTES).min(self.lines.len());
+        let rest = &self.lines[least..];
+        self.end = least + memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        self.is_text = std::str::from_utf8(&self.lines[range.start..self.end]).is_ok();
     }
 }
 

@@ -7,7 +7,8 @@ use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecond
 use arrow_array::{Array, MapArray};
 use proptest::prelude::*;
 use serde_json::Value;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use weir_connect::KnownTimes;
 use weir_event::{Field, PartitionId, Position};
 
@@ -183,6 +184,30 @@ fn broken_text_is_refused_wherever_it_stands() {
     let framing = Framing::Records { ends: vec![at, cut.len() as u32], offsets: vec![7, 9] };
     let decoded = decoder.decode(&block(cut, framing));
     assert_eq!(decoded.bad.iter().map(|bad| bad.offset).collect::<Vec<_>>(), [7, 9]);
+}
+
+#[test]
+fn broken_text_costs_its_own_line_alone_in_a_block_of_many_pieces() {
+    let (short, long) = ("é".repeat(20), "é".repeat(CHECKED_BYTES));
+    let text = |line: usize| if line % 1000 == 7 { &long } else { &short };
+    for ending in ["\n", "\r\n", "\n\n"] {
+        let mut data: Vec<u8> = Vec::new();
+        let mut broken = Vec::new();
+        let step = ending.matches('\n').count() as u64;
+        for line in 0..3000_usize {
+            write!(data, "{{\"t\":{line},\"s\":\"{}\"}}{ending}", text(line)).unwrap();
+            if [0, 1, 7, 800, 1007, 2999].contains(&line) {
+                let at = data.len() - ending.len() - 3;
+                data[at] = 0xFF;
+                broken.push(100 + line as u64 * step);
+            }
+        }
+        data.truncate(data.len() - ending.len());
+        let decoded = all_columns(&stream(&[("t", "timestamp"), ("s", "string")])).decode(&lines(&data));
+        assert_eq!(decoded.bad.iter().map(|bad| bad.offset).collect::<Vec<_>>(), broken);
+        assert!(decoded.bad.iter().all(|bad| bad.reason == "not JSON: not valid UTF-8"));
+        assert_eq!(decoded.columns.num_rows(), 3000 - broken.len());
+    }
 }
 
 #[test]

@@ -95,23 +95,25 @@ pub(crate) fn measure(events: u64, is_wanted: impl Fn(&str) -> bool) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     println!("{events} events; one shard, a checkpoint every 10 s; thousand events per CPU-second");
     println!(
-        "{:<5} {:>8} {:>8} {:>6} {:>9} {:>12} {:>12}",
-        "query", "weir", "bare", "ratio", "peak MB", "bytes/key", "rows out"
+        "{:<5} {:>8} {:>8} {:>6} {:>9} {:>12} {:>14} {:>12}",
+        "query", "weir", "bare", "ratio", "peak MB", "bytes/key", "bytes/tile,row", "rows out"
     );
     for query in wanted {
         let rides = generated(folder.path(), events, query.days);
         let weir = run_weir(folder.path(), query, &rides);
         let (bare_rows, bare_seconds) = run_bare(query, &rides);
+        let job = &weir["jobs"]["q"];
         let rate = |seconds: f64| events as f64 / seconds / 1000.0;
         let (weir_rate, bare_rate) = (rate(number(&weir, "cpu_seconds")), rate(bare_seconds));
         println!(
-            "{:<5} {:>8.0} {:>8.0} {:>6.2} {:>9.0} {:>12.0} {:>12}",
+            "{:<5} {:>8.0} {:>8.0} {:>6.2} {:>9.0} {:>12.0} {:>14.0} {:>12}",
             query.name,
             weir_rate,
             bare_rate,
             weir_rate / bare_rate,
             number(&weir, "peak_memory_bytes") / 1e6,
             number(&weir, "state_bytes_per_key"),
+            number(job, "state_bytes") / (number(job, "tiles") + number(job, "rows")),
             bare_rows
         );
     }

@@ -201,11 +201,13 @@ impl Log {
             self.blocks.partition_point(|block| block.is_before(place))
         };
         if self.blocks.is_empty() || is_last && self.blocks[at].is_full() {
+            self.make_room();
             self.blocks.push_back(Block::new(self.end, next(serial), &layout.kinds));
             at = self.blocks.len() - 1;
         } else if self.blocks[at].is_full() && self.blocks[at].len() > 1 {
             let tail = self.blocks[at].split(next(serial));
             let goes_to_tail = tail.place(0) < place;
+            self.make_room();
             self.blocks.insert(at + 1, tail);
             at += usize::from(goes_to_tail);
         }
@@ -217,6 +219,13 @@ impl Log {
         self.blocks.range_mut(at + 1..).for_each(|block| block.start += 1);
         self.end += 1;
         number
+    }
+
+    /// For one more block. Most keys have one in all their life, and by itself a list makes room for four.
+    fn make_room(&mut self) {
+        if self.blocks.len() == self.blocks.capacity() {
+            self.blocks.reserve_exact((self.blocks.len() / 2).max(1));
+        }
     }
 
     /// Takes a row out; returns the number under which its block was stored if nothing is left of it.
@@ -250,6 +259,7 @@ impl Log {
     /// Takes a stored block back. Once all are back, `restore_done` orders them.
     pub(crate) fn restore(&mut self, block: Block) {
         self.blocks.retain(|known| known.serial != block.serial);
+        self.make_room();
         self.blocks.push_back(block);
     }
 
@@ -267,8 +277,8 @@ impl Log {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let column = size_of::<column::Column>();
-        let of_block = |block: &Block| size_of::<Block>() + block.columns.len() * column + block.bytes();
-        self.blocks.iter().map(of_block).sum()
+        let of_block = |block: &Block| block.columns.len() * column + block.bytes();
+        self.blocks.capacity() * size_of::<Block>() + self.blocks.iter().map(of_block).sum::<usize>()
     }
 }
 

@@ -83,7 +83,7 @@ impl Tail {
         until: u64,
         leaving: &mut Leaving,
     ) {
-        for (start, rows) in by_pane(log, log.start()..until, &self.geometry) {
+        for (start, rows) in self.by_step(log, log.start()..until) {
             if start < self.bound && !self.keeps_all {
                 continue;
             }
@@ -188,13 +188,23 @@ impl Tail {
         let tiles = tiles.filter_map(|(start, pane)| Some((*start, (pane, pane.group(slot)?))));
         let mut pieces: Vec<Piece<'a>> =
             tiles.map(|(start, tile)| Piece { start, tile: Some(tile), rows: Vec::new() }).collect();
-        for (start, rows) in rows.into_iter().flat_map(|rows| by_pane(log, rows, &self.geometry)) {
+        for (start, rows) in rows.into_iter().flat_map(|rows| self.by_step(log, rows)) {
             match pieces.last_mut() {
                 Some(piece) if piece.start == start => piece.rows.push(rows),
                 _ => pieces.push(Piece { start, tile: None, rows: vec![rows] }),
             }
         }
         pieces
+    }
+
+    /// Rows of a log by the start of their step.
+    pub(crate) fn by_step(&self, log: &Log, rows: Range<u64>) -> Vec<(i64, Range<u64>)> {
+        by_pane(log, rows, &self.geometry)
+    }
+
+    /// Whether steps from this one on are still told apart.
+    pub(crate) fn has_steps_since(&self, since: i64) -> bool {
+        self.bound <= since
     }
 
     /// Whether a stored tile is out of reach.

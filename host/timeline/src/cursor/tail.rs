@@ -1,6 +1,7 @@
 //! The cursor of frames that begin at a step of their tail: for each key the fold of all steps before the newest, and
-//! that of the newest, which rows come into one by one. A frame moves on by whole steps, so that it is folded anew
-//! no more than twice in each.
+//! that of the newest, which rows come into one by one. A frame moves on by whole steps: a step that comes to an end
+//! joins those before it, and those that the frame leaves are taken out where the aggregate has an inverse. Else the
+//! frame is folded anew, no more than twice in each step.
 
 use super::over::{Source, Walk, joined};
 use crate::aggregate::{AggregateError, Finished, Input, States};
@@ -40,7 +41,7 @@ struct Event<'a> {
     time: i64,
     stand: Stand,
     frame: &'a FrameRows,
-    /// Rows that come in since the event before, of those copied; `None` if the frame is to be folded anew.
+    /// Rows that come in since the event before, of those copied; `None` if the frame is in other steps.
     entering: Option<Range<usize>>,
     /// Rows that are in this event's frame alone.
     rest: Range<usize>,
@@ -146,7 +147,7 @@ impl Steps {
         let (group, stand) = (event.group, event.stand);
         if let Some(entering) = &event.entering {
             feed(self.newest.as_mut(), group, copied, entering)?;
-        } else {
+        } else if !self.slide(at, source, tail, event)? {
             let log = source.logs.log(event.slot);
             let pieces = tail.pieces((event.slot, log), stand.since, [event.frame.core()]);
             let states = fold_pieces(&pieces, (at, &source.spec.aggregates[at]), &source.logs.layout, log)?;
@@ -158,6 +159,55 @@ impl Steps {
             self.newest.merge(&vec![group; newest.len()], states.as_ref(), &newest)?;
         }
         self.stands[group as usize] = Some(stand);
+        Ok(())
+    }
+
+    /// Moves a key's cursor on to an event's frame by whole steps; false if the frame must be folded anew.
+    fn slide(
+        &mut self,
+        at: usize,
+        source: &Source<'_>,
+        tail: &Tail,
+        event: &Event<'_>,
+    ) -> Result<bool, AggregateError> {
+        let (group, to) = (event.group, event.stand);
+        let Some(from) = self.stands[group as usize] else { return Ok(false) };
+        let (aggregate, layout) = (&source.spec.aggregates[at], &source.logs.layout);
+        let log = source.logs.log(event.slot);
+        let may_leave = aggregate.function.card().inverse && tail.has_steps_since(from.since);
+        // The newest step stays in the frame, and the rows that come in are all in the log.
+        let is_on = from.since <= to.since && to.since <= from.newest && from.newest <= to.newest;
+        let has_rows = log.start() <= from.end && from.end <= to.end;
+        if !is_on || !has_rows || from.since < to.since && !may_leave {
+            return Ok(false);
+        }
+        if from.since < to.since {
+            let rows = log.first_at(from.since)..log.first_at(to.since);
+            let mut pieces = tail.pieces((event.slot, log), from.since, [rows]);
+            pieces.truncate(pieces.partition_point(|piece| piece.start < to.since));
+            let leaving = fold_pieces(&pieces, (at, aggregate), layout, log)?;
+            self.before.unmerge(&vec![group; pieces.len()], leaving.as_ref(), &counted(pieces.len()))?;
+        }
+        let mut newest = from.newest;
+        for (start, rows) in tail.by_step(log, from.end..to.end) {
+            self.begin_step(group, &mut newest, start)?;
+            let mut feeder = Feeder::new(layout, aggregate);
+            feeder.push(log, rows);
+            let groups = vec![group; feeder.len()];
+            // Rows that fail have been refused when they came.
+            feeder.finish().fold(self.newest.as_mut(), &groups)?;
+        }
+        self.begin_step(group, &mut newest, to.newest)?;
+        Ok(true)
+    }
+
+    /// Lets the newest step join those before it, if another begins.
+    fn begin_step(&mut self, group: u32, newest: &mut i64, start: i64) -> Result<(), AggregateError> {
+        if *newest < start {
+            *newest = start;
+            self.before.merge(&[group], self.newest.as_ref(), &[group])?;
+            self.newest.reset(&[group]);
+        }
         Ok(())
     }
 

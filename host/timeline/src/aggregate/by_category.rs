@@ -230,8 +230,10 @@ impl<F: Fold> Fold for Grouped<F> {
 
     fn decode(&self, reader: &mut Reader<'_>) -> Option<Self::State> {
         let mut state = BTreeMap::new();
+        let kind = kind_of(&self.category)?;
         for _ in 0..reader.count(3)? {
-            let category = Cell::decode(reader)?;
+            // A map has no null among its keys, which is what a category of another kind would become.
+            let category = Cell::decode(reader).filter(|category| category.kind() == kind)?;
             if state.last_key_value().is_some_and(|(last, _)| *last >= category) {
                 return None;
             }

@@ -41,6 +41,17 @@ pub(crate) enum CellBuilder {
     Bytes(TextBuilder),
 }
 
+impl Cell {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Cell::Whole(_) => Kind::Whole,
+            Cell::Double(_) => Kind::Double,
+            Cell::Boolean(_) => Kind::Boolean,
+            Cell::Bytes(_) => Kind::Bytes,
+        }
+    }
+}
+
 impl Value for Cell {
     type Borrowed<'a> = CellRef<'a>;
     type Column<'a> = Cells<'a>;

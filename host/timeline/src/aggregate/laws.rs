@@ -157,6 +157,32 @@ proptest! {
     }
 }
 
+/// The tag of a value's kind, a count and a sign are one byte each, which random damage seldom hits.
+#[test]
+fn one_damaged_byte_is_harmless_wherever_it_is() {
+    let rows = [
+        (1, Some(-1), Some(1.5), Some("a".to_owned()), Some(false)),
+        (2, None, None, None, Some(true)),
+        (3, Some(2), Some(f64::NAN), Some("b".repeat(20)), None),
+    ];
+    for Example { aggregate, columns, .. } in examples() {
+        let batch = batch_for(aggregate.as_ref(), &rows);
+        let mut states = states(aggregate.as_ref(), 2);
+        feed(states.as_mut(), &batch, &columns, &[0, 1, 2], 0, false);
+        let whole = encoded(states.as_ref(), 0);
+        // Sketches are long; their first bytes say what they are.
+        for at in 0..whole.len().min(200) {
+            for to in [0, 1, 2, 3, 0x7F, 0xFF] {
+                let mut bytes = whole.clone();
+                bytes[at] = to;
+                if states.decode(1, &bytes).is_ok() {
+                    value(states.as_ref(), 1);
+                }
+            }
+        }
+    }
+}
+
 /// Rows and tiles may come in any order. (Of approximate aggregates too, with as few rows as there are here.)
 fn any_order(
     aggregate: &Arc<dyn Aggregate>,

@@ -44,8 +44,6 @@ pub(crate) struct OverStage {
     horizon: i64,
     /// What an aggregate failed with when rows left the logs.
     broken: Option<AggregateError>,
-    /// Whether nobody wants results.
-    pub(crate) is_quiet: bool,
 }
 
 impl OverStage {
@@ -71,11 +69,16 @@ impl OverStage {
             stands: ByNumber::default(),
             horizon: i64::MIN,
             broken: None,
-            is_quiet: false,
         })
     }
 
-    pub(crate) fn insert(&mut self, slots: &mut Slots, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
+    /// `gives_results`: else nothing is noted of what results are due.
+    pub(crate) fn insert(
+        &mut self,
+        slots: &mut Slots,
+        rows: &Rows<'_>,
+        gives_results: bool,
+    ) -> Result<Inserted, AggregateError> {
         ordered::probe(self.spec.aggregates.iter(), rows)?;
         let mistyped = || AggregateError::Broken("an input column is not of its declared type".to_owned());
         let layout = self.logs.layout.clone();
@@ -89,32 +92,32 @@ impl OverStage {
                 continue;
             }
             let is_late = place.time < self.settled;
-            if self.is_quiet {
-                inserted.late += u64::from(is_late);
-                if is_late {
-                    self.cursor.reset(slot);
-                }
-                self.logs.insert(slots, slot, place, is_late, 0, (&sources, row));
-                continue;
-            }
-            let mut marks = if place.time <= self.written_until { NEW } else { 0 };
-            if self.spec.emit_changes {
-                marks |= NEW;
-                self.step_back(slot, place.time);
-                self.arrived.entry(slot).or_default().push(place);
-            }
             if is_late {
-                marks |= DUE;
                 inserted.late += 1;
-                self.due.entry(slot).or_default().push(place.time);
                 self.cursor.reset(slot);
             }
+            let marks = if gives_results { self.note_due(slot, place, is_late) } else { 0 };
             self.logs.insert(slots, slot, place, is_late, marks, (&sources, row));
         }
         Ok(inserted)
     }
 
-    pub(crate) fn settle(&mut self, to: i64) -> Result<Results, AggregateError> {
+    /// Notes that a row's result is due, and perhaps those of others; returns the row's marks.
+    fn note_due(&mut self, slot: u32, place: Place, is_late: bool) -> i64 {
+        let mut marks = if place.time <= self.written_until { NEW } else { 0 };
+        if self.spec.emit_changes {
+            marks |= NEW;
+            self.step_back(slot, place.time);
+            self.arrived.entry(slot).or_default().push(place);
+        }
+        if is_late {
+            marks |= DUE;
+            self.due.entry(slot).or_default().push(place.time);
+        }
+        marks
+    }
+
+    pub(crate) fn settle(&mut self, to: i64, gives_results: bool) -> Result<Results, AggregateError> {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
@@ -123,7 +126,7 @@ impl OverStage {
         let to = to.max(self.settled);
         let settled = self.logs.settle(to);
         self.settled = to;
-        if self.is_quiet {
+        if !gives_results {
             self.follow(settled, &mut out)?;
             return Ok(Results::default());
         }
@@ -146,9 +149,6 @@ impl OverStage {
     }
 
     pub(crate) fn flush(&mut self) -> Result<Results, AggregateError> {
-        if self.is_quiet {
-            return Ok(Results::default());
-        }
         let mut out = Collector::new(&self.spec);
         self.correct(&mut out)?;
         let pending = self.logs.pending();
@@ -296,20 +296,6 @@ impl OverStage {
         self.logs.encode_dirty(slots, out);
         if let Some(tail) = &mut self.tail {
             tail.encode_dirty(slots, out);
-        }
-    }
-
-    /// Takes a stored tile of the tail back.
-    pub(crate) fn decode_tile(
-        &mut self,
-        slots: &mut Slots,
-        slot: Slot,
-        start: i64,
-        stored: &[u8],
-    ) -> Result<(), AggregateError> {
-        match &mut self.tail {
-            Some(tail) => tail.decode(&self.spec, slots, slot, start, stored),
-            None => Ok(()),
         }
     }
 

@@ -36,9 +36,6 @@ pub(crate) fn numbers(log: &Log, places: &[Place]) -> Vec<u64> {
 impl OverStage {
     /// Pending events that came since the last call, and what they have altered.
     pub(crate) fn changes(&mut self) -> Result<Results, AggregateError> {
-        if self.is_quiet {
-            return Ok(Results::default());
-        }
         let mut out = Collector::new(&self.spec);
         let (mut walks, mut stale) = (Vec::new(), Vec::new());
         for (slot, places) in std::mem::take(&mut self.arrived) {

@@ -106,10 +106,7 @@ impl Timelines {
     /// From now on nobody wants results, as where a job has no sink: `settle`, `changes` and `flush` return none but
     /// the rows that were refused. What a lookup finds is the same.
     #[must_use]
-    pub fn without_results(mut self) -> Timelines {
-        if let Stage::Over(over) = &mut self.stage {
-            over.is_quiet = true;
-        }
+    pub fn without_results(self) -> Timelines {
         Timelines { gives_results: false, ..self }
     }
 
@@ -144,7 +141,7 @@ impl Timelines {
         match &mut self.stage {
             Stage::Grid(grid) => grid.insert(&mut self.slots, rows),
             Stage::Runs(runs) => runs.insert(&mut self.slots, rows),
-            Stage::Over(over) => over.insert(&mut self.slots, rows),
+            Stage::Over(over) => over.insert(&mut self.slots, rows, self.gives_results),
         }
     }
 
@@ -154,7 +151,7 @@ impl Timelines {
         let results = match &mut self.stage {
             Stage::Grid(grid) => grid.settle(&mut self.slots, to.millis()),
             Stage::Runs(runs) => runs.settle(to.millis()),
-            Stage::Over(over) => over.settle(to.millis()),
+            Stage::Over(over) => over.settle(to.millis(), self.gives_results),
         };
         self.shaped(results?)
     }
@@ -171,7 +168,8 @@ impl Timelines {
         let results = match &mut self.stage {
             Stage::Grid(grid) => grid.changes(&mut self.slots),
             Stage::Runs(runs) => runs.changes(),
-            Stage::Over(over) => over.changes(),
+            Stage::Over(over) if self.gives_results => over.changes(),
+            Stage::Over(_) => Ok(Results::default()),
         };
         self.shaped(results?)
     }
@@ -190,7 +188,8 @@ impl Timelines {
         let results = match &mut self.stage {
             Stage::Grid(grid) => grid.flush(&mut self.slots, limit),
             Stage::Runs(runs) => runs.flush(),
-            Stage::Over(over) => over.flush(),
+            Stage::Over(over) if self.gives_results => over.flush(),
+            Stage::Over(_) => Ok(Results::default()),
         };
         self.shaped(results?)
     }
@@ -316,8 +315,9 @@ impl Timelines {
                 return decoded.map_err(|error| DecodeError::of_state(block, &error));
             }
             (Stage::Over(over), Block::TILES) if over.tail.is_some() => {
-                let decoded = over.decode_tile(slots, slot, block.start, bytes);
-                return decoded.map_err(|error| DecodeError::of_state(block, &error));
+                let OverStage { spec, tail, .. } = &mut **over;
+                let decoded = tail.as_mut().map(|it| it.decode(spec, slots, slot, block.start, bytes));
+                return decoded.transpose().map(drop).map_err(|error| DecodeError::of_state(block, &error));
             }
             (Stage::Runs(runs), Block::ROWS) => Some(&mut runs.logs),
             (Stage::Grid(grid), Block::ROWS) => grid.ordered.as_mut().map(|ordered| &mut ordered.logs),

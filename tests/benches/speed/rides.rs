@@ -12,10 +12,14 @@ struct Query {
     name: &'static str,
     days: u32,
     sql: &'static str,
-    /// `discard`, or none: then the values are kept for lookups alone.
+    /// [`DISCARD`], or none: then the values are kept for lookups alone.
     sinks: &'static str,
     bare: fn(&[u8]) -> u64,
 }
+
+const DISCARD: &str = "{discard: {}}";
+const SEQUENCES: &str = "SELECT user_id, TOP(2056, action) OVER (PARTITION BY user_id ORDER BY event_time \
+                         RANGE INTERVAL '90' DAYS PRECEDING) AS s FROM rides";
 
 const QUERIES: [Query; 7] = [
     Query {
@@ -23,7 +27,7 @@ const QUERIES: [Query; 7] = [
         days: 1,
         sql: "SELECT geohash, COUNT(*) AS n, TUMBLE_END(rowtime, INTERVAL '1' HOUR) AS e FROM rides \
               GROUP BY geohash, TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        sinks: "{discard: {}}",
+        sinks: DISCARD,
         bare: bare::tumbling_count,
     },
     Query {
@@ -31,7 +35,7 @@ const QUERIES: [Query; 7] = [
         days: 1,
         sql: "SELECT user_id, COUNT(ride_id) AS n FROM rides \
               GROUP BY user_id, HOP(rowtime, INTERVAL '1' HOUR, INTERVAL '1' DAY)",
-        sinks: "{discard: {}}",
+        sinks: DISCARD,
         bare: bare::hopping_count::<24>,
     },
     Query {
@@ -39,39 +43,25 @@ const QUERIES: [Query; 7] = [
         days: 120,
         sql: "SELECT user_id, COUNT(ride_id) AS n FROM rides \
               GROUP BY user_id, HOP(rowtime, INTERVAL '30' DAY, INTERVAL '1' HOUR)",
-        sinks: "{discard: {}}",
+        sinks: DISCARD,
         bare: bare::hopping_count::<720>,
     },
-    Query {
-        name: "Q3",
-        days: 120,
-        sql: "SELECT user_id, TOP(2056, action) OVER (PARTITION BY user_id ORDER BY event_time \
-              RANGE INTERVAL '90' DAYS PRECEDING) AS s FROM rides",
-        sinks: "{discard: {}}",
-        bare: bare::sequences,
-    },
-    Query {
-        name: "Q3k",
-        days: 120,
-        sql: "SELECT user_id, TOP(2056, action) OVER (PARTITION BY user_id ORDER BY event_time \
-              RANGE INTERVAL '90' DAYS PRECEDING) AS s FROM rides",
-        sinks: "",
-        bare: bare::kept_sequences,
-    },
+    Query { name: "Q3", days: 120, sql: SEQUENCES, sinks: DISCARD, bare: bare::sequences },
+    Query { name: "Q3k", days: 120, sql: SEQUENCES, sinks: "", bare: bare::kept_sequences },
     Query {
         name: "Q4",
         days: 120,
         sql: "SELECT user_id, COUNT(*) AS n, SUM(fare) AS s, MIN(fare) AS mi, MAX(fare) AS ma, AVG(fare) AS av, \
               COUNT(DISTINCT ride_id) AS d, TOP(5, action) AS l FROM rides \
               GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        sinks: "{discard: {}}",
+        sinks: DISCARD,
         bare: bare::seven_aggregates,
     },
     Query {
         name: "Q5",
         days: 120,
         sql: "SELECT user_id, COUNT(*) AS n FROM rides GROUP BY user_id, SESSION(rowtime, INTERVAL '30' MINUTE)",
-        sinks: "{discard: {}}",
+        sinks: DISCARD,
         bare: bare::sessions,
     },
 ];

@@ -137,19 +137,19 @@ struct CheckedText<'a> {
 }
 
 impl<'a> CheckedText<'a> {
-    /// Of records that are no lines nothing is known: one may end in the middle of a character.
     fn of(block: &'a RawBlock) -> Self {
-        let lines = match block.framing {
-            Framing::Lines { .. } => &block.data[..],
-            Framing::Records { .. } => &[],
+        let end = match block.framing {
+            Framing::Lines { .. } => 0,
+            // Nothing is known of them, ever: one may end in the middle of a character.
+            Framing::Records { .. } => usize::MAX,
         };
-        CheckedText { lines, end: 0, is_text: false }
+        CheckedText { lines: &block.data, end, is_text: false }
     }
 
     /// Whether the line at `range`, which is none before the last one asked for, is known to be UTF-8.
     #[inline]
     fn has(&mut self, range: &Range<usize>) -> bool {
-        if range.end > self.end && range.end <= self.lines.len() {
+        if range.end > self.end {
             self.check_from(range);
         }
         self.is_text

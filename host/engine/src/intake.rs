@@ -84,8 +84,9 @@ impl Driver {
                 () = stopped(&mut self.stop) => Event::Stop,
                 Some(_) = self.done.recv() => Event::CheckpointDone,
                 _ = ticks.tick() => Event::Tick,
-                decoded = self.decoding.next(), if !self.decoding.is_empty() => Event::Decoded(decoded),
+                // Before what is decoded is taken, so that other workers decode meanwhile.
                 fetched = fetch(open) => Event::Fetched(fetched),
+                decoded = self.decoding.next(), if !self.decoding.is_empty() => Event::Decoded(decoded),
             };
             match event {
                 Event::Decoded(decoded) => {

@@ -46,7 +46,7 @@ pub(super) struct Cutter {
 impl Cutter {
     /// Blocks of about `block_bytes`; a line of more than `max_line_bytes` without its end is too long.
     pub(super) fn new(block_bytes: usize, max_line_bytes: usize) -> Self {
-        Cutter { block_bytes, max_line_bytes, held: Vec::new(), dropping: None }
+        Cutter { block_bytes, max_line_bytes, held: Vec::with_capacity(block_bytes), dropping: None }
     }
 
     /// Where to append what is read next, and at most how many bytes of it.
@@ -97,9 +97,10 @@ impl Cutter {
 
     fn cut_lines(&mut self, end: usize) -> Piece {
         let data = if end < self.held.capacity() / 2 {
-            // A few lines must not keep a whole block's memory.
+            // A few lines must not keep a whole block's memory, nor a block that of a long line before it.
             let data = Bytes::copy_from_slice(&self.held[..end]);
             self.held.drain(..end);
+            self.held.shrink_to(self.block_bytes);
             data
         } else {
             let mut rest = Vec::with_capacity(self.block_bytes);

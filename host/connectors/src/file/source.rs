@@ -18,8 +18,9 @@ const MAX_RECORD_BYTES: usize = 10 << 20;
 /// Large enough that a block's costs do not show, small enough that several fit into a core's cache.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// So many blocks are read ahead: the disk keeps up with a decoder that stutters, and little memory is held.
-const BLOCKS_AHEAD: usize = 3;
+/// So many blocks wait to be decoded while the next is read: the disk keeps up with a decoder that stutters, and
+/// what is decoded was read a moment ago, so that it is still in the cache.
+const BLOCKS_AHEAD: usize = 1;
 
 /// What a file source is made of.
 #[derive(Debug, Clone)]

@@ -152,6 +152,7 @@ fn beginning(line: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::io::Read;
 
     /// Cuts `data`, read `step` bytes at a time, and checks that at most a block and a line are held.
     fn cut(data: &[u8], step: usize, block: usize, longest: usize) -> Vec<Piece> {
@@ -212,6 +213,26 @@ mod tests {
             }
             prop_assert_eq!(expected.next(), None);
         }
+    }
+
+    #[test]
+    fn a_full_block_is_handed_out_where_it_was_read() {
+        fn read(cutter: &mut Cutter) -> bool {
+            let lines = b"123456\n".repeat(200);
+            let (held, room) = cutter.space();
+            lines.as_slice().take(room as u64).read_to_end(held).unwrap();
+            let at = held.as_ptr();
+            matches!(cutter.take(false), Some(Piece::Lines { data, .. }) if data.as_ptr() == at)
+        }
+        let mut cutter = Cutter::new(1024, 2048);
+        assert!(read(&mut cutter) && read(&mut cutter));
+        // A line that is too long makes room for itself, but not for ever.
+        cutter.space().0.extend([b'x'; 5000]);
+        assert_eq!(cutter.take(false), None);
+        cutter.space().0.push(b'\n');
+        assert!(matches!(cutter.take(false), Some(Piece::TooLong { .. })));
+        read(&mut cutter);
+        assert!(read(&mut cutter));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::{Epoch, StoreError};
 
@@ -20,27 +21,54 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Store
     move |source| StoreError::Io { doing, path: path.to_path_buf(), source }
 }
 
+/// Together a second: far longer than a store of this process that is being closed needs to let go of its files.
+const LOCK_ATTEMPTS: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Makes the folder and takes its lock, for as long as the file is open.
 pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
     let unusable = |source| StoreError::Folder { folder: folder.to_path_buf(), source };
     fs::create_dir_all(folder).map_err(unusable)?;
     fs::read_dir(folder).map_err(unusable)?;
     let path = folder.join(LOCK);
+    let ours = std::process::id();
+    let held_here =
+        |error: &StoreError| matches!(error, StoreError::Locked { pid: Some(pid), .. } if *pid == ours);
+    let mut file = once_let_go(|| try_lock(folder, &path), held_here)?;
+    // Only for the message that a second server gives; the lock itself is the system's.
+    let pid = format!("{ours}\n");
+    file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())).map_err(io_error("writing", &path))?;
+    Ok(file)
+}
+
+fn try_lock(folder: &Path, path: &Path) -> Result<File, StoreError> {
+    let unusable = |source| StoreError::Folder { folder: folder.to_path_buf(), source };
     let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(unusable)?;
+        File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
     match file.try_lock() {
-        Ok(()) => {}
+        Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
             let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            return Err(StoreError::Locked { folder: folder.to_path_buf(), pid });
+            Err(StoreError::Locked { folder: folder.to_path_buf(), pid })
         }
-        Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
-    // Only for the message that a second server gives; the lock itself is the system's.
-    let pid = format!("{}\n", std::process::id());
-    file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())).map_err(io_error("writing", &path))?;
-    Ok(file)
+}
+
+/// Opens what a store of this process may still hold: one that was closed a moment ago has threads that end, the
+/// engine's after its last merge and sled's, before the files are free.
+pub(crate) fn once_let_go<T, E>(
+    mut open: impl FnMut() -> Result<T, E>,
+    is_held: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    for _ in 0..LOCK_ATTEMPTS {
+        match open() {
+            Err(error) if is_held(&error) => std::thread::sleep(LOCK_PAUSE),
+            other => return other,
+        }
+    }
+    open()
 }
 
 /// Name of the live sled folder, `None` in a folder that has no state yet.

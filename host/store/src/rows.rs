@@ -9,7 +9,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use crate::StoreError;
 use crate::chunk::Address;
@@ -20,10 +19,6 @@ pub(crate) type Row = sled::IVec;
 
 /// One change to the records: a value to put, or `None` to remove.
 pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
-
-/// Together a second: far longer than sled needs to let go of a file.
-const LOCK_ATTEMPTS: u32 = 50;
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// An open sled folder.
 pub(crate) struct Rows {
@@ -215,18 +210,13 @@ fn address_of(key: &[u8]) -> Option<Address> {
         .then(|| Address { segment: u64::from_be_bytes(*segment), number: u32::from_be_bytes(*number) })
 }
 
-/// Opens sled once its lock is free. No other process can hold it, for the store's own lock is ours; but when a store of
-/// this process was closed a moment ago, sled's threads may still have the file for some milliseconds.
+/// Opens sled once its lock is free. No other process can hold it, for the store's own lock is ours.
 fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
-    for _ in 0..LOCK_ATTEMPTS {
-        match config.open() {
-            Err(sled::Error::Io(error)) if error.to_string().starts_with("could not acquire lock") => {
-                std::thread::sleep(LOCK_PAUSE);
-            }
-            other => return other,
-        }
-    }
-    config.open()
+    let is_held = |error: &sled::Error| match error {
+        sled::Error::Io(error) => error.to_string().starts_with("could not acquire lock"),
+        _ => false,
+    };
+    files::once_let_go(|| config.open(), is_held)
 }
 
 /// Runs sled's code; panics and its errors become one kind of thing.

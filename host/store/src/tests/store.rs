@@ -248,6 +248,18 @@ fn a_second_server_on_the_folder_is_refused_by_name() {
 }
 
 #[test]
+fn a_store_that_this_process_is_closing_is_waited_for() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let store = open(folder.path());
+    let last_holder = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(store);
+    });
+    open(folder.path());
+    last_holder.join().expect("it drops the store");
+}
+
+#[test]
 fn a_place_that_is_no_folder_is_the_users_fault() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let file = folder.path().join("a_file");

@@ -1,8 +1,11 @@
 //! One file as a stream of uncompressed bytes, from any byte of it, and as far as it reaches now.
+//!
+//! Everything here may wait for a disk but [`Input::read_now`].
 
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use weir_connect::ConnectError;
 
@@ -31,6 +34,17 @@ pub(super) enum Before {
     WithinLine,
 }
 
+/// What can happen to a file while it is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing, or more of it, which comes with the next read.
+    Appended,
+    /// It is shorter than what was read of it.
+    Shortened,
+    /// It is compressed and of another length: it has to be opened anew.
+    Rewritten,
+}
+
 impl Input {
     /// Opens a file at a byte of its content; with `limit`, nothing behind that byte of a plain file is read.
     pub(super) fn open(path: &Path, at: u64, limit: Option<u64>) -> Result<(Input, Before), ConnectError> {
@@ -46,16 +60,13 @@ impl Input {
             return Ok(Before::LineEnd);
         }
         let skipped = match &mut self.content {
-            Content::Plain(file) => {
-                let length = file.metadata().map_err(|error| failed(&self.path, &error))?.len();
-                let seek = file.seek(SeekFrom::Start(to - 1));
-                seek.map(|_| length.min(to - 1)).map_err(|error| failed(&self.path, &error))?
-            }
-            Content::Gzip(decoder, _) => io::copy(&mut decoder.take(to - 1), &mut io::sink())
-                .map_err(|error| failed(&self.path, &error))?,
+            Content::Plain(file) => file.metadata().map(|metadata| metadata.len().min(to - 1)),
+            Content::Gzip(decoder, _) => io::copy(&mut decoder.take(to - 1), &mut io::sink()),
         };
+        let skipped = skipped.map_err(|error| failed(&self.path, &error))?;
+        self.at = to - 1;
         let mut last = [0];
-        let read = self.read_raw(&mut last)?;
+        let read = self.read_raw(&mut last).map_err(|error| failed(&self.path, &error))?;
         if skipped < to - 1 || read == 0 {
             return Err(ConnectError::external(format!(
                 "`{}` was read up to byte {to} of its content before and is shorter now; restore the file, or \
@@ -63,26 +74,25 @@ impl Input {
                 self.path.display()
             )));
         }
-        self.at = to;
         Ok(if last == *b"\n" { Before::LineEnd } else { Before::WithinLine })
     }
 
-    fn read_raw(&mut self, buffer: &mut [u8]) -> Result<usize, ConnectError> {
+    fn read_raw(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match &mut self.content {
-            Content::Plain(file) => file.read(buffer),
-            Content::Gzip(decoder, _) => decoder.read(buffer),
+            Content::Plain(file) => file.read_at(buffer, self.at)?,
+            Content::Gzip(decoder, _) => decoder.read(buffer)?,
         };
-        read.map_err(|error| failed(&self.path, &error))
+        self.at += read as u64;
+        Ok(read)
     }
 
     /// Steps over the line end that stands exactly here, and says what it found.
     pub(super) fn skip_line_end(&mut self) -> Result<LineEnd, ConnectError> {
         for expected in [&b"\r\n"[..], b"\n"] {
             let mut byte = [0];
-            if self.read_raw(&mut byte)? == 0 {
+            if self.read_raw(&mut byte).map_err(|error| failed(&self.path, &error))? == 0 {
                 return Ok(LineEnd::Nothing);
             }
-            self.at += 1;
             match byte[0] {
                 b'\n' => return Ok(LineEnd::Skipped),
                 byte if expected.contains(&byte) => {}
@@ -95,14 +105,41 @@ impl Input {
     /// Appends up to `room` bytes; 0 means that the present end is reached. What was appended before an error
     /// counts as read.
     pub(super) fn read(&mut self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
-        let room = (room as u64).min(self.limit.saturating_sub(self.at));
-        let before = out.len();
-        let read = match &mut self.content {
-            Content::Plain(file) => file.take(room).read_to_end(out),
-            Content::Gzip(decoder, _) => decoder.take(room).read_to_end(out),
+        let (before, room) = (out.len(), self.within_limit(room));
+        out.resize(before + room, 0);
+        let mut end = before;
+        let outcome = loop {
+            match self.read_raw(&mut out[end..]) {
+                Ok(0) => break Ok(end - before),
+                Ok(read) => end += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
         };
-        self.at += (out.len() - before) as u64;
+        out.truncate(end);
+        outcome
+    }
+
+    /// Appends what the system has in its memory of the next `room` bytes, at least one unless the present end is
+    /// reached.
+    ///
+    /// # Errors
+    /// `WouldBlock` where that would take a disk or decompression: [`Input::read`] gives it.
+    pub(super) fn read_now(&mut self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        let Content::Plain(file) = &self.content else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let (before, room) = (out.len(), self.within_limit(room));
+        out.resize(before + room, 0);
+        let read = read_cached(file, &mut out[before..], self.at);
+        let appended = read.as_ref().map_or(0, |read| *read);
+        out.truncate(before + appended);
+        self.at += appended as u64;
         read
+    }
+
+    fn within_limit(&self, room: usize) -> usize {
+        usize::try_from(self.limit.saturating_sub(self.at)).map_or(room, |left| left.min(room))
     }
 
     /// The byte of the content that is read next.
@@ -110,24 +147,37 @@ impl Input {
         self.at
     }
 
-    /// Whether a compressed file has changed since it was opened, so that it has to be opened anew at `at`. More
-    /// of a plain file simply comes with the next read.
-    pub(super) fn must_reopen(&self) -> bool {
+    /// What has happened to the file since it was opened.
+    pub(super) fn change(&self) -> Change {
+        // A file that cannot be looked at now is looked at again.
         match &self.content {
-            Content::Plain(_) => false,
-            Content::Gzip(_, length) => {
-                std::fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() != *length)
+            Content::Plain(file) if file.metadata().is_ok_and(|metadata| metadata.len() < self.at) => {
+                Change::Shortened
             }
+            Content::Gzip(_, length)
+                if std::fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() != *length) =>
+            {
+                Change::Rewritten
+            }
+            _ => Change::Appended,
         }
     }
+}
 
-    /// Whether the file is shorter now than what was read of it.
-    pub(super) fn has_shrunk(&self) -> bool {
-        match &self.content {
-            Content::Plain(file) => file.metadata().is_ok_and(|metadata| metadata.len() < self.at),
-            Content::Gzip(..) => false,
-        }
-    }
+/// Reads from the page cache alone. Where the system or the file system cannot do so, everything would block.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    let mut buffers = [io::IoSliceMut::new(buffer)];
+    preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT).map_err(|error| match error {
+        Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR => io::ErrorKind::WouldBlock.into(),
+        error => error.into(),
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// What stands where reading goes on after a last line without an end.
@@ -172,5 +222,45 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> ConnectError {
             ConnectError::user(format!("`{path}` may not be read: {error}; change its permissions"))
         }
         _ => ConnectError::unavailable(format!("cannot read `{path}`: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_in_memory_and_what_is_waited_for_are_one_stream(
+            content in prop::collection::vec(any::<u8>(), 0..200),
+            start in 0_u64..200,
+            limit in prop::option::of(0_u64..200),
+            reads in prop::collection::vec((any::<bool>(), 1_usize..40), 1..20),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.jsonl");
+            std::fs::write(&path, &content).unwrap();
+            let start = start.min(content.len() as u64);
+            let end = limit.map_or(content.len(), |limit| content.len().min(limit as usize));
+            let (mut input, _) = Input::open(&path, start, limit).unwrap();
+            let (mut out, mut asked) = (Vec::new(), 0);
+            for (now, room) in reads {
+                let before = out.len();
+                let read = match input.read_now(&mut out, room) {
+                    Ok(read) if now => read,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && out.len() == before => {
+                        input.read(&mut out, room).unwrap()
+                    }
+                    Ok(read) => read + input.read(&mut out, room).unwrap(),
+                    Err(error) => panic!("{error}"),
+                };
+                prop_assert_eq!(out.len() - before, read);
+                asked += room;
+                prop_assert_eq!(input.position(), start + out.len() as u64);
+            }
+            let rest = content.get(start as usize..end).unwrap_or_default();
+            prop_assert!(rest.starts_with(&out) && out.len() >= rest.len().min(asked));
+        }
     }
 }

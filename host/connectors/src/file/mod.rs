@@ -5,6 +5,7 @@
 mod cut;
 mod input;
 mod names;
+mod open;
 mod read;
 mod sink;
 mod source;

@@ -1,5 +1,8 @@
-//! The thread that reads files ahead of who asks: file after file, block after block, and under `follow` what is
-//! added to them.
+//! Reading file after file, block after block, and under `follow` what is added to them.
+//!
+//! It goes on only while somebody waits for a block. What the system has in its memory is read there and then, so
+//! that it is still in the core's cache when it is decoded; what a disk or a decompressor must bring is read on a
+//! thread for waiting, one read ahead.
 //!
 //! Under `follow` the last file is read as it grows, and a line counts once its end is there. When a file
 //! appears whose name sorts behind, the present one is read to its end once more and then never looked at
@@ -7,8 +10,9 @@
 //! numbers that were given cannot move.
 
 use super::cut::{Cutter, Piece};
-use super::input::{Before, Input, LineEnd, failed};
+use super::input::{Before, Change, Input, LineEnd, failed};
 use super::names::Names;
+use super::open::{OpenFile, aside};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -55,11 +59,10 @@ impl Place {
         self.before = before;
     }
 
-    /// The last line was read as a whole though it lacked its end: steps over the end if it has come by now. Says
-    /// whether it is still missing.
-    fn leave_line(&mut self, input: &mut Input, path: &Path) -> Result<bool, ConnectError> {
-        let found = input.skip_line_end()?;
-        self.byte = input.position();
+    /// The last line was read as a whole though it lacked its end: `found` is what stands there by now. Says
+    /// whether the end is still missing.
+    fn leave_line(&mut self, found: LineEnd, file: &OpenFile, path: &Path) -> Result<bool, ConnectError> {
+        self.byte = file.position();
         match found {
             LineEnd::Nothing => Ok(true),
             LineEnd::Skipped => Ok(false),
@@ -83,71 +86,51 @@ pub(super) struct Extent {
     pub(super) max_record_bytes: usize,
 }
 
-/// Why reading ended without an error: nobody wants more.
-struct Unwanted;
-
-enum Stop {
-    Unwanted,
-    Failed(ConnectError),
-}
-
-impl From<Unwanted> for Stop {
-    fn from(_: Unwanted) -> Self {
-        Stop::Unwanted
-    }
-}
-
-impl From<ConnectError> for Stop {
-    fn from(error: ConnectError) -> Self {
-        Stop::Failed(error)
-    }
-}
-
-/// The reading thread's state.
+/// How far reading has come.
 #[derive(Debug)]
-pub(super) struct FileThread {
+pub(super) struct Reading {
     pub(super) names: Names,
     pub(super) extent: Extent,
     pub(super) partition: PartitionId,
     /// The number of the line that is read next, counted over all files.
     pub(super) next_line: u64,
     pub(super) place: Option<Place>,
+    /// Has room for one block. Its other end is held by whoever holds this reading.
     pub(super) out: Sender<Result<Fetch, ConnectError>>,
     /// Whether everything so far was handed out and nobody has been told yet.
     pub(super) has_news: bool,
 }
 
-impl FileThread {
-    /// Reads until the end, an error or until nobody listens. `files` are those that there were at the start.
-    pub(super) fn run(mut self, files: Vec<String>) {
-        if let Err(Stop::Failed(error)) = self.read(files) {
-            // Nobody is left to tell if this fails.
-            let _ = self.out.blocking_send(Err(error));
+impl Reading {
+    /// Reads until the end or an error, of which it tells. `files` are those that there were at the start.
+    pub(super) async fn run(mut self, files: Vec<String>) {
+        if let Err(error) = self.read(files).await {
+            self.send(Err(error)).await;
         }
     }
 
-    fn read(&mut self, mut files: Vec<String>) -> Result<(), Stop> {
+    async fn read(&mut self, mut files: Vec<String>) -> Result<(), ConnectError> {
         if let Some(place) = &self.place
             && files.binary_search(&place.file).is_err()
         {
             let gone = io::Error::from(io::ErrorKind::NotFound);
-            return Err(Stop::Failed(failed(&self.names.path(&place.file), &gone)));
+            return Err(failed(&self.names.path(&place.file), &gone));
         }
         loop {
             if let Some(mut place) = self.place.take().or_else(|| first(&files)) {
                 place.warn_of_unread(&files);
                 self.place = Some(place);
-                files = self.read_present_file(files)?;
+                files = self.read_present_file(files).await?;
                 if let Some(next) = self.following(&files) {
                     self.place = Some(next);
                     continue;
                 }
             }
             if !self.extent.follow {
-                return Ok(self.caught_up()?);
+                self.caught_up().await;
+                return Ok(());
             }
-            self.wait()?;
-            files = self.names.list(true)?;
+            files = self.wait().await?;
         }
     }
 
@@ -160,67 +143,79 @@ impl FileThread {
 
     /// Reads the present file to its end: under `follow`, until there is another behind it. Returns the files that
     /// there are then.
-    fn read_present_file(&mut self, mut files: Vec<String>) -> Result<Vec<String>, Stop> {
+    async fn read_present_file(&mut self, mut files: Vec<String>) -> Result<Vec<String>, ConnectError> {
         let mut place = self.place.clone().unwrap_or_default();
         let path = self.names.path(&place.file);
-        let limit = self.extent.limits.get(&place.file).copied();
-        let (mut input, before) = Input::open(&path, place.byte, limit)?;
+        let (mut file, before) = self.open(&path, &place).await?;
         let mut within_line = before == Before::WithinLine;
-        let mut cutter = Cutter::new(self.extent.block_bytes, self.extent.max_record_bytes);
         loop {
             let is_last = self.following(&files).is_none();
             if within_line {
-                within_line = place.leave_line(&mut input, &path)?;
+                let found;
+                (file, found) = file.skip_line_end().await;
+                within_line = place.leave_line(found?, &file, &path)?;
             }
             if !within_line {
-                self.read_to_end(&mut input, &path, &mut cutter, &mut place)?;
+                file = self.read_to_end(file, &path, &mut place).await?;
             }
             if !(self.extent.follow && is_last) {
-                if let Some(piece) = cutter.take_rest() {
-                    self.hand_out(piece, &mut place)?;
+                if let Some(piece) = file.take_rest() {
+                    self.hand_out(piece, &mut place).await;
                 }
                 self.place = Some(place);
                 return Ok(files);
             }
-            self.wait()?;
-            files = self.names.list(true)?;
+            files = self.wait().await?;
             place.warn_of_unread(&files);
-            if input.has_shrunk() {
-                let message = format!("`{}` has become shorter while it was followed", path.display());
-                return Err(Stop::Failed(ConnectError::external(message)));
-            }
-            if input.must_reopen() {
-                input = Input::open(&path, place.byte, limit)?.0;
-                cutter = Cutter::new(self.extent.block_bytes, self.extent.max_record_bytes);
+            let change;
+            (file, change) = file.change().await;
+            match change {
+                Change::Appended => {}
+                Change::Rewritten => file = self.open(&path, &place).await?.0,
+                Change::Shortened => {
+                    let message = format!("`{}` has become shorter while it was followed", path.display());
+                    return Err(ConnectError::external(message));
+                }
             }
         }
     }
 
-    fn read_to_end(
+    async fn open(&self, path: &Path, place: &Place) -> Result<(OpenFile, Before), ConnectError> {
+        let (path, byte) = (path.to_path_buf(), place.byte);
+        let limit = self.extent.limits.get(&place.file).copied();
+        let (input, before) = aside(move || Input::open(&path, byte, limit)).await?;
+        let cutter = Cutter::new(self.extent.block_bytes, self.extent.max_record_bytes);
+        Ok((OpenFile::new(input, cutter), before))
+    }
+
+    async fn read_to_end(
         &mut self,
-        input: &mut Input,
+        mut file: OpenFile,
         path: &Path,
-        cutter: &mut Cutter,
         place: &mut Place,
-    ) -> Result<(), Stop> {
+    ) -> Result<OpenFile, ConnectError> {
         loop {
-            let (held, room) = cutter.space();
-            let at_end = match input.read(held, room) {
+            if !file.has_waited() {
+                self.taken().await;
+            }
+            let read;
+            (file, read) = file.read().await;
+            let at_end = match read {
                 Ok(read) => read == 0,
                 // Somebody is still writing it.
                 Err(error) if self.extent.follow && error.kind() == io::ErrorKind::UnexpectedEof => true,
-                Err(error) => return Err(Stop::Failed(failed(path, &error))),
+                Err(error) => return Err(failed(path, &error)),
             };
-            while let Some(piece) = cutter.take(at_end) {
-                self.hand_out(piece, place)?;
+            while let Some(piece) = file.take(at_end) {
+                self.hand_out(piece, place).await;
             }
             if at_end {
-                return Ok(());
+                return Ok(file);
             }
         }
     }
 
-    fn hand_out(&mut self, piece: Piece, place: &mut Place) -> Result<(), Unwanted> {
+    async fn hand_out(&mut self, piece: Piece, place: &mut Place) {
         let first = self.next_line;
         self.next_line += piece.lines();
         place.byte += piece.length();
@@ -236,29 +231,39 @@ impl FileThread {
         };
         let place = serde_json::to_string(place).unwrap_or_default();
         self.has_news = true;
-        self.send(Fetch::Block(RawBlock {
+        let block = RawBlock {
             partition: self.partition,
             data,
             framing: Framing::Lines { first },
             known: KnownTimes::Unknown,
             next: Position { next: self.next_line, place },
             refused,
-        }))
+        };
+        self.send(Ok(Fetch::Block(block))).await;
     }
 
-    fn caught_up(&mut self) -> Result<(), Unwanted> {
-        if std::mem::take(&mut self.has_news) { self.send(Fetch::CaughtUp(self.partition)) } else { Ok(()) }
+    async fn caught_up(&mut self) {
+        if std::mem::take(&mut self.has_news) {
+            self.send(Ok(Fetch::CaughtUp(self.partition))).await;
+        }
     }
 
-    /// Says that all is read, and lets a moment pass.
-    fn wait(&mut self) -> Result<(), Unwanted> {
-        self.caught_up()?;
-        std::thread::sleep(POLL);
-        if self.out.is_closed() { Err(Unwanted) } else { Ok(()) }
+    /// Says that all is read, lets a moment pass, and gives the files that there are then.
+    async fn wait(&mut self) -> Result<Vec<String>, ConnectError> {
+        self.caught_up().await;
+        tokio::time::sleep(POLL).await;
+        let names = self.names.clone();
+        aside(move || names.list(true)).await
     }
 
-    fn send(&self, fetch: Fetch) -> Result<(), Unwanted> {
-        self.out.blocking_send(Ok(fetch)).map_err(|_| Unwanted)
+    /// Returns once everything that was sent has been taken.
+    async fn taken(&self) {
+        drop(self.out.reserve().await);
+    }
+
+    async fn send(&self, next: Result<Fetch, ConnectError>) {
+        // Without a receiver there is nobody either who lets this go on.
+        let _ = self.out.send(next).await;
     }
 }
 

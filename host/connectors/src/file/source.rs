@@ -4,8 +4,11 @@
 
 use super::input::is_gzip;
 use super::names::Names;
-use super::read::{Extent, FileThread, Place};
+use super::open::aside;
+use super::read::{Extent, Place, Reading};
 use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tokio::sync::mpsc::{self, Receiver};
@@ -17,10 +20,6 @@ const MAX_RECORD_BYTES: usize = 10 << 20;
 
 /// Large enough that a block's costs do not show, small enough that several fit into a core's cache.
 const BLOCK_BYTES: usize = 1 << 20;
-
-/// So many blocks wait to be decoded while the next is read: the disk keeps up with a decoder that stutters, and
-/// little memory is held. Three were no faster at one shard, and a little slower at two.
-const BLOCKS_AHEAD: usize = 1;
 
 /// What a file source is made of.
 #[derive(Debug, Clone)]
@@ -63,7 +62,7 @@ impl FileSource {
     /// Which files there are, and how long each plain one is: where a bounded read ends.
     async fn present_files(&self) -> Result<(Vec<String>, HashMap<String, u64>), ConnectError> {
         let (names, follow) = (self.names.clone(), self.settings.follow);
-        let listed = tokio::task::spawn_blocking(move || {
+        aside(move || {
             let files = names.list(follow)?;
             let lengths = files.iter().filter_map(|name| {
                 let path = names.path(name);
@@ -72,8 +71,8 @@ impl FileSource {
             });
             let lengths = lengths.collect();
             Ok((files, lengths))
-        });
-        listed.await.map_err(|error| ConnectError::internal(format!("listing files failed: {error}")))?
+        })
+        .await
     }
 }
 
@@ -89,12 +88,12 @@ impl Source for FileSource {
         partitions: &[OpenPartition],
         bounded: bool,
     ) -> Result<Box<dyn Reader>, ConnectError> {
-        let (out, blocks) = mpsc::channel(BLOCKS_AHEAD);
+        let (out, blocks) = mpsc::channel(1);
         let Some(open) = partitions.first() else {
-            return Ok(Box::new(FileReader { blocks }));
+            return Ok(Box::new(FileReader { reading: Fuse::terminated(), blocks }));
         };
         let (files, lengths) = self.present_files().await?;
-        let thread = FileThread {
+        let reading = Reading {
             names: self.names.clone(),
             extent: Extent {
                 follow: self.settings.follow && !bounded,
@@ -108,11 +107,7 @@ impl Source for FileSource {
             out,
             has_news: true,
         };
-        std::thread::Builder::new()
-            .name("weir-file-reader".to_owned())
-            .spawn(move || thread.run(files))
-            .map_err(|error| ConnectError::unavailable(format!("no thread to read files: {error}")))?;
-        Ok(Box::new(FileReader { blocks }))
+        Ok(Box::new(FileReader { reading: reading.run(files).boxed().fuse(), blocks }))
     }
 
     fn grows(&self) -> bool {
@@ -121,16 +116,22 @@ impl Source for FileSource {
 }
 
 struct FileReader {
+    /// Goes on only while `next` is waited for.
+    reading: Fuse<BoxFuture<'static, ()>>,
+    /// What it has read.
     blocks: Receiver<Result<Fetch, ConnectError>>,
 }
 
 #[async_trait]
 impl Reader for FileReader {
     async fn next(&mut self) -> Result<Fetch, ConnectError> {
-        match self.blocks.recv().await {
-            Some(next) => next,
-            // All was said: there is nothing to wake up for.
-            None => std::future::pending().await,
+        loop {
+            tokio::select! {
+                biased;
+                // After its end it never wakes anybody: when all was handed out, there is nothing to wake up for.
+                () = &mut self.reading => {}
+                Some(next) = self.blocks.recv() => return next,
+            }
         }
     }
 }

@@ -1,0 +1,89 @@
+//! An open file that is read without holding up whoever asks.
+//!
+//! What the system has in its memory is read there and then, so that it is still in the core's cache when it is
+//! decoded. What a disk or a decompressor must bring is read on a thread for waiting.
+
+use super::cut::{Cutter, Piece};
+use super::input::{Change, Input, LineEnd};
+use std::io;
+use weir_connect::ConnectError;
+
+/// An open file, and what was read of it and not handed out.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    input: Input,
+    cutter: Cutter,
+    waited: bool,
+}
+
+impl OpenFile {
+    pub(super) fn new(input: Input, cutter: Cutter) -> Self {
+        OpenFile { input, cutter, waited: false }
+    }
+
+    /// Whether the last read had to wait: the next one probably will, too.
+    pub(super) fn has_waited(&self) -> bool {
+        self.waited
+    }
+
+    /// The byte of the content that is read next.
+    pub(super) fn position(&self) -> u64 {
+        self.input.position()
+    }
+
+    /// Reads on, at most to the end of a block; gives 0 at the present end.
+    pub(super) async fn read(mut self) -> (Self, io::Result<usize>) {
+        let (held, room) = self.cutter.space();
+        let read = self.input.read_now(held, room);
+        self.waited = read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if !self.waited {
+            return (self, read);
+        }
+        aside(move || {
+            let (held, room) = self.cutter.space();
+            let read = self.input.read(held, room);
+            (self, read)
+        })
+        .await
+    }
+
+    /// Whole lines, if there are enough of them for a block or `flush` is set.
+    pub(super) fn take(&mut self, flush: bool) -> Option<Piece> {
+        self.cutter.take(flush)
+    }
+
+    /// The file has ended: what remains is its last line.
+    pub(super) fn take_rest(&mut self) -> Option<Piece> {
+        self.cutter.take_rest()
+    }
+
+    /// Steps over the line end that stands where reading goes on, and says what it found.
+    pub(super) async fn skip_line_end(mut self) -> (Self, Result<LineEnd, ConnectError>) {
+        aside(move || {
+            let found = self.input.skip_line_end();
+            (self, found)
+        })
+        .await
+    }
+
+    /// What has happened to the file since it was read to its end.
+    pub(super) async fn change(self) -> (Self, Change) {
+        aside(move || {
+            let change = self.input.change();
+            (self, change)
+        })
+        .await
+    }
+}
+
+/// Runs what may wait for a disk where it holds nobody up.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is being shut down, and whoever waits here with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

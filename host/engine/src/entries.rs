@@ -3,6 +3,7 @@
 //! A checkpoint may hold millions of small blocks, and two allocations for each would be most of its memory. Knows
 //! nothing of what keys and values mean.
 
+use bytes::Bytes;
 use weir_store::Entry;
 
 /// Entries; [`Entries::sort`] puts them in order of key.
@@ -15,6 +16,9 @@ pub(crate) struct Entries {
 /// One entry's place in the bytes: its key, behind it its value.
 #[derive(Debug, Clone, Copy)]
 struct Span {
+    /// The key's first bytes as a number that orders like them: most comparisons need not look further, for which
+    /// they would have to wait for memory.
+    prefix: [u64; 2],
     start: usize,
     key: u32,
     /// `None` where the entry takes its key away.
@@ -26,18 +30,33 @@ impl Entries {
     pub(crate) fn push(&mut self, key: impl FnOnce(&mut Vec<u8>), value: Option<&[u8]>) {
         let start = self.bytes.len();
         key(&mut self.bytes);
+        let prefix = prefix_of(&self.bytes[start..]);
         let key = (self.bytes.len() - start) as u32;
         self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.spans.push(Span { start, key, value: value.map(|value| value.len() as u32) });
+        self.spans.push(Span { prefix, start, key, value: value.map(|value| value.len() as u32) });
     }
 
     /// Puts them in order of key; no key is there twice, so that there is one order.
     pub(crate) fn sort(&mut self) {
         let Entries { bytes, spans } = self;
         let key = |span: &Span| &bytes[span.start..span.start + span.key as usize];
-        spans.sort_by(|one, other| key(one).cmp(key(other)));
+        // Entries of one prefix mostly come in order already: the second sort then only makes sure.
+        spans.sort_by_key(|span| span.prefix);
+        spans.sort_by(|one, other| one.prefix.cmp(&other.prefix).then_with(|| key(one).cmp(key(other))));
     }
 }
+
+fn prefix_of(key: &[u8]) -> [u64; 2] {
+    let mut first = [0; 16];
+    let length = key.len().min(first.len());
+    first[..length].copy_from_slice(&key[..length]);
+    let [high, low] = [first[..8].try_into(), first[8..].try_into()];
+    [high, low].map(|half| u64::from_be_bytes(half.unwrap_or_default()))
+}
+
+/// So many entries are brought together at once: in order of key each lies somewhere else, and the processor waits for
+/// many of them at a time where nothing is done in between.
+const TOGETHER: usize = 256;
 
 impl IntoIterator for Entries {
     type Item = Entry;
@@ -45,29 +64,53 @@ impl IntoIterator for Entries {
 
     fn into_iter(self) -> Self::IntoIter {
         let Entries { bytes, spans } = self;
-        Box::new(spans.into_iter().map(move |Span { start, key, value }| {
-            let end = start + key as usize;
-            let value = value.map(|value| bytes[end..end + value as usize].to_vec());
-            Entry { key: bytes[start..end].to_vec(), value }
-        }))
+        let starts = (0..spans.len()).step_by(TOGETHER);
+        Box::new(
+            starts.flat_map(move |start| together(&bytes, &spans[start..spans.len().min(start + TOGETHER)])),
+        )
     }
+}
+
+fn together(bytes: &[u8], spans: &[Span]) -> Vec<Entry> {
+    let length = |span: &Span| span.key as usize + span.value.unwrap_or_default() as usize;
+    let mut all = Vec::with_capacity(spans.iter().map(length).sum());
+    for span in spans {
+        all.extend_from_slice(&bytes[span.start..span.start + length(span)]);
+    }
+    let mut rest = Bytes::from(all);
+    let entry = |span: &Span| Entry {
+        key: rest.split_to(span.key as usize),
+        value: span.value.map(|value| rest.split_to(value as usize)),
+    };
+    spans.iter().map(entry).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
-    #[test]
-    fn they_come_in_order_with_their_values() {
-        let mut entries = Entries::default();
-        let key = |text: &'static str| move |out: &mut Vec<u8>| out.extend_from_slice(text.as_bytes());
-        entries.push(key("b"), Some(b"two"));
-        entries.push(key("c"), None);
-        entries.push(key("a"), Some(b""));
-        entries.sort();
-        let found: Vec<_> = entries.into_iter().map(|entry| (entry.key, entry.value)).collect();
-        let expected = [("a", Some(&b""[..])), ("b", Some(b"two")), ("c", None)];
-        let expected = expected.map(|(key, value)| (key.as_bytes().to_vec(), value.map(<[u8]>::to_vec)));
-        assert_eq!(found, expected);
+    fn any_key() -> impl Strategy<Value = Vec<u8>> {
+        // Few different bytes and a length around the prefix's: many keys share it, are part of another, end in zeros.
+        prop::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(255)], 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn they_come_in_order_with_their_values(
+            entries in prop::collection::vec((any_key(), prop::option::of(prop::collection::vec(any::<u8>(), 0..3))), 0..50),
+        ) {
+            let expected: BTreeMap<_, _> = entries.into_iter().collect();
+            let mut found = Entries::default();
+            let mut shuffled: Vec<_> = expected.iter().collect();
+            shuffled.sort_by_key(|(key, _)| key.iter().map(|byte| u32::from(*byte)).sum::<u32>());
+            for (key, value) in shuffled {
+                found.push(|out| out.extend_from_slice(key), value.as_deref());
+            }
+            found.sort();
+            let found: Vec<_> = found.into_iter().map(|it| (it.key.to_vec(), it.value.map(Vec::from))).collect();
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
     }
 }

@@ -105,7 +105,7 @@ impl Seen {
                 let end = slice_end(slice[0].time, self.within);
                 for (number, block) in slice.chunks(BLOCK_IDS).enumerate() {
                     let key = entry_key(*partition, end, checkpoint, number as u32);
-                    entries.push(Entry { key, value: Some(encode(block)) });
+                    entries.push(Entry { key: key.into(), value: Some(encode(block).into()) });
                 }
             }
         }
@@ -317,7 +317,8 @@ mod tests {
             }
             let entries = seen.take_fresh(checkpoint as u64);
             assert!(entries.is_sorted_by(|a, b| a.key < b.key));
-            let bytes: usize = entries.iter().filter_map(|entry| entry.value.as_ref()).map(Vec::len).sum();
+            let bytes: usize =
+                entries.iter().filter_map(|entry| entry.value.as_ref()).map(bytes::Bytes::len).sum();
             assert_eq!(bytes, 300 * ID_BYTES, "only what is new");
             stored.extend(entries.into_iter().map(|entry| (entry.key, entry.value.unwrap())));
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// The number of a commit. The first is 1; each commit's is one above the one before.
@@ -27,9 +28,9 @@ impl fmt::Display for Epoch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Memcomparable: the store orders keys as bytes and knows nothing else of them.
-    pub key: Vec<u8>,
+    pub key: Bytes,
     /// `None` is a tombstone: it hides the values that older segments have for this key.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
 }
 
 /// One immutable segment, as a manifest names it. Made by [`crate::CheckpointStore::write_segment`] only.

@@ -29,11 +29,11 @@ pub(super) fn refused(folder: &Path, options: StoreOptions) -> StoreError {
 }
 
 pub(super) fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Entry {
-    Entry { key: key.into(), value: Some(value.into()) }
+    Entry { key: key.into().into(), value: Some(value.into().into()) }
 }
 
 pub(super) fn gone(key: impl Into<Vec<u8>>) -> Entry {
-    Entry { key: key.into(), value: None }
+    Entry { key: key.into().into(), value: None }
 }
 
 pub(super) fn write(store: &SledStore, job: &str, entries: Vec<Entry>) -> SegmentRef {

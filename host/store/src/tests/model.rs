@@ -63,8 +63,10 @@ impl Run {
     fn take(&mut self, step: Step) {
         match step {
             Step::Write(job, entries) => {
-                let list =
-                    entries.iter().map(|(key, value)| Entry { key: vec![*key], value: value.map(long) });
+                let list = entries.iter().map(|(key, value)| Entry {
+                    key: vec![*key].into(),
+                    value: value.map(|value| long(value).into()),
+                });
                 let segment = write(self.store(), JOBS[job], list.collect());
                 self.working[job].segments.push(segment);
                 for (key, value) in entries {

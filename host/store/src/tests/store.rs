@@ -53,7 +53,8 @@ fn values_and_keys_longer_than_a_chunk_span() {
     entries.push(gone(vec![0xff; 2 * CHUNK_BYTES + 1]));
     let segment = write(&store, "a", entries.clone());
     commit(&store, "a", vec![segment]);
-    let expected: Content = entries.into_iter().filter_map(|entry| Some((entry.key, entry.value?))).collect();
+    let expected: Content =
+        entries.into_iter().filter_map(|entry| Some((entry.key.into(), entry.value?.into()))).collect();
     assert_eq!(committed(&store, "a"), expected);
     let spilled = std::fs::read_dir(folder.path().join("sled-1/blobs")).expect("sled's folder").count();
     assert_eq!(spilled, 0, "sled put a page into a file of its own");
@@ -338,10 +339,10 @@ proptest! {
         let store = open(folder.path());
         let entries: Vec<Entry> = entries
             .into_iter()
-            .map(|(key, value)| Entry { key, value: value.map(|(seed, length)| bytes(seed, length)) })
+            .map(|(key, value)| Entry { key: key.into(), value: value.map(|(seed, length)| bytes(seed, length).into()) })
             .collect();
         let segment = write(&store, "a", entries.clone());
-        let expected: Content = entries.into_iter().filter_map(|entry| Some((entry.key, entry.value?))).collect();
+        let expected: Content = entries.into_iter().filter_map(|entry| Some((entry.key.into(), entry.value?.into()))).collect();
         prop_assert_eq!(content(&store, &manifest(vec![segment])), expected);
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     if arguments.stats {
         print(&stats(&running.engine.jobs(), &before, clock.monotonic()).to_string())?;
     }
+    process::leave((opened, runtime, running));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use super::{ProjectArgument, StateArguments};
 use crate::failure::Failure;
 use crate::plugins;
+use crate::process;
 use crate::runtime::{self, Threads};
 use crate::wiring::{self, Opened, Opening, Running};
 use clap::Args;
@@ -78,7 +79,11 @@ impl Server {
             }
         });
         match ended {
-            None => self.stop(),
+            None => {
+                let stopped = self.stop();
+                process::leave(self);
+                stopped
+            }
             Some(Ok(Err(error))) => Err(Failure::external(format!("the HTTP server ended: {error}"))),
             Some(_) => Err(Failure::weir("the HTTP server ended without being asked to")),
         }
@@ -86,7 +91,7 @@ impl Server {
 
     /// Answers no more, lets every job make a last checkpoint, and waits for that. A job that had failed before
     /// is no failure of stopping.
-    pub(super) fn stop(self) -> Result<(), Failure> {
+    pub(super) fn stop(&self) -> Result<(), Failure> {
         tracing::info!("stopping: each job makes a last checkpoint");
         self.stop.send_replace(true);
         let jobs = self.running.engine.jobs();

@@ -2,9 +2,8 @@
 //! written once.
 //!
 //! A source that passes reads the same records with the same offsets from any of its own positions, however often
-//! a call to its reader is given up. A sink that
-//! promises exactly-once shows nothing before `commit`, everything after it, and after a restart exactly what
-//! the last token names.
+//! a call to its reader is given up. A sink that promises exactly-once shows nothing before `commit`, everything after
+//! it, and after a restart exactly what the last token names.
 
 use crate::error::ConnectError;
 use crate::sink::{Delivery, Sink, SinkRows, Token};

@@ -4,6 +4,7 @@
 //! where they came from. Knows the contracts in `weir-connect` and nothing else of weir; must not know SQL, jobs,
 //! state or the engine. Whoever adds a connector adds a folder here and a row in [`registry`].
 
+mod blocking;
 pub mod discard;
 pub mod file;
 pub mod format;

@@ -120,16 +120,18 @@ impl Input {
         outcome
     }
 
-    /// Appends what the system has in its memory of the next `room` bytes, at least one unless the present end is
-    /// reached.
+    /// Appends what the system has in its memory of the next `room` bytes, at least one unless the limit is reached.
     ///
     /// # Errors
-    /// `WouldBlock` where that would take a disk or decompression: [`Input::read`] gives it.
+    /// `WouldBlock` where that would take a disk or decompression, and at what may be the end: [`Input::read`] knows.
     pub(super) fn read_now(&mut self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         let Content::Plain(file) = &self.content else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let (before, room) = (out.len(), self.within_limit(room));
+        if room == 0 {
+            return Ok(0);
+        }
         out.resize(before + room, 0);
         let read = read_cached(file, &mut out[before..], self.at);
         let appended = read.as_ref().map_or(0, |read| *read);
@@ -164,15 +166,17 @@ impl Input {
     }
 }
 
-/// Reads from the page cache alone. Where the system or the file system cannot do so, everything would block.
+/// Reads from the page cache alone, at least one byte. Where the system or the file system cannot do so, everything
+/// would block.
 #[cfg(target_os = "linux")]
 fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
     let mut buffers = [io::IoSliceMut::new(buffer)];
-    preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT).map_err(|error| match error {
-        Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR => io::ErrorKind::WouldBlock.into(),
-        error => error.into(),
-    })
+    match preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT) {
+        // Not to be believed: Linux 5.9 and 5.10 say it also before the end of a file (preadv2(2), BUGS).
+        Ok(0) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
+        read => Ok(read?),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -251,6 +255,7 @@ mod tests {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                     read => Some(read.unwrap()),
                 };
+                prop_assert!(cached != Some(0) || input.position() == limit.unwrap_or(u64::MAX).max(start));
                 let waited = if now && cached.is_some() { 0 } else { input.read(&mut out, room).unwrap() };
                 prop_assert_eq!(out.len() - before, cached.unwrap_or_default() + waited);
                 asked += room;

@@ -5,6 +5,7 @@
 
 use super::cut::{Cutter, Piece};
 use super::input::{Change, Input, LineEnd};
+use crate::blocking::blocking;
 use std::io;
 use weir_connect::ConnectError;
 
@@ -32,17 +33,17 @@ impl OpenFile {
     }
 
     /// Reads on, at most to the end of a block; gives 0 at the present end.
-    pub(super) async fn read(mut self) -> (Self, io::Result<usize>) {
+    pub(super) async fn read(mut self) -> Result<(Self, io::Result<usize>), ConnectError> {
         let (held, room) = self.cutter.space();
         let read = self.input.read_now(held, room);
         self.waited = read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         if !self.waited {
-            return (self, read);
+            return Ok((self, read));
         }
-        aside(move || {
+        blocking(move || {
             let (held, room) = self.cutter.space();
             let read = self.input.read(held, room);
-            (self, read)
+            Ok((self, read))
         })
         .await
     }
@@ -58,32 +59,20 @@ impl OpenFile {
     }
 
     /// Steps over the line end that stands where reading goes on, and says what it found.
-    pub(super) async fn skip_line_end(mut self) -> (Self, Result<LineEnd, ConnectError>) {
-        aside(move || {
-            let found = self.input.skip_line_end();
-            (self, found)
+    pub(super) async fn skip_line_end(mut self) -> Result<(Self, LineEnd), ConnectError> {
+        blocking(move || {
+            let found = self.input.skip_line_end()?;
+            Ok((self, found))
         })
         .await
     }
 
     /// What has happened to the file since it was read to its end.
-    pub(super) async fn change(self) -> (Self, Change) {
-        aside(move || {
+    pub(super) async fn change(self) -> Result<(Self, Change), ConnectError> {
+        blocking(move || {
             let change = self.input.change();
-            (self, change)
+            Ok((self, change))
         })
         .await
-    }
-}
-
-/// Runs what may wait for a disk where it holds nobody up.
-pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is being shut down, and whoever waits here with it.
-            Err(_) => std::future::pending().await,
-        },
     }
 }

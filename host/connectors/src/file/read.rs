@@ -12,7 +12,8 @@
 use super::cut::{Cutter, Piece};
 use super::input::{Before, Change, Input, LineEnd, failed};
 use super::names::Names;
-use super::open::{OpenFile, aside};
+use super::open::OpenFile;
+use crate::blocking::blocking;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -152,8 +153,8 @@ impl Reading {
             let is_last = self.following(&files).is_none();
             if within_line {
                 let found;
-                (file, found) = file.skip_line_end().await;
-                within_line = place.leave_line(found?, &file, &path)?;
+                (file, found) = file.skip_line_end().await?;
+                within_line = place.leave_line(found, &file, &path)?;
             }
             if !within_line {
                 file = self.read_to_end(file, &path, &mut place).await?;
@@ -168,7 +169,7 @@ impl Reading {
             files = self.wait().await?;
             place.warn_of_unread(&files);
             let change;
-            (file, change) = file.change().await;
+            (file, change) = file.change().await?;
             match change {
                 Change::Appended => {}
                 Change::Rewritten => file = self.open(&path, &place).await?.0,
@@ -183,7 +184,7 @@ impl Reading {
     async fn open(&self, path: &Path, place: &Place) -> Result<(OpenFile, Before), ConnectError> {
         let (path, byte) = (path.to_path_buf(), place.byte);
         let limit = self.extent.limits.get(&place.file).copied();
-        let (input, before) = aside(move || Input::open(&path, byte, limit)).await?;
+        let (input, before) = blocking(move || Input::open(&path, byte, limit)).await?;
         let cutter = Cutter::new(self.extent.block_bytes, self.extent.max_record_bytes);
         Ok((OpenFile::new(input, cutter), before))
     }
@@ -199,7 +200,7 @@ impl Reading {
                 self.taken().await;
             }
             let read;
-            (file, read) = file.read().await;
+            (file, read) = file.read().await?;
             let at_end = match read {
                 Ok(read) => read == 0,
                 // Somebody is still writing it.
@@ -253,7 +254,7 @@ impl Reading {
         self.caught_up().await;
         tokio::time::sleep(POLL).await;
         let names = self.names.clone();
-        aside(move || names.list(true)).await
+        blocking(move || names.list(true)).await
     }
 
     /// Returns once everything that was sent has been taken.

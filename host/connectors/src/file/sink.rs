@@ -4,6 +4,7 @@
 //! token of a checkpoint says of the folder is in `written.rs`.
 
 use super::written::{Folder, Written};
+use crate::blocking::blocking;
 use crate::format::json_lines;
 use async_trait::async_trait;
 use std::path::PathBuf;
@@ -33,10 +34,7 @@ impl FileSink {
         act: impl FnOnce(&mut Folder) -> Result<T, ConnectError> + Send + 'static,
     ) -> Result<T, ConnectError> {
         let folder = self.folder.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            act(&mut folder.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        done.await.map_err(|error| ConnectError::internal(format!("writing files failed: {error}")))?
+        blocking(move || act(&mut folder.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
 }
 

@@ -4,8 +4,8 @@
 
 use super::input::is_gzip;
 use super::names::Names;
-use super::open::aside;
 use super::read::{Extent, Place, Reading};
+use crate::blocking::blocking;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse};
@@ -62,7 +62,7 @@ impl FileSource {
     /// Which files there are, and how long each plain one is: where a bounded read ends.
     async fn present_files(&self) -> Result<(Vec<String>, HashMap<String, u64>), ConnectError> {
         let (names, follow) = (self.names.clone(), self.settings.follow);
-        aside(move || {
+        blocking(move || {
             let files = names.list(follow)?;
             let lengths = files.iter().filter_map(|name| {
                 let path = names.path(name);

@@ -1,14 +1,18 @@
 //! The ingest log as a source: one partition, in order of acceptance, from any offset, live.
 //!
 //! Files are read on the runtime's blocking threads. A read works on a copy of the reader's place, which is
-//! taken over only when its block is handed out: that is what makes `next` cancel safe.
+//! taken over only when its block is handed out, and one that has begun is kept when the call to `next` is given up:
+//! that is what makes `next` cancel safe.
 
 use super::frame::Frame;
 use super::log::{Durable, IngestLog};
 use super::logs::IngestLogs;
 use super::segment::{Frames, Segment, Step, damaged, disk_error};
+use crate::blocking::blocking;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::watch;
 use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};
@@ -77,6 +81,7 @@ impl Source for HttpSource {
             partition: PartitionId { source, partition: 0 },
             until: bounded.then(|| self.log.end_offset()),
             place,
+            reading: None,
             said_caught_up: false,
         }))
     }
@@ -96,10 +101,9 @@ impl Declared {
 
     async fn log(&self) -> Result<HttpSource, ConnectError> {
         let (logs, stream) = (self.logs.clone(), self.stream.clone());
-        let opened = tokio::task::spawn_blocking(move || logs.open(&stream)).await;
-        let failed = |error| ConnectError::internal(format!("opening the ingest log failed: {error}"));
+        let opened = blocking(move || logs.open(&stream)).await?;
         let undeclared = || ConnectError::internal(format!("stream {} has no ingest log", self.stream));
-        opened.map_err(failed)??.map(HttpSource::new).ok_or_else(undeclared)
+        opened.map(HttpSource::new).ok_or_else(undeclared)
     }
 }
 
@@ -127,7 +131,6 @@ struct Place {
     frame: Option<Arc<Frame>>,
 }
 
-#[derive(Debug)]
 struct LogReader {
     log: Arc<IngestLog>,
     durable: watch::Receiver<Durable>,
@@ -135,6 +138,8 @@ struct LogReader {
     /// The end of a bounded read.
     until: Option<u64>,
     place: Place,
+    /// A read that has begun.
+    reading: Option<BoxFuture<'static, Result<(RawBlock, Place), ConnectError>>>,
     said_caught_up: bool,
 }
 
@@ -145,12 +150,13 @@ impl Reader for LogReader {
             let durable = *self.durable.borrow_and_update();
             let end = self.until.unwrap_or(durable.end);
             if self.place.next < end {
-                let (log, partition, mut place) = (self.log.clone(), self.partition, self.place.clone());
-                let read = tokio::task::spawn_blocking(move || {
-                    place.read(&log, durable, end, partition).map(|block| (block, place))
+                let reading = self.reading.get_or_insert_with(|| {
+                    let (log, partition, mut place) = (self.log.clone(), self.partition, self.place.clone());
+                    blocking(move || Ok((place.read(&log, durable, end, partition)?, place))).boxed()
                 });
-                let ended = |error| ConnectError::internal(format!("reading the ingest log failed: {error}"));
-                let (block, place) = read.await.map_err(ended)??;
+                let read = reading.await;
+                self.reading = None;
+                let (block, place) = read?;
                 (self.place, self.said_caught_up) = (place, false);
                 return Ok(Fetch::Block(block));
             }

@@ -204,11 +204,3 @@ impl ProducerContext for Context {
         }
     }
 }
-
-/// Runs what blocks on the runtime's blocking threads.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ConnectError> + Send + 'static,
-) -> Result<T, ConnectError> {
-    let ended = |error| ConnectError::internal(format!("a call to librdkafka ended: {error}"));
-    tokio::task::spawn_blocking(work).await.map_err(ended)?
-}

@@ -3,7 +3,8 @@
 //! At-least-once: rows are sent as they come, and a checkpoint waits until the brokers have acknowledged all of
 //! them. After a crash the rows since the last safe checkpoint are sent again.
 
-use super::client::{Cluster, Context, blocking};
+use super::client::{Cluster, Context};
+use crate::blocking::blocking;
 use crate::format::json_lines::{LineWriter, value_at};
 use async_trait::async_trait;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

@@ -5,8 +5,9 @@
 //! in silence.
 
 use super::block::Filling;
-use super::client::{Cluster, Context, QUESTION_TIMEOUT, blocking};
+use super::client::{Cluster, Context, QUESTION_TIMEOUT};
 use super::pump::{Bounds, KafkaReader, Pump};
+use crate::blocking::blocking;
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};

@@ -97,9 +97,10 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn they_come_in_order_with_their_values(
-            entries in prop::collection::vec((any_key(), prop::option::of(prop::collection::vec(any::<u8>(), 0..3))), 0..50),
+            entries in prop::collection::vec((any_key(), prop::option::of(prop::collection::vec(any::<u8>(), 0..3))), 0..3 * TOGETHER),
         ) {
             let expected: BTreeMap<_, _> = entries.into_iter().collect();
             let mut found = Entries::default();

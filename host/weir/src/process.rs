@@ -1,5 +1,5 @@
-//! What the system says of this process: processor time and memory; and leaving both to it. Knows Linux's `/proc`; elsewhere nothing is
-//! known, and nothing is claimed.
+//! What the system says of this process, processor time and memory, and leaving its memory to the system. Knows
+//! Linux's `/proc`; elsewhere nothing is known, and nothing is claimed.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) fn peak_memory_bytes() -> Option<u64> {
 }
 
 /// To be called with what is not needed any more when the process is about to end: the system takes all of its memory
-/// back at once, where giving it back value by value takes seconds of a large state.
+/// back at once, where giving it back value by value takes the longer, the more state there is.
 pub(crate) fn leave<T>(held: T) {
     std::mem::forget(held);
 }

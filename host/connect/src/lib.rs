@@ -9,11 +9,13 @@ pub mod compliance;
 pub mod error;
 pub mod format;
 pub mod health;
+pub mod key;
 pub mod sink;
 pub mod source;
 
 pub use error::ConnectError;
 pub use format::{BadRow, Decoded, Decoder};
 pub use health::Health;
+pub use key::KeyDoc;
 pub use sink::{Delivery, Op, Sink, SinkRows, Token};
 pub use source::{Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};

@@ -19,7 +19,7 @@ pub struct DiscardSink {
 
 /// A `discard` sink has no options.
 pub(crate) fn sink(value: &Value, _: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
-    Settings::new(value).finish()?;
+    Settings::new(value, &[]).finish()?;
     Ok(Box::new(DiscardSink::default()))
 }
 

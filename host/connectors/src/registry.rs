@@ -8,7 +8,7 @@ use crate::{discard, file, generator, http, kafka, stdout};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
-use weir_connect::{Decoder, Sink, Source};
+use weir_connect::{Decoder, KeyDoc, Sink, Source};
 use weir_event::{Clock, StreamSchema};
 
 /// What a source may need beside its own options.
@@ -39,22 +39,49 @@ pub struct SinkContext {
     pub clock: Arc<dyn Clock>,
 }
 
-type MakeSource = fn(&Value, &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>>;
-type MakeSink = fn(&Value, &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>>;
+/// Makes a source of its settings.
+pub type MakeSource = fn(&Value, &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>>;
+/// Makes a sink of its settings.
+pub type MakeSink = fn(&Value, &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>>;
 
-const SOURCES: &[(&str, MakeSource)] = &[
-    ("file", file::source),
-    ("generator", generator::source),
-    ("http", http::source),
-    ("kafka", kafka::source),
+/// A kind of connector: a row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind<M> {
+    /// What definitions call it.
+    pub name: &'static str,
+    /// What it reads or writes.
+    pub does: &'static str,
+    /// Its own keys.
+    pub keys: &'static [KeyDoc],
+    make: M,
+}
+
+/// Every kind of source.
+pub const SOURCES: &[Kind<MakeSource>] = &[
+    Kind { name: "file", does: "lines of files", keys: file::SOURCE_KEYS, make: file::source },
+    Kind { name: "generator", does: "made-up events", keys: generator::SOURCE_KEYS, make: generator::source },
+    Kind { name: "http", does: "events posted to this server", keys: http::SOURCE_KEYS, make: http::source },
+    Kind { name: "kafka", does: "a topic of Apache Kafka", keys: kafka::SOURCE_KEYS, make: kafka::source },
 ];
 const PLANNED_SOURCES: &[&str] = &["kinesis"];
 
-const SINKS: &[(&str, MakeSink)] =
-    &[("discard", discard::sink), ("file", file::sink), ("kafka", kafka::sink), ("stdout", stdout::sink)];
+/// Every kind of sink.
+pub const SINKS: &[Kind<MakeSink>] = &[
+    Kind { name: "discard", does: "nowhere, for measuring", keys: &[], make: discard::sink },
+    Kind { name: "file", does: "files, each row exactly once", keys: file::SINK_KEYS, make: file::sink },
+    Kind {
+        name: "kafka",
+        does: "a topic of Apache Kafka, at least once",
+        keys: kafka::SINK_KEYS,
+        make: kafka::sink,
+    },
+    Kind { name: "stdout", does: "standard output, at least once", keys: &[], make: stdout::sink },
+];
 const PLANNED_SINKS: &[&str] = &["kinesis", "redis", "dynamodb", "feature_service_dynamodb"];
 
-const FORMATS: &[&str] = &["json"];
+/// Every format of a stream.
+pub const FORMATS: &[Kind<()>] =
+    &[Kind { name: "json", does: "a JSON object for each record, in files one a line", keys: &[], make: () }];
 const PLANNED_FORMATS: &[&str] = &["avro", "protobuf", "csv", "parquet"];
 
 /// Makes the source of this kind. Checks its options and does no I/O.
@@ -80,18 +107,17 @@ pub fn decoder(
     schema: &StreamSchema,
     columns: &[usize],
 ) -> Result<Arc<dyn Decoder>, SettingError> {
-    let rows: Vec<_> = FORMATS.iter().map(|name| (*name, ())).collect();
-    find("format", format, &rows, PLANNED_FORMATS)?;
+    find("format", format, FORMATS, PLANNED_FORMATS)?;
     Ok(Arc::new(JsonDecoder::new(schema, columns)))
 }
 
-fn find<T: Copy>(noun: &str, kind: &str, rows: &[(&str, T)], planned: &[&str]) -> Result<T, SettingError> {
-    if let Some((_, found)) = rows.iter().find(|(name, _)| *name == kind) {
-        return Ok(*found);
+fn find<M: Copy>(noun: &str, kind: &str, rows: &[Kind<M>], planned: &[&str]) -> Result<M, SettingError> {
+    if let Some(found) = rows.iter().find(|row| row.name == kind) {
+        return Ok(found.make);
     }
-    let known: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
+    let known: Vec<_> = rows.iter().map(|row| row.name).collect();
     let message = if planned.contains(&kind) {
-        format!("`{kind}` is known, not available yet; available: {}", known.join(", "))
+        format!("weir 0.1 does not have the {noun} `{kind}` yet; it has {}", known.join(", "))
     } else {
         format!("`{kind}`: {}", unknown(noun, kind, &known))
     };
@@ -119,9 +145,14 @@ pub(crate) mod tests {
     fn what_is_planned_is_refused_by_name() {
         let errors = source("kinesis", &Value::Null, &source_context()).unwrap_err();
         let message = errors[0].to_string();
-        assert!(message.starts_with("`kinesis` is known, not available yet; available: "), "{message}");
+        assert!(message.starts_with("weir 0.1 does not have the source `kinesis` yet; it has "), "{message}");
         let schema = StreamSchema { fields: Vec::new(), event_time: 0 };
-        assert!(decoder("parquet", &schema, &[]).unwrap_err().message.contains("not available yet"));
+        assert!(
+            decoder("parquet", &schema, &[])
+                .unwrap_err()
+                .message
+                .contains("does not have the format `parquet` yet")
+        );
     }
 
     #[test]

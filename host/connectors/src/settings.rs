@@ -1,5 +1,5 @@
-//! How a connector reads its own options: every key is asked for once, a key nobody asked for is an error, and
-//! all errors come out together.
+//! How a connector reads its own options: every key of its table is asked for once, a key without a row is an error,
+//! and all errors come out together.
 //!
 //! Knows JSON values and names of keys. Must not know what any option means, nor where the text was written: the
 //! caller finds the line of a key by its path.
@@ -7,6 +7,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::fmt;
+use weir_connect::KeyDoc;
 
 /// One thing that is wrong with a connector's options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,9 +38,14 @@ impl fmt::Display for SettingError {
 /// Reads the options of one connector.
 ///
 /// ```
+/// use weir_connect::KeyDoc;
 /// use weir_connectors::settings::Settings;
+/// const KEYS: &[KeyDoc] = &[
+///     KeyDoc::new("path", "glob", "required", "the files"),
+///     KeyDoc::new("follow", "true or false", "false", "whether to wait for more"),
+/// ];
 /// let value = serde_json::json!({"path": "a.jsonl", "folow": true});
-/// let mut settings = Settings::new(&value);
+/// let mut settings = Settings::new(&value, KEYS);
 /// let path: Option<String> = settings.required("path", "a file or a glob");
 /// let follow: Option<bool> = settings.optional("follow");
 /// let errors = settings.finish().unwrap_err();
@@ -50,22 +56,27 @@ impl fmt::Display for SettingError {
 #[derive(Debug)]
 pub struct Settings<'a> {
     given: Option<&'a Map<String, Value>>,
+    table: &'static [KeyDoc],
     asked: Vec<&'static str>,
     errors: Vec<SettingError>,
 }
 
 impl<'a> Settings<'a> {
-    /// Over an object, or null for no options at all.
-    pub fn new(value: &'a Value) -> Self {
+    /// Over an object, or null for no options at all; its keys are those of `table`.
+    pub fn new(value: &'a Value, table: &'static [KeyDoc]) -> Self {
         let mut errors = Vec::new();
         if !matches!(value, Value::Object(_) | Value::Null) {
             errors.push(SettingError::new("", "the options are not a mapping; write {key: value, ..}"));
         }
-        Settings { given: value.as_object(), asked: Vec::new(), errors }
+        Settings { given: value.as_object(), table, asked: Vec::new(), errors }
     }
 
     /// The value of a key that may be absent or null; `None` also when it is wrong, which is then on record.
     pub fn optional<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+        debug_assert!(
+            self.table.iter().any(|row| row.name == key),
+            "`{key}` has no row in its table of keys"
+        );
         self.asked.push(key);
         let value = self.given?.get(key).filter(|value| !value.is_null())?;
         match T::deserialize(value) {
@@ -103,11 +114,15 @@ impl<'a> Settings<'a> {
         self.errors.push(SettingError::new(key, message));
     }
 
-    /// Everything that was wrong, keys that nobody asked for among it.
+    /// Everything that was wrong, keys without a row among it.
     pub fn finish(mut self) -> Result<(), Vec<SettingError>> {
+        let known: Vec<&str> = self.table.iter().map(|row| row.name).collect();
+        for name in &known {
+            debug_assert!(self.asked.contains(name), "nobody reads the key `{name}`");
+        }
         for key in self.given.into_iter().flat_map(Map::keys) {
-            if !self.asked.contains(&key.as_str()) {
-                let message = unknown("key", key, &self.asked);
+            if !known.contains(&key.as_str()) {
+                let message = unknown("key", key, &known);
                 self.errors.push(SettingError::new(key, message));
             }
         }
@@ -137,12 +152,19 @@ pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+    use weir_connect::key::{NONE, REQUIRED};
     use weir_event::Span;
+
+    const KEYS: &[KeyDoc] = &[
+        KeyDoc::new("rate", "number", NONE, ""),
+        KeyDoc::new("path", "folder", REQUIRED, ""),
+        KeyDoc::new("roll", "duration", NONE, ""),
+    ];
 
     #[test]
     fn all_errors_come_together() {
         let value = json!({"rate": "fast", "zzz": 1, "roll": "1 week"});
-        let mut settings = Settings::new(&value);
+        let mut settings = Settings::new(&value, KEYS);
         let _: Option<u64> = settings.optional("rate");
         let _: Option<String> = settings.required("path", "a folder");
         let _: Option<Span> = settings.parsed("roll");
@@ -152,7 +174,7 @@ mod tests {
 
     #[test]
     fn no_options_are_an_empty_mapping_and_a_list_is_none() {
-        assert!(Settings::new(&Value::Null).finish().is_ok());
-        assert!(Settings::new(&json!([])).finish().is_err());
+        assert!(Settings::new(&Value::Null, &[]).finish().is_ok());
+        assert!(Settings::new(&json!([]), &[]).finish().is_err());
     }
 }

@@ -24,7 +24,7 @@ impl fmt::Debug for StdoutSink {
 
 /// A `stdout` sink has no options.
 pub(crate) fn sink(value: &Value, _: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
-    Settings::new(value).finish()?;
+    Settings::new(value, &[]).finish()?;
     Ok(Box::new(StdoutSink { out: Box::new(std::io::stdout()) }))
 }
 

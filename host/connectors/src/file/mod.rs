@@ -18,12 +18,42 @@ use crate::registry::{SinkContext, SourceContext};
 use crate::settings::{SettingError, Settings};
 use serde_json::Value;
 use std::sync::Arc;
-use weir_connect::{Sink, Source};
+use weir_connect::key::{NONE, REQUIRED};
+use weir_connect::{KeyDoc, Sink, Source};
 use weir_event::Span;
+
+/// The keys of a `file` source.
+pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
+    KeyDoc::new(
+        "path",
+        "file or glob",
+        REQUIRED,
+        "the files, in the order of their names, from the project's folder; also .gz",
+    ),
+    KeyDoc::new("follow", "true or false", "false", "whether to wait for more lines and files"),
+];
+
+/// The keys of a `file` sink.
+pub(crate) const SINK_KEYS: &[KeyDoc] = &[
+    KeyDoc::new("path", "folder", REQUIRED, "where finished files appear, from the project's folder"),
+    KeyDoc::new("format", "jsonl", "jsonl", "how a row is written"),
+    KeyDoc::new(
+        "meta",
+        "true or false",
+        "false",
+        "whether each row says its job, version, key, window, revision and op in `_weir`",
+    ),
+    KeyDoc::new(
+        "roll",
+        "duration",
+        NONE,
+        "how long a file collects rows; without it each checkpoint finishes its own",
+    ),
+];
 
 /// The source `file: {path, follow}`; `path` starts at the project folder and may be a glob.
 pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
-    let mut settings = Settings::new(settings);
+    let mut settings = Settings::new(settings, SOURCE_KEYS);
     let path: Option<String> = settings.required("path", "a file or a glob, such as data/*.jsonl");
     let follow: bool = settings.optional("follow").unwrap_or_default();
     if let Some(Err(error)) = path.as_deref().map(glob::Pattern::new) {
@@ -39,7 +69,7 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
 
 /// The sink `file: {path, format, meta, roll}`; `path` is a folder and starts at the project folder.
 pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
-    let mut settings = Settings::new(settings);
+    let mut settings = Settings::new(settings, SINK_KEYS);
     let path: Option<String> = settings.required("path", "a folder, such as out/user_activity");
     let meta: bool = settings.optional("meta").unwrap_or_default();
     let roll: Option<Span> = settings.parsed("roll");

@@ -17,16 +17,32 @@ use crate::registry::SourceContext;
 use crate::settings::{SettingError, Settings, unknown};
 use serde_json::Value;
 use std::sync::Arc;
-use weir_connect::Source;
+use weir_connect::key::{NONE, REQUIRED};
+use weir_connect::{KeyDoc, Source};
 
 /// More users than this would only cost memory: no table of theirs would fit into a cache.
 const MAX_KEYS: u32 = 10_000_000;
 
 const KINDS: &[&str] = &["rides"];
 
+/// The keys of a `generator` source.
+pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
+    KeyDoc::new("kind", "rides", REQUIRED, "what happens in the events"),
+    KeyDoc::new("rate", "events a second", "1000", "how far apart event times are, and how fast events come"),
+    KeyDoc::new("seed", "whole number", "0", "the same seed makes the same events"),
+    KeyDoc::new("keys", "1 to 10000000", "1000", "how many users there are"),
+    KeyDoc::new("until", "whole number", NONE, "how many events there are"),
+    KeyDoc::new(
+        "start",
+        "time",
+        "the job's first start",
+        "the first event's time; a past one is a backlog, read at full speed",
+    ),
+];
+
 /// The source `generator: {kind: rides, rate, seed, keys, until, start}`.
 pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
-    let mut settings = Settings::new(settings);
+    let mut settings = Settings::new(settings, SOURCE_KEYS);
     let defaults = GeneratorSettings::default();
     let kind: Option<String> = settings.required("kind", "rides");
     if let Some(kind) = kind.filter(|kind| !KINDS.contains(&kind.as_str())) {

@@ -25,12 +25,16 @@ use crate::registry::SourceContext;
 use crate::settings::{SettingError, Settings};
 use serde_json::Value;
 use std::sync::Arc;
-use weir_connect::Source;
+use weir_connect::{KeyDoc, Source};
+
+/// The keys of an `http` source.
+pub(crate) const SOURCE_KEYS: &[KeyDoc] =
+    &[KeyDoc::new("keep", "duration", "7d", "how long posted events stay in the ingest log")];
 
 /// The options of an `http` source: `keep`, how long rows stay in the log. The log is declared with the
 /// context's [`IngestLogs`] and opened by whoever needs it first.
 pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
-    let mut settings = Settings::new(value);
+    let mut settings = Settings::new(value, SOURCE_KEYS);
     let keep = settings.parsed("keep");
     settings.finish()?;
     let defaults = LogSettings::default();

@@ -15,14 +15,32 @@ use crate::settings::{SettingError, Settings};
 use client::Cluster;
 use serde_json::Value;
 use std::sync::Arc;
-use weir_connect::{Sink, Source};
+use weir_connect::key::{NONE, REQUIRED};
+use weir_connect::{KeyDoc, Sink, Source};
 
 pub use sink::KafkaSink;
 pub use source::{KafkaSource, Start};
 
+const BROKERS: KeyDoc = KeyDoc::new("brokers", "HOST:PORT, ..", REQUIRED, "brokers to ask first");
+const TOPIC: KeyDoc = KeyDoc::new("topic", "text", REQUIRED, "the topic");
+const OPTIONS: KeyDoc =
+    KeyDoc::new("options", "mapping", "{}", "any setting of librdkafka, such as security.protocol");
+
+/// The keys of a `kafka` source.
+pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
+    BROKERS,
+    TOPIC,
+    KeyDoc::new("start", "earliest, latest or time", "earliest", "where a new job begins"),
+    OPTIONS,
+];
+
+/// The keys of a `kafka` sink.
+pub(crate) const SINK_KEYS: &[KeyDoc] =
+    &[BROKERS, TOPIC, KeyDoc::new("key", "column", NONE, "the column that is the message's key"), OPTIONS];
+
 /// The options of a `kafka` source: `brokers`, `topic`, `start`, `options`.
 pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
-    let mut settings = Settings::new(value);
+    let mut settings = Settings::new(value, SOURCE_KEYS);
     let cluster = Cluster::from_settings(&mut settings, source::OURS, source::DEFAULTS);
     let start = settings.parsed("start").unwrap_or(Start::Earliest);
     settings.finish()?;
@@ -31,7 +49,7 @@ pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn S
 
 /// The options of a `kafka` sink: `brokers`, `topic`, `key`, `options`.
 pub(crate) fn sink(value: &Value, _: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
-    let mut settings = Settings::new(value);
+    let mut settings = Settings::new(value, SINK_KEYS);
     let cluster = Cluster::from_settings(&mut settings, sink::OURS, sink::DEFAULTS);
     let key = settings.optional("key");
     settings.finish()?;

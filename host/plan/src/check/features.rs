@@ -1,5 +1,6 @@
 //! `features` of a job -> [`FeatureDefinition`]s.
 
+use super::keys;
 use super::node::{Key, Node, Value};
 use super::report::Report;
 use super::stream::data_type;
@@ -30,7 +31,8 @@ fn feature(key: &Key, node: &Node, report: &mut Report) -> Option<FeatureDefinit
     if matches!(node.value, Value::Null) {
         return Some(feature);
     }
-    let mut keys = report.mapping(&label, node, "a mapping such as {type: bigint, default: 0}")?;
+    let mut keys =
+        report.mapping(&label, node, "a mapping such as {type: bigint, default: 0}", keys::FEATURE)?;
     feature.data_type = keys.take("type").and_then(|node| data_type(&format!("{label}.type"), node, report));
     feature.version =
         keys.take("version").and_then(|node| version(&format!("{label}.version"), node, report));

@@ -3,7 +3,7 @@
 
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
-use super::{Context, connectors, features, names, query};
+use super::{Context, connectors, features, keys, names, query};
 use crate::definition::{JobDefinition, StreamOrigin};
 use crate::job_plan::{Emit, Late, LatePolicy, SinkPlan};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub(super) fn read(
     name: &mut Option<(String, Place)>,
     report: &mut Report,
 ) -> Option<JobDefinition> {
-    let mut keys = report.mapping("job", root, "a mapping such as {job: NAME, query: ..}")?;
+    let mut keys = report.mapping("job", root, "a mapping such as {job: NAME, query: ..}", keys::JOB)?;
     *name = names::read("job", keys.take("job"), default_name, report);
     let job = name.as_ref().map_or(default_name, |(name, _)| name);
     let version = keys.take("version").map_or(Some(1), |node| features::version("version", node, report));
@@ -65,7 +65,8 @@ fn default_late() -> Late {
 }
 
 fn late(node: &Node, report: &mut Report) -> Option<Late> {
-    let mut keys = report.mapping("late", node, "a mapping such as {policy: correct, allow: 1h}")?;
+    let mut keys =
+        report.mapping("late", node, "a mapping such as {policy: correct, allow: 1h}", keys::LATE)?;
     let words =
         [("correct", LatePolicy::Correct), ("drop", LatePolicy::Drop), ("divert", LatePolicy::Divert)];
     let Late { policy, allow } = default_late();
@@ -146,7 +147,7 @@ fn refuse_what_waits(keys: &mut Mapping<'_>, report: &mut Report) {
 }
 
 fn emit(node: &Node, report: &mut Report) -> Option<Emit> {
-    let mut keys = report.mapping("emit", node, "{on: close}, {on: change} or {every: 1s}")?;
+    let mut keys = report.mapping("emit", node, "{on: close}, {on: change} or {every: 1s}", keys::EMIT)?;
     let words = [("close", Emit::Close), ("change", Emit::Change)];
     let on = keys.take_entry("on").map(|(key, node)| (key.place, report.word("emit.on", node, &words)));
     let every = keys.take("every").map(|node| report.positive_span("emit.every", node));

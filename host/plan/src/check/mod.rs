@@ -9,6 +9,7 @@ mod connectors;
 mod environment;
 mod features;
 mod job;
+mod keys;
 mod names;
 mod node;
 mod query;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use connectors::{ConnectorKinds, SettingProblem};
 pub use environment::Environment;
+pub use keys::{FILES, FileKeys, Section};
 pub use names::is_name;
 
 use crate::definition::{JobDefinition, ServerDefinition, StreamDefinition};

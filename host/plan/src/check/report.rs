@@ -8,6 +8,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use weir_connect::KeyDoc;
 use weir_event::Span;
 
 /// What is wrong with one file, as far as it was read.
@@ -115,13 +116,19 @@ impl Report {
         found
     }
 
-    /// A mapping whose keys are then asked for; repeated keys are reported.
-    pub(crate) fn mapping<'n>(&mut self, key: &str, node: &'n Node, wanted: &str) -> Option<Mapping<'n>> {
+    /// A mapping whose keys, those of `table`, are then asked for; repeated keys are reported.
+    pub(crate) fn mapping<'n>(
+        &mut self,
+        key: &str,
+        node: &'n Node,
+        wanted: &str,
+        table: &'static [KeyDoc],
+    ) -> Option<Mapping<'n>> {
         let Value::Mapping(entries) = &node.value else {
             return self.wrong_kind(key, node, wanted);
         };
         self.repeated(entries);
-        Some(Mapping { entries, asked: Vec::new() })
+        Some(Mapping { entries, table, asked: Vec::new() })
     }
 
     /// Reports repeated keys in this mapping.
@@ -153,6 +160,7 @@ impl Report {
 #[derive(Debug)]
 pub(crate) struct Mapping<'n> {
     entries: &'n [(Key, Node)],
+    table: &'static [KeyDoc],
     asked: Vec<&'static str>,
 }
 
@@ -164,16 +172,24 @@ impl<'n> Mapping<'n> {
 
     /// As [`Mapping::take`], with the key.
     pub(crate) fn take_entry(&mut self, name: &'static str) -> Option<&'n (Key, Node)> {
+        debug_assert!(
+            self.table.iter().any(|row| row.name == name),
+            "`{name}` has no row in its table of keys"
+        );
         self.asked.push(name);
         let given = self.entries.iter().find(|(key, _)| key.name == name);
         given.filter(|(_, node)| !matches!(node.value, Value::Null))
     }
 
-    /// Reports the keys that nobody asked for; `label` is what stands before a key's name.
+    /// Reports the keys that have no row; `label` is what stands before a key's name.
     pub(crate) fn finish(self, label: &str, report: &mut Report) {
+        for row in self.table {
+            debug_assert!(self.asked.contains(&row.name), "nobody reads the key `{label}{}`", row.name);
+        }
+        let known = || self.table.iter().map(|row| row.name);
         for (key, _) in self.entries {
-            if !self.asked.contains(&key.name.as_str()) {
-                let message = unknown("key", &key.name, self.asked.iter().copied());
+            if !known().any(|name| name == key.name) {
+                let message = unknown("key", &key.name, known());
                 report.error(key.place, format!("`{label}{}`: {message}", key.name));
             }
         }

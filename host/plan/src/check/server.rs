@@ -1,5 +1,6 @@
 //! `weir.yaml` -> [`ServerDefinition`].
 
+use super::keys;
 use super::node::{Node, Value};
 use super::report::Report;
 use crate::definition::{Limits, ServerDefinition};
@@ -14,7 +15,8 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Option<ServerDefinition>
     if matches!(root.value, Value::Null) {
         return Some(server);
     }
-    let mut keys = report.mapping("weir.yaml", root, "a mapping such as {listen: 127.0.0.1:8080}")?;
+    let mut keys =
+        report.mapping("weir.yaml", root, "a mapping such as {listen: 127.0.0.1:8080}", keys::SERVER)?;
     let listen = keys.take("listen");
     let token = keys.take("token");
     server.token = token.and_then(|node| read_token(node, report));
@@ -71,7 +73,9 @@ fn read_token(node: &Node, report: &mut Report) -> Option<String> {
 }
 
 fn checkpoint(node: &Node, server: &mut ServerDefinition, report: &mut Report) {
-    let Some(mut keys) = report.mapping("checkpoint", node, "a mapping such as {every: 10s, keep: 3}") else {
+    let Some(mut keys) =
+        report.mapping("checkpoint", node, "a mapping such as {every: 10s, keep: 3}", keys::CHECKPOINT)
+    else {
         return;
     };
     if let Some(node) = keys.take("every")
@@ -88,7 +92,8 @@ fn checkpoint(node: &Node, server: &mut ServerDefinition, report: &mut Report) {
 }
 
 fn limits(node: &Node, limits: &mut Limits, report: &mut Report) {
-    let Some(mut keys) = report.mapping("limits", node, "a mapping such as {body: 10MiB}") else {
+    let Some(mut keys) = report.mapping("limits", node, "a mapping such as {body: 10MiB}", keys::LIMITS)
+    else {
         return;
     };
     let sizes = [

@@ -2,7 +2,7 @@
 
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report, unknown};
-use super::{Context, connectors, names};
+use super::{Context, connectors, keys, names};
 use crate::definition::{Dedup, StreamDefinition, WhenIdle};
 use weir_event::{DataType, Field, Span, StreamSchema};
 
@@ -22,7 +22,8 @@ pub(super) fn read(
     name: &mut Option<(String, Place)>,
     report: &mut Report,
 ) -> Option<StreamDefinition> {
-    let mut keys = report.mapping("stream", root, "a mapping such as {stream: NAME, fields: ..}")?;
+    let mut keys =
+        report.mapping("stream", root, "a mapping such as {stream: NAME, fields: ..}", keys::STREAM)?;
     let given = keys.take("stream");
     *name = names::read("stream", given, default_name, report);
 
@@ -139,7 +140,7 @@ fn detailed(
     node: &Node,
     report: &mut Report,
 ) -> (Option<DataType>, Option<Vec<String>>) {
-    let Some(mut keys) = report.mapping(label, node, "a type") else {
+    let Some(mut keys) = report.mapping(label, node, "a type", keys::FIELD) else {
         return (None, None);
     };
     let found = keys.take("type").map(|node| data_type(&format!("{label}.type"), node, report));

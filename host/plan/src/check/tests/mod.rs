@@ -1,5 +1,7 @@
 //! Bad definitions with what is said of them, and good ones: the table of examples that users see.
 
+mod keys;
+
 use super::*;
 use crate::definition::{Dedup, WhenIdle};
 use crate::diagnostic::Severity;

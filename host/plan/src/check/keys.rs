@@ -1,0 +1,234 @@
+//! The tables of keys: every key of every definition, what belongs there and what it does.
+//!
+//! A reader names the table of the mapping that it reads, a key without a row is refused as unknown, and the
+//! reference page prints the rows: a key that is read cannot lack its description. Must not know how any value is
+//! read.
+
+use weir_connect::KeyDoc;
+use weir_connect::key::{NONE, REQUIRED};
+
+/// The keys of one mapping of a definition.
+#[derive(Debug, Clone, Copy)]
+pub struct Section {
+    /// What stands before each key, such as `late.`; empty at the top.
+    pub prefix: &'static str,
+    /// The rows.
+    pub keys: &'static [KeyDoc],
+}
+
+/// A kind of file and all its keys.
+#[derive(Debug, Clone, Copy)]
+pub struct FileKeys {
+    /// Where such files are.
+    pub path: &'static str,
+    /// Its mappings, the top first.
+    pub sections: &'static [Section],
+}
+
+/// Every kind of file that a project has.
+pub const FILES: &[FileKeys] = &[
+    FileKeys {
+        path: "weir.yaml",
+        sections: &[
+            Section { prefix: "", keys: SERVER },
+            Section { prefix: "checkpoint.", keys: CHECKPOINT },
+            Section { prefix: "limits.", keys: LIMITS },
+        ],
+    },
+    FileKeys {
+        path: "streams/*.yaml",
+        sections: &[Section { prefix: "", keys: STREAM }, Section { prefix: "fields.NAME.", keys: FIELD }],
+    },
+    FileKeys {
+        path: "jobs/*.yaml",
+        sections: &[
+            Section { prefix: "", keys: JOB },
+            Section { prefix: "features.NAME.", keys: FEATURE },
+            Section { prefix: "late.", keys: LATE },
+            Section { prefix: "emit.", keys: EMIT },
+        ],
+    },
+];
+
+pub(super) const SERVER: &[KeyDoc] = &[
+    KeyDoc::new(
+        "listen",
+        "address and port",
+        "127.0.0.1:8080",
+        "where HTTP listens; anything but loopback needs `token`",
+    ),
+    KeyDoc::new(
+        "token",
+        "text",
+        NONE,
+        "what every request except /healthz and /readyz carries as `Authorization: Bearer ..`",
+    ),
+    KeyDoc::new("data_dir", "folder", ".weir", "state, ingest log, dead letters, compiled plugins"),
+    KeyDoc::new(
+        "shards",
+        "1 to 128",
+        "the number of cores",
+        "how many threads each job's keys are spread over",
+    ),
+    KeyDoc::new("checkpoint", "mapping", "{}", "when state is saved"),
+    KeyDoc::new("limits", "mapping", "{}", "bounds on requests, plugins and dead letters"),
+];
+
+pub(super) const CHECKPOINT: &[KeyDoc] = &[
+    KeyDoc::new("every", "duration", "10s", "time between two checkpoints"),
+    KeyDoc::new("keep", "whole number", "3", "how many checkpoints stay on disk"),
+];
+
+pub(super) const LIMITS: &[KeyDoc] = &[
+    KeyDoc::new("plugin_memory", "size", "64MiB", "memory of one instance of a plugin"),
+    KeyDoc::new(
+        "plugin_fuel_per_call",
+        "whole number",
+        "20000000",
+        "instructions that one call of a plugin may take",
+    ),
+    KeyDoc::new("body", "size", "10MiB", "the largest body of a request"),
+    KeyDoc::new("dead_letters", "size", "1GiB", "space for dead letters; the oldest go first"),
+];
+
+pub(super) const STREAM: &[KeyDoc] = &[
+    KeyDoc::new("stream", "name", "the file's name", "what queries call it"),
+    KeyDoc::new(
+        "fields",
+        "mapping",
+        REQUIRED,
+        "the columns, as {NAME: TYPE} or {NAME: {type: TYPE, from: MEMBER}}",
+    ),
+    KeyDoc::new(
+        "event_time",
+        "column",
+        REQUIRED,
+        "the timestamp column that says when it happened; in SQL also `rowtime`",
+    ),
+    KeyDoc::new(
+        "disorder",
+        "duration",
+        "0s",
+        "how much out of order events come: the watermark is the newest event time minus this, per partition",
+    ),
+    KeyDoc::new(
+        "idle_after",
+        "duration",
+        "1m",
+        "a partition that was read to its end and is silent so long does not hold the watermark back",
+    ),
+    KeyDoc::new(
+        "when_idle",
+        "advance, hold or flush",
+        "advance",
+        "when all partitions are idle, the watermark goes on at the wall's pace, waits, or closes every window",
+    ),
+    KeyDoc::new(
+        "max_future",
+        "duration",
+        "1h",
+        "an event further ahead of the time when it became known is a dead letter",
+    ),
+    KeyDoc::new("max_skew", "duration", NONE, "partitions further ahead of the slowest wait for it"),
+    KeyDoc::new(
+        "known_time",
+        "column",
+        NONE,
+        "the timestamp column that says when a file's row could first be known",
+    ),
+    KeyDoc::new(
+        "event_id",
+        "column",
+        NONE,
+        "the second and later events with an id seen within `dedup_for` are dropped and counted",
+    ),
+    KeyDoc::new("dedup_for", "duration", "1d", "how long ids are remembered; needs `event_id`"),
+    KeyDoc::new("format", "format", "json", "how a record is read"),
+    KeyDoc::new(
+        "source",
+        "{KIND: {..}}",
+        NONE,
+        "where events come from; may be absent where a job's `stream` names it",
+    ),
+];
+
+pub(super) const FIELD: &[KeyDoc] = &[
+    KeyDoc::new("type", "type", REQUIRED, "the column's type"),
+    KeyDoc::new(
+        "from",
+        "member",
+        "the column's name",
+        "the member of the record, nested ones with dots: payload.fare",
+    ),
+];
+
+pub(super) const JOB: &[KeyDoc] = &[
+    KeyDoc::new("job", "name", "the file's name", "what lookups call it"),
+    KeyDoc::new("version", "whole number", "1", "the version of the whole definition"),
+    KeyDoc::new("query", "SQL", "the .sql file of the same name", "the features, as a SELECT"),
+    KeyDoc::new("query_file", "path", NONE, "a file that holds the query, from the project's folder"),
+    KeyDoc::new("features", "mapping", "{}", "what is said of result columns, by their names"),
+    KeyDoc::new(
+        "late",
+        "mapping",
+        "{}",
+        "what happens to events that come after a result they belong to was written",
+    ),
+    KeyDoc::new(
+        "emit",
+        "{on: close}, {on: change} or {every: DURATION}",
+        "{on: close}",
+        "when result rows are written",
+    ),
+    KeyDoc::new("history", "duration", "as late.allow", "how far back a lookup's `as_of` reaches"),
+    KeyDoc::new(
+        "retention",
+        "duration or {}",
+        "{}",
+        "upper bound on the life of state; {} is none but the windows' own",
+    ),
+    KeyDoc::new(
+        "tail",
+        "exact or duration",
+        "exact",
+        "the old edge of long OVER frames moves in steps of this, with bounded memory",
+    ),
+    KeyDoc::new("stale_after", "duration", NONE, "lookups say `stale` when the source is further behind"),
+    KeyDoc::new("sinks", "list of {KIND: {..}}", "[]", "where result rows are written"),
+    KeyDoc::new("sink", "{KIND: {..}}", NONE, "one sink, as Dryft writes it"),
+    KeyDoc::new(
+        "stream",
+        "{KIND: NAME}",
+        NONE,
+        "Dryft's name of the physical source of the query's only stream",
+    ),
+    KeyDoc::new("lookback", "{}", "{}", "Dryft's; anything but {} waits for a later version"),
+];
+
+pub(super) const FEATURE: &[KeyDoc] = &[
+    KeyDoc::new("type", "type", "the query's", "the column's type, checked against the query's"),
+    KeyDoc::new("version", "whole number", "the job's", "the feature's own version"),
+    KeyDoc::new("description", "text", NONE, "for people"),
+    KeyDoc::new("owner", "text", NONE, "for people"),
+    KeyDoc::new(
+        "default",
+        "value of the type",
+        NONE,
+        "what a lookup gives, with the status `default`, where no row is in the window",
+    ),
+];
+
+pub(super) const LATE: &[KeyDoc] = &[
+    KeyDoc::new(
+        "policy",
+        "correct, drop or divert",
+        "correct",
+        "they count and results are written again; written results stay; they become dead letters",
+    ),
+    KeyDoc::new("allow", "duration", "1h", "how far back late events correct results"),
+];
+
+pub(super) const EMIT: &[KeyDoc] = &[
+    KeyDoc::new("on", "close or change", "close", "when a window is complete, or at each event"),
+    KeyDoc::new("every", "duration", NONE, "as `on: change`, at most so often for each key"),
+];

@@ -1,0 +1,56 @@
+//! What the tables of keys say is true: a default, written out, changes nothing, and no key lacks its words.
+
+use super::*;
+use weir_connect::key::{NONE, REQUIRED};
+
+/// The least that a definition of each file needs for its other keys to be allowed.
+const BASES: [(&str, &str); 3] = [
+    ("weir.yaml", "token: t\n"),
+    ("streams/*.yaml", "fields: {id: string, t: timestamp}\nevent_time: t\nevent_id: id\n"),
+    ("jobs/*.yaml", "query: SELECT 1\n"),
+];
+
+/// Everything that a text says, shown; the default of what it does not say included.
+fn meaning(path: &str, text: &str) -> String {
+    match path {
+        "weir.yaml" => format!("{:?}", check_server(&file("weir.yaml", text), &context()).value),
+        "streams/*.yaml" => format!("{:?}", stream(text)),
+        _ => format!("{:?}", job(text)),
+    }
+}
+
+/// Whether a default is one that can be written, and not one that is told in words.
+fn is_written(default: &str) -> bool {
+    ![NONE, REQUIRED].contains(&default) && (!default.contains(' ') || default.starts_with('{'))
+}
+
+#[test]
+fn defaults_that_are_written_out_change_nothing() {
+    let mut written = 0;
+    for (path, base) in BASES {
+        let keys = FILES.iter().find(|keys| keys.path == path).unwrap();
+        let plain = meaning(path, base);
+        for section in keys.sections.iter().filter(|section| !section.prefix.contains("NAME")) {
+            for row in section.keys.iter().filter(|row| is_written(row.default)) {
+                let line = match section.prefix.strip_suffix('.') {
+                    Some(above) => format!("{above}: {{{}: {}}}\n", row.name, row.default),
+                    None => format!("{}: {}\n", row.name, row.default),
+                };
+                assert_eq!(meaning(path, &format!("{base}{line}")), plain, "{path}: {line}");
+                written += 1;
+            }
+        }
+    }
+    assert!(written > 20, "only {written} defaults were written");
+}
+
+#[test]
+fn every_key_has_its_words() {
+    for section in FILES.iter().flat_map(|file| file.sections) {
+        for row in section.keys {
+            let words = [row.value, row.default, row.does];
+            assert!(words.iter().all(|words| !words.is_empty()), "{}{}", section.prefix, row.name);
+            assert!(!row.does.contains('|') && !row.does.ends_with('.'), "{}: {}", row.name, row.does);
+        }
+    }
+}

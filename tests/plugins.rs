@@ -1,6 +1,6 @@
 //! The sample plugins as components, through the whole host: `plugins/build` makes what is tested here.
 
-use crate::harness::{Project, Server, repository};
+use crate::harness::{Project, Server, repository, weir};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array};
@@ -71,6 +71,38 @@ fn a_function_that_is_not_active_is_told_with_what_to_do() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("jobs/plain.yaml:1:") && text.contains("weir plugin activate geo 1"), "{text}");
+}
+
+/// `weir run` in a shell that has so much address space, in KiB.
+fn run_within(project: &Project, kib: u32) -> std::process::Output {
+    let limited = format!("ulimit -v {kib}; exec \"$0\" run \"$1\" --until-end");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &limited]).arg(weir()).arg(project.path());
+    shell.output().expect("a shell starts")
+}
+
+#[test]
+fn address_space_is_reserved_for_plugins_only_where_there_are_some() {
+    const ADDRESS_SPACE_KIB: u32 = 8_000_000;
+    let project = Project::new();
+    project
+        .file(
+            "streams/s.yaml",
+            "stream: s\nfields: {lat: double, t: timestamp}\nevent_time: t\nsource: {file: {path: in.jsonl}}\n",
+        )
+        .file("jobs/plain.yaml", "query: SELECT lat FROM s\nsinks: [{file: {path: out}}]\n")
+        .file("in.jsonl", "{\"lat\":1.5,\"t\":0}\n");
+    let output = run_within(&project, ADDRESS_SPACE_KIB);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(project.rows("out"), [serde_json::json!({"lat": 1.5})]);
+
+    std::fs::create_dir(project.path().join("plugins")).expect("a folder can be made");
+    let component = repository().join("plugins/dist/geo.wasm");
+    std::fs::copy(component, project.path().join("plugins/geo.wasm")).expect("plugins/build made it");
+    let output = run_within(&project, ADDRESS_SPACE_KIB);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("plugin `geo`") && text.contains("ulimit -v"), "{text}");
+    assert_ne!(output.status.code(), Some(0), "{text}");
 }
 
 #[test]

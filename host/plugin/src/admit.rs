@@ -4,7 +4,7 @@
 
 use crate::aggregate::PluginAggregate;
 use crate::describe::{self, AggregateInfo, ScalarInfo};
-use crate::engine::PluginHost;
+use crate::engine::{PluginHost, Shared};
 use crate::error::{Phase, PluginError};
 use crate::failure::{Cause, Failure, one_line};
 use crate::guest::Guest;
@@ -33,16 +33,17 @@ impl PluginHost {
     /// Takes a component that was admitted before: all but the dry run.
     pub(crate) fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         let refuse = |phase, reasons| PluginError::user(name, phase, reasons);
-        let reasons = check_bytes(name, bytes, &self.shared.limits);
+        let reasons = check_bytes(name, bytes, self.limits());
         if !reasons.is_empty() {
             return Err(refuse(Phase::Admit, reasons));
         }
         let sha256 = sha256(bytes);
-        let component = self.compiled(name, &sha256, bytes)?;
+        let shared = self.shared(name)?;
+        let component = shared.compiled(name, &sha256, bytes)?;
         let (exports, ignored) =
-            self.check_interfaces(&component).map_err(|reasons| refuse(Phase::Admit, reasons))?;
+            shared.check_interfaces(&component).map_err(|reasons| refuse(Phase::Admit, reasons))?;
         let plugin: Arc<str> = name.into();
-        let (shared, start) = (&self.shared, |reason: String| refuse(Phase::Instantiate, vec![reason]));
+        let start = |reason: String| refuse(Phase::Instantiate, vec![reason]);
         let pre: InstancePre<_> = shared
             .linker
             .instantiate_pre(&component)
@@ -69,11 +70,13 @@ impl PluginHost {
             limits: shared.limits.clone(),
         }))
     }
+}
 
+impl Shared {
     /// The component's code: from the cache, or compiled now.
     fn compiled(&self, plugin: &str, sha256: &str, bytes: &[u8]) -> Result<Component, PluginError> {
-        let (cache, engine) = (&self.shared.cache, &self.shared.engine);
-        let _one_at_a_time = self.shared.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cache, engine) = (&self.cache, &self.engine);
+        let _one_at_a_time = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Ok(component)) = cache.load(engine, sha256) {
             return Ok(component);
         }
@@ -83,7 +86,7 @@ impl PluginHost {
         let output = cache.place(sha256).map_err(disk)?;
         let input = output.with_extension("wasm");
         cache::write_whole(&input, bytes).map_err(disk)?;
-        let compiled = self.shared.compile_with.compile(plugin, &input, &output);
+        let compiled = self.compile_with.compile(plugin, &input, &output);
         // A leftover input costs space alone, and the next compilation overwrites it.
         let _ = fs::remove_file(&input);
         compiled?;
@@ -104,13 +107,13 @@ impl PluginHost {
     fn too_much(&self, error: &str) -> String {
         format!(
             "asks for more than a plugin may have ({} bytes of memory; limits.plugin_memory): {error}",
-            self.shared.limits.memory_bytes
+            self.limits.memory_bytes
         )
     }
 
     /// The exports to load and the names of those to ignore; or every import and export that does not do.
     fn check_interfaces(&self, component: &Component) -> Result<(Exports, Vec<String>), Vec<String>> {
-        let engine = &self.shared.engine;
+        let engine = &self.engine;
         let component_type = component.component_type();
         let mut reasons: Vec<String> = component_type
             .imports(engine)

@@ -1,5 +1,6 @@
-//! The one wasmtime engine, its linker and the limits: what lives as long as the process. Knows how guests are
-//! compiled and what they may import; must not know any particular plugin.
+//! The one wasmtime engine, its linker and the limits: what lives as long as the process, and is set up when the
+//! first component is admitted. Knows how guests are compiled and what they may import; must not know any particular
+//! plugin.
 
 use crate::cache::CompiledCache;
 use crate::compile::CompileWith;
@@ -8,9 +9,9 @@ use crate::failure::one_line;
 use crate::guest::GuestData;
 use crate::limits::Limits;
 use crate::wire::{Level, PLATFORM};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreContextMut, Trap};
 
@@ -31,7 +32,17 @@ const FUEL_PER_LOG_LINE: u64 = 1000;
 /// Where components are compiled, admitted and run. Cheap to share.
 #[derive(Clone)]
 pub struct PluginHost {
-    pub(crate) shared: Arc<Shared>,
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    limits: Limits,
+    compiled: PathBuf,
+    compile_with: CompileWith,
+    /// Instances reserve terabytes of address space between them, which a process without plugins can do without.
+    shared: OnceLock<Arc<Shared>>,
+    /// Held while `shared` is made, so that it is made once.
+    starting: Mutex<()>,
 }
 
 pub(crate) struct Shared {
@@ -48,32 +59,56 @@ pub(crate) struct Shared {
 
 impl std::fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PluginHost").field("limits", &self.shared.limits).finish_non_exhaustive()
+        f.debug_struct("PluginHost").field("limits", &self.parts.limits).finish_non_exhaustive()
     }
 }
 
 impl PluginHost {
     /// A host that keeps compiled code in the folder `compiled`, which is made when needed and must be written by
     /// nobody else: what is found there runs as native code.
-    pub fn new(compiled: &Path, limits: Limits, compile_with: CompileWith) -> Result<Self, PluginError> {
-        let failed = |error: wasmtime::Error| {
-            PluginError::external(
-                "",
-                Phase::Instantiate,
-                format!("cannot set up the component host: {error:#}"),
-            )
-        };
-        let engine = Engine::new(&running_config(&limits)).map_err(failed)?;
-        let linker = linker(&engine).map_err(failed)?;
-        let cache = CompiledCache::new(compiled, &engine);
-        let (compiling, alive) = (Mutex::new(()), AtomicU32::new(0));
-        let shared = Shared { engine, linker, limits, cache, compile_with, compiling, alive };
-        Ok(PluginHost { shared: Arc::new(shared) })
+    pub fn new(compiled: &Path, limits: Limits, compile_with: CompileWith) -> Self {
+        let (compiled, shared, starting) = (compiled.to_owned(), OnceLock::new(), Mutex::new(()));
+        PluginHost { parts: Arc::new(Parts { limits, compiled, compile_with, shared, starting }) }
     }
 
     /// What every guest may use.
     pub fn limits(&self) -> &Limits {
-        &self.shared.limits
+        &self.parts.limits
+    }
+
+    /// The engine and what belongs to it; made at the first call, for the plugin that the error then names.
+    pub(crate) fn shared(&self, plugin: &str) -> Result<&Arc<Shared>, PluginError> {
+        let parts = &*self.parts;
+        if let Some(shared) = parts.shared.get() {
+            return Ok(shared);
+        }
+        let _once = parts.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = parts.shared.get() {
+            return Ok(shared);
+        }
+        let shared = Shared::start(parts).map_err(|error| {
+            let reason = format!(
+                "the plugin host cannot start: {error:#}; it reserves address space (not memory) for plugins: raise \
+                 `ulimit -v`, or lower `limits.plugin_memory` in weir.yaml"
+            );
+            PluginError::external(plugin, Phase::Instantiate, reason)
+        })?;
+        Ok(parts.shared.get_or_init(|| Arc::new(shared)))
+    }
+}
+
+impl Shared {
+    fn start(parts: &Parts) -> wasmtime::Result<Shared> {
+        let engine = Engine::new(&running_config(&parts.limits))?;
+        Ok(Shared {
+            linker: linker(&engine)?,
+            cache: CompiledCache::new(&parts.compiled, &engine),
+            engine,
+            limits: parts.limits.clone(),
+            compile_with: parts.compile_with.clone(),
+            compiling: Mutex::new(()),
+            alive: AtomicU32::new(0),
+        })
     }
 }
 

@@ -72,7 +72,7 @@ impl PluginRegistry {
         fs::create_dir_all(&folder).map_err(|error| {
             PluginError::external("", Phase::Store, format!("cannot make {}: {error}", folder.display()))
         })?;
-        let host = PluginHost::new(&data_dir.join("compiled"), limits, compile_with)?;
+        let host = PluginHost::new(&data_dir.join("compiled"), limits, compile_with);
         let ledger = Ledger::read(&folder).map_err(|error| store_error("", &error))?;
         let registry = PluginRegistry {
             host,

@@ -35,6 +35,6 @@ fn host() -> &'static PluginHost {
     HOST.get_or_init(|| {
         // Kept until the process ends.
         let folder = tempfile::tempdir().unwrap().keep();
-        PluginHost::new(&folder, limits(), CompileWith::InProcess).unwrap()
+        PluginHost::new(&folder, limits(), CompileWith::InProcess)
     })
 }

@@ -73,7 +73,7 @@ fn rows_that_are_dear_are_called_in_smaller_batches() {
     assert_eq!(call(&function, &vec![-7.0; 2000]), Ok(vec![-6.0; 2000]));
     let tiny = Limits { fuel_per_call: 150_000, ..limits() };
     let folder = tempfile::tempdir().unwrap();
-    let host = PluginHost::new(folder.path(), tiny, CompileWith::InProcess).unwrap();
+    let host = PluginHost::new(folder.path(), tiny, CompileWith::InProcess);
     let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
     let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
     assert_eq!(call(&function, &[-7.0; 40]), Ok(vec![-6.0; 40]), "one row or two fit into a call");
@@ -135,7 +135,7 @@ fn errors_of_its_own_never_stop_it() {
 fn no_place_for_an_instance_is_not_the_rows_fault() {
     let folder = tempfile::tempdir().unwrap();
     let one = Limits { instances: 1, ..limits() };
-    let host = PluginHost::new(folder.path(), one, CompileWith::InProcess).unwrap();
+    let host = PluginHost::new(folder.path(), one, CompileWith::InProcess);
     let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
     let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
     plugin.barrier();

@@ -54,7 +54,7 @@ const DEFINITIONS: &[Wrong] = &[
         what: "a source that is not there yet",
         file: "streams/s.yaml",
         text: "stream: s\nfields: {t: timestamp}\nevent_time: t\nsource: {kinesis: {stream: x}}\n",
-        says: &["kinesis", "known, not available yet"],
+        says: &["weir 0.1 does not have the source `kinesis` yet"],
         code: 1,
     },
     Wrong {

@@ -5,6 +5,7 @@ use crate::ingest::stream;
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::request::{Name, answer, blocking};
+use crate::routes::Parameter;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -16,6 +17,10 @@ use weir_engine::dead_letters::Listed;
 const DEFAULT_LIMIT: usize = 100;
 /// At about 1 KiB each an answer stays within 10 MiB.
 const MAX_LIMIT: usize = 10_000;
+
+/// What may follow `?`.
+pub(crate) const PARAMETERS: &[Parameter] =
+    &[Parameter { name: "limit", does: "at most so many, the newest; 100 unless said, up to 10,000" }];
 
 /// The newest letters of a stream, oldest first.
 pub(crate) async fn list(
@@ -45,7 +50,7 @@ fn shown(letter: Listed) -> Value {
 fn limit(query: Option<&str>) -> Result<usize, Problem> {
     let mut query = Query::parse(query)?;
     let limit = query.take("limit");
-    query.finish(&["limit"])?;
+    query.finish(PARAMETERS)?;
     let Some(limit) = limit else { return Ok(DEFAULT_LIMIT) };
     let read = limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     read.ok_or_else(|| {

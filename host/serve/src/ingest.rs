@@ -7,6 +7,7 @@ use crate::app::{App, ROOM_UNIT_BYTES};
 use crate::problem::{Kind, Problem, suggestion};
 use crate::query::Query;
 use crate::request::{Name, answer, blocking, declared_bytes, read_body};
+use crate::routes::Parameter;
 use crate::{Served, StreamEntry};
 use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -39,6 +40,10 @@ struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     visible: Option<bool>,
 }
+
+/// What may follow `?`.
+pub(crate) const PARAMETERS: &[Parameter] =
+    &[Parameter { name: "wait", does: "`visible`: answer when lookups see the events, at most 5 s later" }];
 
 /// A row that was not kept.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -98,7 +103,7 @@ fn log_of(stream: &StreamEntry) -> Result<&Arc<IngestLog>, Problem> {
 fn wait_for_visible(query: Option<&str>) -> Result<bool, Problem> {
     let mut query = Query::parse(query)?;
     let wait = query.take("wait");
-    query.finish(&["wait"])?;
+    query.finish(PARAMETERS)?;
     match wait.as_deref() {
         None => Ok(false),
         Some("visible") => Ok(true),

@@ -1,6 +1,6 @@
 //! HTTP: lookups, ingest and the control plane, over the engine.
 //!
-//! [`routes`] is the table of contents; each route's file is named in it. Every request passes [`gate`] (the token,
+//! [`routes`] is the table of contents; each route's handler is named in it. Every request passes [`gate`] (the token,
 //! the counters), every error is a [`problem`].
 //!
 //! Knows: HTTP, what is asked and how answers look. Must not know: SQL, the timelines' inside, how state is stored,
@@ -22,17 +22,18 @@ mod plugins;
 mod problem;
 mod query;
 mod request;
+mod routes;
 mod server;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use auth::check_listen;
+pub use routes::{Parameter, RouteDoc, route_docs};
 
 use app::App;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::{fmt, io};
@@ -96,21 +97,7 @@ pub async fn serve(
 
 fn routes(served: Arc<Served>) -> Router {
     let app = Arc::new(App::new(served));
-    let router = Router::new()
-        .route("/v1/jobs/{job}/values", get(lookup::values))
-        .route("/v1/lookup", post(lookup::lookup))
-        .route("/v1/streams/{stream}/events", post(ingest::events))
-        .route("/v1/streams", get(jobs::streams))
-        .route("/v1/jobs", get(jobs::list))
-        .route("/v1/jobs/{job}", get(jobs::one))
-        .route("/v1/plugins", get(plugins::list).post(plugins::push))
-        .route("/v1/plugins/{name}", get(plugins::one))
-        .route("/v1/plugins/{name}/activate", post(plugins::activate))
-        .route("/v1/deadletters/{stream}", get(dead_letters::list))
-        .route("/metrics", get(metrics::page))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz));
-    not_yet::add(router)
+    not_yet::add(routes::router())
         .fallback(gate::no_route)
         .method_not_allowed_fallback(gate::wrong_method)
         .layer(from_fn_with_state(app.clone(), gate::pass))

@@ -8,6 +8,7 @@ use crate::face::{Face, FeatureFace};
 use crate::problem::{Kind, Problem, suggestion};
 use crate::query::Query;
 use crate::request::{Name, json_response, read_body};
+use crate::routes::Parameter;
 use crate::value::{Asked, push_failed, push_value};
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
@@ -24,6 +25,12 @@ const ANSWER_BYTES: usize = 512;
 const LOOKUPS_PER_TURN: usize = 64;
 /// More errors than these help nobody.
 const MAX_ERRORS: usize = 100;
+
+/// What may follow `?` beside the entity's columns.
+pub(crate) const PARAMETERS: &[Parameter] = &[
+    Parameter { name: "as_of", does: "values as of this event time: RFC 3339 or epoch milliseconds" },
+    Parameter { name: "explain", does: "weir 0.1 does not have this yet" },
+];
 
 /// One entity of one job.
 pub(crate) async fn values(
@@ -74,7 +81,7 @@ fn finish_entity(key: Result<Key, Vec<String>>, query: &Query<'_>, face: &Face) 
     };
     if !query.is_empty() {
         let mut known: Vec<&str> = face.keys.iter().map(|key| key.name.as_str()).collect();
-        known.extend(["as_of", "explain"]);
+        known.extend(PARAMETERS.iter().map(|parameter| parameter.name));
         errors.extend(query.leftovers(&known));
     }
     if errors.is_empty() {

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::problem::{Kind, Problem, suggestion};
 use crate::query::Query;
 use crate::request::{Name, answer, blocking, read_body};
+use crate::routes::Parameter;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -15,6 +16,9 @@ use std::sync::Arc;
 use weir_plan::is_name;
 use weir_plugin::{PluginError, PluginRegistry, PluginStatus};
 
+/// What may follow `?` of a push.
+pub(crate) const PARAMETERS: &[Parameter] = &[Parameter { name: "name", does: "the plugin's name" }];
+
 /// `POST /v1/plugins?name=`: admits the component in the body and keeps it.
 pub(crate) async fn push(
     State(app): State<Arc<App>>,
@@ -23,7 +27,7 @@ pub(crate) async fn push(
 ) -> Result<Response, Problem> {
     let mut query = Query::parse(query.as_deref())?;
     let name = query.take("name").map(String::from);
-    query.finish(&["name"])?;
+    query.finish(PARAMETERS)?;
     let name = name.ok_or_else(|| {
         Problem::malformed("the parameter `name` is missing; post to /v1/plugins?name=NAME")
     })?;

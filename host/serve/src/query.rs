@@ -3,6 +3,7 @@
 //! Must not know what any parameter means.
 
 use crate::problem::{Problem, suggestion};
+use crate::routes::Parameter;
 use std::borrow::Cow;
 
 /// The parameters of a request in order.
@@ -56,9 +57,10 @@ impl<'a> Query<'a> {
         self.parameters.iter().map(unknown).collect()
     }
 
-    /// Refuses parameters that nobody took.
-    pub(crate) fn finish(self, known: &[&str]) -> Result<(), Problem> {
-        match self.leftovers(known).as_slice() {
+    /// Refuses parameters that are not in the route's table.
+    pub(crate) fn finish(self, known: &[Parameter]) -> Result<(), Problem> {
+        let known: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
+        match self.leftovers(&known).as_slice() {
             [] => Ok(()),
             reasons => Err(Problem::of_reasons(crate::problem::Kind::Malformed, "the parameters", reasons)),
         }
@@ -118,7 +120,10 @@ mod tests {
             assert!(Query::parse(Some(text)).is_err(), "{text}");
         }
         assert!(Query::parse(Some("explain=yes")).unwrap().take_flag("explain").is_err());
-        let problem = Query::parse(Some("limt=3")).unwrap().finish(&["limit"]).unwrap_err();
+        let problem = Query::parse(Some("limt=3"))
+            .unwrap()
+            .finish(&[Parameter { name: "limit", does: "" }])
+            .unwrap_err();
         assert_eq!(problem.detail(), "unknown parameter `limt`; did you mean `limit`?");
     }
 }

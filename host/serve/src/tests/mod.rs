@@ -357,7 +357,7 @@ async fn without_the_token_only_health_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_server_lets_connections_end() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let router = Router::new().route("/", get(|| async { "here" }));
+    let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

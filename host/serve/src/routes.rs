@@ -1,0 +1,116 @@
+//! The table of routes: what is served, and what the reference says of it.
+//!
+//! Adding a route is adding a row. Must not know what any handler does.
+
+use crate::app::App;
+use crate::{dead_letters, health, ingest, jobs, lookup, metrics, plugins};
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+use std::sync::Arc;
+
+/// What follows `?` in a target: one name and its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, and what belongs there.
+    pub does: &'static str,
+}
+
+/// What is said of a route.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteDoc {
+    /// GET, POST, ..
+    pub method: &'static str,
+    /// The path, with `{name}` for what differs.
+    pub path: &'static str,
+    /// Everything that may follow `?`, except an entity's columns.
+    pub parameters: &'static [Parameter],
+    /// What it is for.
+    pub does: &'static str,
+}
+
+/// A row of the table.
+struct Route {
+    doc: RouteDoc,
+    handler: fn() -> MethodRouter<Arc<App>>,
+}
+
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    parameters: &'static [Parameter],
+    does: &'static str,
+    handler: fn() -> MethodRouter<Arc<App>>,
+) -> Route {
+    Route { doc: RouteDoc { method, path, parameters, does }, handler }
+}
+
+const ROUTES: &[Route] = &[
+    route(
+        "POST",
+        "/v1/streams/{stream}/events",
+        ingest::PARAMETERS,
+        "posts events: a JSON object, an array, or one object a line; answered when they are durable",
+        || post(ingest::events),
+    ),
+    route(
+        "GET",
+        "/v1/jobs/{job}/values",
+        lookup::PARAMETERS,
+        "the features of one entity, as ?user_id=u1",
+        || get(lookup::values),
+    ),
+    route("POST", "/v1/lookup", &[], "features of several jobs for many entities", || post(lookup::lookup)),
+    route("GET", "/v1/streams", &[], "the streams", || get(jobs::streams)),
+    route("GET", "/v1/jobs", &[], "the jobs and their state", || get(jobs::list)),
+    route(
+        "GET",
+        "/v1/jobs/{job}",
+        &[],
+        "one job: state and reason, watermark, lag, counts, newest checkpoint, positions",
+        || get(jobs::one),
+    ),
+    route("GET", "/v1/plugins", &[], "the plugins and their versions", || get(plugins::list)),
+    route(
+        "POST",
+        "/v1/plugins",
+        plugins::PARAMETERS,
+        "uploads a component as a plugin's next version",
+        || post(plugins::push),
+    ),
+    route("GET", "/v1/plugins/{name}", &[], "one plugin", || get(plugins::one)),
+    route(
+        "POST",
+        "/v1/plugins/{name}/activate",
+        &[],
+        "makes a version the one that queries see: {\"version\": 2}",
+        || post(plugins::activate),
+    ),
+    route(
+        "GET",
+        "/v1/deadletters/{stream}",
+        dead_letters::PARAMETERS,
+        "events set aside, with reason, jobs and position",
+        || get(dead_letters::list),
+    ),
+    route("GET", "/metrics", &[], "counts and gauges for Prometheus", || get(metrics::page)),
+    route("GET", "/healthz", &[], "200 while the server answers; needs no token", || get(health::healthz)),
+    route(
+        "GET",
+        "/readyz",
+        &[],
+        "200 when every job has applied what was durable at its start, else 503 with reasons; needs no token",
+        || get(health::readyz),
+    ),
+];
+
+/// Every route and what it is for.
+pub fn route_docs() -> impl Iterator<Item = &'static RouteDoc> {
+    ROUTES.iter().map(|route| &route.doc)
+}
+
+/// The routes, with their handlers.
+pub(crate) fn router() -> Router<Arc<App>> {
+    ROUTES.iter().fold(Router::new(), |router, route| router.route(route.doc.path, (route.handler)()))
+}

@@ -3,6 +3,7 @@
 //! Knows types and Arrow's layouts. Must not know members' names above its own rows, nor what happens to a record
 //! whose value it refuses: a refused value may leave a column one row too long, and who calls cuts it back.
 
+use super::fault;
 use super::members::Members;
 use super::scalar;
 use super::scan::{Kind, Scanner, Token};
@@ -336,7 +337,7 @@ const SHOWN_BYTES: usize = 40;
 #[cold]
 fn mismatch(data_type: &DataType, bytes: &[u8], token: Token) -> String {
     let what = match token.kind {
-        Kind::NoObject => return "the member above it is no object".to_owned(),
+        Kind::NoObject => return "the member above it is not an object".to_owned(),
         Kind::Text | Kind::EscapedText => "the text ",
         Kind::Integer | Kind::Number => "the number ",
         Kind::Object => "the object ",
@@ -349,11 +350,13 @@ fn mismatch(data_type: &DataType, bytes: &[u8], token: Token) -> String {
         shown.push_str("..");
     }
     let why = match (data_type, token.kind) {
-        (DataType::Timestamp, Kind::Text | Kind::EscapedText) => "is no time in RFC 3339 and does not fit",
-        (DataType::Bytes, Kind::Text | Kind::EscapedText) => "is no base64 and does not fit",
-        (DataType::Bigint | DataType::Timestamp | DataType::Int, Kind::Number) => {
-            "is not a whole number in range of"
+        (DataType::Timestamp, Kind::Text | Kind::EscapedText) => {
+            let plain = unescaped(bytes, token);
+            return format!("{what}{shown} {}", fault::no_time(&String::from_utf8_lossy(&plain)));
         }
+        (DataType::Timestamp, Kind::Number) => "is not a whole number of milliseconds and does not fit",
+        (DataType::Bytes, Kind::Text | Kind::EscapedText) => "is not base64 and does not fit",
+        (DataType::Bigint | DataType::Int, Kind::Number) => "is not a whole number in range of",
         (DataType::Bigint | DataType::Int | DataType::Timestamp, Kind::Integer)
         | (DataType::Double | DataType::Float, Kind::Integer | Kind::Number) => "is out of range of",
         _ => "does not fit",

@@ -1,7 +1,8 @@
 //! JSON, one object per record, straight from the bytes into Arrow columns.
 //!
 //! **What is a good record.** One JSON object as in RFC 8259: UTF-8 throughout, no raw control character in a text,
-//! escaped surrogates in pairs, at most 127 containers deep, nothing but space around it. This holds for members
+//! escaped surrogates in pairs, at most 127 containers deep, nothing but space around it, and before it a byte order
+//! mark, which some programs write. This holds for members
 //! that nobody asked for too: they are checked by the same scanner, only their value is not made. So a record
 //! is broken or not whatever the columns, and whichever way it is read.
 //!
@@ -9,12 +10,14 @@
 //! absent or null; a parent that is anything else but an object is an error. Undeclared members are ignored. Of
 //! members of one name the last counts. Integers fit `double`; a number that is written with a fraction or an
 //! exponent fits `bigint`, `int` and `timestamp` if it is whole all the same (`12.0`) and below 2^53; text never
-//! becomes a number, nor a number text. A `timestamp` is RFC 3339 or whole milliseconds, `bytes` are base64,
+//! becomes a number, nor a number text. A `timestamp` is RFC 3339 (a zone is required; a blank or a small `t` may stand
+//! for the `T`) or whole milliseconds, `bytes` are base64,
 //! `json` is the value's own text. Only the event time must be there.
 //!
 //! Knows records and the declared schema. Must not know sources, jobs or why a column is wanted.
 
 mod column;
+mod fault;
 mod members;
 mod scalar;
 mod scan;
@@ -23,7 +26,7 @@ mod tests;
 
 use self::column::Column;
 use self::members::{Keys, Members};
-use self::scan::{Kind, Scanner, SyntaxError, Token};
+use self::scan::{Kind, Scanner, Token};
 use crate::format::arrow_field;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::Buffer;
@@ -249,19 +252,23 @@ impl<'a> Rows<'a> {
         keys: Option<&mut Keys>,
     ) -> Result<(), String> {
         if !is_text && std::str::from_utf8(&bytes[range.clone()]).is_err() {
-            return Err("not JSON: not valid UTF-8".to_owned());
+            return Err(fault::no_text(&bytes[range]));
         }
         self.tokens.fill(Token::ABSENT);
         let mut scanner = Scanner::new(&bytes[..range.end], range.start);
         scanner.skip_space();
         if scanner.peek() != Some(b'{') {
-            return Err("not a JSON object: a record must start with `{`".to_owned());
+            scanner.skip_byte_order_mark();
+            if scanner.peek() != Some(b'{') {
+                return Err(fault::no_object(scanner.peek()));
+            }
         }
         let read = match keys {
             Some(keys) => self.layout.members.read_expecting(&mut scanner, keys, &mut self.tokens),
             None => self.layout.members.read(&mut scanner, 0, &mut self.tokens),
         };
-        read.and_then(|()| scanner.end()).map_err(|error| syntax(error, range.start))?;
+        read.and_then(|()| scanner.end())
+            .map_err(|error| fault::syntax(error, &bytes[range.clone()], range.start))?;
         self.push_tokens(bytes)
     }
 
@@ -298,9 +305,4 @@ impl<'a> Rows<'a> {
         let options = RecordBatchOptions::new().with_row_count(Some(self.count));
         RecordBatch::try_new_with_options(self.layout.schema.clone(), arrays, &options)
     }
-}
-
-#[cold]
-fn syntax(error: SyntaxError, start: usize) -> String {
-    format!("not JSON: expected {} at byte {}", error.expected, error.at - start)
 }

@@ -59,6 +59,8 @@ impl Token {
 pub(super) struct SyntaxError {
     pub(super) at: usize,
     pub(super) expected: &'static str,
+    /// Whether the object itself was whole and the fault is what follows it.
+    pub(super) is_after_object: bool,
 }
 
 /// A place in the bytes of a record. `bytes` ends where the record ends, but may start before it.
@@ -74,7 +76,7 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn error<T>(&self, expected: &'static str) -> Result<T, SyntaxError> {
-        Err(SyntaxError { at: self.at, expected })
+        Err(SyntaxError { at: self.at, expected, is_after_object: false })
     }
 
     #[inline]
@@ -86,6 +88,14 @@ impl<'a> Scanner<'a> {
     pub(super) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
+        }
+    }
+
+    /// Steps over the mark that some programs write at the beginning, and the space after it.
+    pub(super) fn skip_byte_order_mark(&mut self) {
+        if self.bytes[self.at..].starts_with("\u{feff}".as_bytes()) {
+            self.at += '\u{feff}'.len_utf8();
+            self.skip_space();
         }
     }
 
@@ -102,7 +112,10 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(super) fn end(&mut self) -> Result<(), SyntaxError> {
         self.skip_space();
-        if self.at == self.bytes.len() { Ok(()) } else { self.error("nothing after the object") }
+        if self.at == self.bytes.len() {
+            return Ok(());
+        }
+        Err(SyntaxError { at: self.at, expected: "nothing after the object", is_after_object: true })
     }
 
     /// Reads the value that starts here, inside `depth` containers.
@@ -267,6 +280,7 @@ impl<'a> Scanner<'a> {
                 let (_, length) = unicode_escape(&self.bytes[self.at..]).ok_or(SyntaxError {
                     at: self.at,
                     expected: "four hexadecimal digits that name a character, surrogates in pairs",
+                    is_after_object: false,
                 })?;
                 self.at += length;
                 Ok(())

@@ -1,6 +1,8 @@
 //! The decoder against `serde_json` read by the rules that the module states, with and without expected keys, on
 //! random, mutated and hostile records.
 
+mod tables;
+
 use super::*;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
@@ -145,9 +147,17 @@ fn reasons_name_the_member() {
         (r#"{"t":null}"#, "the event time `t` is null"),
         (
             r#"{"t":"soon"}"#,
-            "member `t`: the text \"soon\" is no time in RFC 3339 and does not fit type timestamp",
+            "member `t`: the text \"soon\" is not a time in RFC 3339, such as 2026-01-31T12:00:00Z",
         ),
-        (r#"{"t":"5"}"#, "member `t`: the text \"5\" is no time in RFC 3339 and does not fit type timestamp"),
+        (
+            r#"{"t":"2026-01-01 12:00:00.000"}"#,
+            "member `t`: the text \"2026-01-01 12:00:00.000\" has no zone; add Z or +01:00",
+        ),
+        (
+            r#"{"t":1767225600.25}"#,
+            "member `t`: the number 1767225600.25 is not a whole number of milliseconds and does not fit type \
+             timestamp",
+        ),
         (r#"{"t":1,"n":1.5}"#, "member `n`: the number 1.5 is not a whole number in range of type bigint"),
         (
             r#"{"t":1,"n":9223372036854775808}"#,
@@ -159,17 +169,45 @@ fn reasons_name_the_member() {
         (r#"{"t":1,"d":true}"#, "member `d`: true does not fit type double"),
         (r#"{"t":1,"d":NaN}"#, "not JSON: expected a value at byte 11"),
         (r#"{"t":1,"s":5}"#, "member `s`: the number 5 does not fit type string"),
-        (r#"{"t":1,"p":5}"#, "member `p.q`: the member above it is no object"),
-        (r#"{"t":1,"raw":"*"}"#, "member `raw`: the text \"*\" is no base64 and does not fit type bytes"),
+        (r#"{"t":1,"p":5}"#, "member `p.q`: the member above it is not an object"),
+        (r#"{"t":1,"raw":"*"}"#, "member `raw`: the text \"*\" is not base64 and does not fit type bytes"),
         (r#"{"t":1} x"#, "not JSON: expected nothing after the object at byte 8"),
-        (r#"{"t":1"#, "not JSON: expected `,` or `}` at byte 6"),
+        (r#"{"t":1 x"#, "not JSON: expected `,` or `}` at byte 7"),
+        (
+            r#"{"t":1"#,
+            "not JSON: expected `,` or `}` at byte 6, where the record ends; an object must not go on in the next \
+             line: write one object per line (jq -c . FILE)",
+        ),
+        (
+            r#"{"t":1},"#,
+            "a comma follows the object at byte 7, as in an array: write one object per line (jq -c '.[]' FILE)",
+        ),
+        (r#"{"t":1} {"t":2}"#, "another object follows at byte 8: write one object per line (jq -c . FILE)"),
         (r#"{"t":1,"u":"\x"}"#, "not JSON: expected a legal escape at byte 12"),
-        (r"[1]", "not a JSON object: a record must start with `{`"),
+        (
+            r#"[{"t":1}]"#,
+            "a JSON array, or the first line of one: write one object per line (jq -c '.[]' FILE)",
+        ),
+        (r"]", "the last line of a JSON array: write one object per line (jq -c '.[]' FILE)"),
+        (r"17", "not a JSON object: a record must start with `{`"),
         (r"   ", "not a JSON object: a record must start with `{`"),
     ] {
         assert_eq!(only_reason(&schema, line), reason, "{line}");
         assert_eq!(all_columns(&schema).check(line.as_bytes()).unwrap_err(), reason, "{line}");
     }
+}
+
+#[test]
+fn a_byte_order_mark_before_an_object_is_not_part_of_it() {
+    let schema = stream(&[("t", "timestamp"), ("s", "string")]);
+    let decoded =
+        decode_lines(&schema, "\u{feff}{\"t\":1,\"s\":\"\u{feff}\"}\r\n \u{feff} {\"t\":2}\n{\"t\":3}");
+    assert_eq!((decoded.bad.len(), decoded.offsets), (0, vec![100, 101, 102]));
+    assert_eq!(decoded.columns.column(1).as_string_view().value(0), "\u{feff}");
+    assert!(only_reason(&schema, "\u{feff}").contains("must start with"));
+    let utf16: Vec<u8> = "\u{feff}{\"t\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let reason = all_columns(&schema).check(&utf16).unwrap_err();
+    assert!(reason.contains("UTF-16"), "{reason}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The routes, asked as a client asks them, over a real engine with one job that reads an ingest log.
 
+mod connections;
+
 use super::*;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema};
@@ -352,25 +354,4 @@ async fn without_the_token_only_health_is_told() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("an empty log is read soon");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_server_lets_connections_end() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(server::run(listener, router, async { drop(stopped.await) }));
-    let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
-    connection.write_all(b"GET / HTTP/1.1\r\nhost: weir\r\n\r\n").await.unwrap();
-    let mut head = [0; 15];
-    connection.read_exact(&mut head).await.unwrap();
-    assert_eq!(&head, b"HTTP/1.1 200 OK");
-    stop.send(()).unwrap();
-    let mut rest = Vec::new();
-    connection.read_to_end(&mut rest).await.unwrap();
-    assert!(rest.ends_with(b"here"));
-    server.await.unwrap().unwrap();
-    assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }

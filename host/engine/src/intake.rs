@@ -190,7 +190,7 @@ impl Driver {
         self.state.skew.forget();
         self.state.idleness.lost(&mut self.state.watermark);
         self.state.caught_up.clear();
-        self.progress.set_caught_up(false);
+        self.progress.freshness.left_end(self.clock.monotonic());
         self.progress.set_state(JobState::Retrying(error.message));
         tokio::time::sleep(FIRST_BACK_OFF).await;
         self.open().await
@@ -222,12 +222,6 @@ impl Driver {
     }
 
     async fn tick(&mut self) -> Result<(), EngineError> {
-        if let Some(sequence) = self.state.ready_at
-            && !self.progress.ready()
-            && self.progress.has_applied(sequence)
-        {
-            self.progress.set_ready();
-        }
         if self.mode == Mode::UntilEnd {
             return Ok(());
         }
@@ -247,7 +241,7 @@ impl Driver {
     }
 
     async fn begin_checkpoint(&mut self) -> Result<(), EngineError> {
-        let body = self.state.next_body(self.tally.counts());
+        let body = self.state.next_body(self.tally.counts(), self.progress.freshness.distance());
         let now = self.clock.monotonic();
         self.state.last_barrier = now;
         self.state.begun = Some(body.checkpoint);

@@ -9,12 +9,12 @@ use crate::decode;
 use crate::deliver::NamedSink;
 use crate::error::EngineError;
 use crate::intake::Mode;
-use crate::lookup::{Answer, LookupError, has_null, lookup};
+use crate::lookup::{Answer, AsOf, LookupError, has_null, lookup};
 use crate::manifest::Body;
 use crate::pipeline::{self, Attempt};
 use crate::shard::Shards;
 use crate::state::{self, Restored};
-use crate::status::{JobState, JobStatus, Progress};
+use crate::status::{Behind, JobState, JobStatus, Progress};
 use crate::views::prefer_views;
 use arrow_array::ArrayRef;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -82,7 +82,7 @@ impl Job {
             stop: watch::Sender::new(false),
             outcome: watch::Sender::new(None),
         });
-        job.progress.restart(&body);
+        job.progress.restart(&body, job.clock.now());
         tokio::spawn(supervise(job.clone(), spec, surroundings));
         Ok(job)
     }
@@ -135,8 +135,30 @@ impl Job {
         self.current_shards().map_or_else(Stats::default, |shards| shards.stats())
     }
 
-    /// One entity's results. `key` holds one row per key column, of the stage's key types; `None` for `as_of` is now.
-    pub fn lookup(&self, key: &[ArrayRef], as_of: Option<EventTime>) -> Result<Answer, LookupError> {
+    /// The time that its lookups are as of where they name none: that of the newest event read, going on at the
+    /// wall's pace, and never later than now.
+    pub fn time(&self) -> EventTime {
+        self.progress.freshness.time(self.clock.now())
+    }
+
+    /// Whether lookups lack much of what is in its log: it has not yet applied what was there when it started, or has
+    /// fallen far behind since.
+    pub fn is_catching_up(&self) -> bool {
+        self.progress.is_catching_up(self.clock.now(), self.clock.monotonic())
+    }
+
+    /// How far behind the end of its log it is.
+    pub fn behind(&self) -> Behind {
+        self.progress.behind(self.clock.now())
+    }
+
+    /// Why it failed, if it did and does not go on by itself.
+    pub fn failure(&self) -> Option<String> {
+        self.progress.failure()
+    }
+
+    /// One entity's results. `key` holds one row per key column, of the stage's key types.
+    pub fn lookup(&self, key: &[ArrayRef], as_of: AsOf) -> Result<Answer, LookupError> {
         if self.plan.stage.is_none() {
             return Err(LookupError::NoEntity(self.plan.name.clone()));
         }
@@ -144,8 +166,7 @@ impl Job {
             return Err(LookupError::Failed("a null key is not looked up".to_owned()));
         }
         let shards = self.current_shards().ok_or_else(|| LookupError::Starting(self.plan.name.clone()))?;
-        let watermark = self.watermark().unwrap_or(EventTime::MIN);
-        lookup(&self.plan, &shards, key, as_of, self.clock.now(), watermark)
+        lookup(&self.plan, &shards, key, as_of)
     }
 
     /// Asks it to make a last checkpoint and stop.
@@ -213,7 +234,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     surroundings.committer.settle().await;
     let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
     let Restored { shards, seen } = restore(&plan, &body, surroundings).await?;
-    job.progress.restart(&body);
+    job.progress.restart(&body, job.clock.now());
     *job.shards.write().unwrap_or_else(PoisonError::into_inner) = shards.clone();
 
     // The attempt is stored before its first effect, so that revisions rise also across crashes.

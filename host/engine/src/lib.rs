@@ -18,6 +18,7 @@ mod engine;
 mod entries;
 mod error;
 mod filter;
+mod freshness;
 mod idle;
 mod intake;
 mod job;
@@ -44,9 +45,9 @@ pub use engine::{Engine, Settings};
 pub use error::EngineError;
 pub use intake::Mode;
 pub use job::{Job, JobSpec, MakeSinks};
-pub use lookup::{Answer, Looked, LookupError};
+pub use lookup::{Answer, AsOf, Looked, LookupError};
 pub use manifest::Counts;
-pub use status::{JobState, JobStatus};
+pub use status::{Behind, JobState, JobStatus};
 pub use stream::StreamHub;
 
 #[cfg(test)]

@@ -17,8 +17,10 @@ use weir_timeline::{Frames, Question, Timelines, Values};
 pub struct Looked {
     /// The result columns of the query, one row; empty if HAVING is not true of it.
     pub columns: RecordBatch,
-    /// The window that they are of, `[start, end)`, for a grid.
+    /// The window that they are of, `[start, end)`: a grid's, but before the first watermark; or the session.
     pub window: Option<(EventTime, EventTime)>,
+    /// Whether no row that comes in time can still change it.
+    pub complete: bool,
     /// For each aggregate's frame, whether any row is in it; for a grid one.
     pub rows: u64,
     /// The newest event time in the frames.
@@ -32,8 +34,28 @@ pub struct Looked {
 pub struct Answer {
     /// `OVER`: as of the time asked. Grid: the newest complete window.
     pub settled: Looked,
-    /// Grid: the unfinished window that ends next; only without an explicit `as_of`.
+    /// Grid: the unfinished window that ends next; only where no time was asked for.
     pub current: Option<Looked>,
+    /// Whether the job knows anything of the entity: rows that it still keeps.
+    pub known: bool,
+}
+
+/// The time that a lookup is as of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// The one that was asked for.
+    Asked(EventTime),
+    /// The job's own ([`crate::Job::time`]), as none was asked for.
+    JobTime(EventTime),
+}
+
+impl AsOf {
+    /// Rows up to it count.
+    pub fn time(self) -> EventTime {
+        match self {
+            AsOf::Asked(time) | AsOf::JobTime(time) => time,
+        }
+    }
 }
 
 /// A lookup that cannot be answered: the user's request, or a fault in the plan.
@@ -44,13 +66,19 @@ pub enum LookupError {
     NoEntity(String),
     /// `as_of` is further back than state reaches.
     #[error(
-        "`as_of` {as_of} is out of reach: state goes back to {oldest}; set a longer `history`, or use `weir train`"
+        "job `{job}` keeps {} of history (back to {oldest}). To look further back, put `history: {enough}` into \
+         jobs/{job}.yaml",
+        spaced(*history)
     )]
     OutOfReach {
-        /// The time asked for.
-        as_of: EventTime,
-        /// The oldest that can be answered.
+        /// The job.
+        job: String,
+        /// How far back it reaches.
+        history: Span,
+        /// The oldest time that can be answered.
         oldest: EventTime,
+        /// How long a history would reach the time asked for.
+        enough: Span,
     },
     /// The job is restoring its state.
     #[error("job `{0}` is starting: its state is being read")]
@@ -65,61 +93,109 @@ pub(crate) fn lookup(
     plan: &JobPlan,
     shards: &Shards,
     key: &[ArrayRef],
-    as_of: Option<EventTime>,
-    now: EventTime,
-    watermark: EventTime,
+    as_of: AsOf,
 ) -> Result<Answer, LookupError> {
     let stage = plan.stage.as_ref().ok_or_else(|| LookupError::NoEntity(plan.name.clone()))?;
     let failed = |message: String| LookupError::Failed(message);
     let encoded = EncodedKeys::encode(key, 1).map_err(|error| failed(error.to_string()))?;
-    let time = as_of.unwrap_or(now);
-    let oldest = watermark - stage.spec.history;
-    if as_of.is_some_and(|as_of| as_of < oldest) && watermark > EventTime::MIN {
-        return Err(LookupError::OutOfReach { as_of: time, oldest });
-    }
     let hash = key_hash(encoded.key(0));
-    let (questions, windows) = questions(stage, time, watermark, as_of.is_none());
-    let snapshots = {
+    let mut copies = Vec::with_capacity(2);
+    let (known, settled) = {
         let timelines: &Timelines = &shards.of_key(hash);
+        // What this segment has applied, and not what the job has read: the two move together only here.
+        let settled = timelines.settled();
+        in_reach(plan, stage, as_of, settled)?;
         let slot = timelines.slot(encoded.key(0), hash);
-        let ask = |question| match slot {
-            Some(slot) => timelines.snapshot(slot, question),
-            None => timelines.absent(),
-        };
-        questions.iter().map(ask).collect::<Vec<_>>()
+        for (question, window) in questions(stage, as_of, settled) {
+            let snapshot = match slot {
+                Some(slot) => timelines.snapshot(slot, &question),
+                None => timelines.absent(),
+            };
+            copies.push((snapshot, window));
+        }
+        (slot.is_some(), settled)
     };
-    let mut looked = Vec::new();
-    for (snapshot, window) in snapshots.into_iter().zip(windows) {
+    let mut looked = Vec::with_capacity(copies.len());
+    for (snapshot, window) in copies {
         let values = snapshot.finish().map_err(|error| failed(error.to_string()))?;
-        looked.push(result_row(plan, stage, key, values, window)?);
+        looked.push(result_row(plan, stage, key, values, window, Moment { as_of: as_of.time(), settled })?);
     }
     let mut looked = looked.into_iter();
-    let settled = looked.next().ok_or_else(|| failed(format!("no window is complete at {time}")))?;
-    Ok(Answer { settled, current: looked.next() })
+    let settled =
+        looked.next().ok_or_else(|| failed(format!("no window is complete at {}", as_of.time())))?;
+    Ok(Answer { settled, current: looked.next(), known })
 }
 
-type Windows = Vec<Option<(EventTime, EventTime)>>;
+/// The units in which a longer history is proposed.
+const HOUR: Span = Span::from_millis(3_600_000);
+const DAY: Span = Span::from_millis(24 * HOUR.millis());
 
-fn questions(
-    stage: &KeyedStage,
-    time: EventTime,
-    watermark: EventTime,
-    with_current: bool,
-) -> (Vec<Question>, Windows) {
-    let alone = |question| (vec![question], vec![None]);
+fn in_reach(plan: &JobPlan, stage: &KeyedStage, as_of: AsOf, settled: EventTime) -> Result<(), LookupError> {
+    let history = stage.spec.history;
+    let oldest = settled - history;
+    let AsOf::Asked(time) = as_of else { return Ok(()) };
+    if settled == EventTime::MIN || time >= oldest {
+        return Ok(());
+    }
+    let needed = settled.since(time);
+    let unit = if needed < DAY { HOUR } else { DAY };
+    // One more than fits, as the watermark moves on.
+    let enough = Span::from_millis((needed.millis() / unit.millis() + 1) * unit.millis());
+    Err(LookupError::OutOfReach { job: plan.name.clone(), history, oldest, enough })
+}
+
+/// A span as people write it: `1 h`.
+fn spaced(span: Span) -> String {
+    let text = span.to_string();
+    let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+    format!("{} {}", &text[..digits], &text[digits..])
+}
+
+type Window = Option<(EventTime, EventTime)>;
+
+/// What to ask, and the window that each question is about: first of what is settled, then of what is not.
+fn questions(stage: &KeyedStage, as_of: AsOf, settled: EventTime) -> Vec<(Question, Window)> {
+    let time = as_of.time();
     match &stage.spec.frames {
-        Frames::Over(_) => alone(Question::Over { as_of: time }),
-        Frames::Session(_) => alone(Question::Session { as_of: time }),
-        Frames::Lifetime => alone(Question::Lifetime { as_of: time }),
+        Frames::Over(_) => vec![(Question::Over { as_of: time }, None)],
+        Frames::Session(_) => vec![(Question::Session { as_of: time }, None)],
+        Frames::Lifetime => vec![(Question::Lifetime { as_of: time }, None)],
         frames @ (Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_)) => {
-            // `as_of = T` includes rows at T, so a window that ends at T + 1 ms is complete as of T.
-            let complete_by = (time + Span::from_millis(1)).min(watermark);
+            let complete_by = after(time).min(settled);
             let of_frames = frames.windows();
             let complete = of_frames.as_ref().and_then(|windows| windows.complete_at(complete_by));
-            let open = of_frames.as_ref().filter(|_| with_current).and_then(|it| it.open_at(complete_by));
-            let windows: Vec<_> = complete.into_iter().chain(open).collect();
-            let questions = windows.iter().map(|(start, end)| Question::Window { start: *start, end: *end });
-            (questions.collect(), windows.into_iter().map(Some).collect())
+            // Before the first watermark no window is known to be complete, and none to end next.
+            let has_begun = settled > EventTime::MIN;
+            let with_open = has_begun && matches!(as_of, AsOf::JobTime(_));
+            let open = of_frames.as_ref().filter(|_| with_open).and_then(|it| it.open_at(complete_by));
+            let asked = |(start, end)| (Question::Window { start, end }, has_begun.then_some((start, end)));
+            complete.into_iter().chain(open).map(asked).collect()
+        }
+    }
+}
+
+/// `as_of = T` counts rows at T, so what ends at T + 1 ms is complete as of T.
+fn after(time: EventTime) -> EventTime {
+    time + Span::from_millis(1)
+}
+
+/// When a question was asked, and up to where nothing comes any more.
+#[derive(Clone, Copy)]
+struct Moment {
+    as_of: EventTime,
+    settled: EventTime,
+}
+
+impl Moment {
+    /// Whether no row that comes in time can still change a result.
+    fn completes(self, frames: &Frames, window: Window) -> bool {
+        let complete_by = after(self.as_of).min(self.settled);
+        match (frames, window) {
+            (Frames::Over(_) | Frames::Lifetime, _) => self.settled > self.as_of,
+            // A row at a session's end would still go on with it.
+            (Frames::Session(_), Some((_, end))) => end < complete_by,
+            (Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_), Some((_, end))) => end <= complete_by,
+            (_, None) => false,
         }
     }
 }
@@ -129,7 +205,8 @@ fn result_row(
     stage: &KeyedStage,
     key: &[ArrayRef],
     values: Values,
-    window: Option<(EventTime, EventTime)>,
+    window: Window,
+    moment: Moment,
 ) -> Result<Looked, LookupError> {
     let failed = |message: String| LookupError::Failed(message);
     let mut columns = key.to_vec();
@@ -148,7 +225,14 @@ fn result_row(
     let of_aggregate = values.errors.first().map(|(_, reason)| reason.clone());
     let error = of_aggregate.or_else(|| failing.first().map(|(_, reason)| reason.clone()));
     let rows = values.rows.iter().copied().max().unwrap_or(0);
-    Ok(Looked { columns, window, rows, newest: values.newest.into_iter().flatten().max(), error })
+    Ok(Looked {
+        columns,
+        window,
+        complete: moment.completes(&stage.spec.frames, window),
+        rows,
+        newest: values.newest.into_iter().flatten().max(),
+        error,
+    })
 }
 
 fn no_window() -> [ArrayRef; 2] {

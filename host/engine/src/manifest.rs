@@ -30,6 +30,9 @@ pub(crate) struct Body {
     pub(crate) partitions: Vec<PartitionState>,
     /// The job's watermark.
     pub(crate) watermark: Option<EventTime>,
+    /// How far the job's time was behind the wall's; `None` before any event, and from a weir that did not say it.
+    #[serde(default)]
+    pub(crate) behind: Option<Span>,
     /// Each sink's token, by its name.
     pub(crate) sinks: BTreeMap<String, Token>,
     /// What was counted so far.
@@ -132,6 +135,7 @@ impl Body {
             attempt: 0,
             partitions: Vec::new(),
             watermark: None,
+            behind: None,
             sinks: BTreeMap::new(),
             counts: Counts::default(),
         }

@@ -9,7 +9,7 @@ use crate::seen::Seen;
 use crate::skew::Skew;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark, Position};
+use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark, Position, Span};
 use weir_plan::JobPlan;
 
 /// What the driver carries from block to block; what of it must survive is in every checkpoint's body.
@@ -28,7 +28,6 @@ pub(crate) struct DriverState {
     pub(crate) caught_up: BTreeSet<PartitionId>,
     pub(crate) all: BTreeSet<PartitionId>,
     pub(crate) sequence: u64,
-    pub(crate) ready_at: Option<u64>,
     pub(crate) begun: Option<u64>,
     pub(crate) last_barrier: Duration,
 }
@@ -49,7 +48,6 @@ impl DriverState {
             caught_up: BTreeSet::new(),
             all: BTreeSet::new(),
             sequence: 0,
-            ready_at: None,
             begun: None,
             last_barrier: now,
             before: body.counts,
@@ -72,9 +70,11 @@ impl DriverState {
         self.beginnings.values().filter_map(|beginning| beginning.since()).max()
     }
 
-    /// The body of the next checkpoint, as far as intake knows it; `counted` is what it counted in this attempt.
-    pub(crate) fn next_body(&mut self, counted: Counts) -> Body {
+    /// The body of the next checkpoint, as far as intake knows it; `counted` is what it counted in this attempt, and
+    /// `behind` how far the job's time is behind the wall's.
+    pub(crate) fn next_body(&mut self, counted: Counts, behind: Option<Span>) -> Body {
         self.body.checkpoint += 1;
+        self.body.behind = behind;
         self.body.watermark = Some(self.watermark.current()).filter(|watermark| *watermark > EventTime::MIN);
         self.body.counts = self.before;
         self.body.counts.add(counted);

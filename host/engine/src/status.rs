@@ -1,12 +1,17 @@
 //! What a job says of itself while it runs: what stages count per block and readers copy, and no lock is held while
 //! data is worked on.
 
+use crate::freshness::Freshness;
 use crate::manifest::{Body, Counts};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use weir_event::{EventTime, PartitionId, Position};
+
+/// In place of a message's number.
+const NOT_REACHED: u64 = u64::MAX;
 
 /// Live counters of one job.
 #[derive(Debug)]
@@ -16,8 +21,13 @@ pub(crate) struct Progress {
     watermark: AtomicI64,
     /// Since when it has all data, milliseconds; `i64::MIN` where it has everything.
     data_since: AtomicI64,
-    caught_up: AtomicBool,
+    pub(crate) freshness: Freshness,
+    /// Whether an attempt has replayed its log.
     ready: AtomicBool,
+    /// Whether the present one has.
+    replayed: AtomicBool,
+    /// The number of the last message before the log's end was first reached.
+    end_reached_at: AtomicU64,
     /// For each shard, the number of the last message that it has applied.
     applied: Mutex<Vec<u64>>,
     slow: Mutex<Slow>,
@@ -121,6 +131,9 @@ pub struct JobStatus {
     /// Its watermark.
     #[serde(serialize_with = "as_text")]
     pub watermark: Option<EventTime>,
+    /// The time that its lookups are as of.
+    #[serde(serialize_with = "time_as_text")]
+    pub as_of: EventTime,
     /// Since when it has all data; `None` where its source was read from the beginning of its log.
     #[serde(serialize_with = "as_text")]
     pub data_since: Option<EventTime>,
@@ -133,6 +146,13 @@ pub struct JobStatus {
     pub last_checkpoint: Option<CheckpointStatus>,
     /// Its partitions.
     pub partitions: Vec<PartitionStatus>,
+}
+
+/// How far a job is behind the end of its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Behind {
+    /// How old the newest event that it has read is.
+    pub seconds: u64,
 }
 
 pub(crate) fn as_text<S: serde::Serializer>(time: &Option<EventTime>, out: S) -> Result<S::Ok, S::Error> {
@@ -152,8 +172,10 @@ impl Default for Progress {
             counts: Mutex::default(),
             watermark: AtomicI64::new(i64::MIN),
             data_since: AtomicI64::new(i64::MIN),
-            caught_up: AtomicBool::default(),
+            freshness: Freshness::default(),
             ready: AtomicBool::default(),
+            replayed: AtomicBool::default(),
+            end_reached_at: AtomicU64::new(NOT_REACHED),
             applied: Mutex::default(),
             slow: Mutex::default(),
         }
@@ -162,7 +184,9 @@ impl Default for Progress {
 
 impl Progress {
     /// Shows what a checkpoint says: an attempt begins there, and counts from there.
-    pub(crate) fn restart(&self, body: &Body) {
+    pub(crate) fn restart(&self, body: &Body, now: EventTime) {
+        let newest = body.partitions.iter().filter_map(|partition| partition.newest).max();
+        self.freshness.restart(body.behind, newest, now);
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = body.counts;
         self.set_watermark(body.watermark.unwrap_or(EventTime::MIN));
         self.set_data_since(body.data_since());
@@ -190,8 +214,10 @@ impl Progress {
         (millis != i64::MIN).then(|| EventTime::from_millis(millis))
     }
 
-    /// Forgets what an earlier attempt has applied.
+    /// Forgets what an earlier attempt has read and applied.
     pub(crate) fn expect_shards(&self, shards: usize) {
+        self.replayed.store(false, Ordering::Release);
+        self.end_reached_at.store(NOT_REACHED, Ordering::Release);
         *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = vec![0; shards];
     }
 
@@ -207,20 +233,48 @@ impl Progress {
         self.applied.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|applied| *applied >= sequence)
     }
 
-    pub(crate) fn set_caught_up(&self, caught_up: bool) {
-        self.caught_up.store(caught_up, Ordering::Relaxed);
+    /// Every partition was read to its present end; `sequence` is the last message that was sent.
+    pub(crate) fn caught_up(&self, sequence: u64) {
+        self.freshness.caught_up();
+        // It fails where the end was reached before, which is what counts.
+        let _ =
+            self.end_reached_at.compare_exchange(NOT_REACHED, sequence, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    pub(crate) fn set_ready(&self) {
-        self.ready.store(true, Ordering::Release);
+    /// Whether the present attempt has applied everything that was durable when it began.
+    pub(crate) fn has_replayed(&self) -> bool {
+        if self.replayed.load(Ordering::Acquire) {
+            return true;
+        }
+        let reached = self.end_reached_at.load(Ordering::Acquire);
+        let has_replayed = reached != NOT_REACHED && self.has_applied(reached);
+        if has_replayed {
+            self.replayed.store(true, Ordering::Release);
+            self.ready.store(true, Ordering::Release);
+        }
+        has_replayed
     }
 
+    /// Whether any attempt has.
     pub(crate) fn ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.ready.load(Ordering::Acquire) || self.has_replayed()
+    }
+
+    /// Whether lookups lack much of what is in the log by now.
+    pub(crate) fn is_catching_up(&self, now: EventTime, monotonic: Duration) -> bool {
+        let lag = Duration::from_millis(self.lag_ms(now));
+        !self.has_replayed() || self.freshness.has_fallen_behind(monotonic, lag)
     }
 
     pub(crate) fn is_running(&self) -> bool {
         self.slow().state == JobState::Running
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        match &self.slow().state {
+            JobState::Failed(reason) => Some(reason.clone()),
+            _ => None,
+        }
     }
 
     pub(crate) fn set_state(&self, state: JobState) {
@@ -257,11 +311,15 @@ impl Progress {
 
     /// How far the newest event is behind the wall while the job has not read to the end.
     pub(crate) fn lag_ms(&self, now: EventTime) -> u64 {
-        if self.caught_up.load(Ordering::Relaxed) {
+        if self.freshness.is_caught_up() {
             return 0;
         }
         let newest = self.slow().partitions.values().filter_map(|(partition, _)| partition.newest).max();
         newest.map_or(0, |newest| now.since(newest).millis().max(0) as u64)
+    }
+
+    pub(crate) fn behind(&self, now: EventTime) -> Behind {
+        Behind { seconds: self.lag_ms(now) / 1000 }
     }
 
     pub(crate) fn status(&self, job: &str, version: u32, definition: &str, now: EventTime) -> JobStatus {
@@ -274,6 +332,7 @@ impl Progress {
             state: slow.state.clone(),
             ready: self.ready(),
             watermark: self.watermark(),
+            as_of: self.freshness.time(now),
             data_since: self.data_since(),
             lag_ms,
             counts: self.counts(),

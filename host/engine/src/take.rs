@@ -42,7 +42,7 @@ impl Driver {
 
     fn leave_end(&mut self, partition: PartitionId) {
         if self.state.caught_up.remove(&partition) {
-            self.progress.set_caught_up(false);
+            self.progress.freshness.left_end(self.clock.monotonic());
         }
     }
 
@@ -61,8 +61,7 @@ impl Driver {
                 }
                 self.report(partition);
                 if self.state.caught_up.len() == self.state.all.len() {
-                    self.progress.set_caught_up(true);
-                    self.state.ready_at.get_or_insert(self.state.sequence);
+                    self.progress.caught_up(self.state.sequence);
                 }
                 self.send_watermark().await
             }
@@ -92,6 +91,7 @@ impl Driver {
         if let Some(first) = admission.first {
             beginning.heard(first, disorder);
             state.idleness.heard(partition, self.clock.monotonic());
+            self.progress.freshness.heard(watermark.newest(), self.clock.now());
             self.progress.set_data_since(state.data_since());
         }
         let (skipped, mut letters) = self.refused(block);

@@ -68,13 +68,22 @@ impl Face {
         }
     }
 
-    /// Appends the job's member of `jobs`.
-    pub(crate) fn push_meta(&self, watermark: Option<EventTime>, out: &mut Vec<u8>) {
+    /// Appends the job's member of `jobs`; `extra` is what else it says, each member after a comma.
+    pub(crate) fn push_meta(
+        &self,
+        watermark: Option<EventTime>,
+        as_of: EventTime,
+        extra: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(&self.meta);
         match watermark {
             Some(watermark) => push_time(watermark.millis(), out),
             None => out.extend_from_slice(b"null"),
         }
+        out.extend_from_slice(b",\"as_of\":");
+        push_time(as_of.millis(), out);
+        out.extend_from_slice(extra);
         out.push(b'}');
     }
 }

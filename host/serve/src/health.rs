@@ -66,6 +66,7 @@ impl Readiness {
 mod tests {
     use super::*;
     use weir_engine::Counts;
+    use weir_event::EventTime;
 
     fn status(state: JobState, ready: bool) -> JobStatus {
         JobStatus {
@@ -75,6 +76,7 @@ mod tests {
             state,
             ready,
             watermark: None,
+            as_of: EventTime::MIN,
             data_since: None,
             lag_ms: 0,
             counts: Counts::default(),

@@ -31,5 +31,5 @@ pub(crate) fn add(router: Router<Arc<App>>) -> Router<Arc<App>> {
 
 async fn refuse(request: Request) -> Problem {
     let (method, path) = (request.method(), request.uri().path());
-    Problem::new(Kind::NotYet, format!("`{method} {path}` is known, not available yet"))
+    Problem::new(Kind::NotYet, format!("weir 0.1 does not have `{method} {path}` yet"))
 }

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     NotYet,
     /// Try again in a moment.
     Unavailable,
+    /// A job has failed, and does not go on by itself.
+    Failed,
 }
 
 impl Kind {
@@ -43,7 +45,7 @@ impl Kind {
         match self {
             Kind::Malformed => (StatusCode::BAD_REQUEST, "malformed", "the request cannot be used"),
             Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "a bearer token is required"),
-            Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "there is no such thing"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "not found"),
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the route does not take this method")
             }
@@ -55,8 +57,9 @@ impl Kind {
             }
             Kind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "it is refused"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "weir failed"),
-            Kind::NotYet => (StatusCode::NOT_IMPLEMENTED, "not-yet", "known, not available yet"),
+            Kind::NotYet => (StatusCode::NOT_IMPLEMENTED, "not-yet", "weir does not have this yet"),
             Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not now"),
+            Kind::Failed => (StatusCode::SERVICE_UNAVAILABLE, "job-failed", "the job has failed"),
         }
     }
 }
@@ -83,6 +86,18 @@ impl Problem {
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Problem::new(Kind::NotFound, detail)
+    }
+
+    /// What the contract has and this version does not; `instead` is what to do meanwhile.
+    pub(crate) fn not_yet(what: &str, instead: &str) -> Self {
+        Problem::new(Kind::NotYet, format!("weir 0.1 does not have {what} yet; {instead}"))
+    }
+
+    /// Several problems of one kind as one: the only one itself, or all of them as `errors`.
+    pub(crate) fn of_all(problems: Vec<Problem>) -> Self {
+        let kind = problems.first().map_or(Kind::Internal, |problem| problem.kind);
+        let reasons: Vec<String> = problems.into_iter().map(|problem| problem.detail).collect();
+        Problem::of_reasons(kind, "none of the jobs can answer", &reasons)
     }
 
     /// A problem of what another part of weir said, by whose fault it is.

@@ -35,10 +35,11 @@ impl<'a> Query<'a> {
         Some(self.parameters.swap_remove(at).1)
     }
 
-    /// Takes out a parameter that is `true` or `false`; absent is false.
-    pub(crate) fn take_flag(&mut self, name: &str) -> Result<bool, Problem> {
+    /// Takes out a parameter that is `true` or `false`.
+    pub(crate) fn take_flag(&mut self, name: &str, default: bool) -> Result<bool, Problem> {
         match self.take(name).as_deref() {
-            None | Some("false") => Ok(false),
+            None => Ok(default),
+            Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(other) => Err(Problem::malformed(format!("`{name}` is true or false, not `{other}`"))),
         }
@@ -109,7 +110,7 @@ mod tests {
         let mut query = Query::parse(Some("user_id=a%26b+c&flag=true&empty&&%C3%BC=%F0%9F%9A%95")).unwrap();
         assert_eq!(query.take("user_id").unwrap(), "a&b c");
         assert_eq!(query.take("ü").unwrap(), "🚕");
-        assert!(query.take_flag("flag").unwrap());
+        assert!(query.take_flag("flag", false).unwrap());
         assert_eq!(query.take("empty").unwrap(), "");
         assert!(query.finish(&[]).is_ok());
     }
@@ -119,7 +120,7 @@ mod tests {
         for text in ["a=%", "a=%4", "a=%zz", "a=%FF", "a=1&a=2"] {
             assert!(Query::parse(Some(text)).is_err(), "{text}");
         }
-        assert!(Query::parse(Some("explain=yes")).unwrap().take_flag("explain").is_err());
+        assert!(Query::parse(Some("explain=yes")).unwrap().take_flag("explain", false).is_err());
         let problem = Query::parse(Some("limt=3"))
             .unwrap()
             .finish(&[Parameter { name: "limit", does: "" }])

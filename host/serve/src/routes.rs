@@ -3,7 +3,7 @@
 //! Adding a route is adding a row. Must not know what any handler does.
 
 use crate::app::App;
-use crate::{dead_letters, health, ingest, jobs, lookup, metrics, plugins};
+use crate::{dead_letters, health, ingest, jobs, lookup, lookups, metrics, plugins};
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
@@ -61,7 +61,13 @@ const ROUTES: &[Route] = &[
         "the features of one entity, as ?user_id=u1",
         || get(lookup::values),
     ),
-    route("POST", "/v1/lookup", &[], "features of several jobs for many entities", || post(lookup::lookup)),
+    route(
+        "POST",
+        "/v1/lookup",
+        lookups::PARAMETERS,
+        "features of several jobs for many entities; each may carry an `as_of`",
+        || post(lookups::lookup),
+    ),
     route("GET", "/v1/streams", &[], "the streams", || get(jobs::streams)),
     route("GET", "/v1/jobs", &[], "the jobs and their state", || get(jobs::list)),
     route(

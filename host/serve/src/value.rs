@@ -11,14 +11,16 @@ use weir_event::{EventTime, Span};
 /// What a lookup of one job was, apart from its answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
-    /// The time asked for, or now.
+    /// The time asked for, or the job's own.
     pub(crate) time: EventTime,
-    /// The job's watermark.
-    pub(crate) watermark: Option<EventTime>,
     /// The job stands still, or its source is further behind than the job declares.
     pub(crate) stale: bool,
+    /// The job has not read much of its log.
+    pub(crate) catching_up: bool,
     /// Since when the job has all of its stream's rows; `None` is from the beginning.
     pub(crate) since: Option<EventTime>,
+    /// Whether event times, windows and what is unfinished are left out.
+    pub(crate) lean: bool,
 }
 
 /// The window that a value is over, `[start, end)`; a start of `None` is the beginning of time.
@@ -38,84 +40,64 @@ pub(crate) fn push_value(
     out: &mut Vec<u8>,
 ) {
     out.push(b'{');
-    push_members(feature, &answer.settled, settled_window(frame, &answer.settled, asked), asked, out);
-    // Before the first watermark there is no next window to speak of.
-    let current = answer.current.as_ref().filter(|_| asked.watermark.is_some());
-    if let Some(current) = current {
-        let window = current.window.map(|(start, end)| Window { start: Some(start), end, complete: false });
+    push_members(feature, &answer.settled, frame, asked, out);
+    if !answer.known {
+        out.extend_from_slice(b",\"unknown\":true");
+    }
+    if let Some(current) = answer.current.as_ref().filter(|_| !asked.lean) {
         out.extend_from_slice(b",\"current\":{");
-        push_members(feature, current, window, asked, out);
+        push_members(feature, current, frame, asked, out);
         out.push(b'}');
     }
     out.push(b'}');
 }
 
 /// Appends the VALUE of a feature that could not be computed.
-pub(crate) fn push_failed(reason: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(
-        b"{\"value\":null,\"status\":\"error\",\"event_time\":null,\"window\":null,\"reason\":",
-    );
+pub(crate) fn push_failed(reason: &str, lean: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"value\":null,\"status\":\"error\"");
+    if !lean {
+        out.extend_from_slice(b",\"event_time\":null,\"window\":null");
+    }
+    out.extend_from_slice(b",\"reason\":");
     push_json(reason, out);
     out.push(b'}');
 }
 
-fn settled_window(frame: Frame, looked: &Looked, asked: Asked) -> Option<Window> {
+fn window(frame: Frame, looked: &Looked, asked: Asked) -> Option<Window> {
+    let complete = looked.complete;
     match frame {
-        Frame::Windows => {
-            asked.watermark?;
-            looked.window.map(|(start, end)| Window { start: Some(start), end, complete: true })
-        }
+        Frame::Windows => looked.window.map(|(start, end)| Window { start: Some(start), end, complete }),
         Frame::Sliding(preceding) => {
             let start = |span: Span| (span != Span::MAX).then(|| asked.time - span);
-            let complete = asked.watermark.is_some_and(|watermark| watermark > asked.time);
             Some(Window { start: preceding.and_then(start), end: asked.time, complete })
         }
         Frame::Mixed => None,
     }
 }
 
-fn push_members(
-    feature: &FeatureFace,
-    looked: &Looked,
-    window: Option<Window>,
-    asked: Asked,
-    out: &mut Vec<u8>,
-) {
-    // HAVING that is not true leaves no row.
-    let has_row = looked.columns.num_rows() > 0;
+fn push_members(feature: &FeatureFace, looked: &Looked, frame: Frame, asked: Asked, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"value\":");
-    let status = if looked.error.is_some() {
-        out.extend_from_slice(b"null");
-        "error"
-    } else if looked.rows > 0 && has_row {
-        push_cell(feature, looked, out);
-        "ok"
-    } else if let Some(default) = &feature.default {
-        out.extend_from_slice(default);
-        "default"
-    } else {
-        if has_row {
-            push_cell(feature, looked, out);
-        } else {
-            out.extend_from_slice(b"null");
-        }
-        "not_found"
-    };
-    out.extend_from_slice(b",\"status\":\"");
+    let of_value = push_outcome(feature, looked, out);
+    let window = window(frame, looked, asked);
     let partial = asked.since.filter(|since| {
-        window.is_some_and(|window| window.start.is_none_or(|start| start < *since)) && status != "error"
+        window.is_some_and(|window| window.start.is_none_or(|start| start < *since)) && of_value != "error"
     });
-    let status = match status {
+    let status = match of_value {
         "error" => "error",
         _ if asked.stale => "stale",
+        _ if asked.catching_up => "catching_up",
         _ if partial.is_some() => "partial",
         status => status,
     };
+    out.extend_from_slice(b",\"status\":\"");
     out.extend_from_slice(status.as_bytes());
-    out.extend_from_slice(b"\",\"event_time\":");
-    push_time_or_null(looked.newest, out);
-    out.extend_from_slice(b",\"window\":");
-    push_window(window, out);
+    out.push(b'"');
+    if !asked.lean {
+        out.extend_from_slice(b",\"event_time\":");
+        push_time_or_null(looked.newest, out);
+        out.extend_from_slice(b",\"window\":");
+        push_window(window, out);
+    }
     if let Some(since) = partial {
         out.extend_from_slice(b",\"since\":");
         push_time(since.millis(), out);
@@ -124,6 +106,30 @@ fn push_members(
         out.extend_from_slice(b",\"reason\":");
         push_json(reason, out);
     }
+}
+
+/// Appends the value itself, and says what it is: `ok`, `default`, `not_found` or `error`.
+fn push_outcome(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) -> &'static str {
+    // HAVING that is not true leaves no row.
+    let has_row = looked.columns.num_rows() > 0;
+    if looked.error.is_some() {
+        out.extend_from_slice(b"null");
+        return "error";
+    }
+    if looked.rows > 0 && has_row {
+        push_cell(feature, looked, out);
+        return "ok";
+    }
+    if let Some(default) = &feature.default {
+        out.extend_from_slice(default);
+        return "default";
+    }
+    if has_row {
+        push_cell(feature, looked, out);
+    } else {
+        out.extend_from_slice(b"null");
+    }
+    "not_found"
 }
 
 fn push_cell(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) {
@@ -162,6 +168,7 @@ mod tests {
         Looked {
             columns: RecordBatch::try_from_iter([("rides", column)]).unwrap(),
             window: window.map(|(start, end)| (time(start), time(end))),
+            complete: false,
             rows,
             newest: (rows > 0).then(|| time(900)),
             error: None,
@@ -189,17 +196,20 @@ mod tests {
 
     const ASKED: Asked = Asked {
         time: EventTime::from_millis(5000),
-        watermark: Some(EventTime::from_millis(4000)),
         stale: false,
+        catching_up: false,
         since: None,
+        lean: false,
     };
+
+    fn answer(settled: Looked, current: Option<Looked>) -> Answer {
+        Answer { settled, current, known: true }
+    }
 
     #[test]
     fn a_grid_shows_the_complete_window_and_the_one_that_ends_next() {
-        let answer = Answer {
-            settled: looked(Some(3), 3, Some((0, 1000))),
-            current: Some(looked(Some(1), 1, Some((1000, 2000)))),
-        };
+        let complete = Looked { complete: true, ..looked(Some(3), 3, Some((0, 1000))) };
+        let answer = answer(complete, Some(looked(Some(1), 1, Some((1000, 2000)))));
         let second = |second: i64| time(second * 1000).to_string();
         let window =
             |start, end, complete| json!({"start": second(start), "end": second(end), "complete": complete});
@@ -211,14 +221,13 @@ mod tests {
                 "current": {"value": 1, "status": "ok", "event_time": newest, "window": window(1, 2, false)}
             })
         );
-        let before = Asked { watermark: None, ..ASKED };
-        let value = written(None, Frame::Windows, &answer, before);
-        assert_eq!((&value["window"], value.get("current")), (&Value::Null, None));
+        let lean = written(None, Frame::Windows, &answer, Asked { lean: true, ..ASKED });
+        assert_eq!(lean, json!({"value": 3, "status": "ok"}));
     }
 
     #[test]
     fn no_row_gives_the_default_or_the_identity() {
-        let absent = Answer { settled: looked(Some(0), 0, None), current: None };
+        let absent = answer(looked(Some(0), 0, None), None);
         let frame = Frame::Sliding(Some(Span::from_millis(1000)));
         let value = written(None, frame, &absent, ASKED);
         assert_eq!((&value["value"], &value["status"]), (&json!(0), &json!("not_found")));
@@ -228,15 +237,18 @@ mod tests {
         );
         let value = written(Some("7"), frame, &absent, ASKED);
         assert_eq!((&value["value"], &value["status"]), (&json!(7), &json!("default")));
+        let unknown = Answer { known: false, ..absent };
+        assert_eq!(written(Some("7"), frame, &unknown, ASKED)["unknown"], true);
+        assert_eq!(value.get("unknown"), None, "a known one without rows");
         // HAVING was not true.
-        let refused = Answer { settled: looked(None, 4, None), current: None };
+        let refused = answer(looked(None, 4, None), None);
         let value = written(None, Frame::Mixed, &refused, ASKED);
         assert_eq!((&value["value"], &value["status"]), (&Value::Null, &json!("not_found")));
     }
 
     #[test]
     fn a_window_that_reaches_before_the_data_is_partial() {
-        let answer = Answer { settled: looked(Some(3), 3, None), current: None };
+        let answer = answer(looked(Some(3), 3, None), None);
         let asked = Asked { since: Some(time(4500)), ..ASKED };
         let of = |frame| written(None, frame, &answer, asked);
         let value = of(Frame::Sliding(Some(Span::from_millis(1000))));
@@ -248,18 +260,28 @@ mod tests {
 
     #[test]
     fn stale_and_error_are_said() {
-        let answer = Answer { settled: looked(Some(3), 3, None), current: None };
+        let answer = answer(looked(Some(3), 3, None), None);
         let stale = Asked { stale: true, ..ASKED };
         let value = written(None, Frame::Mixed, &answer, stale);
         assert_eq!((&value["value"], &value["status"]), (&json!(3), &json!("stale")));
+        let behind = Asked { catching_up: true, since: Some(time(4500)), ..ASKED };
+        assert_eq!(written(None, Frame::Mixed, &answer, behind)["status"], "catching_up");
+        let both = Asked { stale: true, ..behind };
+        assert_eq!(written(None, Frame::Mixed, &answer, both)["status"], "stale");
         let overflow = Looked { error: Some("overflow".to_owned()), ..looked(Some(3), 3, None) };
-        let value = written(Some("0"), Frame::Mixed, &Answer { settled: overflow, current: None }, stale);
+        let value = written(Some("0"), Frame::Mixed, &super::tests::answer(overflow, None), stale);
         assert_eq!(
             (&value["value"], &value["status"], &value["reason"]),
             (&Value::Null, &json!("error"), &json!("overflow"))
         );
         let mut out = Vec::new();
-        push_failed("tr\"ap", &mut out);
+        push_failed("tr\"ap", false, &mut out);
         assert_eq!(serde_json::from_slice::<Value>(&out).unwrap()["reason"], "tr\"ap");
+        out.clear();
+        push_failed("trap", true, &mut out);
+        assert_eq!(
+            serde_json::from_slice::<Value>(&out).unwrap(),
+            json!({"value": null, "status": "error", "reason": "trap"})
+        );
     }
 }

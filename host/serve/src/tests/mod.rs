@@ -1,6 +1,7 @@
 //! The routes, asked as a client asks them, over a real engine with one job that reads an ingest log.
 
 mod connections;
+mod lookups;
 
 use super::*;
 use arrow_array::{ArrayRef, RecordBatch};
@@ -144,6 +145,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
 }
 
 struct Client {
+    engine: Arc<Engine>,
     service: TowerToHyperService<Router>,
 }
 
@@ -172,7 +174,7 @@ impl Client {
         let plugins =
             PluginRegistry::open(data_dir, weir_plugin::Limits::default(), CompileWith::InProcess).unwrap();
         let served = Served {
-            engine,
+            engine: engine.clone(),
             streams: BTreeMap::from([("rides".to_owned(), rides), ("files".to_owned(), files)]),
             plugins: Arc::new(plugins),
             token: token.map(str::to_owned),
@@ -180,7 +182,7 @@ impl Client {
             component_bytes: 8192,
             clock,
         };
-        Client { service: TowerToHyperService::new(routes(Arc::new(served))) }
+        Client { engine, service: TowerToHyperService::new(routes(Arc::new(served))) }
     }
 
     async fn ask(&self, request: Request<Body>) -> (u16, String) {
@@ -203,12 +205,24 @@ impl Client {
     async fn get(&self, target: &str) -> (u16, Value) {
         self.send("GET", target, "").await
     }
+
+    /// Waits until the job has read what was there when it started.
+    async fn ready(&self) {
+        for _ in 0..1000 {
+            if self.get("/readyz").await.0 == 200 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the server never got ready");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn posted_rows_are_looked_up() {
     let folder = tempfile::tempdir().unwrap();
     let client = Client::new(folder.path(), None);
+    client.ready().await;
     let now = SystemClock::new().now();
     let row = |user: &str| json!({"user_id": user, "at": now.millis()}).to_string();
     let body = format!("{}\n{}\n{{\"user_id\": 7}}\n{}\n", row("u1"), row("u2"), row("u1"));
@@ -243,6 +257,7 @@ async fn posted_rows_are_looked_up() {
     let features = |row: usize| &answer["rows"][row]["features"]["rides_per_user:rides"];
     assert_eq!((&features(0)["value"], &features(0)["status"]), (&json!(1), &json!("ok")));
     assert_eq!((&features(1)["value"], &features(1)["status"]), (&json!(0), &json!("not_found")));
+    assert_eq!((features(0).get("unknown"), &features(1)["unknown"]), (None, &json!(true)));
     assert_eq!(answer["rows"][1]["entity"], json!({"user_id": "u3"}));
 
     let (_, job) = client.get("/v1/jobs/rides_per_user").await;
@@ -283,7 +298,6 @@ async fn what_cannot_be_answered_is_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     let client = Client::new(folder.path(), None);
     let large = format!("{{\"user_id\": \"{}\"}}", "u".repeat(5000));
-    let entity_without_key = r#"{"features": ["rides_per_user"], "entities": [{"user": "u1"}]}"#;
     let request_features = r#"{"features": ["rides_per_user"], "entities": [], "request": {"fare": 1}}"#;
     for (method, target, body, status, detail) in [
         ("GET", "/v2/jobs", "", 404, "no route"),
@@ -304,8 +318,17 @@ async fn what_cannot_be_answered_is_a_problem() {
             "did you mean `rides`?",
         ),
         ("POST", "/v1/lookup", r#"{"features": ["none"], "entities": []}"#, 404, "no job"),
-        ("POST", "/v1/lookup", entity_without_key, 400, "2 errors"),
         ("POST", "/v1/lookup", request_features, 501, "`request`"),
+        ("POST", "/v1/lookup?mta=false", request_features, 400, "did you mean `meta`?"),
+        ("POST", "/v1/lookup?meta=no", request_features, 400, "`meta` is true or false"),
+        ("POST", "/v1/lookup", r#"{"features": ["rides_per_user"], "entities": {}}"#, 400, "the body"),
+        (
+            "POST",
+            "/v1/lookup",
+            r#"{"features": ["rides_per_user"], "entities": [], "as_of": "noon"}"#,
+            400,
+            "`as_of`: `noon` is not a time",
+        ),
         ("POST", "/v1/streams/none/events", "{}", 404, "no stream"),
         ("POST", "/v1/streams/files/events", "{}", 409, "the source `file`"),
         ("POST", "/v1/streams/rides/events", "nonsense", 400, "not a JSON object"),
@@ -317,10 +340,10 @@ async fn what_cannot_be_answered_is_a_problem() {
         ("POST", "/v1/plugins?name=geo", "not a component", 422, "geo"),
         ("GET", "/v1/plugins/geo", "", 404, "no plugin"),
         ("POST", "/v1/plugins/geo/activate", r#"{"version": 1}"#, 404, "no plugin"),
-        ("POST", "/v1/plugins/geo/rollback", "", 501, "not available yet"),
-        ("DELETE", "/v1/plugins/geo", "", 501, "not available yet"),
-        ("PUT", "/v1/streams/rides", "", 501, "not available yet"),
-        ("GET", "/openapi.json", "", 501, "not available yet"),
+        ("POST", "/v1/plugins/geo/rollback", "", 501, "weir 0.1 does not have"),
+        ("DELETE", "/v1/plugins/geo", "", 501, "weir 0.1 does not have"),
+        ("PUT", "/v1/streams/rides", "", 501, "weir 0.1 does not have"),
+        ("GET", "/openapi.json", "", 501, "weir 0.1 does not have"),
     ] {
         let (found, problem) = client.send(method, target, body).await;
         assert_eq!(found, status, "{method} {target}: {problem}");

@@ -1,0 +1,149 @@
+//! A job as one request asks it: what holds for all entities of the request, and the values of each.
+//!
+//! Knows the engine's answers and when there is none. Must not know routes, or how a request is written.
+
+use crate::entity::{Key, push_json};
+use crate::face::{Face, FeatureFace};
+use crate::problem::{Kind, Problem};
+use crate::value::{Asked, push_failed, push_value};
+use std::sync::Arc;
+use weir_engine::{AsOf, Job, LookupError};
+use weir_event::{EventTime, Span};
+
+/// A job, with what a request finds it to be.
+pub(crate) struct OneJob {
+    pub(crate) face: Arc<Face>,
+    job: Arc<Job>,
+    /// The job's own time.
+    time: EventTime,
+    stale: bool,
+    catching_up: bool,
+    since: Option<EventTime>,
+    /// Why it has failed.
+    failure: Option<String>,
+    /// Without what is not the value: `?meta=false`.
+    lean: bool,
+}
+
+/// Why one entity's values cannot be given.
+pub(crate) enum NoValues {
+    /// `as_of` is further back than the job reaches.
+    OutOfReach(String),
+    /// Nobody's values can be given.
+    Nobody(Problem),
+}
+
+impl OneJob {
+    pub(crate) fn new(job: Arc<Job>, face: Arc<Face>, lean: bool) -> OneJob {
+        let is_behind = |limit: Span| job.lag_ms() > limit.millis().max(0) as u64;
+        let stale = !job.is_running() || face.plan.stale_after.is_some_and(is_behind);
+        OneJob {
+            time: job.time(),
+            stale,
+            catching_up: job.is_catching_up(),
+            since: job.data_since(),
+            failure: job.failure(),
+            lean,
+            job,
+            face,
+        }
+    }
+
+    /// What to answer where nothing can be said but that the job has failed.
+    pub(crate) fn failure(&self) -> Option<Problem> {
+        let reason = self.failure.as_deref()?;
+        Some(Problem::new(Kind::Failed, failure_text(&self.face.plan.name, reason)))
+    }
+
+    /// Appends these features of one entity to an open object.
+    pub(crate) fn push_values<'f>(
+        &self,
+        key: &Key,
+        as_of: Option<EventTime>,
+        features: impl Iterator<Item = (&'f FeatureFace, &'f Vec<u8>)>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NoValues> {
+        if let Some(reason) = &self.failure {
+            self.push_errors(&failure_text(&self.face.plan.name, reason), features, out);
+            return Ok(());
+        }
+        let as_of = as_of.map_or(AsOf::JobTime(self.time), AsOf::Asked);
+        let answer = match self.job.lookup(key, as_of) {
+            Ok(answer) => answer,
+            Err(LookupError::Failed(reason)) => {
+                self.push_errors(&reason, features, out);
+                return Ok(());
+            }
+            Err(error @ LookupError::OutOfReach { .. }) => {
+                return Err(NoValues::OutOfReach(error.to_string()));
+            }
+            Err(error @ LookupError::NoEntity(_)) => {
+                return Err(NoValues::Nobody(Problem::not_found(error.to_string())));
+            }
+            Err(error @ LookupError::Starting(_)) => {
+                return Err(NoValues::Nobody(Problem::new(Kind::Unavailable, error.to_string())));
+            }
+        };
+        let asked = Asked {
+            time: as_of.time(),
+            stale: self.stale,
+            catching_up: self.catching_up,
+            since: self.since,
+            lean: self.lean,
+        };
+        for (feature, label) in features {
+            push_label(label, out);
+            push_value(feature, self.face.frame, &answer, asked, out);
+        }
+        Ok(())
+    }
+
+    /// Appends these features, none of which can be given for this reason.
+    pub(crate) fn push_errors<'f>(
+        &self,
+        reason: &str,
+        features: impl Iterator<Item = (&'f FeatureFace, &'f Vec<u8>)>,
+        out: &mut Vec<u8>,
+    ) {
+        for (_, label) in features {
+            push_label(label, out);
+            push_failed(reason, self.lean, out);
+        }
+    }
+
+    /// Appends the job's member of `jobs`; `as_of` is what the request asks for.
+    pub(crate) fn push_meta(&self, as_of: Option<EventTime>, out: &mut Vec<u8>) {
+        let mut extra = Vec::new();
+        if self.catching_up && self.failure.is_none() {
+            extra.extend_from_slice(b",\"behind\":");
+            push_json(&self.job.behind(), &mut extra);
+        }
+        // Read behind the lookups, so that no window that they call complete ends after it.
+        self.face.push_meta(self.job.watermark(), as_of.unwrap_or(self.time), &extra, out);
+    }
+}
+
+fn push_label(label: &[u8], out: &mut Vec<u8>) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+    out.extend_from_slice(label);
+}
+
+/// The reason without the name of the job, where it begins with that.
+fn failure_text(job: &str, reason: &str) -> String {
+    let reason = reason.strip_prefix(&format!("job `{job}`: ")).unwrap_or(reason);
+    format!("job `{job}` has failed: {reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::failure_text;
+
+    #[test]
+    fn a_failure_names_its_job_once() {
+        let expected = "job `rides` has failed: source: topic missing";
+        assert_eq!(failure_text("rides", "job `rides`: source: topic missing"), expected);
+        assert_eq!(failure_text("rides", "source: topic missing"), expected);
+    }
+}

@@ -11,9 +11,6 @@ use std::fmt::Debug;
 pub trait Decoder: Send + Sync + Debug {
     /// Decodes every record of a block. Never fails and never panics: what cannot be decoded is a [`BadRow`].
     fn decode(&self, block: &RawBlock) -> Decoded;
-
-    /// Checks one record against *every* declared column, for ingest over HTTP; the error is the reason.
-    fn check(&self, record: &[u8]) -> Result<(), String>;
 }
 
 /// The good records of a block as columns, and the bad ones.

@@ -4,8 +4,8 @@
 //! the disorder), so what counts never depends on batching, interleaving, pauses or crashes. The verdicts, in this
 //! order:
 //!
-//! * a time that cannot be (further ahead of known time than `max_future`; outside 1900 to 2200 where nothing is
-//!   known) is a dead letter and does not move the watermark; every other row does, whatever becomes of it;
+//! * a time that cannot be (see [`bounds`](crate::bounds)) is a dead letter and does not move the watermark; every
+//!   other row does, whatever becomes of it;
 //! * a row whose id was [`seen`](crate::seen) before is a duplicate and does not count;
 //! * a row that WHERE leaves out is not judged further: the job does not read it;
 //! * a row is *late* when a result that it belongs to is final for its partition; the policy says whether it still
@@ -16,6 +16,7 @@
 //!
 //! Knows no clock, no key and no timeline.
 
+use crate::bounds::{TimeBounds, looks_like_seconds};
 use crate::dead_letters::DeadLetter;
 use crate::filter::{Filtered, Passes};
 use crate::seen::Repeats;
@@ -30,11 +31,6 @@ use weir_event::{EventTime, PartitionId, PartitionWatermark, Span};
 use weir_plan::{JobPlan, Late, LatePolicy};
 use weir_timeline::Frames;
 
-/// Without a known time an event outside 1900-01-01 .. 2200-01-01 is refused: it also catches times written in
-/// seconds-turned-micro or nanoseconds.
-const OLDEST_MS: i64 = -2_208_988_800_000;
-const NEWEST_MS: i64 = 7_258_118_400_000;
-
 /// How a job judges rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
@@ -45,7 +41,7 @@ pub(crate) struct Rules {
     pub(crate) known_time: Option<usize>,
     /// Column of the event's id among the decoded ones.
     pub(crate) event_id: Option<usize>,
-    pub(crate) max_future: Span,
+    pub(crate) bounds: TimeBounds,
     pub(crate) disorder: Span,
     pub(crate) late: Late,
     pub(crate) frames: Option<Frames>,
@@ -59,7 +55,7 @@ impl Rules {
             event_time: input.event_time,
             known_time: input.known_time,
             event_id: input.event_id,
-            max_future: input.stream.max_future,
+            bounds: TimeBounds { max_future: input.stream.max_future },
             disorder: input.stream.disorder,
             late: plan.late,
             frames: plan.stage.as_ref().map(|stage| stage.spec.frames.clone()),
@@ -76,6 +72,8 @@ pub(crate) struct Admission {
     pub(crate) dead: Vec<DeadLetter>,
     /// Event time of the first row whose time can be.
     pub(crate) first: Option<EventTime>,
+    /// Rows whose time would be of this century were it in seconds.
+    pub(crate) like_seconds: u64,
     /// Rows whose id was seen before.
     pub(crate) duplicates: u64,
     /// Rows that were late, admitted or not.
@@ -137,11 +135,12 @@ pub(crate) fn admit(
     let mut said = watermark.current();
     for (row, time) in times.iter().enumerate() {
         let time = EventTime::from_millis(*time);
-        if let Some(reason) = impossible(rules, time, known.at(row, decoded)) {
+        if let Some(reason) = rules.bounds.refusal(time, known.at(row, decoded)) {
             admission.dead.push(refuse(row, reason));
             continue;
         }
         admission.first.get_or_insert(time);
+        admission.like_seconds += u64::from(looks_like_seconds(time));
         let is_repeat = |repeats: &mut Repeats<'_>| repeats.is_repeat(row, time, watermark.current());
         match filtered.at(row) {
             _ if repeats.as_mut().is_some_and(is_repeat) => admission.duplicates += 1,
@@ -180,20 +179,6 @@ pub(crate) fn admit(
     push_rows(&mut admission.steps, block.partition, decoded, &times, &kept);
     admission.steps.push(Step::Watermark(watermark.current()));
     admission
-}
-
-/// Why an event time cannot be.
-fn impossible(rules: &Rules, time: EventTime, known: Option<EventTime>) -> Option<String> {
-    match known {
-        Some(known) if time > known + rules.max_future => Some(format!(
-            "event time {time} is more than max_future {} ahead of {known}, when it was first known",
-            rules.max_future
-        )),
-        None if !(OLDEST_MS..NEWEST_MS).contains(&time.millis()) => Some(format!(
-            "event time {time} lies outside 1900 to 2200; is it in another unit than milliseconds?"
-        )),
-        _ => None,
-    }
 }
 
 fn lateness(rules: &Rules, watermark: EventTime, time: EventTime) -> Lateness {

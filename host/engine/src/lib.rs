@@ -8,6 +8,7 @@
 //! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
 mod admit;
+mod bounds;
 mod checkpoint;
 pub mod dead_letters;
 mod decode;
@@ -39,6 +40,7 @@ pub mod stream;
 mod take;
 mod views;
 
+pub use bounds::TimeBounds;
 pub use dead_letters::DeadLetters;
 pub use deliver::NamedSink;
 pub use engine::{Engine, Settings};

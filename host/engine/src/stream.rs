@@ -172,8 +172,4 @@ impl Decoder for JobDecoder {
             _ => self.own.decode(block),
         }
     }
-
-    fn check(&self, record: &[u8]) -> Result<(), String> {
-        self.own.check(record)
-    }
 }

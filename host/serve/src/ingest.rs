@@ -1,8 +1,9 @@
 //! `POST /v1/streams/{stream}/events`: rows that are durable before the sender is answered.
 //!
-//! Checks every declared field of each row, appends the good ones to the stream's ingest log and says what became of
-//! all. Must not know the log's files or what jobs make of rows.
+//! Has the rows judged, appends the good ones to the stream's ingest log and says what became of all. Must not know
+//! the log's files or what jobs make of rows.
 
+use crate::accept::{Judge, Rejected};
 use crate::app::{App, ROOM_UNIT_BYTES};
 use crate::problem::{Kind, Problem, suggestion};
 use crate::query::Query;
@@ -17,10 +18,9 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
-use weir_connect::Decoder;
-use weir_connectors::http::{Appended, IngestLog, split_rows};
+use weir_connectors::http::{AppendError, Appended, IdempotencyKey, IngestLog};
 use weir_engine::{Job, JobState};
-use weir_event::PartitionId;
+use weir_event::{EventTime, PartitionId};
 
 /// The name of the header that lets a sender try again without sending twice.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -45,13 +45,6 @@ struct Outcome {
 pub(crate) const PARAMETERS: &[Parameter] =
     &[Parameter { name: "wait", does: "`visible`: answer when lookups see the events, at most 5 s later" }];
 
-/// A row that was not kept.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Rejected {
-    row: usize,
-    reason: String,
-}
-
 /// Accepts rows.
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
@@ -66,12 +59,11 @@ pub(crate) async fn events(
     let room = room(&app, &request)?;
     let body = read_body(request, app.served.limits.body_bytes).await?;
 
-    let (rows, rejected) = check(body, stream.checker.clone()).await?;
+    let key = key.map(|key| IdempotencyKey::new(key, &body)).transpose().map_err(AppendError::Failed);
+    let key = key.map_err(not_appended)?;
+    let (rows, rejected) = judge(body, stream, app.served.clock.now()).await?;
     app.metrics.count_rows(&name, rows.len(), rejected.len());
-    let appended = log
-        .append(rows, key)
-        .await
-        .map_err(|error| Problem::of_fault(error.fault, error.retry, Kind::Malformed, error.message))?;
+    let appended = log.append(rows, key).await.map_err(not_appended)?;
     drop(room);
     let visible = if wait { Some(become_visible(&app.served, &name, &appended).await) } else { None };
     Ok(answer(StatusCode::OK, &Outcome { accepted: appended.count, rejected, visible }))
@@ -133,35 +125,25 @@ fn room<'a>(app: &'a App, request: &Request) -> Result<SemaphorePermit<'a>, Prob
     })
 }
 
-type Checked = (Vec<Bytes>, Vec<Rejected>);
-
-async fn check(body: Bytes, checker: Arc<dyn Decoder>) -> Result<Checked, Problem> {
-    let checked = if body.len() > CHECKED_INLINE_BYTES {
-        blocking(move || check_rows(&body, &*checker)).await?
-    } else {
-        check_rows(&body, &*checker)
-    };
-    checked.map_err(Problem::malformed)
-}
-
-/// The rows that can be kept, each in one line, and the others; the error is a body without rows.
-fn check_rows(body: &Bytes, checker: &dyn Decoder) -> Result<Checked, String> {
-    let (mut kept, mut rejected) = (Vec::new(), Vec::new());
-    for (row, read) in split_rows(body)?.into_iter().enumerate() {
-        match read.and_then(|bytes| checker.check(&bytes).map(|()| bytes)) {
-            Ok(bytes) => kept.push(in_one_line(bytes)),
-            Err(reason) => rejected.push(Rejected { row, reason }),
+fn not_appended(error: AppendError) -> Problem {
+    match error {
+        AppendError::KeyReused => Problem::new(Kind::Invalid, error.to_string()),
+        AppendError::Failed(error) => {
+            Problem::of_fault(error.fault, error.retry, Kind::Malformed, error.message)
         }
     }
-    Ok((kept, rejected))
 }
 
-/// JSON has line breaks between its tokens only, so each can be a blank.
-fn in_one_line(row: Bytes) -> Bytes {
-    if !row.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        return row;
-    }
-    row.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
+async fn judge(
+    body: Bytes,
+    stream: &StreamEntry,
+    now: EventTime,
+) -> Result<(Vec<Bytes>, Vec<Rejected>), Problem> {
+    let (decoder, definition) = (stream.checker.clone(), stream.definition.clone());
+    let is_large = body.len() > CHECKED_INLINE_BYTES;
+    let judge = move || Judge { decoder: &*decoder, stream: &definition, now }.judge(&body);
+    let judged = if is_large { blocking(judge).await? } else { judge() };
+    judged.map_err(Problem::malformed)
 }
 
 /// Waits until every job that reads the stream's log shows the rows; false if that takes too long.
@@ -199,35 +181,6 @@ fn ended(job: &Job) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_connect::{Decoded, RawBlock};
-
-    /// Wants a member `a`.
-    #[derive(Debug)]
-    struct WantsA;
-
-    impl Decoder for WantsA {
-        fn decode(&self, _: &RawBlock) -> Decoded {
-            unreachable!("ingest only checks")
-        }
-
-        fn check(&self, record: &[u8]) -> Result<(), String> {
-            let value: serde_json::Value =
-                serde_json::from_slice(record).map_err(|error| error.to_string())?;
-            value.get("a").map(|_| ()).ok_or_else(|| "member `a` is missing".to_owned())
-        }
-    }
-
-    #[test]
-    fn good_rows_are_kept_in_one_line_and_the_others_numbered() {
-        let body = Bytes::from_static(b"[{\"a\": 1,\r\n \"b\": \"x\"}, 7, {\"b\": 2}, {\"a\":3}]");
-        let (kept, rejected) = check_rows(&body, &WantsA).unwrap();
-        assert_eq!(kept, [&b"{\"a\": 1,   \"b\": \"x\"}"[..], b"{\"a\":3}"]);
-        assert_eq!(rejected.iter().map(|rejected| rejected.row).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(rejected[1].reason, "member `a` is missing");
-        let (kept, rejected) = check_rows(&Bytes::from_static(b"{\"a\":1}\nnonsense\n"), &WantsA).unwrap();
-        assert_eq!((kept.len(), rejected.len()), (1, 1));
-        assert!(check_rows(&Bytes::from_static(b"nonsense"), &WantsA).is_err());
-    }
 
     #[test]
     fn what_can_be_waited_for_is_being_visible() {

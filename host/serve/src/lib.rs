@@ -6,6 +6,7 @@
 //! Knows: HTTP, what is asked and how answers look. Must not know: SQL, the timelines' inside, how state is stored,
 //! wasmtime; it lets the engine, the ingest logs and the plugin registry do the work.
 
+mod accept;
 mod app;
 mod auth;
 mod dead_letters;
@@ -80,7 +81,7 @@ pub struct StreamEntry {
     pub definition: Arc<StreamDefinition>,
     /// Its ingest log; `None` for a stream whose source is not `http`.
     pub log: Option<Arc<IngestLog>>,
-    /// Checks posted rows: a decoder of the stream's format, whatever columns it was made for.
+    /// Checks posted rows: a decoder of all the stream's columns, in the order of its schema.
     pub checker: Arc<dyn Decoder>,
 }
 

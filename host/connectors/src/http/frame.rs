@@ -10,12 +10,13 @@
 //! | 4 | CRC32 of length and payload |
 //! | 8, 8 | payload: first offset; ingest stamp, milliseconds since the epoch |
 //! | 4, 4 | number of rows; number of batches |
-//! | 4 + 2 + k | for each batch: its rows; length of its idempotency key; the key |
+//! | 4 + 2 + k + 8 | for each batch: its rows; length of its idempotency key; the key; after a key that is not empty, a hash of the body that it came with |
 //! | 4 each | length of each row |
 //! | .. | the rows, end to end |
 //!
 //! Knows bytes only: no files, no clock.
 
+use super::key::IdempotencyKey;
 use bytes::{Buf, BufMut, Bytes};
 
 /// Bytes before the payload.
@@ -25,6 +26,15 @@ pub(super) const MARK: [u8; 4] = [0xFF, b'w', b'f', 0xFE];
 /// The parts of a payload that have a fixed size.
 const FIXED_BYTES: usize = 24;
 
+/// How frames of a file are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// The first: idempotency keys stand alone, without the hash of a body. It is read and not written.
+    KeysAlone,
+    /// The present one.
+    KeysWithBodies,
+}
+
 /// One batch of a frame: how many rows, and the idempotency key that it came with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BatchNote {
@@ -32,8 +42,8 @@ pub(super) struct BatchNote {
     pub(super) first: u64,
     /// How many rows it has.
     pub(super) rows: u32,
-    /// Its idempotency key; empty without one.
-    pub(super) key: String,
+    /// Its idempotency key.
+    pub(super) key: Option<IdempotencyKey>,
 }
 
 /// A frame whose checksum was right.
@@ -58,8 +68,13 @@ impl Frame {
     }
 }
 
-/// Appends a frame with these batches (key or empty, rows) to `out`.
-pub(super) fn encode(out: &mut Vec<u8>, first: u64, stamp: i64, batches: &[(&str, &[Bytes])]) {
+/// Appends a frame of the present format with these batches (key, rows) to `out`.
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    first: u64,
+    stamp: i64,
+    batches: &[(Option<&IdempotencyKey>, &[Bytes])],
+) {
     let start = out.len();
     let rows: usize = batches.iter().map(|(_, rows)| rows.len()).sum();
     out.extend_from_slice(&MARK);
@@ -70,8 +85,12 @@ pub(super) fn encode(out: &mut Vec<u8>, first: u64, stamp: i64, batches: &[(&str
     out.put_u32_le(batches.len() as u32);
     for (key, rows) in batches {
         out.put_u32_le(rows.len() as u32);
-        out.put_u16_le(key.len() as u16);
-        out.extend_from_slice(key.as_bytes());
+        let text = key.map_or("", |key| key.text.as_str());
+        out.put_u16_le(text.len() as u16);
+        out.extend_from_slice(text.as_bytes());
+        if let Some(key) = key {
+            out.put_u64_le(key.body.unwrap_or_default());
+        }
     }
     for row in batches.iter().flat_map(|(_, rows)| *rows) {
         out.put_u32_le(row.len() as u32);
@@ -104,7 +123,7 @@ pub(super) enum Parsed {
 }
 
 /// Reads the frame at the beginning of `bytes`.
-pub(super) fn parse(bytes: &Bytes) -> Parsed {
+pub(super) fn parse(bytes: &Bytes, format: Format) -> Parsed {
     if bytes.len() < HEADER_BYTES {
         return Parsed::Needs(HEADER_BYTES);
     }
@@ -121,11 +140,11 @@ pub(super) fn parse(bytes: &Bytes) -> Parsed {
     if checksum(length, &payload) != expected {
         return Parsed::Damaged;
     }
-    payload_of(payload).map_or(Parsed::Damaged, |frame| Parsed::Whole(frame, size))
+    payload_of(payload, format).map_or(Parsed::Damaged, |frame| Parsed::Whole(frame, size))
 }
 
 /// `None` where the counts do not fit the bytes, which a right checksum makes all but impossible.
-fn payload_of(mut payload: Bytes) -> Option<Frame> {
+fn payload_of(mut payload: Bytes, format: Format) -> Option<Frame> {
     let (first, stamp) = (payload.get_u64_le(), payload.get_i64_le());
     let (rows, batch_count) = (payload.get_u32_le() as usize, payload.get_u32_le());
     let (mut batches, mut next) = (Vec::new(), first);
@@ -133,7 +152,13 @@ fn payload_of(mut payload: Bytes) -> Option<Frame> {
         let count = payload.try_get_u32_le().ok()?;
         let key_bytes = payload.try_get_u16_le().ok()? as usize;
         let key = (payload.len() >= key_bytes).then(|| payload.split_to(key_bytes))?;
-        batches.push(BatchNote { first: next, rows: count, key: String::from_utf8(key.to_vec()).ok()? });
+        let text = String::from_utf8(key.to_vec()).ok()?;
+        let body = match format {
+            Format::KeysWithBodies if !text.is_empty() => Some(payload.try_get_u64_le().ok()?),
+            _ => None,
+        };
+        let key = (!text.is_empty()).then_some(IdempotencyKey { text, body });
+        batches.push(BatchNote { first: next, rows: count, key });
         next += u64::from(count);
     }
     let mut lengths = (payload.len() >= rows.checked_mul(4)?).then(|| payload.split_to(rows * 4))?;
@@ -150,23 +175,35 @@ fn payload_of(mut payload: Bytes) -> Option<Frame> {
 mod tests {
     use super::*;
 
+    const PRESENT: Format = Format::KeysWithBodies;
+
     #[test]
     fn a_frame_reads_back_and_every_flipped_bit_is_noticed() {
         let rows = [Bytes::from_static(b"{}"), Bytes::from_static(b"{\"a\":1}")];
         let mut bytes = Vec::new();
-        encode(&mut bytes, 7, -3, &[("k", &rows[..1]), ("", &rows[1..]), ("none", &[])]);
-        let Parsed::Whole(frame, size) = parse(&Bytes::from(bytes.clone())) else { panic!("not whole") };
+        let (k, none) = (
+            IdempotencyKey::new("k".to_owned(), b"body").unwrap(),
+            IdempotencyKey::new("none".to_owned(), b"").unwrap(),
+        );
+        encode(&mut bytes, 7, -3, &[(Some(&k), &rows[..1]), (None, &rows[1..]), (Some(&none), &[])]);
+        let Parsed::Whole(frame, size) = parse(&Bytes::from(bytes.clone()), PRESENT) else {
+            panic!("not whole")
+        };
         assert_eq!((frame.first, frame.stamp, frame.end(), size), (7, -3, 9, bytes.len()));
         assert_eq!((frame.ends, &frame.data[..]), (vec![2, 9], &b"{}{\"a\":1}"[..]));
-        assert_eq!(frame.batches[1], BatchNote { first: 8, rows: 1, key: String::new() });
-        assert_eq!(frame.batches[2], BatchNote { first: 9, rows: 0, key: "none".to_owned() });
+        assert_eq!(frame.batches[0], BatchNote { first: 7, rows: 1, key: Some(k) });
+        assert_eq!(frame.batches[1], BatchNote { first: 8, rows: 1, key: None });
+        assert_eq!(frame.batches[2], BatchNote { first: 9, rows: 0, key: Some(none) });
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(!matches!(parse(&Bytes::from(flipped)), Parsed::Whole(..)), "bit {bit}");
+            assert!(!matches!(parse(&Bytes::from(flipped), PRESENT), Parsed::Whole(..)), "bit {bit}");
         }
         for length in 0..bytes.len() {
-            assert!(matches!(parse(&Bytes::from(bytes[..length].to_vec())), Parsed::Needs(_)), "{length}");
+            assert!(
+                matches!(parse(&Bytes::from(bytes[..length].to_vec()), PRESENT), Parsed::Needs(_)),
+                "{length}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Offsets count rows from 0 in order of acceptance and never change their meaning. One thread writes
 //! ([`super::writer`]); readers see exactly what has been synced, through a watch on [`Durable`].
 
+use super::key::IdempotencyKey;
 use super::recovery;
 use super::segment::Segment;
 use super::writer::{Request, Writer};
@@ -14,8 +15,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use weir_connect::ConnectError;
 use weir_event::{Clock, Span};
 
-/// The longest idempotency key: as long as a header of that kind ever is.
-pub const MAX_KEY_BYTES: usize = 255;
 /// The most one batch may hold; a frame's length must stay far below what its 32 bits can say.
 const MAX_BATCH_BYTES: usize = 256 << 20;
 /// Requests that wait behind the one being synced; more wait in the callers.
@@ -46,6 +45,20 @@ pub struct Appended {
     pub count: usize,
     /// A batch with the same idempotency key had been accepted before: this is its answer, nothing was written.
     pub repeated: bool,
+}
+
+/// Why a batch was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Its key came with another body within the last day.
+    #[error(
+        "this idempotency key was used for another body within the last day, and nothing of this one was kept; send \
+         it with a key of its own"
+    )]
+    KeyReused,
+    /// It could not be written.
+    #[error(transparent)]
+    Failed(#[from] ConnectError),
 }
 
 /// Up to where the log is on disk.
@@ -106,31 +119,21 @@ impl IngestLog {
     }
 
     /// Accepts rows (in this order, next to each other); they are durable when this returns. A key that was
-    /// accepted within the last day gives its first answer again and appends nothing.
+    /// accepted within the last day gives its first answer again and appends nothing; with another body it is refused.
     ///
     /// Dropping the future does not take the rows back. After an error none of them is in the log.
     pub async fn append(
         &self,
         rows: Vec<Bytes>,
-        idempotency_key: Option<String>,
-    ) -> Result<Appended, ConnectError> {
-        let key = match idempotency_key {
-            None if rows.is_empty() => {
-                return Ok(Appended { first_offset: self.end_offset(), count: 0, repeated: false });
-            }
-            None => String::new(),
-            Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
-                return Err(ConnectError::user(format!(
-                    "an idempotency key has 1 to {MAX_KEY_BYTES} bytes, not {}",
-                    key.len()
-                )));
-            }
-            Some(key) => key,
-        };
+        key: Option<IdempotencyKey>,
+    ) -> Result<Appended, AppendError> {
+        if key.is_none() && rows.is_empty() {
+            return Ok(Appended { first_offset: self.end_offset(), count: 0, repeated: false });
+        }
         if rows.iter().map(|row| row.len() + 4).sum::<usize>() > MAX_BATCH_BYTES {
-            return Err(ConnectError::user(format!(
+            return Err(AppendError::Failed(ConnectError::user(format!(
                 "a batch holds at most {MAX_BATCH_BYTES} bytes; send it in parts"
-            )));
+            ))));
         }
         let ended = || ConnectError::internal("the writer of the ingest log has ended; restart weir");
         let requests = self.requests.as_ref().ok_or_else(ended)?;

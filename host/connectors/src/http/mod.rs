@@ -5,6 +5,7 @@
 //! codes belong to the server) nor what a row means.
 
 mod frame;
+mod key;
 mod log;
 mod logs;
 mod recovery;
@@ -16,7 +17,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use log::{Appended, IngestLog, LogSettings, MAX_KEY_BYTES};
+pub use key::{IdempotencyKey, MAX_KEY_BYTES};
+pub use log::{AppendError, Appended, IngestLog, LogSettings};
 pub use logs::IngestLogs;
 pub use rows::split_rows;
 pub use source::HttpSource;

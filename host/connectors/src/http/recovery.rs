@@ -4,7 +4,7 @@
 //! else that does not fit (a broken frame with a whole one after it, a gap between files) is damage to rows that
 //! senders were told are safe: the log is refused, never repaired in silence.
 
-use super::frame::{self, BatchNote, MARK, Parsed};
+use super::frame::{self, BatchNote, Format, MARK, Parsed};
 use super::segment::{Frames, HEADER_BYTES, Segment, Step, damaged, disk_error};
 use super::writer::KEY_MEMORY_MILLIS;
 use bytes::Bytes;
@@ -49,6 +49,7 @@ pub(super) fn recover(dir: &Path, now: i64) -> Result<Recovered, ConnectError> {
     }
     recovered.keyed.retain(|(stamp, _)| *stamp > remembered);
     recovered.newest = recovered.newest.max(recovered.segments[last].created);
+    recovered.leave_old_format(dir)?;
     Ok(recovered)
 }
 
@@ -89,6 +90,23 @@ fn open_segments(dir: &Path) -> Result<Vec<Segment>, ConnectError> {
 }
 
 impl Recovered {
+    /// A file of an older format is not written on: frames of two formats in one file could not be told apart, and an
+    /// older weir would cut off the newer ones as torn.
+    fn leave_old_format(&mut self, dir: &Path) -> Result<(), ConnectError> {
+        let Some(last) = self.segments.last() else { return Ok(()) };
+        if last.format == Format::KeysWithBodies {
+            return Ok(());
+        }
+        let is_empty = last.base == self.end;
+        let next = Segment::create(dir, self.end, self.newest)?;
+        if is_empty {
+            self.segments.pop();
+        }
+        self.segments.push(next);
+        self.length = HEADER_BYTES;
+        Ok(())
+    }
+
     /// Reads a segment through; the last one's torn tail is cut off.
     fn scan(&mut self, index: usize) -> Result<(), ConnectError> {
         let is_last = index + 1 == self.segments.len();
@@ -112,7 +130,7 @@ impl Recovered {
                     }
                     self.end = frame.end();
                     self.newest = self.newest.max(frame.stamp);
-                    let keyed = frame.batches.into_iter().filter(|batch| !batch.key.is_empty());
+                    let keyed = frame.batches.into_iter().filter(|batch| batch.key.is_some());
                     let before = self.keyed.len();
                     self.keyed.extend(keyed.map(|batch| (frame.stamp, batch)));
                     segment.keyed |= self.keyed.len() > before;
@@ -132,6 +150,7 @@ impl Recovered {
 
 fn cut_torn_tail(segment: &Segment, at: u64, bytes: u64) -> Result<(), ConnectError> {
     let mut tail = Vec::new();
+    let format = segment.format;
     let read = |tail: &mut Vec<u8>| {
         let mut file = &*segment.file;
         file.seek(SeekFrom::Start(at))?;
@@ -140,7 +159,7 @@ fn cut_torn_tail(segment: &Segment, at: u64, bytes: u64) -> Result<(), ConnectEr
     read(&mut tail).map_err(|error| disk_error("read", &segment.path, &error))?;
     let tail = Bytes::from(tail);
     let whole_after = memchr::memmem::find_iter(&tail, &MARK)
-        .find(|place| *place > 0 && matches!(frame::parse(&tail.slice(*place..)), Parsed::Whole(..)));
+        .find(|place| *place > 0 && matches!(frame::parse(&tail.slice(*place..), format), Parsed::Whole(..)));
     if let Some(place) = whole_after {
         let what = format!("the bytes from {at} on are no rows, but rows follow at {}", at + place as u64);
         return Err(damaged(&segment.path, &what));

@@ -1,4 +1,5 @@
-//! How the body of an ingest request falls into rows: one JSON object, an array, or one object per line.
+//! How the body of an ingest request falls into rows: an array of JSON objects, or objects one after another, in a line
+//! each or however they stand.
 //!
 //! Pure. Knows JSON's outline only: that each row is a whole JSON object. Must not know a stream's fields.
 
@@ -19,7 +20,7 @@ use serde::de::IgnoredAny;
 /// assert!(split_rows(&Bytes::from("nonsense")).is_err());
 /// ```
 pub fn split_rows(body: &Bytes) -> Result<Vec<Result<Bytes, String>>, String> {
-    let body = trim(&body.slice(body.strip_prefix(b"\xEF\xBB\xBF").map_or(0, |_| 3)..));
+    let body = trim(&without_mark(body));
     match body.first() {
         None => Err("the body is empty; send a JSON object, an array of them, or one per line".to_owned()),
         Some(b'[') => array_rows(&body),
@@ -34,6 +35,11 @@ fn is_blank(byte: u8) -> bool {
 /// How many bytes of white space are at the beginning.
 fn blank_bytes(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_blank(*byte)).unwrap_or(bytes.len())
+}
+
+/// Without the byte order mark that some programs write at the beginning.
+fn without_mark(bytes: &Bytes) -> Bytes {
+    bytes.slice(bytes.strip_prefix(b"\xEF\xBB\xBF").map_or(0, |_| 3)..)
 }
 
 /// Without JSON's white space at both ends.
@@ -79,37 +85,56 @@ fn array_rows(body: &Bytes) -> Result<Vec<Result<Bytes, String>>, String> {
     }
 }
 
-/// One object, over any number of lines, or else one per line.
+/// Objects one after another, each over any number of lines; or else, where that is broken somewhere, each line by
+/// itself, so that a broken one costs no other.
 fn line_rows(body: &Bytes) -> Result<Vec<Result<Bytes, String>>, String> {
-    if std::str::from_utf8(body).is_ok() {
-        let mut values = serde_json::Deserializer::from_slice(body).into_iter::<IgnoredAny>();
-        if matches!(values.next(), Some(Ok(_))) && values.byte_offset() == body.len() {
-            return if body[0] == b'{' { Ok(vec![Ok(body.clone())]) } else { Err(no_object(body)) };
-        }
-    }
-    let (mut rows, mut start) = (Vec::new(), 0);
-    for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
-        let line = trim(&body.slice(start..end));
-        start = end + 1;
-        if !line.is_empty() {
-            rows.push(check_line(&line).map(|()| line));
-        }
-    }
+    let rows = objects(body).unwrap_or_else(|_| {
+        let ends = memchr::memchr_iter(b'\n', body).chain([body.len()]);
+        let mut start = 0;
+        let lines = ends.map(|end| {
+            let line = trim(&without_mark(&body.slice(start..end)));
+            start = end + 1;
+            objects(&line).unwrap_or_else(|reason| vec![Err(reason)])
+        });
+        lines.flatten().collect()
+    });
     match rows.first() {
         Some(Err(reason)) if !rows.iter().any(Result::is_ok) => {
-            Err(format!("no line is a JSON object; the first: {reason}"))
+            Err(format!("no row is a JSON object; the first: {reason}"))
         }
         _ => Ok(rows),
     }
 }
 
-fn check_line(line: &[u8]) -> Result<(), String> {
-    if line.first() != Some(&b'{') {
-        return Err(no_object(line));
+/// The values that stand one after another in a text, with or without space between them; those that are not objects
+/// are refused each by itself. The error is why the text is not JSON.
+fn objects(text: &Bytes) -> Result<Vec<Result<Bytes, String>>, String> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(format!("not UTF-8 at byte {}", error.valid_up_to()));
     }
-    let text =
-        std::str::from_utf8(line).map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to()))?;
-    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| format!("not JSON: {error}"))
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
+    let (mut rows, mut start) = (Vec::new(), 0);
+    while let Some(value) = values.next() {
+        if let Err(error) = value {
+            return Err(not_json(&text[start..], !rows.is_empty(), &error));
+        }
+        let row = trim(&text.slice(start..values.byte_offset()));
+        start = values.byte_offset();
+        rows.push(if row.first() == Some(&b'{') { Ok(row) } else { Err(no_object(&row)) });
+    }
+    Ok(rows)
+}
+
+/// Why `rest` is not JSON, which follows whole values or is all there is.
+fn not_json(rest: &[u8], follows: bool, error: &serde_json::Error) -> String {
+    let rest = &rest[blank_bytes(rest)..];
+    match rest.first() {
+        Some(b',') if follows => {
+            "a comma follows the object; send an array in brackets, or one object per line".to_owned()
+        }
+        Some(first) if !follows && *first != b'{' => no_object(rest),
+        _ => format!("not JSON: {error}"),
+    }
 }
 
 fn no_object(row: &[u8]) -> String {
@@ -133,13 +158,19 @@ mod tests {
 
     #[test]
     fn every_shape_of_body_falls_into_its_rows() {
-        let cases: [(&str, &[&str]); 9] = [
+        let cases: [(&str, &[&str]); 15] = [
             ("{\"a\":1}", &["{\"a\":1}"]),
             (" {\n \"a\": [1,\n 2]\n}\n", &["{\n \"a\": [1,\n 2]\n}"]),
             ("\u{feff}{}", &["{}"]),
             ("{\"a\":1}\r\n\r\n{\"a\":2}", &["{\"a\":1}", "{\"a\":2}"]),
             ("{\"a\":1}\n{\"a\":\n{\"a\":3}\n", &["{\"a\":1}", "!", "{\"a\":3}"]),
             ("nonsense\n{}\n17\n[]", &["!", "{}", "!", "!"]),
+            ("{\"a\":1}{\"a\":2}", &["{\"a\":1}", "{\"a\":2}"]),
+            ("{\"a\":1} {\"a\":2}\n{\"a\":3}", &["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]),
+            ("{\n \"a\":1\n}\n{\n \"a\":2\n}\n", &["{\n \"a\":1\n}", "{\n \"a\":2\n}"]),
+            ("{\"a\":1}{\"a\":2}\n{\"a\":\n{} {}", &["{\"a\":1}", "{\"a\":2}", "!", "{}", "{}"]),
+            ("{} {\"a\":\n{}", &["!", "{}"]),
+            ("{}\nx\n\u{feff}{}", &["{}", "!", "{}"]),
             ("[]", &[]),
             (" [ {\"a\":\"]\"} , 7,{} ] \n", &["{\"a\":\"]\"}", "!", "{}"]),
             ("[[{}], {}]", &["!", "{}"]),
@@ -153,11 +184,12 @@ mod tests {
     fn a_body_without_a_readable_row_is_refused_with_a_reason() {
         for body in [
             "", " \n", "hello", "17", "null", "[", "[{}", "[{},]", "[{}] x", "[{}]\n{}", "[1]", "{\"a\":",
-            "{}{}",
+            "{}, x", "{},",
         ] {
             let reason = split(body).unwrap_err();
             assert!(!reason.is_empty() && !reason.contains('\n'), "{body}: {reason}");
         }
+        assert!(split("{\"a\":1},\n{\"a\":").unwrap_err().contains("a comma follows"));
         assert!(split_rows(&Bytes::from_static(b"{\"a\":\"\xFF\"}")).is_err());
         assert!(split_rows(&Bytes::from_static(b"[{\"a\":\"\xFF\"}]")).is_err());
     }

@@ -1,10 +1,10 @@
 //! One file of the ingest log: its name and header, and reading frames out of it.
 //!
 //! The name is the offset of its first row in twenty digits, so that names sort as offsets do. The header is
-//! `weirlog1`, that offset, the time of creation (every row of an older segment was accepted before it, which
+//! `weirlog2` (`weirlog1` of older files, which are read and not written on), that offset, the time of creation (every row of an older segment was accepted before it, which
 //! makes the age of a segment readable without reading it) and a CRC32 of the three.
 
-use super::frame::{self, Frame, Parsed};
+use super::frame::{self, Format, Frame, Parsed};
 use bytes::{BufMut, Bytes};
 use std::fs::File;
 use std::io;
@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::ConnectError;
 
-/// The last character is the version of the format.
-const MAGIC: [u8; 8] = *b"weirlog1";
+/// The first bytes of a file; the last of them is the version of the format.
+const MAGIC: [u8; 8] = *b"weirlog2";
+/// Those of the formats that are read.
+const MAGICS: [([u8; 8], Format); 2] = [(*b"weirlog1", Format::KeysAlone), (MAGIC, Format::KeysWithBodies)];
 /// Bytes before the first frame.
 pub(super) const HEADER_BYTES: u64 = 28;
 /// How much is read from a file at a time.
@@ -27,6 +29,8 @@ pub(super) struct Segment {
     pub(super) base: u64,
     /// When it was made, milliseconds since the epoch.
     pub(super) created: i64,
+    /// How its frames are laid out.
+    pub(super) format: Format,
     /// Where it is.
     pub(super) path: PathBuf,
     /// Whether a batch in it came with an idempotency key (known of the segments of the last day only).
@@ -71,7 +75,8 @@ impl Segment {
             Ok(file)
         };
         let file = make().map_err(|error| disk_error("create", &path, &error))?;
-        Ok(Segment { base, created, path, keyed: false, file: Arc::new(file) })
+        let format = Format::KeysWithBodies;
+        Ok(Segment { base, created, format, path, keyed: false, file: Arc::new(file) })
     }
 
     /// Opens an existing segment; `None` when its header was never written whole.
@@ -86,7 +91,8 @@ impl Segment {
         if header.len() < HEADER_BYTES as usize || header.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        if header[..7] == MAGIC[..7] && header[7] != MAGIC[7] {
+        let format = MAGICS.iter().find(|(magic, _)| header[..8] == *magic).map(|(_, format)| *format);
+        if header[..7] == MAGIC[..7] && format.is_none() {
             return Err(ConnectError::user(format!(
                 "{} was written by another version of weir (format {}); use that version",
                 path.display(),
@@ -99,11 +105,11 @@ impl Segment {
             u64::from_le_bytes(bytes)
         };
         let whole = crc32fast::hash(&header[..24]).to_le_bytes() == header[24..28];
-        if header[..8] != MAGIC || !whole || number(8) != base {
+        let Some(format) = format.filter(|_| whole && number(8) == base) else {
             return Err(damaged(path, "its header is wrong"));
-        }
+        };
         let (created, path) = (number(16) as i64, path.to_owned());
-        Ok(Some(Segment { base, created, path, keyed: false, file: Arc::new(file) }))
+        Ok(Some(Segment { base, created, format, path, keyed: false, file: Arc::new(file) }))
     }
 }
 
@@ -141,19 +147,20 @@ pub(super) struct Frames {
     /// Where the next frame begins.
     pub(super) at: u64,
     file: Arc<File>,
+    format: Format,
     buffer: Bytes,
 }
 
 impl Frames {
     /// From the first frame on.
     pub(super) fn new(segment: &Segment) -> Frames {
-        Frames { at: HEADER_BYTES, file: segment.file.clone(), buffer: Bytes::new() }
+        Frames { at: HEADER_BYTES, file: segment.file.clone(), format: segment.format, buffer: Bytes::new() }
     }
 
     /// The next frame before byte `limit`.
     pub(super) fn next(&mut self, limit: u64) -> io::Result<Step> {
         loop {
-            let needed = match frame::parse(&self.buffer) {
+            let needed = match frame::parse(&self.buffer, self.format) {
                 Parsed::Whole(frame, size) => {
                     self.at += size as u64;
                     self.buffer = self.buffer.slice(size..);

@@ -4,7 +4,8 @@
 //! the next group gathers behind it, so that load makes groups larger and an idle log answers at once.
 
 use super::frame;
-use super::log::{Appended, Durable, LogSettings, Shared};
+use super::key::IdempotencyKey;
+use super::log::{AppendError, Appended, Durable, LogSettings, Shared};
 use super::recovery::Recovered;
 use super::segment::Segment;
 use bytes::Bytes;
@@ -29,23 +30,29 @@ const SEGMENT_MILLIS: (i64, i64) = (60_000, 86_400_000);
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) rows: Vec<Bytes>,
-    /// Empty without one.
-    pub(super) key: String,
-    pub(super) answer: oneshot::Sender<Result<Appended, ConnectError>>,
+    pub(super) key: Option<IdempotencyKey>,
+    pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
 /// The idempotency keys of the last day and what was answered.
 #[derive(Debug, Default)]
 struct KeyMemory {
-    answers: HashMap<Arc<str>, Appended>,
+    /// With the hash of the body, where it is known.
+    answers: HashMap<Arc<str>, (Option<u64>, Appended)>,
     by_age: VecDeque<(i64, Arc<str>)>,
 }
 
 impl KeyMemory {
-    fn remember(&mut self, stamp: i64, key: &str, first_offset: u64, count: usize) {
-        let key: Arc<str> = key.into();
-        self.by_age.push_back((stamp, key.clone()));
-        self.answers.insert(key, Appended { first_offset, count, repeated: true });
+    fn remember(&mut self, stamp: i64, key: &IdempotencyKey, first_offset: u64, count: usize) {
+        let text: Arc<str> = key.text.as_str().into();
+        self.by_age.push_back((stamp, text.clone()));
+        self.answers.insert(text, (key.body, Appended { first_offset, count, repeated: true }));
+    }
+
+    /// What a key was answered with before, or that it was for another body; `None` for a new one.
+    fn answer(&self, key: &IdempotencyKey) -> Option<Result<Appended, AppendError>> {
+        let (body, answer) = self.answers.get(key.text.as_str())?;
+        Some(if key.is_of_body(*body) { Ok(*answer) } else { Err(AppendError::KeyReused) })
     }
 
     fn forget_before(&mut self, stamp: i64) {
@@ -84,7 +91,9 @@ impl Writer {
         let Recovered { length, end, newest, keyed, .. } = recovered;
         let mut keys = KeyMemory::default();
         for (stamp, batch) in keyed {
-            keys.remember(stamp, &batch.key, batch.first, batch.rows as usize);
+            if let Some(key) = &batch.key {
+                keys.remember(stamp, key, batch.first, batch.rows as usize);
+            }
         }
         Writer { shared, settings, clock, durable, active, length, end, newest, keys, broken: None }
     }
@@ -110,18 +119,26 @@ impl Writer {
         // Stamps never fall, whatever the wall does: the age of a segment is read off its neighbour's.
         self.newest = self.newest.max(self.clock.now().millis());
         self.keys.forget_before(self.newest.saturating_sub(KEY_MEMORY_MILLIS));
-        let (mut fresh, mut twins) = (Vec::new(), Vec::new());
+        let (mut fresh, mut twins): (Vec<Request>, Vec<_>) = (Vec::new(), Vec::new());
         let mut in_group = HashMap::new();
         for request in group {
-            if let Some(known) = self.keys.answers.get(request.key.as_str()) {
-                let _ = request.answer.send(Ok(*known));
-            } else if let Some(index) = in_group.get(&request.key) {
-                twins.push((*index, request.answer));
-            } else {
-                if !request.key.is_empty() {
-                    in_group.insert(request.key.clone(), fresh.len());
-                }
+            let Some(key) = &request.key else {
                 fresh.push(request);
+                continue;
+            };
+            if let Some(known) = self.keys.answer(key) {
+                let _ = request.answer.send(known);
+                continue;
+            }
+            match in_group.get(&key.text) {
+                None => {
+                    in_group.insert(key.text.clone(), fresh.len());
+                    fresh.push(request);
+                }
+                Some(index) if fresh[*index].key.as_ref().is_some_and(|twin| key.is_of_body(twin.body)) => {
+                    twins.push((*index, request.answer));
+                }
+                Some(_) => drop(request.answer.send(Err(AppendError::KeyReused))),
             }
         }
         if fresh.is_empty() {
@@ -130,10 +147,12 @@ impl Writer {
         let outcome = self.append(&fresh);
         for (index, answer) in twins {
             let twin = |answers: &Vec<Appended>| Appended { repeated: true, ..answers[index] };
-            let _ = answer.send(outcome.as_ref().map(twin).map_err(Clone::clone));
+            let _ = answer.send(outcome.as_ref().map(twin).map_err(|error| error.clone().into()));
         }
         for (index, request) in fresh.into_iter().enumerate() {
-            let _ = request.answer.send(outcome.as_ref().map(|answers| answers[index]).map_err(Clone::clone));
+            let _ = request
+                .answer
+                .send(outcome.as_ref().map(|answers| answers[index]).map_err(|error| error.clone().into()));
         }
     }
 
@@ -145,14 +164,14 @@ impl Writer {
         if self.roll_is_due() {
             self.roll()?;
         }
-        let batches: Vec<_> = fresh.iter().map(|request| (request.key.as_str(), &request.rows[..])).collect();
+        let batches: Vec<_> = fresh.iter().map(|request| (request.key.as_ref(), &request.rows[..])).collect();
         let mut bytes = Vec::with_capacity(fresh.iter().map(size).sum());
         frame::encode(&mut bytes, self.end, self.newest, &batches);
         self.write(&bytes)?;
         self.length += bytes.len() as u64;
         let mut answers = Vec::with_capacity(fresh.len());
         for (key, rows) in batches {
-            if !key.is_empty() {
+            if let Some(key) = key {
                 self.keys.remember(self.newest, key, self.end, rows.len());
                 if !self.active.keyed {
                     self.active.keyed = true;
@@ -242,5 +261,7 @@ impl Writer {
 
 /// The bytes of a batch in a frame, near enough.
 fn size(request: &Request) -> usize {
-    request.rows.iter().map(|row| row.len() + 4).sum::<usize>() + request.key.len() + 64
+    request.rows.iter().map(|row| row.len() + 4).sum::<usize>()
+        + request.key.as_ref().map_or(0, |key| key.text.len())
+        + 64
 }

@@ -280,10 +280,6 @@ impl Decoder for Cells {
                 .collect(),
         }
     }
-
-    fn check(&self, _: &[u8]) -> Result<(), String> {
-        Ok(())
-    }
 }
 
 /// Rows as `user@window_start=count` or `user@window_start is gone`, with their revision.

@@ -57,10 +57,6 @@ impl Decoder for CountedCells {
         self.0.fetch_add(1, Ordering::SeqCst);
         Cells.decode(block)
     }
-
-    fn check(&self, record: &[u8]) -> Result<(), String> {
-        Cells.check(record)
-    }
 }
 
 /// A hub over a log, what counts its opening, and the decoders of all and of one job.

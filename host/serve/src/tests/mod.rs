@@ -278,6 +278,28 @@ async fn posted_rows_are_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_time_would_refuse_are_rejected_and_no_dead_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = Client::new(folder.path(), None);
+    let now = SystemClock::new().now().millis();
+    let times = [now, now / 1000, now * 1000, now + 400 * 86_400_000];
+    let rows = times.map(|at| json!({"user_id": "u1", "at": at}).to_string());
+    let (status, outcome) =
+        client.send("POST", "/v1/streams/rides/events?wait=visible", &rows.concat()).await;
+    assert_eq!((status, &outcome["accepted"]), (200, &json!(1)), "{outcome}");
+    let rejected = outcome["rejected"].as_array().unwrap();
+    for (row, (rejected, reason)) in
+        rejected.iter().zip(["in seconds?", "in microseconds?", "max_future"]).enumerate()
+    {
+        assert_eq!(rejected["row"], row + 1);
+        assert!(rejected["reason"].as_str().unwrap().contains(reason), "{rejected}");
+    }
+    assert_eq!(rejected.len(), 3);
+    let (_, job) = client.get("/v1/jobs/rides_per_user").await;
+    assert_eq!((&job["events"], &job["dead_letters"]), (&json!(1), &json!(0)), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idempotency_key_is_remembered() {
     let folder = tempfile::tempdir().unwrap();
     let client = Client::new(folder.path(), None);
@@ -288,6 +310,11 @@ async fn an_idempotency_key_is_remembered() {
         let (status, outcome) = client.ask(request.body(Body::from(body)).unwrap()).await;
         assert_eq!((status, outcome.as_str()), (200, r#"{"accepted":2,"rejected":[]}"#));
     }
+    let other = r#"[{"user_id":"other","at":1700000000000}]"#;
+    let request =
+        Request::builder().method("POST").uri("/v1/streams/rides/events").header("Idempotency-Key", "k");
+    let (status, problem) = client.ask(request.body(Body::from(other)).unwrap()).await;
+    assert!(status == 422 && problem.contains("used for another body"), "{status} {problem}");
     let (_, streams) = client.get("/v1/streams").await;
     assert_eq!(streams["streams"][1]["jobs"], json!(["rides_per_user"]));
     assert_eq!(streams["streams"][0]["accepts_events"], false);

@@ -40,19 +40,26 @@ use weir_event::{DataType, StreamSchema};
 /// Decodes JSON for the columns that it was made for.
 ///
 /// ```
-/// use weir_connect::Decoder;
+/// use weir_connect::{Decoder, Framing, KnownTimes, RawBlock};
 /// use weir_connectors::format::json::JsonDecoder;
-/// use weir_event::{DataType, Field, StreamSchema};
+/// use weir_event::{DataType, Field, PartitionId, Position, StreamSchema};
 /// let field = |name: &str, data_type| Field { name: name.to_owned(), data_type, path: vec![name.to_owned()] };
 /// let fields = vec![field("at", DataType::Timestamp), field("fare", DataType::Double)];
 /// let decoder = JsonDecoder::new(&StreamSchema { fields, event_time: 0 }, &[0]);
-/// assert!(decoder.check(br#"{"at": 1, "fare": 2, "more": []}"#).is_ok());
-/// assert_eq!(decoder.check(br#"{"fare": 2}"#), Err("the event time `at` is missing".to_owned()));
+/// let decoded = decoder.decode(&RawBlock {
+///     partition: PartitionId::default(),
+///     data: "{\"at\": 1, \"fare\": 2, \"more\": []}\n{\"fare\": 2}".into(),
+///     framing: Framing::Lines { first: 0 },
+///     known: KnownTimes::Unknown,
+///     next: Position::default(),
+///     refused: Vec::new(),
+/// });
+/// assert_eq!(decoded.columns.num_rows(), 1);
+/// assert_eq!(decoded.bad[0].reason, "the event time `at` is missing");
 /// ```
 #[derive(Debug)]
 pub struct JsonDecoder {
     wanted: Layout,
-    declared: Layout,
 }
 
 /// Columns and where they stand in a record.
@@ -85,20 +92,13 @@ impl JsonDecoder {
     /// # Panics
     /// When an index is none of the schema's.
     pub fn new(schema: &StreamSchema, columns: &[usize]) -> Self {
-        let all: Vec<_> = (0..schema.fields.len()).collect();
-        JsonDecoder { wanted: Layout::new(schema, columns), declared: Layout::new(schema, &all) }
+        JsonDecoder { wanted: Layout::new(schema, columns) }
     }
 }
 
 impl Decoder for JsonDecoder {
     fn decode(&self, block: &RawBlock) -> Decoded {
         decode(&self.wanted, block, Some(Keys::default()))
-    }
-
-    fn check(&self, record: &[u8]) -> Result<(), String> {
-        let mut rows = Rows::new(&self.declared, 1);
-        let is_text = std::str::from_utf8(record).is_ok();
-        rows.push(record, 0..record.len(), is_text, None)
     }
 }
 

@@ -34,6 +34,11 @@ fn open_error(dir: &Path) -> weir_connect::ConnectError {
     IngestLog::open(dir, LogSettings::default(), clock).unwrap_err()
 }
 
+/// A key that came with this body.
+fn key(text: &str, body: &str) -> Option<IdempotencyKey> {
+    Some(IdempotencyKey::new(text.to_owned(), body.as_bytes()).unwrap())
+}
+
 async fn numbers(log: &Arc<IngestLog>, from: Option<u64>) -> Vec<u64> {
     let from = from.map(|next| Position { next, place: String::new() });
     let source = HttpSource::new(log.clone());
@@ -141,12 +146,14 @@ async fn a_key_is_remembered_for_a_day_also_across_restarts() {
     let settings = LogSettings { keep: Span::from_millis(60_000), ..LogSettings::default() };
     let log = open_with(dir.path(), settings, &clock);
     log.append(rows(0..3), None).await.unwrap();
-    let key = || Some("request-1".to_owned());
+    let key = || key("request-1", "rows 3 and 4");
+    let of_another_body = || self::key("request-1", "rows 3 and 5");
     let first = log.append(rows(3..5), key()).await.unwrap();
     assert_eq!(first, Appended { first_offset: 3, count: 2, repeated: false });
     let again = Appended { repeated: true, ..first };
     assert_eq!(log.append(rows(3..5), key()).await.unwrap(), again);
-    let nothing_kept = log.append(Vec::new(), Some("all-rejected".to_owned())).await.unwrap();
+    assert_eq!(log.append(rows(3..6), of_another_body()).await, Err(AppendError::KeyReused));
+    let nothing_kept = log.append(Vec::new(), self::key("all-rejected", "x")).await.unwrap();
     assert_eq!((nothing_kept.count, nothing_kept.repeated), (0, false));
     for hours in [1, 22] {
         clock.advance(Duration::from_hours(hours));
@@ -156,11 +163,84 @@ async fn a_key_is_remembered_for_a_day_also_across_restarts() {
     drop(log);
     let log = open_with(dir.path(), settings, &clock);
     assert_eq!(log.append(rows(3..5), key()).await.unwrap(), again);
-    assert!(log.append(Vec::new(), Some("all-rejected".to_owned())).await.unwrap().repeated);
+    assert!(log.append(Vec::new(), self::key("all-rejected", "x")).await.unwrap().repeated);
+    assert_eq!(log.append(rows(3..5), of_another_body()).await, Err(AppendError::KeyReused));
+    assert_eq!(log.end_offset(), 7);
     clock.advance(Duration::from_secs(3601));
     let later = log.append(rows(7..9), key()).await.unwrap();
     assert_eq!(later, Appended { first_offset: 7, count: 2, repeated: false });
-    assert!(log.append(Vec::new(), Some("k".repeat(256))).await.is_err());
+    assert!(
+        IdempotencyKey::new("k".repeat(256), b"").is_err()
+            && IdempotencyKey::new(String::new(), b"").is_err()
+    );
+}
+
+#[tokio::test]
+async fn two_bodies_with_one_key_are_kept_once_also_in_one_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let senders = (0..64).map(|sender| {
+        let log = log.clone();
+        let body = ["one", "another"][sender % 2];
+        tokio::spawn(async move { (body, log.append(rows(0..2), key("k", body)).await) })
+    });
+    let mut kept = Vec::new();
+    for sender in senders.collect::<Vec<_>>() {
+        let (body, answer) = sender.await.unwrap();
+        match answer {
+            Ok(_) => kept.push(body),
+            Err(error) => assert_eq!(error, AppendError::KeyReused),
+        }
+    }
+    kept.dedup();
+    assert_eq!((kept.len(), log.end_offset()), (1, 2));
+}
+
+/// A file as weir first wrote them: a frame with a key that stands alone, and half of another.
+fn file_of_the_first_format(rows: &[&[u8]], key: &str) -> Vec<u8> {
+    let stamp = 1_000_000_000_000_i64.to_le_bytes();
+    let mut payload = Vec::new();
+    payload.extend_from_slice(&0_u64.to_le_bytes());
+    payload.extend_from_slice(&stamp);
+    payload.extend_from_slice(&(rows.len() as u32).to_le_bytes());
+    payload.extend_from_slice(&1_u32.to_le_bytes());
+    payload.extend_from_slice(&(rows.len() as u32).to_le_bytes());
+    payload.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    payload.extend_from_slice(key.as_bytes());
+    rows.iter().for_each(|row| payload.extend_from_slice(&(row.len() as u32).to_le_bytes()));
+    rows.iter().for_each(|row| payload.extend_from_slice(row));
+    let checked = [&(payload.len() as u32).to_le_bytes()[..], &payload[..]].concat();
+    let mut file = b"weirlog1".to_vec();
+    file.extend_from_slice(&0_u64.to_le_bytes());
+    file.extend_from_slice(&stamp);
+    file.extend_from_slice(&crc32fast::hash(&file).to_le_bytes());
+    file.extend_from_slice(b"\xFFwf\xFE");
+    file.extend_from_slice(&checked[..4]);
+    file.extend_from_slice(&crc32fast::hash(&checked).to_le_bytes());
+    file.extend_from_slice(&payload);
+    file.extend_from_slice(b"\xFFwf\xFE torn");
+    file
+}
+
+#[tokio::test]
+async fn a_log_of_the_first_format_is_read_and_gone_on_with_in_the_present_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = dir.path().join(format!("{:020}.log", 0));
+    let old = file_of_the_first_format(&[b"{\"n\":0}", b"{\"n\":1}"], "k");
+    std::fs::write(&first, &old).unwrap();
+    let (settings, clock) = (LogSettings::default(), clock());
+    for round in 0..2 {
+        let log = open_with(dir.path(), settings, &clock);
+        let answer = log.append(rows(7..9), key("k", "whatever it was")).await.unwrap();
+        assert_eq!(answer, Appended { first_offset: 0, count: 2, repeated: true });
+        let end = log.end_offset();
+        assert_eq!(end, 2 + round);
+        log.append(rows(end..end + 1), key(&format!("new-{round}"), "x")).await.unwrap();
+        assert_eq!(numbers(&log, None).await, (0..=end).collect::<Vec<_>>());
+        drop(log);
+    }
+    assert_eq!(std::fs::read(&first).unwrap(), old[..old.len() - 9], "only what is torn is taken off");
+    assert!(dir.path().join(format!("{:020}.log", 2)).is_file());
 }
 
 #[tokio::test]
@@ -169,7 +249,7 @@ async fn two_requests_with_one_key_in_one_group_are_kept_once() {
     let log = open(dir.path());
     let senders = (0..64).map(|_| {
         let log = log.clone();
-        tokio::spawn(async move { log.append(rows(0..2), Some("k".to_owned())).await.unwrap() })
+        tokio::spawn(async move { log.append(rows(0..2), key("k", "0 and 1")).await.unwrap() })
     });
     let mut fresh = 0;
     for sender in senders.collect::<Vec<_>>() {

@@ -18,4 +18,4 @@ pub use format::{BadRow, Decoded, Decoder};
 pub use health::Health;
 pub use key::KeyDoc;
 pub use sink::{Delivery, Op, Sink, SinkRows, Token};
-pub use source::{Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};
+pub use source::{Fetch, Framing, KnownTimes, Left, OpenPartition, RawBlock, Reader, Source};

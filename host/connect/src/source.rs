@@ -27,6 +27,22 @@ pub struct OpenPartition {
     pub from: Option<Position>,
 }
 
+/// What of a source's logs was not read yet: in records, or where only that can be told, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Left {
+    /// Records that are left.
+    pub records: Option<u64>,
+    /// Bytes that are left, as they are stored.
+    pub bytes: Option<u64>,
+}
+
+impl Left {
+    /// So many records.
+    pub fn records(records: u64) -> Left {
+        Left { records: Some(records), bytes: None }
+    }
+}
+
 /// A source as a definition describes it. Making one checks the settings and does no I/O.
 #[async_trait]
 pub trait Source: Send + Sync + std::fmt::Debug {
@@ -42,6 +58,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         partitions: &[OpenPartition],
         bounded: bool,
     ) -> Result<Box<dyn Reader>, ConnectError>;
+
+    /// How much of its logs lies behind these positions; for figures alone, so a source that cannot tell it, or not
+    /// soon, says nothing. `bounded` is as for [`Source::open`].
+    async fn left(&self, _positions: &[OpenPartition], _bounded: bool) -> Result<Left, ConnectError> {
+        Ok(Left::default())
+    }
 
     /// Whether an unbounded read can ever see more than there is now. A file that is not followed cannot.
     fn grows(&self) -> bool {

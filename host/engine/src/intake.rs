@@ -3,6 +3,7 @@
 //! What counts is decided by taking, in the order of each partition's log. The wall's clock is asked for pacing
 //! alone: when to checkpoint, when a partition is idle, how long to back off.
 
+use crate::backlog::Backlog;
 use crate::checkpoint::Begun;
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Decoding, Intake};
@@ -75,6 +76,8 @@ impl Driver {
     /// checkpoint is safe.
     pub(crate) async fn run(mut self) -> Result<(), EngineError> {
         let mut reader = self.open().await?;
+        let bounded = self.mode == Mode::UntilEnd;
+        let _backlog = Backlog::watch(self.source.clone(), self.progress.clone(), bounded);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -169,6 +172,7 @@ impl Driver {
         for id in ids.clone() {
             self.state.all.insert(id);
             self.state.watermark.add(id);
+            self.report(id);
         }
         let partitions: Vec<_> = ids
             .map(|id| OpenPartition { partition: id.partition, from: self.state.positions.get(&id).cloned() })

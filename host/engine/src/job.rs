@@ -94,7 +94,7 @@ impl Job {
 
     /// Its state now.
     pub fn status(&self) -> JobStatus {
-        self.progress.status(&self.plan.name, self.plan.version, &self.plan.definition, self.clock.now())
+        self.progress.status(&self.plan.name, self.plan.version, &self.plan.definition, &*self.clock)
     }
 
     /// Its watermark; `None` before the first.

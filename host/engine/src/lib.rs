@@ -8,6 +8,7 @@
 //! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
 mod admit;
+mod backlog;
 mod bounds;
 mod checkpoint;
 pub mod dead_letters;

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use weir_event::{EventTime, PartitionId, Position};
+use weir_connect::{Left, OpenPartition};
+use weir_event::{Clock, EventTime, PartitionId, Position};
 
 /// In place of a message's number.
 const NOT_REACHED: u64 = u64::MAX;
@@ -64,6 +65,8 @@ struct Slow {
     /// Each partition, with the number of the last message that was sent when it was reported.
     partitions: BTreeMap<PartitionId, (PartitionStatus, u64)>,
     state: JobState,
+    /// What was not read yet when the source was last asked.
+    left: Left,
     last_checkpoint: Option<CheckpointStatus>,
 }
 
@@ -139,6 +142,9 @@ pub struct JobStatus {
     pub data_since: Option<EventTime>,
     /// How far its newest event is behind the wall, milliseconds, while it has not read to the end; 0 when it has.
     pub lag_ms: u64,
+    /// How far behind the end of its log it is, while it is catching up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
     /// What it counted.
     #[serde(flatten)]
     pub counts: Counts,
@@ -151,6 +157,12 @@ pub struct JobStatus {
 /// How far a job is behind the end of its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Behind {
+    /// Records that it has still to read, where its source knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// Bytes that it has still to read, where its source knows only that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// How old the newest event that it has read is.
     pub seconds: u64,
 }
@@ -319,11 +331,29 @@ impl Progress {
     }
 
     pub(crate) fn behind(&self, now: EventTime) -> Behind {
-        Behind { seconds: self.lag_ms(now) / 1000 }
+        let Left { records, bytes } = self.slow().left;
+        Behind { records, bytes, seconds: self.lag_ms(now) / 1000 }
     }
 
-    pub(crate) fn status(&self, job: &str, version: u32, definition: &str, now: EventTime) -> JobStatus {
+    pub(crate) fn set_left(&self, left: Left) {
+        self.slow().left = left;
+    }
+
+    /// Where each partition is read next.
+    pub(crate) fn positions(&self) -> Vec<OpenPartition> {
+        let slow = self.slow();
+        let partitions = slow.partitions.values().map(|(status, _)| OpenPartition {
+            partition: status.partition,
+            from: Some(status.position.clone()),
+        });
+        partitions.collect()
+    }
+
+    pub(crate) fn status(&self, job: &str, version: u32, definition: &str, clock: &dyn Clock) -> JobStatus {
+        let now = clock.now();
         let lag_ms = self.lag_ms(now);
+        let is_catching_up = self.is_catching_up(now, clock.monotonic());
+        let behind = is_catching_up.then(|| self.behind(now));
         let slow = self.slow();
         JobStatus {
             job: job.to_owned(),
@@ -335,6 +365,7 @@ impl Progress {
             as_of: self.freshness.time(now),
             data_since: self.data_since(),
             lag_ms,
+            behind,
             counts: self.counts(),
             last_checkpoint: slow.last_checkpoint.clone(),
             partitions: slow.partitions.values().map(|(partition, _)| partition.clone()).collect(),

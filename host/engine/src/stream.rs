@@ -14,7 +14,7 @@ use crate::take::first_offset;
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use weir_connect::{ConnectError, Decoded, Decoder, OpenPartition, RawBlock, Reader, Source};
+use weir_connect::{ConnectError, Decoded, Decoder, Left, OpenPartition, RawBlock, Reader, Source};
 use weir_event::PartitionId;
 
 /// What the jobs of one stream share.
@@ -142,6 +142,10 @@ impl Source for SharedSource {
             Begun::Follower(follower) => Box::new(follower),
             Begun::Alone(reader) => reader,
         })
+    }
+
+    async fn left(&self, positions: &[OpenPartition], bounded: bool) -> Result<Left, ConnectError> {
+        self.0.source.left(positions, bounded).await
     }
 
     fn grows(&self) -> bool {

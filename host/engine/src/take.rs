@@ -190,7 +190,7 @@ impl Driver {
         })
     }
 
-    fn report(&self, id: PartitionId) {
+    pub(crate) fn report(&self, id: PartitionId) {
         let status = PartitionStatus {
             partition: id.partition,
             position: self.state.positions.get(&id).cloned().unwrap_or_default(),

@@ -79,6 +79,7 @@ mod tests {
             as_of: EventTime::MIN,
             data_since: None,
             lag_ms: 0,
+            behind: None,
             counts: Counts::default(),
             last_checkpoint: None,
             partitions: Vec::new(),

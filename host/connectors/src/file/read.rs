@@ -16,6 +16,7 @@ use super::open::OpenFile;
 use crate::blocking::blocking;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -45,6 +46,16 @@ impl Place {
         serde_json::from_str(&position.place).map_err(|error| {
             ConnectError::internal(format!("`{}` is no place in a file: {error}", position.place))
         })
+    }
+
+    /// How many of a file's stored bytes are behind this place; `None` where the place is within a compressed file,
+    /// whose bytes are not those that are counted.
+    pub(super) fn left_of(&self, file: &str, stored: u64, is_compressed: bool) -> Option<u64> {
+        match file.cmp(self.file.as_str()) {
+            Ordering::Less => Some(0),
+            Ordering::Greater => Some(stored),
+            Ordering::Equal => (!is_compressed).then(|| stored.saturating_sub(self.byte)),
+        }
     }
 
     /// Files that came too late are told of once.

@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, Fuse};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tokio::sync::mpsc::{self, Receiver};
-use weir_connect::{ConnectError, Fetch, OpenPartition, Reader, Source};
+use weir_connect::{ConnectError, Fetch, Left, OpenPartition, Reader, Source};
 use weir_event::PartitionId;
 
 /// Records longer than this are refused: they would have to be held whole.
@@ -108,6 +108,24 @@ impl Source for FileSource {
             has_news: true,
         };
         Ok(Box::new(FileReader { reading: reading.run(files).boxed().fuse(), blocks }))
+    }
+
+    async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
+        let from = positions.first().and_then(|open| open.from.as_ref());
+        let place = from.filter(|position| position.next > 0).map(Place::of).transpose()?;
+        let (names, follow) = (self.names.clone(), self.settings.follow);
+        blocking(move || {
+            let mut bytes = Some(0);
+            for name in names.list(follow)? {
+                let path = names.path(&name);
+                let stored = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                let left =
+                    place.as_ref().map_or(Some(stored), |it| it.left_of(&name, stored, is_gzip(&path)));
+                bytes = bytes.zip(left).map(|(sum, left)| sum + left);
+            }
+            Ok(Left { records: None, bytes })
+        })
+        .await
     }
 
     fn grows(&self) -> bool {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};
+use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, Left, OpenPartition, RawBlock, Reader, Source};
 use weir_event::{Clock, EventTime, PartitionId, Position};
 
 /// What a generator makes.
@@ -89,6 +89,14 @@ impl Source for GeneratorSource {
             told: false,
         }))
     }
+
+    async fn left(&self, positions: &[OpenPartition], bounded: bool) -> Result<Left, ConnectError> {
+        let from = positions.first().and_then(|open| open.from.as_ref());
+        let kept = from.map(start_of).transpose().unwrap_or_default();
+        let Some(start) = self.settings.start.or(kept) else { return Ok(Left::default()) };
+        let due = due(&self.settings, start, self.clock.now(), !bounded);
+        Ok(Left::records(due.saturating_sub(from.map_or(0, |position| position.next))))
+    }
 }
 
 fn start_of(position: &Position) -> Result<EventTime, ConnectError> {
@@ -122,6 +130,17 @@ struct GeneratorReader {
     told: bool,
 }
 
+/// How many events there are by now.
+fn due(settings: &GeneratorSettings, start: EventTime, now: EventTime, paced: bool) -> u64 {
+    let until = settings.until.unwrap_or(u64::MAX);
+    if !paced {
+        return until;
+    }
+    let Ok(elapsed) = u128::try_from(now.since(start).millis()) else { return 0 };
+    let due = ((elapsed + 1) * u128::from(settings.rate)).div_ceil(1000);
+    u64::try_from(due).unwrap_or(u64::MAX).min(until)
+}
+
 impl GeneratorReader {
     fn time_of(&self, index: u64) -> EventTime {
         let elapsed = u128::from(index) * 1000 / u128::from(self.settings.rate);
@@ -129,16 +148,8 @@ impl GeneratorReader {
         EventTime::from_millis(self.start.millis().saturating_add(elapsed))
     }
 
-    /// How many events there are by now.
     fn due(&self) -> u64 {
-        let until = self.settings.until.unwrap_or(u64::MAX);
-        if !self.paced {
-            return until;
-        }
-        let elapsed = self.clock.now().since(self.start).millis();
-        let Ok(elapsed) = u128::try_from(elapsed) else { return 0 };
-        let due = ((elapsed + 1) * u128::from(self.settings.rate)).div_ceil(1000);
-        u64::try_from(due).unwrap_or(u64::MAX).min(until)
+        due(&self.settings, self.start, self.clock.now(), self.paced)
     }
 
     fn block(&mut self, end: u64) -> RawBlock {

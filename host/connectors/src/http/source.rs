@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::watch;
-use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};
+use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, Left, OpenPartition, RawBlock, Reader, Source};
 use weir_event::{PartitionId, Position};
 
 /// What a block holds at most, one larger row aside.
@@ -85,6 +85,11 @@ impl Source for HttpSource {
             said_caught_up: false,
         }))
     }
+
+    async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
+        let from = positions.first().and_then(|open| open.from.as_ref()).map_or(0, |position| position.next);
+        Ok(Left::records(self.log.end_offset().saturating_sub(from.max(self.log.begin_offset()))))
+    }
 }
 
 /// The same over a log that may not be open yet: making a source does no I/O.
@@ -120,6 +125,10 @@ impl Source for Declared {
         bounded: bool,
     ) -> Result<Box<dyn Reader>, ConnectError> {
         self.log().await?.open(source, partitions, bounded).await
+    }
+
+    async fn left(&self, positions: &[OpenPartition], bounded: bool) -> Result<Left, ConnectError> {
+        self.log().await?.left(positions, bounded).await
     }
 }
 

@@ -11,9 +11,10 @@ use crate::blocking::blocking;
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
+use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
-use weir_connect::{ConnectError, OpenPartition, Reader, Source};
+use std::sync::{Arc, Mutex, PoisonError};
+use weir_connect::{ConnectError, Left, OpenPartition, Reader, Source};
 use weir_event::{Clock, EventTime};
 
 /// Settings that nobody may change: positions are weir's, a lost one is an error, and the end of a log is what
@@ -65,17 +66,50 @@ impl FromStr for Start {
 }
 
 /// Reads one topic.
-#[derive(Debug)]
 pub struct KafkaSource {
     cluster: Cluster,
     start: Start,
     clock: Arc<dyn Clock>,
+    /// Asks how long the logs are, beside the readers; made when it is first needed.
+    asking: Arc<Mutex<Option<BaseConsumer<Context>>>>,
 }
 
 impl KafkaSource {
     pub(super) fn new(cluster: Cluster, start: Start, clock: Arc<dyn Clock>) -> KafkaSource {
-        KafkaSource { cluster, start, clock }
+        KafkaSource { cluster, start, clock, asking: Arc::default() }
     }
+}
+
+impl fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSource")
+            .field("cluster", &self.cluster)
+            .field("start", &self.start)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many messages are behind these positions by now. Blocks.
+fn messages_left(
+    cluster: &Cluster,
+    asking: &Mutex<Option<BaseConsumer<Context>>>,
+    positions: &[OpenPartition],
+) -> Result<u64, ConnectError> {
+    let mut asking = asking.lock().unwrap_or_else(PoisonError::into_inner);
+    let consumer = match &mut *asking {
+        Some(consumer) => consumer,
+        none => none.insert(cluster.client()?),
+    };
+    let mut left = 0;
+    for open in positions {
+        let (low, high) =
+            consumer.fetch_watermarks(&cluster.topic, i32::from(open.partition), QUESTION_TIMEOUT).map_err(
+                |error| cluster.failure("find the ends of the log", &error, consumer.client().context()),
+            )?;
+        let from = open.from.as_ref().map_or(0, |position| i64::try_from(position.next).unwrap_or(i64::MAX));
+        left += u64::try_from(high.saturating_sub(from.max(low))).unwrap_or_default();
+    }
+    Ok(left)
 }
 
 #[async_trait]
@@ -110,6 +144,11 @@ impl Source for KafkaSource {
             KafkaReader::start(pump).map(|reader| Box::new(reader) as Box<dyn Reader>)
         })
         .await
+    }
+
+    async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
+        let (cluster, asking, positions) = (self.cluster.clone(), self.asking.clone(), positions.to_vec());
+        blocking(move || messages_left(&cluster, &asking, &positions).map(Left::records)).await
     }
 }
 

@@ -5,6 +5,7 @@ mod commit;
 mod counts;
 mod duplicates;
 mod emit;
+mod freshness;
 pub(crate) mod harness;
 mod late;
 mod origin;

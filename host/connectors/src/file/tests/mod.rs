@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use weir_connect::compliance::{self, records};
 use weir_connect::sink::RowMeta;
-use weir_connect::{ConnectError, Fetch, OpenPartition, RawBlock, Reader, SinkRows};
+use weir_connect::{ConnectError, Fetch, Left, OpenPartition, RawBlock, Reader, SinkRows, Source};
 use weir_event::{Clock, EventTime, Fault, ManualClock, Position};
 
 fn gzip(data: &[u8]) -> Vec<u8> {
@@ -325,4 +325,26 @@ fn settings_are_checked_together() {
     let context = crate::registry::tests::source_context();
     let source = source(&json!({"path": "data/*.jsonl", "follow": true}), &context).unwrap();
     assert!(source.grows() && format!("{source:?}").contains("data/*.jsonl"));
+}
+
+#[tokio::test]
+async fn what_is_left_is_the_bytes_behind_a_position() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.jsonl"), "1\n2\n").unwrap();
+    fs::write(folder.path().join("b.jsonl"), "345\n").unwrap();
+    let source = reader_of(folder.path(), "*.jsonl", false);
+    let bytes = |left: Left| left.bytes;
+    assert_eq!(bytes(source.left(&from(None), false).await.unwrap()), Some(8));
+    let (_, positions) = compliance::read_all(&source, &from(None)).await.unwrap();
+    let end = positions.last().unwrap().1.clone();
+    assert_eq!(bytes(source.left(&from(Some(end.clone())), false).await.unwrap()), Some(0));
+    append(&folder.path().join("b.jsonl"), "67\n");
+    assert_eq!(bytes(source.left(&from(Some(end)), false).await.unwrap()), Some(3));
+    let packed = gzip(b"8\n");
+    fs::write(folder.path().join("c.jsonl.gz"), &packed).unwrap();
+    let source = reader_of(folder.path(), "*.gz", false);
+    assert_eq!(bytes(source.left(&from(None), false).await.unwrap()), Some(packed.len() as u64));
+    let (_, positions) = compliance::read_all(&source, &from(None)).await.unwrap();
+    let end = positions.last().unwrap().1.clone();
+    assert_eq!(source.left(&from(Some(end)), false).await.unwrap(), Left::default());
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weir_connect::compliance::{self, records};
-use weir_connect::{Fetch, KnownTimes, OpenPartition, Reader};
+use weir_connect::{Fetch, KnownTimes, Left, OpenPartition, Reader};
 use weir_event::{EventTime, Fault, ManualClock, Position};
 
 fn generator(settings: GeneratorSettings, clock: &Arc<ManualClock>) -> GeneratorSource {
@@ -41,6 +41,16 @@ async fn the_source_replays_from_each_of_its_positions() {
         .await
         .unwrap();
     assert_ne!(all, others);
+}
+
+#[tokio::test]
+async fn what_is_left_is_what_is_due() {
+    let clock = Arc::new(ManualClock::at(EventTime::from_millis(10_000)));
+    let source = generator(GeneratorSettings { rate: 100, until: Some(1500), ..start_at(0) }, &clock);
+    let at = |next| from(Some(Position { next, place: "0".to_owned() }));
+    for (position, bounded, left) in [(at(0), false, 1001), (at(1000), false, 1), (at(1000), true, 500)] {
+        assert_eq!(source.left(&position, bounded).await.unwrap(), Left::records(left));
+    }
 }
 
 #[tokio::test]

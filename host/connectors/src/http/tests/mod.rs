@@ -62,6 +62,9 @@ async fn it_passes_the_compliance_kit_over_several_segments() {
     for from in 0..=400 {
         assert_eq!(numbers(&log, Some(from)).await, (from..400).collect::<Vec<_>>());
     }
+    let at = |next| [OpenPartition { partition: 0, from: Some(Position { next, place: String::new() }) }];
+    let left = HttpSource::new(log.clone()).left(&at(390), false).await.unwrap();
+    assert_eq!(left.records, Some(10));
     drop(log);
     assert_eq!(numbers(&open_with(dir.path(), settings, &clock()), None).await.len(), 400);
 }

@@ -1,0 +1,44 @@
+//! How much a job has still to read, asked of its source now and then while it is not at the end of its log.
+//!
+//! For figures alone: nothing is decided by it, and a source that does not answer is not waited for.
+
+use crate::status::Progress;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use weir_connect::{Left, Source};
+
+/// Somebody who watches a job catch up sees it move, and a broker hardly notices the question.
+const EVERY: Duration = Duration::from_secs(1);
+/// A source that has not answered by then is asked again at the next time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks for as long as it is held.
+pub(crate) struct Backlog(JoinHandle<()>);
+
+impl Backlog {
+    /// Shows in `progress` what `source` says.
+    pub(crate) fn watch(source: Arc<dyn Source>, progress: Arc<Progress>, bounded: bool) -> Backlog {
+        Backlog(tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(EVERY);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let left = if progress.freshness.is_caught_up() {
+                    Left { records: Some(0), bytes: Some(0) }
+                } else {
+                    let positions = progress.positions();
+                    let asked = tokio::time::timeout(PATIENCE, source.left(&positions, bounded)).await;
+                    asked.ok().and_then(Result::ok).unwrap_or_default()
+                };
+                progress.set_left(left);
+            }
+        }))
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,125 @@
+//! The time that lookups are as of, and how far a job is behind the end of its log.
+
+use super::harness::{Cells, Lines, World, eventually, lines, plan};
+use crate::{AsOf, Job, Mode};
+use arrow_array::{ArrayRef, StringViewArray};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_connect::{ConnectError, Fetch, Left, OpenPartition, Reader, Source};
+use weir_event::{Clock, EventTime};
+
+fn at(seconds: i64) -> EventTime {
+    EventTime::from_millis(seconds * 1000)
+}
+
+fn key(user: &str) -> Vec<ArrayRef> {
+    vec![Arc::new(StringViewArray::from(vec![user]))]
+}
+
+#[tokio::test]
+async fn the_job_s_time_is_that_of_its_newest_event_and_goes_on_over_restarts() {
+    let world = World::new();
+    // The last time cannot be: such a row is set aside.
+    let log = lines(&["u,5,1, u,40,1, u,7,1,", "u,20,1, u,99999999999,1,"]);
+    let job = world.run(&plan(), log.clone()).await.unwrap();
+    assert_eq!((job.time(), world.dead().len()), (at(40), 1));
+    world.clock.advance(Duration::from_secs(3));
+    assert_eq!(job.time(), at(43));
+    // Nothing new is read, and time went on while nobody ran.
+    world.clock.advance(Duration::from_secs(2));
+    let job = world.run(&plan(), log).await.unwrap();
+    assert_eq!((job.time(), job.status().as_of), (at(45), at(45)));
+    let more = lines(&["u,5,1, u,40,1, u,7,1, u,44,1,", "u,20,1, u,99999999999,1, u,60,1,"]);
+    let job = world.run(&plan(), more).await.unwrap();
+    assert_eq!(job.time(), at(60));
+}
+
+#[tokio::test]
+async fn it_is_never_later_than_now_and_now_before_any_event() {
+    let world = World::new();
+    let job = world.run(&plan(), lines(&[""])).await.unwrap();
+    assert_eq!(job.time(), world.clock.now());
+    let ahead = world.clock.now().millis() / 1000 + 500;
+    let job = world.run(&plan(), lines(&[&format!("u,{ahead},1,")])).await.unwrap();
+    assert_eq!(job.time(), world.clock.now());
+}
+
+#[tokio::test]
+async fn an_entity_is_known_as_long_as_any_of_its_rows_is_kept() {
+    let world = World::new();
+    let job = world.run(&plan(), lines(&["u,1,1, v,5000,1,"])).await.unwrap();
+    let is_known = |user: &str| job.lookup(&key(user), AsOf::JobTime(job.time())).unwrap().known;
+    assert_eq!(["u", "v", "w"].map(is_known), [false, true, false]);
+}
+
+/// A log whose reader hands out so much, and then waits.
+#[derive(Debug)]
+struct Slow {
+    lines: Lines,
+    fetches: usize,
+}
+
+struct SlowReader(Box<dyn Reader>, usize);
+
+#[async_trait]
+impl Reader for SlowReader {
+    async fn next(&mut self) -> Result<Fetch, ConnectError> {
+        if self.1 == 0 {
+            return std::future::pending().await;
+        }
+        self.1 -= 1;
+        self.0.next().await
+    }
+}
+
+#[async_trait]
+impl Source for Slow {
+    async fn partitions(&self) -> Result<u16, ConnectError> {
+        self.lines.partitions().await
+    }
+
+    async fn open(
+        &self,
+        source: u16,
+        partitions: &[OpenPartition],
+        bounded: bool,
+    ) -> Result<Box<dyn Reader>, ConnectError> {
+        let reader = self.lines.open(source, partitions, bounded).await?;
+        Ok(Box::new(SlowReader(reader, self.fetches)))
+    }
+
+    async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
+        let lengths = self.lines.partitions.iter().map(|lines| lines.len() as u64);
+        let read = positions.iter().map(|open| open.from.as_ref().map_or(0, |position| position.next));
+        Ok(Left::records(lengths.sum::<u64>() - read.sum::<u64>()))
+    }
+}
+
+fn start_slow(world: &World, fetches: usize) -> (crate::Engine, Arc<Job>) {
+    let engine = world.engine();
+    let log = "u,1,1, u,2,1, u,3,1, u,4,1, u,5,1,";
+    let source = Arc::new(Slow { lines: Lines { block: 1, ..lines(&[log]) }, fetches });
+    let job = world.start_in(&engine, &plan(), source, Arc::new(Cells), Mode::Live);
+    (engine, job)
+}
+
+#[tokio::test]
+async fn who_has_not_read_to_the_end_says_how_much_is_left() {
+    let world = World::new();
+    let (_engine, job) = start_slow(&world, 3);
+    eventually("the source was asked", || {
+        job.status().behind.is_some_and(|behind| behind.records == Some(2))
+    })
+    .await;
+    assert!(job.is_catching_up() && !job.is_ready());
+}
+
+#[tokio::test]
+async fn who_has_read_to_the_end_is_not_catching_up() {
+    let world = World::new();
+    let (_engine, job) = start_slow(&world, 6);
+    eventually("everything was applied", || job.is_ready()).await;
+    assert!(!job.is_catching_up());
+    assert_eq!(job.status().behind, None);
+}

@@ -15,4 +15,5 @@ mod plugins;
 mod replay;
 mod services;
 mod tidy;
+mod tour;
 mod zoo;

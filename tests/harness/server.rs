@@ -111,7 +111,8 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
+/// A port of loopback that nobody has.
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound port").port()
 }

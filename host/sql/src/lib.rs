@@ -34,6 +34,7 @@ mod windows;
 mod tests;
 
 pub use explain::explain;
+pub use expressions::{FunctionDoc, function_docs};
 pub use planner::{Planned, plan};
 
 use weir_plan::definition::Query;

@@ -15,9 +15,12 @@ mod log;
 mod plugins;
 mod process;
 mod project;
+#[cfg(test)]
+mod reference;
 mod runtime;
 mod suggestion;
 mod table;
+mod templates;
 mod wiring;
 
 use std::process::ExitCode;

@@ -44,6 +44,25 @@ static LIBRARY: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     by_name
 });
 
+/// What a function of the library is, called by this name.
+fn of_library(name: &str, function: &ScalarUDF) -> Found {
+    // The library's own version: a new one would change a feature without a trace.
+    if name == "version" || function.signature().volatility != Volatility::Immutable {
+        return Found::Volatile;
+    }
+    Found::Library
+}
+
+/// Every function that [`Functions::find`] finds in the library, in the order of their names.
+pub(crate) fn documented() -> Vec<Arc<ScalarUDF>> {
+    let callable = |(name, function): &(&String, &Arc<ScalarUDF>)| {
+        **name == function.name().to_lowercase() && of_library(name, function) == Found::Library
+    };
+    let mut found: Vec<_> = LIBRARY.iter().filter(callable).collect();
+    found.sort_unstable_by_key(|(name, _)| *name);
+    found.into_iter().map(|(_, function)| function.clone()).collect()
+}
+
 /// The scalar functions of one project.
 pub(crate) struct Functions<'a> {
     catalog: &'a dyn Catalog,
@@ -67,10 +86,7 @@ impl<'a> Functions<'a> {
     /// added must not change what a running query means.
     pub(crate) fn find(&self, name: &str) -> Found {
         match LIBRARY.get(name) {
-            // The library's own version: a new one would change a feature without a trace.
-            Some(_) if name == "version" => Found::Volatile,
-            Some(function) if function.signature().volatility == Volatility::Immutable => Found::Library,
-            Some(_) => Found::Volatile,
+            Some(function) => of_library(name, function),
             None if self.catalog.scalar(name).is_some() => Found::Plugin,
             None => Found::Unknown,
         }

@@ -6,11 +6,13 @@
 
 mod arithmetic;
 mod canonical;
+mod docs;
 mod errors;
 mod library;
 mod plugin;
 
 pub(crate) use canonical::type_name;
+pub use docs::{FunctionDoc, function_docs};
 pub(crate) use library::{Found, Functions};
 
 use arrow_array::{ArrayRef, RecordBatch};

@@ -14,6 +14,7 @@ use weir_plan::{Feature, JobPlan, SinkPlan};
 
 /// Check every definition: all errors, warnings and notices, and each job's features
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weir check my-features\n  weir check my-features --explain")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     project: ProjectArgument,

@@ -19,6 +19,7 @@ use weir_event::{Clock, Span, SystemClock};
 
 /// The whole thing with no outside service: events, features, lookups
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weir demo\n  weir demo --for 10s --plugins plugins/dist")]
 pub(crate) struct Arguments {
     /// Where components are (default: plugins/dist of the checkout, which `make plugins` fills)
     #[arg(long, value_name = "DIR")]

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 /// Write made-up events to a file, the same ones for the same numbers
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  weir generate rides --events 1000000 --days 30 --seed 7 -o data/rides.jsonl"
+)]
 pub(crate) struct Arguments {
     /// What happens in them
     kind: Kind,

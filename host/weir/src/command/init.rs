@@ -1,7 +1,8 @@
 //! `weir init DIR`: a project that runs at once, with no outside service.
 
-use super::{not_yet, print};
+use super::print;
 use crate::failure::Failure;
+use crate::templates::{self, File, Start};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use weir_event::{Clock, EventTime, Span, SystemClock};
 
 /// Make a project that runs at once
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weir init my-features\n  weir init my-features --template kafka")]
 pub(crate) struct Arguments {
     /// The folder, made where it is missing
     #[arg(value_name = "DIR")]
@@ -26,42 +28,62 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Template {
-    /// Features of made-up ride-share events: a sequence per user, a count per place, rides in 30 days
+    /// Made-up ride-share events: a sequence per user, a count per place, rides in 30 days; needs nothing else
     Rides,
-    /// A plugin in Python (not available yet)
+    /// Events that are posted over HTTP
+    Http,
+    /// Events that are lines of files, read to their end or followed
+    Files,
+    /// Events that are messages of a Kafka topic
+    Kafka,
+    /// A Python script that posts events and asks for features
     Python,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if let Template::Python = arguments.template {
-        return Err(not_yet("weir init --template python"));
+impl Template {
+    fn start(self) -> Option<&'static Start> {
+        match self {
+            Template::Rides => None,
+            Template::Http => Some(&templates::HTTP),
+            Template::Files => Some(&templates::FILES),
+            Template::Kafka => Some(&templates::KAFKA),
+            Template::Python => Some(&templates::PYTHON),
+        }
     }
-    let listen = (Ipv4Addr::LOCALHOST, 8080).into();
-    let written = write_rides(&arguments.folder, listen, &SystemClock::new())?;
-    let shown = arguments.folder.display();
-    print(&format!(
-        "made {shown}: {} files\n\n  weir check {shown}\n  weir serve {shown}\n  weir lookup client_action_sequence user_id={}",
-        FILES.len(),
-        written.user
-    ))
 }
 
-/// The files of the template, with marks such as `{{START}}` to be filled in.
-const FILES: [(&str, &str); 7] = [
-    ("weir.yaml", include_str!("../../templates/rides/weir.yaml")),
-    ("streams/event_user_action.yaml", include_str!("../../templates/rides/streams/event_user_action.yaml")),
-    (
-        "streams/event_ride_completed.yaml",
-        include_str!("../../templates/rides/streams/event_ride_completed.yaml"),
-    ),
-    (
-        "jobs/client_action_sequence.yaml",
-        include_str!("../../templates/rides/jobs/client_action_sequence.yaml"),
-    ),
-    ("jobs/user_activity.yaml", include_str!("../../templates/rides/jobs/user_activity.yaml")),
-    ("jobs/passenger_rides.yaml", include_str!("../../templates/rides/jobs/passenger_rides.yaml")),
-    ("README.md", include_str!("../../templates/rides/README.md")),
-];
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let folder = &arguments.folder;
+    let listen = (Ipv4Addr::LOCALHOST, 8080).into();
+    let (files, next) = match arguments.template.start() {
+        Some(start) => (start.files.len(), write_start(folder, start, listen)?),
+        None => {
+            let user = write_rides(folder, listen, &SystemClock::new())?.user;
+            let next = format!(
+                "weir check .\n  weir serve .\n\nin another shell:\n\n  weir lookup client_action_sequence user_id={user}"
+            );
+            (templates::RIDES.len(), next)
+        }
+    };
+    let shown = folder.display();
+    print(&format!("made {shown}: {files} files, README.md among them. Next:\n\n  cd {shown}\n  {next}"))
+}
+
+/// Writes a project of a few events into `folder`, and says what to type next.
+fn write_start(folder: &Path, start: &Start, listen: SocketAddr) -> Result<String, Failure> {
+    let marks = [("{{LISTEN}}", listen.to_string()), ("{{SOURCE}}", start.source.to_owned())];
+    write_all(folder, start.files, &marks)?;
+    Ok(fill(start.next, &marks))
+}
+
+/// Writes the files of a project; one that is there is never written over.
+fn write_all(folder: &Path, files: &[File], marks: &[(&str, String)]) -> Result<(), Failure> {
+    if let Some((path, _)) = files.iter().find(|(path, _)| folder.join(path).exists()) {
+        let shown = folder.display();
+        return Err(Failure::user(format!("{shown} holds {path} already; give another folder")));
+    }
+    files.iter().try_for_each(|(path, text)| write(&folder.join(path), &fill(text, marks)))
+}
 
 /// Ten events a second for three hours are a backlog of a second or two.
 const GENERATOR: GeneratorSettings =
@@ -80,10 +102,6 @@ pub(super) struct Entities {
 
 /// Writes the project into `folder`, which has none yet.
 pub(super) fn write_rides(folder: &Path, listen: SocketAddr, clock: &dyn Clock) -> Result<Entities, Failure> {
-    let shown = folder.display();
-    if FILES.iter().any(|(path, _)| folder.join(path).exists()) {
-        return Err(Failure::user(format!("there is a project in {shown} already; give another folder")));
-    }
     let entities = busy(GENERATOR)?;
     let start = clock.now().floor_to(HOUR, Span::ZERO) - BACKLOG;
     let marks = [
@@ -95,9 +113,7 @@ pub(super) fn write_rides(folder: &Path, listen: SocketAddr, clock: &dyn Clock) 
         ("{{USER}}", entities.user.clone()),
         ("{{PLACE}}", entities.place.clone()),
     ];
-    for (path, text) in FILES {
-        write(&folder.join(path), &fill(text, &marks))?;
-    }
+    write_all(folder, templates::RIDES, &marks)?;
     Ok(entities)
 }
 
@@ -160,7 +176,7 @@ mod tests {
         let now = "2026-03-01T10:20:30Z".parse().unwrap();
         let listen = (Ipv4Addr::LOCALHOST, 7000).into();
         let entities = write_rides(folder.path(), listen, &ManualClock::at(now)).unwrap();
-        for (path, _) in FILES {
+        for (path, _) in templates::RIDES {
             let text = fs::read_to_string(folder.path().join(path)).unwrap();
             assert!(!text.contains("{{"), "{path}: {text}");
         }
@@ -171,17 +187,35 @@ mod tests {
         assert!(entities.user.starts_with('u') && entities.place.len() == 5, "{entities:?}");
     }
 
-    #[test]
-    fn the_project_has_no_errors() {
-        let folder = tempfile::tempdir().unwrap();
-        write_rides(folder.path(), (Ipv4Addr::LOCALHOST, 8080).into(), &SystemClock::new()).unwrap();
-        let project = crate::project::Project::read(folder.path()).unwrap();
+    /// Names of the jobs of a project, which has no errors.
+    fn jobs(folder: &Path) -> Vec<String> {
+        let project = crate::project::Project::read(folder).unwrap();
         let checked = crate::definitions::check(&project, Arc::new(SystemClock::new()));
         let planned = crate::definitions::plan_copy(&project, &checked).unwrap();
         planned.errors().unwrap();
-        let jobs: Vec<&str> = planned.jobs.iter().map(|plan| plan.name.as_str()).collect();
-        assert_eq!(jobs, ["client_action_sequence", "passenger_rides", "user_activity"]);
-        assert!(!folder.path().join(".weir").exists(), "checking touches no state");
+        assert!(!folder.join(".weir").exists(), "checking touches no state");
+        planned.jobs.iter().map(|plan| plan.name.clone()).collect()
+    }
+
+    #[test]
+    fn no_template_has_errors_or_an_empty_mark() {
+        let listen = (Ipv4Addr::LOCALHOST, 8080).into();
+        for template in Template::value_variants() {
+            let folder = tempfile::tempdir().unwrap();
+            let Some(start) = template.start() else {
+                write_rides(folder.path(), listen, &SystemClock::new()).unwrap();
+                assert_eq!(
+                    jobs(folder.path()),
+                    ["client_action_sequence", "passenger_rides", "user_activity"]
+                );
+                continue;
+            };
+            let next = write_start(folder.path(), start, listen).unwrap();
+            assert_eq!(jobs(folder.path()), ["city_hours", "user_day"], "{template:?}");
+            let texts =
+                start.files.iter().map(|(path, _)| fs::read_to_string(folder.path().join(path)).unwrap());
+            assert!(texts.chain([next]).all(|text| !text.contains("{{")), "{template:?}");
+        }
     }
 
     #[test]

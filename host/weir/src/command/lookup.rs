@@ -9,6 +9,9 @@ use serde_json::Value;
 
 /// One entity's features, over HTTP
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  weir lookup user_day user_id=u1\n  weir lookup user_day user_id=u1 --as-of 2026-01-31T11:00:00Z"
+)]
 pub(crate) struct Arguments {
     /// The job
     job: String,

@@ -2,6 +2,7 @@
 
 mod check;
 mod compile_plugin;
+mod completions;
 mod demo;
 mod generate;
 mod init;
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 /// WEIR_LOG says how much is logged: warn, info, debug.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, max_term_width = 110, arg_required_else_help = true)]
-struct Arguments {
+pub(crate) struct CommandLine {
     #[command(subcommand)]
     command: Command,
 }
@@ -36,6 +37,7 @@ enum Command {
     Serve(serve::Arguments),
     Status(status::Arguments),
     Lookup(lookup::Arguments),
+    Completions(completions::Arguments),
     /// The life of a plugin: new, build, push, list, activate
     Plugin {
         #[command(subcommand)]
@@ -80,7 +82,7 @@ pub(crate) struct ProjectArgument {
 
 /// Reads the arguments of this process and does what they say.
 pub(crate) fn run() -> Result<(), Failure> {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match CommandLine::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
@@ -99,6 +101,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Plugin { command } => plugin::run(command),
         Command::CompilePlugin(arguments) => compile_plugin::run(&arguments),
         Command::Apply(_) => Err(not_yet("weir apply")),
@@ -144,7 +147,36 @@ mod tests {
 
     #[test]
     fn the_arguments_are_consistent() {
-        Arguments::command().debug_assert();
+        CommandLine::command().debug_assert();
+    }
+
+    /// Every command that help shows, with those below it.
+    fn commands(above: &clap::Command) -> Vec<clap::Command> {
+        let shown =
+            above.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help");
+        shown
+            .flat_map(
+                |command| if command.has_subcommands() { commands(command) } else { vec![command.clone()] },
+            )
+            .collect()
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_can_be_typed() {
+        let commands = commands(&CommandLine::command());
+        assert!(commands.len() > 10, "{}", commands.len());
+        for command in commands {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  weir ")).collect();
+            assert!(!examples.is_empty(), "{} has no example", command.get_name());
+            for example in examples {
+                let typed = example.split(" > ").next().unwrap_or_default();
+                let words = std::iter::once("weir").chain(typed.split_whitespace());
+                if let Err(error) = CommandLine::try_parse_from(words) {
+                    panic!("weir {example}: {error}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -155,16 +187,16 @@ mod tests {
             &["weir", "savepoint", "create", "--help"],
             &["weir", "plugin", "rollback", "geo"],
         ] {
-            assert!(Arguments::try_parse_from(line).is_ok(), "{line:?}");
+            assert!(CommandLine::try_parse_from(line).is_ok(), "{line:?}");
         }
         assert!(format!("{:?}", not_yet("weir apply")).contains("known, not available yet"));
     }
 
     #[test]
     fn a_wrong_argument_is_the_users_fault() {
-        let error = Arguments::try_parse_from(["weir", "serv", "dir"]).unwrap_err();
+        let error = CommandLine::try_parse_from(["weir", "serv", "dir"]).unwrap_err();
         assert_eq!(refuse(&error).unwrap_err().exit_code(), 1);
-        let help = Arguments::try_parse_from(["weir", "--help"]).unwrap_err();
+        let help = CommandLine::try_parse_from(["weir", "--help"]).unwrap_err();
         assert!(!help.use_stderr());
     }
 }

@@ -25,6 +25,9 @@ pub(crate) enum Command {
 
 /// Make the folder of a plugin in Rust
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  weir plugin new tip_percent\n  weir plugin new fare_rise --kind aggregate --dir plugins/fare_rise"
+)]
 pub(crate) struct New {
     /// Its name, and that of its function
     name: String,
@@ -49,6 +52,7 @@ enum Kind {
 
 /// Build a plugin's folder into a component
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weir plugin build tip_percent")]
 pub(crate) struct Build {
     /// The plugin's folder
     #[arg(value_name = "DIR")]
@@ -63,6 +67,7 @@ pub(crate) struct Build {
 
 /// Upload a component as the next version of a plugin
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weir plugin push tip_percent tip_percent/dist/tip_percent.wasm")]
 pub(crate) struct Push {
     /// The plugin
     name: String,
@@ -74,6 +79,7 @@ pub(crate) struct Push {
 
 /// The plugins of a server and their versions
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weir plugin list")]
 pub(crate) struct List {
     #[command(flatten)]
     answer: Answer,
@@ -81,6 +87,7 @@ pub(crate) struct List {
 
 /// Make a version of a plugin the one that queries see
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weir plugin activate tip_percent 2")]
 pub(crate) struct Activate {
     /// The plugin
     name: String,

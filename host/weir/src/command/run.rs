@@ -13,6 +13,9 @@ use weir_event::{Clock, SystemClock};
 
 /// Read every source to its end, write every open window, flush every sink, exit
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  weir run my-features --until-end\n  weir run my-features --until-end --stats\n  weir run my-features --until-end --reset user_day"
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     project: ProjectArgument,

@@ -18,6 +18,7 @@ use weir_event::SystemClock;
 
 /// Run the project live, with HTTP; SIGTERM and Ctrl-C checkpoint and exit
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weir serve my-features\n  weir serve my-features --reset user_day")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     project: ProjectArgument,

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 /// The jobs of a running server: state, lag, watermark, dead letters
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weir status\n  weir status --server http://10.0.0.5:8080 --json")]
 pub(crate) struct Arguments {
     /// The server's answer as it is
     #[arg(long)]

@@ -1,0 +1,44 @@
+//! Keys of files and settings of connectors, from the tables by which both are read.
+
+use super::{code, table};
+use weir_connect::KeyDoc;
+use weir_connect::key::{NONE, REQUIRED};
+use weir_connectors::registry::{FORMATS, Kind, SINKS, SOURCES};
+use weir_plan::check::FILES;
+
+const KEYS: [&str; 4] = ["key", "value", "default", "meaning"];
+
+pub(super) fn part() -> String {
+    let mut part = "## Files of a project\n".to_owned();
+    for file in FILES {
+        let rows = file.sections.iter().flat_map(|section| rows(section.prefix, section.keys));
+        part += &format!("\n### `{}`\n\n{}", file.path, table(&KEYS, rows));
+    }
+    part += &kinds("Sources", "`source: {KIND: {..}}` of a stream.", SOURCES);
+    part += &kinds("Sinks", "Items of a job's `sinks`. Each fails and is tried again alone.", SINKS);
+    part += &kinds("Formats", "`format` of a stream.", FORMATS);
+    part
+}
+
+fn kinds<M>(title: &str, about: &str, kinds: &[Kind<M>]) -> String {
+    let listed = kinds.iter().map(|kind| vec![code(kind.name), kind.does.to_owned()]);
+    let mut part = format!("\n## {title}\n\n{about}\n\n{}", table(&["kind", ""], listed));
+    let with_keys: Vec<&Kind<M>> = kinds.iter().filter(|kind| !kind.keys.is_empty()).collect();
+    if !with_keys.is_empty() {
+        let rows = with_keys.iter().flat_map(|kind| rows(&format!("{}.", kind.name), kind.keys));
+        part += &format!("\n{}", table(&KEYS, rows));
+    }
+    part
+}
+
+fn rows(prefix: &str, keys: &[KeyDoc]) -> Vec<Vec<String>> {
+    let default = |key: &KeyDoc| match key.default {
+        NONE | REQUIRED => key.default.to_owned(),
+        words if words.contains(' ') && !words.starts_with('{') => words.to_owned(),
+        written => code(written),
+    };
+    let row = |key: &KeyDoc| {
+        vec![code(&format!("{prefix}{}", key.name)), key.value.to_owned(), default(key), key.does.to_owned()]
+    };
+    keys.iter().map(row).collect()
+}

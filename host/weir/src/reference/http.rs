@@ -1,0 +1,20 @@
+//! Routes, statuses and metrics, from the server's own tables.
+
+use super::{code, table};
+use weir_serve::{RouteDoc, route_docs};
+
+pub(super) fn part() -> String {
+    format!(
+        "## HTTP\n\nAnswers are JSON, errors RFC 9457 (`application/problem+json`) with `type`, `title`, `status`, \
+         `detail`, and `errors` where there are several. Where the server has a `token`, requests carry \
+         `Authorization: Bearer TOKEN`.\n\n{}",
+        table(&["route", "after `?`", "meaning"], route_docs().map(route))
+    )
+}
+
+fn route(route: &RouteDoc) -> Vec<String> {
+    let parameters = route.parameters.iter();
+    let parameters: Vec<String> =
+        parameters.map(|parameter| format!("`{}`: {}", parameter.name, parameter.does)).collect();
+    vec![code(&format!("{} {}", route.method, route.path)), parameters.join("; "), route.does.to_owned()]
+}

@@ -111,7 +111,7 @@ fn what_divert_drops_is_a_dead_letter_with_its_position() {
     let replay = Replay::new(planned(&case).expect("it runs"), partitions(&case));
     replay.to_the_end(1, 1);
     let letters = replay.dead_letters();
-    let offsets: Vec<u64> = letters.iter().map(|letter| letter.offset).collect();
+    let offsets: Vec<u64> = letters.iter().filter_map(weir_engine::dead_letters::Listed::offset).collect();
     assert_eq!(offsets, [2, 3, 5, 7], "{letters:?}");
     assert!(letters.iter().all(|letter| letter.reason.starts_with("late: ")), "{letters:?}");
 }

@@ -303,11 +303,6 @@ pub(crate) fn letter(
     payload: &[u8],
 ) -> DeadLetter {
     let kept = payload.len().min(weir_connect::format::PAYLOAD_KEPT_BYTES);
-    DeadLetter {
-        job: rules.job.to_string(),
-        reason,
-        partition,
-        offset,
-        payload: String::from_utf8_lossy(&payload[..kept]).into_owned(),
-    }
+    let payload = String::from_utf8_lossy(&payload[..kept]).into_owned();
+    DeadLetter::of_event(&rules.job, reason, partition, offset, payload)
 }

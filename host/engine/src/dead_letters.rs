@@ -1,9 +1,12 @@
-//! Dead letters: events that could not be used, kept with their reason and position.
+//! Dead letters: events that could not be used, kept with their reason and position, and results that could not be
+//! computed, with their key.
 //!
 //! One append-only file of JSON lines per stream. A letter may be appended again when a job replays after a
-//! crash, so whoever reads them sees each (partition, offset) once, with all jobs that refused it. Full files are
+//! crash, so whoever reads them sees each (partition, offset) once, with all jobs that refused it, and each result
+//! of a job once. Full files are
 //! rotated once and then replaced, so a flood of bad events costs a bounded amount of disk and never good data.
 
+use crate::failures::FailedResult;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -12,34 +15,88 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use weir_event::PartitionId;
 
-/// An event that was set aside.
+/// An event that was set aside, or a result of which some value is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The job that could not use it.
     pub job: String,
     /// Why.
     pub reason: String,
-    /// The partition that it came from.
-    pub partition: PartitionId,
-    /// Its offset there.
-    pub offset: u64,
-    /// Its first bytes, lossily as text; empty where they are no longer at hand.
-    pub payload: String,
+    /// What it is about.
+    #[serde(flatten)]
+    pub subject: Subject,
 }
 
-/// A dead letter as it is listed: once per position, with every job that refused it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What a dead letter is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Subject {
+    /// An event.
+    Event {
+        /// The partition that it came from.
+        partition: PartitionId,
+        /// Its offset there.
+        offset: u64,
+        /// Its first bytes, lossily as text; empty where they are no longer at hand.
+        payload: String,
+    },
+    /// A result.
+    Result {
+        /// What tells it from others.
+        result: FailedResult,
+    },
+}
+
+impl DeadLetter {
+    pub(crate) fn of_event(
+        job: &str,
+        reason: String,
+        partition: PartitionId,
+        offset: u64,
+        payload: String,
+    ) -> Self {
+        DeadLetter { job: job.to_owned(), reason, subject: Subject::Event { partition, offset, payload } }
+    }
+
+    pub(crate) fn of_result(job: &str, result: FailedResult) -> Self {
+        let reason = result.reason.clone();
+        DeadLetter { job: job.to_owned(), reason, subject: Subject::Result { result } }
+    }
+
+    /// What letters about the same thing have in common.
+    fn identity(&self) -> Identity {
+        match &self.subject {
+            Subject::Event { partition, offset, .. } => Identity::Event(*partition, *offset),
+            Subject::Result { result } => Identity::Result(self.job.clone(), result.to_string()),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Identity {
+    Event(PartitionId, u64),
+    Result(String, String),
+}
+
+/// A dead letter as it is listed: once per event, with every job that refused it, and once per result.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     /// The first reason given.
     pub reason: String,
     /// The jobs that could not use it.
     pub jobs: Vec<String>,
-    /// Number of the partition in the stream's source.
-    pub partition: u16,
-    /// Its offset there.
-    pub offset: u64,
-    /// Its first bytes as text.
-    pub payload: String,
+    /// What it is about.
+    pub subject: Subject,
+}
+
+impl Listed {
+    /// The offset of the event that it is about.
+    pub fn offset(&self) -> Option<u64> {
+        match &self.subject {
+            Subject::Event { offset, .. } => Some(*offset),
+            Subject::Result { result } => result.event.map(|event| event.offset),
+        }
+    }
 }
 
 /// Where dead letters of all streams are kept.
@@ -96,9 +153,9 @@ impl DeadLetters {
         }
     }
 
-    /// The newest `limit` letters of a stream, oldest first, one per position.
+    /// The newest `limit` letters of a stream, oldest first, one per event or result.
     pub fn list(&self, stream: &str, limit: usize) -> io::Result<Vec<Listed>> {
-        let mut letters: BTreeMap<(PartitionId, u64), (u64, Listed)> = BTreeMap::new();
+        let mut letters: BTreeMap<Identity, (u64, Listed)> = BTreeMap::new();
         let mut sequence = 0;
         for path in [self.older_path(stream), self.path(stream)] {
             let file = match File::open(path) {
@@ -135,15 +192,9 @@ impl DeadLetters {
     }
 }
 
-fn add(letters: &mut BTreeMap<(PartitionId, u64), (u64, Listed)>, sequence: u64, letter: DeadLetter) {
-    let (_, listed) = letters.entry((letter.partition, letter.offset)).or_insert_with(|| {
-        let listed = Listed {
-            reason: letter.reason,
-            jobs: Vec::new(),
-            partition: letter.partition.partition,
-            offset: letter.offset,
-            payload: letter.payload,
-        };
+fn add(letters: &mut BTreeMap<Identity, (u64, Listed)>, sequence: u64, letter: DeadLetter) {
+    let (_, listed) = letters.entry(letter.identity()).or_insert_with(|| {
+        let listed = Listed { reason: letter.reason, jobs: Vec::new(), subject: letter.subject };
         (sequence, listed)
     });
     if !listed.jobs.contains(&letter.job) {
@@ -154,15 +205,10 @@ fn add(letters: &mut BTreeMap<(PartitionId, u64), (u64, Listed)>, sequence: u64,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failures::FailedWindow;
 
     fn letter(job: &str, offset: u64) -> DeadLetter {
-        DeadLetter {
-            job: job.to_owned(),
-            reason: "not JSON".to_owned(),
-            partition: PartitionId::default(),
-            offset,
-            payload: "{".to_owned(),
-        }
+        DeadLetter::of_event(job, "not JSON".to_owned(), PartitionId::default(), offset, "{".to_owned())
     }
 
     #[test]
@@ -174,8 +220,30 @@ mod tests {
         let listed = letters.list("s", 10).unwrap();
         assert_eq!(listed.len(), 2);
         assert_eq!(listed[0].jobs, ["a", "b"]);
-        assert_eq!(letters.list("s", 1).unwrap()[0].offset, 2);
+        assert_eq!(letters.list("s", 1).unwrap()[0].offset(), Some(2));
         assert!(letters.list("none", 1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_result_is_listed_once_per_job_beside_the_events() {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(folder.path().to_owned(), 1 << 20);
+        let result = |job: &str, start: &str| {
+            let window = FailedWindow { start: start.to_owned(), end: "later".to_owned() };
+            let key = serde_json::Map::from_iter([("k".to_owned(), "once".into())]);
+            let (columns, reason) = (vec!["r".to_owned()], "division by zero".to_owned());
+            DeadLetter::of_result(
+                job,
+                FailedResult { key, window: Some(window), event: None, columns, reason },
+            )
+        };
+        let all = [result("a", "1"), result("a", "2"), letter("a", 1), result("b", "1"), result("a", "1")];
+        letters.append("s", &all).unwrap();
+        let listed = letters.list("s", 10).unwrap();
+        assert_eq!(listed.len(), 4);
+        let Subject::Result { result: first } = &listed[0].subject else { panic!("{listed:?}") };
+        assert_eq!(first.to_string(), r#"{"k":"once"} 1 to later"#);
+        assert_eq!((&*listed[0].reason, &*listed[0].jobs), ("division by zero", &["a".to_owned()][..]));
     }
 
     #[test]
@@ -190,6 +258,6 @@ mod tests {
             .map(|file| file.unwrap().metadata().unwrap().len())
             .sum();
         assert!(bytes <= 4096, "{bytes}");
-        assert_eq!(letters.list("s", 1).unwrap()[0].offset, 499);
+        assert_eq!(letters.list("s", 1).unwrap()[0].offset(), Some(499));
     }
 }

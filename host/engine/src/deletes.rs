@@ -3,7 +3,7 @@
 //! Of such a result only the key and the window mean anything. HAVING is not asked of it, as it was asked of the
 //! result that goes. Knows no sink.
 
-use crate::emit::StageRows;
+use crate::emit::{StageRows, pick_failed};
 use crate::project::take;
 use arrow_array::{Array, RecordBatch, new_null_array};
 use std::borrow::Cow;
@@ -21,8 +21,8 @@ pub(crate) fn part(
         return Ok(None.into_iter().chain(Some((Op::Upsert, rows))));
     }
     let kept: Vec<u32> = (0..rows.deleted.len() as u32).filter(|row| !rows.deleted[*row as usize]).collect();
-    let deletes = StageRows { failed: 0, ..pick(&rows, &gone)? };
-    let deletes = StageRows { batch: without_values(stage, &deletes.batch)?, ..deletes };
+    let deletes = pick(&rows, &gone)?;
+    let deletes = StageRows { batch: without_values(stage, &deletes.batch)?, failed: Vec::new(), ..deletes };
     let upserts = pick(&rows, &kept)?;
     Ok(Some((Op::Delete, deletes)).into_iter().chain(Some((Op::Upsert, upserts))))
 }
@@ -42,9 +42,9 @@ fn pick(rows: &StageRows, at: &[u32]) -> Result<StageRows, ExpressionError> {
     Ok(StageRows {
         batch: take(&rows.batch, at)?,
         windows: of(&rows.windows, at),
-        identities: of(&rows.identities, at),
+        events: of(&rows.events, at),
         deleted: Vec::new(),
-        failed: rows.failed,
+        failed: pick_failed(rows.failed.clone(), at),
     })
 }
 
@@ -94,7 +94,7 @@ mod tests {
         let stage = harness::plan().stage.unwrap();
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
         let results = results(&mut timelines, &[(10, 'u'), (20, 'd'), (30, 'r')]);
-        let rows = stage_rows(&stage, &timelines, results, true, None).unwrap();
+        let rows = stage_rows(&stage, &timelines, results, None).unwrap();
         let parts: Vec<_> = part(&stage, rows).unwrap().collect();
         let [(Op::Delete, deletes), (Op::Upsert, upserts)] = &parts[..] else { panic!("two parts") };
         let starts =
@@ -111,7 +111,7 @@ mod tests {
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
         let results = results(&mut timelines, &[(10, 'r'), (20, 'r'), (10, 'd'), (10, 'u')]);
         let final_at = Some(EventTime::from_millis(29_999));
-        let rows = stage_rows(&stage, &timelines, results, true, final_at).unwrap();
+        let rows = stage_rows(&stage, &timelines, results, final_at).unwrap();
         let kept: Vec<_> =
             rows.windows.iter().zip(&rows.deleted).map(|(window, gone)| (window.0, *gone)).collect();
         assert_eq!(kept, [(20_000, false), (10_000, true), (10_000, false)]);

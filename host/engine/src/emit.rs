@@ -1,14 +1,17 @@
 //! Emission: finished results of the stage -> the query's columns, ready for the sinks.
 //!
-//! A result whose value is an error (an overflow) has no row and is counted. Knows no sink.
+//! A value that is an error (an overflow) makes the columns that read it null, and is told with its key. Knows no
+//! sink.
 
-use crate::project::{Evaluated, FailedRow, evaluate_output, take};
+use crate::admit::Rows;
+use crate::failures::{FailedResult, failed_results};
+use crate::outputs::{Evaluated, FailedCell, evaluate_output};
+use crate::project::{FailedRow, project, take};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow_schema::{Field, Schema};
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use weir_event::EventTime;
 use weir_event::key::decode_keys;
+use weir_event::{EventTime, Rank};
 use weir_plan::{ExpressionError, KeyedStage, Output};
 use weir_timeline::{Frames, Results, Timelines};
 
@@ -24,21 +27,23 @@ pub(crate) struct ResultRows {
     pub(crate) keys: Option<RecordBatch>,
 }
 
-/// What was emitted, and how many results had no value.
+/// What was emitted, and the results of which some value is an error.
 #[derive(Debug)]
 pub(crate) struct Emitted {
     pub(crate) rows: ResultRows,
-    pub(crate) failed: u64,
+    pub(crate) failed: Vec<FailedResult>,
 }
 
 /// Results of one segment as a batch of [`KeyedStage::results`], with the sort of identity that they have.
 pub(crate) struct StageRows {
     pub(crate) batch: RecordBatch,
     pub(crate) windows: Vec<(i64, i64)>,
-    pub(crate) identities: Vec<String>,
+    /// `OVER` only: the event of each, by time in milliseconds and rank.
+    pub(crate) events: Vec<(i64, Rank)>,
     /// Whether each takes away what was written before; empty if none does.
     pub(crate) deleted: Vec<bool>,
-    pub(crate) failed: u64,
+    /// Values that are errors, by row.
+    pub(crate) failed: Vec<FailedCell>,
 }
 
 /// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns. With `final_at` a
@@ -47,7 +52,6 @@ pub(crate) fn stage_rows(
     stage: &KeyedStage,
     timelines: &Timelines,
     results: Results,
-    with_identity: bool,
     final_at: Option<EventTime>,
 ) -> Result<StageRows, ExpressionError> {
     let broken = |message: String| ExpressionError::Broken(message);
@@ -65,17 +69,20 @@ pub(crate) fn stage_rows(
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     let mut batch = RecordBatch::try_new_with_options(stage.results.clone(), columns, &options)
         .map_err(|error| broken(error.to_string()))?;
-    let (mut windows, mut deleted) = (results.windows, results.deleted.clone());
-    let mut identities: Vec<String> = if with_identity {
-        let text = |(_, rank): &(i64, weir_event::Rank)| format!("{}:{}", rank.partition, rank.offset);
-        results.events.iter().map(text).collect()
-    } else {
-        Vec::new()
-    };
-    let failing: BTreeSet<usize> = results.errors.iter().map(|error| error.row).collect();
+    let mut failed: Vec<FailedCell> = results
+        .errors
+        .into_iter()
+        .map(|error| FailedCell {
+            row: error.row as u32,
+            column: stage.keys.len() + error.aggregate,
+            reason: error.reason,
+        })
+        .collect();
+    let (mut windows, mut events) = (results.windows, results.events);
+    let mut deleted = results.deleted.clone();
     // A row exactly at its end still goes on with a session.
     let goes_on = i64::from(matches!(stage.spec.frames, Frames::Session(_)));
-    let was_final = |row: usize, at: EventTime| match (windows.get(row), results.events.get(row)) {
+    let was_final = |row: usize, at: EventTime| match (windows.get(row), events.get(row)) {
         (Some((_, end)), _) => end.saturating_add(goes_on) <= at.millis(),
         (None, Some((time, _))) => *time < at.millis(),
         (None, None) => false,
@@ -85,15 +92,15 @@ pub(crate) fn stage_rows(
         let is_deleted = results.deleted.get(*row).copied().unwrap_or(false);
         is_revised && !is_deleted && final_at.is_some_and(|at| was_final(*row, at))
     };
-    let kept: Vec<u32> =
-        (0..count).filter(|row| !failing.contains(row) && !stays(row)).map(|row| row as u32).collect();
+    let kept: Vec<u32> = (0..count).filter(|row| !stays(row)).map(|row| row as u32).collect();
     if kept.len() < count {
         batch = take(&batch, &kept)?;
         windows = pick(&windows, &kept);
-        identities = pick(&identities, &kept);
+        events = pick(&events, &kept);
         deleted = pick(&deleted, &kept);
+        failed = pick_failed(failed, &kept);
     }
-    Ok(StageRows { batch, windows, identities, deleted, failed: failing.len() as u64 })
+    Ok(StageRows { batch, windows, events, deleted, failed })
 }
 
 /// The bounds of windows as two timestamp columns.
@@ -103,24 +110,29 @@ pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
     [Arc::new(starts), Arc::new(ends)]
 }
 
-/// HAVING and the query's columns over the stage's results; the keys' columns beside them if they have names.
+/// HAVING and the query's columns over the stage's results. `with_identity` adds what tells rows apart.
 pub(crate) fn emit(
     output: &Output,
     stage: StageRows,
-    key_names: Option<&[String]>,
+    key_names: &[String],
+    with_identity: bool,
 ) -> Result<Emitted, ExpressionError> {
-    let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch)?;
-    let keys = key_names.map(|names| key_columns(names, &stage.batch)).transpose()?;
+    let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch, &stage.failed)?;
+    let failed = failed_results(output, &stage, key_names, failed);
+    let text = |(_, rank): &(i64, Rank)| format!("{}:{}", rank.partition, rank.offset);
+    let identities: Vec<String> =
+        if with_identity { stage.events.iter().map(text).collect() } else { Vec::new() };
+    let keys = if with_identity { Some(key_columns(key_names, &stage.batch)?) } else { None };
     let rows = match kept {
-        None => ResultRows { columns, windows: stage.windows, identities: stage.identities, keys },
+        None => ResultRows { columns, windows: stage.windows, identities, keys },
         Some(kept) => ResultRows {
             columns,
             windows: pick(&stage.windows, &kept),
-            identities: pick(&stage.identities, &kept),
+            identities: pick(&identities, &kept),
             keys: keys.map(|keys| take(&keys, &kept)).transpose()?,
         },
     };
-    Ok(Emitted { rows, failed: stage.failed + failed.len() as u64 })
+    Ok(Emitted { rows, failed })
 }
 
 /// The first columns of a stage's results are its keys.
@@ -134,25 +146,17 @@ fn key_columns(names: &[String], batch: &RecordBatch) -> Result<RecordBatch, Exp
         .map_err(|error| ExpressionError::Broken(error.to_string()))
 }
 
-/// The query's columns over projected rows, for a job without a stage; rows that fail come back by position.
+/// The query's columns over projected rows, for a job without a stage; rows on which one fails come back beside.
 pub(crate) fn emit_projected(
     output: &Output,
-    batch: &RecordBatch,
-    offsets: &[u64],
-    partition: weir_event::PartitionId,
+    rows: &Rows,
     with_identity: bool,
 ) -> Result<(ResultRows, Vec<FailedRow>), ExpressionError> {
-    let Evaluated { columns, kept, failed } = evaluate_output(output, batch)?;
-    let identity = |offset: &u64| format!("{partition}:{offset}");
-    let identities = match (with_identity, kept) {
-        (false, _) => Vec::new(),
-        (true, None) => offsets.iter().map(identity).collect(),
-        (true, Some(kept)) => kept.iter().map(|row| identity(&offsets[*row as usize])).collect(),
-    };
-    let failed = failed
-        .into_iter()
-        .map(|(row, reason)| FailedRow { offset: offsets[row as usize], record: row, reason })
-        .collect();
+    let (projected, failed) = project(&output.columns, rows)?;
+    let identity = |offset: &u64| format!("{}:{offset}", rows.partition);
+    let identities =
+        if with_identity { projected.offsets.iter().map(identity).collect() } else { Vec::new() };
+    let columns = projected.into_rows(&output.schema)?.columns;
     Ok((ResultRows { columns, windows: Vec::new(), identities, keys: None }, failed))
 }
 
@@ -162,4 +166,13 @@ fn pick<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {
     } else {
         rows.iter().map(|row| values[*row as usize].clone()).collect()
     }
+}
+
+/// The failed cells of some rows, which rise, numbered as those are.
+pub(crate) fn pick_failed(failed: Vec<FailedCell>, rows: &[u32]) -> Vec<FailedCell> {
+    let renumbered = failed.into_iter().filter_map(|cell| {
+        let row = rows.binary_search(&cell.row).ok()?;
+        Some(FailedCell { row: row as u32, ..cell })
+    });
+    renumbered.collect()
 }

@@ -1,9 +1,10 @@
 //! WHERE, over a whole block and before any row of it is judged: a row that the query does not read is neither
 //! late nor anything else.
 //!
-//! A row on which WHERE fails alone is found by halving, so that a verdict never depends on how the log was cut.
 //! Knows no time.
 
+use crate::halve::{Halved, halve};
+use crate::project::of_rows;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
@@ -35,9 +36,17 @@ impl Filtered {
         rows: &RecordBatch,
     ) -> Result<Filtered, ExpressionError> {
         let Some(filter) = filter else { return Ok(Filtered::default()) };
+        let Halved { parts, failed } = halve(rows.num_rows(), |range| {
+            of_rows(is_true(&**filter, &rows.slice(range.start, range.len())))
+        })?;
         let mut passes = BooleanBufferBuilder::new(rows.num_rows());
-        let mut failed = BTreeMap::new();
-        evaluate(&**filter, rows, &mut passes, &mut failed)?;
+        for (range, part) in parts {
+            // A row that failed does not pass either.
+            passes.append_n(range.start - passes.len(), false);
+            passes.append_buffer(&part);
+        }
+        passes.append_n(rows.num_rows() - passes.len(), false);
+        let failed = failed.into_iter().map(|(row, reason)| (row as u32, reason)).collect();
         Ok(Filtered { passes: Some(passes.finish()), failed })
     }
 
@@ -53,34 +62,14 @@ impl Filtered {
     }
 }
 
-/// Appends what the filter says of each row.
-fn evaluate(
-    filter: &dyn Expression,
-    rows: &RecordBatch,
-    passes: &mut BooleanBufferBuilder,
-    failed: &mut BTreeMap<u32, String>,
-) -> Result<(), ExpressionError> {
-    match filter.evaluate(rows) {
-        Ok(mask) => {
-            let mask = mask.as_boolean();
-            let is_true = match mask.nulls() {
-                Some(valid) => mask.values() & valid.inner(),
-                None => mask.values().clone(),
-            };
-            passes.append_buffer(&is_true);
-        }
-        Err(ExpressionError::Broken(reason)) => return Err(ExpressionError::Broken(reason)),
-        Err(ExpressionError::Rows(reason)) if rows.num_rows() <= 1 => {
-            failed.insert(passes.len() as u32, reason);
-            passes.append_n(rows.num_rows(), false);
-        }
-        Err(ExpressionError::Rows(_)) => {
-            let middle = rows.num_rows() / 2;
-            evaluate(filter, &rows.slice(0, middle), passes, failed)?;
-            evaluate(filter, &rows.slice(middle, rows.num_rows() - middle), passes, failed)?;
-        }
-    }
-    Ok(())
+/// For which rows the filter is true, which it is not where it is null.
+pub(crate) fn is_true(filter: &dyn Expression, rows: &RecordBatch) -> Result<BooleanBuffer, ExpressionError> {
+    let mask = filter.evaluate(rows)?;
+    let mask = mask.as_boolean();
+    Ok(match mask.nulls() {
+        Some(valid) => mask.values() & valid.inner(),
+        None => mask.values().clone(),
+    })
 }
 
 #[cfg(test)]
@@ -109,6 +98,10 @@ mod tests {
 
         fn canonical(&self) -> &'static str {
             "10 / n > 1"
+        }
+
+        fn reads(&self) -> &[usize] {
+            &[0]
         }
     }
 

@@ -8,6 +8,7 @@ use crate::dead_letters::DeadLetters;
 use crate::decode;
 use crate::deliver::NamedSink;
 use crate::error::EngineError;
+use crate::failures::FailureSample;
 use crate::intake::Mode;
 use crate::lookup::{Answer, AsOf, LookupError, has_null, lookup};
 use crate::manifest::Body;
@@ -95,6 +96,11 @@ impl Job {
     /// Its state now.
     pub fn status(&self) -> JobStatus {
         self.progress.status(&self.plan.name, self.plan.version, &self.plan.definition, &*self.clock)
+    }
+
+    /// Results of which some value was an error since the process began, by reason.
+    pub fn failures(&self) -> Vec<FailureSample> {
+        self.progress.failures()
     }
 
     /// Its watermark; `None` before the first.

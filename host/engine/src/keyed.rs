@@ -10,7 +10,10 @@ use crate::deletes::{output_of, part};
 use crate::deliver::Outgoing;
 use crate::emit::{Emitted, StageRows, emit, stage_rows};
 use crate::error::EngineError;
+use crate::failures::FailedResult;
+use crate::halve::{Halved, halve};
 use crate::manifest::Counts;
+use crate::outputs::FailedCell;
 use crate::route::{Keyed, Routed, SEGMENTS};
 use crate::shard::Shards;
 use crate::status::{Progress, Tally};
@@ -138,8 +141,7 @@ impl KeyedShard {
         Ok(())
     }
 
-    /// Inserts rows of one segment; where an aggregate fails on its input, the rows are halved until the guilty
-    /// ones are found.
+    /// Inserts rows of one segment; a row on which an aggregate fails alone is a dead letter.
     fn insert_rows(
         &self,
         timelines: &mut Timelines,
@@ -147,30 +149,27 @@ impl KeyedShard {
         slots: &[Slot],
         rows: &[u32],
     ) -> Result<(), EngineError> {
-        let input =
-            Rows { slots, rows, times: &batch.rows.times, ranks: &batch.ranks, columns: &batch.rows.columns };
-        match timelines.insert(&input) {
-            Ok(inserted) => {
-                self.tally.add(Counts { dropped: inserted.expired, ..Counts::default() });
-                Ok(())
+        let Halved { parts, failed } = halve(rows.len(), |range| {
+            let inserted = timelines.insert(&Rows {
+                slots: &slots[range.clone()],
+                rows: &rows[range],
+                times: &batch.rows.times,
+                ranks: &batch.ranks,
+                columns: &batch.rows.columns,
+            });
+            match inserted {
+                Ok(inserted) => Ok(Ok(inserted.expired)),
+                Err(AggregateError::Rows(reason)) => Ok(Err(reason)),
+                Err(error) => Err(EngineError::aggregate(&self.plan.name, &error)),
             }
-            Err(AggregateError::Rows(reason)) if rows.len() == 1 => {
-                let rank = batch.ranks[rows[0] as usize];
-                self.set_aside(vec![DeadLetter {
-                    job: self.plan.name.clone(),
-                    reason,
-                    partition: rank.partition,
-                    offset: rank.offset,
-                    payload: String::new(),
-                }])
-            }
-            Err(AggregateError::Rows(_)) => {
-                let middle = rows.len() / 2;
-                self.insert_rows(timelines, batch, &slots[..middle], &rows[..middle])?;
-                self.insert_rows(timelines, batch, &slots[middle..], &rows[middle..])
-            }
-            Err(error) => Err(EngineError::aggregate(&self.plan.name, &error)),
-        }
+        })?;
+        let dropped = parts.into_iter().map(|(_, expired)| expired).sum();
+        self.tally.add(Counts { dropped, ..Counts::default() });
+        let letter = |(row, reason): (usize, String)| {
+            let rank = batch.ranks[rows[row] as usize];
+            DeadLetter::of_event(&self.plan.name, reason, rank.partition, rank.offset, String::new())
+        };
+        self.set_aside(failed.into_iter().map(letter).collect())
     }
 
     /// Asks every segment for results and sends them on.
@@ -193,7 +192,7 @@ impl KeyedShard {
                     if results.slots.is_empty() {
                         continue;
                     }
-                    stage_rows(&self.stage, &timelines, results, self.with_identity, final_at)
+                    stage_rows(&self.stage, &timelines, results, final_at)
                         .map_err(|error| self.broken(&error))?
                 };
                 waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
@@ -212,12 +211,15 @@ impl KeyedShard {
     }
 
     async fn send_waiting(&self, waiting: Waiting) -> Result<(), EngineError> {
-        let key_names = self.with_identity.then_some(self.stage.key_names.as_slice());
         for (op, parts) in [(Op::Delete, waiting.deletes), (Op::Upsert, waiting.upserts)] {
             let Some(joined) = self.join(parts).map_err(|error| self.broken(&error))? else { continue };
-            let emitted = emit(&output_of(&self.plan.output, op), joined, key_names);
+            let output = output_of(&self.plan.output, op);
+            let emitted = emit(&output, joined, &self.stage.key_names, self.with_identity);
             let Emitted { rows, failed } = emitted.map_err(|error| self.broken(&error))?;
-            self.tally.add(Counts { failed_results: failed, ..Counts::default() });
+            // Of what deletes only the key and the window mean anything.
+            if op == Op::Upsert {
+                self.tell_failed(failed)?;
+            }
             if rows.columns.num_rows() > 0 {
                 self.send(Message::Batch(Outgoing { rows, op })).await?;
             }
@@ -231,12 +233,18 @@ impl KeyedShard {
         }
         let batch = concat_batches(&self.stage.results, parts.iter().map(|part| &part.batch))
             .map_err(|error| ExpressionError::Broken(error.to_string()))?;
+        let (mut failed, mut first) = (Vec::new(), 0);
+        for part in &mut parts {
+            let own = std::mem::take(&mut part.failed).into_iter();
+            failed.extend(own.map(|cell| FailedCell { row: first + cell.row, ..cell }));
+            first += part.batch.num_rows() as u32;
+        }
         Ok(Some(StageRows {
             batch,
             windows: parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
-            failed: parts.iter().map(|part| part.failed).sum(),
+            events: parts.iter().flat_map(|part| part.events.iter().copied()).collect(),
             deleted: Vec::new(),
-            identities: parts.into_iter().flat_map(|part| part.identities).collect(),
+            failed,
         }))
     }
 
@@ -245,20 +253,34 @@ impl KeyedShard {
         if refused.is_empty() {
             return Ok(());
         }
-        let letter = |row: weir_timeline::RefusedRow| DeadLetter {
-            job: self.plan.name.clone(),
-            reason: row.reason,
-            partition: row.rank.partition,
-            offset: row.rank.offset,
-            payload: String::new(),
+        let letter = |row: weir_timeline::RefusedRow| {
+            let (partition, offset) = (row.rank.partition, row.rank.offset);
+            DeadLetter::of_event(&self.plan.name, row.reason, partition, offset, String::new())
         };
         self.set_aside(refused.into_iter().map(letter).collect())
     }
 
+    /// Sets events aside that an aggregate failed on.
     fn set_aside(&self, letters: Vec<DeadLetter>) -> Result<(), EngineError> {
         self.tally.add(Counts { dead_letters: letters.len() as u64, ..Counts::default() });
+        self.append(&letters)
+    }
+
+    /// Counts results that failed, and keeps what is to be said of each.
+    fn tell_failed(&self, failed: Vec<FailedResult>) -> Result<(), EngineError> {
+        self.tally.add(Counts { failed_results: failed.len() as u64, ..Counts::default() });
+        self.progress.tell_failed(&failed);
+        let letters: Vec<_> =
+            failed.into_iter().map(|result| DeadLetter::of_result(&self.plan.name, result)).collect();
+        self.append(&letters)
+    }
+
+    fn append(&self, letters: &[DeadLetter]) -> Result<(), EngineError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
         let stream = &self.plan.inputs[0].stream.name;
-        self.dead_letters.append(stream, &letters).map_err(|error| EngineError::DeadLetters {
+        self.dead_letters.append(stream, letters).map_err(|error| EngineError::DeadLetters {
             job: self.plan.name.clone(),
             message: error.to_string(),
         })

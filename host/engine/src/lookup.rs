@@ -4,7 +4,7 @@
 //! merges and finishes them outside. Several features of one job and entity come from one hold. Knows no HTTP.
 
 use crate::emit::window_columns;
-use crate::project::{Evaluated, evaluate_output};
+use crate::outputs::{Evaluated, FailedCell, evaluate_output};
 use crate::shard::Shards;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use weir_event::key::EncodedKeys;
@@ -25,8 +25,16 @@ pub struct Looked {
     pub rows: u64,
     /// The newest event time in the frames.
     pub newest: Option<EventTime>,
-    /// Why a value could not be computed.
-    pub error: Option<String>,
+    /// Result columns that could not be computed, with the reasons; `None` is HAVING.
+    pub failures: Vec<(Option<usize>, String)>,
+}
+
+impl Looked {
+    /// Why a result column has no value.
+    pub fn failure_of(&self, column: usize) -> Option<&str> {
+        let of_column = |(failed, _): &&(Option<usize>, String)| failed.is_none_or(|failed| failed == column);
+        self.failures.iter().find(of_column).map(|(_, reason)| &**reason)
+    }
 }
 
 /// What a lookup gives.
@@ -220,10 +228,15 @@ fn result_row(
     }
     let batch =
         RecordBatch::try_new(stage.results.clone(), columns).map_err(|error| failed(error.to_string()))?;
-    let Evaluated { columns, failed: failing, .. } =
-        evaluate_output(&plan.output, &batch).map_err(|error| failed(error.to_string()))?;
-    let of_aggregate = values.errors.first().map(|(_, reason)| reason.clone());
-    let error = of_aggregate.or_else(|| failing.first().map(|(_, reason)| reason.clone()));
+    let cell = |(aggregate, reason): (usize, String)| FailedCell {
+        row: 0,
+        column: stage.keys.len() + aggregate,
+        reason,
+    };
+    let failing: Vec<FailedCell> = values.errors.into_iter().map(cell).collect();
+    let Evaluated { columns, failed: outputs, .. } =
+        evaluate_output(&plan.output, &batch, &failing).map_err(|error| failed(error.to_string()))?;
+    let failures = outputs.into_iter().map(|output| (output.column, output.reason)).collect();
     let rows = values.rows.iter().copied().max().unwrap_or(0);
     Ok(Looked {
         columns,
@@ -231,7 +244,7 @@ fn result_row(
         complete: moment.completes(&stage.spec.frames, window),
         rows,
         newest: values.newest.into_iter().flatten().max(),
-        error,
+        failures,
     })
 }
 

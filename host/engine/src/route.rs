@@ -94,6 +94,7 @@ mod tests {
             columns: vec![users],
             times: vec![0; 1000],
             offsets: (0..1000).collect(),
+            records: (0..1000).collect(),
         };
         let mut seen = vec![0; 1000];
         for (shard, routed) in route(rows, &[0], 3).unwrap().into_iter().enumerate() {

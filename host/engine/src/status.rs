@@ -1,6 +1,7 @@
 //! What a job says of itself while it runs: what stages count per block and readers copy, and no lock is held while
 //! data is worked on.
 
+use crate::failures::{FailedResult, FailureSample, Failures};
 use crate::freshness::Freshness;
 use crate::manifest::{Body, Counts};
 use serde::Serialize;
@@ -32,6 +33,7 @@ pub(crate) struct Progress {
     /// For each shard, the number of the last message that it has applied.
     applied: Mutex<Vec<u64>>,
     slow: Mutex<Slow>,
+    failures: Mutex<Failures>,
 }
 
 /// What one stage has counted since its attempt began: a checkpoint adds the stages up, each as it stood at the
@@ -190,6 +192,7 @@ impl Default for Progress {
             end_reached_at: AtomicU64::new(NOT_REACHED),
             applied: Mutex::default(),
             slow: Mutex::default(),
+            failures: Mutex::default(),
         }
     }
 }
@@ -206,6 +209,18 @@ impl Progress {
 
     pub(crate) fn counts(&self) -> Counts {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers results that failed, for whoever asks what is wrong.
+    pub(crate) fn tell_failed(&self, failed: &[FailedResult]) {
+        if !failed.is_empty() {
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).add(failed);
+        }
+    }
+
+    /// Results that failed since the process began, by reason.
+    pub(crate) fn failures(&self) -> Vec<FailureSample> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).samples()
     }
 
     pub(crate) fn set_data_since(&self, since: Option<EventTime>) {

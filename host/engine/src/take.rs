@@ -12,10 +12,9 @@ use crate::error::EngineError;
 use crate::filter::Filtered;
 use crate::intake::{Driver, Mode, Next};
 use crate::manifest::{Beginning, Counts};
-use crate::project::{FailedRow, project};
+use crate::project::project;
 use crate::route::route;
 use crate::status::PartitionStatus;
-use std::collections::BTreeMap;
 use weir_connect::{Decoded, Framing, Op, RawBlock};
 use weir_event::key::KeyTypeError;
 use weir_event::{Message, PartitionId, PartitionWatermark};
@@ -133,14 +132,9 @@ impl Driver {
     /// Projects admitted rows and hands them on; returns those that an expression failed on.
     async fn forward(&mut self, rows: Rows, block: &RawBlock) -> Result<Vec<DeadLetter>, EngineError> {
         let partition = rows.partition;
-        let records: BTreeMap<u64, u32> = if matches!(self.next, Next::Delivery(_)) {
-            rows.offsets.iter().copied().zip(rows.records.clone()).collect()
-        } else {
-            BTreeMap::new()
-        };
         let projection = &self.plan.projection;
         let (projected, mut failed) =
-            project(None, &projection.columns, rows).map_err(|error| self.expression(&error))?;
+            project(&projection.columns, &rows).map_err(|error| self.expression(&error))?;
         self.state.sequence += 1;
         match &self.next {
             Next::Shards(shards) => {
@@ -155,17 +149,11 @@ impl Driver {
                 }
             }
             Next::Delivery(delivery) => {
-                let batch = projected.batch(&projection.schema).map_err(|error| self.expression(&error))?;
-                let emitted = emit_projected(
-                    &self.plan.output,
-                    &batch,
-                    &projected.offsets,
-                    partition,
-                    self.with_identity,
-                );
+                let rows =
+                    projected.into_rows(&projection.schema).map_err(|error| self.expression(&error))?;
+                let emitted = emit_projected(&self.plan.output, &rows, self.with_identity);
                 let (results, failing) = emitted.map_err(|error| self.expression(&error))?;
-                failed
-                    .extend(failing.into_iter().map(|row| FailedRow { record: records[&row.offset], ..row }));
+                failed.extend(failing);
                 if results.columns.num_rows() > 0 {
                     let message = Message::Batch(Outgoing { rows: results, op: Op::Upsert });
                     delivery.send(message).await.map_err(|_| self.vanished("deliver"))?;

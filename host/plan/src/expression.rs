@@ -15,6 +15,9 @@ pub trait Expression: Debug + Send + Sync {
     /// The same text for the same meaning, for definition hashes; plugin functions appear with their sha256.
     fn canonical(&self) -> &str;
 
+    /// Positions of the columns that it reads.
+    fn reads(&self) -> &[usize];
+
     /// The position of the input column, if the expression is nothing but that column.
     fn as_column(&self) -> Option<usize> {
         None

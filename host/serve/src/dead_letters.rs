@@ -1,4 +1,4 @@
-//! `GET /v1/deadletters/{stream}`: events that could not be used.
+//! `GET /v1/deadletters/{stream}`: events that could not be used, and results that could not be computed.
 
 use crate::app::App;
 use crate::ingest::stream;
@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use weir_engine::dead_letters::Listed;
+use weir_engine::dead_letters::{Listed, Subject};
 
 /// Enough to see what is going on.
 const DEFAULT_LIMIT: usize = 100;
@@ -39,12 +39,20 @@ pub(crate) async fn list(
 }
 
 fn shown(letter: Listed) -> Value {
-    json!({
-        "reason": letter.reason,
-        "jobs": letter.jobs,
-        "position": {"partition": letter.partition, "offset": letter.offset},
-        "payload": letter.payload,
-    })
+    let mut shown = json!({"reason": letter.reason, "jobs": letter.jobs});
+    match letter.subject {
+        Subject::Event { partition, offset, payload } => {
+            shown["position"] = json!({"partition": partition.partition, "offset": offset});
+            shown["payload"] = json!(payload);
+        }
+        Subject::Result { result } => {
+            if let Some(event) = result.event {
+                shown["position"] = json!({"partition": event.partition.partition, "offset": event.offset});
+            }
+            shown["result"] = json!({"key": result.key, "window": result.window, "columns": result.columns});
+        }
+    }
+    shown
 }
 
 fn limit(query: Option<&str>) -> Result<usize, Problem> {

@@ -102,7 +102,7 @@ fn push_members(feature: &FeatureFace, looked: &Looked, frame: Frame, asked: Ask
         out.extend_from_slice(b",\"since\":");
         push_time(since.millis(), out);
     }
-    if let Some(reason) = &looked.error {
+    if let Some(reason) = looked.failure_of(feature.column) {
         out.extend_from_slice(b",\"reason\":");
         push_json(reason, out);
     }
@@ -112,7 +112,7 @@ fn push_members(feature: &FeatureFace, looked: &Looked, frame: Frame, asked: Ask
 fn push_outcome(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) -> &'static str {
     // HAVING that is not true leaves no row.
     let has_row = looked.columns.num_rows() > 0;
-    if looked.error.is_some() {
+    if looked.failure_of(feature.column).is_some() {
         out.extend_from_slice(b"null");
         return "error";
     }
@@ -171,7 +171,7 @@ mod tests {
             complete: false,
             rows,
             newest: (rows > 0).then(|| time(900)),
-            error: None,
+            failures: Vec::new(),
         }
     }
 
@@ -268,7 +268,8 @@ mod tests {
         assert_eq!(written(None, Frame::Mixed, &answer, behind)["status"], "catching_up");
         let both = Asked { stale: true, ..behind };
         assert_eq!(written(None, Frame::Mixed, &answer, both)["status"], "stale");
-        let overflow = Looked { error: Some("overflow".to_owned()), ..looked(Some(3), 3, None) };
+        let overflow =
+            Looked { failures: vec![(Some(0), "overflow".to_owned())], ..looked(Some(3), 3, None) };
         let value = written(Some("0"), Frame::Mixed, &super::tests::answer(overflow, None), stale);
         assert_eq!(
             (&value["value"], &value["status"], &value["reason"]),

@@ -58,7 +58,7 @@ pub struct Results {
     /// Sessions only, else empty: whether a result that was returned before is no more, as a late row joined it to an
     /// older one or moved its start. Its values are those of no row. See [`Results::is_deleted`].
     pub deleted: Vec<bool>,
-    /// Values that could not be computed; such a result has no row to be written.
+    /// Values that could not be computed: each is null.
     pub errors: Vec<ResultError>,
     /// Rows that an ordered aggregate failed on, alone: taken out of it, to be dead-lettered.
     pub refused: Vec<RefusedRow>,

@@ -5,7 +5,7 @@ use crate::dead_letters::Listed;
 use crate::{Counts, DeadLetters, Engine, EngineError, Job, JobSpec, Mode, NamedSink, Settings};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMillisecondArray};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMillisecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,11 +29,11 @@ use weir_timeline::{AggregateSpec, Frames, Grid, StageSpec, builtin};
 
 /// The column at an index, or with `true`, whether it is positive.
 #[derive(Debug)]
-struct At(usize, DataType, bool);
+struct At([usize; 1], DataType, bool);
 
 impl Expression for At {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, ExpressionError> {
-        let column = batch.column(self.0);
+        let column = batch.column(self.0[0]);
         if !self.2 {
             return Ok(column.clone());
         }
@@ -48,16 +48,25 @@ impl Expression for At {
     fn canonical(&self) -> &'static str {
         "column"
     }
+
+    fn reads(&self) -> &[usize] {
+        &self.0
+    }
+}
+
+/// The column at an index.
+pub(super) fn column(index: usize, data_type: &DataType) -> Arc<dyn Expression> {
+    Arc::new(At([index], data_type.clone(), false))
 }
 
 /// `HAVING n > 0`, where `n` is what is counted.
 pub(super) fn having() -> Arc<dyn Expression> {
-    Arc::new(At(1, DataType::Boolean, true))
+    Arc::new(At([1], DataType::Boolean, true))
 }
 
 /// `WHERE n > 0`.
 pub(super) fn positive() -> Arc<dyn Expression> {
-    Arc::new(At(2, DataType::Boolean, true))
+    Arc::new(At([2], DataType::Boolean, true))
 }
 
 fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
@@ -95,7 +104,6 @@ pub(crate) fn plan() -> JobPlan {
         format: "lines".to_owned(),
         origin: Some(origin.clone()),
     };
-    let column = |index, data_type: &DataType| Arc::new(At(index, data_type.clone(), false)) as _;
     let (text, count) = (DataType::Utf8View, DataType::Int64);
     let spec = StageSpec {
         frames: Frames::Grid(Grid { size: seconds(10), slide: seconds(10), offset: Span::ZERO }),
@@ -314,6 +322,7 @@ impl Sink for Shelf {
         for row in 0..columns.num_rows() {
             let identity = format!("{}@{}", users.value(row), starts.value(row) / 1000);
             let text = match rows.meta.op {
+                Op::Upsert if counts.is_null(row) => format!("{identity}=null"),
                 Op::Upsert => format!("{identity}={}", counts.value(row)),
                 Op::Delete => format!("{identity} is gone"),
             };

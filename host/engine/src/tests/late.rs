@@ -1,6 +1,7 @@
 //! Late rows: which are, and what becomes of them.
 
 use super::harness::{World, lines, plan, positive};
+use crate::dead_letters::Listed;
 use weir_plan::LatePolicy;
 
 #[tokio::test]
@@ -13,7 +14,7 @@ async fn a_row_that_where_leaves_out_is_not_late_and_moves_the_watermark() {
     let log = "u,5,1, u,30,0, u,6,0, u,7,1, u,31,1,";
     world.run(&plan, lines(&[log])).await.unwrap();
     let dead = world.dead();
-    assert_eq!(dead.iter().map(|letter| letter.offset).collect::<Vec<_>>(), [3]);
+    assert_eq!(dead.iter().map(Listed::offset).collect::<Vec<_>>(), [Some(3)]);
     assert!(
         dead[0].reason.starts_with("late: its event time 1970-01-01T00:00:07.000Z"),
         "{}",

@@ -6,6 +6,7 @@ mod counts;
 mod duplicates;
 mod emit;
 mod freshness;
+mod failures;
 pub(crate) mod harness;
 mod late;
 mod origin;

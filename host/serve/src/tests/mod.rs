@@ -29,11 +29,11 @@ use weir_timeline::{AggregateSpec, Frames, OverFrame, StageSpec, builtin};
 
 /// The column at an index.
 #[derive(Debug)]
-struct At(usize, ArrowType);
+struct At([usize; 1], ArrowType);
 
 impl Expression for At {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, ExpressionError> {
-        Ok(batch.column(self.0).clone())
+        Ok(batch.column(self.0[0]).clone())
     }
 
     fn data_type(&self) -> &ArrowType {
@@ -44,8 +44,12 @@ impl Expression for At {
         "column"
     }
 
+    fn reads(&self) -> &[usize] {
+        &self.0
+    }
+
     fn as_column(&self) -> Option<usize> {
-        Some(self.0)
+        Some(self.0[0])
     }
 }
 
@@ -72,7 +76,7 @@ fn stream_definition(name: &str, kind: &str) -> Arc<StreamDefinition> {
 
 /// `SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY at RANGE INTERVAL '1' HOUR PRECEDING) AS rides`.
 fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
-    let column = |index, arrow: &ArrowType| Arc::new(At(index, arrow.clone())) as Arc<dyn Expression>;
+    let column = |index, arrow: &ArrowType| Arc::new(At([index], arrow.clone())) as Arc<dyn Expression>;
     let (text, count) = (ArrowType::Utf8View, ArrowType::Int64);
     let schema = |fields: &[(&str, &ArrowType)]| {
         let fields = fields.iter().map(|(name, arrow)| ArrowField::new(*name, (*arrow).clone(), true));

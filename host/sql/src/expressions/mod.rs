@@ -160,7 +160,10 @@ impl<'a> Scope<'a> {
         .map_err(|error| planning_error(&error))?;
         let column =
             bound.column().and_then(|name| self.columns.iter().position(|column| column.name == name));
+        let names = bound.columns();
+        let is_read = |position: &usize| names.contains(&self.columns[*position].name);
         Ok(Arc::new(Compiled {
+            reads: (0..self.columns.len()).filter(is_read).collect(),
             physical: arithmetic::fail_on_overflow(physical).map_err(|error| planning_error(&error))?,
             data_type: bound.data_type.clone(),
             canonical: bound.canonical.clone(),
@@ -175,6 +178,7 @@ struct Compiled {
     physical: Arc<dyn PhysicalExpr>,
     data_type: DataType,
     canonical: String,
+    reads: Vec<usize>,
     column: Option<usize>,
 }
 
@@ -198,6 +202,10 @@ impl Expression for Compiled {
 
     fn canonical(&self) -> &str {
         &self.canonical
+    }
+
+    fn reads(&self) -> &[usize] {
+        &self.reads
     }
 
     fn as_column(&self) -> Option<usize> {

@@ -103,8 +103,20 @@ fn report(running: &Running) {
             results = counts.results,
             late = counts.late,
             dead_letters = counts.dead_letters,
+            failed_results = counts.failed_results,
             "read to the end"
         );
+        for failure in job.failures() {
+            tracing::warn!(
+                job = status.job,
+                results = failure.results,
+                first = %failure.first,
+                columns = failure.first.columns.join(", "),
+                reason = failure.reason,
+                "results failed: a column without a value is null, and without HAVING's there is no row; the dead \
+                 letters name each"
+            );
+        }
     }
 }
 
@@ -124,6 +136,7 @@ fn stats(jobs: &[Arc<Job>], before: &[u64], elapsed: Duration) -> Value {
             "results": status.counts.results,
             "late": status.counts.late,
             "dead_letters": status.counts.dead_letters,
+            "failed_results": status.counts.failed_results,
             "keys": state.keys,
             "tiles": state.tiles,
             "rows": state.rows,

@@ -29,6 +29,10 @@ pub trait Catalog: Send + Sync {
     fn stream(&self, name: &str) -> Option<Arc<StreamDefinition>>;
     /// Names of all streams, for suggestions.
     fn stream_names(&self) -> Vec<String>;
+    /// Whether a job has this name, which is not a stream's.
+    fn has_job(&self, _name: &str) -> bool {
+        false
+    }
     /// A plugin's scalar function.
     fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>>;
     /// Names of all plugin scalar functions.

@@ -26,9 +26,7 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("grouping", "write a job for each grouping"),
     ("json_arrayagg", "write COLLECT(x) for a list"),
     ("json_objectagg", "write MAP_AGG_BY(category, 'sum', x) for a map"),
-    ("lag", "write LAST_N(2, x) for a value and the one before it"),
-    ("lead", "what follows a row is not known yet; write LAST_N(2, x) for a value and the one before it"),
-    ("listagg", "write array_to_string(COLLECT(x), ',')"),
+    ("lead", "what follows a row is not known yet; write LAG(x) for the value of the row before"),
     ("median", "write APPROX_PERCENTILE(0.5, x)"),
     ("nth_value", "write FIRST_N(n, x) or LAST_N(n, x)"),
     ("ntile", RANKS),
@@ -36,8 +34,14 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("percentile", "write APPROX_PERCENTILE(0.95, x)"),
     ("percentile_cont", "write APPROX_PERCENTILE(0.95, x)"),
     ("rank", RANKS),
-    ("row_number", "write COUNT(*) OVER (.. ROWS UNBOUNDED PRECEDING) for the number of the row"),
-    ("string_agg", "write array_to_string(COLLECT(x), ',')"),
+    (
+        "row_number",
+        "write LAST_N(5, x) for the last five values, MAX_N(5, x) for the five greatest, or COUNT(*) OVER (.. ROWS \
+         UNBOUNDED PRECEDING) for the number of the row",
+    ),
+    ("datediff", "write TIMESTAMPDIFF(DAY, a, b) for the days from a to b"),
+    ("date_add", "write TIMESTAMPADD(DAY, 7, t)"),
+    ("date_sub", "write TIMESTAMPADD(DAY, -7, t)"),
 ];
 
 const RANKS: &str = "write MAX_N(n, x) or MIN_N(n, x) for the values themselves";

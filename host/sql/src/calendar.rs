@@ -96,14 +96,14 @@ pub(crate) fn calendar(
     let length_at = located(length, at);
     let Some(unit) = unit(interval).filter(|_| interval.last_field.is_none()) else {
         let message = format!(
-            "`{length}` is no window of the calendar; with a time zone write INTERVAL '1' DAY, WEEK, MONTH, QUARTER \
+            "`{length}` is not a window of the calendar; with a time zone write INTERVAL '1' DAY, WEEK, MONTH, QUARTER \
              or YEAR"
         );
         return Err(Refusal::new(length_at, message));
     };
     if number(interval, length_at)? != "1" {
         let message = format!(
-            "`{length}` is no window of the calendar, which is one day, week, month, quarter or year; write \
+            "`{length}` is not a window of the calendar, which is one day, week, month, quarter or year; write \
              INTERVAL '1' {}",
             unit.to_string().to_uppercase()
         );
@@ -141,7 +141,7 @@ fn text(expression: &Expr) -> Option<(String, Location)> {
 }
 
 /// The name of a zone as the database writes it.
-fn zone_named(name: &str, at: Location) -> Result<String, Refusal> {
+pub(crate) fn zone_named(name: &str, at: Location) -> Result<String, Refusal> {
     if let Ok(zone) = TimeZone::get(name)
         && let Some(known) = zone.iana_name()
     {
@@ -152,5 +152,5 @@ fn zone_named(name: &str, at: Location) -> Result<String, Refusal> {
         Some(near) => format!("did you mean '{near}'?"),
         None => "write a name of the time zone database, such as 'Europe/Berlin'".to_owned(),
     };
-    Err(Refusal::new(at, format!("there is no time zone '{name}'; {instead}")))
+    Err(Refusal::new(at, format!("time zone '{name}' not found; {instead}")))
 }

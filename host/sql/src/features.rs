@@ -38,7 +38,8 @@ pub(crate) fn features(
             && let Some(default) = &declaration.default
             && !fits(default, &data_type)
         {
-            let message = format!("the default {default} of `{}` is no {data_type}", declaration.name);
+            let message =
+                format!("the default {default} of `{}` is not a value of type {data_type}", declaration.name);
             report.add(error(job, declaration, message));
         }
         features.push(Feature {

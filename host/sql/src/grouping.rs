@@ -10,7 +10,9 @@ use crate::report::{Refusal, Report, START};
 use crate::results::is_column;
 use crate::stage::{FoundCall, Key, Rows, StageWindows, calls, first_call, is_window_column, place, written};
 use crate::table_function::TableFunction;
-use crate::windows::{GroupWindow, Shape, WindowCall, WindowKind, group_window, read_window, window_call};
+use crate::windows::{
+    FirstDay, GroupWindow, Shape, WindowCall, WindowKind, group_window, read_window, window_call,
+};
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Location;
 use weir_event::key::is_key_type;
@@ -180,6 +182,7 @@ fn by_group(
     };
     let window = window?;
     note_order(&window, at, report);
+    note_weeks(&window, at, report);
     if keys.is_empty() {
         keys = entity_keys(&parsed.items, event_time, report);
     }
@@ -232,6 +235,21 @@ fn note_order(window: &GroupWindow, at: Location, report: &mut Report<'_>) {
     }
 }
 
+/// Tells on which day weeks begin, where the query does not say it.
+fn note_weeks(window: &GroupWindow, at: Location, report: &mut Report<'_>) {
+    match window.first_day {
+        Some(FirstDay::Monday) => report.notice(
+            at,
+            "weeks begin on Monday, 00:00 UTC; for Flink's, which begin on Thursday as 1970-01-01 did, write INTERVAL '7' DAY",
+        ),
+        Some(FirstDay::Thursday) => report.notice(
+            at,
+            "windows of 7 days begin on Thursday, 00:00 UTC, as 1970-01-01 did; for weeks from Monday on write INTERVAL '1' WEEK",
+        ),
+        None => {}
+    }
+}
+
 /// GROUP BY over a window table function.
 fn by_table_function(
     parsed: &Parsed,
@@ -242,6 +260,7 @@ fn by_table_function(
 ) -> Option<Grouping> {
     let window = report.take(read_window(&function.window, event_time))?;
     note_order(&window, function.window.at, report);
+    note_weeks(&window, function.window.at, report);
     let (mut keys, mut bounds) = (Vec::new(), Vec::new());
     for expression in &parsed.group_by {
         match expression {

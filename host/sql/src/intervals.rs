@@ -29,6 +29,12 @@ pub(crate) fn interval(expression: &Expr, at: Location) -> Result<Span, Refusal>
     })
 }
 
+/// Whether an interval counts weeks.
+pub(crate) fn is_weeks(expression: &Expr) -> bool {
+    let Expr::Interval(interval) = expression else { return false };
+    matches!(interval.leading_field, Some(DateTimeField::Week(_) | DateTimeField::Weeks))
+}
+
 /// The number of an interval, as it was written.
 pub(crate) fn number(interval: &Interval, at: Location) -> Result<String, Refusal> {
     let (sign, value) = match &*interval.value {

@@ -24,9 +24,11 @@ mod planner;
 mod report;
 mod results;
 mod series;
+mod spellings;
 mod stage;
 mod table_function;
 mod tokens;
+mod views;
 mod warnings;
 mod windows;
 

@@ -7,19 +7,27 @@ use crate::aggregates::{Aggregates, elsewhere, read_rows};
 use crate::expressions::{Found, Functions};
 use crate::parse::{Item, single_name};
 use crate::report::Refusal;
+use crate::spellings::respell;
 use crate::table_function::WINDOW_COLUMNS;
+use crate::views::{Extent, PARTS_LIMIT};
 use crate::windows;
 use sqlparser::ast::{
-    DataType, Expr, Function, FunctionArguments, Ident, ObjectName, Spanned, TimezoneInfo, Value, VisitMut,
-    VisitorMut,
+    DataType as SqlType, Expr, Function, FunctionArguments, Ident, ObjectName, Spanned, TimezoneInfo, Value,
+    VisitMut, VisitorMut,
 };
 use sqlparser::tokenizer::{Location, Span};
+use std::cell::Cell;
 use std::ops::ControlFlow;
+use weir_event::{DataType, StreamSchema};
 use weir_plan::{Catalog, StreamDefinition};
 
 /// What a query may name.
 pub(crate) struct Names<'a> {
     pub(crate) stream: &'a StreamDefinition,
+    /// The query inside FROM that is read, if it is not the stream itself.
+    pub(crate) view: Option<&'a ResolvedView>,
+    /// How many parts the columns of such queries may still grow to.
+    pub(crate) parts_left: &'a Cell<usize>,
     /// What columns may be qualified with.
     pub(crate) qualifier: &'a str,
     pub(crate) functions: &'a Functions<'a>,
@@ -31,6 +39,72 @@ pub(crate) struct Names<'a> {
     pub(crate) items: &'a [Item],
 }
 
+/// A column that grows without end where it is written out.
+pub(crate) fn too_large(at: Location) -> Refusal {
+    let message = format!(
+        "the columns of the queries inside FROM, written out, have more than {PARTS_LIMIT} parts or are nested too deep; \
+         compute less in them"
+    );
+    Refusal::new(at, message)
+}
+
+/// The event time of the row, whatever the queries inside FROM call it.
+const EVENT_TIME: &str = "\0event_time";
+
+/// The event time of the row, before names are resolved.
+pub(crate) fn event_time(at: Location) -> Expr {
+    Expr::Identifier(Ident::with_quote_and_span('"', Span::new(at, at), EVENT_TIME))
+}
+
+/// A query inside FROM, its names resolved.
+#[derive(Debug)]
+pub(crate) struct ResolvedView {
+    pub(crate) name: String,
+    /// What each of its columns is, over the stream.
+    pub(crate) columns: Vec<(String, Expr)>,
+    /// Whether it has all columns of what it reads, which is another query or the stream.
+    pub(crate) has_all: bool,
+    pub(crate) reads: Option<Box<ResolvedView>>,
+}
+
+impl ResolvedView {
+    fn column(&self, name: &str, schema: &StreamSchema, place: Span) -> Option<Expr> {
+        let own = self.columns.iter().find(|(known, _)| known == name).map(|(_, column)| column.clone());
+        let is_time = |(_, column): &&(String, Expr)| {
+            let time = schema.fields.get(schema.event_time);
+            matches!((column, time), (Expr::Identifier(column), Some(time)) if column.value == time.name)
+        };
+        own.or_else(|| {
+            // `rowtime` is the event time under every name.
+            let time = self.columns.iter().find(is_time).filter(|_| name == "rowtime");
+            time.map(|(_, column)| column.clone())
+        })
+        .or_else(|| self.has_all.then(|| column_of(self.reads.as_deref(), name, schema, place)).flatten())
+    }
+
+    fn names(&self, schema: &StreamSchema) -> Vec<String> {
+        let own = self.columns.iter().map(|(name, _)| name.clone());
+        let inherited = if self.has_all { names_of(self.reads.as_deref(), schema) } else { Vec::new() };
+        own.chain(inherited).collect()
+    }
+}
+
+/// A column of a query inside FROM or, without one, of the stream.
+fn column_of(view: Option<&ResolvedView>, name: &str, schema: &StreamSchema, place: Span) -> Option<Expr> {
+    if let Some(view) = view {
+        return view.column(name, schema, place);
+    }
+    let field = schema.index_of(name).and_then(|index| schema.fields.get(index))?;
+    Some(Expr::Identifier(Ident::with_quote_and_span('"', place, &field.name)))
+}
+
+fn names_of(view: Option<&ResolvedView>, schema: &StreamSchema) -> Vec<String> {
+    match view {
+        Some(view) => view.names(schema),
+        None => schema.fields.iter().map(|field| field.name.clone()).collect(),
+    }
+}
+
 impl Names<'_> {
     /// Resolves the names in a part of the query.
     pub(crate) fn resolve(&self, part: &mut impl VisitMut) -> Vec<Refusal> {
@@ -39,25 +113,25 @@ impl Names<'_> {
         resolver.refusals
     }
 
-    fn event_time(&self) -> &str {
-        let schema = &self.stream.schema;
-        schema.fields.get(schema.event_time).map_or("rowtime", |field| &field.name)
-    }
-
-    fn column(&self, name: &Ident) -> Result<Ident, Refusal> {
+    fn column(&self, name: &Ident) -> Result<Expr, Refusal> {
+        if name.value == EVENT_TIME {
+            let own = column_of(None, "rowtime", &self.stream.schema, name.span);
+            return own.ok_or_else(|| Refusal::new(name.span.start, self.unknown_column("rowtime")));
+        }
         if self.has_window_columns && WINDOW_COLUMNS.contains(&name.value.as_str()) {
-            return Ok(Ident::with_quote_and_span('"', name.span, format!("\0{}", name.value)));
+            let resolved = Ident::with_quote_and_span('"', name.span, format!("\0{}", name.value));
+            return Ok(Expr::Identifier(resolved));
         }
-        let schema = &self.stream.schema;
-        match schema.index_of(&name.value).and_then(|index| schema.fields.get(index)) {
-            Some(field) => Ok(Ident::with_quote_and_span('"', name.span, &field.name)),
-            None => Err(Refusal::new(name.span.start, self.unknown_column(&name.value))),
-        }
+        let column = column_of(self.view, &name.value, &self.stream.schema, name.span)
+            .ok_or_else(|| Refusal::new(name.span.start, self.unknown_column(&name.value)))?;
+        let parts = if self.view.is_some() { Extent::of(&column).parts } else { 0 };
+        let left = self.parts_left.get().checked_sub(parts).ok_or_else(|| too_large(name.span.start))?;
+        self.parts_left.set(left);
+        Ok(column)
     }
 
     fn unknown_column(&self, name: &str) -> String {
-        let fields = &self.stream.schema.fields;
-        let stream = &self.stream.name;
+        let stream = self.view.map_or(&self.stream.name, |view| &view.name);
         if self.items.iter().any(|item| item.is_named && item.name == name) {
             return format!(
                 "`{name}` is a result column of this query, not a column of `{stream}`; write its expression here"
@@ -69,39 +143,62 @@ impl Names<'_> {
                  TUMBLE_END(..) or HOP_END(..) with the window's arguments, or FROM TABLE(TUMBLE(TABLE {stream}, ..))"
             );
         }
-        let known = fields.iter().map(|field| field.name.as_str()).chain(["rowtime"]);
-        match nearest(name, known) {
+        let columns = names_of(self.view, &self.stream.schema);
+        if let Some(view) = self.view
+            && (name == "rowtime" || column_of(None, name, &self.stream.schema, Span::empty()).is_some())
+        {
+            return format!("`{stream}` has no column `{name}`; add it to the SELECT of `{}`", view.name);
+        }
+        let is_stream = self.view.is_none();
+        match nearest(name, columns.iter().map(String::as_str).chain(is_stream.then_some("rowtime"))) {
             Some(near) if near.eq_ignore_ascii_case(name) => {
                 format!("`{stream}` has no column `{name}`; names are case-sensitive, write `{near}`")
             }
             Some(near) => format!("`{stream}` has no column `{name}`; did you mean `{near}`?"),
-            None => {
-                let columns: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
-                format!("`{stream}` has no column `{name}`; its columns are {}", columns.join(", "))
-            }
+            None => format!("`{stream}` has no column `{name}`; its columns are {}", columns.join(", ")),
         }
     }
 
     /// `t.column`, `column.member` or `t.column.member`.
     fn compound(&self, parts: &[Ident]) -> Result<Expr, Refusal> {
-        let qualified = parts.len() > 1
-            && parts[0].value == self.qualifier
-            && self.stream.schema.index_of(&parts[0].value).is_none();
+        let has_column =
+            |name: &Ident| column_of(self.view, &name.value, &self.stream.schema, name.span).is_some();
+        let qualified = parts.len() > 1 && parts[0].value == self.qualifier && !has_column(&parts[0]);
         let parts = if qualified { &parts[1..] } else { parts };
         let [first, members @ ..] = parts else {
             return Err(Refusal::new(Location { line: 0, column: 0 }, "a column's name is missing"));
         };
         let column = self.column(first)?;
-        let field = self.stream.schema.fields.iter().find(|field| field.name == column.value);
-        let is_row = field.is_some_and(|field| matches!(field.data_type, weir_event::DataType::Row(_)));
-        match (members, is_row) {
-            ([], _) => Ok(Expr::Identifier(column)),
-            (_, true) => {
-                Ok(Expr::CompoundIdentifier(std::iter::once(column).chain(members.iter().cloned()).collect()))
+        if members.is_empty() {
+            return Ok(column);
+        }
+        let mut path = match column {
+            Expr::Identifier(name) => vec![name],
+            Expr::CompoundIdentifier(path) => path,
+            _ => Vec::new(),
+        };
+        let field = path
+            .first()
+            .and_then(|name| self.stream.schema.fields.iter().find(|field| field.name == name.value));
+        match field.map(|field| &field.data_type) {
+            Some(DataType::Row(_)) => {
+                path.extend(members.iter().cloned());
+                Ok(Expr::CompoundIdentifier(path))
+            }
+            Some(DataType::Map(..)) => {
+                let (map, key) = (&first.value, &members[0].value);
+                Err(Refusal::new(first.span.start, format!("`{map}` is a map; write {map}['{key}']")))
+            }
+            Some(DataType::Json) => {
+                let (json, member) = (&first.value, &members[0].value);
+                let message = format!(
+                    "`{json}` is JSON; write JSON_VALUE({json}, '$.{member}') or {json} ->> '{member}'"
+                );
+                Err(Refusal::new(first.span.start, message))
             }
             _ => {
                 let message =
-                    format!("`{}` is not a row, it has no member `{}`", column.value, members[0].value);
+                    format!("`{}` is not a row, it has no member `{}`", first.value, members[0].value);
                 Err(Refusal::new(first.span.start, message))
             }
         }
@@ -145,11 +242,11 @@ impl Names<'_> {
         let known: Vec<String> =
             self.functions.names().into_iter().chain(aggregates).chain(plugins).collect();
         if let Some(how) = self.catalog.unseen(name) {
-            return format!("there is no function `{name}`: {how}");
+            return format!("function `{name}` not found: {how}");
         }
         match nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => format!("there is no function `{name}`; did you mean `{near}`?"),
-            None => format!("there is no function `{name}`; a plugin can bring one"),
+            Some(near) => format!("function `{name}` not found; did you mean `{near}`?"),
+            None => format!("function `{name}` not found; a plugin can bring one"),
         }
     }
 }
@@ -184,22 +281,32 @@ impl VisitorMut for Resolver<'_> {
         }
         ControlFlow::Continue(())
     }
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        let resolved = match expression {
+            Expr::Identifier(name) => self.names.column(name),
+            Expr::CompoundIdentifier(parts) => self.names.compound(parts),
+            _ => return ControlFlow::Continue(()),
+        };
+        match resolved {
+            Ok(resolved) => *expression = resolved,
+            Err(refusal) => self.refusals.push(refusal),
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 impl Resolver<'_> {
     fn expression(&mut self, expression: &mut Expr) -> Result<(), Refusal> {
+        respell(expression)?;
         let at = expression.span().start;
         match expression {
-            Expr::Identifier(name) => *name = self.names.column(name)?,
-            Expr::CompoundIdentifier(parts) => *expression = self.names.compound(parts)?,
             Expr::Function(function) => {
                 let name = single_name(&function.name)
-                    .ok_or_else(|| Refusal::new(at, format!("there is no function `{}`", function.name)))?
+                    .ok_or_else(|| Refusal::new(at, format!("function `{}` not found", function.name)))?
                     .to_lowercase();
                 if name == "current_timestamp" {
-                    let span = Span::new(at, at);
-                    *expression =
-                        Expr::Identifier(Ident::with_quote_and_span('"', span, self.names.event_time()));
+                    *expression = event_time(at);
                     return Ok(());
                 }
                 let span = function.name.span();
@@ -214,7 +321,7 @@ impl Resolver<'_> {
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
                 return Err(Refusal::new(
                     at,
-                    "subqueries are not available; make the inner query a job of its own",
+                    "a subquery cannot stand in an expression; write a job for each query, one lookup can ask several jobs",
                 ));
             }
             Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
@@ -230,20 +337,22 @@ impl Resolver<'_> {
 }
 
 /// Times are whole milliseconds in weir; the library's own default is nanoseconds, which end in 2262.
-fn in_milliseconds(data_type: &mut DataType) {
-    if let DataType::Timestamp(digits @ None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) = data_type
-    {
+fn in_milliseconds(data_type: &mut SqlType) {
+    if let SqlType::Timestamp(digits @ None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) = data_type {
         *digits = Some(3);
     }
 }
 
-/// The known name that is nearest to a misspelt one, if it is near enough to be meant.
+/// The known name that is nearest to a misspelt one, if it is near enough to be meant: one letter in four may differ,
+/// and of short names the first may not.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
-    let farthest = name.chars().count().div_ceil(3);
+    let length = lower.chars().count();
+    let farthest = length.div_ceil(4);
+    let is_meant = |candidate: &str| length > 4 || candidate.chars().next() == lower.chars().next();
     known
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= farthest)
+        .filter(|(distance, candidate)| *distance <= farthest && is_meant(&candidate.to_lowercase()))
         .min()
         .map(|(_, candidate)| candidate)
 }

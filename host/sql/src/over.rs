@@ -58,7 +58,7 @@ impl WindowClauses {
         let found = self.named.iter().find(|NamedWindowDefinition(known, _)| known.value == name.value);
         let Some(NamedWindowDefinition(_, definition)) = found.filter(|_| depth < NAMED_LIMIT) else {
             let message =
-                format!("there is no window `{}`; define it with WINDOW {} AS (..)", name.value, name.value);
+                format!("window `{}` not found; define it with WINDOW {} AS (..)", name.value, name.value);
             return Err(Refusal::new(if name.span.start.line == 0 { at } else { name.span.start }, message));
         };
         match definition {
@@ -214,7 +214,7 @@ fn rows(count: &Expr, at: Location) -> Result<u64, Refusal> {
         Expr::Interval(_) => {
             format!("ROWS counts rows, {count} is a length of time; write RANGE {count} PRECEDING")
         }
-        count => format!("ROWS counts rows, `{count}` is no whole number; write ROWS 5 PRECEDING"),
+        count => format!("ROWS counts rows, `{count}` is not a whole number; write ROWS 5 PRECEDING"),
     };
     Err(Refusal::new(at, message))
 }

@@ -7,9 +7,9 @@ use crate::over::WindowClauses;
 use crate::report::{Refusal, START};
 use crate::table_function::{TableFunction, cut};
 use crate::tokens::{lower_first, tokens};
+use crate::views::{Source, View, named, refuse_unread, source};
 use sqlparser::ast::{
-    Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Spanned, TableFactor,
-    TableWithJoins,
+    Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Spanned,
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -23,6 +23,8 @@ pub(crate) struct Parsed {
     /// The table's name and its place.
     pub(crate) table: String,
     pub(crate) table_at: Location,
+    /// The queries between the table and this one, from the table's side on.
+    pub(crate) views: Vec<View>,
     /// The window table function around the table.
     pub(crate) table_function: Option<TableFunction>,
     /// What columns may be qualified with: the table's name or its alias.
@@ -30,6 +32,8 @@ pub(crate) struct Parsed {
     /// The result columns.
     pub(crate) items: Vec<Item>,
     pub(crate) filter: Option<Expr>,
+    /// The conditions of the queries inside FROM, once their names are resolved.
+    pub(crate) inner_filters: Vec<Expr>,
     pub(crate) group_by: Vec<Expr>,
     pub(crate) having: Option<Expr>,
     pub(crate) windows: WindowClauses,
@@ -52,28 +56,33 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
     let table_function = cut(&mut tokens).map_err(|refusal| vec![refusal])?;
     let query = parse_query(tokens).map_err(|refusal| vec![refusal])?;
     let mut refusals = refused_clauses(&query);
+    let named = named(query.with.as_ref()).map_err(|refusal| vec![refusal])?;
     let SetExpr::Select(select) = *query.body else {
         refusals.push(Refusal::new(START, "a job is one SELECT over one stream; write SELECT .. FROM .."));
         return Err(refusals);
     };
     refusals.extend(refused_select_clauses(&select));
-    let table = table(&select.from).map_err(|refusal| refusals.push(refusal)).ok();
+    let source = source(&select.from, named).map_err(|found| refusals.extend(found)).ok();
+    if let Some(source) = &source {
+        refusals.extend(refuse_unread(named, source));
+        refusals.extend(misplaced(table_function.as_ref(), source));
+    }
     let items = items(select.projection).map_err(|found| refusals.extend(found)).ok();
     let group_by = group_by(select.group_by).map_err(|refusal| refusals.push(refusal)).ok();
-    match (table, items, group_by) {
-        (Some((table, table_at, qualifier)), Some(items), Some(group_by)) if refusals.is_empty() => {
-            Ok(Parsed {
-                table,
-                table_at,
-                table_function,
-                qualifier,
-                items,
-                filter: select.selection,
-                group_by,
-                having: select.having,
-                windows: WindowClauses { named: select.named_window, exclusions },
-            })
-        }
+    match (source, items, group_by) {
+        (Some(source), Some(items), Some(group_by)) if refusals.is_empty() => Ok(Parsed {
+            table: source.table,
+            table_at: source.table_at,
+            views: source.views,
+            table_function,
+            qualifier: source.qualifier,
+            items,
+            filter: select.selection,
+            inner_filters: Vec::new(),
+            group_by,
+            having: select.having,
+            windows: WindowClauses { named: select.named_window, exclusions },
+        }),
         _ => Err(refusals),
     }
 }
@@ -81,32 +90,53 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
 fn parse_query(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, Refusal> {
     let first = tokens.first().map(|token| (token.token.to_string().to_uppercase(), token.span.start));
     match first {
-        Some((word, _)) if word == "SELECT" || word == "(" => {}
-        Some((word, at)) => {
-            return Err(Refusal::new(
-                at,
-                format!("a job is one SELECT over one stream, it cannot begin with `{word}`"),
-            ));
-        }
+        Some((word, _)) if word == "SELECT" || word == "WITH" || word == "(" => {}
+        Some((word, at)) => return Err(Refusal::new(at, other_statement(&word))),
         None => return Err(Refusal::new(START, "the query is empty; write SELECT .. FROM ..")),
     }
     let mut parser =
         Parser::new(&Flink).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
     let query = parser.parse_query().map_err(syntax_error)?;
-    while parser.consume_token(&Token::SemiColon) {}
+    let mut is_statement = false;
+    while parser.consume_token(&Token::SemiColon) {
+        is_statement = true;
+    }
     let rest = parser.peek_token();
     if rest.token == Token::EOF {
         return Ok(query);
     }
     let message = match &rest.token {
-        Token::Word(word) if word.value.eq_ignore_ascii_case("select") => {
-            "a job is one SELECT; write a job for each query".to_owned()
-        }
+        Token::Word(_) if is_statement => "a job is one SELECT; write a job for each query".to_owned(),
         token => {
             format!("`{token}` does not continue the query; is a comma or an operator missing before it?")
         }
     };
     Err(Refusal::new(rest.span.start, message))
+}
+
+/// What to do instead of a statement that is not a query.
+fn other_statement(word: &str) -> String {
+    match word {
+        "INSERT" => {
+            "leave INSERT INTO .. out and begin with SELECT; the job's `sinks` say where its results go"
+                .to_owned()
+        }
+        "CREATE" => {
+            "a query creates nothing; declare a stream in streams/NAME.yaml, and begin with SELECT".to_owned()
+        }
+        "EXPLAIN" => "leave EXPLAIN out; `weir check --explain` shows the plan".to_owned(),
+        word => format!("a job is one SELECT over one stream, it cannot begin with `{word}`"),
+    }
+}
+
+/// A window table function in a query inside FROM.
+fn misplaced(function: Option<&TableFunction>, source: &Source) -> Option<Refusal> {
+    let function = function.filter(|function| function.table_at != source.at)?;
+    let name = function.window.kind.name();
+    let message = format!(
+        "{name} stands in an inner query, and windows in the outer one; write FROM TABLE({name}(TABLE x, ..)) there"
+    );
+    Some(Refusal::new(function.window.at, message))
 }
 
 /// What the parser could not read.
@@ -132,9 +162,8 @@ fn split_place(message: &str) -> (&str, Location) {
     found.unwrap_or((message, START))
 }
 
-fn refused_clauses(query: &Query) -> Vec<Refusal> {
+pub(crate) fn refused_clauses(query: &Query) -> Vec<Refusal> {
     let clauses = [
-        (query.with.is_some(), "WITH"),
         (query.order_by.is_some(), "ORDER BY"),
         (query.limit_clause.is_some(), "LIMIT"),
         (query.fetch.is_some(), "FETCH"),
@@ -147,7 +176,7 @@ fn refused_clauses(query: &Query) -> Vec<Refusal> {
     not_available(&clauses, query.body.span().start)
 }
 
-fn refused_select_clauses(select: &Select) -> Vec<Refusal> {
+pub(crate) fn refused_select_clauses(select: &Select) -> Vec<Refusal> {
     let at = select.select_token.0.span.start;
     let mut refusals = Vec::new();
     if select.distinct.is_some() {
@@ -177,30 +206,6 @@ fn not_available(clauses: &[(bool, &str)], at: Location) -> Vec<Refusal> {
     present.map(|(_, name)| Refusal::new(at, format!("{name} is not available; leave it out"))).collect()
 }
 
-fn table(from: &[TableWithJoins]) -> Result<(String, Location, String), Refusal> {
-    let [only] = from else {
-        return Err(match from.get(1) {
-            Some(second) => Refusal::new(
-                second.relation.span().start,
-                "a job reads one stream; write a job for each stream, one lookup can ask several jobs",
-            ),
-            None => Refusal::new(START, "the query reads no stream; add FROM and the stream's name"),
-        });
-    };
-    let at = only.relation.span().start;
-    if !only.joins.is_empty() {
-        return Err(Refusal::new(at, "joins are known but not available yet; a job reads one stream"));
-    }
-    let TableFactor::Table { name, alias, args: None, sample: None, version: None, .. } = &only.relation
-    else {
-        return Err(Refusal::new(at, "FROM takes the name of one stream and nothing else"));
-    };
-    let table = single_name(name)
-        .ok_or_else(|| Refusal::new(at, format!("`{name}` is not a stream's name; write the name alone")))?;
-    let qualifier = alias.as_ref().map_or_else(|| table.clone(), |alias| alias.name.value.clone());
-    Ok((table, at, qualifier))
-}
-
 /// A name of one part.
 pub(crate) fn single_name(name: &ObjectName) -> Option<String> {
     match name.0.as_slice() {
@@ -209,7 +214,8 @@ pub(crate) fn single_name(name: &ObjectName) -> Option<String> {
     }
 }
 
-fn items(projection: Vec<SelectItem>) -> Result<Vec<Item>, Vec<Refusal>> {
+/// The result columns, whose names differ.
+pub(crate) fn items(projection: Vec<SelectItem>) -> Result<Vec<Item>, Vec<Refusal>> {
     let (mut items, mut refusals) = (Vec::<Item>::new(), Vec::new());
     for (position, item) in projection.into_iter().enumerate() {
         let at = item.span().start;

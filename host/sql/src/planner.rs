@@ -7,15 +7,18 @@ use crate::expressions::{Bound, Functions, Scope, ScopeColumn};
 use crate::features::features;
 use crate::grouping::{grouping, project_keys};
 use crate::hashes::{Common, state_fingerprint};
-use crate::names::{Names, nearest};
+use crate::names::{Names, ResolvedView, nearest, too_large};
 use crate::parse::{Parsed, parse};
 use crate::report::{Refusal, Report, START};
 use crate::results::{is_column, result_expression};
-use crate::stage::{Rows, Stage, StageWindows, place};
+use crate::stage::{Rows, Stage, StageWindows, first_call, place};
+use crate::tokens::DEPTH_LIMIT;
+use crate::views::{Extent, PARTS_LIMIT, View};
 use crate::warnings::warn;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use sqlparser::ast::Expr;
+use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::Location;
+use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
@@ -93,7 +96,7 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     if report.has_errors() {
         return None;
     }
-    let filter = match parsed.filter.take() {
+    let filter = match condition(&mut parsed) {
         Some(filter) => {
             let at = place(&filter, START);
             Some(report.take(rows.condition(filter, "WHERE", at))?)
@@ -121,16 +124,32 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     }
 }
 
+/// The conditions of the queries inside FROM, and then the outer one's: each sees only rows that those before it let
+/// through.
+fn condition(parsed: &mut Parsed) -> Option<Expr> {
+    let all = std::mem::take(&mut parsed.inner_filters).into_iter().chain(parsed.filter.take());
+    all.reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    })
+}
+
 fn stream(parsed: &Parsed, catalog: &dyn Catalog, report: &mut Report<'_>) -> Option<Arc<StreamDefinition>> {
     let found = catalog.stream(&parsed.table);
     if found.is_none() {
         let names = catalog.stream_names();
         let instead = match nearest(&parsed.table, names.iter().map(String::as_str)) {
+            _ if catalog.has_job(&parsed.table) => {
+                "it is a job, and weir 0.1 does not read another job's results yet; compute both in one query, or let the \
+                 job write to a Kafka topic with a stream of its own"
+                    .to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None if names.is_empty() => "define it in streams/".to_owned(),
             None => format!("streams are {}", names.join(", ")),
         };
-        let message = format!("there is no stream `{}`; {instead}", parsed.table);
+        let message = format!("stream `{}` not found; {instead}", parsed.table);
         report.refuse(Refusal::new(parsed.table_at, message));
     }
     found
@@ -147,15 +166,28 @@ fn resolve_names<'a>(
     let items = parsed.items.clone();
     let qualifier = parsed.qualifier.clone();
     let has_window_columns = parsed.table_function.is_some();
-    let names = Names {
+    let parts_left = Cell::new(PARTS_LIMIT);
+    let base = Names {
         stream,
-        qualifier: &qualifier,
+        view: None,
+        parts_left: &parts_left,
+        qualifier: "",
         functions,
         aggregates,
         catalog,
-        has_window_columns,
-        items: &items,
+        has_window_columns: false,
+        items: &[],
     };
+    let mut inner: Option<ResolvedView> = None;
+    for view in std::mem::take(&mut parsed.views) {
+        let names = Names { view: inner.as_ref(), qualifier: &view.qualifier, items: &view.items, ..base };
+        let (columns, filter) = resolve_view(&view, &names, report);
+        parsed.inner_filters.extend(filter);
+        let View { name, has_all, .. } = view;
+        inner = Some(ResolvedView { name, columns, has_all, reads: inner.map(Box::new) });
+    }
+    let names =
+        Names { view: inner.as_ref(), qualifier: &qualifier, has_window_columns, items: &items, ..base };
     for item in &mut parsed.items {
         report.refuse_all(names.resolve(&mut item.expression));
     }
@@ -167,6 +199,36 @@ fn resolve_names<'a>(
         report.refuse_all(names.resolve(&mut function.window.time));
         report.refuse_all(names.resolve(&mut function.partition_by));
     }
+}
+
+/// The columns of a query inside FROM, and its condition.
+fn resolve_view(
+    view: &View,
+    names: &Names<'_>,
+    report: &mut Report<'_>,
+) -> (Vec<(String, Expr)>, Option<Expr>) {
+    let (mut columns, mut filter) = (Vec::new(), view.filter.clone());
+    for item in &view.items {
+        let mut expression = item.expression.clone();
+        report.refuse_all(names.resolve(&mut expression));
+        if Extent::of(&expression).depth > DEPTH_LIMIT {
+            report.refuse(too_large(item.at));
+            expression = item.expression.clone();
+        }
+        columns.push((item.name.clone(), expression));
+    }
+    report.refuse_all(names.resolve(&mut filter));
+    for part in columns.iter().map(|(_, column)| column).chain(&filter) {
+        if let Some(call) = first_call(part, names.aggregates) {
+            let message = format!(
+                "{} stands in `{}`, a query inside FROM, which only filters and computes columns; write it in the outer \
+                 query: weir 0.1 does not read another query's results yet",
+                call.name, view.name
+            );
+            report.refuse(Refusal::new(call.at, message));
+        }
+    }
+    (columns, filter)
 }
 
 fn stream_scope<'a>(stream: &StreamDefinition, functions: &'a Functions<'a>) -> Result<Scope<'a>, String> {

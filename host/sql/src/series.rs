@@ -53,7 +53,7 @@ pub(crate) fn read<'f>(
     };
     let name = single_name(&inner.name).map(|name| name.to_lowercase());
     let Some(name) = name.filter(|name| name != SERIES && aggregates.is_aggregate(name)) else {
-        return refuse(format!("SERIES takes one aggregate, `{inner}` is none; {USAGE}"));
+        return refuse(format!("SERIES takes one aggregate, and `{inner}` is not one; {USAGE}"));
     };
     let StageWindows::Group(window) = windows else {
         return refuse(format!("SERIES is of the steps of a HOP window; {USAGE}"));

@@ -19,6 +19,8 @@ pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "win
 #[derive(Debug, Clone)]
 pub(crate) struct TableFunction {
     pub(crate) window: WindowArguments,
+    /// The place of what it reads.
+    pub(crate) table_at: Location,
     /// Whose sessions they are; empty for other windows.
     pub(crate) partition_by: Vec<Expr>,
 }
@@ -36,7 +38,7 @@ pub(crate) fn cut(tokens: &mut Vec<TokenWithSpan>) -> Result<Option<TableFunctio
     let at = tokens[name_at].span.start;
     let name = word(&tokens[name_at]).unwrap_or_default();
     let Some(kind) = WindowKind::named(&name.to_lowercase()) else {
-        let message = format!("there is no table function `{name}`; write TUMBLE, HOP, CUMULATE or SESSION");
+        let message = format!("table function `{name}` not found; write TUMBLE, HOP, CUMULATE or SESSION");
         return Err(Refusal::new(at, message));
     };
     let open = name_at + 1;
@@ -165,7 +167,8 @@ fn read(
     let shift = shift.map(|(_, value)| expression(value, at)).transpose()?;
     let name = kind.name().to_owned();
     let window = WindowArguments { kind, name, at, time, lengths, shift, is_named };
-    Ok((TableFunction { window, partition_by }, table))
+    let table_at = table.span.start;
+    Ok((TableFunction { window, table_at, partition_by }, table))
 }
 
 /// `TABLE t [PARTITION BY a | PARTITION BY (a, b)]`.

@@ -14,7 +14,7 @@ use weir_timeline::Exclude;
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
 
 /// The deepest tree of operators and brackets: planning walks it recursively, on stacks of 2 MiB.
-const DEPTH_LIMIT: usize = 100;
+pub(crate) const DEPTH_LIMIT: usize = 100;
 
 /// `EXCLUDE` in a frame, which the parser's tree has no place for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub(crate) fn tokens(text: &str) -> Result<(Vec<TokenWithSpan>, Vec<Exclusion>),
         return Err(refusals);
     }
     call_top(&mut tokens);
+    take_null_on_error(&mut tokens);
     let exclusions = take_exclusions(&mut tokens).map_err(|refusal| vec![refusal])?;
     Ok((tokens, exclusions))
 }
@@ -116,6 +117,23 @@ fn call_top(tokens: &mut [TokenWithSpan]) {
     }
 }
 
+/// Takes `NULL ON EMPTY` and `NULL ON ERROR` out of calls of JSON functions: it is what they do, and the parser does not
+/// read it.
+fn take_null_on_error(tokens: &mut Vec<TokenWithSpan>) {
+    let is_word = |token: &TokenWithSpan, words: &[&str]| match &token.token {
+        Token::Word(word) => words.iter().any(|known| word.value.eq_ignore_ascii_case(known)),
+        _ => false,
+    };
+    let mut at = 0;
+    while let Some([null, on, what]) = tokens.get(at..at + 3) {
+        if is_word(null, &["NULL"]) && is_word(on, &["ON"]) && is_word(what, &["EMPTY", "ERROR"]) {
+            tokens.drain(at..at + 3);
+        } else {
+            at += 1;
+        }
+    }
+}
+
 fn keyword(token: Option<&TokenWithSpan>) -> Keyword {
     match token.map(|token| &token.token) {
         Some(Token::Word(word)) => word.keyword,
@@ -138,24 +156,17 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
         if depth == 0 && word == Keyword::FROM {
             in_from = true;
         }
-        let opens = next.is_some_and(|next| next.token == Token::LParen);
         let top_level = depth == 0 && in_from;
         let message = match word {
-            Keyword::SELECT if at > 0 => {
-                "a job is one SELECT over one stream, without subqueries; make the inner query a job of its own"
-            }
-            Keyword::FROM if opens && depth == 0 => {
-                "FROM takes the name of one stream; subqueries are not available: make the inner query a job of \
-                 its own"
+            Keyword::SELECT if is_operand_query(tokens, at) => {
+                "a subquery cannot be a value of an expression: it would read another query's results, which weir 0.1 \
+                 does not do yet; write a job for each query, one lookup can ask several jobs"
             }
             Keyword::JOIN if top_level => {
-                "joins are known but not available yet; a job reads one stream, and one lookup can ask several jobs"
+                "weir 0.1 does not have joins yet; a job reads one stream, and one lookup can ask several jobs"
             }
             Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT if depth == 0 => {
                 "set operations between queries are not available; write a job for each query"
-            }
-            Keyword::WITH if at == 0 => {
-                "WITH is not available; a job is one SELECT over one stream: write the query without it"
             }
             Keyword::ORDER if top_level && keyword(next) == Keyword::BY => {
                 "results of a stream have no end to be sorted by; leave ORDER BY out (TOP(n, x) keeps the last n \
@@ -170,6 +181,14 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
         refusals.push(Refusal::new(token.span.start, message));
     }
     refusals
+}
+
+/// Whether a SELECT begins a subquery that is neither read by FROM nor named by WITH.
+fn is_operand_query(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let Some([before, open]) = at.checked_sub(2).and_then(|from| tokens.get(from..at)) else { return false };
+    let is_source =
+        matches!(keyword(Some(before)), Keyword::FROM | Keyword::AS) || before.token == Token::LParen;
+    open.token == Token::LParen && !is_source
 }
 
 /// Whether the token before this one was an operand, so that a word such as `limit` is a column.

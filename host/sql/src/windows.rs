@@ -4,6 +4,7 @@
 
 use crate::calendar::{Calendar, calendar};
 pub(crate) use crate::intervals::interval;
+use crate::intervals::is_weeks;
 use crate::parse::single_name;
 use crate::report::Refusal;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
@@ -124,7 +125,38 @@ pub(crate) struct GroupWindow {
     pub(crate) shape: Shape,
     /// Whether two lengths stood in another order than Flink's: slide or step, then size.
     pub(crate) is_reversed: bool,
+    /// The day on which windows of whole weeks begin, where the query does not say it.
+    pub(crate) first_day: Option<FirstDay>,
 }
+
+/// The day on which windows of whole weeks begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstDay {
+    /// Of `WEEK`, as the calendar has it.
+    Monday,
+    /// Of seven `DAY`: the epoch was one.
+    Thursday,
+}
+
+impl FirstDay {
+    /// Of windows that begin every `cycle`, which was written so.
+    fn of(cycle: Span, written: &Expr) -> Option<Self> {
+        if is_weeks(written) {
+            return Some(FirstDay::Monday);
+        }
+        (cycle.millis() % WEEK_MILLIS == 0).then_some(FirstDay::Thursday)
+    }
+
+    /// From the epoch on.
+    fn offset(self) -> Span {
+        match self {
+            FirstDay::Monday => Span::from_millis(4 * 86_400_000),
+            FirstDay::Thursday => Span::ZERO,
+        }
+    }
+}
+
+const WEEK_MILLIS: i64 = 7 * 86_400_000;
 
 impl GroupWindow {
     /// The window as Flink writes it.
@@ -232,11 +264,12 @@ pub(crate) fn read_window(arguments: &WindowArguments, event_time: &str) -> Resu
     if let (WindowKind::Tumble, [length]) = (kind, arguments.lengths.as_slice())
         && let Some(calendar) = calendar(length, shift.as_ref(), *at)?
     {
-        return Ok(GroupWindow { kind: *kind, shape: Shape::Calendar(calendar), is_reversed: false });
+        let shape = Shape::Calendar(calendar);
+        return Ok(GroupWindow { kind: *kind, shape, is_reversed: false, first_day: None });
     }
     let lengths = arguments.lengths.iter().map(|length| interval(length, *at));
     let lengths = lengths.collect::<Result<Vec<_>, _>>()?;
-    let offset = shift.as_ref().map_or(Ok(Span::ZERO), |offset| interval(offset, *at))?;
+    let offset = shift.as_ref().map(|offset| interval(offset, *at)).transpose()?;
     if let Some(wrong) = lengths.iter().find(|length| length.millis() <= 0) {
         return Err(Refusal::new(
             *at,
@@ -248,6 +281,13 @@ pub(crate) fn read_window(arguments: &WindowArguments, event_time: &str) -> Resu
     };
     let is_reversed = !arguments.is_named && first > last;
     let (step, size) = if is_reversed { (last, first) } else { (first, last) };
+    let written = |length: Span| arguments.lengths.get(usize::from(length == last && first != last));
+    let cycle = if *kind == WindowKind::Cumulate { size } else { step };
+    let first_day = match (kind, written(cycle)) {
+        (WindowKind::Session, _) | (_, None) => None,
+        (_, Some(written)) => FirstDay::of(cycle, written).filter(|_| offset.is_none()),
+    };
+    let offset = offset.or(first_day.map(FirstDay::offset)).unwrap_or(Span::ZERO);
     let within = |cycle: Span| Span::from_millis(offset.millis().rem_euclid(cycle.millis()));
     let shape = match kind {
         WindowKind::Tumble | WindowKind::Hop => {
@@ -258,7 +298,7 @@ pub(crate) fn read_window(arguments: &WindowArguments, event_time: &str) -> Resu
         }
         WindowKind::Session => Shape::Session(Session { gap: size }),
     };
-    Ok(GroupWindow { kind: *kind, shape, is_reversed })
+    Ok(GroupWindow { kind: *kind, shape, is_reversed, first_day })
 }
 
 /// Refuses windows of too many panes: beyond, a key's state alone is megabytes.
@@ -280,7 +320,7 @@ fn in_steps(windows: Cumulate, at: Location) -> Result<Cumulate, Refusal> {
     let Cumulate { size, step, .. } = windows;
     if size.millis() % step.millis() != 0 {
         let message = format!(
-            "the longest window of CUMULATE, {size}, is no multiple of its step, {step}; write a step that divides it"
+            "the longest window of CUMULATE, {size}, is not a multiple of its step, {step}; write a step that divides it"
         );
         return Err(Refusal::new(at, message));
     }

@@ -1,6 +1,6 @@
 //! What a query can name: the project's streams, and the functions of its active plugins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_plan::{Catalog, ScalarFunction, StreamDefinition};
 use weir_plugin::PluginRegistry;
@@ -11,14 +11,19 @@ use weir_timeline::aggregate::Parameter;
 #[derive(Debug)]
 pub(crate) struct ProjectCatalog {
     streams: BTreeMap<String, Arc<StreamDefinition>>,
+    jobs: BTreeSet<String>,
     plugins: Arc<PluginRegistry>,
 }
 
 impl ProjectCatalog {
-    /// Over these streams and plugins.
-    pub(crate) fn new(streams: &[Arc<StreamDefinition>], plugins: Arc<PluginRegistry>) -> Self {
+    /// Over these streams, jobs and plugins.
+    pub(crate) fn new(
+        streams: &[Arc<StreamDefinition>],
+        jobs: impl IntoIterator<Item = String>,
+        plugins: Arc<PluginRegistry>,
+    ) -> Self {
         let streams = streams.iter().map(|stream| (stream.name.clone(), stream.clone())).collect();
-        ProjectCatalog { streams, plugins }
+        ProjectCatalog { streams, jobs: jobs.into_iter().collect(), plugins }
     }
 }
 
@@ -29,6 +34,10 @@ impl Catalog for ProjectCatalog {
 
     fn stream_names(&self) -> Vec<String> {
         self.streams.keys().cloned().collect()
+    }
+
+    fn has_job(&self, name: &str) -> bool {
+        self.jobs.contains(name)
     }
 
     fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {

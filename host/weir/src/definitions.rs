@@ -50,7 +50,8 @@ pub(crate) fn plan(
     plugins: &Arc<PluginRegistry>,
     refused_plugins: Vec<PluginError>,
 ) -> Planned {
-    let catalog = ProjectCatalog::new(&checked.streams, plugins.clone());
+    let jobs = checked.jobs.iter().map(|job| job.name.clone());
+    let catalog = ProjectCatalog::new(&checked.streams, jobs, plugins.clone());
     let mut planned = Planned { jobs: Vec::new(), refused_plugins, diagnostics: checked.diagnostics.clone() };
     for job in checked.jobs.iter().filter(|job| !reads_refused(job, checked)) {
         match weir_sql::plan(job, &catalog) {

@@ -21,19 +21,37 @@ const TYPE_NAMES: [(&str, &str); 12] = [
     ("BinaryView", "bytes"),
 ];
 
+/// What the library puts before its messages, outer words first.
+const PREFIXES: [&str; 9] = [
+    "Error during planning: ",
+    "This feature is not implemented: ",
+    "Internal error: ",
+    "Schema error: ",
+    "Execution error: ",
+    "Arrow error: ",
+    "Cast error: ",
+    "Parser error: ",
+    "Compute error: ",
+];
+
 /// Why an expression cannot be planned: one line, without the library's own hints.
 pub(super) fn planning_error(error: &DataFusionError) -> String {
     let text = error.find_root().strip_backtrace();
     let mut text = text.lines().next().unwrap_or_default();
-    for prefix in
-        ["Error during planning: ", "This feature is not implemented: ", "Internal error: ", "Schema error: "]
-    {
+    for prefix in PREFIXES {
         text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    if let Some((_, own)) = text.split_once("user-defined coercion failed with: ") {
+        text = own.strip_prefix("Error during planning: ").unwrap_or(own);
     }
     for hint in [" No function matches", " You might need to add", " Candidate functions"] {
         text = text.split(hint).next().unwrap_or(text);
     }
-    let mut text = misfit(text).unwrap_or_else(|| text.trim_end_matches(['.', ' ']).to_owned());
+    let mut text = misfit(text)
+        .or_else(|| wrong_argument(text))
+        .or_else(|| failed_cast(text))
+        .or_else(|| unlike_types(text))
+        .unwrap_or_else(|| text.trim_end_matches(['.', ' ']).to_owned());
     for (theirs, ours) in TYPE_NAMES {
         text = text.replace(theirs, ours);
     }
@@ -43,10 +61,49 @@ pub(super) fn planning_error(error: &DataFusionError) -> String {
 
 /// A call whose arguments have types that its function does not take.
 fn misfit(text: &str) -> Option<String> {
+    if let Some((name, reasons)) = text.split_once("' failed to match any signature")
+        && let Some(name) = name.strip_prefix("Function '")
+    {
+        let given =
+            reasons.split("(DataType: ").nth(1).and_then(|rest| rest.split(')').next()).unwrap_or("..");
+        return Some(format!(
+            "`{name}` does not take such arguments ({given}); write a CAST, or another number of them"
+        ));
+    }
     let (_, call) = text.split_once("call to '")?;
     let (name, coercion) = call.split_once("' function: coercion from ")?;
     let (given, _) = coercion.split_once(" to the signature ")?;
     Some(format!("`{name}` does not take ({given}); write a CAST, or another number of arguments"))
+}
+
+/// An argument of a function that is of another kind than it takes.
+fn wrong_argument(text: &str) -> Option<String> {
+    let (name, rest) = text.strip_prefix("Function '")?.split_once("' ")?;
+    let rest = rest.strip_prefix("requires ").or_else(|| rest.strip_prefix("expects "))?;
+    let (wanted, given) = rest.split_once(" but received ")?;
+    let given = given.split(" (").next().unwrap_or(given).trim_end_matches('.').to_lowercase();
+    let wanted = match wanted.trim_end_matches(',') {
+        "Numeric" => "a number".to_owned(),
+        other => format!("a {other}"),
+    };
+    Some(format!("`{name}` takes {wanted}, not a {given}; write a CAST"))
+}
+
+/// Operands whose types have nothing to do with one another.
+fn unlike_types(text: &str) -> Option<String> {
+    if let Some(types) = text.strip_prefix("Cannot infer common argument type for comparison operation ") {
+        return Some(format!("{types}: these types cannot be compared; write a CAST"));
+    }
+    let types = text.strip_prefix("Cannot coerce arithmetic expression ")?.strip_suffix(" to valid types")?;
+    Some(format!(
+        "{types}: these types cannot be computed with; write a CAST, or INTERVAL '5' SECOND for a length of time"
+    ))
+}
+
+/// A constant that is cast to a type that it is not of.
+fn failed_cast(text: &str) -> Option<String> {
+    let (value, wanted) = text.strip_prefix("Cannot cast string '")?.split_once("' to value of ")?;
+    Some(format!("'{value}' is not a {}", wanted.trim_end_matches(" type")))
 }
 
 /// Why an expression has no value. What a plugin said goes through as it is; all else is about the rows.
@@ -59,8 +116,6 @@ pub(super) fn evaluation_error(error: &DataFusionError) -> ExpressionError {
     }
     let text = root.strip_backtrace();
     let text = text.lines().next().unwrap_or_default();
-    let text = ["Arrow error: ", "Execution error: "]
-        .iter()
-        .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let text = PREFIXES.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
     ExpressionError::Rows(text.to_owned())
 }

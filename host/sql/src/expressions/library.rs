@@ -2,6 +2,7 @@
 //!
 //! Knows names and which functions have no place in a stream. Must not know a query.
 
+use super::functions::{self, ContainerPlanner};
 use super::plugin;
 use arrow_schema::DataType;
 use datafusion_common::config::ConfigOptions;
@@ -9,9 +10,8 @@ use datafusion_common::{DataFusionError, Result, TableReference};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
 use datafusion_functions::core::planner::CoreFunctionPlanner;
-use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
 use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
-use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
+use datafusion_functions_nested::planner::NestedFunctionPlanner;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use weir_plan::Catalog;
@@ -40,6 +40,9 @@ static LIBRARY: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
             by_name.insert(alias.to_lowercase(), function.clone());
         }
         by_name.insert(function.name().to_lowercase(), function);
+    }
+    for function in functions::all() {
+        by_name.insert(function.name().to_owned(), function.clone());
     }
     by_name
 });
@@ -74,10 +77,9 @@ impl<'a> Functions<'a> {
     pub(crate) fn new(catalog: &'a dyn Catalog) -> Self {
         let planners: Vec<Arc<dyn ExprPlanner>> = vec![
             Arc::new(CoreFunctionPlanner::default()),
-            Arc::new(DatetimeFunctionPlanner),
             Arc::new(UnicodeFunctionPlanner),
             Arc::new(NestedFunctionPlanner),
-            Arc::new(FieldAccessPlanner),
+            Arc::new(ContainerPlanner),
         ];
         Functions { catalog, planners, options: ConfigOptions::default() }
     }

@@ -8,11 +8,13 @@ mod arithmetic;
 mod canonical;
 mod docs;
 mod errors;
+mod functions;
 mod library;
 mod plugin;
 
 pub(crate) use canonical::type_name;
 pub use docs::{FunctionDoc, function_docs};
+pub(crate) use functions::{JsonPath, Unit, part_named};
 pub(crate) use library::{Found, Functions};
 
 use arrow_array::{ArrayRef, RecordBatch};
@@ -127,13 +129,18 @@ impl<'a> Scope<'a> {
         let expression = planner
             .sql_to_expr(expression, &self.schema, &mut PlannerContext::new())
             .map_err(|error| planning_error(&error))?;
-        arithmetic::refuse_mixed_comparisons(&expression, &self.schema)?;
+        let expression =
+            functions::read_clocks(expression, &self.schema).map_err(|error| planning_error(&error))?;
+        arithmetic::refuse_text_as_number(&expression, &self.schema)?;
         let context = SimplifyContext::builder().with_schema(self.schema.clone()).build();
         let simplifier = ExprSimplifier::new(context);
         let coerced = simplifier.coerce(expression, &self.schema).map_err(|error| planning_error(&error))?;
+        let coerced =
+            functions::keep_instants(coerced, &self.schema).map_err(|error| planning_error(&error))?;
         let coerced = arithmetic::fold_whole_numbers(coerced.unalias_nested().data, &self.schema)?;
         let canonical = canonical::canonical(&coerced, &self.canonical)?;
         let expression = simplifier.simplify(coerced).map_err(|error| planning_error(&error))?;
+        arithmetic::refuse_failing_constants(&expression)?;
         let data_type = expression.get_type(self.schema.as_ref()).map_err(|error| planning_error(&error))?;
         Ok(Bound { expression, data_type, canonical })
     }

@@ -82,5 +82,5 @@ fn declarations_that_do_not_fit_are_refused() {
     let mut job = declared(COUNT, &[("n", None)]);
     job.features[0].default = Some(serde_json::json!("none"));
     let found = plan(&job, &CATALOG).unwrap_err();
-    assert!(lines(&found).contains("is no bigint"), "{}", lines(&found));
+    assert!(lines(&found).contains("is not a value of type bigint"), "{}", lines(&found));
 }

@@ -2,12 +2,14 @@
 
 mod aggregates;
 mod features;
+mod flink_functions;
 mod frames;
 mod group_windows;
 mod hashes;
 mod queries;
 mod refusals;
 mod values;
+mod views;
 
 use crate::{Planned, plan};
 use arrow_array::cast::AsArray;

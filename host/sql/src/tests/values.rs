@@ -33,7 +33,7 @@ fn batch(plan: &JobPlan) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), values).unwrap()
 }
 
-fn evaluate(expression: &str) -> Result<ArrayRef, ExpressionError> {
+pub(super) fn evaluate(expression: &str) -> Result<ArrayRef, ExpressionError> {
     let plan = planned(&format!("SELECT {expression} AS x FROM event_user_action")).plan;
     let batch = batch(&plan);
     let values = plan.projection.columns[0].evaluate(&batch)?;
@@ -42,12 +42,16 @@ fn evaluate(expression: &str) -> Result<ArrayRef, ExpressionError> {
     Ok(values)
 }
 
-fn texts(expression: &str) -> Vec<Option<String>> {
+pub(super) fn texts(expression: &str) -> Vec<Option<String>> {
     evaluate(expression).unwrap().as_string_view().iter().map(|value| value.map(str::to_owned)).collect()
 }
 
-fn bigints(expression: &str) -> Vec<Option<i64>> {
+pub(super) fn bigints(expression: &str) -> Vec<Option<i64>> {
     evaluate(expression).unwrap().as_primitive::<Int64Type>().iter().collect()
+}
+
+pub(super) fn doubles(expression: &str) -> Vec<Option<f64>> {
+    evaluate(expression).unwrap().as_primitive::<Float64Type>().iter().collect()
 }
 
 #[test]
@@ -68,8 +72,8 @@ fn the_library_of_functions() {
         "a plugin's function is called with columns"
     );
     assert_eq!(bigints("limit % 2 * 10"), [Some(0), Some(0), Some(10)]);
-    let doubles = evaluate("ROUND(SQRT(fare * 4), 2)").unwrap();
-    assert_eq!(doubles.as_primitive::<Float64Type>().value(0), 2.45);
+    let numbers = evaluate("ROUND(SQRT(fare * 4), 2)").unwrap();
+    assert_eq!(numbers.as_primitive::<Float64Type>().value(0), 2.45);
     let whole = evaluate("CAST(fare AS INT)").unwrap();
     assert_eq!(whole.as_primitive::<Int32Type>().value(0), 1);
 }

@@ -1,0 +1,87 @@
+//! Values out of JSON text: `JSON_VALUE`, `JSON_QUERY`, `JSON_EXISTS`, `j -> 'a'` and `j ->> 'a'`.
+//!
+//! Text that is not JSON, or has no such value, gives null: as in Flink without an ON ERROR. Must not know how a query
+//! spells a path.
+
+use super::json_path::{JsonPath, unescaped};
+use super::{Call, Own, is_text};
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, BooleanArray, StringViewArray};
+use arrow_schema::DataType;
+use datafusion_common::{DataFusionError, Result};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+pub(super) const FUNCTIONS: [Own; 5] = [
+    Own {
+        name: "json_value",
+        takes: "a JSON text and a constant path",
+        arguments: json_and_path,
+        result: |_, _| Ok(DataType::Utf8View),
+        call: |call| texts(call, scalar),
+    },
+    Own {
+        name: "json_query",
+        takes: "a JSON text and a constant path",
+        arguments: json_and_path,
+        result: |_, _| Ok(DataType::Utf8View),
+        call: |call| texts(call, |found| found.starts_with(['{', '[']).then_some(Cow::Borrowed(found))),
+    },
+    Own {
+        name: "json_member",
+        takes: "a JSON text and a constant path",
+        arguments: json_and_path,
+        result: |_, _| Ok(DataType::Utf8View),
+        call: |call| texts(call, |found| Some(Cow::Borrowed(found))),
+    },
+    Own {
+        name: "json_text",
+        takes: "a JSON text and a constant path",
+        arguments: json_and_path,
+        result: |_, _| Ok(DataType::Utf8View),
+        call: |call| texts(call, |found| scalar(found).or((found != "null").then_some(Cow::Borrowed(found)))),
+    },
+    Own {
+        name: "json_exists",
+        takes: "a JSON text and a constant path",
+        arguments: json_and_path,
+        result: |_, _| Ok(DataType::Boolean),
+        call: |call| {
+            let (path, jsons) = (path(call)?, call.array(0)?);
+            let found: BooleanArray = jsons
+                .as_string_view()
+                .iter()
+                .map(|json| json.map(|json| path.find(json).is_some()))
+                .collect();
+            Ok(Arc::new(found))
+        },
+    },
+];
+
+fn json_and_path(given: &[DataType]) -> Option<Vec<DataType>> {
+    match given {
+        [json, path] if is_text(json) && is_text(path) => Some(vec![DataType::Utf8View, DataType::Utf8]),
+        _ => None,
+    }
+}
+
+fn path(call: &Call<'_>) -> Result<JsonPath> {
+    JsonPath::read(call.text(1)?).map_err(DataFusionError::Execution)
+}
+
+fn texts(call: &Call<'_>, text: impl Fn(&str) -> Option<Cow<'_, str>>) -> Result<ArrayRef> {
+    let (path, jsons) = (path(call)?, call.array(0)?);
+    let found: StringViewArray =
+        jsons.as_string_view().iter().map(|json| json.and_then(|json| text(path.find(json)?))).collect();
+    Ok(Arc::new(found))
+}
+
+/// A value that is neither a list nor an object, as text without quotes.
+fn scalar(found: &str) -> Option<Cow<'_, str>> {
+    match found.as_bytes().first()? {
+        b'{' | b'[' | b'n' => None,
+        b'"' if found.contains('\\') => unescaped(found).map(Cow::Owned),
+        b'"' => Some(Cow::Borrowed(&found[1..found.len() - 1])),
+        _ => Some(Cow::Borrowed(found)),
+    }
+}

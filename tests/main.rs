@@ -12,6 +12,7 @@ mod flights_kafka;
 mod golden;
 mod harness;
 mod kafka_connector;
+mod lost_rows;
 mod plugins;
 mod replay;
 mod services;

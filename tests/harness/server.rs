@@ -77,6 +77,16 @@ impl Server {
         (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
+    /// POST with a header: the status and the JSON body.
+    #[track_caller]
+    pub(crate) fn post_with(&self, path: &str, (name, value): (&str, &str), body: &str) -> (u16, Value) {
+        let request = self.agent.post(format!("{}{path}", self.url)).header(name, value);
+        let mut response = request.send(body).expect("the server answers");
+        let mut text = String::new();
+        response.body_mut().as_reader().read_to_string(&mut text).expect("a body");
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
     /// Waits until every job has applied what was durable at its start.
     #[track_caller]
     pub(crate) fn wait_ready(&self) {

@@ -65,6 +65,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Ok(Left::default())
     }
 
+    /// Where the record before a position stands, for a person to look at, such as a file's path; `None` where
+    /// partition and offset say it all.
+    fn place(&self, _before: &Position) -> Option<String> {
+        None
+    }
+
     /// Whether an unbounded read can ever see more than there is now. A file that is not followed cannot.
     fn grows(&self) -> bool {
         true

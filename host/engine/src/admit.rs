@@ -68,8 +68,10 @@ impl Rules {
 pub(crate) struct Admission {
     /// Admitted rows and the partition's watermarks between them, in order.
     pub(crate) steps: Vec<Step>,
-    /// Events set aside, in order of offset within each kind.
+    /// Events that cannot be used, in order of offset within each kind.
     pub(crate) dead: Vec<DeadLetter>,
+    /// Late ones that are set aside because the policy says so.
+    pub(crate) diverted: Vec<DeadLetter>,
     /// Event time of the first row whose time can be.
     pub(crate) first: Option<EventTime>,
     /// Rows whose time would be of this century were it in seconds.
@@ -163,7 +165,7 @@ pub(crate) fn admit(
                     admission.dropped += 1;
                     if rules.late.policy == LatePolicy::Divert {
                         let current = watermark.current();
-                        admission.dead.push(refuse(
+                        admission.diverted.push(refuse(
                             row,
                             format!(
                                 "late: its event time {time} is behind the watermark {current} and its results \

@@ -63,6 +63,14 @@ impl DeadLetter {
         DeadLetter { job: job.to_owned(), reason, subject: Subject::Result { result } }
     }
 
+    /// The offset of the event that it is about.
+    pub(crate) fn offset(&self) -> Option<u64> {
+        match &self.subject {
+            Subject::Event { offset, .. } => Some(*offset),
+            Subject::Result { .. } => None,
+        }
+    }
+
     /// What letters about the same thing have in common.
     fn identity(&self) -> Identity {
         match &self.subject {

@@ -11,6 +11,7 @@ use crate::deliver::Outgoing;
 use crate::error::EngineError;
 use crate::idle::Ask;
 use crate::reading::DriverState;
+use crate::refusals::Judgement;
 use crate::route::Routed;
 use crate::skew::Tell;
 use crate::status::{JobState, Progress, Tally};
@@ -119,6 +120,7 @@ impl Driver {
                 }
             }
             if self.is_at_end() {
+                self.warn(self.state.refusals.at_end());
                 self.send_signal(Signal::End).await?;
                 self.finish().await?;
                 self.progress.set_state(JobState::Finished);
@@ -229,6 +231,11 @@ impl Driver {
         if self.mode == Mode::UntilEnd {
             return Ok(());
         }
+        match self.state.refusals.tick(self.clock.monotonic()) {
+            Judgement::NotYet => {}
+            Judgement::Fine => self.warn(None),
+            Judgement::Warning(warning) => self.warn(Some(warning)),
+        }
         match self.state.idleness.tick(self.clock.monotonic(), &mut self.state.watermark) {
             Ask::Watermark => {
                 let before = self.progress.watermark().unwrap_or(EventTime::MIN);
@@ -236,6 +243,14 @@ impl Driver {
             }
             Ask::Flush => self.send_signal(Signal::End).await,
         }
+    }
+
+    /// Says aloud what is wrong with most rows of the source, and shows it until it is no longer so.
+    fn warn(&self, warning: Option<String>) {
+        if let Some(warning) = &warning {
+            tracing::warn!(job = self.plan.name, stream = self.plan.inputs[0].stream.name, "{warning}");
+        }
+        self.progress.set_warning(warning);
     }
 
     async fn checkpoint_when_due(&mut self) -> Result<(), EngineError> {

@@ -33,6 +33,7 @@ mod outputs;
 mod pipeline;
 mod project;
 mod reading;
+mod refusals;
 mod route;
 mod seen;
 mod session;

@@ -100,7 +100,9 @@ pub struct Counts {
     pub dropped: u64,
     /// Rows whose id was seen before.
     pub duplicates: u64,
-    /// Events set aside.
+    /// Events that could not be used: broken, of a wrong type, of a time that cannot be, or failing an expression.
+    pub refused: u64,
+    /// Events and results set aside.
     pub dead_letters: u64,
     /// Records passed over without fault (Kafka tombstones).
     pub skipped: u64,
@@ -117,6 +119,7 @@ impl Counts {
         self.late += other.late;
         self.dropped += other.dropped;
         self.duplicates += other.duplicates;
+        self.refused += other.refused;
         self.dead_letters += other.dead_letters;
         self.skipped += other.skipped;
         self.results += other.results;

@@ -5,6 +5,7 @@
 use crate::admit::Rules;
 use crate::idle::Idleness;
 use crate::manifest::{Beginning, Body, Counts, PartitionState};
+use crate::refusals::Refusals;
 use crate::seen::Seen;
 use crate::skew::Skew;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ pub(crate) struct DriverState {
     pub(crate) watermark: JobWatermark,
     pub(crate) idleness: Idleness,
     pub(crate) skew: Skew,
+    pub(crate) refusals: Refusals,
     pub(crate) caught_up: BTreeSet<PartitionId>,
     pub(crate) all: BTreeSet<PartitionId>,
     pub(crate) sequence: u64,
@@ -45,6 +47,7 @@ impl DriverState {
             watermark: JobWatermark::resume(body.watermark),
             idleness: Idleness::new(input.idle_after, input.when_idle),
             skew: Skew::new(input.max_skew),
+            refusals: Refusals::default(),
             caught_up: BTreeSet::new(),
             all: BTreeSet::new(),
             sequence: 0,

@@ -69,6 +69,7 @@ struct Slow {
     state: JobState,
     /// What was not read yet when the source was last asked.
     left: Left,
+    warning: Option<String>,
     last_checkpoint: Option<CheckpointStatus>,
 }
 
@@ -131,6 +132,9 @@ pub struct JobStatus {
     /// Whether it runs.
     #[serde(flatten)]
     pub state: JobState,
+    /// What is wrong with its source though it runs, such as that most rows are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// Whether it has applied everything that was durable when it started.
     pub ready: bool,
     /// Its watermark.
@@ -308,6 +312,10 @@ impl Progress {
         self.slow().state = state;
     }
 
+    pub(crate) fn set_warning(&self, warning: Option<String>) {
+        self.slow().warning = warning;
+    }
+
     /// Whether a running job can reach its source; while it cannot, it is not running, though its client goes on
     /// trying.
     pub(crate) fn set_trouble(&self, trouble: Option<String>) {
@@ -375,6 +383,7 @@ impl Progress {
             version,
             definition: definition.to_owned(),
             state: slow.state.clone(),
+            warning: slow.warning.clone(),
             ready: self.ready(),
             watermark: self.watermark(),
             as_of: self.freshness.time(now),

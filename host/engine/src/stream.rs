@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_connect::{ConnectError, Decoded, Decoder, Left, OpenPartition, RawBlock, Reader, Source};
-use weir_event::PartitionId;
+use weir_event::{PartitionId, Position};
 
 /// What the jobs of one stream share.
 #[derive(Debug, Clone)]
@@ -146,6 +146,10 @@ impl Source for SharedSource {
 
     async fn left(&self, positions: &[OpenPartition], bounded: bool) -> Result<Left, ConnectError> {
         self.0.source.left(positions, bounded).await
+    }
+
+    fn place(&self, before: &Position) -> Option<String> {
+        self.0.source.place(before)
     }
 
     fn grows(&self) -> bool {

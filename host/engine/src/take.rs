@@ -13,6 +13,7 @@ use crate::filter::Filtered;
 use crate::intake::{Driver, Mode, Next};
 use crate::manifest::{Beginning, Counts};
 use crate::project::project;
+use crate::refusals::{FirstRefused, Taken};
 use crate::route::route;
 use crate::status::PartitionStatus;
 use weir_connect::{Decoded, Framing, Op, RawBlock};
@@ -94,8 +95,10 @@ impl Driver {
             self.progress.set_data_since(state.data_since());
         }
         let (skipped, mut letters) = self.refused(block);
+        let rows = (decoded.offsets.len() + decoded.bad.len() + letters.len()) as u64;
+        let (too_late, like_seconds) = (admission.dropped, admission.like_seconds);
         self.tally.add(Counts {
-            events: (decoded.offsets.len() + decoded.bad.len()) as u64,
+            events: rows,
             late: admission.late,
             dropped: admission.dropped,
             duplicates: admission.duplicates,
@@ -112,11 +115,23 @@ impl Driver {
                 }
             }
         }
+        let refused = letters.len() as u64;
+        self.tally.add(Counts { refused, ..Counts::default() });
+        let first = self.first_refused(&letters, block);
+        self.state.refusals.add(Taken { rows, refused, too_late, like_seconds, first });
+        letters.extend(admission.diverted);
         self.set_aside(&letters)?;
         self.leave_end(partition);
         self.state.positions.insert(partition, block.next.clone());
         self.report(partition);
         Ok(())
+    }
+
+    fn first_refused(&self, letters: &[DeadLetter], block: &RawBlock) -> Option<FirstRefused> {
+        let events = letters.iter().filter_map(|letter| Some((letter.offset()?, letter)));
+        let (offset, first) = events.min_by_key(|(offset, _)| *offset)?;
+        let place = self.source.place(&block.next);
+        Some(FirstRefused { offset, place, reason: first.reason.clone() })
     }
 
     /// Of the records that the source passed over: how many without fault, and letters of the others.

@@ -74,6 +74,7 @@ mod tests {
             version: 1,
             definition: String::new(),
             state,
+            warning: None,
             ready,
             watermark: None,
             as_of: EventTime::MIN,

@@ -58,6 +58,11 @@ impl Place {
         }
     }
 
+    /// The name of the file.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Files that came too late are told of once.
     fn warn_of_unread(&mut self, files: &[String]) {
         let before = files.partition_point(|file| *file < self.file);

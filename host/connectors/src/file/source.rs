@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use tokio::sync::mpsc::{self, Receiver};
 use weir_connect::{ConnectError, Fetch, Left, OpenPartition, Reader, Source};
-use weir_event::PartitionId;
+use weir_event::{PartitionId, Position};
 
 /// Records longer than this are refused: they would have to be held whole.
 const MAX_RECORD_BYTES: usize = 10 << 20;
@@ -126,6 +126,10 @@ impl Source for FileSource {
             Ok(Left { records: None, bytes })
         })
         .await
+    }
+
+    fn place(&self, before: &Position) -> Option<String> {
+        Place::of(before).ok().map(|place| self.names.path(place.file()).display().to_string())
     }
 
     fn grows(&self) -> bool {

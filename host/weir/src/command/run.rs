@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_engine::{Job, Mode};
+use weir_engine::{Counts, Job, Mode};
 use weir_event::{Clock, SystemClock};
 
 /// Read every source to its end, write every open window, flush every sink, exit
@@ -50,17 +50,19 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let runtime = runtime::engine(opened.shards)?;
     let ended = runtime.block_on(async {
         let running = wiring::start(&opened, Mode::UntilEnd).await?;
-        let before = running.engine.jobs().iter().map(|job| job.status().counts.events).collect::<Vec<_>>();
+        let before = running.engine.jobs().iter().map(|job| job.status().counts).collect::<Vec<_>>();
         until_end(&running).await?;
         Ok::<_, Failure>((running, before))
     });
     let (running, before) = ended?;
     report(&running);
+    let jobs = running.engine.jobs();
     if arguments.stats {
-        print(&stats(&running.engine.jobs(), &before, clock.monotonic()).to_string())?;
+        print(&stats(&jobs, &before, clock.monotonic()).to_string())?;
     }
-    process::leave((opened, runtime, running));
-    Ok(())
+    let outcome = some_rows_were_used(&jobs, &before);
+    process::leave((opened, runtime, running, jobs));
+    outcome
 }
 
 /// The last line on stdout cannot be told from rows.
@@ -102,6 +104,8 @@ fn report(running: &Running) {
             events = counts.events,
             results = counts.results,
             late = counts.late,
+            dropped = counts.dropped,
+            refused = counts.refused,
             dead_letters = counts.dead_letters,
             failed_results = counts.failed_results,
             "read to the end"
@@ -120,13 +124,30 @@ fn report(running: &Running) {
     }
 }
 
+/// A job that could use none of the rows that it read has done nothing, whatever it was asked for.
+fn some_rows_were_used(jobs: &[Arc<Job>], before: &[Counts]) -> Result<(), Failure> {
+    let failures = jobs.iter().zip(before).filter_map(|(job, before)| {
+        let status = job.status();
+        let read = status.counts.events.saturating_sub(before.events);
+        let refused = status.counts.refused.saturating_sub(before.refused);
+        (read > 0 && refused == read).then(|| {
+            let why = status.warning.unwrap_or_else(|| format!("all {read} rows were refused"));
+            let job = status.job;
+            Failure::user(format!(
+                "job `{job}`: {why}; mend the source or the stream's file, then run it with `--reset {job}`"
+            ))
+        })
+    });
+    Failure::all(failures.collect())
+}
+
 /// What the run took. Counts of jobs are since their first start; `before` is what they began this run with.
-fn stats(jobs: &[Arc<Job>], before: &[u64], elapsed: Duration) -> Value {
+fn stats(jobs: &[Arc<Job>], before: &[Counts], elapsed: Duration) -> Value {
     let mut of_jobs = Map::new();
     let (mut events, mut memory, mut keys, mut rows) = (0, 0, 0, 0);
     for (job, before) in jobs.iter().zip(before) {
         let (status, state) = (job.status(), job.stats());
-        let of_run = status.counts.events.saturating_sub(*before);
+        let of_run = status.counts.events.saturating_sub(before.events);
         events += of_run;
         memory += state.memory_bytes;
         keys += state.keys;
@@ -135,6 +156,8 @@ fn stats(jobs: &[Arc<Job>], before: &[u64], elapsed: Duration) -> Value {
             "events": of_run,
             "results": status.counts.results,
             "late": status.counts.late,
+            "dropped": status.counts.dropped,
+            "refused": status.counts.refused,
             "dead_letters": status.counts.dead_letters,
             "failed_results": status.counts.failed_results,
             "keys": state.keys,

@@ -118,6 +118,29 @@ fn marks_line_ends_and_compression_cost_no_row() {
     assert!(!stderr(&output).contains("WARN"), "{}", stderr(&output));
 }
 
+#[test]
+fn a_log_that_is_rotated_between_two_runs_is_read_once_and_one_that_is_lost_is_told() {
+    let row = |key: &str| format!("{{\"k\":\"{key}\",\"t\":\"2026-01-01T00:00:00Z\"}}\n");
+    let project = Project::new();
+    project.file("streams/s.yaml", &STREAM.replace("data/*", "data/app.log")).file("jobs/j.yaml", JOB);
+    project.file("data/app.log", &(row("old1") + &row("old2")));
+    project.run(&[]);
+    let log = project.path().join("data/app.log");
+    std::fs::rename(&log, project.path().join("data/app.log.1")).expect("it can be renamed");
+    project.file("data/app.log", &["new1", "new2", "new3"].map(row).concat());
+    project.run(&[]);
+    assert_eq!(keys(&project), ["old1", "old2", "new1", "new2", "new3"]);
+
+    project.file("data/app.log", &["other1", "other2", "other3", "other4"].map(row).concat());
+    let output = project.weir("run", &["--until-end"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    for word in ["data/app.log", "is another file now", "--reset"] {
+        assert!(stderr(&output).contains(word), "`{word}` is not in: {}", stderr(&output));
+    }
+    project.run(&["--reset", "j"]);
+    assert_eq!(keys(&project).len(), 9);
+}
+
 const HTTP: &str =
     "stream: s\nfields: {k: string, t: timestamp}\nevent_time: t\ndisorder: 5s\nsource: {http: {}}\n";
 const COUNT: &str = "query: |\n  SELECT k, COUNT(*) OVER (PARTITION BY k ORDER BY rowtime RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND CURRENT ROW) AS n FROM s\n";

@@ -120,7 +120,8 @@ pub struct RawBlock {
     /// The position after the last record.
     pub next: Position,
     /// Records that the source itself had to pass over (tombstones, lines too long), with the reason and up to
-    /// 1 KiB of payload; they are counted, and dead letters unless `skip` is set.
+    /// 1 KiB of payload; they are counted, and dead letters unless `skip` is set. What is not of the log itself (a file
+    /// that comes too late to be read) has the offset of the next record and takes none.
     pub refused: Vec<RefusedRecord>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Everything here may wait for a disk but [`Input::read_now`].
 
+use super::trace::{Identity, Known, Trace};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -13,6 +14,7 @@ use weir_connect::ConnectError;
 #[derive(Debug)]
 pub(super) struct Input {
     path: PathBuf,
+    identity: Identity,
     content: Content,
     /// The byte that is read next, counted in the content.
     at: u64,
@@ -27,54 +29,57 @@ enum Content {
     Gzip(Box<MultiGzDecoder<BufReader<File>>>, u64),
 }
 
-/// What the byte before a resumed position says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
-    LineEnd,
-    WithinLine,
-}
-
 /// What can happen to a file while it is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// Nothing, or more of it, which comes with the next read.
     Appended,
-    /// It is shorter than what was read of it.
-    Shortened,
+    /// There is another file under its name; this one may still grow.
+    Moved,
+    /// What was read of it does not stand there any more.
+    Replaced,
     /// It is compressed and of another length: it has to be opened anew.
     Rewritten,
 }
 
 impl Input {
-    /// Opens a file at a byte of its content; with `limit`, nothing behind that byte of a plain file is read.
-    pub(super) fn open(path: &Path, at: u64, limit: Option<u64>) -> Result<(Input, Before), ConnectError> {
+    /// Opens a file at a byte of its content, and says what stands before it; with `limit`, nothing behind that byte
+    /// of a plain file is read.
+    pub(super) fn open(path: &Path, at: u64, limit: Option<u64>) -> Result<(Input, Trace), ConnectError> {
+        let open = || {
+            let file = File::open(path)?;
+            let metadata = file.metadata()?;
+            let (identity, length) = (Identity::of(&metadata), metadata.len());
+            if !is_gzip(path) {
+                let trace = Trace::of_plain(&file, at)?;
+                return Ok((Content::Plain(file), identity, trace));
+            }
+            let mut decoder = MultiGzDecoder::new(BufReader::new(file));
+            let trace = Trace::of_stream(&mut decoder, at, None)?;
+            Ok((Content::Gzip(Box::new(decoder), length), identity, trace))
+        };
+        let (content, identity, trace) = open().map_err(|error| failed(path, &error))?;
+        let trace = trace.ok_or_else(|| {
+            ConnectError::external(format!(
+                "`{}` was read up to byte {at} of its content before and is shorter now; restore the file, or start \
+                 with `--reset` for the jobs that read it",
+                path.display()
+            ))
+        })?;
         let limit = limit.unwrap_or(u64::MAX);
-        let mut input = Input { path: path.to_path_buf(), content: content(path)?, at: 0, limit };
-        let before = input.advance(at)?;
-        Ok((input, before))
+        Ok((Input { path: path.to_path_buf(), identity, content, at, limit }, trace))
     }
 
-    /// Moves to a byte behind the present one.
-    fn advance(&mut self, to: u64) -> Result<Before, ConnectError> {
-        if to == 0 {
-            return Ok(Before::LineEnd);
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// How long the file was on disk when it was opened, if it is compressed.
+    pub(super) fn compressed_bytes(&self) -> Option<u64> {
+        match self.content {
+            Content::Plain(_) => None,
+            Content::Gzip(_, length) => Some(length),
         }
-        let skipped = match &mut self.content {
-            Content::Plain(file) => file.metadata().map(|metadata| metadata.len().min(to - 1)),
-            Content::Gzip(decoder, _) => io::copy(&mut decoder.take(to - 1), &mut io::sink()),
-        };
-        let skipped = skipped.map_err(|error| failed(&self.path, &error))?;
-        self.at = to - 1;
-        let mut last = [0];
-        let read = self.read_raw(&mut last).map_err(|error| failed(&self.path, &error))?;
-        if skipped < to - 1 || read == 0 {
-            return Err(ConnectError::external(format!(
-                "`{}` was read up to byte {to} of its content before and is shorter now; restore the file, or \
-                 reset the jobs that read it",
-                self.path.display()
-            )));
-        }
-        Ok(if last == *b"\n" { Before::LineEnd } else { Before::WithinLine })
     }
 
     fn read_raw(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -88,18 +93,18 @@ impl Input {
 
     /// Steps over the line end that stands exactly here, and says what it found.
     pub(super) fn skip_line_end(&mut self) -> Result<LineEnd, ConnectError> {
-        for expected in [&b"\r\n"[..], b"\n"] {
+        let mut found = LineEnd::Nothing;
+        loop {
             let mut byte = [0];
-            if self.read_raw(&mut byte).map_err(|error| failed(&self.path, &error))? == 0 {
-                return Ok(LineEnd::Nothing);
-            }
-            match byte[0] {
-                b'\n' => return Ok(LineEnd::Skipped),
-                byte if expected.contains(&byte) => {}
-                _ => break,
-            }
+            let read = self.read_raw(&mut byte).map_err(|error| failed(&self.path, &error))?;
+            found = match (read, byte[0], found) {
+                (0, ..) => return Ok(found),
+                (_, b'\n', LineEnd::Half) => return Ok(LineEnd::Skipped(b"\r\n")),
+                (_, b'\n', _) => return Ok(LineEnd::Skipped(b"\n")),
+                (_, b'\r', LineEnd::Nothing) => LineEnd::Half,
+                _ => return Ok(LineEnd::Other),
+            };
         }
-        Ok(LineEnd::Other)
     }
 
     /// Appends up to `room` bytes; 0 means that the present end is reached. What was appended before an error
@@ -144,24 +149,29 @@ impl Input {
         usize::try_from(self.limit.saturating_sub(self.at)).map_or(room, |left| left.min(room))
     }
 
-    /// The byte of the content that is read next.
-    pub(super) fn position(&self) -> u64 {
-        self.at
-    }
-
-    /// What has happened to the file since it was opened.
-    pub(super) fn change(&self) -> Change {
-        // A file that cannot be looked at now is looked at again.
+    /// What has happened to the file since it was opened and, up to `read`, read.
+    pub(super) fn change(&self, read: u64, known: Option<Known>) -> Change {
+        let at_path = std::fs::metadata(&self.path);
         match &self.content {
-            Content::Plain(file) if file.metadata().is_ok_and(|metadata| metadata.len() < self.at) => {
-                Change::Shortened
+            Content::Plain(file) => {
+                let Ok(now) = file.metadata() else {
+                    // A file that cannot be looked at now is looked at again.
+                    return Change::Appended;
+                };
+                let is_as_read = |known: Known| {
+                    Trace::of_plain(file, read)
+                        .is_ok_and(|trace| trace.is_some_and(|trace| known.is_of(&trace)))
+                };
+                if now.len() < self.at || (now.len() > self.at && !known.is_none_or(is_as_read)) {
+                    return Change::Replaced;
+                }
+                let is_other = at_path.is_ok_and(|at_path| Identity::of(&at_path) != self.identity);
+                if is_other { Change::Moved } else { Change::Appended }
             }
-            Content::Gzip(_, length)
-                if std::fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() != *length) =>
-            {
-                Change::Rewritten
+            Content::Gzip(_, length) => {
+                let is_rewritten = at_path.is_ok_and(|at_path| at_path.len() != *length);
+                if is_rewritten { Change::Rewritten } else { Change::Appended }
             }
-            _ => Change::Appended,
         }
     }
 }
@@ -189,24 +199,28 @@ fn read_cached(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
 pub(super) enum LineEnd {
     /// Nothing yet.
     Nothing,
+    /// Its first byte, `\r`, and nothing behind it yet.
+    Half,
     /// The line end, which was stepped over.
-    Skipped,
+    Skipped(&'static [u8]),
     /// More of the line.
     Other,
+}
+
+impl LineEnd {
+    /// What was stepped over.
+    pub(super) fn bytes(self) -> &'static [u8] {
+        match self {
+            LineEnd::Nothing | LineEnd::Other => b"",
+            LineEnd::Half => b"\r",
+            LineEnd::Skipped(bytes) => bytes,
+        }
+    }
 }
 
 /// Whether a file of this name is decompressed.
 pub(super) fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "gz")
-}
-
-fn content(path: &Path) -> Result<Content, ConnectError> {
-    let file = File::open(path).map_err(|error| failed(path, &error))?;
-    if is_gzip(path) {
-        let length = file.metadata().map_err(|error| failed(path, &error))?.len();
-        return Ok(Content::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(file))), length));
-    }
-    Ok(Content::Plain(file))
 }
 
 /// Bytes that do not decompress stay so; anything else the disk may get over.
@@ -219,9 +233,7 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> ConnectError {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
             ConnectError::external(format!("`{path}` is damaged: {error}; restore the file"))
         }
-        io::ErrorKind::NotFound => ConnectError::external(format!(
-            "`{path}` was there before and is gone; restore the file, or reset the jobs that read it"
-        )),
+        io::ErrorKind::NotFound => ConnectError::unavailable(format!("`{path}` is gone for the moment")),
         io::ErrorKind::PermissionDenied => {
             ConnectError::user(format!("`{path}` may not be read: {error}; change its permissions"))
         }
@@ -255,11 +267,11 @@ mod tests {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                     read => Some(read.unwrap()),
                 };
-                prop_assert!(cached != Some(0) || input.position() == limit.unwrap_or(u64::MAX).max(start));
+                prop_assert!(cached != Some(0) || input.at == limit.unwrap_or(u64::MAX).max(start));
                 let waited = if now && cached.is_some() { 0 } else { input.read(&mut out, room).unwrap() };
                 prop_assert_eq!(out.len() - before, cached.unwrap_or_default() + waited);
                 asked += room;
-                prop_assert_eq!(input.position(), start + out.len() as u64);
+                prop_assert_eq!(input.at, start + out.len() as u64);
             }
             let rest = content.get(start as usize..end).unwrap_or_default();
             prop_assert!(rest.starts_with(&out) && out.len() >= rest.len().min(asked));

@@ -6,9 +6,12 @@ mod cut;
 mod input;
 mod names;
 mod open;
+mod place;
 mod read;
 mod sink;
 mod source;
+mod trace;
+mod whereabouts;
 mod written;
 
 pub use self::sink::FileSink;

@@ -1,7 +1,95 @@
 //! Which files a path or a glob means, in the order in which they are read.
 
+use super::trace::Identity;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use weir_connect::ConnectError;
+
+/// In which order names are read. It is part of a position: what was read in one order cannot be gone on with in
+/// another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Order {
+    /// By their bytes, `part-10` before `part-9`: that of positions which do not say.
+    #[default]
+    Bytes,
+    /// By their bytes, but a row of digits by its number: `part-9` before `part-10`.
+    Natural,
+}
+
+impl Order {
+    pub(super) fn compare(self, one: &str, other: &str) -> Ordering {
+        match self {
+            Order::Bytes => one.cmp(other),
+            Order::Natural => natural(one.as_bytes(), other.as_bytes()).then_with(|| one.cmp(other)),
+        }
+    }
+}
+
+fn natural(mut one: &[u8], mut other: &[u8]) -> Ordering {
+    loop {
+        let (Some(first), Some(second)) = (one.first(), other.first()) else {
+            return one.len().cmp(&other.len());
+        };
+        if first.is_ascii_digit() && second.is_ascii_digit() {
+            let ((left, rest), (right, others_rest)) = (number(one), number(other));
+            // Without leading zeros the longer number is the greater.
+            let order = left.len().cmp(&right.len()).then_with(|| left.cmp(right));
+            if order != Ordering::Equal {
+                return order;
+            }
+            (one, other) = (rest, others_rest);
+        } else if first == second {
+            (one, other) = (&one[1..], &other[1..]);
+        } else {
+            return first.cmp(second);
+        }
+    }
+}
+
+/// The digits at the beginning without leading zeros, and what follows them.
+fn number(text: &[u8]) -> (&[u8], &[u8]) {
+    let digits = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let zeros = text[..digits].iter().position(|byte| *byte != b'0').unwrap_or(digits);
+    (&text[zeros..digits], &text[digits..])
+}
+
+/// A file that there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Its name below the fixed part of the path.
+    pub(super) name: String,
+    pub(super) identity: Identity,
+    /// How long it is on disk.
+    pub(super) bytes: u64,
+}
+
+/// The files that there are, in the order in which they are read.
+#[derive(Debug, Clone)]
+pub(super) struct Listing {
+    pub(super) files: Vec<Listed>,
+    order: Order,
+}
+
+impl Listing {
+    pub(super) fn find(&self, name: &str) -> Option<&Listed> {
+        let found = self.files.binary_search_by(|file| self.order.compare(&file.name, name));
+        found.ok().map(|at| &self.files[at])
+    }
+
+    /// Those that are read before a file of this name.
+    pub(super) fn before(&self, name: &str) -> &[Listed] {
+        let end = self.files.partition_point(|file| self.order.compare(&file.name, name).is_lt());
+        &self.files[..end]
+    }
+
+    /// Those that are read after a file of this name.
+    pub(super) fn after(&self, name: &str) -> &[Listed] {
+        let start = self.files.partition_point(|file| self.order.compare(&file.name, name).is_le());
+        &self.files[start..]
+    }
+}
 
 /// A path or a glob.
 #[derive(Debug, Clone)]
@@ -30,40 +118,43 @@ impl Names {
         Path::new(&folder).join(&self.path).to_string_lossy().into_owned()
     }
 
-    /// The names of the present files, relative to the base, sorted by their bytes.
-    ///
-    /// # Errors
-    /// A plain path that names no file, and, unless files may still come (`follow`), a glob that matches none.
-    pub(super) fn list(&self, follow: bool) -> Result<Vec<String>, ConnectError> {
-        if !is_glob(&self.path) {
-            let path = self.folder.join(&self.path);
-            if !path.is_file() {
-                return Err(ConnectError::user(format!(
-                    "there is no file `{}`; check the source's `path`",
-                    path.display()
-                )));
+    /// The present files, in this order. Blocks.
+    pub(super) fn list(&self, order: Order) -> Result<Listing, ConnectError> {
+        let mut files = Vec::new();
+        for path in self.paths()? {
+            // A file that cannot be looked at now, or is gone since it was listed, is looked at again.
+            let Ok(metadata) = std::fs::metadata(&path) else { continue };
+            if metadata.is_file() {
+                let (identity, bytes) = (Identity::of(&metadata), metadata.len());
+                files.push(Listed { name: self.name_of(&path), identity, bytes });
             }
-            return Ok(vec![self.name_of(&path)]);
+        }
+        files.sort_unstable_by(|one, other| order.compare(&one.name, &other.name));
+        Ok(Listing { files, order })
+    }
+
+    fn paths(&self) -> Result<Vec<PathBuf>, ConnectError> {
+        if !is_glob(&self.path) {
+            return Ok(vec![self.folder.join(&self.path)]);
         }
         let matches = glob::glob(&self.pattern())
             .map_err(|error| ConnectError::user(format!("`{}` is not a glob: {error}", self.path)))?;
-        let mut names = Vec::new();
-        for path in matches {
-            let path = path.map_err(|error| {
-                ConnectError::unavailable(format!("cannot list `{}`: {error}", self.path))
-            })?;
-            if path.is_file() {
-                names.push(self.name_of(&path));
-            }
+        let unlisted = |error| ConnectError::unavailable(format!("cannot list `{}`: {error}", self.path));
+        matches.map(|path| path.map_err(unlisted)).collect()
+    }
+
+    /// At the start there has to be a file, unless files may still come (`follow`) to a glob.
+    pub(super) fn expect_some(&self, listing: &Listing, follow: bool) -> Result<(), ConnectError> {
+        if !listing.files.is_empty() || (follow && is_glob(&self.path)) {
+            return Ok(());
         }
-        if names.is_empty() && !follow {
-            return Err(ConnectError::user(format!(
-                "no file matches `{}`; check the source's `path`",
-                self.folder.join(&self.path).display()
-            )));
-        }
-        names.sort_unstable();
-        Ok(names)
+        let path = self.folder.join(&self.path);
+        let path = path.display();
+        Err(ConnectError::user(if is_glob(&self.path) {
+            format!("no file matches `{path}`; check the source's `path`")
+        } else {
+            format!("file `{path}` not found; check the source's `path`")
+        }))
     }
 
     /// Where the file of this name is.
@@ -71,11 +162,47 @@ impl Names {
         self.base.join(name)
     }
 
-    fn name_of(&self, path: &Path) -> String {
+    pub(super) fn name_of(&self, path: &Path) -> String {
         path.strip_prefix(&self.base).unwrap_or(path).to_string_lossy().into_owned()
     }
 }
 
 fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '['])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_names_are_compared_as_numbers() {
+        let sorted = [
+            "a",
+            "a0",
+            "a00",
+            "a01.log",
+            "a1.log",
+            "a2",
+            "a9b",
+            "a10",
+            "a10b2",
+            "a10b10",
+            "ab",
+            "dt=2026-01-02/part-9",
+            "dt=2026-01-02/part-10",
+            "dt=2026-01-10/part-1",
+            "part",
+            "part-9.jsonl",
+            "part-10.jsonl",
+            "part-99999999999999999999999.jsonl",
+            "part-100000000000000000000000.jsonl",
+        ];
+        for (at, one) in sorted.iter().enumerate() {
+            for (other_at, other) in sorted.iter().enumerate() {
+                assert_eq!(Order::Natural.compare(one, other), at.cmp(&other_at), "{one} {other}");
+            }
+        }
+        assert!(Order::Bytes.compare("part-10", "part-9").is_lt());
+    }
 }

@@ -5,6 +5,7 @@
 
 use super::cut::{Cutter, Piece};
 use super::input::{Change, Input, LineEnd};
+use super::trace::Known;
 use crate::blocking::blocking;
 use std::io;
 use weir_connect::ConnectError;
@@ -25,11 +26,6 @@ impl OpenFile {
     /// Whether the last read had to wait: the next one probably will, too.
     pub(super) fn has_waited(&self) -> bool {
         self.waited
-    }
-
-    /// The byte of the content that is read next.
-    pub(super) fn position(&self) -> u64 {
-        self.input.position()
     }
 
     /// Reads on, at most to the end of a block; gives 0 at the present end.
@@ -67,10 +63,14 @@ impl OpenFile {
         .await
     }
 
-    /// What has happened to the file since it was read to its end.
-    pub(super) async fn change(self) -> Result<(Self, Change), ConnectError> {
+    /// What has happened to the file since it was read to its end; `read` bytes of it were handed out.
+    pub(super) async fn change(
+        self,
+        read: u64,
+        known: Option<Known>,
+    ) -> Result<(Self, Change), ConnectError> {
         blocking(move || {
-            let change = self.input.change();
+            let change = self.input.change(read, known);
             Ok((self, change))
         })
         .await

@@ -5,21 +5,22 @@
 //! thread for waiting, one read ahead.
 //!
 //! Under `follow` the last file is read as it grows, and a line counts once its end is there. When a file
-//! appears whose name sorts behind, the present one is read to its end once more and then never looked at
-//! again. A file whose name sorts before is never read, with a warning in the log: lines have numbers, and
-//! numbers that were given cannot move.
+//! appears whose name sorts behind, the present one is read to its end once more and then left. One that is renamed or
+//! copied away to make room for a new one of its name is read to its end where it is now, and the new one from its
+//! beginning. What cannot be read in order any more is a refused record with the reason: see [`Place::changes`].
 
 use super::cut::{Cutter, Piece};
-use super::input::{Before, Change, Input, LineEnd, failed};
-use super::names::Names;
+use super::input::{Change, Input, LineEnd, failed};
+use super::names::{Listing, Names, Order};
 use super::open::OpenFile;
+use super::place::Place;
+use super::trace::{Known, holds};
+use super::whereabouts::{self, Whereabouts};
 use crate::blocking::blocking;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use weir_connect::source::RefusedRecord;
@@ -28,69 +29,8 @@ use weir_event::{PartitionId, Position};
 
 /// How often files are looked at for more. A person does not notice it, and a disk neither.
 const POLL: Duration = Duration::from_millis(200);
-
-/// Where in the files a position is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Place {
-    /// The file's name below the fixed part of the path.
-    file: String,
-    /// The byte of its uncompressed content that is read next.
-    byte: u64,
-    /// How many files sorted before it.
-    before: usize,
-}
-
-impl Place {
-    /// Reads the place of a position.
-    pub(super) fn of(position: &Position) -> Result<Place, ConnectError> {
-        serde_json::from_str(&position.place).map_err(|error| {
-            ConnectError::internal(format!("`{}` is no place in a file: {error}", position.place))
-        })
-    }
-
-    /// How many of a file's stored bytes are behind this place; `None` where the place is within a compressed file,
-    /// whose bytes are not those that are counted.
-    pub(super) fn left_of(&self, file: &str, stored: u64, is_compressed: bool) -> Option<u64> {
-        match file.cmp(self.file.as_str()) {
-            Ordering::Less => Some(0),
-            Ordering::Greater => Some(stored),
-            Ordering::Equal => (!is_compressed).then(|| stored.saturating_sub(self.byte)),
-        }
-    }
-
-    /// The name of the file.
-    pub(super) fn file(&self) -> &str {
-        &self.file
-    }
-
-    /// Files that came too late are told of once.
-    fn warn_of_unread(&mut self, files: &[String]) {
-        let before = files.partition_point(|file| *file < self.file);
-        if before > self.before {
-            tracing::warn!(
-                file = self.file,
-                unread = before - self.before,
-                "files were added whose names sort before one that is being read; they are not read"
-            );
-        }
-        self.before = before;
-    }
-
-    /// The last line was read as a whole though it lacked its end: `found` is what stands there by now. Says
-    /// whether the end is still missing.
-    fn leave_line(&mut self, found: LineEnd, file: &OpenFile, path: &Path) -> Result<bool, ConnectError> {
-        self.byte = file.position();
-        match found {
-            LineEnd::Nothing => Ok(true),
-            LineEnd::Skipped => Ok(false),
-            LineEnd::Other => Err(ConnectError::external(format!(
-                "the last line of `{}` had no line end, was read as a whole, and goes on now; let every line end \
-                 in a newline before it is read, and reset the jobs that read it",
-                path.display()
-            ))),
-        }
-    }
-}
+/// A file that was renamed is left when it has not grown for so many looks: whoever writes it may not have noticed.
+const LINGER_POLLS: u32 = 5;
 
 /// How much is read, and how it is cut.
 #[derive(Debug)]
@@ -118,28 +58,50 @@ pub(super) struct Reading {
     pub(super) has_news: bool,
 }
 
+/// Why the present file is not read any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// It was read to its end.
+    AtEnd,
+    /// It was, and there is another of its name by now, which the place is in.
+    Moved,
+}
+
+/// The present file.
+#[derive(Debug)]
+struct Present {
+    file: OpenFile,
+    path: PathBuf,
+    /// Whether the last line was read as a whole though it lacked its end, which may follow.
+    within_line: bool,
+}
+
 impl Reading {
-    /// Reads until the end or an error, of which it tells. `files` are those that there were at the start.
-    pub(super) async fn run(mut self, files: Vec<String>) {
-        if let Err(error) = self.read(files).await {
+    /// Reads until the end or an error, of which it tells. `listing` is the files that there were at the start.
+    pub(super) async fn run(mut self, listing: Listing) {
+        if let Err(error) = self.read(listing).await {
             self.send(Err(error)).await;
         }
     }
 
-    async fn read(&mut self, mut files: Vec<String>) -> Result<(), ConnectError> {
-        if let Some(place) = &self.place
-            && files.binary_search(&place.file).is_err()
-        {
-            let gone = io::Error::from(io::ErrorKind::NotFound);
-            return Err(failed(&self.names.path(&place.file), &gone));
+    async fn read(&mut self, mut listing: Listing) -> Result<(), ConnectError> {
+        let mut place = self.place.take();
+        if let Some(place) = &mut place {
+            self.find_again(place, &listing).await?;
+            listing = self.tell_changes(place, listing).await?;
         }
         loop {
-            if let Some(mut place) = self.place.take().or_else(|| first(&files)) {
-                place.warn_of_unread(&files);
-                self.place = Some(place);
-                files = self.read_present_file(files).await?;
-                if let Some(next) = self.following(&files) {
-                    self.place = Some(next);
+            place = place.or_else(|| Place::first(&listing));
+            if let Some(place) = &mut place {
+                if listing.find(&place.file).is_some() {
+                    let left;
+                    (listing, left) = self.read_file(place, listing).await?;
+                    if left == Left::Moved {
+                        continue;
+                    }
+                }
+                if let Some(next) = place.following(&listing) {
+                    place.leave_for(&next.name, &listing);
                     continue;
                 }
             }
@@ -147,62 +109,138 @@ impl Reading {
                 self.caught_up().await;
                 return Ok(());
             }
-            files = self.wait().await?;
+            listing = self.wait(place.as_mut()).await?;
         }
     }
 
-    /// The file that comes after the present one.
-    fn following(&self, files: &[String]) -> Option<Place> {
-        let present = self.place.as_ref()?;
-        let before = files.partition_point(|file| *file <= present.file);
-        files.get(before).map(|file| Place { file: file.clone(), byte: 0, before })
-    }
-
-    /// Reads the present file to its end: under `follow`, until there is another behind it. Returns the files that
-    /// there are then.
-    async fn read_present_file(&mut self, mut files: Vec<String>) -> Result<Vec<String>, ConnectError> {
-        let mut place = self.place.clone().unwrap_or_default();
+    /// Makes sure that the place is in the file that it was in. Where that one has another name by now, its rest is
+    /// read from there, and the place is the beginning of the new one.
+    async fn find_again(&mut self, place: &mut Place, listing: &Listing) -> Result<(), ConnectError> {
         let path = self.names.path(&place.file);
-        let (mut file, before) = self.open(&path, &place).await?;
-        let mut within_line = before == Before::WithinLine;
+        let byte = place.byte;
+        let whereabouts = match place.known {
+            Some(known) => {
+                let path = path.clone();
+                blocking(move || Ok(whereabouts::find(&path, byte, &known))).await?
+            }
+            None if byte > 0 && listing.find(&place.file).is_none() => Whereabouts::Gone,
+            None => Whereabouts::Same,
+        };
+        let what = match whereabouts {
+            Whereabouts::Same => return Ok(()),
+            Whereabouts::Moved(to) => {
+                tracing::info!(file = place.file, to = %to.display(), "the file was moved; its rest is read from there");
+                self.read_rest(&to, place).await?;
+                place.restart(&self.names.name_of(&to), listing);
+                return Ok(());
+            }
+            _ if byte == 0 => {
+                place.known = None;
+                return Ok(());
+            }
+            Whereabouts::Gone => "was there before and is gone",
+            Whereabouts::Shortened => "is shorter now",
+            Whereabouts::Replaced => "is another file now",
+        };
+        Err(ConnectError::external(format!(
+            "`{}` was read up to byte {byte} of its content and {what}, and what was read is not found under another \
+             name in its folder; rows that were not read may be lost: put the file back, or start with `--reset` for \
+             the jobs that read it",
+            path.display()
+        )))
+    }
+
+    async fn read_rest(&mut self, path: &Path, place: &mut Place) -> Result<(), ConnectError> {
+        let present = self.begin(path, None, place).await?;
+        let present = self.read_on(present, place).await?;
+        self.finish(present, place).await;
+        Ok(())
+    }
+
+    /// Reads the present file to its end: under `follow`, until there is another behind it, or a new one in its place.
+    /// Returns the files that there are then.
+    async fn read_file(
+        &mut self,
+        place: &mut Place,
+        mut listing: Listing,
+    ) -> Result<(Listing, Left), ConnectError> {
+        let path = self.names.path(&place.file);
+        let limit = self.extent.limits.get(&place.file).copied();
+        let mut present = self.begin(&path, limit, place).await?;
+        let mut lingered = 0;
         loop {
-            let is_last = self.following(&files).is_none();
-            if within_line {
-                let found;
-                (file, found) = file.skip_line_end().await?;
-                within_line = place.leave_line(found, &file, &path)?;
-            }
-            if !within_line {
-                file = self.read_to_end(file, &path, &mut place).await?;
-            }
+            let is_last = place.following(&listing).is_none();
+            let before = self.next_line;
+            present = self.read_on(present, place).await?;
             if !(self.extent.follow && is_last) {
-                if let Some(piece) = file.take_rest() {
-                    self.hand_out(piece, &mut place).await;
-                }
-                self.place = Some(place);
-                return Ok(files);
+                self.finish(present, place).await;
+                return Ok((listing, Left::AtEnd));
             }
-            files = self.wait().await?;
-            place.warn_of_unread(&files);
+            if self.next_line > before {
+                lingered = 0;
+            } else if lingered >= LINGER_POLLS {
+                self.finish(present, place).await;
+                place.restart("", &listing);
+                return Ok((listing, Left::Moved));
+            }
+            listing = self.wait(Some(place)).await?;
             let change;
-            (file, change) = file.change().await?;
+            (present.file, change) = present.file.change(place.byte, place.known).await?;
             match change {
-                Change::Appended => {}
-                Change::Rewritten => file = self.open(&path, &place).await?.0,
-                Change::Shortened => {
-                    let message = format!("`{}` has become shorter while it was followed", path.display());
-                    return Err(ConnectError::external(message));
+                Change::Appended => lingered = 0,
+                Change::Moved => lingered += 1,
+                Change::Rewritten => present = self.begin(&path, limit, place).await?,
+                Change::Replaced => {
+                    self.find_again(place, &listing).await?;
+                    return Ok((listing, Left::Moved));
                 }
             }
         }
     }
 
-    async fn open(&self, path: &Path, place: &Place) -> Result<(OpenFile, Before), ConnectError> {
-        let (path, byte) = (path.to_path_buf(), place.byte);
-        let limit = self.extent.limits.get(&place.file).copied();
-        let (input, before) = blocking(move || Input::open(&path, byte, limit)).await?;
+    /// Opens a file at the place, if it is the file that the place is in.
+    async fn begin(
+        &self,
+        path: &Path,
+        limit: Option<u64>,
+        place: &mut Place,
+    ) -> Result<Present, ConnectError> {
+        let (opened, byte) = (path.to_path_buf(), place.byte);
+        let (input, trace) = blocking(move || Input::open(&opened, byte, limit)).await?;
+        if place.known.is_some_and(|known| byte > 0 && !known.is_of(&trace)) {
+            return Err(ConnectError::unavailable(format!(
+                "`{}` was replaced while it was opened",
+                path.display()
+            )));
+        }
+        let within_line = !trace.ends_a_line();
+        place.begin(Known::new(input.identity(), &trace), trace, input.compressed_bytes());
         let cutter = Cutter::new(self.extent.block_bytes, self.extent.max_record_bytes);
-        Ok((OpenFile::new(input, cutter), before))
+        Ok(Present { file: OpenFile::new(input, cutter), path: path.to_path_buf(), within_line })
+    }
+
+    /// Reads to the present end of the file.
+    async fn read_on(&mut self, mut present: Present, place: &mut Place) -> Result<Present, ConnectError> {
+        if present.within_line {
+            let found;
+            (present.file, found) = present.file.skip_line_end().await?;
+            place.pass(found.bytes());
+            present.within_line = match found {
+                LineEnd::Nothing | LineEnd::Half => true,
+                LineEnd::Skipped(_) => false,
+                LineEnd::Other => {
+                    return Err(ConnectError::external(format!(
+                        "the last line of `{}` had no line end, was read as a whole, and goes on now; let every line \
+                         end in a newline before it is read, and start with `--reset` for the jobs that read it",
+                        present.path.display()
+                    )));
+                }
+            };
+        }
+        if !present.within_line {
+            present.file = self.read_to_end(present.file, &present.path, place).await?;
+        }
+        Ok(present)
     }
 
     async fn read_to_end(
@@ -232,20 +270,31 @@ impl Reading {
         }
     }
 
+    /// The file has ended: what remains is its last line.
+    async fn finish(&mut self, mut present: Present, place: &mut Place) {
+        if let Some(piece) = present.file.take_rest() {
+            self.hand_out(piece, place).await;
+        }
+    }
+
     async fn hand_out(&mut self, piece: Piece, place: &mut Place) {
         let first = self.next_line;
         self.next_line += piece.lines();
-        place.byte += piece.length();
+        place.advance(&piece);
         let (data, refused) = match piece {
-            Piece::Lines { data, .. } => (data, Vec::new()),
+            Piece::Lines { data, .. } => (data, None),
             Piece::TooLong { start, length } => {
                 let reason = format!(
                     "the line is {length} bytes long, more than the {} that are read",
                     self.extent.max_record_bytes
                 );
-                (Bytes::new(), vec![RefusedRecord { offset: first, reason, payload: start, skip: false }])
+                (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload: start, skip: false }))
             }
         };
+        self.send_block(first, data, refused, place).await;
+    }
+
+    async fn send_block(&mut self, first: u64, data: Bytes, refused: Option<RefusedRecord>, place: &Place) {
         let place = serde_json::to_string(place).unwrap_or_default();
         self.has_news = true;
         let block = RawBlock {
@@ -254,9 +303,30 @@ impl Reading {
             framing: Framing::Lines { first },
             known: KnownTimes::Unknown,
             next: Position { next: self.next_line, place },
-            refused,
+            refused: refused.into_iter().collect(),
         };
         self.send(Ok(Fetch::Block(block))).await;
+    }
+
+    /// Tells what has changed before the place, as a refused record where the next line is. It takes no number: after
+    /// a crash it may be told earlier or later, and lines must keep theirs.
+    async fn tell_changes(&mut self, place: &mut Place, listing: Listing) -> Result<Listing, ConnectError> {
+        let (names, mut judged) = (self.names.clone(), place.clone());
+        let (judged, listing, changes) = blocking(move || {
+            let changes = judged.changes(&listing, |file, finished| {
+                holds(&names.path(&file.name), finished.content, &finished.known)
+            });
+            Ok((judged, listing, changes))
+        })
+        .await?;
+        *place = judged;
+        if !changes.is_empty() {
+            changes.iter().for_each(|change| tracing::warn!("{change}"));
+            let (offset, reason) = (self.next_line, changes.join("; "));
+            let refused = RefusedRecord { offset, reason, payload: Vec::new(), skip: false };
+            self.send_block(offset, Bytes::new(), Some(refused), place).await;
+        }
+        Ok(listing)
     }
 
     async fn caught_up(&mut self) {
@@ -266,11 +336,16 @@ impl Reading {
     }
 
     /// Says that all is read, lets a moment pass, and gives the files that there are then.
-    async fn wait(&mut self) -> Result<Vec<String>, ConnectError> {
+    async fn wait(&mut self, place: Option<&mut Place>) -> Result<Listing, ConnectError> {
         self.caught_up().await;
         tokio::time::sleep(POLL).await;
         let names = self.names.clone();
-        blocking(move || names.list(true)).await
+        let order = place.as_ref().map_or(Order::Natural, |place| place.order);
+        let listing = blocking(move || names.list(order)).await?;
+        match place {
+            Some(place) => self.tell_changes(place, listing).await,
+            None => Ok(listing),
+        }
     }
 
     /// Returns once everything that was sent has been taken.
@@ -282,8 +357,4 @@ impl Reading {
         // Without a receiver there is nobody either who lets this go on.
         let _ = self.out.send(next).await;
     }
-}
-
-fn first(files: &[String]) -> Option<Place> {
-    files.first().map(|file| Place { file: file.clone(), ..Place::default() })
 }

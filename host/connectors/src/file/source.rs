@@ -3,14 +3,15 @@
 //! A position is the number of the next line over all files, with the file and byte where it starts.
 
 use super::input::is_gzip;
-use super::names::Names;
-use super::read::{Extent, Place, Reading};
+use super::names::{Listing, Names, Order};
+use super::place::Place;
+use super::read::{Extent, Reading};
 use crate::blocking::blocking;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::{self, Receiver};
 use weir_connect::{ConnectError, Fetch, Left, OpenPartition, Reader, Source};
 use weir_event::{PartitionId, Position};
@@ -59,27 +60,28 @@ impl FileSource {
         FileSource { names: Names::new(settings.folder.clone(), settings.path.clone()), settings }
     }
 
-    /// Which files there are, and how long each plain one is: where a bounded read ends.
-    async fn present_files(&self) -> Result<(Vec<String>, HashMap<String, u64>), ConnectError> {
+    /// The files that there are.
+    async fn present_files(&self, order: Order) -> Result<Listing, ConnectError> {
         let (names, follow) = (self.names.clone(), self.settings.follow);
         blocking(move || {
-            let files = names.list(follow)?;
-            let lengths = files.iter().filter_map(|name| {
-                let path = names.path(name);
-                let length = std::fs::metadata(&path).ok()?.len();
-                (!is_gzip(&path)).then(|| (name.clone(), length))
-            });
-            let lengths = lengths.collect();
-            Ok((files, lengths))
+            let listing = names.list(order)?;
+            names.expect_some(&listing, follow)?;
+            Ok(listing)
         })
         .await
     }
 }
 
+/// How long each plain file is: where a bounded read of it ends.
+fn lengths(listing: &Listing) -> HashMap<String, u64> {
+    let plain = listing.files.iter().filter(|file| !is_gzip(Path::new(&file.name)));
+    plain.map(|file| (file.name.clone(), file.bytes)).collect()
+}
+
 #[async_trait]
 impl Source for FileSource {
     async fn partitions(&self) -> Result<u16, ConnectError> {
-        self.present_files().await.map(|_| 1)
+        self.present_files(Order::Natural).await.map(|_| 1)
     }
 
     async fn open(
@@ -92,44 +94,44 @@ impl Source for FileSource {
         let Some(open) = partitions.first() else {
             return Ok(Box::new(FileReader { reading: Fuse::terminated(), blocks }));
         };
-        let (files, lengths) = self.present_files().await?;
+        let read = open.from.as_ref().filter(|position| position.next > 0);
+        let place = read.map(Place::of).transpose()?;
+        let order = place.as_ref().map_or(Order::Natural, |place| place.order);
+        let listing = self.present_files(order).await?;
         let reading = Reading {
             names: self.names.clone(),
             extent: Extent {
                 follow: self.settings.follow && !bounded,
-                limits: if bounded { lengths } else { HashMap::new() },
+                limits: if bounded { lengths(&listing) } else { HashMap::new() },
                 block_bytes: BLOCK_BYTES,
                 max_record_bytes: self.settings.max_record_bytes,
             },
             partition: PartitionId { source, partition: open.partition },
             next_line: open.from.as_ref().map_or(0, |position| position.next),
-            place: open.from.as_ref().filter(|position| position.next > 0).map(Place::of).transpose()?,
+            place,
             out,
             has_news: true,
         };
-        Ok(Box::new(FileReader { reading: reading.run(files).boxed().fuse(), blocks }))
+        Ok(Box::new(FileReader { reading: reading.run(listing).boxed().fuse(), blocks }))
     }
 
     async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
         let from = positions.first().and_then(|open| open.from.as_ref());
         let place = from.filter(|position| position.next > 0).map(Place::of).transpose()?;
-        let (names, follow) = (self.names.clone(), self.settings.follow);
+        let names = self.names.clone();
         blocking(move || {
-            let mut bytes = Some(0);
-            for name in names.list(follow)? {
-                let path = names.path(&name);
-                let stored = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-                let left =
-                    place.as_ref().map_or(Some(stored), |it| it.left_of(&name, stored, is_gzip(&path)));
-                bytes = bytes.zip(left).map(|(sum, left)| sum + left);
-            }
+            let listing = names.list(place.as_ref().map_or(Order::Natural, |place| place.order))?;
+            let bytes = match place {
+                Some(place) => place.left(&listing),
+                None => Some(listing.files.iter().map(|file| file.bytes).sum()),
+            };
             Ok(Left { records: None, bytes })
         })
         .await
     }
 
     fn place(&self, before: &Position) -> Option<String> {
-        Place::of(before).ok().map(|place| self.names.path(place.file()).display().to_string())
+        Place::of(before).ok().map(|place| self.names.path(&place.file).display().to_string())
     }
 
     fn grows(&self) -> bool {

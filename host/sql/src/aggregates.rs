@@ -18,12 +18,14 @@ use std::sync::Arc;
 use weir_plan::Catalog;
 use weir_timeline::{Aggregate, BuiltinError, Parameter, builtin_named, builtin_names};
 
-/// Aggregates and window functions of other engines that weir has not, and what to write instead.
-const ELSEWHERE: [(&str, &str); 18] = [
+/// Functions of other engines that weir does not have, and what to write instead.
+const ELSEWHERE: [(&str, &str); 21] = [
     ("approx_percentile_cont", "write APPROX_PERCENTILE(0.95, x)"),
     ("cume_dist", RANKS),
+    ("dayname", "write DATE_FORMAT(t, 'EEEE')"),
     ("dense_rank", RANKS),
     ("grouping", "write a job for each grouping"),
+    ("isnull", "write x IS NULL"),
     ("json_arrayagg", "write COLLECT(x) for a list"),
     ("json_objectagg", "write MAP_AGG_BY(category, 'sum', x) for a map"),
     ("lead", "what follows a row is not known yet; write LAG(x) for the value of the row before"),
@@ -34,6 +36,7 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("percentile", "write APPROX_PERCENTILE(0.95, x)"),
     ("percentile_cont", "write APPROX_PERCENTILE(0.95, x)"),
     ("rank", RANKS),
+    ("sha1", "write SHA256(text) or MD5(text)"),
     (
         "row_number",
         "write LAST_N(5, x) for the last five values, MAX_N(5, x) for the five greatest, or COUNT(*) OVER (.. ROWS \

@@ -45,4 +45,9 @@ impl Dialect for Flink {
     fn allow_extract_single_quotes(&self) -> bool {
         true
     }
+
+    /// Parts that there are not are refused where the others are known.
+    fn allow_extract_custom(&self) -> bool {
+        true
+    }
 }

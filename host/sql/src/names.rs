@@ -7,7 +7,7 @@ use crate::aggregates::{Aggregates, elsewhere, read_rows};
 use crate::expressions::{Found, Functions};
 use crate::parse::{Item, single_name};
 use crate::report::Refusal;
-use crate::spellings::respell;
+use crate::spellings::{TOLD, respell};
 use crate::table_function::WINDOW_COLUMNS;
 use crate::views::{Extent, PARTS_LIMIT};
 use crate::windows;
@@ -17,6 +17,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::{Location, Span};
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use weir_event::{DataType, StreamSchema};
 use weir_plan::{Catalog, StreamDefinition};
@@ -239,8 +240,9 @@ impl Names<'_> {
     fn unknown_function(&self, name: &str) -> String {
         let aggregates = self.aggregates.names().into_iter().map(|name| name.to_lowercase());
         let plugins = self.catalog.aggregate_names();
+        let respelt = TOLD.iter().map(|(name, ..)| (*name).to_owned());
         let known: Vec<String> =
-            self.functions.names().into_iter().chain(aggregates).chain(plugins).collect();
+            self.functions.names().into_iter().chain(respelt).chain(aggregates).chain(plugins).collect();
         if let Some(how) = self.catalog.unseen(name) {
             return format!("function `{name}` not found: {how}");
         }
@@ -353,6 +355,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     known
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= farthest && is_meant(&candidate.to_lowercase()))
-        .min()
+        // Letters are left out more often than put in.
+        .min_by_key(|(distance, candidate)| (*distance, Reverse(candidate.len()), *candidate))
         .map(|(_, candidate)| candidate)
 }

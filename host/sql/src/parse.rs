@@ -58,7 +58,10 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
     let mut refusals = refused_clauses(&query);
     let named = named(query.with.as_ref()).map_err(|refusal| vec![refusal])?;
     let SetExpr::Select(select) = *query.body else {
-        refusals.push(Refusal::new(START, "a job is one SELECT over one stream; write SELECT .. FROM .."));
+        refusals.push(Refusal::new(
+            START,
+            "a job is one SELECT over one stream; write SELECT .. FROM .., without brackets around it",
+        ));
         return Err(refusals);
     };
     refusals.extend(refused_select_clauses(&select));

@@ -138,21 +138,25 @@ fn condition(parsed: &mut Parsed) -> Option<Expr> {
 fn stream(parsed: &Parsed, catalog: &dyn Catalog, report: &mut Report<'_>) -> Option<Arc<StreamDefinition>> {
     let found = catalog.stream(&parsed.table);
     if found.is_none() {
-        let names = catalog.stream_names();
-        let instead = match nearest(&parsed.table, names.iter().map(String::as_str)) {
-            _ if catalog.has_job(&parsed.table) => {
-                "it is a job, and weir 0.1 does not read another job's results yet; compute both in one query, or let the \
-                 job write to a Kafka topic with a stream of its own"
-                    .to_owned()
-            }
-            Some(near) => format!("did you mean `{near}`?"),
-            None if names.is_empty() => "define it in streams/".to_owned(),
-            None => format!("streams are {}", names.join(", ")),
-        };
-        let message = format!("stream `{}` not found; {instead}", parsed.table);
-        report.refuse(Refusal::new(parsed.table_at, message));
+        report.refuse(Refusal::new(parsed.table_at, unknown_stream(&parsed.table, catalog)));
     }
     found
+}
+
+fn unknown_stream(name: &str, catalog: &dyn Catalog) -> String {
+    if catalog.has_job(name) {
+        return format!(
+            "`{name}` is a job, and weir 0.1 does not read another job's results yet; let it write to a Kafka topic that \
+             has a stream of its own"
+        );
+    }
+    let names = catalog.stream_names();
+    let instead = match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => "define it in streams/".to_owned(),
+        None => format!("streams are {}", names.join(", ")),
+    };
+    format!("stream `{name}` not found; {instead}")
 }
 
 fn resolve_names<'a>(

@@ -176,11 +176,39 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
                 "results of a stream have no end to be limited; leave it out (TOP(n, x) keeps the last n values of \
                  a key)"
             }
+            Keyword::DEFAULT if keyword(tokens.get(at + 2)) == Keyword::ON => {
+                "DEFAULT .. ON EMPTY or ON ERROR is not available; write COALESCE(JSON_VALUE(..), 0)"
+            }
+            Keyword::INTERVAL => match unknown_unit(&tokens[at + 1..]) {
+                Some(unit) => {
+                    let message =
+                        format!("`{unit}` is not a unit of an interval; write DAY, HOUR, MINUTE or SECOND");
+                    refusals.push(Refusal::new(tokens[at + 2].span.start, message));
+                    continue;
+                }
+                None => continue,
+            },
             _ => continue,
         };
         refusals.push(Refusal::new(token.span.start, message));
     }
     refusals
+}
+
+/// The word after the number of an interval, if it is not a unit: the parser would take it for an alias.
+fn unknown_unit(tokens: &[TokenWithSpan]) -> Option<&str> {
+    let [number, unit, ..] = tokens else { return None };
+    let is_number = match &number.token {
+        Token::Number(..) => true,
+        Token::SingleQuotedString(text) => {
+            text.bytes().all(|it| it.is_ascii_digit() || matches!(it, b'-' | b'.' | b' '))
+        }
+        _ => false,
+    };
+    match &unit.token {
+        Token::Word(word) if is_number && word.keyword == Keyword::NoKeyword => Some(&word.value),
+        _ => None,
+    }
 }
 
 /// Whether a SELECT begins a subquery that is neither read by FROM nor named by WITH.

@@ -162,7 +162,7 @@ fn inside(
     let SetExpr::Select(select) = &*query.body else {
         return Err(vec![Refusal::new(
             at,
-            format!("{name} is not one SELECT; write SELECT .. FROM .. WHERE .."),
+            format!("`{name}` is not one SELECT; write SELECT .. FROM .. WHERE .."),
         )]);
     };
     let mut refusals = refused_clauses(query);

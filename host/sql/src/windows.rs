@@ -7,6 +7,8 @@ pub(crate) use crate::intervals::interval;
 use crate::intervals::is_weeks;
 use crate::parse::single_name;
 use crate::report::Refusal;
+use crate::spellings::AT_TIME_ZONE;
+use crate::stage::written;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
 use sqlparser::tokenizer::Location;
 use weir_event::Span;
@@ -257,8 +259,18 @@ pub(crate) fn group_window(
 pub(crate) fn read_window(arguments: &WindowArguments, event_time: &str) -> Result<GroupWindow, Refusal> {
     let WindowArguments { kind, name, at, time, shift, .. } = arguments;
     if !matches!(time, Expr::Identifier(column) if column.value == event_time) {
-        let message =
-            format!("{name} must be over the event time `{event_time}` (or its alias rowtime), not {time}");
+        let message = match time {
+            Expr::Function(function) if function.name.to_string() == AT_TIME_ZONE => format!(
+                "{name} takes the time zone as its third argument; write TUMBLE({event_time}, INTERVAL '1' DAY, \
+                 'Europe/Berlin')"
+            ),
+            time => {
+                let time = written(time);
+                format!(
+                    "{name} must be over the event time `{event_time}` (or its alias rowtime), not {time}"
+                )
+            }
+        };
         return Err(Refusal::new(time.span().start, message));
     }
     if let (WindowKind::Tumble, [length]) = (kind, arguments.lengths.as_slice())

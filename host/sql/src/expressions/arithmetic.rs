@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, FieldRef, Schema};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, DataFusionError, Result as LibraryResult, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
-use datafusion_expr::expr::ScalarFunction;
+use datafusion_expr::expr::{Case, ScalarFunction};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::type_coercion::functions::fields_with_udf;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Operator, Volatility, lit};
@@ -83,6 +83,7 @@ pub(super) fn refuse_text_as_number(expression: &Expr, schema: &DFSchema) -> Res
     let walked = expression.apply(|node| {
         refused = match node {
             Expr::ScalarFunction(call) => text_argument(call, schema)?,
+            Expr::Case(case) if case.expr.is_none() => text_condition(case, schema)?,
             node => mixed_pair(node, schema)?,
         };
         Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
@@ -118,6 +119,16 @@ fn mixed_pair(node: &Expr, schema: &DFSchema) -> LibraryResult<Option<String>> {
 
 fn is_mixed(left: &DataType, right: &DataType) -> bool {
     (left.is_string() && right.is_numeric()) || (left.is_numeric() && right.is_string())
+}
+
+/// A text where CASE WHEN takes a condition.
+fn text_condition(case: &Case, schema: &DFSchema) -> LibraryResult<Option<String>> {
+    for (when, _) in &case.when_then_expr {
+        if when.get_type(schema)?.is_string() {
+            return Ok(Some("CASE WHEN takes a condition, not a string; write x = 'text'".to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// Functions whose arguments are alternatives of one type.

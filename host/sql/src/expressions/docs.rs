@@ -2,7 +2,9 @@
 //!
 //! Must not know a query.
 
+use super::functions::{is_own, told};
 use super::library::documented;
+use crate::spellings::TOLD;
 use datafusion_expr::ScalarUDF;
 
 /// What is said of one function.
@@ -18,12 +20,34 @@ pub struct FunctionDoc {
 
 /// Every scalar function that a query can call without a plugin, in the order of their names.
 pub fn function_docs() -> Vec<FunctionDoc> {
-    documented().iter().map(|function| describe(function)).collect()
+    let library = documented();
+    let library = library.iter().filter(|function| !is_respelt(function.name()));
+    let respelt = TOLD.iter().map(|(name, call, does)| {
+        let doc = FunctionDoc { call: (*call).to_owned(), aliases: Vec::new(), does: (*does).to_owned() };
+        ((*name).to_owned(), doc)
+    });
+    let of_library = library
+        .filter(|function| !is_own(function) || told(function).is_some())
+        .map(|function| (function.name().to_owned(), describe(function)));
+    let mut all: Vec<_> = of_library.chain(respelt).collect();
+    all.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    all.into_iter().map(|(_, doc)| doc).collect()
+}
+
+fn is_respelt(name: &str) -> bool {
+    TOLD.iter().any(|(told, ..)| *told == name)
 }
 
 fn describe(function: &ScalarUDF) -> FunctionDoc {
+    if let Some((call, does)) = told(function) {
+        return FunctionDoc { call: call.to_owned(), aliases: Vec::new(), does: does.to_owned() };
+    }
     let name = function.name();
-    let aliases = function.aliases().iter().map(|alias| alias.to_lowercase()).filter(|alias| alias != name);
+    let aliases = function
+        .aliases()
+        .iter()
+        .map(|alias| alias.to_lowercase())
+        .filter(|alias| alias != name && !is_respelt(alias));
     let aliases = aliases.collect();
     let Some(doc) = function.documentation() else {
         return FunctionDoc { call: format!("{name}(..)"), aliases, does: String::new() };

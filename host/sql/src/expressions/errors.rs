@@ -76,17 +76,30 @@ fn misfit(text: &str) -> Option<String> {
     Some(format!("`{name}` does not take ({given}); write a CAST, or another number of arguments"))
 }
 
-/// An argument of a function that is of another kind than it takes.
+/// An argument of a function that is of another kind than it takes, or is missing.
 fn wrong_argument(text: &str) -> Option<String> {
     let (name, rest) = text.strip_prefix("Function '")?.split_once("' ")?;
     let rest = rest.strip_prefix("requires ").or_else(|| rest.strip_prefix("expects "))?;
     let (wanted, given) = rest.split_once(" but received ")?;
-    let given = given.split(" (").next().unwrap_or(given).trim_end_matches('.').to_lowercase();
-    let wanted = match wanted.trim_end_matches(',') {
+    let given = given.split(" (").next().unwrap_or(given).trim_end_matches('.');
+    let wanted = wanted.trim_end_matches(',');
+    if wanted.ends_with("arguments") {
+        return Some(format!("`{name}` takes {wanted}, not {given}"));
+    }
+    let plain = |of: &str| match of {
         "Numeric" => "a number".to_owned(),
-        other => format!("a {other}"),
+        "String" => "string".to_owned(),
+        other => other.to_owned(),
     };
-    Some(format!("`{name}` takes {wanted}, not a {given}; write a CAST"))
+    Some(format!("`{name}` takes {}, not {}; write a CAST", plain(wanted), plain(given)))
+}
+
+/// A constant that is cast to a type that it is not of.
+fn failed_cast(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("Cannot cast ").or_else(|| text.strip_prefix("Can't cast "))?;
+    let rest = rest.strip_prefix("string ").or_else(|| rest.strip_prefix("value "))?;
+    let (value, wanted) = rest.split_once(" to value of ").or_else(|| rest.split_once(" to type "))?;
+    Some(format!("{value} is not a value of type {}", wanted.trim_end_matches(" type")))
 }
 
 /// Operands whose types have nothing to do with one another.
@@ -94,16 +107,14 @@ fn unlike_types(text: &str) -> Option<String> {
     if let Some(types) = text.strip_prefix("Cannot infer common argument type for comparison operation ") {
         return Some(format!("{types}: these types cannot be compared; write a CAST"));
     }
+    if let Some(types) = text.strip_prefix("There isn't a common type to coerce ") {
+        let types = types.trim_end_matches(" in LIKE expression");
+        return Some(format!("{types} cannot be compared by LIKE; write a CAST"));
+    }
     let types = text.strip_prefix("Cannot coerce arithmetic expression ")?.strip_suffix(" to valid types")?;
     Some(format!(
         "{types}: these types cannot be computed with; write a CAST, or INTERVAL '5' SECOND for a length of time"
     ))
-}
-
-/// A constant that is cast to a type that it is not of.
-fn failed_cast(text: &str) -> Option<String> {
-    let (value, wanted) = text.strip_prefix("Cannot cast string '")?.split_once("' to value of ")?;
-    Some(format!("'{value}' is not a {}", wanted.trim_end_matches(" type")))
 }
 
 /// Why an expression has no value. What a plugin said goes through as it is; all else is about the rows.

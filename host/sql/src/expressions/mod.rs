@@ -93,12 +93,22 @@ impl Bound {
         if self.column().is_some() {
             return Ok(self);
         }
-        let known = weir_event::DataType::from_arrow(&self.data_type).ok_or_else(|| {
-            format!(
-                "a value of type {} cannot be a column; write a CAST to another type",
-                type_name(&self.data_type)
-            )
-        })?;
+        let known =
+            weir_event::DataType::from_arrow(&self.data_type).ok_or_else(|| match &self.data_type {
+                DataType::Duration(_) => {
+                    "a difference of times cannot be a column; write EXTRACT(EPOCH FROM a - b) for \
+                                      seconds, or CAST(a - b AS BIGINT) for milliseconds"
+                        .to_owned()
+                }
+                DataType::Interval(_) => {
+                    "an interval cannot be a column; write the number of its units, as a whole number"
+                        .to_owned()
+                }
+                other => format!(
+                    "a value of type {} cannot be a column; write a CAST to another type",
+                    type_name(other)
+                ),
+            })?;
         Ok(self.cast(&known.to_arrow()))
     }
 }

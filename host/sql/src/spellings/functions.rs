@@ -2,16 +2,17 @@
 //!
 //! Knows names and numbers of arguments. Must not know what the functions compute.
 
-use super::tree::{call, case, constant_whole, exactly, item, operation, place, text, whole};
+use super::tree::{call, case, cast, constant_whole, exactly, item, operation, place, text, whole};
 use super::{constants, times};
 use crate::report::Refusal;
 use crate::windows::arguments;
-use sqlparser::ast::{BinaryOperator, Expr, Function, Ident, ObjectName, Spanned};
+use sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr, Function, Ident, ObjectName, Spanned};
 
 /// Other names of functions and aggregates that need nothing else changed.
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 7] = [
     ("ceiling", "ceil"),
     ("datepart", "date_part"),
+    ("datetrunc", "date_trunc"),
     ("first", "first_value"),
     ("last", "last_value"),
     ("regexp", "regexp_like"),
@@ -41,6 +42,15 @@ pub(super) fn respelt(name: &str, function: &mut Function) -> Result<Option<Expr
         "locate" => {
             let [part, whole] = exactly(function, "LOCATE('part', text)")?;
             call("strpos", vec![whole, part], at)
+        }
+        "to_base64" => {
+            let [of] = exactly(function, "TO_BASE64(text)")?;
+            call("encode", vec![of, text("base64pad", at)], at)
+        }
+        "from_base64" => {
+            let [of] = exactly(function, "FROM_BASE64(text)")?;
+            let bytes = call("decode", vec![of, text("base64pad", at)], at);
+            cast(CastKind::Cast, bytes, DataType::String(None))
         }
         "regexp_extract" => regexp_extract(function)?,
         "sha224" | "sha256" | "sha384" | "sha512" => {

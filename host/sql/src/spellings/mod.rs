@@ -4,12 +4,16 @@
 //! what is constant in it, such as a pattern or a unit, is checked where it stands. Must not know columns or types.
 
 mod constants;
+mod docs;
 mod functions;
 mod lag;
 mod patterns;
 mod texts;
 mod times;
 mod tree;
+
+pub(crate) use docs::TOLD;
+pub(crate) use times::AT_TIME_ZONE;
 
 use crate::parse::single_name;
 use crate::report::Refusal;
@@ -75,6 +79,10 @@ fn respelt(expression: &mut Expr) -> Result<Option<Expr>, Refusal> {
             }
             _ => None,
         },
+        Expr::CompoundFieldAccess { access_chain, .. } => {
+            tree::members_as_keys(access_chain);
+            None
+        }
         Expr::Cast { data_type, .. } => {
             times::plain(data_type);
             None

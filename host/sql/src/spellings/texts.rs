@@ -7,8 +7,8 @@ use super::tree::{call, cast, constant_text, constant_whole, function, place, te
 use crate::report::Refusal;
 use crate::windows::arguments;
 use sqlparser::ast::{
-    CastKind, Expr, Function, FunctionArgumentClause, FunctionArguments, Spanned, UnaryOperator, Value,
-    ValueWithSpan,
+    CastKind, DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Spanned,
+    UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::tokenizer::Location;
 
@@ -74,13 +74,21 @@ pub(super) fn listagg(listagg: &Function) -> Result<Expr, Refusal> {
             return Err(Refusal::new(at, message));
         }
     };
+    if !listagg.within_group.is_empty() {
+        return Err(Refusal::new(
+            at,
+            "LISTAGG .. WITHIN GROUP is not available; values are always in order of time",
+        ));
+    }
     let mut collect = function("collect", vec![of], at);
     collect.filter = listagg.filter.clone();
     collect.over = listagg.over.clone();
-    collect.within_group = listagg.within_group.clone();
-    if let (FunctionArguments::List(from), FunctionArguments::List(to)) = (&listagg.args, &mut collect.args) {
-        to.duplicate_treatment = from.duplicate_treatment;
-        to.clauses.clone_from(&from.clauses);
+    if let FunctionArguments::List(list) = &listagg.args
+        && (!list.clauses.is_empty() || list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
+    {
+        let message = "LISTAGG takes all values in order of time; for distinct ones write \
+                       array_to_string(COLLECT_DISTINCT(100, x), ',')";
+        return Err(Refusal::new(at, message));
     }
     Ok(call("array_to_string", vec![Expr::Function(collect), separator], at))
 }

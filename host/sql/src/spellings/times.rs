@@ -14,6 +14,9 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Location;
 
+/// The function that `AT TIME ZONE` is read as.
+pub(crate) const AT_TIME_ZONE: &str = "at_time_zone";
+
 /// The units that a time can be truncated to.
 const TRUNCATED_TO: [&str; 10] =
     ["year", "quarter", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond"];
@@ -38,6 +41,11 @@ pub(super) fn respelt(name: &str, function: &Function) -> Result<Option<Expr>, R
         "timestampadd" if !is_respelt(function) => {
             let [unit, count, time] = exactly(function, "TIMESTAMPADD(DAY, 7, t)")?;
             call(name, vec![unit_text(&unit, at)?, count, time], at)
+        }
+        "unix_timestamp" if arguments(function)?.is_empty() => {
+            let message = "UNIX_TIMESTAMP() differs from call to call, so a replay would make other features; write \
+                           UNIX_TIMESTAMP(rowtime)";
+            return Err(Refusal::new(at, message));
         }
         "unix_timestamp" if arguments(function)?.len() == 2 => {
             let [time, pattern] = exactly(function, "UNIX_TIMESTAMP(text, 'yyyy-MM-dd HH:mm:ss')")?;
@@ -147,7 +155,7 @@ pub(super) fn at_time_zone(time: Expr, zone: &Expr, at: Location) -> Result<Expr
         return Err(Refusal::new(place(zone, at), message));
     };
     let name = if is_offset(name) { name.to_owned() } else { zone_named(name, place)? };
-    Ok(call("at_time_zone", vec![time, text(&name, place)], at))
+    Ok(call(AT_TIME_ZONE, vec![time, text(&name, place)], at))
 }
 
 /// `+02:00`.

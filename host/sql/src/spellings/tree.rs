@@ -74,6 +74,16 @@ pub(super) fn item(of: Expr, index: Expr) -> Expr {
     }
 }
 
+/// Says `of[1].name` as `of[1]['name']`: the name is of a member, not of a column.
+pub(super) fn members_as_keys(chain: &mut [AccessExpr]) {
+    for access in chain {
+        if let AccessExpr::Dot(Expr::Identifier(member)) = access {
+            let index = text(&member.value, member.span.start);
+            *access = AccessExpr::Subscript(Subscript::Index { index });
+        }
+    }
+}
+
 /// The text of a constant, and its place.
 pub(super) fn constant_text(expression: &Expr) -> Option<(&str, Location)> {
     match expression {

@@ -139,6 +139,8 @@ fn texts_and_numbers() {
     assert_eq!(texts("REGEXP_EXTRACT(action, '(x)')"), [None, None, None]);
     assert_eq!(text("SHA256('a')"), "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb");
     assert_eq!(text("SHA2('a', 256)"), text("SHA256('a')"));
+    assert_eq!(text("TO_BASE64('a')"), "YQ==");
+    assert_eq!(text("FROM_BASE64('YQ==')"), "a");
     assert_eq!(text("MD5('a')"), "0cc175b9c0f1b6a831c399e269772661");
     assert_eq!(ints("LOCATE('de', action)")[0], Some(3));
     assert_eq!(ints("POSITION('de' IN action)")[0], Some(3));
@@ -209,12 +211,20 @@ fn what_is_wrong_on_every_row_is_refused_with_its_place() {
         ("TIMESTAMPDIFF(FORTNIGHT, rowtime, rowtime)", 22, "is not a unit of time"),
         ("FLOOR(rowtime TO CENTURY)", 14, "is not a unit"),
         ("REGEXP_EXTRACT(action, 'a', 1)", 31, "0 groups"),
-        ("CAST('abc' AS BIGINT)", 13, "'abc' is not a bigint"),
+        ("CAST('abc' AS BIGINT)", 13, "'abc' is not a value of type bigint"),
         ("TIMESTAMP '2026-13-01 00:00:00'", 18, "2026-13-01"),
         ("DATE '2026-02-30'", 13, "2026-02-30"),
         ("CASE WHEN limit > 1 THEN 1 / 0 ELSE limit END", 8, "1 / 0 has no value"),
         ("rowtime + INTERVAL '1 fortnight'", 8, "fortnight"),
         ("rowtime > 'yesterday'", 8, "yesterday"),
+        ("rowtime + INTERVAL '1' FORTNIGHT", 31, "`FORTNIGHT` is not a unit of an interval"),
+        ("EXTRACT(foo FROM rowtime)", 25, "`foo` is not a part of a time"),
+        ("JSON_VALUE(action, '$.a' DEFAULT 0 ON EMPTY)", 33, "write COALESCE"),
+        ("CASE WHEN action THEN 1 END", 8, "takes a condition"),
+        ("UNIX_TIMESTAMP()", 8, "UNIX_TIMESTAMP(rowtime)"),
+        ("UPPER(seats)", 8, "`upper` takes string, not int"),
+        ("rowtime - TIMESTAMP '2026-01-01'", 8, "EXTRACT(EPOCH FROM a - b)"),
+        ("cont(action)", 8, "did you mean `count`?"),
     ] {
         let found = refused(&format!("SELECT {expression} AS x FROM event_user_action"));
         let is_it = found[0].contains(says) && found[0].contains(&format!(":1:{column}:"));

@@ -15,6 +15,10 @@ use std::sync::Arc;
 pub(super) const FUNCTIONS: [Own; 5] = [
     Own {
         name: "json_value",
+        told: Some((
+            "JSON_VALUE(j, '$.a.b[0]' [RETURNING type])",
+            "the number, text or boolean at a path; null where there is none, or where it is not of that type",
+        )),
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Utf8View),
@@ -22,6 +26,10 @@ pub(super) const FUNCTIONS: [Own; 5] = [
     },
     Own {
         name: "json_query",
+        told: Some((
+            "JSON_QUERY(j, '$.a')",
+            "the object or list at a path, as JSON; null where there is none",
+        )),
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Utf8View),
@@ -29,6 +37,10 @@ pub(super) const FUNCTIONS: [Own; 5] = [
     },
     Own {
         name: "json_member",
+        told: Some((
+            "j -> 'name', j -> 0",
+            "a member of a JSON object, or an item of a JSON list counted from 0, as JSON",
+        )),
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Utf8View),
@@ -36,6 +48,10 @@ pub(super) const FUNCTIONS: [Own; 5] = [
     },
     Own {
         name: "json_text",
+        told: Some((
+            "j ->> 'name', j ->> 0",
+            "a member of a JSON object, or an item of a JSON list counted from 0, as text",
+        )),
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Utf8View),
@@ -43,6 +59,7 @@ pub(super) const FUNCTIONS: [Own; 5] = [
     },
     Own {
         name: "json_exists",
+        told: Some(("JSON_EXISTS(j, '$.a')", "whether there is a value at a path")),
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Boolean),

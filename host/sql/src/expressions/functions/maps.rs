@@ -19,6 +19,10 @@ const MAP_VALUE: &str = "map_value";
 
 pub(super) const FUNCTIONS: [Own; 1] = [Own {
     name: MAP_VALUE,
+    told: Some((
+        "m['key'], a[1], r['name']",
+        "a value of a map, of an array (counted from 1) or of a row; null where there is none",
+    )),
     takes: "a map and a key of its kind",
     arguments: |given| match given {
         [map @ DataType::Map(..), key] => {

@@ -23,6 +23,7 @@ use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
@@ -30,6 +31,8 @@ use std::sync::{Arc, LazyLock};
 #[derive(Debug, Clone, Copy)]
 struct Own {
     name: &'static str,
+    /// How it is called and what it gives; `None` where that is said of another spelling.
+    told: Option<(&'static str, &'static str)>,
     /// What it takes, as a message says it.
     takes: &'static str,
     /// The types that arguments of these types are cast to; `None` if they are not what it takes.
@@ -73,6 +76,19 @@ fn constant_text(constant: Option<&ScalarValue>) -> Option<&str> {
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = &'static Arc<ScalarUDF>> {
     OWN.iter()
+}
+
+/// How a function of this folder is called, and what it gives; `None` for those of the library, and for those that are
+/// called by another spelling alone.
+pub(super) fn told(function: &ScalarUDF) -> Option<(&'static str, &'static str)> {
+    let any: &dyn Any = function.inner().as_ref();
+    any.downcast_ref::<Function>().and_then(|function| function.own.told)
+}
+
+/// Whether a function is of this folder.
+pub(super) fn is_own(function: &ScalarUDF) -> bool {
+    let any: &dyn Any = function.inner().as_ref();
+    any.is::<Function>()
 }
 
 /// The one of this name.

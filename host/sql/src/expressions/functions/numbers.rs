@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub(super) const FUNCTIONS: [Own; 1] = [Own {
     name: "sign",
+    told: Some(("SIGN(x)", "-1, 0 or 1, in the type of x")),
     takes: "a number",
     arguments: |given| match given {
         [number] => signed(number).map(|number| vec![number]),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 pub(super) const FUNCTIONS: [Own; 2] = [
     Own {
         name: "date_part",
+        told: None,
         takes: "a part, such as 'hour', and a time or a difference of times",
         arguments: |given| match given {
             [part, of] if is_text(part) => Some(vec![DataType::Utf8, part_of(of)?]),
@@ -25,6 +26,7 @@ pub(super) const FUNCTIONS: [Own; 2] = [
     },
     Own {
         name: "unix_timestamp",
+        told: None,
         takes: "a time, or a text that is one",
         arguments: |given| match given {
             [of] if is_text(of) => Some(vec![DataType::Timestamp(TimeUnit::Millisecond, None)]),

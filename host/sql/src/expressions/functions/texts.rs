@@ -11,6 +11,10 @@ use std::sync::Arc;
 
 pub(super) const FUNCTIONS: [Own; 1] = [Own {
     name: "split_index",
+    told: Some((
+        "SPLIT_INDEX(text, separator, n)",
+        "the part of a text between separators, counted from 0; null where there are fewer",
+    )),
     takes: "a text, a separator and a position counted from 0",
     arguments: |given| match given {
         [text, separator, position] if is_text(text) && is_text(separator) && is_whole(position) => {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(super) const FUNCTIONS: [Own; 2] = [
     Own {
         name: "timestampdiff",
+        told: None,
         takes: "a unit and two times",
         arguments: |given| match given {
             [unit, from, to] if is_text(unit) => Some(vec![DataType::Utf8, as_time(from)?, as_time(to)?]),
@@ -27,6 +28,7 @@ pub(super) const FUNCTIONS: [Own; 2] = [
     },
     Own {
         name: "timestampadd",
+        told: None,
         takes: "a unit, a whole number and a time",
         arguments: |given| match given {
             [unit, count, time] if is_text(unit) && is_whole(count) => {

@@ -5,6 +5,7 @@
 //! every zone. Must not know names of zones.
 
 use super::{Own, as_time, constant_text, is_text, own};
+use crate::spellings::AT_TIME_ZONE;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
 use arrow_schema::{DataType, TimeUnit};
@@ -14,12 +15,15 @@ use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{Cast, Expr, ExprSchemable, lit};
 use std::sync::Arc;
 
-const AT_TIME_ZONE: &str = "at_time_zone";
 const CLOCK_IN_ZONE: &str = "clock_in_zone";
 
 pub(super) const FUNCTIONS: [Own; 2] = [
     Own {
         name: AT_TIME_ZONE,
+        told: Some((
+            "t AT TIME ZONE 'Europe/Berlin'",
+            "the same instant by the clock of a zone, which its parts, its text and what it is truncated to follow; of a text, the instant at which that clock showed it",
+        )),
         takes: "a time and the name of a zone",
         arguments: time_and_zone,
         result: |_, constants| {
@@ -32,6 +36,7 @@ pub(super) const FUNCTIONS: [Own; 2] = [
     },
     Own {
         name: CLOCK_IN_ZONE,
+        told: None,
         takes: "a time without a zone and the name of a zone",
         arguments: time_and_zone,
         result: |_, constants| {

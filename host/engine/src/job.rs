@@ -10,6 +10,7 @@ use crate::deliver::NamedSink;
 use crate::error::EngineError;
 use crate::failures::FailureSample;
 use crate::intake::Mode;
+use crate::keys;
 use crate::lookup::{Answer, AsOf, LookupError, has_null, lookup};
 use crate::manifest::Body;
 use crate::pipeline::{self, Attempt};
@@ -22,6 +23,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use weir_connect::{ConnectError, Decoder, Source};
+use weir_event::key::decode_keys;
 use weir_event::{Clock, EventTime, PartitionId};
 use weir_plan::JobPlan;
 use weir_store::CheckpointStore;
@@ -42,6 +44,17 @@ pub struct JobSpec {
     pub sinks: MakeSinks,
     /// How long it reads.
     pub mode: Mode,
+}
+
+/// Some keys of a job.
+#[derive(Debug)]
+pub struct KeyPage {
+    /// The key columns.
+    pub columns: Vec<ArrayRef>,
+    /// How many keys they hold.
+    pub rows: usize,
+    /// The last key, encoded, behind which there may be more.
+    pub next: Option<Box<[u8]>>,
 }
 
 /// What the engine lends to each of its jobs.
@@ -173,6 +186,19 @@ impl Job {
         }
         let shards = self.current_shards().ok_or_else(|| LookupError::Starting(self.plan.name.clone()))?;
         lookup(&self.plan, &shards, key, as_of)
+    }
+
+    /// Up to `limit` of its keys behind the one that `after` is, or the first ones. Works for milliseconds: not for an
+    /// async thread.
+    pub fn keys(&self, after: Option<&[u8]>, limit: usize) -> Result<KeyPage, LookupError> {
+        let name = || self.plan.name.clone();
+        let stage = self.plan.stage.as_ref().ok_or_else(|| LookupError::NoEntity(name()))?;
+        let shards = self.current_shards().ok_or_else(|| LookupError::Starting(name()))?;
+        let page = keys::page(&shards, after, limit);
+        let columns = decode_keys(page.iter().map(|key| &**key), &stage.key_types)
+            .map_err(|error| LookupError::Failed(error.to_string()))?;
+        let next = page.last().filter(|_| page.len() == limit).cloned();
+        Ok(KeyPage { columns, rows: page.len(), next })
     }
 
     /// Asks it to make a last checkpoint and stop.

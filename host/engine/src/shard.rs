@@ -50,8 +50,11 @@ impl Shards {
 
     /// The segment that holds a key, to read.
     pub(crate) fn of_key(&self, hash: u64) -> RwLockReadGuard<'_, Timelines> {
-        let shard = shard_of(hash, self.shards.len());
-        self.shards[shard][segment_of(hash)].read().unwrap_or_else(PoisonError::into_inner)
+        self.read(shard_of(hash, self.shards.len()), segment_of(hash))
+    }
+
+    pub(crate) fn read(&self, shard: usize, segment: usize) -> RwLockReadGuard<'_, Timelines> {
+        self.shards[shard][segment].read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn len(&self) -> usize {

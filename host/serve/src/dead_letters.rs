@@ -57,13 +57,9 @@ fn shown(letter: Listed) -> Value {
 
 fn limit(query: Option<&str>) -> Result<usize, Problem> {
     let mut query = Query::parse(query)?;
-    let limit = query.take("limit");
+    let limit = query.take_limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     query.finish(PARAMETERS)?;
-    let Some(limit) = limit else { return Ok(DEFAULT_LIMIT) };
-    let read = limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-    read.ok_or_else(|| {
-        Problem::malformed(format!("`limit` is a whole number from 1 to {MAX_LIMIT}, not `{limit}`"))
-    })
+    Ok(limit)
 }
 
 #[cfg(test)]

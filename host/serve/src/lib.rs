@@ -16,6 +16,7 @@ mod gate;
 mod health;
 mod ingest;
 mod jobs;
+mod keys;
 mod lookup;
 mod lookups;
 mod metrics;

@@ -45,6 +45,14 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// Takes out `limit`, from 1 to `most`.
+    pub(crate) fn take_limit(&mut self, default: usize, most: usize) -> Result<usize, Problem> {
+        let Some(limit) = self.take("limit") else { return Ok(default) };
+        let read = limit.parse().ok().filter(|limit| (1..=most).contains(limit));
+        let wrong = || format!("`limit` is a whole number from 1 to {most}, not `{limit}`");
+        read.ok_or_else(|| Problem::malformed(wrong()))
+    }
+
     /// Whether nothing is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.parameters.is_empty()

@@ -3,7 +3,7 @@
 //! Adding a route is adding a row. Must not know what any handler does.
 
 use crate::app::App;
-use crate::{dead_letters, health, ingest, jobs, lookup, lookups, metrics, plugins};
+use crate::{dead_letters, health, ingest, jobs, keys, lookup, lookups, metrics, plugins};
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
@@ -67,6 +67,13 @@ const ROUTES: &[Route] = &[
         lookups::PARAMETERS,
         "features of several jobs for many entities; each may carry an `as_of`",
         || post(lookups::lookup),
+    ),
+    route(
+        "GET",
+        "/v1/jobs/{job}/keys",
+        keys::PARAMETERS,
+        "the entities that a job has state of, a page at a time",
+        || get(keys::list),
     ),
     route("GET", "/v1/streams", &[], "the streams", || get(jobs::streams)),
     route("GET", "/v1/jobs", &[], "the jobs and their state", || get(jobs::list)),

@@ -3,6 +3,7 @@
 use crate::answer::Slot;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use std::ops::Range;
 
 /// Values by slot or another number of ours: nobody can choose numbers that collide.
 pub(crate) type ByNumber<V> = hashbrown::HashMap<u32, V, foldhash::fast::FixedState>;
@@ -48,6 +49,17 @@ impl Slots {
 
     pub(crate) fn key(&self, slot: Slot) -> &[u8] {
         &self.keys[slot.0 as usize]
+    }
+
+    /// The keys that there are among these slots, with their hashes.
+    pub(crate) fn keys(&self, slots: Range<usize>) -> impl Iterator<Item = (&[u8], u64)> {
+        let end = slots.end.min(self.keys.len());
+        // A slot that was freed still has the hash of its last key, but not the key.
+        (slots.start.min(end)..end).map(|slot| (slot, &*self.keys[slot], self.hashes[slot])).filter_map(
+            |(slot, key, hash)| {
+                (!key.is_empty() || self.find(key, hash) == Some(Slot(slot as u32))).then_some((key, hash))
+            },
+        )
     }
 
     /// One more than the highest slot in use.
@@ -109,6 +121,7 @@ mod tests {
         slots.release(a.0);
         slots.retain(a.0);
         assert!(slots.free_idle().is_empty());
+        assert_eq!(slots.keys(0..9).collect::<Vec<_>>(), [(&b"a"[..], 1)]);
         assert_eq!(slots.find_or_insert(b"c", 2), b);
         assert_eq!(slots.key(b), b"c");
     }

@@ -16,6 +16,7 @@ use crate::snapshot::Snapshot;
 use crate::spec::{Frames, SpecError, StageSpec};
 use crate::tail::Tail;
 use crate::tiles::{Geometry, encode_tiles};
+use std::ops::Range;
 use std::sync::Arc;
 use weir_event::EventTime;
 
@@ -132,6 +133,16 @@ impl Timelines {
     /// The key of a slot.
     pub fn key(&self, slot: Slot) -> &[u8] {
         self.slots.key(slot)
+    }
+
+    /// The keys with state among these slots, in no order, and the hash of each; [`Timelines::slots`] bounds them.
+    pub fn keys(&self, slots: Range<usize>) -> impl Iterator<Item = (&[u8], u64)> {
+        self.slots.keys(slots)
+    }
+
+    /// One more than the highest slot that was ever given.
+    pub fn slots(&self) -> usize {
+        self.slots.bound()
     }
 
     /// Inserts rows, in any order. Late ones count: whoever calls has decided that they do.

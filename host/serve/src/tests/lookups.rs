@@ -116,3 +116,44 @@ async fn a_lean_answer_is_the_value_and_its_status() {
     let unknown = row("u2", json!({"value": 0, "status": "not_found", "unknown": true}));
     assert_eq!(answer, json!({"rows": [known, unknown]}));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_come_in_pages_each_once_and_in_the_same_order_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = |keys: &Value| -> Vec<Value> { keys["keys"].as_array().unwrap().clone() };
+    let all = {
+        let client = Client::new(folder.path(), None);
+        client.ready().await;
+        let now = SystemClock::new().now();
+        let rows: Vec<_> = (0..250).map(|user| rows_before(now, &format!("u{user}"), &[3])).collect();
+        for rows in rows.chunks(50) {
+            client.send("POST", "/v1/streams/rides/events?wait=visible", &rows.join("\n")).await;
+        }
+        let (mut all, mut target) = (Vec::new(), "/v1/jobs/rides_per_user/keys?limit=40".to_owned());
+        loop {
+            let (status, page) = client.get(&target).await;
+            assert_eq!(status, 200, "{page}");
+            all.extend(listed(&page));
+            let Some(next) = page["next"].as_str() else { break };
+            target = format!("/v1/jobs/rides_per_user/keys?limit=40&after={next}");
+        }
+        let mut users: Vec<String> = all.iter().map(|key| key["user_id"].as_str().unwrap().into()).collect();
+        users.sort();
+        users.dedup();
+        assert_eq!((users.len(), all.len()), (250, 250));
+        for (target, status) in [
+            ("/v1/jobs/none/keys", 404),
+            ("/v1/jobs/rides_per_user/keys?limit=0", 400),
+            ("/v1/jobs/rides_per_user/keys?after=x", 400),
+            ("/v1/jobs/rides_per_user/keys?aftr=01", 400),
+        ] {
+            assert_eq!(client.get(target).await.0, status, "{target}");
+        }
+        client.engine.stop().await.unwrap();
+        all
+    };
+    let client = Client::with_shards(folder.path(), None, 3);
+    client.ready().await;
+    let (_, page) = client.get("/v1/jobs/rides_per_user/keys?limit=1000").await;
+    assert_eq!((listed(&page), &page["next"]), (all, &Value::Null));
+}

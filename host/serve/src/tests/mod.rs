@@ -156,10 +156,14 @@ struct Client {
 impl Client {
     /// A server over a data folder; its job reads the stream `rides`.
     fn new(data_dir: &Path, token: Option<&str>) -> Client {
+        Client::with_shards(data_dir, token, 2)
+    }
+
+    fn with_shards(data_dir: &Path, token: Option<&str>, shards: usize) -> Client {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = Arc::new(SledStore::open(&data_dir.join("state"), StoreOptions::default()).unwrap());
         let letters = Arc::new(DeadLetters::new(data_dir.join("dead"), 1 << 20));
-        let settings = Settings { shards: 2, checkpoint_every: Duration::from_secs(10) };
+        let settings = Settings { shards, checkpoint_every: Duration::from_secs(10) };
         let engine = Arc::new(Engine::new(settings, store, letters, clock.clone()).unwrap());
         let log = IngestLog::open(&data_dir.join("ingest"), LogSettings::default(), clock.clone()).unwrap();
         let definition = stream_definition("rides", "http");

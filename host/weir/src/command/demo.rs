@@ -7,6 +7,7 @@ use super::{lookup, plugin, print};
 use crate::client::{Client, ServerArguments};
 use crate::failure::Failure;
 use crate::runtime;
+use crate::table;
 use crate::wiring::Opening;
 use clap::Args;
 use serde_json::{Value, json};
@@ -325,21 +326,11 @@ impl Shown {
     }
 }
 
-/// Items of a list that are shown.
-const SHOWN_ITEMS: usize = 3;
-
-/// A value on one line: of a list the last items and how many there are.
+/// A value on one line, of a double what a glance takes in.
 fn short(value: &Value) -> String {
-    match value {
-        Value::Array(items) if items.len() > SHOWN_ITEMS => {
-            let last = items[items.len() - SHOWN_ITEMS..].iter().map(short).collect::<Vec<_>>().join(", ");
-            format!("[.., {last}], {} items", items.len())
-        }
-        Value::Number(number) if number.is_f64() => {
-            number.as_f64().map_or_else(|| number.to_string(), |number| format!("{number:.3}"))
-        }
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    match value.as_f64().filter(|_| value.is_f64()) {
+        Some(number) => format!("{number:.3}"),
+        None => table::cell(value),
     }
 }
 
@@ -348,11 +339,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lists_are_shown_by_their_end() {
-        assert_eq!(short(&json!(["a", "b", "c", "d"])), "[.., b, c, d], 4 items");
-        assert_eq!(short(&json!(["a"])), "[\"a\"]");
+    fn doubles_are_rounded() {
         assert_eq!(short(&json!(1.23456)), "1.235");
-        assert_eq!(short(&Value::Null), "null");
+        assert_eq!(short(&json!(2)), "2");
     }
 
     #[test]

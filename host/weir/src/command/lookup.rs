@@ -55,35 +55,56 @@ pub(super) fn path(job: &str, entity: &[String], as_of: Option<&str>) -> Result<
     Ok(format!("/v1/jobs/{}/values{query}", encode(job)))
 }
 
-/// An answer as a table: a row for each feature.
+/// An answer as a table, a row for each feature and for what of it is unfinished, and as of when it is.
 fn shown(answer: &Value) -> String {
     let features = answer.get("features").and_then(Value::as_object);
-    let rows: Vec<Vec<String>> = features
-        .into_iter()
-        .flatten()
-        .map(|(name, feature)| {
-            let member = |key: &str| feature.get(key).map_or_else(String::new, plain);
-            vec![name.clone(), member("value"), member("status"), member("event_time"), window(feature)]
-        })
-        .collect();
-    table::render(&["feature", "value", "status", "event time", "window"], &rows)
+    let rows = features.into_iter().flatten().flat_map(|(name, feature)| {
+        let current = feature.get("current").map(|current| row(format!("{name} (current)"), current));
+        [Some(row(name.clone(), feature)), current].into_iter().flatten()
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    let table = table::render(&["feature", "value", "status", "event time", "window"], &rows);
+    let jobs = answer.get("jobs").and_then(Value::as_object).into_iter().flatten();
+    let notes: Vec<String> = jobs.map(|(_, meta)| freshness(meta)).collect();
+    [table, notes.join("\n")].join("\n")
+}
+
+fn row(name: String, feature: &Value) -> Vec<String> {
+    let member = |key: &str| feature.get(key).map_or_else(String::new, table::cell);
+    vec![name, member("value"), status(feature), member("event_time"), window(feature)]
+}
+
+/// The status, with what there is to say of it.
+pub(super) fn status(feature: &Value) -> String {
+    let text = |key: &str| feature.get(key).and_then(Value::as_str);
+    let unknown = feature.get("unknown").map(|_| "unknown entity".to_owned());
+    let since = text("since").map(|since| format!("since {since}"));
+    let notes = [text("reason").map(str::to_owned), since, unknown].into_iter().flatten();
+    let notes = notes.collect::<Vec<_>>().join(", ");
+    let status = text("status").unwrap_or_default();
+    if notes.is_empty() { status.to_owned() } else { format!("{status} ({notes})") }
 }
 
 fn window(feature: &Value) -> String {
-    let bound = |key: &str| feature.pointer(&format!("/window/{key}")).map(plain);
+    let bound = |key: &str| feature.pointer(&format!("/window/{key}")).map(table::cell);
     match (bound("start"), bound("end")) {
         (Some(start), Some(end)) => format!("[{start}, {end})"),
         _ => String::new(),
     }
 }
 
-/// A value without the quotes of a text.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// As of when an answer of a job is, and how much the job has still to read.
+pub(super) fn freshness(meta: &Value) -> String {
+    let member = |key: &str| meta.get(key).map_or_else(|| "-".to_owned(), table::cell);
+    let mut text = format!("as of {}, watermark {}", member("as_of"), member("watermark"));
+    if let Some(behind) = meta.get("behind") {
+        let left = ["records", "bytes"].iter().find_map(|unit| {
+            behind.get(*unit).and_then(Value::as_u64).map(|number| format!(": {number} {unit} to read"))
+        });
+        text.push_str("; catching up");
+        text.push_str(&left.unwrap_or_default());
     }
+    text
 }
 
 #[cfg(test)]
@@ -105,12 +126,15 @@ mod tests {
     #[test]
     fn an_answer_is_a_row_per_feature() {
         let answer = json!({"features": {
-            "n": {"value": 3, "status": "ok", "event_time": "t", "window": {"start": "a", "end": "b"}},
-            "s": {"value": null, "status": "not_found"},
-        }});
+            "n": {"value": 3, "status": "ok", "event_time": "t", "window": {"start": "a", "end": "b"},
+                  "current": {"value": 1, "status": "ok"}},
+            "s": {"value": null, "status": "not_found", "unknown": true},
+        }, "jobs": {"j": {"as_of": "T", "watermark": null, "behind": {"records": 7, "seconds": 1}}}});
         let shown = shown(&answer);
         let cells: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(cells[1], ["n", "3", "ok", "t", "[a,", "b)"]);
-        assert_eq!(cells[2], ["s", "-", "not_found"]);
+        assert_eq!(cells[2], ["n", "(current)", "1", "ok"]);
+        assert_eq!(cells[3], ["s", "-", "not_found", "(unknown", "entity)"]);
+        assert!(shown.ends_with("\nas of T, watermark -; catching up: 7 records to read"), "{shown}");
     }
 }

@@ -9,6 +9,7 @@ mod init;
 mod lookup;
 mod plugin;
 mod run;
+mod sample;
 mod serve;
 mod status;
 
@@ -37,6 +38,7 @@ enum Command {
     Serve(serve::Arguments),
     Status(status::Arguments),
     Lookup(lookup::Arguments),
+    Sample(sample::Arguments),
     Completions(completions::Arguments),
     /// The life of a plugin: new, build, push, list, activate
     Plugin {
@@ -101,6 +103,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
+        Command::Sample(arguments) => sample::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Plugin { command } => plugin::run(command),
         Command::CompilePlugin(arguments) => compile_plugin::run(&arguments),

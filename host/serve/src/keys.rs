@@ -1,0 +1,96 @@
+//! `GET /v1/jobs/{job}/keys`: the entities that a job has state of, a page at a time.
+//!
+//! Knows how a page is asked for and written. Must not know in which order keys come, nor where they are kept.
+
+use crate::app::App;
+use crate::lookup::refuse_without_entity;
+use crate::problem::{Kind, Problem};
+use crate::query::Query;
+use crate::request::{Name, answer, blocking};
+use crate::routes::Parameter;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+use std::sync::Arc;
+use weir_connectors::format::json_lines::value_at;
+use weir_engine::{KeyPage, LookupError};
+
+/// Enough to see what keys look like.
+const DEFAULT_LIMIT: usize = 100;
+/// At some tens of bytes each an answer stays well within a megabyte.
+const MAX_LIMIT: usize = 10_000;
+
+/// What may follow `?`.
+pub(crate) const PARAMETERS: &[Parameter] = &[
+    Parameter { name: "limit", does: "at most so many; 100 unless said, up to 10,000" },
+    Parameter { name: "after", does: "the `next` of the page before" },
+];
+
+/// A page of keys, in an order that stays.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let (job, face) = app.job(&name)?;
+    refuse_without_entity(&face)?;
+    let mut query = Query::parse(query.as_deref())?;
+    let limit = query.take_limit(DEFAULT_LIMIT, MAX_LIMIT)?;
+    let after = query.take("after").map(|text| place(&text)).transpose()?;
+    query.finish(PARAMETERS)?;
+    let page = blocking(move || job.keys(after.as_deref(), limit)).await?.map_err(|error| match error {
+        LookupError::NoEntity(_) => Problem::not_found(error.to_string()),
+        LookupError::Starting(_) => Problem::new(Kind::Unavailable, error.to_string()),
+        _ => Problem::new(Kind::Internal, error.to_string()),
+    })?;
+    let names = face.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>();
+    let next = page.next.as_deref().map(digits);
+    Ok(answer(StatusCode::OK, &json!({ "job": name, "keys": entities(&page, &names), "next": next })))
+}
+
+/// The entities as lookups take them; a key with a null is not looked up and left out.
+fn entities(page: &KeyPage, names: &[&str]) -> Vec<Value> {
+    let entity = |row: usize| {
+        let members = names.iter().zip(&page.columns);
+        let members = members.map(|(name, column)| ((*name).to_owned(), value_at(column, row)));
+        members.collect::<Map<String, Value>>()
+    };
+    let is_whole = |row: &usize| page.columns.iter().all(|column| column.is_valid(*row));
+    (0..page.rows).filter(is_whole).map(entity).map(Value::Object).collect()
+}
+
+/// A key in hexadecimal digits, which need no escape in a target.
+fn digits(key: &[u8]) -> String {
+    key.iter().fold(String::with_capacity(key.len() * 2), |mut digits, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
+fn place(text: &str) -> Result<Vec<u8>, Problem> {
+    let byte = |pair: &[u8]| {
+        let digit = |at: usize| char::from(*pair.get(at)?).to_digit(16);
+        Some((digit(0)? << 4 | digit(1)?) as u8)
+    };
+    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+    let wrong = || Problem::malformed(format!("`after`: `{text}` is not the `next` of a page of keys"));
+    bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back() {
+        let key = [0, 1, 0xff, b'u'];
+        assert_eq!(digits(&key), "0001ff75");
+        assert_eq!(place(&digits(&key)).unwrap(), key);
+        for bad in ["", "0", "zz", "+f", "ü"] {
+            assert!(place(bad).is_err(), "{bad}");
+        }
+    }
+}

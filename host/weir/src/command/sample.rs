@@ -1,0 +1,106 @@
+//! `weir sample JOB`: some of a job's keys with their values, asked of a running server.
+
+use super::lookup::{freshness, status};
+use super::{print, print_json};
+use crate::client::{Client, ServerArguments, encode};
+use crate::failure::Failure;
+use crate::table;
+use clap::Args;
+use serde_json::{Value, json};
+
+/// Some of a job's keys with their values
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weir sample user_day\n  weir sample user_day -n 100 --json")]
+pub(crate) struct Arguments {
+    /// The job
+    job: String,
+    /// So many keys
+    #[arg(short = 'n', value_name = "KEYS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    keys: u32,
+    /// The server's answer as it is
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// So many keys the server gives at once.
+const PAGE_KEYS: usize = 10_000;
+/// So many entities are asked for at once: their text stays well within a body.
+const LOOKUP_ENTITIES: usize = 1_000;
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let client = Client::new(&arguments.server)?;
+    let keys = keys(&client, &arguments.job, arguments.keys as usize)?;
+    let mut answer = json!({"rows": [], "jobs": {}});
+    for entities in keys.chunks(LOOKUP_ENTITIES) {
+        let asks = json!({"features": [arguments.job], "entities": entities}).to_string();
+        let mut part = client.post("/v1/lookup", "application/json", asks.as_bytes())?;
+        if let (Some(rows), Some(more)) = (answer["rows"].as_array_mut(), part["rows"].as_array_mut()) {
+            rows.append(more);
+        }
+        answer["jobs"] = part["jobs"].take();
+    }
+    if arguments.json { print_json(&answer) } else { print(&shown(&arguments.job, &answer)) }
+}
+
+/// Up to so many of the job's keys.
+fn keys(client: &Client, job: &str, wanted: usize) -> Result<Vec<Value>, Failure> {
+    let mut keys = Vec::new();
+    let mut after = String::new();
+    while keys.len() < wanted {
+        let limit = (wanted - keys.len()).min(PAGE_KEYS);
+        let mut page = client.get(&format!("/v1/jobs/{}/keys?limit={limit}{after}", encode(job)))?;
+        if let Some(more) = page["keys"].as_array_mut() {
+            keys.append(more);
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={}", encode(next));
+    }
+    Ok(keys)
+}
+
+/// A table with a row for each key.
+fn shown(job: &str, answer: &Value) -> String {
+    let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let Some(first) = rows.first() else {
+        return format!("job `{job}` has no keys yet");
+    };
+    let names = |member: &str| -> Vec<String> {
+        first[member].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    };
+    let (keys, features) = (names("entity"), names("features"));
+    let cells = |row: &Value| -> Vec<String> {
+        let of_key = keys.iter().map(|name| table::cell(&row["entity"][name]));
+        of_key.chain(features.iter().map(|name| feature(&row["features"][name]))).collect()
+    };
+    let prefix = format!("{job}:");
+    let head = keys.iter().chain(&features).map(|name| name.strip_prefix(&prefix).unwrap_or(name));
+    let table = table::render(&head.collect::<Vec<_>>(), &rows.iter().map(cells).collect::<Vec<_>>());
+    format!("{table}\n{}", freshness(&answer["jobs"][job]))
+}
+
+/// A value, with its status where that is not `ok`.
+fn feature(feature: &Value) -> String {
+    let value = table::cell(&feature["value"]);
+    if feature["status"] == "ok" { value } else { format!("{value}  {}", status(feature)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_row_with_its_values() {
+        let row =
+            |user: &str, value: Value| json!({"entity": {"user_id": user}, "features": {"rides:n": value}});
+        let rows = [
+            row("u1", json!({"value": 3, "status": "ok"})),
+            row("u2", json!({"value": 0, "status": "not_found"})),
+        ];
+        let answer = json!({"rows": rows, "jobs": {"rides": {"as_of": "T", "watermark": "W"}}});
+        let expected = "user_id  n\nu1       3\nu2       0  not_found\nas of T, watermark W";
+        assert_eq!(shown("rides", &answer), expected);
+        assert_eq!(shown("rides", &json!({"rows": []})), "job `rides` has no keys yet");
+    }
+}

@@ -70,7 +70,7 @@ mod tests {
     use arrow_array::{ArrayRef, Int64Array};
     use std::sync::Arc;
     use weir_event::key::EncodedKeys;
-    use weir_event::{EventTime, key_hash};
+    use weir_event::key_hash;
     use weir_timeline::{Results, Timelines};
 
     /// Results of one key: windows from these seconds, of ten, each with what it is: `u`psert, `r`evised, `d`elete.
@@ -94,7 +94,7 @@ mod tests {
         let stage = harness::plan().stage.unwrap();
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
         let results = results(&mut timelines, &[(10, 'u'), (20, 'd'), (30, 'r')]);
-        let rows = stage_rows(&stage, &timelines, results, None).unwrap();
+        let rows = stage_rows(&stage, &timelines, results).unwrap();
         let parts: Vec<_> = part(&stage, rows).unwrap().collect();
         let [(Op::Delete, deletes), (Op::Upsert, upserts)] = &parts[..] else { panic!("two parts") };
         let starts =
@@ -103,17 +103,5 @@ mod tests {
         assert!(deletes.batch.column(1).is_null(0));
         assert_eq!(deletes.batch.column(0).as_string_view().value(0), "u");
         assert_eq!(upserts.batch.column(1).as_primitive::<Int64Type>().values(), &[10, 30]);
-    }
-
-    #[test]
-    fn what_was_final_stays_as_it_was_written_and_what_was_open_does_not() {
-        let stage = harness::plan().stage.unwrap();
-        let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
-        let results = results(&mut timelines, &[(10, 'r'), (20, 'r'), (10, 'd'), (10, 'u')]);
-        let final_at = Some(EventTime::from_millis(29_999));
-        let rows = stage_rows(&stage, &timelines, results, final_at).unwrap();
-        let kept: Vec<_> =
-            rows.windows.iter().zip(&rows.deleted).map(|(window, gone)| (window.0, *gone)).collect();
-        assert_eq!(kept, [(20_000, false), (10_000, true), (10_000, false)]);
     }
 }

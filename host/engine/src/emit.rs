@@ -10,8 +10,8 @@ use crate::project::{FailedRow, project, take};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow_schema::{Field, Schema};
 use std::sync::Arc;
+use weir_event::Rank;
 use weir_event::key::decode_keys;
-use weir_event::{EventTime, Rank};
 use weir_plan::{ExpressionError, KeyedStage, Output};
 use weir_timeline::{Frames, Results, Timelines};
 
@@ -46,13 +46,11 @@ pub(crate) struct StageRows {
     pub(crate) failed: Vec<FailedCell>,
 }
 
-/// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns. With `final_at` a
-/// result that was written before and was final at that watermark stays as it was written.
+/// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
 pub(crate) fn stage_rows(
     stage: &KeyedStage,
     timelines: &Timelines,
     results: Results,
-    final_at: Option<EventTime>,
 ) -> Result<StageRows, ExpressionError> {
     let broken = |message: String| ExpressionError::Broken(message);
     let count = results.slots.len();
@@ -67,9 +65,9 @@ pub(crate) fn stage_rows(
         }
     }
     let options = RecordBatchOptions::new().with_row_count(Some(count));
-    let mut batch = RecordBatch::try_new_with_options(stage.results.clone(), columns, &options)
+    let batch = RecordBatch::try_new_with_options(stage.results.clone(), columns, &options)
         .map_err(|error| broken(error.to_string()))?;
-    let mut failed: Vec<FailedCell> = results
+    let failed: Vec<FailedCell> = results
         .errors
         .into_iter()
         .map(|error| FailedCell {
@@ -78,28 +76,7 @@ pub(crate) fn stage_rows(
             reason: error.reason,
         })
         .collect();
-    let (mut windows, mut events) = (results.windows, results.events);
-    let mut deleted = results.deleted.clone();
-    // A row exactly at its end still goes on with a session.
-    let goes_on = i64::from(matches!(stage.spec.frames, Frames::Session(_)));
-    let was_final = |row: usize, at: EventTime| match (windows.get(row), events.get(row)) {
-        (Some((_, end)), _) => end.saturating_add(goes_on) <= at.millis(),
-        (None, Some((time, _))) => *time < at.millis(),
-        (None, None) => false,
-    };
-    let stays = |row: &usize| {
-        let is_revised = results.revised.get(*row).copied().unwrap_or(false);
-        let is_deleted = results.deleted.get(*row).copied().unwrap_or(false);
-        is_revised && !is_deleted && final_at.is_some_and(|at| was_final(*row, at))
-    };
-    let kept: Vec<u32> = (0..count).filter(|row| !stays(row)).map(|row| row as u32).collect();
-    if kept.len() < count {
-        batch = take(&batch, &kept)?;
-        windows = pick(&windows, &kept);
-        events = pick(&events, &kept);
-        deleted = pick(&deleted, &kept);
-        failed = pick_failed(failed, &kept);
-    }
+    let Results { windows, events, deleted, .. } = results;
     Ok(StageRows { batch, windows, events, deleted, failed })
 }
 

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 use weir_connect::Op;
 use weir_event::{EventTime, Message, Signal, Span};
-use weir_plan::{Emit, ExpressionError, JobPlan, KeyedStage, LatePolicy};
+use weir_plan::{Emit, ExpressionError, JobPlan, KeyedStage};
 use weir_timeline::{AggregateError, Results, Rows, Slot, Timelines};
 
 /// Results of several segments travel together up to this many values, so that no more is copied to join them.
@@ -87,7 +87,7 @@ impl KeyedShard {
                 Message::Signal(Signal::Watermark(watermark)) => {
                     self.results_of(|timelines| timelines.settle(watermark)).await?;
                     if watermark >= next_expiry {
-                        self.expire(watermark);
+                        self.expire();
                         next_expiry = watermark + self.expiry_step();
                     }
                 }
@@ -178,13 +178,11 @@ impl KeyedShard {
         ask: impl Fn(&mut Timelines) -> Result<Results, AggregateError>,
     ) -> Result<(), EngineError> {
         let mut waiting = Waiting::default();
-        let corrects = self.plan.late.policy == LatePolicy::Correct;
         for segment in 0..SEGMENTS {
             let mut has_more = true;
             while has_more {
                 let rows = {
                     let mut timelines = self.shards.write(self.number, segment);
-                    let final_at = (!corrects).then(|| timelines.settled());
                     let mut results = ask(&mut timelines)
                         .map_err(|error| EngineError::aggregate(&self.plan.name, &error))?;
                     self.set_refused_aside(&mut results)?;
@@ -192,8 +190,7 @@ impl KeyedShard {
                     if results.slots.is_empty() {
                         continue;
                     }
-                    stage_rows(&self.stage, &timelines, results, final_at)
-                        .map_err(|error| self.broken(&error))?
+                    stage_rows(&self.stage, &timelines, results).map_err(|error| self.broken(&error))?
                 };
                 waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
                 for (op, rows) in part(&self.stage, rows).map_err(|error| self.broken(&error))? {
@@ -286,9 +283,9 @@ impl KeyedShard {
         })
     }
 
-    fn expire(&self, watermark: EventTime) {
+    fn expire(&self) {
         for segment in 0..SEGMENTS {
-            self.shards.write(self.number, segment).expire(watermark);
+            self.shards.write(self.number, segment).expire();
         }
     }
 

@@ -88,6 +88,19 @@ pub enum LookupError {
         /// How long a history would reach the time asked for.
         enough: Span,
     },
+    /// `as_of` is further back than state reaches, as the job has not had its history for so long.
+    #[error(
+        "job `{job}` reaches back to {oldest} so far, as it got its history of {} later; ask for a later time",
+        spaced(*history)
+    )]
+    NotKeptYet {
+        /// The job.
+        job: String,
+        /// How far back it is to reach.
+        history: Span,
+        /// The oldest time that can be answered.
+        oldest: EventTime,
+    },
     /// The job is restoring its state.
     #[error("job `{0}` is starting: its state is being read")]
     Starting(String),
@@ -112,11 +125,11 @@ pub(crate) fn lookup(
         let timelines: &Timelines = &shards.of_key(hash);
         // What this segment has applied, and not what the job has read: the two move together only here.
         let settled = timelines.settled();
-        in_reach(plan, stage, as_of, settled)?;
+        in_reach(plan, stage, as_of, timelines)?;
         let slot = timelines.slot(encoded.key(0), hash);
         for (question, window) in questions(stage, as_of, settled) {
-            let snapshot = match slot {
-                Some(slot) => timelines.snapshot(slot, &question),
+            let snapshot = match slot.zip(question) {
+                Some((slot, question)) => timelines.snapshot(slot, &question),
                 None => timelines.absent(),
             };
             copies.push((snapshot, window));
@@ -138,18 +151,26 @@ pub(crate) fn lookup(
 const HOUR: Span = Span::from_millis(3_600_000);
 const DAY: Span = Span::from_millis(24 * HOUR.millis());
 
-fn in_reach(plan: &JobPlan, stage: &KeyedStage, as_of: AsOf, settled: EventTime) -> Result<(), LookupError> {
-    let history = stage.spec.history;
-    let oldest = settled - history;
+fn in_reach(
+    plan: &JobPlan,
+    stage: &KeyedStage,
+    as_of: AsOf,
+    timelines: &Timelines,
+) -> Result<(), LookupError> {
     let AsOf::Asked(time) = as_of else { return Ok(()) };
-    if settled == EventTime::MIN || time >= oldest {
+    let (oldest, settled) = (timelines.oldest(), timelines.settled());
+    if time >= oldest {
         return Ok(());
+    }
+    let (job, history) = (plan.name.clone(), stage.spec.reach());
+    if time >= settled - history {
+        return Err(LookupError::NotKeptYet { job, history, oldest });
     }
     let needed = settled.since(time);
     let unit = if needed < DAY { HOUR } else { DAY };
     // One more than fits, as the watermark moves on.
     let enough = Span::from_millis((needed.millis() / unit.millis() + 1) * unit.millis());
-    Err(LookupError::OutOfReach { job: plan.name.clone(), history, oldest, enough })
+    Err(LookupError::OutOfReach { job, history, oldest, enough })
 }
 
 /// A span as people write it: `1 h`.
@@ -161,23 +182,23 @@ fn spaced(span: Span) -> String {
 
 type Window = Option<(EventTime, EventTime)>;
 
-/// What to ask, and the window that each question is about: first of what is settled, then of what is not.
-fn questions(stage: &KeyedStage, as_of: AsOf, settled: EventTime) -> Vec<(Question, Window)> {
+/// What to ask, and the window that each question is about: first of what is settled, nothing if no window is, then of
+/// what is not.
+fn questions(stage: &KeyedStage, as_of: AsOf, settled: EventTime) -> Vec<(Option<Question>, Window)> {
     let time = as_of.time();
     match &stage.spec.frames {
-        Frames::Over(_) => vec![(Question::Over { as_of: time }, None)],
-        Frames::Session(_) => vec![(Question::Session { as_of: time }, None)],
-        Frames::Lifetime => vec![(Question::Lifetime { as_of: time }, None)],
+        Frames::Over(_) => vec![(Some(Question::Over { as_of: time }), None)],
+        Frames::Session(_) => vec![(Some(Question::Session { as_of: time }), None)],
+        Frames::Lifetime => vec![(Some(Question::Lifetime { as_of: time }), None)],
         frames @ (Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_)) => {
             let complete_by = after(time).min(settled);
             let of_frames = frames.windows();
             let complete = of_frames.as_ref().and_then(|windows| windows.complete_at(complete_by));
             // Before the first watermark no window is known to be complete, and none to end next.
-            let has_begun = settled > EventTime::MIN;
-            let with_open = has_begun && matches!(as_of, AsOf::JobTime(_));
+            let with_open = settled > EventTime::MIN && matches!(as_of, AsOf::JobTime(_));
             let open = of_frames.as_ref().filter(|_| with_open).and_then(|it| it.open_at(complete_by));
-            let asked = |(start, end)| (Question::Window { start, end }, has_begun.then_some((start, end)));
-            complete.into_iter().chain(open).map(asked).collect()
+            let asked = |window: Window| (window.map(|(start, end)| Question::Window { start, end }), window);
+            std::iter::once(complete).chain(open.map(Some)).map(asked).collect()
         }
     }
 }

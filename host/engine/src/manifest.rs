@@ -33,6 +33,10 @@ pub(crate) struct Body {
     /// How far the job's time was behind the wall's; `None` before any event, and from a weir that did not say it.
     #[serde(default)]
     pub(crate) behind: Option<Span>,
+    /// The oldest time that the state can answer: a longer history that the definition got since does not reach
+    /// further back. Bodies of the first builds do not say it.
+    #[serde(default)]
+    pub(crate) reached: Option<EventTime>,
     /// Each sink's token, by its name.
     pub(crate) sinks: BTreeMap<String, Token>,
     /// What was counted so far.
@@ -139,6 +143,7 @@ impl Body {
             partitions: Vec::new(),
             watermark: None,
             behind: None,
+            reached: None,
             sinks: BTreeMap::new(),
             counts: Counts::default(),
         }
@@ -172,6 +177,17 @@ impl Body {
     /// Since when the job has all data; `None` for all that was ever in its source.
     pub(crate) fn data_since(&self) -> Option<EventTime> {
         self.partitions.iter().filter_map(|partition| partition.beginning.since()).max()
+    }
+
+    /// The oldest time that the state can answer, as far as that is not for `plan` to say.
+    pub(crate) fn oldest(&self, plan: &JobPlan) -> EventTime {
+        let (Some(watermark), Some(stage)) = (self.watermark, &plan.stage) else { return EventTime::MIN };
+        // Builds that do not say it kept only windows that ended within the history.
+        let of_first_builds = || {
+            let next = stage.spec.frames.windows()?.open_at(watermark - stage.spec.history)?;
+            Some(next.1 - Span::from_millis(1))
+        };
+        self.reached.or_else(of_first_builds).unwrap_or(EventTime::MIN)
     }
 
     /// The manifest's JSON.

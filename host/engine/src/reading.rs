@@ -16,6 +16,8 @@ use weir_plan::JobPlan;
 /// What the driver carries from block to block; what of it must survive is in every checkpoint's body.
 pub(crate) struct DriverState {
     pub(crate) body: Body,
+    /// How far behind the watermark state reaches.
+    reach: Option<Span>,
     /// What the job had counted when the attempt began.
     before: Counts,
     pub(crate) rules: Rules,
@@ -36,9 +38,11 @@ pub(crate) struct DriverState {
 
 impl DriverState {
     /// Goes on where `body` says, with the ids that were seen until then.
-    pub(crate) fn resume(plan: &JobPlan, body: Body, seen: Option<Seen>, now: Duration) -> Self {
+    pub(crate) fn resume(plan: &JobPlan, mut body: Body, seen: Option<Seen>, now: Duration) -> Self {
         let input = &plan.inputs[0].stream;
+        body.reached = Some(body.oldest(plan));
         let mut state = DriverState {
+            reach: plan.stage.as_ref().map(|stage| stage.spec.reach()),
             rules: Rules::of(plan),
             positions: BTreeMap::new(),
             watermarks: BTreeMap::new(),
@@ -79,6 +83,8 @@ impl DriverState {
         self.body.checkpoint += 1;
         self.body.behind = behind;
         self.body.watermark = Some(self.watermark.current()).filter(|watermark| *watermark > EventTime::MIN);
+        let reached = self.reach.map(|reach| self.watermark.current() - reach);
+        self.body.reached = self.body.reached.max(reached);
         self.body.counts = self.before;
         self.body.counts.add(counted);
         let newest = |id: &PartitionId| self.watermarks.get(id).map(PartitionWatermark::newest);

@@ -94,13 +94,13 @@ impl Shards {
         Ok(self.write(shard, segment_of(hash)).decode(key, hash, block, value)?)
     }
 
-    /// All blocks of a checkpoint whose watermark was `settled` are back.
-    pub(crate) fn restore_done(&self, settled: EventTime) -> Result<(), DecodeEntryError> {
+    /// All blocks of a checkpoint whose watermark was `settled`, and which can answer times since `oldest`, are back.
+    pub(crate) fn restore_done(&self, settled: EventTime, oldest: EventTime) -> Result<(), DecodeEntryError> {
         for shard in 0..self.len() {
             for segment in 0..SEGMENTS {
                 let mut timelines = self.write(shard, segment);
-                timelines.restore_done(settled)?;
-                timelines.expire(settled);
+                timelines.restore_done(settled, oldest)?;
+                timelines.expire();
             }
         }
         Ok(())
@@ -121,11 +121,16 @@ pub(crate) enum DecodeEntryError {
 pub(crate) struct BlockExpiry(Timelines);
 
 impl BlockExpiry {
-    pub(crate) fn at(spec: &Arc<StageSpec>, settled: EventTime) -> Result<Self, AggregateError> {
+    /// `oldest` is the oldest time that may be asked for, as [`Timelines::restore_done`] takes it.
+    pub(crate) fn at(
+        spec: &Arc<StageSpec>,
+        settled: EventTime,
+        oldest: EventTime,
+    ) -> Result<Self, AggregateError> {
         let mut judge =
             Timelines::new(spec.clone()).map_err(|error| AggregateError::Broken(error.to_string()))?;
-        judge.restore_done(settled).map_err(|error| AggregateError::Damaged(error.to_string()))?;
-        judge.expire(settled);
+        judge.restore_done(settled, oldest).map_err(|error| AggregateError::Damaged(error.to_string()))?;
+        judge.expire();
         Ok(BlockExpiry(judge))
     }
 
@@ -165,6 +170,7 @@ mod tests {
             inputs: Vec::new(),
             carried: Vec::new(),
             history: span(50),
+            corrects: true,
             retention: None,
             tail: None,
             emit_changes: false,
@@ -172,9 +178,12 @@ mod tests {
         let is_expired = |start, settled| {
             let mut entry = Vec::new();
             put_entry_key(b"u1", Block { column: Block::TILES, level: 0, start }, &mut entry);
-            BlockExpiry::at(&spec, EventTime::from_millis(settled)).unwrap().is_expired(&entry)
+            BlockExpiry::at(&spec, EventTime::from_millis(settled), EventTime::MIN)
+                .unwrap()
+                .is_expired(&entry)
         };
-        assert!(!is_expired(0, 149) && is_expired(0, 150) && !is_expired(100, 150));
+        // At 248 a lookup 50 back finds the window that ends at 100, at 249 the next one.
+        assert!(!is_expired(0, 248) && is_expired(0, 249) && !is_expired(100, 249));
         assert!(!is_expired(0, i64::MIN));
     }
 

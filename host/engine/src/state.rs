@@ -10,7 +10,7 @@ use crate::shard::{BlockExpiry, Shards};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_event::{EventTime, PartitionId, Span};
-use weir_plan::JobPlan;
+use weir_plan::{JobPlan, KeyedStage};
 use weir_store::{CheckpointStore, StoreError};
 use weir_timeline::AggregateError;
 
@@ -56,7 +56,7 @@ pub(crate) fn restore(
     }
     if let Some(shards) = &shards {
         let settled = body.watermark.unwrap_or(EventTime::MIN);
-        shards.restore_done(settled).map_err(|error| damaged(error.to_string()))?;
+        shards.restore_done(settled, body.oldest(plan)).map_err(|error| damaged(error.to_string()))?;
     }
     Ok(Restored { shards: shards.map(Arc::new), seen })
 }
@@ -64,7 +64,8 @@ pub(crate) fn restore(
 /// Judges which entries are out of reach of whoever goes on from `body`.
 pub(crate) fn expiry(plan: &JobPlan, body: &Body) -> Result<impl Fn(&[u8]) -> bool + use<>, AggregateError> {
     let settled = body.watermark.unwrap_or(EventTime::MIN);
-    let blocks = plan.stage.as_ref().map(|stage| BlockExpiry::at(&stage.spec, settled)).transpose()?;
+    let at = |stage: &KeyedStage| BlockExpiry::at(&stage.spec, settled, body.oldest(plan));
+    let blocks = plan.stage.as_ref().map(at).transpose()?;
     let stream = &plan.inputs[0].stream;
     let within: Option<Span> = stream.dedup.map(|dedup| dedup.within);
     let newest = body.partitions.iter().filter_map(|partition| Some((partition.id, partition.newest?)));

@@ -74,7 +74,7 @@ impl OneJob {
                 self.push_errors(&reason, features, out);
                 return Ok(());
             }
-            Err(error @ LookupError::OutOfReach { .. }) => {
+            Err(error @ (LookupError::OutOfReach { .. } | LookupError::NotKeptYet { .. })) => {
                 return Err(NoValues::OutOfReach(error.to_string()));
             }
             Err(error @ LookupError::NoEntity(_)) => {

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::thread;
 use weir_event::Span;
 use weir_plan::{
-    Catalog, Column, ColumnRole, Diagnostic, Emit, Expression, JobDefinition, JobPlan, KeyedStage, Output,
-    Projection, StreamDefinition, StreamInput,
+    Catalog, Column, ColumnRole, Diagnostic, Emit, Expression, JobDefinition, JobPlan, KeyedStage,
+    LatePolicy, Output, Projection, StreamDefinition, StreamInput,
 };
 use weir_timeline::{Frames, SpecError, StageSpec};
 
@@ -368,17 +368,7 @@ impl Query<'_> {
             StageWindows::Lifetime => Frames::Lifetime,
             StageWindows::Over(frames) => Frames::Over(frames.clone()),
         };
-        let longest = match &frames {
-            Frames::Grid(grid) => Some(grid.size),
-            Frames::Cumulate(windows) => Some(windows.size),
-            Frames::Table(table) => {
-                let lengths = table.starts.windows(2).map(|pair| pair[1] - pair[0]);
-                lengths.max().map(Span::from_millis)
-            }
-            Frames::Session(_) | Frames::Lifetime => None,
-            Frames::Over(frames) => frames.iter().filter_map(weir_timeline::OverFrame::reach).max(),
-        };
-        if let Some(refused) = longest.and_then(|longest| self.job.check_retention(longest)) {
+        if let Some(refused) = frames.longest().and_then(|longest| self.job.check_retention(longest)) {
             report.add(refused);
             return None;
         }
@@ -388,6 +378,7 @@ impl Query<'_> {
             inputs: stage.rows.projected.iter().map(|column| column.data_type.clone()).collect(),
             carried: stage.carried.clone(),
             history: self.job.late.allow.max(self.job.history).max(Span::ZERO),
+            corrects: self.job.late.policy == LatePolicy::Correct,
             retention: self.job.retention,
             tail: self.job.tail,
             emit_changes: self.job.emit != Emit::Close,

@@ -120,8 +120,8 @@ pub enum Question {
         /// First time after it.
         end: EventTime,
     },
-    /// For sessions: the newest one at this time, from rows up to it. A session that ended as far behind the settled
-    /// boundary as history reaches is as if it had not been.
+    /// For sessions: the newest one at this time, from rows up to it, however long ago it ended. With a retention, a
+    /// session is forgotten so long after its end.
     Session {
         /// Newest time that counts.
         as_of: EventTime,
@@ -160,7 +160,8 @@ pub struct Values {
 /// Names one stored block of a key; with the key it is unique in a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Block {
-    /// What kind of block it is: [`Block::TILES`], [`Block::ROWS`], [`Block::RUNS`] or [`Block::EMITTED`].
+    /// What kind of block it is: [`Block::TILES`], [`Block::ROWS`], [`Block::RUNS`], [`Block::EMITTED`] or
+    /// [`Block::KEPT`].
     pub column: u16,
     /// Level of the tile; 0 is the finest.
     pub level: u8,
@@ -178,6 +179,8 @@ impl Block {
     pub const RUNS: u16 = 2;
     /// The column of notes on open windows that were returned as changes.
     pub const EMITTED: u16 = 3;
+    /// The column of windows that stay as they were before a late row came into their panes.
+    pub const KEPT: u16 = 4;
 }
 
 /// Takes stored blocks: key, name, and the bytes or `None` if the block is gone.

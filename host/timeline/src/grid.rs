@@ -11,6 +11,7 @@ use crate::collect::Collector;
 use crate::cursor::hop::Hop;
 use crate::feed::feed_batch;
 use crate::grid_change::Changes;
+use crate::kept::Kept;
 use crate::ordered::{self, Ordered, probe};
 use crate::pane::{CHANGED, LISTED, Pane, WRITTEN};
 use crate::slots::Slots;
@@ -38,10 +39,12 @@ pub(crate) struct GridStage {
     pub(crate) changes: Option<Changes>,
     /// Panes and slots that late rows came into after windows over them were returned.
     due: BTreeSet<(i64, u32)>,
-    /// Windows that end at or before this are out of reach.
-    horizon: i64,
-    /// Panes that end at or before this are gone whatever windows they are in.
-    retained: i64,
+    /// Windows that late rows do not change any more.
+    pub(crate) kept: Kept,
+    /// How far the horizon is behind the boundary, milliseconds.
+    pub(crate) reach: i64,
+    /// The oldest time that may be asked for, as it was when the boundary last moved.
+    pub(crate) horizon: i64,
 }
 
 /// Rows of one batch that go to one pane.
@@ -59,6 +62,7 @@ impl GridStage {
             geometry,
             ordered: Ordered::new(&spec),
             changes: spec.emit_changes.then(Changes::default),
+            reach: spec.reach().millis(),
             spec,
             panes: Panes::new(),
             hop: None,
@@ -66,8 +70,8 @@ impl GridStage {
             closed: None,
             flushed: None,
             due: BTreeSet::new(),
+            kept: Kept::default(),
             horizon: i64::MIN,
-            retained: i64::MIN,
         }
     }
 
@@ -76,6 +80,9 @@ impl GridStage {
         probe(self.spec.aggregates.iter().filter(|aggregate| aggregate.is_ordered()), rows)?;
         let mut inserted = Inserted::default();
         let mut shares = self.share(rows, &mut inserted);
+        for share in &shares {
+            self.keep_sealed(slots, share.pane, &share.slots)?;
+        }
         self.find_groups(&mut shares);
         self.update_fallible(rows, &shares)?;
         for share in &shares {
@@ -99,7 +106,7 @@ impl GridStage {
                     inserted.between += 1;
                     continue;
                 };
-                if self.is_expired(pane) {
+                if self.is_closed_to_rows(pane) {
                     inserted.expired += 1;
                     continue;
                 }
@@ -114,12 +121,6 @@ impl GridStage {
             share.slots.push(slot.0);
         }
         shares
-    }
-
-    /// Whether a pane is out of reach of every window that may still be asked for.
-    pub(crate) fn is_expired(&self, pane: i64) -> bool {
-        self.geometry.end_of(self.geometry.last_window(pane)) <= self.horizon
-            || self.geometry.pane_end(pane) <= self.retained
     }
 
     /// Makes panes, and in them groups, for all rows.
@@ -195,8 +196,10 @@ impl GridStage {
             return 0;
         }
         for (group, slot) in share.groups.iter().zip(&share.slots) {
-            pane.set_due(*group, pane.due(*group) + 1);
-            self.due.insert((share.pane, *slot));
+            if self.spec.corrects {
+                pane.set_due(*group, pane.due(*group) + 1);
+                self.due.insert((share.pane, *slot));
+            }
             if let Some(hop) = self.hop.as_mut().filter(|hop| share.pane >= hop.start()) {
                 hop.mark_stale(*slot);
             }
@@ -246,6 +249,7 @@ impl GridStage {
             self.close_hop(slots, limit, &mut out)?;
         }
         (self.settled, self.closed) = (to, limit);
+        self.move_horizon();
         if let (Some(changes), Some(closed)) = (&mut self.changes, limit) {
             changes.close(closed);
         }
@@ -257,15 +261,16 @@ impl GridStage {
         self.closed
     }
 
-    /// Windows that were returned and then got late rows, as far back as the horizon.
+    /// Windows that were returned and then got late rows, as far back as results may be returned again.
     fn correct(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
         let Some(closed) = self.closed else { return Ok(()) };
+        let sealed = self.sealed();
         let mut windows: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
         let due = std::mem::take(&mut self.due);
         for (start, slot) in &due {
             let mut window = self.geometry.first_window(*start);
             while window <= closed.min(self.geometry.last_window(*start)) {
-                if self.geometry.end_of(window) > self.horizon {
+                if Some(window) > sealed {
                     windows.entry(window).or_default().push((*slot, self.was_returned(window, *slot)));
                 }
                 let Some(next) = self.geometry.following(window) else { break };
@@ -496,32 +501,6 @@ impl GridStage {
         self.next_window(self.closed).map(|window| self.geometry.end_of(window))
     }
 
-    pub(crate) fn expire(&mut self, slots: &mut Slots, watermark: i64) {
-        let watermark = watermark.min(self.settled);
-        self.horizon = self.horizon.max(watermark.saturating_sub(self.spec.history.millis()));
-        if let Some(retention) = self.spec.retention {
-            self.retained = self.retained.max(watermark.saturating_sub(retention.millis()));
-        }
-        // What the cursor will take out again must stay until then.
-        let kept = self.hop.as_ref().filter(|hop| hop.has_rows()).map_or(i64::MAX, Hop::start);
-        while let Some((start, _)) = self.panes.first_key_value() {
-            let start = *start;
-            if start >= kept || !self.is_expired(start) {
-                break;
-            }
-            let Some(pane) = self.panes.remove(&start) else { break };
-            if let Some(coarse) = &mut self.coarse {
-                coarse.expire(self.geometry.pane_end(start));
-            }
-            pane.live().for_each(|group| slots.release(pane.slots[group as usize]));
-        }
-        // A late row may come into any pane that is left, and have it folded anew.
-        let oldest = self.panes.first_key_value().map_or(watermark, |(start, _)| *start);
-        if let Some(ordered) = &mut self.ordered {
-            ordered.logs.evict(slots, oldest, |_, _, _| {});
-        }
-    }
-
     /// Forgets what is kept of keys that are gone.
     pub(crate) fn forget(&mut self, slots: &[u32]) {
         for slot in slots {
@@ -545,8 +524,12 @@ impl GridStage {
         decode_tile(&mut self.panes, &self.spec.aggregates, slots, slot, start, stored)
     }
 
-    pub(crate) fn restore_done(&mut self, settled: i64) -> Vec<u32> {
+    pub(crate) fn restore_done(&mut self, settled: i64, oldest: i64) -> Vec<u32> {
         (self.settled, self.closed) = (settled, self.geometry.last_complete(settled));
+        self.horizon = oldest;
+        if oldest == i64::MIN {
+            self.move_horizon();
+        }
         for (start, pane) in &self.panes {
             let due = pane.live().filter(|group| pane.due(*group) > 0);
             self.due.extend(due.map(|group| (*start, pane.slots[group as usize])));
@@ -571,6 +554,11 @@ impl GridStage {
         let logs = self.ordered.as_ref().map_or(0, |ordered| ordered.logs.memory_bytes());
         let changes = self.changes.as_ref().map_or(0, Changes::memory_bytes);
         let coarse = self.coarse.as_ref().map_or(0, Coarse::memory_bytes);
-        panes + logs + changes + coarse + self.hop.as_ref().map_or(0, Hop::memory_bytes)
+        panes
+            + logs
+            + changes
+            + coarse
+            + self.kept.memory_bytes()
+            + self.hop.as_ref().map_or(0, Hop::memory_bytes)
     }
 }

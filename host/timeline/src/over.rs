@@ -40,7 +40,7 @@ pub(crate) struct OverStage {
     pub(crate) arrived: Arrived,
     /// By slot, the time of the event that the cursor stands on, where that may be a pending one.
     pub(crate) stands: ByNumber<i64>,
-    /// Rows before this are refused: state that their results need is gone.
+    /// The oldest time that may be asked for; rows before it are refused, as state that their results need is gone.
     horizon: i64,
     /// What an aggregate failed with when rows left the logs.
     broken: Option<AggregateError>,
@@ -87,7 +87,7 @@ impl OverStage {
         for (slot, row) in rows.slots.iter().zip(rows.rows) {
             let (slot, row) = (slot.0, *row as usize);
             let place = Place { time: rows.times[row], rank: rows.ranks[row] };
-            if place.time < self.horizon {
+            if place.time < self.horizon || !self.spec.corrects && place.time < self.settled {
                 inserted.expired += 1;
                 continue;
             }
@@ -126,6 +126,7 @@ impl OverStage {
         let to = to.max(self.settled);
         let settled = self.logs.settle(to);
         self.settled = to;
+        self.move_horizon();
         if !gives_results {
             self.follow(settled, &mut out)?;
             return Ok(Results::default());
@@ -273,9 +274,18 @@ impl OverStage {
         }
     }
 
-    pub(crate) fn expire(&mut self, slots: &mut Slots, watermark: i64) {
-        let horizon = watermark.min(self.settled).saturating_sub(self.spec.history.millis());
-        self.horizon = self.horizon.max(horizon);
+    /// The oldest time that may be asked for.
+    pub(crate) fn horizon(&self) -> i64 {
+        self.horizon
+    }
+
+    /// Moves the horizon on to where the boundary is.
+    fn move_horizon(&mut self) {
+        let reached = self.settled.saturating_sub(self.spec.reach().millis());
+        self.horizon = self.horizon.max(reached);
+    }
+
+    pub(crate) fn expire(&mut self, slots: &mut Slots) {
         let OverStage { spec, logs, tail, cursor, .. } = self;
         let layout = logs.layout.clone();
         let mut leaving = Leaving::default();
@@ -310,8 +320,12 @@ impl OverStage {
         }
     }
 
-    pub(crate) fn restore_done(&mut self, settled: i64) -> Vec<u32> {
+    pub(crate) fn restore_done(&mut self, settled: i64, oldest: i64) -> Vec<u32> {
         self.settled = settled;
+        self.horizon = oldest;
+        if oldest == i64::MIN {
+            self.move_horizon();
+        }
         let damaged = self.logs.restore_done(settled);
         for (slot, number, marks) in self.logs.marked(DUE | WRITTEN) {
             let time = self.logs.log(slot).time(number);

@@ -8,12 +8,13 @@ use crate::coarse::Coarse;
 use crate::cursor::choice::Chooser;
 use crate::frame::FrameRows;
 use crate::grid::GridStage;
+use crate::kept::KeptState;
 use crate::ordered::{Feed, Feeder};
 use crate::over::OverStage;
 use crate::pane::REFOLD;
 use crate::row_log::Log;
 use crate::row_log::gather::Gather;
-use crate::spec::StageSpec;
+use crate::spec::{AggregateSpec, StageSpec};
 use crate::tail::{Piece, Tail};
 use arrow_array::{Array, ArrayRef, new_null_array};
 use std::ops::Range;
@@ -64,6 +65,20 @@ impl Snapshot {
             window: None,
             list_views: false,
         }
+    }
+
+    /// The same of a window that stays as it was.
+    fn of_kept(mut self, kept: &KeptState, spec: &StageSpec) -> Snapshot {
+        self.rows[0] = kept.rows;
+        self.newest[0] = (kept.rows > 0).then(|| EventTime::from_millis(kept.newest));
+        let states = kept.states.iter().zip(&spec.aggregates);
+        let part = |(states, aggregate): (&Box<dyn States>, &AggregateSpec)| Part::Tiles {
+            identity: aggregate.function.states(),
+            before: Vec::new(),
+            after: vec![Tile { states: states.copy(&[0]), pending: None }],
+        };
+        self.parts = states.map(part).collect();
+        self
     }
 
     /// Whether lists are wanted as views.
@@ -143,6 +158,10 @@ impl GridStage {
         snapshot.as_of = window.end;
         if window.start >= window.end {
             return snapshot;
+        }
+        let named = self.geometry.find(window.start, window.end);
+        if let Some(kept) = named.and_then(|window| self.kept.find(window, slot)) {
+            return snapshot.of_kept(kept, &self.spec);
         }
         for pane in self.panes.range(window.clone()).map(|(_, pane)| pane) {
             let Some(group) = pane.group(slot) else { continue };

@@ -22,8 +22,12 @@ pub struct StageSpec {
     pub carried: Vec<usize>,
     /// How far behind the watermark corrections and `as_of` may reach: max(late.allow, history).
     pub history: Span,
+    /// Whether a late row changes results that were returned as final: they are then returned again. Else they stay
+    /// as they are, also for lookups, and a late row counts only in what is still open.
+    pub corrects: bool,
     /// Upper bound on the life of state; none but the windows' if `None`. It is the length of an unbounded frame, and
-    /// of one that counts rows the most, so that results do not depend on when state is dropped.
+    /// of one that counts rows the most, so that results do not depend on when state is dropped. A session is
+    /// forgotten so long after its end.
     pub retention: Option<Span>,
     /// `OVER RANGE` only: frames begin at a multiple of this, at or before their bound, so that older rows can be
     /// kept as one tile per key and step. `None`: where their bound says.
@@ -153,6 +157,22 @@ impl StageSpec {
         self.inputs.get(column).ok_or(SpecError::NoSuchInput(column))
     }
 
+    /// How far behind the watermark corrections and `as_of` do reach: `history`, unless the retention ends state
+    /// before that.
+    pub fn reach(&self) -> Span {
+        let Some(retention) = self.retention else { return self.history };
+        match &self.frames {
+            Frames::Session(_) => self.history.min(retention),
+            // Their retention is the length of a frame or of a pause.
+            Frames::Over(_) | Frames::Lifetime => self.history,
+            frames => {
+                let longest = frames.longest().unwrap_or(Span::ZERO).millis();
+                let after_window = Span::from_millis(retention.millis().saturating_sub(longest));
+                self.history.min(after_window).max(Span::ZERO)
+            }
+        }
+    }
+
     /// How many result rows one input row makes at the most, once, not counting corrections: what the definition of
     /// the windows alone says.
     pub fn rows_out_per_row(&self) -> f64 {
@@ -216,6 +236,20 @@ impl Frames {
     /// How many frames there are: 1 but for `OVER`.
     pub(crate) fn count(&self) -> usize {
         if let Frames::Over(frames) = self { frames.len() } else { 1 }
+    }
+
+    /// The longest stretch of time that a result is over, where the definition alone says it.
+    pub fn longest(&self) -> Option<Span> {
+        match self {
+            Frames::Grid(grid) => Some(grid.size),
+            Frames::Cumulate(windows) => Some(windows.size),
+            Frames::Table(table) => {
+                let lengths = table.starts.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+                lengths.max().map(Span::from_millis)
+            }
+            Frames::Session(_) | Frames::Lifetime => None,
+            Frames::Over(frames) => frames.iter().filter_map(OverFrame::reach).max(),
+        }
     }
 
     fn check(&self, retention: Option<Span>) -> Result<(), SpecError> {

@@ -41,6 +41,7 @@ use weir_event::EventTime;
 ///     inputs: vec![DataType::Int64],
 ///     carried: vec![],
 ///     history: Span::ZERO,
+///     corrects: true,
 ///     retention: None,
 ///     tail: None,
 ///     emit_changes: false,
@@ -252,24 +253,33 @@ impl Timelines {
         snapshot.with_list_views(self.list_views)
     }
 
-    /// Drops state that no result at or after `watermark - history` can need, and keys without any. Slots may be
-    /// given to other keys afterwards. Call it after `settle`: corrections that are still due are made only as far
-    /// back as that.
-    pub fn expire(&mut self, watermark: EventTime) {
+    /// Drops state that no lookup at or after [`Timelines::oldest`] and no correction can need, and keys without any.
+    /// What a lookup finds is the same. Slots may be given to other keys afterwards.
+    pub fn expire(&mut self) {
         match &mut self.stage {
             Stage::Runs(runs) => {
-                runs.expire(&mut self.slots, watermark.millis());
+                runs.expire(&mut self.slots);
                 runs.forget(&self.slots.free_idle());
             }
             Stage::Grid(grid) => {
-                grid.expire(&mut self.slots, watermark.millis());
+                grid.expire(&mut self.slots);
                 grid.forget(&self.slots.free_idle());
             }
             Stage::Over(over) => {
-                over.expire(&mut self.slots, watermark.millis());
+                over.expire(&mut self.slots);
                 over.forget(&self.slots.free_idle());
             }
         }
+    }
+
+    /// The oldest `as_of` that can be answered: as far behind the settled boundary as [`StageSpec::reach`] says, or,
+    /// where stored state did not reach so far, as it did.
+    pub fn oldest(&self) -> EventTime {
+        EventTime::from_millis(match &self.stage {
+            Stage::Grid(grid) => grid.horizon(),
+            Stage::Runs(runs) => runs.horizon(),
+            Stage::Over(over) => over.horizon(),
+        })
     }
 
     /// Shows every block that changed since the last call: key, name, and its bytes or `None` if it is gone. Tiles
@@ -279,6 +289,7 @@ impl Timelines {
         match &mut self.stage {
             Stage::Grid(grid) => {
                 encode_tiles(&mut grid.panes, slots, out);
+                grid.kept.encode_dirty(slots, out);
                 if let Some(ordered) = &mut grid.ordered {
                     ordered.logs.encode_dirty(slots, out);
                 }
@@ -295,7 +306,8 @@ impl Timelines {
     pub fn is_expired(&self, block: Block) -> bool {
         match &self.stage {
             Stage::Grid(grid) => match block.column {
-                Block::TILES => grid.is_expired(block.start) && !grid.panes.contains_key(&block.start),
+                Block::TILES => grid.is_expired(block.start),
+                Block::KEPT => grid.oldest_kept().is_some_and(|oldest| block.start < oldest),
                 Block::EMITTED => grid.closed().is_some_and(|closed| block.start <= closed),
                 _ => false,
             },
@@ -315,6 +327,11 @@ impl Timelines {
         let logs = match (&mut self.stage, block.column) {
             (Stage::Grid(grid), Block::TILES) => {
                 let decoded = grid.decode(slots, slot, block.start, bytes);
+                return decoded.map_err(|error| DecodeError::of_state(block, &error));
+            }
+            (Stage::Grid(grid), Block::KEPT) => {
+                let GridStage { kept, spec, .. } = &mut **grid;
+                let decoded = kept.decode(&spec.aggregates, slots, (slot.0, block.start), bytes);
                 return decoded.map_err(|error| DecodeError::of_state(block, &error));
             }
             (Stage::Grid(grid), Block::EMITTED) if grid.changes.is_some() => {
@@ -339,13 +356,15 @@ impl Timelines {
         if logs.decode(slots, slot.0, block.start, bytes) { Ok(()) } else { Err(damaged()) }
     }
 
-    /// All stored blocks are back; `settled` is the boundary as it was when they were stored. Call `expire` next, as
-    /// before the restart, so that rows below what has expired are refused again.
-    pub fn restore_done(&mut self, settled: EventTime) -> Result<(), DecodeError> {
+    /// All stored blocks are back; `settled` is the boundary as it was when they were stored, and `oldest` the oldest time
+    /// that could be asked for then, [`EventTime::MIN`] for as far back as this specification reaches: the one that
+    /// stored them may have reached less far, or farther, and then corrections may be due.
+    pub fn restore_done(&mut self, settled: EventTime, oldest: EventTime) -> Result<(), DecodeError> {
+        let (settled, oldest) = (settled.millis(), oldest.millis());
         let damaged = match &mut self.stage {
-            Stage::Grid(grid) => grid.restore_done(settled.millis()),
-            Stage::Runs(runs) => runs.restore_done(&self.slots, settled.millis()),
-            Stage::Over(over) => over.restore_done(settled.millis()),
+            Stage::Grid(grid) => grid.restore_done(settled, oldest),
+            Stage::Runs(runs) => runs.restore_done(&self.slots, settled, oldest),
+            Stage::Over(over) => over.restore_done(settled, oldest),
         };
         if damaged.is_empty() {
             return Ok(());

@@ -1,9 +1,9 @@
 //! When result rows are written.
 
-use super::harness::{Lines, World, eventually, lines, plan, seconds, with_stream};
+use super::harness::{Lines, World, dropping, eventually, lines, plan, seconds, with_stream};
 use crate::Mode;
 use std::sync::Arc;
-use weir_plan::{Emit, JobPlan, LatePolicy};
+use weir_plan::{Emit, JobPlan};
 
 fn emitting(emit: Emit) -> JobPlan {
     let mut plan = plan();
@@ -37,7 +37,7 @@ async fn on_change_a_key_s_row_comes_with_every_batch_and_not_again_when_nothing
 async fn under_drop_what_changes_before_it_is_final_is_written() {
     let world = World::new();
     let mut plan = emitting(Emit::Change);
-    plan.late.policy = LatePolicy::Drop;
+    dropping(&mut plan);
     world.run(&plan, single("u,1,1, u,2,1, u,10,1, u,3,1,")).await.unwrap();
     assert_eq!(world.rows(), ["u@0=1", "u@0=2", "u@10=1"]);
     assert_eq!(world.counts().dropped, 1);

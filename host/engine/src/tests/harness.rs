@@ -69,12 +69,12 @@ pub(super) fn positive() -> Arc<dyn Expression> {
     Arc::new(At([2], DataType::Boolean, true))
 }
 
-fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
+pub(super) fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
     let fields = fields.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-const MILLIS: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
+pub(super) const MILLIS: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
 /// Seconds as a span.
 pub(super) fn seconds(seconds: i64) -> Span {
@@ -116,6 +116,7 @@ pub(crate) fn plan() -> JobPlan {
         inputs: vec![text.clone()],
         carried: Vec::new(),
         history: seconds(3600),
+        corrects: true,
         retention: None,
         tail: None,
         emit_changes: false,
@@ -170,6 +171,14 @@ pub(crate) fn plan() -> JobPlan {
             settings: serde_json::Value::Null,
             name: "shelf".to_owned(),
         }],
+    }
+}
+
+/// Late rows change nothing that is final.
+pub(super) fn dropping(plan: &mut JobPlan) {
+    plan.late.policy = LatePolicy::Drop;
+    if let Some(stage) = &mut plan.stage {
+        stage.spec = Arc::new(StageSpec { corrects: false, ..(*stage.spec).clone() });
     }
 }
 

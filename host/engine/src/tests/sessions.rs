@@ -1,8 +1,8 @@
 //! Results that are no more.
 
-use super::harness::{World, having, lines, plan, seconds};
+use super::harness::{World, dropping, having, lines, plan, seconds};
 use std::sync::Arc;
-use weir_plan::{JobPlan, LatePolicy};
+use weir_plan::JobPlan;
 use weir_timeline::{Frames, Session};
 
 /// Sessions with a gap of 5 s, and `HAVING COUNT(*) > 0`.
@@ -41,7 +41,7 @@ async fn a_sink_that_cannot_tell_is_handed_no_deletes() {
 async fn under_drop_the_row_does_not_count() {
     let world = World::new();
     let mut plan = sessions();
-    plan.late.policy = LatePolicy::Drop;
+    dropping(&mut plan);
     world.run(&plan, lines(&[JOINED])).await.unwrap();
     assert_eq!(world.rows(), ["u@10=1", "u@1=1", "u@30=1"]);
     assert_eq!(world.counts().dropped, 1);

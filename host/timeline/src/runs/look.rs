@@ -37,9 +37,12 @@ impl RunStage {
             self.bases.last(run).unwrap_or(run_now.start)
         };
         let window_end = self.table.end_after(last);
-        let reach = self.settled.saturating_sub(self.spec.history.millis());
-        let is_gone = if self.closes { window_end <= reach } else { window_end < as_of };
-        if is_gone {
+        let is_forgotten = match (self.closes, self.spec.retention) {
+            (true, Some(retention)) => window_end.saturating_add(retention.millis()) <= as_of,
+            (true, None) => false,
+            (false, _) => window_end < as_of,
+        };
+        if is_forgotten {
             return snapshot;
         }
         if self.closes {

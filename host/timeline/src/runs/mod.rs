@@ -60,7 +60,7 @@ pub(crate) struct RunStage {
     /// Stored runs that are no more: key and start.
     graves: Vec<(Box<[u8]>, i64)>,
     settled: i64,
-    /// What is behind it is out of reach.
+    /// The oldest time that may be asked for.
     horizon: i64,
     /// What went wrong when rows were dropped, to be told at the next occasion.
     broken: Option<AggregateError>,
@@ -164,7 +164,12 @@ impl RunStage {
 
     /// Whether a row of this time may still count.
     fn is_in_reach(&self, time: i64) -> bool {
-        if self.closes { self.table.end_after(time) > self.horizon } else { time >= self.horizon }
+        let end = self.table.end_after(time);
+        match self.closes {
+            // A session is final a moment after its end.
+            true => end >= self.horizon && (self.spec.corrects || end >= self.settled),
+            false => time >= self.horizon,
+        }
     }
 
     /// Takes note of a row and of what it did to its run. Tells whether results that were final change.
@@ -182,7 +187,10 @@ impl RunStage {
         }
         let mut is_late = !self.closes && time < self.settled;
         match change {
-            Change::New => slots.retain(self.table.run(run).slot),
+            Change::New => {
+                slots.retain(self.table.run(run).slot);
+                self.succeed(run);
+            }
             Change::Grown => {}
             Change::Moved { from } => {
                 let returned = self.table.run_mut(run).returned;
@@ -273,20 +281,33 @@ impl RunStage {
         }
     }
 
-    /// Puts a run into the queue of those that will be dropped.
+    /// Puts a run into the queue of those that will be dropped, if it will be.
     fn await_expiry(&mut self, run: u32) {
         let time = self.expiry(run);
-        // Without a gap, a run lives for ever.
-        if self.table.gap < i64::MAX {
-            self.table.run_mut(run).queued = time;
-            self.expiring.push(Reverse((time, run)));
-        }
+        self.table.run_mut(run).queued = time.unwrap_or(i64::MAX);
+        self.expiring.extend(time.map(|time| Reverse((time, run))));
     }
 
-    /// The horizon at which no row can join a run and no lookup can see it.
-    fn expiry(&self, run: u32) -> i64 {
+    /// The horizon at which no row can join a run and no lookup can see it; `None` if there is none yet.
+    fn expiry(&self, run: u32) -> Option<i64> {
         let end = self.table.end(run);
-        if self.closes { self.table.end_after(end) } else { end.saturating_add(1) }
+        if !self.closes {
+            // Without a gap, a run lives for ever.
+            return (self.table.gap < i64::MAX).then(|| end.saturating_add(1));
+        }
+        // A key's last session at the horizon is what a lookup there shows, however long ago it ended.
+        let follower = self.table.follower(run).map(|next| self.table.run(next).start);
+        let forgotten = self.spec.retention.map(|retention| end.saturating_add(retention.millis()));
+        let unseen = follower.into_iter().chain(forgotten).min()?;
+        Some(unseen.max(self.table.end_after(end).saturating_add(1)))
+    }
+
+    /// A run has got a start: the one before it may be dropped some day.
+    fn succeed(&mut self, run: u32) {
+        let Some(before) = self.table.predecessor(run) else { return };
+        if self.closes && self.table.run(before).flags & CLOSED != 0 {
+            self.await_expiry(before);
+        }
     }
 
     pub(crate) fn settled(&self) -> i64 {

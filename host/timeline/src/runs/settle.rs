@@ -28,7 +28,19 @@ impl RunStage {
             let closed = self.close(to);
             self.emit(&closed, &mut out)?;
         }
+        self.move_horizon();
         out.finish(&self.spec)
+    }
+
+    /// The oldest time that may be asked for.
+    pub(crate) fn horizon(&self) -> i64 {
+        self.horizon
+    }
+
+    /// Moves the horizon on to where the boundary is.
+    pub(super) fn move_horizon(&mut self) {
+        let reached = self.settled.saturating_sub(self.spec.reach().millis());
+        self.horizon = self.horizon.max(reached);
     }
 
     pub(crate) fn flush(&mut self) -> Result<Results, AggregateError> {
@@ -188,7 +200,7 @@ impl RunStage {
         let first = out.len();
         for (run, windows) in gone {
             self.touch(run);
-            if self.table.end(run) <= self.horizon {
+            if self.table.end(run) < self.horizon {
                 continue;
             }
             for window in windows {
@@ -208,11 +220,8 @@ impl RunStage {
 
     /// Those of some runs that have changed since they were returned, as they stand.
     fn emit(&mut self, runs: &[u32], out: &mut Collector) -> Result<(), AggregateError> {
-        let is_wanted = |run: &u32| {
-            let end = self.table.end(*run);
-            let is_in_reach = if self.closes { end > self.horizon } else { end >= self.horizon };
-            is_in_reach && self.table.run(*run).flags & CHANGED != 0
-        };
+        let is_wanted =
+            |run: &u32| self.table.end(*run) >= self.horizon && self.table.run(*run).flags & CHANGED != 0;
         let runs: Vec<u32> = runs.iter().copied().filter(is_wanted).collect();
         if runs.is_empty() {
             return Ok(());
@@ -290,13 +299,7 @@ impl RunStage {
         self.closing.peek().map(|Reverse((end, _))| end.saturating_add(1))
     }
 
-    pub(crate) fn expire(&mut self, slots: &mut Slots, watermark: i64) {
-        let watermark = watermark.min(self.settled);
-        let history = match self.spec.retention {
-            Some(retention) if self.closes => self.spec.history.min(retention),
-            _ => self.spec.history,
-        };
-        self.horizon = self.horizon.max(watermark.saturating_sub(history.millis()));
+    pub(crate) fn expire(&mut self, slots: &mut Slots) {
         while let Some(Reverse((time, run))) =
             self.expiring.peek().copied().filter(|top| top.0.0 <= self.horizon)
         {
@@ -305,7 +308,8 @@ impl RunStage {
             if run_now.rows == 0 || run_now.flags & CLOSED == 0 || run_now.queued != time {
                 continue;
             }
-            if self.expiry(run) <= self.horizon { self.drop_run(slots, run) } else { self.await_expiry(run) }
+            let is_over = self.expiry(run).is_some_and(|time| time <= self.horizon);
+            if is_over { self.drop_run(slots, run) } else { self.await_expiry(run) }
         }
         self.broken = self.broken.take().or(self.evict(slots).err());
     }

@@ -104,8 +104,12 @@ impl RunStage {
     }
 
     /// Orders what was taken back. Gives the slots whose blocks contradict each other.
-    pub(crate) fn restore_done(&mut self, slots: &Slots, settled: i64) -> Vec<u32> {
+    pub(crate) fn restore_done(&mut self, slots: &Slots, settled: i64, oldest: i64) -> Vec<u32> {
         self.settled = settled;
+        self.horizon = oldest;
+        if oldest == i64::MIN {
+            self.move_horizon();
+        }
         self.logs.make_room(slots.bound());
         let mut damaged = self.logs.restore_done(if self.defers { settled } else { i64::MAX });
         damaged.extend(self.table.restore_done());

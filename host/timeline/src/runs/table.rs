@@ -100,6 +100,21 @@ impl RunTable {
         after.checked_sub(1).map(|at| runs[at])
     }
 
+    /// The next run of the same key.
+    pub(super) fn follower(&self, run: u32) -> Option<u32> {
+        let own = self.of_slot(self.run(run).slot);
+        // Mostly it is one of the last.
+        let at = own.iter().rposition(|other| *other == run)?;
+        own.get(at + 1).copied()
+    }
+
+    /// The run of the same key before it.
+    pub(super) fn predecessor(&self, run: u32) -> Option<u32> {
+        let own = self.of_slot(self.run(run).slot);
+        let at = own.iter().rposition(|other| *other == run)?;
+        at.checked_sub(1).map(|at| own[at])
+    }
+
     /// Numbers of all runs.
     pub(super) fn live(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.runs.len() as u32).filter(|run| self.run(*run).rows > 0)

@@ -119,6 +119,7 @@ pub(super) fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span
         inputs: vec![DataType::Int64],
         carried: vec![],
         history: Span::from_millis(20),
+        corrects: true,
         retention,
         tail: None,
         emit_changes: false,
@@ -204,16 +205,20 @@ fn retention_bounds_the_life_of_state_and_unbounded_frames() {
     let results = settle(&mut lasting, 101);
     assert_eq!(column(&results, 1), wholes(&[1, 3, 5, 4]));
     settle(&mut lasting, 1000);
-    lasting.expire(EventTime::from_millis(1000));
+    lasting.expire();
     assert_eq!((lasting.stats().rows, lasting.stats().keys), (0, 0));
 
-    let mut windows = timelines(grid(10, 10, 0), Algebra::Exact, retention);
+    // History alone would reach 20 back; a window of 10 leaves 15 of this retention.
+    let mut windows = timelines(grid(10, 10, 0), Algebra::Exact, Some(Span::from_millis(25)));
     insert(&mut windows, &[(5, 1), (15, 2)]).unwrap();
-    settle(&mut windows, 26);
-    windows.expire(EventTime::from_millis(26));
-    // History alone would keep the first window until 30.
+    settle(&mut windows, 25);
+    assert_eq!(windows.oldest(), EventTime::from_millis(10));
     assert_eq!(insert(&mut windows, &[(5, 1), (15, 2)]).unwrap(), 1);
-    assert_eq!(windows.stats().tiles, 1);
+    for (settled, tiles) in [(33, 2), (34, 1)] {
+        settle(&mut windows, settled);
+        windows.expire();
+        assert_eq!(windows.stats().tiles, tiles, "at {settled}");
+    }
 }
 
 #[test]

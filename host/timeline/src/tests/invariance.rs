@@ -34,7 +34,7 @@ fn run(spec: &Arc<StageSpec>, steps: &[(Vec<Vec<Row>>, i64)], flushed: usize) ->
         }
         let results = timelines.settle(EventTime::from_millis(*to)).unwrap();
         returned.push(collect(&timelines, &results));
-        timelines.expire(EventTime::from_millis(*to));
+        timelines.expire();
     }
     let mut open = Returned::default();
     loop {
@@ -75,6 +75,7 @@ fn check(frames: Frames, history: i64, mut steps: Vec<Step>) -> Result<(), TestC
         inputs: testers::inputs(),
         carried: vec![],
         history: Span::from_millis(history),
+        corrects: true,
         retention: None,
         tail: None,
         emit_changes: false,

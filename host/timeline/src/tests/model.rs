@@ -65,6 +65,8 @@ pub(super) struct Model {
     returned: BTreeMap<Identity, usize>,
     /// Keys, times and ranks of rows since changes were last asked for.
     listed: BTreeSet<(u8, i64, Rank)>,
+    /// The oldest time that could be asked for when each row came.
+    arrivals: BTreeMap<Rank, i64>,
     /// `OVER` only: the rows of each result's frames as they were when it was last returned.
     framed: BTreeMap<Identity, Vec<over_frames::Places>>,
     settled: i64,
@@ -86,13 +88,14 @@ impl Model {
             inputs: testers::inputs(),
             carried,
             history: Span::from_millis(history),
+            corrects: true,
             retention: None,
             tail: None,
             emit_changes: false,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
         let (stored, rows) = (BTreeMap::new(), Vec::new());
-        let (returned, framed) = (BTreeMap::new(), BTreeMap::new());
+        let (returned, framed, arrivals) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (settled, horizon) = (i64::MIN, i64::MIN);
         let (listed, clock, list_views) = (BTreeSet::new(), 0, false);
         let is_quiet = false;
@@ -103,6 +106,7 @@ impl Model {
             rows,
             returned,
             listed,
+            arrivals,
             framed,
             settled,
             horizon,
@@ -174,7 +178,10 @@ impl Model {
                 let results = self.timelines.settle(EventTime::from_millis(to)).unwrap();
                 let has_missed = next.is_none_or(|next| next.millis() > self.settled);
                 prop_assert!(results.is_empty() || !has_missed, "results before {:?}", next);
-                self.check(&results, false)
+                self.check(&results, false)?;
+                self.horizon = self.horizon.max(self.settled.saturating_sub(self.spec.reach().millis()));
+                prop_assert_eq!(self.timelines.oldest(), EventTime::from_millis(self.horizon));
+                Ok(())
             }
             Op::Flush => {
                 let results = self.timelines.flush().unwrap();
@@ -186,7 +193,7 @@ impl Model {
                 self.check_changes(&results)
             }
             Op::Expire => {
-                self.expire();
+                self.timelines.expire();
                 Ok(())
             }
             Op::Restart => self.restart(),
@@ -206,6 +213,7 @@ impl Model {
         rows.retain(|row| self.is_in_reach(row.time));
         prop_assert_eq!(inserted.expired as usize, before - rows.len());
         self.listed.extend(rows.iter().map(|row| (row.key, row.time, row.rank())));
+        self.arrivals.extend(rows.iter().map(|row| (row.rank(), self.horizon)));
         self.rows.extend(rows.into_iter().map(|row| (self.clock, row)));
         Ok(())
     }
@@ -241,7 +249,12 @@ impl Model {
                 let of = |frame| over_frames::rows(frame, &self.spec, &all, window.0, event);
                 frames.iter().map(of).collect()
             }
-            _ => vec![self.rows_of(key, window.0, window.1)],
+            // A row does not change a window that is not returned again.
+            _ => {
+                let mut rows = self.rows_of(key, window.0, window.1);
+                rows.retain(|(_, row)| self.arrivals[&row.rank()] < window.1);
+                vec![rows]
+            }
         }
     }
 
@@ -259,7 +272,10 @@ impl Model {
         let mut found: BTreeMap<Identity, usize> = BTreeMap::new();
         let is_over = matches!(self.spec.frames, Frames::Over(_));
         for (clock, row) in &self.rows {
-            for (start, end) in self.windows(row.time) {
+            let arrived = self.arrivals[&row.rank()];
+            for (start, end) in
+                self.windows(row.time).into_iter().filter(|(_, end)| is_over || *end > arrived)
+            {
                 let rank = if is_over { row.rank() } else { Rank::default() };
                 let touched = found.entry((row.key, start, end, rank)).or_default();
                 *touched = (*touched).max(*clock);
@@ -436,11 +452,14 @@ impl Model {
     }
 
     fn look(&self, time: i64) -> Result<(), TestCaseError> {
+        let windows = self.spec.frames.windows();
+        let by = EventTime::from_millis(self.horizon.saturating_add(1).min(self.settled));
+        let oldest = windows.and_then(|windows| windows.complete_at(by));
         for key in 0..4 {
             for window in self.windows(time) {
                 let is_in_reach = match self.spec.frames {
                     Frames::Over(_) => time >= self.horizon,
-                    _ => window.1 > self.horizon,
+                    _ => oldest.is_none_or(|(_, end)| window.1 >= end.millis()),
                 };
                 if is_in_reach {
                     self.compare_snapshot(key, window, None)?;
@@ -448,12 +467,6 @@ impl Model {
             }
         }
         Ok(())
-    }
-
-    fn expire(&mut self) {
-        let history = self.spec.history.millis();
-        self.horizon = self.horizon.max(self.settled.saturating_sub(history));
-        self.timelines.expire(EventTime::from_millis(self.settled));
     }
 
     /// Stores what is dirty, forgets everything else and goes on from what is stored.
@@ -474,11 +487,8 @@ impl Model {
                 prop_assert!(broken.decode(key, key_hash(key), *block, &bytes[..cut]).is_err());
             }
         }
-        fresh.restore_done(EventTime::from_millis(self.settled)).unwrap();
+        fresh.restore_done(EventTime::from_millis(self.settled), EventTime::MIN).unwrap();
         self.timelines = fresh;
-        if self.horizon > i64::MIN {
-            self.expire();
-        }
         Ok(())
     }
 }

@@ -262,6 +262,7 @@ fn stage(frames: Vec<OverFrame>, retention: Option<Span>) -> StageSpec {
         inputs: testers::inputs(),
         carried: vec![],
         history: Span::from_millis(1000),
+        corrects: true,
         retention,
         tail: None,
         emit_changes: false,
@@ -299,14 +300,14 @@ fn counted_rows_stay_bounded_without_a_retention() {
         insert_rows(&mut timelines, &rows);
         let now = EventTime::from_millis(batch * 100 + 100);
         timelines.settle(now).unwrap();
-        timelines.expire(now);
+        timelines.expire();
         most = most.max(timelines.stats().rows);
     }
     // The last 701 before the horizon, 1,000 after it, and what its blocks hold beside.
     assert!((1701..1701 + 2 * 256).contains(&most), "{most}");
     // Nothing is too old where only rows are counted.
     timelines.settle(EventTime::from_millis(1 << 40)).unwrap();
-    timelines.expire(EventTime::from_millis(1 << 40));
+    timelines.expire();
     assert!((701..701 + 2 * 256).contains(&timelines.stats().rows));
 }
 
@@ -328,7 +329,7 @@ fn a_tail_bounds_the_rows_of_a_key() {
         let all = (batch + 1) * 100;
         // 990 milliseconds of the step before the frame, every 10 of which there is a row.
         assert_eq!(sums.collect::<Vec<_>>(), vec![all.min(10_100), all], "at {now}");
-        timelines.expire(now);
+        timelines.expire();
         let stats = timelines.stats();
         (most_rows, most_tiles) = (most_rows.max(stats.rows), most_tiles.max(stats.tiles));
     }
@@ -363,7 +364,7 @@ fn a_lookup_at_the_horizon_finds_all_rows_that_it_counts() {
             insert_rows(&mut timelines, &[Row::at(row * 2)]);
             let now = row * 2 + 1;
             timelines.settle(EventTime::from_millis(now)).unwrap();
-            timelines.expire(EventTime::from_millis(now));
+            timelines.expire();
             let horizon = now - 1000;
             let slot = timelines.slot(&[0], key_hash(&[0])).unwrap();
             let question = Question::Over { as_of: EventTime::from_millis(horizon) };

@@ -37,6 +37,7 @@ fn spec(count: u32) -> Arc<StageSpec> {
         inputs: vec![DataType::Int64],
         carried: vec![],
         history: Span::from_millis(50),
+        corrects: true,
         retention: None,
         tail: None,
         emit_changes: false,
@@ -87,7 +88,7 @@ fn restart(timelines: &mut Timelines) {
             assert!(broken.decode(b"k", key_hash(b"k"), block, &bytes[..cut]).is_err());
         }
     }
-    fresh.restore_done(timelines.settled()).unwrap();
+    fresh.restore_done(timelines.settled(), EventTime::MIN).unwrap();
     *timelines = fresh;
 }
 

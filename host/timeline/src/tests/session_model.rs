@@ -66,6 +66,7 @@ impl Model {
             inputs: testers::inputs(),
             carried: vec![],
             history: Span::from_millis(history),
+            corrects: true,
             retention,
             tail: None,
             emit_changes,
@@ -95,7 +96,10 @@ impl Model {
                 let results = self.timelines.settle(EventTime::from_millis(to)).unwrap();
                 let is_early = next.is_none_or(|next| next.millis() > self.settled);
                 prop_assert!(results.is_empty() || !is_early, "results before {:?}", next);
-                self.check(&results, Why::Settled)
+                self.check(&results, Why::Settled)?;
+                self.horizon = self.horizon.max(self.settled.saturating_sub(self.spec.reach().millis()));
+                prop_assert_eq!(self.timelines.oldest(), EventTime::from_millis(self.horizon));
+                Ok(())
             }
             Op::Flush => {
                 let results = self.timelines.flush().unwrap();
@@ -106,7 +110,7 @@ impl Model {
                 self.check(&results, Why::Changed)
             }
             Op::Expire => {
-                self.expire();
+                self.timelines.expire();
                 Ok(())
             }
             Op::Restart => self.restart(),
@@ -134,7 +138,7 @@ impl Model {
         let inserted = self.timelines.insert(&rows_in).unwrap();
         let before = rows.len();
         rows.retain(|row| {
-            if self.is_session { row.time + self.gap > self.horizon } else { row.time >= self.horizon }
+            if self.is_session { row.time + self.gap >= self.horizon } else { row.time >= self.horizon }
         });
         prop_assert_eq!(inserted.expired as usize, before - rows.len());
         self.rows.extend(rows.into_iter().map(|row| (self.clock, row)));
@@ -173,7 +177,7 @@ impl Model {
                 let identity = (key, run.start());
                 let is_new = self.returned.get(&identity).is_none_or(|(clock, _)| *clock < run.touched);
                 let is_due = if self.is_session {
-                    self.end(&run) > self.horizon && (why != Why::Settled || self.end(&run) < self.settled)
+                    self.end(&run) >= self.horizon && (why != Why::Settled || self.end(&run) < self.settled)
                 } else {
                     why != Why::Settled && newest == Some(run.start()) && self.end(&run) >= self.horizon
                 };
@@ -229,7 +233,7 @@ impl Model {
         }
         prop_assert_eq!(seen.iter().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>(), "{:?}", why);
         if self.is_session {
-            let in_reach = gone.iter().filter(|(_, end)| **end > self.horizon).map(|(identity, _)| identity);
+            let in_reach = gone.iter().filter(|(_, end)| **end >= self.horizon).map(|(identity, _)| identity);
             prop_assert_eq!(deleted.iter().collect::<Vec<_>>(), in_reach.collect::<Vec<_>>(), "deleted");
         }
         self.returned.retain(|identity, _| !gone.contains_key(identity));
@@ -252,7 +256,7 @@ impl Model {
 
     /// A lookup is what the list of rows says, and what was returned.
     fn look(&self, key: u8, time: i64, returned: Option<&[Cell]>) -> Result<(), TestCaseError> {
-        if time < self.horizon {
+        if EventTime::from_millis(time) < self.timelines.oldest() {
             return Ok(());
         }
         let as_of = EventTime::from_millis(time);
@@ -262,11 +266,12 @@ impl Model {
         let snapshot =
             slot.map_or_else(|| self.timelines.absent(), |slot| self.timelines.snapshot(slot, &question));
         let values = snapshot.finish().unwrap();
-        let reach = self.settled.saturating_sub(self.history());
-        let run = self
-            .runs(key, time)
-            .pop()
-            .filter(|run| if self.is_session { self.end(run) > reach } else { self.end(run) >= time });
+        let is_forgotten = |run: &Run| match self.spec.retention {
+            Some(retention) if self.is_session => self.end(run).saturating_add(retention.millis()) <= time,
+            None if self.is_session => false,
+            _ => self.end(run) < time,
+        };
+        let run = self.runs(key, time).pop().filter(|run| !is_forgotten(run));
         let rows = run.as_ref().map_or(&[][..], |run| &run.rows);
         let cells: Vec<Cell> = values.values.iter().map(|value| Cell::of(value, 0)).collect();
         let as_of = run.as_ref().filter(|_| self.is_session).map_or(time, |run| self.end(run));
@@ -280,16 +285,6 @@ impl Model {
         let found = values.window.map(|(start, end)| (start.millis(), end.millis()));
         prop_assert_eq!(found, window);
         Ok(())
-    }
-
-    /// How far corrections and lookups reach.
-    fn history(&self) -> i64 {
-        self.spec.history.millis()
-    }
-
-    fn expire(&mut self) {
-        self.horizon = self.horizon.max(self.settled.saturating_sub(self.history()));
-        self.timelines.expire(EventTime::from_millis(self.settled));
     }
 
     fn restart(&mut self) -> Result<(), TestCaseError> {
@@ -308,13 +303,10 @@ impl Model {
                 prop_assert!(broken.decode(key, key_hash(key), *block, &bytes[..cut]).is_err());
             }
         }
-        fresh.restore_done(EventTime::from_millis(self.settled)).unwrap();
+        fresh.restore_done(EventTime::from_millis(self.settled), EventTime::MIN).unwrap();
         let (before, after) = (self.timelines.stats(), fresh.stats());
         prop_assert_eq!((before.tiles, before.rows), (after.tiles, after.rows));
         self.timelines = fresh;
-        if self.horizon > i64::MIN {
-            self.expire();
-        }
         Ok(())
     }
 }
@@ -331,8 +323,13 @@ proptest! {
     #![proptest_config(cases(200, 3000))]
 
     #[test]
-    fn sessions(gap in 1..30_i64, history in 0..60_i64, ops in ops(-60..120, 12, 20)) {
-        let mut model = Model::new(session(gap), history, None, false);
+    fn sessions(
+        gap in 1..30_i64,
+        history in 0..60_i64,
+        retention in prop::option::weighted(0.3, 1..80_i64),
+        ops in ops(-60..120, 12, 20),
+    ) {
+        let mut model = Model::new(session(gap), history, retention, false);
         ops.into_iter().try_for_each(|op| model.apply(op))?;
     }
 

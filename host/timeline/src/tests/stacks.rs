@@ -35,6 +35,7 @@ fn stage(frames: Vec<OverFrame>) -> StageSpec {
         inputs: testers::inputs(),
         carried: vec![],
         history: Span::from_millis(40),
+        corrects: true,
         retention: None,
         tail: None,
         emit_changes: false,
@@ -74,7 +75,7 @@ proptest! {
             }
             insert_rows(&mut timelines, &rows);
             check(&timelines.settle(EventTime::from_millis(now)).unwrap())?;
-            timelines.expire(EventTime::from_millis(now));
+            timelines.expire();
         }
         check(&timelines.flush().unwrap())?;
     }

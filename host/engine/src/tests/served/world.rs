@@ -1,0 +1,375 @@
+//! Shards of timelines as a job has them, with rows put in, results taken out, blocks stored and read back, and asked
+//! as lookups ask them.
+
+use super::oracle::{self, Expected, Oracle};
+use crate::lookup::{AsOf, Looked, LookupError, lookup};
+use crate::route::{SEGMENTS, segment_of, shard_of};
+use crate::shard::{BlockExpiry, Shards};
+use crate::tests::harness::{MILLIS, column, plan, schema};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, StringViewArray};
+use arrow_schema::DataType;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use weir_event::key::EncodedKeys;
+use weir_event::{EventTime, Rank, Span, key_hash};
+use weir_plan::{Column, ColumnRole, JobPlan, Output};
+use weir_timeline::{
+    AggregateSpec, Bounds, Exclude, Frames, Parameter, Results, Rows, Slot, StageSpec, builtin, series,
+};
+
+/// Keys that rows have; one more is looked up.
+pub(super) const KEYS: u8 = 4;
+
+/// Key; start and end of a window, start of a session, or time and offset of an event.
+type Identity = (u8, i64, i64);
+
+pub(super) struct World {
+    spec: Arc<StageSpec>,
+    plan: JobPlan,
+    shards: Shards,
+    stored: BTreeMap<Vec<u8>, Vec<u8>>,
+    oracle: Oracle,
+    /// The values written last; of sessions with their end.
+    written: BTreeMap<Identity, (i64, Vec<String>)>,
+    offset: i64,
+    /// Rows have come since results were last written.
+    has_news: bool,
+}
+
+/// The aggregates, in the order that the oracle knows them in.
+pub(super) fn aggregates(frames: &Frames) -> Vec<AggregateSpec> {
+    let int = DataType::Int64;
+    let of = |name: &str, types: &[DataType], parameters: &[Parameter]| {
+        builtin(name, false, types, parameters).unwrap()
+    };
+    let mut calls = vec![
+        (of("COUNT", &[], &[]), vec![], None),
+        (of("SUM", std::slice::from_ref(&int), &[]), vec![0], None),
+        (of("MAX", std::slice::from_ref(&int), &[]), vec![0], None),
+        (of("TOP", std::slice::from_ref(&int), &[Parameter::Int(1000)]), vec![0], None),
+        (of("LONGEST_STREAK", std::slice::from_ref(&int), &[]), vec![1], None),
+        (of("COUNT", &[], &[]), vec![], Some(2)),
+    ];
+    if let Some(step) = steps_of(frames)
+        && let Frames::Grid(grid) = frames
+    {
+        let (last, count) = (of("LAST_VALUE", &[int], &[]), grid.size.millis() / step);
+        calls.push((series(last, grid.slide, grid.offset, count as u32).unwrap(), vec![0], None));
+    }
+    let count = if let Frames::Over(frames) = frames { frames.len() } else { 1 };
+    let spec = |(at, (function, arguments, filter))| AggregateSpec {
+        function,
+        arguments,
+        filter,
+        frame: at % count,
+    };
+    calls.into_iter().enumerate().map(spec).collect()
+}
+
+/// The step of a series, where the windows have one.
+fn steps_of(frames: &Frames) -> Option<i64> {
+    match frames {
+        Frames::Grid(grid) if grid.size.millis() % grid.slide.millis() == 0 => Some(grid.slide.millis()),
+        _ => None,
+    }
+}
+
+fn plan_of(spec: &Arc<StageSpec>) -> JobPlan {
+    let mut plan = plan();
+    let has_bounds = !matches!(spec.frames, Frames::Over(_) | Frames::Lifetime);
+    let mut names: Vec<(String, DataType)> = vec![("user".to_owned(), DataType::Utf8View)];
+    let results = spec.aggregates.iter().map(|aggregate| aggregate.function.card().result.clone());
+    names.extend(results.enumerate().map(|(at, result)| (format!("a{at}"), result)));
+    names.extend(["s", "e"].iter().filter(|_| has_bounds).map(|name| ((*name).to_owned(), MILLIS)));
+    let fields: Vec<(&str, DataType)> =
+        names.iter().map(|(name, data_type)| (name.as_str(), data_type.clone())).collect();
+    let columns = fields.iter().enumerate().map(|(index, (name, data_type))| Column {
+        name: (*name).to_owned(),
+        role: if index == 0 { ColumnRole::Key(0) } else { ColumnRole::Feature },
+        expression: column(index, data_type),
+    });
+    plan.output = Output { filter: None, columns: columns.collect(), schema: schema(&fields) };
+    if let Some(stage) = &mut plan.stage {
+        (stage.spec, stage.results) = (spec.clone(), schema(&fields));
+    }
+    plan
+}
+
+fn name_of(key: u8) -> ArrayRef {
+    Arc::new(StringViewArray::from(vec![format!("k{key}")]))
+}
+
+fn encoded(key: u8) -> Vec<u8> {
+    EncodedKeys::encode(&[name_of(key)], 1).unwrap().key(0).to_vec()
+}
+
+fn show(array: &ArrayRef, row: usize) -> String {
+    if array.is_null(row) {
+        return "null".to_owned();
+    }
+    match array.data_type() {
+        DataType::Int64 => array.as_primitive::<Int64Type>().value(row).to_string(),
+        DataType::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            oracle::list(items.as_primitive::<Int64Type>().iter())
+        }
+        other => array
+            .as_primitive_opt::<TimestampMillisecondType>()
+            .map_or_else(|| panic!("no text of {other}"), |times| times.value(row).to_string()),
+    }
+}
+
+impl World {
+    pub(super) fn new(spec: StageSpec) -> World {
+        let spec = Arc::new(spec);
+        let plan = plan_of(&spec);
+        let shards = shards_of(&plan, 1);
+        let (stored, written) = (BTreeMap::new(), BTreeMap::new());
+        World { spec, plan, shards, stored, oracle: Oracle::new(), written, offset: 0, has_news: false }
+    }
+
+    /// Rows come as one batch, in any order.
+    pub(super) fn insert(&mut self, rows: &[(u8, i64, i64, bool)]) -> Result<(), TestCaseError> {
+        let offsets: Vec<i64> = (0..rows.len() as i64).map(|at| self.offset + at).collect();
+        self.offset += rows.len() as i64;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(offsets.clone())),
+            Arc::new(rows.iter().map(|row| Some(row.2)).collect::<Int64Array>()),
+            Arc::new(rows.iter().map(|row| Some(row.3)).collect::<BooleanArray>()),
+        ];
+        let times: Vec<i64> = rows.iter().map(|row| row.1).collect();
+        let ranks: Vec<Rank> =
+            offsets.iter().map(|offset| Rank { offset: *offset as u64, ..Rank::default() }).collect();
+        let mut left_out = 0;
+        for key in 0..KEYS {
+            let own: Vec<u32> = (0..rows.len() as u32).filter(|at| rows[*at as usize].0 == key).collect();
+            let bytes = encoded(key);
+            let hash = key_hash(&bytes);
+            let mut timelines = self.shards.write(shard_of(hash, self.shards.len()), segment_of(hash));
+            let slot = timelines.slot_or_insert(&bytes, hash);
+            let slots: Vec<Slot> = own.iter().map(|_| slot).collect();
+            let inserted = timelines
+                .insert(&Rows { slots: &slots, rows: &own, times: &times, ranks: &ranks, columns: &columns })
+                .unwrap();
+            left_out += inserted.expired + inserted.between;
+        }
+        let taken =
+            rows.iter().zip(&offsets).filter(|(row, offset)| self.oracle.insert(&self.spec, **row, **offset));
+        prop_assert_eq!(rows.len() - taken.count(), left_out as usize, "rows that do not count");
+        self.has_news |= !rows.is_empty();
+        Ok(())
+    }
+
+    pub(super) fn settle(&mut self, to: i64) -> Result<(), TestCaseError> {
+        let before = self.oracle.settled;
+        self.oracle.settle(&self.spec, to);
+        self.take_results(Some(before), |timelines| timelines.settle(EventTime::from_millis(to)).unwrap())?;
+        self.has_news = false;
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), TestCaseError> {
+        self.take_results(None, |timelines| timelines.flush().unwrap())
+    }
+
+    pub(super) fn changes(&mut self) -> Result<(), TestCaseError> {
+        self.take_results(None, |timelines| timelines.changes().unwrap())
+    }
+
+    pub(super) fn expire(&self) {
+        for shard in 0..self.shards.len() {
+            (0..SEGMENTS).for_each(|segment| self.shards.write(shard, segment).expire());
+        }
+    }
+
+    /// Takes what is written; `settled` is where the boundary was if it moves.
+    fn take_results(
+        &mut self,
+        settled: Option<i64>,
+        ask: impl Fn(&mut weir_timeline::Timelines) -> Results,
+    ) -> Result<(), TestCaseError> {
+        let keys: BTreeMap<Vec<u8>, u8> = (0..KEYS).map(|key| (encoded(key), key)).collect();
+        for shard in 0..self.shards.len() {
+            for segment in 0..SEGMENTS {
+                let mut timelines = self.shards.write(shard, segment);
+                let results = ask(&mut timelines);
+                prop_assert!(results.errors.is_empty() && results.refused.is_empty());
+                for at in 0..results.len() {
+                    let key = keys[timelines.key(results.slots[at])];
+                    let (identity, end) = self.identity(key, &results, at);
+                    let values = results.values.iter().map(|values| show(values, at)).collect();
+                    if results.is_deleted(at) {
+                        self.written.remove(&identity);
+                        continue;
+                    }
+                    let is_again = self.written.insert(identity, (end, values)).is_some();
+                    let was_final = settled.is_some_and(|settled| self.is_final(end, settled));
+                    let stays = is_again && was_final && !self.spec.corrects;
+                    prop_assert!(!stays, "{:?} is written again", identity);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What tells a result from others, and its end or time.
+    fn identity(&self, key: u8, results: &Results, at: usize) -> (Identity, i64) {
+        match (&self.spec.frames, results.windows.get(at), results.events.get(at)) {
+            (Frames::Session(_), Some((start, end)), _) => ((key, *start, 0), *end),
+            (_, Some((start, end)), _) => ((key, *start, *end), *end),
+            (_, None, Some((time, rank))) => ((key, *time, rank.offset as i64), *time),
+            (_, None, None) => ((key, 0, 0), i64::MAX),
+        }
+    }
+
+    /// Whether a result that ends then is final.
+    fn is_final(&self, end: i64, settled: i64) -> bool {
+        match self.spec.frames {
+            Frames::Over(_) | Frames::Session(_) => end < settled,
+            _ => end <= settled,
+        }
+    }
+
+    /// Stores what is dirty, drops what has expired and goes on from what is stored, at another number of shards and
+    /// perhaps with another history.
+    pub(super) fn restart(&mut self, shards: usize, history: Option<i64>) -> Result<(), TestCaseError> {
+        for shard in 0..self.shards.len() {
+            for entry in self.shards.encode_dirty(shard) {
+                match entry.value {
+                    Some(value) => self.stored.insert(entry.key.to_vec(), value.to_vec()),
+                    None => self.stored.remove(&entry.key[..]),
+                };
+            }
+        }
+        let [settled, oldest] = [self.oracle.settled, self.oracle.oldest].map(EventTime::from_millis);
+        let expiry = BlockExpiry::at(&self.spec, settled, oldest).unwrap();
+        self.stored.retain(|entry, _| !expiry.is_expired(entry));
+        if let Some(history) = history {
+            self.spec = Arc::new(StageSpec { history: Span::from_millis(history), ..(*self.spec).clone() });
+            self.plan = plan_of(&self.spec);
+        }
+        self.shards = shards_of(&self.plan, shards);
+        for (entry, value) in &self.stored {
+            self.shards.decode(entry, value).unwrap();
+        }
+        self.shards.restore_done(settled, oldest).unwrap();
+        Ok(())
+    }
+
+    /// Every key is looked up at a time, and at that of the oldest that may be asked for if it is earlier.
+    pub(super) fn look(&self, as_of: i64) -> Result<(), TestCaseError> {
+        if as_of < self.oracle.oldest {
+            let refused = self.ask(0, as_of);
+            prop_assert!(
+                matches!(refused, Err(LookupError::OutOfReach { .. } | LookupError::NotKeptYet { .. })),
+                "at {}: {:?}",
+                as_of,
+                refused
+            );
+        }
+        let as_of = as_of.max(self.oracle.oldest);
+        (0..=KEYS).try_for_each(|key| self.look_at(key, as_of))
+    }
+
+    fn ask(&self, key: u8, as_of: i64) -> Result<Looked, LookupError> {
+        let as_of = EventTime::from_millis(as_of);
+        let answer = lookup(&self.plan, &self.shards, &[name_of(key)], AsOf::Asked(as_of));
+        answer.map(|answer| answer.settled)
+    }
+
+    fn look_at(&self, key: u8, as_of: i64) -> Result<(), TestCaseError> {
+        let Expected { frames, window } = self.oracle.expected(&self.spec, key, as_of);
+        let looked =
+            self.ask(key, as_of).map_err(|error| TestCaseError::fail(format!("{as_of}: {error}")))?;
+        let of_window = looked.window.map(|(start, end)| (start.millis(), end.millis()));
+        prop_assert_eq!(of_window, window, "window of {} at {}", key, as_of);
+        let found = self.values(&looked);
+        let step = steps_of(&self.spec.frames);
+        let aggregates = self.spec.aggregates.iter().enumerate();
+        let expected: Vec<String> =
+            aggregates.map(|(at, it)| oracle::value(at, &frames[it.frame], window, step)).collect();
+        // A window that nobody is in has no series.
+        prop_assert_eq!(&found[..6], &expected[..6], "of {} at {}", key, as_of);
+        if window.is_some() {
+            prop_assert_eq!(&found, &expected, "of {} at {}", key, as_of);
+        }
+        let rows = frames.iter().map(Vec::len).max().unwrap_or(0);
+        prop_assert_eq!(looked.rows as usize, rows, "rows of {} at {}", key, as_of);
+        let newest = frames.iter().flatten().map(|row| row.time).max();
+        prop_assert_eq!(looked.newest.map(EventTime::millis), newest, "newest of {} at {}", key, as_of);
+        self.look_up_written(key, as_of, window, rows, &found)
+    }
+
+    fn values(&self, looked: &Looked) -> Vec<String> {
+        let columns = &looked.columns.columns()[1..=self.spec.aggregates.len()];
+        columns.iter().map(|column| show(column, 0)).collect()
+    }
+
+    /// What was written last is what is served, and nothing is served that was not written.
+    fn look_up_written(
+        &self,
+        key: u8,
+        as_of: i64,
+        window: Option<(i64, i64)>,
+        rows: usize,
+        found: &[String],
+    ) -> Result<(), TestCaseError> {
+        let identity = match (&self.spec.frames, window) {
+            _ if self.has_news => return Ok(()),
+            (Frames::Lifetime, _) | (_, None) if !matches!(self.spec.frames, Frames::Over(_)) => {
+                return Ok(());
+            }
+            (Frames::Session(_), Some((start, end))) => {
+                // As of a time within it, it is not the one that is written when it is over.
+                let goes_on = |row: &oracle::Row| row.key == key && row.time > as_of && row.time <= end;
+                if self.oracle.rows.iter().any(goes_on) {
+                    return Ok(());
+                }
+                (key, start, 0)
+            }
+            (_, Some((start, end))) => (key, start, end),
+            (_, None) => {
+                let last = self.oracle.rows.iter().filter(|row| row.key == key && row.time == as_of);
+                let Some(last) = last.map(|row| row.offset).max() else { return Ok(()) };
+                if self.leaves_the_event_out() {
+                    return Ok(());
+                }
+                (key, as_of, last)
+            }
+        };
+        let end = window.map_or(as_of, |(_, end)| end);
+        if !self.is_final(end, self.oracle.settled) {
+            return Ok(());
+        }
+        let written = self.written.get(&identity).map(|(end, values)| (*end, &values[..]));
+        let served = (rows > 0 || window.is_none()).then_some((end, found));
+        prop_assert_eq!(written, served, "{:?} as written and as served", identity);
+        Ok(())
+    }
+
+    /// Whether a frame of time leaves out its event, which a lookup does not have.
+    fn leaves_the_event_out(&self) -> bool {
+        let Frames::Over(frames) = &self.spec.frames else { return false };
+        let is_range = |bounds| matches!(bounds, Bounds::Range { .. });
+        frames.iter().any(|frame| is_range(frame.bounds) && frame.exclude != Exclude::None)
+    }
+
+    /// Writes what is due and asks at every time at which an answer may change, and beside it.
+    pub(super) fn look_everywhere(&mut self) -> Result<(), TestCaseError> {
+        self.settle(self.oracle.settled)?;
+        let (settled, oldest) = (self.oracle.settled, self.oracle.oldest);
+        let mut times = BTreeSet::from([settled, oldest]);
+        times.extend(self.oracle.rows.iter().map(|row| row.time));
+        times.extend(self.written.values().map(|(end, _)| *end));
+        let beside = times.iter().flat_map(|time| [time.saturating_sub(1), *time, time.saturating_add(1)]);
+        let beside: BTreeSet<i64> = beside.filter(|time| oracle::TIMES.contains(time)).collect();
+        beside.into_iter().filter(|time| *time >= oldest).try_for_each(|time| self.look(time))
+    }
+}
+
+fn shards_of(plan: &JobPlan, shards: usize) -> Shards {
+    Shards::new(plan.stage.as_ref().unwrap(), shards, true).unwrap()
+}

@@ -1,0 +1,65 @@
+//! How far back windows on a grid reach: which may still be returned again, which may still be asked for, and what
+//! goes when none may.
+//!
+//! The horizon is as far behind the settled boundary as the stage reaches. A window that ends at or before it is not
+//! returned again, but it may be the newest complete one at the horizon: so panes live until they are in no window
+//! that is the newest complete one at the horizon or later, up to one slide longer than the horizon says.
+
+use crate::grid::GridStage;
+use crate::slots::Slots;
+
+impl GridStage {
+    /// The oldest time that may be asked for.
+    pub(crate) fn horizon(&self) -> i64 {
+        self.horizon
+    }
+
+    /// Moves the horizon on to where the boundary is.
+    pub(crate) fn move_horizon(&mut self) {
+        self.horizon = self.horizon.max(self.settled.saturating_sub(self.reach));
+    }
+
+    /// The newest window whose result, returned or not, stays as it is whatever row may come.
+    pub(crate) fn sealed(&self) -> Option<i64> {
+        if self.spec.corrects { self.geometry.last_complete(self.horizon) } else { self.closed() }
+    }
+
+    /// The oldest window that may be asked for: the newest complete one at the horizon.
+    pub(crate) fn oldest_kept(&self) -> Option<i64> {
+        // A window that ends a moment after a time holds nothing that is newer.
+        self.geometry.last_complete(self.horizon.saturating_add(1).min(self.settled))
+    }
+
+    /// Whether a pane is in no window that a row may still come into.
+    pub(crate) fn is_closed_to_rows(&self, pane: i64) -> bool {
+        self.sealed().is_some_and(|sealed| self.geometry.last_window(pane) <= sealed)
+    }
+
+    /// Whether a pane is in no window that may still be asked for.
+    pub(crate) fn is_expired(&self, pane: i64) -> bool {
+        self.oldest_kept().is_some_and(|oldest| self.geometry.last_window(pane) < oldest)
+    }
+
+    pub(crate) fn expire(&mut self, slots: &mut Slots) {
+        let Some(oldest) = self.oldest_kept() else { return };
+        while let Some(first) = self.panes.first_entry() {
+            if self.geometry.last_window(*first.key()) >= oldest {
+                break;
+            }
+            let (start, pane) = first.remove_entry();
+            if let Some(coarse) = &mut self.coarse {
+                coarse.expire(self.geometry.pane_end(start));
+            }
+            pane.live().for_each(|group| slots.release(pane.slots[group as usize]));
+        }
+        self.kept.expire(slots, oldest);
+        self.evict_rows(slots);
+    }
+
+    /// Rows stay while a late one may come into their pane and have it folded anew.
+    fn evict_rows(&mut self, slots: &mut Slots) {
+        let open = self.sealed().and_then(|sealed| self.geometry.following(sealed));
+        let (Some(open), Some(ordered)) = (open, &mut self.ordered) else { return };
+        ordered.logs.evict(slots, self.geometry.start_of(open), |_, _, _| {});
+    }
+}

@@ -24,16 +24,17 @@ target := $(or $(CARGO_TARGET_DIR),target)
 guest_workspaces := guest-sdk/rust plugins
 guest_target = $(if $(WEIR_TARGET_DIR),--target-dir $(WEIR_TARGET_DIR)/$(1),)
 
-.PHONY: help demo plugins weir test lint bench
+.PHONY: help demo plugins weir release test lint bench
 
 help:
 	@echo "make demo      build everything and show it at work; no other service is needed"
 	@echo "make plugins   build the sample plugins into plugins/dist"
 	@echo "make test      install what the tests need and run all of them"
 	@echo "make lint      formatting and clippy, warnings denied"
+	@echo "make release   target/release/weir to be installed, and its debug information beside it"
 	@echo "make bench     the benchmark queries beside a bare loop: make bench EVENTS=10000000 QUERIES='Q1 lookups'"
 	@echo
-	@echo "cargo build --release alone makes target/release/weir"
+	@echo "cargo install --path host/weir installs it; cargo build --release alone makes target/release/weir"
 
 # Always of the whole workspace: a part of it resolves other features and compiles the world again.
 weir:
@@ -61,6 +62,16 @@ lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(foreach guests,$(guest_workspaces),cargo fmt --all --check --manifest-path $(guests)/Cargo.toml && \
 		cargo clippy --locked --workspace --all-targets --manifest-path $(guests)/Cargo.toml $(call guest_target,$(guests)) -- -D warnings && ) true
+
+# With what debuggers and profilers need in weir.debug, which weir names and they find beside it. A release has its own
+# OpenSSL and zlib, so that it runs where neither is.
+release: export CARGO_PROFILE_RELEASE_STRIP := none
+release: export LIBZ_SYS_STATIC := 1
+release:
+	cargo build --locked --release --workspace --bins
+	objcopy --only-keep-debug "$(target)/release/weir" "$(target)/release/weir.debug"
+	objcopy --strip-debug --add-gnu-debuglink="$(target)/release/weir.debug" "$(target)/release/weir"
+	@ls -lh "$(target)/release/weir" "$(target)/release/weir.debug"
 
 EVENTS ?= 1000000
 QUERIES ?=

@@ -6,6 +6,7 @@
 mod architecture;
 mod bad_input;
 mod crash;
+mod deploy;
 mod failed_results;
 mod flights;
 mod flights_kafka;

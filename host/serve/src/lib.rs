@@ -28,12 +28,14 @@ mod query;
 mod request;
 mod routes;
 mod server;
+mod status;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use auth::check_listen;
 pub use routes::{Parameter, RouteDoc, route_docs};
+pub use status::{StatusDoc, status_docs};
 
 use app::App;
 use axum::Router;

@@ -4,6 +4,7 @@
 
 use crate::entity::push_json;
 use crate::face::{FeatureFace, Frame};
+use crate::status::Status;
 use weir_connectors::format::json_lines::{field_value_at, push_time};
 use weir_engine::{Answer, Looked};
 use weir_event::{EventTime, Span};
@@ -80,17 +81,18 @@ fn push_members(feature: &FeatureFace, looked: &Looked, frame: Frame, asked: Ask
     let of_value = push_outcome(feature, looked, out);
     let window = window(frame, looked, asked);
     let partial = asked.since.filter(|since| {
-        window.is_some_and(|window| window.start.is_none_or(|start| start < *since)) && of_value != "error"
+        window.is_some_and(|window| window.start.is_none_or(|start| start < *since))
+            && of_value != Status::Error
     });
     let status = match of_value {
-        "error" => "error",
-        _ if asked.stale => "stale",
-        _ if asked.catching_up => "catching_up",
-        _ if partial.is_some() => "partial",
+        Status::Error => Status::Error,
+        _ if asked.stale => Status::Stale,
+        _ if asked.catching_up => Status::CatchingUp,
+        _ if partial.is_some() => Status::Partial,
         status => status,
     };
     out.extend_from_slice(b",\"status\":\"");
-    out.extend_from_slice(status.as_bytes());
+    out.extend_from_slice(status.word().as_bytes());
     out.push(b'"');
     if !asked.lean {
         out.extend_from_slice(b",\"event_time\":");
@@ -108,28 +110,28 @@ fn push_members(feature: &FeatureFace, looked: &Looked, frame: Frame, asked: Ask
     }
 }
 
-/// Appends the value itself, and says what it is: `ok`, `default`, `not_found` or `error`.
-fn push_outcome(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) -> &'static str {
+/// Appends the value itself, and says what it is, the job apart.
+fn push_outcome(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) -> Status {
     // HAVING that is not true leaves no row.
     let has_row = looked.columns.num_rows() > 0;
     if looked.failure_of(feature.column).is_some() {
         out.extend_from_slice(b"null");
-        return "error";
+        return Status::Error;
     }
     if looked.rows > 0 && has_row {
         push_cell(feature, looked, out);
-        return "ok";
+        return Status::Ok;
     }
     if let Some(default) = &feature.default {
         out.extend_from_slice(default);
-        return "default";
+        return Status::Default;
     }
     if has_row {
         push_cell(feature, looked, out);
     } else {
         out.extend_from_slice(b"null");
     }
-    "not_found"
+    Status::NotFound
 }
 
 fn push_cell(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) {

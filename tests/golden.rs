@@ -4,7 +4,7 @@
 //! partition as `in.jsonl`, `in.1.jsonl`, .., and `out.jsonl`, or `error.txt` for a definition that is refused. Every
 //! case runs straight, in blocks of one row, at three shards, and killed and resumed at every barrier (also to another
 //! number of shards), always against the same file: the last row of each identity counts, and if
-//! that is a delete, none.
+//! that is a delete, none. What lookups find of it is for `golden_served.rs`.
 
 use crate::harness::{last_rows, last_sessions, repository, rows};
 use crate::replay::{Replay, plan_of};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-fn cases() -> Vec<PathBuf> {
+pub(crate) fn cases() -> Vec<PathBuf> {
     let folder = repository().join("tests/golden");
     let entries = std::fs::read_dir(folder).expect("the golden cases are there");
     let mut cases: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -26,7 +26,7 @@ fn read(case: &Path, name: &str) -> Option<String> {
 }
 
 /// The lines of each partition.
-fn partitions(case: &Path) -> Vec<Vec<String>> {
+pub(crate) fn partitions(case: &Path) -> Vec<Vec<String>> {
     let name = |number: usize| if number == 0 { "in.jsonl".to_owned() } else { format!("in.{number}.jsonl") };
     let texts = (0..).map(|number| read(case, &name(number))).take_while(Option::is_some).flatten();
     texts.map(|text| text.lines().map(str::to_owned).collect()).collect()
@@ -98,7 +98,7 @@ fn what_cannot_run_is_refused_with_its_place() {
 }
 
 /// The plan of a case that runs; `None` for one that is refused.
-fn planned(case: &Path) -> Option<weir_plan::JobPlan> {
+pub(crate) fn planned(case: &Path) -> Option<weir_plan::JobPlan> {
     if case.join("error.txt").exists() {
         return None;
     }

@@ -52,10 +52,20 @@ impl Replay {
 
     /// Runs on from the last checkpoint to the end of the input.
     pub(crate) fn to_the_end(&self, shards: usize, block: usize) {
+        self.run(shards, block, |_| ());
+    }
+
+    /// Runs on to the end of the input; `ask` is handed the job when it is there.
+    pub(crate) fn finished(&self, shards: usize, ask: impl FnOnce(&Job)) {
+        self.run(shards, usize::MAX, ask);
+    }
+
+    fn run(&self, shards: usize, block: usize, ask: impl FnOnce(&Job)) {
         let runtime = runtime();
         runtime.block_on(async {
             let (_engine, job) = self.start(shards, block, usize::MAX);
             job.outcome().await.unwrap_or_else(|error| panic!("the job failed: {error}"));
+            ask(&job);
         });
         runtime.shutdown_timeout(Duration::from_secs(5));
     }

@@ -2,15 +2,18 @@
 //!
 //! The encoding and the hash are stored and partitioned by, so they never change: a column is a tag byte (0
 //! null, 1 value) and then, for text and bytes, the bytes with 0x00 escaped as 0x00 0xFF and ended by 0x00 0x00;
-//! for whole numbers and times, eight bytes big endian with the sign bit flipped; for doubles, the usual
+//! for whole numbers, times and dates, eight bytes big endian with the sign bit flipped; for decimals sixteen, of the
+//! number that their last digit counts; for doubles, the usual
 //! order-preserving transform of the IEEE bits, with -0.0 as 0.0 and one NaN; for booleans, one byte.
 
 use arrow_array::builder::{
-    BinaryViewBuilder, BooleanBuilder, Float32Builder, Float64Builder, Int32Builder, Int64Builder,
-    StringViewBuilder, TimestampMillisecondBuilder,
+    BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
+    Int32Builder, Int64Builder, StringViewBuilder, TimestampMillisecondBuilder,
 };
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType,
+};
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType as ArrowType, TimeUnit};
 use std::sync::Arc;
@@ -49,9 +52,7 @@ pub fn segment(hash: u64, bits: u32) -> usize {
 
 /// A key column of a type that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a column of type {0} cannot be a key; group by a string, whole number, double, boolean or timestamp"
-)]
+#[error("a column of type {0} cannot be a key; group by a string, number, boolean, timestamp or date")]
 pub struct KeyTypeError(pub ArrowType);
 
 /// Whether columns of this Arrow type can be keys.
@@ -65,7 +66,9 @@ pub fn is_key_type(data_type: &ArrowType) -> bool {
             | ArrowType::Int64
             | ArrowType::Float32
             | ArrowType::Float64
+            | ArrowType::Decimal128(..)
             | ArrowType::Boolean
+            | ArrowType::Date32
             | ArrowType::Timestamp(TimeUnit::Millisecond, None)
     )
 }
@@ -121,6 +124,7 @@ enum Column<'a> {
     Int64(&'a [i64]),
     Float32(&'a [f32]),
     Float64(&'a [f64]),
+    Decimal(&'a [i128]),
     Boolean(&'a arrow_array::BooleanArray),
 }
 
@@ -134,7 +138,9 @@ impl<'a> Column<'a> {
             ArrowType::Int64 => Column::Int64(array.as_primitive::<Int64Type>().values()),
             ArrowType::Float32 => Column::Float32(array.as_primitive::<Float32Type>().values()),
             ArrowType::Float64 => Column::Float64(array.as_primitive::<Float64Type>().values()),
+            ArrowType::Decimal128(..) => Column::Decimal(array.as_primitive::<Decimal128Type>().values()),
             ArrowType::Boolean => Column::Boolean(array.as_boolean()),
+            ArrowType::Date32 => Column::Int32(array.as_primitive::<Date32Type>().values()),
             ArrowType::Timestamp(TimeUnit::Millisecond, None) => {
                 Column::Int64(array.as_primitive::<TimestampMillisecondType>().values())
             }
@@ -151,6 +157,9 @@ impl<'a> Column<'a> {
             Column::Int64(values) => push_integer(values[row], out),
             Column::Float32(values) => push_double(f64::from(values[row]), out),
             Column::Float64(values) => push_double(values[row], out),
+            Column::Decimal(values) => {
+                out.extend_from_slice(&((values[row] as u128) ^ (1 << 127)).to_be_bytes());
+            }
             Column::Boolean(array) => out.push(u8::from(array.value(row))),
         }
     }
@@ -209,6 +218,8 @@ enum Builder {
     Int32(Int32Builder),
     Int64(Int64Builder),
     Time(TimestampMillisecondBuilder),
+    Date(Date32Builder),
+    Decimal(Decimal128Builder),
     Float32(Float32Builder),
     Float64(Float64Builder),
     Boolean(BooleanBuilder),
@@ -224,6 +235,10 @@ impl Builder {
             ArrowType::Int64 => Builder::Int64(Int64Builder::new()),
             ArrowType::Timestamp(TimeUnit::Millisecond, None) => {
                 Builder::Time(TimestampMillisecondBuilder::new())
+            }
+            ArrowType::Date32 => Builder::Date(Date32Builder::new()),
+            ArrowType::Decimal128(..) => {
+                Builder::Decimal(Decimal128Builder::new().with_data_type(data_type.clone()))
             }
             ArrowType::Float32 => Builder::Float32(Float32Builder::new()),
             ArrowType::Float64 => Builder::Float64(Float64Builder::new()),
@@ -260,6 +275,11 @@ impl Builder {
                 builder.append_value(*byte == 1);
                 return Some(rest);
             }
+            Builder::Decimal(builder) => {
+                let (bits, rest) = rest.split_first_chunk::<16>()?;
+                builder.append_value((u128::from_be_bytes(*bits) ^ (1 << 127)) as i128);
+                return Some(rest);
+            }
             _ => {}
         }
         let (bits, rest) = rest.split_first_chunk::<8>()?;
@@ -270,9 +290,14 @@ impl Builder {
             Builder::Int32(builder) => builder.append_value(i32::try_from(integer).ok()?),
             Builder::Int64(builder) => builder.append_value(integer),
             Builder::Time(builder) => builder.append_value(integer),
+            Builder::Date(builder) => builder.append_value(i32::try_from(integer).ok()?),
             Builder::Float32(builder) => builder.append_value(double as f32),
             Builder::Float64(builder) => builder.append_value(double),
-            Builder::View(_) | Builder::Text(_) | Builder::Bytes(_) | Builder::Boolean(_) => return None,
+            Builder::View(_)
+            | Builder::Text(_)
+            | Builder::Bytes(_)
+            | Builder::Boolean(_)
+            | Builder::Decimal(_) => return None,
         }
         Some(rest)
     }
@@ -285,6 +310,8 @@ impl Builder {
             Builder::Int32(builder) => builder.append_null(),
             Builder::Int64(builder) => builder.append_null(),
             Builder::Time(builder) => builder.append_null(),
+            Builder::Date(builder) => builder.append_null(),
+            Builder::Decimal(builder) => builder.append_null(),
             Builder::Float32(builder) => builder.append_null(),
             Builder::Float64(builder) => builder.append_null(),
             Builder::Boolean(builder) => builder.append_null(),
@@ -299,6 +326,8 @@ impl Builder {
             Builder::Int32(mut builder) => Arc::new(builder.finish()),
             Builder::Int64(mut builder) => Arc::new(builder.finish()),
             Builder::Time(mut builder) => Arc::new(builder.finish()),
+            Builder::Date(mut builder) => Arc::new(builder.finish()),
+            Builder::Decimal(mut builder) => Arc::new(builder.finish()),
             Builder::Float32(mut builder) => Arc::new(builder.finish()),
             Builder::Float64(mut builder) => Arc::new(builder.finish()),
             Builder::Boolean(mut builder) => Arc::new(builder.finish()),
@@ -331,7 +360,9 @@ fn take_bytes(key: &[u8]) -> Option<(std::borrow::Cow<'_, [u8]>, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::{BooleanArray, Float64Array, Int64Array, StringViewArray};
+    use arrow_array::{
+        BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringViewArray,
+    };
 
     #[test]
     fn keys_read_back_and_sort_as_their_values() {
@@ -349,6 +380,30 @@ mod tests {
         let mut order: Vec<usize> = (0..5).collect();
         order.sort_by_key(|row| keys.key(*row).to_vec());
         assert_eq!(order, vec![0, 1, 4, 3, 2]);
+    }
+
+    #[test]
+    fn decimals_and_dates_read_back_and_sort_as_their_values() {
+        let most = 10_i128.pow(38) - 1;
+        let decimals =
+            Decimal128Array::from(vec![Some(-most), Some(-1), Some(0), Some(150), Some(most), None]);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(decimals.with_precision_and_scale(38, 2).unwrap()),
+            Arc::new(Date32Array::from(vec![
+                Some(-1),
+                None,
+                Some(0),
+                Some(i32::MIN),
+                Some(i32::MAX),
+                Some(1),
+            ])),
+        ];
+        let types: Vec<_> = columns.iter().map(|column| column.data_type().clone()).collect();
+        assert!(types.iter().all(is_key_type));
+        let keys = EncodedKeys::encode(&columns, 6).unwrap();
+        let back = decode_keys((0..6).map(|row| keys.key(row)), &types).unwrap();
+        assert_eq!(back, columns);
+        assert!((0..4).all(|row| keys.key(row) < keys.key(row + 1)) && keys.key(5) < keys.key(0));
     }
 
     #[test]

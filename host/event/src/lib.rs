@@ -5,6 +5,8 @@
 //! or served; nothing here is async, does I/O or keeps state beyond a value.
 
 pub mod clock;
+pub mod date;
+pub mod decimal;
 pub mod fault;
 pub mod key;
 pub mod message;
@@ -14,6 +16,8 @@ pub mod time;
 pub mod watermark;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use date::Date;
+pub use decimal::{DecimalError, DecimalType};
 pub use fault::Fault;
 pub use key::{KeyGroup, id_hash, key_group, key_hash};
 pub use message::{Message, Signal};

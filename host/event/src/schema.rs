@@ -3,6 +3,7 @@
 //! Knows the names that a definition uses (`bigint`, `array<string>`, ..). Must not know where a schema was
 //! written or what decodes it.
 
+use crate::decimal::DecimalType;
 use arrow_schema::{DataType as ArrowType, Field as ArrowField, Fields, TimeUnit};
 use std::fmt;
 use std::str::FromStr;
@@ -21,10 +22,14 @@ pub enum DataType {
     Double,
     /// 32-bit float; `float`.
     Float,
+    /// Exact, with so many digits before and after the point; `decimal(p, s)`.
+    Decimal(DecimalType),
     /// `boolean`.
     Boolean,
     /// Milliseconds since the epoch, UTC; `timestamp`.
     Timestamp,
+    /// A day of the calendar; `date`.
+    Date,
     /// Raw bytes, base64 in JSON; `bytes`.
     Bytes,
     /// Any JSON value, kept as its text; `json`.
@@ -41,13 +46,17 @@ impl DataType {
     /// The Arrow type of a column of this type.
     pub fn to_arrow(&self) -> ArrowType {
         match self {
-            DataType::String | DataType::Json => ArrowType::Utf8View,
+            DataType::String => ArrowType::Utf8View,
+            // Another layout of text than a string's, so that the type alone tells the two apart wherever it goes.
+            DataType::Json => ArrowType::Utf8,
             DataType::Bigint => ArrowType::Int64,
             DataType::Int => ArrowType::Int32,
             DataType::Double => ArrowType::Float64,
             DataType::Float => ArrowType::Float32,
+            DataType::Decimal(of) => ArrowType::Decimal128(of.precision(), of.scale() as i8),
             DataType::Boolean => ArrowType::Boolean,
             DataType::Timestamp => ArrowType::Timestamp(TimeUnit::Millisecond, None),
+            DataType::Date => ArrowType::Date32,
             DataType::Bytes => ArrowType::BinaryView,
             DataType::Array(item) => {
                 ArrowType::List(Arc::new(ArrowField::new("item", item.to_arrow(), true)))
@@ -69,16 +78,23 @@ impl DataType {
     /// The type whose columns look so in Arrow; `None` for what no definition can spell.
     pub fn from_arrow(arrow: &ArrowType) -> Option<DataType> {
         Some(match arrow {
-            ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => DataType::String,
+            ArrowType::LargeUtf8 | ArrowType::Utf8View => DataType::String,
+            ArrowType::Utf8 => DataType::Json,
             ArrowType::Dictionary(_, value) => return DataType::from_arrow(value),
             ArrowType::Int64 | ArrowType::UInt64 | ArrowType::UInt32 => DataType::Bigint,
             ArrowType::Int8 | ArrowType::Int16 | ArrowType::Int32 | ArrowType::UInt8 | ArrowType::UInt16 => {
                 DataType::Int
             }
-            ArrowType::Float64 | ArrowType::Decimal128(..) => DataType::Double,
+            ArrowType::Float64 => DataType::Double,
+            ArrowType::Decimal32(precision, scale)
+            | ArrowType::Decimal64(precision, scale)
+            | ArrowType::Decimal128(precision, scale) => {
+                DataType::Decimal(DecimalType::new(*precision, u8::try_from(*scale).ok()?)?)
+            }
             ArrowType::Float32 | ArrowType::Float16 => DataType::Float,
             ArrowType::Boolean => DataType::Boolean,
-            ArrowType::Timestamp(..) | ArrowType::Date32 | ArrowType::Date64 => DataType::Timestamp,
+            ArrowType::Timestamp(..) => DataType::Timestamp,
+            ArrowType::Date32 | ArrowType::Date64 => DataType::Date,
             ArrowType::Binary | ArrowType::LargeBinary | ArrowType::BinaryView => DataType::Bytes,
             ArrowType::List(item) | ArrowType::LargeList(item) | ArrowType::ListView(item) => {
                 DataType::Array(Box::new(DataType::from_arrow(item.data_type())?))
@@ -109,8 +125,10 @@ impl fmt::Display for DataType {
             DataType::Int => f.write_str("int"),
             DataType::Double => f.write_str("double"),
             DataType::Float => f.write_str("float"),
+            DataType::Decimal(of) => of.fmt(f),
             DataType::Boolean => f.write_str("boolean"),
             DataType::Timestamp => f.write_str("timestamp"),
+            DataType::Date => f.write_str("date"),
             DataType::Bytes => f.write_str("bytes"),
             DataType::Json => f.write_str("json"),
             DataType::Array(item) => write!(f, "array<{item}>"),
@@ -126,11 +144,11 @@ impl fmt::Display for DataType {
     }
 }
 
-/// A text that is no type.
+/// A text that is not a type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a type; write string, bigint, int, double, float, boolean, timestamp, bytes, json, \
-     array<T>, map<K, T> or row<name T, ..>"
+    "`{0}` is not a type; write string, bigint, int, double, float, decimal(p, s), boolean, timestamp, date, bytes, \
+     json, array<T>, map<K, T> or row<name T, ..> (a decimal has 1 to 38 digits, s of them after the point)"
 )]
 pub struct TypeError(String);
 
@@ -148,6 +166,9 @@ const NESTING_LIMIT: usize = 16;
 fn parse_type(text: &str, depth: usize) -> Option<DataType> {
     if depth > NESTING_LIMIT {
         return None;
+    }
+    if let Some(decimal) = parse_decimal_type(text) {
+        return Some(decimal);
     }
     if let Some((head, rest)) = text.split_once('<') {
         let inner = rest.trim_end().strip_suffix('>')?;
@@ -177,19 +198,31 @@ fn parse_type(text: &str, depth: usize) -> Option<DataType> {
         "float" => DataType::Float,
         "boolean" => DataType::Boolean,
         "timestamp" => DataType::Timestamp,
+        "date" => DataType::Date,
         "bytes" => DataType::Bytes,
         "json" => DataType::Json,
         _ => return None,
     })
 }
 
-/// Splits at the commas that stand outside every `<..>`.
+/// `decimal(p, s)`, or `decimal(p)` for one without digits after the point.
+fn parse_decimal_type(text: &str) -> Option<DataType> {
+    let (head, rest) = text.split_once('(')?;
+    if !head.trim_end().eq_ignore_ascii_case("decimal") {
+        return None;
+    }
+    let inside = rest.trim_end().strip_suffix(')')?;
+    let (precision, scale) = inside.split_once(',').unwrap_or((inside, "0"));
+    DecimalType::new(precision.trim().parse().ok()?, scale.trim().parse().ok()?).map(DataType::Decimal)
+}
+
+/// Splits at the commas that stand outside every pair of brackets.
 fn split_top_level(text: &str) -> Vec<&str> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_i32, 0);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
-            b'<' => depth += 1,
-            b'>' => depth -= 1,
+            b'<' | b'(' => depth += 1,
+            b'>' | b')' => depth -= 1,
             b',' if depth == 0 => {
                 parts.push(&text[start..at]);
                 start = at + 1;
@@ -235,9 +268,15 @@ mod tests {
 
     #[test]
     fn types_read_back_as_they_were_written() {
-        for text in
-            ["string", "array<bigint>", "map<string, array<double>>", "row<a int, b map<string, int>>"]
-        {
+        for text in [
+            "string",
+            "json",
+            "date",
+            "decimal(38, 0)",
+            "array<json>",
+            "map<string, array<double>>",
+            "row<a int, b map<string, decimal(10, 2)>>",
+        ] {
             let parsed: DataType = text.parse().unwrap();
             assert_eq!(parsed.to_string(), text);
             assert_eq!(DataType::from_arrow(&parsed.to_arrow()), Some(parsed));
@@ -245,8 +284,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_type_is_refused() {
-        for text in ["", "text", "array<>", "array<int", "map<string>", "row<a>", &"array<".repeat(99)] {
+    fn what_is_not_a_type_is_refused() {
+        assert_eq!("DECIMAL( 5 )".parse::<DataType>().unwrap().to_string(), "decimal(5, 0)");
+        for text in [
+            "",
+            "text",
+            "decimal",
+            "decimal(39, 2)",
+            "decimal(2, 3)",
+            "decimal(2",
+            "numeric(2, 1)",
+            "array<>",
+            "array<int",
+            "map<string>",
+            "row<a>",
+            &"array<".repeat(99),
+        ] {
             assert!(text.parse::<DataType>().is_err(), "{text}");
         }
     }

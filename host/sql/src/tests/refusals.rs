@@ -265,7 +265,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT SUM(action) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        "1:8: SUM takes one column of int, bigint, float or double, not (string)",
+        "1:8: SUM takes one column of int, bigint, float, double or decimal, not (string)",
     ),
     (
         "SELECT decayed(2, fare) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
@@ -472,7 +472,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT COLLECT(tags) AS a FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        "1:8: COLLECT takes one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several, not (array<string>)",
+        "1:8: COLLECT takes one column of numbers, booleans, times, dates, text or bytes, or a row of several, not (array<string>)",
     ),
     (
         "SELECT COLLECT(ROW(fare, fare)) AS a FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",

@@ -3,8 +3,9 @@
 use super::Algebra;
 use super::call::{Descriptor, Duplicates, aggregate};
 use super::catalog::BuiltinDoc;
+use super::decimal::{DecimalTotal, nearest_double};
 use super::fold::{Fold, Place};
-use super::sum::{DoubleSum, DoubleTotal, WholeSum, WholeTotal};
+use super::sum::{DecimalSum, DoubleSum, DoubleTotal, WholeSum, WholeTotal};
 use crate::bytes::Reader;
 use arrow_array::{ArrayRef, Float64Array};
 use arrow_schema::DataType;
@@ -21,13 +22,14 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         bounded: true,
         nulls: "ignored; null of no values",
     },
-    takes: "one column of int, bigint, float or double",
+    takes: "one column of int, bigint, float, double or decimal",
     distinct: Duplicates::Counted,
     bind: |call| {
         call.no_parameters()?;
         let card = call.card(DataType::Float64, &[]);
         Ok(match call.number()? {
             DataType::Int32 | DataType::Int64 => aggregate(Average(WholeSum), card),
+            DataType::Decimal128(_, scale) => aggregate(Average(DecimalSum { scale: *scale }), card),
             _ => aggregate(Average(DoubleSum), card),
         })
     },
@@ -37,21 +39,27 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
 #[derive(Debug, Clone)]
 pub(crate) struct Average<S>(pub(crate) S);
 
-/// A sum's state that has a mean.
-pub(crate) trait Mean {
+/// A sum whose states have a mean.
+pub(crate) trait Mean: Fold {
     /// `None` of no values.
-    fn mean(&self) -> Option<f64>;
+    fn mean(&self, state: &Self::State) -> Option<f64>;
 }
 
-impl Mean for WholeTotal {
-    fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum() as f64 / self.count as f64)
+impl Mean for WholeSum {
+    fn mean(&self, state: &WholeTotal) -> Option<f64> {
+        (state.count > 0).then(|| state.sum() as f64 / state.count as f64)
     }
 }
 
-impl Mean for DoubleTotal {
-    fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum.value() / self.count as f64)
+impl Mean for DoubleSum {
+    fn mean(&self, state: &DoubleTotal) -> Option<f64> {
+        (state.count > 0).then(|| state.sum.value() / state.count as f64)
+    }
+}
+
+impl Mean for DecimalSum {
+    fn mean(&self, state: &DecimalTotal) -> Option<f64> {
+        (state.count > 0).then(|| nearest_double(state.sum(), self.scale) / state.count as f64)
     }
 }
 
@@ -93,7 +101,7 @@ macro_rules! average_over {
                 _as_of: i64,
                 builder: &mut Self::Builder,
             ) -> Result<(), String> {
-                builder.push(state.mean());
+                builder.push(self.0.mean(state));
                 Ok(())
             }
 
@@ -118,3 +126,4 @@ macro_rules! average_over {
 
 average_over!(WholeSum);
 average_over!(DoubleSum);
+average_over!(DecimalSum);

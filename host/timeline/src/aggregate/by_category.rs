@@ -9,7 +9,7 @@ use super::distinct::DISTINCT_LIMIT_VALUES;
 use super::extreme::Extreme;
 use super::fold::{Fold, Place};
 use super::spectrum::{map_array, map_type};
-use super::sum::{DoubleSum, WholeSum};
+use super::sum::{DecimalSum, DoubleSum, WholeSum};
 use super::top::Lists;
 use super::value::{Value, kind_of};
 use super::{Aggregate, Algebra, Parameter};
@@ -78,12 +78,24 @@ fn bind(call: &Call<'_>) -> Result<Arc<dyn Aggregate>, BuiltinError> {
         return Err(call.wrong_arguments());
     }
     let is_whole = matches!(of, Some(DataType::Int32 | DataType::Int64));
-    let is_double = of.is_some_and(is_number) && !is_whole;
+    let decimal = match of {
+        Some(DataType::Decimal128(_, scale)) => Some(DecimalSum { scale: *scale }),
+        _ => None,
+    };
+    let is_double = of.is_some_and(is_number) && !is_whole && decimal.is_none();
     let extreme = |wins, data_type: &DataType| Extreme::<Cell> {
         wins,
         data_type: data_type.clone(),
         value: PhantomData,
     };
+    if let Some(sum) = decimal.filter(|_| matches!(inner.as_str(), "sum" | "avg")) {
+        let result = sum.data_type();
+        return Ok(if inner == "sum" {
+            grouped(call, &inner, sum, category, &result)
+        } else {
+            grouped(call, &inner, Average(sum), category, &DataType::Float64)
+        });
+    }
     Ok(match (inner.as_str(), of) {
         ("count", _) => grouped(call, &inner, Count, category, &DataType::Int64),
         ("sum", Some(_)) if is_whole => grouped(call, &inner, WholeSum, category, &DataType::Int64),

@@ -58,6 +58,9 @@ macro_rules! by_shape {
             $crate::aggregate::call::Shape::One($crate::aggregate::value::Kind::Double) => {
                 $of::<$crate::aggregate::value::Double>($($argument),*)
             }
+            $crate::aggregate::call::Shape::One($crate::aggregate::value::Kind::Decimal) => {
+                $of::<$crate::aggregate::decimal::Decimal>($($argument),*)
+            }
             $crate::aggregate::call::Shape::One($crate::aggregate::value::Kind::Boolean) => $of::<bool>($($argument),*),
             $crate::aggregate::call::Shape::One($crate::aggregate::value::Kind::Bytes) => {
                 $of::<$crate::aggregate::value::Bytes>($($argument),*)
@@ -68,9 +71,12 @@ macro_rules! by_shape {
 }
 pub(crate) use by_shape;
 
-/// Whether it can be added up: a whole number, a float or a double.
+/// Whether it can be added up: a whole number, a float, a double or a decimal.
 pub(crate) fn is_number(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64)
+    matches!(
+        data_type,
+        DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(..)
+    )
 }
 
 impl Call<'_> {

@@ -1,9 +1,10 @@
 //! A value of any kind that is kept: for aggregates whose types need no loops of their own.
 
+use super::decimal::Decimal;
 use super::value::{Bytes, Double, Doubles, Kind, TextBuilder, Texts, Value, Wholes, kind_of};
 use crate::bytes::Reader;
 use arrow_array::builder::BooleanBuilder;
-use arrow_array::{ArrayRef, BooleanArray};
+use arrow_array::{ArrayRef, BooleanArray, Decimal128Array};
 use arrow_schema::DataType;
 use std::cmp::Ordering;
 
@@ -14,6 +15,7 @@ pub(crate) enum Cell {
     Double(Double),
     Boolean(bool),
     Bytes(Bytes),
+    Decimal(Decimal),
 }
 
 /// A value in its column.
@@ -23,6 +25,7 @@ pub(crate) enum CellRef<'a> {
     Double(Double),
     Boolean(bool),
     Bytes(&'a [u8]),
+    Decimal(Decimal),
 }
 
 /// A column of any kind.
@@ -31,6 +34,7 @@ pub(crate) enum Cells<'a> {
     Double(Doubles<'a>),
     Boolean(&'a BooleanArray),
     Bytes(Texts<'a>),
+    Decimal(&'a Decimal128Array),
 }
 
 /// Collects values of one kind.
@@ -39,6 +43,7 @@ pub(crate) enum CellBuilder {
     Double(<Double as Value>::Builder),
     Boolean(BooleanBuilder),
     Bytes(TextBuilder),
+    Decimal(<Decimal as Value>::Builder),
 }
 
 impl Cell {
@@ -48,6 +53,7 @@ impl Cell {
             Cell::Double(_) => Kind::Double,
             Cell::Boolean(_) => Kind::Boolean,
             Cell::Bytes(_) => Kind::Bytes,
+            Cell::Decimal(_) => Kind::Decimal,
         }
     }
 }
@@ -63,6 +69,7 @@ impl Value for Cell {
             Kind::Double => Cells::Double(<Double as Value>::column(array)?),
             Kind::Boolean => Cells::Boolean(<bool as Value>::column(array)?),
             Kind::Bytes => Cells::Bytes(<Bytes as Value>::column(array)?),
+            Kind::Decimal => Cells::Decimal(<Decimal as Value>::column(array)?),
         })
     }
 
@@ -75,6 +82,7 @@ impl Value for Cell {
             Cells::Double(column) => <Double as Value>::get(column, row).map(CellRef::Double),
             Cells::Boolean(column) => <bool as Value>::get(column, row).map(CellRef::Boolean),
             Cells::Bytes(column) => <Bytes as Value>::get(column, row).map(CellRef::Bytes),
+            Cells::Decimal(column) => <Decimal as Value>::get(column, row).map(CellRef::Decimal),
         }
     }
 
@@ -84,6 +92,7 @@ impl Value for Cell {
             CellRef::Double(value) => Cell::Double(value),
             CellRef::Boolean(value) => Cell::Boolean(value),
             CellRef::Bytes(value) => Cell::Bytes(Bytes::own(value)),
+            CellRef::Decimal(value) => Cell::Decimal(value),
         }
     }
 
@@ -106,6 +115,7 @@ impl Value for Cell {
             Some(Kind::Whole) => CellBuilder::Whole(<i64 as Value>::builder(data_type, capacity)),
             Some(Kind::Double) => CellBuilder::Double(<Double as Value>::builder(data_type, capacity)),
             Some(Kind::Boolean) => CellBuilder::Boolean(<bool as Value>::builder(data_type, capacity)),
+            Some(Kind::Decimal) => CellBuilder::Decimal(<Decimal as Value>::builder(data_type, capacity)),
             Some(Kind::Bytes) | None => CellBuilder::Bytes(<Bytes as Value>::builder(data_type, capacity)),
         }
     }
@@ -117,10 +127,14 @@ impl Value for Cell {
             (CellBuilder::Double(builder), Some(Cell::Double(value))) => Double::append(builder, Some(value)),
             (CellBuilder::Boolean(builder), Some(Cell::Boolean(value))) => bool::append(builder, Some(value)),
             (CellBuilder::Bytes(builder), Some(Cell::Bytes(value))) => Bytes::append(builder, Some(value)),
+            (CellBuilder::Decimal(builder), Some(Cell::Decimal(value))) => {
+                Decimal::append(builder, Some(value));
+            }
             (CellBuilder::Whole(builder), _) => i64::append(builder, None),
             (CellBuilder::Double(builder), _) => Double::append(builder, None),
             (CellBuilder::Boolean(builder), _) => bool::append(builder, None),
             (CellBuilder::Bytes(builder), _) => Bytes::append(builder, None),
+            (CellBuilder::Decimal(builder), _) => Decimal::append(builder, None),
         }
     }
 
@@ -130,6 +144,7 @@ impl Value for Cell {
             CellBuilder::Double(builder) => Double::build(builder),
             CellBuilder::Boolean(builder) => bool::build(builder),
             CellBuilder::Bytes(builder) => Bytes::build(builder),
+            CellBuilder::Decimal(builder) => Decimal::build(builder),
         }
     }
 
@@ -151,6 +166,10 @@ impl Value for Cell {
                 out.push(3);
                 value.encode(out);
             }
+            Cell::Decimal(value) => {
+                out.push(4);
+                value.encode(out);
+            }
         }
     }
 
@@ -160,6 +179,7 @@ impl Value for Cell {
             1 => Cell::Double(Double::decode(reader)?),
             2 => Cell::Boolean(bool::decode(reader)?),
             3 => Cell::Bytes(Bytes::decode(reader)?),
+            4 => Cell::Decimal(Decimal::decode(reader)?),
             _ => return None,
         })
     }

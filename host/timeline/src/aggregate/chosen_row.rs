@@ -16,7 +16,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 const NULLS: &str = "rows where y is null are ignored; x is given as it is there, also null; null of no rows";
-const TAKES: &str = "one or several columns and then the one to compare, of whole numbers, doubles, booleans, times, text or bytes";
+const TAKES: &str =
+    "one or several columns and then the one to compare, of numbers, booleans, times, dates, text or bytes";
 
 pub(super) const BUILTINS: &[Descriptor] = &[
     Descriptor {

@@ -31,7 +31,7 @@ const fn descriptor(
             bounded: true,
             nulls,
         },
-        takes: "two columns of int, bigint, float or double",
+        takes: "two columns of int, bigint, float, double or decimal",
         distinct: Duplicates::Counted,
         bind,
     }

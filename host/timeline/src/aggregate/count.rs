@@ -20,7 +20,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         bounded: true,
         nulls: "not counted; COUNT(*) counts every row; 0 of no rows",
     },
-    takes: "nothing, one column, or DISTINCT and one column of whole numbers, doubles, booleans, times, text or bytes",
+    takes: "nothing, one column, or DISTINCT and one column of numbers, booleans, times, dates, text or bytes",
     distinct: Duplicates::Counted,
     bind: |call| {
         call.no_parameters()?;

@@ -47,7 +47,7 @@ const fn descriptor(
     }
 }
 
-const NUMBER: &str = "a half-life and one column of int, bigint, float or double";
+const NUMBER: &str = "a half-life and one column of int, bigint, float, double or decimal";
 
 pub(super) const BUILTINS: &[Descriptor] = &[
     descriptor(

@@ -28,7 +28,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         bounded: false,
         nulls: "not counted; 0 of no values",
     },
-    takes: "DISTINCT and one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several",
+    takes: "DISTINCT and one column of numbers, booleans, times, dates, text or bytes, or a row of several",
     distinct: Duplicates::Distinct,
     bind,
 }];

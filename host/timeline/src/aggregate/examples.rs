@@ -3,15 +3,15 @@
 use super::catalog::{builtin, builtin_docs};
 use super::{Aggregate, Algebra, Parameter};
 use arrow_array::{
-    ArrayRef, BinaryViewArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array,
-    StringViewArray, TimestampMillisecondArray,
+    ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int32Array, Int64Array, StringViewArray, TimestampMillisecondArray,
 };
 use arrow_schema::{DataType, TimeUnit};
 use std::sync::Arc;
 use weir_event::Rank;
 
-/// Columns of [`Batch`]: bigint, double, text, boolean, int, timestamp, float, bytes.
-pub(super) const TYPES: [DataType; 8] = [
+/// Columns of [`Batch`]: bigint, double, text, boolean, int, timestamp, float, bytes, date, decimal.
+pub(super) const TYPES: [DataType; 10] = [
     DataType::Int64,
     DataType::Float64,
     DataType::Utf8View,
@@ -20,14 +20,20 @@ pub(super) const TYPES: [DataType; 8] = [
     DataType::Timestamp(TimeUnit::Millisecond, None),
     DataType::Float32,
     DataType::BinaryView,
+    DataType::Date32,
+    DataType::Decimal128(38, 2),
 ];
 
-const ANY: &[&[usize]] = &[&[0], &[1], &[2], &[3], &[4], &[5], &[6], &[7]];
-const ANY_OR_ROWS: &[&[usize]] = &[&[0], &[1], &[2], &[3], &[4], &[5], &[6], &[7], &[2, 0], &[1, 7, 3]];
-const NUMBERS: &[&[usize]] = &[&[0], &[1], &[4], &[6]];
+/// Wholes times this are decimals of more than 64 bits.
+const DECIMAL_UNIT: i128 = 7_000_000_000_000_001;
+
+const ANY: &[&[usize]] = &[&[0], &[1], &[2], &[3], &[4], &[5], &[6], &[7], &[8], &[9]];
+const ANY_OR_ROWS: &[&[usize]] =
+    &[&[0], &[1], &[2], &[3], &[4], &[5], &[6], &[7], &[8], &[9], &[2, 0], &[1, 7, 3], &[9, 8, 2]];
+const NUMBERS: &[&[usize]] = &[&[0], &[1], &[4], &[6], &[9]];
 const WHOLES: &[&[usize]] = &[&[0], &[4]];
-const PAIRS: &[&[usize]] = &[&[0, 1], &[6, 4], &[1, 1], &[0, 4]];
-const OPTIONAL: &[&[usize]] = &[&[], &[0], &[2]];
+const PAIRS: &[&[usize]] = &[&[0, 1], &[6, 4], &[1, 1], &[0, 4], &[9, 1]];
+const OPTIONAL: &[&[usize]] = &[&[], &[0], &[2], &[9]];
 
 /// A row: time, whole, double, text, flag.
 pub(super) type Row = (i64, Option<i64>, Option<f64>, Option<String>, Option<bool>);
@@ -53,6 +59,13 @@ impl Batch {
                 Arc::new(
                     rows.iter().map(|row| row.3.as_deref().map(str::as_bytes)).collect::<BinaryViewArray>(),
                 ),
+                Arc::new(rows.iter().map(|row| row.1.map(|it| it as i32)).collect::<Date32Array>()),
+                Arc::new(
+                    rows.iter()
+                        .map(|row| row.1.map(|it| i128::from(it) * DECIMAL_UNIT))
+                        .collect::<Decimal128Array>()
+                        .with_data_type(TYPES[9].clone()),
+                ),
             ],
             times: rows.iter().map(|row| row.0).collect(),
             ranks: (0..rows.len() as u64).map(|offset| Rank { offset, ..Rank::default() }).collect(),
@@ -73,7 +86,7 @@ pub(super) fn examples() -> Vec<Example> {
     let int = Parameter::Int;
     let two_desc = || vec![int(2), text("desc")];
     let calls: Vec<(&'static str, bool, Vec<Parameter>, &[&[usize]])> = vec![
-        ("COUNT", false, vec![], &[&[], &[0], &[1], &[2], &[3], &[4], &[5], &[6], &[7]]),
+        ("COUNT", false, vec![], &[&[], &[0], &[1], &[2], &[3], &[4], &[5], &[6], &[7], &[8], &[9]]),
         ("COUNT", true, vec![], ANY_OR_ROWS),
         ("APPROX_COUNT_DISTINCT", false, vec![], ANY),
         ("SUM", false, vec![], NUMBERS),
@@ -104,18 +117,18 @@ pub(super) fn examples() -> Vec<Example> {
         ("MAX_N", false, vec![int(3)], ANY_OR_ROWS),
         ("MIN_N", false, vec![int(3)], ANY_OR_ROWS),
         ("COLLECT_DISTINCT", false, vec![int(3)], ANY_OR_ROWS),
-        ("ARG_MIN", false, vec![], &[&[0, 1], &[2, 0], &[3, 2], &[1, 3], &[2, 3, 0]]),
-        ("ARG_MAX", false, vec![], &[&[0, 1], &[2, 0], &[3, 2], &[1, 3], &[2, 3, 0]]),
+        ("ARG_MIN", false, vec![], &[&[0, 1], &[2, 0], &[3, 2], &[1, 3], &[2, 3, 0], &[9, 8], &[8, 9]]),
+        ("ARG_MAX", false, vec![], &[&[0, 1], &[2, 0], &[3, 2], &[1, 3], &[2, 3, 0], &[9, 8], &[8, 9]]),
         ("MODE", false, vec![], ANY),
         ("MOST_FREQUENT_N", false, vec![int(2)], ANY_OR_ROWS),
         ("HISTOGRAM", false, vec![], ANY),
         ("ENTROPY", false, vec![], ANY),
         ("APPROX_MOST_FREQUENT_N", false, vec![int(2)], ANY_OR_ROWS),
-        ("MAP_AGG_BY", false, vec![text("count")], &[&[2], &[1, 0]]),
-        ("MAP_AGG_BY", false, vec![text("sum")], &[&[2, 1], &[3, 0]]),
-        ("MAP_AGG_BY", false, vec![text("avg")], &[&[2, 1], &[0, 4]]),
+        ("MAP_AGG_BY", false, vec![text("count")], &[&[2], &[1, 0], &[9]]),
+        ("MAP_AGG_BY", false, vec![text("sum")], &[&[2, 1], &[3, 0], &[8, 9]]),
+        ("MAP_AGG_BY", false, vec![text("avg")], &[&[2, 1], &[0, 4], &[2, 9]]),
         ("MAP_AGG_BY", false, vec![text("min")], &[&[2, 1], &[0, 2]]),
-        ("MAP_AGG_BY", false, vec![text("max")], &[&[2, 3], &[7, 5]]),
+        ("MAP_AGG_BY", false, vec![text("max")], &[&[2, 3], &[7, 5], &[9, 8]]),
         ("BOOL_AND", false, vec![], &[&[3]]),
         ("BOOL_OR", false, vec![], &[&[3]]),
         ("BIT_AND", false, vec![], WHOLES),

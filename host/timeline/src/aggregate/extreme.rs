@@ -47,7 +47,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
 ];
 
 const NULLS: &str = "ignored; null of no values";
-const TAKES: &str = "one column of whole numbers, doubles, booleans, times, text or bytes";
+const TAKES: &str = "one column of numbers, booleans, times, dates, text or bytes";
 
 fn bind(call: &Call<'_>, wins: Ordering) -> Result<Arc<dyn Aggregate>, BuiltinError> {
     fn of<V: Value>(data_type: &DataType, wins: Ordering, card: Card) -> Arc<dyn Aggregate> {

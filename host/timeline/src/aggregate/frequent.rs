@@ -30,7 +30,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         bounded: true,
         nulls: "left out; an empty list of no values",
     },
-    takes: "a number of values and one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several",
+    takes: "a number of values and one column of numbers, booleans, times, dates, text or bytes, or a row of several",
     distinct: Duplicates::Counted,
     bind,
 }];

@@ -27,7 +27,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         bounded: true,
         nulls: "not counted; 0 of no values",
     },
-    takes: "one column of whole numbers, doubles, booleans, times, text or bytes",
+    takes: "one column of numbers, booleans, times, dates, text or bytes",
     distinct: Duplicates::Ignored,
     bind: |call| {
         call.no_parameters()?;
@@ -54,6 +54,7 @@ fn coupon(value: CellRef<'_>) -> Coupon {
         CellRef::Double(value) => Coupon::from_value(canonical_float::from_f64(value.value())),
         CellRef::Boolean(value) => Coupon::from_value(i64::from(value)),
         CellRef::Bytes(value) => Coupon::from_value(raw_bytes::from_slice(value)),
+        CellRef::Decimal(value) => Coupon::from_value(raw_bytes::from_slice(&value.value().to_le_bytes())),
     }
 }
 

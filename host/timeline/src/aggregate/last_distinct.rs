@@ -27,7 +27,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         bounded: true,
         nulls: "left out; an empty list of no values",
     },
-    takes: "a number of values, one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several, and 'asc' or 'desc'",
+    takes: "a number of values, one column of numbers, booleans, times, dates, text or bytes, or a row of several, and 'asc' or 'desc'",
     distinct: Duplicates::Counted,
     bind,
 }];

@@ -21,6 +21,7 @@ pub(crate) mod chosen_row;
 pub(crate) mod comoments;
 pub(crate) mod count;
 pub(crate) mod decay;
+pub(crate) mod decimal;
 pub(crate) mod distinct;
 pub(crate) mod edge;
 pub(crate) mod exact;

@@ -33,7 +33,7 @@ const fn descriptor(
             bounded: true,
             nulls,
         },
-        takes: "one column of int, bigint, float or double",
+        takes: "one column of int, bigint, float, double or decimal",
         distinct: Duplicates::Counted,
         bind,
     }

@@ -26,7 +26,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         bounded: true,
         nulls: "ignored; null of no values",
     },
-    takes: "parts from 0 to 1 and one column of int, bigint, float or double",
+    takes: "parts from 0 to 1 and one column of int, bigint, float, double or decimal",
     distinct: Duplicates::Counted,
     bind,
 }];

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 const NULLS: &str = "left out; an empty list of no values";
-const TAKES: &str = "a number of values and one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several";
+const TAKES: &str = "a number of values and one column of numbers, booleans, times, dates, text or bytes, or a row of several";
 
 const fn descriptor(
     name: &'static str,

@@ -18,7 +18,7 @@ use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-const VALUES: &str = "one column of whole numbers, doubles, booleans, times, text or bytes";
+const VALUES: &str = "one column of numbers, booleans, times, dates, text or bytes";
 
 const fn descriptor(
     name: &'static str,
@@ -62,7 +62,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "MOST_FREQUENT_N(n, x)",
         "the n values that were seen most often, the most frequent first, values of equal frequency rising",
         "left out; an empty list of no values",
-        "a number of values and one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several",
+        "a number of values and one column of numbers, booleans, times, dates, text or bytes, or a row of several",
         |call| {
             let limit = call.only_limit(LIST_LIMIT_VALUES)?;
             let (item, shape) = call.shaped(call.arguments)?;

@@ -31,7 +31,7 @@ const fn descriptor(
             bounded: true,
             nulls: "left out, they end no run; 0 of no values",
         },
-        takes: "one column of whole numbers, doubles, booleans, times, text or bytes",
+        takes: "one column of numbers, booleans, times, dates, text or bytes",
         distinct: Duplicates::Counted,
         bind,
     }

@@ -1,14 +1,16 @@
-//! `SUM`: of whole numbers a bigint, of floats and doubles an exact double. Null if there was no value.
+//! `SUM`: of whole numbers a bigint, of floats and doubles an exact double, of decimals a decimal of their scale and
+//! 38 digits. Null if there was no value.
 
 use super::Algebra;
 use super::call::{Descriptor, Duplicates, aggregate};
 use super::catalog::BuiltinDoc;
+use super::decimal::{Decimal, DecimalTotal};
 use super::exact::ExactSum;
 use super::fold::{Fold, Place};
 use super::value::{Double, Doubles, Value, Wholes};
 use crate::bytes::{self, Reader};
-use arrow_array::{ArrayRef, Float64Array, Int64Array};
-use arrow_schema::DataType;
+use arrow_array::{ArrayRef, Decimal128Array, Float64Array, Int64Array};
+use arrow_schema::{DECIMAL128_MAX_PRECISION, DataType};
 use std::sync::Arc;
 
 pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
@@ -16,18 +18,23 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         name: "SUM",
         aliases: &[],
         signature: "SUM(x)",
-        does: "the sum: of whole numbers a bigint, an error where it overflows; of doubles exact until it is rounded once",
+        does: "the sum: of whole numbers a bigint, of decimals a decimal of 38 digits, an error where it overflows; of doubles exact until it is rounded once",
         algebra: Algebra::Exact,
         inverse: true,
         bounded: true,
         nulls: "ignored; null of no values",
     },
-    takes: "one column of int, bigint, float or double",
+    takes: "one column of int, bigint, float, double or decimal",
     distinct: Duplicates::Counted,
     bind: |call| {
         call.no_parameters()?;
         Ok(match call.number()? {
             DataType::Int32 | DataType::Int64 => aggregate(WholeSum, call.card(DataType::Int64, &[])),
+            DataType::Decimal128(_, scale) => {
+                let sum = DecimalSum { scale: *scale };
+                let card = call.card(sum.data_type(), &[]);
+                aggregate(sum, card)
+            }
             _ => aggregate(DoubleSum, call.card(DataType::Float64, &[])),
         })
     },
@@ -216,5 +223,77 @@ impl Fold for DoubleSum {
 
     fn heap_bytes(&self, state: &DoubleTotal) -> usize {
         state.sum.heap_bytes()
+    }
+}
+
+/// Sum of decimals, of their scale and as many digits as there can be.
+#[derive(Debug, Clone)]
+pub(crate) struct DecimalSum {
+    pub(crate) scale: i8,
+}
+
+impl DecimalSum {
+    pub(crate) fn data_type(&self) -> DataType {
+        DataType::Decimal128(DECIMAL128_MAX_PRECISION, self.scale)
+    }
+}
+
+impl Fold for DecimalSum {
+    type State = DecimalTotal;
+    type Column<'a> = &'a Decimal128Array;
+    type Builder = Vec<Option<i128>>;
+    const INVERSE: bool = true;
+
+    fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<&'a Decimal128Array> {
+        arguments.first().and_then(Decimal::column)
+    }
+
+    fn insert(&self, state: &mut DecimalTotal, column: &&Decimal128Array, row: usize, _place: Place) {
+        if let Some(value) = Decimal::get(column, row) {
+            state.add(value);
+        }
+    }
+
+    fn remove(&self, state: &mut DecimalTotal, column: &&Decimal128Array, row: usize, _place: Place) {
+        if let Some(value) = Decimal::get(column, row) {
+            state.subtract(value);
+        }
+    }
+
+    fn merge(&self, into: &mut DecimalTotal, other: &DecimalTotal) {
+        into.combine(other);
+    }
+
+    fn unmerge(&self, from: &mut DecimalTotal, leaving: &DecimalTotal) {
+        from.take_out(leaving);
+    }
+
+    fn builder(&self, capacity: usize) -> Self::Builder {
+        Vec::with_capacity(capacity)
+    }
+
+    fn push(&self, state: &DecimalTotal, _as_of: i64, builder: &mut Self::Builder) -> Result<(), String> {
+        const LIMIT: u128 = 10_u128.pow(DECIMAL128_MAX_PRECISION as u32);
+        let sum = state.sum().to_i128().filter(|sum| sum.unsigned_abs() < LIMIT);
+        builder.push(sum.filter(|_| state.count > 0));
+        match sum {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "SUM overflows decimal({DECIMAL128_MAX_PRECISION}, {}): {} values add up to more digits",
+                self.scale, state.count
+            )),
+        }
+    }
+
+    fn build(&self, builder: Self::Builder) -> ArrayRef {
+        Arc::new(Decimal128Array::from(builder).with_data_type(self.data_type()))
+    }
+
+    fn encode(&self, state: &DecimalTotal, out: &mut Vec<u8>) {
+        state.encode(out);
+    }
+
+    fn decode(&self, reader: &mut Reader<'_>) -> Option<DecimalTotal> {
+        DecimalTotal::decode(reader)
     }
 }

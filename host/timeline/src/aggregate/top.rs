@@ -73,7 +73,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
             bounded: false,
             nulls: NULLS,
         },
-        takes: "one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several",
+        takes: "one column of numbers, booleans, times, dates, text or bytes, or a row of several",
         distinct: Duplicates::Counted,
         bind: |call| {
             call.no_parameters()?;
@@ -83,7 +83,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
 ];
 
 const NULLS: &str = "left out; an empty list of no values";
-const TAKES: &str = "a number of values, one column of whole numbers, doubles, booleans, times, text or bytes, or a row of several, and 'asc' or 'desc'";
+const TAKES: &str = "a number of values, one column of numbers, booleans, times, dates, text or bytes, or a row of several, and 'asc' or 'desc'";
 
 /// Which values stay when there are more than the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

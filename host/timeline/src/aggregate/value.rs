@@ -1,16 +1,21 @@
-//! Values of columns as aggregates keep them: whole numbers and times, doubles, booleans, text and bytes.
+//! Values of columns as aggregates keep them: whole numbers, times and dates, doubles, booleans, text and bytes.
+//! (Decimals are in a file of their own.)
 //!
 //! One order for each, total, the same wherever values are compared. For doubles: -0.0 is below 0.0, and NaN, of
 //! which there is one, is above every number.
 
+use super::decimal::nearest_double;
 use crate::bytes::{self, Reader};
 use arrow_array::builder::{BinaryViewBuilder, BooleanBuilder, StringBuilder, StringViewBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
-use arrow_array::{
-    Array, ArrayRef, BinaryViewArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array,
-    StringArray, StringViewArray, TimestampMillisecondArray,
+use arrow_array::types::{
+    Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType,
 };
+use arrow_array::{
+    Array, ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int32Array, Int64Array, StringArray, StringViewArray, TimestampMillisecondArray,
+};
+use arrow_buffer::i256;
 use arrow_schema::{DataType, TimeUnit};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -22,7 +27,11 @@ use std::sync::Arc;
 /// How the values of an Arrow type are kept; `None` for types that are not.
 pub(crate) fn kind_of(data_type: &DataType) -> Option<Kind> {
     Some(match data_type {
-        DataType::Int32 | DataType::Int64 | DataType::Timestamp(TimeUnit::Millisecond, None) => Kind::Whole,
+        DataType::Int32
+        | DataType::Int64
+        | DataType::Date32
+        | DataType::Timestamp(TimeUnit::Millisecond, None) => Kind::Whole,
+        DataType::Decimal128(..) => Kind::Decimal,
         DataType::Float32 | DataType::Float64 => Kind::Double,
         DataType::Boolean => Kind::Boolean,
         DataType::Utf8View | DataType::Utf8 | DataType::BinaryView => Kind::Bytes,
@@ -30,11 +39,12 @@ pub(crate) fn kind_of(data_type: &DataType) -> Option<Kind> {
     })
 }
 
-/// The four ways in which values are kept.
+/// The ways in which values are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Whole,
     Double,
+    Decimal,
     Boolean,
     Bytes,
 }
@@ -75,11 +85,12 @@ pub(crate) trait Value: Clone + Debug + Eq + Ord + Hash + Send + Sync + 'static 
     }
 }
 
-/// A column of whole numbers or times.
+/// A column of whole numbers, times or dates.
 pub(crate) enum Wholes<'a> {
     Int32(&'a Int32Array),
     Int64(&'a Int64Array),
     Time(&'a TimestampMillisecondArray),
+    Date(&'a Date32Array),
 }
 
 impl Value for i64 {
@@ -91,6 +102,7 @@ impl Value for i64 {
         Some(match array.data_type() {
             DataType::Int32 => Wholes::Int32(array.as_primitive::<Int32Type>()),
             DataType::Int64 => Wholes::Int64(array.as_primitive::<Int64Type>()),
+            DataType::Date32 => Wholes::Date(array.as_primitive::<Date32Type>()),
             DataType::Timestamp(TimeUnit::Millisecond, None) => {
                 Wholes::Time(array.as_primitive::<TimestampMillisecondType>())
             }
@@ -106,6 +118,7 @@ impl Value for i64 {
             Wholes::Int32(array) => array.is_valid(row).then(|| i64::from(array.value(row))),
             Wholes::Int64(array) => array.is_valid(row).then(|| array.value(row)),
             Wholes::Time(array) => array.is_valid(row).then(|| array.value(row)),
+            Wholes::Date(array) => array.is_valid(row).then(|| i64::from(array.value(row))),
         }
     }
 
@@ -129,6 +142,9 @@ impl Value for i64 {
         match data_type {
             DataType::Int32 => {
                 Arc::new(values.iter().map(|value| value.map(|it| it as i32)).collect::<Int32Array>())
+            }
+            DataType::Date32 => {
+                Arc::new(values.iter().map(|value| value.map(|it| it as i32)).collect::<Date32Array>())
             }
             DataType::Timestamp(..) => Arc::new(TimestampMillisecondArray::from(values)),
             _ => Arc::new(Int64Array::from(values)),
@@ -170,10 +186,11 @@ impl Double {
     }
 }
 
-/// A column of doubles or floats.
+/// A column of doubles, of floats, or of decimals as the doubles nearest to them.
 pub(crate) enum Doubles<'a> {
     Float32(&'a Float32Array),
     Float64(&'a Float64Array),
+    Decimal { array: &'a Decimal128Array, scale: i8 },
 }
 
 impl Doubles<'_> {
@@ -182,6 +199,9 @@ impl Doubles<'_> {
         match self {
             Doubles::Float32(array) => array.is_valid(row).then(|| f64::from(array.value(row))),
             Doubles::Float64(array) => array.is_valid(row).then(|| array.value(row)),
+            Doubles::Decimal { array, scale } => {
+                array.is_valid(row).then(|| nearest_double(i256::from_i128(array.value(row)), *scale))
+            }
         }
     }
 }
@@ -195,6 +215,7 @@ impl Value for Double {
         Some(match array.data_type() {
             DataType::Float32 => Doubles::Float32(array.as_primitive::<Float32Type>()),
             DataType::Float64 => Doubles::Float64(array.as_primitive::<Float64Type>()),
+            DataType::Decimal128(_, scale) => Doubles::Decimal { array: array.as_primitive(), scale: *scale },
             _ => return None,
         })
     }

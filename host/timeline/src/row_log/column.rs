@@ -1,9 +1,10 @@
 //! One column of one block: numbers packed, text and bytes through a dictionary of the block's own.
 
 use super::packed::Packed;
+use crate::aggregate::decimal::Decimal;
 use crate::aggregate::value::{Bytes, Double, Doubles, Kind, Texts, Value, Wholes};
 use crate::bytes::{self, Reader};
-use arrow_array::{ArrayRef, BooleanArray};
+use arrow_array::{ArrayRef, BooleanArray, Decimal128Array};
 use arrow_schema::DataType;
 use std::cmp::Ordering;
 
@@ -13,6 +14,7 @@ pub(crate) enum Source<'a> {
     Doubles(Doubles<'a>),
     Booleans(&'a BooleanArray),
     Texts(Texts<'a>),
+    Decimals(&'a Decimal128Array),
 }
 
 impl<'a> Source<'a> {
@@ -22,6 +24,7 @@ impl<'a> Source<'a> {
             Kind::Double => Source::Doubles(<Double as Value>::column(array)?),
             Kind::Boolean => Source::Booleans(<bool as Value>::column(array)?),
             Kind::Bytes => Source::Texts(<Bytes as Value>::column(array)?),
+            Kind::Decimal => Source::Decimals(<Decimal as Value>::column(array)?),
         })
     }
 }
@@ -40,6 +43,29 @@ pub(crate) enum Values {
     Wholes(Packed),
     Doubles(Vec<f64>),
     Texts(Dictionary),
+    Decimals(Halves),
+}
+
+/// Decimals in two halves: of small ones the upper takes next to nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Halves {
+    high: Packed,
+    low: Packed,
+}
+
+impl Halves {
+    pub(crate) fn len(&self) -> usize {
+        self.low.len()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> i128 {
+        i128::from(self.high.get(index)) << 64 | i128::from(self.low.get(index) as u64)
+    }
+
+    fn insert(&mut self, at: usize, value: i128) {
+        self.high.insert(at, (value >> 64) as i64);
+        self.low.insert(at, value as i64);
+    }
 }
 
 /// Text or bytes: each distinct one once.
@@ -81,6 +107,7 @@ impl Column {
             Kind::Whole | Kind::Boolean => Values::Wholes(Packed::default()),
             Kind::Double => Values::Doubles(Vec::new()),
             Kind::Bytes => Values::Texts(Dictionary::default()),
+            Kind::Decimal => Values::Decimals(Halves::default()),
         };
         Column { values, nulls: Packed::default() }
     }
@@ -114,6 +141,11 @@ impl Column {
                 dictionary.codes.insert(at, code as i64);
                 value.is_none()
             }
+            (Values::Decimals(list), Source::Decimals(source)) => {
+                let value = <Decimal as Value>::get(source, row).map(Decimal::value);
+                list.insert(at, value.unwrap_or_else(|| if list.len() > 0 { list.get(0) } else { 0 }));
+                value.is_none()
+            }
             // `Source::of` was given this column's kind.
             _ => true,
         };
@@ -137,6 +169,7 @@ impl Column {
     pub(crate) fn compare(&self, index: usize, other: &Column, other_index: usize) -> Ordering {
         match (&self.values, &other.values) {
             (Values::Wholes(a), Values::Wholes(b)) => a.get(index).cmp(&b.get(other_index)),
+            (Values::Decimals(a), Values::Decimals(b)) => a.get(index).cmp(&b.get(other_index)),
             (Values::Doubles(a), Values::Doubles(b)) => {
                 Double::new(a[index]).cmp(&Double::new(b[other_index]))
             }
@@ -153,6 +186,10 @@ impl Column {
             Values::Wholes(list) => list.remove(at),
             Values::Doubles(list) => drop(list.remove(at)),
             Values::Texts(dictionary) => dictionary.codes.remove(at),
+            Values::Decimals(list) => {
+                list.high.remove(at);
+                list.low.remove(at);
+            }
         }
     }
 
@@ -162,6 +199,9 @@ impl Column {
         let values = match &mut self.values {
             Values::Wholes(list) => Values::Wholes(list.split_off(at)),
             Values::Doubles(list) => Values::Doubles(list.split_off(at)),
+            Values::Decimals(list) => {
+                Values::Decimals(Halves { high: list.high.split_off(at), low: list.low.split_off(at) })
+            }
             Values::Texts(dictionary) => {
                 let codes = dictionary.codes.split_off(at);
                 let rebuilt = |codes: &Packed| {
@@ -186,6 +226,7 @@ impl Column {
             + match &self.values {
                 Values::Wholes(list) => list.bytes(),
                 Values::Doubles(list) => list.len() * 8,
+                Values::Decimals(list) => list.high.bytes() + list.low.bytes(),
                 Values::Texts(dictionary) => {
                     dictionary.codes.bytes() + dictionary.ends.len() * 4 + dictionary.bytes.len()
                 }
@@ -196,6 +237,10 @@ impl Column {
         encode_packed(&self.nulls, out);
         match &self.values {
             Values::Wholes(list) => encode_packed(list, out),
+            Values::Decimals(list) => {
+                encode_packed(&list.high, out);
+                encode_packed(&list.low, out);
+            }
             Values::Doubles(list) => {
                 for value in list {
                     out.extend_from_slice(&value.to_le_bytes());
@@ -220,6 +265,10 @@ impl Column {
             decode_packed(reader, rows).filter(|nulls| nulls.iter().all(|null| null == 0 || null == 1))?;
         let values = match kind {
             Kind::Whole | Kind::Boolean => Values::Wholes(decode_packed(reader, rows)?),
+            Kind::Decimal => {
+                let high = decode_packed(reader, rows)?;
+                Values::Decimals(Halves { high, low: decode_packed(reader, rows)? })
+            }
             Kind::Double => Values::Doubles((0..rows).map(|_| reader.double()).collect::<Option<_>>()?),
             Kind::Bytes => {
                 let mut dictionary = Dictionary::default();

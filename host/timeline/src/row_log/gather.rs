@@ -4,8 +4,8 @@ use super::block::Block;
 use super::column::{Dictionary, Values};
 use crate::aggregate::value::{Bytes, Kind, TextBuilder, Value};
 use arrow_array::{
-    ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, TimestampMillisecondArray,
-    UInt32Array,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array,
+    TimestampMillisecondArray, UInt32Array,
 };
 use arrow_buffer::{BooleanBuffer, NullBufferBuilder};
 use arrow_schema::DataType;
@@ -27,6 +27,7 @@ enum Gathered {
     Wholes(Vec<i64>),
     Doubles(Vec<f64>),
     Texts(Box<Texts>),
+    Decimals(Vec<i128>),
 }
 
 /// Text is named by its number in a dictionary that joins those of the blocks: each distinct one once.
@@ -56,6 +57,7 @@ impl Gather {
             Kind::Whole | Kind::Boolean => Gathered::Wholes(Vec::new()),
             Kind::Double => Gathered::Doubles(Vec::new()),
             Kind::Bytes => Gathered::Texts(Box::default()),
+            Kind::Decimal => Gathered::Decimals(Vec::new()),
         };
         Gather { data_type: data_type.clone(), nulls: NullBufferBuilder::new(0), values }
     }
@@ -67,6 +69,7 @@ impl Gather {
             Gathered::Wholes(list) => list.push(0),
             Gathered::Doubles(list) => list.push(0.0),
             Gathered::Texts(texts) => texts.codes.push(0),
+            Gathered::Decimals(list) => list.push(0),
         }
     }
 
@@ -87,6 +90,9 @@ impl Gather {
             (Gathered::Texts(texts), Values::Texts(dictionary)) => {
                 texts.push(block.serial, dictionary, rows);
             }
+            (Gathered::Decimals(list), Values::Decimals(values)) => {
+                list.extend(rows.map(|row| values.get(row)));
+            }
             // A gathered column's kind is that of the layout, as is the block's.
             _ => {}
         }
@@ -99,6 +105,9 @@ impl Gather {
             Gathered::Wholes(list) => match self.data_type {
                 DataType::Int32 => {
                     Arc::new(Int32Array::new(list.into_iter().map(|value| value as i32).collect(), nulls))
+                }
+                DataType::Date32 => {
+                    Arc::new(Date32Array::new(list.into_iter().map(|value| value as i32).collect(), nulls))
                 }
                 DataType::Timestamp(..) => Arc::new(TimestampMillisecondArray::new(list.into(), nulls)),
                 DataType::Boolean => Arc::new(BooleanArray::new(
@@ -113,6 +122,9 @@ impl Gather {
                 }
                 _ => Arc::new(Float64Array::new(list.into(), nulls)),
             },
+            Gathered::Decimals(list) => {
+                Arc::new(Decimal128Array::new(list.into(), nulls).with_data_type(self.data_type))
+            }
             Gathered::Texts(mut texts) => {
                 if texts.words.ends.is_empty() {
                     texts.words.number(b"");

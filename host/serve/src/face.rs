@@ -3,7 +3,6 @@
 //! Knows plans. Must not know HTTP or where values come from.
 
 use crate::entity::{KeyColumn, key_columns};
-use arrow_schema::FieldRef;
 use serde_json::Value;
 use std::sync::Arc;
 use weir_connectors::format::json_lines::push_time;
@@ -44,8 +43,6 @@ pub(crate) struct FeatureFace {
     pub(crate) full_label: Vec<u8>,
     /// Index of its result column.
     pub(crate) column: usize,
-    /// That column's field, which tells JSON from plain text.
-    pub(crate) field: FieldRef,
     /// JSON of the declared default.
     pub(crate) default: Option<Vec<u8>>,
 }
@@ -96,7 +93,6 @@ impl FeatureFace {
             label: label(&feature.name),
             full_label: label(&format!("{}:{}", plan.name, feature.name)),
             column: feature.column,
-            field: plan.output.schema.fields()[feature.column].clone(),
             default: feature.default.as_ref().map(|value| value.to_string().into_bytes()),
         }
     }

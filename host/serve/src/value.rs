@@ -5,7 +5,7 @@
 use crate::entity::push_json;
 use crate::face::{FeatureFace, Frame};
 use crate::status::Status;
-use weir_connectors::format::json_lines::{field_value_at, push_time};
+use weir_connectors::format::json_lines::{self, push_time};
 use weir_engine::{Answer, Looked};
 use weir_event::{EventTime, Span};
 
@@ -135,7 +135,7 @@ fn push_outcome(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) -> St
 }
 
 fn push_cell(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) {
-    push_json(&field_value_at(&feature.field, looked.columns.column(feature.column), 0), out);
+    json_lines::push_cell(looked.columns.column(feature.column), 0, out);
 }
 
 fn push_window(window: Option<Window>, out: &mut Vec<u8>) {
@@ -178,14 +178,11 @@ mod tests {
     }
 
     fn feature(default: Option<&str>) -> FeatureFace {
-        let column: ArrayRef = Arc::new(Int64Array::from(vec![0]));
-        let batch = RecordBatch::try_from_iter([("rides", column)]).unwrap();
         FeatureFace {
             name: "rides".to_owned(),
             label: Vec::new(),
             full_label: Vec::new(),
             column: 0,
-            field: batch.schema().fields()[0].clone(),
             default: default.map(|text| text.as_bytes().to_vec()),
         }
     }

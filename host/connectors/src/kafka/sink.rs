@@ -5,11 +5,11 @@
 
 use super::client::{Cluster, Context};
 use crate::blocking::blocking;
-use crate::format::json_lines::{LineWriter, value_at};
+use crate::format::json_lines::{LineWriter, push_cell};
+use arrow_array::Array;
 use async_trait::async_trait;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::{ConnectError, Delivery, Sink, SinkRows, Token};
@@ -90,13 +90,12 @@ fn check(cluster: &Cluster, client: &Client) -> Result<(), ConnectError> {
     }
 }
 
-/// A message's key: the column's text; a null has none, and so spreads over all partitions.
-fn key_text(value: Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        other => Some(other.to_string()),
-    }
+/// A message's key: the column's text, without quotes; a null has none, and so spreads over all partitions.
+fn key_text(column: &dyn Array, row: usize) -> Option<String> {
+    let mut json = Vec::new();
+    push_cell(column, row, &mut json);
+    let json = String::from_utf8(json).ok().filter(|json| json != "null")?;
+    Some(serde_json::from_str::<String>(&json).unwrap_or(json))
 }
 
 #[async_trait]
@@ -129,7 +128,7 @@ impl Sink for KafkaSink {
         for row in 0..rows.columns.num_rows() {
             payload.clear();
             writer.write(row, &mut payload);
-            let key = key.and_then(|column| key_text(value_at(column, row)));
+            let key = key.and_then(|column| key_text(column, row));
             self.send(client, key.as_deref().map(str::as_bytes), &payload).await?;
         }
         Ok(())

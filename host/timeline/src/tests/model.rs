@@ -6,7 +6,7 @@ use super::{over_frames, testers};
 use crate::answer::{Block, Inserted, Question, Results, Rows, Slot, list_view_type, to_lists};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
-use arrow_array::{Array, ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
+use arrow_array::{Array, ArrayRef};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -504,13 +504,7 @@ fn carried_of(row: Option<&Row>) -> Vec<Cell> {
 pub(super) fn insert_rows(timelines: &mut Timelines, rows: &[Row]) -> Inserted {
     let keys: Vec<[u8; 1]> = rows.iter().map(|row| [row.key]).collect();
     let slots: Vec<Slot> = keys.iter().map(|key| timelines.slot_or_insert(key, key_hash(key))).collect();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
-        Arc::new(rows.iter().map(|row| row.double).collect::<Float64Array>()),
-        Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringViewArray>()),
-        Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
-        Arc::new(Date32Array::from(vec![0; rows.len()])),
-    ];
+    let columns = testers::columns(rows);
     let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
     let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
     let selection: Vec<u32> = (0..rows.len() as u32).collect();

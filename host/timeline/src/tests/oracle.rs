@@ -2,8 +2,9 @@
 
 use super::figures;
 use super::model::Row;
+use super::testers::decimal;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::types::{Decimal128Type, Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub(super) enum Cell {
     Null,
     Whole(i64),
+    Decimal(i128),
     Double(u64),
     Text(String),
     Boolean(bool),
@@ -31,6 +33,7 @@ impl Cell {
         }
         match array.data_type() {
             DataType::Int64 => Cell::Whole(array.as_primitive::<Int64Type>().value(row)),
+            DataType::Decimal128(..) => Cell::Decimal(array.as_primitive::<Decimal128Type>().value(row)),
             DataType::Float64 => Cell::double(array.as_primitive::<Float64Type>().value(row)),
             DataType::Utf8View => Cell::Text(array.as_string_view().value(row).to_owned()),
             DataType::Boolean => Cell::Boolean(array.as_boolean().value(row)),
@@ -89,6 +92,9 @@ pub(super) fn values(rows: &[&Row], as_of: i64) -> Vec<Option<Cell>> {
         Some(Cell::List(descending.into_iter().rev().collect())),
         Some(Cell::Whole(texts.iter().collect::<BTreeSet<_>>().len() as i64)),
         Some(Cell::Whole(distinct.len() as i64)),
+        or_null((!whole.is_empty()).then(|| Cell::Decimal(decimal(whole.iter().sum())))),
+        or_null(whole.iter().max().map(|it| Cell::Decimal(decimal(*it)))),
+        or_null(flagged_whole.last().map(|it| Cell::Decimal(decimal(*it)))),
         Some(Cell::Whole(whole.iter().fold(0, |hash: i64, it| hash.wrapping_mul(31).wrapping_add(*it + 7)))),
         None,
     ];

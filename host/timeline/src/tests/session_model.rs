@@ -8,7 +8,6 @@ use crate::answer::{Block, Question, Results, Rows, Slot};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
 use crate::windows::Session;
-use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -124,13 +123,7 @@ impl Model {
         }
         let slot = |row: &Row| self.timelines.slot_or_insert(&[row.key], key_hash(&[row.key]));
         let slots: Vec<Slot> = rows.iter().map(slot).collect();
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
-            Arc::new(rows.iter().map(|row| row.double).collect::<Float64Array>()),
-            Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringViewArray>()),
-            Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
-            Arc::new(Date32Array::from(vec![0; rows.len()])),
-        ];
+        let columns = testers::columns(&rows);
         let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
         let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
         let all: Vec<u32> = (0..rows.len() as u32).collect();

@@ -1,17 +1,45 @@
 //! The aggregates under test: the built-in ones, one that depends on order, and one that depends on how it is cut.
 
 use super::figures;
+use super::model::Row;
 use crate::aggregate::fold::{Builtin, Fold, Place};
 use crate::aggregate::value::{Double, Doubles, Value, Wholes};
 use crate::bytes::{self, Reader};
 use crate::{Aggregate, AggregateSpec, Algebra, Card, Parameter, builtin};
-use arrow_array::{ArrayRef, Float64Array, Int64Array};
+use arrow_array::{
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringViewArray,
+};
 use arrow_schema::DataType;
 use std::sync::Arc;
 
-/// Columns of the stage: whole, double, text, flag, and one that nothing uses.
+/// Columns of the stage: whole, double, text, flag, one that nothing uses, and the wholes as decimals.
 pub(super) fn inputs() -> Vec<DataType> {
-    vec![DataType::Int64, DataType::Float64, DataType::Utf8View, DataType::Boolean, DataType::Date32]
+    vec![
+        DataType::Int64,
+        DataType::Float64,
+        DataType::Utf8View,
+        DataType::Boolean,
+        DataType::Date32,
+        DataType::Decimal128(38, 20),
+    ]
+}
+
+/// The decimal of a whole number: one of more than 64 bits.
+pub(super) fn decimal(whole: i64) -> i128 {
+    i128::from(whole) * 123_456_789_012_345_678_901
+}
+
+/// The columns of some rows.
+pub(super) fn columns(rows: &[Row]) -> Vec<ArrayRef> {
+    let decimals: Decimal128Array = rows.iter().map(|row| row.whole.map(decimal)).collect();
+    vec![
+        Arc::new(rows.iter().map(|row| row.whole).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|row| row.double).collect::<Float64Array>()),
+        Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringViewArray>()),
+        Arc::new(rows.iter().map(|row| row.flag).collect::<BooleanArray>()),
+        Arc::new(Date32Array::from(vec![0; rows.len()])),
+        Arc::new(decimals.with_data_type(inputs()[5].clone())),
+    ]
 }
 
 /// The aggregates, in the order of the oracle's values; their frames go round.
@@ -38,6 +66,9 @@ pub(super) fn aggregates(frames: usize) -> Vec<AggregateSpec> {
         (of("TOP", false, Some(0), &[Parameter::Int(2), text("desc")]), Some(0), true),
         (of("COUNT", true, Some(2), &[]), Some(2), false),
         (of("COUNT", true, Some(1), &[]), Some(1), false),
+        (of("SUM", false, Some(5), &[]), Some(5), false),
+        (of("MAX", false, Some(5), &[]), Some(5), false),
+        (of("LAST_VALUE", false, Some(5), &[]), Some(5), true),
         (tester(Chain, Algebra::Ordered, DataType::Int64), Some(0), false),
         (tester(Adder, Algebra::Approximate, DataType::Float64), Some(1), false),
     ];

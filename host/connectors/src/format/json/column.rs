@@ -10,15 +10,15 @@ use super::scan::{Kind, Scanner, Token};
 use arrow_array::builder::{BooleanBufferBuilder, NullBufferBuilder, make_view};
 use arrow_array::types::{BinaryViewType, ByteViewType, StringViewType};
 use arrow_array::{
-    ArrayRef, BooleanArray, Float32Array, Float64Array, GenericByteViewArray, Int32Array, Int64Array,
-    ListArray, MapArray, StructArray, TimestampMillisecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, GenericByteViewArray,
+    Int32Array, Int64Array, ListArray, MapArray, StringArray, StructArray, TimestampMillisecondArray,
 };
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType as ArrowType};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use weir_event::DataType;
+use weir_event::{DataType, DecimalError, DecimalType};
 
 /// A growing column.
 #[derive(Debug)]
@@ -31,10 +31,12 @@ pub(super) struct Column {
 #[derive(Debug)]
 enum Values {
     Views(Views),
+    Json { ends: Vec<i32>, text: Vec<u8> },
     Int64(Vec<i64>),
     Int32(Vec<i32>),
     Float64(Vec<f64>),
     Float32(Vec<f32>),
+    Decimal(DecimalType, Vec<i128>),
     Boolean(BooleanBufferBuilder),
     List { ends: Vec<i32>, items: Box<Column> },
     Map { ends: Vec<i32>, keys: Box<Column>, values: Box<Column> },
@@ -89,13 +91,15 @@ impl Column {
     pub(super) fn new(data_type: &DataType, rows: usize) -> Column {
         let boxed = |item: &DataType| Box::new(Column::new(item, rows));
         let values = match data_type {
-            DataType::String | DataType::Json | DataType::Bytes => {
+            DataType::String | DataType::Bytes => {
                 Values::Views(Views { cells: Vec::with_capacity(rows), ..Views::default() })
             }
+            DataType::Json => Values::Json { ends: vec![0], text: Vec::new() },
             DataType::Bigint | DataType::Timestamp => Values::Int64(Vec::with_capacity(rows)),
-            DataType::Int => Values::Int32(Vec::with_capacity(rows)),
+            DataType::Int | DataType::Date => Values::Int32(Vec::with_capacity(rows)),
             DataType::Double => Values::Float64(Vec::with_capacity(rows)),
             DataType::Float => Values::Float32(Vec::with_capacity(rows)),
+            DataType::Decimal(of) => Values::Decimal(*of, Vec::with_capacity(rows)),
             DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(rows)),
             DataType::Array(item) => Values::List { ends: vec![0], items: boxed(item) },
             DataType::Map(key, value) => {
@@ -138,12 +142,12 @@ impl Column {
                     let plain = unescaped(bytes, token);
                     views.push_rewritten(|out| scalar::base64(&plain, out))?;
                 }
-                (DataType::Json, _) => {
-                    let outer = token.outer_range();
-                    views.push_borrowed(bytes, outer.start, outer.end);
-                }
                 _ => return None,
             },
+            (Values::Json { ends, text }, _) => {
+                text.extend_from_slice(&bytes[token.outer_range()]);
+                ends.push(i32::try_from(text.len()).ok()?);
+            }
             (Values::Int64(values), kind) => values.push(match (&self.data_type, kind) {
                 (_, Kind::Integer) => scalar::integer(text)?,
                 (_, Kind::Number) => scalar::whole(text)?,
@@ -152,6 +156,14 @@ impl Column {
                 }
                 _ => return None,
             }),
+            (Values::Int32(values), Kind::Text | Kind::EscapedText) if self.data_type == DataType::Date => {
+                values.push(scalar::date(&unescaped(bytes, token))?);
+            }
+            (Values::Int32(_), _) if self.data_type == DataType::Date => return None,
+            (Values::Decimal(of, values), Kind::Integer | Kind::Number) => values.push(of.parse(text).ok()?),
+            (Values::Decimal(of, values), Kind::Text | Kind::EscapedText) => {
+                values.push(of.parse(&unescaped(bytes, token)).ok()?);
+            }
             (Values::Int32(values), Kind::Integer) => {
                 values.push(i32::try_from(scalar::integer(text)?).ok()?);
             }
@@ -182,8 +194,11 @@ impl Column {
             Values::Int32(values) => values.push(0),
             Values::Float64(values) => values.push(0.0),
             Values::Float32(values) => values.push(0.0),
+            Values::Decimal(_, values) => values.push(0),
             Values::Boolean(values) => values.append(false),
-            Values::List { ends, .. } | Values::Map { ends, .. } => ends.push(ends[ends.len() - 1]),
+            Values::Json { ends, .. } | Values::List { ends, .. } | Values::Map { ends, .. } => {
+                ends.push(ends[ends.len() - 1])
+            }
             Values::Row { children, .. } => children.iter_mut().for_each(Column::push_null),
         }
     }
@@ -204,6 +219,11 @@ impl Column {
             Values::Int32(values) => values.truncate(rows),
             Values::Float64(values) => values.truncate(rows),
             Values::Float32(values) => values.truncate(rows),
+            Values::Decimal(_, values) => values.truncate(rows),
+            Values::Json { ends, text } => {
+                ends.truncate(rows + 1);
+                text.truncate(ends[ends.len() - 1] as usize);
+            }
             Values::Boolean(values) => values.truncate(rows),
             Values::List { ends, items } => {
                 ends.truncate(rows + 1);
@@ -231,6 +251,16 @@ impl Column {
                 Arc::new(TimestampMillisecondArray::try_new(values.into(), nulls)?)
             }
             Values::Int64(values) => Arc::new(Int64Array::try_new(values.into(), nulls)?),
+            Values::Json { ends, text } => {
+                Arc::new(StringArray::try_new(offsets(ends), Buffer::from(text), nulls)?)
+            }
+            Values::Decimal(of, values) => {
+                let decimals = Decimal128Array::try_new(values.into(), nulls)?;
+                Arc::new(decimals.with_precision_and_scale(of.precision(), of.scale() as i8)?)
+            }
+            Values::Int32(values) if self.data_type == DataType::Date => {
+                Arc::new(Date32Array::try_new(values.into(), nulls)?)
+            }
             Values::Int32(values) => Arc::new(Int32Array::try_new(values.into(), nulls)?),
             Values::Float64(values) => Arc::new(Float64Array::try_new(values.into(), nulls)?),
             Values::Float32(values) => Arc::new(Float32Array::try_new(values.into(), nulls)?),
@@ -313,7 +343,13 @@ fn push_map(
 
 /// JSON knows only text as a key: for a map by number or boolean it is the text of one.
 fn map_key(data_type: &DataType, bytes: &[u8], key: Token) -> Option<Token> {
-    if let DataType::String | DataType::Json | DataType::Timestamp | DataType::Bytes = data_type {
+    if let DataType::String
+    | DataType::Json
+    | DataType::Timestamp
+    | DataType::Date
+    | DataType::Decimal(_)
+    | DataType::Bytes = data_type
+    {
         return Some(key);
     }
     let mut scanner = Scanner::new(&bytes[..key.end], key.start);
@@ -355,6 +391,13 @@ fn mismatch(data_type: &DataType, bytes: &[u8], token: Token) -> String {
             return format!("{what}{shown} {}", fault::no_time(&String::from_utf8_lossy(&plain)));
         }
         (DataType::Timestamp, Kind::Number) => "is not a whole number of milliseconds and does not fit",
+        (DataType::Date, Kind::Text | Kind::EscapedText) => {
+            "is not a date such as 2026-01-31 and does not fit"
+        }
+        (DataType::Decimal(of), Kind::Integer | Kind::Number | Kind::Text | Kind::EscapedText) => {
+            let why = of.parse(&unescaped(bytes, token)).err().unwrap_or(DecimalError::NotANumber);
+            return format!("{what}{shown} {why} type {data_type}");
+        }
         (DataType::Bytes, Kind::Text | Kind::EscapedText) => "is not base64 and does not fit",
         (DataType::Bigint | DataType::Int, Kind::Number) => "is not a whole number in range of",
         (DataType::Bigint | DataType::Int | DataType::Timestamp, Kind::Integer)

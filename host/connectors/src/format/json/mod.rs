@@ -10,8 +10,9 @@
 //! absent or null; a parent that is anything else but an object is an error. Undeclared members are ignored. Of
 //! members of one name the last counts. Integers fit `double`; a number that is written with a fraction or an
 //! exponent fits `bigint`, `int` and `timestamp` if it is whole all the same (`12.0`) and below 2^53; text never
-//! becomes a number, nor a number text. A `timestamp` is RFC 3339 (a zone is required; a blank or a small `t` may stand
-//! for the `T`) or whole milliseconds, `bytes` are base64,
+//! becomes a number, nor a number text, except that a `decimal` may be written as either: many write the text to keep
+//! its digits, all of which must fit (zeros at the end do not count; nothing is rounded). A `timestamp` is RFC 3339 (a zone is required; a blank or a small `t` may stand
+//! for the `T`) or whole milliseconds, `bytes` are base64, a `date` is YYYY-MM-DD,
 //! `json` is the value's own text. Only the event time must be there.
 //!
 //! Knows records and the declared schema. Must not know sources, jobs or why a column is wanted.
@@ -27,10 +28,9 @@ mod tests;
 use self::column::Column;
 use self::members::{Keys, Members};
 use self::scan::{Kind, Scanner, Token};
-use crate::format::arrow_field;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::Buffer;
-use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use std::ops::Range;
 use std::sync::Arc;
 use weir_connect::format::PAYLOAD_KEPT_BYTES;
@@ -75,7 +75,7 @@ impl Layout {
     fn new(stream: &StreamSchema, columns: &[usize]) -> Layout {
         let fields: Vec<_> = columns.iter().map(|column| &stream.fields[*column]).collect();
         let arrow_fields: Vec<_> =
-            fields.iter().map(|field| arrow_field(&field.name, &field.data_type)).collect();
+            fields.iter().map(|field| Field::new(&field.name, field.data_type.to_arrow(), true)).collect();
         Layout {
             schema: Arc::new(Schema::new(arrow_fields)),
             columns: fields.iter().map(|field| (field.path.join("."), field.data_type.clone())).collect(),

@@ -4,7 +4,7 @@
 //! fit its type. Must not know columns.
 
 use super::scan::unicode_escape;
-use weir_event::EventTime;
+use weir_event::{Date, EventTime};
 
 /// Integers of at most so many digits cannot overflow 64 bits.
 const SAFE_DIGITS: usize = 18;
@@ -84,6 +84,11 @@ fn simple_double(bytes: &[u8]) -> Option<f64> {
 /// The correctly rounded 32-bit float; `None` when it is out of range.
 pub(super) fn float(bytes: &[u8]) -> Option<f32> {
     as_str(bytes).parse().ok().filter(|value: &f32| value.is_finite())
+}
+
+/// Days since 1970-01-01 of `2026-01-31`.
+pub(super) fn date(text: &[u8]) -> Option<i32> {
+    as_str(text).parse().ok().map(Date::days)
 }
 
 /// Milliseconds of a time in RFC 3339. Digits alone are refused: a text never becomes a number.

@@ -1,4 +1,4 @@
-//! A column, downcast once, whose cells can be written as JSON text or made into JSON values.
+//! A column, downcast once, whose cells can be written as JSON.
 
 use super::time::{push_date, push_time};
 use arrow_array::cast::AsArray;
@@ -10,7 +10,6 @@ use arrow_array::types::{
 use arrow_array::{Array, BooleanArray, Decimal128Array};
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType as ArrowType, TimeUnit};
-use serde_json::{Map, Value};
 use std::fmt;
 
 type Read<'a, T> = Box<dyn Fn(usize) -> T + Send + Sync + 'a>;
@@ -30,13 +29,13 @@ enum Kind<'a> {
     Decimal(&'a Decimal128Array),
     Boolean(&'a BooleanArray),
     Text(Read<'a, &'a str>),
-    /// Text that is JSON itself.
+    /// Text that is JSON itself: what a `json` column looks like in Arrow.
     Raw(Read<'a, &'a str>),
     Bytes(Read<'a, &'a [u8]>),
     /// Milliseconds since the epoch.
     Time(Read<'a, i64>),
     /// Days since the epoch.
-    Date(Read<'a, i64>),
+    Date(Read<'a, i32>),
     Dictionary {
         index: Read<'a, usize>,
         values: Box<Cells<'a>>,
@@ -67,16 +66,15 @@ macro_rules! primitive {
 }
 
 macro_rules! dictionary {
-    ($array:expr, $type:ty, $is_json:expr) => {
-        dictionary::<$type>($array, $is_json, |key| key as usize)?
+    ($array:expr, $type:ty) => {
+        dictionary::<$type>($array, |key| key as usize)?
     };
 }
 
 impl<'a> Cells<'a> {
-    /// The cells of an array; `is_json` says that its text is JSON. The error is a type that has no form in JSON.
-    pub(super) fn new(array: &'a dyn Array, is_json: bool) -> Result<Self, ArrowType> {
-        let text = |read: Read<'a, &'a str>| if is_json { Kind::Raw(read) } else { Kind::Text(read) };
-        let nested = |array: &'a dyn Array| Cells::new(array, false).map(Box::new);
+    /// The cells of an array. The error is a type that has no form in JSON.
+    pub(super) fn new(array: &'a dyn Array) -> Result<Self, ArrowType> {
+        let nested = |array: &'a dyn Array| Cells::new(array).map(Box::new);
         let kind = match array.data_type() {
             ArrowType::Null => Kind::Null,
             ArrowType::Int8 => Kind::Integer(primitive!(array, Int8Type, i64)),
@@ -93,15 +91,15 @@ impl<'a> Cells<'a> {
             ArrowType::Boolean => Kind::Boolean(array.as_boolean()),
             ArrowType::Utf8View => {
                 let array = array.as_string_view();
-                text(Box::new(move |row| array.value(row)))
+                Kind::Text(Box::new(move |row| array.value(row)))
             }
             ArrowType::Utf8 => {
                 let array = array.as_string::<i32>();
-                text(Box::new(move |row| array.value(row)))
+                Kind::Raw(Box::new(move |row| array.value(row)))
             }
             ArrowType::LargeUtf8 => {
                 let array = array.as_string::<i64>();
-                text(Box::new(move |row| array.value(row)))
+                Kind::Text(Box::new(move |row| array.value(row)))
             }
             ArrowType::BinaryView => {
                 let array = array.as_binary_view();
@@ -116,17 +114,17 @@ impl<'a> Cells<'a> {
                 Kind::Bytes(Box::new(move |row| array.value(row)))
             }
             ArrowType::Timestamp(unit, _) => Kind::Time(times(array, *unit)),
-            ArrowType::Date32 => Kind::Date(primitive!(array, Date32Type, i64)),
+            ArrowType::Date32 => Kind::Date(primitive!(array, Date32Type, i32)),
             ArrowType::Date64 => Kind::Time(primitive!(array, Date64Type, i64)),
             ArrowType::Dictionary(key, _) => match key.as_ref() {
-                ArrowType::Int8 => dictionary!(array, Int8Type, is_json),
-                ArrowType::Int16 => dictionary!(array, Int16Type, is_json),
-                ArrowType::Int32 => dictionary!(array, Int32Type, is_json),
-                ArrowType::Int64 => dictionary!(array, Int64Type, is_json),
-                ArrowType::UInt8 => dictionary!(array, UInt8Type, is_json),
-                ArrowType::UInt16 => dictionary!(array, UInt16Type, is_json),
-                ArrowType::UInt32 => dictionary!(array, UInt32Type, is_json),
-                ArrowType::UInt64 => dictionary!(array, UInt64Type, is_json),
+                ArrowType::Int8 => dictionary!(array, Int8Type),
+                ArrowType::Int16 => dictionary!(array, Int16Type),
+                ArrowType::Int32 => dictionary!(array, Int32Type),
+                ArrowType::Int64 => dictionary!(array, Int64Type),
+                ArrowType::UInt8 => dictionary!(array, UInt8Type),
+                ArrowType::UInt16 => dictionary!(array, UInt16Type),
+                ArrowType::UInt32 => dictionary!(array, UInt32Type),
+                ArrowType::UInt64 => dictionary!(array, UInt64Type),
                 other => return Err(other.clone()),
             },
             ArrowType::List(_) => {
@@ -166,10 +164,8 @@ impl<'a> Cells<'a> {
             }
             ArrowType::Struct(fields) => {
                 let children = fields.iter().zip(array.as_struct().columns());
-                let row = children.map(|(field, child)| {
-                    let cells = Cells::new(child.as_ref(), super::is_json(field))?;
-                    Ok((field.name().clone(), cells))
-                });
+                let row =
+                    children.map(|(field, child)| Ok((field.name().clone(), Cells::new(child.as_ref())?)));
                 Kind::Row(row.collect::<Result<_, ArrowType>>()?)
             }
             other => return Err(other.clone()),
@@ -198,11 +194,7 @@ impl<'a> Cells<'a> {
             Kind::Raw(read) => push_raw(read(row), out),
             Kind::Bytes(read) => push_base64(read(row), out),
             Kind::Time(read) => push_time(read(row), out),
-            Kind::Date(read) => {
-                out.push(b'"');
-                push_date(read(row), out);
-                out.push(b'"');
-            }
+            Kind::Date(read) => push_date(read(row), out),
             Kind::Dictionary { index, values } => values.write(index(row), out),
             Kind::List { range, items } => {
                 let (start, end) = range(row);
@@ -225,67 +217,23 @@ impl<'a> Cells<'a> {
     }
 
     /// A member's name is a text whatever the map's key type.
-    fn write_key(&self, row: usize, out: &mut Vec<u8>) {
+    pub(super) fn write_key(&self, row: usize, out: &mut Vec<u8>) {
         let start = out.len();
         self.write(row, out);
         if out.get(start) != Some(&b'"') {
-            out.insert(start, b'"');
-            out.push(b'"');
-        }
-    }
-
-    /// A cell as a value.
-    pub(super) fn value(&self, row: usize) -> Value {
-        if self.is_null(row) {
-            return Value::Null;
-        }
-        match &self.kind {
-            Kind::Integer(read) => read(row).into(),
-            Kind::Unsigned(read) => read(row).into(),
-            Kind::Double(read) => read(row).into(),
-            Kind::Boolean(array) => array.value(row).into(),
-            Kind::Text(read) => read(row).into(),
-            Kind::Dictionary { index, values } => values.value(index(row)),
-            Kind::List { range, items } => {
-                let (start, end) = range(row);
-                (start..end).map(|item| items.value(item)).collect()
-            }
-            Kind::Map { range, keys, values } => {
-                let (start, end) = range(row);
-                let entries = (start..end).map(|entry| {
-                    let key = keys.value(entry);
-                    let name = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-                    (name, values.value(entry))
-                });
-                Value::Object(entries.collect::<Map<_, _>>())
-            }
-            Kind::Row(children) => {
-                let members = children.iter().map(|(name, cells)| (name.clone(), cells.value(row)));
-                Value::Object(members.collect::<Map<_, _>>())
-            }
-            Kind::Null
-            | Kind::Float(_)
-            | Kind::Decimal(_)
-            | Kind::Raw(_)
-            | Kind::Bytes(_)
-            | Kind::Time(_)
-            | Kind::Date(_) => {
-                let mut text = Vec::new();
-                self.write(row, &mut text);
-                serde_json::from_slice(&text).unwrap_or(Value::Null)
-            }
+            let text = out.split_off(start);
+            push_json(String::from_utf8_lossy(&text).as_ref(), out);
         }
     }
 }
 
 fn dictionary<K: ArrowDictionaryKeyType>(
     array: &dyn Array,
-    is_json: bool,
     index: impl Fn(K::Native) -> usize + Send + Sync + 'static,
 ) -> Result<Kind<'_>, ArrowType> {
     let array = array.as_dictionary::<K>();
     let keys = array.keys().values();
-    let values = Box::new(Cells::new(array.values().as_ref(), is_json)?);
+    let values = Box::new(Cells::new(array.values().as_ref())?);
     Ok(Kind::Dictionary { index: Box::new(move |row| index(keys[row])), values })
 }
 

@@ -1,8 +1,8 @@
-//! Result rows as JSON Lines, and single cells as JSON values: the one place that says how a column looks in JSON.
+//! Result rows as JSON Lines, and single cells as JSON: the one place that says how a column looks in JSON.
 //!
 //! One object per row, keys in query order, nulls as `null`, 64-bit integers as numbers, doubles in the shortest
-//! text that reads back the same, NaN and the infinities as `null`, times in RFC 3339 with milliseconds in UTC,
-//! bytes as base64, `json` columns as the value that their text is. Knows columns and what weir says of a row;
+//! text that reads back the same, NaN and the infinities as `null`, decimals as numbers with the digits of their scale, times in RFC 3339 with milliseconds in UTC,
+//! dates as 2026-01-31, bytes as base64, `json` columns as the value that their text is. Knows columns and what weir says of a row;
 //! must not know where the bytes go.
 
 mod cells;
@@ -10,7 +10,6 @@ mod time;
 
 use self::cells::Cells;
 pub use self::time::push_time;
-use crate::format::is_json;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType as ArrowType, Field};
 use serde_json::Value;
@@ -154,7 +153,7 @@ fn write_members(columns: &[(Vec<u8>, Cells<'_>)], row: usize, out: &mut Vec<u8>
 }
 
 fn cells<'a>(field: &Field, array: &'a dyn Array) -> Result<Cells<'a>, ConnectError> {
-    Cells::new(array, is_json(field)).map_err(|data_type: ArrowType| {
+    Cells::new(array).map_err(|data_type: ArrowType| {
         ConnectError::user(format!(
             "column `{}` of type {data_type} has no form in JSON; cast it to another type in the query",
             field.name()
@@ -162,21 +161,15 @@ fn cells<'a>(field: &Field, array: &'a dyn Array) -> Result<Cells<'a>, ConnectEr
     })
 }
 
-/// One cell as a JSON value, as [`write_rows`] would write it; `null` for a type that has no form in JSON. Text of
-/// a `json` column is a string here, since an array alone does not say that it is one: see [`field_value_at`].
+/// Appends one cell as [`write_rows`] would write it; `null` for a type that has no form in JSON.
 ///
 /// # Panics
 /// When there is no such row.
-pub fn value_at(array: &dyn Array, row: usize) -> Value {
-    Cells::new(array, false).map_or(Value::Null, |cells| cells.value(row))
-}
-
-/// As [`value_at`], with the field that says whether the column is `json`.
-///
-/// # Panics
-/// When there is no such row.
-pub fn field_value_at(field: &Field, array: &dyn Array, row: usize) -> Value {
-    Cells::new(array, is_json(field)).map_or(Value::Null, |cells| cells.value(row))
+pub fn push_cell(array: &dyn Array, row: usize, out: &mut Vec<u8>) {
+    match Cells::new(array) {
+        Ok(cells) => cells.write(row, out),
+        Err(_) => out.extend_from_slice(b"null"),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Times as RFC 3339 text, digit by digit: a sink writes two or three per row.
+//! Dates, and times as RFC 3339 text, digit by digit: a sink writes two or three per row.
 
-use weir_event::EventTime;
+use weir_event::{Date, EventTime};
 
 const DAY_MILLIS: i64 = 86_400_000;
 
@@ -18,7 +18,7 @@ pub fn push_time(millis: i64, out: &mut Vec<u8>) {
     }
     let of_day = millis.rem_euclid(DAY_MILLIS);
     out.push(b'"');
-    push_date(millis.div_euclid(DAY_MILLIS), out);
+    push_day(millis.div_euclid(DAY_MILLIS), out);
     out.push(b'T');
     push_digits(of_day / 3_600_000, 2, out);
     out.push(b':');
@@ -30,8 +30,22 @@ pub fn push_time(millis: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Z\"");
 }
 
+/// Appends a date with its quotes, `"2026-01-31"`; one that no calendar holds as its number of days.
+pub(super) fn push_date(days: i32, out: &mut Vec<u8>) {
+    let first_milli = i64::from(days) * DAY_MILLIS;
+    if (YEAR_0_MILLIS..YEAR_10000_MILLIS).contains(&first_milli) {
+        out.push(b'"');
+        push_day(days.into(), out);
+        out.push(b'"');
+        return;
+    }
+    let text = Date::from_days(days).to_string();
+    let is_number = text.parse::<i32>().is_ok();
+    out.extend_from_slice(if is_number { text } else { format!("\"{text}\"") }.as_bytes());
+}
+
 /// Appends `2026-01-31` for a number of days since 1970-01-01 that falls in a four-digit year.
-pub(super) fn push_date(days: i64, out: &mut Vec<u8>) {
+fn push_day(days: i64, out: &mut Vec<u8>) {
     // Years are counted from March here, so that the leap day is a year's last.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -1,17 +1,17 @@
 //! Every type of column as JSON.
 
 use super::*;
-use crate::format::arrow_field;
 use crate::format::json::JsonDecoder;
 use arrow_array::builder::{Int32Builder, ListBuilder, StringDictionaryBuilder};
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, ListViewArray, StringArray};
+use arrow_array::{
+    ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, ListViewArray, StringArray,
+};
 use arrow_buffer::ScalarBuffer;
-use arrow_schema::Schema;
 use proptest::prelude::*;
 use std::sync::Arc;
 use weir_connect::{Decoder, Framing, KnownTimes, RawBlock};
-use weir_event::{DataType, EventTime, PartitionId, Position, StreamSchema};
+use weir_event::{EventTime, PartitionId, Position, StreamSchema};
 
 fn text(columns: RecordBatch) -> String {
     let mut out = Vec::new();
@@ -52,25 +52,60 @@ fn what_was_decoded_is_written_back() {
         ("j", "json"),
         ("l", "array<row<a int, b array<string>>>"),
         ("m", "map<bigint, timestamp>"),
+        ("e", "decimal(38, 2)"),
+        ("w", "date"),
+        ("nested", "row<e array<decimal(5, 2)>, w map<date, json>, j array<json>>"),
     ];
     let lines = concat!(
-        r#"{"t":"2026-01-01T00:00:00.250Z","s":"a\"\n\u001fé","d":0.1,"f":0.1,"n":9007199254740993,"b":true,"raw":"QUJDRA==","j":{"x":[1, 2]},"l":[{"a":1,"b":["x",null]},null],"m":{"5":"1969-12-31T23:59:59.999Z"}}"#,
+        r#"{"t":"2026-01-01T00:00:00.250Z","s":"a\"\n\u001fé","d":0.1,"f":0.1,"n":9007199254740993,"b":true,"raw":"QUJDRA==","j":{"x":[1, 2]},"l":[{"a":1,"b":["x",null]},null],"m":{"5":"1969-12-31T23:59:59.999Z"},"e":123456789012345678901234567890123456.70,"w":"2024-02-29","nested":{"e":[0.10,-1.00,null],"w":{"0001-01-01":{"a": [1]}},"j":["x",{"y":1.50},null]}}"#,
         "\n",
-        r#"{"t":"0001-01-01T00:00:00.000Z","s":null,"d":-0.0,"f":null,"n":null,"b":null,"raw":"","j":null,"l":[],"m":null}"#,
+        r#"{"t":"0001-01-01T00:00:00.000Z","s":null,"d":-0.0,"f":null,"n":null,"b":null,"raw":"","j":null,"l":[],"m":null,"e":null,"w":null,"nested":null}"#,
         "\n",
     );
     assert_eq!(text(decode(&columns, lines)), lines);
 }
 
 #[test]
-fn a_value_is_what_its_text_says() {
+fn a_cell_is_written_as_in_its_row() {
     let columns = [("t", "timestamp"), ("j", "json"), ("l", "array<float>"), ("m", "map<boolean, bytes>")];
-    let batch = decode(&columns, r#"{"t":5,"j":[{"a":1e2}],"l":[0.1,null],"m":{"true":"QQ=="}}"#);
-    let written: Value = serde_json::from_str(&text(batch.clone())).unwrap();
-    for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
-        assert_eq!(field_value_at(field, array, 0), written[field.name()]);
+    let line = r#"{"t":5,"j":[{"a":1e2}],"l":[0.1,null],"m":{"true":"QQ=="}}"#;
+    let mut cells = Vec::new();
+    for column in decode(&columns, line).columns() {
+        push_cell(column, 0, &mut cells);
+        cells.push(b' ');
     }
-    assert_eq!(value_at(batch.column(1), 0), Value::from(r#"[{"a":1e2}]"#));
+    let expected = r#""1970-01-01T00:00:00.005Z" [{"a":1e2}] [0.1,null] {"true":"QQ=="} "#;
+    assert_eq!(String::from_utf8(cells).unwrap(), expected);
+}
+
+#[test]
+fn members_are_named_by_text_whatever_the_type_of_a_map_s_keys() {
+    let columns = [("t", "timestamp"), ("m", "map<json, int>"), ("d", "map<decimal(4, 1), int>")];
+    let lines = decode(&columns, r#"{"t":5,"m":{"a":1},"d":{"1.5":1,"20":2}}"#);
+    let expected = r#"{"t":"1970-01-01T00:00:00.005Z","m":{"a":1},"d":{"1.5":1,"20.0":2}}"#;
+    assert_eq!(text(lines), format!("{expected}\n"));
+    let keys = StringArray::from(vec![r#"{"a":"b"}"#, "[1]"]);
+    let cells = Cells::new(&keys).unwrap();
+    let mut names = Vec::new();
+    (0..2).for_each(|row| cells.write_key(row, &mut names));
+    assert_eq!(String::from_utf8(names).unwrap(), r#""{\"a\":\"b\"}""[1]""#);
+}
+
+#[test]
+fn dates_that_no_calendar_holds_are_days() {
+    let days: ArrayRef =
+        Arc::new(Date32Array::from(vec![0, -719_528, -719_529, 2_932_896, 2_932_897, i32::MAX]));
+    let batch = RecordBatch::try_from_iter([("d", days)]).unwrap();
+    let expected = [
+        r#""1970-01-01""#,
+        r#""0000-01-01""#,
+        r#""-000001-12-31""#,
+        r#""9999-12-31""#,
+        "2932897",
+        "2147483647",
+    ];
+    let lines: Vec<String> = expected.iter().map(|date| format!("{{\"d\":{date}}}\n")).collect();
+    assert_eq!(text(batch), lines.concat());
 }
 
 #[test]
@@ -112,9 +147,7 @@ fn slices_are_written_from_where_they_start() {
 #[test]
 fn text_that_claims_to_be_json_cannot_break_the_line() {
     let values: ArrayRef = Arc::new(StringArray::from(vec!["[1,\n2]", "{\"", ""]));
-    let field = Field::new("j", values.data_type().clone(), true)
-        .with_metadata(arrow_field("j", &DataType::Json).metadata().clone());
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values]).unwrap();
+    let batch = RecordBatch::try_from_iter([("j", values)]).unwrap();
     assert_eq!(text(batch), "{\"j\":[1, 2]}\n{\"j\":\"{\\\"\"}\n{\"j\":\"\"}\n");
 }
 

@@ -4,14 +4,14 @@
 use crate::golden::{cases, partitions, planned};
 use crate::harness::rows;
 use crate::replay::Replay;
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringViewArray};
+use arrow_array::{ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, StringViewArray};
 use arrow_schema::DataType;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use weir_connectors::format::json_lines::field_value_at;
+use weir_connectors::format::json_lines::push_cell;
 use weir_engine::{AsOf, Job, Looked};
-use weir_event::{EventTime, Span};
+use weir_event::{Date, DecimalType, EventTime, Span};
 use weir_plan::{JobPlan, KeyedStage};
 use weir_timeline::{Bounds, Exclude, Frames};
 
@@ -233,20 +233,30 @@ impl Asker<'_> {
 
 fn json_of(looked: &Looked) -> Value {
     let (schema, columns) = (looked.columns.schema(), looked.columns.columns());
+    let value = |column: &ArrayRef| {
+        let mut text = Vec::new();
+        push_cell(column.as_ref(), 0, &mut text);
+        serde_json::from_slice(&text).expect("a value is JSON")
+    };
     let members = schema.fields().iter().zip(columns);
-    let members: Map<String, Value> = members
-        .map(|(field, column)| (field.name().clone(), field_value_at(field, column.as_ref(), 0)))
-        .collect();
-    // Through text, as the sink's rows have gone.
-    serde_json::from_str(&Value::Object(members).to_string()).expect("a row is JSON")
+    Value::Object(members.map(|(field, column)| (field.name().clone(), value(column))).collect())
 }
 
-fn key_column(value: &Value, of: &DataType) -> ArrayRef {
-    match of {
+fn key_column(value: &Value, of_type: &DataType) -> ArrayRef {
+    match of_type {
         DataType::Utf8View => Arc::new(StringViewArray::from_iter([value.as_str()])),
         DataType::Int64 => Arc::new(Int64Array::from_iter([value.as_i64()])),
         DataType::Int32 => Arc::new(Int32Array::from_iter([value.as_i64().map(|it| it as i32)])),
         DataType::Boolean => Arc::new(BooleanArray::from_iter([value.as_bool()])),
+        DataType::Date32 => {
+            let days = value.as_str().map(|date| date.parse::<Date>().expect("a date").days());
+            Arc::new(Date32Array::from_iter([days]))
+        }
+        DataType::Decimal128(precision, scale) => {
+            let of = DecimalType::new(*precision, *scale as u8).expect("a type");
+            let parsed = value.as_f64().map(|_| of.parse(value.to_string().as_bytes()).expect("a decimal"));
+            Arc::new(Decimal128Array::from_iter([parsed]).with_data_type(of_type.clone()))
+        }
         DataType::Float64 => Arc::new(Float64Array::from_iter([value.as_f64()])),
         other => panic!("no golden case has had a key of type {other} yet; add it here"),
     }

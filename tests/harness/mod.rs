@@ -5,7 +5,7 @@
 mod project;
 mod server;
 
-pub(crate) use project::{Project, last_rows, last_sessions, repository, rows, weir};
+pub(crate) use project::{Project, last_rows, last_sessions, repository, result_lines, rows, weir};
 pub(crate) use server::{Server, free_port};
 
 use std::time::Duration;

@@ -68,6 +68,12 @@ impl Project {
 
 /// Rows of the finished `.jsonl` files of a folder, in order of writing.
 pub(crate) fn rows(folder: &Path) -> Vec<Value> {
+    let lines = result_lines(folder);
+    lines.iter().map(|line| serde_json::from_str(line).expect("a result is JSON")).collect()
+}
+
+/// Lines of the finished `.jsonl` files of a folder, in order of writing.
+pub(crate) fn result_lines(folder: &Path) -> Vec<String> {
     let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
@@ -77,10 +83,7 @@ pub(crate) fn rows(folder: &Path) -> Vec<Value> {
         .iter()
         .flat_map(|file| {
             let lines = text(file);
-            lines
-                .lines()
-                .map(|line| serde_json::from_str(line).expect("a result is JSON"))
-                .collect::<Vec<_>>()
+            lines.lines().map(str::to_owned).collect::<Vec<_>>()
         })
         .collect()
 }

@@ -75,6 +75,33 @@ impl DataType {
         }
     }
 
+    /// Whether it is JSON or holds it.
+    pub fn has_json(&self) -> bool {
+        match self {
+            DataType::Json => true,
+            DataType::Array(item) => item.has_json(),
+            DataType::Map(key, value) => key.has_json() || value.has_json(),
+            DataType::Row(fields) => fields.iter().any(|(_, field)| field.has_json()),
+            _ => false,
+        }
+    }
+
+    /// The type with plain text wherever it has JSON.
+    #[must_use]
+    pub fn without_json(self) -> DataType {
+        match self {
+            DataType::Json => DataType::String,
+            DataType::Array(item) => DataType::Array(Box::new(item.without_json())),
+            DataType::Map(key, value) => {
+                DataType::Map(Box::new(key.without_json()), Box::new(value.without_json()))
+            }
+            DataType::Row(fields) => {
+                DataType::Row(fields.into_iter().map(|(name, field)| (name, field.without_json())).collect())
+            }
+            other => other,
+        }
+    }
+
     /// The type whose columns look so in Arrow; `None` for what no definition can spell.
     pub fn from_arrow(arrow: &ArrowType) -> Option<DataType> {
         Some(match arrow {

@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod expression;
 pub mod hash;
 pub mod job_plan;
+pub mod values;
 
 pub use catalog::{Catalog, ScalarFunction};
 pub use check::{
@@ -26,3 +27,4 @@ pub use job_plan::{
     Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, Output, Projection, SinkPlan,
     StreamInput,
 };
+pub use values::fits;

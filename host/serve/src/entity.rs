@@ -3,14 +3,14 @@
 //! Knows how each key type is written. Must not know features or how a key is looked up.
 
 use arrow_array::{
-    ArrayRef, BinaryViewArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
-    StringViewArray, TimestampMillisecondArray,
+    ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int32Array, Int64Array, StringArray, StringViewArray, TimestampMillisecondArray,
 };
 use arrow_schema::DataType as ArrowType;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use std::sync::Arc;
-use weir_connectors::format::json_lines::push_time;
-use weir_event::EventTime;
+use weir_connectors::format::json_lines::{push_cell, push_time};
+use weir_event::{DataType, Date, DecimalType, EventTime};
 use weir_plan::KeyedStage;
 
 /// One key column.
@@ -32,6 +32,9 @@ pub(crate) enum KeyValue {
     Boolean(bool),
     /// Milliseconds since the epoch.
     Time(i64),
+    Date(Date),
+    /// The whole number of its last digit.
+    Decimal(i128),
 }
 
 /// The key columns of a stage, in the order of its key.
@@ -45,8 +48,18 @@ impl KeyColumn {
         KeyColumn { name: name.to_owned(), label: format!("{}:", Value::from(name)), arrow }
     }
 
+    /// The type of a key of decimals.
+    fn decimal(&self) -> Option<DecimalType> {
+        match DataType::from_arrow(&self.arrow) {
+            Some(DataType::Decimal(of)) => Some(of),
+            _ => None,
+        }
+    }
+
     fn noun(&self) -> &'static str {
         match self.arrow {
+            ArrowType::Decimal128(..) => "a number with digits that its decimal type has",
+            ArrowType::Date32 => "a date such as 2026-01-31",
             ArrowType::Int32 => "a whole number of 32 bits",
             ArrowType::Int64 => "a whole number of 64 bits",
             ArrowType::Float32 | ArrowType::Float64 => "a number",
@@ -66,6 +79,10 @@ impl KeyColumn {
             ArrowType::Boolean => text.parse().ok().map(KeyValue::Boolean),
             ArrowType::Timestamp(..) => {
                 text.parse::<EventTime>().ok().map(|time| KeyValue::Time(time.millis()))
+            }
+            ArrowType::Date32 => text.parse().ok().map(KeyValue::Date),
+            ArrowType::Decimal128(..) => {
+                self.decimal().and_then(|of| of.parse(text.as_bytes()).ok()).map(KeyValue::Decimal)
             }
             ArrowType::BinaryView => decode_base64(text).map(KeyValue::Bytes),
             _ => Some(KeyValue::Text(text.to_owned())),
@@ -91,9 +108,21 @@ impl KeyColumn {
             }
             (ArrowType::Boolean, Value::Bool(value)) => Some(KeyValue::Boolean(*value)),
             (ArrowType::Timestamp(..), Value::Number(number)) => number.as_i64().map(KeyValue::Time),
-            (ArrowType::Timestamp(..) | ArrowType::BinaryView, Value::String(text)) => {
-                self.of_text(text).ok()
+            // A number that is not whole has been read as a double, which tells so many digits apart.
+            (ArrowType::Decimal128(..), Value::Number(number)) if number.is_f64() && digits(number) > 15 => {
+                return Err(format!(
+                    "`{}`: {value} has more digits than a JSON number keeps here; write it in quotes",
+                    self.name
+                ));
             }
+            (ArrowType::Decimal128(..), Value::Number(number)) => self.of_text(&number.to_string()).ok(),
+            (
+                ArrowType::Timestamp(..)
+                | ArrowType::Date32
+                | ArrowType::Decimal128(..)
+                | ArrowType::BinaryView,
+                Value::String(text),
+            ) => self.of_text(text).ok(),
             (ArrowType::Utf8 | ArrowType::Utf8View, Value::String(text)) => {
                 Some(KeyValue::Text(text.clone()))
             }
@@ -120,6 +149,10 @@ impl KeyColumn {
             KeyValue::Double(value) => Arc::new(Float64Array::from(vec![*value])),
             KeyValue::Boolean(value) => Arc::new(BooleanArray::from(vec![*value])),
             KeyValue::Time(millis) => Arc::new(TimestampMillisecondArray::from(vec![*millis])),
+            KeyValue::Date(date) => Arc::new(Date32Array::from(vec![date.days()])),
+            KeyValue::Decimal(value) => {
+                Arc::new(Decimal128Array::from(vec![*value]).with_data_type(self.arrow.clone()))
+            }
         }
     }
 
@@ -133,8 +166,16 @@ impl KeyColumn {
             KeyValue::Double(value) => push_json(value, out),
             KeyValue::Boolean(value) => push_json(value, out),
             KeyValue::Time(millis) => push_time(*millis, out),
+            KeyValue::Date(_) | KeyValue::Decimal(_) => push_cell(self.array(value).as_ref(), 0, out),
         }
     }
+}
+
+/// Digits of a number's text.
+fn digits(number: &Number) -> usize {
+    let text = number.to_string();
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    mantissa.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count()
 }
 
 /// A key ready to be looked up: one column of one row per key column.
@@ -235,6 +276,8 @@ mod tests {
             ("n", ArrowType::Int32),
             ("at", time),
             ("b", ArrowType::Boolean),
+            ("fare", ArrowType::Decimal128(20, 2)),
+            ("day", ArrowType::Date32),
         ];
         types.into_iter().map(|(name, arrow)| KeyColumn::new(name, arrow)).collect()
     }
@@ -246,6 +289,8 @@ mod tests {
             ("n".to_owned(), json!("-7")),
             ("at".to_owned(), json!("1970-01-01T00:00:01Z")),
             ("b".to_owned(), json!("true")),
+            ("fare".to_owned(), json!("1.5")),
+            ("day".to_owned(), json!("2026-01-31")),
         ]);
         let mut echo = Vec::new();
         let key = of_texts(&columns(), |name| texts.get(name).and_then(Value::as_str), &mut echo).unwrap();
@@ -255,7 +300,7 @@ mod tests {
         assert_eq!(key[0].as_string_view().value(0), "u\"1");
         assert_eq!(
             String::from_utf8(echo).unwrap(),
-            r#"{"user_id":"u\"1","n":-7,"at":"1970-01-01T00:00:01.000Z","b":true}"#
+            r#"{"user_id":"u\"1","n":-7,"at":"1970-01-01T00:00:01.000Z","b":true,"fare":1.50,"day":"2026-01-31"}"#
         );
     }
 
@@ -263,7 +308,7 @@ mod tests {
     fn everything_that_is_wrong_is_said_at_once() {
         let texts = |name: &str| if name == "n" { Some("seven") } else { None };
         let errors = of_texts(&columns(), texts, &mut Vec::new()).unwrap_err();
-        assert_eq!(errors.len(), 4);
+        assert_eq!(errors.len(), 6);
         assert_eq!(errors[0], "the key `user_id` is missing; give it as a string");
         assert_eq!(errors[1], "`n`: `seven` is not a whole number of 32 bits");
     }
@@ -271,12 +316,31 @@ mod tests {
     #[test]
     fn json_entities_are_typed_strictly() {
         let entity = |value: Value| value.as_object().cloned().unwrap();
-        let good = json!({"user_id": "u1", "n": 7, "at": 1000, "b": false, "other": 1});
-        assert_eq!(of_members(&columns(), &entity(good)).unwrap().len(), 4);
-        let bad = json!({"user_id": 7, "n": "7", "at": "soon", "b": null});
-        assert_eq!(of_members(&columns(), &entity(bad)).unwrap_err().len(), 4);
-        let wide = json!({"user_id": "u", "n": 3_000_000_000_i64, "at": 0, "b": true});
-        assert_eq!(of_members(&columns(), &entity(wide)).unwrap_err().len(), 1);
+        let good = json!({
+            "user_id": "u1", "n": 7, "at": 1000, "b": false, "fare": 1.5, "day": "2026-01-31", "other": 1
+        });
+        assert_eq!(of_members(&columns(), &entity(good)).unwrap().len(), 6);
+        let bad =
+            json!({"user_id": 7, "n": "7", "at": "soon", "b": null, "fare": 0.125, "day": "2026-02-30"});
+        assert_eq!(of_members(&columns(), &entity(bad)).unwrap_err().len(), 6);
+        let wide = json!({
+            "user_id": "u", "n": 3_000_000_000_i64, "at": 0, "b": true, "fare": 0.1 + 0.2, "day": "2026-01-31"
+        });
+        let errors = of_members(&columns(), &entity(wide)).unwrap_err();
+        assert_eq!(errors.len(), 2);
+        assert!(errors[1].contains("write it in quotes"), "{}", errors[1]);
+    }
+
+    #[test]
+    fn one_decimal_is_one_key_however_it_is_written() {
+        let fare = KeyColumn::new("fare", ArrowType::Decimal128(20, 2));
+        let all = [json!(1.5), json!("1.50"), json!("15e-1")].map(|value| fare.of_json(&value).unwrap());
+        assert!(all.iter().all(|value| *value == KeyValue::Decimal(150)));
+        assert_eq!(
+            fare.of_json(&json!("123456789012345678.90")),
+            Ok(KeyValue::Decimal(12_345_678_901_234_567_890))
+        );
+        assert_eq!(fare.of_json(&json!(7)), Ok(KeyValue::Decimal(700)));
     }
 
     #[test]

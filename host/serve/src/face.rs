@@ -3,10 +3,11 @@
 //! Knows plans. Must not know HTTP or where values come from.
 
 use crate::entity::{KeyColumn, key_columns};
+use arrow_array::types::{Decimal128Type, DecimalType as _};
 use serde_json::Value;
 use std::sync::Arc;
 use weir_connectors::format::json_lines::push_time;
-use weir_event::{EventTime, Span};
+use weir_event::{DataType, EventTime, Span};
 use weir_plan::{Feature, JobPlan};
 use weir_timeline::{Bounds, Frames};
 
@@ -93,9 +94,23 @@ impl FeatureFace {
             label: label(&feature.name),
             full_label: label(&format!("{}:{}", plan.name, feature.name)),
             column: feature.column,
-            default: feature.default.as_ref().map(|value| value.to_string().into_bytes()),
+            default: feature.default.as_ref().map(|value| written(value, &feature.data_type).into_bytes()),
         }
     }
+}
+
+/// A default as its feature's values are written: a decimal has the digits of its scale.
+fn written(default: &Value, data_type: &DataType) -> String {
+    let decimal = match (data_type, default) {
+        (DataType::Decimal(of), Value::Number(number)) => Some((of, number.to_string())),
+        (DataType::Decimal(of), Value::String(text)) => Some((of, text.clone())),
+        _ => None,
+    };
+    let exact = decimal.and_then(|(of, text)| {
+        let value = of.parse(text.as_bytes()).ok()?;
+        Some(Decimal128Type::format_decimal(value, of.precision(), of.scale() as i8))
+    });
+    exact.unwrap_or_else(|| default.to_string())
 }
 
 fn frame(frames: &Frames) -> Frame {
@@ -116,6 +131,17 @@ fn frame(frames: &Frames) -> Frame {
 mod tests {
     use super::*;
     use weir_timeline::OverFrame;
+
+    #[test]
+    fn a_default_is_written_as_its_type_is() {
+        let decimal = "decimal(10, 2)".parse().unwrap();
+        for value in [serde_json::json!(1.5), serde_json::json!("1.5")] {
+            assert_eq!(written(&value, &decimal), "1.50");
+        }
+        assert_eq!(written(&serde_json::json!(0), &decimal), "0.00");
+        assert_eq!(written(&serde_json::json!(0), &DataType::Bigint), "0");
+        assert_eq!(written(&Value::Null, &decimal), "null");
+    }
 
     #[test]
     fn frames_of_one_length_are_one() {

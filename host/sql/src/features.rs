@@ -5,10 +5,9 @@
 use crate::names::nearest;
 use crate::planner::ResultColumnPlan;
 use crate::report::Report;
-use serde_json::Value;
 use weir_event::DataType;
 use weir_plan::definition::FeatureDefinition;
-use weir_plan::{ColumnRole, Diagnostic, Feature, JobDefinition};
+use weir_plan::{ColumnRole, Diagnostic, Feature, JobDefinition, fits};
 
 /// The features of a job, without their hashes. A declared type narrows its column; what does not fit is in the
 /// report.
@@ -98,11 +97,23 @@ fn declarations<'j>(
 
 /// Gives a column its declared type.
 fn declare(column: &mut ResultColumnPlan, inferred: &DataType, wanted: &DataType) -> Result<(), String> {
-    use DataType::{Bigint, Double, Float, Int, Json, String};
+    use DataType::{Bigint, Decimal, Double, Float, Int, Json, String};
     match (inferred, wanted) {
         _ if inferred == wanted => Ok(()),
-        (String, Json) => Ok(()),
-        (Bigint, Int) | (Int, Bigint | Double) | (Float, Double) => {
+        // Fewer digits before the point are narrowed with a check, as an int is; none after it may go.
+        (Decimal(from), Decimal(to)) if to.scale() < from.scale() => Err(format!(
+            "`{}` is declared {wanted}, the query makes a {inferred} of it; declare {} digits after the point, or write \
+             ROUND(.., {}) or a CAST in the query",
+            column.name,
+            from.scale(),
+            to.scale()
+        )),
+        (Bigint, Int)
+        | (Int, Bigint | Double)
+        | (Float, Double)
+        | (Bigint | Int | Decimal(_), Decimal(_))
+        | (String, Json)
+        | (Json, String) => {
             column.bound = column.bound.clone().cast(&wanted.to_arrow());
             Ok(())
         }
@@ -110,28 +121,6 @@ fn declare(column: &mut ResultColumnPlan, inferred: &DataType, wanted: &DataType
             "`{}` is declared {wanted}, the query makes a {inferred} of it; declare that, or write a CAST in the query",
             column.name
         )),
-    }
-}
-
-/// Whether a default from a definition is a value of a type.
-fn fits(value: &Value, data_type: &DataType) -> bool {
-    match (value, data_type) {
-        (Value::Null, _) | (_, DataType::Json) => true,
-        (Value::Number(number), DataType::Bigint) => number.as_i64().is_some(),
-        (Value::Number(number), DataType::Int) => {
-            number.as_i64().is_some_and(|value| i32::try_from(value).is_ok())
-        }
-        (Value::Number(_), DataType::Double | DataType::Float) => true,
-        (Value::String(_), DataType::String | DataType::Bytes) => true,
-        (Value::Bool(_), DataType::Boolean) => true,
-        (Value::String(text), DataType::Timestamp) => text.parse::<weir_event::EventTime>().is_ok(),
-        (Value::Number(number), DataType::Timestamp) => number.as_i64().is_some(),
-        (Value::Array(items), DataType::Array(item)) => items.iter().all(|value| fits(value, item)),
-        (Value::Object(members), DataType::Map(_, item)) => members.values().all(|value| fits(value, item)),
-        (Value::Object(members), DataType::Row(fields)) => members
-            .iter()
-            .all(|(name, value)| fields.iter().any(|(known, item)| known == name && fits(value, item))),
-        _ => false,
     }
 }
 

@@ -12,8 +12,8 @@ use crate::table_function::WINDOW_COLUMNS;
 use crate::views::{Extent, PARTS_LIMIT};
 use crate::windows;
 use sqlparser::ast::{
-    DataType as SqlType, Expr, Function, FunctionArguments, Ident, ObjectName, Spanned, TimezoneInfo, Value,
-    VisitMut, VisitorMut,
+    DataType as SqlType, ExactNumberInfo, Expr, Function, FunctionArguments, Ident, ObjectName, Spanned,
+    TimezoneInfo, Value, VisitMut, VisitorMut,
 };
 use sqlparser::tokenizer::{Location, Span};
 use std::cell::Cell;
@@ -318,8 +318,8 @@ impl Resolver<'_> {
                 }
                 return self.names.function(function, &name);
             }
-            Expr::Cast { data_type, .. } => in_milliseconds(data_type),
-            Expr::TypedString(typed) => in_milliseconds(&mut typed.data_type),
+            Expr::Cast { data_type, .. } => spelled_out(data_type),
+            Expr::TypedString(typed) => spelled_out(&mut typed.data_type),
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
                 return Err(Refusal::new(
                     at,
@@ -338,10 +338,19 @@ impl Resolver<'_> {
     }
 }
 
-/// Times are whole milliseconds in weir; the library's own default is nanoseconds, which end in 2262.
-fn in_milliseconds(data_type: &mut SqlType) {
-    if let SqlType::Timestamp(digits @ None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) = data_type {
-        *digits = Some(3);
+/// Writes out what a type leaves open. Times are whole milliseconds in weir; the library's own default is nanoseconds,
+/// which end in 2262. A bare DECIMAL has ten digits and none after the point, as in Flink.
+fn spelled_out(data_type: &mut SqlType) {
+    match data_type {
+        SqlType::Timestamp(digits @ None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            *digits = Some(3);
+        }
+        SqlType::Decimal(digits @ ExactNumberInfo::None)
+        | SqlType::Numeric(digits @ ExactNumberInfo::None)
+        | SqlType::Dec(digits @ ExactNumberInfo::None) => {
+            *digits = ExactNumberInfo::PrecisionAndScale(10, 0);
+        }
+        _ => {}
     }
 }
 

@@ -170,8 +170,9 @@ fn from(label: &str, node: &Node, report: &mut Report) -> Option<Vec<String>> {
 /// Reads a type. In a flow mapping a comma ends an unquoted text, which is why half a type may arrive.
 pub(super) fn data_type(label: &str, node: &Node, report: &mut Report) -> Option<DataType> {
     if let Value::Text(text) = &node.value
-        && text.contains('<')
-        && !text.trim_end().ends_with('>')
+        && [('<', '>'), ('(', ')')]
+            .iter()
+            .any(|(open, close)| text.contains(*open) && !text.trim_end().ends_with([*close, '>']))
     {
         let message = format!("`{label}`: `{text}` is half a type; quote a type that holds a comma");
         report.error(node.place, message);

@@ -2,7 +2,9 @@
 //!
 //! The expression library wraps whole numbers silently and casts text to compare it; a feature must do neither.
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Decimal128Type;
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, DataFusionError, Result as LibraryResult, ScalarValue};
@@ -32,6 +34,14 @@ pub(super) fn fail_on_overflow(physical: Arc<dyn PhysicalExpr>) -> LibraryResult
         Ok(Transformed::yes(checked))
     })?;
     Ok(checked.data)
+}
+
+/// Fails where a decimal has more digits than its type: the library checks only that 128 bits hold it.
+pub(super) fn checked_digits(values: ArrayRef) -> LibraryResult<ArrayRef> {
+    if let DataType::Decimal128(precision, _) = values.data_type() {
+        values.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision)?;
+    }
+    Ok(values)
 }
 
 /// Computes whole-number constants with a check, before the simplifier would without one, and turns the negation
@@ -131,8 +141,13 @@ fn text_condition(case: &Case, schema: &DFSchema) -> LibraryResult<Option<String
     Ok(None)
 }
 
-/// Functions whose arguments are alternatives of one type.
-const ALTERNATIVES: [&str; 6] = ["coalesce", "greatest", "least", "nullif", "nvl", "nvl2"];
+/// Functions whose arguments are alternatives of one type; the first of `nvl2` is a condition.
+pub(super) const ALTERNATIVES: [&str; 6] = ["coalesce", "greatest", "least", "nullif", "nvl", "nvl2"];
+
+/// How many arguments of one of these functions stand before its alternatives.
+pub(super) fn conditions(name: &str) -> usize {
+    usize::from(name == "nvl2")
+}
 
 /// A text that a function takes as a number.
 fn text_argument(call: &ScalarFunction, schema: &DFSchema) -> LibraryResult<Option<String>> {
@@ -140,7 +155,7 @@ fn text_argument(call: &ScalarFunction, schema: &DFSchema) -> LibraryResult<Opti
     let given = given.collect::<LibraryResult<Vec<DataType>>>()?;
     let name = call.name();
     if ALTERNATIVES.contains(&name) {
-        let of_values = given.get(usize::from(name == "nvl2")..).unwrap_or_default();
+        let of_values = given.get(conditions(name)..).unwrap_or_default();
         let mixed = of_values.iter().flat_map(|left| of_values.iter().map(move |right| (left, right)));
         return Ok(mixed.into_iter().find(|(left, right)| is_mixed(left, right)).map(|(left, right)| {
             format!(
@@ -219,7 +234,8 @@ fn is_unfolded(node: &Expr) -> bool {
     }
 }
 
-fn needs_like_types(operator: Operator) -> bool {
+/// Whether an operator's operands are of one kind.
+pub(super) fn needs_like_types(operator: Operator) -> bool {
     use Operator as O;
     matches!(
         operator,

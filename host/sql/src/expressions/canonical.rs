@@ -159,7 +159,12 @@ pub(crate) fn type_name(data_type: &DataType) -> String {
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytes".to_owned(),
         DataType::List(item) | DataType::LargeList(item) => format!("array<{}>", type_name(item.data_type())),
         DataType::Dictionary(_, value) => type_name(value),
-        DataType::Decimal128(precision, scale) => format!("decimal({precision}, {scale})"),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            format!("decimal({precision}, {scale})")
+        }
+        DataType::Date32 => "date".to_owned(),
+        DataType::Time32(_) | DataType::Time64(_) => "time".to_owned(),
+        DataType::Interval(_) | DataType::Duration(_) => "interval".to_owned(),
         other => other.to_string().to_lowercase(),
     }
 }

@@ -2,14 +2,20 @@
 //!
 //! Knows how that library phrases its errors. Must not know a query.
 
+use super::canonical::type_name;
+use arrow_schema::DataType;
 use datafusion_common::DataFusionError;
 use weir_plan::ExpressionError;
 
 /// What the library calls types, and what definitions call them; longer names first.
-const TYPE_NAMES: [(&str, &str); 12] = [
+const TYPE_NAMES: [(&str, &str); 16] = [
     ("Timestamp(Millisecond, None)", "timestamp"),
     ("Timestamp(ms)", "timestamp"),
     ("Interval(MonthDayNano)", "interval"),
+    ("Duration(Millisecond)", "interval"),
+    ("Duration(ms)", "interval"),
+    ("Date32", "date"),
+    ("Decimal128", "decimal"),
     ("LargeUtf8", "string"),
     ("Utf8View", "string"),
     ("Utf8", "string"),
@@ -57,6 +63,26 @@ pub(super) fn planning_error(error: &DataFusionError) -> String {
     }
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// Why values of a type that no column can have are refused.
+pub(super) fn not_a_column(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Duration(_) => "a difference of times cannot be a column; write EXTRACT(EPOCH FROM a - b) for \
+                                  seconds, or CAST(a - b AS BIGINT) for milliseconds"
+            .to_owned(),
+        DataType::Interval(_) => {
+            "an interval cannot be a column; write the number of its units, as a whole number".to_owned()
+        }
+        DataType::Time32(_) | DataType::Time64(_) => {
+            "a time of day cannot be a column; write CAST(.. AS STRING), or EXTRACT(HOUR FROM ..) for a part".to_owned()
+        }
+        DataType::Decimal256(..) => format!(
+            "a {} cannot be a column; write a CAST to DECIMAL(38, s), which has as many digits as there can be",
+            type_name(data_type)
+        ),
+        other => format!("a value of type {} cannot be a column; write a CAST to another type", type_name(other)),
+    }
 }
 
 /// A call whose arguments have types that its function does not take.

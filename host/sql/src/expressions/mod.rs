@@ -8,7 +8,9 @@ mod arithmetic;
 mod canonical;
 mod docs;
 mod errors;
+mod exact;
 mod functions;
+mod json;
 mod library;
 mod plugin;
 
@@ -59,6 +61,8 @@ pub(crate) struct Bound {
     pub(crate) data_type: DataType,
     /// The same text for the same meaning.
     pub(crate) canonical: String,
+    /// Whether the text in its values is JSON.
+    is_json: bool,
 }
 
 impl Bound {
@@ -84,6 +88,7 @@ impl Bound {
             expression: Expr::Cast(Cast::new(Box::new(self.expression), data_type.clone())),
             canonical: format!("cast-{}({})", type_name(data_type), self.canonical),
             data_type: data_type.clone(),
+            is_json: self.is_json,
         }
     }
 
@@ -93,22 +98,9 @@ impl Bound {
         if self.column().is_some() {
             return Ok(self);
         }
-        let known =
-            weir_event::DataType::from_arrow(&self.data_type).ok_or_else(|| match &self.data_type {
-                DataType::Duration(_) => {
-                    "a difference of times cannot be a column; write EXTRACT(EPOCH FROM a - b) for \
-                                      seconds, or CAST(a - b AS BIGINT) for milliseconds"
-                        .to_owned()
-                }
-                DataType::Interval(_) => {
-                    "an interval cannot be a column; write the number of its units, as a whole number"
-                        .to_owned()
-                }
-                other => format!(
-                    "a value of type {} cannot be a column; write a CAST to another type",
-                    type_name(other)
-                ),
-            })?;
+        let known = weir_event::DataType::from_arrow(&self.data_type)
+            .ok_or_else(|| errors::not_a_column(&self.data_type))?;
+        let known = if self.is_json { known } else { known.without_json() };
         Ok(self.cast(&known.to_arrow()))
     }
 }
@@ -142,6 +134,8 @@ impl<'a> Scope<'a> {
         let expression =
             functions::read_clocks(expression, &self.schema).map_err(|error| planning_error(&error))?;
         arithmetic::refuse_text_as_number(&expression, &self.schema)?;
+        let expression = exact::constants_beside_decimals(expression, &self.schema)
+            .map_err(|error| planning_error(&error))?;
         let context = SimplifyContext::builder().with_schema(self.schema.clone()).build();
         let simplifier = ExprSimplifier::new(context);
         let coerced = simplifier.coerce(expression, &self.schema).map_err(|error| planning_error(&error))?;
@@ -152,7 +146,8 @@ impl<'a> Scope<'a> {
         let expression = simplifier.simplify(coerced).map_err(|error| planning_error(&error))?;
         arithmetic::refuse_failing_constants(&expression)?;
         let data_type = expression.get_type(self.schema.as_ref()).map_err(|error| planning_error(&error))?;
-        Ok(Bound { expression, data_type, canonical })
+        let is_json = json::is_json(&expression, &self.schema).map_err(|error| planning_error(&error))?;
+        Ok(Bound { expression, data_type, canonical, is_json })
     }
 
     /// The column at a position, as an expression.
@@ -163,6 +158,7 @@ impl<'a> Scope<'a> {
             expression: Expr::Column(name),
             data_type: column.data_type.clone(),
             canonical: column.canonical.clone(),
+            is_json: true,
         }
     }
 
@@ -210,6 +206,7 @@ impl Expression for Compiled {
         self.physical
             .evaluate(batch)
             .and_then(|value| value.into_array(batch.num_rows()))
+            .and_then(arithmetic::checked_digits)
             .map_err(|error| evaluation_error(&error))
     }
 

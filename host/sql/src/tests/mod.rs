@@ -8,6 +8,7 @@ mod group_windows;
 mod hashes;
 mod queries;
 mod refusals;
+mod types;
 mod values;
 mod views;
 
@@ -111,6 +112,20 @@ impl Catalog for Memory {
                 &[("passenger_id", "bigint"), ("ride_id", "string"), ("done_at", "timestamp")],
                 "done_at",
             )),
+            "trades" => Some(stream(
+                name,
+                &[
+                    ("account", "string"),
+                    ("price", "decimal(10, 2)"),
+                    ("size", "decimal(20, 6)"),
+                    ("qty", "bigint"),
+                    ("day", "date"),
+                    ("info", "json"),
+                    ("infos", "array<json>"),
+                    ("at", "timestamp"),
+                ],
+                "at",
+            )),
             "features" => Some(stream(
                 name,
                 &[
@@ -127,7 +142,7 @@ impl Catalog for Memory {
     }
 
     fn stream_names(&self) -> Vec<String> {
-        ["event_user_action", "event_ride_completed", "features"].map(str::to_owned).to_vec()
+        ["event_user_action", "event_ride_completed", "features", "trades"].map(str::to_owned).to_vec()
     }
 
     fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {

@@ -200,7 +200,7 @@ const BAD: &[Case] = &[
             "3:19: `emit.on`: there is `every` too; keep one of them",
             "4:12: `retention`: expected a duration such as 90d, or {} for none, found a mapping",
             "5:8: `sinks`: expected a list such as [stdout: {}], found a mapping",
-            "6:39: `features.f.default`: \"x\" is no bigint; give a default of the feature's type",
+            "6:39: `features.f.default`: \"x\" is not a bigint; give a default of the feature's type",
             "6:49: `features.f.owner`: expected a text (in quotes), found a number",
             "7:9: `stream`: a job's query names its streams",
         ],

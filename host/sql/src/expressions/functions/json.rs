@@ -6,11 +6,14 @@
 use super::json_path::{JsonPath, unescaped};
 use super::{Call, Own, is_text};
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, BooleanArray, StringViewArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, StringArray, StringViewArray};
 use arrow_schema::DataType;
 use datafusion_common::{DataFusionError, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// `j -> 'a'`: the only one whose value is JSON and not text.
+pub(in crate::expressions) const JSON_MEMBER: &str = "json_member";
 
 pub(super) const FUNCTIONS: [Own; 5] = [
     Own {
@@ -22,7 +25,7 @@ pub(super) const FUNCTIONS: [Own; 5] = [
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Utf8View),
-        call: |call| texts(call, scalar),
+        call: |call| texts::<StringViewArray>(call, scalar),
     },
     Own {
         name: "json_query",
@@ -33,18 +36,19 @@ pub(super) const FUNCTIONS: [Own; 5] = [
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Utf8View),
-        call: |call| texts(call, |found| found.starts_with(['{', '[']).then_some(Cow::Borrowed(found))),
+        call: |call| texts::<StringViewArray>(call, |found| found.starts_with(['{', '[']).then_some(Cow::Borrowed(found))),
     },
     Own {
-        name: "json_member",
+        name: JSON_MEMBER,
         told: Some((
             "j -> 'name', j -> 0",
             "a member of a JSON object, or an item of a JSON list counted from 0, as JSON",
         )),
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
-        result: |_, _| Ok(DataType::Utf8View),
-        call: |call| texts(call, |found| Some(Cow::Borrowed(found))),
+        // The layout that JSON has, see `weir_event::DataType::to_arrow`.
+        result: |_, _| Ok(DataType::Utf8),
+        call: |call| texts::<StringArray>(call, |found| Some(Cow::Borrowed(found))),
     },
     Own {
         name: "json_text",
@@ -55,7 +59,7 @@ pub(super) const FUNCTIONS: [Own; 5] = [
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Utf8View),
-        call: |call| texts(call, |found| scalar(found).or((found != "null").then_some(Cow::Borrowed(found)))),
+        call: |call| texts::<StringViewArray>(call, |found| scalar(found).or((found != "null").then_some(Cow::Borrowed(found)))),
     },
     Own {
         name: "json_exists",
@@ -86,9 +90,12 @@ fn path(call: &Call<'_>) -> Result<JsonPath> {
     JsonPath::read(call.text(1)?).map_err(DataFusionError::Execution)
 }
 
-fn texts(call: &Call<'_>, text: impl Fn(&str) -> Option<Cow<'_, str>>) -> Result<ArrayRef> {
+fn texts<A>(call: &Call<'_>, text: impl Fn(&str) -> Option<Cow<'_, str>>) -> Result<ArrayRef>
+where
+    A: Array + for<'t> FromIterator<Option<Cow<'t, str>>> + 'static,
+{
     let (path, jsons) = (path(call)?, call.array(0)?);
-    let found: StringViewArray =
+    let found: A =
         jsons.as_string_view().iter().map(|json| json.and_then(|json| text(path.find(json)?))).collect();
     Ok(Arc::new(found))
 }

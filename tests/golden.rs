@@ -81,7 +81,8 @@ fn killed_and_resumed_at_every_barrier() {
 
 #[test]
 fn exact_values_are_written_with_every_digit() {
-    let exact = |case: &PathBuf| case.file_name().is_some_and(|name| name.to_string_lossy().starts_with("exact_"));
+    let exact =
+        |case: &PathBuf| case.file_name().is_some_and(|name| name.to_string_lossy().starts_with("exact_"));
     let cases: Vec<PathBuf> = cases().into_iter().filter(exact).collect();
     assert!(!cases.is_empty(), "no case is exact");
     for case in cases {

@@ -11,7 +11,8 @@ use datafusion_expr::{Expr, ExprSchemable};
 use weir_event::DataType;
 
 /// Functions whose value is a part of their argument, or made of all of them.
-const PARTS: [&str; 6] = ["array_element", "array_slice", "get_field", "make_array", "map_extract", "map_value"];
+const PARTS: [&str; 6] =
+    ["array_element", "array_slice", "get_field", "make_array", "map_extract", "map_value"];
 
 /// Whether the text in an expression's values is JSON.
 pub(super) fn is_json(expression: &Expr, schema: &DFSchema) -> Result<bool> {

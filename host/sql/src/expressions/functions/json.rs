@@ -36,7 +36,11 @@ pub(super) const FUNCTIONS: [Own; 5] = [
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Utf8View),
-        call: |call| texts::<StringViewArray>(call, |found| found.starts_with(['{', '[']).then_some(Cow::Borrowed(found))),
+        call: |call| {
+            texts::<StringViewArray>(call, |found| {
+                found.starts_with(['{', '[']).then_some(Cow::Borrowed(found))
+            })
+        },
     },
     Own {
         name: JSON_MEMBER,
@@ -59,7 +63,11 @@ pub(super) const FUNCTIONS: [Own; 5] = [
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
         result: |_, _| Ok(DataType::Utf8View),
-        call: |call| texts::<StringViewArray>(call, |found| scalar(found).or((found != "null").then_some(Cow::Borrowed(found)))),
+        call: |call| {
+            texts::<StringViewArray>(call, |found| {
+                scalar(found).or((found != "null").then_some(Cow::Borrowed(found)))
+            })
+        },
     },
     Own {
         name: "json_exists",

@@ -173,11 +173,55 @@ impl fmt::Display for DataType {
 
 /// A text that is not a type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a type; write string, bigint, int, double, float, decimal(p, s), boolean, timestamp, date, bytes, \
-     json, array<T>, map<K, T> or row<name T, ..> (a decimal has 1 to 38 digits, s of them after the point)"
-)]
+#[error("`{0}` is not a type; write {known} (a decimal has 1 to 38 digits, s of them after the point)", known = spellings())]
 pub struct TypeError(String);
+
+/// What people are told of a type.
+#[derive(Debug, Clone, Copy)]
+pub struct TypeDoc {
+    /// How a definition spells it.
+    pub spelling: &'static str,
+    /// Which JSON it is read from.
+    pub read: &'static str,
+    /// Which JSON it is written as.
+    pub written: &'static str,
+}
+
+/// Every type that a definition can spell.
+pub const TYPES: [TypeDoc; 14] = [
+    TypeDoc { spelling: "string", read: "a text", written: "a text" },
+    TypeDoc { spelling: "bigint", read: "a whole number of 64 bits, also as `12.0`", written: "a number" },
+    TypeDoc { spelling: "int", read: "a whole number of 32 bits", written: "a number" },
+    TypeDoc {
+        spelling: "double",
+        read: "any number",
+        written: "the shortest number that reads back the same; NaN and the infinities as `null`",
+    },
+    TypeDoc { spelling: "float", read: "any number, as 32 bits", written: "as `double`" },
+    TypeDoc {
+        spelling: "decimal(p, s)",
+        read: "a number, or a text of one, whose digits all fit: up to 38 (p), of them s after the point, beyond \
+               which only zeros may stand; nothing is rounded",
+        written: "a number with s digits after the point: `1.50`",
+    },
+    TypeDoc { spelling: "boolean", read: "`true` or `false`", written: "`true` or `false`" },
+    TypeDoc {
+        spelling: "timestamp",
+        read: "a text in RFC 3339 with its zone, or milliseconds since 1970",
+        written: "a text in RFC 3339 with milliseconds, in UTC",
+    },
+    TypeDoc { spelling: "date", read: "a text such as `2026-01-31`", written: "a text such as `2026-01-31`" },
+    TypeDoc { spelling: "bytes", read: "a text in base64", written: "a text in base64" },
+    TypeDoc { spelling: "json", read: "any value", written: "the value, as it came" },
+    TypeDoc { spelling: "array<T>", read: "an array", written: "an array" },
+    TypeDoc { spelling: "map<K, T>", read: "an object; the names are read as K", written: "an object" },
+    TypeDoc { spelling: "row<name T, ..>", read: "an object", written: "an object" },
+];
+
+fn spellings() -> String {
+    let [first @ .., last] = TYPES.map(|doc| doc.spelling);
+    format!("{} or {last}", first.join(", "))
+}
 
 impl FromStr for DataType {
     type Err = TypeError;
@@ -308,6 +352,17 @@ mod tests {
             assert_eq!(parsed.to_string(), text);
             assert_eq!(DataType::from_arrow(&parsed.to_arrow()), Some(parsed));
         }
+    }
+
+    #[test]
+    fn the_types_that_are_told_of_are_those_that_are_read() {
+        for doc in TYPES {
+            let example = doc.spelling.replace("(p, s)", "(5, 2)").replace('K', "string").replace('T', "int");
+            assert!(example.replace(", ..", "").parse::<DataType>().is_ok(), "{example}");
+        }
+        let error = "number".parse::<DataType>().unwrap_err().to_string();
+        assert!(error.starts_with("`number` is not a type; write string, bigint, int,"), "{error}");
+        assert!(error.contains("map<K, T> or row<name T, ..> (a decimal"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Keys of files and settings of connectors, from the tables by which both are read.
+//! Keys of files, types and settings of connectors, from the tables by which they are read.
 
 use super::{code, table};
 use weir_connect::KeyDoc;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connectors::registry::{FORMATS, Kind, SINKS, SOURCES};
+use weir_event::schema::TYPES;
 use weir_plan::check::FILES;
 
 const KEYS: [&str; 4] = ["key", "value", "default", "meaning"];
@@ -14,10 +15,30 @@ pub(super) fn part() -> String {
         let rows = file.sections.iter().flat_map(|section| rows(section.prefix, section.keys));
         part += &format!("\n### `{}`\n\n{}", file.path, table(&KEYS, rows));
     }
+    part += &types();
     part += &kinds("Sources", "`source: {KIND: {..}}` of a stream.", SOURCES);
     part += &kinds("Sinks", "Items of a job's `sinks`. Each fails and is tried again alone.", SINKS);
     part += &kinds("Formats", "`format` of a stream.", FORMATS);
     part
+}
+
+const DECIMALS: &str = "A decimal stays exact: `+` and `-` keep the longer fraction, `*` adds the digits up, `/` gives \
+    four digits more than its dividend has and cuts the rest off, CAST rounds half up; more than 38 digits are an error \
+    of that row. A constant of up to 15 digits beside a decimal is one too; beside a double, a decimal becomes a double. \
+    SUM of a `decimal(p, s)` is a `decimal(38, s)`, AVG and the other statistics are doubles, and what chooses among \
+    values (MIN, LAST_VALUE, TOP, ..) keeps their type. A bare DECIMAL in SQL is `decimal(10, 0)`. What a column of \
+    `json` is handed on as (by COALESCE, CASE, `j -> 'a'` or an aggregate that chooses) is JSON too; all else that \
+    gives text gives a string.";
+
+fn types() -> String {
+    let listed =
+        TYPES.iter().map(|doc| vec![code(doc.spelling), doc.read.to_owned(), doc.written.to_owned()]);
+    let head = ["type", "read from JSON", "written as JSON"];
+    format!(
+        "\n## Types\n\nOf a stream's `fields` and of `features`; quote one that holds a comma. `null`, and a member that \
+         is not there, are NULL.\n\n{}\n{DECIMALS}\n",
+        table(&head, listed)
+    )
 }
 
 fn kinds<M>(title: &str, about: &str, kinds: &[Kind<M>]) -> String {

@@ -3,18 +3,17 @@
 //! Knows how a page is asked for and written. Must not know in which order keys come, nor where they are kept.
 
 use crate::app::App;
+use crate::entity::push_json;
 use crate::lookup::refuse_without_entity;
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
-use crate::request::{Name, answer, blocking};
+use crate::request::{Name, blocking, json_response};
 use crate::routes::Parameter;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::sync::Arc;
-use weir_connectors::format::json_lines::value_at;
+use weir_connectors::format::json_lines::push_cell;
 use weir_engine::{KeyPage, LookupError};
 
 /// Enough to see what keys look like.
@@ -46,19 +45,35 @@ pub(crate) async fn list(
         _ => Problem::new(Kind::Internal, error.to_string()),
     })?;
     let names = face.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>();
-    let next = page.next.as_deref().map(digits);
-    Ok(answer(StatusCode::OK, &json!({ "job": name, "keys": entities(&page, &names), "next": next })))
+    Ok(json_response(written(&name, &page, &names)))
+}
+
+fn written(job: &str, page: &KeyPage, names: &[&str]) -> Vec<u8> {
+    let mut body = b"{\"job\":".to_vec();
+    push_json(job, &mut body);
+    body.extend_from_slice(b",\"keys\":[");
+    push_entities(page, names, &mut body);
+    body.extend_from_slice(b"],\"next\":");
+    push_json(&page.next.as_deref().map(digits), &mut body);
+    body.push(b'}');
+    body
 }
 
 /// The entities as lookups take them; a key with a null is not looked up and left out.
-fn entities(page: &KeyPage, names: &[&str]) -> Vec<Value> {
-    let entity = |row: usize| {
-        let members = names.iter().zip(&page.columns);
-        let members = members.map(|(name, column)| ((*name).to_owned(), value_at(column, row)));
-        members.collect::<Map<String, Value>>()
-    };
+fn push_entities(page: &KeyPage, names: &[&str], out: &mut Vec<u8>) {
     let is_whole = |row: &usize| page.columns.iter().all(|column| column.is_valid(*row));
-    (0..page.rows).filter(is_whole).map(entity).map(Value::Object).collect()
+    for (at, row) in (0..page.rows).filter(is_whole).enumerate() {
+        out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
+        for (column, (name, values)) in names.iter().zip(&page.columns).enumerate() {
+            if column > 0 {
+                out.push(b',');
+            }
+            push_json(*name, out);
+            out.push(b':');
+            push_cell(values.as_ref(), row, out);
+        }
+        out.push(b'}');
+    }
 }
 
 /// A key in hexadecimal digits, which need no escape in a target.

@@ -68,20 +68,25 @@ pub(super) fn planning_error(error: &DataFusionError) -> String {
 /// Why values of a type that no column can have are refused.
 pub(super) fn not_a_column(data_type: &DataType) -> String {
     match data_type {
-        DataType::Duration(_) => "a difference of times cannot be a column; write EXTRACT(EPOCH FROM a - b) for \
+        DataType::Duration(_) => {
+            "a difference of times cannot be a column; write EXTRACT(EPOCH FROM a - b) for \
                                   seconds, or CAST(a - b AS BIGINT) for milliseconds"
-            .to_owned(),
+                .to_owned()
+        }
         DataType::Interval(_) => {
             "an interval cannot be a column; write the number of its units, as a whole number".to_owned()
         }
         DataType::Time32(_) | DataType::Time64(_) => {
-            "a time of day cannot be a column; write CAST(.. AS STRING), or EXTRACT(HOUR FROM ..) for a part".to_owned()
+            "a time of day cannot be a column; write CAST(.. AS STRING), or EXTRACT(HOUR FROM ..) for a part"
+                .to_owned()
         }
         DataType::Decimal256(..) => format!(
             "a {} cannot be a column; write a CAST to DECIMAL(38, s), which has as many digits as there can be",
             type_name(data_type)
         ),
-        other => format!("a value of type {} cannot be a column; write a CAST to another type", type_name(other)),
+        other => {
+            format!("a value of type {} cannot be a column; write a CAST to another type", type_name(other))
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! that gives text gives plain text.
 
 use super::arithmetic::{ALTERNATIVES, conditions};
-use super::functions::JSON_MEMBER;
+use super::functions::JSON_VALUED;
 use datafusion_common::{DFSchema, Result};
 use datafusion_expr::{Expr, ExprSchemable};
 use weir_event::DataType;
@@ -56,8 +56,8 @@ fn text(expression: &Expr, schema: &DFSchema) -> Result<Text> {
         Expr::ScalarFunction(function) if PARTS.contains(&function.name()) => {
             among(function.args.iter(), schema)
         }
-        // `j -> 'a'`, whatever text it takes apart.
-        Expr::ScalarFunction(function) if function.name() == JSON_MEMBER => Ok(Text::Json),
+        // Whatever text they take apart.
+        Expr::ScalarFunction(function) if JSON_VALUED.contains(&function.name()) => Ok(Text::Json),
         _ => Ok(Text::Plain),
     }
 }

@@ -163,10 +163,7 @@ fn spans_and_times_of_day_are_refused_with_what_to_write() {
             "a difference of times cannot be a column; write EXTRACT(EPOCH FROM a - b)",
         ),
         ("CAST(at AS TIME)", "a time of day cannot be a column; write CAST(.. AS STRING)"),
-        (
-            "CAST(price AS DECIMAL(50, 2))",
-            "a decimal(50, 2) cannot be a column; write a CAST to DECIMAL(38",
-        ),
+        ("CAST(price AS DECIMAL(50, 2))", "a decimal(50, 2) cannot be a column; write a CAST to DECIMAL(38"),
     ] {
         let found = refused(&format!("SELECT {expression} AS x FROM trades"));
         assert!(found.len() == 1 && found[0].contains(message), "{expression}: {found:?}");

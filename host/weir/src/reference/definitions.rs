@@ -27,7 +27,7 @@ const DECIMALS: &str = "A decimal stays exact: `+` and `-` keep the longer fract
     of that row. A constant of up to 15 digits beside a decimal is one too; beside a double, a decimal becomes a double. \
     SUM of a `decimal(p, s)` is a `decimal(38, s)`, AVG and the other statistics are doubles, and what chooses among \
     values (MIN, LAST_VALUE, TOP, ..) keeps their type. A bare DECIMAL in SQL is `decimal(10, 0)`. What a column of \
-    `json` is handed on as (by COALESCE, CASE, `j -> 'a'` or an aggregate that chooses) is JSON too; all else that \
+    `json` is handed on as (by COALESCE, CASE, `j -> 'a'`, JSON_QUERY or an aggregate that chooses) is JSON too; all else that \
     gives text gives a string.";
 
 fn types() -> String {

@@ -12,8 +12,8 @@ use datafusion_common::{DataFusionError, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// `j -> 'a'`: the only one whose value is JSON and not text.
-pub(in crate::expressions) const JSON_MEMBER: &str = "json_member";
+/// Those whose values are JSON and not text, in the layout that JSON has: see `weir_event::DataType::to_arrow`.
+pub(in crate::expressions) const JSON_VALUED: [&str; 2] = ["json_member", "json_query"];
 
 pub(super) const FUNCTIONS: [Own; 5] = [
     Own {
@@ -28,29 +28,26 @@ pub(super) const FUNCTIONS: [Own; 5] = [
         call: |call| texts::<StringViewArray>(call, scalar),
     },
     Own {
-        name: "json_query",
+        name: JSON_VALUED[1],
         told: Some((
             "JSON_QUERY(j, '$.a')",
             "the object or list at a path, as JSON; null where there is none",
         )),
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
-        result: |_, _| Ok(DataType::Utf8View),
+        result: |_, _| Ok(DataType::Utf8),
         call: |call| {
-            texts::<StringViewArray>(call, |found| {
-                found.starts_with(['{', '[']).then_some(Cow::Borrowed(found))
-            })
+            texts::<StringArray>(call, |found| found.starts_with(['{', '[']).then_some(Cow::Borrowed(found)))
         },
     },
     Own {
-        name: JSON_MEMBER,
+        name: JSON_VALUED[0],
         told: Some((
             "j -> 'name', j -> 0",
             "a member of a JSON object, or an item of a JSON list counted from 0, as JSON",
         )),
         takes: "a JSON text and a constant path",
         arguments: json_and_path,
-        // The layout that JSON has, see `weir_event::DataType::to_arrow`.
         result: |_, _| Ok(DataType::Utf8),
         call: |call| texts::<StringArray>(call, |found| Some(Cow::Borrowed(found))),
     },

@@ -11,7 +11,7 @@ mod texts;
 mod units;
 mod zones;
 
-pub(in crate::expressions) use json::JSON_MEMBER;
+pub(in crate::expressions) use json::JSON_VALUED;
 pub(crate) use json_path::JsonPath;
 pub(super) use maps::ContainerPlanner;
 pub(crate) use parts::part_named;

@@ -41,6 +41,7 @@ impl Text {
 fn text(expression: &Expr, schema: &DFSchema) -> Result<Text> {
     match expression {
         Expr::Literal(..) => Ok(Text::Any),
+        Expr::Cast(cast) if matches!(&*cast.expr, Expr::Literal(..)) => Ok(Text::Any),
         Expr::Alias(alias) => text(&alias.expr, schema),
         Expr::Column(_) => {
             let data_type = DataType::from_arrow(&expression.get_type(schema)?);

@@ -143,10 +143,10 @@ impl<'a> Scope<'a> {
             functions::keep_instants(coerced, &self.schema).map_err(|error| planning_error(&error))?;
         let coerced = arithmetic::fold_whole_numbers(coerced.unalias_nested().data, &self.schema)?;
         let canonical = canonical::canonical(&coerced, &self.canonical)?;
+        let is_json = json::is_json(&coerced, &self.schema).map_err(|error| planning_error(&error))?;
         let expression = simplifier.simplify(coerced).map_err(|error| planning_error(&error))?;
         arithmetic::refuse_failing_constants(&expression)?;
         let data_type = expression.get_type(self.schema.as_ref()).map_err(|error| planning_error(&error))?;
-        let is_json = json::is_json(&expression, &self.schema).map_err(|error| planning_error(&error))?;
         Ok(Bound { expression, data_type, canonical, is_json })
     }
 

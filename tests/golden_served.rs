@@ -4,7 +4,10 @@
 use crate::golden::{cases, partitions, planned};
 use crate::harness::rows;
 use crate::replay::Replay;
-use arrow_array::{ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, StringViewArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    StringViewArray,
+};
 use arrow_schema::DataType;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

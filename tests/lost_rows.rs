@@ -1,9 +1,10 @@
 //! Rows that must not be lost without a word: what a stream refuses is said aloud, and a run that could use nothing
 //! has not succeeded.
 
-use crate::harness::{Project, Server};
+use crate::harness::{Project, Server, wait_for, weir};
 use serde_json::{Value, json};
 use std::process::Output;
+use std::time::Duration;
 
 const STREAM: &str = "stream: s\nfields: {k: string, t: timestamp}\nevent_time: t\ndisorder: 1h\nsource: {file: {path: \"data/*\"}}\n";
 const JOB: &str = "query: SELECT k FROM s\nsinks: [{file: {path: out}}]\n";
@@ -97,6 +98,18 @@ fn a_source_most_of_whose_rows_are_refused_is_warned_of_with_the_first_reason() 
 }
 
 #[test]
+fn a_running_job_says_what_is_wrong_with_its_source() {
+    let project = project(REFUSED[0].lines);
+    let server = Server::start(&project, "");
+    let warning = wait_for("the warning", Duration::from_secs(30), || {
+        server.get("/v1/jobs/j").1["warning"].as_str().map(str::to_owned)
+    });
+    assert!(warning.contains("has no zone; add Z or +01:00"), "{warning}");
+    let log = std::fs::read_to_string(project.path().join("serve.log")).expect("a log");
+    assert_eq!(log.matches("has no zone").count(), 1, "{log}");
+}
+
+#[test]
 fn seconds_taken_for_milliseconds_are_warned_of_and_count_as_what_they_say() {
     let project = project("{\"k\":\"a\",\"t\":1767225600}\n{\"k\":\"b\",\"t\":1767227400}\n");
     let output = project.run(&[]);
@@ -139,6 +152,38 @@ fn a_log_that_is_rotated_between_two_runs_is_read_once_and_one_that_is_lost_is_t
     }
     project.run(&["--reset", "j"]);
     assert_eq!(keys(&project).len(), 9);
+}
+
+#[test]
+fn a_generated_file_fits_the_streams_of_the_template() {
+    let project = Project::new();
+    let output = project.weir("init", &["--template", "rides"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for stream in ["streams/event_user_action.yaml", "streams/event_ride_completed.yaml"] {
+        let text = std::fs::read_to_string(project.path().join(stream)).expect("the template's stream");
+        let source =
+            text.lines().find(|line| line.trim_start().starts_with("generator:")).expect("a generator");
+        project.file(stream, &text.replace(source, "  file: {path: \"data/*.jsonl\"}"));
+    }
+    project.file("data/none.jsonl", "");
+    let file = project.path().join("data/rides.jsonl");
+    let generated = std::process::Command::new(weir())
+        .args(["generate", "rides", "--events", "2000", "--days", "1", "--seed", "7", "-o"])
+        .arg(&file)
+        .output()
+        .expect("weir starts");
+    assert!(generated.status.success(), "{}", stderr(&generated));
+    let output = project.run(&["--stats"]);
+    let stats: Value = serde_json::from_slice(&output.stdout).expect("stats are JSON");
+    for job in ["client_action_sequence", "passenger_rides", "user_activity"] {
+        let of_job = &stats["jobs"][job];
+        assert_eq!(
+            (&of_job["events"], &of_job["refused"], &of_job["dropped"]),
+            (&json!(2000), &json!(0), &json!(0)),
+            "{job}"
+        );
+    }
+    assert!(project.rows("out/user_activity").len() > 1000);
 }
 
 const HTTP: &str =

@@ -104,8 +104,6 @@ pub struct Counts {
     pub dropped: u64,
     /// Rows whose id was seen before.
     pub duplicates: u64,
-    /// Events that could not be used: broken, of a wrong type, of a time that cannot be, or failing an expression.
-    pub refused: u64,
     /// Events and results set aside.
     pub dead_letters: u64,
     /// Records passed over without fault (Kafka tombstones).
@@ -114,6 +112,8 @@ pub struct Counts {
     pub results: u64,
     /// Results that could not be computed (an overflow).
     pub failed_results: u64,
+    /// Events that could not be used: broken, of a wrong type, of a time that cannot be, or failing an expression.
+    pub refused: u64,
 }
 
 impl Counts {

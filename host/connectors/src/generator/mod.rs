@@ -1,9 +1,9 @@
 //! Made-up events: a live source of ride-share actions, and the same as a file for measuring.
 //!
 //! Two shapes of one world. The *source* is a replayable log: event `i` is a function of the seed and `i` alone,
-//! so that it goes on from any position at once; its users are text (`"user_id":"u42"`), and it is in order. The
-//! *file* of [`write_rides`] is made from front to back: its users are numbers (`"user_id":42`), a new ride begins
-//! at each `ride_requested`, and a tenth of it is out of order. Knows no time but what it is told.
+//! so that it goes on from any position at once, and it is in order. The *file* of [`write_rides`] is made from front
+//! to back: a new ride begins at each `ride_requested`, and a tenth of it is out of order. Both have the same fields,
+//! and users that are text or numbers as they are asked to. Knows no time but what it is told.
 
 mod random;
 mod rides;
@@ -12,6 +12,7 @@ mod world;
 
 pub use self::rides::write_rides;
 pub use self::source::{GeneratorSettings, GeneratorSource};
+pub use self::world::Users;
 
 use crate::registry::SourceContext;
 use crate::settings::{SettingError, Settings, unknown};
@@ -31,6 +32,12 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
     KeyDoc::new("rate", "events a second", "1000", "how far apart event times are, and how fast events come"),
     KeyDoc::new("seed", "whole number", "0", "the same seed makes the same events"),
     KeyDoc::new("keys", "1 to 10000000", "1000", "how many users there are"),
+    KeyDoc::new(
+        "users",
+        "text or numbers",
+        "text",
+        "what `user_id` is: \"u42\", or 42 as in the files of `weir generate`",
+    ),
     KeyDoc::new("until", "whole number", NONE, "how many events there are"),
     KeyDoc::new(
         "start",
@@ -40,7 +47,7 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
     ),
 ];
 
-/// The source `generator: {kind: rides, rate, seed, keys, until, start}`.
+/// The source `generator: {kind: rides, rate, seed, keys, users, until, start}`.
 pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
     let mut settings = Settings::new(settings, SOURCE_KEYS);
     let defaults = GeneratorSettings::default();
@@ -52,6 +59,7 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
         rate: settings.optional("rate").unwrap_or(defaults.rate),
         seed: settings.optional("seed").unwrap_or(defaults.seed),
         keys: settings.optional("keys").unwrap_or(defaults.keys),
+        users: settings.optional("users").unwrap_or(defaults.users),
         until: settings.optional("until"),
         start: settings.parsed("start"),
     };

@@ -1,7 +1,7 @@
 //! Rides as a file: what `weir generate rides` writes and measurements read.
 
 use super::random::Draws;
-use super::world::{UserText, World};
+use super::world::{Users, World};
 use std::io::{self, Write};
 
 const USERS: u32 = 100_000;
@@ -14,7 +14,7 @@ const RECENT_EVENTS: (u64, u64) = (32, 4096);
 /// Written at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Writes `events` lines that span about `days`, the same ones for the same numbers.
+/// Writes `events` lines that span about `days`, the same ones for the same arguments.
 ///
 /// A line is `{"event_id":0,"user_id":42,"action":"ride_requested","geohash":"9q8yy","ride_id":"0002a-00001",
 /// "fare":12.50,"event_time":1767225600000}`: 100,000 users of skewed popularity, of whom half come back within ten
@@ -26,10 +26,11 @@ const CHUNK_BYTES: usize = 1 << 20;
 ///
 /// ```
 /// let mut out = Vec::new();
-/// weir_connectors::generator::write_rides(3, 1, 7, &mut out).unwrap();
+/// use weir_connectors::generator::{Users, write_rides};
+/// write_rides(3, 1, 7, Users::Numbers, &mut out).unwrap();
 /// assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 3);
 /// ```
-pub fn write_rides(events: u64, days: u64, seed: u64, mut out: impl Write) -> io::Result<()> {
+pub fn write_rides(events: u64, days: u64, seed: u64, users: Users, mut out: impl Write) -> io::Result<()> {
     let mean_gap_micros = (days * DAY_MICROS).checked_div(events).unwrap_or_default();
     let (fewest, most) = RECENT_EVENTS;
     let recent_events = (RECENT_MICROS / mean_gap_micros.max(1)).clamp(fewest, most);
@@ -44,7 +45,7 @@ pub fn write_rides(events: u64, days: u64, seed: u64, mut out: impl Write) -> io
         *ride += u64::from(event.requests_ride());
         let in_order = START_MILLIS + (elapsed_micros / 1000) as i64;
         let time = (in_order - late_millis(&mut draws)).max(START_MILLIS);
-        event.write(id, UserText::Number, *ride, time, &mut lines);
+        event.write(id, users, *ride, time, &mut lines);
         if lines.len() > CHUNK_BYTES - 1024 {
             out.write_all(&lines)?;
             lines.clear();

@@ -5,7 +5,7 @@
 //! at full speed. A run until the end is not paced. Without `start` the log starts when it is first opened, and
 //! the position keeps it.
 
-use super::world::{UserText, World};
+use super::world::{Users, World};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -24,13 +24,15 @@ pub struct GeneratorSettings {
     pub keys: u32,
     /// How many events there are in all; without it there is no end.
     pub until: Option<u64>,
+    /// How they look.
+    pub users: Users,
     /// When event 0 happens; without it, when the source is first opened.
     pub start: Option<EventTime>,
 }
 
 impl Default for GeneratorSettings {
     fn default() -> Self {
-        GeneratorSettings { rate: 1000, seed: 0, keys: 1000, until: None, start: None }
+        GeneratorSettings { rate: 1000, seed: 0, keys: 1000, until: None, users: Users::Text, start: None }
     }
 }
 
@@ -160,7 +162,7 @@ impl GeneratorReader {
             let (event, _) = self.world.event(self.next);
             // A ride lasts for a stretch of the log; each user's begin elsewhere in it.
             let ride = (self.next + u64::from(event.user) * 611 % ride_events) / ride_events;
-            event.write(self.next, UserText::Name, ride, self.time_of(self.next).millis(), &mut lines);
+            event.write(self.next, self.settings.users, ride, self.time_of(self.next).millis(), &mut lines);
             self.next += 1;
         }
         RawBlock {

@@ -1,6 +1,7 @@
 //! The ride-share world: its users, places and actions, and what happens as event number `i`.
 
 use super::random::{Draws, Weighted};
+use serde::Deserialize;
 use std::collections::BTreeSet;
 
 /// What users do, how often out of a hundred, and whether it belongs to a ride.
@@ -67,15 +68,15 @@ impl Event {
         self.action == RIDE_REQUESTED
     }
 
-    /// Appends the event as a line of JSON; `user` is its user as JSON, `ride` the number of the user's ride.
-    pub(super) fn write(&self, id: u64, user: UserText, ride: u64, time_millis: i64, out: &mut Vec<u8>) {
+    /// Appends the event as a line of JSON; `users` says how its user looks, `ride` is the number of the user's ride.
+    pub(super) fn write(&self, id: u64, users: Users, ride: u64, time_millis: i64, out: &mut Vec<u8>) {
         let (action, _, in_ride) = ACTIONS[self.action];
         out.extend_from_slice(b"{\"event_id\":");
         push_number(id, 1, out);
         out.extend_from_slice(b",\"user_id\":");
-        match user {
-            UserText::Number => push_number(u64::from(self.user), 1, out),
-            UserText::Name => {
+        match users {
+            Users::Numbers => push_number(u64::from(self.user), 1, out),
+            Users::Text => {
                 out.extend_from_slice(b"\"u");
                 push_number(u64::from(self.user), 1, out);
                 out.push(b'"');
@@ -110,13 +111,14 @@ impl Event {
 
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// How a user looks in an event.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum UserText {
-    /// `42`
-    Number,
+/// How users look in events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Users {
     /// `"u42"`
-    Name,
+    Text,
+    /// `42`
+    Numbers,
 }
 
 impl World {

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::path::PathBuf;
+use weir_connectors::generator::{Users, write_rides};
 
 /// Write made-up events to a file, the same ones for the same numbers
 #[derive(Debug, Args)]
@@ -22,9 +23,18 @@ pub(crate) struct Arguments {
     /// The same seed makes the same events
     #[arg(long)]
     seed: u64,
+    /// What `user_id` is: numbers, or text such as "u42"
+    #[arg(long, default_value = "numbers")]
+    users: UserKind,
     /// The file, JSON Lines; one that is there is replaced
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum UserKind {
+    Numbers,
+    Text,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -38,7 +48,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = File::create(&arguments.output)
         .map_err(|error| Failure::user(format!("cannot make {shown}: {error}")))?;
     let Kind::Rides = arguments.kind;
-    weir_connectors::generator::write_rides(arguments.events, arguments.days, arguments.seed, file)
+    let users = match arguments.users {
+        UserKind::Numbers => Users::Numbers,
+        UserKind::Text => Users::Text,
+    };
+    write_rides(arguments.events, arguments.days, arguments.seed, users, file)
         .map_err(|error| Failure::external(format!("cannot write {shown}: {error}")))
 }
 
@@ -50,7 +64,14 @@ mod tests {
     fn as_many_lines_as_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("rides.jsonl");
-        let arguments = |output| Arguments { kind: Kind::Rides, events: 1000, days: 1, seed: 7, output };
+        let arguments = |output| Arguments {
+            kind: Kind::Rides,
+            events: 1000,
+            days: 1,
+            seed: 7,
+            users: UserKind::Numbers,
+            output,
+        };
         run(&arguments(output.clone())).unwrap();
         assert_eq!(std::fs::read_to_string(output).unwrap().lines().count(), 1000);
         let failure = run(&arguments(folder.path().join("none/rides.jsonl"))).unwrap_err();

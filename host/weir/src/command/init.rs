@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::{Fetch, OpenPartition, Source};
-use weir_connectors::generator::{GeneratorSettings, GeneratorSource};
+use weir_connectors::generator::{GeneratorSettings, GeneratorSource, Users};
 use weir_event::{Clock, EventTime, Span, SystemClock};
 
 /// Make a project that runs at once
@@ -87,7 +87,7 @@ fn write_all(folder: &Path, files: &[File], marks: &[(&str, String)]) -> Result<
 
 /// Ten events a second for three hours are a backlog of a second or two.
 const GENERATOR: GeneratorSettings =
-    GeneratorSettings { rate: 10, seed: 7, keys: 1000, until: None, start: None };
+    GeneratorSettings { rate: 10, seed: 7, keys: 1000, until: None, users: Users::Numbers, start: None };
 const HOUR: Span = Span::from_millis(3_600_000);
 const BACKLOG: Span = Span::from_millis(3 * 3_600_000);
 
@@ -151,16 +151,15 @@ fn busy(settings: GeneratorSettings) -> Result<Entities, Failure> {
     let lines = block.data.split(|byte| *byte == b'\n');
     let events: Vec<Value> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let busy = |member: &str| {
-        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-        for text in events.iter().filter_map(|event| event.get(member)?.as_str()) {
+        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+        for value in events.iter().filter_map(|event| event.get(member)) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             *counts.entry(text).or_default() += 1;
         }
-        let mut ranked: Vec<(u32, &str)> = counts.into_iter().map(|(text, count)| (count, text)).collect();
+        let mut ranked: Vec<(u32, String)> = counts.into_iter().map(|(text, count)| (count, text)).collect();
         ranked.sort_unstable_by(|left, right| right.cmp(left));
         let chosen = ranked.get(RANK).or(ranked.last());
-        chosen
-            .map(|(_, text)| (*text).to_owned())
-            .ok_or_else(|| Failure::weir("generated events name nobody"))
+        chosen.map(|(_, text)| text.clone()).ok_or_else(|| Failure::weir("generated events name nobody"))
     };
     Ok(Entities { user: busy("user_id")?, place: busy("geohash")? })
 }
@@ -184,7 +183,7 @@ mod tests {
         assert!(stream.contains("2026-03-01T07:00:00.000Z"), "{stream}");
         let server = fs::read_to_string(folder.path().join("weir.yaml")).unwrap();
         assert!(server.contains("listen: 127.0.0.1:7000"));
-        assert!(entities.user.starts_with('u') && entities.place.len() == 5, "{entities:?}");
+        assert!(entities.user.parse::<u32>().is_ok() && entities.place.len() == 5, "{entities:?}");
     }
 
     /// Names of the jobs of a project, which has no errors.

@@ -44,6 +44,25 @@ async fn the_source_replays_from_each_of_its_positions() {
 }
 
 #[tokio::test]
+async fn the_source_and_the_file_have_the_same_fields_and_users_as_they_are_asked_to() {
+    let types = |line: &[u8]| {
+        let Value::Object(event) = serde_json::from_slice(line).unwrap() else { panic!("no object") };
+        let names: Vec<_> = event.keys().cloned().collect();
+        (names, event["user_id"].is_string(), event["user_id"].is_u64())
+    };
+    for (users, is_text) in [(Users::Text, true), (Users::Numbers, false)] {
+        let settings = GeneratorSettings { until: Some(1), users, ..start_at(0) };
+        let source = generator(settings, &Arc::new(ManualClock::default()));
+        let (all, _) = compliance::read_all(&source, &from(None)).await.unwrap();
+        let mut file = Vec::new();
+        write_rides(1, 1, 0, users, &mut file).unwrap();
+        assert_eq!(types(&all[0].2), types(&file));
+        assert_eq!(types(&file).1, is_text);
+        assert_eq!(types(&file).2, !is_text);
+    }
+}
+
+#[tokio::test]
 async fn what_is_left_is_what_is_due() {
     let clock = Arc::new(ManualClock::at(EventTime::from_millis(10_000)));
     let source = generator(GeneratorSettings { rate: 100, until: Some(1500), ..start_at(0) }, &clock);
@@ -101,9 +120,9 @@ async fn a_run_until_the_end_needs_an_end() {
 fn a_file_of_rides_looks_like_rides() {
     const EVENTS: u64 = 50_000;
     let mut out = Vec::new();
-    write_rides(EVENTS, 1, 7, &mut out).unwrap();
+    write_rides(EVENTS, 1, 7, Users::Numbers, &mut out).unwrap();
     let mut again = Vec::new();
-    write_rides(EVENTS, 1, 7, &mut again).unwrap();
+    write_rides(EVENTS, 1, 7, Users::Numbers, &mut again).unwrap();
     assert_eq!(out, again, "the same seed makes the same file");
     let (mut users, mut places, mut actions) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
     let (mut newest, mut late, mut very_late) = (0, 0, 0);

@@ -3,6 +3,7 @@
 //! Each module is one kind of proof. Needs `weir` built beside it, the sample components in `plugins/dist`, and
 //! what `tests/setup` installs: `make test` sees to all three.
 
+mod answers;
 mod architecture;
 mod bad_input;
 mod crash;

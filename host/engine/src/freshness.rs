@@ -60,9 +60,9 @@ impl Freshness {
         (millis != NOTHING_READ).then(|| Span::from_millis(millis))
     }
 
-    /// The job's time; before any event it is now.
-    pub(crate) fn time(&self, now: EventTime) -> EventTime {
-        now - self.distance().unwrap_or(Span::ZERO)
+    /// The job's time; there is none before any event.
+    pub(crate) fn time(&self, now: EventTime) -> Option<EventTime> {
+        self.distance().map(|distance| now - distance)
     }
 
     /// Every partition was read to its present end.
@@ -101,17 +101,17 @@ mod tests {
     #[test]
     fn the_job_s_time_goes_on_at_the_wall_s_pace_and_never_back() {
         let freshness = Freshness::default();
-        assert_eq!(freshness.time(at(1000)), at(1000), "nothing was read");
+        assert_eq!(freshness.time(at(1000)), None);
         freshness.heard(at(100), at(1000));
-        assert_eq!(freshness.time(at(1000)), at(100));
-        assert_eq!(freshness.time(at(1007)), at(107));
+        assert_eq!(freshness.time(at(1000)), Some(at(100)));
+        assert_eq!(freshness.time(at(1007)), Some(at(107)));
         // An event that lies behind the job's time by now says nothing new.
         freshness.heard(at(105), at(1008));
-        assert_eq!(freshness.time(at(1008)), at(108));
+        assert_eq!(freshness.time(at(1008)), Some(at(108)));
         freshness.heard(at(500), at(1009));
-        assert_eq!(freshness.time(at(1010)), at(501));
+        assert_eq!(freshness.time(at(1010)), Some(at(501)));
         freshness.heard(at(2000), at(1011));
-        assert_eq!(freshness.time(at(1011)), at(1011), "never later than now");
+        assert_eq!(freshness.time(at(1011)), Some(at(1011)), "never later than now");
     }
 
     #[test]
@@ -120,14 +120,14 @@ mod tests {
         freshness.heard(at(100), at(1000));
         let after = Freshness::default();
         after.restart(freshness.distance(), Some(at(100)), at(1060));
-        assert_eq!(after.time(at(1060)), at(160));
+        assert_eq!(after.time(at(1060)), Some(at(160)));
         let from_older = Freshness::default();
         from_older.restart(None, Some(at(100)), at(1060));
-        assert_eq!(from_older.time(at(1061)), at(101));
+        assert_eq!(from_older.time(at(1061)), Some(at(101)));
         // An attempt that begins anew in the same process does not go back to its commit.
         after.heard(at(900), at(1065));
         after.restart(freshness.distance(), Some(at(100)), at(1070));
-        assert_eq!(after.time(at(1070)), at(905));
+        assert_eq!(after.time(at(1070)), Some(at(905)));
     }
 
     #[test]

@@ -155,8 +155,8 @@ impl Job {
     }
 
     /// The time that its lookups are as of where they name none: that of the newest event read, going on at the
-    /// wall's pace, and never later than now.
-    pub fn time(&self) -> EventTime {
+    /// wall's pace, and never later than now. There is none before any event.
+    pub fn time(&self) -> Option<EventTime> {
         self.progress.freshness.time(self.clock.now())
     }
 

@@ -140,9 +140,9 @@ pub struct JobStatus {
     /// Its watermark.
     #[serde(serialize_with = "as_text")]
     pub watermark: Option<EventTime>,
-    /// The time that its lookups are as of.
-    #[serde(serialize_with = "time_as_text")]
-    pub as_of: EventTime,
+    /// The time that its lookups are as of; `None` before any event.
+    #[serde(serialize_with = "as_text")]
+    pub as_of: Option<EventTime>,
     /// Since when it has all data; `None` where its source was read from the beginning of its log.
     #[serde(serialize_with = "as_text")]
     pub data_since: Option<EventTime>,

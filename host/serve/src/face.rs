@@ -3,10 +3,10 @@
 //! Knows plans. Must not know HTTP or where values come from.
 
 use crate::entity::{KeyColumn, key_columns};
+use crate::value::push_time_or_null;
 use arrow_array::types::{Decimal128Type, DecimalType as _};
 use serde_json::Value;
 use std::sync::Arc;
-use weir_connectors::format::json_lines::push_time;
 use weir_event::{DataType, EventTime, Span};
 use weir_plan::{Feature, JobPlan};
 use weir_timeline::{Bounds, Frames};
@@ -70,17 +70,14 @@ impl Face {
     pub(crate) fn push_meta(
         &self,
         watermark: Option<EventTime>,
-        as_of: EventTime,
+        as_of: Option<EventTime>,
         extra: &[u8],
         out: &mut Vec<u8>,
     ) {
         out.extend_from_slice(&self.meta);
-        match watermark {
-            Some(watermark) => push_time(watermark.millis(), out),
-            None => out.extend_from_slice(b"null"),
-        }
+        push_time_or_null(watermark, out);
         out.extend_from_slice(b",\"as_of\":");
-        push_time(as_of.millis(), out);
+        push_time_or_null(as_of, out);
         out.extend_from_slice(extra);
         out.push(b'}');
     }

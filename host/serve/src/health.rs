@@ -66,7 +66,6 @@ impl Readiness {
 mod tests {
     use super::*;
     use weir_engine::Counts;
-    use weir_event::EventTime;
 
     fn status(state: JobState, ready: bool) -> JobStatus {
         JobStatus {
@@ -77,7 +76,7 @@ mod tests {
             warning: None,
             ready,
             watermark: None,
-            as_of: EventTime::MIN,
+            as_of: None,
             data_since: None,
             lag_ms: 0,
             behind: None,

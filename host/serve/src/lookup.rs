@@ -48,7 +48,7 @@ pub(crate) async fn values(
     body.extend_from_slice(b"{\"entity\":");
     let key = entity::of_texts(&face.keys, |name| query.take(name), &mut body);
     let key = finish_entity(key, &query, &face)?;
-    let one = OneJob::new(job, face, !with_meta);
+    let one = OneJob::new(job, face, app.served.clock.now(), !with_meta);
     if let Some(failure) = one.failure() {
         return Err(failure);
     }

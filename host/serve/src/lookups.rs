@@ -94,7 +94,10 @@ fn asked_jobs(app: &App, names: &[String], with_meta: bool) -> Result<Vec<AskedJ
         if known.is_none() {
             let (job, face) = app.job(job)?;
             refuse_without_entity(&face)?;
-            jobs.push(AskedJob { one: OneJob::new(job, face, !with_meta), features: Vec::new() });
+            jobs.push(AskedJob {
+                one: OneJob::new(job, face, app.served.clock.now(), !with_meta),
+                features: Vec::new(),
+            });
         }
         let at = known.unwrap_or(jobs.len() - 1);
         let asked = &mut jobs[at];

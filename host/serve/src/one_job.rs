@@ -15,7 +15,8 @@ pub(crate) struct OneJob {
     pub(crate) face: Arc<Face>,
     job: Arc<Job>,
     /// The job's own time.
-    time: EventTime,
+    time: Option<EventTime>,
+    now: EventTime,
     stale: bool,
     catching_up: bool,
     since: Option<EventTime>,
@@ -34,11 +35,12 @@ pub(crate) enum NoValues {
 }
 
 impl OneJob {
-    pub(crate) fn new(job: Arc<Job>, face: Arc<Face>, lean: bool) -> OneJob {
+    pub(crate) fn new(job: Arc<Job>, face: Arc<Face>, now: EventTime, lean: bool) -> OneJob {
         let is_behind = |limit: Span| job.lag_ms() > limit.millis().max(0) as u64;
         let stale = !job.is_running() || face.plan.stale_after.is_some_and(is_behind);
         OneJob {
             time: job.time(),
+            now,
             stale,
             catching_up: job.is_catching_up(),
             since: job.data_since(),
@@ -67,8 +69,9 @@ impl OneJob {
             self.push_errors(&failure_text(&self.face.plan.name, reason), features, out);
             return Ok(());
         }
-        let as_of = as_of.map_or(AsOf::JobTime(self.time), AsOf::Asked);
-        let answer = match self.job.lookup(key, as_of) {
+        // Where no event was read, the time makes no difference.
+        let own = || AsOf::JobTime(self.time.unwrap_or(self.now));
+        let answer = match self.job.lookup(key, as_of.map_or_else(own, AsOf::Asked)) {
             Ok(answer) => answer,
             Err(LookupError::Failed(reason)) => {
                 self.push_errors(&reason, features, out);
@@ -85,7 +88,7 @@ impl OneJob {
             }
         };
         let asked = Asked {
-            time: as_of.time(),
+            time: as_of.or(self.time),
             stale: self.stale,
             catching_up: self.catching_up,
             since: self.since,
@@ -119,7 +122,7 @@ impl OneJob {
             push_json(&self.job.behind(), &mut extra);
         }
         // Read behind the lookups, so that no window that they call complete ends after it.
-        self.face.push_meta(self.job.watermark(), as_of.unwrap_or(self.time), &extra, out);
+        self.face.push_meta(self.job.watermark(), as_of.or(self.time), &extra, out);
     }
 }
 

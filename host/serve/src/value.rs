@@ -12,8 +12,8 @@ use weir_event::{EventTime, Span};
 /// What a lookup of one job was, apart from its answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
-    /// The time asked for, or the job's own.
-    pub(crate) time: EventTime,
+    /// The time asked for, or the job's own, which it has not before any event.
+    pub(crate) time: Option<EventTime>,
     /// The job stands still, or its source is further behind than the job declares.
     pub(crate) stale: bool,
     /// The job has not read much of its log.
@@ -69,8 +69,9 @@ fn window(frame: Frame, looked: &Looked, asked: Asked) -> Option<Window> {
     match frame {
         Frame::Windows => looked.window.map(|(start, end)| Window { start: Some(start), end, complete }),
         Frame::Sliding(preceding) => {
-            let start = |span: Span| (span != Span::MAX).then(|| asked.time - span);
-            Some(Window { start: preceding.and_then(start), end: asked.time, complete })
+            let end = asked.time?;
+            let start = |span: Span| (span != Span::MAX).then(|| end - span);
+            Some(Window { start: preceding.and_then(start), end, complete })
         }
         Frame::Mixed => None,
     }
@@ -147,7 +148,7 @@ fn push_window(window: Option<Window>, out: &mut Vec<u8>) {
     out.extend_from_slice(if window.complete { b",\"complete\":true}" } else { b",\"complete\":false}" });
 }
 
-fn push_time_or_null(time: Option<EventTime>, out: &mut Vec<u8>) {
+pub(crate) fn push_time_or_null(time: Option<EventTime>, out: &mut Vec<u8>) {
     match time {
         Some(time) => push_time(time.millis(), out),
         None => out.extend_from_slice(b"null"),
@@ -194,7 +195,7 @@ mod tests {
     }
 
     const ASKED: Asked = Asked {
-        time: EventTime::from_millis(5000),
+        time: Some(EventTime::from_millis(5000)),
         stale: false,
         catching_up: false,
         since: None,

@@ -155,9 +155,13 @@ impl Job {
     }
 
     /// The time that its lookups are as of where they name none: that of the newest event read, going on at the
-    /// wall's pace, and never later than now. There is none before any event.
+    /// wall's pace, and never later than now, unless events of the near future have moved the watermark so far that
+    /// now is out of reach. There is none before any event.
     pub fn time(&self) -> Option<EventTime> {
-        self.progress.freshness.time(self.clock.now())
+        let time = self.progress.freshness.time(self.clock.now())?;
+        let reach = self.plan.stage.as_ref().map(|stage| stage.spec.reach());
+        let oldest = self.watermark().zip(reach).map(|(watermark, reach)| watermark - reach);
+        Some(oldest.map_or(time, |oldest| time.max(oldest)))
     }
 
     /// Whether lookups lack much of what is in its log: it has not yet applied what was there when it started, or has

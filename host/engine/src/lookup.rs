@@ -46,6 +46,8 @@ pub struct Answer {
     pub current: Option<Looked>,
     /// Whether the job knows anything of the entity: rows that it still keeps.
     pub known: bool,
+    /// The time that the values are as of.
+    pub as_of: EventTime,
 }
 
 /// The time that a lookup is as of.
@@ -121,11 +123,11 @@ pub(crate) fn lookup(
     let encoded = EncodedKeys::encode(key, 1).map_err(|error| failed(error.to_string()))?;
     let hash = key_hash(encoded.key(0));
     let mut copies = Vec::with_capacity(2);
-    let (known, settled) = {
+    let (known, as_of, settled) = {
         let timelines: &Timelines = &shards.of_key(hash);
         // What this segment has applied, and not what the job has read: the two move together only here.
         let settled = timelines.settled();
-        in_reach(plan, stage, as_of, timelines)?;
+        let as_of = in_reach(plan, stage, as_of, timelines)?;
         let slot = timelines.slot(encoded.key(0), hash);
         for (question, window) in questions(stage, as_of, settled) {
             let snapshot = match slot.zip(question) {
@@ -134,34 +136,36 @@ pub(crate) fn lookup(
             };
             copies.push((snapshot, window));
         }
-        (slot.is_some(), settled)
+        (slot.is_some(), as_of.time(), settled)
     };
     let mut looked = Vec::with_capacity(copies.len());
     for (snapshot, window) in copies {
         let values = snapshot.finish().map_err(|error| failed(error.to_string()))?;
-        looked.push(result_row(plan, stage, key, values, window, Moment { as_of: as_of.time(), settled })?);
+        looked.push(result_row(plan, stage, key, values, window, Moment { as_of, settled })?);
     }
     let mut looked = looked.into_iter();
-    let settled =
-        looked.next().ok_or_else(|| failed(format!("no window is complete at {}", as_of.time())))?;
-    Ok(Answer { settled, current: looked.next(), known })
+    let settled = looked.next().ok_or_else(|| failed("nothing was asked".to_owned()))?;
+    Ok(Answer { settled, current: looked.next(), known, as_of })
 }
 
 /// The units in which a longer history is proposed.
 const HOUR: Span = Span::from_millis(3_600_000);
 const DAY: Span = Span::from_millis(24 * HOUR.millis());
 
+/// The time to answer as of. The job's own may have been left behind by a watermark that runs through a backlog, or
+/// that events of the near future have made; then it is the oldest that can be answered.
 fn in_reach(
     plan: &JobPlan,
     stage: &KeyedStage,
     as_of: AsOf,
     timelines: &Timelines,
-) -> Result<(), LookupError> {
-    let AsOf::Asked(time) = as_of else { return Ok(()) };
+) -> Result<AsOf, LookupError> {
     let (oldest, settled) = (timelines.oldest(), timelines.settled());
-    if time >= oldest {
-        return Ok(());
-    }
+    let time = match as_of {
+        AsOf::JobTime(time) => return Ok(AsOf::JobTime(time.max(oldest))),
+        AsOf::Asked(time) if time >= oldest => return Ok(as_of),
+        AsOf::Asked(time) => time,
+    };
     let (job, history) = (plan.name.clone(), stage.spec.reach());
     if time >= settled - history {
         return Err(LookupError::NotKeptYet { job, history, oldest });

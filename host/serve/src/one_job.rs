@@ -88,7 +88,7 @@ impl OneJob {
             }
         };
         let asked = Asked {
-            time: as_of.or(self.time),
+            time: as_of.or(self.time).map(|_| answer.as_of),
             stale: self.stale,
             catching_up: self.catching_up,
             since: self.since,

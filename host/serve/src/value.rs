@@ -203,7 +203,7 @@ mod tests {
     };
 
     fn answer(settled: Looked, current: Option<Looked>) -> Answer {
-        Answer { settled, current, known: true }
+        Answer { settled, current, known: true, as_of: time(5000) }
     }
 
     #[test]

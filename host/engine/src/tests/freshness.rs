@@ -123,3 +123,23 @@ async fn who_has_read_to_the_end_is_not_catching_up() {
     assert!(!job.is_catching_up());
     assert_eq!(job.status().behind, None);
 }
+
+#[tokio::test]
+async fn a_watermark_from_the_future_takes_the_job_s_time_with_it_where_nothing_older_is_kept() {
+    let world = World::new();
+    let mut plan = plan();
+    if let Some(stage) = &mut plan.stage {
+        let spec = weir_timeline::StageSpec { history: weir_event::Span::ZERO, ..(*stage.spec).clone() };
+        stage.spec = Arc::new(spec);
+    }
+    let now = world.clock.now().millis() / 1000;
+    let log = format!("u,{},1, u,{},1, u,{},1,", now, now + 1, now + 300);
+    let job = world.run(&plan, lines(&[&log])).await.unwrap();
+    assert_eq!(job.time(), Some(at(now + 300)));
+    let answer = job.lookup(&key("u"), AsOf::JobTime(at(now))).unwrap();
+    assert_eq!((answer.as_of, answer.settled.window), (at(now + 300), Some((at(now + 290), at(now + 300)))));
+    assert!(matches!(
+        job.lookup(&key("u"), AsOf::Asked(at(now))),
+        Err(crate::LookupError::OutOfReach { .. })
+    ));
+}

@@ -38,7 +38,7 @@ fn they_are_written_with_null_and_told_on_stderr_in_stats_and_in_the_dead_letter
     let stderr = String::from_utf8_lossy(&output.stderr);
     let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("WARN")).collect();
     assert_eq!(warnings.len(), 2, "{stderr}");
-    for (job, key, reason) in [("a", "once", "ivide by zero"), ("b", "twice", "SUM")] {
+    for (job, key, reason) in [("a", "once", "division by zero"), ("b", "twice", "SUM")] {
         let of_job = warnings.iter().find(|line| line.contains(&format!("job=\"{job}\"")));
         let line = of_job.unwrap_or_else(|| panic!("job {job} is not in: {stderr}"));
         assert!(line.contains(key) && line.contains(reason) && line.contains("results=1"), "{line}");
@@ -85,7 +85,7 @@ fn a_lookup_says_error_for_the_column_that_failed_alone() {
         "{looked}"
     );
     assert!(
-        features["r"]["reason"].as_str().is_some_and(|reason| reason.contains("ivide by zero")),
+        features["r"]["reason"].as_str().is_some_and(|reason| reason.contains("division by zero")),
         "{looked}"
     );
 }

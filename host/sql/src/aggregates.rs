@@ -135,7 +135,7 @@ impl Aggregates<'_> {
         if let [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] = arguments {
             return match call.name.as_str() {
                 "count" => Ok(()),
-                _ => Err(Refusal::new(at, "`*` stands only in COUNT(*)")),
+                _ => Err(Refusal::new(at, "`*` is for COUNT(*) only")),
             };
         }
         let mut plain = Vec::new();

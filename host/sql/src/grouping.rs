@@ -38,7 +38,7 @@ pub(crate) fn grouping(
         && let Some(call) = first_call(filter, aggregates)
     {
         let message = format!(
-            "{} cannot stand in WHERE, which sees one row at a time; write HAVING, or FILTER (WHERE ..) behind an \
+            "{} cannot be used in WHERE, which sees one row at a time; write HAVING, or FILTER (WHERE ..) behind an \
              aggregate",
             call.name
         );
@@ -48,15 +48,13 @@ pub(crate) fn grouping(
     let over = found.iter().find(|call| call.over.is_some());
     if let Some(over) = over {
         if let Some(function) = &parsed.table_function {
-            let message = format!(
-                "{} in FROM and OVER cannot stand in one query; write two jobs",
-                function.window.name
-            );
+            let message =
+                format!("{} in FROM and OVER cannot be in one query; write two jobs", function.window.name);
             report.refuse(Refusal::new(over.at, message));
             return None;
         }
         if let Some(first) = parsed.group_by.first() {
-            let message = "GROUP BY and OVER cannot stand in one query; write two jobs";
+            let message = "GROUP BY and OVER cannot be in one query; write two jobs";
             report.refuse(Refusal::new(place(first, over.at), message));
             return None;
         }
@@ -86,7 +84,7 @@ fn without_group_by(
     match first {
         Some(call) if call.is_window => {
             let message = format!(
-                "{} stands in a query without a window in GROUP BY; add GROUP BY with the window",
+                "{} needs a window in GROUP BY; add one, such as TUMBLE(rowtime, INTERVAL '1' HOUR)",
                 call.name
             );
             report.refuse(Refusal::new(call.at, message));
@@ -198,7 +196,7 @@ fn key(
 ) {
     if let Some(call) = first_call(expression, aggregates) {
         let message =
-            format!("{} cannot stand inside a GROUP BY column; write the window by itself", call.name);
+            format!("{} cannot be part of a GROUP BY column; write the window by itself", call.name);
         report.refuse(Refusal::new(call.at, message));
     } else if !keys.iter().any(|(known, _)| known == expression) {
         keys.push((expression.clone(), place(expression, START)));

@@ -153,7 +153,7 @@ impl Names<'_> {
         let is_stream = self.view.is_none();
         match nearest(name, columns.iter().map(String::as_str).chain(is_stream.then_some("rowtime"))) {
             Some(near) if near.eq_ignore_ascii_case(name) => {
-                format!("`{stream}` has no column `{name}`; names are case-sensitive, write `{near}`")
+                format!("`{stream}` has no column `{name}`; names are case-sensitive: write `{near}`")
             }
             Some(near) => format!("`{stream}` has no column `{name}`; did you mean `{near}`?"),
             None => format!("`{stream}` has no column `{name}`; its columns are {}", columns.join(", ")),
@@ -323,11 +323,11 @@ impl Resolver<'_> {
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
                 return Err(Refusal::new(
                     at,
-                    "a subquery cannot stand in an expression; write a job for each query, one lookup can ask several jobs",
+                    "a subquery cannot be used in an expression; write a job for each query, one lookup can ask several jobs",
                 ));
             }
             Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
-                return Err(Refusal::new(at, "`*` stands only in COUNT(*); write the column's name"));
+                return Err(Refusal::new(at, "`*` is for COUNT(*) only; write the column's name"));
             }
             Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
                 return Err(Refusal::new(at, "a query of a job has no parameters; write the value"));

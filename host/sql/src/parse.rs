@@ -137,7 +137,7 @@ fn misplaced(function: Option<&TableFunction>, source: &Source) -> Option<Refusa
     let function = function.filter(|function| function.table_at != source.at)?;
     let name = function.window.kind.name();
     let message = format!(
-        "{name} stands in an inner query, and windows in the outer one; write FROM TABLE({name}(TABLE x, ..)) there"
+        "{name} is in an inner query, and windows belong in the outer one; write FROM TABLE({name}(TABLE x, ..)) there"
     );
     Some(Refusal::new(function.window.at, message))
 }

@@ -8,9 +8,10 @@ use crate::features::features;
 use crate::grouping::{grouping, project_keys};
 use crate::hashes::{Common, state_fingerprint};
 use crate::names::{Names, ResolvedView, nearest, too_large};
-use crate::parse::{Parsed, parse};
+use crate::parse::{Item, Parsed, parse};
 use crate::report::{Refusal, Report, START};
 use crate::results::{is_column, result_expression};
+use crate::spellings::AT_TIME_ZONE;
 use crate::stage::{Rows, Stage, StageWindows, first_call, place};
 use crate::tokens::DEPTH_LIMIT;
 use crate::views::{Extent, PARTS_LIMIT, View};
@@ -194,6 +195,7 @@ fn resolve_names<'a>(
         Names { view: inner.as_ref(), qualifier: &qualifier, has_window_columns, items: &items, ..base };
     for item in &mut parsed.items {
         report.refuse_all(names.resolve(&mut item.expression));
+        note_zone(item, report);
     }
     report.refuse_all(names.resolve(&mut parsed.filter));
     report.refuse_all(names.resolve(&mut parsed.group_by));
@@ -202,6 +204,18 @@ fn resolve_names<'a>(
     if let Some(function) = &mut parsed.table_function {
         report.refuse_all(names.resolve(&mut function.window.time));
         report.refuse_all(names.resolve(&mut function.partition_by));
+    }
+}
+
+/// Tells that a time in a zone is written as the instant that it is.
+fn note_zone(item: &Item, report: &mut Report<'_>) {
+    if matches!(&item.expression, Expr::Function(function) if function.name.to_string() == AT_TIME_ZONE) {
+        let name = &item.name;
+        let message = format!(
+            "`{name}` is the same instant in every zone, and is written in UTC; for what the clock of the zone shows write \
+             DATE_FORMAT(.., 'yyyy-MM-dd HH:mm:ss')"
+        );
+        report.notice(item.at, message);
     }
 }
 
@@ -225,7 +239,7 @@ fn resolve_view(
     for part in columns.iter().map(|(_, column)| column).chain(&filter) {
         if let Some(call) = first_call(part, names.aggregates) {
             let message = format!(
-                "{} stands in `{}`, a query inside FROM, which only filters and computes columns; write it in the outer \
+                "{} is in `{}`, a query inside FROM, which only filters and computes columns; write it in the outer \
                  query: weir 0.1 does not read another query's results yet",
                 call.name, view.name
             );

@@ -167,7 +167,7 @@ impl Extraction<'_, '_, '_> {
             Some(_) => {
                 let upper = name.to_uppercase();
                 let message =
-                    format!("{upper} stands in GROUP BY; as a column write {upper}_START or {upper}_END");
+                    format!("{upper} belongs in GROUP BY; as a column write {upper}_START or {upper}_END");
                 return Err(Refusal::new(at, message));
             }
             None => {}

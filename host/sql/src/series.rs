@@ -45,7 +45,7 @@ pub(crate) fn read<'f>(
     let at = function.name.span().start;
     let refuse = |message: String| Err(Refusal::new(at, message));
     if function.filter.is_some() {
-        return refuse("FILTER stands behind the aggregate inside SERIES".to_owned());
+        return refuse("FILTER goes behind the aggregate inside SERIES".to_owned());
     }
     let given = arguments(function)?;
     let (Some(Expr::Function(inner)), 1) = (given.first().copied(), given.len()) else {

@@ -162,8 +162,8 @@ impl Stage<'_, '_> {
         for part in call.arguments.iter().chain(&call.filter) {
             if let Some(inner) = first_call(part, self.aggregates) {
                 let message = format!(
-                    "{} stands inside {}; aggregates cannot be nested: make the inner one a job of \
-                     its own",
+                    "{} is inside {}, and aggregates cannot be nested: weir 0.1 does not read \
+                     another query's results yet",
                     inner.name,
                     name.to_uppercase()
                 );
@@ -216,7 +216,7 @@ impl Stage<'_, '_> {
             (StageWindows::Group(_) | StageWindows::Lifetime, None) => Ok(0),
             (windows @ (StageWindows::Group(_) | StageWindows::Lifetime), Some(_)) => {
                 let message = format!(
-                    "{upper} .. OVER stands in a query with {} in GROUP BY; write two jobs",
+                    "{upper} .. OVER and {} in GROUP BY cannot be in one query; write two jobs",
                     windows.name()
                 );
                 Err(Refusal::new(at, message))
@@ -273,7 +273,7 @@ impl Stage<'_, '_> {
         let at = function.name.span().start;
         let name = function.name.to_string().to_uppercase();
         let StageWindows::Group(window) = &self.windows else {
-            let message = format!("{name} stands in a query without {} in GROUP BY", kind.name());
+            let message = format!("{name} needs {} in GROUP BY; add it with the same arguments", kind.name());
             return Err(Refusal::new(at, message));
         };
         let named = group_window(kind, function, self.event_time)?;
@@ -296,7 +296,7 @@ impl Stage<'_, '_> {
             {
                 let kind = window.kind.name();
                 let message = format!(
-                    "a window has no one `{}`; write {kind}_END(..) for the window's end, or MAX({})",
+                    "a window does not have one `{}`; write {kind}_END(..) for the window's end, or MAX({})",
                     self.event_time, self.event_time
                 );
                 return Err(Refusal::new(at, message));

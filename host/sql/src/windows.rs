@@ -355,7 +355,7 @@ pub(crate) fn arguments(function: &Function) -> Result<Vec<&Expr>, Refusal> {
     let plain = list.args.iter().map(|argument| match argument {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Ok(expression),
         FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => {
-            Err(Refusal::new(function.name.span().start, "`*` stands only in COUNT(*)"))
+            Err(Refusal::new(function.name.span().start, "`*` is for COUNT(*) only"))
         }
         _ => Err(Refusal::new(
             function.name.span().start,

@@ -159,5 +159,6 @@ pub(super) fn evaluation_error(error: &DataFusionError) -> ExpressionError {
     let text = root.strip_backtrace();
     let text = text.lines().next().unwrap_or_default();
     let text = PREFIXES.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let text = if text == "Divide by zero error" { "division by zero" } else { text };
     ExpressionError::Rows(text.to_owned())
 }

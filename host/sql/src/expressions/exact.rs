@@ -3,7 +3,7 @@
 //! A number in a query is a bigint or a double, as it is written. Where it meets a decimal it is read as the decimal
 //! of its own digits instead, so that what is exact stays so; elsewhere nothing changes.
 
-use super::arithmetic::{ALTERNATIVES, conditions, needs_like_types};
+use super::kinds::{ALTERNATIVES, conditions, needs_like_types};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, DataFusionError, Result as LibraryResult, ScalarValue};
 use datafusion_expr::{Expr, ExprSchemable};

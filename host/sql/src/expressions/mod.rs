@@ -11,8 +11,10 @@ mod errors;
 mod exact;
 mod functions;
 mod json;
+mod kinds;
 mod library;
 mod plugin;
+mod trial;
 
 pub(crate) use canonical::type_name;
 pub use docs::{FunctionDoc, function_docs};
@@ -133,7 +135,7 @@ impl<'a> Scope<'a> {
             .map_err(|error| planning_error(&error))?;
         let expression =
             functions::read_clocks(expression, &self.schema).map_err(|error| planning_error(&error))?;
-        arithmetic::refuse_text_as_number(&expression, &self.schema)?;
+        kinds::refuse_text_as_number(&expression, &self.schema)?;
         let expression = exact::constants_beside_decimals(expression, &self.schema)
             .map_err(|error| planning_error(&error))?;
         let context = SimplifyContext::builder().with_schema(self.schema.clone()).build();
@@ -145,7 +147,7 @@ impl<'a> Scope<'a> {
         let canonical = canonical::canonical(&coerced, &self.canonical)?;
         let is_json = json::is_json(&coerced, &self.schema).map_err(|error| planning_error(&error))?;
         let expression = simplifier.simplify(coerced).map_err(|error| planning_error(&error))?;
-        arithmetic::refuse_failing_constants(&expression)?;
+        trial::refuse_what_always_fails(&expression, &self.schema)?;
         let data_type = expression.get_type(self.schema.as_ref()).map_err(|error| planning_error(&error))?;
         Ok(Bound { expression, data_type, canonical, is_json })
     }

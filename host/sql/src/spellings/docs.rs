@@ -6,7 +6,7 @@
 pub(crate) type Told = (&'static str, &'static str, &'static str);
 
 /// The functions that the expression library does not have under this name, or with this meaning.
-pub(crate) const TOLD: [Told; 42] = [
+pub(crate) const TOLD: [Told; 44] = [
     (
         "ceil",
         "CEIL(x) or CEIL(t TO unit)",
@@ -22,7 +22,7 @@ pub(crate) const TOLD: [Told; 42] = [
     (
         "date_part",
         "EXTRACT(part FROM t)",
-        "a part of a time (year, isoyear, quarter, month, week, day, doy, dow, isodow, hour, minute, second, millisecond, microsecond, epoch); of a difference of times all of it in that unit, with EPOCH in seconds with their fraction",
+        "a part of a time (year, isoyear, quarter, month, week, day, doy, dow from 0 for Sunday, isodow from 1 for Monday, hour, minute, second, millisecond, microsecond, epoch); of a difference of times all of it in that unit, with EPOCH in seconds with their fraction",
     ),
     (
         "date_trunc",
@@ -61,6 +61,7 @@ pub(crate) const TOLD: [Told; 42] = [
         "LOCATE(part, text)",
         "where a part begins in a text, from 1; 0 where it does not stand in it",
     ),
+    ("log", "LOG(base, x)", "the logarithm of x; for one argument write LN(x) or LOG10(x)"),
     ("minute", "MINUTE(t)", "the minute, from 0 to 59"),
     ("mod", "MOD(a, b)", "as a % b: the remainder of a division, with the sign of a"),
     ("month", "MONTH(t)", "the month, from 1 to 12"),
@@ -74,6 +75,11 @@ pub(crate) const TOLD: [Told; 42] = [
         "regexp_extract",
         "REGEXP_EXTRACT(text, pattern [, group])",
         "a group of the first match, the first one (1) or all of it (0); null where nothing matches",
+    ),
+    (
+        "regexp_replace",
+        "REGEXP_REPLACE(text, pattern, by [, flags])",
+        "a text with every match of a regular expression replaced; by may name its groups as $1",
     ),
     ("second", "SECOND(t)", "the second, from 0 to 59"),
     ("sha2", "SHA2(text, 256)", "the SHA-2 digest of 224, 256, 384 or 512 bits, in hexadecimal digits"),

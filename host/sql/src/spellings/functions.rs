@@ -52,6 +52,16 @@ pub(super) fn respelt(name: &str, function: &mut Function) -> Result<Option<Expr
             let bytes = call("decode", vec![of, text("base64pad", at)], at);
             cast(CastKind::Cast, bytes, DataType::String(None))
         }
+        // Flink replaces every match, the library the first one alone.
+        "regexp_replace" if arguments(function)?.len() == 3 => {
+            constants::check(name, function)?;
+            let [of, pattern, by] = exactly(function, "REGEXP_REPLACE(text, pattern, by)")?;
+            call(name, vec![of, pattern, by, text("g", at)], at)
+        }
+        "log" if arguments(function)?.len() == 1 => {
+            let message = "LOG(x) is the natural logarithm in Flink and the decimal one in Postgres; write LN(x) or LOG10(x)";
+            return Err(Refusal::new(at, message));
+        }
         "regexp_extract" => regexp_extract(function)?,
         "sha224" | "sha256" | "sha384" | "sha512" => {
             let [of] = exactly(function, &format!("{}(text)", name.to_uppercase()))?;

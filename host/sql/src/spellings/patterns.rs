@@ -112,8 +112,8 @@ fn unknown_letters(run: &str) -> String {
             "times are in UTC, so write '''Z''' for a Z, or %:z in a pattern with % for AT TIME ZONE"
         }
         Some('w' | 'W') => "write %V in a pattern with % for the week of the year",
-        Some('T') => "text stands in quotes, doubled in SQL: 'yyyy-MM-dd''T''HH:mm:ss'",
-        _ => "text stands in quotes, doubled in SQL, as in 'HH ''o''''clock'''",
+        Some('T') => "text goes into quotes, doubled in SQL: 'yyyy-MM-dd''T''HH:mm:ss'",
+        _ => "text goes into quotes, doubled in SQL, as in 'HH ''o''''clock'''",
     };
     format!("`{run}` in a pattern of a time is not available; {instead}")
 }

@@ -102,6 +102,10 @@ fn a_time_in_a_zone_is_the_same_instant_by_another_clock() {
         Some(18_000)
     );
     assert_eq!(ints("UNIX_TIMESTAMP('1970-01-01T00:00:00+01:00' AT TIME ZONE 'Asia/Tokyo')")[0], Some(-3600));
+    let notices = planned("SELECT rowtime AT TIME ZONE 'Asia/Tokyo' AS here FROM event_user_action").notices;
+    assert!(notices[0].to_string().contains("`here` is the same instant in every zone"), "{notices:?}");
+    let since = "rowtime >= TIMESTAMP '1969-12-31 19:00:00' AT TIME ZONE 'America/New_York'";
+    assert_eq!(ints(&format!("IF({since}, 1, 0)")), [Some(1), Some(1), Some(0)]);
     let found = refused("SELECT rowtime AT TIME ZONE 'America/NewYork' AS x FROM event_user_action");
     assert!(found[0].contains("did you mean 'America/New_York'?"), "{found:?}");
 }
@@ -139,6 +143,8 @@ fn texts_and_numbers() {
     assert_eq!(texts("REGEXP_EXTRACT(action, '(x)')"), [None, None, None]);
     assert_eq!(text("SHA256('a')"), "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb");
     assert_eq!(text("SHA2('a', 256)"), text("SHA256('a')"));
+    assert_eq!(text("REGEXP_REPLACE('a1b22', '[0-9]+', '#')"), "a#b#");
+    assert_eq!(text("REGEXP_REPLACE('a1b22', '([0-9]+)', '<$1>')"), "a<1>b<22>");
     assert_eq!(text("TO_BASE64('a')"), "YQ==");
     assert_eq!(text("FROM_BASE64('YQ==')"), "a");
     assert_eq!(text("MD5('a')"), "0cc175b9c0f1b6a831c399e269772661");
@@ -217,6 +223,12 @@ fn what_is_wrong_on_every_row_is_refused_with_its_place() {
         ("CASE WHEN limit > 1 THEN 1 / 0 ELSE limit END", 8, "1 / 0 has no value"),
         ("rowtime + INTERVAL '1 fortnight'", 8, "fortnight"),
         ("rowtime > 'yesterday'", 8, "yesterday"),
+        ("MOD(seats, 0)", 12, "`%` fails on every row"),
+        ("seats / 0", 8, "`/` fails on every row with these constants: division by zero"),
+        ("split_part(action, ',', 0)", 8, "`split_part` fails on every row"),
+        ("regexp_like(action, 'a', 'y')", 8, "`regexp_like` fails on every row"),
+        ("rowtime + INTERVAL '99999999' YEAR", 8, "`+` fails on every row"),
+        ("LOG(fare)", 8, "LN(x) or LOG10(x)"),
         ("rowtime + INTERVAL '1' FORTNIGHT", 31, "`FORTNIGHT` is not a unit of an interval"),
         ("EXTRACT(foo FROM rowtime)", 25, "`foo` is not a part of a time"),
         ("JSON_VALUE(action, '$.a' DEFAULT 0 ON EMPTY)", 33, "write COALESCE"),

@@ -121,7 +121,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime) AS a FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        "1:99: GROUP BY and OVER cannot stand in one query; write two jobs",
+        "1:99: GROUP BY and OVER cannot be in one query; write two jobs",
     ),
     (
         "SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime) AS a, SUM(fare) AS s FROM event_user_action",
@@ -253,7 +253,7 @@ const REFUSED: &[(&str, &str)] = &[
     // Aggregates.
     (
         "SELECT SUM(COUNT(*)) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        "1:12: COUNT stands inside SUM; aggregates cannot be nested",
+        "1:12: COUNT is inside SUM, and aggregates cannot be nested",
     ),
     (
         "SELECT TOP(seats, action) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
@@ -277,9 +277,9 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT SUM(*) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        "1:8: `*` stands only in COUNT(*)",
+        "1:8: `*` is for COUNT(*) only",
     ),
-    ("SELECT user_id FROM event_user_action WHERE COUNT(*) > 1", "1:45: COUNT cannot stand in WHERE"),
+    ("SELECT user_id FROM event_user_action WHERE COUNT(*) > 1", "1:45: COUNT cannot be used in WHERE"),
     (
         "SELECT user_id, fare, COUNT(*) FROM event_user_action GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' HOUR)",
         "1:17: `fare` is neither in GROUP BY nor inside an aggregate",
@@ -290,7 +290,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT rowtime, COUNT(*) FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        "1:8: a window has no one `event_time`; write TUMBLE_END(..)",
+        "1:8: a window does not have one `event_time`; write TUMBLE_END(..)",
     ),
     ("SELECT version() AS v FROM event_user_action", "1:8: `version` differs from call to call"),
     // Windows of other kinds, and in FROM.
@@ -408,15 +408,15 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT SUM(fare) OVER (PARTITION BY user_id ORDER BY rowtime) AS c FROM TABLE(TUMBLE(TABLE event_user_action, DESCRIPTOR(rowtime), INTERVAL '1' HOUR))",
-        "1:8: TUMBLE in FROM and OVER cannot stand in one query",
+        "1:8: TUMBLE in FROM and OVER cannot be in one query",
     ),
     (
         "SELECT COUNT(*) AS c FROM TABLE(TUMBLE(TABLE event_user_action, DESCRIPTOR(rowtime), INTERVAL '1' HOUR)) WHERE window_end > rowtime GROUP BY window_end",
-        "1:112: window_end cannot stand in WHERE",
+        "1:112: window_end cannot be used in WHERE",
     ),
     (
         "SELECT MAX(window_time) AS c FROM TABLE(TUMBLE(TABLE event_user_action, DESCRIPTOR(rowtime), INTERVAL '1' HOUR)) GROUP BY window_end",
-        "1:12: window_time stands inside MAX",
+        "1:12: window_time is inside MAX",
     ),
     (
         "SELECT SUM(1) AS a FROM event_user_action GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)",

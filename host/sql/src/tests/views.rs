@@ -81,7 +81,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT n FROM (SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime) AS n FROM event_user_action) t",
-        "1:23: COUNT stands in `t`, a query inside FROM",
+        "1:23: COUNT is in `t`, a query inside FROM",
     ),
     (
         "SELECT user_id, fare FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY fare DESC) AS rn FROM event_user_action) WHERE rn <= 5",
@@ -102,7 +102,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT user_id, COUNT(*) AS n FROM (SELECT user_id, rowtime FROM TABLE(TUMBLE(TABLE event_user_action, DESCRIPTOR(rowtime), INTERVAL '1' HOUR))) GROUP BY user_id, window_end",
-        "1:72: TUMBLE stands in an inner query, and windows in the outer one",
+        "1:72: TUMBLE is in an inner query, and windows belong in the outer one",
     ),
 ];
 

@@ -114,6 +114,11 @@ impl Names<'_> {
         resolver.refusals
     }
 
+    /// A column of what FROM reads, if it has one of this name.
+    pub(crate) fn inherited(&self, name: &str) -> Option<Expr> {
+        column_of(self.view, name, &self.stream.schema, Span::empty())
+    }
+
     fn column(&self, name: &Ident) -> Result<Expr, Refusal> {
         if name.value == EVENT_TIME {
             let own = column_of(None, "rowtime", &self.stream.schema, name.span);

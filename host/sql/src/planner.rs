@@ -229,6 +229,13 @@ fn resolve_view(
     for item in &view.items {
         let mut expression = item.expression.clone();
         report.refuse_all(names.resolve(&mut expression));
+        if view.has_all && names.inherited(&item.name).is_some_and(|inherited| inherited != expression) {
+            let message = format!(
+                "`{}` is a column of `*` and of this query, with another meaning; give this one another name with AS",
+                item.name
+            );
+            report.refuse(Refusal::new(item.at, message));
+        }
         if Extent::of(&expression).depth > DEPTH_LIMIT {
             report.refuse(too_large(item.at));
             expression = item.expression.clone();

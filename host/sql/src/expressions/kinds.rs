@@ -42,8 +42,10 @@ fn mixed_pair(node: &Expr, schema: &DFSchema) -> LibraryResult<Option<String>> {
         _ => Vec::new(),
     };
     for (left, right) in pairs {
+        // A constant that is not a time is found when it is cast.
+        let is_constant = [left, right].iter().any(|side| matches!(side, Expr::Literal(..)));
         let (left, right) = (left.get_type(schema)?, right.get_type(schema)?);
-        if is_mixed(&left, &right) {
+        if is_mixed(&left, &right) || (!is_constant && is_text_and_time(&left, &right)) {
             return Ok(Some(format!(
                 "{} and {} cannot be compared or combined; write a CAST, or the constant as the other type",
                 type_name(&left),
@@ -56,6 +58,11 @@ fn mixed_pair(node: &Expr, schema: &DFSchema) -> LibraryResult<Option<String>> {
 
 fn is_mixed(left: &DataType, right: &DataType) -> bool {
     (left.is_string() && right.is_numeric()) || (left.is_numeric() && right.is_string())
+}
+
+fn is_text_and_time(left: &DataType, right: &DataType) -> bool {
+    let is_time = |of: &DataType| of.is_temporal();
+    (left.is_string() && is_time(right)) || (is_time(left) && right.is_string())
 }
 
 /// A text where CASE WHEN takes a condition.

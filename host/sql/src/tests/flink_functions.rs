@@ -92,6 +92,15 @@ fn a_time_in_a_zone_is_the_same_instant_by_another_clock() {
     assert_eq!(ints(&format!("UNIX_TIMESTAMP({there} AT TIME ZONE 'Asia/Tokyo')"))[0], Some(0));
     assert_eq!(ints(&format!("CASE WHEN {there} = rowtime THEN 1 ELSE 0 END"))[0], Some(1));
     assert_eq!(ints(&format!("TIMESTAMPDIFF(SECOND, rowtime, {there})"))[0], Some(0));
+    // A day of 23 hours.
+    let (before, after) = ("TIMESTAMP '2026-03-08 00:00:00'", "TIMESTAMP '2026-03-09 00:00:00'");
+    let zoned = |of: &str| format!("{of} AT TIME ZONE 'America/New_York'");
+    assert_eq!(ints(&format!("TIMESTAMPDIFF(HOUR, {}, {})", zoned(before), zoned(after)))[0], Some(23));
+    assert_eq!(ints(&format!("TIMESTAMPDIFF(DAY, {}, {})", zoned(before), zoned(after)))[0], Some(1));
+    assert_eq!(
+        ints(&format!("TIMESTAMPDIFF(HOUR, {0}, TIMESTAMPADD(DAY, 1, {0}))", zoned(before)))[0],
+        Some(23)
+    );
     // What a clock showed tells another instant in every zone.
     assert_eq!(
         ints("UNIX_TIMESTAMP(TIMESTAMP '1970-01-01 00:00:00' AT TIME ZONE 'America/New_York')")[0],
@@ -223,6 +232,7 @@ fn what_is_wrong_on_every_row_is_refused_with_its_place() {
         ("CASE WHEN limit > 1 THEN 1 / 0 ELSE limit END", 8, "1 / 0 has no value"),
         ("rowtime + INTERVAL '1 fortnight'", 8, "fortnight"),
         ("rowtime > 'yesterday'", 8, "yesterday"),
+        ("rowtime > action", 8, "timestamp and string cannot be compared"),
         ("MOD(seats, 0)", 12, "`%` fails on every row"),
         ("seats / 0", 8, "`/` fails on every row with these constants: division by zero"),
         ("split_part(action, ',', 0)", 8, "`split_part` fails on every row"),

@@ -42,6 +42,10 @@ fn members_and_over_pass_through() {
          FROM rides",
     );
     same(
+        "SELECT fare AS f FROM event_user_action",
+        "SELECT fare AS f FROM (SELECT *, fare FROM event_user_action)",
+    );
+    same(
         "SELECT CURRENT_TIMESTAMP AS at, HOUR(rowtime) AS h FROM event_user_action",
         "SELECT CURRENT_TIMESTAMP AS at, h FROM (SELECT HOUR(rowtime) AS h FROM event_user_action)",
     );

@@ -88,6 +88,10 @@ fn clock(data_type: &DataType) -> Result<TimeZone> {
     }
 }
 
+fn is_zoned(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, Some(_)))
+}
+
 fn zone_named(name: &str) -> Result<TimeZone> {
     let zone = TimeZone::get(name).or_else(|_| {
         let offset = format!("2000-01-01T00:00[{name}]");
@@ -106,7 +110,8 @@ fn civil(millis: i64, clock: &TimeZone) -> Result<DateTime> {
 }
 
 fn difference(unit: &str, from: &ArrayRef, to: &ArrayRef) -> Result<ArrayRef> {
-    let (unit, clock) = (Unit::of(unit)?, clock(from.data_type())?);
+    let zoned = if is_zoned(from.data_type()) { from } else { to };
+    let (unit, clock) = (Unit::of(unit)?, clock(zoned.data_type())?);
     let (from, to) =
         (from.as_primitive::<TimestampMillisecondType>(), to.as_primitive::<TimestampMillisecondType>());
     let units: Result<Int64Array> = from

@@ -4,8 +4,8 @@
 //! text. What is still JSON afterwards is told here by the expression: a column, or a choice among such. All else
 //! that gives text gives plain text.
 
-use super::kinds::{ALTERNATIVES, conditions};
 use super::functions::JSON_VALUED;
+use super::kinds::{ALTERNATIVES, conditions};
 use datafusion_common::{DFSchema, Result};
 use datafusion_expr::{Expr, ExprSchemable};
 use weir_event::DataType;

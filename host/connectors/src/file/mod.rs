@@ -31,7 +31,7 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
         "path",
         "file or glob",
         REQUIRED,
-        "the files, in the order of their names, from the project's folder; also .gz",
+        "the files, in the order of their names (part-9 before part-10), from the project's folder; also .gz",
     ),
     KeyDoc::new("follow", "true or false", "false", "whether to wait for more lines and files"),
 ];

@@ -116,17 +116,10 @@ impl Reading {
     /// Makes sure that the place is in the file that it was in. Where that one has another name by now, its rest is
     /// read from there, and the place is the beginning of the new one.
     async fn find_again(&mut self, place: &mut Place, listing: &Listing) -> Result<(), ConnectError> {
-        let path = self.names.path(&place.file);
         let byte = place.byte;
-        let whereabouts = match place.known {
-            Some(known) => {
-                let path = path.clone();
-                blocking(move || Ok(whereabouts::find(&path, byte, &known))).await?
-            }
-            None if byte > 0 && listing.find(&place.file).is_none() => Whereabouts::Gone,
-            None => Whereabouts::Same,
-        };
-        let what = match whereabouts {
+        let is_listed = listing.find(&place.file).is_some();
+        let what = match self.whereabouts(place).await? {
+            _ if place.known.is_none() && byte > 0 && !is_listed => "was there before and is gone",
             Whereabouts::Same => return Ok(()),
             Whereabouts::Moved(to) => {
                 tracing::info!(file = place.file, to = %to.display(), "the file was moved; its rest is read from there");
@@ -146,8 +139,15 @@ impl Reading {
             "`{}` was read up to byte {byte} of its content and {what}, and what was read is not found under another \
              name in its folder; rows that were not read may be lost: put the file back, or start with `--reset` for \
              the jobs that read it",
-            path.display()
+            self.names.path(&place.file).display()
         )))
+    }
+
+    /// Where the file is by now that the place is in; one that nothing is known of is where its name is.
+    async fn whereabouts(&self, place: &Place) -> Result<Whereabouts, ConnectError> {
+        let Some(known) = place.known else { return Ok(Whereabouts::Same) };
+        let (path, byte) = (self.names.path(&place.file), place.byte);
+        blocking(move || Ok(whereabouts::find(&path, byte, &known))).await
     }
 
     async fn read_rest(&mut self, path: &Path, place: &mut Place) -> Result<(), ConnectError> {
@@ -179,9 +179,14 @@ impl Reading {
             if self.next_line > before {
                 lingered = 0;
             } else if lingered >= LINGER_POLLS {
-                self.finish(present, place).await;
-                place.restart("", &listing);
-                return Ok((listing, Left::Moved));
+                if self.whereabouts(place).await? != Whereabouts::Same {
+                    self.finish(present, place).await;
+                    place.restart("", &listing);
+                    return Ok((listing, Left::Moved));
+                }
+                // It was written anew with all that was read of it, as editors do.
+                present = self.begin(&path, limit, place).await?;
+                lingered = 0;
             }
             listing = self.wait(Some(place)).await?;
             let change;

@@ -178,6 +178,26 @@ async fn a_followed_log_is_followed_over_renaming_and_cutting() {
 }
 
 #[tokio::test]
+async fn a_followed_log_that_is_written_anew_with_the_same_rows_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("app.log"), row("1")).unwrap();
+    let source = reader_of(folder.path(), "app.log", true);
+    let mut reader = source.open(0, &from(None), false).await.unwrap();
+    let (reader, mut held) = (reader.as_mut(), VecDeque::new());
+    assert_eq!(names(&next_rows(reader, &mut held, 1).await), ["1"]);
+    // As `sed -i` and most editors do.
+    fs::write(path("new"), ["1", "2"].map(row).concat()).unwrap();
+    fs::rename(path("new"), path("app.log")).unwrap();
+    assert_eq!(names(&next_rows(reader, &mut held, 1).await), ["2"]);
+    // Deleted, and written anew with other rows: what was read of the old one is all that there was.
+    fs::remove_file(path("app.log")).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    fs::write(path("app.log"), ["3", "4", "5"].map(row).concat()).unwrap();
+    assert_eq!(names(&next_rows(reader, &mut held, 3).await), ["3", "4", "5"]);
+}
+
+#[tokio::test]
 async fn what_is_written_where_nobody_reads_any_more_is_told_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -16,6 +16,8 @@ mod golden_served;
 mod harness;
 mod kafka_connector;
 mod lost_rows;
+mod operations;
+mod operations_plugins;
 mod plugins;
 mod replay;
 mod served;

@@ -1,6 +1,6 @@
 //! A running `weir serve` of a test.
 
-use super::project::Project;
+use super::project::{Project, weir};
 use super::wait_for;
 use serde_json::Value;
 use std::io::Read;
@@ -95,6 +95,36 @@ impl Server {
         });
     }
 
+    /// `weir ARGUMENTS --server URL`: the exit code, and everything that it says.
+    #[track_caller]
+    pub(crate) fn weir(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = std::process::Command::new(weir())
+            .args(arguments)
+            .args(["--server", &self.url])
+            .output()
+            .expect("weir starts");
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.code(), text.concat())
+    }
+
+    /// Sends a signal by its name, such as `HUP`.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent =
+            std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// Waits until a job's status has what is wanted.
+    #[track_caller]
+    pub(crate) fn wait_for_job(&self, job: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        wait_for(what, Duration::from_secs(60), || {
+            let (_, status) = self.get(&format!("/v1/jobs/{job}"));
+            wanted(&status).then_some(status)
+        })
+    }
+
     /// kill -9, at once.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a child can be killed");
@@ -104,9 +134,7 @@ impl Server {
     /// SIGTERM: the last checkpoint, then the exit status.
     #[track_caller]
     pub(crate) fn terminate(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(sent.success());
+        self.signal("TERM");
         wait_for("the server to stop", Duration::from_secs(60), || {
             self.child.try_wait().expect("a child can be asked")
         })

@@ -104,6 +104,11 @@ pub trait Sink: Send {
         false
     }
 
+    /// How many bytes it has written so far, for figures alone; 0 where it does not count them.
+    fn written_bytes(&self) -> u64 {
+        0
+    }
+
     /// Opens the sink and brings what is visible to exactly what `last` says (`None`: no safe checkpoint yet).
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError>;
 

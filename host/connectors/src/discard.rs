@@ -30,6 +30,10 @@ impl Sink for DiscardSink {
         Delivery::AtLeastOnce
     }
 
+    fn written_bytes(&self) -> u64 {
+        self.bytes
+    }
+
     async fn start(&mut self, _: Option<&Token>) -> Result<(), ConnectError> {
         Ok(())
     }

@@ -14,6 +14,7 @@ use weir_connect::{ConnectError, Delivery, Sink, SinkRows, Token};
 /// Prints rows, one JSON object a line, each batch flushed at once.
 pub struct StdoutSink {
     out: Box<dyn Write + Send>,
+    bytes: u64,
 }
 
 impl fmt::Debug for StdoutSink {
@@ -25,13 +26,17 @@ impl fmt::Debug for StdoutSink {
 /// A `stdout` sink has no options.
 pub(crate) fn sink(value: &Value, _: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     Settings::new(value, &[]).finish()?;
-    Ok(Box::new(StdoutSink { out: Box::new(std::io::stdout()) }))
+    Ok(Box::new(StdoutSink { out: Box::new(std::io::stdout()), bytes: 0 }))
 }
 
 #[async_trait]
 impl Sink for StdoutSink {
     fn delivery(&self) -> Delivery {
         Delivery::AtLeastOnce
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.bytes
     }
 
     async fn start(&mut self, _: Option<&Token>) -> Result<(), ConnectError> {
@@ -43,6 +48,7 @@ impl Sink for StdoutSink {
         write_rows(rows, false, &mut lines)?;
         // One write for all lines, so that jobs that print at the same time do not mix theirs.
         let written = self.out.write_all(&lines).and_then(|()| self.out.flush());
+        self.bytes += lines.len() as u64;
         written.map_err(|error| ConnectError::external(format!("cannot write to standard output: {error}")))
     }
 
@@ -85,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn it_prints_a_line_per_row_and_keeps_its_promise() {
         let page = Page::default();
-        let make = || -> Box<dyn Sink> { Box::new(StdoutSink { out: Box::new(page.clone()) }) };
+        let make = || -> Box<dyn Sink> { Box::new(StdoutSink { out: Box::new(page.clone()), bytes: 0 }) };
         let lines = || String::from_utf8(page.0.lock().unwrap().clone()).unwrap().lines().count();
         compliance::sink_keeps_its_promise(&make, &rows(), &lines).await.unwrap();
         assert!(page.0.lock().unwrap().starts_with(b"{\"total\":3}\n{\"total\":null}\n"));
@@ -94,7 +100,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_pipe_is_an_error_and_no_panic() {
         let closed: Box<dyn Write + Send> = Box::new(&mut [][..]);
-        let error = StdoutSink { out: closed }.write(&rows()).await.unwrap_err();
+        let error = StdoutSink { out: closed, bytes: 0 }.write(&rows()).await.unwrap_err();
         assert!(error.message.contains("standard output"), "{error}");
     }
 }

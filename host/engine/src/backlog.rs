@@ -2,7 +2,7 @@
 //!
 //! For figures alone: nothing is decided by it, and a source that does not answer is not waited for.
 
-use crate::status::Progress;
+use crate::progress::Progress;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;

@@ -8,8 +8,9 @@ use crate::dead_letters::DeadLetters;
 use crate::entries::Entries;
 use crate::error::EngineError;
 use crate::manifest::{Body, Counts, FORMAT};
+use crate::progress::Progress;
 use crate::state::expiry;
-use crate::status::{CheckpointStatus, Progress};
+use crate::status::CheckpointStatus;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,6 +127,8 @@ struct Submission {
 
 enum Request {
     Commit(Box<Submission>),
+    /// Drops a job's state.
+    Forget(String, oneshot::Sender<Result<(), StoreError>>),
     /// Answered when everything that was asked for before is done.
     Fence(oneshot::Sender<()>),
 }
@@ -142,7 +145,8 @@ impl Committer {
         std::thread::spawn(move || {
             while let Ok(first) = inbox.recv() {
                 // Whatever waits joins the same commit, one checkpoint per job.
-                let (mut group, mut held, mut fences) = (Vec::new(), Vec::new(), Vec::new());
+                let (mut group, mut held) = (Vec::new(), Vec::new());
+                let (mut forgotten, mut fences) = (Vec::new(), Vec::new());
                 for request in std::iter::once(first).chain(std::iter::from_fn(|| inbox.try_recv().ok())) {
                     match request {
                         Request::Commit(next) => {
@@ -150,12 +154,16 @@ impl Committer {
                                 group.iter().any(|other: &Submission| other.plan.name == next.plan.name);
                             if is_twice { held.push(*next) } else { group.push(*next) }
                         }
+                        Request::Forget(job, reply) => forgotten.push((job, reply)),
                         Request::Fence(fence) => fences.push(fence),
                     }
                 }
                 writer.commit(group);
                 for submission in held {
                     writer.commit(vec![submission]);
+                }
+                for (job, reply) in forgotten {
+                    let _ = reply.send(writer.forget(&job));
                 }
                 for fence in fences {
                     // Whoever waited may have been stopped.
@@ -178,6 +186,15 @@ impl Committer {
         let vanished = || EngineError::Vanished { job: plan.name.clone(), stage: "committer" };
         self.requests.send(Request::Commit(submission)).map_err(|_| vanished())?;
         answer.await.map_err(|_| vanished())?
+    }
+
+    /// Drops the state of a job that does not run.
+    pub(crate) async fn forget(&self, job: &str) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let vanished = || EngineError::Vanished { job: job.to_owned(), stage: "committer" };
+        self.requests.send(Request::Forget(job.to_owned(), reply)).map_err(|_| vanished())?;
+        let answer = answer.await.map_err(|_| vanished())?;
+        answer.map_err(|error| EngineError::store(job, &error))
     }
 
     /// Returns when no earlier checkpoint is on its way any more: what an attempt that failed had handed in is
@@ -230,6 +247,11 @@ impl Writer {
                 self.compact(&plan, &body, &manifest);
             }
         }
+    }
+
+    fn forget(&mut self, job: &str) -> Result<(), StoreError> {
+        self.segments.remove(job);
+        self.store.forget(job)
     }
 
     /// Writes the job's segment and names all that is live.

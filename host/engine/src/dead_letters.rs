@@ -7,13 +7,14 @@
 //! rotated once and then replaced, so a flood of bad events costs a bounded amount of disk and never good data.
 
 use crate::failures::FailedResult;
+use crate::told::Told;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use weir_event::PartitionId;
+use std::sync::{Arc, Mutex, PoisonError};
+use weir_event::{Clock, PartitionId};
 
 /// An event that was set aside, or a result of which some value is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +114,7 @@ pub struct DeadLetters {
     folder: PathBuf,
     limit_bytes: u64,
     open: Mutex<BTreeMap<String, Open>>,
+    told: Option<Told>,
 }
 
 #[derive(Debug)]
@@ -124,11 +126,20 @@ struct Open {
 impl DeadLetters {
     /// Letters under `folder`, at most about `limit_bytes` per stream.
     pub fn new(folder: PathBuf, limit_bytes: u64) -> Self {
-        DeadLetters { folder, limit_bytes, open: Mutex::default() }
+        DeadLetters { folder, limit_bytes, open: Mutex::default(), told: None }
+    }
+
+    /// The same, told in the log by their reasons.
+    #[must_use]
+    pub fn told_in_log(self, clock: Arc<dyn Clock>) -> Self {
+        DeadLetters { told: Some(Told::new(clock)), ..self }
     }
 
     /// Appends letters of one stream; they reach the disk with the next [`DeadLetters::sync`].
     pub fn append(&self, stream: &str, letters: &[DeadLetter]) -> io::Result<()> {
+        if let Some(told) = &self.told {
+            told.letters(stream, letters);
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if !open.contains_key(stream) {
             open.insert(stream.to_owned(), self.open_file(stream)?);
@@ -151,6 +162,9 @@ impl DeadLetters {
 
     /// Makes what was appended to a stream's letters durable: called before a checkpoint passes their positions.
     pub fn sync(&self, stream: &str) -> io::Result<()> {
+        if let Some(told) = &self.told {
+            told.due(stream);
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match open.get_mut(stream) {
             Some(current) => {

@@ -8,7 +8,7 @@ use crate::checkpoint::Part;
 use crate::emit::ResultRows;
 use crate::error::EngineError;
 use crate::manifest::Counts;
-use crate::status::Tally;
+use crate::progress::Tally;
 use futures_util::future::select_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +53,8 @@ impl Delivery {
     /// Opens every sink with the token of the last safe checkpoint.
     pub(crate) async fn start(&mut self, tokens: &BTreeMap<String, Token>) -> Result<(), EngineError> {
         for NamedSink { name, sink } in &mut self.sinks {
-            sink.start(tokens.get(name)).await.map_err(|error| sink_error(&self.plan, name, error))?;
+            let started = sink.start(tokens.get(name)).await;
+            started.map_err(|error| failed(&self.plan, &self.tally, name, error))?;
         }
         Ok(())
     }
@@ -112,7 +113,13 @@ impl Delivery {
         };
         let told = self.sinks.iter_mut().filter(|named| op == Op::Upsert || named.sink.wants_meta());
         for NamedSink { name, sink } in told {
-            sink.write(&rows).await.map_err(|error| sink_error(&self.plan, name, error))?;
+            let before = sink.written_bytes();
+            let written = sink.write(&rows).await;
+            written.map_err(|error| failed(&self.plan, &self.tally, name, error))?;
+            self.tally.progress().count_sink(name, |counts| {
+                counts.rows += rows.columns.num_rows() as u64;
+                counts.bytes += sink.written_bytes().saturating_sub(before);
+            });
         }
         Ok(())
     }
@@ -120,8 +127,8 @@ impl Delivery {
     async fn prepare(&mut self, checkpoint: u64) -> Result<(), EngineError> {
         let mut tokens = BTreeMap::new();
         for NamedSink { name, sink } in &mut self.sinks {
-            let token =
-                sink.prepare(checkpoint).await.map_err(|error| sink_error(&self.plan, name, error))?;
+            let token = sink.prepare(checkpoint).await;
+            let token = token.map_err(|error| failed(&self.plan, &self.tally, name, error))?;
             tokens.insert(name.clone(), token);
         }
         self.checkpoint = checkpoint;
@@ -134,13 +141,16 @@ impl Delivery {
     async fn commit(&mut self, tokens: &BTreeMap<String, Token>) -> Result<(), EngineError> {
         for NamedSink { name, sink } in &mut self.sinks {
             if let Some(token) = tokens.get(name) {
-                sink.commit(token).await.map_err(|error| sink_error(&self.plan, name, error))?;
+                let visible = sink.commit(token).await;
+                visible.map_err(|error| failed(&self.plan, &self.tally, name, error))?;
             }
         }
         Ok(())
     }
 }
 
-fn sink_error(plan: &JobPlan, sink: &str, error: weir_connect::ConnectError) -> EngineError {
+/// Counts a failure of a sink, and says whose it is.
+fn failed(plan: &JobPlan, tally: &Tally, sink: &str, error: weir_connect::ConnectError) -> EngineError {
+    tally.progress().count_sink(sink, |counts| counts.errors += 1);
     EngineError::Sink { job: plan.name.clone(), sink: sink.to_owned(), error }
 }

@@ -1,14 +1,16 @@
-//! The engine as the server holds it: jobs by name over one store.
+//! The engine as the server holds it: jobs by name over one store, also those that could not be started.
 
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
 use crate::error::EngineError;
-use crate::job::{Job, JobSpec, Surroundings};
+use crate::job::{Job, JobSpec, Surroundings, check_state};
+use crate::status::{JobStatus, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use weir_event::Clock;
-use weir_store::{CheckpointStore, StoreError};
+use weir_plan::JobPlan;
+use weir_store::{CheckpointStore, Commit, StoreError};
 
 /// How the engine runs its jobs.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +24,14 @@ pub struct Settings {
 /// All running jobs. Made and used inside a tokio runtime, whose workers run the stages.
 pub struct Engine {
     surroundings: Surroundings,
-    jobs: RwLock<BTreeMap<String, Arc<Job>>>,
+    jobs: RwLock<Jobs>,
+}
+
+/// A name is in one of the two.
+#[derive(Default)]
+struct Jobs {
+    started: BTreeMap<String, Arc<Job>>,
+    refused: BTreeMap<String, Refusal>,
 }
 
 impl Engine {
@@ -44,22 +53,68 @@ impl Engine {
         Ok(Engine { surroundings, jobs: RwLock::default() })
     }
 
-    /// Starts a job from its last safe checkpoint, or anew.
+    /// Starts a job from its last safe checkpoint, or anew. It takes the place of one of the same name, which must have
+    /// been stopped.
     pub fn start(&self, spec: JobSpec) -> Result<Arc<Job>, EngineError> {
         let job = Job::start(spec, self.surroundings.clone())?;
         let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
-        jobs.insert(job.plan().name.clone(), job.clone());
+        let name = job.plan().name.clone();
+        jobs.refused.remove(&name);
+        jobs.started.insert(name, job.clone());
         Ok(job)
     }
 
-    /// The job of this name.
-    pub fn job(&self, name: &str) -> Option<Arc<Job>> {
-        self.jobs.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    /// Lists a job that could not be started, in place of one of this name that was.
+    pub fn refuse(&self, name: &str, refusal: Refusal) {
+        let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
+        jobs.started.remove(name);
+        jobs.refused.insert(name.to_owned(), refusal);
     }
 
-    /// All jobs, by name.
+    /// Lets a job make a last checkpoint and waits for it; it stays listed, and is looked up as it stood.
+    pub async fn stop_job(&self, name: &str) {
+        if let Some(job) = self.job(name) {
+            job.stop();
+            // Why it had failed, if it had, was told when it did.
+            let _ = job.outcome().await;
+        }
+    }
+
+    /// Lists a job no more. Its state stays.
+    pub fn remove(&self, name: &str) {
+        let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
+        jobs.started.remove(name);
+        jobs.refused.remove(name);
+    }
+
+    /// Drops the state of a job that does not run, so that it starts anew.
+    pub async fn forget(&self, name: &str) -> Result<(), EngineError> {
+        self.surroundings.committer.forget(name).await
+    }
+
+    /// The job of this name, if it was started.
+    pub fn job(&self, name: &str) -> Option<Arc<Job>> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).started.get(name).cloned()
+    }
+
+    /// All jobs that were started, by name.
     pub fn jobs(&self) -> Vec<Arc<Job>> {
-        self.jobs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).started.values().cloned().collect()
+    }
+
+    /// Why the job of this name could not be started, if it could not.
+    pub fn refusal(&self, name: &str) -> Option<Refusal> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).refused.get(name).cloned()
+    }
+
+    /// The state of every job, by name, also of those that could not be started.
+    pub fn statuses(&self) -> Vec<JobStatus> {
+        let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
+        let now = self.surroundings.clock.now();
+        let refused = jobs.refused.iter().map(|(name, refusal)| JobStatus::unstarted(name, refusal, now));
+        let mut all: Vec<_> = jobs.started.values().map(|job| job.status()).chain(refused).collect();
+        all.sort_by(|left, right| left.job.cmp(&right.job));
+        all
     }
 
     /// The dead letters of all streams.
@@ -82,4 +137,12 @@ impl Engine {
         }
         first
     }
+}
+
+/// Whether a job of this plan could go on from what a store's newest commit holds of it, for whoever only looks.
+///
+/// # Errors
+/// What differs, and what to do.
+pub fn fits_state(plan: &JobPlan, head: &Commit) -> Result<(), EngineError> {
+    check_state(plan, Some(head)).map(drop)
 }

@@ -38,7 +38,7 @@ pub enum EngineError {
     },
     /// The definition does not fit the state that the job left.
     #[error(
-        "job `{job}`: {difference}; start it with `--reset {job}` to drop its state and begin at its source's start"
+        "job `{job}`: {difference}; to drop its state and begin at its source's start, say `--reset {job}` at the next start, or `weir restart {job} --reset` of a server that runs"
     )]
     PlanChanged {
         /// The job.
@@ -113,6 +113,24 @@ impl EngineError {
             EngineError::Damaged { .. } | EngineError::Plan { .. } | EngineError::Vanished { .. } => {
                 Fault::Weir
             }
+        }
+    }
+
+    /// Whether the same may succeed soon without anybody doing anything.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            EngineError::Source { error, .. } | EngineError::Sink { error, .. } => error.retry,
+            _ => false,
+        }
+    }
+
+    /// Whether it may succeed once somebody has mended something outside of weir: made a topic, freed a disk. Nobody
+    /// tells weir of that, so a live job tries again.
+    pub(crate) fn may_be_mended_elsewhere(&self) -> bool {
+        match self {
+            EngineError::Source { error, .. } | EngineError::Sink { error, .. } => error.fault != Fault::Weir,
+            EngineError::Store { .. } | EngineError::DeadLetters { .. } => self.fault() == Fault::External,
+            _ => false,
         }
     }
 

@@ -10,11 +10,12 @@ use crate::decode::{Decoding, Intake};
 use crate::deliver::Outgoing;
 use crate::error::EngineError;
 use crate::idle::Ask;
+use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
 use crate::refusals::Judgement;
 use crate::route::Routed;
 use crate::skew::Tell;
-use crate::status::{JobState, Progress, Tally};
+use crate::status::JobState;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -112,6 +113,7 @@ impl Driver {
                 Event::CheckpointDone => self.state.begun = None,
                 Event::Tick => {
                     self.progress.set_trouble(reader.as_ref().and_then(|reader| reader.health().trouble()));
+                    self.progress.observe_end(self.clock.now());
                     self.tick().await?;
                 }
                 Event::Stop => {

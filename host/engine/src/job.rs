@@ -3,6 +3,7 @@
 //! The supervisor restores the job's last safe checkpoint, runs the pipeline, and starts again from the next safe
 //! checkpoint when an outside system failed in a way that may pass. A job that fails stops alone.
 
+use crate::back_off::BackOff;
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
 use crate::decode;
@@ -14,9 +15,10 @@ use crate::keys;
 use crate::lookup::{Answer, AsOf, LookupError, has_null, lookup};
 use crate::manifest::Body;
 use crate::pipeline::{self, Attempt};
+use crate::progress::Progress;
 use crate::shard::Shards;
 use crate::state::{self, Restored};
-use crate::status::{Behind, JobState, JobStatus, Progress};
+use crate::status::{Behind, JobState, JobStatus};
 use crate::views::prefer_views;
 use arrow_array::ArrayRef;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,9 +26,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use weir_connect::{ConnectError, Decoder, Source};
 use weir_event::key::decode_keys;
-use weir_event::{Clock, EventTime, PartitionId};
+use weir_event::{Clock, EventTime, PartitionId, Span};
 use weir_plan::JobPlan;
-use weir_store::CheckpointStore;
+use weir_store::{CheckpointStore, Commit};
 use weir_timeline::Stats;
 
 /// Opens a job's sinks anew: once for each attempt.
@@ -68,10 +70,6 @@ pub(crate) struct Surroundings {
     pub(crate) checkpoint_every: Duration,
 }
 
-/// Back-off between attempts: doubled from the first to the last.
-const FIRST_BACK_OFF: Duration = Duration::from_millis(500);
-const LAST_BACK_OFF: Duration = Duration::from_secs(30);
-
 /// A job, seen from outside.
 #[derive(Debug)]
 pub struct Job {
@@ -89,7 +87,7 @@ impl Job {
         let plan = Arc::new(prefer_views(spec.plan.clone()));
         let body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
         let job = Arc::new(Job {
-            progress: Arc::new(Progress::default()),
+            progress: Arc::new(Progress::started(surroundings.clock.now())),
             plan,
             shards: RwLock::new(None),
             clock: surroundings.clock.clone(),
@@ -227,25 +225,29 @@ impl Job {
 /// The body of the job's newest safe checkpoint, checked against the plan.
 fn last_body(plan: &JobPlan, store: &dyn CheckpointStore) -> Result<Option<Body>, EngineError> {
     let head = store.head().map_err(|error| EngineError::store(&plan.name, &error))?;
-    match head.as_ref().and_then(|head| head.jobs.get(&plan.name)) {
+    check_state(plan, head.as_ref())
+}
+
+/// The body that a commit has of the job, checked against the plan.
+pub(crate) fn check_state(plan: &JobPlan, head: Option<&Commit>) -> Result<Option<Body>, EngineError> {
+    match head.and_then(|head| head.jobs.get(&plan.name)) {
         Some(manifest) => Body::read(plan, manifest).map(Some),
         None => Ok(None),
     }
 }
 
 async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
-    let mut back_off = FIRST_BACK_OFF;
+    let mut back_off = BackOff::default();
     let mut stop = job.stop.subscribe();
+    let clock = &surroundings.clock;
     let outcome = loop {
+        let began = clock.monotonic();
         let error = match attempt(&job, &spec, &surroundings).await {
             Ok(()) => break Ok(()),
             Err(error) => error,
         };
-        let passing = match &error {
-            EngineError::Source { error, .. } | EngineError::Sink { error, .. } => error.retry,
-            _ => false,
-        };
-        if !passing || *stop.borrow() {
+        let may_pass = error.may_pass() || (spec.mode == Mode::Live && error.may_be_mended_elsewhere());
+        if !may_pass || *stop.borrow() {
             // Whoever runs jobs to their end waits for the outcome of each and says it; of a live job nobody does.
             if spec.mode == Mode::Live {
                 tracing::error!(job = job.plan.name, fault = %error.fault(), %error, "job failed");
@@ -253,13 +255,16 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
             job.progress.set_state(JobState::Failed(error.to_string()));
             break Err(Arc::new(error));
         }
-        tracing::warn!(job = job.plan.name, %error, "starting again from the last checkpoint in {back_off:?}");
-        job.progress.set_state(JobState::Retrying(error.to_string()));
+        let pause = back_off.after(clock.monotonic().saturating_sub(began));
+        let next_try = clock.now() + Span::from_millis(pause.as_millis() as i64);
+        tracing::warn!(job = job.plan.name, %error, "starting again from the last checkpoint in {pause:.1?}");
+        let reason = error.to_string();
+        let state = if error.may_pass() { JobState::Retrying(reason) } else { JobState::Failed(reason) };
+        job.progress.wait_until(state, next_try);
         tokio::select! {
-            () = tokio::time::sleep(back_off) => {}
-            _ = stop.changed() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => break Err(Arc::new(error)),
         }
-        back_off = (back_off * 2).min(LAST_BACK_OFF);
     };
     job.outcome.send_replace(Some(outcome));
 }
@@ -269,14 +274,14 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     let plan = job.plan.clone();
     surroundings.committer.settle().await;
     let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
-    let Restored { shards, seen } = restore(&plan, &body, surroundings).await?;
+    let Restored { shards, seen } = restore(&plan, &body, surroundings, &job.progress).await?;
+    job.progress.freshness.left_end(job.clock.monotonic());
     job.progress.restart(&body, job.clock.now());
     *job.shards.write().unwrap_or_else(PoisonError::into_inner) = shards.clone();
 
     // The attempt is stored before its first effect, so that revisions rise also across crashes.
     body.attempt += 1;
-    body.version = plan.version;
-    body.definition.clone_from(&plan.definition);
+    body.adopt(&plan);
     surroundings.committer.commit(&plan, body.clone(), Box::new(std::iter::empty())).await?;
 
     let sinks = (spec.sinks)().map_err(|error| EngineError::Sink {
@@ -309,10 +314,12 @@ async fn restore(
     plan: &Arc<JobPlan>,
     body: &Body,
     surroundings: &Surroundings,
+    progress: &Arc<Progress>,
 ) -> Result<Restored, EngineError> {
     let (job, body, store, shards) =
         (plan.clone(), body.clone(), surroundings.store.clone(), surroundings.shards);
-    let read = move || state::restore(&job, &body, &*store, shards);
+    let progress = progress.clone();
+    let read = move || state::restore(&job, &body, &*store, shards, &progress);
     let vanished = |_| EngineError::Vanished { job: plan.name.clone(), stage: "restore" };
     tokio::task::spawn_blocking(read).await.map_err(vanished)?
 }

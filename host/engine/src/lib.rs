@@ -8,6 +8,7 @@
 //! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
 mod admit;
+mod back_off;
 mod backlog;
 mod bounds;
 mod checkpoint;
@@ -32,6 +33,7 @@ pub mod lookup;
 mod manifest;
 mod outputs;
 mod pipeline;
+mod progress;
 mod project;
 mod reading;
 mod refusals;
@@ -44,19 +46,21 @@ mod state;
 pub mod status;
 pub mod stream;
 mod take;
+mod told;
 mod views;
 
+pub use back_off::BackOff;
 pub use bounds::TimeBounds;
 pub use dead_letters::DeadLetters;
 pub use deliver::NamedSink;
-pub use engine::{Engine, Settings};
+pub use engine::{Engine, Settings, fits_state};
 pub use error::EngineError;
 pub use failures::{FailedResult, FailureSample};
 pub use intake::Mode;
 pub use job::{Job, JobSpec, KeyPage, MakeSinks};
 pub use lookup::{Answer, AsOf, Looked, LookupError};
 pub use manifest::Counts;
-pub use status::{Behind, JobState, JobStatus};
+pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus};
 pub use stream::StreamHub;
 
 #[cfg(test)]

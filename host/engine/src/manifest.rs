@@ -20,6 +20,12 @@ pub(crate) struct Body {
     pub(crate) version: u32,
     /// Hash of the definition.
     pub(crate) definition: String,
+    /// What stays of it when other versions of plugins are activated; empty in a body of an older weir.
+    #[serde(default)]
+    pub(crate) without_components: String,
+    /// The hash of each feature, by name; none in a body of an older weir.
+    #[serde(default)]
+    pub(crate) features: BTreeMap<String, String>,
     /// Fingerprint of what the state is made of.
     pub(crate) state: String,
     /// Number of this checkpoint of the job, rising.
@@ -131,12 +137,18 @@ impl Counts {
     }
 }
 
+fn features(plan: &JobPlan) -> BTreeMap<String, String> {
+    plan.features.iter().map(|feature| (feature.name.clone(), feature.definition.clone())).collect()
+}
+
 impl Body {
     /// The body of a job that starts anew.
     pub(crate) fn first(plan: &JobPlan) -> Body {
         Body {
             version: plan.version,
             definition: plan.definition.clone(),
+            without_components: plan.definition_without_components.clone(),
+            features: features(plan),
             state: plan.state_fingerprint.clone(),
             checkpoint: 0,
             attempt: 0,
@@ -157,21 +169,53 @@ impl Body {
         }
         let body: Body = serde_json::from_value(manifest.body.clone())
             .map_err(|error| EngineError::Damaged { job: job(), message: error.to_string() })?;
+        let differs = |difference| Err(EngineError::PlanChanged { job: job(), difference });
+        let other_plugins_alone = body.definition != plan.definition
+            && body.without_components == plan.definition_without_components;
         if body.state != plan.state_fingerprint {
-            let difference = format!(
-                "its keys, windows or aggregates are not those of the state that version {} left",
-                body.version
-            );
-            return Err(EngineError::PlanChanged { job: job(), difference });
+            return differs(if other_plugins_alone {
+                "its state was made by another version of a plugin's aggregate, which alone can read it (`weir plugin \
+                 rollback NAME` goes back to it)"
+                    .to_owned()
+            } else {
+                format!("the query changed{}; its stored state does not fit", body.difference(plan))
+            });
         }
-        if body.definition != plan.definition && body.version == plan.version {
-            let difference = format!(
-                "what makes its values has changed under the same version {}; raise `version`",
+        if body.definition != plan.definition && body.version == plan.version && !other_plugins_alone {
+            return differs(format!(
+                "what makes its values changed{} under the same version {}; raise `version` to go on from its state",
+                body.difference(plan),
                 body.version
-            );
-            return Err(EngineError::PlanChanged { job: job(), difference });
+            ));
         }
         Ok(body)
+    }
+
+    /// Takes the plan's definition for its own.
+    pub(crate) fn adopt(&mut self, plan: &JobPlan) {
+        self.version = plan.version;
+        self.definition.clone_from(&plan.definition);
+        self.without_components.clone_from(&plan.definition_without_components);
+        self.features = features(plan);
+    }
+
+    /// Which features differ, in words; nothing where that is not known.
+    fn difference(&self, plan: &JobPlan) -> String {
+        let new = features(plan);
+        let missing_in = |names: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
+            names.keys().filter(|name| !others.contains_key(*name)).cloned().collect::<Vec<_>>()
+        };
+        let is_changed = |(name, hash): &(&String, &String)| new.get(*name).is_some_and(|now| now != *hash);
+        let changed: Vec<String> =
+            self.features.iter().filter(is_changed).map(|(name, _)| name.clone()).collect();
+        let kinds = [
+            ("new", missing_in(&new, &self.features)),
+            ("gone", missing_in(&self.features, &new)),
+            ("changed", changed),
+        ];
+        let told = kinds.iter().filter(|(_, names)| !names.is_empty() && !self.features.is_empty());
+        let told: Vec<String> = told.map(|(kind, names)| format!("{kind}: {}", names.join(", "))).collect();
+        if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
     }
 
     /// Since when the job has all data; `None` for all that was ever in its source.

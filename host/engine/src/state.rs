@@ -5,6 +5,7 @@
 
 use crate::error::EngineError;
 use crate::manifest::Body;
+use crate::progress::Progress;
 use crate::seen::{self, Seen};
 use crate::shard::{BlockExpiry, Shards};
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub(crate) fn restore(
     body: &Body,
     store: &dyn CheckpointStore,
     shards: usize,
+    progress: &Progress,
 ) -> Result<Restored, EngineError> {
     let in_plan = |message: String| EngineError::Plan { job: plan.name.clone(), message };
     let damaged = |message: String| EngineError::Damaged { job: plan.name.clone(), message };
@@ -39,7 +41,9 @@ pub(crate) fn restore(
     let is_expired = expiry(plan, body).map_err(|error| EngineError::aggregate(&plan.name, &error))?;
     let head = store.head().map_err(|error| in_store(&error))?;
     if let Some(manifest) = head.as_ref().and_then(|head| head.jobs.get(&plan.name)) {
+        progress.restore_begins(manifest.segments.iter().map(|segment| segment.entries).sum());
         let mut visit = |entry: &[u8], value: &[u8]| -> Result<(), StoreError> {
+            progress.restored_one();
             if is_expired(entry) {
                 return Ok(());
             }

@@ -1,76 +1,21 @@
-//! What a job says of itself while it runs: what stages count per block and readers copy, and no lock is held while
-//! data is worked on.
+//! What a job says of itself: its state at one moment, for people and programs.
+//!
+//! Only words; what counts while a job runs is in [`progress`](crate::progress).
 
-use crate::failures::{FailedResult, FailureSample, Failures};
-use crate::freshness::Freshness;
-use crate::manifest::{Body, Counts};
+use crate::manifest::Counts;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use weir_connect::{Left, OpenPartition};
-use weir_event::{Clock, EventTime, PartitionId, Position};
+use weir_event::{EventTime, Position};
 
-/// In place of a message's number.
-const NOT_REACHED: u64 = u64::MAX;
-
-/// Live counters of one job.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    counts: Mutex<Counts>,
-    /// The job's watermark in milliseconds, `i64::MIN` before the first.
-    watermark: AtomicI64,
-    /// Since when it has all data, milliseconds; `i64::MIN` where it has everything.
-    data_since: AtomicI64,
-    pub(crate) freshness: Freshness,
-    /// Whether an attempt has replayed its log.
-    ready: AtomicBool,
-    /// Whether the present one has.
-    replayed: AtomicBool,
-    /// The number of the last message before the log's end was first reached.
-    end_reached_at: AtomicU64,
-    /// For each shard, the number of the last message that it has applied.
-    applied: Mutex<Vec<u64>>,
-    slow: Mutex<Slow>,
-    failures: Mutex<Failures>,
-}
-
-/// What one stage has counted since its attempt began: a checkpoint adds the stages up, each as it stood at the
-/// barrier, while [`Progress`] shows everything at once.
-#[derive(Debug)]
-pub(crate) struct Tally {
-    own: Mutex<Counts>,
-    shown: Arc<Progress>,
-}
-
-impl Tally {
-    pub(crate) fn new(shown: Arc<Progress>) -> Self {
-        Tally { own: Mutex::default(), shown }
-    }
-
-    pub(crate) fn add(&self, counts: Counts) {
-        if counts != Counts::default() {
-            self.own.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
-            self.shown.counts.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
-        }
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        *self.own.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What changes seldom.
-#[derive(Debug, Default)]
-struct Slow {
-    /// Each partition, with the number of the last message that was sent when it was reported.
-    partitions: BTreeMap<PartitionId, (PartitionStatus, u64)>,
-    state: JobState,
-    /// What was not read yet when the source was last asked.
-    left: Left,
-    warning: Option<String>,
-    last_checkpoint: Option<CheckpointStatus>,
+/// What one sink was handed since this process started the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct SinkStatus {
+    /// Rows that it took.
+    pub rows: u64,
+    /// Bytes that it wrote, as far as it counts them.
+    pub bytes: u64,
+    /// How often it failed.
+    pub errors: u64,
 }
 
 /// Where one partition stands.
@@ -101,6 +46,15 @@ pub struct CheckpointStatus {
     pub took_ms: u64,
 }
 
+/// How far a job has read its state back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RestoreStatus {
+    /// Entries that were read.
+    pub read: u64,
+    /// Entries that there are, some of which later ones replace.
+    pub of: u64,
+}
+
 /// Whether a job runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(tag = "state", content = "reason", rename_all = "lowercase")]
@@ -116,7 +70,7 @@ pub enum JobState {
     Finished,
     /// It was stopped.
     Stopped,
-    /// It failed and does not go on by itself.
+    /// It failed. It goes on by itself only where its status names the time of the next try.
     Failed(String),
 }
 
@@ -125,16 +79,21 @@ pub enum JobState {
 pub struct JobStatus {
     /// Its name.
     pub job: String,
-    /// The version of its definition.
-    pub version: u32,
-    /// The hash of its definition.
-    pub definition: String,
+    /// The version of its definition; `None` of a job that could not be planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The hash of its definition, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
     /// Whether it runs.
     #[serde(flatten)]
     pub state: JobState,
     /// What is wrong with its source though it runs, such as that most rows are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
+    /// When a job that failed is tried again by itself, wall time.
+    #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<EventTime>,
     /// Whether it has applied everything that was durable when it started.
     pub ready: bool,
     /// Its watermark.
@@ -146,7 +105,8 @@ pub struct JobStatus {
     /// Since when it has all data; `None` where its source was read from the beginning of its log.
     #[serde(serialize_with = "as_text")]
     pub data_since: Option<EventTime>,
-    /// How far its newest event is behind the wall, milliseconds, while it has not read to the end; 0 when it has.
+    /// How far it is behind, milliseconds: 0 while everything in its source is read, else the time since that was last
+    /// so, or since its newest event, whichever is shorter. It grows while the source cannot be read.
     pub lag_ms: u64,
     /// How far behind the end of its log it is, while it is catching up.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,10 +114,56 @@ pub struct JobStatus {
     /// What it counted.
     #[serde(flatten)]
     pub counts: Counts,
+    /// How far it has read its state back, while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreStatus>,
     /// Its newest checkpoint.
     pub last_checkpoint: Option<CheckpointStatus>,
     /// Its partitions.
     pub partitions: Vec<PartitionStatus>,
+    /// Its sinks, by name.
+    pub sink_counts: BTreeMap<String, SinkStatus>,
+}
+
+impl JobStatus {
+    /// A job that has not been started, for a reason.
+    pub(crate) fn unstarted(job: &str, refusal: &Refusal, now: EventTime) -> JobStatus {
+        JobStatus {
+            job: job.to_owned(),
+            version: None,
+            definition: None,
+            state: JobState::Failed(refusal.reason.clone()),
+            next_try: refusal.next_try,
+            ready: false,
+            watermark: None,
+            as_of: None,
+            data_since: None,
+            lag_ms: millis_between(refusal.since, now),
+            behind: None,
+            warning: None,
+            counts: Counts::default(),
+            restore: None,
+            last_checkpoint: None,
+            partitions: Vec::new(),
+            sink_counts: BTreeMap::new(),
+        }
+    }
+}
+
+/// Why a job could not be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong, and what to do.
+    pub reason: String,
+    /// Since when, wall time.
+    pub since: EventTime,
+    /// When it is tried again by itself, wall time; `None` where somebody has to change something first.
+    pub next_try: Option<EventTime>,
+}
+
+/// Milliseconds from one time to another, 0 where that is not later; whatever the times are.
+pub(crate) fn millis_between(from: EventTime, to: EventTime) -> u64 {
+    to.millis().saturating_sub(from.millis()).max(0) as u64
 }
 
 /// How far a job is behind the end of its log.
@@ -182,221 +188,4 @@ pub(crate) fn as_text<S: serde::Serializer>(time: &Option<EventTime>, out: S) ->
 
 fn time_as_text<S: serde::Serializer>(time: &EventTime, out: S) -> Result<S::Ok, S::Error> {
     out.collect_str(time)
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Progress {
-            counts: Mutex::default(),
-            watermark: AtomicI64::new(i64::MIN),
-            data_since: AtomicI64::new(i64::MIN),
-            freshness: Freshness::default(),
-            ready: AtomicBool::default(),
-            replayed: AtomicBool::default(),
-            end_reached_at: AtomicU64::new(NOT_REACHED),
-            applied: Mutex::default(),
-            slow: Mutex::default(),
-            failures: Mutex::default(),
-        }
-    }
-}
-
-impl Progress {
-    /// Shows what a checkpoint says: an attempt begins there, and counts from there.
-    pub(crate) fn restart(&self, body: &Body, now: EventTime) {
-        let newest = body.partitions.iter().filter_map(|partition| partition.newest).max();
-        self.freshness.restart(body.behind, newest, now);
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = body.counts;
-        self.set_watermark(body.watermark.unwrap_or(EventTime::MIN));
-        self.set_data_since(body.data_since());
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Remembers results that failed, for whoever asks what is wrong.
-    pub(crate) fn tell_failed(&self, failed: &[FailedResult]) {
-        if !failed.is_empty() {
-            self.failures.lock().unwrap_or_else(PoisonError::into_inner).add(failed);
-        }
-    }
-
-    /// Results that failed since the process began, by reason.
-    pub(crate) fn failures(&self) -> Vec<FailureSample> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).samples()
-    }
-
-    pub(crate) fn set_data_since(&self, since: Option<EventTime>) {
-        self.data_since.store(since.unwrap_or(EventTime::MIN).millis(), Ordering::Release);
-    }
-
-    pub(crate) fn data_since(&self) -> Option<EventTime> {
-        let millis = self.data_since.load(Ordering::Acquire);
-        (millis != i64::MIN).then(|| EventTime::from_millis(millis))
-    }
-
-    pub(crate) fn set_watermark(&self, watermark: EventTime) {
-        self.watermark.store(watermark.millis(), Ordering::Release);
-    }
-
-    pub(crate) fn watermark(&self) -> Option<EventTime> {
-        let millis = self.watermark.load(Ordering::Acquire);
-        (millis != i64::MIN).then(|| EventTime::from_millis(millis))
-    }
-
-    /// Forgets what an earlier attempt has read and applied.
-    pub(crate) fn expect_shards(&self, shards: usize) {
-        self.replayed.store(false, Ordering::Release);
-        self.end_reached_at.store(NOT_REACHED, Ordering::Release);
-        *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = vec![0; shards];
-    }
-
-    /// A shard has applied all messages up to this number.
-    pub(crate) fn applied(&self, shard: usize, sequence: u64) {
-        if let Some(applied) = self.applied.lock().unwrap_or_else(PoisonError::into_inner).get_mut(shard) {
-            *applied = sequence;
-        }
-    }
-
-    /// Whether every shard has applied all messages up to this number.
-    pub(crate) fn has_applied(&self, sequence: u64) -> bool {
-        self.applied.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|applied| *applied >= sequence)
-    }
-
-    /// Every partition was read to its present end; `sequence` is the last message that was sent.
-    pub(crate) fn caught_up(&self, sequence: u64) {
-        self.freshness.caught_up();
-        // It fails where the end was reached before, which is what counts.
-        let _ =
-            self.end_reached_at.compare_exchange(NOT_REACHED, sequence, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    /// Whether the present attempt has applied everything that was durable when it began.
-    pub(crate) fn has_replayed(&self) -> bool {
-        if self.replayed.load(Ordering::Acquire) {
-            return true;
-        }
-        let reached = self.end_reached_at.load(Ordering::Acquire);
-        let has_replayed = reached != NOT_REACHED && self.has_applied(reached);
-        if has_replayed {
-            self.replayed.store(true, Ordering::Release);
-            self.ready.store(true, Ordering::Release);
-        }
-        has_replayed
-    }
-
-    /// Whether any attempt has.
-    pub(crate) fn ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) || self.has_replayed()
-    }
-
-    /// Whether lookups lack much of what is in the log by now.
-    pub(crate) fn is_catching_up(&self, now: EventTime, monotonic: Duration) -> bool {
-        let lag = Duration::from_millis(self.lag_ms(now));
-        !self.has_replayed() || self.freshness.has_fallen_behind(monotonic, lag)
-    }
-
-    pub(crate) fn is_running(&self) -> bool {
-        self.slow().state == JobState::Running
-    }
-
-    pub(crate) fn failure(&self) -> Option<String> {
-        match &self.slow().state {
-            JobState::Failed(reason) => Some(reason.clone()),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn set_state(&self, state: JobState) {
-        self.slow().state = state;
-    }
-
-    pub(crate) fn set_warning(&self, warning: Option<String>) {
-        self.slow().warning = warning;
-    }
-
-    /// Whether a running job can reach its source; while it cannot, it is not running, though its client goes on
-    /// trying.
-    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
-        let mut slow = self.slow();
-        match (&slow.state, trouble) {
-            (JobState::Running | JobState::Retrying(_), Some(reason)) => {
-                slow.state = JobState::Retrying(reason)
-            }
-            (JobState::Retrying(_), None) => slow.state = JobState::Running,
-            _ => {}
-        }
-    }
-
-    pub(crate) fn set_partition(&self, status: PartitionStatus, id: PartitionId, sequence: u64) {
-        self.slow().partitions.insert(id, (status, sequence));
-    }
-
-    /// Whether lookups see the record at `offset` of a partition.
-    pub(crate) fn is_visible(&self, id: PartitionId, offset: u64) -> bool {
-        let reported =
-            self.slow().partitions.get(&id).map(|(status, sequence)| (status.position.next, *sequence));
-        reported.is_some_and(|(next, sequence)| next > offset && self.has_applied(sequence))
-    }
-
-    pub(crate) fn set_checkpoint(&self, checkpoint: CheckpointStatus) {
-        self.slow().last_checkpoint = Some(checkpoint);
-    }
-
-    /// How far the newest event is behind the wall while the job has not read to the end.
-    pub(crate) fn lag_ms(&self, now: EventTime) -> u64 {
-        if self.freshness.is_caught_up() {
-            return 0;
-        }
-        let newest = self.slow().partitions.values().filter_map(|(partition, _)| partition.newest).max();
-        newest.map_or(0, |newest| now.since(newest).millis().max(0) as u64)
-    }
-
-    pub(crate) fn behind(&self, now: EventTime) -> Behind {
-        let Left { records, bytes } = self.slow().left;
-        Behind { records, bytes, seconds: self.lag_ms(now) / 1000 }
-    }
-
-    pub(crate) fn set_left(&self, left: Left) {
-        self.slow().left = left;
-    }
-
-    /// Where each partition is read next.
-    pub(crate) fn positions(&self) -> Vec<OpenPartition> {
-        let slow = self.slow();
-        let partitions = slow.partitions.values().map(|(status, _)| OpenPartition {
-            partition: status.partition,
-            from: Some(status.position.clone()),
-        });
-        partitions.collect()
-    }
-
-    pub(crate) fn status(&self, job: &str, version: u32, definition: &str, clock: &dyn Clock) -> JobStatus {
-        let now = clock.now();
-        let lag_ms = self.lag_ms(now);
-        let is_catching_up = self.is_catching_up(now, clock.monotonic());
-        let behind = is_catching_up.then(|| self.behind(now));
-        let slow = self.slow();
-        JobStatus {
-            job: job.to_owned(),
-            version,
-            definition: definition.to_owned(),
-            state: slow.state.clone(),
-            warning: slow.warning.clone(),
-            ready: self.ready(),
-            watermark: self.watermark(),
-            as_of: self.freshness.time(now),
-            data_since: self.data_since(),
-            lag_ms,
-            behind,
-            counts: self.counts(),
-            last_checkpoint: slow.last_checkpoint.clone(),
-            partitions: slow.partitions.values().map(|(partition, _)| partition.clone()).collect(),
-        }
-    }
-
-    fn slow(&self) -> std::sync::MutexGuard<'_, Slow> {
-        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

@@ -190,8 +190,25 @@ pub struct ServerDefinition {
     pub checkpoint_every: Span,
     /// How many checkpoints are kept.
     pub checkpoints_kept: u32,
+    /// How the server's own words are written.
+    pub log: Log,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// How a server's own words are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// One JSON object a line, in place of text.
+    pub json: bool,
+    /// How much is said: a level, or levels by part.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { json: false, level: "info".to_owned() }
+    }
 }
 
 impl Default for ServerDefinition {
@@ -203,6 +220,7 @@ impl Default for ServerDefinition {
             shards: None,
             checkpoint_every: Span::from_millis(10_000),
             checkpoints_kept: 3,
+            log: Log::default(),
             limits: Limits::default(),
         }
     }

@@ -21,6 +21,8 @@ pub struct JobPlan {
     pub version: u32,
     /// `sha256:` and the hash of its features' hashes.
     pub definition: String,
+    /// What stays the same of its definition when another version of a plugin is activated.
+    pub definition_without_components: String,
     /// Fingerprint of what its state is made of: a plan with another one cannot go on from that state.
     pub state_fingerprint: String,
     /// What it reads, in the order of the query's tables.

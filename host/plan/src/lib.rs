@@ -18,7 +18,7 @@ pub mod values;
 pub use catalog::{Catalog, ScalarFunction};
 pub use check::{
     Checked, ConnectorKinds, Context, Outcome, ProjectFiles, SettingProblem, SourceFile, check_job,
-    check_project, check_server, check_stream, is_name, needed_query_files,
+    check_project, check_server, check_stream, is_name, needed_query_files, server_variables,
 };
 pub use definition::{Dedup, JobDefinition, ServerDefinition, StreamDefinition, StreamOrigin};
 pub use diagnostic::{Diagnostic, Severity};

@@ -48,7 +48,7 @@ impl PluginHost {
             .linker
             .instantiate_pre(&component)
             .map_err(|error| start(format!("cannot be linked: {}", one_line(&format!("{error:#}")))))?;
-        let mut guest = Guest::start(shared, &pre, &plugin, 0)
+        let mut guest = Guest::start(shared, &pre, &plugin, 0, &Arc::default())
             .map_err(|failure| refusal(name, Phase::Instantiate, &failure))?;
         check_types(&mut guest, &exports).map_err(|reasons| refuse(Phase::Instantiate, reasons))?;
         let (scalars, aggregates) =

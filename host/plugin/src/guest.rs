@@ -4,6 +4,7 @@
 use crate::engine::Shared;
 use crate::failure::{Cause, Failure};
 use crate::limits::MemoryLimiter;
+use crate::usage::Usage;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wasmtime::Store;
@@ -26,6 +27,7 @@ pub(crate) struct Guest {
     instance: Instance,
     fuel_per_call: u64,
     calls: u64,
+    usage: Arc<Usage>,
     /// The pool's generation in which it was made.
     pub(crate) generation: u64,
     // Declared last: a place counts as free only when the store is gone.
@@ -64,6 +66,7 @@ impl Guest {
         pre: &InstancePre<GuestData>,
         plugin: &Arc<str>,
         generation: u64,
+        usage: &Arc<Usage>,
     ) -> Result<Self, Failure> {
         let limits = &shared.limits;
         let place = Place::take(shared)?;
@@ -84,6 +87,7 @@ impl Guest {
             instance,
             fuel_per_call: limits.fuel_per_call,
             calls: 0,
+            usage: Arc::clone(usage),
             generation,
             _place: place,
         })
@@ -125,9 +129,10 @@ impl Guest {
         self.store.data_mut().limiter.forget_refusal();
         let answer = self.call_typed(export, parameters);
         let budget = self.fuel_per_call;
+        let used = budget.saturating_sub(self.store.get_fuel().unwrap_or(0));
+        self.usage.count(used, answer.is_err());
         let answer = answer.map_err(|error| failed(&self.store, &error, budget))?;
-        let left = self.store.get_fuel().unwrap_or(0);
-        Ok((answer, budget.saturating_sub(left)))
+        Ok((answer, used))
     }
 
     fn call_typed<P, R>(&mut self, export: &ComponentExportIndex, parameters: P) -> wasmtime::Result<R>

@@ -28,6 +28,7 @@ mod pool;
 mod registry;
 mod scalar;
 mod states;
+mod usage;
 mod wire;
 
 #[cfg(test)]
@@ -40,4 +41,5 @@ pub use error::{Phase, PluginError};
 pub use limits::{Limits, MAX_STATE_BYTES};
 pub use plugin::Plugin;
 pub use registry::{PluginRegistry, PluginStatus, Stored, VersionStatus};
+pub use usage::PluginUsage;
 pub use wire::{DataType, Field, LogicalType};

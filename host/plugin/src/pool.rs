@@ -5,6 +5,7 @@
 use crate::engine::Shared;
 use crate::failure::Failure;
 use crate::guest::{Guest, GuestData};
+use crate::usage::Usage;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::InstancePre;
@@ -17,6 +18,7 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
     pre: InstancePre<GuestData>,
     plugin: Arc<str>,
+    usage: Arc<Usage>,
     generation: AtomicU64,
     idle: Mutex<Vec<Guest>>,
 }
@@ -24,7 +26,7 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(shared: &Arc<Shared>, pre: InstancePre<GuestData>, plugin: Arc<str>) -> Self {
         let (generation, idle) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-        Pool { shared: Arc::clone(shared), pre, plugin, generation, idle }
+        Pool { shared: Arc::clone(shared), pre, plugin, usage: Arc::default(), generation, idle }
     }
 
     /// Runs one call in an instance that may have been used before.
@@ -56,6 +58,11 @@ impl Pool {
         Ok(answer)
     }
 
+    /// What calls took so far.
+    pub(crate) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
     /// Forgets every instance, also those in use once they are done.
     pub(crate) fn barrier(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
@@ -63,7 +70,8 @@ impl Pool {
     }
 
     fn start(&self) -> Result<Guest, Failure> {
-        Guest::start(&self.shared, &self.pre, &self.plugin, self.generation.load(Ordering::Acquire))
+        let generation = self.generation.load(Ordering::Acquire);
+        Guest::start(&self.shared, &self.pre, &self.plugin, generation, &self.usage)
     }
 
     fn take(&self) -> Result<Guest, Failure> {

@@ -11,6 +11,7 @@ use crate::ledger::{Ledger, LedgerError, Record};
 use crate::limits::Limits;
 use crate::plugin::Plugin;
 use crate::scalar::PluginScalar;
+use crate::usage::PluginUsage;
 use crate::{admit, cache};
 use arrow_schema::DataType as ArrowType;
 use serde::Serialize;
@@ -210,6 +211,20 @@ impl PluginRegistry {
     /// Names of all aggregates of the active plugins.
     pub fn aggregate_names(&self) -> Vec<String> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).aggregates.keys().cloned().collect()
+    }
+
+    /// What calls into each version that is loaded took; nothing while a version is being activated, for which nobody
+    /// who only looks is to wait.
+    pub fn usage(&self) -> Vec<PluginUsage> {
+        let Ok(ledger) = self.ledger.try_lock() else { return Vec::new() };
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let loaded = current.loaded.iter().filter_map(Weak::upgrade);
+        let usage = loaded.filter_map(|plugin| {
+            let record = ledger.plugins.get(plugin.name())?;
+            let version = record.by_hash(plugin.sha256())?.version;
+            Some(plugin.pool.usage().shown(plugin.name(), version))
+        });
+        usage.collect()
     }
 
     /// Forgets every live instance: called at each barrier, so that nothing a guest remembers outlives a checkpoint.

@@ -5,7 +5,7 @@
 use crate::Served;
 use crate::face::Face;
 use crate::metrics::Metrics;
-use crate::problem::{Problem, suggestion};
+use crate::problem::{Kind, Problem, suggestion};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
@@ -41,12 +41,21 @@ impl App {
         }
     }
 
-    /// A job and its face, or 404.
+    /// 404 for a job.
+    pub(crate) fn no_job(&self, name: &str) -> Problem {
+        let jobs = self.served.engine.statuses();
+        let known = suggestion(name, jobs.iter().map(|status| status.job.as_str()));
+        Problem::not_found(format!("job `{name}` not found; {known}"))
+    }
+
+    /// A job and its face; 404, or 503 where it could not be started.
     pub(crate) fn job(&self, name: &str) -> Result<(Arc<Job>, Arc<Face>), Problem> {
         let job = self.served.engine.job(name).ok_or_else(|| {
-            let jobs = self.served.engine.jobs();
-            let known = suggestion(name, jobs.iter().map(|job| job.plan().name.as_str()));
-            Problem::not_found(format!("there is no job `{name}`; {known}"))
+            if let Some(refusal) = self.served.engine.refusal(name) {
+                let detail = format!("job `{name}` has failed: {}", refusal.reason);
+                return Problem::new(Kind::Unavailable, detail);
+            }
+            self.no_job(name)
         })?;
         let known = self.faces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         let face = match known {

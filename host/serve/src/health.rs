@@ -8,45 +8,66 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use weir_engine::{JobState, JobStatus};
+use weir_engine::{Behind, JobState, JobStatus};
 
 /// Alive.
 pub(crate) async fn healthz() -> Response {
     answer(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// 200 when each job that runs has applied everything that was durable when it started.
+/// 200 when each job that runs has applied everything that was durable when it started, unless none runs.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let jobs = app.served.engine.jobs();
-    let readiness = Readiness::of(jobs.iter().map(|job| job.status()));
+    let readiness = Readiness::of(app.served.engine.statuses());
     readiness.answer().map(|body| answer(StatusCode::OK, &body))
 }
 
 /// Who is waited for, and who is not.
 #[derive(Debug, Default)]
 struct Readiness {
+    jobs: usize,
     waiting: Vec<Value>,
     not_running: Vec<Value>,
 }
 
+/// How far a job is, in words.
+fn still_catching_up(behind: Option<Behind>, lag_ms: u64) -> String {
+    let left = match behind {
+        Some(Behind { records: Some(records), .. }) => format!("{records} records are left, and it"),
+        Some(Behind { bytes: Some(bytes), .. }) => format!("{bytes} bytes are left, and it"),
+        _ => "it".to_owned(),
+    };
+    format!("is still catching up: {left} is {} s behind", lag_ms / 1000)
+}
+
 impl Readiness {
-    fn of(jobs: impl Iterator<Item = JobStatus>) -> Readiness {
-        let mut readiness = Readiness::default();
+    fn of(jobs: Vec<JobStatus>) -> Readiness {
+        let mut readiness = Readiness { jobs: jobs.len(), ..Readiness::default() };
         for status in jobs {
-            let job = status.job;
+            let (job, lag_ms) = (status.job, status.lag_ms);
             match status.state {
                 JobState::Failed(reason) => {
-                    readiness.not_running.push(json!({"job": job, "state": "failed", "reason": reason}));
+                    let mut failed = json!({"job": job, "state": "failed", "detail": reason});
+                    if let Some(next_try) = status.next_try {
+                        failed["next_try"] = next_try.to_string().into();
+                    }
+                    readiness.not_running.push(failed);
                 }
                 JobState::Stopped => readiness.not_running.push(json!({"job": job, "state": "stopped"})),
                 _ if status.ready => {}
-                JobState::Retrying(reason) => readiness.waiting.push(json!({"job": job, "detail": reason})),
+                JobState::Retrying(reason) => {
+                    readiness.waiting.push(json!({"job": job, "state": "retrying", "detail": reason}));
+                }
                 JobState::Starting => {
-                    readiness.waiting.push(json!({"job": job, "detail": "reads its state"}));
+                    let detail = status.restore.map_or_else(
+                        || "is starting".to_owned(),
+                        |restore| format!("is reading its state: {} of {} entries", restore.read, restore.of),
+                    );
+                    readiness.waiting.push(json!({"job": job, "state": "starting", "detail": detail}));
                 }
                 JobState::Running | JobState::Finished => {
-                    let detail = "has not yet applied everything that was durable at its start";
-                    readiness.waiting.push(json!({"job": job, "detail": detail, "lag_ms": status.lag_ms}));
+                    let detail = still_catching_up(status.behind, lag_ms);
+                    let waiting = json!({"job": job, "state": "running", "detail": detail, "lag_ms": lag_ms});
+                    readiness.waiting.push(waiting);
                 }
             }
         }
@@ -54,26 +75,34 @@ impl Readiness {
     }
 
     fn answer(self) -> Result<Value, Problem> {
-        if self.waiting.is_empty() {
+        let none_runs = self.jobs > 0 && self.not_running.len() == self.jobs;
+        if self.waiting.is_empty() && !none_runs {
             return Ok(json!({"status": "ready", "not_running": self.not_running}));
         }
-        let detail = format!("{} jobs are not ready", self.waiting.len());
-        Err(Problem::new(Kind::Unavailable, detail).with_errors(self.waiting))
+        let detail = if none_runs {
+            "no job runs".to_owned()
+        } else {
+            format!("{} of {} jobs are not ready", self.waiting.len(), self.jobs)
+        };
+        let errors = self.waiting.into_iter().chain(self.not_running).collect();
+        Err(Problem::new(Kind::Unavailable, detail).with_errors(errors))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
     use weir_engine::Counts;
 
     fn status(state: JobState, ready: bool) -> JobStatus {
         JobStatus {
             job: "rides".to_owned(),
-            version: 1,
-            definition: String::new(),
+            version: Some(1),
+            definition: None,
             state,
             warning: None,
+            next_try: None,
             ready,
             watermark: None,
             as_of: None,
@@ -81,20 +110,38 @@ mod tests {
             lag_ms: 0,
             behind: None,
             counts: Counts::default(),
+            restore: None,
             last_checkpoint: None,
             partitions: Vec::new(),
+            sink_counts: BTreeMap::new(),
         }
+    }
+
+    fn errors(answer: Result<Value, Problem>) -> String {
+        let problem = answer.unwrap_err();
+        format!("{problem:?}")
     }
 
     #[test]
     fn failed_jobs_are_listed_and_not_waited_for() {
         let failed = status(JobState::Failed("topic missing".to_owned()), false);
-        let ready =
-            Readiness::of([failed.clone(), status(JobState::Running, true)].into_iter()).answer().unwrap();
-        assert_eq!(ready["not_running"][0]["reason"], "topic missing");
+        let ready = Readiness::of(vec![failed.clone(), status(JobState::Running, true)]).answer().unwrap();
+        assert_eq!(ready["not_running"][0]["detail"], "topic missing");
         for waiting in [JobState::Starting, JobState::Running, JobState::Retrying("broker down".to_owned())] {
-            assert!(Readiness::of([failed.clone(), status(waiting, false)].into_iter()).answer().is_err());
+            let answer = Readiness::of(vec![failed.clone(), status(waiting, false)]).answer();
+            assert!(
+                errors(answer).contains("topic missing"),
+                "failed jobs are listed beside those waited for"
+            );
         }
-        assert!(Readiness::of([].into_iter()).answer().is_ok());
+        assert!(Readiness::of(Vec::new()).answer().is_ok(), "a server without jobs waits for nothing");
+    }
+
+    #[test]
+    fn a_server_none_of_whose_jobs_runs_is_not_ready() {
+        let failed = status(JobState::Failed("topic missing".to_owned()), true);
+        let stopped = status(JobState::Stopped, true);
+        let problem = errors(Readiness::of(vec![failed, stopped]).answer());
+        assert!(problem.contains("no job runs") && problem.contains("topic missing"), "{problem}");
     }
 }

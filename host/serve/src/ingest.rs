@@ -53,7 +53,7 @@ pub(crate) async fn events(
     request: Request,
 ) -> Result<Response, Problem> {
     let stream = stream(&app.served, &name)?;
-    let log = log_of(stream)?;
+    let log = log_of(&stream)?;
     let wait = wait_for_visible(query.as_deref())?;
     let key = idempotency_key(request.headers())?;
     let room = room(&app, &request)?;
@@ -61,7 +61,7 @@ pub(crate) async fn events(
 
     let key = key.map(|key| IdempotencyKey::new(key, &body)).transpose().map_err(AppendError::Failed);
     let key = key.map_err(not_appended)?;
-    let (rows, rejected) = judge(body, stream, app.served.clock.now()).await?;
+    let (rows, rejected) = judge(body, &stream, app.served.clock.now()).await?;
     app.metrics.count_rows(&name, rows.len(), rejected.len());
     let appended = log.append(rows, key).await.map_err(not_appended)?;
     drop(room);
@@ -70,9 +70,10 @@ pub(crate) async fn events(
 }
 
 /// A declared stream, or 404.
-pub(crate) fn stream<'s>(served: &'s Served, name: &str) -> Result<&'s StreamEntry, Problem> {
+pub(crate) fn stream(served: &Served, name: &str) -> Result<Arc<StreamEntry>, Problem> {
     served.streams.get(name).ok_or_else(|| {
-        let known = suggestion(name, served.streams.keys().map(String::as_str));
+        let known = served.streams.all();
+        let known = suggestion(name, known.iter().map(|stream| stream.definition.name.as_str()));
         Problem::not_found(format!("there is no stream `{name}`; {known}"))
     })
 }

@@ -1,12 +1,15 @@
 //! What runs: the state of jobs and the declared streams.
 //!
-//! Must not know how a job is started or what its state is made of.
+//! Must not know how a job is planned or what its state is made of.
 
 use crate::StreamEntry;
 use crate::app::App;
-use crate::problem::Problem;
+use crate::control::ControlError;
+use crate::problem::{Kind, Problem, suggestion};
+use crate::query::Query;
 use crate::request::{Name, answer};
-use axum::extract::State;
+use crate::routes::Parameter;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -16,14 +19,50 @@ use weir_plan::JobPlan;
 
 /// `GET /v1/jobs`.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
-    let jobs: Vec<_> = app.served.engine.jobs().iter().map(|job| job.status()).collect();
-    answer(StatusCode::OK, &json!({ "jobs": jobs }))
+    answer(StatusCode::OK, &json!({ "jobs": app.served.engine.statuses() }))
 }
 
 /// `GET /v1/jobs/{job}`.
 pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
-    let (job, _) = app.job(&name)?;
-    Ok(answer(StatusCode::OK, &described(&job)))
+    if let Some(job) = app.served.engine.job(&name) {
+        return Ok(answer(StatusCode::OK, &described(&job)));
+    }
+    // It could not be started, which its state says.
+    let mut all = app.served.engine.statuses().into_iter();
+    let status = all.find(|status| status.job == name).ok_or_else(|| app.no_job(&name))?;
+    Ok(answer(StatusCode::OK, &status))
+}
+
+/// What may follow `?` of a restart.
+pub(crate) const RESTART_PARAMETERS: &[Parameter] = &[Parameter {
+    name: "reset",
+    does: "true drops the job's state, so that it begins at its source's start",
+}];
+
+/// `POST /v1/jobs/{job}/restart`: one job anew from its definition and its last commit.
+pub(crate) async fn restart(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::parse(query.as_deref())?;
+    let reset = match query.take("reset").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => return Err(Problem::malformed(format!("`reset` is true or false, not `{other}`"))),
+    };
+    query.finish(RESTART_PARAMETERS)?;
+    app.served.control.restart(&name, reset).await.map_err(|error| match error {
+        ControlError::Unknown(known) => {
+            let known = suggestion(&name, known.iter().map(String::as_str));
+            Problem::not_found(format!("job `{name}` not found; {known}"))
+        }
+        ControlError::Refused(reasons) => {
+            Problem::of_reasons(Kind::Invalid, &format!("job `{name}`"), &reasons)
+        }
+        ControlError::Failed { fault, message } => Problem::of_fault(fault, false, Kind::Invalid, message),
+    })?;
+    one(State(app), Name(name)).await
 }
 
 /// The state of a job, and what can be asked of it.
@@ -72,8 +111,9 @@ pub(crate) async fn streams(State(app): State<Arc<App>>) -> Response {
         let reading = plans.filter(|plan| plan.inputs.iter().any(|input| input.stream.name == stream));
         reading.map(|plan| plan.name.clone()).collect()
     };
-    let streams: Vec<Value> =
-        app.served.streams.iter().map(|(name, entry)| described_stream(entry, readers(name))).collect();
+    let described =
+        |entry: &Arc<StreamEntry>| described_stream(entry, readers(entry.definition.name.as_str()));
+    let streams: Vec<Value> = app.served.streams.all().iter().map(described).collect();
     answer(StatusCode::OK, &json!({ "streams": streams }))
 }
 

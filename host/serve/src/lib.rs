@@ -9,6 +9,8 @@
 mod accept;
 mod app;
 mod auth;
+mod collected;
+mod control;
 mod dead_letters;
 mod entity;
 mod face;
@@ -29,18 +31,21 @@ mod request;
 mod routes;
 mod server;
 mod status;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use auth::check_listen;
+pub use collected::{METRICS, MetricDoc, ProcessFigures};
+pub use control::{Control, ControlError, PluginEffect};
 pub use routes::{Parameter, RouteDoc, route_docs};
 pub use status::{StatusDoc, status_docs};
+pub use streams::Streams;
 
 use app::App;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::{fmt, io};
 use tokio::net::TcpListener;
@@ -56,8 +61,10 @@ use weir_plugin::PluginRegistry;
 pub struct Served {
     /// The running jobs.
     pub engine: Arc<Engine>,
-    /// The declared streams, by name.
-    pub streams: BTreeMap<String, StreamEntry>,
+    /// The declared streams.
+    pub streams: Arc<Streams>,
+    /// Starts and stops jobs.
+    pub control: Arc<dyn Control>,
     /// The plugins of the data folder.
     pub plugins: Arc<PluginRegistry>,
     /// What every request but those for health must carry; `None` or empty lets everybody in.
@@ -68,6 +75,8 @@ pub struct Served {
     pub component_bytes: u64,
     /// Where time is taken from.
     pub clock: Arc<dyn Clock>,
+    /// What the system says of this process.
+    pub process: fn() -> ProcessFigures,
 }
 
 impl fmt::Debug for Served {

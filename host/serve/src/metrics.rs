@@ -1,29 +1,24 @@
 //! `/metrics`: what jobs, ingest and HTTP itself count, in Prometheus' text format.
 //!
-//! What jobs count is asked of the engine when the page is made; only what happens here is counted here.
+//! Only what happens here is counted here; the rest is [`collected`](crate::collected) when the page is made.
 
 use crate::Served;
 use crate::app::App;
+use crate::collected::{Collected, METRICS};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode_registry;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use weir_engine::{Job, JobState, JobStatus};
-use weir_event::EventTime;
 
 /// Bounds of the latency histogram in seconds: lookups are to be answered below a millisecond, and a group commit
 /// takes some.
@@ -61,14 +56,10 @@ impl Metrics {
         let latency: Family<Labels, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(LATENCY_SECONDS));
         let rows = Family::default();
-        registry.register(
-            "weir_http_requests",
-            "HTTP requests by route and class of status",
-            requests.clone(),
-        );
-        registry.register("weir_http_request_duration_seconds", "Time to answer by route", latency.clone());
-        registry.register("weir_ingest_rows", "Rows posted by stream and outcome", rows.clone());
-        registry.register_collector(Box::new(Jobs { served }));
+        register(&mut registry, "weir_http_requests_total", requests.clone());
+        register(&mut registry, "weir_http_request_duration_seconds", latency.clone());
+        register(&mut registry, "weir_ingest_rows_total", rows.clone());
+        registry.register_collector(Box::new(Collected { served }));
         Metrics { registry, requests, latency, rows, routes: RwLock::default() }
     }
 
@@ -108,6 +99,13 @@ impl Metrics {
     }
 }
 
+/// Registers a series under what the table says of it.
+fn register(registry: &mut Registry, name: &str, metric: impl Metric) {
+    let help = METRICS.iter().find(|doc| doc.name == name).map_or("", |doc| doc.help);
+    // The encoder adds `_total` itself.
+    registry.register(name.strip_suffix("_total").unwrap_or(name), help, metric);
+}
+
 /// The page.
 pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
     let page = app.metrics.page().unwrap_or_default();
@@ -132,95 +130,6 @@ fn as_prometheus_text(page: &str) -> String {
         }
     }
     text
-}
-
-/// Asks every job for its counters when the page is made.
-#[derive(Debug)]
-struct Jobs {
-    served: Arc<Served>,
-}
-
-/// A job, looked at once for the whole page.
-struct Seen {
-    status: JobStatus,
-    keys: u64,
-    bytes: u64,
-}
-
-type Column<T> = (&'static str, &'static str, fn(&Seen) -> T);
-
-const COUNTERS: [Column<u64>; 8] = [
-    ("weir_events", "Events read", |job| job.status.counts.events),
-    ("weir_late_events", "Events that came after a result they belong to was final", |job| {
-        job.status.counts.late
-    }),
-    ("weir_dropped_events", "Late events that no longer counted", |job| job.status.counts.dropped),
-    ("weir_duplicate_events", "Events whose id was seen before", |job| job.status.counts.duplicates),
-    ("weir_dead_letters", "Events set aside", |job| job.status.counts.dead_letters),
-    ("weir_skipped_records", "Records passed over without fault", |job| job.status.counts.skipped),
-    ("weir_results", "Result rows handed to the sinks", |job| job.status.counts.results),
-    ("weir_failed_results", "Results that could not be computed", |job| job.status.counts.failed_results),
-];
-
-type Reading = (&'static str, &'static str, fn(&Seen, EventTime) -> Option<f64>);
-
-const GAUGES: [Reading; 7] = [
-    ("weir_job_running", "1 while the job runs", |job, _| {
-        Some(if job.status.state == JobState::Running { 1.0 } else { 0.0 })
-    }),
-    ("weir_watermark_timestamp_seconds", "The job's watermark", |job, _| job.status.watermark.map(seconds)),
-    ("weir_lag_seconds", "How far the newest event is behind the wall; 0 when all was read", |job, _| {
-        Some(job.status.lag_ms as f64 / 1e3)
-    }),
-    ("weir_state_keys", "Keys with state", |job, _| Some(job.keys as f64)),
-    ("weir_state_bytes", "Memory that the state takes, roughly", |job, _| Some(job.bytes as f64)),
-    ("weir_checkpoint_age_seconds", "Time since the newest safe checkpoint", |job, now| {
-        let checkpoint = job.status.last_checkpoint.as_ref();
-        checkpoint.map(|checkpoint| now.since(checkpoint.at).millis().max(0) as f64 / 1e3)
-    }),
-    (
-        "weir_checkpoint_duration_seconds",
-        "From the barrier of the newest checkpoint to its safety",
-        |job, _| job.status.last_checkpoint.as_ref().map(|checkpoint| checkpoint.took_ms as f64 / 1e3),
-    ),
-];
-
-fn seconds(time: EventTime) -> f64 {
-    time.millis() as f64 / 1e3
-}
-
-impl Collector for Jobs {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let now = self.served.clock.now();
-        let seen: Vec<Seen> = self.served.engine.jobs().iter().map(|job| Seen::of(job)).collect();
-        for (name, help, read) in COUNTERS {
-            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for job in &seen {
-                let counter = ConstCounter::new(read(job));
-                counter.encode(metric.encode_family(&job.labels())?)?;
-            }
-        }
-        for (name, help, read) in GAUGES {
-            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for job in &seen {
-                if let Some(value) = read(job, now) {
-                    ConstGauge::new(value).encode(metric.encode_family(&job.labels())?)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Seen {
-    fn of(job: &Job) -> Seen {
-        let stats = job.stats();
-        Seen { status: job.status(), keys: stats.keys, bytes: stats.memory_bytes }
-    }
-
-    fn labels(&self) -> [(&'static str, String); 1] {
-        [("job", self.status.job.clone())]
-    }
 }
 
 #[cfg(test)]

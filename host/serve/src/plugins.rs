@@ -64,7 +64,7 @@ struct Activation {
     version: u32,
 }
 
-/// `POST /v1/plugins/{name}/activate`: what queries planned from now on see.
+/// `POST /v1/plugins/{name}/activate`: what queries see from now on, those of running jobs from their next barrier.
 pub(crate) async fn activate(
     State(app): State<Arc<App>>,
     Name(name): Name,
@@ -85,7 +85,27 @@ pub(crate) async fn activate(
         tracing::info!(plugin = name, version = asked.version, "plugin activated");
         find(&plugins, &name)
     });
-    Ok(answer(StatusCode::OK, &status.await??))
+    applied(&app, status.await??).await
+}
+
+/// `POST /v1/plugins/{name}/rollback`: the version that was active before, likewise.
+pub(crate) async fn rollback(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
+    let plugins = app.served.plugins.clone();
+    let status = blocking(move || {
+        find(&plugins, &name)?;
+        let version = plugins.rollback(&name).map_err(|error| problem(&error))?;
+        tracing::info!(plugin = name, version, "plugin rolled back");
+        find(&plugins, &name)
+    });
+    applied(&app, status.await??).await
+}
+
+/// Lets jobs use what is active now; says which do.
+async fn applied(app: &App, status: PluginStatus) -> Result<Response, Problem> {
+    let effects = app.served.control.plugins_changed().await;
+    let mut body = json!(status);
+    body["jobs"] = json!(effects);
+    Ok(answer(StatusCode::OK, &body))
 }
 
 fn find(plugins: &PluginRegistry, name: &str) -> Result<PluginStatus, Problem> {
@@ -93,7 +113,7 @@ fn find(plugins: &PluginRegistry, name: &str) -> Result<PluginStatus, Problem> {
     let at = known.iter().position(|plugin| plugin.name == name);
     at.map(|at| known.swap_remove(at)).ok_or_else(|| {
         let known = suggestion(name, known.iter().map(|plugin| plugin.name.as_str()));
-        Problem::not_found(format!("there is no plugin `{name}`; {known}"))
+        Problem::not_found(format!("plugin `{name}` not found; {known}"))
     })
 }
 

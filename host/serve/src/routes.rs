@@ -84,6 +84,13 @@ const ROUTES: &[Route] = &[
         "one job: state and reason, watermark, lag, counts, newest checkpoint, positions",
         || get(jobs::one),
     ),
+    route(
+        "POST",
+        "/v1/jobs/{job}/restart",
+        jobs::RESTART_PARAMETERS,
+        "one job anew, from its definition as it is now and its last commit",
+        || post(jobs::restart),
+    ),
     route("GET", "/v1/plugins", &[], "the plugins and their versions", || get(plugins::list)),
     route(
         "POST",
@@ -97,8 +104,15 @@ const ROUTES: &[Route] = &[
         "POST",
         "/v1/plugins/{name}/activate",
         &[],
-        "makes a version the one that queries see: {\"version\": 2}",
+        "makes a version the one that queries see, running jobs too: {\"version\": 2}",
         || post(plugins::activate),
+    ),
+    route(
+        "POST",
+        "/v1/plugins/{name}/rollback",
+        &[],
+        "goes back to the version that was active before",
+        || post(plugins::rollback),
     ),
     route(
         "GET",
@@ -113,7 +127,7 @@ const ROUTES: &[Route] = &[
         "GET",
         "/readyz",
         &[],
-        "200 when every job has applied what was durable at its start, else 503 with reasons; needs no token",
+        "200 when every job that runs has applied what was durable at its start, else (or when none runs) 503 with reasons; needs no token",
         || get(health::readyz),
     ),
 ];

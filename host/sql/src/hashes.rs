@@ -3,6 +3,7 @@
 //! Knows what a value and a state depend on. Names of jobs and features, sinks, texts and comments are not among
 //! it.
 
+use crate::components::{Of, without_components};
 use crate::expressions::Bound;
 use crate::planner::ResultColumnPlan;
 use crate::stage::{Stage, StageWindows};
@@ -52,6 +53,14 @@ impl Common {
     /// The hash of one result column.
     pub(crate) fn column(&self, column: &ResultColumnPlan) -> String {
         definition_hash(self.parts.iter().map(String::as_str).chain([column.bound.canonical.as_str()]))
+    }
+
+    /// What stays of a job's hash when other versions of plugins are activated.
+    pub(crate) fn job_without_components(&self, columns: &[ResultColumnPlan]) -> String {
+        let columns = columns.iter().map(|column| &column.bound.canonical);
+        let parts: Vec<_> =
+            self.parts.iter().chain(columns).map(|part| without_components(part, Of::All)).collect();
+        definition_hash(parts.iter().map(String::as_str))
     }
 
     /// A job's hash: its features', or its result columns' where it has none.
@@ -119,5 +128,7 @@ pub(crate) fn state_fingerprint(
         parts.extend(unbounded(job, stage));
         parts.extend(tail(job));
     }
+    // Another version of a scalar function makes other values, and goes on from the same state.
+    let parts: Vec<_> = parts.iter().map(|part| without_components(part, Of::Scalars)).collect();
     definition_hash(parts.iter().map(String::as_str))
 }

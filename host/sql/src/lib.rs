@@ -10,6 +10,7 @@
 
 mod aggregates;
 mod calendar;
+mod components;
 mod dialect;
 mod explain;
 mod expressions;

@@ -464,6 +464,7 @@ impl Query<'_> {
             name: job.name.clone(),
             version: job.version,
             definition: common.job(&columns, &definitions),
+            definition_without_components: common.job_without_components(&columns),
             state_fingerprint: state_fingerprint(job, &self.stream, filter, stage),
             inputs: vec![input],
             projection,

@@ -23,6 +23,7 @@
 
 mod checkpoint;
 mod chunk;
+mod copy;
 mod error;
 mod files;
 mod guard;
@@ -43,6 +44,7 @@ mod varint;
 mod tests;
 
 pub use checkpoint::{CheckpointStore, Visit};
+pub use copy::{Copied, copy};
 pub use error::StoreError;
 pub use model::{Commit, Entry, Epoch, Manifest, SegmentRef};
 pub use open::StoreOptions;

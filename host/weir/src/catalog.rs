@@ -1,7 +1,7 @@
 //! What a query can name: the project's streams, and the functions of its active plugins.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use weir_plan::{Catalog, ScalarFunction, StreamDefinition};
 use weir_plugin::PluginRegistry;
 use weir_timeline::Aggregate;
@@ -13,6 +13,8 @@ pub(crate) struct ProjectCatalog {
     streams: BTreeMap<String, Arc<StreamDefinition>>,
     jobs: BTreeSet<String>,
     plugins: Arc<PluginRegistry>,
+    /// Functions that a query named and nothing has, as often as it named them.
+    missing: Mutex<Vec<String>>,
 }
 
 impl ProjectCatalog {
@@ -23,7 +25,12 @@ impl ProjectCatalog {
         plugins: Arc<PluginRegistry>,
     ) -> Self {
         let streams = streams.iter().map(|stream| (stream.name.clone(), stream.clone())).collect();
-        ProjectCatalog { streams, jobs: jobs.into_iter().collect(), plugins }
+        ProjectCatalog { streams, jobs: jobs.into_iter().collect(), plugins, missing: Mutex::default() }
+    }
+
+    /// The functions that the queries planned since the last call named and nothing has.
+    pub(crate) fn take_missing(&self) -> Vec<String> {
+        std::mem::take(&mut *self.missing.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -66,6 +73,7 @@ impl Catalog for ProjectCatalog {
     }
 
     fn unseen(&self, name: &str) -> Option<String> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
         // An export is written as `scalar name(..) -> ..`.
         let is_it = |export: &String| {
             export.split_once(' ').is_some_and(|(_, rest)| rest.split('(').next() == Some(name))

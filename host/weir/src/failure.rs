@@ -55,13 +55,25 @@ impl Failure {
         self.fault.exit_code()
     }
 
+    /// Whose fault it is.
+    pub(crate) fn fault(&self) -> Fault {
+        self.fault
+    }
+
     /// Says everything on stderr.
     pub(crate) fn print(&self) {
+        crate::progress::clear();
         let mut stderr = std::io::stderr().lock();
         for line in &self.lines {
             // Where stderr is closed there is nobody to tell, and the exit code says the rest.
             let _ = writeln!(stderr, "{line}");
         }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.lines.join("; "))
     }
 }
 

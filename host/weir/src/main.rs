@@ -11,13 +11,16 @@ mod command;
 mod definitions;
 mod failure;
 mod kinds;
+mod live;
 mod log;
 mod plugins;
 mod process;
+mod progress;
 mod project;
 #[cfg(test)]
 mod reference;
 mod runtime;
+mod state;
 mod suggestion;
 mod table;
 mod templates;

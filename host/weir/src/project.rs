@@ -5,21 +5,33 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use weir_plan::{ConnectorKinds, ProjectFiles, SourceFile, check_project, needed_query_files};
+use weir_plan::{
+    Checked, ConnectorKinds, Diagnostic, ProjectFiles, Severity, SourceFile, check_project,
+    needed_query_files,
+};
 
 /// The files of a project.
 #[derive(Debug)]
 pub(crate) struct Project {
     folder: PathBuf,
     files: ProjectFiles,
+    /// Values of variables that come before those of the environment: what the command line says.
+    overrides: BTreeMap<String, String>,
+    /// What cannot be read or is not read.
+    remarks: Vec<Diagnostic>,
 }
 
 /// Endings of definitions; a stream may also be a `.sql` file.
 const DEFINITIONS: [&str; 3] = ["yaml", "yml", "json"];
 
 impl Project {
-    /// Reads every definition below `folder`; all files that cannot be read are reported at once.
+    /// Reads every definition below `folder`. What cannot be read is told with whatever else is wrong.
     pub(crate) fn read(folder: &Path) -> Result<Project, Failure> {
+        Project::read_with(folder, BTreeMap::new())
+    }
+
+    /// As [`Project::read`]; `overrides` are values of variables that come before the environment's.
+    pub(crate) fn read_with(folder: &Path, overrides: BTreeMap<String, String>) -> Result<Project, Failure> {
         let shown = folder.display();
         let folder = match folder.canonicalize() {
             Ok(folder) if folder.is_dir() => folder,
@@ -36,10 +48,10 @@ impl Project {
             );
             return Err(Failure::user(message));
         }
-        let mut reader = Reader { folder: &folder, failures: Vec::new() };
+        let mut reader = Reader { folder: &folder, overrides: &overrides, remarks: Vec::new() };
         let files = reader.read();
-        Failure::all(reader.failures)?;
-        Ok(Project { folder, files })
+        let remarks = reader.remarks;
+        Ok(Project { folder, files, overrides, remarks })
     }
 
     /// The folder, as an absolute path.
@@ -53,30 +65,49 @@ impl Project {
     }
 
     /// The definitions, and everything that is wrong with them.
-    pub(crate) fn check(&self, kinds: &dyn ConnectorKinds) -> weir_plan::Checked {
-        check_project(&self.files, &environment, kinds)
+    pub(crate) fn check(&self, kinds: &dyn ConnectorKinds) -> Checked {
+        let mut checked = check_project(&self.files, &|name| variable(&self.overrides, name), kinds);
+        // A file that cannot be read counts as an empty one, of which nothing else is worth saying.
+        let unreadable = |found: &Diagnostic| {
+            self.remarks.iter().any(|remark| remark.file == found.file && remark.severity == Severity::Error)
+        };
+        checked.diagnostics.retain(|found| !unreadable(found));
+        checked.diagnostics.splice(0..0, self.remarks.iter().cloned());
+        if self.remarks.iter().any(|remark| remark.file == SERVER && remark.severity == Severity::Error) {
+            checked.server = None;
+        }
+        checked
     }
 }
 
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+/// Where the server's settings stand.
+const SERVER: &str = "weir.yaml";
+/// Folders in folders; deeper is a loop of links.
+const DEPTH_LIMIT: usize = 8;
+
+fn variable(overrides: &BTreeMap<String, String>, name: &str) -> Option<String> {
+    overrides.get(name).cloned().or_else(|| std::env::var(name).ok())
 }
 
 struct Reader<'a> {
     folder: &'a Path,
-    failures: Vec<Failure>,
+    overrides: &'a BTreeMap<String, String>,
+    remarks: Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
     fn read(&mut self) -> ProjectFiles {
+        let (streams, jobs) = (self.paths("streams"), self.paths("jobs"));
         let mut files = ProjectFiles {
-            server: self.text("weir.yaml").map(|text| SourceFile { path: "weir.yaml".to_owned(), text }),
-            streams: self.all("streams", &["yaml", "yml", "json", "sql"]),
-            jobs: self.all("jobs", &DEFINITIONS),
+            server: self.text(SERVER).map(|text| SourceFile { path: SERVER.to_owned(), text }),
+            streams: self.texts(&streams, &["yaml", "yml", "json", "sql"]),
+            jobs: self.texts(&jobs, &DEFINITIONS),
             queries: BTreeMap::new(),
         };
-        files.queries = self.all("jobs", &["sql"]).into_iter().map(|file| (file.path, file.text)).collect();
-        for path in needed_query_files(&files, &environment) {
+        let beside = self.texts(&jobs, &["sql"]);
+        files.queries = beside.into_iter().map(|file| (file.path, file.text)).collect();
+        let overrides = self.overrides;
+        for path in needed_query_files(&files, &|name| variable(overrides, name)) {
             if !files.queries.contains_key(&path)
                 && let Some(text) = self.text(&path)
             {
@@ -86,47 +117,91 @@ impl Reader<'_> {
         files
     }
 
-    /// Every file of `below` with one of these endings, in the order of their names.
-    fn all(&mut self, below: &str, endings: &[&str]) -> Vec<SourceFile> {
-        let mut names = match self.names(below) {
-            Ok(names) => names,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+    /// Every file of `below` and its folders that may be a definition, in the order of their names; of the others it
+    /// is said that they are not read.
+    fn paths(&mut self, below: &str) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.walk(below, 0, &mut paths);
+        paths.sort();
+        paths.retain(|path| {
+            let reason = ignored(path);
+            if let Some(reason) = &reason {
+                self.remarks.push(Diagnostic::warning(path, 1, 1, format!("is not read: {reason}")));
+            }
+            reason.is_none()
+        });
+        paths
+    }
+
+    fn walk(&mut self, below: &str, depth: usize, paths: &mut Vec<String>) {
+        let listed = fs::read_dir(self.folder.join(below));
+        let entries = match listed.and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound && depth == 0 => return,
             Err(error) => {
-                self.failures.push(Failure::user(format!("{below}: cannot be listed: {error}")));
-                Vec::new()
+                let message = format!("cannot be listed: {error}");
+                return self.remarks.push(Diagnostic::error(below, 1, 1, message));
             }
         };
-        names.retain(|name| {
-            let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-            !name.starts_with('.') && ending.is_some_and(|ending| endings.contains(&ending.as_str()))
-        });
-        names.sort();
-        let paths = names.into_iter().map(|name| format!("{below}/{name}"));
-        paths.filter_map(|path| Some(SourceFile { text: self.text(&path)?, path })).collect()
+        for entry in entries {
+            let path = format!("{below}/{}", entry.file_name().to_string_lossy());
+            if !self.folder.join(&path).is_dir() {
+                paths.push(path);
+            } else if depth < DEPTH_LIMIT && !is_hidden(&path) {
+                self.walk(&path, depth + 1, paths);
+            } else {
+                let reason = if is_hidden(&path) {
+                    "its name begins with a dot"
+                } else {
+                    "it is too deep; is a link a loop?"
+                };
+                self.remarks.push(Diagnostic::warning(path, 1, 1, format!("is not read: {reason}")));
+            }
+        }
     }
 
-    fn names(&self, below: &str) -> std::io::Result<Vec<String>> {
-        let entries = fs::read_dir(self.folder.join(below))?;
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    /// The texts of those that have one of these endings.
+    fn texts(&mut self, paths: &[String], endings: &[&str]) -> Vec<SourceFile> {
+        let wanted =
+            paths.iter().filter(|path| ending(path).is_some_and(|found| endings.contains(&found.as_str())));
+        wanted.filter_map(|path| Some(SourceFile { text: self.text(path)?, path: path.clone() })).collect()
     }
 
-    /// The text of a file; `None` if there is none, or if it cannot be read, which is then on record.
+    /// The text of a file, an empty one if it cannot be read, which is then on record; `None` if there is none.
     fn text(&mut self, path: &str) -> Option<String> {
-        let problem = match fs::read(self.folder.join(path)) {
+        let (line, problem) = match fs::read(self.folder.join(path)) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => return Some(text),
                 Err(error) => {
                     let before = error.as_bytes()[..error.utf8_error().valid_up_to()].iter();
                     let line = before.filter(|byte| **byte == b'\n').count() + 1;
-                    format!("{path}:{line}:1: is not UTF-8; save it as such")
+                    (line, "is not UTF-8; save it as such".to_owned())
                 }
             },
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            Err(error) => format!("{path}: cannot be read: {error}"),
+            Err(error) => (1, format!("cannot be read: {error}")),
         };
-        self.failures.push(Failure::user(problem));
-        None
+        self.remarks.push(Diagnostic::error(path, u32::try_from(line).unwrap_or(u32::MAX), 1, problem));
+        Some(String::new())
     }
+}
+
+fn ending(path: &str) -> Option<String> {
+    path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase())
+}
+
+fn is_hidden(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
+}
+
+/// Why a file among the definitions is not one, if it is not.
+fn ignored(path: &str) -> Option<String> {
+    if is_hidden(path) {
+        return Some("its name begins with a dot; rename it, or remove it".to_owned());
+    }
+    let is_definition =
+        ending(path).is_some_and(|ending| ending == "sql" || DEFINITIONS.contains(&ending.as_str()));
+    (!is_definition).then(|| "definitions end in .yaml, .yml, .json or .sql".to_owned())
 }
 
 #[cfg(test)]
@@ -169,13 +244,50 @@ mod tests {
     }
 
     #[test]
+    fn definitions_in_folders_are_read_and_what_is_not_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [
+            "jobs/fraud/a.yaml",
+            "jobs/fraud/deep/b.sql",
+            "jobs/.hidden.yaml",
+            "jobs/c.yaml.bak",
+            "jobs/.git/x",
+        ] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let project = Project::read(folder.path()).unwrap();
+        assert_eq!(project.files.jobs.len(), 1);
+        assert_eq!(project.files.jobs[0].path, "jobs/fraud/a.yaml");
+        assert!(project.files.queries.contains_key("jobs/fraud/deep/b.sql"));
+        let mut told: Vec<&str> = project.remarks.iter().map(|remark| remark.file.as_str()).collect();
+        told.sort_unstable();
+        assert_eq!(told, ["jobs/.git", "jobs/.hidden.yaml", "jobs/c.yaml.bak"]);
+    }
+
+    #[test]
+    fn a_link_to_its_own_folder_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("jobs")).unwrap();
+        std::os::unix::fs::symlink("../jobs", folder.path().join("jobs/again")).unwrap();
+        let project = Project::read(folder.path()).unwrap();
+        assert!(
+            project.remarks.iter().any(|remark| remark.message.contains("too deep")),
+            "{:?}",
+            project.remarks
+        );
+    }
+
+    #[test]
     fn every_file_that_is_not_text_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("jobs")).unwrap();
         for name in ["a", "b"] {
             fs::write(folder.path().join(format!("jobs/{name}.yaml")), b"job: a\n\xff").unwrap();
         }
-        let failure = format!("{:?}", Project::read(folder.path()).unwrap_err());
-        assert!(failure.contains("jobs/a.yaml:2:1") && failure.contains("jobs/b.yaml:2:1"), "{failure}");
+        let project = Project::read(folder.path()).unwrap();
+        let told: Vec<String> = project.remarks.iter().map(ToString::to_string).collect();
+        assert!(told[0].starts_with("jobs/a.yaml:2:1") && told[1].starts_with("jobs/b.yaml:2:1"), "{told:?}");
     }
 }

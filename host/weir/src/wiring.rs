@@ -3,25 +3,22 @@
 //! definitions -> state -> plugins -> plans -> engine -> for each job: source, decoder (both shared with others that
 //! read the same), sinks. Nothing here computes anything.
 
-use crate::definitions::{self, Planned};
+use crate::definitions::{self, Planned, RefusedJob};
 use crate::failure::Failure;
-use crate::plugins;
 use crate::project::Project;
-use crate::suggestion;
+use crate::{log, plugins, suggestion};
 use hubs::{Hubs, hubs};
+use spec::job_spec;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_connect::ConnectError;
 use weir_connectors::http::IngestLogs;
-use weir_connectors::registry::{self, SinkContext, SourceContext};
-use weir_connectors::settings::SettingError;
-use weir_engine::{DeadLetters, Engine, JobSpec, MakeSinks, Mode, NamedSink, Settings};
+use weir_engine::{DeadLetters, Engine, EngineError, Mode, Refusal, Settings};
 use weir_event::Clock;
-use weir_plan::{JobPlan, ServerDefinition, SinkPlan, StreamDefinition};
+use weir_plan::{Checked, JobPlan, ServerDefinition};
 use weir_plugin::PluginRegistry;
-use weir_serve::StreamEntry;
+use weir_serve::Streams;
 use weir_store::{CheckpointStore, SledStore, StoreOptions};
 
 /// How a project is opened.
@@ -33,22 +30,31 @@ pub(crate) struct Opening {
     pub(crate) accept_older: bool,
     /// Shards per job, in place of what the project says.
     pub(crate) shards: Option<u16>,
+    /// Values of variables that come before the environment's.
+    pub(crate) overrides: BTreeMap<String, String>,
+    /// Whether one job that cannot run keeps all from running; else the others run.
+    pub(crate) all_or_none: bool,
 }
 
 /// A project whose state is open and whose jobs do not run yet.
 pub(crate) struct Opened {
     pub(crate) server: ServerDefinition,
-    pub(crate) streams: Vec<Arc<StreamDefinition>>,
+    /// The definitions, as they were read.
+    pub(crate) checked: Checked,
     pub(crate) plans: Vec<JobPlan>,
+    /// Jobs that cannot run; none where all have to.
+    pub(crate) refused: Vec<RefusedJob>,
     pub(crate) plugins: Arc<PluginRegistry>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shards: usize,
     pub(crate) data_dir: PathBuf,
-    folder: PathBuf,
-    store: Arc<dyn CheckpointStore>,
+    pub(crate) folder: PathBuf,
+    pub(crate) store: Arc<dyn CheckpointStore>,
+    all_or_none: bool,
 }
 
 /// A project whose jobs run.
+#[derive(Clone)]
 pub(crate) struct Running {
     pub(crate) engine: Arc<Engine>,
     pub(crate) logs: Arc<IngestLogs>,
@@ -56,37 +62,73 @@ pub(crate) struct Running {
 
 /// Reads, checks and plans a project and opens its state; all errors of definitions come at once.
 pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> Result<Opened, Failure> {
-    let project = Project::read(folder)?;
+    let project = Project::read_with(folder, opening.overrides.clone())?;
     let checked = definitions::check(&project, clock.clone());
-    let Some(server) = checked.server.clone().filter(|_| !has_errors(&checked)) else {
+    let Some(server) = checked.server.clone().filter(|_| may_open(&checked, opening)) else {
         definitions::plan_copy(&project, &checked)?.errors()?;
         return Err(Failure::weir("the definitions have errors that nobody could name"));
     };
+    log::start_as(&server.log);
     let data_dir = project.folder().join(&server.data_dir);
     let store = open_store(&data_dir, &server, opening.accept_older)?;
     let (plugins, refused) = plugins::open(&project, &server, &data_dir)?;
     let planned = definitions::plan(&checked, &plugins, refused);
-    planned.errors()?;
-    for remark in planned.remarks() {
-        tracing::info!("{remark}");
+    if opening.all_or_none || is_hopeless(&planned) {
+        planned.errors()?;
     }
+    tell(&planned);
     reset(&*store, &planned, &opening.reset)?;
     let shards = opening.shards.or(server.shards).map_or_else(crate::runtime::cores, usize::from);
     Ok(Opened {
         server,
-        streams: checked.streams,
+        checked,
         plans: planned.jobs,
+        refused: planned.refused,
         plugins,
         clock,
         shards,
         data_dir,
         folder: project.folder().to_owned(),
         store,
+        all_or_none: opening.all_or_none,
     })
 }
 
-fn has_errors(checked: &weir_plan::Checked) -> bool {
-    checked.diagnostics.iter().any(|diagnostic| diagnostic.severity == weir_plan::Severity::Error)
+/// Whether the state is worth opening: before that, errors cost nothing.
+fn may_open(checked: &Checked, opening: &Opening) -> bool {
+    let has_errors = checked.diagnostics.iter().any(|found| found.severity == weir_plan::Severity::Error);
+    let is_sound =
+        !checked.jobs.is_empty() || (checked.refused_jobs.is_empty() && !checked.streams.is_empty());
+    let is_hopeless = has_errors && !is_sound;
+    !has_errors || (!opening.all_or_none && !is_hopeless)
+}
+
+/// Whether there are jobs and none of them can run, now or once a plugin is there.
+fn is_hopeless(planned: &Planned) -> bool {
+    planned.jobs.is_empty()
+        && !planned.refused.is_empty()
+        && planned.refused.iter().all(|job| job.lacks.is_empty())
+}
+
+/// Says everything that is worth knowing of the definitions.
+fn tell(planned: &Planned) {
+    for remark in planned.remarks() {
+        match remark.severity {
+            weir_plan::Severity::Warning => tracing::warn!("{remark}"),
+            _ => tracing::info!("{remark}"),
+        }
+    }
+    for plugin in &planned.refused_plugins {
+        tracing::error!("{plugin}");
+    }
+    let of_jobs: Vec<&String> = planned.refused.iter().flat_map(|job| &job.reasons).collect();
+    let is_error = |found: &&weir_plan::Diagnostic| found.severity == weir_plan::Severity::Error;
+    for error in planned.diagnostics.iter().filter(is_error).map(ToString::to_string) {
+        // Errors of jobs are told with the jobs.
+        if !of_jobs.contains(&&error) {
+            tracing::error!("{error}");
+        }
+    }
 }
 
 fn open_store(
@@ -106,15 +148,14 @@ fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Re
     }
     let head = store.head()?;
     let with_state = head.iter().flat_map(|head| head.jobs.keys().map(String::as_str));
-    let mut known: Vec<&str> = planned.jobs.iter().map(|job| job.name.as_str()).chain(with_state).collect();
+    let refused = planned.refused.iter().map(|job| job.name.as_str());
+    let planned = planned.jobs.iter().map(|job| job.name.as_str());
+    let mut known: Vec<&str> = planned.chain(refused).chain(with_state).collect();
     known.sort_unstable();
     known.dedup();
     let unknown = names.iter().filter(|name| !known.contains(&name.as_str()));
     let refused = unknown.map(|name| {
-        Failure::user(format!(
-            "--reset {name}: there is no such job; {}",
-            suggestion::instead_of(name, &known)
-        ))
+        Failure::user(format!("--reset {name}: job not found; {}", suggestion::instead_of(name, &known)))
     });
     Failure::all(refused.collect())?;
     for name in names {
@@ -124,120 +165,87 @@ fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Re
     Ok(())
 }
 
-/// Starts every job. To be called inside the engine's runtime; if any job cannot start, none goes on.
+/// Starts every job. To be called inside the engine's runtime. Where all have to run, one that cannot start ends the
+/// others; else it is listed with its reason, unless none of them could start.
 pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failure> {
     let letters = opened.data_dir.join("dead_letters");
-    let letters = Arc::new(DeadLetters::new(letters, opened.server.limits.dead_letters_bytes));
+    let letters = DeadLetters::new(letters, opened.server.limits.dead_letters_bytes);
+    let letters = Arc::new(letters.told_in_log(opened.clock.clone()));
     let checkpoint_every = Duration::from_millis(opened.server.checkpoint_every.millis().max(1) as u64);
     let settings = Settings { shards: opened.shards, checkpoint_every };
     let engine = Engine::new(settings, opened.store.clone(), letters, opened.clock.clone())?;
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone()));
     let running = Running { engine: Arc::new(engine), logs };
 
-    for stream in &opened.streams {
-        if let Some(origin) = &stream.origin {
-            // Also a stream that no job reads takes rows: making its source declares its log.
-            source(opened, &running.logs, &stream.name, origin)
-                .map_err(|error| settings_failure(&stream.name, &error))?;
-        }
-    }
     let hubs = hubs(opened, &running.logs)?;
     let mut failures = Vec::new();
     for plan in &opened.plans {
-        let started = job_spec(opened, &running.logs, &hubs, plan, mode)
-            .and_then(|spec| running.engine.start(spec).map_err(|error| Failure::from(&error)));
-        failures.extend(started.err());
+        if let Err(unstarted) = start_job(opened, &running, &hubs, plan, mode) {
+            failures.push((plan.name.clone(), unstarted));
+        }
     }
-    if failures.is_empty() {
-        forget_guests_at_barriers(opened.plugins.clone(), checkpoint_every);
+    let none_started =
+        running.engine.jobs().is_empty() && opened.refused.iter().all(|job| job.lacks.is_empty());
+    if !failures.is_empty() && (opened.all_or_none || none_started) {
+        if let Err(error) = running.engine.stop().await {
+            tracing::warn!(%error, "while stopping");
+        }
+        let failures = failures.into_iter().map(|(_, unstarted)| unstarted.failure());
+        Failure::all(failures.collect())?;
         return Ok(running);
     }
-    if let Err(error) = running.engine.stop().await {
-        tracing::warn!(%error, "while stopping");
+    let unstarted = failures.into_iter().map(|(name, unstarted)| (name, unstarted.reason()));
+    let refused = opened.refused.iter().map(|job| (job.name.clone(), job.reason()));
+    for (name, reason) in unstarted.chain(refused) {
+        tracing::error!(job = name, "job failed: {reason}");
+        running.engine.refuse(&name, Refusal { reason, since: opened.clock.now(), next_try: None });
     }
-    Failure::all(failures)?;
+    forget_guests_at_barriers(opened.plugins.clone(), checkpoint_every);
     Ok(running)
 }
 
-fn job_spec(
+/// Why a job that has a plan did not start.
+#[derive(Debug)]
+pub(crate) enum Unstarted {
+    /// Its parts could not be made.
+    Parts(Failure),
+    /// The engine refuses it.
+    Engine(EngineError),
+}
+
+impl Unstarted {
+    /// As a failure of the whole command.
+    pub(crate) fn failure(self) -> Failure {
+        match self {
+            Unstarted::Parts(failure) => failure,
+            Unstarted::Engine(error) => Failure::from(&error),
+        }
+    }
+
+    /// What is wrong and what to do.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Unstarted::Parts(failure) => failure.to_string(),
+            Unstarted::Engine(error) => error.to_string(),
+        }
+    }
+}
+
+/// Starts one job. To be called inside the engine's runtime.
+pub(crate) fn start_job(
     opened: &Opened,
-    logs: &Arc<IngestLogs>,
+    running: &Running,
     hubs: &Hubs,
     plan: &JobPlan,
     mode: Mode,
-) -> Result<JobSpec, Failure> {
-    let [input] = plan.inputs.as_slice() else {
-        return Err(Failure::weir(format!(
-            "job `{}` reads {} streams, not one",
-            plan.name,
-            plan.inputs.len()
-        )));
-    };
-    let stream = &input.stream;
-    let source = source(opened, logs, &stream.name, &input.origin)
-        .map_err(|errors| settings_failure(&plan.name, &errors))?;
-    let decoder = registry::decoder(&stream.format, &stream.schema, &input.columns)
-        .map_err(|error| settings_failure(&stream.name, &[error]))?;
-    let (source, decoder) = match hubs.get(&plan.name) {
-        Some(hub) => hub.for_job(decoder, &input.columns),
-        None => (source, decoder),
-    };
-    Ok(JobSpec { plan: plan.clone(), source, decoder, sinks: make_sinks(opened, plan), mode })
+) -> Result<(), Unstarted> {
+    let spec = job_spec(opened, &running.logs, hubs, plan, mode).map_err(Unstarted::Parts)?;
+    running.engine.start(spec).map(drop).map_err(Unstarted::Engine)
 }
 
-fn source(
-    opened: &Opened,
-    logs: &Arc<IngestLogs>,
-    stream: &str,
-    origin: &weir_plan::StreamOrigin,
-) -> Result<Arc<dyn weir_connect::Source>, Vec<SettingError>> {
-    let context = SourceContext {
-        project: opened.folder.clone(),
-        data_dir: opened.data_dir.clone(),
-        stream: stream.to_owned(),
-        clock: opened.clock.clone(),
-        logs: logs.clone(),
-    };
-    registry::source(&origin.kind, &origin.settings, &context)
-}
-
-fn make_sinks(opened: &Opened, plan: &JobPlan) -> MakeSinks {
-    let context = SinkContext {
-        project: opened.folder.clone(),
-        data_dir: opened.data_dir.clone(),
-        job: plan.name.clone(),
-        clock: opened.clock.clone(),
-    };
-    let plans = plan.sinks.clone();
-    Box::new(move || {
-        let make = |plan: &SinkPlan| {
-            let sink = registry::sink(&plan.kind, &plan.settings, &context)
-                .map_err(|errors| ConnectError::user(in_words(&errors)))?;
-            Ok(NamedSink { name: plan.name.clone(), sink })
-        };
-        plans.iter().map(make).collect()
-    })
-}
-
-fn settings_failure(what: &str, errors: &[SettingError]) -> Failure {
-    Failure::user(format!("`{what}`: {}", in_words(errors)))
-}
-
-fn in_words(errors: &[SettingError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// The streams as HTTP sees them; opens the ingest logs of those that take rows.
-pub(crate) fn entries(opened: &Opened, running: &Running) -> Result<BTreeMap<String, StreamEntry>, Failure> {
-    let entry = |definition: &Arc<StreamDefinition>| {
-        let name = &definition.name;
-        let columns: Vec<usize> = (0..definition.schema.fields.len()).collect();
-        let checker = registry::decoder(&definition.format, &definition.schema, &columns)
-            .map_err(|error| settings_failure(name, &[error]))?;
-        let log = running.logs.open(name)?;
-        Ok((name.clone(), StreamEntry { definition: definition.clone(), log, checker }))
-    };
-    opened.streams.iter().map(entry).collect()
+/// The streams as HTTP sees them.
+pub(crate) fn streams(opened: &Opened, running: &Running) -> Result<Streams, Failure> {
+    opened.checked.streams.iter().map(|definition| spec::entry(opened, definition, &running.logs)).collect()
 }
 
 /// Drops the plugins' instances as often as barriers are sent, so that what a guest remembers behind the host's
@@ -252,6 +260,7 @@ fn forget_guests_at_barriers(plugins: Arc<PluginRegistry>, every: Duration) {
     });
 }
 
-mod hubs;
+pub(crate) mod hubs;
+pub(crate) mod spec;
 #[cfg(test)]
 mod tests;

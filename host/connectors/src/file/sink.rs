@@ -19,13 +19,14 @@ pub struct FileSink {
     meta: bool,
     roll: Option<Span>,
     clock: Arc<dyn Clock>,
+    bytes: u64,
 }
 
 impl FileSink {
     /// A sink into this folder; with `meta`, rows say where they come from; with `roll`, a file collects the rows
     /// of all checkpoints until it is that old. Does no I/O.
     pub fn new(folder: PathBuf, job: &str, meta: bool, roll: Option<Span>, clock: Arc<dyn Clock>) -> Self {
-        FileSink { folder: Arc::new(Mutex::new(Folder::new(folder, job))), meta, roll, clock }
+        FileSink { folder: Arc::new(Mutex::new(Folder::new(folder, job))), meta, roll, clock, bytes: 0 }
     }
 
     /// Does something with the folder off the async threads: disks block.
@@ -53,6 +54,10 @@ impl Sink for FileSink {
         self.meta
     }
 
+    fn written_bytes(&self) -> u64 {
+        self.bytes
+    }
+
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {
         let last = last.map(read_token).transpose()?;
         self.with_folder(move |folder| folder.start(last.as_ref())).await
@@ -65,6 +70,7 @@ impl Sink for FileSink {
             return Ok(());
         }
         let now = self.clock.now();
+        self.bytes += lines.len() as u64;
         self.with_folder(move |folder| folder.append(&lines, now)).await
     }
 

@@ -40,6 +40,7 @@ pub struct KafkaSink {
     /// The column whose text is the message's key.
     key: Option<String>,
     client: Option<Arc<Client>>,
+    bytes: u64,
 }
 
 impl std::fmt::Debug for KafkaSink {
@@ -53,7 +54,7 @@ impl std::fmt::Debug for KafkaSink {
 
 impl KafkaSink {
     pub(super) fn new(cluster: Cluster, key: Option<String>) -> KafkaSink {
-        KafkaSink { cluster, key, client: None }
+        KafkaSink { cluster, key, client: None, bytes: 0 }
     }
 
     fn client(&self) -> Result<&Arc<Client>, ConnectError> {
@@ -104,6 +105,10 @@ impl Sink for KafkaSink {
         Delivery::AtLeastOnce
     }
 
+    fn written_bytes(&self) -> u64 {
+        self.bytes
+    }
+
     async fn start(&mut self, _: Option<&Token>) -> Result<(), ConnectError> {
         let cluster = self.cluster.clone();
         let client = blocking(move || {
@@ -125,12 +130,15 @@ impl Sink for KafkaSink {
             })?),
         };
         let (writer, mut payload) = (LineWriter::new(rows, false)?, Vec::new());
+        let mut sent = 0;
         for row in 0..rows.columns.num_rows() {
             payload.clear();
             writer.write(row, &mut payload);
             let key = key.and_then(|column| key_text(column, row));
             self.send(client, key.as_deref().map(str::as_bytes), &payload).await?;
+            sent += payload.len() as u64;
         }
+        self.bytes += sent;
         Ok(())
     }
 

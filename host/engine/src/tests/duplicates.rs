@@ -2,6 +2,7 @@
 
 use super::harness::{World, lines, plan, positive, seconds, with_stream};
 use crate::manifest::Body;
+use crate::progress::Progress;
 use crate::state::restore;
 use weir_plan::{Dedup, JobPlan};
 use weir_store::CheckpointStore;
@@ -64,7 +65,7 @@ async fn what_nothing_can_repeat_any_more_is_not_read_back() {
     world.run(&plan, lines(&[log, "u,2,1,e"])).await.unwrap();
     let head = world.store.head().unwrap().unwrap();
     let body = Body::read(&plan, &head.jobs["counts"]).unwrap();
-    let seen = restore(&plan, &body, &*world.store, 1).unwrap().seen.unwrap();
+    let seen = restore(&plan, &body, &*world.store, 1, &Progress::default()).unwrap().seen.unwrap();
     assert_eq!(seen.len(), 3, "c, d, and e of the other partition");
     plan.inputs[0].event_id = None;
     with_stream(&mut plan, |stream| stream.dedup = None);

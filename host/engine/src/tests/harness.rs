@@ -132,6 +132,7 @@ pub(crate) fn plan() -> JobPlan {
         name: "counts".to_owned(),
         version: 1,
         definition: "sha256:ab".to_owned(),
+        definition_without_components: "sha256:ab".to_owned(),
         state_fingerprint: "state".to_owned(),
         inputs: vec![StreamInput {
             stream: Arc::new(stream),

@@ -70,7 +70,7 @@ fn look_up(inner: &str, environment: &Environment<'_>) -> Result<String, String>
 }
 
 /// A plain scalar is read after its references are replaced, so that `rate: ${RATE}` is a number.
-fn plain(text: &str) -> Value {
+pub(super) fn plain(text: &str) -> Value {
     let leading_zero = text.trim_start_matches('-').starts_with('0') && text.trim_start_matches('-') != "0";
     match text {
         "" | "~" | "null" => Value::Null,

@@ -32,6 +32,7 @@ pub const FILES: &[FileKeys] = &[
         sections: &[
             Section { prefix: "", keys: SERVER },
             Section { prefix: "checkpoint.", keys: CHECKPOINT },
+            Section { prefix: "log.", keys: LOG },
             Section { prefix: "limits.", keys: LIMITS },
         ],
     },
@@ -71,12 +72,23 @@ pub(super) const SERVER: &[KeyDoc] = &[
         "how many threads each job's keys are spread over",
     ),
     KeyDoc::new("checkpoint", "mapping", "{}", "when state is saved"),
+    KeyDoc::new("log", "json, text, a level or a mapping", "text", "how the server's own words are written"),
     KeyDoc::new("limits", "mapping", "{}", "bounds on requests, plugins and dead letters"),
 ];
 
 pub(super) const CHECKPOINT: &[KeyDoc] = &[
     KeyDoc::new("every", "duration", "10s", "time between two checkpoints"),
     KeyDoc::new("keep", "whole number", "3", "how many checkpoints stay on disk"),
+];
+
+pub(super) const LOG: &[KeyDoc] = &[
+    KeyDoc::new("format", "text or json", "text", "json writes one object a line"),
+    KeyDoc::new(
+        "level",
+        "error, warn, info, debug, trace",
+        "info",
+        "how much is said; also by part: warn,weir_engine=debug",
+    ),
 ];
 
 pub(super) const LIMITS: &[KeyDoc] = &[

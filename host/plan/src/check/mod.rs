@@ -18,11 +18,13 @@ mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 pub use connectors::{ConnectorKinds, SettingProblem};
 pub use environment::Environment;
 pub use keys::{FILES, FileKeys, Section};
 pub use names::is_name;
+pub use variables::{Variable, server_variables};
 
 use crate::definition::{JobDefinition, ServerDefinition, StreamDefinition};
 use crate::diagnostic::Diagnostic;
@@ -82,8 +84,11 @@ pub struct Checked {
     pub streams: Vec<Arc<StreamDefinition>>,
     /// Jobs without errors, in the order of their files.
     pub jobs: Vec<JobDefinition>,
-    /// Names of streams that have errors: a query that names one of them has no error of its own in that.
-    pub refused_streams: BTreeSet<String>,
+    /// Streams that have errors, by name with their files: a query that names one of them has no error of its own in
+    /// that.
+    pub refused_streams: BTreeMap<String, String>,
+    /// Jobs that have errors, by name with their files.
+    pub refused_jobs: BTreeMap<String, String>,
     /// Everything to say, in the order of files and places.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -95,7 +100,8 @@ pub fn check_project(
     kinds: &dyn ConnectorKinds,
 ) -> Checked {
     let context = Context { environment, kinds };
-    let server = files.server.as_ref().map(|file| check_server(file, &context));
+    let no_file = SourceFile { path: "weir.yaml".to_owned(), text: String::new() };
+    let server = check_server(files.server.as_ref().unwrap_or(&no_file), &context);
     let mut streams: Vec<_> =
         files.streams.iter().map(|file| check_stream(file, names::stem(&file.path), &context)).collect();
     refuse_repeated("stream", &files.streams, &mut streams);
@@ -106,25 +112,49 @@ pub fn check_project(
         .collect();
     refuse_repeated("job", &files.jobs, &mut jobs);
 
-    let mut diagnostics: Vec<_> = server.iter().flat_map(|outcome| outcome.diagnostics.clone()).collect();
+    let mut diagnostics = server.diagnostics;
     diagnostics.extend(streams.iter().flat_map(|outcome| outcome.diagnostics.clone()));
     diagnostics.extend(jobs.iter().flat_map(|outcome| outcome.diagnostics.clone()));
     diagnostics.extend(unused_queries(files, &context));
-    let refused = streams.iter().filter(|outcome| outcome.value.is_none());
-    let refused_streams =
-        refused.filter_map(|outcome| outcome.name.as_ref()).map(|(name, _)| name.clone()).collect();
+    let refused_streams = refused(&files.streams, &streams);
+    let refused_jobs = refused_jobs(&files.jobs, &jobs);
     Checked {
-        server: server.map_or_else(|| Some(ServerDefinition::default()), |outcome| outcome.value),
+        server: server.value,
         streams: streams.into_iter().filter_map(|outcome| outcome.value).map(Arc::new).collect(),
         jobs: jobs.into_iter().filter_map(|outcome| outcome.value).collect(),
         refused_streams,
+        refused_jobs,
         diagnostics,
     }
 }
 
-/// Reads `weir.yaml`.
+/// Definitions with errors: the names that they give themselves, or else those of their files, and their files.
+fn refused<T>(files: &[SourceFile], outcomes: &[Outcome<T>]) -> BTreeMap<String, String> {
+    let refused = files.iter().zip(outcomes).filter(|(_, outcome)| outcome.value.is_none());
+    let named = refused.map(|(file, outcome)| {
+        let name = outcome.name.as_ref().map_or_else(|| names::stem(&file.path), |(name, _)| name);
+        (name.to_owned(), file.path.clone())
+    });
+    named.collect()
+}
+
+/// As [`refused`]; where another job has the name, the file's own name stands for the one that is refused.
+fn refused_jobs(files: &[SourceFile], outcomes: &[Outcome<JobDefinition>]) -> BTreeMap<String, String> {
+    let sound: BTreeSet<_> =
+        outcomes.iter().filter_map(|outcome| outcome.value.as_ref()).map(|job| &job.name).collect();
+    let named = refused(files, outcomes).into_iter().map(|(name, file)| {
+        if sound.contains(&name) { (names::stem(&file).to_owned(), file) } else { (name, file) }
+    });
+    named.filter(|(name, _)| !sound.contains(name)).collect()
+}
+
+/// Reads `weir.yaml`, and what the environment gives in place of its settings.
 pub fn check_server(file: &SourceFile, context: &Context<'_>) -> Outcome<ServerDefinition> {
-    check(file, names::stem(&file.path), context, |root, _, report| server::read(root, report))
+    let mut outcome = check(file, names::stem(&file.path), context, |root, _, report| {
+        server::read(&variables::with_variables(root, context.environment), report)
+    });
+    variables::name_variables(&mut outcome.diagnostics);
+    outcome
 }
 
 /// Reads a stream; `default_name` is its name unless it gives itself another.

@@ -3,7 +3,7 @@
 use super::keys;
 use super::node::{Node, Value};
 use super::report::Report;
-use crate::definition::{Limits, ServerDefinition};
+use crate::definition::{Limits, Log, ServerDefinition};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// A key group is never split and there are 128, so more shards would have nothing to do.
@@ -43,6 +43,9 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Option<ServerDefinition>
     }
     if let Some(node) = keys.take("checkpoint") {
         checkpoint(node, &mut server, report);
+    }
+    if let Some(node) = keys.take("log") {
+        log(node, &mut server.log, report);
     }
     if let Some(node) = keys.take("limits") {
         limits(node, &mut server.limits, report);
@@ -89,6 +92,50 @@ fn checkpoint(node: &Node, server: &mut ServerDefinition, report: &mut Report) {
         server.checkpoints_kept = keep as u32;
     }
     keys.finish("checkpoint.", report);
+}
+
+const FORMATS: [(&str, bool); 2] = [("text", false), ("json", true)];
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// A format or a level as a word, or both in a mapping.
+fn log(node: &Node, log: &mut Log, report: &mut Report) {
+    if let Value::Text(word) = &node.value {
+        match FORMATS.iter().find(|(format, _)| format == word) {
+            Some((_, json)) => log.json = *json,
+            None => read_level("log", node, log, report),
+        }
+        return;
+    }
+    let Some(mut keys) =
+        report.mapping("log", node, "json, text, a level, or {format: json, level: info}", keys::LOG)
+    else {
+        return;
+    };
+    if let Some(node) = keys.take("format")
+        && let Some(json) = report.word("log.format", node, &FORMATS)
+    {
+        log.json = json;
+    }
+    if let Some(node) = keys.take("level") {
+        read_level("log.level", node, log, report);
+    }
+    keys.finish("log.", report);
+}
+
+/// A level, or levels by part of weir: `warn,weir_engine=debug`.
+fn read_level(key: &str, node: &Node, log: &mut Log, report: &mut Report) {
+    let Some(text) = report.text(key, node) else { return };
+    let is_level = |part: &str| {
+        let level = part.rsplit('=').next().unwrap_or_default().trim();
+        LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level))
+    };
+    if text.split(',').all(is_level) {
+        log.level = text;
+        return;
+    }
+    let message =
+        format!("`{key}`: `{text}` is not a level; write json, text, or one of {}", LEVELS.join(", "));
+    report.error(node.place, message);
 }
 
 fn limits(node: &Node, limits: &mut Limits, report: &mut Report) {

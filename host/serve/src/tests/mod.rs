@@ -103,6 +103,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         name: "rides_per_user".to_owned(),
         version: 1,
         definition: "sha256:ab".to_owned(),
+        definition_without_components: "sha256:ab".to_owned(),
         state_fingerprint: "state".to_owned(),
         inputs: vec![StreamInput {
             stream: stream.clone(),
@@ -149,6 +150,25 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
     }
 }
 
+/// Knows one job, which cannot be planned.
+struct NoControl;
+
+#[async_trait::async_trait]
+impl Control for NoControl {
+    async fn restart(&self, job: &str, _reset: bool) -> Result<(), ControlError> {
+        match job {
+            "rides_per_user" => {
+                Err(ControlError::Refused(vec!["jobs/rides_per_user.yaml:1:1: bad".to_owned()]))
+            }
+            _ => Err(ControlError::Unknown(vec!["rides_per_user".to_owned()])),
+        }
+    }
+
+    async fn plugins_changed(&self) -> Vec<PluginEffect> {
+        Vec::new()
+    }
+}
+
 struct Client {
     engine: Arc<Engine>,
     service: TowerToHyperService<Router>,
@@ -184,12 +204,14 @@ impl Client {
             PluginRegistry::open(data_dir, weir_plugin::Limits::default(), CompileWith::InProcess).unwrap();
         let served = Served {
             engine: engine.clone(),
-            streams: BTreeMap::from([("rides".to_owned(), rides), ("files".to_owned(), files)]),
+            streams: Arc::new([rides, files].into_iter().collect()),
+            control: Arc::new(NoControl),
             plugins: Arc::new(plugins),
             token: token.map(str::to_owned),
             limits: Limits { body_bytes: 4096, ..Limits::default() },
             component_bytes: 8192,
             clock,
+            process: ProcessFigures::default,
         };
         Client { engine, service: TowerToHyperService::new(routes(Arc::new(served))) }
     }
@@ -339,7 +361,7 @@ async fn what_cannot_be_answered_is_a_problem() {
         ("GET", "/v2/jobs", "", 404, "no route"),
         ("DELETE", "/v1/lookup", "", 405, "does not take DELETE"),
         ("GET", "/v1/jobs/rides_per_usr", "", 404, "did you mean `rides_per_user`?"),
-        ("GET", "/v1/jobs/rides_per_usr/values", "", 404, "no job"),
+        ("GET", "/v1/jobs/rides_per_usr/values", "", 404, "job `rides_per_usr` not found"),
         ("GET", "/v1/jobs/rides_per_user/values", "", 400, "`user_id` is missing"),
         ("GET", "/v1/jobs/rides_per_user/values?user_id=u&usr=1", "", 400, "unknown parameter `usr`"),
         ("GET", "/v1/jobs/rides_per_user/values?user_id=u&as_of=soon", "", 400, "`as_of`"),
@@ -353,7 +375,7 @@ async fn what_cannot_be_answered_is_a_problem() {
             404,
             "did you mean `rides`?",
         ),
-        ("POST", "/v1/lookup", r#"{"features": ["none"], "entities": []}"#, 404, "no job"),
+        ("POST", "/v1/lookup", r#"{"features": ["none"], "entities": []}"#, 404, "job `none` not found"),
         ("POST", "/v1/lookup", request_features, 501, "`request`"),
         ("POST", "/v1/lookup?mta=false", request_features, 400, "did you mean `meta`?"),
         ("POST", "/v1/lookup?meta=no", request_features, 400, "`meta` is true or false"),
@@ -374,9 +396,12 @@ async fn what_cannot_be_answered_is_a_problem() {
         ("POST", "/v1/plugins", "", 400, "`name` is missing"),
         ("POST", "/v1/plugins?name=Geo", "", 400, "no name"),
         ("POST", "/v1/plugins?name=geo", "not a component", 422, "geo"),
-        ("GET", "/v1/plugins/geo", "", 404, "no plugin"),
-        ("POST", "/v1/plugins/geo/activate", r#"{"version": 1}"#, 404, "no plugin"),
-        ("POST", "/v1/plugins/geo/rollback", "", 501, "weir 0.1 does not have"),
+        ("GET", "/v1/plugins/geo", "", 404, "plugin `geo` not found"),
+        ("POST", "/v1/plugins/geo/activate", r#"{"version": 1}"#, 404, "plugin `geo` not found"),
+        ("POST", "/v1/plugins/geo/rollback", "", 404, "`geo` not found"),
+        ("POST", "/v1/jobs/rides_per_usr/restart", "", 404, "did you mean `rides_per_user`?"),
+        ("POST", "/v1/jobs/rides_per_user/restart", "", 422, "jobs/rides_per_user.yaml:1:1"),
+        ("POST", "/v1/jobs/rides_per_user/restart?reset=perhaps", "", 400, "`reset`"),
         ("DELETE", "/v1/plugins/geo", "", 501, "weir 0.1 does not have"),
         ("PUT", "/v1/streams/rides", "", 501, "weir 0.1 does not have"),
         ("GET", "/openapi.json", "", 501, "weir 0.1 does not have"),

@@ -1,16 +1,18 @@
-//! `weir check DIR`: every definition, and what it comes to; nothing is run and no state is touched.
+//! `weir check DIR`: every definition, what it comes to, and whether stored state fits it; nothing is run and no state
+//! is touched.
 
 use super::{ProjectArgument, print, print_json};
 use crate::definitions::{self, Planned};
 use crate::failure::Failure;
 use crate::kinds::RegisteredKinds;
 use crate::project::Project;
+use crate::state::{self, StateCheck};
 use crate::table;
 use clap::Args;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use weir_event::{Clock, SystemClock};
-use weir_plan::{Feature, JobPlan, SinkPlan};
+use weir_plan::{Checked, Feature, JobPlan, SinkPlan};
 
 /// Check every definition: all errors, warnings and notices, and each job's features
 #[derive(Debug, Args)]
@@ -42,12 +44,43 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             print(&shown(plan, &kinds, arguments.explain))?;
         }
     }
-    planned.errors()?;
-    if !arguments.json {
-        let (streams, jobs) = (checked.streams.len(), planned.jobs.len());
-        print(&format!("{}, {}: no errors", count(streams, "stream"), count(jobs, "job")))?;
+    let state = match &checked.server {
+        Some(server) => state::check(&project, server, &planned.jobs)?,
+        None => StateCheck::None,
+    };
+    if let StateCheck::NotSeen(reason) = &state {
+        print(reason)?;
     }
-    Ok(())
+    let unfit = if let StateCheck::Seen(unfit) = state { unfit } else { Vec::new() };
+    let failures = [planned.errors().err(), Failure::all(unfit.iter().map(Failure::user).collect()).err()];
+    let failures: Vec<Failure> = failures.into_iter().flatten().collect();
+    if !arguments.json {
+        print(&verdict(&checked, &planned, unfit.len()))?;
+    }
+    Failure::all(failures)
+}
+
+/// What `weir serve` would do with it.
+fn verdict(checked: &Checked, planned: &Planned, unfit: usize) -> String {
+    let (streams, jobs) = (checked.streams.len(), planned.jobs.len());
+    let counts = format!("{}, {}", count(streams, "stream"), count(jobs, "job"));
+    let waiting = planned.refused.iter().filter(|job| !job.lacks.is_empty()).count();
+    let failed = planned.refused.len() + unfit;
+    let has_errors = planned.errors().is_err();
+    match (checked.server.is_none(), failed, jobs - unfit + waiting) {
+        (true, ..) => format!("{counts}: `weir serve` will not start"),
+        (false, 0, _) if has_errors => {
+            format!("{counts}: `weir serve` will start all jobs, and log the errors")
+        }
+        (false, 0, _) => format!("{counts}: no errors"),
+        (false, _, 0) => format!("{counts}: `weir serve` will not start, since no job can run"),
+        (false, failed, _) => {
+            format!(
+                "{counts}: `weir serve` will start, with {} failed; `weir run` will not",
+                count(failed, "job")
+            )
+        }
+    }
 }
 
 fn count(number: usize, noun: &str) -> String {

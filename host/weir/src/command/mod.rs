@@ -5,9 +5,11 @@ mod compile_plugin;
 mod completions;
 mod demo;
 mod generate;
+mod greeting;
 mod init;
 mod lookup;
 mod plugin;
+mod restart;
 mod run;
 mod sample;
 mod serve;
@@ -37,6 +39,7 @@ enum Command {
     Run(run::Arguments),
     Serve(serve::Arguments),
     Status(status::Arguments),
+    Restart(restart::Arguments),
     Lookup(lookup::Arguments),
     Sample(sample::Arguments),
     Completions(completions::Arguments),
@@ -91,6 +94,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     match &arguments.command {
         // A child with little memory and no environment, whose stderr is read by the server.
         Command::CompilePlugin(_) => {}
+        // The project's settings say how they log.
+        Command::Run(_) | Command::Serve(_) => {}
         Command::Demo(_) => crate::log::start("error"),
         _ => crate::log::start("info"),
     }
@@ -102,6 +107,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Run(arguments) => run::run(arguments),
         Command::Serve(arguments) => serve::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Restart(arguments) => restart::run(&arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
@@ -188,7 +194,7 @@ mod tests {
             &["weir", "apply", "dir", "--dry-run"][..],
             &["weir", "train", "--spine", "f", "-o", "g"],
             &["weir", "savepoint", "create", "--help"],
-            &["weir", "plugin", "rollback", "geo"],
+            &["weir", "plugin", "check", "geo"],
         ] {
             assert!(CommandLine::try_parse_from(line).is_ok(), "{line:?}");
         }

@@ -19,8 +19,7 @@ pub(crate) enum Command {
     Activate(Activate),
     #[command(hide = true)]
     Check(NotYet),
-    #[command(hide = true)]
-    Rollback(NotYet),
+    Rollback(Rollback),
 }
 
 /// Make the folder of a plugin in Rust
@@ -97,6 +96,16 @@ pub(crate) struct Activate {
     answer: Answer,
 }
 
+/// Go back to the version that was active before
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weir plugin rollback tip_percent")]
+pub(crate) struct Rollback {
+    /// The plugin
+    name: String,
+    #[command(flatten)]
+    answer: Answer,
+}
+
 /// Whom to ask, and how to show the answer.
 #[derive(Debug, Args)]
 pub(crate) struct Answer {
@@ -115,7 +124,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
         Command::List(arguments) => list(&arguments),
         Command::Activate(arguments) => activate(&arguments),
         Command::Check(_) => Err(not_yet("weir plugin check")),
-        Command::Rollback(_) => Err(not_yet("weir plugin rollback")),
+        Command::Rollback(arguments) => rollback(&arguments),
     }
 }
 
@@ -259,7 +268,34 @@ fn activate(arguments: &Activate) -> Result<(), Failure> {
     if arguments.answer.json {
         return print_json(&answer);
     }
-    print(&format!("{} version {} is active", arguments.name, arguments.version))
+    shown_effects(&answer, &format!("{} version {} is active", arguments.name, arguments.version))
+}
+
+fn rollback(arguments: &Rollback) -> Result<(), Failure> {
+    check_name(&arguments.name)?;
+    let path = format!("/v1/plugins/{}/rollback", encode(&arguments.name));
+    let answer = Client::new(&arguments.answer.server)?.post(&path, "application/json", b"")?;
+    if arguments.answer.json {
+        return print_json(&answer);
+    }
+    shown_effects(&answer, &format!("{} version {} is active again", arguments.name, answer["active"]))
+}
+
+/// What is active, and for each job that it concerns whether it runs with it. One that does not is a failure.
+fn shown_effects(answer: &Value, done: &str) -> Result<(), Failure> {
+    let jobs = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let name = |job: &Value| job["job"].as_str().unwrap_or("?").to_owned();
+    let (applied, others): (Vec<&Value>, Vec<&Value>) = jobs.iter().partition(|job| job["applied"] == true);
+    let with = match applied.iter().map(|job| name(job)).collect::<Vec<_>>() {
+        names if names.is_empty() => String::new(),
+        names => format!("; jobs that run with it now: {}", names.join(", ")),
+    };
+    print(&format!("{done}{with}"))?;
+    let failed = others.iter().map(|job| {
+        let reason = job["reason"].as_str().unwrap_or("?");
+        Failure::user(format!("job {} does not use it: {reason}", name(job)))
+    });
+    Failure::all(failed.collect())
 }
 
 #[cfg(test)]

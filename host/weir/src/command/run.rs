@@ -3,7 +3,7 @@
 use super::{ProjectArgument, StateArguments, print};
 use crate::failure::Failure;
 use crate::wiring::{self, Opened, Opening, Running};
-use crate::{process, runtime};
+use crate::{process, progress, runtime};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         reset: arguments.state.reset,
         accept_older: arguments.state.accept_older,
         shards: arguments.shards,
+        all_or_none: true,
+        ..Opening::default()
     };
     let opened = wiring::open(&arguments.project.folder, &opening, clock.clone())?;
     if arguments.stats {
@@ -51,7 +53,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         let running = wiring::start(&opened, Mode::UntilEnd).await?;
         let before = running.engine.jobs().iter().map(|job| job.status().counts).collect::<Vec<_>>();
-        until_end(&running).await?;
+        until_end(&running, clock.clone()).await?;
         Ok::<_, Failure>((running, before))
     });
     let (running, before) = ended?;
@@ -77,8 +79,9 @@ fn refuse_beside_stdout(opened: &Opened) -> Result<(), Failure> {
     Failure::all(refused.collect())
 }
 
-async fn until_end(running: &Running) -> Result<(), Failure> {
+async fn until_end(running: &Running, clock: Arc<dyn Clock>) -> Result<(), Failure> {
     let jobs = running.engine.jobs();
+    let shown = progress::show(jobs.clone(), clock);
     let all = async {
         let mut failures = Vec::new();
         for job in &jobs {
@@ -87,9 +90,14 @@ async fn until_end(running: &Running) -> Result<(), Failure> {
         Failure::all(failures)
     };
     tokio::select! {
-        ended = all => return ended,
+        ended = all => {
+            progress::clear();
+            return ended;
+        }
         () = runtime::asked_to_stop() => {}
+        () = shown => {}
     }
+    progress::clear();
     tracing::info!("stopping: each job makes a last checkpoint");
     running.engine.stop().await.map_err(|error| Failure::from(&*error))?;
     Err(Failure::user("stopped before the end; run it again to go on from here"))

@@ -1,16 +1,18 @@
 //! `weir serve DIR`: the project, live, with HTTP. Also what `weir demo` runs.
 
-use super::{ProjectArgument, StateArguments};
+use super::{ProjectArgument, StateArguments, greeting};
 use crate::failure::Failure;
+use crate::live::Live;
 use crate::plugins;
 use crate::process;
 use crate::runtime::{self, Threads};
-use crate::wiring::{self, Opened, Opening, Running};
+use crate::wiring::{self, Opening};
 use clap::Args;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use weir_engine::{JobState, Mode};
@@ -18,48 +20,65 @@ use weir_event::SystemClock;
 
 /// Run the project live, with HTTP; SIGTERM and Ctrl-C checkpoint and exit
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  weir serve my-features\n  weir serve my-features --reset user_day")]
+#[command(
+    after_help = "Examples:\n  weir serve my-features\n  weir serve my-features --reset user_day\n  weir serve my-features --listen 127.0.0.1:9000"
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     project: ProjectArgument,
+    /// Where HTTP listens, in place of what weir.yaml or WEIR_LISTEN say
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
     #[command(flatten)]
     state: StateArguments,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let opening =
-        Opening { reset: arguments.state.reset, accept_older: arguments.state.accept_older, shards: None };
+    let listen = arguments.listen.map(|address| ("WEIR_LISTEN".to_owned(), address));
+    let opening = Opening {
+        reset: arguments.state.reset,
+        accept_older: arguments.state.accept_older,
+        overrides: listen.into_iter().collect(),
+        ..Opening::default()
+    };
     let server = Server::start(&arguments.project.folder, &opening)?;
     server.until_asked_to_stop()
 }
 
 /// A server in this process.
 pub(super) struct Server {
-    running: Running,
+    live: Live,
     engine_threads: Threads,
     http_threads: Threads,
     http: JoinHandle<std::io::Result<()>>,
     stop: watch::Sender<bool>,
     address: SocketAddr,
+    hangups: Signal,
 }
 
 impl Server {
     /// Opens the project, starts its jobs and listens.
     pub(super) fn start(folder: &Path, opening: &Opening) -> Result<Server, Failure> {
+        let http_threads = runtime::http()?;
+        // Taken at once: until then a hangup ends the process, and opening may take long.
+        let hangups = http_threads.block_on(async { signal(SignalKind::hangup()) });
+        let hangups = hangups.map_err(|error| Failure::external(format!("cannot take signals: {error}")))?;
         let opened = wiring::open(folder, opening, Arc::new(SystemClock::new()))?;
         let listener = listen(opened.server.listen)?;
         let address = listener.local_addr().map_err(|error| Failure::external(error.to_string()))?;
         let engine_threads = runtime::engine(opened.shards)?;
         let running = engine_threads.block_on(wiring::start(&opened, Mode::Live))?;
-        let http_threads = runtime::http()?;
+        let streams = Arc::new(wiring::streams(&opened, &running)?);
+        let live = Live::new(opened, running, streams.clone(), engine_threads.handle().clone());
         let (stop, stopped) = watch::channel(false);
-        let served = served(&opened, &running)?;
+        let served = served(&live, streams);
         let http = http_threads.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             weir_serve::serve(listener, served, until(stopped)).await
         });
-        tracing::info!("listening on http://{address}");
-        Ok(Server { running, engine_threads, http_threads, http, stop, address })
+        greeting::say(&live, address);
+        engine_threads.spawn(greeting::say_when_ready(live.clone()));
+        Ok(Server { live, engine_threads, http_threads, http, stop, address, hangups })
     }
 
     /// Where it listens.
@@ -77,6 +96,7 @@ impl Server {
             tokio::select! {
                 () = runtime::asked_to_stop() => None,
                 ended = &mut self.http => Some(ended),
+                () = reload_when_asked(&mut self.hangups, &self.live) => None,
             }
         });
         match ended {
@@ -95,7 +115,8 @@ impl Server {
     pub(super) fn stop(&self) -> Result<(), Failure> {
         tracing::info!("stopping: each job makes a last checkpoint");
         self.stop.send_replace(true);
-        let jobs = self.running.engine.jobs();
+        self.engine_threads.block_on(self.live.close());
+        let jobs = self.live.running().engine.jobs();
         let alive = jobs.iter().filter(|job| !matches!(job.status().state, JobState::Failed(_)));
         let alive: Vec<_> = alive.collect();
         let last = async {
@@ -138,16 +159,28 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-fn served(opened: &Opened, running: &Running) -> Result<Arc<weir_serve::Served>, Failure> {
-    Ok(Arc::new(weir_serve::Served {
-        engine: running.engine.clone(),
-        streams: wiring::entries(opened, running)?,
+/// SIGHUP has the definitions read again, without end.
+async fn reload_when_asked(hangups: &mut Signal, live: &Live) {
+    while hangups.recv().await.is_some() {
+        tracing::info!("SIGHUP: reading the definitions again");
+        live.reload().await;
+    }
+    std::future::pending().await
+}
+
+fn served(live: &Live, streams: Arc<weir_serve::Streams>) -> Arc<weir_serve::Served> {
+    let opened = live.opened();
+    Arc::new(weir_serve::Served {
+        engine: live.running().engine.clone(),
+        streams,
+        control: Arc::new(live.clone()),
         plugins: opened.plugins.clone(),
         token: opened.server.token.clone(),
         limits: opened.server.limits,
         component_bytes: plugins::limits(&opened.server).component_bytes as u64,
         clock: opened.clock.clone(),
-    }))
+        process: process::figures,
+    })
 }
 
 #[cfg(test)]

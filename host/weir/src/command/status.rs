@@ -7,7 +7,7 @@ use crate::table;
 use clap::Args;
 use serde_json::Value;
 
-/// The jobs of a running server: state, lag, watermark, dead letters
+/// The jobs of a running server: state, lag, watermark, dead letters; exit code 1 when one has failed
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir status\n  weir status --server http://10.0.0.5:8080 --json")]
 pub(crate) struct Arguments {
@@ -20,7 +20,27 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let answer = Client::new(&arguments.server)?.get("/v1/jobs")?;
-    if arguments.json { print_json(&answer) } else { print(&shown(&answer)) }
+    if arguments.json {
+        print_json(&answer)?
+    } else {
+        print(&shown(&answer))?
+    }
+    Failure::all(failed(&answer))
+}
+
+/// A line for each job that has failed; scripts tell by the exit code.
+fn failed(answer: &Value) -> Vec<Failure> {
+    let jobs = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let failed = jobs.iter().filter(|job| job["state"] == "failed");
+    let told = failed.map(|job| {
+        let name = job["job"].as_str().unwrap_or("?");
+        let next = match job["next_try"].as_str() {
+            Some(next_try) => format!("it is tried again at {next_try}"),
+            None => format!("once that is put right, `weir restart {name}` starts it"),
+        };
+        Failure::user(format!("job {name} has failed: {}; {next}", job["reason"].as_str().unwrap_or("?")))
+    });
+    told.collect()
 }
 
 fn shown(answer: &Value) -> String {
@@ -40,12 +60,22 @@ fn shown(answer: &Value) -> String {
             member("events"),
             member("late"),
             member("dead_letters"),
-            job.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            job.get("reason").and_then(Value::as_str).map_or_else(String::new, shortened),
         ]
     };
     let rows: Vec<_> = jobs.iter().map(row).collect();
     let head = ["job", "state", "lag", "watermark", "events", "late", "dead letters", "reason"];
     table::render(&head, &rows)
+}
+
+/// The longest reason that a row shows, in characters: the whole one is told below the table.
+const REASON_CHARS: usize = 60;
+
+fn shortened(reason: &str) -> String {
+    match reason.char_indices().nth(REASON_CHARS) {
+        Some((end, _)) => format!("{}..", &reason[..end]),
+        None => reason.to_owned(),
+    }
 }
 
 fn seconds(millis: u64) -> String {
@@ -67,5 +97,20 @@ mod tests {
         let shown = shown(&answer);
         assert!(shown.contains("running  1.5 s") && shown.contains("topic missing"), "{shown}");
         assert_eq!(shown.lines().count(), 3);
+    }
+
+    #[test]
+    fn a_failed_job_is_told_with_what_comes_next() {
+        let answer = json!({"jobs": [
+            {"job": "a", "state": "running"},
+            {"job": "b", "state": "failed", "reason": "topic missing", "next_try": "2026-01-01T00:00:00.000Z"},
+            {"job": "c", "state": "failed", "reason": "bad query"},
+        ]});
+        let failure = Failure::all(failed(&answer)).unwrap_err();
+        assert_eq!(failure.exit_code(), 1);
+        let told = failure.to_string();
+        assert!(told.contains("b has failed: topic missing; it is tried again at 2026"), "{told}");
+        assert!(told.contains("`weir restart c`"), "{told}");
+        assert!(Failure::all(failed(&json!({"jobs": [{"job": "a", "state": "retrying"}]}))).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use weir_connect::KeyDoc;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connectors::registry::{FORMATS, Kind, SINKS, SOURCES};
 use weir_event::schema::TYPES;
-use weir_plan::check::FILES;
+use weir_plan::check::{FILES, server_variables};
 
 const KEYS: [&str; 4] = ["key", "value", "default", "meaning"];
 
@@ -14,6 +14,9 @@ pub(super) fn part() -> String {
     for file in FILES {
         let rows = file.sections.iter().flat_map(|section| rows(section.prefix, section.keys));
         part += &format!("\n### `{}`\n\n{}", file.path, table(&KEYS, rows));
+        if file.path == "weir.yaml" {
+            part += &variables();
+        }
     }
     part += &types();
     part += &kinds("Sources", "`source: {KIND: {..}}` of a stream.", SOURCES);
@@ -38,6 +41,16 @@ fn types() -> String {
         "\n## Types\n\nOf a stream's `fields` and of `features`; quote one that holds a comma. `null`, and a member that \
          is not there, are NULL.\n\n{}\n{DECIMALS}\n",
         table(&head, listed)
+    )
+}
+
+/// Every setting of the server has a variable.
+fn variables() -> String {
+    let listed = server_variables().into_iter().map(|known| vec![code(&known.name), code(&known.setting())]);
+    format!(
+        "\nEach setting can be given by the environment, which comes before the file; an option of the command line \
+         (`--listen`, `--shards`) comes before both. An empty variable counts as none.\n\n{}",
+        table(&["variable", "setting"], listed)
     )
 }
 

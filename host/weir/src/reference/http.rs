@@ -1,20 +1,27 @@
 //! Routes, statuses and metrics, from the server's own tables.
 
 use super::{code, table};
-use weir_serve::{RouteDoc, route_docs, status_docs};
+use weir_serve::{METRICS, MetricDoc, RouteDoc, route_docs, status_docs};
 
 pub(super) fn part() -> String {
     format!(
         "## HTTP\n\nAnswers are JSON, errors RFC 9457 (`application/problem+json`) with `type`, `title`, `status`, \
          `detail`, and `errors` where there are several. Where the server has a `token`, requests carry \
          `Authorization: Bearer TOKEN`.\n\n{}\n### Statuses of a value\n\n\
-         Where several are true, the last of them in this table is said.\n\n{}",
+         Where several are true, the last of them in this table is said.\n\n{}\n### Metrics\n\n\
+         `GET /metrics`, in the text format of Prometheus.\n\n{}",
         table(&["route", "after `?`", "meaning"], route_docs().map(route)),
         table(
             &["status", "meaning"],
             status_docs().iter().map(|doc| vec![code(doc.word), doc.does.to_owned()])
-        )
+        ),
+        table(&["series", "kind", "labels", "meaning"], METRICS.iter().map(metric))
     )
+}
+
+fn metric(metric: &MetricDoc) -> Vec<String> {
+    let labels: Vec<String> = metric.labels.iter().map(|label| code(label)).collect();
+    vec![code(metric.name), metric.kind.to_owned(), labels.join(", "), metric.help.to_owned()]
 }
 
 fn route(route: &RouteDoc) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Which jobs share a reader: those that read the same stream from the same source.
 
-use super::{Opened, settings_failure, source};
+use super::Opened;
+use super::spec::{settings_failure, source};
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use weir_engine::StreamHub;
 use weir_plan::{JobPlan, StreamInput};
 
 /// By job, what it shares with others; jobs that read alone are not among them.
-pub(super) type Hubs = BTreeMap<String, StreamHub>;
+pub(crate) type Hubs = BTreeMap<String, StreamHub>;
 
 /// One hub for all jobs that read the same.
 pub(super) fn hubs(opened: &Opened, logs: &Arc<IngestLogs>) -> Result<Hubs, Failure> {

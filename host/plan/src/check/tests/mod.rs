@@ -1,6 +1,7 @@
 //! Bad definitions with what is said of them, and good ones: the table of examples that users see.
 
 mod keys;
+mod variables;
 
 use super::*;
 use crate::definition::{Dedup, WhenIdle};
@@ -420,7 +421,7 @@ fn two_of_one_name_are_refused_with_both_files() {
         "{said:?}"
     );
     assert_eq!((checked.streams.len(), checked.jobs.len()), (1, 1));
-    assert!(checked.refused_streams.contains("s"));
+    assert!(checked.refused_streams.contains_key("s"));
 }
 
 #[test]

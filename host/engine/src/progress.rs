@@ -1,0 +1,379 @@
+//! What a job counts while it runs: what stages count per block and readers copy, and no lock is held while data is
+//! worked on.
+
+use crate::failures::{FailedResult, FailureSample, Failures};
+use crate::freshness::Freshness;
+use crate::manifest::{Body, Counts};
+use crate::status::{
+    Behind, CheckpointStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, SinkStatus, millis_between,
+};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use weir_connect::{Left, OpenPartition};
+use weir_event::{Clock, EventTime, PartitionId};
+
+/// In place of a message's number.
+const NOT_REACHED: u64 = u64::MAX;
+
+/// Live counters of one job.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    counts: Mutex<Counts>,
+    /// The job's watermark in milliseconds, `i64::MIN` before the first.
+    watermark: AtomicI64,
+    /// Since when it has all data, milliseconds; `i64::MIN` where it has everything.
+    data_since: AtomicI64,
+    pub(crate) freshness: Freshness,
+    /// When everything of the source was last known to have been read, wall time in milliseconds; `i64::MIN` before.
+    whole_at: AtomicI64,
+    /// When the job was started, wall time in milliseconds.
+    started_at: AtomicI64,
+    /// Whether an attempt has replayed its log.
+    ready: AtomicBool,
+    /// Whether the present one has.
+    replayed: AtomicBool,
+    /// The number of the last message before the log's end was first reached.
+    end_reached_at: AtomicU64,
+    /// Entries of its state that were read back, and how many there are.
+    restored: AtomicU64,
+    restore_of: AtomicU64,
+    /// For each shard, the number of the last message that it has applied.
+    applied: Mutex<Vec<u64>>,
+    slow: Mutex<Slow>,
+    failures: Mutex<Failures>,
+}
+
+/// What one stage has counted since its attempt began: a checkpoint adds the stages up, each as it stood at the
+/// barrier, while [`Progress`] shows everything at once.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    own: Mutex<Counts>,
+    shown: Arc<Progress>,
+}
+
+impl Tally {
+    pub(crate) fn new(shown: Arc<Progress>) -> Self {
+        Tally { own: Mutex::default(), shown }
+    }
+
+    pub(crate) fn add(&self, counts: Counts) {
+        if counts != Counts::default() {
+            self.own.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
+            self.shown.counts.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
+        }
+    }
+
+    /// Where everything that the job counts is shown.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.shown
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What changes seldom.
+#[derive(Debug, Default)]
+struct Slow {
+    /// Each partition, with the number of the last message that was sent when it was reported.
+    partitions: BTreeMap<PartitionId, (PartitionStatus, u64)>,
+    state: JobState,
+    /// What was not read yet when the source was last asked.
+    left: Left,
+    warning: Option<String>,
+    next_try: Option<EventTime>,
+    /// The newest event time of the checkpoint that the attempt began with.
+    restored_newest: Option<EventTime>,
+    last_checkpoint: Option<CheckpointStatus>,
+    sinks: BTreeMap<String, SinkStatus>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Progress {
+            counts: Mutex::default(),
+            watermark: AtomicI64::new(i64::MIN),
+            data_since: AtomicI64::new(i64::MIN),
+            freshness: Freshness::default(),
+            whole_at: AtomicI64::new(i64::MIN),
+            started_at: AtomicI64::new(i64::MIN),
+            ready: AtomicBool::default(),
+            replayed: AtomicBool::default(),
+            end_reached_at: AtomicU64::new(NOT_REACHED),
+            restored: AtomicU64::default(),
+            restore_of: AtomicU64::default(),
+            applied: Mutex::default(),
+            slow: Mutex::default(),
+            failures: Mutex::default(),
+        }
+    }
+}
+
+impl Progress {
+    /// Of a job that is started now.
+    pub(crate) fn started(now: EventTime) -> Self {
+        Progress { started_at: AtomicI64::new(now.millis()), ..Progress::default() }
+    }
+
+    /// Shows what a checkpoint says: an attempt begins there, and counts from there.
+    pub(crate) fn restart(&self, body: &Body, now: EventTime) {
+        let newest = body.partitions.iter().filter_map(|partition| partition.newest).max();
+        self.freshness.restart(body.behind, newest, now);
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = body.counts;
+        self.set_watermark(body.watermark.unwrap_or(EventTime::MIN));
+        self.set_data_since(body.data_since());
+        self.slow().restored_newest = newest.filter(|newest| *newest > EventTime::MIN);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers results that failed, for whoever asks what is wrong.
+    pub(crate) fn tell_failed(&self, failed: &[FailedResult]) {
+        if !failed.is_empty() {
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).add(failed);
+        }
+    }
+
+    /// Results that failed since the process began, by reason.
+    pub(crate) fn failures(&self) -> Vec<FailureSample> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).samples()
+    }
+
+    pub(crate) fn set_data_since(&self, since: Option<EventTime>) {
+        self.data_since.store(since.unwrap_or(EventTime::MIN).millis(), Ordering::Release);
+    }
+
+    pub(crate) fn data_since(&self) -> Option<EventTime> {
+        let millis = self.data_since.load(Ordering::Acquire);
+        (millis != i64::MIN).then(|| EventTime::from_millis(millis))
+    }
+
+    pub(crate) fn set_watermark(&self, watermark: EventTime) {
+        self.watermark.store(watermark.millis(), Ordering::Release);
+    }
+
+    pub(crate) fn watermark(&self) -> Option<EventTime> {
+        let millis = self.watermark.load(Ordering::Acquire);
+        (millis != i64::MIN).then(|| EventTime::from_millis(millis))
+    }
+
+    /// So many entries of its state are to be read back.
+    pub(crate) fn restore_begins(&self, entries: u64) {
+        self.restored.store(0, Ordering::Relaxed);
+        self.restore_of.store(entries, Ordering::Relaxed);
+    }
+
+    /// One of them was.
+    pub(crate) fn restored_one(&self) {
+        self.restored.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn restore(&self) -> Option<RestoreStatus> {
+        let of = self.restore_of.load(Ordering::Relaxed);
+        (of > 0).then(|| RestoreStatus { read: self.restored.load(Ordering::Relaxed), of })
+    }
+
+    /// Forgets what an earlier attempt has read and applied.
+    pub(crate) fn expect_shards(&self, shards: usize) {
+        self.replayed.store(false, Ordering::Release);
+        self.end_reached_at.store(NOT_REACHED, Ordering::Release);
+        *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = vec![0; shards];
+    }
+
+    /// A shard has applied all messages up to this number.
+    pub(crate) fn applied(&self, shard: usize, sequence: u64) {
+        if let Some(applied) = self.applied.lock().unwrap_or_else(PoisonError::into_inner).get_mut(shard) {
+            *applied = sequence;
+        }
+    }
+
+    /// Whether every shard has applied all messages up to this number.
+    pub(crate) fn has_applied(&self, sequence: u64) -> bool {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|applied| *applied >= sequence)
+    }
+
+    /// Every partition was read to its present end; `sequence` is the last message that was sent.
+    pub(crate) fn caught_up(&self, sequence: u64) {
+        self.freshness.caught_up();
+        // It fails where the end was reached before, which is what counts.
+        let _ =
+            self.end_reached_at.compare_exchange(NOT_REACHED, sequence, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether the present attempt has applied everything that was durable when it began.
+    pub(crate) fn has_replayed(&self) -> bool {
+        if self.replayed.load(Ordering::Acquire) {
+            return true;
+        }
+        let reached = self.end_reached_at.load(Ordering::Acquire);
+        let has_replayed = reached != NOT_REACHED && self.has_applied(reached);
+        if has_replayed {
+            self.replayed.store(true, Ordering::Release);
+            self.ready.store(true, Ordering::Release);
+        }
+        has_replayed
+    }
+
+    /// Whether any attempt has.
+    pub(crate) fn ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) || self.has_replayed()
+    }
+
+    /// Whether lookups lack much of what is in the log by now.
+    pub(crate) fn is_catching_up(&self, now: EventTime, monotonic: Duration) -> bool {
+        let lag = Duration::from_millis(self.lag_ms(now));
+        !self.has_replayed() || self.freshness.has_fallen_behind(monotonic, lag)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.slow().state == JobState::Running
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        match &self.slow().state {
+            JobState::Failed(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: JobState) {
+        let mut slow = self.slow();
+        slow.state = state;
+        slow.next_try = None;
+    }
+
+    /// The job waits to be tried again.
+    pub(crate) fn wait_until(&self, state: JobState, next_try: EventTime) {
+        let mut slow = self.slow();
+        slow.state = state;
+        slow.next_try = Some(next_try);
+    }
+
+    /// A sink has taken rows, or failed.
+    pub(crate) fn count_sink(&self, name: &str, change: impl FnOnce(&mut SinkStatus)) {
+        let mut slow = self.slow();
+        if let Some(sink) = slow.sinks.get_mut(name) {
+            return change(sink);
+        }
+        change(slow.sinks.entry(name.to_owned()).or_default());
+    }
+
+    pub(crate) fn set_warning(&self, warning: Option<String>) {
+        self.slow().warning = warning;
+    }
+
+    /// Whether a running job can reach its source; while it cannot, it is not running, though its client goes on
+    /// trying.
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
+        let mut slow = self.slow();
+        match (&slow.state, trouble) {
+            (JobState::Running | JobState::Retrying(_), Some(reason)) => {
+                slow.state = JobState::Retrying(reason)
+            }
+            (JobState::Retrying(_), None) => slow.state = JobState::Running,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn set_partition(&self, status: PartitionStatus, id: PartitionId, sequence: u64) {
+        self.slow().partitions.insert(id, (status, sequence));
+    }
+
+    /// Whether lookups see the record at `offset` of a partition.
+    pub(crate) fn is_visible(&self, id: PartitionId, offset: u64) -> bool {
+        let reported =
+            self.slow().partitions.get(&id).map(|(status, sequence)| (status.position.next, *sequence));
+        reported.is_some_and(|(next, sequence)| next > offset && self.has_applied(sequence))
+    }
+
+    pub(crate) fn set_checkpoint(&self, checkpoint: CheckpointStatus) {
+        self.slow().last_checkpoint = Some(checkpoint);
+    }
+
+    /// The source was found to be at its end, or not to be; to be called again and again.
+    pub(crate) fn observe_end(&self, now: EventTime) {
+        if self.freshness.is_caught_up() && self.is_reading() {
+            self.whole_at.store(now.millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the source can be read, as far as is known.
+    fn is_reading(&self) -> bool {
+        matches!(self.slow().state, JobState::Running | JobState::Finished)
+    }
+
+    /// How far the job is behind; see [`JobStatus::lag_ms`].
+    pub(crate) fn lag_ms(&self, now: EventTime) -> u64 {
+        if self.freshness.is_caught_up() && self.is_reading() {
+            return 0;
+        }
+        let known = |millis: &AtomicI64| {
+            let millis = millis.load(Ordering::Relaxed);
+            (millis != i64::MIN).then(|| EventTime::from_millis(millis))
+        };
+        let whole_at = known(&self.whole_at);
+        let newest = {
+            let slow = self.slow();
+            let reported = slow.partitions.values().filter_map(|(partition, _)| partition.newest);
+            reported.filter(|newest| *newest > EventTime::MIN).max().max(slow.restored_newest)
+        };
+        // An event from the future says nothing of how long nothing was read.
+        let past = newest.filter(|newest| *newest <= now);
+        whole_at.max(past).or_else(|| known(&self.started_at)).map_or(0, |since| millis_between(since, now))
+    }
+
+    pub(crate) fn behind(&self, now: EventTime) -> Behind {
+        let Left { records, bytes } = self.slow().left;
+        Behind { records, bytes, seconds: self.lag_ms(now) / 1000 }
+    }
+
+    pub(crate) fn set_left(&self, left: Left) {
+        self.slow().left = left;
+    }
+
+    /// Where each partition is read next.
+    pub(crate) fn positions(&self) -> Vec<OpenPartition> {
+        let slow = self.slow();
+        let partitions = slow.partitions.values().map(|(status, _)| OpenPartition {
+            partition: status.partition,
+            from: Some(status.position.clone()),
+        });
+        partitions.collect()
+    }
+
+    pub(crate) fn status(&self, job: &str, version: u32, definition: &str, clock: &dyn Clock) -> JobStatus {
+        let now = clock.now();
+        let lag_ms = self.lag_ms(now);
+        let is_catching_up = self.is_catching_up(now, clock.monotonic());
+        let behind = is_catching_up.then(|| self.behind(now));
+        let slow = self.slow();
+        JobStatus {
+            job: job.to_owned(),
+            version: Some(version),
+            definition: Some(definition.to_owned()),
+            state: slow.state.clone(),
+            warning: slow.warning.clone(),
+            next_try: slow.next_try,
+            ready: self.ready(),
+            watermark: self.watermark(),
+            as_of: self.freshness.time(now),
+            data_since: self.data_since(),
+            lag_ms,
+            behind,
+            counts: self.counts(),
+            restore: if slow.state == JobState::Starting { self.restore() } else { None },
+            last_checkpoint: slow.last_checkpoint.clone(),
+            partitions: slow.partitions.values().map(|(partition, _)| partition.clone()).collect(),
+            sink_counts: slow.sinks.clone(),
+        }
+    }
+
+    fn slow(&self) -> std::sync::MutexGuard<'_, Slow> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

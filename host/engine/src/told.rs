@@ -1,0 +1,124 @@
+//! Dead letters in the log: each job's reasons at once when they are new, then once a minute with how many there were.
+
+use crate::dead_letters::DeadLetter;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use weir_event::Clock;
+
+/// The same reason is told again after so long.
+const EVERY: Duration = Duration::from_mins(1);
+/// Reasons of a job that are told apart at once. Some quote what they refuse, so there is no end of them.
+const REASONS: usize = 20;
+/// What the others are told as.
+const OTHERS: &str = "other reasons";
+
+/// What was told, and when.
+#[derive(Debug)]
+pub(crate) struct Told {
+    clock: Arc<dyn Clock>,
+    jobs: Mutex<BTreeMap<String, BTreeMap<String, Reason>>>,
+}
+
+#[derive(Debug)]
+struct Reason {
+    told_at: Duration,
+    untold: u64,
+}
+
+/// Something to say.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    job: String,
+    reason: String,
+    count: u64,
+}
+
+impl Told {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Told { clock, jobs: Mutex::default() }
+    }
+
+    /// Events of a stream were set aside.
+    pub(crate) fn letters(&self, stream: &str, letters: &[DeadLetter]) {
+        say(stream, self.take(letters));
+    }
+
+    /// Says what is due, also where no event is set aside any more.
+    pub(crate) fn due(&self, stream: &str) {
+        say(stream, self.take(&[]));
+    }
+
+    fn take(&self, letters: &[DeadLetter]) -> Vec<Line> {
+        let now = self.clock.monotonic();
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = BTreeMap::new();
+        for letter in letters {
+            let reasons = jobs.entry(letter.job.clone()).or_default();
+            let is_known = reasons.contains_key(&letter.reason);
+            let reason = if is_known || reasons.len() < REASONS { &letter.reason } else { OTHERS };
+            match reasons.get_mut(reason) {
+                Some(known) => known.untold += 1,
+                None => {
+                    reasons.insert(reason.to_owned(), Reason { told_at: now, untold: 1 });
+                    lines.insert((letter.job.clone(), reason.to_owned()), 0);
+                }
+            }
+        }
+        for (job, reasons) in &mut *jobs {
+            reasons.retain(|reason, known| {
+                let is_new = lines.contains_key(&(job.clone(), reason.clone()));
+                let is_due = now.saturating_sub(known.told_at) >= EVERY;
+                if known.untold > 0 && (is_new || is_due) {
+                    lines.insert((job.clone(), reason.clone()), known.untold);
+                    *known = Reason { told_at: now, untold: 0 };
+                }
+                known.untold > 0 || now.saturating_sub(known.told_at) < EVERY
+            });
+        }
+        lines.into_iter().map(|((job, reason), count)| Line { job, reason, count }).collect()
+    }
+}
+
+fn say(stream: &str, lines: Vec<Line>) {
+    for Line { job, reason, count } in lines {
+        tracing::warn!(job, stream, count, reason, "set aside; GET /v1/deadletters/{stream} lists them");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_event::{EventTime, ManualClock, PartitionId};
+
+    fn letter(reason: &str) -> DeadLetter {
+        DeadLetter::of_event("j", reason.to_owned(), PartitionId::default(), 0, String::new())
+    }
+
+    fn counts(lines: &[Line]) -> Vec<(&str, u64)> {
+        lines.iter().map(|line| (line.reason.as_str(), line.count)).collect()
+    }
+
+    #[test]
+    fn a_reason_is_told_at_once_and_then_once_a_minute_with_its_count() {
+        let clock = Arc::new(ManualClock::at(EventTime::from_millis(0)));
+        let told = Told::new(clock.clone());
+        assert_eq!(counts(&told.take(&[letter("bad"), letter("bad")])), [("bad", 2)]);
+        assert!(told.take(&[letter("bad")]).is_empty());
+        assert_eq!(counts(&told.take(&[letter("worse"), letter("bad")])), [("worse", 1)]);
+        clock.advance(EVERY);
+        assert_eq!(counts(&told.take(&[])), [("bad", 2)], "also when nothing more is set aside");
+        clock.advance(EVERY);
+        assert!(told.take(&[]).is_empty());
+        assert_eq!(counts(&told.take(&[letter("bad")])), [("bad", 1)]);
+    }
+
+    #[test]
+    fn reasons_without_end_are_told_as_one() {
+        let told = Told::new(Arc::new(ManualClock::at(EventTime::from_millis(0))));
+        let letters: Vec<DeadLetter> = (0..1000).map(|n| letter(&format!("`{n}` is bad"))).collect();
+        let lines = told.take(&letters);
+        assert_eq!(lines.len(), REASONS + 1);
+        assert!(counts(&lines).contains(&(OTHERS, 1000 - REASONS as u64)));
+    }
+}

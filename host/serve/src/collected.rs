@@ -1,0 +1,312 @@
+//! The series that are read off the server's parts when the page is made: jobs, their sinks and partitions, plugins,
+//! the process. The tables are what there is; the reference page prints them.
+//!
+//! Must not know how any of it is counted.
+
+use crate::Served;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::fmt;
+use std::sync::Arc;
+use weir_engine::status::{PartitionStatus, SinkStatus};
+use weir_engine::{JobState, JobStatus};
+use weir_event::EventTime;
+use weir_plugin::PluginUsage;
+
+/// What the system says of this process; what it does not say is `None`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessFigures {
+    /// Processor time of all threads, user and system.
+    pub cpu_seconds: Option<f64>,
+    /// Memory that is resident now.
+    pub resident_bytes: Option<u64>,
+    /// Addresses that are mapped.
+    pub virtual_bytes: Option<u64>,
+    /// Open file descriptors.
+    pub open_fds: Option<u64>,
+    /// How many may be open.
+    pub max_fds: Option<u64>,
+    /// When it started, seconds since 1970.
+    pub start_time_seconds: Option<f64>,
+}
+
+/// A series on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricDoc {
+    /// Its name on the page.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+const fn doc(
+    name: &'static str,
+    kind: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> MetricDoc {
+    MetricDoc { name, kind, labels, help }
+}
+
+const JOB: &[&str] = &["job"];
+const SINK: &[&str] = &["job", "sink"];
+const PARTITION: &[&str] = &["job", "partition"];
+const PLUGIN: &[&str] = &["plugin", "version"];
+const COUNTER: &str = "counter";
+const GAUGE: &str = "gauge";
+
+/// Every series of the page.
+pub const METRICS: &[MetricDoc] = &[
+    doc("weir_build_info", GAUGE, &["version"], "1, with the version of this weir"),
+    doc("weir_job_running", GAUGE, JOB, "1 while the job runs"),
+    doc("weir_job_failed", GAUGE, JOB, "1 while the job has failed"),
+    doc("weir_job_ready", GAUGE, JOB, "1 once the job has applied everything that was durable at its start"),
+    doc("weir_watermark_timestamp_seconds", GAUGE, JOB, "The job's watermark"),
+    doc(
+        "weir_lag_seconds",
+        GAUGE,
+        JOB,
+        "How far the job is behind: 0 while everything is read; grows while nothing can be",
+    ),
+    doc("weir_state_keys", GAUGE, JOB, "Keys with state"),
+    doc("weir_state_bytes", GAUGE, JOB, "Memory that the state takes, roughly"),
+    doc("weir_checkpoint_age_seconds", GAUGE, JOB, "Time since the newest safe checkpoint"),
+    doc(
+        "weir_checkpoint_duration_seconds",
+        GAUGE,
+        JOB,
+        "From the barrier of the newest checkpoint to its safety",
+    ),
+    doc("weir_events_total", COUNTER, JOB, "Events read"),
+    doc("weir_late_events_total", COUNTER, JOB, "Events that came after a result they belong to was final"),
+    doc("weir_dropped_events_total", COUNTER, JOB, "Late events that no longer counted"),
+    doc("weir_duplicate_events_total", COUNTER, JOB, "Events whose id was seen before"),
+    doc("weir_dead_letters_total", COUNTER, JOB, "Events set aside"),
+    doc("weir_skipped_records_total", COUNTER, JOB, "Records passed over without fault"),
+    doc("weir_results_total", COUNTER, JOB, "Result rows handed to the sinks"),
+    doc("weir_failed_results_total", COUNTER, JOB, "Results that could not be computed"),
+    doc("weir_sink_rows_total", COUNTER, SINK, "Rows that the sink took"),
+    doc("weir_sink_bytes_total", COUNTER, SINK, "Bytes that the sink wrote"),
+    doc("weir_sink_errors_total", COUNTER, SINK, "Times that the sink failed"),
+    doc("weir_partition_offset", GAUGE, PARTITION, "Where reading of the partition goes on"),
+    doc(
+        "weir_partition_lag_seconds",
+        GAUGE,
+        PARTITION,
+        "How far the partition's newest event is behind the wall; 0 while everything in it is read",
+    ),
+    doc("weir_plugin_calls_total", COUNTER, PLUGIN, "Calls into the plugin"),
+    doc("weir_plugin_fuel_total", COUNTER, PLUGIN, "Fuel that calls into the plugin used"),
+    doc("weir_plugin_traps_total", COUNTER, PLUGIN, "Calls that trapped or went beyond a limit"),
+    doc("process_cpu_seconds_total", COUNTER, &[], "Processor time of all threads, user and system"),
+    doc("process_resident_memory_bytes", GAUGE, &[], "Memory that is resident"),
+    doc("process_virtual_memory_bytes", GAUGE, &[], "Addresses that are mapped"),
+    doc("process_open_fds", GAUGE, &[], "Open file descriptors"),
+    doc("process_max_fds", GAUGE, &[], "File descriptors that may be open"),
+    doc("process_start_time_seconds", GAUGE, &[], "When the process started, seconds since 1970"),
+    doc(
+        "weir_http_requests_total",
+        COUNTER,
+        &["route", "status"],
+        "HTTP requests by route and class of status",
+    ),
+    doc("weir_http_request_duration_seconds", "histogram", &["route"], "Time to answer by route"),
+    doc("weir_ingest_rows_total", COUNTER, &["stream", "outcome"], "Rows posted by stream and outcome"),
+];
+
+/// A series' value with its labels.
+type Sample = (Vec<(&'static str, String)>, f64);
+
+/// Reads everything off the server's parts when the page is made.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) served: Arc<Served>,
+}
+
+/// What the page is made of, looked at once.
+struct Seen {
+    now: EventTime,
+    jobs: Vec<JobSeen>,
+    plugins: Vec<PluginUsage>,
+    process: ProcessFigures,
+}
+
+struct JobSeen {
+    status: JobStatus,
+    /// Of a job that was started.
+    state: Option<(u64, u64)>,
+}
+
+impl Collector for Collected {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let seen = Seen::of(&self.served);
+        for metric in METRICS {
+            let Some(samples) = seen.samples(metric.name) else { continue };
+            // The encoder adds `_total` itself.
+            let name = metric.name.strip_suffix("_total").unwrap_or(metric.name);
+            let is_counter = metric.kind == COUNTER;
+            let kind = if is_counter { MetricType::Counter } else { MetricType::Gauge };
+            let mut described = encoder.encode_descriptor(name, metric.help, None, kind)?;
+            for (labels, value) in samples {
+                let one = described.encode_family(&labels)?;
+                match (is_counter, value.fract() == 0.0) {
+                    (false, _) => ConstGauge::new(value).encode(one)?,
+                    // A whole number is written as one, whatever its size.
+                    (true, true) => ConstCounter::new(value as u64).encode(one)?,
+                    (true, false) => ConstCounter::new(value).encode(one)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    fn of(served: &Served) -> Seen {
+        let job = |status: JobStatus| {
+            let job = served.engine.job(&status.job);
+            let state = job.map(|job| job.stats()).map(|stats| (stats.keys, stats.memory_bytes));
+            JobSeen { status, state }
+        };
+        Seen {
+            now: served.clock.now(),
+            jobs: served.engine.statuses().into_iter().map(job).collect(),
+            plugins: served.plugins.usage(),
+            process: (served.process)(),
+        }
+    }
+
+    /// All samples of a series; `None` for one that is counted elsewhere.
+    fn samples(&self, name: &str) -> Option<Vec<Sample>> {
+        Some(match name {
+            "weir_build_info" => vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)],
+            _ if name.starts_with("process_") => {
+                self.process(name).map(|value| (Vec::new(), value)).into_iter().collect()
+            }
+            _ if name.starts_with("weir_plugin_") => self.of_plugins(plugin_figure(name)?),
+            _ if name.starts_with("weir_sink_") => self.of_sinks(sink_figure(name)?),
+            _ if name.starts_with("weir_partition_") => self.of_partitions(name),
+            _ => self.of_jobs(job_figure(name)?),
+        })
+    }
+
+    fn process(&self, name: &str) -> Option<f64> {
+        let process = &self.process;
+        match name {
+            "process_cpu_seconds_total" => process.cpu_seconds,
+            "process_resident_memory_bytes" => process.resident_bytes.map(|bytes| bytes as f64),
+            "process_virtual_memory_bytes" => process.virtual_bytes.map(|bytes| bytes as f64),
+            "process_open_fds" => process.open_fds.map(|fds| fds as f64),
+            "process_max_fds" => process.max_fds.map(|fds| fds as f64),
+            "process_start_time_seconds" => process.start_time_seconds,
+            _ => None,
+        }
+    }
+
+    fn of_jobs(&self, figure: JobFigure) -> Vec<Sample> {
+        let sample = |job: &JobSeen| Some((job.labels(), figure(job, self.now)?));
+        self.jobs.iter().filter_map(sample).collect()
+    }
+
+    fn of_sinks(&self, figure: fn(&SinkStatus) -> u64) -> Vec<Sample> {
+        let of_job = |job: &JobSeen| {
+            let sample = |(name, sink): (&String, &SinkStatus)| {
+                let labels = [job.labels(), vec![("sink", name.clone())]].concat();
+                (labels, figure(sink) as f64)
+            };
+            job.status.sink_counts.iter().map(sample).collect::<Vec<_>>()
+        };
+        self.jobs.iter().flat_map(of_job).collect()
+    }
+
+    fn of_partitions(&self, name: &str) -> Vec<Sample> {
+        let figure = |partition: &PartitionStatus| match (name, partition.newest) {
+            ("weir_partition_offset", _) => Some(partition.position.next as f64),
+            _ if partition.caught_up => Some(0.0),
+            (_, newest) => newest.map(|newest| since(newest, self.now)),
+        };
+        let of_job = |job: &JobSeen| {
+            let sample = |partition: &PartitionStatus| {
+                let labels = [job.labels(), vec![("partition", partition.partition.to_string())]].concat();
+                Some((labels, figure(partition)?))
+            };
+            job.status.partitions.iter().filter_map(sample).collect::<Vec<_>>()
+        };
+        self.jobs.iter().flat_map(of_job).collect()
+    }
+
+    fn of_plugins(&self, figure: fn(&PluginUsage) -> u64) -> Vec<Sample> {
+        let sample = |plugin: &PluginUsage| {
+            let version = plugin.version.to_string();
+            (vec![("plugin", plugin.name.clone()), ("version", version)], figure(plugin) as f64)
+        };
+        self.plugins.iter().map(sample).collect()
+    }
+}
+
+impl JobSeen {
+    fn labels(&self) -> Vec<(&'static str, String)> {
+        vec![("job", self.status.job.clone())]
+    }
+}
+
+/// Seconds from a time to another, 0 where that is not later.
+fn since(time: EventTime, now: EventTime) -> f64 {
+    now.millis().saturating_sub(time.millis()).max(0) as f64 / 1e3
+}
+
+type JobFigure = fn(&JobSeen, EventTime) -> Option<f64>;
+
+fn job_figure(name: &str) -> Option<JobFigure> {
+    Some(match name {
+        "weir_job_running" => |job, _| Some(f64::from(job.status.state == JobState::Running)),
+        "weir_job_failed" => |job, _| Some(f64::from(matches!(job.status.state, JobState::Failed(_)))),
+        "weir_job_ready" => |job, _| Some(f64::from(job.status.ready)),
+        "weir_watermark_timestamp_seconds" => {
+            |job, _| job.status.watermark.map(|watermark| watermark.millis() as f64 / 1e3)
+        }
+        "weir_lag_seconds" => |job, _| Some(job.status.lag_ms as f64 / 1e3),
+        "weir_state_keys" => |job, _| job.state.map(|(keys, _)| keys as f64),
+        "weir_state_bytes" => |job, _| job.state.map(|(_, bytes)| bytes as f64),
+        "weir_checkpoint_age_seconds" => {
+            |job, now| job.status.last_checkpoint.as_ref().map(|checkpoint| since(checkpoint.at, now))
+        }
+        "weir_checkpoint_duration_seconds" => {
+            |job, _| job.status.last_checkpoint.as_ref().map(|checkpoint| checkpoint.took_ms as f64 / 1e3)
+        }
+        "weir_events_total" => |job, _| Some(job.status.counts.events as f64),
+        "weir_late_events_total" => |job, _| Some(job.status.counts.late as f64),
+        "weir_dropped_events_total" => |job, _| Some(job.status.counts.dropped as f64),
+        "weir_duplicate_events_total" => |job, _| Some(job.status.counts.duplicates as f64),
+        "weir_dead_letters_total" => |job, _| Some(job.status.counts.dead_letters as f64),
+        "weir_skipped_records_total" => |job, _| Some(job.status.counts.skipped as f64),
+        "weir_results_total" => |job, _| Some(job.status.counts.results as f64),
+        "weir_failed_results_total" => |job, _| Some(job.status.counts.failed_results as f64),
+        _ => return None,
+    })
+}
+
+fn sink_figure(name: &str) -> Option<fn(&SinkStatus) -> u64> {
+    Some(match name {
+        "weir_sink_rows_total" => |sink| sink.rows,
+        "weir_sink_bytes_total" => |sink| sink.bytes,
+        "weir_sink_errors_total" => |sink| sink.errors,
+        _ => return None,
+    })
+}
+
+fn plugin_figure(name: &str) -> Option<fn(&PluginUsage) -> u64> {
+    Some(match name {
+        "weir_plugin_calls_total" => |plugin| plugin.calls,
+        "weir_plugin_fuel_total" => |plugin| plugin.fuel,
+        "weir_plugin_traps_total" => |plugin| plugin.traps,
+        _ => return None,
+    })
+}

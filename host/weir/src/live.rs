@@ -1,0 +1,279 @@
+//! A project that is served, while it changes: one job is restarted, definitions are read again, another version of a
+//! plugin is active, what waited for a plugin is tried again.
+//!
+//! Knows definitions and which of them run. Must not know HTTP or how a job works. One change at a time.
+
+use crate::definitions::{self, Planned, RefusedJob};
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::wiring::hubs::Hubs;
+use crate::wiring::{self, Opened, Running, spec};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use weir_engine::{BackOff, JobState, Mode, Refusal, fits_state};
+use weir_event::{EventTime, Span};
+use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
+use weir_serve::{ControlError, PluginEffect, Streams};
+
+mod plugins;
+mod reload;
+
+/// A project that is served. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Live(Arc<Inner>);
+
+struct Inner {
+    opened: Opened,
+    running: Running,
+    streams: Arc<Streams>,
+    /// The engine's threads: jobs must be started there.
+    threads: Handle,
+    turn: Mutex<Known>,
+}
+
+/// What runs, or would.
+struct Known {
+    /// By job: its definition and the streams beside it, as they were when it was last planned.
+    definitions: BTreeMap<String, Definition>,
+    /// Jobs that wait for a plugin.
+    waiting: BTreeMap<String, (BackOff, EventTime)>,
+    /// The server stops: nothing is started any more.
+    closed: bool,
+}
+
+#[derive(Clone, PartialEq)]
+struct Definition {
+    job: JobDefinition,
+    streams: Vec<Arc<StreamDefinition>>,
+}
+
+impl Live {
+    /// Of a project whose jobs run on these threads.
+    pub(crate) fn new(opened: Opened, running: Running, streams: Arc<Streams>, threads: Handle) -> Live {
+        let mut known =
+            Known { definitions: definitions_of(&opened.checked), waiting: BTreeMap::new(), closed: false };
+        for job in opened.refused.iter().filter(|job| !job.lacks.is_empty()) {
+            known.waiting.insert(job.name.clone(), (BackOff::default(), opened.clock.now()));
+        }
+        let live = Live(Arc::new(Inner { opened, running, streams, threads, turn: Mutex::new(known) }));
+        live.0.threads.spawn(live.clone().try_again_and_again());
+        live
+    }
+
+    /// The project as it was opened.
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.0.opened
+    }
+
+    /// What runs.
+    pub(crate) fn running(&self) -> &Running {
+        &self.0.running
+    }
+
+    /// Starts nothing any more.
+    pub(crate) async fn close(&self) {
+        self.0.turn.lock().await.closed = true;
+    }
+
+    /// Plans one job anew from the project's files and starts it from its last commit.
+    pub(crate) async fn restart(&self, name: &str, reset: bool) -> Result<(), ControlError> {
+        let mut known = self.0.turn.lock().await;
+        let (checked, planned) = self.read().await.map_err(|failure| failed(&failure))?;
+        if let Some(plan) = planned.jobs.iter().find(|plan| plan.name == name) {
+            return self.put_anew(&mut known, &checked, plan, reset).await;
+        }
+        if let Some(refused) = planned.refused.iter().find(|job| job.name == name) {
+            if !self.runs(name) {
+                known.learn(name, &checked);
+                self.refuse(&mut known, refused);
+            }
+            return Err(ControlError::Refused(refused.reasons.clone()));
+        }
+        let names = planned.jobs.iter().map(|plan| plan.name.clone());
+        Err(ControlError::Unknown(names.chain(planned.refused.iter().map(|job| job.name.clone())).collect()))
+    }
+
+    /// Plans one job as it is known.
+    async fn plan(&self, known: &Known, definition: Definition) -> Result<JobPlan, RefusedJob> {
+        let plugins = self.0.opened.plugins.clone();
+        let names: Vec<String> = known.definitions.keys().cloned().collect();
+        let name = definition.job.name.clone();
+        let planned = tokio::task::spawn_blocking(move || {
+            definitions::plan_job(&definition.job, &definition.streams, &names, &plugins)
+        });
+        match planned.await {
+            Ok(planned) => planned.map(|(plan, _)| plan).map_err(|(refused, _)| refused),
+            Err(panic) => Err(RefusedJob {
+                name,
+                reasons: vec![format!("planning it panicked: {panic}; this is a fault of weir's own")],
+                lacks: Vec::new(),
+            }),
+        }
+    }
+
+    /// Reads and plans the project's files as they are now.
+    async fn read(&self) -> Result<(Checked, Planned), Failure> {
+        let opened = &self.0.opened;
+        let (folder, clock, plugins) = (opened.folder.clone(), opened.clock.clone(), opened.plugins.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let project = Project::read(&folder)?;
+            let checked = definitions::check(&project, clock);
+            let refused = plugins.load_project_plugins(&project.plugins()).err().unwrap_or_default();
+            let planned = definitions::plan(&checked, &plugins, refused);
+            Ok((checked, planned))
+        });
+        read.await.map_err(|panic| Failure::weir(format!("reading the definitions panicked: {panic}")))?
+    }
+
+    /// Lets a plan by a definition that was just read run; what runs by an older one where it cannot is not forgotten.
+    async fn put_anew(
+        &self,
+        known: &mut Known,
+        checked: &Checked,
+        plan: &JobPlan,
+        reset: bool,
+    ) -> Result<(), ControlError> {
+        let older = known.definitions.get(&plan.name).cloned();
+        known.learn(&plan.name, checked);
+        let outcome = self.put(known, plan, reset).await;
+        if outcome.is_err()
+            && self.runs(&plan.name)
+            && let Some(older) = older
+        {
+            known.definitions.insert(plan.name.clone(), older);
+        }
+        outcome
+    }
+
+    /// Lets a plan run in place of what runs under its name, unless the state does not fit it.
+    async fn put(&self, known: &mut Known, plan: &JobPlan, reset: bool) -> Result<(), ControlError> {
+        let (opened, running) = (&self.0.opened, &self.0.running);
+        if known.closed {
+            let message = "the server is stopping".to_owned();
+            return Err(ControlError::Failed { fault: weir_event::Fault::User, message });
+        }
+        if !reset && let Err(reason) = self.check_state(plan) {
+            if !self.runs(&plan.name) {
+                self.list(known, &plan.name, reason.clone(), None);
+            }
+            return Err(ControlError::Refused(vec![reason]));
+        }
+        running.engine.stop_job(&plan.name).await;
+        let started = async {
+            if reset {
+                running.engine.forget(&plan.name).await.map_err(|error| Failure::from(&error))?;
+            }
+            for input in &plan.inputs {
+                self.0.streams.put(spec::entry(opened, &input.stream, &running.logs)?);
+            }
+            // A job that comes later reads by itself.
+            wiring::start_job(opened, running, &Hubs::new(), plan, Mode::Live)
+                .map_err(wiring::Unstarted::failure)
+        };
+        match started.await {
+            Ok(()) => {
+                known.waiting.remove(&plan.name);
+                tracing::info!(job = plan.name, definition = plan.definition, "job started");
+                Ok(())
+            }
+            Err(failure) => {
+                self.list(known, &plan.name, failure.to_string(), None);
+                Err(failed(&failure))
+            }
+        }
+    }
+
+    /// Whether a job was started and goes on, or will by itself.
+    fn runs(&self, name: &str) -> bool {
+        let job = self.0.running.engine.job(name);
+        job.map(|job| job.status()).is_some_and(|status| match status.state {
+            JobState::Failed(_) => status.next_try.is_some(),
+            JobState::Stopped => false,
+            _ => true,
+        })
+    }
+
+    fn check_state(&self, plan: &JobPlan) -> Result<(), String> {
+        let head = self.0.opened.store.head().map_err(|error| error.to_string())?;
+        head.map_or(Ok(()), |head| fits_state(plan, &head).map_err(|error| error.to_string()))
+    }
+
+    /// Lists a job that has no plan, with the time of the next try where it waits for a plugin.
+    fn refuse(&self, known: &mut Known, refused: &RefusedJob) {
+        let next_try = if refused.lacks.is_empty() {
+            known.waiting.remove(&refused.name);
+            None
+        } else {
+            let (mut back_off, _) = known.waiting.remove(&refused.name).unwrap_or_default();
+            let pause = back_off.after(Duration::ZERO).as_millis() as i64;
+            let next_try = self.0.opened.clock.now() + Span::from_millis(pause);
+            known.waiting.insert(refused.name.clone(), (back_off, next_try));
+            Some(next_try)
+        };
+        self.list(known, &refused.name, refused.reason(), next_try);
+    }
+
+    fn list(&self, known: &mut Known, name: &str, reason: String, next_try: Option<EventTime>) {
+        if next_try.is_none() {
+            known.waiting.remove(name);
+        }
+        let engine = &self.0.running.engine;
+        let since = engine.refusal(name).map_or_else(|| self.0.opened.clock.now(), |earlier| earlier.since);
+        engine.refuse(name, Refusal { reason, since, next_try });
+    }
+}
+
+impl Known {
+    /// Takes over how a job is defined now.
+    fn learn(&mut self, name: &str, checked: &Checked) {
+        match definitions_of(checked).remove(name) {
+            Some(definition) => self.definitions.insert(name.to_owned(), definition),
+            None => self.definitions.remove(name),
+        };
+    }
+}
+
+/// Each job with the streams that it reads.
+fn definitions_of(checked: &Checked) -> BTreeMap<String, Definition> {
+    let definition = |job: &JobDefinition| {
+        let tables = weir_sql::tables(&job.query).unwrap_or_default();
+        let is_read = |stream: &&Arc<StreamDefinition>| tables.iter().any(|table| *table == stream.name);
+        let streams = checked.streams.iter().filter(is_read).cloned().collect();
+        (job.name.clone(), Definition { job: job.clone(), streams })
+    };
+    checked.jobs.iter().map(definition).collect()
+}
+
+fn failed(failure: &Failure) -> ControlError {
+    ControlError::Failed { fault: failure.fault(), message: failure.to_string() }
+}
+
+fn in_words(error: &ControlError) -> String {
+    match error {
+        ControlError::Unknown(_) => "job not found".to_owned(),
+        ControlError::Refused(reasons) => reasons.join("; "),
+        ControlError::Failed { message, .. } => message.clone(),
+    }
+}
+
+/// Requests come on other threads than those that jobs must be started on.
+#[async_trait::async_trait]
+impl weir_serve::Control for Live {
+    async fn restart(&self, job: &str, reset: bool) -> Result<(), ControlError> {
+        let (live, job) = (self.clone(), job.to_owned());
+        let done = self.0.threads.spawn(async move { Live::restart(&live, &job, reset).await }).await;
+        done.unwrap_or_else(|panic| Err(failed(&Failure::weir(format!("restarting panicked: {panic}")))))
+    }
+
+    async fn plugins_changed(&self) -> Vec<PluginEffect> {
+        let live = self.clone();
+        let done = self.0.threads.spawn(async move { Live::plugins_changed(&live).await }).await;
+        done.unwrap_or_else(|panic| {
+            tracing::error!(%panic, "applying a plugin panicked: this is a fault of weir's own");
+            Vec::new()
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! What one job is made of: its source and decoder, its sinks; and the streams as HTTP sees them.
+//!
+//! Nothing here starts anything.
+
+use super::Opened;
+use super::hubs::Hubs;
+use crate::failure::Failure;
+use std::sync::Arc;
+use weir_connect::ConnectError;
+use weir_connectors::http::IngestLogs;
+use weir_connectors::registry::{self, SinkContext, SourceContext};
+use weir_connectors::settings::SettingError;
+use weir_engine::{JobSpec, MakeSinks, Mode, NamedSink};
+use weir_plan::{JobPlan, SinkPlan, StreamDefinition};
+use weir_serve::StreamEntry;
+
+/// Everything that a job needs to start; it shares a reader with others where `hubs` has one for it.
+pub(super) fn job_spec(
+    opened: &Opened,
+    logs: &Arc<IngestLogs>,
+    hubs: &Hubs,
+    plan: &JobPlan,
+    mode: Mode,
+) -> Result<JobSpec, Failure> {
+    let [input] = plan.inputs.as_slice() else {
+        return Err(Failure::weir(format!(
+            "job `{}` reads {} streams, not one",
+            plan.name,
+            plan.inputs.len()
+        )));
+    };
+    let stream = &input.stream;
+    let source = source(opened, logs, &stream.name, &input.origin)
+        .map_err(|errors| settings_failure(&plan.name, &errors))?;
+    let decoder = registry::decoder(&stream.format, &stream.schema, &input.columns)
+        .map_err(|error| settings_failure(&stream.name, &[error]))?;
+    let (source, decoder) = match hubs.get(&plan.name) {
+        Some(hub) => hub.for_job(decoder, &input.columns),
+        None => (source, decoder),
+    };
+    Ok(JobSpec { plan: plan.clone(), source, decoder, sinks: make_sinks(opened, plan), mode })
+}
+
+/// A stream's source. Making one of a stream that takes rows declares its log.
+pub(super) fn source(
+    opened: &Opened,
+    logs: &Arc<IngestLogs>,
+    stream: &str,
+    origin: &weir_plan::StreamOrigin,
+) -> Result<Arc<dyn weir_connect::Source>, Vec<SettingError>> {
+    let context = SourceContext {
+        project: opened.folder.clone(),
+        data_dir: opened.data_dir.clone(),
+        stream: stream.to_owned(),
+        clock: opened.clock.clone(),
+        logs: logs.clone(),
+    };
+    registry::source(&origin.kind, &origin.settings, &context)
+}
+
+fn make_sinks(opened: &Opened, plan: &JobPlan) -> MakeSinks {
+    let context = SinkContext {
+        project: opened.folder.clone(),
+        data_dir: opened.data_dir.clone(),
+        job: plan.name.clone(),
+        clock: opened.clock.clone(),
+    };
+    let plans = plan.sinks.clone();
+    Box::new(move || {
+        let make = |plan: &SinkPlan| {
+            let sink = registry::sink(&plan.kind, &plan.settings, &context)
+                .map_err(|errors| ConnectError::user(in_words(&errors)))?;
+            Ok(NamedSink { name: plan.name.clone(), sink })
+        };
+        plans.iter().map(make).collect()
+    })
+}
+
+pub(super) fn settings_failure(what: &str, errors: &[SettingError]) -> Failure {
+    Failure::user(format!("`{what}`: {}", in_words(errors)))
+}
+
+fn in_words(errors: &[SettingError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// A stream as HTTP sees it; opens the ingest log of one that takes rows.
+pub(crate) fn entry(
+    opened: &Opened,
+    definition: &Arc<StreamDefinition>,
+    logs: &Arc<IngestLogs>,
+) -> Result<StreamEntry, Failure> {
+    let name = &definition.name;
+    if let Some(origin) = &definition.origin {
+        // Also a stream that no job reads takes rows.
+        source(opened, logs, name, origin).map_err(|errors| settings_failure(name, &errors))?;
+    }
+    let columns: Vec<usize> = (0..definition.schema.fields.len()).collect();
+    let checker = registry::decoder(&definition.format, &definition.schema, &columns)
+        .map_err(|error| settings_failure(name, &[error]))?;
+    let log = logs.open(name)?;
+    Ok(StreamEntry { definition: definition.clone(), log, checker })
+}

@@ -1,0 +1,129 @@
+//! Plugins of a running server: what lacks a function waits for it, and another version reaches what runs.
+
+use crate::harness::{Project, Server, repository};
+use serde_json::{Value, json};
+
+const STREAM: &str = "fields: {k: string, lat: double, t: timestamp}\nevent_time: t\nsource: {http: {}}\n";
+const SCALAR: &str = "query: |\n  SELECT k, MAX(haversine_km(lat, 0.0, 0.0, 0.0)) AS km FROM s\n  GROUP BY k, \
+                      TUMBLE(t, INTERVAL '1' HOUR)\n";
+const AGGREGATE: &str =
+    "query: |\n  SELECT k, trip(lat, lat) AS km FROM s GROUP BY k, TUMBLE(t, INTERVAL '1' HOUR)\n";
+const PLAIN: &str = "query: |\n  SELECT k, COUNT(*) AS n FROM s GROUP BY k, TUMBLE(t, INTERVAL '1' HOUR)\n";
+const EVENT: &str = r#"{"k":"a","lat":1.0,"t":"2026-01-01T00:00:00Z"}"#;
+
+fn component(name: &str) -> Vec<u8> {
+    std::fs::read(repository().join(format!("plugins/dist/{name}.wasm"))).expect("plugins/build made it")
+}
+
+/// The same functions in other bytes: a custom section named `note` is added.
+fn other_bytes(mut component: Vec<u8>) -> Vec<u8> {
+    component.extend_from_slice(&[0, 5, 4]);
+    component.extend_from_slice(b"note");
+    component
+}
+
+fn push(server: &Server, name: &str, component: &[u8]) -> u64 {
+    let (status, answer) = server.post(&format!("/v1/plugins?name={name}"), component);
+    assert_eq!(status, 201, "{answer}");
+    answer["version"].as_u64().expect("a version")
+}
+
+fn activate(server: &Server, name: &str, version: u64) -> Value {
+    let (status, answer) =
+        server.post(&format!("/v1/plugins/{name}/activate"), json!({ "version": version }).to_string());
+    assert_eq!(status, 200, "{answer}");
+    answer["jobs"].clone()
+}
+
+fn post(server: &Server) {
+    let (status, answer) = server.post("/v1/streams/s/events?wait=visible", EVENT);
+    assert_eq!((status, &answer["accepted"]), (200, &json!(1)), "{answer}");
+}
+
+#[test]
+fn a_server_starts_without_a_function_and_the_job_starts_with_it() {
+    let project = Project::new();
+    project.file("streams/s.yaml", STREAM).file("jobs/scalar.yaml", SCALAR);
+    let server = Server::start(&project, "");
+    let waits = server.wait_for_job("scalar", "the job to wait", |status| status["next_try"].is_string());
+    let reason = waits["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("haversine_km") && reason.contains("weir plugin push"), "{reason}");
+    assert_eq!(server.get("/readyz").0, 503);
+    let version = push(&server, "geo", &component("geo"));
+    assert_eq!(activate(&server, "geo", version), json!([{"job": "scalar", "applied": true}]));
+    server.wait_ready();
+    post(&server);
+    assert_eq!(server.get("/v1/jobs/scalar/values?k=a").0, 200);
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn a_component_put_into_the_project_is_found_by_what_waits_for_it() {
+    let project = Project::new();
+    project.file("streams/s.yaml", STREAM).file("jobs/scalar.yaml", SCALAR).file("jobs/plain.yaml", PLAIN);
+    let server = Server::start(&project, "");
+    server.wait_ready();
+    server.wait_for_job("scalar", "the job to wait", |status| status["next_try"].is_string());
+    std::fs::create_dir(project.path().join("plugins")).expect("a folder can be made");
+    // Written aside and renamed, as whoever deploys does: a half file would be refused and tried again.
+    std::fs::write(project.path().join("geo.new"), component("geo")).expect("a file can be written");
+    std::fs::rename(project.path().join("geo.new"), project.path().join("plugins/geo.wasm"))
+        .expect("it is there");
+    server.wait_for_job("scalar", "the job to run", |status| status["state"] == "running");
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn another_version_reaches_what_runs_also_after_a_kill() {
+    let project = Project::new();
+    project
+        .file("streams/s.yaml", STREAM)
+        .file("jobs/scalar.yaml", SCALAR)
+        .file("jobs/aggregate.yaml", AGGREGATE);
+    let server = Server::start(&project, "");
+    for name in ["geo", "trip"] {
+        let version = push(&server, name, &component(name));
+        activate(&server, name, version);
+    }
+    server.wait_ready();
+    post(&server);
+    let definition = |server: &Server, job: &str| {
+        server.wait_for_job(job, "the job to run", |status| status["state"] == "running")["definition"]
+            .clone()
+    };
+    let before = ["scalar", "aggregate"].map(|job| definition(&server, job));
+
+    let version = push(&server, "geo", &other_bytes(component("geo")));
+    assert_eq!(activate(&server, "geo", version), json!([{"job": "scalar", "applied": true}]));
+    let after = definition(&server, "scalar");
+    assert_ne!(after, before[0], "the version that makes a value is part of its definition");
+    server.wait_for_job("scalar", "what was counted before", |status| status["events"] == 1);
+
+    // Only the component that made a state can read it: the job keeps it until somebody decides.
+    let version = push(&server, "trip", &other_bytes(component("trip")));
+    let effects = activate(&server, "trip", version);
+    assert_eq!(
+        (&effects[0]["job"], &effects[0]["applied"]),
+        (&json!("aggregate"), &json!(false)),
+        "{effects}"
+    );
+    assert!(
+        effects[0]["reason"].as_str().is_some_and(|reason| reason.contains("--reset aggregate")),
+        "{effects}"
+    );
+    assert_eq!(definition(&server, "aggregate"), before[1], "it goes on with its own version");
+    let (_, page) = server.get_text("/metrics");
+    assert!(page.contains("weir_plugin_calls_total{plugin=\"geo\",version=\"1\"}"), "{page}");
+    server.kill();
+
+    let server = Server::start(&project, "");
+    server.wait_ready();
+    assert_eq!(definition(&server, "scalar"), after);
+    let (_, aggregate) = server.get("/v1/jobs/aggregate");
+    assert_eq!(aggregate["state"], "failed", "{aggregate}");
+    let (status, answer) = server.post("/v1/plugins/trip/rollback", "");
+    assert_eq!((status, &answer["jobs"][0]["applied"]), (200, &json!(true)), "{answer}");
+    assert_eq!(definition(&server, "aggregate"), before[1]);
+    server.wait_for_job("aggregate", "what was counted before", |status| status["events"] == 1);
+    assert!(server.terminate().success());
+}

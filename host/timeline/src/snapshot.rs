@@ -71,8 +71,8 @@ impl Snapshot {
     fn of_kept(mut self, kept: &KeptState, spec: &StageSpec) -> Snapshot {
         self.rows[0] = kept.rows;
         self.newest[0] = (kept.rows > 0).then(|| EventTime::from_millis(kept.newest));
-        let states = kept.states.iter().zip(&spec.aggregates);
-        let part = |(states, aggregate): (&Box<dyn States>, &AggregateSpec)| Part::Tiles {
+        let states = kept.states.iter().map(AsRef::as_ref).zip(&spec.aggregates);
+        let part = |(states, aggregate): (&dyn States, &AggregateSpec)| Part::Tiles {
             identity: aggregate.function.states(),
             before: Vec::new(),
             after: vec![Tile { states: states.copy(&[0]), pending: None }],

@@ -5,16 +5,22 @@
 //! Must not know windows, aggregates, or which stage an expression belongs to.
 
 mod arithmetic;
+mod bounded;
 mod canonical;
 mod docs;
 mod errors;
 mod exact;
 mod functions;
+mod guarded;
 mod json;
 mod kinds;
 mod library;
+mod moments;
 mod plugin;
 mod trial;
+
+#[cfg(test)]
+mod edges;
 
 pub(crate) use canonical::type_name;
 pub use docs::{FunctionDoc, function_docs};
@@ -23,7 +29,7 @@ pub(crate) use library::{Found, Functions};
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Fields};
-use datafusion_common::{DFSchema, DFSchemaRef};
+use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::simplify::SimplifyContext;
@@ -32,6 +38,7 @@ use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use errors::{evaluation_error, planning_error};
+use guarded::guarded;
 use sqlparser::ast::Expr as SqlExpr;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -126,6 +133,11 @@ impl<'a> Scope<'a> {
 
     /// Gives an expression types. Every name in it must have been checked; the error says what does not fit.
     pub(crate) fn bind(&self, expression: SqlExpr) -> Result<Bound, String> {
+        // Constants are computed here.
+        guarded(|| self.bind_unguarded(expression)).flatten()
+    }
+
+    fn bind_unguarded(&self, expression: SqlExpr) -> Result<Bound, String> {
         let options = ParserOptions::new()
             .with_enable_ident_normalization(false)
             .with_support_varchar_with_length(true);
@@ -146,6 +158,7 @@ impl<'a> Scope<'a> {
         let coerced = arithmetic::fold_whole_numbers(coerced.unalias_nested().data, &self.schema)?;
         let canonical = canonical::canonical(&coerced, &self.canonical)?;
         let is_json = json::is_json(&coerced, &self.schema).map_err(|error| planning_error(&error))?;
+        let coerced = bounded::bounded(coerced).map_err(|error| planning_error(&error))?;
         let expression = simplifier.simplify(coerced).map_err(|error| planning_error(&error))?;
         trial::refuse_what_always_fails(&expression, &self.schema)?;
         let data_type = expression.get_type(self.schema.as_ref()).map_err(|error| planning_error(&error))?;
@@ -166,6 +179,10 @@ impl<'a> Scope<'a> {
 
     /// Makes an expression run over batches of this scope's columns, by position.
     pub(crate) fn compile(&self, bound: &Bound) -> Result<Arc<dyn Expression>, String> {
+        guarded(|| self.compile_unguarded(bound)).flatten()
+    }
+
+    fn compile_unguarded(&self, bound: &Bound) -> Result<Arc<dyn Expression>, String> {
         let physical = create_physical_expr(
             &bound.expression,
             &self.schema,
@@ -173,17 +190,30 @@ impl<'a> Scope<'a> {
             &PhysicalPlanningContext::default(),
         )
         .map_err(|error| planning_error(&error))?;
+        let physical = arithmetic::fail_on_overflow(physical).map_err(|error| planning_error(&error))?;
+        if !plugin::is_called(&bound.expression) {
+            self.refuse_hopeless(&*physical)?;
+        }
         let column =
             bound.column().and_then(|name| self.columns.iter().position(|column| column.name == name));
         let names = bound.columns();
         let is_read = |position: &usize| names.contains(&self.columns[*position].name);
         Ok(Arc::new(Compiled {
             reads: (0..self.columns.len()).filter(is_read).collect(),
-            physical: arithmetic::fail_on_overflow(physical).map_err(|error| planning_error(&error))?,
+            physical,
             data_type: bound.data_type.clone(),
             canonical: bound.canonical.clone(),
             column,
         }))
+    }
+
+    /// Refuses what fails over no row at all: it would fail over each.
+    fn refuse_hopeless(&self, physical: &dyn PhysicalExpr) -> Result<(), String> {
+        match physical.evaluate(&RecordBatch::new_empty(self.schema.inner().clone())) {
+            // Some functions count their rows wrongly where there is none.
+            Ok(_) | Err(DataFusionError::Internal(_)) => Ok(()),
+            Err(error) => Err(evaluation_error(&error).to_string()),
+        }
     }
 }
 
@@ -205,11 +235,12 @@ impl Expression for Compiled {
                 ExpressionError::Broken(format!("column {column} was asked of a batch of {columns} columns"))
             });
         }
-        self.physical
-            .evaluate(batch)
-            .and_then(|value| value.into_array(batch.num_rows()))
-            .and_then(arithmetic::checked_digits)
-            .map_err(|error| evaluation_error(&error))
+        let evaluated =
+            guarded(|| self.physical.evaluate(batch).and_then(|value| value.into_array(batch.num_rows())));
+        let values = evaluated.map_err(ExpressionError::Rows)?.and_then(arithmetic::checked_digits);
+        let values = values.map_err(|error| evaluation_error(&error))?;
+        moments::check(&values).map_err(ExpressionError::Rows)?;
+        Ok(values)
     }
 
     fn data_type(&self) -> &DataType {

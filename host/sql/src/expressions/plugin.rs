@@ -4,8 +4,11 @@
 
 use arrow_array::ArrayRef;
 use arrow_schema::DataType;
+use datafusion_common::tree_node::TreeNode;
 use datafusion_common::{DataFusionError, Result};
-use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -28,6 +31,13 @@ pub(super) fn function(function: Arc<dyn ScalarFunction>) -> ScalarUDF {
 pub(super) fn identity(function: &ScalarUDF) -> Option<&str> {
     let any: &dyn Any = function.inner().as_ref();
     any.downcast_ref::<PluginFunction>().map(|plugin| plugin.function.identity())
+}
+
+/// Whether an expression calls a plugin.
+pub(super) fn is_called(expression: &Expr) -> bool {
+    let calls =
+        |node: &Expr| Ok(matches!(node, Expr::ScalarFunction(call) if identity(&call.func).is_some()));
+    expression.exists(calls).unwrap_or(true)
 }
 
 impl PartialEq for PluginFunction {

@@ -54,7 +54,7 @@ fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamD
 
 /// Streams of the queries in the documentation, a scalar plugin and an aggregate plugin.
 #[derive(Debug)]
-struct Memory {
+pub(crate) struct Memory {
     plugin_sha: &'static str,
 }
 
@@ -177,7 +177,7 @@ impl Catalog for Memory {
     }
 }
 
-const CATALOG: Memory = Memory { plugin_sha: "sha256:aa" };
+pub(crate) const CATALOG: Memory = Memory { plugin_sha: "sha256:aa" };
 
 fn job(text: &str) -> JobDefinition {
     let late = Late { policy: LatePolicy::Correct, allow: Span::from_millis(3_600_000) };

@@ -9,6 +9,7 @@ mod bad_input;
 mod crash;
 mod deploy;
 mod failed_results;
+mod failed_rows;
 mod flights;
 mod flights_kafka;
 mod golden;

@@ -50,7 +50,7 @@ impl PluginScalar {
     }
 
     /// One call into one instance.
-    fn invoke(
+    pub(crate) fn invoke(
         &self,
         guest: &mut Guest,
         arguments: &[ArrayRef],

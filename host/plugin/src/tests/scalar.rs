@@ -80,6 +80,26 @@ fn rows_that_are_dear_are_called_in_smaller_batches() {
 }
 
 #[test]
+fn each_call_of_an_instance_has_a_whole_budget() {
+    let plugin = plugin();
+    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    let dear: ArrayRef = Arc::new(Float64Array::from(vec![-7.0; 64]));
+    let budget = limits().fuel_per_call;
+    let used: Vec<u64> = plugin
+        .pool
+        .run(|guest| {
+            let call =
+                |guest: &mut Guest| Ok(function.invoke(guest, std::slice::from_ref(&dear), dear.len())?.1);
+            let first = call(guest)?;
+            assert!((1..budget / 2).contains(&first), "{first} of {budget}");
+            // So many that they have no room in one budget.
+            (0..2 * budget / first).map(|_| call(guest)).collect()
+        })
+        .unwrap();
+    assert!(used.iter().sum::<u64>() > budget && used.iter().all(|fuel| *fuel == used[0]), "{used:?}");
+}
+
+#[test]
 fn what_an_instance_remembers_ends_at_a_barrier() {
     let plugin = plugin();
     let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);

@@ -98,6 +98,8 @@ impl<'a> Lent<'a> {
 }
 
 fn mismatch(found: &ArrowType, wanted: DataType) -> Failure {
+    let found =
+        weir_event::DataType::from_arrow(found).map_or_else(|| found.to_string(), |it| it.to_string());
     Failure::new(Cause::Refused, format!("an argument is of type {found}, where the function takes {wanted}"))
 }
 
@@ -443,7 +445,7 @@ mod tests {
         let expected: ArrayRef = Arc::new(StringViewArray::from(vec!["a"]));
         assert_eq!(&there_and_back(texts, flat(LogicalType::Text)), &expected);
         let error = Lent::new(&floats, flat(LogicalType::Bigint)).unwrap_err();
-        assert_eq!(error.reason, "an argument is of type Float32, where the function takes bigint");
+        assert_eq!(error.reason, "an argument is of type float, where the function takes bigint");
     }
 
     #[test]

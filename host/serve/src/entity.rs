@@ -8,6 +8,7 @@ use arrow_array::{
 };
 use arrow_schema::DataType as ArrowType;
 use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
 use weir_connectors::format::json_lines::{push_cell, push_time};
 use weir_event::{DataType, Date, DecimalType, EventTime};
@@ -56,9 +57,11 @@ impl KeyColumn {
         }
     }
 
-    fn noun(&self) -> &'static str {
-        match self.arrow {
-            ArrowType::Decimal128(..) => "a number with digits that its decimal type has",
+    fn noun(&self) -> Cow<'static, str> {
+        if let Some(of) = self.decimal() {
+            return format!("a number of type {of}").into();
+        }
+        let noun = match self.arrow {
             ArrowType::Date32 => "a date such as 2026-01-31",
             ArrowType::Int32 => "a whole number of 32 bits",
             ArrowType::Int64 => "a whole number of 64 bits",
@@ -67,7 +70,8 @@ impl KeyColumn {
             ArrowType::Timestamp(..) => "a time (RFC 3339, or whole milliseconds since 1970)",
             ArrowType::BinaryView => "bytes in base64",
             _ => "a string",
-        }
+        };
+        noun.into()
     }
 
     /// Reads the text of a parameter.

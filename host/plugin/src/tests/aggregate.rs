@@ -69,7 +69,7 @@ fn wrong_types_and_parameters_do_not_bind() {
             .map(|_| ())
             .unwrap_err()
     };
-    assert!(bind(&[ArrowType::Utf8View], &[]).contains("of type Utf8View, where the function takes bigint"));
+    assert!(bind(&[ArrowType::Utf8View], &[]).contains("of type string, where the function takes bigint"));
     assert!(bind(&[], &[]).contains("takes 1 arguments and is given 0"));
     assert!(bind(&[ArrowType::Int64], &[Parameter::Int(1)]).contains("takes 0 parameters"));
 }

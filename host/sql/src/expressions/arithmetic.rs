@@ -5,7 +5,7 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::Decimal128Type;
 use arrow_array::{Array, ArrayRef};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Schema};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, DataFusionError, Result as LibraryResult, ScalarValue};
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit};
@@ -14,20 +14,33 @@ use datafusion_physical_expr::expressions::BinaryExpr as PhysicalBinary;
 use std::any::Any;
 use std::sync::Arc;
 
-/// Makes every operation of an expression fail where its result does not fit.
-pub(super) fn fail_on_overflow(physical: Arc<dyn PhysicalExpr>) -> LibraryResult<Arc<dyn PhysicalExpr>> {
-    let checked = physical.transform_up(|node| {
+use super::division::DecimalDivision;
+
+/// Makes every operation of an expression fail where its result does not fit, and every division of decimals round.
+pub(super) fn exact(
+    physical: Arc<dyn PhysicalExpr>,
+    schema: &Schema,
+) -> LibraryResult<Arc<dyn PhysicalExpr>> {
+    let exact = physical.transform_up(|node| {
         let any: &dyn Any = node.as_ref();
         let Some(binary) = any.downcast_ref::<PhysicalBinary>() else {
             return Ok(Transformed::no(node));
         };
-        if !matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) {
-            return Ok(Transformed::no(node));
-        }
-        let checked: Arc<dyn PhysicalExpr> = Arc::new(binary.clone().with_fail_on_overflow(true));
-        Ok(Transformed::yes(checked))
+        let exact: Arc<dyn PhysicalExpr> = match binary.op() {
+            Operator::Plus | Operator::Minus | Operator::Multiply => {
+                Arc::new(binary.clone().with_fail_on_overflow(true))
+            }
+            Operator::Divide => match binary.data_type(schema)? {
+                result @ DataType::Decimal128(..) => {
+                    Arc::new(DecimalDivision::new(binary.left().clone(), binary.right().clone(), result))
+                }
+                _ => return Ok(Transformed::no(node)),
+            },
+            _ => return Ok(Transformed::no(node)),
+        };
+        Ok(Transformed::yes(exact))
     })?;
-    Ok(checked.data)
+    Ok(exact.data)
 }
 
 /// Fails where a decimal has more digits than its type: the library checks only that 128 bits hold it.

@@ -7,6 +7,7 @@
 mod arithmetic;
 mod bounded;
 mod canonical;
+mod division;
 mod docs;
 mod errors;
 mod exact;
@@ -190,7 +191,7 @@ impl<'a> Scope<'a> {
             &PhysicalPlanningContext::default(),
         )
         .map_err(|error| planning_error(&error))?;
-        let physical = arithmetic::fail_on_overflow(physical).map_err(|error| planning_error(&error))?;
+        let physical = arithmetic::exact(physical, self.schema.as_arrow()).map_err(|error| planning_error(&error))?;
         if !plugin::is_called(&bound.expression) {
             self.refuse_hopeless(&*physical)?;
         }

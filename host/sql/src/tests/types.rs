@@ -76,7 +76,10 @@ fn decimals_stay_exact() {
         ("price * 2", "decimal(12, 2)", "25.00"),
         ("price * 1.1", "decimal(13, 3)", "13.750"),
         ("-price", "decimal(10, 2)", "-12.50"),
-        ("price / 3", "decimal(14, 6)", "4.166666"),
+        ("price / 3", "decimal(14, 6)", "4.166667"),
+        ("price / -3", "decimal(14, 6)", "-4.166667"),
+        ("price / size", "decimal(20, 6)", "8.333333"),
+        ("price / qty", "decimal(14, 6)", "4.166667"),
         ("ABS(-price)", "decimal(10, 2)", "12.50"),
         ("COALESCE(price, 0.0)", "decimal(10, 2)", "12.50"),
         ("CASE WHEN qty > 5 THEN price ELSE 0.5 END", "decimal(10, 2)", "0.50"),
@@ -133,6 +136,13 @@ proptest! {
         prop_assert_eq!(value("price * size"), price * size);
         prop_assert_eq!(value("price * qty"), price * i128::from(qty));
         prop_assert_eq!(value("price * 0.01"), price);
+        if size != 0 {
+            // Six digits after the point: the dividend has two, the divisor six.
+            let (exact, divisor) = (price * 10_i128.pow(10), size);
+            let (whole, rest) = (exact / divisor, exact % divisor);
+            let away = i128::from(2 * rest.abs() >= divisor.abs()) * exact.signum() * divisor.signum();
+            prop_assert_eq!(value("price / size"), whole + away);
+        }
         let is_more = evaluate("price > size", &row).unwrap();
         prop_assert_eq!(is_more.as_boolean().value(0), price * 10_000 > size);
     }
@@ -168,6 +178,17 @@ fn spans_and_times_of_day_are_refused_with_what_to_write() {
         let found = refused(&format!("SELECT {expression} AS x FROM trades"));
         assert!(found.len() == 1 && found[0].contains(message), "{expression}: {found:?}");
     }
+}
+
+#[test]
+fn a_plugin_that_takes_no_decimal_is_given_none() {
+    let found = refused("SELECT twice(price) AS x FROM trades");
+    assert!(
+        found.len() == 1 && found[0].contains("`twice`") && found[0].contains("decimal(10, 2)"),
+        "{found:?}"
+    );
+    let found = refused("SELECT twice(day) AS x FROM trades");
+    assert!(found.len() == 1 && found[0].contains("`twice`") && found[0].contains("date"), "{found:?}");
 }
 
 #[test]

@@ -5,7 +5,9 @@
 use super::catalog::builtin;
 use super::examples::{Batch, Example, Row, examples};
 use super::{Aggregate, Algebra, Input, States, Steps, Stretch};
-use arrow_array::{Array, ArrayRef, Int64Array};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Decimal128Type;
+use arrow_array::{Array, ArrayRef, Decimal128Array, Int64Array};
 use arrow_schema::DataType;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -273,6 +275,33 @@ fn a_sum_that_overflows_says_so_and_comes_back() {
     );
     states.retract(&Input { groups: &[0], rows: &[1], ..input }).unwrap();
     assert!(states.finish(&[0], &[0]).unwrap().errors.is_empty());
+}
+
+#[test]
+fn a_sum_of_decimals_that_overflows_says_so_and_comes_back() {
+    let most = 10_i128.pow(38) - 1;
+    let of = DataType::Decimal128(38, 2);
+    let sum = builtin("SUM", false, std::slice::from_ref(&of), &[]).unwrap();
+    let column: ArrayRef = Arc::new(Decimal128Array::from(vec![most, 1, -most, -most]).with_data_type(of));
+    let (times, ranks) = ([0; 4], [Rank::default(); 4]);
+    let mut states = states(sum.as_ref(), 1);
+    let arguments = [column];
+    let rows = |groups, rows| Input { groups, rows, times: &times, ranks: &ranks, arguments: &arguments };
+    states.update(&rows(&[0, 0], &[0, 1])).unwrap();
+    let finished = states.finish(&[0], &[0]).unwrap();
+    assert!(finished.values.is_null(0));
+    let reason = "SUM overflows decimal(38, 2): 2 values add up to more digits";
+    assert_eq!(finished.errors, vec![(0, reason.to_owned())]);
+    states.update(&rows(&[0], &[2])).unwrap();
+    let value = |states: &dyn States| {
+        let finished = states.finish(&[0], &[0]).unwrap();
+        assert!(finished.errors.is_empty(), "{:?}", finished.errors);
+        finished.values.as_primitive::<Decimal128Type>().value(0)
+    };
+    assert_eq!(value(states.as_ref()), 1);
+    states.retract(&rows(&[0], &[1])).unwrap();
+    states.update(&rows(&[0], &[3])).unwrap();
+    assert_eq!(value(states.as_ref()), -most);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) fn part() -> String {
 }
 
 const DECIMALS: &str = "A decimal stays exact: `+` and `-` keep the longer fraction, `*` adds the digits up, `/` gives \
-    four digits more than its dividend has and cuts the rest off, CAST rounds half up; more than 38 digits are an error \
+    four digits more than its dividend has and rounds half up, as CAST does; more than 38 digits are an error \
     of that row. A constant of up to 15 digits beside a decimal is one too; beside a double, a decimal becomes a double. \
     SUM of a `decimal(p, s)` is a `decimal(38, s)`, AVG and the other statistics are doubles, and what chooses among \
     values (MIN, LAST_VALUE, TOP, ..) keeps their type. A bare DECIMAL in SQL is `decimal(10, 0)`. What a column of \

@@ -191,7 +191,8 @@ impl<'a> Scope<'a> {
             &PhysicalPlanningContext::default(),
         )
         .map_err(|error| planning_error(&error))?;
-        let physical = arithmetic::exact(physical, self.schema.as_arrow()).map_err(|error| planning_error(&error))?;
+        let physical =
+            arithmetic::exact(physical, self.schema.as_arrow()).map_err(|error| planning_error(&error))?;
         if !plugin::is_called(&bound.expression) {
             self.refuse_hopeless(&*physical)?;
         }

@@ -16,8 +16,20 @@ pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Rep
                            ever; write `retention`, such as 365d: a key that pauses longer starts anew";
             report.add(Diagnostic::warning(&*job.file, 1, 1, message));
         }
-        StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. }) => sessions_to_sinks(job, report),
+        StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. }) => {
+            last_sessions(job, report);
+            sessions_to_sinks(job, report);
+        }
         _ => {}
+    }
+}
+
+/// What a lookup shows is a key's last session, however long ago it ended.
+fn last_sessions(job: &JobDefinition, report: &mut Report<'_>) {
+    if job.retention.is_none() {
+        let message = "the job has no `retention`, so the last session of every key stays for ever; write `retention`, \
+                       such as 365d: a session is forgotten so long after its end";
+        report.add(Diagnostic::warning(&*job.file, 1, 1, message));
     }
 }
 

@@ -197,7 +197,7 @@ pub(super) const JOB: &[KeyDoc] = &[
         "retention",
         "duration or {}",
         "{}",
-        "upper bound on the life of state; {} is none but the windows' own",
+        "upper bound on the life of state; with {} lifetime values, rows that ROWS counts and a key's last session stay",
     ),
     KeyDoc::new(
         "tail",

@@ -279,6 +279,12 @@ fn sinks_that_cannot_take_a_session_back_are_warned_of() {
         said(&sessions)
     );
     sessions.late.policy = LatePolicy::Drop;
+    assert_eq!(
+        said(&sessions),
+        "jobs/job.yaml:1:1: warning: the job has no `retention`, so the last session of every key stays for ever; write \
+         `retention`, such as 365d: a session is forgotten so long after its end"
+    );
+    sessions.retention = Some(Span::from_millis(DAY));
     assert_eq!(said(&sessions), "");
     sessions.emit = Emit::Change;
     assert!(said(&sessions).contains("write `meta: true`"));

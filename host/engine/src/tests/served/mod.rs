@@ -18,6 +18,8 @@ use world::{KEYS, World};
 enum Op {
     Insert(Vec<(u8, i64, i64, bool)>),
     Settle(i64),
+    /// To where a row is just in reach, or just not.
+    SettleAtEdge(usize, i64),
     Flush,
     Changes,
     Expire,
@@ -113,6 +115,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => prop::collection::vec(row, 0..14).prop_map(Op::Insert),
         4 => (-120..340_i64).prop_map(Op::Settle),
+        1 => (any::<usize>(), -1..2_i64).prop_map(|(which, beside)| Op::SettleAtEdge(which, beside)),
         1 => Just(Op::Flush),
         1 => Just(Op::Changes),
         2 => Just(Op::Expire),
@@ -129,6 +132,7 @@ fn check(spec: StageSpec, ops: Vec<Op>) -> Result<(), TestCaseError> {
         match op {
             Op::Insert(rows) => world.insert(&rows)?,
             Op::Settle(to) => world.settle(to)?,
+            Op::SettleAtEdge(which, beside) => world.settle_at_edge(which, beside)?,
             Op::Flush => world.flush()?,
             Op::Changes => world.changes()?,
             Op::Expire => world.expire(),

@@ -17,7 +17,8 @@ use weir_event::key::EncodedKeys;
 use weir_event::{EventTime, Rank, Span, key_hash};
 use weir_plan::{Column, ColumnRole, JobPlan, Output};
 use weir_timeline::{
-    AggregateSpec, Bounds, Exclude, Frames, Parameter, Results, Rows, Slot, StageSpec, builtin, series,
+    AggregateSpec, Bounds, Exclude, Frames, OverFrame, Parameter, Results, Rows, Slot, StageSpec, builtin,
+    series,
 };
 
 /// Keys that rows have; one more is looked up.
@@ -169,6 +170,33 @@ impl World {
         self.take_results(Some(before), |timelines| timelines.settle(EventTime::from_millis(to)).unwrap())?;
         self.has_news = false;
         Ok(())
+    }
+
+    /// Settles so that the oldest time that may be asked for is as far after some row as a frame, a window, a pause or
+    /// the retention is long, or a moment beside, and asks then.
+    pub(super) fn settle_at_edge(&mut self, which: usize, beside: i64) -> Result<(), TestCaseError> {
+        let mut spans: Vec<i64> = self.spec.retention.into_iter().map(Span::millis).collect();
+        match &self.spec.frames {
+            Frames::Over(frames) => {
+                spans.extend(frames.iter().filter_map(OverFrame::reach).map(Span::millis))
+            }
+            Frames::Session(session) => {
+                let gap = session.gap.millis();
+                spans.extend(self.spec.retention.map(|retention| retention.millis() + gap));
+                spans.extend([gap, 2 * gap]);
+            }
+            frames => spans.extend(frames.longest().map(Span::millis)),
+        }
+        let (rows, spans) = (&self.oracle.rows, if spans.is_empty() { vec![0] } else { spans });
+        let Some(row) = rows.get(which % rows.len().max(1)) else { return Ok(()) };
+        let edge = row.time + spans[which / rows.len() % spans.len()] + beside;
+        let to = edge.saturating_add(self.spec.reach().millis());
+        if !oracle::TIMES.contains(&(to + 100)) {
+            return Ok(());
+        }
+        self.settle(to)?;
+        self.expire();
+        self.look(self.oracle.oldest)
     }
 
     pub(super) fn flush(&mut self) -> Result<(), TestCaseError> {

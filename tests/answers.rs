@@ -212,6 +212,7 @@ fn a_failed_job_says_why_and_others_answer() {
         "stream: lost\nfields: {k: string, t: timestamp}\nevent_time: t\nsource: {file: {path: nowhere.jsonl}}\n",
     );
     job(&project, "broken", &query("lost"), "");
+    job(&project, "unsound", "SELECT nothing FROM events GROUP BY TUMBLE(rowtime, INTERVAL '1' MINUTE)", "");
     let server = Server::start(&project, "");
     let (_, problem) = wait_for("the job to fail", Duration::from_secs(30), || {
         Some(server.get("/v1/jobs/broken/values?k=u")).filter(|(status, _)| *status == 503)
@@ -224,7 +225,11 @@ fn a_failed_job_says_why_and_others_answer() {
     let (status, problem) = asks(&["broken:n"]);
     assert_eq!(status, 503, "{problem}");
     assert!(reason(&problem).contains("nowhere.jsonl"), "{problem}");
-    let (status, answer) = asks(&["sound", "broken"]);
+    let (status, problem) = server.get("/v1/jobs/unsound/values?k=u");
+    assert!(status == 503 && reason(&problem).contains("`unsound` has failed"), "{problem}");
+    assert!(reason(&problem).contains("nothing"), "{problem}");
+    assert_eq!(asks(&["unsound", "broken"]).0, 503);
+    let (status, answer) = asks(&["sound", "broken", "unsound:n"]);
     assert_eq!(status, 200, "{answer}");
     let features = &answer["rows"][0]["features"];
     assert_eq!(features["sound:n"]["status"], "not_found");
@@ -236,4 +241,5 @@ fn a_failed_job_says_why_and_others_answer() {
         features["broken:n"]["reason"].as_str().is_some_and(|text| text.contains("nowhere.jsonl")),
         "{answer}"
     );
+    assert_eq!(features["unsound:n"]["status"], "error", "{answer}");
 }

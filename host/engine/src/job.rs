@@ -173,8 +173,8 @@ impl Job {
         self.progress.behind(self.clock.now())
     }
 
-    /// Why it failed, if it did and does not go on by itself.
-    pub fn failure(&self) -> Option<String> {
+    /// Why it has failed, if it has, and when it is tried again by itself, wall time.
+    pub fn failure(&self) -> Option<(String, Option<EventTime>)> {
         self.progress.failure()
     }
 

@@ -234,9 +234,11 @@ impl Progress {
         self.slow().state == JobState::Running
     }
 
-    pub(crate) fn failure(&self) -> Option<String> {
-        match &self.slow().state {
-            JobState::Failed(reason) => Some(reason.clone()),
+    /// Why the job has failed, and when it is tried again by itself.
+    pub(crate) fn failure(&self) -> Option<(String, Option<EventTime>)> {
+        let slow = self.slow();
+        match &slow.state {
+            JobState::Failed(reason) => Some((reason.clone(), slow.next_try)),
             _ => None,
         }
     }

@@ -175,7 +175,7 @@ pub struct Behind {
     /// Bytes that it has still to read, where its source knows only that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// How old the newest event that it has read is.
+    /// How long it has been behind, as [`JobStatus::lag_ms`] says it.
     pub seconds: u64,
 }
 

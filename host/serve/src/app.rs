@@ -5,7 +5,7 @@
 use crate::Served;
 use crate::face::Face;
 use crate::metrics::Metrics;
-use crate::problem::{Kind, Problem, suggestion};
+use crate::problem::{Problem, suggestion};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
@@ -41,6 +41,12 @@ impl App {
         }
     }
 
+    /// What to answer of a job that could not be started.
+    pub(crate) fn refusal(&self, name: &str) -> Option<Problem> {
+        let refusal = self.served.engine.refusal(name)?;
+        Some(Problem::job_failed(name, &refusal.reason, refusal.next_try, self.served.clock.now()))
+    }
+
     /// 404 for a job.
     pub(crate) fn no_job(&self, name: &str) -> Problem {
         let jobs = self.served.engine.statuses();
@@ -50,13 +56,11 @@ impl App {
 
     /// A job and its face; 404, or 503 where it could not be started.
     pub(crate) fn job(&self, name: &str) -> Result<(Arc<Job>, Arc<Face>), Problem> {
-        let job = self.served.engine.job(name).ok_or_else(|| {
-            if let Some(refusal) = self.served.engine.refusal(name) {
-                let detail = format!("job `{name}` has failed: {}", refusal.reason);
-                return Problem::new(Kind::Unavailable, detail);
-            }
-            self.no_job(name)
-        })?;
+        let job = self
+            .served
+            .engine
+            .job(name)
+            .ok_or_else(|| self.refusal(name).unwrap_or_else(|| self.no_job(name)))?;
         let known = self.faces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         let face = match known {
             Some(face) if Arc::ptr_eq(&face.plan, job.plan()) => face,

@@ -50,7 +50,7 @@ pub(crate) async fn values(
     let key = finish_entity(key, &query, &face)?;
     let one = OneJob::new(job, face, app.served.clock.now(), !with_meta);
     if let Some(failure) = one.failure() {
-        return Err(failure);
+        return Err(failure.clone());
     }
 
     if with_meta {

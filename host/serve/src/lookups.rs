@@ -7,11 +7,12 @@ use crate::app::App;
 use crate::entity::{self, push_json};
 use crate::face::{Face, FeatureFace};
 use crate::lookup::{ANSWER_BYTES, META, refuse_without_entity};
-use crate::one_job::{NoValues, OneJob};
+use crate::one_job::{NoValues, OneJob, push_label};
 use crate::problem::{Problem, suggestion};
 use crate::query::Query;
 use crate::request::{json_response, read_body};
 use crate::routes::Parameter;
+use crate::value::push_failed;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
@@ -45,6 +46,20 @@ struct AskedJob {
 }
 
 impl AskedJob {
+    /// Asks for one of its features, or for all.
+    fn ask(&mut self, feature: Option<&str>) -> Result<(), Problem> {
+        let wanted = match feature {
+            None => (0..self.one.face.features.len()).collect(),
+            Some(feature) => vec![feature_index(&self.one.face, feature)?],
+        };
+        for index in wanted {
+            if !self.features.contains(&index) {
+                self.features.push(index);
+            }
+        }
+        Ok(())
+    }
+
     fn features(&self) -> impl Iterator<Item = (&FeatureFace, &Vec<u8>)> {
         let features = self.features.iter().map(|index| &self.one.face.features[*index]);
         features.map(|feature| (feature, &feature.full_label))
@@ -61,17 +76,19 @@ pub(crate) async fn lookup(State(app): State<Arc<App>>, request: Request) -> Res
         let shape = r#"{"features": ["job:feature"], "entities": [{"user_id": "u1"}]}"#;
         Problem::malformed(format!("the body: {error}; send {shape}"))
     })?;
-    let jobs = asked_jobs(&app, &asks.features, with_meta)?;
+    let (jobs, refused) = asked_jobs(&app, &asks.features, with_meta)?;
     if asks.request.is_some_and(|request| !request.is_null()) {
         return Err(Problem::not_yet("`request`", "leave it out"));
     }
     let as_of = asks.as_of.as_ref().map(json_time).transpose().map_err(Problem::malformed)?.flatten();
     // Where some jobs can answer they do, and the features of the others say why they do not.
-    let failures: Vec<Problem> = jobs.iter().filter_map(|asked| asked.one.failure()).collect();
-    if failures.len() == jobs.len() {
+    let failures = jobs.iter().filter_map(|asked| asked.one.failure());
+    let failures: Vec<Problem> =
+        failures.chain(refused.iter().map(|refused| &refused.problem)).cloned().collect();
+    if failures.len() == jobs.len() + refused.len() {
         return Err(Problem::of_all(failures));
     }
-    let batch = Batch::new(jobs, as_of);
+    let batch = Batch::new(jobs, refused, as_of, !with_meta);
     let mut body = Vec::with_capacity(ANSWER_BYTES * (1 + asks.entities.len()));
     batch.push_rows(&asks.entities, &mut body).await?;
     if with_meta {
@@ -81,37 +98,47 @@ pub(crate) async fn lookup(State(app): State<Arc<App>>, request: Request) -> Res
     Ok(json_response(body))
 }
 
+/// A job that could not be started: its features are not known, and what was asked for is all that is said.
+struct RefusedJob {
+    name: String,
+    /// What was asked for, each with the colon.
+    labels: Vec<Vec<u8>>,
+    problem: Problem,
+}
+
 /// The jobs behind `job` and `job:feature`, each once, in the order of the first mention.
-fn asked_jobs(app: &App, names: &[String], with_meta: bool) -> Result<Vec<AskedJob>, Problem> {
+fn asked_jobs(
+    app: &App,
+    names: &[String],
+    with_meta: bool,
+) -> Result<(Vec<AskedJob>, Vec<RefusedJob>), Problem> {
     if names.is_empty() {
         return Err(Problem::malformed("`features` is empty; name a job, or `job:feature`"));
     }
-    let mut jobs: Vec<AskedJob> = Vec::new();
+    let (mut jobs, mut refused): (Vec<AskedJob>, Vec<RefusedJob>) = (Vec::new(), Vec::new());
     for name in names {
         let (job, feature) =
             name.split_once(':').map_or((name.as_str(), None), |(job, feature)| (job, Some(feature)));
+        if let Some(problem) = app.refusal(job) {
+            let label = format!("{}:", Value::from(name.as_str())).into_bytes();
+            match refused.iter_mut().find(|known| known.name == job) {
+                Some(known) if known.labels.contains(&label) => {}
+                Some(known) => known.labels.push(label),
+                None => refused.push(RefusedJob { name: job.to_owned(), labels: vec![label], problem }),
+            }
+            continue;
+        }
         let known = jobs.iter().position(|known| known.one.face.plan.name == job);
         if known.is_none() {
             let (job, face) = app.job(job)?;
             refuse_without_entity(&face)?;
-            jobs.push(AskedJob {
-                one: OneJob::new(job, face, app.served.clock.now(), !with_meta),
-                features: Vec::new(),
-            });
+            let one = OneJob::new(job, face, app.served.clock.now(), !with_meta);
+            jobs.push(AskedJob { one, features: Vec::new() });
         }
         let at = known.unwrap_or(jobs.len() - 1);
-        let asked = &mut jobs[at];
-        let wanted = match feature {
-            None => (0..asked.one.face.features.len()).collect(),
-            Some(feature) => vec![feature_index(&asked.one.face, feature)?],
-        };
-        for index in wanted {
-            if !asked.features.contains(&index) {
-                asked.features.push(index);
-            }
-        }
+        jobs[at].ask(feature)?;
     }
-    Ok(jobs)
+    Ok((jobs, refused))
 }
 
 fn feature_index(face: &Face, name: &str) -> Result<usize, Problem> {
@@ -124,6 +151,9 @@ fn feature_index(face: &Face, name: &str) -> Result<usize, Problem> {
 /// Lookups of several entities.
 struct Batch {
     jobs: Vec<AskedJob>,
+    refused: Vec<RefusedJob>,
+    /// Without what is not the value: `?meta=false`.
+    lean: bool,
     /// The time that is asked for of entities that name none.
     as_of: Option<EventTime>,
     /// The key columns of all jobs.
@@ -131,9 +161,9 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(jobs: Vec<AskedJob>, as_of: Option<EventTime>) -> Batch {
+    fn new(jobs: Vec<AskedJob>, refused: Vec<RefusedJob>, as_of: Option<EventTime>, lean: bool) -> Batch {
         let keys = jobs.iter().flat_map(|asked| asked.one.face.keys.iter().map(|key| key.name.clone()));
-        Batch { keys: keys.collect(), jobs, as_of }
+        Batch { keys: keys.collect(), jobs, refused, lean, as_of }
     }
 
     async fn push_rows(&self, entities: &[Value], out: &mut Vec<u8>) -> Result<(), Problem> {
@@ -181,6 +211,12 @@ impl Batch {
                 reasons.insert(reason);
             }
         }
+        for refused in &self.refused {
+            for label in &refused.labels {
+                push_label(label, out);
+                push_failed(refused.problem.detail(), self.lean, out);
+            }
+        }
         out.push(b'}');
         if !reasons.is_empty() {
             out.extend_from_slice(b",\"error\":");
@@ -200,7 +236,8 @@ impl Batch {
         // A key column of this name is a key.
         let has_time = !self.keys.contains("as_of");
         let is_known = |name: &str| self.keys.contains(name) || (has_time && name == "as_of");
-        let unknown = members.keys().filter(|name| !is_known(name));
+        // A key that no job has may be one of a job that could not be started.
+        let unknown = members.keys().filter(|name| self.refused.is_empty() && !is_known(name));
         let known = || self.keys.iter().map(String::as_str).chain(["as_of"]);
         let unknown = unknown.map(|name| format!("unknown key `{name}`; {}", suggestion(name, known())));
         let unknown: BTreeSet<String> = unknown.collect();

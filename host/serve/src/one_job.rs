@@ -20,8 +20,8 @@ pub(crate) struct OneJob {
     stale: bool,
     catching_up: bool,
     since: Option<EventTime>,
-    /// Why it has failed.
-    failure: Option<String>,
+    /// What to answer where it has failed.
+    failure: Option<Problem>,
     /// Without what is not the value: `?meta=false`.
     lean: bool,
 }
@@ -44,7 +44,9 @@ impl OneJob {
             stale,
             catching_up: job.is_catching_up(),
             since: job.data_since(),
-            failure: job.failure(),
+            failure: job
+                .failure()
+                .map(|(reason, next_try)| Problem::job_failed(&face.plan.name, &reason, next_try, now)),
             lean,
             job,
             face,
@@ -52,9 +54,8 @@ impl OneJob {
     }
 
     /// What to answer where nothing can be said but that the job has failed.
-    pub(crate) fn failure(&self) -> Option<Problem> {
-        let reason = self.failure.as_deref()?;
-        Some(Problem::new(Kind::Failed, failure_text(&self.face.plan.name, reason)))
+    pub(crate) fn failure(&self) -> Option<&Problem> {
+        self.failure.as_ref()
     }
 
     /// Appends these features of one entity to an open object.
@@ -65,8 +66,8 @@ impl OneJob {
         features: impl Iterator<Item = (&'f FeatureFace, &'f Vec<u8>)>,
         out: &mut Vec<u8>,
     ) -> Result<(), NoValues> {
-        if let Some(reason) = &self.failure {
-            self.push_errors(&failure_text(&self.face.plan.name, reason), features, out);
+        if let Some(failure) = &self.failure {
+            self.push_errors(failure.detail(), features, out);
             return Ok(());
         }
         // Where no event was read, the time makes no difference.
@@ -126,27 +127,10 @@ impl OneJob {
     }
 }
 
-fn push_label(label: &[u8], out: &mut Vec<u8>) {
+/// Appends a member's name to an open object.
+pub(crate) fn push_label(label: &[u8], out: &mut Vec<u8>) {
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
     out.extend_from_slice(label);
-}
-
-/// The reason without the name of the job, where it begins with that.
-fn failure_text(job: &str, reason: &str) -> String {
-    let reason = reason.strip_prefix(&format!("job `{job}`: ")).unwrap_or(reason);
-    format!("job `{job}` has failed: {reason}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::failure_text;
-
-    #[test]
-    fn a_failure_names_its_job_once() {
-        let expected = "job `rides` has failed: source: topic missing";
-        assert_eq!(failure_text("rides", "job `rides`: source: topic missing"), expected);
-        assert_eq!(failure_text("rides", "source: topic missing"), expected);
-    }
 }

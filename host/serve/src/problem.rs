@@ -7,7 +7,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
-use weir_event::Fault;
+use weir_event::{EventTime, Fault};
 
 /// What sort of problem it is: its type, title and status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
     NotYet,
     /// Try again in a moment.
     Unavailable,
-    /// A job has failed, and does not go on by itself.
+    /// A job has failed.
     Failed,
 }
 
@@ -70,14 +70,26 @@ pub(crate) struct Problem {
     kind: Kind,
     detail: String,
     errors: Vec<Value>,
-    retry_after_seconds: u32,
+    /// After how long it is worth to ask again, where it is.
+    retry_after_seconds: Option<u32>,
 }
 
 impl Problem {
     /// A problem of this kind; `detail` says what is wrong here and what to do.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         // A second is enough for a commit, a queue or a restart of a job to have moved on.
-        Problem { kind, detail: detail.into(), errors: Vec::new(), retry_after_seconds: 1 }
+        let retry_after_seconds = (kind == Kind::Unavailable).then_some(1);
+        Problem { kind, detail: detail.into(), errors: Vec::new(), retry_after_seconds }
+    }
+
+    /// A job that has failed, and is tried again by itself at `next_try`, if ever.
+    pub(crate) fn job_failed(job: &str, reason: &str, next_try: Option<EventTime>, now: EventTime) -> Self {
+        // What the engine says begins with the job's name.
+        let reason = reason.strip_prefix(&format!("job `{job}`: ")).unwrap_or(reason);
+        let detail = format!("job `{job}` has failed: {reason}");
+        let seconds =
+            |next: EventTime| u32::try_from(next.since(now).millis().max(0) / 1000 + 1).unwrap_or(1);
+        Problem { retry_after_seconds: next_try.map(seconds), ..Problem::new(Kind::Failed, detail) }
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
@@ -96,8 +108,10 @@ impl Problem {
     /// Several problems of one kind as one: the only one itself, or all of them as `errors`.
     pub(crate) fn of_all(problems: Vec<Problem>) -> Self {
         let kind = problems.first().map_or(Kind::Internal, |problem| problem.kind);
+        let retry_after_seconds = problems.iter().filter_map(|problem| problem.retry_after_seconds).min();
         let reasons: Vec<String> = problems.into_iter().map(|problem| problem.detail).collect();
-        Problem::of_reasons(kind, "none of the jobs can answer", &reasons)
+        let together = Problem::of_reasons(kind, "none of the jobs can answer", &reasons);
+        Problem { retry_after_seconds, ..together }
     }
 
     /// A problem of what another part of weir said, by whose fault it is.
@@ -130,7 +144,6 @@ impl Problem {
         self.kind
     }
 
-    #[cfg(test)]
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
@@ -156,14 +169,11 @@ impl IntoResponse for Problem {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        match self.kind {
-            Kind::Unauthorized => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\""));
-            }
-            Kind::Unavailable => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after_seconds));
-            }
-            _ => {}
+        if self.kind == Kind::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\""));
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -209,6 +219,21 @@ mod tests {
         assert!(
             Problem::new(Kind::Unauthorized, "").into_response().headers().contains_key(WWW_AUTHENTICATE)
         );
+    }
+
+    #[test]
+    fn a_failed_job_is_named_once_and_says_when_it_is_worth_to_ask_again() {
+        let at = EventTime::from_millis;
+        let again = Problem::job_failed("rides", "job `rides`: topic missing", Some(at(7500)), at(5000));
+        assert_eq!(again.detail(), "job `rides` has failed: topic missing");
+        let both = Problem::of_all(vec![again.clone(), Problem::job_failed("a", "gone", None, at(5000))]);
+        for (problem, after) in
+            [(again, Some("3")), (Problem::job_failed("a", "gone", None, at(0)), None), (both, Some("3"))]
+        {
+            let response = problem.into_response();
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap()), after);
+        }
     }
 
     #[test]

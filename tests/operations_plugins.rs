@@ -113,7 +113,7 @@ fn another_version_reaches_what_runs_also_after_a_kill() {
     );
     assert_eq!(definition(&server, "aggregate"), before[1], "it goes on with its own version");
     let (_, page) = server.get_text("/metrics");
-    assert!(page.contains("weir_plugin_calls_total{plugin=\"geo\",version=\"1\"}"), "{page}");
+    assert!(page.contains("weir_plugin_calls_total{plugin=\"trip\",version=\"1\"}"), "{page}");
     server.kill();
 
     let server = Server::start(&project, "");

@@ -5,7 +5,7 @@
 
 use crate::Served;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -154,17 +154,27 @@ impl Collector for Collected {
             let is_counter = metric.kind == COUNTER;
             let kind = if is_counter { MetricType::Counter } else { MetricType::Gauge };
             let mut described = encoder.encode_descriptor(name, metric.help, None, kind)?;
-            for (labels, value) in samples {
-                let one = described.encode_family(&labels)?;
-                match (is_counter, value.fract() == 0.0) {
-                    (false, _) => ConstGauge::new(value).encode(one)?,
-                    // A whole number is written as one, whatever its size.
-                    (true, true) => ConstCounter::new(value as u64).encode(one)?,
-                    (true, false) => ConstCounter::new(value).encode(one)?,
+            if metric.labels.is_empty() {
+                // One sample at most, and no braces behind its name.
+                if let Some((_, value)) = samples.first() {
+                    encode(*value, is_counter, described)?;
                 }
+                continue;
+            }
+            for (labels, value) in samples {
+                encode(value, is_counter, described.encode_family(&labels)?)?;
             }
         }
         Ok(())
+    }
+}
+
+fn encode(value: f64, is_counter: bool, to: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+    match (is_counter, value.fract() == 0.0) {
+        (false, _) => ConstGauge::new(value).encode(to),
+        // A whole number is written as one, whatever its size.
+        (true, true) => ConstCounter::new(value as u64).encode(to),
+        (true, false) => ConstCounter::new(value).encode(to),
     }
 }
 

@@ -63,6 +63,9 @@ impl Failure {
     /// Says everything on stderr.
     pub(crate) fn print(&self) {
         crate::progress::clear();
+        if crate::log::is_json() {
+            return self.lines.iter().for_each(|line| tracing::error!("{line}"));
+        }
         let mut stderr = std::io::stderr().lock();
         for line in &self.lines {
             // Where stderr is closed there is nobody to tell, and the exit code says the rest.

@@ -5,6 +5,7 @@ use crate::progress::OverLine;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -16,6 +17,14 @@ use weir_plan::definition::Log;
 
 /// Says how much is logged where there is no project: a level, or levels by part.
 const VARIABLE: &str = "WEIR_LOG";
+
+/// Whether the log is JSON.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether whoever reads standard error takes each line for JSON.
+pub(crate) fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
+}
 
 /// Starts logging of a command that has no project; `default` is how much where `WEIR_LOG` does not say.
 pub(crate) fn start(default: &str) {
@@ -29,13 +38,14 @@ pub(crate) fn start_as(log: &Log) {
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| OverLine);
     // Whichever was first says what this would.
-    let _ = if log.json {
+    let started = if log.json {
         let json = Json { clock: SystemClock::new() };
         tracing::subscriber::set_global_default(lines.event_format(json).finish())
     } else {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         tracing::subscriber::set_global_default(lines.with_ansi(colours).with_target(false).finish())
     };
+    IS_JSON.fetch_or(started.is_ok() && log.json, Ordering::Relaxed);
 }
 
 /// One object a line: `time`, `level`, `target`, `message` and the event's own fields.

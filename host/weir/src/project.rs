@@ -72,6 +72,11 @@ impl Project {
             self.remarks.iter().any(|remark| remark.file == found.file && remark.severity == Severity::Error)
         };
         checked.diagnostics.retain(|found| !unreadable(found));
+        for name in self.overrides.keys() {
+            let of_variable = format!("environment variable {name}");
+            let of_it = checked.diagnostics.iter_mut().filter(|found| found.file == of_variable);
+            of_it.for_each(|found| "the command line".clone_into(&mut found.file));
+        }
         checked.diagnostics.splice(0..0, self.remarks.iter().cloned());
         if self.remarks.iter().any(|remark| remark.file == SERVER && remark.severity == Severity::Error) {
             checked.server = None;
@@ -135,7 +140,7 @@ impl Reader<'_> {
 
     fn walk(&mut self, below: &str, depth: usize, paths: &mut Vec<String>) {
         let listed = fs::read_dir(self.folder.join(below));
-        let entries = match listed.and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>()) {
+        let entries = match listed.and_then(Iterator::collect::<std::io::Result<Vec<_>>>) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound && depth == 0 => return,
             Err(error) => {

@@ -64,11 +64,13 @@ pub(crate) struct Running {
 pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> Result<Opened, Failure> {
     let project = Project::read_with(folder, opening.overrides.clone())?;
     let checked = definitions::check(&project, clock.clone());
+    if let Some(server) = &checked.server {
+        log::start_as(&server.log);
+    }
     let Some(server) = checked.server.clone().filter(|_| may_open(&checked, opening)) else {
         definitions::plan_copy(&project, &checked)?.errors()?;
         return Err(Failure::weir("the definitions have errors that nobody could name"));
     };
-    log::start_as(&server.log);
     let data_dir = project.folder().join(&server.data_dir);
     let store = open_store(&data_dir, &server, opening.accept_older)?;
     let (plugins, refused) = plugins::open(&project, &server, &data_dir)?;

@@ -67,7 +67,8 @@ fn verdict(checked: &Checked, planned: &Planned, unfit: usize) -> String {
     let waiting = planned.refused.iter().filter(|job| !job.lacks.is_empty()).count();
     let failed = planned.refused.len() + unfit;
     let has_errors = planned.errors().is_err();
-    match (checked.server.is_none(), failed, jobs - unfit + waiting) {
+    let is_sound = !checked.streams.is_empty() || checked.refused_streams.is_empty();
+    match (checked.server.is_none() || !is_sound, failed, jobs - unfit + waiting) {
         (true, ..) => format!("{counts}: `weir serve` will not start"),
         (false, 0, _) if has_errors => {
             format!("{counts}: `weir serve` will start all jobs, and log the errors")

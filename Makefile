@@ -63,14 +63,14 @@ lint:
 	$(foreach guests,$(guest_workspaces),cargo fmt --all --check --manifest-path $(guests)/Cargo.toml && \
 		cargo clippy --locked --workspace --all-targets --manifest-path $(guests)/Cargo.toml $(call guest_target,$(guests)) -- -D warnings && ) true
 
-# With what debuggers and profilers need in weir.debug, which weir names and they find beside it. A release has its own
-# OpenSSL and zlib, so that it runs where neither is.
+# Symbols and lines are in weir.debug, which weir names: debuggers, profilers and its own backtraces find it beside weir.
+# A release has its own OpenSSL and zlib, so that it runs where neither is.
 release: export CARGO_PROFILE_RELEASE_STRIP := none
 release: export LIBZ_SYS_STATIC := 1
 release:
 	cargo build --locked --release --workspace --bins
 	objcopy --only-keep-debug "$(target)/release/weir" "$(target)/release/weir.debug"
-	objcopy --strip-debug --add-gnu-debuglink="$(target)/release/weir.debug" "$(target)/release/weir"
+	objcopy --strip-all --add-gnu-debuglink="$(target)/release/weir.debug" "$(target)/release/weir"
 	@ls -lh "$(target)/release/weir" "$(target)/release/weir.debug"
 
 EVENTS ?= 1000000

@@ -144,7 +144,7 @@ pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
             format!("unknown {noun}; did you mean `{candidate}`?")
         }
         Some(_) => format!("unknown {noun}; known: {}", known.join(", ")),
-        None => format!("unknown {noun}; there are none"),
+        None => format!("unknown {noun}; none are known"),
     }
 }
 

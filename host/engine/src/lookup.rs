@@ -72,7 +72,7 @@ impl AsOf {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// The job has no entity.
-    #[error("job `{0}` has neither window nor aggregate, so there is no entity to look up")]
+    #[error("job `{0}` has neither window nor aggregate, so it has no entity to look up")]
     NoEntity(String),
     /// `as_of` is further back than state reaches.
     #[error(

@@ -184,7 +184,8 @@ fn check_bytes(name: &str, bytes: &[u8], limits: &Limits) -> Vec<String> {
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
     let mut reasons = Vec::new();
     if !describe::is_name(name) {
-        reasons.push(format!("`{}` is no name for a plugin; write [a-z][a-z0-9_]{{0,63}}", one_line(name)));
+        reasons
+            .push(format!("`{}` is not a name for a plugin; write [a-z][a-z0-9_]{{0,63}}", one_line(name)));
     }
     if bytes.len() > limits.component_bytes {
         let (length, limit) = (bytes.len(), limits.component_bytes);

@@ -132,7 +132,7 @@ fn check_function<'a>(
 ) {
     let shown = crate::failure::one_line(name);
     if !is_name(name) {
-        reasons.push(format!("`{shown}` is no name for a function; write [a-z][a-z0-9_]{{0,63}}"));
+        reasons.push(format!("`{shown}` is not a name for a function; write [a-z][a-z0-9_]{{0,63}}"));
     } else if !names.insert(name) {
         reasons.push(format!("describes `{name}` twice"));
     }
@@ -145,7 +145,7 @@ fn check_function<'a>(
         if !is_name(&field.name) {
             let argument = crate::failure::one_line(&field.name);
             reasons.push(format!(
-                "`{argument}` is no name for an argument of `{shown}`; write [a-z][a-z0-9_]{{0,63}}"
+                "`{argument}` is not a name for an argument of `{shown}`; write [a-z][a-z0-9_]{{0,63}}"
             ));
         }
     }
@@ -182,8 +182,8 @@ mod tests {
         assert_eq!(
             reasons,
             [
-                "`Bad ` is no name for a function; write [a-z][a-z0-9_]{0,63}",
-                "`1` is no name for an argument of `odd`; write [a-z][a-z0-9_]{0,63}",
+                "`Bad ` is not a name for a function; write [a-z][a-z0-9_]{0,63}",
+                "`1` is not a name for an argument of `odd`; write [a-z][a-z0-9_]{0,63}",
                 "describes `good` twice",
                 "the description of `good` is longer than 1000 characters",
                 "`good` has a list as a parameter; parameters are single constants",

@@ -110,7 +110,7 @@ impl Guest {
         R: ComponentNamedList + Lift,
     {
         let Some(function) = self.instance.get_func(&mut self.store, export) else {
-            return Err("is no function".to_owned());
+            return Err("is not a function".to_owned());
         };
         function.typed::<P, R>(&self.store).map(|_| ()).map_err(|error| format!("{error:#}"))
     }

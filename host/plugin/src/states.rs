@@ -319,7 +319,7 @@ impl States for PluginStates {
             [TAG_BYTES, state @ ..] if state.len() <= MAX_STATE_BYTES => State::Bytes(state.into()),
             [TAG_BYTES, ..] => return Err(damaged("a plugin's state is too long")),
             [TAG_FAILED, reason @ ..] => {
-                let reason = std::str::from_utf8(reason).map_err(|_| damaged("a reason is no text"))?;
+                let reason = std::str::from_utf8(reason).map_err(|_| damaged("a reason is not a text"))?;
                 State::Failed(reason.into())
             }
             _ => return Err(damaged("a plugin's state has no known tag")),

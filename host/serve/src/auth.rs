@@ -19,7 +19,7 @@ pub fn check_listen(address: SocketAddr, token: Option<&str>) -> Result<(), Stri
         return Ok(());
     }
     Err(format!(
-        "`listen`: {address} can be reached from other machines and there is no `token`; set `token` in weir.yaml, \
+        "`listen`: {address} can be reached from other machines and `token` is not set; set `token` in weir.yaml, \
          or listen on 127.0.0.1"
     ))
 }

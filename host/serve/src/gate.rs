@@ -2,7 +2,8 @@
 
 use crate::app::App;
 use crate::auth;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, suggestion};
+use crate::routes::route_docs;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -23,7 +24,9 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
 }
 
 pub(crate) async fn no_route(request: Request) -> Problem {
-    Problem::not_found(format!("there is no route `{}`", request.uri().path()))
+    let path = request.uri().path();
+    let known = suggestion(path, route_docs().map(|route| route.path));
+    Problem::not_found(format!("route `{path}` was not found; {known}"))
 }
 
 pub(crate) async fn wrong_method(request: Request) -> Problem {

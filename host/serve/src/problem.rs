@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Malformed,
     /// The bearer token is missing or wrong.
     Unauthorized,
-    /// There is no such route, job, feature, stream or plugin.
+    /// The route, job, feature, stream or plugin was not found.
     NotFound,
     /// The route does not take this method.
     MethodNotAllowed,
@@ -193,7 +193,7 @@ pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str
             format!("did you mean `{nearest}`?")
         }
         Some(_) => format!("known: {}", known.join(", ")),
-        None => "there are none".to_owned(),
+        None => "none are known".to_owned(),
     }
 }
 
@@ -240,6 +240,6 @@ mod tests {
     fn a_typing_error_gets_a_suggestion() {
         assert_eq!(suggestion("user_ld", ["geohash", "user_id"]), "did you mean `user_id`?");
         assert_eq!(suggestion("x", ["geohash", "user_id"]), "known: geohash, user_id");
-        assert_eq!(suggestion("x", []), "there are none");
+        assert_eq!(suggestion("x", []), "none are known");
     }
 }

@@ -75,7 +75,7 @@ pub enum SpecError {
     EmptyGap,
     /// Cumulating windows that do not end where the longest does.
     #[error(
-        "the longest window of {size} is no multiple of the step of {step}; choose a step that divides it"
+        "the longest window of {size} is not a multiple of the step of {step}; choose a step that divides it"
     )]
     UnevenSteps {
         /// Length of the longest window.

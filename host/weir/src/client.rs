@@ -36,7 +36,8 @@ impl Client {
     pub(crate) fn new(arguments: &ServerArguments) -> Result<Client, Failure> {
         let base = arguments.server.trim_end_matches('/').to_owned();
         if !base.starts_with("http://") {
-            let message = format!("--server {base}: is no address of a server; write http://ADDRESS:PORT");
+            let message =
+                format!("--server {base}: is not the address of a server; write http://ADDRESS:PORT");
             return Err(Failure::user(message));
         }
         let agent = ureq::Agent::config_builder()

@@ -35,16 +35,16 @@ impl Project {
         let shown = folder.display();
         let folder = match folder.canonicalize() {
             Ok(folder) if folder.is_dir() => folder,
-            Ok(_) => return Err(Failure::user(format!("{shown} is no folder; give a project's folder"))),
+            Ok(_) => return Err(Failure::user(format!("{shown} is not a folder; give a project's folder"))),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let make = format!("there is no folder {shown}; `weir init {shown}` makes a project there");
+                let make = format!("folder {shown} was not found; `weir init {shown}` makes a project there");
                 return Err(Failure::user(make));
             }
             Err(error) => return Err(Failure::user(format!("cannot read {shown}: {error}"))),
         };
         if !["weir.yaml", "streams", "jobs"].iter().any(|name| folder.join(name).exists()) {
             let message = format!(
-                "{shown} is no project: it has neither weir.yaml nor streams nor jobs; `weir init {shown}` makes one"
+                "{shown} is not a project: it has neither weir.yaml nor streams nor jobs; `weir init {shown}` makes one"
             );
             return Err(Failure::user(message));
         }

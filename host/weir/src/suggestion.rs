@@ -12,7 +12,7 @@ pub(crate) fn instead_of(name: &str, known: &[&str]) -> String {
     match nearest {
         Some((similarity, candidate)) if similarity >= SIMILARITY => format!("did you mean `{candidate}`?"),
         Some(_) => format!("there are: {}", known.join(", ")),
-        None => "there are none".to_owned(),
+        None => "none are known".to_owned(),
     }
 }
 
@@ -24,6 +24,6 @@ mod tests {
     fn near_names_are_suggested_and_others_listed() {
         assert_eq!(instead_of("user_actvity", &["rides", "user_activity"]), "did you mean `user_activity`?");
         assert_eq!(instead_of("x", &["rides", "trips"]), "there are: rides, trips");
-        assert_eq!(instead_of("x", &[]), "there are none");
+        assert_eq!(instead_of("x", &[]), "none are known");
     }
 }

@@ -79,9 +79,9 @@ pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Ve
     match settings.optional::<String>("format").as_deref() {
         None | Some("jsonl") => {}
         Some(format @ ("csv" | "parquet")) => {
-            settings.error("format", format!("`{format}` is known, not available yet; write jsonl"));
+            settings.error("format", format!("weir 0.1 does not have `{format}` yet; write jsonl"));
         }
-        Some(format) => settings.error("format", format!("`{format}` is no format; write jsonl")),
+        Some(format) => settings.error("format", format!("`{format}` is not a format; write jsonl")),
     }
     if roll.is_some_and(|roll| roll <= Span::ZERO) {
         settings.error("roll", "must be longer than nothing; leave it out to finish a file per checkpoint");

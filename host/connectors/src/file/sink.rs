@@ -40,8 +40,9 @@ impl FileSink {
 }
 
 fn read_token(token: &Token) -> Result<Written, ConnectError> {
-    serde_json::from_value(token.0.clone())
-        .map_err(|error| ConnectError::internal(format!("`{}` is no token of a file sink: {error}", token.0)))
+    serde_json::from_value(token.0.clone()).map_err(|error| {
+        ConnectError::internal(format!("`{}` is not a token of a file sink: {error}", token.0))
+    })
 }
 
 #[async_trait]

@@ -103,7 +103,7 @@ impl Source for GeneratorSource {
 
 fn start_of(position: &Position) -> Result<EventTime, ConnectError> {
     position.place.parse().map(EventTime::from_millis).map_err(|error| {
-        ConnectError::internal(format!("`{}` is no place in a generator: {error}", position.place))
+        ConnectError::internal(format!("`{}` is not a place in a generator: {error}", position.place))
     })
 }
 

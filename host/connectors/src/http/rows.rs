@@ -72,7 +72,9 @@ fn array_rows(body: &Bytes) -> Result<Vec<Result<Bytes, String>>, String> {
         match body.get(at) {
             Some(b',') => at += 1 + blank_bytes(&body[at + 1..]),
             Some(b']') => break,
-            Some(_) => return Err(format!("there is no comma after the array's element {}", rows.len() - 1)),
+            Some(_) => {
+                return Err(format!("a comma is missing after the array's element {}", rows.len() - 1));
+            }
             None => return Err("the array is not closed".to_owned()),
         }
     }

@@ -13,7 +13,7 @@ use weir_event::Span;
 const LATE_ALLOW: Span = Span::from_millis(3_600_000);
 
 /// Said of a value that has a meaning which this version does not carry out.
-const NOT_YET: &str = "known, not available yet";
+const NOT_YET: &str = "weir 0.1 does not have this yet";
 
 /// Reads a job; `name` gets its name and place as soon as they are known.
 pub(super) fn read(
@@ -97,7 +97,7 @@ fn sinks(job: &str, keys: &mut Mapping<'_>, context: &Context<'_>, report: &mut 
     let one = keys.take_entry("sink");
     match (many, one) {
         (Some(_), Some((key, _))) => {
-            report.error(key.place, "`sink`: there is `sinks` too; move this one into its list");
+            report.error(key.place, "`sink`: `sinks` is given too; move this one into its list");
             Vec::new()
         }
         (Some(node), None) => connectors::sinks(job, node, context.kinds, report),
@@ -154,7 +154,7 @@ fn emit(node: &Node, report: &mut Report) -> Option<Emit> {
     keys.finish("emit.", report);
     match (on, every) {
         (Some((place, _)), Some(_)) => {
-            report.error(place, "`emit.on`: there is `every` too; keep one of them");
+            report.error(place, "`emit.on`: `every` is given too; keep one of them");
             None
         }
         (Some((_, on)), None) => on,

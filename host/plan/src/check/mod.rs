@@ -164,7 +164,7 @@ pub fn check_stream(
     context: &Context<'_>,
 ) -> Outcome<StreamDefinition> {
     if has_ending(&file.path, "sql") {
-        let message = "CREATE TABLE: known, not available yet; declare the stream in a .yaml file";
+        let message = "CREATE TABLE: weir 0.1 does not have this yet; declare the stream in a .yaml file";
         let diagnostics = vec![Diagnostic::error(&*file.path, 1, 1, message)];
         return Outcome { value: None, diagnostics, name: Some((default_name.to_owned(), node::START)) };
     }

@@ -35,11 +35,11 @@ pub(super) fn read(
     }
     let rule = "a name is a lower-case letter and then at most 63 of a-z, 0-9 and _";
     if given.is_some() {
-        report.error(place, format!("`{key}`: `{name}` is no name; {rule}"));
+        report.error(place, format!("`{key}`: `{name}` is not a name; {rule}"));
     } else {
         report.error(
             place,
-            format!("`{key}`: missing, and `{name}`, which the file is called, is no name; {rule}"),
+            format!("`{key}`: missing, and `{name}`, which the file is called, is not a name; {rule}"),
         );
     }
     None

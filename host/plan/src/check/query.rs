@@ -60,7 +60,7 @@ pub(super) fn read(
     let found_beside = beside.as_ref().and_then(|path| Some((path, queries.get(path)?)));
     match (given, named) {
         (Some(_), Some(node)) => {
-            report.error(node.place, "`query_file`: there is a `query` too; keep one of them");
+            report.error(node.place, "`query_file`: `query` is given too; keep one of them");
             None
         }
         (Some(node), None) => {
@@ -72,7 +72,8 @@ pub(super) fn read(
         (None, Some(node)) => {
             let path = normal(&report.text("query_file", node)?);
             let Some(text) = queries.get(&path) else {
-                let message = format!("`query_file`: there is no {path}; paths start at the project folder");
+                let message =
+                    format!("`query_file`: {path} was not found; paths start at the project folder");
                 report.error(node.place, message);
                 return None;
             };

@@ -211,6 +211,6 @@ pub(crate) fn unknown<'k>(noun: &str, name: &str, known: impl Iterator<Item = &'
             format!("unknown {noun}; did you mean `{candidate}`?")
         }
         Some(_) => format!("unknown {noun}; known: {}", known.join(", ")),
-        None => format!("unknown {noun}; there are none"),
+        None => format!("unknown {noun}; none are known"),
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Option<ServerDefinition>
     if let Some((node, address)) = listen.and_then(|node| Some((node, address(node, report)?))) {
         if !address.ip().is_loopback() && server.token.is_none() {
             let message = format!(
-                "`listen`: {address} can be reached from other machines, and there is no `token`; set \
+                "`listen`: {address} can be reached from other machines, and `token` is not set; set \
                  `token: ${{WEIR_TOKEN}}`, or listen on 127.0.0.1"
             );
             report.error(node.place, message);
@@ -59,7 +59,8 @@ fn address(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
     let address = local.map(|port: u16| (Ipv4Addr::LOCALHOST, port).into()).or_else(|| text.parse().ok());
     if address.is_none() {
-        let message = format!("`listen`: `{text}` is no address; write ADDRESS:PORT, such as 127.0.0.1:8080");
+        let message =
+            format!("`listen`: `{text}` is not an address; write ADDRESS:PORT, such as 127.0.0.1:8080");
         report.error(node.place, message);
     }
     address
@@ -176,7 +177,7 @@ fn size(key: &str, node: &Node, report: &mut Report) -> Option<u64> {
     let bytes = bytes.filter(|bytes| *bytes > 0);
     if bytes.is_none() {
         let message =
-            format!("`{key}`: `{text}` is no size; write a whole number and B, KiB, MiB or GiB, as 64MiB");
+            format!("`{key}`: `{text}` is not a size; write a whole number and B, KiB, MiB or GiB, as 64MiB");
         report.error(node.place, message);
     }
     bytes

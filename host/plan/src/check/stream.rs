@@ -78,7 +78,7 @@ fn read_dedup(keys: &mut Mapping<'_>, columns: &[Column], report: &mut Report) -
     let span = within.map(|(_, node)| report.positive_span("dedup_for", node));
     let Some(node) = keys.take("event_id") else {
         if let Some((key, _)) = within {
-            let message = "`dedup_for`: there is no `event_id`; name the column that tells events apart, or leave \
+            let message = "`dedup_for`: `event_id` is missing; name the column that tells events apart, or leave \
                            this out";
             report.error(key.place, message);
             return None;
@@ -113,7 +113,7 @@ fn fields(node: &Node, report: &mut Report) -> Vec<Column> {
     };
     report.repeated(entries);
     if entries.is_empty() {
-        report.error(node.place, format!("`fields`: there are none; write {shape}"));
+        report.error(node.place, format!("`fields`: is empty; write {shape}"));
     }
     let mut columns = Vec::with_capacity(entries.len());
     for (key, value) in entries {

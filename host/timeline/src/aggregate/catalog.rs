@@ -62,7 +62,7 @@ pub struct BuiltinDoc {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuiltinError {
     /// There is no aggregate of this name.
-    #[error("there is no aggregate `{name}`; built in are {}", canonical_names().join(", "))]
+    #[error("the aggregate `{name}` was not found; built in are {}", canonical_names().join(", "))]
     UnknownName {
         /// The name as it was given.
         name: String,

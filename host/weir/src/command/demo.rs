@@ -127,7 +127,9 @@ const POSITIONS: &str = include_str!("../../templates/demo/driver_position.yaml"
 fn components(asked: Option<&Path>) -> Result<Vec<(Sample, PathBuf)>, Failure> {
     let folder = match asked {
         Some(folder) if folder.is_dir() => Some(folder.to_owned()),
-        Some(folder) => return Err(Failure::user(format!("--plugins {}: is no folder", folder.display()))),
+        Some(folder) => {
+            return Err(Failure::user(format!("--plugins {}: is not a folder", folder.display())));
+        }
         None => plugin::in_checkout("plugins/dist"),
     };
     let found: Vec<(Sample, PathBuf)> = folder

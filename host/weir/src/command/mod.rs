@@ -121,7 +121,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 
 /// The refusal of what is in the contract and not in this version.
 pub(crate) fn not_yet(what: &str) -> Failure {
-    Failure::user(format!("`{what}`: known, not available yet"))
+    Failure::user(format!("weir 0.1 does not have `{what}` yet"))
 }
 
 /// Help and version are no errors and go to stdout; the rest is the user's fault.
@@ -198,7 +198,7 @@ mod tests {
         ] {
             assert!(CommandLine::try_parse_from(line).is_ok(), "{line:?}");
         }
-        assert!(format!("{:?}", not_yet("weir apply")).contains("known, not available yet"));
+        assert!(format!("{:?}", not_yet("weir apply")).contains("does not have `weir apply` yet"));
     }
 
     #[test]

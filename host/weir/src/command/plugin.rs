@@ -139,7 +139,7 @@ fn new(arguments: &New) -> Result<(), Failure> {
     let folder = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(name));
     let shown = folder.display();
     if folder.join("Cargo.toml").exists() {
-        return Err(Failure::user(format!("there is a crate in {shown} already; give another --dir")));
+        return Err(Failure::user(format!("{shown} holds a crate already; give another --dir")));
     }
     let missing = "no kit found for plugins in Rust; give --sdk, or set WEIR_SDK, to the folder guest-sdk/rust of \
                    weir's sources";
@@ -173,7 +173,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let rule = "a name is a lower-case letter and then at most 63 of a-z, 0-9 and _";
-    Err(Failure::user(format!("`{name}` is no name of a plugin; {rule}")))
+    Err(Failure::user(format!("`{name}` is not a name of a plugin; {rule}")))
 }
 
 /// What was given, or else a part of the checkout.

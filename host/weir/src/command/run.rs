@@ -125,7 +125,7 @@ fn report(running: &Running) {
                 first = %failure.first,
                 columns = failure.first.columns.join(", "),
                 reason = failure.reason,
-                "results failed: a column without a value is null, and without HAVING's there is no row; the dead \
+                "results failed: a column without a value is null, and without HAVING's the row is left out; the dead \
                  letters name each"
             );
         }

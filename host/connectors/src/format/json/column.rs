@@ -267,13 +267,13 @@ impl Column {
             Values::Boolean(mut values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
             Values::List { ends, items } => {
                 let ArrowType::List(field) = self.data_type.to_arrow() else {
-                    return Err(ArrowError::SchemaError("a list's type is no list".to_owned()));
+                    return Err(ArrowError::SchemaError("a list's type is not a list".to_owned()));
                 };
                 Arc::new(ListArray::try_new(field, offsets(ends), items.finish(block)?, nulls)?)
             }
             Values::Map { ends, keys, values } => {
                 let ArrowType::Map(field, sorted) = self.data_type.to_arrow() else {
-                    return Err(ArrowError::SchemaError("a map's type is no map".to_owned()));
+                    return Err(ArrowError::SchemaError("a map's type is not a map".to_owned()));
                 };
                 let ArrowType::Struct(parts) = field.data_type().clone() else {
                     return Err(ArrowError::SchemaError("a map's entries are no record".to_owned()));
@@ -284,7 +284,7 @@ impl Column {
             }
             Values::Row { children, .. } => {
                 let ArrowType::Struct(fields) = self.data_type.to_arrow() else {
-                    return Err(ArrowError::SchemaError("a record's type is no record".to_owned()));
+                    return Err(ArrowError::SchemaError("a record's type is not a record".to_owned()));
                 };
                 let columns =
                     children.into_iter().map(|child| child.finish(block)).collect::<Result<Vec<_>, _>>()?;

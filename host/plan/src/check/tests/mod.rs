@@ -25,7 +25,7 @@ impl Kinds {
                 problem("options.acks", "not 7")
             }
             "kafka" | "file" | "http" | "stdout" | "generator" => Vec::new(),
-            _ => problem("", &format!("`{kind}` is known, not available yet")),
+            _ => problem("", &format!("weir 0.1 does not have `{kind}` yet")),
         }
     }
 }
@@ -40,7 +40,7 @@ impl ConnectorKinds for Kinds {
     }
 
     fn check_format(&self, format: &str) -> Result<(), String> {
-        if format == "json" { Ok(()) } else { Err(format!("`{format}` is known, not available yet")) }
+        if format == "json" { Ok(()) } else { Err(format!("weir 0.1 does not have `{format}` yet")) }
     }
 
     fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {
@@ -48,7 +48,7 @@ impl ConnectorKinds for Kinds {
             "kafka" => Ok(Some("topic")),
             "file" => Ok(Some("path")),
             "http" => Ok(None),
-            _ => Err(format!("`{kind}` is known, not available yet")),
+            _ => Err(format!("weir 0.1 does not have `{kind}` yet")),
         }
     }
 }
@@ -110,7 +110,7 @@ const BAD: &[Case] = &[
     ),
     ("streams/a.yaml", "- a\n", &["1:1: expected a mapping of keys and values, found a list"]),
     ("streams/a.yaml", "stream: a\n---\nstream: b\n", &["3:1: a second document starts here"]),
-    ("streams/a.sql", "CREATE TABLE a (b STRING)", &["1:1: CREATE TABLE: known, not available yet"]),
+    ("streams/a.sql", "CREATE TABLE a (b STRING)", &["1:1: CREATE TABLE: weir 0.1 does not have this yet"]),
     (
         "streams/a.yaml",
         "strem: a\nfields: {t: timestamp, x: integer, y: \"map<string\"}\nevent_time: t\ndisorder: 30\nwhen_idle: hld\n\
@@ -122,7 +122,7 @@ const BAD: &[Case] = &[
             "4:11: `disorder`: `30` is not a duration; write a whole number and a unit",
             "5:12: `when_idle`: `hld`: unknown value; did you mean `hold`?",
             "6:11: `max_skew`: `ten` is not a duration; write a whole number and a unit",
-            "7:1: `dedup_for`: there is no `event_id`; name the column that tells events apart",
+            "7:1: `dedup_for`: `event_id` is missing; name the column that tells events apart",
         ],
     ),
     (
@@ -131,7 +131,7 @@ const BAD: &[Case] = &[
         &[
             "2:13: `event_time`: `t` is declared string; declare it timestamp, or name a column that is",
             "3:13: `known_time`: `tt`: unknown column; known: t, rowtime",
-            "4:9: `avro` is known, not available yet",
+            "4:9: weir 0.1 does not have `avro` yet",
         ],
     ),
     (
@@ -164,14 +164,14 @@ const BAD: &[Case] = &[
         &[
             "2:1: `stream`: already given in line 1; keep one",
             "3:24: `t`: already given in line 3; keep one",
-            "5:10: `kinesis` is known, not available yet",
+            "5:10: weir 0.1 does not have `kinesis` yet",
         ],
     ),
     (
         "streams/Big-Name.yaml",
         "{}",
         &[
-            "1:1: `stream`: missing, and `Big-Name`, which the file is called, is no name",
+            "1:1: `stream`: missing, and `Big-Name`, which the file is called, is not a name",
             "1:1: `fields`: missing; declare the columns as {NAME: TYPE, ..}",
             "1:1: `event_time`: missing; name the timestamp column that says when it happened",
         ],
@@ -182,14 +182,14 @@ const BAD: &[Case] = &[
          tail: 1 hor\nemit: {on: chance}\nlookback: {days: 3}\n",
         &[
             "1:1: `query`: missing; write `query: |` and the SQL, or `query_file: PATH`, or put it into jobs/a.sql",
-            "1:6: `job`: `A` is no name; a name is a lower-case letter",
+            "1:6: `job`: `A` is not a name; a name is a lower-case letter",
             "2:10: `version`: expected a whole number from 1 to 4294967295, found 0",
             "3:25: `late.alow`: unknown key; did you mean `allow`?",
             "5:5: `sinks`: expected exactly one kind, as {stdout: {}}; found a text",
             "6:12: `file.folow`: unknown key",
             "7:7: `tail`: expected exact or a duration such as 1d, found `1 hor`",
             "8:12: `emit.on`: `chance`: unknown value; did you mean `change`?",
-            "9:1: `lookback`: known, not available yet, as it needs bootstrap from history",
+            "9:1: `lookback`: weir 0.1 does not have this yet, as it needs bootstrap from history",
         ],
     ),
     (
@@ -197,8 +197,8 @@ const BAD: &[Case] = &[
         "query: SELECT 1\nquery_file: q.sql\nemit: {every: 1s, on: close}\nretention: {a: 1}\nsinks: {stdout: {}}\n\
          features: {f: {type: bigint, default: x, owner: 7}}\nstream: rides\n",
         &[
-            "2:13: `query_file`: there is a `query` too; keep one of them",
-            "3:19: `emit.on`: there is `every` too; keep one of them",
+            "2:13: `query_file`: `query` is given too; keep one of them",
+            "3:19: `emit.on`: `every` is given too; keep one of them",
             "4:12: `retention`: expected a duration such as 90d, or {} for none, found a mapping",
             "5:8: `sinks`: expected a list such as [stdout: {}], found a mapping",
             "6:39: `features.f.default`: \"x\" is not a bigint; give a default of the feature's type",
@@ -211,9 +211,9 @@ const BAD: &[Case] = &[
         "{\"stream\": {\"kinesis\": \"user_activities\"},\n \"sink\": {\"feature_service_dynamodb\": {\"write_rate\": 1}},\n \
          \"query_file\": \"none.sql\"}",
         &[
-            "1:13: `kinesis` is known, not available yet",
-            "2:11: `feature_service_dynamodb` is known, not available yet",
-            "3:16: `query_file`: there is no none.sql; paths start at the project folder",
+            "1:13: weir 0.1 does not have `kinesis` yet",
+            "2:11: weir 0.1 does not have `feature_service_dynamodb` yet",
+            "3:16: `query_file`: none.sql was not found; paths start at the project folder",
         ],
     ),
     (
@@ -221,12 +221,12 @@ const BAD: &[Case] = &[
         "listen: 0.0.0.0:80\ndata_dir: ${NOWHERE}\nshards: 0\ncheckpoint: {every: 0s, keep: no}\n\
          limits: {body: 10MB, plugin_memory: 0, bodi: 1}\n",
         &[
-            "1:9: `listen`: 0.0.0.0:80 can be reached from other machines, and there is no `token`; set",
+            "1:9: `listen`: 0.0.0.0:80 can be reached from other machines, and `token` is not set; set",
             "2:11: `NOWHERE` is not set in the environment; set it, or write ${NOWHERE:-default}",
             "3:9: `shards`: expected a whole number from 1 to 128, found 0",
             "4:21: `checkpoint.every`: must be longer than nothing",
             "4:31: `checkpoint.keep`: expected a whole number, found a text",
-            "5:16: `limits.body`: `10MB` is no size; write a whole number and B, KiB, MiB or GiB",
+            "5:16: `limits.body`: `10MB` is not a size; write a whole number and B, KiB, MiB or GiB",
             "5:37: `limits.plugin_memory`: expected a whole number of at least 1, found 0",
             "5:40: `limits.bodi`: unknown key; did you mean `body`?",
         ],
@@ -234,7 +234,7 @@ const BAD: &[Case] = &[
     (
         "weir.yaml",
         "listen: here\ntoken: \"a b\"\n",
-        &["1:9: `listen`: `here` is no address", "2:8: `token`: holds"],
+        &["1:9: `listen`: `here` is not an address", "2:8: `token`: holds"],
     ),
     ("weir.yaml", "? [1]\n: 2\n", &["1:3: not readable as YAML: expected string scalar"]),
 ];

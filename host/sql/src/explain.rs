@@ -139,10 +139,9 @@ fn describe(plan: &JobPlan, stage: &KeyedStage, aggregate: &AggregateSpec) -> St
 
 /// What an aggregate's card says.
 fn card_text(card: &Card) -> String {
-    let inverse = if card.inverse { "inverse" } else { "no inverse" };
-    let bounded = if card.bounded { "bounded" } else { "grows with its values" };
-    let order = if card.is_order_dependent() { "in order of time" } else { "in any order" };
-    format!("{}, {inverse}, {bounded}, {order}; nulls: {}", card.algebra.name(), card.nulls)
+    let memory = if card.bounded { "memory per key bounded" } else { "memory per key grows with its values" };
+    let order = if card.is_order_dependent() { "; rows in order of time" } else { "" };
+    format!("{}; {memory}{order}; NULLs: {}", card.algebra.name(), card.nulls)
 }
 
 fn write_results(text: &mut String, plan: &JobPlan) -> fmt::Result {

@@ -76,8 +76,8 @@ fn an_aggregate_is_explained_by_its_card() {
         .plan,
     );
     for part in [
-        "     exact, no inverse, grows with its values, in any order; nulls: left out; an empty list of no values",
-        "     approximate, inverse, bounded, in any order; nulls: ignored; null of no values",
+        "     exact; memory per key grows with its values; NULLs: skipped; an empty list of no values",
+        "     approximate; memory per key bounded; NULLs: skipped; null of no values",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }

@@ -20,7 +20,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         algebra: Algebra::Exact,
         inverse: true,
         bounded: true,
-        nulls: "ignored; null of no values",
+        nulls: "skipped; null of no values",
     },
     takes: "one column of int, bigint, float, double or decimal",
     distinct: Duplicates::Counted,

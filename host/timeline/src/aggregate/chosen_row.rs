@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-const NULLS: &str = "rows where y is null are ignored; x is given as it is there, also null; null of no rows";
+const NULLS: &str = "rows where y is null are skipped; x is given as it is there, also null; null of no rows";
 const TAKES: &str =
     "one or several columns and then the one to compare, of numbers, booleans, times, dates, text or bytes";
 

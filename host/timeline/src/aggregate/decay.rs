@@ -54,7 +54,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "DECAY_SUM",
         "DECAY_SUM('7d', x)",
         "the sum of x, each row weighed by half for every half-life (text, or milliseconds) that it is old; 128 half-lives are the end",
-        "ignored; null of no values",
+        "skipped; null of no values",
         NUMBER,
         |call| bind(call, Figure::Sum),
     ),

@@ -47,7 +47,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
     },
 ];
 
-const NULLS: &str = "ignored; null of no values";
+const NULLS: &str = "skipped; null of no values";
 const TAKES: &str = "one column of numbers, booleans, times, dates, text or bytes, or a row of several";
 
 fn bind(call: &Call<'_>, wins: Ordering) -> Result<Arc<dyn Aggregate>, BuiltinError> {

@@ -28,7 +28,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         algebra: Algebra::Approximate,
         inverse: false,
         bounded: true,
-        nulls: "left out; an empty list of no values",
+        nulls: "skipped; an empty list of no values",
     },
     takes: "a number of values and one column of numbers, booleans, times, dates, text or bytes, or a row of several",
     distinct: Duplicates::Counted,

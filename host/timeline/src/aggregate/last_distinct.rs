@@ -25,7 +25,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         algebra: Algebra::Exact,
         inverse: false,
         bounded: true,
-        nulls: "left out; an empty list of no values",
+        nulls: "skipped; an empty list of no values",
     },
     takes: "a number of values, one column of numbers, booleans, times, dates, text or bytes, or a row of several, and 'asc' or 'desc'",
     distinct: Duplicates::Counted,

@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, BooleanArray};
 use arrow_schema::DataType;
 use std::sync::Arc;
 
-const NULLS: &str = "ignored; null of no values";
+const NULLS: &str = "skipped; null of no values";
 
 const fn descriptor(
     name: &'static str,

@@ -39,7 +39,7 @@ const fn descriptor(
     }
 }
 
-const ANY: &str = "ignored; null of no values";
+const ANY: &str = "skipped; null of no values";
 const TWO: &str = "ignored; null of fewer than two values";
 const SPREAD: &str = "ignored; null of no values or values that are all the same";
 

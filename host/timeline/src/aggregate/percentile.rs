@@ -24,7 +24,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[Descriptor {
         algebra: Algebra::Approximate,
         inverse: true,
         bounded: true,
-        nulls: "ignored; null of no values",
+        nulls: "skipped; null of no values",
     },
     takes: "parts from 0 to 1 and one column of int, bigint, float, double or decimal",
     distinct: Duplicates::Counted,

@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-const NULLS: &str = "left out; an empty list of no values";
+const NULLS: &str = "skipped; an empty list of no values";
 const TAKES: &str = "a number of values and one column of numbers, booleans, times, dates, text or bytes, or a row of several";
 
 const fn descriptor(

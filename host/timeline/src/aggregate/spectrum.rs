@@ -50,7 +50,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "MODE",
         "MODE(x)",
         "the value that was seen most often; of several such values the least",
-        "ignored; null of no values",
+        "skipped; null of no values",
         VALUES,
         |call| {
             let (data_type, kind) = unparametrised(call)?;
@@ -61,7 +61,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "MOST_FREQUENT_N",
         "MOST_FREQUENT_N(n, x)",
         "the n values that were seen most often, the most frequent first, values of equal frequency rising",
-        "left out; an empty list of no values",
+        "skipped; an empty list of no values",
         "a number of values and one column of numbers, booleans, times, dates, text or bytes, or a row of several",
         |call| {
             let limit = call.only_limit(LIST_LIMIT_VALUES)?;
@@ -86,7 +86,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "ENTROPY",
         "ENTROPY(x)",
         "the entropy of the values' distribution, in nats (divide by LN(2) for bits)",
-        "ignored; null of no values",
+        "skipped; null of no values",
         VALUES,
         |call| {
             let (data_type, kind) = unparametrised(call)?;

@@ -29,7 +29,7 @@ const fn descriptor(
             algebra: Algebra::Ordered,
             inverse: false,
             bounded: true,
-            nulls: "left out, they end no run; 0 of no values",
+            nulls: "skipped, and end no run; 0 of no values",
         },
         takes: "one column of numbers, booleans, times, dates, text or bytes",
         distinct: Duplicates::Counted,

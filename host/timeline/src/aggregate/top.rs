@@ -82,7 +82,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
     },
 ];
 
-const NULLS: &str = "left out; an empty list of no values";
+const NULLS: &str = "skipped; an empty list of no values";
 const TAKES: &str = "a number of values, one column of numbers, booleans, times, dates, text or bytes, or a row of several, and 'asc' or 'desc'";
 
 /// Which values stay when there are more than the limit.

@@ -160,3 +160,16 @@ fn the_container_is_made_of_what_is_there_and_has_no_rights() {
     let output = weir.args(words.split_whitespace()).arg("--help").output().expect("weir starts");
     assert!(output.status.success(), "{output:?}");
 }
+
+#[test]
+fn settings_that_the_files_name_are_settings_of_weir() {
+    let reference =
+        std::fs::read_to_string(repository().join("host/weir/REFERENCE.md")).expect("the reference");
+    for file in ["Dockerfile", "weir.service"] {
+        let text = text(file);
+        let names = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+        for name in names.filter(|name| name.starts_with("WEIR_")) {
+            assert!(reference.contains(name), "{file} names {name}, which weir does not know");
+        }
+    }
+}

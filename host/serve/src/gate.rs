@@ -26,7 +26,7 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
 pub(crate) async fn no_route(request: Request) -> Problem {
     let path = request.uri().path();
     let known = suggestion(path, route_docs().map(|route| route.path));
-    Problem::not_found(format!("route `{path}` was not found; {known}"))
+    Problem::not_found(format!("route `{path}` not found; {known}"))
 }
 
 pub(crate) async fn wrong_method(request: Request) -> Problem {

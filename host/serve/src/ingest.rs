@@ -74,7 +74,7 @@ pub(crate) fn stream(served: &Served, name: &str) -> Result<Arc<StreamEntry>, Pr
     served.streams.get(name).ok_or_else(|| {
         let known = served.streams.all();
         let known = suggestion(name, known.iter().map(|stream| stream.definition.name.as_str()));
-        Problem::not_found(format!("there is no stream `{name}`; {known}"))
+        Problem::not_found(format!("stream `{name}` not found; {known}"))
     })
 }
 

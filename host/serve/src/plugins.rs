@@ -33,7 +33,7 @@ pub(crate) async fn push(
     })?;
     if !is_name(&name) {
         let rule = "a name is a lower-case letter and then at most 63 of a-z, 0-9 and _";
-        return Err(Problem::malformed(format!("`{name}` is no name for a plugin; {rule}")));
+        return Err(Problem::malformed(format!("`{name}` is not a name for a plugin; {rule}")));
     }
     let component = read_body(request, app.served.component_bytes).await?;
     let plugins = app.served.plugins.clone();

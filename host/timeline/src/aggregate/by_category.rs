@@ -21,7 +21,8 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-const NULLS: &str = "rows without a category are skipped; x as SUM, AVG, MIN, MAX and COUNT have it; an empty map of no rows";
+const NULLS: &str =
+    "rows without a category are skipped; x as SUM, AVG, MIN, MAX and COUNT have it; an empty map of no rows";
 const TAKES: &str = "a category column, 'count', 'sum', 'avg', 'min' or 'max', and, except for 'count', a column that it suits";
 
 pub(super) const BUILTINS: &[Descriptor] = &[

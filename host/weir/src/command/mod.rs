@@ -25,6 +25,10 @@ use std::path::PathBuf;
 /// WEIR_LOG says how much is logged: warn, info, debug.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "To begin:
+  weir demo                                          made-up events and live lookups, with no other service
+  weir init my-features --template http              a project whose README is a tour of five minutes
+  weir check my-features && weir serve my-features")]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
     command: Command,

@@ -358,7 +358,7 @@ async fn what_cannot_be_answered_is_a_problem() {
     let large = format!("{{\"user_id\": \"{}\"}}", "u".repeat(5000));
     let request_features = r#"{"features": ["rides_per_user"], "entities": [], "request": {"fare": 1}}"#;
     for (method, target, body, status, detail) in [
-        ("GET", "/v2/jobs", "", 404, "no route"),
+        ("GET", "/v2/jobs", "", 404, "route `/v2/jobs` not found; did you mean `/v1/jobs`?"),
         ("DELETE", "/v1/lookup", "", 405, "does not take DELETE"),
         ("GET", "/v1/jobs/rides_per_usr", "", 404, "did you mean `rides_per_user`?"),
         ("GET", "/v1/jobs/rides_per_usr/values", "", 404, "job `rides_per_usr` not found"),

@@ -214,7 +214,7 @@ fn explained_for_people() {
         "by key\n  user_id string",
         "in windows of 1h every 1h",
         "0: count(",
-        "exact, inverse",
+        "exact; memory per key bounded; NULLs: ",
         "rides bigint  feature",
         "version 1  sha256:",
     ] {

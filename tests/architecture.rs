@@ -89,3 +89,29 @@ fn there_is_one_arrow_and_one_parser() {
         assert!(versions <= 1, "{library} is built in {versions} versions");
     }
 }
+
+/// Crates whose code, or code made of theirs, computes expressions.
+const COMPUTE: [&str; 10] = [
+    "arrow-arith",
+    "arrow-cast",
+    "arrow-string",
+    "chrono",
+    "datafusion-common",
+    "datafusion-expr",
+    "datafusion-functions",
+    "datafusion-functions-nested",
+    "datafusion-physical-expr",
+    "weir-sql",
+];
+
+#[test]
+fn whole_numbers_are_checked_in_release_as_in_debug() {
+    let manifest = std::fs::read_to_string(repository().join("Cargo.toml")).expect("the workspace has one");
+    for name in COMPUTE {
+        let checked = format!("[profile.release.package.{name}]\noverflow-checks = true\n");
+        assert!(
+            manifest.contains(&checked),
+            "{name}: a number that does not fit would wrap around in release"
+        );
+    }
+}

@@ -36,7 +36,7 @@ fn they_are_written_with_null_and_told_on_stderr_in_stats_and_in_the_dead_letter
     assert_eq!(sorted(project.rows("out/b")), [json!({"k": "once", "n": 1, "s": 1}), twice]);
 
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("WARN")).collect();
+    let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("first=")).collect();
     assert_eq!(warnings.len(), 2, "{stderr}");
     for (job, key, reason) in [("a", "once", "division by zero"), ("b", "twice", "SUM")] {
         let of_job = warnings.iter().find(|line| line.contains(&format!("job=\"{job}\"")));

@@ -1,6 +1,6 @@
 //! Dead letters in the log: each job's reasons at once when they are new, then once a minute with how many there were.
 
-use crate::dead_letters::DeadLetter;
+use crate::dead_letters::{DeadLetter, Subject};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,23 @@ const OTHERS: &str = "other reasons";
 #[derive(Debug)]
 pub(crate) struct Told {
     clock: Arc<dyn Clock>,
-    jobs: Mutex<BTreeMap<String, BTreeMap<String, Reason>>>,
+    jobs: Mutex<BTreeMap<String, BTreeMap<(About, String), Reason>>>,
+}
+
+/// What letters are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Events,
+    Results,
+}
+
+impl About {
+    fn of(letter: &DeadLetter) -> About {
+        match letter.subject {
+            Subject::Event { .. } => About::Events,
+            Subject::Result { .. } => About::Results,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -30,6 +46,7 @@ struct Reason {
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
     job: String,
+    about: About,
     reason: String,
     count: u64,
 }
@@ -55,34 +72,41 @@ impl Told {
         let mut lines = BTreeMap::new();
         for letter in letters {
             let reasons = jobs.entry(letter.job.clone()).or_default();
-            let is_known = reasons.contains_key(&letter.reason);
-            let reason = if is_known || reasons.len() < REASONS { &letter.reason } else { OTHERS };
-            match reasons.get_mut(reason) {
+            let about = About::of(letter);
+            let own = (about, letter.reason.clone());
+            let is_known = reasons.contains_key(&own);
+            let key = if is_known || reasons.len() < REASONS { own } else { (about, OTHERS.to_owned()) };
+            match reasons.get_mut(&key) {
                 Some(known) => known.untold += 1,
                 None => {
-                    reasons.insert(reason.to_owned(), Reason { told_at: now, untold: 1 });
-                    lines.insert((letter.job.clone(), reason.to_owned()), 0);
+                    reasons.insert(key.clone(), Reason { told_at: now, untold: 1 });
+                    lines.insert((letter.job.clone(), key), 0);
                 }
             }
         }
         for (job, reasons) in &mut *jobs {
-            reasons.retain(|reason, known| {
-                let is_new = lines.contains_key(&(job.clone(), reason.clone()));
+            reasons.retain(|key, known| {
+                let is_new = lines.contains_key(&(job.clone(), key.clone()));
                 let is_due = now.saturating_sub(known.told_at) >= EVERY;
                 if known.untold > 0 && (is_new || is_due) {
-                    lines.insert((job.clone(), reason.clone()), known.untold);
+                    lines.insert((job.clone(), key.clone()), known.untold);
                     *known = Reason { told_at: now, untold: 0 };
                 }
                 known.untold > 0 || now.saturating_sub(known.told_at) < EVERY
             });
         }
-        lines.into_iter().map(|((job, reason), count)| Line { job, reason, count }).collect()
+        let line = |((job, (about, reason)), count)| Line { job, about, reason, count };
+        lines.into_iter().map(line).collect()
     }
 }
 
 fn say(stream: &str, lines: Vec<Line>) {
-    for Line { job, reason, count } in lines {
-        tracing::warn!(job, stream, count, reason, "set aside; GET /v1/deadletters/{stream} lists them");
+    for Line { job, about, reason, count } in lines {
+        let what = match about {
+            About::Events => "events were set aside",
+            About::Results => "results have a value that failed and is null",
+        };
+        tracing::warn!(job, stream, count, reason, "{what}; GET /v1/deadletters/{stream} lists them");
     }
 }
 

@@ -118,7 +118,7 @@ const ROUTES: &[Route] = &[
         "GET",
         "/v1/deadletters/{stream}",
         dead_letters::PARAMETERS,
-        "events set aside, with reason, jobs and position",
+        "events set aside, with reason, jobs and position; results that failed, with reason, key and window",
         || get(dead_letters::list),
     ),
     route("GET", "/metrics", &[], "counts and gauges for Prometheus", || get(metrics::page)),

@@ -119,15 +119,14 @@ fn report(running: &Running) {
             "read to the end"
         );
         for failure in job.failures() {
-            tracing::warn!(
-                job = status.job,
-                results = failure.results,
-                first = %failure.first,
-                columns = failure.first.columns.join(", "),
-                reason = failure.reason,
-                "results failed: a column without a value is null, and without HAVING's the row is left out; the dead \
-                 letters name each"
-            );
+            let columns = failure.first.columns.join(", ");
+            let outcome = if columns.is_empty() {
+                "HAVING has no value for these results, so they have no row; the dead letters list each"
+            } else {
+                "these columns have no value, so they are null; the dead letters list each result"
+            };
+            let (results, first, reason) = (failure.results, &failure.first, &failure.reason);
+            tracing::warn!(job = status.job, results, %first, columns, reason, "{outcome}");
         }
     }
 }

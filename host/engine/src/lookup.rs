@@ -173,7 +173,8 @@ fn in_reach(
     let needed = settled.since(time);
     let unit = if needed < DAY { HOUR } else { DAY };
     // One more than fits, as the watermark moves on.
-    let enough = Span::from_millis((needed.millis() / unit.millis() + 1) * unit.millis());
+    let units = needed.millis() / unit.millis() + 1;
+    let enough = Span::from_millis(units.saturating_mul(unit.millis()));
     Err(LookupError::OutOfReach { job, history, oldest, enough })
 }
 

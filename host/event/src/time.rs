@@ -88,12 +88,13 @@ pub struct TimeError(String);
 impl FromStr for EventTime {
     type Err = TimeError;
 
-    /// RFC 3339 (an offset or `Z` is required) or an integer of epoch milliseconds.
+    /// RFC 3339 (an offset or `Z` is required) or an integer of epoch milliseconds, of the years -9999 to 9999.
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        if let Ok(millis) = text.parse::<i64>() {
-            return Ok(EventTime(millis));
-        }
-        let stamp: jiff::Timestamp = text.parse().map_err(|_| TimeError(text.to_owned()))?;
+        let stamp = match text.parse::<i64>() {
+            Ok(millis) => jiff::Timestamp::from_millisecond(millis),
+            Err(_) => text.parse(),
+        };
+        let stamp = stamp.map_err(|_| TimeError(text.to_owned()))?;
         let nanos = stamp.as_nanosecond();
         i64::try_from(nanos.div_euclid(1_000_000)).map(EventTime).map_err(|_| TimeError(text.to_owned()))
     }

@@ -7,6 +7,8 @@ use crate::routes::route_docs;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 /// Lets a request through that carries the token, and counts the answer.
@@ -15,12 +17,20 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
     let route = request.extensions().get::<MatchedPath>().cloned();
     let token = app.served.token.as_deref();
     let response = match auth::check(token, request.uri().path(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => answer(next.run(request)).await,
         Err(problem) => problem.into_response(),
     };
     let took = app.served.clock.monotonic().saturating_sub(started);
     app.metrics.count_request(route.as_ref().map(MatchedPath::as_str), response.status().as_u16(), took);
     response
+}
+
+/// A handler that panics answers its own request badly, and no other.
+async fn answer(handler: impl Future<Output = Response>) -> Response {
+    // What handlers share is behind locks that do not mind a panic of whoever held them.
+    AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|_| {
+        Problem::new(Kind::Internal, "this is a fault of weir's own; its log says where").into_response()
+    })
 }
 
 pub(crate) async fn no_route(request: Request) -> Problem {
@@ -32,4 +42,17 @@ pub(crate) async fn no_route(request: Request) -> Problem {
 pub(crate) async fn wrong_method(request: Request) -> Problem {
     let (method, path) = (request.method(), request.uri().path());
     Problem::new(Kind::MethodNotAllowed, format!("`{path}` does not take {method}; see the header `Allow`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered() {
+        let panics = async { panic!("a fault that a test made") };
+        assert_eq!(answer(panics).await.status(), 500);
+        let answers = async { "here".into_response() };
+        assert_eq!(answer(answers).await.status(), 200);
+    }
 }

@@ -67,7 +67,11 @@ fn what_is_not_there_is_named() {
     registry.admit_and_store("one", &variant(1)).unwrap();
     assert!(registry.activate("one", 7).unwrap_err().to_string().contains("has no version 7"));
     assert!(
-        registry.admit_and_store("No", &variant(1)).unwrap_err().to_string().contains("no name for a plugin")
+        registry
+            .admit_and_store("No", &variant(1))
+            .unwrap_err()
+            .to_string()
+            .contains("not a name for a plugin")
     );
     assert!(registry.aggregate("g", &[], &[]).unwrap_err().contains("no active plugin has an aggregate `g`"));
 }

@@ -18,6 +18,7 @@ mod harness;
 mod kafka_connector;
 mod lost_rows;
 mod operations;
+mod operations_definitions;
 mod operations_plugins;
 mod plugins;
 mod replay;

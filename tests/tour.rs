@@ -140,7 +140,7 @@ impl Shell {
             output.status
         );
         self.folder = PathBuf::from(std::fs::read_to_string(end).expect("a working folder").trim());
-        self.replace_in_files(&self.home.path().to_owned());
+        self.replace_in_files(self.home.path());
     }
 
     /// `weir serve` goes on in a shell of its own; its answer is its log, until it is ready.

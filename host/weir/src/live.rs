@@ -20,6 +20,7 @@ use weir_serve::{ControlError, PluginEffect, Streams};
 
 mod plugins;
 mod reload;
+mod shared_streams;
 
 /// A project that is served. Clones are the same one.
 #[derive(Clone)]
@@ -83,7 +84,7 @@ impl Live {
         let mut known = self.0.turn.lock().await;
         let (checked, planned) = self.read().await.map_err(|failure| failed(&failure))?;
         if let Some(plan) = planned.jobs.iter().find(|plan| plan.name == name) {
-            return self.put_anew(&mut known, &checked, plan, reset).await;
+            return self.put_anew(&mut known, &checked, plan, reset, &[]).await;
         }
         if let Some(refused) = planned.refused.iter().find(|job| job.name == name) {
             if !self.runs(name) {
@@ -135,10 +136,11 @@ impl Live {
         checked: &Checked,
         plan: &JobPlan,
         reset: bool,
+        together: &[&str],
     ) -> Result<(), ControlError> {
         let older = known.definitions.get(&plan.name).cloned();
         known.learn(&plan.name, checked);
-        let outcome = self.put(known, plan, reset).await;
+        let outcome = self.put(known, plan, reset, together).await;
         if outcome.is_err()
             && self.runs(&plan.name)
             && let Some(older) = older
@@ -148,14 +150,23 @@ impl Live {
         outcome
     }
 
-    /// Lets a plan run in place of what runs under its name, unless the state does not fit it.
-    async fn put(&self, known: &mut Known, plan: &JobPlan, reset: bool) -> Result<(), ControlError> {
+    /// Lets a plan run in place of what runs under its name, unless the state does not fit it, or other jobs than
+    /// those that are planned anew together with it read its stream by another definition.
+    async fn put(
+        &self,
+        known: &mut Known,
+        plan: &JobPlan,
+        reset: bool,
+        together: &[&str],
+    ) -> Result<(), ControlError> {
         let (opened, running) = (&self.0.opened, &self.0.running);
         if known.closed {
             let message = "the server is stopping".to_owned();
             return Err(ControlError::Failed { fault: weir_event::Fault::User, message });
         }
-        if !reset && let Err(reason) = self.check_state(plan) {
+        // The streams first: dropping the state is no way around them.
+        let fits = self.check_streams(plan, together);
+        if let Err(reason) = fits.and_then(|()| if reset { Ok(()) } else { self.check_state(plan) }) {
             if !self.runs(&plan.name) {
                 self.list(known, &plan.name, reason.clone(), None);
             }

@@ -1,14 +1,15 @@
 //! A project folder: which files it is made of, read as text. Must not know what is in them.
 
 use crate::failure::Failure;
-use std::collections::BTreeMap;
-use std::fs;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use weir_plan::{
-    Checked, ConnectorKinds, Diagnostic, ProjectFiles, Severity, SourceFile, check_project,
-    needed_query_files,
-};
+use weir_plan::{Checked, ConnectorKinds, Diagnostic, ProjectFiles, Severity, check_project};
+
+mod environment;
+mod reader;
+use reader::{Reader, SERVER};
 
 /// The files of a project.
 #[derive(Debug)]
@@ -20,9 +21,6 @@ pub(crate) struct Project {
     /// What cannot be read or is not read.
     remarks: Vec<Diagnostic>,
 }
-
-/// Endings of definitions; a stream may also be a `.sql` file.
-const DEFINITIONS: [&str; 3] = ["yaml", "yml", "json"];
 
 impl Project {
     /// Reads every definition below `folder`. What cannot be read is told with whatever else is wrong.
@@ -48,9 +46,7 @@ impl Project {
             );
             return Err(Failure::user(message));
         }
-        let mut reader = Reader { folder: &folder, overrides: &overrides, remarks: Vec::new() };
-        let files = reader.read();
-        let remarks = reader.remarks;
+        let (files, remarks) = Reader::new(&folder).read(&|name| variable(&overrides, name));
         Ok(Project { folder, files, overrides, remarks })
     }
 
@@ -66,7 +62,12 @@ impl Project {
 
     /// The definitions, and everything that is wrong with them.
     pub(crate) fn check(&self, kinds: &dyn ConnectorKinds) -> Checked {
-        let mut checked = check_project(&self.files, &|name| variable(&self.overrides, name), kinds);
+        let asked = RefCell::new(BTreeSet::new());
+        let ask = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            variable(&self.overrides, name)
+        };
+        let mut checked = check_project(&self.files, &ask, kinds);
         // A file that cannot be read counts as an empty one, of which nothing else is worth saying.
         let unreadable = |found: &Diagnostic| {
             self.remarks.iter().any(|remark| remark.file == found.file && remark.severity == Severity::Error)
@@ -77,6 +78,8 @@ impl Project {
             let of_it = checked.diagnostics.iter_mut().filter(|found| found.file == of_variable);
             of_it.for_each(|found| "the command line".clone_into(&mut found.file));
         }
+        let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        checked.diagnostics.extend(environment::misspelt(set, &asked.into_inner()));
         checked.diagnostics.splice(0..0, self.remarks.iter().cloned());
         if self.remarks.iter().any(|remark| remark.file == SERVER && remark.severity == Severity::Error) {
             checked.server = None;
@@ -85,133 +88,15 @@ impl Project {
     }
 }
 
-/// Where the server's settings stand.
-const SERVER: &str = "weir.yaml";
-/// Folders in folders; deeper is a loop of links.
-const DEPTH_LIMIT: usize = 8;
-
 fn variable(overrides: &BTreeMap<String, String>, name: &str) -> Option<String> {
     overrides.get(name).cloned().or_else(|| std::env::var(name).ok())
-}
-
-struct Reader<'a> {
-    folder: &'a Path,
-    overrides: &'a BTreeMap<String, String>,
-    remarks: Vec<Diagnostic>,
-}
-
-impl Reader<'_> {
-    fn read(&mut self) -> ProjectFiles {
-        let (streams, jobs) = (self.paths("streams"), self.paths("jobs"));
-        let mut files = ProjectFiles {
-            server: self.text(SERVER).map(|text| SourceFile { path: SERVER.to_owned(), text }),
-            streams: self.texts(&streams, &["yaml", "yml", "json", "sql"]),
-            jobs: self.texts(&jobs, &DEFINITIONS),
-            queries: BTreeMap::new(),
-        };
-        let beside = self.texts(&jobs, &["sql"]);
-        files.queries = beside.into_iter().map(|file| (file.path, file.text)).collect();
-        let overrides = self.overrides;
-        for path in needed_query_files(&files, &|name| variable(overrides, name)) {
-            if !files.queries.contains_key(&path)
-                && let Some(text) = self.text(&path)
-            {
-                files.queries.insert(path, text);
-            }
-        }
-        files
-    }
-
-    /// Every file of `below` and its folders that may be a definition, in the order of their names; of the others it
-    /// is said that they are not read.
-    fn paths(&mut self, below: &str) -> Vec<String> {
-        let mut paths = Vec::new();
-        self.walk(below, 0, &mut paths);
-        paths.sort();
-        paths.retain(|path| {
-            let reason = ignored(path);
-            if let Some(reason) = &reason {
-                self.remarks.push(Diagnostic::warning(path, 1, 1, format!("is not read: {reason}")));
-            }
-            reason.is_none()
-        });
-        paths
-    }
-
-    fn walk(&mut self, below: &str, depth: usize, paths: &mut Vec<String>) {
-        let listed = fs::read_dir(self.folder.join(below));
-        let entries = match listed.and_then(Iterator::collect::<std::io::Result<Vec<_>>>) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound && depth == 0 => return,
-            Err(error) => {
-                let message = format!("cannot be listed: {error}");
-                return self.remarks.push(Diagnostic::error(below, 1, 1, message));
-            }
-        };
-        for entry in entries {
-            let path = format!("{below}/{}", entry.file_name().to_string_lossy());
-            if !self.folder.join(&path).is_dir() {
-                paths.push(path);
-            } else if depth < DEPTH_LIMIT && !is_hidden(&path) {
-                self.walk(&path, depth + 1, paths);
-            } else {
-                let reason = if is_hidden(&path) {
-                    "its name begins with a dot"
-                } else {
-                    "it is too deep; is a link a loop?"
-                };
-                self.remarks.push(Diagnostic::warning(path, 1, 1, format!("is not read: {reason}")));
-            }
-        }
-    }
-
-    /// The texts of those that have one of these endings.
-    fn texts(&mut self, paths: &[String], endings: &[&str]) -> Vec<SourceFile> {
-        let wanted =
-            paths.iter().filter(|path| ending(path).is_some_and(|found| endings.contains(&found.as_str())));
-        wanted.filter_map(|path| Some(SourceFile { text: self.text(path)?, path: path.clone() })).collect()
-    }
-
-    /// The text of a file, an empty one if it cannot be read, which is then on record; `None` if there is none.
-    fn text(&mut self, path: &str) -> Option<String> {
-        let (line, problem) = match fs::read(self.folder.join(path)) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => return Some(text),
-                Err(error) => {
-                    let before = error.as_bytes()[..error.utf8_error().valid_up_to()].iter();
-                    let line = before.filter(|byte| **byte == b'\n').count() + 1;
-                    (line, "is not UTF-8; save it as such".to_owned())
-                }
-            },
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            Err(error) => (1, format!("cannot be read: {error}")),
-        };
-        self.remarks.push(Diagnostic::error(path, u32::try_from(line).unwrap_or(u32::MAX), 1, problem));
-        Some(String::new())
-    }
-}
-
-fn ending(path: &str) -> Option<String> {
-    path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase())
-}
-
-fn is_hidden(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
-}
-
-/// Why a file among the definitions is not one, if it is not.
-fn ignored(path: &str) -> Option<String> {
-    if is_hidden(path) {
-        return Some("its name begins with a dot; rename it, or remove it".to_owned());
-    }
-    let is_definition =
-        ending(path).is_some_and(|ending| ending == "sql" || DEFINITIONS.contains(&ending.as_str()));
-    (!is_definition).then(|| "definitions end in .yaml, .yml, .json or .sql".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use weir_plan::SourceFile;
 
     #[test]
     fn definitions_are_found_by_folder_and_ending() {
@@ -272,16 +157,62 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_its_own_folder_ends() {
+    fn links_to_folders_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("jobs")).unwrap();
-        std::os::unix::fs::symlink("../jobs", folder.path().join("jobs/again")).unwrap();
+        for below in ["jobs", "elsewhere"] {
+            fs::create_dir(folder.path().join(below)).unwrap();
+        }
+        fs::write(folder.path().join("elsewhere/a.yaml"), "").unwrap();
+        for (to, link) in [
+            ("..", "jobs/loop"),
+            ("../elsewhere", "jobs/outside"),
+            ("../elsewhere/a.yaml", "jobs/a.yaml"),
+            ("elsewhere", "streams"),
+        ] {
+            std::os::unix::fs::symlink(to, folder.path().join(link)).unwrap();
+        }
         let project = Project::read(folder.path()).unwrap();
-        assert!(
-            project.remarks.iter().any(|remark| remark.message.contains("too deep")),
-            "{:?}",
-            project.remarks
-        );
+        assert_eq!(project.files.jobs.len(), 1, "a link to a file is one: {:?}", project.files.jobs);
+        assert!(project.files.streams.is_empty());
+        let told: Vec<String> = project.remarks.iter().map(ToString::to_string).collect();
+        for (told, path) in told.iter().zip(["streams:1:1: is a link", "jobs/loop:1:1: warning: is not read"])
+        {
+            assert!(told.starts_with(path) && told.contains("link to a folder"), "{told}");
+        }
+        assert_eq!(told.len(), 3, "{told:?}");
+    }
+
+    #[test]
+    fn only_files_of_a_definition_s_size_are_read_and_each_other_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs::create_dir_all(at("jobs/folder.yaml")).unwrap();
+        fs::write(at("jobs/folder.yaml/inner.yaml"), "").unwrap();
+        let made =
+            std::process::Command::new("mkfifo").args([at("jobs/pipe.yaml"), at("weir.yaml")]).status();
+        assert!(made.unwrap().success());
+        for (to, link) in
+            [("pipe.yaml", "pipe_link.yml"), ("/dev/zero", "zero.json"), ("gone", "dangling.sql")]
+        {
+            std::os::unix::fs::symlink(to, at("jobs").join(link)).unwrap();
+        }
+        fs::File::create(at("jobs/large.yaml")).unwrap().set_len(8 << 30).unwrap();
+        fs::write(at("jobs/full.yaml"), vec![b'#'; 1 << 20]).unwrap();
+        let project = Project::read(folder.path()).unwrap();
+        let told: Vec<String> = project.remarks.iter().map(ToString::to_string).collect();
+        for says in [
+            "weir.yaml:1:1: is not a regular file",
+            "jobs/folder.yaml:1:1: is a folder",
+            "jobs/large.yaml:1:1: is larger than 1 MiB",
+            "jobs/pipe.yaml:1:1: is not a regular file",
+            "jobs/pipe_link.yml:1:1: is not a regular file",
+            "jobs/zero.json:1:1: is not a regular file",
+            "jobs/dangling.sql:1:1: is a link to a file that was not found",
+        ] {
+            assert!(told.iter().any(|told| told.starts_with(says)), "{says}: {told:?}");
+        }
+        assert_eq!(told.len(), 7, "{told:?}");
+        assert_eq!(project.files.jobs.iter().map(|file| file.text.len()).sum::<usize>(), 1 << 20);
     }
 
     #[test]

@@ -5,15 +5,19 @@ const SIMILARITY: f64 = 0.7;
 
 /// The end of a message about an unknown name: the nearest known one, or all of them.
 pub(crate) fn instead_of(name: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    match nearest {
-        Some((similarity, candidate)) if similarity >= SIMILARITY => format!("did you mean `{candidate}`?"),
-        Some(_) => format!("there are: {}", known.join(", ")),
-        None => "none are known".to_owned(),
+    match nearest(name, known) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None if known.is_empty() => "none are known".to_owned(),
+        None => format!("there are: {}", known.join(", ")),
     }
+}
+
+/// The known name that is most like this one, if any is like it at all.
+pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let alike = |candidate: &'k str| (strsim::normalized_damerau_levenshtein(name, candidate), candidate);
+    let nearest =
+        known.iter().map(|candidate| alike(candidate)).max_by(|left, right| left.0.total_cmp(&right.0));
+    nearest.filter(|(similarity, _)| *similarity >= SIMILARITY).map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

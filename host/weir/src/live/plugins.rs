@@ -33,7 +33,7 @@ impl Live {
                     continue;
                 }
             };
-            let outcome = self.put(&mut known, &plan, false).await;
+            let outcome = self.put(&mut known, &plan, false, &[]).await;
             let reason = outcome.err().map(|error| in_words(&error));
             effects.push(PluginEffect { job: name, applied: reason.is_none(), reason });
         }
@@ -64,7 +64,7 @@ impl Live {
                 let Some(definition) = known.definitions.get(&name).cloned() else { continue };
                 match self.plan(&known, definition).await {
                     Err(refused) => self.refuse(&mut known, &refused),
-                    Ok(plan) => match self.put(&mut known, &plan, false).await {
+                    Ok(plan) => match self.put(&mut known, &plan, false, &[]).await {
                         Ok(()) => {
                             tracing::info!(job = name, "the plugin that it waited for is there: it runs")
                         }

@@ -31,17 +31,20 @@ impl Live {
                 self.refuse(&mut known, refused);
             }
         }
+        self.stop_what_is_gone(&mut known, &planned).await;
+        // A job that its state keeps from its new definition goes on by the earlier one.
+        let fitting = planned.jobs.iter().filter(|plan| self.check_state(plan).is_ok());
+        let together: Vec<&str> = fitting.map(|plan| plan.name.as_str()).collect();
         for plan in &planned.jobs {
             let is_same = known.definitions.get(&plan.name) == now.get(&plan.name);
             if is_same && self.runs(&plan.name) {
                 continue;
             }
-            match self.put_anew(&mut known, &checked, plan, false).await {
+            match self.put_anew(&mut known, &checked, plan, false, &together).await {
                 Ok(()) => tracing::info!(job = plan.name, "runs by its new definition"),
                 Err(error) => tracing::error!(job = plan.name, "not reloaded: {}", in_words(&error)),
             }
         }
-        self.stop_what_is_gone(&mut known, &planned).await;
         tracing::info!("definitions were read again; weir.yaml counts from the next start of the server");
     }
 

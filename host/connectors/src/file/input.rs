@@ -2,7 +2,7 @@
 //!
 //! Everything here may wait for a disk but [`Input::read_now`].
 
-use super::trace::{Identity, Known, Trace};
+use super::trace::{Identity, Known, Trace, modified};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -34,8 +34,6 @@ enum Content {
 pub(super) enum Change {
     /// Nothing, or more of it, which comes with the next read.
     Appended,
-    /// There is another file under its name; this one may still grow.
-    Moved,
     /// What was read of it does not stand there any more.
     Replaced,
     /// It is compressed and of another length: it has to be opened anew.
@@ -72,6 +70,15 @@ impl Input {
 
     pub(super) fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// When it was last written; `None` if it cannot be looked at.
+    pub(super) fn modified(&self) -> Option<(i64, i64)> {
+        let file = match &self.content {
+            Content::Plain(file) => file,
+            Content::Gzip(decoder, _) => decoder.get_ref().get_ref(),
+        };
+        file.metadata().ok().map(|metadata| modified(&metadata))
     }
 
     /// How long the file was on disk when it was opened, if it is compressed.
@@ -151,7 +158,6 @@ impl Input {
 
     /// What has happened to the file since it was opened and, up to `read`, read.
     pub(super) fn change(&self, read: u64, known: Option<Known>) -> Change {
-        let at_path = std::fs::metadata(&self.path);
         match &self.content {
             Content::Plain(file) => {
                 let Ok(now) = file.metadata() else {
@@ -165,10 +171,10 @@ impl Input {
                 if now.len() < self.at || (now.len() > self.at && !known.is_none_or(is_as_read)) {
                     return Change::Replaced;
                 }
-                let is_other = at_path.is_ok_and(|at_path| Identity::of(&at_path) != self.identity);
-                if is_other { Change::Moved } else { Change::Appended }
+                Change::Appended
             }
             Content::Gzip(_, length) => {
+                let at_path = std::fs::metadata(&self.path);
                 let is_rewritten = at_path.is_ok_and(|at_path| at_path.len() != *length);
                 if is_rewritten { Change::Rewritten } else { Change::Appended }
             }

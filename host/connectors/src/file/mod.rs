@@ -3,7 +3,9 @@
 //! Knows names, bytes and line ends. Must not know what a line means, nor when a checkpoint is safe.
 
 mod cut;
+mod family;
 mod input;
+mod moved;
 mod names;
 mod open;
 mod place;
@@ -31,7 +33,7 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
         "path",
         "file or glob",
         REQUIRED,
-        "the files, in the order of their names (part-9 before part-10), from the project's folder; also .gz",
+        "the files by name (part-9 before part-10; a rotated log by age), from the project's folder; also .gz",
     ),
     KeyDoc::new("follow", "true or false", "false", "whether to wait for more lines and files"),
 ];

@@ -1,8 +1,10 @@
 //! Which files a path or a glob means, in the order in which they are read.
 
-use super::trace::Identity;
+use super::family::Families;
+use super::trace::{Identity, modified};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use weir_connect::ConnectError;
 
@@ -14,7 +16,8 @@ pub(super) enum Order {
     /// By their bytes, `part-10` before `part-9`: that of positions which do not say.
     #[default]
     Bytes,
-    /// By their bytes, but a row of digits by its number: `part-9` before `part-10`.
+    /// By their bytes, but a row of digits by its number: `part-9` before `part-10`; a log that is rotated by age:
+    /// `app.log.2` before `app.log.1` before `app.log`.
     Natural,
 }
 
@@ -63,6 +66,15 @@ pub(super) struct Listed {
     pub(super) identity: Identity,
     /// How long it is on disk.
     pub(super) bytes: u64,
+    /// When it was last written: seconds and nanoseconds.
+    pub(super) modified: (i64, i64),
+}
+
+impl Listed {
+    pub(super) fn new(name: String, metadata: &Metadata) -> Listed {
+        let (identity, bytes) = (Identity::of(metadata), metadata.len());
+        Listed { name, identity, bytes, modified: modified(metadata) }
+    }
 }
 
 /// The files that there are, in the order in which they are read.
@@ -70,24 +82,54 @@ pub(super) struct Listed {
 pub(super) struct Listing {
     pub(super) files: Vec<Listed>,
     order: Order,
+    families: Families,
 }
 
 impl Listing {
+    fn new(mut files: Vec<Listed>, order: Order, newest: Option<&str>) -> Listing {
+        let families = match order {
+            Order::Bytes => Families::default(),
+            Order::Natural => Families::of(&files, newest),
+        };
+        files.sort_unstable_by(|one, other| compare(order, &families, &one.name, &other.name));
+        Listing { files, order, families }
+    }
+
+    fn compare(&self, one: &str, other: &str) -> Ordering {
+        compare(self.order, &self.families, one, other)
+    }
+
+    /// The name of what is written to, if this file is an older one of a log that is rotated.
+    pub(super) fn newest_of(&self, name: &str) -> Option<String> {
+        self.families.newest_of(name)
+    }
+
+    pub(super) fn of_identity(&self, identity: Identity) -> Option<&Listed> {
+        self.files.iter().find(|file| file.identity == identity)
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Listed> {
-        let found = self.files.binary_search_by(|file| self.order.compare(&file.name, name));
+        let found = self.files.binary_search_by(|file| self.compare(&file.name, name));
         found.ok().map(|at| &self.files[at])
     }
 
     /// Those that are read before a file of this name.
     pub(super) fn before(&self, name: &str) -> &[Listed] {
-        let end = self.files.partition_point(|file| self.order.compare(&file.name, name).is_lt());
+        let end = self.files.partition_point(|file| self.compare(&file.name, name).is_lt());
         &self.files[..end]
     }
 
     /// Those that are read after a file of this name.
     pub(super) fn after(&self, name: &str) -> &[Listed] {
-        let start = self.files.partition_point(|file| self.order.compare(&file.name, name).is_le());
+        let start = self.files.partition_point(|file| self.compare(&file.name, name).is_le());
         &self.files[start..]
+    }
+}
+
+fn compare(order: Order, families: &Families, one: &str, other: &str) -> Ordering {
+    match order {
+        Order::Bytes => order.compare(one, other),
+        Order::Natural => families.compare(one, other),
     }
 }
 
@@ -118,19 +160,18 @@ impl Names {
         Path::new(&folder).join(&self.path).to_string_lossy().into_owned()
     }
 
-    /// The present files, in this order. Blocks.
-    pub(super) fn list(&self, order: Order) -> Result<Listing, ConnectError> {
+    /// The present files, in this order; `newest` is what is written to of a log that is rotated, also while there is
+    /// no file of this name. Blocks.
+    pub(super) fn list(&self, order: Order, newest: Option<&str>) -> Result<Listing, ConnectError> {
         let mut files = Vec::new();
         for path in self.paths()? {
             // A file that cannot be looked at now, or is gone since it was listed, is looked at again.
             let Ok(metadata) = std::fs::metadata(&path) else { continue };
             if metadata.is_file() {
-                let (identity, bytes) = (Identity::of(&metadata), metadata.len());
-                files.push(Listed { name: self.name_of(&path), identity, bytes });
+                files.push(Listed::new(self.name_of(&path), &metadata));
             }
         }
-        files.sort_unstable_by(|one, other| order.compare(&one.name, &other.name));
-        Ok(Listing { files, order })
+        Ok(Listing::new(files, order, newest))
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>, ConnectError> {

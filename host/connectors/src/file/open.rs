@@ -28,6 +28,11 @@ impl OpenFile {
         self.waited
     }
 
+    /// When it was last written; `None` if it cannot be looked at.
+    pub(super) fn modified(&self) -> Option<(i64, i64)> {
+        self.input.modified()
+    }
+
     /// Reads on, at most to the end of a block; gives 0 at the present end.
     pub(super) async fn read(mut self) -> Result<(Self, io::Result<usize>), ConnectError> {
         let (held, room) = self.cutter.space();

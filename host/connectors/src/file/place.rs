@@ -3,12 +3,13 @@
 //! Lines have numbers, and numbers that were given cannot move: what appears before the present place, in a file that
 //! was read or under a name that sorts before, is not read any more. It is told of instead, once.
 //!
-//! Pure. Reads nothing but lists of files.
+//! Reads nothing but lists of files.
 
 use super::cut::Piece;
 use super::input::is_gzip;
-use super::names::{Listed, Listing, Order};
+use super::names::{Listed, Listing, Names, Order};
 use super::trace::{Identity, Known, Trace};
+use super::whereabouts::LEAST_COPIED_BYTES;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use weir_connect::ConnectError;
@@ -32,9 +33,15 @@ pub(super) struct Place {
     /// Which file it is; `None` until something was read of it, and from a weir that did not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) known: Option<Known>,
+    /// What is written to, if the present file is an older one of a log that is rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    newest: Option<String>,
     /// The files that were read before, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     finished: Vec<Finished>,
+    /// Which file has to be there when the present one is opened.
+    #[serde(skip)]
+    pub(super) expected: Option<Identity>,
     /// What was read of the present file.
     #[serde(skip)]
     trace: Trace,
@@ -55,6 +62,12 @@ pub(super) struct Finished {
     bytes: u64,
 }
 
+/// The files that there are, in the order in which this place goes on; without one, in that of a new place. Blocks.
+pub(super) fn files(names: &Names, place: Option<&Place>) -> Result<Listing, ConnectError> {
+    let order = place.map_or(Order::Natural, |place| place.order);
+    names.list(order, place.map(Place::newest))
+}
+
 impl Place {
     /// The beginning of the first file.
     pub(super) fn first(listing: &Listing) -> Option<Place> {
@@ -64,7 +77,9 @@ impl Place {
             before: 0,
             order: Order::Natural,
             known: None,
+            newest: listing.newest_of(&file.name),
             finished: Vec::new(),
+            expected: Some(file.identity),
             trace: Trace::default(),
             compressed_bytes: None,
         })
@@ -75,6 +90,38 @@ impl Place {
         serde_json::from_str(&position.place).map_err(|error| {
             ConnectError::internal(format!("`{}` is not a place in a file: {error}", position.place))
         })
+    }
+
+    /// What is written to of the log that the present file is of.
+    pub(super) fn newest(&self) -> &str {
+        self.newest.as_deref().unwrap_or(&self.file)
+    }
+
+    /// Whether the file that the place is in is not the one that its name means.
+    pub(super) fn is_astray(&self, listing: &Listing) -> bool {
+        let here = listing.find(&self.file).map(|file| file.identity);
+        self.known.is_some_and(|known| here != Some(known.identity))
+    }
+
+    /// Takes over the name that the present file has now, if it is one under which the same log is read on.
+    pub(super) fn move_to(&mut self, name: &str, listing: &Listing) -> bool {
+        let is_same_log = listing.find(name).is_some()
+            && listing.newest_of(name).as_deref().unwrap_or(name)
+                == listing.newest_of(&self.file).as_deref().unwrap_or(&self.file);
+        if is_same_log {
+            name.clone_into(&mut self.file);
+            self.newest = listing.newest_of(name);
+        }
+        is_same_log
+    }
+
+    /// Finds the present file under another name of its log; `holds` says whether a file begins with what was read.
+    pub(super) fn relocate(&mut self, listing: &Listing, holds: impl Fn(&Listed, u64, &Known) -> bool) {
+        let Some(known) = self.known.filter(|_| self.is_astray(listing)) else { return };
+        let moved = listing.of_identity(known.identity);
+        if let Some(moved) = moved.filter(|file| holds(file, self.byte, &known)) {
+            self.move_to(&moved.name, listing);
+        }
     }
 
     /// The present file is open: which one it is and what was read of it.
@@ -123,9 +170,11 @@ impl Place {
     }
 
     /// The present file was read: moves to the beginning of another.
-    pub(super) fn leave_for(&mut self, next: &str, listing: &Listing) {
-        let read = std::mem::replace(&mut self.file, next.to_owned());
+    pub(super) fn leave_for(&mut self, next: &Listed, listing: &Listing) {
+        let read = std::mem::replace(&mut self.file, next.name.clone());
+        self.newest = listing.newest_of(&self.file);
         self.finish(read, listing);
+        self.expected = Some(next.identity);
     }
 
     /// The present file was read and has this name now (empty where nobody knows it): moves to the beginning of the
@@ -151,8 +200,13 @@ impl Place {
     pub(super) fn changes(
         &mut self,
         listing: &Listing,
-        holds: impl Fn(&Listed, &Finished) -> bool,
+        holds: impl Fn(&Listed, u64, &Known) -> bool,
     ) -> Vec<String> {
+        if self.is_astray(listing) {
+            // What is before it can be told when it is found again.
+            return Vec::new();
+        }
+        let holds = |file: &Listed, finished: &Finished| holds(file, finished.content, &finished.known);
         let mut changes = Vec::new();
         let present = self.known.map(|known| known.identity);
         let finished = self.finished.iter().map(|finished| finished.known.identity);
@@ -162,7 +216,15 @@ impl Place {
             let itself = listing.files.iter().find(|file| file.identity == identity);
             // An inode is used again for another file when its own is deleted.
             let itself = itself.filter(|file| file.name == finished.file || holds(file, finished));
-            let at_name = listing.find(&finished.file).filter(|file| !taken.contains(&file.identity));
+            let others = || listing.before(&self.file).iter().filter(|file| !taken.contains(&file.identity));
+            if itself.is_none()
+                && let Some(copy) =
+                    others().find(|file| finished.may_be_copied_to(file) && holds(file, finished))
+            {
+                finished.become_copy(copy);
+                return true;
+            }
+            let at_name = others().find(|file| file.name == finished.file);
             let Some(file) = itself.or(at_name) else { return false };
             let is_same = itself.is_some() || holds(file, finished);
             changes.extend(finished.become_file(file, is_same));
@@ -199,6 +261,19 @@ impl Place {
 }
 
 impl Finished {
+    /// Whether a file may be this one as it was compressed.
+    fn may_be_copied_to(&self, file: &Listed) -> bool {
+        self.content >= LEAST_COPIED_BYTES
+            && is_gzip(Path::new(&file.name))
+            && !is_gzip(Path::new(&self.file))
+    }
+
+    fn become_copy(&mut self, copy: &Listed) {
+        self.file.clone_from(&copy.name);
+        self.known.identity = copy.identity;
+        self.bytes = copy.bytes;
+    }
+
     /// Takes over where it is now and how long, and says what of that has to be told; `is_same` unless it is another
     /// file of the same name.
     fn become_file(&mut self, file: &Listed, is_same: bool) -> Option<String> {

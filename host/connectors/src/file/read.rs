@@ -6,16 +6,16 @@
 //!
 //! Under `follow` the last file is read as it grows, and a line counts once its end is there. When a file
 //! appears whose name sorts behind, the present one is read to its end once more and then left. One that is renamed or
-//! copied away to make room for a new one of its name is read to its end where it is now, and the new one from its
-//! beginning. What cannot be read in order any more is a refused record with the reason: see [`Place::changes`].
+//! copied away to make room for a new one of its name is read to its end where it is now, then what was moved after it,
+//! and the new one from its beginning. What cannot be read in order any more is a refused record with the reason: see [`Place::changes`].
 
 use super::cut::{Cutter, Piece};
 use super::input::{Change, Input, LineEnd, failed};
-use super::names::{Listing, Names, Order};
+use super::names::{Listed, Listing, Names};
 use super::open::OpenFile;
-use super::place::Place;
+use super::place::{Place, files};
 use super::trace::{Known, holds};
-use super::whereabouts::{self, Whereabouts};
+use super::whereabouts::Whereabouts;
 use crate::blocking::blocking;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ enum Left {
 
 /// The present file.
 #[derive(Debug)]
-struct Present {
+pub(super) struct Present {
     file: OpenFile,
     path: PathBuf,
     /// Whether the last line was read as a whole though it lacked its end, which may follow.
@@ -101,7 +101,7 @@ impl Reading {
                     }
                 }
                 if let Some(next) = place.following(&listing) {
-                    place.leave_for(&next.name, &listing);
+                    place.leave_for(next, &listing);
                     continue;
                 }
             }
@@ -111,50 +111,6 @@ impl Reading {
             }
             listing = self.wait(place.as_mut()).await?;
         }
-    }
-
-    /// Makes sure that the place is in the file that it was in. Where that one has another name by now, its rest is
-    /// read from there, and the place is the beginning of the new one.
-    async fn find_again(&mut self, place: &mut Place, listing: &Listing) -> Result<(), ConnectError> {
-        let byte = place.byte;
-        let is_listed = listing.find(&place.file).is_some();
-        let what = match self.whereabouts(place).await? {
-            _ if place.known.is_none() && byte > 0 && !is_listed => "was there before and is gone",
-            Whereabouts::Same => return Ok(()),
-            Whereabouts::Moved(to) => {
-                tracing::info!(file = place.file, to = %to.display(), "the file was moved; its rest is read from there");
-                self.read_rest(&to, place).await?;
-                place.restart(&self.names.name_of(&to), listing);
-                return Ok(());
-            }
-            _ if byte == 0 => {
-                place.known = None;
-                return Ok(());
-            }
-            Whereabouts::Gone => "was there before and is gone",
-            Whereabouts::Shortened => "is shorter now",
-            Whereabouts::Replaced => "is another file now",
-        };
-        Err(ConnectError::external(format!(
-            "`{}` was read up to byte {byte} of its content and {what}, and what was read is not found under another \
-             name in its folder; rows that were not read may be lost: put the file back, or start with `--reset` for \
-             the jobs that read it",
-            self.names.path(&place.file).display()
-        )))
-    }
-
-    /// Where the file is by now that the place is in; one that nothing is known of is where its name is.
-    async fn whereabouts(&self, place: &Place) -> Result<Whereabouts, ConnectError> {
-        let Some(known) = place.known else { return Ok(Whereabouts::Same) };
-        let (path, byte) = (self.names.path(&place.file), place.byte);
-        blocking(move || Ok(whereabouts::find(&path, byte, &known))).await
-    }
-
-    async fn read_rest(&mut self, path: &Path, place: &mut Place) -> Result<(), ConnectError> {
-        let present = self.begin(path, None, place).await?;
-        let present = self.read_on(present, place).await?;
-        self.finish(present, place).await;
-        Ok(())
     }
 
     /// Reads the present file to its end: under `follow`, until there is another behind it, or a new one in its place.
@@ -167,21 +123,27 @@ impl Reading {
         let path = self.names.path(&place.file);
         let limit = self.extent.limits.get(&place.file).copied();
         let mut present = self.begin(&path, limit, place).await?;
-        let mut lingered = 0;
+        let (begun, mut lingered) = (place.file.clone(), 0);
         loop {
-            let is_last = place.following(&listing).is_none();
+            let is_astray = place.is_astray(&listing);
+            let has_moved = is_astray || place.file != begun;
+            let is_followed = place.following(&listing).is_some();
             let before = self.next_line;
             present = self.read_on(present, place).await?;
-            if !(self.extent.follow && is_last) {
+            let has_lingered = !has_moved || lingered >= LINGER_POLLS;
+            if !self.extent.follow || (is_followed && !is_astray && has_lingered) {
                 self.finish(present, place).await;
                 return Ok((listing, Left::AtEnd));
             }
+            let has_other = is_followed || listing.find(&place.file).is_some();
             if self.next_line > before {
                 lingered = 0;
-            } else if lingered >= LINGER_POLLS {
-                if self.whereabouts(place).await? != Whereabouts::Same {
+            } else if is_astray && has_other && has_lingered {
+                let found = self.whereabouts(place).await?;
+                if found != Whereabouts::Same {
+                    let modified = present.file.modified();
                     self.finish(present, place).await;
-                    place.restart("", &listing);
+                    self.leave_moved(found, modified, place, &listing).await?;
                     return Ok((listing, Left::Moved));
                 }
                 // It was written anew with all that was read of it, as editors do.
@@ -192,8 +154,7 @@ impl Reading {
             let change;
             (present.file, change) = present.file.change(place.byte, place.known).await?;
             match change {
-                Change::Appended => lingered = 0,
-                Change::Moved => lingered += 1,
+                Change::Appended => lingered = if has_moved { lingered + 1 } else { 0 },
                 Change::Rewritten => present = self.begin(&path, limit, place).await?,
                 Change::Replaced => {
                     self.find_again(place, &listing).await?;
@@ -204,7 +165,7 @@ impl Reading {
     }
 
     /// Opens a file at the place, if it is the file that the place is in.
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         path: &Path,
         limit: Option<u64>,
@@ -212,7 +173,8 @@ impl Reading {
     ) -> Result<Present, ConnectError> {
         let (opened, byte) = (path.to_path_buf(), place.byte);
         let (input, trace) = blocking(move || Input::open(&opened, byte, limit)).await?;
-        if place.known.is_some_and(|known| byte > 0 && !known.is_of(&trace)) {
+        let is_other = place.expected.take().is_some_and(|expected| expected != input.identity());
+        if is_other || place.known.is_some_and(|known| byte > 0 && !known.is_of(&trace)) {
             return Err(ConnectError::unavailable(format!(
                 "`{}` was replaced while it was opened",
                 path.display()
@@ -225,7 +187,11 @@ impl Reading {
     }
 
     /// Reads to the present end of the file.
-    async fn read_on(&mut self, mut present: Present, place: &mut Place) -> Result<Present, ConnectError> {
+    pub(super) async fn read_on(
+        &mut self,
+        mut present: Present,
+        place: &mut Place,
+    ) -> Result<Present, ConnectError> {
         if present.within_line {
             let found;
             (present.file, found) = present.file.skip_line_end().await?;
@@ -276,7 +242,7 @@ impl Reading {
     }
 
     /// The file has ended: what remains is its last line.
-    async fn finish(&mut self, mut present: Present, place: &mut Place) {
+    pub(super) async fn finish(&mut self, mut present: Present, place: &mut Place) {
         if let Some(piece) = present.file.take_rest() {
             self.hand_out(piece, place).await;
         }
@@ -318,9 +284,10 @@ impl Reading {
     async fn tell_changes(&mut self, place: &mut Place, listing: Listing) -> Result<Listing, ConnectError> {
         let (names, mut judged) = (self.names.clone(), place.clone());
         let (judged, listing, changes) = blocking(move || {
-            let changes = judged.changes(&listing, |file, finished| {
-                holds(&names.path(&file.name), finished.content, &finished.known)
-            });
+            let holds =
+                |file: &Listed, content, known: &Known| holds(&names.path(&file.name), content, known);
+            judged.relocate(&listing, holds);
+            let changes = judged.changes(&listing, holds);
             Ok((judged, listing, changes))
         })
         .await?;
@@ -344,9 +311,8 @@ impl Reading {
     async fn wait(&mut self, place: Option<&mut Place>) -> Result<Listing, ConnectError> {
         self.caught_up().await;
         tokio::time::sleep(POLL).await;
-        let names = self.names.clone();
-        let order = place.as_ref().map_or(Order::Natural, |place| place.order);
-        let listing = blocking(move || names.list(order)).await?;
+        let (names, at) = (self.names.clone(), place.as_deref().cloned());
+        let listing = blocking(move || files(&names, at.as_ref())).await?;
         match place {
             Some(place) => self.tell_changes(place, listing).await,
             None => Ok(listing),

@@ -3,8 +3,8 @@
 //! A position is the number of the next line over all files, with the file and byte where it starts.
 
 use super::input::is_gzip;
-use super::names::{Listing, Names, Order};
-use super::place::Place;
+use super::names::{Listing, Names};
+use super::place::{Place, files};
 use super::read::{Extent, Reading};
 use crate::blocking::blocking;
 use async_trait::async_trait;
@@ -61,10 +61,11 @@ impl FileSource {
     }
 
     /// The files that there are.
-    async fn present_files(&self, order: Order) -> Result<Listing, ConnectError> {
+    async fn present_files(&self, place: Option<&Place>) -> Result<Listing, ConnectError> {
         let (names, follow) = (self.names.clone(), self.settings.follow);
+        let place = place.cloned();
         blocking(move || {
-            let listing = names.list(order)?;
+            let listing = files(&names, place.as_ref())?;
             names.expect_some(&listing, follow)?;
             Ok(listing)
         })
@@ -81,7 +82,7 @@ fn lengths(listing: &Listing) -> HashMap<String, u64> {
 #[async_trait]
 impl Source for FileSource {
     async fn partitions(&self) -> Result<u16, ConnectError> {
-        self.present_files(Order::Natural).await.map(|_| 1)
+        self.present_files(None).await.map(|_| 1)
     }
 
     async fn open(
@@ -96,8 +97,7 @@ impl Source for FileSource {
         };
         let read = open.from.as_ref().filter(|position| position.next > 0);
         let place = read.map(Place::of).transpose()?;
-        let order = place.as_ref().map_or(Order::Natural, |place| place.order);
-        let listing = self.present_files(order).await?;
+        let listing = self.present_files(place.as_ref()).await?;
         let reading = Reading {
             names: self.names.clone(),
             extent: Extent {
@@ -120,7 +120,7 @@ impl Source for FileSource {
         let place = from.filter(|position| position.next > 0).map(Place::of).transpose()?;
         let names = self.names.clone();
         blocking(move || {
-            let listing = names.list(place.as_ref().map_or(Order::Natural, |place| place.order))?;
+            let listing = files(&names, place.as_ref())?;
             let bytes = match place {
                 Some(place) => place.left(&listing),
                 None => Some(listing.files.iter().map(|file| file.bytes).sum()),

@@ -27,6 +27,11 @@ impl Identity {
     }
 }
 
+/// When a file was last written: seconds and nanoseconds.
+pub(super) fn modified(metadata: &Metadata) -> (i64, i64) {
+    (metadata.mtime(), metadata.mtime_nsec())
+}
+
 /// A file and the bytes of its content that were read, as a position keeps them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Known {

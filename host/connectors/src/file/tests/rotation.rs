@@ -268,3 +268,89 @@ async fn an_old_position_is_gone_on_with_and_learns_which_file_it_is_in() {
     fs::write(&path, ["a", "b", "c"].map(row).concat()).unwrap();
     assert!(read(&source, first.end).await.unwrap_err().message.contains("is another file now"));
 }
+
+/// Renames each file of the log one number up and writes a new one.
+fn rotate(folder: &Path, new: &str) {
+    let path = |number: usize| folder.join(format!("app.log.{number}"));
+    for number in (1..9).rev() {
+        let _ = fs::rename(path(number), path(number + 1));
+    }
+    fs::rename(folder.join("app.log"), path(1)).unwrap();
+    fs::write(folder.join("app.log"), row(new)).unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_was_rotated_more_than_once_is_read_oldest_first_and_the_new_one_last() {
+    for (pattern, times) in [("app.log", 2), ("app.log", 3), ("app.log*", 2), ("app.log*", 3), ("*.log", 3)] {
+        for compressed in [None, Some(1), Some(times)] {
+            let read = after(pattern, |folder| {
+                append(&folder.join("app.log"), &row("3"));
+                (0..times).for_each(|time| rotate(folder, &(time + 4).to_string()));
+                if let Some(number) = compressed {
+                    let plain = folder.join(format!("app.log.{number}"));
+                    let content = fs::read(&plain).unwrap();
+                    fs::write(folder.join(format!("app.log.{number}.gz")), gzip(&content)).unwrap();
+                    fs::remove_file(plain).unwrap();
+                }
+            });
+            let read = read.await.unwrap();
+            let expected: Vec<_> = (3..times + 4).map(|name| name.to_string()).collect();
+            assert_eq!(names(&read.rows), expected, "{pattern} {times} {compressed:?}");
+            assert!(read.told.is_empty(), "{pattern} {times} {compressed:?}: {:?}", read.told);
+        }
+    }
+}
+
+#[tokio::test]
+async fn from_each_position_between_rotated_files_the_rest_is_read_once() {
+    for pattern in ["app.log", "app.log*"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("app.log"), row("0")).unwrap();
+        let source = reader_of(folder.path(), pattern, false);
+        let first = read(&source, None).await.unwrap().end;
+        (1..4).for_each(|time| rotate(folder.path(), &time.to_string()));
+        let mut reader = source.open(0, &from(first), true).await.unwrap();
+        let mut ends = Vec::new();
+        while let Fetch::Block(block) = reader.next().await.unwrap() {
+            ends.push(block.next);
+        }
+        assert_eq!(ends.len(), 3, "{pattern}");
+        // Another rotation before it is gone on with.
+        rotate(folder.path(), "4");
+        for (at, end) in ends.into_iter().enumerate() {
+            let rest = read(&source, Some(end)).await.unwrap();
+            let expected: Vec<_> = (at + 2..5).map(|name| name.to_string()).collect();
+            assert_eq!((names(&rest.rows).join(" "), rest.told.len()), (expected.join(" "), 0), "{pattern}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_shown_to_follow_a_moved_log_is_an_error_that_names_it() {
+    let error = after("app.log", |folder| {
+        fs::rename(folder.join("app.log"), folder.join("app.log.old")).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        fs::write(folder.join("app.log.1"), row("3")).unwrap();
+        fs::write(folder.join("app.log"), row("4")).unwrap();
+    });
+    let error = error.await.unwrap_err();
+    assert_eq!((error.fault, error.retry), (Fault::External, false), "{error}");
+    assert!(error.message.contains("was moved to `app.log.old`, and of `app.log.1`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_followed_log_is_followed_over_quick_rotations() {
+    for (pattern, times) in [("app.log", 2), ("app.log", 3), ("app.log*", 2), ("app.log*", 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("app.log"), row("0")).unwrap();
+        let source = reader_of(folder.path(), pattern, true);
+        let mut reader = source.open(0, &from(None), false).await.unwrap();
+        let (reader, mut held) = (reader.as_mut(), VecDeque::new());
+        assert_eq!(names(&next_rows(reader, &mut held, 1).await), ["0"]);
+        (1..=times).for_each(|time| rotate(folder.path(), &time.to_string()));
+        let expected: Vec<_> = (1..=times).map(|name| name.to_string()).collect();
+        assert_eq!(names(&next_rows(reader, &mut held, times).await), expected, "{pattern}");
+        append(&folder.path().join("app.log"), &row("end"));
+        assert_eq!(names(&next_rows(reader, &mut held, 1).await), ["end"], "{pattern} {times}");
+    }
+}

@@ -6,8 +6,9 @@
 //!
 //! Under `follow` the last file is read as it grows, and a line counts once its end is there. When a file
 //! appears whose name sorts behind, the present one is read to its end once more and then left. One that is renamed or
-//! copied away to make room for a new one of its name is read to its end where it is now, then what was moved after it,
-//! and the new one from its beginning. What cannot be read in order any more is a refused record with the reason: see [`Place::changes`].
+//! copied away to make room for a new one of its name is read to its end where it is now, then what was moved after
+//! it, and the new one from its beginning. What cannot be read in order any more is a refused record with the reason:
+//! see [`Place::changes`].
 
 use super::cut::{Cutter, Piece};
 use super::input::{Change, Input, LineEnd, failed};

@@ -354,3 +354,19 @@ async fn a_followed_log_is_followed_over_quick_rotations() {
         assert_eq!(names(&next_rows(reader, &mut held, 1).await), ["end"], "{pattern} {times}");
     }
 }
+
+#[tokio::test]
+async fn a_log_that_is_compressed_after_it_was_read_is_not_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("app.log"), row("0")).unwrap();
+    let source = reader_of(folder.path(), "app.log*", false);
+    let first = read(&source, None).await.unwrap();
+    rotate(folder.path(), "1");
+    let second = read(&source, first.end).await.unwrap();
+    fs::write(path("app.log.2.gz"), gzip(row("0").as_bytes())).unwrap();
+    fs::remove_file(path("app.log.1")).unwrap();
+    rotate(folder.path(), "2");
+    let third = read(&source, second.end).await.unwrap();
+    assert_eq!((names(&third.rows), third.told), (vec!["2"], Vec::new()));
+}

@@ -106,7 +106,7 @@ fn a_running_job_says_what_is_wrong_with_its_source() {
     });
     assert!(warning.contains("has no zone; add Z or +01:00"), "{warning}");
     let log = std::fs::read_to_string(project.path().join("serve.log")).expect("a log");
-    assert_eq!(log.matches("has no zone").count(), 1, "{log}");
+    assert_eq!(log.matches("were refused; the first at").count(), 1, "{log}");
 }
 
 #[test]

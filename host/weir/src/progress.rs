@@ -43,19 +43,22 @@ pub(crate) fn clear() {
 /// Shows how far these jobs are, for as long as it is polled.
 pub(crate) async fn show(jobs: Vec<Arc<Job>>, clock: Arc<dyn Clock>) {
     let draws = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut ticks = tokio::time::interval(if draws { REDRAW_EVERY } else { LOG_EVERY });
+    let mut ticks = tokio::time::interval(REDRAW_EVERY);
     ticks.tick().await;
     let mut pace = Pace::new(Reading::of(&jobs), clock.monotonic());
+    let mut logged_at = clock.monotonic();
     loop {
         ticks.tick().await;
-        let now = Reading::of(&jobs);
-        let line = pace.line(now, clock.monotonic());
+        let (reading, now) = (Reading::of(&jobs), clock.monotonic());
+        // A source says how much there is a moment after it was opened: what is said then counts as all of it.
+        pace.learn(reading, now);
         if draws {
             // As in `clear`.
-            let _ = write!(std::io::stderr(), "\r\x1b[2K{line}");
+            let _ = write!(std::io::stderr(), "\r\x1b[2K{}", pace.line(reading, now));
             DRAWN.store(true, Ordering::Relaxed);
-        } else {
-            tracing::info!("{line}");
+        } else if now.saturating_sub(logged_at) >= LOG_EVERY {
+            logged_at = now;
+            tracing::info!("{}", pace.line(reading, now));
         }
     }
 }
@@ -108,6 +111,16 @@ impl Pace {
         Pace { first, began: now, most: first.left.map(|left| (left, now)), last: (first.rows, now) }
     }
 
+    /// Takes note of how much there is.
+    fn learn(&mut self, reading: Reading, now: Duration) {
+        // Logs may grow while they are read.
+        if let Some(left) = reading.left
+            && self.most.is_none_or(|(most, _)| left > most)
+        {
+            self.most = Some((left, now));
+        }
+    }
+
     fn line(&mut self, reading: Reading, now: Duration) -> String {
         if let Some((read, of)) = reading.restore {
             return format!(
@@ -123,12 +136,8 @@ impl Pace {
         let rows = reading.rows.saturating_sub(self.first.rows);
         let mut line = format!("read {} rows, {} rows/s", grouped(rows), grouped(rate));
         if let Some(left) = reading.left {
-            // Logs may grow while they are read.
-            if self.most.is_none_or(|(most, _)| left > most) {
-                self.most = Some((left, now));
-            }
             if let Some((most, since)) = self.most.filter(|(most, _)| *most > 0) {
-                let done = most - left;
+                let done = most.saturating_sub(left);
                 line = format!("{line}, {} %", percent(done, most));
                 let took = now.saturating_sub(since.max(self.began));
                 if done > 0 && left > 0 {
@@ -192,6 +201,7 @@ mod tests {
         let mut unknown = Pace::new(reading(0, None), second(0));
         assert_eq!(unknown.line(reading(10, None), second(10)), "read 10 rows, 1 rows/s");
         // The source says how much there is only after it was opened.
+        unknown.learn(reading(20, Some(100)), second(20));
         assert_eq!(unknown.line(reading(20, Some(100)), second(20)), "read 20 rows, 1 rows/s, 0 %");
         assert_eq!(
             unknown.line(reading(70, Some(50)), second(30)),

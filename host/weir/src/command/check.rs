@@ -84,7 +84,8 @@ fn verdict(checked: &Checked, planned: &Planned, unfit: usize) -> String {
     }
 }
 
-fn count(number: usize, noun: &str) -> String {
+/// A number and what is counted, in the singular or plural.
+pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

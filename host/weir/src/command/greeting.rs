@@ -1,5 +1,6 @@
 //! What `weir serve` says at its start: which project and jobs, how far behind they are, and what to try next.
 
+use super::check::count;
 use crate::live::Live;
 use crate::progress::{self, in_words};
 use std::net::SocketAddr;
@@ -15,11 +16,9 @@ pub(super) fn say(live: &Live, address: SocketAddr) {
     let opened = live.opened();
     let statuses = live.running().engine.statuses();
     let failed = statuses.iter().filter(|status| matches!(status.state, JobState::Failed(_))).count();
-    let jobs = match failed {
-        0 => format!("{} jobs", statuses.len()),
-        _ => format!("{} jobs, of which {failed} cannot run", statuses.len()),
-    };
-    tracing::info!("project {}: {} streams, {jobs}", opened.folder.display(), opened.checked.streams.len());
+    let cannot_run = if failed == 0 { String::new() } else { format!(", of which {failed} cannot run") };
+    let (streams, jobs) = (count(opened.checked.streams.len(), "stream"), count(statuses.len(), "job"));
+    tracing::info!("project {}: {streams}, {jobs}{cannot_run}", opened.folder.display());
     for job in live.running().engine.jobs() {
         tracing::info!(job = job.plan().name, "{}", beginning(&job.status()));
     }

@@ -34,11 +34,13 @@ fn failed(answer: &Value) -> Vec<Failure> {
     let failed = jobs.iter().filter(|job| job["state"] == "failed");
     let told = failed.map(|job| {
         let name = job["job"].as_str().unwrap_or("?");
+        let reason = job["reason"].as_str().unwrap_or("?");
         let next = match job["next_try"].as_str() {
-            Some(next_try) => format!("it is tried again at {next_try}"),
-            None => format!("once that is put right, `weir restart {name}` starts it"),
+            Some(next_try) => format!("; it is tried again at {next_try}"),
+            None if reason.contains("weir restart") => String::new(),
+            None => format!("; once that is put right, `weir restart {name}` starts it"),
         };
-        Failure::user(format!("job {name} has failed: {}; {next}", job["reason"].as_str().unwrap_or("?")))
+        Failure::user(format!("job {name} has failed: {reason}{next}"))
     });
     told.collect()
 }

@@ -35,9 +35,17 @@ enum Gathered {
 struct Texts {
     codes: Vec<u32>,
     words: Words,
-    /// The block that was met last, and by its codes those of the joint dictionary, `UNKNOWN` until they are asked for.
-    block: Option<i64>,
+    /// The dictionary that was met last, and by its codes those of the joint one, `UNKNOWN` until they are asked for.
+    met: Option<Met>,
     translated: Vec<u32>,
+}
+
+/// What tells a block's dictionary from all others: the block's number, which keys that were restored from different
+/// segments may share, and where the dictionary lies, which is another place while both are there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Met {
+    serial: i64,
+    address: usize,
 }
 
 const UNKNOWN: u32 = u32::MAX;
@@ -140,10 +148,11 @@ impl Gather {
 }
 
 impl Texts {
-    fn push(&mut self, block: i64, dictionary: &Dictionary, rows: Range<usize>) {
+    fn push(&mut self, serial: i64, dictionary: &Dictionary, rows: Range<usize>) {
         let Texts { codes, words, translated, .. } = self;
-        if self.block != Some(block) {
-            self.block = Some(block);
+        let met = Met { serial, address: std::ptr::from_ref(dictionary).addr() };
+        if self.met != Some(met) {
+            self.met = Some(met);
             translated.clear();
             translated.resize(dictionary.len(), UNKNOWN);
         }

@@ -7,6 +7,7 @@
 mod failures;
 mod figures;
 mod invariance;
+mod merged;
 mod model;
 mod oracle;
 mod over_changes;

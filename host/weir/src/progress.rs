@@ -135,15 +135,15 @@ impl Pace {
         let rate = (reading.rows.saturating_sub(rows_before) as f64 / since) as u64;
         let rows = reading.rows.saturating_sub(self.first.rows);
         let mut line = format!("read {} rows, {} rows/s", grouped(rows), grouped(rate));
-        if let Some(left) = reading.left {
-            if let Some((most, since)) = self.most.filter(|(most, _)| *most > 0) {
-                let done = most.saturating_sub(left);
-                line = format!("{line}, {} %", percent(done, most));
-                let took = now.saturating_sub(since.max(self.began));
-                if done > 0 && left > 0 {
-                    let still = took.as_secs_f64() / done as f64 * left as f64;
-                    line = format!("{line}, {} left", in_words(Duration::from_secs_f64(still)));
-                }
+        if let Some(left) = reading.left
+            && let Some((most, since)) = self.most.filter(|(most, _)| *most > 0)
+        {
+            let done = most.saturating_sub(left);
+            line = format!("{line}, {} %", percent(done, most));
+            let took = now.saturating_sub(since.max(self.began));
+            if done > 0 && left > 0 {
+                let still = took.as_secs_f64() / done as f64 * left as f64;
+                line = format!("{line}, {} left", in_words(Duration::from_secs_f64(still)));
             }
         }
         line

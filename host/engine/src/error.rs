@@ -90,6 +90,14 @@ pub enum EngineError {
         /// What the file system says.
         message: String,
     },
+    /// A stage panicked.
+    #[error("job `{job}`: a stage panicked, which is a fault of weir's own: {message}")]
+    Panicked {
+        /// The job.
+        job: String,
+        /// What the panic says.
+        message: String,
+    },
     /// A stage ended without saying why.
     #[error("job `{job}`: stage `{stage}` ended without a word: this is a fault of weir's own")]
     Vanished {
@@ -110,9 +118,10 @@ impl EngineError {
             | EngineError::NewerFormat { .. }
             | EngineError::Broken { .. } => Fault::User,
             EngineError::DeadLetters { .. } => Fault::External,
-            EngineError::Damaged { .. } | EngineError::Plan { .. } | EngineError::Vanished { .. } => {
-                Fault::Weir
-            }
+            EngineError::Damaged { .. }
+            | EngineError::Plan { .. }
+            | EngineError::Panicked { .. }
+            | EngineError::Vanished { .. } => Fault::Weir,
         }
     }
 

@@ -143,7 +143,7 @@ async fn first_failure(mut stages: JoinSet<Result<(), EngineError>>, job: &str) 
     while let Some(outcome) = stages.join_next().await {
         let outcome = outcome.unwrap_or_else(|panic| {
             tracing::error!(job, %panic, "a stage panicked: this is a fault of weir's own");
-            Err(EngineError::Vanished { job: job.to_owned(), stage: "a stage that panicked" })
+            Err(EngineError::Panicked { job: job.to_owned(), message: panic.to_string() })
         });
         match (outcome, &failure) {
             (Err(error), Ok(()) | Err(EngineError::Vanished { .. })) => failure = Err(error),

@@ -8,11 +8,12 @@ use arrow_array::types::Int64Type;
 use arrow_schema::{DataType, Field, Schema};
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 use weir_plan::JobPlan;
 use weir_timeline::AggregateSpec;
 use weir_timeline::aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, States};
 
-/// Sums, takes no row of 13, nor a row of 1 on top of more than 99, and has no value above 1000.
+/// Sums, takes no row of 13, nor a row of 1 on top of more than 99, panics at 666, and has no value above 1000.
 #[derive(Debug)]
 struct Picky(Card);
 
@@ -47,6 +48,7 @@ impl States for Sums {
         let values = input.arguments[0].as_primitive::<Int64Type>();
         for (group, row) in input.groups.iter().zip(input.rows) {
             let (sum, value) = (&mut sums[*group as usize], values.value(*row as usize));
+            assert!(value != 666, "a fault that a test made");
             if value == 13 || value == 1 && *sum > 99 {
                 return Err(AggregateError::Rows(format!("no {value}, please")));
             }
@@ -185,4 +187,15 @@ async fn a_result_whose_having_cannot_be_told_has_no_row_and_is_told() {
     let dead = world.dead();
     let [Listed { subject: Subject::Result { result }, .. }] = &dead[..] else { panic!("{dead:?}") };
     assert!(result.columns.is_empty(), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_stage_panics_ends_with_weir_at_fault() {
+    let world = World::new();
+    let plan = picky(Algebra::Exact);
+    let log = lines(&["u,1,900, u,2,666, u,12,5,"]);
+    let ended = tokio::time::timeout(Duration::from_secs(30), world.run(&plan, log)).await;
+    let error = ended.expect("the job ends").unwrap_err();
+    assert_eq!(error.fault(), weir_event::Fault::Weir);
+    assert!(error.to_string().contains("a stage panicked"), "{error}");
 }

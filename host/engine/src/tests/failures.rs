@@ -13,7 +13,8 @@ use weir_plan::JobPlan;
 use weir_timeline::AggregateSpec;
 use weir_timeline::aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, States};
 
-/// Sums, takes no row of 13, nor a row of 1 on top of more than 99, panics at 666, and has no value above 1000.
+/// Sums, takes no row of 13, nor a row of 1 on top of more than 99, panics at a row of 666 and a sum of 6666, and has no
+/// value above 1000.
 #[derive(Debug)]
 struct Picky(Card);
 
@@ -74,6 +75,7 @@ impl States for Sums {
 
     fn finish(&self, groups: &[u32], _: &[i64]) -> Result<Finished, AggregateError> {
         let sums: Vec<i64> = groups.iter().map(|group| self.0[*group as usize]).collect();
+        assert!(!sums.contains(&6666), "a fault that a test made");
         let above = (0_u32..).zip(&sums).filter(|(_, sum)| **sum > 1000);
         let errors = above.map(|(at, sum)| (at, format!("{sum} is above 1000"))).collect();
         Ok(Finished { values: Arc::new(Int64Array::from(sums)), errors })
@@ -191,11 +193,13 @@ async fn a_result_whose_having_cannot_be_told_has_no_row_and_is_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_whose_stage_panics_ends_with_weir_at_fault() {
-    let world = World::new();
-    let plan = picky(Algebra::Exact);
-    let log = lines(&["u,1,900, u,2,666, u,12,5,"]);
-    let ended = tokio::time::timeout(Duration::from_secs(30), world.run(&plan, log)).await;
-    let error = ended.expect("the job ends").unwrap_err();
-    assert_eq!(error.fault(), weir_event::Fault::Weir);
-    assert!(error.to_string().contains("a stage panicked"), "{error}");
+    // When the row comes in, when its window closes, and when the log has ended.
+    for log in ["u,1,900, u,2,666, u,12,5,", "u,1,6666, u,60,5, u,61,5,", "u,1,6666,"] {
+        let world = World::new();
+        let plan = picky(Algebra::Exact);
+        let ended = tokio::time::timeout(Duration::from_secs(30), world.run(&plan, lines(&[log]))).await;
+        let error = ended.expect("the job ends").unwrap_err();
+        assert_eq!(error.fault(), weir_event::Fault::Weir, "{log}");
+        assert!(error.to_string().contains("a stage panicked"), "{log}: {error}");
+    }
 }

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// The rows of the layout, from the words that all share to the program.
-const ROWS: [&[&str]; 6] = [
+const ROWS: [&[&str]; 7] = [
     &["weir-event"],
     &["weir-timeline", "weir-store", "weir-connect"],
     &["weir-plan"],
-    &["weir-sql", "weir-plugin", "weir-connectors", "weir-engine"],
+    &["weir-core", "weir-sql", "weir-plugin", "weir-connectors"],
+    &["weir-engine"],
     &["weir-serve"],
     &["weir"],
 ];

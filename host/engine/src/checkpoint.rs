@@ -7,7 +7,7 @@
 use crate::dead_letters::DeadLetters;
 use crate::entries::Entries;
 use crate::error::EngineError;
-use crate::manifest::{Body, Counts, FORMAT};
+use crate::manifest::{Body, FORMAT};
 use crate::progress::Progress;
 use crate::state::expiry;
 use crate::status::CheckpointStatus;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use weir_connect::Token;
+use weir_core::Counts;
 use weir_event::Clock;
 use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, Entry, Epoch, Manifest, SegmentRef, StoreError};

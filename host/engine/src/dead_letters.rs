@@ -6,85 +6,27 @@
 //! of a job once. Full files are
 //! rotated once and then replaced, so a flood of bad events costs a bounded amount of disk and never good data.
 
-use crate::failures::FailedResult;
 use crate::told::Told;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use weir_core::{DeadLetter, Subject};
 use weir_event::{Clock, PartitionId};
-
-/// An event that was set aside, or a result of which some value is an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// The job that could not use it.
-    pub job: String,
-    /// Why.
-    pub reason: String,
-    /// What it is about.
-    #[serde(flatten)]
-    pub subject: Subject,
-}
-
-/// What a dead letter is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Subject {
-    /// An event.
-    Event {
-        /// The partition that it came from.
-        partition: PartitionId,
-        /// Its offset there.
-        offset: u64,
-        /// Its first bytes, lossily as text; empty where they are no longer at hand.
-        payload: String,
-    },
-    /// A result.
-    Result {
-        /// What tells it from others.
-        result: FailedResult,
-    },
-}
-
-impl DeadLetter {
-    pub(crate) fn of_event(
-        job: &str,
-        reason: String,
-        partition: PartitionId,
-        offset: u64,
-        payload: String,
-    ) -> Self {
-        DeadLetter { job: job.to_owned(), reason, subject: Subject::Event { partition, offset, payload } }
-    }
-
-    pub(crate) fn of_result(job: &str, result: FailedResult) -> Self {
-        let reason = result.reason.clone();
-        DeadLetter { job: job.to_owned(), reason, subject: Subject::Result { result } }
-    }
-
-    /// The offset of the event that it is about.
-    pub(crate) fn offset(&self) -> Option<u64> {
-        match &self.subject {
-            Subject::Event { offset, .. } => Some(*offset),
-            Subject::Result { .. } => None,
-        }
-    }
-
-    /// What letters about the same thing have in common.
-    fn identity(&self) -> Identity {
-        match &self.subject {
-            Subject::Event { partition, offset, .. } => Identity::Event(*partition, *offset),
-            Subject::Result { result } => Identity::Result(self.job.clone(), result.to_string()),
-        }
-    }
-}
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity {
     Event(PartitionId, u64),
     Result(String, String),
+}
+
+/// What letters about the same thing have in common.
+fn identity(letter: &DeadLetter) -> Identity {
+    match &letter.subject {
+        Subject::Event { partition, offset, .. } => Identity::Event(*partition, *offset),
+        Subject::Result { result } => Identity::Result(letter.job.clone(), result.to_string()),
+    }
 }
 
 /// A dead letter as it is listed: once per event, with every job that refused it, and once per result.
@@ -215,7 +157,7 @@ impl DeadLetters {
 }
 
 fn add(letters: &mut BTreeMap<Identity, (u64, Listed)>, sequence: u64, letter: DeadLetter) {
-    let (_, listed) = letters.entry(letter.identity()).or_insert_with(|| {
+    let (_, listed) = letters.entry(identity(&letter)).or_insert_with(|| {
         let listed = Listed { reason: letter.reason, jobs: Vec::new(), subject: letter.subject };
         (sequence, listed)
     });
@@ -227,7 +169,7 @@ fn add(letters: &mut BTreeMap<Identity, (u64, Listed)>, sequence: u64, letter: D
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failures::FailedWindow;
+    use weir_core::{FailedResult, FailedWindow};
 
     fn letter(job: &str, offset: u64) -> DeadLetter {
         DeadLetter::of_event(job, "not JSON".to_owned(), PartitionId::default(), offset, "{".to_owned())

@@ -5,9 +5,7 @@
 //! their trait alone.
 
 use crate::checkpoint::Part;
-use crate::emit::ResultRows;
 use crate::error::EngineError;
-use crate::manifest::Counts;
 use crate::progress::Tally;
 use futures_util::future::select_all;
 use std::collections::BTreeMap;
@@ -15,6 +13,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use weir_connect::sink::RowMeta;
 use weir_connect::{Op, Sink, SinkRows, Token};
+use weir_core::Counts;
+use weir_core::keyed::emit::ResultRows;
 use weir_event::{Message, Signal};
 use weir_plan::JobPlan;
 

@@ -12,16 +12,18 @@ use crate::error::EngineError;
 use crate::idle::Ask;
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
-use crate::refusals::Judgement;
-use crate::route::Routed;
 use crate::skew::Tell;
 use crate::status::JobState;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use weir_connect::{ConnectError, Fetch, OpenPartition, Reader, Source};
+use weir_core::intake::refusals::Judgement;
+use weir_core::intake::route::Routed;
+use weir_core::stored::Stored;
 use weir_event::{Clock, EventTime, Message, PartitionId, Signal};
 use weir_plan::{ExpressionError, JobPlan};
+use weir_store::Entry;
 
 /// How long a job reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,8 +268,10 @@ impl Driver {
         let now = self.clock.monotonic();
         self.state.last_barrier = now;
         self.state.begun = Some(body.checkpoint);
-        let entries = self.state.seen.as_mut().map(|seen| seen.take_fresh(body.checkpoint));
-        let begun = Begun { body, entries: entries.unwrap_or_default(), at: now };
+        let fresh = self.state.seen.as_mut().map(|seen| seen.take_fresh(body.checkpoint));
+        let entry = |it: Stored| Entry { key: it.key.into(), value: Some(it.value.into()) };
+        let entries = fresh.into_iter().flatten().map(entry).collect();
+        let begun = Begun { body, entries, at: now };
         self.begun.send(begun).await.map_err(|_| self.vanished("checkpoint"))?;
         self.send_signal(Signal::Barrier(self.state.body.checkpoint)).await
     }

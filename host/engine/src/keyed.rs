@@ -5,17 +5,10 @@
 //! sink and no expression but through what it is handed.
 
 use crate::checkpoint::Part;
-use crate::dead_letters::{DeadLetter, DeadLetters};
-use crate::deletes::{output_of, part};
+use crate::dead_letters::DeadLetters;
 use crate::deliver::Outgoing;
-use crate::emit::{Emitted, StageRows, emit, stage_rows};
 use crate::error::EngineError;
-use crate::failures::FailedResult;
-use crate::halve::{Halved, halve};
-use crate::manifest::Counts;
-use crate::outputs::FailedCell;
 use crate::progress::{Progress, Tally};
-use crate::route::{Keyed, Routed, SEGMENTS};
 use crate::shard::Shards;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
@@ -26,6 +19,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 use weir_connect::Op;
+use weir_core::Counts;
+use weir_core::DeadLetter;
+use weir_core::FailedResult;
+use weir_core::halve::{Halved, halve};
+use weir_core::intake::route::{Keyed, Routed, SEGMENTS};
+use weir_core::keyed::deletes::{output_of, part};
+use weir_core::keyed::emit::{Emitted, StageRows, emit, stage_rows};
+use weir_core::keyed::outputs::FailedCell;
 use weir_event::{EventTime, Message, Signal, Span};
 use weir_plan::{Emit, ExpressionError, JobPlan, KeyedStage};
 use weir_timeline::{AggregateError, Results, Rows, Slot, Timelines};

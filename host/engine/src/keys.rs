@@ -4,9 +4,9 @@
 //! fair sample besides. A shard holds a range of hashes, so that a page is found by looking through one or two. No lock
 //! is held for long: slots are looked through in portions, and a key that comes or goes meanwhile is in the page or not.
 
-use crate::route::{SEGMENTS, shard_of};
 use crate::shard::Shards;
 use std::collections::BinaryHeap;
+use weir_core::intake::route::{SEGMENTS, shard_of};
 use weir_event::key_hash;
 
 /// Slots that are looked through under one lock: some tens of microseconds.

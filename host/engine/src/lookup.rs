@@ -3,10 +3,10 @@
 //! A lookup encodes its key as rows' keys are encoded, copies states out under one segment's read lock, and
 //! merges and finishes them outside. Several features of one job and entity come from one hold. Knows no HTTP.
 
-use crate::emit::window_columns;
-use crate::outputs::{Evaluated, FailedCell, evaluate_output};
 use crate::shard::Shards;
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use weir_core::keyed::emit::window_columns;
+use weir_core::keyed::outputs::{Evaluated, FailedCell, evaluate_output};
 use weir_event::key::EncodedKeys;
 use weir_event::{EventTime, Span, key_hash};
 use weir_plan::{JobPlan, KeyedStage};

@@ -6,6 +6,7 @@ use crate::error::EngineError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_connect::Token;
+use weir_core::{Beginning, Counts};
 use weir_event::{EventTime, PartitionId, Position, Span};
 use weir_plan::JobPlan;
 use weir_store::Manifest;
@@ -59,82 +60,6 @@ pub(crate) struct PartitionState {
     /// Where in its log the job began to read it.
     #[serde(default)]
     pub(crate) beginning: Beginning,
-}
-
-/// Where in a partition's log a job began. Offsets count from 0, so a job whose first record has another one has
-/// not seen the log's beginning: it started later (`latest`, a time), or retention had cut the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Beginning {
-    /// At the first record.
-    #[default]
-    Whole,
-    /// Behind it, and no row has come yet.
-    Cut,
-    /// Behind it; everything from this event time on was read. (What lies before the first row in the log may be
-    /// as much newer as the disorder allows.)
-    Since(EventTime),
-}
-
-impl Beginning {
-    /// Of a partition whose first record (or, without one, first position) has this offset.
-    pub(crate) fn at(offset: u64) -> Self {
-        if offset == 0 { Beginning::Whole } else { Beginning::Cut }
-    }
-
-    /// Takes the first row's event time into account.
-    pub(crate) fn heard(&mut self, time: EventTime, disorder: Span) {
-        if *self == Beginning::Cut {
-            *self = Beginning::Since(time + disorder);
-        }
-    }
-
-    /// Since when everything was read; `None` for all of it, and while nothing is known.
-    pub(crate) fn since(self) -> Option<EventTime> {
-        match self {
-            Beginning::Since(time) => Some(time),
-            Beginning::Whole | Beginning::Cut => None,
-        }
-    }
-}
-
-/// What a job has counted since its first start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Counts {
-    /// Events read.
-    pub events: u64,
-    /// Rows that came after a result they belong to was final for their partition.
-    pub late: u64,
-    /// Late rows that did not count any more (too late to correct, or by policy).
-    pub dropped: u64,
-    /// Rows whose id was seen before.
-    pub duplicates: u64,
-    /// Events and results set aside.
-    pub dead_letters: u64,
-    /// Records passed over without fault (Kafka tombstones).
-    pub skipped: u64,
-    /// Result rows handed to the sinks.
-    pub results: u64,
-    /// Results that could not be computed (an overflow).
-    pub failed_results: u64,
-    /// Events that could not be used: broken, of a wrong type, of a time that cannot be, or failing an expression.
-    pub refused: u64,
-}
-
-impl Counts {
-    /// Adds what somebody else has counted.
-    pub(crate) fn add(&mut self, other: Counts) {
-        self.events += other.events;
-        self.late += other.late;
-        self.dropped += other.dropped;
-        self.duplicates += other.duplicates;
-        self.refused += other.refused;
-        self.dead_letters += other.dead_letters;
-        self.skipped += other.skipped;
-        self.results += other.results;
-        self.failed_results += other.failed_results;
-    }
 }
 
 fn features(plan: &JobPlan) -> BTreeMap<String, String> {

@@ -13,13 +13,13 @@ use crate::keyed::KeyedShard;
 use crate::manifest::Body;
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
-use crate::seen::Seen;
 use crate::shard::Shards;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use weir_connect::{Decoder, Source};
+use weir_core::intake::seen::Seen;
 use weir_event::Clock;
 use weir_plan::JobPlan;
 

@@ -1,9 +1,9 @@
 //! What a job counts while it runs: what stages count per block and readers copy, and no lock is held while data is
 //! worked on.
 
-use crate::failures::{FailedResult, FailureSample, Failures};
+use crate::failures::{FailureSample, Failures};
 use crate::freshness::Freshness;
-use crate::manifest::{Body, Counts};
+use crate::manifest::Body;
 use crate::status::{
     Behind, CheckpointStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, SinkStatus, millis_between,
 };
@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weir_connect::{Left, OpenPartition};
+use weir_core::Counts;
+use weir_core::FailedResult;
 use weir_event::{Clock, EventTime, PartitionId};
 
 /// In place of a message's number.

@@ -2,14 +2,15 @@
 //!
 //! What of it must survive is in every checkpoint's body. Knows no connector and does nothing by itself.
 
-use crate::admit::Rules;
 use crate::idle::Idleness;
-use crate::manifest::{Beginning, Body, Counts, PartitionState};
-use crate::refusals::Refusals;
-use crate::seen::Seen;
+use crate::manifest::{Body, PartitionState};
 use crate::skew::Skew;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use weir_core::intake::admit::Rules;
+use weir_core::intake::refusals::Refusals;
+use weir_core::intake::seen::Seen;
+use weir_core::{Beginning, Counts};
 use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark, Position, Span};
 use weir_plan::JobPlan;
 

@@ -6,10 +6,11 @@
 use crate::error::EngineError;
 use crate::manifest::Body;
 use crate::progress::Progress;
-use crate::seen::{self, Seen};
-use crate::shard::{BlockExpiry, Shards};
+use crate::shard::Shards;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use weir_core::intake::seen::{self, Seen};
+use weir_core::stored::BlockExpiry;
 use weir_event::{EventTime, PartitionId, Span};
 use weir_plan::{JobPlan, KeyedStage};
 use weir_store::{CheckpointStore, StoreError};

@@ -2,9 +2,9 @@
 //!
 //! Only words; what counts while a job runs is in [`progress`](crate::progress).
 
-use crate::manifest::Counts;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use weir_core::Counts;
 use weir_event::{EventTime, Position};
 
 /// What one sink was handed since this process started the job.

@@ -3,20 +3,20 @@
 //! The part of intake that decides what counts; nothing here asks a clock but for since when a partition is
 //! silent.
 
-use crate::admit::{Payloads, Rows, Step, admit, letter};
-use crate::dead_letters::DeadLetter;
 use crate::decode::Intake;
 use crate::deliver::Outgoing;
-use crate::emit::emit_projected;
 use crate::error::EngineError;
-use crate::filter::Filtered;
 use crate::intake::{Driver, Mode, Next};
-use crate::manifest::{Beginning, Counts};
-use crate::project::project;
-use crate::refusals::{FirstRefused, Taken};
-use crate::route::route;
 use crate::status::PartitionStatus;
 use weir_connect::{Decoded, Framing, Op, RawBlock};
+use weir_core::DeadLetter;
+use weir_core::filter::Filtered;
+use weir_core::intake::admit::{Payloads, Rows, Step, admit, letter};
+use weir_core::intake::refusals::{FirstRefused, Taken};
+use weir_core::intake::route::route;
+use weir_core::keyed::emit::emit_projected;
+use weir_core::project::project;
+use weir_core::{Beginning, Counts};
 use weir_event::key::KeyTypeError;
 use weir_event::{Message, PartitionId, PartitionWatermark};
 

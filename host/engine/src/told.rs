@@ -1,9 +1,9 @@
 //! Dead letters in the log: each job's reasons at once when they are new, then once a minute with how many there were.
 
-use crate::dead_letters::{DeadLetter, Subject};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use weir_core::{DeadLetter, Subject};
 use weir_event::Clock;
 
 /// The same reason is told again after so long.

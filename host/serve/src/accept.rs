@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use weir_connect::{Decoder, Framing, KnownTimes, RawBlock};
 use weir_connectors::http::split_rows;
-use weir_engine::TimeBounds;
+use weir_core::TimeBounds;
 use weir_event::{EventTime, PartitionId, Position};
 use weir_plan::StreamDefinition;
 

@@ -11,7 +11,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use weir_engine::dead_letters::{Listed, Subject};
+use weir_engine::Subject;
+use weir_engine::dead_letters::Listed;
 
 /// Enough to see what is going on.
 const DEFAULT_LIMIT: usize = 100;

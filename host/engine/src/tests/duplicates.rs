@@ -66,7 +66,7 @@ async fn what_nothing_can_repeat_any_more_is_not_read_back() {
     let head = world.store.head().unwrap().unwrap();
     let body = Body::read(&plan, &head.jobs["counts"]).unwrap();
     let seen = restore(&plan, &body, &*world.store, 1, &Progress::default()).unwrap().seen.unwrap();
-    assert_eq!(seen.len(), 3, "c, d, and e of the other partition");
+    assert_eq!(seen.count(), 3, "c, d, and e of the other partition");
     plan.inputs[0].event_id = None;
     with_stream(&mut plan, |stream| stream.dedup = None);
     world.run(&plan, lines(&[log, "u,2,1,e u,3,1,e"])).await.unwrap();

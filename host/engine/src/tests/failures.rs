@@ -1,7 +1,7 @@
 //! Rows that an aggregate cannot take, and results of which some value is an error.
 
 use super::harness::{World, lines, plan, seconds};
-use crate::dead_letters::{Listed, Subject};
+use crate::dead_letters::Listed;
 use arrow_array::Int64Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -9,6 +9,7 @@ use arrow_schema::{DataType, Field, Schema};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
+use weir_core::Subject;
 use weir_plan::JobPlan;
 use weir_timeline::AggregateSpec;
 use weir_timeline::aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, States};

@@ -3,8 +3,7 @@
 
 use super::oracle::{self, Expected, Oracle};
 use crate::lookup::{AsOf, Looked, LookupError, lookup};
-use crate::route::{SEGMENTS, segment_of, shard_of};
-use crate::shard::{BlockExpiry, Shards};
+use crate::shard::Shards;
 use crate::tests::harness::{MILLIS, column, plan, schema};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
@@ -13,6 +12,8 @@ use arrow_schema::DataType;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use weir_core::intake::route::{SEGMENTS, segment_of, shard_of};
+use weir_core::stored::BlockExpiry;
 use weir_event::key::EncodedKeys;
 use weir_event::{EventTime, Rank, Span, key_hash};
 use weir_plan::{Column, ColumnRole, JobPlan, Output};

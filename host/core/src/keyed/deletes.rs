@@ -3,7 +3,7 @@
 //! Of such a result only the key and the window mean anything. HAVING is not asked of it, as it was asked of the
 //! result that goes. Knows no sink.
 
-use crate::emit::{StageRows, pick_failed};
+use crate::keyed::emit::{StageRows, pick_failed};
 use crate::project::take;
 use arrow_array::{Array, RecordBatch, new_null_array};
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use weir_plan::{ExpressionError, KeyedStage, Output};
 
 /// Parts a stage's results by what they do; those that delete come first, since a result of the same identity may
 /// be among those that write.
-pub(crate) fn part(
+pub fn part(
     stage: &KeyedStage,
     rows: StageRows,
 ) -> Result<impl Iterator<Item = (Op, StageRows)>, ExpressionError> {
@@ -28,7 +28,7 @@ pub(crate) fn part(
 }
 
 /// What the results of a stage become, by what they do.
-pub(crate) fn output_of(output: &Output, op: Op) -> Cow<'_, Output> {
+pub fn output_of(output: &Output, op: Op) -> Cow<'_, Output> {
     match op {
         Op::Upsert => Cow::Borrowed(output),
         Op::Delete => Cow::Owned(Output { filter: None, ..output.clone() }),
@@ -63,8 +63,8 @@ fn without_values(stage: &KeyedStage, batch: &RecordBatch) -> Result<RecordBatch
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emit::stage_rows;
-    use crate::tests::harness;
+    use crate::keyed::emit::stage_rows;
+    use crate::tests::plan;
     use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
     use arrow_array::{ArrayRef, Int64Array};
@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn deletes_come_first_and_without_values() {
-        let stage = harness::plan().stage.unwrap();
+        let query = "SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND)";
+        let stage = plan(query, "", "").stage.unwrap();
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
         let results = results(&mut timelines, &[(10, 'u'), (20, 'd'), (30, 'r')]);
         let rows = stage_rows(&stage, &timelines, results).unwrap();

@@ -3,9 +3,9 @@
 //! A value that is an error (an overflow) makes the columns that read it null, and is told with its key. Knows no
 //! sink.
 
-use crate::admit::Rows;
-use crate::failures::{FailedResult, failed_results};
-use crate::outputs::{Evaluated, FailedCell, evaluate_output};
+use crate::intake::admit::Rows;
+use crate::keyed::failures::{FailedResult, failed_results};
+use crate::keyed::outputs::{Evaluated, FailedCell, evaluate_output};
 use crate::project::{FailedRow, project, take};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow_schema::{Field, Schema};
@@ -17,37 +17,37 @@ use weir_timeline::{Frames, Results, Timelines};
 
 /// Result rows with what a sink may want to say of them.
 #[derive(Debug)]
-pub(crate) struct ResultRows {
-    pub(crate) columns: RecordBatch,
+pub struct ResultRows {
+    pub columns: RecordBatch,
     /// Windows of a grid, `[start, end)` in milliseconds; empty for others.
-    pub(crate) windows: Vec<(i64, i64)>,
+    pub windows: Vec<(i64, i64)>,
     /// For events: the text of their position; filled only if a sink asks for it.
-    pub(crate) identities: Vec<String>,
+    pub identities: Vec<String>,
     /// The columns of the rows' keys; only if a sink asks for them.
-    pub(crate) keys: Option<RecordBatch>,
+    pub keys: Option<RecordBatch>,
 }
 
 /// What was emitted, and the results of which some value is an error.
 #[derive(Debug)]
-pub(crate) struct Emitted {
-    pub(crate) rows: ResultRows,
-    pub(crate) failed: Vec<FailedResult>,
+pub struct Emitted {
+    pub rows: ResultRows,
+    pub failed: Vec<FailedResult>,
 }
 
 /// Results of one segment as a batch of [`KeyedStage::results`], with the sort of identity that they have.
-pub(crate) struct StageRows {
-    pub(crate) batch: RecordBatch,
-    pub(crate) windows: Vec<(i64, i64)>,
+pub struct StageRows {
+    pub batch: RecordBatch,
+    pub windows: Vec<(i64, i64)>,
     /// `OVER` only: the event of each, by time in milliseconds and rank.
-    pub(crate) events: Vec<(i64, Rank)>,
+    pub events: Vec<(i64, Rank)>,
     /// Whether each takes away what was written before; empty if none does.
-    pub(crate) deleted: Vec<bool>,
+    pub deleted: Vec<bool>,
     /// Values that are errors, by row.
-    pub(crate) failed: Vec<FailedCell>,
+    pub failed: Vec<FailedCell>,
 }
 
 /// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
-pub(crate) fn stage_rows(
+pub fn stage_rows(
     stage: &KeyedStage,
     timelines: &Timelines,
     results: Results,
@@ -81,14 +81,14 @@ pub(crate) fn stage_rows(
 }
 
 /// The bounds of windows as two timestamp columns.
-pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
+pub fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
     let starts: TimestampMillisecondArray = windows.iter().map(|(start, _)| Some(*start)).collect();
     let ends: TimestampMillisecondArray = windows.iter().map(|(_, end)| Some(*end)).collect();
     [Arc::new(starts), Arc::new(ends)]
 }
 
 /// HAVING and the query's columns over the stage's results. `with_identity` adds what tells rows apart.
-pub(crate) fn emit(
+pub fn emit(
     output: &Output,
     stage: StageRows,
     key_names: &[String],
@@ -124,7 +124,7 @@ fn key_columns(names: &[String], batch: &RecordBatch) -> Result<RecordBatch, Exp
 }
 
 /// The query's columns over projected rows, for a job without a stage; rows on which one fails come back beside.
-pub(crate) fn emit_projected(
+pub fn emit_projected(
     output: &Output,
     rows: &Rows,
     with_identity: bool,
@@ -146,7 +146,7 @@ fn pick<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {
 }
 
 /// The failed cells of some rows, which rise, numbered as those are.
-pub(crate) fn pick_failed(failed: Vec<FailedCell>, rows: &[u32]) -> Vec<FailedCell> {
+pub fn pick_failed(failed: Vec<FailedCell>, rows: &[u32]) -> Vec<FailedCell> {
     let renumbered = failed.into_iter().filter_map(|cell| {
         let row = rows.binary_search(&cell.row).ok()?;
         Some(FailedCell { row: row as u32, ..cell })

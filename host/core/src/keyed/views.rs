@@ -9,7 +9,7 @@ use weir_plan::{JobPlan, KeyedStage};
 use weir_timeline::list_view_type;
 
 /// The plan with lists as views, if nothing in it computes with them: expressions are bound to plain lists.
-pub(crate) fn prefer_views(mut plan: JobPlan) -> JobPlan {
+pub fn prefer_views(mut plan: JobPlan) -> JobPlan {
     let only_passes = plan.output.filter.is_none()
         && plan.output.columns.iter().all(|column| column.expression.as_column().is_some());
     if let Some(stage) = plan.stage.as_mut().filter(|_| only_passes) {
@@ -23,7 +23,7 @@ pub(crate) fn prefer_views(mut plan: JobPlan) -> JobPlan {
 }
 
 /// Whether the stage's timelines are to give lists as views.
-pub(crate) fn has_views(stage: &KeyedStage) -> bool {
+pub fn has_views(stage: &KeyedStage) -> bool {
     stage.results.fields().iter().any(|field| matches!(field.data_type(), DataType::ListView(_)))
 }
 

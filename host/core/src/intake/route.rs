@@ -8,39 +8,39 @@ use weir_event::{Rank, key_group, key_hash};
 
 /// Segments of a shard, as a power of two: each has a lock of its own, so that a reader waits for a sixteenth of
 /// a batch at most while batches stay long enough for columnar work.
-pub(crate) const SEGMENT_BITS: u32 = 4;
-pub(crate) const SEGMENTS: usize = 1 << SEGMENT_BITS;
+pub const SEGMENT_BITS: u32 = 4;
+pub const SEGMENTS: usize = 1 << SEGMENT_BITS;
 
 /// A batch with its keys.
 #[derive(Debug)]
-pub(crate) struct Keyed {
-    pub(crate) rows: Projected,
-    pub(crate) ranks: Vec<Rank>,
-    pub(crate) keys: EncodedKeys,
-    pub(crate) hashes: Vec<u64>,
+pub struct Keyed {
+    pub rows: Projected,
+    pub ranks: Vec<Rank>,
+    pub keys: EncodedKeys,
+    pub hashes: Vec<u64>,
 }
 
 /// The rows of a batch that belong to one shard, segment after segment.
 #[derive(Debug)]
-pub(crate) struct Routed {
-    pub(crate) batch: Arc<Keyed>,
+pub struct Routed {
+    pub batch: Arc<Keyed>,
     /// Row indices, ordered by segment and within one by row.
-    pub(crate) rows: Vec<u32>,
+    pub rows: Vec<u32>,
     /// For each segment, where its rows end in `rows`.
-    pub(crate) ends: [u32; SEGMENTS],
+    pub ends: [u32; SEGMENTS],
 }
 
 /// The shard that holds a hash's key group: contiguous ranges of groups, as even as can be.
-pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
+pub fn shard_of(hash: u64, shards: usize) -> usize {
     key_group(hash).0 as usize * shards / KEY_GROUPS as usize
 }
 
-pub(crate) fn segment_of(hash: u64) -> usize {
+pub fn segment_of(hash: u64) -> usize {
     segment(hash, SEGMENT_BITS)
 }
 
 /// Encodes the keys of a batch and deals its rows to `shards` shards; shards without rows get `None`.
-pub(crate) fn route(
+pub fn route(
     rows: Projected,
     key_columns: &[usize],
     shards: usize,

@@ -10,31 +10,31 @@ const SILENCE: Duration = Duration::from_mins(1);
 
 /// What became of the rows of one block.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Taken {
+pub struct Taken {
     /// All of them.
-    pub(crate) rows: u64,
+    pub rows: u64,
     /// Those that cannot be used.
-    pub(crate) refused: u64,
+    pub refused: u64,
     /// Late ones that count in no result any more.
-    pub(crate) too_late: u64,
+    pub too_late: u64,
     /// Those whose time would be of this century were it in seconds.
-    pub(crate) like_seconds: u64,
+    pub like_seconds: u64,
     /// The first that was refused.
-    pub(crate) first: Option<FirstRefused>,
+    pub first: Option<FirstRefused>,
 }
 
 /// The first row that was refused, for a person to look at.
 #[derive(Debug, Clone)]
-pub(crate) struct FirstRefused {
-    pub(crate) offset: u64,
+pub struct FirstRefused {
+    pub offset: u64,
     /// Where the source says that it stands, such as a file's path.
-    pub(crate) place: Option<String>,
-    pub(crate) reason: String,
+    pub place: Option<String>,
+    pub reason: String,
 }
 
 /// What the rows of the last while say of their source.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Judgement {
+pub enum Judgement {
     NotYet,
     Fine,
     Warning(String),
@@ -42,7 +42,7 @@ pub(crate) enum Judgement {
 
 /// What was taken since a warning was last given or found needless.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals {
+pub struct Refusals {
     since: Option<Duration>,
     warned: bool,
     taken: Taken,
@@ -50,7 +50,7 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     /// Counts a block.
-    pub(crate) fn add(&mut self, block: Taken) {
+    pub fn add(&mut self, block: Taken) {
         let sum = &mut self.taken;
         sum.rows += block.rows;
         sum.refused += block.refused;
@@ -62,7 +62,7 @@ impl Refusals {
     }
 
     /// What has to be said while the job runs, at most once a minute; each minute is judged by itself.
-    pub(crate) fn tick(&mut self, now: Duration) -> Judgement {
+    pub fn tick(&mut self, now: Duration) -> Judgement {
         let quiet = self.since.is_some_and(|since| now.saturating_sub(since) < SILENCE);
         if self.taken.rows == 0 || (quiet && self.warned) {
             return Judgement::NotYet;
@@ -77,7 +77,7 @@ impl Refusals {
     }
 
     /// What has to be said at the end of a run, over all of it.
-    pub(crate) fn at_end(&self) -> Option<String> {
+    pub fn at_end(&self) -> Option<String> {
         self.taken.warning()
     }
 }

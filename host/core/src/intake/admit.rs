@@ -6,7 +6,7 @@
 //!
 //! * a time that cannot be (see [`bounds`](crate::bounds)) is a dead letter and does not move the watermark; every
 //!   other row does, whatever becomes of it;
-//! * a row whose id was [`seen`](crate::seen) before is a duplicate and does not count;
+//! * a row whose id was [`seen`](crate::intake::seen) before is a duplicate and does not count;
 //! * a row that WHERE leaves out is not judged further: the job does not read it;
 //! * a row is *late* when a result that it belongs to is final for its partition; the policy says whether it still
 //!   counts, and one too late for any result that may still be written is dropped and counted.
@@ -17,9 +17,9 @@
 //! Knows no clock, no key and no timeline.
 
 use crate::bounds::{TimeBounds, looks_like_seconds};
-use crate::dead_letters::DeadLetter;
 use crate::filter::{Filtered, Passes};
-use crate::seen::Repeats;
+use crate::intake::seen::Repeats;
+use crate::letter::DeadLetter;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
@@ -33,22 +33,22 @@ use weir_timeline::Frames;
 
 /// How a job judges rows.
 #[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) job: Arc<str>,
+pub struct Rules {
+    pub job: Arc<str>,
     /// Column of the event time among the decoded ones.
-    pub(crate) event_time: usize,
+    pub event_time: usize,
     /// Column of the declared known time among the decoded ones.
-    pub(crate) known_time: Option<usize>,
+    pub known_time: Option<usize>,
     /// Column of the event's id among the decoded ones.
-    pub(crate) event_id: Option<usize>,
-    pub(crate) bounds: TimeBounds,
-    pub(crate) disorder: Span,
-    pub(crate) late: Late,
-    pub(crate) frames: Option<Frames>,
+    pub event_id: Option<usize>,
+    pub bounds: TimeBounds,
+    pub disorder: Span,
+    pub late: Late,
+    pub frames: Option<Frames>,
 }
 
 impl Rules {
-    pub(crate) fn of(plan: &JobPlan) -> Rules {
+    pub fn of(plan: &JobPlan) -> Rules {
         let input = &plan.inputs[0];
         Rules {
             job: plan.name.as_str().into(),
@@ -65,41 +65,41 @@ impl Rules {
 
 /// What became of one block.
 #[derive(Debug, Default)]
-pub(crate) struct Admission {
+pub struct Admission {
     /// Admitted rows and the partition's watermarks between them, in order.
-    pub(crate) steps: Vec<Step>,
+    pub steps: Vec<Step>,
     /// Events that cannot be used, in order of offset within each kind.
-    pub(crate) dead: Vec<DeadLetter>,
+    pub dead: Vec<DeadLetter>,
     /// Late ones that are set aside because the policy says so.
-    pub(crate) diverted: Vec<DeadLetter>,
+    pub diverted: Vec<DeadLetter>,
     /// Event time of the first row whose time can be.
-    pub(crate) first: Option<EventTime>,
+    pub first: Option<EventTime>,
     /// Rows whose time would be of this century were it in seconds.
-    pub(crate) like_seconds: u64,
+    pub like_seconds: u64,
     /// Rows whose id was seen before.
-    pub(crate) duplicates: u64,
+    pub duplicates: u64,
     /// Rows that were late, admitted or not.
-    pub(crate) late: u64,
+    pub late: u64,
     /// Late rows that do not count.
-    pub(crate) dropped: u64,
+    pub dropped: u64,
 }
 
 /// Rows, or the watermark that they have made.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub enum Step {
     Rows(Rows),
     Watermark(EventTime),
 }
 
 /// Admitted rows of one partition.
 #[derive(Debug, Clone)]
-pub(crate) struct Rows {
-    pub(crate) partition: PartitionId,
-    pub(crate) columns: RecordBatch,
-    pub(crate) times: Vec<i64>,
-    pub(crate) offsets: Vec<u64>,
+pub struct Rows {
+    pub partition: PartitionId,
+    pub columns: RecordBatch,
+    pub times: Vec<i64>,
+    pub offsets: Vec<u64>,
     /// Index of each row's record in its block, to find its payload again.
-    pub(crate) records: Vec<u32>,
+    pub records: Vec<u32>,
 }
 
 /// Whether a row that may be late counts.
@@ -113,7 +113,7 @@ enum Lateness {
 
 /// Judges the rows of a decoded block, of which `filtered` says what WHERE does and `repeats` which came before,
 /// and moves the partition's watermark on.
-pub(crate) fn admit(
+pub fn admit(
     rules: &Rules,
     watermark: &mut PartitionWatermark,
     filtered: &Filtered,
@@ -271,17 +271,17 @@ impl<'a> Known<'a> {
 
 /// Finds the bytes of a block's records, for dead letters: lines are counted once, and only when one is needed.
 #[derive(Debug)]
-pub(crate) struct Payloads<'a> {
+pub struct Payloads<'a> {
     block: &'a RawBlock,
     lines: OnceCell<Vec<&'a [u8]>>,
 }
 
 impl<'a> Payloads<'a> {
-    pub(crate) fn of(block: &'a RawBlock) -> Self {
+    pub fn of(block: &'a RawBlock) -> Self {
         Payloads { block, lines: OnceCell::new() }
     }
 
-    pub(crate) fn get(&self, record: u32) -> &'a [u8] {
+    pub fn get(&self, record: u32) -> &'a [u8] {
         let record = record as usize;
         let data: &'a [u8] = &self.block.data;
         match &self.block.framing {
@@ -297,7 +297,7 @@ impl<'a> Payloads<'a> {
     }
 }
 
-pub(crate) fn letter(
+pub fn letter(
     rules: &Rules,
     partition: PartitionId,
     offset: u64,

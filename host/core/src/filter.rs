@@ -14,7 +14,7 @@ use weir_plan::{Expression, ExpressionError};
 
 /// What WHERE says of the rows of a block.
 #[derive(Debug, Default)]
-pub(crate) struct Filtered {
+pub struct Filtered {
     /// `None`: all pass.
     passes: Option<BooleanBuffer>,
     failed: BTreeMap<u32, String>,
@@ -22,7 +22,7 @@ pub(crate) struct Filtered {
 
 /// What WHERE says of one row.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Passes<'a> {
+pub enum Passes<'a> {
     Yes,
     No,
     /// It has no value, for this reason.
@@ -31,10 +31,7 @@ pub(crate) enum Passes<'a> {
 
 impl Filtered {
     /// Evaluates a filter; without one every row passes.
-    pub(crate) fn of(
-        filter: Option<&Arc<dyn Expression>>,
-        rows: &RecordBatch,
-    ) -> Result<Filtered, ExpressionError> {
+    pub fn of(filter: Option<&Arc<dyn Expression>>, rows: &RecordBatch) -> Result<Filtered, ExpressionError> {
         let Some(filter) = filter else { return Ok(Filtered::default()) };
         let Halved { parts, failed } = halve(rows.num_rows(), |range| {
             of_rows(is_true(&**filter, &rows.slice(range.start, range.len())))
@@ -50,7 +47,7 @@ impl Filtered {
         Ok(Filtered { passes: Some(passes.finish()), failed })
     }
 
-    pub(crate) fn at(&self, row: usize) -> Passes<'_> {
+    pub fn at(&self, row: usize) -> Passes<'_> {
         match &self.passes {
             None => Passes::Yes,
             Some(passes) if passes.value(row) => Passes::Yes,
@@ -63,7 +60,7 @@ impl Filtered {
 }
 
 /// For which rows the filter is true, which it is not where it is null.
-pub(crate) fn is_true(filter: &dyn Expression, rows: &RecordBatch) -> Result<BooleanBuffer, ExpressionError> {
+pub fn is_true(filter: &dyn Expression, rows: &RecordBatch) -> Result<BooleanBuffer, ExpressionError> {
     let mask = filter.evaluate(rows)?;
     let mask = mask.as_boolean();
     Ok(match mask.nulls() {

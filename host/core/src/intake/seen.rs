@@ -15,13 +15,12 @@
 //!
 //! Knows no clock and no connector.
 
-use crate::shard::NO_GROUP;
+use crate::stored::{NO_GROUP, Stored};
 use arrow_array::{Array, ArrayRef};
 use hashbrown::HashTable;
 use std::collections::BTreeMap;
 use weir_event::key::{EncodedKeys, KeyTypeError};
 use weir_event::{EventTime, PartitionId, Span, id_hash};
-use weir_store::Entry;
 
 /// Marks entries of seen ids among those without a key group.
 const KIND: u8 = 0;
@@ -36,7 +35,7 @@ const SHORTEST_SLICE_MS: i64 = 1000;
 
 /// The ids that a job has seen.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub struct Seen {
     within: Span,
     partitions: BTreeMap<PartitionId, Ids>,
 }
@@ -61,28 +60,23 @@ struct Id {
 
 /// The rows of a block, and what their partition has seen before.
 #[derive(Debug)]
-pub(crate) struct Repeats<'a> {
+pub struct Repeats<'a> {
     ids: &'a mut Ids,
     rows: Vec<Option<u128>>,
 }
 
 impl Seen {
-    pub(crate) fn new(within: Span) -> Self {
+    pub fn new(within: Span) -> Self {
         Seen { within, partitions: BTreeMap::new() }
     }
 
     /// How many ids are remembered.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.partitions.values().map(|ids| ids.times.len()).sum()
     }
 
     /// A block of a partition, with the column of its ids.
-    pub(crate) fn block(
-        &mut self,
-        partition: PartitionId,
-        column: &ArrayRef,
-    ) -> Result<Repeats<'_>, KeyTypeError> {
+    pub fn block(&mut self, partition: PartitionId, column: &ArrayRef) -> Result<Repeats<'_>, KeyTypeError> {
         let keys = EncodedKeys::encode(std::slice::from_ref(column), column.len())?;
         let id = |row: usize| column.is_valid(row).then(|| id_hash(keys.key(row)));
         Ok(Repeats { rows: (0..column.len()).map(id).collect(), ids: self.partition(partition) })
@@ -94,7 +88,7 @@ impl Seen {
     }
 
     /// What is new since the last checkpoint, sorted by key.
-    pub(crate) fn take_fresh(&mut self, checkpoint: u64) -> Vec<Entry> {
+    pub fn take_fresh(&mut self, checkpoint: u64) -> Vec<Stored> {
         let mut entries = Vec::new();
         for (partition, ids) in &mut self.partitions {
             let mut fresh = std::mem::take(&mut ids.fresh);
@@ -105,7 +99,7 @@ impl Seen {
                 let end = slice_end(slice[0].time, self.within);
                 for (number, block) in slice.chunks(BLOCK_IDS).enumerate() {
                     let key = entry_key(*partition, end, checkpoint, number as u32);
-                    entries.push(Entry { key: key.into(), value: Some(encode(block).into()) });
+                    entries.push(Stored { key, value: encode(block) });
                 }
             }
         }
@@ -113,7 +107,7 @@ impl Seen {
     }
 
     /// Takes a stored block back; `None` if its bytes do not read.
-    pub(crate) fn decode(&mut self, key: &[u8], block: &[u8]) -> Option<()> {
+    pub fn decode(&mut self, key: &[u8], block: &[u8]) -> Option<()> {
         let (partition, _) = parse_entry_key(key)?;
         let ids = self.partition(partition);
         let (rows, rest) = block.as_chunks::<ID_BYTES>();
@@ -129,7 +123,7 @@ impl Seen {
 impl Repeats<'_> {
     /// Whether a row is a repetition; if not, it is remembered. To be asked once for each row in order, with its
     /// partition's watermark before it.
-    pub(crate) fn is_repeat(&mut self, row: usize, time: EventTime, watermark: EventTime) -> bool {
+    pub fn is_repeat(&mut self, row: usize, time: EventTime, watermark: EventTime) -> bool {
         self.rows[row].is_some_and(|id| self.ids.is_repeat(id, time.millis(), watermark))
     }
 }
@@ -229,13 +223,13 @@ fn parse_entry_key(key: &[u8]) -> Option<(PartitionId, i64)> {
 }
 
 /// Whether an entry of a checkpoint belongs here.
-pub(crate) fn is_entry(key: &[u8]) -> bool {
+pub fn is_entry(key: &[u8]) -> bool {
     key.starts_with(&[NO_GROUP[0], NO_GROUP[1], KIND])
 }
 
 /// Whether no row can repeat what a stored block holds, where partitions' watermarks are these. A partition that
 /// is not named has no watermark yet.
-pub(crate) fn is_expired(key: &[u8], within: Span, watermarks: &BTreeMap<PartitionId, EventTime>) -> bool {
+pub fn is_expired(key: &[u8], within: Span, watermarks: &BTreeMap<PartitionId, EventTime>) -> bool {
     parse_entry_key(key).is_some_and(|(partition, end)| {
         watermarks.get(&partition).is_some_and(|watermark| end <= (*watermark - within).millis())
     })
@@ -317,10 +311,9 @@ mod tests {
             }
             let entries = seen.take_fresh(checkpoint as u64);
             assert!(entries.is_sorted_by(|a, b| a.key < b.key));
-            let bytes: usize =
-                entries.iter().filter_map(|entry| entry.value.as_ref()).map(bytes::Bytes::len).sum();
+            let bytes: usize = entries.iter().map(|entry| entry.value.len()).sum();
             assert_eq!(bytes, 300 * ID_BYTES, "only what is new");
-            stored.extend(entries.into_iter().map(|entry| (entry.key, entry.value.unwrap())));
+            stored.extend(entries.into_iter().map(|entry| (entry.key, entry.value)));
         }
         assert!(seen.take_fresh(3).is_empty());
         let again = &mut minute();

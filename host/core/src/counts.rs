@@ -1,0 +1,42 @@
+//! What a job counts. Every step says what it adds; whoever hosts the core keeps the sums.
+
+use serde::{Deserialize, Serialize};
+
+/// What a job has counted since its first start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Events read.
+    pub events: u64,
+    /// Rows that came after a result they belong to was final for their partition.
+    pub late: u64,
+    /// Late rows that did not count any more (too late to correct, or by policy).
+    pub dropped: u64,
+    /// Rows whose id was seen before.
+    pub duplicates: u64,
+    /// Events and results set aside.
+    pub dead_letters: u64,
+    /// Records passed over without fault (Kafka tombstones).
+    pub skipped: u64,
+    /// Result rows handed to the sinks.
+    pub results: u64,
+    /// Results that could not be computed (an overflow).
+    pub failed_results: u64,
+    /// Events that could not be used: broken, of a wrong type, of a time that cannot be, or failing an expression.
+    pub refused: u64,
+}
+
+impl Counts {
+    /// Adds what somebody else has counted.
+    pub fn add(&mut self, other: Counts) {
+        self.events += other.events;
+        self.late += other.late;
+        self.dropped += other.dropped;
+        self.duplicates += other.duplicates;
+        self.refused += other.refused;
+        self.dead_letters += other.dead_letters;
+        self.skipped += other.skipped;
+        self.results += other.results;
+        self.failed_results += other.failed_results;
+    }
+}

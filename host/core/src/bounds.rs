@@ -51,7 +51,7 @@ impl TimeBounds {
 }
 
 /// Whether it would be a time of the years 2001 to 2033 were it in seconds.
-pub fn looks_like_seconds(time: EventTime) -> bool {
+pub(crate) fn looks_like_seconds(time: EventTime) -> bool {
     SECONDS_AS_MS.contains(&time.millis())
 }
 

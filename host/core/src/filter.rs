@@ -14,7 +14,7 @@ use weir_plan::{Expression, ExpressionError};
 
 /// What WHERE says of the rows of a block.
 #[derive(Debug, Default)]
-pub struct Filtered {
+pub(crate) struct Filtered {
     /// `None`: all pass.
     passes: Option<BooleanBuffer>,
     failed: BTreeMap<u32, String>,
@@ -22,7 +22,7 @@ pub struct Filtered {
 
 /// What WHERE says of one row.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Passes<'a> {
+pub(crate) enum Passes<'a> {
     Yes,
     No,
     /// It has no value, for this reason.
@@ -31,7 +31,10 @@ pub enum Passes<'a> {
 
 impl Filtered {
     /// Evaluates a filter; without one every row passes.
-    pub fn of(filter: Option<&Arc<dyn Expression>>, rows: &RecordBatch) -> Result<Filtered, ExpressionError> {
+    pub(crate) fn of(
+        filter: Option<&Arc<dyn Expression>>,
+        rows: &RecordBatch,
+    ) -> Result<Filtered, ExpressionError> {
         let Some(filter) = filter else { return Ok(Filtered::default()) };
         let Halved { parts, failed } = halve(rows.num_rows(), |range| {
             of_rows(is_true(&**filter, &rows.slice(range.start, range.len())))
@@ -47,7 +50,7 @@ impl Filtered {
         Ok(Filtered { passes: Some(passes.finish()), failed })
     }
 
-    pub fn at(&self, row: usize) -> Passes<'_> {
+    pub(crate) fn at(&self, row: usize) -> Passes<'_> {
         match &self.passes {
             None => Passes::Yes,
             Some(passes) if passes.value(row) => Passes::Yes,
@@ -60,7 +63,7 @@ impl Filtered {
 }
 
 /// For which rows the filter is true, which it is not where it is null.
-pub fn is_true(filter: &dyn Expression, rows: &RecordBatch) -> Result<BooleanBuffer, ExpressionError> {
+pub(crate) fn is_true(filter: &dyn Expression, rows: &RecordBatch) -> Result<BooleanBuffer, ExpressionError> {
     let mask = filter.evaluate(rows)?;
     let mask = mask.as_boolean();
     Ok(match mask.nulls() {

@@ -5,16 +5,16 @@ use std::ops::Range;
 
 /// What came of a batch, cut where rows failed.
 #[derive(Debug)]
-pub struct Halved<P> {
+pub(crate) struct Halved<P> {
     /// What each part that did not fail gave, in order.
-    pub parts: Vec<(Range<usize>, P)>,
+    pub(crate) parts: Vec<(Range<usize>, P)>,
     /// The rows that failed alone, in order, with the reasons.
-    pub failed: Vec<(usize, String)>,
+    pub(crate) failed: Vec<(usize, String)>,
 }
 
 /// Tries rows `0..rows` together, and in halves where they fail. `attempt` says why some of its rows fail in the
 /// inner error; the outer one ends everything.
-pub fn halve<P, E>(
+pub(crate) fn halve<P, E>(
     rows: usize,
     mut attempt: impl FnMut(Range<usize>) -> Result<Result<P, String>, E>,
 ) -> Result<Halved<P>, E> {

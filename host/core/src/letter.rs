@@ -39,13 +39,23 @@ pub enum Subject {
 }
 
 impl DeadLetter {
+    /// About an event; `payload` is its first bytes.
     pub fn of_event(job: &str, reason: String, partition: PartitionId, offset: u64, payload: String) -> Self {
         DeadLetter { job: job.to_owned(), reason, subject: Subject::Event { partition, offset, payload } }
     }
 
+    /// About a result.
     pub fn of_result(job: &str, result: FailedResult) -> Self {
         let reason = result.reason.clone();
         DeadLetter { job: job.to_owned(), reason, subject: Subject::Result { result } }
+    }
+
+    /// The result that it is about.
+    pub fn failed_result(&self) -> Option<&FailedResult> {
+        match &self.subject {
+            Subject::Event { .. } => None,
+            Subject::Result { result } => Some(result),
+        }
     }
 
     /// The offset of the event that it is about.

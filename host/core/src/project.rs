@@ -16,22 +16,22 @@ use weir_plan::{Expression, ExpressionError};
 
 /// Rows with the columns that the stage (or the output) reads.
 #[derive(Debug, Clone)]
-pub struct Projected {
-    pub partition: PartitionId,
-    pub columns: Vec<ArrayRef>,
-    pub times: Vec<i64>,
-    pub offsets: Vec<u64>,
+pub(crate) struct Projected {
+    pub(crate) partition: PartitionId,
+    pub(crate) columns: Vec<ArrayRef>,
+    pub(crate) times: Vec<i64>,
+    pub(crate) offsets: Vec<u64>,
     /// Index of each row's record in its block.
-    pub records: Vec<u32>,
+    pub(crate) records: Vec<u32>,
 }
 
 impl Projected {
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.times.len()
     }
 
     /// As rows with these columns.
-    pub fn into_rows(self, schema: &SchemaRef) -> Result<Rows, ExpressionError> {
+    pub(crate) fn into_rows(self, schema: &SchemaRef) -> Result<Rows, ExpressionError> {
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows()));
         let columns = RecordBatch::try_new_with_options(schema.clone(), self.columns, &options)
             .map_err(|error| ExpressionError::Broken(error.to_string()))?;
@@ -42,14 +42,14 @@ impl Projected {
 
 /// A row that an expression has no value for.
 #[derive(Debug)]
-pub struct FailedRow {
-    pub offset: u64,
-    pub record: u32,
-    pub reason: String,
+pub(crate) struct FailedRow {
+    pub(crate) offset: u64,
+    pub(crate) record: u32,
+    pub(crate) reason: String,
 }
 
 /// Applies the expressions. Rows that fail alone are left out and returned beside.
-pub fn project<E: AsRef<dyn Expression>>(
+pub(crate) fn project<E: AsRef<dyn Expression>>(
     expressions: &[E],
     rows: &Rows,
 ) -> Result<(Projected, Vec<FailedRow>), ExpressionError> {
@@ -65,7 +65,7 @@ pub fn project<E: AsRef<dyn Expression>>(
 }
 
 /// Tells what rows are to blame for from what ends the job.
-pub fn of_rows<P>(outcome: Result<P, ExpressionError>) -> Result<Result<P, String>, ExpressionError> {
+pub(crate) fn of_rows<P>(outcome: Result<P, ExpressionError>) -> Result<Result<P, String>, ExpressionError> {
     match outcome {
         Ok(part) => Ok(Ok(part)),
         Err(ExpressionError::Rows(reason)) => Ok(Err(reason)),
@@ -90,7 +90,7 @@ fn attempt<E: AsRef<dyn Expression>>(
 }
 
 /// The values of an expression, which may be a column as it is.
-pub fn value(expression: &dyn Expression, batch: &RecordBatch) -> Result<ArrayRef, ExpressionError> {
+pub(crate) fn value(expression: &dyn Expression, batch: &RecordBatch) -> Result<ArrayRef, ExpressionError> {
     match expression.as_column() {
         Some(column) => Ok(batch.column(column).clone()),
         None => expression.evaluate(batch),
@@ -124,7 +124,7 @@ fn join<E: AsRef<dyn Expression>>(
 }
 
 /// The rows of a batch at these indices.
-pub fn take(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, ExpressionError> {
+pub(crate) fn take(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, ExpressionError> {
     take_record_batch(batch, &UInt32Array::from(rows.to_vec()))
         .map_err(|error| ExpressionError::Broken(error.to_string()))
 }

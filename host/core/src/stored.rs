@@ -4,9 +4,12 @@
 //!
 //! Must not know where it is kept.
 
-use std::sync::Arc;
-use weir_event::{EventTime, key_group, key_hash};
-use weir_timeline::{AggregateError, Block, StageSpec, Timelines};
+use crate::error::CoreError;
+use crate::intake::seen;
+use std::collections::BTreeMap;
+use weir_event::{EventTime, KeyGroup, PartitionId, Span, key_group, key_hash};
+use weir_plan::JobPlan;
+use weir_timeline::{Block, Timelines};
 
 /// Something to be kept under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,87 +24,131 @@ pub struct Stored {
 const BLOCK_BYTES: usize = 2 + 1 + 8;
 const GROUP_BYTES: usize = 2;
 /// In place of a key group: state of the whole job, behind that of all keys.
-pub const NO_GROUP: [u8; GROUP_BYTES] = [0xff; GROUP_BYTES];
+pub(crate) const NO_GROUP: [u8; GROUP_BYTES] = [0xff; GROUP_BYTES];
 
-/// Judges which stored blocks have expired at a *committed* watermark. (At the running one, a block could be gone
-/// that a replay after a crash still needs.)
-pub struct BlockExpiry(Timelines);
+/// The name of a block of state; unique among those of its key group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name<'a> {
+    /// The encoded key.
+    pub key: &'a [u8],
+    /// Which block of the key's.
+    pub block: Block,
+}
 
-impl BlockExpiry {
-    /// `oldest` is the oldest time that may be asked for, as [`Timelines::restore_done`] takes it.
-    pub fn at(spec: &Arc<StageSpec>, settled: EventTime, oldest: EventTime) -> Result<Self, AggregateError> {
-        let mut judge =
-            Timelines::new(spec.clone()).map_err(|error| AggregateError::Broken(error.to_string()))?;
-        judge.restore_done(settled, oldest).map_err(|error| AggregateError::Damaged(error.to_string()))?;
-        judge.expire();
-        Ok(BlockExpiry(judge))
+impl<'a> Name<'a> {
+    /// The key group that it belongs to.
+    pub fn group(&self) -> KeyGroup {
+        key_group(key_hash(self.key))
     }
 
+    /// Appends its bytes.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        let Name { key, block } = self;
+        out.extend_from_slice(key);
+        out.extend_from_slice(&block.column.to_be_bytes());
+        out.push(block.level);
+        out.extend_from_slice(&((block.start as u64) ^ (1 << 63)).to_be_bytes());
+    }
+
+    /// Appends the bytes of the key group and its own: its name among all of a job's state.
+    pub fn put_with_group(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.group().0.to_be_bytes());
+        self.put(out);
+    }
+
+    /// What [`Name::put`] wrote.
+    pub fn parse(name: &'a [u8]) -> Option<Name<'a>> {
+        let (key, block) = name.split_at_checked(name.len().checked_sub(BLOCK_BYTES)?)?;
+        let column = u16::from_be_bytes([block[0], block[1]]);
+        let start = u64::from_be_bytes(block[3..].try_into().ok()?) ^ (1 << 63);
+        Some(Name { key, block: Block { column, level: block[2], start: start as i64 } })
+    }
+
+    /// What [`Name::put_with_group`] wrote.
+    pub fn parse_with_group(entry: &'a [u8]) -> Option<Name<'a>> {
+        Name::parse(entry.get(GROUP_BYTES..)?)
+    }
+}
+
+/// Whether an entry of a job's state is of its intake (ids that it has seen) and not of a key group.
+pub fn is_of_intake(entry: &[u8]) -> bool {
+    seen::is_entry(entry)
+}
+
+/// Judges which entries of a job's state have expired at a *committed* watermark. (At the running one, a block could be
+/// gone that a replay after a crash still needs.)
+pub struct Expiry {
+    blocks: Option<Timelines>,
+    dedup_within: Option<Span>,
+    watermarks: BTreeMap<PartitionId, EventTime>,
+}
+
+impl Expiry {
+    /// For a job that had settled at `settled`, where `oldest` is the oldest time that may be asked for, as
+    /// [`Timelines::restore_done`] takes it, and `newest` the newest event time of each partition.
+    pub fn at(
+        plan: &JobPlan,
+        (settled, oldest): (EventTime, EventTime),
+        newest: impl IntoIterator<Item = (PartitionId, EventTime)>,
+    ) -> Result<Expiry, CoreError> {
+        let blocks = match &plan.stage {
+            Some(stage) => {
+                let mut judge = Timelines::new(stage.spec.clone())?;
+                judge.restore_done(settled, oldest)?;
+                judge.expire();
+                Some(judge)
+            }
+            None => None,
+        };
+        let stream = &plan.inputs[0].stream;
+        let watermarks = newest.into_iter().map(|(id, newest)| (id, newest - stream.disorder)).collect();
+        Ok(Expiry { blocks, dedup_within: stream.dedup.map(|dedup| dedup.within), watermarks })
+    }
+
+    /// Whether an entry is out of reach.
     pub fn is_expired(&self, entry: &[u8]) -> bool {
-        parse_entry_key(entry).is_some_and(|(_, block)| self.0.is_expired(block))
+        if is_of_intake(entry) {
+            // A stream that does not tell events apart any more has no use for ids.
+            return self.dedup_within.is_none_or(|within| seen::is_expired(entry, within, &self.watermarks));
+        }
+        let name = Name::parse_with_group(entry);
+        self.blocks.as_ref().zip(name).is_some_and(|(blocks, name)| blocks.is_expired(name.block))
     }
-}
-
-pub fn put_entry_key(key: &[u8], block: Block, entry: &mut Vec<u8>) {
-    entry.extend_from_slice(&key_group(key_hash(key)).0.to_be_bytes());
-    entry.extend_from_slice(key);
-    entry.extend_from_slice(&block.column.to_be_bytes());
-    entry.push(block.level);
-    entry.extend_from_slice(&((block.start as u64) ^ (1 << 63)).to_be_bytes());
-}
-
-pub fn parse_entry_key(entry: &[u8]) -> Option<(&[u8], Block)> {
-    let (rest, block) = entry.split_at_checked(entry.len().checked_sub(BLOCK_BYTES)?)?;
-    let key = rest.get(GROUP_BYTES..)?;
-    let column = u16::from_be_bytes([block[0], block[1]]);
-    let start = u64::from_be_bytes(block[3..].try_into().ok()?) ^ (1 << 63);
-    Some((key, Block { column, level: block[2], start: start as i64 }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_event::Span;
-    use weir_timeline::{Frames, Grid};
+    use crate::tests::plan;
 
     #[test]
     fn tiles_whose_windows_are_out_of_reach_are_not_kept() {
-        let span = Span::from_millis;
-        let spec = Arc::new(StageSpec {
-            frames: Frames::Grid(Grid { size: span(100), slide: span(100), offset: Span::ZERO }),
-            aggregates: Vec::new(),
-            inputs: Vec::new(),
-            carried: Vec::new(),
-            history: span(50),
-            corrects: true,
-            retention: None,
-            tail: None,
-            emit_changes: false,
-        });
-        let is_expired = |start, settled| {
+        let query = "SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(t, INTERVAL '100' SECOND)";
+        let plan = plan(query, "", "history: 50s\nlate: {allow: 50s}");
+        let is_expired = |start: i64, settled: i64| {
             let mut entry = Vec::new();
-            put_entry_key(b"u1", Block { column: Block::TILES, level: 0, start }, &mut entry);
-            BlockExpiry::at(&spec, EventTime::from_millis(settled), EventTime::MIN)
-                .unwrap()
-                .is_expired(&entry)
+            let block = Block { column: Block::TILES, level: 0, start };
+            Name { key: b"u1", block }.put_with_group(&mut entry);
+            let at = (EventTime::from_millis(settled), EventTime::MIN);
+            Expiry::at(&plan, at, []).unwrap().is_expired(&entry)
         };
-        // At 248 a lookup 50 back finds the window that ends at 100, at 249 the next one.
-        assert!(!is_expired(0, 248) && is_expired(0, 249) && !is_expired(100, 249));
+        // A lookup 50 s back finds the window that ends at 100 s until a millisecond before it finds the next one.
+        assert!(!is_expired(0, 249_998) && is_expired(0, 249_999) && !is_expired(100_000, 249_999));
         assert!(!is_expired(0, i64::MIN));
     }
 
     #[test]
-    fn a_block_s_key_reads_back_and_sorts_by_start() {
-        let block = |start| Block { column: 3, level: 1, start };
-        let entry_key = |key: &[u8], block| {
+    fn a_block_s_name_reads_back_and_sorts_by_start() {
+        let entry = |key: &[u8], start| {
             let mut entry = Vec::new();
-            put_entry_key(key, block, &mut entry);
+            Name { key, block: Block { column: 3, level: 1, start } }.put_with_group(&mut entry);
             entry
         };
-        let (early, late) = (entry_key(b"u1", block(-5)), entry_key(b"u1", block(7)));
+        let (early, late) = (entry(b"u1", -5), entry(b"u1", 7));
         assert!(early < late);
-        let (key, parsed) = parse_entry_key(&early).unwrap();
-        assert_eq!((key, parsed.column, parsed.level, parsed.start), (&b"u1"[..], 3, 1, -5));
-        assert!(parse_entry_key(b"short").is_none());
+        let block = Block { column: 3, level: 1, start: -5 };
+        assert_eq!(Name::parse_with_group(&early), Some(Name { key: b"u1", block }));
+        assert_eq!(early[..2], Name { key: b"u1", block }.group().0.to_be_bytes());
+        assert_eq!(Name::parse_with_group(b"short"), None);
     }
 }

@@ -275,7 +275,10 @@ impl Writer {
     fn compact(&mut self, plan: &JobPlan, body: &Body, manifest: &Manifest) {
         let job = &plan.name;
         let merged = self.next_epoch().and_then(|epoch| match expiry(plan, body) {
-            Ok(expired) => self.store.compact(job, epoch, manifest, &expired),
+            Ok(expiry) => {
+                let is_expired = |entry: &[u8]| expiry.is_expired(entry);
+                self.store.compact(job, epoch, manifest, &is_expired)
+            }
             Err(error) => Err(StoreError::visit(error)),
         });
         match merged {

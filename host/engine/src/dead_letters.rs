@@ -6,6 +6,7 @@
 //! of a job once. Full files are
 //! rotated once and then replaced, so a flood of bad events costs a bounded amount of disk and never good data.
 
+use crate::error::EngineError;
 use crate::told::Told;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_core::{DeadLetter, Subject};
 use weir_event::{Clock, PartitionId};
+use weir_plan::JobPlan;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity {
@@ -100,6 +102,15 @@ impl DeadLetters {
             current.bytes += line.len() as u64;
         }
         current.file.flush()
+    }
+
+    /// Appends letters of a job to those of its stream.
+    pub(crate) fn set_aside(&self, plan: &JobPlan, letters: &[DeadLetter]) -> Result<(), EngineError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let kept = self.append(&plan.inputs[0].stream.name, letters);
+        kept.map_err(|error| EngineError::DeadLetters { job: plan.name.clone(), message: error.to_string() })
     }
 
     /// Makes what was appended to a stream's letters durable: called before a checkpoint passes their positions.

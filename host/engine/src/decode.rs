@@ -12,19 +12,19 @@ use weir_event::PartitionId;
 
 /// What comes out.
 #[derive(Debug)]
-pub(crate) enum Intake {
+pub(crate) enum Arrival {
     /// A decoded block, with its bytes for dead letters.
     Block(Box<(RawBlock, Decoded)>),
     /// The partition's present end.
     CaughtUp(PartitionId),
 }
 
-impl Intake {
+impl Arrival {
     /// Whose it is.
     pub(crate) fn partition(&self) -> PartitionId {
         match self {
-            Intake::Block(block) => block.0.partition,
-            Intake::CaughtUp(partition) => *partition,
+            Arrival::Block(block) => block.0.partition,
+            Arrival::CaughtUp(partition) => *partition,
         }
     }
 }
@@ -38,7 +38,7 @@ pub(crate) fn depth(workers: usize) -> usize {
 /// Blocks on their way.
 pub(crate) struct Decoding {
     decoder: Arc<dyn Decoder>,
-    in_flight: FuturesOrdered<BoxFuture<'static, Option<Intake>>>,
+    in_flight: FuturesOrdered<BoxFuture<'static, Option<Arrival>>>,
     depth: usize,
 }
 
@@ -62,13 +62,13 @@ impl Decoding {
     pub(crate) fn push(&mut self, fetch: Fetch) {
         match fetch {
             Fetch::CaughtUp(partition) => {
-                self.in_flight.push_back(Box::pin(std::future::ready(Some(Intake::CaughtUp(partition)))));
+                self.in_flight.push_back(Box::pin(std::future::ready(Some(Arrival::CaughtUp(partition)))));
             }
             Fetch::Block(block) => {
                 let decoder = self.decoder.clone();
                 let task = tokio::spawn(async move {
                     let decoded = decoder.decode(&block);
-                    Intake::Block(Box::new((block, decoded)))
+                    Arrival::Block(Box::new((block, decoded)))
                 });
                 self.in_flight.push_back(Box::pin(async move { task.await.ok() }));
             }
@@ -77,7 +77,7 @@ impl Decoding {
 
     /// The next in order; `None` if nothing is on its way, `Some(None)` if a decoder broke its promise not to
     /// panic. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Option<Option<Intake>> {
+    pub(crate) async fn next(&mut self) -> Option<Option<Arrival>> {
         self.in_flight.next().await
     }
 }

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use weir_connect::sink::RowMeta;
 use weir_connect::{Op, Sink, SinkRows, Token};
-use weir_core::Counts;
-use weir_core::keyed::emit::ResultRows;
+use weir_core::{Counts, ResultRows};
 use weir_event::{Message, Signal};
 use weir_plan::JobPlan;
 
@@ -24,13 +23,6 @@ pub struct NamedSink {
     pub name: String,
     /// Where rows go.
     pub sink: Box<dyn Sink>,
-}
-
-/// What delivery is handed: rows, and what they do.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) rows: ResultRows,
-    pub(crate) op: Op,
 }
 
 /// The task that feeds a job's sinks.
@@ -62,7 +54,7 @@ impl Delivery {
     /// Handles messages until every input has closed and the last checkpoint is visible.
     pub(crate) async fn run(
         mut self,
-        mut inputs: Vec<mpsc::Receiver<Message<Outgoing>>>,
+        mut inputs: Vec<mpsc::Receiver<Message<ResultRows>>>,
         mut safe: mpsc::UnboundedReceiver<BTreeMap<String, Token>>,
     ) -> Result<(), EngineError> {
         let count = inputs.len();
@@ -94,9 +86,10 @@ impl Delivery {
         Ok(())
     }
 
-    async fn write(&mut self, Outgoing { rows, op }: Outgoing) -> Result<(), EngineError> {
+    async fn write(&mut self, rows: ResultRows) -> Result<(), EngineError> {
         self.tally.add(Counts { results: rows.columns.num_rows() as u64, ..Counts::default() });
         self.revision += 1;
+        let op = rows.op;
         let rows = SinkRows {
             columns: rows.columns,
             meta: RowMeta {

@@ -1,9 +1,9 @@
 //! Why a job stopped or never started: whose fault, and whether trying again helps.
 
 use weir_connect::ConnectError;
+use weir_core::CoreError;
 use weir_event::Fault;
 use weir_store::StoreError;
-use weir_timeline::AggregateError;
 
 /// What ended a job, or kept it from starting.
 #[derive(Debug, thiserror::Error)]
@@ -147,12 +147,12 @@ impl EngineError {
         EngineError::Store { job: job.to_owned(), fault: error.fault(), message: error.to_string() }
     }
 
-    pub(crate) fn aggregate(job: &str, error: &AggregateError) -> Self {
+    pub(crate) fn of_core(job: &str, error: CoreError) -> Self {
+        let job = job.to_owned();
         match error {
-            AggregateError::Damaged(message) => {
-                EngineError::Damaged { job: job.to_owned(), message: message.clone() }
-            }
-            other => EngineError::Broken { job: job.to_owned(), message: other.to_string() },
+            CoreError::Broken(message) => EngineError::Broken { job, message },
+            CoreError::Damaged(message) => EngineError::Damaged { job, message },
+            CoreError::Plan(message) | CoreError::Input(message) => EngineError::Plan { job, message },
         }
     }
 }

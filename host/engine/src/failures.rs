@@ -24,7 +24,7 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    pub(crate) fn add(&mut self, failed: &[FailedResult]) {
+    pub(crate) fn add<'a>(&mut self, failed: impl Iterator<Item = &'a FailedResult>) {
         for result in failed {
             let known = self.by_reason.iter().position(|sample| sample.reason == result.reason);
             let place = known.or_else(|| (self.by_reason.len() == REASONS).then_some(REASONS - 1));

@@ -8,11 +8,11 @@ use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
 use crate::decode;
 use crate::deliver::NamedSink;
+use crate::driver::Mode;
 use crate::error::EngineError;
 use crate::failures::FailureSample;
-use crate::intake::Mode;
 use crate::keys;
-use crate::lookup::{Answer, AsOf, LookupError, has_null, lookup};
+use crate::lookup::lookup;
 use crate::manifest::Body;
 use crate::pipeline::{self, Attempt};
 use crate::progress::Progress;
@@ -24,7 +24,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use weir_connect::{ConnectError, Decoder, Source};
-use weir_core::keyed::views::prefer_views;
+use weir_core::{Answer, AsOf, LookupError, prefer_views};
 use weir_event::key::decode_keys;
 use weir_event::{Clock, EventTime, PartitionId, Span};
 use weir_plan::JobPlan;
@@ -183,9 +183,6 @@ impl Job {
         if self.plan.stage.is_none() {
             return Err(LookupError::NoEntity(self.plan.name.clone()));
         }
-        if has_null(key) {
-            return Err(LookupError::Failed("a null key is not looked up".to_owned()));
-        }
         let shards = self.current_shards().ok_or_else(|| LookupError::Starting(self.plan.name.clone()))?;
         lookup(&self.plan, &shards, key, as_of)
     }
@@ -274,7 +271,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     let plan = job.plan.clone();
     surroundings.committer.settle().await;
     let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
-    let Restored { shards, seen } = restore(&plan, &body, surroundings, &job.progress).await?;
+    let Restored { shards, intake } = restore(&plan, &body, surroundings, &job.progress).await?;
     job.progress.freshness.left_end(job.clock.monotonic());
     job.progress.restart(&body, job.clock.now());
     *job.shards.write().unwrap_or_else(PoisonError::into_inner) = shards.clone();
@@ -297,7 +294,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
         mode: spec.mode,
         body,
         shards,
-        seen,
+        intake,
         committer: surroundings.committer.clone(),
         progress: job.progress.clone(),
         dead_letters: surroundings.dead_letters.clone(),

@@ -6,8 +6,7 @@
 
 use crate::shard::Shards;
 use std::collections::BinaryHeap;
-use weir_core::intake::route::{SEGMENTS, shard_of};
-use weir_event::key_hash;
+use weir_event::{key_group, key_hash};
 
 /// Slots that are looked through under one lock: some tens of microseconds.
 const SLOTS_AT_ONCE: usize = 4096;
@@ -18,13 +17,13 @@ type Place = (u64, Box<[u8]>);
 /// Up to `limit` encoded keys behind `after`, in order.
 pub(crate) fn page(shards: &Shards, after: Option<&[u8]>, limit: usize) -> Vec<Box<[u8]>> {
     let after = after.map(|key| (key_hash(key), Box::from(key)));
-    let first = after.as_ref().map_or(0, |(hash, _)| shard_of(*hash, shards.len()));
+    let first = after.as_ref().map_or(0, |(hash, _)| shards.place_of(key_group(*hash)).0);
     let mut found = BinaryHeap::new();
     for shard in first..shards.len() {
         if found.len() >= limit {
             break;
         }
-        for segment in 0..SEGMENTS {
+        for segment in 0..shards.segments(shard) {
             look_through(shards, (shard, segment), after.as_ref(), limit, &mut found);
         }
     }
@@ -41,11 +40,11 @@ fn look_through(
 ) {
     let mut start = 0;
     loop {
-        let timelines = shards.read(shard, segment);
-        if start >= timelines.slots() {
+        let held = shards.read(shard, segment);
+        if start >= held.slots() {
             return;
         }
-        for (key, hash) in timelines.keys(start..start + SLOTS_AT_ONCE) {
+        for (key, hash) in held.keys(start..start + SLOTS_AT_ONCE) {
             let is_behind = |(of, other): &Place| (hash, key) > (*of, &**other);
             if after.is_some_and(|after| !is_behind(after)) {
                 continue;

@@ -4,7 +4,7 @@
 //! it sees plugins as aggregates and expressions, connectors as traits, the store as one. What rows and results mean is
 //! decided in `weir_core`.
 //!
-//! A batch's way: [`intake`] drives [`decode`] and [`take`] -> [`keyed`] -> [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`checkpoint`] rides
+//! A batch's way: [`driver`] drives [`decode`] and [`take`] -> [`keyed`] -> [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`checkpoint`] rides
 //! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
 mod back_off;
@@ -13,17 +13,17 @@ mod checkpoint;
 pub mod dead_letters;
 mod decode;
 pub mod deliver;
+mod driver;
 mod engine;
 mod entries;
 mod error;
 mod failures;
 mod freshness;
 mod idle;
-mod intake;
 mod job;
 mod keyed;
 mod keys;
-pub mod lookup;
+mod lookup;
 mod manifest;
 mod pipeline;
 mod progress;
@@ -40,15 +40,14 @@ mod told;
 pub use back_off::BackOff;
 pub use dead_letters::DeadLetters;
 pub use deliver::NamedSink;
+pub use driver::Mode;
 pub use engine::{Engine, Settings, fits_state};
 pub use error::EngineError;
 pub use failures::FailureSample;
-pub use intake::Mode;
 pub use job::{Job, JobSpec, KeyPage, MakeSinks};
-pub use lookup::{Answer, AsOf, Looked, LookupError};
 pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus};
 pub use stream::StreamHub;
-pub use weir_core::{Counts, DeadLetter, FailedResult, Subject};
+pub use weir_core::{Answer, AsOf, Counts, DeadLetter, FailedResult, Looked, LookupError, Subject};
 
 #[cfg(test)]
 mod tests;

@@ -7,19 +7,19 @@ use crate::checkpoint::{Checkpointer, Committer};
 use crate::dead_letters::DeadLetters;
 use crate::decode::Decoding;
 use crate::deliver::{Delivery, NamedSink};
+use crate::driver::{Driver, Mode, Next, ShardInbox};
 use crate::error::EngineError;
-use crate::intake::{Driver, Mode, Next};
-use crate::keyed::KeyedShard;
+use crate::keyed::{Hands, KeyedShard};
 use crate::manifest::Body;
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
-use crate::shard::Shards;
+use crate::shard::{Locked, Shards, groups_of};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use weir_connect::{Decoder, Source};
-use weir_core::intake::seen::Seen;
+use weir_core::{Intake, Keyed};
 use weir_event::Clock;
 use weir_plan::JobPlan;
 
@@ -36,8 +36,8 @@ pub(crate) struct Attempt {
     pub(crate) body: Body,
     /// The timelines, restored; `None` for a job without a stage.
     pub(crate) shards: Option<Arc<Shards>>,
-    /// The ids seen, restored; `None` where the stream does not tell events apart.
-    pub(crate) seen: Option<Seen>,
+    /// With the ids seen, restored.
+    pub(crate) intake: Intake,
     pub(crate) committer: Committer,
     pub(crate) progress: Arc<Progress>,
     pub(crate) dead_letters: Arc<DeadLetters>,
@@ -72,31 +72,29 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     delivery.start(&body.sinks).await?;
 
     let mut results = Vec::new();
-    let next = match (shards, &plan.stage) {
-        (Some(shards), Some(stage)) => {
-            let mut senders = Vec::new();
+    let next = match shards {
+        Some(shards) => {
+            let mut inboxes = Vec::new();
             for number in 0..width {
                 let (sender, inbox) = mpsc::channel(QUEUE);
                 let (result, result_inbox) = mpsc::channel(QUEUE);
-                let shard = KeyedShard {
+                let keyed = Keyed::over(plan.clone(), Locked { shards: shards.clone(), number });
+                let keyed = keyed.map_err(|error| EngineError::of_core(&plan.name, error))?;
+                let hands = Hands {
                     plan: plan.clone(),
-                    stage: stage.clone(),
-                    number,
-                    shards: shards.clone(),
                     results: result,
-                    parts: parts.clone(),
-                    progress: progress.clone(),
                     tally: Tally::new(progress.clone()),
                     dead_letters: dead_letters.clone(),
-                    with_identity,
                 };
+                let keyed = keyed.with_identity(with_identity);
+                let shard = KeyedShard { keyed, number, hands, parts: parts.clone() };
                 stages.spawn(shard.run(inbox));
-                senders.push(sender);
+                inboxes.push(ShardInbox { groups: groups_of(number, width), inbox: sender });
                 results.push(result_inbox);
             }
-            Next::Shards(senders)
+            Next::Shards(inboxes)
         }
-        _ => {
+        None => {
             let (sender, inbox) = mpsc::channel(QUEUE);
             results.push(inbox);
             Next::Delivery(sender)
@@ -116,7 +114,12 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     stages.spawn(checkpointer.run(begun_inbox, parts_inbox, safe, done));
 
     let driver = Driver {
-        state: DriverState::resume(&plan, body, attempt.seen, clock.monotonic()),
+        state: DriverState::resume(
+            &plan,
+            body,
+            attempt.intake.with_identity(with_identity),
+            clock.monotonic(),
+        ),
         plan: plan.clone(),
         source: attempt.source,
         decoding: Decoding::new(attempt.decoder, attempt.decode_depth),
@@ -130,7 +133,6 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         dead_letters,
         clock,
         checkpoint_every: attempt.checkpoint_every,
-        with_identity,
     };
     stages.spawn(driver.run());
     first_failure(stages, &plan.name).await

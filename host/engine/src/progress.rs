@@ -135,8 +135,9 @@ impl Progress {
     }
 
     /// Remembers results that failed, for whoever asks what is wrong.
-    pub(crate) fn tell_failed(&self, failed: &[FailedResult]) {
-        if !failed.is_empty() {
+    pub(crate) fn tell_failed<'a>(&self, failed: impl Iterator<Item = &'a FailedResult>) {
+        let mut failed = failed.peekable();
+        if failed.peek().is_some() {
             self.failures.lock().unwrap_or_else(PoisonError::into_inner).add(failed);
         }
     }

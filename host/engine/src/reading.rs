@@ -7,11 +7,8 @@ use crate::manifest::{Body, PartitionState};
 use crate::skew::Skew;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use weir_core::intake::admit::Rules;
-use weir_core::intake::refusals::Refusals;
-use weir_core::intake::seen::Seen;
-use weir_core::{Beginning, Counts};
-use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark, Position, Span};
+use weir_core::{Counts, Intake, Refusals, Standing};
+use weir_event::{PartitionId, Position, Span};
 use weir_plan::JobPlan;
 
 /// What the driver carries from block to block; what of it must survive is in every checkpoint's body.
@@ -21,12 +18,8 @@ pub(crate) struct DriverState {
     reach: Option<Span>,
     /// What the job had counted when the attempt began.
     before: Counts,
-    pub(crate) rules: Rules,
+    pub(crate) intake: Intake,
     pub(crate) positions: BTreeMap<PartitionId, Position>,
-    pub(crate) watermarks: BTreeMap<PartitionId, PartitionWatermark>,
-    pub(crate) seen: Option<Seen>,
-    pub(crate) beginnings: BTreeMap<PartitionId, Beginning>,
-    pub(crate) watermark: JobWatermark,
     pub(crate) idleness: Idleness,
     pub(crate) skew: Skew,
     pub(crate) refusals: Refusals,
@@ -38,18 +31,14 @@ pub(crate) struct DriverState {
 }
 
 impl DriverState {
-    /// Goes on where `body` says, with the ids that were seen until then.
-    pub(crate) fn resume(plan: &JobPlan, mut body: Body, seen: Option<Seen>, now: Duration) -> Self {
+    /// Goes on where `body` says, with an intake that knows the ids that were seen until then.
+    pub(crate) fn resume(plan: &JobPlan, mut body: Body, intake: Intake, now: Duration) -> Self {
         let input = &plan.inputs[0].stream;
         body.reached = Some(body.oldest(plan));
         let mut state = DriverState {
             reach: plan.stage.as_ref().map(|stage| stage.spec.reach()),
-            rules: Rules::of(plan),
+            intake: intake.from_watermark(body.watermark),
             positions: BTreeMap::new(),
-            watermarks: BTreeMap::new(),
-            seen,
-            beginnings: BTreeMap::new(),
-            watermark: JobWatermark::resume(body.watermark),
             idleness: Idleness::new(input.idle_after, input.when_idle),
             skew: Skew::new(input.max_skew),
             refusals: Refusals::default(),
@@ -63,19 +52,10 @@ impl DriverState {
         };
         for partition in &state.body.partitions {
             state.positions.insert(partition.id, partition.position.clone());
-            state.beginnings.insert(partition.id, partition.beginning);
-            if let Some(newest) = partition.newest {
-                let watermark = PartitionWatermark::resume(input.disorder, newest);
-                state.watermarks.insert(partition.id, watermark);
-                state.watermark.update(partition.id, watermark.current());
-            }
+            let PartitionState { newest, beginning, .. } = *partition;
+            state.intake.resume(partition.id, Standing { newest, beginning });
         }
         state
-    }
-
-    /// Since when the job has all data; `None` for all that was ever in its source.
-    pub(crate) fn data_since(&self) -> Option<EventTime> {
-        self.beginnings.values().filter_map(|beginning| beginning.since()).max()
     }
 
     /// The body of the next checkpoint, as far as intake knows it; `counted` is what it counted in this attempt, and
@@ -83,17 +63,14 @@ impl DriverState {
     pub(crate) fn next_body(&mut self, counted: Counts, behind: Option<Span>) -> Body {
         self.body.checkpoint += 1;
         self.body.behind = behind;
-        self.body.watermark = Some(self.watermark.current()).filter(|watermark| *watermark > EventTime::MIN);
-        let reached = self.reach.map(|reach| self.watermark.current() - reach);
+        self.body.watermark = self.intake.promised();
+        let reached = self.reach.map(|reach| self.intake.watermark().current() - reach);
         self.body.reached = self.body.reached.max(reached);
         self.body.counts = self.before;
         self.body.counts.add(counted);
-        let newest = |id: &PartitionId| self.watermarks.get(id).map(PartitionWatermark::newest);
-        let partitions = self.positions.iter().map(|(id, position)| PartitionState {
-            id: *id,
-            position: position.clone(),
-            newest: newest(id).filter(|newest| *newest > EventTime::MIN),
-            beginning: self.beginnings.get(id).copied().unwrap_or_default(),
+        let partitions = self.positions.iter().map(|(id, position)| {
+            let Standing { newest, beginning } = self.intake.standing(*id);
+            PartitionState { id: *id, position: position.clone(), newest, beginning }
         });
         self.body.partitions = partitions.collect();
         self.body.clone()

@@ -6,7 +6,7 @@
 //!
 //! Knows no job, and of a block only that it is one.
 
-use crate::decode::{Decoding, Intake};
+use crate::decode::{Arrival, Decoding};
 use crate::stream::{BlockId, Hub, Opening};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -214,7 +214,7 @@ impl Pump {
             tokio::select! {
                 biased;
                 decoded = decoding.next(), if has_room && !decoding.is_empty() => match decoded.flatten() {
-                    Some(intake) => self.push(intake),
+                    Some(arrival) => self.push(arrival),
                     None => {
                         // What comes behind the block that is missing must not pass for what follows it.
                         decoding = Decoding::new(self.hub.decoder.clone(), self.hub.decode_depth);
@@ -241,10 +241,10 @@ impl Pump {
         self.forget_when_done(changed).await;
     }
 
-    fn push(&self, intake: Intake) {
-        let entry = match intake {
-            Intake::CaughtUp(partition) => Entry::CaughtUp(partition),
-            Intake::Block(taken) => {
+    fn push(&self, arrival: Arrival) {
+        let entry = match arrival {
+            Arrival::CaughtUp(partition) => Entry::CaughtUp(partition),
+            Arrival::Block(taken) => {
                 let (block, decoded) = *taken;
                 self.hub.keep(BlockId::of(&block), decoded);
                 Entry::Block(block)

@@ -1,20 +1,31 @@
-//! A shard's state: the timelines of a range of key groups, in segments with a lock each.
+//! A job's keyed state as its tasks share it: segments of key groups with a lock each, dealt to shards.
 //!
-//! The writer holds one segment at a time; a lookup copies states out under the read lock and finishes them
-//! outside.
+//! The writer holds one segment at a time; a lookup copies states out under the read lock and finishes them outside.
+//! Must not know what a segment does with what it is handed.
 
-use crate::entries::Entries;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use weir_core::intake::route::{SEGMENTS, segment_of, shard_of};
-use weir_core::keyed::views::has_views;
-use weir_core::stored::{parse_entry_key, put_entry_key};
-use weir_event::{EventTime, key_hash};
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use weir_core::groups::{ALL_GROUPS, part_of, range_of};
+use weir_core::stored::Name;
+use weir_core::{CoreError, Segment, Segments, add_stats};
+use weir_event::{EventTime, KeyGroup};
 use weir_plan::KeyedStage;
-use weir_timeline::{DecodeError, SpecError, Stats, Timelines};
+use weir_timeline::Stats;
+
+/// A shard of enough key groups has so many segments: a reader waits for a sixteenth of a batch at most, while batches
+/// stay long enough for columnar work.
+const SEGMENTS: usize = 16;
 
 /// All shards of a job.
 pub(crate) struct Shards {
-    shards: Vec<Vec<RwLock<Timelines>>>,
+    shards: Vec<Vec<RwLock<Segment>>>,
+}
+
+/// The segments of one shard, for the task that writes to them.
+#[derive(Debug, Clone)]
+pub(crate) struct Locked {
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) number: usize,
 }
 
 impl std::fmt::Debug for Shards {
@@ -24,87 +35,101 @@ impl std::fmt::Debug for Shards {
     }
 }
 
+/// The key groups of a shard.
+pub(crate) fn groups_of(shard: usize, shards: usize) -> Range<u16> {
+    range_of(shard, shards, &ALL_GROUPS)
+}
+
+/// How many segments a shard of these groups has.
+fn segments_in(groups: &Range<u16>) -> usize {
+    groups.len().min(SEGMENTS)
+}
+
 impl Shards {
-    /// Empty timelines; `gives_results` says whether anybody wants results beside lookups.
-    pub(crate) fn new(stage: &KeyedStage, shards: usize, gives_results: bool) -> Result<Shards, SpecError> {
-        let timelines = || {
-            let timelines = Timelines::new(stage.spec.clone())?;
-            let timelines = if has_views(stage) { timelines.with_list_views() } else { timelines };
-            Ok(if gives_results { timelines } else { timelines.without_results() })
+    /// Empty segments; `gives_results` says whether anybody wants results beside lookups.
+    pub(crate) fn new(stage: &KeyedStage, shards: usize, gives_results: bool) -> Result<Shards, CoreError> {
+        let shard = |shard: usize| -> Result<Vec<RwLock<Segment>>, CoreError> {
+            let groups = groups_of(shard, shards);
+            let count = segments_in(&groups);
+            let segment = |segment: usize| {
+                let groups = range_of(segment, count, &groups);
+                Segment::open(stage, groups, gives_results).map(RwLock::new)
+            };
+            (0..count).map(segment).collect()
         };
-        let segment = || timelines().map(RwLock::new);
-        let shard = || (0..SEGMENTS).map(|_| segment()).collect::<Result<Vec<_>, _>>();
-        Ok(Shards { shards: (0..shards).map(|_| shard()).collect::<Result<_, _>>()? })
+        Ok(Shards { shards: (0..shards).map(shard).collect::<Result<_, _>>()? })
     }
 
-    pub(crate) fn write(&self, shard: usize, segment: usize) -> RwLockWriteGuard<'_, Timelines> {
-        self.shards[shard][segment].write().unwrap_or_else(PoisonError::into_inner)
+    /// The segment that holds a key group, to read.
+    pub(crate) fn of_group(&self, group: KeyGroup) -> RwLockReadGuard<'_, Segment> {
+        let (shard, segment) = self.place_of(group);
+        self.read(shard, segment)
     }
 
-    /// The segment that holds a key, to read.
-    pub(crate) fn of_key(&self, hash: u64) -> RwLockReadGuard<'_, Timelines> {
-        self.read(shard_of(hash, self.shards.len()), segment_of(hash))
+    /// The shard that holds a key group, and the segment of it.
+    pub(crate) fn place_of(&self, group: KeyGroup) -> (usize, usize) {
+        let shard = part_of(group, self.len(), &ALL_GROUPS);
+        let groups = groups_of(shard, self.len());
+        (shard, part_of(group, segments_in(&groups), &groups))
     }
 
-    pub(crate) fn read(&self, shard: usize, segment: usize) -> RwLockReadGuard<'_, Timelines> {
+    pub(crate) fn read(&self, shard: usize, segment: usize) -> RwLockReadGuard<'_, Segment> {
         self.shards[shard][segment].read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works on a segment, alone.
+    pub(crate) fn write<T>(
+        &self,
+        (shard, segment): (usize, usize),
+        work: impl FnOnce(&mut Segment) -> T,
+    ) -> T {
+        work(&mut self.shards[shard][segment].write().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn len(&self) -> usize {
         self.shards.len()
     }
 
-    /// Sizes of all timelines together.
+    /// The segments of a shard.
+    pub(crate) fn segments(&self, shard: usize) -> usize {
+        self.shards[shard].len()
+    }
+
+    /// Sizes of all segments together.
     pub(crate) fn stats(&self) -> Stats {
-        let mut total = Stats::default();
-        for segment in self.shards.iter().flatten() {
-            let stats = segment.read().unwrap_or_else(PoisonError::into_inner).stats();
-            total.keys += stats.keys;
-            total.tiles += stats.tiles;
-            total.rows += stats.rows;
-            total.memory_bytes += stats.memory_bytes;
-        }
-        total
+        let segments = self.shards.iter().flatten();
+        let stats = segments.map(|segment| segment.read().unwrap_or_else(PoisonError::into_inner).stats());
+        stats.fold(Stats::default(), add_stats)
     }
 
-    /// What changed in a shard since it was last asked, sorted by key.
-    pub(crate) fn encode_dirty(&self, shard: usize) -> Entries {
-        let mut entries = Entries::default();
-        for segment in 0..SEGMENTS {
-            self.write(shard, segment).encode_dirty(&mut |key, block, value| {
-                entries.push(|out| put_entry_key(key, block, out), value);
-            });
-        }
-        entries.sort();
-        entries
+    /// Takes a stored entry back.
+    pub(crate) fn restore(&self, entry: &[u8], value: &[u8]) -> Result<(), CoreError> {
+        let too_short = || CoreError::Damaged("a block's key is too short".to_owned());
+        let name = Name::parse_with_group(entry).ok_or_else(too_short)?;
+        self.write(self.place_of(name.group()), |segment| segment.restore(name, value))
     }
 
-    /// Takes a stored block back.
-    pub(crate) fn decode(&self, entry: &[u8], value: &[u8]) -> Result<(), DecodeEntryError> {
-        let (key, block) = parse_entry_key(entry).ok_or(DecodeEntryError::Key)?;
-        let hash = key_hash(key);
-        let shard = shard_of(hash, self.len());
-        Ok(self.write(shard, segment_of(hash)).decode(key, hash, block, value)?)
-    }
-
-    /// All blocks of a checkpoint whose watermark was `settled`, and which can answer times since `oldest`, are back.
-    pub(crate) fn restore_done(&self, settled: EventTime, oldest: EventTime) -> Result<(), DecodeEntryError> {
+    /// All entries of a checkpoint whose watermark was `settled`, and which can answer times since `oldest`, are back.
+    pub(crate) fn restore_done(&self, settled: EventTime, oldest: EventTime) -> Result<(), CoreError> {
         for shard in 0..self.len() {
-            for segment in 0..SEGMENTS {
-                let mut timelines = self.write(shard, segment);
-                timelines.restore_done(settled, oldest)?;
-                timelines.expire();
+            for segment in 0..self.segments(shard) {
+                self.write((shard, segment), |segment| segment.restore_done(settled, oldest))?;
             }
         }
         Ok(())
     }
 }
 
-/// A stored block that does not read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DecodeEntryError {
-    #[error("a block's key is too short")]
-    Key,
-    #[error(transparent)]
-    Block(#[from] DecodeError),
+impl Segments for Locked {
+    fn count(&self) -> usize {
+        self.shards.segments(self.number)
+    }
+
+    fn groups(&self, segment: usize) -> Range<u16> {
+        range_of(segment, self.count(), &groups_of(self.number, self.shards.len()))
+    }
+
+    fn write<T>(&mut self, segment: usize, work: impl FnOnce(&mut Segment) -> T) -> T {
+        self.shards.write((self.number, segment), work)
+    }
 }

@@ -11,7 +11,7 @@
 //!
 //! Knows no clock and no connector.
 
-use crate::decode::Intake;
+use crate::decode::Arrival;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use weir_event::{EventTime, PartitionId, PartitionWatermark, Span};
 
@@ -23,7 +23,7 @@ const HELD_BLOCKS: usize = 32;
 pub(crate) struct Skew {
     limit: Option<Span>,
     ahead: BTreeSet<PartitionId>,
-    held: BTreeMap<PartitionId, VecDeque<Intake>>,
+    held: BTreeMap<PartitionId, VecDeque<Arrival>>,
     /// Partitions that the reader was told to pause.
     told: BTreeSet<PartitionId>,
 }
@@ -57,12 +57,12 @@ impl Skew {
     }
 
     /// Takes in what was read; gives it back if it need not wait.
-    pub(crate) fn offer(&mut self, intake: Intake) -> Option<Intake> {
-        let partition = intake.partition();
+    pub(crate) fn offer(&mut self, arrival: Arrival) -> Option<Arrival> {
+        let partition = arrival.partition();
         if !self.ahead.contains(&partition) && !self.held.contains_key(&partition) {
-            return Some(intake);
+            return Some(arrival);
         }
-        self.held.entry(partition).or_default().push_back(intake);
+        self.held.entry(partition).or_default().push_back(arrival);
         None
     }
 
@@ -70,7 +70,7 @@ impl Skew {
     pub(crate) fn release(
         &mut self,
         watermarks: &BTreeMap<PartitionId, PartitionWatermark>,
-    ) -> Option<Intake> {
+    ) -> Option<Arrival> {
         let behind = self.held.keys().find(|id| !self.ahead.contains(id)).copied();
         let is_full = || self.held.values().map(VecDeque::len).sum::<usize>() > HELD_BLOCKS;
         let newest = |id: &&PartitionId| watermarks.get(id).map(PartitionWatermark::newest);
@@ -120,15 +120,15 @@ mod tests {
         let mut skew = Skew::new(Some(Span::from_millis(10)));
         skew.judge(&at(&[5, 15, 16]), &BTreeSet::new());
         assert_eq!(skew.tell(), [Tell::Pause(id(2))]);
-        assert!(skew.offer(Intake::CaughtUp(id(1))).is_some());
-        assert!(skew.offer(Intake::CaughtUp(id(2))).is_none());
+        assert!(skew.offer(Arrival::CaughtUp(id(1))).is_some());
+        assert!(skew.offer(Arrival::CaughtUp(id(2))).is_none());
         assert!(skew.release(&at(&[5, 15, 16])).is_none());
         // What comes behind something held waits too, whoever is ahead by then.
         skew.judge(&at(&[6, 15, 16]), &BTreeSet::new());
-        assert!(skew.offer(Intake::CaughtUp(id(2))).is_none());
+        assert!(skew.offer(Arrival::CaughtUp(id(2))).is_none());
         assert_eq!(skew.tell(), [Tell::Resume(id(2))]);
         for _ in 0..2 {
-            assert!(matches!(skew.release(&at(&[6, 15, 16])), Some(Intake::CaughtUp(of)) if of == id(2)));
+            assert!(matches!(skew.release(&at(&[6, 15, 16])), Some(Arrival::CaughtUp(of)) if of == id(2)));
         }
         assert!(skew.release(&at(&[6, 15, 16])).is_none());
         // One at its end, or without a row, is not waited for.
@@ -145,12 +145,12 @@ mod tests {
         let newest = at(&[0, 200, 100]);
         skew.judge(&newest, &BTreeSet::new());
         for _ in 0..HELD_BLOCKS / 2 {
-            assert!(skew.offer(Intake::CaughtUp(id(1))).is_none());
-            assert!(skew.offer(Intake::CaughtUp(id(2))).is_none());
+            assert!(skew.offer(Arrival::CaughtUp(id(1))).is_none());
+            assert!(skew.offer(Arrival::CaughtUp(id(2))).is_none());
         }
         assert!(skew.release(&newest).is_none());
-        assert!(skew.offer(Intake::CaughtUp(id(1))).is_none());
-        assert!(matches!(skew.release(&newest), Some(Intake::CaughtUp(of)) if of == id(2)));
+        assert!(skew.offer(Arrival::CaughtUp(id(1))).is_none());
+        assert!(matches!(skew.release(&newest), Some(Arrival::CaughtUp(of)) if of == id(2)));
         assert!(skew.release(&newest).is_none());
         skew.forget();
         assert_eq!(skew.tell(), [Tell::Pause(id(1)), Tell::Pause(id(2))], "a new reader was told nothing");
@@ -160,6 +160,6 @@ mod tests {
     fn nobody_waits_without_a_limit() {
         let mut skew = Skew::new(None);
         skew.judge(&at(&[0, 1_000_000]), &BTreeSet::new());
-        assert!(skew.tell().is_empty() && skew.offer(Intake::CaughtUp(id(1))).is_some());
+        assert!(skew.tell().is_empty() && skew.offer(Arrival::CaughtUp(id(1))).is_some());
     }
 }

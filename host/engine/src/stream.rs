@@ -10,11 +10,11 @@
 
 use crate::decode;
 use crate::session::{Begun, Follower, Session};
-use crate::take::first_offset;
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_connect::{ConnectError, Decoded, Decoder, Left, OpenPartition, RawBlock, Reader, Source};
+use weir_core::first_offset;
 use weir_event::{PartitionId, Position};
 
 /// What the jobs of one stream share.

@@ -33,22 +33,22 @@ use weir_timeline::Frames;
 
 /// How a job judges rows.
 #[derive(Debug, Clone)]
-pub struct Rules {
-    pub job: Arc<str>,
+pub(crate) struct Rules {
+    pub(crate) job: Arc<str>,
     /// Column of the event time among the decoded ones.
-    pub event_time: usize,
+    pub(crate) event_time: usize,
     /// Column of the declared known time among the decoded ones.
-    pub known_time: Option<usize>,
+    pub(crate) known_time: Option<usize>,
     /// Column of the event's id among the decoded ones.
-    pub event_id: Option<usize>,
-    pub bounds: TimeBounds,
-    pub disorder: Span,
-    pub late: Late,
-    pub frames: Option<Frames>,
+    pub(crate) event_id: Option<usize>,
+    pub(crate) bounds: TimeBounds,
+    pub(crate) disorder: Span,
+    pub(crate) late: Late,
+    pub(crate) frames: Option<Frames>,
 }
 
 impl Rules {
-    pub fn of(plan: &JobPlan) -> Rules {
+    pub(crate) fn of(plan: &JobPlan) -> Rules {
         let input = &plan.inputs[0];
         Rules {
             job: plan.name.as_str().into(),
@@ -65,41 +65,41 @@ impl Rules {
 
 /// What became of one block.
 #[derive(Debug, Default)]
-pub struct Admission {
+pub(crate) struct Admission {
     /// Admitted rows and the partition's watermarks between them, in order.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Admitted>,
     /// Events that cannot be used, in order of offset within each kind.
-    pub dead: Vec<DeadLetter>,
+    pub(crate) dead: Vec<DeadLetter>,
     /// Late ones that are set aside because the policy says so.
-    pub diverted: Vec<DeadLetter>,
+    pub(crate) diverted: Vec<DeadLetter>,
     /// Event time of the first row whose time can be.
-    pub first: Option<EventTime>,
+    pub(crate) first: Option<EventTime>,
     /// Rows whose time would be of this century were it in seconds.
-    pub like_seconds: u64,
+    pub(crate) like_seconds: u64,
     /// Rows whose id was seen before.
-    pub duplicates: u64,
+    pub(crate) duplicates: u64,
     /// Rows that were late, admitted or not.
-    pub late: u64,
+    pub(crate) late: u64,
     /// Late rows that do not count.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
 }
 
 /// Rows, or the watermark that they have made.
 #[derive(Debug)]
-pub enum Step {
+pub(crate) enum Admitted {
     Rows(Rows),
     Watermark(EventTime),
 }
 
 /// Admitted rows of one partition.
 #[derive(Debug, Clone)]
-pub struct Rows {
-    pub partition: PartitionId,
-    pub columns: RecordBatch,
-    pub times: Vec<i64>,
-    pub offsets: Vec<u64>,
+pub(crate) struct Rows {
+    pub(crate) partition: PartitionId,
+    pub(crate) columns: RecordBatch,
+    pub(crate) times: Vec<i64>,
+    pub(crate) offsets: Vec<u64>,
     /// Index of each row's record in its block, to find its payload again.
-    pub records: Vec<u32>,
+    pub(crate) records: Vec<u32>,
 }
 
 /// Whether a row that may be late counts.
@@ -113,7 +113,7 @@ enum Lateness {
 
 /// Judges the rows of a decoded block, of which `filtered` says what WHERE does and `repeats` which came before,
 /// and moves the partition's watermark on.
-pub fn admit(
+pub(crate) fn admit(
     rules: &Rules,
     watermark: &mut PartitionWatermark,
     filtered: &Filtered,
@@ -156,7 +156,7 @@ pub fn admit(
                         said = watermark.current();
                         push_rows(&mut admission.steps, block.partition, decoded, &times, &kept);
                         kept.clear();
-                        admission.steps.push(Step::Watermark(said));
+                        admission.steps.push(Admitted::Watermark(said));
                     }
                     kept.push(row as u32);
                 }
@@ -179,7 +179,7 @@ pub fn admit(
         watermark.observe(time);
     }
     push_rows(&mut admission.steps, block.partition, decoded, &times, &kept);
-    admission.steps.push(Step::Watermark(watermark.current()));
+    admission.steps.push(Admitted::Watermark(watermark.current()));
     admission
 }
 
@@ -202,12 +202,18 @@ fn lateness(rules: &Rules, watermark: EventTime, time: EventTime) -> Lateness {
     }
 }
 
-fn push_rows(steps: &mut Vec<Step>, partition: PartitionId, decoded: &Decoded, times: &[i64], kept: &[u32]) {
+fn push_rows(
+    steps: &mut Vec<Admitted>,
+    partition: PartitionId,
+    decoded: &Decoded,
+    times: &[i64],
+    kept: &[u32],
+) {
     if kept.is_empty() {
         return;
     }
     if kept.len() == times.len() {
-        steps.push(Step::Rows(Rows {
+        steps.push(Admitted::Rows(Rows {
             partition,
             columns: decoded.columns.clone(),
             times: times.to_vec(),
@@ -227,7 +233,7 @@ fn push_rows(steps: &mut Vec<Step>, partition: PartitionId, decoded: &Decoded, t
             Err(error) => unreachable!("taking rows of their own batch: {error}"),
         }
     };
-    steps.push(Step::Rows(Rows {
+    steps.push(Admitted::Rows(Rows {
         partition,
         columns,
         times: kept.iter().map(|row| times[*row as usize]).collect(),
@@ -271,17 +277,17 @@ impl<'a> Known<'a> {
 
 /// Finds the bytes of a block's records, for dead letters: lines are counted once, and only when one is needed.
 #[derive(Debug)]
-pub struct Payloads<'a> {
+pub(crate) struct Payloads<'a> {
     block: &'a RawBlock,
     lines: OnceCell<Vec<&'a [u8]>>,
 }
 
 impl<'a> Payloads<'a> {
-    pub fn of(block: &'a RawBlock) -> Self {
+    pub(crate) fn of(block: &'a RawBlock) -> Self {
         Payloads { block, lines: OnceCell::new() }
     }
 
-    pub fn get(&self, record: u32) -> &'a [u8] {
+    pub(crate) fn get(&self, record: u32) -> &'a [u8] {
         let record = record as usize;
         let data: &'a [u8] = &self.block.data;
         match &self.block.framing {
@@ -297,7 +303,7 @@ impl<'a> Payloads<'a> {
     }
 }
 
-pub fn letter(
+pub(crate) fn letter(
     rules: &Rules,
     partition: PartitionId,
     offset: u64,

@@ -1,7 +1,272 @@
 //! Intake: the rows of partitions' logs, judged, projected and keyed.
+//!
+//! What counts is decided in the order of each partition's log, by that partition's log alone: [`admit`] says how. All
+//! that such a verdict depends on is in [`Intake::snapshot`].
+//!
+//! Must not know how a log is read: it is handed blocks, decoded, or columns.
 
-pub mod admit;
-pub mod beginning;
-pub mod refusals;
-pub mod route;
-pub mod seen;
+pub(crate) mod admit;
+pub(crate) mod beginning;
+mod columns;
+pub(crate) mod refusals;
+pub(crate) mod route;
+pub(crate) mod seen;
+mod snapshot;
+pub(crate) mod steps;
+
+use crate::counts::Counts;
+use crate::error::CoreError;
+use crate::filter::Filtered;
+use crate::keyed::emit::emit_projected;
+use crate::letter::DeadLetter;
+use crate::project::project;
+use crate::stored::Stored;
+use admit::{Admission, Admitted, Payloads, Rows, Rules, admit, letter};
+use beginning::Beginning;
+use refusals::{FirstRefused, Taken};
+use route::KeyedRows;
+use seen::Seen;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use steps::{Step, Steps};
+use weir_connect::{Decoded, Framing, RawBlock};
+use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark};
+use weir_plan::JobPlan;
+
+/// Some partitions' logs, on their way into a job.
+#[derive(Debug)]
+pub struct Intake {
+    plan: Arc<JobPlan>,
+    rules: Rules,
+    with_identity: bool,
+    watermarks: BTreeMap<PartitionId, PartitionWatermark>,
+    beginnings: BTreeMap<PartitionId, Beginning>,
+    seen: Option<Seen>,
+    watermark: JobWatermark,
+}
+
+/// Where a partition stands, but for the ids that it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Its newest event time; `None` before the first row.
+    pub newest: Option<EventTime>,
+    /// Where in its log the job began.
+    pub beginning: Beginning,
+}
+
+impl Intake {
+    /// For a job that has read nothing.
+    pub fn open(plan: Arc<JobPlan>) -> Intake {
+        Intake {
+            rules: Rules::of(&plan),
+            with_identity: false,
+            watermarks: BTreeMap::new(),
+            beginnings: BTreeMap::new(),
+            seen: plan.inputs[0].stream.dedup.map(|dedup| Seen::new(dedup.within)),
+            watermark: JobWatermark::default(),
+            plan,
+        }
+    }
+
+    /// Whether the results of a job without a stage say what tells them apart.
+    #[must_use]
+    pub fn with_identity(self, with_identity: bool) -> Intake {
+        Intake { with_identity, ..self }
+    }
+
+    /// The watermark had reached `reached` before; it does not go back.
+    #[must_use]
+    pub fn from_watermark(self, reached: Option<EventTime>) -> Intake {
+        Intake { watermark: JobWatermark::resume(reached), ..self }
+    }
+
+    /// A partition that is to be read: it holds the watermark back until its first row.
+    pub fn expect(&mut self, partition: PartitionId) {
+        self.watermark.add(partition);
+    }
+
+    /// A partition goes on where it stood. The ids that it had seen are for [`Intake::restore_ids`].
+    pub fn resume(&mut self, partition: PartitionId, standing: Standing) {
+        self.beginnings.insert(partition, standing.beginning);
+        if let Some(newest) = standing.newest {
+            let watermark = PartitionWatermark::resume(self.rules.disorder, newest);
+            self.watermarks.insert(partition, watermark);
+            self.watermark.update(partition, watermark.current());
+        }
+    }
+
+    /// Where a partition stands.
+    pub fn standing(&self, partition: PartitionId) -> Standing {
+        let newest = self.watermarks.get(&partition).map(PartitionWatermark::newest);
+        Standing {
+            newest: newest.filter(|newest| *newest > EventTime::MIN),
+            beginning: self.beginnings.get(&partition).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The watermark of each partition that a block has come of.
+    pub fn watermarks(&self) -> &BTreeMap<PartitionId, PartitionWatermark> {
+        &self.watermarks
+    }
+
+    /// The watermark of all partitions. Which of them hold it back is for whoever has a clock to say.
+    pub fn watermark(&mut self) -> &mut JobWatermark {
+        &mut self.watermark
+    }
+
+    /// Since when the job has all data; `None` for all that was ever in its source.
+    pub fn data_since(&self) -> Option<EventTime> {
+        self.beginnings.values().filter_map(|beginning| beginning.since()).max()
+    }
+
+    /// Everything up to the present end of a partition's log was handed in. Where that end is all that will be read, a
+    /// partition without any row does not hold the watermark back. Returns the watermark of all partitions.
+    pub fn caught_up(&mut self, partition: PartitionId, is_all: bool) -> Option<EventTime> {
+        if is_all && !self.watermarks.contains_key(&partition) {
+            self.watermark.set_idle(partition, true);
+        }
+        self.promised()
+    }
+
+    /// Whether a partition holds the watermark back, which it does not while it is idle. Returns the watermark of all
+    /// partitions.
+    pub fn idle(&mut self, partition: PartitionId, is_idle: bool) -> Option<EventTime> {
+        self.watermark.set_idle(partition, is_idle);
+        self.promised()
+    }
+
+    /// The watermark of all partitions, once there is one.
+    pub fn promised(&mut self) -> Option<EventTime> {
+        Some(self.watermark.current()).filter(|watermark| *watermark > EventTime::MIN)
+    }
+
+    /// Takes a block of a partition's log, and what decoding made of it.
+    pub fn block(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<Steps, CoreError> {
+        let partition = block.partition;
+        let filtered = Filtered::of(self.plan.projection.filter.as_ref(), &decoded.columns)?;
+        let admission = self.admit(block, decoded, &filtered)?;
+        let (skipped, mut letters) = self.refused(block);
+        let rows = (decoded.offsets.len() + decoded.bad.len() + letters.len()) as u64;
+        letters.extend(admission.dead);
+        let heard = admission.first.and_then(|_| self.standing(partition).newest);
+        let mut steps = Steps { heard, ..Steps::default() };
+        let payloads = Payloads::of(block);
+        for admitted in admission.steps {
+            match admitted {
+                Admitted::Rows(rows) => letters.extend(self.forward(rows, &payloads, &mut steps.steps)?),
+                Admitted::Watermark(watermark) => {
+                    self.watermark.update(partition, watermark);
+                    steps.steps.extend(self.promised().map(Step::Watermark));
+                }
+            }
+        }
+        let refused = letters.len() as u64;
+        steps.taken = Taken {
+            rows,
+            refused,
+            too_late: admission.dropped,
+            like_seconds: admission.like_seconds,
+            first: FirstRefused::of(&letters),
+        };
+        letters.extend(admission.diverted);
+        steps.counts = Counts {
+            events: rows,
+            late: admission.late,
+            dropped: admission.dropped,
+            duplicates: admission.duplicates,
+            skipped,
+            refused,
+            dead_letters: letters.len() as u64,
+            ..Counts::default()
+        };
+        steps.letters = letters;
+        Ok(steps)
+    }
+
+    fn admit(
+        &mut self,
+        block: &RawBlock,
+        decoded: &Decoded,
+        filtered: &Filtered,
+    ) -> Result<Admission, CoreError> {
+        let (partition, disorder) = (block.partition, self.rules.disorder);
+        let beginning = self.beginnings.entry(partition);
+        let beginning = beginning.or_insert_with(|| Beginning::at(first_offset(block)));
+        let watermark = self.watermarks.entry(partition).or_insert_with(|| PartitionWatermark::new(disorder));
+        let repeats = match (&mut self.seen, self.rules.event_id) {
+            (Some(seen), Some(column)) => Some(seen.block(partition, decoded.columns.column(column))?),
+            _ => None,
+        };
+        let admission = admit(&self.rules, watermark, filtered, repeats, block, decoded);
+        if let Some(first) = admission.first {
+            beginning.heard(first, disorder);
+        }
+        Ok(admission)
+    }
+
+    /// Of the records that the source passed over: how many without fault, and letters of the others.
+    fn refused(&self, block: &RawBlock) -> (u64, Vec<DeadLetter>) {
+        let (skipped, refused): (Vec<_>, Vec<_>) = block.refused.iter().partition(|record| record.skip);
+        let letters = refused.iter().map(|record| {
+            letter(&self.rules, block.partition, record.offset, record.reason.clone(), &record.payload)
+        });
+        (skipped.len() as u64, letters.collect())
+    }
+
+    /// Projects admitted rows and keys them; returns those that an expression failed on.
+    fn forward(
+        &self,
+        rows: Rows,
+        payloads: &Payloads<'_>,
+        steps: &mut Vec<Step>,
+    ) -> Result<Vec<DeadLetter>, CoreError> {
+        let partition = rows.partition;
+        let projection = &self.plan.projection;
+        let (projected, mut failed) = project(&projection.columns, &rows)?;
+        match &self.plan.stage {
+            Some(stage) if projected.rows() > 0 => {
+                steps.push(Step::Rows(Arc::new(KeyedRows::of(projected, &stage.keys)?)));
+            }
+            Some(_) => {}
+            None => {
+                let rows = projected.into_rows(&projection.schema)?;
+                let (results, failing) = emit_projected(&self.plan.output, &rows, self.with_identity)?;
+                failed.extend(failing);
+                if results.columns.num_rows() > 0 {
+                    steps.push(Step::Results(results));
+                }
+            }
+        }
+        let of_row = |row: crate::project::FailedRow| {
+            letter(&self.rules, partition, row.offset, row.reason, payloads.get(row.record))
+        };
+        Ok(failed.into_iter().map(of_row).collect())
+    }
+
+    /// Ids that were seen since this was last asked, to be kept beside what was kept before.
+    pub fn fresh_ids(&mut self, checkpoint: u64) -> Vec<Stored> {
+        self.seen.as_mut().map(|seen| seen.take_fresh(checkpoint)).unwrap_or_default()
+    }
+
+    /// Takes ids back that [`Intake::fresh_ids`] gave.
+    pub fn restore_ids(&mut self, key: &[u8], block: &[u8]) -> Result<(), CoreError> {
+        // A stream that does not tell events apart any more has no use for ids.
+        let Some(seen) = &mut self.seen else { return Ok(()) };
+        seen.decode(key, block).ok_or_else(|| CoreError::Damaged("a block of seen ids".to_owned()))
+    }
+
+    /// How many ids are remembered.
+    pub fn ids(&self) -> usize {
+        self.seen.as_ref().map_or(0, Seen::count)
+    }
+}
+
+/// The offset of a block's first record, or of the next one where it holds none.
+pub fn first_offset(block: &RawBlock) -> u64 {
+    let framed = match &block.framing {
+        Framing::Lines { first } => (!block.data.is_empty()).then_some(*first),
+        Framing::Records { offsets, .. } => offsets.first().copied(),
+    };
+    let refused = block.refused.iter().map(|record| record.offset);
+    framed.into_iter().chain(refused).min().unwrap_or(block.next.next)
+}

@@ -3,6 +3,7 @@
 //!
 //! Counts what was taken; pure. Knows no clock but what it is told.
 
+use crate::letter::DeadLetter;
 use std::time::Duration;
 
 /// While a job runs it warns no more often than this.
@@ -26,17 +27,22 @@ pub struct Taken {
 /// The first row that was refused, for a person to look at.
 #[derive(Debug, Clone)]
 pub struct FirstRefused {
+    /// Its offset.
     pub offset: u64,
-    /// Where the source says that it stands, such as a file's path.
+    /// Where the source says that it stands, such as a file's path; for the host to fill in.
     pub place: Option<String>,
+    /// Why.
     pub reason: String,
 }
 
 /// What the rows of the last while say of their source.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Judgement {
+    /// Nothing new is to be said.
     NotYet,
+    /// Whatever was said before is no longer so.
     Fine,
+    /// This.
     Warning(String),
 }
 
@@ -104,6 +110,15 @@ impl Taken {
         } else {
             None
         }
+    }
+}
+
+impl FirstRefused {
+    /// Of letters about one block.
+    pub fn of(letters: &[DeadLetter]) -> Option<FirstRefused> {
+        let events = letters.iter().filter_map(|letter| Some((letter.offset()?, letter)));
+        let (offset, first) = events.min_by_key(|(offset, _)| *offset)?;
+        Some(FirstRefused { offset, place: None, reason: first.reason.clone() })
     }
 }
 

@@ -35,7 +35,7 @@ const SHORTEST_SLICE_MS: i64 = 1000;
 
 /// The ids that a job has seen.
 #[derive(Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     within: Span,
     partitions: BTreeMap<PartitionId, Ids>,
 }
@@ -60,23 +60,27 @@ struct Id {
 
 /// The rows of a block, and what their partition has seen before.
 #[derive(Debug)]
-pub struct Repeats<'a> {
+pub(crate) struct Repeats<'a> {
     ids: &'a mut Ids,
     rows: Vec<Option<u128>>,
 }
 
 impl Seen {
-    pub fn new(within: Span) -> Self {
+    pub(crate) fn new(within: Span) -> Self {
         Seen { within, partitions: BTreeMap::new() }
     }
 
     /// How many ids are remembered.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.partitions.values().map(|ids| ids.times.len()).sum()
     }
 
     /// A block of a partition, with the column of its ids.
-    pub fn block(&mut self, partition: PartitionId, column: &ArrayRef) -> Result<Repeats<'_>, KeyTypeError> {
+    pub(crate) fn block(
+        &mut self,
+        partition: PartitionId,
+        column: &ArrayRef,
+    ) -> Result<Repeats<'_>, KeyTypeError> {
         let keys = EncodedKeys::encode(std::slice::from_ref(column), column.len())?;
         let id = |row: usize| column.is_valid(row).then(|| id_hash(keys.key(row)));
         Ok(Repeats { rows: (0..column.len()).map(id).collect(), ids: self.partition(partition) })
@@ -88,7 +92,7 @@ impl Seen {
     }
 
     /// What is new since the last checkpoint, sorted by key.
-    pub fn take_fresh(&mut self, checkpoint: u64) -> Vec<Stored> {
+    pub(crate) fn take_fresh(&mut self, checkpoint: u64) -> Vec<Stored> {
         let mut entries = Vec::new();
         for (partition, ids) in &mut self.partitions {
             let mut fresh = std::mem::take(&mut ids.fresh);
@@ -106,11 +110,18 @@ impl Seen {
         entries
     }
 
-    /// Takes a stored block back; `None` if its bytes do not read.
-    pub fn decode(&mut self, key: &[u8], block: &[u8]) -> Option<()> {
-        let (partition, _) = parse_entry_key(key)?;
+    /// Appends all ids of a partition.
+    pub(crate) fn put_all(&self, partition: PartitionId, bytes: &mut Vec<u8>) {
+        let Some(ids) = self.partitions.get(&partition) else { return };
+        let mut all: Vec<Id> = ids.times.iter().copied().collect();
+        all.sort_by_key(|id| (id.time, id.hash));
+        bytes.extend_from_slice(&encode(&all));
+    }
+
+    /// Takes all ids of a partition back; `None` if they do not read.
+    pub(crate) fn take_all(&mut self, partition: PartitionId, bytes: &[u8]) -> Option<()> {
         let ids = self.partition(partition);
-        let (rows, rest) = block.as_chunks::<ID_BYTES>();
+        let (rows, rest) = bytes.as_chunks::<ID_BYTES>();
         for row in rows {
             let word = |at: usize| row[at..at + 8].try_into().map(u64::from_le_bytes).ok();
             ids.remember(Id { hash: [word(0)?, word(8)?], time: word(16)? as i64 });
@@ -118,12 +129,18 @@ impl Seen {
         ids.fresh.clear();
         rest.is_empty().then_some(())
     }
+
+    /// Takes a stored block back; `None` if its bytes do not read.
+    pub(crate) fn decode(&mut self, key: &[u8], block: &[u8]) -> Option<()> {
+        let (partition, _) = parse_entry_key(key)?;
+        self.take_all(partition, block)
+    }
 }
 
 impl Repeats<'_> {
     /// Whether a row is a repetition; if not, it is remembered. To be asked once for each row in order, with its
     /// partition's watermark before it.
-    pub fn is_repeat(&mut self, row: usize, time: EventTime, watermark: EventTime) -> bool {
+    pub(crate) fn is_repeat(&mut self, row: usize, time: EventTime, watermark: EventTime) -> bool {
         self.rows[row].is_some_and(|id| self.ids.is_repeat(id, time.millis(), watermark))
     }
 }
@@ -223,13 +240,13 @@ fn parse_entry_key(key: &[u8]) -> Option<(PartitionId, i64)> {
 }
 
 /// Whether an entry of a checkpoint belongs here.
-pub fn is_entry(key: &[u8]) -> bool {
+pub(crate) fn is_entry(key: &[u8]) -> bool {
     key.starts_with(&[NO_GROUP[0], NO_GROUP[1], KIND])
 }
 
 /// Whether no row can repeat what a stored block holds, where partitions' watermarks are these. A partition that
 /// is not named has no watermark yet.
-pub fn is_expired(key: &[u8], within: Span, watermarks: &BTreeMap<PartitionId, EventTime>) -> bool {
+pub(crate) fn is_expired(key: &[u8], within: Span, watermarks: &BTreeMap<PartitionId, EventTime>) -> bool {
     parse_entry_key(key).is_some_and(|(partition, end)| {
         watermarks.get(&partition).is_some_and(|watermark| end <= (*watermark - within).millis())
     })

@@ -12,7 +12,7 @@ use weir_plan::{ExpressionError, KeyedStage, Output};
 
 /// Parts a stage's results by what they do; those that delete come first, since a result of the same identity may
 /// be among those that write.
-pub fn part(
+pub(crate) fn part(
     stage: &KeyedStage,
     rows: StageRows,
 ) -> Result<impl Iterator<Item = (Op, StageRows)>, ExpressionError> {
@@ -28,7 +28,7 @@ pub fn part(
 }
 
 /// What the results of a stage become, by what they do.
-pub fn output_of(output: &Output, op: Op) -> Cow<'_, Output> {
+pub(crate) fn output_of(output: &Output, op: Op) -> Cow<'_, Output> {
     match op {
         Op::Upsert => Cow::Borrowed(output),
         Op::Delete => Cow::Owned(Output { filter: None, ..output.clone() }),

@@ -9,7 +9,9 @@ use crate::keyed::outputs::{Evaluated, FailedCell, evaluate_output};
 use crate::project::{FailedRow, project, take};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow_schema::{Field, Schema};
+use arrow_select::concat::concat_batches;
 use std::sync::Arc;
+use weir_connect::Op;
 use weir_event::Rank;
 use weir_event::key::decode_keys;
 use weir_plan::{ExpressionError, KeyedStage, Output};
@@ -18,6 +20,7 @@ use weir_timeline::{Frames, Results, Timelines};
 /// Result rows with what a sink may want to say of them.
 #[derive(Debug)]
 pub struct ResultRows {
+    /// The query's columns.
     pub columns: RecordBatch,
     /// Windows of a grid, `[start, end)` in milliseconds; empty for others.
     pub windows: Vec<(i64, i64)>,
@@ -25,29 +28,32 @@ pub struct ResultRows {
     pub identities: Vec<String>,
     /// The columns of the rows' keys; only if a sink asks for them.
     pub keys: Option<RecordBatch>,
+    /// What the rows do. Of such as delete, only key and window mean anything.
+    pub op: Op,
 }
 
 /// What was emitted, and the results of which some value is an error.
 #[derive(Debug)]
-pub struct Emitted {
-    pub rows: ResultRows,
-    pub failed: Vec<FailedResult>,
+pub(crate) struct Emitted {
+    pub(crate) rows: ResultRows,
+    pub(crate) failed: Vec<FailedResult>,
 }
 
 /// Results of one segment as a batch of [`KeyedStage::results`], with the sort of identity that they have.
-pub struct StageRows {
-    pub batch: RecordBatch,
-    pub windows: Vec<(i64, i64)>,
+#[derive(Debug)]
+pub(crate) struct StageRows {
+    pub(crate) batch: RecordBatch,
+    pub(crate) windows: Vec<(i64, i64)>,
     /// `OVER` only: the event of each, by time in milliseconds and rank.
-    pub events: Vec<(i64, Rank)>,
+    pub(crate) events: Vec<(i64, Rank)>,
     /// Whether each takes away what was written before; empty if none does.
-    pub deleted: Vec<bool>,
+    pub(crate) deleted: Vec<bool>,
     /// Values that are errors, by row.
-    pub failed: Vec<FailedCell>,
+    pub(crate) failed: Vec<FailedCell>,
 }
 
 /// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
-pub fn stage_rows(
+pub(crate) fn stage_rows(
     stage: &KeyedStage,
     timelines: &Timelines,
     results: Results,
@@ -80,19 +86,45 @@ pub fn stage_rows(
     Ok(StageRows { batch, windows, events, deleted, failed })
 }
 
+/// Results of several segments as those of one.
+pub(crate) fn join(
+    stage: &KeyedStage,
+    mut parts: Vec<StageRows>,
+) -> Result<Option<StageRows>, ExpressionError> {
+    if parts.len() <= 1 {
+        return Ok(parts.pop());
+    }
+    let batch = concat_batches(&stage.results, parts.iter().map(|part| &part.batch))
+        .map_err(|error| ExpressionError::Broken(error.to_string()))?;
+    let (mut failed, mut first) = (Vec::new(), 0);
+    for part in &mut parts {
+        let own = std::mem::take(&mut part.failed).into_iter();
+        failed.extend(own.map(|cell| FailedCell { row: first + cell.row, ..cell }));
+        first += part.batch.num_rows() as u32;
+    }
+    Ok(Some(StageRows {
+        batch,
+        windows: parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
+        events: parts.iter().flat_map(|part| part.events.iter().copied()).collect(),
+        deleted: Vec::new(),
+        failed,
+    }))
+}
+
 /// The bounds of windows as two timestamp columns.
-pub fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
+pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
     let starts: TimestampMillisecondArray = windows.iter().map(|(start, _)| Some(*start)).collect();
     let ends: TimestampMillisecondArray = windows.iter().map(|(_, end)| Some(*end)).collect();
     [Arc::new(starts), Arc::new(ends)]
 }
 
 /// HAVING and the query's columns over the stage's results. `with_identity` adds what tells rows apart.
-pub fn emit(
+pub(crate) fn emit(
     output: &Output,
     stage: StageRows,
     key_names: &[String],
     with_identity: bool,
+    op: Op,
 ) -> Result<Emitted, ExpressionError> {
     let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch, &stage.failed)?;
     let failed = failed_results(output, &stage, key_names, failed);
@@ -101,12 +133,13 @@ pub fn emit(
         if with_identity { stage.events.iter().map(text).collect() } else { Vec::new() };
     let keys = if with_identity { Some(key_columns(key_names, &stage.batch)?) } else { None };
     let rows = match kept {
-        None => ResultRows { columns, windows: stage.windows, identities, keys },
+        None => ResultRows { columns, windows: stage.windows, identities, keys, op },
         Some(kept) => ResultRows {
             columns,
             windows: pick(&stage.windows, &kept),
             identities: pick(&identities, &kept),
             keys: keys.map(|keys| take(&keys, &kept)).transpose()?,
+            op,
         },
     };
     Ok(Emitted { rows, failed })
@@ -124,7 +157,7 @@ fn key_columns(names: &[String], batch: &RecordBatch) -> Result<RecordBatch, Exp
 }
 
 /// The query's columns over projected rows, for a job without a stage; rows on which one fails come back beside.
-pub fn emit_projected(
+pub(crate) fn emit_projected(
     output: &Output,
     rows: &Rows,
     with_identity: bool,
@@ -134,7 +167,7 @@ pub fn emit_projected(
     let identities =
         if with_identity { projected.offsets.iter().map(identity).collect() } else { Vec::new() };
     let columns = projected.into_rows(&output.schema)?.columns;
-    Ok((ResultRows { columns, windows: Vec::new(), identities, keys: None }, failed))
+    Ok((ResultRows { columns, windows: Vec::new(), identities, keys: None, op: Op::Upsert }, failed))
 }
 
 fn pick<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {
@@ -146,7 +179,7 @@ fn pick<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {
 }
 
 /// The failed cells of some rows, which rise, numbered as those are.
-pub fn pick_failed(failed: Vec<FailedCell>, rows: &[u32]) -> Vec<FailedCell> {
+pub(crate) fn pick_failed(failed: Vec<FailedCell>, rows: &[u32]) -> Vec<FailedCell> {
     let renumbered = failed.into_iter().filter_map(|cell| {
         let row = rows.binary_search(&cell.row).ok()?;
         Some(FailedCell { row: row as u32, ..cell })

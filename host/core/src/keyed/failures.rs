@@ -67,7 +67,7 @@ impl fmt::Display for FailedResult {
 }
 
 /// One entry per result that failed, with all its columns.
-pub fn failed_results(
+pub(crate) fn failed_results(
     output: &Output,
     stage: &StageRows,
     key_names: &[String],

@@ -1,7 +1,224 @@
-//! The keyed stage: results of the timelines on their way to the query's columns.
+//! The keyed stage: rows of ranges of key groups go into their timelines; watermarks, and where the job says so rows or
+//! the passing of time, bring results out.
+//!
+//! Must not know who sends rows, when somebody asks, or where results go.
 
-pub mod deletes;
-pub mod emit;
-pub mod failures;
-pub mod outputs;
-pub mod views;
+pub(crate) mod deletes;
+pub(crate) mod effects;
+pub(crate) mod emit;
+pub(crate) mod failures;
+pub(crate) mod lookup;
+pub(crate) mod outputs;
+pub(crate) mod parts;
+pub(crate) mod segment;
+pub(crate) mod views;
+
+use crate::error::CoreError;
+use crate::intake::route::KeyedRows;
+use crate::keyed::lookup::{Answer, AsOf, Entity, LookupError};
+use crate::stored::Name;
+use effects::Effects;
+use parts::Parts;
+use segment::{Ask, Segment, StateSink};
+use std::ops::Range;
+use std::sync::Arc;
+use weir_event::{EventTime, KeyGroup, Span};
+use weir_plan::{Emit, JobPlan, KeyedStage};
+use weir_timeline::Stats;
+
+/// The segments of a range of key groups, wherever they are: in a vector, or behind a lock each.
+pub trait Segments {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// The key groups of one.
+    fn groups(&self, segment: usize) -> Range<u16>;
+
+    /// Works on one, alone.
+    fn write<T>(&mut self, segment: usize, work: impl FnOnce(&mut Segment) -> T) -> T;
+}
+
+impl Segments for Vec<Segment> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn groups(&self, segment: usize) -> Range<u16> {
+        self[segment].groups().clone()
+    }
+
+    fn write<T>(&mut self, segment: usize, work: impl FnOnce(&mut Segment) -> T) -> T {
+        work(&mut self[segment])
+    }
+}
+
+/// The keyed stage of a job over a range of key groups. What is done to it returns what follows from that.
+#[derive(Debug)]
+pub struct Keyed<S = Vec<Segment>> {
+    plan: Arc<JobPlan>,
+    stage: KeyedStage,
+    segments: S,
+    with_identity: bool,
+    next_expiry: EventTime,
+}
+
+impl<S: Segments> Keyed<S> {
+    /// Over segments that are somewhere already.
+    pub fn over(plan: Arc<JobPlan>, segments: S) -> Result<Keyed<S>, CoreError> {
+        let stage = stage_of(&plan)?.clone();
+        Ok(Keyed { plan, stage, segments, with_identity: false, next_expiry: EventTime::MIN })
+    }
+
+    /// Whether results say what tells them apart.
+    #[must_use]
+    pub fn with_identity(self, with_identity: bool) -> Keyed<S> {
+        Keyed { with_identity, ..self }
+    }
+
+    /// Inserts those of the rows that belong to its key groups; where the job writes on arrival, what they change follows.
+    pub fn rows(&mut self, rows: &KeyedRows) -> Result<Parts<'_, S>, CoreError> {
+        let mut effects = Effects::default();
+        for segment in 0..self.segments.count() {
+            let own = rows.of_groups(&self.segments.groups(segment));
+            if !own.is_empty() {
+                let (job, effects) = (&self.plan.name, &mut effects);
+                self.segments.write(segment, |segment| segment.insert(job, rows, own, effects))?;
+            }
+        }
+        let ask = (self.plan.emit == Emit::Change).then_some(Ask::Changes);
+        Ok(Parts::new(self, effects, ask))
+    }
+
+    /// Moves the settled boundary to a watermark; what is final follows.
+    pub fn settle(&mut self, to: EventTime) -> Parts<'_, S> {
+        Parts::new(self, Effects::default(), Some(Ask::Settle(to)))
+    }
+
+    /// What rows have changed since this was last asked. What was not asked for yet is part of the state.
+    pub fn changes(&mut self) -> Parts<'_, S> {
+        Parts::new(self, Effects::default(), Some(Ask::Changes))
+    }
+
+    /// The input has ended: everything that is open follows as it stands, and the boundary stays.
+    pub fn end(&mut self) -> Parts<'_, S> {
+        Parts::new(self, Effects::default(), Some(Ask::End))
+    }
+
+    /// Every segment was asked.
+    fn asked(&mut self, ask: Ask) {
+        if let Ask::Settle(watermark) = ask
+            && watermark >= self.next_expiry
+        {
+            for segment in 0..self.segments.count() {
+                self.segments.write(segment, Segment::expire);
+            }
+            self.next_expiry = watermark + self.expiry_step();
+        }
+    }
+
+    /// How far the watermark moves between two evictions: often enough that what has expired stays a small part
+    /// of the state, seldom enough that sweeping costs nothing.
+    fn expiry_step(&self) -> Span {
+        let history = self.stage.spec.history.millis();
+        Span::from_millis((history / 8).clamp(1_000, 3_600_000))
+    }
+
+    /// Shows every block of state that changed since this was last asked.
+    pub fn dirty(&mut self, out: &mut StateSink<'_>) {
+        for segment in 0..self.segments.count() {
+            self.segments.write(segment, |segment| segment.dirty(out));
+        }
+    }
+}
+
+impl Keyed {
+    /// An empty one, with a segment for each of the key groups: each has a settled boundary of its own, so that groups
+    /// which come from different places go on side by side.
+    pub fn open(plan: Arc<JobPlan>, groups: Range<u16>) -> Result<Keyed, CoreError> {
+        let stage = stage_of(&plan)?;
+        let segments = groups.map(|group| Segment::open(stage, group..group + 1, true));
+        let segments = segments.collect::<Result<Vec<_>, _>>()?;
+        Keyed::over(plan, segments)
+    }
+
+    /// Takes a block of state of a key group back. All are to be taken back, then [`Keyed::restore_done`] called for the
+    /// group, before anything else.
+    pub fn restore(&mut self, group: KeyGroup, name: &[u8], value: &[u8]) -> Result<(), CoreError> {
+        let name = parsed(name)?;
+        if name.group() != group {
+            return Err(CoreError::Damaged(format!("a block of state is not of key group {}", group.0)));
+        }
+        let at = self.index_of(group)?;
+        self.segments[at].restore(name, value)
+    }
+
+    /// All blocks of a key group are back. `settled` and `oldest` are what [`Keyed::settled`] and [`Keyed::oldest`] said
+    /// when they were stored.
+    pub fn restore_done(
+        &mut self,
+        group: KeyGroup,
+        settled: EventTime,
+        oldest: EventTime,
+    ) -> Result<(), CoreError> {
+        let at = self.index_of(group)?;
+        self.segments[at].restore_done(settled, oldest)
+    }
+
+    /// The boundary up to which a key group is settled, to be stored beside its blocks.
+    pub fn settled(&self, group: KeyGroup) -> Result<EventTime, CoreError> {
+        Ok(self.of_group(group)?.settled())
+    }
+
+    /// The oldest time that a key group may be asked for, to be stored beside its blocks.
+    pub fn oldest(&self, group: KeyGroup) -> Result<EventTime, CoreError> {
+        Ok(self.of_group(group)?.oldest())
+    }
+
+    /// Whether a stored block of a key group is out of reach and need not be kept.
+    pub fn is_expired(&self, group: KeyGroup, name: &[u8]) -> Result<bool, CoreError> {
+        Ok(self.of_group(group)?.is_expired(parsed(name)?))
+    }
+
+    /// How much is held. Walks over everything: not for every batch.
+    pub fn stats(&self) -> Stats {
+        self.segments.iter().map(Segment::stats).fold(Stats::default(), add_stats)
+    }
+
+    /// One entity's results. `key` holds one row per key column, of the stage's key types.
+    pub fn lookup(&self, key: &[arrow_array::ArrayRef], as_of: AsOf) -> Result<Answer, LookupError> {
+        let entity = Entity::of(key)?;
+        let failed = |error: CoreError| LookupError::Failed(error.to_string());
+        let copies = self.of_group(entity.group()).map_err(failed)?.look(&self.plan, &entity, as_of)?;
+        copies.finish(&self.plan, &entity)
+    }
+
+    fn index_of(&self, group: KeyGroup) -> Result<usize, CoreError> {
+        let first = self.segments.first().map_or(0, |segment| segment.groups().start);
+        let at = group.0.checked_sub(first).map(usize::from).filter(|at| *at < self.segments.len());
+        at.ok_or_else(|| CoreError::Input(format!("key group {} is held elsewhere", group.0)))
+    }
+
+    fn of_group(&self, group: KeyGroup) -> Result<&Segment, CoreError> {
+        Ok(&self.segments[self.index_of(group)?])
+    }
+}
+
+fn stage_of(plan: &JobPlan) -> Result<&KeyedStage, CoreError> {
+    let missing = || CoreError::Input(format!("job `{}` has neither window nor aggregate", plan.name));
+    plan.stage.as_ref().ok_or_else(missing)
+}
+
+fn parsed(name: &[u8]) -> Result<Name<'_>, CoreError> {
+    Name::parse(name)
+        .ok_or_else(|| CoreError::Damaged("the name of a block of state is too short".to_owned()))
+}
+
+/// Sizes of several segments together.
+pub fn add_stats(one: Stats, other: Stats) -> Stats {
+    Stats {
+        keys: one.keys + other.keys,
+        tiles: one.tiles + other.tiles,
+        rows: one.rows + other.rows,
+        memory_bytes: one.memory_bytes + other.memory_bytes,
+    }
+}

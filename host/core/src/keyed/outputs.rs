@@ -15,35 +15,35 @@ use weir_plan::{Expression, ExpressionError, Output};
 
 /// A value of the stage's results that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedCell {
+pub(crate) struct FailedCell {
     /// The result, by position in the batch.
-    pub row: u32,
+    pub(crate) row: u32,
     /// Its column among the stage's results.
-    pub column: usize,
-    pub reason: String,
+    pub(crate) column: usize,
+    pub(crate) reason: String,
 }
 
 /// Something of a result that has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedOutput {
+pub(crate) struct FailedOutput {
     /// The result, by position in the batch of the stage.
-    pub row: u32,
+    pub(crate) row: u32,
     /// The result column that is null; `None`: HAVING, so that there is no row.
-    pub column: Option<usize>,
-    pub reason: String,
+    pub(crate) column: Option<usize>,
+    pub(crate) reason: String,
 }
 
 /// Result columns of some results.
 #[derive(Debug)]
-pub struct Evaluated {
-    pub columns: RecordBatch,
+pub(crate) struct Evaluated {
+    pub(crate) columns: RecordBatch,
     /// Which results they are of; `None` is all.
-    pub kept: Option<Vec<u32>>,
-    pub failed: Vec<FailedOutput>,
+    pub(crate) kept: Option<Vec<u32>>,
+    pub(crate) failed: Vec<FailedOutput>,
 }
 
 /// Evaluates HAVING and the result columns over a batch of the stage's results, of which `failing` are errors.
-pub fn evaluate_output(
+pub(crate) fn evaluate_output(
     output: &Output,
     batch: &RecordBatch,
     failing: &[FailedCell],

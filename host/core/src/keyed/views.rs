@@ -23,7 +23,7 @@ pub fn prefer_views(mut plan: JobPlan) -> JobPlan {
 }
 
 /// Whether the stage's timelines are to give lists as views.
-pub fn has_views(stage: &KeyedStage) -> bool {
+pub(crate) fn has_views(stage: &KeyedStage) -> bool {
     stage.results.fields().iter().any(|field| matches!(field.data_type(), DataType::ListView(_)))
 }
 

@@ -1,4 +1,6 @@
-//! What the tests share: plans made of SQL over a stream of `user`, `t`, `n` and `id`.
+//! Tests of the whole core, and what tests share: plans made of SQL over a stream of `user`, `t`, `n` and `id`.
+
+mod served;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

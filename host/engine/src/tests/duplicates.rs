@@ -4,6 +4,7 @@ use super::harness::{World, lines, plan, positive, seconds, with_stream};
 use crate::manifest::Body;
 use crate::progress::Progress;
 use crate::state::restore;
+use std::sync::Arc;
 use weir_plan::{Dedup, JobPlan};
 use weir_store::CheckpointStore;
 
@@ -65,8 +66,9 @@ async fn what_nothing_can_repeat_any_more_is_not_read_back() {
     world.run(&plan, lines(&[log, "u,2,1,e"])).await.unwrap();
     let head = world.store.head().unwrap().unwrap();
     let body = Body::read(&plan, &head.jobs["counts"]).unwrap();
-    let seen = restore(&plan, &body, &*world.store, 1, &Progress::default()).unwrap().seen.unwrap();
-    assert_eq!(seen.count(), 3, "c, d, and e of the other partition");
+    let intake =
+        restore(&Arc::new(plan.clone()), &body, &*world.store, 1, &Progress::default()).unwrap().intake;
+    assert_eq!(intake.ids(), 3, "c, d, and e of the other partition");
     plan.inputs[0].event_id = None;
     with_stream(&mut plan, |stream| stream.dedup = None);
     world.run(&plan, lines(&[log, "u,2,1,e u,3,1,e"])).await.unwrap();

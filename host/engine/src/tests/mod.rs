@@ -10,7 +10,6 @@ mod freshness;
 pub(crate) mod harness;
 mod late;
 mod origin;
-mod served;
 mod sessions;
 mod skew;
 mod stream;

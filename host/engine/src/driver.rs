@@ -1,4 +1,4 @@
-//! Intake: the task that drives a job. Reads, decodes, has blocks taken, and says where barriers fall.
+//! The driver: the task that drives a job. Reads, decodes, has blocks taken, and says where barriers fall.
 //!
 //! What counts is decided by taking, in the order of each partition's log. The wall's clock is asked for pacing
 //! alone: when to checkpoint, when a partition is idle, how long to back off.
@@ -6,23 +6,22 @@
 use crate::backlog::Backlog;
 use crate::checkpoint::Begun;
 use crate::dead_letters::DeadLetters;
-use crate::decode::{Decoding, Intake};
-use crate::deliver::Outgoing;
+use crate::decode::{Arrival, Decoding};
 use crate::error::EngineError;
 use crate::idle::Ask;
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
 use crate::skew::Tell;
 use crate::status::JobState;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use weir_connect::{ConnectError, Fetch, OpenPartition, Reader, Source};
-use weir_core::intake::refusals::Judgement;
-use weir_core::intake::route::Routed;
 use weir_core::stored::Stored;
+use weir_core::{Judgement, KeyedRows, ResultRows};
 use weir_event::{Clock, EventTime, Message, PartitionId, Signal};
-use weir_plan::{ExpressionError, JobPlan};
+use weir_plan::JobPlan;
 use weir_store::Entry;
 
 /// How long a job reads.
@@ -42,10 +41,17 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(10);
 
 /// Where rows go from here.
 pub(crate) enum Next {
-    /// To the shards, with the number of each message.
-    Shards(Vec<mpsc::Sender<(u64, Message<Routed>)>>),
+    /// To the shards.
+    Shards(Vec<ShardInbox>),
     /// Straight to delivery: a job without a stage.
-    Delivery(mpsc::Sender<Message<Outgoing>>),
+    Delivery(mpsc::Sender<Message<ResultRows>>),
+}
+
+/// Where a shard is handed rows, and which are its.
+pub(crate) struct ShardInbox {
+    pub(crate) groups: Range<u16>,
+    /// Each message goes with its number.
+    pub(crate) inbox: mpsc::Sender<(u64, Message<Arc<KeyedRows>>)>,
 }
 
 /// The task that drives a job.
@@ -63,12 +69,11 @@ pub(crate) struct Driver {
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) checkpoint_every: Duration,
-    pub(crate) with_identity: bool,
     pub(crate) state: DriverState,
 }
 
 enum Event {
-    Decoded(Option<Option<Intake>>),
+    Decoded(Option<Option<Arrival>>),
     Fetched(Result<Fetch, ConnectError>),
     CheckpointDone,
     Tick,
@@ -177,7 +182,7 @@ impl Driver {
         let ids = (0..count).map(|partition| PartitionId { source: 0, partition });
         for id in ids.clone() {
             self.state.all.insert(id);
-            self.state.watermark.add(id);
+            self.state.intake.expect(id);
             self.report(id);
         }
         let partitions: Vec<_> = ids
@@ -198,7 +203,7 @@ impl Driver {
             self.take_in_turn(intake).await?;
         }
         self.state.skew.forget();
-        self.state.idleness.lost(&mut self.state.watermark);
+        self.state.idleness.lost(self.state.intake.watermark());
         self.state.caught_up.clear();
         self.progress.freshness.left_end(self.clock.monotonic());
         self.progress.set_state(JobState::Retrying(error.message));
@@ -206,9 +211,8 @@ impl Driver {
         self.open().await
     }
 
-    pub(crate) async fn send_watermark(&mut self) -> Result<(), EngineError> {
-        let watermark = self.state.watermark.current();
-        if watermark > EventTime::MIN {
+    pub(crate) async fn send_watermark(&mut self, watermark: Option<EventTime>) -> Result<(), EngineError> {
+        if let Some(watermark) = watermark {
             self.progress.set_watermark(watermark);
             self.send_signal(Signal::Watermark(watermark)).await?;
         }
@@ -221,7 +225,7 @@ impl Driver {
             Next::Shards(shards) => {
                 for shard in shards {
                     let message = (self.state.sequence, Message::Signal(signal));
-                    shard.send(message).await.map_err(|_| self.vanished("keyed"))?;
+                    shard.inbox.send(message).await.map_err(|_| self.vanished("keyed"))?;
                 }
             }
             Next::Delivery(delivery) => {
@@ -240,10 +244,11 @@ impl Driver {
             Judgement::Fine => self.warn(None),
             Judgement::Warning(warning) => self.warn(Some(warning)),
         }
-        match self.state.idleness.tick(self.clock.monotonic(), &mut self.state.watermark) {
+        match self.state.idleness.tick(self.clock.monotonic(), self.state.intake.watermark()) {
             Ask::Watermark => {
-                let before = self.progress.watermark().unwrap_or(EventTime::MIN);
-                if self.state.watermark.current() > before { self.send_watermark().await } else { Ok(()) }
+                let before = self.progress.watermark();
+                let moved = self.state.intake.promised().filter(|now| Some(*now) > before);
+                self.send_watermark(moved).await
             }
             Ask::Flush => self.send_signal(Signal::End).await,
         }
@@ -268,9 +273,8 @@ impl Driver {
         let now = self.clock.monotonic();
         self.state.last_barrier = now;
         self.state.begun = Some(body.checkpoint);
-        let fresh = self.state.seen.as_mut().map(|seen| seen.take_fresh(body.checkpoint));
         let entry = |it: Stored| Entry { key: it.key.into(), value: Some(it.value.into()) };
-        let entries = fresh.into_iter().flatten().map(entry).collect();
+        let entries = self.state.intake.fresh_ids(body.checkpoint).into_iter().map(entry).collect();
         let begun = Begun { body, entries, at: now };
         self.begun.send(begun).await.map_err(|_| self.vanished("checkpoint"))?;
         self.send_signal(Signal::Barrier(self.state.body.checkpoint)).await
@@ -285,10 +289,6 @@ impl Driver {
         self.begin_checkpoint().await?;
         self.done.recv().await.ok_or_else(|| self.vanished("checkpoint"))?;
         Ok(())
-    }
-
-    pub(crate) fn expression(&self, error: &ExpressionError) -> EngineError {
-        self.broken(&error.to_string())
     }
 
     pub(crate) fn broken(&self, message: &str) -> EngineError {

@@ -2,21 +2,21 @@
 //! as lookups ask them.
 
 use super::oracle::{self, Expected, Oracle};
-use crate::lookup::{AsOf, Looked, LookupError, lookup};
-use crate::shard::Shards;
-use crate::tests::harness::{MILLIS, column, plan, schema};
+use crate::Segment;
+use crate::groups::{ALL_GROUPS, part_of, range_of};
+use crate::keyed::lookup::{AsOf, Entity, Looked, LookupError};
+use crate::stored::{Expiry, Name};
+use crate::tests::plan;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, StringViewArray};
-use arrow_schema::DataType;
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use weir_core::intake::route::{SEGMENTS, segment_of, shard_of};
-use weir_core::stored::BlockExpiry;
 use weir_event::key::EncodedKeys;
-use weir_event::{EventTime, Rank, Span, key_hash};
-use weir_plan::{Column, ColumnRole, JobPlan, Output};
+use weir_event::{EventTime, Rank, Span, key_group, key_hash};
+use weir_plan::{Column, ColumnRole, Expression, ExpressionError, JobPlan, Output};
 use weir_timeline::{
     AggregateSpec, Bounds, Exclude, Frames, OverFrame, Parameter, Results, Rows, Slot, StageSpec, builtin,
     series,
@@ -31,7 +31,8 @@ type Identity = (u8, i64, i64);
 pub(super) struct World {
     spec: Arc<StageSpec>,
     plan: JobPlan,
-    shards: Shards,
+    /// Of as many ranges of key groups.
+    segments: Vec<Segment>,
     stored: BTreeMap<Vec<u8>, Vec<u8>>,
     oracle: Oracle,
     /// The values written last; of sessions with their end.
@@ -80,7 +81,8 @@ fn steps_of(frames: &Frames) -> Option<i64> {
 }
 
 fn plan_of(spec: &Arc<StageSpec>) -> JobPlan {
-    let mut plan = plan();
+    let query = "SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND)";
+    let mut plan = plan(query, "", "");
     let has_bounds = !matches!(spec.frames, Frames::Over(_) | Frames::Lifetime);
     let mut names: Vec<(String, DataType)> = vec![("user".to_owned(), DataType::Utf8View)];
     let results = spec.aggregates.iter().map(|aggregate| aggregate.function.card().result.clone());
@@ -91,7 +93,7 @@ fn plan_of(spec: &Arc<StageSpec>) -> JobPlan {
     let columns = fields.iter().enumerate().map(|(index, (name, data_type))| Column {
         name: (*name).to_owned(),
         role: if index == 0 { ColumnRole::Key(0) } else { ColumnRole::Feature },
-        expression: column(index, data_type),
+        expression: Arc::new(At([index], data_type.clone())),
     });
     plan.output = Output { filter: None, columns: columns.collect(), schema: schema(&fields) };
     if let Some(stage) = &mut plan.stage {
@@ -128,9 +130,9 @@ impl World {
     pub(super) fn new(spec: StageSpec) -> World {
         let spec = Arc::new(spec);
         let plan = plan_of(&spec);
-        let shards = shards_of(&plan, 1);
+        let segments = segments_of(&plan, 1);
         let (stored, written) = (BTreeMap::new(), BTreeMap::new());
-        World { spec, plan, shards, stored, oracle: Oracle::new(), written, offset: 0, has_news: false }
+        World { spec, plan, segments, stored, oracle: Oracle::new(), written, offset: 0, has_news: false }
     }
 
     /// Rows come as one batch, in any order.
@@ -150,7 +152,8 @@ impl World {
             let own: Vec<u32> = (0..rows.len() as u32).filter(|at| rows[*at as usize].0 == key).collect();
             let bytes = encoded(key);
             let hash = key_hash(&bytes);
-            let mut timelines = self.shards.write(shard_of(hash, self.shards.len()), segment_of(hash));
+            let at = part_of(key_group(hash), self.segments.len(), &ALL_GROUPS);
+            let timelines = &mut self.segments[at].timelines;
             let slot = timelines.slot_or_insert(&bytes, hash);
             let slots: Vec<Slot> = own.iter().map(|_| slot).collect();
             let inserted = timelines
@@ -208,10 +211,8 @@ impl World {
         self.take_results(None, |timelines| timelines.changes().unwrap())
     }
 
-    pub(super) fn expire(&self) {
-        for shard in 0..self.shards.len() {
-            (0..SEGMENTS).for_each(|segment| self.shards.write(shard, segment).expire());
-        }
+    pub(super) fn expire(&mut self) {
+        self.segments.iter_mut().for_each(Segment::expire);
     }
 
     /// Takes what is written; `settled` is where the boundary was if it moves.
@@ -221,24 +222,21 @@ impl World {
         ask: impl Fn(&mut weir_timeline::Timelines) -> Results,
     ) -> Result<(), TestCaseError> {
         let keys: BTreeMap<Vec<u8>, u8> = (0..KEYS).map(|key| (encoded(key), key)).collect();
-        for shard in 0..self.shards.len() {
-            for segment in 0..SEGMENTS {
-                let mut timelines = self.shards.write(shard, segment);
-                let results = ask(&mut timelines);
-                prop_assert!(results.errors.is_empty() && results.refused.is_empty());
-                for at in 0..results.len() {
-                    let key = keys[timelines.key(results.slots[at])];
-                    let (identity, end) = self.identity(key, &results, at);
-                    let values = results.values.iter().map(|values| show(values, at)).collect();
-                    if results.is_deleted(at) {
-                        self.written.remove(&identity);
-                        continue;
-                    }
-                    let is_again = self.written.insert(identity, (end, values)).is_some();
-                    let was_final = settled.is_some_and(|settled| self.is_final(end, settled));
-                    let stays = is_again && was_final && !self.spec.corrects;
-                    prop_assert!(!stays, "{:?} is written again", identity);
+        for segment in 0..self.segments.len() {
+            let results = ask(&mut self.segments[segment].timelines);
+            prop_assert!(results.errors.is_empty() && results.refused.is_empty());
+            for at in 0..results.len() {
+                let key = keys[self.segments[segment].timelines.key(results.slots[at])];
+                let (identity, end) = self.identity(key, &results, at);
+                let values = results.values.iter().map(|values| show(values, at)).collect();
+                if results.is_deleted(at) {
+                    self.written.remove(&identity);
+                    continue;
                 }
+                let is_again = self.written.insert(identity, (end, values)).is_some();
+                let was_final = settled.is_some_and(|settled| self.is_final(end, settled));
+                let stays = is_again && was_final && !self.spec.corrects;
+                prop_assert!(!stays, "{:?} is written again", identity);
             }
         }
         Ok(())
@@ -262,29 +260,34 @@ impl World {
         }
     }
 
-    /// Stores what is dirty, drops what has expired and goes on from what is stored, at another number of shards and
+    /// Stores what is dirty, drops what has expired and goes on from what is stored, in another number of segments and
     /// perhaps with another history.
-    pub(super) fn restart(&mut self, shards: usize, history: Option<i64>) -> Result<(), TestCaseError> {
-        for shard in 0..self.shards.len() {
-            for entry in self.shards.encode_dirty(shard) {
-                match entry.value {
-                    Some(value) => self.stored.insert(entry.key.to_vec(), value.to_vec()),
-                    None => self.stored.remove(&entry.key[..]),
+    pub(super) fn restart(&mut self, segments: usize, history: Option<i64>) -> Result<(), TestCaseError> {
+        for segment in &mut self.segments {
+            segment.dirty(&mut |name, value| {
+                let mut entry = Vec::new();
+                name.put_with_group(&mut entry);
+                match value {
+                    Some(value) => self.stored.insert(entry, value.to_vec()),
+                    None => self.stored.remove(&entry),
                 };
-            }
+            });
         }
         let [settled, oldest] = [self.oracle.settled, self.oracle.oldest].map(EventTime::from_millis);
-        let expiry = BlockExpiry::at(&self.spec, settled, oldest).unwrap();
+        let expiry = Expiry::at(&self.plan, (settled, oldest), []).unwrap();
         self.stored.retain(|entry, _| !expiry.is_expired(entry));
         if let Some(history) = history {
             self.spec = Arc::new(StageSpec { history: Span::from_millis(history), ..(*self.spec).clone() });
             self.plan = plan_of(&self.spec);
         }
-        self.shards = shards_of(&self.plan, shards);
+        self.segments = segments_of(&self.plan, segments);
         for (entry, value) in &self.stored {
-            self.shards.decode(entry, value).unwrap();
+            let name = Name::parse_with_group(entry).unwrap();
+            self.segments[part_of(name.group(), segments, &ALL_GROUPS)].restore(name, value).unwrap();
         }
-        self.shards.restore_done(settled, oldest).unwrap();
+        for segment in &mut self.segments {
+            segment.restore_done(settled, oldest).unwrap();
+        }
         Ok(())
     }
 
@@ -305,8 +308,10 @@ impl World {
 
     fn ask(&self, key: u8, as_of: i64) -> Result<Looked, LookupError> {
         let as_of = EventTime::from_millis(as_of);
-        let answer = lookup(&self.plan, &self.shards, &[name_of(key)], AsOf::Asked(as_of));
-        answer.map(|answer| answer.settled)
+        let entity = Entity::of(&[name_of(key)])?;
+        let segment = &self.segments[part_of(entity.group(), self.segments.len(), &ALL_GROUPS)];
+        let copies = segment.look(&self.plan, &entity, AsOf::Asked(as_of))?;
+        copies.finish(&self.plan, &entity).map(|answer| answer.settled)
     }
 
     fn look_at(&self, key: u8, as_of: i64) -> Result<(), TestCaseError> {
@@ -399,6 +404,37 @@ impl World {
     }
 }
 
-fn shards_of(plan: &JobPlan, shards: usize) -> Shards {
-    Shards::new(plan.stage.as_ref().unwrap(), shards, true).unwrap()
+fn segments_of(plan: &JobPlan, segments: usize) -> Vec<Segment> {
+    let stage = plan.stage.as_ref().unwrap();
+    let segment = |segment| Segment::open(stage, range_of(segment, segments, &ALL_GROUPS), true).unwrap();
+    (0..segments).map(segment).collect()
+}
+
+const MILLIS: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
+
+fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
+    let fields = fields.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The column at an index.
+#[derive(Debug)]
+struct At([usize; 1], DataType);
+
+impl Expression for At {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, ExpressionError> {
+        Ok(batch.column(self.0[0]).clone())
+    }
+
+    fn data_type(&self) -> &DataType {
+        &self.1
+    }
+
+    fn canonical(&self) -> &'static str {
+        "column"
+    }
+
+    fn reads(&self) -> &[usize] {
+        &self.0
+    }
 }

@@ -2,7 +2,7 @@
 //! lookups at every time inside the reach, live, after state has expired and after restarts at other numbers of
 //! shards, against an obvious oracle and against the rows written.
 //!
-//! `WEIR_CASES=25 cargo test --release -p weir-engine served` asks 25 times as many histories as `cargo test` does,
+//! `WEIR_CASES=25 cargo test --release -p weir-core served` asks 25 times as many histories as `cargo test` does,
 //! 50,000 in all.
 
 mod oracle;

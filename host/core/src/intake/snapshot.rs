@@ -1,0 +1,87 @@
+//! A partition's part of the intake as bytes: everything that decides which of its further rows count. It moves with the
+//! partition, whatever reads it next.
+//!
+//! Layout, integers little endian: format (1 byte); the length of the state's fingerprint (2 bytes) and its text; newest
+//! event time (1 byte whether there is one, 8 bytes); beginning (1 byte: whole, cut, since; 8 bytes); then ids of 24 bytes
+//! each to the end.
+
+use crate::error::CoreError;
+use crate::intake::beginning::Beginning;
+use crate::intake::{Intake, Standing};
+use weir_event::{EventTime, PartitionId};
+
+/// The format that this build writes, and the newest that it reads.
+const FORMAT: u8 = 1;
+
+impl Intake {
+    /// All that decides which further rows of a partition count.
+    pub fn snapshot(&self, partition: PartitionId) -> Vec<u8> {
+        let Standing { newest, beginning } = self.standing(partition);
+        let mut bytes = vec![FORMAT];
+        let fingerprint = self.plan.state_fingerprint.as_bytes();
+        bytes.extend_from_slice(&(fingerprint.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(fingerprint);
+        put_time(u8::from(newest.is_some()), newest, &mut bytes);
+        match beginning {
+            Beginning::Whole => put_time(0, None, &mut bytes),
+            Beginning::Cut => put_time(1, None, &mut bytes),
+            Beginning::Since(time) => put_time(2, Some(time), &mut bytes),
+        }
+        if let Some(seen) = &self.seen {
+            seen.put_all(partition, &mut bytes);
+        }
+        bytes
+    }
+
+    /// Takes a partition's snapshot back.
+    pub fn restore(&mut self, partition: PartitionId, snapshot: &[u8]) -> Result<(), CoreError> {
+        let damaged = || CoreError::Damaged(format!("the snapshot of partition {partition} does not read"));
+        let (format, rest) = snapshot.split_first().ok_or_else(damaged)?;
+        if *format != FORMAT {
+            return Err(CoreError::Damaged(format!(
+                "the snapshot of partition {partition} has format {format}, this weir reads {FORMAT}"
+            )));
+        }
+        let (length, rest) = rest.split_first_chunk::<2>().ok_or_else(damaged)?;
+        let length = usize::from(u16::from_le_bytes(*length));
+        let (fingerprint, rest) = rest.split_at_checked(length).ok_or_else(damaged)?;
+        if fingerprint != self.plan.state_fingerprint.as_bytes() {
+            return Err(CoreError::Input(format!(
+                "the snapshot of partition {partition} was made by another query; start it anew, or with that query"
+            )));
+        }
+        let ((has_newest, newest), rest) = take_time(rest).ok_or_else(damaged)?;
+        let ((beginning, since), ids) = take_time(rest).ok_or_else(damaged)?;
+        let newest = match has_newest {
+            0 => None,
+            1 => Some(newest),
+            _ => return Err(damaged()),
+        };
+        let beginning = match beginning {
+            0 => Beginning::Whole,
+            1 => Beginning::Cut,
+            2 => Beginning::Since(since),
+            _ => return Err(damaged()),
+        };
+        match &mut self.seen {
+            Some(seen) => seen.take_all(partition, ids).ok_or_else(damaged)?,
+            None if ids.is_empty() => {}
+            None => return Err(damaged()),
+        }
+        self.resume(partition, Standing { newest, beginning });
+        Ok(())
+    }
+}
+
+fn put_time(tag: u8, time: Option<EventTime>, bytes: &mut Vec<u8>) {
+    bytes.push(tag);
+    bytes.extend_from_slice(&time.map_or(0, EventTime::millis).to_le_bytes());
+}
+
+type Tagged = (u8, EventTime);
+
+fn take_time(bytes: &[u8]) -> Option<(Tagged, &[u8])> {
+    let (tag, rest) = bytes.split_first()?;
+    let (millis, rest) = rest.split_first_chunk::<8>()?;
+    Some(((*tag, EventTime::from_millis(i64::from_le_bytes(*millis))), rest))
+}

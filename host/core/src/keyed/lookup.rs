@@ -1,0 +1,312 @@
+//! Lookups: the timelines, asked.
+//!
+//! A lookup encodes its key as rows' keys are encoded, copies states out of one segment, and merges and finishes them
+//! when the segment is somebody else's again. Several features of one job and entity come from one copy. Knows no HTTP.
+
+use crate::keyed::emit::window_columns;
+use crate::keyed::outputs::{Evaluated, FailedCell, evaluate_output};
+use crate::keyed::segment::Segment;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use weir_event::key::EncodedKeys;
+use weir_event::{EventTime, KeyGroup, Span, key_group, key_hash};
+use weir_plan::{JobPlan, KeyedStage};
+use weir_timeline::{Frames, Question, Snapshot, Timelines, Values};
+
+/// One entity's results at one moment.
+#[derive(Debug)]
+pub struct Looked {
+    /// The result columns of the query, one row; empty if HAVING is not true of it.
+    pub columns: RecordBatch,
+    /// The window that they are of, `[start, end)`: a grid's, but before the first watermark; or the session.
+    pub window: Option<(EventTime, EventTime)>,
+    /// Whether no row that comes in time can still change it.
+    pub complete: bool,
+    /// For each aggregate's frame, whether any row is in it; for a grid one.
+    pub rows: u64,
+    /// The newest event time in the frames.
+    pub newest: Option<EventTime>,
+    /// Result columns that could not be computed, with the reasons; `None` is HAVING.
+    pub failures: Vec<(Option<usize>, String)>,
+}
+
+impl Looked {
+    /// Why a result column has no value.
+    pub fn failure_of(&self, column: usize) -> Option<&str> {
+        let of_column = |(failed, _): &&(Option<usize>, String)| failed.is_none_or(|failed| failed == column);
+        self.failures.iter().find(of_column).map(|(_, reason)| &**reason)
+    }
+}
+
+/// What a lookup gives.
+#[derive(Debug)]
+pub struct Answer {
+    /// `OVER`: as of the time asked. Grid: the newest complete window.
+    pub settled: Looked,
+    /// Grid: the unfinished window that ends next; only where no time was asked for.
+    pub current: Option<Looked>,
+    /// Whether the job knows anything of the entity: rows that it still keeps.
+    pub known: bool,
+    /// The time that the values are as of.
+    pub as_of: EventTime,
+}
+
+/// The time that a lookup is as of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// The one that was asked for.
+    Asked(EventTime),
+    /// The job's own (its newest event's, going on at the wall's pace), as none was asked for.
+    JobTime(EventTime),
+}
+
+impl AsOf {
+    /// Rows up to it count.
+    pub fn time(self) -> EventTime {
+        match self {
+            AsOf::Asked(time) | AsOf::JobTime(time) => time,
+        }
+    }
+}
+
+/// A lookup that cannot be answered: the user's request, or a fault in the plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// The job has no entity.
+    #[error("job `{0}` has neither window nor aggregate, so it has no entity to look up")]
+    NoEntity(String),
+    /// `as_of` is further back than state reaches.
+    #[error(
+        "job `{job}` keeps {} of history (back to {oldest}). To look further back, put `history: {enough}` into \
+         jobs/{job}.yaml",
+        spaced(*history)
+    )]
+    OutOfReach {
+        /// The job.
+        job: String,
+        /// How far back it reaches.
+        history: Span,
+        /// The oldest time that can be answered.
+        oldest: EventTime,
+        /// How long a history would reach the time asked for.
+        enough: Span,
+    },
+    /// `as_of` is further back than state reaches, as the job has not had its history for so long.
+    #[error(
+        "job `{job}` reaches back to {oldest} so far, as it got its history of {} later; ask for a later time",
+        spaced(*history)
+    )]
+    NotKeptYet {
+        /// The job.
+        job: String,
+        /// How far back it is to reach.
+        history: Span,
+        /// The oldest time that can be answered.
+        oldest: EventTime,
+    },
+    /// The job is restoring its state.
+    #[error("job `{0}` is starting: its state is being read")]
+    Starting(String),
+    /// A value could not be computed at all.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// One entity, by its key.
+#[derive(Debug)]
+pub struct Entity {
+    columns: Vec<ArrayRef>,
+    encoded: EncodedKeys,
+    hash: u64,
+}
+
+impl Entity {
+    /// The key columns have one row and the stage's key types.
+    pub fn of(key: &[ArrayRef]) -> Result<Entity, LookupError> {
+        // A null key is written to sinks and not looked up.
+        if key.iter().any(|column| column.null_count() > 0) {
+            return Err(LookupError::Failed("a null key is not looked up".to_owned()));
+        }
+        let encoded = EncodedKeys::encode(key, 1).map_err(|error| LookupError::Failed(error.to_string()))?;
+        Ok(Entity { columns: key.to_vec(), hash: key_hash(encoded.key(0)), encoded })
+    }
+
+    /// The key group that holds it.
+    pub fn group(&self) -> KeyGroup {
+        key_group(self.hash)
+    }
+}
+
+/// What was copied out for one lookup.
+pub struct Copies {
+    snapshots: Vec<(Snapshot, Window)>,
+    known: bool,
+    moment: Moment,
+}
+
+impl Segment {
+    /// Copies out what an answer for one entity needs.
+    pub fn look(&self, plan: &JobPlan, entity: &Entity, as_of: AsOf) -> Result<Copies, LookupError> {
+        let stage = plan.stage.as_ref().ok_or_else(|| LookupError::NoEntity(plan.name.clone()))?;
+        let timelines = &self.timelines;
+        // What this segment has applied, and not what the job has read: the two move together only here.
+        let settled = timelines.settled();
+        let as_of = in_reach(plan, stage, as_of, timelines)?;
+        let slot = timelines.slot(entity.encoded.key(0), entity.hash);
+        let copied = |(question, window): (Option<Question>, Window)| {
+            let snapshot = match slot.zip(question) {
+                Some((slot, question)) => timelines.snapshot(slot, &question),
+                None => timelines.absent(),
+            };
+            (snapshot, window)
+        };
+        let snapshots = questions(stage, as_of, settled).into_iter().map(copied).collect();
+        Ok(Copies { snapshots, known: slot.is_some(), moment: Moment { as_of: as_of.time(), settled } })
+    }
+}
+
+impl Copies {
+    /// Merges and finishes what was copied.
+    pub fn finish(self, plan: &JobPlan, entity: &Entity) -> Result<Answer, LookupError> {
+        let stage = plan.stage.as_ref().ok_or_else(|| LookupError::NoEntity(plan.name.clone()))?;
+        let failed = |message: String| LookupError::Failed(message);
+        let mut looked = Vec::with_capacity(self.snapshots.len());
+        for (snapshot, window) in self.snapshots {
+            let values = snapshot.finish().map_err(|error| failed(error.to_string()))?;
+            looked.push(result_row(plan, stage, &entity.columns, values, window, self.moment)?);
+        }
+        let mut looked = looked.into_iter();
+        let settled = looked.next().ok_or_else(|| failed("nothing was asked".to_owned()))?;
+        Ok(Answer { settled, current: looked.next(), known: self.known, as_of: self.moment.as_of })
+    }
+}
+
+/// The units in which a longer history is proposed.
+const HOUR: Span = Span::from_millis(3_600_000);
+const DAY: Span = Span::from_millis(24 * HOUR.millis());
+
+/// The time to answer as of. The job's own may have been left behind by a watermark that runs through a backlog, or
+/// that events of the near future have made; then it is the oldest that can be answered.
+fn in_reach(
+    plan: &JobPlan,
+    stage: &KeyedStage,
+    as_of: AsOf,
+    timelines: &Timelines,
+) -> Result<AsOf, LookupError> {
+    let (oldest, settled) = (timelines.oldest(), timelines.settled());
+    let time = match as_of {
+        AsOf::JobTime(time) => return Ok(AsOf::JobTime(time.max(oldest))),
+        AsOf::Asked(time) if time >= oldest => return Ok(as_of),
+        AsOf::Asked(time) => time,
+    };
+    let (job, history) = (plan.name.clone(), stage.spec.reach());
+    if time >= settled - history {
+        return Err(LookupError::NotKeptYet { job, history, oldest });
+    }
+    let needed = settled.since(time);
+    let unit = if needed < DAY { HOUR } else { DAY };
+    // One more than fits, as the watermark moves on.
+    let units = needed.millis() / unit.millis() + 1;
+    let enough = Span::from_millis(units.saturating_mul(unit.millis()));
+    Err(LookupError::OutOfReach { job, history, oldest, enough })
+}
+
+/// A span as people write it: `1 h`.
+fn spaced(span: Span) -> String {
+    let text = span.to_string();
+    let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+    format!("{} {}", &text[..digits], &text[digits..])
+}
+
+type Window = Option<(EventTime, EventTime)>;
+
+/// What to ask, and the window that each question is about: first of what is settled, nothing if no window is, then of
+/// what is not.
+fn questions(stage: &KeyedStage, as_of: AsOf, settled: EventTime) -> Vec<(Option<Question>, Window)> {
+    let time = as_of.time();
+    match &stage.spec.frames {
+        Frames::Over(_) => vec![(Some(Question::Over { as_of: time }), None)],
+        Frames::Session(_) => vec![(Some(Question::Session { as_of: time }), None)],
+        Frames::Lifetime => vec![(Some(Question::Lifetime { as_of: time }), None)],
+        frames @ (Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_)) => {
+            let complete_by = after(time).min(settled);
+            let of_frames = frames.windows();
+            let complete = of_frames.as_ref().and_then(|windows| windows.complete_at(complete_by));
+            // Before the first watermark no window is known to be complete, and none to end next.
+            let with_open = settled > EventTime::MIN && matches!(as_of, AsOf::JobTime(_));
+            let open = of_frames.as_ref().filter(|_| with_open).and_then(|it| it.open_at(complete_by));
+            let asked = |window: Window| (window.map(|(start, end)| Question::Window { start, end }), window);
+            std::iter::once(complete).chain(open.map(Some)).map(asked).collect()
+        }
+    }
+}
+
+/// `as_of = T` counts rows at T, so what ends at T + 1 ms is complete as of T.
+fn after(time: EventTime) -> EventTime {
+    time + Span::from_millis(1)
+}
+
+/// When a question was asked, and up to where nothing comes any more.
+#[derive(Clone, Copy)]
+struct Moment {
+    as_of: EventTime,
+    settled: EventTime,
+}
+
+impl Moment {
+    /// Whether no row that comes in time can still change a result.
+    fn completes(self, frames: &Frames, window: Window) -> bool {
+        let complete_by = after(self.as_of).min(self.settled);
+        match (frames, window) {
+            (Frames::Over(_) | Frames::Lifetime, _) => self.settled > self.as_of,
+            // A row at a session's end would still go on with it.
+            (Frames::Session(_), Some((_, end))) => end < complete_by,
+            (Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_), Some((_, end))) => end <= complete_by,
+            (_, None) => false,
+        }
+    }
+}
+
+fn result_row(
+    plan: &JobPlan,
+    stage: &KeyedStage,
+    key: &[ArrayRef],
+    values: Values,
+    window: Window,
+    moment: Moment,
+) -> Result<Looked, LookupError> {
+    let failed = |message: String| LookupError::Failed(message);
+    let mut columns = key.to_vec();
+    columns.extend(values.values);
+    let window = window.or(values.window);
+    match (&stage.spec.frames, window) {
+        (Frames::Over(_) | Frames::Lifetime, _) => columns.extend(values.carried),
+        (_, Some((start, end))) => columns.extend(window_columns(&[(start.millis(), end.millis())])),
+        // A key without any session.
+        (_, None) => columns.extend(no_window()),
+    }
+    let batch =
+        RecordBatch::try_new(stage.results.clone(), columns).map_err(|error| failed(error.to_string()))?;
+    let cell = |(aggregate, reason): (usize, String)| FailedCell {
+        row: 0,
+        column: stage.keys.len() + aggregate,
+        reason,
+    };
+    let failing: Vec<FailedCell> = values.errors.into_iter().map(cell).collect();
+    let Evaluated { columns, failed: outputs, .. } =
+        evaluate_output(&plan.output, &batch, &failing).map_err(|error| failed(error.to_string()))?;
+    let failures = outputs.into_iter().map(|output| (output.column, output.reason)).collect();
+    let rows = values.rows.iter().copied().max().unwrap_or(0);
+    Ok(Looked {
+        columns,
+        window,
+        complete: moment.completes(&stage.spec.frames, window),
+        rows,
+        newest: values.newest.into_iter().flatten().max(),
+        failures,
+    })
+}
+
+fn no_window() -> [ArrayRef; 2] {
+    let bounds = window_columns(&[(0, 0)]);
+    bounds.map(|bound| arrow_array::new_null_array(bound.data_type(), 1))
+}

@@ -1,9 +1,10 @@
 //! A running server, asked over HTTP. Knows addresses, the bearer token and problem documents; must not know
-//! what any answer means.
+//! what any answer means. Numbers of an answer keep all their digits, as decimals have more than doubles hold.
 
 use crate::failure::Failure;
 use clap::Args;
-use serde_json::Value;
+use serde::Deserialize;
+use sonic_rs::{Deserializer, JsonContainerTrait, JsonValueTrait, Value};
 use std::time::Duration;
 
 /// Which server, and what it lets us in with.
@@ -86,10 +87,10 @@ impl Client {
         let status = answer.status().as_u16();
         let body = answer.body_mut().with_config().limit(ANSWER_LIMIT_BYTES).read_to_string();
         let body = body.map_err(unreachable)?;
-        let value = serde_json::from_str::<Value>(&body);
+        let value = parsed(&body);
         if (200..300).contains(&status) {
             if body.is_empty() {
-                return Ok(Value::Null);
+                return Ok(Value::new());
             }
             return value
                 .map_err(|_| Failure::external(format!("{} does not answer as weir does", self.base)));
@@ -104,11 +105,16 @@ impl Client {
     }
 }
 
+/// A JSON text whose numbers stay as they are written, and members in their order.
+pub(crate) fn parsed(text: &str) -> sonic_rs::Result<Value> {
+    Value::deserialize(&mut Deserializer::from_str(text).use_rawnumber())
+}
+
 /// A problem document in words: its detail, or else its title, and every error that it lists.
 fn problem_text(problem: &Value) -> String {
-    let text = |key: &str| problem.get(key).and_then(Value::as_str);
+    let text = |key: &str| problem.get(key).and_then(JsonValueTrait::as_str);
     let mut words = text("detail").or_else(|| text("title")).unwrap_or("refused").to_owned();
-    for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
+    for error in problem.get("errors").and_then(JsonContainerTrait::as_array).into_iter().flatten() {
         let detail = error.as_str().or_else(|| error.get("detail")?.as_str());
         let error = detail.map_or_else(|| error.to_string(), str::to_owned);
         if !words.contains(&error) {
@@ -137,7 +143,7 @@ pub(crate) fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use sonic_rs::json;
 
     #[test]
     fn values_survive_a_query() {
@@ -150,6 +156,15 @@ mod tests {
             json!({"title": "Invalid", "detail": "two errors", "errors": [{"detail": "a"}, {"row": 1}]});
         assert_eq!(problem_text(&problem), "two errors\n  a\n  {\"row\":1}");
         assert_eq!(problem_text(&json!({"title": "Not found"})), "Not found");
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let text = r#"{"sum":12345678901234567890123456789.00,"list":[3.10,9007199254740993]}"#;
+        let answer = parsed(text).unwrap();
+        assert_eq!(answer["sum"].to_string(), "12345678901234567890123456789.00");
+        assert_eq!(answer.to_string(), text);
+        assert_eq!(answer["list"][1].as_u64(), Some(9_007_199_254_740_993));
     }
 
     #[test]

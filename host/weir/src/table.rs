@@ -1,6 +1,6 @@
 //! Tables for people: columns as wide as their widest cell, and values that are cut where they would not fit a line.
 
-use serde_json::Value;
+use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 
 /// A list or map of more is shown by its first ones and their number.
 const SHOWN_ITEMS: usize = 5;
@@ -27,22 +27,20 @@ pub(crate) fn render(head: &[&str], rows: &[Vec<String>]) -> String {
 
 /// A value as a cell: `-` for null, a text without quotes, a long list by its first items.
 pub(crate) fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => cut(text),
-        Value::Array(items) if items.len() > SHOWN_ITEMS => {
-            let first = items.iter().take(FIRST_ITEMS).map(|item| cut(&item.to_string()));
-            format!("[{}, ..] {} items", first.collect::<Vec<_>>().join(","), items.len())
-        }
-        Value::Object(members) if members.len() > SHOWN_ITEMS => {
-            let text = |(name, value): (&String, &Value)| {
-                format!("{}:{}", Value::from(name.as_str()), cut(&value.to_string()))
-            };
-            let first = members.iter().take(FIRST_ITEMS).map(text);
-            format!("{{{}, ..}} {} members", first.collect::<Vec<_>>().join(","), members.len())
-        }
-        other => other.to_string(),
+    if let Some(text) = value.as_str() {
+        return cut(text);
     }
+    if let Some(items) = value.as_array().filter(|items| items.len() > SHOWN_ITEMS) {
+        let first = items.iter().take(FIRST_ITEMS).map(|item| cut(&item.to_string()));
+        return format!("[{}, ..] {} items", first.collect::<Vec<_>>().join(","), items.len());
+    }
+    if let Some(members) = value.as_object().filter(|members| members.len() > SHOWN_ITEMS) {
+        let text =
+            |(name, value): (&str, &Value)| format!("{}:{}", Value::from(name), cut(&value.to_string()));
+        let first = members.iter().take(FIRST_ITEMS).map(text);
+        return format!("{{{}, ..}} {} members", first.collect::<Vec<_>>().join(","), members.len());
+    }
+    if value.is_null() { "-".to_owned() } else { value.to_string() }
 }
 
 fn cut(text: &str) -> String {
@@ -55,18 +53,19 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::client::parsed;
+    use sonic_rs::json;
 
     #[test]
     fn what_is_long_is_cut() {
         assert_eq!(cell(&json!(["a", "b", "c", "d", "e"])), r#"["a","b","c","d","e"]"#);
         let many: Vec<u32> = (0..2056).collect();
         assert_eq!(cell(&json!(many)), "[0,1,2, ..] 2056 items");
-        let counts = json!({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6});
+        let counts = parsed(r#"{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}"#).unwrap();
         assert_eq!(cell(&counts), r#"{"a":1,"b":2,"c":3, ..} 6 members"#);
         assert_eq!(cell(&json!("ü".repeat(61))), format!("{}..", "ü".repeat(60)));
         assert_eq!(
-            (cell(&Value::Null), cell(&json!("a")), cell(&json!(1.5))),
+            (cell(&json!(null)), cell(&json!("a")), cell(&json!(1.5))),
             ("-".into(), "a".into(), "1.5".into())
         );
     }

@@ -10,7 +10,7 @@ use crate::runtime;
 use crate::table;
 use crate::wiring::Opening;
 use clap::Args;
-use serde_json::{Value, json};
+use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value, json};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -291,7 +291,7 @@ impl Show {
 
     fn show(&self, values: &[Shown]) -> Result<(), Failure> {
         let jobs = self.client.get("/v1/jobs")?;
-        let jobs = jobs["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let jobs = jobs["jobs"].as_array().map_or(&[][..], |list| &**list);
         let events: u64 = jobs.iter().filter_map(|job| job.get("events")?.as_u64()).sum();
         let now = self.clock.now().to_string();
         print(&format!("\n{now}  {events} events read by {} jobs", jobs.len()))?;
@@ -313,13 +313,13 @@ struct Shown {
 
 impl Shown {
     fn of(answer: &Value) -> Shown {
-        let features = answer.get("features").and_then(Value::as_object);
+        let features = answer.get("features").and_then(JsonContainerTrait::as_object);
         let Some((name, feature)) = features.and_then(|features| features.iter().next()) else {
             return Shown::default();
         };
-        let status = feature.get("status").and_then(Value::as_str).unwrap_or_default();
+        let status = feature.get("status").and_then(JsonValueTrait::as_str).unwrap_or_default();
         let value = feature.get("value").cloned().unwrap_or_default();
-        Shown { name: name.clone(), value, status: status.to_owned() }
+        Shown { name: name.to_owned(), value, status: status.to_owned() }
     }
 
     /// Whether any row is behind the value.

@@ -5,7 +5,7 @@ use crate::client::{Client, ServerArguments, encode};
 use crate::failure::Failure;
 use crate::table;
 use clap::Args;
-use serde_json::Value;
+use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 
 /// One entity's features, over HTTP
 #[derive(Debug, Args)]
@@ -57,14 +57,14 @@ pub(super) fn path(job: &str, entity: &[String], as_of: Option<&str>) -> Result<
 
 /// An answer as a table, a row for each feature and for what of it is unfinished, and as of when it is.
 fn shown(answer: &Value) -> String {
-    let features = answer.get("features").and_then(Value::as_object);
+    let features = answer.get("features").and_then(JsonContainerTrait::as_object);
     let rows = features.into_iter().flatten().flat_map(|(name, feature)| {
         let current = feature.get("current").map(|current| row(format!("{name} (current)"), current));
-        [Some(row(name.clone(), feature)), current].into_iter().flatten()
+        [Some(row(name.to_owned(), feature)), current].into_iter().flatten()
     });
     let rows: Vec<Vec<String>> = rows.collect();
     let table = table::render(&["feature", "value", "status", "event time", "window"], &rows);
-    let jobs = answer.get("jobs").and_then(Value::as_object).into_iter().flatten();
+    let jobs = answer.get("jobs").and_then(JsonContainerTrait::as_object).into_iter().flatten();
     let notes: Vec<String> = jobs.map(|(_, meta)| freshness(meta)).collect();
     [table, notes.join("\n")].join("\n")
 }
@@ -76,7 +76,7 @@ fn row(name: String, feature: &Value) -> Vec<String> {
 
 /// The status, with what there is to say of it.
 pub(super) fn status(feature: &Value) -> String {
-    let text = |key: &str| feature.get(key).and_then(Value::as_str);
+    let text = |key: &str| feature.get(key).and_then(JsonValueTrait::as_str);
     let unknown = feature.get("unknown").map(|_| "unknown entity".to_owned());
     let since = text("since").map(|since| format!("since {since}"));
     let notes = [text("reason").map(str::to_owned), since, unknown].into_iter().flatten();
@@ -86,7 +86,7 @@ pub(super) fn status(feature: &Value) -> String {
 }
 
 fn window(feature: &Value) -> String {
-    let bound = |key: &str| feature.pointer(&format!("/window/{key}")).map(table::cell);
+    let bound = |key: &str| feature.pointer(&["window", key]).map(table::cell);
     match (bound("start"), bound("end")) {
         (Some(start), Some(end)) => format!("[{start}, {end})"),
         _ => String::new(),
@@ -99,7 +99,10 @@ pub(super) fn freshness(meta: &Value) -> String {
     let mut text = format!("as of {}, watermark {}", member("as_of"), member("watermark"));
     if let Some(behind) = meta.get("behind") {
         let left = ["records", "bytes"].iter().find_map(|unit| {
-            behind.get(*unit).and_then(Value::as_u64).map(|number| format!(": {number} {unit} to read"))
+            behind
+                .get(*unit)
+                .and_then(JsonValueTrait::as_u64)
+                .map(|number| format!(": {number} {unit} to read"))
         });
         text.push_str("; catching up");
         text.push_str(&left.unwrap_or_default());
@@ -110,7 +113,7 @@ pub(super) fn freshness(meta: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::client::parsed;
 
     #[test]
     fn entities_and_times_are_encoded() {
@@ -125,14 +128,15 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_row_per_feature() {
-        let answer = json!({"features": {
-            "n": {"value": 3, "status": "ok", "event_time": "t", "window": {"start": "a", "end": "b"},
+        let answer = r#"{"features": {
+            "n": {"value": 3.00, "status": "ok", "event_time": "t", "window": {"start": "a", "end": "b"},
                   "current": {"value": 1, "status": "ok"}},
-            "s": {"value": null, "status": "not_found", "unknown": true},
-        }, "jobs": {"j": {"as_of": "T", "watermark": null, "behind": {"records": 7, "seconds": 1}}}});
+            "s": {"value": null, "status": "not_found", "unknown": true}
+        }, "jobs": {"j": {"as_of": "T", "watermark": null, "behind": {"records": 7, "seconds": 1}}}}"#;
+        let answer = parsed(answer).unwrap();
         let shown = shown(&answer);
         let cells: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(cells[1], ["n", "3", "ok", "t", "[a,", "b)"]);
+        assert_eq!(cells[1], ["n", "3.00", "ok", "t", "[a,", "b)"]);
         assert_eq!(cells[2], ["n", "(current)", "1", "ok"]);
         assert_eq!(cells[3], ["s", "-", "not_found", "(unknown", "entity)"]);
         assert!(shown.ends_with("\nas of T, watermark -; catching up: 7 records to read"), "{shown}");

@@ -149,8 +149,9 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// JSON for people and programs alike.
-pub(crate) fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
-    print(&format!("{value:#}"))
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = sonic_rs::to_string_pretty(value).map_err(|error| Failure::weir(error.to_string()))?;
+    print(&text)
 }
 
 #[cfg(test)]

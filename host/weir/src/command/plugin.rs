@@ -6,7 +6,7 @@ use crate::client::{Client, ServerArguments, encode};
 use crate::failure::Failure;
 use crate::table;
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Value, json};
+use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -226,11 +226,11 @@ fn push(arguments: &Push) -> Result<(), Failure> {
     if arguments.answer.json {
         return print_json(&stored);
     }
-    let version = stored.get("version").map_or_else(|| "?".to_owned(), Value::to_string);
-    let exports = stored.get("exports").and_then(Value::as_array).into_iter().flatten();
+    let version = stored.get("version").map_or_else(|| "?".to_owned(), ToString::to_string);
+    let exports = stored.get("exports").and_then(JsonContainerTrait::as_array).into_iter().flatten();
     let name = &arguments.name;
     let mut lines = vec![format!("{name} version {version}")];
-    lines.extend(exports.filter_map(Value::as_str).map(|export| format!("  {export}")));
+    lines.extend(exports.filter_map(JsonValueTrait::as_str).map(|export| format!("  {export}")));
     lines.push(format!("\n  weir plugin activate {name} {version}"));
     print(&lines.join("\n"))
 }
@@ -241,19 +241,19 @@ fn list(arguments: &List) -> Result<(), Failure> {
 }
 
 fn listing(listed: &Value) -> String {
-    let plugins = listed["plugins"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let plugins = listed["plugins"].as_array().map_or(&[][..], |list| &**list);
     let mut rows = Vec::new();
     for plugin in plugins {
-        let name = plugin.get("name").and_then(Value::as_str).unwrap_or_default();
-        let active = plugin.get("active").and_then(Value::as_u64);
-        for version in plugin.get("versions").and_then(Value::as_array).into_iter().flatten() {
-            let number = version.get("version").and_then(Value::as_u64);
-            let exports = version.get("exports").and_then(Value::as_array).into_iter().flatten();
+        let name = plugin.get("name").and_then(JsonValueTrait::as_str).unwrap_or_default();
+        let active = plugin.get("active").and_then(JsonValueTrait::as_u64);
+        for version in plugin.get("versions").and_then(JsonContainerTrait::as_array).into_iter().flatten() {
+            let number = version.get("version").and_then(JsonValueTrait::as_u64);
+            let exports = version.get("exports").and_then(JsonContainerTrait::as_array).into_iter().flatten();
             rows.push(vec![
                 name.to_owned(),
                 number.map_or_else(|| "?".to_owned(), |number| number.to_string()),
                 if number.is_some() && number == active { "active".to_owned() } else { String::new() },
-                exports.filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+                exports.filter_map(JsonValueTrait::as_str).collect::<Vec<_>>().join(", "),
             ]);
         }
     }
@@ -283,7 +283,7 @@ fn rollback(arguments: &Rollback) -> Result<(), Failure> {
 
 /// What is active, and for each job that it concerns whether it runs with it. One that does not is a failure.
 fn shown_effects(answer: &Value, done: &str) -> Result<(), Failure> {
-    let jobs = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let jobs = answer["jobs"].as_array().map_or(&[][..], |list| &**list);
     let name = |job: &Value| job["job"].as_str().unwrap_or("?").to_owned();
     let (applied, others): (Vec<&Value>, Vec<&Value>) = jobs.iter().partition(|job| job["applied"] == true);
     let with = match applied.iter().map(|job| name(job)).collect::<Vec<_>>() {

@@ -6,7 +6,8 @@ use crate::client::{Client, ServerArguments, encode};
 use crate::failure::Failure;
 use crate::table;
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
+use sonic_rs::{JsonContainerTrait, JsonValueMutTrait, JsonValueTrait, Value, json};
 
 /// Some of a job's keys with their values
 #[derive(Debug, Args)]
@@ -24,6 +25,13 @@ pub(crate) struct Arguments {
     server: ServerArguments,
 }
 
+/// The answers to several lookups as one.
+#[derive(Debug, Default, Serialize)]
+struct Sample {
+    rows: Vec<Value>,
+    jobs: Value,
+}
+
 /// So many keys the server gives at once.
 const PAGE_KEYS: usize = 10_000;
 /// So many entities are asked for at once: their text stays well within a body.
@@ -32,16 +40,14 @@ const LOOKUP_ENTITIES: usize = 1_000;
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let client = Client::new(&arguments.server)?;
     let keys = keys(&client, &arguments.job, arguments.keys as usize)?;
-    let mut answer = json!({"rows": [], "jobs": {}});
+    let mut sample = Sample::default();
     for entities in keys.chunks(LOOKUP_ENTITIES) {
         let asks = json!({"features": [arguments.job], "entities": entities}).to_string();
         let mut part = client.post("/v1/lookup", "application/json", asks.as_bytes())?;
-        if let (Some(rows), Some(more)) = (answer["rows"].as_array_mut(), part["rows"].as_array_mut()) {
-            rows.append(more);
-        }
-        answer["jobs"] = part["jobs"].take();
+        sample.rows.extend(part["rows"].take().into_array().into_iter().flatten());
+        sample.jobs = part["jobs"].take();
     }
-    if arguments.json { print_json(&answer) } else { print(&shown(&arguments.job, &answer)) }
+    if arguments.json { print_json(&sample) } else { print(&shown(&arguments.job, &sample)) }
 }
 
 /// Up to so many of the job's keys.
@@ -52,7 +58,7 @@ fn keys(client: &Client, job: &str, wanted: usize) -> Result<Vec<Value>, Failure
         let limit = (wanted - keys.len()).min(PAGE_KEYS);
         let mut page = client.get(&format!("/v1/jobs/{}/keys?limit={limit}{after}", encode(job)))?;
         if let Some(more) = page["keys"].as_array_mut() {
-            keys.append(more);
+            keys.extend(std::mem::take(more));
         }
         let Some(next) = page["next"].as_str() else { break };
         after = format!("&after={}", encode(next));
@@ -61,13 +67,12 @@ fn keys(client: &Client, job: &str, wanted: usize) -> Result<Vec<Value>, Failure
 }
 
 /// A table with a row for each key.
-fn shown(job: &str, answer: &Value) -> String {
-    let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let Some(first) = rows.first() else {
+fn shown(job: &str, sample: &Sample) -> String {
+    let Some(first) = sample.rows.first() else {
         return format!("job `{job}` has no keys yet");
     };
     let names = |member: &str| -> Vec<String> {
-        first[member].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+        first[member].as_object().into_iter().flatten().map(|(name, _)| name.to_owned()).collect()
     };
     let (keys, features) = (names("entity"), names("features"));
     let cells = |row: &Value| -> Vec<String> {
@@ -76,8 +81,8 @@ fn shown(job: &str, answer: &Value) -> String {
     };
     let prefix = format!("{job}:");
     let head = keys.iter().chain(&features).map(|name| name.strip_prefix(&prefix).unwrap_or(name));
-    let table = table::render(&head.collect::<Vec<_>>(), &rows.iter().map(cells).collect::<Vec<_>>());
-    format!("{table}\n{}", freshness(&answer["jobs"][job]))
+    let table = table::render(&head.collect::<Vec<_>>(), &sample.rows.iter().map(cells).collect::<Vec<_>>());
+    format!("{table}\n{}", freshness(&sample.jobs[job]))
 }
 
 /// A value, with its status where that is not `ok`.
@@ -94,13 +99,13 @@ mod tests {
     fn a_key_is_a_row_with_its_values() {
         let row =
             |user: &str, value: Value| json!({"entity": {"user_id": user}, "features": {"rides:n": value}});
-        let rows = [
+        let rows = vec![
             row("u1", json!({"value": 3, "status": "ok"})),
             row("u2", json!({"value": 0, "status": "not_found"})),
         ];
-        let answer = json!({"rows": rows, "jobs": {"rides": {"as_of": "T", "watermark": "W"}}});
+        let sample = Sample { rows, jobs: json!({"rides": {"as_of": "T", "watermark": "W"}}) };
         let expected = "user_id  n\nu1       3\nu2       0  not_found\nas of T, watermark W";
-        assert_eq!(shown("rides", &answer), expected);
-        assert_eq!(shown("rides", &json!({"rows": []})), "job `rides` has no keys yet");
+        assert_eq!(shown("rides", &sample), expected);
+        assert_eq!(shown("rides", &Sample::default()), "job `rides` has no keys yet");
     }
 }

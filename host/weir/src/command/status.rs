@@ -5,7 +5,7 @@ use crate::client::{Client, ServerArguments};
 use crate::failure::Failure;
 use crate::table;
 use clap::Args;
-use serde_json::Value;
+use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 
 /// The jobs of a running server: state, lag, watermark, dead letters; exit code 1 when one has failed
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// A line for each job that has failed; scripts tell by the exit code.
 fn failed(answer: &Value) -> Vec<Failure> {
-    let jobs = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let jobs = answer["jobs"].as_array().map_or(&[][..], |list| &**list);
     let failed = jobs.iter().filter(|job| job["state"] == "failed");
     let told = failed.map(|job| {
         let name = job["job"].as_str().unwrap_or("?");
@@ -46,14 +46,10 @@ fn failed(answer: &Value) -> Vec<Failure> {
 }
 
 fn shown(answer: &Value) -> String {
-    let jobs = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let jobs = answer["jobs"].as_array().map_or(&[][..], |list| &**list);
     let row = |job: &Value| {
-        let member = |key: &str| match job.get(key) {
-            None | Some(Value::Null) => "-".to_owned(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
-        let lag = job.get("lag_ms").and_then(Value::as_u64).map_or_else(|| "-".to_owned(), seconds);
+        let member = |key: &str| job.get(key).map_or_else(|| "-".to_owned(), table::cell);
+        let lag = job.get("lag_ms").and_then(JsonValueTrait::as_u64).map_or_else(|| "-".to_owned(), seconds);
         vec![
             member("job"),
             member("state"),
@@ -62,7 +58,7 @@ fn shown(answer: &Value) -> String {
             member("events"),
             member("late"),
             member("dead_letters"),
-            job.get("reason").and_then(Value::as_str).map_or_else(String::new, shortened),
+            job.get("reason").and_then(JsonValueTrait::as_str).map_or_else(String::new, shortened),
         ]
     };
     let rows: Vec<_> = jobs.iter().map(row).collect();
@@ -87,7 +83,7 @@ fn seconds(millis: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use sonic_rs::json;
 
     #[test]
     fn a_job_is_a_row_and_a_failed_one_says_why() {

@@ -200,6 +200,37 @@ fn who_was_never_seen_is_told_from_who_has_no_row_in_the_window() {
 }
 
 #[test]
+fn a_decimal_is_shown_with_all_its_digits() {
+    let project = Project::new();
+    project.file(
+        "streams/events.yaml",
+        "stream: events\nfields: {k: string, amount: 'decimal(28, 2)', t: timestamp}\nevent_time: t\n\
+         source: {http: {}}\n",
+    );
+    let query = "SELECT k, SUM(amount) OVER (PARTITION BY k ORDER BY rowtime RANGE INTERVAL '1' DAY PRECEDING) AS total \
+                 FROM events";
+    job(&project, "totals", query, "history: 1d\n");
+    let server = Server::start(&project, "");
+    server.wait_ready();
+    let now = SystemClock::new().now().millis();
+    let row = |amount: &str| format!("{{\"k\": \"u\", \"amount\": {amount}, \"t\": {now}}}\n");
+    let rows = row("12345678901234567890123.10") + &row("0.90");
+    server.post("/v1/streams/events/events?wait=visible", rows);
+    let total = "12345678901234567890124.00";
+    let asked: [&[&str]; 4] = [
+        &["lookup", "totals", "k=u"],
+        &["lookup", "totals", "k=u", "--json"],
+        &["sample", "totals"],
+        &["sample", "totals", "--json"],
+    ];
+    for asked in asked {
+        let output = Command::new(weir()).args(asked).args(["--server", server.url()]).output();
+        let said = String::from_utf8(output.expect("weir starts").stdout).expect("text");
+        assert!(said.contains(total), "{asked:?}: {said}");
+    }
+}
+
+#[test]
 fn a_failed_job_says_why_and_others_answer() {
     let project = Project::new();
     stream(&project, "{http: {}}");

@@ -1,18 +1,19 @@
 //! The dependency rule: a crate of the host uses only crates in rows above its own, and a heavy library is linked
-//! by the one crate that may say its name. Read from `cargo metadata`, so that it cannot be forgotten.
+//! by the one crate that may say its name, and by none that promises to be without it. Read from `cargo metadata` and
+//! the lock file, so that it cannot be forgotten.
 
 use crate::harness::repository;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// The rows of the layout, from the words that all share to the program.
 const ROWS: [&[&str]; 7] = [
     &["weir-event"],
     &["weir-timeline", "weir-store", "weir-connect"],
-    &["weir-plan"],
+    &["weir-plan", "weir-format"],
     &["weir-core", "weir-sql", "weir-plugin", "weir-connectors"],
-    &["weir-engine"],
+    &["weir-project", "weir-engine"],
     &["weir-serve"],
     &["weir"],
 ];
@@ -25,6 +26,17 @@ const OWNERS: [(&str, &str); 6] = [
     ("sled", "weir-store"),
     ("rdkafka", "weir-connectors"),
     ("axum", "weir-serve"),
+];
+
+/// What a crate does without, also in what it uses: whoever builds on it alone gets none of that.
+const ABSENCES: [(&str, &[&str]); 4] = [
+    (
+        "weir-format",
+        &["rdkafka", "openssl-sys", "zstd-sys", "hyper", "tokio", "sled", "wasmtime", "datafusion-expr"],
+    ),
+    ("weir-core", &["rdkafka", "hyper", "tokio", "sled", "wasmtime", "sqlparser"]),
+    ("weir-engine", &["rdkafka", "hyper", "axum", "wasmtime", "sqlparser"]),
+    ("weir-project", &["rdkafka", "openssl-sys", "hyper", "axum", "sled", "wasmtime", "ureq"]),
 ];
 
 fn dependencies() -> BTreeMap<String, Vec<String>> {
@@ -80,9 +92,45 @@ fn a_heavy_library_is_named_by_one_crate() {
     }
 }
 
+/// What each package of the lock file uses; of our own crates only what is not for tests alone.
+fn locked_dependencies() -> BTreeMap<String, Vec<String>> {
+    let mut packages: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for package in lock_file().split("[[package]]") {
+        // `name = "tokio"`, and under `dependencies` a line ` "bytes",` or ` "syn 2.0.1",` for each.
+        let name = package.lines().find_map(|line| line.strip_prefix("name = \""));
+        let used = package.lines().filter_map(|line| line.strip_prefix(" \""));
+        let used = used.filter_map(|line| line.split([' ', '"']).next()).map(str::to_owned);
+        let name = name.unwrap_or_default().trim_end_matches('"').to_owned();
+        packages.entry(name).or_default().extend(used);
+    }
+    packages.extend(dependencies());
+    packages
+}
+
+#[test]
+fn what_a_crate_does_without_is_not_in_what_it_uses_either() {
+    let packages = locked_dependencies();
+    for (package, absent) in ABSENCES {
+        let (mut linked, mut next) = (BTreeSet::new(), vec![package]);
+        while let Some(name) = next.pop() {
+            let used = packages.get(name).unwrap_or_else(|| panic!("{name} is not in the lock file"));
+            next.extend(used.iter().map(String::as_str).filter(|used| linked.insert(*used)));
+        }
+        assert!(linked.contains("arrow-schema"), "{package} links {linked:?}");
+        for library in absent {
+            assert!(packages.contains_key(*library), "{library} is not a package any more");
+            assert!(!linked.contains(library), "{package} links {library}");
+        }
+    }
+}
+
+fn lock_file() -> String {
+    std::fs::read_to_string(repository().join("Cargo.lock")).expect("a lock file")
+}
+
 #[test]
 fn there_is_one_arrow_and_one_parser() {
-    let lock = std::fs::read_to_string(repository().join("Cargo.lock")).expect("a lock file");
+    let lock = lock_file();
     for library in
         ["arrow-array", "arrow-schema", "sqlparser", "datafusion-expr", "wasmtime", "rustls", "openssl-sys"]
     {

@@ -12,9 +12,9 @@ use arrow_schema::DataType;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use weir_connectors::format::json_lines::push_cell;
 use weir_engine::{AsOf, Job, Looked};
 use weir_event::{Date, DecimalType, EventTime, Span};
+use weir_format::json::push_cell;
 use weir_plan::{JobPlan, KeyedStage};
 use weir_timeline::{Bounds, Exclude, Frames};
 

@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use std::path::Path;
 use std::sync::Arc;
 use weir_event::Rank;
-use weir_plan::ExpressionError;
+use weir_plan::{ExpressionError, FunctionCatalog};
 use weir_plugin::{CompileWith, Limits, PluginRegistry};
 use weir_timeline::{Algebra, Input, States};
 

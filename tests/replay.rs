@@ -3,8 +3,7 @@
 
 use crate::harness::wait_for;
 use async_trait::async_trait;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +12,9 @@ use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, OpenPartition, RawB
 use weir_connectors::registry::{self, SinkContext};
 use weir_engine::{DeadLetters, Engine, Job, JobSpec, Mode, NamedSink, Settings};
 use weir_event::{PartitionId, Position, SystemClock};
-use weir_plan::check::{ConnectorKinds, ProjectFiles, SettingProblem, SourceFile, check_project};
-use weir_plan::{Catalog, Diagnostic, JobPlan, ScalarFunction, SinkPlan, StreamDefinition};
+use weir_plan::{Diagnostic, JobPlan, SinkPlan};
+use weir_project::{AnyConnectors, BuiltIns, ProjectFiles, plan};
 use weir_store::{SledStore, StoreError, StoreOptions};
-use weir_timeline::aggregate::Parameter;
 
 /// One job over fixed input, with the state that it leaves.
 pub(crate) struct Replay {
@@ -115,7 +113,7 @@ impl Replay {
         let store = Arc::new(store);
         let engine = Engine::new(settings, store, letters, clock.clone()).expect("the engine starts");
         let input = &self.plan.inputs[0];
-        let decoder = registry::decoder(&input.stream.format, &input.stream.schema, &input.columns);
+        let format = weir_format::by_name(&input.stream.format);
         let folder = self.folder.path().to_owned();
         let (job, plans) = (self.plan.name.clone(), self.plan.sinks.clone());
         let sinks = move || {
@@ -136,7 +134,7 @@ impl Replay {
         let started = engine.start(JobSpec {
             plan: self.plan.clone(),
             source: Arc::new(source),
-            decoder: decoder.expect("a decoder"),
+            decoder: format.expect("a format").decoder(&input.stream.schema, &input.columns),
             sinks: Box::new(sinks),
             mode: if blocks == usize::MAX { Mode::UntilEnd } else { Mode::Live },
         });
@@ -226,78 +224,15 @@ impl Reader for LinesReader {
     }
 }
 
-/// The plan of a case's `stream.yaml` and `job.yaml`.
+/// The plan of a case's `stream.yaml` and `job.yaml`; its source is the test's, and its sink the harness's.
 pub(crate) fn plan_of(case: &Path) -> Result<JobPlan, Vec<Diagnostic>> {
-    let file = |name: &str, folder: &str| SourceFile {
-        path: format!("{folder}{name}"),
-        text: std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{name}: {error}")),
+    let text = |name: &str| {
+        std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
-    let mut stream = file("stream.yaml", "streams/");
-    stream.text.push_str("\nsource: {test: {}}\n");
-    let files = ProjectFiles {
-        server: None,
-        streams: vec![stream],
-        jobs: vec![file("job.yaml", "jobs/")],
-        queries: BTreeMap::new(),
-    };
-    let checked = check_project(&files, &|_: &str| None, &TestKinds);
-    let errors = |diagnostics: Vec<Diagnostic>| -> Vec<Diagnostic> {
-        diagnostics.into_iter().filter(|one| one.severity == weir_plan::Severity::Error).collect()
-    };
-    let wrong = errors(checked.diagnostics);
-    if !wrong.is_empty() {
-        return Err(wrong);
-    }
-    let catalog = Streams(checked.streams);
-    weir_sql::plan(&checked.jobs[0], &catalog).map(|planned| planned.plan).map_err(errors)
-}
-
-/// Judges nothing: a case has one source, and its sink is the harness's.
-struct TestKinds;
-
-impl ConnectorKinds for TestKinds {
-    fn check_source(&self, _: &str, _: &str, _: &Value) -> Vec<SettingProblem> {
-        Vec::new()
-    }
-    fn check_sink(&self, _: &str, _: &str, _: &Value) -> Vec<SettingProblem> {
-        Vec::new()
-    }
-    fn check_format(&self, _: &str) -> Result<(), String> {
-        Ok(())
-    }
-    fn name_setting(&self, _: &str) -> Result<Option<&'static str>, String> {
-        Ok(None)
-    }
-}
-
-/// A catalog of streams without plugins.
-struct Streams(Vec<Arc<StreamDefinition>>);
-
-impl Catalog for Streams {
-    fn stream(&self, name: &str) -> Option<Arc<StreamDefinition>> {
-        self.0.iter().find(|stream| stream.name == name).cloned()
-    }
-    fn stream_names(&self) -> Vec<String> {
-        self.0.iter().map(|stream| stream.name.clone()).collect()
-    }
-    fn scalar(&self, _: &str) -> Option<Arc<dyn ScalarFunction>> {
-        None
-    }
-    fn scalar_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-    fn has_aggregate(&self, _: &str) -> bool {
-        false
-    }
-    fn aggregate(
-        &self,
-        name: &str,
-        _: &[arrow_schema::DataType],
-        _: &[Parameter],
-    ) -> Result<Arc<dyn weir_timeline::Aggregate>, String> {
-        Err(format!("`{name}` is no plugin"))
-    }
-    fn aggregate_names(&self) -> Vec<String> {
-        Vec::new()
-    }
+    let stream = text("stream.yaml") + "\nsource: {test: {}}\n";
+    let texts: ProjectFiles =
+        [("streams/stream.yaml", stream), ("jobs/job.yaml", text("job.yaml"))].into_iter().collect();
+    let mut planned = plan(&texts, &|_: &str| None, &AnyConnectors, &BuiltIns);
+    let errors: Vec<Diagnostic> = planned.errors().cloned().collect();
+    if errors.is_empty() { Ok(planned.jobs.remove(0)) } else { Err(errors) }
 }

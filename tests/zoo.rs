@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use weir_event::{Fault, Rank};
-use weir_plan::ScalarFunction;
+use weir_plan::{FunctionCatalog, ScalarFunction};
 use weir_plugin::{CompileWith, Limits, Phase, PluginError, PluginRegistry};
 use weir_timeline::Input;
 use wit_component::metadata::Bindgen;

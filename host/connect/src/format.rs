@@ -1,8 +1,11 @@
-//! The contract of a format: raw records in, columns out, nothing else.
+//! The contract of a format: raw records in and columns out, result rows in and records out, nothing else.
 //!
 //! A decoder is pure and stateless between blocks, so blocks can be decoded in parallel and in any order. It is
-//! made for the columns that a job reads and never looks at others.
+//! made for the columns that a job reads and never looks at others. An encoder is as pure: the same rows are the same
+//! bytes, whichever sink asks for them.
 
+use crate::error::ConnectError;
+use crate::sink::SinkRows;
 use crate::source::RawBlock;
 use arrow_array::RecordBatch;
 use std::fmt::Debug;
@@ -40,3 +43,32 @@ pub struct BadRow {
 
 /// How much of a bad record is kept for whoever has to find out why.
 pub const PAYLOAD_KEPT_BYTES: usize = 1024;
+
+/// Turns result rows into records.
+pub trait Encoder: Send + Sync + Debug {
+    /// What ends a record where others follow it, as in a file.
+    fn terminator(&self) -> &'static [u8];
+
+    /// Looks at the columns of these rows once, to write the rows one by one. The error names a column of a type that
+    /// the format cannot hold.
+    fn records<'r>(&self, rows: &'r SinkRows) -> Result<Box<dyn Records + 'r>, ConnectError>;
+
+    /// Appends a record per row, each with its end; nothing where a column has no form.
+    fn encode(&self, rows: &SinkRows, out: &mut Vec<u8>) -> Result<(), ConnectError> {
+        let (records, end) = (self.records(rows)?, self.terminator());
+        for row in 0..rows.columns.num_rows() {
+            records.write(row, out);
+            out.extend_from_slice(end);
+        }
+        Ok(())
+    }
+}
+
+/// Rows that can be written: for sinks whose rows are messages of their own.
+pub trait Records: Send + Sync {
+    /// Appends one row as a record, without its end.
+    ///
+    /// # Panics
+    /// When the row is none of these.
+    fn write(&self, row: usize, out: &mut Vec<u8>);
+}

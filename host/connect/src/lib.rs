@@ -1,7 +1,7 @@
 //! What a source, a sink and a format are, and what each of them promises.
 //!
 //! A connector is *transport x format*: a source hands out blocks of raw records with their positions, a
-//! [`Decoder`] turns them into columns, a [`Sink`] takes columns. Knows no connector by name; must not know the
+//! [`Decoder`] turns them into columns, a [`Sink`] takes columns and writes what an [`Encoder`] makes of them. Knows no connector by name; must not know the
 //! engine, SQL or how state is kept. Whoever writes a connector reads this crate and runs its [`compliance`]
 //! kit, and nothing else.
 
@@ -14,7 +14,7 @@ pub mod sink;
 pub mod source;
 
 pub use error::ConnectError;
-pub use format::{BadRow, Decoded, Decoder};
+pub use format::{BadRow, Decoded, Decoder, Encoder, Records};
 pub use health::Health;
 pub use key::KeyDoc;
 pub use sink::{Delivery, Op, Sink, SinkRows, Token};

@@ -1,13 +1,12 @@
-//! Every source, sink and format of weir, one folder each, and the table that finds them by name.
+//! Every source and sink of weir, one folder each, and the table that finds them by name.
 //!
 //! A connector is *transport x format*: what carries bytes never looks into them, what decodes them never asks
-//! where they came from. Knows the contracts in `weir-connect` and nothing else of weir; must not know SQL, jobs,
-//! state or the engine. Whoever adds a connector adds a folder here and a row in [`registry`].
+//! where they came from. Knows the contracts in `weir-connect` and the formats; must not know SQL, jobs, state or the
+//! engine. Whoever adds a connector adds a folder here and a row in [`registry`].
 
 mod blocking;
 pub mod discard;
 pub mod file;
-pub mod format;
 pub mod generator;
 pub mod http;
 pub mod kafka;

@@ -1,15 +1,15 @@
-//! The one table of what weir can read from, write to and decode. Adding a connector is adding a row.
+//! The one table of what weir can read from and write to. Adding a connector is adding a row.
 //!
 //! Knows names and constructors. Must not know what any connector's options are: each parses its own.
 
-use crate::format::json::JsonDecoder;
-use crate::settings::{SettingError, unknown};
+use crate::settings::SettingError;
 use crate::{discard, file, generator, http, kafka, stdout};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
-use weir_connect::{Decoder, KeyDoc, Sink, Source};
-use weir_event::{Clock, StreamSchema};
+use weir_connect::{KeyDoc, Sink, Source};
+use weir_event::Clock;
+use weir_event::suggestion::unknown;
 
 /// What a source may need beside its own options.
 #[derive(Debug, Clone)]
@@ -79,11 +79,6 @@ pub const SINKS: &[Kind<MakeSink>] = &[
 ];
 const PLANNED_SINKS: &[&str] = &["kinesis", "redis", "dynamodb", "feature_service_dynamodb"];
 
-/// Every format of a stream.
-pub const FORMATS: &[Kind<()>] =
-    &[Kind { name: "json", does: "a JSON object for each record, in files one a line", keys: &[], make: () }];
-const PLANNED_FORMATS: &[&str] = &["avro", "protobuf", "csv", "parquet"];
-
 /// Makes the source of this kind. Checks its options and does no I/O.
 pub fn source(
     kind: &str,
@@ -100,26 +95,16 @@ pub fn sink(kind: &str, settings: &Value, context: &SinkContext) -> Result<Box<d
     make(settings, context)
 }
 
-/// Makes the decoder of a stream's format for the columns of these indexes, in this order. Callers include the
-/// event time's column whenever they want it required.
-pub fn decoder(
-    format: &str,
-    schema: &StreamSchema,
-    columns: &[usize],
-) -> Result<Arc<dyn Decoder>, SettingError> {
-    find("format", format, FORMATS, PLANNED_FORMATS)?;
-    Ok(Arc::new(JsonDecoder::new(schema, columns)))
-}
-
 fn find<M: Copy>(noun: &str, kind: &str, rows: &[Kind<M>], planned: &[&str]) -> Result<M, SettingError> {
     if let Some(found) = rows.iter().find(|row| row.name == kind) {
         return Ok(found.make);
     }
-    let known: Vec<_> = rows.iter().map(|row| row.name).collect();
+    let known = rows.iter().map(|row| row.name);
     let message = if planned.contains(&kind) {
-        format!("weir 0.1 does not have the {noun} `{kind}` yet; it has {}", known.join(", "))
+        let known = known.collect::<Vec<_>>().join(", ");
+        format!("weir 0.1 does not have the {noun} `{kind}` yet; it has {known}")
     } else {
-        format!("`{kind}`: {}", unknown(noun, kind, &known))
+        format!("`{kind}`: {}", unknown(noun, kind, known))
     };
     Err(SettingError::new("", message))
 }
@@ -146,13 +131,6 @@ pub(crate) mod tests {
         let errors = source("kinesis", &Value::Null, &source_context()).unwrap_err();
         let message = errors[0].to_string();
         assert!(message.starts_with("weir 0.1 does not have the source `kinesis` yet; it has "), "{message}");
-        let schema = StreamSchema { fields: Vec::new(), event_time: 0 };
-        assert!(
-            decoder("parquet", &schema, &[])
-                .unwrap_err()
-                .message
-                .contains("does not have the format `parquet` yet")
-        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::fmt;
 use weir_connect::KeyDoc;
+use weir_event::suggestion::unknown;
 
 /// One thing that is wrong with a connector's options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,29 +123,11 @@ impl<'a> Settings<'a> {
         }
         for key in self.given.into_iter().flat_map(Map::keys) {
             if !known.contains(&key.as_str()) {
-                let message = unknown("key", key, &known);
+                let message = unknown("key", key, known.iter().copied());
                 self.errors.push(SettingError::new(key, message));
             }
         }
         if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
-    }
-}
-
-/// Names further apart than this share of their length are no typing error.
-const SUGGESTION_SIMILARITY: f64 = 0.7;
-
-/// Says that a name is unknown, with the nearest known one or all of them.
-pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    match nearest {
-        Some((similarity, candidate)) if similarity >= SUGGESTION_SIMILARITY => {
-            format!("unknown {noun}; did you mean `{candidate}`?")
-        }
-        Some(_) => format!("unknown {noun}; known: {}", known.join(", ")),
-        None => format!("unknown {noun}; none are known"),
     }
 }
 

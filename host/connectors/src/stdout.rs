@@ -1,20 +1,28 @@
-//! Result rows as JSON Lines on standard output: for looking, and for pipes.
+//! Result rows on standard output: for looking, and for pipes.
 //!
 //! At-least-once: what was printed cannot be taken back. Knows a stream of bytes; must not know what a row means.
 
-use crate::format::json_lines::write_rows;
 use crate::registry::SinkContext;
 use crate::settings::{SettingError, Settings};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::fmt;
 use std::io::Write;
-use weir_connect::{ConnectError, Delivery, Sink, SinkRows, Token};
+use std::sync::Arc;
+use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, Token};
+use weir_format::json::JsonEncoder;
 
-/// Prints rows, one JSON object a line, each batch flushed at once.
+/// Prints rows, each batch flushed at once.
 pub struct StdoutSink {
     out: Box<dyn Write + Send>,
+    encoder: Arc<dyn Encoder>,
     bytes: u64,
+}
+
+impl StdoutSink {
+    fn new(out: Box<dyn Write + Send>) -> StdoutSink {
+        StdoutSink { out, encoder: Arc::new(JsonEncoder::new(false)), bytes: 0 }
+    }
 }
 
 impl fmt::Debug for StdoutSink {
@@ -26,7 +34,7 @@ impl fmt::Debug for StdoutSink {
 /// A `stdout` sink has no options.
 pub(crate) fn sink(value: &Value, _: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     Settings::new(value, &[]).finish()?;
-    Ok(Box::new(StdoutSink { out: Box::new(std::io::stdout()), bytes: 0 }))
+    Ok(Box::new(StdoutSink::new(Box::new(std::io::stdout()))))
 }
 
 #[async_trait]
@@ -45,7 +53,7 @@ impl Sink for StdoutSink {
 
     async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError> {
         let mut lines = Vec::new();
-        write_rows(rows, false, &mut lines)?;
+        self.encoder.encode(rows, &mut lines)?;
         // One write for all lines, so that jobs that print at the same time do not mix theirs.
         let written = self.out.write_all(&lines).and_then(|()| self.out.flush());
         self.bytes += lines.len() as u64;
@@ -66,7 +74,7 @@ mod tests {
     use super::*;
     use arrow_array::{ArrayRef, Int64Array, RecordBatch};
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
     use weir_connect::compliance;
     use weir_connect::sink::RowMeta;
 
@@ -91,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn it_prints_a_line_per_row_and_keeps_its_promise() {
         let page = Page::default();
-        let make = || -> Box<dyn Sink> { Box::new(StdoutSink { out: Box::new(page.clone()), bytes: 0 }) };
+        let make = || -> Box<dyn Sink> { Box::new(StdoutSink::new(Box::new(page.clone()))) };
         let lines = || String::from_utf8(page.0.lock().unwrap().clone()).unwrap().lines().count();
         compliance::sink_keeps_its_promise(&make, &rows(), &lines).await.unwrap();
         assert!(page.0.lock().unwrap().starts_with(b"{\"total\":3}\n{\"total\":null}\n"));
@@ -100,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_pipe_is_an_error_and_no_panic() {
         let closed: Box<dyn Write + Send> = Box::new(&mut [][..]);
-        let error = StdoutSink { out: closed, bytes: 0 }.write(&rows()).await.unwrap_err();
+        let error = StdoutSink::new(closed).write(&rows()).await.unwrap_err();
         assert!(error.message.contains("standard output"), "{error}");
     }
 }

@@ -12,6 +12,7 @@ pub mod key;
 pub mod message;
 pub mod position;
 pub mod schema;
+pub mod suggestion;
 pub mod time;
 pub mod watermark;
 

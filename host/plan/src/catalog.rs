@@ -1,4 +1,4 @@
-//! What a planner may look up by name: streams, scalar functions, aggregates.
+//! What a planner may look up by name: streams, and the functions that others bring.
 
 use crate::definition::StreamDefinition;
 use crate::expression::ExpressionError;
@@ -23,6 +23,45 @@ pub trait ScalarFunction: Debug + Send + Sync {
     fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError>;
 }
 
+/// Functions that a query can name beside those that weir brings itself.
+pub trait FunctionCatalog: Send + Sync {
+    /// A scalar function.
+    fn scalar(&self, _name: &str) -> Option<Arc<dyn ScalarFunction>> {
+        None
+    }
+    /// Names of all scalar functions.
+    fn scalar_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Whether there is an aggregate of this name.
+    fn has_aggregate(&self, name: &str) -> bool {
+        self.aggregate_names().iter().any(|known| known == name)
+    }
+    /// An aggregate, bound to argument types and constant parameters; the error says what does not fit.
+    fn aggregate(
+        &self,
+        name: &str,
+        _arguments: &[DataType],
+        _parameters: &[Parameter],
+    ) -> Result<Arc<dyn Aggregate>, String> {
+        Err(format!("aggregate `{name}` not found"))
+    }
+    /// Names of all aggregates.
+    fn aggregate_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// How to get a function of this name that is there but not for queries, if there is one.
+    fn unseen(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+/// No function but those that weir brings itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BuiltIns;
+
+impl FunctionCatalog for BuiltIns {}
+
 /// Everything that a query can name.
 pub trait Catalog: Send + Sync {
     /// A stream.
@@ -33,23 +72,10 @@ pub trait Catalog: Send + Sync {
     fn has_job(&self, _name: &str) -> bool {
         false
     }
-    /// A plugin's scalar function.
-    fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>>;
-    /// Names of all plugin scalar functions.
-    fn scalar_names(&self) -> Vec<String>;
-    /// Whether a plugin brings an aggregate of this name.
-    fn has_aggregate(&self, name: &str) -> bool;
-    /// A plugin's aggregate, bound to argument types and constant parameters; the error says what does not fit.
-    fn aggregate(
-        &self,
-        name: &str,
-        arguments: &[DataType],
-        parameters: &[Parameter],
-    ) -> Result<Arc<dyn Aggregate>, String>;
-    /// Names of all plugin aggregates.
-    fn aggregate_names(&self) -> Vec<String>;
-    /// How to get a function of this name that is there but not for queries, if there is one.
-    fn unseen(&self, _name: &str) -> Option<String> {
-        None
+    /// The functions that plugins bring.
+    fn functions(&self) -> &dyn FunctionCatalog;
+    /// A query names a function that nothing has; see [`FunctionCatalog::unseen`].
+    fn unseen(&self, name: &str) -> Option<String> {
+        self.functions().unseen(name)
     }
 }

@@ -15,7 +15,7 @@ pub mod hash;
 pub mod job_plan;
 pub mod values;
 
-pub use catalog::{Catalog, ScalarFunction};
+pub use catalog::{BuiltIns, Catalog, FunctionCatalog, ScalarFunction};
 pub use check::{
     Checked, ConnectorKinds, Context, Outcome, ProjectFiles, SettingProblem, SourceFile, check_job,
     check_project, check_server, check_stream, is_name, needed_query_files, server_variables,

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use weir_plan::ScalarFunction;
+use weir_plan::{FunctionCatalog, ScalarFunction};
 use weir_timeline::Aggregate;
 use weir_timeline::aggregate::Parameter;
 
@@ -171,46 +171,10 @@ impl PluginRegistry {
         if errors.is_empty() { Ok(taken.into_iter().filter_map(Result::ok).collect()) } else { Err(errors) }
     }
 
-    /// The scalar function of this name among the active plugins.
-    pub fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.scalars.get(name).map(|function| Arc::clone(function) as Arc<dyn ScalarFunction>)
-    }
-
-    /// Names of all scalar functions of the active plugins.
-    pub fn scalar_names(&self) -> Vec<String> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).scalars.keys().cloned().collect()
-    }
-
-    /// Whether an active plugin has an aggregate of this name.
-    pub fn has_aggregate(&self, name: &str) -> bool {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).aggregates.contains_key(name)
-    }
-
-    /// The aggregate of this name, bound to argument types and parameters; the error says what does not fit.
-    pub fn aggregate(
-        &self,
-        name: &str,
-        arguments: &[ArrowType],
-        parameters: &[Parameter],
-    ) -> Result<Arc<dyn Aggregate>, String> {
-        let found = {
-            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-            current.aggregates.get(name).cloned()
-        };
-        let (plugin, info) = found.ok_or_else(|| format!("no active plugin has an aggregate `{name}`"))?;
-        Ok(Arc::new(PluginAggregate::bind(&plugin, &info, arguments, parameters)?))
-    }
-
     /// The described parameters and arguments of the aggregate of this name.
     pub fn aggregate_info(&self, name: &str) -> Option<AggregateInfo> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.aggregates.get(name).map(|(_, info)| info.clone())
-    }
-
-    /// Names of all aggregates of the active plugins.
-    pub fn aggregate_names(&self) -> Vec<String> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).aggregates.keys().cloned().collect()
     }
 
     /// What calls into each version that is loaded took; nothing while a version is being activated, for which nobody
@@ -348,6 +312,54 @@ impl PluginRegistry {
             })?;
         }
         Ok(stored)
+    }
+}
+
+/// What the active plugins export.
+impl FunctionCatalog for PluginRegistry {
+    fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.scalars.get(name).map(|function| Arc::clone(function) as Arc<dyn ScalarFunction>)
+    }
+
+    fn scalar_names(&self) -> Vec<String> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).scalars.keys().cloned().collect()
+    }
+
+    fn has_aggregate(&self, name: &str) -> bool {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).aggregates.contains_key(name)
+    }
+
+    fn aggregate(
+        &self,
+        name: &str,
+        arguments: &[ArrowType],
+        parameters: &[Parameter],
+    ) -> Result<Arc<dyn Aggregate>, String> {
+        let found = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.aggregates.get(name).cloned()
+        };
+        let (plugin, info) = found.ok_or_else(|| format!("no active plugin has an aggregate `{name}`"))?;
+        Ok(Arc::new(PluginAggregate::bind(&plugin, &info, arguments, parameters)?))
+    }
+
+    fn aggregate_names(&self) -> Vec<String> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).aggregates.keys().cloned().collect()
+    }
+
+    fn unseen(&self, name: &str) -> Option<String> {
+        // An export is written as `scalar name(..) -> ..`.
+        let is_it = |export: &String| {
+            export.split_once(' ').is_some_and(|(_, rest)| rest.split('(').next() == Some(name))
+        };
+        self.list().into_iter().find_map(|plugin| {
+            let version = plugin.versions.iter().rfind(|version| version.exports.iter().any(is_it))?.version;
+            let plugin = plugin.name;
+            Some(format!(
+                "plugin `{plugin}` version {version} has it, but is not active; run `weir plugin activate {plugin} {version}`"
+            ))
+        })
     }
 }
 

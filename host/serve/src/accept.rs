@@ -125,8 +125,8 @@ fn in_one_line(row: Bytes) -> Bytes {
 mod tests {
     use super::*;
     use serde_json::json;
-    use weir_connectors::format::json::JsonDecoder;
     use weir_event::{DataType, Field, Span, StreamSchema};
+    use weir_format::json::JsonDecoder;
     use weir_plan::definition::WhenIdle;
 
     const NOW: i64 = 1_767_225_600_000;

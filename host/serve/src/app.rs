@@ -5,11 +5,12 @@
 use crate::Served;
 use crate::face::Face;
 use crate::metrics::Metrics;
-use crate::problem::{Problem, suggestion};
+use crate::problem::Problem;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 use weir_engine::Job;
+use weir_event::suggestion::instead_of;
 
 /// Unit of [`App::ingest_room`], so that its permits fit 32 bits.
 pub(crate) const ROOM_UNIT_BYTES: u64 = 1024;
@@ -50,7 +51,7 @@ impl App {
     /// 404 for a job.
     pub(crate) fn no_job(&self, name: &str) -> Problem {
         let jobs = self.served.engine.statuses();
-        let known = suggestion(name, jobs.iter().map(|status| status.job.as_str()));
+        let known = instead_of(name, jobs.iter().map(|status| status.job.as_str()));
         Problem::not_found(format!("job `{name}` not found; {known}"))
     }
 

@@ -10,8 +10,8 @@ use arrow_schema::DataType as ArrowType;
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
-use weir_connectors::format::json_lines::{push_cell, push_time};
 use weir_event::{DataType, Date, DecimalType, EventTime};
+use weir_format::json::{push_cell, push_time};
 use weir_plan::KeyedStage;
 
 /// One key column.

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::auth;
-use crate::problem::{Kind, Problem, suggestion};
+use crate::problem::{Kind, Problem};
 use crate::routes::route_docs;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use weir_event::suggestion::instead_of;
 
 /// Lets a request through that carries the token, and counts the answer.
 pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -35,7 +36,7 @@ async fn answer(handler: impl Future<Output = Response>) -> Response {
 
 pub(crate) async fn no_route(request: Request) -> Problem {
     let path = request.uri().path();
-    let known = suggestion(path, route_docs().map(|route| route.path));
+    let known = instead_of(path, route_docs().map(|route| route.path));
     Problem::not_found(format!("route `{path}` not found; {known}"))
 }
 

@@ -5,7 +5,7 @@
 
 use crate::accept::{Judge, Rejected};
 use crate::app::{App, ROOM_UNIT_BYTES};
-use crate::problem::{Kind, Problem, suggestion};
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::request::{Name, answer, blocking, declared_bytes, read_body};
 use crate::routes::Parameter;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use weir_connectors::http::{AppendError, Appended, IdempotencyKey, IngestLog};
 use weir_engine::{Job, JobState};
+use weir_event::suggestion::instead_of;
 use weir_event::{EventTime, PartitionId};
 
 /// The name of the header that lets a sender try again without sending twice.
@@ -73,7 +74,7 @@ pub(crate) async fn events(
 pub(crate) fn stream(served: &Served, name: &str) -> Result<Arc<StreamEntry>, Problem> {
     served.streams.get(name).ok_or_else(|| {
         let known = served.streams.all();
-        let known = suggestion(name, known.iter().map(|stream| stream.definition.name.as_str()));
+        let known = instead_of(name, known.iter().map(|stream| stream.definition.name.as_str()));
         Problem::not_found(format!("stream `{name}` not found; {known}"))
     })
 }

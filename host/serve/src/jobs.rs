@@ -5,7 +5,7 @@
 use crate::StreamEntry;
 use crate::app::App;
 use crate::control::ControlError;
-use crate::problem::{Kind, Problem, suggestion};
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::request::{Name, answer};
 use crate::routes::Parameter;
@@ -15,6 +15,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use weir_engine::Job;
+use weir_event::suggestion::instead_of;
 use weir_plan::JobPlan;
 
 /// `GET /v1/jobs`.
@@ -54,7 +55,7 @@ pub(crate) async fn restart(
     query.finish(RESTART_PARAMETERS)?;
     app.served.control.restart(&name, reset).await.map_err(|error| match error {
         ControlError::Unknown(known) => {
-            let known = suggestion(&name, known.iter().map(String::as_str));
+            let known = instead_of(&name, known.iter().map(String::as_str));
             Problem::not_found(format!("job `{name}` not found; {known}"))
         }
         ControlError::Refused(reasons) => {

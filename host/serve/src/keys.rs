@@ -13,8 +13,8 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use std::fmt::Write;
 use std::sync::Arc;
-use weir_connectors::format::json_lines::push_cell;
 use weir_engine::{KeyPage, LookupError};
+use weir_format::json::push_cell;
 
 /// Enough to see what keys look like.
 const DEFAULT_LIMIT: usize = 100;

@@ -8,7 +8,7 @@ use crate::entity::{self, push_json};
 use crate::face::{Face, FeatureFace};
 use crate::lookup::{ANSWER_BYTES, META, refuse_without_entity};
 use crate::one_job::{NoValues, OneJob, push_label};
-use crate::problem::{Problem, suggestion};
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::request::{json_response, read_body};
 use crate::routes::Parameter;
@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_event::EventTime;
+use weir_event::suggestion::instead_of;
 
 /// After so many lookups of one request others get their turn: at some 10 us each that is well under a millisecond.
 const LOOKUPS_PER_TURN: usize = 64;
@@ -143,7 +144,7 @@ fn asked_jobs(
 
 fn feature_index(face: &Face, name: &str) -> Result<usize, Problem> {
     face.features.iter().position(|feature| feature.name == name).ok_or_else(|| {
-        let known = suggestion(name, face.features.iter().map(|feature| feature.name.as_str()));
+        let known = instead_of(name, face.features.iter().map(|feature| feature.name.as_str()));
         Problem::not_found(format!("job `{}` has no feature `{name}`; {known}", face.plan.name))
     })
 }
@@ -239,7 +240,7 @@ impl Batch {
         // A key that no job has may be one of a job that could not be started.
         let unknown = members.keys().filter(|name| self.refused.is_empty() && !is_known(name));
         let known = || self.keys.iter().map(String::as_str).chain(["as_of"]);
-        let unknown = unknown.map(|name| format!("unknown key `{name}`; {}", suggestion(name, known())));
+        let unknown = unknown.map(|name| format!("unknown key `{name}`; {}", instead_of(name, known())));
         let unknown: BTreeSet<String> = unknown.collect();
         if !unknown.is_empty() {
             return Err(joined(unknown));

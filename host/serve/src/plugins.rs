@@ -3,7 +3,7 @@
 //! Knows the registry's verbs. Must not know what a component is.
 
 use crate::app::App;
-use crate::problem::{Kind, Problem, suggestion};
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::request::{Name, answer, blocking, read_body};
 use crate::routes::Parameter;
@@ -13,6 +13,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
+use weir_event::suggestion::instead_of;
 use weir_plan::is_name;
 use weir_plugin::{PluginError, PluginRegistry, PluginStatus};
 
@@ -112,7 +113,7 @@ fn find(plugins: &PluginRegistry, name: &str) -> Result<PluginStatus, Problem> {
     let mut known = plugins.list();
     let at = known.iter().position(|plugin| plugin.name == name);
     at.map(|at| known.swap_remove(at)).ok_or_else(|| {
-        let known = suggestion(name, known.iter().map(|plugin| plugin.name.as_str()));
+        let known = instead_of(name, known.iter().map(|plugin| plugin.name.as_str()));
         Problem::not_found(format!("plugin `{name}` not found; {known}"))
     })
 }

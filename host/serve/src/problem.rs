@@ -179,24 +179,6 @@ impl IntoResponse for Problem {
     }
 }
 
-/// How alike two names must be for one to be suggested for the other, as a share of their length.
-const SUGGESTION_SIMILARITY: f64 = 0.7;
-
-/// What to do about a name that is not known: the nearest known one, or all of them.
-pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    let similarity = |candidate: &&str| strsim::normalized_damerau_levenshtein(name, candidate);
-    let nearest =
-        known.iter().map(|candidate| (similarity(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((similarity, nearest)) if similarity >= SUGGESTION_SIMILARITY => {
-            format!("did you mean `{nearest}`?")
-        }
-        Some(_) => format!("known: {}", known.join(", ")),
-        None => "none are known".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,12 +216,5 @@ mod tests {
             assert_eq!(response.status(), 503);
             assert_eq!(response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap()), after);
         }
-    }
-
-    #[test]
-    fn a_typing_error_gets_a_suggestion() {
-        assert_eq!(suggestion("user_ld", ["geohash", "user_id"]), "did you mean `user_id`?");
-        assert_eq!(suggestion("x", ["geohash", "user_id"]), "known: geohash, user_id");
-        assert_eq!(suggestion("x", []), "none are known");
     }
 }

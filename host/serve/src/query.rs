@@ -2,9 +2,10 @@
 //!
 //! Must not know what any parameter means.
 
-use crate::problem::{Problem, suggestion};
+use crate::problem::Problem;
 use crate::routes::Parameter;
 use std::borrow::Cow;
+use weir_event::suggestion::instead_of;
 
 /// The parameters of a request in order.
 #[derive(Debug, Default)]
@@ -61,7 +62,7 @@ impl<'a> Query<'a> {
     /// Says what is wrong with each parameter that nobody took.
     pub(crate) fn leftovers(&self, known: &[&str]) -> Vec<String> {
         let unknown = |(name, _): &(Cow<'a, str>, _)| {
-            format!("unknown parameter `{name}`; {}", suggestion(name, known.iter().copied()))
+            format!("unknown parameter `{name}`; {}", instead_of(name, known.iter().copied()))
         };
         self.parameters.iter().map(unknown).collect()
     }

@@ -5,9 +5,9 @@
 use crate::entity::push_json;
 use crate::face::{FeatureFace, Frame};
 use crate::status::Status;
-use weir_connectors::format::json_lines::{self, push_time};
 use weir_engine::{Answer, Looked};
 use weir_event::{EventTime, Span};
+use weir_format::json::{self, push_time};
 
 /// What a lookup of one job was, apart from its answer.
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +136,7 @@ fn push_outcome(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) -> St
 }
 
 fn push_cell(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) {
-    json_lines::push_cell(looked.columns.column(feature.column), 0, out);
+    json::push_cell(looked.columns.column(feature.column), 0, out);
 }
 
 fn push_window(window: Option<Window>, out: &mut Vec<u8>) {

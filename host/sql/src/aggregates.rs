@@ -15,7 +15,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Location;
 use std::sync::Arc;
-use weir_plan::Catalog;
+use weir_plan::FunctionCatalog;
 use weir_timeline::{Aggregate, BuiltinError, Parameter, builtin_named, builtin_names};
 
 /// Functions of other engines that weir does not have, and what to write instead.
@@ -56,7 +56,7 @@ pub(crate) fn elsewhere(name: &str) -> Option<&'static str> {
 
 /// The aggregates of one project.
 pub(crate) struct Aggregates<'a> {
-    pub(crate) catalog: &'a dyn Catalog,
+    pub(crate) catalog: &'a dyn FunctionCatalog,
 }
 
 /// A call of an aggregate, its names resolved.

@@ -3,7 +3,6 @@
 //! Knows time zones, from the database that is built in, so that every machine has the same. Must not know queries.
 
 use crate::intervals::number;
-use crate::names::nearest;
 use crate::report::Refusal;
 use jiff::civil::{Time, date};
 use jiff::tz::TimeZone;
@@ -11,6 +10,7 @@ use sqlparser::ast::{DateTimeField, Expr, Interval, Spanned, Value};
 use sqlparser::tokenizer::Location;
 use std::fmt;
 use std::sync::Arc;
+use weir_event::suggestion::nearest;
 
 /// Years whose windows are known, the last one not among them: every time that an event may have, in every zone. The
 /// first begins on a Monday, as weeks do.

@@ -2,10 +2,10 @@
 //!
 //! Knows a job's declarations. Must not know how a column is computed.
 
-use crate::names::nearest;
 use crate::planner::ResultColumnPlan;
 use crate::report::Report;
 use weir_event::DataType;
+use weir_event::suggestion::nearest;
 use weir_plan::definition::FeatureDefinition;
 use weir_plan::{ColumnRole, Diagnostic, Feature, JobDefinition, fits};
 

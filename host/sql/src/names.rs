@@ -17,8 +17,8 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::{Location, Span};
 use std::cell::Cell;
-use std::cmp::Reverse;
 use std::ops::ControlFlow;
+use weir_event::suggestion::nearest;
 use weir_event::{DataType, StreamSchema};
 use weir_plan::{Catalog, StreamDefinition};
 
@@ -244,7 +244,7 @@ impl Names<'_> {
 
     fn unknown_function(&self, name: &str) -> String {
         let aggregates = self.aggregates.names().into_iter().map(|name| name.to_lowercase());
-        let plugins = self.catalog.aggregate_names();
+        let plugins = self.catalog.functions().aggregate_names();
         let respelt = TOLD.iter().map(|(name, ..)| (*name).to_owned());
         let known: Vec<String> =
             self.functions.names().into_iter().chain(respelt).chain(aggregates).chain(plugins).collect();
@@ -357,19 +357,4 @@ fn spelled_out(data_type: &mut SqlType) {
         }
         _ => {}
     }
-}
-
-/// The known name that is nearest to a misspelt one, if it is near enough to be meant: one letter in four may differ,
-/// and of short names the first may not.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = name.to_lowercase();
-    let length = lower.chars().count();
-    let farthest = length.div_ceil(4);
-    let is_meant = |candidate: &str| length > 4 || candidate.chars().next() == lower.chars().next();
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= farthest && is_meant(&candidate.to_lowercase()))
-        // Letters are left out more often than put in.
-        .min_by_key(|(distance, candidate)| (*distance, Reverse(candidate.len()), *candidate))
-        .map(|(_, candidate)| candidate)
 }

@@ -7,7 +7,7 @@ use crate::expressions::{Bound, Functions, Scope, ScopeColumn};
 use crate::features::features;
 use crate::grouping::{grouping, project_keys};
 use crate::hashes::{Common, state_fingerprint};
-use crate::names::{Names, ResolvedView, nearest, too_large};
+use crate::names::{Names, ResolvedView, too_large};
 use crate::parse::{Item, Parsed, parse};
 use crate::report::{Refusal, Report, START};
 use crate::results::{is_column, result_expression};
@@ -20,10 +20,9 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::Location;
 use std::cell::Cell;
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread;
 use weir_event::Span;
+use weir_event::suggestion::nearest;
 use weir_plan::{
     Catalog, Column, ColumnRole, Diagnostic, Emit, Expression, JobDefinition, JobPlan, KeyedStage,
     LatePolicy, Output, Projection, StreamDefinition, StreamInput,
@@ -51,28 +50,20 @@ pub(crate) struct ResultColumnPlan {
 /// Plans a job's query. Errors are all that is wrong with it (and with the job's features), each with its place in
 /// the file that holds it, in order of place; notices may be among them.
 pub fn plan(job: &JobDefinition, catalog: &dyn Catalog) -> Result<Planned, Vec<Diagnostic>> {
-    thread::scope(|scope| {
-        let planning = thread::Builder::new().stack_size(STACK_BYTES);
-        match planning.spawn_scoped(scope, || plan_here(job, catalog)) {
-            Ok(planned) => planned.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            // Without another thread the caller's stack must do.
-            Err(_) => plan_here(job, catalog),
+    stacker::grow(STACK_BYTES, || {
+        let mut report = Report::new(&job.query);
+        let plan = plan_query(job, catalog, &mut report);
+        match plan {
+            Some(plan) if !report.has_errors() => Ok(Planned { plan, notices: report.into_diagnostics() }),
+            _ => Err(report.into_diagnostics()),
         }
     })
 }
 
 /// Planning recurses over the query's tree, whose depth is bounded: so much is enough for the deepest even where code
-/// is not optimised, and only what is touched is ever taken.
+/// is not optimised, and only what is touched is ever taken. The caller's thread, which may be one of another program,
+/// goes on there for as long; planning has no thread of its own.
 const STACK_BYTES: usize = 32 << 20;
-
-fn plan_here(job: &JobDefinition, catalog: &dyn Catalog) -> Result<Planned, Vec<Diagnostic>> {
-    let mut report = Report::new(&job.query);
-    let plan = plan_query(job, catalog, &mut report);
-    match plan {
-        Some(plan) if !report.has_errors() => Ok(Planned { plan, notices: report.into_diagnostics() }),
-        _ => Err(report.into_diagnostics()),
-    }
-}
 
 fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_>) -> Option<JobPlan> {
     let mut parsed = match parse(&job.query.text) {
@@ -84,8 +75,8 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     };
     let stream = stream(&parsed, catalog, report)?;
     let event_time = stream.schema.fields.get(stream.schema.event_time)?.name.clone();
-    let functions = Functions::new(catalog);
-    let aggregates = Aggregates { catalog };
+    let functions = Functions::new(catalog.functions());
+    let aggregates = Aggregates { catalog: catalog.functions() };
     resolve_names(&mut parsed, &stream, &functions, &aggregates, catalog, report);
     if report.has_errors() {
         return None;

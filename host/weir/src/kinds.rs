@@ -8,7 +8,7 @@ use weir_connect::Delivery;
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry::{self, SinkContext, SourceContext};
 use weir_connectors::settings::SettingError;
-use weir_event::{Clock, DataType, Field, StreamSchema};
+use weir_event::Clock;
 use weir_plan::{ConnectorKinds, SettingProblem, SinkPlan};
 
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
@@ -61,10 +61,7 @@ impl ConnectorKinds for RegisteredKinds {
     }
 
     fn check_format(&self, format: &str) -> Result<(), String> {
-        let path = vec!["time".to_owned()];
-        let time = Field { name: "time".to_owned(), data_type: DataType::Timestamp, path };
-        let schema = StreamSchema { fields: vec![time], event_time: 0 };
-        registry::decoder(format, &schema, &[0]).map(drop).map_err(|error| error.to_string())
+        weir_format::by_name(format).map(drop).map_err(|error| error.to_string())
     }
 
     fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {

@@ -3,7 +3,7 @@
 //!
 //! Knows definitions and which of them run. Must not know HTTP or how a job works. One change at a time.
 
-use crate::definitions::{self, Planned, RefusedJob};
+use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::wiring::hubs::Hubs;
@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use weir_engine::{BackOff, JobState, Mode, Refusal, fits_state};
 use weir_event::{EventTime, Span};
 use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
+use weir_project::{Planned, RefusedJob, plan_checked, plan_job};
 use weir_serve::{ControlError, PluginEffect, Streams};
 
 mod plugins;
@@ -103,7 +104,7 @@ impl Live {
         let names: Vec<String> = known.definitions.keys().cloned().collect();
         let name = definition.job.name.clone();
         let planned = tokio::task::spawn_blocking(move || {
-            definitions::plan_job(&definition.job, &definition.streams, &names, &plugins)
+            plan_job(&definition.job, &definition.streams, &names, &*plugins)
         });
         match planned.await {
             Ok(planned) => planned.map(|(plan, _)| plan).map_err(|(refused, _)| refused),
@@ -122,8 +123,10 @@ impl Live {
         let read = tokio::task::spawn_blocking(move || {
             let project = Project::read(&folder)?;
             let checked = definitions::check(&project, clock);
-            let refused = plugins.load_project_plugins(&project.plugins()).err().unwrap_or_default();
-            let planned = definitions::plan(&checked, &plugins, refused);
+            for error in plugins.load_project_plugins(&project.plugins()).err().unwrap_or_default() {
+                tracing::error!("{error}");
+            }
+            let planned = plan_checked(&checked, &*plugins);
             Ok((checked, planned))
         });
         read.await.map_err(|panic| Failure::weir(format!("reading the definitions panicked: {panic}")))?
@@ -224,7 +227,7 @@ impl Live {
             known.waiting.insert(refused.name.clone(), (back_off, next_try));
             Some(next_try)
         };
-        self.list(known, &refused.name, refused.reason(), next_try);
+        self.list(known, &refused.name, definitions::reason(refused), next_try);
     }
 
     fn list(&self, known: &mut Known, name: &str, reason: String, next_try: Option<EventTime>) {

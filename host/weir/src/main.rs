@@ -5,7 +5,6 @@
 //!
 //! An event's way begins in [`wiring`]; each command is a file below [`command`].
 
-mod catalog;
 mod client;
 mod command;
 mod definitions;
@@ -21,7 +20,6 @@ mod project;
 mod reference;
 mod runtime;
 mod state;
-mod suggestion;
 mod table;
 mod templates;
 mod wiring;

@@ -3,10 +3,10 @@
 //! definitions -> state -> plugins -> plans -> engine -> for each job: source, decoder (both shared with others that
 //! read the same), sinks. Nothing here computes anything.
 
-use crate::definitions::{self, Planned, RefusedJob};
+use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
-use crate::{log, plugins, suggestion};
+use crate::{log, plugins};
 use hubs::{Hubs, hubs};
 use spec::job_spec;
 use std::collections::BTreeMap;
@@ -16,8 +16,10 @@ use std::time::Duration;
 use weir_connectors::http::IngestLogs;
 use weir_engine::{DeadLetters, Engine, EngineError, Mode, Refusal, Settings};
 use weir_event::Clock;
+use weir_event::suggestion::instead_of;
 use weir_plan::{Checked, JobPlan, ServerDefinition};
-use weir_plugin::PluginRegistry;
+use weir_plugin::{PluginError, PluginRegistry};
+use weir_project::{Planned, RefusedJob, plan_checked};
 use weir_serve::Streams;
 use weir_store::{CheckpointStore, SledStore, StoreOptions};
 
@@ -68,17 +70,18 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
         log::start_as(&server.log);
     }
     let Some(server) = checked.server.clone().filter(|_| may_open(&checked, opening)) else {
-        definitions::plan_copy(&project, &checked)?.errors()?;
+        let (planned, refused_plugins) = definitions::plan_copy(&project, &checked)?;
+        definitions::errors(&planned, &refused_plugins)?;
         return Err(Failure::weir("the definitions have errors that nobody could name"));
     };
     let data_dir = project.folder().join(&server.data_dir);
     let store = open_store(&data_dir, &server, opening.accept_older)?;
-    let (plugins, refused) = plugins::open(&project, &server, &data_dir)?;
-    let planned = definitions::plan(&checked, &plugins, refused);
+    let (plugins, refused_plugins) = plugins::open(&project, &server, &data_dir)?;
+    let planned = plan_checked(&checked, &*plugins);
     if opening.all_or_none || is_hopeless(&planned) {
-        planned.errors()?;
+        definitions::errors(&planned, &refused_plugins)?;
     }
-    tell(&planned);
+    tell(&planned, &refused_plugins);
     reset(&*store, &planned, &opening.reset)?;
     let shards = opening.shards.or(server.shards).map_or_else(crate::runtime::cores, usize::from);
     Ok(Opened {
@@ -113,19 +116,18 @@ fn is_hopeless(planned: &Planned) -> bool {
 }
 
 /// Says everything that is worth knowing of the definitions.
-fn tell(planned: &Planned) {
+fn tell(planned: &Planned, refused_plugins: &[PluginError]) {
     for remark in planned.remarks() {
         match remark.severity {
             weir_plan::Severity::Warning => tracing::warn!("{remark}"),
             _ => tracing::info!("{remark}"),
         }
     }
-    for plugin in &planned.refused_plugins {
+    for plugin in refused_plugins {
         tracing::error!("{plugin}");
     }
     let of_jobs: Vec<&String> = planned.refused.iter().flat_map(|job| &job.reasons).collect();
-    let is_error = |found: &&weir_plan::Diagnostic| found.severity == weir_plan::Severity::Error;
-    for error in planned.diagnostics.iter().filter(is_error).map(ToString::to_string) {
+    for error in planned.errors().map(ToString::to_string) {
         // Errors of jobs are told with the jobs.
         if !of_jobs.contains(&&error) {
             tracing::error!("{error}");
@@ -157,7 +159,7 @@ fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Re
     known.dedup();
     let unknown = names.iter().filter(|name| !known.contains(&name.as_str()));
     let refused = unknown.map(|name| {
-        Failure::user(format!("--reset {name}: job not found; {}", suggestion::instead_of(name, &known)))
+        Failure::user(format!("--reset {name}: job not found; {}", instead_of(name, known.iter().copied())))
     });
     Failure::all(refused.collect())?;
     for name in names {
@@ -197,7 +199,7 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
         return Ok(running);
     }
     let unstarted = failures.into_iter().map(|(name, unstarted)| (name, unstarted.reason()));
-    let refused = opened.refused.iter().map(|job| (job.name.clone(), job.reason()));
+    let refused = opened.refused.iter().map(|job| (job.name.clone(), definitions::reason(job)));
     for (name, reason) in unstarted.chain(refused) {
         tracing::error!(job = name, "job failed: {reason}");
         running.engine.refuse(&name, Refusal { reason, since: opened.clock.now(), next_try: None });

@@ -16,7 +16,7 @@ mod trace;
 mod whereabouts;
 mod written;
 
-pub use self::sink::FileSink;
+pub use self::sink::{FileSink, FileSinkSettings};
 pub use self::source::{FileSource, FileSourceSettings};
 
 use crate::registry::{SinkContext, SourceContext};
@@ -78,19 +78,19 @@ pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Ve
     let path: Option<String> = settings.required("path", "a folder, such as out/user_activity");
     let meta: bool = settings.optional("meta").unwrap_or_default();
     let roll: Option<Span> = settings.parsed("roll");
-    match settings.optional::<String>("format").as_deref() {
-        None | Some("jsonl") => {}
-        Some(format @ ("csv" | "parquet")) => {
-            settings.error("format", format!("weir 0.1 does not have `{format}` yet; write jsonl"));
-        }
-        Some(format) => settings.error("format", format!("`{format}` is not a format; write jsonl")),
+    let ending: Option<String> = settings.optional("format");
+    let format = weir_format::by_ending(ending.as_deref().unwrap_or("jsonl"));
+    if let Err(error) = &format {
+        settings.error("format", error.to_string());
     }
     if roll.is_some_and(|roll| roll <= Span::ZERO) {
         settings.error("roll", "must be longer than nothing; leave it out to finish a file per checkpoint");
     }
     settings.finish()?;
+    let format = format.map_err(|error| vec![SettingError::new("format", error.to_string())])?;
     let folder = context.project.join(path.unwrap_or_default());
-    Ok(Box::new(FileSink::new(folder, &context.job, meta, roll, context.clock.clone())))
+    let settings = FileSinkSettings { folder, format, meta, roll };
+    Ok(Box::new(FileSink::new(&context.job, settings, context.clock.clone())))
 }
 
 #[cfg(test)]

@@ -1,21 +1,35 @@
-//! The sink: rows as JSON Lines in a folder, exactly once.
+//! The sink: rows as records in files of a folder, exactly once.
 //!
 //! Rows are written aside and synced before their checkpoint is safe; a file gets its name once it is. What the
 //! token of a checkpoint says of the folder is in `written.rs`.
 
 use super::written::{Folder, Written};
 use crate::blocking::blocking;
-use crate::format::json_lines;
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use weir_connect::{ConnectError, Delivery, Sink, SinkRows, Token};
+use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, Token};
 use weir_event::{Clock, Span};
+use weir_format::Format;
+
+/// Where and how a [`FileSink`] writes.
+#[derive(Debug)]
+pub struct FileSinkSettings {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What makes records of rows, and how the names of finished files end.
+    pub format: &'static Format,
+    /// Whether it has a use for what weir knows of each row.
+    pub meta: bool,
+    /// A file collects the rows of all checkpoints until it is that old; else each checkpoint finishes its own.
+    pub roll: Option<Span>,
+}
 
 /// Writes a job's rows into files of a folder.
 #[derive(Debug)]
 pub struct FileSink {
     folder: Arc<Mutex<Folder>>,
+    encoder: Arc<dyn Encoder>,
     meta: bool,
     roll: Option<Span>,
     clock: Arc<dyn Clock>,
@@ -23,10 +37,11 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// A sink into this folder; with `meta`, rows say where they come from; with `roll`, a file collects the rows
-    /// of all checkpoints until it is that old. Does no I/O.
-    pub fn new(folder: PathBuf, job: &str, meta: bool, roll: Option<Span>, clock: Arc<dyn Clock>) -> Self {
-        FileSink { folder: Arc::new(Mutex::new(Folder::new(folder, job))), meta, roll, clock, bytes: 0 }
+    /// A sink of a job's rows. Does no I/O.
+    pub fn new(job: &str, settings: FileSinkSettings, clock: Arc<dyn Clock>) -> Self {
+        let FileSinkSettings { folder, format, meta, roll } = settings;
+        let folder = Arc::new(Mutex::new(Folder::new(folder, job, format.ending)));
+        FileSink { folder, encoder: format.encoder(meta), meta, roll, clock, bytes: 0 }
     }
 
     /// Does something with the folder off the async threads: disks block.
@@ -65,14 +80,14 @@ impl Sink for FileSink {
     }
 
     async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError> {
-        let mut lines = Vec::new();
-        json_lines::write_rows(rows, self.meta, &mut lines)?;
-        if lines.is_empty() {
+        let mut records = Vec::new();
+        self.encoder.encode(rows, &mut records)?;
+        if records.is_empty() {
             return Ok(());
         }
         let now = self.clock.now();
-        self.bytes += lines.len() as u64;
-        self.with_folder(move |folder| folder.append(&lines, now)).await
+        self.bytes += records.len() as u64;
+        self.with_folder(move |folder| folder.append(&records, now)).await
     }
 
     async fn prepare(&mut self, _epoch: u64) -> Result<Token, ConnectError> {

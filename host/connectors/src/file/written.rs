@@ -1,6 +1,6 @@
 //! The files that a sink writes into its folder: their names, and what happens to them at a checkpoint. Blocking.
 //!
-//! A file is `JOB-NUMBER.jsonl.tmp` until it is finished and `JOB-NUMBER.jsonl` from then on. The numbers of one
+//! A file is `JOB-NUMBER.ENDING.tmp` until it is finished and `JOB-NUMBER.ENDING` from then on. The numbers of one
 //! job rise over its life and over resets of its state, so that names sort in order of writing and a finished
 //! file is never written over. Names of jobs hold no hyphen: those of several jobs in one folder cannot be mixed
 //! up. Must not know rows.
@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use weir_connect::ConnectError;
 use weir_event::{EventTime, Span};
 
-const FINISHED: &str = ".jsonl";
-const UNFINISHED: &str = ".jsonl.tmp";
+const UNFINISHED: &str = ".tmp";
 
 /// What a checkpoint knows of the folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,6 +40,8 @@ struct Unfinished {
 pub(super) struct Folder {
     path: PathBuf,
     job: String,
+    /// How names of finished files end, with the dot.
+    ending: String,
     /// Files that are whole but belong to no safe checkpoint yet.
     pending: Vec<u64>,
     open: Option<(File, Unfinished)>,
@@ -48,8 +49,9 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn new(path: PathBuf, job: &str) -> Self {
-        Folder { path, job: job.to_owned(), pending: Vec::new(), open: None, next: 0 }
+    pub(super) fn new(path: PathBuf, job: &str, ending: &str) -> Self {
+        let (job, ending) = (job.to_owned(), format!(".{ending}"));
+        Folder { path, job, ending, pending: Vec::new(), open: None, next: 0 }
     }
 
     /// Brings the folder to what the last safe checkpoint says.
@@ -181,18 +183,17 @@ impl Folder {
 
     fn number_of(&self, name: &str) -> Option<(u64, bool)> {
         let rest = name.strip_prefix(&self.job)?.strip_prefix('-')?;
-        let unfinished = rest.strip_suffix(UNFINISHED).map(|number| (number, false));
-        let (number, is_finished) =
-            unfinished.or(rest.strip_suffix(FINISHED).map(|number| (number, true)))?;
-        Some((number.parse().ok()?, is_finished))
+        let (finished, is_finished) =
+            rest.strip_suffix(UNFINISHED).map_or((rest, true), |name| (name, false));
+        Some((finished.strip_suffix(&self.ending)?.parse().ok()?, is_finished))
     }
 
     fn finished(&self, number: u64) -> PathBuf {
-        self.path.join(format!("{}-{number:012}{FINISHED}", self.job))
+        self.path.join(format!("{}-{number:012}{}", self.job, self.ending))
     }
 
     fn unfinished(&self, number: u64) -> PathBuf {
-        self.path.join(format!("{}-{number:012}{UNFINISHED}", self.job))
+        self.path.join(format!("{}-{number:012}{}{UNFINISHED}", self.job, self.ending))
     }
 
     fn failed(&self, what: &str, path: &Path, error: &io::Error) -> ConnectError {

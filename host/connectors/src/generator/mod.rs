@@ -15,11 +15,12 @@ pub use self::source::{GeneratorSettings, GeneratorSource};
 pub use self::world::Users;
 
 use crate::registry::SourceContext;
-use crate::settings::{SettingError, Settings, unknown};
+use crate::settings::{SettingError, Settings};
 use serde_json::Value;
 use std::sync::Arc;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{KeyDoc, Source};
+use weir_event::suggestion::unknown;
 
 /// More users than this would only cost memory: no table of theirs would fit into a cache.
 const MAX_KEYS: u32 = 10_000_000;
@@ -53,7 +54,7 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     let defaults = GeneratorSettings::default();
     let kind: Option<String> = settings.required("kind", "rides");
     if let Some(kind) = kind.filter(|kind| !KINDS.contains(&kind.as_str())) {
-        settings.error("kind", format!("`{kind}`: {}", unknown("kind", &kind, KINDS)));
+        settings.error("kind", format!("`{kind}`: {}", unknown("kind", &kind, KINDS.iter().copied())));
     }
     let read = GeneratorSettings {
         rate: settings.optional("rate").unwrap_or(defaults.rate),

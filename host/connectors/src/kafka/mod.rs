@@ -17,6 +17,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{KeyDoc, Sink, Source};
+use weir_format::json::JsonEncoder;
 
 pub use sink::KafkaSink;
 pub use source::{KafkaSource, Start};
@@ -53,5 +54,5 @@ pub(crate) fn sink(value: &Value, _: &SinkContext) -> Result<Box<dyn Sink>, Vec<
     let cluster = Cluster::from_settings(&mut settings, sink::OURS, sink::DEFAULTS);
     let key = settings.optional("key");
     settings.finish()?;
-    Ok(Box::new(KafkaSink::new(cluster, key)))
+    Ok(Box::new(KafkaSink::new(cluster, Arc::new(JsonEncoder::new(false)), key)))
 }

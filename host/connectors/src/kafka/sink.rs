@@ -1,18 +1,18 @@
-//! A topic as a sink: one message per result row, as JSON.
+//! A topic as a sink: one message per result row.
 //!
 //! At-least-once: rows are sent as they come, and a checkpoint waits until the brokers have acknowledged all of
 //! them. After a crash the rows since the last safe checkpoint are sent again.
 
 use super::client::{Cluster, Context};
 use crate::blocking::blocking;
-use crate::format::json_lines::{LineWriter, push_cell};
 use arrow_array::Array;
 use async_trait::async_trait;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_connect::{ConnectError, Delivery, Sink, SinkRows, Token};
+use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, Token};
+use weir_format::json::push_cell;
 
 /// Settings that nobody may change: a message counts when every replica in step has it, and librdkafka's own
 /// retries neither repeat nor reorder.
@@ -37,6 +37,7 @@ type Client = ThreadedProducer<Context>;
 /// Writes to one topic.
 pub struct KafkaSink {
     cluster: Cluster,
+    encoder: Arc<dyn Encoder>,
     /// The column whose text is the message's key.
     key: Option<String>,
     client: Option<Arc<Client>>,
@@ -53,8 +54,8 @@ impl std::fmt::Debug for KafkaSink {
 }
 
 impl KafkaSink {
-    pub(super) fn new(cluster: Cluster, key: Option<String>) -> KafkaSink {
-        KafkaSink { cluster, key, client: None, bytes: 0 }
+    pub(super) fn new(cluster: Cluster, encoder: Arc<dyn Encoder>, key: Option<String>) -> KafkaSink {
+        KafkaSink { cluster, encoder, key, client: None, bytes: 0 }
     }
 
     fn client(&self) -> Result<&Arc<Client>, ConnectError> {
@@ -129,11 +130,11 @@ impl Sink for KafkaSink {
                 ))
             })?),
         };
-        let (writer, mut payload) = (LineWriter::new(rows, false)?, Vec::new());
+        let (records, mut payload) = (self.encoder.records(rows)?, Vec::new());
         let mut sent = 0;
         for row in 0..rows.columns.num_rows() {
             payload.clear();
-            writer.write(row, &mut payload);
+            records.write(row, &mut payload);
             let key = key.and_then(|column| key_text(column, row));
             self.send(client, key.as_deref().map(str::as_bytes), &payload).await?;
             sent += payload.len() as u64;

@@ -55,6 +55,24 @@ pub struct ProjectFiles {
     pub queries: BTreeMap<String, String>,
 }
 
+/// Files by their paths, as a project's folder has them: what is neither `weir.yaml` nor in `streams/` or `jobs/` can be
+/// the query of a job that names it.
+impl<P: Into<String>, T: Into<String>> FromIterator<(P, T)> for ProjectFiles {
+    fn from_iter<I: IntoIterator<Item = (P, T)>>(texts: I) -> Self {
+        let mut files = ProjectFiles::default();
+        for (path, text) in texts {
+            let file = SourceFile { path: path.into(), text: text.into() };
+            match file.path.split_once('/') {
+                None if file.path == "weir.yaml" => files.server = Some(file),
+                Some(("streams", _)) => files.streams.push(file),
+                Some(("jobs", _)) if !has_ending(&file.path, "sql") => files.jobs.push(file),
+                _ => drop(files.queries.insert(file.path, file.text)),
+            }
+        }
+        files
+    }
+}
+
 /// What definitions are read with.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {

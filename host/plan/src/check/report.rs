@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use weir_connect::KeyDoc;
 use weir_event::Span;
+use weir_event::suggestion::unknown;
 
 /// What is wrong with one file, as far as it was read.
 #[derive(Debug)]
@@ -193,24 +194,5 @@ impl<'n> Mapping<'n> {
                 report.error(key.place, format!("`{label}{}`: {message}", key.name));
             }
         }
-    }
-}
-
-/// Names further apart than this share of their length are no typing error.
-const SUGGESTION_SIMILARITY: f64 = 0.7;
-
-/// Says that a name is unknown, with the nearest known one or all of them.
-pub(crate) fn unknown<'k>(noun: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
-    let known: Vec<_> = known.collect();
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    match nearest {
-        Some((similarity, candidate)) if similarity >= SUGGESTION_SIMILARITY => {
-            format!("unknown {noun}; did you mean `{candidate}`?")
-        }
-        Some(_) => format!("unknown {noun}; known: {}", known.join(", ")),
-        None => format!("unknown {noun}; none are known"),
     }
 }

@@ -1,9 +1,10 @@
 //! A stream's file -> [`StreamDefinition`].
 
 use super::node::{Node, Place, Value};
-use super::report::{Mapping, Report, unknown};
+use super::report::{Mapping, Report};
 use super::{Context, connectors, keys, names};
 use crate::definition::{Dedup, StreamDefinition, WhenIdle};
+use weir_event::suggestion::unknown;
 use weir_event::{DataType, Field, Span, StreamSchema};
 
 const IDLE_AFTER: Span = Span::from_millis(60_000);

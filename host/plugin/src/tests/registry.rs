@@ -5,6 +5,7 @@ use crate::{CompileWith, Phase, PluginRegistry};
 use std::fs;
 use std::path::Path;
 use weir_event::Fault;
+use weir_plan::FunctionCatalog;
 
 fn open(folder: &Path) -> PluginRegistry {
     PluginRegistry::open(folder, limits(), CompileWith::InProcess).unwrap()

@@ -14,10 +14,10 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
-use weir_connectors::format::json::JsonDecoder;
 use weir_connectors::http::{HttpSource, LogSettings};
 use weir_engine::{DeadLetters, JobSpec, Mode, Settings};
 use weir_event::{DataType, Field, Span, StreamSchema, SystemClock};
+use weir_format::json::JsonDecoder;
 use weir_plan::definition::WhenIdle;
 use weir_plan::{
     Column, ColumnRole, Emit, Expression, ExpressionError, Feature, JobPlan, KeyedStage, Late, LatePolicy,

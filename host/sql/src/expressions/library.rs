@@ -14,7 +14,7 @@ use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_functions_nested::planner::NestedFunctionPlanner;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
-use weir_plan::Catalog;
+use weir_plan::FunctionCatalog;
 
 /// What a name is among the scalar functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +68,13 @@ pub(crate) fn documented() -> Vec<Arc<ScalarUDF>> {
 
 /// The scalar functions of one project.
 pub(crate) struct Functions<'a> {
-    catalog: &'a dyn Catalog,
+    catalog: &'a dyn FunctionCatalog,
     planners: Vec<Arc<dyn ExprPlanner>>,
     options: ConfigOptions,
 }
 
 impl<'a> Functions<'a> {
-    pub(crate) fn new(catalog: &'a dyn Catalog) -> Self {
+    pub(crate) fn new(catalog: &'a dyn FunctionCatalog) -> Self {
         let planners: Vec<Arc<dyn ExprPlanner>> = vec![
             Arc::new(CoreFunctionPlanner::default()),
             Arc::new(UnicodeFunctionPlanner),

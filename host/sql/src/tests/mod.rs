@@ -22,8 +22,8 @@ use weir_event::{DataType, Field, Span, StreamSchema};
 use weir_plan::definition::{Query, WhenIdle};
 use weir_plan::diagnostic::Severity;
 use weir_plan::{
-    Catalog, Emit, ExpressionError, JobDefinition, JobPlan, Late, LatePolicy, ScalarFunction,
-    StreamDefinition, StreamOrigin,
+    Catalog, Emit, ExpressionError, FunctionCatalog, JobDefinition, JobPlan, Late, LatePolicy,
+    ScalarFunction, StreamDefinition, StreamOrigin,
 };
 use weir_timeline::{Aggregate, Parameter, builtin};
 
@@ -145,6 +145,12 @@ impl Catalog for Memory {
         ["event_user_action", "event_ride_completed", "features", "trades"].map(str::to_owned).to_vec()
     }
 
+    fn functions(&self) -> &dyn FunctionCatalog {
+        self
+    }
+}
+
+impl FunctionCatalog for Memory {
     fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
         let identity = format!("twice@{}", self.plugin_sha);
         (name == "twice").then(|| Arc::new(Twice { identity }) as Arc<dyn ScalarFunction>)

@@ -2,7 +2,7 @@
 //! is touched.
 
 use super::{ProjectArgument, print, print_json};
-use crate::definitions::{self, Planned};
+use crate::definitions;
 use crate::failure::Failure;
 use crate::kinds::RegisteredKinds;
 use crate::project::Project;
@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use weir_event::{Clock, SystemClock};
 use weir_plan::{Checked, Feature, JobPlan, SinkPlan};
+use weir_plugin::PluginError;
+use weir_project::Planned;
 
 /// Check every definition: all errors, warnings and notices, and each job's features
 #[derive(Debug, Args)]
@@ -32,10 +34,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let project = Project::read(&arguments.project.folder)?;
     let checked = definitions::check(&project, clock.clone());
-    let planned = definitions::plan_copy(&project, &checked)?;
+    let (planned, refused_plugins) = definitions::plan_copy(&project, &checked)?;
     let kinds = RegisteredKinds::new(project.folder(), clock);
     if arguments.json {
-        print_json(&as_json(&planned, &kinds, arguments.explain))?;
+        print_json(&as_json(&planned, &refused_plugins, &kinds, arguments.explain))?;
     } else {
         for remark in planned.remarks() {
             print(&remark.to_string())?;
@@ -52,21 +54,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         print(reason)?;
     }
     let unfit = if let StateCheck::Seen(unfit) = state { unfit } else { Vec::new() };
-    let failures = [planned.errors().err(), Failure::all(unfit.iter().map(Failure::user).collect()).err()];
-    let failures: Vec<Failure> = failures.into_iter().flatten().collect();
+    let errors = definitions::errors(&planned, &refused_plugins);
     if !arguments.json {
-        print(&verdict(&checked, &planned, unfit.len()))?;
+        print(&verdict(&checked, &planned, errors.is_err(), unfit.len()))?;
     }
-    Failure::all(failures)
+    let failures = [errors.err(), Failure::all(unfit.iter().map(Failure::user).collect()).err()];
+    Failure::all(failures.into_iter().flatten().collect())
 }
 
 /// What `weir serve` would do with it.
-fn verdict(checked: &Checked, planned: &Planned, unfit: usize) -> String {
+fn verdict(checked: &Checked, planned: &Planned, has_errors: bool, unfit: usize) -> String {
     let (streams, jobs) = (checked.streams.len(), planned.jobs.len());
     let counts = format!("{}, {}", count(streams, "stream"), count(jobs, "job"));
     let waiting = planned.refused.iter().filter(|job| !job.lacks.is_empty()).count();
     let failed = planned.refused.len() + unfit;
-    let has_errors = planned.errors().is_err();
     let is_sound = !checked.streams.is_empty() || checked.refused_streams.is_empty();
     match (checked.server.is_none() || !is_sound, failed, jobs - unfit + waiting) {
         (true, ..) => format!("{counts}: `weir serve` will not start"),
@@ -134,12 +135,17 @@ fn promise(plan: &JobPlan, sink: &SinkPlan, kinds: &RegisteredKinds) -> String {
     kinds.promise(&plan.name, sink).map_or_else(|| "unknown".to_owned(), |delivery| delivery.to_string())
 }
 
-fn as_json(planned: &Planned, kinds: &RegisteredKinds, explain: bool) -> Value {
+fn as_json(
+    planned: &Planned,
+    refused_plugins: &[PluginError],
+    kinds: &RegisteredKinds,
+    explain: bool,
+) -> Value {
     let jobs = planned.jobs.iter().map(|plan| job_as_json(plan, kinds, explain));
     json!({
         "jobs": jobs.collect::<Vec<_>>(),
         "diagnostics": planned.diagnostics,
-        "refused_plugins": planned.refused_plugins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "refused_plugins": refused_plugins.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -190,8 +190,8 @@ mod tests {
     fn jobs(folder: &Path) -> Vec<String> {
         let project = crate::project::Project::read(folder).unwrap();
         let checked = crate::definitions::check(&project, Arc::new(SystemClock::new()));
-        let planned = crate::definitions::plan_copy(&project, &checked).unwrap();
-        planned.errors().unwrap();
+        let (planned, refused_plugins) = crate::definitions::plan_copy(&project, &checked).unwrap();
+        crate::definitions::errors(&planned, &refused_plugins).unwrap();
         assert!(!folder.join(".weir").exists(), "checking touches no state");
         planned.jobs.iter().map(|plan| plan.name.clone()).collect()
     }

@@ -1,9 +1,10 @@
 //! All definitions read again while the server runs.
 
 use super::{Known, Live, definitions_of, in_words};
-use crate::definitions::Planned;
+use crate::definitions::reason;
 use crate::wiring::spec;
 use weir_plan::Checked;
+use weir_project::Planned;
 
 impl Live {
     /// Reads all definitions again: what changed is planned anew, what is new starts, what is gone stops.
@@ -26,7 +27,7 @@ impl Live {
         let now = definitions_of(&checked);
         for refused in &planned.refused {
             let runs = if self.runs(&refused.name) { "; what runs goes on" } else { "" };
-            tracing::error!(job = refused.name, "not reloaded: {}{runs}", refused.reason());
+            tracing::error!(job = refused.name, "not reloaded: {}{runs}", reason(refused));
             if runs.is_empty() {
                 self.refuse(&mut known, refused);
             }

@@ -1,7 +1,7 @@
 //! Variables of the environment that somebody meant for weir and misspelt. Knows names, no values.
 
-use crate::suggestion;
 use std::collections::BTreeSet;
+use weir_event::suggestion::nearest;
 use weir_plan::{Diagnostic, server_variables};
 
 const PREFIX: &str = "WEIR_";
@@ -19,7 +19,7 @@ pub(super) fn misspelt(names: impl Iterator<Item = String>, asked: &BTreeSet<Str
         .filter_map(|name| {
             // The prefix, which all have, would make all alike.
             let own = name.strip_prefix(PREFIX).filter(|own| !known.contains(own))?;
-            let near = suggestion::nearest(&own.to_ascii_uppercase(), &known)?;
+            let near = nearest(own, known.iter().copied())?;
             let message = format!("is not known and changes nothing; did you mean `{PREFIX}{near}`?");
             Some(Diagnostic::warning(format!("environment variable {name}"), 1, 1, message))
         })

@@ -3,8 +3,9 @@
 use super::{code, table};
 use weir_connect::KeyDoc;
 use weir_connect::key::{NONE, REQUIRED};
-use weir_connectors::registry::{FORMATS, Kind, SINKS, SOURCES};
+use weir_connectors::registry::{SINKS, SOURCES};
 use weir_event::schema::TYPES;
+use weir_format::FORMATS;
 use weir_plan::check::{FILES, server_variables};
 
 const KEYS: [&str; 4] = ["key", "value", "default", "meaning"];
@@ -19,11 +20,17 @@ pub(super) fn part() -> String {
         }
     }
     part += &types();
-    part += &kinds("Sources", "`source: {KIND: {..}}` of a stream.", SOURCES);
-    part += &kinds("Sinks", "Items of a job's `sinks`. Each fails and is tried again alone.", SINKS);
-    part += &kinds("Formats", "`format` of a stream.", FORMATS);
+    let sources = SOURCES.iter().map(|kind| (kind.name, kind.does, kind.keys));
+    part += &kinds("Sources", "`source: {KIND: {..}}` of a stream.", sources);
+    let sinks = SINKS.iter().map(|kind| (kind.name, kind.does, kind.keys));
+    part += &kinds("Sinks", "Items of a job's `sinks`. Each fails and is tried again alone.", sinks);
+    let formats = FORMATS.iter().map(|format| (format.name, format.does, format.keys));
+    part += &kinds("Formats", "`format` of a stream.", formats);
     part
 }
+
+/// What a kind of something is called, what it does, and its keys.
+type KindDoc = (&'static str, &'static str, &'static [KeyDoc]);
 
 const DECIMALS: &str = "A decimal stays exact: `+` and `-` keep the longer fraction, `*` adds the digits up, `/` gives \
     four digits more than its dividend has and rounds half up, as CAST does; more than 38 digits are an error \
@@ -54,13 +61,12 @@ fn variables() -> String {
     )
 }
 
-fn kinds<M>(title: &str, about: &str, kinds: &[Kind<M>]) -> String {
-    let listed = kinds.iter().map(|kind| vec![code(kind.name), kind.does.to_owned()]);
+fn kinds(title: &str, about: &str, kinds: impl Iterator<Item = KindDoc> + Clone) -> String {
+    let listed = kinds.clone().map(|(name, does, _)| vec![code(name), does.to_owned()]);
     let mut part = format!("\n## {title}\n\n{about}\n\n{}", table(&["kind", ""], listed));
-    let with_keys: Vec<&Kind<M>> = kinds.iter().filter(|kind| !kind.keys.is_empty()).collect();
-    if !with_keys.is_empty() {
-        let rows = with_keys.iter().flat_map(|kind| rows(&format!("{}.", kind.name), kind.keys));
-        part += &format!("\n{}", table(&KEYS, rows));
+    let keys: Vec<_> = kinds.flat_map(|(name, _, keys)| rows(&format!("{name}."), keys)).collect();
+    if !keys.is_empty() {
+        part += &format!("\n{}", table(&KEYS, keys));
     }
     part
 }

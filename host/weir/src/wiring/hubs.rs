@@ -1,12 +1,11 @@
 //! Which jobs share a reader: those that read the same stream from the same source.
 
 use super::Opened;
-use super::spec::{settings_failure, source};
+use super::spec::{decoder, settings_failure, source};
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_connectors::http::IngestLogs;
-use weir_connectors::registry;
 use weir_engine::StreamHub;
 use weir_plan::{JobPlan, StreamInput};
 
@@ -41,7 +40,6 @@ fn hub(opened: &Opened, logs: &Arc<IngestLogs>, inputs: &[&StreamInput]) -> Resu
     let (stream, origin) = (&inputs[0].stream, &inputs[0].origin);
     let source = source(opened, logs, &stream.name, origin)
         .map_err(|errors| settings_failure(&stream.name, &errors))?;
-    let decoder = registry::decoder(&stream.format, &stream.schema, &columns)
-        .map_err(|error| settings_failure(&stream.name, &[error]))?;
+    let decoder = decoder(stream, &columns)?;
     Ok(StreamHub::new(source, decoder, columns, inputs.len(), opened.shards))
 }

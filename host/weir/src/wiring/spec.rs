@@ -32,8 +32,7 @@ pub(super) fn job_spec(
     let stream = &input.stream;
     let source = source(opened, logs, &stream.name, &input.origin)
         .map_err(|errors| settings_failure(&plan.name, &errors))?;
-    let decoder = registry::decoder(&stream.format, &stream.schema, &input.columns)
-        .map_err(|error| settings_failure(&stream.name, &[error]))?;
+    let decoder = decoder(stream, &input.columns)?;
     let (source, decoder) = match hubs.get(&plan.name) {
         Some(hub) => hub.for_job(decoder, &input.columns),
         None => (source, decoder),
@@ -56,6 +55,16 @@ pub(super) fn source(
         logs: logs.clone(),
     };
     registry::source(&origin.kind, &origin.settings, &context)
+}
+
+/// What decodes these columns of a stream.
+pub(super) fn decoder(
+    stream: &StreamDefinition,
+    columns: &[usize],
+) -> Result<Arc<dyn weir_connect::Decoder>, Failure> {
+    let format = weir_format::by_name(&stream.format)
+        .map_err(|error| Failure::user(format!("`{}`: {error}", stream.name)))?;
+    Ok(format.decoder(&stream.schema, columns))
 }
 
 fn make_sinks(opened: &Opened, plan: &JobPlan) -> MakeSinks {
@@ -96,8 +105,7 @@ pub(crate) fn entry(
         source(opened, logs, name, origin).map_err(|errors| settings_failure(name, &errors))?;
     }
     let columns: Vec<usize> = (0..definition.schema.fields.len()).collect();
-    let checker = registry::decoder(&definition.format, &definition.schema, &columns)
-        .map_err(|error| settings_failure(name, &[error]))?;
+    let checker = decoder(definition, &columns)?;
     let log = logs.open(name)?;
     Ok(StreamEntry { definition: definition.clone(), log, checker })
 }

@@ -212,7 +212,9 @@ fn contents(folder: &Path) -> Vec<String> {
 
 fn sink_into(folder: &Path, roll: Option<Span>, clock: &Arc<ManualClock>) -> Box<dyn Sink> {
     let clock: Arc<dyn Clock> = clock.clone();
-    Box::new(FileSink::new(folder.to_path_buf(), "activity", false, roll, clock))
+    let (folder, format) = (folder.to_path_buf(), weir_format::by_ending("jsonl").unwrap());
+    let settings = FileSinkSettings { folder, format, meta: false, roll };
+    Box::new(FileSink::new("activity", settings, clock))
 }
 
 #[tokio::test]

@@ -70,18 +70,7 @@ fn file(path: &str, text: &str) -> SourceFile {
 }
 
 fn project(files: &[(&str, &str)]) -> Checked {
-    let mut project = ProjectFiles::default();
-    for (path, text) in files {
-        match path.split_once('/') {
-            None => project.server = Some(file(path, text)),
-            Some(("streams", _)) => project.streams.push(file(path, text)),
-            Some(_) if has_ending(path, "sql") => {
-                project.queries.insert((*path).to_owned(), (*text).to_owned());
-            }
-            Some(_) => project.jobs.push(file(path, text)),
-        }
-    }
-    check_project(&project, &variable, &Kinds)
+    check_project(&files.iter().copied().collect(), &variable, &Kinds)
 }
 
 fn said(checked: &Checked) -> Vec<String> {
@@ -130,7 +119,7 @@ const BAD: &[Case] = &[
         "fields: {t: string, rowtime: timestamp}\nevent_time: t\nknown_time: tt\nformat: avro\n",
         &[
             "2:13: `event_time`: `t` is declared string; declare it timestamp, or name a column that is",
-            "3:13: `known_time`: `tt`: unknown column; known: t, rowtime",
+            "3:13: `known_time`: `tt`: unknown column; did you mean `t`?",
             "4:9: weir 0.1 does not have `avro` yet",
         ],
     ),

@@ -3,11 +3,11 @@
 //!
 //! Whatever lies in the folder, reading ends and what is sound is read. Must not know what is in the files.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
-use weir_plan::{Diagnostic, ProjectFiles, SourceFile, needed_query_files};
+use weir_plan::check::Environment;
+use weir_plan::{Diagnostic, ProjectFiles, needed_query_files};
 
 /// Where the server's settings stand.
 pub(super) const SERVER: &str = "weir.yaml";
@@ -27,19 +27,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The texts, and what cannot be read or is not read. The environment tells which files a definition names.
-    pub(super) fn read(
-        mut self,
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> (ProjectFiles, Vec<Diagnostic>) {
+    pub(super) fn read(mut self, environment: &Environment<'_>) -> (ProjectFiles, Vec<Diagnostic>) {
         let (streams, jobs) = (self.paths("streams"), self.paths("jobs"));
-        let mut files = ProjectFiles {
-            server: self.text(SERVER).map(|text| SourceFile { path: SERVER.to_owned(), text }),
-            streams: self.texts(&streams, &["yaml", "yml", "json", "sql"]),
-            jobs: self.texts(&jobs, &DEFINITIONS),
-            queries: BTreeMap::new(),
-        };
-        let beside = self.texts(&jobs, &["sql"]);
-        files.queries = beside.into_iter().map(|file| (file.path, file.text)).collect();
+        let paths = [SERVER.to_owned()].into_iter().chain(streams).chain(jobs);
+        let mut files: ProjectFiles =
+            paths.filter_map(|path| Some((path.clone(), self.text(&path)?))).collect();
         for path in needed_query_files(&files, environment) {
             if !files.queries.contains_key(&path)
                 && let Some(text) = self.text(&path)
@@ -104,13 +96,6 @@ impl<'a> Reader<'a> {
 
     fn is_not_read(&mut self, path: &str, reason: &str) {
         self.remarks.push(Diagnostic::warning(path, 1, 1, format!("is not read: {reason}")));
-    }
-
-    /// The texts of those that have one of these endings.
-    fn texts(&mut self, paths: &[String], endings: &[&str]) -> Vec<SourceFile> {
-        let wanted =
-            paths.iter().filter(|path| ending(path).is_some_and(|found| endings.contains(&found.as_str())));
-        wanted.filter_map(|path| Some(SourceFile { text: self.text(path)?, path: path.clone() })).collect()
     }
 
     /// The text of a file, an empty one if it cannot be read, which is then on record; `None` if there is none.

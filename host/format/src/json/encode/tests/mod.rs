@@ -1,7 +1,7 @@
 //! Every type of column as JSON.
 
 use super::*;
-use crate::format::json::JsonDecoder;
+use crate::json::JsonDecoder;
 use arrow_array::builder::{Int32Builder, ListBuilder, StringDictionaryBuilder};
 use arrow_array::types::Int32Type;
 use arrow_array::{
@@ -15,7 +15,7 @@ use weir_event::{EventTime, PartitionId, Position, StreamSchema};
 
 fn text(columns: RecordBatch) -> String {
     let mut out = Vec::new();
-    write_rows(&SinkRows { columns, meta: RowMeta::default() }, false, &mut out).unwrap();
+    JsonEncoder::new(false).encode(&SinkRows { columns, meta: RowMeta::default() }, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -168,7 +168,7 @@ fn what_weir_says_of_a_row_is_added_on_request() {
     let columns = RecordBatch::try_from_iter([("user", key), ("total", total)]).unwrap();
     let mut rows = SinkRows { columns, meta };
     let mut out = Vec::new();
-    write_rows(&rows, true, &mut out).unwrap();
+    JsonEncoder::new(true).encode(&rows, &mut out).unwrap();
     let first = String::from_utf8(out).unwrap().lines().next().unwrap().to_owned();
     assert_eq!(
         first,
@@ -180,7 +180,7 @@ fn what_weir_says_of_a_row_is_added_on_request() {
     );
     rows.meta.windows.clear();
     let mut out = Vec::new();
-    LineWriter::new(&rows, true).unwrap().write(1, &mut out);
+    JsonEncoder::new(true).records(&rows).unwrap().write(1, &mut out);
     let value: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(value["_weir"]["window"], Value::Null);
 }

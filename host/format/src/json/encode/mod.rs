@@ -1,4 +1,4 @@
-//! Result rows as JSON Lines, and single cells as JSON: the one place that says how a column looks in JSON.
+//! Writing JSON: result rows as JSON Lines, and single cells; the one place that says how a column looks in JSON.
 //!
 //! One object per row, keys in query order, nulls as `null`, 64-bit integers as numbers, doubles in the shortest
 //! text that reads back the same, NaN and the infinities as `null`, decimals as numbers with the digits of their scale, times in RFC 3339 with milliseconds in UTC,
@@ -14,55 +14,55 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType as ArrowType, Field};
 use serde_json::Value;
 use weir_connect::sink::RowMeta;
-use weir_connect::{ConnectError, SinkRows};
+use weir_connect::{ConnectError, Encoder, Records, SinkRows};
 
-/// Appends a line per row, newline included; with `meta` each object ends in a `_weir` member.
-///
-/// # Errors
-/// A column is of a type that has no form in JSON; nothing has been appended then.
+/// Encodes rows as JSON Lines.
 ///
 /// ```
 /// use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 /// use std::sync::Arc;
-/// use weir_connect::{SinkRows, sink::RowMeta};
+/// use weir_connect::{Encoder, SinkRows, sink::RowMeta};
+/// use weir_format::json::JsonEncoder;
 /// let total: ArrayRef = Arc::new(Int64Array::from(vec![Some(3), None]));
 /// let columns = RecordBatch::try_from_iter([("total", total)]).unwrap();
 /// let mut out = Vec::new();
-/// weir_connectors::format::json_lines::write_rows(
-///     &SinkRows { columns, meta: RowMeta::default() }, false, &mut out).unwrap();
+/// JsonEncoder::new(false).encode(&SinkRows { columns, meta: RowMeta::default() }, &mut out).unwrap();
 /// assert_eq!(out, b"{\"total\":3}\n{\"total\":null}\n");
 /// ```
-pub fn write_rows(rows: &SinkRows, meta: bool, out: &mut Vec<u8>) -> Result<(), ConnectError> {
-    let writer = LineWriter::new(rows, meta)?;
-    for row in 0..rows.columns.num_rows() {
-        writer.write(row, out);
-        out.push(b'\n');
-    }
-    Ok(())
+#[derive(Debug)]
+pub struct JsonEncoder {
+    meta: bool,
 }
 
-/// Writes the rows of one [`SinkRows`] one by one: for sinks whose rows are messages of their own.
+impl JsonEncoder {
+    /// An encoder; with `meta` each object ends in a `_weir` member.
+    pub fn new(meta: bool) -> Self {
+        JsonEncoder { meta }
+    }
+}
+
+impl Encoder for JsonEncoder {
+    fn terminator(&self) -> &'static [u8] {
+        b"\n"
+    }
+
+    fn records<'r>(&self, rows: &'r SinkRows) -> Result<Box<dyn Records + 'r>, ConnectError> {
+        let columns = labelled(&rows.columns)?;
+        let meta = if self.meta { Some(MetaWriter::new(rows)?) } else { None };
+        Ok(Box::new(Objects { columns, meta }))
+    }
+}
+
+/// The rows of one batch.
 #[derive(Debug)]
-pub struct LineWriter<'a> {
+struct Objects<'a> {
     /// Each column with its quoted name and colon.
     columns: Vec<(Vec<u8>, Cells<'a>)>,
     meta: Option<MetaWriter<'a>>,
 }
 
-impl<'a> LineWriter<'a> {
-    /// # Errors
-    /// A column is of a type that has no form in JSON.
-    pub fn new(rows: &'a SinkRows, meta: bool) -> Result<Self, ConnectError> {
-        let columns = labelled(&rows.columns, |_| true)?;
-        let meta = if meta { Some(MetaWriter::new(rows)?) } else { None };
-        Ok(LineWriter { columns, meta })
-    }
-
-    /// Appends one row as an object, without a newline.
-    ///
-    /// # Panics
-    /// When there is no such row.
-    pub fn write(&self, row: usize, out: &mut Vec<u8>) {
+impl Records for Objects<'_> {
+    fn write(&self, row: usize, out: &mut Vec<u8>) {
         out.push(b'{');
         write_members(&self.columns, row, out);
         if let Some(meta) = &self.meta {
@@ -100,7 +100,7 @@ impl<'a> MetaWriter<'a> {
         );
         Ok(MetaWriter {
             meta,
-            key: meta.keys.as_ref().map_or(Ok(Vec::new()), |keys| labelled(keys, |_| true))?,
+            key: meta.keys.as_ref().map_or(Ok(Vec::new()), labelled)?,
             before_key: before_key.into_bytes(),
             after_window: after_window.into_bytes(),
         })
@@ -128,18 +128,13 @@ impl<'a> MetaWriter<'a> {
     }
 }
 
-fn labelled(
-    batch: &RecordBatch,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<(Vec<u8>, Cells<'_>)>, ConnectError> {
-    let mut columns = Vec::new();
-    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        if wanted(field.name()) {
-            let label = format!("{}:", Value::from(field.name().as_str()));
-            columns.push((label.into_bytes(), cells(field, array.as_ref())?));
-        }
-    }
-    Ok(columns)
+fn labelled(batch: &RecordBatch) -> Result<Vec<(Vec<u8>, Cells<'_>)>, ConnectError> {
+    let fields = batch.schema_ref().fields().iter().zip(batch.columns());
+    let labelled = fields.map(|(field, array)| {
+        let label = format!("{}:", Value::from(field.name().as_str()));
+        Ok((label.into_bytes(), cells(field, array.as_ref())?))
+    });
+    labelled.collect()
 }
 
 fn write_members(columns: &[(Vec<u8>, Cells<'_>)], row: usize, out: &mut Vec<u8>) {
@@ -161,7 +156,7 @@ fn cells<'a>(field: &Field, array: &'a dyn Array) -> Result<Cells<'a>, ConnectEr
     })
 }
 
-/// Appends one cell as [`write_rows`] would write it; `null` for a type that has no form in JSON.
+/// Appends one cell as [`JsonEncoder`] would write it; `null` for a type that has no form in JSON.
 ///
 /// # Panics
 /// When there is no such row.

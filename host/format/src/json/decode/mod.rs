@@ -1,4 +1,4 @@
-//! JSON, one object per record, straight from the bytes into Arrow columns.
+//! Reading JSON: one object per record, straight from the bytes into Arrow columns.
 //!
 //! **What is a good record.** One JSON object as in RFC 8259: UTF-8 throughout, no raw control character in a text,
 //! escaped surrogates in pairs, at most 127 containers deep, nothing but space around it, and before it a byte order
@@ -41,7 +41,7 @@ use weir_event::{DataType, StreamSchema};
 ///
 /// ```
 /// use weir_connect::{Decoder, Framing, KnownTimes, RawBlock};
-/// use weir_connectors::format::json::JsonDecoder;
+/// use weir_format::json::JsonDecoder;
 /// use weir_event::{DataType, Field, PartitionId, Position, StreamSchema};
 /// let field = |name: &str, data_type| Field { name: name.to_owned(), data_type, path: vec![name.to_owned()] };
 /// let fields = vec![field("at", DataType::Timestamp), field("fare", DataType::Double)];

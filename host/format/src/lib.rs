@@ -1,0 +1,33 @@
+//! Formats: bytes of records to columns, and result rows to bytes of records.
+//!
+//! Knows what records look like, and the contracts of `weir-connect`. Must not know which source the bytes came from
+//! or which sink they go to, and links no client library of one: whoever has a block of records decodes it with this
+//! crate alone. Whoever adds a format adds a folder here and a row to [`FORMATS`].
+//!
+//! ```
+//! use weir_connect::{Framing, KnownTimes, RawBlock, SinkRows, sink::RowMeta};
+//! use weir_event::{DataType, Field, PartitionId, Position, StreamSchema};
+//! let field = |name: &str, data_type| Field { name: name.to_owned(), data_type, path: vec![name.to_owned()] };
+//! let fields = vec![field("at", DataType::Timestamp), field("fare", DataType::Double)];
+//! let decoder = weir_format::by_name("json")?.decoder(&StreamSchema { fields, event_time: 0 }, &[0, 1]);
+//! let decoded = decoder.decode(&RawBlock {
+//!     partition: PartitionId::default(),
+//!     data: "{\"at\": 1, \"fare\": 2, \"more\": []}\n{\"fare\": 2}".into(),
+//!     framing: Framing::Lines { first: 0 },
+//!     known: KnownTimes::Unknown,
+//!     next: Position::default(),
+//!     refused: Vec::new(),
+//! });
+//! assert_eq!(decoded.bad[0].reason, "the event time `at` is missing");
+//!
+//! let rows = SinkRows { columns: decoded.columns, meta: RowMeta::default() };
+//! let mut lines = Vec::new();
+//! weir_format::by_ending("jsonl")?.encoder(false).encode(&rows, &mut lines)?;
+//! assert_eq!(lines, b"{\"at\":\"1970-01-01T00:00:00.001Z\",\"fare\":2.0}\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod json;
+mod table;
+
+pub use table::{FORMATS, Format, UnknownFormat, by_ending, by_name};

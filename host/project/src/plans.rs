@@ -1,0 +1,122 @@
+//! Checked definitions -> plans, with everything that is wrong at once; and for each job that has no plan, why.
+
+use crate::catalog::ProjectCatalog;
+use std::sync::Arc;
+use weir_plan::check::Environment;
+use weir_plan::{
+    Checked, ConnectorKinds, Diagnostic, FunctionCatalog, JobDefinition, JobPlan, ProjectFiles, Severity,
+    StreamDefinition, check_project,
+};
+
+/// What a project's definitions come to.
+#[derive(Debug)]
+pub struct Planned {
+    /// Plans of the jobs that have no error.
+    pub jobs: Vec<JobPlan>,
+    /// The jobs that have errors.
+    pub refused: Vec<RefusedJob>,
+    /// Everything to say of the definitions, errors among it.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A job without a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedJob {
+    /// Its name.
+    pub name: String,
+    /// What is wrong, a line each.
+    pub reasons: Vec<String>,
+    /// The functions that it lacks, where it lacks nothing else: a plugin can bring them at any time.
+    pub lacks: Vec<String>,
+}
+
+impl Planned {
+    /// What keeps jobs or the server from running.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|found| found.severity == Severity::Error)
+    }
+
+    /// What is not an error and still worth knowing.
+    pub fn remarks(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|found| found.severity != Severity::Error)
+    }
+}
+
+/// Plans every job of a project's texts; `environment` has the values for `${NAME}`.
+pub fn plan(
+    texts: &ProjectFiles,
+    environment: &Environment<'_>,
+    kinds: &dyn ConnectorKinds,
+    functions: &dyn FunctionCatalog,
+) -> Planned {
+    plan_checked(&check_project(texts, environment, kinds), functions)
+}
+
+/// Plans every job of a checked project.
+pub fn plan_checked(checked: &Checked, functions: &dyn FunctionCatalog) -> Planned {
+    let refused = checked.refused_jobs.iter().map(|(name, file)| RefusedJob {
+        name: name.clone(),
+        reasons: errors_of(checked, file),
+        lacks: Vec::new(),
+    });
+    let mut planned =
+        Planned { jobs: Vec::new(), refused: refused.collect(), diagnostics: checked.diagnostics.clone() };
+    let names: Vec<String> = checked.jobs.iter().map(|job| job.name.clone()).collect();
+    for job in &checked.jobs {
+        if let Some((stream, file)) = refused_stream(job, checked) {
+            let mut reasons = vec![format!("it reads the stream `{stream}`, which is refused")];
+            reasons.extend(errors_of(checked, file));
+            planned.refused.push(RefusedJob { name: job.name.clone(), reasons, lacks: Vec::new() });
+            continue;
+        }
+        match plan_job(job, &checked.streams, &names, functions) {
+            Ok((plan, notices)) => {
+                planned.diagnostics.extend(notices);
+                planned.jobs.push(plan);
+            }
+            Err((refused, diagnostics)) => {
+                planned.refused.push(refused);
+                planned.diagnostics.extend(diagnostics);
+            }
+        }
+    }
+    planned
+}
+
+/// Plans one job beside others of these names; else says why not, in words and with places.
+pub fn plan_job(
+    job: &JobDefinition,
+    streams: &[Arc<StreamDefinition>],
+    names: &[String],
+    functions: &dyn FunctionCatalog,
+) -> Result<(JobPlan, Vec<Diagnostic>), (RefusedJob, Vec<Diagnostic>)> {
+    let catalog = ProjectCatalog::new(streams, names, functions);
+    match weir_sql::plan(job, &catalog) {
+        Ok(plan) => Ok((plan.plan, plan.notices)),
+        Err(diagnostics) => {
+            let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+            let reasons: Vec<String> = errors.map(ToString::to_string).collect();
+            let mut lacks = catalog.into_missing();
+            if lacks.len() < reasons.len() {
+                lacks.clear();
+            }
+            lacks.sort_unstable();
+            lacks.dedup();
+            Err((RefusedJob { name: job.name.clone(), reasons, lacks }, diagnostics))
+        }
+    }
+}
+
+fn errors_of(checked: &Checked, file: &str) -> Vec<String> {
+    let is_error = |found: &&Diagnostic| found.file == file && found.severity == Severity::Error;
+    checked.diagnostics.iter().filter(is_error).map(ToString::to_string).collect()
+}
+
+/// A stream of the job that has errors of its own, so that its query cannot be judged, and its file.
+fn refused_stream<'c>(job: &JobDefinition, checked: &'c Checked) -> Option<(&'c String, &'c String)> {
+    let tables = weir_sql::tables(&job.query).unwrap_or_default();
+    tables.iter().find_map(|table| checked.refused_streams.get_key_value(table))
+}
+
+#[cfg(test)]
+mod tests;

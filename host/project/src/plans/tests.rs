@@ -1,0 +1,76 @@
+//! Whole projects as texts: what is planned, what is refused and why, and that planning stays with its caller.
+
+use super::*;
+use crate::AnyConnectors;
+use std::sync::Mutex;
+use std::thread::{self, ThreadId};
+use weir_plan::{BuiltIns, ScalarFunction};
+
+const STREAM: &str =
+    "fields: {user_id: string, n: bigint, at: timestamp}\nevent_time: at\nsource: {http: {}}\n";
+
+fn planned(texts: &[(&str, &str)], functions: &dyn FunctionCatalog) -> Planned {
+    plan(&texts.iter().copied().collect(), &|_: &str| None, &AnyConnectors, functions)
+}
+
+#[test]
+fn a_job_is_planned_whatever_its_connectors_and_its_neighbours() {
+    let planned = planned(
+        &[
+            ("streams/rides.yaml", STREAM),
+            ("streams/broken.yaml", "fields: {at: timestamp}\n"),
+            ("jobs/sound.yaml", "sinks: [lake: {table: t}]\n"),
+            (
+                "jobs/sound.sql",
+                "SELECT user_id, SUM(n) AS n FROM rides GROUP BY user_id, TUMBLE(at, INTERVAL '1' DAY)",
+            ),
+            ("jobs/typing.yaml", "query: SELECT usr_id FROM rides\n"),
+            ("jobs/of_job.yaml", "query: SELECT n FROM sound\n"),
+            ("jobs/of_broken.yaml", "query: SELECT at FROM broken\n"),
+        ],
+        &BuiltIns,
+    );
+    let names: Vec<_> = planned.jobs.iter().map(|job| job.name.as_str()).collect();
+    assert_eq!(names, ["sound"]);
+    assert_eq!(planned.jobs[0].sinks[0].kind, "lake");
+    let why = |name: &str| {
+        let job = planned.refused.iter().find(|job| job.name == name);
+        job.unwrap_or_else(|| panic!("{name}: {:?}", planned.refused)).reasons.join("; ")
+    };
+    assert!(why("typing").contains("jobs/typing.yaml:1:15: "), "{}", why("typing"));
+    assert!(why("of_job").contains("`sound`"), "{}", why("of_job"));
+    assert!(
+        why("of_broken").starts_with("it reads the stream `broken`, which is refused; "),
+        "{}",
+        why("of_broken")
+    );
+    assert!(planned.errors().count() >= 3 && planned.refused.iter().all(|job| job.lacks.is_empty()));
+}
+
+#[test]
+fn formats_are_judged_also_where_connectors_are_not() {
+    let stream = format!("{STREAM}format: jsn\n");
+    let planned = planned(&[("streams/rides.yaml", &stream)], &BuiltIns);
+    let said: Vec<_> = planned.errors().map(ToString::to_string).collect();
+    assert!(said.len() == 1 && said[0].contains("did you mean `json`?"), "{said:?}");
+}
+
+/// Notes the thread that asks.
+struct Asked(Mutex<Vec<ThreadId>>);
+
+impl FunctionCatalog for Asked {
+    fn scalar(&self, _name: &str) -> Option<Arc<dyn ScalarFunction>> {
+        self.0.lock().unwrap().push(thread::current().id());
+        None
+    }
+}
+
+#[test]
+fn a_job_that_lacks_a_function_says_which_and_planning_stays_on_its_caller_s_thread() {
+    let asked = Asked(Mutex::default());
+    let job = "query: SELECT distance_km(n, n), distance_km(n, 1), rank_of(n) FROM rides\n";
+    let planned = planned(&[("streams/rides.yaml", STREAM), ("jobs/j.yaml", job)], &asked);
+    assert_eq!(planned.refused[0].lacks, ["distance_km", "rank_of"]);
+    let threads = asked.0.into_inner().unwrap();
+    assert!(!threads.is_empty() && threads.iter().all(|id| *id == thread::current().id()), "{threads:?}");
+}

@@ -76,7 +76,7 @@ impl Truth {
             let starts =
                 (0..).map(|back| newest - back * slide).take_while(|start| start + size > event.time);
             for start in starts.filter(|_| !is_too_late) {
-                let sealed = if corrects { watermark.saturating_sub(history.max(HOUR)) } else { watermark };
+                let sealed = watermark.saturating_sub(allowed);
                 if start + size > sealed {
                     let value: &mut (i64, i64) = values.entry((event.key, start)).or_default();
                     *value = (value.0 + 1, value.1 + event.amount);

@@ -196,7 +196,7 @@ impl GridStage {
             return 0;
         }
         for (group, slot) in share.groups.iter().zip(&share.slots) {
-            if self.spec.corrects {
+            if self.spec.corrects.is_some() {
                 pane.set_due(*group, pane.due(*group) + 1);
                 self.due.insert((share.pane, *slot));
             }

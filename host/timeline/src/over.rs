@@ -87,7 +87,7 @@ impl OverStage {
         for (slot, row) in rows.slots.iter().zip(rows.rows) {
             let (slot, row) = (slot.0, *row as usize);
             let place = Place { time: rows.times[row], rank: rows.ranks[row] };
-            if place.time < self.horizon || !self.spec.corrects && place.time < self.settled {
+            if place.time < self.spec.floor(self.settled, self.horizon) {
                 inserted.expired += 1;
                 continue;
             }

@@ -3,7 +3,8 @@
 //!
 //! The horizon is as far behind the settled boundary as the stage reaches. A window that ends at or before it is not
 //! returned again, but it may be the newest complete one at the horizon: so panes live until they are in no window
-//! that is the newest complete one at the horizon or later, up to one slide longer than the horizon says.
+//! that is the newest complete one at the horizon or later, up to one slide longer than the horizon says. Late rows may
+//! reach less far than lookups: a window that they do not reach any more stays as it was returned (`kept.rs`).
 
 use crate::grid::GridStage;
 use crate::slots::Slots;
@@ -21,7 +22,10 @@ impl GridStage {
 
     /// The newest window whose result, returned or not, stays as it is whatever row may come.
     pub(crate) fn sealed(&self) -> Option<i64> {
-        if self.spec.corrects { self.geometry.last_complete(self.horizon) } else { self.closed() }
+        match self.spec.corrects {
+            Some(_) => self.geometry.last_complete(self.spec.floor(self.settled, self.horizon)),
+            None => self.closed(),
+        }
     }
 
     /// The oldest window that may be asked for: the newest complete one at the horizon.

@@ -22,9 +22,10 @@ pub struct StageSpec {
     pub carried: Vec<usize>,
     /// How far behind the watermark corrections and `as_of` may reach: max(late.allow, history).
     pub history: Span,
-    /// Whether a late row changes results that were returned as final: they are then returned again. Else they stay
-    /// as they are, also for lookups, and a late row counts only in what is still open.
-    pub corrects: bool,
+    /// How far behind the watermark late rows change results that were returned as final: these are then returned
+    /// again. Results further back, and all if there is none, stay as they are, also for lookups, and a late row counts
+    /// only in the others. At most `history`.
+    pub corrects: Option<Span>,
     /// Upper bound on the life of state; none but the windows' if `None`. It is the length of an unbounded frame, and
     /// of one that counts rows the most, so that results do not depend on when state is dropped. A session is
     /// forgotten so long after its end.
@@ -171,6 +172,13 @@ impl StageSpec {
                 self.history.min(after_window).max(Span::ZERO)
             }
         }
+    }
+
+    /// The boundary behind which results are final for good when the watermark is at `settled` and nothing before
+    /// `horizon` can be asked for: those that end at or before it stay as they are.
+    pub(crate) fn floor(&self, settled: i64, horizon: i64) -> i64 {
+        let reach = self.corrects.map_or(0, Span::millis);
+        settled.saturating_sub(reach).max(horizon)
     }
 
     /// How many result rows one input row makes at the most, once, not counting corrections: what the definition of

@@ -41,7 +41,7 @@ use weir_event::EventTime;
 ///     inputs: vec![DataType::Int64],
 ///     carried: vec![],
 ///     history: Span::ZERO,
-///     corrects: true,
+///     corrects: Some(Span::ZERO),
 ///     retention: None,
 ///     tail: None,
 ///     emit_changes: false,

@@ -116,7 +116,7 @@ pub(crate) fn plan() -> JobPlan {
         inputs: vec![text.clone()],
         carried: Vec::new(),
         history: seconds(3600),
-        corrects: true,
+        corrects: Some(seconds(3600)),
         retention: None,
         tail: None,
         emit_changes: false,
@@ -179,7 +179,7 @@ pub(crate) fn plan() -> JobPlan {
 pub(super) fn dropping(plan: &mut JobPlan) {
     plan.late.policy = LatePolicy::Drop;
     if let Some(stage) = &mut plan.stage {
-        stage.spec = Arc::new(StageSpec { corrects: false, ..(*stage.spec).clone() });
+        stage.spec = Arc::new(StageSpec { corrects: None, ..(*stage.spec).clone() });
     }
 }
 

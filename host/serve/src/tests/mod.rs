@@ -94,7 +94,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         inputs: vec![text.clone()],
         carried: Vec::new(),
         history: Span::from_millis(3_600_000),
-        corrects: true,
+        corrects: Some(Span::from_millis(3_600_000)),
         retention: None,
         tail: None,
         emit_changes: false,

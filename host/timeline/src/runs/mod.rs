@@ -164,10 +164,9 @@ impl RunStage {
 
     /// Whether a row of this time may still count.
     fn is_in_reach(&self, time: i64) -> bool {
-        let end = self.table.end_after(time);
         match self.closes {
             // A session is final a moment after its end.
-            true => end >= self.horizon && (self.spec.corrects || end >= self.settled),
+            true => self.table.end_after(time) >= self.spec.floor(self.settled, self.horizon),
             false => time >= self.horizon,
         }
     }

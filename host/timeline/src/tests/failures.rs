@@ -119,7 +119,7 @@ pub(super) fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span
         inputs: vec![DataType::Int64],
         carried: vec![],
         history: Span::from_millis(20),
-        corrects: true,
+        corrects: Some(Span::from_millis(20)),
         retention,
         tail: None,
         emit_changes: false,

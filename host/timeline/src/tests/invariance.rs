@@ -75,7 +75,7 @@ fn check(frames: Frames, history: i64, mut steps: Vec<Step>) -> Result<(), TestC
         inputs: testers::inputs(),
         carried: vec![],
         history: Span::from_millis(history),
-        corrects: true,
+        corrects: Some(Span::from_millis(history)),
         retention: None,
         tail: None,
         emit_changes: false,

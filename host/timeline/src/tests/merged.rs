@@ -27,7 +27,7 @@ fn spec() -> Arc<StageSpec> {
         inputs: vec![DataType::Utf8View],
         carried: vec![],
         history: Span::from_millis(1000),
-        corrects: true,
+        corrects: Some(Span::from_millis(1000)),
         retention: None,
         tail: None,
         emit_changes: false,

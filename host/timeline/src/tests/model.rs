@@ -65,7 +65,7 @@ pub(super) struct Model {
     returned: BTreeMap<Identity, usize>,
     /// Keys, times and ranks of rows since changes were last asked for.
     listed: BTreeSet<(u8, i64, Rank)>,
-    /// The oldest time that could be asked for when each row came.
+    /// What each row came too late for: windows that ended before.
     arrivals: BTreeMap<Rank, i64>,
     /// `OVER` only: the rows of each result's frames as they were when it was last returned.
     framed: BTreeMap<Identity, Vec<over_frames::Places>>,
@@ -88,7 +88,7 @@ impl Model {
             inputs: testers::inputs(),
             carried,
             history: Span::from_millis(history),
-            corrects: true,
+            corrects: Some(Span::from_millis(history)),
             retention: None,
             tail: None,
             emit_changes: false,
@@ -114,6 +114,14 @@ impl Model {
             list_views,
             is_quiet,
         }
+    }
+
+    /// As it is, but late rows reach only so far back.
+    pub(super) fn correcting(mut self, allow: i64) -> Model {
+        let corrects = Some(Span::from_millis(allow));
+        self.spec = Arc::new(StageSpec { corrects, ..(*self.spec).clone() });
+        self.timelines = self.fresh();
+        self
     }
 
     /// As it is, with a retention.
@@ -213,7 +221,8 @@ impl Model {
         rows.retain(|row| self.is_in_reach(row.time));
         prop_assert_eq!(inserted.expired as usize, before - rows.len());
         self.listed.extend(rows.iter().map(|row| (row.key, row.time, row.rank())));
-        self.arrivals.extend(rows.iter().map(|row| (row.rank(), self.horizon)));
+        let floor = self.floor();
+        self.arrivals.extend(rows.iter().map(|row| (row.rank(), floor)));
         self.rows.extend(rows.into_iter().map(|row| (self.clock, row)));
         Ok(())
     }
@@ -228,9 +237,15 @@ impl Model {
 
     fn is_in_reach(&self, time: i64) -> bool {
         match &self.spec.frames {
-            Frames::Over(_) => time >= self.horizon,
-            _ => self.windows(time).iter().any(|(_, end)| *end > self.horizon),
+            Frames::Over(_) => time >= self.floor(),
+            _ => self.windows(time).iter().any(|(_, end)| *end > self.floor()),
         }
+    }
+
+    /// Late rows change nothing that ended before.
+    fn floor(&self) -> i64 {
+        let allow = self.spec.corrects.map_or(0, Span::millis);
+        self.settled.saturating_sub(allow).max(self.horizon)
     }
 
     /// A key's rows with `from <= time < to`, in total order.

@@ -262,7 +262,7 @@ fn stage(frames: Vec<OverFrame>, retention: Option<Span>) -> StageSpec {
         inputs: testers::inputs(),
         carried: vec![],
         history: Span::from_millis(1000),
-        corrects: true,
+        corrects: Some(Span::from_millis(1000)),
         retention,
         tail: None,
         emit_changes: false,

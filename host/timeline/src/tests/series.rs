@@ -37,7 +37,7 @@ fn spec(count: u32) -> Arc<StageSpec> {
         inputs: vec![DataType::Int64],
         carried: vec![],
         history: Span::from_millis(50),
-        corrects: true,
+        corrects: Some(Span::from_millis(50)),
         retention: None,
         tail: None,
         emit_changes: false,

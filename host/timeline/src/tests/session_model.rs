@@ -65,7 +65,7 @@ impl Model {
             inputs: testers::inputs(),
             carried: vec![],
             history: Span::from_millis(history),
-            corrects: true,
+            corrects: Some(Span::from_millis(history)),
             retention,
             tail: None,
             emit_changes,

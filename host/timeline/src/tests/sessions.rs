@@ -135,7 +135,7 @@ fn spec(frames: Frames) -> StageSpec {
         inputs: vec![],
         carried: vec![],
         history: Span::ZERO,
-        corrects: true,
+        corrects: Some(Span::ZERO),
         retention: None,
         tail: None,
         emit_changes: false,

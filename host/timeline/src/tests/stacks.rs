@@ -35,7 +35,7 @@ fn stage(frames: Vec<OverFrame>) -> StageSpec {
         inputs: testers::inputs(),
         carried: vec![],
         history: Span::from_millis(40),
-        corrects: true,
+        corrects: Some(Span::from_millis(40)),
         retention: None,
         tail: None,
         emit_changes: false,

@@ -103,6 +103,17 @@ proptest! {
     }
 
     #[test]
+    fn late_rows_reach_less_far_than_lookups(
+        frames in any_windows(),
+        history in 0..80_i64,
+        allowed_percent in 0..100_i64,
+        ops in ops(-60..120, 12, 20),
+    ) {
+        let mut model = Model::new(frames, history).correcting(history * allowed_percent / 100);
+        ops.into_iter().try_for_each(|op| model.apply(op))?;
+    }
+
+    #[test]
     fn as_they_change(
         frames in any_windows(),
         history in 0..40_i64,

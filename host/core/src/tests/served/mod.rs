@@ -74,6 +74,11 @@ fn frame() -> impl Strategy<Value = OverFrame> {
     (prop_oneof![range, rows], exclude).prop_map(|(bounds, exclude)| OverFrame { bounds, exclude })
 }
 
+/// How far back corrections reach, if there are any; they never reach farther than lookups.
+fn corrects() -> impl Strategy<Value = Option<Span>> {
+    prop::option::of(history().prop_map(Span::from_millis))
+}
+
 /// How far back: nothing, a little, more than there is.
 fn history() -> impl Strategy<Value = i64> {
     prop_oneof![1 => Just(0), 8 => 1..120_i64, 1 => Just(i64::MAX / 2)]
@@ -88,7 +93,7 @@ fn specs() -> impl Strategy<Value = StageSpec> {
     ];
     let retention = prop::option::weighted(0.25, 60..200_i64);
     let tail = prop::option::weighted(0.3, 1..30_i64);
-    (frames, history(), any::<bool>(), retention, tail, any::<bool>()).prop_map(
+    (frames, history(), corrects(), retention, tail, any::<bool>()).prop_map(
         |(frames, history, corrects, retention, tail, emit_changes)| {
             let spec = StageSpec {
                 aggregates: world::aggregates(&frames),
@@ -99,7 +104,7 @@ fn specs() -> impl Strategy<Value = StageSpec> {
                     arrow_schema::DataType::Boolean,
                 ],
                 carried: vec![],
-                history: Span::from_millis(history),
+                history: Span::from_millis(history).max(corrects.unwrap_or(Span::ZERO)),
                 corrects,
                 retention: retention.map(Span::from_millis),
                 tail: tail.map(Span::from_millis),

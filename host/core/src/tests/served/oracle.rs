@@ -16,9 +16,8 @@ pub(super) struct Row {
     pub(super) offset: i64,
     pub(super) kind: i64,
     pub(super) flag: bool,
-    /// The boundary, and the oldest time that could be asked for, when it came.
-    settled: i64,
-    oldest: i64,
+    /// What ended before this was final for good when it came.
+    floor: i64,
 }
 
 /// The rows of each frame, and the window that they are in.
@@ -49,22 +48,26 @@ impl Oracle {
     /// Takes a row in, if any result that it belongs to may still be written; tells whether.
     pub(super) fn insert(&mut self, spec: &StageSpec, row: (u8, i64, i64, bool), offset: i64) -> bool {
         let (key, time, kind, flag) = row;
-        let row = Row { key, time, offset, kind, flag, settled: self.settled, oldest: self.oldest };
+        let floor = self.floor(spec);
+        let row = Row { key, time, offset, kind, flag, floor };
         let counts = match &spec.frames {
-            Frames::Over(_) => time >= self.oldest && (spec.corrects || time >= self.settled),
+            Frames::Over(_) => time >= floor,
             Frames::Lifetime => time >= self.oldest,
-            Frames::Session(session) => {
-                let end = time + session.gap.millis();
-                end >= self.oldest && (spec.corrects || end >= self.settled)
-            }
+            Frames::Session(session) => time + session.gap.millis() >= floor,
             frames => windows(frames)
                 .iter()
-                .any(|window| (window.0..window.1).contains(&time) && row.counts_in(spec, window.1)),
+                .any(|window| (window.0..window.1).contains(&time) && window.1 > floor),
         };
         if counts {
             self.rows.push(row);
         }
         counts
+    }
+
+    /// Results that ended before this stay as they are, whatever comes.
+    fn floor(&self, spec: &StageSpec) -> i64 {
+        let corrects_since = spec.corrects.map_or(self.settled, |allow| self.settled.saturating_sub(allow.millis()));
+        corrects_since.max(self.oldest)
     }
 
     /// A key's rows up to a time, in order.
@@ -103,23 +106,16 @@ impl Oracle {
                 let complete = windows(frames).into_iter().filter(|window| window.1 <= complete_by);
                 let window = complete.max_by_key(|window| window.1);
                 let Some(window) = window else { return Expected { frames: vec![Vec::new()], window: None } };
-                Expected { frames: vec![self.rows_in(spec, key, window)], window: Some(window) }
+                Expected { frames: vec![self.rows_in(key, window)], window: Some(window) }
             }
         }
     }
 
     /// The rows of a window on a grid.
-    pub(super) fn rows_in(&self, spec: &StageSpec, key: u8, window: (i64, i64)) -> Vec<&Row> {
+    pub(super) fn rows_in(&self, key: u8, window: (i64, i64)) -> Vec<&Row> {
         let mut rows = self.rows_of(key, window.1 - 1);
-        rows.retain(|row| row.time >= window.0 && row.counts_in(spec, window.1));
+        rows.retain(|row| row.time >= window.0 && window.1 > row.floor);
         rows
-    }
-}
-
-impl Row {
-    /// Whether the result of a window that ends then could still change when it came.
-    fn counts_in(&self, spec: &StageSpec, end: i64) -> bool {
-        end > if spec.corrects { self.oldest } else { self.settled }
     }
 }
 

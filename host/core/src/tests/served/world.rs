@@ -235,7 +235,7 @@ impl World {
                 }
                 let is_again = self.written.insert(identity, (end, values)).is_some();
                 let was_final = settled.is_some_and(|settled| self.is_final(end, settled));
-                let stays = is_again && was_final && !self.spec.corrects;
+                let stays = is_again && was_final && self.spec.corrects.is_none();
                 prop_assert!(!stays, "{:?} is written again", identity);
             }
         }
@@ -277,7 +277,8 @@ impl World {
         let expiry = Expiry::at(&self.plan, (settled, oldest), []).unwrap();
         self.stored.retain(|entry, _| !expiry.is_expired(entry));
         if let Some(history) = history {
-            self.spec = Arc::new(StageSpec { history: Span::from_millis(history), ..(*self.spec).clone() });
+            let history = Span::from_millis(history).max(self.spec.corrects.unwrap_or(Span::ZERO));
+            self.spec = Arc::new(StageSpec { history, ..(*self.spec).clone() });
             self.plan = plan_of(&self.spec);
         }
         self.segments = segments_of(&self.plan, segments);

@@ -12,6 +12,8 @@ use crate::replay::{Replay, plan_of};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use weir_engine::Subject;
+use weir_engine::dead_letters::Listed;
 
 pub(crate) fn cases() -> Vec<PathBuf> {
     let folder = repository().join("tests/golden");
@@ -129,12 +131,24 @@ pub(crate) fn planned(case: &Path) -> Option<weir_plan::JobPlan> {
 }
 
 #[test]
-fn what_divert_drops_is_a_dead_letter_with_its_position() {
-    let case = repository().join("tests/golden/late_divert");
-    let replay = Replay::new(planned(&case).expect("it runs"), partitions(&case));
-    replay.to_the_end(1, 1);
-    let letters = replay.dead_letters();
-    let offsets: Vec<u64> = letters.iter().filter_map(weir_engine::dead_letters::Listed::offset).collect();
-    assert_eq!(offsets, [2, 3, 5, 7], "{letters:?}");
-    assert!(letters.iter().all(|letter| letter.reason.starts_with("late: ")), "{letters:?}");
+fn what_divert_drops_is_a_dead_letter_with_its_position_and_payload() {
+    for (case, dropped) in
+        [("late_divert", &[2, 3, 5, 7][..]), ("session_late_row_of_open_session_divert", &[10, 12, 16])]
+    {
+        let case = repository().join("tests/golden").join(case);
+        let logs = partitions(&case);
+        for (shards, block) in [(1, 1), (2, 3), (3, usize::MAX)] {
+            let replay = Replay::new(planned(&case).expect("it runs"), logs.clone());
+            replay.to_the_end(shards, block);
+            let mut letters = replay.dead_letters();
+            letters.sort_by_key(Listed::offset);
+            let offsets: Vec<u64> = letters.iter().filter_map(Listed::offset).collect();
+            assert_eq!(offsets, dropped, "{letters:?}");
+            for letter in letters {
+                let Subject::Event { offset, payload, .. } = &letter.subject else { panic!("{letter:?}") };
+                assert_eq!(payload, &logs[0][*offset as usize]);
+                assert!(letter.reason.starts_with("late: "), "{letter:?}");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! letter, and none of its columns goes on.
 
 use crate::halve::{Halved, halve};
-use crate::intake::admit::Rows;
+use crate::intake::admit::{Arrival, Rows};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_schema::SchemaRef;
 use arrow_select::concat::concat;
@@ -23,6 +23,7 @@ pub(crate) struct Projected {
     pub(crate) offsets: Vec<u64>,
     /// Index of each row's record in its block.
     pub(crate) records: Vec<u32>,
+    pub(crate) arrival: Arrival,
 }
 
 impl Projected {
@@ -35,8 +36,8 @@ impl Projected {
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows()));
         let columns = RecordBatch::try_new_with_options(schema.clone(), self.columns, &options)
             .map_err(|error| ExpressionError::Broken(error.to_string()))?;
-        let Projected { partition, times, offsets, records, .. } = self;
-        Ok(Rows { partition, columns, times, offsets, records })
+        let Projected { partition, times, offsets, records, arrival, .. } = self;
+        Ok(Rows { partition, columns, times, offsets, records, arrival })
     }
 }
 
@@ -61,7 +62,7 @@ pub(crate) fn project<E: AsRef<dyn Expression>>(
         reason,
     });
     let parts = parts.into_iter().map(|(_, projected)| projected).collect();
-    Ok((join(expressions, rows.partition, parts)?, failed.collect()))
+    Ok((join(expressions, rows, parts)?, failed.collect()))
 }
 
 /// Tells what rows are to blame for from what ends the job.
@@ -86,6 +87,7 @@ fn attempt<E: AsRef<dyn Expression>>(
         times: rows.times[range.clone()].to_vec(),
         offsets: rows.offsets[range.clone()].to_vec(),
         records: rows.records[range].to_vec(),
+        arrival: rows.arrival.clone(),
     })
 }
 
@@ -99,7 +101,7 @@ pub(crate) fn value(expression: &dyn Expression, batch: &RecordBatch) -> Result<
 
 fn join<E: AsRef<dyn Expression>>(
     expressions: &[E],
-    partition: PartitionId,
+    rows: &Rows,
     mut parts: Vec<Projected>,
 ) -> Result<Projected, ExpressionError> {
     if parts.len() == 1
@@ -115,11 +117,12 @@ fn join<E: AsRef<dyn Expression>>(
         concat(&arrays).map_err(|error| ExpressionError::Broken(error.to_string()))
     };
     Ok(Projected {
-        partition,
+        partition: rows.partition,
         columns: (0..expressions.len()).map(column).collect::<Result<_, _>>()?,
         times: parts.iter().flat_map(|part| part.times.iter().copied()).collect(),
         offsets: parts.iter().flat_map(|part| part.offsets.iter().copied()).collect(),
         records: parts.iter().flat_map(|part| part.records.iter().copied()).collect(),
+        arrival: rows.arrival.clone(),
     })
 }
 

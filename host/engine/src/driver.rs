@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use weir_connect::{ConnectError, Fetch, OpenPartition, Reader, Source};
 use weir_core::stored::Stored;
-use weir_core::{Judgement, KeyedRows, ResultRows};
+use weir_core::{Judgement, KeyedRows, ResultRows, Taken};
 use weir_event::{Clock, EventTime, Message, PartitionId, Signal};
 use weir_plan::JobPlan;
 use weir_store::Entry;
@@ -129,9 +129,10 @@ impl Driver {
                 }
             }
             if self.is_at_end() {
-                self.warn(self.state.refusals.at_end());
                 self.send_signal(Signal::End).await?;
                 self.finish().await?;
+                self.refuse_too_late();
+                self.warn(self.state.refusals.at_end());
                 self.progress.set_state(JobState::Finished);
                 return Ok(());
             }
@@ -239,6 +240,7 @@ impl Driver {
         if self.mode == Mode::UntilEnd {
             return Ok(());
         }
+        self.refuse_too_late();
         match self.state.refusals.tick(self.clock.monotonic()) {
             Judgement::NotYet => {}
             Judgement::Fine => self.warn(None),
@@ -252,6 +254,12 @@ impl Driver {
             }
             Ask::Flush => self.send_signal(Signal::End).await,
         }
+    }
+
+    /// Counts among the rows that are of no use those that the keyed stage has found to be.
+    fn refuse_too_late(&mut self) {
+        let too_late = self.progress.take_too_late();
+        self.state.refusals.add(Taken { too_late, ..Taken::default() });
     }
 
     /// Says aloud what is wrong with most rows of the source, and shows it until it is no longer so.

@@ -84,6 +84,7 @@ impl Hands {
         for effects in parts {
             let effects = effects.map_err(|error| self.failed(error))?;
             self.tally.add(effects.counts);
+            self.tally.progress().tell_too_late(effects.counts.dropped);
             self.tally.progress().tell_failed(effects.failed_results());
             let Effects { results, letters, .. } = effects;
             self.dead_letters.set_aside(&self.plan, &letters)?;

@@ -43,6 +43,8 @@ pub(crate) struct Progress {
     restore_of: AtomicU64,
     /// For each shard, the number of the last message that it has applied.
     applied: Mutex<Vec<u64>>,
+    /// Rows that the keyed stage found too late since intake last asked.
+    too_late: AtomicU64,
     slow: Mutex<Slow>,
     failures: Mutex<Failures>,
 }
@@ -108,6 +110,7 @@ impl Default for Progress {
             restored: AtomicU64::default(),
             restore_of: AtomicU64::default(),
             applied: Mutex::default(),
+            too_late: AtomicU64::default(),
             slow: Mutex::default(),
             failures: Mutex::default(),
         }
@@ -132,6 +135,16 @@ impl Progress {
 
     pub(crate) fn counts(&self) -> Counts {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells intake of rows that were too late to count.
+    pub(crate) fn tell_too_late(&self, rows: u64) {
+        self.too_late.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Those that were told of since the last call.
+    pub(crate) fn take_too_late(&self) -> u64 {
+        self.too_late.swap(0, Ordering::Relaxed)
     }
 
     /// Remembers results that failed, for whoever asks what is wrong.

@@ -390,7 +390,8 @@ impl Query<'_> {
             inputs: stage.rows.projected.iter().map(|column| column.data_type.clone()).collect(),
             carried: stage.carried.clone(),
             history: self.job.late.allow.max(self.job.history).max(Span::ZERO),
-            corrects: (self.job.late.policy == LatePolicy::Correct).then_some(self.job.late.allow.max(Span::ZERO)),
+            corrects: (self.job.late.policy == LatePolicy::Correct)
+                .then_some(self.job.late.allow.max(Span::ZERO)),
             retention: self.job.retention,
             tail: self.job.tail,
             emit_changes: self.job.emit != Emit::Close,

@@ -27,15 +27,18 @@ pub struct Rows<'a> {
     pub ranks: &'a [Rank],
     /// The batch's columns, of the types of [`crate::StageSpec::inputs`].
     pub columns: &'a [ArrayRef],
+    /// The watermark of the rows' own partition, or [`EventTime::MIN`]. Sessions judge late rows by it where it is
+    /// ahead of the settled boundary, so that what counts does not depend on how far other partitions were read.
+    pub watermark: EventTime,
 }
 
 /// What became of rows that were inserted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inserted {
-    /// Rows behind the settled boundary: results that were already returned will be corrected.
+    /// Rows that count though a result that they belong to was final: it will be corrected.
     pub late: u64,
-    /// Rows that were left out because state they belong to has expired.
-    pub expired: u64,
+    /// Rows that were left out because every result that they belong to stays as it is, as their indices in the batch.
+    pub too_late: Vec<u32>,
     /// Rows that fall between two windows (slide longer than size) and count nowhere.
     pub between: u64,
 }

@@ -107,7 +107,7 @@ impl GridStage {
                     continue;
                 };
                 if self.is_closed_to_rows(pane) {
-                    inserted.expired += 1;
+                    inserted.too_late.push(*row);
                     continue;
                 }
                 (from, to) = (pane, self.geometry.pane_end(pane));

@@ -85,10 +85,10 @@ impl OverStage {
         let sources = layout.sources(rows.columns).ok_or_else(mistyped)?;
         let mut inserted = Inserted::default();
         for (slot, row) in rows.slots.iter().zip(rows.rows) {
-            let (slot, row) = (slot.0, *row as usize);
+            let (slot, index, row) = (slot.0, *row, *row as usize);
             let place = Place { time: rows.times[row], rank: rows.ranks[row] };
             if place.time < self.spec.floor(self.settled, self.horizon) {
-                inserted.expired += 1;
+                inserted.too_late.push(index);
                 continue;
             }
             let is_late = place.time < self.settled;
@@ -289,12 +289,17 @@ impl OverStage {
         let OverStage { spec, logs, tail, cursor, .. } = self;
         let layout = logs.layout.clone();
         let mut leaving = Leaving::default();
-        logs.evict(slots, self.horizon, |slot, log, until| {
-            cursor.forget_rows(spec, &layout, log, slot, until);
-            if let Some(tail) = tail {
-                tail.leave((spec, &layout), (slot, log), until, &mut leaving);
-            }
-        });
+        logs.evict(
+            slots,
+            self.horizon,
+            |_| None,
+            |slot, log, until| {
+                cursor.forget_rows(spec, &layout, log, slot, until);
+                if let Some(tail) = tail {
+                    tail.leave((spec, &layout), (slot, log), until, &mut leaving);
+                }
+            },
+        );
         if let Some(tail) = tail {
             let folded = tail.fold(slots, leaving);
             let done = folded.and_then(|()| tail.expire(spec, slots, logs, self.horizon));

@@ -64,6 +64,6 @@ impl GridStage {
     fn evict_rows(&mut self, slots: &mut Slots) {
         let open = self.sealed().and_then(|sealed| self.geometry.following(sealed));
         let (Some(open), Some(ordered)) = (open, &mut self.ordered) else { return };
-        ordered.logs.evict(slots, self.geometry.start_of(open), |_, _, _| {});
+        ordered.logs.evict(slots, self.geometry.start_of(open), |_| None, |_, _, _| {});
     }
 }

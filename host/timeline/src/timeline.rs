@@ -56,6 +56,7 @@ use weir_event::EventTime;
 ///         times: &[10, 20],
 ///         ranks: &[Rank { offset: 0, ..Rank::default() }, Rank { offset: 1, ..Rank::default() }],
 ///         columns: &[fares],
+///         watermark: EventTime::MIN,
 ///     })
 ///     .unwrap();
 /// assert!(timelines.settle(EventTime::from_millis(3_599_999)).unwrap().is_empty());

@@ -85,8 +85,9 @@ impl Frames {
         Geometry::new(self).map(Windows)
     }
 
-    /// The first and the last moment at which a result that holds a row at `time` becomes final, if no other row came;
-    /// `None` if there is no such result: between two windows, or of a lifetime aggregate, which is never final.
+    /// The first and the last moment at which a result that holds a row at `time` becomes final, if no other row came
+    /// (where others tell, see [`Frames::is_judged_by_key`]); `None` if there is no such result: between two windows, or
+    /// of a lifetime aggregate, which is never final.
     pub fn final_between(&self, time: EventTime) -> Option<(EventTime, EventTime)> {
         let moment = Span::from_millis(1);
         match self {
@@ -101,6 +102,12 @@ impl Frames {
                 Some((first.1, last.1))
             }
         }
+    }
+
+    /// Whether only a key's other rows tell which result a row belongs to, and so whether it is late: its session may
+    /// go on long after it. Then [`crate::Timelines::insert`] is the judge of late rows.
+    pub fn is_judged_by_key(&self) -> bool {
+        matches!(self, Frames::Session(_))
     }
 }
 

@@ -9,22 +9,25 @@
 //! * a row whose id was [`seen`](crate::intake::seen) before is a duplicate and does not count;
 //! * a row that WHERE leaves out is not judged further: the job does not read it;
 //! * a row is *late* when a result that it belongs to is final for its partition; the policy says whether it still
-//!   counts, and one too late for any result that may still be written is dropped and counted.
+//!   counts, and one too late for any result that may still be written is dropped and counted;
+//! * of sessions, only the key's other rows tell which one a row belongs to: one that is behind the watermark is handed
+//!   on with what the keyed stage needs to judge it, and counted there.
 //!
-//! Where a late row is admitted, the batch is cut before it, so that the watermark which made it late has taken
+//! Where such a row or a late one is admitted, the batch is cut before it, so that the watermark which made it late has taken
 //! effect first however the log was cut into blocks.
 //!
 //! Knows no clock, no key and no timeline.
 
 use crate::bounds::{TimeBounds, looks_like_seconds};
 use crate::filter::{Filtered, Passes};
+use crate::intake::cut::Cutting;
 use crate::intake::seen::Repeats;
 use crate::letter::DeadLetter;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
-use arrow_select::take::take_record_batch;
+use arrow_array::{BooleanArray, RecordBatch};
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::{Decoded, Framing, KnownTimes, RawBlock};
 use weir_event::{EventTime, PartitionId, PartitionWatermark, Span};
@@ -100,6 +103,16 @@ pub(crate) struct Rows {
     pub(crate) offsets: Vec<u64>,
     /// Index of each row's record in its block, to find its payload again.
     pub(crate) records: Vec<u32>,
+    pub(crate) arrival: Arrival,
+}
+
+/// How the late ones among some rows came.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Arrival {
+    /// The partition's watermark, which all of them are behind.
+    pub(crate) watermark: EventTime,
+    /// By offset, the payloads of those that are set aside if the keyed stage finds them too late.
+    pub(crate) payloads: Arc<BTreeMap<u64, String>>,
 }
 
 /// Whether a row that may be late counts.
@@ -107,6 +120,8 @@ pub(crate) struct Rows {
 enum Lateness {
     OnTime,
     Late,
+    /// It is behind the watermark; what that means for its session, the keyed stage knows.
+    Behind,
     /// No result that it belongs to may still be written.
     TooLate,
 }
@@ -133,8 +148,7 @@ pub(crate) fn admit(
         let payload = payloads.get(decoded.records[row]);
         letter(rules, block.partition, decoded.offsets[row], reason, payload)
     };
-    let mut kept: Vec<u32> = Vec::with_capacity(times.len());
-    let mut said = watermark.current();
+    let mut cutting = Cutting::new(block.partition, decoded, &times, watermark.current());
     for (row, time) in times.iter().enumerate() {
         let time = EventTime::from_millis(*time);
         if let Some(reason) = rules.bounds.refusal(time, known.at(row, decoded)) {
@@ -149,37 +163,27 @@ pub(crate) fn admit(
             Passes::No => {}
             Passes::Fails(reason) => admission.dead.push(refuse(row, reason.to_owned())),
             Passes::Yes => match lateness(rules, watermark.current(), time) {
-                Lateness::OnTime => kept.push(row as u32),
-                Lateness::Late => {
-                    admission.late += 1;
-                    if watermark.current() > said {
-                        said = watermark.current();
-                        push_rows(&mut admission.steps, block.partition, decoded, &times, &kept);
-                        kept.clear();
-                        admission.steps.push(Admitted::Watermark(said));
+                Lateness::OnTime => cutting.keep(row),
+                verdict @ (Lateness::Late | Lateness::Behind) => {
+                    admission.late += u64::from(verdict == Lateness::Late);
+                    cutting.cut(watermark.current());
+                    if verdict == Lateness::Behind && rules.late.policy == LatePolicy::Divert {
+                        cutting.keep_payload(row, kept_payload(payloads.get(decoded.records[row])));
                     }
-                    kept.push(row as u32);
+                    cutting.keep(row);
                 }
                 Lateness::TooLate => {
                     admission.late += 1;
                     admission.dropped += 1;
                     if rules.late.policy == LatePolicy::Divert {
-                        let current = watermark.current();
-                        admission.diverted.push(refuse(
-                            row,
-                            format!(
-                                "late: its event time {time} is behind the watermark {current} and its results \
-                                 are final"
-                            ),
-                        ));
+                        admission.diverted.push(refuse(row, late_reason(time, watermark.current())));
                     }
                 }
             },
         }
         watermark.observe(time);
     }
-    push_rows(&mut admission.steps, block.partition, decoded, &times, &kept);
-    admission.steps.push(Admitted::Watermark(watermark.current()));
+    admission.steps = cutting.finish(watermark.current());
     admission
 }
 
@@ -188,10 +192,11 @@ fn lateness(rules: &Rules, watermark: EventTime, time: EventTime) -> Lateness {
     if time >= watermark {
         return Lateness::OnTime;
     }
-    let Some((first_final, last_final)) = rules.frames.as_ref().and_then(|frames| frames.final_between(time))
-    else {
-        return Lateness::OnTime;
-    };
+    let Some(frames) = &rules.frames else { return Lateness::OnTime };
+    if frames.is_judged_by_key() {
+        return Lateness::Behind;
+    }
+    let Some((first_final, last_final)) = frames.final_between(time) else { return Lateness::OnTime };
     let reach = if rules.late.policy == LatePolicy::Correct { rules.late.allow } else { Span::ZERO };
     if last_final <= watermark - reach {
         Lateness::TooLate
@@ -202,44 +207,9 @@ fn lateness(rules: &Rules, watermark: EventTime, time: EventTime) -> Lateness {
     }
 }
 
-fn push_rows(
-    steps: &mut Vec<Admitted>,
-    partition: PartitionId,
-    decoded: &Decoded,
-    times: &[i64],
-    kept: &[u32],
-) {
-    if kept.is_empty() {
-        return;
-    }
-    if kept.len() == times.len() {
-        steps.push(Admitted::Rows(Rows {
-            partition,
-            columns: decoded.columns.clone(),
-            times: times.to_vec(),
-            offsets: decoded.offsets.clone(),
-            records: decoded.records.clone(),
-        }));
-        return;
-    }
-    let first = kept[0] as usize;
-    let contiguous = kept.len() == (kept[kept.len() - 1] as usize - first + 1);
-    let columns = if contiguous {
-        decoded.columns.slice(first, kept.len())
-    } else {
-        match take_record_batch(&decoded.columns, &UInt32Array::from(kept.to_vec())) {
-            Ok(columns) => columns,
-            // Indices come from the batch itself; every type that decoders make can be taken from.
-            Err(error) => unreachable!("taking rows of their own batch: {error}"),
-        }
-    };
-    steps.push(Admitted::Rows(Rows {
-        partition,
-        columns,
-        times: kept.iter().map(|row| times[*row as usize]).collect(),
-        offsets: kept.iter().map(|row| decoded.offsets[*row as usize]).collect(),
-        records: kept.iter().map(|row| decoded.records[*row as usize]).collect(),
-    }));
+/// Why a row is set aside that no result takes any more.
+pub(crate) fn late_reason(time: EventTime, watermark: EventTime) -> String {
+    format!("late: its event time {time} is behind the watermark {watermark} and its results are final")
 }
 
 /// When rows could first be known.
@@ -310,7 +280,11 @@ pub(crate) fn letter(
     reason: String,
     payload: &[u8],
 ) -> DeadLetter {
+    DeadLetter::of_event(&rules.job, reason, partition, offset, kept_payload(payload))
+}
+
+/// As much of a payload as a dead letter holds.
+fn kept_payload(payload: &[u8]) -> String {
     let kept = payload.len().min(weir_connect::format::PAYLOAD_KEPT_BYTES);
-    let payload = String::from_utf8_lossy(&payload[..kept]).into_owned();
-    DeadLetter::of_event(&rules.job, reason, partition, offset, payload)
+    String::from_utf8_lossy(&payload[..kept]).into_owned()
 }

@@ -8,6 +8,7 @@
 pub(crate) mod admit;
 pub(crate) mod beginning;
 mod columns;
+mod cut;
 pub(crate) mod refusals;
 pub(crate) mod route;
 pub(crate) mod seen;

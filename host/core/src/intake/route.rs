@@ -73,6 +73,7 @@ fn by_group(hashes: &[u64]) -> (Vec<u32>, Vec<u32>) {
 mod tests {
     use super::*;
     use crate::groups::{ALL_GROUPS, range_of};
+    use crate::intake::admit::Arrival;
     use arrow_array::{ArrayRef, Int64Array};
     use std::sync::Arc;
     use weir_event::PartitionId;
@@ -86,6 +87,7 @@ mod tests {
             times: vec![0; 1000],
             offsets: (0..1000).collect(),
             records: (0..1000).collect(),
+            arrival: Arrival::default(),
         };
         let keyed = KeyedRows::of(rows, &[0]).unwrap();
         let mut seen = vec![0; 1000];

@@ -11,7 +11,7 @@ use weir_event::Rank;
 pub struct Effects {
     /// Result rows for the sinks.
     pub results: Vec<ResultRows>,
-    /// Events that an aggregate failed on, and results of which some value is an error.
+    /// Events that an aggregate failed on or that were too late, and results of which some value is an error.
     pub letters: Vec<DeadLetter>,
     /// What was counted.
     pub counts: Counts,
@@ -28,10 +28,10 @@ impl Effects {
         self.letters.iter().filter_map(DeadLetter::failed_result)
     }
 
-    /// An event is set aside, as an aggregate failed on it.
-    pub(crate) fn refuse(&mut self, job: &str, rank: Rank, reason: String) {
+    /// An event is set aside, with its payload if that is still at hand.
+    pub(crate) fn refuse(&mut self, job: &str, rank: Rank, reason: String, payload: String) {
         self.counts.dead_letters += 1;
-        self.letters.push(DeadLetter::of_event(job, reason, rank.partition, rank.offset, String::new()));
+        self.letters.push(DeadLetter::of_event(job, reason, rank.partition, rank.offset, payload));
     }
 
     /// Results failed.

@@ -81,8 +81,8 @@ impl<S: Segments> Keyed<S> {
         for segment in 0..self.segments.count() {
             let own = rows.of_groups(&self.segments.groups(segment));
             if !own.is_empty() {
-                let (job, effects) = (&self.plan.name, &mut effects);
-                self.segments.write(segment, |segment| segment.insert(job, rows, own, effects))?;
+                let (plan, effects) = (&self.plan, &mut effects);
+                self.segments.write(segment, |segment| segment.insert(plan, rows, own, effects))?;
             }
         }
         let ask = (self.plan.emit == Emit::Change).then_some(Ask::Changes);

@@ -4,6 +4,7 @@
 
 use crate::error::CoreError;
 use crate::halve::{Halved, halve};
+use crate::intake::admit::{Arrival, late_reason};
 use crate::intake::route::KeyedRows;
 use crate::keyed::effects::Effects;
 use crate::keyed::emit::{StageRows, stage_rows};
@@ -11,8 +12,8 @@ use crate::keyed::views::has_views;
 use crate::stored::Name;
 use std::ops::Range;
 use weir_event::{EventTime, key_hash};
-use weir_plan::{JobPlan, KeyedStage};
-use weir_timeline::{AggregateError, Results, Rows, Slot, Stats, Timelines};
+use weir_plan::{JobPlan, KeyedStage, LatePolicy};
+use weir_timeline::{AggregateError, Inserted, Results, Rows, Slot, Stats, Timelines};
 
 /// A flush is made in parts of about so many results of a segment, for the sake of memory.
 const FLUSHED_AT_ONCE: usize = 1 << 16;
@@ -69,7 +70,7 @@ impl Segment {
     /// Inserts rows of its key groups; a row on which an aggregate fails alone is a dead letter.
     pub(crate) fn insert(
         &mut self,
-        job: &str,
+        plan: &JobPlan,
         batch: &KeyedRows,
         rows: &[u32],
         effects: &mut Effects,
@@ -87,18 +88,40 @@ impl Segment {
                 times: &batch.rows.times,
                 ranks: &batch.ranks,
                 columns: &batch.rows.columns,
+                watermark: batch.rows.arrival.watermark,
             });
             match inserted {
-                Ok(inserted) => Ok(Ok(inserted.expired)),
+                Ok(inserted) => Ok(Ok(inserted)),
                 Err(AggregateError::Rows(reason)) => Ok(Err(reason)),
                 Err(error) => Err(CoreError::from(error)),
             }
         })?;
-        effects.counts.dropped += parts.into_iter().map(|(_, expired)| expired).sum::<u64>();
+        for (_, inserted) in parts {
+            self.count_late(plan, batch, &inserted, effects);
+        }
         for (row, reason) in failed {
-            effects.refuse(job, batch.ranks[rows[row] as usize], reason);
+            effects.refuse(&plan.name, batch.ranks[rows[row] as usize], reason, String::new());
         }
         Ok(())
+    }
+
+    /// Counts the rows that were too late, sets them aside if the policy says so, and counts those that were late at
+    /// all where admission could not tell.
+    fn count_late(&self, plan: &JobPlan, batch: &KeyedRows, inserted: &Inserted, effects: &mut Effects) {
+        let dropped = inserted.too_late.len() as u64;
+        effects.counts.dropped += dropped;
+        if self.timelines.spec().frames.is_judged_by_key() {
+            effects.counts.late += inserted.late + dropped;
+        }
+        if plan.late.policy != LatePolicy::Divert {
+            return;
+        }
+        let Arrival { watermark, payloads } = &batch.rows.arrival;
+        for row in inserted.too_late.iter().map(|row| *row as usize) {
+            let (rank, time) = (batch.ranks[row], EventTime::from_millis(batch.rows.times[row]));
+            let payload = payloads.get(&rank.offset).cloned().unwrap_or_default();
+            effects.refuse(&plan.name, rank, late_reason(time, *watermark), payload);
+        }
     }
 
     /// Asks for results.
@@ -115,7 +138,7 @@ impl Segment {
             Ask::End => self.timelines.flush_some(FLUSHED_AT_ONCE),
         }?;
         for refused in std::mem::take(&mut results.refused) {
-            effects.refuse(&plan.name, refused.rank, refused.reason);
+            effects.refuse(&plan.name, refused.rank, refused.reason, String::new());
         }
         let has_more = results.more;
         let rows = self.stage_rows(stage, results)?;

@@ -19,6 +19,15 @@ pub(crate) struct Life {
     pub(crate) rows: Option<u64>,
 }
 
+/// Rows of one key that are of use however old they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stay {
+    /// From this time on,
+    pub(crate) from: i64,
+    /// until the horizon is past this.
+    pub(crate) until: i64,
+}
+
 /// Logs by slot.
 pub(crate) struct Logs {
     pub(crate) layout: Layout,
@@ -204,8 +213,15 @@ impl Logs {
         self.touch(slot);
     }
 
-    /// Drops blocks none of whose rows is of use at the horizon; `leaving` is first told which rows of a key will go.
-    pub(crate) fn evict(&mut self, slots: &mut Slots, horizon: i64, mut leaving: impl FnMut(u32, &Log, u64)) {
+    /// Drops blocks none of whose rows is of use at the horizon, except what `stays` of a key; `leaving` is first told
+    /// which rows of a key will go.
+    pub(crate) fn evict(
+        &mut self,
+        slots: &mut Slots,
+        horizon: i64,
+        stays: impl Fn(u32) -> Option<Stay>,
+        mut leaving: impl FnMut(u32, &Log, u64),
+    ) {
         while let Some(Reverse((_, slot))) =
             self.watched.peek().copied().filter(|Reverse((until, _))| *until < horizon)
         {
@@ -216,8 +232,13 @@ impl Logs {
                 continue;
             }
             let log = &entry.log;
-            let is_useless =
-                |block: &&Block| of_use(&self.lives, log, block).is_some_and(|until| until < horizon);
+            let stay = stays(slot).filter(|stay| stay.until >= horizon);
+            let stays_until = |block: &Block| {
+                stay.filter(|stay| block.last_time() >= stay.from).map_or(i64::MIN, |stay| stay.until)
+            };
+            let last_use =
+                |log: &Log, block: &Block| Some(of_use(&self.lives, log, block)?.max(stays_until(block)));
+            let is_useless = |block: &&Block| last_use(log, block).is_some_and(|until| until < horizon);
             let useless = log.blocks().take_while(is_useless);
             let (blocks, until) = useless.fold((0, 0), |(blocks, _), block| (blocks + 1, block.end()));
             if blocks > 0 {
@@ -232,7 +253,7 @@ impl Logs {
             match entry.log.front() {
                 None => slots.release(slot),
                 Some(block) => {
-                    if let Some(until) = of_use(&self.lives, &entry.log, block) {
+                    if let Some(until) = last_use(&entry.log, block) {
                         entry.is_watched = true;
                         self.watched.push(Reverse((until, slot)));
                     }

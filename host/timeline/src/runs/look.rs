@@ -31,10 +31,10 @@ impl RunStage {
         let is_whole = as_of >= run_now.last;
         let last = if is_whole {
             run_now.last
-        } else if to > from {
-            log.time(to - 1)
         } else {
-            self.bases.last(run).unwrap_or(run_now.start)
+            // A late row may be in the log though it is older than those that are gone.
+            let logged = (to > from).then(|| log.time(to - 1));
+            logged.max(self.bases.last(run)).unwrap_or(run_now.start)
         };
         let window_end = self.table.end_after(last);
         let is_forgotten = match (self.closes, self.spec.retention) {

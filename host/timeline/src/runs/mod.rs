@@ -3,17 +3,21 @@
 //! A key's rows form *runs*, with no pause longer than the gap within one. A run keeps one state per aggregate for all
 //! of its rows. Those that do not depend on order take rows as they come; the others, and those that may fail, take
 //! them when they are settled, in total order, out of the row log. The log keeps rows as far back as late rows and
-//! lookups may reach; of older rows only their states are left (`base.rs`). So a run may be as long as it likes.
+//! lookups may reach; of older rows only their states are left (`base.rs`). So a run may be as long as it likes. Where
+//! states depend on order, a session keeps its rows as long as late ones may come among them.
 //!
 //! What is returned, and when: a session when the settled boundary is past its end; one that was returned and then
 //! got a late row, once more; at a flush, every open one; as changes, whatever got a row since the last time. What was
 //! returned is not returned again until another row comes. A run that was returned and has another start since, as a
 //! late row moved its start or joined it to an older run, is returned once more as deleted, at the next occasion.
 //!
+//! Which late rows count (`judge.rs`) is said by the watermark of their partition and by the key's sessions.
+//!
 //! Runs wait in queues by the time at which they are to be looked at; a run that has grown since is put back then, so
 //! that a row costs nothing there.
 
 mod base;
+mod judge;
 mod look;
 mod settle;
 mod stored;
@@ -28,6 +32,7 @@ use crate::row_log::logs::Logs;
 use crate::slots::Slots;
 use crate::spec::{AggregateSpec, Frames, StageSpec};
 use base::Bases;
+use judge::Verdict;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
@@ -145,14 +150,17 @@ impl RunStage {
         for (slot, row) in rows.slots.iter().zip(rows.rows) {
             let (slot, at) = (slot.0, *row as usize);
             let place = Place { time: rows.times[at], rank: rows.ranks[at] };
-            if !self.is_in_reach(place.time) {
-                inserted.expired += 1;
-                continue;
+            match self.judge(slot, place.time, rows.watermark.millis()) {
+                Verdict::OnTime => {}
+                Verdict::Late => inserted.late += 1,
+                Verdict::TooLate => {
+                    inserted.too_late.push(*row);
+                    continue;
+                }
             }
             let placement = self.table.place(slot, place.time);
             let run = placement.run;
-            let is_late = self.note(slots, placement, place.time, &mut placed)?;
-            inserted.late += u64::from(is_late);
+            self.note(slots, placement, place.time, &mut placed)?;
             // Where no aggregate waits for settled rows, none needs to be told from the pending ones.
             let is_settled = !self.defers || place.time < self.settled;
             self.logs.insert(slots, slot, place, is_settled, 0, (&sources, at));
@@ -162,29 +170,19 @@ impl RunStage {
         Ok(placed)
     }
 
-    /// Whether a row of this time may still count.
-    fn is_in_reach(&self, time: i64) -> bool {
-        match self.closes {
-            // A session is final a moment after its end.
-            true => self.table.end_after(time) >= self.spec.floor(self.settled, self.horizon),
-            false => time >= self.horizon,
-        }
-    }
-
-    /// Takes note of a row and of what it did to its run. Tells whether results that were final change.
+    /// Takes note of a row and of what it did to its run.
     fn note(
         &mut self,
         slots: &mut Slots,
         Placement { run, last, change }: Placement,
         time: i64,
         placed: &mut Placed,
-    ) -> Result<bool, AggregateError> {
+    ) -> Result<(), AggregateError> {
         let Run { rows, logged, flags, .. } = *self.table.run(run);
         if rows > 0 && logged == 0 && self.bases.last(run).is_none() {
             // Its rows are all gone from the log, and this is the first of the batch.
             self.bases.adopt(run, last, &self.states)?;
         }
-        let mut is_late = !self.closes && time < self.settled;
         match change {
             Change::New => {
                 slots.retain(self.table.run(run).slot);
@@ -202,12 +200,10 @@ impl RunStage {
                 }
             }
             Change::Joined { with } => {
-                is_late |= self.table.run(with).flags & CLOSED != 0;
                 self.join(slots, run, with)?;
                 placed.joins.push((run, with));
             }
         }
-        is_late |= self.closes && flags & CLOSED != 0;
         if self.closes && (change == Change::New || flags & CLOSED != 0) {
             let end = self.table.end(run);
             let run_now = self.table.run_mut(run);
@@ -228,7 +224,7 @@ impl RunStage {
         }
         self.list(run);
         self.touch(run);
-        Ok(is_late)
+        Ok(())
     }
 
     /// Makes a later run part of an earlier one; states follow when the batch has been fed.
@@ -294,11 +290,12 @@ impl RunStage {
             // Without a gap, a run lives for ever.
             return (self.table.gap < i64::MAX).then(|| end.saturating_add(1));
         }
-        // A key's last session at the horizon is what a lookup there shows, however long ago it ended.
-        let follower = self.table.follower(run).map(|next| self.table.run(next).start);
-        let forgotten = self.spec.retention.map(|retention| end.saturating_add(retention.millis()));
-        let unseen = follower.into_iter().chain(forgotten).min()?;
-        Some(unseen.max(self.table.end_after(end).saturating_add(1)))
+        // A key's last session at the horizon is what a lookup there shows, however long ago it ended. One that is not
+        // the last shows how far back late rows may go on with the next, as long as that takes any.
+        let replaced = self.table.follower(run).map(|next| self.table.touched_until(next));
+        let forgotten = self.spec.retention.map(|retention| end.saturating_add(retention.millis() - 1));
+        let forgotten = forgotten.map(|time| time.max(self.table.touched_until(run)));
+        Some(replaced.into_iter().chain(forgotten).min()?.saturating_add(1))
     }
 
     /// A run has got a start: the one before it may be dropped some day.

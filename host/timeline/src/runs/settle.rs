@@ -6,6 +6,7 @@ use crate::aggregate::{AggregateError, States};
 use crate::answer::{RefusedRow, Results, Slot};
 use crate::collect::Collector;
 use crate::feed::Feeder;
+use crate::row_log::logs::Stay;
 use crate::slots::Slots;
 use crate::tiles::counted;
 use std::cmp::Reverse;
@@ -332,18 +333,26 @@ impl RunStage {
         let layout = logs.layout.clone();
         let mut leaving: Vec<(Feeder, Vec<u32>)> =
             spec.aggregates.iter().map(|it| (Feeder::new(&layout, it), Vec::new())).collect();
-        let mut touched = Vec::new();
-        logs.evict(slots, until, |slot, log, until| {
-            for run in table.of_slot(slot).to_vec() {
-                let run_now = table.run_mut(run);
+        let mut left: Vec<(u32, u64)> = Vec::new();
+        // States that depend on order are folded anew when a late row comes, which it may anywhere in a session that
+        // late rows reach at all; but not where it is older than the retention.
+        let oldest = spec.retention.map_or(i64::MIN, |it| self.horizon.saturating_sub(it.millis()));
+        let is_refolded = self.closes && self.defers;
+        let stays = |slot: u32| {
+            let mut runs = table.of_slot(slot).iter().filter(|_| is_refolded);
+            let run = *runs.find(|run| table.end(**run) >= until)?;
+            Some(Stay { from: table.run(run).start.max(oldest), until: table.end(run) })
+        };
+        logs.evict(slots, until, stays, |slot, log, until| {
+            for run in table.of_slot(slot).iter().copied() {
+                let run_now = table.run(run);
                 let from = log.first_at(run_now.start);
                 let to = log.first_after(run_now.last).min(until);
                 if from >= to {
                     continue;
                 }
-                touched.push(run);
-                run_now.logged -= (to - from).min(run_now.logged);
-                if run_now.logged == 0 && run_now.flags & REFOLD == 0 {
+                left.push((run, to - from));
+                if run_now.logged <= to - from && run_now.flags & REFOLD == 0 {
                     bases.remove(run);
                     continue;
                 }
@@ -354,7 +363,11 @@ impl RunStage {
                 }
             }
         });
-        touched.into_iter().for_each(|run| self.touch(run));
+        for (run, rows) in left {
+            let run_now = self.table.run_mut(run);
+            run_now.logged -= rows.min(run_now.logged);
+            self.touch(run);
+        }
         self.bases.fold(leaving)
     }
 

@@ -129,6 +129,21 @@ impl RunTable {
         self.end_after(self.run(run).last)
     }
 
+    /// Up to where the end of a row that is alone may be for the row to come into a run: a session that ended so long
+    /// ago that this is final takes no row any more.
+    pub(super) fn touched_until(&self, run: u32) -> i64 {
+        self.end_after(self.end(run))
+    }
+
+    /// The runs that a row comes into, or would join: the one before it and the one after it, if they are near.
+    pub(super) fn touched(&self, slot: u32, time: i64) -> [Option<u32>; 2] {
+        let runs = self.of_slot(slot);
+        let at = runs.partition_point(|run| self.run(*run).start <= time);
+        let before = at.checked_sub(1).map(|at| runs[at]).filter(|run| time <= self.end(*run));
+        let after = runs.get(at).copied().filter(|run| self.end_after(time) >= self.run(*run).start);
+        [before, after]
+    }
+
     /// Puts a row where it belongs. Whoever calls counts it, and frees a run that was joined.
     pub(super) fn place(&mut self, slot: u32, time: i64) -> Placement {
         self.make_room(slot);
@@ -159,15 +174,9 @@ impl RunTable {
     }
 
     fn place_anywhere(&mut self, slot: u32, time: i64) -> Placement {
-        let runs = &self.by_slot[slot as usize];
-        let at = runs.partition_point(|run| self.runs[*run as usize].start <= time);
-        let before = at.checked_sub(1).map(|at| runs[at]);
-        let before = before.filter(|run| time <= self.runs[*run as usize].last.saturating_add(self.gap));
-        let after = runs.get(at).copied();
-        let after = after.filter(|run| time.saturating_add(self.gap) >= self.runs[*run as usize].start);
-        match (before, after) {
+        match self.touched(slot, time).into() {
             (Some(run), Some(with)) => {
-                self.by_slot[slot as usize].remove(at);
+                self.by_slot[slot as usize].retain(|other| *other != with);
                 let later = self.runs[with as usize].last;
                 let last = std::mem::replace(&mut self.runs[run as usize].last, later);
                 Placement { run, last, change: Change::Joined { with } }
@@ -182,6 +191,7 @@ impl RunTable {
                 Placement { run, last: self.runs[run as usize].last, change: Change::Moved { from } }
             }
             (None, None) => {
+                let at = self.of_slot(slot).partition_point(|run| self.run(*run).start <= time);
                 let run = self.number(Run { slot, start: time, last: time, ..Run::default() });
                 self.by_slot[slot as usize].insert(at, run);
                 Placement { run, last: time, change: Change::New }

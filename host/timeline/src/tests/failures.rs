@@ -136,8 +136,15 @@ pub(super) fn insert(timelines: &mut Timelines, rows: &[(i64, i64)]) -> Result<u
     let ranks: Vec<Rank> = rows.iter().map(rank).collect();
     let selection: Vec<u32> = (0..rows.len() as u32).collect();
     let (slots, columns) = (vec![slot; rows.len()], [values]);
-    let rows = Rows { slots: &slots, rows: &selection, times: &times, ranks: &ranks, columns: &columns };
-    timelines.insert(&rows).map(|inserted| inserted.expired)
+    let rows = Rows {
+        slots: &slots,
+        rows: &selection,
+        times: &times,
+        ranks: &ranks,
+        columns: &columns,
+        watermark: EventTime::MIN,
+    };
+    timelines.insert(&rows).map(|inserted| inserted.too_late.len() as u64)
 }
 
 pub(super) fn settle(timelines: &mut Timelines, to: i64) -> Results {

@@ -48,7 +48,14 @@ fn insert(timelines: &mut Timelines, key: usize, first_time: i64, texts: &[Strin
     let all: Vec<u32> = (0..texts.len() as u32).collect();
     let slots = vec![slot; texts.len()];
     timelines
-        .insert(&Rows { slots: &slots, rows: &all, times: &times, ranks: &ranks, columns: &[column] })
+        .insert(&Rows {
+            slots: &slots,
+            rows: &all,
+            times: &times,
+            ranks: &ranks,
+            columns: &[column],
+            watermark: EventTime::MIN,
+        })
         .unwrap();
 }
 

@@ -219,7 +219,7 @@ impl Model {
         prop_assert_eq!(inserted.between as usize, before - rows.len());
         let before = rows.len();
         rows.retain(|row| self.is_in_reach(row.time));
-        prop_assert_eq!(inserted.expired as usize, before - rows.len());
+        prop_assert_eq!(inserted.too_late.len(), before - rows.len());
         self.listed.extend(rows.iter().map(|row| (row.key, row.time, row.rank())));
         let floor = self.floor();
         self.arrivals.extend(rows.iter().map(|row| (row.rank(), floor)));
@@ -524,6 +524,13 @@ pub(super) fn insert_rows(timelines: &mut Timelines, rows: &[Row]) -> Inserted {
     let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
     let selection: Vec<u32> = (0..rows.len() as u32).collect();
     timelines
-        .insert(&Rows { slots: &slots, rows: &selection, times: &times, ranks: &ranks, columns: &columns })
+        .insert(&Rows {
+            slots: &slots,
+            rows: &selection,
+            times: &times,
+            ranks: &ranks,
+            columns: &columns,
+            watermark: EventTime::MIN,
+        })
         .unwrap()
 }

@@ -72,7 +72,14 @@ fn insert(timelines: &mut Timelines, rows: &[(i64, i64)], first_offset: usize) {
     let all: Vec<u32> = (0..rows.len() as u32).collect();
     let slots = vec![slot; rows.len()];
     timelines
-        .insert(&Rows { slots: &slots, rows: &all, times: &times, ranks: &ranks, columns: &[column] })
+        .insert(&Rows {
+            slots: &slots,
+            rows: &all,
+            times: &times,
+            ranks: &ranks,
+            columns: &[column],
+            watermark: EventTime::MIN,
+        })
         .unwrap();
 }
 

@@ -4,8 +4,9 @@
 use super::model::{Op, Row};
 use super::oracle::{self, Cell};
 use super::{cases, ops, testers};
+use crate::aggregate::Algebra;
 use crate::answer::{Block, Question, Results, Rows, Slot};
-use crate::spec::{Frames, StageSpec};
+use crate::spec::{AggregateSpec, Frames, StageSpec};
 use crate::timeline::Timelines;
 use crate::windows::Session;
 use proptest::prelude::*;
@@ -42,6 +43,10 @@ struct Model {
     settled: i64,
     horizon: i64,
     clock: usize,
+    /// How far the watermark of the rows' partition is ahead of the settled boundary.
+    ahead: i64,
+    /// Which of the testers' aggregates there are.
+    aggregates: Vec<usize>,
 }
 
 /// What makes results be returned.
@@ -71,6 +76,7 @@ impl Model {
             emit_changes,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
+        let aggregates = (0..spec.aggregates.len()).collect();
         Model {
             spec,
             gap: gap.millis(),
@@ -82,7 +88,30 @@ impl Model {
             settled: i64::MIN,
             horizon: i64::MIN,
             clock: 0,
+            ahead: 0,
+            aggregates,
         }
+    }
+
+    /// As it is, but late rows reach only so far back, and their partition's watermark is ahead.
+    fn correcting(mut self, corrects: Option<i64>, ahead: i64) -> Model {
+        let corrects = corrects.map(Span::from_millis);
+        self.spec = Arc::new(StageSpec { corrects, ..(*self.spec).clone() });
+        self.timelines = Timelines::new(self.spec.clone()).unwrap();
+        self.ahead = ahead;
+        self
+    }
+
+    /// As it is, with those aggregates alone that take rows in any order: then no row has to be kept for them.
+    fn orderless(mut self) -> Model {
+        let mut spec = (*self.spec).clone();
+        let all: Vec<(usize, AggregateSpec)> = spec.aggregates.into_iter().enumerate().collect();
+        let is_orderless =
+            |it: &AggregateSpec| it.function.card().algebra == Algebra::Exact && !it.function.fallible();
+        (self.aggregates, spec.aggregates) = all.into_iter().filter(|(_, it)| is_orderless(it)).unzip();
+        self.spec = Arc::new(spec);
+        self.timelines = Timelines::new(self.spec.clone()).unwrap();
+        self
     }
 
     fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
@@ -127,15 +156,45 @@ impl Model {
         let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
         let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
         let all: Vec<u32> = (0..rows.len() as u32).collect();
-        let rows_in = Rows { slots: &slots, rows: &all, times: &times, ranks: &ranks, columns: &columns };
-        let inserted = self.timelines.insert(&rows_in).unwrap();
-        let before = rows.len();
-        rows.retain(|row| {
-            if self.is_session { row.time + self.gap >= self.horizon } else { row.time >= self.horizon }
-        });
-        prop_assert_eq!(inserted.expired as usize, before - rows.len());
-        self.rows.extend(rows.into_iter().map(|row| (self.clock, row)));
+        let watermark = EventTime::from_millis(self.settled.saturating_add(self.ahead));
+        let inserted = self
+            .timelines
+            .insert(&Rows {
+                slots: &slots,
+                rows: &all,
+                times: &times,
+                ranks: &ranks,
+                columns: &columns,
+                watermark,
+            })
+            .unwrap();
+        let mut too_late = Vec::new();
+        for (at, row) in rows.into_iter().enumerate() {
+            match self.counts(&row) {
+                true => self.rows.push((self.clock, row)),
+                false => too_late.push(at as u32),
+            }
+        }
+        prop_assert_eq!(inserted.too_late, too_late);
         Ok(())
+    }
+
+    /// Whether a row counts: of sessions, by all rows of its key that counted before it.
+    fn counts(&self, row: &Row) -> bool {
+        if !self.is_session {
+            return row.time >= self.horizon;
+        }
+        let allow = self.spec.corrects.map_or(0, Span::millis);
+        let floor = self.settled.saturating_add(self.ahead).saturating_sub(allow).max(self.horizon);
+        if row.time + self.gap >= floor {
+            return true;
+        }
+        let is_near = |run: &Run| row.time + self.gap >= run.start() && row.time <= self.end(run);
+        let joined: Vec<Run> = self.runs(row.key, i64::MAX).into_iter().filter(is_near).collect();
+        let is_forgotten = self.spec.retention.is_some_and(|it| row.time + it.millis() <= floor);
+        joined.iter().any(|run| self.end(run) >= floor)
+            && joined.iter().all(|run| self.end(run) + self.gap >= floor)
+            && !is_forgotten
     }
 
     /// A key's runs from rows up to a time, in order.
@@ -238,8 +297,8 @@ impl Model {
 
     fn compare(&self, cells: &[Cell], rows: &[Row], as_of: i64, what: &str) -> Result<(), TestCaseError> {
         let expected = oracle::values(&rows.iter().collect::<Vec<_>>(), as_of);
-        for (aggregate, expected) in expected.into_iter().enumerate() {
-            if let Some(expected) = expected {
+        for (aggregate, which) in self.aggregates.iter().enumerate() {
+            if let Some(expected) = expected[*which].clone() {
                 let name = &self.spec.aggregates[aggregate].function.card().identity;
                 prop_assert_eq!(&cells[aggregate], &expected, "{}: {}", what, name);
             }
@@ -327,6 +386,32 @@ proptest! {
     }
 
     #[test]
+    fn late_rows_of_sessions(
+        gap in 1..30_i64,
+        history in 0..60_i64,
+        allowed_percent in prop::option::of(0..100_i64),
+        ahead in 0..30_i64,
+        retention in prop::option::weighted(0.3, 1..80_i64),
+        ops in ops(-60..120, 12, 20),
+    ) {
+        let allow = allowed_percent.map(|percent| history * percent / 100);
+        let mut model = Model::new(session(gap), history, retention, false).correcting(allow, ahead);
+        ops.into_iter().try_for_each(|op| model.apply(op))?;
+    }
+
+    #[test]
+    fn late_rows_of_sessions_whose_rows_are_gone(
+        gap in 1..30_i64,
+        history in 0..30_i64,
+        corrects in any::<bool>(),
+        ops in ops(-60..120, 12, 20),
+    ) {
+        let allow = corrects.then_some(history);
+        let mut model = Model::new(session(gap), history, None, false).correcting(allow, 0).orderless();
+        ops.into_iter().try_for_each(|op| model.apply(op))?;
+    }
+
+    #[test]
     fn sessions_as_they_change(
         gap in 1..30_i64,
         history in 0..60_i64,
@@ -353,6 +438,12 @@ proptest! {
     #[test]
     fn long_sessions_lose_their_rows_but_not_their_values(gap in 5..60_i64, ops in ops(0..2000, 150, 10)) {
         let mut model = Model::new(session(gap), 100, None, false);
+        ops.into_iter().try_for_each(|op| model.apply(op))?;
+    }
+
+    #[test]
+    fn long_sessions_that_lost_their_rows_take_late_ones(gap in 5..60_i64, ops in ops(0..2000, 150, 10)) {
+        let mut model = Model::new(session(gap), 40, None, false).orderless();
         ops.into_iter().try_for_each(|op| model.apply(op))?;
     }
 

@@ -65,22 +65,61 @@ fn a_late_row_moves_the_start_and_deletes_the_old_one() {
 
 #[test]
 fn an_endless_session_keeps_its_value_but_not_its_rows() {
-    let mut timelines = timelines(session(10), Algebra::Exact, None);
+    let mut timelines = timelines(session(10), Algebra::Exact, Some(Span::from_millis(100)));
     for time in 0..3000 {
         insert(&mut timelines, &[(time, 2)]).unwrap();
         settle(&mut timelines, time);
         timelines.expire();
     }
-    // Rows go block by block; history and gap reach 30 back.
+    // Rows go block by block. There are states that depend on order, so rows stay as long as late ones may come among
+    // them: as long as the retention says.
     assert!(timelines.stats().rows < 600, "{:?}", timelines.stats());
     let values = look(&timelines, &Question::Session { as_of: EventTime::from_millis(2990) });
     assert_eq!((values.rows[0], &cells(&values)[1]), (2991, &Cell::Whole(5982)));
     let window = values.window.map(|(start, end)| (start.millis(), end.millis()));
     assert_eq!(window, Some((0, 3000)));
-    settle(&mut timelines, 9000);
+    settle(&mut timelines, 3100);
     timelines.expire();
     let stats = timelines.stats();
     assert_eq!((stats.keys, stats.tiles, stats.rows), (1, 1, 0), "a key's last session stays");
+}
+
+#[test]
+fn an_old_row_of_an_open_session_counts_in_its_place() {
+    for until in [0, 500, 900] {
+        let mut timelines = timelines(session(10), Algebra::Exact, None);
+        for time in 0..1000 {
+            insert(&mut timelines, &[(time, 2)]).unwrap();
+            settle(&mut timelines, time);
+            timelines.expire();
+        }
+        assert_eq!(insert(&mut timelines, &[(until, 7)]), Ok(0));
+        settle(&mut timelines, 1000);
+        let values = look(&timelines, &Question::Session { as_of: EventTime::from_millis(999) });
+        assert_eq!((values.rows[0], &cells(&values)[1]), (1001, &Cell::Whole(2007)));
+        assert_eq!(values.newest[0].map(EventTime::millis), Some(999));
+        // The newest nine are not among those that came before.
+        assert_eq!(cells(&values)[2], Cell::List(wholes(&[2; 9])));
+        let results = settle(&mut timelines, 1010);
+        assert_eq!((told(&results), column(&results, 1)), (vec![(0, 1009, false, false)], wholes(&[2007])));
+    }
+}
+
+#[test]
+fn a_late_row_does_not_reach_into_a_session_that_is_out_of_reach() {
+    // History and corrections reach 20 back.
+    let mut timelines = timelines(session(10), Algebra::Exact, None);
+    insert(&mut timelines, &[(0, 1), (30, 1), (40, 1), (50, 1), (60, 1)]).unwrap();
+    settle(&mut timelines, 60);
+    timelines.expire();
+    // It would go on with the first as well as with the second.
+    assert_eq!(insert(&mut timelines, &[(20, 1)]), Ok(0), "the start of the second moves");
+    assert_eq!(insert(&mut timelines, &[(10, 1)]), Ok(1), "which touches the first");
+    assert_eq!(insert(&mut timelines, &[(11, 1)]), Ok(0));
+    let results = timelines.flush().unwrap();
+    assert_eq!(told(&results), vec![(11, 70, false, false)]);
+    settle(&mut timelines, 200);
+    assert_eq!(insert(&mut timelines, &[(60, 1)]), Ok(1), "everything is over");
 }
 
 #[test]

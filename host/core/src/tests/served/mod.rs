@@ -16,7 +16,8 @@ use world::{KEYS, World};
 
 #[derive(Debug, Clone)]
 enum Op {
-    Insert(Vec<(u8, i64, i64, bool)>),
+    /// Rows, and how far the watermark of their partition is ahead.
+    Insert(Vec<(u8, i64, i64, bool)>, i64),
     Settle(i64),
     /// To where a row is just in reach, or just not.
     SettleAtEdge(usize, i64),
@@ -118,7 +119,8 @@ fn specs() -> impl Strategy<Value = StageSpec> {
 fn op() -> impl Strategy<Value = Op> {
     let row = (0..KEYS, -100..300_i64, 0..2_i64, any::<bool>());
     prop_oneof![
-        6 => prop::collection::vec(row, 0..14).prop_map(Op::Insert),
+        6 => (prop::collection::vec(row, 0..14), prop_oneof![2 => Just(0), 1 => 0..60_i64])
+            .prop_map(|(rows, ahead)| Op::Insert(rows, ahead)),
         4 => (-120..340_i64).prop_map(Op::Settle),
         1 => (any::<usize>(), -1..2_i64).prop_map(|(which, beside)| Op::SettleAtEdge(which, beside)),
         1 => Just(Op::Flush),
@@ -135,7 +137,7 @@ fn check(spec: StageSpec, ops: Vec<Op>) -> Result<(), TestCaseError> {
     let mut world = World::new(spec);
     for op in ops {
         match op {
-            Op::Insert(rows) => world.insert(&rows)?,
+            Op::Insert(rows, ahead) => world.insert(&rows, ahead)?,
             Op::Settle(to) => world.settle(to)?,
             Op::SettleAtEdge(which, beside) => world.settle_at_edge(which, beside)?,
             Op::Flush => world.flush()?,

@@ -46,17 +46,28 @@ impl Oracle {
     }
 
     /// Takes a row in, if any result that it belongs to may still be written; tells whether.
-    pub(super) fn insert(&mut self, spec: &StageSpec, row: (u8, i64, i64, bool), offset: i64) -> bool {
+    pub(super) fn insert(
+        &mut self,
+        spec: &StageSpec,
+        row: (u8, i64, i64, bool),
+        offset: i64,
+        watermark: i64,
+    ) -> bool {
         let (key, time, kind, flag) = row;
-        let floor = self.floor(spec);
+        let floor = self.floor(spec, self.settled);
         let row = Row { key, time, offset, kind, flag, floor };
         let counts = match &spec.frames {
             Frames::Over(_) => time >= floor,
             Frames::Lifetime => time >= self.oldest,
-            Frames::Session(session) => time + session.gap.millis() >= floor,
-            frames => windows(frames)
-                .iter()
-                .any(|window| (window.0..window.1).contains(&time) && window.1 > floor),
+            Frames::Session(session) => {
+                let floor = self.floor(spec, watermark);
+                let is_forgotten = spec.retention.is_some_and(|it| time + it.millis() <= floor);
+                time + session.gap.millis() >= floor
+                    || self.goes_on(key, time, session.gap.millis(), floor) && !is_forgotten
+            }
+            frames => {
+                windows(frames).iter().any(|window| (window.0..window.1).contains(&time) && window.1 > floor)
+            }
         };
         if counts {
             self.rows.push(row);
@@ -64,10 +75,20 @@ impl Oracle {
         counts
     }
 
-    /// Results that ended before this stay as they are, whatever comes.
-    fn floor(&self, spec: &StageSpec) -> i64 {
-        let corrects_since = spec.corrects.map_or(self.settled, |allow| self.settled.saturating_sub(allow.millis()));
-        corrects_since.max(self.oldest)
+    /// Results that ended before this stay as they are, whatever comes behind a watermark.
+    fn floor(&self, spec: &StageSpec, watermark: i64) -> i64 {
+        let reach = spec.corrects.map_or(0, Span::millis);
+        watermark.saturating_sub(reach).max(self.oldest)
+    }
+
+    /// Whether a row is of a session that late ones still come into, and of none that is out of their reach.
+    fn goes_on(&self, key: u8, time: i64, gap: i64, floor: i64) -> bool {
+        let rows = self.rows_of(key, i64::MAX);
+        let sessions: Vec<&[&Row]> = rows.chunk_by(|one, next| next.time - one.time <= gap).collect();
+        let bounds = sessions.iter().map(|rows| (rows[0].time, rows[rows.len() - 1].time + gap));
+        let near: Vec<i64> =
+            bounds.filter(|(start, end)| time + gap >= *start && time <= *end).map(|(_, end)| end).collect();
+        near.iter().any(|end| *end >= floor) && near.iter().all(|end| *end + gap >= floor)
     }
 
     /// A key's rows up to a time, in order.

@@ -135,8 +135,9 @@ impl World {
         World { spec, plan, segments, stored, oracle: Oracle::new(), written, offset: 0, has_news: false }
     }
 
-    /// Rows come as one batch, in any order.
-    pub(super) fn insert(&mut self, rows: &[(u8, i64, i64, bool)]) -> Result<(), TestCaseError> {
+    /// Rows come as one batch, in any order, from a partition whose watermark is ahead of the boundary.
+    pub(super) fn insert(&mut self, rows: &[(u8, i64, i64, bool)], ahead: i64) -> Result<(), TestCaseError> {
+        let watermark = self.oracle.settled.saturating_add(ahead);
         let offsets: Vec<i64> = (0..rows.len() as i64).map(|at| self.offset + at).collect();
         self.offset += rows.len() as i64;
         let columns: Vec<ArrayRef> = vec![
@@ -157,13 +158,22 @@ impl World {
             let slot = timelines.slot_or_insert(&bytes, hash);
             let slots: Vec<Slot> = own.iter().map(|_| slot).collect();
             let inserted = timelines
-                .insert(&Rows { slots: &slots, rows: &own, times: &times, ranks: &ranks, columns: &columns })
+                .insert(&Rows {
+                    slots: &slots,
+                    rows: &own,
+                    times: &times,
+                    ranks: &ranks,
+                    columns: &columns,
+                    watermark: EventTime::from_millis(watermark),
+                })
                 .unwrap();
-            left_out += inserted.expired + inserted.between;
+            left_out += inserted.too_late.len() + inserted.between as usize;
         }
-        let taken =
-            rows.iter().zip(&offsets).filter(|(row, offset)| self.oracle.insert(&self.spec, **row, **offset));
-        prop_assert_eq!(rows.len() - taken.count(), left_out as usize, "rows that do not count");
+        let taken = rows
+            .iter()
+            .zip(&offsets)
+            .filter(|(row, offset)| self.oracle.insert(&self.spec, **row, **offset, watermark));
+        prop_assert_eq!(rows.len() - taken.count(), left_out, "rows that do not count");
         self.has_news |= !rows.is_empty();
         Ok(())
     }

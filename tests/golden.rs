@@ -45,11 +45,17 @@ fn counted(rows: impl Iterator<Item = Value>) -> BTreeMap<String, u64> {
 
 #[track_caller]
 fn check(case: &Path, how: &str, replay: &Replay) {
+    check_rows(case, how, replay.has_sessions(), rows(&replay.out()));
+}
+
+/// Checks rows, written with `meta`, against those that the case has.
+#[track_caller]
+pub(crate) fn check_rows(case: &Path, how: &str, has_sessions: bool, rows: Vec<Value>) {
     let expected = read(case, "out.jsonl").unwrap_or_default();
     let expected =
         counted(expected.lines().map(|line| serde_json::from_str(line).expect("out.jsonl is JSON")));
-    let last = if replay.has_sessions() { last_sessions } else { last_rows };
-    let found = counted(last(rows(&replay.out())).into_iter());
+    let last = if has_sessions { last_sessions } else { last_rows };
+    let found = counted(last(rows).into_iter());
     assert_eq!(found, expected, "{} {how}", case.display());
 }
 

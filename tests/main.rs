@@ -13,6 +13,7 @@ mod failed_rows;
 mod flights;
 mod flights_kafka;
 mod golden;
+mod golden_core;
 mod golden_served;
 mod harness;
 mod kafka_connector;

@@ -38,8 +38,7 @@ impl Replay {
 
     /// Whether its windows are sessions.
     pub(crate) fn has_sessions(&self) -> bool {
-        let frames = self.plan.stage.as_ref().map(|stage| &stage.spec.frames);
-        matches!(frames, Some(weir_timeline::Frames::Session(_)))
+        has_sessions(&self.plan)
     }
 
     /// The dead letters so far.
@@ -143,6 +142,12 @@ impl Replay {
     }
 }
 
+/// Whether a job's windows are sessions.
+pub(crate) fn has_sessions(plan: &JobPlan) -> bool {
+    let frames = plan.stage.as_ref().map(|stage| &stage.spec.frames);
+    matches!(frames, Some(weir_timeline::Frames::Session(_)))
+}
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
@@ -197,7 +202,8 @@ impl Source for Lines {
     }
 }
 
-fn block(partition: PartitionId, first: usize, lines: &[String]) -> RawBlock {
+/// Lines of a partition from this one on, as a source hands them out.
+pub(crate) fn block(partition: PartitionId, first: usize, lines: &[String]) -> RawBlock {
     let data: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
     RawBlock {
         partition,

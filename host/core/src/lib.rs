@@ -15,6 +15,7 @@ mod keyed;
 mod letter;
 mod project;
 pub mod stored;
+pub mod wire;
 
 pub use bounds::TimeBounds;
 pub use counts::Counts;

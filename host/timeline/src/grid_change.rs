@@ -31,6 +31,10 @@ pub(crate) struct Changes {
     dirty: BTreeSet<(i64, u32)>,
 }
 
+fn name(window: i64) -> Block {
+    Block { column: Block::EMITTED, level: 0, start: window }
+}
+
 impl Changes {
     /// A row of a key came into a pane of these open windows.
     pub(crate) fn note_row(&mut self, slot: u32, pane: i64, windows: RangeInclusive<i64>) {
@@ -92,8 +96,13 @@ impl Changes {
     pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
         for (window, slot) in std::mem::take(&mut self.dirty) {
             let note = self.note(window, slot).map(|note| [note]);
-            let block = Block { column: Block::EMITTED, level: 0, start: window };
-            out(slots.key(Slot(slot)), block, note.as_ref().map(|note| &note[..]));
+            out(slots.key(Slot(slot)), name(window), note.as_ref().map(|note| &note[..]));
+        }
+    }
+
+    pub(crate) fn encode_all(&self, slots: &Slots, out: &mut BlockSink<'_>) {
+        for (window, notes) in &self.notes {
+            notes.iter().for_each(|(slot, note)| out(slots.key(Slot(*slot)), name(*window), Some(&[*note])));
         }
     }
 

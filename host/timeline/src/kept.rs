@@ -25,6 +25,20 @@ pub(crate) struct KeptState {
     pub(crate) states: Vec<Box<dyn States>>,
 }
 
+impl KeptState {
+    fn encode(&self, (window, slot): (i64, u32), slots: &Slots, out: &mut BlockSink<'_>) {
+        let (mut bytes, mut state) = (vec![FORMAT], Vec::new());
+        bytes::put_unsigned(self.rows, &mut bytes);
+        bytes::put_signed(self.newest, &mut bytes);
+        for states in &self.states {
+            state.clear();
+            states.encode(0, &mut state);
+            bytes::put_bytes(&state, &mut bytes);
+        }
+        out(slots.key(Slot(slot)), Block { column: Block::KEPT, level: 0, start: window }, Some(&bytes));
+    }
+}
+
 /// What is kept, by window and slot.
 #[derive(Default)]
 pub(crate) struct Kept {
@@ -51,19 +65,16 @@ impl Kept {
     }
 
     pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
-        let (mut bytes, mut state) = (Vec::new(), Vec::new());
         for (window, slot) in std::mem::take(&mut self.dirty) {
-            let Some(kept) = self.find(window, slot) else { continue };
-            bytes.clear();
-            bytes.push(FORMAT);
-            bytes::put_unsigned(kept.rows, &mut bytes);
-            bytes::put_signed(kept.newest, &mut bytes);
-            for states in &kept.states {
-                state.clear();
-                states.encode(0, &mut state);
-                bytes::put_bytes(&state, &mut bytes);
+            if let Some(kept) = self.find(window, slot) {
+                kept.encode((window, slot), slots, out);
             }
-            out(slots.key(Slot(slot)), Block { column: Block::KEPT, level: 0, start: window }, Some(&bytes));
+        }
+    }
+
+    pub(crate) fn encode_all(&self, slots: &Slots, out: &mut BlockSink<'_>) {
+        for (window, states) in &self.windows {
+            states.iter().for_each(|(slot, kept)| kept.encode((*window, *slot), slots, out));
         }
     }
 

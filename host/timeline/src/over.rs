@@ -314,6 +314,13 @@ impl OverStage {
         }
     }
 
+    pub(crate) fn encode_all(&self, slots: &Slots, out: &mut BlockSink<'_>) {
+        self.logs.encode_all(slots, out);
+        if let Some(tail) = &self.tail {
+            tail.encode_all(slots, out);
+        }
+    }
+
     /// Forgets what cursors keep of keys that are gone.
     pub(crate) fn forget(&mut self, slots: &[u32]) {
         for slot in slots {

@@ -18,7 +18,7 @@ use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
 use crate::slots::Slots;
 use crate::spec::{AggregateSpec, Frames, Grid, StageSpec};
-use crate::tiles::{Geometry, Panes, counted, decode_tile, encode_tiles};
+use crate::tiles::{Geometry, Panes, counted, decode_tile, encode_all_tiles, encode_tiles};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use weir_event::Span;
@@ -217,6 +217,10 @@ impl Tail {
             out(&key, Block { column: Block::TILES, level: 0, start }, None);
         }
         encode_tiles(&mut self.panes, slots, out);
+    }
+
+    pub(crate) fn encode_all(&self, slots: &Slots, out: &mut BlockSink<'_>) {
+        encode_all_tiles(&self.panes, slots, out);
     }
 
     pub(crate) fn decode(

@@ -189,15 +189,32 @@ pub(crate) fn encode_tiles(panes: &mut Panes, slots: &Slots, out: &mut BlockSink
     let mut bytes = Vec::new();
     for (start, pane) in panes {
         for group in pane.take_dirty() {
-            if pane.rows[group as usize] == 0 {
-                continue;
+            if pane.rows[group as usize] > 0 {
+                encode_tile((*start, pane), group, slots, &mut bytes, out);
             }
-            bytes.clear();
-            pane.encode(group, &mut bytes);
-            let key = slots.key(Slot(pane.slots[group as usize]));
-            out(key, Block { column: Block::TILES, level: 0, start: *start }, Some(&bytes));
         }
     }
+}
+
+/// Shows every tile.
+pub(crate) fn encode_all_tiles(panes: &Panes, slots: &Slots, out: &mut BlockSink<'_>) {
+    let mut bytes = Vec::new();
+    for (start, pane) in panes {
+        pane.live().for_each(|group| encode_tile((*start, pane), group, slots, &mut bytes, out));
+    }
+}
+
+fn encode_tile(
+    (start, pane): (i64, &Pane),
+    group: u32,
+    slots: &Slots,
+    bytes: &mut Vec<u8>,
+    out: &mut BlockSink<'_>,
+) {
+    bytes.clear();
+    pane.encode(group, bytes);
+    let key = slots.key(Slot(pane.slots[group as usize]));
+    out(key, Block { column: Block::TILES, level: 0, start }, Some(bytes));
 }
 
 /// Takes a stored tile of a key in.

@@ -15,7 +15,7 @@ use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::spec::{Frames, SpecError, StageSpec};
 use crate::tail::Tail;
-use crate::tiles::{Geometry, encode_tiles};
+use crate::tiles::{Geometry, encode_all_tiles, encode_tiles};
 use std::ops::Range;
 use std::sync::Arc;
 use weir_event::EventTime;
@@ -300,6 +300,25 @@ impl Timelines {
             }
             Stage::Runs(runs) => runs.encode_dirty(slots, out),
             Stage::Over(over) => over.encode_dirty(slots, out),
+        }
+    }
+
+    /// Shows every block: key, name and bytes. What [`Timelines::encode_dirty`] has still to show stays so.
+    pub fn encode_all(&self, out: &mut BlockSink<'_>) {
+        let slots = &self.slots;
+        match &self.stage {
+            Stage::Grid(grid) => {
+                encode_all_tiles(&grid.panes, slots, out);
+                grid.kept.encode_all(slots, out);
+                if let Some(ordered) = &grid.ordered {
+                    ordered.logs.encode_all(slots, out);
+                }
+                if let Some(changes) = &grid.changes {
+                    changes.encode_all(slots, out);
+                }
+            }
+            Stage::Runs(runs) => runs.encode_all(slots, out),
+            Stage::Over(over) => over.encode_all(slots, out),
         }
     }
 

@@ -32,6 +32,11 @@ impl KeyedRows {
         Ok(KeyedRows { rows, ranks, keys, hashes, order, starts })
     }
 
+    /// Where each group's rows begin among those in order; the last is where the last group's end.
+    pub(crate) fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.order.len()

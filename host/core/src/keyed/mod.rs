@@ -141,6 +141,12 @@ impl Keyed {
         Keyed::over(plan, segments)
     }
 
+    /// Shows every block of state of a key group. What [`Keyed::dirty`] has still to show stays so.
+    pub fn all(&self, group: KeyGroup, out: &mut StateSink<'_>) -> Result<(), CoreError> {
+        self.of_group(group)?.all(out);
+        Ok(())
+    }
+
     /// Takes a block of state of a key group back. All are to be taken back, then [`Keyed::restore_done`] called for the
     /// group, before anything else.
     pub fn restore(&mut self, group: KeyGroup, name: &[u8], value: &[u8]) -> Result<(), CoreError> {

@@ -162,6 +162,11 @@ impl Segment {
         self.timelines.encode_dirty(&mut |key, block, value| out(Name { key, block }, value));
     }
 
+    /// Shows every block of state. What [`Segment::dirty`] has still to show stays so.
+    pub fn all(&self, out: &mut StateSink<'_>) {
+        self.timelines.encode_all(&mut |key, block, value| out(Name { key, block }, value));
+    }
+
     /// Takes a block of state of its key groups back. All are to be taken back, then [`Segment::restore_done`] called,
     /// before anything else.
     pub fn restore(&mut self, name: Name<'_>, value: &[u8]) -> Result<(), CoreError> {

@@ -76,6 +76,10 @@ fn of_use(lives: &[Life], log: &Log, block: &Block) -> Option<i64> {
     lives.iter().try_fold(i64::MIN, |last, life| Some(last.max(life.of(log, block)?)))
 }
 
+fn name(serial: i64) -> answer::Block {
+    answer::Block { column: answer::Block::ROWS, level: 0, start: serial }
+}
+
 impl Logs {
     /// Logs of rows that are of no use before the horizon.
     pub(crate) fn new(layout: Layout) -> Logs {
@@ -270,9 +274,20 @@ impl Logs {
         }
     }
 
+    /// Shows the stored form of every block.
+    pub(crate) fn encode_all(&self, slots: &Slots, out: &mut answer::BlockSink<'_>) {
+        let mut bytes = Vec::new();
+        for (slot, entry) in self.entries.iter().enumerate() {
+            for block in entry.log.blocks() {
+                bytes.clear();
+                block.encode(&mut bytes);
+                out(slots.key(answer::Slot(slot as u32)), name(block.serial), Some(&bytes));
+            }
+        }
+    }
+
     /// Shows the stored form of every block that changed since the last call.
     pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut answer::BlockSink<'_>) {
-        let name = |serial| answer::Block { column: answer::Block::ROWS, level: 0, start: serial };
         for (key, serial) in self.graves.drain(..) {
             out(&key, name(serial), None);
         }

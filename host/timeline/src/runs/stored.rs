@@ -16,6 +16,10 @@ const RETURNED: u8 = 64;
 /// Rows are gone from the log; the newest one's time and their states follow.
 const BASED: u8 = 128;
 
+fn name(start: i64) -> Block {
+    Block { column: Block::RUNS, level: 0, start }
+}
+
 fn damaged() -> AggregateError {
     AggregateError::Damaged("a run's head does not read".to_owned())
 }
@@ -29,8 +33,18 @@ struct Stored<'a> {
 }
 
 impl RunStage {
+    pub(crate) fn encode_all(&self, slots: &Slots, out: &mut BlockSink<'_>) {
+        let mut bytes = Vec::new();
+        for run in self.table.live() {
+            let Run { slot, start, .. } = *self.table.run(run);
+            bytes.clear();
+            self.encode(run, &mut bytes);
+            out(slots.key(Slot(slot)), name(start), Some(&bytes));
+        }
+        self.logs.encode_all(slots, out);
+    }
+
     pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
-        let name = |start| Block { column: Block::RUNS, level: 0, start };
         for (key, start) in self.graves.drain(..) {
             out(&key, name(start), None);
         }

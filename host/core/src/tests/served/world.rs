@@ -285,6 +285,19 @@ impl World {
         }
         let [settled, oldest] = [self.oracle.settled, self.oracle.oldest].map(EventTime::from_millis);
         let expiry = Expiry::at(&self.plan, (settled, oldest), []).unwrap();
+        let mut all = BTreeMap::new();
+        for segment in &self.segments {
+            segment.all(&mut |name, value| {
+                let mut entry = Vec::new();
+                name.put_with_group(&mut entry);
+                all.insert(entry, value.unwrap().to_vec());
+            });
+        }
+        let lacks = |entry: &&Vec<u8>| !all.contains_key(*entry) && !expiry.is_expired(entry);
+        prop_assert_eq!(self.stored.keys().find(lacks), None, "of what is stored, not among all");
+        for (entry, value) in &all {
+            prop_assert_eq!(self.stored.get(entry), Some(value), "all of it is stored");
+        }
         self.stored.retain(|entry, _| !expiry.is_expired(entry));
         if let Some(history) = history {
             let history = Span::from_millis(history).max(self.spec.corrects.unwrap_or(Span::ZERO));

@@ -124,6 +124,31 @@ fn what_a_crate_does_without_is_not_in_what_it_uses_either() {
     }
 }
 
+/// What only a host has.
+const OF_HOSTS: [&str; 7] =
+    ["std::fs", "std::thread", "std::net", "Mutex", "RwLock", "Clock", "async fn"];
+
+#[test]
+fn the_core_knows_no_thread_file_or_clock() {
+    let mut folders = vec![repository().join("host/core/src")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read_to_string(&path).expect("a source is text");
+            for word in OF_HOSTS {
+                assert!(!text.contains(word), "{} says {word}", path.display());
+            }
+        }
+    }
+    assert!(files > 20, "the sources of the core were not found");
+}
+
 fn lock_file() -> String {
     std::fs::read_to_string(repository().join("Cargo.lock")).expect("a lock file")
 }

@@ -8,9 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::sink::RowMeta;
-use weir_connect::{Decoder, SinkRows};
-use weir_connectors::format::json_lines::write_rows;
-use weir_connectors::registry;
+use weir_connect::{Decoder, Encoder, SinkRows};
 use weir_core::groups::{ALL_GROUPS, range_of};
 use weir_core::wire::Sorted;
 use weir_core::{CoreError, Effects, Intake, Keyed, KeyedRows, ResultRows, Step};
@@ -24,6 +22,7 @@ type Stored = BTreeMap<(u16, Vec<u8>), Vec<u8>>;
 struct Host {
     plan: Arc<JobPlan>,
     decoder: Arc<dyn Decoder>,
+    encoder: Arc<dyn Encoder>,
     partitions: Vec<PartitionId>,
     intake: Intake,
     /// Of as many ranges of key groups; none for a job without a stage.
@@ -38,11 +37,12 @@ impl Host {
     fn new(plan: &JobPlan, partitions: usize, ranges: usize) -> Host {
         let plan = Arc::new(plan.clone());
         let input = &plan.inputs[0];
-        let decoder = registry::decoder(&input.stream.format, &input.stream.schema, &input.columns);
+        let format = weir_format::by_name(&input.stream.format).expect("a format");
         let id = |partition| PartitionId { source: 0, partition: partition as u16 };
         let partitions: Vec<_> = (0..partitions).map(id).collect();
         Host {
-            decoder: decoder.expect("a decoder"),
+            decoder: format.decoder(&input.stream.schema, &input.columns),
+            encoder: format.encoder(true),
             intake: intake(&plan, &partitions),
             keyed: keyed(&plan, ranges),
             partitions,
@@ -114,7 +114,7 @@ impl Host {
             keys: rows.keys,
         };
         let rows = SinkRows { columns: rows.columns, meta };
-        write_rows(&rows, true, &mut self.lines).expect("results can be written");
+        self.encoder.encode(&rows, &mut self.lines).expect("results can be written");
     }
 
     /// Everything moves to another core, of so many ranges: what was dirty, block by block, is all that there is.

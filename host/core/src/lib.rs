@@ -3,6 +3,53 @@
 //!
 //! Synchronous: it is handed rows and returns what follows from them. Must not know: threads, tokio, files, a clock,
 //! a store, SQL, or where rows come from and results go.
+//!
+//! A job over Arrow batches, whose host is the loop:
+//!
+//! ```
+//! use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+//! use std::sync::Arc;
+//! use weir_connect::KnownTimes;
+//! use weir_core::{Intake, Keyed, Step, groups::ALL_GROUPS};
+//! use weir_event::PartitionId;
+//! use weir_project::{AnyConnectors, BuiltIns, ProjectFiles};
+//!
+//! let texts: ProjectFiles = [
+//!     ("streams/rides.yaml", "
+//! fields: {user_id: string, fare: double, at: timestamp}
+//! event_time: at
+//! source: {batches: {}}
+//! "),
+//!     ("jobs/user_hour.yaml", "
+//! query: SELECT user_id, SUM(fare) AS spent FROM rides GROUP BY user_id, TUMBLE(at, INTERVAL '1' HOUR)
+//! "),
+//! ]
+//! .into_iter()
+//! .collect();
+//! let plan = weir_project::plan(&texts, &|_: &str| None, &AnyConnectors, &BuiltIns).jobs.remove(0);
+//! let plan = Arc::new(plan);
+//! let mut intake = Intake::open(plan.clone());
+//! let mut keyed = Keyed::open(plan, ALL_GROUPS)?;
+//!
+//! let users: ArrayRef = Arc::new(StringArray::from(vec!["ann", "bob", "ann", "ann"]));
+//! let fares: ArrayRef = Arc::new(Float64Array::from(vec![7.0, 5.0, 2.5, 4.0]));
+//! let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![0, 10, 20, 3_600_000]));
+//! let batch = RecordBatch::try_from_iter([("user_id", users), ("fare", fares), ("at", times)])?;
+//! let mut written = Vec::new();
+//! for step in intake.columns(PartitionId::default(), &[0, 1, 2, 3], KnownTimes::Unknown, &batch)?.steps {
+//!     let effects = match step {
+//!         Step::Rows(rows) => keyed.rows(&rows)?,
+//!         Step::Watermark(watermark) => keyed.settle(watermark),
+//!         Step::Results(_) => unreachable!("only a job without keys has results at once"),
+//!     };
+//!     for part in effects {
+//!         written.extend(part?.results);
+//!     }
+//! }
+//! // The first hour is over: 9.5 for ann and 5.0 for bob.
+//! assert_eq!(written.iter().map(|rows| rows.columns.num_rows()).sum::<usize>(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod bounds;
 mod counts;

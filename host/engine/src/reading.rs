@@ -53,7 +53,7 @@ impl DriverState {
         for partition in &state.body.partitions {
             state.positions.insert(partition.id, partition.position.clone());
             let PartitionState { newest, beginning, .. } = *partition;
-            state.intake.resume(partition.id, Standing { newest, beginning });
+            state.intake.resume(partition.id, Standing { newest, beginning: Some(beginning) });
         }
         state
     }
@@ -70,6 +70,7 @@ impl DriverState {
         self.body.counts.add(counted);
         let partitions = self.positions.iter().map(|(id, position)| {
             let Standing { newest, beginning } = self.intake.standing(*id);
+            let beginning = beginning.unwrap_or_default();
             PartitionState { id: *id, position: position.clone(), newest, beginning }
         });
         self.body.partitions = partitions.collect();

@@ -31,6 +31,9 @@ impl Intake {
                 columns.num_rows()
             )));
         }
+        if offsets.is_empty() {
+            return Ok(Steps::default());
+        }
         let input = &self.plan.inputs[0];
         let decoded = decoded(input, offsets, columns)?;
         let block = RawBlock {

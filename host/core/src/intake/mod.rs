@@ -51,8 +51,8 @@ pub struct Intake {
 pub struct Standing {
     /// Its newest event time; `None` before the first row.
     pub newest: Option<EventTime>,
-    /// Where in its log the job began.
-    pub beginning: Beginning,
+    /// Where in its log the job began; `None` before the first block.
+    pub beginning: Option<Beginning>,
 }
 
 impl Intake {
@@ -88,7 +88,7 @@ impl Intake {
 
     /// A partition goes on where it stood. The ids that it had seen are for [`Intake::restore_ids`].
     pub fn resume(&mut self, partition: PartitionId, standing: Standing) {
-        self.beginnings.insert(partition, standing.beginning);
+        self.beginnings.extend(standing.beginning.map(|beginning| (partition, beginning)));
         if let Some(newest) = standing.newest {
             let watermark = PartitionWatermark::resume(self.rules.disorder, newest);
             self.watermarks.insert(partition, watermark);
@@ -101,7 +101,7 @@ impl Intake {
         let newest = self.watermarks.get(&partition).map(PartitionWatermark::newest);
         Standing {
             newest: newest.filter(|newest| *newest > EventTime::MIN),
-            beginning: self.beginnings.get(&partition).copied().unwrap_or_default(),
+            beginning: self.beginnings.get(&partition).copied(),
         }
     }
 

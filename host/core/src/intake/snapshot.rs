@@ -2,7 +2,7 @@
 //! partition, whatever reads it next.
 //!
 //! Layout, integers little endian: format (1 byte); the length of the state's fingerprint (2 bytes) and its text; newest
-//! event time (1 byte whether there is one, 8 bytes); beginning (1 byte: whole, cut, since; 8 bytes); then ids of 24 bytes
+//! event time (1 byte whether there is one, 8 bytes); beginning (1 byte: none, whole, cut, since; 8 bytes); then ids of 24 bytes
 //! each to the end.
 
 use crate::error::CoreError;
@@ -23,9 +23,10 @@ impl Intake {
         bytes.extend_from_slice(fingerprint);
         put_time(u8::from(newest.is_some()), newest, &mut bytes);
         match beginning {
-            Beginning::Whole => put_time(0, None, &mut bytes),
-            Beginning::Cut => put_time(1, None, &mut bytes),
-            Beginning::Since(time) => put_time(2, Some(time), &mut bytes),
+            None => put_time(0, None, &mut bytes),
+            Some(Beginning::Whole) => put_time(1, None, &mut bytes),
+            Some(Beginning::Cut) => put_time(2, None, &mut bytes),
+            Some(Beginning::Since(time)) => put_time(3, Some(time), &mut bytes),
         }
         if let Some(seen) = &self.seen {
             seen.put_all(partition, &mut bytes);
@@ -58,9 +59,10 @@ impl Intake {
             _ => return Err(damaged()),
         };
         let beginning = match beginning {
-            0 => Beginning::Whole,
-            1 => Beginning::Cut,
-            2 => Beginning::Since(since),
+            0 => None,
+            1 => Some(Beginning::Whole),
+            2 => Some(Beginning::Cut),
+            3 => Some(Beginning::Since(since)),
             _ => return Err(damaged()),
         };
         match &mut self.seen {

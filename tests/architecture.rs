@@ -125,8 +125,7 @@ fn what_a_crate_does_without_is_not_in_what_it_uses_either() {
 }
 
 /// What only a host has.
-const OF_HOSTS: [&str; 7] =
-    ["std::fs", "std::thread", "std::net", "Mutex", "RwLock", "Clock", "async fn"];
+const OF_HOSTS: [&str; 7] = ["std::fs", "std::thread", "std::net", "Mutex", "RwLock", "Clock", "async fn"];
 
 #[test]
 fn the_core_knows_no_thread_file_or_clock() {

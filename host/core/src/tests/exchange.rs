@@ -2,6 +2,7 @@
 
 use super::plan;
 use crate::groups::{ALL_GROUPS, range_of};
+use crate::intake::admit::Arrival;
 use crate::intake::route::KeyedRows;
 use crate::project::Projected;
 use crate::wire::Sorted;
@@ -14,7 +15,7 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 use arrow_select::take::take;
 use proptest::prelude::*;
 use std::sync::Arc;
-use weir_event::PartitionId;
+use weir_event::{EventTime, PartitionId};
 use weir_plan::JobPlan;
 
 /// A column of each type that a stream's columns or an expression's values have, of rows that are each a few numbers.
@@ -82,6 +83,12 @@ fn keyed(columns: &[ArrayRef]) -> KeyedRows {
         times: (0..count as i64).map(|row| row * 10 - 5).collect(),
         offsets: (0..count as u64).map(|row| row + 100).collect(),
         records: (0..count as u32).collect(),
+        arrival: Arrival {
+            watermark: EventTime::from_millis(-3),
+            payloads: Arc::new(
+                (0..count as u64).step_by(3).map(|row| (row + 100, format!("{{{row}}}"))).collect(),
+            ),
+        },
     };
     KeyedRows::of(rows, &[0]).unwrap()
 }
@@ -122,6 +129,10 @@ proptest! {
                 let (own, at) = (*own as usize, *found_row as usize);
                 prop_assert_eq!((sent.ranks[own], sent.rows.times[own]), (found.ranks[at], found.rows.times[at]));
                 prop_assert_eq!(sent.keys.key(own), found.keys.key(at));
+                let (of_sent, of_found) = (&sent.rows.arrival, &found.rows.arrival);
+                let offset = &sent.rows.offsets[own];
+                prop_assert_eq!(of_sent.payloads.get(offset), of_found.payloads.get(offset));
+                prop_assert_eq!(of_sent.watermark, of_found.watermark);
             }
         }
         prop_assert_eq!(arrived, rows.len(), "each arrives once");

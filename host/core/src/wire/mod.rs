@@ -5,8 +5,10 @@
 //! blocks anew may make one for each group.
 //!
 //! Layout, integers little endian: version (1 byte); source and partition (2 bytes each); first group and how many groups
-//! (2 bytes each); rows of each group (4 bytes each); event times, then offsets of all rows (8 bytes each); then the
-//! projected columns, whose types both sides know from the plan ([`column`] says how). Keys are encoded anew from them.
+//! (2 bytes each); rows of each group (4 bytes each); event times, then offsets of all rows (8 bytes each); the partition's
+//! watermark (8 bytes); how many payloads of late rows are kept (4 bytes), of each the offset (8 bytes), the length (4
+//! bytes) and the text; then the projected columns, whose types both sides know from the plan ([`column`] says how). Keys
+//! are encoded anew from them.
 //!
 //! Must not know how bytes travel.
 
@@ -14,14 +16,17 @@ mod column;
 mod reader;
 
 use crate::error::CoreError;
+use crate::intake::admit::Arrival;
 use crate::intake::route::KeyedRows;
 use crate::project::Projected;
 use arrow_array::{ArrayRef, UInt32Array};
 use arrow_select::take::take;
 use reader::Reader;
+use std::collections::BTreeMap;
 use std::ops::Range;
-use weir_event::PartitionId;
+use std::sync::Arc;
 use weir_event::key::KEY_GROUPS;
+use weir_event::{EventTime, PartitionId};
 use weir_plan::JobPlan;
 
 /// The version that this build writes, and the only one that it reads: both ends of an exchange are of one build.
@@ -33,6 +38,7 @@ pub struct Sorted {
     partition: PartitionId,
     times: Vec<i64>,
     offsets: Vec<u64>,
+    arrival: Arrival,
     columns: Vec<ArrayRef>,
     starts: Vec<u32>,
 }
@@ -47,6 +53,7 @@ impl Sorted {
             partition: rows.rows.partition,
             times: order.iter().map(|row| rows.rows.times[*row as usize]).collect(),
             offsets: order.iter().map(|row| rows.rows.offsets[*row as usize]).collect(),
+            arrival: rows.rows.arrival.clone(),
             columns: columns.collect::<Result<_, _>>()?,
             starts: rows.starts().to_vec(),
         })
@@ -68,11 +75,40 @@ impl Sorted {
         }
         self.times[rows.clone()].iter().for_each(|time| block.extend_from_slice(&time.to_le_bytes()));
         self.offsets[rows.clone()].iter().for_each(|offset| block.extend_from_slice(&offset.to_le_bytes()));
+        self.put_arrival(&self.offsets[rows.clone()], &mut block);
         for array in &self.columns {
             column::put(array, rows.clone(), &mut block)?;
         }
         Ok(Some(block))
     }
+}
+
+impl Sorted {
+    /// What of the rows' arrival those of these offsets need.
+    fn put_arrival(&self, offsets: &[u64], block: &mut Vec<u8>) {
+        let Arrival { watermark, payloads } = &self.arrival;
+        block.extend_from_slice(&watermark.millis().to_le_bytes());
+        let own = || offsets.iter().filter_map(|offset| payloads.get_key_value(offset));
+        let count = if payloads.is_empty() { 0 } else { own().count() as u32 };
+        block.extend_from_slice(&count.to_le_bytes());
+        for (offset, payload) in own().take(count as usize) {
+            block.extend_from_slice(&offset.to_le_bytes());
+            block.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+            block.extend_from_slice(payload.as_bytes());
+        }
+    }
+}
+
+fn take_arrival(reader: &mut Reader<'_>) -> Result<Arrival, CoreError> {
+    let watermark = EventTime::from_millis(reader.long()? as i64);
+    let count = reader.count()?;
+    let payload = |_| {
+        let (offset, length) = (reader.long()?, reader.count()?);
+        let text = std::str::from_utf8(reader.bytes(length as usize)?);
+        Ok((offset, text.map_err(|error| damaged(&format!("not read: {error}")))?.to_owned()))
+    };
+    let payloads = (0..count).map(payload).collect::<Result<BTreeMap<_, _>, CoreError>>()?;
+    Ok(Arrival { watermark, payloads: Arc::new(payloads) })
 }
 
 impl KeyedRows {
@@ -96,13 +132,14 @@ impl KeyedRows {
         let rows = rows.ok_or_else(|| damaged("shorter than it says"))?;
         let times = reader.longs(rows)?.iter().map(|bits| *bits as i64).collect();
         let offsets = reader.longs(rows)?;
+        let arrival = take_arrival(&mut reader)?;
         let fields = plan.projection.schema.fields().iter();
         let columns = fields.map(|field| column::take(field.data_type(), rows, &mut reader));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         if !reader.is_empty() {
             return Err(damaged("longer than it says"));
         }
-        let rows = Projected { partition, columns, times, offsets, records: Vec::new() };
+        let rows = Projected { partition, columns, times, offsets, records: Vec::new(), arrival };
         let keyed = KeyedRows::of(rows, &stage.keys)?;
         let is_told =
             |at: u16, count: u32| keyed.of_groups(&(first + at..first + at + 1)).len() == count as usize;

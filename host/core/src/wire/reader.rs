@@ -42,6 +42,10 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
+    pub(super) fn long(&mut self) -> Result<u64, CoreError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
     /// Lengths of so many items.
     pub(super) fn lengths(&mut self, count: usize) -> Result<Vec<usize>, CoreError> {
         let (lengths, _) = self.bytes(count.saturating_mul(4))?.as_chunks::<4>();

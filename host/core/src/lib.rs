@@ -7,11 +7,12 @@
 //! A job over Arrow batches, whose host is the loop:
 //!
 //! ```
-//! use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+//! use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, StringViewArray, TimestampMillisecondArray};
+//! use arrow_array::{cast::AsArray, types::Float64Type};
 //! use std::sync::Arc;
 //! use weir_connect::KnownTimes;
-//! use weir_core::{Intake, Keyed, Step, groups::ALL_GROUPS};
-//! use weir_event::PartitionId;
+//! use weir_core::{AsOf, Intake, Keyed, Step, groups::ALL_GROUPS};
+//! use weir_event::{EventTime, PartitionId};
 //! use weir_project::{AnyConnectors, BuiltIns, ProjectFiles};
 //!
 //! let texts: ProjectFiles = [
@@ -48,6 +49,12 @@
 //! }
 //! // The first hour is over: 9.5 for ann and 5.0 for bob.
 //! assert_eq!(written.iter().map(|rows| rows.columns.num_rows()).sum::<usize>(), 2);
+//!
+//! // What ann has spent can be asked for at any time.
+//! let ann: ArrayRef = Arc::new(StringViewArray::from(vec!["ann"]));
+//! let answer = keyed.lookup(&[ann], AsOf::Asked(EventTime::from_millis(3_600_000)))?;
+//! let spent = answer.settled.columns.column(1).as_primitive::<Float64Type>().value(0);
+//! assert_eq!((spent, keyed.stats().keys), (9.5, 2));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -75,6 +82,7 @@ pub use intake::{Intake, Standing, first_offset};
 pub use keyed::effects::Effects;
 pub use keyed::emit::ResultRows;
 pub use keyed::failures::{EventPlace, FailedResult, FailedWindow};
+pub use keyed::keys::Page;
 pub use keyed::lookup::{Answer, AsOf, Copies, Entity, Looked, LookupError};
 pub use keyed::parts::Parts;
 pub use keyed::segment::{Segment, StateSink};

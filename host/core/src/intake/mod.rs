@@ -1,7 +1,9 @@
 //! Intake: the rows of partitions' logs, judged, projected and keyed.
 //!
 //! What counts is decided in the order of each partition's log, by that partition's log alone: [`admit`] says how. All
-//! that such a verdict depends on is in [`Intake::snapshot`].
+//! that such a verdict depends on is in [`Intake::snapshot`], for hosts that keep a partition's state beside its position.
+//! Hosts with a store of their own keep [`Intake::standing`], and of the ids only those that are new:
+//! [`Intake::fresh_ids`].
 //!
 //! Must not know how a log is read: it is handed blocks, decoded, or columns.
 

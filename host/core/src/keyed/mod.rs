@@ -7,6 +7,7 @@ pub(crate) mod deletes;
 pub(crate) mod effects;
 pub(crate) mod emit;
 pub(crate) mod failures;
+pub(crate) mod keys;
 pub(crate) mod lookup;
 pub(crate) mod outputs;
 pub(crate) mod parts;
@@ -18,6 +19,7 @@ use crate::intake::route::KeyedRows;
 use crate::keyed::lookup::{Answer, AsOf, Entity, LookupError};
 use crate::stored::Name;
 use effects::Effects;
+use keys::Page;
 use parts::Parts;
 use segment::{Ask, Segment, StateSink};
 use std::ops::Range;
@@ -196,6 +198,19 @@ impl Keyed {
         let failed = |error: CoreError| LookupError::Failed(error.to_string());
         let copies = self.of_group(entity.group()).map_err(failed)?.look(&self.plan, &entity, as_of)?;
         copies.finish(&self.plan, &entity)
+    }
+
+    /// Up to `limit` of its keys, encoded, behind the one that `after` is, or the first ones.
+    pub fn keys(&self, after: Option<&[u8]>, limit: usize) -> Vec<Box<[u8]>> {
+        let mut page = Page::new(after, limit);
+        let first = page.first_group().0;
+        for segment in self.segments.iter().filter(|segment| segment.groups().end > first) {
+            if page.is_full() {
+                break;
+            }
+            page.look_through(segment, 0..segment.slots());
+        }
+        page.finish()
     }
 
     fn index_of(&self, group: KeyGroup) -> Result<usize, CoreError> {

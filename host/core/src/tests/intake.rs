@@ -8,10 +8,11 @@ use arrow_array::{
 use proptest::prelude::*;
 use std::sync::Arc;
 use weir_connect::KnownTimes;
-use weir_event::PartitionId;
+use weir_event::{EventTime, PartitionId};
 use weir_plan::JobPlan;
 
 const P: PartitionId = PartitionId { source: 0, partition: 3 };
+const Q: PartitionId = PartitionId { source: 0, partition: 4 };
 
 fn hourly(stream: &str) -> Arc<JobPlan> {
     let query =
@@ -89,6 +90,25 @@ fn columns_that_do_not_fit_are_refused_with_what_to_do() {
     let (times, users) = (good.column(1).clone(), good.column(3).clone());
     let wrong = batch(vec![("t", times), ("user", users), ("n", texts)]);
     assert_eq!(refusal(&[0, 1], &wrong), "column `n` has type Utf8; cast it to Int64");
+}
+
+#[test]
+fn a_partition_holds_the_watermark_back_until_it_is_idle_or_at_the_end_of_all() {
+    let first = rows(&[("a", Some(10), 1, "x")]);
+    let started = || {
+        let mut intake = Intake::open(hourly(""));
+        [P, Q].into_iter().for_each(|partition| intake.expect(partition));
+        let steps = intake.columns(P, &[0], KnownTimes::Unknown, &first).unwrap();
+        assert_eq!(shown(&steps), ["[0]"], "the other one has no row");
+        intake
+    };
+    let ten = Some(EventTime::from_millis(600_000));
+    assert_eq!(started().idle(Q, true), ten);
+    assert_eq!((started().caught_up(Q, false), started().caught_up(Q, true)), (None, ten));
+    let mut intake = started();
+    intake.idle(Q, true);
+    let steps = intake.columns(Q, &[0], KnownTimes::Unknown, &rows(&[("a", Some(3), 1, "x")])).unwrap();
+    assert_eq!(shown(&steps), ["[0]", "W 10"], "it does not go back");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! source -> decode -> admit -> project -> route -> keyed (one task per shard) -> emit -> deliver -> sinks,
 //! with barriers in line and the checkpointer beside.
 
-use crate::checkpoint::{Checkpointer, Committer};
+use crate::checkpoint::{Checkpointer, Committer, Part};
 use crate::dead_letters::DeadLetters;
 use crate::decode::Decoding;
 use crate::deliver::{Delivery, NamedSink};
@@ -19,12 +19,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use weir_connect::{Decoder, Source};
-use weir_core::{Intake, Keyed};
-use weir_event::Clock;
+use weir_core::{Intake, Keyed, ResultRows};
+use weir_event::{Clock, Message};
 use weir_plan::JobPlan;
 
 /// Batches that may wait between two stages: enough to keep both busy, few enough that a barrier passes soon.
 const QUEUE: usize = 4;
+
+/// The tasks of a job.
+type Stages = JoinSet<Result<(), EngineError>>;
 
 /// One attempt at running a job, from its last safe checkpoint.
 pub(crate) struct Attempt {
@@ -58,7 +61,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let (begun, begun_inbox) = mpsc::channel(1);
     let (safe, safe_inbox) = mpsc::unbounded_channel();
     let (done, done_inbox) = mpsc::unbounded_channel();
-    let mut stages: JoinSet<Result<(), EngineError>> = JoinSet::new();
+    let mut stages = Stages::new();
 
     let mut delivery = Delivery {
         plan: plan.clone(),
@@ -71,36 +74,17 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     };
     delivery.start(&body.sinks).await?;
 
-    let mut results = Vec::new();
-    let next = match shards {
+    let (next, results) = match shards {
         Some(shards) => {
-            let mut inboxes = Vec::new();
-            for number in 0..width {
-                let (sender, inbox) = mpsc::channel(QUEUE);
-                let (result, result_inbox) = mpsc::channel(QUEUE);
-                let keyed = Keyed::over(plan.clone(), Locked { shards: shards.clone(), number });
-                let keyed = keyed.map_err(|error| EngineError::of_core(&plan.name, error))?;
-                let hands = Hands {
-                    plan: plan.clone(),
-                    results: result,
-                    tally: Tally::new(progress.clone()),
-                    dead_letters: dead_letters.clone(),
-                };
-                let keyed = keyed.with_identity(with_identity);
-                let shard = KeyedShard { keyed, number, hands, parts: parts.clone() };
-                stages.spawn(shard.run(inbox));
-                inboxes.push(ShardInbox { groups: groups_of(number, width), inbox: sender });
-                results.push(result_inbox);
-            }
-            Next::Shards(inboxes)
+            let (plan, progress, dead_letters) = (plan.clone(), progress.clone(), dead_letters.clone());
+            KeyedStages { plan, shards, with_identity, parts, progress, dead_letters }.spawn(&mut stages)?
         }
         None => {
+            drop(parts);
             let (sender, inbox) = mpsc::channel(QUEUE);
-            results.push(inbox);
-            Next::Delivery(sender)
+            (Next::Delivery(sender), vec![inbox])
         }
     };
-    drop(parts);
     stages.spawn(delivery.run(results, safe_inbox));
 
     let checkpointer = Checkpointer {
@@ -113,13 +97,10 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     };
     stages.spawn(checkpointer.run(begun_inbox, parts_inbox, safe, done));
 
+    let intake = attempt.intake.with_identity(with_identity);
+    let state = DriverState::resume(&plan, body, intake, clock.monotonic());
     let driver = Driver {
-        state: DriverState::resume(
-            &plan,
-            body,
-            attempt.intake.with_identity(with_identity),
-            clock.monotonic(),
-        ),
+        state,
         plan: plan.clone(),
         source: attempt.source,
         decoding: Decoding::new(attempt.decoder, attempt.decode_depth),
@@ -138,9 +119,48 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     first_failure(stages, &plan.name).await
 }
 
+/// The keyed stage of every shard.
+struct KeyedStages {
+    plan: Arc<JobPlan>,
+    shards: Arc<Shards>,
+    with_identity: bool,
+    parts: mpsc::UnboundedSender<Part>,
+    progress: Arc<Progress>,
+    dead_letters: Arc<DeadLetters>,
+}
+
+impl KeyedStages {
+    /// Starts them; gives where they take rows, and where each puts its results.
+    fn spawn(
+        self,
+        stages: &mut Stages,
+    ) -> Result<(Next, Vec<mpsc::Receiver<Message<ResultRows>>>), EngineError> {
+        let (plan, width) = (self.plan, self.shards.len());
+        let (mut inboxes, mut results) = (Vec::new(), Vec::new());
+        for number in 0..width {
+            let (sender, inbox) = mpsc::channel(QUEUE);
+            let (result, result_inbox) = mpsc::channel(QUEUE);
+            let keyed = Keyed::over(plan.clone(), Locked { shards: self.shards.clone(), number });
+            let keyed = keyed.map_err(|error| EngineError::of_core(&plan.name, error))?;
+            let hands = Hands {
+                plan: plan.clone(),
+                results: result,
+                tally: Tally::new(self.progress.clone()),
+                dead_letters: self.dead_letters.clone(),
+            };
+            let keyed = keyed.with_identity(self.with_identity);
+            let shard = KeyedShard { keyed, number, hands, parts: self.parts.clone() };
+            stages.spawn(shard.run(inbox));
+            inboxes.push(ShardInbox { groups: groups_of(number, width), inbox: sender });
+            results.push(result_inbox);
+        }
+        Ok((Next::Shards(inboxes), results))
+    }
+}
+
 /// Waits for all stages; when one fails, the others are of no use. A stage that only noticed that another is gone
 /// does not hide the reason.
-async fn first_failure(mut stages: JoinSet<Result<(), EngineError>>, job: &str) -> Result<(), EngineError> {
+async fn first_failure(mut stages: Stages, job: &str) -> Result<(), EngineError> {
     let mut failure = Ok(());
     while let Some(outcome) = stages.join_next().await {
         let outcome = outcome.unwrap_or_else(|panic| {

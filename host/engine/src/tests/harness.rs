@@ -81,8 +81,7 @@ pub(super) fn seconds(seconds: i64) -> Span {
     Span::from_millis(seconds * 1000)
 }
 
-/// `SELECT user, window_start, COUNT(*) .. GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND)`, without disorder.
-pub(crate) fn plan() -> JobPlan {
+fn stream() -> StreamDefinition {
     let origin = StreamOrigin { kind: "memory".to_owned(), settings: serde_json::Value::Null };
     let names = ["user", "t", "n", "id"];
     let types = ["string", "timestamp", "bigint", "string"];
@@ -91,7 +90,7 @@ pub(crate) fn plan() -> JobPlan {
         data_type: data_type.parse().unwrap(),
         path: vec![(*name).to_owned()],
     });
-    let stream = StreamDefinition {
+    StreamDefinition {
         name: "events".to_owned(),
         schema: StreamSchema { fields: fields.collect(), event_time: 1 },
         disorder: Span::ZERO,
@@ -102,10 +101,13 @@ pub(crate) fn plan() -> JobPlan {
         dedup: None,
         known_time: None,
         format: "lines".to_owned(),
-        origin: Some(origin.clone()),
-    };
-    let (text, count) = (DataType::Utf8View, DataType::Int64);
-    let spec = StageSpec {
+        origin: Some(origin),
+    }
+}
+
+/// COUNT(*) in windows of ten seconds.
+fn counts_by_ten_seconds() -> StageSpec {
+    StageSpec {
         frames: Frames::Grid(Grid { size: seconds(10), slide: seconds(10), offset: Span::ZERO }),
         aggregates: vec![AggregateSpec {
             function: builtin("COUNT", false, &[], &[]).unwrap(),
@@ -113,14 +115,21 @@ pub(crate) fn plan() -> JobPlan {
             filter: None,
             frame: 0,
         }],
-        inputs: vec![text.clone()],
+        inputs: vec![DataType::Utf8View],
         carried: Vec::new(),
         history: seconds(3600),
         corrects: Some(seconds(3600)),
         retention: None,
         tail: None,
         emit_changes: false,
-    };
+    }
+}
+
+/// `SELECT user, window_start, COUNT(*) .. GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND)`, without disorder.
+pub(crate) fn plan() -> JobPlan {
+    let stream = stream();
+    let origin = stream.origin.clone().unwrap();
+    let (text, count) = (DataType::Utf8View, DataType::Int64);
     let of_stage = [("user", text.clone()), ("n", count.clone()), ("s", MILLIS), ("e", MILLIS)];
     let of_output = [("user", text.clone()), ("s", MILLIS), ("n", count.clone())];
     let output = |name: &str, role, index, data_type| Column {
@@ -151,7 +160,7 @@ pub(crate) fn plan() -> JobPlan {
             keys: vec![0],
             key_names: vec!["user".to_owned()],
             key_types: vec![text.clone()],
-            spec: Arc::new(spec),
+            spec: Arc::new(counts_by_ten_seconds()),
             results: schema(&of_stage),
         }),
         output: Output {

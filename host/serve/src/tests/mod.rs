@@ -74,6 +74,26 @@ fn stream_definition(name: &str, kind: &str) -> Arc<StreamDefinition> {
     })
 }
 
+/// COUNT(*) over an hour.
+fn rides_of_the_last_hour(key: &ArrowType) -> StageSpec {
+    StageSpec {
+        frames: Frames::Over(vec![OverFrame::range(Some(Span::from_millis(3_600_000)))]),
+        aggregates: vec![AggregateSpec {
+            function: builtin("COUNT", false, &[], &[]).unwrap(),
+            arguments: Vec::new(),
+            filter: None,
+            frame: 0,
+        }],
+        inputs: vec![key.clone()],
+        carried: Vec::new(),
+        history: Span::from_millis(3_600_000),
+        corrects: Some(Span::from_millis(3_600_000)),
+        retention: None,
+        tail: None,
+        emit_changes: false,
+    }
+}
+
 /// `SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY at RANGE INTERVAL '1' HOUR PRECEDING) AS rides`.
 fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
     let column = |index, arrow: &ArrowType| Arc::new(At([index], arrow.clone())) as Arc<dyn Expression>;
@@ -83,22 +103,6 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     };
     let result = schema(&[("user_id", &text), ("rides", &count)]);
-    let spec = StageSpec {
-        frames: Frames::Over(vec![OverFrame::range(Some(Span::from_millis(3_600_000)))]),
-        aggregates: vec![AggregateSpec {
-            function: builtin("COUNT", false, &[], &[]).unwrap(),
-            arguments: Vec::new(),
-            filter: None,
-            frame: 0,
-        }],
-        inputs: vec![text.clone()],
-        carried: Vec::new(),
-        history: Span::from_millis(3_600_000),
-        corrects: Some(Span::from_millis(3_600_000)),
-        retention: None,
-        tail: None,
-        emit_changes: false,
-    };
     JobPlan {
         name: "rides_per_user".to_owned(),
         version: 1,
@@ -122,7 +126,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
             keys: vec![0],
             key_names: vec!["user_id".to_owned()],
             key_types: vec![text.clone()],
-            spec: Arc::new(spec),
+            spec: Arc::new(rides_of_the_last_hour(&text)),
             results: result.clone(),
         }),
         output: Output {
@@ -351,68 +355,68 @@ async fn an_idempotency_key_is_remembered() {
     assert_eq!(streams["streams"][0]["accepts_events"], false);
 }
 
+const REQUEST_FEATURES: &str = r#"{"features": ["rides_per_user"], "entities": [], "request": {"fare": 1}}"#;
+
+/// A request, its status, and what the detail of the problem says.
+type Refused = (&'static str, &'static str, &'static str, u16, &'static str);
+
+const REFUSED: &[Refused] = &[
+    ("GET", "/v2/jobs", "", 404, "route `/v2/jobs` not found; did you mean `/v1/jobs`?"),
+    ("DELETE", "/v1/lookup", "", 405, "does not take DELETE"),
+    ("GET", "/v1/jobs/rides_per_usr", "", 404, "did you mean `rides_per_user`?"),
+    ("GET", "/v1/jobs/rides_per_usr/values", "", 404, "job `rides_per_usr` not found"),
+    ("GET", "/v1/jobs/rides_per_user/values", "", 400, "`user_id` is missing"),
+    ("GET", "/v1/jobs/rides_per_user/values?user_id=u&usr=1", "", 400, "unknown parameter `usr`"),
+    ("GET", "/v1/jobs/rides_per_user/values?user_id=u&as_of=soon", "", 400, "`as_of`"),
+    ("GET", "/v1/jobs/rides_per_user/values?user_id=u&as_of=-9223372036854775808", "", 400, "is not a time"),
+    ("GET", "/v1/jobs/rides_per_user/values?user_id=u&explain=true", "", 501, "`explain`"),
+    ("GET", "/v1/jobs/%FF/values?user_id=u", "", 400, "not UTF-8"),
+    ("POST", "/v1/lookup", "{", 400, "the body"),
+    (
+        "POST",
+        "/v1/lookup",
+        r#"{"features": ["rides_per_user:ride"], "entities": []}"#,
+        404,
+        "did you mean `rides`?",
+    ),
+    ("POST", "/v1/lookup", r#"{"features": ["none"], "entities": []}"#, 404, "job `none` not found"),
+    ("POST", "/v1/lookup", REQUEST_FEATURES, 501, "`request`"),
+    ("POST", "/v1/lookup?mta=false", REQUEST_FEATURES, 400, "did you mean `meta`?"),
+    ("POST", "/v1/lookup?meta=no", REQUEST_FEATURES, 400, "`meta` is true or false"),
+    ("POST", "/v1/lookup", r#"{"features": ["rides_per_user"], "entities": {}}"#, 400, "the body"),
+    (
+        "POST",
+        "/v1/lookup",
+        r#"{"features": ["rides_per_user"], "entities": [], "as_of": "noon"}"#,
+        400,
+        "`as_of`: `noon` is not a time",
+    ),
+    ("POST", "/v1/streams/none/events", "{}", 404, "stream `none` not found"),
+    ("POST", "/v1/streams/files/events", "{}", 409, "the source `file`"),
+    ("POST", "/v1/streams/rides/events", "nonsense", 400, "not a JSON object"),
+    ("GET", "/v1/deadletters/none", "", 404, "stream `none` not found"),
+    ("GET", "/v1/deadletters/rides?limit=many", "", 400, "`limit`"),
+    ("POST", "/v1/plugins", "", 400, "`name` is missing"),
+    ("POST", "/v1/plugins?name=Geo", "", 400, "not a name"),
+    ("POST", "/v1/plugins?name=geo", "not a component", 422, "geo"),
+    ("GET", "/v1/plugins/geo", "", 404, "plugin `geo` not found"),
+    ("POST", "/v1/plugins/geo/activate", r#"{"version": 1}"#, 404, "plugin `geo` not found"),
+    ("POST", "/v1/plugins/geo/rollback", "", 404, "`geo` not found"),
+    ("POST", "/v1/jobs/rides_per_usr/restart", "", 404, "did you mean `rides_per_user`?"),
+    ("POST", "/v1/jobs/rides_per_user/restart", "", 422, "jobs/rides_per_user.yaml:1:1"),
+    ("POST", "/v1/jobs/rides_per_user/restart?reset=perhaps", "", 400, "`reset`"),
+    ("DELETE", "/v1/plugins/geo", "", 501, "weir 0.1 does not have"),
+    ("PUT", "/v1/streams/rides", "", 501, "weir 0.1 does not have"),
+    ("GET", "/openapi.json", "", 501, "weir 0.1 does not have"),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_answered_is_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     let client = Client::new(folder.path(), None);
     let large = format!("{{\"user_id\": \"{}\"}}", "u".repeat(5000));
-    let request_features = r#"{"features": ["rides_per_user"], "entities": [], "request": {"fare": 1}}"#;
-    for (method, target, body, status, detail) in [
-        ("GET", "/v2/jobs", "", 404, "route `/v2/jobs` not found; did you mean `/v1/jobs`?"),
-        ("DELETE", "/v1/lookup", "", 405, "does not take DELETE"),
-        ("GET", "/v1/jobs/rides_per_usr", "", 404, "did you mean `rides_per_user`?"),
-        ("GET", "/v1/jobs/rides_per_usr/values", "", 404, "job `rides_per_usr` not found"),
-        ("GET", "/v1/jobs/rides_per_user/values", "", 400, "`user_id` is missing"),
-        ("GET", "/v1/jobs/rides_per_user/values?user_id=u&usr=1", "", 400, "unknown parameter `usr`"),
-        ("GET", "/v1/jobs/rides_per_user/values?user_id=u&as_of=soon", "", 400, "`as_of`"),
-        (
-            "GET",
-            "/v1/jobs/rides_per_user/values?user_id=u&as_of=-9223372036854775808",
-            "",
-            400,
-            "is not a time",
-        ),
-        ("GET", "/v1/jobs/rides_per_user/values?user_id=u&explain=true", "", 501, "`explain`"),
-        ("GET", "/v1/jobs/%FF/values?user_id=u", "", 400, "not UTF-8"),
-        ("POST", "/v1/lookup", "{", 400, "the body"),
-        (
-            "POST",
-            "/v1/lookup",
-            r#"{"features": ["rides_per_user:ride"], "entities": []}"#,
-            404,
-            "did you mean `rides`?",
-        ),
-        ("POST", "/v1/lookup", r#"{"features": ["none"], "entities": []}"#, 404, "job `none` not found"),
-        ("POST", "/v1/lookup", request_features, 501, "`request`"),
-        ("POST", "/v1/lookup?mta=false", request_features, 400, "did you mean `meta`?"),
-        ("POST", "/v1/lookup?meta=no", request_features, 400, "`meta` is true or false"),
-        ("POST", "/v1/lookup", r#"{"features": ["rides_per_user"], "entities": {}}"#, 400, "the body"),
-        (
-            "POST",
-            "/v1/lookup",
-            r#"{"features": ["rides_per_user"], "entities": [], "as_of": "noon"}"#,
-            400,
-            "`as_of`: `noon` is not a time",
-        ),
-        ("POST", "/v1/streams/none/events", "{}", 404, "stream `none` not found"),
-        ("POST", "/v1/streams/files/events", "{}", 409, "the source `file`"),
-        ("POST", "/v1/streams/rides/events", "nonsense", 400, "not a JSON object"),
-        ("POST", "/v1/streams/rides/events", &large, 413, "larger than 4096"),
-        ("GET", "/v1/deadletters/none", "", 404, "stream `none` not found"),
-        ("GET", "/v1/deadletters/rides?limit=many", "", 400, "`limit`"),
-        ("POST", "/v1/plugins", "", 400, "`name` is missing"),
-        ("POST", "/v1/plugins?name=Geo", "", 400, "not a name"),
-        ("POST", "/v1/plugins?name=geo", "not a component", 422, "geo"),
-        ("GET", "/v1/plugins/geo", "", 404, "plugin `geo` not found"),
-        ("POST", "/v1/plugins/geo/activate", r#"{"version": 1}"#, 404, "plugin `geo` not found"),
-        ("POST", "/v1/plugins/geo/rollback", "", 404, "`geo` not found"),
-        ("POST", "/v1/jobs/rides_per_usr/restart", "", 404, "did you mean `rides_per_user`?"),
-        ("POST", "/v1/jobs/rides_per_user/restart", "", 422, "jobs/rides_per_user.yaml:1:1"),
-        ("POST", "/v1/jobs/rides_per_user/restart?reset=perhaps", "", 400, "`reset`"),
-        ("DELETE", "/v1/plugins/geo", "", 501, "weir 0.1 does not have"),
-        ("PUT", "/v1/streams/rides", "", 501, "weir 0.1 does not have"),
-        ("GET", "/openapi.json", "", 501, "weir 0.1 does not have"),
-    ] {
+    let too_large = ("POST", "/v1/streams/rides/events", large.as_str(), 413, "larger than 4096");
+    for (method, target, body, status, detail) in REFUSED.iter().copied().chain([too_large]) {
         let (found, problem) = client.send(method, target, body).await;
         assert_eq!(found, status, "{method} {target}: {problem}");
         assert_eq!(problem["status"], status);

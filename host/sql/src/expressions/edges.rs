@@ -98,36 +98,38 @@ const WHOLE: [Option<i64>; 14] = [
     Some(-1_000_000_007),
 ];
 
-fn columns() -> Vec<(&'static str, ArrayRef)> {
-    let texts = spread(&texts(), 1);
-    let doubles = [
-        None,
-        Some(0.0),
-        Some(-0.0),
-        Some(1.5),
-        Some(-1.0),
-        Some(f64::NAN),
-        Some(f64::INFINITY),
-        Some(f64::NEG_INFINITY),
-        Some(f64::MAX),
-        Some(f64::MIN_POSITIVE),
-        Some(1e18),
-        Some(-1e300),
-    ];
-    let times = [
-        None,
-        Some(0),
-        Some(1_767_225_600_000),
-        Some(-1),
-        Some(-62_135_596_800_000),
-        Some(253_402_300_799_999),
-        Some(i64::MAX),
-        Some(i64::MIN),
-        Some(9_223_372_036_854),
-        Some(8_640_000_000_000_000),
-    ];
+const DOUBLES: [Option<f64>; 12] = [
+    None,
+    Some(0.0),
+    Some(-0.0),
+    Some(1.5),
+    Some(-1.0),
+    Some(f64::NAN),
+    Some(f64::INFINITY),
+    Some(f64::NEG_INFINITY),
+    Some(f64::MAX),
+    Some(f64::MIN_POSITIVE),
+    Some(1e18),
+    Some(-1e300),
+];
+
+const TIMES: [Option<i64>; 10] = [
+    None,
+    Some(0),
+    Some(1_767_225_600_000),
+    Some(-1),
+    Some(-62_135_596_800_000),
+    Some(253_402_300_799_999),
+    Some(i64::MAX),
+    Some(i64::MIN),
+    Some(9_223_372_036_854),
+    Some(8_640_000_000_000_000),
+];
+
+/// Intervals at the ends of what each of their parts can hold.
+fn intervals() -> [Option<IntervalMonthDayNano>; 11] {
     let spans = |months, days, nanos| Some(IntervalMonthDayNano::new(months, days, nanos));
-    let intervals = [
+    [
         None,
         spans(0, 0, 0),
         spans(0, 0, 1),
@@ -139,7 +141,11 @@ fn columns() -> Vec<(&'static str, ArrayRef)> {
         spans(0, i32::MAX, 0),
         spans(0, 0, i64::MAX),
         spans(i32::MIN, i32::MIN, i64::MIN),
-    ];
+    ]
+}
+
+fn columns() -> Vec<(&'static str, ArrayRef)> {
+    let texts = spread(&texts(), 1);
     let decimals = [None, Some(0), Some(1), Some(-150), Some(10_i128.pow(20) - 1), Some(1 - 10_i128.pow(20))];
     let days = [None, Some(0), Some(20_000), Some(-1), Some(i32::MAX), Some(i32::MIN), Some(2_932_896)];
     let lists: Vec<Option<Vec<Option<i64>>>> = vec![
@@ -169,13 +175,13 @@ fn columns() -> Vec<(&'static str, ArrayRef)> {
                 1,
             ))),
         ),
-        ("d", Arc::new(Float64Array::from(spread(&doubles, 5)))),
+        ("d", Arc::new(Float64Array::from(spread(&DOUBLES, 5)))),
         ("b", Arc::new(BooleanArray::from(spread(&[None, Some(true), Some(false)], 1)))),
-        ("ts", Arc::new(TimestampMillisecondArray::from(spread(&times, 3)))),
-        ("ts2", Arc::new(TimestampMillisecondArray::from(spread(&times, 7)))),
+        ("ts", Arc::new(TimestampMillisecondArray::from(spread(&TIMES, 3)))),
+        ("ts2", Arc::new(TimestampMillisecondArray::from(spread(&TIMES, 7)))),
         ("da", Arc::new(Date32Array::from(spread(&days, 1)))),
         ("du", Arc::new(DurationMillisecondArray::from(spread(&WHOLE, 9)))),
-        ("iv", Arc::new(IntervalMonthDayNanoArray::from(spread(&intervals, 3)))),
+        ("iv", Arc::new(IntervalMonthDayNanoArray::from(spread(&intervals(), 3)))),
         (
             "de",
             Arc::new(Decimal128Array::from(spread(&decimals, 1)).with_precision_and_scale(20, 2).unwrap()),

@@ -80,12 +80,14 @@ pub(super) struct Example {
     pub(super) columns: Vec<usize>,
 }
 
-/// All examples.
-pub(super) fn examples() -> Vec<Example> {
+/// A name, DISTINCT or not, parameters, and the columns that are its arguments, each once.
+type Calls = Vec<(&'static str, bool, Vec<Parameter>, &'static [&'static [usize]])>;
+
+fn calls() -> Calls {
     let text = |text: &str| Parameter::Text(text.to_owned());
     let int = Parameter::Int;
     let two_desc = || vec![int(2), text("desc")];
-    let calls: Vec<(&'static str, bool, Vec<Parameter>, &[&[usize]])> = vec![
+    vec![
         ("COUNT", false, vec![], &[&[], &[0], &[1], &[2], &[3], &[4], &[5], &[6], &[7], &[8], &[9]]),
         ("COUNT", true, vec![], ANY_OR_ROWS),
         ("APPROX_COUNT_DISTINCT", false, vec![], ANY),
@@ -145,9 +147,13 @@ pub(super) fn examples() -> Vec<Example> {
         ("GAP_STDDEV", false, vec![], OPTIONAL),
         ("STREAK", false, vec![], ANY),
         ("LONGEST_STREAK", false, vec![], ANY),
-    ];
+    ]
+}
+
+/// All examples.
+pub(super) fn examples() -> Vec<Example> {
     let mut examples = Vec::new();
-    for (name, distinct, parameters, columns) in calls {
+    for (name, distinct, parameters, columns) in calls() {
         for columns in columns {
             let types: Vec<DataType> = columns.iter().map(|at| TYPES[*at].clone()).collect();
             let aggregate = builtin(name, distinct, &types, &parameters).unwrap();

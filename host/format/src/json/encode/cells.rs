@@ -71,11 +71,10 @@ macro_rules! dictionary {
     };
 }
 
-impl<'a> Cells<'a> {
-    /// The cells of an array. The error is a type that has no form in JSON.
-    pub(super) fn new(array: &'a dyn Array) -> Result<Self, ArrowType> {
-        let nested = |array: &'a dyn Array| Cells::new(array).map(Box::new);
-        let kind = match array.data_type() {
+impl<'a> Kind<'a> {
+    /// Of an array that holds its values itself; `None` for any other.
+    fn of_values(array: &'a dyn Array) -> Option<Self> {
+        Some(match array.data_type() {
             ArrowType::Null => Kind::Null,
             ArrowType::Int8 => Kind::Integer(primitive!(array, Int8Type, i64)),
             ArrowType::Int16 => Kind::Integer(primitive!(array, Int16Type, i64)),
@@ -116,6 +115,14 @@ impl<'a> Cells<'a> {
             ArrowType::Timestamp(unit, _) => Kind::Time(times(array, *unit)),
             ArrowType::Date32 => Kind::Date(primitive!(array, Date32Type, i32)),
             ArrowType::Date64 => Kind::Time(primitive!(array, Date64Type, i64)),
+            _ => return None,
+        })
+    }
+
+    /// Of an array whose values are in others below it. The error is a type that has no form in JSON.
+    fn of_children(array: &'a dyn Array) -> Result<Self, ArrowType> {
+        let nested = |array: &'a dyn Array| Cells::new(array).map(Box::new);
+        Ok(match array.data_type() {
             ArrowType::Dictionary(key, _) => match key.as_ref() {
                 ArrowType::Int8 => dictionary!(array, Int8Type),
                 ArrowType::Int16 => dictionary!(array, Int16Type),
@@ -169,6 +176,16 @@ impl<'a> Cells<'a> {
                 Kind::Row(row.collect::<Result<_, ArrowType>>()?)
             }
             other => return Err(other.clone()),
+        })
+    }
+}
+
+impl<'a> Cells<'a> {
+    /// The cells of an array. The error is a type that has no form in JSON.
+    pub(super) fn new(array: &'a dyn Array) -> Result<Self, ArrowType> {
+        let kind = match Kind::of_values(array) {
+            Some(kind) => kind,
+            None => Kind::of_children(array)?,
         };
         Ok(Cells { nulls: array.nulls().cloned(), kind })
     }

@@ -53,29 +53,68 @@ pub struct Kind<M> {
     pub does: &'static str,
     /// Its own keys.
     pub keys: &'static [KeyDoc],
+    /// The key of a source that holds the name of what is read, for a job that says `stream: {KIND: NAME}`.
+    named_by: Option<&'static str>,
     make: M,
 }
 
 /// Every kind of source.
 pub const SOURCES: &[Kind<MakeSource>] = &[
-    Kind { name: "file", does: "lines of files", keys: file::SOURCE_KEYS, make: file::source },
-    Kind { name: "generator", does: "made-up events", keys: generator::SOURCE_KEYS, make: generator::source },
-    Kind { name: "http", does: "events posted to this server", keys: http::SOURCE_KEYS, make: http::source },
-    Kind { name: "kafka", does: "a topic of Apache Kafka", keys: kafka::SOURCE_KEYS, make: kafka::source },
+    Kind {
+        name: "file",
+        does: "lines of files",
+        keys: file::SOURCE_KEYS,
+        named_by: Some("path"),
+        make: file::source,
+    },
+    Kind {
+        name: "generator",
+        does: "made-up events",
+        keys: generator::SOURCE_KEYS,
+        named_by: Some("kind"),
+        make: generator::source,
+    },
+    Kind {
+        name: "http",
+        does: "events posted to this server",
+        keys: http::SOURCE_KEYS,
+        named_by: None,
+        make: http::source,
+    },
+    Kind {
+        name: "kafka",
+        does: "a topic of Apache Kafka",
+        keys: kafka::SOURCE_KEYS,
+        named_by: Some("topic"),
+        make: kafka::source,
+    },
 ];
 const PLANNED_SOURCES: &[&str] = &["kinesis"];
 
 /// Every kind of sink.
 pub const SINKS: &[Kind<MakeSink>] = &[
-    Kind { name: "discard", does: "nowhere, for measuring", keys: &[], make: discard::sink },
-    Kind { name: "file", does: "files, each row exactly once", keys: file::SINK_KEYS, make: file::sink },
+    Kind { name: "discard", does: "nowhere, for measuring", keys: &[], named_by: None, make: discard::sink },
+    Kind {
+        name: "file",
+        does: "files, each row exactly once",
+        keys: file::SINK_KEYS,
+        named_by: None,
+        make: file::sink,
+    },
     Kind {
         name: "kafka",
         does: "a topic of Apache Kafka, at least once",
         keys: kafka::SINK_KEYS,
+        named_by: None,
         make: kafka::sink,
     },
-    Kind { name: "stdout", does: "standard output, at least once", keys: &[], make: stdout::sink },
+    Kind {
+        name: "stdout",
+        does: "standard output, at least once",
+        keys: &[],
+        named_by: None,
+        make: stdout::sink,
+    },
 ];
 const PLANNED_SINKS: &[&str] = &["kinesis", "redis", "dynamodb", "feature_service_dynamodb"];
 
@@ -85,19 +124,29 @@ pub fn source(
     settings: &Value,
     context: &SourceContext,
 ) -> Result<Arc<dyn Source>, Vec<SettingError>> {
-    let make = find("source", kind, SOURCES, PLANNED_SOURCES).map_err(|error| vec![error])?;
-    make(settings, context)
+    let found = find("source", kind, SOURCES, PLANNED_SOURCES).map_err(|error| vec![error])?;
+    (found.make)(settings, context)
+}
+
+/// The key of a source of this kind that holds the name of what is read; `None` where no key does.
+pub fn named_by(kind: &str) -> Result<Option<&'static str>, SettingError> {
+    Ok(find("source", kind, SOURCES, PLANNED_SOURCES)?.named_by)
 }
 
 /// Makes the sink of this kind. Checks its options and does no I/O.
 pub fn sink(kind: &str, settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
-    let make = find("sink", kind, SINKS, PLANNED_SINKS).map_err(|error| vec![error])?;
-    make(settings, context)
+    let found = find("sink", kind, SINKS, PLANNED_SINKS).map_err(|error| vec![error])?;
+    (found.make)(settings, context)
 }
 
-fn find<M: Copy>(noun: &str, kind: &str, rows: &[Kind<M>], planned: &[&str]) -> Result<M, SettingError> {
+fn find<M>(
+    noun: &str,
+    kind: &str,
+    rows: &'static [Kind<M>],
+    planned: &[&str],
+) -> Result<&'static Kind<M>, SettingError> {
     if let Some(found) = rows.iter().find(|row| row.name == kind) {
-        return Ok(found.make);
+        return Ok(found);
     }
     let known = rows.iter().map(|row| row.name);
     let message = if planned.contains(&kind) {
@@ -131,6 +180,17 @@ pub(crate) mod tests {
         let errors = source("kinesis", &Value::Null, &source_context()).unwrap_err();
         let message = errors[0].to_string();
         assert!(message.starts_with("weir 0.1 does not have the source `kinesis` yet; it has "), "{message}");
+    }
+
+    #[test]
+    fn what_names_a_source_is_one_of_its_keys() {
+        for source in SOURCES {
+            let key = named_by(source.name).unwrap();
+            assert!(key.is_none_or(|key| source.keys.iter().any(|row| row.name == key)), "{}", source.name);
+        }
+        assert!(
+            named_by("kinesis").unwrap_err().to_string().contains("does not have the source `kinesis` yet")
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the connectors say of the connectors that definitions name: an adapter from their registry to the
 //! checker. Must not know what any setting means.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::Delivery;
@@ -37,8 +37,10 @@ impl RegisteredKinds {
             clock: self.clock.clone(),
         }
     }
+}
 
-    fn source_problems(&self, stream: &str, kind: &str, settings: &Value) -> Vec<SettingError> {
+impl ConnectorKinds for RegisteredKinds {
+    fn check_source(&self, stream: &str, kind: &str, settings: &Value) -> Vec<SettingProblem> {
         let context = SourceContext {
             project: self.project.clone(),
             data_dir: self.project.clone(),
@@ -46,13 +48,8 @@ impl RegisteredKinds {
             clock: self.clock.clone(),
             logs: Arc::new(IngestLogs::new(&self.project, self.clock.clone())),
         };
-        registry::source(kind, settings, &context).err().unwrap_or_default()
-    }
-}
-
-impl ConnectorKinds for RegisteredKinds {
-    fn check_source(&self, stream: &str, kind: &str, settings: &Value) -> Vec<SettingProblem> {
-        self.source_problems(stream, kind, settings).into_iter().map(problem).collect()
+        let problems = registry::source(kind, settings, &context).err().unwrap_or_default();
+        problems.into_iter().map(problem).collect()
     }
 
     fn check_sink(&self, job: &str, kind: &str, settings: &Value) -> Vec<SettingProblem> {
@@ -65,18 +62,7 @@ impl ConnectorKinds for RegisteredKinds {
     }
 
     fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {
-        match kind {
-            "file" => Ok(Some("path")),
-            "generator" => Ok(Some("kind")),
-            "kafka" => Ok(Some("topic")),
-            _ => {
-                let problems = self.source_problems("stream", kind, &json!({}));
-                match problems.into_iter().find(|problem| problem.key.is_empty()) {
-                    Some(problem) => Err(problem.message),
-                    None => Ok(None),
-                }
-            }
-        }
+        registry::named_by(kind).map_err(|error| error.message)
     }
 }
 

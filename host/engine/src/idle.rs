@@ -125,6 +125,35 @@ mod tests {
     }
 
     #[test]
+    fn who_was_at_its_end_and_has_read_on_is_not_idle_before_it_is_there_again() {
+        let (mut idleness, mut watermark) = job();
+        idleness.caught_up(P0, seconds(0));
+        idleness.caught_up(P1, seconds(0));
+        idleness.heard(P1, seconds(1));
+        idleness.tick(seconds(60), &mut watermark);
+        assert_eq!(watermark.current(), EventTime::MIN, "it has more to read, however long that takes");
+        idleness.caught_up(P1, seconds(60));
+        idleness.tick(seconds(60), &mut watermark);
+        assert_eq!(watermark.current(), EventTime::from_millis(100_000));
+    }
+
+    #[test]
+    fn who_speaks_again_holds_the_watermark_back_at_once() {
+        let (mut idleness, mut watermark) = job();
+        idleness.caught_up(P0, seconds(0));
+        idleness.caught_up(P1, seconds(0));
+        idleness.tick(seconds(10), &mut watermark);
+        assert!(watermark.all_idle());
+        watermark.update(P1, EventTime::from_millis(20_000));
+        watermark.update(P0, EventTime::from_millis(200_000));
+        assert_eq!(
+            watermark.current(),
+            EventTime::from_millis(100_000),
+            "it waits for P1, and never goes back"
+        );
+    }
+
+    #[test]
     fn when_all_are_idle_the_watermark_goes_on_at_the_wall_s_pace() {
         let (mut idleness, mut watermark) = job();
         idleness.heard(P0, seconds(0));

@@ -244,6 +244,8 @@ mod tests {
         let refused = answer(looked(None, 4, None), None);
         let value = written(None, Frame::Mixed, &refused, ASKED);
         assert_eq!((&value["value"], &value["status"]), (&Value::Null, &json!("not_found")));
+        let value = written(Some("7"), Frame::Mixed, &refused, ASKED);
+        assert_eq!((&value["value"], &value["status"]), (&json!(7), &json!("default")));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::{JobState, Mode, Refusal};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::ConnectError;
-use weir_event::EventTime;
+use weir_event::{EventTime, PartitionId};
 
 #[tokio::test]
 async fn the_last_checkpoint_counts_what_the_end_wrote() {
@@ -20,6 +20,38 @@ async fn the_last_checkpoint_counts_what_the_end_wrote() {
     world.run(&plan(), lines(&["u,5,1, v,6,1, bad u,31,1, u,2,1, w,32,1,"])).await.unwrap();
     let counts = world.counts();
     assert_eq!((counts.events, counts.results, counts.dead_letters), (6, 5, 1));
+}
+
+#[tokio::test]
+async fn a_correction_after_a_restart_has_a_higher_revision_than_what_it_corrects() {
+    let world = World::new();
+    let log = "u,5,1, u,15,1, u,25,1, u,35,1, u,45,1, u,55,1,";
+    world.run(&plan(), lines(&[log])).await.unwrap();
+    let before = world.written();
+    world.run(&plan(), lines(&[&format!("{log} u,46,1,")])).await.unwrap();
+    let after = &world.written()[before.len()..];
+    let [(corrected, revision)] = after else { panic!("{after:?}") };
+    assert_eq!(corrected, "u@40=2");
+    assert!(before.iter().all(|(_, earlier)| earlier < revision), "{before:?} {revision}");
+}
+
+#[tokio::test]
+async fn lookups_see_an_event_once_it_is_read_and_not_one_that_is_still_to_come() {
+    let world = World::new();
+    let (engine, job) = world.start(&plan(), lines(&["u,5,1, u,6,1, u,7,1,"]), Mode::Live);
+    let partition = PartitionId { source: 0, partition: 0 };
+    eventually("the last event is visible", || job.is_visible(partition, 2)).await;
+    assert!(job.is_visible(partition, 0) && !job.is_visible(partition, 3));
+    engine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_holds_nothing_but_bad_rows_is_not_read_again() {
+    let world = World::new();
+    for _ in 0..2 {
+        world.run(&plan(), lines(&["u,5,1, u,6,1, bad worse"])).await.unwrap();
+        assert_eq!((world.counts().events, world.counts().dead_letters), (4, 2));
+    }
 }
 
 #[tokio::test]

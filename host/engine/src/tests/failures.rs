@@ -166,6 +166,39 @@ async fn a_result_that_is_an_error_is_null_counted_and_told_with_its_key_and_win
 }
 
 #[tokio::test]
+async fn of_many_results_at_once_those_that_fail_are_null_and_told_and_no_others() {
+    let mut world = World::new();
+    world.shards = 1;
+    let users: Vec<String> = (0..60).map(|user| format!("u{user}")).collect();
+    let fails = |user: usize| user % 7 == 3;
+    let amount = |user: usize| if fails(user) { 1001 + user } else { user };
+    let line =
+        |user: usize| format!("{},5,{},", users[user], if amount(user) == 13 { 14 } else { amount(user) });
+    let log = (0..60).map(line).collect::<Vec<_>>().join(" ") + " last,60,1,";
+    let mut source = lines(&[&log]);
+    source.block = 100;
+    world.run(&picky(Algebra::Exact), source).await.unwrap();
+    let rows = world.rows();
+    for (user, name) in users.iter().enumerate() {
+        let row = rows.iter().find(|row| row.starts_with(&format!("{name}@0="))).unwrap();
+        assert_eq!(row.ends_with("=null"), fails(user), "{row}");
+    }
+    let told: Vec<(String, String)> = world
+        .dead()
+        .into_iter()
+        .map(|letter| match letter.subject {
+            Subject::Result { result } => (result.key["user"].as_str().unwrap().to_owned(), letter.reason),
+            Subject::Event { .. } => panic!("{letter:?}"),
+        })
+        .collect();
+    assert_eq!(told.len(), (0..60).filter(|user| fails(*user)).count());
+    for (name, reason) in told {
+        let user: usize = name[1..].parse().unwrap();
+        assert!(fails(user) && reason == format!("{} is above 1000", 1001 + user), "{name}: {reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_result_that_failed_is_corrected_by_a_late_row() {
     let mut world = World::new();
     world.shards = 1;

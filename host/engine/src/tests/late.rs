@@ -1,8 +1,10 @@
 //! Late rows: which are, and what becomes of them.
 
-use super::harness::{World, lines, plan, positive};
+use super::harness::{World, dropping, lines, plan, positive, seconds};
 use crate::dead_letters::Listed;
+use std::sync::Arc;
 use weir_plan::LatePolicy;
+use weir_timeline::StageSpec;
 
 #[tokio::test]
 async fn a_row_that_where_leaves_out_is_not_late_and_moves_the_watermark() {
@@ -23,6 +25,48 @@ async fn a_row_that_where_leaves_out_is_not_late_and_moves_the_watermark() {
     let counts = world.counts();
     assert_eq!((counts.late, counts.dropped, counts.dead_letters), (1, 1, 1));
     assert_eq!(world.rows(), ["u@0=1", "u@30=1"]);
+}
+
+#[tokio::test]
+async fn a_row_is_late_once_its_window_is_over_and_too_late_once_that_is_longer_ago_than_allow() {
+    let mut plan = plan();
+    plan.late.allow = seconds(20);
+    // The newest row before it, whether it is late, whether it is dropped, and what its window, which ends at 10, has.
+    let cases = [(9, 0, 0, "u@0=3"), (10, 1, 0, "u@0=2"), (29, 1, 0, "u@0=2"), (30, 1, 1, "u@0=1")];
+    for (newest, late, dropped, last) in cases {
+        let world = World::new();
+        world.run(&plan, lines(&[&format!("u,5,1, u,{newest},1, u,6,1,")])).await.unwrap();
+        let counts = world.counts();
+        assert_eq!((counts.late, counts.dropped), (late, dropped), "{newest}");
+        let of_window: Vec<_> =
+            world.written().into_iter().filter(|(row, _)| row.starts_with("u@0=")).collect();
+        let newest_row = of_window.iter().max_by_key(|(_, revision)| *revision).unwrap();
+        assert_eq!(newest_row.0, last, "{newest}: {of_window:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_diverted_from_the_moment_on_in_which_its_window_is_over() {
+    for (newest, diverted) in [(9, 0), (10, 1)] {
+        let (world, mut plan) = (World::new(), plan());
+        dropping(&mut plan);
+        plan.late.policy = LatePolicy::Divert;
+        world.run(&plan, lines(&[&format!("u,5,1, u,{newest},1, u,6,1,")])).await.unwrap();
+        assert_eq!((world.dead().len(), world.counts().dropped), (diverted, diverted as u64), "{newest}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_in_time_for_its_own_partition_whose_state_is_gone_is_dropped_and_counted() {
+    let (world, mut plan) = (World::new(), plan());
+    let stage = plan.stage.as_mut().unwrap();
+    stage.spec = Arc::new(StageSpec { history: seconds(100), ..(*stage.spec).clone() });
+    // The other partition is empty at the first start and holds nothing back; its first row is far behind.
+    world.run(&plan, lines(&["u,5,1, u,500,1,", ""])).await.unwrap();
+    world.run(&plan, lines(&["u,5,1, u,500,1,", "u,6,1, u,505,1,"])).await.unwrap();
+    let counts = world.counts();
+    assert_eq!((counts.late, counts.dropped), (0, 1));
+    assert_eq!(world.rows(), ["u@0=1", "u@500=1", "u@500=2"]);
 }
 
 #[tokio::test]

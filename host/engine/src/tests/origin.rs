@@ -10,6 +10,13 @@ async fn a_log_read_from_its_beginning_is_all_there_is() {
 }
 
 #[tokio::test]
+async fn a_log_that_lacks_its_first_row_alone_was_cut() {
+    let cut = Lines { first: 1, ..lines(&["u,5,1, u,6,1,"]) };
+    let job = World::new().run(&plan(), cut).await.unwrap();
+    assert_eq!(job.data_since(), Some(EventTime::from_millis(5000)));
+}
+
+#[tokio::test]
 async fn a_log_that_was_cut_is_whole_from_its_first_row_on_and_a_restart_knows() {
     let world = World::new();
     let mut plan = plan();

@@ -1,6 +1,7 @@
 //! A scalar guest that misbehaves on some arguments, called as the engine calls it.
 
 use super::{SCALAR, component, host, limits};
+use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
 use crate::plugin::Plugin;
 use crate::scalar::PluginScalar;
@@ -97,6 +98,40 @@ fn each_call_of_an_instance_has_a_whole_budget() {
         })
         .unwrap();
     assert!(used.iter().sum::<u64>() > budget && used.iter().all(|fuel| *fuel == used[0]), "{used:?}");
+}
+
+/// Whether the next call of a plugin is made in an instance that was called before.
+fn is_used_again(plugin: &Plugin) -> bool {
+    !plugin.pool.run(|guest| Ok(guest.is_fresh())).unwrap()
+}
+
+#[test]
+fn an_instance_whose_call_failed_is_not_used_again() {
+    let plugin = plugin();
+    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    plugin.barrier();
+    assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
+    assert!(is_used_again(&plugin));
+    let failed = plugin.pool.run(|_| Err::<(), Failure>(Failure::new(Cause::Trap, "trapped")));
+    assert!(failed.is_err() && !is_used_again(&plugin));
+}
+
+#[test]
+fn an_instance_that_holds_much_of_its_memory_is_not_used_again() {
+    let plugin = plugin();
+    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
+    let held = plugin.pool.run(|guest| Ok(guest.memory_bytes())).unwrap();
+    for (memory_bytes, is_small) in [(held * 2, true), (held + held / 4, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits { memory_bytes, instances: 4, ..limits() };
+        let host = PluginHost::new(folder.path(), limits, CompileWith::InProcess);
+        let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
+        let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+        plugin.barrier();
+        assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
+        assert_eq!(is_used_again(&plugin), is_small, "{held} of {memory_bytes}");
+    }
 }
 
 #[test]

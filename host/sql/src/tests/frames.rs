@@ -1,6 +1,6 @@
 //! Frames of OVER as they are read.
 
-use super::planned;
+use super::{planned, refused};
 use crate::explain;
 use weir_event::Span;
 use weir_timeline::{Bounds, Exclude, Frames, OverFrame};
@@ -86,6 +86,40 @@ fn each_frame_keeps_its_own_exclusion() {
             rows(Some(1), 0, Exclude::None),
         ]
     );
+}
+
+#[test]
+fn a_window_by_its_name_brings_what_it_excludes() {
+    let excluded = |of: &str| {
+        let text = format!(
+            "SELECT SUM(fare) OVER {of} AS s FROM event_user_action
+             WINDOW w AS (PARTITION BY user_id ORDER BY rowtime ROWS 5 PRECEDING EXCLUDE TIES), v AS (w), u AS v"
+        );
+        frames(&text)
+    };
+    for of in ["w", "(w)", "v", "(v)", "u", "(u)"] {
+        assert_eq!(excluded(of), [rows(Some(5), 0, Exclude::Ties)], "{of}");
+    }
+    assert_eq!(excluded("(w ROWS 3 PRECEDING)"), [rows(Some(3), 0, Exclude::None)]);
+}
+
+#[test]
+fn an_interval_is_whole_milliseconds() {
+    let query = |interval: &str| {
+        format!(
+            "SELECT SUM(fare) OVER (PARTITION BY user_id ORDER BY rowtime RANGE INTERVAL {interval} PRECEDING) AS s \
+             FROM event_user_action"
+        )
+    };
+    for (interval, millis) in
+        [("'0.001' SECOND", 1), ("'1.5' SECOND", 1500), ("'0.25' MINUTE", 15_000), ("'1.0' MILLISECOND", 1)]
+    {
+        assert_eq!(frames(&query(interval)), [range(Some(millis), 0, Exclude::None)], "{interval}");
+    }
+    for interval in ["'0.0005' SECOND", "'1.5' MILLISECOND", "'0.00001' MINUTE", "'1.0000000001' SECOND"] {
+        let said = refused(&query(interval)).concat();
+        assert!(said.contains("is not a whole number of milliseconds"), "{interval}: {said}");
+    }
 }
 
 #[test]

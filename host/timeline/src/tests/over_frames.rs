@@ -356,6 +356,28 @@ fn a_tail_is_of_frames_of_time() {
 }
 
 #[test]
+fn a_lookup_at_the_horizon_finds_all_steps_of_its_tail() {
+    const PRECEDING: i64 = 300;
+    for step in [1, 7, 10, 100] {
+        let frames = vec![OverFrame::range(Some(Span::from_millis(PRECEDING)))];
+        let spec = StageSpec { tail: Some(Span::from_millis(step)), ..stage(frames, None) };
+        let mut timelines = Timelines::new(Arc::new(spec)).unwrap();
+        for time in 0..2500_i64 {
+            insert_rows(&mut timelines, &[Row::at(time)]);
+            timelines.settle(EventTime::from_millis(time + 1)).unwrap();
+            timelines.expire();
+            let horizon = time + 1 - 1000;
+            let slot = timelines.slot(&[0], key_hash(&[0])).unwrap();
+            let question = Question::Over { as_of: EventTime::from_millis(horizon) };
+            let values = timelines.snapshot(slot, &question).finish().unwrap();
+            // There is a row every millisecond since 0.
+            let since = ((horizon - PRECEDING).div_euclid(step) * step).max(0);
+            assert_eq!(values.rows, vec![(horizon + 1 - since).max(0) as u64], "{step} at {horizon}");
+        }
+    }
+}
+
+#[test]
 fn a_lookup_at_the_horizon_finds_all_rows_that_it_counts() {
     for preceding in [0, 1, 10, 300] {
         let frames = vec![OverFrame::rows(Some(preceding))];

@@ -329,6 +329,28 @@ async fn damage_before_the_end_is_refused() {
 }
 
 #[tokio::test]
+async fn a_frame_that_is_missing_or_there_twice_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let path = path_of(dir.path(), 0);
+    let mut ends = Vec::new();
+    for batch in 0..3 {
+        log.append(rows(batch * 3..batch * 3 + 3), None).await.unwrap();
+        ends.push(fs::metadata(&path).unwrap().len() as usize);
+    }
+    drop(log);
+    let whole = fs::read(&path).unwrap();
+    let (first, second, third) = (&whole[..ends[0]], &whole[ends[0]..ends[1]], &whole[ends[1]..]);
+    for frames in [vec![first, third], vec![first, second, second, third], vec![first, third, second]] {
+        fs::write(&path, frames.concat()).unwrap();
+        let error = open_error(dir.path());
+        assert!(error.fault == Fault::Weir && error.message.contains("damaged"), "{error}");
+    }
+    fs::write(&path, [first, second, third].concat()).unwrap();
+    assert_eq!(open(dir.path()).end_offset(), 9);
+}
+
+#[tokio::test]
 async fn a_missing_segment_and_a_lost_tail_are_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let settings = LogSettings { segment_bytes: 100, ..LogSettings::default() };

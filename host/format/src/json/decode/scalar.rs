@@ -260,6 +260,33 @@ mod tests {
     }
 
     #[test]
+    fn a_month_has_the_days_that_the_calendar_gives_it() {
+        for year in [1900, 1999, 2000, 2023, 2024, 2100, 2200, 2400] {
+            for month in 1..=12 {
+                for day in 0..=32 {
+                    let text = format!("{year:04}-{month:02}-{day:02}T00:00:00Z");
+                    let expected = text.parse().ok().map(EventTime::millis);
+                    assert_eq!(plain_timestamp(text.as_bytes()), expected, "{text}");
+                }
+            }
+        }
+    }
+
+    /// Whole numbers up to 2^53 are doubles; above it a quotient of one would be rounded twice.
+    #[test]
+    fn doubles_are_rounded_once_where_their_digits_are_no_double() {
+        for exact in [1_u64 << 53, 1 << 54, 9_999_999_999_999_999, 99_999_999_999_999_999] {
+            for digits in (exact - 300..exact + 300).map(|digits| digits.to_string()) {
+                for point in 1..digits.len() {
+                    let text = format!("{}.{}", &digits[..point], &digits[point..]);
+                    let expected: f64 = text.parse().unwrap();
+                    assert_eq!(double(text.as_bytes()).map(f64::to_bits), Some(expected.to_bits()), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn whole_numbers_may_be_written_with_a_fraction_of_zero() {
         assert_eq!(whole(b"12.0"), Some(12));
         assert_eq!(whole(b"-1.2e1"), Some(-12));

@@ -245,11 +245,14 @@ fn a_failed_job_says_why_and_others_answer() {
     job(&project, "broken", &query("lost"), "");
     job(&project, "unsound", "SELECT nothing FROM events GROUP BY TUMBLE(rowtime, INTERVAL '1' MINUTE)", "");
     let server = Server::start(&project, "");
-    let (_, problem) = wait_for("the job to fail", Duration::from_secs(30), || {
-        Some(server.get("/v1/jobs/broken/values?k=u")).filter(|(status, _)| *status == 503)
-    });
     let reason = |problem: &Value| problem["detail"].as_str().unwrap_or_default().to_owned();
-    assert!(reason(&problem).contains("`broken` has failed") && reason(&problem).contains("nowhere.jsonl"));
+    // Before that its state is being read, which is 503 too.
+    let (status, problem) = wait_for("the job to fail", Duration::from_secs(30), || {
+        let answer = server.get("/v1/jobs/broken/values?k=u");
+        Some(answer).filter(|(_, problem)| reason(problem).contains("`broken` has failed"))
+    });
+    assert_eq!(status, 503, "{problem}");
+    assert!(reason(&problem).contains("nowhere.jsonl"), "{problem}");
     let asks = |features: &[&str]| {
         server.post("/v1/lookup", json!({"features": features, "entities": [{"k": "u"}]}).to_string())
     };

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_is_no_row_s_ends_everything() {
+    fn an_error_that_is_not_of_a_row_ends_everything() {
         let broken = halve(4, |range| {
             if range.len() > 1 { Ok::<Result<(), _>, _>(Err("bad".to_owned())) } else { Err("broken") }
         });

@@ -1,7 +1,7 @@
 //! The pipeline of a job: this function is the table of contents.
 //!
-//! source -> decode -> admit -> project -> route -> keyed (one task per shard) -> emit -> deliver -> sinks,
-//! with barriers in line and the checkpointer beside.
+//! source -> decode -> intake -> keyed (one task per shard) -> deliver -> sinks, with barriers in line and the
+//! checkpointer beside. What intake and the keyed stage do with rows is the core's.
 
 use crate::checkpoint::{Checkpointer, Committer, Part};
 use crate::dead_letters::DeadLetters;

@@ -48,7 +48,7 @@ pub struct Intake {
     watermark: JobWatermark,
 }
 
-/// Where a partition stands, but for the ids that it has seen.
+/// Where a partition stands, without the ids that it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
     /// Its newest event time; `None` before the first row.

@@ -228,7 +228,7 @@ fn entry_key(partition: PartitionId, end: i64, checkpoint: u64, number: u32) -> 
     key
 }
 
-/// The partition and the end of the slice; `None` for what is no entry of seen ids.
+/// The partition and the end of the slice; `None` for what is not an entry of seen ids.
 fn parse_entry_key(key: &[u8]) -> Option<(PartitionId, i64)> {
     let key: &[u8; KEY_BYTES] = key.try_into().ok()?;
     if !is_entry(key) {

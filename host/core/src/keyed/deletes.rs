@@ -48,7 +48,8 @@ fn pick(rows: &StageRows, at: &[u32]) -> Result<StageRows, ExpressionError> {
     })
 }
 
-/// The batch with nulls for aggregates, of which no expression of the query can fail as it might over none.
+/// The batch with nulls in place of the aggregates, whose values mean nothing here: an expression gives null for null,
+/// and might fail on another value.
 fn without_values(stage: &KeyedStage, batch: &RecordBatch) -> Result<RecordBatch, ExpressionError> {
     let first = stage.keys.len();
     let aggregates = first..first + stage.spec.aggregates.len();

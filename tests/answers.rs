@@ -172,6 +172,51 @@ fn a_job_with_most_of_its_backlog_unread_is_catching_up() {
 }
 
 #[test]
+fn each_feature_of_several_frames_says_what_is_in_its_own() {
+    let project = Project::new();
+    stream(&project, "{http: {}}");
+    let over = |frame: &str| format!("OVER (PARTITION BY k ORDER BY rowtime {frame})");
+    let query = format!(
+        "SELECT k, COUNT(*) {hour} AS hour, COUNT(*) {week} AS week, COUNT(*) {before} AS before, \
+         COUNT(*) {rows} AS of_rows, COUNT(*) {hour} - COUNT(*) {week} AS both FROM events",
+        hour = over("RANGE INTERVAL '1' HOUR PRECEDING"),
+        week = over("RANGE INTERVAL '7' DAY PRECEDING"),
+        before = over("RANGE BETWEEN INTERVAL '4' HOUR PRECEDING AND INTERVAL '3' HOUR PRECEDING"),
+        rows = over("ROWS 2 PRECEDING"),
+    );
+    job(&project, "several", &query, "history: 1d\nfeatures: {hour: {type: bigint, default: -1}}\n");
+    let server = Server::start(&project, "");
+    server.wait_ready();
+    let now = SystemClock::new().now();
+    let rows = json!([{"k": "u", "t": (now - minutes(120)).millis()}, {"k": "v", "t": now.millis()}]);
+    server.post("/v1/streams/events/events?wait=visible", rows.to_string());
+    let as_of = now.millis();
+    let (_, answer) = server.get(&format!("/v1/jobs/several/values?k=u&as_of={as_of}"));
+    let said = |name: &str| {
+        let feature = &answer["features"][name];
+        (
+            feature["status"].as_str().expect("a status"),
+            feature["value"].clone(),
+            !feature["event_time"].is_null(),
+        )
+    };
+    assert_eq!(said("hour"), ("default", json!(-1), false), "{answer}");
+    assert_eq!(said("week"), ("ok", json!(1), true), "{answer}");
+    assert_eq!(said("before"), ("not_found", json!(0), false), "{answer}");
+    assert_eq!(said("of_rows"), ("ok", json!(1), true), "{answer}");
+    assert_eq!(said("both"), ("ok", json!(-1), true), "{answer}");
+    let window = |name: &str, bound: &str| time(&answer["features"][name]["window"][bound]);
+    assert_eq!((window("hour", "start"), window("hour", "end")), (now - minutes(60), now));
+    assert_eq!(window("week", "start"), now - minutes(7 * 24 * 60));
+    assert_eq!(
+        (window("before", "start"), window("before", "end")),
+        (now - minutes(240), now - minutes(180))
+    );
+    assert!(answer["features"]["of_rows"]["window"].is_null(), "{answer}");
+    assert!(answer["features"]["both"]["window"].is_null(), "{answer}");
+}
+
+#[test]
 fn who_was_never_seen_is_told_from_who_has_no_row_in_the_window() {
     let project = Project::new();
     stream(&project, "{http: {}}");

@@ -141,7 +141,8 @@ impl Asker<'_> {
     /// The same row, or none in either.
     fn compare(&mut self, key: &Value, as_of: EventTime, expected: Option<&Value>) {
         let Some(looked) = self.look(key, as_of) else { return };
-        let found = (looked.rows > 0 && looked.columns.num_rows() > 0).then(|| json_of(&looked));
+        let has_rows = looked.frames.iter().any(|frame| frame.rows > 0);
+        let found = (has_rows && looked.columns.num_rows() > 0).then(|| json_of(&looked));
         assert_eq!(found.as_ref(), expected, "{}: {key} at {as_of}", self.case);
     }
 

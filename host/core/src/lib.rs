@@ -83,7 +83,7 @@ pub use keyed::effects::Effects;
 pub use keyed::emit::ResultRows;
 pub use keyed::failures::{EventPlace, FailedResult, FailedWindow};
 pub use keyed::keys::Page;
-pub use keyed::lookup::{Answer, AsOf, Copies, Entity, Looked, LookupError};
+pub use keyed::lookup::{Answer, AsOf, Copies, Entity, FrameRows, Looked, LookupError};
 pub use keyed::parts::Parts;
 pub use keyed::segment::{Segment, StateSink};
 pub use keyed::views::prefer_views;

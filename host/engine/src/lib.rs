@@ -47,7 +47,9 @@ pub use failures::FailureSample;
 pub use job::{Job, JobSpec, KeyPage, MakeSinks};
 pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus};
 pub use stream::StreamHub;
-pub use weir_core::{Answer, AsOf, Counts, DeadLetter, FailedResult, Looked, LookupError, Subject};
+pub use weir_core::{
+    Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Looked, LookupError, Subject,
+};
 
 #[cfg(test)]
 mod tests;

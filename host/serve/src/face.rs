@@ -8,7 +8,7 @@ use arrow_array::types::{Decimal128Type, DecimalType as _};
 use serde_json::Value;
 use std::sync::Arc;
 use weir_event::{DataType, EventTime, Span};
-use weir_plan::{Feature, JobPlan};
+use weir_plan::{Feature, JobPlan, KeyedStage};
 use weir_timeline::{Bounds, Frames};
 
 /// What a value of a job is over.
@@ -16,8 +16,8 @@ use weir_timeline::{Bounds, Frames};
 pub(crate) enum Frame {
     /// A window of GROUP BY, which the answer names.
     Windows,
-    /// Up to the time asked, from so far back; `None` is from the beginning.
-    Sliding(Option<Span>),
+    /// From so far back of the time asked, `None` is from the beginning, to so far before it.
+    Sliding { preceding: Option<Span>, until: Span },
     /// Several frames, or one that no two times bound.
     Mixed,
 }
@@ -29,7 +29,6 @@ pub(crate) struct Face {
     /// The key columns; none for a job without entity, whose lookup the engine refuses.
     pub(crate) keys: Vec<KeyColumn>,
     pub(crate) features: Vec<FeatureFace>,
-    pub(crate) frame: Frame,
     /// The member of `jobs` up to the watermark.
     meta: Vec<u8>,
 }
@@ -44,6 +43,10 @@ pub(crate) struct FeatureFace {
     pub(crate) full_label: Vec<u8>,
     /// Index of its result column.
     pub(crate) column: usize,
+    /// The frames of the stage that it is computed over.
+    pub(crate) frames: Vec<usize>,
+    /// What these are, where they are one.
+    pub(crate) frame: Frame,
     /// JSON of the declared default.
     pub(crate) default: Option<Vec<u8>>,
 }
@@ -60,7 +63,6 @@ impl Face {
         Face {
             keys: plan.stage.as_ref().map(key_columns).unwrap_or_default(),
             features: plan.features.iter().map(|feature| FeatureFace::new(plan, feature)).collect(),
-            frame: plan.stage.as_ref().map_or(Frame::Mixed, |stage| frame(&stage.spec.frames)),
             meta: meta.into_bytes(),
             plan: plan.clone(),
         }
@@ -86,11 +88,16 @@ impl Face {
 impl FeatureFace {
     fn new(plan: &JobPlan, feature: &Feature) -> FeatureFace {
         let label = |name: &str| format!("{}:", Value::from(name)).into_bytes();
+        let reads = plan.output.columns[feature.column].expression.reads();
+        let frames = plan.stage.as_ref().map(|stage| frames_read(stage, reads)).unwrap_or_default();
+        let frame = plan.stage.as_ref().map_or(Frame::Mixed, |stage| frame(&stage.spec.frames, &frames));
         FeatureFace {
             name: feature.name.clone(),
             label: label(&feature.name),
             full_label: label(&format!("{}:{}", plan.name, feature.name)),
             column: feature.column,
+            frames,
+            frame,
             default: feature.default.as_ref().map(|value| written(value, &feature.data_type).into_bytes()),
         }
     }
@@ -110,15 +117,35 @@ fn written(default: &Value, data_type: &DataType) -> String {
     exact.unwrap_or_else(|| default.to_string())
 }
 
-fn frame(frames: &Frames) -> Frame {
+/// The frames of the aggregates that a result column reads. One that repeats what the newest event said is known as
+/// long as that event is in any frame.
+fn frames_read(stage: &KeyedStage, reads: &[usize]) -> Vec<usize> {
+    let spec = &stage.spec;
+    let aggregates = stage.keys.len()..stage.keys.len() + spec.aggregates.len();
+    let of_aggregates = reads.iter().filter(|read| aggregates.contains(read));
+    let mut frames: Vec<usize> =
+        of_aggregates.map(|read| spec.aggregates[read - aggregates.start].frame).collect();
+    let is_carried = reads.iter().any(|read| *read >= aggregates.end);
+    if frames.is_empty() || (is_carried && matches!(spec.frames, Frames::Over(_))) {
+        return (0..spec.frames.count()).collect();
+    }
+    frames.sort_unstable();
+    frames.dedup();
+    frames
+}
+
+/// What these of a stage's frames are.
+fn frame(frames: &Frames, read: &[usize]) -> Frame {
     match frames {
         Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) | Frames::Session(_) => Frame::Windows,
-        Frames::Lifetime => Frame::Sliding(None),
-        Frames::Over(frames) => match frames.split_first() {
-            Some((first, rest)) if rest.iter().all(|other| other == first) => match first.bounds {
-                Bounds::Range { preceding, until: Span::ZERO } => Frame::Sliding(preceding),
-                _ => Frame::Mixed,
-            },
+        Frames::Lifetime => Frame::Sliding { preceding: None, until: Span::ZERO },
+        Frames::Over(frames) => match read.split_first() {
+            Some((first, rest)) if rest.iter().all(|other| frames[*other] == frames[*first]) => {
+                match frames[*first].bounds {
+                    Bounds::Range { preceding, until } => Frame::Sliding { preceding, until },
+                    Bounds::Rows { .. } => Frame::Mixed,
+                }
+            }
             _ => Frame::Mixed,
         },
     }
@@ -144,10 +171,15 @@ mod tests {
     fn frames_of_one_length_are_one() {
         let over = |spans: &[i64]| {
             let frames = spans.iter().map(|span| OverFrame::range(Some(Span::from_millis(*span))));
-            frame(&Frames::Over(frames.collect()))
+            let read: Vec<usize> = (0..spans.len()).collect();
+            frame(&Frames::Over(frames.collect()), &read)
         };
-        assert_eq!(over(&[5, 5]), Frame::Sliding(Some(Span::from_millis(5))));
+        let five = Frame::Sliding { preceding: Some(Span::from_millis(5)), until: Span::ZERO };
+        assert_eq!(over(&[5, 5]), five);
         assert_eq!(over(&[5, 7]), Frame::Mixed);
         assert_eq!(over(&[]), Frame::Mixed);
+        let several =
+            Frames::Over([5, 7].map(|span| OverFrame::range(Some(Span::from_millis(span)))).to_vec());
+        assert_eq!(frame(&several, &[0]), five);
     }
 }

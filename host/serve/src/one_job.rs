@@ -97,7 +97,7 @@ impl OneJob {
         };
         for (feature, label) in features {
             push_label(label, out);
-            push_value(feature, self.face.frame, &answer, asked, out);
+            push_value(feature, &answer, asked, out);
         }
         Ok(())
     }

@@ -33,21 +33,15 @@ struct Window {
 }
 
 /// Appends the VALUE of a feature.
-pub(crate) fn push_value(
-    feature: &FeatureFace,
-    frame: Frame,
-    answer: &Answer,
-    asked: Asked,
-    out: &mut Vec<u8>,
-) {
+pub(crate) fn push_value(feature: &FeatureFace, answer: &Answer, asked: Asked, out: &mut Vec<u8>) {
     out.push(b'{');
-    push_members(feature, &answer.settled, frame, asked, out);
+    push_members(feature, &answer.settled, asked, out);
     if !answer.known {
         out.extend_from_slice(b",\"unknown\":true");
     }
     if let Some(current) = answer.current.as_ref().filter(|_| !asked.lean) {
         out.extend_from_slice(b",\"current\":{");
-        push_members(feature, current, frame, asked, out);
+        push_members(feature, current, asked, out);
         out.push(b'}');
     }
     out.push(b'}');
@@ -68,19 +62,19 @@ fn window(frame: Frame, looked: &Looked, asked: Asked) -> Option<Window> {
     let complete = looked.complete;
     match frame {
         Frame::Windows => looked.window.map(|(start, end)| Window { start: Some(start), end, complete }),
-        Frame::Sliding(preceding) => {
-            let end = asked.time?;
-            let start = |span: Span| (span != Span::MAX).then(|| end - span);
-            Some(Window { start: preceding.and_then(start), end, complete })
+        Frame::Sliding { preceding, until } => {
+            let time = asked.time?;
+            let start = |span: Span| (span != Span::MAX).then(|| time - span);
+            Some(Window { start: preceding.and_then(start), end: time - until, complete })
         }
         Frame::Mixed => None,
     }
 }
 
-fn push_members(feature: &FeatureFace, looked: &Looked, frame: Frame, asked: Asked, out: &mut Vec<u8>) {
+fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"value\":");
     let of_value = push_outcome(feature, looked, out);
-    let window = window(frame, looked, asked);
+    let window = window(feature.frame, looked, asked);
     let partial = asked.since.filter(|since| {
         window.is_some_and(|window| window.start.is_none_or(|start| start < *since))
             && of_value != Status::Error
@@ -97,7 +91,7 @@ fn push_members(feature: &FeatureFace, looked: &Looked, frame: Frame, asked: Ask
     out.push(b'"');
     if !asked.lean {
         out.extend_from_slice(b",\"event_time\":");
-        push_time_or_null(looked.newest, out);
+        push_time_or_null(looked.newest(&feature.frames), out);
         out.extend_from_slice(b",\"window\":");
         push_window(window, out);
     }
@@ -119,7 +113,7 @@ fn push_outcome(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) -> St
         out.extend_from_slice(b"null");
         return Status::Error;
     }
-    if looked.rows > 0 && has_row {
+    if looked.has_rows(&feature.frames) && has_row {
         push_cell(feature, looked, out);
         return Status::Ok;
     }
@@ -161,6 +155,7 @@ mod tests {
     use arrow_array::{ArrayRef, Int64Array, RecordBatch};
     use serde_json::{Value, json};
     use std::sync::Arc;
+    use weir_engine::FrameRows;
 
     fn time(millis: i64) -> EventTime {
         EventTime::from_millis(millis)
@@ -172,25 +167,28 @@ mod tests {
             columns: RecordBatch::try_from_iter([("rides", column)]).unwrap(),
             window: window.map(|(start, end)| (time(start), time(end))),
             complete: false,
-            rows,
-            newest: (rows > 0).then(|| time(900)),
+            frames: vec![FrameRows { rows, newest: (rows > 0).then(|| time(900)) }],
             failures: Vec::new(),
         }
     }
 
-    fn feature(default: Option<&str>) -> FeatureFace {
+    const SECOND: Frame = Frame::Sliding { preceding: Some(Span::from_millis(1000)), until: Span::ZERO };
+
+    fn feature(default: Option<&str>, frame: Frame) -> FeatureFace {
         FeatureFace {
             name: "rides".to_owned(),
             label: Vec::new(),
             full_label: Vec::new(),
             column: 0,
+            frames: vec![0],
+            frame,
             default: default.map(|text| text.as_bytes().to_vec()),
         }
     }
 
     fn written(default: Option<&str>, frame: Frame, answer: &Answer, asked: Asked) -> Value {
         let mut out = Vec::new();
-        push_value(&feature(default), frame, answer, asked, &mut out);
+        push_value(&feature(default, frame), answer, asked, &mut out);
         serde_json::from_slice(&out).unwrap()
     }
 
@@ -228,17 +226,16 @@ mod tests {
     #[test]
     fn no_row_gives_the_default_or_the_identity() {
         let absent = answer(looked(Some(0), 0, None), None);
-        let frame = Frame::Sliding(Some(Span::from_millis(1000)));
-        let value = written(None, frame, &absent, ASKED);
+        let value = written(None, SECOND, &absent, ASKED);
         assert_eq!((&value["value"], &value["status"]), (&json!(0), &json!("not_found")));
         assert_eq!(
             value["window"],
             json!({"start": "1970-01-01T00:00:04.000Z", "end": "1970-01-01T00:00:05.000Z", "complete": false})
         );
-        let value = written(Some("7"), frame, &absent, ASKED);
+        let value = written(Some("7"), SECOND, &absent, ASKED);
         assert_eq!((&value["value"], &value["status"]), (&json!(7), &json!("default")));
         let unknown = Answer { known: false, ..absent };
-        assert_eq!(written(Some("7"), frame, &unknown, ASKED)["unknown"], true);
+        assert_eq!(written(Some("7"), SECOND, &unknown, ASKED)["unknown"], true);
         assert_eq!(value.get("unknown"), None, "a known one without rows");
         // HAVING was not true.
         let refused = answer(looked(None, 4, None), None);
@@ -253,11 +250,14 @@ mod tests {
         let answer = answer(looked(Some(3), 3, None), None);
         let asked = Asked { since: Some(time(4500)), ..ASKED };
         let of = |frame| written(None, frame, &answer, asked);
-        let value = of(Frame::Sliding(Some(Span::from_millis(1000))));
+        let value = of(SECOND);
         assert_eq!((&value["value"], &value["status"]), (&json!(3), &json!("partial")));
         assert_eq!(value["since"], time(4500).to_string());
-        assert_eq!(of(Frame::Sliding(None))["status"], "partial");
-        assert_eq!(of(Frame::Sliding(Some(Span::from_millis(500))))["status"], "ok");
+        let sliding = |preceding, until| Frame::Sliding { preceding, until: Span::from_millis(until) };
+        assert_eq!(of(sliding(None, 0))["status"], "partial");
+        assert_eq!(of(sliding(Some(Span::from_millis(500)), 0))["status"], "ok");
+        let ends_before = of(sliding(None, 2000));
+        assert_eq!(ends_before["window"]["end"], time(3000).to_string());
     }
 
     #[test]

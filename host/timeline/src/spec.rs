@@ -241,8 +241,8 @@ pub enum Frames {
 }
 
 impl Frames {
-    /// How many frames there are: 1 but for `OVER`.
-    pub(crate) fn count(&self) -> usize {
+    /// How many frames there are: 1, except of `OVER`.
+    pub fn count(&self) -> usize {
         if let Frames::Over(frames) = self { frames.len() } else { 1 }
     }
 

@@ -21,15 +21,36 @@ pub struct Looked {
     pub window: Option<(EventTime, EventTime)>,
     /// Whether no row that comes in time can still change it.
     pub complete: bool,
-    /// For each aggregate's frame, whether any row is in it; for a grid one.
-    pub rows: u64,
-    /// The newest event time in the frames.
-    pub newest: Option<EventTime>,
+    /// What is in each frame of the stage; a grid has one.
+    pub frames: Vec<FrameRows>,
     /// Result columns that could not be computed, with the reasons; `None` is HAVING.
     pub failures: Vec<(Option<usize>, String)>,
 }
 
+/// What a result is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameRows {
+    /// Rows in the frame; filters are not looked at.
+    pub rows: u64,
+    /// The newest event time of them.
+    pub newest: Option<EventTime>,
+}
+
 impl Looked {
+    /// Whether any row is in one of these frames of the stage.
+    pub fn has_rows(&self, frames: &[usize]) -> bool {
+        self.of(frames).any(|frame| frame.rows > 0)
+    }
+
+    /// The newest event time in these frames of the stage.
+    pub fn newest(&self, frames: &[usize]) -> Option<EventTime> {
+        self.of(frames).filter_map(|frame| frame.newest).max()
+    }
+
+    fn of<'a>(&'a self, frames: &'a [usize]) -> impl Iterator<Item = &'a FrameRows> {
+        frames.iter().filter_map(|frame| self.frames.get(*frame))
+    }
+
     /// Why a result column has no value.
     pub fn failure_of(&self, column: usize) -> Option<&str> {
         let of_column = |(failed, _): &&(Option<usize>, String)| failed.is_none_or(|failed| failed == column);
@@ -295,13 +316,12 @@ fn result_row(
     let Evaluated { columns, failed: outputs, .. } =
         evaluate_output(&plan.output, &batch, &failing).map_err(|error| failed(error.to_string()))?;
     let failures = outputs.into_iter().map(|output| (output.column, output.reason)).collect();
-    let rows = values.rows.iter().copied().max().unwrap_or(0);
+    let frames = values.rows.iter().zip(&values.newest);
     Ok(Looked {
         columns,
         window,
         complete: moment.completes(&stage.spec.frames, window),
-        rows,
-        newest: values.newest.into_iter().flatten().max(),
+        frames: frames.map(|(rows, newest)| FrameRows { rows: *rows, newest: *newest }).collect(),
         failures,
     })
 }

@@ -354,10 +354,13 @@ impl World {
         if window.is_some() {
             prop_assert_eq!(&found, &expected, "of {} at {}", key, as_of);
         }
+        for (at, frame) in frames.iter().enumerate() {
+            let found = looked.frames[at];
+            prop_assert_eq!(found.rows as usize, frame.len(), "rows of {} at {}", key, as_of);
+            let newest = frame.iter().map(|row| row.time).max();
+            prop_assert_eq!(found.newest.map(EventTime::millis), newest, "newest of {} at {}", key, as_of);
+        }
         let rows = frames.iter().map(Vec::len).max().unwrap_or(0);
-        prop_assert_eq!(looked.rows as usize, rows, "rows of {} at {}", key, as_of);
-        let newest = frames.iter().flatten().map(|row| row.time).max();
-        prop_assert_eq!(looked.newest.map(EventTime::millis), newest, "newest of {} at {}", key, as_of);
         self.look_up_written(key, as_of, window, rows, &found)
     }
 

@@ -116,6 +116,15 @@ fn every_form_agrees(server: &Server, start: EventTime) {
     assert_eq!(at("session", minute(10)), (Some(2), Some((0, 20, false))));
     assert_eq!(at("session", minute(35)), (Some(3), Some((0, 35, true))));
     assert_eq!(at("session", minute(35) - moment), (Some(3), Some((0, 35, false))));
+    // A row at the watermark may still come, one before it not.
+    assert_eq!(at("sliding", minute(90)).1, Some((30, 90, false)));
+    assert_eq!(at("sliding", minute(90) - moment).1, Some((29, 89, true)));
+    // What is unfinished is shown of the job's own time alone.
+    let has_current = |as_of: &str| {
+        let (_, answer) = server.get(&format!("/v1/jobs/tumble/values?k=u{as_of}"));
+        answer["features"]["n"]["current"].is_object()
+    };
+    assert_eq!((has_current(""), has_current(&format!("&as_of={}", minute(90)))), (true, false));
     // Later than anything that was read: the rows have left the window.
     assert_eq!(at("sliding", minute(200)).0, Some(0));
 }
@@ -155,6 +164,8 @@ fn a_job_with_most_of_its_backlog_unread_is_catching_up() {
     let query = "SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime RANGE INTERVAL '1' HOUR \
                  PRECEDING) AS n FROM rides";
     job(&project, "recent", query, "");
+    job(&project, "strict", query, "stale_after: 10m\n");
+    job(&project, "patient", query, "stale_after: 36500d\n");
     let server = Server::start(&project, "");
     let answer = wait_for("the backlog to be known", Duration::from_secs(30), || {
         let (status, answer) = server.get("/v1/jobs/recent/values?user_id=u1");
@@ -166,6 +177,13 @@ fn a_job_with_most_of_its_backlog_unread_is_catching_up() {
     let meta = &answer["jobs"]["recent"];
     assert!(meta["behind"]["records"].as_u64() > Some(1_000_000), "{meta}");
     assert!(time(&meta["as_of"]) < SystemClock::new().now() - minutes(60), "{meta}");
+    for (job, status) in [("strict", "stale"), ("patient", "catching_up")] {
+        let said = wait_for("an event to be read", Duration::from_secs(30), || {
+            let (_, answer) = server.get(&format!("/v1/jobs/{job}/values?user_id=u1"));
+            answer["jobs"][job]["as_of"].is_string().then(|| answer["features"]["n"]["status"].clone())
+        });
+        assert_eq!(said, status, "{job}");
+    }
     assert_eq!(server.get("/readyz").0, 503);
     let (_, status) = server.get("/v1/jobs/recent");
     assert!(status["behind"]["records"].as_u64() > Some(1_000_000), "{status}");

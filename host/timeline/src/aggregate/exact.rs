@@ -286,6 +286,11 @@ mod tests {
         assert_eq!(sum(&[1.0, half_step, 5e-324]).value(), 1.0 + 2.0 * half_step);
         assert_eq!(sum(&[-1.0, -half_step, -5e-324]).value(), -1.0 - 2.0 * half_step);
         assert_eq!(sum(&[1.0 + 2.0 * half_step, half_step]).value(), 1.0 + 4.0 * half_step);
+        // In the wide accumulator, what lies just below the highest bits counts as what lies far below them.
+        for small in [2_f64.powi(-65), 2_f64.powi(-100), 2_f64.powi(-120), 2_f64.powi(-200)] {
+            let wide = sum(&[5e-324, 1.0, half_step, small, -5e-324]);
+            assert_eq!(wide.value(), 1.0 + 2.0 * half_step, "{small}");
+        }
     }
 
     #[test]
@@ -298,6 +303,17 @@ mod tests {
         assert_eq!(sum.value(), f64::NEG_INFINITY);
         sum.subtract(f64::NEG_INFINITY);
         assert_eq!(sum.value(), 1.0);
+    }
+
+    #[test]
+    fn nan_and_infinities_leave_with_the_sum_that_they_came_with() {
+        for rare in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let (mut whole, part) = (sum(&[1.0, 2.0]), sum(&[rare, 4.0]));
+            whole.combine(&part, 1);
+            assert!(!whole.value().is_finite());
+            whole.combine(&part, -1);
+            assert_eq!(whole.value(), 3.0, "{rare}");
+        }
     }
 
     fn doubles() -> impl Strategy<Value = Vec<f64>> {

@@ -3,15 +3,15 @@
 //! core at another number of ranges. The output is the server's.
 
 use crate::golden::{cases, check_rows, partitions, planned};
-use crate::replay::{block, has_sessions};
+use crate::replay::{Replay, block, has_sessions};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_connect::sink::RowMeta;
 use weir_connect::{Decoder, Encoder, SinkRows};
 use weir_core::groups::{ALL_GROUPS, range_of};
 use weir_core::wire::Sorted;
-use weir_core::{CoreError, Effects, Intake, Keyed, KeyedRows, ResultRows, Step};
+use weir_core::{CoreError, DeadLetter, Effects, Intake, Keyed, KeyedRows, ResultRows, Step, Subject};
 use weir_event::{EventTime, KeyGroup, PartitionId};
 use weir_plan::JobPlan;
 
@@ -31,6 +31,8 @@ struct Host {
     stored: Stored,
     batches: u64,
     lines: Vec<u8>,
+    /// What dead letters are about, as JSON.
+    letters: BTreeSet<String>,
 }
 
 impl Host {
@@ -49,6 +51,7 @@ impl Host {
             stored: Stored::new(),
             batches: 0,
             lines: Vec::new(),
+            letters: BTreeSet::new(),
             plan,
         }
     }
@@ -57,7 +60,9 @@ impl Host {
     fn read(&mut self, partition: usize, first: usize, lines: &[String]) {
         let block = block(self.partitions[partition], first, lines);
         let decoded = self.decoder.decode(&block);
-        for step in self.intake.block(&block, &decoded).expect("the job goes on").steps {
+        let steps = self.intake.block(&block, &decoded).expect("the job goes on");
+        self.set_aside(&steps.letters);
+        for step in steps.steps {
             match step {
                 Step::Results(rows) => self.write(rows),
                 Step::Rows(rows) => self.exchange(&rows),
@@ -96,8 +101,14 @@ impl Host {
 
     fn perform(&mut self, effects: Vec<Result<Effects, CoreError>>) {
         for effects in effects {
-            effects.expect("the job goes on").results.into_iter().for_each(|rows| self.write(rows));
+            let effects = effects.expect("the job goes on");
+            self.set_aside(&effects.letters);
+            effects.results.into_iter().for_each(|rows| self.write(rows));
         }
+    }
+
+    fn set_aside(&mut self, letters: &[DeadLetter]) {
+        self.letters.extend(letters.iter().map(|letter| about(&letter.subject)));
     }
 
     fn write(&mut self, rows: ResultRows) {
@@ -172,6 +183,10 @@ impl Host {
     }
 }
 
+fn about(subject: &Subject) -> String {
+    serde_json::to_string(subject).expect("a subject is JSON")
+}
+
 fn intake(plan: &Arc<JobPlan>, partitions: &[PartitionId]) -> Intake {
     let mut intake = Intake::open(plan.clone()).with_identity(true);
     partitions.iter().for_each(|partition| intake.expect(*partition));
@@ -234,4 +249,24 @@ fn moved_to_other_ranges_after_every_block() {
             run(&plan, &lines, 2, longest.div_ceil(6).max(1), |host, turn| host.move_to([5, 1, 3][turn % 3]));
         check_rows(&case, "by the core, moved after every block", has_sessions(&plan), host.rows());
     }
+}
+
+#[test]
+fn dead_letters_are_the_server_s() {
+    let mut compared = 0;
+    for case in cases() {
+        let Some(plan) = planned(&case) else { continue };
+        let lines = partitions(&case);
+        let host = run(&plan, &lines, 3, 2, |_, _| ());
+        if host.letters.is_empty() {
+            continue;
+        }
+        compared += 1;
+        let replay = Replay::new(plan, lines);
+        replay.to_the_end(2, 2);
+        let listed = replay.dead_letters();
+        let listed: BTreeSet<String> = listed.iter().map(|letter| about(&letter.subject)).collect();
+        assert_eq!(host.letters, listed, "{}", case.display());
+    }
+    assert!(compared > 3, "hardly any case has dead letters");
 }

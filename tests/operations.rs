@@ -228,15 +228,15 @@ fn the_metrics_page_is_clean_and_says_what_operators_ask() {
     post(&server, "s", EVENT);
     let page = wait_for("the sink's row", Duration::from_secs(10), || {
         let (_, page) = server.get_text("/metrics");
-        page.contains("weir_sink_rows_total{job=\"good\",sink=\"file\"} 1").then_some(page)
+        page.contains("weir_sink_rows_total{job_name=\"good\",sink=\"file\"} 1").then_some(page)
     });
     assert_eq!(lint(&page), Vec::<String>::new());
     for series in [
         "weir_build_info{version=\"",
-        "weir_lag_seconds{job=\"good\"} 0",
-        "weir_job_failed{job=\"bad\"} 1",
-        "weir_sink_bytes_total{job=\"good\",sink=\"file\"} ",
-        "weir_partition_offset{job=\"good\",partition=\"0\"} 1",
+        "weir_lag_seconds{job_name=\"good\"} 0",
+        "weir_job_failed{job_name=\"bad\"} 1",
+        "weir_sink_bytes_total{job_name=\"good\",sink=\"file\"} ",
+        "weir_partition_offset{job_name=\"good\",partition=\"0\"} 1",
         "process_cpu_seconds_total ",
         "process_resident_memory_bytes ",
         "process_open_fds ",

@@ -1,6 +1,7 @@
 //! Plugins of a running server: what lacks a function waits for it, and another version reaches what runs.
 
 use crate::harness::{Project, Server, repository};
+use crate::zoo::scalar_guest;
 use serde_json::{Value, json};
 
 const STREAM: &str = "fields: {k: string, lat: double, t: timestamp}\nevent_time: t\nsource: {http: {}}\n";
@@ -113,7 +114,10 @@ fn another_version_reaches_what_runs_also_after_a_kill() {
     );
     assert_eq!(definition(&server, "aggregate"), before[1], "it goes on with its own version");
     let (_, page) = server.get_text("/metrics");
-    assert!(page.contains("weir_plugin_calls_total{plugin=\"trip\",version=\"1\"}"), "{page}");
+    assert!(
+        page.contains("weir_plugin_calls_total{job_name=\"aggregate\",plugin=\"trip\",version=\"1\"}"),
+        "{page}"
+    );
     server.kill();
 
     let server = Server::start(&project, "");
@@ -125,5 +129,54 @@ fn another_version_reaches_what_runs_also_after_a_kill() {
     assert_eq!((status, &answer["jobs"][0]["applied"]), (200, &json!(true)), "{answer}");
     assert_eq!(definition(&server, "aggregate"), before[1]);
     server.wait_for_job("aggregate", "what was counted before", |status| status["events"] == 1);
+    assert!(server.terminate().success());
+}
+
+/// A job over `f`, which the guest `traps_below_zero` exports.
+fn over_f(argument: &str) -> String {
+    format!(
+        "query: |\n  SELECT k, MAX(f({argument})) AS most FROM s GROUP BY k, TUMBLE(t, INTERVAL '1' HOUR)\n"
+    )
+}
+
+#[test]
+fn rows_that_trap_in_one_job_stop_the_plugin_for_that_job_alone() {
+    let project = Project::new();
+    project
+        .file("streams/s.yaml", STREAM)
+        .file("jobs/bad.yaml", &over_f("lat"))
+        .file("jobs/good.yaml", &over_f("ABS(lat)"));
+    let server = Server::start(&project, "");
+    let version = push(&server, "guest", &scalar_guest("traps_below_zero"));
+    activate(&server, "guest", version);
+    server.wait_ready();
+    let rows: String = (0..150).map(|_| EVENT.replace("1.0", "-1.0") + "\n").collect();
+    let (status, answer) = server.post("/v1/streams/s/events", rows);
+    assert_eq!((status, &answer["accepted"]), (200, &json!(150)), "{answer}");
+    let stopped = server.wait_for_job("bad", "the breaker to open", |status| status["state"] == "failed");
+    let reason = stopped["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("plugin `guest`: stopped after 100 bad rows"), "{reason}");
+    assert!(stopped["next_try"].is_string(), "{stopped}");
+    assert!(stopped["fuel"].as_u64() > Some(0), "{stopped}");
+    assert_eq!(
+        (&stopped["plugins"][0]["plugin"], &stopped["plugins"][0]["breaker"]),
+        (&json!("guest"), &json!("open"))
+    );
+
+    server.wait_for_job("good", "its rows", |status| status["events"] == 150);
+    let (status, value) = server.get("/v1/jobs/good/values?k=a");
+    assert_eq!((status, &value["features"]["most"]["current"]["value"]), (200, &json!(1.0)), "{value}");
+    let (_, plugin) = server.get("/v1/plugins/guest");
+    let used_by = plugin["used_by"].as_array().expect("both jobs use it");
+    let breakers: Vec<_> = used_by.iter().map(|usage| (&usage["job"], &usage["breaker"])).collect();
+    assert_eq!(breakers, [(&json!("bad"), &json!("open")), (&json!("good"), &json!("closed"))], "{plugin}");
+    let (_, page) = server.get_text("/metrics");
+    for (job, open) in [("bad", 1), ("good", 0)] {
+        let line = format!(
+            "weir_plugin_breaker_open{{job_name=\"{job}\",plugin=\"guest\",version=\"1\"}} {open}.0\n"
+        );
+        assert!(page.contains(&line), "{line}: {page}");
+        assert!(page.contains(&format!("weir_plugin_fuel_total{{job_name=\"{job}\",")), "{page}");
+    }
     assert!(server.terminate().success());
 }

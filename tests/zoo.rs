@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use weir_event::{Fault, Rank};
+use weir_event::{Fault, Rank, SystemClock};
 use weir_plan::{FunctionCatalog, ScalarFunction};
 use weir_plugin::{CompileWith, Limits, Phase, PluginError, PluginRegistry};
 use weir_timeline::Input;
@@ -103,11 +103,17 @@ const ZOO: &[(&str, Made, Shows, &str)] = &[
     ("loses_states", Guest("aggregate"), Called, "update of `g`: gave 0 states where 1 were due"),
 ];
 
-/// What is no guest of the table: the text that guests share, and the one that proves that they could behave.
-const TAME: [&str; 2] = ["prelude", "tame"];
+/// What is not a guest of the table: the text that guests share, the one that proves that they could behave, and one
+/// that does where its rows are good.
+const TAME: [&str; 3] = ["prelude", "tame", "traps_below_zero"];
 
 fn read(name: &str) -> String {
     fs::read_to_string(repository().join("tests/zoo").join(format!("{name}.wat"))).expect("a file of the zoo")
+}
+
+/// A scalar guest of the zoo as a component.
+pub(crate) fn scalar_guest(name: &str) -> Vec<u8> {
+    bytes(name, Guest("scalar"))
 }
 
 fn bytes(name: &str, made: Made) -> Vec<u8> {
@@ -139,7 +145,8 @@ fn component(world: &str, guest: &str) -> Vec<u8> {
 fn registry(folder: &Path) -> PluginRegistry {
     // Few instances: each reserves addresses, and tests run side by side.
     let limits = Limits { instances: 16, ..Limits::default() };
-    PluginRegistry::open(folder, limits, CompileWith::InProcess).expect("an empty folder opens")
+    PluginRegistry::open(folder, limits, CompileWith::InProcess, Arc::new(SystemClock::new()))
+        .expect("an empty folder opens")
 }
 
 fn admit(registry: &PluginRegistry, name: &str, made: Made) -> Result<(), PluginError> {
@@ -154,13 +161,13 @@ fn call(function: &dyn ScalarFunction, rows: usize) -> Result<ArrayRef, String> 
 
 /// Calls whatever the plugin has, with rows; gives the reason why that fails.
 fn reason_when_called(registry: &PluginRegistry) -> String {
-    if let Some(function) = registry.scalar("f") {
+    if let Some(function) = registry.scalar("job", "f") {
         let single = call(&*function, 1).expect_err("a hostile guest has no result");
         // Callers find the bad row by themselves; a batch of nothing else fails in the same way.
         assert!(call(&*function, 100).is_err(), "{single}");
         return single;
     }
-    let aggregate = registry.aggregate("g", &[DataType::Int64], &[]).expect("it is described");
+    let aggregate = registry.aggregate("job", "g", &[DataType::Int64], &[]).expect("it is described");
     let mut states = aggregate.states();
     states.resize(1);
     let arguments: [ArrayRef; 1] = [Arc::new(Int64Array::from(vec![1]))];
@@ -199,7 +206,7 @@ fn a_hostile_guest_does_no_harm_to_others() {
     let folder = tempfile::tempdir().expect("a folder");
     let registry = registry(folder.path());
     admit(&registry, "tame", Guest("scalar")).expect("the tame one is taken");
-    let tame = registry.scalar("f").expect("it is active");
+    let tame = registry.scalar("job", "f").expect("it is active");
     for (name, made, shows, _) in ZOO {
         let stored = registry.admit_and_store(name, &bytes(name, *made));
         assert_eq!(stored.is_ok(), matches!(shows, Called), "{name}");

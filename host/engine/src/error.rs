@@ -133,12 +133,13 @@ impl EngineError {
         }
     }
 
-    /// Whether it may succeed once somebody has mended something outside of weir: made a topic, freed a disk. Nobody
-    /// tells weir of that, so a live job tries again.
+    /// Whether it may succeed once somebody has mended something outside of weir: made a topic, freed a disk; or once a
+    /// plugin's circuit breaker lets it be tried again. Nobody tells weir of that, so a live job tries again.
     pub(crate) fn may_be_mended_elsewhere(&self) -> bool {
         match self {
             EngineError::Source { error, .. } | EngineError::Sink { error, .. } => error.fault != Fault::Weir,
             EngineError::Store { .. } | EngineError::DeadLetters { .. } => self.fault() == Fault::External,
+            EngineError::Broken { .. } => true,
             _ => false,
         }
     }

@@ -25,8 +25,8 @@ pub trait ScalarFunction: Debug + Send + Sync {
 
 /// Functions that a query can name beside those that weir brings itself.
 pub trait FunctionCatalog: Send + Sync {
-    /// A scalar function.
-    fn scalar(&self, _name: &str) -> Option<Arc<dyn ScalarFunction>> {
+    /// A scalar function, to be called for a job: what its rows make a plugin do is that job's affair alone.
+    fn scalar(&self, _job: &str, _name: &str) -> Option<Arc<dyn ScalarFunction>> {
         None
     }
     /// Names of all scalar functions.
@@ -37,9 +37,10 @@ pub trait FunctionCatalog: Send + Sync {
     fn has_aggregate(&self, name: &str) -> bool {
         self.aggregate_names().iter().any(|known| known == name)
     }
-    /// An aggregate, bound to argument types and constant parameters; the error says what does not fit.
+    /// An aggregate, likewise, bound to argument types and constant parameters; the error says what does not fit.
     fn aggregate(
         &self,
+        _job: &str,
         name: &str,
         _arguments: &[DataType],
         _parameters: &[Parameter],

@@ -10,13 +10,12 @@ use crate::failure::{Cause, Failure, one_line};
 use crate::guest::Guest;
 use crate::limits::Limits;
 use crate::plugin::{AggregateExports, Exports, Plugin, ScalarExports};
-use crate::pool::Pool;
 use crate::scalar::PluginScalar;
 use crate::wire::{
     AGGREGATE_FUNCTIONS, AggregateFunctionInfo, CallParams, ColumnResult, FinishParams, FunctionInfo,
     IMPORTS, MergeParams, SCALAR_FUNCTIONS, StatesResult, UnmergeParams, UpdateParams,
 };
-use crate::{breaker::Breaker, cache};
+use crate::{account::Account, cache};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::sync::{Arc, PoisonError};
@@ -59,14 +58,14 @@ impl PluginHost {
             return Err(refuse(Phase::Describe, reasons));
         }
         Ok(Arc::new(Plugin {
-            pool: Pool::new(shared, pre, Arc::clone(&plugin)),
             name: plugin,
             sha256: sha256.into(),
             scalars,
             aggregates,
             ignored,
             exports,
-            breaker: Breaker::default(),
+            pre,
+            shared: Arc::clone(shared),
             limits: shared.limits.clone(),
         }))
     }
@@ -264,9 +263,11 @@ impl Plugin {
     /// Calls every function without rows; every failure is a reason. Aggregates with parameters wait for a query
     /// that gives them.
     fn dry_run(self: &Arc<Self>) -> Result<(), Vec<String>> {
-        let scalars = self.scalars.iter().map(|info| PluginScalar::new(self, info).dry_run());
+        // Of no job: what speaks against a plugin is nobody's expense.
+        let account = &Arc::new(Account::new(self, ""));
+        let scalars = self.scalars.iter().map(|info| PluginScalar::new(account, info).dry_run());
         let bare = self.aggregates.iter().filter(|info| info.parameters.is_empty());
-        let aggregates = bare.map(|info| PluginAggregate::new(self, info, Vec::new(), &[]).dry_run());
+        let aggregates = bare.map(|info| PluginAggregate::new(account, info, Vec::new(), &[]).dry_run());
         let reasons: Vec<String> = scalars.chain(aggregates).filter_map(Result::err).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }

@@ -1,6 +1,7 @@
 //! A plugin's aggregate function bound to its types and parameters: its card, and single calls into the guest.
 //! Must not know how states are kept (`states` does) or what a window is.
 
+use crate::account::Account;
 use crate::columns::{self, Lent};
 use crate::describe::AggregateInfo;
 use crate::failure::{Cause, Failure};
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use weir_timeline::aggregate::Parameter;
 use weir_timeline::{Aggregate, Card, States};
 
-/// One aggregate function of one version of a plugin, bound to its parameters.
+/// One aggregate function of one version of a plugin, bound to its parameters and called for one job.
 #[derive(Debug, Clone)]
 pub(crate) struct PluginAggregate {
     bound: Arc<Bound>,
@@ -38,7 +39,7 @@ pub(crate) struct Paces {
 /// What states share with the aggregate that made them.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) account: Arc<Account>,
     info: AggregateInfo,
     parameters: Vec<Literal>,
     pub(crate) card: Card,
@@ -48,11 +49,12 @@ pub(crate) struct Bound {
 impl PluginAggregate {
     /// `parameters` are literals of the described types and `given` the same as the query has them.
     pub(crate) fn new(
-        plugin: &Arc<Plugin>,
+        account: &Arc<Account>,
         info: &AggregateInfo,
         parameters: Vec<Literal>,
         given: &[Parameter],
     ) -> Self {
+        let plugin = &account.plugin;
         let card = Card {
             algebra: info.algebra,
             // A guest can take states out of states, but not rows, and cursors need both.
@@ -65,13 +67,13 @@ impl PluginAggregate {
         };
         let pace = || Pace::new(plugin.limits.fuel_per_call);
         let paces = Paces { update: pace(), merge: pace(), finish: pace() };
-        let (plugin, info) = (Arc::clone(plugin), info.clone());
-        PluginAggregate { bound: Arc::new(Bound { plugin, info, parameters, card, paces }) }
+        let (account, info) = (Arc::clone(account), info.clone());
+        PluginAggregate { bound: Arc::new(Bound { account, info, parameters, card, paces }) }
     }
 
     /// Binds the function to a query's argument types and parameters; the error says what does not fit.
     pub(crate) fn bind(
-        plugin: &Arc<Plugin>,
+        account: &Arc<Account>,
         info: &AggregateInfo,
         arguments: &[ArrowType],
         given: &[Parameter],
@@ -92,7 +94,7 @@ impl PluginAggregate {
                 format!("parameter `{}` of `{}` is a {}", field.name, info.name, field.data_type)
             })
         });
-        let aggregate = PluginAggregate::new(plugin, info, literals.collect::<Result<_, _>>()?, given);
+        let aggregate = PluginAggregate::new(account, info, literals.collect::<Result<_, _>>()?, given);
         if !given.is_empty() {
             aggregate.dry_run()?;
         }
@@ -106,18 +108,18 @@ impl PluginAggregate {
         let arguments: Vec<ArrayRef> =
             types.map(|data_type| arrow_array::new_empty_array(&data_type)).collect();
         bound
-            .plugin
+            .account
             .pool
             .run(|guest| bound.update(guest, &[], &[], &[], &arguments))
             .map_err(|failure| bound.blame("update", &failure))?;
         let (states, _) = bound
-            .plugin
+            .account
             .pool
             .run(|guest| bound.merge(guest, &[], &[], 1))
             .map_err(|failure| bound.blame("merge", &failure))?;
         let states: Vec<&[u8]> = states.iter().map(Vec::as_slice).collect();
         bound
-            .plugin
+            .account
             .pool
             .run(|guest| bound.finish(guest, &states, &[0]))
             .map_err(|failure| bound.blame("finish", &failure))?;
@@ -164,11 +166,11 @@ fn literal(given: &Parameter, wanted: DataType) -> Option<Literal> {
 
 impl Bound {
     pub(crate) fn blame(&self, phase: &str, failure: &Failure) -> String {
-        self.plugin.blame(&self.info.name, phase, failure)
+        self.account.plugin.blame(&self.info.name, phase, failure)
     }
 
     fn exports(&self) -> Result<&AggregateExports, Failure> {
-        let exports = self.plugin.exports.aggregate.as_ref();
+        let exports = self.account.plugin.exports.aggregate.as_ref();
         exports.ok_or_else(|| Failure::new(Cause::Output, "exports no aggregate functions"))
     }
 

@@ -1,70 +1,126 @@
-//! Stops a plugin that misbehaves on much of what it is given: its job fails with the reason instead of burning
-//! processor time on rows that end as dead letters. Counts rows with a verdict, so that how rows are cut into
-//! calls does not matter.
+//! Stops a plugin that misbehaves on much of what a job gives it: the job fails with the reason instead of burning
+//! processor time on rows that end as dead letters. After a pause it is tried again, and the first row with a verdict
+//! decides. Counts rows with a verdict, so that how rows are cut into calls does not matter. Is told the time; must not
+//! read a clock.
 
-use std::sync::{Mutex, PoisonError};
+use serde::Serialize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Rows over which misbehaviour is counted, and how many of them open the breaker: one row in ten.
 const WINDOW_ROWS: u64 = 1000;
 /// As above.
 const OPENS_AT: u64 = 100;
+/// How long it stays open before it is tried again: long enough that a plugin which goes on so costs next to nothing,
+/// short enough that a job whose bad rows have passed is soon back.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Whether calls are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerStatus {
+    /// They are.
+    Closed,
+    /// They are not.
+    Open,
+    /// They are again, until the first row decides.
+    HalfOpen,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    counts: Mutex<Counts>,
+    state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    judged: u64,
-    misbehaved: u64,
-    open: Option<String>,
+#[derive(Debug)]
+enum State {
+    Closed {
+        judged: u64,
+        misbehaved: u64,
+    },
+    /// Since that time.
+    Open {
+        reason: String,
+        since: Duration,
+    },
+    HalfOpen,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State::Closed { judged: 0, misbehaved: 0 }
+    }
 }
 
 impl Breaker {
-    /// The reason, if it is open.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        match &self.lock().open {
-            Some(reason) => Err(reason.clone()),
-            None => Ok(()),
+    /// Asked before a call: the reason why it is not to be made. The first one after the pause is a trial. Others that
+    /// come during a trial are not refused: a refusal stops the whole job, also when the trial succeeds.
+    pub(crate) fn check(&self, now: Duration) -> Result<(), String> {
+        let mut state = self.lock();
+        match &*state {
+            State::Open { reason, since } if now.saturating_sub(*since) < PAUSE => Err(reason.clone()),
+            State::Open { .. } => {
+                *state = State::HalfOpen;
+                Ok(())
+            }
+            State::Closed { .. } | State::HalfOpen => Ok(()),
         }
     }
 
     /// So many rows got their results.
     pub(crate) fn passed(&self, rows: usize) {
-        self.lock().judge(rows as u64);
+        let mut state = self.lock();
+        match &mut *state {
+            State::Closed { judged, misbehaved } => judge(judged, misbehaved, rows as u64),
+            State::HalfOpen if rows > 0 => *state = State::default(),
+            // A call that was on its way when others opened it says nothing of what comes after.
+            State::HalfOpen | State::Open { .. } => {}
+        }
     }
 
     /// A row made the plugin misbehave on its own.
-    pub(crate) fn misbehaved(&self, reason: &str) {
-        let mut counts = self.lock();
-        counts.misbehaved += 1;
-        if counts.misbehaved >= OPENS_AT {
-            counts.open = Some(format!(
-                "stopped after {OPENS_AT} bad rows among the last {WINDOW_ROWS}; upload a version that can take \
-                 them, or roll back; the last one: {reason}"
-            ));
+    pub(crate) fn misbehaved(&self, reason: &str, now: Duration) {
+        let mut state = self.lock();
+        let why = match &mut *state {
+            State::Closed { judged, misbehaved } => {
+                *misbehaved += 1;
+                if *misbehaved < OPENS_AT {
+                    judge(judged, misbehaved, 1);
+                    return;
+                }
+                format!("stopped after {OPENS_AT} bad rows among the last {WINDOW_ROWS}")
+            }
+            State::HalfOpen => "stopped again by the first row that it was tried on".to_owned(),
+            State::Open { .. } => return,
+        };
+        let pause = PAUSE.as_secs();
+        let reason = format!(
+            "{why}, and tried again after {pause} s; upload a version that can take them, or roll back; the last one: \
+             {reason}"
+        );
+        *state = State::Open { reason, since: now };
+    }
+
+    /// How it stands, and why where it is open.
+    pub(crate) fn shown(&self, now: Duration) -> (BreakerStatus, Option<String>) {
+        match &*self.lock() {
+            State::Closed { .. } => (BreakerStatus::Closed, None),
+            State::Open { reason, since } if now.saturating_sub(*since) < PAUSE => {
+                (BreakerStatus::Open, Some(reason.clone()))
+            }
+            State::Open { .. } | State::HalfOpen => (BreakerStatus::HalfOpen, None),
         }
-        counts.judge(1);
     }
 
-    /// Closes it again.
-    pub(crate) fn reset(&self) {
-        *self.lock() = Counts::default();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Counts {
-    fn judge(&mut self, rows: u64) {
-        self.judged += rows;
-        if self.judged >= WINDOW_ROWS {
-            self.judged = 0;
-            self.misbehaved = 0;
-        }
+fn judge(judged: &mut u64, misbehaved: &mut u64, rows: u64) {
+    *judged += rows;
+    if *judged >= WINDOW_ROWS {
+        (*judged, *misbehaved) = (0, 0);
     }
 }
 
@@ -72,21 +128,49 @@ impl Counts {
 mod tests {
     use super::*;
 
+    const START: Duration = Duration::from_secs(3);
+
+    fn opened() -> Breaker {
+        let breaker = Breaker::default();
+        for _ in 0..200 {
+            breaker.misbehaved("trapped", START);
+            breaker.passed(8);
+        }
+        breaker
+    }
+
     #[test]
     fn one_bad_row_in_ten_opens_it_and_fewer_do_not() {
         let breaker = Breaker::default();
         for _ in 0..10_000 {
-            breaker.misbehaved("trapped");
+            breaker.misbehaved("trapped", START);
             breaker.passed(10);
         }
-        assert_eq!(breaker.check(), Ok(()));
-        for _ in 0..200 {
-            breaker.misbehaved("trapped");
-            breaker.passed(8);
-        }
-        let reason = breaker.check().unwrap_err();
+        assert_eq!(breaker.check(START), Ok(()));
+        let reason = opened().check(START).unwrap_err();
         assert!(reason.contains("the last one: trapped"), "{reason}");
-        breaker.reset();
-        assert_eq!(breaker.check(), Ok(()));
+    }
+
+    #[test]
+    fn after_a_pause_the_first_row_decides() {
+        let breaker = opened();
+        let soon = START + PAUSE - Duration::from_millis(1);
+        breaker.passed(1000);
+        assert!(breaker.check(soon).is_err());
+        assert_eq!(breaker.shown(soon).0, BreakerStatus::Open);
+        assert_eq!(breaker.check(START + PAUSE), Ok(()));
+        assert_eq!(breaker.shown(START + PAUSE), (BreakerStatus::HalfOpen, None));
+        // No row says nothing.
+        breaker.passed(0);
+        breaker.misbehaved("trapped again", START + PAUSE);
+        let reason = breaker.check(START + PAUSE).unwrap_err();
+        assert!(reason.contains("trapped again"), "{reason}");
+        let later = START + PAUSE * 2;
+        assert_eq!(breaker.check(later), Ok(()));
+        breaker.passed(1);
+        assert_eq!(breaker.shown(later), (BreakerStatus::Closed, None));
+        // It has forgotten what was before: one bad row is one of many again.
+        breaker.misbehaved("trapped", later);
+        assert_eq!(breaker.check(later), Ok(()));
     }
 }

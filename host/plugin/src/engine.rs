@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreContextMut, Trap};
+use weir_event::Clock;
 
 /// Memories of one component: one is usual.
 const MAX_MEMORIES_PER_COMPONENT: u32 = 4;
@@ -39,6 +40,7 @@ struct Parts {
     limits: Limits,
     compiled: PathBuf,
     compile_with: CompileWith,
+    clock: Arc<dyn Clock>,
     /// Instances reserve terabytes of address space between them, which a process without plugins can do without.
     shared: OnceLock<Arc<Shared>>,
     /// Held while `shared` is made, so that it is made once.
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) cache: CompiledCache,
     pub(crate) compile_with: CompileWith,
+    /// For circuit breakers alone: a guest gets no time.
+    pub(crate) clock: Arc<dyn Clock>,
     /// Held while a component is compiled: one compiler at a time is as much as a serving machine can spare.
     pub(crate) compiling: Mutex<()>,
     /// Instances alive now, over all plugins.
@@ -66,9 +70,9 @@ impl std::fmt::Debug for PluginHost {
 impl PluginHost {
     /// A host that keeps compiled code in the folder `compiled`, which is made when needed and must be written by
     /// nobody else: what is found there runs as native code.
-    pub fn new(compiled: &Path, limits: Limits, compile_with: CompileWith) -> Self {
+    pub fn new(compiled: &Path, limits: Limits, compile_with: CompileWith, clock: Arc<dyn Clock>) -> Self {
         let (compiled, shared, starting) = (compiled.to_owned(), OnceLock::new(), Mutex::new(()));
-        PluginHost { parts: Arc::new(Parts { limits, compiled, compile_with, shared, starting }) }
+        PluginHost { parts: Arc::new(Parts { limits, compiled, compile_with, clock, shared, starting }) }
     }
 
     /// What every guest may use.
@@ -106,6 +110,7 @@ impl Shared {
             engine,
             limits: parts.limits.clone(),
             compile_with: parts.compile_with.clone(),
+            clock: Arc::clone(&parts.clock),
             compiling: Mutex::new(()),
             alive: AtomicU32::new(0),
         })

@@ -4,10 +4,11 @@
 //! export looked up, a dry run) -> [`PluginRegistry`] (immutable versions, one of them active) -> adapters that
 //! make a guest's functions the engine's own: [`weir_plan::ScalarFunction`] and [`weir_timeline::Aggregate`].
 //!
-//! Knows: wasmtime (nothing else does), the interfaces in `wit/`, Arrow columns. Must not know: SQL, jobs,
-//! streams, windows, HTTP, a clock. A guest gets no clock, randomness, file or network; the linker offers
+//! Knows: wasmtime (nothing else does), the interfaces in `wit/`, Arrow columns. Must not know: SQL, what a job is,
+//! streams, windows, HTTP. A guest gets no clock, randomness, file or network; the linker offers
 //! `weir:feature/platform` alone.
 
+mod account;
 mod admit;
 mod aggregate;
 mod bisect;
@@ -34,6 +35,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use breaker::BreakerStatus;
 pub use compile::{CompileWith, compile_to_file};
 pub use describe::{AggregateInfo, ScalarInfo};
 pub use engine::PluginHost;

@@ -1,14 +1,14 @@
-//! A plugin that was taken: its functions, its exports and its instances. What is done with a row that fails
-//! is the adapters' business.
+//! A plugin that was taken: its functions, its exports, and what instances are made of. What is done with a row that
+//! fails is the adapters' business.
 
-use crate::breaker::Breaker;
 use crate::describe::{AggregateInfo, ScalarInfo};
+use crate::engine::Shared;
 use crate::failure::Failure;
+use crate::guest::GuestData;
 use crate::limits::Limits;
-use crate::pool::Pool;
 use std::fmt;
 use std::sync::Arc;
-use wasmtime::component::ComponentExportIndex;
+use wasmtime::component::{ComponentExportIndex, InstancePre};
 
 /// One version of a plugin, ready to run. Its functions are reached through the registry or the adapters.
 pub struct Plugin {
@@ -18,8 +18,8 @@ pub struct Plugin {
     pub(crate) aggregates: Vec<AggregateInfo>,
     pub(crate) ignored: Vec<String>,
     pub(crate) exports: Exports,
-    pub(crate) pool: Pool,
-    pub(crate) breaker: Breaker,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pre: InstancePre<GuestData>,
     pub(crate) limits: Limits,
 }
 
@@ -94,23 +94,8 @@ impl Plugin {
         &self.ignored
     }
 
-    /// Forgets every instance: called at each barrier, so that nothing a guest remembers outlives a checkpoint.
-    pub fn barrier(&self) {
-        self.pool.barrier();
-    }
-
-    /// Closes the circuit breaker again, for a job that is resumed.
-    pub fn reset(&self) {
-        self.breaker.reset();
-    }
-
     /// A failure of one of its functions, in words: which plugin, function and phase.
     pub(crate) fn blame(&self, function: &str, phase: &str, failure: &Failure) -> String {
         format!("plugin `{}`, {phase} of `{function}`: {}", self.name, failure.reason)
-    }
-
-    /// As `blame`, for an open breaker.
-    pub(crate) fn check_breaker(&self) -> Result<(), String> {
-        self.breaker.check().map_err(|reason| format!("plugin `{}`: {reason}", self.name))
     }
 }

@@ -1,4 +1,4 @@
-//! Instances of one plugin that wait to be used again. Each is used by one caller at a time and disposable:
+//! A job's instances of one plugin that wait to be used again. Each is used by one caller at a time and disposable:
 //! dropped at a barrier, after a failed call, and when it holds much memory, so that nothing a guest hides in it
 //! survives and a replay is exact.
 

@@ -1,10 +1,12 @@
 //! The plugins of one data folder: immutable versions by name, addressed by the hash of their bytes, one of them
 //! active; and the functions of the active ones, for queries to name. What was bound keeps running in the version
-//! it was bound to. Must not know jobs, or when a barrier is.
+//! it was bound to. Must not know of jobs more than their names, or when a barrier
+//! is.
 
+use crate::account::{Account, Accounts};
 use crate::aggregate::PluginAggregate;
 use crate::compile::CompileWith;
-use crate::describe::AggregateInfo;
+use crate::describe::{AggregateInfo, ScalarInfo};
 use crate::engine::PluginHost;
 use crate::error::{Phase, PluginError};
 use crate::ledger::{Ledger, LedgerError, Record};
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use weir_event::Clock;
 use weir_plan::{FunctionCatalog, ScalarFunction};
 use weir_timeline::Aggregate;
 use weir_timeline::aggregate::Parameter;
@@ -53,33 +56,40 @@ pub struct PluginRegistry {
     folder: PathBuf,
     ledger: Mutex<Ledger>,
     current: RwLock<Current>,
+    accounts: Accounts,
 }
 
 /// What queries see.
 #[derive(Debug, Default)]
 struct Current {
     active: BTreeMap<String, Arc<Plugin>>,
-    scalars: BTreeMap<String, Arc<PluginScalar>>,
+    scalars: BTreeMap<String, (Arc<Plugin>, ScalarInfo)>,
     aggregates: BTreeMap<String, (Arc<Plugin>, AggregateInfo)>,
-    /// Every plugin that is loaded somewhere, for barriers.
+    /// Every plugin that is loaded somewhere: it is loaded once, however often it becomes active.
     loaded: Vec<Weak<Plugin>>,
 }
 
 impl PluginRegistry {
     /// Opens the registry in `data_dir` (`plugins/` and `compiled/` below it, made when missing) and loads the active
     /// versions. Nobody else may write there meanwhile.
-    pub fn open(data_dir: &Path, limits: Limits, compile_with: CompileWith) -> Result<Self, PluginError> {
+    pub fn open(
+        data_dir: &Path,
+        limits: Limits,
+        compile_with: CompileWith,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PluginError> {
         let folder = data_dir.join("plugins");
         fs::create_dir_all(&folder).map_err(|error| {
             PluginError::external("", Phase::Store, format!("cannot make {}: {error}", folder.display()))
         })?;
-        let host = PluginHost::new(&data_dir.join("compiled"), limits, compile_with);
+        let host = PluginHost::new(&data_dir.join("compiled"), limits, compile_with, clock);
         let ledger = Ledger::read(&folder).map_err(|error| store_error("", &error))?;
         let registry = PluginRegistry {
             host,
             folder,
             ledger: Mutex::new(ledger),
             current: RwLock::new(Current::default()),
+            accounts: Accounts::default(),
         };
         let ledger = registry.change();
         for (name, record) in &ledger.plugins {
@@ -177,30 +187,21 @@ impl PluginRegistry {
         current.aggregates.get(name).map(|(_, info)| info.clone())
     }
 
-    /// What calls into each version that is loaded took; nothing while a version is being activated, for which nobody
-    /// who only looks is to wait.
+    /// What each job's calls into each version that it has took; nothing while a version is being activated, for which
+    /// nobody who only looks is to wait.
     pub fn usage(&self) -> Vec<PluginUsage> {
         let Ok(ledger) = self.ledger.try_lock() else { return Vec::new() };
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        let loaded = current.loaded.iter().filter_map(Weak::upgrade);
-        let usage = loaded.filter_map(|plugin| {
-            let record = ledger.plugins.get(plugin.name())?;
-            let version = record.by_hash(plugin.sha256())?.version;
-            Some(plugin.pool.usage().shown(plugin.name(), version))
-        });
-        usage.collect()
+        let shown = |account: Arc<Account>| {
+            let plugin = &account.plugin;
+            let version = ledger.plugins.get(plugin.name())?.by_hash(plugin.sha256())?.version;
+            Some(account.shown(version))
+        };
+        self.accounts.all().into_iter().filter_map(shown).collect()
     }
 
     /// Forgets every live instance: called at each barrier, so that nothing a guest remembers outlives a checkpoint.
     pub fn barrier(&self) {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.loaded.iter().filter_map(Weak::upgrade).for_each(|plugin| plugin.barrier());
-    }
-
-    /// Closes every open circuit breaker, for a job that is resumed.
-    pub fn reset_breakers(&self) {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.loaded.iter().filter_map(Weak::upgrade).for_each(|plugin| plugin.reset());
+        self.accounts.all().iter().for_each(|account| account.barrier());
     }
 
     fn change(&self) -> MutexGuard<'_, Ledger> {
@@ -317,9 +318,10 @@ impl PluginRegistry {
 
 /// What the active plugins export.
 impl FunctionCatalog for PluginRegistry {
-    fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
+    fn scalar(&self, job: &str, name: &str) -> Option<Arc<dyn ScalarFunction>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.scalars.get(name).map(|function| Arc::clone(function) as Arc<dyn ScalarFunction>)
+        let (plugin, info) = current.scalars.get(name)?;
+        Some(Arc::new(PluginScalar::new(&self.accounts.of(job, plugin), info)))
     }
 
     fn scalar_names(&self) -> Vec<String> {
@@ -332,6 +334,7 @@ impl FunctionCatalog for PluginRegistry {
 
     fn aggregate(
         &self,
+        job: &str,
         name: &str,
         arguments: &[ArrowType],
         parameters: &[Parameter],
@@ -341,7 +344,7 @@ impl FunctionCatalog for PluginRegistry {
             current.aggregates.get(name).cloned()
         };
         let (plugin, info) = found.ok_or_else(|| format!("no active plugin has an aggregate `{name}`"))?;
-        Ok(Arc::new(PluginAggregate::bind(&plugin, &info, arguments, parameters)?))
+        Ok(Arc::new(PluginAggregate::bind(&self.accounts.of(job, &plugin), &info, arguments, parameters)?))
     }
 
     fn aggregate_names(&self) -> Vec<String> {
@@ -363,8 +366,8 @@ impl FunctionCatalog for PluginRegistry {
     }
 }
 
-fn scalars_of(plugin: &Arc<Plugin>) -> impl Iterator<Item = (String, Arc<PluginScalar>)> {
-    plugin.scalars().iter().map(move |info| (info.name.clone(), Arc::new(PluginScalar::new(plugin, info))))
+fn scalars_of(plugin: &Arc<Plugin>) -> impl Iterator<Item = (String, (Arc<Plugin>, ScalarInfo))> {
+    plugin.scalars().iter().map(move |info| (info.name.clone(), (Arc::clone(plugin), info.clone())))
 }
 
 fn aggregates_of(plugin: &Arc<Plugin>) -> impl Iterator<Item = (String, (Arc<Plugin>, AggregateInfo))> {

@@ -2,23 +2,23 @@
 //! fails is cut in halves in fresh instances, so that the batch fails if and only if some row fails alone. Must
 //! not know what becomes of that row: the caller bisects in its turn.
 
+use crate::account::Account;
 use crate::bisect;
 use crate::columns::{self, Lent};
 use crate::describe::ScalarInfo;
 use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
 use crate::pace::Pace;
-use crate::plugin::Plugin;
 use crate::wire::{CallParams, ColumnIn, ColumnResult};
 use arrow_array::ArrayRef;
 use arrow_schema::DataType as ArrowType;
 use std::sync::Arc;
 use weir_plan::{ExpressionError, ScalarFunction};
 
-/// One scalar function of one version of a plugin.
+/// One scalar function of one version of a plugin, called for one job.
 #[derive(Debug)]
 pub(crate) struct PluginScalar {
-    plugin: Arc<Plugin>,
+    account: Arc<Account>,
     info: ScalarInfo,
     arguments: Vec<ArrowType>,
     result: ArrowType,
@@ -27,13 +27,14 @@ pub(crate) struct PluginScalar {
 }
 
 impl PluginScalar {
-    pub(crate) fn new(plugin: &Arc<Plugin>, info: &ScalarInfo) -> Self {
+    pub(crate) fn new(account: &Arc<Account>, info: &ScalarInfo) -> Self {
+        let plugin = &account.plugin;
         PluginScalar {
             arguments: info.arguments.iter().map(|field| field.data_type.to_arrow()).collect(),
             result: info.result.to_arrow(),
             identity: format!("{}@sha256:{}", info.name, plugin.sha256),
             pace: Pace::new(plugin.limits.fuel_per_call),
-            plugin: Arc::clone(plugin),
+            account: Arc::clone(account),
             info: info.clone(),
         }
     }
@@ -41,12 +42,12 @@ impl PluginScalar {
     /// A call without rows.
     pub(crate) fn dry_run(&self) -> Result<(), String> {
         let arguments: Vec<ArrayRef> = self.arguments.iter().map(arrow_array::new_empty_array).collect();
-        let answer = self.plugin.pool.run(|guest| self.invoke(guest, &arguments, 0));
+        let answer = self.account.pool.run(|guest| self.invoke(guest, &arguments, 0));
         answer.map(|_| ()).map_err(|failure| self.blame(&failure))
     }
 
     fn blame(&self, failure: &Failure) -> String {
-        self.plugin.blame(&self.info.name, "call", failure)
+        self.account.plugin.blame(&self.info.name, "call", failure)
     }
 
     /// One call into one instance.
@@ -56,7 +57,7 @@ impl PluginScalar {
         arguments: &[ArrayRef],
         rows: usize,
     ) -> Result<(ArrayRef, u64), Failure> {
-        let exports = self.plugin.exports.scalar.as_ref();
+        let exports = self.account.plugin.exports.scalar.as_ref();
         let export = &exports.ok_or_else(|| Failure::new(Cause::Output, "exports no scalar functions"))?.call;
         let lent = lend(arguments, self.info.arguments.iter().map(|field| field.data_type))?;
         let columns: Vec<ColumnIn<'_>> = lent.iter().map(Lent::column).collect();
@@ -70,7 +71,7 @@ impl PluginScalar {
     fn attempt(&self, arguments: &[ArrayRef], first: usize, rows: usize) -> Result<(ArrayRef, u64), Failure> {
         let part: Vec<ArrayRef> = arguments.iter().map(|column| columns::part(column, first, rows)).collect();
         let call = |guest: &mut Guest| self.invoke(guest, &part, rows);
-        let pool = &self.plugin.pool;
+        let pool = &self.account.pool;
         if rows == 1 { pool.run_to_verdict(call) } else { pool.run(call) }
     }
 }
@@ -105,7 +106,7 @@ impl ScalarFunction for PluginScalar {
     }
 
     fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError> {
-        self.plugin.check_breaker().map_err(ExpressionError::Broken)?;
+        self.account.check_breaker().map_err(ExpressionError::Broken)?;
         let mut pieces = Vec::new();
         let outcome = bisect::run(rows, &self.pace, |first, rows| {
             let (piece, fuel) = self.attempt(arguments, first, rows)?;
@@ -113,7 +114,7 @@ impl ScalarFunction for PluginScalar {
             Ok(fuel)
         });
         let Err(failure) = outcome else {
-            self.plugin.breaker.passed(rows);
+            self.account.passed(rows);
             return Ok(columns::join(&pieces, &self.result));
         };
         let reason = self.blame(&failure);
@@ -122,7 +123,7 @@ impl ScalarFunction for PluginScalar {
         }
         // Callers bisect, and a row has its verdict when it comes alone: so each is counted once.
         if rows == 1 && failure.is_misbehaviour() {
-            self.plugin.breaker.misbehaved(&reason);
+            self.account.misbehaved(&reason);
         }
         Err(ExpressionError::Rows(reason))
     }

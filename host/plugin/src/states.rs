@@ -48,12 +48,12 @@ impl PluginStates {
     }
 
     fn check_breaker(&self) -> Result<(), AggregateError> {
-        self.bound.plugin.check_breaker().map_err(AggregateError::Broken)
+        self.bound.account.check_breaker().map_err(AggregateError::Broken)
     }
 
     /// Runs calls in instances, and gives a single unit its verdict in a fresh one.
     fn call<T>(&self, units: usize, call: impl Fn(&mut Guest) -> Result<T, Failure>) -> Result<T, Failure> {
-        let pool = &self.bound.plugin.pool;
+        let pool = &self.bound.account.pool;
         if units == 1 { pool.run_to_verdict(call) } else { pool.run(call) }
     }
 
@@ -69,7 +69,7 @@ impl PluginStates {
         }
         let reason = self.bound.blame(phase, &failure);
         if failure.is_misbehaviour() {
-            self.bound.plugin.breaker.misbehaved(&reason);
+            self.bound.account.misbehaved(&reason);
         }
         Ok(reason.into())
     }
@@ -173,7 +173,7 @@ impl PluginStates {
             match answer {
                 Ok((piece, fuel)) => {
                     pieces.push(piece);
-                    self.bound.plugin.breaker.passed(count);
+                    self.bound.account.passed(count);
                     Ok(fuel)
                 }
                 Err(failure) if count == 1 => {
@@ -215,7 +215,7 @@ impl States for PluginStates {
         });
         match outcome {
             Ok(()) => {
-                self.bound.plugin.breaker.passed(rows.len());
+                self.bound.account.passed(rows.len());
                 for (group, state) in fed {
                     self.states[group as usize] = State::Bytes(state.into());
                 }
@@ -226,7 +226,7 @@ impl States for PluginStates {
                 let reason = self.bound.blame("update", &failure);
                 // Callers bisect, and a row has its verdict when it comes alone: so each is counted once.
                 if input.rows.len() == 1 && failure.is_misbehaviour() {
-                    self.bound.plugin.breaker.misbehaved(&reason);
+                    self.bound.account.misbehaved(&reason);
                 }
                 Err(AggregateError::Rows(reason))
             }

@@ -1,9 +1,10 @@
-//! What calls into one version of a plugin took, for figures alone: nothing decides by it.
+//! What a job's calls into one version of a plugin took, for figures alone: nothing decides by it.
 
+use crate::breaker::BreakerStatus;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters that instances of one version share.
+/// Counters that a job's instances of one version share.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     calls: AtomicU64,
@@ -11,11 +12,13 @@ pub(crate) struct Usage {
     traps: AtomicU64,
 }
 
-/// What calls into a version of a plugin took since this process loaded it.
+/// What a job's calls into a version of a plugin took since the job was first planned in this process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PluginUsage {
+    /// The job.
+    pub job: String,
     /// The plugin.
-    pub name: String,
+    pub plugin: String,
     /// The version.
     pub version: u32,
     /// Calls.
@@ -24,6 +27,11 @@ pub struct PluginUsage {
     pub fuel: u64,
     /// Calls that trapped or went beyond a limit.
     pub traps: u64,
+    /// Whether calls are made.
+    pub breaker: BreakerStatus,
+    /// Why they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Usage {
@@ -34,9 +42,8 @@ impl Usage {
         self.traps.fetch_add(u64::from(trapped), Ordering::Relaxed);
     }
 
-    pub(crate) fn shown(&self, name: &str, version: u32) -> PluginUsage {
-        let [calls, fuel, traps] =
-            [&self.calls, &self.fuel, &self.traps].map(|counter| counter.load(Ordering::Relaxed));
-        PluginUsage { name: name.to_owned(), version, calls, fuel, traps }
+    /// Calls, fuel and traps.
+    pub(crate) fn counts(&self) -> [u64; 3] {
+        [&self.calls, &self.fuel, &self.traps].map(|counter| counter.load(Ordering::Relaxed))
     }
 }

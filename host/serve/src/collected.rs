@@ -14,7 +14,7 @@ use std::sync::Arc;
 use weir_engine::status::{PartitionStatus, SinkStatus};
 use weir_engine::{JobState, JobStatus};
 use weir_event::EventTime;
-use weir_plugin::PluginUsage;
+use weir_plugin::{BreakerStatus, PluginUsage};
 
 /// What the system says of this process; what it does not say is `None`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,10 +55,12 @@ const fn doc(
     MetricDoc { name, kind, labels, help }
 }
 
-const JOB: &[&str] = &["job"];
-const SINK: &[&str] = &["job", "sink"];
-const PARTITION: &[&str] = &["job", "partition"];
-const PLUGIN: &[&str] = &["plugin", "version"];
+/// The label of every series of a job. Not `job`: that is what a scraper calls the target itself.
+const JOB_NAME: &str = "job_name";
+const JOB: &[&str] = &[JOB_NAME];
+const SINK: &[&str] = &[JOB_NAME, "sink"];
+const PARTITION: &[&str] = &[JOB_NAME, "partition"];
+const PLUGIN: &[&str] = &[JOB_NAME, "plugin", "version"];
 const COUNTER: &str = "counter";
 const GAUGE: &str = "gauge";
 
@@ -102,9 +104,15 @@ pub const METRICS: &[MetricDoc] = &[
         PARTITION,
         "How far the partition's newest event is behind the wall; 0 while everything in it is read",
     ),
-    doc("weir_plugin_calls_total", COUNTER, PLUGIN, "Calls into the plugin"),
-    doc("weir_plugin_fuel_total", COUNTER, PLUGIN, "Fuel that calls into the plugin used"),
+    doc("weir_plugin_calls_total", COUNTER, PLUGIN, "Calls into the plugin for the job"),
+    doc("weir_plugin_fuel_total", COUNTER, PLUGIN, "Fuel that calls into the plugin for the job used"),
     doc("weir_plugin_traps_total", COUNTER, PLUGIN, "Calls that trapped or went beyond a limit"),
+    doc(
+        "weir_plugin_breaker_open",
+        GAUGE,
+        PLUGIN,
+        "1 while the plugin is not called for the job, many of whose rows made it misbehave",
+    ),
     doc("process_cpu_seconds_total", COUNTER, &[], "Processor time of all threads, user and system"),
     doc("process_resident_memory_bytes", GAUGE, &[], "Memory that is resident"),
     doc("process_virtual_memory_bytes", GAUGE, &[], "Addresses that are mapped"),
@@ -255,7 +263,8 @@ impl Seen {
     fn of_plugins(&self, figure: fn(&PluginUsage) -> u64) -> Vec<Sample> {
         let sample = |plugin: &PluginUsage| {
             let version = plugin.version.to_string();
-            (vec![("plugin", plugin.name.clone()), ("version", version)], figure(plugin) as f64)
+            let job = (JOB_NAME, plugin.job.clone());
+            (vec![job, ("plugin", plugin.plugin.clone()), ("version", version)], figure(plugin) as f64)
         };
         self.plugins.iter().map(sample).collect()
     }
@@ -263,7 +272,7 @@ impl Seen {
 
 impl JobSeen {
     fn labels(&self) -> Vec<(&'static str, String)> {
-        vec![("job", self.status.job.clone())]
+        vec![(JOB_NAME, self.status.job.clone())]
     }
 }
 
@@ -317,6 +326,7 @@ fn plugin_figure(name: &str) -> Option<fn(&PluginUsage) -> u64> {
         "weir_plugin_calls_total" => |plugin| plugin.calls,
         "weir_plugin_fuel_total" => |plugin| plugin.fuel,
         "weir_plugin_traps_total" => |plugin| plugin.traps,
+        "weir_plugin_breaker_open" => |plugin| u64::from(plugin.breaker == BreakerStatus::Open),
         _ => return None,
     })
 }

@@ -26,7 +26,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
 /// `GET /v1/jobs/{job}`.
 pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
     if let Some(job) = app.served.engine.job(&name) {
-        return Ok(answer(StatusCode::OK, &described(&job)));
+        return Ok(answer(StatusCode::OK, &described(&app, &job)));
     }
     // It could not be started, which its state says.
     let mut all = app.served.engine.statuses().into_iter();
@@ -67,13 +67,17 @@ pub(crate) async fn restart(
 }
 
 /// The state of a job, and what can be asked of it.
-fn described(job: &Job) -> Value {
+fn described(app: &App, job: &Job) -> Value {
     let mut described = json!(job.status());
     let stats = job.stats();
     if let Some(members) = described.as_object_mut() {
         members.insert("state_keys".to_owned(), stats.keys.into());
         members.insert("state_rows".to_owned(), stats.rows.into());
         members.insert("state_bytes".to_owned(), stats.memory_bytes.into());
+        let plugins = app.served.plugins.usage();
+        let plugins: Vec<_> = plugins.into_iter().filter(|usage| usage.job == job.plan().name).collect();
+        members.insert("fuel".to_owned(), plugins.iter().map(|usage| usage.fuel).sum::<u64>().into());
+        members.insert("plugins".to_owned(), json!(plugins));
         members.extend(shape(job.plan()));
     }
     described

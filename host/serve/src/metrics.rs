@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn counters_are_described_by_the_name_that_they_have() {
-        let page = "# HELP weir_events Events read.\n# TYPE weir_events counter\nweir_events_total{job=\"a\"} 3\n\
-                    # HELP weir_lag_seconds Lag.\n# TYPE weir_lag_seconds gauge\nweir_lag_seconds{job=\"a\"} 0.5\n";
+        let page = "# HELP weir_events Events read.\n# TYPE weir_events counter\nweir_events_total{job_name=\"a\"} 3\n\
+                    # HELP weir_lag_seconds Lag.\n# TYPE weir_lag_seconds gauge\nweir_lag_seconds{job_name=\"a\"} 0.5\n";
         let wanted = page.replace("HELP weir_events ", "HELP weir_events_total ");
         assert_eq!(as_prometheus_text(page), wanted.replace("TYPE weir_events ", "TYPE weir_events_total "));
     }

@@ -51,11 +51,16 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Proble
     Ok(answer(StatusCode::OK, &json!({ "plugins": plugins })))
 }
 
-/// `GET /v1/plugins/{name}`.
+/// `GET /v1/plugins/{name}`: also what each job that uses it makes of it.
 pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
     let plugins = app.served.plugins.clone();
-    let status = blocking(move || find(&plugins, &name)).await??;
-    Ok(answer(StatusCode::OK, &status))
+    let described = blocking(move || {
+        let mut described = json!(find(&plugins, &name)?);
+        let of_it = plugins.usage().into_iter().filter(|usage| usage.plugin == name);
+        described["used_by"] = json!(of_it.collect::<Vec<_>>());
+        Ok::<_, Problem>(described)
+    });
+    Ok(answer(StatusCode::OK, &described.await??))
 }
 
 /// The body of an activation.

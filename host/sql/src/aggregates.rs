@@ -57,6 +57,8 @@ pub(crate) fn elsewhere(name: &str) -> Option<&'static str> {
 /// The aggregates of one project.
 pub(crate) struct Aggregates<'a> {
     pub(crate) catalog: &'a dyn FunctionCatalog,
+    /// The job that is planned.
+    pub(crate) job: &'a str,
 }
 
 /// A call of an aggregate, its names resolved.
@@ -179,7 +181,7 @@ impl Aggregates<'_> {
                 format!("`{}` is a plugin's aggregate, DISTINCT is not available for it", call.name);
             return Err(Refusal::new(call.at, message));
         }
-        let bound = self.catalog.aggregate(&call.name, types, &call.parameters);
+        let bound = self.catalog.aggregate(self.job, &call.name, types, &call.parameters);
         bound.map_err(|message| Refusal::new(call.at, message))
     }
 }

@@ -75,8 +75,8 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     };
     let stream = stream(&parsed, catalog, report)?;
     let event_time = stream.schema.fields.get(stream.schema.event_time)?.name.clone();
-    let functions = Functions::new(catalog.functions());
-    let aggregates = Aggregates { catalog: catalog.functions() };
+    let functions = Functions::new(catalog.functions(), &job.name);
+    let aggregates = Aggregates { catalog: catalog.functions(), job: &job.name };
     resolve_names(&mut parsed, &stream, &functions, &aggregates, catalog, report);
     if report.has_errors() {
         return None;

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
+use weir_event::{Clock, SystemClock};
 use weir_plan::ServerDefinition;
 use weir_plugin::{CompileWith, Limits, PluginError, PluginRegistry};
 
@@ -17,11 +18,12 @@ pub(crate) fn open(
     project: &Project,
     server: &ServerDefinition,
     data_dir: &Path,
+    clock: Arc<dyn Clock>,
 ) -> Result<(Arc<PluginRegistry>, Vec<PluginError>), Failure> {
     let program = std::env::current_exe().map_err(|error| {
         Failure::external(format!("cannot find this program to compile plugins: {error}"))
     })?;
-    let registry = PluginRegistry::open(data_dir, limits(server), CompileWith::Child { program })?;
+    let registry = PluginRegistry::open(data_dir, limits(server), CompileWith::Child { program }, clock)?;
     let refused = registry.load_project_plugins(&project.plugins()).err().unwrap_or_default();
     Ok((Arc::new(registry), refused))
 }
@@ -47,7 +49,7 @@ pub(crate) fn open_copy(
     for below in ["plugins", "compiled"] {
         copy_files(&data_dir.join(below), &copy.path().join(below)).map_err(failed)?;
     }
-    let (registry, refused) = open(project, server, copy.path())?;
+    let (registry, refused) = open(project, server, copy.path(), Arc::new(SystemClock::new()))?;
     Ok((copy, registry, refused))
 }
 

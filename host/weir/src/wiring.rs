@@ -76,7 +76,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     };
     let data_dir = project.folder().join(&server.data_dir);
     let store = open_store(&data_dir, &server, opening.accept_older)?;
-    let (plugins, refused_plugins) = plugins::open(&project, &server, &data_dir)?;
+    let (plugins, refused_plugins) = plugins::open(&project, &server, &data_dir, clock.clone())?;
     let planned = plan_checked(&checked, &*plugins);
     if opening.all_or_none || is_hopeless(&planned) {
         definitions::errors(&planned, &refused_plugins)?;

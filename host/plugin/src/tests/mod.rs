@@ -4,9 +4,12 @@ mod aggregate;
 mod registry;
 mod scalar;
 
+use crate::account::Account;
+use crate::plugin::Plugin;
 use crate::{CompileWith, Limits, PluginHost};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use weir_event::SystemClock;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata, metadata::Bindgen};
 
 const PRELUDE: &str = include_str!("../../../../tests/zoo/prelude.wat");
@@ -35,6 +38,10 @@ fn host() -> &'static PluginHost {
     HOST.get_or_init(|| {
         // Kept until the process ends.
         let folder = tempfile::tempdir().unwrap().keep();
-        PluginHost::new(&folder, limits(), CompileWith::InProcess)
+        PluginHost::new(&folder, limits(), CompileWith::InProcess, Arc::new(SystemClock::new()))
     })
+}
+
+fn account(plugin: &Arc<Plugin>) -> Arc<Account> {
+    Arc::new(Account::new(plugin, "job"))
 }

@@ -2,13 +2,15 @@
 
 use super::{AGGREGATE, SCALAR, component, limits};
 use crate::{CompileWith, Phase, PluginRegistry};
+use arrow_array::Float64Array;
 use std::fs;
 use std::path::Path;
-use weir_event::Fault;
+use std::sync::Arc;
+use weir_event::{Fault, SystemClock};
 use weir_plan::FunctionCatalog;
 
 fn open(folder: &Path) -> PluginRegistry {
-    PluginRegistry::open(folder, limits(), CompileWith::InProcess).unwrap()
+    PluginRegistry::open(folder, limits(), CompileWith::InProcess, Arc::new(SystemClock::new())).unwrap()
 }
 
 /// The scalar guest with another description, so with another hash.
@@ -23,24 +25,48 @@ fn the_same_bytes_are_the_same_version_and_survive_a_restart() {
     let first = registry.admit_and_store("one", &variant(1)).unwrap();
     assert_eq!((first.version.version, first.version.sha256.len()), (1, 64));
     assert_eq!(first.version.exports, ["scalar f(x double) -> double"]);
-    assert!(registry.scalar("f").is_none(), "storing is not activating");
+    assert!(registry.scalar("job", "f").is_none(), "storing is not activating");
     assert_eq!(registry.admit_and_store("one", &variant(2)).unwrap().version.version, 2);
     assert_eq!(registry.admit_and_store("one", &variant(1)).unwrap(), first);
     registry.activate("one", 1).unwrap();
-    let identity = registry.scalar("f").unwrap().identity().to_owned();
+    let identity = registry.scalar("job", "f").unwrap().identity().to_owned();
     assert!(identity.ends_with(&first.version.sha256));
     registry.activate("one", 2).unwrap();
-    assert_ne!(registry.scalar("f").unwrap().identity(), identity);
+    assert_ne!(registry.scalar("job", "f").unwrap().identity(), identity);
     drop(registry);
 
     let registry = open(folder.path());
     let status = registry.list();
     assert_eq!((status.len(), status[0].active, status[0].versions.len()), (1, Some(2), 2));
-    assert_ne!(registry.scalar("f").unwrap().identity(), identity);
+    assert_ne!(registry.scalar("job", "f").unwrap().identity(), identity);
     assert_eq!(registry.rollback("one").unwrap(), 1);
-    assert_eq!(registry.scalar("f").unwrap().identity(), identity);
+    assert_eq!(registry.scalar("job", "f").unwrap().identity(), identity);
     assert!(registry.rollback("one").unwrap_err().to_string().contains("no other version"));
     assert_eq!(registry.scalar_names(), ["f"]);
+}
+
+#[test]
+fn each_job_has_an_account_for_as_long_as_it_has_a_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = open(folder.path());
+    registry.admit_and_store("one", &variant(1)).unwrap();
+    registry.activate("one", 1).unwrap();
+    let call = |job: &str| {
+        let function = registry.scalar(job, "f").unwrap();
+        function.call(&[Arc::new(Float64Array::from(vec![1.0]))], 1).unwrap();
+        function
+    };
+    let calls = || -> Vec<(String, u64)> {
+        registry.usage().into_iter().map(|usage| (usage.job, usage.calls)).collect()
+    };
+    let (first, other) = (call("first"), call("other"));
+    assert_eq!(calls(), [("first".to_owned(), 1), ("other".to_owned(), 1)]);
+    // A plan that is made anew while the one before is there goes on with its account.
+    let again = call("first");
+    drop(first);
+    assert_eq!(calls(), [("first".to_owned(), 2), ("other".to_owned(), 1)]);
+    drop((again, other));
+    assert_eq!(calls(), []);
 }
 
 #[test]
@@ -74,7 +100,12 @@ fn what_is_not_there_is_named() {
             .to_string()
             .contains("not a name for a plugin")
     );
-    assert!(registry.aggregate("g", &[], &[]).unwrap_err().contains("no active plugin has an aggregate `g`"));
+    assert!(
+        registry
+            .aggregate("job", "g", &[], &[])
+            .unwrap_err()
+            .contains("no active plugin has an aggregate `g`")
+    );
 }
 
 #[test]
@@ -88,17 +119,17 @@ fn project_files_become_active_when_they_change() {
     let taken = registry.load_project_plugins(project.path()).unwrap();
     assert_eq!(taken.iter().map(|stored| stored.name.as_str()).collect::<Vec<_>>(), ["one", "sum"]);
     assert!(registry.has_aggregate("g") && registry.aggregate_names() == ["g"]);
-    let first = registry.scalar("f").unwrap().identity().to_owned();
+    let first = registry.scalar("job", "f").unwrap().identity().to_owned();
 
     registry.admit_and_store("one", &variant(2)).unwrap();
     registry.activate("one", 2).unwrap();
     registry.load_project_plugins(project.path()).unwrap();
-    assert_ne!(registry.scalar("f").unwrap().identity(), first, "what was activated since stays");
+    assert_ne!(registry.scalar("job", "f").unwrap().identity(), first, "what was activated since stays");
     fs::write(project.path().join("one.wasm"), variant(3)).unwrap();
     registry.load_project_plugins(project.path()).unwrap();
     fs::write(project.path().join("one.wasm"), variant(1)).unwrap();
     registry.load_project_plugins(project.path()).unwrap();
-    assert_eq!(registry.scalar("f").unwrap().identity(), first, "a file put back is a change");
+    assert_eq!(registry.scalar("job", "f").unwrap().identity(), first, "a file put back is a change");
 
     fs::write(project.path().join("bad.wasm"), "text").unwrap();
     fs::write(project.path().join("worse.wasm"), "").unwrap();

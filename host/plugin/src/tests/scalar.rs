@@ -1,15 +1,18 @@
 //! A scalar guest that misbehaves on some arguments, called as the engine calls it.
 
-use super::{SCALAR, component, host, limits};
+use super::{SCALAR, account, component, host, limits};
+use crate::account::Account;
 use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
 use crate::plugin::Plugin;
 use crate::scalar::PluginScalar;
-use crate::{CompileWith, Limits, PluginHost};
+use crate::{BreakerStatus, CompileWith, Limits, PluginHost};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, Float64Array};
 use std::sync::Arc;
+use std::time::Duration;
+use weir_event::{EventTime, ManualClock, SystemClock};
 use weir_plan::{ExpressionError, ScalarFunction};
 
 fn plugin() -> Arc<Plugin> {
@@ -18,7 +21,7 @@ fn plugin() -> Arc<Plugin> {
 
 fn function() -> PluginScalar {
     let plugin = plugin();
-    PluginScalar::new(&plugin, &plugin.scalars()[0])
+    PluginScalar::new(&account(&plugin), &plugin.scalars()[0])
 }
 
 fn call(function: &PluginScalar, values: &[f64]) -> Result<Vec<f64>, ExpressionError> {
@@ -74,19 +77,20 @@ fn rows_that_are_dear_are_called_in_smaller_batches() {
     assert_eq!(call(&function, &vec![-7.0; 2000]), Ok(vec![-6.0; 2000]));
     let tiny = Limits { fuel_per_call: 150_000, ..limits() };
     let folder = tempfile::tempdir().unwrap();
-    let host = PluginHost::new(folder.path(), tiny, CompileWith::InProcess);
+    let host = PluginHost::new(folder.path(), tiny, CompileWith::InProcess, Arc::new(SystemClock::new()));
     let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
-    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    let function = PluginScalar::new(&account(&plugin), &plugin.scalars()[0]);
     assert_eq!(call(&function, &[-7.0; 40]), Ok(vec![-6.0; 40]), "one row or two fit into a call");
 }
 
 #[test]
 fn each_call_of_an_instance_has_a_whole_budget() {
     let plugin = plugin();
-    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    let account = account(&plugin);
+    let function = PluginScalar::new(&account, &plugin.scalars()[0]);
     let dear: ArrayRef = Arc::new(Float64Array::from(vec![-7.0; 64]));
     let budget = limits().fuel_per_call;
-    let used: Vec<u64> = plugin
+    let used: Vec<u64> = account
         .pool
         .run(|guest| {
             let call =
@@ -100,55 +104,60 @@ fn each_call_of_an_instance_has_a_whole_budget() {
     assert!(used.iter().sum::<u64>() > budget && used.iter().all(|fuel| *fuel == used[0]), "{used:?}");
 }
 
-/// Whether the next call of a plugin is made in an instance that was called before.
-fn is_used_again(plugin: &Plugin) -> bool {
-    !plugin.pool.run(|guest| Ok(guest.is_fresh())).unwrap()
+/// Whether a job's next call is made in an instance that was called before.
+fn is_used_again(account: &Account) -> bool {
+    !account.pool.run(|guest| Ok(guest.is_fresh())).unwrap()
 }
 
 #[test]
 fn an_instance_whose_call_failed_is_not_used_again() {
     let plugin = plugin();
-    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
-    plugin.barrier();
+    let account = account(&plugin);
+    let function = PluginScalar::new(&account, &plugin.scalars()[0]);
+    account.barrier();
     assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
-    assert!(is_used_again(&plugin));
-    let failed = plugin.pool.run(|_| Err::<(), Failure>(Failure::new(Cause::Trap, "trapped")));
-    assert!(failed.is_err() && !is_used_again(&plugin));
+    assert!(is_used_again(&account));
+    let failed = account.pool.run(|_| Err::<(), Failure>(Failure::new(Cause::Trap, "trapped")));
+    assert!(failed.is_err() && !is_used_again(&account));
 }
 
 #[test]
 fn an_instance_that_holds_much_of_its_memory_is_not_used_again() {
     let plugin = plugin();
-    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+    let account = account(&plugin);
+    let function = PluginScalar::new(&account, &plugin.scalars()[0]);
     assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
-    let held = plugin.pool.run(|guest| Ok(guest.memory_bytes())).unwrap();
+    let held = account.pool.run(|guest| Ok(guest.memory_bytes())).unwrap();
     for (memory_bytes, is_small) in [(held * 2, true), (held + held / 4, false)] {
         let folder = tempfile::tempdir().unwrap();
         let limits = Limits { memory_bytes, instances: 4, ..limits() };
-        let host = PluginHost::new(folder.path(), limits, CompileWith::InProcess);
+        let host =
+            PluginHost::new(folder.path(), limits, CompileWith::InProcess, Arc::new(SystemClock::new()));
         let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
-        let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
-        plugin.barrier();
+        let account = Arc::new(Account::new(&plugin, "job"));
+        let function = PluginScalar::new(&account, &plugin.scalars()[0]);
+        account.barrier();
         assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
-        assert_eq!(is_used_again(&plugin), is_small, "{held} of {memory_bytes}");
+        assert_eq!(is_used_again(&account), is_small, "{held} of {memory_bytes}");
     }
 }
 
 #[test]
 fn what_an_instance_remembers_ends_at_a_barrier() {
     let plugin = plugin();
-    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
-    plugin.barrier();
+    let account = account(&plugin);
+    let function = PluginScalar::new(&account, &plugin.scalars()[0]);
+    account.barrier();
     assert_eq!(call(&function, &[-5.0]), Ok(vec![2.0]));
     assert_eq!(call(&function, &[-5.0]), Ok(vec![3.0]));
-    plugin.barrier();
+    account.barrier();
     assert_eq!(call(&function, &[-5.0]), Ok(vec![2.0]));
     // Also for an instance that is in use at the barrier.
     let meanwhile = |_: &mut Guest| {
-        plugin.barrier();
+        account.barrier();
         Ok(())
     };
-    plugin.pool.run(meanwhile).unwrap();
+    account.pool.run(meanwhile).unwrap();
     assert_eq!(call(&function, &[-5.0]), Ok(vec![2.0]));
 }
 
@@ -161,20 +170,37 @@ fn what_an_instance_remembers_decides_no_verdict() {
 }
 
 #[test]
-fn a_function_that_traps_on_everything_is_stopped_and_can_be_resumed() {
-    let plugin = plugin();
-    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
+fn a_job_whose_rows_all_trap_is_stopped_alone_and_tried_again_after_a_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(EventTime::from_millis(0)));
+    let host = PluginHost::new(folder.path(), limits(), CompileWith::InProcess, clock.clone());
+    let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
+    let of_job = |job: &str| {
+        let account = Arc::new(Account::new(&plugin, job));
+        (PluginScalar::new(&account, &plugin.scalars()[0]), account)
+    };
+    let ((bad, its_account), (good, other_account)) = (of_job("bad"), of_job("good"));
     for _ in 0..100 {
-        assert!(matches!(call(&function, &[-1.0]), Err(ExpressionError::Rows(_))));
+        assert!(matches!(call(&bad, &[-1.0]), Err(ExpressionError::Rows(_))));
+        assert_eq!(call(&good, &[1.0]), Ok(vec![2.0]));
     }
-    match call(&function, &[1.0]) {
-        Err(ExpressionError::Broken(reason)) => {
-            assert!(reason.contains("stopped after 100 bad rows"), "{reason}")
-        }
+    let refused = |wanted: &str| match call(&bad, &[1.0]) {
+        Err(ExpressionError::Broken(reason)) => assert!(reason.contains(wanted), "{reason}"),
         other => panic!("{other:?}"),
-    }
-    plugin.reset();
-    assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
+    };
+    refused("stopped after 100 bad rows");
+    assert_eq!(call(&good, &[1.0]), Ok(vec![2.0]));
+    let (stopped, other) = (its_account.shown(1), other_account.shown(1));
+    assert_eq!((stopped.breaker, other.breaker), (BreakerStatus::Open, BreakerStatus::Closed));
+    assert!(stopped.traps >= 100 && stopped.reason.is_some(), "{stopped:?}");
+    assert!(other.traps == 0 && other.calls == 101 && other.fuel > 0, "{other:?}");
+
+    clock.advance(Duration::from_secs(10));
+    assert!(matches!(call(&bad, &[-1.0]), Err(ExpressionError::Rows(_))));
+    refused("stopped again by the first row");
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(call(&bad, &[1.0]), Ok(vec![2.0]));
+    assert_eq!(its_account.shown(1).breaker, BreakerStatus::Closed);
 }
 
 #[test]
@@ -190,11 +216,12 @@ fn errors_of_its_own_never_stop_it() {
 fn no_place_for_an_instance_is_not_the_rows_fault() {
     let folder = tempfile::tempdir().unwrap();
     let one = Limits { instances: 1, ..limits() };
-    let host = PluginHost::new(folder.path(), one, CompileWith::InProcess);
+    let host = PluginHost::new(folder.path(), one, CompileWith::InProcess, Arc::new(SystemClock::new()));
     let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
-    let function = PluginScalar::new(&plugin, &plugin.scalars()[0]);
-    plugin.barrier();
-    let answer = plugin.pool.run(|_| Ok(call(&function, &[1.0]))).unwrap();
+    let account = account(&plugin);
+    let function = PluginScalar::new(&account, &plugin.scalars()[0]);
+    account.barrier();
+    let answer = account.pool.run(|_| Ok(call(&function, &[1.0]))).unwrap();
     assert!(
         matches!(&answer, Err(ExpressionError::Broken(reason)) if reason.contains("all 1 places")),
         "{answer:?}"

@@ -59,7 +59,7 @@ fn formats_are_judged_also_where_connectors_are_not() {
 struct Asked(Mutex<Vec<ThreadId>>);
 
 impl FunctionCatalog for Asked {
-    fn scalar(&self, _name: &str) -> Option<Arc<dyn ScalarFunction>> {
+    fn scalar(&self, _job: &str, _name: &str) -> Option<Arc<dyn ScalarFunction>> {
         self.0.lock().unwrap().push(thread::current().id());
         None
     }

@@ -204,8 +204,13 @@ impl Client {
         let rides = StreamEntry { definition, log: Some(log), checker: decoder.clone() };
         let files =
             StreamEntry { definition: stream_definition("files", "file"), log: None, checker: decoder };
-        let plugins =
-            PluginRegistry::open(data_dir, weir_plugin::Limits::default(), CompileWith::InProcess).unwrap();
+        let plugins = PluginRegistry::open(
+            data_dir,
+            weir_plugin::Limits::default(),
+            CompileWith::InProcess,
+            clock.clone(),
+        )
+        .unwrap();
         let served = Served {
             engine: engine.clone(),
             streams: Arc::new([rides, files].into_iter().collect()),
@@ -304,7 +309,7 @@ async fn posted_rows_are_looked_up() {
     let (_, page) = client.ask(page).await;
     for line in [
         "# TYPE weir_events_total counter",
-        "weir_events_total{job=\"rides_per_user\"} 3",
+        "weir_events_total{job_name=\"rides_per_user\"} 3",
         "weir_ingest_rows_total{stream=\"rides\",outcome=\"rejected\"} 1",
         "weir_http_requests_total{route=\"/v1/lookup\",status=\"2xx\"} 1",
     ] {

@@ -371,7 +371,7 @@ fn argument_lists(
 
 #[test]
 fn functions_at_the_edges() {
-    let functions = Functions::new(&CATALOG);
+    let functions = Functions::new(&CATALOG, "job");
     let batch = batch();
     let scope = scope(&functions, &batch);
     let (mut trial, mut dice) = (Trial::new(batch.clone()), Dice(1));
@@ -389,7 +389,7 @@ fn functions_at_the_edges() {
 
 #[test]
 fn operators_at_the_edges() {
-    let functions = Functions::new(&CATALOG);
+    let functions = Functions::new(&CATALOG, "job");
     let batch = batch();
     let scope = scope(&functions, &batch);
     let mut trial = Trial::new(batch.clone());
@@ -433,7 +433,7 @@ fn operators_at_the_edges() {
 
 #[test]
 fn what_would_be_too_much_is_refused_before_it_is_made() {
-    let functions = Functions::new(&CATALOG);
+    let functions = Functions::new(&CATALOG, "job");
     let batch = batch();
     let scope = scope(&functions, &batch);
     for text in [

@@ -66,22 +66,24 @@ pub(crate) fn documented() -> Vec<Arc<ScalarUDF>> {
     found.into_iter().map(|(_, function)| function.clone()).collect()
 }
 
-/// The scalar functions of one project.
+/// The scalar functions of one project, as one job calls them.
 pub(crate) struct Functions<'a> {
     catalog: &'a dyn FunctionCatalog,
+    /// The job that is planned.
+    job: &'a str,
     planners: Vec<Arc<dyn ExprPlanner>>,
     options: ConfigOptions,
 }
 
 impl<'a> Functions<'a> {
-    pub(crate) fn new(catalog: &'a dyn FunctionCatalog) -> Self {
+    pub(crate) fn new(catalog: &'a dyn FunctionCatalog, job: &'a str) -> Self {
         let planners: Vec<Arc<dyn ExprPlanner>> = vec![
             Arc::new(CoreFunctionPlanner::default()),
             Arc::new(UnicodeFunctionPlanner),
             Arc::new(NestedFunctionPlanner),
             Arc::new(ContainerPlanner),
         ];
-        Functions { catalog, planners, options: ConfigOptions::default() }
+        Functions { catalog, job, planners, options: ConfigOptions::default() }
     }
 
     /// What a name, in lower case, is. The library's functions hide a plugin's of the same name: a plugin that is
@@ -89,7 +91,7 @@ impl<'a> Functions<'a> {
     pub(crate) fn find(&self, name: &str) -> Found {
         match LIBRARY.get(name) {
             Some(function) => of_library(name, function),
-            None if self.catalog.scalar(name).is_some() => Found::Plugin,
+            None if self.catalog.scalar(self.job, name).is_some() => Found::Plugin,
             None => Found::Unknown,
         }
     }
@@ -111,7 +113,9 @@ impl ContextProvider for Functions<'_> {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let library = LIBRARY.get(name).cloned();
-        library.or_else(|| self.catalog.scalar(name).map(|function| Arc::new(plugin::function(function))))
+        library.or_else(|| {
+            self.catalog.scalar(self.job, name).map(|function| Arc::new(plugin::function(function)))
+        })
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -151,7 +151,7 @@ impl Catalog for Memory {
 }
 
 impl FunctionCatalog for Memory {
-    fn scalar(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
+    fn scalar(&self, _job: &str, name: &str) -> Option<Arc<dyn ScalarFunction>> {
         let identity = format!("twice@{}", self.plugin_sha);
         (name == "twice").then(|| Arc::new(Twice { identity }) as Arc<dyn ScalarFunction>)
     }
@@ -166,6 +166,7 @@ impl FunctionCatalog for Memory {
 
     fn aggregate(
         &self,
+        _job: &str,
         _name: &str,
         arguments: &[ArrowType],
         parameters: &[Parameter],

@@ -2,7 +2,8 @@
 //!
 //! A function of the event time and of when it was first known. Knows no watermark and no clock.
 
-use weir_event::{EventTime, Span};
+use weir_event::{EventTime, Span, TimeForm, TimeUnit};
+use weir_plan::StreamDefinition;
 
 /// An event before 1900-01-01 or, where nothing is known, from 2200-01-01 on is refused: it also catches times that
 /// are written in seconds-turned-micro or nanoseconds.
@@ -17,75 +18,116 @@ const RECENT_MS: i64 = 946_684_800_000;
 const LIKELY_MS: std::ops::Range<i64> = 978_307_200_000..4_102_444_800_000;
 
 /// The bounds of a stream's event times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeBounds {
     /// Further ahead of known time than this is refused.
-    pub max_future: Span,
+    max_future: Span,
+    /// The column of the event time.
+    column: String,
+    /// In which unit numbers of it are read.
+    unit: TimeUnit,
 }
 
 impl TimeBounds {
+    /// What a stream says of its event times.
+    pub fn of(stream: &StreamDefinition) -> TimeBounds {
+        let field = stream.schema.fields.get(stream.schema.event_time);
+        let unit = match field.map(|field| &field.form) {
+            Some(TimeForm::Unit(unit)) => *unit,
+            _ => TimeUnit::Millis,
+        };
+        let column = field.map(|field| field.name.clone()).unwrap_or_default();
+        TimeBounds { max_future: stream.max_future, column, unit }
+    }
+
     /// Why an event of this time, first known at `known`, cannot be; `None` if it can.
     pub fn refusal(&self, time: EventTime, known: Option<EventTime>) -> Option<String> {
-        let unit = unit_of(time);
         if time.millis() < OLDEST_MS || (known.is_none() && time.millis() >= NEWEST_MS) {
-            let unit = unit.unwrap_or("another unit than milliseconds");
-            return Some(format!("event time {time} lies outside 1900 to 2200: is it in {unit}?"));
+            let unit = self.finer_unit(time).map_or_else(
+                || format!(": is it in another unit than {}?", self.unit.noun()),
+                |unit| self.question(unit),
+            );
+            return Some(format!("event time {time} lies outside 1900 to 2200{unit}"));
         }
         let known = known?;
         if time > known + self.max_future {
-            let unit = unit.map_or_else(String::new, |unit| format!(": is it in {unit}?"));
+            let unit = self.finer_unit(time).map_or_else(String::new, |unit| self.question(unit));
             return Some(format!(
                 "event time {time} is more than max_future {} ahead of {known}, when it was first known{unit}",
                 self.max_future
             ));
         }
-        (looks_like_seconds(time) && known.millis() >= RECENT_MS).then(|| {
-            format!(
-                "event time {time} lies in January 1970: is it in seconds? Write milliseconds or RFC 3339 ({}000 or \
-                 {})",
-                time.millis(),
-                EventTime::from_millis(time.millis() * 1000)
-            )
-        })
+        if !looks_like_seconds(time) || known.millis() < RECENT_MS {
+            return None;
+        }
+        let unit = self.unit.finer(-1).map_or_else(String::new, |unit| self.question(unit));
+        Some(format!("event time {time} lies in January 1970{unit}"))
+    }
+
+    /// The unit in which it would be a time of this century.
+    fn finer_unit(&self, time: EventTime) -> Option<TimeUnit> {
+        let units = [(1, 1000), (2, 1_000_000)];
+        let (steps, _) =
+            units.into_iter().find(|(_, per_ms)| LIKELY_MS.contains(&(time.millis() / per_ms)))?;
+        self.unit.finer(steps)
+    }
+
+    fn question(&self, unit: TimeUnit) -> String {
+        format!(
+            ": is it in {}? Then write `event_time: {{column: {}, unit: {}}}` in the stream's file",
+            unit.noun(),
+            self.column,
+            unit.symbol()
+        )
     }
 }
 
-/// Whether it would be a time of the years 2001 to 2033 were it in seconds.
+/// Whether it is a thousandth of a time of the years 2001 to 2033, as seconds are that are read as milliseconds.
 pub(crate) fn looks_like_seconds(time: EventTime) -> bool {
     SECONDS_AS_MS.contains(&time.millis())
-}
-
-/// The unit in which it would be a time of this century.
-fn unit_of(time: EventTime) -> Option<&'static str> {
-    let units = [("microseconds", 1000), ("nanoseconds", 1_000_000)];
-    units.into_iter().find(|(_, per_ms)| LIKELY_MS.contains(&(time.millis() / per_ms))).map(|(name, _)| name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BOUNDS: TimeBounds = TimeBounds { max_future: Span::from_millis(3_600_000) };
     const NOW: i64 = 1_767_225_600_000;
 
-    fn refusal(millis: i64, known: Option<i64>) -> String {
+    fn refusal_in(unit: TimeUnit, millis: i64, known: Option<i64>) -> String {
         let known = known.map(EventTime::from_millis);
-        BOUNDS.refusal(EventTime::from_millis(millis), known).unwrap_or_default()
+        let bounds = TimeBounds { max_future: Span::from_millis(3_600_000), column: "t".to_owned(), unit };
+        bounds.refusal(EventTime::from_millis(millis), known).unwrap_or_default()
+    }
+
+    fn refusal(millis: i64, known: Option<i64>) -> String {
+        refusal_in(TimeUnit::Millis, millis, known)
     }
 
     #[test]
     fn a_time_in_another_unit_is_told_so() {
         for known in [None, Some(NOW)] {
-            assert!(
-                refusal(NOW * 1000, known).ends_with("is it in microseconds?"),
-                "{}",
-                refusal(NOW * 1000, known)
-            );
-            assert!(refusal(NOW * 1_000_000, known).ends_with("is it in nanoseconds?"));
+            for (unit, factor, said) in [
+                (
+                    TimeUnit::Millis,
+                    1000,
+                    "is it in microseconds? Then write `event_time: {column: t, unit: us}` in",
+                ),
+                (TimeUnit::Millis, 1_000_000, "is it in nanoseconds? Then write"),
+                (
+                    TimeUnit::Seconds,
+                    1000,
+                    "is it in milliseconds? Then write `event_time: {column: t, unit: ms}`",
+                ),
+                (TimeUnit::Seconds, 1_000_000, "is it in microseconds? Then"),
+            ] {
+                let reason = refusal_in(unit, NOW * factor, known);
+                assert!(reason.contains(said), "{reason}");
+            }
+            assert!(!refusal_in(TimeUnit::Nanos, NOW * 1000, known).contains("column"));
         }
         let seconds = refusal(NOW / 1000, Some(NOW));
         assert!(seconds.contains("lies in January 1970: is it in seconds?"), "{seconds}");
-        assert!(seconds.ends_with("(1767225600000 or 2026-01-01T00:00:00.000Z)"), "{seconds}");
+        assert!(seconds.ends_with("`event_time: {column: t, unit: s}` in the stream's file"), "{seconds}");
         // The year 1, the zero of some languages, is not a time in another unit.
         let zero = refusal(-62_135_596_800_000, Some(NOW));
         assert!(zero.contains("outside 1900 to 2200"), "{zero}");

@@ -15,6 +15,7 @@ pub mod schema;
 pub mod suggestion;
 pub mod time;
 pub mod watermark;
+pub mod written;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use date::Date;
@@ -26,3 +27,4 @@ pub use position::{PartitionId, Position, Rank};
 pub use schema::{DataType, Field, StreamSchema};
 pub use time::{EventTime, Span};
 pub use watermark::{JobWatermark, PartitionWatermark};
+pub use written::{TIME_UNITS, TimeForm, TimePattern, TimeUnit};

@@ -4,6 +4,7 @@
 //! written or what decodes it.
 
 use crate::decimal::DecimalType;
+use crate::written::TimeForm;
 use arrow_schema::{DataType as ArrowType, Field as ArrowField, Fields, TimeUnit};
 use std::fmt;
 use std::str::FromStr;
@@ -207,7 +208,7 @@ pub const TYPES: [TypeDoc; 14] = [
     TypeDoc { spelling: "boolean", read: "`true` or `false`", written: "`true` or `false`" },
     TypeDoc {
         spelling: "timestamp",
-        read: "a text in RFC 3339 with its zone, or milliseconds since 1970",
+        read: "a text in RFC 3339 with its zone, or milliseconds since 1970; otherwise as `unit` or `pattern` say",
         written: "a text in RFC 3339 with milliseconds, in UTC",
     },
     TypeDoc { spelling: "date", read: "a text such as `2026-01-31`", written: "a text such as `2026-01-31`" },
@@ -314,6 +315,15 @@ pub struct Field {
     pub data_type: DataType,
     /// Where it stands in the event: the members to follow from the top. `[name]` unless `from` says otherwise.
     pub path: Vec<String>,
+    /// How it is written, if it is a time.
+    pub form: TimeForm,
+}
+
+impl Field {
+    /// A column that stands in the event under its own name.
+    pub fn named(name: &str, data_type: DataType) -> Field {
+        Field { name: name.to_owned(), data_type, path: vec![name.to_owned()], form: TimeForm::Standard }
+    }
 }
 
 /// The declared columns of a stream and which of them is the event time.

@@ -7,8 +7,7 @@
 //! ```
 //! use weir_connect::{Framing, KnownTimes, RawBlock, SinkRows, sink::RowMeta};
 //! use weir_event::{DataType, Field, PartitionId, Position, StreamSchema};
-//! let field = |name: &str, data_type| Field { name: name.to_owned(), data_type, path: vec![name.to_owned()] };
-//! let fields = vec![field("at", DataType::Timestamp), field("fare", DataType::Double)];
+//! let fields = vec![Field::named("at", DataType::Timestamp), Field::named("fare", DataType::Double)];
 //! let decoder = weir_format::by_name("json")?.decoder(&StreamSchema { fields, event_time: 0 }, &[0, 1]);
 //! let decoded = decoder.decode(&RawBlock {
 //!     partition: PartitionId::default(),

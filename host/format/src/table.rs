@@ -106,8 +106,7 @@ mod tests {
     fn every_format_is_found_and_reads_what_it_writes() {
         for format in FORMATS {
             assert_eq!(by_name(format.name).unwrap().name, by_ending(format.ending).unwrap().name);
-            let time =
-                Field { name: "at".to_owned(), data_type: DataType::Timestamp, path: vec!["at".to_owned()] };
+            let time = Field::named("at", DataType::Timestamp);
             let schema = StreamSchema { fields: vec![time], event_time: 0 };
             let at: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1, -1]));
             let columns = RecordBatch::try_from_iter([("at", at)]).unwrap();

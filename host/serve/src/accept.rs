@@ -73,7 +73,7 @@ impl Judge<'_> {
         let times = |column: usize| decoded.columns.column(column).as_primitive::<TimestampMillisecondType>();
         let event_times = times(self.stream.schema.event_time);
         let known_times = self.stream.known_time.map(times);
-        let bounds = TimeBounds { max_future: self.stream.max_future };
+        let bounds = TimeBounds::of(self.stream);
         for (row, (offset, record)) in decoded.offsets.iter().zip(&decoded.records).enumerate() {
             let time = EventTime::from_millis(event_times.value(row));
             match bounds.refusal(time, self.known(known_times, row)) {
@@ -132,12 +132,10 @@ mod tests {
     const NOW: i64 = 1_767_225_600_000;
 
     fn judge(body: &str, known_time: Option<usize>) -> (Vec<String>, Vec<Rejected>) {
-        let field =
-            |name: &str, data_type| Field { name: name.to_owned(), data_type, path: vec![name.to_owned()] };
         let fields = vec![
-            field("a", DataType::Bigint),
-            field("t", DataType::Timestamp),
-            field("seen", DataType::Timestamp),
+            Field::named("a", DataType::Bigint),
+            Field::named("t", DataType::Timestamp),
+            Field::named("seen", DataType::Timestamp),
         ];
         let stream = StreamDefinition {
             name: "s".to_owned(),

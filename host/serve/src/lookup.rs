@@ -22,7 +22,6 @@ pub(crate) const ANSWER_BYTES: usize = 512;
 /// What may follow `?` beside the entity's columns.
 pub(crate) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "as_of", does: "values as of this event time: RFC 3339 or epoch milliseconds" },
-    Parameter { name: "explain", does: "weir 0.1 does not have this yet" },
     META,
 ];
 
@@ -93,6 +92,10 @@ fn finish_entity(key: Result<Key, Vec<String>>, query: &Query<'_>, face: &Face) 
         let mut known: Vec<&str> = face.keys.iter().map(|key| key.name.as_str()).collect();
         known.extend(PARAMETERS.iter().map(|parameter| parameter.name));
         errors.extend(query.leftovers(&known));
+        if face.keys.is_empty() {
+            let name = &face.plan.name;
+            errors.push(format!("job `{name}` has no key, so its one value is looked up without one"));
+        }
     }
     if errors.is_empty() {
         Ok(key)

@@ -18,42 +18,6 @@ use std::sync::Arc;
 use weir_plan::FunctionCatalog;
 use weir_timeline::{Aggregate, BuiltinError, Parameter, builtin_named, builtin_names};
 
-/// Functions of other engines that weir does not have, and what to write instead.
-const ELSEWHERE: [(&str, &str); 21] = [
-    ("approx_percentile_cont", "write APPROX_PERCENTILE(0.95, x)"),
-    ("cume_dist", RANKS),
-    ("dayname", "write DATE_FORMAT(t, 'EEEE')"),
-    ("dense_rank", RANKS),
-    ("grouping", "write a job for each grouping"),
-    ("isnull", "write x IS NULL"),
-    ("json_arrayagg", "write COLLECT(x) for a list"),
-    ("json_objectagg", "write MAP_AGG_BY(category, 'sum', x) for a map"),
-    ("lead", "what follows a row is not known yet; write LAG(x) for the value of the row before"),
-    ("median", "write APPROX_PERCENTILE(0.5, x)"),
-    ("nth_value", "write FIRST_N(n, x) or LAST_N(n, x)"),
-    ("ntile", RANKS),
-    ("percent_rank", RANKS),
-    ("percentile", "write APPROX_PERCENTILE(0.95, x)"),
-    ("percentile_cont", "write APPROX_PERCENTILE(0.95, x)"),
-    ("rank", RANKS),
-    ("sha1", "write SHA256(text) or MD5(text)"),
-    (
-        "row_number",
-        "write LAST_N(5, x) for the last five values, MAX_N(5, x) for the five greatest, or COUNT(*) OVER (.. ROWS \
-         UNBOUNDED PRECEDING) for the number of the row",
-    ),
-    ("datediff", "write TIMESTAMPDIFF(DAY, a, b) for the days from a to b"),
-    ("date_add", "write TIMESTAMPADD(DAY, 7, t)"),
-    ("date_sub", "write TIMESTAMPADD(DAY, -7, t)"),
-];
-
-const RANKS: &str = "write MAX_N(n, x) or MIN_N(n, x) for the values themselves";
-
-/// What to write instead of an aggregate of another engine, by its name in lower case.
-pub(crate) fn elsewhere(name: &str) -> Option<&'static str> {
-    ELSEWHERE.iter().find(|(known, _)| *known == name).map(|(_, instead)| *instead)
-}
-
 /// The aggregates of one project.
 pub(crate) struct Aggregates<'a> {
     pub(crate) catalog: &'a dyn FunctionCatalog,

@@ -343,7 +343,15 @@ pub(crate) fn project_keys(
         let name = match (bound.column(), selected) {
             (Some(column), _) => column.to_owned(),
             (None, Some(item)) => item.name.clone(),
-            (None, None) => format!("key_{index}"),
+            (None, None) => {
+                let (name, of) = (format!("key_{index}"), written(&expression));
+                let message = format!(
+                    "`{of}` is a part of the key and is not in SELECT, so lookups call it `{name}`; write {of} AS a name of \
+                     yours in SELECT"
+                );
+                report.notice(at, message);
+                name
+            }
         };
         projected.push(Key { expression, column, name });
     }

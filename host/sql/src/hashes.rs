@@ -7,6 +7,7 @@ use crate::components::{Of, without_components};
 use crate::expressions::Bound;
 use crate::planner::ResultColumnPlan;
 use crate::stage::{Stage, StageWindows};
+use weir_event::{Field, TimeForm};
 use weir_plan::hash::definition_hash;
 use weir_plan::{JobDefinition, LatePolicy, StreamDefinition};
 
@@ -27,8 +28,7 @@ impl Common {
         stage: Option<&Stage<'_, '_>>,
     ) -> Self {
         let schema = &stream.schema;
-        let time =
-            schema.fields.get(schema.event_time).map(|field| format!("{:?}", field.path)).unwrap_or_default();
+        let time = schema.fields.get(schema.event_time).map(written).unwrap_or_default();
         let policy = match job.late.policy {
             LatePolicy::Correct => "correct",
             LatePolicy::Drop => "drop",
@@ -70,6 +70,14 @@ impl Common {
             return definition_hash(columns.iter().map(String::as_str));
         }
         definition_hash(features.iter().map(String::as_str))
+    }
+}
+
+/// Where a column stands in an event, and how it is written where that is not the standard way.
+pub(crate) fn written(field: &Field) -> String {
+    match field.form {
+        TimeForm::Standard => format!("{:?}", field.path),
+        _ => format!("{:?} {}", field.path, field.form),
     }
 }
 

@@ -3,7 +3,8 @@
 //! After [`Names::resolve`] columns have their declared names (`rowtime` and CURRENT_TIMESTAMP are the event-time
 //! column; those that a window table function adds begin with NUL), functions are in lower case, and no subquery is left. Must not know types or windows' arguments.
 
-use crate::aggregates::{Aggregates, elsewhere, read_rows};
+use crate::aggregates::{Aggregates, read_rows};
+use crate::elsewhere::elsewhere;
 use crate::expressions::{Found, Functions};
 use crate::parse::{Item, single_name};
 use crate::report::Refusal;
@@ -235,7 +236,7 @@ impl Names<'_> {
             );
             return Err(Refusal::new(at, message));
         }
-        if let Some(instead) = elsewhere(name) {
+        if let Some(instead) = elsewhere(name, function) {
             let message = format!("{} is not available; {instead}", name.to_uppercase());
             return Err(Refusal::new(at, message));
         }

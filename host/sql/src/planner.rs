@@ -6,20 +6,16 @@ use crate::aggregates::Aggregates;
 use crate::expressions::{Bound, Functions, Scope, ScopeColumn};
 use crate::features::features;
 use crate::grouping::{grouping, project_keys};
-use crate::hashes::{Common, state_fingerprint};
-use crate::names::{Names, ResolvedView, too_large};
+use crate::hashes::{self, Common, state_fingerprint};
 use crate::parse::{Item, Parsed, parse};
 use crate::report::{Refusal, Report, START};
+use crate::resolution::resolve_names;
 use crate::results::{is_column, result_expression};
-use crate::spellings::AT_TIME_ZONE;
-use crate::stage::{Rows, Stage, StageWindows, first_call, place};
-use crate::tokens::DEPTH_LIMIT;
-use crate::views::{Extent, PARTS_LIMIT, View};
-use crate::warnings::warn;
+use crate::stage::{Rows, Stage, StageWindows, place};
+use crate::warnings::{note_unnamed, warn};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::Location;
-use std::cell::Cell;
 use std::sync::Arc;
 use weir_event::Span;
 use weir_event::suggestion::nearest;
@@ -77,42 +73,80 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     let event_time = stream.schema.fields.get(stream.schema.event_time)?.name.clone();
     let functions = Functions::new(catalog.functions(), &job.name);
     let aggregates = Aggregates { catalog: catalog.functions(), job: &job.name };
-    resolve_names(&mut parsed, &stream, &functions, &aggregates, catalog, report);
-    if report.has_errors() {
-        return None;
+    let misnamed = resolve_names(&mut parsed, &stream, &functions, &aggregates, catalog, report);
+    let named = Named { job, stream, functions: &functions, aggregates: &aggregates, event_time };
+    if misnamed.is_empty() && !report.has_errors() {
+        return named.plan(parsed, report);
     }
-    let scope =
-        report.take(stream_scope(&stream, &functions).map_err(|message| Refusal::new(START, message)))?;
-    let mut rows = Rows { scope, projected: Vec::new() };
-    let grouping = grouping(&parsed, &aggregates, &event_time, job, report);
-    if report.has_errors() {
-        return None;
+    named.say_the_rest(parsed, &misnamed, report);
+    None
+}
+
+/// What a query's names mean.
+struct Named<'n> {
+    job: &'n JobDefinition,
+    stream: Arc<StreamDefinition>,
+    functions: &'n Functions<'n>,
+    aggregates: &'n Aggregates<'n>,
+    event_time: String,
+}
+
+impl Named<'_> {
+    /// Plans the result columns whose names were found for the sake of what is wrong with them: whoever mends a name
+    /// is not to meet the next error only then.
+    fn say_the_rest(&self, mut parsed: Parsed, misnamed: &[usize], report: &mut Report<'_>) {
+        let starts: Vec<Location> = parsed.items.iter().map(|item| item.at).collect();
+        let items = std::mem::take(&mut parsed.items).into_iter().enumerate();
+        let (sound, kept): (Vec<usize>, Vec<Item>) =
+            items.filter(|(index, _)| !misnamed.contains(index)).unzip();
+        if sound.is_empty() {
+            return;
+        }
+        parsed.items = kept;
+        // Names in the conditions may be among those that were not found.
+        parsed.filter = None;
+        parsed.inner_filters.clear();
+        let end = parsed.table_at;
+        let mut rest = Report::new(&self.job.query);
+        self.plan(parsed, &mut rest);
+        for index in sound {
+            let next = starts.get(index + 1).copied().unwrap_or(end);
+            report.add_errors_between(&rest, starts[index], next);
+        }
     }
-    let filter = match condition(&mut parsed) {
-        Some(filter) => {
-            let at = place(&filter, START);
-            Some(report.take(rows.condition(filter, "WHERE", at))?)
+
+    fn plan(&self, mut parsed: Parsed, report: &mut Report<'_>) -> Option<JobPlan> {
+        let (job, functions) = (self.job, self.functions);
+        let scope = stream_scope(&self.stream, functions).map_err(|message| Refusal::new(START, message));
+        let mut rows = Rows { scope: report.take(scope)?, projected: Vec::new() };
+        let grouping = grouping(&parsed, self.aggregates, &self.event_time, job, report);
+        if report.has_errors() {
+            return None;
         }
-        None => None,
-    };
-    let query = Query { job, stream, filter, parsed };
-    match grouping {
-        None => query.stateless(&mut rows, &functions, report),
-        Some(grouping) => {
-            warn(job, &grouping.windows, report);
-            let keys = project_keys(grouping.keys, &query.parsed.items, &mut rows, report);
-            let stage = Stage {
-                rows: &mut rows,
-                aggregates: &aggregates,
-                window_clauses: &query.parsed.windows,
-                event_time: &event_time,
-                windows: grouping.windows,
-                keys,
-                computed: Vec::new(),
-                carried: Vec::new(),
-            };
-            query.keyed(stage, &functions, report)
-        }
+        let filter = match condition(&mut parsed) {
+            Some(filter) => {
+                let at = place(&filter, START);
+                Some(report.take(rows.condition(filter, "WHERE", at))?)
+            }
+            None => None,
+        };
+        let query = Query { job, stream: self.stream.clone(), filter, parsed };
+        let Some(grouping) = grouping else {
+            return query.stateless(&mut rows, functions, report);
+        };
+        warn(job, &grouping.windows, report);
+        let keys = project_keys(grouping.keys, &query.parsed.items, &mut rows, report);
+        let stage = Stage {
+            rows: &mut rows,
+            aggregates: self.aggregates,
+            window_clauses: &query.parsed.windows,
+            event_time: &self.event_time,
+            windows: grouping.windows,
+            keys,
+            computed: Vec::new(),
+            carried: Vec::new(),
+        };
+        query.keyed(stage, functions, report)
     }
 }
 
@@ -151,107 +185,11 @@ fn unknown_stream(name: &str, catalog: &dyn Catalog) -> String {
     format!("stream `{name}` not found; {instead}")
 }
 
-fn resolve_names<'a>(
-    parsed: &mut Parsed,
-    stream: &'a StreamDefinition,
-    functions: &'a Functions<'a>,
-    aggregates: &'a Aggregates<'a>,
-    catalog: &'a dyn Catalog,
-    report: &mut Report<'_>,
-) {
-    let items = parsed.items.clone();
-    let qualifier = parsed.qualifier.clone();
-    let has_window_columns = parsed.table_function.is_some();
-    let parts_left = Cell::new(PARTS_LIMIT);
-    let base = Names {
-        stream,
-        view: None,
-        parts_left: &parts_left,
-        qualifier: "",
-        functions,
-        aggregates,
-        catalog,
-        has_window_columns: false,
-        items: &[],
-    };
-    let mut inner: Option<ResolvedView> = None;
-    for view in std::mem::take(&mut parsed.views) {
-        let names = Names { view: inner.as_ref(), qualifier: &view.qualifier, items: &view.items, ..base };
-        let (columns, filter) = resolve_view(&view, &names, report);
-        parsed.inner_filters.extend(filter);
-        let View { name, has_all, .. } = view;
-        inner = Some(ResolvedView { name, columns, has_all, reads: inner.map(Box::new) });
-    }
-    let names =
-        Names { view: inner.as_ref(), qualifier: &qualifier, has_window_columns, items: &items, ..base };
-    for item in &mut parsed.items {
-        report.refuse_all(names.resolve(&mut item.expression));
-        note_zone(item, report);
-    }
-    report.refuse_all(names.resolve(&mut parsed.filter));
-    report.refuse_all(names.resolve(&mut parsed.group_by));
-    report.refuse_all(names.resolve(&mut parsed.having));
-    report.refuse_all(names.resolve(&mut parsed.windows.named));
-    if let Some(function) = &mut parsed.table_function {
-        report.refuse_all(names.resolve(&mut function.window.time));
-        report.refuse_all(names.resolve(&mut function.partition_by));
-    }
-}
-
-/// Tells that a time in a zone is written as the instant that it is.
-fn note_zone(item: &Item, report: &mut Report<'_>) {
-    if matches!(&item.expression, Expr::Function(function) if function.name.to_string() == AT_TIME_ZONE) {
-        let name = &item.name;
-        let message = format!(
-            "`{name}` is the same instant in every zone, and is written in UTC; for what the clock of the zone shows write \
-             DATE_FORMAT(.., 'yyyy-MM-dd HH:mm:ss')"
-        );
-        report.notice(item.at, message);
-    }
-}
-
-/// The columns of a query inside FROM, and its condition.
-fn resolve_view(
-    view: &View,
-    names: &Names<'_>,
-    report: &mut Report<'_>,
-) -> (Vec<(String, Expr)>, Option<Expr>) {
-    let (mut columns, mut filter) = (Vec::new(), view.filter.clone());
-    for item in &view.items {
-        let mut expression = item.expression.clone();
-        report.refuse_all(names.resolve(&mut expression));
-        if view.has_all && names.inherited(&item.name).is_some_and(|inherited| inherited != expression) {
-            let message = format!(
-                "`{}` is a column of `*` and of this query, with another meaning; give this one another name with AS",
-                item.name
-            );
-            report.refuse(Refusal::new(item.at, message));
-        }
-        if Extent::of(&expression).depth > DEPTH_LIMIT {
-            report.refuse(too_large(item.at));
-            expression = item.expression.clone();
-        }
-        columns.push((item.name.clone(), expression));
-    }
-    report.refuse_all(names.resolve(&mut filter));
-    for part in columns.iter().map(|(_, column)| column).chain(&filter) {
-        if let Some(call) = first_call(part, names.aggregates) {
-            let message = format!(
-                "{} is in `{}`, a query inside FROM, which only filters and computes columns; write it in the outer \
-                 query: weir 0.1 does not read another query's results yet",
-                call.name, view.name
-            );
-            report.refuse(Refusal::new(call.at, message));
-        }
-    }
-    (columns, filter)
-}
-
 fn stream_scope<'a>(stream: &StreamDefinition, functions: &'a Functions<'a>) -> Result<Scope<'a>, String> {
     let columns = stream.schema.fields.iter().map(|field| ScopeColumn {
         name: field.name.clone(),
         data_type: field.data_type.to_arrow(),
-        canonical: format!("{:?}:{}", field.path, field.data_type),
+        canonical: format!("{}:{}", hashes::written(field), field.data_type),
     });
     Scope::new(functions, columns.collect())
 }
@@ -432,6 +370,7 @@ impl Query<'_> {
     ) -> Option<JobPlan> {
         let (job, filter) = (self.job, self.filter.as_ref());
         let mut features = features(job, &mut columns, report);
+        note_unnamed(&features, &self.parsed.items, report);
         let common = Common::new(job, &self.stream, filter, having.as_ref(), stage);
         for feature in &mut features {
             feature.definition = common.column(&columns[feature.column]);

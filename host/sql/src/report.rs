@@ -49,11 +49,28 @@ impl<'a> Report<'a> {
         self.add(Diagnostic::notice(&self.query.file, line, column, message));
     }
 
+    pub(crate) fn warn(&mut self, at: Location, message: impl Into<String>) {
+        let (line, column) = self.place(at);
+        self.add(Diagnostic::warning(&self.query.file, line, column, message));
+    }
+
     /// Something about another file than the query's.
     pub(crate) fn add(&mut self, diagnostic: Diagnostic) {
         if !self.found.contains(&diagnostic) {
             self.found.push(diagnostic);
         }
+    }
+
+    /// Takes over what another report about the same query refuses between two places.
+    pub(crate) fn add_errors_between(&mut self, other: &Report<'_>, from: Location, to: Location) {
+        let (from, to) = (self.place(from), self.place(to));
+        let is_between = |found: &&Diagnostic| {
+            found.severity == Severity::Error
+                && found.file == self.query.file
+                && (from..to).contains(&(found.line, found.column))
+        };
+        let found: Vec<Diagnostic> = other.found.iter().filter(is_between).cloned().collect();
+        found.into_iter().for_each(|found| self.add(found));
     }
 
     /// Takes the value, or notes why there is none.

@@ -302,7 +302,9 @@ impl Stage<'_, '_> {
                 return Err(Refusal::new(at, message));
             }
             let message = format!(
-                "`{}` is neither in GROUP BY nor inside an aggregate; add it to GROUP BY, or write LAST_VALUE(..)",
+                "`{}` is neither in GROUP BY nor inside an aggregate; add it to GROUP BY, which makes it a part of the key, \
+                 or write LAST_VALUE({}) for its last value in the window",
+                written(&expression),
                 written(&expression)
             );
             return Err(Refusal::new(at, message));

@@ -1,12 +1,15 @@
 //! What runs, but probably not as wanted.
 //!
-//! Knows a job's definition and how its rows are grouped. Must not know the query's text.
+//! Knows a job's definition, how its rows are grouped and what its result columns are called. Must not know the
+//! query's text.
 
+use crate::parse::Item;
 use crate::report::Report;
+use crate::results::is_column;
 use crate::stage::StageWindows;
 use crate::windows::{GroupWindow, Shape};
 use serde_json::Value;
-use weir_plan::{Diagnostic, Emit, JobDefinition, LatePolicy};
+use weir_plan::{Diagnostic, Emit, Feature, JobDefinition, LatePolicy};
 
 /// Warns of what a job's windows do to its state and its sinks.
 pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Report<'_>) {
@@ -21,6 +24,20 @@ pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Rep
             sessions_to_sinks(job, report);
         }
         _ => {}
+    }
+}
+
+/// Tells of features whose name is one that nobody gave.
+pub(crate) fn note_unnamed(features: &[Feature], items: &[Item], report: &mut Report<'_>) {
+    for feature in features {
+        let Some(item) = items.get(feature.column).filter(|item| !item.is_named) else { continue };
+        if feature.name == item.name && !is_column(&item.expression) {
+            let message = format!(
+                "this column has no name of its own, and the feature is called `{}`; write AS and a name behind it",
+                item.name
+            );
+            report.notice(item.at, message);
+        }
     }
 }
 

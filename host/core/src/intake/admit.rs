@@ -58,7 +58,7 @@ impl Rules {
             event_time: input.event_time,
             known_time: input.known_time,
             event_id: input.event_id,
-            bounds: TimeBounds { max_future: input.stream.max_future },
+            bounds: TimeBounds::of(&input.stream),
             disorder: input.stream.disorder,
             late: plan.late,
             frames: plan.stage.as_ref().map(|stage| stage.spec.frames.clone()),

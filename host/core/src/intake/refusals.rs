@@ -103,8 +103,8 @@ impl Taken {
             ))
         } else if 2 * self.like_seconds > rows {
             Some(format!(
-                "{} have an event time between 12 and 24 January 1970: are their times in seconds? A time is written \
-                 in milliseconds or as RFC 3339",
+                "{} have an event time between 12 and 24 January 1970: are their times in seconds? Then write \
+                 `event_time: {{column: NAME, unit: s}}` in the stream's file",
                 share(self.like_seconds)
             ))
         } else {

@@ -85,11 +85,10 @@ fn stream() -> StreamDefinition {
     let origin = StreamOrigin { kind: "memory".to_owned(), settings: serde_json::Value::Null };
     let names = ["user", "t", "n", "id"];
     let types = ["string", "timestamp", "bigint", "string"];
-    let fields = names.iter().zip(types).map(|(name, data_type)| weir_event::Field {
-        name: (*name).to_owned(),
-        data_type: data_type.parse().unwrap(),
-        path: vec![(*name).to_owned()],
-    });
+    let fields = names
+        .iter()
+        .zip(types)
+        .map(|(name, data_type)| weir_event::Field::named(name, data_type.parse().unwrap()));
     StreamDefinition {
         name: "events".to_owned(),
         schema: StreamSchema { fields: fields.collect(), event_time: 1 },

@@ -38,7 +38,11 @@ pub const FILES: &[FileKeys] = &[
     },
     FileKeys {
         path: "streams/*.yaml",
-        sections: &[Section { prefix: "", keys: STREAM }, Section { prefix: "fields.NAME.", keys: FIELD }],
+        sections: &[
+            Section { prefix: "", keys: STREAM },
+            Section { prefix: "fields.NAME.", keys: FIELD },
+            Section { prefix: "event_time.", keys: EVENT_TIME },
+        ],
     },
     FileKeys {
         path: "jobs/*.yaml",
@@ -113,7 +117,7 @@ pub(super) const STREAM: &[KeyDoc] = &[
     ),
     KeyDoc::new(
         "event_time",
-        "column",
+        "column or mapping",
         REQUIRED,
         "the timestamp column that says when it happened; in SQL also `rowtime`",
     ),
@@ -172,6 +176,39 @@ pub(super) const FIELD: &[KeyDoc] = &[
         "the column's name",
         "the member of the record, nested ones with dots: payload.fare",
     ),
+    UNIT,
+    PATTERN,
+    ZONE,
+];
+
+/// How numbers are times.
+const UNIT: KeyDoc =
+    KeyDoc::new("unit", "s, ms, us or ns", NONE, "times are numbers of these since 1970, as 1767225600.25");
+/// How texts are times.
+const PATTERN: KeyDoc = KeyDoc::new(
+    "pattern",
+    "strftime",
+    NONE,
+    "times are texts of this pattern: \"%Y-%m-%d %H:%M:%S\" reads 2026-01-31 12:00:00, `%.f` a fraction, `%z` an offset",
+);
+/// Whose clock they are of.
+const ZONE: KeyDoc = KeyDoc::new(
+    "zone",
+    "time zone",
+    "UTC, if the pattern reads no offset",
+    "whose clock the texts of `pattern` are of, as Europe/Berlin; of an hour that comes twice it is the first",
+);
+
+pub(super) const EVENT_TIME: &[KeyDoc] = &[
+    KeyDoc::new(
+        "column",
+        "column",
+        REQUIRED,
+        "its name, where `event_time` also says how it is written; it is a timestamp in queries",
+    ),
+    UNIT,
+    PATTERN,
+    ZONE,
 ];
 
 pub(super) const JOB: &[KeyDoc] = &[

@@ -18,6 +18,7 @@ mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod times;
 mod variables;
 
 pub use connectors::{ConnectorKinds, SettingProblem};

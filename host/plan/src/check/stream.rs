@@ -2,7 +2,7 @@
 
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
-use super::{Context, connectors, keys, names};
+use super::{Context, connectors, keys, names, times};
 use crate::definition::{Dedup, StreamDefinition, WhenIdle};
 use weir_event::suggestion::unknown;
 use weir_event::{DataType, Field, Span, StreamSchema};
@@ -32,15 +32,14 @@ pub(super) fn read(
     if fields.is_none() {
         report.error(root.place, "`fields`: missing; declare the columns as {NAME: TYPE, ..}");
     }
-    let fields = fields.map(|(fields, _)| fields).unwrap_or_default();
+    let mut fields = fields.map(|(fields, _)| fields).unwrap_or_default();
     let event_time = keys.take("event_time");
     if event_time.is_none() {
         report
             .error(root.place, "`event_time`: missing; name the timestamp column that says when it happened");
     }
-    let event_time = event_time.and_then(|node| timestamp_column("event_time", node, &fields, report));
-    let known_time =
-        keys.take("known_time").map(|node| timestamp_column("known_time", node, &fields, report));
+    let event_time = event_time.and_then(|node| times::event_time(node, &mut fields, report));
+    let known_time = keys.take("known_time").map(|node| times::column("known_time", node, &fields, report));
     check_rowtime(&fields, event_time, report);
 
     let disorder = keys.take("disorder").map(|node| report.span("disorder", node));
@@ -100,10 +99,10 @@ fn read_dedup(keys: &mut Mapping<'_>, columns: &[Column], report: &mut Report) -
 }
 
 /// A declared column; one whose declaration is wrong stays, so that what names it is not reported too.
-struct Column {
-    field: Field,
-    place: Place,
-    valid: bool,
+pub(super) struct Column {
+    pub(super) field: Field,
+    pub(super) place: Place,
+    pub(super) valid: bool,
 }
 
 fn fields(node: &Node, report: &mut Report) -> Vec<Column> {
@@ -122,28 +121,20 @@ fn fields(node: &Node, report: &mut Report) -> Vec<Column> {
         if name.is_empty() {
             report.error(key.place, "`fields`: a column needs a name");
         }
-        let (data_type, path) = match &value.value {
+        let field = match &value.value {
             Value::Mapping(_) => detailed(&label, &name, value, report),
-            _ => (data_type(&label, value, report), Some(vec![name.clone()])),
+            _ => data_type(&label, value, report).map(|data_type| Field::named(&name, data_type)),
         };
-        let valid = data_type.is_some() && path.is_some();
-        let data_type = data_type.unwrap_or(DataType::Json);
-        let field = Field { path: path.unwrap_or_else(|| vec![name.clone()]), name, data_type };
+        let valid = field.is_some();
+        let field = field.unwrap_or_else(|| Field::named(&name, DataType::Json));
         columns.push(Column { field, place: key.place, valid });
     }
     columns
 }
 
 /// Reads `{type: double, from: payload.fare}`.
-fn detailed(
-    label: &str,
-    name: &str,
-    node: &Node,
-    report: &mut Report,
-) -> (Option<DataType>, Option<Vec<String>>) {
-    let Some(mut keys) = report.mapping(label, node, "a type", keys::FIELD) else {
-        return (None, None);
-    };
+fn detailed(label: &str, name: &str, node: &Node, report: &mut Report) -> Option<Field> {
+    let mut keys = report.mapping(label, node, "a type", keys::FIELD)?;
     let found = keys.take("type").map(|node| data_type(&format!("{label}.type"), node, report));
     if found.is_none() {
         report.error(node.place, format!("`{label}.type`: missing; write {{type: TYPE, from: MEMBER}}"));
@@ -152,8 +143,14 @@ fn detailed(
         Some(node) => from(&format!("{label}.from"), node, report),
         None => Some(vec![name.to_owned()]),
     };
+    let form = times::form(label, &mut keys, report);
     keys.finish(&format!("{label}."), report);
-    (found.flatten(), path)
+    let mut field = Field::named(name, found.flatten()?);
+    field.path = path?;
+    if let Some((form, place)) = form? {
+        times::give(label, place, &mut field, form, report)?;
+    }
+    Some(field)
 }
 
 fn from(label: &str, node: &Node, report: &mut Report) -> Option<Vec<String>> {
@@ -183,7 +180,7 @@ pub(super) fn data_type(label: &str, node: &Node, report: &mut Report) -> Option
 }
 
 /// The index of the declared column that a key names.
-fn column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
+pub(super) fn column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
     let name = report.text(key, node)?;
     let found = columns.iter().position(|column| column.field.name == name);
     if found.is_none() {
@@ -191,21 +188,6 @@ fn column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Op
         report.error(node.place, format!("`{key}`: `{name}`: {message}"));
     }
     found
-}
-
-fn timestamp_column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
-    let at = column(key, node, columns, report)?;
-    let column = &columns[at];
-    let name = &column.field.name;
-    if column.valid && column.field.data_type != DataType::Timestamp {
-        let found = &column.field.data_type;
-        report.error(
-            node.place,
-            format!("`{key}`: `{name}` is declared {found}; declare it timestamp, or name a column that is"),
-        );
-        return None;
-    }
-    Some(at)
 }
 
 fn check_rowtime(columns: &[Column], event_time: Option<usize>, report: &mut Report) {

@@ -54,12 +54,10 @@ impl Expression for At {
 }
 
 fn stream_definition(name: &str, kind: &str) -> Arc<StreamDefinition> {
-    let field =
-        |name: &str, data_type| Field { name: name.to_owned(), data_type, path: vec![name.to_owned()] };
     Arc::new(StreamDefinition {
         name: name.to_owned(),
         schema: StreamSchema {
-            fields: vec![field("user_id", DataType::String), field("at", DataType::Timestamp)],
+            fields: vec![Field::named("user_id", DataType::String), Field::named("at", DataType::Timestamp)],
             event_time: 1,
         },
         disorder: Span::ZERO,

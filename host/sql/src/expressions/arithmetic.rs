@@ -15,8 +15,10 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::division::DecimalDivision;
+use super::finite::DoubleDivision;
 
-/// Makes every operation of an expression fail where its result does not fit, and every division of decimals round.
+/// Makes every operation of an expression fail where its result does not fit, every division by zero fail, and every
+/// division of decimals round.
 pub(super) fn exact(
     physical: Arc<dyn PhysicalExpr>,
     schema: &Schema,
@@ -30,10 +32,11 @@ pub(super) fn exact(
             Operator::Plus | Operator::Minus | Operator::Multiply => {
                 Arc::new(binary.clone().with_fail_on_overflow(true))
             }
-            Operator::Divide => match binary.data_type(schema)? {
-                result @ DataType::Decimal128(..) => {
+            Operator::Divide | Operator::Modulo => match (binary.op(), binary.data_type(schema)?) {
+                (Operator::Divide, result @ DataType::Decimal128(..)) => {
                     Arc::new(DecimalDivision::new(binary.left().clone(), binary.right().clone(), result))
                 }
+                (_, DataType::Float64 | DataType::Float32) => Arc::new(DoubleDivision::new(binary.clone())),
                 _ => return Ok(Transformed::no(node)),
             },
             _ => return Ok(Transformed::no(node)),
@@ -73,6 +76,17 @@ pub(super) fn fold_whole_numbers(expression: Expr, schema: &DFSchema) -> Result<
 }
 
 fn constant(binary: &BinaryExpr) -> LibraryResult<Option<ScalarValue>> {
+    if let (
+        Expr::Literal(ScalarValue::Float64(Some(_)), _),
+        Expr::Literal(ScalarValue::Float64(Some(divisor)), _),
+    ) = (&*binary.left, &*binary.right)
+        && *divisor == 0.0
+        && matches!(binary.op, Operator::Divide | Operator::Modulo)
+    {
+        let message =
+            format!("a constant of the query has no value: {} {} is a division by zero", binary.op, divisor);
+        return Err(DataFusionError::Plan(message));
+    }
     let (Expr::Literal(ScalarValue::Int64(Some(left)), _), Expr::Literal(ScalarValue::Int64(Some(right)), _)) =
         (&*binary.left, &*binary.right)
     else {

@@ -20,7 +20,11 @@ pub(super) fn refuse_text_as_number(expression: &Expr, schema: &DFSchema) -> Res
     let walked = expression.apply(|node| {
         refused = match node {
             Expr::ScalarFunction(call) => text_argument(call, schema)?,
-            Expr::Case(case) if case.expr.is_none() => text_condition(case, schema)?,
+            Expr::Case(case) => match mixed_branches(case, schema)? {
+                None if case.expr.is_none() => text_condition(case, schema)?,
+                None => mixed_pair(node, schema)?,
+                mixed => mixed,
+            },
             node => mixed_pair(node, schema)?,
         };
         Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
@@ -75,6 +79,26 @@ fn text_condition(case: &Case, schema: &DFSchema) -> LibraryResult<Option<String
     Ok(None)
 }
 
+/// Texts and numbers among what CASE gives: all of it would become text.
+fn mixed_branches(case: &Case, schema: &DFSchema) -> LibraryResult<Option<String>> {
+    let branches = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+    let given = branches.map(|branch| branch.get_type(schema)).collect::<LibraryResult<Vec<_>>>()?;
+    Ok(mixed(&given).map(|(left, right)| {
+        format!(
+            "CASE, IF and LAG give one of their values, which are {} and {} here; write a CAST, or the constant as the \
+             other type",
+            type_name(left),
+            type_name(right)
+        )
+    }))
+}
+
+/// Two of these types of which one is a text's and the other a number's.
+fn mixed(given: &[DataType]) -> Option<(&DataType, &DataType)> {
+    let pairs = given.iter().flat_map(|left| given.iter().map(move |right| (left, right)));
+    pairs.into_iter().find(|(left, right)| is_mixed(left, right))
+}
+
 /// Functions whose arguments are alternatives of one type; the first of `nvl2` is a condition.
 pub(super) const ALTERNATIVES: [&str; 6] = ["coalesce", "greatest", "least", "nullif", "nvl", "nvl2"];
 
@@ -90,8 +114,7 @@ fn text_argument(call: &ScalarFunction, schema: &DFSchema) -> LibraryResult<Opti
     let name = call.name();
     if ALTERNATIVES.contains(&name) {
         let of_values = given.get(conditions(name)..).unwrap_or_default();
-        let mixed = of_values.iter().flat_map(|left| of_values.iter().map(move |right| (left, right)));
-        return Ok(mixed.into_iter().find(|(left, right)| is_mixed(left, right)).map(|(left, right)| {
+        return Ok(mixed(of_values).map(|(left, right)| {
             format!(
                 "`{name}` gives one of its arguments, which are {} and {} here; write a CAST of one",
                 type_name(left),

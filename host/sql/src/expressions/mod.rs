@@ -11,6 +11,7 @@ mod division;
 mod docs;
 mod errors;
 mod exact;
+mod finite;
 mod functions;
 mod guarded;
 mod json;

@@ -3,6 +3,7 @@
 //! What is constant as a whole is computed; a call of constants and columns is tried with a few values for the columns,
 //! and refused if it fails with each of them. Must not know SQL text.
 
+use super::arithmetic::exact;
 use super::errors::{evaluation_error, planning_error};
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Schema, TimeUnit};
@@ -133,6 +134,7 @@ fn error_of(constant: &Expr) -> LibraryResult<Option<String>> {
     let nothing = Arc::new(DFSchema::empty());
     let context = PhysicalPlanningContext::default();
     let physical = create_physical_expr(constant, &nothing, &ExecutionProps::new(), &context)?;
+    let physical = exact(physical, nothing.as_arrow())?;
     let row = RecordBatchOptions::new().with_row_count(Some(1));
     let one = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &row)?;
     // The library panics on some times out of range; what it does in a row is the rows' business.

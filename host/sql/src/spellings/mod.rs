@@ -7,13 +7,14 @@ mod constants;
 mod docs;
 mod functions;
 mod lag;
+mod nulls;
 mod patterns;
 mod texts;
 mod times;
 mod tree;
 
 pub(crate) use docs::TOLD;
-pub(crate) use times::AT_TIME_ZONE;
+pub(crate) use times::{AT_TIME_ZONE, doubtful_patterns};
 
 use crate::parse::single_name;
 use crate::report::Refusal;
@@ -30,6 +31,7 @@ pub(crate) fn respell(expression: &mut Expr) -> Result<(), Refusal> {
 
 fn respelt(expression: &mut Expr) -> Result<Option<Expr>, Refusal> {
     let at = expression.span().start;
+    nulls::refuse_comparison(expression, at)?;
     Ok(match expression {
         Expr::Function(function) => {
             let Some(name) = single_name(&function.name) else { return Ok(None) };

@@ -102,9 +102,39 @@ fn quoted(text: &str, library: &mut String) -> Option<usize> {
     }
 }
 
+/// What Java's pattern probably does not mean: minutes beside a date, a month beside an hour, hours that come twice.
+pub(super) fn doubt(pattern: &str) -> Option<&'static str> {
+    if pattern.contains('%') {
+        return None;
+    }
+    let outside = pattern.split('\'').step_by(2).collect::<Vec<_>>().join(" ");
+    let mut runs: Vec<char> = outside.chars().filter(char::is_ascii_alphabetic).collect();
+    runs.dedup();
+    let beside = |at: usize, letters: &str| {
+        let before = at.checked_sub(1).and_then(|at| runs.get(at));
+        before.into_iter().chain(runs.get(at + 1)).any(|letter| letters.contains(*letter))
+    };
+    let is_misplaced = |letter: char, there: &str, own: &str| {
+        let mut places = (0..runs.len()).filter(|at| runs[*at] == letter);
+        places.any(|at| beside(at, there) && !beside(at, own))
+    };
+    if is_misplaced('m', "yud", "HhKks") {
+        Some("mm are minutes; for the month write MM")
+    } else if is_misplaced('M', "HhKks", "yudE") {
+        Some("MM is the month; for minutes write mm")
+    } else if runs.contains(&'h') && !runs.contains(&'a') {
+        Some(
+            "hh goes from 1 to 12 and comes twice a day; for hours from 0 to 23 write HH, or add a for am and pm",
+        )
+    } else {
+        None
+    }
+}
+
 fn unknown_letters(run: &str) -> String {
     let instead = match run.chars().next() {
         Some('Y') => "write yyyy for the year (YYYY is the year of the week)",
+        Some('D') => "write dd for the day of the month (D and DDD are the day of the year)",
         Some('y' | 'u') => "write yyyy for the year",
         Some('S') => "write SSS for milliseconds",
         Some('k' | 'K') => "write HH for the hour from 0 to 23, or hh with a",
@@ -176,6 +206,40 @@ mod tests {
             assert!(java(pattern).is_err(), "{pattern}");
         }
         assert!(translated("yyyy", false, false).is_err());
+    }
+
+    #[test]
+    fn a_pattern_that_probably_means_something_else_is_told() {
+        for (pattern, said) in [
+            ("yyyy-mm-dd", "for the month write MM"),
+            ("yyyy-mm-dd HH:mm:ss", "for the month write MM"),
+            ("yyyymmdd", "for the month write MM"),
+            ("HH:MM", "for minutes write mm"),
+            ("yyyy-MM-dd HH:MM:ss", "for minutes write mm"),
+            ("hh:mm", "write HH"),
+            ("yyyy-MM-dd'T'hh:mm:ss", "write HH"),
+        ] {
+            assert!(
+                doubt(pattern).is_some_and(|doubt| doubt.contains(said)),
+                "{pattern}: {:?}",
+                doubt(pattern)
+            );
+        }
+        for pattern in [
+            "yyyy-MM-dd HH:mm:ss",
+            "hh:mm a",
+            "mm",
+            "mm:ss",
+            "MM",
+            "dd.MM. HH:mm",
+            "MMdd HHmm",
+            "%H:%M",
+            "d MMM",
+            "HH 'h'",
+        ] {
+            assert_eq!(doubt(pattern), None, "{pattern}");
+        }
+        assert!(unknown_letters("DD").contains("write dd"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Knows their names and what they are made of. Must not know how they are computed.
 
-use super::patterns::{LIBRARY_PATTERN, translated};
+use super::patterns::{LIBRARY_PATTERN, doubt, translated};
 use super::tree::{call, cast, constant_text, constant_whole, exactly, operation, place, text, whole};
 use crate::calendar::zone_named;
 use crate::expressions::{Unit, part_named};
@@ -10,9 +10,10 @@ use crate::names::event_time;
 use crate::report::Refusal;
 use crate::windows::arguments;
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, Spanned, TimezoneInfo,
+    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, Spanned, TimezoneInfo, Visit, Visitor,
 };
 use sqlparser::tokenizer::Location;
+use std::ops::ControlFlow;
 
 /// The function that `AT TIME ZONE` is read as.
 pub(crate) const AT_TIME_ZONE: &str = "at_time_zone";
@@ -181,6 +182,30 @@ pub(super) fn plain(data_type: &mut DataType) {
     {
         *data_type = DataType::Timestamp(Some(3), TimezoneInfo::None);
     }
+}
+
+/// Doubts about the patterns of times in a part of a query, as it was written.
+pub(crate) fn doubtful_patterns<T: Visit>(part: &T) -> Vec<(Location, String)> {
+    struct Patterns(Vec<(Location, String)>);
+    impl Visitor for Patterns {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+            const FUNCTIONS: [&str; 5] =
+                ["date_format", "from_unixtime", "to_date", "to_timestamp", "unix_timestamp"];
+            if let Expr::Function(function) = expression
+                && FUNCTIONS.contains(&function.name.to_string().to_lowercase().as_str())
+                && let Some(given) = arguments(function).ok().and_then(|given| given.get(1).copied())
+                && let Some((written, at)) = constant_text(given)
+                && let Some(doubt) = doubt(written)
+            {
+                self.0.push((at, format!("the pattern '{written}': {doubt}")));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut patterns = Patterns(Vec::new());
+    let _ = part.visit(&mut patterns);
+    patterns.0
 }
 
 /// Translates the pattern of a function that writes or reads times; `is_zoned` if its time has a zone.

@@ -5,6 +5,7 @@ mod features;
 mod flink_functions;
 mod frames;
 mod group_windows;
+mod habits;
 mod hashes;
 mod queries;
 mod refusals;
@@ -30,11 +31,7 @@ use weir_timeline::{Aggregate, Parameter, builtin};
 fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamDefinition> {
     let fields: Vec<_> = columns
         .iter()
-        .map(|(name, data_type)| Field {
-            name: (*name).to_owned(),
-            data_type: data_type.parse::<DataType>().unwrap(),
-            path: vec![(*name).to_owned()],
-        })
+        .map(|(name, data_type)| Field::named(name, data_type.parse::<DataType>().unwrap()))
         .collect();
     let event_time = fields.iter().position(|field| field.name == event_time).unwrap();
     Arc::new(StreamDefinition {

@@ -1,18 +1,25 @@
 //! `weir compile-plugin IN OUT`: what the server starts to compile a component, so that the compiler can be
-//! limited and killed. Not for people.
+//! limited and killed. Not for people, so the command line does not know it.
 
 use crate::failure::Failure;
-use clap::Args;
+use clap::Parser;
 use std::path::PathBuf;
 
-#[derive(Debug, Args)]
-pub(crate) struct Arguments {
+/// The word behind `weir`.
+pub(super) const NAME: &str = "compile-plugin";
+
+#[derive(Debug, Parser)]
+#[command(name = "weir")]
+struct Child {
+    /// [`NAME`].
+    _command: String,
     component: PathBuf,
     output: PathBuf,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    weir_plugin::compile_to_file(&arguments.component, &arguments.output).map_err(|error| {
+pub(super) fn run() -> Result<(), Failure> {
+    let child = Child::try_parse().map_err(|error| Failure::user(error.render().to_string().trim_end()))?;
+    weir_plugin::compile_to_file(&child.component, &child.output).map_err(|error| {
         let reasons = error.reasons.join("; ");
         match error.fault {
             weir_event::Fault::User => Failure::user(reasons),

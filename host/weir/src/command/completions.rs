@@ -37,6 +37,12 @@ mod tests {
             for word in ["lookup", "as-of", "template", "kafka"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
+            for word in ["train", "savepoint", "apply", "compile-plugin"] {
+                let is_word =
+                    |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '-').any(|at| at == word);
+                let lines: Vec<&str> = script.lines().filter(|line| is_word(line)).collect();
+                assert!(lines.is_empty(), "{shell}: {word}: {lines:?}");
+            }
         }
     }
 }

@@ -52,22 +52,17 @@ enum Command {
         #[command(subcommand)]
         command: plugin::Command,
     },
-    #[command(hide = true)]
-    CompilePlugin(compile_plugin::Arguments),
-    #[command(hide = true)]
-    Apply(NotYet),
-    #[command(hide = true)]
-    Train(NotYet),
-    #[command(hide = true)]
-    Savepoint(NotYet),
 }
 
-/// What a command that is known but not built yet is called with: anything.
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct NotYet {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _rest: Vec<String>,
+/// Commands of the contract that this version does not have: refused by name when they are typed, and otherwise
+/// unknown to the command line, so that no help, suggestion or completion leads to them.
+const NOT_YET: [&[&str]; 4] = [&["apply"], &["train"], &["savepoint"], &["plugin", "check"]];
+
+/// The command of [`NOT_YET`] that the words behind `weir` begin with, also where help is asked for it.
+fn waiting(words: &[String]) -> Option<String> {
+    let words = if words.first().is_some_and(|word| word == "help") { &words[1..] } else { words };
+    let begins = |known: &&&[&str]| known.iter().eq(words.iter().take(known.len()));
+    NOT_YET.iter().find(begins).map(|known| known.join(" "))
 }
 
 /// How a project's state is opened.
@@ -91,13 +86,19 @@ pub(crate) struct ProjectArgument {
 
 /// Reads the arguments of this process and does what they say.
 pub(crate) fn run() -> Result<(), Failure> {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    if words.first().is_some_and(|word| word == compile_plugin::NAME) {
+        return compile_plugin::run();
+    }
+    if let Some(command) = waiting(&words) {
+        return Err(not_yet(&format!("weir {command}")));
+    }
     let arguments = match CommandLine::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
     match &arguments.command {
-        // A child with little memory and no environment, whose stderr is read by the server.
-        Command::CompilePlugin(_) => {}
         // The project's settings say how they log.
         Command::Run(_) | Command::Serve(_) => {}
         Command::Demo(_) => crate::log::start("error"),
@@ -116,10 +117,6 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Plugin { command } => plugin::run(command),
-        Command::CompilePlugin(arguments) => compile_plugin::run(&arguments),
-        Command::Apply(_) => Err(not_yet("weir apply")),
-        Command::Train(_) => Err(not_yet("weir train")),
-        Command::Savepoint(_) => Err(not_yet("weir savepoint")),
     }
 }
 
@@ -133,7 +130,36 @@ fn refuse(error: &clap::Error) -> Result<(), Failure> {
     if !error.use_stderr() {
         return error.print().map_err(|error| Failure::external(format!("cannot write: {error}")));
     }
-    Err(Failure::user(error.render().to_string().trim_end()))
+    Err(Failure::user(in_words(error)))
+}
+
+/// Options that people bring from other programs: of which command, and what it has instead.
+const OPTIONS_ELSEWHERE: [(&str, &str, &str); 6] = [
+    ("serve", "--address", LISTEN),
+    ("serve", "--bind", LISTEN),
+    ("serve", "--host", LISTEN),
+    ("serve", "--port", LISTEN),
+    ("sample", "--limit", "-n KEYS"),
+    ("generate", "--output", "-o FILE"),
+];
+const LISTEN: &str = "--listen ADDRESS:PORT";
+
+/// The parser's words; in place of its tip to pass an unknown option as a value, which is never meant, what the
+/// command has instead.
+fn in_words(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let Some((before, tip)) = text.split_once("  tip: to pass '") else {
+        return text.trim_end().to_owned();
+    };
+    let given = tip.split(['\'', '=']).next().unwrap_or_default();
+    let after = tip.split_once('\n').map_or("", |(_, after)| after);
+    let command = after.split_once("Usage: weir ").and_then(|(_, usage)| usage.split_whitespace().next());
+    let instead = OPTIONS_ELSEWHERE.iter().find(|(of, option, _)| command == Some(*of) && given == *option);
+    let text = match instead {
+        Some((.., instead)) => format!("{before}  tip: write {instead}\n{after}"),
+        None => format!("{before}{}", after.trim_start_matches('\n')),
+    };
+    text.trim_end().to_owned()
 }
 
 /// Writes what was asked for to stdout. Whoever closes the pipe early has seen enough.
@@ -195,15 +221,54 @@ mod tests {
 
     #[test]
     fn what_waits_takes_any_arguments_and_is_refused_by_name() {
-        for line in [
-            &["weir", "apply", "dir", "--dry-run"][..],
-            &["weir", "train", "--spine", "f", "-o", "g"],
-            &["weir", "savepoint", "create", "--help"],
-            &["weir", "plugin", "check", "geo"],
+        for (line, command) in [
+            (&["apply", "dir", "--dry-run"][..], Some("apply")),
+            (&["train", "--spine", "f", "-o", "g"], Some("train")),
+            (&["savepoint", "create", "--help"], Some("savepoint")),
+            (&["plugin", "check", "geo"], Some("plugin check")),
+            (&["help", "train"], Some("train")),
+            (&["plugin", "list"], None),
+            (&["run", "train"], None),
+            (&[], None),
         ] {
-            assert!(CommandLine::try_parse_from(line).is_ok(), "{line:?}");
+            let words: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(waiting(&words).as_deref(), command, "{line:?}");
         }
         assert!(format!("{:?}", not_yet("weir apply")).contains("does not have `weir apply` yet"));
+    }
+
+    #[test]
+    fn nothing_leads_to_what_waits() {
+        let known = |path: &[&str]| {
+            let root = CommandLine::command();
+            path.iter().try_fold(root, |above, name| above.find_subcommand(name).cloned()).is_some()
+        };
+        assert!(known(&["plugin", "push"]));
+        for path in NOT_YET {
+            assert!(!known(path), "{path:?}");
+        }
+        let said = in_words(&CommandLine::try_parse_from(["weir", "trian"]).unwrap_err());
+        assert!(!said.contains("train"), "{said}");
+    }
+
+    #[test]
+    fn an_option_that_a_command_does_not_have_is_told_by_what_it_has() {
+        let said = |words: &[&str]| in_words(&CommandLine::try_parse_from(words).unwrap_err());
+        let port = said(&["weir", "serve", ".", "--port", "8081"]);
+        assert!(port.contains("tip: write --listen ADDRESS:PORT") && !port.contains("-- --port"), "{port}");
+        let other = said(&["weir", "check", ".", "--port=8081"]);
+        assert!(!other.contains("tip") && other.contains("Usage: weir check"), "{other}");
+        let few = said(&["weir", "sample", "job", "-n", "-1"]);
+        assert!(few.contains("-1 is not in 1..") && !few.contains("tip"), "{few}");
+        for (command, _, instead) in OPTIONS_ELSEWHERE {
+            let command = CommandLine::command().find_subcommand(command).unwrap().clone();
+            let name = instead.split(' ').next().unwrap().trim_start_matches('-').to_owned();
+            let has = |option: &clap::Arg| {
+                option.get_long() == Some(&name)
+                    || option.get_short().map(String::from).as_ref() == Some(&name)
+            };
+            assert!(command.get_arguments().any(has), "{} {instead}", command.get_name());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `weir plugin ..`: the life of a plugin. `new` and `build` work on folders, the others ask a running server.
 
 use super::init::{fill, write};
-use super::{NotYet, not_yet, print, print_json};
+use super::{print, print_json};
 use crate::client::{Client, ServerArguments, encode};
 use crate::failure::Failure;
 use crate::table;
@@ -17,8 +17,6 @@ pub(crate) enum Command {
     Push(Push),
     List(List),
     Activate(Activate),
-    #[command(hide = true)]
-    Check(NotYet),
     Rollback(Rollback),
 }
 
@@ -123,7 +121,6 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
         Command::Push(arguments) => push(&arguments),
         Command::List(arguments) => list(&arguments),
         Command::Activate(arguments) => activate(&arguments),
-        Command::Check(_) => Err(not_yet("weir plugin check")),
         Command::Rollback(arguments) => rollback(&arguments),
     }
 }
@@ -231,6 +228,12 @@ fn push(arguments: &Push) -> Result<(), Failure> {
     let name = &arguments.name;
     let mut lines = vec![format!("{name} version {version}")];
     lines.extend(exports.filter_map(JsonValueTrait::as_str).map(|export| format!("  {export}")));
+    let lost = stored.get("lost").and_then(JsonContainerTrait::as_array).into_iter().flatten();
+    lines.extend(lost.filter_map(JsonValueTrait::as_str).map(|lost| {
+        format!(
+            "  without `{lost}`, which the active version has: a job that calls it keeps this from activation"
+        )
+    }));
     lines.push(format!("\n  weir plugin activate {name} {version}"));
     print(&lines.join("\n"))
 }

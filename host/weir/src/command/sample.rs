@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     /// The job
     job: String,
     /// So many keys
-    #[arg(short = 'n', value_name = "KEYS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'n', value_name = "KEYS", default_value_t = 20, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     keys: u32,
     /// The server's answer as it is
     #[arg(long)]

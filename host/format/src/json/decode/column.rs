@@ -18,7 +18,7 @@ use arrow_schema::{ArrowError, DataType as ArrowType};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use weir_event::{DataType, DecimalError, DecimalType};
+use weir_event::{DataType, DecimalError, DecimalType, TimeForm};
 
 /// A growing column.
 #[derive(Debug)]
@@ -31,16 +31,32 @@ pub(super) struct Column {
 #[derive(Debug)]
 enum Values {
     Views(Views),
-    Json { ends: Vec<i32>, text: Vec<u8> },
+    Json {
+        ends: Vec<i32>,
+        text: Vec<u8>,
+    },
     Int64(Vec<i64>),
+    /// Times in another form than the standard one.
+    Written(TimeForm, Vec<i64>),
     Int32(Vec<i32>),
     Float64(Vec<f64>),
     Float32(Vec<f32>),
     Decimal(DecimalType, Vec<i128>),
     Boolean(BooleanBufferBuilder),
-    List { ends: Vec<i32>, items: Box<Column> },
-    Map { ends: Vec<i32>, keys: Box<Column>, values: Box<Column> },
-    Row { members: Members, children: Vec<Column>, tokens: Vec<Token> },
+    List {
+        ends: Vec<i32>,
+        items: Box<Column>,
+    },
+    Map {
+        ends: Vec<i32>,
+        keys: Box<Column>,
+        values: Box<Column>,
+    },
+    Row {
+        members: Members,
+        children: Vec<Column>,
+        tokens: Vec<Token>,
+    },
 }
 
 /// Text and bytes: views into the block, and into a buffer of what had to be rewritten.
@@ -114,6 +130,15 @@ impl Column {
         Column { data_type: data_type.clone(), valid: NullBufferBuilder::new(rows), values }
     }
 
+    /// As [`Column::new`] for values that, if they are times, are written in this form.
+    pub(super) fn written(data_type: &DataType, form: &TimeForm, rows: usize) -> Column {
+        let mut column = Column::new(data_type, rows);
+        if *data_type == DataType::Timestamp && *form != TimeForm::Standard {
+            column.values = Values::Written(form.clone(), Vec::with_capacity(rows));
+        }
+        column
+    }
+
     /// Adds the value of a token; the error says what does not fit.
     #[inline]
     pub(super) fn push(&mut self, bytes: &[u8], token: Token) -> Result<(), String> {
@@ -121,7 +146,7 @@ impl Column {
             self.push_null();
             return Ok(());
         }
-        self.push_value(bytes, token).ok_or_else(|| mismatch(&self.data_type, bytes, token))?;
+        self.push_value(bytes, token).ok_or_else(|| self.mismatch(bytes, token))?;
         self.valid.append_non_null();
         Ok(())
     }
@@ -156,6 +181,13 @@ impl Column {
                 }
                 _ => return None,
             }),
+            (Values::Written(form, values), kind) => values.push(match (form, kind) {
+                (TimeForm::Unit(unit), Kind::Integer | Kind::Number) => scalar::counted(*unit, text)?,
+                (TimeForm::Pattern(pattern), Kind::Text | Kind::EscapedText) => {
+                    scalar::patterned(pattern, &unescaped(bytes, token))?
+                }
+                _ => return None,
+            }),
             (Values::Int32(values), Kind::Text | Kind::EscapedText) if self.data_type == DataType::Date => {
                 values.push(scalar::date(&unescaped(bytes, token))?);
             }
@@ -186,11 +218,20 @@ impl Column {
         Some(())
     }
 
+    #[cold]
+    fn mismatch(&self, bytes: &[u8], token: Token) -> String {
+        let form = match &self.values {
+            Values::Written(form, _) => form,
+            _ => &TimeForm::Standard,
+        };
+        mismatch(&self.data_type, form, bytes, token)
+    }
+
     fn push_null(&mut self) {
         self.valid.append_null();
         match &mut self.values {
             Values::Views(views) => views.cells.push(0),
-            Values::Int64(values) => values.push(0),
+            Values::Int64(values) | Values::Written(_, values) => values.push(0),
             Values::Int32(values) => values.push(0),
             Values::Float64(values) => values.push(0.0),
             Values::Float32(values) => values.push(0.0),
@@ -215,7 +256,7 @@ impl Column {
         }
         match &mut self.values {
             Values::Views(views) => views.cells.truncate(rows),
-            Values::Int64(values) => values.truncate(rows),
+            Values::Int64(values) | Values::Written(_, values) => values.truncate(rows),
             Values::Int32(values) => values.truncate(rows),
             Values::Float64(values) => values.truncate(rows),
             Values::Float32(values) => values.truncate(rows),
@@ -250,6 +291,7 @@ impl Column {
             Values::Int64(values) if self.data_type == DataType::Timestamp => {
                 Arc::new(TimestampMillisecondArray::try_new(values.into(), nulls)?)
             }
+            Values::Written(_, values) => Arc::new(TimestampMillisecondArray::try_new(values.into(), nulls)?),
             Values::Int64(values) => Arc::new(Int64Array::try_new(values.into(), nulls)?),
             Values::Json { ends, text } => {
                 Arc::new(StringArray::try_new(offsets(ends), Buffer::from(text), nulls)?)
@@ -371,7 +413,7 @@ fn unescaped(bytes: &[u8], text: Token) -> Cow<'_, [u8]> {
 const SHOWN_BYTES: usize = 40;
 
 #[cold]
-fn mismatch(data_type: &DataType, bytes: &[u8], token: Token) -> String {
+fn mismatch(data_type: &DataType, form: &TimeForm, bytes: &[u8], token: Token) -> String {
     let what = match token.kind {
         Kind::NoObject => return "the member above it is not an object".to_owned(),
         Kind::Text | Kind::EscapedText => "the text ",
@@ -384,6 +426,9 @@ fn mismatch(data_type: &DataType, bytes: &[u8], token: Token) -> String {
     let mut shown: String = text.chars().take(SHOWN_BYTES).collect();
     if shown.len() < text.len() {
         shown.push_str("..");
+    }
+    if let Some(why) = fault::no_written_time(form, token.kind) {
+        return format!("{what}{shown} {why}");
     }
     let why = match (data_type, token.kind) {
         (DataType::Timestamp, Kind::Text | Kind::EscapedText) => {

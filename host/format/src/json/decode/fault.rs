@@ -3,20 +3,40 @@
 //! Only called for what has been refused already, so it may look again and at leisure. Must not decide what is
 //! refused: that is the scanner's and the columns' part.
 
-use super::scan::SyntaxError;
-use weir_event::EventTime;
+use super::scan::{Kind, SyntaxError};
+use weir_event::written::likely_pattern;
+use weir_event::{EventTime, TimeForm};
 
 /// What a file that is one array, or one object over several lines, has to become.
 const ONE_PER_LINE: &str = "write one object per line (jq -c '.[]' FILE)";
 
-/// Why a record that does not begin with an object is refused.
+/// Why a record that does not begin with an object is refused; `record` is its bytes from the first that is not blank.
 #[cold]
-pub(super) fn no_object(first: Option<u8>) -> String {
-    match first {
+pub(super) fn no_object(record: &[u8]) -> String {
+    match record.first() {
         Some(b'[') => format!("a JSON array, or the first line of one: {ONE_PER_LINE}"),
         Some(b']') => format!("the last line of a JSON array: {ONE_PER_LINE}"),
+        _ if looks_like_csv(record) => {
+            "not a JSON object but CSV, by its look: convert it (mlr --icsv --ojsonl cat FILE, where `mlr` is the \
+             program Miller)"
+                .to_owned()
+        }
         _ => "not a JSON object: a record must start with `{`".to_owned(),
     }
+}
+
+/// Whether it has a separator of columns outside of quotes, and none of JSON's brackets there.
+fn looks_like_csv(record: &[u8]) -> bool {
+    let outside = record.split(|byte| *byte == b'"').step_by(2);
+    let mut separators = 0;
+    for byte in outside.flatten() {
+        match byte {
+            b',' | b';' | b'\t' | b'|' => separators += 1,
+            b'{' | b'}' | b'[' | b']' => return false,
+            _ => {}
+        }
+    }
+    separators > 0
 }
 
 /// Why a record that is not UTF-8 is refused.
@@ -67,9 +87,9 @@ pub(super) fn no_time(text: &str) -> String {
     } else if bare != text && is_time(bare) {
         "has blanks around it; write the time alone".to_owned()
     } else if date == Some(bare) {
-        format!("is a date without a time of day; write {bare}T00:00:00Z")
+        format!("is a date without a time of day; write {bare}T00:00:00Z{}", or_pattern(bare))
     } else if is_time(&format!("{bare}Z")) {
-        "has no zone; add Z or +01:00".to_owned()
+        format!("has no zone; add Z or +01:00{}", or_pattern(bare))
     } else if without_zone_name(bare).is_some_and(|time| is_time(&format!("{time}Z"))) {
         "names its zone; write Z or +01:00 in place of the name".to_owned()
     } else if bare.rsplit_once(' ').is_some_and(|(time, zone)| is_time(&format!("{time}{zone}"))) {
@@ -77,8 +97,30 @@ pub(super) fn no_time(text: &str) -> String {
     } else if date.is_none() && has_form_of_date(bare) {
         "names a day that the calendar does not have".to_owned()
     } else {
-        "is not a time in RFC 3339, such as 2026-01-31T12:00:00Z".to_owned()
+        format!("is not a time in RFC 3339, such as 2026-01-31T12:00:00Z{}", or_pattern(bare))
     }
+}
+
+/// How times that look so can be read as they are.
+fn or_pattern(text: &str) -> String {
+    let Some(pattern) = likely_pattern(text) else { return String::new() };
+    let zone = if pattern.contains("%z") { "" } else { " and `zone`" };
+    format!(", or give its column `pattern: \"{pattern}\"`{zone} in the stream's file")
+}
+
+/// Why a value is not a time of this form, to follow the value; `None` for the standard form.
+#[cold]
+pub(super) fn no_written_time(form: &TimeForm, kind: Kind) -> Option<String> {
+    let why = match (form, kind) {
+        (TimeForm::Standard, _) => return None,
+        (TimeForm::Unit(unit), Kind::Integer | Kind::Number) => {
+            return Some(format!("is out of range of a time in {}", unit.noun()));
+        }
+        (TimeForm::Unit(_), _) => "is not a number",
+        (TimeForm::Pattern(_), Kind::Text | Kind::EscapedText) => "is not a time of this form",
+        (TimeForm::Pattern(_), _) => "is not a text",
+    };
+    Some(format!("{why}; the stream's file says `{form}` of its column"))
 }
 
 /// `2026-01-31 12:00:00` of `2026-01-31 12:00:00 CET` or of one that ends in `UTC` or `[Europe/Berlin]`.
@@ -99,12 +141,20 @@ mod tests {
 
     #[test]
     fn a_text_that_is_not_a_time_is_told_what_it_lacks() {
+        let or = |pattern: &str| {
+            format!(", or give its column `pattern: \"{pattern}\"` and `zone` in the stream's file")
+        };
+        for (text, reason, pattern) in [
+            ("2026-01-01 12:00:00.000", "has no zone; add Z or +01:00", "%Y-%m-%d %H:%M:%S%.f"),
+            ("2026-01-01T12:00:01", "has no zone; add Z or +01:00", "%Y-%m-%dT%H:%M:%S"),
+            ("2026-01-01T12:00", "has no zone; add Z or +01:00", "%Y-%m-%dT%H:%M"),
+            ("2026-01-01", "is a date without a time of day; write 2026-01-01T00:00:00Z", "%Y-%m-%d"),
+            ("31.01.2026 12:00", "is not a time in RFC 3339, such as 2026-01-31T12:00:00Z", "%d.%m.%Y %H:%M"),
+        ] {
+            assert_eq!(no_time(text), format!("{reason}{}", or(pattern)), "{text}");
+        }
         for (text, reason) in [
-            ("2026-01-01 12:00:00.000", "has no zone; add Z or +01:00"),
-            ("2026-01-01T12:00:01", "has no zone; add Z or +01:00"),
-            ("2026-01-01T12:00", "has no zone; add Z or +01:00"),
             ("2026-01-01t12:00:00.123456789", "has no zone; add Z or +01:00"),
-            ("2026-01-01", "is a date without a time of day; write 2026-01-01T00:00:00Z"),
             ("2026-01-01 12:00:00 UTC", "names its zone; write Z or +01:00 in place of the name"),
             ("2026-01-01T12:00:00 Europe/Berlin", "names its zone; write Z or +01:00 in place of the name"),
             ("2026-01-01T12:00:00[Europe/Berlin]", "names its zone; write Z or +01:00 in place of the name"),

@@ -12,7 +12,7 @@
 //! exponent fits `bigint`, `int` and `timestamp` if it is whole all the same (`12.0`) and below 2^53; text never
 //! becomes a number, nor a number text, except that a `decimal` may be written as either: many write the text to keep
 //! its digits, all of which must fit (zeros at the end do not count; nothing is rounded). A `timestamp` is RFC 3339 (a zone is required; a blank or a small `t` may stand
-//! for the `T`) or whole milliseconds, `bytes` are base64, a `date` is YYYY-MM-DD,
+//! for the `T`) or whole milliseconds, unless its column says in which unit or pattern it is written; `bytes` are base64, a `date` is YYYY-MM-DD,
 //! `json` is the value's own text. Only the event time must be there.
 //!
 //! Knows records and the declared schema. Must not know sources, jobs or why a column is wanted.
@@ -35,7 +35,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use weir_connect::format::PAYLOAD_KEPT_BYTES;
 use weir_connect::{BadRow, Decoded, Decoder, Framing, RawBlock};
-use weir_event::{DataType, StreamSchema};
+use weir_event::{DataType, StreamSchema, TimeForm};
 
 /// Decodes JSON for the columns that it was made for.
 ///
@@ -43,8 +43,7 @@ use weir_event::{DataType, StreamSchema};
 /// use weir_connect::{Decoder, Framing, KnownTimes, RawBlock};
 /// use weir_format::json::JsonDecoder;
 /// use weir_event::{DataType, Field, PartitionId, Position, StreamSchema};
-/// let field = |name: &str, data_type| Field { name: name.to_owned(), data_type, path: vec![name.to_owned()] };
-/// let fields = vec![field("at", DataType::Timestamp), field("fare", DataType::Double)];
+/// let fields = vec![Field::named("at", DataType::Timestamp), Field::named("fare", DataType::Double)];
 /// let decoder = JsonDecoder::new(&StreamSchema { fields, event_time: 0 }, &[0]);
 /// let decoded = decoder.decode(&RawBlock {
 ///     partition: PartitionId::default(),
@@ -66,9 +65,23 @@ pub struct JsonDecoder {
 #[derive(Debug)]
 struct Layout {
     schema: SchemaRef,
-    columns: Vec<(String, DataType)>,
+    columns: Vec<Wanted>,
     members: Members,
     event_time: Option<usize>,
+}
+
+/// A column: its name in reasons, its type, how it is written.
+#[derive(Debug)]
+struct Wanted {
+    member: String,
+    data_type: DataType,
+    form: TimeForm,
+}
+
+impl Wanted {
+    fn of(field: &weir_event::Field) -> Wanted {
+        Wanted { member: field.path.join("."), data_type: field.data_type.clone(), form: field.form.clone() }
+    }
 }
 
 impl Layout {
@@ -78,7 +91,7 @@ impl Layout {
             fields.iter().map(|field| Field::new(&field.name, field.data_type.to_arrow(), true)).collect();
         Layout {
             schema: Arc::new(Schema::new(arrow_fields)),
-            columns: fields.iter().map(|field| (field.path.join("."), field.data_type.clone())).collect(),
+            columns: fields.iter().map(|field| Wanted::of(field)).collect(),
             members: Members::new(fields.iter().map(|field| field.path.as_slice())),
             event_time: columns.iter().position(|column| *column == stream.event_time),
         }
@@ -236,7 +249,7 @@ impl<'a> Rows<'a> {
     fn new(layout: &'a Layout, room: usize) -> Self {
         Rows {
             layout,
-            columns: layout.columns.iter().map(|(_, data_type)| Column::new(data_type, room)).collect(),
+            columns: layout.columns.iter().map(|of| Column::written(&of.data_type, &of.form, room)).collect(),
             tokens: vec![Token::ABSENT; layout.columns.len()],
             count: 0,
         }
@@ -260,7 +273,7 @@ impl<'a> Rows<'a> {
         if scanner.peek() != Some(b'{') {
             scanner.skip_byte_order_mark();
             if scanner.peek() != Some(b'{') {
-                return Err(fault::no_object(scanner.peek()));
+                return Err(fault::no_object(&bytes[scanner.at..range.end]));
             }
         }
         let read = match keys {
@@ -280,7 +293,7 @@ impl<'a> Rows<'a> {
         for index in 0..self.columns.len() {
             if let Err(reason) = self.columns[index].push(bytes, self.tokens[index]) {
                 self.columns[..=index].iter_mut().for_each(|column| column.truncate(self.count));
-                return Err(format!("member `{}`: {reason}", self.layout.columns[index].0));
+                return Err(format!("member `{}`: {reason}", self.layout.columns[index].member));
             }
         }
         self.count += 1;
@@ -295,7 +308,7 @@ impl<'a> Rows<'a> {
             Kind::Null => "null",
             _ => return None,
         };
-        Some(format!("the event time `{}` is {what}", self.layout.columns[column].0))
+        Some(format!("the event time `{}` is {what}", self.layout.columns[column].member))
     }
 
     fn finish(self, block: &bytes::Bytes) -> Result<RecordBatch, ArrowError> {

@@ -4,7 +4,7 @@
 //! fit its type. Must not know columns.
 
 use super::scan::unicode_escape;
-use weir_event::{Date, EventTime};
+use weir_event::{Date, EventTime, TimePattern, TimeUnit};
 
 /// Integers of at most so many digits cannot overflow 64 bits.
 const SAFE_DIGITS: usize = 18;
@@ -101,6 +101,16 @@ pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
         return None;
     }
     text.parse().ok().map(EventTime::millis)
+}
+
+/// Milliseconds of a number that counts other units.
+pub(super) fn counted(unit: TimeUnit, number: &[u8]) -> Option<i64> {
+    unit.read(as_str(number)).map(EventTime::millis)
+}
+
+/// Milliseconds of a text of this pattern.
+pub(super) fn patterned(pattern: &TimePattern, text: &[u8]) -> Option<i64> {
+    pattern.read(std::str::from_utf8(text).ok()?).map(EventTime::millis)
 }
 
 /// `2026-01-31T12:00:00Z` with up to nine digits of fraction: what nearly everybody writes.

@@ -118,9 +118,38 @@ const BAD: &[Case] = &[
         "streams/a.yaml",
         "fields: {t: string, rowtime: timestamp}\nevent_time: t\nknown_time: tt\nformat: avro\n",
         &[
-            "2:13: `event_time`: `t` is declared string; declare it timestamp, or name a column that is",
+            "2:13: `event_time`: `t` is declared string; declare it timestamp (written otherwise: `event_time: {column: \
+             t, pattern: \"%Y-%m-%d %H:%M:%S\"}`), or name a column that is",
             "3:13: `known_time`: `tt`: unknown column; did you mean `t`?",
             "4:9: weir 0.1 does not have `avro` yet",
+        ],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: {type: timestamp, unit: s}, d: {type: date, unit: ms}, z: {type: timestamp, zone: UTC}}\n\
+         event_time: {column: t, unit: sec}\n",
+        &[
+            "1:57: `fields.d`: `d` is declared date, and what is written so is a number; declare it timestamp",
+            "1:89: `fields.z.zone`: `pattern` is missing",
+            "2:31: `event_time.unit`: `sec`: unknown value;",
+        ],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: {type: timestamp, unit: s}, n: {type: timestamp, unit: s, pattern: \"%F\"}}\n\
+         event_time: {column: t, pattern: \"%Y-%m-%d\"}\nknown_time: n\n",
+        &[
+            "1:71: `fields.n.pattern`: a time is a number of a `unit` or a text of a `pattern`; keep one",
+            "2:25: `event_time`: `fields.t` says already how it is written; leave one of the two out",
+        ],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: string}\nevent_time: {colum: t, pattern: \"yyyy-MM-dd\"}\n",
+        &[
+            "2:13: `event_time.column`: missing",
+            "2:14: `event_time.colum`: unknown key; did you mean `column`?",
+            "2:33: `event_time.pattern`: `yyyy-MM-dd` holds no directive; write them as strftime does",
         ],
     ),
     (

@@ -131,6 +131,7 @@ impl ExprPlanner for ContainerPlanner {
             (DataType::List(_) | DataType::LargeList(_), GetFieldAccess::ListIndex { key })
                 if key.get_type(schema)?.is_integer() =>
             {
+                check_position(&key)?;
                 array_element(of, *key)
             }
             (
@@ -151,6 +152,24 @@ impl ExprPlanner for ContainerPlanner {
         };
         Ok(PlannerResult::Planned(planned))
     }
+}
+
+/// Refuses a constant that is not the position of any value.
+fn check_position(key: &Expr) -> Result<()> {
+    let (number, sign) = match key {
+        Expr::Negative(inner) => (&**inner, -1),
+        key => (key, 1),
+    };
+    let Expr::Literal(ScalarValue::Int64(Some(number)), _) = number else { return Ok(()) };
+    let position = number.saturating_mul(sign);
+    if position > 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "the values of an array are counted from 1, so [{position}] is none of them; write a[1] for the first, \
+         a[CARDINALITY(a)] for the last"
+    );
+    Err(DataFusionError::Plan(message))
 }
 
 fn map_value(map: Expr, key: Expr) -> Expr {

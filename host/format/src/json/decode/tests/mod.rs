@@ -3,6 +3,7 @@
 
 mod exact;
 mod tables;
+mod times;
 
 use super::*;
 use arrow_array::cast::AsArray;
@@ -13,7 +14,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use weir_connect::KnownTimes;
-use weir_event::{Field, PartitionId, Position};
+use weir_event::{Field, PartitionId, Position, TimeForm};
 
 fn stream(columns: &[(&str, &str)]) -> StreamSchema {
     let fields = columns
@@ -22,6 +23,7 @@ fn stream(columns: &[(&str, &str)]) -> StreamSchema {
             name: path.replace('.', "_"),
             data_type: data_type.parse().unwrap(),
             path: path.split('.').map(str::to_owned).collect(),
+            form: TimeForm::Standard,
         })
         .collect();
     StreamSchema { fields, event_time: 0 }
@@ -159,7 +161,8 @@ fn reasons_name_the_member() {
         ),
         (
             r#"{"t":"2026-01-01 12:00:00.000"}"#,
-            "member `t`: the text \"2026-01-01 12:00:00.000\" has no zone; add Z or +01:00",
+            "member `t`: the text \"2026-01-01 12:00:00.000\" has no zone; add Z or +01:00, or give its column `pattern: \"%Y-%m-%d %H:%M:%S%.f\"` and `zone` in \
+             the stream's file",
         ),
         (
             r#"{"t":1767225600.25}"#,

@@ -20,11 +20,8 @@ fn text(columns: RecordBatch) -> String {
 }
 
 fn decode(columns: &[(&str, &str)], lines: &str) -> RecordBatch {
-    let fields = columns.iter().map(|(name, data_type)| weir_event::Field {
-        name: (*name).to_owned(),
-        data_type: data_type.parse().unwrap(),
-        path: vec![(*name).to_owned()],
-    });
+    let fields =
+        columns.iter().map(|(name, data_type)| weir_event::Field::named(name, data_type.parse().unwrap()));
     let schema = StreamSchema { fields: fields.collect(), event_time: 0 };
     let block = RawBlock {
         partition: PartitionId::default(),

@@ -1,0 +1,87 @@
+//! Division of doubles that fails by zero, as that of whole numbers and decimals does: the expression library gives an
+//! infinity or no number, and a division by zero is something to be told.
+//!
+//! Must not know where a division stands.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Schema};
+use datafusion_common::{DataFusionError, Result};
+use datafusion_expr::ColumnarValue;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::BinaryExpr;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// A division of doubles, or its remainder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct DoubleDivision(BinaryExpr);
+
+impl DoubleDivision {
+    pub(super) fn new(division: BinaryExpr) -> DoubleDivision {
+        DoubleDivision(division)
+    }
+}
+
+impl fmt::Display for DoubleDivision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl PhysicalExpr for DoubleDivision {
+    fn data_type(&self, input: &Schema) -> Result<DataType> {
+        self.0.data_type(input)
+    }
+
+    fn nullable(&self, input: &Schema) -> Result<bool> {
+        self.0.nullable(input)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let rows = batch.num_rows();
+        let quotients = self.0.evaluate(batch)?;
+        let values = quotients.to_array(rows)?;
+        // What was divided by zero is never finite, so the divisors are seldom looked at.
+        if (0..values.len()).any(|row| number(&values, row).is_some_and(|value| !value.is_finite())) {
+            let divisors = self.0.right().evaluate(batch)?.into_array(rows)?;
+            let is_by_zero =
+                |row: usize| number(&values, row).is_some() && number(&divisors, row) == Some(0.0);
+            if (0..rows).any(is_by_zero) {
+                return Err(DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None));
+            }
+        }
+        Ok(quotients)
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        self.0.children()
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let [dividend, divisor] = <[_; 2]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("a division has two sides".to_owned()))?;
+        Ok(Arc::new(DoubleDivision(BinaryExpr::new(dividend, *self.0.op(), divisor))))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt_sql(f)
+    }
+}
+
+/// The value of a row, unless it is null or not a double.
+fn number(values: &ArrayRef, row: usize) -> Option<f64> {
+    if values.is_null(row) {
+        return None;
+    }
+    match values.data_type() {
+        DataType::Float64 => Some(values.as_primitive::<Float64Type>().value(row)),
+        DataType::Float32 => Some(f64::from(values.as_primitive::<Float32Type>().value(row))),
+        _ => None,
+    }
+}

@@ -180,3 +180,25 @@ fn rows_that_trap_in_one_job_stop_the_plugin_for_that_job_alone() {
     }
     assert!(server.terminate().success());
 }
+
+#[test]
+fn a_version_without_a_function_that_a_running_job_calls_does_not_become_active() {
+    let project = Project::new();
+    project.file("streams/s.yaml", STREAM).file("jobs/scalar.yaml", SCALAR);
+    let server = Server::start(&project, "");
+    let version = push(&server, "geo", &component("geo"));
+    activate(&server, "geo", version);
+    server.wait_for_job("scalar", "the job to run", |status| status["state"] == "running");
+    let (status, pushed) = server.post("/v1/plugins?name=geo", component("trip"));
+    assert_eq!(status, 201, "{pushed}");
+    let lost = pushed["lost"].as_array().expect("what the version does not have");
+    assert!(lost.contains(&json!("haversine_km")), "{pushed}");
+    let body = json!({ "version": pushed["version"] }).to_string();
+    let (status, refused) = server.post("/v1/plugins/geo/activate", body);
+    assert_eq!(status, 409, "{refused}");
+    let detail = refused["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("`haversine_km`") && detail.contains("job `scalar` calls"), "{refused}");
+    let (_, plugin) = server.get("/v1/plugins/geo");
+    assert_eq!(plugin["active"], json!(version), "{plugin}");
+    assert!(server.terminate().success());
+}

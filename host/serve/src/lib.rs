@@ -21,6 +21,7 @@ mod jobs;
 mod keys;
 mod lookup;
 mod lookups;
+mod lost;
 mod metrics;
 mod not_yet;
 mod one_job;

@@ -3,6 +3,7 @@
 //! Knows the registry's verbs. Must not know what a component is.
 
 use crate::app::App;
+use crate::lost::Lost;
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::request::{Name, answer, blocking, read_body};
@@ -13,6 +14,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
+use weir_engine::Job;
 use weir_event::suggestion::instead_of;
 use weir_plan::is_name;
 use weir_plugin::{PluginError, PluginRegistry, PluginStatus};
@@ -38,10 +40,18 @@ pub(crate) async fn push(
     }
     let component = read_body(request, app.served.component_bytes).await?;
     let plugins = app.served.plugins.clone();
-    let stored = blocking(move || plugins.admit_and_store(&name, &component)).await?;
-    let stored = stored.map_err(|error| problem(&error))?;
+    let (stored, lost) = blocking(move || {
+        let stored = plugins.admit_and_store(&name, &component).map_err(|error| problem(&error))?;
+        let lost = Lost::by(&find(&plugins, &name)?, stored.version.version);
+        Ok::<_, Problem>((stored, lost.functions))
+    })
+    .await??;
     tracing::info!(plugin = stored.name, version = stored.version.version, "plugin admitted");
-    Ok(answer(StatusCode::CREATED, &stored))
+    let mut body = json!(stored);
+    if !lost.is_empty() {
+        body["lost"] = json!(lost);
+    }
+    Ok(answer(StatusCode::CREATED, &body))
 }
 
 /// `GET /v1/plugins`.
@@ -77,7 +87,7 @@ pub(crate) async fn activate(
     request: Request,
 ) -> Result<Response, Problem> {
     let body = read_body(request, app.served.limits.body_bytes).await?;
-    let plugins = app.served.plugins.clone();
+    let (plugins, engine) = (app.served.plugins.clone(), app.served.engine.clone());
     let status = blocking(move || {
         let status = find(&plugins, &name)?;
         let asked: Activation = serde_json::from_slice(&body)
@@ -87,11 +97,33 @@ pub(crate) async fn activate(
             let detail = format!("plugin `{name}` has no version {}; it has 1 to {known}", asked.version);
             return Err(Problem::not_found(detail));
         }
+        refuse_to_lose(&Lost::by(&status, asked.version), &name, asked.version, &engine.jobs())?;
         plugins.activate(&name, asked.version).map_err(|error| problem(&error))?;
         tracing::info!(plugin = name, version = asked.version, "plugin activated");
         find(&plugins, &name)
     });
     applied(&app, status.await??).await
+}
+
+/// A version without a function that a running job calls does not become active: the job would stand still.
+fn refuse_to_lose(lost: &Lost, plugin: &str, version: u32, jobs: &[Arc<Job>]) -> Result<(), Problem> {
+    let reasons: Vec<String> = jobs
+        .iter()
+        .filter_map(|job| {
+            let called = lost.called_by(job.plan()).join("`, `");
+            (!called.is_empty()).then(|| {
+                format!(
+                    "version {version} of plugin `{plugin}` does not have `{called}`, which job `{}` calls; change the \
+                     job first, or push a version that has it",
+                    job.plan().name
+                )
+            })
+        })
+        .collect();
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::of_reasons(Kind::Conflict, "jobs call what the version does not have", &reasons))
 }
 
 /// `POST /v1/plugins/{name}/rollback`: the version that was active before, likewise.

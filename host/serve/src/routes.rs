@@ -104,7 +104,7 @@ const ROUTES: &[Route] = &[
         "POST",
         "/v1/plugins/{name}/activate",
         &[],
-        "makes a version the one that queries see, running jobs too: {\"version\": 2}",
+        "makes a version the one that queries see, running jobs too: {\"version\": 2}; not one without a function that such a job calls",
         || post(plugins::activate),
     ),
     route(

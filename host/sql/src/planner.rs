@@ -12,7 +12,7 @@ use crate::report::{Refusal, Report, START};
 use crate::resolution::resolve_names;
 use crate::results::{is_column, result_expression};
 use crate::stage::{Rows, Stage, StageWindows, place};
-use crate::warnings::{note_unnamed, warn};
+use crate::warnings::{note_unnamed, warn, warn_of_two_sources};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::Location;
@@ -414,6 +414,7 @@ impl Query<'_> {
         let schema = &self.stream.schema;
         let origin = self.stream.origin_for(self.job.origin.as_ref());
         let origin = self.checked(origin, self.parsed.table_at, report)?;
+        warn_of_two_sources(self.job, &self.stream, report);
         let read: Vec<String> = rows.projected.iter().chain(&self.filter).flat_map(Bound::columns).collect();
         let is_read = |index: usize| {
             index == schema.event_time

@@ -9,7 +9,7 @@ use crate::results::is_column;
 use crate::stage::StageWindows;
 use crate::windows::{GroupWindow, Shape};
 use serde_json::Value;
-use weir_plan::{Diagnostic, Emit, Feature, JobDefinition, LatePolicy};
+use weir_plan::{Diagnostic, Emit, Feature, JobDefinition, LatePolicy, StreamDefinition};
 
 /// Warns of what a job's windows do to its state and its sinks.
 pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Report<'_>) {
@@ -24,6 +24,19 @@ pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Rep
             sessions_to_sinks(job, report);
         }
         _ => {}
+    }
+}
+
+/// Warns where a job names another kind of source than its stream has: one of the two is most likely left over.
+pub(crate) fn warn_of_two_sources(job: &JobDefinition, stream: &StreamDefinition, report: &mut Report<'_>) {
+    if let (Some(named), Some(own)) = (&job.origin, &stream.origin)
+        && named.kind != own.kind
+    {
+        let message = format!(
+            "`stream`: the job reads `{}` from {}, though the stream's own source is {}; leave one of the two out",
+            stream.name, named.kind, own.kind
+        );
+        report.add(Diagnostic::warning(&*job.file, 1, 1, message));
     }
 }
 

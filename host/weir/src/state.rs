@@ -44,8 +44,8 @@ pub(crate) fn check(
             Ok(StateCheck::Seen(plans.iter().filter_map(unfit).collect()))
         }
         Err(StoreError::Locked { .. }) => Ok(StateCheck::NotSeen(
-            "the state is in use by a running server, so it was not looked at; `weir restart JOB` says whether a job \
-             still fits its state, and leaves it running if not"
+            "a running server has the state open, so whether the jobs still fit it was not checked; `weir restart JOB` \
+             checks one: it takes its changed definition if that fits, and else runs on as it is"
                 .to_owned(),
         )),
         Err(error) => Err(error.into()),

@@ -244,14 +244,19 @@ pub(super) const JOB: &[KeyDoc] = &[
     ),
     KeyDoc::new("stale_after", "duration", NONE, "lookups say `stale` when the source is further behind"),
     KeyDoc::new("sinks", "list of {KIND: {..}}", "[]", "where result rows are written"),
-    KeyDoc::new("sink", "{KIND: {..}}", NONE, "one sink, as Dryft writes it"),
+    KeyDoc::new(
+        "sink",
+        "{KIND: {..}}",
+        NONE,
+        "one sink, as in a config of Dryft, Lyft's streaming features on Flink, which weir reads as it is",
+    ),
     KeyDoc::new(
         "stream",
         "{KIND: NAME}",
         NONE,
-        "Dryft's name of the physical source of the query's only stream",
+        "where the query's only stream is read, as in a config of Dryft; in place of the stream's own source",
     ),
-    KeyDoc::new("lookback", "{}", "{}", "Dryft's; anything but {} waits for a later version"),
+    KeyDoc::new("lookback", "{}", "{}", "a key of Dryft's config; anything but {} waits for a later version"),
 ];
 
 pub(super) const FEATURE: &[KeyDoc] = &[

@@ -8,7 +8,7 @@ pub(super) fn part() -> String {
         "## HTTP\n\nAnswers are JSON, errors RFC 9457 (`application/problem+json`) with `type`, `title`, `status`, \
          `detail`, and `errors` where there are several. Where the server has a `token`, requests carry \
          `Authorization: Bearer TOKEN`.\n\n{}\n### Statuses of a value\n\n\
-         Where several are true, the last of them in this table is said.\n\n{}\n### Metrics\n\n\
+         Of several that are true the answer gives the one that stands lowest in this table.\n\n{}\n### Metrics\n\n\
          `GET /metrics`, in the text format of Prometheus.\n\n{}",
         table(&["route", "after `?`", "meaning"], route_docs().map(route)),
         table(

@@ -24,7 +24,9 @@ def ask(path, body=None):
         with urlopen(Request(SERVER + path, data=body, headers=headers)) as answer:
             return json.load(answer)
     except HTTPError as error:
-        sys.exit(f"{error.code}: {json.load(error).get('detail', error.reason)}")
+        problem = json.load(error)
+        reasons = [problem.get("detail", error.reason)] + [each["detail"] for each in problem.get("errors", [])]
+        sys.exit(f"{error.code}: " + "\n  ".join(reasons))
     except URLError as error:
         sys.exit(f"no answer from {SERVER}: {error.reason}; is `weir serve` running there?")
 
@@ -39,9 +41,11 @@ def get(job, **entity):
 
 
 def many(job, entities):
+    """Each entity with its features; with a text in their place where something is wrong with it."""
     answer = ask("/v1/lookup", json.dumps({"features": [job], "entities": entities}).encode())
     for row in answer["rows"]:
-        yield row["entity"], {name: feature["value"] for name, feature in row["features"].items()}
+        values = {name: feature["value"] for name, feature in row["features"].items()}
+        yield row["entity"], row.get("error", values)
 
 
 def main(arguments):

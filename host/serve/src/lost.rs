@@ -1,0 +1,73 @@
+//! Functions that a version of a plugin no longer has, and the running jobs that call them.
+//!
+//! Knows signatures as the registry lists them and how plans name a plugin's functions. Must not know what any function
+//! computes.
+
+use weir_plan::JobPlan;
+use weir_plugin::PluginStatus;
+
+/// What the active version of a plugin has and another does not.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) functions: Vec<String>,
+    /// What stands behind their names in plans.
+    mark: String,
+}
+
+impl Lost {
+    /// What would be lost if this version became the active one.
+    pub(crate) fn by(plugin: &PluginStatus, version: u32) -> Lost {
+        let found = |wanted: u32| plugin.versions.iter().find(|known| known.version == wanted);
+        let active = plugin.active.and_then(found);
+        let names = |exports: &[String]| -> Vec<String> {
+            exports.iter().filter_map(|signature| name(signature)).map(str::to_owned).collect()
+        };
+        let kept = found(version).map(|found| names(&found.exports)).unwrap_or_default();
+        let mut functions = active.map(|active| names(&active.exports)).unwrap_or_default();
+        functions.retain(|name| !kept.contains(name));
+        let mark = active.map_or_else(String::new, |active| format!("@sha256:{}", active.sha256));
+        Lost { functions, mark }
+    }
+
+    /// Those of them that a job calls.
+    pub(crate) fn called_by(&self, plan: &JobPlan) -> Vec<&str> {
+        let rows = plan.projection.columns.iter().chain(&plan.projection.filter).chain(&plan.output.filter);
+        let results = plan.output.columns.iter().map(|column| &column.expression);
+        let scalars: Vec<&str> = rows.chain(results).map(|expression| expression.canonical()).collect();
+        let aggregates = plan.stage.iter().flat_map(|stage| &stage.spec.aggregates);
+        let aggregates: Vec<&str> =
+            aggregates.map(|aggregate| aggregate.function.card().identity.as_str()).collect();
+        let is_called = |name: &str| {
+            scalars.iter().any(|text| calls(text, name, &self.mark))
+                || aggregates.iter().any(|identity| {
+                    identity.strip_prefix(name).is_some_and(|rest| rest.starts_with('('))
+                        && identity.ends_with(&self.mark)
+                })
+        };
+        self.functions.iter().map(String::as_str).filter(|name| is_called(name)).collect()
+    }
+}
+
+/// `nth` of `aggregate nth(n bigint, x double) -> double`.
+fn name(signature: &str) -> Option<&str> {
+    signature.split_once(' ')?.1.split_once('(').map(|(name, _)| name)
+}
+
+/// Whether a canonical text names this function, and not one whose name ends like it.
+fn calls(canonical: &str, name: &str, mark: &str) -> bool {
+    let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    canonical.match_indices(&format!("{name}{mark}")).any(|(at, _)| !canonical[..at].ends_with(is_of_name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_told_apart_by_their_whole_names() {
+        assert_eq!(name("aggregate nth(n bigint, x double) -> double"), Some("nth"));
+        assert!(calls("(add encode@sha256:aa(lat) 1)", "encode", "@sha256:aa"));
+        assert!(!calls("geo_encode@sha256:aa(lat)", "encode", "@sha256:aa"));
+        assert!(!calls("encode@sha256:bb(lat)", "encode", "@sha256:aa"));
+    }
+}

@@ -303,7 +303,7 @@ impl Stage<'_, '_> {
             }
             let message = format!(
                 "`{}` is neither in GROUP BY nor inside an aggregate; add it to GROUP BY, which makes it a part of the key, \
-                 or write LAST_VALUE({}) for its last value in the window",
+                 or write LAST_VALUE({}) for its last value",
                 written(&expression),
                 written(&expression)
             );

@@ -26,5 +26,6 @@ mod replay;
 mod served;
 mod services;
 mod tidy;
+mod told;
 mod tour;
 mod zoo;

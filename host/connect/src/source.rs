@@ -65,6 +65,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Ok(Left::default())
     }
 
+    /// What of it is not there, as far as this machine alone can tell at once; `None` also where only another could.
+    fn missing(&self) -> Option<String> {
+        None
+    }
+
     /// Where the record before a position stands, for a person to look at, such as a file's path; `None` where
     /// partition and offset say it all.
     fn place(&self, _before: &Position) -> Option<String> {

@@ -1,6 +1,7 @@
-//! Which event times can be, whatever came before them: what intake refuses and what HTTP refuses beforehand.
+//! Which event times can be: what intake refuses and what HTTP refuses beforehand; and which times that are asked for
+//! were meant in another unit.
 //!
-//! A function of the event time and of when it was first known. Knows no watermark and no clock.
+//! A function of the time, of when it was first known and of the newest one before it. Knows no disorder and no clock.
 
 use weir_event::{EventTime, Span, TimeForm, TimeUnit};
 use weir_plan::StreamDefinition;
@@ -12,7 +13,7 @@ const NEWEST_MS: i64 = 7_258_118_400_000;
 
 /// What seconds of the years 2001 to 2033 are when they are taken for milliseconds: 12 to 24 January 1970.
 const SECONDS_AS_MS: std::ops::Range<i64> = 1_000_000_000..2_000_000_000;
-/// What is first known after this, 2000-01-01, did not happen in January 1970.
+/// What is first known after this, 2000-01-01, or comes behind such a time, did not happen in January 1970.
 const RECENT_MS: i64 = 946_684_800_000;
 /// From 2001 to 2100: in this range a time is told to be in another unit.
 const LIKELY_MS: std::ops::Range<i64> = 978_307_200_000..4_102_444_800_000;
@@ -40,8 +41,14 @@ impl TimeBounds {
         TimeBounds { max_future: stream.max_future, column, unit }
     }
 
-    /// Why an event of this time, first known at `known`, cannot be; `None` if it can.
-    pub fn refusal(&self, time: EventTime, known: Option<EventTime>) -> Option<String> {
+    /// Why an event of this time, first known at `known`, cannot be; `None` if it can. `newest` is the newest event time
+    /// before it in its partition, as far as there is one.
+    pub fn refusal(
+        &self,
+        time: EventTime,
+        known: Option<EventTime>,
+        newest: Option<EventTime>,
+    ) -> Option<String> {
         if time.millis() < OLDEST_MS || (known.is_none() && time.millis() >= NEWEST_MS) {
             let unit = self.finer_unit(time).map_or_else(
                 || format!(": is it in another unit than {}?", self.unit.noun()),
@@ -49,19 +56,28 @@ impl TimeBounds {
             );
             return Some(format!("event time {time} lies outside 1900 to 2200{unit}"));
         }
-        let known = known?;
-        if time > known + self.max_future {
+        if let Some(known) = known.filter(|known| time > *known + self.max_future) {
             let unit = self.finer_unit(time).map_or_else(String::new, |unit| self.question(unit));
             return Some(format!(
                 "event time {time} is more than max_future {} ahead of {known}, when it was first known{unit}",
                 self.max_future
             ));
         }
-        if !looks_like_seconds(time) || known.millis() < RECENT_MS {
+        if !looks_like_seconds(time) {
             return None;
         }
-        let unit = self.unit.finer(-1).map_or_else(String::new, |unit| self.question(unit));
-        Some(format!("event time {time} lies in January 1970{unit}"))
+        let coarser = self.unit.finer(-1);
+        if known.is_some_and(is_recent) {
+            let unit = coarser.map_or_else(String::new, |unit| self.question(unit));
+            return Some(format!("event time {time} lies in January 1970{unit}"));
+        }
+        // Those before it are of the unit that the stream says, so it is for whoever writes this one to change.
+        newest.filter(|newest| is_recent(*newest))?;
+        let meant = coarser.map_or_else(String::new, |unit| {
+            let instead = EventTime::from_millis(time.millis() * 1000);
+            format!(": is it in {}? Write it in {} or as {instead}", unit.noun(), self.unit.noun())
+        });
+        Some(format!("event time {time} lies in January 1970, unlike those before it{meant}"))
     }
 
     /// The unit in which it would be a time of this century.
@@ -82,6 +98,22 @@ impl TimeBounds {
     }
 }
 
+/// How to write a time that was meant in seconds, as one beside it is of this century.
+pub(crate) fn meant_in_seconds(time: EventTime, beside: EventTime) -> Option<String> {
+    (looks_like_seconds(time) && is_recent(beside)).then(|| {
+        format!(
+            "lies in January 1970: is it in seconds? Write milliseconds or RFC 3339 ({}000 or {})",
+            time.millis(),
+            EventTime::from_millis(time.millis() * 1000)
+        )
+    })
+}
+
+/// Whether it is of this century, as are those of nearly every stream.
+pub(crate) fn is_recent(time: EventTime) -> bool {
+    time.millis() >= RECENT_MS
+}
+
 /// Whether it is a thousandth of a time of the years 2001 to 2033, as seconds are that are read as milliseconds.
 pub(crate) fn looks_like_seconds(time: EventTime) -> bool {
     SECONDS_AS_MS.contains(&time.millis())
@@ -96,7 +128,7 @@ mod tests {
     fn refusal_in(unit: TimeUnit, millis: i64, known: Option<i64>) -> String {
         let known = known.map(EventTime::from_millis);
         let bounds = TimeBounds { max_future: Span::from_millis(3_600_000), column: "t".to_owned(), unit };
-        bounds.refusal(EventTime::from_millis(millis), known).unwrap_or_default()
+        bounds.refusal(EventTime::from_millis(millis), known, None).unwrap_or_default()
     }
 
     fn refusal(millis: i64, known: Option<i64>) -> String {
@@ -131,6 +163,20 @@ mod tests {
         // The year 1, the zero of some languages, is not a time in another unit.
         let zero = refusal(-62_135_596_800_000, Some(NOW));
         assert!(zero.contains("outside 1900 to 2200"), "{zero}");
+    }
+
+    #[test]
+    fn beside_a_time_of_this_century_january_1970_is_in_seconds() {
+        let behind = |newest: Option<i64>| {
+            let newest = newest.map(EventTime::from_millis);
+            let max_future = Span::from_millis(3_600_000);
+            let bounds = TimeBounds { max_future, column: "t".to_owned(), unit: TimeUnit::Millis };
+            bounds.refusal(EventTime::from_millis(NOW / 1000), None, newest).is_some()
+        };
+        assert_eq!(
+            [None, Some(i64::MIN), Some(NOW / 1000), Some(NOW)].map(behind),
+            [false, false, false, true]
+        );
     }
 
     #[test]

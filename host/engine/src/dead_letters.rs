@@ -7,7 +7,7 @@
 //! rotated once and then replaced, so a flood of bad events costs a bounded amount of disk and never good data.
 
 use crate::error::EngineError;
-use crate::told::Told;
+use crate::told::{Listing, Told};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -75,14 +75,14 @@ impl DeadLetters {
 
     /// The same, told in the log by their reasons.
     #[must_use]
-    pub fn told_in_log(self, clock: Arc<dyn Clock>) -> Self {
-        DeadLetters { told: Some(Told::new(clock)), ..self }
+    pub fn told_in_log(self, clock: Arc<dyn Clock>, listing: Listing) -> Self {
+        DeadLetters { told: Some(Told::new(clock, listing)), ..self }
     }
 
     /// Appends letters of one stream; they reach the disk with the next [`DeadLetters::sync`].
     pub fn append(&self, stream: &str, letters: &[DeadLetter]) -> io::Result<()> {
         if let Some(told) = &self.told {
-            told.letters(stream, letters);
+            told.letters(stream, &self.path(stream), letters);
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if !open.contains_key(stream) {
@@ -116,7 +116,7 @@ impl DeadLetters {
     /// Makes what was appended to a stream's letters durable: called before a checkpoint passes their positions.
     pub fn sync(&self, stream: &str) -> io::Result<()> {
         if let Some(told) = &self.told {
-            told.due(stream);
+            told.due(stream, &self.path(stream));
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match open.get_mut(stream) {

@@ -245,6 +245,7 @@ impl Driver {
             Judgement::NotYet => {}
             Judgement::Fine => self.warn(None),
             Judgement::Warning(warning) => self.warn(Some(warning)),
+            Judgement::GoesOn(warning) => self.progress.set_warning(Some(warning)),
         }
         match self.state.idleness.tick(self.clock.monotonic(), self.state.intake.watermark()) {
             Ask::Watermark => {

@@ -38,13 +38,16 @@ pub enum EngineError {
     },
     /// The definition does not fit the state that the job left.
     #[error(
-        "job `{job}`: {difference}; to drop its state and begin at its source's start, say `--reset {job}` at the next start, or `weir restart {job} --reset` of a server that runs"
+        "job `{job}`: {difference}; to drop its state and begin at its source's start, say `--reset {job}` at the next start, or `weir restart {job} --reset` of a server that runs{}",
+        if *.has_sinks { ": its sinks keep the rows that they have, and get its results again" } else { "" }
     )]
     PlanChanged {
         /// The job.
         job: String,
         /// What differs.
         difference: String,
+        /// Whether its results are written anywhere.
+        has_sinks: bool,
     },
     /// Stored state does not decode.
     #[error(
@@ -109,6 +112,29 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// What is wrong and what to do, without the job's name, which stands beside it.
+    pub fn reason(&self) -> String {
+        let text = self.to_string();
+        text.strip_prefix(&format!("job `{}`: ", self.job())).map_or(text.clone(), str::to_owned)
+    }
+
+    /// The job that it is about.
+    fn job(&self) -> &str {
+        match self {
+            EngineError::Source { job, .. }
+            | EngineError::Sink { job, .. }
+            | EngineError::Store { job, .. }
+            | EngineError::PlanChanged { job, .. }
+            | EngineError::Damaged { job, .. }
+            | EngineError::NewerFormat { job, .. }
+            | EngineError::Broken { job, .. }
+            | EngineError::Plan { job, .. }
+            | EngineError::DeadLetters { job, .. }
+            | EngineError::Panicked { job, .. }
+            | EngineError::Vanished { job, .. } => job,
+        }
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {

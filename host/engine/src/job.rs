@@ -124,10 +124,10 @@ impl Job {
         self.progress.lag_ms(self.clock.now())
     }
 
-    /// Whether it reads: its source can be reached and nothing has ended it. Values of a job that does not are
-    /// stale however small its lag was when it stopped.
-    pub fn is_running(&self) -> bool {
-        self.progress.is_running()
+    /// Whether it does not read: its source cannot be reached, or something has ended it. Values of a job that stands
+    /// still are stale however small its lag was when it stopped; one that is starting has not come to a stop.
+    pub fn stands_still(&self) -> bool {
+        self.progress.stands_still()
     }
 
     /// The event time from which on it has every event of its stream: what lies before was in the log before its
@@ -168,8 +168,8 @@ impl Job {
         self.progress.is_catching_up(self.clock.now(), self.clock.monotonic())
     }
 
-    /// How far behind the end of its log it is.
-    pub fn behind(&self) -> Behind {
+    /// How far behind the end of its log it is; `None` where that is not known, as long as its source has not said it.
+    pub fn behind(&self) -> Option<Behind> {
         self.progress.behind(self.clock.now())
     }
 
@@ -249,13 +249,13 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
             if spec.mode == Mode::Live {
                 tracing::error!(job = job.plan.name, fault = %error.fault(), %error, "job failed");
             }
-            job.progress.set_state(JobState::Failed(error.to_string()));
+            job.progress.set_state(JobState::Failed(error.reason()));
             break Err(Arc::new(error));
         }
         let pause = back_off.after(clock.monotonic().saturating_sub(began));
         let next_try = clock.now() + Span::from_millis(pause.as_millis() as i64);
         tracing::warn!(job = job.plan.name, %error, "starting again from the last checkpoint in {pause:.1?}");
-        let reason = error.to_string();
+        let reason = error.reason();
         let state = if error.may_pass() { JobState::Retrying(reason) } else { JobState::Failed(reason) };
         job.progress.wait_until(state, next_try);
         tokio::select! {

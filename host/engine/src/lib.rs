@@ -47,6 +47,7 @@ pub use failures::FailureSample;
 pub use job::{Job, JobSpec, KeyPage, MakeSinks};
 pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus};
 pub use stream::StreamHub;
+pub use told::Listing;
 pub use weir_core::{
     Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Looked, LookupError, Subject,
 };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_connect::Token;
 use weir_core::{Beginning, Counts};
-use weir_event::{EventTime, PartitionId, Position, Span};
+use weir_event::{EventTime, Field, PartitionId, Position, Span};
 use weir_plan::JobPlan;
 use weir_store::Manifest;
 
@@ -27,6 +27,9 @@ pub(crate) struct Body {
     /// The hash of each feature, by name; none in a body of an older weir.
     #[serde(default)]
     pub(crate) features: BTreeMap<String, String>,
+    /// What values depend on of the stream, each part with how it is declared; nothing in a body of an older weir.
+    #[serde(default)]
+    pub(crate) stream: BTreeMap<String, String>,
     /// Fingerprint of what the state is made of.
     pub(crate) state: String,
     /// Number of this checkpoint of the job, rising.
@@ -66,6 +69,29 @@ fn features(plan: &JobPlan) -> BTreeMap<String, String> {
     plan.features.iter().map(|feature| (feature.name.clone(), feature.definition.clone())).collect()
 }
 
+/// What values depend on of the stream that a job reads.
+fn stream_parts(plan: &JobPlan) -> BTreeMap<String, String> {
+    let input = &plan.inputs[0];
+    let (stream, fields) = (&input.stream, &input.stream.schema.fields);
+    let declared = |field: &Field| {
+        let name = (format!("field `{}`", field.name), field.data_type.to_string());
+        let path = field.path.join(".");
+        if path == field.name { name } else { (name.0, format!("{} from {path}", name.1)) }
+    };
+    let read = input.columns.iter().filter_map(|column| fields.get(*column)).map(declared);
+    let event_time = fields.get(stream.schema.event_time).map(|field| field.name.clone());
+    let dedup = stream.dedup.and_then(|dedup| Some((fields.get(dedup.event_id)?.name.clone(), dedup.within)));
+    let settings = [
+        ("event_time", event_time),
+        ("disorder", Some(stream.disorder.to_string())),
+        ("event_id", dedup.as_ref().map(|(id, _)| id.clone())),
+        ("dedup_for", dedup.map(|(_, within)| within.to_string())),
+    ];
+    let none = || "none".to_owned();
+    let settings = settings.into_iter().map(|(key, value)| (format!("`{key}`"), value.unwrap_or_else(none)));
+    read.chain(settings).collect()
+}
+
 impl Body {
     /// The body of a job that starts anew.
     pub(crate) fn first(plan: &JobPlan) -> Body {
@@ -74,6 +100,7 @@ impl Body {
             definition: plan.definition.clone(),
             without_components: plan.definition_without_components.clone(),
             features: features(plan),
+            stream: stream_parts(plan),
             state: plan.state_fingerprint.clone(),
             checkpoint: 0,
             attempt: 0,
@@ -94,7 +121,8 @@ impl Body {
         }
         let body: Body = serde_json::from_value(manifest.body.clone())
             .map_err(|error| EngineError::Damaged { job: job(), message: error.to_string() })?;
-        let differs = |difference| Err(EngineError::PlanChanged { job: job(), difference });
+        let has_sinks = !plan.sinks.is_empty();
+        let differs = |difference| Err(EngineError::PlanChanged { job: job(), difference, has_sinks });
         let other_plugins_alone = body.definition != plan.definition
             && body.without_components == plan.definition_without_components;
         if body.state != plan.state_fingerprint {
@@ -103,7 +131,8 @@ impl Body {
                  rollback NAME` goes back to it)"
                     .to_owned()
             } else {
-                format!("the query changed{}; its stored state does not fit", body.difference(plan))
+                let what = if body.stream_changes(plan).is_empty() { "the query" } else { "its stream" };
+                format!("{what} changed{}; its stored state does not fit", body.difference(plan))
             });
         }
         if body.definition != plan.definition && body.version == plan.version && !other_plugins_alone {
@@ -122,9 +151,20 @@ impl Body {
         self.definition.clone_from(&plan.definition);
         self.without_components.clone_from(&plan.definition_without_components);
         self.features = features(plan);
+        self.stream = stream_parts(plan);
     }
 
-    /// Which features differ, in words; nothing where that is not known.
+    /// Which parts of its stream are declared otherwise than before.
+    fn stream_changes(&self, plan: &JobPlan) -> Vec<String> {
+        let now = stream_parts(plan);
+        let changed = |(part, before): (&String, &String)| {
+            let now = now.get(part).filter(|now| *now != before)?;
+            Some(format!("{part} is {now}, was {before}"))
+        };
+        self.stream.iter().filter_map(changed).collect()
+    }
+
+    /// Which features and which parts of the stream differ, in words; nothing where that is not known.
     fn difference(&self, plan: &JobPlan) -> String {
         let new = features(plan);
         let missing_in = |names: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
@@ -139,7 +179,12 @@ impl Body {
             ("changed", changed),
         ];
         let told = kinds.iter().filter(|(_, names)| !names.is_empty() && !self.features.is_empty());
-        let told: Vec<String> = told.map(|(kind, names)| format!("{kind}: {}", names.join(", "))).collect();
+        let told = told.map(|(kind, names)| format!("{kind}: {}", names.join(", ")));
+        let of_stream = self.stream_changes(plan);
+        let stream = &plan.inputs[0].stream.name;
+        let of_stream =
+            (!of_stream.is_empty()).then(|| format!("of stream `{stream}` {}", of_stream.join(", ")));
+        let told: Vec<String> = told.chain(of_stream).collect();
         if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
     }
 

@@ -246,8 +246,8 @@ impl Progress {
         !self.has_replayed() || self.freshness.has_fallen_behind(monotonic, lag)
     }
 
-    pub(crate) fn is_running(&self) -> bool {
-        self.slow().state == JobState::Running
+    pub(crate) fn stands_still(&self) -> bool {
+        !matches!(self.slow().state, JobState::Starting | JobState::Running)
     }
 
     /// Why the job has failed, and when it is tried again by itself.
@@ -345,9 +345,11 @@ impl Progress {
         whole_at.max(past).or_else(|| known(&self.started_at)).map_or(0, |since| millis_between(since, now))
     }
 
-    pub(crate) fn behind(&self, now: EventTime) -> Behind {
+    /// How much is not read yet; `None` where that is not known.
+    pub(crate) fn behind(&self, now: EventTime) -> Option<Behind> {
         let Left { records, bytes } = self.slow().left;
-        Behind { records, bytes, seconds: self.lag_ms(now) / 1000 }
+        records.or(bytes).filter(|left| *left > 0)?;
+        Some(Behind { records, bytes, seconds: self.lag_ms(now) / 1000 })
     }
 
     pub(crate) fn set_left(&self, left: Left) {
@@ -368,7 +370,7 @@ impl Progress {
         let now = clock.now();
         let lag_ms = self.lag_ms(now);
         let is_catching_up = self.is_catching_up(now, clock.monotonic());
-        let behind = is_catching_up.then(|| self.behind(now));
+        let behind = self.behind(now).filter(|_| is_catching_up);
         let slow = self.slow();
         JobStatus {
             job: job.to_owned(),

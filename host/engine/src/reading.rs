@@ -41,7 +41,7 @@ impl DriverState {
             positions: BTreeMap::new(),
             idleness: Idleness::new(input.idle_after, input.when_idle),
             skew: Skew::new(input.max_skew),
-            refusals: Refusals::default(),
+            refusals: Refusals::of(plan),
             caught_up: BTreeSet::new(),
             all: BTreeSet::new(),
             sequence: 0,

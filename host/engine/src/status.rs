@@ -108,7 +108,7 @@ pub struct JobStatus {
     /// How far it is behind, milliseconds: 0 while everything in its source is read, else the time since that was last
     /// so, or since its newest event, whichever is shorter. It grows while the source cannot be read.
     pub lag_ms: u64,
-    /// How far behind the end of its log it is, while it is catching up.
+    /// How far behind the end of its log it is, while it is catching up and knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind: Option<Behind>,
     /// What it counted.

@@ -68,7 +68,7 @@ impl Driver {
         for step in taken.steps {
             self.step(step).await?;
         }
-        if let Some(first) = &mut taken.taken.first {
+        for first in [&mut taken.taken.first, &mut taken.taken.first_like_seconds].into_iter().flatten() {
             first.place = self.source.place(&block.next);
         }
         self.state.refusals.add(taken.taken);

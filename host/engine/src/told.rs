@@ -1,6 +1,7 @@
 //! Dead letters in the log: each job's reasons at once when they are new, then once a minute with how many there were.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weir_core::{DeadLetter, Subject};
@@ -13,10 +14,20 @@ const REASONS: usize = 20;
 /// What the others are told as.
 const OTHERS: &str = "other reasons";
 
+/// Where whoever reads the log finds the letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// A server lists them.
+    Route,
+    /// Only their file has them.
+    File,
+}
+
 /// What was told, and when.
 #[derive(Debug)]
 pub(crate) struct Told {
     clock: Arc<dyn Clock>,
+    listing: Listing,
     jobs: Mutex<BTreeMap<String, BTreeMap<(About, String), Reason>>>,
 }
 
@@ -52,18 +63,32 @@ struct Line {
 }
 
 impl Told {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Told { clock, jobs: Mutex::default() }
+    pub(crate) fn new(clock: Arc<dyn Clock>, listing: Listing) -> Self {
+        Told { clock, listing, jobs: Mutex::default() }
     }
 
-    /// Events of a stream were set aside.
-    pub(crate) fn letters(&self, stream: &str, letters: &[DeadLetter]) {
-        say(stream, self.take(letters));
+    /// Events of a stream were set aside, in this file.
+    pub(crate) fn letters(&self, stream: &str, file: &Path, letters: &[DeadLetter]) {
+        self.say(stream, file, self.take(letters));
     }
 
     /// Says what is due, also where no event is set aside any more.
-    pub(crate) fn due(&self, stream: &str) {
-        say(stream, self.take(&[]));
+    pub(crate) fn due(&self, stream: &str, file: &Path) {
+        self.say(stream, file, self.take(&[]));
+    }
+
+    fn say(&self, stream: &str, file: &Path, lines: Vec<Line>) {
+        let found = match self.listing {
+            Listing::Route => format!("GET /v1/deadletters/{stream} lists them"),
+            Listing::File => format!("they are in {}", file.display()),
+        };
+        for Line { job, about, reason, count } in lines {
+            let what = match about {
+                About::Events => "events were set aside",
+                About::Results => "results have a value that failed and is null",
+            };
+            tracing::warn!(job, stream, count, reason, "{what}; {found}");
+        }
     }
 
     fn take(&self, letters: &[DeadLetter]) -> Vec<Line> {
@@ -100,16 +125,6 @@ impl Told {
     }
 }
 
-fn say(stream: &str, lines: Vec<Line>) {
-    for Line { job, about, reason, count } in lines {
-        let what = match about {
-            About::Events => "events were set aside",
-            About::Results => "results have a value that failed and is null",
-        };
-        tracing::warn!(job, stream, count, reason, "{what}; GET /v1/deadletters/{stream} lists them");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +141,7 @@ mod tests {
     #[test]
     fn a_reason_is_told_at_once_and_then_once_a_minute_with_its_count() {
         let clock = Arc::new(ManualClock::at(EventTime::from_millis(0)));
-        let told = Told::new(clock.clone());
+        let told = Told::new(clock.clone(), Listing::Route);
         assert_eq!(counts(&told.take(&[letter("bad"), letter("bad")])), [("bad", 2)]);
         assert!(told.take(&[letter("bad")]).is_empty());
         assert_eq!(counts(&told.take(&[letter("worse"), letter("bad")])), [("worse", 1)]);
@@ -139,7 +154,7 @@ mod tests {
 
     #[test]
     fn reasons_without_end_are_told_as_one() {
-        let told = Told::new(Arc::new(ManualClock::at(EventTime::from_millis(0))));
+        let told = Told::new(Arc::new(ManualClock::at(EventTime::from_millis(0))), Listing::Route);
         let letters: Vec<DeadLetter> = (0..1000).map(|n| letter(&format!("`{n}` is bad"))).collect();
         let lines = told.take(&letters);
         assert_eq!(lines.len(), REASONS + 1);

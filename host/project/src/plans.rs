@@ -92,7 +92,11 @@ pub fn plan_job(
 ) -> Result<(JobPlan, Vec<Diagnostic>), (RefusedJob, Vec<Diagnostic>)> {
     let catalog = ProjectCatalog::new(streams, names, functions);
     match weir_sql::plan(job, &catalog) {
-        Ok(plan) => Ok((plan.plan, plan.notices)),
+        Ok(plan) => {
+            let mut notices = plan.notices;
+            notices.extend(has_no_effect(job, &plan.plan));
+            Ok((plan.plan, notices))
+        }
         Err(diagnostics) => {
             let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
             let reasons: Vec<String> = errors.map(ToString::to_string).collect();
@@ -105,6 +109,13 @@ pub fn plan_job(
             Err((RefusedJob { name: job.name.clone(), reasons, lacks }, diagnostics))
         }
     }
+}
+
+/// A job whose results nobody ever sees.
+fn has_no_effect(job: &JobDefinition, plan: &JobPlan) -> Option<Diagnostic> {
+    let message = "the query has neither window nor aggregate, so nothing of it can be looked up, and the job has no \
+                   sink: it does nothing; write `sinks`, or a query that aggregates";
+    (plan.stage.is_none() && plan.sinks.is_empty()).then(|| Diagnostic::warning(&*job.file, 1, 1, message))
 }
 
 fn errors_of(checked: &Checked, file: &str) -> Vec<String> {

@@ -76,7 +76,7 @@ impl Judge<'_> {
         let bounds = TimeBounds::of(self.stream);
         for (row, (offset, record)) in decoded.offsets.iter().zip(&decoded.records).enumerate() {
             let time = EventTime::from_millis(event_times.value(row));
-            match bounds.refusal(time, self.known(known_times, row)) {
+            match bounds.refusal(time, self.known(known_times, row), None) {
                 Some(reason) => rejected.push(Rejected { row: *offset as usize, reason }),
                 None => {
                     let record = *record as usize;

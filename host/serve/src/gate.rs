@@ -8,6 +8,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use weir_event::suggestion::instead_of;
@@ -36,7 +37,9 @@ async fn answer(handler: impl Future<Output = Response>) -> Response {
 
 pub(crate) async fn no_route(request: Request) -> Problem {
     let path = request.uri().path();
-    let known = instead_of(path, route_docs().map(|route| route.path));
+    // Several methods of a path are several routes.
+    let known: BTreeSet<&str> = route_docs().map(|route| route.path).collect();
+    let known = instead_of(path, known);
     Problem::not_found(format!("route `{path}` not found; {known}"))
 }
 
@@ -48,6 +51,17 @@ pub(crate) async fn wrong_method(request: Request) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn each_known_route_is_named_once() {
+        let request = Request::builder().uri("/nowhere/at/all").body(axum::body::Body::empty()).unwrap();
+        let problem = no_route(request).await;
+        let (_, known) = problem.detail().split_once("known: ").unwrap();
+        let mut routes: Vec<&str> = known.split(", ").collect();
+        let all = routes.len();
+        routes.dedup();
+        assert!(routes.len() == all && routes.contains(&"/v1/plugins"), "{routes:?}");
+    }
 
     #[tokio::test]
     async fn a_panic_is_answered() {

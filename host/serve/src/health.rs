@@ -30,13 +30,14 @@ struct Readiness {
 }
 
 /// How far a job is, in words.
-fn still_catching_up(behind: Option<Behind>, lag_ms: u64) -> String {
-    let left = match behind {
-        Some(Behind { records: Some(records), .. }) => format!("{records} records are left, and it"),
-        Some(Behind { bytes: Some(bytes), .. }) => format!("{bytes} bytes are left, and it"),
-        _ => "it".to_owned(),
-    };
-    format!("is still catching up: {left} is {} s behind", lag_ms / 1000)
+fn still_catching_up(behind: Option<Behind>) -> String {
+    match behind {
+        Some(Behind { records: Some(records), .. }) => {
+            format!("is still catching up: {records} records are left")
+        }
+        Some(Behind { bytes: Some(bytes), .. }) => format!("is still catching up: {bytes} bytes are left"),
+        _ => "is still catching up".to_owned(),
+    }
 }
 
 impl Readiness {
@@ -65,7 +66,7 @@ impl Readiness {
                     readiness.waiting.push(json!({"job": job, "state": "starting", "detail": detail}));
                 }
                 JobState::Running | JobState::Finished => {
-                    let detail = still_catching_up(status.behind, lag_ms);
+                    let detail = still_catching_up(status.behind);
                     let waiting = json!({"job": job, "state": "running", "detail": detail, "lag_ms": lag_ms});
                     readiness.waiting.push(waiting);
                 }

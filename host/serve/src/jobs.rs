@@ -37,7 +37,8 @@ pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Result
 /// What may follow `?` of a restart.
 pub(crate) const RESTART_PARAMETERS: &[Parameter] = &[Parameter {
     name: "reset",
-    does: "true drops the job's state, so that it begins at its source's start",
+    does: "true drops the job's state, so that it begins at its source's start; its sinks keep the rows that they have and get \
+           its results again",
 }];
 
 /// `POST /v1/jobs/{job}/restart`: one job anew from its definition and its last commit.

@@ -37,7 +37,7 @@ pub(crate) enum NoValues {
 impl OneJob {
     pub(crate) fn new(job: Arc<Job>, face: Arc<Face>, now: EventTime, lean: bool) -> OneJob {
         let is_behind = |limit: Span| job.lag_ms() > limit.millis().max(0) as u64;
-        let stale = !job.is_running() || face.plan.stale_after.is_some_and(is_behind);
+        let stale = job.stands_still() || face.plan.stale_after.is_some_and(is_behind);
         OneJob {
             time: job.time(),
             now,
@@ -78,7 +78,11 @@ impl OneJob {
                 self.push_errors(&reason, features, out);
                 return Ok(());
             }
-            Err(error @ (LookupError::OutOfReach { .. } | LookupError::NotKeptYet { .. })) => {
+            Err(
+                error @ (LookupError::OutOfReach { .. }
+                | LookupError::NotKeptYet { .. }
+                | LookupError::InSeconds { .. }),
+            ) => {
                 return Err(NoValues::OutOfReach(error.to_string()));
             }
             Err(error @ LookupError::NoEntity(_)) => {
@@ -118,9 +122,12 @@ impl OneJob {
     /// Appends the job's member of `jobs`; `as_of` is what the request asks for.
     pub(crate) fn push_meta(&self, as_of: Option<EventTime>, out: &mut Vec<u8>) {
         let mut extra = Vec::new();
-        if self.catching_up && self.failure.is_none() {
+        if self.catching_up
+            && self.failure.is_none()
+            && let Some(behind) = self.job.behind()
+        {
             extra.extend_from_slice(b",\"behind\":");
-            push_json(&self.job.behind(), &mut extra);
+            push_json(&behind, &mut extra);
         }
         // Read behind the lookups, so that no window that they call complete ends after it.
         self.face.push_meta(self.job.watermark(), as_of.or(self.time), &extra, out);

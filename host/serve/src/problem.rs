@@ -84,8 +84,6 @@ impl Problem {
 
     /// A job that has failed, and is tried again by itself at `next_try`, if ever.
     pub(crate) fn job_failed(job: &str, reason: &str, next_try: Option<EventTime>, now: EventTime) -> Self {
-        // What the engine says begins with the job's name.
-        let reason = reason.strip_prefix(&format!("job `{job}`: ")).unwrap_or(reason);
         let detail = format!("job `{job}` has failed: {reason}");
         let seconds =
             |next: EventTime| u32::try_from(next.since(now).millis().max(0) / 1000 + 1).unwrap_or(1);
@@ -206,7 +204,7 @@ mod tests {
     #[test]
     fn a_failed_job_is_named_once_and_says_when_it_is_worth_to_ask_again() {
         let at = EventTime::from_millis;
-        let again = Problem::job_failed("rides", "job `rides`: topic missing", Some(at(7500)), at(5000));
+        let again = Problem::job_failed("rides", "topic missing", Some(at(7500)), at(5000));
         assert_eq!(again.detail(), "job `rides` has failed: topic missing");
         let both = Problem::of_all(vec![again.clone(), Problem::job_failed("a", "gone", None, at(5000))]);
         for (problem, after) in

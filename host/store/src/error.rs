@@ -64,6 +64,17 @@ pub enum StoreError {
         /// What failed.
         reason: String,
     },
+    /// The folder or files in it went while it was open.
+    #[error(
+        "the state folder {folder} was taken away while it was in use ({reason}), and what it held with it: put it back \
+         from a copy and restart; a restart without it begins every job at its source's start"
+    )]
+    Gone {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What failed.
+        reason: String,
+    },
     /// Stored bytes are not what was written.
     #[error(
         "the state in {folder} is damaged: {what}; restart, and if that does not help restore the folder from a copy, or move it away to start anew"
@@ -156,7 +167,7 @@ impl StoreError {
             StoreError::Locked { .. } | StoreError::Folder { .. } | StoreError::NewerFormat { .. } => {
                 Fault::User
             }
-            StoreError::Io { .. } | StoreError::Disk { .. } => Fault::External,
+            StoreError::Io { .. } | StoreError::Disk { .. } | StoreError::Gone { .. } => Fault::External,
             StoreError::Damaged { .. }
             | StoreError::Stalled { .. }
             | StoreError::DamagedHead { .. }

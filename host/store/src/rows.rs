@@ -48,6 +48,9 @@ impl Broken {
             Broken::Disk(kind @ io::ErrorKind::PermissionDenied, reason) => {
                 StoreError::Folder { folder, source: io::Error::new(kind, reason) }
             }
+            Broken::Disk(kind, reason) if kind == io::ErrorKind::NotFound || !folder.exists() => {
+                StoreError::Gone { folder, reason }
+            }
             Broken::Disk(_, reason) => StoreError::Disk { folder, reason },
         }
     }

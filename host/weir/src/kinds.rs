@@ -9,7 +9,7 @@ use weir_connectors::http::IngestLogs;
 use weir_connectors::registry::{self, SinkContext, SourceContext};
 use weir_connectors::settings::SettingError;
 use weir_event::Clock;
-use weir_plan::{ConnectorKinds, SettingProblem, SinkPlan};
+use weir_plan::{ConnectorKinds, SettingProblem, SinkPlan, StreamDefinition};
 
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
 #[derive(Debug)]
@@ -29,6 +29,23 @@ impl RegisteredKinds {
         registry::sink(&sink.kind, &sink.settings, &self.sink_context(job)).ok().map(|sink| sink.delivery())
     }
 
+    /// What a stream's source has not got yet, where this machine can tell; looks at files.
+    pub(crate) fn missing(&self, stream: &StreamDefinition) -> Option<String> {
+        let origin = stream.origin.as_ref()?;
+        let context = self.source_context(&stream.name);
+        registry::source(&origin.kind, &origin.settings, &context).ok()?.missing()
+    }
+
+    fn source_context(&self, stream: &str) -> SourceContext {
+        SourceContext {
+            project: self.project.clone(),
+            data_dir: self.project.clone(),
+            stream: stream.to_owned(),
+            clock: self.clock.clone(),
+            logs: Arc::new(IngestLogs::new(&self.project, self.clock.clone())),
+        }
+    }
+
     fn sink_context(&self, job: &str) -> SinkContext {
         SinkContext {
             project: self.project.clone(),
@@ -41,14 +58,8 @@ impl RegisteredKinds {
 
 impl ConnectorKinds for RegisteredKinds {
     fn check_source(&self, stream: &str, kind: &str, settings: &Value) -> Vec<SettingProblem> {
-        let context = SourceContext {
-            project: self.project.clone(),
-            data_dir: self.project.clone(),
-            stream: stream.to_owned(),
-            clock: self.clock.clone(),
-            logs: Arc::new(IngestLogs::new(&self.project, self.clock.clone())),
-        };
-        let problems = registry::source(kind, settings, &context).err().unwrap_or_default();
+        let problems =
+            registry::source(kind, settings, &self.source_context(stream)).err().unwrap_or_default();
         problems.into_iter().map(problem).collect()
     }
 

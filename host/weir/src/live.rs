@@ -52,6 +52,15 @@ struct Definition {
     streams: Vec<Arc<StreamDefinition>>,
 }
 
+/// Other jobs, when one is planned anew.
+#[derive(Clone, Copy, Default)]
+struct Beside<'a> {
+    /// By name, those that will run by the same definitions.
+    together: &'a [&'a str],
+    /// Plans of all by the definitions as they are now, as far as these were read.
+    anew: &'a [JobPlan],
+}
+
 impl Live {
     /// Of a project whose jobs run on these threads.
     pub(crate) fn new(opened: Opened, running: Running, streams: Arc<Streams>, threads: Handle) -> Live {
@@ -85,7 +94,9 @@ impl Live {
         let mut known = self.0.turn.lock().await;
         let (checked, planned) = self.read().await.map_err(|failure| failed(&failure))?;
         if let Some(plan) = planned.jobs.iter().find(|plan| plan.name == name) {
-            return self.put_anew(&mut known, &checked, plan, reset, &[]).await;
+            return self
+                .put_anew(&mut known, &checked, plan, reset, Beside { together: &[], anew: &planned.jobs })
+                .await;
         }
         if let Some(refused) = planned.refused.iter().find(|job| job.name == name) {
             if !self.runs(name) {
@@ -139,11 +150,11 @@ impl Live {
         checked: &Checked,
         plan: &JobPlan,
         reset: bool,
-        together: &[&str],
+        beside: Beside<'_>,
     ) -> Result<(), ControlError> {
         let older = known.definitions.get(&plan.name).cloned();
         known.learn(&plan.name, checked);
-        let outcome = self.put(known, plan, reset, together).await;
+        let outcome = self.put(known, plan, reset, beside).await;
         if outcome.is_err()
             && self.runs(&plan.name)
             && let Some(older) = older
@@ -160,7 +171,7 @@ impl Live {
         known: &mut Known,
         plan: &JobPlan,
         reset: bool,
-        together: &[&str],
+        beside: Beside<'_>,
     ) -> Result<(), ControlError> {
         let (opened, running) = (&self.0.opened, &self.0.running);
         if known.closed {
@@ -168,7 +179,7 @@ impl Live {
             return Err(ControlError::Failed { fault: weir_event::Fault::User, message });
         }
         // The streams first: dropping the state is no way around them.
-        let fits = self.check_streams(plan, together);
+        let fits = self.check_streams(plan, beside);
         if let Err(reason) = fits.and_then(|()| if reset { Ok(()) } else { self.check_state(plan) }) {
             if !self.runs(&plan.name) {
                 self.list(known, &plan.name, reason.clone(), None);
@@ -212,7 +223,7 @@ impl Live {
 
     fn check_state(&self, plan: &JobPlan) -> Result<(), String> {
         let head = self.0.opened.store.head().map_err(|error| error.to_string())?;
-        head.map_or(Ok(()), |head| fits_state(plan, &head).map_err(|error| error.to_string()))
+        head.map_or(Ok(()), |head| fits_state(plan, &head).map_err(|error| error.reason()))
     }
 
     /// Lists a job that has no plan, with the time of the next try where it waits for a plugin.

@@ -171,7 +171,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// A duration as people say it: in one unit, of which it has at least two unless it is short.
-pub(crate) fn in_words(duration: Duration) -> String {
+fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),

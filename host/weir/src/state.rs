@@ -44,8 +44,9 @@ pub(crate) fn check(
             Ok(StateCheck::Seen(plans.iter().filter_map(unfit).collect()))
         }
         Err(StoreError::Locked { .. }) => Ok(StateCheck::NotSeen(
-            "a running server has the state open, so whether the jobs still fit it was not checked; `weir restart JOB` \
-             checks one: it takes its changed definition if that fits, and else runs on as it is"
+            "a running server has the state open, so whether the jobs still fit it was not checked: one whose query or \
+             stream has changed may not, and would fail at the next start; `weir restart JOB` checks one: it takes its \
+             changed definition if that fits, and else runs on as it is"
                 .to_owned(),
         )),
         Err(error) => Err(error.into()),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connectors::http::IngestLogs;
-use weir_engine::{DeadLetters, Engine, EngineError, Mode, Refusal, Settings};
+use weir_engine::{DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings};
 use weir_event::Clock;
 use weir_event::suggestion::instead_of;
 use weir_plan::{Checked, JobPlan, ServerDefinition};
@@ -153,8 +153,8 @@ fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Re
     let head = store.head()?;
     let with_state = head.iter().flat_map(|head| head.jobs.keys().map(String::as_str));
     let refused = planned.refused.iter().map(|job| job.name.as_str());
-    let planned = planned.jobs.iter().map(|job| job.name.as_str());
-    let mut known: Vec<&str> = planned.chain(refused).chain(with_state).collect();
+    let sound = planned.jobs.iter().map(|job| job.name.as_str());
+    let mut known: Vec<&str> = sound.chain(refused).chain(with_state).collect();
     known.sort_unstable();
     known.dedup();
     let unknown = names.iter().filter(|name| !known.contains(&name.as_str()));
@@ -164,7 +164,13 @@ fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Re
     Failure::all(refused.collect())?;
     for name in names {
         store.forget(name)?;
-        tracing::info!(job = name, "its state was dropped: it starts anew");
+        let has_sinks = planned.jobs.iter().any(|plan| plan.name == *name && !plan.sinks.is_empty());
+        let again = if has_sinks {
+            "; its sinks keep the rows that they have, and get its results again"
+        } else {
+            ""
+        };
+        tracing::info!(job = name, "its state was dropped: it starts anew{again}");
     }
     Ok(())
 }
@@ -174,7 +180,8 @@ fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Re
 pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failure> {
     let letters = opened.data_dir.join("dead_letters");
     let letters = DeadLetters::new(letters, opened.server.limits.dead_letters_bytes);
-    let letters = Arc::new(letters.told_in_log(opened.clock.clone()));
+    let listing = if mode == Mode::Live { Listing::Route } else { Listing::File };
+    let letters = Arc::new(letters.told_in_log(opened.clock.clone(), listing));
     let checkpoint_every = Duration::from_millis(opened.server.checkpoint_every.millis().max(1) as u64);
     let settings = Settings { shards: opened.shards, checkpoint_every };
     let engine = Engine::new(settings, opened.store.clone(), letters, opened.clock.clone())?;
@@ -230,7 +237,7 @@ impl Unstarted {
     pub(crate) fn reason(&self) -> String {
         match self {
             Unstarted::Parts(failure) => failure.to_string(),
-            Unstarted::Engine(error) => error.to_string(),
+            Unstarted::Engine(error) => error.reason(),
         }
     }
 }

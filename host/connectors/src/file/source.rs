@@ -130,6 +130,12 @@ impl Source for FileSource {
         .await
     }
 
+    fn missing(&self) -> Option<String> {
+        let listing = files(&self.names, None);
+        let found = listing.and_then(|listing| self.names.expect_some(&listing, self.settings.follow));
+        found.err().map(|error| error.message)
+    }
+
     fn place(&self, before: &Position) -> Option<String> {
         Place::of(before).ok().map(|place| self.names.path(&place.file).display().to_string())
     }

@@ -4,7 +4,8 @@
 //! the disorder), so what counts never depends on batching, interleaving, pauses or crashes. The verdicts, in this
 //! order:
 //!
-//! * a time that cannot be (see [`bounds`](crate::bounds)) is a dead letter and does not move the watermark; every
+//! * a time that cannot be (see [`bounds`](crate::bounds)), as it is, when it was known or behind what came before, is a dead
+//!   letter and does not move the watermark; every
 //!   other row does, whatever becomes of it;
 //! * a row whose id was [`seen`](crate::intake::seen) before is a duplicate and does not count;
 //! * a row that WHERE leaves out is not judged further: the job does not read it;
@@ -18,7 +19,7 @@
 //!
 //! Knows no clock, no key and no timeline.
 
-use crate::bounds::{TimeBounds, looks_like_seconds};
+use crate::bounds::{TimeBounds, is_recent, looks_like_seconds};
 use crate::filter::{Filtered, Passes};
 use crate::intake::cut::Cutting;
 use crate::intake::seen::Repeats;
@@ -77,8 +78,11 @@ pub(crate) struct Admission {
     pub(crate) diverted: Vec<DeadLetter>,
     /// Event time of the first row whose time can be.
     pub(crate) first: Option<EventTime>,
-    /// Rows whose time would be of this century were it in seconds.
+    /// Rows whose time would be of this century were it in seconds, and offset and time of the first.
     pub(crate) like_seconds: u64,
+    pub(crate) first_like_seconds: Option<(u64, EventTime)>,
+    /// Rows whose time is of this century.
+    pub(crate) recent: u64,
     /// Rows whose id was seen before.
     pub(crate) duplicates: u64,
     /// Rows that were late, admitted or not.
@@ -151,12 +155,12 @@ pub(crate) fn admit(
     let mut cutting = Cutting::new(block.partition, decoded, &times, watermark.current());
     for (row, time) in times.iter().enumerate() {
         let time = EventTime::from_millis(*time);
-        if let Some(reason) = rules.bounds.refusal(time, known.at(row, decoded)) {
+        if let Some(reason) = rules.bounds.refusal(time, known.at(row, decoded), Some(watermark.newest())) {
             admission.dead.push(refuse(row, reason));
             continue;
         }
         admission.first.get_or_insert(time);
-        admission.like_seconds += u64::from(looks_like_seconds(time));
+        admission.count_units(decoded.offsets[row], time);
         let is_repeat = |repeats: &mut Repeats<'_>| repeats.is_repeat(row, time, watermark.current());
         match filtered.at(row) {
             _ if repeats.as_mut().is_some_and(is_repeat) => admission.duplicates += 1,
@@ -185,6 +189,17 @@ pub(crate) fn admit(
     }
     admission.steps = cutting.finish(watermark.current());
     admission
+}
+
+impl Admission {
+    /// Counts what tells that some times are in another unit than others.
+    fn count_units(&mut self, offset: u64, time: EventTime) {
+        self.recent += u64::from(is_recent(time));
+        if looks_like_seconds(time) {
+            self.like_seconds += 1;
+            self.first_like_seconds.get_or_insert((offset, time));
+        }
+    }
 }
 
 fn lateness(rules: &Rules, watermark: EventTime, time: EventTime) -> Lateness {

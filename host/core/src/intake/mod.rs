@@ -169,7 +169,9 @@ impl Intake {
             refused,
             too_late: admission.dropped,
             like_seconds: admission.like_seconds,
+            recent: admission.recent,
             first: FirstRefused::of(&letters),
+            first_like_seconds: admission.first_like_seconds.map(FirstRefused::like_seconds),
         };
         letters.extend(admission.diverted);
         steps.counts = Counts {

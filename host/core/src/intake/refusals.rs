@@ -5,6 +5,8 @@
 
 use crate::letter::DeadLetter;
 use std::time::Duration;
+use weir_event::EventTime;
+use weir_plan::{JobPlan, Late, LatePolicy};
 
 /// While a job runs it warns no more often than this.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -20,11 +22,15 @@ pub struct Taken {
     pub too_late: u64,
     /// Those whose time would be of this century were it in seconds.
     pub like_seconds: u64,
+    /// Those whose time is of this century.
+    pub recent: u64,
     /// The first that was refused.
     pub first: Option<FirstRefused>,
+    /// The first whose time would be of this century were it in seconds.
+    pub first_like_seconds: Option<FirstRefused>,
 }
 
-/// The first row that was refused, for a person to look at.
+/// The first row that was refused or looks wrong, for a person to look at.
 #[derive(Debug, Clone)]
 pub struct FirstRefused {
     /// Its offset.
@@ -44,73 +50,130 @@ pub enum Judgement {
     Fine,
     /// This.
     Warning(String),
+    /// What was said goes on; by now it is this.
+    GoesOn(String),
 }
 
 /// What was taken since a warning was last given or found needless.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Refusals {
     since: Option<Duration>,
     warned: bool,
     taken: Taken,
+    /// What the last warning was about.
+    told: Taken,
+    /// Rows since the job was started, and those of them that came too late.
+    all_rows: u64,
+    all_too_late: u64,
+    /// What would keep those that come too late.
+    remedy: String,
 }
 
 impl Refusals {
-    /// Counts a block.
-    pub fn add(&mut self, block: Taken) {
-        let sum = &mut self.taken;
-        sum.rows += block.rows;
-        sum.refused += block.refused;
-        sum.too_late += block.too_late;
-        sum.like_seconds += block.like_seconds;
-        if sum.first.is_none() {
-            sum.first = block.first;
+    /// Of a job that has taken nothing.
+    pub fn of(plan: &JobPlan) -> Refusals {
+        Refusals {
+            since: None,
+            warned: false,
+            taken: Taken::default(),
+            told: Taken::default(),
+            all_rows: 0,
+            all_too_late: 0,
+            remedy: remedy(plan),
         }
     }
 
-    /// What has to be said while the job runs, at most once a minute; each minute is judged by itself.
+    /// Counts a block.
+    pub fn add(&mut self, block: Taken) {
+        self.all_rows += block.rows;
+        self.all_too_late += block.too_late;
+        self.taken.add(block);
+    }
+
+    /// What has to be said while the job runs, aloud at most once a minute; each minute is judged by itself.
     pub fn tick(&mut self, now: Duration) -> Judgement {
         let quiet = self.since.is_some_and(|since| now.saturating_sub(since) < SILENCE);
-        if self.taken.rows == 0 || (quiet && self.warned) {
+        if self.taken.rows == 0 && self.taken.too_late == 0 {
             return Judgement::NotYet;
         }
-        let judgement = self.taken.warning().map_or(Judgement::Fine, Judgement::Warning);
+        if quiet && self.warned {
+            let mut all = self.told.clone();
+            all.add(self.taken.clone());
+            return self.warning(&all).map_or(Judgement::NotYet, Judgement::GoesOn);
+        }
+        let judgement = self.warning(&self.taken).map_or(Judgement::Fine, Judgement::Warning);
         let warned = judgement != Judgement::Fine;
         if quiet && !warned {
             return Judgement::NotYet;
         }
-        *self = Refusals { since: Some(now), warned, taken: Taken::default() };
+        (self.since, self.warned) = (Some(now), warned);
+        self.told = std::mem::take(&mut self.taken);
         judgement
     }
 
     /// What has to be said at the end of a run, over all of it.
     pub fn at_end(&self) -> Option<String> {
-        self.taken.warning()
+        self.warning(&self.taken)
     }
-}
 
-impl Taken {
-    fn warning(&self) -> Option<String> {
-        let rows = self.rows;
-        let share = |part: u64| format!("{part} of {rows} rows ({} %)", part * 100 / rows.max(1));
-        if 2 * self.refused > rows {
-            let first = self.first.as_ref().map(FirstRefused::to_string).unwrap_or_default();
-            Some(format!("{} were refused{first}", share(self.refused)))
-        } else if 2 * self.too_late > rows {
+    fn warning(&self, taken: &Taken) -> Option<String> {
+        let Taken { rows, refused, too_late, like_seconds, recent, first, first_like_seconds } = taken;
+        let share = |part: u64| format!("{part} of {rows} rows ({} %)", part * 100 / (*rows).max(1));
+        let shown =
+            |first: &Option<FirstRefused>| first.as_ref().map(ToString::to_string).unwrap_or_default();
+        if 2 * refused > *rows {
+            Some(format!("{} were refused{}", share(*refused), shown(first)))
+        } else if 2 * too_late > *rows {
+            let since = match self.all_rows {
+                all if all == *rows => String::new(),
+                all => format!(" ({} of {all} since the job was started)", self.all_too_late),
+            };
+            let late = format!("{} came too late to count and were dropped{since}", share(*too_late));
+            Some(format!("{late}; {}", self.remedy))
+        } else if 2 * like_seconds > *rows || (*like_seconds > 0 && *recent > 0) {
             Some(format!(
-                "{} came too late to count: their event times are far behind the newest one; see the stream's \
-                 `disorder` and whether one early row lies in the future",
-                share(self.too_late)
-            ))
-        } else if 2 * self.like_seconds > rows {
-            Some(format!(
-                "{} have an event time between 12 and 24 January 1970: are their times in seconds? Then write \
-                 `event_time: {{column: NAME, unit: s}}` in the stream's file",
-                share(self.like_seconds)
+                "{} have an event time between 12 and 24 January 1970{}: are their times in seconds? {}{}",
+                share(*like_seconds),
+                if *recent > 0 { ", and others of this century" } else { "" },
+                if *recent > 0 {
+                    "All of a stream are written in one unit"
+                } else {
+                    "Then write `event_time: {column: NAME, unit: s}` in the stream's file"
+                },
+                shown(first_like_seconds)
             ))
         } else {
             None
         }
     }
+}
+
+impl Taken {
+    fn add(&mut self, block: Taken) {
+        self.rows += block.rows;
+        self.refused += block.refused;
+        self.too_late += block.too_late;
+        self.like_seconds += block.like_seconds;
+        self.recent += block.recent;
+        self.first = self.first.take().or(block.first);
+        self.first_like_seconds = self.first_like_seconds.take().or(block.first_like_seconds);
+    }
+}
+
+/// What keeps rows that come too late for a job, in words.
+fn remedy(plan: &JobPlan) -> String {
+    let Late { policy, allow } = plan.late;
+    let of_job = match policy {
+        LatePolicy::Correct => format!("a longer `late: {{allow: ..}}` of the job, now {allow}"),
+        LatePolicy::Drop => "`late: {policy: correct, allow: ..}` of the job, now drop".to_owned(),
+        LatePolicy::Divert => "`late: {policy: correct, allow: ..}` of the job, now divert".to_owned(),
+    };
+    let stream = &plan.inputs[0].stream;
+    format!(
+        "what keeps such rows is {of_job}, or a longer `disorder` of the stream `{}`, now {}; one row whose time lies in \
+         the future makes those behind it late",
+        stream.name, stream.disorder
+    )
 }
 
 impl FirstRefused {
@@ -119,6 +182,11 @@ impl FirstRefused {
         let events = letters.iter().filter_map(|letter| Some((letter.offset()?, letter)));
         let (offset, first) = events.min_by_key(|(offset, _)| *offset)?;
         Some(FirstRefused { offset, place: None, reason: first.reason.clone() })
+    }
+
+    /// Of a row whose time would be of this century were it in seconds.
+    pub(crate) fn like_seconds((offset, time): (u64, EventTime)) -> FirstRefused {
+        FirstRefused { offset, place: None, reason: format!("event time {time}") }
     }
 }
 
@@ -136,6 +204,12 @@ impl std::fmt::Display for FirstRefused {
 mod tests {
     use super::*;
 
+    fn refusals() -> Refusals {
+        let query =
+            "SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(rowtime, INTERVAL '1' HOUR)";
+        Refusals::of(&crate::tests::plan(query, "disorder: 1m", "late: {allow: 1h}"))
+    }
+
     fn block(rows: u64, refused: u64) -> Taken {
         let first = (refused > 0).then(|| FirstRefused {
             offset: 7,
@@ -147,7 +221,7 @@ mod tests {
 
     #[test]
     fn most_rows_refused_are_told_of_with_share_place_and_reason() {
-        let mut refusals = Refusals::default();
+        let mut refusals = refusals();
         refusals.add(block(1, 0));
         refusals.add(block(2, 2));
         assert_eq!(
@@ -159,13 +233,52 @@ mod tests {
         refusals.add(Taken { rows: 20, like_seconds: 20, ..Taken::default() });
         assert!(refusals.at_end().unwrap().contains("are their times in seconds?"));
         refusals.add(Taken { rows: 40, too_late: 40, ..Taken::default() });
-        assert!(refusals.at_end().unwrap().contains("came too late"));
+        let late = refusals.at_end().unwrap();
+        assert!(late.starts_with("40 of 64 rows (62 %) came too late to count and were dropped; "), "{late}");
+        assert!(late.contains("`late: {allow: ..}` of the job, now 1h, or"), "{late}");
+        assert!(late.contains("`disorder` of the stream `events`, now 1m"), "{late}");
+    }
+
+    #[test]
+    fn one_time_in_seconds_among_others_of_this_century_is_told_with_its_place() {
+        let mut refusals = refusals();
+        let mut first = FirstRefused::like_seconds((3, EventTime::from_millis(1_769_857_800)));
+        first.place = Some("in.jsonl".to_owned());
+        let taken = Taken { rows: 9, like_seconds: 1, first_like_seconds: Some(first), ..Taken::default() };
+        refusals.add(taken);
+        assert_eq!(refusals.at_end(), None, "a stream of 1970 itself");
+        refusals.add(Taken { rows: 1, recent: 1, ..Taken::default() });
+        let told = refusals.at_end().unwrap();
+        assert!(told.starts_with("1 of 10 rows (10 %)"), "{told}");
+        assert!(
+            told.ends_with("; the first at offset 3, in in.jsonl: event time 1970-01-21T11:37:37.800Z"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn what_was_too_late_since_the_start_is_told_beside_the_last_rows() {
+        let at = Duration::from_secs;
+        let mut refusals = refusals();
+        let late = || Taken { rows: 1, too_late: 1, ..Taken::default() };
+        refusals.add(Taken { rows: 7, ..Taken::default() });
+        assert_eq!(refusals.tick(at(0)), Judgement::Fine);
+        refusals.add(late());
+        assert!(matches!(refusals.tick(at(1)), Judgement::Warning(_)));
+        refusals.add(late());
+        refusals.add(late());
+        let Judgement::GoesOn(shown) = refusals.tick(at(2)) else { panic!("nothing is said aloud so soon") };
+        assert!(shown.starts_with("3 of 3 rows (100 %)") && shown.contains("(3 of 10 since"), "{shown}");
+        let Judgement::Warning(told) = refusals.tick(at(62)) else { panic!("a minute has passed") };
+        let wanted =
+            "2 of 2 rows (100 %) came too late to count and were dropped (3 of 10 since the job was started)";
+        assert!(told.starts_with(wanted), "{told}");
     }
 
     #[test]
     fn while_it_runs_a_minute_passes_between_two_warnings() {
         let at = Duration::from_secs;
-        let mut refusals = Refusals::default();
+        let mut refusals = refusals();
         let warns = |judgement: Judgement, text: &str| matches!(judgement, Judgement::Warning(it) if it.starts_with(text));
         assert_eq!(refusals.tick(at(0)), Judgement::NotYet, "nothing was taken");
         refusals.add(block(10, 0));
@@ -173,7 +286,7 @@ mod tests {
         refusals.add(block(1, 1));
         assert!(warns(refusals.tick(at(2)), "1 of 1 rows"), "the ten good ones were judged before");
         refusals.add(block(5, 5));
-        assert_eq!(refusals.tick(at(61)), Judgement::NotYet);
+        assert!(matches!(refusals.tick(at(61)), Judgement::GoesOn(it) if it.starts_with("6 of 6 rows")));
         assert!(warns(refusals.tick(at(62)), "5 of 5 rows"));
         refusals.add(block(5, 0));
         assert_eq!(refusals.tick(at(200)), Judgement::Fine);

@@ -3,6 +3,7 @@
 //! A lookup encodes its key as rows' keys are encoded, copies states out of one segment, and merges and finishes them
 //! when the segment is somebody else's again. Several features of one job and entity come from one copy. Knows no HTTP.
 
+use crate::bounds::meant_in_seconds;
 use crate::keyed::emit::window_columns;
 use crate::keyed::outputs::{Evaluated, FailedCell, evaluate_output};
 use crate::keyed::segment::Segment;
@@ -98,7 +99,8 @@ pub enum LookupError {
     /// `as_of` is further back than state reaches.
     #[error(
         "job `{job}` keeps {} of history (back to {oldest}). To look further back, put `history: {enough}` into \
-         jobs/{job}.yaml",
+         jobs/{job}.yaml: with `weir restart {job}` it reaches further back from now on, with `weir restart {job} \
+         --reset` at once, as it then reads its stream anew",
         spaced(*history)
     )]
     OutOfReach {
@@ -113,7 +115,8 @@ pub enum LookupError {
     },
     /// `as_of` is further back than state reaches, as the job has not had its history for so long.
     #[error(
-        "job `{job}` reaches back to {oldest} so far, as it got its history of {} later; ask for a later time",
+        "job `{job}` reaches back to {oldest} so far, as it got its history of {} later; ask for a later time, or have \
+         it read its stream anew with `weir restart {job} --reset`",
         spaced(*history)
     )]
     NotKeptYet {
@@ -123,6 +126,14 @@ pub enum LookupError {
         history: Span,
         /// The oldest time that can be answered.
         oldest: EventTime,
+    },
+    /// `as_of` is out of reach as it was meant in seconds.
+    #[error("`as_of` {as_of} {reason}")]
+    InSeconds {
+        /// The time asked for.
+        as_of: EventTime,
+        /// What makes that likely, and what to write.
+        reason: String,
     },
     /// The job is restoring its state.
     #[error("job `{0}` is starting: its state is being read")]
@@ -216,9 +227,14 @@ fn in_reach(
     let (oldest, settled) = (timelines.oldest(), timelines.settled());
     let time = match as_of {
         AsOf::JobTime(time) => return Ok(AsOf::JobTime(time.max(oldest))),
-        AsOf::Asked(time) if time >= oldest => return Ok(as_of),
         AsOf::Asked(time) => time,
     };
+    if time >= oldest {
+        return Ok(as_of);
+    }
+    if let Some(reason) = meant_in_seconds(time, oldest) {
+        return Err(LookupError::InSeconds { as_of: time, reason });
+    }
     let (job, history) = (plan.name.clone(), stage.spec.reach());
     if time >= settled - history {
         return Err(LookupError::NotKeptYet { job, history, oldest });

@@ -136,7 +136,7 @@ pub fn check_project(
     diagnostics.extend(jobs.iter().flat_map(|outcome| outcome.diagnostics.clone()));
     diagnostics.extend(unused_queries(files, &context));
     let refused_streams = refused(&files.streams, &streams);
-    let refused_jobs = refused_jobs(&files.jobs, &jobs);
+    let refused_jobs = refused(&files.jobs, &jobs);
     Checked {
         server: server.value,
         streams: streams.into_iter().filter_map(|outcome| outcome.value).map(Arc::new).collect(),
@@ -147,7 +147,8 @@ pub fn check_project(
     }
 }
 
-/// Definitions with errors: the names that they give themselves, or else those of their files, and their files.
+/// Definitions with errors: the names that they give themselves, or else those of their files, and their files (of
+/// several that have one name the last, whose error names the others).
 fn refused<T>(files: &[SourceFile], outcomes: &[Outcome<T>]) -> BTreeMap<String, String> {
     let refused = files.iter().zip(outcomes).filter(|(_, outcome)| outcome.value.is_none());
     let named = refused.map(|(file, outcome)| {
@@ -155,16 +156,6 @@ fn refused<T>(files: &[SourceFile], outcomes: &[Outcome<T>]) -> BTreeMap<String,
         (name.to_owned(), file.path.clone())
     });
     named.collect()
-}
-
-/// As [`refused`]; where another job has the name, the file's own name stands for the one that is refused.
-fn refused_jobs(files: &[SourceFile], outcomes: &[Outcome<JobDefinition>]) -> BTreeMap<String, String> {
-    let sound: BTreeSet<_> =
-        outcomes.iter().filter_map(|outcome| outcome.value.as_ref()).map(|job| &job.name).collect();
-    let named = refused(files, outcomes).into_iter().map(|(name, file)| {
-        if sound.contains(&name) { (names::stem(&file).to_owned(), file) } else { (name, file) }
-    });
-    named.filter(|(name, _)| !sound.contains(name)).collect()
 }
 
 /// Reads `weir.yaml`, and what the environment gives in place of its settings.
@@ -252,17 +243,23 @@ fn check<T>(
     Outcome { value, diagnostics, name }
 }
 
-/// Two definitions of one name: the later is refused, and says where the earlier is.
+/// Definitions of one name: none of them counts, as which one was meant is not for the order of their files to say.
 fn refuse_repeated<T>(noun: &str, files: &[SourceFile], outcomes: &mut [Outcome<T>]) {
-    let mut seen = BTreeMap::new();
+    let mut holders: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (file, outcome) in files.iter().zip(&*outcomes) {
+        if let Some((name, _)) = &outcome.name {
+            holders.entry(name.clone()).or_default().push(&file.path);
+        }
+    }
     for (file, outcome) in files.iter().zip(outcomes) {
         let Some((name, (line, column))) = outcome.name.clone() else { continue };
-        if let Some(earlier) = seen.get(&name) {
-            let message = format!("{noun} `{name}` is in {earlier} already; give one of them another name");
+        let others = holders.get(&name).into_iter().flatten().filter(|other| **other != file.path);
+        let others: Vec<&str> = others.copied().collect();
+        if !others.is_empty() {
+            let others = others.join(", ");
+            let message = format!("{noun} `{name}` is in {others} as well; give each a name of its own");
             outcome.diagnostics.push(Diagnostic::error(&*file.path, line, column, message));
             outcome.value = None;
-        } else {
-            seen.insert(name, &file.path);
         }
     }
 }

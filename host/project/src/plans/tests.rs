@@ -48,6 +48,19 @@ fn a_job_is_planned_whatever_its_connectors_and_its_neighbours() {
 }
 
 #[test]
+fn a_job_without_lookups_and_sinks_is_warned_of() {
+    let remarks = |job: &str| {
+        let planned = planned(&[("streams/rides.yaml", STREAM), ("jobs/j.yaml", job)], &BuiltIns);
+        assert_eq!(planned.jobs.len(), 1, "{:?}", planned.diagnostics);
+        planned.remarks().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let said = remarks("query: SELECT n FROM rides\n");
+    assert!(said.len() == 1 && said[0].starts_with("jobs/j.yaml:1:1: warning: "), "{said:?}");
+    assert!(said[0].contains("it does nothing"), "{said:?}");
+    assert!(remarks("query: SELECT n FROM rides\nsinks: [lake: {table: t}]\n").is_empty());
+}
+
+#[test]
 fn formats_are_judged_also_where_connectors_are_not() {
     let stream = format!("{STREAM}format: jsn\n");
     let planned = planned(&[("streams/rides.yaml", &stream)], &BuiltIns);

@@ -10,11 +10,12 @@ use crate::state::{self, StateCheck};
 use crate::table;
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_event::{Clock, SystemClock};
-use weir_plan::{Checked, Feature, JobPlan, SinkPlan};
+use weir_plan::{Checked, Feature, JobPlan, SinkPlan, StreamDefinition};
 use weir_plugin::PluginError;
-use weir_project::Planned;
+use weir_project::{Planned, RefusedJob};
 
 /// Check every definition: all errors, warnings and notices, and each job's features
 #[derive(Debug, Args)]
@@ -36,11 +37,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let checked = definitions::check(&project, clock.clone());
     let (planned, refused_plugins) = definitions::plan_copy(&project, &checked)?;
     let kinds = RegisteredKinds::new(project.folder(), clock);
+    let missing = missing(&checked, &kinds);
     if arguments.json {
-        print_json(&as_json(&planned, &refused_plugins, &kinds, arguments.explain))?;
+        let mut answer = as_json(&planned, &refused_plugins, &kinds, arguments.explain);
+        answer["missing"] = json!(missing);
+        print_json(&answer)?;
     } else {
         for remark in planned.remarks() {
             print(&remark.to_string())?;
+        }
+        for warning in &missing {
+            print(&format!("warning: {warning}"))?;
         }
         for plan in &planned.jobs {
             print(&shown(plan, &kinds, arguments.explain))?;
@@ -62,27 +69,49 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Failure::all(failures.into_iter().flatten().collect())
 }
 
+/// What sources have not got yet; it may come before they are read.
+fn missing(checked: &Checked, kinds: &RegisteredKinds) -> Vec<String> {
+    let told = |stream: &Arc<StreamDefinition>| {
+        Some(format!("stream `{}`: {}", stream.name, kinds.missing(stream)?))
+    };
+    checked.streams.iter().filter_map(told).collect()
+}
+
 /// What `weir serve` would do with it.
 fn verdict(checked: &Checked, planned: &Planned, has_errors: bool, unfit: usize) -> String {
-    let (streams, jobs) = (checked.streams.len(), planned.jobs.len());
-    let counts = format!("{}, {}", count(streams, "stream"), count(jobs, "job"));
-    let waiting = planned.refused.iter().filter(|job| !job.lacks.is_empty()).count();
-    let failed = planned.refused.len() + unfit;
+    let waiting: Vec<&RefusedJob> = planned.refused.iter().filter(|job| !job.lacks.is_empty()).collect();
+    let failed = planned.refused.len() - waiting.len() + unfit;
+    let streams = sound_of(checked.streams.len(), checked.refused_streams.len(), "stream");
+    let runnable = planned.jobs.len() - unfit;
+    let counts = format!("{streams}, {}", sound_of(runnable, failed + waiting.len(), "job"));
     let is_sound = !checked.streams.is_empty() || checked.refused_streams.is_empty();
-    match (checked.server.is_none() || !is_sound, failed, jobs - unfit + waiting) {
+    match (checked.server.is_none() || !is_sound, failed, runnable + waiting.len()) {
         (true, ..) => format!("{counts}: `weir serve` will not start"),
-        (false, 0, _) if has_errors => {
+        (false, 0, _) if has_errors && waiting.is_empty() => {
             format!("{counts}: `weir serve` will start all jobs, and log the errors")
         }
-        (false, 0, _) => format!("{counts}: no errors"),
+        (false, 0, _) if waiting.is_empty() => format!("{counts}: no errors"),
         (false, _, 0) => format!("{counts}: `weir serve` will not start, since no job can run"),
         (false, failed, _) => {
-            format!(
-                "{counts}: `weir serve` will start, with {} failed; `weir run` will not",
-                count(failed, "job")
-            )
+            let failed = (failed > 0).then(|| format!("{} failed", count(failed, "job")));
+            let with: Vec<String> = failed.into_iter().chain(waiting_for(&waiting)).collect();
+            format!("{counts}: `weir serve` will start, with {}; `weir run` will not", with.join(" and "))
         }
     }
+}
+
+/// How many there are, and how many of them are sound where some are not.
+fn sound_of(sound: usize, unsound: usize, noun: &str) -> String {
+    let all = count(sound + unsound, noun);
+    if unsound == 0 { all } else { format!("{all} ({sound} sound)") }
+}
+
+/// Jobs that run once a plugin brings what they lack.
+fn waiting_for(jobs: &[&RefusedJob]) -> Option<String> {
+    let lacks: BTreeSet<String> =
+        jobs.iter().flat_map(|job| &job.lacks).map(|name| format!("`{name}`")).collect();
+    let lacks = lacks.into_iter().collect::<Vec<_>>().join(", ");
+    (!jobs.is_empty()).then(|| format!("{} waiting for a plugin that has {lacks}", count(jobs.len(), "job")))
 }
 
 /// A number and what is counted, in the singular or plural.

@@ -238,11 +238,14 @@ impl Show {
             self.post_position(step)?;
             let values = self.ask()?;
             let since_start = self.clock.monotonic().saturating_sub(self.asked_to_start);
-            let complete = values.iter().all(Shown::has_rows) || since_start >= LONGEST_WAIT;
+            let has_values = values.iter().all(|shown| shown.has_rows);
+            let left = end.map(|end| end.saturating_sub(self.clock.monotonic().saturating_sub(began)));
+            let is_over = left == Some(Duration::ZERO);
+            let complete = has_values || is_over || since_start >= LONGEST_WAIT;
             let pause = if first && !complete {
                 FIRST_REFRESH
             } else {
-                if first {
+                if first && has_values {
                     print(&format!(
                         "first values {:.1} s after the server's start",
                         since_start.as_secs_f64()
@@ -252,8 +255,7 @@ impl Show {
                 self.show(&values)?;
                 REFRESH
             };
-            let left = end.map(|end| end.saturating_sub(self.clock.monotonic().saturating_sub(began)));
-            if left == Some(Duration::ZERO) {
+            if is_over {
                 break;
             }
             match stop.recv_timeout(left.map_or(pause, |left| left.min(pause))) {
@@ -309,6 +311,8 @@ struct Shown {
     name: String,
     value: Value,
     status: String,
+    /// Whether any row is behind the value.
+    has_rows: bool,
 }
 
 impl Shown {
@@ -319,12 +323,8 @@ impl Shown {
         };
         let status = feature.get("status").and_then(JsonValueTrait::as_str).unwrap_or_default();
         let value = feature.get("value").cloned().unwrap_or_default();
-        Shown { name: name.to_owned(), value, status: status.to_owned() }
-    }
-
-    /// Whether any row is behind the value.
-    fn has_rows(&self) -> bool {
-        !["", "not_found", "default"].contains(&self.status.as_str())
+        let has_rows = feature.get("event_time").is_some_and(|time| !time.is_null());
+        Shown { name: name.to_owned(), value, status: status.to_owned(), has_rows }
     }
 }
 
@@ -348,9 +348,12 @@ mod tests {
 
     #[test]
     fn the_first_feature_of_an_answer_is_shown() {
-        let answer = json!({"features": {"n": {"value": 3, "status": "ok"}}});
-        let expected = Shown { name: "n".to_owned(), value: json!(3), status: "ok".to_owned() };
-        assert_eq!(Shown::of(&answer), expected);
+        let answer =
+            |time: Value| json!({"features": {"n": {"value": 3, "status": "ok", "event_time": time}}});
+        let expected =
+            |has_rows| Shown { name: "n".to_owned(), value: json!(3), status: "ok".to_owned(), has_rows };
+        assert_eq!(Shown::of(&answer(json!("2026-01-01T00:00:00.000Z"))), expected(true));
+        assert_eq!(Shown::of(&answer(json!(null))), expected(false));
         assert_eq!(Shown::of(&json!({})), Shown::default());
     }
 

@@ -1,8 +1,8 @@
-//! What `weir serve` says at its start: which project and jobs, how far behind they are, and what to try next.
+//! What `weir serve` says at its start: which project and jobs, how far they have read, and what to try next.
 
 use super::check::count;
 use crate::live::Live;
-use crate::progress::{self, in_words};
+use crate::progress;
 use std::net::SocketAddr;
 use std::time::Duration;
 use weir_engine::{Job, JobState, JobStatus};
@@ -33,10 +33,7 @@ pub(super) fn say(live: &Live, address: SocketAddr) {
 fn beginning(status: &JobStatus) -> String {
     match status.counts.events {
         0 => "begins at its source's start".to_owned(),
-        events => {
-            let behind = Duration::from_millis(status.lag_ms);
-            format!("goes on after {events} events, {} behind", in_words(behind))
-        }
+        events => format!("goes on after {events} events"),
     }
 }
 

@@ -68,7 +68,8 @@ fn waiting(words: &[String]) -> Option<String> {
 /// How a project's state is opened.
 #[derive(Debug, Args)]
 pub(crate) struct StateArguments {
-    /// Drop the state of this job and start it anew from its source's start; may be repeated
+    /// Drop the state of this job and start it anew from its source's start, where its sinks keep the rows that they have
+    /// and get its results again; may be repeated
     #[arg(long, value_name = "JOB")]
     pub(crate) reset: Vec<String>,
     /// Where the newest checkpoint is damaged or lost, go on from the newest intact one

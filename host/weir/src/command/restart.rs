@@ -4,6 +4,7 @@ use super::{print, print_json};
 use crate::client::{Client, ServerArguments, encode};
 use crate::failure::Failure;
 use clap::Args;
+use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 
 /// Start one job of a running server anew, from its definition as it is now and its last commit
 #[derive(Debug, Args)]
@@ -11,7 +12,8 @@ use clap::Args;
 pub(crate) struct Arguments {
     /// The job
     job: String,
-    /// Drop its state: it begins at its source's start
+    /// Drop its state: it begins at its source's start; its sinks keep the rows that they have and get its results
+    /// again
     #[arg(long)]
     reset: bool,
     /// The server's answer as it is
@@ -29,6 +31,41 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         return print_json(&answer);
     }
-    let from = if arguments.reset { "from its source's start" } else { "from its last commit" };
-    print(&format!("job {job} was started anew {from}; `weir status` says how far it is"))
+    print(&shown(job, arguments.reset, &answer))
+}
+
+fn shown(job: &str, reset: bool, answer: &Value) -> String {
+    let from = if reset { "from its source's start" } else { "from its last commit" };
+    let started = format!("job {job} was started anew {from}; `weir status` says how far it is");
+    let sinks = answer.get("sinks").and_then(JsonContainerTrait::as_array).map_or(&[][..], |list| &**list);
+    let sinks: Vec<String> =
+        sinks.iter().filter_map(|sink| sink.as_str().map(|name| format!("`{name}`"))).collect();
+    if !reset || sinks.is_empty() {
+        return started;
+    }
+    let (noun, keep) = if sinks.len() == 1 { ("sink", "keeps") } else { ("sinks", "keep") };
+    format!(
+        "{started}\nits {noun} {} {keep} the rows that were written before, and its results are written again beside \
+         them: take the older ones away where they are not wanted",
+        sinks.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sonic_rs::json;
+
+    #[test]
+    fn a_reset_says_that_sinks_get_the_results_again() {
+        let answer = json!({"sinks": ["file"]});
+        assert!(
+            shown("j", true, &answer).contains("its sink `file` keeps the rows"),
+            "{}",
+            shown("j", true, &answer)
+        );
+        for (reset, answer) in [(false, answer), (true, json!({"sinks": []})), (true, json!({}))] {
+            assert_eq!(shown("j", reset, &answer).lines().count(), 1, "{answer}");
+        }
+    }
 }

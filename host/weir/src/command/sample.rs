@@ -75,20 +75,35 @@ fn shown(job: &str, sample: &Sample) -> String {
         first[member].as_object().into_iter().flatten().map(|(name, _)| name.to_owned()).collect()
     };
     let (keys, features) = (names("entity"), names("features"));
+    let prefix = format!("{job}:");
+    let mut head = keys.clone();
+    let mut columns: Vec<(&str, bool)> = Vec::new();
+    for name in &features {
+        let short = name.strip_prefix(&prefix).unwrap_or(name);
+        head.push(short.to_owned());
+        columns.push((name, false));
+        if sample.rows.iter().any(|row| row["features"][&**name].get("current").is_some()) {
+            head.push(format!("{short} (current)"));
+            columns.push((name, true));
+        }
+    }
     let cells = |row: &Value| -> Vec<String> {
         let of_key = keys.iter().map(|name| table::cell(&row["entity"][name]));
-        of_key.chain(features.iter().map(|name| feature(&row["features"][name]))).collect()
+        let of_feature = columns.iter().map(|(name, is_current)| {
+            let value = &row["features"][*name];
+            feature(if *is_current { &value["current"] } else { value })
+        });
+        of_key.chain(of_feature).collect()
     };
-    let prefix = format!("{job}:");
-    let head = keys.iter().chain(&features).map(|name| name.strip_prefix(&prefix).unwrap_or(name));
-    let table = table::render(&head.collect::<Vec<_>>(), &sample.rows.iter().map(cells).collect::<Vec<_>>());
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let table = table::render(&head, &sample.rows.iter().map(cells).collect::<Vec<_>>());
     format!("{table}\n{}", freshness(&sample.jobs[job]))
 }
 
-/// A value, with its status where that is not `ok`.
+/// A value, with its status in brackets where that is not `ok`.
 fn feature(feature: &Value) -> String {
     let value = table::cell(&feature["value"]);
-    if feature["status"] == "ok" { value } else { format!("{value}  {}", status(feature)) }
+    if feature["status"] == "ok" { value } else { format!("{value} [{}]", status(feature)) }
 }
 
 #[cfg(test)]
@@ -104,7 +119,11 @@ mod tests {
             row("u2", json!({"value": 0, "status": "not_found"})),
         ];
         let sample = Sample { rows, jobs: json!({"rides": {"as_of": "T", "watermark": "W"}}) };
-        let expected = "user_id  n\nu1       3\nu2       0  not_found\nas of T, watermark W";
+        let expected = "user_id  n\nu1       3\nu2       0 [not_found]\nas of T, watermark W";
+        assert_eq!(shown("rides", &sample), expected);
+        let open = json!({"value": 0, "status": "not_found", "current": {"value": 2, "status": "ok"}});
+        let sample = Sample { rows: vec![row("u3", open)], jobs: json!({"rides": {"as_of": "T"}}) };
+        let expected = "user_id  n              n (current)\nu3       0 [not_found]  2\nas of T, watermark -";
         assert_eq!(shown("rides", &sample), expected);
         assert_eq!(shown("rides", &Sample::default()), "job `rides` has no keys yet");
     }

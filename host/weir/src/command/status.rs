@@ -7,7 +7,8 @@ use crate::table;
 use clap::Args;
 use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 
-/// The jobs of a running server: state, lag, watermark, dead letters; exit code 1 when one has failed
+/// The jobs of a running server: state, lag, watermark, late rows and those dropped of them, dead letters, warnings; exit
+/// code 1 when one has failed
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir status\n  weir status --server http://10.0.0.5:8080 --json")]
 pub(crate) struct Arguments {
@@ -57,13 +58,19 @@ fn shown(answer: &Value) -> String {
             member("watermark"),
             member("events"),
             member("late"),
+            member("dropped"),
             member("dead_letters"),
             job.get("reason").and_then(JsonValueTrait::as_str).map_or_else(String::new, shortened),
         ]
     };
+    let warning = |job: &Value| {
+        let warning = job.get("warning")?.as_str()?;
+        Some(format!("job {} runs with a warning: {warning}", job["job"].as_str().unwrap_or("?")))
+    };
     let rows: Vec<_> = jobs.iter().map(row).collect();
-    let head = ["job", "state", "lag", "watermark", "events", "late", "dead letters", "reason"];
-    table::render(&head, &rows)
+    let head = ["job", "state", "lag", "watermark", "events", "late", "dropped", "dead letters", "reason"];
+    let table = table::render(&head, &rows);
+    std::iter::once(table).chain(jobs.iter().filter_map(warning)).collect::<Vec<_>>().join("\n")
 }
 
 /// The longest reason that a row shows, in characters: the whole one is told below the table.
@@ -89,12 +96,15 @@ mod tests {
     fn a_job_is_a_row_and_a_failed_one_says_why() {
         let answer = json!({"jobs": [
             {"job": "a", "state": "running", "lag_ms": 1500, "watermark": null, "events": 7, "late": 0,
-             "dead_letters": 2},
+             "dropped": 4, "dead_letters": 2, "warning": "3 of 4 rows were refused"},
             {"job": "b", "state": "failed", "reason": "topic missing"},
         ]});
         let shown = shown(&answer);
         assert!(shown.contains("running  1.5 s") && shown.contains("topic missing"), "{shown}");
-        assert_eq!(shown.lines().count(), 3);
+        let lines: Vec<&str> = shown.lines().collect();
+        let words: Vec<&str> = lines[1].split_whitespace().collect();
+        assert_eq!(words, ["a", "running", "1.5", "s", "-", "7", "0", "4", "2"], "{shown}");
+        assert_eq!(lines[3..], ["job a runs with a warning: 3 of 4 rows were refused"]);
     }
 
     #[test]

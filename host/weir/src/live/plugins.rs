@@ -1,7 +1,7 @@
 //! What a plugin changes in what runs: another version reaches it, and what lacked a function starts.
 
-use super::Live;
 use super::in_words;
+use super::{Beside, Live};
 use std::time::Duration;
 use weir_serve::PluginEffect;
 
@@ -33,7 +33,7 @@ impl Live {
                     continue;
                 }
             };
-            let outcome = self.put(&mut known, &plan, false, &[]).await;
+            let outcome = self.put(&mut known, &plan, false, Beside::default()).await;
             let reason = outcome.err().map(|error| in_words(&error));
             effects.push(PluginEffect { job: name, applied: reason.is_none(), reason });
         }
@@ -64,7 +64,7 @@ impl Live {
                 let Some(definition) = known.definitions.get(&name).cloned() else { continue };
                 match self.plan(&known, definition).await {
                     Err(refused) => self.refuse(&mut known, &refused),
-                    Ok(plan) => match self.put(&mut known, &plan, false, &[]).await {
+                    Ok(plan) => match self.put(&mut known, &plan, false, Beside::default()).await {
                         Ok(()) => {
                             tracing::info!(job = name, "the plugin that it waited for is there: it runs")
                         }

@@ -1,6 +1,6 @@
 //! All definitions read again while the server runs.
 
-use super::{Known, Live, definitions_of, in_words};
+use super::{Beside, Known, Live, definitions_of, in_words};
 use crate::definitions::reason;
 use crate::wiring::spec;
 use weir_plan::Checked;
@@ -36,12 +36,13 @@ impl Live {
         // A job that its state keeps from its new definition goes on by the earlier one.
         let fitting = planned.jobs.iter().filter(|plan| self.check_state(plan).is_ok());
         let together: Vec<&str> = fitting.map(|plan| plan.name.as_str()).collect();
+        let beside = Beside { together: &together, anew: &planned.jobs };
         for plan in &planned.jobs {
             let is_same = known.definitions.get(&plan.name) == now.get(&plan.name);
             if is_same && self.runs(&plan.name) {
                 continue;
             }
-            match self.put_anew(&mut known, &checked, plan, false, &together).await {
+            match self.put_anew(&mut known, &checked, plan, false, beside).await {
                 Ok(()) => tracing::info!(job = plan.name, "runs by its new definition"),
                 Err(error) => tracing::error!(job = plan.name, "not reloaded: {}", in_words(&error)),
             }

@@ -259,7 +259,7 @@ fn who_was_never_seen_is_told_from_who_has_no_row_in_the_window() {
     let sample = String::from_utf8(sample.expect("weir starts").stdout).expect("text");
     let mut rows: Vec<&str> = sample.lines().skip(1).take(2).map(str::trim_end).collect();
     rows.sort_unstable();
-    assert_eq!(rows, ["u  0  not_found", "v  1"], "{sample}");
+    assert_eq!(rows, ["u  0 [not_found]", "v  1"], "{sample}");
 }
 
 #[test]

@@ -65,7 +65,8 @@ async fn what_is_wrong_with_one_entity_is_said_in_its_row() {
     let reach = (now - Span::from_millis(3_605_000)).to_string();
     let out_of_reach = format!(
         "job `rides_per_user` keeps 1 h of history (back to {reach}). To look further back, put `history: 2h` into \
-         jobs/rides_per_user.yaml"
+         jobs/rides_per_user.yaml: with `weir restart rides_per_user` it reaches further back from now on, with `weir \
+         restart rides_per_user --reset` at once, as it then reads its stream anew"
     );
     let expected = [
         Ok(2),

@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn after_a_pause_the_first_row_decides() {
         let breaker = opened();
-        let soon = START + PAUSE - Duration::from_millis(1);
+        let soon = (START + PAUSE).saturating_sub(Duration::from_millis(1));
         breaker.passed(1000);
         assert!(breaker.check(soon).is_err());
         assert_eq!(breaker.shown(soon).0, BreakerStatus::Open);

@@ -263,3 +263,49 @@ fn promtool(page: &str) {
     let output = linter.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// Three jobs of one stream, which read and decode it together.
+const RIDES: &str = "\
+fields: {user_id: string, action: string, geohash: string, fare: double, event_time: timestamp}
+event_time: event_time
+source: {generator: {kind: rides, rate: 20, seed: 5, keys: 2000, until: 150000, start: 2026-01-01T00:00:00Z}}
+";
+
+#[test]
+fn the_process_s_processor_time_has_owners() {
+    let project = Project::new();
+    project.file("streams/rides.yaml", RIDES);
+    let hourly = |what: &str| {
+        format!(
+            "query: SELECT user_id, {what} AS x FROM rides GROUP BY user_id, TUMBLE(event_time, INTERVAL '1' HOUR)\n"
+        )
+    };
+    let jobs = [
+        ("counts", hourly("COUNT(*)")),
+        ("fares", hourly("SUM(fare)")),
+        ("places", hourly("COUNT(DISTINCT geohash)")),
+    ];
+    for (job, text) in &jobs {
+        project.file(&format!("jobs/{job}.yaml"), text);
+    }
+    let server = Server::start(&project, "");
+    for (job, _) in &jobs {
+        server.wait_for_job(job, "every ride", |status| status["events"] == 150_000);
+    }
+    let (_, page) = server.get_text("/metrics");
+    let figure = |series: &str| -> f64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series} is not among {page}")).parse().expect("a number")
+    };
+    let owned =
+        jobs.each_ref().map(|(job, _)| figure(&format!("weir_job_cpu_seconds_total{{job_name=\"{job}\"}}")));
+    let (sum, process) = (owned.iter().sum::<f64>(), figure("process_cpu_seconds_total"));
+    println!("jobs {owned:?}, together {sum:.2} of {process:.2} s");
+    assert!(owned.iter().all(|seconds| *seconds > 0.0), "{owned:?}");
+    // Starting and planning are no job's, and the process's time is in hundredths of a second.
+    assert!(sum > 0.5 * process && sum < process + 0.1, "{owned:?} of {process}");
+    let (_, status) = server.get("/v1/jobs/counts");
+    assert!(status["cpu_seconds"].as_f64() >= Some(owned[0]), "{status}");
+    assert!(status["state_bytes"].as_u64() > Some(0) && status["fuel"] == 0, "{status}");
+    assert!(server.terminate().success());
+}

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};
+use weir_connect::{
+    ConnectError, CpuTime, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source,
+};
 use weir_connectors::registry::{self, SinkContext};
 use weir_engine::{DeadLetters, Engine, Job, JobSpec, Mode, NamedSink, Settings};
 use weir_event::{PartitionId, Position, SystemClock};
@@ -136,6 +138,7 @@ impl Replay {
             decoder: format.expect("a format").decoder(&input.stream.schema, &input.columns),
             sinks: Box::new(sinks),
             mode: if blocks == usize::MAX { Mode::UntilEnd } else { Mode::Live },
+            cpu: CpuTime::default(),
         });
         let started = started.expect("the job starts");
         (engine, started)

@@ -6,6 +6,7 @@
 //! kit, and nothing else.
 
 pub mod compliance;
+pub mod cpu;
 pub mod error;
 pub mod format;
 pub mod health;
@@ -13,6 +14,7 @@ pub mod key;
 pub mod sink;
 pub mod source;
 
+pub use cpu::CpuTime;
 pub use error::ConnectError;
 pub use format::{BadRow, Decoded, Decoder, Encoder, Records};
 pub use health::Health;

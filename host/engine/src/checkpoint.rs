@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use weir_connect::Token;
+use weir_connect::{CpuTime, Token};
 use weir_core::Counts;
 use weir_event::Clock;
 use weir_plan::JobPlan;
@@ -86,7 +86,7 @@ impl Checkpointer {
             let number = body.checkpoint;
             // Key groups rise from shard to shard, and what has none comes behind them.
             let entries = entries.into_iter().flatten().flatten().chain(of_intake);
-            self.committer.commit(&self.plan, body, Box::new(entries)).await?;
+            self.committer.commit(&self.plan, body, Box::new(entries), &self.progress.cpu).await?;
             let took = self.clock.monotonic().saturating_sub(at);
             self.progress.set_checkpoint(CheckpointStatus {
                 number,
@@ -123,6 +123,7 @@ struct Submission {
     plan: Arc<JobPlan>,
     body: Body,
     entries: SortedEntries,
+    cpu: CpuTime,
     reply: oneshot::Sender<Result<(), EngineError>>,
 }
 
@@ -175,15 +176,16 @@ impl Committer {
         Ok(Committer { requests })
     }
 
-    /// Returns when the checkpoint survives the loss of power.
+    /// Returns when the checkpoint survives the loss of power. The work is counted on `cpu`.
     pub(crate) async fn commit(
         &self,
         plan: &Arc<JobPlan>,
         body: Body,
         entries: SortedEntries,
+        cpu: &CpuTime,
     ) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
-        let submission = Box::new(Submission { plan: plan.clone(), body, entries, reply });
+        let submission = Box::new(Submission { plan: plan.clone(), body, entries, cpu: cpu.clone(), reply });
         let vanished = || EngineError::Vanished { job: plan.name.clone(), stage: "committer" };
         self.requests.send(Request::Commit(submission)).map_err(|_| vanished())?;
         answer.await.map_err(|_| vanished())?
@@ -221,7 +223,8 @@ impl Writer {
         let mut manifests = BTreeMap::new();
         let mut waiting = Vec::new();
         for mut submission in group {
-            match self.manifest(&mut submission) {
+            let cpu = submission.cpu.clone();
+            match cpu.measure(|| self.manifest(&mut submission)) {
                 Ok(manifest) => {
                     manifests.insert(submission.plan.name.clone(), manifest);
                     waiting.push(submission);
@@ -235,8 +238,11 @@ impl Writer {
         if manifests.is_empty() {
             return;
         }
-        let outcome = self.store.commit(manifests.clone());
-        for Submission { plan, body, reply, .. } in waiting {
+        let common = CpuTime::default();
+        let outcome = common.measure(|| self.store.commit(manifests.clone()));
+        let share = common.total() / waiting.len().max(1) as u32;
+        for Submission { plan, body, cpu, reply, .. } in waiting {
+            cpu.add(share);
             let answer = match &outcome {
                 Ok(_) => Ok(()),
                 Err(error) => Err(EngineError::store(&plan.name, error)),
@@ -245,7 +251,7 @@ impl Writer {
             // The job may have been stopped meanwhile.
             let _ = reply.send(answer);
             if safe && let Some(manifest) = manifests.remove(&plan.name) {
-                self.compact(&plan, &body, &manifest);
+                cpu.measure(|| self.compact(&plan, &body, &manifest));
             }
         }
     }

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
-use weir_connect::{Decoded, Decoder, Fetch, RawBlock};
+use weir_connect::{CpuTime, Decoded, Decoder, Fetch, RawBlock};
 use weir_event::PartitionId;
 
 /// What comes out.
@@ -40,12 +40,13 @@ pub(crate) struct Decoding {
     decoder: Arc<dyn Decoder>,
     in_flight: FuturesOrdered<BoxFuture<'static, Option<Arrival>>>,
     depth: usize,
+    cpu: CpuTime,
 }
 
 impl Decoding {
-    /// Decodes up to `depth` blocks at once.
-    pub(crate) fn new(decoder: Arc<dyn Decoder>, depth: usize) -> Self {
-        Decoding { decoder, in_flight: FuturesOrdered::new(), depth: depth.max(1) }
+    /// Decodes up to `depth` blocks at once, for the owner of `cpu`.
+    pub(crate) fn new(decoder: Arc<dyn Decoder>, depth: usize, cpu: &CpuTime) -> Self {
+        Decoding { decoder, in_flight: FuturesOrdered::new(), depth: depth.max(1), cpu: cpu.clone() }
     }
 
     /// Whether more can be taken in.
@@ -65,9 +66,9 @@ impl Decoding {
                 self.in_flight.push_back(Box::pin(std::future::ready(Some(Arrival::CaughtUp(partition)))));
             }
             Fetch::Block(block) => {
-                let decoder = self.decoder.clone();
+                let (decoder, cpu) = (self.decoder.clone(), self.cpu.clone());
                 let task = tokio::spawn(async move {
-                    let decoded = decoder.decode(&block);
+                    let decoded = cpu.measure(|| decoder.decode(&block));
                     Arrival::Block(Box::new((block, decoded)))
                 });
                 self.in_flight.push_back(Box::pin(async move { task.await.ok() }));

@@ -23,7 +23,7 @@ use arrow_array::ArrayRef;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
-use weir_connect::{ConnectError, Decoder, Source};
+use weir_connect::{ConnectError, CpuTime, Decoder, Source};
 use weir_core::{Answer, AsOf, LookupError, prefer_views};
 use weir_event::key::decode_keys;
 use weir_event::{Clock, EventTime, PartitionId, Span};
@@ -46,6 +46,8 @@ pub struct JobSpec {
     pub sinks: MakeSinks,
     /// How long it reads.
     pub mode: Mode,
+    /// On which the processor time is counted that is spent for it.
+    pub cpu: CpuTime,
 }
 
 /// Some keys of a job.
@@ -87,7 +89,7 @@ impl Job {
         let plan = Arc::new(prefer_views(spec.plan.clone()));
         let body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
         let job = Arc::new(Job {
-            progress: Arc::new(Progress::started(surroundings.clock.now())),
+            progress: Arc::new(Progress::started(surroundings.clock.now(), spec.cpu.clone())),
             plan,
             shards: RwLock::new(None),
             clock: surroundings.clock.clone(),
@@ -184,7 +186,7 @@ impl Job {
             return Err(LookupError::NoEntity(self.plan.name.clone()));
         }
         let shards = self.current_shards().ok_or_else(|| LookupError::Starting(self.plan.name.clone()))?;
-        lookup(&self.plan, &shards, key, as_of)
+        self.progress.cpu.measure(|| lookup(&self.plan, &shards, key, as_of))
     }
 
     /// Up to `limit` of its keys behind the one that `after` is, or the first ones. Works for milliseconds: not for an
@@ -193,7 +195,7 @@ impl Job {
         let name = || self.plan.name.clone();
         let stage = self.plan.stage.as_ref().ok_or_else(|| LookupError::NoEntity(name()))?;
         let shards = self.current_shards().ok_or_else(|| LookupError::Starting(name()))?;
-        let page = keys::page(&shards, after, limit);
+        let page = self.progress.cpu.measure(|| keys::page(&shards, after, limit));
         let columns = decode_keys(page.iter().map(|key| &**key), &stage.key_types)
             .map_err(|error| LookupError::Failed(error.to_string()))?;
         let next = page.last().filter(|_| page.len() == limit).cloned();
@@ -279,7 +281,8 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     // The attempt is stored before its first effect, so that revisions rise also across crashes.
     body.attempt += 1;
     body.adopt(&plan);
-    surroundings.committer.commit(&plan, body.clone(), Box::new(std::iter::empty())).await?;
+    let cpu = &job.progress.cpu;
+    surroundings.committer.commit(&plan, body.clone(), Box::new(std::iter::empty()), cpu).await?;
 
     let sinks = (spec.sinks)().map_err(|error| EngineError::Sink {
         job: plan.name.clone(),
@@ -316,7 +319,7 @@ async fn restore(
     let (job, body, store, shards) =
         (plan.clone(), body.clone(), surroundings.store.clone(), surroundings.shards);
     let progress = progress.clone();
-    let read = move || state::restore(&job, &body, &*store, shards, &progress);
+    let read = move || progress.cpu.measure(|| state::restore(&job, &body, &*store, shards, &progress));
     let vanished = |_| EngineError::Vanished { job: plan.name.clone(), stage: "restore" };
     tokio::task::spawn_blocking(read).await.map_err(vanished)?
 }

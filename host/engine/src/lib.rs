@@ -25,6 +25,7 @@ mod keyed;
 mod keys;
 mod lookup;
 mod manifest;
+mod metered;
 mod pipeline;
 mod progress;
 mod reading;

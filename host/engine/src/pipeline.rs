@@ -11,6 +11,7 @@ use crate::driver::{Driver, Mode, Next, ShardInbox};
 use crate::error::EngineError;
 use crate::keyed::{Hands, KeyedShard};
 use crate::manifest::Body;
+use crate::metered::Metered;
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
 use crate::shard::{Locked, Shards, groups_of};
@@ -61,6 +62,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let (begun, begun_inbox) = mpsc::channel(1);
     let (safe, safe_inbox) = mpsc::unbounded_channel();
     let (done, done_inbox) = mpsc::unbounded_channel();
+    let cpu = progress.cpu.clone();
     let mut stages = Stages::new();
 
     let mut delivery = Delivery {
@@ -85,7 +87,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
             (Next::Delivery(sender), vec![inbox])
         }
     };
-    stages.spawn(delivery.run(results, safe_inbox));
+    stages.spawn(Metered::new(&cpu, delivery.run(results, safe_inbox)));
 
     let checkpointer = Checkpointer {
         plan: plan.clone(),
@@ -95,7 +97,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         dead_letters: dead_letters.clone(),
         clock: clock.clone(),
     };
-    stages.spawn(checkpointer.run(begun_inbox, parts_inbox, safe, done));
+    stages.spawn(Metered::new(&cpu, checkpointer.run(begun_inbox, parts_inbox, safe, done)));
 
     let intake = attempt.intake.with_identity(with_identity);
     let state = DriverState::resume(&plan, body, intake, clock.monotonic());
@@ -103,7 +105,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         state,
         plan: plan.clone(),
         source: attempt.source,
-        decoding: Decoding::new(attempt.decoder, attempt.decode_depth),
+        decoding: Decoding::new(attempt.decoder, attempt.decode_depth, &cpu),
         mode: attempt.mode,
         next,
         begun,
@@ -115,7 +117,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         clock,
         checkpoint_every: attempt.checkpoint_every,
     };
-    stages.spawn(driver.run());
+    stages.spawn(Metered::new(&cpu, driver.run()));
     first_failure(stages, &plan.name).await
 }
 
@@ -150,7 +152,7 @@ impl KeyedStages {
             };
             let keyed = keyed.with_identity(self.with_identity);
             let shard = KeyedShard { keyed, number, hands, parts: self.parts.clone() };
-            stages.spawn(shard.run(inbox));
+            stages.spawn(Metered::new(&self.progress.cpu, shard.run(inbox)));
             inboxes.push(ShardInbox { groups: groups_of(number, width), inbox: sender });
             results.push(result_inbox);
         }

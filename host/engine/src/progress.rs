@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use weir_connect::{Left, OpenPartition};
+use weir_connect::{CpuTime, Left, OpenPartition};
 use weir_core::Counts;
 use weir_core::FailedResult;
 use weir_event::{Clock, EventTime, PartitionId};
@@ -22,6 +22,8 @@ const NOT_REACHED: u64 = u64::MAX;
 /// Live counters of one job.
 #[derive(Debug)]
 pub(crate) struct Progress {
+    /// What its work takes.
+    pub(crate) cpu: CpuTime,
     counts: Mutex<Counts>,
     /// The job's watermark in milliseconds, `i64::MIN` before the first.
     watermark: AtomicI64,
@@ -98,6 +100,7 @@ struct Slow {
 impl Default for Progress {
     fn default() -> Self {
         Progress {
+            cpu: CpuTime::default(),
             counts: Mutex::default(),
             watermark: AtomicI64::new(i64::MIN),
             data_since: AtomicI64::new(i64::MIN),
@@ -118,9 +121,9 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Of a job that is started now.
-    pub(crate) fn started(now: EventTime) -> Self {
-        Progress { started_at: AtomicI64::new(now.millis()), ..Progress::default() }
+    /// Of a job that is started now, and whose work is counted on `cpu`.
+    pub(crate) fn started(now: EventTime, cpu: CpuTime) -> Self {
+        Progress { cpu, started_at: AtomicI64::new(now.millis()), ..Progress::default() }
     }
 
     /// Shows what a checkpoint says: an attempt begins there, and counts from there.
@@ -386,6 +389,7 @@ impl Progress {
             lag_ms,
             behind,
             counts: self.counts(),
+            cpu_seconds: self.cpu.total().as_secs_f64(),
             restore: if slow.state == JobState::Starting { self.restore() } else { None },
             last_checkpoint: slow.last_checkpoint.clone(),
             partitions: slow.partitions.values().map(|(partition, _)| partition.clone()).collect(),

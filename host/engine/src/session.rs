@@ -7,6 +7,7 @@
 //! Knows no job, and of a block only that it is one.
 
 use crate::decode::{Arrival, Decoding};
+use crate::metered::Metered;
 use crate::stream::{BlockId, Hub, Opening};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
-use weir_connect::{ConnectError, Fetch, Health, OpenPartition, RawBlock, Reader};
+use weir_connect::{ConnectError, CpuTime, Fetch, Health, OpenPartition, RawBlock, Reader};
 use weir_event::PartitionId;
 
 /// Blocks in the ring: they are about 1 MiB, and as much again decoded.
@@ -127,16 +128,16 @@ impl Session {
         });
         *current = Some(session.clone());
         drop(current);
-        tokio::spawn(
-            Pump {
-                hub: hub.clone(),
-                session: session.clone(),
-                reader,
-                stalled: None,
-                spent: VecDeque::new(),
-            }
-            .run(),
-        );
+        let cpu = CpuTime::default();
+        let pump = Pump {
+            hub: hub.clone(),
+            session: session.clone(),
+            reader,
+            stalled: None,
+            spent: VecDeque::new(),
+            cpu: cpu.clone(),
+        };
+        tokio::spawn(Metered::new(&cpu, pump.run()));
         Begun::Follower(Follower::new(hub, session, 0, opening, VecDeque::new()))
     }
 
@@ -196,12 +197,14 @@ struct Pump {
     /// Blocks that have left the ring and are still on their way through the followers' own decoding, which is as
     /// deep as this one.
     spent: VecDeque<BlockId>,
+    /// What reading and decoding took and no block was charged with yet.
+    cpu: CpuTime,
 }
 
 impl Pump {
     /// Until nobody follows any more, or the reader has failed.
     async fn run(mut self) {
-        let mut decoding = Decoding::new(self.hub.decoder.clone(), self.hub.decode_depth);
+        let mut decoding = Decoding::new(self.hub.decoder.clone(), self.hub.decode_depth, &self.cpu);
         let mut changed = self.session.changed.subscribe();
         let mut gather = Box::pin(tokio::time::sleep(GATHER));
         let mut failed = None;
@@ -217,7 +220,7 @@ impl Pump {
                     Some(arrival) => self.push(arrival),
                     None => {
                         // What comes behind the block that is missing must not pass for what follows it.
-                        decoding = Decoding::new(self.hub.decoder.clone(), self.hub.decode_depth);
+                        decoding = Decoding::new(self.hub.decoder.clone(), self.hub.decode_depth, &self.cpu);
                         failed = Some(ConnectError::internal("the decoder panicked; its block cannot be read"));
                     }
                 },
@@ -246,7 +249,8 @@ impl Pump {
             Arrival::CaughtUp(partition) => Entry::CaughtUp(partition),
             Arrival::Block(taken) => {
                 let (block, decoded) = *taken;
-                self.hub.keep(BlockId::of(&block), decoded);
+                let followers = self.session.ring().followers.len().max(1) as u32;
+                self.hub.keep(BlockId::of(&block), decoded, self.cpu.take() / followers);
                 Entry::Block(block)
             }
         };

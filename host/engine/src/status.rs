@@ -114,6 +114,9 @@ pub struct JobStatus {
     /// What it counted.
     #[serde(flatten)]
     pub counts: Counts,
+    /// Processor time that was spent for it since this process started it: its tasks, its share of reading that it has
+    /// in common with others, and its lookups.
+    pub cpu_seconds: f64,
     /// How far it has read its state back, while it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<RestoreStatus>,
@@ -142,6 +145,7 @@ impl JobStatus {
             behind: None,
             warning: None,
             counts: Counts::default(),
+            cpu_seconds: 0.0,
             restore: None,
             last_checkpoint: None,
             partitions: Vec::new(),

@@ -13,7 +13,8 @@ use crate::session::{Begun, Follower, Session};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use weir_connect::{ConnectError, Decoded, Decoder, Left, OpenPartition, RawBlock, Reader, Source};
+use std::time::Duration;
+use weir_connect::{ConnectError, CpuTime, Decoded, Decoder, Left, OpenPartition, RawBlock, Reader, Source};
 use weir_core::first_offset;
 use weir_event::{PartitionId, Position};
 
@@ -48,7 +49,8 @@ pub(crate) struct Hub {
     pub(crate) jobs: usize,
     pub(crate) decode_depth: usize,
     session: Mutex<Option<Arc<Session>>>,
-    decoded: Mutex<HashMap<BlockId, Arc<Decoded>>>,
+    /// With the share that each follower bears of the processor time that it took.
+    decoded: Mutex<HashMap<BlockId, (Arc<Decoded>, Duration)>>,
     /// Held while a reader for a session is opened, so that jobs that start together open one.
     beginning: tokio::sync::Mutex<()>,
 }
@@ -75,13 +77,19 @@ impl StreamHub {
         }))
     }
 
-    /// What a job is to read through that reads `columns`, which `own` decodes. A job that reads a column which is
+    /// What a job is to read through that reads `columns`, which `own` decodes, and which bears its share of the common
+    /// work on `cpu`. A job that reads a column which is
     /// not among the shared ones reads by itself.
-    pub fn for_job(&self, own: Arc<dyn Decoder>, columns: &[usize]) -> (Arc<dyn Source>, Arc<dyn Decoder>) {
+    pub fn for_job(
+        &self,
+        own: Arc<dyn Decoder>,
+        columns: &[usize],
+        cpu: &CpuTime,
+    ) -> (Arc<dyn Source>, Arc<dyn Decoder>) {
         let place = |column: &usize| self.0.columns.iter().position(|shared| shared == column);
         match columns.iter().map(place).collect() {
             Some(places) => {
-                let decoder = JobDecoder { hub: self.0.clone(), own, places };
+                let decoder = JobDecoder { hub: self.0.clone(), own, places, cpu: cpu.clone() };
                 (Arc::new(SharedSource(self.0.clone())), Arc::new(decoder))
             }
             None => (self.0.source.clone(), own),
@@ -94,15 +102,15 @@ impl Hub {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn keep(&self, block: BlockId, decoded: Decoded) {
-        self.decoded.lock().unwrap_or_else(PoisonError::into_inner).insert(block, Arc::new(decoded));
+    pub(crate) fn keep(&self, block: BlockId, decoded: Decoded, share: Duration) {
+        self.decoded.lock().unwrap_or_else(PoisonError::into_inner).insert(block, (Arc::new(decoded), share));
     }
 
     pub(crate) fn forget(&self, block: BlockId) {
         self.decoded.lock().unwrap_or_else(PoisonError::into_inner).remove(&block);
     }
 
-    fn decoded(&self, block: &RawBlock) -> Option<Arc<Decoded>> {
+    fn decoded(&self, block: &RawBlock) -> Option<(Arc<Decoded>, Duration)> {
         let decoded = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
         decoded.get(&BlockId::of(block)).cloned()
     }
@@ -164,11 +172,17 @@ struct JobDecoder {
     own: Arc<dyn Decoder>,
     /// Where the job's columns are among the shared ones.
     places: Vec<usize>,
+    /// The job's.
+    cpu: CpuTime,
 }
 
 impl Decoder for JobDecoder {
     fn decode(&self, block: &RawBlock) -> Decoded {
-        let shared = self.hub.decoded(block).filter(|shared| shared.bad.is_empty());
+        let shared = self.hub.decoded(block).map(|(shared, share)| {
+            self.cpu.add(share);
+            shared
+        });
+        let shared = shared.filter(|shared| shared.bad.is_empty());
         let columns = shared.as_ref().and_then(|shared| shared.columns.project(&self.places).ok());
         match (shared, columns) {
             (Some(shared), Some(columns)) => Decoded {

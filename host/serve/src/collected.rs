@@ -15,6 +15,7 @@ use weir_engine::status::{PartitionStatus, SinkStatus};
 use weir_engine::{JobState, JobStatus};
 use weir_event::EventTime;
 use weir_plugin::{BreakerStatus, PluginUsage};
+use weir_timeline::Stats;
 
 /// What the system says of this process; what it does not say is `None`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,7 +78,14 @@ pub const METRICS: &[MetricDoc] = &[
         JOB,
         "How far the job is behind: 0 while everything is read; grows while nothing can be",
     ),
+    doc(
+        "weir_job_cpu_seconds_total",
+        COUNTER,
+        JOB,
+        "Processor time spent for the job: its tasks, its share of common reading, its lookups",
+    ),
     doc("weir_state_keys", GAUGE, JOB, "Keys with state"),
+    doc("weir_state_rows", GAUGE, JOB, "Rows that the state keeps one by one"),
     doc("weir_state_bytes", GAUGE, JOB, "Memory that the state takes, roughly"),
     doc("weir_checkpoint_age_seconds", GAUGE, JOB, "Time since the newest safe checkpoint"),
     doc(
@@ -149,7 +157,7 @@ struct Seen {
 struct JobSeen {
     status: JobStatus,
     /// Of a job that was started.
-    state: Option<(u64, u64)>,
+    state: Option<Stats>,
 }
 
 impl Collector for Collected {
@@ -190,7 +198,7 @@ impl Seen {
     fn of(served: &Served) -> Seen {
         let job = |status: JobStatus| {
             let job = served.engine.job(&status.job);
-            let state = job.map(|job| job.stats()).map(|stats| (stats.keys, stats.memory_bytes));
+            let state = job.map(|job| job.stats());
             JobSeen { status, state }
         };
         Seen {
@@ -292,8 +300,10 @@ fn job_figure(name: &str) -> Option<JobFigure> {
             |job, _| job.status.watermark.map(|watermark| watermark.millis() as f64 / 1e3)
         }
         "weir_lag_seconds" => |job, _| Some(job.status.lag_ms as f64 / 1e3),
-        "weir_state_keys" => |job, _| job.state.map(|(keys, _)| keys as f64),
-        "weir_state_bytes" => |job, _| job.state.map(|(_, bytes)| bytes as f64),
+        "weir_state_keys" => |job, _| job.state.as_ref().map(|state| state.keys as f64),
+        "weir_state_rows" => |job, _| job.state.as_ref().map(|state| state.rows as f64),
+        "weir_state_bytes" => |job, _| job.state.as_ref().map(|state| state.memory_bytes as f64),
+        "weir_job_cpu_seconds_total" => |job, _| Some(job.status.cpu_seconds),
         "weir_checkpoint_age_seconds" => {
             |job, now| job.status.last_checkpoint.as_ref().map(|checkpoint| since(checkpoint.at, now))
         }

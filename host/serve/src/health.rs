@@ -111,6 +111,7 @@ mod tests {
             lag_ms: 0,
             behind: None,
             counts: Counts::default(),
+            cpu_seconds: 0.0,
             restore: None,
             last_checkpoint: None,
             partitions: Vec::new(),

@@ -74,7 +74,8 @@ async fn an_attempt_looks_where_to_go_on_when_nothing_is_on_its_way_any_more() {
     let committer = Committer::start(Arc::new(Slow(world.store.clone()))).unwrap();
     let plan = Arc::new(plan());
     let body = Body { checkpoint: 7, ..Body::first(&plan) };
-    let handed_in = committer.commit(&plan, body, Box::new(std::iter::empty()));
+    let cpu = weir_connect::CpuTime::default();
+    let handed_in = committer.commit(&plan, body, Box::new(std::iter::empty()), &cpu);
     // The attempt is gone before it hears of its checkpoint.
     assert!(tokio::time::timeout(Duration::from_millis(50), handed_in).await.is_err());
     assert!(world.store.head().unwrap().is_none());

@@ -15,8 +15,8 @@ use std::time::Duration;
 use weir_connect::format::BadRow;
 use weir_connect::source::RefusedRecord;
 use weir_connect::{
-    ConnectError, Decoded, Decoder, Delivery, Fetch, Framing, KnownTimes, Op, OpenPartition, RawBlock,
-    Reader, Sink, SinkRows, Source, Token,
+    ConnectError, CpuTime, Decoded, Decoder, Delivery, Fetch, Framing, KnownTimes, Op, OpenPartition,
+    RawBlock, Reader, Sink, SinkRows, Source, Token,
 };
 use weir_event::{ManualClock, PartitionId, Position, Span, StreamSchema};
 use weir_plan::definition::WhenIdle;
@@ -426,6 +426,7 @@ impl World {
             decoder,
             sinks: Box::new(move || Ok(vec![NamedSink { name: "shelf".to_owned(), sink: Box::new(sink()) }])),
             mode,
+            cpu: CpuTime::default(),
         };
         engine.start(spec).unwrap()
     }

@@ -5,7 +5,7 @@ use crate::{Mode, StreamHub};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use weir_connect::{ConnectError, Decoded, Decoder, Fetch, OpenPartition, RawBlock, Reader, Source};
+use weir_connect::{ConnectError, CpuTime, Decoded, Decoder, Fetch, OpenPartition, RawBlock, Reader, Source};
 
 /// A log that counts how often it is opened, and may fail after so many fetches of its first reader.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Shared {
     }
 
     fn for_job(&self) -> (Arc<dyn Source>, Arc<dyn Decoder>) {
-        self.hub.for_job(self.alone.clone(), &[0, 1, 2, 3])
+        self.hub.for_job(self.alone.clone(), &[0, 1, 2, 3], &CpuTime::default())
     }
 
     /// How often the log was opened, and how many blocks were decoded for all and for one.

@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
+use weir_connect::CpuTime;
 use weir_connectors::http::{HttpSource, LogSettings};
 use weir_engine::{DeadLetters, JobSpec, Mode, Settings};
 use weir_event::{DataType, Field, Span, StreamSchema, SystemClock};
@@ -197,6 +198,7 @@ impl Client {
             decoder: decoder.clone(),
             sinks: Box::new(|| Ok(Vec::new())),
             mode: Mode::Live,
+            cpu: CpuTime::default(),
         };
         engine.start(spec).unwrap();
         let rides = StreamEntry { definition, log: Some(log), checker: decoder.clone() };

@@ -6,7 +6,7 @@ use super::Opened;
 use super::hubs::Hubs;
 use crate::failure::Failure;
 use std::sync::Arc;
-use weir_connect::ConnectError;
+use weir_connect::{ConnectError, CpuTime};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry::{self, SinkContext, SourceContext};
 use weir_connectors::settings::SettingError;
@@ -33,11 +33,12 @@ pub(super) fn job_spec(
     let source = source(opened, logs, &stream.name, &input.origin)
         .map_err(|errors| settings_failure(&plan.name, &errors))?;
     let decoder = decoder(stream, &input.columns)?;
+    let cpu = CpuTime::default();
     let (source, decoder) = match hubs.get(&plan.name) {
-        Some(hub) => hub.for_job(decoder, &input.columns),
+        Some(hub) => hub.for_job(decoder, &input.columns, &cpu),
         None => (source, decoder),
     };
-    Ok(JobSpec { plan: plan.clone(), source, decoder, sinks: make_sinks(opened, plan), mode })
+    Ok(JobSpec { plan: plan.clone(), source, decoder, sinks: make_sinks(opened, plan), mode, cpu })
 }
 
 /// A stream's source. Making one of a stream that takes rows declares its log.

@@ -29,11 +29,11 @@ pub enum BreakerStatus {
 
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    state: Mutex<State>,
+    switch: Mutex<Switch>,
 }
 
 #[derive(Debug)]
-enum State {
+enum Switch {
     Closed {
         judged: u64,
         misbehaved: u64,
@@ -46,9 +46,9 @@ enum State {
     HalfOpen,
 }
 
-impl Default for State {
+impl Default for Switch {
     fn default() -> Self {
-        State::Closed { judged: 0, misbehaved: 0 }
+        Switch::Closed { judged: 0, misbehaved: 0 }
     }
 }
 
@@ -56,33 +56,33 @@ impl Breaker {
     /// Asked before a call: the reason why it is not to be made. The first one after the pause is a trial. Others that
     /// come during a trial are not refused: a refusal stops the whole job, also when the trial succeeds.
     pub(crate) fn check(&self, now: Duration) -> Result<(), String> {
-        let mut state = self.lock();
-        match &*state {
-            State::Open { reason, since } if now.saturating_sub(*since) < PAUSE => Err(reason.clone()),
-            State::Open { .. } => {
-                *state = State::HalfOpen;
+        let mut switch = self.lock();
+        match &*switch {
+            Switch::Open { reason, since } if now.saturating_sub(*since) < PAUSE => Err(reason.clone()),
+            Switch::Open { .. } => {
+                *switch = Switch::HalfOpen;
                 Ok(())
             }
-            State::Closed { .. } | State::HalfOpen => Ok(()),
+            Switch::Closed { .. } | Switch::HalfOpen => Ok(()),
         }
     }
 
     /// So many rows got their results.
     pub(crate) fn passed(&self, rows: usize) {
-        let mut state = self.lock();
-        match &mut *state {
-            State::Closed { judged, misbehaved } => judge(judged, misbehaved, rows as u64),
-            State::HalfOpen if rows > 0 => *state = State::default(),
+        let mut switch = self.lock();
+        match &mut *switch {
+            Switch::Closed { judged, misbehaved } => judge(judged, misbehaved, rows as u64),
+            Switch::HalfOpen if rows > 0 => *switch = Switch::default(),
             // A call that was on its way when others opened it says nothing of what comes after.
-            State::HalfOpen | State::Open { .. } => {}
+            Switch::HalfOpen | Switch::Open { .. } => {}
         }
     }
 
     /// A row made the plugin misbehave on its own.
     pub(crate) fn misbehaved(&self, reason: &str, now: Duration) {
-        let mut state = self.lock();
-        let why = match &mut *state {
-            State::Closed { judged, misbehaved } => {
+        let mut switch = self.lock();
+        let why = match &mut *switch {
+            Switch::Closed { judged, misbehaved } => {
                 *misbehaved += 1;
                 if *misbehaved < OPENS_AT {
                     judge(judged, misbehaved, 1);
@@ -90,30 +90,30 @@ impl Breaker {
                 }
                 format!("stopped after {OPENS_AT} bad rows among the last {WINDOW_ROWS}")
             }
-            State::HalfOpen => "stopped again by the first row that it was tried on".to_owned(),
-            State::Open { .. } => return,
+            Switch::HalfOpen => "stopped again by the first row that it was tried on".to_owned(),
+            Switch::Open { .. } => return,
         };
         let pause = PAUSE.as_secs();
         let reason = format!(
             "{why}, and tried again after {pause} s; upload a version that can take them, or roll back; the last one: \
              {reason}"
         );
-        *state = State::Open { reason, since: now };
+        *switch = Switch::Open { reason, since: now };
     }
 
     /// How it stands, and why where it is open.
     pub(crate) fn shown(&self, now: Duration) -> (BreakerStatus, Option<String>) {
         match &*self.lock() {
-            State::Closed { .. } => (BreakerStatus::Closed, None),
-            State::Open { reason, since } if now.saturating_sub(*since) < PAUSE => {
+            Switch::Closed { .. } => (BreakerStatus::Closed, None),
+            Switch::Open { reason, since } if now.saturating_sub(*since) < PAUSE => {
                 (BreakerStatus::Open, Some(reason.clone()))
             }
-            State::Open { .. } | State::HalfOpen => (BreakerStatus::HalfOpen, None),
+            Switch::Open { .. } | Switch::HalfOpen => (BreakerStatus::HalfOpen, None),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Switch> {
+        self.switch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

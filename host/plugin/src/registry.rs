@@ -1,7 +1,6 @@
 //! The plugins of one data folder: immutable versions by name, addressed by the hash of their bytes, one of them
-//! active; and the functions of the active ones, for queries to name. What was bound keeps running in the version
-//! it was bound to. Must not know of jobs more than their names, or when a barrier
-//! is.
+//! active; and the functions of the active ones, for the queries of a job to name. What was bound keeps running in
+//! the version it was bound to. Must not know more of a job than its name, or when a barrier is.
 
 use crate::account::{Account, Accounts};
 use crate::aggregate::PluginAggregate;

@@ -13,7 +13,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use std::fmt::Write;
 use std::sync::Arc;
-use weir_engine::{KeyPage, LookupError};
+use weir_engine::{Job, KeyPage, LookupError};
 use weir_format::json::push_cell;
 
 /// Enough to see what keys look like.
@@ -39,13 +39,29 @@ pub(crate) async fn list(
     let limit = query.take_limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let after = query.take("after").map(|text| place(&text)).transpose()?;
     query.finish(PARAMETERS)?;
-    let page = blocking(move || job.keys(after.as_deref(), limit)).await?.map_err(|error| match error {
+    let page = blocking(move || whole_keys(&job, after, limit)).await?.map_err(|error| match error {
         LookupError::NoEntity(_) => Problem::not_found(error.to_string()),
         LookupError::Starting(_) => Problem::new(Kind::Unavailable, error.to_string()),
         _ => Problem::new(Kind::Internal, error.to_string()),
     })?;
     let names = face.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>();
     Ok(json_response(written(&name, &page, &names)))
+}
+
+/// The next page that has an entity, or the last.
+fn whole_keys(job: &Job, mut after: Option<Vec<u8>>, limit: usize) -> Result<KeyPage, LookupError> {
+    loop {
+        let page = job.keys(after.as_deref(), limit)?;
+        if page.next.is_none() || (0..page.rows).any(|row| is_whole(&page, row)) {
+            return Ok(page);
+        }
+        after = page.next.map(Vec::from);
+    }
+}
+
+/// Whether a key can be looked up: one with a null cannot.
+fn is_whole(page: &KeyPage, row: usize) -> bool {
+    page.columns.iter().all(|column| column.is_valid(row))
 }
 
 fn written(job: &str, page: &KeyPage, names: &[&str]) -> Vec<u8> {
@@ -59,10 +75,9 @@ fn written(job: &str, page: &KeyPage, names: &[&str]) -> Vec<u8> {
     body
 }
 
-/// The entities as lookups take them; a key with a null is not looked up and left out.
+/// The entities as lookups take them.
 fn push_entities(page: &KeyPage, names: &[&str], out: &mut Vec<u8>) {
-    let is_whole = |row: &usize| page.columns.iter().all(|column| column.is_valid(*row));
-    for (at, row) in (0..page.rows).filter(is_whole).enumerate() {
+    for (at, row) in (0..page.rows).filter(|row| is_whole(page, *row)).enumerate() {
         out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
         for (column, (name, values)) in names.iter().zip(&page.columns).enumerate() {
             if column > 0 {

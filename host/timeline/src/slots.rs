@@ -51,15 +51,16 @@ impl Slots {
         &self.keys[slot.0 as usize]
     }
 
-    /// The keys that there are among these slots, with their hashes.
+    /// The keys among these slots of which something is held, with their hashes.
     pub(crate) fn keys(&self, slots: Range<usize>) -> impl Iterator<Item = (&[u8], u64)> {
         let end = slots.end.min(self.keys.len());
-        // A slot that was freed still has the hash of its last key, but not the key.
-        (slots.start.min(end)..end).map(|slot| (slot, &*self.keys[slot], self.hashes[slot])).filter_map(
-            |(slot, key, hash)| {
-                (!key.is_empty() || self.find(key, hash) == Some(Slot(slot as u32))).then_some((key, hash))
-            },
-        )
+        let is_held = |slot: &usize| self.references[*slot] > 0;
+        (slots.start.min(end)..end).filter(is_held).map(|slot| (&*self.keys[slot], self.hashes[slot]))
+    }
+
+    /// Whether anything of the key is held.
+    pub(crate) fn is_held(&self, slot: Slot) -> bool {
+        self.references[slot.0 as usize] > 0
     }
 
     /// One more than the highest slot in use.

@@ -124,7 +124,7 @@ impl Timelines {
 
     /// The slot of a key that has state. `hash` is [`weir_event::key_hash`] of the key.
     pub fn slot(&self, key: &[u8], hash: u64) -> Option<Slot> {
-        self.slots.find(key, hash)
+        self.slots.find(key, hash).filter(|slot| self.slots.is_held(*slot))
     }
 
     /// The slot of a key, made if need be. It is freed by `expire` if no row has come for it by then.
@@ -151,10 +151,24 @@ impl Timelines {
     ///
     /// On an error no row was inserted; [`AggregateError::Rows`] asks to try again with fewer rows.
     pub fn insert(&mut self, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
-        match &mut self.stage {
+        let inserted = match &mut self.stage {
             Stage::Grid(grid) => grid.insert(&mut self.slots, rows),
             Stage::Runs(runs) => runs.insert(&mut self.slots, rows),
             Stage::Over(over) => over.insert(&mut self.slots, rows, self.gives_results),
+        }?;
+        if !inserted.too_late.is_empty() {
+            // Keys that no row has come for: a flood of rows that do not count must not fill the memory.
+            self.free_idle_slots();
+        }
+        Ok(inserted)
+    }
+
+    fn free_idle_slots(&mut self) {
+        let freed = self.slots.free_idle();
+        match &mut self.stage {
+            Stage::Runs(runs) => runs.forget(&freed),
+            Stage::Grid(grid) => grid.forget(&freed),
+            Stage::Over(over) => over.forget(&freed),
         }
     }
 
@@ -258,19 +272,11 @@ impl Timelines {
     /// What a lookup finds is the same. Slots may be given to other keys afterwards.
     pub fn expire(&mut self) {
         match &mut self.stage {
-            Stage::Runs(runs) => {
-                runs.expire(&mut self.slots);
-                runs.forget(&self.slots.free_idle());
-            }
-            Stage::Grid(grid) => {
-                grid.expire(&mut self.slots);
-                grid.forget(&self.slots.free_idle());
-            }
-            Stage::Over(over) => {
-                over.expire(&mut self.slots);
-                over.forget(&self.slots.free_idle());
-            }
+            Stage::Runs(runs) => runs.expire(&mut self.slots),
+            Stage::Grid(grid) => grid.expire(&mut self.slots),
+            Stage::Over(over) => over.expire(&mut self.slots),
         }
+        self.free_idle_slots();
     }
 
     /// The oldest `as_of` that can be answered: as far behind the settled boundary as [`StageSpec::reach`] says, or,
@@ -328,7 +334,10 @@ impl Timelines {
             Stage::Grid(grid) => match block.column {
                 Block::TILES => grid.is_expired(block.start),
                 Block::KEPT => grid.oldest_kept().is_some_and(|oldest| block.start < oldest),
-                Block::EMITTED => grid.closed().is_some_and(|closed| block.start <= closed),
+                // What was returned of open windows is kept only where changes are asked for.
+                Block::EMITTED => {
+                    grid.changes.is_none() || grid.closed().is_some_and(|closed| block.start <= closed)
+                }
                 _ => false,
             },
             Stage::Over(over) => match &over.tail {

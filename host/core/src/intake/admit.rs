@@ -49,6 +49,9 @@ pub(crate) struct Rules {
     pub(crate) disorder: Span,
     pub(crate) late: Late,
     pub(crate) frames: Option<Frames>,
+    /// Of lifetime values, which are never final: how far behind the watermark a row still counts, as what aggregates
+    /// need to take it in order is kept so far.
+    pub(crate) lifetime_reach: Option<Span>,
 }
 
 impl Rules {
@@ -63,6 +66,10 @@ impl Rules {
             disorder: input.stream.disorder,
             late: plan.late,
             frames: plan.stage.as_ref().map(|stage| stage.spec.frames.clone()),
+            lifetime_reach: plan
+                .stage
+                .as_ref()
+                .and_then(|stage| matches!(stage.spec.frames, Frames::Lifetime).then(|| stage.spec.reach())),
         }
     }
 }
@@ -210,6 +217,9 @@ fn lateness(rules: &Rules, watermark: EventTime, time: EventTime) -> Lateness {
     let Some(frames) = &rules.frames else { return Lateness::OnTime };
     if frames.is_judged_by_key() {
         return Lateness::Behind;
+    }
+    if let Some(reach) = rules.lifetime_reach {
+        return if time < watermark - reach { Lateness::TooLate } else { Lateness::OnTime };
     }
     let Some((first_final, last_final)) = frames.final_between(time) else { return Lateness::OnTime };
     let reach = if rules.late.policy == LatePolicy::Correct { rules.late.allow } else { Span::ZERO };

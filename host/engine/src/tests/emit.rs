@@ -51,6 +51,19 @@ async fn on_close_only_what_is_final_or_open_at_the_end_is_written() {
 }
 
 #[tokio::test]
+async fn a_job_that_wrote_changes_goes_on_to_write_what_is_final() {
+    let world = World::new();
+    let source = single("u,1,1, u,2,1,");
+    let (engine, job) = world.start(&emitting(Emit::Change), source, Mode::Live);
+    eventually("it is told", || job.status().counts.results >= 2).await;
+    engine.stop().await.unwrap();
+    // What was told of the open window is stored, and of no use any more.
+    world.run(&emitting(Emit::Close), single("u,1,1, u,2,1, u,3,1, u,12,1,")).await.unwrap();
+    assert_eq!(world.rows(), ["u@0=1", "u@0=2", "u@0=3", "u@10=1"]);
+    assert!(world.run(&emitting(Emit::Change), single("u,1,1, u,2,1, u,3,1, u,12,1,")).await.is_ok());
+}
+
+#[tokio::test]
 async fn at_intervals_what_has_changed_is_written_by_the_passing_of_time() {
     let world = World::new();
     let mut plan = emitting(Emit::Every(seconds(3600)));

@@ -123,6 +123,17 @@ fn a_late_row_does_not_reach_into_a_session_that_is_out_of_reach() {
 }
 
 #[test]
+fn a_row_that_does_not_count_leaves_no_key_behind() {
+    let mut timelines = timelines(session(10), Algebra::Exact, None);
+    settle(&mut timelines, 100);
+    assert_eq!(insert(&mut timelines, &[(10, 1)]), Ok(1), "it is too late");
+    assert_eq!(timelines.slot(b"k", key_hash(b"k")), None);
+    assert_eq!((timelines.keys(0..timelines.slots()).count(), timelines.stats().keys), (0, 0));
+    assert_eq!(insert(&mut timelines, &[(10, 1), (99, 1)]), Ok(1));
+    assert_eq!(timelines.keys(0..timelines.slots()).count(), 1, "of the other row");
+}
+
+#[test]
 fn a_row_that_an_ordered_state_cannot_take_is_refused_once_and_counts_elsewhere() {
     for frames in [session(10), Frames::Lifetime] {
         let mut timelines = timelines(frames.clone(), Algebra::Ordered, None);

@@ -1,9 +1,9 @@
 //! What a source, a sink and a format are, and what each of them promises.
 //!
 //! A connector is *transport x format*: a source hands out blocks of raw records with their positions, a
-//! [`Decoder`] turns them into columns, a [`Sink`] takes columns and writes what an [`Encoder`] makes of them. Knows no connector by name; must not know the
-//! engine, SQL or how state is kept. Whoever writes a connector reads this crate and runs its [`compliance`]
-//! kit, and nothing else.
+//! [`Decoder`] turns them into columns, a [`Sink`] takes columns and writes what an [`Encoder`] makes of them. Knows no
+//! connector by name; must not know the engine, SQL or how state is kept. Whoever writes a connector reads this crate
+//! and runs its [`compliance`] kit, and nothing else.
 
 pub mod compliance;
 pub mod cpu;

@@ -103,8 +103,8 @@ impl Driver {
             match event {
                 Event::Decoded(decoded) => {
                     let broke = || self.broken("the decoder panicked; its block cannot be read");
-                    let intake = decoded.flatten().ok_or_else(broke)?;
-                    self.take_in_turn(intake).await?;
+                    let arrival = decoded.flatten().ok_or_else(broke)?;
+                    self.take_in_turn(arrival).await?;
                     if let Some(reader) = &mut reader {
                         self.pause_and_resume(&mut **reader);
                     }
@@ -199,9 +199,9 @@ impl Driver {
         }
         tracing::warn!(job = self.plan.name, %error, "reading failed; opening the source again");
         while let Some(decoded) = self.decoding.next().await {
-            let intake =
+            let arrival =
                 decoded.ok_or_else(|| self.broken("the decoder panicked; its block cannot be read"))?;
-            self.take_in_turn(intake).await?;
+            self.take_in_turn(arrival).await?;
         }
         self.state.skew.forget();
         self.state.idleness.lost(self.state.intake.watermark());

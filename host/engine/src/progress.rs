@@ -45,7 +45,7 @@ pub(crate) struct Progress {
     restore_of: AtomicU64,
     /// For each shard, the number of the last message that it has applied.
     applied: Mutex<Vec<u64>>,
-    /// Rows that the keyed stage found too late since intake last asked.
+    /// Rows that the keyed stage found too late since the driver last asked.
     too_late: AtomicU64,
     slow: Mutex<Slow>,
     failures: Mutex<Failures>,
@@ -140,7 +140,7 @@ impl Progress {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells intake of rows that were too late to count.
+    /// Tells the driver of rows that were too late to count.
     pub(crate) fn tell_too_late(&self, rows: u64) {
         self.too_late.fetch_add(rows, Ordering::Relaxed);
     }
@@ -341,7 +341,7 @@ impl Progress {
         let newest = {
             let slow = self.slow();
             let reported = slow.partitions.values().filter_map(|(partition, _)| partition.newest);
-            reported.filter(|newest| *newest > EventTime::MIN).max().max(slow.restored_newest)
+            reported.max().max(slow.restored_newest)
         };
         // An event from the future says nothing of how long nothing was read.
         let past = newest.filter(|newest| *newest <= now);

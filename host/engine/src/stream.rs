@@ -78,8 +78,7 @@ impl StreamHub {
     }
 
     /// What a job is to read through that reads `columns`, which `own` decodes, and which bears its share of the common
-    /// work on `cpu`. A job that reads a column which is
-    /// not among the shared ones reads by itself.
+    /// work on `cpu`. A job that reads a column which is not among the shared ones reads by itself.
     pub fn for_job(
         &self,
         own: Arc<dyn Decoder>,

@@ -8,7 +8,7 @@ use crate::error::EngineError;
 use crate::status::PartitionStatus;
 use weir_connect::{Decoded, RawBlock};
 use weir_core::Step;
-use weir_event::{Message, PartitionId, PartitionWatermark};
+use weir_event::{Message, PartitionId};
 
 impl Driver {
     /// Takes what was read, in the order of its partition's log; what ran ahead waits until the others have come
@@ -107,7 +107,7 @@ impl Driver {
         let status = PartitionStatus {
             partition: id.partition,
             position: self.state.positions.get(&id).cloned().unwrap_or_default(),
-            newest: self.state.intake.watermarks().get(&id).map(PartitionWatermark::newest),
+            newest: self.state.intake.standing(id).newest,
             caught_up: self.state.caught_up.contains(&id),
             idle: false,
         };

@@ -45,11 +45,6 @@ pub fn key_group(hash: u64) -> KeyGroup {
     KeyGroup((hash >> (64 - KEY_GROUPS.trailing_zeros())) as u16)
 }
 
-/// The bits below the key group's: which of `1 << bits` segments of its shard holds a key.
-pub fn segment(hash: u64, bits: u32) -> usize {
-    ((hash << KEY_GROUPS.trailing_zeros()) >> (64 - bits)) as usize
-}
-
 /// A key column of a type that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a column of type {0} cannot be a key; group by a string, number, boolean, timestamp or date")]

@@ -51,6 +51,12 @@ impl TimeUnit {
     /// assert_eq!(read("-0.0001"), Some(-1));
     /// ```
     pub fn read(self, text: &str) -> Option<EventTime> {
+        if let Ok(whole) = text.parse::<i64>() {
+            let power = 10_i64.pow(self.thousandths().unsigned_abs());
+            let millis =
+                if self.thousandths() < 0 { Some(whole.div_euclid(power)) } else { whole.checked_mul(power) };
+            return millis.map(EventTime::from_millis);
+        }
         let (number, exponent) = match text.split_once(['e', 'E']) {
             Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
             None => (text, 0),
@@ -159,6 +165,11 @@ impl TimePattern {
         Ok(TimePattern { pattern: owned(), zone })
     }
 
+    /// Of a pattern that is known to be one.
+    fn of_utc(pattern: &str) -> TimePattern {
+        TimePattern { pattern: pattern.to_owned(), zone: TimeZone::UTC }
+    }
+
     /// The time of a text, finer parts floored; `None` when it does not have the pattern. Of a time that clocks show
     /// twice it is the first, one that they skip counts from before the change.
     ///
@@ -244,8 +255,7 @@ const FREQUENT: &[&str] = &[
 
 /// A frequent pattern that reads this text.
 pub fn likely_pattern(text: &str) -> Option<&'static str> {
-    let reads = |pattern: &str| TimePattern::new(pattern, None).is_ok_and(|known| known.read(text).is_some());
-    FREQUENT.iter().find(|pattern| reads(pattern)).copied()
+    FREQUENT.iter().find(|pattern| TimePattern::of_utc(pattern).read(text).is_some()).copied()
 }
 
 #[cfg(test)]

@@ -37,6 +37,9 @@ pub(crate) struct GridStage {
     flushed: Option<i64>,
     /// What has changed; only if that will be asked for.
     pub(crate) changes: Option<Changes>,
+    /// Stored notes on windows, by key, that nobody keeps up to date any more: they go with the next commit, so that who
+    /// asks for changes again does not take them for true.
+    pub(crate) unread: Vec<(Box<[u8]>, i64)>,
     /// Panes and slots that late rows came into after windows over them were returned.
     due: BTreeSet<(i64, u32)>,
     /// Windows that late rows do not change any more.
@@ -62,6 +65,7 @@ impl GridStage {
             geometry,
             ordered: Ordered::new(&spec),
             changes: spec.emit_changes.then(Changes::default),
+            unread: Vec::new(),
             reach: spec.reach().millis(),
             spec,
             panes: Panes::new(),
@@ -503,13 +507,11 @@ impl GridStage {
 
     /// Forgets what is kept of keys that are gone.
     pub(crate) fn forget(&mut self, slots: &[u32]) {
-        for slot in slots {
-            if let Some(ordered) = &mut self.ordered {
-                ordered.logs.forget(*slot);
-            }
-            if let Some(changes) = &mut self.changes {
-                changes.forget(*slot);
-            }
+        if let Some(ordered) = &mut self.ordered {
+            slots.iter().for_each(|slot| ordered.logs.forget(*slot));
+        }
+        if let Some(changes) = self.changes.as_mut().filter(|_| !slots.is_empty()) {
+            changes.forget(slots);
         }
     }
 

@@ -84,13 +84,14 @@ impl Changes {
         }
     }
 
-    /// A key is gone, and its slot may become another's.
-    pub(crate) fn forget(&mut self, slot: u32) {
+    /// Keys are gone, and their slots, which are sorted, may become others'.
+    pub(crate) fn forget(&mut self, slots: &[u32]) {
+        let stays = |slot: &u32| slots.binary_search(slot).is_err();
         for notes in self.notes.values_mut() {
-            notes.remove(&slot);
+            notes.retain(|slot, _| stays(slot));
         }
-        self.dirty.retain(|(_, other)| *other != slot);
-        self.listed.retain(|(other, _)| *other != slot);
+        self.dirty.retain(|(_, slot)| stays(slot));
+        self.listed.retain(|(slot, _)| stays(slot));
     }
 
     pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
@@ -134,6 +135,13 @@ impl Changes {
 }
 
 impl GridStage {
+    /// Shows that notes of a time when changes were asked for are gone.
+    pub(crate) fn bury_unread(&mut self, out: &mut BlockSink<'_>) {
+        for (key, window) in self.unread.drain(..) {
+            out(&key, name(window), None);
+        }
+    }
+
     /// Open windows that hold a pane; empty if all are complete.
     pub(crate) fn open_windows(&self, pane: i64) -> RangeInclusive<i64> {
         let first = self.geometry.first_window(pane);

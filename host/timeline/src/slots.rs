@@ -58,6 +58,12 @@ impl Slots {
         (slots.start.min(end)..end).filter(is_held).map(|slot| (&*self.keys[slot], self.hashes[slot]))
     }
 
+    /// Whether keys that came since idle ones were last freed are more than those from before, and more than a few.
+    pub(crate) fn are_many_idle(&self) -> bool {
+        const FEW: usize = 1024;
+        self.idle.len() > FEW.max(self.table.len() / 2)
+    }
+
     /// Whether anything of the key is held.
     pub(crate) fn is_held(&self, slot: Slot) -> bool {
         self.references[slot.0 as usize] > 0
@@ -84,7 +90,7 @@ impl Slots {
         }
     }
 
-    /// Forgets the keys that nothing refers to; returns their slots.
+    /// Forgets the keys that nothing refers to; returns their slots, sorted.
     pub(crate) fn free_idle(&mut self) -> Vec<u32> {
         let mut idle = std::mem::take(&mut self.idle);
         idle.sort_unstable();

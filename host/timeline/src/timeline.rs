@@ -127,7 +127,8 @@ impl Timelines {
         self.slots.find(key, hash).filter(|slot| self.slots.is_held(*slot))
     }
 
-    /// The slot of a key, made if need be. It is freed by `expire` if no row has come for it by then.
+    /// The slot of a key, made if need be. The next `insert` or `expire` may free it if no row has come for it: take
+    /// slots anew for each `insert`.
     pub fn slot_or_insert(&mut self, key: &[u8], hash: u64) -> Slot {
         self.slots.find_or_insert(key, hash)
     }
@@ -147,7 +148,8 @@ impl Timelines {
         self.slots.bound()
     }
 
-    /// Inserts rows, in any order. Late ones count: whoever calls has decided that they do.
+    /// Inserts rows, in any order. Late ones count where results that they belong to may still change;
+    /// [`Inserted::too_late`] names the others.
     ///
     /// On an error no row was inserted; [`AggregateError::Rows`] asks to try again with fewer rows.
     pub fn insert(&mut self, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
@@ -156,20 +158,11 @@ impl Timelines {
             Stage::Runs(runs) => runs.insert(&mut self.slots, rows),
             Stage::Over(over) => over.insert(&mut self.slots, rows, self.gives_results),
         }?;
-        if !inserted.too_late.is_empty() {
-            // Keys that no row has come for: a flood of rows that do not count must not fill the memory.
-            self.free_idle_slots();
+        if !inserted.too_late.is_empty() && self.slots.are_many_idle() {
+            // A flood of rows that do not count, each of another key, must not fill the memory.
+            self.expire();
         }
         Ok(inserted)
-    }
-
-    fn free_idle_slots(&mut self) {
-        let freed = self.slots.free_idle();
-        match &mut self.stage {
-            Stage::Runs(runs) => runs.forget(&freed),
-            Stage::Grid(grid) => grid.forget(&freed),
-            Stage::Over(over) => over.forget(&freed),
-        }
     }
 
     /// Moves the settled boundary to `to` (never back) and returns every result that became final, each once, and
@@ -272,11 +265,19 @@ impl Timelines {
     /// What a lookup finds is the same. Slots may be given to other keys afterwards.
     pub fn expire(&mut self) {
         match &mut self.stage {
-            Stage::Runs(runs) => runs.expire(&mut self.slots),
-            Stage::Grid(grid) => grid.expire(&mut self.slots),
-            Stage::Over(over) => over.expire(&mut self.slots),
+            Stage::Runs(runs) => {
+                runs.expire(&mut self.slots);
+                runs.forget(&self.slots.free_idle());
+            }
+            Stage::Grid(grid) => {
+                grid.expire(&mut self.slots);
+                grid.forget(&self.slots.free_idle());
+            }
+            Stage::Over(over) => {
+                over.expire(&mut self.slots);
+                over.forget(&self.slots.free_idle());
+            }
         }
-        self.free_idle_slots();
     }
 
     /// The oldest `as_of` that can be answered: as far behind the settled boundary as [`StageSpec::reach`] says, or,
@@ -303,6 +304,7 @@ impl Timelines {
                 if let Some(changes) = &mut grid.changes {
                     changes.encode_dirty(slots, out);
                 }
+                grid.bury_unread(out);
             }
             Stage::Runs(runs) => runs.encode_dirty(slots, out),
             Stage::Over(over) => over.encode_dirty(slots, out),
@@ -334,10 +336,7 @@ impl Timelines {
             Stage::Grid(grid) => match block.column {
                 Block::TILES => grid.is_expired(block.start),
                 Block::KEPT => grid.oldest_kept().is_some_and(|oldest| block.start < oldest),
-                // What was returned of open windows is kept only where changes are asked for.
-                Block::EMITTED => {
-                    grid.changes.is_none() || grid.closed().is_some_and(|closed| block.start <= closed)
-                }
+                Block::EMITTED => grid.closed().is_some_and(|closed| block.start <= closed),
                 _ => false,
             },
             Stage::Over(over) => match &over.tail {
@@ -363,9 +362,13 @@ impl Timelines {
                 let decoded = kept.decode(&spec.aggregates, slots, (slot.0, block.start), bytes);
                 return decoded.map_err(|error| DecodeError::of_state(block, &error));
             }
-            (Stage::Grid(grid), Block::EMITTED) if grid.changes.is_some() => {
-                let decoded = grid.changes.as_mut().map(|it| it.decode(slot.0, block.start, bytes));
-                return decoded.transpose().map(drop).map_err(|error| DecodeError::of_state(block, &error));
+            (Stage::Grid(grid), Block::EMITTED) => {
+                let Some(changes) = &mut grid.changes else {
+                    grid.unread.push((key.into(), block.start));
+                    return Ok(());
+                };
+                let decoded = changes.decode(slot.0, block.start, bytes);
+                return decoded.map_err(|error| DecodeError::of_state(block, &error));
             }
             (Stage::Runs(runs), Block::RUNS) => {
                 let decoded = runs.decode(slots, slot, block.start, bytes);

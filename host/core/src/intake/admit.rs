@@ -4,13 +4,13 @@
 //! the disorder), so what counts never depends on batching, interleaving, pauses or crashes. The verdicts, in this
 //! order:
 //!
-//! * a time that cannot be (see [`bounds`](crate::bounds)), as it is, when it was known or behind what came before, is a dead
-//!   letter and does not move the watermark; every
-//!   other row does, whatever becomes of it;
+//! * a time that cannot be (see [`bounds`](crate::bounds)), as it is, when it was known or behind what came before, is
+//!   a dead letter and does not move the watermark; every other row does, whatever becomes of it;
 //! * a row whose id was [`seen`](crate::intake::seen) before is a duplicate and does not count;
 //! * a row that WHERE leaves out is not judged further: the job does not read it;
 //! * a row is *late* when a result that it belongs to is final for its partition; the policy says whether it still
-//!   counts, and one too late for any result that may still be written is dropped and counted;
+//!   counts, and one too late for any result that may still be written is dropped and counted; a lifetime value is
+//!   never final, and counts what is not further behind the watermark than the job's history;
 //! * of sessions, only the key's other rows tell which one a row belongs to: one that is behind the watermark is handed
 //!   on with what the keyed stage needs to judge it, and counted there.
 //!
@@ -234,7 +234,9 @@ fn lateness(rules: &Rules, watermark: EventTime, time: EventTime) -> Lateness {
 
 /// Why a row is set aside that no result takes any more.
 pub(crate) fn late_reason(time: EventTime, watermark: EventTime) -> String {
-    format!("late: its event time {time} is behind the watermark {watermark} and its results are final")
+    format!(
+        "late: its event time {time} is behind the watermark {watermark}, and no result takes it any more"
+    )
 }
 
 /// When rows could first be known.

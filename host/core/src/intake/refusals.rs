@@ -7,6 +7,7 @@ use crate::letter::DeadLetter;
 use std::time::Duration;
 use weir_event::EventTime;
 use weir_plan::{JobPlan, Late, LatePolicy};
+use weir_timeline::Frames;
 
 /// While a job runs it warns no more often than this.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -93,7 +94,8 @@ impl Refusals {
     /// What has to be said while the job runs, aloud at most once a minute; each minute is judged by itself.
     pub fn tick(&mut self, now: Duration) -> Judgement {
         let quiet = self.since.is_some_and(|since| now.saturating_sub(since) < SILENCE);
-        if self.taken.rows == 0 && self.taken.too_late == 0 {
+        // The keyed stage tells of rows that came too late a moment after they were taken: they wait for others.
+        if self.taken.rows == 0 {
             return Judgement::NotYet;
         }
         if quiet && self.warned {
@@ -118,6 +120,7 @@ impl Refusals {
 
     fn warning(&self, taken: &Taken) -> Option<String> {
         let Taken { rows, refused, too_late, like_seconds, recent, first, first_like_seconds } = taken;
+        let too_late = too_late.min(rows);
         let share = |part: u64| format!("{part} of {rows} rows ({} %)", part * 100 / (*rows).max(1));
         let shown =
             |first: &Option<FirstRefused>| first.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -163,10 +166,14 @@ impl Taken {
 /// What keeps rows that come too late for a job, in words.
 fn remedy(plan: &JobPlan) -> String {
     let Late { policy, allow } = plan.late;
-    let of_job = match policy {
-        LatePolicy::Correct => format!("a longer `late: {{allow: ..}}` of the job, now {allow}"),
-        LatePolicy::Drop => "`late: {policy: correct, allow: ..}` of the job, now drop".to_owned(),
-        LatePolicy::Divert => "`late: {policy: correct, allow: ..}` of the job, now divert".to_owned(),
+    let lifetime = plan.stage.as_ref().filter(|stage| stage.spec.frames == Frames::Lifetime);
+    let of_job = match (lifetime, policy) {
+        (Some(stage), _) => format!("a longer `history` of the job, now {}", stage.spec.reach()),
+        (None, LatePolicy::Correct) => format!("a longer `late: {{allow: ..}}` of the job, now {allow}"),
+        (None, LatePolicy::Drop) => "`late: {policy: correct, allow: ..}` of the job, now drop".to_owned(),
+        (None, LatePolicy::Divert) => {
+            "`late: {policy: correct, allow: ..}` of the job, now divert".to_owned()
+        }
     };
     let stream = &plan.inputs[0].stream;
     format!(
@@ -217,6 +224,26 @@ mod tests {
             reason: "not JSON".to_owned(),
         });
         Taken { rows, refused, first, ..Taken::default() }
+    }
+
+    #[test]
+    fn late_rows_that_are_told_of_afterwards_are_no_share_of_nothing() {
+        let mut refusals = refusals();
+        refusals.add(block(10, 0));
+        assert_eq!(refusals.tick(SILENCE), Judgement::Fine);
+        refusals.add(Taken { too_late: 5, ..Taken::default() });
+        assert_eq!(refusals.tick(2 * SILENCE), Judgement::NotYet);
+        refusals.add(block(1, 0));
+        let Judgement::Warning(warning) = refusals.tick(3 * SILENCE) else { panic!("of all of them") };
+        assert!(warning.starts_with("1 of 1 rows (100 %) came too late"), "{warning}");
+    }
+
+    #[test]
+    fn of_lifetime_values_the_history_is_what_keeps_late_rows() {
+        let query = "SELECT user, COUNT(*) AS n FROM events GROUP BY user";
+        let settings = "late: {policy: drop}\nhistory: 2h\nemit: {on: change}";
+        let remedy = remedy(&crate::tests::plan(query, "disorder: 1m", settings));
+        assert!(remedy.contains("a longer `history` of the job, now 2h"), "{remedy}");
     }
 
     #[test]

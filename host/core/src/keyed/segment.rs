@@ -75,16 +75,17 @@ impl Segment {
         rows: &[u32],
         effects: &mut Effects,
     ) -> Result<(), CoreError> {
-        let timelines = &mut self.timelines;
-        let slot_of = |row: &u32| {
-            let row = *row as usize;
-            timelines.slot_or_insert(batch.keys.key(row), batch.hashes[row])
-        };
-        let slots: Vec<Slot> = rows.iter().map(slot_of).collect();
         let Halved { parts, failed } = halve(rows.len(), |range| {
+            let (timelines, rows) = (&mut self.timelines, &rows[range]);
+            let slot_of = |row: &u32| {
+                let row = *row as usize;
+                timelines.slot_or_insert(batch.keys.key(row), batch.hashes[row])
+            };
+            // Anew for each part: inserting one may free the slots of keys of which nothing is held.
+            let slots: Vec<Slot> = rows.iter().map(slot_of).collect();
             let inserted = self.timelines.insert(&Rows {
-                slots: &slots[range.clone()],
-                rows: &rows[range],
+                slots: &slots,
+                rows,
                 times: &batch.rows.times,
                 ranks: &batch.ranks,
                 columns: &batch.rows.columns,
@@ -117,10 +118,12 @@ impl Segment {
             return;
         }
         let Arrival { watermark, payloads } = &batch.rows.arrival;
+        // Its state may be gone, though its own partition is not so far yet.
+        let watermark = (*watermark).max(self.timelines.settled());
         for row in inserted.too_late.iter().map(|row| *row as usize) {
             let (rank, time) = (batch.ranks[row], EventTime::from_millis(batch.rows.times[row]));
             let payload = payloads.get(&rank.offset).cloned().unwrap_or_default();
-            effects.refuse(&plan.name, rank, late_reason(time, *watermark), payload);
+            effects.refuse(&plan.name, rank, late_reason(time, watermark), payload);
         }
     }
 

@@ -16,6 +16,7 @@ mod column;
 mod reader;
 
 use crate::error::CoreError;
+use crate::groups::ALL_GROUPS;
 use crate::intake::admit::Arrival;
 use crate::intake::route::KeyedRows;
 use crate::project::Projected;
@@ -46,7 +47,7 @@ pub struct Sorted {
 impl Sorted {
     /// Puts rows in order.
     pub fn of(rows: &KeyedRows) -> Result<Sorted, CoreError> {
-        let order = rows.of_groups(&(0..KEY_GROUPS));
+        let order = rows.of_groups(&ALL_GROUPS);
         let indices = UInt32Array::from(order.to_vec());
         let columns = rows.rows.columns.iter().map(|column| take(column, &indices, None));
         Ok(Sorted {
@@ -81,9 +82,7 @@ impl Sorted {
         }
         Ok(Some(block))
     }
-}
 
-impl Sorted {
     /// What of the rows' arrival those of these offsets need.
     fn put_arrival(&self, offsets: &[u64], block: &mut Vec<u8>) {
         let Arrival { watermark, payloads } = &self.arrival;

@@ -1,6 +1,6 @@
 //! Rows that an aggregate cannot take, and results of which some value is an error.
 
-use super::harness::{World, lines, plan, seconds};
+use super::harness::{Lines, World, dropping, lines, plan, seconds};
 use crate::dead_letters::Listed;
 use arrow_array::Int64Array;
 use arrow_array::cast::AsArray;
@@ -10,9 +10,11 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_core::Subject;
+use weir_event::Span;
 use weir_plan::JobPlan;
-use weir_timeline::AggregateSpec;
+
 use weir_timeline::aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, States};
+use weir_timeline::{AggregateSpec, Frames, Session, StageSpec};
 
 /// Sums, takes no row of 13, nor a row of 1 on top of more than 99, panics at a row of 666 and a sum of 6666, and has no
 /// value above 1000.
@@ -136,6 +138,24 @@ async fn a_row_that_an_aggregate_cannot_take_is_a_dead_letter_with_its_position(
     assert_eq!(world.rows(), ["u@0=5", "u@10=4", "v@0=2"]);
     assert_eq!(of_events(&world.dead()), [(1, "no 13, please"), (3, "no 13, please")]);
     assert_eq!(world.counts().dead_letters, 2);
+}
+
+#[tokio::test]
+async fn a_new_key_keeps_its_slot_while_others_of_its_batch_fail_or_come_too_late() {
+    let mut world = World::new();
+    world.shards = 1;
+    let mut plan = picky(Algebra::Exact);
+    dropping(&mut plan);
+    let stage = plan.stage.as_mut().unwrap();
+    let frames = Frames::Session(Session { gap: seconds(5) });
+    stage.spec = Arc::new(StageSpec { frames, history: Span::ZERO, corrects: None, ..(*stage.spec).clone() });
+    // More keys than are kept idle for nothing, all too late; then a new one, and a row that fails.
+    let late: String = (0..1500).map(|user| format!("late{user},1,1, ")).collect();
+    let log = format!("w,500,1, {late}new,499,4, new,498,13, other,1000,1, last,1010,2,");
+    world.run(&plan, Lines { block: 5000, ..lines(&[&log]) }).await.unwrap();
+    let rows = world.rows();
+    assert!(rows.contains(&"new@499=4".to_owned()) && rows.contains(&"other@1000=1".to_owned()), "{rows:?}");
+    assert_eq!((rows.len(), world.counts().dropped), (4, 1500));
 }
 
 #[tokio::test]

@@ -93,14 +93,18 @@ impl PhysicalExpr for DecimalDivision {
         self: Arc<Self>,
         children: Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn PhysicalExpr>> {
-        let [dividend, divisor] = <[_; 2]>::try_from(children)
-            .map_err(|_| DataFusionError::Internal("a division has two sides".to_owned()))?;
+        let [dividend, divisor] = sides(children)?;
         Ok(Arc::new(DecimalDivision::new(dividend, divisor, self.result.clone())))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// The dividend and the divisor of a division's children.
+pub(super) fn sides(children: Vec<Arc<dyn PhysicalExpr>>) -> Result<[Arc<dyn PhysicalExpr>; 2]> {
+    children.try_into().map_err(|_| DataFusionError::Internal("a division has two sides".to_owned()))
 }
 
 /// `dividend` times ten to the power of `shift`, over `divisor`.

@@ -3,6 +3,7 @@
 //!
 //! Must not know where a division stands.
 
+use super::division::sides;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
@@ -64,8 +65,7 @@ impl PhysicalExpr for DoubleDivision {
         self: Arc<Self>,
         children: Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn PhysicalExpr>> {
-        let [dividend, divisor] = <[_; 2]>::try_from(children)
-            .map_err(|_| DataFusionError::Internal("a division has two sides".to_owned()))?;
+        let [dividend, divisor] = sides(children)?;
         Ok(Arc::new(DoubleDivision(BinaryExpr::new(dividend, *self.0.op(), divisor))))
     }
 

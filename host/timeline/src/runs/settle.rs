@@ -339,8 +339,8 @@ impl RunStage {
         let oldest = spec.retention.map_or(i64::MIN, |it| self.horizon.saturating_sub(it.millis()));
         let is_refolded = self.closes && self.defers;
         let stays = |slot: u32| {
-            let mut runs = table.of_slot(slot).iter().filter(|_| is_refolded);
-            let run = *runs.find(|run| table.end(**run) >= until)?;
+            let runs = if is_refolded { table.of_slot(slot) } else { &[] };
+            let run = *runs.get(runs.partition_point(|run| table.end(*run) < until))?;
             Some(Stay { from: table.run(run).start.max(oldest), until: table.end(run) })
         };
         logs.evict(slots, until, stays, |slot, log, until| {

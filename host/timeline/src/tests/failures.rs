@@ -1,9 +1,10 @@
 //! Aggregates that fail on rows, and state that may live only so long.
 
 use super::oracle::Cell;
+use super::testers::insert_batch;
 use super::{grid, over};
 use crate::aggregate::{Aggregate, AggregateError, Algebra, Card, Finished, Input, States};
-use crate::answer::{Question, Results, Rows, Slot};
+use crate::answer::{Question, Results, Slot};
 use crate::spec::{AggregateSpec, Frames, StageSpec};
 use crate::timeline::Timelines;
 use crate::{Parameter, builtin};
@@ -134,17 +135,8 @@ pub(super) fn insert(timelines: &mut Timelines, rows: &[(i64, i64)]) -> Result<u
     let times: Vec<i64> = rows.iter().map(|(time, _)| *time).collect();
     let rank = |(time, value): &(i64, i64)| Rank { offset: (time * 1000 + value) as u64, ..Rank::default() };
     let ranks: Vec<Rank> = rows.iter().map(rank).collect();
-    let selection: Vec<u32> = (0..rows.len() as u32).collect();
-    let (slots, columns) = (vec![slot; rows.len()], [values]);
-    let rows = Rows {
-        slots: &slots,
-        rows: &selection,
-        times: &times,
-        ranks: &ranks,
-        columns: &columns,
-        watermark: EventTime::MIN,
-    };
-    timelines.insert(&rows).map(|inserted| inserted.too_late.len() as u64)
+    let inserted = insert_batch(timelines, &vec![slot; rows.len()], &times, &ranks, &[values]);
+    inserted.map(|inserted| inserted.too_late.len() as u64)
 }
 
 pub(super) fn settle(timelines: &mut Timelines, to: i64) -> Results {

@@ -1,9 +1,10 @@
 //! Segments whose stored blocks are read back into one, as where a job goes on with fewer shards: what is returned of
 //! new rows is of their own key.
 
+use super::testers::insert_batch;
+use crate::Timelines;
 use crate::aggregate::catalog::builtin;
 use crate::spec::{AggregateSpec, Frames, OverFrame, StageSpec};
-use crate::{Rows, Timelines};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, StringViewArray};
 use arrow_schema::DataType;
@@ -45,18 +46,7 @@ fn insert(timelines: &mut Timelines, key: usize, first_time: i64, texts: &[Strin
     let times: Vec<i64> = (0..texts.len() as i64).map(|at| first_time + at).collect();
     let ranks: Vec<Rank> =
         times.iter().map(|time| Rank { offset: *time as u64, ..Rank::default() }).collect();
-    let all: Vec<u32> = (0..texts.len() as u32).collect();
-    let slots = vec![slot; texts.len()];
-    timelines
-        .insert(&Rows {
-            slots: &slots,
-            rows: &all,
-            times: &times,
-            ranks: &ranks,
-            columns: &[column],
-            watermark: EventTime::MIN,
-        })
-        .unwrap();
+    insert_batch(timelines, &vec![slot; texts.len()], &times, &ranks, &[column]).unwrap();
 }
 
 #[test]

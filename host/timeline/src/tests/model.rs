@@ -3,7 +3,7 @@
 use super::oracle::{self, Cell};
 use super::windows_model::windows_over;
 use super::{over_frames, testers};
-use crate::answer::{Block, Inserted, Question, Results, Rows, Slot, list_view_type, to_lists};
+use crate::answer::{Block, Inserted, Question, Results, Slot, list_view_type, to_lists};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
 use arrow_array::{Array, ArrayRef};
@@ -522,15 +522,5 @@ pub(super) fn insert_rows(timelines: &mut Timelines, rows: &[Row]) -> Inserted {
     let columns = testers::columns(rows);
     let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
     let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
-    let selection: Vec<u32> = (0..rows.len() as u32).collect();
-    timelines
-        .insert(&Rows {
-            slots: &slots,
-            rows: &selection,
-            times: &times,
-            ranks: &ranks,
-            columns: &columns,
-            watermark: EventTime::MIN,
-        })
-        .unwrap()
+    testers::insert_batch(timelines, &slots, &times, &ranks, &columns).unwrap()
 }

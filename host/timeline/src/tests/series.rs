@@ -2,8 +2,9 @@
 
 use super::grid;
 use super::oracle::Cell;
+use super::testers::insert_batch;
 use crate::aggregate::{Aggregate, Algebra};
-use crate::answer::{Question, Results, Rows};
+use crate::answer::{Question, Results};
 use crate::series::series;
 use crate::spec::{AggregateSpec, StageSpec};
 use crate::timeline::Timelines;
@@ -69,18 +70,7 @@ fn insert(timelines: &mut Timelines, rows: &[(i64, i64)], first_offset: usize) {
     let times: Vec<i64> = rows.iter().map(|(time, _)| *time).collect();
     let ranks: Vec<Rank> =
         (0..rows.len()).map(|at| Rank { offset: (first_offset + at) as u64, ..Rank::default() }).collect();
-    let all: Vec<u32> = (0..rows.len() as u32).collect();
-    let slots = vec![slot; rows.len()];
-    timelines
-        .insert(&Rows {
-            slots: &slots,
-            rows: &all,
-            times: &times,
-            ranks: &ranks,
-            columns: &[column],
-            watermark: EventTime::MIN,
-        })
-        .unwrap();
+    insert_batch(timelines, &vec![slot; rows.len()], &times, &ranks, &[column]).unwrap();
 }
 
 fn restart(timelines: &mut Timelines) {

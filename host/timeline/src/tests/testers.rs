@@ -5,12 +5,16 @@ use super::model::Row;
 use crate::aggregate::fold::{Builtin, Fold, Place};
 use crate::aggregate::value::{Double, Doubles, Value, Wholes};
 use crate::bytes::{self, Reader};
-use crate::{Aggregate, AggregateSpec, Algebra, Card, Parameter, builtin};
+use crate::{
+    Aggregate, AggregateError, AggregateSpec, Algebra, Card, Inserted, Parameter, Rows, Slot, Timelines,
+    builtin,
+};
 use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringViewArray,
 };
 use arrow_schema::DataType;
 use std::sync::Arc;
+use weir_event::{EventTime, Rank};
 
 /// Columns of the stage: whole, double, text, flag, one that nothing uses, and the wholes as decimals.
 pub(super) fn inputs() -> Vec<DataType> {
@@ -27,6 +31,18 @@ pub(super) fn inputs() -> Vec<DataType> {
 /// The decimal of a whole number: one of more than 64 bits.
 pub(super) fn decimal(whole: i64) -> i128 {
     i128::from(whole) * 123_456_789_012_345_678_901
+}
+
+/// Inserts rows of these slots as one batch, in their order.
+pub(super) fn insert_batch(
+    timelines: &mut Timelines,
+    slots: &[Slot],
+    times: &[i64],
+    ranks: &[Rank],
+    columns: &[ArrayRef],
+) -> Result<Inserted, AggregateError> {
+    let rows: Vec<u32> = (0..times.len() as u32).collect();
+    timelines.insert(&Rows { slots, rows: &rows, times, ranks, columns, watermark: EventTime::MIN })
 }
 
 /// The columns of some rows.

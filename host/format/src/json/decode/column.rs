@@ -7,6 +7,7 @@ use super::fault;
 use super::members::Members;
 use super::scalar;
 use super::scan::{Kind, Scanner, Token};
+use crate::base64;
 use arrow_array::builder::{BooleanBufferBuilder, NullBufferBuilder, make_view};
 use arrow_array::types::{BinaryViewType, ByteViewType, StringViewType};
 use arrow_array::{
@@ -162,10 +163,10 @@ impl Column {
                     scalar::unescape(text, out);
                     Some(())
                 })?,
-                (DataType::Bytes, Kind::Text) => views.push_rewritten(|out| scalar::base64(text, out))?,
+                (DataType::Bytes, Kind::Text) => views.push_rewritten(|out| base64::read(text, out))?,
                 (DataType::Bytes, Kind::EscapedText) => {
                     let plain = unescaped(bytes, token);
-                    views.push_rewritten(|out| scalar::base64(&plain, out))?;
+                    views.push_rewritten(|out| base64::read(&plain, out))?;
                 }
                 _ => return None,
             },

@@ -192,39 +192,6 @@ pub(super) fn unescape(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Appends the bytes of base64 in the standard alphabet, padded or not; `None` when it is none.
-pub(super) fn base64(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let digits = match text {
-        [digits @ .., b'=', b'='] if text.len().is_multiple_of(4) => digits,
-        [digits @ .., b'='] if text.len().is_multiple_of(4) => digits,
-        digits => digits,
-    };
-    for group in digits.chunks(4) {
-        let mut bits = 0_u32;
-        for digit in group {
-            bits = bits << 6 | base64_digit(*digit)?;
-        }
-        let bytes = (bits << (6 * (4 - group.len()))).to_be_bytes();
-        let count = match group.len() {
-            1 => return None,
-            length => length - 1,
-        };
-        out.extend_from_slice(&bytes[1..=count]);
-    }
-    Some(())
-}
-
-fn base64_digit(digit: u8) -> Option<u32> {
-    Some(u32::from(match digit {
-        b'A'..=b'Z' => digit - b'A',
-        b'a'..=b'z' => digit - b'a' + 26,
-        b'0'..=b'9' => digit - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    }))
-}
-
 /// The text of a number, which is ASCII.
 fn as_str(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
@@ -310,17 +277,5 @@ mod tests {
         assert_eq!(integer(b"-9223372036854775808"), Some(i64::MIN));
         assert_eq!(double(b"1e999"), None);
         assert_eq!(float(b"1e39"), None);
-    }
-
-    #[test]
-    fn base64_is_read_with_and_without_padding() {
-        for (text, expected) in [("", ""), ("QQ==", "A"), ("QQ", "A"), ("QUI=", "AB"), ("QUJD", "ABC")] {
-            let mut out = Vec::new();
-            assert_eq!(base64(text.as_bytes(), &mut out), Some(()), "{text}");
-            assert_eq!(out, expected.as_bytes());
-        }
-        for text in ["Q", "QQ=", "Q===", "QU_D", "=QQ="] {
-            assert_eq!(base64(text.as_bytes(), &mut Vec::new()), None, "{text}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! A column, downcast once, whose cells can be written as JSON.
 
 use super::time::{push_date, push_time};
+use crate::base64;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowDictionaryKeyType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
@@ -310,17 +311,8 @@ fn push_sequence<T>(
     out.push(brackets[1]);
 }
 
-const BASE64_DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    for group in bytes.chunks(3) {
-        let bits =
-            group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let digit = BASE64_DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
-            out.push(if place > group.len() { b'=' } else { digit });
-        }
-    }
+    base64::push(bytes, out);
     out.push(b'"');
 }

@@ -11,7 +11,7 @@ use weir_connect::sink::RowMeta;
 use weir_connect::{Decoder, Encoder, SinkRows};
 use weir_core::groups::{ALL_GROUPS, range_of};
 use weir_core::wire::Sorted;
-use weir_core::{CoreError, DeadLetter, Effects, Intake, Keyed, KeyedRows, ResultRows, Step};
+use weir_core::{CoreError, DeadLetter, Effects, Intake, Keyed, KeyedRows, ResultRows, Step, Subject};
 use weir_event::{EventTime, KeyGroup, PartitionId};
 use weir_plan::JobPlan;
 
@@ -108,7 +108,7 @@ impl Host {
     }
 
     fn set_aside(&mut self, letters: &[DeadLetter]) {
-        self.letters.extend(letters.iter().map(about));
+        self.letters.extend(letters.iter().map(|letter| about(&letter.subject, &letter.reason)));
     }
 
     fn write(&mut self, rows: ResultRows) {
@@ -183,9 +183,9 @@ impl Host {
     }
 }
 
-fn about(letter: &DeadLetter) -> String {
-    let subject = serde_json::to_string(&letter.subject).expect("a subject is JSON");
-    format!("{subject}: {}", letter.reason)
+fn about(subject: &Subject, reason: &str) -> String {
+    let subject = serde_json::to_string(subject).expect("a subject is JSON");
+    format!("{subject}: {reason}")
 }
 
 fn intake(plan: &Arc<JobPlan>, partitions: &[PartitionId]) -> Intake {
@@ -266,7 +266,8 @@ fn dead_letters_are_the_server_s() {
         let replay = Replay::new(plan, lines);
         replay.to_the_end(2, 2);
         let listed = replay.dead_letters();
-        let listed: BTreeSet<String> = listed.iter().map(about).collect();
+        let listed: BTreeSet<String> =
+            listed.iter().map(|letter| about(&letter.subject, &letter.reason)).collect();
         assert_eq!(host.letters, listed, "{}", case.display());
     }
     assert!(compared > 3, "hardly any case has dead letters");

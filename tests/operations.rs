@@ -105,7 +105,10 @@ fn a_job_that_no_longer_fits_its_state_fails_alone_until_it_is_reset() {
     let checked = project.weir("check", &[]);
     let said =
         String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
-    assert!(checked.status.success() && said.contains("has the state open"), "a server runs on the state: {said}");
+    assert!(
+        checked.status.success() && said.contains("has the state open"),
+        "a server runs on the state: {said}"
+    );
 
     let (code, text) = server.weir(&["restart", "good"]);
     assert!(code == Some(1) && text.contains("--reset"), "{text}");

@@ -132,6 +132,25 @@ fn another_version_reaches_what_runs_also_after_a_kill() {
     assert!(server.terminate().success());
 }
 
+#[test]
+fn what_a_job_calls_is_not_rolled_back_away() {
+    let project = Project::new();
+    project.file("streams/s.yaml", STREAM).file("jobs/scalar.yaml", SCALAR);
+    let server = Server::start(&project, "");
+    for guest in [scalar_guest("traps_below_zero"), component("geo")] {
+        let version = push(&server, "geo", &guest);
+        activate(&server, "geo", version);
+    }
+    server.wait_ready();
+    server.wait_for_job("scalar", "the job to run", |status| status["state"] == "running");
+    let (status, refused) = server.post("/v1/plugins/geo/rollback", "");
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused.to_string().contains("version 1 of plugin `geo` does not have"), "{refused}");
+    let (_, plugin) = server.get("/v1/plugins/geo");
+    assert_eq!((&plugin["active"], &plugin["previous"]), (&json!(2), &json!(1)), "{plugin}");
+    assert!(server.terminate().success());
+}
+
 /// A job over `f`, which the guest `traps_below_zero` exports.
 fn over_f(argument: &str) -> String {
     format!(

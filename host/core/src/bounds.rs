@@ -6,8 +6,9 @@
 use weir_event::{EventTime, Span, TimeForm, TimeUnit};
 use weir_plan::StreamDefinition;
 
-/// An event before 1900-01-01 or, where nothing is known, from 2200-01-01 on is refused: it also catches times that
-/// are written in seconds-turned-micro or nanoseconds.
+/// An event before 1900-01-01 or from 2200-01-01 on is refused: it also catches times that are written in
+/// seconds-turned-micro or nanoseconds. Whatever is said of when it was known: one such row would be ahead of all others
+/// of its partition, and they would be late for ever.
 const OLDEST_MS: i64 = -2_208_988_800_000;
 const NEWEST_MS: i64 = 7_258_118_400_000;
 
@@ -49,19 +50,19 @@ impl TimeBounds {
         known: Option<EventTime>,
         newest: Option<EventTime>,
     ) -> Option<String> {
-        if time.millis() < OLDEST_MS || (known.is_none() && time.millis() >= NEWEST_MS) {
-            let unit = self.finer_unit(time).map_or_else(
-                || format!(": is it in another unit than {}?", self.unit.noun()),
-                |unit| self.question(unit),
-            );
-            return Some(format!("event time {time} lies outside 1900 to 2200{unit}"));
-        }
         if let Some(known) = known.filter(|known| time > *known + self.max_future) {
             let unit = self.finer_unit(time).map_or_else(String::new, |unit| self.question(unit));
             return Some(format!(
                 "event time {time} is more than max_future {} ahead of {known}, when it was first known{unit}",
                 self.max_future
             ));
+        }
+        if !(OLDEST_MS..NEWEST_MS).contains(&time.millis()) {
+            let unit = self.finer_unit(time).map_or_else(
+                || format!(": is it in another unit than {}?", self.unit.noun()),
+                |unit| self.question(unit),
+            );
+            return Some(format!("event time {time} lies outside 1900 to 2200{unit}"));
         }
         if !looks_like_seconds(time) {
             return None;
@@ -96,6 +97,12 @@ impl TimeBounds {
             unit.symbol()
         )
     }
+}
+
+/// When a row was first known: when the log took it, unless the stream has a column for it that says an earlier time. A
+/// row in the log is known, so a later time is not one.
+pub fn known_at(declared: Option<EventTime>, stamp: Option<EventTime>) -> Option<EventTime> {
+    declared.into_iter().chain(stamp).min()
 }
 
 /// How to write a time that was meant in seconds, as one beside it is of this century.
@@ -191,7 +198,7 @@ mod tests {
             // Where nothing says when it was known, or it was known then, January 1970 is as good as any time.
             (NOW / 1000, None),
             (NOW / 1000, Some(NOW / 1000)),
-            (NEWEST_MS, Some(NEWEST_MS)),
+            (NEWEST_MS - 1, Some(NEWEST_MS)),
         ] {
             assert_eq!(refusal(millis, known), "", "{millis} {known:?}");
         }
@@ -199,6 +206,7 @@ mod tests {
             (OLDEST_MS - 1, None),
             (OLDEST_MS - 1, Some(NOW)),
             (NEWEST_MS, None),
+            (NEWEST_MS, Some(NEWEST_MS)),
             (NOW + 3_600_001, Some(NOW)),
             (SECONDS_AS_MS.start, Some(NOW)),
             (SECONDS_AS_MS.end - 1, Some(NOW)),

@@ -71,7 +71,7 @@ mod project;
 pub mod stored;
 pub mod wire;
 
-pub use bounds::TimeBounds;
+pub use bounds::{TimeBounds, known_at};
 pub use counts::Counts;
 pub use error::CoreError;
 pub use intake::beginning::Beginning;

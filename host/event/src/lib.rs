@@ -16,6 +16,7 @@ pub mod suggestion;
 pub mod time;
 pub mod watermark;
 pub mod written;
+pub mod zone;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use date::Date;
@@ -28,3 +29,4 @@ pub use schema::{DataType, Field, StreamSchema};
 pub use time::{EventTime, Span};
 pub use watermark::{JobWatermark, PartitionWatermark};
 pub use written::{TIME_UNITS, TimeForm, TimePattern, TimeUnit};
+pub use zone::{UnknownZone, zone_named};

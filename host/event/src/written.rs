@@ -3,9 +3,11 @@
 //! Knows units of numbers and patterns of text. Must not know which column is written so, nor in which format.
 
 use crate::time::EventTime;
+use crate::zone::{UnknownZone, zone_named};
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// How the times of a column are written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -131,12 +133,15 @@ pub enum PatternError {
     /// It leaves the day open.
     #[error("`{0}` does not say the year and the day; add them, such as \"%Y-%m-%d %H:%M:%S\"")]
     NoDay(String),
+    /// It leaves the hour open.
+    #[error("`{0}` {1}, such as \"%Y-%m-%d %H:%M:%S\" or \"%Y-%m-%d %I:%M %p\"")]
+    NoHour(String, &'static str),
     /// It reads an offset of its own.
     #[error("`{0}` reads the offset of each time; leave `zone` out")]
     TwoZones(String),
     /// The time zone is not in the database.
-    #[error("time zone `{0}` not found; {1}")]
-    Zone(String, String),
+    #[error(transparent)]
+    Zone(#[from] UnknownZone),
 }
 
 /// A time with nothing the same: what a pattern writes of it is read back, to see that it can be.
@@ -155,19 +160,19 @@ impl TimePattern {
         let read = strtime::parse(pattern, &written).map_err(directive)?;
         let has_zone =
             read.offset().is_some() || read.timestamp().is_some() || read.iana_time_zone().is_some();
-        if read.timestamp().is_none() && read.to_datetime().is_err() {
-            return Err(PatternError::NoDay(owned()));
+        if read.timestamp().is_none() {
+            read.to_date().map_err(|_| PatternError::NoDay(owned()))?;
+            let no_hour = |why| PatternError::NoHour(owned(), why);
+            let time = read.to_time().map_err(|_| no_hour("does not say the hour; add it"))?;
+            if ![0, sample.hour()].contains(&time.hour()) {
+                return Err(no_hour("does not say which half of the day an hour is in; add %p, or write %H"));
+            }
         }
         if has_zone && zone.is_some() {
             return Err(PatternError::TwoZones(owned()));
         }
         let zone = zone.map_or(Ok(TimeZone::UTC), zone_named)?;
         Ok(TimePattern { pattern: owned(), zone })
-    }
-
-    /// Of a pattern that is known to be one.
-    fn of_utc(pattern: &str) -> TimePattern {
-        TimePattern { pattern: pattern.to_owned(), zone: TimeZone::UTC }
     }
 
     /// The time of a text, finer parts floored; `None` when it does not have the pattern. Of a time that clocks show
@@ -191,22 +196,6 @@ impl TimePattern {
         let millis = stamp.as_nanosecond().div_euclid(1_000_000);
         i64::try_from(millis).ok().map(EventTime::from_millis)
     }
-
-    /// The pattern, as it was given.
-    pub fn pattern(&self) -> &str {
-        &self.pattern
-    }
-}
-
-fn zone_named(name: &str) -> Result<TimeZone, PatternError> {
-    TimeZone::get(name).map_err(|_| {
-        let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-        let instead = match crate::suggestion::nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "write a name of the time zone database, such as Europe/Berlin".to_owned(),
-        };
-        PatternError::Zone(name.to_owned(), instead)
-    })
 }
 
 impl fmt::Display for TimeForm {
@@ -253,9 +242,22 @@ const FREQUENT: &[&str] = &[
     "%a %b %d %H:%M:%S %Y",
 ];
 
-/// A frequent pattern that reads this text.
-pub fn likely_pattern(text: &str) -> Option<&'static str> {
-    FREQUENT.iter().find(|pattern| TimePattern::of_utc(pattern).read(text).is_some()).copied()
+/// The frequent pattern that reads this text, and another one that reads a different time from it: which of the two was
+/// meant, only its writer knows.
+pub fn likely_patterns(text: &str) -> Vec<&'static str> {
+    static PATTERNS: LazyLock<Vec<TimePattern>> = LazyLock::new(|| {
+        let of_utc = |pattern: &&str| TimePattern { pattern: (*pattern).to_owned(), zone: TimeZone::UTC };
+        FREQUENT.iter().map(of_utc).collect()
+    });
+    let mut times = Vec::new();
+    let mut found = Vec::new();
+    for (pattern, name) in PATTERNS.iter().zip(FREQUENT) {
+        if let Some(time) = pattern.read(text).filter(|time| !times.contains(time)) {
+            times.push(time);
+            found.push(*name);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -326,6 +328,8 @@ mod tests {
             ("yyyy-MM-dd HH:mm:ss", None, "holds no directive"),
             ("%Y-%m-%d %!", None, "write directives of strftime"),
             ("%H:%M:%S", None, "does not say the year and the day"),
+            ("%Y-%m-%d %M", None, "does not say the hour; add it"),
+            ("%Y-%m-%d %I:%M", None, "add %p, or write %H"),
             ("%Y-%m-%d %z", Some("Europe/Berlin"), "leave `zone` out"),
             ("%Y-%m-%d", Some("Europe/Berln"), "did you mean `Europe/Berlin`?"),
         ] {
@@ -344,11 +348,16 @@ mod tests {
             ("03/31/2026", "%m/%d/%Y"),
             ("31/03/2026", "%d/%m/%Y"),
         ] {
-            assert_eq!(likely_pattern(text), Some(pattern), "{text}");
+            assert_eq!(likely_patterns(text), [pattern], "{text}");
         }
-        assert_eq!(likely_pattern("soon"), None);
+        assert_eq!(likely_patterns("04/03/2026 10:00"), ["%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"]);
+        assert!(likely_patterns("soon").is_empty());
+        let sample = jiff::Timestamp::from_millisecond(SAMPLE_MS).unwrap().to_zoned(TimeZone::UTC);
         for pattern in FREQUENT {
             assert!(TimePattern::new(pattern, None).is_ok(), "{pattern}");
+            let written = strtime::format(pattern, &sample).unwrap();
+            assert_eq!(likely_patterns(&written), [*pattern], "{written}");
+            assert!(written.parse::<EventTime>().is_err(), "{written} is read without a pattern");
         }
     }
 }

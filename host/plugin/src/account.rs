@@ -56,7 +56,7 @@ impl Account {
 
     /// What it comes to; `version` is the number of the plugin's version.
     pub(crate) fn shown(&self, version: u32) -> PluginUsage {
-        let (breaker, reason) = self.breaker.shown(self.plugin.shared.clock.monotonic());
+        let (breaker, reason) = self.breaker.shown();
         let [calls, fuel, traps] = self.pool.usage().counts();
         PluginUsage {
             job: self.job.to_string(),

@@ -101,14 +101,12 @@ impl Breaker {
         *switch = Switch::Open { reason, since: now };
     }
 
-    /// How it stands, and why where it is open.
-    pub(crate) fn shown(&self, now: Duration) -> (BreakerStatus, Option<String>) {
+    /// How it stands, and why where it is open: also after the pause, until a call tries.
+    pub(crate) fn shown(&self) -> (BreakerStatus, Option<String>) {
         match &*self.lock() {
             Switch::Closed { .. } => (BreakerStatus::Closed, None),
-            Switch::Open { reason, since } if now.saturating_sub(*since) < PAUSE => {
-                (BreakerStatus::Open, Some(reason.clone()))
-            }
-            Switch::Open { .. } | Switch::HalfOpen => (BreakerStatus::HalfOpen, None),
+            Switch::Open { reason, .. } => (BreakerStatus::Open, Some(reason.clone())),
+            Switch::HalfOpen => (BreakerStatus::HalfOpen, None),
         }
     }
 
@@ -157,9 +155,9 @@ mod tests {
         let soon = (START + PAUSE).saturating_sub(Duration::from_millis(1));
         breaker.passed(1000);
         assert!(breaker.check(soon).is_err());
-        assert_eq!(breaker.shown(soon).0, BreakerStatus::Open);
+        assert_eq!(breaker.shown().0, BreakerStatus::Open);
         assert_eq!(breaker.check(START + PAUSE), Ok(()));
-        assert_eq!(breaker.shown(START + PAUSE), (BreakerStatus::HalfOpen, None));
+        assert_eq!(breaker.shown(), (BreakerStatus::HalfOpen, None));
         // No row says nothing.
         breaker.passed(0);
         breaker.misbehaved("trapped again", START + PAUSE);
@@ -168,7 +166,7 @@ mod tests {
         let later = START + PAUSE * 2;
         assert_eq!(breaker.check(later), Ok(()));
         breaker.passed(1);
-        assert_eq!(breaker.shown(later), (BreakerStatus::Closed, None));
+        assert_eq!(breaker.shown(), (BreakerStatus::Closed, None));
         // It has forgotten what was before: one bad row is one of many again.
         breaker.misbehaved("trapped", later);
         assert_eq!(breaker.check(later), Ok(()));

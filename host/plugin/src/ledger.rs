@@ -44,6 +44,16 @@ pub struct VersionStatus {
     pub exports: Vec<String>,
 }
 
+impl VersionStatus {
+    /// The names of its functions, in the order of the signatures, which are as `scalar name(..) -> ..`.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        self.exports.iter().filter_map(|signature| {
+            let (_, named) = signature.split_once(' ')?;
+            named.split_once('(').map(|(name, _)| name)
+        })
+    }
+}
+
 impl Default for Ledger {
     fn default() -> Self {
         Ledger { format: FORMAT, plugins: BTreeMap::new() }
@@ -53,6 +63,11 @@ impl Default for Ledger {
 impl Record {
     pub(crate) fn active(&self) -> Option<u32> {
         self.activated.last().copied()
+    }
+
+    /// The version that was active before the active one.
+    pub(crate) fn previous(&self) -> Option<u32> {
+        self.activated.iter().rev().nth(1).copied()
     }
 
     pub(crate) fn version(&self, version: u32) -> Option<&VersionStatus> {

@@ -44,6 +44,8 @@ pub struct PluginStatus {
     pub name: String,
     /// The version that queries see; `None` before the first activation.
     pub active: Option<u32>,
+    /// The version that was active before it, which a rollback makes active.
+    pub previous: Option<u32>,
     /// Its versions, oldest first.
     pub versions: Vec<VersionStatus>,
 }
@@ -141,6 +143,7 @@ impl PluginRegistry {
         let status = |(name, record): (&String, &Record)| PluginStatus {
             name: name.clone(),
             active: record.active(),
+            previous: record.previous(),
             versions: record.versions.clone(),
         };
         self.change().plugins.iter().map(status).collect()
@@ -351,12 +354,9 @@ impl FunctionCatalog for PluginRegistry {
     }
 
     fn unseen(&self, name: &str) -> Option<String> {
-        // An export is written as `scalar name(..) -> ..`.
-        let is_it = |export: &String| {
-            export.split_once(' ').is_some_and(|(_, rest)| rest.split('(').next() == Some(name))
-        };
         self.list().into_iter().find_map(|plugin| {
-            let version = plugin.versions.iter().rfind(|version| version.exports.iter().any(is_it))?.version;
+            let has_it = |version: &&VersionStatus| version.functions().any(|function| function == name);
+            let version = plugin.versions.iter().rfind(has_it)?.version;
             let plugin = plugin.name;
             Some(format!(
                 "plugin `{plugin}` version {version} has it, but is not active; run `weir plugin activate {plugin} {version}`"

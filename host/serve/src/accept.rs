@@ -31,7 +31,8 @@ pub(crate) struct Judge<'a> {
     /// Reads every declared field, in the order of the stream's schema.
     pub(crate) decoder: &'a dyn Decoder,
     pub(crate) stream: &'a StreamDefinition,
-    /// When the rows are known, unless the stream declares a column for it: no later than the log's own stamp.
+    /// When the rows are known, unless the stream declares a column for it that says an earlier time: no later than the
+    /// log's own stamp.
     pub(crate) now: EventTime,
 }
 
@@ -89,10 +90,8 @@ impl Judge<'_> {
 
     /// When a row could first be known, as admission will see it.
     fn known(&self, declared: Option<&TimestampMillisecondArray>, row: usize) -> Option<EventTime> {
-        match declared {
-            Some(times) => times.is_valid(row).then(|| EventTime::from_millis(times.value(row))),
-            None => Some(self.now),
-        }
+        let declared = declared.filter(|times| times.is_valid(row)).map(|times| times.value(row));
+        weir_core::known_at(declared.map(EventTime::from_millis), Some(self.now))
     }
 }
 
@@ -182,18 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_known_time_stands_in_for_now() {
+    fn a_declared_known_time_stands_in_for_now_where_it_is_earlier() {
         let row = |t: i64, seen: Option<i64>| json!({"t": t, "seen": seen}).to_string();
         let next_year = NOW + 86_400_000 * 365;
         let rows = [
+            row(NOW, None),
+            row(NOW, Some(next_year)),
+            row(NOW - 1, Some(NOW - 1)),
             row(next_year, Some(next_year)),
-            row(NOW / 1000, Some(0)),
             row(next_year, None),
+            row(NOW / 1000, Some(0)),
             row(NOW, Some(0)),
         ];
         let (kept, rejected) = judge(&rows.join("\n"), Some(2));
-        assert_eq!(kept, [rows[0].clone(), rows[2].clone()]);
-        assert_eq!(rejected.iter().map(|rejected| rejected.row).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(kept, rows[..3]);
+        assert_eq!(rejected.iter().map(|rejected| rejected.row).collect::<Vec<_>>(), [3, 4, 5, 6]);
     }
 
     #[test]

@@ -120,24 +120,29 @@ fn asked_jobs(
     for name in names {
         let (job, feature) =
             name.split_once(':').map_or((name.as_str(), None), |(job, feature)| (job, Some(feature)));
-        if let Some(problem) = app.refusal(job) {
-            let label = format!("{}:", Value::from(name.as_str())).into_bytes();
-            match refused.iter_mut().find(|known| known.name == job) {
-                Some(known) if known.labels.contains(&label) => {}
-                Some(known) => known.labels.push(label),
-                None => refused.push(RefusedJob { name: job.to_owned(), labels: vec![label], problem }),
-            }
+        if let Some(known) = jobs.iter_mut().find(|known| known.one.face.plan.name == job) {
+            known.ask(feature)?;
             continue;
         }
-        let known = jobs.iter().position(|known| known.one.face.plan.name == job);
-        if known.is_none() {
-            let (job, face) = app.job(job)?;
-            refuse_without_entity(&face)?;
-            let one = OneJob::new(job, face, app.served.clock.now(), !with_meta);
-            jobs.push(AskedJob { one, features: Vec::new() });
+        // A job that runs as it was before its file became wrong answers.
+        match (app.job(job), app.refusal(job)) {
+            (Ok((job, face)), _) => {
+                refuse_without_entity(&face)?;
+                let one = OneJob::new(job, face, app.served.clock.now(), !with_meta);
+                let mut asked = AskedJob { one, features: Vec::new() };
+                asked.ask(feature)?;
+                jobs.push(asked);
+            }
+            (Err(_), Some(problem)) => {
+                let label = format!("{}:", Value::from(name.as_str())).into_bytes();
+                match refused.iter_mut().find(|known| known.name == job) {
+                    Some(known) if known.labels.contains(&label) => {}
+                    Some(known) => known.labels.push(label),
+                    None => refused.push(RefusedJob { name: job.to_owned(), labels: vec![label], problem }),
+                }
+            }
+            (Err(problem), None) => return Err(problem),
         }
-        let at = known.unwrap_or(jobs.len() - 1);
-        jobs[at].ask(feature)?;
     }
     Ok((jobs, refused))
 }

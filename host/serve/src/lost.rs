@@ -4,7 +4,7 @@
 //! computes.
 
 use weir_plan::JobPlan;
-use weir_plugin::PluginStatus;
+use weir_plugin::{PluginStatus, VersionStatus};
 
 /// What the active version of a plugin has and another does not.
 #[derive(Debug)]
@@ -19,12 +19,9 @@ impl Lost {
     pub(crate) fn by(plugin: &PluginStatus, version: u32) -> Lost {
         let found = |wanted: u32| plugin.versions.iter().find(|known| known.version == wanted);
         let active = plugin.active.and_then(found);
-        let names = |exports: &[String]| -> Vec<String> {
-            exports.iter().filter_map(|signature| name(signature)).map(str::to_owned).collect()
-        };
-        let kept = found(version).map(|found| names(&found.exports)).unwrap_or_default();
-        let mut functions = active.map(|active| names(&active.exports)).unwrap_or_default();
-        functions.retain(|name| !kept.contains(name));
+        let kept: Vec<&str> = found(version).into_iter().flat_map(VersionStatus::functions).collect();
+        let functions = active.into_iter().flat_map(VersionStatus::functions);
+        let functions = functions.filter(|name| !kept.contains(name)).map(str::to_owned).collect();
         let mark = active.map_or_else(String::new, |active| format!("@sha256:{}", active.sha256));
         Lost { functions, mark }
     }
@@ -48,11 +45,6 @@ impl Lost {
     }
 }
 
-/// `nth` of `aggregate nth(n bigint, x double) -> double`.
-fn name(signature: &str) -> Option<&str> {
-    signature.split_once(' ')?.1.split_once('(').map(|(name, _)| name)
-}
-
 /// Whether a canonical text names this function, and not one whose name ends like it.
 fn calls(canonical: &str, name: &str, mark: &str) -> bool {
     let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
@@ -65,7 +57,6 @@ mod tests {
 
     #[test]
     fn functions_are_told_apart_by_their_whole_names() {
-        assert_eq!(name("aggregate nth(n bigint, x double) -> double"), Some("nth"));
         assert!(calls("(add encode@sha256:aa(lat) 1)", "encode", "@sha256:aa"));
         assert!(!calls("geo_encode@sha256:aa(lat)", "encode", "@sha256:aa"));
         assert!(!calls("encode@sha256:bb(lat)", "encode", "@sha256:aa"));

@@ -128,9 +128,12 @@ fn refuse_to_lose(lost: &Lost, plugin: &str, version: u32, jobs: &[Arc<Job>]) ->
 
 /// `POST /v1/plugins/{name}/rollback`: the version that was active before, likewise.
 pub(crate) async fn rollback(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
-    let plugins = app.served.plugins.clone();
+    let (plugins, engine) = (app.served.plugins.clone(), app.served.engine.clone());
     let status = blocking(move || {
-        find(&plugins, &name)?;
+        let status = find(&plugins, &name)?;
+        if let Some(version) = status.previous {
+            refuse_to_lose(&Lost::by(&status, version), &name, version, &engine.jobs())?;
+        }
         let version = plugins.rollback(&name).map_err(|error| problem(&error))?;
         tracing::info!(plugin = name, version, "plugin rolled back");
         find(&plugins, &name)

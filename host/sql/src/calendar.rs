@@ -10,7 +10,6 @@ use sqlparser::ast::{DateTimeField, Expr, Interval, Spanned, Value};
 use sqlparser::tokenizer::Location;
 use std::fmt;
 use std::sync::Arc;
-use weir_event::suggestion::nearest;
 
 /// Years whose windows are known, the last one not among them: every time that an event may have, in every zone. The
 /// first begins on a Monday, as weeks do.
@@ -142,15 +141,6 @@ fn text(expression: &Expr) -> Option<(String, Location)> {
 
 /// The name of a zone as the database writes it.
 pub(crate) fn zone_named(name: &str, at: Location) -> Result<String, Refusal> {
-    if let Ok(zone) = TimeZone::get(name)
-        && let Some(known) = zone.iana_name()
-    {
-        return Ok(known.to_owned());
-    }
-    let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-    let instead = match nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean '{near}'?"),
-        None => "write a name of the time zone database, such as 'Europe/Berlin'".to_owned(),
-    };
-    Err(Refusal::new(at, format!("time zone '{name}' not found; {instead}")))
+    let zone = weir_event::zone_named(name).map_err(|error| Refusal::new(at, error.quoted('\'')))?;
+    Ok(zone.iana_name().unwrap_or(name).to_owned())
 }

@@ -19,14 +19,14 @@
 //!
 //! Knows no clock, no key and no timeline.
 
-use crate::bounds::{TimeBounds, is_recent, looks_like_seconds};
+use crate::bounds::{TimeBounds, is_recent, known_at, looks_like_seconds};
 use crate::filter::{Filtered, Passes};
 use crate::intake::cut::Cutting;
 use crate::intake::seen::Repeats;
 use crate::letter::DeadLetter;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{BooleanArray, RecordBatch};
+use arrow_array::{Array, RecordBatch, TimestampMillisecondArray};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -239,36 +239,26 @@ pub(crate) fn late_reason(time: EventTime, watermark: EventTime) -> String {
     )
 }
 
-/// When rows could first be known.
-enum Known<'a> {
-    Nothing,
-    EventTime,
-    Each(&'a [i64]),
-    Column(&'a [i64], BooleanArray),
+/// When rows could first be known, as their stream and their log say.
+struct Known<'a> {
+    declared: Option<&'a TimestampMillisecondArray>,
+    stamps: &'a [i64],
 }
 
 impl<'a> Known<'a> {
     fn of(rules: &Rules, block: &'a RawBlock, decoded: &'a Decoded) -> Known<'a> {
-        if let Some(column) = rules.known_time {
-            let column = decoded.columns.column(column);
-            let valid: BooleanArray = (0..column.len()).map(|row| Some(column.is_valid(row))).collect();
-            return Known::Column(column.as_primitive::<TimestampMillisecondType>().values(), valid);
-        }
-        match &block.known {
-            KnownTimes::Unknown => Known::Nothing,
-            KnownTimes::EventTime => Known::EventTime,
-            KnownTimes::Each(times) => Known::Each(times),
-        }
+        let column = |column: usize| decoded.columns.column(column).as_primitive();
+        let stamps: &[i64] = match &block.known {
+            KnownTimes::Unknown | KnownTimes::EventTime => &[],
+            KnownTimes::Each(times) => times,
+        };
+        Known { declared: rules.known_time.map(column), stamps }
     }
 
     fn at(&self, row: usize, decoded: &Decoded) -> Option<EventTime> {
-        match self {
-            Known::Nothing | Known::EventTime => None,
-            Known::Each(times) => {
-                times.get(decoded.records[row] as usize).copied().map(EventTime::from_millis)
-            }
-            Known::Column(times, valid) => valid.value(row).then(|| EventTime::from_millis(times[row])),
-        }
+        let declared = self.declared.and_then(|times| times.is_valid(row).then(|| times.value(row)));
+        let stamp = self.stamps.get(decoded.records[row] as usize).copied();
+        known_at(declared.map(EventTime::from_millis), stamp.map(EventTime::from_millis))
     }
 }
 

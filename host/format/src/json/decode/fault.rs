@@ -4,7 +4,7 @@
 //! refused: that is the scanner's and the columns' part.
 
 use super::scan::{Kind, SyntaxError};
-use weir_event::written::likely_pattern;
+use weir_event::written::likely_patterns;
 use weir_event::{EventTime, TimeForm};
 
 /// What a file that is one array, or one object over several lines, has to become.
@@ -91,9 +91,10 @@ pub(super) fn no_time(text: &str) -> String {
     } else if is_time(&format!("{bare}Z")) {
         format!("has no zone; add Z or +01:00{}", or_pattern(bare))
     } else if without_zone_name(bare).is_some_and(|time| is_time(&format!("{time}Z"))) {
-        "names its zone; write Z or +01:00 in place of the name".to_owned()
+        format!("names its zone; write Z or +01:00 in place of the name{}", or_pattern(bare))
     } else if bare.rsplit_once(' ').is_some_and(|(time, zone)| is_time(&format!("{time}{zone}"))) {
-        "has a blank before its zone; write them together, such as 12:00:00+01:00".to_owned()
+        let or_pattern = or_pattern(bare);
+        format!("has a blank before its zone; write them together, such as 12:00:00+01:00{or_pattern}")
     } else if date.is_none() && has_form_of_date(bare) {
         "names a day that the calendar does not have".to_owned()
     } else {
@@ -103,9 +104,13 @@ pub(super) fn no_time(text: &str) -> String {
 
 /// How times that look so can be read as they are.
 fn or_pattern(text: &str) -> String {
-    let Some(pattern) = likely_pattern(text) else { return String::new() };
-    let zone = if pattern.contains("%z") { "" } else { " and `zone`" };
-    format!(", or give its column `pattern: \"{pattern}\"`{zone} in the stream's file")
+    let patterns: Vec<String> =
+        likely_patterns(text).into_iter().map(|pattern| format!("`pattern: \"{pattern}\"`")).collect();
+    if patterns.is_empty() {
+        return String::new();
+    }
+    let zone = if patterns[0].contains("%z") || patterns[0].contains("UTC") { "" } else { " and `zone`" };
+    format!(", or give its column {}{zone} in the stream's file", patterns.join(" or "))
 }
 
 /// Why a value is not a time of this form, to follow the value; `None` for the standard form.
@@ -155,7 +160,7 @@ mod tests {
         }
         for (text, reason) in [
             ("2026-01-01t12:00:00.123456789", "has no zone; add Z or +01:00"),
-            ("2026-01-01 12:00:00 UTC", "names its zone; write Z or +01:00 in place of the name"),
+            ("2026-01-01 12:00 UTC", "names its zone; write Z or +01:00 in place of the name"),
             ("2026-01-01T12:00:00 Europe/Berlin", "names its zone; write Z or +01:00 in place of the name"),
             ("2026-01-01T12:00:00[Europe/Berlin]", "names its zone; write Z or +01:00 in place of the name"),
             (" 2026-01-01T12:00:00Z\n", "has blanks around it; write the time alone"),
@@ -165,7 +170,15 @@ mod tests {
         }
         assert!(no_time("1767225600000").starts_with("is a number in quotes"));
         assert!(no_time("1767225600.5").starts_with("is a number in quotes"));
-        assert!(no_time("2026-01-01 12:00:00 +0100").starts_with("has a blank before its zone"));
+        for (text, reason, pattern) in [
+            ("2026-01-01 12:00:00 UTC", "names its zone; write Z", "%Y-%m-%d %H:%M:%S UTC"),
+            ("2026-01-01 12:00:00 +0100", "has a blank before its zone; write", "%Y-%m-%d %H:%M:%S %z"),
+        ] {
+            let or = format!(", or give its column `pattern: \"{pattern}\"` in the stream's file");
+            assert!(no_time(text).starts_with(reason) && no_time(text).ends_with(&or), "{}", no_time(text));
+        }
+        let either = "`pattern: \"%m/%d/%Y\"` or `pattern: \"%d/%m/%Y\"` and `zone` in the stream's file";
+        assert!(no_time("04/03/2026").ends_with(either), "{}", no_time("04/03/2026"));
         assert!(no_time("").contains("leave the member out"));
         for text in
             ["soon", "31.01.2026 12:00", "01/31/2026", "2026-01-31T25:00:00Z", "12:00:00Z", "é", "2026-01-3"]

@@ -50,8 +50,6 @@ pub trait Aggregate: Default + Serialize + DeserializeOwned {
     type Input: for<'a> Input<'a>;
     /// The value: a type, an `Option` of one, or a `Result` of either.
     type Output: Returned;
-    /// Whether [`unmerge`](Aggregate::unmerge) is implemented; the attribute knows.
-    const HAS_UNMERGE: bool = false;
 
     /// The state of no rows: merging with it changes nothing.
     fn start(_parameters: &Self::Parameters) -> Self {
@@ -62,8 +60,6 @@ pub trait Aggregate: Default + Serialize + DeserializeOwned {
     fn update(&mut self, time: i64, input: Self::Input);
     /// Adds the state of a later stretch of rows.
     fn merge(&mut self, later: &Self);
-    /// Takes out the rows of `leaving`, which are the earliest of those in this state.
-    fn unmerge(&mut self, _leaving: &Self) {}
     /// The value at the event time `as_of`, milliseconds since 1970.
     fn finish(&self, as_of: i64) -> Self::Output;
 }
@@ -89,7 +85,6 @@ pub fn describe<A: AggregateFunction>(
         arguments: fields(arguments, <A::Input as Input<'static>>::types()),
         result: <A::Output as Returned>::Cell::TYPE,
         algebra,
-        has_unmerge: A::HAS_UNMERGE,
         description: description.to_owned(),
     }
 }
@@ -189,25 +184,6 @@ fn merge<A: Aggregate>(
         .collect()
 }
 
-fn unmerge<A: Aggregate>(
-    params: &[Literal],
-    states: &[Vec<u8>],
-    leaving: &[Vec<u8>],
-) -> Result<Vec<Vec<u8>>, String> {
-    if !A::HAS_UNMERGE {
-        return Err("has no unmerge".to_owned());
-    }
-    same_length("states and leaving ones differ in length", states.len(), leaving.len())?;
-    let codec = Codec::<A>::new(params)?;
-    let pairs = states.iter().zip(leaving);
-    let remaining = |(state, leaving): (&Vec<u8>, &Vec<u8>)| {
-        let mut state = codec.decode(state)?;
-        state.unmerge(&codec.decode(leaving)?);
-        codec.encode(&state)
-    };
-    pairs.map(remaining).collect()
-}
-
 fn finish<A: Aggregate>(params: &[Literal], states: &[Vec<u8>], as_of: &[i64]) -> Result<Column, String> {
     same_length("states and times differ in length", states.len(), as_of.len())?;
     let codec = Codec::<A>::new(params)?;
@@ -220,7 +196,6 @@ fn finish<A: Aggregate>(params: &[Literal], states: &[Vec<u8>], as_of: &[i64]) -
 
 type Update = fn(&[Literal], Vec<Vec<u8>>, &[u32], &[i64], &[Column]) -> Result<Vec<Vec<u8>>, String>;
 type Merge = fn(&[Literal], &[Vec<u8>], &[u32], u32) -> Result<Vec<Vec<u8>>, String>;
-type Unmerge = fn(&[Literal], &[Vec<u8>], &[Vec<u8>]) -> Result<Vec<Vec<u8>>, String>;
 type Finish = fn(&[Literal], &[Vec<u8>], &[i64]) -> Result<Column, String>;
 
 /// One aggregate of a component, over states as bytes.
@@ -230,8 +205,6 @@ pub struct Entry {
     pub update: Update,
     /// The contract's `merge`.
     pub merge: Merge,
-    /// The contract's `unmerge`.
-    pub unmerge: Unmerge,
     /// The contract's `finish`.
     pub finish: Finish,
 }
@@ -239,13 +212,7 @@ pub struct Entry {
 impl Entry {
     /// The entry of an aggregate.
     pub const fn of<A: AggregateFunction>() -> Self {
-        Entry {
-            name: A::NAME,
-            update: update::<A>,
-            merge: merge::<A>,
-            unmerge: unmerge::<A>,
-            finish: finish::<A>,
-        }
+        Entry { name: A::NAME, update: update::<A>, merge: merge::<A>, finish: finish::<A> }
     }
 }
 

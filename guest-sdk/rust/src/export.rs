@@ -88,16 +88,6 @@ macro_rules! export_aggregates {
                         (function.merge)(&params, &states, &groups, group_count)
                     })
                 }
-                fn unmerge(
-                    name: ::std::string::String,
-                    params: Params,
-                    states: States,
-                    leaving: States,
-                ) -> Outcome<States> {
-                    $crate::aggregate::call(FUNCTIONS, &name, |function| {
-                        (function.unmerge)(&params, &states, &leaving)
-                    })
-                }
                 fn finish(
                     name: ::std::string::String,
                     params: Params,

@@ -68,11 +68,6 @@ impl Aggregate for ActionCounts {
             *self.counts.entry(action.clone()).or_default() += count;
         }
     }
-    fn unmerge(&mut self, leaving: &Self) {
-        for (action, count) in &leaving.counts {
-            *self.counts.entry(action.clone()).or_default() -= count;
-        }
-    }
     fn finish(&self, as_of: i64) -> Result<Option<i64>, String> {
         if as_of < 0 {
             return Err("before the beginning".to_owned());
@@ -185,10 +180,10 @@ fn an_aggregate_describes_itself() {
     assert_eq!(info.parameters[0].name, "action");
     let names: Vec<_> = info.arguments.iter().map(|argument| argument.name.as_str()).collect();
     assert_eq!(names, ["action", "weight"]);
-    assert_eq!((info.algebra, info.has_unmerge), (Algebra::Exact, true));
+    assert_eq!(info.algebra, Algebra::Exact);
     assert_eq!(info.description, "The count of one action.");
     let info = Trace::describe();
-    assert_eq!((info.algebra, info.has_unmerge), (Algebra::Ordered, false));
+    assert_eq!(info.algebra, Algebra::Ordered);
     assert!(info.parameters.is_empty() && info.result.list);
 }
 
@@ -204,9 +199,6 @@ fn states_are_updated_merged_and_finished() {
     let merged = (entry.merge)(&like(), &states, &[1, 1, 0], 3).unwrap();
     let finished = (entry.finish)(&like(), &merged, &[0, 0, 0]).unwrap();
     assert_eq!(finished, int64s(&[0, 7, 0], &[0, 1, 0]));
-
-    let remaining = (entry.unmerge)(&like(), &merged[1..2], &states[0..1]).unwrap();
-    assert_eq!(remaining, [states[1].clone()]);
     assert!((entry.finish)(&like(), &merged, &[0, -1, 0]).unwrap_err().contains("before the beginning"));
 }
 
@@ -231,7 +223,6 @@ fn bad_calls_of_aggregates_are_errors() {
         ((entry.update)(&[], vec![vec![9, 9]], &[0], &[5], &[row()]), "a state cannot be read"),
         ((entry.update)(&like(), vec![vec![]], &[0], &[5], &[row()]), "expected 0 parameters"),
         ((entry.merge)(&[], &[vec![1, 2]], &[4], 2), "group 4 of 2"),
-        ((entry.unmerge)(&[], &[vec![]], &[vec![]]), "has no unmerge"),
     ];
     for (outcome, expected) in cases {
         let message = outcome.unwrap_err();

@@ -13,7 +13,7 @@ use crate::plugin::{AggregateExports, Exports, Plugin, ScalarExports};
 use crate::scalar::PluginScalar;
 use crate::wire::{
     AGGREGATE_FUNCTIONS, AggregateFunctionInfo, CallParams, ColumnResult, FinishParams, FunctionInfo,
-    IMPORTS, MergeParams, SCALAR_FUNCTIONS, StatesResult, UnmergeParams, UpdateParams,
+    IMPORTS, MergeParams, SCALAR_FUNCTIONS, StatesResult, UpdateParams,
 };
 use crate::{account::Account, cache};
 use sha2::{Digest, Sha256};
@@ -157,16 +157,10 @@ impl Shared {
 }
 
 fn aggregate_exports(mut find: impl FnMut(&str) -> Option<ComponentExportIndex>) -> Option<AggregateExports> {
-    let names = ["describe", "update", "merge", "unmerge", "finish"];
+    let names = ["describe", "update", "merge", "finish"];
     // All are looked up before any is missed, so that every missing one is named.
-    let [describe, update, merge, unmerge, finish] = names.map(&mut find);
-    Some(AggregateExports {
-        describe: describe?,
-        update: update?,
-        merge: merge?,
-        unmerge: unmerge?,
-        finish: finish?,
-    })
+    let [describe, update, merge, finish] = names.map(&mut find);
+    Some(AggregateExports { describe: describe?, update: update?, merge: merge?, finish: finish? })
 }
 
 /// A failed first step: the component's fault, unless the host had no place for it.
@@ -239,7 +233,6 @@ fn check_types(guest: &mut Guest, exports: &Exports) -> Result<(), Vec<String>> 
         );
         check::<UpdateParams, StatesResult>(guest, &mut reasons, &name("update"), &aggregate.update);
         check::<MergeParams, StatesResult>(guest, &mut reasons, &name("merge"), &aggregate.merge);
-        check::<UnmergeParams, StatesResult>(guest, &mut reasons, &name("unmerge"), &aggregate.unmerge);
         check::<FinishParams, ColumnResult>(guest, &mut reasons, &name("finish"), &aggregate.finish);
     }
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }

@@ -57,7 +57,8 @@ impl PluginAggregate {
         let plugin = &account.plugin;
         let card = Card {
             algebra: info.algebra,
-            // A guest can take states out of states, but not rows, and cursors need both.
+            // The world asks a guest for none: blocks of panes fold with two merges per pane, as many calls as
+            // taking each in and out again, and a wrong inverse would make windows differ from their rows.
             inverse: false,
             // The host holds states to `MAX_STATE_BYTES`.
             bounded: true,

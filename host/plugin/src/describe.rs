@@ -52,8 +52,7 @@ impl From<FunctionInfo> for ScalarInfo {
 
 impl From<AggregateFunctionInfo> for AggregateInfo {
     fn from(info: AggregateFunctionInfo) -> Self {
-        // Whether states can be unmerged is of no use to the host, which would have to retract rows, too.
-        let AggregateFunctionInfo { name, parameters, arguments, result, algebra, description, .. } = info;
+        let AggregateFunctionInfo { name, parameters, arguments, result, algebra, description } = info;
         let algebra = match algebra {
             wire::Algebra::Exact => Algebra::Exact,
             wire::Algebra::Ordered => Algebra::Ordered,

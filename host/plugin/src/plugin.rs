@@ -43,7 +43,6 @@ pub(crate) struct AggregateExports {
     pub(crate) describe: ComponentExportIndex,
     pub(crate) update: ComponentExportIndex,
     pub(crate) merge: ComponentExportIndex,
-    pub(crate) unmerge: ComponentExportIndex,
     pub(crate) finish: ComponentExportIndex,
 }
 

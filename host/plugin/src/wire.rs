@@ -179,8 +179,6 @@ pub(crate) struct AggregateFunctionInfo {
     pub(crate) result: DataType,
     #[component(name = "algebra")]
     pub(crate) algebra: Algebra,
-    #[component(name = "has-unmerge")]
-    pub(crate) has_unmerge: bool,
     #[component(name = "description")]
     pub(crate) description: String,
 }
@@ -212,7 +210,5 @@ pub(crate) type UpdateParams<'a> =
     (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [u32], &'a [i64], &'a [ColumnIn<'a>]);
 /// `aggregate-functions.merge`.
 pub(crate) type MergeParams<'a> = (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [u32], u32);
-/// `aggregate-functions.unmerge`.
-pub(crate) type UnmergeParams<'a> = (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [&'a [u8]]);
 /// `aggregate-functions.finish`.
 pub(crate) type FinishParams<'a> = (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [i64]);

@@ -63,11 +63,6 @@ fn complete(implementation: &mut ItemImpl) {
             type Parameters = ();
         ));
     }
-    if method(implementation, "unmerge").is_some() {
-        implementation.items.push(parse_quote!(
-            const HAS_UNMERGE: bool = true;
-        ));
-    }
 }
 
 fn method<'a>(implementation: &'a ItemImpl, name: &str) -> Option<&'a ImplItemFn> {
@@ -127,17 +122,10 @@ mod tests {
         let item = quote! {
             impl Aggregate for LastSeen {
                 fn update(&mut self, time: i64, (lat, _): (f64, f64)) {}
-                fn unmerge(&mut self, leaving: &Self) {}
             }
         };
         let expanded = expand(quote!(), item).unwrap().to_string();
-        for expected in [
-            "type Parameters = () ;",
-            "HAS_UNMERGE : bool = true",
-            "\"last_seen\"",
-            "\"lat\" , \"value_2\"",
-            "Ordered",
-        ] {
+        for expected in ["type Parameters = () ;", "\"last_seen\"", "\"lat\" , \"value_2\"", "Ordered"] {
             assert!(expanded.contains(expected), "{expected} in {expanded}");
         }
     }

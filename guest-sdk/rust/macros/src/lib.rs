@@ -42,7 +42,7 @@ pub fn scalar(options: TokenStream, item: TokenStream) -> TokenStream {
 /// - `#[weir::aggregate(name = "..", arguments(lat, lon), parameters(n), algebra = exact, description = "..")]`
 ///   says them differently; the algebra is `exact`, `ordered` or `approximate`.
 ///
-/// `type Parameters = ()` is added when left out, and `unmerge` is offered when there is one.
+/// `type Parameters = ()` is added when left out.
 #[proc_macro_attribute]
 pub fn aggregate(options: TokenStream, item: TokenStream) -> TokenStream {
     emit(aggregate::expand(options.into(), item.into()))

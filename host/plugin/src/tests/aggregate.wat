@@ -5,7 +5,7 @@
 (export "cabi_post_weir:feature/aggregate-functions@0.1.0#merge" (func $release))
 (export "cabi_post_weir:feature/aggregate-functions@0.1.0#finish" (func $release))
 
-;; aggregate-info at 160: name "g", no parameters, one argument, result bigint, ordered, no unmerge.
+;; aggregate-info at 160: name "g", no parameters, one argument, result bigint, ordered.
 (data (i32.const 144) "gx")
 (data (i32.const 148) "\91\00\00\00\01\00\00\00\01\00\00\00")
 (data (i32.const 160) "\90\00\00\00\01\00\00\00\00\00\00\00\00\00\00\00\94\00\00\00\01\00\00\00")
@@ -92,10 +92,6 @@
       (local.set $part (i32.add (local.get $part) (i32.const 1)))
       (br $next)))
   (call $states (local.get $merged) (local.get $group_count)))
-
-(func (export "weir:feature/aggregate-functions@0.1.0#unmerge")
-  (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
-  (call $refuse (i32.const 144) (i32.const 1)))
 
 (func (export "weir:feature/aggregate-functions@0.1.0#finish")
   (param $name i32) (param $name_length i32) (param $params i32) (param $params_length i32)

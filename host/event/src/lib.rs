@@ -28,5 +28,5 @@ pub use position::{PartitionId, Position, Rank};
 pub use schema::{DataType, Field, StreamSchema};
 pub use time::{EventTime, Span};
 pub use watermark::{JobWatermark, PartitionWatermark};
-pub use written::{TIME_UNITS, TimeForm, TimePattern, TimeUnit};
+pub use written::{PatternError, TIME_UNITS, TimeForm, TimePattern, TimeUnit};
 pub use zone::{UnknownZone, zone_named};

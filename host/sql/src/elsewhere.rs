@@ -4,7 +4,7 @@
 //! Knows names and the arguments that a proposal repeats. Must not know what any function computes.
 
 use crate::windows::arguments;
-use sqlparser::ast::{Expr, Function, UnaryOperator, Value};
+use sqlparser::ast::{Expr, Function, UnaryOperator, Value, ValueWithSpan};
 
 /// Names in lower case, in order, and what stands for them.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -27,7 +27,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("count_if", COUNT_IF),
     ("countif", COUNT_IF),
     ("cume_dist", RANKS),
-    ("cummax", RUNNING_MAX),
+    ("cummax", "write MAX(x) OVER (PARTITION BY k ORDER BY rowtime)"),
     ("cummin", "write MIN(x) OVER (PARTITION BY k ORDER BY rowtime)"),
     ("cumsum", "write SUM(x) OVER (PARTITION BY k ORDER BY rowtime)"),
     ("cut", "write CASE WHEN x < 10 THEN 'low' ELSE 'high' END"),
@@ -53,13 +53,13 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("ewma", "write DECAY_AVG('7d', x)"),
     ("explode", "a row stays one row; aggregate before the list is made"),
     ("farm_fingerprint", "write MD5(text)"),
-    ("ffill", LAST_KNOWN),
+    ("ffill", "write LAST_VALUE(x) OVER (PARTITION BY k ORDER BY rowtime)"),
     ("fillna", "write COALESCE(x, 0)"),
     ("format", "write CONCAT(a, b), or DATE_FORMAT(t, 'yyyy-MM-dd') for a time"),
     ("format_date", "write DATE_FORMAT(t, 'yyyy-MM-dd')"),
     ("format_timestamp", "write DATE_FORMAT(t, 'yyyy-MM-dd HH:mm:ss')"),
     ("get_json_object", "write JSON_VALUE(j, '$.a.b')"),
-    ("getdate", NOW),
+    ("getdate", "write CURRENT_TIMESTAMP for the row's event time"),
     ("group_concat", "write LISTAGG(x, ',')"),
     ("grouping", "write a job for each grouping"),
     ("iff", "write IF(condition, a, b)"),
@@ -152,10 +152,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 const RANKS: &str = "write MAX_N(n, x) or MIN_N(n, x) for the values themselves";
 const COUNT_IF: &str = "write COUNT(*) FILTER (WHERE condition)";
 const SUM_IF: &str = "write SUM(x) FILTER (WHERE condition)";
-const RUNNING_MAX: &str = "write MAX(x) OVER (PARTITION BY k ORDER BY rowtime)";
-const LAST_KNOWN: &str = "write LAST_VALUE(x) OVER (PARTITION BY k ORDER BY rowtime)";
 const TIME_DIFFERENCE: &str = "write TIMESTAMPDIFF(DAY, a, b) for the days from a to b";
-const NOW: &str = "write CURRENT_TIMESTAMP for the row's event time";
 
 /// Aggregates that are APPROX_PERCENTILE here.
 const PERCENTILES: [&str; 9] = [
@@ -185,19 +182,32 @@ pub(crate) fn elsewhere(name: &str, function: &Function) -> Option<String> {
 
 /// The same part of the same values: the constant among the arguments, and what is not one.
 fn percentile(name: &str, function: &Function, given: &[&Expr]) -> String {
-    let part = if name == "median" { None } else { given.iter().find(|argument| is_number(argument)) };
-    let part =
-        part.map_or_else(|| if name == "median" { "0.5" } else { "0.95" }.to_owned(), ToString::to_string);
+    let part = match name {
+        "median" => 0.5,
+        _ => given.iter().find_map(|argument| part(name, number(argument)?)).unwrap_or(0.95),
+    };
     let ordered = function.within_group.first().map(|order| order.expr.to_string());
-    let of = given.iter().find(|argument| !is_number(argument)).map(ToString::to_string).or(ordered);
+    let of = given.iter().find(|argument| number(argument).is_none()).map(ToString::to_string).or(ordered);
     format!("write APPROX_PERCENTILE({part}, {})", of.as_deref().unwrap_or("x"))
 }
 
-fn is_number(expression: &Expr) -> bool {
+/// The part from 0 to 1 that a constant means, if it means one: percentiles are also told as percent.
+fn part(name: &str, constant: f64) -> Option<f64> {
+    match constant {
+        0.0..=1.0 => Some(constant),
+        // Digits beyond those that anyone writes come of the division.
+        1.0..=100.0 if name.contains("percentile") => Some((constant * 1e7).round() / 1e9),
+        _ => None,
+    }
+}
+
+/// The number that an expression is.
+fn number(expression: &Expr) -> Option<f64> {
     match expression {
-        Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => is_number(inner),
-        Expr::Value(value) => matches!(value.value, Value::Number(..)),
-        _ => false,
+        Expr::Nested(inner) => number(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => number(inner).map(|number| -number),
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse().ok(),
+        _ => None,
     }
 }
 

@@ -130,11 +130,21 @@ impl Names<'_> {
             return Ok(Expr::Identifier(resolved));
         }
         let column = column_of(self.view, &name.value, &self.stream.schema, name.span)
-            .ok_or_else(|| Refusal::new(name.span.start, self.unknown_column(&name.value)))?;
+            .ok_or_else(|| Refusal::new(name.span.start, self.unknown_name(name)))?;
         let parts = if self.view.is_some() { Extent::of(&column).parts } else { 0 };
         let left = self.parts_left.get().checked_sub(parts).ok_or_else(|| too_large(name.span.start))?;
         self.parts_left.set(left);
         Ok(column)
+    }
+
+    /// A name in double quotes may be meant as a text, which other engines write so.
+    fn unknown_name(&self, name: &Ident) -> String {
+        let message = self.unknown_column(&name.value);
+        if name.quote_style != Some('"') {
+            return message;
+        }
+        let text = name.value.replace('\'', "''");
+        format!("{message} (names stand in double quotes, and texts in single ones: '{text}')")
     }
 
     fn unknown_column(&self, name: &str) -> String {

@@ -75,10 +75,12 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     let aggregates = Aggregates { catalog: catalog.functions(), job: &job.name };
     let misnamed = resolve_names(&mut parsed, &stream, &functions, &aggregates, catalog, report);
     let named = Named { job, stream, functions: &functions, aggregates: &aggregates, event_time };
-    if misnamed.is_empty() && !report.has_errors() {
+    if !report.has_errors() {
         return named.plan(parsed, report);
     }
-    named.say_the_rest(parsed, &misnamed, report);
+    if let Some(misnamed) = misnamed {
+        named.say_the_rest(parsed, &misnamed, report);
+    }
     None
 }
 

@@ -15,7 +15,8 @@ use sqlparser::ast::Expr;
 use std::cell::Cell;
 use weir_plan::{Catalog, StreamDefinition};
 
-/// Resolves every name of a query; gives the indexes of the result columns that have one which was not found.
+/// Resolves every name of a query; gives the indexes of the result columns that have one which was not found, `None`
+/// where what they are computed from or grouped by has one: what else is wrong with them is not known then.
 pub(crate) fn resolve_names<'a>(
     parsed: &mut Parsed,
     stream: &'a StreamDefinition,
@@ -23,7 +24,7 @@ pub(crate) fn resolve_names<'a>(
     aggregates: &'a Aggregates<'a>,
     catalog: &'a dyn Catalog,
     report: &mut Report<'_>,
-) -> Vec<usize> {
+) -> Option<Vec<usize>> {
     warn_of_patterns(parsed, report);
     let items = parsed.items.clone();
     let qualifier = parsed.qualifier.clone();
@@ -50,6 +51,13 @@ pub(crate) fn resolve_names<'a>(
     }
     let names =
         Names { view: inner.as_ref(), qualifier: &qualifier, has_window_columns, items: &items, ..base };
+    report.refuse_all(names.resolve(&mut parsed.group_by));
+    report.refuse_all(names.resolve(&mut parsed.windows.named));
+    if let Some(function) = &mut parsed.table_function {
+        report.refuse_all(names.resolve(&mut function.window.time));
+        report.refuse_all(names.resolve(&mut function.partition_by));
+    }
+    let is_sound = !report.has_errors();
     let mut misnamed = Vec::new();
     for (index, item) in parsed.items.iter_mut().enumerate() {
         let refusals = names.resolve(&mut item.expression);
@@ -58,14 +66,8 @@ pub(crate) fn resolve_names<'a>(
         note_zone(item, report);
     }
     report.refuse_all(names.resolve(&mut parsed.filter));
-    report.refuse_all(names.resolve(&mut parsed.group_by));
     report.refuse_all(names.resolve(&mut parsed.having));
-    report.refuse_all(names.resolve(&mut parsed.windows.named));
-    if let Some(function) = &mut parsed.table_function {
-        report.refuse_all(names.resolve(&mut function.window.time));
-        report.refuse_all(names.resolve(&mut function.partition_by));
-    }
-    misnamed
+    is_sound.then_some(misnamed)
 }
 
 /// Warns of patterns that read or write something else than their author probably means.

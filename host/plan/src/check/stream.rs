@@ -85,14 +85,15 @@ fn read_dedup(keys: &mut Mapping<'_>, columns: &[Column], report: &mut Report) -
         }
         return Some(None);
     };
-    let event_id = column("event_id", node, columns, report)?;
+    let event_id = column("event_id", node, DataType::String, columns, report)?;
     let Column { field, valid, .. } = &columns[event_id];
-    if *valid && !weir_event::key::is_key_type(&field.data_type.to_arrow()) {
-        let found = &field.data_type;
-        report.error(
-            node.place,
-            format!("`event_id`: `{}` is declared {found}; an id is a text or a number", field.name),
-        );
+    // Times are floored to milliseconds, and two events of one millisecond are two.
+    let is_id =
+        field.data_type != DataType::Timestamp && weir_event::key::is_key_type(&field.data_type.to_arrow());
+    if *valid && !is_id {
+        let (name, found) = (&field.name, &field.data_type);
+        let message = format!("`event_id`: `{name}` is declared {found}; an id is a text or a number");
+        report.error(node.place, message);
         return None;
     }
     Some(Some(Dedup { event_id, within: span.unwrap_or(Some(DEDUP_FOR))? }))
@@ -179,13 +180,22 @@ pub(super) fn data_type(label: &str, node: &Node, report: &mut Report) -> Option
     report.parsed(label, node, "a type such as bigint")
 }
 
-/// The index of the declared column that a key names.
-pub(super) fn column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
+/// The index of the declared column that a key names; it is most often of the usual type.
+pub(super) fn column(
+    key: &str,
+    node: &Node,
+    usual: DataType,
+    columns: &[Column],
+    report: &mut Report,
+) -> Option<usize> {
     let name = report.text(key, node)?;
     let found = columns.iter().position(|column| column.field.name == name);
     if found.is_none() {
         let message = unknown("column", &name, columns.iter().map(|column| column.field.name.as_str()));
-        report.error(node.place, format!("`{key}`: `{name}`: {message}"));
+        report.error(
+            node.place,
+            format!("`{key}`: `{name}`: {message} (or add `{name}: {usual}` to `fields`)"),
+        );
     }
     found
 }

@@ -7,7 +7,7 @@ use super::keys;
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
 use super::stream::{Column, column as named};
-use weir_event::{DataType, Field, TIME_UNITS, TimeForm, TimePattern};
+use weir_event::{DataType, Field, PatternError, TIME_UNITS, TimeForm, TimePattern};
 
 /// Reads `event_time`: a column's name, or `{column: ts, unit: s}`.
 pub(super) fn event_time(node: &Node, columns: &mut [Column], report: &mut Report) -> Option<usize> {
@@ -25,7 +25,7 @@ pub(super) fn event_time(node: &Node, columns: &mut [Column], report: &mut Repor
     let Some((form, place)) = form? else {
         return column(KEY, given?, columns, report);
     };
-    let at = named("event_time.column", given?, columns, report)?;
+    let at = named("event_time.column", given?, DataType::Timestamp, columns, report)?;
     let column = &mut columns[at];
     if column.valid && column.field.form != TimeForm::Standard {
         let message = format!(
@@ -43,7 +43,7 @@ pub(super) fn event_time(node: &Node, columns: &mut [Column], report: &mut Repor
 
 /// The column of times that a key names.
 pub(super) fn column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
-    let at = named(key, node, columns, report)?;
+    let at = named(key, node, DataType::Timestamp, columns, report)?;
     let column = &columns[at];
     let name = &column.field.name;
     if !column.valid || column.field.data_type == DataType::Timestamp {
@@ -103,7 +103,13 @@ pub(super) fn form(
             match TimePattern::new(&pattern, zone_name.as_deref()) {
                 Ok(pattern) => Some(Some((TimeForm::Pattern(pattern), key.place))),
                 Err(error) => {
-                    report.error(node.place, format!("`{label}.pattern`: {error}"));
+                    let (key, node) = match (&error, zone) {
+                        (PatternError::Zone(..) | PatternError::TwoZones(_), Some((_, zone))) => {
+                            ("zone", zone)
+                        }
+                        _ => ("pattern", node),
+                    };
+                    report.error(node.place, format!("`{label}.{key}`: {error}"));
                     None
                 }
             }

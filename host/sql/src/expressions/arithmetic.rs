@@ -16,9 +16,10 @@ use std::sync::Arc;
 
 use super::division::DecimalDivision;
 use super::finite::DoubleDivision;
+use super::zeros::compared;
 
-/// Makes every operation of an expression fail where its result does not fit, every division by zero fail, and every
-/// division of decimals round.
+/// Makes every operation of an expression fail where its result does not fit, every division by zero fail, every
+/// division of decimals round, and every comparison take 0.0 and -0.0 for one.
 pub(super) fn exact(
     physical: Arc<dyn PhysicalExpr>,
     schema: &Schema,
@@ -26,7 +27,10 @@ pub(super) fn exact(
     let exact = physical.transform_up(|node| {
         let any: &dyn Any = node.as_ref();
         let Some(binary) = any.downcast_ref::<PhysicalBinary>() else {
-            return Ok(Transformed::no(node));
+            return Ok(match compared(&node, schema)? {
+                Some(compared) => Transformed::yes(compared),
+                None => Transformed::no(node),
+            });
         };
         let exact: Arc<dyn PhysicalExpr> = match binary.op() {
             Operator::Plus | Operator::Minus | Operator::Multiply => {
@@ -76,17 +80,6 @@ pub(super) fn fold_whole_numbers(expression: Expr, schema: &DFSchema) -> Result<
 }
 
 fn constant(binary: &BinaryExpr) -> LibraryResult<Option<ScalarValue>> {
-    if let (
-        Expr::Literal(ScalarValue::Float64(Some(_)), _),
-        Expr::Literal(ScalarValue::Float64(Some(divisor)), _),
-    ) = (&*binary.left, &*binary.right)
-        && *divisor == 0.0
-        && matches!(binary.op, Operator::Divide | Operator::Modulo)
-    {
-        let message =
-            format!("a constant of the query has no value: {} {} is a division by zero", binary.op, divisor);
-        return Err(DataFusionError::Plan(message));
-    }
     let (Expr::Literal(ScalarValue::Int64(Some(left)), _), Expr::Literal(ScalarValue::Int64(Some(right)), _)) =
         (&*binary.left, &*binary.right)
     else {

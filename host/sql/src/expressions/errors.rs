@@ -57,6 +57,7 @@ pub(super) fn planning_error(error: &DataFusionError) -> String {
         .or_else(|| wrong_argument(text))
         .or_else(|| failed_cast(text))
         .or_else(|| unlike_types(text))
+        .or_else(|| unread_time(text))
         .unwrap_or_else(|| text.trim_end_matches(['.', ' ']).to_owned());
     for (theirs, ours) in TYPE_NAMES {
         text = text.replace(theirs, ours);
@@ -148,6 +149,12 @@ fn unlike_types(text: &str) -> Option<String> {
     ))
 }
 
+/// A text that is not a time.
+fn unread_time(text: &str) -> Option<String> {
+    let (text, _) = text.strip_prefix("Error parsing timestamp from ")?.rsplit_once("': ")?;
+    Some(format!("{text}' is not a time; write RFC 3339, such as '2026-01-31T12:00:00Z'"))
+}
+
 /// Why an expression has no value. What a plugin said goes through as it is; all else is about the rows.
 pub(super) fn evaluation_error(error: &DataFusionError) -> ExpressionError {
     let root = error.find_root();
@@ -159,6 +166,9 @@ pub(super) fn evaluation_error(error: &DataFusionError) -> ExpressionError {
     let text = root.strip_backtrace();
     let text = text.lines().next().unwrap_or_default();
     let text = PREFIXES.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
-    let text = if text == "Divide by zero error" { "division by zero" } else { text };
-    ExpressionError::Rows(text.to_owned())
+    let text = match text {
+        "Divide by zero error" => "division by zero".to_owned(),
+        text => unread_time(text).unwrap_or_else(|| text.to_owned()),
+    };
+    ExpressionError::Rows(text)
 }

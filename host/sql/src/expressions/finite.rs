@@ -5,8 +5,8 @@
 
 use super::division::sides;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type};
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Schema};
 use datafusion_common::{DataFusionError, Result};
 use datafusion_expr::ColumnarValue;
@@ -46,7 +46,7 @@ impl PhysicalExpr for DoubleDivision {
         let quotients = self.0.evaluate(batch)?;
         let values = quotients.to_array(rows)?;
         // What was divided by zero is never finite, so the divisors are seldom looked at.
-        if (0..values.len()).any(|row| number(&values, row).is_some_and(|value| !value.is_finite())) {
+        if !are_finite(&values) {
             let divisors = self.0.right().evaluate(batch)?.into_array(rows)?;
             let is_by_zero =
                 |row: usize| number(&values, row).is_some() && number(&divisors, row) == Some(0.0);
@@ -72,6 +72,20 @@ impl PhysicalExpr for DoubleDivision {
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt_sql(f)
     }
+}
+
+/// Whether every value is a number that can be written; what stands under a null does not count.
+fn are_finite(values: &ArrayRef) -> bool {
+    match values.data_type() {
+        DataType::Float64 => are_all(values.as_primitive::<Float64Type>(), f64::is_finite),
+        DataType::Float32 => are_all(values.as_primitive::<Float32Type>(), f32::is_finite),
+        _ => true,
+    }
+}
+
+/// Nulls are only looked for where some value, which may stand under one, is not as asked.
+fn are_all<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, holds: impl Fn(T::Native) -> bool) -> bool {
+    values.values().iter().all(|value| holds(*value)) || values.iter().flatten().all(holds)
 }
 
 /// The value of a row, unless it is null or not a double.

@@ -20,6 +20,7 @@ mod library;
 mod moments;
 mod plugin;
 mod trial;
+mod zeros;
 
 #[cfg(test)]
 mod edges;
@@ -158,6 +159,7 @@ impl<'a> Scope<'a> {
         let coerced =
             functions::keep_instants(coerced, &self.schema).map_err(|error| planning_error(&error))?;
         let coerced = arithmetic::fold_whole_numbers(coerced.unalias_nested().data, &self.schema)?;
+        trial::refuse_constants_over_zero(&coerced, &self.schema, &simplifier)?;
         let canonical = canonical::canonical(&coerced, &self.canonical)?;
         let is_json = json::is_json(&coerced, &self.schema).map_err(|error| planning_error(&error))?;
         let coerced = bounded::bounded(coerced).map_err(|error| planning_error(&error))?;

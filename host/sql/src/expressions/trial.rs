@@ -12,7 +12,8 @@ use datafusion_common::{DFSchema, Result as LibraryResult, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Volatility};
+use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Operator, Volatility};
+use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_physical_expr::create_physical_expr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -46,13 +47,45 @@ pub(super) fn refuse_what_always_fails(expression: &Expr, schema: &DFSchema) -> 
             return Ok(TreeNodeRecursion::Continue);
         }
         refused = match others.is_empty() {
-            true => error_of(node)?.map(|reason| format!("a constant of the query has no value: {reason}")),
+            true => error_of(node)?.map(|reason| no_value(&reason)),
             false => always_fails(node, schema)?,
         };
         Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
     walked.map_err(|error| planning_error(&error))?;
     refused.map_or(Ok(()), Err)
+}
+
+/// Refuses divisions of constant doubles by zero. The simplifier makes an infinity of one, or no number, of which every
+/// row would then be null in silence: what it computes itself is never a division of doubles, but their sides are.
+pub(super) fn refuse_constants_over_zero(
+    expression: &Expr,
+    schema: &DFSchema,
+    simplifier: &ExprSimplifier,
+) -> Result<(), String> {
+    let mut refused = None;
+    let walked = expression.apply(|node| {
+        if let Expr::BinaryExpr(binary) = node
+            && matches!(binary.op, Operator::Divide | Operator::Modulo)
+            && node.get_type(schema)?.is_floating()
+            && node.column_refs().is_empty()
+        {
+            let sides = [&binary.left, &binary.right].map(|side| simplifier.simplify((**side).clone()));
+            let [left, right] = sides;
+            let (left, right) = (left?, right?);
+            if [&left, &right].iter().all(|side| matches!(side, Expr::Literal(..))) {
+                let division = BinaryExpr::new(Box::new(left), binary.op, Box::new(right));
+                refused = error_of(&Expr::BinaryExpr(division))?.map(|reason| no_value(&reason));
+            }
+        }
+        Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    walked.map_err(|error| planning_error(&error))?;
+    refused.map_or(Ok(()), Err)
+}
+
+fn no_value(reason: &str) -> String {
+    format!("a constant of the query has no value: {reason}")
 }
 
 /// What a call or an operation is made of, if it can be computed apart from its row.

@@ -232,6 +232,11 @@ fn what_is_wrong_on_every_row_is_refused_with_its_place() {
         ("CASE WHEN limit > 1 THEN 1 / 0 ELSE limit END", 8, "1 / 0 has no value"),
         ("rowtime + INTERVAL '1 fortnight'", 8, "fortnight"),
         ("rowtime > 'yesterday'", 8, "yesterday"),
+        (
+            "rowtime > '2026-03-01 10:00'",
+            8,
+            "'2026-03-01 10:00' is not a time; write RFC 3339, such as '2026-01-31T12:00:00Z'",
+        ),
         ("rowtime > action", 8, "timestamp and string cannot be compared"),
         ("MOD(seats, 0)", 12, "`%` fails on every row"),
         ("seats / 0", 8, "`/` fails on every row with these constants: division by zero"),

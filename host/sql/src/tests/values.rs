@@ -119,6 +119,48 @@ fn constants_are_checked_when_planned() {
     let found = refused("SELECT 9223372036854775807 + 1 AS x FROM event_user_action");
     assert!(found[0].contains("has no value among bigints"), "{found:?}");
     assert_eq!(bigints("2 + 3 * 4"), [Some(14), Some(14), Some(14)]);
+    for constant in [
+        "1.0 / 0",
+        "1 / 0.0",
+        "0.0 / 0",
+        "5.5 % -0.0",
+        "1.0 / CAST(0 AS DOUBLE)",
+        "1.0 / (0.5 - 0.5)",
+        "CAST(1 AS FLOAT) / CAST(0 AS FLOAT)",
+        "fare + SQRT(1.0 / (2 * 0.0))",
+        "COALESCE(2.0 / COALESCE(CAST(NULL AS DOUBLE), 0.0), fare)",
+    ] {
+        for query in
+            ["SELECT {} AS x FROM event_user_action", "SELECT fare FROM event_user_action WHERE fare > {}"]
+        {
+            let found = refused(&query.replace("{}", constant));
+            assert!(found[0].contains("a constant of the query has no value: division by zero"), "{found:?}");
+        }
+    }
+    assert_eq!(doubles("fare * (1.0 / COALESCE(CAST(NULL AS DOUBLE), 0.5))"), [Some(3.0), Some(0.0), None]);
+    assert_eq!(doubles("fare / CAST(NULL AS DOUBLE)"), [None, None, None]);
+}
+
+#[test]
+fn zero_is_one_number_wherever_it_is_compared() {
+    assert_eq!(doubles("NULLIF(-fare, 0)"), [Some(-1.5), None, None]);
+    assert_eq!(doubles("NULLIF(fare, limit * -0.0)"), [Some(1.5), None, None]);
+    assert_eq!(doubles("CAST(10 / NULLIF(CAST(-fare AS FLOAT), 0) AS DOUBLE)")[1], None);
+    for is_zero in [
+        "-fare = 0",
+        "-fare IN (0, 7, 8, 9, 10)",
+        "fare IN (-0.0, 7.5, 8.5, 9.5, 10.5)",
+        "-fare IN (limit, limit / 2, limit / 3, 7)",
+        "NOT (-fare NOT IN (0, 7, 8, 9, 10))",
+        "fare = -0.0 OR fare = 7.5 OR fare = 8.5 OR fare = 9.5",
+        "CASE -fare WHEN 7 THEN FALSE WHEN 0 THEN TRUE WHEN 8 THEN FALSE ELSE FALSE END",
+        "CASE fare WHEN -0.0 THEN TRUE ELSE FALSE END",
+        "CASE -fare WHEN limit THEN TRUE ELSE FALSE END",
+    ] {
+        let found = evaluate(is_zero).unwrap();
+        let found: Vec<_> = found.as_boolean().iter().take(2).collect();
+        assert_eq!(found, [Some(false), Some(true)], "{is_zero}");
+    }
 }
 
 #[test]

@@ -154,6 +154,23 @@ const BAD: &[Case] = &[
     ),
     (
         "streams/a.yaml",
+        "fields: {t: {type: timestamp, pattern: \"%F %T\", zone: Europe/Berln}, z: string}\n\
+         event_time: {column: z, pattern: \"%F %T %z\", zone: UTC}\n",
+        &[
+            "1:55: `fields.t.zone`: time zone `Europe/Berln` not found; did you mean `Europe/Berlin`?",
+            "2:52: `event_time.zone`: `%F %T %z` reads the offset of each time; leave `zone` out",
+        ],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {id: {type: timestamp, unit: ns}}\nevent_time: {column: at, unit: s}\nevent_id: id\n",
+        &[
+            "2:22: `event_time.column`: `at`: unknown column; known: id (or add `at: timestamp` to `fields`)",
+            "3:11: `event_id`: `id` is declared timestamp; an id is a text or a number",
+        ],
+    ),
+    (
+        "streams/a.yaml",
         "fields: {t: timestamp, l: array<int>}\nevent_time: t\nevent_id: l\ndedup_for: 0s\n",
         &[
             "3:11: `event_id`: `l` is declared array<int>; an id is a text or a number",

@@ -29,7 +29,6 @@ struct Host {
     keyed: Vec<Keyed>,
     /// What was dirty so far.
     stored: Stored,
-    batches: u64,
     lines: Vec<u8>,
     /// What dead letters are about, as JSON.
     letters: BTreeSet<String>,
@@ -49,7 +48,6 @@ impl Host {
             keyed: keyed(&plan, ranges),
             partitions,
             stored: Stored::new(),
-            batches: 0,
             lines: Vec::new(),
             letters: BTreeSet::new(),
             plan,
@@ -112,7 +110,6 @@ impl Host {
     }
 
     fn write(&mut self, rows: ResultRows) {
-        self.batches += 1;
         let meta = RowMeta {
             job: self.plan.name.as_str().into(),
             version: self.plan.version,
@@ -121,7 +118,7 @@ impl Host {
             identities: rows.identities,
             windows: rows.windows,
             op: rows.op,
-            revision: self.batches,
+            revision: rows.revision,
             keys: rows.keys,
         };
         let rows = SinkRows { columns: rows.columns, meta };
@@ -165,13 +162,11 @@ impl Host {
             all.retain(|(_, name), _| is_kept(name));
             let of_stored = self.stored.range((group.0, Vec::new())..(group.0 + 1, Vec::new()));
             assert!(all.iter().eq(of_stored), "what was dirty so far is all");
-            let (settled, oldest) = (from.settled(group), from.oldest(group));
             let to = of_group(&mut moved, group);
             for ((_, name), value) in &all {
                 to.restore(group, name, value).expect("a block reads back");
             }
-            let (settled, oldest) = (settled.expect("it is here"), oldest.expect("it is here"));
-            to.restore_done(group, settled, oldest).expect("all of it reads back");
+            to.restore_done(group).expect("all of it reads back");
         }
         self.keyed = moved;
     }

@@ -18,6 +18,7 @@ mod golden_served;
 mod harness;
 mod kafka_connector;
 mod lost_rows;
+mod old_state;
 mod operations;
 mod operations_definitions;
 mod operations_plugins;

@@ -85,6 +85,7 @@ pub use keyed::failures::{EventPlace, FailedResult, FailedWindow};
 pub use keyed::keys::Page;
 pub use keyed::lookup::{Answer, AsOf, Copies, Entity, FrameRows, Looked, LookupError};
 pub use keyed::parts::Parts;
+pub use keyed::reached::Reached;
 pub use keyed::segment::{Segment, StateSink};
 pub use keyed::views::prefer_views;
 pub use keyed::{Keyed, Segments, add_stats};

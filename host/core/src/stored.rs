@@ -1,12 +1,13 @@
 //! How state is named in a checkpoint: key group (two bytes, big endian), the encoded key, then column (two bytes),
-//! level (one byte) and start (eight bytes, sign flipped), so that a checkpoint can be read by any number of shards.
-//! Also judges which of it is out of reach.
+//! level (one byte) and start (eight bytes, sign flipped), so that a checkpoint can be read by any number of shards. The key
+//! group alone names how far that has come, and comes before all of its blocks. Also judges which of it is out of reach.
 //!
 //! Must not know where it is kept.
 
 use crate::error::CoreError;
 use crate::intake::seen;
 use std::collections::BTreeMap;
+use weir_event::key::KEY_GROUPS;
 use weir_event::{EventTime, KeyGroup, PartitionId, Span, key_group, key_hash};
 use weir_plan::JobPlan;
 use weir_timeline::{Block, Timelines};
@@ -26,24 +27,32 @@ const GROUP_BYTES: usize = 2;
 /// In place of a key group: state of the whole job, behind that of all keys.
 pub(crate) const NO_GROUP: [u8; GROUP_BYTES] = [0xff; GROUP_BYTES];
 
-/// The name of a block of state; unique among those of its key group.
+/// The name of something that is stored of a key group; unique among what is stored of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Name<'a> {
-    /// The encoded key.
-    pub key: &'a [u8],
-    /// Which block of the key's.
-    pub block: Block,
+pub enum Name<'a> {
+    /// How far the group has come.
+    Reached(KeyGroup),
+    /// A block of a key's state.
+    Block {
+        /// The encoded key.
+        key: &'a [u8],
+        /// Which block of the key's.
+        block: Block,
+    },
 }
 
 impl<'a> Name<'a> {
     /// The key group that it belongs to.
     pub fn group(&self) -> KeyGroup {
-        key_group(key_hash(self.key))
+        match self {
+            Name::Reached(group) => *group,
+            Name::Block { key, .. } => key_group(key_hash(key)),
+        }
     }
 
-    /// Appends its bytes.
+    /// Appends its bytes, of which there are none where it names the group itself.
     pub fn put(&self, out: &mut Vec<u8>) {
-        let Name { key, block } = self;
+        let Name::Block { key, block } = self else { return };
         out.extend_from_slice(key);
         out.extend_from_slice(&block.column.to_be_bytes());
         out.push(block.level);
@@ -56,17 +65,22 @@ impl<'a> Name<'a> {
         self.put(out);
     }
 
-    /// What [`Name::put`] wrote.
-    pub fn parse(name: &'a [u8]) -> Option<Name<'a>> {
+    /// What [`Name::put`] wrote of something of a key group.
+    pub fn parse(group: KeyGroup, name: &'a [u8]) -> Option<Name<'a>> {
+        if name.is_empty() {
+            return Some(Name::Reached(group));
+        }
         let (key, block) = name.split_at_checked(name.len().checked_sub(BLOCK_BYTES)?)?;
         let column = u16::from_be_bytes([block[0], block[1]]);
         let start = u64::from_be_bytes(block[3..].try_into().ok()?) ^ (1 << 63);
-        Some(Name { key, block: Block { column, level: block[2], start: start as i64 } })
+        Some(Name::Block { key, block: Block { column, level: block[2], start: start as i64 } })
     }
 
     /// What [`Name::put_with_group`] wrote.
     pub fn parse_with_group(entry: &'a [u8]) -> Option<Name<'a>> {
-        Name::parse(entry.get(GROUP_BYTES..)?)
+        let (group, name) = entry.split_first_chunk::<GROUP_BYTES>()?;
+        let group = KeyGroup(u16::from_be_bytes(*group));
+        Name::parse(group, name).filter(|_| group.0 < KEY_GROUPS)
     }
 }
 
@@ -84,17 +98,16 @@ pub struct Expiry {
 }
 
 impl Expiry {
-    /// For a job that had settled at `settled`, where `oldest` is the oldest time that may be asked for, as
-    /// [`Timelines::restore_done`] takes it, and `newest` the newest event time of each partition.
+    /// For a job that had settled at `settled`; `newest` is the newest event time of each partition.
     pub fn at(
         plan: &JobPlan,
-        (settled, oldest): (EventTime, EventTime),
+        settled: EventTime,
         newest: impl IntoIterator<Item = (PartitionId, EventTime)>,
     ) -> Result<Expiry, CoreError> {
         let blocks = match &plan.stage {
             Some(stage) => {
                 let mut judge = Timelines::new(stage.spec.clone())?;
-                judge.restore_done(settled, oldest)?;
+                judge.restore_done(settled, EventTime::MIN)?;
                 judge.expire();
                 Some(judge)
             }
@@ -111,8 +124,8 @@ impl Expiry {
             // A stream that does not tell events apart any more has no use for ids.
             return self.dedup_within.is_none_or(|within| seen::is_expired(entry, within, &self.watermarks));
         }
-        let name = Name::parse_with_group(entry);
-        self.blocks.as_ref().zip(name).is_some_and(|(blocks, name)| blocks.is_expired(name.block))
+        let Some(Name::Block { block, .. }) = Name::parse_with_group(entry) else { return false };
+        self.blocks.as_ref().is_some_and(|blocks| blocks.is_expired(block))
     }
 }
 
@@ -128,9 +141,8 @@ mod tests {
         let is_expired = |start: i64, settled: i64| {
             let mut entry = Vec::new();
             let block = Block { column: Block::TILES, level: 0, start };
-            Name { key: b"u1", block }.put_with_group(&mut entry);
-            let at = (EventTime::from_millis(settled), EventTime::MIN);
-            Expiry::at(&plan, at, []).unwrap().is_expired(&entry)
+            Name::Block { key: b"u1", block }.put_with_group(&mut entry);
+            Expiry::at(&plan, EventTime::from_millis(settled), []).unwrap().is_expired(&entry)
         };
         // A lookup 50 s back finds the window that ends at 100 s until a millisecond before it finds the next one.
         assert!(!is_expired(0, 249_998) && is_expired(0, 249_999) && !is_expired(100_000, 249_999));
@@ -141,14 +153,27 @@ mod tests {
     fn a_block_s_name_reads_back_and_sorts_by_start() {
         let entry = |key: &[u8], start| {
             let mut entry = Vec::new();
-            Name { key, block: Block { column: 3, level: 1, start } }.put_with_group(&mut entry);
+            Name::Block { key, block: Block { column: 3, level: 1, start } }.put_with_group(&mut entry);
             entry
         };
         let (early, late) = (entry(b"u1", -5), entry(b"u1", 7));
         assert!(early < late);
         let block = Block { column: 3, level: 1, start: -5 };
-        assert_eq!(Name::parse_with_group(&early), Some(Name { key: b"u1", block }));
-        assert_eq!(early[..2], Name { key: b"u1", block }.group().0.to_be_bytes());
-        assert_eq!(Name::parse_with_group(b"short"), None);
+        let name = Name::Block { key: b"u1", block };
+        assert_eq!(Name::parse_with_group(&early), Some(name));
+        assert_eq!(early[..2], name.group().0.to_be_bytes());
+        assert_eq!(Name::parse_with_group(&[0, 5, 1, 2]), None, "too short");
+        assert_eq!(Name::parse_with_group(&[0, 128]), None, "not a key group");
+    }
+
+    #[test]
+    fn how_far_a_group_has_come_is_named_before_its_blocks() {
+        let mut entries = [Vec::new(), Vec::new()];
+        let block = Name::Block { key: b"", block: Block { column: 0, level: 0, start: i64::MIN } };
+        Name::Reached(block.group()).put_with_group(&mut entries[0]);
+        block.put_with_group(&mut entries[1]);
+        assert!(entries[0] < entries[1]);
+        assert_eq!(Name::parse_with_group(&entries[0]), Some(Name::Reached(block.group())));
+        assert_eq!(Name::parse_with_group(&entries[1]), Some(block), "of the key without columns");
     }
 }

@@ -31,15 +31,8 @@ pub(crate) struct Delivery {
     pub(crate) sinks: Vec<NamedSink>,
     pub(crate) parts: mpsc::UnboundedSender<Part>,
     pub(crate) tally: Tally,
-    /// How often the job was started: revisions of a later attempt are higher than all of an earlier one.
-    pub(crate) attempt: u64,
     pub(crate) checkpoint: u64,
-    pub(crate) revision: u64,
 }
-
-/// Revisions per attempt: 2^32 batches are more than an attempt can write, and the product stays below 2^53, where
-/// JSON readers lose whole numbers, for two million starts.
-const REVISIONS_PER_ATTEMPT: u64 = 1 << 32;
 
 impl Delivery {
     /// Opens every sink with the token of the last safe checkpoint.
@@ -88,7 +81,6 @@ impl Delivery {
 
     async fn write(&mut self, rows: ResultRows) -> Result<(), EngineError> {
         self.tally.add(Counts { results: rows.columns.num_rows() as u64, ..Counts::default() });
-        self.revision += 1;
         let op = rows.op;
         let rows = SinkRows {
             columns: rows.columns,
@@ -100,7 +92,7 @@ impl Delivery {
                 identities: rows.identities,
                 windows: rows.windows,
                 op,
-                revision: self.attempt * REVISIONS_PER_ATTEMPT + self.revision,
+                revision: rows.revision,
                 keys: rows.keys,
             },
         };

@@ -273,7 +273,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     let plan = job.plan.clone();
     surroundings.committer.settle().await;
     let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
-    let Restored { shards, intake } = restore(&plan, &body, surroundings, &job.progress).await?;
+    let Restored { shards, intake, unsaid } = restore(&plan, &body, surroundings, &job.progress).await?;
     job.progress.freshness.left_end(job.clock.monotonic());
     job.progress.restart(&body, job.clock.now());
     *job.shards.write().unwrap_or_else(PoisonError::into_inner) = shards.clone();
@@ -282,7 +282,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     body.attempt += 1;
     body.adopt(&plan);
     let cpu = &job.progress.cpu;
-    surroundings.committer.commit(&plan, body.clone(), Box::new(std::iter::empty()), cpu).await?;
+    surroundings.committer.commit(&plan, body.clone(), unsaid.into_iter(), cpu).await?;
 
     let sinks = (spec.sinks)().map_err(|error| EngineError::Sink {
         job: plan.name.clone(),

@@ -6,13 +6,15 @@ use crate::error::EngineError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_connect::Token;
-use weir_core::{Beginning, Counts};
+use weir_core::{Beginning, Counts, Reached};
 use weir_event::{EventTime, Field, PartitionId, Position, Span};
-use weir_plan::JobPlan;
+use weir_plan::{JobPlan, KeyedStage};
 use weir_store::Manifest;
 
 /// The format of [`Body`] and of the state's keys that this build writes, and the newest that it reads.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
+/// State of an older format does not say of its key groups how far they have come: what [`Body`] says holds for all.
+pub(crate) const SAYS_OF_GROUPS: u32 = 2;
 
 /// The body of a job's manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,9 +45,9 @@ pub(crate) struct Body {
     /// How far the job's time was behind the wall's; `None` before any event, and from a weir that did not say it.
     #[serde(default)]
     pub(crate) behind: Option<Span>,
-    /// The oldest time that the state can answer: a longer history that the definition got since does not reach
-    /// further back. Bodies of the first builds do not say it.
-    #[serde(default)]
+    /// The oldest time that state of the first format can answer; bodies of the first builds do not say it. Of newer state
+    /// each key group says its own.
+    #[serde(default, skip_serializing)]
     pub(crate) reached: Option<EventTime>,
     /// Each sink's token, by its name.
     pub(crate) sinks: BTreeMap<String, Token>,
@@ -64,6 +66,10 @@ pub(crate) struct PartitionState {
     #[serde(default)]
     pub(crate) beginning: Beginning,
 }
+
+/// Revisions per attempt: 2^32 batches are more than an attempt can write, and the product stays below 2^53, where
+/// JSON readers lose whole numbers, for two million starts.
+const REVISIONS_PER_ATTEMPT: u64 = 1 << 32;
 
 fn features(plan: &JobPlan) -> BTreeMap<String, String> {
     plan.features.iter().map(|feature| (feature.name.clone(), feature.definition.clone())).collect()
@@ -145,6 +151,11 @@ impl Body {
         Ok(body)
     }
 
+    /// All revisions of earlier attempts are at most this, also those that no checkpoint knows of.
+    pub(crate) fn revised_up_to(&self) -> u64 {
+        self.attempt * REVISIONS_PER_ATTEMPT
+    }
+
     /// Takes the plan's definition for its own.
     pub(crate) fn adopt(&mut self, plan: &JobPlan) {
         self.version = plan.version;
@@ -193,15 +204,18 @@ impl Body {
         self.partitions.iter().filter_map(|partition| partition.beginning.since()).max()
     }
 
-    /// The oldest time that the state can answer, as far as that is not for `plan` to say.
-    pub(crate) fn oldest(&self, plan: &JobPlan) -> EventTime {
-        let (Some(watermark), Some(stage)) = (self.watermark, &plan.stage) else { return EventTime::MIN };
+    /// How far every key group of state of the first format has come; a longer history that the definition got since
+    /// does not reach further back.
+    pub(crate) fn reached(&self, stage: &KeyedStage) -> Reached {
+        let unknown = Reached { settled: EventTime::MIN, oldest: EventTime::MIN, revision: 0 };
+        let Some(watermark) = self.watermark else { return unknown };
         // Builds that do not say it kept only windows that ended within the history.
         let of_first_builds = || {
             let next = stage.spec.frames.windows()?.open_at(watermark - stage.spec.history)?;
             Some(next.1 - Span::from_millis(1))
         };
-        self.reached.or_else(of_first_builds).unwrap_or(EventTime::MIN)
+        let oldest = self.reached.or_else(of_first_builds).unwrap_or(EventTime::MIN);
+        Reached { settled: watermark, oldest, ..unknown }
     }
 
     /// The manifest's JSON.

@@ -70,16 +70,16 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         sinks: attempt.sinks,
         parts: parts.clone(),
         tally: Tally::new(progress.clone()),
-        attempt: body.attempt,
         checkpoint: body.checkpoint,
-        revision: 0,
     };
     delivery.start(&body.sinks).await?;
 
     let (next, results) = match shards {
         Some(shards) => {
             let (plan, progress, dead_letters) = (plan.clone(), progress.clone(), dead_letters.clone());
-            KeyedStages { plan, shards, with_identity, parts, progress, dead_letters }.spawn(&mut stages)?
+            let revised_up_to = body.revised_up_to();
+            KeyedStages { plan, shards, with_identity, revised_up_to, parts, progress, dead_letters }
+                .spawn(&mut stages)?
         }
         None => {
             drop(parts);
@@ -99,7 +99,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     };
     stages.spawn(Metered::new(&cpu, checkpointer.run(begun_inbox, parts_inbox, safe, done)));
 
-    let intake = attempt.intake.with_identity(with_identity);
+    let intake = attempt.intake.with_identity(with_identity).revised_above(body.revised_up_to());
     let state = DriverState::resume(&plan, body, intake, clock.monotonic());
     let driver = Driver {
         state,
@@ -126,6 +126,7 @@ struct KeyedStages {
     plan: Arc<JobPlan>,
     shards: Arc<Shards>,
     with_identity: bool,
+    revised_up_to: u64,
     parts: mpsc::UnboundedSender<Part>,
     progress: Arc<Progress>,
     dead_letters: Arc<DeadLetters>,
@@ -150,7 +151,7 @@ impl KeyedStages {
                 tally: Tally::new(self.progress.clone()),
                 dead_letters: self.dead_letters.clone(),
             };
-            let keyed = keyed.with_identity(self.with_identity);
+            let keyed = keyed.with_identity(self.with_identity).revised_above(self.revised_up_to);
             let shard = KeyedShard { keyed, number, hands, parts: self.parts.clone() };
             stages.spawn(Metered::new(&self.progress.cpu, shard.run(inbox)));
             inboxes.push(ShardInbox { groups: groups_of(number, width), inbox: sender });

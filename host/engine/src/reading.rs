@@ -14,8 +14,6 @@ use weir_plan::JobPlan;
 /// What the driver carries from block to block; what of it must survive is in every checkpoint's body.
 pub(crate) struct DriverState {
     pub(crate) body: Body,
-    /// How far behind the watermark state reaches.
-    reach: Option<Span>,
     /// What the job had counted when the attempt began.
     before: Counts,
     pub(crate) intake: Intake,
@@ -32,11 +30,9 @@ pub(crate) struct DriverState {
 
 impl DriverState {
     /// Goes on where `body` says, with an intake that knows the ids that were seen until then.
-    pub(crate) fn resume(plan: &JobPlan, mut body: Body, intake: Intake, now: Duration) -> Self {
+    pub(crate) fn resume(plan: &JobPlan, body: Body, intake: Intake, now: Duration) -> Self {
         let input = &plan.inputs[0].stream;
-        body.reached = Some(body.oldest(plan));
         let mut state = DriverState {
-            reach: plan.stage.as_ref().map(|stage| stage.spec.reach()),
             intake: intake.from_watermark(body.watermark),
             positions: BTreeMap::new(),
             idleness: Idleness::new(input.idle_after, input.when_idle),
@@ -64,8 +60,6 @@ impl DriverState {
         self.body.checkpoint += 1;
         self.body.behind = behind;
         self.body.watermark = self.intake.promised();
-        let reached = self.reach.map(|reach| self.intake.watermark().current() - reach);
-        self.body.reached = self.body.reached.max(reached);
         self.body.counts = self.before;
         self.body.counts.add(counted);
         let partitions = self.positions.iter().map(|(id, position)| {

@@ -3,12 +3,13 @@
 //! The writer holds one segment at a time; a lookup copies states out under the read lock and finishes them outside.
 //! Must not know what a segment does with what it is handed.
 
+use crate::entries::Entries;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use weir_core::groups::{ALL_GROUPS, part_of, range_of};
 use weir_core::stored::Name;
-use weir_core::{CoreError, Segment, Segments, add_stats};
-use weir_event::{EventTime, KeyGroup};
+use weir_core::{CoreError, Reached, Segment, Segments, add_stats};
+use weir_event::KeyGroup;
 use weir_plan::KeyedStage;
 use weir_timeline::Stats;
 
@@ -109,14 +110,27 @@ impl Shards {
         self.write(self.place_of(name.group()), |segment| segment.restore(name, value))
     }
 
-    /// All entries of a checkpoint whose watermark was `settled`, and which can answer times since `oldest`, are back.
-    pub(crate) fn restore_done(&self, settled: EventTime, oldest: EventTime) -> Result<(), CoreError> {
-        for shard in 0..self.len() {
-            for segment in 0..self.segments(shard) {
-                self.write((shard, segment), |segment| segment.restore_done(settled, oldest))?;
-            }
+    /// So far every key group had come, of which the state itself does not say it: it will, with these entries.
+    pub(crate) fn restore_reached(&self, reached: Reached, entries: &mut Entries) {
+        for place in self.places() {
+            self.write(place, |segment| {
+                segment.restore_reached(reached);
+                segment.show_reached(reached, &mut |name, value| {
+                    entries.push(|out| name.put_with_group(out), value);
+                });
+            });
         }
-        Ok(())
+    }
+
+    /// All entries of a checkpoint are back.
+    pub(crate) fn restore_done(&self) -> Result<(), CoreError> {
+        self.places().try_for_each(|place| self.write(place, Segment::restore_done))
+    }
+
+    /// The shards' segments, in order of key group.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        let shards = 0..self.len();
+        shards.flat_map(|shard| (0..self.segments(shard)).map(move |segment| (shard, segment)))
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! Knows whose an entry is. Must not know its bytes.
 
+use crate::entries::Entries;
 use crate::error::EngineError;
-use crate::manifest::Body;
+use crate::manifest::{Body, SAYS_OF_GROUPS};
 use crate::progress::Progress;
 use crate::shard::Shards;
 use std::sync::Arc;
@@ -21,6 +22,9 @@ pub(crate) struct Restored {
     pub(crate) shards: Option<Arc<Shards>>,
     /// The intake, with the ids that it had seen.
     pub(crate) intake: Intake,
+    /// What state of an older format does not say and this one does, sorted by key: part of the next commit, whatever
+    /// that is.
+    pub(crate) unsaid: Entries,
 }
 
 /// Reads the job's newest safe checkpoint, whose body is `body`. Blocks.
@@ -38,6 +42,7 @@ pub(crate) fn restore(
     let mut intake = Intake::open(plan.clone());
     let expiry = expiry(plan, body).map_err(in_core)?;
     let head = store.head().map_err(|error| in_store(&error))?;
+    let mut unsaid = Entries::default();
     if let Some(manifest) = head.as_ref().and_then(|head| head.jobs.get(&plan.name)) {
         progress.restore_begins(manifest.segments.iter().map(|segment| segment.entries).sum());
         let mut visit = |entry: &[u8], value: &[u8]| -> Result<(), StoreError> {
@@ -56,17 +61,21 @@ pub(crate) fn restore(
             read.map_err(|error| StoreError::visit(in_core(error)))
         };
         store.read(manifest, &mut visit).map_err(|error| in_store(&error))?;
+        if let (Some(shards), Some(stage)) = (&shards, &plan.stage)
+            && manifest.format < SAYS_OF_GROUPS
+        {
+            shards.restore_reached(body.reached(stage), &mut unsaid);
+        }
     }
     if let Some(shards) = &shards {
-        let settled = body.watermark.unwrap_or(EventTime::MIN);
-        shards.restore_done(settled, body.oldest(plan)).map_err(in_core)?;
+        shards.restore_done().map_err(in_core)?;
     }
-    Ok(Restored { shards: shards.map(Arc::new), intake })
+    Ok(Restored { shards: shards.map(Arc::new), intake, unsaid })
 }
 
 /// Judges which entries are out of reach of whoever goes on from `body`.
 pub(crate) fn expiry(plan: &JobPlan, body: &Body) -> Result<Expiry, CoreError> {
     let settled = body.watermark.unwrap_or(EventTime::MIN);
     let newest = body.partitions.iter().filter_map(|partition| Some((partition.id, partition.newest?)));
-    Expiry::at(plan, (settled, body.oldest(plan)), newest)
+    Expiry::at(plan, settled, newest)
 }

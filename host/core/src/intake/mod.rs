@@ -42,6 +42,8 @@ pub struct Intake {
     plan: Arc<JobPlan>,
     rules: Rules,
     with_identity: bool,
+    /// That of the last results of a job without a stage.
+    revision: u64,
     watermarks: BTreeMap<PartitionId, PartitionWatermark>,
     beginnings: BTreeMap<PartitionId, Beginning>,
     seen: Option<Seen>,
@@ -63,6 +65,7 @@ impl Intake {
         Intake {
             rules: Rules::of(&plan),
             with_identity: false,
+            revision: 0,
             watermarks: BTreeMap::new(),
             beginnings: BTreeMap::new(),
             seen: plan.inputs[0].stream.dedup.map(|dedup| Seen::new(dedup.within)),
@@ -75,6 +78,12 @@ impl Intake {
     #[must_use]
     pub fn with_identity(self, with_identity: bool) -> Intake {
         Intake { with_identity, ..self }
+    }
+
+    /// Results of a job without a stage get revisions above this one, as well as above those that are in snapshots.
+    #[must_use]
+    pub fn revised_above(self, revision: u64) -> Intake {
+        Intake { revision: self.revision.max(revision), ..self }
     }
 
     /// The watermark had reached `reached` before; it does not go back.
@@ -220,7 +229,7 @@ impl Intake {
 
     /// Projects admitted rows and keys them; returns those that an expression failed on.
     fn forward(
-        &self,
+        &mut self,
         rows: Rows,
         payloads: &Payloads<'_>,
         steps: &mut Vec<Step>,
@@ -235,7 +244,9 @@ impl Intake {
             Some(_) => {}
             None => {
                 let rows = projected.into_rows(&projection.schema)?;
-                let (results, failing) = emit_projected(&self.plan.output, &rows, self.with_identity)?;
+                self.revision += 1;
+                let (results, failing) =
+                    emit_projected(&self.plan.output, &rows, self.with_identity, self.revision)?;
                 failed.extend(failing);
                 if results.columns.num_rows() > 0 {
                     steps.push(Step::Results(results));

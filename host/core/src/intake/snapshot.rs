@@ -2,8 +2,8 @@
 //! partition, whatever reads it next.
 //!
 //! Layout, integers little endian: format (1 byte); the length of the state's fingerprint (2 bytes) and its text; newest
-//! event time (1 byte whether there is one, 8 bytes); beginning (1 byte: none, whole, cut, since; 8 bytes); then ids of 24 bytes
-//! each to the end.
+//! event time (1 byte whether there is one, 8 bytes); beginning (1 byte: none, whole, cut, since; 8 bytes); revision (8 bytes); then
+//! ids of 24 bytes each to the end.
 
 use crate::error::CoreError;
 use crate::intake::beginning::Beginning;
@@ -11,7 +11,9 @@ use crate::intake::{Intake, Standing};
 use weir_event::{EventTime, PartitionId};
 
 /// The format that this build writes, and the newest that it reads.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// It said nothing of revisions.
+const WITHOUT_REVISION: u8 = 1;
 
 impl Intake {
     /// All that decides which further rows of a partition count.
@@ -28,6 +30,7 @@ impl Intake {
             Some(Beginning::Cut) => put_time(2, None, &mut bytes),
             Some(Beginning::Since(time)) => put_time(3, Some(time), &mut bytes),
         }
+        bytes.extend_from_slice(&self.revision.to_le_bytes());
         if let Some(seen) = &self.seen {
             seen.put_all(partition, &mut bytes);
         }
@@ -38,7 +41,7 @@ impl Intake {
     pub fn restore(&mut self, partition: PartitionId, snapshot: &[u8]) -> Result<(), CoreError> {
         let damaged = || CoreError::Damaged(format!("the snapshot of partition {partition} does not read"));
         let (format, rest) = snapshot.split_first().ok_or_else(damaged)?;
-        if *format != FORMAT {
+        if !(WITHOUT_REVISION..=FORMAT).contains(format) {
             return Err(CoreError::Damaged(format!(
                 "the snapshot of partition {partition} has format {format}, this weir reads {FORMAT}"
             )));
@@ -52,7 +55,11 @@ impl Intake {
             )));
         }
         let ((has_newest, newest), rest) = take_time(rest).ok_or_else(damaged)?;
-        let ((beginning, since), ids) = take_time(rest).ok_or_else(damaged)?;
+        let ((beginning, since), rest) = take_time(rest).ok_or_else(damaged)?;
+        let (revision, ids) = match *format {
+            WITHOUT_REVISION => (0, rest),
+            _ => take_number(rest).ok_or_else(damaged)?,
+        };
         let newest = match has_newest {
             0 => None,
             1 => Some(newest),
@@ -70,6 +77,7 @@ impl Intake {
             None if ids.is_empty() => {}
             None => return Err(damaged()),
         }
+        self.revision = self.revision.max(revision);
         self.resume(partition, Standing { newest, beginning });
         Ok(())
     }
@@ -84,6 +92,11 @@ type Tagged = (u8, EventTime);
 
 fn take_time(bytes: &[u8]) -> Option<(Tagged, &[u8])> {
     let (tag, rest) = bytes.split_first()?;
-    let (millis, rest) = rest.split_first_chunk::<8>()?;
-    Some(((*tag, EventTime::from_millis(i64::from_le_bytes(*millis))), rest))
+    let (millis, rest) = take_number(rest)?;
+    Some(((*tag, EventTime::from_millis(millis as i64)), rest))
+}
+
+fn take_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*number), rest))
 }

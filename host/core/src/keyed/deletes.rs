@@ -96,7 +96,8 @@ mod tests {
         let stage = plan(query, "", "").stage.unwrap();
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
         let results = results(&mut timelines, &[(10, 'u'), (20, 'd'), (30, 'r')]);
-        let rows = stage_rows(&stage, &timelines, results).unwrap();
+        let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
+        let rows = stage_rows(&stage, keys.into_iter(), results).unwrap();
         let parts: Vec<_> = part(&stage, rows).unwrap().collect();
         let [(Op::Delete, deletes), (Op::Upsert, upserts)] = &parts[..] else { panic!("two parts") };
         let starts =

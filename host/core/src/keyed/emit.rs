@@ -15,7 +15,7 @@ use weir_connect::Op;
 use weir_event::Rank;
 use weir_event::key::decode_keys;
 use weir_plan::{ExpressionError, KeyedStage, Output};
-use weir_timeline::{Frames, Results, Timelines};
+use weir_timeline::{Frames, Results};
 
 /// Result rows with what a sink may want to say of them.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct ResultRows {
     pub keys: Option<RecordBatch>,
     /// What the rows do. Of such as delete, only key and window mean anything.
     pub op: Op,
+    /// Higher than that of all earlier rows of the same identities.
+    pub revision: u64,
 }
 
 /// What was emitted, and the results of which some value is an error.
@@ -52,17 +54,16 @@ pub(crate) struct StageRows {
     pub(crate) failed: Vec<FailedCell>,
 }
 
-/// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
-pub(crate) fn stage_rows(
+/// Makes the stage's result columns: keys, which are handed in encoded, aggregates, then window bounds or carried
+/// columns.
+pub(crate) fn stage_rows<'a>(
     stage: &KeyedStage,
-    timelines: &Timelines,
+    keys: impl Iterator<Item = &'a [u8]>,
     results: Results,
 ) -> Result<StageRows, ExpressionError> {
     let broken = |message: String| ExpressionError::Broken(message);
     let count = results.slots.len();
-    let keys = decode_keys(results.slots.iter().map(|slot| timelines.key(*slot)), &stage.key_types)
-        .map_err(|error| broken(error.to_string()))?;
-    let mut columns = keys;
+    let mut columns = decode_keys(keys, &stage.key_types).map_err(|error| broken(error.to_string()))?;
     columns.extend(results.values);
     match &stage.spec.frames {
         Frames::Over(_) | Frames::Lifetime => columns.extend(results.carried),
@@ -124,7 +125,7 @@ pub(crate) fn emit(
     stage: StageRows,
     key_names: &[String],
     with_identity: bool,
-    op: Op,
+    (op, revision): (Op, u64),
 ) -> Result<Emitted, ExpressionError> {
     let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch, &stage.failed)?;
     let failed = failed_results(output, &stage, key_names, failed);
@@ -133,13 +134,14 @@ pub(crate) fn emit(
         if with_identity { stage.events.iter().map(text).collect() } else { Vec::new() };
     let keys = if with_identity { Some(key_columns(key_names, &stage.batch)?) } else { None };
     let rows = match kept {
-        None => ResultRows { columns, windows: stage.windows, identities, keys, op },
+        None => ResultRows { columns, windows: stage.windows, identities, keys, op, revision },
         Some(kept) => ResultRows {
             columns,
             windows: pick(&stage.windows, &kept),
             identities: pick(&identities, &kept),
             keys: keys.map(|keys| take(&keys, &kept)).transpose()?,
             op,
+            revision,
         },
     };
     Ok(Emitted { rows, failed })
@@ -161,13 +163,15 @@ pub(crate) fn emit_projected(
     output: &Output,
     rows: &Rows,
     with_identity: bool,
+    revision: u64,
 ) -> Result<(ResultRows, Vec<FailedRow>), ExpressionError> {
     let (projected, failed) = project(&output.columns, rows)?;
     let identity = |offset: &u64| format!("{}:{offset}", rows.partition);
     let identities =
         if with_identity { projected.offsets.iter().map(identity).collect() } else { Vec::new() };
     let columns = projected.into_rows(&output.schema)?.columns;
-    Ok((ResultRows { columns, windows: Vec::new(), identities, keys: None, op: Op::Upsert }, failed))
+    let (windows, op) = (Vec::new(), Op::Upsert);
+    Ok((ResultRows { columns, windows, identities, keys: None, op, revision }, failed))
 }
 
 fn pick<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {

@@ -6,11 +6,14 @@
 pub(crate) mod deletes;
 pub(crate) mod effects;
 pub(crate) mod emit;
+pub(crate) mod entered;
 pub(crate) mod failures;
+pub(crate) mod found;
 pub(crate) mod keys;
 pub(crate) mod lookup;
 pub(crate) mod outputs;
 pub(crate) mod parts;
+pub(crate) mod reached;
 pub(crate) mod segment;
 pub(crate) mod views;
 
@@ -36,7 +39,7 @@ pub trait Segments {
     /// The key groups of one.
     fn groups(&self, segment: usize) -> Range<u16>;
 
-    /// Works on one, alone.
+    /// Works on one, alone: who looks something up in it waits meanwhile.
     fn write<T>(&mut self, segment: usize, work: impl FnOnce(&mut Segment) -> T) -> T;
 }
 
@@ -61,14 +64,27 @@ pub struct Keyed<S = Vec<Segment>> {
     stage: KeyedStage,
     segments: S,
     with_identity: bool,
+    /// That of the last results.
+    revision: u64,
     next_expiry: EventTime,
 }
 
 impl<S: Segments> Keyed<S> {
-    /// Over segments that are somewhere already.
-    pub fn over(plan: Arc<JobPlan>, segments: S) -> Result<Keyed<S>, CoreError> {
+    /// Over segments that are somewhere already, with their state.
+    pub fn over(plan: Arc<JobPlan>, mut segments: S) -> Result<Keyed<S>, CoreError> {
         let stage = stage_of(&plan)?.clone();
-        Ok(Keyed { plan, stage, segments, with_identity: false, next_expiry: EventTime::MIN })
+        let mut revision = 0;
+        for segment in 0..segments.count() {
+            revision = segments.write(segment, |segment| segment.restored_revision()).max(revision);
+        }
+        Ok(Keyed { plan, stage, segments, with_identity: false, revision, next_expiry: EventTime::MIN })
+    }
+
+    /// Results get revisions above this one, as well as above those that are in the state. Who may lose what it was
+    /// given after results have left, as in a crash, takes one that rises with every start.
+    #[must_use]
+    pub fn revised_above(self, revision: u64) -> Keyed<S> {
+        Keyed { revision: self.revision.max(revision), ..self }
     }
 
     /// Whether results say what tells them apart.
@@ -83,8 +99,8 @@ impl<S: Segments> Keyed<S> {
         for segment in 0..self.segments.count() {
             let own = rows.of_groups(&self.segments.groups(segment));
             if !own.is_empty() {
-                let (plan, effects) = (&self.plan, &mut effects);
-                self.segments.write(segment, |segment| segment.insert(plan, rows, own, effects))?;
+                let entered = self.segments.write(segment, |segment| segment.insert(rows, own))?;
+                entered.tell((&self.plan, &self.stage), rows, own, &mut effects);
             }
         }
         let ask = (self.plan.emit == Emit::Change).then_some(Ask::Changes);
@@ -125,10 +141,11 @@ impl<S: Segments> Keyed<S> {
         Span::from_millis((history / 8).clamp(1_000, 3_600_000))
     }
 
-    /// Shows every block of state that changed since this was last asked.
+    /// Shows everything of the state that changed since this was last asked.
     pub fn dirty(&mut self, out: &mut StateSink<'_>) {
+        let revision = self.revision;
         for segment in 0..self.segments.count() {
-            self.segments.write(segment, |segment| segment.dirty(out));
+            self.segments.write(segment, |segment| segment.dirty(revision, out));
         }
     }
 }
@@ -143,16 +160,16 @@ impl Keyed {
         Keyed::over(plan, segments)
     }
 
-    /// Shows every block of state of a key group. What [`Keyed::dirty`] has still to show stays so.
+    /// Shows everything of the state of a key group. What [`Keyed::dirty`] has still to show stays so.
     pub fn all(&self, group: KeyGroup, out: &mut StateSink<'_>) -> Result<(), CoreError> {
-        self.of_group(group)?.all(out);
+        self.of_group(group)?.all(self.revision, out);
         Ok(())
     }
 
-    /// Takes a block of state of a key group back. All are to be taken back, then [`Keyed::restore_done`] called for the
-    /// group, before anything else.
+    /// Takes something of the state of a key group back, by its name within the group. All is to be taken back, then
+    /// [`Keyed::restore_done`] called for the group, before anything else.
     pub fn restore(&mut self, group: KeyGroup, name: &[u8], value: &[u8]) -> Result<(), CoreError> {
-        let name = parsed(name)?;
+        let name = parsed(group, name)?;
         if name.group() != group {
             return Err(CoreError::Damaged(format!("a block of state is not of key group {}", group.0)));
         }
@@ -160,31 +177,27 @@ impl Keyed {
         self.segments[at].restore(name, value)
     }
 
-    /// All blocks of a key group are back. `settled` and `oldest` are what [`Keyed::settled`] and [`Keyed::oldest`] said
-    /// when they were stored.
-    pub fn restore_done(
-        &mut self,
-        group: KeyGroup,
-        settled: EventTime,
-        oldest: EventTime,
-    ) -> Result<(), CoreError> {
+    /// Everything of a key group is back: it goes on where it was.
+    pub fn restore_done(&mut self, group: KeyGroup) -> Result<(), CoreError> {
         let at = self.index_of(group)?;
-        self.segments[at].restore_done(settled, oldest)
+        self.segments[at].restore_done()?;
+        self.revision = self.revision.max(self.segments[at].restored_revision());
+        Ok(())
     }
 
-    /// The boundary up to which a key group is settled, to be stored beside its blocks.
+    /// The boundary up to which a key group is settled.
     pub fn settled(&self, group: KeyGroup) -> Result<EventTime, CoreError> {
         Ok(self.of_group(group)?.settled())
     }
 
-    /// The oldest time that a key group may be asked for, to be stored beside its blocks.
+    /// The oldest time that a key group may be asked for.
     pub fn oldest(&self, group: KeyGroup) -> Result<EventTime, CoreError> {
         Ok(self.of_group(group)?.oldest())
     }
 
-    /// Whether a stored block of a key group is out of reach and need not be kept.
+    /// Whether something stored of a key group is out of reach and need not be kept.
     pub fn is_expired(&self, group: KeyGroup, name: &[u8]) -> Result<bool, CoreError> {
-        Ok(self.of_group(group)?.is_expired(parsed(name)?))
+        Ok(self.of_group(group)?.is_expired(parsed(group, name)?))
     }
 
     /// How much is held. Walks over everything: not for every batch.
@@ -229,8 +242,8 @@ fn stage_of(plan: &JobPlan) -> Result<&KeyedStage, CoreError> {
     plan.stage.as_ref().ok_or_else(missing)
 }
 
-fn parsed(name: &[u8]) -> Result<Name<'_>, CoreError> {
-    Name::parse(name)
+fn parsed(group: KeyGroup, name: &[u8]) -> Result<Name<'_>, CoreError> {
+    Name::parse(group, name)
         .ok_or_else(|| CoreError::Damaged("the name of a block of state is too short".to_owned()))
 }
 

@@ -6,7 +6,7 @@ use crate::error::CoreError;
 use crate::keyed::deletes::{output_of, part};
 use crate::keyed::effects::Effects;
 use crate::keyed::emit::{Emitted, StageRows, emit, join};
-use crate::keyed::segment::{Ask, Found};
+use crate::keyed::segment::Ask;
 use crate::keyed::{Keyed, Segments};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
@@ -58,11 +58,9 @@ impl<'a, S: Segments> Parts<'a, S> {
 
     fn ask_segment(&mut self, ask: Ask) -> Result<(), CoreError> {
         let Keyed { plan, stage, segments, .. } = &mut *self.keyed;
-        let effects = &mut self.effects;
-        let found = segments.write(self.segment, |segment| segment.ask(plan, stage, ask, effects));
-        let Found { rows, has_more } = found?;
-        self.segment += usize::from(!has_more);
-        let Some(rows) = rows else { return Ok(()) };
+        let found = segments.write(self.segment, |segment| segment.ask(ask))?;
+        self.segment += usize::from(!found.has_more);
+        let Some(rows) = found.rows(plan, stage, &mut self.effects)? else { return Ok(()) };
         self.waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
         for (op, rows) in part(stage, rows)? {
             match op {
@@ -74,12 +72,13 @@ impl<'a, S: Segments> Parts<'a, S> {
     }
 
     fn emit_waiting(&mut self) -> Result<(), CoreError> {
-        let Keyed { plan, stage, with_identity, .. } = &*self.keyed;
+        let Keyed { plan, stage, with_identity, revision, .. } = &mut *self.keyed;
         let waiting = std::mem::take(&mut self.waiting);
         for (op, parts) in [(Op::Delete, waiting.deletes), (Op::Upsert, waiting.upserts)] {
             let Some(joined) = join(stage, parts)? else { continue };
-            let output = output_of(&plan.output, op);
-            let Emitted { rows, failed } = emit(&output, joined, &stage.key_names, *with_identity, op)?;
+            *revision += 1;
+            let (output, what) = (output_of(&plan.output, op), (op, *revision));
+            let Emitted { rows, failed } = emit(&output, joined, &stage.key_names, *with_identity, what)?;
             // Of what deletes only the key and the window mean anything.
             if op == Op::Upsert {
                 self.effects.fail(&plan.name, failed);

@@ -1,19 +1,20 @@
 //! A segment: the timelines of a contiguous range of key groups, with one boundary up to which they are settled.
 //!
-//! Knows what rows, results and stored state mean to timelines. Must not know who else holds the segment, or how.
+//! Knows what rows, results and stored state mean to timelines. Whoever works on it holds a lock, so that it does only
+//! what timelines are needed for, and returns what the rest is made of. Must not know who else holds it, or how.
 
 use crate::error::CoreError;
 use crate::halve::{Halved, halve};
-use crate::intake::admit::{Arrival, late_reason};
 use crate::intake::route::KeyedRows;
-use crate::keyed::effects::Effects;
-use crate::keyed::emit::{StageRows, stage_rows};
+use crate::keyed::entered::Entered;
+use crate::keyed::found::Found;
+use crate::keyed::reached::Reached;
 use crate::keyed::views::has_views;
 use crate::stored::Name;
 use std::ops::Range;
-use weir_event::{EventTime, key_hash};
-use weir_plan::{JobPlan, KeyedStage, LatePolicy};
-use weir_timeline::{AggregateError, Inserted, Results, Rows, Slot, Stats, Timelines};
+use weir_event::{EventTime, KeyGroup, key_hash};
+use weir_plan::KeyedStage;
+use weir_timeline::{AggregateError, Rows, Slot, Stats, Timelines};
 
 /// A flush is made in parts of about so many results of a segment, for the sake of memory.
 const FLUSHED_AT_ONCE: usize = 1 << 16;
@@ -25,6 +26,10 @@ pub type StateSink<'a> = dyn FnMut(Name<'_>, Option<&[u8]>) + 'a;
 pub struct Segment {
     groups: Range<u16>,
     pub(crate) timelines: Timelines,
+    /// How far its groups had come when they were stored, as far as they were taken back.
+    restored: Option<Reached>,
+    /// How far they had come when they were last shown.
+    shown: Option<Reached>,
 }
 
 /// What brings results out.
@@ -36,14 +41,6 @@ pub(crate) enum Ask {
     Settle(EventTime),
     /// Everything that is open.
     End,
-}
-
-/// Some results of a segment.
-pub(crate) struct Found {
-    /// `None`: nothing is due.
-    pub(crate) rows: Option<StageRows>,
-    /// Whether the same question has more to return.
-    pub(crate) has_more: bool,
 }
 
 impl std::fmt::Debug for Segment {
@@ -59,7 +56,7 @@ impl Segment {
         let timelines = Timelines::new(stage.spec.clone())?;
         let timelines = if has_views(stage) { timelines.with_list_views() } else { timelines };
         let timelines = if gives_results { timelines } else { timelines.without_results() };
-        Ok(Segment { groups, timelines })
+        Ok(Segment { groups, timelines, restored: None, shown: None })
     }
 
     /// Its key groups.
@@ -67,14 +64,8 @@ impl Segment {
         &self.groups
     }
 
-    /// Inserts rows of its key groups; a row on which an aggregate fails alone is a dead letter.
-    pub(crate) fn insert(
-        &mut self,
-        plan: &JobPlan,
-        batch: &KeyedRows,
-        rows: &[u32],
-        effects: &mut Effects,
-    ) -> Result<(), CoreError> {
+    /// Inserts rows of its key groups.
+    pub(crate) fn insert(&mut self, batch: &KeyedRows, rows: &[u32]) -> Result<Entered, CoreError> {
         let Halved { parts, failed } = halve(rows.len(), |range| {
             let (timelines, rows) = (&mut self.timelines, &rows[range]);
             let slot_of = |row: &u32| {
@@ -97,62 +88,18 @@ impl Segment {
                 Err(error) => Err(CoreError::from(error)),
             }
         })?;
-        for (_, inserted) in parts {
-            self.count_late(plan, batch, &inserted, effects);
-        }
-        for (row, reason) in failed {
-            effects.refuse(&plan.name, batch.ranks[rows[row] as usize], reason, String::new());
-        }
-        Ok(())
-    }
-
-    /// Counts the rows that were too late, sets them aside if the policy says so, and counts those that were late at
-    /// all where admission could not tell.
-    fn count_late(&self, plan: &JobPlan, batch: &KeyedRows, inserted: &Inserted, effects: &mut Effects) {
-        let dropped = inserted.too_late.len() as u64;
-        effects.counts.dropped += dropped;
-        if self.timelines.spec().frames.is_judged_by_key() {
-            effects.counts.late += inserted.late + dropped;
-        }
-        if plan.late.policy != LatePolicy::Divert {
-            return;
-        }
-        let Arrival { watermark, payloads } = &batch.rows.arrival;
-        // Its state may be gone, though its own partition is not so far yet.
-        let watermark = (*watermark).max(self.timelines.settled());
-        for row in inserted.too_late.iter().map(|row| *row as usize) {
-            let (rank, time) = (batch.ranks[row], EventTime::from_millis(batch.rows.times[row]));
-            let payload = payloads.get(&rank.offset).cloned().unwrap_or_default();
-            effects.refuse(&plan.name, rank, late_reason(time, watermark), payload);
-        }
+        let parts = parts.into_iter().map(|(_, inserted)| inserted).collect();
+        Ok(Entered { parts, failed, settled: self.timelines.settled() })
     }
 
     /// Asks for results.
-    pub(crate) fn ask(
-        &mut self,
-        plan: &JobPlan,
-        stage: &KeyedStage,
-        ask: Ask,
-        effects: &mut Effects,
-    ) -> Result<Found, CoreError> {
-        let mut results = match ask {
+    pub(crate) fn ask(&mut self, ask: Ask) -> Result<Found, CoreError> {
+        let results = match ask {
             Ask::Changes => self.timelines.changes(),
             Ask::Settle(to) => self.timelines.settle(to),
             Ask::End => self.timelines.flush_some(FLUSHED_AT_ONCE),
         }?;
-        for refused in std::mem::take(&mut results.refused) {
-            effects.refuse(&plan.name, refused.rank, refused.reason, String::new());
-        }
-        let has_more = results.more;
-        let rows = self.stage_rows(stage, results)?;
-        Ok(Found { rows, has_more })
-    }
-
-    fn stage_rows(&self, stage: &KeyedStage, results: Results) -> Result<Option<StageRows>, CoreError> {
-        if results.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(stage_rows(stage, &self.timelines, results)?))
+        Ok(Found::of(&self.timelines, results))
     }
 
     /// Drops state that no lookup and no correction can need.
@@ -160,28 +107,64 @@ impl Segment {
         self.timelines.expire();
     }
 
-    /// Shows every block of state that changed since this was last asked.
-    pub fn dirty(&mut self, out: &mut StateSink<'_>) {
-        self.timelines.encode_dirty(&mut |key, block, value| out(Name { key, block }, value));
+    /// Shows everything of its state that changed since this was last asked; `revision` is the highest that a result of
+    /// its keys may have.
+    pub(crate) fn dirty(&mut self, revision: u64, out: &mut StateSink<'_>) {
+        let reached = self.reached(revision);
+        if self.shown != Some(reached) {
+            self.show_reached(reached, out);
+            self.shown = Some(reached);
+        }
+        self.timelines.encode_dirty(&mut |key, block, value| out(Name::Block { key, block }, value));
     }
 
-    /// Shows every block of state. What [`Segment::dirty`] has still to show stays so.
-    pub fn all(&self, out: &mut StateSink<'_>) {
-        self.timelines.encode_all(&mut |key, block, value| out(Name { key, block }, value));
+    /// Shows everything of its state. What [`Segment::dirty`] has still to show stays so.
+    pub(crate) fn all(&self, revision: u64, out: &mut StateSink<'_>) {
+        self.show_reached(self.reached(revision), out);
+        self.timelines.encode_all(&mut |key, block, value| out(Name::Block { key, block }, value));
     }
 
-    /// Takes a block of state of its key groups back. All are to be taken back, then [`Segment::restore_done`] called,
-    /// before anything else.
+    /// Shows of each of its groups how far it has come.
+    pub fn show_reached(&self, reached: Reached, out: &mut StateSink<'_>) {
+        let bytes = reached.encode();
+        self.groups.clone().for_each(|group| out(Name::Reached(KeyGroup(group)), Some(&bytes)));
+    }
+
+    fn reached(&self, revision: u64) -> Reached {
+        Reached { settled: self.settled(), oldest: self.oldest(), revision }
+    }
+
+    /// Takes something of the state of its key groups back. All is to be taken back, then [`Segment::restore_done`]
+    /// called, before anything else.
     pub fn restore(&mut self, name: Name<'_>, value: &[u8]) -> Result<(), CoreError> {
-        Ok(self.timelines.decode(name.key, key_hash(name.key), name.block, value)?)
+        match name {
+            Name::Reached(_) => self.restore_reached(Reached::decode(value)?),
+            Name::Block { key, block } => self.timelines.decode(key, key_hash(key), block, value)?,
+        }
+        Ok(())
     }
 
-    /// All blocks are back. `settled` is the boundary as it was when they were stored, and `oldest` the oldest time that
-    /// could be asked for then, [`EventTime::MIN`] for as far back as the plan reaches.
-    pub fn restore_done(&mut self, settled: EventTime, oldest: EventTime) -> Result<(), CoreError> {
+    /// So far some of its groups had come: for who has it from elsewhere than their state.
+    pub fn restore_reached(&mut self, reached: Reached) {
+        self.restored = Some(self.restored.map_or(reached, |others| others.together_with(reached)));
+    }
+
+    /// Everything is back.
+    pub fn restore_done(&mut self) -> Result<(), CoreError> {
+        let Some(Reached { settled, oldest, .. }) = self.restored else {
+            // Nothing is ever stored of a group without how far it has come.
+            let is_empty = self.slots() == 0;
+            let message = format!("of key groups {:?} it is not stored how far they had come", self.groups);
+            return if is_empty { Ok(()) } else { Err(CoreError::Damaged(message)) };
+        };
         self.timelines.restore_done(settled, oldest)?;
         self.timelines.expire();
         Ok(())
+    }
+
+    /// The highest revision that results of its keys had when its state was stored.
+    pub(crate) fn restored_revision(&self) -> u64 {
+        self.restored.map_or(0, |restored| restored.revision)
     }
 
     /// The boundary up to which it is settled; [`EventTime::MIN`] before the first watermark.
@@ -194,9 +177,12 @@ impl Segment {
         self.timelines.oldest()
     }
 
-    /// Whether a stored block is out of reach and need not be kept.
+    /// Whether something stored is out of reach and need not be kept.
     pub fn is_expired(&self, name: Name<'_>) -> bool {
-        self.timelines.is_expired(name.block)
+        match name {
+            Name::Reached(_) => false,
+            Name::Block { block, .. } => self.timelines.is_expired(block),
+        }
     }
 
     /// How much is held. Walks over everything: not for every batch.

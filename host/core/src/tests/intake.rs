@@ -126,9 +126,15 @@ fn a_snapshot_that_does_not_read_is_refused() {
     let mut other = Intake::open(Arc::new(super::plan(query, "event_id: id\ndedup_for: 1h", "")));
     let error = other.restore(P, &snapshot).unwrap_err().to_string();
     assert!(error.contains("was made by another query"), "{error}");
-    let newer = [&[2], &snapshot[1..]].concat();
-    let error = Intake::open(plan).restore(P, &newer).unwrap_err().to_string();
-    assert!(error.ends_with("has format 2, this weir reads 1"), "{error}");
+    let newer = [&[3], &snapshot[1..]].concat();
+    let error = Intake::open(plan.clone()).restore(P, &newer).unwrap_err().to_string();
+    assert!(error.ends_with("has format 3, this weir reads 2"), "{error}");
+    // The first format had no revision before the ids.
+    let (head, id) = snapshot.split_at(snapshot.len() - 24);
+    let older = [&[1], &head[1..head.len() - 8], id].concat();
+    let mut from_older = Intake::open(plan);
+    from_older.restore(P, &older).unwrap();
+    assert_eq!(from_older.snapshot(P), snapshot);
 }
 
 proptest! {

@@ -274,7 +274,7 @@ impl World {
     /// perhaps with another history.
     pub(super) fn restart(&mut self, segments: usize, history: Option<i64>) -> Result<(), TestCaseError> {
         for segment in &mut self.segments {
-            segment.dirty(&mut |name, value| {
+            segment.dirty(0, &mut |name, value| {
                 let mut entry = Vec::new();
                 name.put_with_group(&mut entry);
                 match value {
@@ -283,11 +283,10 @@ impl World {
                 };
             });
         }
-        let [settled, oldest] = [self.oracle.settled, self.oracle.oldest].map(EventTime::from_millis);
-        let expiry = Expiry::at(&self.plan, (settled, oldest), []).unwrap();
+        let expiry = Expiry::at(&self.plan, EventTime::from_millis(self.oracle.settled), []).unwrap();
         let mut all = BTreeMap::new();
         for segment in &self.segments {
-            segment.all(&mut |name, value| {
+            segment.all(0, &mut |name, value| {
                 let mut entry = Vec::new();
                 name.put_with_group(&mut entry);
                 all.insert(entry, value.unwrap().to_vec());
@@ -310,7 +309,7 @@ impl World {
             self.segments[part_of(name.group(), segments, &ALL_GROUPS)].restore(name, value).unwrap();
         }
         for segment in &mut self.segments {
-            segment.restore_done(settled, oldest).unwrap();
+            segment.restore_done().unwrap();
         }
         Ok(())
     }

@@ -130,6 +130,42 @@ pub struct RawBlock {
     pub refused: Vec<RefusedRecord>,
 }
 
+impl RawBlock {
+    /// The part of it from the record at `offset` on; `None` where everything in it lies before.
+    pub fn from_offset(&self, offset: u64) -> Option<RawBlock> {
+        if self.next.next <= offset {
+            return None;
+        }
+        let (records, data, framing) = match &self.framing {
+            Framing::Lines { first } => {
+                let lines = usize::try_from(offset.saturating_sub(*first)).unwrap_or(usize::MAX);
+                let start = match lines.checked_sub(1) {
+                    None => 0,
+                    Some(last) => {
+                        let bytes = self.data.iter().enumerate();
+                        let mut breaks = bytes.filter(|(_, byte)| **byte == b'\n');
+                        breaks.nth(last).map_or(self.data.len(), |(at, _)| at + 1)
+                    }
+                };
+                (lines, self.data.slice(start..), Framing::Lines { first: (*first).max(offset) })
+            }
+            Framing::Records { ends, offsets } => {
+                let records = offsets.partition_point(|known| *known < offset);
+                let start = records.checked_sub(1).map_or(0, |last| ends[last]);
+                let ends = ends[records..].iter().map(|end| end - start).collect();
+                let framing = Framing::Records { ends, offsets: offsets[records..].to_vec() };
+                (records, self.data.slice(start as usize..), framing)
+            }
+        };
+        let known = match &self.known {
+            KnownTimes::Each(times) => KnownTimes::Each(times.get(records..).unwrap_or(&[]).to_vec()),
+            other => other.clone(),
+        };
+        let refused = self.refused.iter().filter(|refused| refused.offset >= offset).cloned().collect();
+        Some(RawBlock { partition: self.partition, data, framing, known, next: self.next.clone(), refused })
+    }
+}
+
 /// A record that never reaches the decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRecord {
@@ -170,4 +206,36 @@ pub enum KnownTimes {
     EventTime,
     /// One time per record (broker append times, ingest stamps). For `Framing::Lines`, one per line.
     Each(Vec<i64>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compliance::records;
+
+    #[test]
+    fn a_part_of_a_block_holds_the_records_from_an_offset_on() {
+        let refused =
+            |offset| RefusedRecord { offset, reason: String::new(), payload: Vec::new(), skip: true };
+        let block = |framing, data: &'static [u8]| RawBlock {
+            partition: PartitionId::default(),
+            data: Bytes::from_static(data),
+            framing,
+            known: KnownTimes::Each(vec![1, 2, 3]),
+            next: Position { next: 20, place: "there".to_owned() },
+            refused: vec![refused(11), refused(19)],
+        };
+        let lines = block(Framing::Lines { first: 10 }, b"a\nbb\nccc\n");
+        let framed = block(Framing::Records { ends: vec![1, 3, 6], offsets: vec![10, 11, 12] }, b"abbccc");
+        for whole in [lines, framed] {
+            assert!(whole.from_offset(20).is_none());
+            for (offset, left) in [(0, 3), (10, 3), (11, 2), (12, 1), (13, 0), (19, 0)] {
+                let part = whole.from_offset(offset).unwrap();
+                assert_eq!(records(&part), records(&whole)[3 - left..], "from {offset}");
+                assert_eq!(part.known, KnownTimes::Each(vec![1, 2, 3][3 - left..].to_vec()));
+                assert_eq!(part.refused.len(), if offset <= 11 { 2 } else { 1 });
+                assert_eq!(part.next, whole.next);
+            }
+        }
+    }
 }

@@ -49,6 +49,11 @@ impl Decoding {
         Decoding { decoder, in_flight: FuturesOrdered::new(), depth: depth.max(1), cpu: cpu.clone() }
     }
 
+    /// Lets what is taken in from now on be decoded so.
+    pub(crate) fn decode_with(&mut self, decoder: Arc<dyn Decoder>) {
+        self.decoder = decoder;
+    }
+
     /// Whether more can be taken in.
     pub(crate) fn has_room(&self) -> bool {
         self.in_flight.len() < self.depth

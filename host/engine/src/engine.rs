@@ -34,6 +34,15 @@ struct Jobs {
     refused: BTreeMap<String, Refusal>,
 }
 
+impl Jobs {
+    fn refuse_running(&self, name: &str) -> Result<(), EngineError> {
+        match self.started.get(name) {
+            Some(job) if !job.has_ended() => Err(EngineError::Runs { job: name.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Engine {
     /// An engine without jobs.
     pub fn new(
@@ -53,12 +62,13 @@ impl Engine {
         Ok(Engine { surroundings, jobs: RwLock::default() })
     }
 
-    /// Starts a job from its last safe checkpoint, or anew. It takes the place of one of the same name, which must have
-    /// been stopped.
+    /// Starts a job from its last safe checkpoint, or anew. It takes the place of one of the same name that has come to
+    /// an end; while that one runs, it is refused: two would write one state.
     pub fn start(&self, spec: JobSpec) -> Result<Arc<Job>, EngineError> {
-        let job = Job::start(spec, self.surroundings.clone())?;
         let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
-        let name = job.plan().name.clone();
+        let name = spec.plan.name.clone();
+        jobs.refuse_running(&name)?;
+        let job = Job::start(spec, self.surroundings.clone())?;
         jobs.refused.remove(&name);
         jobs.started.insert(name, job.clone());
         Ok(job)
@@ -80,15 +90,17 @@ impl Engine {
         }
     }
 
-    /// Lists a job no more. Its state stays.
-    pub fn remove(&self, name: &str) {
+    /// Lets a job make a last checkpoint and lists it no more. Its state stays.
+    pub async fn remove(&self, name: &str) {
+        self.stop_job(name).await;
         let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
         jobs.started.remove(name);
         jobs.refused.remove(name);
     }
 
-    /// Drops the state of a job that does not run, so that it starts anew.
+    /// Drops the state of a job, so that it starts anew; refused while it runs.
     pub async fn forget(&self, name: &str) -> Result<(), EngineError> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).refuse_running(name)?;
         self.surroundings.committer.forget(name).await
     }
 

@@ -49,6 +49,12 @@ pub enum EngineError {
         /// Whether its results are written anywhere.
         has_sinks: bool,
     },
+    /// Another job of the name runs.
+    #[error("job `{job}`: it runs; stop it first")]
+    Runs {
+        /// The job.
+        job: String,
+    },
     /// Stored state does not decode.
     #[error(
         "job `{job}`: stored state is damaged: {message}; restore an older checkpoint or start it with `--reset {job}`"
@@ -125,6 +131,7 @@ impl EngineError {
             | EngineError::Sink { job, .. }
             | EngineError::Store { job, .. }
             | EngineError::PlanChanged { job, .. }
+            | EngineError::Runs { job }
             | EngineError::Damaged { job, .. }
             | EngineError::NewerFormat { job, .. }
             | EngineError::Broken { job, .. }
@@ -141,6 +148,7 @@ impl EngineError {
             EngineError::Source { error, .. } | EngineError::Sink { error, .. } => error.fault,
             EngineError::Store { fault, .. } => *fault,
             EngineError::PlanChanged { .. }
+            | EngineError::Runs { .. }
             | EngineError::NewerFormat { .. }
             | EngineError::Broken { .. } => Fault::User,
             EngineError::DeadLetters { .. } => Fault::External,

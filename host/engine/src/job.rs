@@ -207,6 +207,11 @@ impl Job {
         self.stop.send_replace(true);
     }
 
+    /// Whether it has stopped, finished or failed for good.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.outcome.borrow().is_some()
+    }
+
     /// Waits until it has stopped, finished or failed.
     pub async fn outcome(&self) -> Result<(), Arc<EngineError>> {
         let mut outcome = self.outcome.subscribe();

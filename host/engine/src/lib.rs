@@ -18,6 +18,7 @@ mod engine;
 mod entries;
 mod error;
 mod failures;
+mod follower;
 mod freshness;
 mod idle;
 mod job;
@@ -47,7 +48,7 @@ pub use error::EngineError;
 pub use failures::FailureSample;
 pub use job::{Job, JobSpec, KeyPage, MakeSinks};
 pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus};
-pub use stream::StreamHub;
+pub use stream::{MakeDecoder, StreamHub};
 pub use told::Listing;
 pub use weir_core::{
     Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Looked, LookupError, Subject,

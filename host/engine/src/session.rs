@@ -1,21 +1,20 @@
 //! A session: one reader that several jobs follow, block by block.
 //!
-//! What it read is kept in a ring of few blocks, in which each follower has a place. The ring lets its oldest block
+//! What it read is kept in a ring of few blocks, in which each follower has a seat. The ring lets its oldest block
 //! go when every follower has taken it; when that takes too long, those that have not are left behind and go on with
-//! readers of their own. At first blocks are held a while for jobs that are still reading their state.
+//! readers of their own. At first blocks are held a while for jobs that are still reading their state. Whoever is
+//! within the ring may take a seat: blocks that it has are passed over, and one that it has in part is cut.
 //!
-//! Knows no job, and of a block only that it is one.
+//! Knows no job, and of a block only its offsets.
 
 use crate::decode::{Arrival, Decoding};
 use crate::metered::Metered;
 use crate::stream::{BlockId, Hub, Opening};
-use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 use weir_connect::{ConnectError, CpuTime, Fetch, Health, OpenPartition, RawBlock, Reader};
 use weir_event::PartitionId;
@@ -86,13 +85,21 @@ impl Place {
             }
         }
     }
+
+    /// Whether no partition was read further here than there.
+    fn is_within(&self, there: &[OpenPartition]) -> bool {
+        let mut both = self.partitions.iter().zip(there);
+        self.partitions.len() == there.len() && both.all(|(here, there)| is_within(here, there))
+    }
 }
 
-/// What became of a reader that was opened to be followed.
-pub(crate) enum Begun {
-    Follower(Follower),
-    /// Somebody else has begun meanwhile.
-    Alone(Box<dyn Reader>),
+/// Whether a partition was not read further here than there. Where its log begins cannot be compared with an offset.
+fn is_within(here: &OpenPartition, there: &OpenPartition) -> bool {
+    let is_within = match (&here.from, &there.from) {
+        (Some(here), Some(there)) => here.next <= there.next,
+        (here, there) => here == there,
+    };
+    here.partition == there.partition && is_within
 }
 
 /// What a follower finds.
@@ -104,13 +111,19 @@ enum Found {
 }
 
 impl Session {
-    /// Begins a session over an open reader, with its first follower.
-    pub(crate) fn begin(hub: &Arc<Hub>, opening: Opening, reader: Box<dyn Reader>) -> Begun {
+    /// Begins a session over an open reader that is at `opening`, with these partitions at their end; gives the first
+    /// seat. Where somebody else has begun meanwhile, gives the reader back.
+    pub(crate) fn begin(
+        hub: &Arc<Hub>,
+        opening: &Opening,
+        caught_up: &BTreeSet<PartitionId>,
+        reader: Box<dyn Reader>,
+    ) -> Result<Seat, Box<dyn Reader>> {
         let mut current = hub.session();
         if current.is_some() {
-            return Begun::Alone(reader);
+            return Err(reader);
         }
-        let base = Place { partitions: opening.partitions.clone(), caught_up: BTreeSet::new() };
+        let base = Place { partitions: opening.partitions.clone(), caught_up: caught_up.clone() };
         let session = Arc::new(Session {
             bounded: opening.bounded,
             source: opening.source,
@@ -121,7 +134,8 @@ impl Session {
                 base,
                 followers: BTreeMap::from([(0, 0)]),
                 joined: 1,
-                gathered: hub.jobs <= 1,
+                // Who has caught up did not start just now.
+                gathered: !caught_up.is_empty(),
                 failed: None,
             }),
             changed: watch::Sender::new(()),
@@ -138,31 +152,51 @@ impl Session {
             cpu: cpu.clone(),
         };
         tokio::spawn(Metered::new(&cpu, pump.run()));
-        Begun::Follower(Follower::new(hub, session, 0, opening, VecDeque::new()))
+        Ok(Seat::new(session, 0, Vec::new(), BTreeMap::new()))
+    }
+
+    /// A seat in the hub's session from which everything behind `opening` comes, if there is one.
+    pub(crate) fn join(hub: &Arc<Hub>, opening: &Opening) -> Option<Seat> {
+        let current = hub.session();
+        let session = current.as_ref()?;
+        let (seat, joined) = session.seat(opening)?;
+        if joined >= hub.awaited() {
+            session.ring().gathered = true;
+            hub.wait_for(0);
+        }
+        session.changed.send_replace(());
+        Some(seat)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health.clone()
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place from which everything behind `opening` is in the ring; with the partitions at their end there.
-    fn join(&self, opening: &Opening, jobs: usize) -> Option<(u64, VecDeque<PartitionId>)> {
-        let mut ring = self.ring();
+    /// A seat, and how many there were with it.
+    fn seat(self: &Arc<Self>, opening: &Opening) -> Option<(Seat, usize)> {
+        let mut guard = self.ring();
+        let ring = &mut *guard;
         if self.bounded != opening.bounded || self.source != opening.source || ring.failed.is_some() {
             return None;
         }
-        let mut place = ring.base.clone();
-        let mut at = ring.first;
-        let mut entries = ring.entries.iter();
-        while place.partitions != opening.partitions {
-            place.pass(entries.next()?);
-            at += 1;
-        }
+        let (place, at) = ring.place_of(&opening.partitions)?;
         let follower = ring.joined as u64;
         ring.joined += 1;
-        ring.gathered |= ring.joined >= jobs;
         ring.followers.insert(follower, at);
-        Some((follower, place.caught_up.into_iter().collect()))
+        let joined = ring.joined;
+        drop(guard);
+        let here = place.partitions.iter().zip(&opening.partitions);
+        let ahead = here.clone().filter(|(here, there)| here != there);
+        let has = ahead.filter_map(|(_, there)| Some((there.partition, there.from.as_ref()?.next)));
+        let is_there = |partition: &PartitionId| {
+            here.clone().any(|(here, there)| here == there && here.partition == partition.partition)
+        };
+        let at_end = place.caught_up.iter().copied().filter(is_there).collect();
+        Some((Seat::new(self.clone(), follower, at_end, has.collect()), joined))
     }
 
     fn take(&self, follower: u64) -> Found {
@@ -187,6 +221,90 @@ impl Session {
     }
 }
 
+impl Ring {
+    /// The last place in it that these positions have not passed, and the number of the entry that comes next there;
+    /// `None` where they are before the ring or behind it.
+    fn place_of(&self, positions: &[OpenPartition]) -> Option<(Place, u64)> {
+        let mut place = self.base.clone();
+        if !place.is_within(positions) {
+            return None;
+        }
+        let mut entries = self.entries.iter();
+        let mut at = self.first;
+        let mut head = place.clone();
+        for entry in entries.by_ref() {
+            head.pass(entry);
+            if !head.is_within(positions) {
+                break;
+            }
+            place = head.clone();
+            at += 1;
+        }
+        entries.for_each(|entry| head.pass(entry));
+        let mut reached = positions.iter().zip(&place.partitions).zip(&head.partitions);
+        let is_behind = reached.all(|((it, place), head)| it == place || is_within(it, head));
+        is_behind.then_some((place, at))
+    }
+}
+
+/// A follower's seat.
+pub(crate) struct Seat {
+    session: Arc<Session>,
+    number: u64,
+    changed: watch::Receiver<()>,
+    /// Partitions that were at their end where it joined.
+    at_end: VecDeque<PartitionId>,
+    /// By partition that the follower had read further than where it joined, how far.
+    has: BTreeMap<u16, u64>,
+}
+
+impl Seat {
+    fn new(session: Arc<Session>, number: u64, at_end: Vec<PartitionId>, has: BTreeMap<u16, u64>) -> Seat {
+        let changed = session.changed.subscribe();
+        Seat { session, number, changed, at_end: at_end.into(), has }
+    }
+
+    /// The session.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The next thing of the session; `None` once it has gone on without this one. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<Result<Fetch, ConnectError>> {
+        if let Some(partition) = self.at_end.pop_front() {
+            return Some(Ok(Fetch::CaughtUp(partition)));
+        }
+        loop {
+            match self.session.take(self.number) {
+                Found::Entry(Fetch::Block(block)) => {
+                    if let Some(block) = self.without_what_it_has(block) {
+                        return Some(Ok(Fetch::Block(block)));
+                    }
+                }
+                Found::Entry(other) => return Some(Ok(other)),
+                Found::Failed(error) => return Some(Err(error)),
+                Found::LeftBehind => return None,
+                // The session, and with it the sender, is held here.
+                Found::Nothing => drop(self.changed.changed().await),
+            }
+        }
+    }
+
+    fn without_what_it_has(&mut self, block: RawBlock) -> Option<RawBlock> {
+        let partition = block.partition.partition;
+        let Some(has) = self.has.get(&partition).copied() else { return Some(block) };
+        let rest = block.from_offset(has)?;
+        self.has.remove(&partition);
+        Some(rest)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.session.leave(self.number);
+    }
+}
+
 /// The task that reads, decodes and fills the ring.
 struct Pump {
     hub: Arc<Hub>,
@@ -204,7 +322,7 @@ struct Pump {
 impl Pump {
     /// Until nobody follows any more, or the reader has failed.
     async fn run(mut self) {
-        let mut decoding = Decoding::new(self.hub.decoder.clone(), self.hub.decode_depth, &self.cpu);
+        let mut decoding = Decoding::new(self.hub.decoder(), self.hub.decode_depth, &self.cpu);
         let mut changed = self.session.changed.subscribe();
         let mut gather = Box::pin(tokio::time::sleep(GATHER));
         let mut failed = None;
@@ -220,23 +338,33 @@ impl Pump {
                     Some(arrival) => self.push(arrival),
                     None => {
                         // What comes behind the block that is missing must not pass for what follows it.
-                        decoding = Decoding::new(self.hub.decoder.clone(), self.hub.decode_depth, &self.cpu);
+                        decoding = Decoding::new(self.hub.decoder(), self.hub.decode_depth, &self.cpu);
                         failed = Some(ConnectError::internal("the decoder panicked; its block cannot be read"));
                     }
                 },
                 fetched = self.reader.next(), if failed.is_none() && decoding.has_room() => match fetched {
-                    Ok(fetch) => decoding.push(fetch),
+                    Ok(fetch) => {
+                        decoding.decode_with(self.hub.decoder());
+                        decoding.push(fetch);
+                    }
                     Err(error) => failed = Some(error),
                 },
-                () = &mut gather, if !is_gathered => self.session.ring().gathered = true,
+                () = &mut gather, if !is_gathered => {
+                    self.session.ring().gathered = true;
+                    self.hub.wait_for(0);
+                }
                 () = async { if let Some(stalled) = &mut self.stalled { stalled.await } },
                     if self.stalled.is_some() => self.leave_behind(),
                 _ = changed.changed() => {}
             }
             if let Some(error) = failed.take_if(|_| decoding.is_empty()) {
-                // Nobody joins a session that has failed; whoever follows takes what is left, and then the error.
+                // Nobody joins a session that has failed; whoever follows takes what is left, and then the error, and
+                // comes again.
                 *self.hub.session() = None;
-                self.session.ring().failed = Some(error);
+                let mut ring = self.session.ring();
+                self.hub.wait_for(ring.followers.len());
+                ring.failed = Some(error);
+                drop(ring);
                 self.session.changed.send_replace(());
                 break;
             }
@@ -295,10 +423,12 @@ impl Pump {
         self.session.changed.send_replace(());
     }
 
-    /// Ends the session if nobody follows; the lock keeps others from joining meanwhile.
+    /// Ends the session if nobody follows or is waited for; the lock keeps others from joining meanwhile.
     fn retire_if_alone(&self) -> bool {
         let mut current = self.hub.session();
-        let is_alone = self.session.ring().followers.is_empty();
+        let ring = self.session.ring();
+        let is_alone = ring.followers.is_empty() && ring.gathered;
+        drop(ring);
         if is_alone {
             *current = None;
         }
@@ -315,117 +445,6 @@ impl Pump {
             if let Entry::Block(block) = entry {
                 self.hub.forget(BlockId::of(block));
             }
-        }
-    }
-}
-
-/// A job's reader: follows a session while it can, and goes on alone from where it was then.
-pub(crate) struct Follower {
-    hub: Arc<Hub>,
-    session: Arc<Session>,
-    number: u64,
-    changed: watch::Receiver<()>,
-    /// Partitions that were at their end where it joined.
-    at_end: VecDeque<PartitionId>,
-    /// Where it is.
-    opening: Opening,
-    own: Own,
-}
-
-/// A follower's own reader.
-enum Own {
-    None,
-    /// Opening may take longer than the engine waits at a time, so it runs by itself.
-    Opening(JoinHandle<Result<Box<dyn Reader>, ConnectError>>),
-    Open(Box<dyn Reader>),
-}
-
-impl Follower {
-    /// Joins the hub's session where it has been at the same positions.
-    pub(crate) fn join(hub: &Arc<Hub>, opening: &Opening) -> Option<Follower> {
-        let current = hub.session();
-        let session = current.as_ref()?;
-        let (number, at_end) = session.join(opening, hub.jobs)?;
-        session.changed.send_replace(());
-        Some(Follower::new(hub, session.clone(), number, opening.clone(), at_end))
-    }
-
-    fn new(
-        hub: &Arc<Hub>,
-        session: Arc<Session>,
-        number: u64,
-        opening: Opening,
-        at_end: VecDeque<PartitionId>,
-    ) -> Self {
-        let changed = session.changed.subscribe();
-        Follower { hub: hub.clone(), session, number, changed, at_end, opening, own: Own::None }
-    }
-
-    fn pass(&mut self, fetch: &Fetch) {
-        let Fetch::Block(block) = fetch else { return };
-        let partitions = &mut self.opening.partitions;
-        if let Some(at) = partitions.iter_mut().find(|it| it.partition == block.partition.partition) {
-            at.from = Some(block.next.clone());
-        }
-    }
-
-    /// The next thing of the session; `None` once it has gone on without this one.
-    async fn follow(&mut self) -> Option<Result<Fetch, ConnectError>> {
-        if let Some(partition) = self.at_end.pop_front() {
-            return Some(Ok(Fetch::CaughtUp(partition)));
-        }
-        loop {
-            match self.session.take(self.number) {
-                Found::Entry(fetch) => {
-                    self.pass(&fetch);
-                    return Some(Ok(fetch));
-                }
-                Found::Failed(error) => return Some(Err(error)),
-                Found::LeftBehind => return None,
-                // The session, and with it the sender, is held here.
-                Found::Nothing => drop(self.changed.changed().await),
-            }
-        }
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.session.leave(self.number);
-        if let Own::Opening(opening) = &self.own {
-            opening.abort();
-        }
-    }
-}
-
-#[async_trait]
-impl Reader for Follower {
-    async fn next(&mut self) -> Result<Fetch, ConnectError> {
-        loop {
-            match &mut self.own {
-                Own::Open(reader) => return reader.next().await,
-                Own::Opening(opening) => {
-                    let opened = opening.await;
-                    self.own = Own::None;
-                    let failed = |_| ConnectError::internal("opening the source ended without a word");
-                    self.own = Own::Open(opened.map_err(failed)??);
-                }
-                Own::None => {
-                    if let Some(found) = self.follow().await {
-                        return found;
-                    }
-                    let (hub, opening) = (self.hub.clone(), self.opening.clone());
-                    self.own = Own::Opening(tokio::spawn(async move { hub.open_alone(&opening).await }));
-                }
-            }
-        }
-    }
-
-    fn health(&self) -> Health {
-        match &self.own {
-            Own::Open(reader) => reader.health(),
-            Own::None => self.session.health.clone(),
-            Own::Opening(_) => Health::default(),
         }
     }
 }

@@ -3,20 +3,27 @@
 //! Each job is handed a [`Source`] and a [`Decoder`] and knows nothing of the others. Jobs that open the source at
 //! the same positions follow one [`session`](crate::session): its reader reads once, its decoder decodes the columns
 //! of all jobs once, and each job takes its own columns out of that. Whoever cannot follow (other positions, too far
-//! behind, a start too late) reads with a reader of its own, and gets the same records.
+//! behind, a start too late) reads with a reader of its own, gets the same records, and follows once it has come to
+//! where the others are. Columns of jobs that come later are decoded for all from then on.
 //!
 //! What is shared decides nothing. A block in which any record does not decode is decoded again by each job for
 //! the columns that it reads, since a record is bad only for jobs that read what is wrong with it.
 
 use crate::decode;
-use crate::session::{Begun, Follower, Session};
+use crate::follower::Follower;
+use crate::session::Session;
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use weir_connect::{ConnectError, CpuTime, Decoded, Decoder, Left, OpenPartition, RawBlock, Reader, Source};
 use weir_core::first_offset;
 use weir_event::{PartitionId, Position};
+
+/// Makes what decodes these columns of a stream (indices into its schema), in that order.
+pub type MakeDecoder = Box<dyn Fn(&[usize]) -> Arc<dyn Decoder> + Send + Sync>;
 
 /// What the jobs of one stream share.
 #[derive(Debug, Clone)]
@@ -41,12 +48,14 @@ impl BlockId {
     }
 }
 
-#[derive(Debug)]
 pub(crate) struct Hub {
-    pub(crate) source: Arc<dyn Source>,
-    pub(crate) decoder: Arc<dyn Decoder>,
-    columns: Vec<usize>,
-    pub(crate) jobs: usize,
+    source: Arc<dyn Source>,
+    make_decoder: MakeDecoder,
+    common: Mutex<Common>,
+    /// How many jobs are to begin a session together: those that start with the server, or whose reader has failed.
+    awaited: AtomicUsize,
+    /// How many jobs read through it now.
+    members: AtomicUsize,
     pub(crate) decode_depth: usize,
     session: Mutex<Option<Arc<Session>>>,
     /// With the share that each follower bears of the processor time that it took.
@@ -55,21 +64,24 @@ pub(crate) struct Hub {
     beginning: tokio::sync::Mutex<()>,
 }
 
+/// What is decoded once for all.
+#[derive(Debug)]
+struct Common {
+    /// In the order in which jobs first read them, so that a column's place never changes.
+    columns: Vec<usize>,
+    decoder: Arc<dyn Decoder>,
+}
+
 impl StreamHub {
-    /// For `jobs` jobs that read `columns` of a stream (indices into its schema), which `decoder` decodes in that
-    /// order; they decode on `workers` workers, as in each job.
-    pub fn new(
-        source: Arc<dyn Source>,
-        decoder: Arc<dyn Decoder>,
-        columns: Vec<usize>,
-        jobs: usize,
-        workers: usize,
-    ) -> StreamHub {
+    /// For jobs that read a stream from this source, which decode on `workers` workers each.
+    pub fn new(source: Arc<dyn Source>, make_decoder: MakeDecoder, workers: usize) -> StreamHub {
+        let common = Common { columns: Vec::new(), decoder: make_decoder(&[]) };
         StreamHub(Arc::new(Hub {
             source,
-            decoder,
-            columns,
-            jobs,
+            make_decoder,
+            common: Mutex::new(common),
+            awaited: AtomicUsize::new(0),
+            members: AtomicUsize::new(0),
             decode_depth: decode::depth(workers),
             session: Mutex::default(),
             decoded: Mutex::default(),
@@ -77,26 +89,83 @@ impl StreamHub {
         }))
     }
 
+    /// Says of a job that is about to start, before any does, that it starts together with others and reads these
+    /// columns: what is read first is held for all of them.
+    pub fn expect(&self, columns: &[usize]) {
+        self.0.widen(columns);
+        self.0.awaited.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What a job is to read through that reads `columns`, which `own` decodes, and which bears its share of the common
-    /// work on `cpu`. A job that reads a column which is not among the shared ones reads by itself.
+    /// work on `cpu`.
     pub fn for_job(
         &self,
         own: Arc<dyn Decoder>,
         columns: &[usize],
         cpu: &CpuTime,
     ) -> (Arc<dyn Source>, Arc<dyn Decoder>) {
-        let place = |column: &usize| self.0.columns.iter().position(|shared| shared == column);
-        match columns.iter().map(place).collect() {
-            Some(places) => {
-                let decoder = JobDecoder { hub: self.0.clone(), own, places, cpu: cpu.clone() };
-                (Arc::new(SharedSource(self.0.clone())), Arc::new(decoder))
-            }
-            None => (self.0.source.clone(), own),
-        }
+        let places = self.0.widen(columns);
+        let decoder = JobDecoder { hub: self.0.clone(), own, places, cpu: cpu.clone() };
+        (Arc::new(SharedSource::new(self.0.clone())), Arc::new(decoder))
+    }
+
+    /// Whether no job reads through it or is about to.
+    pub fn is_idle(&self) -> bool {
+        self.0.members() == 0 && self.0.awaited() == 0
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("source", &self.source)
+            .field("common", &self.common)
+            .finish_non_exhaustive()
     }
 }
 
 impl Hub {
+    /// Lets these columns be decoded for all; their places among those that are.
+    fn widen(&self, columns: &[usize]) -> Vec<usize> {
+        let mut common = self.common();
+        let before = common.columns.len();
+        let place = |column: &usize| {
+            common.columns.iter().position(|known| known == column).unwrap_or_else(|| {
+                common.columns.push(*column);
+                common.columns.len() - 1
+            })
+        };
+        let places = columns.iter().map(place).collect();
+        if common.columns.len() > before {
+            common.decoder = (self.make_decoder)(&common.columns);
+        }
+        places
+    }
+
+    fn common(&self) -> MutexGuard<'_, Common> {
+        self.common.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What decodes for all, as they are now.
+    pub(crate) fn decoder(&self) -> Arc<dyn Decoder> {
+        self.common().decoder.clone()
+    }
+
+    /// How many jobs read through it.
+    pub(crate) fn members(&self) -> usize {
+        self.members.load(Ordering::Relaxed)
+    }
+
+    /// How many jobs are to come before what was read first is let go; none once it was.
+    pub(crate) fn awaited(&self) -> usize {
+        self.awaited.load(Ordering::Relaxed)
+    }
+
+    /// Lets a session that begins wait for so many jobs.
+    pub(crate) fn wait_for(&self, jobs: usize) {
+        self.awaited.store(jobs, Ordering::Relaxed);
+    }
+
     pub(crate) fn session(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,6 +192,19 @@ impl Hub {
 #[derive(Debug)]
 struct SharedSource(Arc<Hub>);
 
+impl SharedSource {
+    fn new(hub: Arc<Hub>) -> SharedSource {
+        hub.members.fetch_add(1, Ordering::Relaxed);
+        SharedSource(hub)
+    }
+}
+
+impl Drop for SharedSource {
+    fn drop(&mut self) {
+        self.0.members.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[async_trait]
 impl Source for SharedSource {
     async fn partitions(&self) -> Result<u16, ConnectError> {
@@ -137,22 +219,30 @@ impl Source for SharedSource {
     ) -> Result<Box<dyn Reader>, ConnectError> {
         let opening = Opening { source, partitions: partitions.to_vec(), bounded };
         let one_by_one = self.0.beginning.lock().await;
-        if let Some(follower) = Follower::join(&self.0, &opening) {
-            return Ok(Box::new(follower));
+        if let Some(seat) = Session::join(&self.0, &opening) {
+            return Ok(Box::new(Follower::with_others(&self.0, opening, seat)));
         }
-        if self.0.session().is_some() {
+        if self.0.awaited() == 1 {
+            self.0.wait_for(0);
+        }
+        if self.0.awaited() == 0 || self.0.session().is_some() {
             drop(one_by_one);
-            return self.0.open_alone(&opening).await;
+            let reader = self.0.open_alone(&opening).await?;
+            return Ok(Box::new(Follower::alone(&self.0, opening, reader)));
         }
         let reader = self.0.open_alone(&opening).await?;
-        Ok(match Session::begin(&self.0, opening, reader) {
-            Begun::Follower(follower) => Box::new(follower),
-            Begun::Alone(reader) => reader,
-        })
+        Ok(Box::new(match Session::begin(&self.0, &opening, &BTreeSet::new(), reader) {
+            Ok(seat) => Follower::with_others(&self.0, opening, seat),
+            Err(reader) => Follower::alone(&self.0, opening, reader),
+        }))
     }
 
     async fn left(&self, positions: &[OpenPartition], bounded: bool) -> Result<Left, ConnectError> {
         self.0.source.left(positions, bounded).await
+    }
+
+    fn missing(&self) -> Option<String> {
+        self.0.source.missing()
     }
 
     fn place(&self, before: &Position) -> Option<String> {

@@ -6,7 +6,6 @@
 use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
-use crate::wiring::hubs::Hubs;
 use crate::wiring::{self, Opened, Running, spec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -194,9 +193,7 @@ impl Live {
             for input in &plan.inputs {
                 self.0.streams.put(spec::entry(opened, &input.stream, &running.logs)?);
             }
-            // A job that comes later reads by itself.
-            wiring::start_job(opened, running, &Hubs::new(), plan, Mode::Live)
-                .map_err(wiring::Unstarted::failure)
+            wiring::start_job(opened, running, plan, Mode::Live).map_err(wiring::Unstarted::failure)
         };
         match started.await {
             Ok(()) => {

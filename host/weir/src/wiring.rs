@@ -7,7 +7,7 @@ use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::{log, plugins};
-use hubs::{Hubs, hubs};
+use hubs::Hubs;
 use spec::job_spec;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,7 @@ pub(crate) struct Opened {
 pub(crate) struct Running {
     pub(crate) engine: Arc<Engine>,
     pub(crate) logs: Arc<IngestLogs>,
+    pub(crate) hubs: Hubs,
 }
 
 /// Reads, checks and plans a project and opens its state; all errors of definitions come at once.
@@ -186,12 +187,14 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     let settings = Settings { shards: opened.shards, checkpoint_every };
     let engine = Engine::new(settings, opened.store.clone(), letters, opened.clock.clone())?;
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone()));
-    let running = Running { engine: Arc::new(engine), logs };
+    let running = Running { engine: Arc::new(engine), logs, hubs: Hubs::default() };
 
-    let hubs = hubs(opened, &running.logs)?;
+    for plan in &opened.plans {
+        running.hubs.expect(opened, &running.logs, &plan.inputs);
+    }
     let mut failures = Vec::new();
     for plan in &opened.plans {
-        if let Err(unstarted) = start_job(opened, &running, &hubs, plan, mode) {
+        if let Err(unstarted) = start_job(opened, &running, plan, mode) {
             failures.push((plan.name.clone(), unstarted));
         }
     }
@@ -246,11 +249,10 @@ impl Unstarted {
 pub(crate) fn start_job(
     opened: &Opened,
     running: &Running,
-    hubs: &Hubs,
     plan: &JobPlan,
     mode: Mode,
 ) -> Result<(), Unstarted> {
-    let spec = job_spec(opened, &running.logs, hubs, plan, mode).map_err(Unstarted::Parts)?;
+    let spec = job_spec(opened, running, plan, mode).map_err(Unstarted::Parts)?;
     running.engine.start(spec).map(drop).map_err(Unstarted::Engine)
 }
 

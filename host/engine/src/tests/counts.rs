@@ -111,7 +111,7 @@ async fn a_job_that_cannot_start_is_listed_until_it_starts() {
     let refused = &engine.statuses()[0];
     assert_eq!(refused.state, JobState::Failed("no such function".to_owned()));
     assert!(refused.lag_ms >= 1000);
-    engine.remove("b");
+    engine.remove("b").await;
     assert_eq!(names(&engine), ["counts"]);
     engine.stop().await.unwrap();
 }
@@ -121,6 +121,10 @@ async fn a_job_that_was_reset_starts_anew_beside_others() {
     let world = World::new();
     let (engine, job) = world.start(&plan(), lines(&["u,5,1,"]), Mode::Live);
     eventually("everything is read", || job.status().counts.events == 1).await;
+    let forgotten = engine.forget("counts").await.unwrap_err().to_string();
+    assert_eq!(forgotten, "job `counts`: it runs; stop it first");
+    let again = world.spec(&plan(), Arc::new(lines(&["u,5,1,"])), Arc::new(Cells), Mode::Live);
+    assert_eq!(engine.start(again).unwrap_err().to_string(), forgotten);
     engine.stop_job("counts").await;
     assert_eq!(world.counts().events, 1);
     engine.forget("counts").await.unwrap();

@@ -418,17 +418,27 @@ impl World {
         decoder: Arc<dyn Decoder>,
         mode: Mode,
     ) -> Arc<Job> {
+        engine.start(self.spec(plan, source, decoder, mode)).unwrap()
+    }
+
+    /// What a job needs to start.
+    pub(super) fn spec(
+        &self,
+        plan: &JobPlan,
+        source: Arc<dyn Source>,
+        decoder: Arc<dyn Decoder>,
+        mode: Mode,
+    ) -> JobSpec {
         let (shown, wants_meta) = (self.shown.clone(), self.wants_meta);
         let sink = move || Shelf { pending: Vec::new(), shown: shown.clone(), wants_meta };
-        let spec = JobSpec {
+        JobSpec {
             plan: plan.clone(),
             source,
             decoder,
             sinks: Box::new(move || Ok(vec![NamedSink { name: "shelf".to_owned(), sink: Box::new(sink()) }])),
             mode,
             cpu: CpuTime::default(),
-        };
-        engine.start(spec).unwrap()
+        }
     }
 
     /// Runs the job to the end of its source.

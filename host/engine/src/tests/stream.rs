@@ -71,7 +71,9 @@ impl Shared {
     fn new(lines: Lines, jobs: usize, breaks_after: Option<usize>) -> Shared {
         let source = Arc::new(Counted { lines, opened: AtomicUsize::new(0), breaks_after });
         let together = Arc::new(CountedCells::default());
-        let hub = StreamHub::new(source.clone(), together.clone(), vec![0, 1, 2, 3], jobs, 2);
+        let decoder = together.clone();
+        let hub = StreamHub::new(source.clone(), Box::new(move |_| decoder.clone()), 2);
+        (0..jobs).for_each(|_| hub.expect(&[0, 1, 2, 3]));
         Shared { hub, source, together, alone: Arc::new(CountedCells::default()) }
     }
 
@@ -136,22 +138,64 @@ async fn jobs_that_start_together_read_and_decode_once_and_write_what_each_would
 
 #[tokio::test]
 async fn a_block_with_a_bad_record_is_decoded_by_each_job_for_itself() {
-    let shared = Shared::new(lines(&["u,1,1, bad u,2,1, u,3,1,"]), 1, None);
+    let shared = Shared::new(lines(&["u,1,1, bad u,2,1, u,3,1,"]), 2, None);
     let world = World::new();
-    let (source, decoder) = shared.for_job();
     let engine = world.engine();
-    let job = world.start_in(&engine, &plan(), source, decoder, Mode::UntilEnd);
-    job.outcome().await.unwrap();
-    assert_eq!((world.rows(), world.dead().len()), (vec!["u@0=3".to_owned()], 1));
-    assert_eq!(shared.counts(), (1, 2, 1));
+    let jobs = ["counts", "counts_again"].map(|name| {
+        let mut plan = plan();
+        plan.name = name.to_owned();
+        let (source, decoder) = shared.for_job();
+        world.start_in(&engine, &plan, source, decoder, Mode::UntilEnd)
+    });
+    for job in jobs {
+        job.outcome().await.unwrap();
+    }
+    assert_eq!((world.rows(), world.dead().len()), (vec!["u@0=3".to_owned(); 2], 1));
+    assert_eq!(shared.counts(), (1, 2, 2));
+}
+
+/// Decodes some columns of lines.
+#[derive(Debug)]
+struct Picked(Vec<usize>);
+
+impl Decoder for Picked {
+    fn decode(&self, block: &RawBlock) -> Decoded {
+        let decoded = Cells.decode(block);
+        Decoded { columns: decoded.columns.project(&self.0).unwrap(), ..decoded }
+    }
+}
+
+#[tokio::test]
+async fn columns_of_a_job_that_comes_later_are_decoded_for_all() {
+    let source = Arc::new(lines(&["u,1,1, v,2,2, w,3,3,"]));
+    let counted = Arc::new(AtomicUsize::new(0));
+    let of_all = counted.clone();
+    let make = move |columns: &[usize]| -> Arc<dyn Decoder> {
+        of_all.store(columns.len(), Ordering::SeqCst);
+        Arc::new(Picked(columns.to_vec()))
+    };
+    let hub = StreamHub::new(source, Box::new(make), 1);
+    hub.expect(&[1]);
+    hub.expect(&[1]);
+    let mut jobs = Vec::new();
+    for columns in [vec![1], vec![2, 0]] {
+        let own: Arc<dyn Decoder> = Arc::new(Picked(columns.clone()));
+        let (source, decoder) = hub.for_job(own.clone(), &columns, &CpuTime::default());
+        jobs.push((source.open(0, &start(1), false).await.unwrap(), decoder, own));
+    }
+    assert_eq!(counted.load(Ordering::SeqCst), 3);
+    for (reader, decoder, own) in &mut jobs {
+        let Fetch::Block(block) = reader.next().await.unwrap() else { panic!("a block comes first") };
+        assert_eq!(decoder.decode(&block).columns, own.decode(&block).columns);
+    }
 }
 
 #[tokio::test]
 async fn who_is_left_behind_goes_on_alone_and_misses_nothing() {
     let shared = Shared::new(many(), 2, None);
-    let (source, _) = shared.for_job();
+    let [(source, _), (other, _)] = [shared.for_job(), shared.for_job()];
     let mut fast = source.open(0, &start(1), false).await.unwrap();
-    let mut slow = source.open(0, &start(1), false).await.unwrap();
+    let mut slow = other.open(0, &start(1), false).await.unwrap();
     let Fetch::Block(first) = slow.next().await.unwrap() else { panic!("a block comes first") };
     let all: Vec<String> = many().partitions.remove(0);
     assert_eq!(rest(&mut *fast, 1).await, all);
@@ -163,9 +207,9 @@ async fn who_is_left_behind_goes_on_alone_and_misses_nothing() {
 #[tokio::test]
 async fn a_run_until_the_end_waits_for_its_slowest_job() {
     let shared = Shared::new(many(), 2, None);
-    let (source, _) = shared.for_job();
+    let sources = [shared.for_job().0, shared.for_job().0];
     let mut readers = Vec::new();
-    for pause in [0, 1] {
+    for (pause, source) in (0..).zip(&sources) {
         let mut reader = source.open(0, &start(1), true).await.unwrap();
         readers.push(tokio::spawn(async move {
             let mut blocks = 0;
@@ -184,10 +228,12 @@ async fn a_run_until_the_end_waits_for_its_slowest_job() {
 
 #[tokio::test]
 async fn who_comes_later_joins_where_it_left_off_or_reads_alone() {
-    let shared = Shared::new(many(), 1, None);
-    let (source, _) = shared.for_job();
+    let shared = Shared::new(many(), 2, None);
+    let [(source, _), (other, _)] = [shared.for_job(), shared.for_job()];
     let mut first = source.open(0, &start(1), false).await.unwrap();
-    assert_eq!(rest(&mut *first, 1).await.len(), 200);
+    let mut second = other.open(0, &start(1), false).await.unwrap();
+    let (one, two) = tokio::join!(rest(&mut *first, 1), rest(&mut *second, 1));
+    assert_eq!((one.len(), two.len()), (200, 200));
     // From the log's end it can follow, and is told that it is there; from the start it cannot.
     let next = weir_event::Position { next: 200, place: String::new() };
     let at_end = [OpenPartition { partition: 0, from: Some(next) }];
@@ -202,7 +248,7 @@ async fn who_comes_later_joins_where_it_left_off_or_reads_alone() {
 #[tokio::test]
 async fn when_the_reader_fails_each_job_is_told_behind_what_was_read_and_they_begin_anew() {
     let shared = Shared::new(many(), 2, Some(3));
-    let (source, _) = shared.for_job();
+    let [(source, _), (_other, _)] = [shared.for_job(), shared.for_job()];
     let mut readers =
         [source.open(0, &start(1), false).await.unwrap(), source.open(0, &start(1), false).await.unwrap()];
     for reader in &mut readers {

@@ -66,8 +66,7 @@ impl Live {
             let is_there = planned.jobs.iter().any(|plan| plan.name == *name)
                 || planned.refused.iter().any(|job| job.name == *name);
             if !is_there {
-                self.0.running.engine.stop_job(name).await;
-                self.0.running.engine.remove(name);
+                self.0.running.engine.remove(name).await;
                 known.definitions.remove(name);
                 known.waiting.remove(name);
                 tracing::info!(job = name, "its definition is gone, so it was stopped; its state stays");

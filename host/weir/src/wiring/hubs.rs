@@ -1,45 +1,53 @@
-//! Which jobs share a reader: those that read the same stream from the same source.
+//! Which jobs share a reader: those that read the same stream from the same source, whenever they start.
 
 use super::Opened;
 use super::spec::{decoder, settings_failure, source};
 use crate::failure::Failure;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use weir_connectors::http::IngestLogs;
 use weir_engine::StreamHub;
-use weir_plan::{JobPlan, StreamInput};
+use weir_plan::{StreamDefinition, StreamInput, StreamOrigin};
 
-/// By job, what it shares with others; jobs that read alone are not among them.
-pub(crate) type Hubs = BTreeMap<String, StreamHub>;
+/// What jobs share of their streams. Clones are the same one.
+#[derive(Clone, Default)]
+pub(crate) struct Hubs(Arc<Mutex<Vec<Shared>>>);
 
-/// One hub for all jobs that read the same.
-pub(super) fn hubs(opened: &Opened, logs: &Arc<IngestLogs>) -> Result<Hubs, Failure> {
-    let mut groups: Vec<Vec<(&JobPlan, &StreamInput)>> = Vec::new();
-    for plan in &opened.plans {
-        let [input] = plan.inputs.as_slice() else { continue };
-        let is_same =
-            |other: &StreamInput| other.stream.name == input.stream.name && other.origin == input.origin;
-        match groups.iter_mut().find(|group| group.iter().any(|(_, other)| is_same(other))) {
-            Some(group) => group.push((plan, input)),
-            None => groups.push(vec![(plan, input)]),
-        }
-    }
-    let mut hubs = Hubs::new();
-    for group in groups.iter().filter(|group| group.len() > 1) {
-        let inputs: Vec<&StreamInput> = group.iter().map(|(_, input)| *input).collect();
-        let hub = hub(opened, logs, &inputs)?;
-        hubs.extend(group.iter().map(|(plan, _)| (plan.name.clone(), hub.clone())));
-    }
-    Ok(hubs)
+/// A stream by one definition, from one source.
+struct Shared {
+    stream: Arc<StreamDefinition>,
+    origin: StreamOrigin,
+    hub: StreamHub,
 }
 
-/// Decodes what any of them reads.
-fn hub(opened: &Opened, logs: &Arc<IngestLogs>, inputs: &[&StreamInput]) -> Result<StreamHub, Failure> {
-    let columns: BTreeSet<usize> = inputs.iter().flat_map(|input| input.columns.iter().copied()).collect();
-    let columns: Vec<usize> = columns.into_iter().collect();
-    let (stream, origin) = (&inputs[0].stream, &inputs[0].origin);
-    let source = source(opened, logs, &stream.name, origin)
-        .map_err(|errors| settings_failure(&stream.name, &errors))?;
-    let decoder = decoder(stream, &columns)?;
-    Ok(StreamHub::new(source, decoder, columns, inputs.len(), opened.shards))
+impl Hubs {
+    /// What all jobs share that read this input's stream as it does.
+    pub(super) fn of(
+        &self,
+        opened: &Opened,
+        logs: &Arc<IngestLogs>,
+        input: &StreamInput,
+    ) -> Result<StreamHub, Failure> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |shared: &&Shared| *shared.stream == *input.stream && shared.origin == input.origin;
+        if let Some(shared) = known.iter().find(is_same) {
+            return Ok(shared.hub.clone());
+        }
+        known.retain(|shared| !shared.hub.is_idle());
+        let (stream, origin) = (input.stream.clone(), input.origin.clone());
+        let source = source(opened, logs, &stream.name, &origin)
+            .map_err(|errors| settings_failure(&stream.name, &errors))?;
+        let make_decoder = decoder(&stream)?;
+        let hub = StreamHub::new(source, make_decoder, opened.shards);
+        known.push(Shared { stream, origin, hub: hub.clone() });
+        Ok(hub)
+    }
+
+    /// Says of a job that it starts together with others; whatever keeps it from starting is said when it does.
+    pub(super) fn expect(&self, opened: &Opened, logs: &Arc<IngestLogs>, inputs: &[StreamInput]) {
+        for input in inputs {
+            if let Ok(hub) = self.of(opened, logs, input) {
+                hub.expect(&input.columns);
+            }
+        }
+    }
 }

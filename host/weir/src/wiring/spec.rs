@@ -2,23 +2,21 @@
 //!
 //! Nothing here starts anything.
 
-use super::Opened;
-use super::hubs::Hubs;
+use super::{Opened, Running};
 use crate::failure::Failure;
 use std::sync::Arc;
 use weir_connect::{ConnectError, CpuTime};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry::{self, SinkContext, SourceContext};
 use weir_connectors::settings::SettingError;
-use weir_engine::{JobSpec, MakeSinks, Mode, NamedSink};
+use weir_engine::{JobSpec, MakeDecoder, MakeSinks, Mode, NamedSink};
 use weir_plan::{JobPlan, SinkPlan, StreamDefinition};
 use weir_serve::StreamEntry;
 
-/// Everything that a job needs to start; it shares a reader with others where `hubs` has one for it.
+/// Everything that a job needs to start; it reads together with others that read the same.
 pub(super) fn job_spec(
     opened: &Opened,
-    logs: &Arc<IngestLogs>,
-    hubs: &Hubs,
+    running: &Running,
     plan: &JobPlan,
     mode: Mode,
 ) -> Result<JobSpec, Failure> {
@@ -29,15 +27,9 @@ pub(super) fn job_spec(
             plan.inputs.len()
         )));
     };
-    let stream = &input.stream;
-    let source = source(opened, logs, &stream.name, &input.origin)
-        .map_err(|errors| settings_failure(&plan.name, &errors))?;
-    let decoder = decoder(stream, &input.columns)?;
     let cpu = CpuTime::default();
-    let (source, decoder) = match hubs.get(&plan.name) {
-        Some(hub) => hub.for_job(decoder, &input.columns, &cpu),
-        None => (source, decoder),
-    };
+    let hub = running.hubs.of(opened, &running.logs, input)?;
+    let (source, decoder) = hub.for_job(decoder(&input.stream)?(&input.columns), &input.columns, &cpu);
     Ok(JobSpec { plan: plan.clone(), source, decoder, sinks: make_sinks(opened, plan), mode, cpu })
 }
 
@@ -58,14 +50,12 @@ pub(super) fn source(
     registry::source(&origin.kind, &origin.settings, &context)
 }
 
-/// What decodes these columns of a stream.
-pub(super) fn decoder(
-    stream: &StreamDefinition,
-    columns: &[usize],
-) -> Result<Arc<dyn weir_connect::Decoder>, Failure> {
+/// What makes decoders of columns of a stream.
+pub(super) fn decoder(stream: &Arc<StreamDefinition>) -> Result<MakeDecoder, Failure> {
     let format = weir_format::by_name(&stream.format)
         .map_err(|error| Failure::user(format!("`{}`: {error}", stream.name)))?;
-    Ok(format.decoder(&stream.schema, columns))
+    let stream = stream.clone();
+    Ok(Box::new(move |columns| format.decoder(&stream.schema, columns)))
 }
 
 fn make_sinks(opened: &Opened, plan: &JobPlan) -> MakeSinks {
@@ -106,7 +96,7 @@ pub(crate) fn entry(
         source(opened, logs, name, origin).map_err(|errors| settings_failure(name, &errors))?;
     }
     let columns: Vec<usize> = (0..definition.schema.fields.len()).collect();
-    let checker = decoder(definition, &columns)?;
+    let checker = decoder(definition)?(&columns);
     let log = logs.open(name)?;
     Ok(StreamEntry { definition: definition.clone(), log, checker })
 }

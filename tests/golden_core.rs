@@ -2,8 +2,8 @@
 //! exchange as bytes, at 1, 3 and 128 ranges of key groups; and between any two blocks everything may move to a new
 //! core at another number of ranges. The output is the server's.
 
-use crate::golden::{cases, check_rows, partitions, planned};
-use crate::replay::{Replay, block, has_sessions};
+use crate::golden::{cases, check_rows, logs, longest, planned};
+use crate::replay::{Logs, Replay, block, decoder, has_sessions, partitions_of};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,8 @@ type Stored = BTreeMap<(u16, Vec<u8>), Vec<u8>>;
 /// What a host does.
 struct Host {
     plan: Arc<JobPlan>,
-    decoder: Arc<dyn Decoder>,
+    /// For each input.
+    decoders: Vec<Arc<dyn Decoder>>,
     encoder: Arc<dyn Encoder>,
     partitions: Vec<PartitionId>,
     intake: Intake,
@@ -35,14 +36,11 @@ struct Host {
 }
 
 impl Host {
-    fn new(plan: &JobPlan, partitions: usize, ranges: usize) -> Host {
+    fn new(plan: &JobPlan, partitions: Vec<PartitionId>, ranges: usize) -> Host {
         let plan = Arc::new(plan.clone());
-        let input = &plan.inputs[0];
-        let format = weir_format::by_name(&input.stream.format).expect("a format");
-        let id = |partition| PartitionId { source: 0, partition: partition as u16 };
-        let partitions: Vec<_> = (0..partitions).map(id).collect();
+        let format = weir_format::by_name("json").expect("a format");
         Host {
-            decoder: format.decoder(&input.stream.schema, &input.columns),
+            decoders: plan.inputs.iter().map(decoder).collect(),
             encoder: format.encoder(true),
             intake: intake(&plan, &partitions),
             keyed: keyed(&plan, ranges),
@@ -55,9 +53,9 @@ impl Host {
     }
 
     /// The next rows of a partition.
-    fn read(&mut self, partition: usize, first: usize, lines: &[String]) {
-        let block = block(self.partitions[partition], first, lines);
-        let decoded = self.decoder.decode(&block);
+    fn read(&mut self, partition: PartitionId, first: usize, lines: &[String]) {
+        let block = block(partition, first, lines);
+        let decoded = self.decoders[usize::from(partition.source)].decode(&block);
         let steps = self.intake.block(&block, &decoded).expect("the job goes on");
         self.set_aside(&steps.letters);
         for step in steps.steps {
@@ -203,17 +201,10 @@ fn of_group(keyed: &mut [Keyed], group: KeyGroup) -> &mut Keyed {
 }
 
 /// Runs a plan over the lines of its partitions, read in turns; `then` is asked after each turn.
-fn run(
-    plan: &JobPlan,
-    lines: &[Vec<String>],
-    ranges: usize,
-    block: usize,
-    then: impl Fn(&mut Host, usize),
-) -> Host {
-    let mut host = Host::new(plan, lines.len(), ranges);
-    let longest = lines.iter().map(Vec::len).max().unwrap_or(0);
-    for (turn, first) in (0..longest).step_by(block).enumerate() {
-        for (partition, lines) in lines.iter().enumerate().filter(|(_, lines)| first < lines.len()) {
+fn run(plan: &JobPlan, logs: &Logs, ranges: usize, block: usize, then: impl Fn(&mut Host, usize)) -> Host {
+    let mut host = Host::new(plan, partitions_of(logs).map(|(id, _)| id).collect(), ranges);
+    for (turn, first) in (0..longest(logs)).step_by(block).enumerate() {
+        for (partition, lines) in partitions_of(logs).filter(|(_, lines)| first < lines.len()) {
             host.read(partition, first, &lines[first..lines.len().min(first + block)]);
         }
         then(&mut host, turn);
@@ -226,9 +217,9 @@ fn run(
 fn at_one_three_and_as_many_ranges_as_key_groups() {
     for case in cases() {
         let Some(plan) = planned(&case) else { continue };
-        let lines = partitions(&case);
+        let logs = logs(&case, &plan);
         for (ranges, block) in [(1, 1000), (3, 1), (128, 3)] {
-            let host = run(&plan, &lines, ranges, block, |_, _| ());
+            let host = run(&plan, &logs, ranges, block, |_, _| ());
             let how = format!("by the core at {ranges} ranges in blocks of {block}");
             check_rows(&case, &how, has_sessions(&plan), host.rows());
         }
@@ -239,10 +230,10 @@ fn at_one_three_and_as_many_ranges_as_key_groups() {
 fn moved_to_other_ranges_after_every_block() {
     for case in cases() {
         let Some(plan) = planned(&case) else { continue };
-        let lines = partitions(&case);
-        let longest = lines.iter().map(Vec::len).max().unwrap_or(0);
-        let host =
-            run(&plan, &lines, 2, longest.div_ceil(6).max(1), |host, turn| host.move_to([5, 1, 3][turn % 3]));
+        let logs = logs(&case, &plan);
+        let host = run(&plan, &logs, 2, longest(&logs).div_ceil(6).max(1), |host, turn| {
+            host.move_to([5, 1, 3][turn % 3])
+        });
         check_rows(&case, "by the core, moved after every block", has_sessions(&plan), host.rows());
     }
 }
@@ -252,13 +243,13 @@ fn dead_letters_are_the_server_s() {
     let mut compared = 0;
     for case in cases() {
         let Some(plan) = planned(&case) else { continue };
-        let lines = partitions(&case);
-        let host = run(&plan, &lines, 3, 2, |_, _| ());
+        let logs = logs(&case, &plan);
+        let host = run(&plan, &logs, 3, 2, |_, _| ());
         if host.letters.is_empty() {
             continue;
         }
         compared += 1;
-        let replay = Replay::new(plan, lines);
+        let replay = Replay::new(plan, logs);
         replay.to_the_end(2, 2);
         let listed = replay.dead_letters();
         let listed: BTreeSet<String> =

@@ -1,9 +1,9 @@
 //! Golden cases, looked up: what a case wrote last is what lookups find, at the ends of its windows, beside them and
 //! between, at its events' times, after the run and after a restart at another number of shards.
 
-use crate::golden::{cases, partitions, planned};
+use crate::golden::{cases, logs, planned};
 use crate::harness::rows;
-use crate::replay::Replay;
+use crate::replay::{Logs, Replay, partitions_of};
 use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
     StringViewArray,
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_engine::{AsOf, Job, Looked};
-use weir_event::{Date, DecimalType, EventTime, Span};
+use weir_event::{Date, DecimalType, EventTime, PartitionId, Span};
 use weir_format::json::push_cell;
 use weir_plan::{JobPlan, KeyedStage};
 use weir_timeline::{Bounds, Exclude, Frames};
@@ -39,13 +39,13 @@ fn what_was_written_last_is_what_is_served() {
     for case in cases() {
         let Some(plan) = planned(&case) else { continue };
         let Some(stage) = &plan.stage else { continue };
-        let lines = partitions(&case);
-        let replay = Replay::new(plan.clone(), lines.clone());
+        let logs = logs(&case, &plan);
+        let replay = Replay::new(plan.clone(), logs.clone());
         for (shards, how) in [(1, "after the run"), (3, "after a restart at three shards")] {
             replay.finished(shards, |job| {
                 let case = format!("{} {how}", case.display());
                 let mut asker = Asker { case, job, stage, written: last_of(rows(&replay.out())), asked: 0 };
-                let kind = asker.ask(&plan, &lines);
+                let kind = asker.ask(&plan, &logs);
                 *asked.entry(kind).or_default() += asker.asked;
             });
         }
@@ -74,8 +74,8 @@ fn time_of(value: &Value) -> EventTime {
     }
 }
 
-fn event_time(plan: &JobPlan, line: &str) -> EventTime {
-    let schema = &plan.inputs[0].stream.schema;
+fn event_time(plan: &JobPlan, partition: PartitionId, line: &str) -> EventTime {
+    let schema = &plan.input_of(partition).expect("an input").stream.schema;
     let line: Value = serde_json::from_str(line).expect("a row that counts is JSON");
     time_of(schema.fields[schema.event_time].path.iter().fold(&line, |value, member| &value[member]))
 }
@@ -89,7 +89,7 @@ fn is_looked_up(meta: &Value) -> bool {
 }
 
 impl Asker<'_> {
-    fn ask(&mut self, plan: &JobPlan, lines: &[Vec<String>]) -> &'static str {
+    fn ask(&mut self, plan: &JobPlan, logs: &Logs) -> &'static str {
         // A null key is written and not looked up.
         self.written.retain(|written| is_looked_up(&written.meta));
         match &self.stage.spec.frames {
@@ -99,12 +99,12 @@ impl Asker<'_> {
                     matches!(frame.bounds, Bounds::Range { .. }) && frame.exclude != Exclude::None
                 });
                 if !leaves_out {
-                    self.ask_events(plan, lines);
+                    self.ask_events(plan, logs);
                 }
                 "events"
             }
             Frames::Lifetime => {
-                self.ask_lifetimes(plan, lines);
+                self.ask_lifetimes(plan, logs);
                 "lifetimes"
             }
             Frames::Session(session) => {
@@ -198,8 +198,10 @@ impl Asker<'_> {
     }
 
     /// Hours after the newest event, a lifetime value is as it was written.
-    fn ask_lifetimes(&mut self, plan: &JobPlan, lines: &[Vec<String>]) {
-        let newest = lines.iter().flatten().map(|line| event_time(plan, line)).max();
+    fn ask_lifetimes(&mut self, plan: &JobPlan, logs: &Logs) {
+        let times = partitions_of(logs)
+            .flat_map(|(id, lines)| lines.iter().map(move |line| event_time(plan, id, line)));
+        let newest = times.max();
         let Some(newest) = newest else { return };
         let hours = (0..24).map(|hours| newest + Span::from_millis(hours * 3_600_000));
         let of = |written: &Written| (written.meta["key"].clone(), written.row.clone());
@@ -209,16 +211,19 @@ impl Asker<'_> {
     }
 
     /// At an event's time a key's value is the one that its last event of that time has.
-    fn ask_events(&mut self, plan: &JobPlan, lines: &[Vec<String>]) {
-        let mut last: BTreeMap<(String, EventTime), ((usize, usize), &Written)> = BTreeMap::new();
+    fn ask_events(&mut self, plan: &JobPlan, logs: &Logs) {
+        let mut last: BTreeMap<(String, EventTime), (Vec<u64>, &Written)> = BTreeMap::new();
         for written in &self.written {
             let position = written.meta["position"].as_str().expect("an event has a position");
-            let numbers: Vec<usize> =
+            let place: Vec<u64> =
                 position.split(['/', ':']).map(|it| it.parse().expect("a number")).collect();
-            let [_, partition, offset] = numbers[..] else { panic!("a position is source/partition:offset") };
-            let time = event_time(plan, &lines[partition][offset]);
-            let place = (partition, offset);
-            let newest = last.entry((written.meta["key"].to_string(), time)).or_insert((place, written));
+            let [source, partition, offset] = place[..] else {
+                panic!("a position is source/partition:offset")
+            };
+            let id = PartitionId { source: source as u16, partition: partition as u16 };
+            let time = event_time(plan, id, &logs[source as usize][partition as usize][offset as usize]);
+            let entry = last.entry((written.meta["key"].to_string(), time));
+            let newest = entry.or_insert((place.clone(), written));
             if place > newest.0 {
                 *newest = (place, written);
             }

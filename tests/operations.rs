@@ -239,7 +239,7 @@ fn the_metrics_page_is_clean_and_says_what_operators_ask() {
         "weir_lag_seconds{job_name=\"good\"} 0",
         "weir_job_failed{job_name=\"bad\"} 1",
         "weir_sink_bytes_total{job_name=\"good\",sink=\"file\"} ",
-        "weir_partition_offset{job_name=\"good\",partition=\"0\"} 1",
+        "weir_partition_offset{job_name=\"good\",partition=\"0\",stream=\"s\",input=\"0\"} 1",
         "process_cpu_seconds_total ",
         "process_resident_memory_bytes ",
         "process_open_fds ",

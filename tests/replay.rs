@@ -4,17 +4,19 @@
 use crate::harness::wait_for;
 use async_trait::async_trait;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use weir_connect::{
-    ConnectError, CpuTime, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source,
+    ConnectError, CpuTime, Decoder, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source,
 };
 use weir_connectors::registry::{self, SinkContext};
-use weir_engine::{DeadLetters, Engine, Job, JobSpec, Mode, NamedSink, Settings};
+use weir_engine::status::PartitionStatus;
+use weir_engine::{DeadLetters, Engine, InputSource, Job, JobSpec, Mode, NamedSink, Settings};
 use weir_event::{PartitionId, Position, SystemClock};
-use weir_plan::{Diagnostic, JobPlan, SinkPlan};
+use weir_plan::{Diagnostic, JobPlan, SinkPlan, StreamInput};
 use weir_project::{AnyConnectors, BuiltIns, ProjectFiles, plan};
 use weir_store::{SledStore, StoreError, StoreOptions};
 
@@ -22,12 +24,16 @@ use weir_store::{SledStore, StoreError, StoreOptions};
 pub(crate) struct Replay {
     folder: tempfile::TempDir,
     plan: JobPlan,
-    lines: Arc<Vec<Vec<String>>>,
+    /// The lines of each partition of each input.
+    lines: Arc<Logs>,
 }
+
+/// The lines of each partition, for each input of a job.
+pub(crate) type Logs = Vec<Vec<Vec<String>>>;
 
 impl Replay {
     /// The plan's results go to a file.
-    pub(crate) fn new(mut plan: JobPlan, lines: Vec<Vec<String>>) -> Replay {
+    pub(crate) fn new(mut plan: JobPlan, lines: Logs) -> Replay {
         let settings = json!({"path": "out", "meta": true});
         plan.sinks = vec![SinkPlan { kind: "file".to_owned(), settings, name: "file".to_owned() }];
         Replay { folder: tempfile::tempdir().expect("a temporary folder"), plan, lines: Arc::new(lines) }
@@ -46,7 +52,9 @@ impl Replay {
     /// The dead letters so far.
     pub(crate) fn dead_letters(&self) -> Vec<weir_engine::dead_letters::Listed> {
         let letters = DeadLetters::new(self.folder.path().join("dead"), 1 << 20);
-        letters.list(&self.plan.inputs[0].stream.name, 1000).expect("dead letters can be read")
+        let streams: BTreeSet<_> = self.plan.inputs.iter().map(|input| &input.stream.name).collect();
+        let of = |stream: &String| letters.list(stream, 1000).expect("dead letters can be read");
+        streams.into_iter().flat_map(of).collect()
     }
 
     /// Runs on from the last checkpoint to the end of the input.
@@ -77,12 +85,15 @@ impl Replay {
             let (_engine, job) = self.start(shards, block, blocks);
             let reached = |job: &Job| {
                 let status = job.status();
-                let at = |partition: usize| {
-                    status.partitions.iter().find(|known| usize::from(known.partition) == partition)
+                let at = |id: PartitionId| {
+                    let is_it = |known: &&PartitionStatus| {
+                        (known.input, known.partition) == (id.source, id.partition)
+                    };
+                    status.partitions.iter().find(is_it)
                 };
-                self.lines.iter().enumerate().all(|(partition, lines)| {
+                partitions_of(&self.lines).all(|(id, lines)| {
                     let end = blocks.saturating_mul(block).min(lines.len()) as u64;
-                    at(partition).map_or(end == 0, |known| known.position.next >= end)
+                    at(id).map_or(end == 0, |known| known.position.next >= end)
                 })
             };
             until(|| reached(&job)).await;
@@ -113,8 +124,6 @@ impl Replay {
         let settings = Settings { shards, checkpoint_every: Duration::from_millis(1) };
         let store = Arc::new(store);
         let engine = Engine::new(settings, store, letters, clock.clone()).expect("the engine starts");
-        let input = &self.plan.inputs[0];
-        let format = weir_format::by_name(&input.stream.format);
         let folder = self.folder.path().to_owned();
         let (job, plans) = (self.plan.name.clone(), self.plan.sinks.clone());
         let sinks = move || {
@@ -131,11 +140,13 @@ impl Replay {
             };
             plans.iter().map(open).collect()
         };
-        let source = Lines { lines: self.lines.clone(), block, blocks };
+        let input_source = |input: &StreamInput| InputSource {
+            source: Arc::new(Lines { logs: self.lines.clone(), block, blocks }),
+            decoder: decoder(input),
+        };
         let started = engine.start(JobSpec {
             plan: self.plan.clone(),
-            source: Arc::new(source),
-            decoder: format.expect("a format").decoder(&input.stream.schema, &input.columns),
+            inputs: self.plan.inputs.iter().map(input_source).collect(),
             sinks: Box::new(sinks),
             mode: if blocks == usize::MAX { Mode::UntilEnd } else { Mode::Live },
             cpu: CpuTime::default(),
@@ -143,6 +154,19 @@ impl Replay {
         let started = started.expect("the job starts");
         (engine, started)
     }
+}
+
+/// What decodes the columns that a plan reads of an input.
+pub(crate) fn decoder(input: &StreamInput) -> Arc<dyn Decoder> {
+    let format = weir_format::by_name(&input.stream.format).expect("a format");
+    format.decoder(&input.stream.schema, &input.columns)
+}
+
+/// All partitions with their lines.
+pub(crate) fn partitions_of(logs: &Logs) -> impl Iterator<Item = (PartitionId, &Vec<String>)> {
+    (0..).zip(logs).flat_map(|(source, log)| {
+        (0..).zip(log).map(move |(partition, lines)| (PartitionId { source, partition }, lines))
+    })
 }
 
 /// Whether a job's windows are sessions.
@@ -165,10 +189,10 @@ async fn until(mut reached: impl FnMut() -> bool) {
     panic!("waited 30 s for the job");
 }
 
-/// Lines by partition, handed out `block` at a time up to `blocks` blocks.
+/// Lines by partition, handed out `block` at a time up to `blocks` blocks; whoever opens it says of which input.
 #[derive(Debug)]
 struct Lines {
-    lines: Arc<Vec<Vec<String>>>,
+    logs: Arc<Logs>,
     block: usize,
     blocks: usize,
 }
@@ -176,7 +200,7 @@ struct Lines {
 #[async_trait]
 impl Source for Lines {
     async fn partitions(&self) -> Result<u16, ConnectError> {
-        Ok(self.lines.len() as u16)
+        Ok(self.logs.iter().map(Vec::len).max().unwrap_or(0) as u16)
     }
 
     async fn open(
@@ -188,7 +212,8 @@ impl Source for Lines {
         let mut fetches = Vec::new();
         for open in partitions {
             let id = PartitionId { source, partition: open.partition };
-            let lines = &self.lines[usize::from(open.partition)];
+            let log = self.logs.get(usize::from(source)).and_then(|log| log.get(usize::from(open.partition)));
+            let lines = log.map_or(&[][..], Vec::as_slice);
             let end = self.blocks.saturating_mul(self.block).min(lines.len());
             let mut at = open.from.as_ref().map_or(0, |position| position.next as usize);
             while at < end {
@@ -233,14 +258,18 @@ impl Reader for LinesReader {
     }
 }
 
-/// The plan of a case's `stream.yaml` and `job.yaml`; its source is the test's, and its sink the harness's.
+/// The files of a case's streams.
+const STREAMS: [&str; 2] = ["stream.yaml", "second.yaml"];
+
+/// The plan of a case's `stream.yaml`, `second.yaml` if there is one, and `job.yaml`; its source is the test's, and its sink the harness's.
 pub(crate) fn plan_of(case: &Path) -> Result<JobPlan, Vec<Diagnostic>> {
     let text = |name: &str| {
         std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
-    let stream = text("stream.yaml") + "\nsource: {test: {}}\n";
-    let texts: ProjectFiles =
-        [("streams/stream.yaml", stream), ("jobs/job.yaml", text("job.yaml"))].into_iter().collect();
+    let streams = STREAMS.into_iter().filter(|name| case.join(name).exists());
+    let stream = |name| (format!("streams/{name}"), text(name) + "\nsource: {test: {}}\n");
+    let job = ("jobs/job.yaml".to_owned(), text("job.yaml"));
+    let texts: ProjectFiles = streams.map(stream).chain([job]).collect();
     let mut planned = plan(&texts, &|_: &str| None, &AnyConnectors, &BuiltIns);
     let errors: Vec<Diagnostic> = planned.errors().cloned().collect();
     if errors.is_empty() { Ok(planned.jobs.remove(0)) } else { Err(errors) }

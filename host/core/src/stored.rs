@@ -93,7 +93,8 @@ pub fn is_of_intake(entry: &[u8]) -> bool {
 /// gone that a replay after a crash still needs.)
 pub struct Expiry {
     blocks: Option<Timelines>,
-    dedup_within: Option<Span>,
+    /// How long each input's ids are remembered, where its stream tells events apart.
+    dedup_within: Vec<Option<Span>>,
     watermarks: BTreeMap<PartitionId, EventTime>,
 }
 
@@ -113,16 +114,20 @@ impl Expiry {
             }
             None => None,
         };
-        let stream = &plan.inputs[0].stream;
-        let watermarks = newest.into_iter().map(|(id, newest)| (id, newest - stream.disorder)).collect();
-        Ok(Expiry { blocks, dedup_within: stream.dedup.map(|dedup| dedup.within), watermarks })
+        let watermark =
+            |(id, newest): (PartitionId, EventTime)| Some((id, newest - plan.input_of(id)?.stream.disorder));
+        let watermarks = newest.into_iter().filter_map(watermark).collect();
+        let within = plan.inputs.iter().map(|input| input.stream.dedup.map(|dedup| dedup.within));
+        Ok(Expiry { blocks, dedup_within: within.collect(), watermarks })
     }
 
     /// Whether an entry is out of reach.
     pub fn is_expired(&self, entry: &[u8]) -> bool {
         if is_of_intake(entry) {
             // A stream that does not tell events apart any more has no use for ids.
-            return self.dedup_within.is_none_or(|within| seen::is_expired(entry, within, &self.watermarks));
+            let input = seen::partition_of(entry).map(|partition| usize::from(partition.source));
+            let within = input.and_then(|input| *self.dedup_within.get(input)?);
+            return within.is_none_or(|within| seen::is_expired(entry, within, &self.watermarks));
         }
         let Some(Name::Block { block, .. }) = Name::parse_with_group(entry) else { return false };
         self.blocks.as_ref().is_some_and(|blocks| blocks.is_expired(block))

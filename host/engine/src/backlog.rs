@@ -1,12 +1,13 @@
-//! How much a job has still to read, asked of its source now and then while it is not at the end of its log.
+//! How much a job has still to read, asked of its sources now and then while it is not at the end of its log.
 //!
 //! For figures alone: nothing is decided by it, and a source that does not answer is not waited for.
 
+use crate::inputs::Inputs;
 use crate::progress::Progress;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use weir_connect::{Left, Source};
+use weir_connect::Left;
 
 /// Somebody who watches a job catch up sees it move, and a broker hardly notices the question.
 const EVERY: Duration = Duration::from_secs(1);
@@ -17,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Backlog(JoinHandle<()>);
 
 impl Backlog {
-    /// Shows in `progress` what `source` says.
-    pub(crate) fn watch(source: Arc<dyn Source>, progress: Arc<Progress>, bounded: bool) -> Backlog {
+    /// Shows in `progress` what the sources say.
+    pub(crate) fn watch(inputs: Inputs, progress: Arc<Progress>, bounded: bool) -> Backlog {
         Backlog(tokio::spawn(async move {
             let mut ticks = tokio::time::interval(EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -28,7 +29,7 @@ impl Backlog {
                     Left { records: Some(0), bytes: Some(0) }
                 } else {
                     let positions = progress.positions();
-                    let asked = tokio::time::timeout(PATIENCE, source.left(&positions, bounded)).await;
+                    let asked = tokio::time::timeout(PATIENCE, inputs.left(&positions, bounded)).await;
                     asked.ok().and_then(Result::ok).unwrap_or_default()
                 };
                 progress.set_left(left);

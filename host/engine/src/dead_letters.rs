@@ -104,13 +104,23 @@ impl DeadLetters {
         current.file.flush()
     }
 
-    /// Appends letters of a job to those of its stream.
+    /// Appends letters of a job to those of the streams that they came from; one about a result to those of the first
+    /// that it reads.
     pub(crate) fn set_aside(&self, plan: &JobPlan, letters: &[DeadLetter]) -> Result<(), EngineError> {
-        if letters.is_empty() {
-            return Ok(());
+        let source = |letter: &DeadLetter| match &letter.subject {
+            Subject::Event { partition, .. } => usize::from(partition.source),
+            Subject::Result { .. } => 0,
+        };
+        for of_one in letters.chunk_by(|one, next| source(one) == source(next)) {
+            let Some(input) = plan.inputs.get(source(&of_one[0])) else { continue };
+            let kept = self.append(&input.stream.name, of_one);
+            let failed = |error: io::Error| EngineError::DeadLetters {
+                job: plan.name.clone(),
+                message: error.to_string(),
+            };
+            kept.map_err(failed)?;
         }
-        let kept = self.append(&plan.inputs[0].stream.name, letters);
-        kept.map_err(|error| EngineError::DeadLetters { job: plan.name.clone(), message: error.to_string() })
+        Ok(())
     }
 
     /// Makes what was appended to a stream's letters durable: called before a checkpoint passes their positions.

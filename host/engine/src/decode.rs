@@ -37,21 +37,22 @@ pub(crate) fn depth(workers: usize) -> usize {
 
 /// Blocks on their way.
 pub(crate) struct Decoding {
-    decoder: Arc<dyn Decoder>,
+    /// For each input.
+    decoders: Vec<Arc<dyn Decoder>>,
     in_flight: FuturesOrdered<BoxFuture<'static, Option<Arrival>>>,
     depth: usize,
     cpu: CpuTime,
 }
 
 impl Decoding {
-    /// Decodes up to `depth` blocks at once, for the owner of `cpu`.
-    pub(crate) fn new(decoder: Arc<dyn Decoder>, depth: usize, cpu: &CpuTime) -> Self {
-        Decoding { decoder, in_flight: FuturesOrdered::new(), depth: depth.max(1), cpu: cpu.clone() }
+    /// Decodes up to `depth` blocks at once, each with its input's decoder, for the owner of `cpu`.
+    pub(crate) fn new(decoders: Vec<Arc<dyn Decoder>>, depth: usize, cpu: &CpuTime) -> Self {
+        Decoding { decoders, in_flight: FuturesOrdered::new(), depth: depth.max(1), cpu: cpu.clone() }
     }
 
     /// Lets what is taken in from now on be decoded so.
-    pub(crate) fn decode_with(&mut self, decoder: Arc<dyn Decoder>) {
-        self.decoder = decoder;
+    pub(crate) fn decode_with(&mut self, decoders: Vec<Arc<dyn Decoder>>) {
+        self.decoders = decoders;
     }
 
     /// Whether more can be taken in.
@@ -71,18 +72,19 @@ impl Decoding {
                 self.in_flight.push_back(Box::pin(std::future::ready(Some(Arrival::CaughtUp(partition)))));
             }
             Fetch::Block(block) => {
-                let (decoder, cpu) = (self.decoder.clone(), self.cpu.clone());
+                let decoder = self.decoders.get(usize::from(block.partition.source)).cloned();
+                let cpu = self.cpu.clone();
                 let task = tokio::spawn(async move {
-                    let decoded = cpu.measure(|| decoder.decode(&block));
-                    Arrival::Block(Box::new((block, decoded)))
+                    let decoded = cpu.measure(|| Some(decoder?.decode(&block)))?;
+                    Some(Arrival::Block(Box::new((block, decoded))))
                 });
-                self.in_flight.push_back(Box::pin(async move { task.await.ok() }));
+                self.in_flight.push_back(Box::pin(async move { task.await.ok().flatten() }));
             }
         }
     }
 
     /// The next in order; `None` if nothing is on its way, `Some(None)` if a decoder broke its promise not to
-    /// panic. Cancel safe.
+    /// panic, or a reader stamped a block with an input that there is not. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Option<Arrival>> {
         self.in_flight.next().await
     }

@@ -9,6 +9,7 @@ use crate::dead_letters::DeadLetters;
 use crate::decode::{Arrival, Decoding};
 use crate::error::EngineError;
 use crate::idle::Ask;
+use crate::inputs::{Inputs, Readers};
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
 use crate::skew::Tell;
@@ -17,10 +18,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use weir_connect::{ConnectError, Fetch, OpenPartition, Reader, Source};
+use weir_connect::{ConnectError, Fetch};
 use weir_core::stored::Stored;
 use weir_core::{Judgement, KeyedRows, ResultRows, Taken};
-use weir_event::{Clock, EventTime, Message, PartitionId, Signal};
+use weir_event::{Clock, EventTime, Message, Signal};
 use weir_plan::JobPlan;
 use weir_store::Entry;
 
@@ -57,7 +58,7 @@ pub(crate) struct ShardInbox {
 /// The task that drives a job.
 pub(crate) struct Driver {
     pub(crate) plan: Arc<JobPlan>,
-    pub(crate) source: Arc<dyn Source>,
+    pub(crate) inputs: Inputs,
     pub(crate) decoding: Decoding,
     pub(crate) mode: Mode,
     pub(crate) next: Next,
@@ -86,7 +87,7 @@ impl Driver {
     pub(crate) async fn run(mut self) -> Result<(), EngineError> {
         let mut reader = self.open().await?;
         let bounded = self.mode == Mode::UntilEnd;
-        let _backlog = Backlog::watch(self.source.clone(), self.progress.clone(), bounded);
+        let _backlog = Backlog::watch(self.inputs.clone(), self.progress.clone(), bounded);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -106,7 +107,7 @@ impl Driver {
                     let arrival = decoded.flatten().ok_or_else(broke)?;
                     self.take_in_turn(arrival).await?;
                     if let Some(reader) = &mut reader {
-                        self.pause_and_resume(&mut **reader);
+                        self.pause_and_resume(reader);
                     }
                 }
                 Event::Fetched(Ok(fetch)) => {
@@ -119,7 +120,7 @@ impl Driver {
                 }
                 Event::CheckpointDone => self.state.begun = None,
                 Event::Tick => {
-                    self.progress.set_trouble(reader.as_ref().and_then(|reader| reader.health().trouble()));
+                    self.progress.set_trouble(reader.as_ref().and_then(Readers::trouble));
                     self.progress.observe_end(self.clock.now());
                     self.tick().await?;
                 }
@@ -132,7 +133,9 @@ impl Driver {
                 self.send_signal(Signal::End).await?;
                 self.finish().await?;
                 self.refuse_too_late();
-                self.warn(self.state.refusals.at_end());
+                for source in 0..self.state.refusals.len() {
+                    self.warn(source, self.state.refusals[source].at_end());
+                }
                 self.progress.set_state(JobState::Finished);
                 return Ok(());
             }
@@ -140,7 +143,7 @@ impl Driver {
         }
     }
 
-    fn pause_and_resume(&mut self, reader: &mut dyn Reader) {
+    fn pause_and_resume(&mut self, reader: &mut Readers) {
         for tell in self.state.skew.tell() {
             match tell {
                 Tell::Pause(partition) => reader.pause(partition),
@@ -155,8 +158,8 @@ impl Driver {
             && self.decoding.is_empty()
     }
 
-    /// Opens the source where reading goes on; retries with back-off what may pass.
-    async fn open(&mut self) -> Result<Option<Box<dyn Reader>>, EngineError> {
+    /// Opens the sources where reading goes on; retries with back-off what may pass.
+    async fn open(&mut self) -> Result<Option<Readers>, EngineError> {
         let mut back_off = FIRST_BACK_OFF;
         loop {
             match self.try_open().await {
@@ -178,22 +181,18 @@ impl Driver {
         }
     }
 
-    async fn try_open(&mut self) -> Result<Box<dyn Reader>, ConnectError> {
-        let count = self.source.partitions().await?;
-        let ids = (0..count).map(|partition| PartitionId { source: 0, partition });
-        for id in ids.clone() {
-            self.state.all.insert(id);
-            self.state.intake.expect(id);
-            self.report(id);
+    async fn try_open(&mut self) -> Result<Readers, ConnectError> {
+        let partitions = self.inputs.partitions().await?;
+        for id in &partitions {
+            self.state.all.insert(*id);
+            self.state.intake.expect(*id);
+            self.report(*id);
         }
-        let partitions: Vec<_> = ids
-            .map(|id| OpenPartition { partition: id.partition, from: self.state.positions.get(&id).cloned() })
-            .collect();
-        self.source.open(0, &partitions, self.mode == Mode::UntilEnd).await
+        self.inputs.open(&partitions, &self.state.positions, self.mode == Mode::UntilEnd).await
     }
 
-    /// A reader has failed: what it handed out is taken first, then another is opened from there.
-    async fn reopen(&mut self, error: ConnectError) -> Result<Option<Box<dyn Reader>>, EngineError> {
+    /// A reader has failed: what was handed out is taken first, then all are opened anew from there.
+    async fn reopen(&mut self, error: ConnectError) -> Result<Option<Readers>, EngineError> {
         if !error.retry {
             return Err(EngineError::Source { job: self.plan.name.clone(), error });
         }
@@ -241,11 +240,13 @@ impl Driver {
             return Ok(());
         }
         self.refuse_too_late();
-        match self.state.refusals.tick(self.clock.monotonic()) {
-            Judgement::NotYet => {}
-            Judgement::Fine => self.warn(None),
-            Judgement::Warning(warning) => self.warn(Some(warning)),
-            Judgement::GoesOn(warning) => self.progress.set_warning(Some(warning)),
+        for source in 0..self.state.refusals.len() {
+            match self.state.refusals[source].tick(self.clock.monotonic()) {
+                Judgement::NotYet => {}
+                Judgement::Fine => self.warn(source, None),
+                Judgement::Warning(warning) => self.warn(source, Some(warning)),
+                Judgement::GoesOn(warning) => self.show_warning(source, Some(warning)),
+            }
         }
         match self.state.idleness.tick(self.clock.monotonic(), self.state.intake.watermark()) {
             Ask::Watermark => {
@@ -259,16 +260,31 @@ impl Driver {
 
     /// Counts among the rows that are of no use those that the keyed stage has found to be.
     fn refuse_too_late(&mut self) {
-        let too_late = self.progress.take_too_late();
-        self.state.refusals.add(Taken { too_late, ..Taken::default() });
+        for (source, too_late) in self.progress.take_too_late() {
+            if let Some(refusals) = self.state.refusals.get_mut(usize::from(source)) {
+                refusals.add(Taken { too_late, ..Taken::default() });
+            }
+        }
     }
 
-    /// Says aloud what is wrong with most rows of the source, and shows it until it is no longer so.
-    fn warn(&self, warning: Option<String>) {
+    /// Says aloud what is wrong with most rows of an input, and shows it until it is no longer so.
+    fn warn(&mut self, source: usize, warning: Option<String>) {
         if let Some(warning) = &warning {
-            tracing::warn!(job = self.plan.name, stream = self.plan.inputs[0].stream.name, "{warning}");
+            tracing::warn!(job = self.plan.name, stream = self.plan.inputs[source].stream.name, "{warning}");
         }
-        self.progress.set_warning(warning);
+        self.show_warning(source, warning);
+    }
+
+    fn show_warning(&mut self, source: usize, warning: Option<String>) {
+        self.state.warnings[source] = warning;
+        let names = self.plan.inputs.iter().map(|input| &input.stream.name);
+        let told = names.zip(&self.state.warnings).filter_map(|(name, warning)| {
+            let warning = warning.as_ref()?;
+            let is_only = self.plan.inputs.len() == 1;
+            Some(if is_only { warning.clone() } else { format!("stream `{name}`: {warning}") })
+        });
+        let told: Vec<String> = told.collect();
+        self.progress.set_warning((!told.is_empty()).then(|| told.join("; ")));
     }
 
     async fn checkpoint_when_due(&mut self) -> Result<(), EngineError> {
@@ -318,7 +334,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// The next thing that the reader has, never if there is none.
-async fn fetch(reader: Option<&mut Box<dyn Reader>>) -> Result<Fetch, ConnectError> {
+async fn fetch(reader: Option<&mut Readers>) -> Result<Fetch, ConnectError> {
     match reader {
         Some(reader) => reader.next().await,
         None => std::future::pending().await,

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 use weir_event::{EventTime, JobWatermark, PartitionId, Span};
+use weir_plan::JobPlan;
 use weir_plan::definition::WhenIdle;
 
 /// The idleness of one job's partitions.
 #[derive(Debug)]
 pub(crate) struct Idleness {
-    idle_after: Duration,
+    /// Of each input's stream.
+    idle_after: Vec<Duration>,
     when_idle: WhenIdle,
     partitions: BTreeMap<PartitionId, Silence>,
     /// Since when all are idle, and the watermark then.
@@ -35,8 +37,19 @@ pub(crate) enum Ask {
 }
 
 impl Idleness {
-    pub(crate) fn new(idle_after: Span, when_idle: WhenIdle) -> Self {
-        let idle_after = Duration::from_millis(idle_after.millis().max(0) as u64);
+    /// Of a job's partitions, each by its own stream's rule. When all are idle, the most careful of the streams' wishes
+    /// is the job's: none of them is to see its windows closed earlier than it said.
+    pub(crate) fn of(plan: &JobPlan) -> Self {
+        let wishes = || plan.inputs.iter().map(|input| input.stream.when_idle);
+        let careful = [WhenIdle::Hold, WhenIdle::Advance, WhenIdle::Flush];
+        let when_idle = careful.into_iter().find(|wish| wishes().any(|other| other == *wish));
+        let idle_after = plan.inputs.iter().map(|input| input.stream.idle_after);
+        Idleness::new(idle_after.collect(), when_idle.unwrap_or_default())
+    }
+
+    fn new(idle_after: Vec<Span>, when_idle: WhenIdle) -> Self {
+        let duration = |span: Span| Duration::from_millis(span.millis().max(0) as u64);
+        let idle_after = idle_after.into_iter().map(duration).collect();
         Idleness { idle_after, when_idle, partitions: BTreeMap::new(), all_idle: None, flushed: false }
     }
 
@@ -65,7 +78,9 @@ impl Idleness {
     /// Judges every partition anew.
     pub(crate) fn tick(&mut self, now: Duration, watermark: &mut JobWatermark) -> Ask {
         for (partition, silence) in &self.partitions {
-            let idle = silence.caught_up && now.saturating_sub(silence.since) >= self.idle_after;
+            let idle_after = self.idle_after.get(usize::from(partition.source));
+            let silent = now.saturating_sub(silence.since);
+            let idle = silence.caught_up && idle_after.is_some_and(|idle_after| silent >= *idle_after);
             watermark.set_idle(*partition, idle);
         }
         if !watermark.all_idle() {
@@ -108,7 +123,7 @@ mod tests {
         watermark.add(P0);
         watermark.add(P1);
         watermark.update(P0, EventTime::from_millis(100_000));
-        (Idleness::new(Span::from_millis(10_000), WhenIdle::Advance), watermark)
+        (Idleness::new(vec![Span::from_millis(10_000)], WhenIdle::Advance), watermark)
     }
 
     #[test]
@@ -178,7 +193,7 @@ mod tests {
     #[test]
     fn flush_is_asked_for_once_per_silence() {
         let (_, mut watermark) = job();
-        let mut idleness = Idleness::new(Span::ZERO, WhenIdle::Flush);
+        let mut idleness = Idleness::new(vec![Span::ZERO], WhenIdle::Flush);
         idleness.caught_up(P0, seconds(0));
         idleness.caught_up(P1, seconds(0));
         assert_eq!(idleness.tick(seconds(1), &mut watermark), Ask::Flush);

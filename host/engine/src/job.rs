@@ -11,6 +11,7 @@ use crate::deliver::NamedSink;
 use crate::driver::Mode;
 use crate::error::EngineError;
 use crate::failures::FailureSample;
+use crate::inputs::{InputSource, Inputs};
 use crate::keys;
 use crate::lookup::lookup;
 use crate::manifest::Body;
@@ -23,7 +24,7 @@ use arrow_array::ArrayRef;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
-use weir_connect::{ConnectError, CpuTime, Decoder, Source};
+use weir_connect::{ConnectError, CpuTime};
 use weir_core::{Answer, AsOf, LookupError, prefer_views};
 use weir_event::key::decode_keys;
 use weir_event::{Clock, EventTime, PartitionId, Span};
@@ -38,10 +39,8 @@ pub type MakeSinks = Box<dyn Fn() -> Result<Vec<NamedSink>, ConnectError> + Send
 pub struct JobSpec {
     /// The plan.
     pub plan: JobPlan,
-    /// The source of its stream.
-    pub source: Arc<dyn Source>,
-    /// Decodes the columns that the plan names.
-    pub decoder: Arc<dyn Decoder>,
+    /// What each of the plan's inputs is read through, in their order.
+    pub inputs: Vec<InputSource>,
     /// Those of the plan. A plan without sinks makes no results: its job is only looked up.
     pub sinks: MakeSinks,
     /// How long it reads.
@@ -296,8 +295,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     })?;
     pipeline::run(Attempt {
         plan,
-        source: spec.source.clone(),
-        decoder: spec.decoder.clone(),
+        inputs: Inputs::of(&job.plan, &spec.inputs),
         sinks,
         mode: spec.mode,
         body,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 use weir_core::{CoreError, Effects, Keyed, KeyedRows, Parts, ResultRows};
-use weir_event::{Message, Signal};
+use weir_event::{Message, PartitionId, Signal};
 use weir_plan::{Emit, JobPlan};
 
 /// The task of one shard.
@@ -55,7 +55,7 @@ impl KeyedShard {
             match message {
                 Message::Batch(rows) => {
                     let parts = keyed.rows(&rows).map_err(|error| hands.failed(error))?;
-                    hands.perform(parts).await?;
+                    hands.perform_of(rows.partition(), parts).await?;
                 }
                 Message::Signal(Signal::Watermark(watermark)) => {
                     hands.perform(keyed.settle(watermark)).await?;
@@ -79,18 +79,31 @@ impl KeyedShard {
 }
 
 impl Hands {
-    /// Does what follows, part by part.
+    /// Does what follows from a signal, part by part.
     async fn perform(&self, parts: Parts<'_, Locked>) -> Result<(), EngineError> {
         for effects in parts {
+            self.do_part(effects.map_err(|error| self.failed(error))?).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what follows from rows of a partition, part by part.
+    async fn perform_of(&self, partition: PartitionId, parts: Parts<'_, Locked>) -> Result<(), EngineError> {
+        for effects in parts {
             let effects = effects.map_err(|error| self.failed(error))?;
-            self.tally.add(effects.counts);
-            self.tally.progress().tell_too_late(effects.counts.dropped);
-            self.tally.progress().tell_failed(effects.failed_results());
-            let Effects { results, letters, .. } = effects;
-            self.dead_letters.set_aside(&self.plan, &letters)?;
-            for rows in results {
-                self.send(Message::Batch(rows)).await?;
-            }
+            self.tally.progress().tell_too_late(partition.source, effects.counts.dropped);
+            self.do_part(effects).await?;
+        }
+        Ok(())
+    }
+
+    async fn do_part(&self, effects: Effects) -> Result<(), EngineError> {
+        self.tally.add(effects.counts);
+        self.tally.progress().tell_failed(effects.failed_results());
+        let Effects { results, letters, .. } = effects;
+        self.dead_letters.set_aside(&self.plan, &letters)?;
+        for rows in results {
+            self.send(Message::Batch(rows)).await?;
         }
         Ok(())
     }

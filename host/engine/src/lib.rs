@@ -4,7 +4,7 @@
 //! it sees plugins as aggregates and expressions, connectors as traits, the store as one. What rows and results mean is
 //! decided in `weir_core`.
 //!
-//! A batch's way: [`driver`] drives [`decode`] and [`take`] -> [`keyed`] -> [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`checkpoint`] rides
+//! A batch's way: [`driver`] drives [`decode`] and [`take`] -> [`keyed`] -> [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`inputs`] reads several streams as one; [`checkpoint`] rides
 //! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
 mod back_off;
@@ -21,6 +21,7 @@ mod failures;
 mod follower;
 mod freshness;
 mod idle;
+mod inputs;
 mod job;
 mod keyed;
 mod keys;
@@ -46,6 +47,7 @@ pub use driver::Mode;
 pub use engine::{Engine, Settings, fits_state};
 pub use error::EngineError;
 pub use failures::FailureSample;
+pub use inputs::InputSource;
 pub use job::{Job, JobSpec, KeyPage, MakeSinks};
 pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus};
 pub use stream::{MakeDecoder, StreamHub};

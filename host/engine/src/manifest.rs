@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use weir_connect::Token;
 use weir_core::{Beginning, Counts, Reached};
 use weir_event::{EventTime, Field, PartitionId, Position, Span};
-use weir_plan::{JobPlan, KeyedStage};
+use weir_plan::{JobPlan, KeyedStage, StreamInput};
 use weir_store::Manifest;
 
 /// The format of [`Body`] and of the state's keys that this build writes, and the newest that it reads.
@@ -75,9 +75,18 @@ fn features(plan: &JobPlan) -> BTreeMap<String, String> {
     plan.features.iter().map(|feature| (feature.name.clone(), feature.definition.clone())).collect()
 }
 
-/// What values depend on of the stream that a job reads.
+/// What values depend on of the streams that a job reads; where there are several, with the stream's name.
 fn stream_parts(plan: &JobPlan) -> BTreeMap<String, String> {
-    let input = &plan.inputs[0];
+    let is_only = plan.inputs.len() == 1;
+    let named = |input: &StreamInput, (part, declared): (String, String)| {
+        let part = if is_only { part } else { format!("`{}`: {part}", input.stream.name) };
+        (part, declared)
+    };
+    let parts = |input| parts_of(input).into_iter().map(move |part| named(input, part));
+    plan.inputs.iter().flat_map(parts).collect()
+}
+
+fn parts_of(input: &StreamInput) -> Vec<(String, String)> {
     let (stream, fields) = (&input.stream, &input.stream.schema.fields);
     let declared = |field: &Field| {
         let name = (format!("field `{}`", field.name), field.data_type.to_string());
@@ -137,7 +146,8 @@ impl Body {
                  rollback NAME` goes back to it)"
                     .to_owned()
             } else {
-                let what = if body.stream_changes(plan).is_empty() { "the query" } else { "its stream" };
+                let streams = if plan.inputs.len() == 1 { "its stream" } else { "one of its streams" };
+                let what = if body.stream_changes(plan).is_empty() { "the query" } else { streams };
                 format!("{what} changed{}; its stored state does not fit", body.difference(plan))
             });
         }
@@ -192,9 +202,11 @@ impl Body {
         let told = kinds.iter().filter(|(_, names)| !names.is_empty() && !self.features.is_empty());
         let told = told.map(|(kind, names)| format!("{kind}: {}", names.join(", ")));
         let of_stream = self.stream_changes(plan);
-        let stream = &plan.inputs[0].stream.name;
-        let of_stream =
-            (!of_stream.is_empty()).then(|| format!("of stream `{stream}` {}", of_stream.join(", ")));
+        let streams = match plan.inputs.as_slice() {
+            [only] => format!("of stream `{}`", only.stream.name),
+            _ => "of streams".to_owned(),
+        };
+        let of_stream = (!of_stream.is_empty()).then(|| format!("{streams} {}", of_stream.join(", ")));
         let told: Vec<String> = told.chain(of_stream).collect();
         if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
     }

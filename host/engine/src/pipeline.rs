@@ -1,6 +1,6 @@
 //! The pipeline of a job: this function is the table of contents.
 //!
-//! source -> decode -> intake -> keyed (one task per shard) -> deliver -> sinks, with barriers in line and the
+//! sources -> decode -> intake -> keyed (one task per shard) -> deliver -> sinks, with barriers in line and the
 //! checkpointer beside. What intake and the keyed stage do with rows is the core's.
 
 use crate::checkpoint::{Checkpointer, Committer, Part};
@@ -9,6 +9,7 @@ use crate::decode::Decoding;
 use crate::deliver::{Delivery, NamedSink};
 use crate::driver::{Driver, Mode, Next, ShardInbox};
 use crate::error::EngineError;
+use crate::inputs::Inputs;
 use crate::keyed::{Hands, KeyedShard};
 use crate::manifest::Body;
 use crate::metered::Metered;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use weir_connect::{Decoder, Source};
 use weir_core::{Intake, Keyed, ResultRows};
 use weir_event::{Clock, Message};
 use weir_plan::JobPlan;
@@ -33,8 +33,7 @@ type Stages = JoinSet<Result<(), EngineError>>;
 /// One attempt at running a job, from its last safe checkpoint.
 pub(crate) struct Attempt {
     pub(crate) plan: Arc<JobPlan>,
-    pub(crate) source: Arc<dyn Source>,
-    pub(crate) decoder: Arc<dyn Decoder>,
+    pub(crate) inputs: Inputs,
     pub(crate) sinks: Vec<NamedSink>,
     pub(crate) mode: Mode,
     pub(crate) body: Body,
@@ -104,8 +103,8 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let driver = Driver {
         state,
         plan: plan.clone(),
-        source: attempt.source,
-        decoding: Decoding::new(attempt.decoder, attempt.decode_depth, &cpu),
+        decoding: Decoding::new(attempt.inputs.decoders(), attempt.decode_depth, &cpu),
+        inputs: attempt.inputs,
         mode: attempt.mode,
         next,
         begun,

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use weir_connect::{CpuTime, Left, OpenPartition};
+use weir_connect::{CpuTime, Left};
 use weir_core::Counts;
 use weir_core::FailedResult;
-use weir_event::{Clock, EventTime, PartitionId};
+use weir_event::{Clock, EventTime, PartitionId, Position};
 
 /// In place of a message's number.
 const NOT_REACHED: u64 = u64::MAX;
@@ -45,8 +45,8 @@ pub(crate) struct Progress {
     restore_of: AtomicU64,
     /// For each shard, the number of the last message that it has applied.
     applied: Mutex<Vec<u64>>,
-    /// Rows that the keyed stage found too late since the driver last asked.
-    too_late: AtomicU64,
+    /// For each input, rows that the keyed stage found too late since the driver last asked.
+    too_late: Mutex<BTreeMap<u16, u64>>,
     slow: Mutex<Slow>,
     failures: Mutex<Failures>,
 }
@@ -113,7 +113,7 @@ impl Default for Progress {
             restored: AtomicU64::default(),
             restore_of: AtomicU64::default(),
             applied: Mutex::default(),
-            too_late: AtomicU64::default(),
+            too_late: Mutex::default(),
             slow: Mutex::default(),
             failures: Mutex::default(),
         }
@@ -140,14 +140,20 @@ impl Progress {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the driver of rows that were too late to count.
-    pub(crate) fn tell_too_late(&self, rows: u64) {
-        self.too_late.fetch_add(rows, Ordering::Relaxed);
+    /// Tells the driver of rows of an input that were too late to count.
+    pub(crate) fn tell_too_late(&self, source: u16, rows: u64) {
+        if rows > 0 {
+            *self.too_late().entry(source).or_default() += rows;
+        }
     }
 
-    /// Those that were told of since the last call.
-    pub(crate) fn take_too_late(&self) -> u64 {
-        self.too_late.swap(0, Ordering::Relaxed)
+    /// Those that were told of since the last call, by input.
+    pub(crate) fn take_too_late(&self) -> BTreeMap<u16, u64> {
+        std::mem::take(&mut *self.too_late())
+    }
+
+    fn too_late(&self) -> std::sync::MutexGuard<'_, BTreeMap<u16, u64>> {
+        self.too_late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers results that failed, for whoever asks what is wrong.
@@ -360,13 +366,9 @@ impl Progress {
     }
 
     /// Where each partition is read next.
-    pub(crate) fn positions(&self) -> Vec<OpenPartition> {
+    pub(crate) fn positions(&self) -> BTreeMap<PartitionId, Position> {
         let slow = self.slow();
-        let partitions = slow.partitions.values().map(|(status, _)| OpenPartition {
-            partition: status.partition,
-            from: Some(status.position.clone()),
-        });
-        partitions.collect()
+        slow.partitions.iter().map(|(id, (status, _))| (*id, status.position.clone())).collect()
     }
 
     pub(crate) fn status(&self, job: &str, version: u32, definition: &str, clock: &dyn Clock) -> JobStatus {

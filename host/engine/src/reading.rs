@@ -20,7 +20,10 @@ pub(crate) struct DriverState {
     pub(crate) positions: BTreeMap<PartitionId, Position>,
     pub(crate) idleness: Idleness,
     pub(crate) skew: Skew,
-    pub(crate) refusals: Refusals,
+    /// For each input.
+    pub(crate) refusals: Vec<Refusals>,
+    /// For each input, what is wrong with most of its rows.
+    pub(crate) warnings: Vec<Option<String>>,
     pub(crate) caught_up: BTreeSet<PartitionId>,
     pub(crate) all: BTreeSet<PartitionId>,
     pub(crate) sequence: u64,
@@ -31,13 +34,13 @@ pub(crate) struct DriverState {
 impl DriverState {
     /// Goes on where `body` says, with an intake that knows the ids that were seen until then.
     pub(crate) fn resume(plan: &JobPlan, body: Body, intake: Intake, now: Duration) -> Self {
-        let input = &plan.inputs[0].stream;
         let mut state = DriverState {
             intake: intake.from_watermark(body.watermark),
             positions: BTreeMap::new(),
-            idleness: Idleness::new(input.idle_after, input.when_idle),
-            skew: Skew::new(input.max_skew),
-            refusals: Refusals::of(plan),
+            idleness: Idleness::of(plan),
+            skew: Skew::new(plan.inputs.iter().map(|input| input.stream.max_skew).collect()),
+            refusals: plan.inputs.iter().map(|input| Refusals::of(plan, input)).collect(),
+            warnings: vec![None; plan.inputs.len()],
             caught_up: BTreeSet::new(),
             all: BTreeSet::new(),
             sequence: 0,

@@ -34,7 +34,6 @@ const BOUNDED_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Session {
     bounded: bool,
-    source: u16,
     /// That of its reader.
     health: Health,
     ring: Mutex<Ring>,
@@ -126,7 +125,6 @@ impl Session {
         let base = Place { partitions: opening.partitions.clone(), caught_up: caught_up.clone() };
         let session = Arc::new(Session {
             bounded: opening.bounded,
-            source: opening.source,
             health: reader.health(),
             ring: Mutex::new(Ring {
                 entries: VecDeque::new(),
@@ -180,7 +178,7 @@ impl Session {
     fn seat(self: &Arc<Self>, opening: &Opening) -> Option<(Seat, usize)> {
         let mut guard = self.ring();
         let ring = &mut *guard;
-        if self.bounded != opening.bounded || self.source != opening.source || ring.failed.is_some() {
+        if self.bounded != opening.bounded || ring.failed.is_some() {
             return None;
         }
         let (place, at) = ring.place_of(&opening.partitions)?;
@@ -322,7 +320,7 @@ struct Pump {
 impl Pump {
     /// Until nobody follows any more, or the reader has failed.
     async fn run(mut self) {
-        let mut decoding = Decoding::new(self.hub.decoder(), self.hub.decode_depth, &self.cpu);
+        let mut decoding = Decoding::new(vec![self.hub.decoder()], self.hub.decode_depth, &self.cpu);
         let mut changed = self.session.changed.subscribe();
         let mut gather = Box::pin(tokio::time::sleep(GATHER));
         let mut failed = None;
@@ -338,13 +336,13 @@ impl Pump {
                     Some(arrival) => self.push(arrival),
                     None => {
                         // What comes behind the block that is missing must not pass for what follows it.
-                        decoding = Decoding::new(self.hub.decoder(), self.hub.decode_depth, &self.cpu);
+                        decoding = Decoding::new(vec![self.hub.decoder()], self.hub.decode_depth, &self.cpu);
                         failed = Some(ConnectError::internal("the decoder panicked; its block cannot be read"));
                     }
                 },
                 fetched = self.reader.next(), if failed.is_none() && decoding.has_room() => match fetched {
                     Ok(fetch) => {
-                        decoding.decode_with(self.hub.decoder());
+                        decoding.decode_with(vec![self.hub.decoder()]);
                         decoding.push(fetch);
                     }
                     Err(error) => failed = Some(error),

@@ -1,4 +1,4 @@
-//! Skew: partitions that run ahead of the slowest by more than `max_skew` wait for it.
+//! Skew: partitions that run ahead of the slowest, of whatever input, by more than their stream's `max_skew` wait for it.
 //!
 //! What a partition has read ahead cannot be written before the slowest has come as far, and is state until then.
 //! So it is paused: the reader is told, and what it still hands out is held here in order. Holding is bounded. A
@@ -21,7 +21,8 @@ const HELD_BLOCKS: usize = 32;
 /// Who waits, and what is held of them.
 #[derive(Debug)]
 pub(crate) struct Skew {
-    limit: Option<Span>,
+    /// Of each input's stream.
+    limits: Vec<Option<Span>>,
     ahead: BTreeSet<PartitionId>,
     held: BTreeMap<PartitionId, VecDeque<Arrival>>,
     /// Partitions that the reader was told to pause.
@@ -36,8 +37,8 @@ pub(crate) enum Tell {
 }
 
 impl Skew {
-    pub(crate) fn new(limit: Option<Span>) -> Self {
-        Skew { limit, ahead: BTreeSet::new(), held: BTreeMap::new(), told: BTreeSet::new() }
+    pub(crate) fn new(limits: Vec<Option<Span>>) -> Self {
+        Skew { limits, ahead: BTreeSet::new(), held: BTreeMap::new(), told: BTreeSet::new() }
     }
 
     /// Judges anew who is ahead.
@@ -46,14 +47,19 @@ impl Skew {
         watermarks: &BTreeMap<PartitionId, PartitionWatermark>,
         caught_up: &BTreeSet<PartitionId>,
     ) {
-        let Some(limit) = self.limit else { return };
+        if self.limits.iter().all(Option::is_none) {
+            return;
+        }
         let newest = || {
             let newest = watermarks.iter().map(|(id, watermark)| (*id, watermark.newest()));
             newest.filter(|(_, newest)| *newest > EventTime::MIN)
         };
         let slowest = newest().filter(|(id, _)| !caught_up.contains(id)).map(|(_, newest)| newest).min();
-        let is_ahead = |newest: EventTime| slowest.is_some_and(|slowest| newest.since(slowest) > limit);
-        self.ahead = newest().filter(|(_, newest)| is_ahead(*newest)).map(|(id, _)| id).collect();
+        let is_ahead = |id: PartitionId, newest: EventTime| {
+            let limit = self.limits.get(usize::from(id.source)).copied().flatten();
+            slowest.zip(limit).is_some_and(|(slowest, limit)| newest.since(slowest) > limit)
+        };
+        self.ahead = newest().filter(|(id, newest)| is_ahead(*id, *newest)).map(|(id, _)| id).collect();
     }
 
     /// Takes in what was read; gives it back if it need not wait.
@@ -117,7 +123,7 @@ mod tests {
 
     #[test]
     fn who_is_ahead_of_the_slowest_that_still_reads_waits() {
-        let mut skew = Skew::new(Some(Span::from_millis(10)));
+        let mut skew = Skew::new(vec![Some(Span::from_millis(10))]);
         skew.judge(&at(&[5, 15, 16]), &BTreeSet::new());
         assert_eq!(skew.tell(), [Tell::Pause(id(2))]);
         assert!(skew.offer(Arrival::CaughtUp(id(1))).is_some());
@@ -141,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_bounded_and_the_least_ahead_goes_on() {
-        let mut skew = Skew::new(Some(Span::from_millis(10)));
+        let mut skew = Skew::new(vec![Some(Span::from_millis(10))]);
         let newest = at(&[0, 200, 100]);
         skew.judge(&newest, &BTreeSet::new());
         for _ in 0..HELD_BLOCKS / 2 {
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_without_a_limit() {
-        let mut skew = Skew::new(None);
+        let mut skew = Skew::new(vec![None]);
         skew.judge(&at(&[0, 1_000_000]), &BTreeSet::new());
         assert!(skew.tell().is_empty() && skew.offer(Arrival::CaughtUp(id(1))).is_some());
     }

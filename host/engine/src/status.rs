@@ -21,7 +21,11 @@ pub struct SinkStatus {
 /// Where one partition stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PartitionStatus {
-    /// Its number.
+    /// The stream that it is of.
+    pub stream: String,
+    /// Which of the job's inputs that is: a job may read a stream twice.
+    pub input: u16,
+    /// Its number in the stream.
     pub partition: u16,
     /// Where reading goes on.
     pub position: Position,

@@ -18,9 +18,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use weir_connect::{ConnectError, CpuTime, Decoded, Decoder, Left, OpenPartition, RawBlock, Reader, Source};
+use weir_connect::{
+    ConnectError, CpuTime, Decoded, Decoder, Fetch, Health, Left, OpenPartition, RawBlock, Reader, Source,
+};
 use weir_core::first_offset;
 use weir_event::{PartitionId, Position};
+
+/// The number of a source whose reader is shared: as which input its stream is read is each job's own matter.
+const SHARED: u16 = 0;
 
 /// Makes what decodes these columns of a stream (indices into its schema), in that order.
 pub type MakeDecoder = Box<dyn Fn(&[usize]) -> Arc<dyn Decoder> + Send + Sync>;
@@ -32,19 +37,18 @@ pub struct StreamHub(Arc<Hub>);
 /// How a job starts to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
-    pub(crate) source: u16,
     pub(crate) partitions: Vec<OpenPartition>,
     pub(crate) bounded: bool,
 }
 
-/// The same range of a partition's log has the same bytes for ever, whoever read it: its first offset, the offset
-/// after it and its length.
+/// The same range of a partition's log has the same bytes for ever, whoever read it and as which input: the
+/// partition's number, its first offset, the offset after it and its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct BlockId(PartitionId, u64, u64, usize);
+pub(crate) struct BlockId(u16, u64, u64, usize);
 
 impl BlockId {
     pub(crate) fn of(block: &RawBlock) -> Self {
-        BlockId(block.partition, first_offset(block), block.next.next, block.data.len())
+        BlockId(block.partition.partition, first_offset(block), block.next.next, block.data.len())
     }
 }
 
@@ -184,7 +188,7 @@ impl Hub {
     }
 
     pub(crate) async fn open_alone(&self, opening: &Opening) -> Result<Box<dyn Reader>, ConnectError> {
-        self.source.open(opening.source, &opening.partitions, opening.bounded).await
+        self.source.open(SHARED, &opening.partitions, opening.bounded).await
     }
 }
 
@@ -217,24 +221,8 @@ impl Source for SharedSource {
         partitions: &[OpenPartition],
         bounded: bool,
     ) -> Result<Box<dyn Reader>, ConnectError> {
-        let opening = Opening { source, partitions: partitions.to_vec(), bounded };
-        let one_by_one = self.0.beginning.lock().await;
-        if let Some(seat) = Session::join(&self.0, &opening) {
-            return Ok(Box::new(Follower::with_others(&self.0, opening, seat)));
-        }
-        if self.0.awaited() == 1 {
-            self.0.wait_for(0);
-        }
-        if self.0.awaited() == 0 || self.0.session().is_some() {
-            drop(one_by_one);
-            let reader = self.0.open_alone(&opening).await?;
-            return Ok(Box::new(Follower::alone(&self.0, opening, reader)));
-        }
-        let reader = self.0.open_alone(&opening).await?;
-        Ok(Box::new(match Session::begin(&self.0, &opening, &BTreeSet::new(), reader) {
-            Ok(seat) => Follower::with_others(&self.0, opening, seat),
-            Err(reader) => Follower::alone(&self.0, opening, reader),
-        }))
+        let opening = Opening { partitions: partitions.to_vec(), bounded };
+        Ok(Box::new(AsInput { source, reader: self.open_shared(opening).await? }))
     }
 
     async fn left(&self, positions: &[OpenPartition], bounded: bool) -> Result<Left, ConnectError> {
@@ -251,6 +239,59 @@ impl Source for SharedSource {
 
     fn grows(&self) -> bool {
         self.0.source.grows()
+    }
+}
+
+impl SharedSource {
+    /// Reads together with others where that can be.
+    async fn open_shared(&self, opening: Opening) -> Result<Follower, ConnectError> {
+        let one_by_one = self.0.beginning.lock().await;
+        if let Some(seat) = Session::join(&self.0, &opening) {
+            return Ok(Follower::with_others(&self.0, opening, seat));
+        }
+        if self.0.awaited() == 1 {
+            self.0.wait_for(0);
+        }
+        if self.0.awaited() == 0 || self.0.session().is_some() {
+            drop(one_by_one);
+            let reader = self.0.open_alone(&opening).await?;
+            return Ok(Follower::alone(&self.0, opening, reader));
+        }
+        let reader = self.0.open_alone(&opening).await?;
+        Ok(match Session::begin(&self.0, &opening, &BTreeSet::new(), reader) {
+            Ok(seat) => Follower::with_others(&self.0, opening, seat),
+            Err(reader) => Follower::alone(&self.0, opening, reader),
+        })
+    }
+}
+
+/// What was read together with others, as an input of one job.
+struct AsInput {
+    /// Its number there.
+    source: u16,
+    reader: Follower,
+}
+
+#[async_trait]
+impl Reader for AsInput {
+    async fn next(&mut self) -> Result<Fetch, ConnectError> {
+        let of_input = |id: PartitionId| PartitionId { source: self.source, ..id };
+        Ok(match self.reader.next().await? {
+            Fetch::Block(block) => Fetch::Block(RawBlock { partition: of_input(block.partition), ..block }),
+            Fetch::CaughtUp(partition) => Fetch::CaughtUp(of_input(partition)),
+        })
+    }
+
+    fn pause(&mut self, partition: PartitionId) {
+        self.reader.pause(PartitionId { source: SHARED, ..partition });
+    }
+
+    fn resume(&mut self, partition: PartitionId) {
+        self.reader.resume(PartitionId { source: SHARED, ..partition });
+    }
+
+    fn health(&self) -> Health {
+        self.reader.health()
     }
 }
 

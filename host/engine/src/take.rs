@@ -69,9 +69,11 @@ impl Driver {
             self.step(step).await?;
         }
         for first in [&mut taken.taken.first, &mut taken.taken.first_like_seconds].into_iter().flatten() {
-            first.place = self.source.place(&block.next);
+            first.place = self.inputs.place(partition, &block.next);
         }
-        self.state.refusals.add(taken.taken);
+        if let Some(refusals) = self.state.refusals.get_mut(usize::from(partition.source)) {
+            refusals.add(taken.taken);
+        }
         self.dead_letters.set_aside(&self.plan, &taken.letters)?;
         self.leave_end(partition);
         self.state.positions.insert(partition, block.next.clone());
@@ -104,7 +106,10 @@ impl Driver {
     }
 
     pub(crate) fn report(&self, id: PartitionId) {
+        let stream = self.plan.input_of(id).map(|input| input.stream.name.clone());
         let status = PartitionStatus {
+            stream: stream.unwrap_or_default(),
+            input: id.source,
             partition: id.partition,
             position: self.state.positions.get(&id).cloned().unwrap_or_default(),
             newest: self.state.intake.standing(id).newest,

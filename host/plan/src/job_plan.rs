@@ -1,15 +1,15 @@
 //! The plan of a job: data that the engine runs and that can be printed and compared.
 //!
-//! A row's way through a plan: the decoder's columns -> [`Projection`] (WHERE, then the expressions that the stage
-//! needs) -> [`KeyedStage`] (timelines) -> [`Output`] (HAVING, then the query's columns). Without a stage the
-//! output reads the projection.
+//! A row's way through a plan: the decoder's columns -> its input's [`Projection`] (WHERE, then the expressions that the
+//! stage needs) -> [`KeyedStage`] (timelines) -> [`Output`] (HAVING, then the query's columns). Without a stage the
+//! output reads the projection. Rows of several inputs are one stage's from the projection on.
 
 use crate::definition::{StreamDefinition, StreamOrigin};
 use crate::expression::Expression;
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use serde::Serialize;
 use std::sync::Arc;
-use weir_event::Span;
+use weir_event::{PartitionId, Span};
 use weir_timeline::StageSpec;
 
 /// A job, planned.
@@ -25,10 +25,9 @@ pub struct JobPlan {
     pub definition_without_components: String,
     /// Fingerprint of what its state is made of: a plan with another one cannot go on from that state.
     pub state_fingerprint: String,
-    /// What it reads, in the order of the query's tables.
+    /// What it reads, in the order of the query's tables: [`PartitionId::source`] is the index of the input. All are
+    /// projected to columns of the same types.
     pub inputs: Vec<StreamInput>,
-    /// WHERE and the projected columns, over the columns of `inputs`.
-    pub projection: Projection,
     /// The keyed stage; `None` for a job without window or aggregate.
     pub stage: Option<KeyedStage>,
     /// HAVING and the result columns.
@@ -60,6 +59,20 @@ pub struct StreamInput {
     pub known_time: Option<usize>,
     /// Index in `columns` of the event's id, where the stream names one.
     pub event_id: Option<usize>,
+    /// WHERE and the projected columns, over `columns`.
+    pub projection: Projection,
+}
+
+impl JobPlan {
+    /// The input that a partition's rows come from; `None` for a partition of another plan.
+    pub fn input_of(&self, partition: PartitionId) -> Option<&StreamInput> {
+        self.inputs.get(usize::from(partition.source))
+    }
+
+    /// Names and types of the projected columns, which are of the same types for every input.
+    pub fn projected(&self) -> SchemaRef {
+        self.inputs.first().map_or_else(|| Arc::new(Schema::empty()), |input| input.projection.schema.clone())
+    }
 }
 
 /// Rows kept and columns computed before anything is keyed.

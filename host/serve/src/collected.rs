@@ -260,7 +260,12 @@ impl Seen {
         };
         let of_job = |job: &JobSeen| {
             let sample = |partition: &PartitionStatus| {
-                let labels = [job.labels(), vec![("partition", partition.partition.to_string())]].concat();
+                let of_partition = [
+                    ("partition", partition.partition.to_string()),
+                    ("stream", partition.stream.clone()),
+                    ("input", partition.input.to_string()),
+                ];
+                let labels = [job.labels(), of_partition.to_vec()].concat();
                 Some((labels, figure(partition)?))
             };
             job.status.partitions.iter().filter_map(sample).collect::<Vec<_>>()

@@ -28,7 +28,9 @@ impl Lost {
 
     /// Those of them that a job calls.
     pub(crate) fn called_by(&self, plan: &JobPlan) -> Vec<&str> {
-        let rows = plan.projection.columns.iter().chain(&plan.projection.filter).chain(&plan.output.filter);
+        let projections = plan.inputs.iter().map(|input| &input.projection);
+        let of_rows = projections.flat_map(|it| it.columns.iter().chain(&it.filter));
+        let rows = of_rows.chain(&plan.output.filter);
         let results = plan.output.columns.iter().map(|column| &column.expression);
         let scalars: Vec<&str> = rows.chain(results).map(|expression| expression.canonical()).collect();
         let aggregates = plan.stage.iter().flat_map(|stage| &stage.spec.aggregates);

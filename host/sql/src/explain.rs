@@ -33,9 +33,9 @@ fn write_plan(text: &mut String, plan: &JobPlan) -> fmt::Result {
             };
             writeln!(text, "  {} {}{mark}", field.name, field.data_type)?;
         }
-    }
-    if let Some(filter) = &plan.projection.filter {
-        writeln!(text, "keeps rows where\n  {}", filter.canonical())?;
+        if let Some(filter) = &input.projection.filter {
+            writeln!(text, "keeps rows where\n  {}", filter.canonical())?;
+        }
     }
     match &plan.stage {
         Some(stage) => write_stage(text, plan, stage)?,
@@ -121,7 +121,12 @@ fn frame_text(frame: &OverFrame) -> String {
 
 fn describe(plan: &JobPlan, stage: &KeyedStage, aggregate: &AggregateSpec) -> String {
     let card = aggregate.function.card();
-    let projected = |column: &usize| plan.projection.columns.get(*column).map_or("?", |of| of.canonical());
+    let projected = |column: &usize| {
+        let of_inputs = plan.inputs.iter().filter_map(|input| input.projection.columns.get(*column));
+        let mut texts: Vec<&str> = of_inputs.map(|of| of.canonical()).collect();
+        texts.dedup();
+        texts.join(" or ")
+    };
     let mut text = card.identity.clone();
     if !aggregate.arguments.is_empty() {
         let _ =

@@ -6,6 +6,7 @@
 use crate::components::{Of, without_components};
 use crate::expressions::Bound;
 use crate::planner::ResultColumnPlan;
+use crate::relation::{Branch, Relation};
 use crate::stage::{Stage, StageWindows};
 use weir_event::{Field, TimeForm};
 use weir_plan::hash::definition_hash;
@@ -22,26 +23,25 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn new(
         job: &JobDefinition,
-        stream: &StreamDefinition,
+        relation: &Relation,
         filter: Option<&Bound>,
         having: Option<&Bound>,
         stage: Option<&Stage<'_, '_>>,
     ) -> Self {
-        let schema = &stream.schema;
-        let time = schema.fields.get(schema.event_time).map(written).unwrap_or_default();
         let policy = match job.late.policy {
             LatePolicy::Correct => "correct",
             LatePolicy::Drop => "drop",
             LatePolicy::Divert => "divert",
         };
-        let mut parts = vec![
-            FORM.to_owned(),
-            format!("stream {} time {time} disorder {}", stream.name, stream.disorder.millis()),
+        let mut parts = vec![FORM.to_owned()];
+        parts.extend(relation.branches.iter().map(|branch| admitted(&branch.stream)));
+        parts.extend([
             format!("late {policy} {}", job.late.allow.millis()),
             format!("where {}", filter.map_or("", |filter| &filter.canonical)),
             format!("having {}", having.map_or("", |having| &having.canonical)),
-        ];
-        parts.extend(dedup(stream));
+        ]);
+        parts.extend(relation.branches.iter().filter_map(|branch| dedup(&branch.stream)));
+        parts.extend(relation.branches.iter().filter_map(kept));
         if let Some(stage) = stage {
             parts.push(format!("keys {}", keys(stage)));
             parts.extend(unbounded(job, stage));
@@ -79,6 +79,18 @@ pub(crate) fn written(field: &Field) -> String {
         TimeForm::Standard => format!("{:?}", field.path),
         _ => format!("{:?} {}", field.path, field.form),
     }
+}
+
+/// How rows of a stream are judged.
+fn admitted(stream: &StreamDefinition) -> String {
+    let time = stream.schema.fields.get(stream.schema.event_time).map(written).unwrap_or_default();
+    format!("stream {} time {time} disorder {}", stream.name, stream.disorder.millis())
+}
+
+/// Which rows of a stream become the table's, where it is not the table itself.
+fn kept(branch: &Branch) -> Option<String> {
+    let filter = branch.made.as_ref()?.filter.as_ref();
+    Some(format!("from {} where {}", branch.stream.name, filter.map_or("", |filter| &filter.canonical)))
 }
 
 /// Which events count once, where the stream tells them apart.
@@ -119,12 +131,14 @@ fn windows(stage: &Stage<'_, '_>) -> String {
 /// The fingerprint of a job's state: what is kept, in order. A job without a stage keeps nothing.
 pub(crate) fn state_fingerprint(
     job: &JobDefinition,
-    stream: &StreamDefinition,
+    relation: &Relation,
     filter: Option<&Bound>,
     stage: Option<&Stage<'_, '_>>,
 ) -> String {
-    let mut parts = vec![FORM.to_owned(), stream.name.clone()];
+    let mut parts = vec![FORM.to_owned()];
+    parts.extend(relation.branches.iter().map(|branch| branch.stream.name.clone()));
     if let Some(stage) = stage {
+        parts.extend(relation.branches.iter().filter_map(kept));
         parts.push(filter.map_or_else(String::new, |filter| filter.canonical.clone()));
         parts.push(keys(stage));
         parts.push(windows(stage));

@@ -1,7 +1,8 @@
 //! SQL: the text of a query in, a plan out.
 //!
 //! The way of a query: text -> [`tokens`](tokens) (limits, what the parser's tree cannot hold) -> [`parse`](parse)
-//! (one `SELECT` over one stream; [`table_function`](table_function) cuts window table functions out before) -> [`names`](names) (every column and function is known) ->
+//! (one `SELECT`; [`table_function`](table_function) cuts window table functions out before) -> [`relation`](relation) (what FROM
+//! reads, several streams as one) -> [`names`](names) (every column and function is known) ->
 //! [`planner`](planner) (keys, windows, aggregates, result columns) with scalar expressions bound by
 //! [`expressions`](expressions) -> a [`weir_plan::JobPlan`].
 //!
@@ -11,6 +12,7 @@
 mod aggregates;
 mod calendar;
 mod components;
+mod composed;
 mod dialect;
 mod elsewhere;
 mod explain;
@@ -18,11 +20,13 @@ mod expressions;
 mod features;
 mod grouping;
 mod hashes;
+mod inputs;
 mod intervals;
 mod names;
 mod over;
 mod parse;
 mod planner;
+mod relation;
 mod report;
 mod resolution;
 mod results;
@@ -47,10 +51,10 @@ use weir_plan::diagnostic::Diagnostic;
 
 /// Names of the tables that a query reads, in order of the text.
 ///
-/// Errors are what keeps the text from being one `SELECT` over one table, each with its place.
+/// Errors are what keeps the text from being one `SELECT`, each with its place.
 pub fn tables(query: &Query) -> Result<Vec<String>, Vec<Diagnostic>> {
     match parse::parse(&query.text) {
-        Ok(parsed) => Ok(vec![parsed.table]),
+        Ok(parsed) => Ok(parsed.base.tables().into_iter().map(|(name, _)| name.to_owned()).collect()),
         Err(refusals) => {
             let mut report = report::Report::new(query);
             report.refuse_all(refusals);

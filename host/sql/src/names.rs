@@ -21,11 +21,13 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use weir_event::suggestion::nearest;
 use weir_event::{DataType, StreamSchema};
-use weir_plan::{Catalog, StreamDefinition};
+use weir_plan::Catalog;
 
 /// What a query may name.
 pub(crate) struct Names<'a> {
-    pub(crate) stream: &'a StreamDefinition,
+    /// The name of what FROM reads in the end, a stream or several as one, and its columns.
+    pub(crate) table: &'a str,
+    pub(crate) schema: &'a StreamSchema,
     /// The query inside FROM that is read, if it is not the stream itself.
     pub(crate) view: Option<&'a ResolvedView>,
     /// How many parts the columns of such queries may still grow to.
@@ -51,7 +53,7 @@ pub(crate) fn too_large(at: Location) -> Refusal {
 }
 
 /// The event time of the row, whatever the queries inside FROM call it.
-const EVENT_TIME: &str = "\0event_time";
+pub(crate) const EVENT_TIME: &str = "\0event_time";
 
 /// The event time of the row, before names are resolved.
 pub(crate) fn event_time(at: Location) -> Expr {
@@ -103,7 +105,13 @@ fn column_of(view: Option<&ResolvedView>, name: &str, schema: &StreamSchema, pla
 fn names_of(view: Option<&ResolvedView>, schema: &StreamSchema) -> Vec<String> {
     match view {
         Some(view) => view.names(schema),
-        None => schema.fields.iter().map(|field| field.name.clone()).collect(),
+        // What begins with NUL is the event time that nobody has named.
+        None => schema
+            .fields
+            .iter()
+            .map(|field| field.name.clone())
+            .filter(|name| !name.starts_with('\0'))
+            .collect(),
     }
 }
 
@@ -117,19 +125,19 @@ impl Names<'_> {
 
     /// A column of what FROM reads, if it has one of this name.
     pub(crate) fn inherited(&self, name: &str) -> Option<Expr> {
-        column_of(self.view, name, &self.stream.schema, Span::empty())
+        column_of(self.view, name, self.schema, Span::empty())
     }
 
     fn column(&self, name: &Ident) -> Result<Expr, Refusal> {
         if name.value == EVENT_TIME {
-            let own = column_of(None, "rowtime", &self.stream.schema, name.span);
+            let own = column_of(None, "rowtime", self.schema, name.span);
             return own.ok_or_else(|| Refusal::new(name.span.start, self.unknown_column("rowtime")));
         }
         if self.has_window_columns && WINDOW_COLUMNS.contains(&name.value.as_str()) {
             let resolved = Ident::with_quote_and_span('"', name.span, format!("\0{}", name.value));
             return Ok(Expr::Identifier(resolved));
         }
-        let column = column_of(self.view, &name.value, &self.stream.schema, name.span)
+        let column = column_of(self.view, &name.value, self.schema, name.span)
             .ok_or_else(|| Refusal::new(name.span.start, self.unknown_name(name)))?;
         let parts = if self.view.is_some() { Extent::of(&column).parts } else { 0 };
         let left = self.parts_left.get().checked_sub(parts).ok_or_else(|| too_large(name.span.start))?;
@@ -148,7 +156,7 @@ impl Names<'_> {
     }
 
     fn unknown_column(&self, name: &str) -> String {
-        let stream = self.view.map_or(&self.stream.name, |view| &view.name);
+        let stream = self.view.map_or(self.table, |view| &view.name);
         if self.items.iter().any(|item| item.is_named && item.name == name) {
             return format!(
                 "`{name}` is a result column of this query, not a column of `{stream}`; write its expression here"
@@ -160,9 +168,9 @@ impl Names<'_> {
                  TUMBLE_END(..) or HOP_END(..) with the window's arguments, or FROM TABLE(TUMBLE(TABLE {stream}, ..))"
             );
         }
-        let columns = names_of(self.view, &self.stream.schema);
+        let columns = names_of(self.view, self.schema);
         if let Some(view) = self.view
-            && (name == "rowtime" || column_of(None, name, &self.stream.schema, Span::empty()).is_some())
+            && (name == "rowtime" || column_of(None, name, self.schema, Span::empty()).is_some())
         {
             return format!("`{stream}` has no column `{name}`; add it to the SELECT of `{}`", view.name);
         }
@@ -178,8 +186,7 @@ impl Names<'_> {
 
     /// `t.column`, `column.member` or `t.column.member`.
     fn compound(&self, parts: &[Ident]) -> Result<Expr, Refusal> {
-        let has_column =
-            |name: &Ident| column_of(self.view, &name.value, &self.stream.schema, name.span).is_some();
+        let has_column = |name: &Ident| column_of(self.view, &name.value, self.schema, name.span).is_some();
         let qualified = parts.len() > 1 && parts[0].value == self.qualifier && !has_column(&parts[0]);
         let parts = if qualified { &parts[1..] } else { parts };
         let [first, members @ ..] = parts else {
@@ -194,9 +201,8 @@ impl Names<'_> {
             Expr::CompoundIdentifier(path) => path,
             _ => Vec::new(),
         };
-        let field = path
-            .first()
-            .and_then(|name| self.stream.schema.fields.iter().find(|field| field.name == name.value));
+        let field =
+            path.first().and_then(|name| self.schema.fields.iter().find(|field| field.name == name.value));
         match field.map(|field| &field.data_type) {
             Some(DataType::Row(_)) => {
                 path.extend(members.iter().cloned());

@@ -1,4 +1,4 @@
-//! From text to one `SELECT` over one table; every other statement and clause is refused by name.
+//! From text to one `SELECT` over one table, which may be several streams as one; every other statement and clause is refused by name.
 //!
 //! Knows the shape of a query. Must not know columns, functions, types or what a window means.
 
@@ -7,9 +7,9 @@ use crate::over::WindowClauses;
 use crate::report::{Refusal, START};
 use crate::table_function::{TableFunction, cut};
 use crate::tokens::{lower_first, tokens};
-use crate::views::{Source, View, named, refuse_unread, source};
+use crate::views::{Base, Source, View, named, refuse_unread, source};
 use sqlparser::ast::{
-    Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Spanned,
+    Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, SetOperator, Spanned,
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -20,14 +20,13 @@ pub(crate) const RECURSION_LIMIT: usize = 400;
 /// A query's parts.
 #[derive(Debug, Clone)]
 pub(crate) struct Parsed {
-    /// The table's name and its place.
-    pub(crate) table: String,
-    pub(crate) table_at: Location,
-    /// The queries between the table and this one, from the table's side on.
+    /// What FROM reads in the end.
+    pub(crate) base: Base,
+    /// The queries between that and this one, from its side on.
     pub(crate) views: Vec<View>,
     /// The window table function around the table.
     pub(crate) table_function: Option<TableFunction>,
-    /// What columns may be qualified with: the table's name or its alias.
+    /// What columns may be qualified with: the name of what FROM reads, or its alias.
     pub(crate) qualifier: String,
     /// The result columns.
     pub(crate) items: Vec<Item>,
@@ -58,10 +57,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
     let mut refusals = refused_clauses(&query);
     let named = named(query.with.as_ref()).map_err(|refusal| vec![refusal])?;
     let SetExpr::Select(select) = *query.body else {
-        refusals.push(Refusal::new(
-            START,
-            "a job is one SELECT over one stream; write SELECT .. FROM .., without brackets around it",
-        ));
+        refusals.push(not_one_select(&query.body));
         return Err(refusals);
     };
     refusals.extend(refused_select_clauses(&select));
@@ -74,8 +70,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
     let group_by = group_by(select.group_by).map_err(|refusal| refusals.push(refusal)).ok();
     match (source, items, group_by) {
         (Some(source), Some(items), Some(group_by)) if refusals.is_empty() => Ok(Parsed {
-            table: source.table,
-            table_at: source.table_at,
+            base: source.base,
             views: source.views,
             table_function,
             qualifier: source.qualifier,
@@ -115,6 +110,18 @@ fn parse_query(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, Refusal> {
         }
     };
     Err(Refusal::new(rest.span.start, message))
+}
+
+/// What to do instead of a query of several SELECTs, or of one in brackets.
+fn not_one_select(body: &SetExpr) -> Refusal {
+    let at = body.span().start;
+    let message = match body {
+        SetExpr::SetOperation { op: SetOperator::Union, .. } => {
+            "UNION ALL stands inside FROM; write SELECT .. FROM (SELECT .. FROM a UNION ALL SELECT .. FROM b)"
+        }
+        _ => "a job is one SELECT; write SELECT .. FROM .., without brackets around it",
+    };
+    Refusal::new(if at.line == 0 { START } else { at }, message)
 }
 
 /// What to do instead of a statement that is not a query.

@@ -6,22 +6,26 @@ use crate::aggregates::Aggregates;
 use crate::expressions::{Bound, Functions, Scope, ScopeColumn};
 use crate::features::features;
 use crate::grouping::{grouping, project_keys};
-use crate::hashes::{self, Common, state_fingerprint};
+use crate::hashes::{Common, state_fingerprint};
+use crate::inputs::Reading;
 use crate::parse::{Item, Parsed, parse};
+use crate::relation::{Making, Relation, all_of};
 use crate::report::{Refusal, Report, START};
 use crate::resolution::resolve_names;
 use crate::results::{is_column, result_expression};
 use crate::stage::{Rows, Stage, StageWindows, place};
-use crate::warnings::{note_unnamed, warn, warn_of_two_sources};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use sqlparser::ast::{BinaryOperator, Expr};
+use crate::views::PARTS_LIMIT;
+use crate::warnings::{note_unnamed, warn};
+use arrow_schema::{DataType, Field, Schema};
+use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Location;
+use std::cell::Cell;
 use std::sync::Arc;
 use weir_event::Span;
 use weir_event::suggestion::nearest;
 use weir_plan::{
     Catalog, Column, ColumnRole, Diagnostic, Emit, Expression, JobDefinition, JobPlan, KeyedStage,
-    LatePolicy, Output, Projection, StreamDefinition, StreamInput,
+    LatePolicy, Output,
 };
 use weir_timeline::{Frames, SpecError, StageSpec};
 
@@ -69,12 +73,14 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
             return None;
         }
     };
-    let stream = stream(&parsed, catalog, report)?;
-    let event_time = stream.schema.fields.get(stream.schema.event_time)?.name.clone();
     let functions = Functions::new(catalog.functions(), &job.name);
     let aggregates = Aggregates { catalog: catalog.functions(), job: &job.name };
-    let misnamed = resolve_names(&mut parsed, &stream, &functions, &aggregates, catalog, report);
-    let named = Named { job, stream, functions: &functions, aggregates: &aggregates, event_time };
+    let parts_left = Cell::new(PARTS_LIMIT);
+    let making = Making { catalog, functions: &functions, aggregates: &aggregates, parts_left: &parts_left };
+    let relation = making.relation(&parsed.base, report)?;
+    let event_time = relation.schema.fields.get(relation.schema.event_time)?.name.clone();
+    let misnamed = resolve_names(&mut parsed, &making.names(&relation.name, &relation.schema), report);
+    let named = Named { job, relation, functions: &functions, aggregates: &aggregates, event_time };
     if !report.has_errors() {
         return named.plan(parsed, report);
     }
@@ -87,7 +93,7 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
 /// What a query's names mean.
 struct Named<'n> {
     job: &'n JobDefinition,
-    stream: Arc<StreamDefinition>,
+    relation: Relation,
     functions: &'n Functions<'n>,
     aggregates: &'n Aggregates<'n>,
     event_time: String,
@@ -108,7 +114,7 @@ impl Named<'_> {
         // Names in the conditions may be among those that were not found.
         parsed.filter = None;
         parsed.inner_filters.clear();
-        let end = parsed.table_at;
+        let end = parsed.base.at();
         let mut rest = Report::new(&self.job.query);
         self.plan(parsed, &mut rest);
         for index in sound {
@@ -119,7 +125,7 @@ impl Named<'_> {
 
     fn plan(&self, mut parsed: Parsed, report: &mut Report<'_>) -> Option<JobPlan> {
         let (job, functions) = (self.job, self.functions);
-        let scope = stream_scope(&self.stream, functions).map_err(|message| Refusal::new(START, message));
+        let scope = self.relation.scope(functions).map_err(|message| Refusal::new(START, message));
         let mut rows = Rows { scope: report.take(scope)?, projected: Vec::new() };
         let grouping = grouping(&parsed, self.aggregates, &self.event_time, job, report);
         if report.has_errors() {
@@ -132,7 +138,7 @@ impl Named<'_> {
             }
             None => None,
         };
-        let query = Query { job, stream: self.stream.clone(), filter, parsed };
+        let query = Query { job, relation: &self.relation, functions, filter, parsed };
         let Some(grouping) = grouping else {
             return query.stateless(&mut rows, functions, report);
         };
@@ -152,26 +158,12 @@ impl Named<'_> {
     }
 }
 
-/// The conditions of the queries inside FROM, and then the outer one's: each sees only rows that those before it let
-/// through.
+/// The conditions of the queries inside FROM, and then the outer one's.
 fn condition(parsed: &mut Parsed) -> Option<Expr> {
-    let all = std::mem::take(&mut parsed.inner_filters).into_iter().chain(parsed.filter.take());
-    all.reduce(|left, right| Expr::BinaryOp {
-        left: Box::new(left),
-        op: BinaryOperator::And,
-        right: Box::new(right),
-    })
+    all_of(std::mem::take(&mut parsed.inner_filters).into_iter().chain(parsed.filter.take()))
 }
 
-fn stream(parsed: &Parsed, catalog: &dyn Catalog, report: &mut Report<'_>) -> Option<Arc<StreamDefinition>> {
-    let found = catalog.stream(&parsed.table);
-    if found.is_none() {
-        report.refuse(Refusal::new(parsed.table_at, unknown_stream(&parsed.table, catalog)));
-    }
-    found
-}
-
-fn unknown_stream(name: &str, catalog: &dyn Catalog) -> String {
+pub(crate) fn unknown_stream(name: &str, catalog: &dyn Catalog) -> String {
     if catalog.has_job(name) {
         return format!(
             "`{name}` is a job, and weir 0.1 does not read another job's results yet; let it write to a Kafka topic that \
@@ -187,19 +179,11 @@ fn unknown_stream(name: &str, catalog: &dyn Catalog) -> String {
     format!("stream `{name}` not found; {instead}")
 }
 
-fn stream_scope<'a>(stream: &StreamDefinition, functions: &'a Functions<'a>) -> Result<Scope<'a>, String> {
-    let columns = stream.schema.fields.iter().map(|field| ScopeColumn {
-        name: field.name.clone(),
-        data_type: field.data_type.to_arrow(),
-        canonical: format!("{}:{}", hashes::written(field), field.data_type),
-    });
-    Scope::new(functions, columns.collect())
-}
-
-/// A query that has been read, over a stream that is known.
+/// A query that has been read, over a table that is known.
 struct Query<'j> {
     job: &'j JobDefinition,
-    stream: Arc<StreamDefinition>,
+    relation: &'j Relation,
+    functions: &'j Functions<'j>,
     filter: Option<Bound>,
     parsed: Parsed,
 }
@@ -373,18 +357,13 @@ impl Query<'_> {
         let (job, filter) = (self.job, self.filter.as_ref());
         let mut features = features(job, &mut columns, report);
         note_unnamed(&features, &self.parsed.items, report);
-        let common = Common::new(job, &self.stream, filter, having.as_ref(), stage);
+        let common = Common::new(job, self.relation, filter, having.as_ref(), stage);
         for feature in &mut features {
             feature.definition = common.column(&columns[feature.column]);
         }
         let definitions: Vec<_> = features.iter().map(|feature| feature.definition.clone()).collect();
-        let input = self.input(rows, report)?;
-        let decoded = self.checked(rows.scope.of(&input.columns), START, report)?;
-        let projection = Projection {
-            filter: self.compile(&decoded, filter, report)?,
-            columns: self.compile_all(&decoded, &rows.projected, report)?,
-            schema: projection_schema(&rows.projected),
-        };
+        let reading = Reading { job, relation: self.relation, functions: self.functions, filter, rows };
+        let inputs = reading.inputs(report)?;
         let mut output = Vec::new();
         for column in &columns {
             let expression = self.checked(scope.compile(&column.bound), START, report)?;
@@ -398,9 +377,8 @@ impl Query<'_> {
             version: job.version,
             definition: common.job(&columns, &definitions),
             definition_without_components: common.job_without_components(&columns),
-            state_fingerprint: state_fingerprint(job, &self.stream, filter, stage),
-            inputs: vec![input],
-            projection,
+            state_fingerprint: state_fingerprint(job, self.relation, filter, stage),
+            inputs,
             stage: None,
             output: Output { filter: self.compile(scope, having.as_ref(), report)?, columns: output, schema },
             features,
@@ -408,31 +386,6 @@ impl Query<'_> {
             emit: job.emit,
             stale_after: job.stale_after,
             sinks: job.sinks.clone(),
-        })
-    }
-
-    /// The stream, with the columns that the query reads and no other.
-    fn input(&self, rows: &Rows<'_>, report: &mut Report<'_>) -> Option<StreamInput> {
-        let schema = &self.stream.schema;
-        let origin = self.stream.origin_for(self.job.origin.as_ref());
-        let origin = self.checked(origin, self.parsed.table_at, report)?;
-        warn_of_two_sources(self.job, &self.stream, report);
-        let read: Vec<String> = rows.projected.iter().chain(&self.filter).flat_map(Bound::columns).collect();
-        let is_read = |index: usize| {
-            index == schema.event_time
-                || self.stream.known_time == Some(index)
-                || self.stream.dedup.is_some_and(|dedup| dedup.event_id == index)
-                || read.iter().any(|name| *name == schema.fields[index].name)
-        };
-        let columns: Vec<usize> = (0..schema.fields.len()).filter(|index| is_read(*index)).collect();
-        let position = |of: usize| columns.iter().position(|column| *column == of);
-        Some(StreamInput {
-            event_time: position(schema.event_time)?,
-            known_time: self.stream.known_time.and_then(position),
-            event_id: self.stream.dedup.and_then(|dedup| position(dedup.event_id)),
-            stream: self.stream.clone(),
-            origin,
-            columns,
         })
     }
 
@@ -448,21 +401,4 @@ impl Query<'_> {
             None => Some(None),
         }
     }
-
-    fn compile_all(
-        &self,
-        scope: &Scope<'_>,
-        bound: &[Bound],
-        report: &mut Report<'_>,
-    ) -> Option<Vec<Arc<dyn Expression>>> {
-        bound.iter().map(|bound| self.checked(scope.compile(bound), START, report)).collect()
-    }
-}
-
-fn projection_schema(projected: &[Bound]) -> SchemaRef {
-    let fields = projected.iter().enumerate().map(|(index, bound)| {
-        let name = bound.column().map_or_else(|| format!("expression_{index}"), str::to_owned);
-        Field::new(name, bound.data_type.clone(), true)
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -2,55 +2,30 @@
 //!
 //! Knows which clauses have names. Must not know what a name may be: that is `names`.
 
-use crate::aggregates::Aggregates;
-use crate::expressions::Functions;
 use crate::names::{Names, ResolvedView, too_large};
 use crate::parse::{Item, Parsed};
 use crate::report::{Refusal, Report};
 use crate::spellings::{AT_TIME_ZONE, doubtful_patterns};
 use crate::stage::first_call;
 use crate::tokens::DEPTH_LIMIT;
-use crate::views::{Extent, PARTS_LIMIT, View};
+use crate::views::{Extent, View};
 use sqlparser::ast::Expr;
-use std::cell::Cell;
-use weir_plan::{Catalog, StreamDefinition};
 
 /// Resolves every name of a query; gives the indexes of the result columns that have one which was not found, `None`
 /// where what they are computed from or grouped by has one: what else is wrong with them is not known then.
-pub(crate) fn resolve_names<'a>(
+pub(crate) fn resolve_names(
     parsed: &mut Parsed,
-    stream: &'a StreamDefinition,
-    functions: &'a Functions<'a>,
-    aggregates: &'a Aggregates<'a>,
-    catalog: &'a dyn Catalog,
+    base: &Names<'_>,
     report: &mut Report<'_>,
 ) -> Option<Vec<usize>> {
     warn_of_patterns(parsed, report);
     let items = parsed.items.clone();
     let qualifier = parsed.qualifier.clone();
     let has_window_columns = parsed.table_function.is_some();
-    let parts_left = Cell::new(PARTS_LIMIT);
-    let base = Names {
-        stream,
-        view: None,
-        parts_left: &parts_left,
-        qualifier: "",
-        functions,
-        aggregates,
-        catalog,
-        has_window_columns: false,
-        items: &[],
-    };
-    let mut inner: Option<ResolvedView> = None;
-    for view in std::mem::take(&mut parsed.views) {
-        let names = Names { view: inner.as_ref(), qualifier: &view.qualifier, items: &view.items, ..base };
-        let (columns, filter) = resolve_view(&view, &names, report);
-        parsed.inner_filters.extend(filter);
-        let View { name, has_all, .. } = view;
-        inner = Some(ResolvedView { name, columns, has_all, reads: inner.map(Box::new) });
-    }
+    let (inner, filters) = resolve_views(std::mem::take(&mut parsed.views), base, report);
+    parsed.inner_filters.extend(filters);
     let names =
-        Names { view: inner.as_ref(), qualifier: &qualifier, has_window_columns, items: &items, ..base };
+        Names { view: inner.as_ref(), qualifier: &qualifier, has_window_columns, items: &items, ..*base };
     report.refuse_all(names.resolve(&mut parsed.group_by));
     report.refuse_all(names.resolve(&mut parsed.windows.named));
     if let Some(function) = &mut parsed.table_function {
@@ -68,6 +43,24 @@ pub(crate) fn resolve_names<'a>(
     report.refuse_all(names.resolve(&mut parsed.filter));
     report.refuse_all(names.resolve(&mut parsed.having));
     is_sound.then_some(misnamed)
+}
+
+/// Resolves the queries between what FROM reads in the end and the outer one, from the former's side on; gives the last,
+/// and the conditions of all.
+pub(crate) fn resolve_views(
+    views: Vec<View>,
+    base: &Names<'_>,
+    report: &mut Report<'_>,
+) -> (Option<ResolvedView>, Vec<Expr>) {
+    let (mut inner, mut filters): (Option<ResolvedView>, _) = (None, Vec::new());
+    for view in views {
+        let names = Names { view: inner.as_ref(), qualifier: &view.qualifier, items: &view.items, ..*base };
+        let (columns, filter) = resolve_view(&view, &names, report);
+        filters.extend(filter);
+        let View { name, has_all, .. } = view;
+        inner = Some(ResolvedView { name, columns, has_all, reads: inner.map(Box::new) });
+    }
+    (inner, filters)
 }
 
 /// Warns of patterns that read or write something else than their author probably means.

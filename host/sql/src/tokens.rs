@@ -165,8 +165,11 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
             Keyword::JOIN if top_level => {
                 "weir 0.1 does not have joins yet; a job reads one stream, and one lookup can ask several jobs"
             }
-            Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT if depth == 0 => {
-                "set operations between queries are not available; write a job for each query"
+            Keyword::UNION if keyword(next) != Keyword::ALL => {
+                "UNION without ALL would have to remember every row for ever; write UNION ALL"
+            }
+            Keyword::INTERSECT | Keyword::EXCEPT if depth == 0 => {
+                "set operations other than UNION ALL are not available; write a job for each query"
             }
             Keyword::ORDER if top_level && keyword(next) == Keyword::BY => {
                 "results of a stream have no end to be sorted by; leave ORDER BY out (TOP(n, x) keeps the last n \

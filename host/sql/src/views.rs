@@ -1,13 +1,13 @@
 //! Queries inside FROM, which only filter and compute columns: `WITH x AS (SELECT ..)` and `FROM (SELECT ..)`.
 //!
 //! Such a query is taken into the outer one: its columns are written where they are named, and its condition joins the
-//! outer WHERE. Knows their shape. Must not know columns, functions or types.
+//! outer WHERE; those between UNION ALL are the branches of what the outer one reads. Knows their shape. Must not know columns, functions or types.
 
 use crate::parse::{Item, items, refused_clauses, refused_select_clauses, single_name};
 use crate::report::{Refusal, START};
 use sqlparser::ast::{
-    Cte, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, Spanned, TableAlias, TableFactor,
-    TableWithJoins, Visit, Visitor, With,
+    Cte, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned,
+    TableAlias, TableFactor, TableWithJoins, Visit, Visitor, With,
 };
 use sqlparser::tokenizer::Location;
 use std::ops::ControlFlow;
@@ -19,6 +19,7 @@ pub(crate) struct View {
     pub(crate) name: String,
     /// What its own columns may be qualified with.
     pub(crate) qualifier: String,
+    pub(crate) at: Location,
     /// Its columns.
     pub(crate) items: Vec<Item>,
     /// Whether it has all the columns of what it reads, too.
@@ -26,13 +27,60 @@ pub(crate) struct View {
     pub(crate) filter: Option<Expr>,
 }
 
+/// What queries read in the end.
+#[derive(Debug, Clone)]
+pub(crate) enum Base {
+    /// A stream, by its name and the name's place.
+    Stream(String, Location),
+    /// The rows of several queries, which have as many columns and the names of the first one's.
+    Union {
+        /// What the query around it reads it as.
+        name: String,
+        at: Location,
+        branches: Vec<Source>,
+    },
+}
+
+impl Base {
+    /// Where it stands.
+    pub(crate) fn at(&self) -> Location {
+        match self {
+            Base::Stream(_, at) | Base::Union { at, .. } => *at,
+        }
+    }
+
+    /// The streams with their places, in order of the text.
+    pub(crate) fn tables(&self) -> Vec<(&str, Location)> {
+        match self {
+            Base::Stream(name, at) => vec![(name, *at)],
+            Base::Union { branches, .. } => branches.iter().flat_map(|source| source.base.tables()).collect(),
+        }
+    }
+
+    /// Whether it is read through the query of this name.
+    fn reads(&self, query: &str) -> bool {
+        match self {
+            Base::Stream(..) => false,
+            Base::Union { name, branches, .. } => {
+                name == query || branches.iter().any(|source| source.reads(query))
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Whether it is read through the query of this name.
+    fn reads(&self, query: &str) -> bool {
+        self.base.reads(query) || self.views.iter().any(|view| view.name == query)
+    }
+}
+
 /// What FROM reads in the end, and through which queries.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    /// The stream's name and its place.
-    pub(crate) table: String,
-    pub(crate) table_at: Location,
-    /// The queries between, from the stream's side on.
+    /// What it reads in the end.
+    pub(crate) base: Base,
+    /// The queries between, from its side on.
     pub(crate) views: Vec<View>,
     /// What columns of the outermost may be qualified with.
     pub(crate) qualifier: String,
@@ -95,8 +143,7 @@ pub(crate) fn named(with: Option<&With>) -> Result<&[Cte], Refusal> {
 
 /// Refuses named queries that nothing reads: they would be left out without a word.
 pub(crate) fn refuse_unread(named: &[Cte], source: &Source) -> Vec<Refusal> {
-    let is_read = |cte: &&Cte| source.views.iter().any(|view| view.name == cte.alias.name.value);
-    let unread = named.iter().filter(|cte| !is_read(cte));
+    let unread = named.iter().filter(|cte| !source.reads(&cte.alias.name.value));
     let refusal = |cte: &Cte| {
         let name = &cte.alias.name;
         Refusal::new(name.span.start, format!("nothing reads `{}`; leave it out of WITH", name.value))
@@ -104,13 +151,14 @@ pub(crate) fn refuse_unread(named: &[Cte], source: &Source) -> Vec<Refusal> {
     unread.map(refusal).collect()
 }
 
-/// Follows FROM to the stream.
+/// Follows FROM to the stream, or to the streams of UNION ALL.
 pub(crate) fn source(from: &[TableWithJoins], named: &[Cte]) -> Result<Source, Vec<Refusal>> {
     let [only] = from else {
         return Err(vec![match from.get(1) {
             Some(second) => Refusal::new(
                 second.relation.span().start,
-                "a job reads one stream; write a job for each stream, one lookup can ask several jobs",
+                "FROM takes one stream; write (SELECT .. FROM a UNION ALL SELECT .. FROM b) for the rows of both, or a job \
+                 for each stream: one lookup can ask several jobs",
             ),
             None => Refusal::new(START, "the query reads no stream; add FROM and the stream's name"),
         }]);
@@ -133,7 +181,7 @@ pub(crate) fn source(from: &[TableWithJoins], named: &[Cte]) -> Result<Source, V
                     let cte = &named[position];
                     inside(&cte.query, &named[..position], &table, Some(&cte.alias), qualifier, at)
                 }
-                None => Ok(Source { table, table_at: at, views: Vec::new(), qualifier, at }),
+                None => Ok(Source { base: Base::Stream(table, at), views: Vec::new(), qualifier, at }),
             }
         }
         TableFactor::Derived { lateral: false, subquery, alias, .. } => {
@@ -159,20 +207,72 @@ fn inside(
 ) -> Result<Source, Vec<Refusal>> {
     let own = named(query.with.as_ref()).map_err(|refusal| vec![refusal])?;
     let visible: Vec<Cte> = named_before.iter().chain(own).cloned().collect();
-    let SetExpr::Select(select) = &*query.body else {
-        return Err(vec![Refusal::new(
-            at,
-            format!("`{name}` is not one SELECT; write SELECT .. FROM .. WHERE .."),
-        )]);
-    };
+    let mut selects = Vec::new();
     let mut refusals = refused_clauses(query);
-    refusals.extend(refused_select_clauses(select));
+    refusals.extend(union_all(&query.body, name, at, &mut selects));
+    let mut branches = Vec::new();
+    for select in selects {
+        match filtered(select, &visible, name, alias, at) {
+            Ok(branch) => branches.push(branch),
+            Err(found) => refusals.extend(found),
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let source = match branches.pop() {
+        Some(only) if branches.is_empty() => Source { qualifier, at, ..only },
+        last => {
+            branches.extend(last);
+            let branches = of_same_columns(branches, name, at)?;
+            let base = Base::Union { name: name.to_owned(), at, branches };
+            Source { base, views: Vec::new(), qualifier, at }
+        }
+    };
+    let unread = refuse_unread(own, &source);
+    if unread.is_empty() { Ok(source) } else { Err(unread) }
+}
+
+/// The SELECTs of a query, of which several stand between UNION ALL.
+fn union_all<'q>(body: &'q SetExpr, name: &str, at: Location, selects: &mut Vec<&'q Select>) -> Vec<Refusal> {
+    match body {
+        SetExpr::Select(select) => {
+            selects.push(select);
+            Vec::new()
+        }
+        SetExpr::Query(query) if query.with.is_none() => {
+            let mut refusals = refused_clauses(query);
+            refusals.extend(union_all(&query.body, name, at, selects));
+            refusals
+        }
+        SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, left, right } => {
+            let mut refusals = union_all(left, name, at, selects);
+            refusals.extend(union_all(right, name, at, selects));
+            refusals
+        }
+        _ => vec![Refusal::new(
+            at,
+            format!(
+                "`{name}` is neither one SELECT nor several between UNION ALL; write SELECT .. FROM .. WHERE .."
+            ),
+        )],
+    }
+}
+
+/// Reads a SELECT inside FROM, which filters and computes columns.
+fn filtered(
+    select: &Select,
+    visible: &[Cte],
+    name: &str,
+    alias: Option<&TableAlias>,
+    at: Location,
+) -> Result<Source, Vec<Refusal>> {
+    let mut refusals = refused_select_clauses(select);
     refusals.extend(refused_grouping(select, name));
-    let mut inner = source(&select.from, &visible).map_err(|found| {
+    let mut inner = source(&select.from, visible).map_err(|found| {
         refusals.extend(found);
         std::mem::take(&mut refusals)
     })?;
-    refusals.extend(refuse_unread(own, &inner));
     let (has_all, listed) = without_star(&select.projection);
     let listed = items(listed).map_err(|found| refusals.extend(found)).unwrap_or_default();
     let listed =
@@ -182,12 +282,44 @@ fn inside(
     }
     inner.views.push(View {
         name: name.to_owned(),
-        qualifier: std::mem::replace(&mut inner.qualifier, qualifier),
+        qualifier: std::mem::take(&mut inner.qualifier),
+        at: select.select_token.0.span.start,
         items: listed,
         has_all,
         filter: select.selection.clone(),
     });
-    Ok(Source { at, ..inner })
+    Ok(inner)
+}
+
+/// The queries of UNION ALL, whose columns go by their places and have the first one's names.
+fn of_same_columns(mut branches: Vec<Source>, name: &str, at: Location) -> Result<Vec<Source>, Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    let first = branches.first().and_then(|first| first.views.last());
+    let names: Vec<String> =
+        first.iter().flat_map(|view| &view.items).map(|item| item.name.clone()).collect();
+    for branch in &mut branches {
+        if let Base::Union { at, .. } = branch.base {
+            let message =
+                "a query between UNION ALL reads another UNION ALL; write all SELECTs in one UNION ALL";
+            refusals.push(Refusal::new(at, message));
+        }
+        let Some(view) = branch.views.last_mut() else { continue };
+        let place = if view.at.line == 0 { at } else { view.at };
+        if view.has_all {
+            let message = "SELECT * is not available between UNION ALL, where columns go by their places; name the columns";
+            refusals.push(Refusal::new(place, message));
+        } else if view.items.len() == names.len() {
+            view.items.iter_mut().zip(&names).for_each(|(item, name)| item.name.clone_from(name));
+        } else {
+            let message = format!(
+                "the queries of `{name}` between UNION ALL have {} and {} columns; give each the same ones, in the same order",
+                names.len(),
+                view.items.len()
+            );
+            refusals.push(Refusal::new(place, message));
+        }
+    }
+    if refusals.is_empty() { Ok(branches) } else { Err(refusals) }
 }
 
 /// What makes rows of several rows stands in the outer query.

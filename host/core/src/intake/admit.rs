@@ -32,10 +32,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::{Decoded, Framing, KnownTimes, RawBlock};
 use weir_event::{EventTime, PartitionId, PartitionWatermark, Span};
-use weir_plan::{JobPlan, Late, LatePolicy};
+use weir_plan::{JobPlan, Late, LatePolicy, StreamInput};
 use weir_timeline::Frames;
 
-/// How a job judges rows.
+/// How a job judges the rows of one of its inputs.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     pub(crate) job: Arc<str>,
@@ -55,8 +55,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn of(plan: &JobPlan) -> Rules {
-        let input = &plan.inputs[0];
+    pub(crate) fn of(plan: &JobPlan, input: &StreamInput) -> Rules {
         Rules {
             job: plan.name.as_str().into(),
             event_time: input.event_time,
@@ -149,7 +148,13 @@ pub(crate) fn admit(
 ) -> Admission {
     let mut admission = Admission::default();
     for bad in &decoded.bad {
-        admission.dead.push(letter(rules, block.partition, bad.offset, bad.reason.clone(), &bad.payload));
+        admission.dead.push(letter(
+            &rules.job,
+            block.partition,
+            bad.offset,
+            bad.reason.clone(),
+            &bad.payload,
+        ));
     }
     let times =
         decoded.columns.column(rules.event_time).as_primitive::<TimestampMillisecondType>().values().clone();
@@ -157,7 +162,7 @@ pub(crate) fn admit(
     let payloads = Payloads::of(block);
     let refuse = |row: usize, reason: String| {
         let payload = payloads.get(decoded.records[row]);
-        letter(rules, block.partition, decoded.offsets[row], reason, payload)
+        letter(&rules.job, block.partition, decoded.offsets[row], reason, payload)
     };
     let mut cutting = Cutting::new(block.partition, decoded, &times, watermark.current());
     for (row, time) in times.iter().enumerate() {
@@ -291,13 +296,13 @@ impl<'a> Payloads<'a> {
 }
 
 pub(crate) fn letter(
-    rules: &Rules,
+    job: &str,
     partition: PartitionId,
     offset: u64,
     reason: String,
     payload: &[u8],
 ) -> DeadLetter {
-    DeadLetter::of_event(&rules.job, reason, partition, offset, kept_payload(payload))
+    DeadLetter::of_event(job, reason, partition, offset, kept_payload(payload))
 }
 
 /// As much of a payload as a dead letter holds.

@@ -1,8 +1,8 @@
 //! Columns handed in as they are, by whoever has an Arrow batch and no bytes to decode.
 
 use crate::error::CoreError;
-use crate::intake::Intake;
 use crate::intake::steps::Steps;
+use crate::intake::{Intake, not_of_the_plan};
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema};
@@ -34,7 +34,7 @@ impl Intake {
         if offsets.is_empty() {
             return Ok(Steps::default());
         }
-        let input = &self.plan.inputs[0];
+        let input = self.plan.input_of(partition).ok_or_else(|| not_of_the_plan(partition))?;
         let decoded = decoded(input, offsets, columns)?;
         let block = RawBlock {
             partition,

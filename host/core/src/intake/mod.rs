@@ -34,20 +34,35 @@ use std::sync::Arc;
 use steps::{Step, Steps};
 use weir_connect::{Decoded, Framing, RawBlock};
 use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark};
-use weir_plan::JobPlan;
+use weir_plan::{JobPlan, StreamInput};
 
 /// Some partitions' logs, on their way into a job.
 #[derive(Debug)]
 pub struct Intake {
     plan: Arc<JobPlan>,
-    rules: Rules,
+    /// For each input of the plan.
+    inputs: Vec<InputState>,
     with_identity: bool,
     /// That of the last results of a job without a stage.
     revision: u64,
     watermarks: BTreeMap<PartitionId, PartitionWatermark>,
     beginnings: BTreeMap<PartitionId, Beginning>,
-    seen: Option<Seen>,
     watermark: JobWatermark,
+}
+
+/// How the rows of one input are judged.
+#[derive(Debug)]
+struct InputState {
+    rules: Rules,
+    /// The ids that were seen, where its stream tells events apart.
+    seen: Option<Seen>,
+}
+
+impl InputState {
+    fn of(plan: &JobPlan, input: &StreamInput) -> InputState {
+        let seen = input.stream.dedup.map(|dedup| Seen::new(dedup.within));
+        InputState { rules: Rules::of(plan, input), seen }
+    }
 }
 
 /// Where a partition stands, without the ids that it has seen.
@@ -63,12 +78,11 @@ impl Intake {
     /// For a job that has read nothing.
     pub fn open(plan: Arc<JobPlan>) -> Intake {
         Intake {
-            rules: Rules::of(&plan),
+            inputs: plan.inputs.iter().map(|input| InputState::of(&plan, input)).collect(),
             with_identity: false,
             revision: 0,
             watermarks: BTreeMap::new(),
             beginnings: BTreeMap::new(),
-            seen: plan.inputs[0].stream.dedup.map(|dedup| Seen::new(dedup.within)),
             watermark: JobWatermark::default(),
             plan,
         }
@@ -100,8 +114,9 @@ impl Intake {
     /// A partition goes on where it stood. The ids that it had seen are for [`Intake::restore_ids`].
     pub fn resume(&mut self, partition: PartitionId, standing: Standing) {
         self.beginnings.extend(standing.beginning.map(|beginning| (partition, beginning)));
-        if let Some(newest) = standing.newest {
-            let watermark = PartitionWatermark::resume(self.rules.disorder, newest);
+        let rules = self.inputs.get(usize::from(partition.source)).map(|input| &input.rules);
+        if let Some((newest, rules)) = standing.newest.zip(rules) {
+            let watermark = PartitionWatermark::resume(rules.disorder, newest);
             self.watermarks.insert(partition, watermark);
             self.watermark.update(partition, watermark.current());
         }
@@ -155,7 +170,8 @@ impl Intake {
     /// Takes a block of a partition's log, and what decoding made of it.
     pub fn block(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<Steps, CoreError> {
         let partition = block.partition;
-        let filtered = Filtered::of(self.plan.projection.filter.as_ref(), &decoded.columns)?;
+        let input = self.plan.input_of(partition).ok_or_else(|| not_of_the_plan(partition))?;
+        let filtered = Filtered::of(input.projection.filter.as_ref(), &decoded.columns)?;
         let admission = self.admit(block, decoded, &filtered)?;
         let (skipped, mut letters) = self.refused(block);
         let rows = (decoded.offsets.len() + decoded.bad.len() + letters.len()) as u64;
@@ -203,17 +219,20 @@ impl Intake {
         decoded: &Decoded,
         filtered: &Filtered,
     ) -> Result<Admission, CoreError> {
-        let (partition, disorder) = (block.partition, self.rules.disorder);
+        let partition = block.partition;
+        let input = self.inputs.get_mut(usize::from(partition.source));
+        let InputState { rules, seen } = input.ok_or_else(|| not_of_the_plan(partition))?;
         let beginning = self.beginnings.entry(partition);
         let beginning = beginning.or_insert_with(|| Beginning::at(first_offset(block)));
-        let watermark = self.watermarks.entry(partition).or_insert_with(|| PartitionWatermark::new(disorder));
-        let repeats = match (&mut self.seen, self.rules.event_id) {
+        let watermark =
+            self.watermarks.entry(partition).or_insert_with(|| PartitionWatermark::new(rules.disorder));
+        let repeats = match (seen, rules.event_id) {
             (Some(seen), Some(column)) => Some(seen.block(partition, decoded.columns.column(column))?),
             _ => None,
         };
-        let admission = admit(&self.rules, watermark, filtered, repeats, block, decoded);
+        let admission = admit(rules, watermark, filtered, repeats, block, decoded);
         if let Some(first) = admission.first {
-            beginning.heard(first, disorder);
+            beginning.heard(first, rules.disorder);
         }
         Ok(admission)
     }
@@ -222,7 +241,7 @@ impl Intake {
     fn refused(&self, block: &RawBlock) -> (u64, Vec<DeadLetter>) {
         let (skipped, refused): (Vec<_>, Vec<_>) = block.refused.iter().partition(|record| record.skip);
         let letters = refused.iter().map(|record| {
-            letter(&self.rules, block.partition, record.offset, record.reason.clone(), &record.payload)
+            letter(&self.plan.name, block.partition, record.offset, record.reason.clone(), &record.payload)
         });
         (skipped.len() as u64, letters.collect())
     }
@@ -235,7 +254,8 @@ impl Intake {
         steps: &mut Vec<Step>,
     ) -> Result<Vec<DeadLetter>, CoreError> {
         let partition = rows.partition;
-        let projection = &self.plan.projection;
+        let input = self.plan.input_of(partition).ok_or_else(|| not_of_the_plan(partition))?;
+        let projection = &input.projection;
         let (projected, mut failed) = project(&projection.columns, &rows)?;
         match &self.plan.stage {
             Some(stage) if projected.rows() > 0 => {
@@ -254,27 +274,38 @@ impl Intake {
             }
         }
         let of_row = |row: crate::project::FailedRow| {
-            letter(&self.rules, partition, row.offset, row.reason, payloads.get(row.record))
+            letter(&self.plan.name, partition, row.offset, row.reason, payloads.get(row.record))
         };
         Ok(failed.into_iter().map(of_row).collect())
     }
 
     /// Ids that were seen since this was last asked, to be kept beside what was kept before.
     pub fn fresh_ids(&mut self, checkpoint: u64) -> Vec<Stored> {
-        self.seen.as_mut().map(|seen| seen.take_fresh(checkpoint)).unwrap_or_default()
+        // Inputs rise, and the entries of each are in order.
+        let seen = self.inputs.iter_mut().filter_map(|input| input.seen.as_mut());
+        seen.flat_map(|seen| seen.take_fresh(checkpoint)).collect()
     }
 
     /// Takes ids back that [`Intake::fresh_ids`] gave.
     pub fn restore_ids(&mut self, key: &[u8], block: &[u8]) -> Result<(), CoreError> {
+        let damaged = || CoreError::Damaged("a block of seen ids".to_owned());
+        let partition = seen::partition_of(key).ok_or_else(damaged)?;
+        let input = self.inputs.get_mut(usize::from(partition.source));
         // A stream that does not tell events apart any more has no use for ids.
-        let Some(seen) = &mut self.seen else { return Ok(()) };
-        seen.decode(key, block).ok_or_else(|| CoreError::Damaged("a block of seen ids".to_owned()))
+        let Some(seen) = input.and_then(|input| input.seen.as_mut()) else { return Ok(()) };
+        seen.decode(key, block).ok_or_else(damaged)
     }
 
     /// How many ids are remembered.
     pub fn ids(&self) -> usize {
-        self.seen.as_ref().map_or(0, Seen::count)
+        self.inputs.iter().filter_map(|input| input.seen.as_ref()).map(Seen::count).sum()
     }
+}
+
+fn not_of_the_plan(partition: PartitionId) -> CoreError {
+    CoreError::Input(format!(
+        "partition {partition} is of an input that the plan does not have; number inputs as the plan does, from 0"
+    ))
 }
 
 /// The offset of a block's first record, or of the next one where it holds none.

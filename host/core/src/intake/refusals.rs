@@ -6,7 +6,7 @@
 use crate::letter::DeadLetter;
 use std::time::Duration;
 use weir_event::EventTime;
-use weir_plan::{JobPlan, Late, LatePolicy};
+use weir_plan::{JobPlan, Late, LatePolicy, StreamInput};
 use weir_timeline::Frames;
 
 /// While a job runs it warns no more often than this.
@@ -71,8 +71,8 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// Of a job that has taken nothing.
-    pub fn of(plan: &JobPlan) -> Refusals {
+    /// Of one input of a job, which has taken nothing.
+    pub fn of(plan: &JobPlan, input: &StreamInput) -> Refusals {
         Refusals {
             since: None,
             warned: false,
@@ -80,7 +80,7 @@ impl Refusals {
             told: Taken::default(),
             all_rows: 0,
             all_too_late: 0,
-            remedy: remedy(plan),
+            remedy: remedy(plan, input),
         }
     }
 
@@ -164,7 +164,7 @@ impl Taken {
 }
 
 /// What keeps rows that come too late for a job, in words.
-fn remedy(plan: &JobPlan) -> String {
+fn remedy(plan: &JobPlan, input: &StreamInput) -> String {
     let Late { policy, allow } = plan.late;
     let lifetime = plan.stage.as_ref().filter(|stage| stage.spec.frames == Frames::Lifetime);
     let of_job = match (lifetime, policy) {
@@ -175,7 +175,7 @@ fn remedy(plan: &JobPlan) -> String {
             "`late: {policy: correct, allow: ..}` of the job, now divert".to_owned()
         }
     };
-    let stream = &plan.inputs[0].stream;
+    let stream = &input.stream;
     format!(
         "what keeps such rows is {of_job}, or a longer `disorder` of the stream `{}`, now {}; one row whose time lies in \
          the future makes those behind it late",
@@ -214,7 +214,8 @@ mod tests {
     fn refusals() -> Refusals {
         let query =
             "SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(rowtime, INTERVAL '1' HOUR)";
-        Refusals::of(&crate::tests::plan(query, "disorder: 1m", "late: {allow: 1h}"))
+        let plan = crate::tests::plan(query, "disorder: 1m", "late: {allow: 1h}");
+        Refusals::of(&plan, &plan.inputs[0])
     }
 
     fn block(rows: u64, refused: u64) -> Taken {
@@ -242,7 +243,8 @@ mod tests {
     fn of_lifetime_values_the_history_is_what_keeps_late_rows() {
         let query = "SELECT user, COUNT(*) AS n FROM events GROUP BY user";
         let settings = "late: {policy: drop}\nhistory: 2h\nemit: {on: change}";
-        let remedy = remedy(&crate::tests::plan(query, "disorder: 1m", settings));
+        let plan = crate::tests::plan(query, "disorder: 1m", settings);
+        let remedy = remedy(&plan, &plan.inputs[0]);
         assert!(remedy.contains("a longer `history` of the job, now 2h"), "{remedy}");
     }
 

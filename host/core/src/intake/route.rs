@@ -5,7 +5,7 @@ use crate::error::CoreError;
 use crate::project::Projected;
 use std::ops::Range;
 use weir_event::key::{EncodedKeys, KEY_GROUPS};
-use weir_event::{Rank, key_group, key_hash};
+use weir_event::{PartitionId, Rank, key_group, key_hash};
 
 /// Rows of one partition with their keys.
 #[derive(Debug)]
@@ -35,6 +35,11 @@ impl KeyedRows {
     /// Where each group's rows begin among those in order; the last is where the last group's end.
     pub(crate) fn starts(&self) -> &[u32] {
         &self.starts
+    }
+
+    /// The partition that they came from.
+    pub fn partition(&self) -> PartitionId {
+        self.rows.partition
     }
 
     /// How many rows there are.
@@ -81,7 +86,6 @@ mod tests {
     use crate::intake::admit::Arrival;
     use arrow_array::{ArrayRef, Int64Array};
     use std::sync::Arc;
-    use weir_event::PartitionId;
 
     #[test]
     fn every_row_is_in_one_range_in_order() {

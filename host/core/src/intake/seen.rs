@@ -228,6 +228,11 @@ fn entry_key(partition: PartitionId, end: i64, checkpoint: u64, number: u32) -> 
     key
 }
 
+/// The partition of an entry of seen ids; `None` for what is not one.
+pub(crate) fn partition_of(key: &[u8]) -> Option<PartitionId> {
+    parse_entry_key(key).map(|(partition, _)| partition)
+}
+
 /// The partition and the end of the slice; `None` for what is not an entry of seen ids.
 fn parse_entry_key(key: &[u8]) -> Option<(PartitionId, i64)> {
     let key: &[u8; KEY_BYTES] = key.try_into().ok()?;

@@ -7,7 +7,7 @@
 
 use crate::error::CoreError;
 use crate::intake::beginning::Beginning;
-use crate::intake::{Intake, Standing};
+use crate::intake::{Intake, Standing, not_of_the_plan};
 use weir_event::{EventTime, PartitionId};
 
 /// The format that this build writes, and the newest that it reads.
@@ -31,7 +31,8 @@ impl Intake {
             Some(Beginning::Since(time)) => put_time(3, Some(time), &mut bytes),
         }
         bytes.extend_from_slice(&self.revision.to_le_bytes());
-        if let Some(seen) = &self.seen {
+        let input = self.inputs.get(usize::from(partition.source));
+        if let Some(seen) = input.and_then(|input| input.seen.as_ref()) {
             seen.put_all(partition, &mut bytes);
         }
         bytes
@@ -72,7 +73,9 @@ impl Intake {
             3 => Some(Beginning::Since(since)),
             _ => return Err(damaged()),
         };
-        match &mut self.seen {
+        let input =
+            self.inputs.get_mut(usize::from(partition.source)).ok_or_else(|| not_of_the_plan(partition))?;
+        match &mut input.seen {
             Some(seen) => seen.take_all(partition, ids).ok_or_else(damaged)?,
             None if ids.is_empty() => {}
             None => return Err(damaged()),

@@ -71,7 +71,8 @@ fn plan_of(columns: &[ArrayRef]) -> JobPlan {
         plan("SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(t, INTERVAL '1' HOUR)", "", "");
     let field =
         |(at, column): (usize, &ArrayRef)| Field::new(format!("c{at}"), column.data_type().clone(), true);
-    plan.projection.schema = Arc::new(Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>()));
+    plan.inputs[0].projection.schema =
+        Arc::new(Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>()));
     plan
 }
 

@@ -132,8 +132,9 @@ impl KeyedRows {
         let times = reader.longs(rows)?.iter().map(|bits| *bits as i64).collect();
         let offsets = reader.longs(rows)?;
         let arrival = take_arrival(&mut reader)?;
-        let fields = plan.projection.schema.fields().iter();
-        let columns = fields.map(|field| column::take(field.data_type(), rows, &mut reader));
+        let projected = plan.projected();
+        let columns =
+            projected.fields().iter().map(|field| column::take(field.data_type(), rows, &mut reader));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         if !reader.is_empty() {
             return Err(damaged("longer than it says"));

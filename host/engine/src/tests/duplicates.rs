@@ -37,7 +37,7 @@ async fn the_second_event_of_an_id_is_dropped_and_counted_also_after_a_restart()
 #[tokio::test]
 async fn where_blocks_are_cut_and_what_where_leaves_out_makes_no_difference() {
     let mut plan = by_id();
-    plan.projection.filter = Some(positive());
+    plan.inputs[0].projection.filter = Some(positive());
     let log = "u,1,0,a u,1,1,a u,30,1,b u,2,1,c u,2,1,c u,31,1,b u,91,1,b u,95,1,d u,95,1,d";
     for block in 1..=9 {
         let world = World::new();

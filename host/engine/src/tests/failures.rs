@@ -110,10 +110,10 @@ impl States for Sums {
 /// The harness's job with a picky sum in place of the count.
 fn picky(algebra: Algebra) -> JobPlan {
     let mut plan = plan();
-    plan.projection.columns.push(super::harness::column(2, &DataType::Int64));
+    plan.inputs[0].projection.columns.push(super::harness::column(2, &DataType::Int64));
     let fields = [("user", DataType::Utf8View), ("n", DataType::Int64)];
     let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true));
-    plan.projection.schema = Arc::new(Schema::new(fields.to_vec()));
+    plan.inputs[0].projection.schema = Arc::new(Schema::new(fields.to_vec()));
     let stage = plan.stage.as_mut().unwrap();
     let mut spec = (*stage.spec).clone();
     spec.inputs = vec![DataType::Utf8View, DataType::Int64];

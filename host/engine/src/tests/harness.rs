@@ -2,7 +2,7 @@
 //! sink that shows the rows of safe checkpoints.
 
 use crate::dead_letters::Listed;
-use crate::{Counts, DeadLetters, Engine, EngineError, Job, JobSpec, Mode, NamedSink, Settings};
+use crate::{Counts, DeadLetters, Engine, EngineError, InputSource, Job, JobSpec, Mode, NamedSink, Settings};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMillisecondArray};
@@ -149,12 +149,12 @@ pub(crate) fn plan() -> JobPlan {
             event_time: 1,
             known_time: None,
             event_id: None,
+            projection: Projection {
+                filter: None,
+                columns: vec![column(0, &text)],
+                schema: schema(&[("user", text.clone())]),
+            },
         }],
-        projection: Projection {
-            filter: None,
-            columns: vec![column(0, &text)],
-            schema: schema(&[("user", text.clone())]),
-        },
         stage: Some(KeyedStage {
             keys: vec![0],
             key_names: vec!["user".to_owned()],
@@ -433,8 +433,7 @@ impl World {
         let sink = move || Shelf { pending: Vec::new(), shown: shown.clone(), wants_meta };
         JobSpec {
             plan: plan.clone(),
-            source,
-            decoder,
+            inputs: vec![InputSource { source, decoder }],
             sinks: Box::new(move || Ok(vec![NamedSink { name: "shelf".to_owned(), sink: Box::new(sink()) }])),
             mode,
             cpu: CpuTime::default(),

@@ -11,7 +11,7 @@ async fn a_row_that_where_leaves_out_is_not_late_and_moves_the_watermark() {
     let world = World::new();
     let mut plan = plan();
     plan.late.policy = LatePolicy::Divert;
-    plan.projection.filter = Some(positive());
+    plan.inputs[0].projection.filter = Some(positive());
     // The row at 30 is not read by the query, and makes what follows late.
     let log = "u,5,1, u,30,0, u,6,0, u,7,1, u,31,1,";
     world.run(&plan, lines(&[log])).await.unwrap();
@@ -73,7 +73,7 @@ async fn a_row_in_time_for_its_own_partition_whose_state_is_gone_is_dropped_and_
 async fn a_time_that_cannot_be_is_a_dead_letter_whatever_where_says() {
     let world = World::new();
     let mut plan = plan();
-    plan.projection.filter = Some(positive());
+    plan.inputs[0].projection.filter = Some(positive());
     world.run(&plan, lines(&["u,5,1, u,99999999999,0, u,6,1,"])).await.unwrap();
     assert_eq!(world.dead().len(), 1);
     assert_eq!((world.counts().late, world.rows()), (0, vec!["u@0=2".to_owned()]));

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 use weir_connect::CpuTime;
 use weir_connectors::http::{HttpSource, LogSettings};
-use weir_engine::{DeadLetters, JobSpec, Mode, Settings};
+use weir_engine::{DeadLetters, InputSource, JobSpec, Mode, Settings};
 use weir_event::{DataType, Field, Span, StreamSchema, SystemClock};
 use weir_format::json::JsonDecoder;
 use weir_plan::definition::WhenIdle;
@@ -115,12 +115,12 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
             event_time: 1,
             known_time: None,
             event_id: None,
+            projection: Projection {
+                filter: None,
+                columns: vec![column(0, &text)],
+                schema: schema(&[("user_id", &text)]),
+            },
         }],
-        projection: Projection {
-            filter: None,
-            columns: vec![column(0, &text)],
-            schema: schema(&[("user_id", &text)]),
-        },
         stage: Some(KeyedStage {
             keys: vec![0],
             key_names: vec!["user_id".to_owned()],
@@ -194,8 +194,10 @@ impl Client {
         let decoder = Arc::new(JsonDecoder::new(&definition.schema, &[0, 1]));
         let spec = JobSpec {
             plan: plan(&definition),
-            source: Arc::new(HttpSource::new(log.clone())),
-            decoder: decoder.clone(),
+            inputs: vec![InputSource {
+                source: Arc::new(HttpSource::new(log.clone())),
+                decoder: decoder.clone(),
+            }],
             sinks: Box::new(|| Ok(Vec::new())),
             mode: Mode::Live,
             cpu: CpuTime::default(),

@@ -90,7 +90,7 @@ fn events_of_a_geohash_grouped_by_the_entity() {
     let names: Vec<_> = results.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["geohash", "aggregate_0", "window_start", "window_end"]);
     assert_eq!(plan.output.columns[2].expression.as_column(), Some(3));
-    assert_eq!(plan.projection.columns.len(), 1);
+    assert_eq!(plan.inputs[0].projection.columns.len(), 1);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn windows_with_offsets_bounds_and_having() {
         [ColumnRole::WindowBound, ColumnRole::WindowBound, ColumnRole::Feature, ColumnRole::Feature]
     );
     assert_eq!(plan.output.schema.field(1).data_type(), plan.output.schema.field(0).data_type());
-    assert!(plan.projection.filter.is_some() && plan.output.filter.is_some());
+    assert!(plan.inputs[0].projection.filter.is_some() && plan.output.filter.is_some());
 }
 
 #[test]
@@ -193,7 +193,9 @@ fn plugins_constants_and_top() {
          FROM event_user_action GROUP BY user_id, TUMBLE(rowtime, INTERVAL '90' MINUTE)",
     );
     assert_eq!(identities(&plan).len(), 4, "COUNT(1) is COUNT(*)");
-    assert!(plan.projection.columns.iter().any(|column| column.canonical().contains("twice@sha256:aa")));
+    assert!(
+        plan.inputs[0].projection.columns.iter().any(|column| column.canonical().contains("twice@sha256:aa"))
+    );
 }
 
 #[test]

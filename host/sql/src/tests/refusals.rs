@@ -144,14 +144,14 @@ const REFUSED: &[(&str, &str)] = &[
         "SELECT a.user_id FROM event_user_action a JOIN features f ON a.user_id = f.id",
         "1:43: weir 0.1 does not have joins yet",
     ),
-    ("SELECT user_id FROM event_user_action, features", "1:40: a job reads one stream"),
+    ("SELECT user_id FROM event_user_action, features", "1:40: FROM takes one stream; write (SELECT"),
     (
         "SELECT user_id FROM event_user_action WHERE fare > (SELECT MAX(fare) FROM event_user_action)",
         "1:53: a subquery cannot be a value of an expression",
     ),
     (
         "SELECT user_id FROM event_user_action UNION ALL SELECT id FROM features",
-        "1:39: set operations between queries",
+        "1:1: UNION ALL stands inside FROM; write SELECT",
     ),
     (
         "SELECT user_id FROM event_user_action ORDER BY user_id",

@@ -43,7 +43,7 @@ fn batch(plan: &JobPlan, rows: &[Row]) -> RecordBatch {
 
 fn evaluate(expression: &str, rows: &[Row]) -> Result<ArrayRef, ExpressionError> {
     let plan = planned(&format!("SELECT {expression} AS x FROM trades")).plan;
-    plan.projection.columns[0].evaluate(&batch(&plan, rows))
+    plan.inputs[0].projection.columns[0].evaluate(&batch(&plan, rows))
 }
 
 /// The type and the first value of an expression.

@@ -36,8 +36,8 @@ fn batch(plan: &JobPlan) -> RecordBatch {
 pub(super) fn evaluate(expression: &str) -> Result<ArrayRef, ExpressionError> {
     let plan = planned(&format!("SELECT {expression} AS x FROM event_user_action")).plan;
     let batch = batch(&plan);
-    let values = plan.projection.columns[0].evaluate(&batch)?;
-    assert_eq!(values.data_type(), plan.projection.columns[0].data_type(), "{expression}");
+    let values = plan.inputs[0].projection.columns[0].evaluate(&batch)?;
+    assert_eq!(values.data_type(), plan.inputs[0].projection.columns[0].data_type(), "{expression}");
     assert_eq!(values.len(), 3);
     Ok(values)
 }

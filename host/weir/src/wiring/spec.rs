@@ -1,4 +1,4 @@
-//! What one job is made of: its source and decoder, its sinks; and the streams as HTTP sees them.
+//! What one job is made of: a source and a decoder for each input, its sinks; and the streams as HTTP sees them.
 //!
 //! Nothing here starts anything.
 
@@ -9,8 +9,8 @@ use weir_connect::{ConnectError, CpuTime};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry::{self, SinkContext, SourceContext};
 use weir_connectors::settings::SettingError;
-use weir_engine::{JobSpec, MakeDecoder, MakeSinks, Mode, NamedSink};
-use weir_plan::{JobPlan, SinkPlan, StreamDefinition};
+use weir_engine::{InputSource, JobSpec, MakeDecoder, MakeSinks, Mode, NamedSink};
+use weir_plan::{JobPlan, SinkPlan, StreamDefinition, StreamInput};
 use weir_serve::StreamEntry;
 
 /// Everything that a job needs to start; it reads together with others that read the same.
@@ -20,17 +20,15 @@ pub(super) fn job_spec(
     plan: &JobPlan,
     mode: Mode,
 ) -> Result<JobSpec, Failure> {
-    let [input] = plan.inputs.as_slice() else {
-        return Err(Failure::weir(format!(
-            "job `{}` reads {} streams, not one",
-            plan.name,
-            plan.inputs.len()
-        )));
-    };
     let cpu = CpuTime::default();
-    let hub = running.hubs.of(opened, &running.logs, input)?;
-    let (source, decoder) = hub.for_job(decoder(&input.stream)?(&input.columns), &input.columns, &cpu);
-    Ok(JobSpec { plan: plan.clone(), source, decoder, sinks: make_sinks(opened, plan), mode, cpu })
+    let input_source = |input: &StreamInput| {
+        let hub = running.hubs.of(opened, &running.logs, input)?;
+        let own = decoder(&input.stream)?(&input.columns);
+        let (source, decoder) = hub.for_job(own, &input.columns, &cpu);
+        Ok(InputSource { source, decoder })
+    };
+    let inputs = plan.inputs.iter().map(input_source).collect::<Result<Vec<_>, Failure>>()?;
+    Ok(JobSpec { plan: plan.clone(), inputs, sinks: make_sinks(opened, plan), mode, cpu })
 }
 
 /// A stream's source. Making one of a stream that takes rows declares its log.

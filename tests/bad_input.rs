@@ -58,6 +58,27 @@ const DEFINITIONS: &[Wrong] = &[
         code: 1,
     },
     Wrong {
+        what: "two sinks in one place",
+        file: "jobs/j.yaml",
+        text: "query: SELECT k, n FROM s\nsinks:\n  - file: {path: out/a}\n  - file: {path: ./out/../out/a/, meta: true}\n",
+        says: &["jobs/j.yaml:4:5: `sinks`: two of them write ", "/out/a/j-*.jsonl, and each would take"],
+        code: 1,
+    },
+    Wrong {
+        what: "an id that is floored",
+        file: "streams/s.yaml",
+        text: "stream: s\nfields: {i: {type: timestamp, unit: ns}, t: timestamp}\nevent_time: t\nevent_id: i\nsource: {file: {path: in.jsonl}}\n",
+        says: &["streams/s.yaml:4:11", "an id is a text or a number"],
+        code: 1,
+    },
+    Wrong {
+        what: "a constant over zero",
+        file: "jobs/j.yaml",
+        text: "query: |\n  SELECT k, n FROM s WHERE n > 1.0 / CAST(0 AS DOUBLE)\n",
+        says: &["jobs/j.yaml:2:", "a constant of the query has no value: division by zero"],
+        code: 1,
+    },
+    Wrong {
         what: "beyond loopback without a token",
         file: "weir.yaml",
         text: "listen: 0.0.0.0:8080\n",
@@ -132,6 +153,54 @@ fn bad_events_are_dead_letters_and_the_good_ones_count() {
 }
 
 #[test]
+fn a_file_that_comes_too_late_is_told_and_is_no_event() {
+    let project = project();
+    let event = |n: u32| format!("{{\"k\":\"a\",\"n\":{n},\"t\":\"2026-01-01T00:00:0{n}Z\"}}\n");
+    project.file("streams/s.yaml", &STREAM.replace("in.jsonl", "in-*.jsonl")).file("in-5.jsonl", &event(1));
+    project.run(&[]);
+    let told = |code: i32| {
+        let output = project.weir("run", &["--until-end", "--stats"]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        let stats: Value = serde_json::from_slice(&output.stdout).expect("statistics are JSON");
+        (text, stats)
+    };
+    // Nothing else is there to be read, so the run has done nothing.
+    project.file("in-4.jsonl", &event(2));
+    let (text, stats) = told(1);
+    assert!(
+        text.contains("job `j`: `in-4.jsonl` is not read: a name that sorts before `in-5.jsonl`"),
+        "{text}"
+    );
+    assert!(text.contains("parts of the source were not read; they are in"), "{text}");
+    assert!(!text.contains("events were set aside") && !text.contains("refused;"), "{text}");
+    assert_eq!((&stats["events"], &stats["jobs"]["j"]["dead_letters"]), (&Value::from(0), &Value::from(1)));
+    project.file("in-3.jsonl", &event(3)).file("in-6.jsonl", "not JSON\n").file("in-7.jsonl", &event(4));
+    let (text, stats) = told(0);
+    assert!(text.contains("a file is not read: a name that sorts before"), "{text}");
+    assert_eq!((&stats["events"], &stats["jobs"]["j"]["refused"]), (&Value::from(2), &Value::from(1)));
+
+    let server = Server::start(&project, "");
+    let (_, letters) = server.get("/v1/deadletters/s");
+    let listed = letters["dead_letters"].as_array().expect("a list");
+    let positions: Vec<(&Value, &Value)> =
+        listed.iter().map(|letter| (&letter["position"]["before"], &letter["position"]["offset"])).collect();
+    let (before, none, one) = (Value::from(1), Value::Null, Value::from(1));
+    let expected = [(&before, &none), (&before, &none), (&none, &one)];
+    assert_eq!(positions, expected, "{letters}");
+}
+
+#[test]
+fn where_definitions_cannot_be_read_nothing_starts_and_check_says_so() {
+    let project = Project::new();
+    project.file("weir.yaml", "").file("streams", "not a folder").file("jobs", "not a folder");
+    let output = project.weir("check", &[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("0 streams, 0 jobs: `weir serve` will not start"), "{text}");
+    assert_eq!(project.weir("serve", &[]).status.code(), Some(1));
+}
+
+#[test]
 fn a_second_server_on_the_folder_and_a_taken_port_are_told() {
     let project = project();
     let server = Server::start(&project, "");
@@ -146,7 +215,10 @@ fn a_second_server_on_the_folder_and_a_taken_port_are_told() {
     let output = other.weir("serve", &[]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains(&address), "{text}");
+    assert!(text.contains(&address) && text.contains("set another `listen` in weir.yaml"), "{text}");
+    let output = other.command("serve", &[]).env("WEIR_LISTEN", &address).output().expect("weir starts");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains(&address) && text.contains("set WEIR_LISTEN"), "{text}");
 }
 
 #[test]

@@ -161,15 +161,21 @@ fn the_container_is_made_of_what_is_there_and_has_no_rights() {
     assert!(output.status.success(), "{output:?}");
 }
 
+/// The variables of weir in a text.
+fn variables(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+    words.filter(|word| word.starts_with("WEIR_")).collect()
+}
+
 #[test]
 fn settings_that_the_files_name_are_settings_of_weir() {
     let reference =
         std::fs::read_to_string(repository().join("host/weir/REFERENCE.md")).expect("the reference");
     for file in ["Dockerfile", "weir.service"] {
         let text = text(file);
-        let names = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
-        for name in names.filter(|name| name.starts_with("WEIR_")) {
-            assert!(reference.contains(name), "{file} names {name}, which weir does not know");
-        }
+        let (known, named) = (variables(&reference), variables(&text));
+        assert!(!named.is_empty(), "{file} names no setting");
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{file} names {unknown:?}, which weir does not know: {known:?}");
     }
 }

@@ -109,6 +109,12 @@ pub trait Sink: Send {
         0
     }
 
+    /// Where it writes, for a person to look at, if no other sink of its job may write there: what one of them brings to
+    /// what its token says, the other would lose.
+    fn own_place(&self) -> Option<String> {
+        None
+    }
+
     /// Opens the sink and brings what is visible to exactly what `last` says (`None`: no safe checkpoint yet).
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError>;
 

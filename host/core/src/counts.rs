@@ -14,7 +14,7 @@ pub struct Counts {
     pub dropped: u64,
     /// Rows whose id was seen before.
     pub duplicates: u64,
-    /// Events and results set aside.
+    /// Events, results and parts of a source set aside.
     pub dead_letters: u64,
     /// Records passed over without fault (Kafka tombstones).
     pub skipped: u64,

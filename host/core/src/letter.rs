@@ -1,4 +1,5 @@
-//! Dead letters: what is kept of an event that could not be used, or of a result that could not be computed.
+//! Dead letters: what is kept of an event that could not be used, of a result that could not be computed, or of a part
+//! of a source that was not read.
 //!
 //! Must not know where letters go: whoever hosts the core keeps them.
 
@@ -6,7 +7,7 @@ use crate::keyed::failures::FailedResult;
 use serde::{Deserialize, Serialize};
 use weir_event::PartitionId;
 
-/// An event that was set aside, or a result of which some value is an error.
+/// An event that was set aside, a result of which some value is an error, or a part of a source that was not read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The job that could not use it.
@@ -31,6 +32,13 @@ pub enum Subject {
         /// Its first bytes, lossily as text; empty where they are no longer at hand.
         payload: String,
     },
+    /// Something that holds no event of the log, such as a file that came too late to be read; the reason names it.
+    Unread {
+        /// The partition that it would have belonged to.
+        partition: PartitionId,
+        /// The offset of the event before which that was found.
+        before: u64,
+    },
     /// A result.
     Result {
         /// What tells it from others.
@@ -44,6 +52,11 @@ impl DeadLetter {
         DeadLetter { job: job.to_owned(), reason, subject: Subject::Event { partition, offset, payload } }
     }
 
+    /// About a part of a source that was not read, found before the event of this offset.
+    pub fn of_unread(job: &str, reason: String, partition: PartitionId, before: u64) -> Self {
+        DeadLetter { job: job.to_owned(), reason, subject: Subject::Unread { partition, before } }
+    }
+
     /// About a result.
     pub fn of_result(job: &str, result: FailedResult) -> Self {
         let reason = result.reason.clone();
@@ -53,7 +66,7 @@ impl DeadLetter {
     /// The result that it is about.
     pub fn failed_result(&self) -> Option<&FailedResult> {
         match &self.subject {
-            Subject::Event { .. } => None,
+            Subject::Event { .. } | Subject::Unread { .. } => None,
             Subject::Result { result } => Some(result),
         }
     }
@@ -62,7 +75,7 @@ impl DeadLetter {
     pub fn offset(&self) -> Option<u64> {
         match &self.subject {
             Subject::Event { offset, .. } => Some(*offset),
-            Subject::Result { .. } => None,
+            Subject::Unread { .. } | Subject::Result { .. } => None,
         }
     }
 }

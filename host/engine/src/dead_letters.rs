@@ -20,6 +20,7 @@ use weir_plan::JobPlan;
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity {
     Event(PartitionId, u64),
+    Unread(PartitionId, String),
     Result(String, String),
 }
 
@@ -27,6 +28,7 @@ enum Identity {
 fn identity(letter: &DeadLetter) -> Identity {
     match &letter.subject {
         Subject::Event { partition, offset, .. } => Identity::Event(*partition, *offset),
+        Subject::Unread { partition, .. } => Identity::Unread(*partition, letter.reason.clone()),
         Subject::Result { result } => Identity::Result(letter.job.clone(), result.to_string()),
     }
 }
@@ -47,6 +49,7 @@ impl Listed {
     pub fn offset(&self) -> Option<u64> {
         match &self.subject {
             Subject::Event { offset, .. } => Some(*offset),
+            Subject::Unread { .. } => None,
             Subject::Result { result } => result.event.map(|event| event.offset),
         }
     }
@@ -108,7 +111,9 @@ impl DeadLetters {
     /// that it reads.
     pub(crate) fn set_aside(&self, plan: &JobPlan, letters: &[DeadLetter]) -> Result<(), EngineError> {
         let source = |letter: &DeadLetter| match &letter.subject {
-            Subject::Event { partition, .. } => usize::from(partition.source),
+            Subject::Event { partition, .. } | Subject::Unread { partition, .. } => {
+                usize::from(partition.source)
+            }
             Subject::Result { .. } => 0,
         };
         for of_one in letters.chunk_by(|one, next| source(one) == source(next)) {
@@ -206,6 +211,10 @@ mod tests {
         assert_eq!(listed.len(), 2);
         assert_eq!(listed[0].jobs, ["a", "b"]);
         assert_eq!(letters.list("s", 1).unwrap()[0].offset(), Some(2));
+        // What was not read takes no offset, and hides no event that has the one behind it.
+        let unread = DeadLetter::of_unread("a", "`f` is not read".to_owned(), PartitionId::default(), 2);
+        letters.append("s", &[unread.clone(), unread]).unwrap();
+        assert_eq!(letters.list("s", 10).unwrap().len(), 3);
         assert!(letters.list("none", 1).unwrap().is_empty());
     }
 

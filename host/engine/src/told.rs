@@ -36,12 +36,15 @@ pub(crate) struct Told {
 enum About {
     Events,
     Results,
+    /// What of the source was not read.
+    Source,
 }
 
 impl About {
     fn of(letter: &DeadLetter) -> About {
         match letter.subject {
             Subject::Event { .. } => About::Events,
+            Subject::Unread { .. } => About::Source,
             Subject::Result { .. } => About::Results,
         }
     }
@@ -86,6 +89,7 @@ impl Told {
             let what = match about {
                 About::Events => "events were set aside",
                 About::Results => "results have a value that failed and is null",
+                About::Source => "parts of the source were not read",
             };
             tracing::warn!(job, stream, count, reason, "{what}; {found}");
         }

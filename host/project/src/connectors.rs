@@ -16,6 +16,10 @@ impl ConnectorKinds for AnyConnectors {
         Vec::new()
     }
 
+    fn sink_place(&self, _job: &str, _kind: &str, _settings: &Value) -> Option<String> {
+        None
+    }
+
     fn check_format(&self, format: &str) -> Result<(), String> {
         weir_format::by_name(format).map(drop).map_err(|error| error.to_string())
     }

@@ -46,6 +46,9 @@ fn shown(letter: Listed) -> Value {
             shown["position"] = json!({"partition": partition.partition, "offset": offset});
             shown["payload"] = json!(payload);
         }
+        Subject::Unread { partition, before } => {
+            shown["position"] = json!({"partition": partition.partition, "before": before});
+        }
         Subject::Result { result } => {
             if let Some(event) = result.event {
                 shown["position"] = json!({"partition": event.partition.partition, "offset": event.offset});

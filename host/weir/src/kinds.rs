@@ -68,6 +68,10 @@ impl ConnectorKinds for RegisteredKinds {
         problems.into_iter().map(problem).collect()
     }
 
+    fn sink_place(&self, job: &str, kind: &str, settings: &Value) -> Option<String> {
+        registry::sink(kind, settings, &self.sink_context(job)).ok()?.own_place()
+    }
+
     fn check_format(&self, format: &str) -> Result<(), String> {
         weir_format::by_name(format).map(drop).map_err(|error| error.to_string())
     }

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use weir_plan::{Checked, ConnectorKinds};
+use weir_plan::{Checked, ConnectorKinds, place_of_variable};
 use weir_project::ProjectFolder;
 
 mod environment;
@@ -48,7 +48,7 @@ impl Project {
         };
         let mut checked = self.folder.check(&ask, kinds);
         for name in self.overrides.keys() {
-            let of_variable = format!("environment variable {name}");
+            let of_variable = place_of_variable(name);
             let of_it = checked.diagnostics.iter_mut().filter(|found| found.file == of_variable);
             of_it.for_each(|found| "the command line".clone_into(&mut found.file));
         }

@@ -102,11 +102,18 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
 
 /// Whether the state is worth opening: before that, errors cost nothing.
 fn may_open(checked: &Checked, opening: &Opening) -> bool {
-    let has_errors = checked.diagnostics.iter().any(|found| found.severity == weir_plan::Severity::Error);
+    !has_errors(checked) || (!opening.all_or_none && may_serve(checked))
+}
+
+/// Whether a server starts with these definitions, if its jobs can be planned: some may be wrong, but not all.
+pub(crate) fn may_serve(checked: &Checked) -> bool {
     let is_sound =
         !checked.jobs.is_empty() || (checked.refused_jobs.is_empty() && !checked.streams.is_empty());
-    let is_hopeless = has_errors && !is_sound;
-    !has_errors || (!opening.all_or_none && !is_hopeless)
+    checked.server.is_some() && (is_sound || !has_errors(checked))
+}
+
+fn has_errors(checked: &Checked) -> bool {
+    checked.diagnostics.iter().any(|found| found.severity == weir_plan::Severity::Error)
 }
 
 /// Whether there are jobs and none of them can run, now or once a plugin is there.

@@ -103,16 +103,19 @@ impl Place {
         self.known.is_some_and(|known| here != Some(known.identity))
     }
 
-    /// Takes over the name that the present file has now, if it is one under which the same log is read on.
+    /// Takes over the name that the present file has now, if it is one from which everything is read on that was not
+    /// read.
     pub(super) fn move_to(&mut self, name: &str, listing: &Listing) -> bool {
-        let is_same_log = listing.find(name).is_some()
-            && listing.newest_of(name).as_deref().unwrap_or(name)
-                == listing.newest_of(&self.file).as_deref().unwrap_or(&self.file);
-        if is_same_log {
+        let log_of = |name: &str| listing.newest_of(name).unwrap_or_else(|| name.to_owned());
+        let is_same_log = log_of(name) == log_of(&self.file);
+        // What stands between the names is read from there: it must be new, and not what was read and forgotten.
+        let is_before = self.before == 0 && listing.before(&self.file).iter().any(|file| file.name == name);
+        let is_followed = listing.find(name).is_some() && (is_same_log || is_before);
+        if is_followed {
             name.clone_into(&mut self.file);
             self.newest = listing.newest_of(name);
         }
-        is_same_log
+        is_followed
     }
 
     /// Finds the present file under another name of its log; `holds` says whether a file begins with what was read.
@@ -184,6 +187,7 @@ impl Place {
     }
 
     fn finish(&mut self, read: String, listing: &Listing) {
+        let untold = self.unknown_before(listing).count().saturating_sub(self.before);
         if let Some(known) = self.known.take() {
             let bytes = self.compressed_bytes.take().unwrap_or(self.byte);
             self.finished.retain(|finished| finished.known.identity != known.identity);
@@ -192,7 +196,7 @@ impl Place {
         let forgotten = self.finished.len().saturating_sub(REMEMBERED_FILES);
         self.finished.drain(..forgotten);
         (self.byte, self.trace) = (0, Trace::default());
-        self.before = self.unknown_before(listing).count();
+        self.before = self.unknown_before(listing).count().saturating_sub(untold);
     }
 
     /// What has changed before the place, each told once and in words for whoever has to do something about it;

@@ -6,7 +6,7 @@
 use super::written::{Folder, Written};
 use crate::blocking::blocking;
 use async_trait::async_trait;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, Token};
 use weir_event::{Clock, Span};
@@ -29,6 +29,8 @@ pub struct FileSinkSettings {
 #[derive(Debug)]
 pub struct FileSink {
     folder: Arc<Mutex<Folder>>,
+    /// What the names of its files have in common.
+    names: PathBuf,
     encoder: Arc<dyn Encoder>,
     meta: bool,
     roll: Option<Span>,
@@ -40,8 +42,9 @@ impl FileSink {
     /// A sink of a job's rows. Does no I/O.
     pub fn new(job: &str, settings: FileSinkSettings, clock: Arc<dyn Clock>) -> Self {
         let FileSinkSettings { folder, format, meta, roll } = settings;
+        let names = cleaned(&folder).join(format!("{job}-*.{}", format.ending));
         let folder = Arc::new(Mutex::new(Folder::new(folder, job, format.ending)));
-        FileSink { folder, encoder: format.encoder(meta), meta, roll, clock, bytes: 0 }
+        FileSink { folder, names, encoder: format.encoder(meta), meta, roll, clock, bytes: 0 }
     }
 
     /// Does something with the folder off the async threads: disks block.
@@ -52,6 +55,21 @@ impl FileSink {
         let folder = self.folder.clone();
         blocking(move || act(&mut folder.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
+}
+
+/// The path without what stands in it to no effect, as `a/./b` and `a/../b`: nothing is looked up on the disk.
+fn cleaned(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for component in path.components() {
+        match (component, cleaned.components().next_back()) {
+            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => {
+                cleaned.pop();
+            }
+            (component, _) => cleaned.push(component),
+        }
+    }
+    cleaned
 }
 
 fn read_token(token: &Token) -> Result<Written, ConnectError> {
@@ -72,6 +90,10 @@ impl Sink for FileSink {
 
     fn written_bytes(&self) -> u64 {
         self.bytes
+    }
+
+    fn own_place(&self) -> Option<String> {
+        Some(self.names.display().to_string())
     }
 
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {

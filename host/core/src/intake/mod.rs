@@ -173,7 +173,7 @@ impl Intake {
         let input = self.plan.input_of(partition).ok_or_else(|| not_of_the_plan(partition))?;
         let filtered = Filtered::of(input.projection.filter.as_ref(), &decoded.columns)?;
         let admission = self.admit(block, decoded, &filtered)?;
-        let (skipped, mut letters) = self.refused(block);
+        let Passed { skipped, refused: mut letters, unread } = self.passed(block);
         let rows = (decoded.offsets.len() + decoded.bad.len() + letters.len()) as u64;
         letters.extend(admission.dead);
         let heard = admission.first.and_then(|_| self.standing(partition).newest);
@@ -195,10 +195,12 @@ impl Intake {
             too_late: admission.dropped,
             like_seconds: admission.like_seconds,
             recent: admission.recent,
+            unread: unread.iter().map(|letter| letter.reason.clone()).collect(),
             first: FirstRefused::of(&letters),
             first_like_seconds: admission.first_like_seconds.map(FirstRefused::like_seconds),
         };
         letters.extend(admission.diverted);
+        letters.extend(unread);
         steps.counts = Counts {
             events: rows,
             late: admission.late,
@@ -237,13 +239,21 @@ impl Intake {
         Ok(admission)
     }
 
-    /// Of the records that the source passed over: how many without fault, and letters of the others.
-    fn refused(&self, block: &RawBlock) -> (u64, Vec<DeadLetter>) {
-        let (skipped, refused): (Vec<_>, Vec<_>) = block.refused.iter().partition(|record| record.skip);
-        let letters = refused.iter().map(|record| {
-            letter(&self.plan.name, block.partition, record.offset, record.reason.clone(), &record.payload)
-        });
-        (skipped.len() as u64, letters.collect())
+    /// What the source passed over.
+    fn passed(&self, block: &RawBlock) -> Passed {
+        let (partition, mut passed) = (block.partition, Passed::default());
+        for record in &block.refused {
+            let (offset, reason) = (record.offset, record.reason.clone());
+            if record.skip {
+                passed.skipped += 1;
+            } else if offset >= block.next.next {
+                let letter = DeadLetter::of_unread(&self.plan.name, reason, partition, offset);
+                passed.unread.push(letter);
+            } else {
+                passed.refused.push(letter(&self.plan.name, partition, offset, reason, &record.payload));
+            }
+        }
+        passed
     }
 
     /// Projects admitted rows and keys them; returns those that an expression failed on.
@@ -306,6 +316,17 @@ fn not_of_the_plan(partition: PartitionId) -> CoreError {
     CoreError::Input(format!(
         "partition {partition} is of an input that the plan does not have; number inputs as the plan does, from 0"
     ))
+}
+
+/// What a source passed over.
+#[derive(Default)]
+struct Passed {
+    /// Records without fault.
+    skipped: u64,
+    /// Letters of records that cannot be used.
+    refused: Vec<DeadLetter>,
+    /// Letters of what is not of the log.
+    unread: Vec<DeadLetter>,
 }
 
 /// The offset of a block's first record, or of the next one where it holds none.

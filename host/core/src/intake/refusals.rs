@@ -25,6 +25,8 @@ pub struct Taken {
     pub like_seconds: u64,
     /// Those whose time is of this century.
     pub recent: u64,
+    /// What of the source was not read, each in words.
+    pub unread: Vec<String>,
     /// The first that was refused.
     pub first: Option<FirstRefused>,
     /// The first whose time would be of this century were it in seconds.
@@ -95,7 +97,7 @@ impl Refusals {
     pub fn tick(&mut self, now: Duration) -> Judgement {
         let quiet = self.since.is_some_and(|since| now.saturating_sub(since) < SILENCE);
         // The keyed stage tells of rows that came too late a moment after they were taken: they wait for others.
-        if self.taken.rows == 0 {
+        if self.taken.rows == 0 && self.taken.unread.is_empty() {
             return Judgement::NotYet;
         }
         if quiet && self.warned {
@@ -119,7 +121,13 @@ impl Refusals {
     }
 
     fn warning(&self, taken: &Taken) -> Option<String> {
-        let Taken { rows, refused, too_late, like_seconds, recent, first, first_like_seconds } = taken;
+        let said: Vec<String> = taken.unread.iter().cloned().chain(self.of_rows(taken)).collect();
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+
+    fn of_rows(&self, taken: &Taken) -> Option<String> {
+        let Taken { rows, refused, too_late, like_seconds, recent, unread: _, first, first_like_seconds } =
+            taken;
         let too_late = too_late.min(rows);
         let share = |part: u64| format!("{part} of {rows} rows ({} %)", part * 100 / (*rows).max(1));
         let shown =
@@ -158,6 +166,7 @@ impl Taken {
         self.too_late += block.too_late;
         self.like_seconds += block.like_seconds;
         self.recent += block.recent;
+        self.unread.extend(block.unread);
         self.first = self.first.take().or(block.first);
         self.first_like_seconds = self.first_like_seconds.take().or(block.first_like_seconds);
     }
@@ -237,6 +246,18 @@ mod tests {
         refusals.add(block(1, 0));
         let Judgement::Warning(warning) = refusals.tick(3 * SILENCE) else { panic!("of all of them") };
         assert!(warning.starts_with("1 of 1 rows (100 %) came too late"), "{warning}");
+    }
+
+    #[test]
+    fn what_was_not_read_is_told_and_is_no_row() {
+        let mut refusals = refusals();
+        let unread = || Taken { unread: vec!["`a` is not read".to_owned()], ..Taken::default() };
+        refusals.add(unread());
+        assert_eq!(refusals.tick(SILENCE), Judgement::Warning("`a` is not read".to_owned()));
+        refusals.add(block(1, 1));
+        refusals.add(unread());
+        let told = refusals.at_end().unwrap();
+        assert!(told.starts_with("`a` is not read; 1 of 1 rows (100 %) were refused"), "{told}");
     }
 
     #[test]

@@ -208,7 +208,7 @@ async fn of_many_results_at_once_those_that_fail_are_null_and_told_and_no_others
         .into_iter()
         .map(|letter| match letter.subject {
             Subject::Result { result } => (result.key["user"].as_str().unwrap().to_owned(), letter.reason),
-            Subject::Event { .. } => panic!("{letter:?}"),
+            other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(told.len(), (0..60).filter(|user| fails(*user)).count());

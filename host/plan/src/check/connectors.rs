@@ -26,6 +26,9 @@ pub trait ConnectorKinds {
     /// Everything that is wrong with a sink of a job.
     fn check_sink(&self, job: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem>;
 
+    /// Where a sink of a job writes, if no other of the job may write there; `None` also where its settings are wrong.
+    fn sink_place(&self, job: &str, kind: &str, settings: &serde_json::Value) -> Option<String>;
+
     /// What is wrong with the name of a format, if anything.
     fn check_format(&self, format: &str) -> Result<(), String>;
 
@@ -95,8 +98,20 @@ pub(super) fn sinks(
         return Vec::new();
     };
     let mut plans: Vec<SinkPlan> = Vec::new();
+    let mut places: Vec<String> = Vec::new();
     for item in items {
-        plans.extend(sink("sinks", job, item, kinds, report));
+        let Some(plan) = sink("sinks", job, item, kinds, report) else { continue };
+        if let Some(place) = kinds.sink_place(job, &plan.kind, &plan.settings) {
+            if places.contains(&place) {
+                let message = format!(
+                    "`sinks`: two of them write {place}, and each would take the other's rows for its own; write one of \
+                     them to another place, or leave it out"
+                );
+                report.error(item.place, message);
+            }
+            places.push(place);
+        }
+        plans.push(plan);
     }
     number(&mut plans);
     plans

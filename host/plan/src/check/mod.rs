@@ -25,7 +25,7 @@ pub use connectors::{ConnectorKinds, SettingProblem};
 pub use environment::Environment;
 pub use keys::{FILES, FileKeys, Section};
 pub use names::is_name;
-pub use variables::{Variable, server_variables};
+pub use variables::{Variable, place_of_variable, server_variables};
 
 use crate::definition::{JobDefinition, ServerDefinition, StreamDefinition};
 use crate::diagnostic::Diagnostic;

@@ -72,10 +72,15 @@ pub(super) fn name_variables(diagnostics: &mut [Diagnostic]) {
     let variables = server_variables();
     for diagnostic in diagnostics.iter_mut().filter(|diagnostic| diagnostic.line == 0) {
         if let Some(variable) = variables.get(diagnostic.column as usize) {
-            diagnostic.file = format!("environment variable {}", variable.name);
+            diagnostic.file = place_of_variable(&variable.name);
         }
         (diagnostic.line, diagnostic.column) = (1, 1);
     }
+}
+
+/// What stands in place of a file where a variable of the environment gave what is told of.
+pub fn place_of_variable(name: &str) -> String {
+    format!("environment variable {name}")
 }
 
 fn empty(place: Place) -> Node {

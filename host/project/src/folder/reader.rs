@@ -1,11 +1,12 @@
 //! Reading the files of a project: only regular ones, none of which is larger than a definition can be, and no folder
-//! that is somewhere else.
+//! that is outside of the project or was read already, by whatever links.
 //!
 //! Whatever lies in the folder, reading ends and what is sound is read. Must not know what is in the files.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use weir_plan::check::Environment;
 use weir_plan::{Diagnostic, ProjectFiles, needed_query_files};
 
@@ -17,13 +18,16 @@ const DEFINITIONS: [&str; 3] = ["yaml", "yml", "json"];
 const SIZE_LIMIT: u64 = 1 << 20;
 
 pub(super) struct Reader<'a> {
+    /// Without links in it.
     folder: &'a Path,
     remarks: Vec<Diagnostic>,
+    /// The folders that were read, without links in them.
+    walked: BTreeSet<PathBuf>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(folder: &'a Path) -> Self {
-        Reader { folder, remarks: Vec::new() }
+        Reader { folder, remarks: Vec::new(), walked: BTreeSet::new() }
     }
 
     /// The texts, and what cannot be read or is not read. The environment tells which files a definition names.
@@ -45,13 +49,19 @@ impl<'a> Reader<'a> {
     /// Every path of `below` and its folders that may be a definition, in the order of their names; of the others it
     /// is said that they are not read.
     fn paths(&mut self, below: &str) -> Vec<String> {
-        if self.is_linked_folder(below) {
-            let message = format!("is a link to a folder, which is not followed; {LINKED_FOLDER}");
-            self.remarks.push(Diagnostic::error(below, 1, 1, message));
+        if let Some(reason) = self.unfollowed(below) {
+            self.remarks.push(Diagnostic::error(below, 1, 1, format!("is {reason}")));
             return Vec::new();
         }
-        let mut paths = Vec::new();
-        self.walk(below, &mut paths);
+        let (mut paths, mut links) = (Vec::new(), VecDeque::new());
+        self.walk(below, &mut paths, &mut links);
+        // After the folders themselves, which are read under their own names.
+        while let Some(link) = links.pop_front() {
+            match self.unfollowed(&link) {
+                Some(reason) => self.is_not_read(&link, &format!("it is {reason}")),
+                None => self.walk(&link, &mut paths, &mut links),
+            }
+        }
         paths.sort();
         paths.retain(|path| {
             let reason = ignored(path);
@@ -63,9 +73,10 @@ impl<'a> Reader<'a> {
         paths
     }
 
-    fn walk(&mut self, below: &str, paths: &mut Vec<String>) {
+    fn walk(&mut self, below: &str, paths: &mut Vec<String>, links: &mut VecDeque<String>) {
+        self.walked.extend(self.folder.join(below).canonicalize());
         let listed = fs::read_dir(self.folder.join(below));
-        let entries = match listed.and_then(Iterator::collect::<std::io::Result<Vec<_>>>) {
+        let mut entries = match listed.and_then(Iterator::collect::<std::io::Result<Vec<_>>>) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return,
             Err(error) => {
@@ -73,6 +84,7 @@ impl<'a> Reader<'a> {
                 return self.remarks.push(Diagnostic::error(below, 1, 1, message));
             }
         };
+        entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let path = format!("{below}/{}", entry.file_name().to_string_lossy());
             if ignored(&path).is_none() || !self.folder.join(&path).is_dir() {
@@ -80,18 +92,31 @@ impl<'a> Reader<'a> {
                 paths.push(path);
             } else if is_hidden(&path) {
                 self.is_not_read(&path, "its name begins with a dot");
-            } else if self.is_linked_folder(&path) {
-                let reason = format!("it is a link to a folder, which is not followed; {LINKED_FOLDER}");
-                self.is_not_read(&path, &reason);
+            } else if self.folder.join(&path).is_symlink() {
+                links.push_back(path);
             } else {
-                self.walk(&path, paths);
+                self.walk(&path, paths, links);
             }
         }
     }
 
-    fn is_linked_folder(&self, path: &str) -> bool {
-        let path = self.folder.join(path);
-        path.is_symlink() && path.is_dir()
+    /// Why a link to a folder is not followed, if it is one that is not.
+    fn unfollowed(&self, path: &str) -> Option<&'static str> {
+        let link = self.folder.join(path);
+        if !link.is_symlink() || !link.is_dir() {
+            return None;
+        }
+        let (Ok(target), Some(Ok(above))) = (link.canonicalize(), link.parent().map(Path::canonicalize))
+        else {
+            return Some("a link to a folder that cannot be looked up; correct the link, or remove it");
+        };
+        if !target.starts_with(self.folder) {
+            return Some("a link to a folder outside of the project; put the folder itself in its place");
+        }
+        if above.starts_with(&target) {
+            return Some("a link to a folder that it is in itself; remove it");
+        }
+        self.walked.contains(&target).then_some("a link to a folder that is read already; remove it")
     }
 
     fn is_not_read(&mut self, path: &str, reason: &str) {
@@ -115,9 +140,6 @@ impl<'a> Reader<'a> {
         Some(String::new())
     }
 }
-
-/// What to do about a link to a folder.
-const LINKED_FOLDER: &str = "put the folder itself, or links to its files, in its place";
 
 /// What is in a regular file, or one that is linked to; `None` if there is none, else why it is not read.
 fn bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {

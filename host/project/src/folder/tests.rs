@@ -62,28 +62,66 @@ fn definitions_in_folders_are_read_and_what_is_not_read_is_told() {
 }
 
 #[test]
-fn links_to_folders_are_not_followed() {
-    let folder = tempfile::tempdir().unwrap();
-    for below in ["jobs", "elsewhere"] {
-        fs::create_dir(folder.path().join(below)).unwrap();
+fn links_to_folders_are_followed_within_the_project_and_once() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for below in ["jobs/own", "elsewhere/deep"] {
+        fs::create_dir_all(folder.path().join(below)).unwrap();
     }
-    fs::write(folder.path().join("elsewhere/a.yaml"), "").unwrap();
+    for file in ["jobs/own/o.yaml", "elsewhere/a.yaml", "elsewhere/deep/d.yaml"] {
+        fs::write(folder.path().join(file), "").unwrap();
+    }
+    fs::write(outside.path().join("secret.yaml"), "").unwrap();
+    let away = outside.path().display().to_string();
     for (to, link) in [
-        ("..", "jobs/loop"),
-        ("../elsewhere", "jobs/outside"),
+        ("..", "jobs/above"),
+        (".", "jobs/here"),
+        ("own", "jobs/another"),
+        ("../elsewhere", "jobs/linked"),
         ("../elsewhere/a.yaml", "jobs/a.yaml"),
-        ("elsewhere", "streams"),
+        ("../../jobs", "elsewhere/deep/back"),
+        (&away, "jobs/away"),
+        (&away, "streams"),
     ] {
         std::os::unix::fs::symlink(to, folder.path().join(link)).unwrap();
     }
     let project = read(folder.path()).unwrap();
-    assert_eq!(project.files.jobs.len(), 1, "a link to a file is one: {:?}", project.files.jobs);
+    let jobs: Vec<&str> = project.files.jobs.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(jobs, ["jobs/a.yaml", "jobs/linked/a.yaml", "jobs/linked/deep/d.yaml", "jobs/own/o.yaml"]);
     assert!(project.files.streams.is_empty());
     let told: Vec<String> = project.remarks.iter().map(ToString::to_string).collect();
-    for (told, path) in told.iter().zip(["streams:1:1: is a link", "jobs/loop:1:1: warning: is not read"]) {
-        assert!(told.starts_with(path) && told.contains("link to a folder"), "{told}");
+    let expected = [
+        "streams:1:1: is a link to a folder outside of the project",
+        "jobs/above:1:1: warning: is not read: it is a link to a folder that it is in itself",
+        "jobs/another:1:1: warning: is not read: it is a link to a folder that is read already",
+        "jobs/away:1:1: warning: is not read: it is a link to a folder outside of the project",
+        "jobs/here:1:1: warning: is not read: it is a link to a folder that it is in itself",
+        "jobs/linked/deep/back:1:1: warning: is not read: it is a link to a folder that is read already",
+    ];
+    assert!(told.iter().zip(expected).all(|(told, begin)| told.starts_with(begin)), "{told:#?}");
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+}
+
+#[test]
+fn a_project_that_kubernetes_mounts_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in [("streams/s.yaml", "s"), ("jobs/j.yaml", "j"), ("weir.yaml", "w")] {
+        let file = folder.path().join("..2026_11_28").join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
     }
-    assert_eq!(told.len(), 3, "{told:?}");
+    for (to, link) in [
+        ("..2026_11_28", "..data"),
+        ("..data/streams", "streams"),
+        ("..data/jobs", "jobs"),
+        ("..data/weir.yaml", "weir.yaml"),
+    ] {
+        std::os::unix::fs::symlink(to, folder.path().join(link)).unwrap();
+    }
+    let project = read(folder.path()).unwrap();
+    assert_eq!(project.remarks, Vec::new());
+    let files = project.files.streams.iter().chain(&project.files.jobs).chain(&project.files.server);
+    let texts: Vec<&str> = files.map(|file| file.text.as_str()).collect();
+    assert_eq!(texts, ["s", "j", "w"]);
 }
 
 #[test]

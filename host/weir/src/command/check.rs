@@ -8,6 +8,7 @@ use crate::kinds::RegisteredKinds;
 use crate::project::Project;
 use crate::state::{self, StateCheck};
 use crate::table;
+use crate::wiring::may_serve;
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -84,15 +85,16 @@ fn verdict(checked: &Checked, planned: &Planned, has_errors: bool, unfit: usize)
     let streams = sound_of(checked.streams.len(), checked.refused_streams.len(), "stream");
     let runnable = planned.jobs.len() - unfit;
     let counts = format!("{streams}, {}", sound_of(runnable, failed + waiting.len(), "job"));
-    let is_sound = !checked.streams.is_empty() || checked.refused_streams.is_empty();
-    match (checked.server.is_none() || !is_sound, failed, runnable + waiting.len()) {
-        (true, ..) => format!("{counts}: `weir serve` will not start"),
-        (false, 0, _) if has_errors && waiting.is_empty() => {
+    match (may_serve(checked), failed, runnable + waiting.len()) {
+        (_, 1.., 0) if checked.server.is_some() => {
+            format!("{counts}: `weir serve` will not start, since no job can run")
+        }
+        (false, ..) => format!("{counts}: `weir serve` will not start"),
+        (true, 0, _) if has_errors && waiting.is_empty() => {
             format!("{counts}: `weir serve` will start all jobs, and log the errors")
         }
-        (false, 0, _) if waiting.is_empty() => format!("{counts}: no errors"),
-        (false, _, 0) => format!("{counts}: `weir serve` will not start, since no job can run"),
-        (false, failed, _) => {
+        (true, 0, _) if waiting.is_empty() => format!("{counts}: no errors"),
+        (true, failed, _) => {
             let failed = (failed > 0).then(|| format!("{} failed", count(failed, "job")));
             let with: Vec<String> = failed.into_iter().chain(waiting_for(&waiting)).collect();
             format!("{counts}: `weir serve` will start, with {}; `weir run` will not", with.join(" and "))

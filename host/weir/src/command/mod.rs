@@ -16,6 +16,8 @@ mod serve;
 mod status;
 
 use crate::failure::Failure;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -97,7 +99,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     }
     let arguments = match CommandLine::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(error),
     };
     match &arguments.command {
         // The project's settings say how they log.
@@ -127,7 +129,7 @@ pub(crate) fn not_yet(what: &str) -> Failure {
 }
 
 /// Help and version are no errors and go to stdout; the rest is the user's fault.
-fn refuse(error: &clap::Error) -> Result<(), Failure> {
+fn refuse(error: clap::Error) -> Result<(), Failure> {
     if !error.use_stderr() {
         return error.print().map_err(|error| Failure::external(format!("cannot write: {error}")));
     }
@@ -147,20 +149,26 @@ const LISTEN: &str = "--listen ADDRESS:PORT";
 
 /// The parser's words; in place of its tip to pass an unknown option as a value, which is never meant, what the
 /// command has instead.
-fn in_words(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let Some((before, tip)) = text.split_once("  tip: to pass '") else {
-        return text.trim_end().to_owned();
+fn in_words(mut error: clap::Error) -> String {
+    let mut tips = match error.remove(ContextKind::Suggested) {
+        Some(ContextValue::StyledStrs(tips)) => tips,
+        _ => Vec::new(),
     };
-    let given = tip.split(['\'', '=']).next().unwrap_or_default();
-    let after = tip.split_once('\n').map_or("", |(_, after)| after);
-    let command = after.split_once("Usage: weir ").and_then(|(_, usage)| usage.split_whitespace().next());
-    let instead = OPTIONS_ELSEWHERE.iter().find(|(of, option, _)| command == Some(*of) && given == *option);
-    let text = match instead {
-        Some((.., instead)) => format!("{before}  tip: write {instead}\n{after}"),
-        None => format!("{before}{}", after.trim_start_matches('\n')),
-    };
-    text.trim_end().to_owned()
+    tips.retain(|tip| !tip.to_string().starts_with("to pass '"));
+    tips.extend(instead(&error).map(|instead| StyledStr::from(format!("write {instead}"))));
+    if !tips.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error.render().to_string().trim_end().to_owned()
+}
+
+/// What a command has in place of an option that it does not have.
+fn instead(error: &clap::Error) -> Option<&'static str> {
+    let given = error.get(ContextKind::InvalidArg)?.to_string();
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    let command = usage.strip_prefix("Usage: weir ")?.split_whitespace().next()?;
+    let is_it = |(of, option, _): &&(&str, &str, &str)| *of == command && *option == given;
+    OPTIONS_ELSEWHERE.iter().find(is_it).map(|(.., instead)| *instead)
 }
 
 /// Writes what was asked for to stdout. Whoever closes the pipe early has seen enough.
@@ -248,13 +256,13 @@ mod tests {
         for path in NOT_YET {
             assert!(!known(path), "{path:?}");
         }
-        let said = in_words(&CommandLine::try_parse_from(["weir", "trian"]).unwrap_err());
+        let said = in_words(CommandLine::try_parse_from(["weir", "trian"]).unwrap_err());
         assert!(!said.contains("train"), "{said}");
     }
 
     #[test]
     fn an_option_that_a_command_does_not_have_is_told_by_what_it_has() {
-        let said = |words: &[&str]| in_words(&CommandLine::try_parse_from(words).unwrap_err());
+        let said = |words: &[&str]| in_words(CommandLine::try_parse_from(words).unwrap_err());
         let port = said(&["weir", "serve", ".", "--port", "8081"]);
         assert!(port.contains("tip: write --listen ADDRESS:PORT") && !port.contains("-- --port"), "{port}");
         let other = said(&["weir", "check", ".", "--port=8081"]);
@@ -275,7 +283,7 @@ mod tests {
     #[test]
     fn a_wrong_argument_is_the_users_fault() {
         let error = CommandLine::try_parse_from(["weir", "serv", "dir"]).unwrap_err();
-        assert_eq!(refuse(&error).unwrap_err().exit_code(), 1);
+        assert_eq!(refuse(error).unwrap_err().exit_code(), 1);
         let help = CommandLine::try_parse_from(["weir", "--help"]).unwrap_err();
         assert!(!help.use_stderr());
     }

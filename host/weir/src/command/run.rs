@@ -131,15 +131,19 @@ fn report(running: &Running) {
     }
 }
 
-/// A job that could use none of the rows that it read has done nothing, whatever it was asked for.
+/// A job that could use nothing of what there was to read has done nothing, whatever it was asked for.
 fn some_rows_were_used(jobs: &[Arc<Job>], before: &[Counts]) -> Result<(), Failure> {
     let failures = jobs.iter().zip(before).filter_map(|(job, before)| {
         let status = job.status();
         let read = status.counts.events.saturating_sub(before.events);
         let refused = status.counts.refused.saturating_sub(before.refused);
-        (read > 0 && refused == read).then(|| {
-            let why = status.warning.unwrap_or_else(|| format!("all {read} rows were refused"));
-            let job = status.job;
+        let (job, why) = (status.job, status.warning);
+        if read == 0 {
+            // What there was is not read, and why says what to do.
+            return why.map(|why| Failure::user(format!("job `{job}`: {why}")));
+        }
+        (refused == read).then(|| {
+            let why = why.unwrap_or_else(|| format!("all {read} rows were refused"));
             Failure::user(format!(
                 "job `{job}`: {why}; mend the source or the stream's file, then run it with `--reset {job}`"
             ))

@@ -33,8 +33,11 @@ pub(crate) struct Arguments {
     state: StateArguments,
 }
 
+/// The variable of the setting that says where to listen.
+const LISTEN: &str = "WEIR_LISTEN";
+
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let listen = arguments.listen.map(|address| ("WEIR_LISTEN".to_owned(), address));
+    let listen = arguments.listen.map(|address| (LISTEN.to_owned(), address));
     let opening = Opening {
         reset: arguments.state.reset,
         accept_older: arguments.state.accept_older,
@@ -64,7 +67,7 @@ impl Server {
         let hangups = http_threads.block_on(async { signal(SignalKind::hangup()) });
         let hangups = hangups.map_err(|error| Failure::external(format!("cannot take signals: {error}")))?;
         let opened = wiring::open(folder, opening, Arc::new(SystemClock::new()))?;
-        let listener = listen(opened.server.listen)?;
+        let listener = listen(opened.server.listen, Setting::of(opening))?;
         let address = listener.local_addr().map_err(|error| Failure::external(error.to_string()))?;
         let engine_threads = runtime::engine(opened.shards)?;
         let running = engine_threads.block_on(wiring::start(&opened, Mode::Live))?;
@@ -143,13 +146,43 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+/// What says where to listen, of that which can.
+#[derive(Debug, Clone, Copy)]
+enum Setting {
+    Option,
+    Variable,
+    File,
+}
+
+impl Setting {
+    fn of(opening: &Opening) -> Setting {
+        if opening.overrides.contains_key(LISTEN) {
+            Setting::Option
+        } else if std::env::var(LISTEN).is_ok_and(|address| !address.is_empty()) {
+            Setting::Variable
+        } else {
+            Setting::File
+        }
+    }
+
+    /// How it is changed.
+    fn change(self) -> &'static str {
+        match self {
+            Setting::Option => "give `--listen` another address",
+            Setting::Variable => "set WEIR_LISTEN, which comes before weir.yaml, to another address",
+            Setting::File => "set another `listen` in weir.yaml",
+        }
+    }
+}
+
+fn listen(address: SocketAddr, setting: Setting) -> Result<TcpListener, Failure> {
+    let change = setting.change();
     let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => Failure::user(format!(
-            "{address} is taken by another program; stop that one, or set another `listen` in weir.yaml"
-        )),
+        ErrorKind::AddrInUse => {
+            Failure::user(format!("{address} is taken by another program; stop that one, or {change}"))
+        }
         ErrorKind::PermissionDenied | ErrorKind::AddrNotAvailable => {
-            Failure::user(format!("cannot listen on {address}: {error}; set another `listen` in weir.yaml"))
+            Failure::user(format!("cannot listen on {address}: {error}; {change}"))
         }
         _ => Failure::external(format!("cannot listen on {address}: {error}")),
     })?;
@@ -189,10 +222,17 @@ mod tests {
 
     #[test]
     fn a_port_that_is_taken_is_the_users_fault_and_named() {
-        let first = listen((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let first = listen((std::net::Ipv4Addr::LOCALHOST, 0).into(), Setting::File).unwrap();
         let address = first.local_addr().unwrap();
-        let failure = listen(address).unwrap_err();
-        assert_eq!(failure.exit_code(), 1);
-        assert!(format!("{failure:?}").contains(&format!("{address} is taken")), "{failure:?}");
+        for (setting, where_it_is) in [
+            (Setting::Option, "`--listen`"),
+            (Setting::Variable, "WEIR_LISTEN"),
+            (Setting::File, "in weir.yaml"),
+        ] {
+            let failure = listen(address, setting).unwrap_err();
+            assert_eq!(failure.exit_code(), 1);
+            let said = failure.to_string();
+            assert!(said.contains(&format!("{address} is taken")) && said.contains(where_it_is), "{said}");
+        }
     }
 }

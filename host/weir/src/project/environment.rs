@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use weir_event::suggestion::nearest;
-use weir_plan::{Diagnostic, server_variables};
+use weir_plan::{Diagnostic, place_of_variable, server_variables};
 
 const PREFIX: &str = "WEIR_";
 /// What the command line reads beside the server's settings.
@@ -21,7 +21,7 @@ pub(super) fn misspelt(names: impl Iterator<Item = String>, asked: &BTreeSet<Str
             let own = name.strip_prefix(PREFIX).filter(|own| !known.contains(own))?;
             let near = nearest(own, known.iter().copied())?;
             let message = format!("is not known and changes nothing; did you mean `{PREFIX}{near}`?");
-            Some(Diagnostic::warning(format!("environment variable {name}"), 1, 1, message))
+            Some(Diagnostic::warning(place_of_variable(&name), 1, 1, message))
         })
         .collect();
     found.sort_by(|left, right| left.file.cmp(&right.file));

@@ -39,7 +39,8 @@ fn row(arg: &Arg) -> Vec<String> {
         (Some(long), _) if !takes => format!("--{long}"),
         (Some(long), None) => format!("--{long} {}", values.join(" ")),
         (Some(long), Some(short)) => format!("-{short}, --{long} {}", values.join(" ")),
-        (None, _) => values.join(" "),
+        (None, Some(short)) => format!("-{short} {}", values.join(" ")).trim_end().to_owned(),
+        (None, None) => values.join(" "),
     };
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     let default = if arg.is_required_set() {

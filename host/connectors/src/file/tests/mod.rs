@@ -54,6 +54,33 @@ fn texts(block: &RawBlock) -> Vec<(u64, String)> {
     all.map(|(_, offset, line)| (offset, String::from_utf8(line).unwrap())).collect()
 }
 
+#[test]
+fn a_sink_has_its_folder_to_itself_however_the_path_is_written() {
+    let place = |job: &str, path: &str, meta: bool| {
+        let context = SinkContext {
+            project: PathBuf::from("/project"),
+            data_dir: PathBuf::from("/project/.weir"),
+            job: job.to_owned(),
+            clock: std::sync::Arc::new(ManualClock::at(EventTime::from_millis(0))),
+        };
+        sink(&json!({"path": path, "meta": meta}), &context).unwrap().own_place()
+    };
+    let own = place("a", "out/x", false);
+    assert_eq!(own.as_deref(), Some("/project/out/x/a-*.jsonl"));
+    for path in [
+        "out/x/",
+        "./out/../out/x",
+        "out/./y/../x",
+        "/project/out/x",
+        "../project/out/x",
+        "/../project/out/x",
+    ] {
+        assert_eq!(place("a", path, true), own, "{path}");
+    }
+    assert_ne!(place("a", "out/y", false), own);
+    assert_ne!(place("b", "out/x", false), own);
+}
+
 #[tokio::test]
 async fn the_source_replays_from_each_of_its_positions() {
     // Brackets in the folder's own name are no part of the glob.

@@ -269,6 +269,74 @@ async fn an_old_position_is_gone_on_with_and_learns_which_file_it_is_in() {
     assert!(read(&source, first.end).await.unwrap_err().message.contains("is another file now"));
 }
 
+#[tokio::test]
+async fn a_file_that_was_renamed_is_gone_on_with_among_those_of_its_new_name() {
+    for pattern in ["orders-*.jsonl", "*.jsonl"] {
+        for follow in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(name);
+            fs::write(path("orders.jsonl"), row("1")).unwrap();
+            let first = read(&reader_of(folder.path(), "orders.jsonl", false), None).await.unwrap();
+            append(&path("orders.jsonl"), &row("2"));
+            fs::rename(path("orders.jsonl"), path("orders-1.jsonl")).unwrap();
+            // It sorts before the old name, and after the new one.
+            fs::write(path("orders-2.jsonl"), row("3")).unwrap();
+            let source = reader_of(folder.path(), pattern, follow);
+            let second = if follow {
+                let mut reader = source.open(0, &from(first.end), false).await.unwrap();
+                let mut held = VecDeque::new();
+                assert_eq!(names(&next_rows(reader.as_mut(), &mut held, 2).await), ["2", "3"], "{pattern}");
+                continue;
+            } else {
+                read(&source, first.end).await.unwrap()
+            };
+            assert_eq!((names(&second.rows), second.told), (vec!["2", "3"], Vec::new()), "{pattern}");
+            fs::write(path("orders-3.jsonl"), row("4")).unwrap();
+            let third = read(&source, second.end).await.unwrap();
+            assert_eq!((names(&third.rows), third.told), (vec!["4"], Vec::new()), "{pattern}");
+            fs::write(path("orders-0.jsonl"), row("lost")).unwrap();
+            let fourth = read(&source, third.end).await.unwrap();
+            assert_eq!((fourth.rows.len(), fourth.told.len()), (0, 1), "{pattern}: {fourth:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_followed_file_that_is_renamed_is_gone_on_with_among_those_of_its_new_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("orders.jsonl"), row("1")).unwrap();
+    let source = reader_of(folder.path(), "*.jsonl", true);
+    let mut reader = source.open(0, &from(None), false).await.unwrap();
+    let (reader, mut held) = (reader.as_mut(), VecDeque::new());
+    assert_eq!(names(&next_rows(reader, &mut held, 1).await), ["1"]);
+    fs::rename(path("orders.jsonl"), path("orders-1.jsonl")).unwrap();
+    append(&path("orders-1.jsonl"), &row("2"));
+    fs::write(path("orders-2.jsonl"), row("3")).unwrap();
+    assert_eq!(names(&next_rows(reader, &mut held, 2).await), ["2", "3"]);
+    fs::write(path("orders.jsonl"), row("4")).unwrap();
+    assert_eq!(names(&next_rows(reader, &mut held, 1).await), ["4"]);
+}
+
+#[tokio::test]
+async fn where_it_cannot_be_told_what_is_new_behind_a_new_name_somebody_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let source = reader_of(folder.path(), "*.jsonl", false);
+    fs::write(path("m.jsonl"), row("1")).unwrap();
+    let first = read(&source, None).await.unwrap();
+    fs::write(path("a.jsonl"), row("lost")).unwrap();
+    let second = read(&source, first.end).await.unwrap();
+    assert_eq!((second.rows.len(), second.told.len()), (0, 1), "{second:?}");
+    fs::rename(path("m.jsonl"), path("b.jsonl")).unwrap();
+    fs::write(path("c.jsonl"), row("lost")).unwrap();
+    let third = read(&source, second.end).await.unwrap();
+    assert_eq!((third.rows.len(), third.told.len()), (0, 1), "{third:?}");
+    assert!(third.told[0].contains("a file is not read: a name that sorts before `m.jsonl`"), "{third:?}");
+    let fourth = read(&source, third.end).await.unwrap();
+    assert_eq!((fourth.rows.len(), fourth.told.len()), (0, 0), "{fourth:?}");
+}
+
 /// Renames each file of the log one number up and writes a new one.
 fn rotate(folder: &Path, new: &str) {
     let path = |number: usize| folder.join(format!("app.log.{number}"));

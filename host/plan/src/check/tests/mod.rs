@@ -39,6 +39,10 @@ impl ConnectorKinds for Kinds {
         Kinds::check(kind, settings, if kind == "kafka" { "brokers" } else { "path" })
     }
 
+    fn sink_place(&self, _: &str, kind: &str, settings: &serde_json::Value) -> Option<String> {
+        settings.get("path").filter(|_| kind == "file")?.as_str().map(str::to_owned)
+    }
+
     fn check_format(&self, format: &str) -> Result<(), String> {
         if format == "json" { Ok(()) } else { Err(format!("weir 0.1 does not have `{format}` yet")) }
     }
@@ -225,6 +229,13 @@ const BAD: &[Case] = &[
             "7:7: `tail`: expected exact or a duration such as 1d, found `1 hor`",
             "8:12: `emit.on`: `chance`: unknown value; did you mean `change`?",
             "9:1: `lookback`: weir 0.1 does not have this yet, as it needs bootstrap from history",
+        ],
+    ),
+    (
+        "jobs/a.yaml",
+        "query: SELECT 1\nsinks: [{file: {path: a}}, {file: {path: b}}, {stdout: {}}, {stdout: {}}, {file: {path: a}}]\n",
+        &[
+            "2:75: `sinks`: two of them write a, and each would take the other's rows for its own; write one of them",
         ],
     ),
     (

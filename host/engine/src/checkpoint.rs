@@ -8,6 +8,7 @@ use crate::dead_letters::DeadLetters;
 use crate::entries::Entries;
 use crate::error::EngineError;
 use crate::manifest::{Body, FORMAT};
+use crate::merging::{Merged, Merging, Order};
 use crate::progress::Progress;
 use crate::state::expiry;
 use crate::status::CheckpointStatus;
@@ -143,7 +144,7 @@ impl Committer {
             Some(head) => head.jobs.into_iter().map(|(job, manifest)| (job, manifest.segments)).collect(),
             None => BTreeMap::new(),
         };
-        let mut writer = Writer { store, segments };
+        let mut writer = Writer { merging: Merging::start(store.clone()), store, segments };
         std::thread::spawn(move || {
             while let Ok(first) = inbox.recv() {
                 // Whatever waits joins the same commit, one checkpoint per job.
@@ -160,6 +161,7 @@ impl Committer {
                         Request::Fence(fence) => fences.push(fence),
                     }
                 }
+                writer.take_merged();
                 writer.commit(group);
                 for submission in held {
                     writer.commit(vec![submission]);
@@ -216,15 +218,19 @@ struct Writer {
     store: Arc<dyn CheckpointStore>,
     /// Each job's live segments, oldest first.
     segments: BTreeMap<String, Vec<SegmentRef>>,
+    merging: Merging,
 }
 
+/// So many segments of different jobs are written at once.
+const WRITERS: usize = 4;
+
 impl Writer {
-    fn commit(&mut self, group: Vec<Submission>) {
+    fn commit(&mut self, mut group: Vec<Submission>) {
         let mut manifests = BTreeMap::new();
         let mut waiting = Vec::new();
-        for mut submission in group {
-            let cpu = submission.cpu.clone();
-            match cpu.measure(|| self.manifest(&mut submission)) {
+        let written = self.write_segments(&mut group);
+        for (submission, segment) in group.into_iter().zip(written) {
+            match segment.map(|segment| self.manifest(&submission, segment)) {
                 Ok(manifest) => {
                     manifests.insert(submission.plan.name.clone(), manifest);
                     waiting.push(submission);
@@ -251,54 +257,92 @@ impl Writer {
             // The job may have been stopped meanwhile.
             let _ = reply.send(answer);
             if safe && let Some(manifest) = manifests.remove(&plan.name) {
-                cpu.measure(|| self.compact(&plan, &body, &manifest));
+                self.merge(&plan, &body, manifest, cpu);
             }
         }
     }
 
     fn forget(&mut self, job: &str) -> Result<(), StoreError> {
+        // A segment that is being written cannot be discarded.
+        let merged = self.merging.wait_for(job);
+        merged.into_iter().for_each(|merged| self.put_merged(merged));
         self.segments.remove(job);
         self.store.forget(job)
     }
 
-    /// Writes the job's segment and names all that is live.
-    fn manifest(&mut self, submission: &mut Submission) -> Result<Manifest, StoreError> {
-        let epoch = self.next_epoch()?;
-        let mut segments = self.segments.get(&submission.plan.name).cloned().unwrap_or_default();
+    /// Writes what changed in each job, several at once.
+    fn write_segments(&self, group: &mut [Submission]) -> Vec<Result<SegmentRef, StoreError>> {
+        let store = &*self.store;
+        let write = |submission: &mut Submission| {
+            let cpu = submission.cpu.clone();
+            let mut entries = std::mem::replace(&mut submission.entries, Box::new(std::iter::empty()));
+            cpu.measure(|| store.write_segment(&submission.plan.name, next_epoch(store)?, &mut entries))
+        };
+        let share = group.len().div_ceil(WRITERS).max(1);
+        if group.len() < 2 {
+            return group.iter_mut().map(write).collect();
+        }
+        std::thread::scope(|scope| {
+            let parts = group.chunks_mut(share);
+            let writers: Vec<_> = parts
+                .map(|part| scope.spawn(move || part.iter_mut().map(write).collect::<Vec<_>>()))
+                .collect();
+            writers.into_iter().flat_map(|writer| writer.join().expect("writing does not panic")).collect()
+        })
+    }
+
+    /// Names all that is live of the job, with its new segment.
+    fn manifest(&mut self, submission: &Submission, segment: SegmentRef) -> Manifest {
+        let segments = self.segments.entry(submission.plan.name.clone()).or_default();
         if submission.body.checkpoint == 0 {
             segments.clear();
         }
-        let mut entries = std::mem::replace(&mut submission.entries, Box::new(std::iter::empty()));
-        let segment = self.store.write_segment(&submission.plan.name, epoch, &mut entries)?;
         if !segment.is_empty() {
             segments.push(segment);
         }
-        self.segments.insert(submission.plan.name.clone(), segments.clone());
-        Ok(Manifest { format: FORMAT, segments, body: submission.body.to_json() })
+        Manifest { format: FORMAT, segments: segments.clone(), body: submission.body.to_json() }
     }
 
-    /// Merges segments of a job where that pays; the result counts from its next commit.
-    fn compact(&mut self, plan: &JobPlan, body: &Body, manifest: &Manifest) {
-        let job = &plan.name;
-        let merged = self.next_epoch().and_then(|epoch| match expiry(plan, body) {
-            Ok(expiry) => {
-                let is_expired = |entry: &[u8]| expiry.is_expired(entry);
-                self.store.compact(job, epoch, manifest, &is_expired)
+    /// Lets segments of a job be merged where that pays; the result counts from one of its next commits.
+    fn merge(&mut self, plan: &JobPlan, body: &Body, manifest: Manifest, cpu: CpuTime) {
+        let job = plan.name.clone();
+        match next_epoch(&*self.store) {
+            Ok(epoch) => {
+                self.merging.begin(Order { job, epoch, manifest, expiry: expiry(plan, body), cpu });
             }
-            Err(error) => Err(StoreError::visit(error)),
-        });
-        match merged {
-            Ok(Some(merged)) => {
-                self.segments.insert(job.clone(), merged.segments);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(job, %error, "merging checkpoint segments failed; trying again later");
-            }
+            Err(error) => unmerged(&job, &error),
         }
     }
 
-    fn next_epoch(&self) -> Result<Epoch, StoreError> {
-        Ok(self.store.head()?.map_or(Epoch(1), |head| head.epoch.next()))
+    fn take_merged(&mut self) {
+        self.merging.done().into_iter().for_each(|merged| self.put_merged(merged));
     }
+
+    /// Puts merged segments in place of those that they were made of, which are still the job's oldest, unless it has
+    /// begun anew.
+    fn put_merged(&mut self, merged: Merged) {
+        let Merged { job, of, segments } = merged;
+        match segments {
+            Ok(Some(merged)) => match self.segments.get_mut(&job).filter(|known| known.starts_with(&of)) {
+                Some(known) => drop(known.splice(..of.len(), merged)),
+                None => {
+                    for segment in merged.iter().filter(|segment| !of.contains(segment)) {
+                        if let Err(error) = self.store.discard(segment) {
+                            unmerged(&job, &error);
+                        }
+                    }
+                }
+            },
+            Ok(None) => {}
+            Err(error) => unmerged(&job, &error),
+        }
+    }
+}
+
+fn next_epoch(store: &dyn CheckpointStore) -> Result<Epoch, StoreError> {
+    Ok(store.head()?.map_or(Epoch(1), |head| head.epoch.next()))
+}
+
+fn unmerged(job: &str, error: &StoreError) {
+    tracing::warn!(job, %error, "merging checkpoint segments failed; trying again later");
 }

@@ -27,6 +27,7 @@ mod keyed;
 mod keys;
 mod lookup;
 mod manifest;
+mod merging;
 mod metered;
 mod pipeline;
 mod progress;

@@ -5,15 +5,28 @@ use crate::checkpoint::Committer;
 use crate::manifest::Body;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, Commit, Entry, Epoch, Manifest, SegmentRef, SledStore, StoreError};
 
 /// A store whose disk takes its time.
-struct Slow(Arc<SledStore>);
+struct Slow {
+    store: Arc<SledStore>,
+    commits_take: Duration,
+    /// Set while nothing may be merged.
+    holds_merges: Arc<AtomicBool>,
+}
+
+impl Slow {
+    fn new(store: Arc<SledStore>, commits_take: u64) -> Slow {
+        Slow { store, commits_take: Duration::from_millis(commits_take), holds_merges: Arc::default() }
+    }
+}
 
 impl CheckpointStore for Slow {
     fn head(&self) -> Result<Option<Commit>, StoreError> {
-        self.0.head()
+        self.store.head()
     }
 
     fn write_segment(
@@ -22,12 +35,12 @@ impl CheckpointStore for Slow {
         epoch: Epoch,
         entries: &mut dyn Iterator<Item = Entry>,
     ) -> Result<SegmentRef, StoreError> {
-        self.0.write_segment(job, epoch, entries)
+        self.store.write_segment(job, epoch, entries)
     }
 
     fn commit(&self, jobs: BTreeMap<String, Manifest>) -> Result<Commit, StoreError> {
-        std::thread::sleep(Duration::from_millis(300));
-        self.0.commit(jobs)
+        std::thread::sleep(self.commits_take);
+        self.store.commit(jobs)
     }
 
     fn read_range(
@@ -37,7 +50,7 @@ impl CheckpointStore for Slow {
         to: Option<&[u8]>,
         visit: &mut weir_store::Visit<'_>,
     ) -> Result<(), StoreError> {
-        self.0.read_range(manifest, from, to, visit)
+        self.store.read_range(manifest, from, to, visit)
     }
 
     fn compact(
@@ -47,23 +60,26 @@ impl CheckpointStore for Slow {
         manifest: &Manifest,
         expired: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Option<Manifest>, StoreError> {
-        self.0.compact(job, epoch, manifest, expired)
+        while self.holds_merges.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.store.compact(job, epoch, manifest, expired)
     }
 
     fn discard(&self, segment: &SegmentRef) -> Result<(), StoreError> {
-        self.0.discard(segment)
+        self.store.discard(segment)
     }
 
     fn forget(&self, job: &str) -> Result<(), StoreError> {
-        self.0.forget(job)
+        self.store.forget(job)
     }
 
     fn disk_bytes(&self) -> Result<u64, StoreError> {
-        self.0.disk_bytes()
+        self.store.disk_bytes()
     }
 
     fn live_bytes(&self) -> u64 {
-        self.0.live_bytes()
+        self.store.live_bytes()
     }
 }
 
@@ -71,7 +87,7 @@ impl CheckpointStore for Slow {
 #[tokio::test]
 async fn an_attempt_looks_where_to_go_on_when_nothing_is_on_its_way_any_more() {
     let world = World::new();
-    let committer = Committer::start(Arc::new(Slow(world.store.clone()))).unwrap();
+    let committer = Committer::start(Arc::new(Slow::new(world.store.clone(), 300))).unwrap();
     let plan = Arc::new(plan());
     let body = Body { checkpoint: 7, ..Body::first(&plan) };
     let cpu = weir_connect::CpuTime::default();
@@ -82,4 +98,81 @@ async fn an_attempt_looks_where_to_go_on_when_nothing_is_on_its_way_any_more() {
     committer.settle().await;
     let head = world.store.head().unwrap().unwrap();
     assert_eq!(Body::read(&plan, &head.jobs["counts"]).unwrap().checkpoint, 7);
+}
+
+/// Commits the next checkpoint of a job, which changes some entries.
+async fn change(committer: &Committer, plan: &Arc<JobPlan>, checkpoint: u64, entries: Vec<Entry>) {
+    let body = Body { checkpoint, ..Body::first(plan) };
+    let cpu = weir_connect::CpuTime::default();
+    let committed = committer.commit(plan, body, Box::new(entries.into_iter()), &cpu);
+    tokio::time::timeout(Duration::from_secs(20), committed).await.expect("nothing holds it").unwrap();
+}
+
+/// The entries that a store has of a job.
+fn entries(store: &SledStore, job: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let head = store.head().unwrap().unwrap();
+    if let Some(manifest) = head.jobs.get(job) {
+        let mut visit = |key: &[u8], value: &[u8]| {
+            found.insert(key.to_vec(), value.to_vec());
+            Ok(())
+        };
+        store.read(manifest, &mut visit).unwrap();
+    }
+    found
+}
+
+#[tokio::test]
+async fn commits_go_on_while_segments_are_merged_and_nothing_is_lost() {
+    let world = World::new();
+    let slow = Slow::new(world.store.clone(), 0);
+    let holds_merges = slow.holds_merges.clone();
+    let committer = Committer::start(Arc::new(slow)).unwrap();
+    let plan = Arc::new(plan());
+    let segments = || world.store.head().unwrap().unwrap().jobs["counts"].segments.len();
+    let mut model = BTreeMap::new();
+    holds_merges.store(true, Ordering::SeqCst);
+    for checkpoint in 1..=60_u64 {
+        if checkpoint == 30 {
+            assert!(segments() > 20, "nothing could be merged");
+            holds_merges.store(false, Ordering::SeqCst);
+        }
+        let key = format!("0{}", checkpoint % 7).into_bytes();
+        let value = (checkpoint % 5 > 0).then(|| checkpoint.to_be_bytes().to_vec());
+        match &value {
+            Some(value) => drop(model.insert(key.clone(), value.clone())),
+            None => drop(model.remove(&key)),
+        }
+        change(&committer, &plan, checkpoint, vec![Entry { key: key.into(), value: value.map(Into::into) }])
+            .await;
+        assert_eq!(entries(&world.store, "counts"), model, "after {checkpoint}");
+        if checkpoint >= 30 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    assert!(segments() < 20, "{} segments are left", segments());
+}
+
+#[tokio::test]
+async fn a_job_that_is_dropped_while_its_segments_are_merged_starts_anew() {
+    let world = World::new();
+    let slow = Slow::new(world.store.clone(), 0);
+    let holds_merges = slow.holds_merges.clone();
+    let committer = Committer::start(Arc::new(slow)).unwrap();
+    let plan = Arc::new(plan());
+    let entry = |number: u64| Entry { key: vec![b'0', number as u8].into(), value: Some(vec![1].into()) };
+    holds_merges.store(true, Ordering::SeqCst);
+    for checkpoint in 1..10 {
+        change(&committer, &plan, checkpoint, vec![entry(checkpoint)]).await;
+    }
+    let other = committer.clone();
+    let forgotten = tokio::spawn(async move { other.forget("counts").await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    holds_merges.store(false, Ordering::SeqCst);
+    forgotten.await.unwrap().unwrap();
+    assert!(entries(&world.store, "counts").is_empty());
+    for checkpoint in 1..10 {
+        change(&committer, &plan, checkpoint, vec![entry(20 + checkpoint)]).await;
+    }
+    assert_eq!(entries(&world.store, "counts").len(), 9);
 }

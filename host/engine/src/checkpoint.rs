@@ -83,7 +83,7 @@ impl Checkpointer {
             }
             let tokens = tokens.unwrap_or_default();
             body.sinks.clone_from(&tokens);
-            self.sync_dead_letters()?;
+            self.sync_dead_letters().await?;
             let number = body.checkpoint;
             // Key groups rise from shard to shard, and what has none comes behind them.
             let entries = entries.into_iter().flatten().flatten().chain(of_intake);
@@ -101,13 +101,15 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn sync_dead_letters(&self) -> Result<(), EngineError> {
-        self.plan.inputs.iter().try_for_each(|input| {
-            self.dead_letters.sync(&input.stream.name).map_err(|error| EngineError::DeadLetters {
-                job: self.plan.name.clone(),
-                message: error.to_string(),
-            })
-        })
+    /// Waits for the letters of the rows that the checkpoint holds: shards and intake have handed them over by now.
+    async fn sync_dead_letters(&self) -> Result<(), EngineError> {
+        let job = &self.plan.name;
+        for input in &self.plan.inputs {
+            let synced = self.dead_letters.sync(job, &input.stream.name).await;
+            synced
+                .map_err(|error| EngineError::DeadLetters { job: job.clone(), message: error.to_string() })?;
+        }
+        Ok(())
     }
 }
 

@@ -148,7 +148,7 @@ impl Job {
         self.progress.is_visible(partition, offset)
     }
 
-    /// Sizes of its state; zeros while it is being restored.
+    /// Sizes of its state; zeros while it is being restored. Walks over none of it.
     pub fn stats(&self) -> Stats {
         self.current_shards().map_or_else(Stats::default, |shards| shards.stats())
     }

@@ -74,6 +74,8 @@ impl KeyedShard {
             }
             hands.tally.progress().applied(number, sequence);
         }
+        // Whoever asks what a run took is told it exactly.
+        keyed.measure();
         Ok(())
     }
 }
@@ -101,7 +103,7 @@ impl Hands {
         self.tally.add(effects.counts);
         self.tally.progress().tell_failed(effects.failed_results());
         let Effects { results, letters, .. } = effects;
-        self.dead_letters.set_aside(&self.plan, &letters)?;
+        self.dead_letters.set_aside(&self.plan, letters, &self.tally.progress().cpu);
         for rows in results {
             self.send(Message::Batch(rows)).await?;
         }

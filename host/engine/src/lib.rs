@@ -39,10 +39,9 @@ mod state;
 pub mod status;
 pub mod stream;
 mod take;
-mod told;
 
 pub use back_off::BackOff;
-pub use dead_letters::DeadLetters;
+pub use dead_letters::{DeadLetters, Listing};
 pub use deliver::NamedSink;
 pub use driver::Mode;
 pub use engine::{Engine, Settings, fits_state};
@@ -52,7 +51,6 @@ pub use inputs::InputSource;
 pub use job::{Job, JobSpec, KeyPage, MakeSinks};
 pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus};
 pub use stream::{MakeDecoder, StreamHub};
-pub use told::Listing;
 pub use weir_core::{
     Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Looked, LookupError, Subject,
 };

@@ -74,7 +74,7 @@ impl Driver {
         if let Some(refusals) = self.state.refusals.get_mut(usize::from(partition.source)) {
             refusals.add(taken.taken);
         }
-        self.dead_letters.set_aside(&self.plan, &taken.letters)?;
+        self.dead_letters.set_aside(&self.plan, taken.letters, &self.progress.cpu);
         self.leave_end(partition);
         self.state.positions.insert(partition, block.next.clone());
         self.report(partition);

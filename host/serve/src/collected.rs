@@ -9,6 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use weir_engine::status::{PartitionStatus, SinkStatus};
@@ -62,6 +63,7 @@ const JOB: &[&str] = &[JOB_NAME];
 const SINK: &[&str] = &[JOB_NAME, "sink"];
 const PARTITION: &[&str] = &[JOB_NAME, "partition"];
 const PLUGIN: &[&str] = &[JOB_NAME, "plugin", "version"];
+const LOST_LETTERS: &str = "weir_dead_letters_lost_total";
 const COUNTER: &str = "counter";
 const GAUGE: &str = "gauge";
 
@@ -121,6 +123,12 @@ pub const METRICS: &[MetricDoc] = &[
         PLUGIN,
         "1 while the plugin is not called for the job, many of whose rows made it misbehave",
     ),
+    doc(
+        LOST_LETTERS,
+        COUNTER,
+        &["stream"],
+        "Dead letters that were lost, because they came faster than the disk took them",
+    ),
     doc("process_cpu_seconds_total", COUNTER, &[], "Processor time of all threads, user and system"),
     doc("process_resident_memory_bytes", GAUGE, &[], "Memory that is resident"),
     doc("process_virtual_memory_bytes", GAUGE, &[], "Addresses that are mapped"),
@@ -151,6 +159,8 @@ struct Seen {
     now: EventTime,
     jobs: Vec<JobSeen>,
     plugins: Vec<PluginUsage>,
+    /// By stream.
+    lost_letters: BTreeMap<String, u64>,
     process: ProcessFigures,
 }
 
@@ -205,6 +215,7 @@ impl Seen {
             now: served.clock.now(),
             jobs: served.engine.statuses().into_iter().map(job).collect(),
             plugins: served.plugins.usage(),
+            lost_letters: served.engine.dead_letters().lost(),
             process: (served.process)(),
         }
     }
@@ -216,6 +227,7 @@ impl Seen {
             _ if name.starts_with("process_") => {
                 self.process(name).map(|value| (Vec::new(), value)).into_iter().collect()
             }
+            LOST_LETTERS => self.of_lost_letters(),
             _ if name.starts_with("weir_plugin_") => self.of_plugins(plugin_figure(name)?),
             _ if name.starts_with("weir_sink_") => self.of_sinks(sink_figure(name)?),
             _ if name.starts_with("weir_partition_") => self.of_partitions(name),
@@ -271,6 +283,11 @@ impl Seen {
             job.status.partitions.iter().filter_map(sample).collect::<Vec<_>>()
         };
         self.jobs.iter().flat_map(of_job).collect()
+    }
+
+    fn of_lost_letters(&self) -> Vec<Sample> {
+        let sample = |(stream, count): (&String, &u64)| (vec![("stream", stream.clone())], *count as f64);
+        self.lost_letters.iter().map(sample).collect()
     }
 
     fn of_plugins(&self, figure: fn(&PluginUsage) -> u64) -> Vec<Sample> {

@@ -9,6 +9,7 @@ use crate::answer::{
     Block, BlockSink, DecodeError, Inserted, Question, Results, Rows, Slot, Stats, shape_lists,
 };
 use crate::grid::GridStage;
+use crate::measured::Measured;
 use crate::over::OverStage;
 use crate::runs::RunStage;
 use crate::slots::Slots;
@@ -69,6 +70,7 @@ pub struct Timelines {
     stage: Stage,
     list_views: bool,
     gives_results: bool,
+    measured: Measured,
 }
 
 enum Stage {
@@ -92,7 +94,8 @@ impl Timelines {
         };
         // The check has refused every other reason.
         let stage = stage.ok_or(SpecError::NoSuchInput(spec.inputs.len()))?;
-        Ok(Timelines { slots: Slots::default(), stage, list_views: false, gives_results: true })
+        let (slots, measured) = (Slots::default(), Measured::default());
+        Ok(Timelines { slots, stage, list_views: false, gives_results: true, measured })
     }
 
     /// From now on lists are returned as views: a column whose aggregate's type is [`DataType::List`] is one of
@@ -161,6 +164,9 @@ impl Timelines {
         if !inserted.too_late.is_empty() && self.slots.are_many_idle() {
             // A flood of rows that do not count, each of another key, must not fill the memory.
             self.expire();
+        }
+        if self.measured.is_due_after(rows.rows.len()) {
+            self.measure();
         }
         Ok(inserted)
     }
@@ -399,6 +405,7 @@ impl Timelines {
             Stage::Over(over) => over.restore_done(settled, oldest),
         };
         if damaged.is_empty() {
+            self.measure();
             return Ok(());
         }
         let block = Block { column: Block::ROWS, level: 0, start: 0 };
@@ -414,20 +421,28 @@ impl Timelines {
         })
     }
 
-    /// How much is held. Walks over everything: not for every batch.
+    /// How much is held; the memory by what it was when [`Timelines::measure`] was last called, here or by whoever wants
+    /// it anew.
     pub fn stats(&self) -> Stats {
-        let (tiles, rows, memory) = match &self.stage {
+        let (tiles, rows) = match &self.stage {
             Stage::Grid(grid) => {
-                let rows = grid.ordered.as_ref().map_or(0, |ordered| ordered.logs.rows());
-                (grid.tiles(), rows, grid.memory_bytes())
+                (grid.tiles(), grid.ordered.as_ref().map_or(0, |ordered| ordered.logs.rows()))
             }
-            Stage::Runs(runs) => (runs.runs(), runs.logs.rows(), runs.memory_bytes()),
-            Stage::Over(over) => {
-                let tiles = over.tail.as_ref().map_or(0, Tail::tiles);
-                (tiles, over.logs.rows(), over.memory_bytes())
-            }
+            Stage::Runs(runs) => (runs.runs(), runs.logs.rows()),
+            Stage::Over(over) => (over.tail.as_ref().map_or(0, Tail::tiles), over.logs.rows()),
         };
-        let memory_bytes = (memory + self.slots.memory_bytes()) as u64;
-        Stats { keys: self.slots.len() as u64, tiles, rows, memory_bytes }
+        let keys = self.slots.len() as u64;
+        Stats { keys, tiles, rows, memory_bytes: self.measured.bytes_of(keys + tiles + rows) }
+    }
+
+    /// Walks over everything to find how much memory it takes.
+    pub fn measure(&mut self) {
+        let of_stage = match &self.stage {
+            Stage::Grid(grid) => grid.memory_bytes(),
+            Stage::Runs(runs) => runs.memory_bytes(),
+            Stage::Over(over) => over.memory_bytes(),
+        };
+        let Stats { keys, tiles, rows, .. } = self.stats();
+        self.measured.set((of_stage + self.slots.memory_bytes()) as u64, keys + tiles + rows);
     }
 }

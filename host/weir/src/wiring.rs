@@ -187,12 +187,12 @@ fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Re
 /// others; else it is listed with its reason, unless none of them could start.
 pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failure> {
     let letters = opened.data_dir.join("dead_letters");
-    let letters = DeadLetters::new(letters, opened.server.limits.dead_letters_bytes);
+    let limit_bytes = opened.server.limits.dead_letters_bytes;
     let listing = if mode == Mode::Live { Listing::Route } else { Listing::File };
-    let letters = Arc::new(letters.told_in_log(opened.clock.clone(), listing));
+    let letters = DeadLetters::told_in_log(letters, limit_bytes, opened.clock.clone(), listing);
     let checkpoint_every = Duration::from_millis(opened.server.checkpoint_every.millis().max(1) as u64);
     let settings = Settings { shards: opened.shards, checkpoint_every };
-    let engine = Engine::new(settings, opened.store.clone(), letters, opened.clock.clone())?;
+    let engine = Engine::new(settings, opened.store.clone(), Arc::new(letters), opened.clock.clone())?;
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone()));
     let running = Running { engine: Arc::new(engine), logs, hubs: Hubs::default() };
 

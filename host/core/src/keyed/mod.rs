@@ -141,6 +141,13 @@ impl<S: Segments> Keyed<S> {
         Span::from_millis((history / 8).clamp(1_000, 3_600_000))
     }
 
+    /// Walks over everything that is held to find how much memory it takes.
+    pub fn measure(&mut self) {
+        for segment in 0..self.segments.count() {
+            self.segments.write(segment, Segment::measure);
+        }
+    }
+
     /// Shows everything of the state that changed since this was last asked.
     pub fn dirty(&mut self, out: &mut StateSink<'_>) {
         let revision = self.revision;
@@ -200,7 +207,7 @@ impl Keyed {
         Ok(self.of_group(group)?.is_expired(parsed(group, name)?))
     }
 
-    /// How much is held. Walks over everything: not for every batch.
+    /// How much is held.
     pub fn stats(&self) -> Stats {
         self.segments.iter().map(Segment::stats).fold(Stats::default(), add_stats)
     }

@@ -185,7 +185,13 @@ impl Segment {
         }
     }
 
-    /// How much is held. Walks over everything: not for every batch.
+    /// Walks over everything that is held to find how much memory it takes, which [`Segment::stats`] otherwise knows as it
+    /// was a while ago.
+    pub fn measure(&mut self) {
+        self.timelines.measure();
+    }
+
+    /// How much is held.
     pub fn stats(&self) -> Stats {
         self.timelines.stats()
     }

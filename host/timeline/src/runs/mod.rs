@@ -312,7 +312,7 @@ impl RunStage {
 
     /// Keys' runs.
     pub(crate) fn runs(&self) -> u64 {
-        self.table.live().count() as u64
+        self.table.count() as u64
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {

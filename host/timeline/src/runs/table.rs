@@ -80,6 +80,11 @@ impl RunTable {
         self.runs.len()
     }
 
+    /// How many runs there are.
+    pub(super) fn count(&self) -> usize {
+        self.runs.len() - self.free.len()
+    }
+
     pub(super) fn run(&self, run: u32) -> &Run {
         &self.runs[run as usize]
     }

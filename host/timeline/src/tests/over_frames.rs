@@ -302,6 +302,7 @@ fn counted_rows_stay_bounded_without_a_retention() {
         timelines.settle(now).unwrap();
         timelines.expire();
         most = most.max(timelines.stats().rows);
+        assert_memory_is_near(&mut timelines);
     }
     // The last 701 before the horizon, 1,000 after it, and what its blocks hold beside.
     assert!((1701..1701 + 2 * 256).contains(&most), "{most}");
@@ -309,6 +310,15 @@ fn counted_rows_stay_bounded_without_a_retention() {
     timelines.settle(EventTime::from_millis(1 << 40)).unwrap();
     timelines.expire();
     assert!((701..701 + 2 * 256).contains(&timelines.stats().rows));
+    assert_memory_is_near(&mut timelines);
+}
+
+/// What is said of the memory without a walk is not far from what a walk finds.
+fn assert_memory_is_near(timelines: &mut Timelines) {
+    let said = timelines.stats().memory_bytes;
+    timelines.measure();
+    let found = timelines.stats().memory_bytes;
+    assert!(said <= found * 2 && found <= said * 2 + 1_000, "{said} was said, {found} found");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub enum Listing {
 
 /// What was told, and when.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(super) struct Told {
     clock: Arc<dyn Clock>,
     listing: Listing,
     jobs: Mutex<BTreeMap<String, BTreeMap<(About, String), Reason>>>,
@@ -66,17 +66,17 @@ struct Line {
 }
 
 impl Told {
-    pub(crate) fn new(clock: Arc<dyn Clock>, listing: Listing) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, listing: Listing) -> Self {
         Told { clock, listing, jobs: Mutex::default() }
     }
 
     /// Events of a stream were set aside, in this file.
-    pub(crate) fn letters(&self, stream: &str, file: &Path, letters: &[DeadLetter]) {
+    pub(super) fn letters(&self, stream: &str, file: &Path, letters: &[DeadLetter]) {
         self.say(stream, file, self.take(letters));
     }
 
     /// Says what is due, also where no event is set aside any more.
-    pub(crate) fn due(&self, stream: &str, file: &Path) {
+    pub(super) fn due(&self, stream: &str, file: &Path) {
         self.say(stream, file, self.take(&[]));
     }
 

@@ -1,21 +1,15 @@
-//! Dead letters: events that could not be used, kept with their reason and position, and results that could not be
-//! computed, with their key.
+//! The files of dead letters: one of JSON lines per stream, only appended to.
 //!
-//! One append-only file of JSON lines per stream. A letter may be appended again when a job replays after a
-//! crash, so whoever reads them sees each (partition, offset) once, with all jobs that refused it, and each result
-//! of a job once. Full files are
-//! rotated once and then replaced, so a flood of bad events costs a bounded amount of disk and never good data.
+//! A letter may be appended again when a job replays after a crash, so whoever reads them sees each (partition, offset)
+//! once, with all jobs that refused it, and each result of a job once. Full files are rotated once and then replaced, so a
+//! flood of bad events costs a bounded amount of disk and never good data.
 
-use crate::error::EngineError;
-use crate::told::{Listing, Told};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
 use weir_core::{DeadLetter, Subject};
-use weir_event::{Clock, PartitionId};
-use weir_plan::JobPlan;
+use weir_event::PartitionId;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity {
@@ -56,50 +50,57 @@ impl Listed {
 }
 
 /// Where dead letters of all streams are kept.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    /// Of one stream, about.
+    pub(super) limit_bytes: u64,
+}
+
+/// The files that are open for writing.
 #[derive(Debug)]
-pub struct DeadLetters {
-    folder: PathBuf,
-    limit_bytes: u64,
-    open: Mutex<BTreeMap<String, Open>>,
-    told: Option<Told>,
+pub(super) struct Files {
+    folder: Folder,
+    open: BTreeMap<String, Open>,
 }
 
 #[derive(Debug)]
 struct Open {
     file: BufWriter<File>,
     bytes: u64,
+    is_synced: bool,
 }
 
-impl DeadLetters {
-    /// Letters under `folder`, at most about `limit_bytes` per stream.
-    pub fn new(folder: PathBuf, limit_bytes: u64) -> Self {
-        DeadLetters { folder, limit_bytes, open: Mutex::default(), told: None }
+impl Files {
+    pub(super) fn of(folder: Folder) -> Files {
+        Files { folder, open: BTreeMap::new() }
     }
 
-    /// The same, told in the log by their reasons.
-    #[must_use]
-    pub fn told_in_log(self, clock: Arc<dyn Clock>, listing: Listing) -> Self {
-        DeadLetters { told: Some(Told::new(clock, listing)), ..self }
-    }
-
-    /// Appends letters of one stream; they reach the disk with the next [`DeadLetters::sync`].
-    pub fn append(&self, stream: &str, letters: &[DeadLetter]) -> io::Result<()> {
-        if let Some(told) = &self.told {
-            told.letters(stream, &self.path(stream), letters);
+    /// Appends letters of one stream; they reach the disk with the next [`Files::sync`].
+    pub(super) fn append(&mut self, stream: &str, letters: &[DeadLetter]) -> io::Result<()> {
+        let appended = self.try_append(stream, letters);
+        if appended.is_err() {
+            // Opened anew the next time: its folder may have gone.
+            self.open.remove(stream);
         }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        appended
+    }
+
+    fn try_append(&mut self, stream: &str, letters: &[DeadLetter]) -> io::Result<()> {
+        let Files { folder, open } = self;
         if !open.contains_key(stream) {
-            open.insert(stream.to_owned(), self.open_file(stream)?);
+            open.insert(stream.to_owned(), folder.open(stream)?);
         }
         let Some(current) = open.get_mut(stream) else { return Ok(()) };
+        current.is_synced = false;
         for letter in letters {
             let mut line = serde_json::to_vec(letter)?;
             line.push(b'\n');
             // Two files share the limit, the current one and the one before it.
-            if current.bytes + line.len() as u64 > self.limit_bytes / 2 {
+            if current.bytes + line.len() as u64 > folder.limit_bytes / 2 {
                 current.file.flush()?;
-                std::fs::rename(self.path(stream), self.older_path(stream))?;
-                *current = self.open_file(stream)?;
+                std::fs::rename(folder.newer(stream), folder.older(stream))?;
+                *current = folder.open(stream)?;
             }
             current.file.write_all(&line)?;
             current.bytes += line.len() as u64;
@@ -107,47 +108,25 @@ impl DeadLetters {
         current.file.flush()
     }
 
-    /// Appends letters of a job to those of the streams that they came from; one about a result to those of the first
-    /// that it reads.
-    pub(crate) fn set_aside(&self, plan: &JobPlan, letters: &[DeadLetter]) -> Result<(), EngineError> {
-        let source = |letter: &DeadLetter| match &letter.subject {
-            Subject::Event { partition, .. } | Subject::Unread { partition, .. } => {
-                usize::from(partition.source)
-            }
-            Subject::Result { .. } => 0,
-        };
-        for of_one in letters.chunk_by(|one, next| source(one) == source(next)) {
-            let Some(input) = plan.inputs.get(source(&of_one[0])) else { continue };
-            let kept = self.append(&input.stream.name, of_one);
-            let failed = |error: io::Error| EngineError::DeadLetters {
-                job: plan.name.clone(),
-                message: error.to_string(),
-            };
-            kept.map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    /// Makes what was appended to a stream's letters durable: called before a checkpoint passes their positions.
-    pub fn sync(&self, stream: &str) -> io::Result<()> {
-        if let Some(told) = &self.told {
-            told.due(stream, &self.path(stream));
-        }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get_mut(stream) {
+    /// Makes what was appended to a stream's letters durable.
+    pub(super) fn sync(&mut self, stream: &str) -> io::Result<()> {
+        match self.open.get_mut(stream).filter(|current| !current.is_synced) {
             Some(current) => {
-                current.file.flush()?;
-                current.file.get_ref().sync_data()
+                current.file.get_ref().sync_data()?;
+                current.is_synced = true;
+                Ok(())
             }
             None => Ok(()),
         }
     }
+}
 
+impl Folder {
     /// The newest `limit` letters of a stream, oldest first, one per event or result.
-    pub fn list(&self, stream: &str, limit: usize) -> io::Result<Vec<Listed>> {
+    pub(super) fn list(&self, stream: &str, limit: usize) -> io::Result<Vec<Listed>> {
         let mut letters: BTreeMap<Identity, (u64, Listed)> = BTreeMap::new();
         let mut sequence = 0;
-        for path in [self.older_path(stream), self.path(stream)] {
+        for path in [self.older(stream), self.newer(stream)] {
             let file = match File::open(path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -166,19 +145,20 @@ impl DeadLetters {
         Ok(listed.into_iter().skip(skip).map(|(_, letter)| letter).collect())
     }
 
-    fn open_file(&self, stream: &str) -> io::Result<Open> {
-        std::fs::create_dir_all(&self.folder)?;
-        let file = OpenOptions::new().create(true).append(true).open(self.path(stream))?;
+    fn open(&self, stream: &str) -> io::Result<Open> {
+        std::fs::create_dir_all(&self.path)?;
+        let file = OpenOptions::new().create(true).append(true).open(self.newer(stream))?;
         let bytes = file.metadata()?.len();
-        Ok(Open { file: BufWriter::new(file), bytes })
+        Ok(Open { file: BufWriter::new(file), bytes, is_synced: false })
     }
 
-    fn path(&self, stream: &str) -> PathBuf {
-        Path::new(&self.folder).join(format!("{stream}.jsonl"))
+    /// The file that letters of a stream are appended to.
+    pub(super) fn newer(&self, stream: &str) -> PathBuf {
+        self.path.join(format!("{stream}.jsonl"))
     }
 
-    fn older_path(&self, stream: &str) -> PathBuf {
-        Path::new(&self.folder).join(format!("{stream}.older.jsonl"))
+    fn older(&self, stream: &str) -> PathBuf {
+        self.path.join(format!("{stream}.older.jsonl"))
     }
 }
 
@@ -201,27 +181,31 @@ mod tests {
         DeadLetter::of_event(job, "not JSON".to_owned(), PartitionId::default(), offset, "{".to_owned())
     }
 
+    fn made(limit_bytes: u64) -> (tempfile::TempDir, Files) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        (folder, Files::of(Folder { path, limit_bytes }))
+    }
+
     #[test]
     fn a_letter_is_listed_once_with_all_its_jobs() {
-        let folder = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::new(folder.path().to_owned(), 1 << 20);
-        letters.append("s", &[letter("a", 1), letter("a", 2), letter("b", 1), letter("a", 1)]).unwrap();
-        letters.sync("s").unwrap();
-        let listed = letters.list("s", 10).unwrap();
+        let (_folder, mut files) = made(1 << 20);
+        files.append("s", &[letter("a", 1), letter("a", 2), letter("b", 1), letter("a", 1)]).unwrap();
+        files.sync("s").unwrap();
+        let listed = files.folder.list("s", 10).unwrap();
         assert_eq!(listed.len(), 2);
         assert_eq!(listed[0].jobs, ["a", "b"]);
-        assert_eq!(letters.list("s", 1).unwrap()[0].offset(), Some(2));
+        assert_eq!(files.folder.list("s", 1).unwrap()[0].offset(), Some(2));
         // What was not read takes no offset, and hides no event that has the one behind it.
         let unread = DeadLetter::of_unread("a", "`f` is not read".to_owned(), PartitionId::default(), 2);
-        letters.append("s", &[unread.clone(), unread]).unwrap();
-        assert_eq!(letters.list("s", 10).unwrap().len(), 3);
-        assert!(letters.list("none", 1).unwrap().is_empty());
+        files.append("s", &[unread.clone(), unread]).unwrap();
+        assert_eq!(files.folder.list("s", 10).unwrap().len(), 3);
+        assert!(files.folder.list("none", 1).unwrap().is_empty());
     }
 
     #[test]
     fn a_result_is_listed_once_per_job_beside_the_events() {
-        let folder = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::new(folder.path().to_owned(), 1 << 20);
+        let (_folder, mut files) = made(1 << 20);
         let result = |job: &str, start: &str| {
             let window = FailedWindow { start: start.to_owned(), end: "later".to_owned() };
             let key = serde_json::Map::from_iter([("k".to_owned(), "once".into())]);
@@ -232,8 +216,8 @@ mod tests {
             )
         };
         let all = [result("a", "1"), result("a", "2"), letter("a", 1), result("b", "1"), result("a", "1")];
-        letters.append("s", &all).unwrap();
-        let listed = letters.list("s", 10).unwrap();
+        files.append("s", &all).unwrap();
+        let listed = files.folder.list("s", 10).unwrap();
         assert_eq!(listed.len(), 4);
         let Subject::Result { result: first } = &listed[0].subject else { panic!("{listed:?}") };
         assert_eq!(first.to_string(), r#"{"k":"once"} 1 to later"#);
@@ -242,16 +226,15 @@ mod tests {
 
     #[test]
     fn a_flood_stays_within_the_limit() {
-        let folder = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::new(folder.path().to_owned(), 4096);
+        let (folder, mut files) = made(4096);
         for offset in 0..500 {
-            letters.append("s", &[letter("a", offset)]).unwrap();
+            files.append("s", &[letter("a", offset)]).unwrap();
         }
         let bytes: u64 = std::fs::read_dir(folder.path())
             .unwrap()
             .map(|file| file.unwrap().metadata().unwrap().len())
             .sum();
         assert!(bytes <= 4096, "{bytes}");
-        assert_eq!(letters.list("s", 1).unwrap()[0].offset(), Some(499));
+        assert_eq!(files.folder.list("s", 1).unwrap()[0].offset(), Some(499));
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::components::{Of, without_components};
 use crate::expressions::Bound;
+use crate::last_join::Join;
 use crate::planner::ResultColumnPlan;
 use crate::relation::{Branch, Relation};
 use crate::stage::{Stage, StageWindows};
@@ -42,6 +43,7 @@ impl Common {
         ]);
         parts.extend(relation.branches.iter().filter_map(|branch| dedup(&branch.stream)));
         parts.extend(relation.branches.iter().filter_map(kept));
+        parts.extend(relation.join.as_ref().map(joined));
         if let Some(stage) = stage {
             parts.push(format!("keys {}", keys(stage)));
             parts.extend(unbounded(job, stage));
@@ -93,6 +95,11 @@ fn kept(branch: &Branch) -> Option<String> {
     Some(format!("from {} where {}", branch.stream.name, filter.map_or("", |filter| &filter.canonical)))
 }
 
+/// Which rows have results, where others are only joined to them.
+fn joined(join: &Join) -> String {
+    format!("last join to {}", join.left_inputs)
+}
+
 /// Which events count once, where the stream tells them apart.
 fn dedup(stream: &StreamDefinition) -> Option<String> {
     let dedup = stream.dedup?;
@@ -139,6 +146,7 @@ pub(crate) fn state_fingerprint(
     parts.extend(relation.branches.iter().map(|branch| branch.stream.name.clone()));
     if let Some(stage) = stage {
         parts.extend(relation.branches.iter().filter_map(kept));
+        parts.extend(relation.join.as_ref().map(joined));
         parts.push(filter.map_or_else(String::new, |filter| filter.canonical.clone()));
         parts.push(keys(stage));
         parts.push(windows(stage));

@@ -96,7 +96,7 @@ impl Reading<'_> {
         }
         let over = |bound: &Bound| self.over(&made_columns, bound);
         let own = made.filter.as_ref().map(|filter| stream.compile(filter)).transpose()?;
-        let outer = self.filter.map(over).transpose()?;
+        let outer = self.filter.filter(|_| !branch.is_right).map(over).transpose()?;
         let filter = match (own, outer) {
             (Some(first), Some(then)) => Some(Both::of(first, then)),
             (first, then) => first.or(then),

@@ -5,14 +5,16 @@
 use crate::dialect::Flink;
 use crate::over::WindowClauses;
 use crate::report::{Refusal, START};
-use crate::table_function::{TableFunction, cut};
-use crate::tokens::{lower_first, tokens};
-use crate::views::{Base, Source, View, named, refuse_unread, source};
+use crate::table_function::{TableFunction, cut, expression};
+use crate::tokens::{Tokens, WrittenLastJoin, lower_first, tokens};
+use crate::views::{Base, Source, View, from, named, refuse_unread};
+use crate::windows::interval;
 use sqlparser::ast::{
     Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, SetOperator, Spanned,
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+use weir_event::Span;
 
 /// How deep the parser may call itself: what the token check lets through needs less.
 pub(crate) const RECURSION_LIMIT: usize = 400;
@@ -51,7 +53,8 @@ pub(crate) struct Item {
 
 /// Parses a query.
 pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
-    let (mut tokens, exclusions) = tokens(text)?;
+    let Tokens { mut tokens, exclusions, last_join } = tokens(text)?;
+    let within = last_join.map(|join| within(&join)).transpose().map_err(|refusal| vec![refusal])?;
     let table_function = cut(&mut tokens).map_err(|refusal| vec![refusal])?;
     let query = parse_query(tokens).map_err(|refusal| vec![refusal])?;
     let mut refusals = refused_clauses(&query);
@@ -61,7 +64,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
         return Err(refusals);
     };
     refusals.extend(refused_select_clauses(&select));
-    let source = source(&select.from, named).map_err(|found| refusals.extend(found)).ok();
+    let source = from(&select.from, named, within).map_err(|found| refusals.extend(found)).ok();
     if let Some(source) = &source {
         refusals.extend(refuse_unread(named, source));
         refusals.extend(misplaced(table_function.as_ref(), source));
@@ -110,6 +113,19 @@ fn parse_query(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, Refusal> {
         }
     };
     Err(Refusal::new(rest.span.start, message))
+}
+
+/// The place of LAST JOIN, and what its WITHIN says.
+fn within(join: &WrittenLastJoin) -> Result<(Location, Option<Span>), Refusal> {
+    if join.within.is_empty() {
+        return Ok((join.at, None));
+    }
+    let length = expression(&join.within, join.at)?;
+    let span = interval(&length, join.at)?;
+    if span <= Span::ZERO {
+        return Err(Refusal::new(join.at, "WITHIN takes a positive length, such as INTERVAL '7' DAY"));
+    }
+    Ok((join.at, Some(span)))
 }
 
 /// What to do instead of a query of several SELECTs, or of one in brackets.

@@ -8,6 +8,7 @@ use crate::features::features;
 use crate::grouping::{grouping, project_keys};
 use crate::hashes::{Common, state_fingerprint};
 use crate::inputs::Reading;
+use crate::last_join::Join;
 use crate::parse::{Item, Parsed, parse};
 use crate::relation::{Making, Relation, all_of};
 use crate::report::{Refusal, Report, START};
@@ -79,6 +80,9 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     let making = Making { catalog, functions: &functions, aggregates: &aggregates, parts_left: &parts_left };
     let relation = making.relation(&parsed.base, report)?;
     let event_time = relation.schema.fields.get(relation.schema.event_time)?.name.clone();
+    if let Some(join) = &relation.join {
+        join.rename(&mut parsed, report);
+    }
     let misnamed = resolve_names(&mut parsed, &making.names(&relation.name, &relation.schema), report);
     let named = Named { job, relation, functions: &functions, aggregates: &aggregates, event_time };
     if !report.has_errors() {
@@ -127,7 +131,10 @@ impl Named<'_> {
         let (job, functions) = (self.job, self.functions);
         let scope = self.relation.scope(functions).map_err(|message| Refusal::new(START, message));
         let mut rows = Rows { scope: report.take(scope)?, projected: Vec::new() };
-        let grouping = grouping(&parsed, self.aggregates, &self.event_time, job, report);
+        let grouping = match &self.relation.join {
+            Some(join) => join.grouping(&parsed, self.aggregates, report),
+            None => grouping(&parsed, self.aggregates, &self.event_time, job, report),
+        };
         if report.has_errors() {
             return None;
         }
@@ -153,6 +160,8 @@ impl Named<'_> {
             keys,
             computed: Vec::new(),
             carried: Vec::new(),
+            join: self.relation.join.as_ref(),
+            joined: None,
         };
         query.keyed(stage, functions, report)
     }
@@ -223,6 +232,8 @@ impl Query<'_> {
         functions: &Functions<'_>,
         report: &mut Report<'_>,
     ) -> Option<JobPlan> {
+        let joined = stage.join_rows(&self.parsed.items);
+        report.take(joined)?;
         let mut expressions = Vec::new();
         for item in &self.parsed.items {
             match result_expression(&mut stage, item.expression.clone(), item.at) {
@@ -317,8 +328,9 @@ impl Query<'_> {
             corrects: (self.job.late.policy == LatePolicy::Correct)
                 .then_some(self.job.late.allow.max(Span::ZERO)),
             retention: self.job.retention,
-            tail: self.job.tail,
+            tail: self.job.tail.or_else(|| self.relation.join.as_ref().and_then(Join::tail)),
             emit_changes: self.job.emit != Emit::Close,
+            results_below: self.relation.join.as_ref().map(|join| join.left_inputs),
         };
         match spec.check() {
             Ok(()) => Some(spec),

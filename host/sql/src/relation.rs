@@ -6,6 +6,7 @@
 
 use crate::aggregates::Aggregates;
 use crate::expressions::{Bound, Functions, Scope, ScopeColumn, type_name};
+use crate::last_join::{Join, column};
 use crate::names::{EVENT_TIME, Names, ResolvedView, event_time};
 use crate::planner::unknown_stream;
 use crate::report::{Refusal, Report};
@@ -28,6 +29,8 @@ pub(crate) struct Relation {
     pub(crate) schema: StreamSchema,
     /// The stream, or those whose rows it has, in the order of the query.
     pub(crate) branches: Vec<Branch>,
+    /// How its rows belong together where they are those of two sides.
+    pub(crate) join: Option<Join>,
 }
 
 /// A stream whose rows are a table's.
@@ -38,6 +41,8 @@ pub(crate) struct Branch {
     pub(crate) at: Location,
     /// How its rows become the table's; `None` where it is the table.
     pub(crate) made: Option<Made>,
+    /// Whether its rows are those of the right side of a join, which the query's condition is not about.
+    pub(crate) is_right: bool,
 }
 
 /// How rows of a stream become rows of a table.
@@ -100,6 +105,12 @@ pub(crate) fn all_of(conditions: impl IntoIterator<Item = Expr>) -> Option<Expr>
     })
 }
 
+/// The rows of several streams under the same columns.
+pub(crate) struct Table {
+    pub(crate) schema: StreamSchema,
+    pub(crate) branches: Vec<Branch>,
+}
+
 /// A column of a branch on its way into the table.
 struct Column {
     name: String,
@@ -115,9 +126,14 @@ impl Making<'_> {
             Base::Stream(table, at) => {
                 let stream = self.stream(table, *at, report)?;
                 let (name, schema) = (stream.name.clone(), stream.schema.clone());
-                Some(Relation { name, schema, branches: vec![Branch { stream, at: *at, made: None }] })
+                let branch = Branch { stream, at: *at, made: None, is_right: false };
+                Some(Relation { name, schema, branches: vec![branch], join: None })
             }
-            Base::Union { name, branches, .. } => self.union(name, branches, report),
+            Base::Union { name, branches, .. } => {
+                let Table { schema, branches } = self.union(branches, report)?;
+                Some(Relation { name: name.clone(), schema, branches, join: None })
+            }
+            Base::LastJoin(sides) => self.last_join(sides, report),
         }
     }
 
@@ -145,7 +161,7 @@ impl Making<'_> {
         found
     }
 
-    fn union(&self, name: &str, sources: &[Source], report: &mut Report<'_>) -> Option<Relation> {
+    pub(crate) fn union(&self, sources: &[Source], report: &mut Report<'_>) -> Option<Table> {
         let (mut branches, mut columns) = (Vec::new(), Vec::new());
         for source in sources {
             if let Some((branch, of_branch)) = self.branch(source, report) {
@@ -171,7 +187,7 @@ impl Making<'_> {
                     typed.map(|(column, field)| column.bound.cast(&field.data_type.to_arrow())).collect();
             }
         }
-        Some(Relation { name: name.to_owned(), schema: StreamSchema { fields, event_time }, branches })
+        Some(Table { schema: StreamSchema { fields, event_time }, branches })
     }
 
     /// A stream with the queries over it, and the columns of the last; behind them the event time, which the query
@@ -181,7 +197,17 @@ impl Making<'_> {
         let stream = self.stream(table, *at, report)?;
         let names = self.names(&stream.name, &stream.schema);
         let (view, filters) = resolve_views(source.views.clone(), &names, report);
-        let ResolvedView { columns: listed, .. } = view?;
+        let listed = view.map_or_else(
+            || {
+                stream
+                    .schema
+                    .fields
+                    .iter()
+                    .map(|field| (field.name.clone(), column(&field.name, *at)))
+                    .collect()
+            },
+            |ResolvedView { columns, .. }| columns,
+        );
         let mut time = event_time(*at);
         report.refuse_all(names.resolve(&mut time));
         if report.has_errors() {
@@ -189,11 +215,10 @@ impl Making<'_> {
         }
         let scope = stream_scope(&stream, self.functions).map_err(|message| Refusal::new(*at, message));
         let scope = report.take(scope)?;
-        let places =
-            source.views.last().map(|view| view.items.iter().map(|item| item.at).collect::<Vec<_>>());
-        let places = places.unwrap_or_default().into_iter().chain([*at]);
+        let items = source.views.last().into_iter().flat_map(|view| &view.items).map(|item| item.at);
+        let places = items.chain(std::iter::repeat(*at));
         let listed = listed.into_iter().chain([(EVENT_TIME.to_owned(), time.clone())]);
-        let column = |((name, expression), at): ((String, Expr), Location)| {
+        let bind = |((name, expression), at): ((String, Expr), Location)| {
             let is_event_time = expression == time || is_same_column(&expression, &time);
             let bound = scope.bind(expression).and_then(|bound| match bound.data_type {
                 ArrowType::Null => Ok(bound),
@@ -202,7 +227,7 @@ impl Making<'_> {
             let bound = bound.map_err(|message| Refusal::new(at, message))?;
             Ok(Column { name, bound, is_event_time, at })
         };
-        let columns: Vec<_> = listed.zip(places).map(column).filter_map(|it| report.take(it)).collect();
+        let columns: Vec<_> = listed.zip(places).map(bind).filter_map(|it| report.take(it)).collect();
         let filter = match all_of(filters) {
             Some(filter) => Some(report.take(condition(&scope, filter, *at))?),
             None => None,
@@ -210,7 +235,8 @@ impl Making<'_> {
         if report.has_errors() {
             return None;
         }
-        Some((Branch { stream, at: *at, made: Some(Made { columns: Vec::new(), filter }) }, columns))
+        let made = Some(Made { columns: Vec::new(), filter });
+        Some((Branch { stream, at: *at, made, is_right: false }, columns))
     }
 }
 

@@ -37,8 +37,10 @@ pub(crate) fn result_expression(
     at: Location,
 ) -> Result<ResultExpression, Vec<Refusal>> {
     let key = stage.key_of(&expression);
-    let is_column = is_column(&expression);
+    let reads_joined = stage.reads_joined(&expression);
+    let is_column = is_column(&expression) && !reads_joined;
     let carries_whole = key.is_none()
+        && !reads_joined
         && matches!(stage.windows, crate::stage::StageWindows::Over(_))
         && calls(&expression, stage.aggregates).is_empty()
         && reads_row(&expression, stage);
@@ -114,6 +116,11 @@ impl Extraction<'_, '_, '_> {
         if let Some(key) = self.stage.key_of(expression) {
             *expression = column(ResultColumn::Key(key), place(expression, self.at));
             self.uses.keys = true;
+            return Ok(());
+        }
+        if let Some(joined) = self.stage.joined(expression) {
+            *expression = joined;
+            self.uses.aggregates = true;
             return Ok(());
         }
         match expression {

@@ -5,14 +5,16 @@
 
 use crate::aggregates::{Aggregates, Call};
 use crate::expressions::{Bound, Scope, ScopeColumn, type_name};
+use crate::last_join::{Join, member};
 use crate::over::{WindowClauses, canonical, over_window};
+use crate::parse::Item;
 use crate::report::Refusal;
 use crate::series::{self, SERIES, Steps};
 use crate::table_function::WINDOW_COLUMNS;
 use crate::windows::{GroupWindow, Shape, WindowBound, WindowKind, group_window, window_call};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use sqlparser::ast::{Expr, Function, Spanned, Visit, Visitor, WindowType};
-use sqlparser::tokenizer::Location;
+use sqlparser::ast::{Expr, Function, Ident, Spanned, Visit, Visitor, WindowType};
+use sqlparser::tokenizer::{Location, Span as Place};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use weir_timeline::{AggregateSpec, OverFrame, storable};
@@ -109,6 +111,10 @@ pub(crate) struct Stage<'s, 'a> {
     pub(crate) computed: Vec<Computed>,
     /// Projected columns that each result row repeats from its event.
     pub(crate) carried: Vec<usize>,
+    /// The join whose rows are read, if there is one.
+    pub(crate) join: Option<&'s Join>,
+    /// The aggregate that is the newest row of its right side, and the values of that row which the query names.
+    pub(crate) joined: Option<(ResultColumn, Vec<Expr>)>,
 }
 
 /// A column of a stage's results.
@@ -176,6 +182,35 @@ impl Stage<'_, '_> {
             self.computed.push(computed);
             self.computed.len() - 1
         })))
+    }
+
+    /// Adds the newest row of the right side of a join, with the values that result columns name.
+    pub(crate) fn join_rows(&mut self, items: &[Item]) -> Result<(), Refusal> {
+        let Some(join) = self.join else { return Ok(()) };
+        let mut values: Vec<Expr> = Vec::new();
+        for value in items.iter().flat_map(|item| join.right_values(&item.expression)) {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        let computed = self.bind(&join.call(&values), 0, None)?;
+        self.computed.push(computed);
+        self.joined = Some((ResultColumn::Aggregate(self.computed.len() - 1), values));
+        Ok(())
+    }
+
+    /// A value of the right side of a join, as one of the stage's results; `None` for any other expression.
+    pub(crate) fn joined(&self, expression: &Expr) -> Option<Expr> {
+        let (row, values) = self.joined.as_ref()?;
+        let index = values.iter().position(|value| value == expression)?;
+        let at = expression.span().start;
+        let part = |name: String| Ident::with_quote_and_span('"', Place::new(at, at), name);
+        Some(Expr::CompoundIdentifier(vec![part(row.name()), part(member(index))]))
+    }
+
+    /// Whether an expression has values of the right side of a join.
+    pub(crate) fn reads_joined(&self, expression: &Expr) -> bool {
+        self.join.is_some_and(|join| !join.right_values(expression).is_empty())
     }
 
     fn bind(&mut self, call: &Call, frame: usize, steps: Option<Steps>) -> Result<Computed, Refusal> {

@@ -228,7 +228,8 @@ fn descriptor(kind: WindowKind, at: Location, tokens: &[TokenWithSpan]) -> Resul
     }
 }
 
-fn expression(tokens: &[TokenWithSpan], at: Location) -> Result<Expr, Refusal> {
+/// Reads tokens as one expression.
+pub(crate) fn expression(tokens: &[TokenWithSpan], at: Location) -> Result<Expr, Refusal> {
     let at = tokens.first().map_or(at, |first| first.span.start);
     let mut parser =
         Parser::new(&Flink).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens.to_vec());

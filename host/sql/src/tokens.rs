@@ -27,7 +27,7 @@ pub(crate) struct Exclusion {
 
 /// Reads the tokens, without white space and comments, and without the EXCLUDE of frames, which is told apart.
 /// Errors: what no parser needs to see to refuse it.
-pub(crate) fn tokens(text: &str) -> Result<(Vec<TokenWithSpan>, Vec<Exclusion>), Vec<Refusal>> {
+pub(crate) fn tokens(text: &str) -> Result<Tokens, Vec<Refusal>> {
     if text.len() > TEXT_LIMIT_BYTES {
         let message = format!(
             "the query is {} bytes long, the limit is {TEXT_LIMIT_BYTES}; split it into several jobs",
@@ -47,7 +47,66 @@ pub(crate) fn tokens(text: &str) -> Result<(Vec<TokenWithSpan>, Vec<Exclusion>),
     call_top(&mut tokens);
     take_null_on_error(&mut tokens);
     let exclusions = take_exclusions(&mut tokens).map_err(|refusal| vec![refusal])?;
-    Ok((tokens, exclusions))
+    let last_join = take_last_join(&mut tokens).map_err(|refusal| vec![refusal])?;
+    Ok(Tokens { tokens, exclusions, last_join })
+}
+
+/// A query's tokens, and what was taken out of them.
+pub(crate) struct Tokens {
+    pub(crate) tokens: Vec<TokenWithSpan>,
+    pub(crate) exclusions: Vec<Exclusion>,
+    pub(crate) last_join: Option<WrittenLastJoin>,
+}
+
+/// `LAST JOIN`, which the parser would read as an alias and another join.
+pub(crate) struct WrittenLastJoin {
+    pub(crate) at: Location,
+    /// What stands behind WITHIN.
+    pub(crate) within: Vec<TokenWithSpan>,
+}
+
+/// Puts a join that no query can write in place of LAST JOIN, and takes its `WITHIN ..` out.
+fn take_last_join(tokens: &mut Vec<TokenWithSpan>) -> Result<Option<WrittenLastJoin>, Refusal> {
+    let mut found = (0..tokens.len()).filter(|at| is_last_join(tokens, *at));
+    let Some(at) = found.next() else { return Ok(None) };
+    let place = tokens[at].span.start;
+    if let Some(second) = found.next() {
+        let message =
+            "weir 0.1 takes one LAST JOIN in a query; write a job for each, one lookup can ask several jobs";
+        return Err(Refusal::new(tokens[second].span.start, message));
+    }
+    let span = tokens[at].span;
+    let of_parser = ["LEFT", "ANTI"].map(|word| TokenWithSpan { token: Token::make_keyword(word), span });
+    tokens.splice(at..=at, of_parser);
+    let is_within = |pair: &[TokenWithSpan]| {
+        is_unquoted(&pair[0], "WITHIN") && keyword(Some(&pair[1])) == Keyword::INTERVAL
+    };
+    let Some(within) = tokens[at..].windows(2).position(is_within).map(|from| at + from) else {
+        return Ok(Some(WrittenLastJoin { at: place, within: Vec::new() }));
+    };
+    let ends = |token: &TokenWithSpan| {
+        token.token == Token::SemiColon
+            || matches!(
+                keyword(Some(token)),
+                Keyword::WHERE
+                    | Keyword::GROUP
+                    | Keyword::HAVING
+                    | Keyword::WINDOW
+                    | Keyword::ORDER
+                    | Keyword::LIMIT
+            )
+    };
+    let length = tokens[within..].iter().position(ends).unwrap_or(tokens.len() - within);
+    let taken: Vec<TokenWithSpan> = tokens.drain(within..within + length).skip(1).collect();
+    Ok(Some(WrittenLastJoin { at: place, within: taken }))
+}
+
+fn is_last_join(tokens: &[TokenWithSpan], at: usize) -> bool {
+    is_unquoted(&tokens[at], "LAST") && keyword(tokens.get(at + 1)) == Keyword::JOIN
+}
+
+fn is_unquoted(token: &TokenWithSpan, name: &str) -> bool {
+    matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
 }
 
 /// Takes `EXCLUDE ..` out of the frames.
@@ -162,8 +221,9 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
                 "a subquery cannot be a value of an expression: it would read another query's results, which weir 0.1 \
                  does not do yet; write a job for each query, one lookup can ask several jobs"
             }
-            Keyword::JOIN if top_level => {
-                "weir 0.1 does not have joins yet; a job reads one stream, and one lookup can ask several jobs"
+            Keyword::JOIN if !at.checked_sub(1).is_some_and(|before| is_last_join(tokens, before)) => {
+                "of joins weir 0.1 has LAST JOIN: write a LAST JOIN b ON a.x = b.y for each row of a with the newest row of b \
+                 as of its time; one lookup can ask several jobs"
             }
             Keyword::UNION if keyword(next) != Keyword::ALL => {
                 "UNION without ALL would have to remember every row for ever; write UNION ALL"
@@ -214,11 +274,18 @@ fn unknown_unit(tokens: &[TokenWithSpan]) -> Option<&str> {
     }
 }
 
-/// Whether a SELECT begins a subquery that is neither read by FROM nor named by WITH.
+/// Whether the words up to this one are UNION ALL.
+fn is_union_all(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| tokens.get(before));
+    keyword(before) == Keyword::UNION && keyword(tokens.get(at)) == Keyword::ALL
+}
+
+/// Whether a SELECT begins a subquery that is neither read by FROM or JOIN nor named by WITH.
 fn is_operand_query(tokens: &[TokenWithSpan], at: usize) -> bool {
     let Some([before, open]) = at.checked_sub(2).and_then(|from| tokens.get(from..at)) else { return false };
-    let is_source =
-        matches!(keyword(Some(before)), Keyword::FROM | Keyword::AS) || before.token == Token::LParen;
+    let is_source = matches!(keyword(Some(before)), Keyword::FROM | Keyword::AS | Keyword::JOIN)
+        || before.token == Token::LParen
+        || is_union_all(tokens, at - 2);
     open.token == Token::LParen && !is_source
 }
 

@@ -6,11 +6,12 @@
 use crate::parse::{Item, items, refused_clauses, refused_select_clauses, single_name};
 use crate::report::{Refusal, START};
 use sqlparser::ast::{
-    Cte, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned,
-    TableAlias, TableFactor, TableWithJoins, Visit, Visitor, With,
+    Cte, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr,
+    SetOperator, SetQuantifier, Spanned, TableAlias, TableFactor, TableWithJoins, Visit, Visitor, With,
 };
 use sqlparser::tokenizer::Location;
 use std::ops::ControlFlow;
+use weir_event::Span;
 
 /// A query inside FROM.
 #[derive(Debug, Clone)]
@@ -39,6 +40,19 @@ pub(crate) enum Base {
         at: Location,
         branches: Vec<Source>,
     },
+    /// The rows of two sides.
+    LastJoin(Box<JoinedSides>),
+}
+
+/// Both sides of LAST JOIN, and what it says of them.
+#[derive(Debug, Clone)]
+pub(crate) struct JoinedSides {
+    pub(crate) at: Location,
+    pub(crate) left: Source,
+    pub(crate) right: Source,
+    /// The condition behind ON.
+    pub(crate) on: Expr,
+    pub(crate) within: Option<Span>,
 }
 
 impl Base {
@@ -46,6 +60,7 @@ impl Base {
     pub(crate) fn at(&self) -> Location {
         match self {
             Base::Stream(_, at) | Base::Union { at, .. } => *at,
+            Base::LastJoin(join) => join.at,
         }
     }
 
@@ -54,6 +69,7 @@ impl Base {
         match self {
             Base::Stream(name, at) => vec![(name, *at)],
             Base::Union { branches, .. } => branches.iter().flat_map(|source| source.base.tables()).collect(),
+            Base::LastJoin(join) => [join.left.base.tables(), join.right.base.tables()].concat(),
         }
     }
 
@@ -64,6 +80,7 @@ impl Base {
             Base::Union { name, branches, .. } => {
                 name == query || branches.iter().any(|source| source.reads(query))
             }
+            Base::LastJoin(join) => join.left.reads(query) || join.right.reads(query),
         }
     }
 }
@@ -151,8 +168,41 @@ pub(crate) fn refuse_unread(named: &[Cte], source: &Source) -> Vec<Refusal> {
     unread.map(refusal).collect()
 }
 
+/// Follows the outermost FROM; `last_join` says where it has LAST JOIN, and what is written behind WITHIN.
+pub(crate) fn from(
+    from: &[TableWithJoins],
+    named: &[Cte],
+    last_join: Option<(Location, Option<Span>)>,
+) -> Result<Source, Vec<Refusal>> {
+    let (Some((at, within)), [TableWithJoins { relation, joins }]) = (last_join, from) else {
+        return source(from, named);
+    };
+    let [Join { relation: right, join_operator: JoinOperator::LeftAnti(constraint), .. }] = joins.as_slice()
+    else {
+        return source(from, named);
+    };
+    let JoinConstraint::On(on) = constraint else {
+        let message = "LAST JOIN says by ON which rows belong together; write LAST JOIN b ON a.x = b.y";
+        return Err(vec![Refusal::new(at, message)]);
+    };
+    let (left, right) = match (table(relation, named), table(right, named)) {
+        (Ok(left), Ok(right)) => (left, right),
+        (left, right) => {
+            return Err(left.err().into_iter().chain(right.err()).flatten().collect());
+        }
+    };
+    if left.qualifier == right.qualifier {
+        let message =
+            format!("both sides of LAST JOIN are called `{}`; give one another name with AS", left.qualifier);
+        return Err(vec![Refusal::new(at, message)]);
+    }
+    let (qualifier, place) = (left.qualifier.clone(), left.at);
+    let base = Base::LastJoin(Box::new(JoinedSides { at, left, right, on: on.clone(), within }));
+    Ok(Source { base, views: Vec::new(), qualifier, at: place })
+}
+
 /// Follows FROM to the stream, or to the streams of UNION ALL.
-pub(crate) fn source(from: &[TableWithJoins], named: &[Cte]) -> Result<Source, Vec<Refusal>> {
+fn source(from: &[TableWithJoins], named: &[Cte]) -> Result<Source, Vec<Refusal>> {
     let [only] = from else {
         return Err(vec![match from.get(1) {
             Some(second) => Refusal::new(
@@ -165,9 +215,17 @@ pub(crate) fn source(from: &[TableWithJoins], named: &[Cte]) -> Result<Source, V
     };
     let at = only.relation.span().start;
     if !only.joins.is_empty() {
-        return Err(vec![Refusal::new(at, "weir 0.1 does not have joins yet; a job reads one stream")]);
+        let message =
+            "LAST JOIN stands in the outermost FROM, and its sides may be queries; take it out of this one";
+        return Err(vec![Refusal::new(at, message)]);
     }
-    match &only.relation {
+    table(&only.relation, named)
+}
+
+/// Follows what FROM names.
+fn table(relation: &TableFactor, named: &[Cte]) -> Result<Source, Vec<Refusal>> {
+    let at = relation.span().start;
+    match relation {
         TableFactor::Table { name, alias, args: None, sample: None, version: None, .. } => {
             let Some(table) = single_name(name) else {
                 return Err(vec![Refusal::new(

@@ -10,7 +10,7 @@ use std::ops::Range;
 use weir_event::{EventTime, Span};
 
 /// So many of a key's rows stay rows under a tail.
-const UNFOLDED_ROWS: u64 = 64;
+pub(crate) const UNFOLDED_ROWS: u64 = 64;
 
 /// The frames of a stage, their bounds made whole by its retention.
 #[derive(Debug, Clone)]

@@ -12,10 +12,10 @@ use crate::cursor::over::{OverCursor, Source, Walk};
 use crate::frame::OverFrames;
 use crate::ordered;
 use crate::over_change::{Arrived, numbers};
-use crate::row_log::Layout;
 use crate::row_log::block::{AGAIN, DUE, NEW, WRITTEN};
 use crate::row_log::gather::Gather;
 use crate::row_log::logs::Logs;
+use crate::row_log::{Layout, Log};
 use crate::slots::{ByNumber, Slots};
 use crate::spec::{OverFrame, StageSpec};
 use crate::tail::{Leaving, Tail};
@@ -131,8 +131,8 @@ impl OverStage {
             self.follow(settled, &mut out)?;
             return Ok(Results::default());
         }
-        let walks = self.unwritten(settled);
-        self.emit_on(&walks, &mut out)?;
+        let mut walks = self.unwritten(settled);
+        self.emit_on(&mut walks, &mut out)?;
         if to > self.written_until {
             self.written_until = i64::MIN;
         }
@@ -146,7 +146,7 @@ impl OverStage {
         }
         let newest = settled.into_iter().filter(|(_, rows)| !rows.is_empty());
         let newest = newest.map(|(slot, rows)| Walk { slot, group: slot, events: vec![rows.end - 1] });
-        self.emit_on(&newest.collect::<Vec<Walk>>(), out)
+        self.emit_on(&mut newest.collect::<Vec<Walk>>(), out)
     }
 
     pub(crate) fn flush(&mut self) -> Result<Results, AggregateError> {
@@ -245,6 +245,23 @@ impl OverStage {
         }
     }
 
+    /// Leaves only events that have results.
+    pub(crate) fn leave_results(&self, walks: &mut [Walk]) {
+        if self.spec.results_below.is_none() {
+            return;
+        }
+        for walk in walks {
+            let log = self.logs.log(walk.slot);
+            walk.events.retain(|number| self.has_result(log, *number));
+        }
+    }
+
+    /// Whether an event has a result.
+    pub(crate) fn has_result(&self, log: &Log, number: u64) -> bool {
+        let (block, row) = log.row(number);
+        self.spec.has_result(block.rank(row))
+    }
+
     /// As `emit`, with a cursor of its own.
     pub(crate) fn emit_aside(
         &self,
@@ -252,6 +269,7 @@ impl OverStage {
         is_revised: impl Fn(i64) -> bool,
         out: &mut Collector,
     ) -> Result<(), AggregateError> {
+        self.leave_results(walks);
         walks.iter_mut().enumerate().for_each(|(at, walk)| walk.group = at as u32);
         let mut cursor = OverCursor::new(&self.spec, &self.logs.layout, &self.frames);
         cursor.make_room(walks.len());

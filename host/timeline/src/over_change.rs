@@ -42,7 +42,11 @@ impl OverStage {
             let Some(log) = self.logs.find(slot).filter(|log| !log.is_empty()) else { continue };
             let new = numbers(log, &places);
             let changed = self.frames.changed(log, &new, self.logs.settled(slot)..log.end());
-            let is_returned = |number: &u64| *number + 1 == log.end() || new.binary_search(number).is_ok();
+            let newest = self.newest_result(log, log.end(), self.logs.settled(slot));
+            let is_returned = |number: &u64| {
+                self.has_result(log, *number)
+                    && (newest == Some(*number) || new.binary_search(number).is_ok())
+            };
             let (events, others): (Vec<u64>, Vec<u64>) = changed.into_iter().partition(is_returned);
             stale.extend(others.into_iter().map(|number| (slot, number)));
             let late = new.into_iter().take_while(|number| *number < self.logs.settled(slot));
@@ -50,7 +54,7 @@ impl OverStage {
             walks.push(Walk { slot, group: slot, events });
         }
         walks.retain(|walk| !walk.events.is_empty());
-        self.emit_on(&walks, &mut out)?;
+        self.emit_on(&mut walks, &mut out)?;
         for Walk { slot, events, .. } in walks {
             for number in events {
                 let time = self.change_marks(slot, number, |marks| (marks | WRITTEN) & !(NEW | AGAIN));
@@ -66,8 +70,14 @@ impl OverStage {
         out.finish(&self.spec)
     }
 
+    /// The newest event before `end`, and at or after `from`, that has a result.
+    pub(crate) fn newest_result(&self, log: &Log, end: u64, from: u64) -> Option<u64> {
+        (from.max(log.start())..end).rev().find(|number| self.has_result(log, *number))
+    }
+
     /// Results of events from where the cursor stands; it goes back where it must.
-    pub(crate) fn emit_on(&mut self, walks: &[Walk], out: &mut Collector) -> Result<(), AggregateError> {
+    pub(crate) fn emit_on(&mut self, walks: &mut [Walk], out: &mut Collector) -> Result<(), AggregateError> {
+        self.leave_results(walks);
         self.cursor.make_room(walks.iter().map(|walk| walk.group as usize + 1).max().unwrap_or(0));
         let ends =
             walks.iter().filter_map(|walk| Some((walk.slot, walk.events.first()?, walk.events.last()?)));

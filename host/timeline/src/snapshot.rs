@@ -6,7 +6,7 @@ use crate::aggregate::{AggregateError, Finished, States, Steps};
 use crate::answer::{Values, shape_lists};
 use crate::coarse::Coarse;
 use crate::cursor::choice::Chooser;
-use crate::frame::FrameRows;
+use crate::frame::{FrameRows, UNFOLDED_ROWS};
 use crate::grid::GridStage;
 use crate::kept::KeptState;
 use crate::ordered::{Feed, Feeder};
@@ -255,8 +255,9 @@ impl OverStage {
             let parts = self.spec.aggregates.iter().enumerate();
             snapshot.parts = parts.map(|(at, it)| self.part(at, slot, log, &frames[it.frame])).collect();
         }
-        let newest = log.first_after(as_of).checked_sub(1).filter(|newest| *newest >= log.start());
-        // That a row's block happens to be still there must not be seen.
+        let after = log.first_after(as_of);
+        // That a row's block happens to be still there must not be seen: as many as these are.
+        let newest = self.newest_result(log, after, after.saturating_sub(UNFOLDED_ROWS));
         if let Some(newest) = newest.filter(|newest| self.frames.reaches(log.time(*newest), as_of)) {
             let (block, row) = log.row(newest);
             let columns = self.spec.carried.iter().filter_map(|input| self.logs.layout.position(*input));

@@ -7,7 +7,7 @@ use crate::aggregate::{Aggregate, Algebra};
 use crate::windows::{Cumulate, Session, Table};
 use arrow_schema::DataType;
 use std::sync::Arc;
-use weir_event::{EventTime, Span};
+use weir_event::{EventTime, Rank, Span};
 
 /// One keyed stage of a job.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct StageSpec {
     pub tail: Option<Span>,
     /// Whether [`crate::Timelines::changes`] will be asked for: then what changed is noted as it comes.
     pub emit_changes: bool,
+    /// `OVER` only: rows of sources below this have results; those of others are in frames alone. `None`: all have.
+    pub results_below: Option<u16>,
 }
 
 /// Panes of one window at most: what a window's value is merged from when it is asked for out of turn, and what a
@@ -189,6 +191,11 @@ impl StageSpec {
             Frames::Cumulate(cumulate) => cumulate.size.millis() as f64 / cumulate.step.millis() as f64,
             Frames::Table(_) | Frames::Session(_) | Frames::Lifetime | Frames::Over(_) => 1.0,
         }
+    }
+
+    /// Whether a row of this rank has a result of its own.
+    pub(crate) fn has_result(&self, rank: Rank) -> bool {
+        self.results_below.is_none_or(|below| rank.partition.source < below)
     }
 
     /// Input columns that row logs keep.
@@ -388,7 +395,7 @@ impl Grid {
     /// Start of the newest window that holds `time`.
     ///
     /// ```
-    /// use weir_event::{EventTime, Span};
+    /// use weir_event::{EventTime, Rank, Span};
     /// use weir_timeline::Grid;
     /// let hop = Grid { size: Span::from_millis(30), slide: Span::from_millis(10), offset: Span::ZERO };
     /// assert_eq!(hop.last_start(EventTime::from_millis(25)).millis(), 20);

@@ -46,6 +46,7 @@ use weir_event::EventTime;
 ///     retention: None,
 ///     tail: None,
 ///     emit_changes: false,
+///     results_below: None,
 /// };
 /// let mut timelines = Timelines::new(Arc::new(spec)).unwrap();
 /// let slot = timelines.slot_or_insert(b"u1", key_hash(b"u1"));

@@ -2,6 +2,7 @@
 
 mod exchange;
 mod intake;
+mod last_join;
 mod served;
 
 use weir_plan::JobPlan;

@@ -121,6 +121,7 @@ fn counts_by_ten_seconds() -> StageSpec {
         retention: None,
         tail: None,
         emit_changes: false,
+        results_below: None,
     }
 }
 

@@ -90,6 +90,7 @@ fn rides_of_the_last_hour(key: &ArrowType) -> StageSpec {
         retention: None,
         tail: None,
         emit_changes: false,
+        results_below: None,
     }
 }
 

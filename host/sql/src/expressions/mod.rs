@@ -91,6 +91,26 @@ impl Bound {
         self.expression.column_refs().into_iter().map(|column| column.name.clone()).collect()
     }
 
+    /// Whether it has a value.
+    pub(crate) fn is_not_null(self) -> Bound {
+        Bound {
+            canonical: format!("is-not-null({})", self.canonical),
+            expression: Expr::IsNotNull(Box::new(self.expression)),
+            data_type: DataType::Boolean,
+            is_json: false,
+        }
+    }
+
+    /// Whether both conditions are true.
+    pub(crate) fn and(self, other: Bound) -> Bound {
+        Bound {
+            canonical: format!("AND({}, {})", self.canonical, other.canonical),
+            expression: self.expression.and(other.expression),
+            data_type: DataType::Boolean,
+            is_json: false,
+        }
+    }
+
     /// The same values as another type; a value that does not fit fails its row.
     pub(crate) fn cast(self, data_type: &DataType) -> Bound {
         if self.data_type == *data_type {

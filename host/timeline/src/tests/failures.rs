@@ -124,6 +124,7 @@ pub(super) fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span
         retention,
         tail: None,
         emit_changes: false,
+        results_below: None,
     };
     Timelines::new(Arc::new(spec)).unwrap()
 }

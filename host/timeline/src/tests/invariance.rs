@@ -79,6 +79,7 @@ fn check(frames: Frames, history: i64, mut steps: Vec<Step>) -> Result<(), TestC
         retention: None,
         tail: None,
         emit_changes: false,
+        results_below: None,
     });
     let plain = |(rows, _, to): &Step| (vec![rows.iter().map(|(row, _)| row.clone()).collect()], *to);
     let mixed = |(rows, batch, to): &Step| {

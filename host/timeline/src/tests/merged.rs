@@ -32,6 +32,7 @@ fn spec() -> Arc<StageSpec> {
         retention: None,
         tail: None,
         emit_changes: false,
+        results_below: None,
     })
 }
 

@@ -92,6 +92,7 @@ impl Model {
             retention: None,
             tail: None,
             emit_changes: false,
+            results_below: None,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
         let (stored, rows) = (BTreeMap::new(), Vec::new());

@@ -266,6 +266,7 @@ fn stage(frames: Vec<OverFrame>, retention: Option<Span>) -> StageSpec {
         retention,
         tail: None,
         emit_changes: false,
+        results_below: None,
     }
 }
 

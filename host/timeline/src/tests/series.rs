@@ -42,6 +42,7 @@ fn spec(count: u32) -> Arc<StageSpec> {
         retention: None,
         tail: None,
         emit_changes: false,
+        results_below: None,
     })
 }
 

@@ -74,6 +74,7 @@ impl Model {
             retention,
             tail: None,
             emit_changes,
+            results_below: None,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
         let aggregates = (0..spec.aggregates.len()).collect();

@@ -200,6 +200,7 @@ fn spec(frames: Frames) -> StageSpec {
         retention: None,
         tail: None,
         emit_changes: false,
+        results_below: None,
     }
 }
 

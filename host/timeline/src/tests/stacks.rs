@@ -39,6 +39,7 @@ fn stage(frames: Vec<OverFrame>) -> StageSpec {
         retention: None,
         tail: None,
         emit_changes: false,
+        results_below: None,
     }
 }
 

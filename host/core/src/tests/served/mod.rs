@@ -110,6 +110,7 @@ fn specs() -> impl Strategy<Value = StageSpec> {
                 retention: retention.map(Span::from_millis),
                 tail: tail.map(Span::from_millis),
                 emit_changes,
+                results_below: None,
             };
             if spec.check().is_ok() { spec } else { StageSpec { tail: None, ..spec } }
         },

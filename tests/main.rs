@@ -26,6 +26,7 @@ mod plugins;
 mod replay;
 mod served;
 mod services;
+mod sinks;
 mod tidy;
 mod told;
 mod tour;

@@ -14,9 +14,9 @@ use weir_connect::{
 };
 use weir_connectors::registry::{self, SinkContext};
 use weir_engine::status::PartitionStatus;
-use weir_engine::{DeadLetters, Engine, InputSource, Job, JobSpec, Mode, NamedSink, Settings};
+use weir_engine::{DeadLetters, Engine, InputSource, Job, JobSpec, Mode, Settings, SinkSpec};
 use weir_event::{PartitionId, Position, SystemClock};
-use weir_plan::{Diagnostic, JobPlan, SinkPlan, StreamInput};
+use weir_plan::{Diagnostic, JobPlan, OnFull, SinkPlan, StreamInput};
 use weir_project::{AnyConnectors, BuiltIns, ProjectFiles, plan};
 use weir_store::{SledStore, StoreError, StoreOptions};
 
@@ -35,7 +35,12 @@ impl Replay {
     /// The plan's results go to a file.
     pub(crate) fn new(mut plan: JobPlan, lines: Logs) -> Replay {
         let settings = json!({"path": "out", "meta": true});
-        plan.sinks = vec![SinkPlan { kind: "file".to_owned(), settings, name: "file".to_owned() }];
+        plan.sinks = vec![SinkPlan {
+            kind: "file".to_owned(),
+            settings,
+            name: "file".to_owned(),
+            on_full: OnFull::Pause,
+        }];
         Replay { folder: tempfile::tempdir().expect("a temporary folder"), plan, lines: Arc::new(lines) }
     }
 
@@ -121,24 +126,29 @@ impl Replay {
         let clock = Arc::new(SystemClock::new());
         let store = self.open_store();
         let letters = Arc::new(DeadLetters::new(self.folder.path().join("dead"), 1 << 20));
-        let settings = Settings { shards, checkpoint_every: Duration::from_millis(1) };
+        let settings = Settings {
+            shards,
+            checkpoint_every: Duration::from_millis(1),
+            outbox: self.folder.path().join("outbox"),
+            outbox_bytes: 1 << 30,
+        };
         let store = Arc::new(store);
         let engine = Engine::new(settings, store, letters, clock.clone()).expect("the engine starts");
         let folder = self.folder.path().to_owned();
         let (job, plans) = (self.plan.name.clone(), self.plan.sinks.clone());
-        let sinks = move || {
+        let spec = |plan: SinkPlan| {
+            let (name, on_full) = (plan.name.clone(), plan.on_full);
             let context = SinkContext {
                 project: folder.clone(),
                 data_dir: folder.clone(),
                 job: job.clone(),
                 clock: clock.clone(),
             };
-            let open = |plan: &SinkPlan| {
+            let make = move || {
                 let sink = registry::sink(&plan.kind, &plan.settings, &context);
-                let sink = sink.map_err(|errors| ConnectError::user(format!("{errors:?}")))?;
-                Ok(NamedSink { name: plan.name.clone(), sink })
+                sink.map_err(|errors| ConnectError::user(format!("{errors:?}")))
             };
-            plans.iter().map(open).collect()
+            SinkSpec { name, on_full, make: Arc::new(make) }
         };
         let input_source = |input: &StreamInput| InputSource {
             source: Arc::new(Lines { logs: self.lines.clone(), block, blocks }),
@@ -147,7 +157,7 @@ impl Replay {
         let started = engine.start(JobSpec {
             plan: self.plan.clone(),
             inputs: self.plan.inputs.iter().map(input_source).collect(),
-            sinks: Box::new(sinks),
+            sinks: plans.into_iter().map(spec).collect(),
             mode: if blocks == usize::MAX { Mode::UntilEnd } else { Mode::Live },
             cpu: CpuTime::default(),
         });

@@ -5,6 +5,11 @@
 //! that token. After a crash the next `start` is handed the token of the last *safe* checkpoint: what it names
 //! must become visible (again), what it does not name must vanish or never have been visible, as far as the
 //! sink's [`Delivery`] promises.
+//!
+//! Nobody waits for a sink that takes long: the checkpoint is then safe without its token, which is not committed, and the
+//! next [`Sink::prepare`] names all since the last token that was. When a call fails, the sink is dropped and
+//! another one is started. That is never done while a call has not returned, for it might still act: each call
+//! ends by itself, with an error when the other side does not answer.
 
 use crate::error::ConnectError;
 use arrow_array::RecordBatch;
@@ -113,6 +118,11 @@ pub trait Sink: Send {
     /// what its token says, the other would lose.
     fn own_place(&self) -> Option<String> {
         None
+    }
+
+    /// Whether it keeps nothing of what it is given: rows that it has written are not needed again if it fails.
+    fn forgets(&self) -> bool {
+        false
     }
 
     /// Opens the sink and brings what is visible to exactly what `last` says (`None`: no safe checkpoint yet).

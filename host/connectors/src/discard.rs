@@ -30,6 +30,10 @@ impl Sink for DiscardSink {
         Delivery::AtLeastOnce
     }
 
+    fn forgets(&self) -> bool {
+        true
+    }
+
     fn written_bytes(&self) -> u64 {
         self.bytes
     }

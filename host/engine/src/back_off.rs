@@ -8,7 +8,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// The longest pause: somebody who has made a topic looks for the job's rows soon after.
 const LAST: Duration = Duration::from_mins(1);
 /// Whoever has run so long before failing has not failed for the reason of the time before.
-const FORGIVEN_AFTER: Duration = Duration::from_mins(2);
+const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
 /// Pauses differ by up to a fifth, so that jobs which failed together do not come back together.
 const JITTER_PER_CENT: u64 = 20;
 
@@ -20,18 +20,30 @@ const JITTER_PER_CENT: u64 = 20;
 /// assert!(back_off.after(Duration::ZERO) <= Duration::from_secs(1));
 /// assert!(back_off.after(Duration::ZERO) > Duration::from_secs(1));
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BackOff {
     failures: u32,
+    longest: Duration,
+}
+
+impl Default for BackOff {
+    fn default() -> Self {
+        BackOff::up_to(LAST)
+    }
 }
 
 impl BackOff {
+    /// One with shorter pauses.
+    pub(crate) fn up_to(longest: Duration) -> Self {
+        BackOff { failures: 0, longest }
+    }
+
     /// The pause after a failure of something that had run for `ran`.
     pub fn after(&mut self, ran: Duration) -> Duration {
         if ran >= FORGIVEN_AFTER {
             self.failures = 0;
         }
-        let whole = FIRST.saturating_mul(1 << self.failures.min(16)).min(LAST);
+        let whole = FIRST.saturating_mul(1 << self.failures.min(16)).min(self.longest);
         self.failures = self.failures.saturating_add(1);
         whole * (100 - chance(JITTER_PER_CENT)) as u32 / 100
     }
@@ -55,5 +67,7 @@ mod tests {
             assert!(*pause <= whole && *pause >= whole * 4 / 5, "pause {nth} is {pause:?}");
         }
         assert!(back_off.after(FORGIVEN_AFTER) <= FIRST);
+        let mut shorter = BackOff::up_to(Duration::from_secs(2));
+        assert!((0..40).all(|_| shorter.after(Duration::ZERO) <= Duration::from_secs(2)));
     }
 }

@@ -1,22 +1,25 @@
 //! Checkpoints: from a barrier's parts to a safe commit.
 //!
-//! The barrier rides with the data. Each shard answers with what changed, delivery with its sinks' tokens; when
-//! all parts of a checkpoint are here, it goes to the committer, which groups the checkpoints of many jobs into one
+//! The barrier rides with the data. Each shard answers with what changed, delivery when the barrier has reached every
+//! outbox, and each outbox with its sink's token and what that does not cover; when all parts of a checkpoint are here, it goes to the committer, which groups the checkpoints of many jobs into one
 //! commit of the store. Only then do the effects become visible. The stream never waits for the disk.
 
 use crate::dead_letters::DeadLetters;
 use crate::entries::Entries;
 use crate::error::EngineError;
-use crate::manifest::{Body, FORMAT};
+use crate::manifest::{Body, FORMAT, Kept};
 use crate::merging::{Merged, Merging, Order};
+use crate::outbox::Outbox;
 use crate::progress::Progress;
 use crate::state::expiry;
 use crate::status::CheckpointStatus;
+use crate::stop::stopped;
+use futures_util::future::{join_all, try_join_all};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use weir_connect::{CpuTime, Token};
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_connect::CpuTime;
 use weir_core::Counts;
 use weir_event::Clock;
 use weir_plan::JobPlan;
@@ -27,8 +30,8 @@ use weir_store::{CheckpointStore, Entry, Epoch, Manifest, SegmentRef, StoreError
 pub(crate) enum Part {
     /// What changed in a shard, sorted by key.
     Shard { checkpoint: u64, shard: usize, entries: Entries, counts: Counts },
-    /// What the sinks need to make it visible.
-    Sinks { checkpoint: u64, tokens: BTreeMap<String, Token>, counts: Counts },
+    /// It has reached the outboxes.
+    Delivery { checkpoint: u64, counts: Counts },
 }
 
 /// A barrier that is on its way: what intake knew when it sent it.
@@ -38,67 +41,116 @@ pub(crate) struct Begun {
     /// State that belongs to no key group, sorted by key.
     pub(crate) entries: Vec<Entry>,
     pub(crate) at: Duration,
+    /// Whether the sources were read to their end: then it is not done before every sink has everything.
+    pub(crate) at_end: bool,
 }
 
 /// The task that completes the checkpoints of one job, one at a time.
 pub(crate) struct Checkpointer {
     pub(crate) plan: Arc<JobPlan>,
     pub(crate) shards: usize,
+    pub(crate) outboxes: Vec<Arc<Outbox>>,
     pub(crate) committer: Committer,
     pub(crate) progress: Arc<Progress>,
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 impl Checkpointer {
-    /// For each barrier begun: collects its parts, commits, tells delivery, and then intake through `done`.
+    /// For each barrier begun: collects its parts, commits, tells the outboxes, and then intake through `done`.
     pub(crate) async fn run(
         self,
         mut begun: mpsc::Receiver<Begun>,
         mut parts: mpsc::UnboundedReceiver<Part>,
-        safe: mpsc::UnboundedSender<BTreeMap<String, Token>>,
         done: mpsc::UnboundedSender<u64>,
     ) -> Result<(), EngineError> {
-        while let Some(Begun { mut body, entries: of_intake, at }) = begun.recv().await {
-            let mut entries: Vec<Option<Entries>> = (0..self.shards).map(|_| None).collect();
-            let mut tokens = None;
-            while tokens.is_none() || entries.iter().any(Option::is_none) {
-                match parts.recv().await {
-                    Some(Part::Shard { checkpoint, shard, entries: changed, counts })
-                        if checkpoint == body.checkpoint =>
-                    {
-                        entries[shard] = Some(changed);
-                        body.counts.add(counts);
-                    }
-                    Some(Part::Sinks { checkpoint, tokens: prepared, counts })
-                        if checkpoint == body.checkpoint =>
-                    {
-                        tokens = Some(prepared);
-                        body.counts.add(counts);
-                    }
-                    Some(_) => {}
-                    // A stage has failed; its own error says why.
-                    None => return Ok(()),
-                }
-            }
-            let tokens = tokens.unwrap_or_default();
-            body.sinks.clone_from(&tokens);
-            self.sync_dead_letters().await?;
+        let mut is_at_end = false;
+        while let Some(Begun { mut body, entries: of_intake, at, at_end }) = begun.recv().await {
+            // A stage has failed if parts are missing; its own error says why.
+            let Some(entries) = self.collect(&mut body, &mut parts).await else { return Ok(()) };
             let number = body.checkpoint;
             // Key groups rise from shard to shard, and what has none comes behind them.
-            let entries = entries.into_iter().flatten().flatten().chain(of_intake);
-            self.committer.commit(&self.plan, body, Box::new(entries), &self.progress.cpu).await?;
-            let took = self.clock.monotonic().saturating_sub(at);
-            self.progress.set_checkpoint(CheckpointStatus {
-                number,
-                at: self.clock.now(),
-                took_ms: took.as_millis() as u64,
-            });
-            // Both may be gone already when the job stops; the checkpoint is safe all the same.
-            let _ = safe.send(tokens);
+            let entries = entries.into_iter().flatten().chain(of_intake);
+            self.commit(&mut body, Box::new(entries), at).await?;
+            if at_end {
+                self.wait_for_sinks(&mut body).await?;
+                is_at_end = true;
+            }
+            // It may be gone already when the job stops; the checkpoint is safe all the same.
             let _ = done.send(number);
         }
-        Ok(())
+        self.outboxes.iter().for_each(|outbox| outbox.close());
+        let undelivered = self.outboxes.iter().find_map(|outbox| outbox.undelivered());
+        undelivered.filter(|_| is_at_end).map_or(Ok(()), Err)
+    }
+
+    /// What each shard and delivery have to say.
+    async fn collect(
+        &self,
+        body: &mut Body,
+        parts: &mut mpsc::UnboundedReceiver<Part>,
+    ) -> Option<Vec<Entries>> {
+        let mut entries: Vec<Option<Entries>> = (0..self.shards).map(|_| None).collect();
+        let mut is_delivered = false;
+        while !is_delivered || entries.iter().any(Option::is_none) {
+            match parts.recv().await? {
+                Part::Shard { checkpoint, shard, entries: changed, counts }
+                    if checkpoint == body.checkpoint =>
+                {
+                    entries[shard] = Some(changed);
+                    body.counts.add(counts);
+                }
+                Part::Delivery { checkpoint, counts } if checkpoint == body.checkpoint => {
+                    is_delivered = true;
+                    body.counts.add(counts);
+                }
+                _ => {}
+            }
+        }
+        Some(entries.into_iter().flatten().collect())
+    }
+
+    /// Makes a checkpoint safe that lacks only what the sinks say.
+    async fn commit(&self, body: &mut Body, entries: SortedEntries, at: Duration) -> Result<(), EngineError> {
+        let parts = try_join_all(self.outboxes.iter().map(|outbox| outbox.part())).await?;
+        body.sinks.clear();
+        body.outboxes.clear();
+        for (outbox, (token, kept)) in self.outboxes.iter().zip(parts) {
+            let name = || outbox.sink().to_owned();
+            body.sinks.extend(token.map(|token| (name(), token)));
+            if kept != Kept::default() {
+                body.outboxes.insert(name(), kept);
+            }
+        }
+        self.sync_dead_letters().await?;
+        self.committer.commit(&self.plan, body.clone(), entries, &self.progress.cpu).await?;
+        let took = self.clock.monotonic().saturating_sub(at);
+        self.progress.set_checkpoint(CheckpointStatus {
+            number: body.checkpoint,
+            at: self.clock.now(),
+            took_ms: took.as_millis() as u64,
+        });
+        try_join_all(self.outboxes.iter().map(|outbox| outbox.make_safe())).await.map(drop)
+    }
+
+    /// Makes checkpoints until every sink that can has everything, or the job is asked to stop.
+    async fn wait_for_sinks(&self, body: &mut Body) -> Result<(), EngineError> {
+        let mut stop = self.stop.clone();
+        loop {
+            let settled = join_all(self.outboxes.iter().map(|outbox| outbox.settled()));
+            tokio::select! {
+                _ = settled => {}
+                () = stopped(&mut stop) => return Ok(()),
+            }
+            if !self.outboxes.iter().any(|outbox| outbox.lacks_token()) {
+                return Ok(());
+            }
+            body.checkpoint += 1;
+            self.outboxes.iter().for_each(|outbox| outbox.begin(body.checkpoint));
+            let at = self.clock.monotonic();
+            self.commit(body, Box::new(std::iter::empty()), at).await?;
+        }
     }
 
     /// Waits for the letters of the rows that the checkpoint holds: shards and intake have handed them over by now.

@@ -1,54 +1,45 @@
 //! Delivery: the one place through which results leave.
 //!
 //! Takes the results of all shards, aligns their barriers (a shard that has passed a barrier waits for the
-//! others), prepares every sink at the barrier and makes a checkpoint visible once it is safe. Knows sinks by
-//! their trait alone.
+//! others) and puts both into the outbox of each sink. Must not know what becomes of them there.
 
 use crate::checkpoint::Part;
 use crate::error::EngineError;
+use crate::outbox::Outbox;
 use crate::progress::Tally;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::DataType;
 use futures_util::future::select_all;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use weir_connect::sink::RowMeta;
-use weir_connect::{Op, Sink, SinkRows, Token};
+use weir_connect::{Op, SinkRows};
 use weir_core::{Counts, ResultRows};
 use weir_event::{Message, Signal};
 use weir_plan::JobPlan;
 
-/// A sink with its name.
-pub struct NamedSink {
-    /// Unique in the job.
-    pub name: String,
-    /// Where rows go.
-    pub sink: Box<dyn Sink>,
+/// Where results go.
+pub(crate) struct Outlet {
+    pub(crate) outbox: Arc<Outbox>,
+    /// Whether it can tell a row that deletes from one that writes.
+    pub(crate) wants_meta: bool,
 }
 
-/// The task that feeds a job's sinks.
+/// The task that hands a job's results to its sinks.
 pub(crate) struct Delivery {
     pub(crate) plan: Arc<JobPlan>,
-    pub(crate) sinks: Vec<NamedSink>,
+    pub(crate) outlets: Vec<Outlet>,
     pub(crate) parts: mpsc::UnboundedSender<Part>,
     pub(crate) tally: Tally,
     pub(crate) checkpoint: u64,
 }
 
 impl Delivery {
-    /// Opens every sink with the token of the last safe checkpoint.
-    pub(crate) async fn start(&mut self, tokens: &BTreeMap<String, Token>) -> Result<(), EngineError> {
-        for NamedSink { name, sink } in &mut self.sinks {
-            let started = sink.start(tokens.get(name)).await;
-            started.map_err(|error| failed(&self.plan, &self.tally, name, error))?;
-        }
-        Ok(())
-    }
-
-    /// Handles messages until every input has closed and the last checkpoint is visible.
+    /// Handles messages until every input has closed.
     pub(crate) async fn run(
         mut self,
         mut inputs: Vec<mpsc::Receiver<Message<ResultRows>>>,
-        mut safe: mpsc::UnboundedReceiver<BTreeMap<String, Token>>,
     ) -> Result<(), EngineError> {
         let count = inputs.len();
         let mut open = vec![true; count];
@@ -57,33 +48,28 @@ impl Delivery {
             let readable = inputs.iter_mut().enumerate().filter(|(at, _)| open[*at] && !waiting[*at]);
             let receives: Vec<_> =
                 readable.map(|(at, input)| Box::pin(async move { (at, input.recv().await) })).collect();
-            tokio::select! {
-                ((at, message), _, _) = select_all(receives) => match message {
-                    None => open[at] = false,
-                    Some(Message::Batch(rows)) => self.write(rows).await?,
-                    Some(Message::Signal(Signal::Barrier(checkpoint))) => {
-                        waiting[at] = true;
-                        if (0..count).all(|input| waiting[input] || !open[input]) {
-                            self.prepare(checkpoint).await?;
-                            waiting.fill(false);
-                        }
+            let ((at, message), _, _) = select_all(receives).await;
+            match message {
+                None => open[at] = false,
+                Some(Message::Batch(rows)) => self.hand_out(rows).await?,
+                Some(Message::Signal(Signal::Barrier(checkpoint))) => {
+                    waiting[at] = true;
+                    if (0..count).all(|input| waiting[input] || !open[input]) {
+                        self.pass(checkpoint);
+                        waiting.fill(false);
                     }
-                    Some(Message::Signal(_)) => {}
-                },
-                Some(tokens) = safe.recv() => self.commit(&tokens).await?,
+                }
+                Some(Message::Signal(_)) => {}
             }
-        }
-        while let Some(tokens) = safe.recv().await {
-            self.commit(&tokens).await?;
         }
         Ok(())
     }
 
-    async fn write(&mut self, rows: ResultRows) -> Result<(), EngineError> {
+    async fn hand_out(&mut self, rows: ResultRows) -> Result<(), EngineError> {
         self.tally.add(Counts { results: rows.columns.num_rows() as u64, ..Counts::default() });
         let op = rows.op;
         let rows = SinkRows {
-            columns: rows.columns,
+            columns: let_go(rows.columns),
             meta: RowMeta {
                 job: self.plan.name.as_str().into(),
                 version: self.plan.version,
@@ -93,49 +79,64 @@ impl Delivery {
                 windows: rows.windows,
                 op,
                 revision: rows.revision,
-                keys: rows.keys,
+                keys: rows.keys.map(let_go),
             },
         };
-        let told = self.sinks.iter_mut().filter(|named| op == Op::Upsert || named.sink.wants_meta());
-        for NamedSink { name, sink } in told {
-            let before = sink.written_bytes();
-            let written = sink.write(&rows).await;
-            written.map_err(|error| failed(&self.plan, &self.tally, name, error))?;
-            self.tally.progress().count_sink(name, |counts| {
-                counts.rows += rows.columns.num_rows() as u64;
-                counts.bytes += sink.written_bytes().saturating_sub(before);
-            });
+        let bytes = memory_bytes(&rows);
+        let rows = Arc::new(rows);
+        for outlet in self.outlets.iter().filter(|outlet| op == Op::Upsert || outlet.wants_meta) {
+            outlet.outbox.append(&rows, bytes).await?;
         }
         Ok(())
     }
 
-    async fn prepare(&mut self, checkpoint: u64) -> Result<(), EngineError> {
-        let mut tokens = BTreeMap::new();
-        for NamedSink { name, sink } in &mut self.sinks {
-            let token = sink.prepare(checkpoint).await;
-            let token = token.map_err(|error| failed(&self.plan, &self.tally, name, error))?;
-            tokens.insert(name.clone(), token);
-        }
+    fn pass(&mut self, checkpoint: u64) {
         self.checkpoint = checkpoint;
+        for outlet in &self.outlets {
+            outlet.outbox.begin(checkpoint);
+        }
         // The checkpoint is gone with the attempt if nobody listens any more.
         let counts = self.tally.counts();
-        let _ = self.parts.send(Part::Sinks { checkpoint, tokens, counts });
-        Ok(())
-    }
-
-    async fn commit(&mut self, tokens: &BTreeMap<String, Token>) -> Result<(), EngineError> {
-        for NamedSink { name, sink } in &mut self.sinks {
-            if let Some(token) = tokens.get(name) {
-                let visible = sink.commit(token).await;
-                visible.map_err(|error| failed(&self.plan, &self.tally, name, error))?;
-            }
-        }
-        Ok(())
+        let _ = self.parts.send(Part::Delivery { checkpoint, counts });
     }
 }
 
-/// Counts a failure of a sink, and says whose it is.
-fn failed(plan: &JobPlan, tally: &Tally, sink: &str, error: weir_connect::ConnectError) -> EngineError {
-    tally.progress().count_sink(sink, |counts| counts.errors += 1);
-    EngineError::Sink { job: plan.name.clone(), sink: sink.to_owned(), error }
+/// The same rows; texts that are views into memory of which they need little are copied, so that rows which wait do not
+/// hold on to the blocks that they were read from.
+fn let_go(rows: RecordBatch) -> RecordBatch {
+    let columns: Vec<ArrayRef> = rows.columns().iter().map(without_rest).collect();
+    // The types are the same.
+    RecordBatch::try_new(rows.schema(), columns).unwrap_or(rows)
+}
+
+fn without_rest(column: &ArrayRef) -> ArrayRef {
+    let is_wasteful = |held: usize, used: usize| held > 2 * used;
+    match column.data_type() {
+        DataType::Utf8View => {
+            let views = column.as_string_view();
+            let held = views.data_buffers().iter().map(arrow_buffer::Buffer::len).sum();
+            if is_wasteful(held, views.total_buffer_bytes_used()) {
+                Arc::new(views.gc())
+            } else {
+                column.clone()
+            }
+        }
+        DataType::BinaryView => {
+            let views = column.as_binary_view();
+            let held = views.data_buffers().iter().map(arrow_buffer::Buffer::len).sum();
+            if is_wasteful(held, views.total_buffer_bytes_used()) {
+                Arc::new(views.gc())
+            } else {
+                column.clone()
+            }
+        }
+        _ => column.clone(),
+    }
+}
+
+/// What rows take in memory, roughly.
+fn memory_bytes(rows: &SinkRows) -> u64 {
+    let of_batch = |batch: &RecordBatch| batch.get_array_memory_size();
+    let of_meta = rows.meta.identities.iter().map(String::len).sum::<usize>() + 16 * rows.meta.windows.len();
+    (of_batch(&rows.columns) + rows.meta.keys.as_ref().map_or(0, of_batch) + of_meta) as u64
 }

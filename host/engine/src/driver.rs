@@ -14,6 +14,7 @@ use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
 use crate::skew::Tell;
 use crate::status::JobState;
+use crate::stop::stopped;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,12 +127,12 @@ impl Driver {
                 }
                 Event::Stop => {
                     self.progress.set_state(JobState::Stopped);
-                    return self.finish().await;
+                    return self.finish(false).await;
                 }
             }
             if self.is_at_end() {
                 self.send_signal(Signal::End).await?;
-                self.finish().await?;
+                self.finish(true).await?;
                 self.refuse_too_late();
                 for source in 0..self.state.refusals.len() {
                     self.warn(source, self.state.refusals[source].at_end());
@@ -290,28 +291,29 @@ impl Driver {
     async fn checkpoint_when_due(&mut self) -> Result<(), EngineError> {
         let now = self.clock.monotonic();
         let due = now.saturating_sub(self.state.last_barrier) >= self.checkpoint_every;
-        if due && self.state.begun.is_none() { self.begin_checkpoint().await } else { Ok(()) }
+        if due && self.state.begun.is_none() { self.begin_checkpoint(false).await } else { Ok(()) }
     }
 
-    async fn begin_checkpoint(&mut self) -> Result<(), EngineError> {
+    async fn begin_checkpoint(&mut self, at_end: bool) -> Result<(), EngineError> {
         let body = self.state.next_body(self.tally.counts(), self.progress.freshness.distance());
         let now = self.clock.monotonic();
         self.state.last_barrier = now;
         self.state.begun = Some(body.checkpoint);
         let entry = |it: Stored| Entry { key: it.key.into(), value: Some(it.value.into()) };
         let entries = self.state.intake.fresh_ids(body.checkpoint).into_iter().map(entry).collect();
-        let begun = Begun { body, entries, at: now };
+        let begun = Begun { body, entries, at: now, at_end };
         self.begun.send(begun).await.map_err(|_| self.vanished("checkpoint"))?;
         self.send_signal(Signal::Barrier(self.state.body.checkpoint)).await
     }
 
-    /// The last checkpoint: everything taken so far is safe when this returns.
-    async fn finish(&mut self) -> Result<(), EngineError> {
+    /// The last checkpoint: everything taken so far is safe when this returns. At the end of the sources, so is
+    /// everything in the sinks.
+    async fn finish(&mut self, at_end: bool) -> Result<(), EngineError> {
         while self.state.begun.is_some() {
             self.done.recv().await.ok_or_else(|| self.vanished("checkpoint"))?;
             self.state.begun = None;
         }
-        self.begin_checkpoint().await?;
+        self.begin_checkpoint(at_end).await?;
         self.done.recv().await.ok_or_else(|| self.vanished("checkpoint"))?;
         Ok(())
     }
@@ -322,14 +324,6 @@ impl Driver {
 
     pub(crate) fn vanished(&self, stage: &'static str) -> EngineError {
         EngineError::Vanished { job: self.plan.name.clone(), stage }
-    }
-}
-
-/// Returns once the job is asked to stop, also if that was before.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        // The job's handle is gone: nobody can ask any more.
-        std::future::pending().await
     }
 }
 

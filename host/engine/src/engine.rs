@@ -6,6 +6,7 @@ use crate::error::EngineError;
 use crate::job::{Job, JobSpec, Surroundings, check_state};
 use crate::status::{JobStatus, Refusal};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use weir_event::Clock;
@@ -13,12 +14,16 @@ use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, Commit, StoreError};
 
 /// How the engine runs its jobs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Shards of each job.
     pub shards: usize,
     /// From one barrier of a job to the next.
     pub checkpoint_every: Duration,
+    /// Where rows are kept that wait for a sink.
+    pub outbox: PathBuf,
+    /// So much may wait for one sink.
+    pub outbox_bytes: u64,
 }
 
 /// All running jobs. Made and used inside a tokio runtime, whose workers run the stages.
@@ -58,6 +63,8 @@ impl Engine {
             clock,
             shards: settings.shards.max(1),
             checkpoint_every: settings.checkpoint_every,
+            outbox: settings.outbox,
+            outbox_bytes: settings.outbox_bytes,
         };
         Ok(Engine { surroundings, jobs: RwLock::default() })
     }

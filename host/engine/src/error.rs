@@ -16,7 +16,7 @@ pub enum EngineError {
         /// What the connector says.
         error: ConnectError,
     },
-    /// A sink failed for good.
+    /// A run to the end is over, and a sink does not have everything.
     #[error("job `{job}`: sink `{sink}`: {error}")]
     Sink {
         /// The job.
@@ -99,6 +99,14 @@ pub enum EngineError {
         /// What the file system says.
         message: String,
     },
+    /// Rows that wait for a sink cannot be kept.
+    #[error("job `{job}`: {message}")]
+    Outbox {
+        /// The job.
+        job: String,
+        /// Which sink's, where, and what the file system says.
+        message: String,
+    },
     /// A stage panicked.
     #[error("job `{job}`: a stage panicked, which is a fault of weir's own: {message}")]
     Panicked {
@@ -137,6 +145,7 @@ impl EngineError {
             | EngineError::Broken { job, .. }
             | EngineError::Plan { job, .. }
             | EngineError::DeadLetters { job, .. }
+            | EngineError::Outbox { job, .. }
             | EngineError::Panicked { job, .. }
             | EngineError::Vanished { job, .. } => job,
         }
@@ -151,7 +160,7 @@ impl EngineError {
             | EngineError::Runs { .. }
             | EngineError::NewerFormat { .. }
             | EngineError::Broken { .. } => Fault::User,
-            EngineError::DeadLetters { .. } => Fault::External,
+            EngineError::DeadLetters { .. } | EngineError::Outbox { .. } => Fault::External,
             EngineError::Damaged { .. }
             | EngineError::Plan { .. }
             | EngineError::Panicked { .. }
@@ -172,7 +181,9 @@ impl EngineError {
     pub(crate) fn may_be_mended_elsewhere(&self) -> bool {
         match self {
             EngineError::Source { error, .. } | EngineError::Sink { error, .. } => error.fault != Fault::Weir,
-            EngineError::Store { .. } | EngineError::DeadLetters { .. } => self.fault() == Fault::External,
+            EngineError::Store { .. } | EngineError::DeadLetters { .. } | EngineError::Outbox { .. } => {
+                self.fault() == Fault::External
+            }
             EngineError::Broken { .. } => true,
             _ => false,
         }

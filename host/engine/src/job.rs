@@ -7,7 +7,6 @@ use crate::back_off::BackOff;
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
 use crate::decode;
-use crate::deliver::NamedSink;
 use crate::driver::Mode;
 use crate::error::EngineError;
 use crate::failures::FailureSample;
@@ -15,25 +14,25 @@ use crate::inputs::{InputSource, Inputs};
 use crate::keys;
 use crate::lookup::lookup;
 use crate::manifest::Body;
-use crate::pipeline::{self, Attempt};
+use crate::outbox::{Opening, Outbox};
+use crate::pipeline::{self, Attempt, OpenSink};
 use crate::progress::Progress;
 use crate::shard::Shards;
+use crate::sink_task::SinkSpec;
 use crate::state::{self, Restored};
 use crate::status::{Behind, JobState, JobStatus};
 use arrow_array::ArrayRef;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
-use weir_connect::{ConnectError, CpuTime};
+use weir_connect::CpuTime;
 use weir_core::{Answer, AsOf, LookupError, prefer_views};
 use weir_event::key::decode_keys;
 use weir_event::{Clock, EventTime, PartitionId, Span};
 use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, Commit};
 use weir_timeline::Stats;
-
-/// Opens a job's sinks anew: once for each attempt.
-pub type MakeSinks = Box<dyn Fn() -> Result<Vec<NamedSink>, ConnectError> + Send + Sync>;
 
 /// Everything that a job needs from outside the engine.
 pub struct JobSpec {
@@ -42,7 +41,7 @@ pub struct JobSpec {
     /// What each of the plan's inputs is read through, in their order.
     pub inputs: Vec<InputSource>,
     /// Those of the plan. A plan without sinks makes no results: its job is only looked up.
-    pub sinks: MakeSinks,
+    pub sinks: Vec<SinkSpec>,
     /// How long it reads.
     pub mode: Mode,
     /// On which the processor time is counted that is spent for it.
@@ -69,6 +68,8 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shards: usize,
     pub(crate) checkpoint_every: Duration,
+    pub(crate) outbox: PathBuf,
+    pub(crate) outbox_bytes: u64,
 }
 
 /// A job, seen from outside.
@@ -77,6 +78,7 @@ pub struct Job {
     plan: Arc<JobPlan>,
     progress: Arc<Progress>,
     shards: RwLock<Option<Arc<Shards>>>,
+    outboxes: RwLock<Vec<Arc<Outbox>>>,
     clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
     outcome: watch::Sender<Option<Result<(), Arc<EngineError>>>>,
@@ -91,6 +93,7 @@ impl Job {
             progress: Arc::new(Progress::started(surroundings.clock.now(), spec.cpu.clone())),
             plan,
             shards: RwLock::new(None),
+            outboxes: RwLock::default(),
             clock: surroundings.clock.clone(),
             stop: watch::Sender::new(false),
             outcome: watch::Sender::new(None),
@@ -201,6 +204,12 @@ impl Job {
         Ok(KeyPage { columns, rows: page.len(), next })
     }
 
+    /// Lets a sink that is suspended go on; whether it was. `None` where the job has no sink of this name.
+    pub fn resume_sink(&self, sink: &str) -> Option<bool> {
+        let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
+        outboxes.iter().find(|outbox| outbox.sink() == sink).map(|outbox| outbox.resume())
+    }
+
     /// Asks it to make a last checkpoint and stop.
     pub fn stop(&self) {
         self.stop.send_replace(true);
@@ -288,11 +297,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     let cpu = &job.progress.cpu;
     surroundings.committer.commit(&plan, body.clone(), unsaid.into_iter(), cpu).await?;
 
-    let sinks = (spec.sinks)().map_err(|error| EngineError::Sink {
-        job: plan.name.clone(),
-        sink: "all".to_owned(),
-        error,
-    })?;
+    let sinks = open_sinks(job, spec, surroundings, &mut body)?;
     pipeline::run(Attempt {
         plan,
         inputs: Inputs::of(&job.plan, &spec.inputs),
@@ -310,6 +315,53 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
         stop: job.stop.subscribe(),
     })
     .await
+}
+
+/// The outbox of every sink as the last checkpoint left it.
+fn open_sinks(
+    job: &Job,
+    spec: &JobSpec,
+    surroundings: &Surroundings,
+    body: &mut Body,
+) -> Result<Vec<OpenSink>, EngineError> {
+    let name = &job.plan.name;
+    let (mut tokens, mut outboxes) = (std::mem::take(&mut body.sinks), std::mem::take(&mut body.outboxes));
+    let mut open = Vec::new();
+    for SinkSpec { name: sink, on_full, make } in &spec.sinks {
+        // It does no I/O; one that cannot be made says so when it is to be opened.
+        let (wants_meta, is_kept) = make().map_or((true, true), |sink| (sink.wants_meta(), !sink.forgets()));
+        let outbox = Outbox::open(Opening {
+            job: name.clone(),
+            sink: sink.clone(),
+            folder: surroundings.outbox.join(name).join(sink),
+            limit_bytes: surroundings.outbox_bytes,
+            on_full: *on_full,
+            is_kept,
+            attempt: body.attempt,
+            token: tokens.remove(sink),
+            kept: outboxes.remove(sink).unwrap_or_default(),
+            progress: job.progress.clone(),
+            clock: surroundings.clock.clone(),
+            stop: job.stop.subscribe(),
+        })?;
+        open.push(OpenSink { make: make.clone(), outbox: Arc::new(outbox), wants_meta });
+    }
+    for (sink, kept) in outboxes {
+        let rows: u64 = kept.files.iter().map(|file| file.rows).sum();
+        tracing::warn!(
+            job = name,
+            sink,
+            rows,
+            "the job has no such sink any more; rows that waited for it are dropped"
+        );
+        let folder = surroundings.outbox.join(name).join(&sink);
+        if let Err(error) = std::fs::remove_dir_all(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "its outbox could not be removed");
+        }
+    }
+    let all = open.iter().map(|sink| sink.outbox.clone()).collect();
+    *job.outboxes.write().unwrap_or_else(PoisonError::into_inner) = all;
+    Ok(open)
 }
 
 /// The job's state as its last safe checkpoint has it, read off the async threads.

@@ -4,7 +4,7 @@
 //! it sees plugins as aggregates and expressions, connectors as traits, the store as one. What rows and results mean is
 //! decided in `weir_core`.
 //!
-//! A batch's way: [`driver`] drives [`decode`] and [`take`] -> [`keyed`] -> [`deliver`]; [`lookup`] reads the timelines of [`shard`] directly; [`inputs`] reads several streams as one; [`checkpoint`] rides
+//! A batch's way: [`driver`] drives [`decode`] and [`take`] -> [`keyed`] -> [`deliver`] -> [`outbox`] -> [`sink_task`]; [`lookup`] reads the timelines of [`shard`] directly; [`inputs`] reads several streams as one; [`checkpoint`] rides
 //! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
 mod back_off;
@@ -12,7 +12,7 @@ mod backlog;
 mod checkpoint;
 pub mod dead_letters;
 mod decode;
-pub mod deliver;
+mod deliver;
 mod driver;
 mod engine;
 mod entries;
@@ -29,27 +29,30 @@ mod lookup;
 mod manifest;
 mod merging;
 mod metered;
+mod outbox;
 mod pipeline;
 mod progress;
 mod reading;
 mod session;
 mod shard;
+mod sink_task;
 mod skew;
 mod state;
 pub mod status;
+mod stop;
 pub mod stream;
 mod take;
 
 pub use back_off::BackOff;
 pub use dead_letters::{DeadLetters, Listing};
-pub use deliver::NamedSink;
 pub use driver::Mode;
 pub use engine::{Engine, Settings, fits_state};
 pub use error::EngineError;
 pub use failures::FailureSample;
 pub use inputs::InputSource;
-pub use job::{Job, JobSpec, KeyPage, MakeSinks};
-pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus};
+pub use job::{Job, JobSpec, KeyPage};
+pub use sink_task::{MakeSink, SinkSpec};
+pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus, SinkState, SinkStatus};
 pub use stream::{MakeDecoder, StreamHub};
 pub use weir_core::{
     Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Looked, LookupError, Subject,

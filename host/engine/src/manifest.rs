@@ -5,6 +5,7 @@
 use crate::error::EngineError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use weir_connect::Token;
 use weir_core::{Beginning, Counts, Reached};
 use weir_event::{EventTime, Field, PartitionId, Position, Span};
@@ -51,6 +52,9 @@ pub(crate) struct Body {
     pub(crate) reached: Option<EventTime>,
     /// Each sink's token, by its name.
     pub(crate) sinks: BTreeMap<String, Token>,
+    /// What each sink's token does not cover, where there is such; nothing in a body of an older weir.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) outboxes: BTreeMap<String, Kept>,
     /// What was counted so far.
     pub(crate) counts: Counts,
 }
@@ -70,6 +74,34 @@ pub(crate) struct PartitionState {
 /// Revisions per attempt: 2^32 batches are more than an attempt can write, and the product stays below 2^53, where
 /// JSON readers lose whole numbers, for two million starts.
 const REVISIONS_PER_ATTEMPT: u64 = 1 << 32;
+
+/// Rows in files that a checkpoint keeps for a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spooled {
+    #[serde(flatten)]
+    pub(crate) stretch: Stretch,
+    pub(crate) rows: u64,
+    /// When the first of them was made.
+    pub(crate) since: EventTime,
+}
+
+/// What a checkpoint says of a sink beside its token.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// Rows that its token does not cover, oldest first.
+    pub(crate) files: Vec<Spooled>,
+    /// Rows that it did not get while it was suspended.
+    #[serde(default)]
+    pub(crate) missed: u64,
+}
+
+/// Part of a file of rows that wait for a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stretch {
+    pub(crate) file: Arc<str>,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
 
 fn features(plan: &JobPlan) -> BTreeMap<String, String> {
     plan.features.iter().map(|feature| (feature.name.clone(), feature.definition.clone())).collect()
@@ -124,6 +156,7 @@ impl Body {
             behind: None,
             reached: None,
             sinks: BTreeMap::new(),
+            outboxes: BTreeMap::new(),
             counts: Counts::default(),
         }
     }

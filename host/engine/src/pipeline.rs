@@ -1,25 +1,28 @@
 //! The pipeline of a job: this function is the table of contents.
 //!
-//! sources -> decode -> intake -> keyed (one task per shard) -> deliver -> sinks, with barriers in line and the
-//! checkpointer beside. What intake and the keyed stage do with rows is the core's.
+//! sources -> decode -> intake -> keyed (one task per shard) -> deliver -> an outbox and a task for each sink, with
+//! barriers in line and the checkpointer beside. What intake and the keyed stage do with rows is the core's.
 
 use crate::checkpoint::{Checkpointer, Committer, Part};
 use crate::dead_letters::DeadLetters;
 use crate::decode::Decoding;
-use crate::deliver::{Delivery, NamedSink};
+use crate::deliver::{Delivery, Outlet};
 use crate::driver::{Driver, Mode, Next, ShardInbox};
 use crate::error::EngineError;
 use crate::inputs::Inputs;
 use crate::keyed::{Hands, KeyedShard};
 use crate::manifest::Body;
 use crate::metered::Metered;
+use crate::outbox::Outbox;
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
 use crate::shard::{Locked, Shards, groups_of};
+use crate::sink_task::{MakeSink, SinkTask};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use weir_connect::CpuTime;
 use weir_core::{Intake, Keyed, ResultRows};
 use weir_event::{Clock, Message};
 use weir_plan::JobPlan;
@@ -34,7 +37,7 @@ type Stages = JoinSet<Result<(), EngineError>>;
 pub(crate) struct Attempt {
     pub(crate) plan: Arc<JobPlan>,
     pub(crate) inputs: Inputs,
-    pub(crate) sinks: Vec<NamedSink>,
+    pub(crate) sinks: Vec<OpenSink>,
     pub(crate) mode: Mode,
     pub(crate) body: Body,
     /// The timelines, restored; `None` for a job without a stage.
@@ -50,28 +53,41 @@ pub(crate) struct Attempt {
     pub(crate) stop: watch::Receiver<bool>,
 }
 
+/// A sink with what waits for it.
+pub(crate) struct OpenSink {
+    pub(crate) make: MakeSink,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) wants_meta: bool,
+}
+
+impl OpenSink {
+    fn outlet(&self) -> Outlet {
+        Outlet { outbox: self.outbox.clone(), wants_meta: self.wants_meta }
+    }
+}
+
 /// Runs every stage until the job is stopped, has read its source to the end, or one of them fails.
 pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let Attempt { plan, body, shards, progress, dead_letters, clock, .. } = attempt;
-    let with_identity = attempt.sinks.iter().any(|named| named.sink.wants_meta());
+    let with_identity = attempt.sinks.iter().any(|sink| sink.wants_meta);
     let width = shards.as_ref().map_or(0, |shards| shards.len());
     progress.expect_shards(width);
 
     let (parts, parts_inbox) = mpsc::unbounded_channel();
     let (begun, begun_inbox) = mpsc::channel(1);
-    let (safe, safe_inbox) = mpsc::unbounded_channel();
     let (done, done_inbox) = mpsc::unbounded_channel();
     let cpu = progress.cpu.clone();
     let mut stages = Stages::new();
 
-    let mut delivery = Delivery {
+    let outboxes: Vec<Arc<Outbox>> = attempt.sinks.iter().map(|sink| sink.outbox.clone()).collect();
+    let delivery = Delivery {
         plan: plan.clone(),
-        sinks: attempt.sinks,
+        outlets: attempt.sinks.iter().map(OpenSink::outlet).collect(),
         parts: parts.clone(),
         tally: Tally::new(progress.clone()),
         checkpoint: body.checkpoint,
     };
-    delivery.start(&body.sinks).await?;
+    feed_sinks(attempt.sinks, &plan, attempt.mode, &clock, &cpu, &mut stages);
 
     let (next, results) = match shards {
         Some(shards) => {
@@ -86,17 +102,19 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
             (Next::Delivery(sender), vec![inbox])
         }
     };
-    stages.spawn(Metered::new(&cpu, delivery.run(results, safe_inbox)));
+    stages.spawn(Metered::new(&cpu, delivery.run(results)));
 
     let checkpointer = Checkpointer {
         plan: plan.clone(),
         shards: width,
+        outboxes,
         committer: attempt.committer,
         progress: progress.clone(),
         dead_letters: dead_letters.clone(),
         clock: clock.clone(),
+        stop: attempt.stop.clone(),
     };
-    stages.spawn(Metered::new(&cpu, checkpointer.run(begun_inbox, parts_inbox, safe, done)));
+    stages.spawn(Metered::new(&cpu, checkpointer.run(begun_inbox, parts_inbox, done)));
 
     let intake = attempt.intake.with_identity(with_identity).revised_above(body.revised_up_to());
     let state = DriverState::resume(&plan, body, intake, clock.monotonic());
@@ -118,6 +136,21 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     };
     stages.spawn(Metered::new(&cpu, driver.run()));
     first_failure(stages, &plan.name).await
+}
+
+/// Starts the task of each sink.
+fn feed_sinks(
+    sinks: Vec<OpenSink>,
+    plan: &JobPlan,
+    mode: Mode,
+    clock: &Arc<dyn Clock>,
+    cpu: &CpuTime,
+    stages: &mut Stages,
+) {
+    for OpenSink { make, outbox, .. } in sinks {
+        let task = SinkTask { job: plan.name.clone(), make, outbox, mode, clock: clock.clone() };
+        stages.spawn(Metered::new(cpu, task.run()));
+    }
 }
 
 /// The keyed stage of every shard.

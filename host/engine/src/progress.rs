@@ -5,7 +5,8 @@ use crate::failures::{FailureSample, Failures};
 use crate::freshness::Freshness;
 use crate::manifest::Body;
 use crate::status::{
-    Behind, CheckpointStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, SinkStatus, millis_between,
+    Behind, CheckpointStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, SinkState, SinkStatus,
+    millis_between,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -91,10 +92,40 @@ struct Slow {
     left: Left,
     warning: Option<String>,
     next_try: Option<EventTime>,
+    /// Why the job waits for a sink, while it does.
+    held: Option<String>,
     /// The newest event time of the checkpoint that the attempt began with.
     restored_newest: Option<EventTime>,
     last_checkpoint: Option<CheckpointStatus>,
     sinks: BTreeMap<String, SinkStatus>,
+}
+
+impl Slow {
+    fn state(&self) -> JobState {
+        match (&self.state, &self.held) {
+            (JobState::Running, Some(reason)) => JobState::Paused(reason.clone()),
+            (state, _) => state.clone(),
+        }
+    }
+
+    /// What is wrong with the source, or else with a sink.
+    fn warning(&self) -> Option<String> {
+        let of_sink = |(name, sink): (&String, &SinkStatus)| match &sink.state {
+            SinkState::Running => None,
+            SinkState::Retrying(reason) => Some(format!("sink `{name}` is tried again: {reason}")),
+            SinkState::Failed(reason) => Some(format!("sink `{name}` has failed: {reason}")),
+            SinkState::Suspended(reason) => Some(format!("sink `{name}` is suspended: {reason}")),
+        };
+        self.warning.clone().or_else(|| self.sinks.iter().find_map(of_sink))
+    }
+
+    fn sinks(&self, now: EventTime) -> BTreeMap<String, SinkStatus> {
+        let mut sinks = self.sinks.clone();
+        for sink in sinks.values_mut() {
+            sink.behind_seconds = sink.waiting_since.map_or(0, |since| millis_between(since, now) / 1000);
+        }
+        sinks
+    }
 }
 
 impl Default for Progress {
@@ -256,7 +287,17 @@ impl Progress {
     }
 
     pub(crate) fn stands_still(&self) -> bool {
-        !matches!(self.slow().state, JobState::Starting | JobState::Running)
+        !matches!(self.slow().state(), JobState::Starting | JobState::Running)
+    }
+
+    /// The job waits for a sink, or does so no more.
+    pub(crate) fn set_held(&self, reason: Option<String>) {
+        self.slow().held = reason;
+    }
+
+    /// Whether a sink was suspended and not resumed since.
+    pub(crate) fn is_suspended(&self, sink: &str) -> bool {
+        self.slow().sinks.get(sink).is_some_and(|sink| matches!(sink.state, SinkState::Suspended(_)))
     }
 
     /// Why the job has failed, and when it is tried again by itself.
@@ -281,8 +322,8 @@ impl Progress {
         slow.next_try = Some(next_try);
     }
 
-    /// A sink has taken rows, or failed.
-    pub(crate) fn count_sink(&self, name: &str, change: impl FnOnce(&mut SinkStatus)) {
+    /// Something has changed about a sink.
+    pub(crate) fn show_sink(&self, name: &str, change: impl FnOnce(&mut SinkStatus)) {
         let mut slow = self.slow();
         if let Some(sink) = slow.sinks.get_mut(name) {
             return change(sink);
@@ -331,7 +372,7 @@ impl Progress {
 
     /// Whether the source can be read, as far as is known.
     fn is_reading(&self) -> bool {
-        matches!(self.slow().state, JobState::Running | JobState::Finished)
+        matches!(self.slow().state(), JobState::Running | JobState::Finished)
     }
 
     /// How far the job is behind; see [`JobStatus::lag_ms`].
@@ -381,8 +422,8 @@ impl Progress {
             job: job.to_owned(),
             version: Some(version),
             definition: Some(definition.to_owned()),
-            state: slow.state.clone(),
-            warning: slow.warning.clone(),
+            state: slow.state(),
+            warning: slow.warning(),
             next_try: slow.next_try,
             ready: self.ready(),
             watermark: self.watermark(),
@@ -395,7 +436,7 @@ impl Progress {
             restore: if slow.state == JobState::Starting { self.restore() } else { None },
             last_checkpoint: slow.last_checkpoint.clone(),
             partitions: slow.partitions.values().map(|(partition, _)| partition.clone()).collect(),
-            sink_counts: slow.sinks.clone(),
+            sink_counts: slow.sinks(now),
         }
     }
 

@@ -7,15 +7,47 @@ use std::collections::BTreeMap;
 use weir_core::Counts;
 use weir_event::{EventTime, Position};
 
-/// What one sink was handed since this process started the job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+/// Whether a sink takes rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(tag = "state", content = "reason", rename_all = "lowercase")]
+pub enum SinkState {
+    /// It does.
+    #[default]
+    Running,
+    /// It failed or does not answer, and is tried again.
+    Retrying(String),
+    /// It failed, and is tried again only if its status names the time of the next try: somebody has to change something.
+    Failed(String),
+    /// It was so far behind that it gets no more rows, until it is resumed; with why it was behind.
+    Suspended(String),
+}
+
+/// One sink since this process started the job.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SinkStatus {
+    /// Whether it takes rows.
+    #[serde(flatten)]
+    pub state: SinkState,
+    /// When one that failed is tried again, wall time.
+    #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<EventTime>,
     /// Rows that it took.
     pub rows: u64,
     /// Bytes that it wrote, as far as it counts them.
     pub bytes: u64,
     /// How often it failed.
     pub errors: u64,
+    /// Rows that wait for it.
+    pub waiting_rows: u64,
+    /// What they take.
+    pub waiting_bytes: u64,
+    /// Since when the oldest of them waits, wall time.
+    #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<EventTime>,
+    /// How long the oldest of them has waited.
+    pub behind_seconds: u64,
+    /// Rows that it did not get while it was suspended, in the life of the job's state.
+    pub missed_rows: u64,
 }
 
 /// Where one partition stands.
@@ -68,8 +100,10 @@ pub enum JobState {
     Starting,
     /// It runs.
     Running,
-    /// It waits to try its source or a sink again.
+    /// It waits to try its source again.
     Retrying(String),
+    /// It waits for a sink whose outbox is full.
+    Paused(String),
     /// It has read its sources to their end.
     Finished,
     /// It was stopped.

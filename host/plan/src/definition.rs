@@ -237,6 +237,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Dead letters kept per stream.
     pub dead_letters_bytes: u64,
+    /// Rows kept for one sink that is behind.
+    pub outbox_bytes: u64,
 }
 
 impl Default for Limits {
@@ -246,6 +248,7 @@ impl Default for Limits {
             plugin_fuel_per_call: 20_000_000,
             body_bytes: 10 << 20,
             dead_letters_bytes: 1 << 30,
+            outbox_bytes: 1 << 30,
         }
     }
 }

@@ -208,4 +208,17 @@ pub struct SinkPlan {
     pub settings: serde_json::Value,
     /// Name for status and metrics: the kind, with a number where a job has several of a kind.
     pub name: String,
+    /// What happens when it is so far behind that its outbox is full.
+    pub on_full: OnFull,
+}
+
+/// What happens when a sink that is behind cannot be kept more rows for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFull {
+    /// The job waits for it.
+    #[default]
+    Pause,
+    /// It gets no more rows until it is resumed, and the job goes on.
+    Suspend,
 }

@@ -25,7 +25,7 @@ pub use definition::{Dedup, JobDefinition, ServerDefinition, StreamDefinition, S
 pub use diagnostic::{Diagnostic, Severity};
 pub use expression::{Expression, ExpressionError};
 pub use job_plan::{
-    Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, Output, Projection, SinkPlan,
-    StreamInput,
+    Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, OnFull, Output, Projection,
+    SinkPlan, StreamInput,
 };
 pub use values::fits;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use weir_engine::status::{PartitionStatus, SinkStatus};
-use weir_engine::{JobState, JobStatus};
+use weir_engine::{JobState, JobStatus, SinkState};
 use weir_event::EventTime;
 use weir_plugin::{BreakerStatus, PluginUsage};
 use weir_timeline::Stats;
@@ -107,6 +107,26 @@ pub const METRICS: &[MetricDoc] = &[
     doc("weir_sink_rows_total", COUNTER, SINK, "Rows that the sink took"),
     doc("weir_sink_bytes_total", COUNTER, SINK, "Bytes that the sink wrote"),
     doc("weir_sink_errors_total", COUNTER, SINK, "Times that the sink failed"),
+    doc(
+        "weir_sink_running",
+        GAUGE,
+        SINK,
+        "1 while the sink takes rows; 0 while it is tried again, failed or suspended",
+    ),
+    doc("weir_sink_waiting_rows", GAUGE, SINK, "Rows that wait for the sink"),
+    doc("weir_sink_waiting_bytes", GAUGE, SINK, "What they take; `limits.outbox` bounds it"),
+    doc(
+        "weir_sink_behind_seconds",
+        GAUGE,
+        SINK,
+        "How long the oldest row that waits for the sink has waited",
+    ),
+    doc(
+        "weir_sink_missed_rows_total",
+        COUNTER,
+        SINK,
+        "Rows that the sink did not get while it was suspended",
+    ),
     doc("weir_partition_offset", GAUGE, PARTITION, "Where reading of the partition goes on"),
     doc(
         "weir_partition_lag_seconds",
@@ -349,6 +369,11 @@ fn sink_figure(name: &str) -> Option<fn(&SinkStatus) -> u64> {
         "weir_sink_rows_total" => |sink| sink.rows,
         "weir_sink_bytes_total" => |sink| sink.bytes,
         "weir_sink_errors_total" => |sink| sink.errors,
+        "weir_sink_running" => |sink| u64::from(sink.state == SinkState::Running),
+        "weir_sink_waiting_rows" => |sink| sink.waiting_rows,
+        "weir_sink_waiting_bytes" => |sink| sink.waiting_bytes,
+        "weir_sink_behind_seconds" => |sink| sink.behind_seconds,
+        "weir_sink_missed_rows_total" => |sink| sink.missed_rows,
         _ => return None,
     })
 }

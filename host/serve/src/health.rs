@@ -53,6 +53,9 @@ impl Readiness {
                     }
                     readiness.not_running.push(failed);
                 }
+                JobState::Paused(reason) => {
+                    readiness.not_running.push(json!({"job": job, "state": "paused", "detail": reason}));
+                }
                 JobState::Stopped => readiness.not_running.push(json!({"job": job, "state": "stopped"})),
                 _ if status.ready => {}
                 JobState::Retrying(reason) => {
@@ -137,6 +140,13 @@ mod tests {
             );
         }
         assert!(Readiness::of(Vec::new()).answer().is_ok(), "a server without jobs waits for nothing");
+    }
+
+    #[test]
+    fn a_job_that_waits_for_a_sink_is_listed_and_not_waited_for() {
+        let paused = status(JobState::Paused("sink `file` is full".to_owned()), false);
+        let ready = Readiness::of(vec![paused, status(JobState::Running, true)]).answer().unwrap();
+        assert_eq!(ready["not_running"][0]["state"], "paused");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::request::{Name, answer};
 use crate::routes::Parameter;
-use axum::extract::{RawQuery, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -65,6 +66,19 @@ pub(crate) async fn restart(
         ControlError::Failed { fault, message } => Problem::of_fault(fault, false, Kind::Invalid, message),
     })?;
     one(State(app), Name(name)).await
+}
+
+/// `POST /v1/jobs/{job}/sinks/{sink}/resume`: a suspended sink goes on. One that is not suspended goes on anyway.
+pub(crate) async fn resume_sink(
+    State(app): State<Arc<App>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path((name, sink)) = path.map_err(|_| Problem::malformed("a name in the path is not UTF-8"))?;
+    let job = app.served.engine.job(&name).ok_or_else(|| app.no_job(&name))?;
+    let known = || instead_of(&sink, job.plan().sinks.iter().map(|sink| sink.name.as_str()));
+    job.resume_sink(&sink)
+        .ok_or_else(|| Problem::not_found(format!("job `{name}`: sink `{sink}` not found; {}", known())))?;
+    Ok(answer(StatusCode::OK, &described(&app, &job)))
 }
 
 /// The state of a job, and what can be asked of it.

@@ -81,7 +81,7 @@ const ROUTES: &[Route] = &[
         "GET",
         "/v1/jobs/{job}",
         &[],
-        "one job: state and reason, watermark, lag, counts, newest checkpoint, positions",
+        "one job: state and reason, watermark, lag, counts, newest checkpoint, positions; each sink's state, reason and rows that wait",
         || get(jobs::one),
     ),
     route(
@@ -90,6 +90,13 @@ const ROUTES: &[Route] = &[
         jobs::RESTART_PARAMETERS,
         "one job anew, from its definition as it is now and its last commit",
         || post(jobs::restart),
+    ),
+    route(
+        "POST",
+        "/v1/jobs/{job}/sinks/{sink}/resume",
+        &[],
+        "a suspended sink goes on: it gets the rows that wait for it, then new ones",
+        || post(jobs::resume_sink),
     ),
     route("GET", "/v1/plugins", &[], "the plugins and their versions", || get(plugins::list)),
     route(

@@ -191,7 +191,12 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     let listing = if mode == Mode::Live { Listing::Route } else { Listing::File };
     let letters = DeadLetters::told_in_log(letters, limit_bytes, opened.clock.clone(), listing);
     let checkpoint_every = Duration::from_millis(opened.server.checkpoint_every.millis().max(1) as u64);
-    let settings = Settings { shards: opened.shards, checkpoint_every };
+    let settings = Settings {
+        shards: opened.shards,
+        checkpoint_every,
+        outbox: opened.data_dir.join("outbox"),
+        outbox_bytes: opened.server.limits.outbox_bytes,
+    };
     let engine = Engine::new(settings, opened.store.clone(), Arc::new(letters), opened.clock.clone())?;
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone()));
     let running = Running { engine: Arc::new(engine), logs, hubs: Hubs::default() };

@@ -2,7 +2,7 @@
 //! sink that shows the rows of safe checkpoints.
 
 use crate::dead_letters::Listed;
-use crate::{Counts, DeadLetters, Engine, EngineError, InputSource, Job, JobSpec, Mode, NamedSink, Settings};
+use crate::{Counts, DeadLetters, Engine, EngineError, InputSource, Job, JobSpec, Mode, Settings, SinkSpec};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMillisecondArray};
@@ -21,8 +21,8 @@ use weir_connect::{
 use weir_event::{ManualClock, PartitionId, Position, Span, StreamSchema};
 use weir_plan::definition::WhenIdle;
 use weir_plan::{
-    Column, ColumnRole, Emit, Expression, ExpressionError, JobPlan, KeyedStage, Late, LatePolicy, Output,
-    Projection, SinkPlan, StreamDefinition, StreamInput, StreamOrigin,
+    Column, ColumnRole, Emit, Expression, ExpressionError, JobPlan, KeyedStage, Late, LatePolicy, OnFull,
+    Output, Projection, SinkPlan, StreamDefinition, StreamInput, StreamOrigin,
 };
 use weir_store::{CheckpointStore, SledStore, StoreOptions};
 use weir_timeline::{AggregateSpec, Frames, Grid, StageSpec, builtin};
@@ -180,6 +180,7 @@ pub(crate) fn plan() -> JobPlan {
             kind: "shelf".to_owned(),
             settings: serde_json::Value::Null,
             name: "shelf".to_owned(),
+            on_full: OnFull::Pause,
         }],
     }
 }
@@ -369,6 +370,10 @@ pub(super) struct World {
     pub(super) shards: usize,
     /// Whether the sink has a use for what is said of rows.
     pub(super) wants_meta: bool,
+    /// What may wait for a sink.
+    pub(super) outbox_bytes: u64,
+    /// Sinks beside the shelf.
+    pub(super) others: Vec<SinkSpec>,
 }
 
 impl World {
@@ -382,7 +387,13 @@ impl World {
             shown: Shown::default(),
             shards: 2,
             wants_meta: true,
+            outbox_bytes: 1 << 30,
+            others: Vec::new(),
         }
+    }
+
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     fn letters(&self) -> Arc<DeadLetters> {
@@ -407,7 +418,12 @@ impl World {
 
     pub(super) fn engine(&self) -> Engine {
         // Nothing moves the clock, so the only checkpoints are those at the end.
-        let settings = Settings { shards: self.shards, checkpoint_every: Duration::from_secs(10) };
+        let settings = Settings {
+            shards: self.shards,
+            checkpoint_every: Duration::from_secs(10),
+            outbox: self.folder.path().join("outbox"),
+            outbox_bytes: self.outbox_bytes,
+        };
         Engine::new(settings, self.store.clone(), self.letters(), self.clock.clone()).unwrap()
     }
 
@@ -431,11 +447,14 @@ impl World {
         mode: Mode,
     ) -> JobSpec {
         let (shown, wants_meta) = (self.shown.clone(), self.wants_meta);
-        let sink = move || Shelf { pending: Vec::new(), shown: shown.clone(), wants_meta };
+        let make = move || -> Result<Box<dyn Sink>, ConnectError> {
+            Ok(Box::new(Shelf { pending: Vec::new(), shown: shown.clone(), wants_meta }))
+        };
+        let shelf = SinkSpec { name: "shelf".to_owned(), on_full: OnFull::Pause, make: Arc::new(make) };
         JobSpec {
             plan: plan.clone(),
             inputs: vec![InputSource { source, decoder }],
-            sinks: Box::new(move || Ok(vec![NamedSink { name: "shelf".to_owned(), sink: Box::new(sink()) }])),
+            sinks: std::iter::once(shelf).chain(self.others.iter().cloned()).collect(),
             mode,
             cpu: CpuTime::default(),
         }

@@ -12,5 +12,6 @@ mod late;
 mod origin;
 mod reforming;
 mod sessions;
+mod sinks;
 mod skew;
 mod stream;

@@ -5,7 +5,7 @@
 use super::node::{Key, Node, Value};
 use super::report::Report;
 use crate::definition::StreamOrigin;
-use crate::job_plan::SinkPlan;
+use crate::job_plan::{OnFull, SinkPlan};
 use serde_json::json;
 
 /// One thing that is wrong with a connector's settings.
@@ -85,51 +85,63 @@ pub(super) fn source(
     Some(StreamOrigin { kind: entry.0.name.clone(), settings })
 }
 
-/// Reads `sinks: [{KIND: {..}}, ..]` of a job.
-pub(super) fn sinks(
-    job: &str,
-    node: &Node,
-    kinds: &dyn ConnectorKinds,
-    report: &mut Report,
-) -> Vec<SinkPlan> {
-    let Value::List(items) = &node.value else {
-        let found = node.value.noun();
-        report.error(node.place, format!("`sinks`: expected a list such as [stdout: {{}}], found {found}"));
-        return Vec::new();
-    };
-    let mut plans: Vec<SinkPlan> = Vec::new();
-    let mut places: Vec<String> = Vec::new();
-    for item in items {
-        let Some(plan) = sink("sinks", job, item, kinds, report) else { continue };
-        if let Some(place) = kinds.sink_place(job, &plan.kind, &plan.settings) {
-            if places.contains(&place) {
-                let message = format!(
-                    "`sinks`: two of them write {place}, and each would take the other's rows for its own; write one of \
-                     them to another place, or leave it out"
-                );
-                report.error(item.place, message);
-            }
-            places.push(place);
-        }
-        plans.push(plan);
-    }
-    number(&mut plans);
-    plans
+/// What is the same for all sinks of a job.
+pub(super) struct SinksOf<'a> {
+    pub(super) job: &'a str,
+    /// For those that do not say it themselves.
+    pub(super) on_full: OnFull,
+    pub(super) kinds: &'a dyn ConnectorKinds,
 }
 
-/// Reads one sink, an item of `sinks` or the value of `sink`; its name is its kind.
-pub(super) fn sink(
-    key: &str,
-    job: &str,
-    node: &Node,
-    kinds: &dyn ConnectorKinds,
-    report: &mut Report,
-) -> Option<SinkPlan> {
-    let entry = only_entry(key, node, "{stdout: {}}", report)?;
-    let kind = entry.0.name.clone();
-    let settings = settings(&entry.1, report);
-    place_problems(kinds.check_sink(job, &kind, &settings), entry, report);
-    Some(SinkPlan { name: kind.clone(), kind, settings })
+impl SinksOf<'_> {
+    /// Reads `sinks: [{KIND: {..}}, ..]` of a job.
+    pub(super) fn list(&self, node: &Node, report: &mut Report) -> Vec<SinkPlan> {
+        let Value::List(items) = &node.value else {
+            let found = node.value.noun();
+            report
+                .error(node.place, format!("`sinks`: expected a list such as [stdout: {{}}], found {found}"));
+            return Vec::new();
+        };
+        let mut plans: Vec<SinkPlan> = Vec::new();
+        let mut places: Vec<String> = Vec::new();
+        for item in items {
+            let Some(plan) = self.one("sinks", item, report) else { continue };
+            if let Some(place) = self.kinds.sink_place(self.job, &plan.kind, &plan.settings) {
+                if places.contains(&place) {
+                    let message = format!(
+                        "`sinks`: two of them write {place}, and each would take the other's rows for its own; write one \
+                         of them to another place, or leave it out"
+                    );
+                    report.error(item.place, message);
+                }
+                places.push(place);
+            }
+            plans.push(plan);
+        }
+        number(&mut plans);
+        plans
+    }
+
+    /// Reads one sink, an item of `sinks` or the value of `sink`; its name is its kind.
+    pub(super) fn one(&self, key: &str, node: &Node, report: &mut Report) -> Option<SinkPlan> {
+        let entry = only_entry(key, node, "{stdout: {}}", report)?;
+        let kind = entry.0.name.clone();
+        let mut settings = settings(&entry.1, report);
+        settings.as_object_mut().and_then(|settings| settings.remove(ON_FULL));
+        let own = entry.1.entry(ON_FULL).map(|(_, node)| node);
+        let own = own.filter(|node| !matches!(node.value, Value::Null));
+        let on_full = own.and_then(|node| on_full(&format!("{kind}.{ON_FULL}"), node, report));
+        place_problems(self.kinds.check_sink(self.job, &kind, &settings), entry, report);
+        Some(SinkPlan { name: kind.clone(), kind, settings, on_full: on_full.unwrap_or(self.on_full) })
+    }
+}
+
+/// The one setting of a sink that is not its connector's.
+const ON_FULL: &str = "on_full";
+
+/// Reads what happens when a sink's outbox is full.
+pub(super) fn on_full(key: &str, node: &Node, report: &mut Report) -> Option<OnFull> {
+    report.word(key, node, &[("pause", OnFull::Pause), ("suspend", OnFull::Suspend)])
 }
 
 /// The first of a kind keeps its name when a second is added, as what it has written is known by that name.
@@ -161,8 +173,12 @@ mod tests {
 
     #[test]
     fn sinks_of_one_kind_are_numbered_from_the_second() {
-        let plan =
-            |kind: &str| SinkPlan { kind: kind.to_owned(), settings: json!({}), name: kind.to_owned() };
+        let plan = |kind: &str| SinkPlan {
+            kind: kind.to_owned(),
+            settings: json!({}),
+            name: kind.to_owned(),
+            on_full: OnFull::Pause,
+        };
         let mut plans = [plan("file"), plan("stdout"), plan("file"), plan("file")];
         number(&mut plans);
         let names: Vec<_> = plans.iter().map(|plan| plan.name.as_str()).collect();

@@ -93,6 +93,8 @@ fn retention(node: &Node, report: &mut Report) -> Option<Span> {
 
 /// `sinks` is a list, `sink` a single one as Dryft writes it.
 fn sinks(job: &str, keys: &mut Mapping<'_>, context: &Context<'_>, report: &mut Report) -> Vec<SinkPlan> {
+    let on_full = keys.take("on_full").and_then(|node| connectors::on_full("on_full", node, report));
+    let of_job = connectors::SinksOf { job, on_full: on_full.unwrap_or_default(), kinds: context.kinds };
     let many = keys.take("sinks");
     let one = keys.take_entry("sink");
     match (many, one) {
@@ -100,10 +102,8 @@ fn sinks(job: &str, keys: &mut Mapping<'_>, context: &Context<'_>, report: &mut 
             report.error(key.place, "`sink`: `sinks` is given too; move this one into its list");
             Vec::new()
         }
-        (Some(node), None) => connectors::sinks(job, node, context.kinds, report),
-        (None, Some((_, node))) => {
-            connectors::sink("sink", job, node, context.kinds, report).into_iter().collect()
-        }
+        (Some(node), None) => of_job.list(node, report),
+        (None, Some((_, node))) => of_job.one("sink", node, report).into_iter().collect(),
         (None, None) => Vec::new(),
     }
 }

@@ -51,6 +51,7 @@ pub const FILES: &[FileKeys] = &[
             Section { prefix: "features.NAME.", keys: FEATURE },
             Section { prefix: "late.", keys: LATE },
             Section { prefix: "emit.", keys: EMIT },
+            Section { prefix: "sinks.KIND.", keys: SINK },
         ],
     },
 ];
@@ -77,7 +78,12 @@ pub(super) const SERVER: &[KeyDoc] = &[
     ),
     KeyDoc::new("checkpoint", "mapping", "{}", "when state is saved"),
     KeyDoc::new("log", "json, text, a level or a mapping", "text", "how the server's own words are written"),
-    KeyDoc::new("limits", "mapping", "{}", "bounds on requests, plugins and dead letters"),
+    KeyDoc::new(
+        "limits",
+        "mapping",
+        "{}",
+        "bounds on requests, plugins, dead letters and rows that wait for a sink",
+    ),
 ];
 
 pub(super) const CHECKPOINT: &[KeyDoc] = &[
@@ -105,6 +111,12 @@ pub(super) const LIMITS: &[KeyDoc] = &[
     ),
     KeyDoc::new("body", "size", "10MiB", "the largest body of a request"),
     KeyDoc::new("dead_letters", "size", "1GiB", "space for dead letters; the oldest go first"),
+    KeyDoc::new(
+        "outbox",
+        "size",
+        "1GiB",
+        "result rows that wait for one sink that is behind; then see `on_full`",
+    ),
 ];
 
 pub(super) const STREAM: &[KeyDoc] = &[
@@ -245,6 +257,12 @@ pub(super) const JOB: &[KeyDoc] = &[
     KeyDoc::new("stale_after", "duration", NONE, "lookups say `stale` when the source is further behind"),
     KeyDoc::new("sinks", "list of {KIND: {..}}", "[]", "where result rows are written"),
     KeyDoc::new(
+        "on_full",
+        ON_FULL.value,
+        ON_FULL.default,
+        "`on_full` of each sink that does not say it itself",
+    ),
+    KeyDoc::new(
         "sink",
         "{KIND: {..}}",
         NONE,
@@ -258,6 +276,17 @@ pub(super) const JOB: &[KeyDoc] = &[
     ),
     KeyDoc::new("lookback", "{}", "{}", "a key of Dryft's config; anything but {} waits for a later version"),
 ];
+
+/// What every sink has beside the settings of its kind.
+pub(super) const SINK: &[KeyDoc] = &[ON_FULL];
+
+const ON_FULL: KeyDoc = KeyDoc::new(
+    "on_full",
+    "pause or suspend",
+    "pause",
+    "when `limits.outbox` is full of rows that wait for this sink: the job waits, or the sink gets no more rows until it is \
+     resumed",
+);
 
 pub(super) const FEATURE: &[KeyDoc] = &[
     KeyDoc::new("type", "type", "the query's", "the column's type, checked against the query's"),

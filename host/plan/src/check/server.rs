@@ -148,6 +148,7 @@ fn limits(node: &Node, limits: &mut Limits, report: &mut Report) {
         ("plugin_memory", &mut limits.plugin_memory_bytes),
         ("body", &mut limits.body_bytes),
         ("dead_letters", &mut limits.dead_letters_bytes),
+        ("outbox", &mut limits.outbox_bytes),
     ];
     for (key, limit) in sizes {
         if let Some(node) = keys.take(key)

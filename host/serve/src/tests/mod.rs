@@ -188,7 +188,12 @@ impl Client {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = Arc::new(SledStore::open(&data_dir.join("state"), StoreOptions::default()).unwrap());
         let letters = Arc::new(DeadLetters::new(data_dir.join("dead"), 1 << 20));
-        let settings = Settings { shards, checkpoint_every: Duration::from_secs(10) };
+        let settings = Settings {
+            shards,
+            checkpoint_every: Duration::from_secs(10),
+            outbox: data_dir.join("outbox"),
+            outbox_bytes: 1 << 20,
+        };
         let engine = Arc::new(Engine::new(settings, store, letters, clock.clone()).unwrap());
         let log = IngestLog::open(&data_dir.join("ingest"), LogSettings::default(), clock.clone()).unwrap();
         let definition = stream_definition("rides", "http");
@@ -199,7 +204,7 @@ impl Client {
                 source: Arc::new(HttpSource::new(log.clone())),
                 decoder: decoder.clone(),
             }],
-            sinks: Box::new(|| Ok(Vec::new())),
+            sinks: Vec::new(),
             mode: Mode::Live,
             cpu: CpuTime::default(),
         };

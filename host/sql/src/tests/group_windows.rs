@@ -4,7 +4,7 @@ use super::{CATALOG, job, lines, planned, planned_job, refused};
 use crate::plan;
 use serde_json::json;
 use weir_event::{EventTime, Span};
-use weir_plan::job_plan::SinkPlan;
+use weir_plan::job_plan::{OnFull, SinkPlan};
 use weir_plan::{ColumnRole, Emit, JobDefinition, JobPlan, LatePolicy};
 use weir_timeline::{Cumulate, Frames, Grid, Session};
 
@@ -270,7 +270,12 @@ fn aggregates_without_a_window() {
 fn sinks_that_cannot_take_a_session_back_are_warned_of() {
     let text = "SELECT user_id, COUNT(*) AS c FROM event_user_action GROUP BY user_id, SESSION(rowtime, INTERVAL '1' HOUR)";
     let mut sessions = job(text);
-    let sink = |settings| SinkPlan { kind: "file".to_owned(), settings, name: "file".to_owned() };
+    let sink = |settings| SinkPlan {
+        kind: "file".to_owned(),
+        settings,
+        name: "file".to_owned(),
+        on_full: OnFull::Pause,
+    };
     sessions.sinks = vec![sink(json!({"path": "out"}))];
     let said = |job: &JobDefinition| lines(&plan(job, &CATALOG).unwrap().notices);
     assert!(

@@ -9,7 +9,7 @@ use weir_connect::{ConnectError, CpuTime};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry::{self, SinkContext, SourceContext};
 use weir_connectors::settings::SettingError;
-use weir_engine::{InputSource, JobSpec, MakeDecoder, MakeSinks, Mode, NamedSink};
+use weir_engine::{InputSource, JobSpec, MakeDecoder, Mode, SinkSpec};
 use weir_plan::{JobPlan, SinkPlan, StreamDefinition, StreamInput};
 use weir_serve::StreamEntry;
 
@@ -28,7 +28,7 @@ pub(super) fn job_spec(
         Ok(InputSource { source, decoder })
     };
     let inputs = plan.inputs.iter().map(input_source).collect::<Result<Vec<_>, Failure>>()?;
-    Ok(JobSpec { plan: plan.clone(), inputs, sinks: make_sinks(opened, plan), mode, cpu })
+    Ok(JobSpec { plan: plan.clone(), inputs, sinks: sinks(opened, plan), mode, cpu })
 }
 
 /// A stream's source. Making one of a stream that takes rows declares its log.
@@ -56,22 +56,23 @@ pub(super) fn decoder(stream: &Arc<StreamDefinition>) -> Result<MakeDecoder, Fai
     Ok(Box::new(move |columns| format.decoder(&stream.schema, columns)))
 }
 
-fn make_sinks(opened: &Opened, plan: &JobPlan) -> MakeSinks {
+fn sinks(opened: &Opened, plan: &JobPlan) -> Vec<SinkSpec> {
     let context = SinkContext {
         project: opened.folder.clone(),
         data_dir: opened.data_dir.clone(),
         job: plan.name.clone(),
         clock: opened.clock.clone(),
     };
-    let plans = plan.sinks.clone();
-    Box::new(move || {
-        let make = |plan: &SinkPlan| {
-            let sink = registry::sink(&plan.kind, &plan.settings, &context)
-                .map_err(|errors| ConnectError::user(in_words(&errors)))?;
-            Ok(NamedSink { name: plan.name.clone(), sink })
+    let spec = |plan: &SinkPlan| {
+        let (name, on_full) = (plan.name.clone(), plan.on_full);
+        let (plan, context) = (plan.clone(), context.clone());
+        let make = move || {
+            registry::sink(&plan.kind, &plan.settings, &context)
+                .map_err(|errors| ConnectError::user(in_words(&errors)))
         };
-        plans.iter().map(make).collect()
-    })
+        SinkSpec { name, on_full, make: Arc::new(make) }
+    };
+    plan.sinks.iter().map(spec).collect()
 }
 
 pub(super) fn settings_failure(what: &str, errors: &[SettingError]) -> Failure {

@@ -6,7 +6,7 @@ mod variables;
 use super::*;
 use crate::definition::{Dedup, WhenIdle};
 use crate::diagnostic::Severity;
-use crate::job_plan::{Emit, LatePolicy};
+use crate::job_plan::{Emit, LatePolicy, OnFull};
 use serde_json::json;
 use weir_event::{DataType, Span};
 
@@ -324,6 +324,19 @@ fn a_text_cannot_take_more_than_its_share() {
     let fields = fields.concat();
     let long = stream(&format!("event_time: t\nfields:\n  t: timestamp\n{fields}"));
     assert_eq!(long.schema.fields.len(), 40_001);
+}
+
+#[test]
+fn a_sink_says_what_happens_when_its_outbox_is_full_or_the_job_says_it_for_all() {
+    let of = |text: &str| -> Vec<OnFull> {
+        job(&format!("query: SELECT 1\n{text}")).sinks.iter().map(|sink| sink.on_full).collect()
+    };
+    let sinks = "sinks:\n  - stdout: {}\n  - file: {path: p, on_full: suspend}\n";
+    assert_eq!(of(sinks), [OnFull::Pause, OnFull::Suspend]);
+    assert_eq!(of(&format!("{sinks}on_full: suspend\n")), [OnFull::Suspend, OnFull::Suspend]);
+    assert_eq!(of("on_full: suspend\nsinks: [stdout: {on_full: pause}]\n"), [OnFull::Pause]);
+    let read = job(&format!("query: SELECT 1\n{sinks}"));
+    assert_eq!(read.sinks[1].settings, serde_json::json!({"path": "p"}), "it is not the connector's");
 }
 
 #[test]

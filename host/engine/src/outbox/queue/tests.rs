@@ -1,0 +1,248 @@
+//! The queue against a sink that fails, hangs and is killed at random: what is visible is always a beginning of what was
+//! appended, each row once.
+
+use super::*;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use weir_connect::sink::RowMeta;
+
+const NOW: EventTime = EventTime::from_millis(0);
+
+fn batch(number: i64) -> Arc<SinkRows> {
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![number]));
+    let columns = RecordBatch::try_from_iter([("n", column)]).unwrap();
+    Arc::new(SinkRows { columns, meta: RowMeta::default() })
+}
+
+fn number_of(rows: &SinkRows) -> i64 {
+    rows.columns.column(0).as_primitive::<Int64Type>().value(0)
+}
+
+fn token(length: usize) -> Token {
+    Token(serde_json::json!(length))
+}
+
+/// Pseudo-random choices that differ from seed to seed and not from run to run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// A sink, its outbox's files and the newest safe checkpoint: what outlives the process.
+#[derive(Default)]
+struct Outside {
+    written: Vec<i64>,
+    visible: usize,
+    files: Vec<i64>,
+    /// The sink's token and outbox, and how many rows the job had made.
+    checkpoint: (Option<Token>, Kept, i64),
+}
+
+impl Outside {
+    fn start(&mut self, token: Option<&Token>) {
+        let length = token.map_or(0, |token| token.0.as_u64().unwrap() as usize);
+        assert!(self.visible <= length && length <= self.written.len(), "visible rows would vanish");
+        self.written.truncate(length);
+        self.visible = length;
+    }
+
+    fn commit(&mut self, token: &Token) {
+        self.visible = self.visible.max(token.0.as_u64().unwrap() as usize);
+    }
+
+    fn check(&self) {
+        let shown = &self.written[..self.visible];
+        assert!(shown.iter().copied().eq(0..shown.len() as i64), "{shown:?}");
+    }
+}
+
+/// A job that makes numbers, one at a time.
+struct World {
+    dice: Dice,
+    outside: Outside,
+    queue: Queue,
+    made: i64,
+    checkpoint: u64,
+    /// The sink is open.
+    is_open: bool,
+    /// What the checkpoint that has begun holds, apart from the sink's part.
+    begun: Option<i64>,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        World {
+            dice: Dice(seed * 2 + 1),
+            outside: Outside::default(),
+            queue: Queue::default(),
+            made: 0,
+            checkpoint: 0,
+            is_open: false,
+            begun: None,
+        }
+    }
+
+    fn step(&mut self) {
+        match self.dice.roll(20) {
+            0..=6 => {
+                self.queue.append(batch(self.made), 8, NOW);
+                self.made += 1;
+            }
+            7..=8 if self.begun.is_none() => {
+                self.checkpoint += 1;
+                self.queue.begin(self.checkpoint);
+                self.begun = Some(self.made);
+            }
+            9..=11 if self.queue.is_answered() => self.make_checkpoint(),
+            12 => self.queue.is_behind = true,
+            13 => {
+                self.queue.is_behind = true;
+                self.is_open = false;
+            }
+            14 => self.spool(),
+            15 if self.dice.roll(4) == 0 => self.crash(),
+            _ => self.work(),
+        }
+        self.outside.check();
+    }
+
+    fn spool(&mut self) {
+        let places = self.queue.in_memory().into_iter().map(|(number, rows)| {
+            let from = self.outside.files.len() as u64;
+            self.outside.files.push(number_of(&rows));
+            (number, Stretch { file: "f".into(), from, to: from + 1 })
+        });
+        let places = places.collect();
+        self.queue.moved(places);
+    }
+
+    fn make_checkpoint(&mut self) {
+        let Some(made) = self.begun.take() else { return };
+        if !self.queue.has_new_token() {
+            self.spool();
+        }
+        let (token, kept) = self.queue.part();
+        self.outside.checkpoint = (token, kept, made);
+        // The process may end before anybody hears of it.
+        if self.dice.roll(10) == 0 { self.crash() } else { self.queue.make_safe() }
+    }
+
+    fn crash(&mut self) {
+        let (token, kept, made) = self.outside.checkpoint.clone();
+        self.queue = Queue::restored(token, kept);
+        (self.made, self.begun, self.is_open) = (made, None, false);
+    }
+
+    /// The sink does one thing.
+    fn work(&mut self) {
+        if !self.is_open {
+            let Some(safe) = self.queue.rewind() else { return };
+            self.outside.start(safe.as_ref());
+            self.is_open = true;
+            return;
+        }
+        match self.queue.next() {
+            Next::Commit(token) => {
+                self.outside.commit(&token);
+                self.queue.committed();
+            }
+            Next::Write(rows) => {
+                self.outside.written.push(number_of(&rows));
+                self.queue.wrote(true);
+            }
+            Next::Read(stretch) => {
+                self.queue.was_read(stretch.from + 1, 1);
+                self.outside.written.push(self.outside.files[stretch.from as usize]);
+                self.queue.wrote(true);
+            }
+            Next::Prepare(checkpoint) => {
+                let token = token(self.outside.written.len());
+                self.queue.prepared(checkpoint, token);
+            }
+            Next::CaughtUp | Next::Wait => {}
+            Next::Suspended | Next::Closed => panic!("nobody asked for it"),
+        }
+    }
+}
+
+#[test]
+fn whatever_fails_and_ends_when_each_row_is_visible_once_and_in_order() {
+    for seed in 1..=400 {
+        let mut world = World::new(seed);
+        for _ in 0..400 {
+            world.step();
+        }
+        // Everything is mended: two more checkpoints, and everything is visible.
+        for _ in 0..3 {
+            world.make_checkpoint();
+            world.checkpoint += 1;
+            world.queue.begin(world.checkpoint);
+            world.begun = Some(world.made);
+            while !(world.is_open && matches!(world.queue.next(), Next::Wait)) {
+                world.work();
+            }
+        }
+        world.outside.check();
+        assert_eq!(world.outside.visible as i64, world.made, "seed {seed}");
+        assert!(world.queue.is_settled() && world.queue.waiting().0 == 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_sink_that_works_slows_its_job_down_and_one_that_is_behind_does_so_when_its_outbox_is_full() {
+    let mut queue = Queue::default();
+    assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Taken);
+    queue.append(batch(0), WORKING_BYTES, NOW);
+    assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Full);
+    assert_eq!(queue.admit(1, 1 << 30, OnFull::Suspend), Admission::Full, "it works");
+    queue.is_behind = true;
+    assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Taken);
+    queue.append(batch(1), 1 << 30, NOW);
+    assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Full);
+    queue.hold = Hold::GivenUp;
+    assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Hopeless);
+}
+
+#[test]
+fn what_a_suspended_sink_misses_is_counted_and_what_waits_for_it_stays() {
+    let mut queue = Queue { is_behind: true, ..Queue::default() };
+    queue.append(batch(0), 10, NOW);
+    assert_eq!(queue.admit(3, 10, OnFull::Suspend), Admission::Missed);
+    assert_eq!(queue.admit(4, 10, OnFull::Suspend), Admission::Missed);
+    assert_eq!((queue.missed, queue.waiting().0), (7, 1));
+    assert!(matches!(queue.next(), Next::Suspended));
+    queue.hold = Hold::None;
+    assert!(matches!(queue.next(), Next::Write(rows) if number_of(&rows) == 0));
+}
+
+#[test]
+fn rows_that_nobody_needs_again_are_let_go_when_they_are_written() {
+    let mut queue = Queue::default();
+    queue.append(batch(0), 10, NOW);
+    assert!(matches!(queue.next(), Next::Write(_)));
+    assert_eq!(queue.wrote(false), 1);
+    assert_eq!((queue.memory_bytes(), queue.in_memory().len()), (0, 0));
+    assert!(!queue.lacks_token());
+}
+
+#[test]
+fn rows_that_are_written_again_are_counted_once() {
+    let mut queue = Queue::default();
+    for number in 0..2 {
+        queue.append(batch(number), 10, NOW);
+        queue.next();
+        assert_eq!(queue.wrote(true), 1);
+    }
+    assert_eq!(queue.rewind(), Some(None));
+    assert_eq!(queue.waiting().0, 2);
+    queue.append(batch(2), 10, NOW);
+    let counted: Vec<u64> = (0..3).map(|_| queue.wrote(true)).collect();
+    assert_eq!(counted, [0, 0, 1]);
+}

@@ -1,0 +1,130 @@
+//! The task of one sink: does what its outbox says, and starts the sink anew when it fails, alone.
+//!
+//! Knows a sink by its trait and an outbox. Must not know of other sinks, or what a checkpoint is.
+
+use crate::back_off::BackOff;
+use crate::driver::Mode;
+use crate::error::EngineError;
+use crate::outbox::{Outbox, Work};
+use std::sync::Arc;
+use std::time::Duration;
+use weir_connect::{ConnectError, Sink};
+use weir_event::{Clock, Fault, Span};
+use weir_plan::OnFull;
+
+/// The longest pause before a sink is tried again: rows wait for it, and a try costs little.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// So long a sink may take to make the last checkpoint visible once its job has stopped; else its next start does.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Makes a sink. Does no I/O.
+pub type MakeSink = Arc<dyn Fn() -> Result<Box<dyn Sink>, ConnectError> + Send + Sync>;
+
+/// A sink of a job.
+#[derive(Clone)]
+pub struct SinkSpec {
+    /// Unique in the job, and fit for a file's name.
+    pub name: String,
+    /// What happens when it is far behind.
+    pub on_full: OnFull,
+    /// Opens it anew: at the start of the job, and after each failure.
+    pub make: MakeSink,
+}
+
+/// The task that feeds a sink.
+pub(crate) struct SinkTask {
+    pub(crate) job: String,
+    pub(crate) make: MakeSink,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) mode: Mode,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Why a sink is not fed any more.
+enum Pause {
+    Suspended,
+    End,
+}
+
+impl SinkTask {
+    /// Until the outbox is closed.
+    pub(crate) async fn run(self) -> Result<(), EngineError> {
+        let grace = async {
+            self.outbox.closed().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            () = self.feed() => {}
+            () = grace => {
+                let (job, sink) = (&self.job, self.outbox.sink());
+                tracing::warn!(job, sink, "the sink does not answer; its next start goes on from the last checkpoint");
+            }
+        }
+        Ok(())
+    }
+
+    async fn feed(&self) {
+        let mut back_off = BackOff::up_to(LONGEST_PAUSE);
+        loop {
+            self.outbox.resumed().await;
+            let began = self.clock.monotonic();
+            let error = match self.feed_one().await {
+                Ok(Pause::End) => return,
+                Ok(Pause::Suspended) => continue,
+                Err(error) => error,
+            };
+            let pause = back_off.after(self.clock.monotonic().saturating_sub(began));
+            let is_tried_again = error.retry || (self.mode == Mode::Live && error.fault != Fault::Weir);
+            let next_try =
+                is_tried_again.then(|| self.clock.now() + Span::from_millis(pause.as_millis() as i64));
+            self.tell(&error, next_try.map(|_| pause));
+            self.outbox.failed(&error, next_try);
+            if next_try.is_none() {
+                return self.outbox.closed().await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.outbox.closed() => return,
+            }
+        }
+    }
+
+    /// Opens the sink and feeds it until it fails.
+    async fn feed_one(&self) -> Result<Pause, ConnectError> {
+        let safe = self.outbox.rewind().await;
+        if self.outbox.is_closed() {
+            return Ok(Pause::End);
+        }
+        let mut sink = (self.make)()?;
+        sink.start(safe.as_ref()).await?;
+        loop {
+            match self.outbox.next().await? {
+                Work::Commit(token) => {
+                    sink.commit(&token).await?;
+                    self.outbox.committed();
+                }
+                Work::Write(rows) => {
+                    let before = sink.written_bytes();
+                    sink.write(&rows).await?;
+                    self.outbox.wrote(sink.written_bytes().saturating_sub(before));
+                }
+                Work::Prepare(checkpoint) => {
+                    let token = sink.prepare(checkpoint).await?;
+                    self.outbox.prepared(checkpoint, token);
+                }
+                Work::Pause => return Ok(Pause::Suspended),
+                Work::End => return Ok(Pause::End),
+            }
+        }
+    }
+
+    fn tell(&self, error: &ConnectError, pause: Option<Duration>) {
+        let (job, sink) = (&self.job, self.outbox.sink());
+        match pause {
+            Some(pause) => {
+                tracing::warn!(job, sink, %error, "the sink failed; trying it again in {pause:.1?}")
+            }
+            None => tracing::error!(job, sink, %error, "the sink failed; the rest of the job goes on"),
+        }
+    }
+}

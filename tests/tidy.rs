@@ -1,7 +1,7 @@
 //! A ratchet: limits that the code keeps, read from the sources.
 
 use crate::harness::repository;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// No file is longer: one that wants to be knows too much.
@@ -109,6 +109,40 @@ fn functions_stay_short() {
     }
     assert!(functions > 3000, "the functions were not found: {functions}");
     assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// The types that a source declares beside its tests, at its outermost level.
+fn types(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    code.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip_while(|word| word.starts_with("pub"));
+        let declares = matches!(words.next()?, "struct" | "enum" | "trait" | "type" | "union");
+        let name = words.next().filter(|_| declares)?;
+        name.split(|letter: char| !letter.is_alphanumeric()).next()
+    })
+}
+
+#[test]
+fn a_type_s_name_means_one_thing_in_a_crate() {
+    let is_test = |path: &Path| {
+        let names = path.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        names.skip_while(|name| name != "src").any(|name| name == "tests" || name == "tests.rs")
+    };
+    let mut found = BTreeMap::<(PathBuf, String), Vec<String>>::new();
+    for path in sources().into_iter().filter(|path| !is_test(path)) {
+        let folder = path.ancestors().find(|folder| folder.ends_with("src"));
+        let Some(folder) = folder.map(Path::to_owned) else { continue };
+        for name in types(&read(&path)) {
+            found.entry((folder.clone(), name.to_owned())).or_default().push(path.display().to_string());
+        }
+    }
+    assert!(found.len() > 700, "the types were not found: {}", found.len());
+    let twice: Vec<String> = found
+        .iter()
+        .filter(|(_, places)| places.len() > 1)
+        .map(|((_, name), places)| format!("{name}: {}", places.join(", ")))
+        .collect();
+    assert!(twice.is_empty(), "{}", twice.join("\n"));
 }
 
 /// What a manifest declares in its tables of dependencies, in that of the workspace too.

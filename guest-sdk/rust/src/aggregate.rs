@@ -199,7 +199,7 @@ type Merge = fn(&[Literal], &[Vec<u8>], &[u32], u32) -> Result<Vec<Vec<u8>>, Str
 type Finish = fn(&[Literal], &[Vec<u8>], &[i64]) -> Result<Column, String>;
 
 /// One aggregate of a component, over states as bytes.
-pub struct Entry {
+pub struct AggregateEntry {
     name: &'static str,
     /// The contract's `update`.
     pub update: Update,
@@ -209,18 +209,18 @@ pub struct Entry {
     pub finish: Finish,
 }
 
-impl Entry {
+impl AggregateEntry {
     /// The entry of an aggregate.
     pub const fn of<A: AggregateFunction>() -> Self {
-        Entry { name: A::NAME, update: update::<A>, merge: merge::<A>, finish: finish::<A> }
+        AggregateEntry { name: A::NAME, update: update::<A>, merge: merge::<A>, finish: finish::<A> }
     }
 }
 
 /// Applies `action` to the aggregate of that name; an error is prefixed with it.
 pub fn call<T>(
-    functions: &[Entry],
+    functions: &[AggregateEntry],
     name: &str,
-    action: impl FnOnce(&Entry) -> Result<T, String>,
+    action: impl FnOnce(&AggregateEntry) -> Result<T, String>,
 ) -> Result<T, String> {
     let function = functions
         .iter()

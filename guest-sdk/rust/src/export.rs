@@ -25,7 +25,7 @@ macro_rules! export {
 macro_rules! export_scalars {
     ($($scalar:path),+) => {
         const _: () = {
-            const FUNCTIONS: &[$crate::scalar::Entry] = &[$($crate::scalar::Entry::of::<$scalar>()),+];
+            const FUNCTIONS: &[$crate::scalar::ScalarEntry] = &[$($crate::scalar::ScalarEntry::of::<$scalar>()),+];
             struct Scalars;
             impl $crate::bindings::scalar::exports::weir::feature::scalar_functions::Guest for Scalars {
                 fn describe() -> ::std::vec::Vec<$crate::scalar::FunctionInfo> {
@@ -56,7 +56,7 @@ macro_rules! export_scalars {
 macro_rules! export_aggregates {
     ($($aggregate:path),+) => {
         const _: () = {
-            const FUNCTIONS: &[$crate::aggregate::Entry] = &[$($crate::aggregate::Entry::of::<$aggregate>()),+];
+            const FUNCTIONS: &[$crate::aggregate::AggregateEntry] = &[$($crate::aggregate::AggregateEntry::of::<$aggregate>()),+];
             type States = ::std::vec::Vec<::std::vec::Vec<u8>>;
             type Params = ::std::vec::Vec<$crate::Literal>;
             type Outcome<T> = ::std::result::Result<T, ::std::string::String>;

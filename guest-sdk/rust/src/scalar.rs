@@ -59,20 +59,25 @@ pub fn for_each_row<'a, I: Input<'a>, R: Returned>(
 }
 
 /// One function of a component.
-pub struct Entry {
+pub struct ScalarEntry {
     name: &'static str,
     call: fn(&[Column], u32) -> Result<Column, String>,
 }
 
-impl Entry {
+impl ScalarEntry {
     /// The entry of a function.
     pub const fn of<F: ScalarFunction>() -> Self {
-        Entry { name: F::NAME, call: F::call }
+        ScalarEntry { name: F::NAME, call: F::call }
     }
 }
 
 /// Calls the function of that name; an error is prefixed with it.
-pub fn call(functions: &[Entry], name: &str, arguments: &[Column], rows: u32) -> Result<Column, String> {
+pub fn call(
+    functions: &[ScalarEntry],
+    name: &str,
+    arguments: &[Column],
+    rows: u32,
+) -> Result<Column, String> {
     let function = functions
         .iter()
         .find(|function| function.name == name)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir::aggregate::{AggregateFunction, Entry as AggregateEntry};
+use weir::aggregate::{AggregateEntry, AggregateFunction};
 use weir::scalar::ScalarFunction;
 use weir::{Aggregate, Algebra, Column, DataType, Literal, LogicalType, Timestamp, Values};
 
@@ -140,7 +140,7 @@ fn nulls_skip_a_row_unless_the_function_wants_them() {
 #[test]
 fn an_error_fails_the_call_and_names_the_function() {
     assert_eq!(divide::call(&[int64s(&[7], &[]), int64s(&[2], &[])], 1).unwrap(), int64s(&[3], &[]));
-    let functions = [weir::scalar::Entry::of::<divide>()];
+    let functions = [weir::scalar::ScalarEntry::of::<divide>()];
     let call = |name: &str, arguments: &[Column]| weir::scalar::call(&functions, name, arguments, 1);
     let cases = [
         (call("ratio", &[int64s(&[7], &[]), int64s(&[0], &[])]), "ratio: 7 divided by 0"),

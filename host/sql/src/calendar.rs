@@ -17,7 +17,7 @@ const YEARS: std::ops::Range<i16> = 1894..2201;
 
 /// The length of a calendar's window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub(crate) enum CalendarUnit {
     Day,
     /// From Monday to Sunday.
     Week,
@@ -29,19 +29,19 @@ pub(crate) enum Unit {
 /// Windows that follow one another as a time zone's calendar has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Calendar {
-    pub(crate) unit: Unit,
+    pub(crate) unit: CalendarUnit,
     /// The zone's name in the database.
     pub(crate) zone: String,
 }
 
-impl fmt::Display for Unit {
+impl fmt::Display for CalendarUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Unit::Day => "day",
-            Unit::Week => "week",
-            Unit::Month => "month",
-            Unit::Quarter => "quarter",
-            Unit::Year => "year",
+            CalendarUnit::Day => "day",
+            CalendarUnit::Week => "week",
+            CalendarUnit::Month => "month",
+            CalendarUnit::Quarter => "quarter",
+            CalendarUnit::Year => "year",
         })
     }
 }
@@ -53,11 +53,11 @@ impl Calendar {
         let zone = TimeZone::get(&self.zone).map_err(|error| error.to_string())?;
         let step = jiff::Span::new();
         let step = match self.unit {
-            Unit::Day => step.days(1),
-            Unit::Week => step.weeks(1),
-            Unit::Month => step.months(1),
-            Unit::Quarter => step.months(3),
-            Unit::Year => step.years(1),
+            CalendarUnit::Day => step.days(1),
+            CalendarUnit::Week => step.weeks(1),
+            CalendarUnit::Month => step.months(1),
+            CalendarUnit::Quarter => step.months(3),
+            CalendarUnit::Year => step.years(1),
         };
         let end = date(YEARS.end, 1, 1);
         let dates = date(YEARS.start, 1, 1).series(step).take_while(|date| *date <= end);
@@ -79,7 +79,7 @@ pub(crate) fn calendar(
 ) -> Result<Option<Calendar>, Refusal> {
     let zone = shift.and_then(text);
     let Expr::Interval(interval) = length else { return Ok(None) };
-    let has_fixed_length = matches!(unit(interval), None | Some(Unit::Day | Unit::Week));
+    let has_fixed_length = matches!(unit(interval), None | Some(CalendarUnit::Day | CalendarUnit::Week));
     let (name, place) = match (zone, shift) {
         (Some(zone), _) => zone,
         (None, _) if has_fixed_length => return Ok(None),
@@ -116,14 +116,14 @@ fn located(expression: &Expr, otherwise: Location) -> Location {
     if at.line == 0 { otherwise } else { at }
 }
 
-fn unit(interval: &Interval) -> Option<Unit> {
+fn unit(interval: &Interval) -> Option<CalendarUnit> {
     use DateTimeField as F;
     Some(match interval.leading_field.as_ref()? {
-        F::Day | F::Days => Unit::Day,
-        F::Week(None) | F::Weeks => Unit::Week,
-        F::Month | F::Months => Unit::Month,
-        F::Quarter => Unit::Quarter,
-        F::Year | F::Years => Unit::Year,
+        F::Day | F::Days => CalendarUnit::Day,
+        F::Week(None) | F::Weeks => CalendarUnit::Week,
+        F::Month | F::Months => CalendarUnit::Month,
+        F::Quarter => CalendarUnit::Quarter,
+        F::Year | F::Years => CalendarUnit::Year,
         _ => return None,
     })
 }

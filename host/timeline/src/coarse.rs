@@ -25,27 +25,27 @@ pub(crate) struct Coarse {
     offset: Span,
     /// Which of the stage's aggregates it has states of, and what they are.
     aggregates: Vec<(usize, Arc<dyn Aggregate>)>,
-    tiles: BTreeMap<i64, Tile>,
+    tiles: BTreeMap<i64, CoarseTile>,
     /// Tiles before this are made.
     made_until: i64,
     /// Tiles and slots that late rows came to.
     stale: BTreeSet<(i64, u32)>,
 }
 
-struct Tile {
+struct CoarseTile {
     groups: ByNumber<u32>,
     /// One column per aggregate that has states here.
     states: Vec<Box<dyn States>>,
 }
 
 /// A stretch of a window, in order of time.
-pub(crate) struct Stretch<'a> {
+pub(crate) struct TileStretch<'a> {
     /// The panes that it is made of.
     pub(crate) panes: Range<i64>,
-    tile: Option<(&'a Tile, usize)>,
+    tile: Option<(&'a CoarseTile, usize)>,
 }
 
-impl Stretch<'_> {
+impl TileStretch<'_> {
     /// The states, and the group in them, that stand for all of a key's panes in the stretch.
     pub(crate) fn find(&self, slot: u32) -> Option<(&dyn States, u32)> {
         let (tile, column) = self.tile?;
@@ -54,8 +54,8 @@ impl Stretch<'_> {
 }
 
 /// All of a window as one stretch.
-pub(crate) fn whole<'a>(window: Range<i64>) -> Vec<Stretch<'a>> {
-    vec![Stretch { panes: window, tile: None }]
+pub(crate) fn whole<'a>(window: Range<i64>) -> Vec<TileStretch<'a>> {
+    vec![TileStretch { panes: window, tile: None }]
 }
 
 impl Coarse {
@@ -129,7 +129,7 @@ impl Coarse {
         let functions = &self.aggregates;
         let tile = self.tiles.entry(start).or_insert_with(|| {
             let states = functions.iter().map(|(_, function)| function.states()).collect();
-            Tile { groups: ByNumber::default(), states }
+            CoarseTile { groups: ByNumber::default(), states }
         });
         let first = tile.states[0].len() as u32;
         tile.groups.extend(slots.iter().zip(first..).map(|(slot, group)| (*slot, group)));
@@ -151,7 +151,7 @@ impl Coarse {
     }
 
     /// Cuts a window at the edges of the tiles in it.
-    pub(crate) fn stretches(&self, aggregate: usize, window: Range<i64>) -> Vec<Stretch<'_>> {
+    pub(crate) fn stretches(&self, aggregate: usize, window: Range<i64>) -> Vec<TileStretch<'_>> {
         let Some(column) = self.aggregates.iter().position(|(at, _)| *at == aggregate) else {
             return whole(window);
         };
@@ -162,11 +162,11 @@ impl Coarse {
             if end > window.end {
                 break;
             }
-            stretches.push(Stretch { panes: from..*start, tile: None });
-            stretches.push(Stretch { panes: *start..end, tile: Some((tile, column)) });
+            stretches.push(TileStretch { panes: from..*start, tile: None });
+            stretches.push(TileStretch { panes: *start..end, tile: Some((tile, column)) });
             from = end;
         }
-        stretches.push(Stretch { panes: from..window.end, tile: None });
+        stretches.push(TileStretch { panes: from..window.end, tile: None });
         stretches.retain(|stretch| stretch.panes.start < stretch.panes.end);
         stretches
     }
@@ -179,7 +179,7 @@ impl Coarse {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let of_tile = |tile: &Tile| {
+        let of_tile = |tile: &CoarseTile| {
             let states: usize = tile.states.iter().map(|states| states.memory_bytes()).sum();
             tile.groups.allocation_size() + states
         };
@@ -206,7 +206,7 @@ pub(crate) fn merge_stretch(
     states: &mut dyn States,
     panes: &Panes,
     aggregate: usize,
-    stretch: &Stretch<'_>,
+    stretch: &TileStretch<'_>,
     slots: &[u32],
 ) -> Result<(), AggregateError> {
     let (mut into, mut from, mut others) = (Vec::new(), Vec::new(), Vec::new());
@@ -265,7 +265,7 @@ mod tests {
         coarse.make(&panes, 790).unwrap();
         let stretches = coarse.stretches(0, 70..790);
         let merges = |slot: u32| -> usize {
-            let merges = |stretch: &Stretch<'_>| match stretch.find(slot) {
+            let merges = |stretch: &TileStretch<'_>| match stretch.find(slot) {
                 Some(_) => 1,
                 None => {
                     panes.range(stretch.panes.clone()).filter(|(_, pane)| pane.group(slot).is_some()).count()

@@ -52,7 +52,7 @@ impl Feeder {
         });
     }
 
-    fn push_rows(&mut self, block: &crate::row_log::block::Block, rows: Range<usize>) {
+    fn push_rows(&mut self, block: &crate::row_log::block::RowBlock, rows: Range<usize>) {
         self.times.extend(rows.clone().map(|row| block.time(row)));
         self.ranks.extend(rows.clone().map(|row| block.rank(row)));
         for (column, gather) in &mut self.arguments {

@@ -2,7 +2,7 @@
 //!
 //! Works on the numbers of rows alone. Knows nothing of aggregates or of what is done with the rows.
 
-use crate::row_log::block::Block;
+use crate::row_log::block::RowBlock;
 use crate::row_log::logs::Life;
 use crate::row_log::{Log, Seeker};
 use crate::spec::{Bounds, Exclude, OverFrame};
@@ -45,7 +45,7 @@ struct Edges {
 
 /// Where the bounds of the last event's frame were found.
 #[derive(Default)]
-struct Edge<'a> {
+struct FrameEdge<'a> {
     from: Option<Seeker<'a>>,
     to: Option<Seeker<'a>>,
 }
@@ -230,7 +230,7 @@ impl Frame {
     /// Appends the rows of the frames of events, which are named by rising numbers.
     pub(crate) fn of_events(&self, log: &Log, events: &[u64], out: &mut Vec<FrameRows>) {
         let mut last: Option<(i64, Edges)> = None;
-        let mut edge = Edge::default();
+        let mut edge = FrameEdge::default();
         log.for_numbers(events.iter().copied(), |block, row| {
             let (time, number) = (block.time(row), block.start + row as u64);
             let edges = match last {
@@ -243,7 +243,7 @@ impl Frame {
     }
 
     /// As `edges`, of an event that is none before the last one.
-    fn next_edges<'a>(&self, edge: &mut Edge<'a>, log: &'a Log, block: &Block, row: usize) -> Edges {
+    fn next_edges<'a>(&self, edge: &mut FrameEdge<'a>, log: &'a Log, block: &RowBlock, row: usize) -> Edges {
         let (time, number) = (block.time(row), block.start + row as u64);
         let mut since = || match self.since(time) {
             i64::MIN => log.start(),

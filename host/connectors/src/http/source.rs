@@ -74,7 +74,7 @@ impl Source for HttpSource {
                 "an ingest log has only partition 0, not {partitions:?}"
             )));
         };
-        let place = Place { next: self.start(from.as_ref())?, walk: None, frame: None };
+        let place = LogPlace { next: self.start(from.as_ref())?, walk: None, frame: None };
         Ok(Box::new(LogReader {
             log: self.log.clone(),
             durable: self.log.durable.clone(),
@@ -134,7 +134,7 @@ impl Source for Declared {
 
 /// Where a reader is.
 #[derive(Debug, Clone)]
-struct Place {
+struct LogPlace {
     next: u64,
     walk: Option<(Segment, Frames)>,
     frame: Option<Arc<Frame>>,
@@ -146,9 +146,9 @@ struct LogReader {
     partition: PartitionId,
     /// The end of a bounded read.
     until: Option<u64>,
-    place: Place,
+    place: LogPlace,
     /// A read that has begun.
-    reading: Option<BoxFuture<'static, Result<(RawBlock, Place), ConnectError>>>,
+    reading: Option<BoxFuture<'static, Result<(RawBlock, LogPlace), ConnectError>>>,
     said_caught_up: bool,
 }
 
@@ -182,7 +182,7 @@ impl Reader for LogReader {
     }
 }
 
-impl Place {
+impl LogPlace {
     /// The rows from here to `end`, as many as fit a block; there is at least one.
     fn read(
         &mut self,

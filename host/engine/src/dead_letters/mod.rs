@@ -25,7 +25,7 @@ use weir_connect::CpuTime;
 use weir_core::{DeadLetter, Subject};
 use weir_event::Clock;
 use weir_plan::JobPlan;
-use writer::{Batch, Request, Writer};
+use writer::{Batch, LetterRequest, LetterWriter};
 
 /// Letters on their way to the disk take at most about so much memory: a disk that stands still for a while loses none,
 /// unless nearly every event is bad.
@@ -36,7 +36,7 @@ const WAITING_BYTES: usize = 32 << 20;
 pub struct DeadLetters {
     folder: Folder,
     /// `None` only while this is dropped.
-    requests: Option<mpsc::Sender<Request>>,
+    requests: Option<mpsc::Sender<LetterRequest>>,
     writer: Option<JoinHandle<()>>,
     waiting_bytes: Arc<AtomicUsize>,
     lost: Mutex<BTreeMap<String, Lost>>,
@@ -64,7 +64,7 @@ impl DeadLetters {
     fn start(folder: Folder, told: Option<Told>) -> Self {
         let (requests, inbox) = mpsc::channel();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let writer = Writer::new(folder.clone(), told, waiting_bytes.clone());
+        let writer = LetterWriter::new(folder.clone(), told, waiting_bytes.clone());
         let writer = std::thread::spawn(move || writer.run(&inbox));
         let (requests, writer) = (Some(requests), Some(writer));
         DeadLetters { folder, requests, writer, waiting_bytes, lost: Mutex::default() }
@@ -93,7 +93,7 @@ impl DeadLetters {
             |waiting: usize| (waiting == 0 || waiting + bytes <= WAITING_BYTES).then_some(waiting + bytes);
         let is_taken = self.waiting_bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_ok();
         let batch = Batch { stream: stream.to_owned(), letters, bytes, cpu: cpu.clone() };
-        if !is_taken || self.send(Request::Append(batch)).is_err() {
+        if !is_taken || self.send(LetterRequest::Append(batch)).is_err() {
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
             lost.entry(stream.to_owned()).or_default().count += count;
         }
@@ -103,7 +103,7 @@ impl DeadLetters {
     pub(crate) async fn sync(&self, job: &str, stream: &str) -> io::Result<()> {
         self.tell_lost(stream);
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Sync { job: job.to_owned(), stream: stream.to_owned(), reply })?;
+        self.send(LetterRequest::Sync { job: job.to_owned(), stream: stream.to_owned(), reply })?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -111,7 +111,7 @@ impl DeadLetters {
     /// thread.
     pub fn list(&self, stream: &str, limit: usize) -> io::Result<Vec<Listed>> {
         let (reply, passed) = mpsc::channel();
-        self.send(Request::Fence(reply))?;
+        self.send(LetterRequest::Fence(reply))?;
         passed.recv().map_err(|_| gone())?;
         self.folder.list(stream, limit)
     }
@@ -131,7 +131,7 @@ impl DeadLetters {
         tracing::warn!(stream, count, "dead letters were lost: they came faster than the disk takes them");
     }
 
-    fn send(&self, request: Request) -> io::Result<()> {
+    fn send(&self, request: LetterRequest) -> io::Result<()> {
         self.requests.as_ref().and_then(|requests| requests.send(request).ok()).ok_or_else(gone)
     }
 }

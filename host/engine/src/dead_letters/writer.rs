@@ -14,7 +14,7 @@ use weir_core::DeadLetter;
 
 /// What the thread is asked.
 #[derive(Debug)]
-pub(super) enum Request {
+pub(super) enum LetterRequest {
     Append(Batch),
     /// Answered when everything that a job has set aside of a stream is durable.
     Sync {
@@ -36,7 +36,7 @@ pub(super) struct Batch {
     pub(super) cpu: CpuTime,
 }
 
-pub(super) struct Writer {
+pub(super) struct LetterWriter {
     folder: Folder,
     files: Files,
     told: Option<Told>,
@@ -45,25 +45,25 @@ pub(super) struct Writer {
     failed: BTreeMap<(String, String), io::Error>,
 }
 
-impl Writer {
-    pub(super) fn new(folder: Folder, told: Option<Told>, waiting_bytes: Arc<AtomicUsize>) -> Writer {
+impl LetterWriter {
+    pub(super) fn new(folder: Folder, told: Option<Told>, waiting_bytes: Arc<AtomicUsize>) -> LetterWriter {
         let files = Files::of(folder.clone());
-        Writer { folder, files, told, waiting_bytes, failed: BTreeMap::new() }
+        LetterWriter { folder, files, told, waiting_bytes, failed: BTreeMap::new() }
     }
 
     /// Until nobody can ask any more.
-    pub(super) fn run(mut self, inbox: &mpsc::Receiver<Request>) {
+    pub(super) fn run(mut self, inbox: &mpsc::Receiver<LetterRequest>) {
         while let Ok(request) = inbox.recv() {
             match request {
-                Request::Append(batch) => {
+                LetterRequest::Append(batch) => {
                     let cpu = batch.cpu.clone();
                     cpu.measure(|| self.append(batch));
                 }
-                Request::Sync { job, stream, reply } => {
+                LetterRequest::Sync { job, stream, reply } => {
                     // The job may have been stopped meanwhile.
                     let _ = reply.send(self.sync(job, stream));
                 }
-                Request::Fence(reply) => {
+                LetterRequest::Fence(reply) => {
                     let _ = reply.send(());
                 }
             }

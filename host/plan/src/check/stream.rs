@@ -73,7 +73,11 @@ pub(super) fn read(
 }
 
 /// Reads `event_id` and `dedup_for`.
-fn read_dedup(keys: &mut Mapping<'_>, columns: &[Column], report: &mut Report) -> Option<Option<Dedup>> {
+fn read_dedup(
+    keys: &mut Mapping<'_>,
+    columns: &[DeclaredColumn],
+    report: &mut Report,
+) -> Option<Option<Dedup>> {
     let within = keys.take_entry("dedup_for");
     let span = within.map(|(_, node)| report.positive_span("dedup_for", node));
     let Some(node) = keys.take("event_id") else {
@@ -86,7 +90,7 @@ fn read_dedup(keys: &mut Mapping<'_>, columns: &[Column], report: &mut Report) -
         return Some(None);
     };
     let event_id = column("event_id", node, DataType::String, columns, report)?;
-    let Column { field, valid, .. } = &columns[event_id];
+    let DeclaredColumn { field, valid, .. } = &columns[event_id];
     // Times are floored to milliseconds, and two events of one millisecond are two.
     let is_id =
         field.data_type != DataType::Timestamp && weir_event::key::is_key_type(&field.data_type.to_arrow());
@@ -100,13 +104,13 @@ fn read_dedup(keys: &mut Mapping<'_>, columns: &[Column], report: &mut Report) -
 }
 
 /// A declared column; one whose declaration is wrong stays, so that what names it is not reported too.
-pub(super) struct Column {
+pub(super) struct DeclaredColumn {
     pub(super) field: Field,
     pub(super) place: Place,
     pub(super) valid: bool,
 }
 
-fn fields(node: &Node, report: &mut Report) -> Vec<Column> {
+fn fields(node: &Node, report: &mut Report) -> Vec<DeclaredColumn> {
     let shape = "a mapping such as {user_id: string, event_time: timestamp}";
     let Value::Mapping(entries) = &node.value else {
         report.error(node.place, format!("`fields`: expected {shape}, found {}", node.value.noun()));
@@ -128,7 +132,7 @@ fn fields(node: &Node, report: &mut Report) -> Vec<Column> {
         };
         let valid = field.is_some();
         let field = field.unwrap_or_else(|| Field::named(&name, DataType::Json));
-        columns.push(Column { field, place: key.place, valid });
+        columns.push(DeclaredColumn { field, place: key.place, valid });
     }
     columns
 }
@@ -185,7 +189,7 @@ pub(super) fn column(
     key: &str,
     node: &Node,
     usual: DataType,
-    columns: &[Column],
+    columns: &[DeclaredColumn],
     report: &mut Report,
 ) -> Option<usize> {
     let name = report.text(key, node)?;
@@ -200,7 +204,7 @@ pub(super) fn column(
     found
 }
 
-fn check_rowtime(columns: &[Column], event_time: Option<usize>, report: &mut Report) {
+fn check_rowtime(columns: &[DeclaredColumn], event_time: Option<usize>, report: &mut Report) {
     for (at, column) in columns.iter().enumerate() {
         if column.field.name == ROWTIME && event_time.is_some_and(|event_time| event_time != at) {
             let message = "`fields.rowtime`: in queries `rowtime` is the event-time column; call this one \

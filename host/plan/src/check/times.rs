@@ -6,11 +6,11 @@
 use super::keys;
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
-use super::stream::{Column, column as named};
+use super::stream::{DeclaredColumn, column as named};
 use weir_event::{DataType, Field, PatternError, TIME_UNITS, TimeForm, TimePattern};
 
 /// Reads `event_time`: a column's name, or `{column: ts, unit: s}`.
-pub(super) fn event_time(node: &Node, columns: &mut [Column], report: &mut Report) -> Option<usize> {
+pub(super) fn event_time(node: &Node, columns: &mut [DeclaredColumn], report: &mut Report) -> Option<usize> {
     const KEY: &str = "event_time";
     if !matches!(node.value, Value::Mapping(_)) {
         return column(KEY, node, columns, report);
@@ -42,7 +42,12 @@ pub(super) fn event_time(node: &Node, columns: &mut [Column], report: &mut Repor
 }
 
 /// The column of times that a key names.
-pub(super) fn column(key: &str, node: &Node, columns: &[Column], report: &mut Report) -> Option<usize> {
+pub(super) fn column(
+    key: &str,
+    node: &Node,
+    columns: &[DeclaredColumn],
+    report: &mut Report,
+) -> Option<usize> {
     let at = named(key, node, DataType::Timestamp, columns, report)?;
     let column = &columns[at];
     let name = &column.field.name;

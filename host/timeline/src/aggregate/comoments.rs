@@ -43,25 +43,28 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "COVAR_POP(y, x)",
         "the covariance of the pairs as a whole population",
         "pairs with a null are ignored; null of no pairs",
-        |call| bind::<3>(call, Figure::Covariance { sample: false }),
+        |call| bind::<3>(call, ComomentFigure::Covariance { sample: false }),
     ),
     descriptor(
         "COVAR_SAMP",
         "COVAR_SAMP(y, x)",
         "the covariance that the pairs, as a sample, suggest",
         "pairs with a null are ignored; null of fewer than two pairs",
-        |call| bind::<3>(call, Figure::Covariance { sample: true }),
+        |call| bind::<3>(call, ComomentFigure::Covariance { sample: true }),
     ),
     descriptor(
         "CORR",
         "CORR(y, x)",
         "the correlation of the pairs, from -1 to 1",
         "pairs with a null are ignored; null of no pairs or where one column does not vary",
-        |call| bind::<5>(call, Figure::Correlation),
+        |call| bind::<5>(call, ComomentFigure::Correlation),
     ),
 ];
 
-fn bind<const SUMS: usize>(call: &Call<'_>, figure: Figure) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+fn bind<const SUMS: usize>(
+    call: &Call<'_>,
+    figure: ComomentFigure,
+) -> Result<Arc<dyn Aggregate>, BuiltinError> {
     call.no_parameters()?;
     if call.arguments.len() != 2 || !call.arguments.iter().all(is_number) {
         return Err(call.wrong_arguments());
@@ -70,7 +73,7 @@ fn bind<const SUMS: usize>(call: &Call<'_>, figure: Figure) -> Result<Arc<dyn Ag
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Figure {
+enum ComomentFigure {
     Covariance { sample: bool },
     Correlation,
 }
@@ -78,13 +81,13 @@ enum Figure {
 /// A figure of two columns. The sums are of a, b and a b, and for a correlation also of a² and b².
 #[derive(Debug, Clone)]
 pub(crate) struct Comoments<const SUMS: usize> {
-    figure: Figure,
+    figure: ComomentFigure,
 }
 
 impl<const SUMS: usize> Comoments<SUMS> {
     fn value(&self, state: &Sums<SUMS>) -> Option<f64> {
         let rows = state.rows;
-        let sample = matches!(self.figure, Figure::Covariance { sample: true });
+        let sample = matches!(self.figure, ComomentFigure::Covariance { sample: true });
         if rows < 1 + i64::from(sample) {
             return None;
         }
@@ -94,8 +97,10 @@ impl<const SUMS: usize> Comoments<SUMS> {
         let (a, b, products) = (state.sum(0), state.sum(1), state.sum(2));
         let joint = super::big::Exact::whole(rows).times(&products).minus(&a.times(&b));
         match self.figure {
-            Figure::Covariance { sample } => Some(joint.rounded().over(divisor(rows, sample)).value()),
-            Figure::Correlation => {
+            ComomentFigure::Covariance { sample } => {
+                Some(joint.rounded().over(divisor(rows, sample)).value())
+            }
+            ComomentFigure::Correlation => {
                 let spreads = spread(rows, &a, &state.sum(3)).times(&spread(rows, &b, &state.sum(4)));
                 // Rounding may lead past the bounds that the exact value keeps.
                 let value = || joint.rounded().over(spreads.rounded().square_root()).value().clamp(-1.0, 1.0);

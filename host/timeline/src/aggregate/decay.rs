@@ -56,7 +56,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "the sum of x, each row weighed by half for every half-life (text, or milliseconds) that it is old; 128 half-lives are the end",
         "skipped; null of no values",
         NUMBER,
-        |call| bind(call, Figure::Sum),
+        |call| bind(call, DecayFigure::Sum),
     ),
     descriptor(
         "DECAY_COUNT",
@@ -64,7 +64,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "the number of rows, or of rows where x is not null, each weighed by half for every half-life that it is old",
         "not counted; 0 of no rows",
         "a half-life and no column or one",
-        |call| bind(call, Figure::Count),
+        |call| bind(call, DecayFigure::Count),
     ),
     descriptor(
         "DECAY_AVG",
@@ -72,11 +72,11 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "the mean of x, each row weighed by half for every half-life that it is old",
         "ignored; null of no values, or of none younger than 128 half-lives",
         NUMBER,
-        |call| bind(call, Figure::Average),
+        |call| bind(call, DecayFigure::Average),
     ),
 ];
 
-fn bind(call: &Call<'_>, figure: Figure) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+fn bind(call: &Call<'_>, figure: DecayFigure) -> Result<Arc<dyn Aggregate>, BuiltinError> {
     let usage = || {
         format!(
             "write {} with a half-life such as '7d', '12h' or milliseconds",
@@ -95,7 +95,7 @@ fn bind(call: &Call<'_>, figure: Figure) -> Result<Arc<dyn Aggregate>, BuiltinEr
         return call.refuse(format!("the half-life is {half_life} ms; it must be at least 1 ms"));
     }
     match (figure, call.arguments) {
-        (Figure::Count, [] | [_]) => {}
+        (DecayFigure::Count, [] | [_]) => {}
         _ => drop(call.number()?),
     }
     let card = call.card(DataType::Float64, &[half_life.to_string()]);
@@ -104,7 +104,7 @@ fn bind(call: &Call<'_>, figure: Figure) -> Result<Arc<dyn Aggregate>, BuiltinEr
 
 /// What is computed of the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Figure {
+enum DecayFigure {
     Sum,
     Count,
     Average,
@@ -113,7 +113,7 @@ enum Figure {
 /// A decayed figure.
 #[derive(Debug, Clone)]
 pub(crate) struct Decay {
-    figure: Figure,
+    figure: DecayFigure,
     /// Milliseconds.
     half_life: i64,
 }
@@ -195,7 +195,7 @@ impl Decay {
         let terms = match value {
             None => Some([weight, nothing]),
             Some(Number::Finite(value)) => {
-                Some([if self.figure == Figure::Sum { nothing } else { weight }, value.times(&weight)])
+                Some([if self.figure == DecayFigure::Sum { nothing } else { weight }, value.times(&weight)])
             }
             Some(Number::Strange) => None,
         };
@@ -219,7 +219,7 @@ impl Decay {
 
     fn value(&self, state: &Decayed, as_of: i64) -> Option<f64> {
         if state.rows == 0 {
-            return (self.figure == Figure::Count).then_some(0.0);
+            return (self.figure == DecayFigure::Count).then_some(0.0);
         }
         let now = as_of.div_euclid(self.half_life);
         let is_strange = |bucket: &Bucket| bucket.sums.strange != 0 && !is_forgotten(bucket.at, now);
@@ -227,9 +227,9 @@ impl Decay {
             return Some(f64::NAN);
         }
         match self.figure {
-            Figure::Count => Some(self.total(state, 0, as_of)),
-            Figure::Sum => Some(self.total(state, 1, as_of)),
-            Figure::Average => {
+            DecayFigure::Count => Some(self.total(state, 0, as_of)),
+            DecayFigure::Sum => Some(self.total(state, 1, as_of)),
+            DecayFigure::Average => {
                 let weight = self.total(state, 0, as_of);
                 (weight != 0.0).then(|| self.total(state, 1, as_of) / weight)
             }
@@ -250,8 +250,8 @@ impl Fold for Decay {
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Weighed<'a>> {
         match (self.figure, arguments.first()) {
-            (Figure::Count, None) => Some(Weighed::Rows),
-            (Figure::Count, Some(array)) => Some(Weighed::Present(array)),
+            (DecayFigure::Count, None) => Some(Weighed::Rows),
+            (DecayFigure::Count, Some(array)) => Some(Weighed::Present(array)),
             (_, Some(array)) => Numbers::of(array).map(Weighed::Numbers),
             (_, None) => None,
         }
@@ -344,7 +344,7 @@ mod tests {
             let as_of = 500 + later;
             let arguments: [ArrayRef; 1] = [Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Float64Array>())];
             let decay = |figure| Decay { figure, half_life };
-            let value = |figure: Figure| {
+            let value = |figure: DecayFigure| {
                 let (decay, mut state) = (decay(figure), Decayed::default());
                 let column = decay.column(&arguments).unwrap();
                 for (row, (time, _)) in rows.iter().enumerate() {
@@ -360,9 +360,9 @@ mod tests {
             let sum: f64 = rows.iter().map(|(time, value)| weight(*time) * value).sum();
             let scale: f64 = rows.iter().map(|(time, value)| weight(*time) * value.abs()).sum();
             let is_near = |value: f64, expected: f64, scale: f64| (value - expected).abs() <= 1e-12 * scale;
-            prop_assert!(is_near(value(Figure::Count).unwrap(), count, count));
-            prop_assert!(is_near(value(Figure::Sum).unwrap(), sum, scale));
-            match value(Figure::Average) {
+            prop_assert!(is_near(value(DecayFigure::Count).unwrap(), count, count));
+            prop_assert!(is_near(value(DecayFigure::Sum).unwrap(), sum, scale));
+            match value(DecayFigure::Average) {
                 Some(average) => prop_assert!(is_near(average, sum / count, scale / count)),
                 None => prop_assert!(count == 0.0),
             }
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn the_state_of_a_long_life_is_short() {
-        let decay = Decay { figure: Figure::Sum, half_life: 10 };
+        let decay = Decay { figure: DecayFigure::Sum, half_life: 10 };
         let column: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
         let arguments = [column];
         let column = decay.column(&arguments).unwrap();

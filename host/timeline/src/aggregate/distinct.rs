@@ -57,23 +57,23 @@ pub(crate) struct Distinct<V>(pub(crate) PhantomData<V>);
 
 /// A multiset of values.
 #[derive(Debug, Clone)]
-pub(crate) enum Rows<V> {
+pub(crate) enum RowsByValue<V> {
     /// In no order, each value once.
     Few(SmallVec<[(V, u64); 1]>),
     /// More than a list is good for.
     Many(HashMap<V, u64, RandomState>),
 }
 
-impl<V> Default for Rows<V> {
+impl<V> Default for RowsByValue<V> {
     fn default() -> Self {
-        Rows::Few(smallvec![])
+        RowsByValue::Few(smallvec![])
     }
 }
 
-impl<V: Value> Rows<V> {
+impl<V: Value> RowsByValue<V> {
     pub(crate) fn add(&mut self, value: V, rows: u64) {
         match self {
-            Rows::Few(list) => {
+            RowsByValue::Few(list) => {
                 if let Some((_, count)) = list.iter_mut().find(|(kept, _)| *kept == value) {
                     *count = count.saturating_add(rows);
                 } else if list.len() < FEW_VALUES {
@@ -81,10 +81,10 @@ impl<V: Value> Rows<V> {
                 } else {
                     let mut table: HashMap<V, u64, RandomState> = std::mem::take(list).into_iter().collect();
                     table.insert(value, rows);
-                    *self = Rows::Many(table);
+                    *self = RowsByValue::Many(table);
                 }
             }
-            Rows::Many(table) => {
+            RowsByValue::Many(table) => {
                 let count = table.entry(value).or_default();
                 *count = count.saturating_add(rows);
             }
@@ -93,7 +93,7 @@ impl<V: Value> Rows<V> {
 
     pub(crate) fn take(&mut self, value: &V, rows: u64) {
         match self {
-            Rows::Few(list) => {
+            RowsByValue::Few(list) => {
                 if let Some(at) = list.iter().position(|(kept, _)| kept == value) {
                     list[at].1 = list[at].1.saturating_sub(rows);
                     if list[at].1 == 0 {
@@ -101,7 +101,7 @@ impl<V: Value> Rows<V> {
                     }
                 }
             }
-            Rows::Many(table) => {
+            RowsByValue::Many(table) => {
                 if let Some(count) = table.get_mut(value) {
                     *count = count.saturating_sub(rows);
                     if *count == 0 {
@@ -109,7 +109,7 @@ impl<V: Value> Rows<V> {
                     }
                 }
                 if table.is_empty() {
-                    *self = Rows::default();
+                    *self = RowsByValue::default();
                 }
             }
         }
@@ -117,16 +117,16 @@ impl<V: Value> Rows<V> {
 
     pub(crate) fn len(&self) -> usize {
         match self {
-            Rows::Few(list) => list.len(),
-            Rows::Many(table) => table.len(),
+            RowsByValue::Few(list) => list.len(),
+            RowsByValue::Many(table) => table.len(),
         }
     }
 
     /// Shows each value with its rows, in no order.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&V, u64)) {
         match self {
-            Rows::Few(list) => list.iter().for_each(|(value, rows)| visit(value, *rows)),
-            Rows::Many(table) => table.iter().for_each(|(value, rows)| visit(value, *rows)),
+            RowsByValue::Few(list) => list.iter().for_each(|(value, rows)| visit(value, *rows)),
+            RowsByValue::Many(table) => table.iter().for_each(|(value, rows)| visit(value, *rows)),
         }
     }
 
@@ -141,11 +141,11 @@ impl<V: Value> Rows<V> {
     /// Takes rows off every value; those left without any go.
     pub(crate) fn take_from_all(&mut self, rows: u64) {
         match self {
-            Rows::Few(list) => list.retain_mut(|(_, count)| {
+            RowsByValue::Few(list) => list.retain_mut(|(_, count)| {
                 *count = count.saturating_sub(rows);
                 *count > 0
             }),
-            Rows::Many(table) => table.retain(|_, count| {
+            RowsByValue::Many(table) => table.retain(|_, count| {
                 *count = count.saturating_sub(rows);
                 *count > 0
             }),
@@ -173,7 +173,7 @@ impl<V: Value> Rows<V> {
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
-        let mut state = Rows::default();
+        let mut state = RowsByValue::default();
         let mut last: Option<V> = None;
         for _ in 0..reader.count(2)? {
             let value = V::decode(reader)?;
@@ -191,14 +191,16 @@ impl<V: Value> Rows<V> {
     pub(crate) fn heap_bytes(&self) -> usize {
         let entry = size_of::<(V, u64)>();
         let mut bytes = match self {
-            Rows::Few(list) => {
+            RowsByValue::Few(list) => {
                 if list.spilled() {
                     list.capacity() * entry
                 } else {
                     0
                 }
             }
-            Rows::Many(table) => table.capacity() * (entry + 1) + size_of::<HashMap<V, u64, RandomState>>(),
+            RowsByValue::Many(table) => {
+                table.capacity() * (entry + 1) + size_of::<HashMap<V, u64, RandomState>>()
+            }
         };
         self.for_each(|value, _| bytes += value.heap_bytes());
         bytes
@@ -206,7 +208,7 @@ impl<V: Value> Rows<V> {
 }
 
 impl<V: Value> Fold for Distinct<V> {
-    type State = Rows<V>;
+    type State = RowsByValue<V>;
     type Column<'a> = V::Column<'a>;
     type Builder = Vec<Option<i64>>;
     const INVERSE: bool = true;
@@ -215,23 +217,23 @@ impl<V: Value> Fold for Distinct<V> {
         V::columns(arguments)
     }
 
-    fn insert(&self, state: &mut Rows<V>, column: &V::Column<'_>, row: usize, _place: Place) {
+    fn insert(&self, state: &mut RowsByValue<V>, column: &V::Column<'_>, row: usize, _place: Place) {
         if let Some(value) = V::get(column, row) {
             state.add(V::identity(value), 1);
         }
     }
 
-    fn remove(&self, state: &mut Rows<V>, column: &V::Column<'_>, row: usize, _place: Place) {
+    fn remove(&self, state: &mut RowsByValue<V>, column: &V::Column<'_>, row: usize, _place: Place) {
         if let Some(value) = V::get(column, row) {
             state.take(&V::identity(value), 1);
         }
     }
 
-    fn merge(&self, into: &mut Rows<V>, other: &Rows<V>) {
+    fn merge(&self, into: &mut RowsByValue<V>, other: &RowsByValue<V>) {
         other.for_each(|value, rows| into.add(value.clone(), rows));
     }
 
-    fn unmerge(&self, from: &mut Rows<V>, leaving: &Rows<V>) {
+    fn unmerge(&self, from: &mut RowsByValue<V>, leaving: &RowsByValue<V>) {
         leaving.for_each(|value, rows| from.take(value, rows));
     }
 
@@ -239,7 +241,12 @@ impl<V: Value> Fold for Distinct<V> {
         Vec::with_capacity(capacity)
     }
 
-    fn push(&self, state: &Rows<V>, _as_of: i64, builder: &mut Vec<Option<i64>>) -> Result<(), String> {
+    fn push(
+        &self,
+        state: &RowsByValue<V>,
+        _as_of: i64,
+        builder: &mut Vec<Option<i64>>,
+    ) -> Result<(), String> {
         let checked = state.check_limit("COUNT(DISTINCT x)", "APPROX_COUNT_DISTINCT(x)");
         builder.push(checked.is_ok().then_some(state.len() as i64));
         checked
@@ -249,15 +256,15 @@ impl<V: Value> Fold for Distinct<V> {
         Arc::new(Int64Array::from(builder))
     }
 
-    fn encode(&self, state: &Rows<V>, out: &mut Vec<u8>) {
+    fn encode(&self, state: &RowsByValue<V>, out: &mut Vec<u8>) {
         state.encode(out);
     }
 
-    fn decode(&self, reader: &mut Reader<'_>) -> Option<Rows<V>> {
-        Rows::decode(reader)
+    fn decode(&self, reader: &mut Reader<'_>) -> Option<RowsByValue<V>> {
+        RowsByValue::decode(reader)
     }
 
-    fn heap_bytes(&self, state: &Rows<V>) -> usize {
+    fn heap_bytes(&self, state: &RowsByValue<V>) -> usize {
         state.heap_bytes()
     }
 }

@@ -36,7 +36,7 @@ const PAIRS: &[&[usize]] = &[&[0, 1], &[6, 4], &[1, 1], &[0, 4], &[9, 1]];
 const OPTIONAL: &[&[usize]] = &[&[], &[0], &[2], &[9]];
 
 /// A row: time, whole, double, text, flag.
-pub(super) type Row = (i64, Option<i64>, Option<f64>, Option<String>, Option<bool>);
+pub(super) type ExampleRow = (i64, Option<i64>, Option<f64>, Option<String>, Option<bool>);
 
 /// Rows in columns of [`TYPES`], with times and ranks.
 pub(super) struct Batch {
@@ -46,7 +46,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(rows: &[Row]) -> Batch {
+    pub(super) fn new(rows: &[ExampleRow]) -> Batch {
         Batch {
             columns: vec![
                 Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>()),

@@ -7,7 +7,7 @@
 
 use super::call::{Call, Descriptor, Duplicates, aggregate, by_shape};
 use super::catalog::{BuiltinDoc, BuiltinError};
-use super::distinct::Rows;
+use super::distinct::RowsByValue;
 use super::fold::{Fold, Place};
 use super::spectrum::most_frequent;
 use super::top::{Lists, list_array, list_type};
@@ -62,7 +62,7 @@ pub(crate) struct Frequent<V> {
 }
 
 impl<V: Value> Fold for Frequent<V> {
-    type State = Rows<V>;
+    type State = RowsByValue<V>;
     type Column<'a> = V::Column<'a>;
     type Builder = Lists<V::Builder>;
 
@@ -70,7 +70,7 @@ impl<V: Value> Fold for Frequent<V> {
         V::columns(arguments)
     }
 
-    fn insert(&self, state: &mut Rows<V>, column: &V::Column<'_>, row: usize, _place: Place) {
+    fn insert(&self, state: &mut RowsByValue<V>, column: &V::Column<'_>, row: usize, _place: Place) {
         let Some(value) = V::get(column, row).map(V::identity) else { return };
         state.add(value, 1);
         if state.len() > counters(self.limit) {
@@ -78,7 +78,7 @@ impl<V: Value> Fold for Frequent<V> {
         }
     }
 
-    fn merge(&self, into: &mut Rows<V>, other: &Rows<V>) {
+    fn merge(&self, into: &mut RowsByValue<V>, other: &RowsByValue<V>) {
         other.for_each(|value, rows| into.add(value.clone(), rows));
         let most = counters(self.limit);
         if into.len() > most {
@@ -93,7 +93,7 @@ impl<V: Value> Fold for Frequent<V> {
         Lists::new(V::builder(&self.item, capacity), capacity)
     }
 
-    fn push(&self, state: &Rows<V>, _as_of: i64, builder: &mut Self::Builder) -> Result<(), String> {
+    fn push(&self, state: &RowsByValue<V>, _as_of: i64, builder: &mut Self::Builder) -> Result<(), String> {
         let room = builder.check_room(self.limit.min(state.len()));
         let shown = if room.is_ok() { most_frequent(state, self.limit) } else { Vec::new() };
         shown.iter().for_each(|value| V::append(&mut builder.items, Some(value)));
@@ -106,15 +106,15 @@ impl<V: Value> Fold for Frequent<V> {
         list_array(V::build(items), ends, None)
     }
 
-    fn encode(&self, state: &Rows<V>, out: &mut Vec<u8>) {
+    fn encode(&self, state: &RowsByValue<V>, out: &mut Vec<u8>) {
         state.encode(out);
     }
 
-    fn decode(&self, reader: &mut Reader<'_>) -> Option<Rows<V>> {
-        Rows::decode(reader).filter(|state| state.len() <= counters(self.limit))
+    fn decode(&self, reader: &mut Reader<'_>) -> Option<RowsByValue<V>> {
+        RowsByValue::decode(reader).filter(|state| state.len() <= counters(self.limit))
     }
 
-    fn heap_bytes(&self, state: &Rows<V>) -> usize {
+    fn heap_bytes(&self, state: &RowsByValue<V>) -> usize {
         state.heap_bytes()
     }
 }
@@ -125,8 +125,8 @@ mod tests {
     use arrow_array::{Array, Int64Array};
     use weir_event::Rank;
 
-    fn fed(fold: &Frequent<i64>, values: impl Iterator<Item = i64>) -> Rows<i64> {
-        let mut state = Rows::default();
+    fn fed(fold: &Frequent<i64>, values: impl Iterator<Item = i64>) -> RowsByValue<i64> {
+        let mut state = RowsByValue::default();
         let arguments: [ArrayRef; 1] = [Arc::new(values.map(Some).collect::<Int64Array>())];
         let column = fold.column(&arguments).unwrap();
         for row in 0..arguments[0].len() {
@@ -142,13 +142,13 @@ mod tests {
         let value = |row: i64| if row % 20 < 3 { row % 20 } else { 1000 + row };
         let whole = fed(&fold, (0..20_000).map(value));
         assert!(whole.len() <= counters(3));
-        let shown = |state: &Rows<i64>| {
+        let shown = |state: &RowsByValue<i64>| {
             let mut shown = most_frequent(state, 3);
             shown.sort_unstable();
             shown
         };
         assert_eq!(shown(&whole), vec![0, 1, 2]);
-        let mut merged = Rows::default();
+        let mut merged = RowsByValue::default();
         for part in 0..10 {
             fold.merge(&mut merged, &fed(&fold, (part * 2000..part * 2000 + 2000).map(value)));
         }

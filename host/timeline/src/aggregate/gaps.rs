@@ -43,23 +43,23 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "GAP_MIN",
         "GAP_MIN([x])",
         "the shortest time between a row and the next, in milliseconds; null of fewer than two rows",
-        |call| bind(call, Figure::Least, DataType::Int64),
+        |call| bind(call, GapFigure::Least, DataType::Int64),
     ),
     descriptor(
         "GAP_MAX",
         "GAP_MAX([x])",
         "the longest time between a row and the next, in milliseconds; null of fewer than two rows",
-        |call| bind(call, Figure::Greatest, DataType::Int64),
+        |call| bind(call, GapFigure::Greatest, DataType::Int64),
     ),
     descriptor(
         "GAP_STDDEV",
         "GAP_STDDEV([x])",
         "the standard deviation that the times between a row and the next, as a sample, suggest; null of fewer than three rows",
-        |call| bind(call, Figure::Deviation, DataType::Float64),
+        |call| bind(call, GapFigure::Deviation, DataType::Float64),
     ),
 ];
 
-fn bind(call: &Call<'_>, figure: Figure, result: DataType) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+fn bind(call: &Call<'_>, figure: GapFigure, result: DataType) -> Result<Arc<dyn Aggregate>, BuiltinError> {
     call.no_parameters()?;
     if call.arguments.len() > 1 {
         return Err(call.wrong_arguments());
@@ -68,7 +68,7 @@ fn bind(call: &Call<'_>, figure: Figure, result: DataType) -> Result<Arc<dyn Agg
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Figure {
+enum GapFigure {
     Least,
     Greatest,
     Deviation,
@@ -77,12 +77,12 @@ enum Figure {
 /// A figure of the gaps.
 #[derive(Debug, Clone)]
 pub(crate) struct Gaps {
-    figure: Figure,
+    figure: GapFigure,
 }
 
 /// A stretch of time with at least one row: its ends and its gaps, milliseconds.
 #[derive(Debug, Clone)]
-pub(crate) struct Stretch {
+pub(crate) struct KeptGaps {
     first: i64,
     last: i64,
     least: Option<i64>,
@@ -92,7 +92,7 @@ pub(crate) struct Stretch {
 }
 
 impl Gaps {
-    fn join(&self, state: &mut Option<Stretch>, later: &Stretch) {
+    fn join(&self, state: &mut Option<KeptGaps>, later: &KeptGaps) {
         let Some(stretch) = state else {
             *state = Some(later.clone());
             return;
@@ -102,7 +102,7 @@ impl Gaps {
         stretch.least = least;
         stretch.greatest = [stretch.greatest, later.greatest, Some(gap)].into_iter().flatten().max();
         stretch.last = later.last;
-        if self.figure == Figure::Deviation {
+        if self.figure == GapFigure::Deviation {
             stretch.sums.combine(&later.sums, false);
             stretch.sums.change(Some(&powers(&Term::whole(gap))), false);
         }
@@ -115,7 +115,7 @@ fn deviation(gaps: &Sums<2>) -> Option<f64> {
 }
 
 impl Fold for Gaps {
-    type State = Option<Stretch>;
+    type State = Option<KeptGaps>;
     type Column<'a> = Option<&'a ArrayRef>;
     type Builder = Millis;
 
@@ -126,7 +126,7 @@ impl Fold for Gaps {
     fn insert(&self, state: &mut Self::State, column: &Self::Column<'_>, row: usize, place: Place) {
         if counts(*column, row) {
             let (first, last) = (place.time, place.time);
-            self.join(state, &Stretch { first, last, least: None, greatest: None, sums: Sums::default() });
+            self.join(state, &KeptGaps { first, last, least: None, greatest: None, sums: Sums::default() });
         }
     }
 
@@ -143,15 +143,15 @@ impl Fold for Gaps {
     fn push(&self, state: &Self::State, _as_of: i64, (wholes, doubles): &mut Millis) -> Result<(), String> {
         let state = state.as_ref();
         match self.figure {
-            Figure::Least => wholes.push(state.and_then(|stretch| stretch.least)),
-            Figure::Greatest => wholes.push(state.and_then(|stretch| stretch.greatest)),
-            Figure::Deviation => doubles.push(state.and_then(|stretch| deviation(&stretch.sums))),
+            GapFigure::Least => wholes.push(state.and_then(|stretch| stretch.least)),
+            GapFigure::Greatest => wholes.push(state.and_then(|stretch| stretch.greatest)),
+            GapFigure::Deviation => doubles.push(state.and_then(|stretch| deviation(&stretch.sums))),
         }
         Ok(())
     }
 
     fn build(&self, builder: Millis) -> ArrayRef {
-        millis_array(builder, self.figure == Figure::Deviation)
+        millis_array(builder, self.figure == GapFigure::Deviation)
     }
 
     fn encode(&self, state: &Self::State, out: &mut Vec<u8>) {
@@ -175,7 +175,7 @@ impl Fold for Gaps {
             _ => return None,
         };
         let (first, last) = (reader.signed()?, reader.signed()?);
-        let mut stretch = Stretch { first, last, least: None, greatest: None, sums: Sums::default() };
+        let mut stretch = KeptGaps { first, last, least: None, greatest: None, sums: Sums::default() };
         if has_gaps {
             (stretch.least, stretch.greatest) = (Some(reader.signed()?), Some(reader.signed()?));
             stretch.sums = Sums::decode(reader)?;

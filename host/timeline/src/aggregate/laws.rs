@@ -3,7 +3,7 @@
 //! damaged ones are refused or at least harmless, and what is said to be bounded is.
 
 use super::catalog::builtin;
-use super::examples::{Batch, Example, Row, examples};
+use super::examples::{Batch, Example, ExampleRow, examples};
 use super::{Aggregate, Algebra, Input, States, Steps, Stretch};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Decimal128Type;
@@ -16,7 +16,7 @@ use weir_event::Rank;
 /// A time after all rows.
 const AS_OF: i64 = 30;
 
-fn rows() -> impl Strategy<Value = Vec<Row>> {
+fn rows() -> impl Strategy<Value = Vec<ExampleRow>> {
     let double = prop_oneof![any::<f64>(), -10.0..10.0, Just(f64::NAN), Just(0.0), Just(-0.0)];
     let text = prop_oneof!["[a-c]{0,2}", "[a-c]{20}"];
     let row = (
@@ -30,7 +30,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 /// The rows as an aggregate may be fed them: those of ordered ones in order of time.
-fn batch_for(aggregate: &dyn Aggregate, rows: &[Row]) -> Batch {
+fn batch_for(aggregate: &dyn Aggregate, rows: &[ExampleRow]) -> Batch {
     let mut rows = rows.to_vec();
     if aggregate.card().is_order_dependent() {
         rows.sort_by_key(|row| row.0);
@@ -246,7 +246,7 @@ fn bounded_states_stay_small_however_many_rows_come() {
     /// Twice what the largest of the examples takes, the registers of a HyperLogLog.
     const BOUND_BYTES: usize = 8192;
     let row = |at: i64| (at, Some(at), Some(at as f64), Some(format!("value {at}")), Some(at % 3 == 0));
-    let rows: Vec<Row> = (0..20_000).map(row).collect();
+    let rows: Vec<ExampleRow> = (0..20_000).map(row).collect();
     let batch = Batch::new(&rows);
     let all_rows: Vec<u32> = (0..rows.len() as u32).collect();
     for Example { aggregate, columns, .. } in examples() {

@@ -50,7 +50,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "VAR_POP(x)",
         "the variance of the values as a whole population",
         ANY,
-        |call| bind::<2>(call, Figure::Variance { sample: false }),
+        |call| bind::<2>(call, MomentFigure::Variance { sample: false }),
     ),
     descriptor(
         "VAR_SAMP",
@@ -58,7 +58,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "VAR_SAMP(x)",
         "the variance that the values, as a sample, suggest",
         TWO,
-        |call| bind::<2>(call, Figure::Variance { sample: true }),
+        |call| bind::<2>(call, MomentFigure::Variance { sample: true }),
     ),
     descriptor(
         "STDDEV_POP",
@@ -66,7 +66,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "STDDEV_POP(x)",
         "the standard deviation of the values as a whole population",
         ANY,
-        |call| bind::<2>(call, Figure::Deviation { sample: false }),
+        |call| bind::<2>(call, MomentFigure::Deviation { sample: false }),
     ),
     descriptor(
         "STDDEV_SAMP",
@@ -74,7 +74,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "STDDEV_SAMP(x)",
         "the standard deviation that the values, as a sample, suggest",
         TWO,
-        |call| bind::<2>(call, Figure::Deviation { sample: true }),
+        |call| bind::<2>(call, MomentFigure::Deviation { sample: true }),
     ),
     descriptor(
         "SKEWNESS",
@@ -82,7 +82,7 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "SKEWNESS(x)",
         "the third standardised moment of the values as a whole population",
         SPREAD,
-        |call| bind::<3>(call, Figure::Skewness),
+        |call| bind::<3>(call, MomentFigure::Skewness),
     ),
     descriptor(
         "KURTOSIS",
@@ -90,11 +90,14 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "KURTOSIS(x)",
         "the fourth standardised moment of the values as a whole population, less 3 (0 of a normal distribution)",
         SPREAD,
-        |call| bind::<4>(call, Figure::Kurtosis),
+        |call| bind::<4>(call, MomentFigure::Kurtosis),
     ),
 ];
 
-fn bind<const POWERS: usize>(call: &Call<'_>, figure: Figure) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+fn bind<const POWERS: usize>(
+    call: &Call<'_>,
+    figure: MomentFigure,
+) -> Result<Arc<dyn Aggregate>, BuiltinError> {
     call.no_parameters()?;
     call.number()?;
     Ok(aggregate(Moments::<POWERS> { figure }, call.card(DataType::Float64, &[])))
@@ -102,7 +105,7 @@ fn bind<const POWERS: usize>(call: &Call<'_>, figure: Figure) -> Result<Arc<dyn 
 
 /// What is computed of the moments.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Figure {
+pub(crate) enum MomentFigure {
     Variance { sample: bool },
     Deviation { sample: bool },
     Skewness,
@@ -222,7 +225,7 @@ pub(crate) fn divisor(rows: i64, sample: bool) -> Scaled {
 /// A figure of the moments; the state has as many sums of powers as it needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Moments<const POWERS: usize> {
-    figure: Figure,
+    figure: MomentFigure,
 }
 
 impl<const POWERS: usize> Moments<POWERS> {
@@ -232,7 +235,7 @@ impl<const POWERS: usize> Moments<POWERS> {
             return None;
         }
         let least = match self.figure {
-            Figure::Variance { sample: true } | Figure::Deviation { sample: true } => 2,
+            MomentFigure::Variance { sample: true } | MomentFigure::Deviation { sample: true } => 2,
             _ => 1,
         };
         if rows < least {
@@ -244,13 +247,15 @@ impl<const POWERS: usize> Moments<POWERS> {
         let (sum, squares) = (state.sum(0), state.sum(1));
         let spread = spread(rows, &sum, &squares);
         match self.figure {
-            Figure::Variance { sample } => Some(spread.rounded().over(divisor(rows, sample)).value()),
-            Figure::Deviation { sample } => {
+            MomentFigure::Variance { sample } => Some(spread.rounded().over(divisor(rows, sample)).value()),
+            MomentFigure::Deviation { sample } => {
                 Some(spread.rounded().over(divisor(rows, sample)).square_root().value())
             }
-            Figure::Skewness | Figure::Kurtosis if spread.is_zero() => None,
-            Figure::Skewness => Some(skewness(rows, &sum, &squares, &state.sum(2), &spread)),
-            Figure::Kurtosis => Some(kurtosis(rows, [&sum, &squares, &state.sum(2), &state.sum(3)], &spread)),
+            MomentFigure::Skewness | MomentFigure::Kurtosis if spread.is_zero() => None,
+            MomentFigure::Skewness => Some(skewness(rows, &sum, &squares, &state.sum(2), &spread)),
+            MomentFigure::Kurtosis => {
+                Some(kurtosis(rows, [&sum, &squares, &state.sum(2), &state.sum(3)], &spread))
+            }
         }
     }
 }

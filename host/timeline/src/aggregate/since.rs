@@ -41,23 +41,23 @@ pub(super) const BUILTINS: &[Descriptor] = &[
         "TIME_SINCE_FIRST",
         "TIME_SINCE_FIRST([x])",
         "milliseconds from the first row to the time that is asked for; null of no rows",
-        |call| bind(call, Figure::SinceFirst, DataType::Int64),
+        |call| bind(call, SinceFigure::SinceFirst, DataType::Int64),
     ),
     descriptor(
         "TIME_SINCE_LAST",
         "TIME_SINCE_LAST([x])",
         "milliseconds from the last row to the time that is asked for; null of no rows",
-        |call| bind(call, Figure::SinceLast, DataType::Int64),
+        |call| bind(call, SinceFigure::SinceLast, DataType::Int64),
     ),
     descriptor(
         "GAP_AVG",
         "GAP_AVG([x])",
         "the mean time between a row and the next, in milliseconds; null of fewer than two rows",
-        |call| bind(call, Figure::Gap, DataType::Float64),
+        |call| bind(call, SinceFigure::Gap, DataType::Float64),
     ),
 ];
 
-fn bind(call: &Call<'_>, figure: Figure, result: DataType) -> Result<Arc<dyn Aggregate>, BuiltinError> {
+fn bind(call: &Call<'_>, figure: SinceFigure, result: DataType) -> Result<Arc<dyn Aggregate>, BuiltinError> {
     call.no_parameters()?;
     if call.arguments.len() > 1 {
         return Err(call.wrong_arguments());
@@ -66,7 +66,7 @@ fn bind(call: &Call<'_>, figure: Figure, result: DataType) -> Result<Arc<dyn Agg
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Figure {
+enum SinceFigure {
     SinceFirst,
     SinceLast,
     Gap,
@@ -75,7 +75,7 @@ enum Figure {
 /// A figure of the first and the last time.
 #[derive(Debug, Clone)]
 pub(crate) struct Reach {
-    figure: Figure,
+    figure: SinceFigure,
 }
 
 /// Rows, and the times of the first and the last, milliseconds.
@@ -144,15 +144,15 @@ impl Fold for Reach {
     fn push(&self, state: &Self::State, as_of: i64, (wholes, doubles): &mut Millis) -> Result<(), String> {
         let state = state.as_ref();
         match self.figure {
-            Figure::SinceFirst => wholes.push(state.map(|times| as_of.saturating_sub(times.first))),
-            Figure::SinceLast => wholes.push(state.map(|times| as_of.saturating_sub(times.last))),
-            Figure::Gap => doubles.push(state.and_then(Times::gap)),
+            SinceFigure::SinceFirst => wholes.push(state.map(|times| as_of.saturating_sub(times.first))),
+            SinceFigure::SinceLast => wholes.push(state.map(|times| as_of.saturating_sub(times.last))),
+            SinceFigure::Gap => doubles.push(state.and_then(Times::gap)),
         }
         Ok(())
     }
 
     fn build(&self, builder: Millis) -> ArrayRef {
-        millis_array(builder, self.figure == Figure::Gap)
+        millis_array(builder, self.figure == SinceFigure::Gap)
     }
 
     fn encode(&self, state: &Self::State, out: &mut Vec<u8>) {

@@ -4,7 +4,7 @@
 
 use super::call::{Call, Descriptor, Duplicates, LIST_LIMIT_VALUES, Shape, aggregate, by_shape};
 use super::catalog::{BuiltinDoc, BuiltinError};
-use super::distinct::Rows;
+use super::distinct::RowsByValue;
 use super::exact::ExactSum;
 use super::fold::{Fold, Place};
 use super::top::{Lists, list_array, list_type};
@@ -167,7 +167,7 @@ pub(crate) enum Readings<V: Value> {
 }
 
 /// Values by how often they were seen, the most frequent first, ties by value.
-pub(crate) fn most_frequent<V: Value>(rows: &Rows<V>, limit: usize) -> Vec<V> {
+pub(crate) fn most_frequent<V: Value>(rows: &RowsByValue<V>, limit: usize) -> Vec<V> {
     let mut all: Vec<(V, u64)> = Vec::with_capacity(rows.len());
     rows.for_each(|value, count| all.push((value.clone(), count)));
     let order = |a: &(V, u64), b: &(V, u64)| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0));
@@ -179,7 +179,7 @@ pub(crate) fn most_frequent<V: Value>(rows: &Rows<V>, limit: usize) -> Vec<V> {
     all.into_iter().map(|(value, _)| value).collect()
 }
 
-fn mode<V: Value>(rows: &Rows<V>) -> Option<V> {
+fn mode<V: Value>(rows: &RowsByValue<V>) -> Option<V> {
     let mut best: Option<(V, u64)> = None;
     rows.for_each(|value, count| {
         let order = best
@@ -193,7 +193,7 @@ fn mode<V: Value>(rows: &Rows<V>) -> Option<V> {
 }
 
 /// The logarithm of the number of rows, less the mean logarithm of the values' numbers of rows.
-fn entropy<V: Value>(rows: &Rows<V>) -> Option<f64> {
+fn entropy<V: Value>(rows: &RowsByValue<V>) -> Option<f64> {
     let (mut total, mut sum) = (0_u64, ExactSum::default());
     rows.for_each(|_, count| {
         total = total.saturating_add(count);
@@ -205,7 +205,7 @@ fn entropy<V: Value>(rows: &Rows<V>) -> Option<f64> {
 }
 
 impl<V: Value> Fold for Spectrum<V> {
-    type State = Rows<V>;
+    type State = RowsByValue<V>;
     type Column<'a> = V::Column<'a>;
     type Builder = Readings<V>;
     const INVERSE: bool = true;
@@ -214,23 +214,23 @@ impl<V: Value> Fold for Spectrum<V> {
         V::columns(arguments)
     }
 
-    fn insert(&self, state: &mut Rows<V>, column: &V::Column<'_>, row: usize, _place: Place) {
+    fn insert(&self, state: &mut RowsByValue<V>, column: &V::Column<'_>, row: usize, _place: Place) {
         if let Some(value) = V::get(column, row) {
             state.add(V::identity(value), 1);
         }
     }
 
-    fn remove(&self, state: &mut Rows<V>, column: &V::Column<'_>, row: usize, _place: Place) {
+    fn remove(&self, state: &mut RowsByValue<V>, column: &V::Column<'_>, row: usize, _place: Place) {
         if let Some(value) = V::get(column, row) {
             state.take(&V::identity(value), 1);
         }
     }
 
-    fn merge(&self, into: &mut Rows<V>, other: &Rows<V>) {
+    fn merge(&self, into: &mut RowsByValue<V>, other: &RowsByValue<V>) {
         other.for_each(|value, rows| into.add(value.clone(), rows));
     }
 
-    fn unmerge(&self, from: &mut Rows<V>, leaving: &Rows<V>) {
+    fn unmerge(&self, from: &mut RowsByValue<V>, leaving: &RowsByValue<V>) {
         leaving.for_each(|value, rows| from.take(value, rows));
     }
 
@@ -247,7 +247,7 @@ impl<V: Value> Fold for Spectrum<V> {
         }
     }
 
-    fn push(&self, state: &Rows<V>, _as_of: i64, builder: &mut Readings<V>) -> Result<(), String> {
+    fn push(&self, state: &RowsByValue<V>, _as_of: i64, builder: &mut Readings<V>) -> Result<(), String> {
         let instead = "APPROX_MOST_FREQUENT_N(n, x) or APPROX_COUNT_DISTINCT(x)";
         let mut checked = state.check_limit(self.reading.name(), instead);
         match builder {
@@ -293,15 +293,15 @@ impl<V: Value> Fold for Spectrum<V> {
         }
     }
 
-    fn encode(&self, state: &Rows<V>, out: &mut Vec<u8>) {
+    fn encode(&self, state: &RowsByValue<V>, out: &mut Vec<u8>) {
         state.encode(out);
     }
 
-    fn decode(&self, reader: &mut Reader<'_>) -> Option<Rows<V>> {
-        Rows::decode(reader)
+    fn decode(&self, reader: &mut Reader<'_>) -> Option<RowsByValue<V>> {
+        RowsByValue::decode(reader)
     }
 
-    fn heap_bytes(&self, state: &Rows<V>) -> usize {
+    fn heap_bytes(&self, state: &RowsByValue<V>) -> usize {
         state.heap_bytes()
     }
 }

@@ -27,11 +27,11 @@ pub(crate) struct Blocks {
 /// Folds from one pane to the cut, one for each key that has rows in the pane.
 struct Suffix {
     states: Box<dyn States>,
-    entries: Vec<Entry>,
+    entries: Vec<SuffixEntry>,
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
+struct SuffixEntry {
     slot: u32,
     /// Good while it is its slot's.
     epoch: u32,
@@ -77,7 +77,7 @@ impl Blocks {
             self.front.merge(&slots, states.as_ref(), &all)?;
             let entry = |(at, slot): (usize, &u32)| {
                 let next = newest[*slot as usize].replace((*time, at as u32));
-                Entry { slot: *slot, epoch: self.epochs[*slot as usize], next }
+                SuffixEntry { slot: *slot, epoch: self.epochs[*slot as usize], next }
             };
             let entries = slots.iter().enumerate().map(entry).collect();
             self.suffixes.insert(*time, Suffix { states, entries });
@@ -107,8 +107,8 @@ impl Blocks {
     }
 
     /// The front leaves a pane: its keys go on to their next.
-    fn step_front(&mut self, left: &[Entry]) -> Result<(), AggregateError> {
-        let mut good: Vec<&Entry> =
+    fn step_front(&mut self, left: &[SuffixEntry]) -> Result<(), AggregateError> {
+        let mut good: Vec<&SuffixEntry> =
             left.iter().filter(|entry| entry.epoch == self.epochs[entry.slot as usize]).collect();
         good.sort_unstable_by_key(|entry| entry.next);
         let slots: Vec<u32> = good.iter().map(|entry| entry.slot).collect();
@@ -167,7 +167,7 @@ impl Blocks {
             let at = suffix.entries.len() as u32;
             suffix.states.resize(suffix.entries.len() + 1);
             suffix.states.merge(&[at], states.as_ref(), &[0])?;
-            suffix.entries.push(Entry { slot, epoch, next });
+            suffix.entries.push(SuffixEntry { slot, epoch, next });
             next = Some((*time, at));
         }
         if self.boundary < end {
@@ -194,8 +194,9 @@ impl Blocks {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let suffixes = self.suffixes.values();
-        let suffixes: usize =
-            suffixes.map(|it| it.states.memory_bytes() + it.entries.capacity() * size_of::<Entry>()).sum();
+        let suffixes: usize = suffixes
+            .map(|it| it.states.memory_bytes() + it.entries.capacity() * size_of::<SuffixEntry>())
+            .sum();
         self.front.memory_bytes() + self.back.memory_bytes() + suffixes
     }
 }

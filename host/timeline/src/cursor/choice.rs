@@ -4,10 +4,10 @@
 //! newest one row, for the oldest how far there is none, for lists the newest ones where nulls or a filter make
 //! them differ from the frame's last rows. How lists are made of them is for `lists.rs`.
 
-use super::lists::Lists;
+use super::lists::SlidingLists;
 use crate::aggregate::{AggregateError, Finished, Selection};
 use crate::frame::FrameRows;
-use crate::row_log::block::Block;
+use crate::row_log::block::RowBlock;
 use crate::row_log::gather::Gather;
 use crate::row_log::{Layout, Log};
 use crate::spec::AggregateSpec;
@@ -35,9 +35,9 @@ pub(crate) struct Candidates {
 }
 
 /// Values in the making.
-pub(crate) enum Chosen {
+pub(crate) enum ChosenRows {
     One(Gather),
-    Many(Lists),
+    Many(SlidingLists),
 }
 
 impl Chooser {
@@ -56,12 +56,12 @@ impl Chooser {
         self.selection
     }
 
-    pub(crate) fn output(&self, layout: &Layout) -> Chosen {
+    pub(crate) fn output(&self, layout: &Layout) -> ChosenRows {
         match self.selection {
             Selection::List { limit, newest_first } => {
-                Chosen::Many(Lists::new(layout, *self, limit, newest_first))
+                ChosenRows::Many(SlidingLists::new(layout, *self, limit, newest_first))
             }
-            _ => Chosen::One(self.gather(layout)),
+            _ => ChosenRows::One(self.gather(layout)),
         }
     }
 
@@ -75,13 +75,13 @@ impl Chooser {
         self.column
     }
 
-    fn is_candidate(&self, block: &Block, row: usize) -> bool {
+    fn is_candidate(&self, block: &RowBlock, row: usize) -> bool {
         !block.columns[self.column].is_null(row)
             && self.filter.is_none_or(|filter| block.columns[filter].is_true(row))
     }
 
     /// Whether all rows of a block are candidates.
-    fn takes_all(&self, block: &Block) -> bool {
+    fn takes_all(&self, block: &RowBlock) -> bool {
         self.filter.is_none() && !block.columns[self.column].has_nulls()
     }
 
@@ -142,17 +142,23 @@ impl Chooser {
     }
 
     /// Whether a kept row's value is still of use beside a newer row's.
-    fn beats(&self, log: &Log, kept: u64, block: &Block, row: usize) -> bool {
+    fn beats(&self, log: &Log, kept: u64, block: &RowBlock, row: usize) -> bool {
         let (kept_block, kept_row) = log.row(kept);
         let order = kept_block.columns[self.column].compare(kept_row, &block.columns[self.column], row);
         order == if self.selection == Selection::Least { Ordering::Less } else { Ordering::Greater }
     }
 
     /// Appends the value of a frame whose core has come in.
-    pub(crate) fn push(&self, candidates: &mut Candidates, log: &Log, frame: &FrameRows, out: &mut Chosen) {
+    pub(crate) fn push(
+        &self,
+        candidates: &mut Candidates,
+        log: &Log,
+        frame: &FrameRows,
+        out: &mut ChosenRows,
+    ) {
         match out {
-            Chosen::Many(lists) => lists.push(candidates, log, frame),
-            Chosen::One(gather) => match self.choose(candidates, log, frame) {
+            ChosenRows::Many(lists) => lists.push(candidates, log, frame),
+            ChosenRows::One(gather) => match self.choose(candidates, log, frame) {
                 Some(number) => {
                     let (block, row) = log.row(number);
                     gather.push(block, self.column, row..row + 1);
@@ -278,10 +284,10 @@ impl Candidates {
     }
 }
 
-impl Chosen {
+impl ChosenRows {
     /// The values of one key are complete.
     pub(crate) fn close(&mut self, log: &Log) {
-        if let Chosen::Many(lists) = self {
+        if let ChosenRows::Many(lists) = self {
             lists.close(log);
         }
     }
@@ -289,8 +295,8 @@ impl Chosen {
     /// The values; lists as views.
     pub(crate) fn finish(self) -> Result<Finished, AggregateError> {
         match self {
-            Chosen::One(gather) => Ok(Finished { values: gather.finish(), errors: Vec::new() }),
-            Chosen::Many(lists) => lists.finish(),
+            ChosenRows::One(gather) => Ok(Finished { values: gather.finish(), errors: Vec::new() }),
+            ChosenRows::Many(lists) => lists.finish(),
         }
     }
 }

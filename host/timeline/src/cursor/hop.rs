@@ -17,7 +17,7 @@ pub(crate) struct Hop {
     /// Name of the window.
     window: i64,
     /// By slot.
-    tallies: Vec<Tally>,
+    tallies: Vec<KeyTally>,
     /// Slots that have rows in the window, and some that just lost theirs.
     live: Vec<u32>,
     columns: Vec<Sliding>,
@@ -27,7 +27,7 @@ pub(crate) struct Hop {
 
 /// What the window holds of a key.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tally {
+struct KeyTally {
     rows: u64,
     changed_panes: u32,
     written_panes: u32,
@@ -75,7 +75,7 @@ impl Hop {
 
     pub(crate) fn make_room(&mut self, slots: usize) {
         if self.tallies.len() < slots {
-            self.tallies.resize(slots, Tally::default());
+            self.tallies.resize(slots, KeyTally::default());
             for column in &mut self.columns {
                 match column {
                     Sliding::Running(states) => states.resize(slots),
@@ -115,7 +115,7 @@ impl Hop {
         let (start, end) = self.geometry.bounds(self.window);
         for slot in std::mem::take(&mut self.stale) {
             let is_listed = self.tallies[slot as usize].is_listed;
-            self.tallies[slot as usize] = Tally { is_listed, ..Tally::default() };
+            self.tallies[slot as usize] = KeyTally { is_listed, ..KeyTally::default() };
             for column in &mut self.columns {
                 if let Sliding::Running(states) = column {
                     states.reset(&[slot]);
@@ -287,6 +287,6 @@ impl Hop {
             Sliding::Running(states) => states.memory_bytes(),
             Sliding::Blocks(blocks) => blocks.memory_bytes(),
         });
-        columns.sum::<usize>() + self.tallies.capacity() * size_of::<Tally>() + self.live.capacity() * 4
+        columns.sum::<usize>() + self.tallies.capacity() * size_of::<KeyTally>() + self.live.capacity() * 4
     }
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Lists in the making.
-pub(crate) struct Lists {
+pub(crate) struct SlidingLists {
     chooser: Chooser,
     limit: usize,
     newest_first: bool,
@@ -22,13 +22,13 @@ pub(crate) struct Lists {
     /// Of each list, where its items begin; of those of the open run, where in the run.
     starts: Vec<u64>,
     lengths: Vec<u64>,
-    run: Run,
+    run: ListRun,
     /// The first list of the open run.
     run_from: usize,
 }
 
 /// Rows of one key of which each list is a stretch.
-enum Run {
+enum ListRun {
     Closed,
     /// All rows of a range.
     Rows(Range<u64>),
@@ -36,9 +36,9 @@ enum Run {
     Numbers(Vec<u64>),
 }
 
-impl Lists {
-    pub(crate) fn new(layout: &Layout, chooser: Chooser, limit: usize, newest_first: bool) -> Lists {
-        Lists {
+impl SlidingLists {
+    pub(crate) fn new(layout: &Layout, chooser: Chooser, limit: usize, newest_first: bool) -> SlidingLists {
+        SlidingLists {
             chooser,
             limit,
             newest_first,
@@ -46,7 +46,7 @@ impl Lists {
             items: 0,
             starts: Vec::new(),
             lengths: Vec::new(),
-            run: Run::Closed,
+            run: ListRun::Closed,
             run_from: 0,
         }
     }
@@ -59,14 +59,14 @@ impl Lists {
             let numbers = self.chooser.listed(candidates, log, frame, self.limit);
             self.starts.push(0);
             self.lengths.push(numbers.len() as u64);
-            self.run = Run::Numbers(numbers.into());
+            self.run = ListRun::Numbers(numbers.into());
             self.close(log);
         } else if let Some(queue) = candidates.listed() {
-            if !matches!(self.run, Run::Numbers(_)) {
+            if !matches!(self.run, ListRun::Numbers(_)) {
                 self.close(log);
-                self.run = Run::Numbers(Vec::new());
+                self.run = ListRun::Numbers(Vec::new());
             }
-            if let Run::Numbers(numbers) = &mut self.run {
+            if let ListRun::Numbers(numbers) = &mut self.run {
                 let known = numbers.last().map_or(0, |last| queue.partition_point(|number| number <= last));
                 numbers.extend(queue.range(known..));
                 self.starts.push((numbers.len() - queue.len()) as u64);
@@ -76,13 +76,13 @@ impl Lists {
             let core = frame.core();
             let rows = core.start.max(core.end.saturating_sub(self.limit as u64))..core.end;
             match &mut self.run {
-                Run::Rows(run) if run.start <= rows.start && rows.start <= run.end => run.end = rows.end,
+                ListRun::Rows(run) if run.start <= rows.start && rows.start <= run.end => run.end = rows.end,
                 _ => {
                     self.close(log);
-                    self.run = Run::Rows(rows.clone());
+                    self.run = ListRun::Rows(rows.clone());
                 }
             }
-            let from = if let Run::Rows(run) = &self.run { run.start } else { rows.start };
+            let from = if let ListRun::Rows(run) = &self.run { run.start } else { rows.start };
             self.starts.push(rows.start - from);
             self.lengths.push(rows.end - rows.start);
         }
@@ -91,9 +91,9 @@ impl Lists {
     /// Copies the items of the open run.
     pub(crate) fn close(&mut self, log: &Log) {
         let column = self.chooser.column();
-        let length = match std::mem::replace(&mut self.run, Run::Closed) {
-            Run::Closed => 0,
-            Run::Rows(rows) => {
+        let length = match std::mem::replace(&mut self.run, ListRun::Closed) {
+            ListRun::Closed => 0,
+            ListRun::Rows(rows) => {
                 let length = rows.end - rows.start;
                 if self.newest_first {
                     for (block, rows) in log.stretches(rows).rev() {
@@ -104,7 +104,7 @@ impl Lists {
                 }
                 length
             }
-            Run::Numbers(numbers) => {
+            ListRun::Numbers(numbers) => {
                 if self.newest_first {
                     for number in numbers.iter().rev() {
                         let (block, row) = log.row(*number);

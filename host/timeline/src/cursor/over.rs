@@ -1,9 +1,9 @@
 //! The cursor of `OVER`: for each key it stands on an event, and walks to later ones; rows come into their frames
 //! and leave them one by one.
 
-use super::choice::{Candidates, Chooser, Chosen};
+use super::choice::{Candidates, Chooser, ChosenRows};
 use super::stack::{self, Stack};
-use super::tail::Steps;
+use super::tail::TailSteps;
 use crate::aggregate::{self, AggregateError, Algebra, Finished, Selection, States, Stretch};
 use crate::frame::{FrameRows, OverFrames};
 use crate::ordered::Feeder;
@@ -39,11 +39,11 @@ pub(crate) struct OverCursor {
     /// By group and frame: the rows that are in it. `None` if the key's cursor stands nowhere.
     frames: Vec<Option<FrameRows>>,
     frames_per_group: usize,
-    columns: Vec<Column>,
+    columns: Vec<OverColumn>,
 }
 
 /// How one aggregate's values are found.
-enum Column {
+enum OverColumn {
     /// A running state by group.
     Running(Box<dyn States>),
     /// Rows that may be chosen, by group.
@@ -51,7 +51,7 @@ enum Column {
     /// Folds of parts of the frame, by group.
     Stacks(Vec<Stack>),
     /// Folds of the steps of a tail, by group.
-    Steps(Steps),
+    Steps(TailSteps),
     /// Each frame anew.
     Direct,
 }
@@ -60,7 +60,7 @@ impl OverCursor {
     pub(crate) fn new(spec: &StageSpec, layout: &Layout, frames: &OverFrames) -> OverCursor {
         let columns = spec.aggregates.iter().map(|aggregate| {
             if spec.tail.is_some() {
-                return Column::Steps(Steps::new(aggregate));
+                return OverColumn::Steps(TailSteps::new(aggregate));
             }
             let frame = frames.get(aggregate.frame);
             let only_grows = frame.only_grows();
@@ -68,12 +68,12 @@ impl OverCursor {
             let runs_anyway =
                 |it: &Chooser| only_grows && matches!(it.selection(), Selection::Least | Selection::Greatest);
             match Chooser::new(layout, aggregate).filter(|it| !runs_anyway(it)) {
-                Some(chooser) => Column::Choice(chooser, Vec::new()),
+                Some(chooser) => OverColumn::Choice(chooser, Vec::new()),
                 None if aggregate.function.card().inverse || only_grows => {
-                    Column::Running(aggregate.function.states())
+                    OverColumn::Running(aggregate.function.states())
                 }
-                None if frame.is_whole() && is_free_of_brackets(aggregate) => Column::Stacks(Vec::new()),
-                None => Column::Direct,
+                None if frame.is_whole() && is_free_of_brackets(aggregate) => OverColumn::Stacks(Vec::new()),
+                None => OverColumn::Direct,
             }
         });
         OverCursor { frames: Vec::new(), frames_per_group: frames.len(), columns: columns.collect() }
@@ -84,11 +84,11 @@ impl OverCursor {
             self.frames.resize(groups * self.frames_per_group, None);
             for column in &mut self.columns {
                 match column {
-                    Column::Running(states) => states.resize(groups),
-                    Column::Choice(_, candidates) => candidates.resize(groups, Candidates::default()),
-                    Column::Stacks(stacks) => stacks.resize_with(groups, Stack::default),
-                    Column::Steps(steps) => steps.make_room(groups),
-                    Column::Direct => {}
+                    OverColumn::Running(states) => states.resize(groups),
+                    OverColumn::Choice(_, candidates) => candidates.resize(groups, Candidates::default()),
+                    OverColumn::Stacks(stacks) => stacks.resize_with(groups, Stack::default),
+                    OverColumn::Steps(steps) => steps.make_room(groups),
+                    OverColumn::Direct => {}
                 }
             }
         }
@@ -103,18 +103,18 @@ impl OverCursor {
         self.frames[at..at + self.frames_per_group].fill(None);
         for column in &mut self.columns {
             match column {
-                Column::Running(states) => states.reset(&[group]),
-                Column::Choice(_, candidates) => candidates[group as usize] = Candidates::default(),
-                Column::Stacks(stacks) => stacks[group as usize] = Stack::default(),
-                Column::Steps(steps) => steps.reset(group),
-                Column::Direct => {}
+                OverColumn::Running(states) => states.reset(&[group]),
+                OverColumn::Choice(_, candidates) => candidates[group as usize] = Candidates::default(),
+                OverColumn::Stacks(stacks) => stacks[group as usize] = Stack::default(),
+                OverColumn::Steps(steps) => steps.reset(group),
+                OverColumn::Direct => {}
             }
         }
     }
 
     /// Whether lookups start from where it stands.
     pub(crate) fn serves_lookups(&self) -> bool {
-        self.columns.iter().any(|column| matches!(column, Column::Running(_) | Column::Steps(_)))
+        self.columns.iter().any(|column| matches!(column, OverColumn::Running(_) | OverColumn::Steps(_)))
     }
 
     /// Where a key's cursor stands in a frame.
@@ -125,7 +125,7 @@ impl OverCursor {
     /// A copy of a key's running state, if the aggregate has one.
     pub(crate) fn copy(&self, aggregate: usize, group: u32) -> Option<Box<dyn States>> {
         match &self.columns[aggregate] {
-            Column::Running(states) => Some(states.copy(&[group])),
+            OverColumn::Running(states) => Some(states.copy(&[group])),
             _ => None,
         }
     }
@@ -138,7 +138,7 @@ impl OverCursor {
         (since, newest): (i64, i64),
     ) -> Option<Box<dyn States>> {
         match &self.columns[aggregate] {
-            Column::Steps(steps) => steps.copy(group, since, newest),
+            OverColumn::Steps(steps) => steps.copy(group, since, newest),
             _ => None,
         }
     }
@@ -156,14 +156,16 @@ impl OverCursor {
         let stands =
             |group: u32| self.frames[group as usize * self.frames_per_group + aggregate.frame].clone();
         match &mut self.columns[at] {
-            Column::Running(states) => slide(states.as_mut(), aggregate, logs, walks, bounds, stands),
-            Column::Choice(chooser, candidates) => choose(*chooser, candidates, logs, walks, bounds, stands),
-            Column::Stacks(stacks) => stack::values(stacks, aggregate, logs, walks, bounds),
-            Column::Steps(steps) => match source.tail {
+            OverColumn::Running(states) => slide(states.as_mut(), aggregate, logs, walks, bounds, stands),
+            OverColumn::Choice(chooser, candidates) => {
+                choose(*chooser, candidates, logs, walks, bounds, stands)
+            }
+            OverColumn::Stacks(stacks) => stack::values(stacks, aggregate, logs, walks, bounds),
+            OverColumn::Steps(steps) => match source.tail {
                 Some(tail) => steps.values(at, source, tail, walks, bounds),
                 None => Err(AggregateError::Broken("the steps of a tail without one".to_owned())),
             },
-            Column::Direct => direct(aggregate, logs, walks, bounds),
+            OverColumn::Direct => direct(aggregate, logs, walks, bounds),
         }
     }
 
@@ -202,7 +204,7 @@ impl OverCursor {
         for (at, aggregate) in spec.aggregates.iter().enumerate() {
             let Some(stands) = self.frame(group, aggregate.frame).cloned() else { continue };
             match &mut self.columns[at] {
-                Column::Running(states) if stands.start() < until => {
+                OverColumn::Running(states) if stands.start() < until => {
                     let mut feeder = Feeder::new(logs, aggregate);
                     stands
                         .pieces()
@@ -212,8 +214,11 @@ impl OverCursor {
                     let rows = counted(feed.times.len());
                     is_broken |= states.retract(&feed.input(&vec![group; rows.len()], &rows)).is_err();
                 }
-                Column::Choice(_, candidates) => candidates[group as usize].leave(until),
-                Column::Running(_) | Column::Stacks(_) | Column::Steps(_) | Column::Direct => {}
+                OverColumn::Choice(_, candidates) => candidates[group as usize].leave(until),
+                OverColumn::Running(_)
+                | OverColumn::Stacks(_)
+                | OverColumn::Steps(_)
+                | OverColumn::Direct => {}
             }
         }
         let at = group as usize * self.frames_per_group;
@@ -226,17 +231,17 @@ impl OverCursor {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let columns = self.columns.iter().map(|column| match column {
-            Column::Running(states) => states.memory_bytes(),
-            Column::Choice(_, candidates) => {
+            OverColumn::Running(states) => states.memory_bytes(),
+            OverColumn::Choice(_, candidates) => {
                 let queues: usize = candidates.iter().map(Candidates::memory_bytes).sum();
                 queues + candidates.capacity() * size_of::<Candidates>()
             }
-            Column::Stacks(stacks) => {
+            OverColumn::Stacks(stacks) => {
                 let folds: usize = stacks.iter().map(Stack::memory_bytes).sum();
                 folds + stacks.capacity() * size_of::<Stack>()
             }
-            Column::Steps(steps) => steps.memory_bytes(),
-            Column::Direct => 0,
+            OverColumn::Steps(steps) => steps.memory_bytes(),
+            OverColumn::Direct => 0,
         });
         columns.sum::<usize>() + self.frames.capacity() * size_of::<Option<FrameRows>>()
     }
@@ -299,7 +304,7 @@ fn choose(
     bounds: &[FrameRows],
     stands: impl Fn(u32) -> Option<FrameRows>,
 ) -> Result<Finished, AggregateError> {
-    let mut out: Chosen = chooser.output(&logs.layout);
+    let mut out: ChosenRows = chooser.output(&logs.layout);
     let mut rest = bounds;
     for walk in walks {
         let (log, own) = (logs.log(walk.slot), &mut candidates[walk.group as usize]);
@@ -326,12 +331,12 @@ fn direct(
     walks: &[Walk],
     bounds: &[FrameRows],
 ) -> Result<Finished, AggregateError> {
-    let mut events: Vec<Event> = Vec::with_capacity(bounds.len());
+    let mut events: Vec<OverEvent> = Vec::with_capacity(bounds.len());
     for walk in walks {
         let log = logs.log(walk.slot);
         log.for_numbers(walk.events.iter().copied(), |block, row| {
             let frame = bounds[events.len()].clone();
-            events.push(Event { slot: walk.slot, time: block.time(row), frame });
+            events.push(OverEvent { slot: walk.slot, time: block.time(row), frame });
         });
     }
     let mut done: Vec<Finished> = Vec::new();
@@ -373,13 +378,13 @@ pub(super) fn joined(aggregate: &AggregateSpec, done: Vec<Finished>) -> Result<F
 }
 
 /// An event and its rows.
-struct Event {
+struct OverEvent {
     slot: u32,
     time: i64,
     frame: FrameRows,
 }
 
-fn fold_frame(aggregate: &AggregateSpec, logs: &Logs, event: &Event) -> Result<Finished, AggregateError> {
+fn fold_frame(aggregate: &AggregateSpec, logs: &Logs, event: &OverEvent) -> Result<Finished, AggregateError> {
     match fold_frames(aggregate, logs, std::slice::from_ref(event)) {
         Err(AggregateError::Rows(reason)) => {
             let values = new_null_array(&aggregate.function.card().result, 1);
@@ -389,7 +394,11 @@ fn fold_frame(aggregate: &AggregateSpec, logs: &Logs, event: &Event) -> Result<F
     }
 }
 
-fn fold_frames(aggregate: &AggregateSpec, logs: &Logs, events: &[Event]) -> Result<Finished, AggregateError> {
+fn fold_frames(
+    aggregate: &AggregateSpec,
+    logs: &Logs,
+    events: &[OverEvent],
+) -> Result<Finished, AggregateError> {
     let mut feeder = Feeder::new(&logs.layout, aggregate);
     let mut groups = Vec::new();
     for (group, event) in events.iter().enumerate() {

@@ -16,7 +16,7 @@ use std::ops::Range;
 const FINISHED_AT_ONCE: usize = 256;
 
 /// One aggregate's folds, by group.
-pub(crate) struct Steps {
+pub(crate) struct TailSteps {
     /// `None` where the key's cursor stands nowhere.
     stands: Vec<Option<Stand>>,
     before: Box<dyn States>,
@@ -35,7 +35,7 @@ struct Stand {
 }
 
 /// An event whose value is wanted.
-struct Event<'a> {
+struct TailEvent<'a> {
     group: u32,
     slot: u32,
     time: i64,
@@ -47,10 +47,10 @@ struct Event<'a> {
     rest: Range<usize>,
 }
 
-impl Steps {
-    pub(crate) fn new(aggregate: &AggregateSpec) -> Steps {
+impl TailSteps {
+    pub(crate) fn new(aggregate: &AggregateSpec) -> TailSteps {
         let states = || aggregate.function.states();
-        Steps { stands: Vec::new(), before: states(), newest: states() }
+        TailSteps { stands: Vec::new(), before: states(), newest: states() }
     }
 
     pub(crate) fn make_room(&mut self, groups: usize) {
@@ -105,10 +105,10 @@ impl Steps {
         tail: &Tail,
         walks: &[Walk],
         bounds: &'a [FrameRows],
-    ) -> (Vec<Event<'a>>, Feed) {
+    ) -> (Vec<TailEvent<'a>>, Feed) {
         let frame = source.frames.get(aggregate.frame);
         let mut feeder = Feeder::new(&source.logs.layout, aggregate);
-        let mut events: Vec<Event<'a>> = Vec::with_capacity(bounds.len());
+        let mut events: Vec<TailEvent<'a>> = Vec::with_capacity(bounds.len());
         for walk in walks {
             let log = source.logs.log(walk.slot);
             let mut stands = self.stands[walk.group as usize];
@@ -128,7 +128,7 @@ impl Steps {
                 rows.rest().into_iter().for_each(|rows| feeder.push(log, rows));
                 let rest = from..feeder.len();
                 let Walk { slot, group, .. } = *walk;
-                events.push(Event { group, slot, time, stand, frame: rows, entering, rest });
+                events.push(TailEvent { group, slot, time, stand, frame: rows, entering, rest });
                 stands = Some(stand);
             });
         }
@@ -141,7 +141,7 @@ impl Steps {
         at: usize,
         source: &Source<'_>,
         tail: &Tail,
-        event: &Event<'_>,
+        event: &TailEvent<'_>,
         copied: &Feed,
     ) -> Result<(), AggregateError> {
         let (group, stand) = (event.group, event.stand);
@@ -168,7 +168,7 @@ impl Steps {
         at: usize,
         source: &Source<'_>,
         tail: &Tail,
-        event: &Event<'_>,
+        event: &TailEvent<'_>,
     ) -> Result<bool, AggregateError> {
         let (group, to) = (event.group, event.stand);
         let Some(from) = self.stands[group as usize] else { return Ok(false) };
@@ -214,7 +214,7 @@ impl Steps {
     /// Folds an event's frame into a state of its own.
     fn fold_into(
         &self,
-        event: &Event<'_>,
+        event: &TailEvent<'_>,
         copied: &Feed,
         values: &mut dyn States,
         value: u32,

@@ -1,6 +1,6 @@
 //! A stretch of one key's rows in total order, as it is kept and as it is stored.
 
-use super::column::{Column, Source, decode_packed, encode_packed};
+use super::column::{CellSource, LogColumn, decode_packed, encode_packed};
 use super::packed::Packed;
 use crate::aggregate::fold::Place;
 use crate::aggregate::value::Kind;
@@ -26,7 +26,7 @@ pub(crate) const AGAIN: i64 = 16;
 
 /// Rows in total order.
 #[derive(Debug, Clone)]
-pub(crate) struct Block {
+pub(crate) struct RowBlock {
     /// Number of its first row, counted over the life of the key's log.
     pub(crate) start: u64,
     /// What it is stored under.
@@ -41,12 +41,12 @@ pub(crate) struct Block {
     offsets: Packed,
     /// Bits of `DUE`, `WRITTEN`, `NEW`, `AGAIN`.
     marks: Packed,
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<LogColumn>,
 }
 
-impl Block {
-    pub(crate) fn new(start: u64, serial: i64, kinds: &[Kind]) -> Block {
-        Block {
+impl RowBlock {
+    pub(crate) fn new(start: u64, serial: i64, kinds: &[Kind]) -> RowBlock {
+        RowBlock {
             start,
             serial,
             is_dirty: true,
@@ -56,7 +56,7 @@ impl Block {
             partitions: Packed::default(),
             offsets: Packed::default(),
             marks: Packed::default(),
-            columns: kinds.iter().map(|kind| Column::new(*kind)).collect(),
+            columns: kinds.iter().map(|kind| LogColumn::new(*kind)).collect(),
         }
     }
 
@@ -75,7 +75,7 @@ impl Block {
 
     /// Bytes of its rows.
     pub(crate) fn bytes(&self) -> usize {
-        let columns: usize = self.columns.iter().map(Column::bytes).sum();
+        let columns: usize = self.columns.iter().map(LogColumn::bytes).sum();
         self.times.bytes() + self.partitions.bytes() + self.offsets.bytes() + self.marks.bytes() + columns
     }
 
@@ -125,7 +125,7 @@ impl Block {
     }
 
     /// Index of the first row that `before` does not hold for; it must hold for a first stretch of rows only.
-    pub(crate) fn partition_point(&self, before: impl Fn(&Block, usize) -> bool) -> usize {
+    pub(crate) fn partition_point(&self, before: impl Fn(&RowBlock, usize) -> bool) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = usize::midpoint(low, high);
@@ -138,7 +138,14 @@ impl Block {
         low
     }
 
-    pub(crate) fn insert(&mut self, at: usize, place: Place, marks: i64, sources: &[Source<'_>], row: usize) {
+    pub(crate) fn insert(
+        &mut self,
+        at: usize,
+        place: Place,
+        marks: i64,
+        sources: &[CellSource<'_>],
+        row: usize,
+    ) {
         self.times.insert(at, place.time);
         self.last_time = self.last_time.max(place.time);
         let PartitionId { source, partition } = place.rank.partition;
@@ -162,10 +169,10 @@ impl Block {
     }
 
     /// Cuts its second half off, to be stored under another number.
-    pub(crate) fn split(&mut self, serial: i64) -> Block {
+    pub(crate) fn split(&mut self, serial: i64) -> RowBlock {
         let at = self.len() / 2;
         self.is_dirty = true;
-        let tail = Block {
+        let tail = RowBlock {
             start: self.start + at as u64,
             serial,
             is_dirty: true,
@@ -191,13 +198,13 @@ impl Block {
     }
 
     /// Reads a stored block back; `None` if it is damaged. Its `start` is 0.
-    pub(crate) fn decode(stored: &[u8], serial: i64, types: &[(DataType, Kind)]) -> Option<Block> {
+    pub(crate) fn decode(stored: &[u8], serial: i64, types: &[(DataType, Kind)]) -> Option<RowBlock> {
         let mut reader = Reader::new(stored);
         if reader.byte()? != FORMAT {
             return None;
         }
         let rows = usize::try_from(reader.unsigned()?).ok().filter(|rows| (1..=BLOCK_ROWS).contains(rows))?;
-        let mut block = Block::new(0, serial, &[]);
+        let mut block = RowBlock::new(0, serial, &[]);
         block.is_dirty = false;
         block.is_stored = true;
         block.times = decode_packed(&mut reader, rows)?;
@@ -206,7 +213,7 @@ impl Block {
         block.offsets = decode_packed(&mut reader, rows)?;
         block.marks = decode_packed(&mut reader, rows)?;
         for (data_type, kind) in types {
-            block.columns.push(Column::decode(&mut reader, rows, data_type, *kind)?);
+            block.columns.push(LogColumn::decode(&mut reader, rows, data_type, *kind)?);
         }
         let is_rising = (1..rows).all(|row| block.place(row - 1) < block.place(row));
         (reader.is_empty() && is_rising).then_some(block)

@@ -9,7 +9,7 @@ use arrow_schema::DataType;
 use std::cmp::Ordering;
 
 /// A batch's column, its type resolved.
-pub(crate) enum Source<'a> {
+pub(crate) enum CellSource<'a> {
     Wholes(Wholes<'a>),
     Doubles(Doubles<'a>),
     Booleans(&'a BooleanArray),
@@ -17,29 +17,29 @@ pub(crate) enum Source<'a> {
     Decimals(&'a Decimal128Array),
 }
 
-impl<'a> Source<'a> {
-    pub(crate) fn of(array: &'a ArrayRef, kind: Kind) -> Option<Source<'a>> {
+impl<'a> CellSource<'a> {
+    pub(crate) fn of(array: &'a ArrayRef, kind: Kind) -> Option<CellSource<'a>> {
         Some(match kind {
-            Kind::Whole => Source::Wholes(<i64 as Value>::column(array)?),
-            Kind::Double => Source::Doubles(<Double as Value>::column(array)?),
-            Kind::Boolean => Source::Booleans(<bool as Value>::column(array)?),
-            Kind::Bytes => Source::Texts(<Bytes as Value>::column(array)?),
-            Kind::Decimal => Source::Decimals(<Decimal as Value>::column(array)?),
+            Kind::Whole => CellSource::Wholes(<i64 as Value>::column(array)?),
+            Kind::Double => CellSource::Doubles(<Double as Value>::column(array)?),
+            Kind::Boolean => CellSource::Booleans(<bool as Value>::column(array)?),
+            Kind::Bytes => CellSource::Texts(<Bytes as Value>::column(array)?),
+            Kind::Decimal => CellSource::Decimals(<Decimal as Value>::column(array)?),
         })
     }
 }
 
 /// The values of one column of a block.
 #[derive(Debug, Clone)]
-pub(crate) struct Column {
-    pub(crate) values: Values,
+pub(crate) struct LogColumn {
+    pub(crate) values: CellValues,
     /// 1 where the value is null.
     pub(crate) nulls: Packed,
 }
 
 /// Values; in place of a null, any.
 #[derive(Debug, Clone)]
-pub(crate) enum Values {
+pub(crate) enum CellValues {
     Wholes(Packed),
     Doubles(Vec<f64>),
     Texts(Dictionary),
@@ -101,37 +101,37 @@ impl Dictionary {
     }
 }
 
-impl Column {
-    pub(crate) fn new(kind: Kind) -> Column {
+impl LogColumn {
+    pub(crate) fn new(kind: Kind) -> LogColumn {
         let values = match kind {
-            Kind::Whole | Kind::Boolean => Values::Wholes(Packed::default()),
-            Kind::Double => Values::Doubles(Vec::new()),
-            Kind::Bytes => Values::Texts(Dictionary::default()),
-            Kind::Decimal => Values::Decimals(Halves::default()),
+            Kind::Whole | Kind::Boolean => CellValues::Wholes(Packed::default()),
+            Kind::Double => CellValues::Doubles(Vec::new()),
+            Kind::Bytes => CellValues::Texts(Dictionary::default()),
+            Kind::Decimal => CellValues::Decimals(Halves::default()),
         };
-        Column { values, nulls: Packed::default() }
+        LogColumn { values, nulls: Packed::default() }
     }
 
     /// Inserts row `row` of the source at `at`. The source's kind is the column's.
-    pub(crate) fn insert(&mut self, at: usize, source: &Source<'_>, row: usize) {
+    pub(crate) fn insert(&mut self, at: usize, source: &CellSource<'_>, row: usize) {
         let is_null = match (&mut self.values, source) {
-            (Values::Wholes(list), Source::Wholes(source)) => {
+            (CellValues::Wholes(list), CellSource::Wholes(source)) => {
                 let value = <i64 as Value>::get(source, row);
                 // A null takes a neighbour's number, which costs the packing nothing.
                 list.insert(at, value.unwrap_or_else(|| if list.len() > 0 { list.get(0) } else { 0 }));
                 value.is_none()
             }
-            (Values::Wholes(list), Source::Booleans(source)) => {
+            (CellValues::Wholes(list), CellSource::Booleans(source)) => {
                 let value = <bool as Value>::get(source, row);
                 list.insert(at, i64::from(value.unwrap_or(false)));
                 value.is_none()
             }
-            (Values::Doubles(list), Source::Doubles(source)) => {
+            (CellValues::Doubles(list), CellSource::Doubles(source)) => {
                 let value = source.get(row);
                 list.insert(at, value.unwrap_or(0.0));
                 value.is_none()
             }
-            (Values::Texts(dictionary), Source::Texts(source)) => {
+            (CellValues::Texts(dictionary), CellSource::Texts(source)) => {
                 let value = <Bytes as Value>::get(source, row);
                 let code = if value.is_none() && dictionary.len() > 0 {
                     0
@@ -141,12 +141,12 @@ impl Column {
                 dictionary.codes.insert(at, code as i64);
                 value.is_none()
             }
-            (Values::Decimals(list), Source::Decimals(source)) => {
+            (CellValues::Decimals(list), CellSource::Decimals(source)) => {
                 let value = <Decimal as Value>::get(source, row).map(Decimal::value);
                 list.insert(at, value.unwrap_or_else(|| if list.len() > 0 { list.get(0) } else { 0 }));
                 value.is_none()
             }
-            // `Source::of` was given this column's kind.
+            // `CellSource::of` was given this column's kind.
             _ => true,
         };
         self.nulls.insert(at, i64::from(is_null));
@@ -162,18 +162,18 @@ impl Column {
 
     /// Of a boolean column: whether the value is true (null is not).
     pub(crate) fn is_true(&self, index: usize) -> bool {
-        !self.is_null(index) && matches!(&self.values, Values::Wholes(list) if list.get(index) == 1)
+        !self.is_null(index) && matches!(&self.values, CellValues::Wholes(list) if list.get(index) == 1)
     }
 
     /// Compares two values of one kind, neither of them null, in the order that MIN and MAX use.
-    pub(crate) fn compare(&self, index: usize, other: &Column, other_index: usize) -> Ordering {
+    pub(crate) fn compare(&self, index: usize, other: &LogColumn, other_index: usize) -> Ordering {
         match (&self.values, &other.values) {
-            (Values::Wholes(a), Values::Wholes(b)) => a.get(index).cmp(&b.get(other_index)),
-            (Values::Decimals(a), Values::Decimals(b)) => a.get(index).cmp(&b.get(other_index)),
-            (Values::Doubles(a), Values::Doubles(b)) => {
+            (CellValues::Wholes(a), CellValues::Wholes(b)) => a.get(index).cmp(&b.get(other_index)),
+            (CellValues::Decimals(a), CellValues::Decimals(b)) => a.get(index).cmp(&b.get(other_index)),
+            (CellValues::Doubles(a), CellValues::Doubles(b)) => {
                 Double::new(a[index]).cmp(&Double::new(b[other_index]))
             }
-            (Values::Texts(a), Values::Texts(b)) => {
+            (CellValues::Texts(a), CellValues::Texts(b)) => {
                 a.text(a.codes.get(index) as usize).cmp(b.text(b.codes.get(other_index) as usize))
             }
             _ => Ordering::Equal,
@@ -183,10 +183,10 @@ impl Column {
     pub(crate) fn remove(&mut self, at: usize) {
         self.nulls.remove(at);
         match &mut self.values {
-            Values::Wholes(list) => list.remove(at),
-            Values::Doubles(list) => drop(list.remove(at)),
-            Values::Texts(dictionary) => dictionary.codes.remove(at),
-            Values::Decimals(list) => {
+            CellValues::Wholes(list) => list.remove(at),
+            CellValues::Doubles(list) => drop(list.remove(at)),
+            CellValues::Texts(dictionary) => dictionary.codes.remove(at),
+            CellValues::Decimals(list) => {
                 list.high.remove(at);
                 list.low.remove(at);
             }
@@ -194,15 +194,15 @@ impl Column {
     }
 
     /// Cuts off and returns what comes from `at` on.
-    pub(crate) fn split_off(&mut self, at: usize) -> Column {
+    pub(crate) fn split_off(&mut self, at: usize) -> LogColumn {
         let nulls = self.nulls.split_off(at);
         let values = match &mut self.values {
-            Values::Wholes(list) => Values::Wholes(list.split_off(at)),
-            Values::Doubles(list) => Values::Doubles(list.split_off(at)),
-            Values::Decimals(list) => {
-                Values::Decimals(Halves { high: list.high.split_off(at), low: list.low.split_off(at) })
+            CellValues::Wholes(list) => CellValues::Wholes(list.split_off(at)),
+            CellValues::Doubles(list) => CellValues::Doubles(list.split_off(at)),
+            CellValues::Decimals(list) => {
+                CellValues::Decimals(Halves { high: list.high.split_off(at), low: list.low.split_off(at) })
             }
-            Values::Texts(dictionary) => {
+            CellValues::Texts(dictionary) => {
                 let codes = dictionary.codes.split_off(at);
                 let rebuilt = |codes: &Packed| {
                     let mut fresh = Dictionary::default();
@@ -214,20 +214,20 @@ impl Column {
                 };
                 let (head, tail) = (rebuilt(&dictionary.codes), rebuilt(&codes));
                 *dictionary = head;
-                Values::Texts(tail)
+                CellValues::Texts(tail)
             }
         };
-        Column { values, nulls }
+        LogColumn { values, nulls }
     }
 
     /// Bytes of the values.
     pub(crate) fn bytes(&self) -> usize {
         self.nulls.bytes()
             + match &self.values {
-                Values::Wholes(list) => list.bytes(),
-                Values::Doubles(list) => list.len() * 8,
-                Values::Decimals(list) => list.high.bytes() + list.low.bytes(),
-                Values::Texts(dictionary) => {
+                CellValues::Wholes(list) => list.bytes(),
+                CellValues::Doubles(list) => list.len() * 8,
+                CellValues::Decimals(list) => list.high.bytes() + list.low.bytes(),
+                CellValues::Texts(dictionary) => {
                     dictionary.codes.bytes() + dictionary.ends.len() * 4 + dictionary.bytes.len()
                 }
             }
@@ -236,17 +236,17 @@ impl Column {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         encode_packed(&self.nulls, out);
         match &self.values {
-            Values::Wholes(list) => encode_packed(list, out),
-            Values::Decimals(list) => {
+            CellValues::Wholes(list) => encode_packed(list, out),
+            CellValues::Decimals(list) => {
                 encode_packed(&list.high, out);
                 encode_packed(&list.low, out);
             }
-            Values::Doubles(list) => {
+            CellValues::Doubles(list) => {
                 for value in list {
                     out.extend_from_slice(&value.to_le_bytes());
                 }
             }
-            Values::Texts(dictionary) => {
+            CellValues::Texts(dictionary) => {
                 bytes::put_unsigned(dictionary.len() as u64, out);
                 (0..dictionary.len()).for_each(|code| bytes::put_bytes(dictionary.text(code), out));
                 encode_packed(&dictionary.codes, out);
@@ -260,16 +260,16 @@ impl Column {
         rows: usize,
         data_type: &DataType,
         kind: Kind,
-    ) -> Option<Column> {
+    ) -> Option<LogColumn> {
         let nulls =
             decode_packed(reader, rows).filter(|nulls| nulls.iter().all(|null| null == 0 || null == 1))?;
         let values = match kind {
-            Kind::Whole | Kind::Boolean => Values::Wholes(decode_packed(reader, rows)?),
+            Kind::Whole | Kind::Boolean => CellValues::Wholes(decode_packed(reader, rows)?),
             Kind::Decimal => {
                 let high = decode_packed(reader, rows)?;
-                Values::Decimals(Halves { high, low: decode_packed(reader, rows)? })
+                CellValues::Decimals(Halves { high, low: decode_packed(reader, rows)? })
             }
-            Kind::Double => Values::Doubles((0..rows).map(|_| reader.double()).collect::<Option<_>>()?),
+            Kind::Double => CellValues::Doubles((0..rows).map(|_| reader.double()).collect::<Option<_>>()?),
             Kind::Bytes => {
                 let mut dictionary = Dictionary::default();
                 for _ in 0..reader.count(1)? {
@@ -283,10 +283,10 @@ impl Column {
                 let codes = 0..dictionary.len() as i64;
                 dictionary.codes = decode_packed(reader, rows)
                     .filter(|list| list.iter().all(|code| codes.contains(&code)))?;
-                Values::Texts(dictionary)
+                CellValues::Texts(dictionary)
             }
         };
-        Some(Column { values, nulls })
+        Some(LogColumn { values, nulls })
     }
 }
 

@@ -1,7 +1,7 @@
 //! From rows of logs back to Arrow columns.
 
-use super::block::Block;
-use super::column::{Dictionary, Values};
+use super::block::RowBlock;
+use super::column::{CellValues, Dictionary};
 use crate::aggregate::value::{Bytes, Kind, TextBuilder, Value};
 use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array,
@@ -26,13 +26,13 @@ pub(crate) struct Gather {
 enum Gathered {
     Wholes(Vec<i64>),
     Doubles(Vec<f64>),
-    Texts(Box<Texts>),
+    Texts(Box<GatheredTexts>),
     Decimals(Vec<i128>),
 }
 
 /// Text is named by its number in a dictionary that joins those of the blocks: each distinct one once.
 #[derive(Default)]
-struct Texts {
+struct GatheredTexts {
     codes: Vec<u32>,
     words: Words,
     /// The dictionary that was met last, and by its codes those of the joint one, `UNKNOWN` until they are asked for.
@@ -82,7 +82,7 @@ impl Gather {
     }
 
     /// Appends rows of one column of a block.
-    pub(crate) fn push(&mut self, block: &Block, column: usize, rows: Range<usize>) {
+    pub(crate) fn push(&mut self, block: &RowBlock, column: usize, rows: Range<usize>) {
         let column = &block.columns[column];
         if column.has_nulls() {
             rows.clone().for_each(|row| self.nulls.append(!column.is_null(row)));
@@ -90,15 +90,15 @@ impl Gather {
             self.nulls.append_n_non_nulls(rows.len());
         }
         match (&mut self.values, &column.values) {
-            (Gathered::Wholes(list), Values::Wholes(values)) => {
+            (Gathered::Wholes(list), CellValues::Wholes(values)) => {
                 list.reserve(rows.len());
                 values.for_range(rows, |value| list.push(value));
             }
-            (Gathered::Doubles(list), Values::Doubles(values)) => list.extend_from_slice(&values[rows]),
-            (Gathered::Texts(texts), Values::Texts(dictionary)) => {
+            (Gathered::Doubles(list), CellValues::Doubles(values)) => list.extend_from_slice(&values[rows]),
+            (Gathered::Texts(texts), CellValues::Texts(dictionary)) => {
                 texts.push(block.serial, dictionary, rows);
             }
-            (Gathered::Decimals(list), Values::Decimals(values)) => {
+            (Gathered::Decimals(list), CellValues::Decimals(values)) => {
                 list.extend(rows.map(|row| values.get(row)));
             }
             // A gathered column's kind is that of the layout, as is the block's.
@@ -147,9 +147,9 @@ impl Gather {
     }
 }
 
-impl Texts {
+impl GatheredTexts {
     fn push(&mut self, serial: i64, dictionary: &Dictionary, rows: Range<usize>) {
-        let Texts { codes, words, translated, .. } = self;
+        let GatheredTexts { codes, words, translated, .. } = self;
         let met = Met { serial, address: std::ptr::from_ref(dictionary).addr() };
         if self.met != Some(met) {
             self.met = Some(met);

@@ -1,7 +1,7 @@
 //! The logs of all keys of a segment: which rows are pending, what is old enough to go, what is not stored yet.
 
-use super::block::Block;
-use super::column::Source;
+use super::block::RowBlock;
+use super::column::CellSource;
 use super::{Layout, Log};
 use crate::aggregate::fold::Place;
 use crate::answer;
@@ -31,7 +31,7 @@ pub(crate) struct Stay {
 /// Logs by slot.
 pub(crate) struct Logs {
     pub(crate) layout: Layout,
-    entries: Vec<Entry>,
+    entries: Vec<LogEntry>,
     /// Slots that have pending rows, by the time of the first.
     pending: BTreeSet<(i64, u32)>,
     lives: Vec<Life>,
@@ -46,7 +46,7 @@ pub(crate) struct Logs {
 }
 
 #[derive(Default)]
-struct Entry {
+struct LogEntry {
     log: Log,
     /// Number of the first pending row.
     settled: u64,
@@ -60,7 +60,7 @@ impl Life {
     pub(crate) const NONE: Life = Life { span: Some(0), rows: None };
 
     /// The horizon up to which a block is of use; `None` if there is none yet.
-    fn of(self, log: &Log, block: &Block) -> Option<i64> {
+    fn of(self, log: &Log, block: &RowBlock) -> Option<i64> {
         let by_span = self.span.map(|span| block.last_time().saturating_add(span));
         let outlived = self.rows.and_then(|rows| block.end().checked_add(rows));
         let by_rows = outlived.filter(|number| *number < log.end()).map(|number| log.time(number));
@@ -72,7 +72,7 @@ impl Life {
 }
 
 /// The horizon up to which a block is of use to any; `None` if there is none yet.
-fn of_use(lives: &[Life], log: &Log, block: &Block) -> Option<i64> {
+fn of_use(lives: &[Life], log: &Log, block: &RowBlock) -> Option<i64> {
     lives.iter().try_fold(i64::MIN, |last, life| Some(last.max(life.of(log, block)?)))
 }
 
@@ -102,7 +102,7 @@ impl Logs {
 
     pub(crate) fn make_room(&mut self, slots: usize) {
         if self.entries.len() < slots {
-            self.entries.resize_with(slots, Entry::default);
+            self.entries.resize_with(slots, LogEntry::default);
         }
     }
 
@@ -142,7 +142,7 @@ impl Logs {
         place: Place,
         is_settled: bool,
         marks: i64,
-        (sources, row): (&[Source<'_>], usize),
+        (sources, row): (&[CellSource<'_>], usize),
     ) {
         self.make_room(slot as usize + 1);
         let entry = &mut self.entries[slot as usize];
@@ -237,12 +237,12 @@ impl Logs {
             }
             let log = &entry.log;
             let stay = stays(slot).filter(|stay| stay.until >= horizon);
-            let stays_until = |block: &Block| {
+            let stays_until = |block: &RowBlock| {
                 stay.filter(|stay| block.last_time() >= stay.from).map_or(i64::MIN, |stay| stay.until)
             };
             let last_use =
-                |log: &Log, block: &Block| Some(of_use(&self.lives, log, block)?.max(stays_until(block)));
-            let is_useless = |block: &&Block| last_use(log, block).is_some_and(|until| until < horizon);
+                |log: &Log, block: &RowBlock| Some(of_use(&self.lives, log, block)?.max(stays_until(block)));
+            let is_useless = |block: &&RowBlock| last_use(log, block).is_some_and(|until| until < horizon);
             let useless = log.blocks().take_while(is_useless);
             let (blocks, until) = useless.fold((0, 0), |(blocks, _), block| (blocks + 1, block.end()));
             if blocks > 0 {
@@ -269,8 +269,8 @@ impl Logs {
     /// Forgets everything of a key that is gone.
     pub(crate) fn forget(&mut self, slot: u32) {
         if let Some(entry) = self.entries.get_mut(slot as usize) {
-            let Entry { is_dirty, is_watched, .. } = *entry;
-            *entry = Entry { is_dirty, is_watched, ..Entry::default() };
+            let LogEntry { is_dirty, is_watched, .. } = *entry;
+            *entry = LogEntry { is_dirty, is_watched, ..LogEntry::default() };
         }
     }
 
@@ -307,7 +307,7 @@ impl Logs {
 
     /// Takes a stored block back; false if it is damaged.
     pub(crate) fn decode(&mut self, slots: &mut Slots, slot: u32, serial: i64, stored: &[u8]) -> bool {
-        let Some(block) = Block::decode(stored, serial, &self.layout.types) else { return false };
+        let Some(block) = RowBlock::decode(stored, serial, &self.layout.types) else { return false };
         self.make_room(slot as usize + 1);
         let log = &mut self.entries[slot as usize].log;
         if log.is_empty() {
@@ -358,6 +358,7 @@ impl Logs {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let logs: usize = self.entries.iter().map(|entry| entry.log.memory_bytes()).sum();
-        logs + self.entries.capacity() * size_of::<Entry>() + (self.pending.len() + self.watched.len()) * 24
+        logs + self.entries.capacity() * size_of::<LogEntry>()
+            + (self.pending.len() + self.watched.len()) * 24
     }
 }

@@ -13,8 +13,8 @@ use crate::aggregate::fold::Place;
 use crate::aggregate::value::{Kind, kind_of};
 use arrow_array::ArrayRef;
 use arrow_schema::DataType;
-use block::Block;
-use column::Source;
+use block::RowBlock;
+use column::CellSource;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -46,11 +46,11 @@ impl Layout {
     }
 
     /// The kept columns of a batch; `None` if one is not of its type.
-    pub(crate) fn sources<'a>(&self, columns: &'a [ArrayRef]) -> Option<Vec<Source<'a>>> {
+    pub(crate) fn sources<'a>(&self, columns: &'a [ArrayRef]) -> Option<Vec<CellSource<'a>>> {
         self.inputs
             .iter()
             .zip(&self.kinds)
-            .map(|(input, kind)| Source::of(columns.get(*input)?, *kind))
+            .map(|(input, kind)| CellSource::of(columns.get(*input)?, *kind))
             .collect()
     }
 }
@@ -58,7 +58,7 @@ impl Layout {
 /// One key's rows.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    blocks: VecDeque<Block>,
+    blocks: VecDeque<RowBlock>,
     /// Number of the next row at the end, where there is no block to tell.
     end: u64,
 }
@@ -78,11 +78,11 @@ impl Log {
         self.blocks.is_empty()
     }
 
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &RowBlock> {
         self.blocks.iter()
     }
 
-    pub(crate) fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Block> {
+    pub(crate) fn blocks_mut(&mut self) -> impl Iterator<Item = &mut RowBlock> {
         self.blocks.iter_mut()
     }
 
@@ -97,7 +97,7 @@ impl Log {
 
     /// The first block with a row at or after `time`. Mostly it is one of the first or of the last.
     fn block_since(&self, time: i64) -> usize {
-        let is_before = |block: &Block| block.last_time() < time;
+        let is_before = |block: &RowBlock| block.last_time() < time;
         let before_last = self.blocks.len().saturating_sub(2);
         match (self.blocks.front(), self.blocks.get(before_last)) {
             (Some(front), _) if !is_before(front) => 0,
@@ -111,7 +111,7 @@ impl Log {
     }
 
     /// The block that holds a row, and its index there. The row must be in the log.
-    pub(crate) fn row(&self, number: u64) -> (&Block, usize) {
+    pub(crate) fn row(&self, number: u64) -> (&RowBlock, usize) {
         let block = &self.blocks[self.block_at(number)];
         (block, (number - block.start) as usize)
     }
@@ -142,7 +142,7 @@ impl Log {
     }
 
     /// Shows the rows of a range in order, block by block.
-    pub(crate) fn for_each(&self, range: Range<u64>, mut visit: impl FnMut(&Block, Range<usize>)) {
+    pub(crate) fn for_each(&self, range: Range<u64>, mut visit: impl FnMut(&RowBlock, Range<usize>)) {
         self.stretches(range).for_each(|(block, rows)| visit(block, rows));
     }
 
@@ -150,7 +150,7 @@ impl Log {
     pub(crate) fn stretches(
         &self,
         range: Range<u64>,
-    ) -> impl DoubleEndedIterator<Item = (&Block, Range<usize>)> {
+    ) -> impl DoubleEndedIterator<Item = (&RowBlock, Range<usize>)> {
         let blocks = if range.start < range.end {
             let first = self.block_at(range.start);
             let is_one = self.blocks.get(first).is_some_and(|block| range.end <= block.end());
@@ -169,7 +169,7 @@ impl Log {
     pub(crate) fn for_numbers(
         &self,
         numbers: impl Iterator<Item = u64>,
-        mut visit: impl FnMut(&Block, usize),
+        mut visit: impl FnMut(&RowBlock, usize),
     ) {
         let mut at = None;
         for number in numbers {
@@ -177,7 +177,7 @@ impl Log {
                 Some(block) => block,
                 None => &self.blocks[self.block_at(number)],
             };
-            let block: &Block =
+            let block: &RowBlock =
                 if number < block.end() { block } else { &self.blocks[self.block_at(number)] };
             visit(block, (number - block.start) as usize);
             at = Some(block);
@@ -190,7 +190,7 @@ impl Log {
         layout: &Layout,
         place: Place,
         marks: i64,
-        sources: &[Source<'_>],
+        sources: &[CellSource<'_>],
         row: usize,
         serial: &mut i64,
     ) -> u64 {
@@ -202,7 +202,7 @@ impl Log {
         };
         if self.blocks.is_empty() || is_last && self.blocks[at].is_full() {
             self.make_room();
-            self.blocks.push_back(Block::new(self.end, next(serial), &layout.kinds));
+            self.blocks.push_back(RowBlock::new(self.end, next(serial), &layout.kinds));
             at = self.blocks.len() - 1;
         } else if self.blocks[at].is_full() && self.blocks[at].len() > 1 {
             let tail = self.blocks[at].split(next(serial));
@@ -247,17 +247,17 @@ impl Log {
     }
 
     /// Drops the oldest block.
-    pub(crate) fn evict_block(&mut self) -> Option<Block> {
+    pub(crate) fn evict_block(&mut self) -> Option<RowBlock> {
         self.blocks.pop_front()
     }
 
     /// The oldest block.
-    pub(crate) fn front(&self) -> Option<&Block> {
+    pub(crate) fn front(&self) -> Option<&RowBlock> {
         self.blocks.front()
     }
 
     /// Takes a stored block back. Once all are back, `restore_done` orders them.
-    pub(crate) fn restore(&mut self, block: Block) {
+    pub(crate) fn restore(&mut self, block: RowBlock) {
         self.blocks.retain(|known| known.serial != block.serial);
         self.make_room();
         self.blocks.push_back(block);
@@ -276,9 +276,9 @@ impl Log {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let column = size_of::<column::Column>();
-        let of_block = |block: &Block| block.columns.len() * column + block.bytes();
-        self.blocks.capacity() * size_of::<Block>() + self.blocks.iter().map(of_block).sum::<usize>()
+        let column = size_of::<column::LogColumn>();
+        let of_block = |block: &RowBlock| block.columns.len() * column + block.bytes();
+        self.blocks.capacity() * size_of::<RowBlock>() + self.blocks.iter().map(of_block).sum::<usize>()
     }
 }
 
@@ -296,7 +296,7 @@ impl Seeker<'_> {
             if block.last_time() >= time {
                 if block.time(self.row) < time {
                     let is_next = block.time(self.row + 1) >= time;
-                    let after = |block: &Block, row| block.time(row) < time;
+                    let after = |block: &RowBlock, row| block.time(row) < time;
                     self.row = if is_next { self.row + 1 } else { block.partition_point(after) };
                 }
                 return block.start + self.row as u64;

@@ -11,13 +11,13 @@ use crate::tiles::counted;
 /// States by group, for the few runs that need them.
 pub(super) struct Bases {
     /// By run.
-    entries: ByNumber<Entry>,
+    entries: ByNumber<BaseEntry>,
     states: Vec<Box<dyn States>>,
     free: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct BaseEntry {
     group: u32,
     /// Time of the newest row that is gone.
     last: i64,
@@ -55,7 +55,7 @@ impl Bases {
                 states.iter_mut().for_each(|states| states.resize(group + 1));
                 group as u32
             });
-            Entry { group, last }
+            BaseEntry { group, last }
         });
         entry.last = entry.last.max(last);
         entry.group

@@ -16,7 +16,7 @@ use std::ops::Range;
 const REFUSED: i64 = 8;
 
 /// Rows of one run: the key, the run, the numbers in the key's log.
-type Part = (u32, u32, Range<u64>);
+type RunPart = (u32, u32, Range<u64>);
 
 impl RunStage {
     pub(crate) fn settle(&mut self, to: i64) -> Result<Results, AggregateError> {
@@ -88,7 +88,7 @@ impl RunStage {
         if !self.defers {
             return Ok(Vec::new());
         }
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts: Vec<RunPart> = Vec::new();
         for run in std::mem::take(&mut self.refold) {
             let run_now = self.table.run_mut(run);
             if run_now.rows == 0 || run_now.flags & REFOLD == 0 {
@@ -120,7 +120,7 @@ impl RunStage {
     }
 
     /// Cuts a stretch of a key's log where its runs start.
-    fn by_run(&self, slot: u32, rows: Range<u64>, parts: &mut Vec<Part>) {
+    fn by_run(&self, slot: u32, rows: Range<u64>, parts: &mut Vec<RunPart>) {
         let log = self.logs.log(slot);
         let mut from = rows.start;
         while from < rows.end {
@@ -135,7 +135,7 @@ impl RunStage {
     fn fold_parts(
         &mut self,
         at: usize,
-        parts: &[Part],
+        parts: &[RunPart],
         refused: &mut Vec<RefusedRow>,
     ) -> Result<(), AggregateError> {
         let aggregate = &self.spec.aggregates[at];

@@ -21,7 +21,7 @@ use weir_project::{Planned, RefusedJob};
 /// Check every definition: all errors, warnings and notices, and each job's features
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir check my-features\n  weir check my-features --explain")]
-pub(crate) struct Arguments {
+pub(crate) struct CheckArguments {
     #[command(flatten)]
     project: ProjectArgument,
     /// Show the plan of each job
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let project = Project::read(&arguments.project.folder)?;
     let checked = definitions::check(&project, clock.clone());

@@ -11,12 +11,12 @@ use clap_complete::Shell;
   weir completions bash > ~/.local/share/bash-completion/completions/weir
   weir completions zsh > ~/.zfunc/_weir          # with fpath+=~/.zfunc before compinit in ~/.zshrc
   weir completions fish > ~/.config/fish/completions/weir.fish")]
-pub(crate) struct Arguments {
+pub(crate) struct CompletionsArguments {
     /// The shell
     shell: Shell,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &CompletionsArguments) -> Result<(), Failure> {
     print(script(arguments.shell).trim_end())
 }
 

@@ -21,7 +21,7 @@ use weir_event::{Clock, Span, SystemClock};
 /// The whole thing with no outside service: events, features, lookups
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir demo\n  weir demo --for 10s --plugins plugins/dist")]
-pub(crate) struct Arguments {
+pub(crate) struct DemoArguments {
     /// Where components are (default: plugins/dist of the checkout, which `make plugins` fills)
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
@@ -40,7 +40,7 @@ const FIRST_REFRESH: Duration = Duration::from_millis(100);
 /// And so long at most, then what there is is shown.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let clock = SystemClock::new();
     let folder = tempfile::Builder::new()
         .prefix("weir-demo-")
@@ -100,21 +100,21 @@ fn asked_to_stop(server: &Server) -> Receiver<()> {
 
 /// A plugin that the demo has a job for.
 #[derive(Debug, Clone, Copy)]
-struct Sample {
+struct Example {
     plugin: &'static str,
     job: &'static str,
     definition: &'static str,
     title: &'static str,
 }
 
-const SAMPLES: [Sample; 2] = [
-    Sample {
+const SAMPLES: [Example; 2] = [
+    Example {
         plugin: "trip",
         job: "driver_trip",
         definition: include_str!("../../templates/demo/driver_trip.yaml"),
         title: "plugin aggregate: km that a driver drove in the last hour, positions posted over HTTP",
     },
-    Sample {
+    Example {
         plugin: "geo",
         job: "driver_distance",
         definition: include_str!("../../templates/demo/driver_distance.yaml"),
@@ -124,7 +124,7 @@ const SAMPLES: [Sample; 2] = [
 const POSITIONS: &str = include_str!("../../templates/demo/driver_position.yaml");
 
 /// The components of the samples in the folder that was asked for, or in the checkout's; says what was found.
-fn components(asked: Option<&Path>) -> Result<Vec<(Sample, PathBuf)>, Failure> {
+fn components(asked: Option<&Path>) -> Result<Vec<(Example, PathBuf)>, Failure> {
     let folder = match asked {
         Some(folder) if folder.is_dir() => Some(folder.to_owned()),
         Some(folder) => {
@@ -132,7 +132,7 @@ fn components(asked: Option<&Path>) -> Result<Vec<(Sample, PathBuf)>, Failure> {
         }
         None => plugin::in_checkout("plugins/dist"),
     };
-    let found: Vec<(Sample, PathBuf)> = folder
+    let found: Vec<(Example, PathBuf)> = folder
         .iter()
         .flat_map(|folder| SAMPLES.map(|sample| (sample, folder.join(format!("{}.wasm", sample.plugin)))))
         .filter(|(_, file)| file.exists())
@@ -152,7 +152,7 @@ fn components(asked: Option<&Path>) -> Result<Vec<(Sample, PathBuf)>, Failure> {
 }
 
 /// Adds components and the definitions that use them to the project.
-fn add_plugins(folder: &Path, found: &[(Sample, PathBuf)]) -> Result<Vec<Sample>, Failure> {
+fn add_plugins(folder: &Path, found: &[(Example, PathBuf)]) -> Result<Vec<Example>, Failure> {
     let plugins = folder.join("plugins");
     if !found.is_empty() {
         init::write(&folder.join("streams/driver_position.yaml"), POSITIONS)?;
@@ -184,7 +184,7 @@ impl Feature {
 
 const DRIVER: &str = "d1";
 
-fn features(entities: &Entities, samples: Vec<Sample>) -> Vec<Feature> {
+fn features(entities: &Entities, samples: Vec<Example>) -> Vec<Feature> {
     let feature = |title: &str, job, key, value: &str, needs_positions| Feature {
         title: title.to_owned(),
         job,

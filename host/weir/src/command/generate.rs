@@ -11,9 +11,9 @@ use weir_connectors::generator::{Users, write_rides};
 #[command(
     after_help = "Example:\n  weir generate rides --events 1000000 --days 30 --seed 7 -o data/rides.jsonl"
 )]
-pub(crate) struct Arguments {
+pub(crate) struct GenerateArguments {
     /// What happens in them
-    kind: Kind,
+    kind: GeneratorKind,
     /// How many
     #[arg(long)]
     events: u64,
@@ -38,16 +38,16 @@ enum UserKind {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Kind {
+enum GeneratorKind {
     /// Ride-share actions: 100,000 users, 2,000 places, a tenth of the events out of order
     Rides,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &GenerateArguments) -> Result<(), Failure> {
     let shown = arguments.output.display();
     let file = File::create(&arguments.output)
         .map_err(|error| Failure::user(format!("cannot make {shown}: {error}")))?;
-    let Kind::Rides = arguments.kind;
+    let GeneratorKind::Rides = arguments.kind;
     let users = match arguments.users {
         UserKind::Numbers => Users::Numbers,
         UserKind::Text => Users::Text,
@@ -64,8 +64,8 @@ mod tests {
     fn as_many_lines_as_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("rides.jsonl");
-        let arguments = |output| Arguments {
-            kind: Kind::Rides,
+        let arguments = |output| GenerateArguments {
+            kind: GeneratorKind::Rides,
             events: 1000,
             days: 1,
             seed: 7,

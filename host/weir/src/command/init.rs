@@ -17,7 +17,7 @@ use weir_event::{Clock, EventTime, Span, SystemClock};
 /// Make a project that runs at once
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir init my-features\n  weir init my-features --template kafka")]
-pub(crate) struct Arguments {
+pub(crate) struct InitArguments {
     /// The folder, made where it is missing
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -52,7 +52,7 @@ impl Template {
     }
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &InitArguments) -> Result<(), Failure> {
     let folder = &arguments.folder;
     let listen = (Ipv4Addr::LOCALHOST, 8080).into();
     let (files, next) = match arguments.template.start() {

@@ -12,7 +12,7 @@ use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 #[command(
     after_help = "Examples:\n  weir lookup user_day user_id=u1\n  weir lookup user_day user_id=u1 --as-of 2026-01-31T11:00:00Z"
 )]
-pub(crate) struct Arguments {
+pub(crate) struct LookupArguments {
     /// The job
     job: String,
     /// The entity, such as user_id=u1; one for each column of the key
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     server: ServerArguments,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &LookupArguments) -> Result<(), Failure> {
     if arguments.explain {
         return Err(not_yet("weir lookup --explain"));
     }

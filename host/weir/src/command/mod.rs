@@ -38,21 +38,21 @@ pub(crate) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Demo(demo::Arguments),
-    Init(init::Arguments),
-    Check(check::Arguments),
-    Generate(generate::Arguments),
-    Run(run::Arguments),
-    Serve(serve::Arguments),
-    Status(status::Arguments),
-    Restart(restart::Arguments),
-    Lookup(lookup::Arguments),
-    Sample(sample::Arguments),
-    Completions(completions::Arguments),
+    Demo(demo::DemoArguments),
+    Init(init::InitArguments),
+    Check(check::CheckArguments),
+    Generate(generate::GenerateArguments),
+    Run(run::RunArguments),
+    Serve(serve::ServeArguments),
+    Status(status::StatusArguments),
+    Restart(restart::RestartArguments),
+    Lookup(lookup::LookupArguments),
+    Sample(sample::SampleArguments),
+    Completions(completions::CompletionsArguments),
     /// The life of a plugin: new, build, push, list, activate
     Plugin {
         #[command(subcommand)]
-        command: plugin::Command,
+        command: plugin::PluginCommand,
     },
 }
 

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum PluginCommand {
     New(New),
     Build(Build),
     Push(Push),
@@ -29,8 +29,8 @@ pub(crate) struct New {
     /// Its name, and that of its function
     name: String,
     /// What its function does
-    #[arg(long, value_enum, default_value_t = Kind::Scalar)]
-    kind: Kind,
+    #[arg(long, value_enum, default_value_t = PluginKind::Scalar)]
+    kind: PluginKind,
     /// The folder to make (default: NAME)
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -40,7 +40,7 @@ pub(crate) struct New {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Kind {
+enum PluginKind {
     /// One value from the arguments of each row
     Scalar,
     /// One value from many rows
@@ -114,14 +114,14 @@ pub(crate) struct Answer {
     server: ServerArguments,
 }
 
-pub(super) fn run(command: Command) -> Result<(), Failure> {
+pub(super) fn run(command: PluginCommand) -> Result<(), Failure> {
     match command {
-        Command::New(arguments) => new(&arguments),
-        Command::Build(arguments) => build(&arguments),
-        Command::Push(arguments) => push(&arguments),
-        Command::List(arguments) => list(&arguments),
-        Command::Activate(arguments) => activate(&arguments),
-        Command::Rollback(arguments) => rollback(&arguments),
+        PluginCommand::New(arguments) => new(&arguments),
+        PluginCommand::Build(arguments) => build(&arguments),
+        PluginCommand::Push(arguments) => push(&arguments),
+        PluginCommand::List(arguments) => list(&arguments),
+        PluginCommand::Activate(arguments) => activate(&arguments),
+        PluginCommand::Rollback(arguments) => rollback(&arguments),
     }
 }
 
@@ -142,8 +142,8 @@ fn new(arguments: &New) -> Result<(), Failure> {
                    weir's sources";
     let sdk = find(arguments.sdk.as_deref(), "guest-sdk/rust", missing)?;
     let (source, serde) = match arguments.kind {
-        Kind::Scalar => (SCALAR, ""),
-        Kind::Aggregate => (AGGREGATE, SERDE),
+        PluginKind::Scalar => (SCALAR, ""),
+        PluginKind::Aggregate => (AGGREGATE, SERDE),
     };
     let marks = [
         ("{{NAME}}", name.clone()),
@@ -316,7 +316,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sdk = folder.path().join("sdk");
         write(&sdk.join("Cargo.toml"), "").unwrap();
-        for kind in [Kind::Scalar, Kind::Aggregate] {
+        for kind in [PluginKind::Scalar, PluginKind::Aggregate] {
             let dir = folder.path().join(format!("{kind:?}"));
             let name = "fare_rise".to_owned();
             let arguments = New { name, kind, dir: Some(dir.clone()), sdk: Some(sdk.clone()) };

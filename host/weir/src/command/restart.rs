@@ -9,7 +9,7 @@ use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 /// Start one job of a running server anew, from its definition as it is now and its last commit
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir restart user_day\n  weir restart user_day --reset")]
-pub(crate) struct Arguments {
+pub(crate) struct RestartArguments {
     /// The job
     job: String,
     /// Drop its state: it begins at its source's start; its sinks keep the rows that they have and get its results
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     server: ServerArguments,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &RestartArguments) -> Result<(), Failure> {
     let job = &arguments.job;
     let path =
         format!("/v1/jobs/{}/restart{}", encode(job), if arguments.reset { "?reset=true" } else { "" });

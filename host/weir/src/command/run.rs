@@ -16,7 +16,7 @@ use weir_event::{Clock, SystemClock};
 #[command(
     after_help = "Examples:\n  weir run my-features --until-end\n  weir run my-features --until-end --stats\n  weir run my-features --until-end --reset user_day"
 )]
-pub(crate) struct Arguments {
+pub(crate) struct RunArguments {
     #[command(flatten)]
     project: ProjectArgument,
     /// Stop where the sources end (Kafka, HTTP log: the end seen at start)
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     state: StateArguments,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: RunArguments) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     if !arguments.until_end {
         let message = "`weir run` reads to the end and exits: say --until-end; `weir serve` stays up";

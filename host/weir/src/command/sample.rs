@@ -12,7 +12,7 @@ use sonic_rs::{JsonContainerTrait, JsonValueMutTrait, JsonValueTrait, Value, jso
 /// Some of a job's keys with their values
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir sample user_day\n  weir sample user_day -n 100 --json")]
-pub(crate) struct Arguments {
+pub(crate) struct SampleArguments {
     /// The job
     job: String,
     /// So many keys
@@ -37,7 +37,7 @@ const PAGE_KEYS: usize = 10_000;
 /// So many entities are asked for at once: their text stays well within a body.
 const LOOKUP_ENTITIES: usize = 1_000;
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &SampleArguments) -> Result<(), Failure> {
     let client = Client::new(&arguments.server)?;
     let keys = keys(&client, &arguments.job, arguments.keys as usize)?;
     let mut sample = Sample::default();

@@ -23,7 +23,7 @@ use weir_event::SystemClock;
 #[command(
     after_help = "Examples:\n  weir serve my-features\n  weir serve my-features --reset user_day\n  weir serve my-features --listen 127.0.0.1:9000"
 )]
-pub(crate) struct Arguments {
+pub(crate) struct ServeArguments {
     #[command(flatten)]
     project: ProjectArgument,
     /// Where HTTP listens, in place of what weir.yaml or WEIR_LISTEN say
@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 /// The variable of the setting that says where to listen.
 const LISTEN: &str = "WEIR_LISTEN";
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: ServeArguments) -> Result<(), Failure> {
     let listen = arguments.listen.map(|address| (LISTEN.to_owned(), address));
     let opening = Opening {
         reset: arguments.state.reset,

@@ -11,7 +11,7 @@ use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 /// code 1 when one has failed
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir status\n  weir status --server http://10.0.0.5:8080 --json")]
-pub(crate) struct Arguments {
+pub(crate) struct StatusArguments {
     /// The server's answer as it is
     #[arg(long)]
     json: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     server: ServerArguments,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &StatusArguments) -> Result<(), Failure> {
     let answer = Client::new(&arguments.server)?.get("/v1/jobs")?;
     if arguments.json {
         print_json(&answer)?

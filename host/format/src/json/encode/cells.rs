@@ -18,10 +18,10 @@ type Read<'a, T> = Box<dyn Fn(usize) -> T + Send + Sync + 'a>;
 /// The cells of a column.
 pub(super) struct Cells<'a> {
     nulls: Option<NullBuffer>,
-    kind: Kind<'a>,
+    kind: CellKind<'a>,
 }
 
-enum Kind<'a> {
+enum CellKind<'a> {
     Null,
     Integer(Read<'a, i64>),
     Unsigned(Read<'a, u64>),
@@ -72,50 +72,50 @@ macro_rules! dictionary {
     };
 }
 
-impl<'a> Kind<'a> {
+impl<'a> CellKind<'a> {
     /// Of an array that holds its values itself; `None` for any other.
     fn of_values(array: &'a dyn Array) -> Option<Self> {
         Some(match array.data_type() {
-            ArrowType::Null => Kind::Null,
-            ArrowType::Int8 => Kind::Integer(primitive!(array, Int8Type, i64)),
-            ArrowType::Int16 => Kind::Integer(primitive!(array, Int16Type, i64)),
-            ArrowType::Int32 => Kind::Integer(primitive!(array, Int32Type, i64)),
-            ArrowType::Int64 => Kind::Integer(primitive!(array, Int64Type, i64)),
-            ArrowType::UInt8 => Kind::Unsigned(primitive!(array, UInt8Type, u64)),
-            ArrowType::UInt16 => Kind::Unsigned(primitive!(array, UInt16Type, u64)),
-            ArrowType::UInt32 => Kind::Unsigned(primitive!(array, UInt32Type, u64)),
-            ArrowType::UInt64 => Kind::Unsigned(primitive!(array, UInt64Type, u64)),
-            ArrowType::Float32 => Kind::Float(primitive!(array, Float32Type, f32)),
-            ArrowType::Float64 => Kind::Double(primitive!(array, Float64Type, f64)),
-            ArrowType::Decimal128(..) => Kind::Decimal(array.as_primitive::<Decimal128Type>()),
-            ArrowType::Boolean => Kind::Boolean(array.as_boolean()),
+            ArrowType::Null => CellKind::Null,
+            ArrowType::Int8 => CellKind::Integer(primitive!(array, Int8Type, i64)),
+            ArrowType::Int16 => CellKind::Integer(primitive!(array, Int16Type, i64)),
+            ArrowType::Int32 => CellKind::Integer(primitive!(array, Int32Type, i64)),
+            ArrowType::Int64 => CellKind::Integer(primitive!(array, Int64Type, i64)),
+            ArrowType::UInt8 => CellKind::Unsigned(primitive!(array, UInt8Type, u64)),
+            ArrowType::UInt16 => CellKind::Unsigned(primitive!(array, UInt16Type, u64)),
+            ArrowType::UInt32 => CellKind::Unsigned(primitive!(array, UInt32Type, u64)),
+            ArrowType::UInt64 => CellKind::Unsigned(primitive!(array, UInt64Type, u64)),
+            ArrowType::Float32 => CellKind::Float(primitive!(array, Float32Type, f32)),
+            ArrowType::Float64 => CellKind::Double(primitive!(array, Float64Type, f64)),
+            ArrowType::Decimal128(..) => CellKind::Decimal(array.as_primitive::<Decimal128Type>()),
+            ArrowType::Boolean => CellKind::Boolean(array.as_boolean()),
             ArrowType::Utf8View => {
                 let array = array.as_string_view();
-                Kind::Text(Box::new(move |row| array.value(row)))
+                CellKind::Text(Box::new(move |row| array.value(row)))
             }
             ArrowType::Utf8 => {
                 let array = array.as_string::<i32>();
-                Kind::Raw(Box::new(move |row| array.value(row)))
+                CellKind::Raw(Box::new(move |row| array.value(row)))
             }
             ArrowType::LargeUtf8 => {
                 let array = array.as_string::<i64>();
-                Kind::Text(Box::new(move |row| array.value(row)))
+                CellKind::Text(Box::new(move |row| array.value(row)))
             }
             ArrowType::BinaryView => {
                 let array = array.as_binary_view();
-                Kind::Bytes(Box::new(move |row| array.value(row)))
+                CellKind::Bytes(Box::new(move |row| array.value(row)))
             }
             ArrowType::Binary => {
                 let array = array.as_binary::<i32>();
-                Kind::Bytes(Box::new(move |row| array.value(row)))
+                CellKind::Bytes(Box::new(move |row| array.value(row)))
             }
             ArrowType::LargeBinary => {
                 let array = array.as_binary::<i64>();
-                Kind::Bytes(Box::new(move |row| array.value(row)))
+                CellKind::Bytes(Box::new(move |row| array.value(row)))
             }
-            ArrowType::Timestamp(unit, _) => Kind::Time(times(array, *unit)),
-            ArrowType::Date32 => Kind::Date(primitive!(array, Date32Type, i32)),
-            ArrowType::Date64 => Kind::Time(primitive!(array, Date64Type, i64)),
+            ArrowType::Timestamp(unit, _) => CellKind::Time(times(array, *unit)),
+            ArrowType::Date32 => CellKind::Date(primitive!(array, Date32Type, i32)),
+            ArrowType::Date64 => CellKind::Time(primitive!(array, Date64Type, i64)),
             _ => return None,
         })
     }
@@ -139,13 +139,13 @@ impl<'a> Kind<'a> {
                 let array = array.as_list::<i32>();
                 let offsets = array.value_offsets();
                 let range = Box::new(move |row| (offsets[row] as usize, offsets[row + 1] as usize));
-                Kind::List { range, items: nested(array.values())? }
+                CellKind::List { range, items: nested(array.values())? }
             }
             ArrowType::LargeList(_) => {
                 let array = array.as_list::<i64>();
                 let offsets = array.value_offsets();
                 let range = Box::new(move |row| (offsets[row] as usize, offsets[row + 1] as usize));
-                Kind::List { range, items: nested(array.values())? }
+                CellKind::List { range, items: nested(array.values())? }
             }
             ArrowType::ListView(_) => {
                 let array = array.as_list_view::<i32>();
@@ -153,7 +153,7 @@ impl<'a> Kind<'a> {
                     let start = array.value_offset(row) as usize;
                     (start, start + array.value_size(row) as usize)
                 });
-                Kind::List { range, items: nested(array.values())? }
+                CellKind::List { range, items: nested(array.values())? }
             }
             ArrowType::FixedSizeList(_, length) => {
                 let array = array.as_fixed_size_list();
@@ -162,19 +162,19 @@ impl<'a> Kind<'a> {
                     let start = array.value_offset(row) as usize;
                     (start, start + length)
                 });
-                Kind::List { range, items: nested(array.values())? }
+                CellKind::List { range, items: nested(array.values())? }
             }
             ArrowType::Map(..) => {
                 let array = array.as_map();
                 let offsets = array.value_offsets();
                 let range = Box::new(move |row| (offsets[row] as usize, offsets[row + 1] as usize));
-                Kind::Map { range, keys: nested(array.keys())?, values: nested(array.values())? }
+                CellKind::Map { range, keys: nested(array.keys())?, values: nested(array.values())? }
             }
             ArrowType::Struct(fields) => {
                 let children = fields.iter().zip(array.as_struct().columns());
                 let row =
                     children.map(|(field, child)| Ok((field.name().clone(), Cells::new(child.as_ref())?)));
-                Kind::Row(row.collect::<Result<_, ArrowType>>()?)
+                CellKind::Row(row.collect::<Result<_, ArrowType>>()?)
             }
             other => return Err(other.clone()),
         })
@@ -184,9 +184,9 @@ impl<'a> Kind<'a> {
 impl<'a> Cells<'a> {
     /// The cells of an array. The error is a type that has no form in JSON.
     pub(super) fn new(array: &'a dyn Array) -> Result<Self, ArrowType> {
-        let kind = match Kind::of_values(array) {
+        let kind = match CellKind::of_values(array) {
             Some(kind) => kind,
-            None => Kind::of_children(array)?,
+            None => CellKind::of_children(array)?,
         };
         Ok(Cells { nulls: array.nulls().cloned(), kind })
     }
@@ -201,24 +201,24 @@ impl<'a> Cells<'a> {
             return out.extend_from_slice(b"null");
         }
         match &self.kind {
-            Kind::Null => out.extend_from_slice(b"null"),
-            Kind::Integer(read) => push_json(&read(row), out),
-            Kind::Unsigned(read) => push_json(&read(row), out),
-            Kind::Double(read) => push_json(&read(row), out),
-            Kind::Float(read) => push_json(&read(row), out),
-            Kind::Decimal(array) => out.extend_from_slice(array.value_as_string(row).as_bytes()),
-            Kind::Boolean(array) => push_json(&array.value(row), out),
-            Kind::Text(read) => push_json(read(row), out),
-            Kind::Raw(read) => push_raw(read(row), out),
-            Kind::Bytes(read) => push_base64(read(row), out),
-            Kind::Time(read) => push_time(read(row), out),
-            Kind::Date(read) => push_date(read(row), out),
-            Kind::Dictionary { index, values } => values.write(index(row), out),
-            Kind::List { range, items } => {
+            CellKind::Null => out.extend_from_slice(b"null"),
+            CellKind::Integer(read) => push_json(&read(row), out),
+            CellKind::Unsigned(read) => push_json(&read(row), out),
+            CellKind::Double(read) => push_json(&read(row), out),
+            CellKind::Float(read) => push_json(&read(row), out),
+            CellKind::Decimal(array) => out.extend_from_slice(array.value_as_string(row).as_bytes()),
+            CellKind::Boolean(array) => push_json(&array.value(row), out),
+            CellKind::Text(read) => push_json(read(row), out),
+            CellKind::Raw(read) => push_raw(read(row), out),
+            CellKind::Bytes(read) => push_base64(read(row), out),
+            CellKind::Time(read) => push_time(read(row), out),
+            CellKind::Date(read) => push_date(read(row), out),
+            CellKind::Dictionary { index, values } => values.write(index(row), out),
+            CellKind::List { range, items } => {
                 let (start, end) = range(row);
                 push_sequence(*b"[]", start..end, out, |item, out| items.write(item, out));
             }
-            Kind::Map { range, keys, values } => {
+            CellKind::Map { range, keys, values } => {
                 let (start, end) = range(row);
                 push_sequence(*b"{}", start..end, out, |entry, out| {
                     keys.write_key(entry, out);
@@ -226,7 +226,7 @@ impl<'a> Cells<'a> {
                     values.write(entry, out);
                 });
             }
-            Kind::Row(children) => push_sequence(*b"{}", children.iter(), out, |(name, cells), out| {
+            CellKind::Row(children) => push_sequence(*b"{}", children.iter(), out, |(name, cells), out| {
                 push_json(name, out);
                 out.push(b':');
                 cells.write(row, out);
@@ -248,11 +248,11 @@ impl<'a> Cells<'a> {
 fn dictionary<K: ArrowDictionaryKeyType>(
     array: &dyn Array,
     index: impl Fn(K::Native) -> usize + Send + Sync + 'static,
-) -> Result<Kind<'_>, ArrowType> {
+) -> Result<CellKind<'_>, ArrowType> {
     let array = array.as_dictionary::<K>();
     let keys = array.keys().values();
     let values = Box::new(Cells::new(array.values().as_ref())?);
-    Ok(Kind::Dictionary { index: Box::new(move |row| index(keys[row])), values })
+    Ok(CellKind::Dictionary { index: Box::new(move |row| index(keys[row])), values })
 }
 
 /// Milliseconds, floored where the unit is finer.

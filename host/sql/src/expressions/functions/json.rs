@@ -4,7 +4,7 @@
 //! spells a path.
 
 use super::json_path::{JsonPath, unescaped};
-use super::{Call, Own, is_text};
+use super::{BatchCall, Own, is_text};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, StringArray, StringViewArray};
 use arrow_schema::DataType;
@@ -91,11 +91,11 @@ fn json_and_path(given: &[DataType]) -> Option<Vec<DataType>> {
     }
 }
 
-fn path(call: &Call<'_>) -> Result<JsonPath> {
+fn path(call: &BatchCall<'_>) -> Result<JsonPath> {
     JsonPath::read(call.text(1)?).map_err(DataFusionError::Execution)
 }
 
-fn texts<A>(call: &Call<'_>, text: impl Fn(&str) -> Option<Cow<'_, str>>) -> Result<ArrayRef>
+fn texts<A>(call: &BatchCall<'_>, text: impl Fn(&str) -> Option<Cow<'_, str>>) -> Result<ArrayRef>
 where
     A: Array + for<'t> FromIterator<Option<Cow<'t, str>>> + 'static,
 {

@@ -41,20 +41,20 @@ struct Own {
     /// The type of its values, by the types and the constants among its arguments.
     result: fn(&[DataType], &Constants<'_>) -> Result<DataType>,
     /// One value per row.
-    call: fn(&Call<'_>) -> Result<ArrayRef>,
+    call: fn(&BatchCall<'_>) -> Result<ArrayRef>,
 }
 
 /// The arguments that are constants, by position.
 type Constants<'a> = [Option<&'a ScalarValue>];
 
 /// A call over a batch.
-struct Call<'a> {
+struct BatchCall<'a> {
     arguments: &'a [ColumnarValue],
     rows: usize,
     result: &'a DataType,
 }
 
-impl Call<'_> {
+impl BatchCall<'_> {
     /// The values of an argument.
     fn array(&self, position: usize) -> Result<ArrayRef> {
         self.arguments[position].clone().into_array(self.rows)
@@ -163,7 +163,7 @@ impl ScalarUDFImpl for Function {
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let result = arguments.return_field.data_type();
-        let call = Call { arguments: &arguments.args, rows: arguments.number_rows, result };
+        let call = BatchCall { arguments: &arguments.args, rows: arguments.number_rows, result };
         (self.own.call)(&call).map(ColumnarValue::Array)
     }
 }

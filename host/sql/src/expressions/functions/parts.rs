@@ -2,7 +2,7 @@
 //!
 //! Knows what each part is. Must not know time zones: a time that has one comes with it.
 
-use super::{Call, Constants, Own, as_time, constant_text, is_text};
+use super::{BatchCall, Constants, Own, as_time, constant_text, is_text};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{DurationMillisecondType, Float64Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{ArrayRef, PrimitiveArray};
@@ -110,7 +110,7 @@ fn unit_millis(part: &str) -> Option<i64> {
     })
 }
 
-fn part(call: &Call<'_>) -> Result<ArrayRef> {
+fn part(call: &BatchCall<'_>) -> Result<ArrayRef> {
     let (part, of) = (call.text(0)?, call.array(1)?);
     let Some(lengths) = of.as_primitive_opt::<DurationMillisecondType>() else {
         return library_part(call);
@@ -125,7 +125,7 @@ fn part(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(whole))
 }
 
-fn library_part(call: &Call<'_>) -> Result<ArrayRef> {
+fn library_part(call: &BatchCall<'_>) -> Result<ArrayRef> {
     let library = datafusion_functions::datetime::date_part();
     let arguments = ScalarFunctionArgs {
         args: call.arguments.to_vec(),

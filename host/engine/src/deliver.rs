@@ -69,7 +69,7 @@ impl Delivery {
         self.tally.add(Counts { results: rows.columns.num_rows() as u64, ..Counts::default() });
         let op = rows.op;
         let rows = SinkRows {
-            columns: let_go(rows.columns),
+            columns: compacted(rows.columns),
             meta: RowMeta {
                 job: self.plan.name.as_str().into(),
                 version: self.plan.version,
@@ -79,7 +79,7 @@ impl Delivery {
                 windows: rows.windows,
                 op,
                 revision: rows.revision,
-                keys: rows.keys.map(let_go),
+                keys: rows.keys.map(compacted),
             },
         };
         let bytes = memory_bytes(&rows);
@@ -103,7 +103,7 @@ impl Delivery {
 
 /// The same rows; texts that are views into memory of which they need little are copied, so that rows which wait do not
 /// hold on to the blocks that they were read from.
-fn let_go(rows: RecordBatch) -> RecordBatch {
+fn compacted(rows: RecordBatch) -> RecordBatch {
     let columns: Vec<ArrayRef> = rows.columns().iter().map(without_rest).collect();
     // The types are the same.
     RecordBatch::try_new(rows.schema(), columns).unwrap_or(rows)

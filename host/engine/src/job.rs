@@ -14,7 +14,7 @@ use crate::inputs::{InputSource, Inputs};
 use crate::keys;
 use crate::lookup::lookup;
 use crate::manifest::Body;
-use crate::outbox::{Opening, Outbox};
+use crate::outbox::{Outbox, OutboxOpening};
 use crate::pipeline::{self, Attempt, OpenSink};
 use crate::progress::Progress;
 use crate::shard::Shards;
@@ -330,7 +330,7 @@ fn open_sinks(
     for SinkSpec { name: sink, on_full, make } in &spec.sinks {
         // It does no I/O; one that cannot be made says so when it is to be opened.
         let (wants_meta, is_kept) = make().map_or((true, true), |sink| (sink.wants_meta(), !sink.forgets()));
-        let outbox = Outbox::open(Opening {
+        let outbox = Outbox::open(OutboxOpening {
             job: name.clone(),
             sink: sink.clone(),
             folder: surroundings.outbox.join(name).join(sink),

@@ -23,7 +23,7 @@ const ABOUT: &str = "weir";
 
 /// What is said of all rows of a frame, and which columns are what.
 #[derive(Debug, Serialize, Deserialize)]
-struct About {
+struct FrameAbout {
     job: Arc<str>,
     version: u32,
     definition: Arc<str>,
@@ -80,13 +80,13 @@ pub(super) fn rows(head: Head, payload: Vec<u8>) -> Result<SinkRows, String> {
         StreamReader::try_new(std::io::Cursor::new(payload), None).map_err(|error| error.to_string())?;
     let batch = reader.next().ok_or("it holds no rows")?.map_err(|error| error.to_string())?;
     let about = batch.schema_ref().metadata().get(ABOUT).ok_or("it does not say what its rows are")?;
-    let about: About = serde_json::from_str(about).map_err(|error| error.to_string())?;
+    let about: FrameAbout = serde_json::from_str(about).map_err(|error| error.to_string())?;
     of_one_batch(about, &batch).map_err(|error| error.to_string())
 }
 
 fn as_one_batch(rows: &SinkRows) -> Result<RecordBatch, ArrowError> {
     let meta = &rows.meta;
-    let about = About {
+    let about = FrameAbout {
         job: meta.job.clone(),
         version: meta.version,
         definition: meta.definition.clone(),
@@ -122,7 +122,7 @@ fn as_one_batch(rows: &SinkRows) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)
 }
 
-fn of_one_batch(about: About, batch: &RecordBatch) -> Result<SinkRows, ArrowError> {
+fn of_one_batch(about: FrameAbout, batch: &RecordBatch) -> Result<SinkRows, ArrowError> {
     let of_keys = about.keys.unwrap_or(0);
     let keys_end = about.columns + of_keys;
     let wanted = keys_end + 2 * usize::from(about.windows) + usize::from(about.identities);

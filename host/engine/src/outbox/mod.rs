@@ -14,7 +14,7 @@ use crate::manifest::Kept;
 use crate::progress::Progress;
 use crate::status::{SinkState, SinkStatus};
 use crate::stop::stopped;
-use queue::{Admission, Hold, Next, Queue};
+use queue::{Admission, Hold, NextStep, Queue};
 use spool::Spool;
 use std::io;
 use std::path::PathBuf;
@@ -28,10 +28,10 @@ use weir_plan::OnFull;
 /// Rows in memory above which they go to files: what a sink takes between two checkpoints, unless it is much.
 const MEMORY_BYTES: u64 = 32 << 20;
 /// A sink that has not answered for so long is behind: nobody waits for it any more.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What an outbox is made with.
-pub(crate) struct Opening {
+pub(crate) struct OutboxOpening {
     pub(crate) job: String,
     pub(crate) sink: String,
     /// Where its files are.
@@ -85,8 +85,8 @@ pub(crate) enum Work {
 
 impl Outbox {
     /// As the last checkpoint left it; files of which that says nothing are removed.
-    pub(crate) fn open(opening: Opening) -> Result<Outbox, EngineError> {
-        let Opening { job, sink, folder, progress, kept, .. } = opening;
+    pub(crate) fn open(opening: OutboxOpening) -> Result<Outbox, EngineError> {
+        let OutboxOpening { job, sink, folder, progress, kept, .. } = opening;
         let mut queue = Queue::restored(opening.token, kept);
         let spool = Spool::open(folder.clone(), opening.attempt, queue.files())
             .map_err(|error| unusable(&job, &sink, &folder, &error))?;
@@ -234,12 +234,12 @@ impl Outbox {
         loop {
             let next = self.queue().next();
             match next {
-                Next::Commit(token) => return Ok(Work::Commit(token)),
-                Next::Write(rows) => return Ok(Work::Write(rows)),
-                Next::Prepare(checkpoint) => return Ok(Work::Prepare(checkpoint)),
-                Next::Suspended => return Ok(Work::Pause),
-                Next::Closed => return Ok(Work::End),
-                Next::Read(stretch) => {
+                NextStep::Commit(token) => return Ok(Work::Commit(token)),
+                NextStep::Write(rows) => return Ok(Work::Write(rows)),
+                NextStep::Prepare(checkpoint) => return Ok(Work::Prepare(checkpoint)),
+                NextStep::Suspended => return Ok(Work::Pause),
+                NextStep::Closed => return Ok(Work::End),
+                NextStep::Read(stretch) => {
                     let (folder, cpu) = (self.folder.clone(), self.progress.cpu.clone());
                     let read = move || cpu.measure(|| spool::read(&folder, &stretch));
                     let read = tokio::task::spawn_blocking(read).await;
@@ -248,8 +248,8 @@ impl Outbox {
                     self.queue().was_read(end, rows.columns.num_rows() as u64);
                     return Ok(Work::Write(Arc::new(rows)));
                 }
-                Next::CaughtUp => self.works(),
-                Next::Wait => {
+                NextStep::CaughtUp => self.works(),
+                NextStep::Wait => {
                     let _ = changed.changed().await;
                 }
             }

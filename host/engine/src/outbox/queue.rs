@@ -26,14 +26,14 @@ enum Item {
 #[derive(Debug)]
 struct Waiting {
     number: u64,
-    place: Place,
+    place: RowsIn,
     rows: u64,
     bytes: u64,
     since: EventTime,
 }
 
 #[derive(Debug)]
-enum Place {
+enum RowsIn {
     Memory(Arc<SinkRows>),
     File(Stretch),
 }
@@ -78,7 +78,7 @@ pub(super) enum Admission {
 
 /// What a sink does next.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum NextStep {
     Commit(Token),
     Write(Arc<SinkRows>),
     /// Rows are to be read, from the first frame of this.
@@ -123,12 +123,12 @@ impl Queue {
         let mut queue = Queue { safe, missed: kept.missed, is_behind, ..Queue::default() };
         for Spooled { stretch, rows, since } in kept.files {
             let bytes = stretch.to.saturating_sub(stretch.from);
-            queue.push(Place::File(stretch), rows, bytes, since);
+            queue.push(RowsIn::File(stretch), rows, bytes, since);
         }
         queue
     }
 
-    fn push(&mut self, place: Place, rows: u64, bytes: u64, since: EventTime) {
+    fn push(&mut self, place: RowsIn, rows: u64, bytes: u64, since: EventTime) {
         let number = self.next_number;
         self.next_number += 1;
         self.waiting_rows += rows;
@@ -155,7 +155,7 @@ impl Queue {
     pub(super) fn append(&mut self, rows: Arc<SinkRows>, bytes: u64, now: EventTime) {
         self.memory_bytes += bytes;
         let count = rows.columns.num_rows() as u64;
-        self.push(Place::Memory(rows), count, bytes, now);
+        self.push(RowsIn::Memory(rows), count, bytes, now);
     }
 
     /// A checkpoint begins behind everything that came so far.
@@ -198,7 +198,9 @@ impl Queue {
         let is_before = |item: &&Item| !matches!(item, Item::Barrier(checkpoint) if Some(*checkpoint) == end);
         let mut files: Vec<Spooled> = Vec::new();
         for item in self.items.iter().take_while(is_before) {
-            let Item::Rows(Waiting { place: Place::File(stretch), rows, since, .. }) = item else { continue };
+            let Item::Rows(Waiting { place: RowsIn::File(stretch), rows, since, .. }) = item else {
+                continue;
+            };
             match files.last_mut() {
                 Some(last) if last.stretch.file == stretch.file && last.stretch.to == stretch.from => {
                     last.stretch.to = stretch.to;
@@ -221,7 +223,7 @@ impl Queue {
             self.reached = self.reached.saturating_sub(1);
             match item {
                 Item::Barrier(passed) if passed == checkpoint => break,
-                Item::Rows(Waiting { place: Place::Memory(_), bytes, .. }) => self.memory_bytes -= bytes,
+                Item::Rows(Waiting { place: RowsIn::Memory(_), bytes, .. }) => self.memory_bytes -= bytes,
                 _ => {}
             }
         }
@@ -244,31 +246,31 @@ impl Queue {
         Some(self.safe.clone())
     }
 
-    pub(super) fn next(&mut self) -> Next {
+    pub(super) fn next(&mut self) -> NextStep {
         if let Some(token) = self.safe.as_ref().filter(|_| self.uncommitted) {
-            return Next::Commit(token.clone());
+            return NextStep::Commit(token.clone());
         }
         if self.hold == Hold::Suspended {
-            return Next::Suspended;
+            return NextStep::Suspended;
         }
         if self.is_closed && self.is_behind {
-            return Next::Closed;
+            return NextStep::Closed;
         }
         loop {
             match self.items.get(self.taken) {
-                Some(Item::Rows(Waiting { place: Place::Memory(rows), .. })) => {
-                    return Next::Write(rows.clone());
+                Some(Item::Rows(Waiting { place: RowsIn::Memory(rows), .. })) => {
+                    return NextStep::Write(rows.clone());
                 }
-                Some(Item::Rows(Waiting { place: Place::File(stretch), .. })) => {
-                    return Next::Read(stretch.clone());
+                Some(Item::Rows(Waiting { place: RowsIn::File(stretch), .. })) => {
+                    return NextStep::Read(stretch.clone());
                 }
                 Some(Item::Barrier(checkpoint)) if self.is_asked(*checkpoint) => {
-                    return Next::Prepare(*checkpoint);
+                    return NextStep::Prepare(*checkpoint);
                 }
                 Some(Item::Barrier(_) | Item::Gone) => self.advance(),
-                None if self.is_closed => return Next::Closed,
-                None if std::mem::take(&mut self.is_behind) => return Next::CaughtUp,
-                None => return Next::Wait,
+                None if self.is_closed => return NextStep::Closed,
+                None if std::mem::take(&mut self.is_behind) => return NextStep::CaughtUp,
+                None => return NextStep::Wait,
             }
         }
     }
@@ -287,14 +289,14 @@ impl Queue {
     pub(super) fn was_read(&mut self, end: u64, rows: u64) {
         let number = self.next_number;
         let Some(Item::Rows(first)) = self.items.get_mut(self.taken) else { return };
-        let Place::File(stretch) = &mut first.place else { return };
+        let RowsIn::File(stretch) = &mut first.place else { return };
         if end >= stretch.to {
             return;
         }
         let bytes = end - stretch.from;
         let rest = Waiting {
             number,
-            place: Place::File(Stretch { from: end, ..stretch.clone() }),
+            place: RowsIn::File(Stretch { from: end, ..stretch.clone() }),
             rows: first.rows.saturating_sub(rows),
             bytes: first.bytes.saturating_sub(bytes),
             since: first.since,
@@ -313,7 +315,7 @@ impl Queue {
         let (rows, bytes) = (written.rows, written.bytes);
         self.waiting_rows = self.waiting_rows.saturating_sub(rows);
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-        if !is_kept && matches!(written.place, Place::Memory(_)) {
+        if !is_kept && matches!(written.place, RowsIn::Memory(_)) {
             self.memory_bytes -= bytes;
             self.items[self.taken] = Item::Gone;
         }
@@ -343,7 +345,7 @@ impl Queue {
     /// All rows in memory, which are behind all those in files.
     pub(super) fn in_memory(&self) -> Vec<(u64, Arc<SinkRows>)> {
         let of_item = |item: &Item| match item {
-            Item::Rows(Waiting { number, place: Place::Memory(rows), .. }) => Some((*number, rows.clone())),
+            Item::Rows(Waiting { number, place: RowsIn::Memory(rows), .. }) => Some((*number, rows.clone())),
             _ => None,
         };
         self.items.iter().filter_map(of_item).collect()
@@ -355,7 +357,7 @@ impl Queue {
             let Item::Rows(waiting) = item else { continue };
             if let Some(stretch) = places.remove(&waiting.number) {
                 self.memory_bytes -= waiting.bytes;
-                waiting.place = Place::File(stretch);
+                waiting.place = RowsIn::File(stretch);
             }
         }
     }
@@ -363,7 +365,7 @@ impl Queue {
     /// The files that still count.
     pub(super) fn files(&self) -> BTreeSet<Arc<str>> {
         let of_item = |item: &Item| match item {
-            Item::Rows(Waiting { place: Place::File(stretch), .. }) => Some(stretch.file.clone()),
+            Item::Rows(Waiting { place: RowsIn::File(stretch), .. }) => Some(stretch.file.clone()),
             _ => None,
         };
         self.items.iter().filter_map(of_item).collect()

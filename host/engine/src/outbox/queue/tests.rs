@@ -149,25 +149,25 @@ impl World {
             return;
         }
         match self.queue.next() {
-            Next::Commit(token) => {
+            NextStep::Commit(token) => {
                 self.outside.commit(&token);
                 self.queue.committed();
             }
-            Next::Write(rows) => {
+            NextStep::Write(rows) => {
                 self.outside.written.push(number_of(&rows));
                 self.queue.wrote(true);
             }
-            Next::Read(stretch) => {
+            NextStep::Read(stretch) => {
                 self.queue.was_read(stretch.from + 1, 1);
                 self.outside.written.push(self.outside.files[stretch.from as usize]);
                 self.queue.wrote(true);
             }
-            Next::Prepare(checkpoint) => {
+            NextStep::Prepare(checkpoint) => {
                 let token = token(self.outside.written.len());
                 self.queue.prepared(checkpoint, token);
             }
-            Next::CaughtUp | Next::Wait => {}
-            Next::Suspended | Next::Closed => panic!("nobody asked for it"),
+            NextStep::CaughtUp | NextStep::Wait => {}
+            NextStep::Suspended | NextStep::Closed => panic!("nobody asked for it"),
         }
     }
 }
@@ -185,7 +185,7 @@ fn whatever_fails_and_ends_when_each_row_is_visible_once_and_in_order() {
             world.checkpoint += 1;
             world.queue.begin(world.checkpoint);
             world.begun = Some(world.made);
-            while !(world.is_open && matches!(world.queue.next(), Next::Wait)) {
+            while !(world.is_open && matches!(world.queue.next(), NextStep::Wait)) {
                 world.work();
             }
         }
@@ -217,16 +217,16 @@ fn what_a_suspended_sink_misses_is_counted_and_what_waits_for_it_stays() {
     assert_eq!(queue.admit(3, 10, OnFull::Suspend), Admission::Missed);
     assert_eq!(queue.admit(4, 10, OnFull::Suspend), Admission::Missed);
     assert_eq!((queue.missed, queue.waiting().0), (7, 1));
-    assert!(matches!(queue.next(), Next::Suspended));
+    assert!(matches!(queue.next(), NextStep::Suspended));
     queue.hold = Hold::None;
-    assert!(matches!(queue.next(), Next::Write(rows) if number_of(&rows) == 0));
+    assert!(matches!(queue.next(), NextStep::Write(rows) if number_of(&rows) == 0));
 }
 
 #[test]
 fn rows_that_nobody_needs_again_are_let_go_when_they_are_written() {
     let mut queue = Queue::default();
     queue.append(batch(0), 10, NOW);
-    assert!(matches!(queue.next(), Next::Write(_)));
+    assert!(matches!(queue.next(), NextStep::Write(_)));
     assert_eq!(queue.wrote(false), 1);
     assert_eq!((queue.memory_bytes(), queue.in_memory().len()), (0, 0));
     assert!(!queue.lacks_token());

@@ -203,7 +203,7 @@ impl Both<'_> {
         for (key, of_right) in self.pairs {
             let value = own[*of_right].clone();
             // A null equals nothing.
-            let is_there = value.clone().is_not_null();
+            let is_there = value.clone().not_null();
             kept = Some(match kept {
                 Some(kept) => kept.and(is_there),
                 None => is_there,

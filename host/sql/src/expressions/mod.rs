@@ -92,7 +92,7 @@ impl Bound {
     }
 
     /// Whether it has a value.
-    pub(crate) fn is_not_null(self) -> Bound {
+    pub(crate) fn not_null(self) -> Bound {
         Bound {
             canonical: format!("is-not-null({})", self.canonical),
             expression: Expr::IsNotNull(Box::new(self.expression)),

@@ -11,7 +11,9 @@ use weir_connect::sink::RowMeta;
 use weir_connect::{Decoder, Encoder, SinkRows};
 use weir_core::groups::{ALL_GROUPS, range_of};
 use weir_core::wire::Sorted;
-use weir_core::{CoreError, DeadLetter, Effects, Intake, Keyed, KeyedRows, ResultRows, Step, Subject};
+use weir_core::{
+    CoreError, Counts, DeadLetter, Effects, Intake, Keyed, KeyedRows, ResultRows, Step, Subject,
+};
 use weir_event::{EventTime, KeyGroup, PartitionId};
 use weir_plan::JobPlan;
 
@@ -169,6 +171,13 @@ impl Host {
         self.keyed = moved;
     }
 
+    /// What was counted, wherever the partitions and key groups have been.
+    fn counts(&self) -> Counts {
+        let mut counts = self.intake.counts();
+        self.keyed.iter().for_each(|keyed| counts.add(keyed.counts()));
+        counts
+    }
+
     /// The rows written.
     fn rows(&self) -> Vec<Value> {
         let text = std::str::from_utf8(&self.lines).expect("results are text");
@@ -235,6 +244,8 @@ fn moved_to_other_ranges_after_every_block() {
             host.move_to([5, 1, 3][turn % 3])
         });
         check_rows(&case, "by the core, moved after every block", has_sessions(&plan), host.rows());
+        let stayed = run(&plan, &logs, 2, longest(&logs).div_ceil(6).max(1), |_, _| ());
+        assert_eq!(host.counts(), stayed.counts(), "{}", case.display());
     }
 }
 

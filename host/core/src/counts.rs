@@ -1,4 +1,5 @@
-//! What a job counts. Every step says what it adds; whoever hosts the core keeps the sums.
+//! What a job counts. Every step says what it adds. The sums are part of what is stored of partitions and key groups, so that
+//! they move along with them; whoever has a place of its own for them may keep them there.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,4 +40,21 @@ impl Counts {
         self.results += other.results;
         self.failed_results += other.failed_results;
     }
+
+    /// As they are stored.
+    pub(crate) fn to_numbers(self) -> [u64; COUNTS] {
+        let Counts { events, late, dropped, duplicates, dead_letters, skipped, .. } = self;
+        let Counts { results, failed_results, refused, .. } = self;
+        [events, late, dropped, duplicates, dead_letters, skipped, results, failed_results, refused]
+    }
+
+    /// What [`Counts::to_numbers`] gave.
+    pub(crate) fn of_numbers(numbers: [u64; COUNTS]) -> Counts {
+        let [events, late, dropped, duplicates, dead_letters, skipped, results, failed_results, refused] =
+            numbers;
+        Counts { events, late, dropped, duplicates, dead_letters, skipped, results, failed_results, refused }
+    }
 }
+
+/// How many numbers they are.
+pub(crate) const COUNTS: usize = 9;

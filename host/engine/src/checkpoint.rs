@@ -28,7 +28,7 @@ use weir_store::{CheckpointStore, Entry, Epoch, Manifest, SegmentRef, StoreError
 /// What a stage contributes to a checkpoint; `counts` is what it counted in this attempt before the barrier.
 #[derive(Debug)]
 pub(crate) enum Part {
-    /// What changed in a shard, sorted by key.
+    /// What changed in a shard.
     Shard { checkpoint: u64, shard: usize, entries: Entries, counts: Counts },
     /// It has reached the outboxes.
     Delivery { checkpoint: u64, counts: Counts },

@@ -1,11 +1,11 @@
 //! The keyed stage: one task per shard that owns the writing of its segments.
 //!
-//! Hands rows and signals to the core and does what follows: sends results on, keeps dead letters, counts; a barrier
-//! encodes what changed. Decides nothing.
+//! Hands rows and signals to the core and does what follows: sends results on, keeps dead letters, counts; at a barrier,
+//! and ahead of it, what changed is encoded. Decides nothing.
 
+use crate::ahead::Ahead;
 use crate::checkpoint::Part;
 use crate::dead_letters::DeadLetters;
-use crate::entries::Entries;
 use crate::error::EngineError;
 use crate::progress::Tally;
 use crate::shard::Locked;
@@ -18,9 +18,9 @@ use weir_event::{Message, PartitionId, Signal};
 use weir_plan::{Emit, JobPlan};
 
 /// The task of one shard.
-#[derive(Debug)]
 pub(crate) struct KeyedShard {
     pub(crate) keyed: Keyed<Locked>,
+    pub(crate) ahead: Ahead,
     pub(crate) number: usize,
     pub(crate) hands: Hands,
     pub(crate) parts: mpsc::UnboundedSender<Part>,
@@ -41,13 +41,18 @@ impl KeyedShard {
         self,
         mut inbox: mpsc::Receiver<(u64, Message<Arc<KeyedRows>>)>,
     ) -> Result<(), EngineError> {
-        let KeyedShard { mut keyed, number, hands, parts } = self;
+        let KeyedShard { mut keyed, mut ahead, number, hands, parts } = self;
         let mut ticks = ticks(&hands.plan);
         loop {
             let received = tokio::select! {
-                received = inbox.recv() => received,
+                biased;
                 () = tick(&mut ticks) => {
                     hands.perform(keyed.changes()).await?;
+                    continue;
+                }
+                received = inbox.recv() => received,
+                () = ahead.is_due() => {
+                    ahead.slice(&mut keyed);
                     continue;
                 }
             };
@@ -65,7 +70,7 @@ impl KeyedShard {
                     hands.send(Message::Signal(Signal::End)).await?;
                 }
                 Message::Signal(Signal::Barrier(checkpoint)) => {
-                    let entries = dirty(&mut keyed);
+                    let entries = ahead.barrier(&mut keyed);
                     hands.send(Message::Signal(Signal::Barrier(checkpoint))).await?;
                     let counts = hands.tally.counts();
                     // The checkpoint is gone with the attempt if nobody listens any more.
@@ -73,6 +78,7 @@ impl KeyedShard {
                 }
             }
             hands.tally.progress().applied(number, sequence);
+            ahead.slice(&mut keyed);
         }
         // Whoever asks what a run took is told it exactly.
         keyed.measure();
@@ -120,14 +126,6 @@ impl Hands {
     fn failed(&self, error: CoreError) -> EngineError {
         EngineError::of_core(&self.plan.name, error)
     }
-}
-
-/// What changed since the last barrier, sorted by key.
-fn dirty(keyed: &mut Keyed<Locked>) -> Entries {
-    let mut entries = Entries::default();
-    keyed.dirty(&mut |name, value| entries.push(|out| name.put_with_group(out), value));
-    entries.sort();
-    entries
 }
 
 /// When changes are asked for, where that is not after every batch. What has changed since the last time is

@@ -7,6 +7,7 @@
 //! A batch's way: [`driver`] drives [`decode`] and [`take`] -> [`keyed`] -> [`deliver`] -> [`outbox`] -> [`sink_task`]; [`lookup`] reads the timelines of [`shard`] directly; [`inputs`] reads several streams as one; [`checkpoint`] rides
 //! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
+mod ahead;
 mod back_off;
 mod backlog;
 mod checkpoint;

@@ -252,7 +252,8 @@ impl Body {
     /// How far every key group of state of the first format has come; a longer history that the definition got since
     /// does not reach further back.
     pub(crate) fn reached(&self, stage: &KeyedStage) -> Reached {
-        let unknown = Reached { settled: EventTime::MIN, oldest: EventTime::MIN, revision: 0 };
+        let (never, counts) = (EventTime::MIN, Counts::default());
+        let unknown = Reached { settled: never, oldest: never, revision: 0, counts };
         let Some(watermark) = self.watermark else { return unknown };
         // Builds that do not say it kept only windows that ended within the history.
         let of_first_builds = || {

@@ -3,6 +3,7 @@
 //! sources -> decode -> intake -> keyed (one task per shard) -> deliver -> an outbox and a task for each sink, with
 //! barriers in line and the checkpointer beside. What intake and the keyed stage do with rows is the core's.
 
+use crate::ahead::Ahead;
 use crate::checkpoint::{Checkpointer, Committer, Part};
 use crate::dead_letters::DeadLetters;
 use crate::decode::Decoding;
@@ -89,19 +90,17 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     };
     feed_sinks(attempt.sinks, &plan, attempt.mode, &clock, &cpu, &mut stages);
 
-    let (next, results) = match shards {
-        Some(shards) => {
-            let (plan, progress, dead_letters) = (plan.clone(), progress.clone(), dead_letters.clone());
-            let revised_up_to = body.revised_up_to();
-            KeyedStages { plan, shards, with_identity, revised_up_to, parts, progress, dead_letters }
-                .spawn(&mut stages)?
-        }
-        None => {
-            drop(parts);
-            let (sender, inbox) = mpsc::channel(QUEUE);
-            (Next::Delivery(sender), vec![inbox])
-        }
+    let keyed = KeyedStages {
+        plan: plan.clone(),
+        with_identity,
+        revised_up_to: body.revised_up_to(),
+        parts,
+        progress: progress.clone(),
+        dead_letters: dead_letters.clone(),
+        clock: clock.clone(),
+        checkpoint_every: attempt.checkpoint_every,
     };
+    let (next, results) = keyed.spawn(shards, &mut stages)?;
     stages.spawn(Metered::new(&cpu, delivery.run(results)));
 
     let checkpointer = Checkpointer {
@@ -153,29 +152,35 @@ fn feed_sinks(
     }
 }
 
+/// Where the driver hands rows on, and where delivery finds results.
+type BehindDriver = (Next, Vec<mpsc::Receiver<Message<ResultRows>>>);
+
 /// The keyed stage of every shard.
 struct KeyedStages {
     plan: Arc<JobPlan>,
-    shards: Arc<Shards>,
     with_identity: bool,
     revised_up_to: u64,
     parts: mpsc::UnboundedSender<Part>,
     progress: Arc<Progress>,
     dead_letters: Arc<DeadLetters>,
+    clock: Arc<dyn Clock>,
+    checkpoint_every: Duration,
 }
 
 impl KeyedStages {
-    /// Starts them; gives where they take rows, and where each puts its results.
-    fn spawn(
-        self,
-        stages: &mut Stages,
-    ) -> Result<(Next, Vec<mpsc::Receiver<Message<ResultRows>>>), EngineError> {
-        let (plan, width) = (self.plan, self.shards.len());
+    /// Starts them; gives where they take rows, and where each puts its results. A job without any has its results go
+    /// straight to delivery.
+    fn spawn(self, shards: Option<Arc<Shards>>, stages: &mut Stages) -> Result<BehindDriver, EngineError> {
+        let Some(shards) = shards else {
+            let (sender, inbox) = mpsc::channel(QUEUE);
+            return Ok((Next::Delivery(sender), vec![inbox]));
+        };
+        let (plan, width) = (self.plan, shards.len());
         let (mut inboxes, mut results) = (Vec::new(), Vec::new());
         for number in 0..width {
             let (sender, inbox) = mpsc::channel(QUEUE);
             let (result, result_inbox) = mpsc::channel(QUEUE);
-            let keyed = Keyed::over(plan.clone(), Locked { shards: self.shards.clone(), number });
+            let keyed = Keyed::over(plan.clone(), Locked { shards: shards.clone(), number });
             let keyed = keyed.map_err(|error| EngineError::of_core(&plan.name, error))?;
             let hands = Hands {
                 plan: plan.clone(),
@@ -184,7 +189,8 @@ impl KeyedStages {
                 dead_letters: self.dead_letters.clone(),
             };
             let keyed = keyed.with_identity(self.with_identity).revised_above(self.revised_up_to);
-            let shard = KeyedShard { keyed, number, hands, parts: self.parts.clone() };
+            let ahead = Ahead::of_barriers_every(self.checkpoint_every, self.clock.clone());
+            let shard = KeyedShard { keyed, ahead, number, hands, parts: self.parts.clone() };
             stages.spawn(Metered::new(&self.progress.cpu, shard.run(inbox)));
             inboxes.push(ShardInbox { groups: groups_of(number, width), inbox: sender });
             results.push(result_inbox);

@@ -47,6 +47,7 @@ pub struct Intake {
     revision: u64,
     watermarks: BTreeMap<PartitionId, PartitionWatermark>,
     beginnings: BTreeMap<PartitionId, Beginning>,
+    counts: BTreeMap<PartitionId, Counts>,
     watermark: JobWatermark,
 }
 
@@ -83,6 +84,7 @@ impl Intake {
             revision: 0,
             watermarks: BTreeMap::new(),
             beginnings: BTreeMap::new(),
+            counts: BTreeMap::new(),
             watermark: JobWatermark::default(),
             plan,
         }
@@ -144,6 +146,13 @@ impl Intake {
     /// Since when the job has all data; `None` for all that was ever in its source.
     pub fn data_since(&self) -> Option<EventTime> {
         self.beginnings.values().filter_map(|beginning| beginning.since()).max()
+    }
+
+    /// What was counted of all partitions so far, also by those that read them before.
+    pub fn counts(&self) -> Counts {
+        let mut all = Counts::default();
+        self.counts.values().for_each(|counts| all.add(*counts));
+        all
     }
 
     /// Everything up to the present end of a partition's log was handed in. Where that end is all that will be read, a
@@ -211,6 +220,7 @@ impl Intake {
             dead_letters: letters.len() as u64,
             ..Counts::default()
         };
+        self.counts.entry(partition).or_default().add(steps.counts);
         steps.letters = letters;
         Ok(steps)
     }

@@ -2,9 +2,10 @@
 //! partition, whatever reads it next.
 //!
 //! Layout, integers little endian: format (1 byte); the length of the state's fingerprint (2 bytes) and its text; newest
-//! event time (1 byte whether there is one, 8 bytes); beginning (1 byte: none, whole, cut, since; 8 bytes); revision (8 bytes); then
-//! ids of 24 bytes each to the end.
+//! event time (1 byte whether there is one, 8 bytes); beginning (1 byte: none, whole, cut, since; 8 bytes); revision, and what
+//! was counted (8 bytes each); then ids of 24 bytes each to the end.
 
+use crate::counts::{COUNTS, Counts};
 use crate::error::CoreError;
 use crate::intake::beginning::Beginning;
 use crate::intake::{Intake, Standing, not_of_the_plan};
@@ -12,8 +13,8 @@ use weir_event::{EventTime, PartitionId};
 
 /// The format that this build writes, and the newest that it reads.
 const FORMAT: u8 = 2;
-/// It said nothing of revisions.
-const WITHOUT_REVISION: u8 = 1;
+/// It said nothing of revisions, and of what was counted.
+const WITHOUT_NUMBERS: u8 = 1;
 
 impl Intake {
     /// All that decides which further rows of a partition count.
@@ -30,7 +31,9 @@ impl Intake {
             Some(Beginning::Cut) => put_time(2, None, &mut bytes),
             Some(Beginning::Since(time)) => put_time(3, Some(time), &mut bytes),
         }
-        bytes.extend_from_slice(&self.revision.to_le_bytes());
+        let counts = self.counts.get(&partition).copied().unwrap_or_default().to_numbers();
+        let numbers = std::iter::once(&self.revision).chain(&counts);
+        numbers.for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
         let input = self.inputs.get(usize::from(partition.source));
         if let Some(seen) = input.and_then(|input| input.seen.as_ref()) {
             seen.put_all(partition, &mut bytes);
@@ -42,7 +45,7 @@ impl Intake {
     pub fn restore(&mut self, partition: PartitionId, snapshot: &[u8]) -> Result<(), CoreError> {
         let damaged = || CoreError::Damaged(format!("the snapshot of partition {partition} does not read"));
         let (format, rest) = snapshot.split_first().ok_or_else(damaged)?;
-        if !(WITHOUT_REVISION..=FORMAT).contains(format) {
+        if !(WITHOUT_NUMBERS..=FORMAT).contains(format) {
             return Err(CoreError::Damaged(format!(
                 "the snapshot of partition {partition} has format {format}, this weir reads {FORMAT}"
             )));
@@ -57,9 +60,9 @@ impl Intake {
         }
         let ((has_newest, newest), rest) = take_time(rest).ok_or_else(damaged)?;
         let ((beginning, since), rest) = take_time(rest).ok_or_else(damaged)?;
-        let (revision, ids) = match *format {
-            WITHOUT_REVISION => (0, rest),
-            _ => take_number(rest).ok_or_else(damaged)?,
+        let ((revision, counts), ids) = match *format {
+            WITHOUT_NUMBERS => ((0, Counts::default()), rest),
+            _ => take_numbers(rest).ok_or_else(damaged)?,
         };
         let newest = match has_newest {
             0 => None,
@@ -81,6 +84,7 @@ impl Intake {
             None => return Err(damaged()),
         }
         self.revision = self.revision.max(revision);
+        self.counts.insert(partition, counts);
         self.resume(partition, Standing { newest, beginning });
         Ok(())
     }
@@ -102,4 +106,13 @@ fn take_time(bytes: &[u8]) -> Option<(Tagged, &[u8])> {
 fn take_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*number), rest))
+}
+
+fn take_numbers(bytes: &[u8]) -> Option<((u64, Counts), &[u8])> {
+    let (revision, mut rest) = take_number(bytes)?;
+    let mut numbers = [0; COUNTS];
+    for number in &mut numbers {
+        (*number, rest) = take_number(rest)?;
+    }
+    Some(((revision, Counts::of_numbers(numbers)), rest))
 }

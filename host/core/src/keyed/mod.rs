@@ -17,6 +17,7 @@ pub(crate) mod reached;
 pub(crate) mod segment;
 pub(crate) mod views;
 
+use crate::counts::Counts;
 use crate::error::CoreError;
 use crate::intake::route::KeyedRows;
 use crate::keyed::lookup::{Answer, AsOf, Entity, LookupError};
@@ -66,6 +67,7 @@ pub struct Keyed<S = Vec<Segment>> {
     with_identity: bool,
     /// That of the last results.
     revision: u64,
+    counts: Counts,
     next_expiry: EventTime,
 }
 
@@ -73,11 +75,20 @@ impl<S: Segments> Keyed<S> {
     /// Over segments that are somewhere already, with their state.
     pub fn over(plan: Arc<JobPlan>, mut segments: S) -> Result<Keyed<S>, CoreError> {
         let stage = stage_of(&plan)?.clone();
-        let mut revision = 0;
+        let (mut revision, mut counts) = (0, Counts::default());
         for segment in 0..segments.count() {
-            revision = segments.write(segment, |segment| segment.restored_revision()).max(revision);
+            if let Some(restored) = segments.write(segment, |segment| segment.restored()) {
+                revision = restored.revision.max(revision);
+                counts.add(restored.counts);
+            }
         }
-        Ok(Keyed { plan, stage, segments, with_identity: false, revision, next_expiry: EventTime::MIN })
+        let (with_identity, next_expiry) = (false, EventTime::MIN);
+        Ok(Keyed { plan, stage, segments, with_identity, revision, counts, next_expiry })
+    }
+
+    /// What was counted so far, also by those that had its key groups before.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Results get revisions above this one, as well as above those that are in the state. Who may lose what it was
@@ -150,10 +161,24 @@ impl<S: Segments> Keyed<S> {
 
     /// Shows everything of the state that changed since this was last asked.
     pub fn dirty(&mut self, out: &mut StateSink<'_>) {
-        let revision = self.revision;
-        for segment in 0..self.segments.count() {
-            self.segments.write(segment, |segment| segment.dirty(revision, out));
-        }
+        (0..self.segments()).for_each(|segment| self.dirty_of(segment, out));
+    }
+
+    /// The same of one segment, ahead of when all of it is asked for: what changes again until then is shown again, and
+    /// then that counts.
+    pub fn dirty_of(&mut self, segment: usize, out: &mut StateSink<'_>) {
+        let (revision, counts) = (self.revision, self.counts_of(segment));
+        self.segments.write(segment, |segment| segment.dirty(revision, counts, out));
+    }
+
+    /// What is stored with a segment of what was counted: with the first everything.
+    fn counts_of(&self, segment: usize) -> Counts {
+        if segment == 0 { self.counts } else { Counts::default() }
+    }
+
+    /// How many segments it has.
+    pub fn segments(&self) -> usize {
+        self.segments.count()
     }
 }
 
@@ -169,7 +194,8 @@ impl Keyed {
 
     /// Shows everything of the state of a key group. What [`Keyed::dirty`] has still to show stays so.
     pub fn all(&self, group: KeyGroup, out: &mut StateSink<'_>) -> Result<(), CoreError> {
-        self.of_group(group)?.all(self.revision, out);
+        let at = self.index_of(group)?;
+        self.segments[at].all(self.revision, self.counts_of(at), out);
         Ok(())
     }
 
@@ -188,7 +214,10 @@ impl Keyed {
     pub fn restore_done(&mut self, group: KeyGroup) -> Result<(), CoreError> {
         let at = self.index_of(group)?;
         self.segments[at].restore_done()?;
-        self.revision = self.revision.max(self.segments[at].restored_revision());
+        if let Some(restored) = self.segments[at].restored() {
+            self.revision = self.revision.max(restored.revision);
+            self.counts.add(restored.counts);
+        }
         Ok(())
     }
 

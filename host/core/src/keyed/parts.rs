@@ -99,7 +99,9 @@ impl<S: Segments> Iterator for Parts<'_, S> {
             self.ask = None;
             return Some(Err(error));
         }
-        Some(std::mem::take(&mut self.effects)).filter(|effects| !effects.is_empty()).map(Ok)
+        let effects = std::mem::take(&mut self.effects);
+        self.keyed.counts.add(effects.counts);
+        Some(effects).filter(|effects| !effects.is_empty()).map(Ok)
     }
 }
 

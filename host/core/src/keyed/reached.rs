@@ -1,8 +1,9 @@
 //! How far a key group has come: stored beside its blocks, so that it goes on alike wherever they are moved.
 //!
-//! Layout, integers little endian: version (1 byte); settled boundary, oldest time that may be asked for, and revision
-//! (8 bytes each). Knows nothing of what the blocks hold.
+//! Layout, integers little endian: version (1 byte); settled boundary, oldest time that may be asked for, revision, and
+//! what was counted (8 bytes each). Knows nothing of what the blocks hold.
 
+use crate::counts::{COUNTS, Counts};
 use crate::error::CoreError;
 use weir_event::EventTime;
 
@@ -18,6 +19,8 @@ pub struct Reached {
     pub oldest: EventTime,
     /// The highest revision that a result of its keys may have.
     pub revision: u64,
+    /// What was counted. Rows are counted by many groups together: one of them has the sum, and the others nothing.
+    pub counts: Counts,
 }
 
 impl Reached {
@@ -25,7 +28,10 @@ impl Reached {
     /// between are returned again, which whoever takes the last row of an identity does not see, and none is missing.
     #[must_use]
     pub(crate) fn together_with(self, other: Reached) -> Reached {
+        let mut counts = self.counts;
+        counts.add(other.counts);
         Reached {
+            counts,
             settled: self.settled.min(other.settled),
             oldest: self.oldest.max(other.oldest),
             revision: self.revision.max(other.revision),
@@ -36,7 +42,10 @@ impl Reached {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let numbers = [self.settled.millis() as u64, self.oldest.millis() as u64, self.revision];
         let mut bytes = vec![VERSION];
-        numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        numbers
+            .iter()
+            .chain(&self.counts.to_numbers())
+            .for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
         bytes
     }
 
@@ -50,9 +59,17 @@ impl Reached {
             )));
         }
         let (numbers, rest) = rest.as_chunks::<8>();
-        let ([settled, oldest, revision], []) = (numbers, rest) else { return Err(damaged()) };
-        let time = |bytes: &[u8; 8]| EventTime::from_millis(i64::from_le_bytes(*bytes));
-        Ok(Reached { settled: time(settled), oldest: time(oldest), revision: u64::from_le_bytes(*revision) })
+        let numbers: Vec<u64> = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+        let Some((&[settled, oldest, revision], counts)) = numbers.split_first_chunk() else {
+            return Err(damaged());
+        };
+        let counts = <[u64; COUNTS]>::try_from(counts).ok().filter(|_| rest.is_empty());
+        Ok(Reached {
+            settled: EventTime::from_millis(settled as i64),
+            oldest: EventTime::from_millis(oldest as i64),
+            revision,
+            counts: Counts::of_numbers(counts.ok_or_else(damaged)?),
+        })
     }
 }
 
@@ -62,7 +79,8 @@ mod tests {
 
     fn reached(settled: i64, oldest: i64, revision: u64) -> Reached {
         let [settled, oldest] = [settled, oldest].map(EventTime::from_millis);
-        Reached { settled, oldest, revision }
+        let counts = Counts { late: revision, ..Counts::default() };
+        Reached { settled, oldest, revision, counts }
     }
 
     #[test]
@@ -78,7 +96,11 @@ mod tests {
 
     #[test]
     fn of_groups_that_differ_none_loses_a_result_or_takes_a_revision_again() {
-        assert_eq!(reached(7, 1, 3).together_with(reached(5, 2, 9)), reached(5, 2, 9));
-        assert_eq!(reached(5, 2, 3).together_with(reached(7, 1, 2)), reached(5, 2, 3));
+        let together = |one: Reached, other: Reached| {
+            let Reached { settled, oldest, revision, counts } = one.together_with(other);
+            (settled.millis(), oldest.millis(), revision, counts.late)
+        };
+        assert_eq!(together(reached(7, 1, 3), reached(5, 2, 9)), (5, 2, 9, 12));
+        assert_eq!(together(reached(5, 2, 3), reached(7, 1, 2)), (5, 2, 3, 5));
     }
 }

@@ -3,6 +3,7 @@
 //! Knows what rows, results and stored state mean to timelines. Whoever works on it holds a lock, so that it does only
 //! what timelines are needed for, and returns what the rest is made of. Must not know who else holds it, or how.
 
+use crate::counts::Counts;
 use crate::error::CoreError;
 use crate::halve::{Halved, halve};
 use crate::intake::route::KeyedRows;
@@ -108,9 +109,9 @@ impl Segment {
     }
 
     /// Shows everything of its state that changed since this was last asked; `revision` is the highest that a result of
-    /// its keys may have.
-    pub(crate) fn dirty(&mut self, revision: u64, out: &mut StateSink<'_>) {
-        let reached = self.reached(revision);
+    /// its keys may have, and `counts` what is to be stored with its first group.
+    pub(crate) fn dirty(&mut self, revision: u64, counts: Counts, out: &mut StateSink<'_>) {
+        let reached = self.reached(revision, counts);
         if self.shown != Some(reached) {
             self.show_reached(reached, out);
             self.shown = Some(reached);
@@ -119,19 +120,23 @@ impl Segment {
     }
 
     /// Shows everything of its state. What [`Segment::dirty`] has still to show stays so.
-    pub(crate) fn all(&self, revision: u64, out: &mut StateSink<'_>) {
-        self.show_reached(self.reached(revision), out);
+    pub(crate) fn all(&self, revision: u64, counts: Counts, out: &mut StateSink<'_>) {
+        self.show_reached(self.reached(revision, counts), out);
         self.timelines.encode_all(&mut |key, block, value| out(Name::Block { key, block }, value));
     }
 
-    /// Shows of each of its groups how far it has come.
+    /// Shows of each of its groups how far it has come; the first has the counts.
     pub fn show_reached(&self, reached: Reached, out: &mut StateSink<'_>) {
-        let bytes = reached.encode();
-        self.groups.clone().for_each(|group| out(Name::Reached(KeyGroup(group)), Some(&bytes)));
+        let first = reached.encode();
+        let others = Reached { counts: Counts::default(), ..reached }.encode();
+        for group in self.groups.clone() {
+            let bytes = if group == self.groups.start { &first } else { &others };
+            out(Name::Reached(KeyGroup(group)), Some(bytes));
+        }
     }
 
-    fn reached(&self, revision: u64) -> Reached {
-        Reached { settled: self.settled(), oldest: self.oldest(), revision }
+    fn reached(&self, revision: u64, counts: Counts) -> Reached {
+        Reached { settled: self.settled(), oldest: self.oldest(), revision, counts }
     }
 
     /// Takes something of the state of its key groups back. All is to be taken back, then [`Segment::restore_done`]
@@ -162,9 +167,9 @@ impl Segment {
         Ok(())
     }
 
-    /// The highest revision that results of its keys had when its state was stored.
-    pub(crate) fn restored_revision(&self) -> u64 {
-        self.restored.map_or(0, |restored| restored.revision)
+    /// How far its groups had come when its state was stored; `None` of one that has none.
+    pub(crate) fn restored(&self) -> Option<Reached> {
+        self.restored
     }
 
     /// The boundary up to which it is settled; [`EventTime::MIN`] before the first watermark.

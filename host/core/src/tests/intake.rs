@@ -129,12 +129,17 @@ fn a_snapshot_that_does_not_read_is_refused() {
     let newer = [&[3], &snapshot[1..]].concat();
     let error = Intake::open(plan.clone()).restore(P, &newer).unwrap_err().to_string();
     assert!(error.ends_with("has format 3, this weir reads 2"), "{error}");
-    // The first format had no revision before the ids.
+    // The first format had no revision and no counts before the ids.
     let (head, id) = snapshot.split_at(snapshot.len() - 24);
-    let older = [&[1], &head[1..head.len() - 8], id].concat();
-    let mut from_older = Intake::open(plan);
+    let (rest, numbers) = head.split_at(head.len() - 80);
+    let older = [&[1], &rest[1..], id].concat();
+    let mut from_older = Intake::open(plan.clone());
     from_older.restore(P, &older).unwrap();
-    assert_eq!(from_older.snapshot(P), snapshot);
+    assert_eq!(from_older.snapshot(P), [rest, &[0; 80], id].concat());
+    let mut moved = Intake::open(plan);
+    moved.restore(P, &snapshot).unwrap();
+    assert_eq!((moved.counts(), numbers.len()), (intake.counts(), 80));
+    assert_eq!(moved.counts().events, 1);
 }
 
 proptest! {

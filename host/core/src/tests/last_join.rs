@@ -7,8 +7,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMillisecondArray};
 use proptest::prelude::*;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use weir_connect::KnownTimes;
 use weir_event::{EventTime, PartitionId, Span};
 use weir_plan::JobPlan;
@@ -24,10 +25,11 @@ type Match = Option<(u64, Option<i64>)>;
 
 /// Planned once: planning takes longer than a case does.
 fn plan(within: Option<i64>, change: bool) -> Arc<JobPlan> {
-    type Plans = Mutex<BTreeMap<(Option<i64>, bool), Arc<JobPlan>>>;
-    static PLANS: Plans = Mutex::new(BTreeMap::new());
-    let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
-    plans.entry((within, change)).or_insert_with(|| Arc::new(make_plan(within, change))).clone()
+    type Plans = BTreeMap<(Option<i64>, bool), Arc<JobPlan>>;
+    thread_local!(static PLANS: RefCell<Plans> = RefCell::default());
+    PLANS.with_borrow_mut(|plans| {
+        plans.entry((within, change)).or_insert_with(|| Arc::new(make_plan(within, change))).clone()
+    })
 }
 
 fn make_plan(within: Option<i64>, change: bool) -> JobPlan {

@@ -3,6 +3,7 @@
 
 use super::oracle::{self, Expected, Oracle};
 use crate::Segment;
+use crate::counts::Counts;
 use crate::groups::{ALL_GROUPS, part_of, range_of};
 use crate::keyed::lookup::{AsOf, Entity, Looked, LookupError};
 use crate::stored::{Expiry, Name};
@@ -274,7 +275,7 @@ impl World {
     /// perhaps with another history.
     pub(super) fn restart(&mut self, segments: usize, history: Option<i64>) -> Result<(), TestCaseError> {
         for segment in &mut self.segments {
-            segment.dirty(0, &mut |name, value| {
+            segment.dirty(0, Counts::default(), &mut |name, value| {
                 let mut entry = Vec::new();
                 name.put_with_group(&mut entry);
                 match value {
@@ -286,7 +287,7 @@ impl World {
         let expiry = Expiry::at(&self.plan, EventTime::from_millis(self.oracle.settled), []).unwrap();
         let mut all = BTreeMap::new();
         for segment in &self.segments {
-            segment.all(0, &mut |name, value| {
+            segment.all(0, Counts::default(), &mut |name, value| {
                 let mut entry = Vec::new();
                 name.put_with_group(&mut entry);
                 all.insert(entry, value.unwrap().to_vec());

@@ -110,7 +110,9 @@ impl Job {
 
     /// Its state now.
     pub fn status(&self) -> JobStatus {
-        self.progress.status(&self.plan.name, self.plan.version, &self.plan.definition, &*self.clock)
+        let status =
+            self.progress.status(&self.plan.name, self.plan.version, &self.plan.definition, &*self.clock);
+        JobStatus { as_of: self.time(), ..status }
     }
 
     /// Results of which some value was an error since the process began, by reason.

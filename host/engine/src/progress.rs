@@ -427,7 +427,7 @@ impl Progress {
             next_try: slow.next_try,
             ready: self.ready(),
             watermark: self.watermark(),
-            as_of: self.freshness.time(now),
+            as_of: None,
             data_since: self.data_since(),
             lag_ms,
             behind,

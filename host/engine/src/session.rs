@@ -92,10 +92,13 @@ impl Place {
     }
 }
 
-/// Whether a partition was not read further here than there. Where its log begins cannot be compared with an offset.
+/// Whether a partition was not read further here than there. Where its log begins cannot be compared with an offset;
+/// nor can offsets that mean a record together with a place alone, as those of files do: they are the same or not.
 fn is_within(here: &OpenPartition, there: &OpenPartition) -> bool {
     let is_within = match (&here.from, &there.from) {
-        (Some(here), Some(there)) => here.next <= there.next,
+        (Some(here), Some(there)) if here.place.is_empty() && there.place.is_empty() => {
+            here.next <= there.next
+        }
         (here, there) => here == there,
     };
     here.partition == there.partition && is_within
@@ -397,7 +400,7 @@ impl Pump {
         }
         while self.spent.len() > self.hub.decode_depth {
             let oldest = self.spent.pop_front();
-            oldest.into_iter().for_each(|block| self.hub.forget(block));
+            oldest.iter().for_each(|block| self.hub.forget(block));
         }
         let has_room = ring.entries.len() < RING;
         let is_waiting = !has_room && ring.gathered;
@@ -437,11 +440,11 @@ impl Pump {
     async fn forget_when_done(mut self, mut changed: watch::Receiver<()>) {
         while !self.session.ring().followers.is_empty() && changed.changed().await.is_ok() {}
         while let Some(block) = self.spent.pop_front() {
-            self.hub.forget(block);
+            self.hub.forget(&block);
         }
         for entry in &self.session.ring().entries {
             if let Entry::Block(block) = entry {
-                self.hub.forget(BlockId::of(block));
+                self.hub.forget(&BlockId::of(block));
             }
         }
     }

@@ -42,13 +42,13 @@ pub(crate) struct Opening {
 }
 
 /// The same range of a partition's log has the same bytes for ever, whoever read it and as which input: the
-/// partition's number, its first offset, the offset after it and its length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct BlockId(u16, u64, u64, usize);
+/// partition's number, its first offset, the position after it and its length.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct BlockId(u16, u64, Position, usize);
 
 impl BlockId {
     pub(crate) fn of(block: &RawBlock) -> Self {
-        BlockId(block.partition.partition, first_offset(block), block.next.next, block.data.len())
+        BlockId(block.partition.partition, first_offset(block), block.next.clone(), block.data.len())
     }
 }
 
@@ -178,8 +178,8 @@ impl Hub {
         self.decoded.lock().unwrap_or_else(PoisonError::into_inner).insert(block, (Arc::new(decoded), share));
     }
 
-    pub(crate) fn forget(&self, block: BlockId) {
-        self.decoded.lock().unwrap_or_else(PoisonError::into_inner).remove(&block);
+    pub(crate) fn forget(&self, block: &BlockId) {
+        self.decoded.lock().unwrap_or_else(PoisonError::into_inner).remove(block);
     }
 
     fn decoded(&self, block: &RawBlock) -> Option<(Arc<Decoded>, Duration)> {

@@ -68,7 +68,9 @@ impl Driver {
         for step in taken.steps {
             self.step(step).await?;
         }
-        for first in [&mut taken.taken.first, &mut taken.taken.first_like_seconds].into_iter().flatten() {
+        let of_block = &mut taken.taken;
+        let firsts = [&mut of_block.first, &mut of_block.first_like_seconds, &mut of_block.first_ahead];
+        for first in firsts.into_iter().flatten() {
             first.place = self.inputs.place(partition, &block.next);
         }
         if let Some(refusals) = self.state.refusals.get_mut(usize::from(partition.source)) {

@@ -30,7 +30,7 @@ pub struct Rank {
 }
 
 /// The place in a partition's log up to which everything was read.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Position {
     /// Offset of the next record to be read; all below were read.
     pub next: u64,

@@ -4,6 +4,7 @@
 
 use crate::time::EventTime;
 use crate::zone::{UnknownZone, zone_named};
+use jiff::SignedDuration;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 use std::fmt;
@@ -188,7 +189,11 @@ impl TimePattern {
         let read = strtime::parse(&self.pattern, text).ok()?;
         let stamp = if read.iana_time_zone().is_some() {
             read.to_zoned().ok()?.timestamp()
-        } else if read.offset().is_some() || read.timestamp().is_some() {
+        } else if let Some(seconds) = read.timestamp() {
+            // A fraction stands beside `%s`, and does not count for it by itself.
+            let fraction = SignedDuration::from_nanos(i64::from(read.subsec_nanosecond().unwrap_or(0)));
+            seconds.checked_add(fraction).ok()?
+        } else if read.offset().is_some() {
             read.to_timestamp().ok()?
         } else {
             self.zone.to_ambiguous_timestamp(read.to_datetime().ok()?).compatible().ok()?
@@ -233,6 +238,13 @@ const FREQUENT: &[&str] = &[
     "%d/%m/%Y %H:%M:%S",
     "%d/%m/%Y %H:%M",
     "%d/%m/%Y",
+    "%d.%m.%y %H:%M:%S",
+    "%d.%m.%y %H:%M",
+    "%d.%m.%y",
+    "%m/%d/%y %H:%M",
+    "%m/%d/%y",
+    "%d/%m/%y %H:%M",
+    "%d/%m/%y",
     "%Y-%m-%d %H:%M:%S UTC",
     "%Y-%m-%d %H:%M:%S%.f UTC",
     "%Y-%m-%d %H:%M:%S %z",
@@ -241,6 +253,9 @@ const FREQUENT: &[&str] = &[
     "%d/%b/%Y:%H:%M:%S %z",
     "%a %b %d %H:%M:%S %Y",
 ];
+
+/// From 1900 to 2200: a pattern that reads a time outside of it takes another part for the year.
+const FREQUENT_MS: std::ops::Range<i64> = -2_208_988_800_000..7_258_118_400_000;
 
 /// The frequent pattern that reads this text, and another one that reads a different time from it: which of the two was
 /// meant, only its writer knows.
@@ -252,7 +267,8 @@ pub fn likely_patterns(text: &str) -> Vec<&'static str> {
     let mut times = Vec::new();
     let mut found = Vec::new();
     for (pattern, name) in PATTERNS.iter().zip(FREQUENT) {
-        if let Some(time) = pattern.read(text).filter(|time| !times.contains(time)) {
+        let time = pattern.read(text).filter(|time| FREQUENT_MS.contains(&time.millis()));
+        if let Some(time) = time.filter(|time| !times.contains(time)) {
             times.push(time);
             found.push(*name);
         }
@@ -312,6 +328,8 @@ mod tests {
             ("%Y-%m-%d %H:%M:%S%.f", None, "1969-12-31 23:59:59.9999", "1969-12-31T23:59:59.999Z"),
             ("%d/%b/%Y:%H:%M:%S %z", None, "01/Mar/2026:10:00:00 +0100", "2026-03-01T09:00:00.000Z"),
             ("%s", None, "1767225600", "2026-01-01T00:00:00.000Z"),
+            ("%s%.f", None, "1767225600.123", "2026-01-01T00:00:00.123Z"),
+            ("%s.%f", None, "1767225600.5", "2026-01-01T00:00:00.500Z"),
         ] {
             assert_eq!(read(pattern, zone, text).as_deref(), Some(time), "{text}");
         }
@@ -347,6 +365,8 @@ mod tests {
             ("01.03.2026 10:10", "%d.%m.%Y %H:%M"),
             ("03/31/2026", "%m/%d/%Y"),
             ("31/03/2026", "%d/%m/%Y"),
+            ("01.03.26 10:00", "%d.%m.%y %H:%M"),
+            ("03/31/26", "%m/%d/%y"),
         ] {
             assert_eq!(likely_patterns(text), [pattern], "{text}");
         }

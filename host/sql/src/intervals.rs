@@ -12,13 +12,19 @@ pub(crate) fn interval(expression: &Expr, at: Location) -> Result<Span, Refusal>
     let place = expression.span().start;
     let at = if place.line == 0 { at } else { place };
     let Expr::Interval(interval) = expression else {
-        let message = format!("`{expression}` is not a length of time; write it as INTERVAL '90' DAY");
+        let meant = quoted(expression).and_then(meant).unwrap_or_else(|| "INTERVAL '90' DAY".to_owned());
+        let message = format!("`{expression}` is not a length of time; write it as {meant}");
         return Err(Refusal::new(at, message));
     };
     if interval.last_field.is_some() {
         let message = "intervals of two units are not available; write one number and one unit, such as INTERVAL '90' \
                        MINUTE";
         return Err(Refusal::new(at, message));
+    }
+    if interval.leading_field.is_none()
+        && let Some(meant) = quoted(&interval.value).and_then(meant)
+    {
+        return Err(Refusal::new(at, format!("an interval's unit stands behind the quotes; write {meant}")));
     }
     let (number, unit_millis) = (number(interval, at)?, unit(interval.leading_field.as_ref(), at)?);
     millis(&number, unit_millis).map(Span::from_millis).ok_or_else(|| {
@@ -27,6 +33,26 @@ pub(crate) fn interval(expression: &Expr, at: Location) -> Result<Span, Refusal>
         );
         Refusal::new(at, message)
     })
+}
+
+/// A text in single quotes.
+fn quoted(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `INTERVAL '24' HOUR` of `24 hours`, as other databases write it.
+fn meant(text: &str) -> Option<String> {
+    let (number, unit) = text.trim().split_once(' ')?;
+    let unit = unit.trim().to_uppercase();
+    let unit = unit.strip_suffix('S').unwrap_or(&unit);
+    let units = ["DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "WEEK", "MONTH", "YEAR"];
+    (number.parse::<f64>().is_ok() && units.contains(&unit)).then(|| format!("INTERVAL '{number}' {unit}"))
 }
 
 /// Whether an interval counts weeks.

@@ -262,7 +262,7 @@ impl Names<'_> {
     fn unknown_function(&self, name: &str) -> String {
         let aggregates = self.aggregates.names().into_iter().map(|name| name.to_lowercase());
         let plugins = self.catalog.functions().aggregate_names();
-        let respelt = TOLD.iter().map(|(name, ..)| (*name).to_owned());
+        let respelt = TOLD.iter().map(|(name, ..)| *name).chain(WINDOWS).map(str::to_owned);
         let known: Vec<String> =
             self.functions.names().into_iter().chain(respelt).chain(aggregates).chain(plugins).collect();
         if let Some(how) = self.catalog.unseen(name) {
@@ -274,6 +274,9 @@ impl Names<'_> {
         }
     }
 }
+
+/// What makes windows in GROUP BY, as it may be misspelt.
+const WINDOWS: [&str; 4] = ["tumble", "hop", "cumulate", "session"];
 
 /// Functions of other databases that give the time of day, beyond those that the library has.
 fn is_volatile(name: &str) -> bool {

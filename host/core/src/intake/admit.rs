@@ -73,6 +73,9 @@ impl Rules {
     }
 }
 
+/// A row that is so far ahead of all before it is named where rows behind it came too late: 30 days.
+const FAR_AHEAD: Span = Span::from_millis(30 * 86_400_000);
+
 /// What became of one block.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
@@ -89,6 +92,8 @@ pub(crate) struct Admission {
     pub(crate) first_like_seconds: Option<(u64, EventTime)>,
     /// Rows whose time is of this century.
     pub(crate) recent: u64,
+    /// Offset and time of the first row that is far ahead of all before it, and the newest time of those.
+    pub(crate) first_ahead: Option<(u64, EventTime, EventTime)>,
     /// Rows whose id was seen before.
     pub(crate) duplicates: u64,
     /// Rows that were late, admitted or not.
@@ -172,6 +177,9 @@ pub(crate) fn admit(
             continue;
         }
         admission.first.get_or_insert(time);
+        if watermark.newest() > EventTime::MIN && time > watermark.newest() + FAR_AHEAD {
+            admission.first_ahead.get_or_insert((decoded.offsets[row], time, watermark.newest()));
+        }
         admission.count_units(decoded.offsets[row], time);
         let is_repeat = |repeats: &mut Repeats<'_>| repeats.is_repeat(row, time, watermark.current());
         match filtered.at(row) {

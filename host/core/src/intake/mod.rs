@@ -25,6 +25,7 @@ use crate::letter::DeadLetter;
 use crate::project::project;
 use crate::stored::Stored;
 use admit::{Admission, Admitted, Payloads, Rows, Rules, admit, letter};
+use arrow_array::{Array, RecordBatch};
 use beginning::Beginning;
 use refusals::{FirstRefused, Taken};
 use route::KeyedRows;
@@ -73,6 +74,11 @@ pub struct Standing {
     pub newest: Option<EventTime>,
     /// Where in its log the job began; `None` before the first block.
     pub beginning: Option<Beginning>,
+}
+
+/// By column, whether any row has a value of it.
+fn filled(columns: &RecordBatch) -> Vec<bool> {
+    columns.columns().iter().map(|column| column.null_count() < column.len()).collect()
 }
 
 impl Intake {
@@ -207,6 +213,8 @@ impl Intake {
             unread: unread.iter().map(|letter| letter.reason.clone()).collect(),
             first: FirstRefused::of(&letters),
             first_like_seconds: admission.first_like_seconds.map(FirstRefused::like_seconds),
+            first_ahead: admission.first_ahead.map(FirstRefused::far_ahead),
+            filled: filled(&decoded.columns),
         };
         letters.extend(admission.diverted);
         letters.extend(unread);

@@ -5,7 +5,7 @@
 
 use crate::letter::DeadLetter;
 use std::time::Duration;
-use weir_event::EventTime;
+use weir_event::{EventTime, Span};
 use weir_plan::{JobPlan, Late, LatePolicy, StreamInput};
 use weir_timeline::Frames;
 
@@ -31,6 +31,10 @@ pub struct Taken {
     pub first: Option<FirstRefused>,
     /// The first whose time would be of this century were it in seconds.
     pub first_like_seconds: Option<FirstRefused>,
+    /// The first that is far ahead of all before it.
+    pub first_ahead: Option<FirstRefused>,
+    /// By column that the job reads, whether any row has a value of it; empty where no row was read.
+    pub filled: Vec<bool>,
 }
 
 /// The first row that was refused or looks wrong, for a person to look at.
@@ -70,6 +74,10 @@ pub struct Refusals {
     all_too_late: u64,
     /// What would keep those that come too late.
     remedy: String,
+    /// The columns that the job reads.
+    columns: Vec<String>,
+    /// For each, whether any row has had a value of it; none before the first row.
+    filled: Vec<bool>,
 }
 
 impl Refusals {
@@ -83,6 +91,8 @@ impl Refusals {
             all_rows: 0,
             all_too_late: 0,
             remedy: remedy(plan, input),
+            columns: names(input).collect(),
+            filled: Vec::new(),
         }
     }
 
@@ -90,6 +100,10 @@ impl Refusals {
     pub fn add(&mut self, block: Taken) {
         self.all_rows += block.rows;
         self.all_too_late += block.too_late;
+        self.filled.resize(self.filled.len().max(block.filled.len()), false);
+        for (known, new) in self.filled.iter_mut().zip(&block.filled) {
+            *known |= new;
+        }
         self.taken.add(block);
     }
 
@@ -117,7 +131,22 @@ impl Refusals {
 
     /// What has to be said at the end of a run, over all of it.
     pub fn at_end(&self) -> Option<String> {
-        self.warning(&self.taken)
+        let said: Vec<String> = self.warning(&self.taken).into_iter().chain(self.without_values()).collect();
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+
+    /// Columns of which no row has a value: mostly their names are misspelt.
+    fn without_values(&self) -> Option<String> {
+        let unfilled = self.columns.iter().zip(&self.filled).filter(|(_, filled)| !**filled);
+        let names: Vec<String> = unfilled.map(|(name, _)| format!("`{name}`")).collect();
+        if names.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "no row has a value of {}: is it written so in the source? Capital letters count, and `fields: {{NAME: \
+             {{type: TYPE, from: MEMBER}}}}` in the stream's file reads a member of another name",
+            names.join(", ")
+        ))
     }
 
     fn warning(&self, taken: &Taken) -> Option<String> {
@@ -126,21 +155,30 @@ impl Refusals {
     }
 
     fn of_rows(&self, taken: &Taken) -> Option<String> {
-        let Taken { rows, refused, too_late, like_seconds, recent, unread: _, first, first_like_seconds } =
-            taken;
+        let Taken {
+            rows,
+            refused,
+            too_late,
+            like_seconds,
+            recent,
+            first,
+            first_like_seconds,
+            first_ahead,
+            ..
+        } = taken;
         let too_late = too_late.min(rows);
         let share = |part: u64| format!("{part} of {rows} rows ({} %)", part * 100 / (*rows).max(1));
         let shown =
             |first: &Option<FirstRefused>| first.as_ref().map(ToString::to_string).unwrap_or_default();
         if 2 * refused > *rows {
             Some(format!("{} were refused{}", share(*refused), shown(first)))
-        } else if 2 * too_late > *rows {
+        } else if 2 * too_late > *rows || (*too_late > 0 && first_ahead.is_some()) {
             let since = match self.all_rows {
                 all if all == *rows => String::new(),
                 all => format!(" ({} of {all} since the job was started)", self.all_too_late),
             };
             let late = format!("{} came too late to count and were dropped{since}", share(*too_late));
-            Some(format!("{late}; {}", self.remedy))
+            Some(format!("{late}; {}{}", self.remedy, shown(first_ahead)))
         } else if 2 * like_seconds > *rows || (*like_seconds > 0 && *recent > 0) {
             Some(format!(
                 "{} have an event time between 12 and 24 January 1970{}: are their times in seconds? {}{}",
@@ -169,7 +207,14 @@ impl Taken {
         self.unread.extend(block.unread);
         self.first = self.first.take().or(block.first);
         self.first_like_seconds = self.first_like_seconds.take().or(block.first_like_seconds);
+        self.first_ahead = self.first_ahead.take().or(block.first_ahead);
     }
+}
+
+/// The names of the columns that a job reads of a stream, in order.
+fn names(input: &StreamInput) -> impl Iterator<Item = String> {
+    let fields = &input.stream.schema.fields;
+    input.columns.iter().map(|column| fields.get(*column).map(|field| field.name.clone()).unwrap_or_default())
 }
 
 /// What keeps rows that come too late for a job, in words.
@@ -203,6 +248,15 @@ impl FirstRefused {
     /// Of a row whose time would be of this century were it in seconds.
     pub(crate) fn like_seconds((offset, time): (u64, EventTime)) -> FirstRefused {
         FirstRefused { offset, place: None, reason: format!("event time {time}") }
+    }
+
+    /// Of a row that is far ahead of the newest before it.
+    pub(crate) fn far_ahead((offset, time, newest): (u64, EventTime, EventTime)) -> FirstRefused {
+        let reason = format!(
+            "event time {time}, {} ahead of the newest before it",
+            Span::from_millis(time.millis() - newest.millis())
+        );
+        FirstRefused { offset, place: None, reason }
     }
 }
 
@@ -304,6 +358,24 @@ mod tests {
             told.ends_with("; the first at offset 3, in in.jsonl: event time 1970-01-21T11:37:37.800Z"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn columns_that_no_row_has_are_named_at_the_end_and_what_lies_far_ahead_beside_what_came_too_late() {
+        let mut refusals = refusals();
+        let columns = refusals.columns.len();
+        let filled = |but: usize| (0..columns).map(|column| column != but).collect();
+        refusals.add(Taken { rows: 3, filled: filled(0), ..Taken::default() });
+        let said = refusals.at_end().unwrap();
+        assert!(said.starts_with(&format!("no row has a value of `{}`:", refusals.columns[0])), "{said}");
+        refusals.add(Taken { rows: 3, filled: filled(1), ..Taken::default() });
+        assert_eq!(refusals.at_end(), None);
+        let time = EventTime::from_millis;
+        let ahead = FirstRefused::far_ahead((5, time(10 * 86_400_000), time(0)));
+        refusals.add(Taken { rows: 6, too_late: 1, first_ahead: Some(ahead), ..Taken::default() });
+        let said = refusals.at_end().unwrap();
+        assert!(said.starts_with("1 of 12 rows (8 %) came too late"), "{said}");
+        assert!(said.ends_with("; the first at offset 5: event time 1970-01-11T00:00:00.000Z, 10d ahead of the newest before it"), "{said}");
     }
 
     #[test]

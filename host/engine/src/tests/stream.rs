@@ -190,6 +190,22 @@ async fn columns_of_a_job_that_comes_later_are_decoded_for_all() {
     }
 }
 
+/// A log whose offsets count from where each job began, so that only the place says which record they mean.
+#[tokio::test]
+async fn places_that_are_not_the_same_are_not_compared_by_their_offsets() {
+    let shared = Shared::new(many(), 2, None);
+    let [(source, _), (other, _)] = [shared.for_job(), shared.for_job()];
+    let at = |next, place: &str| {
+        let from = Some(weir_event::Position { next, place: place.to_owned() });
+        [OpenPartition { partition: 0, from }]
+    };
+    let mut one = source.open(0, &at(10, "b.log 20"), false).await.unwrap();
+    let mut two = other.open(0, &at(10, "a.log 10"), false).await.unwrap();
+    let (one, two) = tokio::join!(rest(&mut *one, 1), rest(&mut *two, 1));
+    assert_eq!((one.len(), two.len()), (190, 190));
+    assert_eq!(shared.counts().0, 2, "each has a reader of its own");
+}
+
 #[tokio::test]
 async fn who_is_left_behind_goes_on_alone_and_misses_nothing() {
     let shared = Shared::new(many(), 2, None);

@@ -155,14 +155,15 @@ pub(super) const STREAM: &[KeyDoc] = &[
         "max_future",
         "duration",
         "1h",
-        "an event further ahead of the time when it became known is a dead letter",
+        "an event whose time is so much later than when weir got it is a dead letter; a file does not say when that \
+         was, so of its rows only where `known_time` says it",
     ),
     KeyDoc::new("max_skew", "duration", NONE, "partitions further ahead of the slowest wait for it"),
     KeyDoc::new(
         "known_time",
         "column",
         NONE,
-        "the timestamp column that says when a file's row could first be known",
+        "the timestamp column that says when a row became known, where that was before weir got it",
     ),
     KeyDoc::new(
         "event_id",

@@ -144,8 +144,9 @@ fn unlike_types(text: &str) -> Option<String> {
         return Some(format!("{types} cannot be compared by LIKE; write a CAST"));
     }
     let types = text.strip_prefix("Cannot coerce arithmetic expression ")?.strip_suffix(" to valid types")?;
+    let text = if types.contains(" + ") && types.contains("Utf8") { ", `||` to join texts" } else { "" };
     Some(format!(
-        "{types}: these types cannot be computed with; write a CAST, or INTERVAL '5' SECOND for a length of time"
+        "{types}: these types cannot be computed with; write a CAST{text}, or INTERVAL '5' SECOND for a length of time"
     ))
 }
 

@@ -153,6 +153,9 @@ fn sample(data_type: &DataType, number: usize) -> Option<ScalarValue> {
         DataType::Int64 => ScalarValue::Int64(Some(i64::from(whole))),
         DataType::Float32 => ScalarValue::Float32(Some(whole as f32)),
         DataType::Float64 => ScalarValue::Float64(Some(f64::from(whole))),
+        DataType::Decimal128(precision, scale) => {
+            ScalarValue::Decimal128(Some(i128::from(whole)), *precision, *scale)
+        }
         DataType::Boolean => ScalarValue::Boolean(Some(whole == 1)),
         DataType::Date32 => ScalarValue::Date32(Some(whole)),
         DataType::Timestamp(TimeUnit::Millisecond, zone) => {

@@ -142,7 +142,7 @@ const REFUSED: &[(&str, &str)] = &[
     // Shape.
     (
         "SELECT a.user_id FROM event_user_action a JOIN features f ON a.user_id = f.id",
-        "1:43: weir 0.1 does not have joins yet",
+        "1:43: of joins weir 0.1 has LAST JOIN",
     ),
     ("SELECT user_id FROM event_user_action, features", "1:40: FROM takes one stream; write (SELECT"),
     (

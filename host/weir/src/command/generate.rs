@@ -45,7 +45,9 @@ enum GeneratorKind {
 
 pub(super) fn run(arguments: &GenerateArguments) -> Result<(), Failure> {
     let shown = arguments.output.display();
-    let file = File::create(&arguments.output)
+    let folder = arguments.output.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let file = folder
+        .and_then(|()| File::create(&arguments.output))
         .map_err(|error| Failure::user(format!("cannot make {shown}: {error}")))?;
     let GeneratorKind::Rides = arguments.kind;
     let users = match arguments.users {
@@ -63,7 +65,7 @@ mod tests {
     #[test]
     fn as_many_lines_as_asked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("rides.jsonl");
+        let output = folder.path().join("data/rides.jsonl");
         let arguments = |output| GenerateArguments {
             kind: GeneratorKind::Rides,
             events: 1000,

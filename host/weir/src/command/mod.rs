@@ -49,7 +49,7 @@ enum Command {
     Lookup(lookup::LookupArguments),
     Sample(sample::SampleArguments),
     Completions(completions::CompletionsArguments),
-    /// The life of a plugin: new, build, push, list, activate
+    /// The life of a plugin: new, build, push, list, activate, rollback
     Plugin {
         #[command(subcommand)]
         command: plugin::PluginCommand,

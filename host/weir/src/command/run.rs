@@ -145,7 +145,7 @@ fn some_rows_were_used(jobs: &[Arc<Job>], before: &[Counts]) -> Result<(), Failu
         (refused == read).then(|| {
             let why = why.unwrap_or_else(|| format!("all {read} rows were refused"));
             Failure::user(format!(
-                "job `{job}`: {why}; mend the source or the stream's file, then run it with `--reset {job}`"
+                "job `{job}`: {why}; mend the source, the stream's file or the query, then run it with `--reset {job}`"
             ))
         })
     });

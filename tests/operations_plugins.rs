@@ -75,6 +75,23 @@ fn a_component_put_into_the_project_is_found_by_what_waits_for_it() {
 }
 
 #[test]
+fn a_job_that_is_added_before_its_function_starts_when_that_becomes_active() {
+    let project = Project::new();
+    project.file("streams/s.yaml", STREAM).file("jobs/plain.yaml", PLAIN);
+    let server = Server::start(&project, "");
+    server.wait_ready();
+    let without = push(&server, "geo", &scalar_guest("traps_below_zero"));
+    activate(&server, "geo", without);
+    project.file("jobs/scalar.yaml", SCALAR);
+    server.signal("HUP");
+    server.wait_for_job("scalar", "the job to wait", |status| status["next_try"].is_string());
+    let version = push(&server, "geo", &component("geo"));
+    assert_eq!(activate(&server, "geo", version), json!([{"job": "scalar", "applied": true}]));
+    server.wait_for_job("scalar", "the job to run", |status| status["state"] == "running");
+    assert!(server.terminate().success());
+}
+
+#[test]
 fn another_version_reaches_what_runs_also_after_a_kill() {
     let project = Project::new();
     project

@@ -9,20 +9,20 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::PathBuf;
 use weir_core::{DeadLetter, Subject};
-use weir_event::PartitionId;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity {
-    Event(PartitionId, u64),
-    Unread(PartitionId, String),
+    /// With the number of its partition: the file is of one stream, whichever input of a job that is.
+    Event(u16, u64),
+    Unread(u16, String),
     Result(String, String),
 }
 
 /// What letters about the same thing have in common.
 fn identity(letter: &DeadLetter) -> Identity {
     match &letter.subject {
-        Subject::Event { partition, offset, .. } => Identity::Event(*partition, *offset),
-        Subject::Unread { partition, .. } => Identity::Unread(*partition, letter.reason.clone()),
+        Subject::Event { partition, offset, .. } => Identity::Event(partition.partition, *offset),
+        Subject::Unread { partition, .. } => Identity::Unread(partition.partition, letter.reason.clone()),
         Subject::Result { result } => Identity::Result(letter.job.clone(), result.to_string()),
     }
 }
@@ -176,6 +176,7 @@ fn add(letters: &mut BTreeMap<Identity, (u64, Listed)>, sequence: u64, letter: D
 mod tests {
     use super::*;
     use weir_core::{FailedResult, FailedWindow};
+    use weir_event::PartitionId;
 
     fn letter(job: &str, offset: u64) -> DeadLetter {
         DeadLetter::of_event(job, "not JSON".to_owned(), PartitionId::default(), offset, "{".to_owned())
@@ -196,6 +197,11 @@ mod tests {
         assert_eq!(listed.len(), 2);
         assert_eq!(listed[0].jobs, ["a", "b"]);
         assert_eq!(files.folder.list("s", 1).unwrap()[0].offset(), Some(2));
+        // Which of a job's inputs the stream is, is the job's affair.
+        let second = PartitionId { source: 1, partition: 0 };
+        let of_union = DeadLetter::of_event("c", "not JSON".to_owned(), second, 2, "{".to_owned());
+        files.append("s", &[of_union]).unwrap();
+        assert_eq!(files.folder.list("s", 10).unwrap()[1].jobs, ["a", "c"]);
         // What was not read takes no offset, and hides no event that has the one behind it.
         let unread = DeadLetter::of_unread("a", "`f` is not read".to_owned(), PartitionId::default(), 2);
         files.append("s", &[unread.clone(), unread]).unwrap();

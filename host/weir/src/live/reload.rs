@@ -29,6 +29,7 @@ impl Live {
             let runs = if self.runs(&refused.name) { "; what runs goes on" } else { "" };
             tracing::error!(job = refused.name, "not reloaded: {}{runs}", reason(refused));
             if runs.is_empty() {
+                known.learn(&refused.name, &checked);
                 self.refuse(&mut known, refused);
             }
         }

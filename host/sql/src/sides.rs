@@ -40,7 +40,7 @@ impl Making<'_> {
         };
         let schema = schema(&left.schema, &right.schema, &join.right.qualifier);
         let made =
-            Both { functions: self.functions, left: &left.schema, right: &right.schema, pairs: &pairs };
+            BothSides { functions: self.functions, left: &left.schema, right: &right.schema, pairs: &pairs };
         let branches = made.branches(left.branches, right.branches, at);
         let branches = report.take(branches)?;
         Some(Relation { name: join.left.qualifier.clone(), schema, branches, join: Some(join) })
@@ -169,7 +169,7 @@ fn schema(left: &StreamSchema, right: &StreamSchema, qualifier: &str) -> StreamS
 }
 
 /// What the table's columns are in either side's rows.
-struct Both<'b> {
+struct BothSides<'b> {
     functions: &'b Functions<'b>,
     left: &'b StreamSchema,
     right: &'b StreamSchema,
@@ -177,7 +177,7 @@ struct Both<'b> {
     pairs: &'b [(usize, usize)],
 }
 
-impl Both<'_> {
+impl BothSides<'_> {
     fn branches(&self, left: Vec<Branch>, right: Vec<Branch>, at: Location) -> Result<Vec<Branch>, Refusal> {
         let left = left.into_iter().map(|branch| self.branch(branch, false));
         let both = left.chain(right.into_iter().map(|branch| self.branch(branch, true)));

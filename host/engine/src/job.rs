@@ -339,6 +339,7 @@ fn open_sinks(
             limit_bytes: surroundings.outbox_bytes,
             on_full: *on_full,
             is_kept,
+            is_bounded: spec.mode == Mode::UntilEnd,
             attempt: body.attempt,
             token: tokens.remove(sink),
             kept: outboxes.remove(sink).unwrap_or_default(),

@@ -5,16 +5,19 @@
 //! when the sink is behind at a barrier: then the checkpoint names the files, so that neither a failing sink nor the end
 //! of the process loses or doubles a row. What is decided is decided in [`queue`]; files are [`spool`]'s.
 
+mod feed;
 mod frame;
 mod queue;
 mod spool;
+
+pub(crate) use feed::Work;
 
 use crate::error::EngineError;
 use crate::manifest::Kept;
 use crate::progress::Progress;
 use crate::status::{SinkState, SinkStatus};
 use crate::stop::stopped;
-use queue::{Admission, Hold, NextStep, Queue};
+use queue::{Admission, Hold, Queue};
 use spool::Spool;
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, watch};
 use weir_connect::{ConnectError, SinkRows, Token};
-use weir_event::{Clock, EventTime};
+use weir_event::Clock;
 use weir_plan::OnFull;
 
 /// Rows in memory above which they go to files: what a sink takes between two checkpoints, unless it is much.
@@ -41,6 +44,8 @@ pub(crate) struct OutboxOpening {
     pub(crate) on_full: OnFull,
     /// Whether rows that the sink has written may have to be written again.
     pub(crate) is_kept: bool,
+    /// Whether the job ends where its sources do: then it does not wait for a sink that is given up.
+    pub(crate) is_bounded: bool,
     /// The number of the attempt.
     pub(crate) attempt: u64,
     /// What the last checkpoint says of the sink.
@@ -60,6 +65,7 @@ pub(crate) struct Outbox {
     limit_bytes: u64,
     on_full: OnFull,
     is_kept: bool,
+    is_bounded: bool,
     queue: Mutex<Queue>,
     /// Locked before `queue`.
     spool: Arc<tokio::sync::Mutex<Spool>>,
@@ -70,17 +76,6 @@ pub(crate) struct Outbox {
     progress: Arc<Progress>,
     clock: Arc<dyn Clock>,
     stop: watch::Receiver<bool>,
-}
-
-/// What a sink is to do.
-pub(crate) enum Work {
-    Commit(Token),
-    Write(Arc<SinkRows>),
-    Prepare(u64),
-    /// It gets nothing until it is resumed.
-    Pause,
-    /// Nothing any more.
-    End,
 }
 
 impl Outbox {
@@ -101,6 +96,7 @@ impl Outbox {
             limit_bytes: opening.limit_bytes,
             on_full: opening.on_full,
             is_kept: opening.is_kept,
+            is_bounded: opening.is_bounded,
             queue: Mutex::new(queue),
             spool: Arc::new(tokio::sync::Mutex::new(spool)),
             changed: watch::Sender::new(()),
@@ -128,9 +124,11 @@ impl Outbox {
             match admission {
                 Admission::Taken => break,
                 // What is on its way when the job is stopped is little.
-                Admission::Full if *self.stop.borrow() => break,
-                Admission::Full => waits.wait(&mut changed).await,
-                Admission::Hopeless => return Err(self.undelivered().unwrap_or_else(|| self.vanished())),
+                Admission::Full | Admission::Hopeless if *self.stop.borrow() => break,
+                Admission::Hopeless if self.is_bounded => {
+                    return Err(self.undelivered().unwrap_or_else(|| self.vanished()));
+                }
+                Admission::Full | Admission::Hopeless => waits.wait(&mut changed).await,
                 Admission::Missed => {
                     drop(waits);
                     self.suspended();
@@ -215,93 +213,6 @@ impl Outbox {
         done.map_err(|error| unusable(&self.job, &self.sink, &self.folder, &error))
     }
 
-    /// Where the sink starts; everything since comes again.
-    pub(crate) async fn rewind(&self) -> Option<Token> {
-        let mut changed = self.changed.subscribe();
-        loop {
-            let safe = self.queue().rewind();
-            if let Some(safe) = safe {
-                self.tell(|_| {});
-                return safe;
-            }
-            let _ = changed.changed().await;
-        }
-    }
-
-    /// What the sink does next, once there is something.
-    pub(crate) async fn next(&self) -> Result<Work, ConnectError> {
-        let mut changed = self.changed.subscribe();
-        loop {
-            let next = self.queue().next();
-            match next {
-                NextStep::Commit(token) => return Ok(Work::Commit(token)),
-                NextStep::Write(rows) => return Ok(Work::Write(rows)),
-                NextStep::Prepare(checkpoint) => return Ok(Work::Prepare(checkpoint)),
-                NextStep::Suspended => return Ok(Work::Pause),
-                NextStep::Closed => return Ok(Work::End),
-                NextStep::Read(stretch) => {
-                    let (folder, cpu) = (self.folder.clone(), self.progress.cpu.clone());
-                    let read = move || cpu.measure(|| spool::read(&folder, &stretch));
-                    let read = tokio::task::spawn_blocking(read).await;
-                    let gone = |_| ConnectError::internal("reading an outbox ended without an answer");
-                    let (rows, end) = read.map_err(gone)??;
-                    self.queue().was_read(end, rows.columns.num_rows() as u64);
-                    return Ok(Work::Write(Arc::new(rows)));
-                }
-                NextStep::CaughtUp => self.works(),
-                NextStep::Wait => {
-                    let _ = changed.changed().await;
-                }
-            }
-        }
-    }
-
-    /// The sink has written what it was given, `bytes` of it.
-    pub(crate) fn wrote(&self, bytes: u64) {
-        let new_rows = self.queue().wrote(self.is_kept);
-        self.tell(|status| {
-            status.rows += new_rows;
-            status.bytes += bytes;
-        });
-        if new_rows > 0 {
-            self.works();
-        }
-    }
-
-    /// The sink has prepared a checkpoint.
-    pub(crate) fn prepared(&self, checkpoint: u64, token: Token) {
-        self.queue().prepared(checkpoint, token);
-        self.works();
-    }
-
-    /// The sink has committed its newest token.
-    pub(crate) fn committed(&self) {
-        self.queue().committed();
-        self.works();
-    }
-
-    /// The sink has failed. It is tried again at a time, or not.
-    pub(crate) fn failed(&self, error: &ConnectError, next_try: Option<EventTime>) {
-        {
-            let mut queue = self.queue();
-            queue.is_behind = true;
-            if next_try.is_none() && queue.hold == Hold::None {
-                queue.hold = Hold::GivenUp;
-            }
-        }
-        let is_suspended = self.queue().hold == Hold::Suspended;
-        *self.trouble() = Some(error.clone());
-        let reason = error.message.clone();
-        self.tell(|status| {
-            status.errors += 1;
-            status.next_try = next_try.filter(|_| !is_suspended);
-            if !is_suspended {
-                status.state =
-                    if error.retry { SinkState::Retrying(reason) } else { SinkState::Failed(reason) };
-            }
-        });
-    }
-
     /// Whether nothing comes any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.queue().is_closed
@@ -316,28 +227,6 @@ impl Outbox {
     /// Returns once nothing comes any more.
     pub(crate) async fn closed(&self) {
         self.until(|queue| queue.is_closed).await;
-    }
-
-    /// Returns once the sink may go on, or nothing comes any more.
-    pub(crate) async fn resumed(&self) {
-        self.until(|queue| queue.hold != Hold::Suspended || queue.is_closed).await;
-    }
-
-    /// Lets a suspended sink go on with what waits for it.
-    pub(crate) fn resume(&self) -> bool {
-        let was_suspended = {
-            let mut queue = self.queue();
-            let was_suspended = queue.hold == Hold::Suspended;
-            if was_suspended {
-                queue.hold = Hold::None;
-            }
-            was_suspended
-        };
-        if was_suspended {
-            tracing::info!(job = self.job, sink = self.sink, "the sink was resumed");
-            self.tell(|status| status.state = SinkState::Running);
-        }
-        was_suspended
     }
 
     /// Returns once the sink has taken and committed everything, or gets nothing more.
@@ -364,7 +253,7 @@ impl Outbox {
         let trouble = trouble.unwrap_or_else(|| ConnectError::external("it did not answer"));
         let mut message = trouble.message;
         if rows > 0 {
-            message += &format!("; {rows} rows wait for it, which it gets when the job is started again");
+            message += &format!("; {rows} rows wait for it, and are written when the job is started again");
         }
         if missed > 0 {
             message += &format!("; {missed} rows were not kept for it while it was suspended");
@@ -378,16 +267,6 @@ impl Outbox {
         while !is_so(&self.queue()) {
             let _ = changed.changed().await;
         }
-    }
-
-    /// The sink has done something that it had not done before.
-    fn works(&self) {
-        *self.trouble() = None;
-        self.tell(|status| {
-            if !matches!(status.state, SinkState::Suspended(_)) {
-                (status.state, status.next_try) = (SinkState::Running, None);
-            }
-        });
     }
 
     fn does_not_answer(&self) {
@@ -404,7 +283,9 @@ impl Outbox {
         let trouble = self.trouble().as_ref().map(|error| error.message.clone());
         let reason = trouble.unwrap_or_else(|| "it does not answer".to_owned());
         let is_news = !self.progress.is_suspended(&self.sink);
-        self.tell(|status| status.state = SinkState::Suspended(reason.clone()));
+        self.tell(|status| {
+            (status.state, status.next_try) = (SinkState::Suspended(reason.clone()), None);
+        });
         if is_news {
             let job = &self.job;
             tracing::error!(
@@ -462,7 +343,8 @@ impl Waits<'_> {
             let why = outbox.trouble().as_ref().map(|error| error.message.clone());
             let why = why.unwrap_or_else(|| "it takes its rows too slowly".to_owned());
             let (sink, bytes) = (&outbox.sink, outbox.limit_bytes);
-            let reason = format!("{bytes} bytes of rows wait for sink `{sink}`, as many as may: {why}");
+            let reason =
+                format!("the outbox of sink `{sink}` is full ({bytes} bytes, `limits.outbox`): {why}");
             tracing::warn!(job = outbox.job, "the job is paused: {reason}");
             outbox.progress.set_held(Some(reason));
         }

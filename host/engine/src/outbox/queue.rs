@@ -32,6 +32,7 @@ struct Waiting {
     since: EventTime,
 }
 
+/// Where rows are.
 #[derive(Debug)]
 enum RowsIn {
     Memory(Arc<SinkRows>),
@@ -70,7 +71,7 @@ pub(super) enum Admission {
     Taken,
     /// Later.
     Full,
-    /// Never again: the sink is given up.
+    /// Not before the sink, which is given up, is started again.
     Hopeless,
     /// The sink is suspended; they were counted.
     Missed,

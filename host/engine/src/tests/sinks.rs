@@ -346,6 +346,33 @@ fn a_process_that_ends_in_the_middle_of_the_trouble_loses_and_doubles_nothing() 
 }
 
 #[test]
+fn a_damaged_outbox_fails_its_sink_alone() {
+    let mut beside = Beside::new(Trouble::Write, OnFull::Pause);
+    beside.start(Mode::Live);
+    beside.fed.feed(0..10);
+    beside.eventually("rows are made", |it| it.job().status().counts.results == 9);
+    beside.checkpoint();
+    beside.kill();
+    for file in std::fs::read_dir(beside.world.path().join("outbox/counts/disk")).unwrap() {
+        std::fs::write(file.unwrap().path(), "no rows").unwrap();
+    }
+    beside.disk.set(Trouble::None);
+    beside.start(Mode::Live);
+    beside.fed.feed(10..20);
+    beside.eventually("the other sink goes on", |it| {
+        it.world.clock.advance(Duration::from_secs(1));
+        it.world.rows().len() == 19
+    });
+    beside.eventually(
+        "it says so",
+        |it| matches!(&it.sink().state, SinkState::Failed(why) if why.contains("restore it")),
+    );
+    assert_eq!((beside.sink().next_try, beside.job().status().state), (None, JobState::Running));
+    assert!(beside.disk.visible().is_empty(), "nothing comes before what is missing");
+    beside.stop();
+}
+
+#[test]
 fn a_full_outbox_pauses_the_job_which_can_be_stopped_and_goes_on_when_there_is_room() {
     let mut beside = Beside::new(Trouble::Write, OnFull::Pause);
     beside.world.outbox_bytes = 2000;

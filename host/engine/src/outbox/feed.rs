@@ -1,0 +1,142 @@
+//! The sink's side of an outbox: what it does next, and what became of it.
+//!
+//! Must not know how rows are kept, or when checkpoints are made.
+
+use super::queue::{Hold, NextStep};
+use super::{Outbox, spool};
+use crate::status::SinkState;
+use std::sync::Arc;
+use weir_connect::{ConnectError, SinkRows, Token};
+use weir_event::EventTime;
+
+/// What a sink is to do.
+pub(crate) enum Work {
+    Commit(Token),
+    Write(Arc<SinkRows>),
+    Prepare(u64),
+    /// It gets nothing until it is resumed.
+    Pause,
+    /// Nothing any more.
+    End,
+}
+
+impl Outbox {
+    /// Where the sink starts; everything since comes again.
+    pub(crate) async fn rewind(&self) -> Option<Token> {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let safe = self.queue().rewind();
+            if let Some(safe) = safe {
+                self.tell(|_| {});
+                return safe;
+            }
+            let _ = changed.changed().await;
+        }
+    }
+
+    /// What the sink does next, once there is something.
+    pub(crate) async fn next(&self) -> Result<Work, ConnectError> {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let next = self.queue().next();
+            match next {
+                NextStep::Commit(token) => return Ok(Work::Commit(token)),
+                NextStep::Write(rows) => return Ok(Work::Write(rows)),
+                NextStep::Prepare(checkpoint) => return Ok(Work::Prepare(checkpoint)),
+                NextStep::Suspended => return Ok(Work::Pause),
+                NextStep::Closed => return Ok(Work::End),
+                NextStep::Read(stretch) => {
+                    let (folder, cpu) = (self.folder.clone(), self.progress.cpu.clone());
+                    let read = move || cpu.measure(|| spool::read(&folder, &stretch));
+                    let read = tokio::task::spawn_blocking(read).await;
+                    let gone = |_| ConnectError::internal("reading an outbox ended without an answer");
+                    let (rows, end) = read.map_err(gone)??;
+                    self.queue().was_read(end, rows.columns.num_rows() as u64);
+                    return Ok(Work::Write(Arc::new(rows)));
+                }
+                NextStep::CaughtUp => self.works(),
+                NextStep::Wait => {
+                    let _ = changed.changed().await;
+                }
+            }
+        }
+    }
+
+    /// The sink has written what it was given, `bytes` of it.
+    pub(crate) fn wrote(&self, bytes: u64) {
+        let new_rows = self.queue().wrote(self.is_kept);
+        self.tell(|status| {
+            status.rows += new_rows;
+            status.bytes += bytes;
+        });
+        if new_rows > 0 {
+            self.works();
+        }
+    }
+
+    /// The sink has prepared a checkpoint.
+    pub(crate) fn prepared(&self, checkpoint: u64, token: Token) {
+        self.queue().prepared(checkpoint, token);
+        self.works();
+    }
+
+    /// The sink has committed its newest token.
+    pub(crate) fn committed(&self) {
+        self.queue().committed();
+        self.works();
+    }
+
+    /// The sink has failed. It is tried again at a time, or not.
+    pub(crate) fn failed(&self, error: &ConnectError, next_try: Option<EventTime>) {
+        {
+            let mut queue = self.queue();
+            queue.is_behind = true;
+            if next_try.is_none() && queue.hold == Hold::None {
+                queue.hold = Hold::GivenUp;
+            }
+        }
+        let is_suspended = self.queue().hold == Hold::Suspended;
+        *self.trouble() = Some(error.clone());
+        let reason = error.message.clone();
+        self.tell(|status| {
+            status.errors += 1;
+            status.next_try = next_try.filter(|_| !is_suspended);
+            if !is_suspended {
+                status.state =
+                    if error.retry { SinkState::Retrying(reason) } else { SinkState::Failed(reason) };
+            }
+        });
+    }
+
+    /// Returns once the sink may go on, or nothing comes any more.
+    pub(crate) async fn resumed(&self) {
+        self.until(|queue| queue.hold != Hold::Suspended || queue.is_closed).await;
+    }
+
+    /// Lets a suspended sink go on with what waits for it.
+    pub(crate) fn resume(&self) -> bool {
+        let was_suspended = {
+            let mut queue = self.queue();
+            let was_suspended = queue.hold == Hold::Suspended;
+            if was_suspended {
+                queue.hold = Hold::None;
+            }
+            was_suspended
+        };
+        if was_suspended {
+            tracing::info!(job = self.job, sink = self.sink, "the sink was resumed");
+            self.tell(|status| status.state = SinkState::Running);
+        }
+        was_suspended
+    }
+
+    /// The sink has done something that it had not done before.
+    fn works(&self) {
+        *self.trouble() = None;
+        self.tell(|status| {
+            if !matches!(status.state, SinkState::Suspended(_)) {
+                (status.state, status.next_try) = (SinkState::Running, None);
+            }
+        });
+    }
+}

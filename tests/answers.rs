@@ -326,7 +326,7 @@ fn a_failed_job_says_why_and_others_answer() {
     assert!(status == 503 && reason(&problem).contains("`unsound` has failed"), "{problem}");
     assert!(reason(&problem).contains("nothing"), "{problem}");
     assert_eq!(asks(&["unsound", "broken"]).0, 503);
-    server.wait_for_job("sound", "the sound one to have caught up", |status| status["caught_up"] == true);
+    server.wait_for_job("sound", "the sound one to have caught up", |status| status["ready"] == true);
     let (status, answer) = asks(&["sound", "broken", "unsound:n"]);
     assert_eq!(status, 200, "{answer}");
     let features = &answer["rows"][0]["features"];

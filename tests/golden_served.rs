@@ -217,8 +217,8 @@ impl Asker<'_> {
             let position = written.meta["position"].as_str().expect("an event has a position");
             let place: Vec<u64> =
                 position.split(['/', ':']).map(|it| it.parse().expect("a number")).collect();
-            let [source, partition, offset] = place[..] else {
-                panic!("a position is source/partition:offset")
+            let [source, partition, offset, ..] = place[..] else {
+                panic!("a position is source/partition:offset[:index]")
             };
             let id = PartitionId { source: source as u16, partition: partition as u16 };
             let time = event_time(plan, id, &logs[source as usize][partition as usize][offset as usize]);

@@ -20,13 +20,53 @@ impl fmt::Display for PartitionId {
     }
 }
 
-/// Orders rows that are tied in event time: (source, partition, offset). Never depends on arrival.
+/// Orders rows that are tied in event time: (source, partition, offset). Never depends on arrival. Rows that one record
+/// gives several of are told apart, and ordered, by which of them each is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Rank {
     /// The partition that the row came from.
     pub partition: PartitionId,
-    /// Its number in that partition, rising in the order of the partition's log.
+    /// Its number in that partition, rising in the order of the partition's log; of one of several rows of a record, with
+    /// its place among them ([`Rank::of_element`]).
     pub offset: u64,
+}
+
+/// Marks the number of a row that is one of several of its record.
+const OF_ELEMENT: u64 = 1 << 63;
+/// Bits of its place among them.
+const INDEX_BITS: u32 = 16;
+
+impl Rank {
+    /// The rank of one of the rows that the record at `offset` gives; `None` where the offset leaves no room for it.
+    ///
+    /// ```
+    /// use weir_event::{PartitionId, Rank};
+    /// let rank = Rank::of_element(PartitionId::default(), 7, 2).unwrap();
+    /// assert_eq!((rank.record(), rank.element()), (7, Some(2)));
+    /// assert_eq!(rank.to_string(), "0/0:7:2");
+    /// assert!(rank < Rank::of_element(PartitionId::default(), 8, 0).unwrap());
+    /// ```
+    pub fn of_element(partition: PartitionId, offset: u64, index: u16) -> Option<Rank> {
+        let fits = offset < OF_ELEMENT >> INDEX_BITS;
+        fits.then_some(Rank { partition, offset: OF_ELEMENT | (offset << INDEX_BITS) | u64::from(index) })
+    }
+
+    /// The offset of its record.
+    pub fn record(&self) -> u64 {
+        if self.offset & OF_ELEMENT == 0 { self.offset } else { (self.offset & !OF_ELEMENT) >> INDEX_BITS }
+    }
+
+    /// Which of its record's rows it is, where the record gives several.
+    pub fn element(&self) -> Option<u16> {
+        (self.offset & OF_ELEMENT != 0).then_some(self.offset as u16)
+    }
+}
+
+impl fmt::Display for Rank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.partition, self.record())?;
+        self.element().map_or(Ok(()), |index| write!(f, ":{index}"))
+    }
 }
 
 /// The place in a partition's log up to which everything was read.

@@ -59,8 +59,21 @@ pub struct StreamInput {
     pub known_time: Option<usize>,
     /// Index in `columns` of the event's id, where the stream names one.
     pub event_id: Option<usize>,
-    /// WHERE and the projected columns, over `columns`.
+    /// Makes a row of each item of a list, where the query asks for it.
+    pub unnest: Option<Unnest>,
+    /// WHERE and the projected columns, over `columns`; the projected columns also over those that `unnest` adds.
     pub projection: Projection,
+}
+
+/// A list of each event, of which every item is a row.
+#[derive(Debug, Clone)]
+pub struct Unnest {
+    /// The list, over the input's columns.
+    pub list: Arc<dyn Expression>,
+    /// Whether an item is a record whose fields are the columns that are added; else it is one column itself.
+    pub of_fields: bool,
+    /// WHERE, as far as it is about the items: over the input's columns and those that are added.
+    pub filter: Option<Arc<dyn Expression>>,
 }
 
 impl JobPlan {

@@ -26,6 +26,6 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use expression::{Expression, ExpressionError};
 pub use job_plan::{
     Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, OnFull, Output, Projection,
-    SinkPlan, StreamInput,
+    SinkPlan, StreamInput, Unnest,
 };
 pub use values::fits;

@@ -143,7 +143,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("try_to_number", "write TRY_CAST(x AS DOUBLE)"),
     ("uniq", "write APPROX_COUNT_DISTINCT(x), or COUNT(DISTINCT x)"),
     ("unique", "write COLLECT_DISTINCT(n, x)"),
-    ("unnest", "a row stays one row; aggregate before the list is made"),
+    ("unnest", "it stands in FROM; write FROM orders CROSS JOIN UNNEST(items) AS t(item)"),
     ("value_counts", "write HISTOGRAM(x)"),
     ("varp", "write VAR_POP(x)"),
     ("zeroifnull", "write COALESCE(x, 0)"),

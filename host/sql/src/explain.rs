@@ -33,7 +33,12 @@ fn write_plan(text: &mut String, plan: &JobPlan) -> fmt::Result {
             };
             writeln!(text, "  {} {}{mark}", field.name, field.data_type)?;
         }
-        if let Some(filter) = &input.projection.filter {
+        if let Some(unnest) = &input.unnest {
+            writeln!(text, "makes a row of each item of\n  {}", unnest.list.canonical())?;
+        }
+        let filters =
+            [input.projection.filter.as_ref(), input.unnest.as_ref().and_then(|it| it.filter.as_ref())];
+        for filter in filters.into_iter().flatten() {
             writeln!(text, "keeps rows where\n  {}", filter.canonical())?;
         }
     }

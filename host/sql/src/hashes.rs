@@ -44,6 +44,7 @@ impl Common {
         parts.extend(relation.branches.iter().filter_map(|branch| dedup(&branch.stream)));
         parts.extend(relation.branches.iter().filter_map(kept));
         parts.extend(relation.join.as_ref().map(joined));
+        parts.extend(relation.branches.iter().filter_map(items));
         if let Some(stage) = stage {
             parts.push(format!("keys {}", keys(stage)));
             parts.extend(unbounded(job, stage));
@@ -93,6 +94,11 @@ fn admitted(stream: &StreamDefinition) -> String {
 fn kept(branch: &Branch) -> Option<String> {
     let filter = branch.made.as_ref()?.filter.as_ref();
     Some(format!("from {} where {}", branch.stream.name, filter.map_or("", |filter| &filter.canonical)))
+}
+
+/// What rows of a stream are items of.
+fn items(branch: &Branch) -> Option<String> {
+    Some(format!("from {} {}", branch.stream.name, branch.items.as_ref()?.canonical()))
 }
 
 /// Which rows have results, where others are only joined to them.
@@ -147,6 +153,7 @@ pub(crate) fn state_fingerprint(
     if let Some(stage) = stage {
         parts.extend(relation.branches.iter().filter_map(kept));
         parts.extend(relation.join.as_ref().map(joined));
+        parts.extend(relation.branches.iter().filter_map(items));
         parts.push(filter.map_or_else(String::new, |filter| filter.canonical.clone()));
         parts.push(keys(stage));
         parts.push(windows(stage));

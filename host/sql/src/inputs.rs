@@ -12,7 +12,7 @@ use crate::warnings::warn_of_two_sources;
 use arrow_schema::{Field, Schema, SchemaRef};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use weir_plan::{Expression, JobDefinition, Projection, StreamDefinition, StreamInput};
+use weir_plan::{Expression, JobDefinition, Projection, StreamDefinition, StreamInput, Unnest};
 
 /// What a query reads of its table.
 pub(crate) struct Reading<'r> {
@@ -45,16 +45,20 @@ impl Reading<'_> {
         let origin = report.take(origin.map_err(|message| Refusal::new(branch.at, message)))?;
         warn_of_two_sources(self.job, stream, report);
         let of_table = self.read_of_table();
-        let read = match &branch.made {
+        let read: Vec<String> = match &branch.made {
             None => of_table.iter().map(|index| self.relation.schema.fields[*index].name.clone()).collect(),
             Some(made) => {
                 let columns = of_table.iter().filter_map(|index| made.columns.get(*index));
                 columns.chain(&made.filter).flat_map(Bound::columns).collect()
             }
         };
+        let listed = branch.items.iter().flat_map(|items| items.list.columns());
+        let read: BTreeSet<String> = listed.chain(read).collect();
         let columns = decoded(stream, &read);
         let projection = self.projection(branch, &columns, &of_table);
-        let projection = report.take(projection.map_err(|message| Refusal::new(START, message)))?;
+        let mut projection = report.take(projection.map_err(|message| Refusal::new(START, message)))?;
+        let unnest = self.unnest(branch, &columns, &mut projection);
+        let unnest = report.take(unnest.map_err(|message| Refusal::new(branch.at, message)))?;
         let position = |of: usize| columns.iter().position(|column| *column == of);
         Some(StreamInput {
             event_time: position(stream.schema.event_time)?,
@@ -63,6 +67,7 @@ impl Reading<'_> {
             stream: stream.clone(),
             origin,
             columns,
+            unnest,
             projection,
         })
     }
@@ -85,11 +90,12 @@ impl Reading<'_> {
     ) -> Result<Projection, String> {
         let schema = schema(&self.rows.projected);
         let Some(made) = &branch.made else {
-            let scope = self.rows.scope.of(columns)?;
+            let scope = self.rows.scope.of(&with_items(branch, columns))?;
             let filter = self.filter.map(|filter| scope.compile(filter)).transpose()?;
             return Ok(Projection { filter, columns: compile_all(&scope, &self.rows.projected)?, schema });
         };
-        let stream = stream_scope(&branch.stream, self.functions)?.of(columns)?;
+        let stream = stream_scope(&branch.stream, branch.items.as_ref(), self.functions)?;
+        let stream = stream.of(&with_items(branch, columns))?;
         let mut made_columns = BTreeMap::new();
         for index in of_table {
             made_columns.insert(*index, stream.compile(&made.columns[*index])?);
@@ -105,6 +111,21 @@ impl Reading<'_> {
         Ok(Projection { filter, columns, schema })
     }
 
+    /// How events become rows where the rows are items of a list. A condition about items is asked of them.
+    fn unnest(
+        &self,
+        branch: &Branch,
+        columns: &[usize],
+        projection: &mut Projection,
+    ) -> Result<Option<Unnest>, String> {
+        let Some(items) = &branch.items else { return Ok(None) };
+        let scope = stream_scope(&branch.stream, None, self.functions)?.of(columns)?;
+        let is_of_items =
+            |filter: &mut Arc<dyn Expression>| filter.reads().iter().any(|at| *at >= columns.len());
+        let filter = projection.filter.take_if(is_of_items);
+        Ok(Some(Unnest { list: scope.compile(&items.list)?, of_fields: items.of_fields, filter }))
+    }
+
     /// An expression over the table as one over a stream, of which these are the table's columns.
     fn over(
         &self,
@@ -118,6 +139,13 @@ impl Reading<'_> {
         let inner: Vec<_> = own.iter().map(|index| made[index].clone()).collect();
         Ok(Composed::of(inner, outer))
     }
+}
+
+/// Positions of these columns of a stream, and behind them of all that items of its list add.
+fn with_items(branch: &Branch, columns: &[usize]) -> Vec<usize> {
+    let first = branch.stream.schema.fields.len();
+    let added = branch.items.as_ref().map_or(0, |items| items.columns.len());
+    columns.iter().copied().chain(first..first + added).collect()
 }
 
 /// The columns of a stream that are decoded where these are read.

@@ -37,6 +37,7 @@ mod spellings;
 mod stage;
 mod table_function;
 mod tokens;
+mod unnest;
 mod views;
 mod warnings;
 mod windows;

@@ -7,6 +7,7 @@ use crate::over::WindowClauses;
 use crate::report::{Refusal, START};
 use crate::table_function::{TableFunction, cut, expression};
 use crate::tokens::{Tokens, WrittenLastJoin, lower_first, tokens};
+use crate::unnest::{self, WrittenUnnest};
 use crate::views::{Base, Source, View, from, named, refuse_unread};
 use crate::windows::interval;
 use sqlparser::ast::{
@@ -24,6 +25,8 @@ pub(crate) const RECURSION_LIMIT: usize = 400;
 pub(crate) struct Parsed {
     /// What FROM reads in the end.
     pub(crate) base: Base,
+    /// The lists of streams whose items are rows.
+    pub(crate) unnests: Vec<WrittenUnnest>,
     /// The queries between that and this one, from its side on.
     pub(crate) views: Vec<View>,
     /// The window table function around the table.
@@ -55,6 +58,7 @@ pub(crate) struct Item {
 pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
     let Tokens { mut tokens, exclusions, last_join } = tokens(text)?;
     let within = last_join.map(|join| within(&join)).transpose().map_err(|refusal| vec![refusal])?;
+    let unnests = unnest::cut(&mut tokens).map_err(|refusal| vec![refusal])?;
     let table_function = cut(&mut tokens).map_err(|refusal| vec![refusal])?;
     let query = parse_query(tokens).map_err(|refusal| vec![refusal])?;
     let mut refusals = refused_clauses(&query);
@@ -68,12 +72,14 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
     if let Some(source) = &source {
         refusals.extend(refuse_unread(named, source));
         refusals.extend(misplaced(table_function.as_ref(), source));
+        refusals.extend(not_of_streams(&unnests, source));
     }
     let items = items(select.projection).map_err(|found| refusals.extend(found)).ok();
     let group_by = group_by(select.group_by).map_err(|refusal| refusals.push(refusal)).ok();
     match (source, items, group_by) {
         (Some(source), Some(items), Some(group_by)) if refusals.is_empty() => Ok(Parsed {
             base: source.base,
+            unnests,
             views: source.views,
             table_function,
             qualifier: source.qualifier,
@@ -163,6 +169,24 @@ fn misplaced(function: Option<&TableFunction>, source: &Source) -> Option<Refusa
         "{name} is in an inner query, and windows belong in the outer one; write FROM TABLE({name}(TABLE x, ..)) there"
     );
     Some(Refusal::new(function.window.at, message))
+}
+
+/// UNNEST behind what is not a stream, or twice behind one.
+fn not_of_streams(unnests: &[WrittenUnnest], source: &Source) -> Vec<Refusal> {
+    let tables = source.base.tables();
+    let is_read = |unnest: &WrittenUnnest| tables.iter().any(|(_, at)| *at == unnest.table_at);
+    let mut refusals = Vec::new();
+    for (index, unnest) in unnests.iter().enumerate() {
+        if unnests[..index].iter().any(|other| other.table_at == unnest.table_at) {
+            let message = "weir 0.1 takes one UNNEST for a stream; write a job for each list";
+            refusals.push(Refusal::new(unnest.at, message));
+        } else if !is_read(unnest) {
+            let message =
+                "UNNEST stands behind the name of a stream, not of a query; write it in that query's FROM";
+            refusals.push(Refusal::new(unnest.at, message));
+        }
+    }
+    refusals
 }
 
 /// What the parser could not read.

@@ -77,7 +77,14 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     let functions = Functions::new(catalog.functions(), &job.name);
     let aggregates = Aggregates { catalog: catalog.functions(), job: &job.name };
     let parts_left = Cell::new(PARTS_LIMIT);
-    let making = Making { catalog, functions: &functions, aggregates: &aggregates, parts_left: &parts_left };
+    let unnests = std::mem::take(&mut parsed.unnests);
+    let making = Making {
+        catalog,
+        functions: &functions,
+        aggregates: &aggregates,
+        parts_left: &parts_left,
+        unnests: &unnests,
+    };
     let relation = making.relation(&parsed.base, report)?;
     let event_time = relation.schema.fields.get(relation.schema.event_time)?.name.clone();
     if let Some(join) = &relation.join {

@@ -12,6 +12,7 @@ use crate::planner::unknown_stream;
 use crate::report::{Refusal, Report};
 use crate::resolution::resolve_views;
 use crate::stage::place;
+use crate::unnest::{Items, WrittenUnnest};
 use crate::views::{Base, Source};
 use arrow_schema::DataType as ArrowType;
 use sqlparser::ast::{BinaryOperator, Expr};
@@ -41,6 +42,8 @@ pub(crate) struct Branch {
     pub(crate) at: Location,
     /// How its rows become the table's; `None` where it is the table.
     pub(crate) made: Option<Made>,
+    /// The list whose items its rows are, where they are not its events.
+    pub(crate) items: Option<Items>,
     /// Whether its rows are those of the right side of a join, which the query's condition is not about.
     pub(crate) is_right: bool,
 }
@@ -61,11 +64,13 @@ pub(crate) struct Making<'m> {
     pub(crate) aggregates: &'m Aggregates<'m>,
     /// How many parts the columns of queries inside FROM may still grow to.
     pub(crate) parts_left: &'m Cell<usize>,
+    pub(crate) unnests: &'m [WrittenUnnest],
 }
 
-/// The scope of a stream's columns.
+/// The scope of a stream's columns, and behind them of those that items of a list add.
 pub(crate) fn stream_scope<'a>(
     stream: &StreamDefinition,
+    items: Option<&Items>,
     functions: &'a Functions<'a>,
 ) -> Result<Scope<'a>, String> {
     let columns = stream.schema.fields.iter().map(|field| ScopeColumn {
@@ -73,14 +78,15 @@ pub(crate) fn stream_scope<'a>(
         data_type: field.data_type.to_arrow(),
         canonical: format!("{}:{}", crate::hashes::written(field), field.data_type),
     });
+    let columns = columns.chain(items.into_iter().flat_map(Items::scope_columns));
     Scope::new(functions, columns.collect())
 }
 
 impl Relation {
     /// The scope of its columns.
     pub(crate) fn scope<'a>(&self, functions: &'a Functions<'a>) -> Result<Scope<'a>, String> {
-        if let [Branch { stream, made: None, .. }] = self.branches.as_slice() {
-            return stream_scope(stream, functions);
+        if let [Branch { stream, made: None, items, .. }] = self.branches.as_slice() {
+            return stream_scope(stream, items.as_ref(), functions);
         }
         let columns = self.schema.fields.iter().enumerate().map(|(index, field)| {
             let made = self.branches.iter().filter_map(|branch| branch.made.as_ref()?.columns.get(index));
@@ -125,8 +131,9 @@ impl Making<'_> {
         match base {
             Base::Stream(table, at) => {
                 let stream = self.stream(table, *at, report)?;
-                let (name, schema) = (stream.name.clone(), stream.schema.clone());
-                let branch = Branch { stream, at: *at, made: None, is_right: false };
+                let items = self.items(&stream, *at, report)?;
+                let (name, schema) = (stream.name.clone(), with_items(&stream, items.as_ref()));
+                let branch = Branch { stream, at: *at, made: None, items, is_right: false };
                 Some(Relation { name, schema, branches: vec![branch], join: None })
             }
             Base::Union { name, branches, .. } => {
@@ -159,6 +166,27 @@ impl Making<'_> {
             report.refuse(Refusal::new(at, unknown_stream(table, self.catalog)));
         }
         found
+    }
+
+    /// The list whose items are the rows of the stream that the query names here, if it says so; `None` for errors.
+    #[allow(clippy::option_option, reason = "no list is not a list that is wrong")]
+    fn items(
+        &self,
+        stream: &StreamDefinition,
+        at: Location,
+        report: &mut Report<'_>,
+    ) -> Option<Option<Items>> {
+        let Some(unnest) = self.unnests.iter().find(|unnest| unnest.table_at == at) else {
+            return Some(None);
+        };
+        let names = self.names(&stream.name, &stream.schema);
+        match unnest.items(stream, &names, self.functions) {
+            Ok(items) => Some(Some(items)),
+            Err(refusals) => {
+                report.refuse_all(refusals);
+                None
+            }
+        }
     }
 
     pub(crate) fn union(&self, sources: &[Source], report: &mut Report<'_>) -> Option<Table> {
@@ -195,17 +223,12 @@ impl Making<'_> {
     fn branch(&self, source: &Source, report: &mut Report<'_>) -> Option<(Branch, Vec<Column>)> {
         let Base::Stream(table, at) = &source.base else { return None };
         let stream = self.stream(table, *at, report)?;
-        let names = self.names(&stream.name, &stream.schema);
+        let items = self.items(&stream, *at, report)?;
+        let schema = with_items(&stream, items.as_ref());
+        let names = self.names(&stream.name, &schema);
         let (view, filters) = resolve_views(source.views.clone(), &names, report);
         let listed = view.map_or_else(
-            || {
-                stream
-                    .schema
-                    .fields
-                    .iter()
-                    .map(|field| (field.name.clone(), column(&field.name, *at)))
-                    .collect()
-            },
+            || schema.fields.iter().map(|field| (field.name.clone(), column(&field.name, *at))).collect(),
             |ResolvedView { columns, .. }| columns,
         );
         let mut time = event_time(*at);
@@ -213,10 +236,11 @@ impl Making<'_> {
         if report.has_errors() {
             return None;
         }
-        let scope = stream_scope(&stream, self.functions).map_err(|message| Refusal::new(*at, message));
+        let scope = stream_scope(&stream, items.as_ref(), self.functions)
+            .map_err(|message| Refusal::new(*at, message));
         let scope = report.take(scope)?;
-        let items = source.views.last().into_iter().flat_map(|view| &view.items).map(|item| item.at);
-        let places = items.chain(std::iter::repeat(*at));
+        let listed_at = source.views.last().into_iter().flat_map(|view| &view.items).map(|item| item.at);
+        let places = listed_at.chain(std::iter::repeat(*at));
         let listed = listed.into_iter().chain([(EVENT_TIME.to_owned(), time.clone())]);
         let bind = |((name, expression), at): ((String, Expr), Location)| {
             let is_event_time = expression == time || is_same_column(&expression, &time);
@@ -236,8 +260,15 @@ impl Making<'_> {
             return None;
         }
         let made = Some(Made { columns: Vec::new(), filter });
-        Some((Branch { stream, at: *at, made, is_right: false }, columns))
+        Some((Branch { stream, at: *at, made, items, is_right: false }, columns))
     }
+}
+
+/// A stream's columns, and behind them those that items of a list add.
+fn with_items(stream: &StreamDefinition, items: Option<&Items>) -> StreamSchema {
+    let mut schema = stream.schema.clone();
+    schema.fields.extend(items.into_iter().flat_map(|items| items.columns.iter().cloned()));
+    schema
 }
 
 fn condition(scope: &Scope<'_>, filter: Expr, at: Location) -> Result<Bound, Refusal> {

@@ -186,7 +186,7 @@ impl BothSides<'_> {
 
     fn branch(&self, branch: Branch, is_right: bool) -> Result<Branch, String> {
         let Some(Made { columns: own, filter }) = branch.made else { return Ok(branch) };
-        let scope = stream_scope(&branch.stream, self.functions)?;
+        let scope = stream_scope(&branch.stream, None, self.functions)?;
         let constant = |value: Value| scope.bind(Expr::Value(value.into()));
         let null = constant(Value::Null)?;
         let nulls = |schema: &StreamSchema| -> Vec<Bound> {

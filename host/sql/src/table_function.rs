@@ -76,7 +76,7 @@ fn word(token: &TokenWithSpan) -> Option<&str> {
 }
 
 /// Where the bracket that opens at `open` closes.
-fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+pub(crate) fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
         match token.token {

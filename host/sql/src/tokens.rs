@@ -5,6 +5,7 @@
 
 use crate::dialect::Flink;
 use crate::report::{Refusal, START};
+use crate::unnest::is_unnest;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use weir_timeline::Exclude;
@@ -99,6 +100,11 @@ fn take_last_join(tokens: &mut Vec<TokenWithSpan>) -> Result<Option<WrittenLastJ
     let length = tokens[within..].iter().position(ends).unwrap_or(tokens.len() - within);
     let taken: Vec<TokenWithSpan> = tokens.drain(within..within + length).skip(1).collect();
     Ok(Some(WrittenLastJoin { at: place, within: taken }))
+}
+
+/// Whether a join begins here that weir has.
+fn is_ours(tokens: &[TokenWithSpan], at: usize) -> bool {
+    is_last_join(tokens, at) || is_unnest(tokens, at)
 }
 
 fn is_last_join(tokens: &[TokenWithSpan], at: usize) -> bool {
@@ -221,8 +227,8 @@ fn constructs(tokens: &[TokenWithSpan]) -> Vec<Refusal> {
                 "a subquery cannot be a value of an expression: it would read another query's results, which weir 0.1 \
                  does not do yet; write a job for each query, one lookup can ask several jobs"
             }
-            Keyword::JOIN if !at.checked_sub(1).is_some_and(|before| is_last_join(tokens, before)) => {
-                "of joins weir 0.1 has LAST JOIN: write a LAST JOIN b ON a.x = b.y for each row of a with the newest row of b \
+            Keyword::JOIN if !at.checked_sub(1).is_some_and(|before| is_ours(tokens, before)) => {
+                "of joins weir 0.1 has LAST JOIN (and CROSS JOIN UNNEST): write a LAST JOIN b ON a.x = b.y for each row of a with the newest row of b \
                  as of its time; one lookup can ask several jobs"
             }
             Keyword::UNION if keyword(next) != Keyword::ALL => {

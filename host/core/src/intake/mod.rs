@@ -11,6 +11,7 @@ pub(crate) mod admit;
 pub(crate) mod beginning;
 mod columns;
 mod cut;
+mod expand;
 pub(crate) mod refusals;
 pub(crate) mod route;
 pub(crate) mod seen;
@@ -27,6 +28,7 @@ use crate::stored::Stored;
 use admit::{Admission, Admitted, Payloads, Rows, Rules, admit, letter};
 use arrow_array::{Array, RecordBatch};
 use beginning::Beginning;
+use expand::expand;
 use refusals::{FirstRefused, Taken};
 use route::KeyedRows;
 use seen::Seen;
@@ -34,7 +36,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use steps::{Step, Steps};
 use weir_connect::{Decoded, Framing, RawBlock};
-use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark};
+use weir_event::{EventTime, JobWatermark, PartitionId, PartitionWatermark, Rank};
 use weir_plan::{JobPlan, StreamInput};
 
 /// Some partitions' logs, on their way into a job.
@@ -284,7 +286,12 @@ impl Intake {
         let partition = rows.partition;
         let input = self.plan.input_of(partition).ok_or_else(|| not_of_the_plan(partition))?;
         let projection = &input.projection;
-        let (projected, mut failed) = project(&projection.columns, &rows)?;
+        let (rows, mut failed) = match &input.unnest {
+            Some(unnest) => expand(unnest, rows)?,
+            None => (rows, Vec::new()),
+        };
+        let (projected, of_projection) = project(&projection.columns, &rows)?;
+        failed.extend(of_projection);
         match &self.plan.stage {
             Some(stage) if projected.rows() > 0 => {
                 steps.push(Step::Rows(Arc::new(KeyedRows::of(projected, &stage.keys)?)));
@@ -301,8 +308,12 @@ impl Intake {
                 }
             }
         }
+        let record = |row: &crate::project::FailedRow| Rank { partition, offset: row.offset }.record();
+        // An event is set aside once, however many of its rows fail.
+        failed.dedup_by_key(|row| record(row));
         let of_row = |row: crate::project::FailedRow| {
-            letter(&self.plan.name, partition, row.offset, row.reason, payloads.get(row.record))
+            let offset = record(&row);
+            letter(&self.plan.name, partition, offset, row.reason, payloads.get(row.record))
         };
         Ok(failed.into_iter().map(of_row).collect())
     }

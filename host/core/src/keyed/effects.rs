@@ -31,7 +31,7 @@ impl Effects {
     /// An event is set aside, with its payload if that is still at hand.
     pub(crate) fn refuse(&mut self, job: &str, rank: Rank, reason: String, payload: String) {
         self.counts.dead_letters += 1;
-        self.letters.push(DeadLetter::of_event(job, reason, rank.partition, rank.offset, payload));
+        self.letters.push(DeadLetter::of_event(job, reason, rank.partition, rank.record(), payload));
     }
 
     /// Results failed.

@@ -129,7 +129,7 @@ pub(crate) fn emit(
 ) -> Result<Emitted, ExpressionError> {
     let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch, &stage.failed)?;
     let failed = failed_results(output, &stage, key_names, failed);
-    let text = |(_, rank): &(i64, Rank)| format!("{}:{}", rank.partition, rank.offset);
+    let text = |(_, rank): &(i64, Rank)| rank.to_string();
     let identities: Vec<String> =
         if with_identity { stage.events.iter().map(text).collect() } else { Vec::new() };
     let keys = if with_identity { Some(key_columns(key_names, &stage.batch)?) } else { None };
@@ -166,7 +166,7 @@ pub(crate) fn emit_projected(
     revision: u64,
 ) -> Result<(ResultRows, Vec<FailedRow>), ExpressionError> {
     let (projected, failed) = project(&output.columns, rows)?;
-    let identity = |offset: &u64| format!("{}:{offset}", rows.partition);
+    let identity = |offset: &u64| Rank { partition: rows.partition, offset: *offset }.to_string();
     let identities =
         if with_identity { projected.offsets.iter().map(identity).collect() } else { Vec::new() };
     let columns = projected.into_rows(&output.schema)?.columns;

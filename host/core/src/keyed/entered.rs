@@ -52,7 +52,7 @@ impl Entered {
         let watermark = (*watermark).max(self.settled);
         for row in inserted.too_late.iter().map(|row| *row as usize) {
             let (rank, time) = (batch.ranks[row], EventTime::from_millis(batch.rows.times[row]));
-            let payload = payloads.get(&rank.offset).cloned().unwrap_or_default();
+            let payload = payloads.get(&rank.record()).cloned().unwrap_or_default();
             effects.refuse(&plan.name, rank, late_reason(time, watermark), payload);
         }
     }

@@ -93,7 +93,7 @@ fn described(stage: &StageRows, key_names: &[String], row: usize, reason: String
         event: stage
             .events
             .get(row)
-            .map(|(_, rank)| EventPlace { partition: rank.partition, offset: rank.offset }),
+            .map(|(_, rank)| EventPlace { partition: rank.partition, offset: rank.record() }),
         columns: Vec::new(),
         reason,
     }

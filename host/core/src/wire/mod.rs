@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use weir_event::key::KEY_GROUPS;
-use weir_event::{EventTime, PartitionId};
+use weir_event::{EventTime, PartitionId, Rank};
 use weir_plan::JobPlan;
 
 /// The version that this build writes, and the only one that it reads: both ends of an exchange are of one build.
@@ -87,7 +87,8 @@ impl Sorted {
     fn put_arrival(&self, offsets: &[u64], block: &mut Vec<u8>) {
         let Arrival { watermark, payloads } = &self.arrival;
         block.extend_from_slice(&watermark.millis().to_le_bytes());
-        let own = || offsets.iter().filter_map(|offset| payloads.get_key_value(offset));
+        let record = |offset: &u64| Rank { partition: self.partition, offset: *offset }.record();
+        let own = || offsets.iter().filter_map(move |offset| payloads.get_key_value(&record(offset)));
         let count = if payloads.is_empty() { 0 } else { own().count() as u32 };
         block.extend_from_slice(&count.to_le_bytes());
         for (offset, payload) in own().take(count as usize) {

@@ -150,6 +150,7 @@ pub(crate) fn plan() -> JobPlan {
             event_time: 1,
             known_time: None,
             event_id: None,
+            unnest: None,
             projection: Projection {
                 filter: None,
                 columns: vec![column(0, &text)],

@@ -116,6 +116,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
             event_time: 1,
             known_time: None,
             event_id: None,
+            unnest: None,
             projection: Projection {
                 filter: None,
                 columns: vec![column(0, &text)],

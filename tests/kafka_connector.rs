@@ -242,7 +242,7 @@ async fn next_block(reader: &mut dyn Reader) -> Option<Vec<u64>> {
         Fetch::Block(block) => {
             Some(compliance::records(&block).into_iter().map(|(_, offset, _)| offset).collect())
         }
-        Fetch::CaughtUp(_) => None,
+        Fetch::CaughtUp(_) | Fetch::Watermark(..) => None,
     }
 }
 

@@ -62,6 +62,7 @@ async fn read(
                 positions.push((block.partition.partition, block.next));
             }
             Fetch::CaughtUp(_) => open -= 1,
+            Fetch::Watermark(..) => {}
         }
     }
     Ok((all, positions))

@@ -16,7 +16,7 @@ use crate::error::ConnectError;
 use crate::health::Health;
 use async_trait::async_trait;
 use bytes::Bytes;
-use weir_event::{PartitionId, Position};
+use weir_event::{EventTime, PartitionId, Position};
 
 /// One partition and where to read it from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +109,9 @@ pub enum Fetch {
     Block(RawBlock),
     /// Everything up to the present end of this partition's log has been handed out.
     CaughtUp(PartitionId),
+    /// Said by a source that knows it: every record of this partition that is still to come has an event time at or after
+    /// this. It belongs to its place among the blocks, and is said again by whoever reads from there again.
+    Watermark(PartitionId, EventTime),
 }
 
 /// Raw records of one partition: about 1 MiB at most (or one larger record).

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
 use weir_connect::{CpuTime, Decoded, Decoder, Fetch, RawBlock};
-use weir_event::PartitionId;
+use weir_event::{EventTime, PartitionId};
 
 /// What comes out.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) enum Arrival {
     Block(Box<(RawBlock, Decoded)>),
     /// The partition's present end.
     CaughtUp(PartitionId),
+    /// What the source promises of the rest of the partition.
+    Watermark(PartitionId, EventTime),
 }
 
 impl Arrival {
@@ -24,7 +26,7 @@ impl Arrival {
     pub(crate) fn partition(&self) -> PartitionId {
         match self {
             Arrival::Block(block) => block.0.partition,
-            Arrival::CaughtUp(partition) => *partition,
+            Arrival::CaughtUp(partition) | Arrival::Watermark(partition, _) => *partition,
         }
     }
 }
@@ -70,6 +72,10 @@ impl Decoding {
         match fetch {
             Fetch::CaughtUp(partition) => {
                 self.in_flight.push_back(Box::pin(std::future::ready(Some(Arrival::CaughtUp(partition)))));
+            }
+            Fetch::Watermark(partition, time) => {
+                let arrival = Arrival::Watermark(partition, time);
+                self.in_flight.push_back(Box::pin(std::future::ready(Some(arrival))));
             }
             Fetch::Block(block) => {
                 let decoder = self.decoders.get(usize::from(block.partition.source)).cloned();

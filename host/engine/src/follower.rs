@@ -63,6 +63,7 @@ impl Follower {
             Fetch::CaughtUp(partition) => {
                 self.caught_up.insert(*partition);
             }
+            Fetch::Watermark(..) => {}
             Fetch::Block(block) => {
                 self.caught_up.remove(&block.partition);
                 let partitions = &mut self.opening.partitions;

@@ -66,6 +66,9 @@ pub(crate) struct PartitionState {
     pub(crate) position: Position,
     /// Newest event time seen; `None` before the first row.
     pub(crate) newest: Option<EventTime>,
+    /// What the source had promised of the rest; `None` where it promises nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) promised: Option<EventTime>,
     /// Where in its log the job began to read it.
     #[serde(default)]
     pub(crate) beginning: Beginning,

@@ -51,8 +51,9 @@ impl DriverState {
         };
         for partition in &state.body.partitions {
             state.positions.insert(partition.id, partition.position.clone());
-            let PartitionState { newest, beginning, .. } = *partition;
-            state.intake.resume(partition.id, Standing { newest, beginning: Some(beginning) });
+            let PartitionState { newest, promised, beginning, .. } = *partition;
+            let standing = Standing { newest, promised, beginning: Some(beginning) };
+            state.intake.resume(partition.id, standing);
         }
         state
     }
@@ -66,9 +67,9 @@ impl DriverState {
         self.body.counts = self.before;
         self.body.counts.add(counted);
         let partitions = self.positions.iter().map(|(id, position)| {
-            let Standing { newest, beginning } = self.intake.standing(*id);
+            let Standing { newest, promised, beginning } = self.intake.standing(*id);
             let beginning = beginning.unwrap_or_default();
-            PartitionState { id: *id, position: position.clone(), newest, beginning }
+            PartitionState { id: *id, position: position.clone(), newest, promised, beginning }
         });
         self.body.partitions = partitions.collect();
         self.body.clone()

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 use weir_connect::{ConnectError, CpuTime, Fetch, Health, OpenPartition, RawBlock, Reader};
-use weir_event::PartitionId;
+use weir_event::{EventTime, PartitionId};
 
 /// Blocks in the ring: they are about 1 MiB, and as much again decoded.
 const RING: usize = 8;
@@ -60,6 +60,7 @@ struct Ring {
 enum Entry {
     Block(RawBlock),
     CaughtUp(PartitionId),
+    Watermark(PartitionId, EventTime),
 }
 
 /// Positions, and which partitions were read to their end.
@@ -75,6 +76,7 @@ impl Place {
             Entry::CaughtUp(partition) => {
                 self.caught_up.insert(*partition);
             }
+            Entry::Watermark(..) => {}
             Entry::Block(block) => {
                 self.caught_up.remove(&block.partition);
                 let of = self.partitions.iter_mut().find(|it| it.partition == block.partition.partition);
@@ -207,6 +209,7 @@ impl Session {
         let found = match (ring.entries.get((*at - ring.first) as usize), &ring.failed) {
             (Some(Entry::Block(block)), _) => Found::Entry(Fetch::Block(block.clone())),
             (Some(Entry::CaughtUp(partition)), _) => Found::Entry(Fetch::CaughtUp(*partition)),
+            (Some(Entry::Watermark(partition, time)), _) => Found::Entry(Fetch::Watermark(*partition, *time)),
             (None, Some(error)) => return Found::Failed(error.clone()),
             (None, None) => return Found::Nothing,
         };
@@ -376,6 +379,7 @@ impl Pump {
     fn push(&self, arrival: Arrival) {
         let entry = match arrival {
             Arrival::CaughtUp(partition) => Entry::CaughtUp(partition),
+            Arrival::Watermark(partition, time) => Entry::Watermark(partition, time),
             Arrival::Block(taken) => {
                 let (block, decoded) = *taken;
                 let followers = self.session.ring().followers.len().max(1) as u32;

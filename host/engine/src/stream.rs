@@ -279,6 +279,7 @@ impl Reader for AsInput {
         Ok(match self.reader.next().await? {
             Fetch::Block(block) => Fetch::Block(RawBlock { partition: of_input(block.partition), ..block }),
             Fetch::CaughtUp(partition) => Fetch::CaughtUp(of_input(partition)),
+            Fetch::Watermark(partition, time) => Fetch::Watermark(of_input(partition), time),
         })
     }
 

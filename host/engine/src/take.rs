@@ -42,6 +42,11 @@ impl Driver {
                 let (block, decoded) = *taken;
                 self.take_block(&block, &decoded).await
             }
+            Arrival::Watermark(partition, time) => {
+                let watermark = self.state.intake.watermark_at_least(partition, time);
+                let watermark = watermark.map_err(|error| EngineError::of_core(&self.plan.name, error))?;
+                self.send_watermark(watermark).await
+            }
             Arrival::CaughtUp(partition) => {
                 self.state.caught_up.insert(partition);
                 self.state.idleness.caught_up(partition, self.clock.monotonic());

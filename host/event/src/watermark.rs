@@ -7,7 +7,8 @@ use crate::position::PartitionId;
 use crate::time::{EventTime, Span};
 use std::collections::BTreeMap;
 
-/// The watermark of one partition: its newest event time less the disorder. Never goes back.
+/// The watermark of one partition: its newest event time less the disorder, and at least what its source has promised.
+/// Never goes back.
 ///
 /// ```
 /// use weir_event::{EventTime, PartitionWatermark, Span};
@@ -15,22 +16,25 @@ use std::collections::BTreeMap;
 /// watermark.observe(EventTime::from_millis(100));
 /// watermark.observe(EventTime::from_millis(95));
 /// assert_eq!(watermark.current(), EventTime::from_millis(90));
+/// watermark.promise(EventTime::from_millis(98));
+/// assert_eq!(watermark.current(), EventTime::from_millis(98));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionWatermark {
     disorder: Span,
     newest: EventTime,
+    promised: EventTime,
 }
 
 impl PartitionWatermark {
     /// Of a partition that has no row yet.
     pub fn new(disorder: Span) -> Self {
-        PartitionWatermark { disorder, newest: EventTime::MIN }
+        PartitionWatermark { disorder, newest: EventTime::MIN, promised: EventTime::MIN }
     }
 
     /// Of a partition whose newest event time was kept with a commit.
     pub fn resume(disorder: Span, newest: EventTime) -> Self {
-        PartitionWatermark { disorder, newest }
+        PartitionWatermark { disorder, newest, promised: EventTime::MIN }
     }
 
     /// Takes a row's event time into account.
@@ -38,14 +42,26 @@ impl PartitionWatermark {
         self.newest = self.newest.max(time);
     }
 
+    /// The source promises that every later row has an event time at or after this.
+    pub fn promise(&mut self, time: EventTime) {
+        self.promised = self.promised.max(time);
+    }
+
+    /// What the source has promised; [`EventTime::MIN`] where it promises nothing.
+    pub fn promised(&self) -> EventTime {
+        self.promised
+    }
+
     /// The newest event time seen; [`EventTime::MIN`] before the first row.
     pub fn newest(&self) -> EventTime {
         self.newest
     }
 
-    /// The promise; [`EventTime::MIN`] before the first row.
+    /// The promise; [`EventTime::MIN`] before the first row and any promise of the source.
     pub fn current(&self) -> EventTime {
-        if self.newest == EventTime::MIN { EventTime::MIN } else { self.newest - self.disorder }
+        let of_rows =
+            if self.newest == EventTime::MIN { EventTime::MIN } else { self.newest - self.disorder };
+        of_rows.max(self.promised)
     }
 }
 

@@ -74,6 +74,8 @@ impl InputState {
 pub struct Standing {
     /// Its newest event time; `None` before the first row.
     pub newest: Option<EventTime>,
+    /// What its source had promised of the rest; `None` where it promises nothing.
+    pub promised: Option<EventTime>,
     /// Where in its log the job began; `None` before the first block.
     pub beginning: Option<Beginning>,
 }
@@ -125,8 +127,13 @@ impl Intake {
     pub fn resume(&mut self, partition: PartitionId, standing: Standing) {
         self.beginnings.extend(standing.beginning.map(|beginning| (partition, beginning)));
         let rules = self.inputs.get(usize::from(partition.source)).map(|input| &input.rules);
-        if let Some((newest, rules)) = standing.newest.zip(rules) {
-            let watermark = PartitionWatermark::resume(rules.disorder, newest);
+        if standing.newest.is_none() && standing.promised.is_none() {
+            return;
+        }
+        if let Some(rules) = rules {
+            let newest = standing.newest.unwrap_or(EventTime::MIN);
+            let mut watermark = PartitionWatermark::resume(rules.disorder, newest);
+            standing.promised.into_iter().for_each(|time| watermark.promise(time));
             self.watermarks.insert(partition, watermark);
             self.watermark.update(partition, watermark.current());
         }
@@ -134,9 +141,11 @@ impl Intake {
 
     /// Where a partition stands.
     pub fn standing(&self, partition: PartitionId) -> Standing {
-        let newest = self.watermarks.get(&partition).map(PartitionWatermark::newest);
+        let watermark = self.watermarks.get(&partition);
+        let known = |time: EventTime| Some(time).filter(|time| *time > EventTime::MIN);
         Standing {
-            newest: newest.filter(|newest| *newest > EventTime::MIN),
+            newest: watermark.and_then(|watermark| known(watermark.newest())),
+            promised: watermark.and_then(|watermark| known(watermark.promised())),
             beginning: self.beginnings.get(&partition).copied(),
         }
     }
@@ -166,10 +175,29 @@ impl Intake {
     /// Everything up to the present end of a partition's log was handed in. Where that end is all that will be read, a
     /// partition without any row does not hold the watermark back. Returns the watermark of all partitions.
     pub fn caught_up(&mut self, partition: PartitionId, is_all: bool) -> Option<EventTime> {
-        if is_all && !self.watermarks.contains_key(&partition) {
+        // One that has nothing but a promise has no row either.
+        let has_promise_alone = |watermark: &PartitionWatermark| {
+            watermark.newest() == EventTime::MIN && watermark.promised() > EventTime::MIN
+        };
+        if is_all && self.watermarks.get(&partition).is_none_or(has_promise_alone) {
             self.watermark.set_idle(partition, true);
         }
         self.promised()
+    }
+
+    /// The source of a partition promises that every later row of it has an event time at or after this. Returns the
+    /// watermark of all partitions.
+    pub fn watermark_at_least(
+        &mut self,
+        partition: PartitionId,
+        time: EventTime,
+    ) -> Result<Option<EventTime>, CoreError> {
+        let input = self.inputs.get(usize::from(partition.source));
+        let disorder = input.ok_or_else(|| not_of_the_plan(partition))?.rules.disorder;
+        let watermark = self.watermarks.entry(partition).or_insert_with(|| PartitionWatermark::new(disorder));
+        watermark.promise(time);
+        self.watermark.update(partition, watermark.current());
+        Ok(self.promised())
     }
 
     /// Whether a partition holds the watermark back, which it does not while it is idle. Returns the watermark of all

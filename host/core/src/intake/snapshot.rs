@@ -3,7 +3,8 @@
 //!
 //! Layout, integers little endian: format (1 byte); the length of the state's fingerprint (2 bytes) and its text; newest
 //! event time (1 byte whether there is one, 8 bytes); beginning (1 byte: none, whole, cut, since; 8 bytes); revision, and what
-//! was counted (8 bytes each); then ids of 24 bytes each to the end.
+//! was counted (8 bytes each); what the source has promised (1 byte whether it has, 8 bytes); then ids of 24 bytes each to
+//! the end.
 
 use crate::counts::{COUNTS, Counts};
 use crate::error::CoreError;
@@ -13,13 +14,13 @@ use weir_event::{EventTime, PartitionId};
 
 /// The format that this build writes, and the newest that it reads.
 const FORMAT: u8 = 2;
-/// It said nothing of revisions, and of what was counted.
+/// It said nothing of revisions, of what was counted, and of promises.
 const WITHOUT_NUMBERS: u8 = 1;
 
 impl Intake {
     /// All that decides which further rows of a partition count.
     pub fn snapshot(&self, partition: PartitionId) -> Vec<u8> {
-        let Standing { newest, beginning } = self.standing(partition);
+        let Standing { newest, promised, beginning } = self.standing(partition);
         let mut bytes = vec![FORMAT];
         let fingerprint = self.plan.state_fingerprint.as_bytes();
         bytes.extend_from_slice(&(fingerprint.len() as u16).to_le_bytes());
@@ -34,6 +35,7 @@ impl Intake {
         let counts = self.counts.get(&partition).copied().unwrap_or_default().to_numbers();
         let numbers = std::iter::once(&self.revision).chain(&counts);
         numbers.for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        put_time(u8::from(promised.is_some()), promised, &mut bytes);
         let input = self.inputs.get(usize::from(partition.source));
         if let Some(seen) = input.and_then(|input| input.seen.as_ref()) {
             seen.put_all(partition, &mut bytes);
@@ -60,10 +62,15 @@ impl Intake {
         }
         let ((has_newest, newest), rest) = take_time(rest).ok_or_else(damaged)?;
         let ((beginning, since), rest) = take_time(rest).ok_or_else(damaged)?;
-        let ((revision, counts), ids) = match *format {
+        let ((revision, counts), rest) = match *format {
             WITHOUT_NUMBERS => ((0, Counts::default()), rest),
             _ => take_numbers(rest).ok_or_else(damaged)?,
         };
+        let ((has_promised, promised), ids) = match *format {
+            WITHOUT_NUMBERS => ((0, EventTime::MIN), rest),
+            _ => take_time(rest).ok_or_else(damaged)?,
+        };
+        let promised = (has_promised == 1).then_some(promised);
         let newest = match has_newest {
             0 => None,
             1 => Some(newest),
@@ -85,7 +92,7 @@ impl Intake {
         }
         self.revision = self.revision.max(revision);
         self.counts.insert(partition, counts);
-        self.resume(partition, Standing { newest, beginning });
+        self.resume(partition, Standing { newest, promised, beginning });
         Ok(())
     }
 }

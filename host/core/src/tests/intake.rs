@@ -129,16 +129,16 @@ fn a_snapshot_that_does_not_read_is_refused() {
     let newer = [&[3], &snapshot[1..]].concat();
     let error = Intake::open(plan.clone()).restore(P, &newer).unwrap_err().to_string();
     assert!(error.ends_with("has format 3, this weir reads 2"), "{error}");
-    // The first format had no revision and no counts before the ids.
+    // The first format had no revision, no counts and no promise before the ids.
     let (head, id) = snapshot.split_at(snapshot.len() - 24);
-    let (rest, numbers) = head.split_at(head.len() - 80);
+    let (rest, numbers) = head.split_at(head.len() - 89);
     let older = [&[1], &rest[1..], id].concat();
     let mut from_older = Intake::open(plan.clone());
     from_older.restore(P, &older).unwrap();
-    assert_eq!(from_older.snapshot(P), [rest, &[0; 80], id].concat());
+    assert_eq!(from_older.snapshot(P), [rest, &[0; 89], id].concat());
     let mut moved = Intake::open(plan);
     moved.restore(P, &snapshot).unwrap();
-    assert_eq!((moved.counts(), numbers.len()), (intake.counts(), 80));
+    assert_eq!((moved.counts(), numbers.len()), (intake.counts(), 89));
     assert_eq!(moved.counts().events, 1);
 }
 
@@ -184,5 +184,20 @@ proptest! {
             (admitted, totals, intake.snapshot(P))
         };
         prop_assert_eq!(run(&cuts, true), run(&[log.len()], false));
+    }
+}
+
+#[test]
+fn what_a_source_promises_makes_later_rows_late_wherever_the_partition_moves() {
+    let plan = hourly("disorder: 3h");
+    let mut intake = Intake::open(plan.clone());
+    intake.columns(P, &[1], KnownTimes::Unknown, &rows(&[("a", Some(1), 1, "x")])).unwrap();
+    let promised = EventTime::from_millis(120 * 60_000);
+    assert_eq!(intake.watermark_at_least(P, promised).unwrap(), Some(promised));
+    let mut moved = Intake::open(plan);
+    moved.restore(P, &intake.snapshot(P)).unwrap();
+    for mut intake in [intake, moved] {
+        let steps = intake.columns(P, &[2], KnownTimes::Unknown, &rows(&[("a", Some(30), 1, "y")])).unwrap();
+        assert_eq!((steps.counts.late, intake.promised()), (1, Some(promised)));
     }
 }

@@ -10,6 +10,7 @@ mod freshness;
 pub(crate) mod harness;
 mod late;
 mod origin;
+mod promised;
 mod reforming;
 mod sessions;
 mod sinks;

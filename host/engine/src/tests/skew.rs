@@ -11,9 +11,16 @@ use weir_event::{PartitionId, Position};
 
 /// Two partitions that say what the test says, in that order.
 #[derive(Debug)]
-struct Told {
+pub(super) struct Told {
     fetches: Mutex<Option<mpsc::UnboundedReceiver<Fetch>>>,
     paused: Arc<Mutex<Vec<String>>>,
+}
+
+impl Told {
+    pub(super) fn new() -> (mpsc::UnboundedSender<Fetch>, Told) {
+        let (say, fetches) = mpsc::unbounded_channel();
+        (say, Told { fetches: Mutex::new(Some(fetches)), paused: Arc::default() })
+    }
 }
 
 #[derive(Debug)]
@@ -49,11 +56,11 @@ impl Reader for Listens {
     }
 }
 
-fn id(partition: u16) -> PartitionId {
+pub(super) fn id(partition: u16) -> PartitionId {
     PartitionId { source: 0, partition }
 }
 
-fn line(partition: u16, offset: u64, line: &str) -> Fetch {
+pub(super) fn line(partition: u16, offset: u64, line: &str) -> Fetch {
     Fetch::Block(RawBlock {
         partition: id(partition),
         data: Bytes::from(line.to_owned()),
@@ -81,9 +88,8 @@ async fn a_partition_that_runs_ahead_waits_for_the_slowest() {
     let world = World::new();
     let mut plan = plan();
     with_stream(&mut plan, |stream| stream.max_skew = Some(seconds(20)));
-    let (say, fetches) = mpsc::unbounded_channel();
-    let paused = Arc::new(Mutex::new(Vec::new()));
-    let source = Told { fetches: Mutex::new(Some(fetches)), paused: paused.clone() };
+    let (say, source) = Told::new();
+    let paused = source.paused.clone();
     let (engine, job) = world.start_from(&plan, Arc::new(source), Mode::Live);
     for fetch in [
         line(0, 0, "u,1,1,"),

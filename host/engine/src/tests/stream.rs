@@ -98,6 +98,7 @@ async fn rest(reader: &mut dyn Reader, mut open: usize) -> Vec<String> {
     while open > 0 {
         match reader.next().await.unwrap() {
             Fetch::CaughtUp(_) => open -= 1,
+            Fetch::Watermark(..) => {}
             Fetch::Block(block) => {
                 lines.extend(std::str::from_utf8(&block.data).unwrap().lines().map(str::to_owned));
             }

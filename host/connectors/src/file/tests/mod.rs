@@ -44,7 +44,7 @@ async fn next_block(reader: &mut dyn Reader) -> RawBlock {
     loop {
         match tokio::time::timeout(Duration::from_secs(10), reader.next()).await.unwrap().unwrap() {
             Fetch::Block(block) => return block,
-            Fetch::CaughtUp(_) => {}
+            Fetch::CaughtUp(_) | Fetch::Watermark(..) => {}
         }
     }
 }

@@ -341,6 +341,8 @@ pub(crate) fn project_keys(
         }
         let selected = items.iter().find(|item| item.expression == expression);
         let name = match (bound.column(), selected) {
+            // A plain column is called as what it is read from calls it: a query inside FROM may rename it.
+            (Some(_), Some(item)) if !item.is_named && !item.name.starts_with("EXPR$") => item.name.clone(),
             (Some(column), _) => column.to_owned(),
             (None, Some(item)) => item.name.clone(),
             (None, None) => {

@@ -136,6 +136,22 @@ fn names_that_nobody_gave_are_told() {
 }
 
 #[test]
+fn an_entity_is_called_as_the_query_around_calls_it() {
+    let keys = |query: &str| planned(query).plan.stage.unwrap().key_names;
+    let window = "TUMBLE(rowtime, INTERVAL '1' HOUR)";
+    let inner = "SELECT user_id AS k, rowtime FROM event_user_action";
+    assert_eq!(keys(&format!("SELECT k, COUNT(*) AS n FROM ({inner}) GROUP BY k, {window}")), ["k"]);
+    let with = format!("WITH t AS ({inner}) SELECT k, COUNT(*) AS n FROM t GROUP BY k, {window}");
+    assert_eq!(keys(&with), ["k"]);
+    let plain = |column: &str| {
+        format!("SELECT {column}, COUNT(*) AS n FROM event_user_action GROUP BY user_id, {window}")
+    };
+    for column in ["user_id", "user_id AS u", "(user_id)"] {
+        assert_eq!(keys(&plain(column)), ["user_id"], "{column}");
+    }
+}
+
+#[test]
 fn where_rows_or_groups_have_a_wrong_name_nothing_is_said_of_columns() {
     let window = "TUMBLE(rowtime, INTERVAL '1' HOUR)";
     for text in [

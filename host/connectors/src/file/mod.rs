@@ -4,6 +4,7 @@
 
 mod cut;
 mod family;
+mod finished;
 mod input;
 mod moved;
 mod names;

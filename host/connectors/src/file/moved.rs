@@ -23,10 +23,18 @@ impl Reading {
         let is_listed = listing.find(&place.file).is_some();
         let what = match self.whereabouts(place).await? {
             _ if place.known.is_none() && byte > 0 && !is_listed => "was there before and is gone",
-            Whereabouts::Same => return Ok(()),
-            Whereabouts::Moved(to) => return self.go_on_at(to, place, listing).await,
+            Whereabouts::Same => {
+                place.settle(listing);
+                place.close();
+                return Ok(());
+            }
+            Whereabouts::Moved(to) => {
+                self.go_on_at(to, place, listing).await?;
+                place.close();
+                return Ok(());
+            }
             _ if byte == 0 => {
-                place.known = None;
+                place.close();
                 return Ok(());
             }
             Whereabouts::Gone => "was there before and is gone",

@@ -6,10 +6,10 @@
 //! Reads nothing but lists of files.
 
 use super::cut::Piece;
+use super::finished::{self, Around, Finished, Holds};
 use super::input::is_gzip;
 use super::names::{Listed, Listing, Names, Order};
 use super::trace::{Identity, Known, Trace};
-use super::whereabouts::LEAST_COPIED_BYTES;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use weir_connect::ConnectError;
@@ -48,18 +48,6 @@ pub(super) struct Place {
     /// How long it is on disk, if it is compressed.
     #[serde(skip)]
     compressed_bytes: Option<u64>,
-}
-
-/// A file that was read to its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Finished {
-    pub(super) file: String,
-    #[serde(flatten)]
-    pub(super) known: Known,
-    /// How much content it had.
-    pub(super) content: u64,
-    /// How long it was on disk.
-    bytes: u64,
 }
 
 /// The files that there are, in the order in which this place goes on; without one, in that of a new place. Blocks.
@@ -114,12 +102,24 @@ impl Place {
         if is_followed {
             name.clone_into(&mut self.file);
             self.newest = listing.newest_of(name);
+            self.settle(listing);
         }
         is_followed
     }
 
+    /// The file of the place's name was found to be the one that it is in, whoever it was to the system before.
+    pub(super) fn settle(&mut self, listing: &Listing) {
+        let here = listing.find(&self.file).map(|file| file.identity);
+        self.known = self.known.map(|known| known.of(here.unwrap_or(known.identity)));
+    }
+
+    /// The present file is not open; one of which nothing was read has nothing that it could be known by.
+    pub(super) fn close(&mut self) {
+        self.known = self.known.filter(|_| self.byte > 0);
+    }
+
     /// Finds the present file under another name of its log; `holds` says whether a file begins with what was read.
-    pub(super) fn relocate(&mut self, listing: &Listing, holds: impl Fn(&Listed, u64, &Known) -> bool) {
+    pub(super) fn relocate(&mut self, listing: &Listing, holds: Holds) {
         let Some(known) = self.known.filter(|_| self.is_astray(listing)) else { return };
         let moved = listing.of_identity(known.identity);
         if let Some(moved) = moved.filter(|file| holds(file, self.byte, &known)) {
@@ -191,7 +191,7 @@ impl Place {
         if let Some(known) = self.known.take() {
             let bytes = self.compressed_bytes.take().unwrap_or(self.byte);
             self.finished.retain(|finished| finished.known.identity != known.identity);
-            self.finished.push(Finished { file: read, known, content: self.byte, bytes });
+            self.finished.push(Finished::new(read, known, self.byte, bytes));
         }
         let forgotten = self.finished.len().saturating_sub(REMEMBERED_FILES);
         self.finished.drain(..forgotten);
@@ -201,56 +201,55 @@ impl Place {
 
     /// What has changed before the place, each told once and in words for whoever has to do something about it;
     /// `holds` says whether a file still begins with what was read of a finished one.
-    pub(super) fn changes(
-        &mut self,
-        listing: &Listing,
-        holds: impl Fn(&Listed, u64, &Known) -> bool,
-    ) -> Vec<String> {
-        if self.is_astray(listing) {
-            // What is before it can be told when it is found again.
-            return Vec::new();
+    pub(super) fn changes(&mut self, listing: &Listing, holds: Holds) -> Vec<String> {
+        let around = Around {
+            listing,
+            name: &self.file,
+            present: self.known.map(|known| known.identity),
+            is_astray: self.is_astray(listing),
+        };
+        let mut changes = finished::recognize(&mut self.finished, &around, holds);
+        // What is before it can be told when it is found again.
+        if !around.is_astray {
+            self.step_back(listing);
+            changes.extend(self.too_late(listing));
         }
-        let holds = |file: &Listed, finished: &Finished| holds(file, finished.content, &finished.known);
-        let mut changes = Vec::new();
-        let present = self.known.map(|known| known.identity);
-        let finished = self.finished.iter().map(|finished| finished.known.identity);
-        let taken: Vec<Identity> = finished.chain(present).collect();
-        self.finished.retain_mut(|finished| {
-            let identity = finished.known.identity;
-            let itself = listing.files.iter().find(|file| file.identity == identity);
-            // An inode is used again for another file when its own is deleted.
-            let itself = itself.filter(|file| file.name == finished.file || holds(file, finished));
-            let others = || listing.before(&self.file).iter().filter(|file| !taken.contains(&file.identity));
-            if itself.is_none()
-                && let Some(copy) =
-                    others().find(|file| finished.may_be_copied_to(file) && holds(file, finished))
-            {
-                finished.become_copy(copy);
-                return true;
-            }
-            let at_name = others().find(|file| file.name == finished.file);
-            let Some(file) = itself.or(at_name) else { return false };
-            let is_same = itself.is_some() || holds(file, finished);
-            changes.extend(finished.become_file(file, is_same));
-            true
-        });
-        let unknown: Vec<&str> = self.unknown_before(listing).map(|file| file.name.as_str()).collect();
-        if unknown.len() > self.before {
-            // Which of them are new can be told where all others are remembered.
-            let what = match (self.before, unknown.as_slice()) {
-                (0, [name]) => format!("`{name}` is"),
-                (0, names) => format!("`{}` are", names.join("`, `")),
-                (before, names) if names.len() == before + 1 => "a file is".to_owned(),
-                (before, names) => format!("{} files are", names.len() - before),
-            };
-            changes.push(format!(
-                "{what} not read: a name that sorts before `{}`, which was begun already, comes too late; give new \
-                 files names that sort last, or reset the jobs that read this stream",
-                self.file
-            ));
-        }
-        self.before = unknown.len();
         changes
+    }
+
+    /// Where the present file is not even open: goes back to the first of those that come before it and behind all that
+    /// was read.
+    fn step_back(&mut self, listing: &Listing) {
+        if self.byte > 0 || self.known.is_some() || self.before > 0 {
+            return;
+        }
+        let before = listing.before(&self.file);
+        let last_read = before.iter().rposition(|file| self.is_known(file));
+        if let Some(unread) = before.get(last_read.map_or(0, |last| last + 1)) {
+            self.file.clone_from(&unread.name);
+            self.newest = listing.newest_of(&unread.name);
+            self.expected = Some(unread.identity);
+        }
+    }
+
+    fn too_late(&mut self, listing: &Listing) -> Option<String> {
+        let unknown: Vec<&str> = self.unknown_before(listing).map(|file| file.name.as_str()).collect();
+        let before = std::mem::replace(&mut self.before, unknown.len());
+        if unknown.len() <= before {
+            return None;
+        }
+        // Which of them are new can be told where all others are remembered.
+        let what = match (before, unknown.as_slice()) {
+            (0, [name]) => format!("`{name}` is"),
+            (0, names) => format!("`{}` are", names.join("`, `")),
+            (before, names) if names.len() == before + 1 => "a file is".to_owned(),
+            (before, names) => format!("{} files are", names.len() - before),
+        };
+        Some(format!(
+            "{what} not read: a name that sorts before `{}`, which was begun already, comes too late; give new files \
+             names that sort last, or reset the jobs that read this stream",
+            self.file
+        ))
     }
 
     fn unknown_before<'l>(&self, listing: &'l Listing) -> impl Iterator<Item = &'l Listed> {
@@ -261,42 +260,5 @@ impl Place {
     fn is_known(&self, file: &Listed) -> bool {
         let is_present = self.known.is_some_and(|known| known.identity == file.identity);
         is_present || self.finished.iter().any(|finished| finished.known.identity == file.identity)
-    }
-}
-
-impl Finished {
-    /// Whether a file may be this one as it was compressed.
-    fn may_be_copied_to(&self, file: &Listed) -> bool {
-        self.content >= LEAST_COPIED_BYTES
-            && is_gzip(Path::new(&file.name))
-            && !is_gzip(Path::new(&self.file))
-    }
-
-    fn become_copy(&mut self, copy: &Listed) {
-        self.file.clone_from(&copy.name);
-        self.known.identity = copy.identity;
-        self.bytes = copy.bytes;
-    }
-
-    /// Takes over where it is now and how long, and says what of that has to be told; `is_same` unless it is another
-    /// file of the same name.
-    fn become_file(&mut self, file: &Listed, is_same: bool) -> Option<String> {
-        let before = std::mem::replace(&mut self.bytes, file.bytes);
-        self.file.clone_from(&file.name);
-        self.known.identity = file.identity;
-        if !is_same {
-            return Some(format!(
-                "`{}` was written anew after it was read, and is not read again: put new rows into a file whose name \
-                 sorts last, or reset the jobs that read this stream",
-                self.file
-            ));
-        }
-        (file.bytes != before).then(|| {
-            format!(
-                "`{}` changed from {before} to {} bytes after a later file was begun, and what was added is not read: \
-                 append to the last file only, or reset the jobs that read this stream",
-                self.file, file.bytes
-            )
-        })
     }
 }

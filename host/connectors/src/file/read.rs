@@ -287,8 +287,8 @@ impl Reading {
         let (judged, listing, changes) = blocking(move || {
             let holds =
                 |file: &Listed, content, known: &Known| holds(&names.path(&file.name), content, known);
-            judged.relocate(&listing, holds);
-            let changes = judged.changes(&listing, holds);
+            judged.relocate(&listing, &holds);
+            let changes = judged.changes(&listing, &holds);
             Ok((judged, listing, changes))
         })
         .await?;

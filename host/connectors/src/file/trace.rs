@@ -49,6 +49,16 @@ impl Known {
         Known { identity, head: trace.head_checksum(), tail: trace.tail_checksum() }
     }
 
+    /// The same bytes in another file.
+    pub(super) fn of(self, identity: Identity) -> Known {
+        Known { identity, ..self }
+    }
+
+    /// What is known of the beginning alone of `length` bytes, and how long that is.
+    pub(super) fn beginning(&self, length: u64) -> (u64, Known) {
+        (length.min(REMEMBERED_BYTES as u64), Known { tail: None, ..*self })
+    }
+
     /// Whether these bytes, as many as were read, are those that were read.
     pub(super) fn is_of(&self, trace: &Trace) -> bool {
         let same = |own: Option<u32>, other: Option<u32>| own.is_none() || other.is_none() || own == other;

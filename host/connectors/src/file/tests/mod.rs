@@ -1,5 +1,6 @@
 //! The file source and sink against real folders: resuming, following, what is refused.
 
+mod reuse;
 mod rotation;
 
 use super::*;

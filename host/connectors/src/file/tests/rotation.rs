@@ -5,7 +5,7 @@ use super::*;
 use std::collections::VecDeque;
 
 /// What a bounded read from a position gives: rows, the reasons of refused records, and the position at its end.
-async fn read(source: &FileSource, position: Option<Position>) -> Result<Read, ConnectError> {
+pub(super) async fn read(source: &FileSource, position: Option<Position>) -> Result<Read, ConnectError> {
     let mut reader = source.open(0, &from(position.clone()), true).await?;
     let mut read = Read { rows: Vec::new(), told: Vec::new(), end: position };
     while let Fetch::Block(block) = reader.next().await? {
@@ -17,18 +17,18 @@ async fn read(source: &FileSource, position: Option<Position>) -> Result<Read, C
 }
 
 #[derive(Debug)]
-struct Read {
-    rows: Vec<String>,
-    told: Vec<String>,
-    end: Option<Position>,
+pub(super) struct Read {
+    pub(super) rows: Vec<String>,
+    pub(super) told: Vec<String>,
+    pub(super) end: Option<Position>,
 }
 
 /// Long enough that a copy of it is believed to be one.
-fn row(name: &str) -> String {
+pub(super) fn row(name: &str) -> String {
     format!("{{\"row\":\"{name:->40}\"}}\n")
 }
 
-fn names(rows: &[String]) -> Vec<&str> {
+pub(super) fn names(rows: &[String]) -> Vec<&str> {
     rows.iter()
         .map(|row| row.trim_start_matches("{\"row\":\"").trim_end_matches("\"}").trim_start_matches('-'))
         .collect()
@@ -337,13 +337,20 @@ async fn where_it_cannot_be_told_what_is_new_behind_a_new_name_somebody_is_told(
     assert_eq!((fourth.rows.len(), fourth.told.len()), (0, 0), "{fourth:?}");
 }
 
-/// Renames each file of the log one number up and writes a new one.
-fn rotate(folder: &Path, new: &str) {
-    let path = |number: usize| folder.join(format!("app.log.{number}"));
-    for number in (1..9).rev() {
-        let _ = fs::rename(path(number), path(number + 1));
+/// Renames each file of the log one number up and makes a new one.
+pub(super) fn rotated(folder: &Path) {
+    let path = |number: usize, ending: &str| folder.join(format!("app.log.{number}{ending}"));
+    for number in (1..50).rev() {
+        for ending in ["", ".gz"] {
+            let _ = fs::rename(path(number, ending), path(number + 1, ending));
+        }
     }
-    fs::rename(folder.join("app.log"), path(1)).unwrap();
+    fs::rename(folder.join("app.log"), path(1, "")).unwrap();
+    fs::write(folder.join("app.log"), "").unwrap();
+}
+
+fn rotate(folder: &Path, new: &str) {
+    rotated(folder);
     fs::write(folder.join("app.log"), row(new)).unwrap();
 }
 

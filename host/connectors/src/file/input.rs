@@ -239,6 +239,9 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> ConnectError {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
             ConnectError::external(format!("`{path}` is damaged: {error}; restore the file"))
         }
+        io::ErrorKind::InvalidFilename => {
+            ConnectError::user(format!("`{path}` cannot be a file: {error}; check the source's `path`"))
+        }
         io::ErrorKind::NotFound => ConnectError::unavailable(format!("`{path}` is gone for the moment")),
         io::ErrorKind::PermissionDenied => {
             ConnectError::user(format!("`{path}` may not be read: {error}; change its permissions"))

@@ -11,6 +11,7 @@ mod names;
 mod open;
 mod place;
 mod read;
+mod real;
 mod sink;
 mod source;
 mod trace;
@@ -62,6 +63,7 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     let mut settings = Settings::new(settings, SOURCE_KEYS);
     let path: Option<String> = settings.required("path", "a file or a glob, such as data/*.jsonl");
     let follow: bool = settings.optional("follow").unwrap_or_default();
+    refuse_nul(path.as_deref(), &mut settings);
     if let Some(Err(error)) = path.as_deref().map(glob::Pattern::new) {
         settings.error("path", format!("not a glob: {error}"));
     }
@@ -77,6 +79,7 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
 pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let mut settings = Settings::new(settings, SINK_KEYS);
     let path: Option<String> = settings.required("path", "a folder, such as out/user_activity");
+    refuse_nul(path.as_deref(), &mut settings);
     let meta: bool = settings.optional("meta").unwrap_or_default();
     let roll: Option<Span> = settings.parsed("roll");
     let ending: Option<String> = settings.optional("format");
@@ -92,6 +95,12 @@ pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Ve
     let folder = context.project.join(path.unwrap_or_default());
     let settings = FileSinkSettings { folder, format, meta, roll };
     Ok(Box::new(FileSink::new(&context.job, settings, context.clock.clone())))
+}
+
+fn refuse_nul(path: Option<&str>, settings: &mut Settings) {
+    if path.is_some_and(|path| path.contains('\0')) {
+        settings.error("path", "holds a NUL character, which no path can; leave it out");
+    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! Rows are written aside and synced before their checkpoint is safe; a file gets its name once it is. What the
 //! token of a checkpoint says of the folder is in `written.rs`.
 
+use super::real::real;
 use super::written::{Folder, Written};
 use crate::blocking::blocking;
 use async_trait::async_trait;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, Token};
 use weir_event::{Clock, Span};
@@ -29,8 +30,8 @@ pub struct FileSinkSettings {
 #[derive(Debug)]
 pub struct FileSink {
     folder: Arc<Mutex<Folder>>,
-    /// What the names of its files have in common.
-    names: PathBuf,
+    /// Where it writes, as its settings say it, and what the names of its files have in common.
+    names: (PathBuf, String),
     encoder: Arc<dyn Encoder>,
     meta: bool,
     roll: Option<Span>,
@@ -42,7 +43,7 @@ impl FileSink {
     /// A sink of a job's rows. Does no I/O.
     pub fn new(job: &str, settings: FileSinkSettings, clock: Arc<dyn Clock>) -> Self {
         let FileSinkSettings { folder, format, meta, roll } = settings;
-        let names = cleaned(&folder).join(format!("{job}-*.{}", format.ending));
+        let names = (folder.clone(), format!("{job}-*.{}", format.ending));
         let folder = Arc::new(Mutex::new(Folder::new(folder, job, format.ending)));
         FileSink { folder, names, encoder: format.encoder(meta), meta, roll, clock, bytes: 0 }
     }
@@ -55,21 +56,6 @@ impl FileSink {
         let folder = self.folder.clone();
         blocking(move || act(&mut folder.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
-}
-
-/// The path without what stands in it to no effect, as `a/./b` and `a/../b`: nothing is looked up on the disk.
-fn cleaned(path: &Path) -> PathBuf {
-    let mut cleaned = PathBuf::new();
-    for component in path.components() {
-        match (component, cleaned.components().next_back()) {
-            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
-            (Component::ParentDir, Some(Component::Normal(_))) => {
-                cleaned.pop();
-            }
-            (component, _) => cleaned.push(component),
-        }
-    }
-    cleaned
 }
 
 fn read_token(token: &Token) -> Result<Written, ConnectError> {
@@ -93,7 +79,8 @@ impl Sink for FileSink {
     }
 
     fn own_place(&self) -> Option<String> {
-        Some(self.names.display().to_string())
+        let (folder, names) = &self.names;
+        Some(real(folder).join(names).display().to_string())
     }
 
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {

@@ -199,11 +199,13 @@ impl Folder {
     fn failed(&self, what: &str, path: &Path, error: &io::Error) -> ConnectError {
         let message = format!("job `{}` cannot {what} `{}`: {error}", self.job, path.display());
         match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                ConnectError::user(format!(
-                    "{message}; the sink's `path` must be a folder that weir may write to"
-                ))
-            }
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidInput => ConnectError::user(format!(
+                "{message}; the sink's `path` must be a folder that weir may write to"
+            )),
             _ => ConnectError::unavailable(message),
         }
     }

@@ -342,6 +342,10 @@ async fn a_path_that_is_no_folder_is_the_users_fault() {
     fs::write(&path, "x").unwrap();
     let error = sink_into(&path, None, &Arc::new(ManualClock::default())).start(None).await.unwrap_err();
     assert_eq!(error.fault, Fault::User);
+    // No name of a file is as long as this.
+    let path = folder.path().join("x".repeat(300));
+    let error = sink_into(&path, None, &Arc::new(ManualClock::default())).start(None).await.unwrap_err();
+    assert_eq!((error.fault, error.retry), (Fault::User, false), "{error}");
 }
 
 #[test]
@@ -356,6 +360,8 @@ fn settings_are_checked_together() {
     let errors = sink(&json!({"format": "parquet", "roll": "0s", "metta": true}), &context).err().unwrap();
     let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
     assert_eq!(keys, ["path", "format", "roll", "metta"]);
+    let errors = sink(&json!({"path": "out/a\u{0}b"}), &context).err().unwrap();
+    assert!(errors[0].key == "path" && errors[0].message.contains("NUL"), "{errors:?}");
     assert!(sink(&json!({"path": "out", "format": "jsonl", "meta": true, "roll": "1h"}), &context).is_ok());
 
     let context = crate::registry::tests::source_context();

@@ -27,8 +27,9 @@ pub struct Rows<'a> {
     pub ranks: &'a [Rank],
     /// The batch's columns, of the types of [`crate::StageSpec::inputs`].
     pub columns: &'a [ArrayRef],
-    /// The watermark of the rows' own partition, or [`EventTime::MIN`]. Sessions judge late rows by it where it is
-    /// ahead of the settled boundary, so that what counts does not depend on how far other partitions were read.
+    /// The watermark of the rows' own partition, which the late ones among them are behind; [`EventTime::MIN`] before it
+    /// has one. Rows are judged by it and not by the settled boundary, so that what counts does not depend on how far
+    /// other partitions were read.
     pub watermark: EventTime,
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct GridStage {
     pub(crate) unread: Vec<(Box<[u8]>, i64)>,
     /// Panes and slots that late rows came into after windows over them were returned.
     due: BTreeSet<(i64, u32)>,
-    /// Windows that late rows do not change any more.
+    /// Windows that some rows in their panes do not count in.
     pub(crate) kept: Kept,
     /// How far the horizon is behind the boundary, milliseconds.
     pub(crate) reach: i64,
@@ -51,11 +51,11 @@ pub(crate) struct GridStage {
 }
 
 /// Rows of one batch that go to one pane.
-struct Share {
-    pane: i64,
+pub(crate) struct Share {
+    pub(crate) pane: i64,
     groups: Vec<u32>,
-    rows: Vec<u32>,
-    slots: Vec<u32>,
+    pub(crate) rows: Vec<u32>,
+    pub(crate) slots: Vec<u32>,
 }
 
 impl GridStage {
@@ -83,22 +83,25 @@ impl GridStage {
         self.flushed = None;
         probe(self.spec.aggregates.iter().filter(|aggregate| aggregate.is_ordered()), rows)?;
         let mut inserted = Inserted::default();
-        let mut shares = self.share(rows, &mut inserted);
+        let sealed = self.sealed(rows.watermark.millis());
+        let mut shares = self.share(rows, sealed, &mut inserted);
         for share in &shares {
-            self.keep_sealed(slots, share.pane, &share.slots)?;
+            self.keep_sealed(slots, share, sealed)?;
         }
+        let changed = self.feed_kept(rows, &shares, sealed)?;
         self.find_groups(&mut shares);
         self.update_fallible(rows, &shares)?;
         for share in &shares {
             self.update_infallible(rows, share)?;
-            inserted.late += self.count_rows(slots, rows, share);
+            inserted.late += self.count_rows(slots, rows, share, sealed);
         }
         self.log_rows(slots, rows, &shares)?;
+        self.change_kept(rows, changed)?;
         Ok(inserted)
     }
 
-    /// Splits a batch by pane.
-    fn share(&self, rows: &Rows<'_>, inserted: &mut Inserted) -> Vec<Share> {
+    /// Splits a batch by pane, and leaves rows out that change no window.
+    fn share(&self, rows: &Rows<'_>, sealed: Option<i64>, inserted: &mut Inserted) -> Vec<Share> {
         let mut shares: Vec<Share> = Vec::new();
         let mut places: BTreeMap<i64, usize> = BTreeMap::new();
         // Neighbours mostly fall into the same pane.
@@ -110,7 +113,7 @@ impl GridStage {
                     inserted.between += 1;
                     continue;
                 };
-                if self.is_closed_to_rows(pane) {
+                if sealed.is_some_and(|sealed| self.geometry.last_window(pane) <= sealed) {
                     inserted.too_late.push(*row);
                     continue;
                 }
@@ -175,7 +178,7 @@ impl GridStage {
     }
 
     /// Counts rows of a share, and marks what is due if windows over its pane were returned. Gives how many are late.
-    fn count_rows(&mut self, slots: &mut Slots, rows: &Rows<'_>, share: &Share) -> u64 {
+    fn count_rows(&mut self, slots: &mut Slots, rows: &Rows<'_>, share: &Share, sealed: Option<i64>) -> u64 {
         let open = self.open_windows(share.pane);
         let Some(pane) = self.panes.get_mut(&share.pane) else { return 0 };
         let mut changes = self.changes.as_mut().filter(|_| !open.is_empty());
@@ -196,11 +199,13 @@ impl GridStage {
                 coarse.mark_stale(share.pane, pane.slots[at]);
             }
         }
-        if self.closed.is_none_or(|closed| self.geometry.first_window(share.pane) > closed) {
+        let Some(closed) = self.closed.filter(|closed| self.geometry.first_window(share.pane) <= *closed)
+        else {
             return 0;
-        }
+        };
+        let changes_returned = Some(closed.min(self.geometry.last_window(share.pane))) > sealed;
         for (group, slot) in share.groups.iter().zip(&share.slots) {
-            if self.spec.corrects.is_some() {
+            if changes_returned {
                 pane.set_due(*group, pane.due(*group) + 1);
                 self.due.insert((share.pane, *slot));
             }
@@ -268,13 +273,15 @@ impl GridStage {
     /// Windows that were returned and then got late rows, as far back as results may be returned again.
     fn correct(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
         let Some(closed) = self.closed else { return Ok(()) };
-        let sealed = self.sealed();
+        self.correct_kept(out)?;
+        let out_of_reach = self.out_of_reach();
         let mut windows: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
         let due = std::mem::take(&mut self.due);
         for (start, slot) in &due {
             let mut window = self.geometry.first_window(*start);
             while window <= closed.min(self.geometry.last_window(*start)) {
-                if Some(window) > sealed {
+                // A kept window has its own note of what is due.
+                if Some(window) > out_of_reach && self.kept.find(window, *slot).is_none() {
                     windows.entry(window).or_default().push((*slot, self.was_returned(window, *slot)));
                 }
                 let Some(next) = self.geometry.following(window) else { break };
@@ -499,7 +506,7 @@ impl GridStage {
 
     /// When the next window becomes complete that has rows.
     pub(crate) fn next_result(&self) -> Option<i64> {
-        if !self.due.is_empty() {
+        if !self.due.is_empty() || self.kept.has_due() {
             return Some(i64::MIN);
         }
         self.next_window(self.closed).map(|window| self.geometry.end_of(window))

@@ -1,20 +1,22 @@
-//! Results of windows that stay as they are though a late row has come into their panes.
+//! Windows that a row in their panes does not count in.
 //!
 //! A row that is too late for a window may still count in others that hold its pane. Before it does, the key's state
 //! of each window that it must not change is taken aside, also where the key has no row in it; lookups find it here.
+//! From then on rows of other partitions that do change such a window are fed to what was taken aside
+//! (`kept_change.rs`), and what is due is noted beside it.
 //!
 //! Knows states, windows by their number, and slots. Must not know which windows are to be kept.
 
 use crate::aggregate::{AggregateError, States};
 use crate::answer::{Block, BlockSink, Slot};
 use crate::bytes::{self, Reader};
-use crate::grid::GridStage;
 use crate::slots::{ByNumber, Slots};
 use crate::spec::AggregateSpec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use weir_event::{PartitionId, Rank};
 
 /// Version of the stored bytes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// A key's state of one window.
 pub(crate) struct KeptState {
@@ -23,6 +25,10 @@ pub(crate) struct KeptState {
     pub(crate) newest: i64,
     /// Of each aggregate, states of one group.
     pub(crate) states: Vec<Box<dyn States>>,
+    /// How many of the rows came after the window was returned, and it was not returned again since.
+    pub(crate) due: u64,
+    /// Rows in its panes that do not count in it; only where an ordered aggregate is fed from logs that have them.
+    pub(crate) left_out: Vec<Rank>,
 }
 
 impl KeptState {
@@ -35,6 +41,13 @@ impl KeptState {
             states.encode(0, &mut state);
             bytes::put_bytes(&state, &mut bytes);
         }
+        bytes::put_unsigned(self.due, &mut bytes);
+        bytes::put_unsigned(self.left_out.len() as u64, &mut bytes);
+        for Rank { partition, offset } in &self.left_out {
+            bytes::put_unsigned(u64::from(partition.source), &mut bytes);
+            bytes::put_unsigned(u64::from(partition.partition), &mut bytes);
+            bytes::put_unsigned(*offset, &mut bytes);
+        }
         out(slots.key(Slot(slot)), Block { column: Block::KEPT, level: 0, start: window }, Some(&bytes));
     }
 }
@@ -43,7 +56,9 @@ impl KeptState {
 #[derive(Default)]
 pub(crate) struct Kept {
     windows: BTreeMap<i64, ByNumber<KeptState>>,
-    dirty: Vec<(i64, u32)>,
+    dirty: BTreeSet<(i64, u32)>,
+    /// Those with rows that are due.
+    due: BTreeSet<(i64, u32)>,
 }
 
 impl Kept {
@@ -51,10 +66,44 @@ impl Kept {
         self.windows.get(&window)?.get(&slot)
     }
 
-    fn keep(&mut self, slots: &mut Slots, window: i64, slot: u32, state: KeptState) {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    /// Whether anything is to be returned again.
+    pub(crate) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    pub(crate) fn keep(&mut self, slots: &mut Slots, window: i64, slot: u32, state: KeptState) {
         slots.retain(slot);
+        if state.due > 0 {
+            self.due.insert((window, slot));
+        }
         self.windows.entry(window).or_default().insert(slot, state);
-        self.dirty.push((window, slot));
+        self.dirty.insert((window, slot));
+    }
+
+    /// A state to be changed.
+    pub(crate) fn change(&mut self, window: i64, slot: u32) -> Option<&mut KeptState> {
+        let state = self.windows.get_mut(&window)?.get_mut(&slot)?;
+        self.dirty.insert((window, slot));
+        Some(state)
+    }
+
+    pub(crate) fn mark_due(&mut self, window: i64, slot: u32) {
+        self.due.insert((window, slot));
+    }
+
+    /// What is due, by window: slots, and whether each was returned before. It is due no more.
+    pub(crate) fn take_due(&mut self) -> BTreeMap<i64, Vec<(u32, bool)>> {
+        let mut taken: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
+        for (window, slot) in std::mem::take(&mut self.due) {
+            let Some(state) = self.change(window, slot) else { continue };
+            taken.entry(window).or_default().push((slot, state.rows > state.due));
+            state.due = 0;
+        }
+        taken
     }
 
     /// Drops windows before `oldest`.
@@ -62,6 +111,7 @@ impl Kept {
         while let Some(first) = self.windows.first_entry().filter(|first| *first.key() < oldest) {
             first.remove().into_keys().for_each(|slot| slots.release(slot));
         }
+        self.due = self.due.split_off(&(oldest, 0));
     }
 
     pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
@@ -99,10 +149,16 @@ impl Kept {
             own.decode(0, reader.bytes().ok_or_else(damaged)?)?;
             states.push(own);
         }
+        let due = reader.unsigned().ok_or_else(damaged)?;
+        let left_out = (0..reader.unsigned().ok_or_else(damaged)?).map(|_| take_rank(&mut reader));
+        let left_out = left_out.collect::<Option<Vec<_>>>().ok_or_else(damaged)?;
         if !reader.is_empty() {
             return Err(damaged());
         }
-        let state = KeptState { rows, newest, states };
+        if due > 0 {
+            self.due.insert((window, slot));
+        }
+        let state = KeptState { rows, newest, states, due, left_out };
         if self.windows.entry(window).or_default().insert(slot, state).is_none() {
             slots.retain(slot);
         }
@@ -110,65 +166,26 @@ impl Kept {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let of_state =
-            |kept: &KeptState| kept.states.iter().map(|states| states.memory_bytes()).sum::<usize>();
+        let of_state = |kept: &KeptState| {
+            let states = kept.states.iter().map(|states| states.memory_bytes()).sum::<usize>();
+            states + kept.left_out.capacity() * size_of::<Rank>()
+        };
         let of_window =
             |kept: &ByNumber<KeptState>| kept.allocation_size() + kept.values().map(of_state).sum::<usize>();
-        self.windows.values().map(of_window).sum::<usize>() + self.dirty.capacity() * size_of::<(i64, u32)>()
+        self.windows.values().map(of_window).sum::<usize>()
+            + (self.dirty.len() + self.due.len()) * size_of::<(i64, u32)>()
     }
 }
 
-fn identity(aggregate: &AggregateSpec) -> Box<dyn States> {
+fn take_rank(reader: &mut Reader<'_>) -> Option<Rank> {
+    let source = u16::try_from(reader.unsigned()?).ok()?;
+    let partition = u16::try_from(reader.unsigned()?).ok()?;
+    Some(Rank { partition: PartitionId { source, partition }, offset: reader.unsigned()? })
+}
+
+/// One group without rows.
+pub(crate) fn identity(aggregate: &AggregateSpec) -> Box<dyn States> {
     let mut states = aggregate.function.states();
     states.resize(1);
     states
-}
-
-impl GridStage {
-    /// Takes aside what windows over a pane hold of some keys, where rows that are about to come into the pane must
-    /// not change it.
-    pub(crate) fn keep_sealed(
-        &mut self,
-        slots: &mut Slots,
-        pane: i64,
-        keys: &[u32],
-    ) -> Result<(), AggregateError> {
-        let (Some(oldest), Some(sealed)) = (self.oldest_kept(), self.sealed()) else { return Ok(()) };
-        let mut next = Some(self.geometry.first_window(pane));
-        if next.is_none_or(|first| first > sealed) {
-            return Ok(());
-        }
-        let mut keys = keys.to_vec();
-        keys.sort_unstable();
-        keys.dedup();
-        while let Some(window) = next.filter(|window| *window <= sealed.min(self.geometry.last_window(pane)))
-        {
-            next = self.geometry.following(window);
-            let new = keys.iter().copied().filter(|slot| self.kept.find(window, *slot).is_none());
-            let new: Vec<u32> = new.collect();
-            if window >= oldest && !new.is_empty() {
-                self.keep_window(slots, window, &new)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn keep_window(&mut self, slots: &mut Slots, window: i64, keys: &[u32]) -> Result<(), AggregateError> {
-        let aggregates = 0..self.spec.aggregates.len();
-        let folded =
-            aggregates.map(|at| self.fold_window(at, window, keys)).collect::<Result<Vec<_>, _>>()?;
-        let (start, end) = self.geometry.bounds(window);
-        for (place, slot) in keys.iter().enumerate() {
-            let (mut rows, mut newest) = (0, i64::MIN);
-            for pane in self.panes.range(start..end).map(|(_, pane)| pane) {
-                if let Some(group) = pane.group(*slot) {
-                    rows += u64::from(pane.rows[group as usize]);
-                    newest = newest.max(pane.newest[group as usize]);
-                }
-            }
-            let states = folded.iter().map(|states| states.copy(&[place as u32])).collect();
-            self.kept.keep(slots, window, *slot, KeptState { rows, newest, states });
-        }
-        Ok(())
-    }
 }

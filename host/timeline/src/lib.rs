@@ -17,6 +17,7 @@ mod frame;
 mod grid;
 mod grid_change;
 mod kept;
+mod kept_change;
 mod measured;
 mod ordered;
 mod over;

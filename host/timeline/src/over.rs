@@ -84,10 +84,11 @@ impl OverStage {
         let layout = self.logs.layout.clone();
         let sources = layout.sources(rows.columns).ok_or_else(mistyped)?;
         let mut inserted = Inserted::default();
+        let floor = self.spec.floor(rows.watermark.millis(), self.horizon);
         for (slot, row) in rows.slots.iter().zip(rows.rows) {
             let (slot, index, row) = (slot.0, *row, *row as usize);
             let place = Place { time: rows.times[row], rank: rows.ranks[row] };
-            if place.time < self.spec.floor(self.settled, self.horizon) {
+            if place.time < floor {
                 inserted.too_late.push(index);
                 continue;
             }

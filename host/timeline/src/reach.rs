@@ -3,8 +3,9 @@
 //!
 //! The horizon is as far behind the settled boundary as the stage reaches. A window that ends at or before it is not
 //! returned again, but it may be the newest complete one at the horizon: so panes live until they are in no window
-//! that is the newest complete one at the horizon or later, up to one slide longer than the horizon says. Late rows may
-//! reach less far than lookups: a window that they do not reach any more stays as it was returned (`kept.rs`).
+//! that is the newest complete one at the horizon or later, up to one slide longer than the horizon says. Rows may
+//! reach less far than lookups: how far, the watermark of their own partition says, and a window that they do not reach
+//! stays as it was for them (`kept.rs`).
 
 use crate::grid::GridStage;
 use crate::slots::Slots;
@@ -20,23 +21,20 @@ impl GridStage {
         self.horizon = self.horizon.max(self.settled.saturating_sub(self.reach));
     }
 
-    /// The newest window whose result, returned or not, stays as it is whatever row may come.
-    pub(crate) fn sealed(&self) -> Option<i64> {
-        match self.spec.corrects {
-            Some(_) => self.geometry.last_complete(self.spec.floor(self.settled, self.horizon)),
-            None => self.closed(),
-        }
+    /// The newest window that rows of a partition whose watermark this is do not change.
+    pub(crate) fn sealed(&self, watermark: i64) -> Option<i64> {
+        self.geometry.last_complete(self.spec.floor(watermark, self.horizon))
+    }
+
+    /// The newest window that stays as it is whatever row may come.
+    pub(crate) fn out_of_reach(&self) -> Option<i64> {
+        self.geometry.last_complete(self.horizon)
     }
 
     /// The oldest window that may be asked for: the newest complete one at the horizon.
     pub(crate) fn oldest_kept(&self) -> Option<i64> {
         // A window that ends a moment after a time holds nothing that is newer.
         self.geometry.last_complete(self.horizon.saturating_add(1).min(self.settled))
-    }
-
-    /// Whether a pane is in no window that a row may still come into.
-    pub(crate) fn is_closed_to_rows(&self, pane: i64) -> bool {
-        self.sealed().is_some_and(|sealed| self.geometry.last_window(pane) <= sealed)
     }
 
     /// Whether a pane is in no window that may still be asked for.
@@ -60,9 +58,9 @@ impl GridStage {
         self.evict_rows(slots);
     }
 
-    /// Rows stay while a late one may come into their pane and have it folded anew.
+    /// Rows stay while another may come into their pane and have it folded anew.
     fn evict_rows(&mut self, slots: &mut Slots) {
-        let open = self.sealed().and_then(|sealed| self.geometry.following(sealed));
+        let open = self.out_of_reach().and_then(|window| self.geometry.following(window));
         let (Some(open), Some(ordered)) = (open, &mut self.ordered) else { return };
         ordered.logs.evict(slots, self.geometry.start_of(open), |_| None, |_, _, _| {});
     }

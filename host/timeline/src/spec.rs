@@ -22,9 +22,9 @@ pub struct StageSpec {
     pub carried: Vec<usize>,
     /// How far behind the watermark corrections and `as_of` may reach: max(late.allow, history).
     pub history: Span,
-    /// How far behind the watermark late rows change results that were returned as final: these are then returned
-    /// again. Results further back, and all if there is none, stay as they are, also for lookups, and a late row counts
-    /// only in the others. At most `history`.
+    /// How far behind the watermark of their own partition late rows change results that are final for it: those that
+    /// were returned are then returned again. Results further back, and all if there is none, stay as they are, also for
+    /// lookups, and a late row counts only in the others. At most `history`.
     pub corrects: Option<Span>,
     /// Upper bound on the life of state; none but the windows' if `None`. It is the length of an unbounded frame, and
     /// of one that counts rows the most, so that results do not depend on when state is dropped. A session is
@@ -176,11 +176,12 @@ impl StageSpec {
         }
     }
 
-    /// The boundary behind which results are final for good when the watermark is at `settled` and nothing before
-    /// `horizon` can be asked for: those that end at or before it stay as they are.
-    pub(crate) fn floor(&self, settled: i64, horizon: i64) -> i64 {
+    /// The boundary behind which rows of a partition change nothing when its watermark is at `watermark` and nothing
+    /// before `horizon` can be asked for: results that end at or before it stay as they are. How far other partitions
+    /// were read does not move it, except where the horizon does.
+    pub(crate) fn floor(&self, watermark: i64, horizon: i64) -> i64 {
         let reach = self.corrects.map_or(0, Span::millis);
-        settled.saturating_sub(reach).max(horizon)
+        watermark.saturating_sub(reach).max(horizon)
     }
 
     /// How many result rows one input row makes at the most, once, not counting corrections: what the definition of

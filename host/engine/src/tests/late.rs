@@ -70,6 +70,22 @@ async fn a_row_in_time_for_its_own_partition_whose_state_is_gone_is_dropped_and_
 }
 
 #[tokio::test]
+async fn a_row_in_time_for_its_own_partition_counts_however_far_another_was_read() {
+    let (world, mut plan) = (World::new(), plan());
+    plan.late.allow = seconds(20);
+    let stage = plan.stage.as_mut().unwrap();
+    let history = seconds(100_000);
+    stage.spec = Arc::new(StageSpec { history, corrects: Some(seconds(20)), ..(*stage.spec).clone() });
+    let (first, second) = ("u,5,1, u,500,1,", "u,6,1, u,300,1, u,505,1, u,299,1, u,7,1,");
+    world.run(&plan, lines(&[first, ""])).await.unwrap();
+    world.run(&plan, lines(&[first, second])).await.unwrap();
+    let counts = world.counts();
+    // Of the second partition the rows at 299 and 7 are late, and too late.
+    assert_eq!((counts.late, counts.dropped), (2, 2));
+    assert_eq!(world.rows(), ["u@0=1", "u@0=2", "u@300=1", "u@500=1", "u@500=2"]);
+}
+
+#[tokio::test]
 async fn a_time_that_cannot_be_is_a_dead_letter_whatever_where_says() {
     let world = World::new();
     let mut plan = plan();

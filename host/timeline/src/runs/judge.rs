@@ -33,12 +33,12 @@ impl RunStage {
                 _ => Verdict::OnTime,
             };
         }
-        let watermark = watermark.max(self.settled);
         // What is final ended before the watermark: no row at or after it touches that.
-        if time >= watermark { Verdict::OnTime } else { self.judge_late(slot, time, watermark) }
+        let is_on_time = time >= watermark.max(self.horizon);
+        if is_on_time { Verdict::OnTime } else { self.judge_late(slot, time, watermark) }
     }
 
-    /// Of sessions, a row behind the watermark.
+    /// Of sessions, a row behind the watermark or the horizon.
     fn judge_late(&self, slot: u32, time: i64, watermark: i64) -> Verdict {
         let floor = self.spec.floor(watermark, self.horizon);
         let alone = self.table.end_after(time);

@@ -3,7 +3,7 @@
 use super::oracle::{self, Cell};
 use super::windows_model::windows_over;
 use super::{over_frames, testers};
-use crate::answer::{Block, Inserted, Question, Results, Slot, list_view_type, to_lists};
+use crate::answer::{Block, Inserted, Question, Results, Rows, Slot, list_view_type, to_lists};
 use crate::spec::{Frames, StageSpec};
 use crate::timeline::Timelines;
 use arrow_array::{Array, ArrayRef};
@@ -42,7 +42,8 @@ impl Row {
 
 #[derive(Debug, Clone)]
 pub(super) enum Op {
-    Insert(Vec<Row>),
+    /// Rows, and how far the watermark of their partition is behind the settled boundary.
+    Insert(Vec<Row>, i64),
     Settle(i64),
     Flush,
     Changes,
@@ -70,6 +71,8 @@ pub(super) struct Model {
     /// `OVER` only: the rows of each result's frames as they were when it was last returned.
     framed: BTreeMap<Identity, Vec<over_frames::Places>>,
     settled: i64,
+    /// That of the partition of the rows that came last.
+    watermark: i64,
     horizon: i64,
     clock: usize,
     list_views: bool,
@@ -110,6 +113,7 @@ impl Model {
             arrivals,
             framed,
             settled,
+            watermark: i64::MIN,
             horizon,
             clock,
             list_views,
@@ -180,7 +184,7 @@ impl Model {
     pub(super) fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
         self.clock += 1;
         match op {
-            Op::Insert(rows) => self.insert(rows),
+            Op::Insert(rows, behind) => self.insert(rows, behind),
             Op::Settle(to) => {
                 self.settled = self.settled.max(to);
                 let next = self.timelines.next_result_time();
@@ -210,11 +214,12 @@ impl Model {
         }
     }
 
-    fn insert(&mut self, mut rows: Vec<Row>) -> Result<(), TestCaseError> {
+    fn insert(&mut self, mut rows: Vec<Row>, behind: i64) -> Result<(), TestCaseError> {
+        self.watermark = self.settled.saturating_sub(behind);
         for (at, row) in rows.iter_mut().enumerate() {
             row.offset = (self.clock * 1000 + at) as u64;
         }
-        let inserted = insert_rows(&mut self.timelines, &rows);
+        let inserted = insert_rows_of(&mut self.timelines, &rows, EventTime::from_millis(self.watermark));
         let before = rows.len();
         rows.retain(|row| !self.windows(row.time).is_empty());
         prop_assert_eq!(inserted.between as usize, before - rows.len());
@@ -243,10 +248,10 @@ impl Model {
         }
     }
 
-    /// Late rows change nothing that ended before.
+    /// The rows that came last change nothing that ended before.
     fn floor(&self) -> i64 {
         let allow = self.spec.corrects.map_or(0, Span::millis);
-        self.settled.saturating_sub(allow).max(self.horizon)
+        self.watermark.saturating_sub(allow).max(self.horizon)
     }
 
     /// A key's rows with `from <= time < to`, in total order.
@@ -516,12 +521,28 @@ fn carried_of(row: Option<&Row>) -> Vec<Cell> {
     vec![text.map_or(Cell::Null, Cell::Text), whole.map_or(Cell::Null, Cell::Whole)]
 }
 
-/// Inserts rows as one batch.
+/// Inserts rows as one batch, of a partition that the boundary follows.
 pub(super) fn insert_rows(timelines: &mut Timelines, rows: &[Row]) -> Inserted {
+    let watermark = timelines.settled();
+    insert_rows_of(timelines, rows, watermark)
+}
+
+/// Inserts rows as one batch, of a partition with a watermark.
+fn insert_rows_of(timelines: &mut Timelines, rows: &[Row], watermark: EventTime) -> Inserted {
     let keys: Vec<[u8; 1]> = rows.iter().map(|row| [row.key]).collect();
     let slots: Vec<Slot> = keys.iter().map(|key| timelines.slot_or_insert(key, key_hash(key))).collect();
     let columns = testers::columns(rows);
     let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
     let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
-    testers::insert_batch(timelines, &slots, &times, &ranks, &columns).unwrap()
+    let all: Vec<u32> = (0..rows.len() as u32).collect();
+    timelines
+        .insert(&Rows {
+            slots: &slots,
+            rows: &all,
+            times: &times,
+            ranks: &ranks,
+            columns: &columns,
+            watermark,
+        })
+        .unwrap()
 }

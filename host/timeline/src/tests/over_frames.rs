@@ -126,7 +126,7 @@ fn stream(batches: Vec<(Vec<Row>, u8)>) -> Vec<Op> {
     for (at, (mut rows, then)) in batches.into_iter().enumerate() {
         let now = at as i64 * 50;
         rows.iter_mut().for_each(|row| row.time += now);
-        ops.extend([Op::Insert(rows), Op::Settle(now), Op::Expire]);
+        ops.extend([Op::Insert(rows, 0), Op::Settle(now), Op::Expire]);
         ops.extend(match then {
             0 => Some(Op::Restart),
             1 => Some(Op::Flush),

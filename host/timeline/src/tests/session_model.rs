@@ -45,6 +45,8 @@ struct Model {
     clock: usize,
     /// How far the watermark of the rows' partition is ahead of the settled boundary.
     ahead: i64,
+    /// What it was when rows last came.
+    watermark: i64,
     /// Which of the testers' aggregates there are.
     aggregates: Vec<usize>,
 }
@@ -90,6 +92,7 @@ impl Model {
             horizon: i64::MIN,
             clock: 0,
             ahead: 0,
+            watermark: i64::MIN,
             aggregates,
         }
     }
@@ -118,7 +121,7 @@ impl Model {
     fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
         self.clock += 1;
         match op {
-            Op::Insert(rows) => self.insert(rows),
+            Op::Insert(rows, behind) => self.insert(rows, behind),
             Op::Settle(to) => {
                 self.settled = self.settled.max(to);
                 let next = self.timelines.next_result_time();
@@ -147,7 +150,8 @@ impl Model {
         }
     }
 
-    fn insert(&mut self, mut rows: Vec<Row>) -> Result<(), TestCaseError> {
+    fn insert(&mut self, mut rows: Vec<Row>, behind: i64) -> Result<(), TestCaseError> {
+        self.watermark = self.settled.saturating_add(self.ahead).saturating_sub(behind);
         for (at, row) in rows.iter_mut().enumerate() {
             row.offset = (self.clock * 1000 + at) as u64;
         }
@@ -157,7 +161,7 @@ impl Model {
         let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
         let ranks: Vec<Rank> = rows.iter().map(Row::rank).collect();
         let all: Vec<u32> = (0..rows.len() as u32).collect();
-        let watermark = EventTime::from_millis(self.settled.saturating_add(self.ahead));
+        let watermark = EventTime::from_millis(self.watermark);
         let inserted = self
             .timelines
             .insert(&Rows {
@@ -186,7 +190,7 @@ impl Model {
             return row.time >= self.horizon;
         }
         let allow = self.spec.corrects.map_or(0, Span::millis);
-        let floor = self.settled.saturating_add(self.ahead).saturating_sub(allow).max(self.horizon);
+        let floor = self.watermark.saturating_sub(allow).max(self.horizon);
         if row.time + self.gap >= floor {
             return true;
         }

@@ -14,7 +14,7 @@ use arrow_array::{
 };
 use arrow_schema::DataType;
 use std::sync::Arc;
-use weir_event::{EventTime, Rank};
+use weir_event::Rank;
 
 /// Columns of the stage: whole, double, text, flag, one that nothing uses, and the wholes as decimals.
 pub(super) fn inputs() -> Vec<DataType> {
@@ -33,7 +33,7 @@ pub(super) fn decimal(whole: i64) -> i128 {
     i128::from(whole) * 123_456_789_012_345_678_901
 }
 
-/// Inserts rows of these slots as one batch, in their order.
+/// Inserts rows of these slots as one batch, in their order, of a partition that the boundary follows.
 pub(super) fn insert_batch(
     timelines: &mut Timelines,
     slots: &[Slot],
@@ -42,7 +42,8 @@ pub(super) fn insert_batch(
     columns: &[ArrayRef],
 ) -> Result<Inserted, AggregateError> {
     let rows: Vec<u32> = (0..times.len() as u32).collect();
-    timelines.insert(&Rows { slots, rows: &rows, times, ranks, columns, watermark: EventTime::MIN })
+    let watermark = timelines.settled();
+    timelines.insert(&Rows { slots, rows: &rows, times, ranks, columns, watermark })
 }
 
 /// The columns of some rows.

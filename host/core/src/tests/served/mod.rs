@@ -16,7 +16,7 @@ use world::{KEYS, World};
 
 #[derive(Debug, Clone)]
 enum Op {
-    /// Rows, and how far the watermark of their partition is ahead.
+    /// Rows, and how far the watermark of their partition is ahead; behind, if it is negative.
     Insert(Vec<(u8, i64, i64, bool)>, i64),
     Settle(i64),
     /// To where a row is just in reach, or just not.
@@ -120,7 +120,7 @@ fn specs() -> impl Strategy<Value = StageSpec> {
 fn op() -> impl Strategy<Value = Op> {
     let row = (0..KEYS, -100..300_i64, 0..2_i64, any::<bool>());
     prop_oneof![
-        6 => (prop::collection::vec(row, 0..14), prop_oneof![2 => Just(0), 1 => 0..60_i64])
+        6 => (prop::collection::vec(row, 0..14), prop_oneof![2 => Just(0), 1 => -60..60_i64])
             .prop_map(|(rows, ahead)| Op::Insert(rows, ahead)),
         4 => (-120..340_i64).prop_map(Op::Settle),
         1 => (any::<usize>(), -1..2_i64).prop_map(|(which, beside)| Op::SettleAtEdge(which, beside)),

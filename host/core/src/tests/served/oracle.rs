@@ -54,13 +54,13 @@ impl Oracle {
         watermark: i64,
     ) -> bool {
         let (key, time, kind, flag) = row;
-        let floor = self.floor(spec, self.settled);
-        let row = Row { key, time, offset, kind, flag, floor };
+        let floor = self.floor(spec, watermark);
+        // In a window that is open for the job, whatever is final for a partition, every row counts that counts at all.
+        let row = Row { key, time, offset, kind, flag, floor: floor.min(self.settled) };
         let counts = match &spec.frames {
             Frames::Over(_) => time >= floor,
             Frames::Lifetime => time >= self.oldest,
             Frames::Session(session) => {
-                let floor = self.floor(spec, watermark);
                 let is_forgotten = spec.retention.is_some_and(|it| time + it.millis() <= floor);
                 time + session.gap.millis() >= floor
                     || self.goes_on(key, time, session.gap.millis(), floor) && !is_forgotten

@@ -51,6 +51,20 @@ const DEFINITIONS: &[Wrong] = &[
         code: 1,
     },
     Wrong {
+        what: "a stream that is fed what its job writes",
+        file: "streams/s.yaml",
+        text: "stream: s\nfields: {k: string, n: bigint, t: timestamp}\nevent_time: t\nsource: {file: {path: \"**/*.jsonl\"}}\n",
+        says: &["jobs/j.yaml:1:1", "out/j-*.jsonl is read by the stream `s`", "write to a folder"],
+        code: 1,
+    },
+    Wrong {
+        what: "a sink among the server's data",
+        file: "jobs/j.yaml",
+        text: "query: SELECT k, n FROM s\nsinks: [{file: {path: .weir/out}}]\n",
+        says: &["jobs/j.yaml:1:1", ".weir/out/j-*.jsonl is in `data_dir`"],
+        code: 1,
+    },
+    Wrong {
         what: "a source that is not there yet",
         file: "streams/s.yaml",
         text: "stream: s\nfields: {t: timestamp}\nevent_time: t\nsource: {kinesis: {stream: x}}\n",

@@ -76,6 +76,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Whether it would read what a sink writes at this place, as [`Sink::own_place`](crate::Sink::own_place) tells it.
+    fn reads(&self, _place: &str) -> bool {
+        false
+    }
+
     /// Whether an unbounded read can ever see more than there is now. A file that is not followed cannot.
     fn grows(&self) -> bool {
         true

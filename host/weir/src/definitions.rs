@@ -2,12 +2,14 @@
 //! plugins; and what to do about what cannot be planned.
 
 use crate::failure::Failure;
+use crate::feeding;
 use crate::kinds::RegisteredKinds;
 use crate::plugins;
 use crate::project::Project;
+use std::path::Path;
 use std::sync::Arc;
-use weir_event::Clock;
-use weir_plan::{Checked, Diagnostic};
+use weir_event::{Clock, SystemClock};
+use weir_plan::{Checked, Diagnostic, FunctionCatalog};
 use weir_plugin::PluginError;
 use weir_project::{Planned, RefusedJob, plan_checked};
 
@@ -23,7 +25,19 @@ pub(crate) fn plan_copy(
 ) -> Result<(Planned, Vec<PluginError>), Failure> {
     let server = checked.server.clone().unwrap_or_default();
     let (_copy, plugins, refused) = plugins::open_copy(project, &server)?;
-    Ok((plan_checked(checked, &*plugins), refused))
+    Ok((plan(project.folder(), checked, &*plugins, Arc::new(SystemClock::new())), refused))
+}
+
+/// Plans the project in this folder; jobs that would be fed their own results are refused.
+pub(crate) fn plan(
+    folder: &Path,
+    checked: &Checked,
+    functions: &dyn FunctionCatalog,
+    clock: Arc<dyn Clock>,
+) -> Planned {
+    let mut planned = plan_checked(checked, functions);
+    feeding::refuse(&mut planned, checked, &RegisteredKinds::new(folder, clock), folder);
+    planned
 }
 
 /// Everything that is wrong with a project, plugins that are not taken first.

@@ -9,7 +9,7 @@ use weir_connectors::http::IngestLogs;
 use weir_connectors::registry::{self, SinkContext, SourceContext};
 use weir_connectors::settings::SettingError;
 use weir_event::Clock;
-use weir_plan::{ConnectorKinds, SettingProblem, SinkPlan, StreamDefinition};
+use weir_plan::{ConnectorKinds, SettingProblem, SinkPlan, StreamDefinition, StreamOrigin};
 
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
 #[derive(Debug)]
@@ -34,6 +34,12 @@ impl RegisteredKinds {
         let origin = stream.origin.as_ref()?;
         let context = self.source_context(&stream.name);
         registry::source(&origin.kind, &origin.settings, &context).ok()?.missing()
+    }
+
+    /// Whether the source of a stream would read what a sink writes at this place.
+    pub(crate) fn reads(&self, stream: &str, origin: &StreamOrigin, place: &str) -> bool {
+        let source = registry::source(&origin.kind, &origin.settings, &self.source_context(stream));
+        source.is_ok_and(|source| source.reads(place))
     }
 
     fn source_context(&self, stream: &str) -> SourceContext {

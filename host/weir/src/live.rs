@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use weir_engine::{BackOff, JobState, Mode, Refusal, fits_state};
 use weir_event::{EventTime, Span};
 use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
-use weir_project::{Planned, RefusedJob, plan_checked, plan_job};
+use weir_project::{Planned, RefusedJob, plan_job};
 use weir_serve::{ControlError, PluginEffect, Streams};
 
 mod plugins;
@@ -132,11 +132,11 @@ impl Live {
         let (folder, clock, plugins) = (opened.folder.clone(), opened.clock.clone(), opened.plugins.clone());
         let read = tokio::task::spawn_blocking(move || {
             let project = Project::read(&folder)?;
-            let checked = definitions::check(&project, clock);
+            let checked = definitions::check(&project, clock.clone());
             for error in plugins.load_project_plugins(&project.plugins()).err().unwrap_or_default() {
                 tracing::error!("{error}");
             }
-            let planned = plan_checked(&checked, &*plugins);
+            let planned = definitions::plan(&folder, &checked, &*plugins, clock);
             Ok((checked, planned))
         });
         read.await.map_err(|panic| Failure::weir(format!("reading the definitions panicked: {panic}")))?

@@ -9,6 +9,7 @@ mod client;
 mod command;
 mod definitions;
 mod failure;
+mod feeding;
 mod kinds;
 mod live;
 mod log;

@@ -19,7 +19,7 @@ use weir_event::Clock;
 use weir_event::suggestion::instead_of;
 use weir_plan::{Checked, JobPlan, ServerDefinition};
 use weir_plugin::{PluginError, PluginRegistry};
-use weir_project::{Planned, RefusedJob, plan_checked};
+use weir_project::{Planned, RefusedJob};
 use weir_serve::Streams;
 use weir_store::{CheckpointStore, SledStore, StoreOptions};
 
@@ -78,7 +78,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     let data_dir = project.folder().join(&server.data_dir);
     let store = open_store(&data_dir, &server, opening.accept_older)?;
     let (plugins, refused_plugins) = plugins::open(&project, &server, &data_dir, clock.clone())?;
-    let planned = plan_checked(&checked, &*plugins);
+    let planned = definitions::plan(project.folder(), &checked, &*plugins, clock.clone());
     if opening.all_or_none || is_hopeless(&planned) {
         definitions::errors(&planned, &refused_plugins)?;
     }

@@ -1,6 +1,7 @@
 //! Which files a path or a glob means, in the order in which they are read.
 
 use super::family::Families;
+use super::real::real;
 use super::trace::{Identity, modified};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -160,6 +161,19 @@ impl Names {
         Path::new(&folder).join(&self.path).to_string_lossy().into_owned()
     }
 
+    /// Whether a file with this real path would be one of them.
+    pub(super) fn mean(&self, file: &Path) -> bool {
+        let path = self.folder.join(&self.path);
+        if !is_glob(&self.path) {
+            return real(&path) == file;
+        }
+        let base = glob::Pattern::escape(&real(&self.base).to_string_lossy());
+        let below = path.strip_prefix(&self.base).unwrap_or(&path);
+        let pattern = glob::Pattern::new(&Path::new(&base).join(below).to_string_lossy());
+        let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
+        pattern.is_ok_and(|pattern| pattern.matches_path_with(file, options))
+    }
+
     /// The present files, in this order; `newest` is what is written to of a log that is rotated, also while there is
     /// no file of this name. Blocks.
     pub(super) fn list(&self, order: Order, newest: Option<&str>) -> Result<Listing, ConnectError> {
@@ -215,6 +229,27 @@ fn is_glob(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_means_what_its_glob_matches_however_links_lead_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(there.join("data/sub")).unwrap();
+        std::os::unix::fs::symlink("data", there.join("link")).unwrap();
+        let file = there.join("data/sub/a-000000000000.jsonl");
+        for (path, means) in [
+            ("data/**/*.jsonl", true),
+            ("link/*/*.jsonl", true),
+            ("data/sub/a-*", true),
+            ("data/sub/a-000000000000.jsonl", true),
+            ("data/*.jsonl", false),
+            ("data/sub/b-*", false),
+            ("other/**/*.jsonl", false),
+            ("data/sub/a.jsonl", false),
+        ] {
+            assert_eq!(Names::new(there.clone(), path.to_owned()).mean(&file), means, "{path}");
+        }
+    }
 
     #[test]
     fn numbers_in_names_are_compared_as_numbers() {

@@ -140,6 +140,12 @@ impl Source for FileSource {
         Place::of(before).ok().map(|place| self.names.path(&place.file).display().to_string())
     }
 
+    fn reads(&self, place: &str) -> bool {
+        // What stands for the number of a sink's file.
+        let file = place.rsplit_once('*').map(|(start, end)| format!("{start}000000000000{end}"));
+        file.is_some_and(|file| self.names.mean(Path::new(&file)))
+    }
+
     fn grows(&self) -> bool {
         self.settings.follow
     }

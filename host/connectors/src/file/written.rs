@@ -133,7 +133,8 @@ impl Folder {
     pub(super) fn prepare(&mut self, roll: Option<Span>, now: EventTime) -> Result<Written, ConnectError> {
         if let Some((file, unfinished)) = self.open.take() {
             let path = self.unfinished(unfinished.number);
-            let synced = file.sync_all();
+            // Where its folder was moved or replaced, the file goes on under another path, and would never be finished.
+            let synced = file.sync_all().and_then(|()| fs::metadata(&path).map(drop));
             let goes_on = roll.is_some_and(|roll| now.since(unfinished.since) < roll);
             if goes_on || synced.is_err() {
                 self.open = Some((file, unfinished));
@@ -153,6 +154,10 @@ impl Folder {
             let (from, to) = (self.unfinished(*number), self.finished(*number));
             match fs::rename(&from, &to) {
                 Ok(()) => {}
+                // What this process has prepared was not renamed before.
+                Err(error) if self.pending.contains(number) && !to.exists() => {
+                    return Err(self.failed("finish", &from, &error));
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // It was renamed before; readers may have taken it away since.
                     tracing::debug!(file = %to.display(), "a finished file had its name already");

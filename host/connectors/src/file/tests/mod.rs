@@ -336,6 +336,26 @@ async fn a_rolled_file_collects_checkpoints_and_is_cut_back_after_a_crash() {
 }
 
 #[tokio::test]
+async fn a_file_whose_folder_was_moved_away_is_not_taken_for_a_finished_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, away) = (folder.path().join("out"), folder.path().join("away"));
+    for is_prepared in [false, true] {
+        let mut sink = sink_into(&out, None, &Arc::new(ManualClock::default()));
+        sink.start(None).await.unwrap();
+        sink.write(&rows(&[1])).await.unwrap();
+        let token = if is_prepared { Some(sink.prepare(1).await.unwrap()) } else { None };
+        fs::rename(&out, &away).unwrap();
+        fs::create_dir(&out).unwrap();
+        let error = match token {
+            Some(token) => sink.commit(&token).await.unwrap_err(),
+            None => sink.prepare(1).await.unwrap_err(),
+        };
+        assert!(error.retry, "{error}");
+        fs::remove_dir_all(&away).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_path_that_is_no_folder_is_the_users_fault() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");

@@ -17,6 +17,8 @@ use weir_event::{PartitionId, Rank};
 
 /// Version of the stored bytes.
 const FORMAT: u8 = 2;
+/// The version that ends before what is due: nothing is.
+const WITHOUT_DUE: u8 = 1;
 
 /// A key's state of one window.
 pub(crate) struct KeptState {
@@ -138,9 +140,10 @@ impl Kept {
     ) -> Result<(), AggregateError> {
         let damaged = || AggregateError::Damaged("a kept window's bytes do not read".to_owned());
         let mut reader = Reader::new(stored);
-        if reader.byte() != Some(FORMAT) {
+        let format = reader.byte().filter(|format| [FORMAT, WITHOUT_DUE].contains(format));
+        let Some(format) = format else {
             return Err(AggregateError::Damaged("a kept window is of an unknown format".to_owned()));
-        }
+        };
         let rows = reader.unsigned().ok_or_else(damaged)?;
         let newest = reader.signed().ok_or_else(damaged)?;
         let mut states = Vec::with_capacity(aggregates.len());
@@ -149,9 +152,8 @@ impl Kept {
             own.decode(0, reader.bytes().ok_or_else(damaged)?)?;
             states.push(own);
         }
-        let due = reader.unsigned().ok_or_else(damaged)?;
-        let left_out = (0..reader.unsigned().ok_or_else(damaged)?).map(|_| take_rank(&mut reader));
-        let left_out = left_out.collect::<Option<Vec<_>>>().ok_or_else(damaged)?;
+        let due_and_left_out = if format == FORMAT { take_due(&mut reader) } else { Some((0, Vec::new())) };
+        let (due, left_out) = due_and_left_out.ok_or_else(damaged)?;
         if !reader.is_empty() {
             return Err(damaged());
         }
@@ -175,6 +177,12 @@ impl Kept {
         self.windows.values().map(of_window).sum::<usize>()
             + (self.dirty.len() + self.due.len()) * size_of::<(i64, u32)>()
     }
+}
+
+fn take_due(reader: &mut Reader<'_>) -> Option<(u64, Vec<Rank>)> {
+    let due = reader.unsigned()?;
+    let left_out = (0..reader.unsigned()?).map(|_| take_rank(reader)).collect::<Option<_>>()?;
+    Some((due, left_out))
 }
 
 fn take_rank(reader: &mut Reader<'_>) -> Option<Rank> {

@@ -76,7 +76,7 @@ mod tests {
         };
         run(&arguments(output.clone())).unwrap();
         assert_eq!(std::fs::read_to_string(output).unwrap().lines().count(), 1000);
-        let failure = run(&arguments(folder.path().join("none/rides.jsonl"))).unwrap_err();
+        let failure = run(&arguments(folder.path().join("data/rides.jsonl/more.jsonl"))).unwrap_err();
         assert_eq!(failure.exit_code(), 1);
     }
 }

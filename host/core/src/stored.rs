@@ -99,16 +99,19 @@ pub struct Expiry {
 }
 
 impl Expiry {
-    /// For a job that had settled at `settled`; `newest` is the newest event time of each partition.
+    /// For a job that had settled at `settled` and could be asked for `oldest`, or as far back as its plan reaches
+    /// where that is [`EventTime::MIN`]; `newest` is the newest event time of each partition. What a plan that reaches
+    /// less far does not need goes with the next watermark, as lookups do until then what they did.
     pub fn at(
         plan: &JobPlan,
         settled: EventTime,
+        oldest: EventTime,
         newest: impl IntoIterator<Item = (PartitionId, EventTime)>,
     ) -> Result<Expiry, CoreError> {
         let blocks = match &plan.stage {
             Some(stage) => {
                 let mut judge = Timelines::new(stage.spec.clone())?;
-                judge.restore_done(settled, EventTime::MIN)?;
+                judge.restore_done(settled, oldest)?;
                 judge.expire();
                 Some(judge)
             }
@@ -147,7 +150,8 @@ mod tests {
             let mut entry = Vec::new();
             let block = Block { column: Block::TILES, level: 0, start };
             Name::Block { key: b"u1", block }.put_with_group(&mut entry);
-            Expiry::at(&plan, EventTime::from_millis(settled), []).unwrap().is_expired(&entry)
+            let settled = EventTime::from_millis(settled);
+            Expiry::at(&plan, settled, EventTime::MIN, []).unwrap().is_expired(&entry)
         };
         // A lookup 50 s back finds the window that ends at 100 s until a millisecond before it finds the next one.
         assert!(!is_expired(0, 249_998) && is_expired(0, 249_999) && !is_expired(100_000, 249_999));

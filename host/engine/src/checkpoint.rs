@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_connect::CpuTime;
 use weir_core::Counts;
-use weir_event::Clock;
+use weir_event::{Clock, EventTime};
 use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, Entry, Epoch, Manifest, SegmentRef, StoreError};
 
@@ -29,7 +29,7 @@ use weir_store::{CheckpointStore, Entry, Epoch, Manifest, SegmentRef, StoreError
 #[derive(Debug)]
 pub(crate) enum Part {
     /// What changed in a shard.
-    Shard { checkpoint: u64, shard: usize, entries: Entries, counts: Counts },
+    Shard { checkpoint: u64, shard: usize, entries: Entries, oldest: EventTime, counts: Counts },
     /// It has reached the outboxes.
     Delivery { checkpoint: u64, counts: Counts },
 }
@@ -93,12 +93,14 @@ impl Checkpointer {
     ) -> Option<Vec<Entries>> {
         let mut entries: Vec<Option<Entries>> = (0..self.shards).map(|_| None).collect();
         let mut is_delivered = false;
+        body.reached = None;
         while !is_delivered || entries.iter().any(Option::is_none) {
             match parts.recv().await? {
-                Part::Shard { checkpoint, shard, entries: changed, counts }
+                Part::Shard { checkpoint, shard, entries: changed, oldest, counts }
                     if checkpoint == body.checkpoint =>
                 {
                     entries[shard] = Some(changed);
+                    body.reached = body.reached.into_iter().chain([oldest]).min();
                     body.counts.add(counts);
                 }
                 Part::Delivery { checkpoint, counts } if checkpoint == body.checkpoint => {

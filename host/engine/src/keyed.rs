@@ -71,10 +71,11 @@ impl KeyedShard {
                 }
                 Message::Signal(Signal::Barrier(checkpoint)) => {
                     let entries = ahead.barrier(&mut keyed);
+                    let oldest = keyed.oldest_of_all();
                     hands.send(Message::Signal(Signal::Barrier(checkpoint))).await?;
                     let counts = hands.tally.counts();
                     // The checkpoint is gone with the attempt if nobody listens any more.
-                    let _ = parts.send(Part::Shard { checkpoint, shard: number, entries, counts });
+                    let _ = parts.send(Part::Shard { checkpoint, shard: number, entries, oldest, counts });
                 }
             }
             hands.tally.progress().applied(number, sequence);

@@ -46,9 +46,9 @@ pub(crate) struct Body {
     /// How far the job's time was behind the wall's; `None` before any event, and from a weir that did not say it.
     #[serde(default)]
     pub(crate) behind: Option<Span>,
-    /// The oldest time that state of the first format can answer; bodies of the first builds do not say it. Of newer state
-    /// each key group says its own.
-    #[serde(default, skip_serializing)]
+    /// The oldest time that some key may be asked for; bodies of some builds do not say it. Of state of the first format
+    /// it holds for every key group; of newer state each says its own.
+    #[serde(default)]
     pub(crate) reached: Option<EventTime>,
     /// Each sink's token, by its name.
     pub(crate) sinks: BTreeMap<String, Token>,

@@ -77,5 +77,5 @@ pub(crate) fn restore(
 pub(crate) fn expiry(plan: &JobPlan, body: &Body) -> Result<Expiry, CoreError> {
     let settled = body.watermark.unwrap_or(EventTime::MIN);
     let newest = body.partitions.iter().filter_map(|partition| Some((partition.id, partition.newest?)));
-    Expiry::at(plan, settled, newest)
+    Expiry::at(plan, settled, body.reached.unwrap_or(EventTime::MIN), newest)
 }

@@ -176,6 +176,12 @@ impl<S: Segments> Keyed<S> {
         if segment == 0 { self.counts } else { Counts::default() }
     }
 
+    /// The oldest time that some of its keys may be asked for.
+    pub fn oldest_of_all(&mut self) -> EventTime {
+        let oldest = (0..self.segments()).map(|segment| self.segments.write(segment, |it| it.oldest()));
+        oldest.min().unwrap_or(EventTime::MIN)
+    }
+
     /// How many segments it has.
     pub fn segments(&self) -> usize {
         self.segments.count()

@@ -39,10 +39,6 @@ pub(super) struct World {
     /// The values written last; of sessions with their end.
     written: BTreeMap<Identity, (i64, Vec<String>)>,
     offset: i64,
-    /// Whether the history became shorter since it was last settled.
-    was_shortened: bool,
-    /// Whether it ever became shorter.
-    ever_shortened: bool,
     /// Rows have come since results were last written.
     has_news: bool,
     /// Rows have come of a partition that was behind.
@@ -148,8 +144,6 @@ impl World {
             written,
             offset: 0,
             has_news: false,
-            was_shortened: false,
-            ever_shortened: false,
             has_stragglers: false,
         }
     }
@@ -201,7 +195,6 @@ impl World {
     pub(super) fn settle(&mut self, to: i64) -> Result<(), TestCaseError> {
         let before = self.oracle.settled;
         self.oracle.settle(&self.spec, to);
-        self.was_shortened = false;
         self.take_results(Some(before), |timelines| timelines.settle(EventTime::from_millis(to)).unwrap())?;
         self.has_news = false;
         Ok(())
@@ -304,7 +297,8 @@ impl World {
                 };
             });
         }
-        let expiry = Expiry::at(&self.plan, EventTime::from_millis(self.oracle.settled), []).unwrap();
+        let [settled, oldest] = [self.oracle.settled, self.oracle.oldest].map(EventTime::from_millis);
+        let expiry = Expiry::at(&self.plan, settled, oldest, []).unwrap();
         let mut all = BTreeMap::new();
         for segment in &self.segments {
             segment.all(0, Counts::default(), &mut |name, value| {
@@ -314,21 +308,13 @@ impl World {
             });
         }
         let lacks = |entry: &&Vec<u8>| !all.contains_key(*entry) && !expiry.is_expired(entry);
-        // What was kept for a longer history is stored until it is dropped.
-        let lacking = self.stored.keys().find(lacks).filter(|_| !self.ever_shortened);
-        prop_assert_eq!(lacking, None, "of what is stored, not among all");
+        prop_assert_eq!(self.stored.keys().find(lacks), None, "of what is stored, not among all");
         for (entry, value) in &all {
             prop_assert_eq!(self.stored.get(entry), Some(value), "all of it is stored");
         }
-        // What a history that became shorter drops before the next watermark can still be asked for until then: that it
-        // is missing is known.
-        if !self.was_shortened {
-            self.stored.retain(|entry, _| !expiry.is_expired(entry));
-        }
+        self.stored.retain(|entry, _| !expiry.is_expired(entry));
         if let Some(history) = history {
             let history = Span::from_millis(history).max(self.spec.corrects.unwrap_or(Span::ZERO));
-            self.was_shortened |= history < self.spec.history;
-            self.ever_shortened |= self.was_shortened;
             self.spec = Arc::new(StageSpec { history, ..(*self.spec).clone() });
             self.plan = plan_of(&self.spec);
         }

@@ -8,7 +8,8 @@ use crate::error::EngineError;
 use crate::outbox::Outbox;
 use crate::progress::Tally;
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::types::ByteViewType;
+use arrow_array::{Array, ArrayRef, GenericByteViewArray, RecordBatch};
 use arrow_schema::DataType;
 use futures_util::future::select_all;
 use std::sync::Arc;
@@ -48,6 +49,10 @@ impl Delivery {
             let readable = inputs.iter_mut().enumerate().filter(|(at, _)| open[*at] && !waiting[*at]);
             let receives: Vec<_> =
                 readable.map(|(at, input)| Box::pin(async move { (at, input.recv().await) })).collect();
+            if receives.is_empty() {
+                // A shard is gone that did not come to the barrier; it says why.
+                return Ok(());
+            }
             let ((at, message), _, _) = select_all(receives).await;
             match message {
                 None => open[at] = false,
@@ -110,28 +115,18 @@ fn compacted(rows: RecordBatch) -> RecordBatch {
 }
 
 fn without_rest(column: &ArrayRef) -> ArrayRef {
-    let is_wasteful = |held: usize, used: usize| held > 2 * used;
-    match column.data_type() {
-        DataType::Utf8View => {
-            let views = column.as_string_view();
-            let held = views.data_buffers().iter().map(arrow_buffer::Buffer::len).sum();
-            if is_wasteful(held, views.total_buffer_bytes_used()) {
-                Arc::new(views.gc())
-            } else {
-                column.clone()
-            }
-        }
-        DataType::BinaryView => {
-            let views = column.as_binary_view();
-            let held = views.data_buffers().iter().map(arrow_buffer::Buffer::len).sum();
-            if is_wasteful(held, views.total_buffer_bytes_used()) {
-                Arc::new(views.gc())
-            } else {
-                column.clone()
-            }
-        }
-        _ => column.clone(),
-    }
+    let compact = match column.data_type() {
+        DataType::Utf8View => compact(column.as_string_view()),
+        DataType::BinaryView => compact(column.as_binary_view()),
+        _ => None,
+    };
+    compact.unwrap_or_else(|| column.clone())
+}
+
+/// A copy of views that need less than half of what they hold; `None` of others.
+fn compact<T: ByteViewType>(views: &GenericByteViewArray<T>) -> Option<ArrayRef> {
+    let held: usize = views.data_buffers().iter().map(arrow_buffer::Buffer::len).sum();
+    (held > 2 * views.total_buffer_bytes_used()).then(|| Arc::new(views.gc()) as ArrayRef)
 }
 
 /// What rows take in memory, roughly.

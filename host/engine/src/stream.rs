@@ -237,6 +237,10 @@ impl Source for SharedSource {
         self.0.source.place(before)
     }
 
+    fn reads(&self, place: &str) -> bool {
+        self.0.source.reads(place)
+    }
+
     fn grows(&self) -> bool {
         self.0.source.grows()
     }

@@ -205,6 +205,11 @@ impl DecodeError {
         DecodeError { block, what: what.into() }
     }
 
+    /// Of a block that the stage keeps no column for.
+    pub(crate) fn no_column(block: Block) -> DecodeError {
+        DecodeError::new(block, "the stage has no such column")
+    }
+
     pub(crate) fn of_state(block: Block, error: &AggregateError) -> Self {
         DecodeError { block, what: error.to_string() }
     }

@@ -4,10 +4,11 @@
 
 use crate::aggregate::{AggregateError, Input, States};
 use crate::answer::Rows;
+use crate::geometry::Geometry;
 use crate::row_log::gather::Gather;
 use crate::row_log::{Layout, Log};
+use crate::slots::counted;
 use crate::spec::AggregateSpec;
-use crate::tiles::counted;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use std::ops::Range;
@@ -96,6 +97,20 @@ impl Feed {
         }
         Ok(failed)
     }
+}
+
+/// Cuts a stretch of a log at the panes' edges.
+pub(crate) fn by_pane(log: &Log, rows: Range<u64>, geometry: &Geometry) -> Vec<(i64, Range<u64>)> {
+    let mut cut = Vec::new();
+    let mut from = rows.start;
+    while from < rows.end {
+        // Rows between two windows never came into the log.
+        let Some(start) = geometry.pane_of(log.time(from)) else { break };
+        let to = log.first_at(geometry.pane_end(start)).clamp(from + 1, rows.end);
+        cut.push((start, from..to));
+        from = to;
+    }
+    cut
 }
 
 /// Feeds rows of a batch, each to its group; those that the filter does not let through are left out.

@@ -114,6 +114,11 @@ impl Slots {
     }
 }
 
+/// The numbers below `count`.
+pub(crate) fn counted(count: usize) -> Vec<u32> {
+    (0..count as u32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use crate::aggregate::AggregateError;
 use crate::answer::{
     Block, BlockSink, DecodeError, Inserted, Question, Results, Rows, Slot, Stats, shape_lists,
 };
+use crate::geometry::Geometry;
 use crate::grid::GridStage;
 use crate::measured::Measured;
 use crate::over::OverStage;
@@ -15,8 +16,6 @@ use crate::runs::RunStage;
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::spec::{Frames, SpecError, StageSpec};
-use crate::tail::Tail;
-use crate::tiles::{Geometry, encode_all_tiles, encode_tiles};
 use std::ops::Range;
 use std::sync::Arc;
 use weir_event::EventTime;
@@ -300,56 +299,27 @@ impl Timelines {
     /// Shows every block that changed since the last call: key, name, and its bytes or `None` if it is gone. Tiles
     /// that are gone by time are not shown: [`Timelines::is_expired`] tells them.
     pub fn encode_dirty(&mut self, out: &mut BlockSink<'_>) {
-        let slots = &self.slots;
         match &mut self.stage {
-            Stage::Grid(grid) => {
-                encode_tiles(&mut grid.panes, slots, out);
-                grid.kept.encode_dirty(slots, out);
-                if let Some(ordered) = &mut grid.ordered {
-                    ordered.logs.encode_dirty(slots, out);
-                }
-                if let Some(changes) = &mut grid.changes {
-                    changes.encode_dirty(slots, out);
-                }
-                grid.bury_unread(out);
-            }
-            Stage::Runs(runs) => runs.encode_dirty(slots, out),
-            Stage::Over(over) => over.encode_dirty(slots, out),
+            Stage::Grid(grid) => grid.encode_dirty(&self.slots, out),
+            Stage::Runs(runs) => runs.encode_dirty(&self.slots, out),
+            Stage::Over(over) => over.encode_dirty(&self.slots, out),
         }
     }
 
     /// Shows every block: key, name and bytes. What [`Timelines::encode_dirty`] has still to show stays so.
     pub fn encode_all(&self, out: &mut BlockSink<'_>) {
-        let slots = &self.slots;
         match &self.stage {
-            Stage::Grid(grid) => {
-                encode_all_tiles(&grid.panes, slots, out);
-                grid.kept.encode_all(slots, out);
-                if let Some(ordered) = &grid.ordered {
-                    ordered.logs.encode_all(slots, out);
-                }
-                if let Some(changes) = &grid.changes {
-                    changes.encode_all(slots, out);
-                }
-            }
-            Stage::Runs(runs) => runs.encode_all(slots, out),
-            Stage::Over(over) => over.encode_all(slots, out),
+            Stage::Grid(grid) => grid.encode_all(&self.slots, out),
+            Stage::Runs(runs) => runs.encode_all(&self.slots, out),
+            Stage::Over(over) => over.encode_all(&self.slots, out),
         }
     }
 
     /// Whether a stored block is out of reach since the last `expire`, and need not be kept.
     pub fn is_expired(&self, block: Block) -> bool {
         match &self.stage {
-            Stage::Grid(grid) => match block.column {
-                Block::TILES => grid.is_expired(block.start),
-                Block::KEPT => grid.oldest_kept().is_some_and(|oldest| block.start < oldest),
-                Block::EMITTED => grid.closed().is_some_and(|closed| block.start <= closed),
-                _ => false,
-            },
-            Stage::Over(over) => match &over.tail {
-                Some(tail) => block.column == Block::TILES && tail.is_expired(block.start),
-                None => false,
-            },
+            Stage::Grid(grid) => grid.is_gone(block),
+            Stage::Over(over) => over.is_gone(block),
             Stage::Runs(_) => false,
         }
     }
@@ -357,42 +327,11 @@ impl Timelines {
     /// Takes a stored block back. All are to be taken back, then `restore_done` called, before anything else.
     pub fn decode(&mut self, key: &[u8], hash: u64, block: Block, bytes: &[u8]) -> Result<(), DecodeError> {
         let slot = self.slots.find_or_insert(key, hash);
-        let slots = &mut self.slots;
-        let damaged = || DecodeError::new(block, "the row block's bytes do not read");
-        let logs = match (&mut self.stage, block.column) {
-            (Stage::Grid(grid), Block::TILES) => {
-                let decoded = grid.decode(slots, slot, block.start, bytes);
-                return decoded.map_err(|error| DecodeError::of_state(block, &error));
-            }
-            (Stage::Grid(grid), Block::KEPT) => {
-                let GridStage { kept, spec, .. } = &mut **grid;
-                let decoded = kept.decode(&spec.aggregates, slots, (slot.0, block.start), bytes);
-                return decoded.map_err(|error| DecodeError::of_state(block, &error));
-            }
-            (Stage::Grid(grid), Block::EMITTED) => {
-                let Some(changes) = &mut grid.changes else {
-                    grid.unread.push((key.into(), block.start));
-                    return Ok(());
-                };
-                let decoded = changes.decode(slot.0, block.start, bytes);
-                return decoded.map_err(|error| DecodeError::of_state(block, &error));
-            }
-            (Stage::Runs(runs), Block::RUNS) => {
-                let decoded = runs.decode(slots, slot, block.start, bytes);
-                return decoded.map_err(|error| DecodeError::of_state(block, &error));
-            }
-            (Stage::Over(over), Block::TILES) if over.tail.is_some() => {
-                let OverStage { spec, tail, .. } = &mut **over;
-                let decoded = tail.as_mut().map(|it| it.decode(spec, slots, slot, block.start, bytes));
-                return decoded.transpose().map(drop).map_err(|error| DecodeError::of_state(block, &error));
-            }
-            (Stage::Runs(runs), Block::ROWS) => Some(&mut runs.logs),
-            (Stage::Grid(grid), Block::ROWS) => grid.ordered.as_mut().map(|ordered| &mut ordered.logs),
-            (Stage::Over(over), Block::ROWS) => Some(&mut over.logs),
-            _ => None,
-        };
-        let logs = logs.ok_or_else(|| DecodeError::new(block, "the stage has no such column"))?;
-        if logs.decode(slots, slot.0, block.start, bytes) { Ok(()) } else { Err(damaged()) }
+        match &mut self.stage {
+            Stage::Grid(grid) => grid.decode(&mut self.slots, slot, block, bytes),
+            Stage::Runs(runs) => runs.decode(&mut self.slots, slot, block, bytes),
+            Stage::Over(over) => over.decode(&mut self.slots, slot, block, bytes),
+        }
     }
 
     /// All stored blocks are back; `settled` is the boundary as it was when they were stored, and `oldest` the oldest time
@@ -430,7 +369,7 @@ impl Timelines {
                 (grid.tiles(), grid.ordered.as_ref().map_or(0, |ordered| ordered.logs.rows()))
             }
             Stage::Runs(runs) => (runs.runs(), runs.logs.rows()),
-            Stage::Over(over) => (over.tail.as_ref().map_or(0, Tail::tiles), over.logs.rows()),
+            Stage::Over(over) => (over.tiles(), over.logs.rows()),
         };
         let keys = self.slots.len() as u64;
         Stats { keys, tiles, rows, memory_bytes: self.measured.bytes_of(keys + tiles + rows) }

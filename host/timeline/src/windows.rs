@@ -3,8 +3,8 @@
 //!
 //! Arithmetic only. Knows no row and no state.
 
+use crate::geometry::Geometry;
 use crate::spec::{Frames, MAX_PANES, SpecError};
-use crate::tiles::Geometry;
 use std::sync::Arc;
 use weir_event::{EventTime, Span};
 

@@ -4,7 +4,7 @@ use super::block::RowBlock;
 use super::column::CellSource;
 use super::{Layout, Log};
 use crate::aggregate::fold::Place;
-use crate::answer;
+use crate::answer::{self, Block, DecodeError, Slot};
 use crate::slots::Slots;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -305,17 +305,25 @@ impl Logs {
         }
     }
 
-    /// Takes a stored block back; false if it is damaged.
-    pub(crate) fn decode(&mut self, slots: &mut Slots, slot: u32, serial: i64, stored: &[u8]) -> bool {
-        let Some(block) = RowBlock::decode(stored, serial, &self.layout.types) else { return false };
-        self.make_room(slot as usize + 1);
-        let log = &mut self.entries[slot as usize].log;
+    /// Takes a stored block back, whose start is its serial number.
+    pub(crate) fn decode(
+        &mut self,
+        slots: &mut Slots,
+        slot: Slot,
+        block: Block,
+        stored: &[u8],
+    ) -> Result<(), DecodeError> {
+        let Some(rows) = RowBlock::decode(stored, block.start, &self.layout.types) else {
+            return Err(DecodeError::new(block, "the row block's bytes do not read"));
+        };
+        self.make_room(slot.0 as usize + 1);
+        let log = &mut self.entries[slot.0 as usize].log;
         if log.is_empty() {
-            slots.retain(slot);
+            slots.retain(slot.0);
         }
-        log.restore(block);
-        self.serial = self.serial.max(serial);
-        true
+        log.restore(rows);
+        self.serial = self.serial.max(block.start);
+        Ok(())
     }
 
     /// Orders what was taken back. Gives the slots whose blocks contradict each other.

@@ -5,8 +5,8 @@
 use crate::aggregate::{AggregateError, States};
 use crate::feed::Feeder;
 use crate::slots::ByNumber;
+use crate::slots::counted;
 use crate::spec::AggregateSpec;
-use crate::tiles::counted;
 
 /// States by group, for the few runs that need them.
 pub(super) struct Bases {

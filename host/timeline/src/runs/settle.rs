@@ -1,6 +1,6 @@
 //! What runs return: sessions that are over, corrections, deletions, changes; and what is dropped.
 
-use super::table::{CHANGED, CLOSED, LISTED, REFOLD};
+use super::table::{CHANGED, CLOSED, REFOLD};
 use super::{RunStage, is_deferred};
 use crate::aggregate::{AggregateError, States};
 use crate::answer::{RefusedRow, Results, Slot};
@@ -8,7 +8,7 @@ use crate::collect::Collector;
 use crate::feed::Feeder;
 use crate::row_log::logs::Stay;
 use crate::slots::Slots;
-use crate::tiles::counted;
+use crate::slots::counted;
 use std::cmp::Reverse;
 use std::ops::Range;
 
@@ -57,31 +57,8 @@ impl RunStage {
         out.finish(&self.spec)
     }
 
-    /// What has got rows since the last call, as it stands.
-    pub(crate) fn changes(&mut self) -> Result<Results, AggregateError> {
-        let mut out = Collector::new(&self.spec);
-        out.results().refused = self.fold_settled(self.settled)?;
-        self.emit_gone(&mut out)?;
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.retain(|run| {
-            let run_now = self.table.run_mut(*run);
-            let is_listed = run_now.rows > 0 && run_now.flags & LISTED != 0;
-            run_now.flags &= !LISTED;
-            is_listed
-        });
-        if !self.closes {
-            // A key has one lifetime value: that of its newest run.
-            changed.retain(|run| {
-                let slot = self.table.run(*run).slot;
-                self.table.of_slot(slot).last() == Some(run)
-            });
-        }
-        self.emit(&changed, &mut out)?;
-        out.finish(&self.spec)
-    }
-
     /// Feeds what is settled at `to` to the aggregates that wait for it. Returns rows that one failed on.
-    fn fold_settled(&mut self, to: i64) -> Result<Vec<RefusedRow>, AggregateError> {
+    pub(super) fn fold_settled(&mut self, to: i64) -> Result<Vec<RefusedRow>, AggregateError> {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
@@ -193,7 +170,7 @@ impl RunStage {
     }
 
     /// Windows that were returned and are no more, as far back as the horizon.
-    fn emit_gone(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
+    pub(super) fn emit_gone(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
         let gone = std::mem::take(&mut self.gone);
         if gone.is_empty() {
             return Ok(());
@@ -220,7 +197,7 @@ impl RunStage {
     }
 
     /// Those of some runs that have changed since they were returned, as they stand.
-    fn emit(&mut self, runs: &[u32], out: &mut Collector) -> Result<(), AggregateError> {
+    pub(super) fn emit(&mut self, runs: &[u32], out: &mut Collector) -> Result<(), AggregateError> {
         let is_wanted =
             |run: &u32| self.table.end(*run) >= self.horizon && self.table.run(*run).flags & CHANGED != 0;
         let runs: Vec<u32> = runs.iter().copied().filter(is_wanted).collect();

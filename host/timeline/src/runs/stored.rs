@@ -3,7 +3,7 @@
 use super::RunStage;
 use super::table::{CHANGED, CLOSED, DIRTY, LISTED, REFOLD, Run, STORED};
 use crate::aggregate::AggregateError;
-use crate::answer::{Block, BlockSink, Slot};
+use crate::answer::{Block, BlockSink, DecodeError, Slot};
 use crate::bytes::{self, Reader};
 use crate::slots::Slots;
 use std::cmp::Reverse;
@@ -92,8 +92,25 @@ impl RunStage {
         }
     }
 
-    /// Takes a stored run of a key back.
+    /// Takes a stored block of a key back.
     pub(crate) fn decode(
+        &mut self,
+        slots: &mut Slots,
+        slot: Slot,
+        block: Block,
+        stored: &[u8],
+    ) -> Result<(), DecodeError> {
+        match block.column {
+            Block::ROWS => self.logs.decode(slots, slot, block, stored),
+            Block::RUNS => {
+                let decoded = self.decode_run(slots, slot, block.start, stored);
+                decoded.map_err(|error| DecodeError::of_state(block, &error))
+            }
+            _ => Err(DecodeError::no_column(block)),
+        }
+    }
+
+    fn decode_run(
         &mut self,
         slots: &mut Slots,
         slot: Slot,

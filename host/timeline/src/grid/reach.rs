@@ -7,7 +7,7 @@
 //! reach less far than lookups: how far, the watermark of their own partition says, and a window that they do not reach
 //! stays as it was for them (`kept.rs`).
 
-use crate::grid::GridStage;
+use super::GridStage;
 use crate::slots::Slots;
 
 impl GridStage {

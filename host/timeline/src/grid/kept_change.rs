@@ -6,16 +6,17 @@
 //!
 //! Knows panes and logs of the stage. Must not know how floors come about.
 
+use super::GridStage;
+use super::insert::Share;
+use super::kept::{KeptState, identity};
 use crate::aggregate::{AggregateError, States};
 use crate::answer::Rows;
 use crate::collect::Collector;
 use crate::feed::{Feeder, feed_batch};
-use crate::grid::{GridStage, Share};
-use crate::kept::{KeptState, identity};
 use crate::pane::REFOLD;
 use crate::row_log::Log;
 use crate::slots::Slots;
-use crate::tiles::counted;
+use crate::slots::counted;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use weir_event::Rank;

@@ -8,17 +8,19 @@
 //!
 //! Knows nothing of cursors, of settled and pending.
 
+use super::frame::{Frame, OverFrames};
 use crate::aggregate::{AggregateError, States};
 use crate::answer::{Block, BlockSink, Slot};
 use crate::feed::Feeder;
-use crate::frame::{Frame, OverFrames};
-use crate::ordered::by_pane;
+use crate::feed::by_pane;
+use crate::geometry::Geometry;
 use crate::pane::Pane;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
 use crate::slots::Slots;
+use crate::slots::counted;
 use crate::spec::{AggregateSpec, Frames, Grid, StageSpec};
-use crate::tiles::{Geometry, Panes, counted, decode_tile, encode_all_tiles, encode_tiles};
+use crate::tiles::{Panes, decode_tile, encode_all_tiles, encode_tiles};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use weir_event::Span;

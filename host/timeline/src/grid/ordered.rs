@@ -3,13 +3,15 @@
 
 use crate::aggregate::{AggregateError, States};
 use crate::answer::{RefusedRow, Slot};
-pub(crate) use crate::feed::{Feed, Feeder, probe};
+use crate::feed::{Feeder, by_pane};
+use crate::geometry::Geometry;
 use crate::pane::{Pane, REFOLD};
+use crate::row_log::Layout;
 use crate::row_log::logs::Logs;
-use crate::row_log::{Layout, Log};
 use crate::slots::Slots;
+use crate::slots::counted;
 use crate::spec::{AggregateSpec, StageSpec};
-use crate::tiles::{Geometry, Panes, counted};
+use crate::tiles::Panes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -189,18 +191,4 @@ pub(crate) fn put_back(panes: &mut Panes, saved: Vec<Saved>) -> Result<(), Aggre
         }
     }
     Ok(())
-}
-
-/// Cuts a stretch of a log at the panes' edges.
-pub(crate) fn by_pane(log: &Log, rows: Range<u64>, geometry: &Geometry) -> Vec<(i64, Range<u64>)> {
-    let mut cut = Vec::new();
-    let mut from = rows.start;
-    while from < rows.end {
-        // Rows between two windows never came into the log.
-        let Some(start) = geometry.pane_of(log.time(from)) else { break };
-        let to = log.first_at(geometry.pane_end(start)).clamp(from + 1, rows.end);
-        cut.push((start, from..to));
-        from = to;
-    }
-    cut
 }

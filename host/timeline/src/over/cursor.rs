@@ -2,16 +2,16 @@
 //! and leave them one by one.
 
 use super::choice::{Candidates, Chooser, ChosenRows};
+use super::frame::{FrameRows, OverFrames};
 use super::stack::{self, Stack};
-use super::tail::TailSteps;
+use super::steps::TailSteps;
+use super::tail::Tail;
 use crate::aggregate::{self, AggregateError, Algebra, Finished, Selection, States, Stretch};
-use crate::frame::{FrameRows, OverFrames};
-use crate::ordered::Feeder;
+use crate::feed::Feeder;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
+use crate::slots::counted;
 use crate::spec::{AggregateSpec, StageSpec};
-use crate::tail::Tail;
-use crate::tiles::counted;
 use arrow_array::{Array, new_null_array};
 
 /// Rows that a direct fold copies at once, about: what bounds its memory.
@@ -289,7 +289,7 @@ fn slide(
     })
 }
 
-impl crate::ordered::Feed {
+impl crate::feed::Feed {
     /// The rows as those of steps that end where `ends` says.
     pub(crate) fn stretch<'a>(&'a self, ends: &'a [u32]) -> Stretch<'a> {
         Stretch { ends, times: &self.times, ranks: &self.ranks, arguments: &self.arguments }

@@ -3,13 +3,13 @@
 //! joins those before it, and those that the frame leaves are taken out where the aggregate has an inverse. Else the
 //! frame is folded anew, no more than twice in each step.
 
-use super::over::{Source, Walk, joined};
+use super::cursor::{Source, Walk, joined};
+use super::frame::FrameRows;
+use super::tail::{Piece, Tail, fold_pieces};
 use crate::aggregate::{AggregateError, Finished, Input, States};
 use crate::feed::{Feed, Feeder};
-use crate::frame::FrameRows;
+use crate::slots::counted;
 use crate::spec::AggregateSpec;
-use crate::tail::{Piece, Tail, fold_pieces};
-use crate::tiles::counted;
 use std::ops::Range;
 
 /// Events whose values are held as states at once: what bounds the memory of long lists.

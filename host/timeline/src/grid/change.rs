@@ -4,15 +4,16 @@
 //! That a row came is marked in its tile. What was returned of open windows is noted beside, and stored in blocks of
 //! its own; a window that is complete needs no note.
 
+use super::GridStage;
+use super::hop::Hop;
+use super::ordered;
 use crate::aggregate::AggregateError;
 use crate::answer::{Block, BlockSink, Results, Slot};
 use crate::collect::Collector;
-use crate::cursor::hop::Hop;
-use crate::grid::GridStage;
-use crate::ordered;
 use crate::pane::{LISTED, WRITTEN};
+use crate::slots::counted;
 use crate::slots::{ByNumber, Slots};
-use crate::tiles::{Panes, counted};
+use crate::tiles::Panes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -31,7 +32,7 @@ pub(crate) struct Changes {
     dirty: BTreeSet<(i64, u32)>,
 }
 
-fn name(window: i64) -> Block {
+pub(super) fn name(window: i64) -> Block {
     Block { column: Block::EMITTED, level: 0, start: window }
 }
 
@@ -135,13 +136,6 @@ impl Changes {
 }
 
 impl GridStage {
-    /// Shows that notes of a time when changes were asked for are gone.
-    pub(crate) fn bury_unread(&mut self, out: &mut BlockSink<'_>) {
-        for (key, window) in self.unread.drain(..) {
-            out(&key, name(window), None);
-        }
-    }
-
     /// Open windows that hold a pane; empty if all are complete.
     pub(crate) fn open_windows(&self, pane: i64) -> RangeInclusive<i64> {
         let first = self.geometry.first_window(pane);

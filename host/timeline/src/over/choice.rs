@@ -4,9 +4,9 @@
 //! newest one row, for the oldest how far there is none, for lists the newest ones where nulls or a filter make
 //! them differ from the frame's last rows. How lists are made of them is for `lists.rs`.
 
+use super::frame::FrameRows;
 use super::lists::SlidingLists;
 use crate::aggregate::{AggregateError, Finished, Selection};
-use crate::frame::FrameRows;
 use crate::row_log::block::RowBlock;
 use crate::row_log::gather::Gather;
 use crate::row_log::{Layout, Log};

@@ -2,8 +2,8 @@
 //! once per call however many lists they are in.
 
 use super::choice::{Candidates, Chooser};
+use super::frame::FrameRows;
 use crate::aggregate::{AggregateError, Finished};
-use crate::frame::FrameRows;
 use crate::row_log::gather::Gather;
 use crate::row_log::{Layout, Log};
 use arrow_array::{ArrayRef, ListViewArray};

@@ -4,14 +4,14 @@
 //! The rows of a frame are cut in two. Those before the cut are folded backwards from it, once, with a fold kept for
 //! every few rows; those after it forwards, as they come. When the frame has moved beyond the cut, a new one is made.
 
-use super::over::Walk;
+use super::cursor::Walk;
+use super::frame::FrameRows;
 use crate::aggregate::{AggregateError, Finished, States};
-use crate::frame::FrameRows;
-use crate::ordered::Feeder;
+use crate::feed::Feeder;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
+use crate::slots::counted;
 use crate::spec::AggregateSpec;
-use crate::tiles::counted;
 use std::ops::Range;
 
 /// Rows between two kept folds: a state is larger than a row, and to fold some rows anew costs less than a merge.

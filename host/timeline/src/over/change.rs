@@ -5,12 +5,13 @@
 //! not the key's newest, is only marked so: it is returned once more when it is final. Late events are not returned
 //! here: they are corrections, which `settle` returns.
 
+use super::OverStage;
+use super::cursor::{Source, Walk};
+use super::settle::emit;
 use crate::aggregate::AggregateError;
 use crate::aggregate::fold::Place;
 use crate::answer::Results;
 use crate::collect::Collector;
-use crate::cursor::over::{Source, Walk};
-use crate::over::{OverStage, emit};
 use crate::row_log::Log;
 use crate::row_log::block::{AGAIN, NEW, WRITTEN};
 use std::collections::BTreeMap;

@@ -5,10 +5,12 @@
 //! stored, and lose a key when a late row comes to it.
 
 use crate::aggregate::{Aggregate, AggregateError, Algebra, States};
+use crate::geometry::Geometry;
 use crate::pane::Pane;
 use crate::slots::ByNumber;
+use crate::slots::counted;
 use crate::spec::AggregateSpec;
-use crate::tiles::{Geometry, Panes, counted};
+use crate::tiles::Panes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;

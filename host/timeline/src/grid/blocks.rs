@@ -5,7 +5,9 @@
 //! next, folded as panes come in. The brackets are the same wherever the cursor started, so that the bits are, too.
 
 use crate::aggregate::{Aggregate, AggregateError, States};
-use crate::tiles::{Geometry, Panes, counted};
+use crate::geometry::Geometry;
+use crate::slots::counted;
+use crate::tiles::Panes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

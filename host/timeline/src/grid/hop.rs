@@ -6,9 +6,11 @@
 
 use super::blocks::Blocks;
 use crate::aggregate::{AggregateError, Finished, States};
+use crate::geometry::Geometry;
 use crate::pane::{CHANGED, Pane, WRITTEN};
+use crate::slots::counted;
 use crate::spec::AggregateSpec;
-use crate::tiles::{Geometry, Panes, counted, present};
+use crate::tiles::{Panes, present};
 use std::ops::Range;
 
 /// Stands on a window.

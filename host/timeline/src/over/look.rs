@@ -1,0 +1,126 @@
+//! What a lookup finds of a key's frames: rows and tiles, copied out.
+
+use super::OverStage;
+use super::choice::Chooser;
+use super::frame::{FrameRows, UNFOLDED_ROWS};
+use super::tail::{Piece, Tail};
+use crate::feed::Feeder;
+use crate::row_log::Log;
+use crate::row_log::gather::Gather;
+use crate::snapshot::{Part, Snapshot, Tile};
+use weir_event::EventTime;
+
+impl OverStage {
+    /// A key's frames at a time.
+    pub(crate) fn snapshot(&self, slot: u32, as_of: i64) -> Snapshot {
+        let mut snapshot = Snapshot::absent(&self.spec, self.frames.len());
+        snapshot.as_of = as_of;
+        let Some(log) = self.logs.find(slot).filter(|log| !log.is_empty()) else { return snapshot };
+        let frames: Vec<FrameRows> = self.frames.iter().map(|frame| frame.as_of(log, as_of)).collect();
+        for (at, frame) in frames.iter().enumerate() {
+            snapshot.rows[at] = frame.len();
+            snapshot.newest[at] = frame.last().map(|last| EventTime::from_millis(log.time(last)));
+        }
+        if let Some(tail) = &self.tail {
+            self.look_at_steps(tail, (slot, log), &frames, &mut snapshot);
+        } else {
+            let parts = self.spec.aggregates.iter().enumerate();
+            snapshot.parts = parts.map(|(at, it)| self.part(at, slot, log, &frames[it.frame])).collect();
+        }
+        let after = log.first_after(as_of);
+        // That a row's block happens to be still there must not be seen: as many as these are.
+        let newest = self.newest_result(log, after, after.saturating_sub(UNFOLDED_ROWS));
+        if let Some(newest) = newest.filter(|newest| self.frames.reaches(log.time(*newest), as_of)) {
+            let (block, row) = log.row(newest);
+            let columns = self.spec.carried.iter().filter_map(|input| self.logs.layout.position(*input));
+            snapshot.carried = columns
+                .map(|column| {
+                    let mut gather = Gather::new(&self.logs.layout.types[column]);
+                    gather.push(block, column, row..row + 1);
+                    gather.finish()
+                })
+                .collect();
+        }
+        snapshot
+    }
+
+    /// Frames under a tail: their steps, and how many rows these have.
+    fn look_at_steps(
+        &self,
+        tail: &Tail,
+        (slot, log): (u32, &Log),
+        frames: &[FrameRows],
+        snapshot: &mut Snapshot,
+    ) {
+        let bounds: Vec<(i64, i64)> = self
+            .frames
+            .iter()
+            .map(|frame| (frame.since(snapshot.as_of), tail.step_of(frame.until(snapshot.as_of))))
+            .collect();
+        let pieces: Vec<Vec<Piece<'_>>> = bounds
+            .iter()
+            .zip(frames)
+            .map(|((since, _), frame)| tail.pieces((slot, log), *since, frame.pieces()))
+            .collect();
+        for (frame, pieces) in pieces.iter().enumerate() {
+            for (rows, newest) in pieces.iter().filter_map(Piece::folded) {
+                snapshot.rows[frame] += rows;
+                snapshot.newest[frame] = snapshot.newest[frame].max(Some(EventTime::from_millis(newest)));
+            }
+        }
+        let parts = self.spec.aggregates.iter().enumerate().map(|(at, aggregate)| {
+            let (bounds, mut pieces) = (bounds[aggregate.frame], pieces[aggregate.frame].as_slice());
+            let mut after = Vec::new();
+            if let Some(states) = self.cursor.copy_steps(at, slot, bounds) {
+                after.push(Tile { states, pending: None });
+                pieces = &pieces[pieces.partition_point(|piece| piece.start < bounds.1)..];
+            }
+            after.extend(pieces.iter().map(|piece| self.tile(at, log, piece)));
+            Part::Tiles { identity: aggregate.function.states(), before: Vec::new(), after }
+        });
+        snapshot.parts = parts.collect();
+    }
+
+    fn tile(&self, at: usize, log: &Log, piece: &Piece<'_>) -> Tile {
+        let aggregate = &self.spec.aggregates[at];
+        let states = match piece.tile {
+            Some((pane, group)) => pane.states[at].copy(&[group]),
+            None => {
+                let mut identity = aggregate.function.states();
+                identity.resize(1);
+                identity
+            }
+        };
+        let mut feeder = Feeder::new(&self.logs.layout, aggregate);
+        piece.rows.iter().for_each(|rows| feeder.push(log, rows.clone()));
+        Tile { states, pending: Some(feeder.finish()).filter(|feed| !feed.times.is_empty()) }
+    }
+
+    fn part(&self, at: usize, slot: u32, log: &Log, frame: &FrameRows) -> Part {
+        let aggregate = &self.spec.aggregates[at];
+        let layout = &self.logs.layout;
+        let chosen = Chooser::new(layout, aggregate).map(|chooser| chooser.value(layout, log, frame));
+        if let Some(Ok(finished)) = chosen {
+            debug_assert_eq!(finished.values.len(), 1);
+            return Part::Value(finished);
+        }
+        // Where more rows have left than stay, the frame itself is less work.
+        let is_near = |stands: &&FrameRows| {
+            let (left, stay) =
+                (frame.start().saturating_sub(stands.start()), stands.end().saturating_sub(frame.start()));
+            stands.end() <= frame.end() && left <= stay
+        };
+        let running = self.cursor.frame(slot, aggregate.frame).filter(is_near);
+        let running = running.and_then(|stands| Some((self.cursor.copy(at, slot)?, stands)));
+        let nothing = FrameRows::default();
+        let (states, stands) = running.unwrap_or_else(|| {
+            let mut identity = aggregate.function.states();
+            identity.resize(1);
+            (identity, &nothing)
+        });
+        let (mut entering, mut leaving) = (Feeder::new(layout, aggregate), Feeder::new(layout, aggregate));
+        frame.outside(stands, |rows| entering.push(log, rows));
+        stands.outside(frame, |rows| leaving.push(log, rows));
+        Part::Rows { states, entering: entering.finish(), leaving: leaving.finish() }
+    }
+}

@@ -5,7 +5,8 @@ use crate::harness::{Project, Server, wait_for, weir};
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::Duration;
-use weir_event::{Clock, EventTime, Span, SystemClock};
+use weir_engine::SystemClock;
+use weir_event::{Clock, EventTime, Span};
 
 fn minutes(minutes: i64) -> Span {
     Span::from_millis(minutes * 60_000)

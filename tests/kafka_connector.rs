@@ -19,7 +19,8 @@ use weir_connect::{
 };
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry::{self, SinkContext, SourceContext};
-use weir_event::{Clock, Fault, Position, SystemClock};
+use weir_engine::SystemClock;
+use weir_event::{Clock, Fault, Position};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

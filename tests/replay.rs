@@ -14,8 +14,8 @@ use weir_connect::{
 };
 use weir_connectors::registry::{self, SinkContext};
 use weir_engine::status::PartitionStatus;
-use weir_engine::{DeadLetters, Engine, InputSource, Job, JobSpec, Mode, Settings, SinkSpec};
-use weir_event::{PartitionId, Position, SystemClock};
+use weir_engine::{DeadLetters, Engine, InputSource, Job, JobSpec, Mode, Settings, SinkSpec, SystemClock};
+use weir_event::{PartitionId, Position};
 use weir_plan::{Diagnostic, JobPlan, OnFull, SinkPlan, StreamInput};
 use weir_project::{AnyConnectors, BuiltIns, ProjectFiles, plan};
 use weir_store::{SledStore, StoreError, StoreOptions};

@@ -162,7 +162,7 @@ fn find<M>(
 pub(crate) mod tests {
     use super::*;
     use std::path::Path;
-    use weir_event::SystemClock;
+    use weir_event::ManualClock;
 
     /// What a source of a project that does not exist is made with.
     pub(crate) fn source_context() -> SourceContext {
@@ -170,8 +170,11 @@ pub(crate) mod tests {
             project: PathBuf::from("/project"),
             data_dir: PathBuf::from("/project/.weir"),
             stream: "rides".to_owned(),
-            clock: Arc::new(SystemClock::new()),
-            logs: Arc::new(http::IngestLogs::new(Path::new("/project/.weir"), Arc::new(SystemClock::new()))),
+            clock: Arc::new(ManualClock::default()),
+            logs: Arc::new(http::IngestLogs::new(
+                Path::new("/project/.weir"),
+                Arc::new(ManualClock::default()),
+            )),
         }
     }
 

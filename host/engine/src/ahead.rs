@@ -12,7 +12,7 @@ use crate::shard::Locked;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_core::Keyed;
-use weir_event::Clock;
+use weir_event::{Clock, Sleep};
 
 /// So long rows wait for a slice, and then for the segment that it was at.
 const SLICE: Duration = Duration::from_millis(2);
@@ -32,13 +32,16 @@ pub(crate) struct Ahead {
     next: usize,
     /// Whether the last slice went through all segments in its time, so that nothing is left without further rows.
     is_through: bool,
+    /// Until the next barrier is near; there is none before anybody has waited for it.
+    nearing: Option<Sleep>,
 }
 
 impl Ahead {
     /// Where barriers come about so often.
     pub(crate) fn of_barriers_every(every: Duration, clock: Arc<dyn Clock>) -> Ahead {
         let last_barrier = clock.monotonic();
-        Ahead { clock, every, last_barrier, entries: Entries::default(), next: 0, is_through: false }
+        let entries = Entries::default();
+        Ahead { clock, every, last_barrier, entries, next: 0, is_through: false, nearing: None }
     }
 
     fn lead(&self) -> Duration {
@@ -56,14 +59,15 @@ impl Ahead {
     }
 
     /// Returns when there is something to encode though no rows come: [`Ahead::slice`] does it.
-    pub(crate) async fn is_due(&self) {
+    pub(crate) async fn is_due(&mut self) {
         match (self.is_near(), self.is_through) {
             (true, false) => tokio::task::yield_now().await,
             (true, true) => std::future::pending().await,
             (false, _) => {
                 let begins = self.every.saturating_sub(self.lead());
                 match begins.checked_sub(self.since_barrier()).filter(|left| !left.is_zero()) {
-                    Some(left) => tokio::time::sleep(left).await,
+                    // One wait from barrier to barrier, however many batches come meanwhile.
+                    Some(left) => self.nearing.get_or_insert_with(|| self.clock.sleep(left)).await,
                     None => std::future::pending().await,
                 }
             }
@@ -97,7 +101,7 @@ impl Ahead {
     pub(crate) fn barrier(&mut self, keyed: &mut Keyed<Locked>) -> Entries {
         let mut entries = std::mem::take(&mut self.entries);
         keyed.dirty(&mut |name, value| entries.push(|out| name.put_with_group(out), value));
-        (self.last_barrier, self.is_through) = (self.clock.monotonic(), false);
+        (self.last_barrier, self.is_through, self.nearing) = (self.clock.monotonic(), false, None);
         entries
     }
 }
@@ -110,7 +114,7 @@ mod tests {
     use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMillisecondArray};
     use weir_connect::{CpuTime, KnownTimes};
     use weir_core::{Intake, Parts, Step};
-    use weir_event::{EventTime, ManualClock, PartitionId, SystemClock};
+    use weir_event::{EventTime, ManualClock, PartitionId};
     use weir_plan::JobPlan;
     use weir_store::Entry;
 
@@ -201,7 +205,7 @@ mod tests {
     fn a_barrier_finds_little_left_to_encode() {
         const KEYS: u64 = 50_000;
         const BATCH: u64 = 3_000;
-        let mut world = World::new(&plan(), Arc::new(SystemClock::default()));
+        let mut world = World::new(&plan(), Arc::new(crate::SystemClock::default()));
         let (mut pauses, mut random) = (Vec::new(), 1_u64);
         world.insert(0..KEYS, 0);
         let at_once = cost(|| drop(world.ahead.barrier(&mut world.keyed)));

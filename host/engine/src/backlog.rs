@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use weir_connect::Left;
+use weir_event::{Clock, Ticks, within};
 
 /// Somebody who watches a job catch up sees it move, and a broker hardly notices the question.
 const EVERY: Duration = Duration::from_secs(1);
@@ -19,18 +20,23 @@ pub(crate) struct Backlog(JoinHandle<()>);
 
 impl Backlog {
     /// Shows in `progress` what the sources say.
-    pub(crate) fn watch(inputs: Inputs, progress: Arc<Progress>, bounded: bool) -> Backlog {
+    pub(crate) fn watch(
+        inputs: Inputs,
+        progress: Arc<Progress>,
+        bounded: bool,
+        clock: &Arc<dyn Clock>,
+    ) -> Backlog {
+        let clock = clock.clone();
         Backlog(tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(EVERY);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut ticks = Ticks::from_now(&clock, EVERY);
             loop {
                 ticks.tick().await;
                 let left = if progress.freshness.is_caught_up() {
                     Left { records: Some(0), bytes: Some(0) }
                 } else {
                     let positions = progress.positions();
-                    let asked = tokio::time::timeout(PATIENCE, inputs.left(&positions, bounded)).await;
-                    asked.ok().and_then(Result::ok).unwrap_or_default()
+                    let asked = within(&*clock, PATIENCE, inputs.left(&positions, bounded)).await;
+                    asked.and_then(Result::ok).unwrap_or_default()
                 };
                 progress.set_left(left);
             }

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use weir_connect::{ConnectError, Fetch};
 use weir_core::stored::Stored;
 use weir_core::{Judgement, KeyedRows, ResultRows, Taken};
-use weir_event::{Clock, EventTime, Message, Signal};
+use weir_event::{Clock, EventTime, Message, Signal, Ticks};
 use weir_plan::JobPlan;
 use weir_store::Entry;
 
@@ -88,16 +88,15 @@ impl Driver {
     pub(crate) async fn run(mut self) -> Result<(), EngineError> {
         let mut reader = self.open().await?;
         let bounded = self.mode == Mode::UntilEnd;
-        let _backlog = Backlog::watch(self.inputs.clone(), self.progress.clone(), bounded);
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let _backlog = Backlog::watch(self.inputs.clone(), self.progress.clone(), bounded, &self.clock);
+        let mut ticks = Ticks::from_now(&self.clock, TICK);
         loop {
             let open = reader.as_mut().filter(|_| self.decoding.has_room());
             let event = tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => Event::Stop,
                 Some(_) = self.done.recv() => Event::CheckpointDone,
-                _ = ticks.tick() => Event::Tick,
+                () = ticks.tick() => Event::Tick,
                 // Before what is decoded is taken, so that other workers decode meanwhile.
                 fetched = fetch(open) => Event::Fetched(fetched),
                 decoded = self.decoding.next(), if !self.decoding.is_empty() => Event::Decoded(decoded),
@@ -172,7 +171,7 @@ impl Driver {
                     tracing::warn!(job = self.plan.name, %error, "source not available; retrying in {back_off:?}");
                     self.progress.set_state(JobState::Retrying(error.message));
                     tokio::select! {
-                        () = tokio::time::sleep(back_off) => {}
+                        () = self.clock.sleep(back_off) => {}
                         () = stopped(&mut self.stop) => return Ok(None),
                     }
                     back_off = (back_off * 2).min(LAST_BACK_OFF);
@@ -208,7 +207,7 @@ impl Driver {
         self.state.caught_up.clear();
         self.progress.freshness.left_end(self.clock.monotonic());
         self.progress.set_state(JobState::Retrying(error.message));
-        tokio::time::sleep(FIRST_BACK_OFF).await;
+        self.clock.sleep(FIRST_BACK_OFF).await;
         self.open().await
     }
 

@@ -276,7 +276,7 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
         let state = if error.may_pass() { JobState::Retrying(reason) } else { JobState::Failed(reason) };
         job.progress.wait_until(state, next_try);
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = clock.sleep(pause) => {}
             _ = stop.changed() => break Err(Arc::new(error)),
         }
     };

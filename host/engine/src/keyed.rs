@@ -12,15 +12,15 @@ use crate::shard::Locked;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior};
 use weir_core::{CoreError, Effects, Keyed, KeyedRows, Parts, ResultRows};
-use weir_event::{Message, PartitionId, Signal};
+use weir_event::{Clock, Message, PartitionId, Signal, Ticks};
 use weir_plan::{Emit, JobPlan};
 
 /// The task of one shard.
 pub(crate) struct KeyedShard {
     pub(crate) keyed: Keyed<Locked>,
     pub(crate) ahead: Ahead,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) number: usize,
     pub(crate) hands: Hands,
     pub(crate) parts: mpsc::UnboundedSender<Part>,
@@ -41,8 +41,8 @@ impl KeyedShard {
         self,
         mut inbox: mpsc::Receiver<(u64, Message<Arc<KeyedRows>>)>,
     ) -> Result<(), EngineError> {
-        let KeyedShard { mut keyed, mut ahead, number, hands, parts } = self;
-        let mut ticks = ticks(&hands.plan);
+        let KeyedShard { mut keyed, mut ahead, clock, number, hands, parts } = self;
+        let mut ticks = ticks(&hands.plan, &clock);
         loop {
             let received = tokio::select! {
                 biased;
@@ -131,22 +131,16 @@ impl Hands {
 
 /// When changes are asked for, where that is not after every batch. What has changed since the last time is
 /// part of the state, so a restart neither forgets it nor is in a hurry.
-fn ticks(plan: &JobPlan) -> Option<Interval> {
+fn ticks(plan: &JobPlan, clock: &Arc<dyn Clock>) -> Option<Ticks> {
     let Emit::Every(every) = plan.emit else { return None };
     let every = Duration::from_millis(every.millis().max(1) as u64);
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first would come at once.
-    ticks.reset();
-    Some(ticks)
+    Some(Ticks::every(clock, every))
 }
 
 /// The next tick, never if there are none.
-async fn tick(ticks: &mut Option<Interval>) {
+async fn tick(ticks: &mut Option<Ticks>) {
     match ticks {
-        Some(ticks) => {
-            ticks.tick().await;
-        }
+        Some(ticks) => ticks.tick().await,
         None => std::future::pending().await,
     }
 }

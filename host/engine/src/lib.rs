@@ -11,6 +11,7 @@ mod ahead;
 mod back_off;
 mod backlog;
 mod checkpoint;
+mod clock;
 pub mod dead_letters;
 mod decode;
 mod deliver;
@@ -45,6 +46,7 @@ pub mod stream;
 mod take;
 
 pub use back_off::BackOff;
+pub use clock::SystemClock;
 pub use dead_letters::{DeadLetters, Listing};
 pub use driver::Mode;
 pub use engine::{Engine, Settings, fits_state};

@@ -190,7 +190,8 @@ impl KeyedStages {
             };
             let keyed = keyed.with_identity(self.with_identity).revised_above(self.revised_up_to);
             let ahead = Ahead::of_barriers_every(self.checkpoint_every, self.clock.clone());
-            let shard = KeyedShard { keyed, ahead, number, hands, parts: self.parts.clone() };
+            let (clock, parts) = (self.clock.clone(), self.parts.clone());
+            let shard = KeyedShard { keyed, ahead, clock, number, hands, parts };
             stages.spawn(Metered::new(&self.progress.cpu, shard.run(inbox)));
             inboxes.push(ShardInbox { groups: groups_of(number, width), inbox: sender });
             results.push(result_inbox);

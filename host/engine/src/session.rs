@@ -11,13 +11,11 @@ use crate::decode::{Arrival, Decoding};
 use crate::metered::Metered;
 use crate::stream::{BlockId, Hub, Opening};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Sleep;
 use weir_connect::{ConnectError, CpuTime, Fetch, Health, OpenPartition, RawBlock, Reader};
-use weir_event::{EventTime, PartitionId};
+use weir_event::{EventTime, PartitionId, Sleep};
 
 /// Blocks in the ring: they are about 1 MiB, and as much again decoded.
 const RING: usize = 8;
@@ -315,7 +313,7 @@ struct Pump {
     session: Arc<Session>,
     reader: Box<dyn Reader>,
     /// Runs while the ring is full because of somebody.
-    stalled: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Sleep>,
     /// Blocks that have left the ring and are still on their way through the followers' own decoding, which is as
     /// deep as this one.
     spent: VecDeque<BlockId>,
@@ -328,7 +326,7 @@ impl Pump {
     async fn run(mut self) {
         let mut decoding = Decoding::new(vec![self.hub.decoder()], self.hub.decode_depth, &self.cpu);
         let mut changed = self.session.changed.subscribe();
-        let mut gather = Box::pin(tokio::time::sleep(GATHER));
+        let mut gather = self.hub.clock.sleep(GATHER);
         let mut failed = None;
         loop {
             let has_room = self.make_room();
@@ -413,7 +411,7 @@ impl Pump {
             self.stalled = None;
         } else if self.stalled.is_none() {
             let patience = if self.session.bounded { BOUNDED_PATIENCE } else { LIVE_PATIENCE };
-            self.stalled = Some(Box::pin(tokio::time::sleep(patience)));
+            self.stalled = Some(self.hub.clock.sleep(patience));
         }
         has_room
     }

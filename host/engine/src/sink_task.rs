@@ -51,7 +51,7 @@ impl SinkTask {
     pub(crate) async fn run(self) -> Result<(), EngineError> {
         let grace = async {
             self.outbox.closed().await;
-            tokio::time::sleep(GRACE).await;
+            self.clock.sleep(GRACE).await;
         };
         tokio::select! {
             () = self.feed() => {}
@@ -83,7 +83,7 @@ impl SinkTask {
                 return self.outbox.closed().await;
             }
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = self.clock.sleep(pause) => {}
                 () = self.outbox.closed() => return,
             }
         }

@@ -22,7 +22,7 @@ use weir_connect::{
     ConnectError, CpuTime, Decoded, Decoder, Fetch, Health, Left, OpenPartition, RawBlock, Reader, Source,
 };
 use weir_core::first_offset;
-use weir_event::{PartitionId, Position};
+use weir_event::{Clock, PartitionId, Position};
 
 /// The number of a source whose reader is shared: as which input its stream is read is each job's own matter.
 const SHARED: u16 = 0;
@@ -55,6 +55,8 @@ impl BlockId {
 pub(crate) struct Hub {
     source: Arc<dyn Source>,
     make_decoder: MakeDecoder,
+    /// By which others are waited for.
+    pub(crate) clock: Arc<dyn Clock>,
     common: Mutex<Common>,
     /// How many jobs are to begin a session together: those that start with the server, or whose reader has failed.
     awaited: AtomicUsize,
@@ -77,12 +79,19 @@ struct Common {
 }
 
 impl StreamHub {
-    /// For jobs that read a stream from this source, which decode on `workers` workers each.
-    pub fn new(source: Arc<dyn Source>, make_decoder: MakeDecoder, workers: usize) -> StreamHub {
+    /// For jobs that read a stream from this source, which decode on `workers` workers each and wait for one another by
+    /// this clock.
+    pub fn new(
+        source: Arc<dyn Source>,
+        make_decoder: MakeDecoder,
+        workers: usize,
+        clock: Arc<dyn Clock>,
+    ) -> StreamHub {
         let common = Common { columns: Vec::new(), decoder: make_decoder(&[]) };
         StreamHub(Arc::new(Hub {
             source,
             make_decoder,
+            clock,
             common: Mutex::new(common),
             awaited: AtomicUsize::new(0),
             members: AtomicUsize::new(0),

@@ -18,7 +18,7 @@ pub mod watermark;
 pub mod written;
 pub mod zone;
 
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, Sleep, Ticks, within};
 pub use date::Date;
 pub use decimal::{DecimalError, DecimalType};
 pub use fault::Fault;

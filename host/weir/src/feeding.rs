@@ -103,7 +103,7 @@ mod tests {
     use crate::project::Project;
     use std::path::Path;
     use std::sync::Arc;
-    use weir_event::SystemClock;
+    use weir_engine::SystemClock;
 
     fn write(folder: &Path, path: &str, text: &str) {
         let path = folder.join(path);

@@ -12,7 +12,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-use weir_event::{Clock, SystemClock};
+use weir_engine::SystemClock;
+use weir_event::Clock;
 use weir_plan::definition::Log;
 
 /// Says how much is logged where there is no project: a level, or levels by part.

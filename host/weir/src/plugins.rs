@@ -8,7 +8,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
-use weir_event::{Clock, SystemClock};
+use weir_engine::SystemClock;
+use weir_event::Clock;
 use weir_plan::ServerDefinition;
 use weir_plugin::{CompileWith, Limits, PluginError, PluginRegistry};
 

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
-use weir_event::{Clock, SystemClock};
+use weir_engine::SystemClock;
+use weir_event::Clock;
 
 const CONNECTIONS: u64 = 16;
 const SECONDS: u64 = 10;

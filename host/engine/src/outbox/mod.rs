@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, watch};
 use weir_connect::{ConnectError, SinkRows, Token};
-use weir_event::Clock;
+use weir_event::{Clock, within};
 use weir_plan::OnFull;
 
 /// Rows in memory above which they go to files: what a sink takes between two checkpoints, unless it is much.
@@ -157,7 +157,7 @@ impl Outbox {
                 let _ = changed.changed().await;
             }
         };
-        if tokio::time::timeout(PATIENCE, answered).await.is_err() {
+        if within(&*self.clock, PATIENCE, answered).await.is_none() {
             self.does_not_answer();
             self.queue().is_answered();
         }
@@ -351,7 +351,7 @@ impl Waits<'_> {
         let mut stop = outbox.stop.clone();
         tokio::select! {
             _ = changed.changed() => {}
-            () = tokio::time::sleep(PATIENCE) => outbox.does_not_answer(),
+            () = outbox.clock.sleep(PATIENCE) => outbox.does_not_answer(),
             () = stopped(&mut stop) => {}
         }
     }

@@ -1,27 +1,58 @@
 //! Who goes on from a checkpoint, and from which.
 
-use super::harness::{World, plan};
+use super::harness::{World, moment, plan};
 use crate::checkpoint::Committer;
 use crate::manifest::Body;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::{Arc, Condvar, Mutex};
 use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, Commit, Entry, Epoch, Manifest, SegmentRef, SledStore, StoreError};
 
-/// A store whose disk takes its time.
+/// Where a thread waits while it is closed.
+#[derive(Default)]
+struct Gate {
+    is_closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn close(&self) {
+        *self.is_closed.lock().unwrap() = true;
+    }
+
+    fn open(&self) {
+        *self.is_closed.lock().unwrap() = false;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        drop(self.opened.wait_while(self.is_closed.lock().unwrap(), |is_closed| *is_closed).unwrap());
+    }
+}
+
+/// A store whose disk takes as long as a test wants.
 struct Slow {
     store: Arc<SledStore>,
-    commits_take: Duration,
-    /// Set while nothing may be merged.
-    holds_merges: Arc<AtomicBool>,
+    commits: Arc<Gate>,
+    merges: Arc<Gate>,
 }
 
 impl Slow {
-    fn new(store: Arc<SledStore>, commits_take: u64) -> Slow {
-        Slow { store, commits_take: Duration::from_millis(commits_take), holds_merges: Arc::default() }
+    fn new(store: Arc<SledStore>) -> Slow {
+        Slow { store, commits: Arc::default(), merges: Arc::default() }
     }
+}
+
+/// Whether something is not done though it was given some moments.
+async fn is_held<F: Future + Unpin>(work: &mut F) -> bool {
+    for _ in 0..20 {
+        if futures_util::poll!(&mut *work).is_ready() {
+            return false;
+        }
+        moment().await;
+    }
+    true
 }
 
 impl CheckpointStore for Slow {
@@ -39,7 +70,7 @@ impl CheckpointStore for Slow {
     }
 
     fn commit(&self, jobs: BTreeMap<String, Manifest>) -> Result<Commit, StoreError> {
-        std::thread::sleep(self.commits_take);
+        self.commits.pass();
         self.store.commit(jobs)
     }
 
@@ -60,9 +91,7 @@ impl CheckpointStore for Slow {
         manifest: &Manifest,
         expired: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Option<Manifest>, StoreError> {
-        while self.holds_merges.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.merges.pass();
         self.store.compact(job, epoch, manifest, expired)
     }
 
@@ -87,15 +116,23 @@ impl CheckpointStore for Slow {
 #[tokio::test]
 async fn an_attempt_looks_where_to_go_on_when_nothing_is_on_its_way_any_more() {
     let world = World::new();
-    let committer = Committer::start(Arc::new(Slow::new(world.store.clone(), 300))).unwrap();
+    let slow = Slow::new(world.store.clone());
+    let commits = slow.commits.clone();
+    let committer = Committer::start(Arc::new(slow)).unwrap();
     let plan = Arc::new(plan());
     let body = Body { checkpoint: 7, ..Body::first(&plan) };
     let cpu = weir_connect::CpuTime::default();
-    let handed_in = committer.commit(&plan, body, Box::new(std::iter::empty()), &cpu);
-    // The attempt is gone before it hears of its checkpoint.
-    assert!(tokio::time::timeout(Duration::from_millis(50), handed_in).await.is_err());
+    commits.close();
+    {
+        // The attempt is gone before it hears of its checkpoint.
+        let mut handed_in = pin!(committer.commit(&plan, body, Box::new(std::iter::empty()), &cpu));
+        assert!(is_held(&mut handed_in).await);
+    }
+    let mut settled = pin!(committer.settle());
+    assert!(is_held(&mut settled).await);
     assert!(world.store.head().unwrap().is_none());
-    committer.settle().await;
+    commits.open();
+    settled.await;
     let head = world.store.head().unwrap().unwrap();
     assert_eq!(Body::read(&plan, &head.jobs["counts"]).unwrap().checkpoint, 7);
 }
@@ -105,7 +142,7 @@ async fn change(committer: &Committer, plan: &Arc<JobPlan>, checkpoint: u64, ent
     let body = Body { checkpoint, ..Body::first(plan) };
     let cpu = weir_connect::CpuTime::default();
     let committed = committer.commit(plan, body, Box::new(entries.into_iter()), &cpu);
-    tokio::time::timeout(Duration::from_secs(20), committed).await.expect("nothing holds it").unwrap();
+    committed.await.unwrap();
 }
 
 /// The entries that a store has of a job.
@@ -125,17 +162,17 @@ fn entries(store: &SledStore, job: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
 #[tokio::test]
 async fn commits_go_on_while_segments_are_merged_and_nothing_is_lost() {
     let world = World::new();
-    let slow = Slow::new(world.store.clone(), 0);
-    let holds_merges = slow.holds_merges.clone();
+    let slow = Slow::new(world.store.clone());
+    let merges = slow.merges.clone();
     let committer = Committer::start(Arc::new(slow)).unwrap();
     let plan = Arc::new(plan());
     let segments = || world.store.head().unwrap().unwrap().jobs["counts"].segments.len();
     let mut model = BTreeMap::new();
-    holds_merges.store(true, Ordering::SeqCst);
-    for checkpoint in 1..=60_u64 {
+    merges.close();
+    for checkpoint in 1..=1000_u64 {
         if checkpoint == 30 {
             assert!(segments() > 20, "nothing could be merged");
-            holds_merges.store(false, Ordering::SeqCst);
+            merges.open();
         }
         let key = format!("0{}", checkpoint % 7).into_bytes();
         let value = (checkpoint % 5 > 0).then(|| checkpoint.to_be_bytes().to_vec());
@@ -146,30 +183,29 @@ async fn commits_go_on_while_segments_are_merged_and_nothing_is_lost() {
         change(&committer, &plan, checkpoint, vec![Entry { key: key.into(), value: value.map(Into::into) }])
             .await;
         assert_eq!(entries(&world.store, "counts"), model, "after {checkpoint}");
-        if checkpoint >= 30 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        if checkpoint >= 60 && segments() < 20 {
+            return;
         }
     }
-    assert!(segments() < 20, "{} segments are left", segments());
+    panic!("{} segments are left", segments());
 }
 
 #[tokio::test]
 async fn a_job_that_is_dropped_while_its_segments_are_merged_starts_anew() {
     let world = World::new();
-    let slow = Slow::new(world.store.clone(), 0);
-    let holds_merges = slow.holds_merges.clone();
+    let slow = Slow::new(world.store.clone());
+    let merges = slow.merges.clone();
     let committer = Committer::start(Arc::new(slow)).unwrap();
     let plan = Arc::new(plan());
     let entry = |number: u64| Entry { key: vec![b'0', number as u8].into(), value: Some(vec![1].into()) };
-    holds_merges.store(true, Ordering::SeqCst);
+    merges.close();
     for checkpoint in 1..10 {
         change(&committer, &plan, checkpoint, vec![entry(checkpoint)]).await;
     }
-    let other = committer.clone();
-    let forgotten = tokio::spawn(async move { other.forget("counts").await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    holds_merges.store(false, Ordering::SeqCst);
-    forgotten.await.unwrap().unwrap();
+    let mut forgotten = pin!(committer.forget("counts"));
+    assert!(is_held(&mut forgotten).await, "a segment that is being written cannot be discarded");
+    merges.open();
+    forgotten.await.unwrap();
     assert!(entries(&world.store, "counts").is_empty());
     for checkpoint in 1..10 {
         change(&committer, &plan, checkpoint, vec![entry(20 + checkpoint)]).await;

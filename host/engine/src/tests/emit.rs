@@ -1,8 +1,10 @@
 //! When result rows are written.
 
-use super::harness::{Lines, World, dropping, eventually, lines, plan, seconds, with_stream};
+use super::harness::{Lines, World, dropping, eventually, in_time, lines, plan, seconds, with_stream};
 use crate::Mode;
 use std::sync::Arc;
+use std::time::Duration;
+use weir_event::Clock;
 use weir_plan::{Emit, JobPlan};
 
 fn emitting(emit: Emit) -> JobPlan {
@@ -74,19 +76,21 @@ async fn what_was_told_of_an_open_window_is_not_believed_after_a_time_without_ch
 #[tokio::test]
 async fn at_intervals_what_has_changed_is_written_by_the_passing_of_time() {
     let world = World::new();
-    let mut plan = emitting(Emit::Every(seconds(3600)));
+    let mut plan = emitting(Emit::Every(seconds(60)));
     with_stream(&mut plan, |stream| stream.disorder = seconds(60));
     let source = single("u,1,1, u,2,1, v,3,1,");
     let (engine, job) = world.start(&plan, source.clone(), Mode::Live);
     eventually("it is read", || job.is_ready()).await;
+    world.clock.advance(Duration::from_secs(59));
     engine.stop().await.unwrap();
-    assert!(world.rows().is_empty(), "no hour has passed since the start: {:?}", world.rows());
+    assert!(world.rows().is_empty(), "no minute has passed since the start: {:?}", world.rows());
 
-    // What was not told before the restart is told after it.
-    plan.emit = Emit::Every("50ms".parse().unwrap());
+    // What was not told before the restart is told after it, and not before a minute has passed again.
     let (engine, job) = world.start(&plan, source, Mode::Live);
     eventually("it is read", || job.is_ready()).await;
-    eventually("it is told", || job.status().counts.results >= 2).await;
+    let began = world.clock.monotonic();
+    in_time(&world.clock, "it is told", || job.status().counts.results >= 2).await;
+    assert!(world.clock.monotonic() - began >= Duration::from_secs(59));
     engine.stop().await.unwrap();
     assert!(world.rows().contains(&"u@0=2".to_owned()) && world.rows().contains(&"v@0=1".to_owned()));
 }

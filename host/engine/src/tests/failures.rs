@@ -1,6 +1,6 @@
 //! Rows that an aggregate cannot take, and results of which some value is an error.
 
-use super::harness::{Lines, World, dropping, lines, plan, seconds};
+use super::harness::{Lines, World, as_time_passes, dropping, lines, plan, seconds};
 use crate::dead_letters::Listed;
 use arrow_array::Int64Array;
 use arrow_array::cast::AsArray;
@@ -8,7 +8,6 @@ use arrow_array::types::Int64Type;
 use arrow_schema::{DataType, Field, Schema};
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 use weir_core::Subject;
 use weir_event::Span;
 use weir_plan::JobPlan;
@@ -251,8 +250,7 @@ async fn a_job_whose_stage_panics_ends_with_weir_at_fault() {
     for log in ["u,1,900, u,2,666, u,12,5,", "u,1,6666, u,60,5, u,61,5,", "u,1,6666,"] {
         let world = World::new();
         let plan = picky(Algebra::Exact);
-        let ended = tokio::time::timeout(Duration::from_secs(30), world.run(&plan, lines(&[log]))).await;
-        let error = ended.expect("the job ends").unwrap_err();
+        let error = as_time_passes(&world.clock, world.run(&plan, lines(&[log]))).await.unwrap_err();
         assert_eq!(error.fault(), weir_event::Fault::Weir, "{log}");
         assert!(error.to_string().contains("a stage panicked"), "{log}: {error}");
     }

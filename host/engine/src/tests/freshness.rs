@@ -1,6 +1,6 @@
 //! The time that lookups are as of, and how far a job is behind the end of its log.
 
-use super::harness::{Cells, Lines, World, eventually, lines, plan};
+use super::harness::{Cells, Lines, World, eventually, in_time, lines, plan};
 use crate::{AsOf, Job, Mode};
 use arrow_array::{ArrayRef, StringViewArray};
 use async_trait::async_trait;
@@ -108,7 +108,7 @@ fn start_slow(world: &World, fetches: usize) -> (crate::Engine, Arc<Job>) {
 async fn who_has_not_read_to_the_end_says_how_much_is_left() {
     let world = World::new();
     let (_engine, job) = start_slow(&world, 3);
-    eventually("the source was asked", || {
+    in_time(&world.clock, "the source was asked", || {
         job.status().behind.is_some_and(|behind| behind.records == Some(2))
     })
     .await;

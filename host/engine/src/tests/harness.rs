@@ -10,6 +10,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weir_connect::format::BadRow;
@@ -491,13 +492,52 @@ impl World {
     }
 }
 
-/// Waits until something is so.
+/// So many moments are waited for what a machine that is not hopelessly busy does in one of them.
+const MOMENTS: usize = 20_000;
+/// What passes on a test's clock in a moment: much less than anybody in the engine has patience.
+const IN_A_MOMENT: Duration = Duration::from_millis(200);
+
+/// A moment of the wall's for the threads that work for a job. Nothing is made to happen by its length.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test waits for threads, with a bound; what happens has its own clock"
+)]
+pub(super) async fn moment() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Waits until something is so; no time passes for the job.
 pub(super) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..MOMENTS {
         if is_so() {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        moment().await;
     }
     panic!("never came true: {what}");
+}
+
+/// Lets time pass until something is so.
+pub(super) async fn in_time(clock: &ManualClock, what: &str, is_so: impl Fn() -> bool) {
+    let is_so = || {
+        let is_so = is_so();
+        if !is_so {
+            clock.advance(IN_A_MOMENT);
+        }
+        is_so
+    };
+    eventually(what, is_so).await;
+}
+
+/// Lets time pass until some work is done.
+pub(super) async fn as_time_passes<T>(clock: &ManualClock, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    for _ in 0..MOMENTS {
+        tokio::select! {
+            biased;
+            output = &mut work => return output,
+            () = moment() => clock.advance(IN_A_MOMENT),
+        }
+    }
+    panic!("never came to its end");
 }

@@ -1,6 +1,6 @@
 //! Jobs that come to one stream at different times: those who have come to the same place read it together.
 
-use super::harness::{Cells, World, eventually, lines, plan};
+use super::harness::{Cells, World, as_time_passes, eventually, in_time, lines, plan};
 use crate::{Engine, Mode, StreamHub};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use weir_connect::{
     ConnectError, CpuTime, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source,
 };
-use weir_event::{PartitionId, Position};
+use weir_event::{ManualClock, PartitionId, Position};
 
 /// Logs that grow, by partition how many records they have; each reader cuts them into blocks in its own way.
 #[derive(Debug)]
@@ -100,14 +100,17 @@ impl Reader for GrowingReader {
 struct Stream {
     log: Arc<Growing>,
     hub: StreamHub,
+    /// By which jobs wait for one another.
+    clock: Arc<ManualClock>,
 }
 
 impl Stream {
     fn new(partitions: usize) -> Stream {
         let (ends, _) = watch::channel(vec![0; partitions]);
         let log = Arc::new(Growing { ends, opened: AtomicU64::new(0), handed_out: Arc::default() });
-        let hub = StreamHub::new(log.clone(), Box::new(|_| Arc::new(Cells)), 1);
-        Stream { log, hub }
+        let clock = Arc::new(ManualClock::default());
+        let hub = StreamHub::new(log.clone(), Box::new(|_| Arc::new(Cells)), 1, clock.clone());
+        Stream { log, hub, clock }
     }
 
     fn grow(&self, partition: usize, records: u64) {
@@ -126,7 +129,7 @@ impl Stream {
     fn read(&self, from: Vec<u64>) -> Job {
         let (source, _) = self.hub.for_job(Arc::new(Cells), &[0], &CpuTime::default());
         let (told, read) = watch::channel(from.clone());
-        let pause = Duration::from_micros(self.log.opened.load(Ordering::SeqCst) % 3 * 50);
+        let pause = self.log.opened.load(Ordering::SeqCst) % 3 * 20;
         let task = tokio::spawn(async move {
             let place = |(partition, next)| OpenPartition {
                 partition,
@@ -145,26 +148,30 @@ impl Stream {
                     assert_eq!(*at, first, "the record after the last one");
                     *at = block.next.next;
                 });
-                tokio::time::sleep(pause).await;
+                pass(pause).await;
             }
         });
-        Job { read, task }
+        Job { read, task, clock: self.clock.clone() }
     }
 }
 
 struct Job {
     read: watch::Receiver<Vec<u64>>,
     task: tokio::task::JoinHandle<()>,
+    clock: Arc<ManualClock>,
+}
+
+/// Lets others go first, so many times.
+async fn pass(times: u64) {
+    for _ in 0..times {
+        tokio::task::yield_now().await;
+    }
 }
 
 impl Job {
     /// Waits until it has read everything.
     async fn reach(&mut self, ends: &[u64]) {
-        let reached = self.read.wait_for(|at| at == ends);
-        tokio::time::timeout(Duration::from_secs(20), reached)
-            .await
-            .expect("it comes to the end")
-            .expect("it goes on");
+        as_time_passes(&self.clock, self.read.wait_for(|at| at == ends)).await.expect("it goes on");
     }
 }
 
@@ -182,7 +189,7 @@ async fn fifty_that_start_at_different_times_end_with_one_reader() {
         stream.grow(number % 2, 3);
         let from = [number as u64 % 5, 0];
         jobs.push(stream.read(from.map(|from| from.min(stream.log.ends.borrow()[0])).to_vec()));
-        tokio::time::sleep(Duration::from_millis(number as u64 % 3)).await;
+        pass(number as u64 % 3 * 100).await;
     }
     // Each looks for the others when it comes to an end.
     let mut handed_out = u64::MAX;
@@ -214,6 +221,7 @@ async fn jobs_beside_those_that_come_and_go_write_what_they_would_alone() {
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
     for _ in 0..200 {
         stream.grow(0, random.random_range(0..4));
+        stream.clock.advance(Duration::from_millis(random.random_range(0..40)));
         let name = format!("other_{}", random.random_range(0..10));
         let runs = engine.job(&name).is_some_and(|job| !job.has_ended());
         match random.random_range(0..4) {
@@ -232,7 +240,7 @@ async fn jobs_beside_those_that_come_and_go_write_what_they_would_alone() {
     stream.grow(0, 25);
     let end = stream.log.ends.borrow()[0];
     for job in &jobs {
-        eventually("everything is read", || job.status().counts.events == end).await;
+        in_time(&stream.clock, "everything is read", || job.status().counts.events == end).await;
     }
     engine.stop().await.unwrap();
 
@@ -270,7 +278,10 @@ proptest! {
                         jobs.push(stream.read(ends.iter().map(|end| end.saturating_sub(records)).collect()));
                     }
                     1 if jobs.len() > 3 => drop(jobs.remove(partition)),
-                    2 => tokio::time::sleep(Duration::from_micros(records * 20)).await,
+                    2 => {
+                        pass(records).await;
+                        stream.clock.advance(Duration::from_millis(records * 2));
+                    }
                     _ => stream.grow(partition, records),
                 }
             }

@@ -1,6 +1,6 @@
 //! A sink that fails in every way beside one that does not: it fails alone, and gets each row once.
 
-use super::harness::{Cells, World, eventually, plan};
+use super::harness::{Cells, World, as_time_passes, in_time, plan};
 use crate::status::{SinkState, SinkStatus};
 use crate::{AsOf, Engine, Job, JobState, Mode, SinkSpec};
 use arrow_array::cast::AsArray;
@@ -9,9 +9,10 @@ use arrow_array::{ArrayRef, StringViewArray};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use weir_connect::{
     ConnectError, Delivery, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Sink, SinkRows,
     Source, Token,
@@ -22,18 +23,19 @@ use weir_plan::OnFull;
 /// A log that grows.
 #[derive(Debug, Clone, Default)]
 struct Fed {
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Arc<watch::Sender<Vec<String>>>,
 }
 
 impl Fed {
     /// A row of user `u` in each of these windows of ten seconds.
     fn feed(&self, windows: std::ops::Range<i64>) {
-        self.lines.lock().unwrap().extend(windows.map(|window| format!("u,{},1,", window * 10 + 1)));
+        let lines = windows.map(|window| format!("u,{},1,", window * 10 + 1));
+        self.lines.send_modify(|all| all.extend(lines));
     }
 }
 
 struct Follow {
-    fed: Fed,
+    lines: watch::Receiver<Vec<String>>,
     at: usize,
     ends: VecDeque<Fetch>,
     bounded: bool,
@@ -43,14 +45,13 @@ struct Follow {
 impl Reader for Follow {
     async fn next(&mut self) -> Result<Fetch, ConnectError> {
         loop {
-            let rest: Vec<String> =
-                self.fed.lines.lock().unwrap().iter().skip(self.at).take(1).cloned().collect();
-            if !rest.is_empty() {
+            let line = self.lines.borrow_and_update().get(self.at).cloned();
+            if let Some(line) = line {
                 let first = self.at as u64;
-                self.at += rest.len();
+                self.at += 1;
                 return Ok(Fetch::Block(RawBlock {
                     partition: PartitionId { source: 0, partition: 0 },
-                    data: Bytes::from(rest.join("\n")),
+                    data: Bytes::from(line),
                     framing: Framing::Lines { first },
                     known: KnownTimes::Unknown,
                     next: Position { next: self.at as u64, place: String::new() },
@@ -60,7 +61,10 @@ impl Reader for Follow {
             if let Some(end) = self.ends.pop_front().filter(|_| self.bounded) {
                 return Ok(end);
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            // A log that nobody writes to any more has said everything.
+            if self.lines.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 }
@@ -79,7 +83,7 @@ impl Source for Fed {
     ) -> Result<Box<dyn Reader>, ConnectError> {
         let at = partitions[0].from.as_ref().map_or(0, |from| from.next as usize);
         let ends = VecDeque::from([Fetch::CaughtUp(PartitionId { source, partition: 0 })]);
-        Ok(Box::new(Follow { fed: self.clone(), at, ends, bounded }))
+        Ok(Box::new(Follow { lines: self.lines.subscribe(), at, ends, bounded }))
     }
 }
 
@@ -107,19 +111,19 @@ struct Disk {
 
 /// A sink that writes to it, exactly once.
 #[derive(Debug, Clone)]
-struct OnDisk(Arc<Mutex<Disk>>);
+struct OnDisk(Arc<watch::Sender<Disk>>);
 
 impl OnDisk {
     fn new(trouble: Trouble) -> OnDisk {
-        OnDisk(Arc::new(Mutex::new(Disk { written: Vec::new(), visible: 0, trouble })))
+        OnDisk(Arc::new(watch::Sender::new(Disk { written: Vec::new(), visible: 0, trouble })))
     }
 
     fn set(&self, trouble: Trouble) {
-        self.0.lock().unwrap().trouble = trouble;
+        self.0.send_modify(|disk| disk.trouble = trouble);
     }
 
     fn visible(&self) -> Vec<String> {
-        let disk = self.0.lock().unwrap();
+        let disk = self.0.borrow();
         disk.written[..disk.visible].to_vec()
     }
 
@@ -130,12 +134,14 @@ impl OnDisk {
     }
 
     fn act<T>(&self, at: Trouble, act: impl FnOnce(&mut Disk) -> T) -> Result<T, ConnectError> {
-        let mut disk = self.0.lock().unwrap();
-        match disk.trouble {
-            Trouble::Refused => Err(ConnectError::user("the disk is not one")),
-            trouble if trouble == at => Err(ConnectError::unavailable(format!("no {at:?}"))),
-            _ => Ok(act(&mut disk)),
+        match self.0.borrow().trouble {
+            Trouble::Refused => return Err(ConnectError::user("the disk is not one")),
+            trouble if trouble == at => return Err(ConnectError::unavailable(format!("no {at:?}"))),
+            _ => {}
         }
+        let mut done = None;
+        self.0.send_modify(|disk| done = Some(act(disk)));
+        Ok(done.unwrap())
     }
 }
 
@@ -151,17 +157,17 @@ impl Sink for OnDisk {
 
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {
         let last = last.map_or(0, length);
-        self.act(Trouble::Start, |disk| {
+        let visible = self.act(Trouble::Start, |disk| {
             assert!(disk.visible <= last && last <= disk.written.len(), "visible rows would vanish");
             disk.written.truncate(last);
-            disk.visible = last;
-        })
+            disk.visible
+        })?;
+        if visible < last { self.act(Trouble::Commit, |disk| disk.visible = last) } else { Ok(()) }
     }
 
     async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError> {
-        while self.0.lock().unwrap().trouble == Trouble::Hang {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let mut disk = self.0.subscribe();
+        disk.wait_for(|disk| disk.trouble != Trouble::Hang).await.unwrap();
         let users = rows.columns.column(0).as_string_view();
         let starts = rows.columns.column(1).as_primitive::<TimestampMillisecondType>();
         let counts = rows.columns.column(2).as_primitive::<Int64Type>();
@@ -228,13 +234,14 @@ impl Beside {
 
     fn stop(&mut self) {
         let (runtime, engine, _) = self.running.take().unwrap();
-        runtime.block_on(engine.stop()).unwrap();
+        runtime.block_on(as_time_passes(&self.world.clock, engine.stop())).unwrap();
         runtime.shutdown_timeout(Duration::from_secs(5));
     }
 
+    /// Lets time pass until something is so.
     fn eventually(&self, what: &str, is_so: impl Fn(&Beside) -> bool) {
         let runtime = &self.running.as_ref().unwrap().0;
-        runtime.block_on(eventually(what, || is_so(self)));
+        runtime.block_on(in_time(&self.world.clock, what, || is_so(self)));
     }
 
     /// Another checkpoint begins and gets safe.
@@ -242,10 +249,7 @@ impl Beside {
         let number = || self.job().status().last_checkpoint.map_or(0, |checkpoint| checkpoint.number);
         // The one under way may have begun long ago.
         let wanted = number() + 2;
-        self.eventually("a checkpoint is safe", |_| {
-            self.world.clock.advance(Duration::from_secs(5));
-            number() >= wanted
-        });
+        self.eventually("a checkpoint is safe", |_| number() >= wanted);
     }
 
     fn sink(&self) -> SinkStatus {
@@ -270,17 +274,11 @@ fn a_sink_that_fails_in_any_way_fails_alone_and_then_gets_everything() {
         beside.start(Mode::Live);
         beside.fed.feed(0..10);
         if trouble != Trouble::Start {
-            beside.eventually("the first rows are there", |it| {
-                it.world.clock.advance(Duration::from_secs(1));
-                it.disk.visible() == rows(0..9)
-            });
+            beside.eventually("the first rows are there", |it| it.disk.visible() == rows(0..9));
             beside.disk.set(trouble);
         }
         beside.fed.feed(10..20);
-        beside.eventually("the other sink goes on", |it| {
-            it.world.clock.advance(Duration::from_secs(1));
-            it.world.rows().len() == 19
-        });
+        beside.eventually("the other sink goes on", |it| it.world.rows().len() == 19);
         beside.checkpoint();
         beside.eventually("it says so", |it| matches!(it.sink().state, SinkState::Retrying(_)));
         beside.fed.feed(20..30);
@@ -291,10 +289,7 @@ fn a_sink_that_fails_in_any_way_fails_alone_and_then_gets_everything() {
         assert!(beside.disk.visible().len() < 19, "{trouble:?}");
 
         beside.disk.set(Trouble::None);
-        beside.eventually("it gets everything", |it| {
-            it.world.clock.advance(Duration::from_secs(1));
-            it.disk.visible() == rows(0..29)
-        });
+        beside.eventually("it gets everything", |it| it.disk.visible() == rows(0..29));
         beside.eventually("it works", |it| it.sink().state == SinkState::Running);
         let status = beside.sink();
         assert_eq!((status.rows, status.waiting_rows, status.missed_rows), (29, 0, 0), "{trouble:?}");
@@ -333,10 +328,7 @@ fn a_process_that_ends_in_the_middle_of_the_trouble_loses_and_doubles_nothing() 
 
             beside.disk.set(Trouble::None);
             beside.start(Mode::Live);
-            beside.eventually("it gets everything", |it| {
-                it.world.clock.advance(Duration::from_secs(1));
-                it.disk.visible() == rows(0..19)
-            });
+            beside.eventually("it gets everything", |it| it.disk.visible() == rows(0..19));
             beside.stop();
             let outbox = beside.world.path().join("outbox/counts/disk");
             let left = std::fs::read_dir(outbox).map_or(0, Iterator::count);
@@ -359,10 +351,7 @@ fn a_damaged_outbox_fails_its_sink_alone() {
     beside.disk.set(Trouble::None);
     beside.start(Mode::Live);
     beside.fed.feed(10..20);
-    beside.eventually("the other sink goes on", |it| {
-        it.world.clock.advance(Duration::from_secs(1));
-        it.world.rows().len() == 19
-    });
+    beside.eventually("the other sink goes on", |it| it.world.rows().len() == 19);
     beside.eventually(
         "it says so",
         |it| matches!(&it.sink().state, SinkState::Failed(why) if why.contains("restore it")),
@@ -387,10 +376,7 @@ fn a_full_outbox_pauses_the_job_which_can_be_stopped_and_goes_on_when_there_is_r
     beside.start(Mode::Live);
     beside.eventually("it is paused", |it| matches!(it.job().status().state, JobState::Paused(_)));
     beside.disk.set(Trouble::None);
-    beside.eventually("it gets everything", |it| {
-        it.world.clock.advance(Duration::from_secs(1));
-        it.disk.visible() == rows(0..49)
-    });
+    beside.eventually("it gets everything", |it| it.disk.visible() == rows(0..49));
     assert_eq!(beside.job().status().state, JobState::Running);
     beside.stop();
 }
@@ -401,10 +387,7 @@ fn a_full_outbox_suspends_its_sink_which_gets_what_waits_when_it_is_resumed() {
     beside.world.outbox_bytes = 2000;
     beside.start(Mode::Live);
     beside.fed.feed(0..50);
-    beside.eventually("the other sink gets everything", |it| {
-        it.world.clock.advance(Duration::from_secs(1));
-        it.world.rows().len() == 49
-    });
+    beside.eventually("the other sink gets everything", |it| it.world.rows().len() == 49);
     let status = beside.sink();
     assert!(matches!(status.state, SinkState::Suspended(_)), "{status:?}");
     assert_eq!(status.missed_rows + status.waiting_rows, 49, "{status:?}");
@@ -417,15 +400,9 @@ fn a_full_outbox_suspends_its_sink_which_gets_what_waits_when_it_is_resumed() {
     assert_eq!(beside.job().resume_sink("no"), None);
     let waiting = status.waiting_rows as i64;
     let wanted = || [rows(0..waiting), rows(49..59)].concat();
-    beside.eventually("it gets what waits", |it| {
-        it.world.clock.advance(Duration::from_secs(1));
-        it.disk.visible() == rows(0..waiting)
-    });
+    beside.eventually("it gets what waits", |it| it.disk.visible() == rows(0..waiting));
     beside.fed.feed(50..60);
-    beside.eventually("it gets what comes", |it| {
-        it.world.clock.advance(Duration::from_secs(1));
-        it.disk.visible() == wanted()
-    });
+    beside.eventually("it gets what comes", |it| it.disk.visible() == wanted());
     beside.stop();
     beside.start(Mode::Live);
     beside.eventually("what it missed is not forgotten", |it| {
@@ -443,7 +420,7 @@ fn a_run_to_the_end_waits_for_a_sink_that_may_come_back() {
     beside.eventually("the other sink has everything", |it| it.world.rows().len() == 10);
     beside.disk.set(Trouble::None);
     let (runtime, _, job) = beside.running.take().unwrap();
-    runtime.block_on(job.outcome()).unwrap();
+    runtime.block_on(as_time_passes(&beside.world.clock, job.outcome())).unwrap();
     assert_eq!(beside.disk.visible(), rows(0..10));
 }
 
@@ -453,7 +430,7 @@ fn a_run_to_the_end_ends_with_the_failure_of_a_sink_when_everything_else_is_writ
     beside.fed.feed(0..10);
     beside.start(Mode::UntilEnd);
     let (runtime, _engine, job) = beside.running.take().unwrap();
-    let error = runtime.block_on(job.outcome()).unwrap_err();
+    let error = runtime.block_on(as_time_passes(&beside.world.clock, job.outcome())).unwrap_err();
     assert_eq!(error.fault(), Fault::User);
     let said = error.to_string();
     assert!(said.contains("sink `disk`: the disk is not one; 10 rows wait for it"), "{said}");
@@ -464,7 +441,7 @@ fn a_run_to_the_end_ends_with_the_failure_of_a_sink_when_everything_else_is_writ
     beside.disk.set(Trouble::None);
     beside.start(Mode::UntilEnd);
     let (runtime, _engine, job) = beside.running.take().unwrap();
-    runtime.block_on(job.outcome()).unwrap();
+    runtime.block_on(as_time_passes(&beside.world.clock, job.outcome())).unwrap();
     assert_eq!(beside.disk.visible(), rows(0..10));
     assert_eq!((beside.world.rows().len(), job.status().counts.events), (10, 10));
 }

@@ -1,11 +1,13 @@
 //! Several jobs of one stream.
 
-use super::harness::{Cells, Lines, World, lines, plan};
+use super::harness::{Cells, Lines, World, as_time_passes, lines, plan};
 use crate::{Mode, StreamHub};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use weir_connect::{ConnectError, CpuTime, Decoded, Decoder, Fetch, OpenPartition, RawBlock, Reader, Source};
+use weir_event::{Clock, ManualClock};
 
 /// A log that counts how often it is opened, and may fail after so many fetches of its first reader.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ struct Shared {
     source: Arc<Counted>,
     together: Arc<CountedCells>,
     alone: Arc<CountedCells>,
+    /// By which jobs wait for one another.
+    clock: Arc<ManualClock>,
 }
 
 impl Shared {
@@ -72,9 +76,10 @@ impl Shared {
         let source = Arc::new(Counted { lines, opened: AtomicUsize::new(0), breaks_after });
         let together = Arc::new(CountedCells::default());
         let decoder = together.clone();
-        let hub = StreamHub::new(source.clone(), Box::new(move |_| decoder.clone()), 2);
+        let clock = Arc::new(ManualClock::default());
+        let hub = StreamHub::new(source.clone(), Box::new(move |_| decoder.clone()), 2, clock.clone());
         (0..jobs).for_each(|_| hub.expect(&[0, 1, 2, 3]));
-        Shared { hub, source, together, alone: Arc::new(CountedCells::default()) }
+        Shared { hub, source, together, alone: Arc::new(CountedCells::default()), clock }
     }
 
     fn for_job(&self) -> (Arc<dyn Source>, Arc<dyn Decoder>) {
@@ -175,7 +180,7 @@ async fn columns_of_a_job_that_comes_later_are_decoded_for_all() {
         of_all.store(columns.len(), Ordering::SeqCst);
         Arc::new(Picked(columns.to_vec()))
     };
-    let hub = StreamHub::new(source, Box::new(make), 1);
+    let hub = StreamHub::new(source, Box::new(make), 1, Arc::new(ManualClock::default()));
     hub.expect(&[1]);
     hub.expect(&[1]);
     let mut jobs = Vec::new();
@@ -202,7 +207,8 @@ async fn places_that_are_not_the_same_are_not_compared_by_their_offsets() {
     };
     let mut one = source.open(0, &at(10, "b.log 20"), false).await.unwrap();
     let mut two = other.open(0, &at(10, "a.log 10"), false).await.unwrap();
-    let (one, two) = tokio::join!(rest(&mut *one, 1), rest(&mut *two, 1));
+    let both = async { tokio::join!(rest(&mut *one, 1), rest(&mut *two, 1)) };
+    let (one, two) = as_time_passes(&shared.clock, both).await;
     assert_eq!((one.len(), two.len()), (190, 190));
     assert_eq!(shared.counts().0, 2, "each has a reader of its own");
 }
@@ -215,7 +221,7 @@ async fn who_is_left_behind_goes_on_alone_and_misses_nothing() {
     let mut slow = other.open(0, &start(1), false).await.unwrap();
     let Fetch::Block(first) = slow.next().await.unwrap() else { panic!("a block comes first") };
     let all: Vec<String> = many().partitions.remove(0);
-    assert_eq!(rest(&mut *fast, 1).await, all);
+    assert_eq!(as_time_passes(&shared.clock, rest(&mut *fast, 1)).await, all);
     assert_eq!(shared.counts().0, 1);
     assert_eq!((&first.data[..], rest(&mut *slow, 1).await), (all[0].as_bytes(), all[1..].to_vec()));
     assert_eq!(shared.counts().0, 2, "the slow one has a reader of its own");
@@ -228,17 +234,18 @@ async fn a_run_until_the_end_waits_for_its_slowest_job() {
     let mut readers = Vec::new();
     for (pause, source) in (0..).zip(&sources) {
         let mut reader = source.open(0, &start(1), true).await.unwrap();
+        let clock = shared.clock.clone();
         readers.push(tokio::spawn(async move {
             let mut blocks = 0;
             while let Fetch::Block(_) = reader.next().await.unwrap() {
                 blocks += 1;
-                tokio::time::sleep(std::time::Duration::from_millis(pause * 2)).await;
+                clock.sleep(Duration::from_secs(pause * 2)).await;
             }
             blocks
         }));
     }
     for reader in readers {
-        assert_eq!(reader.await.unwrap(), 200);
+        assert_eq!(as_time_passes(&shared.clock, reader).await.unwrap(), 200);
     }
     assert_eq!(shared.counts().0, 1);
 }

@@ -9,7 +9,7 @@ use crate::plugin::Plugin;
 use crate::{CompileWith, Limits, PluginHost};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use weir_event::SystemClock;
+use weir_event::ManualClock;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata, metadata::Bindgen};
 
 const PRELUDE: &str = include_str!("../../../../tests/zoo/prelude.wat");
@@ -38,7 +38,7 @@ fn host() -> &'static PluginHost {
     HOST.get_or_init(|| {
         // Kept until the process ends.
         let folder = tempfile::tempdir().unwrap().keep();
-        PluginHost::new(&folder, limits(), CompileWith::InProcess, Arc::new(SystemClock::new()))
+        PluginHost::new(&folder, limits(), CompileWith::InProcess, Arc::new(ManualClock::default()))
     })
 }
 

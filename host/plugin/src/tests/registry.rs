@@ -6,11 +6,11 @@ use arrow_array::Float64Array;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use weir_event::{Fault, SystemClock};
+use weir_event::{Fault, ManualClock};
 use weir_plan::FunctionCatalog;
 
 fn open(folder: &Path) -> PluginRegistry {
-    PluginRegistry::open(folder, limits(), CompileWith::InProcess, Arc::new(SystemClock::new())).unwrap()
+    PluginRegistry::open(folder, limits(), CompileWith::InProcess, Arc::new(ManualClock::default())).unwrap()
 }
 
 /// The scalar guest with another description, so with another hash.

@@ -12,7 +12,7 @@ use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, Float64Array};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_event::{EventTime, ManualClock, SystemClock};
+use weir_event::{EventTime, ManualClock};
 use weir_plan::{ExpressionError, ScalarFunction};
 
 fn plugin() -> Arc<Plugin> {
@@ -77,7 +77,7 @@ fn rows_that_are_dear_are_called_in_smaller_batches() {
     assert_eq!(call(&function, &vec![-7.0; 2000]), Ok(vec![-6.0; 2000]));
     let tiny = Limits { fuel_per_call: 150_000, ..limits() };
     let folder = tempfile::tempdir().unwrap();
-    let host = PluginHost::new(folder.path(), tiny, CompileWith::InProcess, Arc::new(SystemClock::new()));
+    let host = PluginHost::new(folder.path(), tiny, CompileWith::InProcess, Arc::new(ManualClock::default()));
     let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
     let function = PluginScalar::new(&account(&plugin), &plugin.scalars()[0]);
     assert_eq!(call(&function, &[-7.0; 40]), Ok(vec![-6.0; 40]), "one row or two fit into a call");
@@ -132,7 +132,7 @@ fn an_instance_that_holds_much_of_its_memory_is_not_used_again() {
         let folder = tempfile::tempdir().unwrap();
         let limits = Limits { memory_bytes, instances: 4, ..limits() };
         let host =
-            PluginHost::new(folder.path(), limits, CompileWith::InProcess, Arc::new(SystemClock::new()));
+            PluginHost::new(folder.path(), limits, CompileWith::InProcess, Arc::new(ManualClock::default()));
         let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
         let account = Arc::new(Account::new(&plugin, "job"));
         let function = PluginScalar::new(&account, &plugin.scalars()[0]);
@@ -216,7 +216,7 @@ fn errors_of_its_own_never_stop_it() {
 fn no_place_for_an_instance_is_not_the_rows_fault() {
     let folder = tempfile::tempdir().unwrap();
     let one = Limits { instances: 1, ..limits() };
-    let host = PluginHost::new(folder.path(), one, CompileWith::InProcess, Arc::new(SystemClock::new()));
+    let host = PluginHost::new(folder.path(), one, CompileWith::InProcess, Arc::new(ManualClock::default()));
     let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
     let account = account(&plugin);
     let function = PluginScalar::new(&account, &plugin.scalars()[0]);

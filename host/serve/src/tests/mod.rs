@@ -16,8 +16,8 @@ use std::path::Path;
 use std::time::Duration;
 use weir_connect::CpuTime;
 use weir_connectors::http::{HttpSource, LogSettings};
-use weir_engine::{DeadLetters, InputSource, JobSpec, Mode, Settings};
-use weir_event::{DataType, Field, Span, StreamSchema, SystemClock};
+use weir_engine::{DeadLetters, InputSource, JobSpec, Mode, Settings, SystemClock};
+use weir_event::{DataType, Field, Span, StreamSchema};
 use weir_format::json::JsonDecoder;
 use weir_plan::definition::WhenIdle;
 use weir_plan::{

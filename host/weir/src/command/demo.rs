@@ -16,7 +16,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
-use weir_event::{Clock, Span, SystemClock};
+use weir_engine::SystemClock;
+use weir_event::{Clock, Span};
 
 /// The whole thing with no outside service: events, features, lookups
 #[derive(Debug, Args)]

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::{Fetch, OpenPartition, Source};
 use weir_connectors::generator::{GeneratorSettings, GeneratorSource, Users};
-use weir_event::{Clock, EventTime, Span, SystemClock};
+use weir_engine::SystemClock;
+use weir_event::{Clock, EventTime, Span};
 
 /// Make a project that runs at once
 #[derive(Debug, Args)]

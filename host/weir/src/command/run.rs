@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_engine::{Counts, Job, Mode};
-use weir_event::{Clock, SystemClock};
+use weir_engine::{Counts, Job, Mode, SystemClock};
+use weir_event::Clock;
 
 /// Read every source to its end, write every open window, flush every sink, exit
 #[derive(Debug, Args)]

@@ -15,8 +15,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use weir_engine::{JobState, Mode};
-use weir_event::SystemClock;
+use weir_engine::{JobState, Mode, SystemClock};
 
 /// Run the project live, with HTTP; SIGTERM and Ctrl-C checkpoint and exit
 #[derive(Debug, Args)]

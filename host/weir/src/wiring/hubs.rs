@@ -37,7 +37,7 @@ impl Hubs {
         let source = source(opened, logs, &stream.name, &origin)
             .map_err(|errors| settings_failure(&stream.name, &errors))?;
         let make_decoder = decoder(&stream)?;
-        let hub = StreamHub::new(source, make_decoder, opened.shards);
+        let hub = StreamHub::new(source, make_decoder, opened.shards, opened.clock.clone());
         known.push(Shared { stream, origin, hub: hub.clone() });
         Ok(hub)
     }

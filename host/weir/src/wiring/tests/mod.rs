@@ -2,7 +2,7 @@
 
 use super::*;
 use std::fs;
-use weir_event::SystemClock;
+use weir_engine::SystemClock;
 
 const STREAM: &str = r#"
 stream: rides

@@ -17,8 +17,9 @@ use weir_connect::sink::RowMeta;
 use weir_connect::{
     ConnectError, Fetch, KnownTimes, OpenPartition, Reader, Sink, SinkRows, Source, compliance,
 };
+use weir_connectors::context::{SinkContext, SourceContext};
 use weir_connectors::http::IngestLogs;
-use weir_connectors::registry::{self, SinkContext, SourceContext};
+use weir_connectors::registry;
 use weir_engine::SystemClock;
 use weir_event::{Clock, Fault, Position};
 

@@ -6,6 +6,7 @@
 mod answers;
 mod architecture;
 mod bad_input;
+mod circles;
 mod crash;
 mod deploy;
 mod failed_results;

@@ -12,7 +12,8 @@ use tokio::runtime::Runtime;
 use weir_connect::{
     ConnectError, CpuTime, Decoder, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source,
 };
-use weir_connectors::registry::{self, SinkContext};
+use weir_connectors::context::SinkContext;
+use weir_connectors::registry;
 use weir_engine::status::PartitionStatus;
 use weir_engine::{DeadLetters, Engine, InputSource, Job, JobSpec, Mode, Settings, SinkSpec, SystemClock};
 use weir_event::{PartitionId, Position};

@@ -3,7 +3,7 @@
 //! Rows have built all their columns before they arrive here, so what is measured is the whole way. Knows only
 //! how many there were.
 
-use crate::registry::SinkContext;
+use crate::context::SinkContext;
 use crate::settings::{SettingError, Settings};
 use arrow_array::Array;
 use async_trait::async_trait;

@@ -5,6 +5,7 @@
 //! engine. Whoever adds a connector adds a folder here and a row in [`registry`].
 
 mod blocking;
+pub mod context;
 pub mod discard;
 pub mod file;
 pub mod generator;

@@ -2,42 +2,13 @@
 //!
 //! Knows names and constructors. Must not know what any connector's options are: each parses its own.
 
+use crate::context::{SinkContext, SourceContext};
 use crate::settings::SettingError;
 use crate::{discard, file, generator, http, kafka, stdout};
 use serde_json::Value;
-use std::path::PathBuf;
 use std::sync::Arc;
 use weir_connect::{KeyDoc, Sink, Source};
-use weir_event::Clock;
 use weir_event::suggestion::unknown;
-
-/// What a source may need beside its own options.
-#[derive(Debug, Clone)]
-pub struct SourceContext {
-    /// The project folder: where relative paths start.
-    pub project: PathBuf,
-    /// Where weir keeps what is its own.
-    pub data_dir: PathBuf,
-    /// The stream that the source feeds.
-    pub stream: String,
-    /// Where time is taken from.
-    pub clock: Arc<dyn Clock>,
-    /// The ingest logs, shared with whoever accepts rows over HTTP.
-    pub logs: Arc<http::IngestLogs>,
-}
-
-/// What a sink may need beside its own options.
-#[derive(Debug, Clone)]
-pub struct SinkContext {
-    /// The project folder: where relative paths start.
-    pub project: PathBuf,
-    /// Where weir keeps what is its own.
-    pub data_dir: PathBuf,
-    /// The job whose results go there.
-    pub job: String,
-    /// Where time is taken from.
-    pub clock: Arc<dyn Clock>,
-}
 
 /// Makes a source of its settings.
 pub type MakeSource = fn(&Value, &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>>;
@@ -161,7 +132,7 @@ fn find<M>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use weir_event::ManualClock;
 
     /// What a source of a project that does not exist is made with.

@@ -2,7 +2,7 @@
 //!
 //! At-least-once: what was printed cannot be taken back. Knows a stream of bytes; must not know what a row means.
 
-use crate::registry::SinkContext;
+use crate::context::SinkContext;
 use crate::settings::{SettingError, Settings};
 use async_trait::async_trait;
 use serde_json::Value;

@@ -3,8 +3,9 @@
 //!
 //! Must not know where letters go: whoever hosts the core keeps them.
 
-use crate::keyed::failures::FailedResult;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fmt;
 use weir_event::PartitionId;
 
 /// An event that was set aside, a result of which some value is an error, or a part of a source that was not read.
@@ -44,6 +45,56 @@ pub enum Subject {
         /// What tells it from others.
         result: FailedResult,
     },
+}
+
+/// A result of which some value is an error, by what tells it from others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedResult {
+    /// The columns of its key.
+    pub key: Map<String, Value>,
+    /// Its window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<FailedWindow>,
+    /// Of `OVER`: where its event stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventPlace>,
+    /// The columns that are null for it; none where HAVING has no value, so that the result has no row.
+    pub columns: Vec<String>,
+    /// Why, of the first of them.
+    #[serde(skip)]
+    pub reason: String,
+}
+
+/// Bounds of a window as RFC 3339 texts; the end is exclusive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FailedWindow {
+    /// Its first moment.
+    pub start: String,
+    /// The moment behind its last.
+    pub end: String,
+}
+
+/// Where an event stands in its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EventPlace {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Its offset there.
+    pub offset: u64,
+}
+
+impl fmt::Display for FailedResult {
+    /// Its key, then the window or event.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Value::Object(self.key.clone()))?;
+        if let Some(window) = &self.window {
+            write!(f, " {} to {}", window.start, window.end)?;
+        }
+        if let Some(place) = self.event {
+            write!(f, " at {}:{}", place.partition, place.offset)?;
+        }
+        Ok(())
+    }
 }
 
 impl DeadLetter {

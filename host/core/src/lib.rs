@@ -61,6 +61,7 @@
 mod bounds;
 mod counts;
 mod error;
+mod expiry;
 mod filter;
 pub mod groups;
 mod halve;
@@ -68,12 +69,14 @@ mod intake;
 mod keyed;
 mod letter;
 mod project;
+mod rows;
 pub mod stored;
 pub mod wire;
 
 pub use bounds::{TimeBounds, known_at};
 pub use counts::Counts;
 pub use error::CoreError;
+pub use expiry::{Expiry, is_of_intake};
 pub use intake::beginning::Beginning;
 pub use intake::refusals::{FirstRefused, Judgement, Refusals, Taken};
 pub use intake::route::KeyedRows;
@@ -81,7 +84,6 @@ pub use intake::steps::{Step, Steps};
 pub use intake::{Intake, Standing, first_offset};
 pub use keyed::effects::Effects;
 pub use keyed::emit::ResultRows;
-pub use keyed::failures::{EventPlace, FailedResult, FailedWindow};
 pub use keyed::keys::Page;
 pub use keyed::lookup::{Answer, AsOf, Copies, Entity, FrameRows, Looked, LookupError};
 pub use keyed::parts::Parts;
@@ -89,7 +91,7 @@ pub use keyed::reached::Reached;
 pub use keyed::segment::{Segment, StateSink};
 pub use keyed::views::prefer_views;
 pub use keyed::{Keyed, Segments, add_stats};
-pub use letter::{DeadLetter, Subject};
+pub use letter::{DeadLetter, EventPlace, FailedResult, FailedWindow, Subject};
 
 #[cfg(test)]
 mod tests;

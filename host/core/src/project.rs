@@ -5,7 +5,7 @@
 //! letter, and none of its columns goes on.
 
 use crate::halve::{Halved, halve};
-use crate::intake::admit::{Arrival, Rows};
+use crate::rows::{Arrival, Rows};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_schema::SchemaRef;
 use arrow_select::concat::concat;

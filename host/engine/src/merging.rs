@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use weir_connect::CpuTime;
 use weir_core::CoreError;
-use weir_core::stored::Expiry;
+use weir_core::Expiry;
 use weir_store::{CheckpointStore, Epoch, Manifest, SegmentRef, StoreError};
 
 /// Hands merges to the thread that does them.

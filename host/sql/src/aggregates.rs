@@ -3,11 +3,10 @@
 //! Knows the built-in aggregates and the catalog's. Must not know windows or how arguments are computed.
 
 use crate::expressions::type_name;
-use crate::parse::single_name;
 use crate::report::Refusal;
 use crate::series::SERIES;
-use crate::stage::place;
-use crate::windows::{arguments, interval};
+use crate::syntax::{arguments, place, single_name};
+use crate::windows::interval;
 use arrow_schema::DataType;
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,

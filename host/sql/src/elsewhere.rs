@@ -3,7 +3,7 @@
 //!
 //! Knows names and the arguments that a proposal repeats. Must not know what any function computes.
 
-use crate::windows::arguments;
+use crate::syntax::arguments;
 use sqlparser::ast::{Expr, Function, UnaryOperator, Value, ValueWithSpan};
 
 /// Names in lower case, in order, and what stands for them.

@@ -8,7 +8,8 @@ use crate::over::over_window;
 use crate::parse::{Item, Parsed};
 use crate::report::{Refusal, Report, START};
 use crate::results::is_column;
-use crate::stage::{FoundCall, Key, Rows, StageWindows, calls, first_call, is_window_column, place, written};
+use crate::stage::{FoundCall, Key, Rows, StageWindows, calls, first_call, is_window_column, written};
+use crate::syntax::place;
 use crate::table_function::TableFunction;
 use crate::windows::{
     FirstDay, GroupWindow, Shape, WindowCall, WindowKind, group_window, read_window, window_call,

@@ -35,6 +35,7 @@ mod series;
 mod sides;
 mod spellings;
 mod stage;
+mod syntax;
 mod table_function;
 mod tokens;
 mod unnest;

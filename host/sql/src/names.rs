@@ -6,9 +6,10 @@
 use crate::aggregates::{Aggregates, read_rows};
 use crate::elsewhere::elsewhere;
 use crate::expressions::{Found, Functions};
-use crate::parse::{Item, single_name};
+use crate::parse::Item;
 use crate::report::Refusal;
 use crate::spellings::{TOLD, respell};
+use crate::syntax::{EVENT_TIME, event_time, single_name};
 use crate::table_function::WINDOW_COLUMNS;
 use crate::views::{Extent, PARTS_LIMIT};
 use crate::windows;
@@ -50,14 +51,6 @@ pub(crate) fn too_large(at: Location) -> Refusal {
          compute less in them"
     );
     Refusal::new(at, message)
-}
-
-/// The event time of the row, whatever the queries inside FROM call it.
-pub(crate) const EVENT_TIME: &str = "\0event_time";
-
-/// The event time of the row, before names are resolved.
-pub(crate) fn event_time(at: Location) -> Expr {
-    Expr::Identifier(Ident::with_quote_and_span('"', Span::new(at, at), EVENT_TIME))
 }
 
 /// A query inside FROM, its names resolved.

@@ -10,9 +10,7 @@ use crate::tokens::{Tokens, WrittenLastJoin, lower_first, tokens};
 use crate::unnest::{self, WrittenUnnest};
 use crate::views::{Base, Source, View, from, named, refuse_unread};
 use crate::windows::interval;
-use sqlparser::ast::{
-    Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, SetOperator, Spanned,
-};
+use sqlparser::ast::{Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, Spanned};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 use weir_event::Span;
@@ -254,14 +252,6 @@ pub(crate) fn refused_select_clauses(select: &Select) -> Vec<Refusal> {
 fn not_available(clauses: &[(bool, &str)], at: Location) -> Vec<Refusal> {
     let present = clauses.iter().filter(|(present, _)| *present);
     present.map(|(_, name)| Refusal::new(at, format!("{name} is not available; leave it out"))).collect()
-}
-
-/// A name of one part.
-pub(crate) fn single_name(name: &ObjectName) -> Option<String> {
-    match name.0.as_slice() {
-        [ObjectNamePart::Identifier(part)] => Some(part.value.clone()),
-        _ => None,
-    }
 }
 
 /// The result columns, whose names differ.

@@ -7,11 +7,11 @@
 use crate::aggregates::Aggregates;
 use crate::expressions::{Bound, Functions, Scope, ScopeColumn, type_name};
 use crate::last_join::{Join, column};
-use crate::names::{EVENT_TIME, Names, ResolvedView, event_time};
+use crate::names::{Names, ResolvedView};
 use crate::planner::unknown_stream;
 use crate::report::{Refusal, Report};
 use crate::resolution::resolve_views;
-use crate::stage::place;
+use crate::syntax::{EVENT_TIME, event_time, place};
 use crate::unnest::{Items, WrittenUnnest};
 use crate::views::{Base, Source};
 use arrow_schema::DataType as ArrowType;

@@ -4,7 +4,8 @@
 //! row. Must not know clauses or features.
 
 use crate::report::Refusal;
-use crate::stage::{ResultColumn, Stage, WINDOW_TIME, bound_of, calls, is_window_column, place};
+use crate::stage::{ResultColumn, Stage, WINDOW_TIME, bound_of, calls, is_window_column};
+use crate::syntax::place;
 use crate::windows::{WindowBound, WindowCall, window_call};
 use sqlparser::ast::{
     BinaryOperator, DateTimeField, Expr, Function, Ident, Interval, Spanned, Value, Visit, VisitMut, Visitor,

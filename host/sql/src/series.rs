@@ -3,10 +3,10 @@
 //! Knows which windows have steps. Must not know how aggregates are bound.
 
 use crate::aggregates::Aggregates;
-use crate::parse::single_name;
 use crate::report::Refusal;
 use crate::stage::StageWindows;
-use crate::windows::{Shape, WindowKind, arguments};
+use crate::syntax::{arguments, single_name};
+use crate::windows::{Shape, WindowKind};
 use sqlparser::ast::{Expr, Function, Spanned};
 use std::sync::Arc;
 use weir_event::Span;

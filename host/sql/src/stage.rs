@@ -10,6 +10,7 @@ use crate::over::{WindowClauses, canonical, over_window};
 use crate::parse::Item;
 use crate::report::Refusal;
 use crate::series::{self, SERIES, Steps};
+use crate::syntax::place;
 use crate::table_function::WINDOW_COLUMNS;
 use crate::windows::{GroupWindow, Shape, WindowBound, WindowKind, group_window, window_call};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -52,12 +53,6 @@ impl Rows<'_> {
         let at = place(&expression, at);
         self.scope.bind(expression).map_err(|message| Refusal::new(at, message))
     }
-}
-
-/// The place of an expression, or of what it stands in.
-pub(crate) fn place(expression: &Expr, otherwise: Location) -> Location {
-    let at = expression.span().start;
-    if at.line == 0 { otherwise } else { at }
 }
 
 /// A part of the key.

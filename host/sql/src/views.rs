@@ -3,8 +3,9 @@
 //! Such a query is taken into the outer one: its columns are written where they are named, and its condition joins the
 //! outer WHERE; those between UNION ALL are the branches of what the outer one reads. Knows their shape. Must not know columns, functions or types.
 
-use crate::parse::{Item, items, refused_clauses, refused_select_clauses, single_name};
+use crate::parse::{Item, items, refused_clauses, refused_select_clauses};
 use crate::report::{Refusal, START};
+use crate::syntax::single_name;
 use sqlparser::ast::{
     Cte, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr,
     SetOperator, SetQuantifier, Spanned, TableAlias, TableFactor, TableWithJoins, Visit, Visitor, With,

@@ -5,11 +5,11 @@
 use crate::calendar::{Calendar, calendar};
 pub(crate) use crate::intervals::interval;
 use crate::intervals::is_weeks;
-use crate::parse::single_name;
 use crate::report::Refusal;
 use crate::spellings::AT_TIME_ZONE;
 use crate::stage::written;
-use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
+use crate::syntax::{arguments, single_name};
+use sqlparser::ast::{Expr, Function, Spanned};
 use sqlparser::tokenizer::Location;
 use weir_event::Span;
 use weir_timeline::{Cumulate, Frames, Grid, MAX_PANES, Session, Table};
@@ -345,22 +345,4 @@ fn in_steps(windows: Cumulate, at: Location) -> Result<Cumulate, Refusal> {
          step"
     );
     Err(Refusal::new(at, message))
-}
-
-/// The plain arguments of a call.
-pub(crate) fn arguments(function: &Function) -> Result<Vec<&Expr>, Refusal> {
-    let FunctionArguments::List(list) = &function.args else {
-        return Ok(Vec::new());
-    };
-    let plain = list.args.iter().map(|argument| match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Ok(expression),
-        FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => {
-            Err(Refusal::new(function.name.span().start, "`*` is for COUNT(*) only"))
-        }
-        _ => Err(Refusal::new(
-            function.name.span().start,
-            "named arguments are not available; write them in order",
-        )),
-    });
-    plain.collect()
 }

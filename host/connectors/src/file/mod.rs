@@ -21,7 +21,7 @@ mod written;
 pub use self::sink::{FileSink, FileSinkSettings};
 pub use self::source::{FileSource, FileSourceSettings};
 
-use crate::registry::{SinkContext, SourceContext};
+use crate::context::{SinkContext, SourceContext};
 use crate::settings::{SettingError, Settings};
 use serde_json::Value;
 use std::sync::Arc;

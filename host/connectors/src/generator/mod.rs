@@ -14,7 +14,7 @@ pub use self::rides::write_rides;
 pub use self::source::{GeneratorSettings, GeneratorSource};
 pub use self::world::Users;
 
-use crate::registry::SourceContext;
+use crate::context::SourceContext;
 use crate::settings::{SettingError, Settings};
 use serde_json::Value;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ pub use logs::IngestLogs;
 pub use rows::split_rows;
 pub use source::HttpSource;
 
-use crate::registry::SourceContext;
+use crate::context::SourceContext;
 use crate::settings::{SettingError, Settings};
 use serde_json::Value;
 use std::sync::Arc;

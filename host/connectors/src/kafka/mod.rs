@@ -10,7 +10,7 @@ mod pump;
 mod sink;
 mod source;
 
-use crate::registry::{SinkContext, SourceContext};
+use crate::context::{SinkContext, SourceContext};
 use crate::settings::{SettingError, Settings};
 use client::Cluster;
 use serde_json::Value;

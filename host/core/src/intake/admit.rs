@@ -24,11 +24,11 @@ use crate::filter::{Filtered, Passes};
 use crate::intake::cut::Cutting;
 use crate::intake::seen::Repeats;
 use crate::letter::DeadLetter;
+use crate::rows::Rows;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{Array, RecordBatch, TimestampMillisecondArray};
+use arrow_array::{Array, TimestampMillisecondArray};
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::{Decoded, Framing, KnownTimes, RawBlock};
 use weir_event::{EventTime, PartitionId, PartitionWatermark, Span};
@@ -107,27 +107,6 @@ pub(crate) struct Admission {
 pub(crate) enum Admitted {
     Rows(Rows),
     Watermark(EventTime),
-}
-
-/// Admitted rows of one partition.
-#[derive(Debug, Clone)]
-pub(crate) struct Rows {
-    pub(crate) partition: PartitionId,
-    pub(crate) columns: RecordBatch,
-    pub(crate) times: Vec<i64>,
-    pub(crate) offsets: Vec<u64>,
-    /// Index of each row's record in its block, to find its payload again.
-    pub(crate) records: Vec<u32>,
-    pub(crate) arrival: Arrival,
-}
-
-/// How the late ones among some rows came.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Arrival {
-    /// The partition's watermark, which all of them are behind.
-    pub(crate) watermark: EventTime,
-    /// By offset, the payloads of those that are set aside if the keyed stage finds them too late.
-    pub(crate) payloads: Arc<BTreeMap<u64, String>>,
 }
 
 /// Whether a row that may be late counts.

@@ -2,7 +2,8 @@
 //!
 //! Must not know why a row is kept.
 
-use crate::intake::admit::{Admitted, Arrival, Rows};
+use crate::intake::admit::Admitted;
+use crate::rows::{Arrival, Rows};
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_select::take::take_record_batch;
 use std::collections::BTreeMap;

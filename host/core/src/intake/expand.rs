@@ -6,8 +6,8 @@
 use crate::error::CoreError;
 use crate::filter::{Filtered, Passes};
 use crate::halve::{Halved, halve};
-use crate::intake::admit::Rows;
 use crate::project::{FailedRow, of_rows, take, value};
+use crate::rows::Rows;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StructArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema};

@@ -83,7 +83,7 @@ fn by_group(hashes: &[u64]) -> (Vec<u32>, Vec<u32>) {
 mod tests {
     use super::*;
     use crate::groups::{ALL_GROUPS, range_of};
-    use crate::intake::admit::Arrival;
+    use crate::rows::Arrival;
     use arrow_array::{ArrayRef, Int64Array};
     use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 
 use crate::counts::Counts;
 use crate::keyed::emit::ResultRows;
-use crate::keyed::failures::FailedResult;
 use crate::letter::DeadLetter;
+use crate::letter::FailedResult;
 use weir_event::Rank;
 
 /// Result rows, in order, and what is to be kept and counted.

@@ -3,10 +3,11 @@
 //! A value that is an error (an overflow) makes the columns that read it null, and is told with its key. Knows no
 //! sink.
 
-use crate::intake::admit::Rows;
-use crate::keyed::failures::{FailedResult, failed_results};
+use crate::keyed::failures::failed_results;
 use crate::keyed::outputs::{Evaluated, FailedCell, evaluate_output};
+use crate::letter::FailedResult;
 use crate::project::{FailedRow, project, take};
+use crate::rows::Rows;
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow_schema::{Field, Schema};
 use arrow_select::concat::concat_batches;

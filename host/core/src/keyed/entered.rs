@@ -2,9 +2,10 @@
 //!
 //! Made when the segment is free again: reasons are texts, and a flood of late rows has many of them.
 
-use crate::intake::admit::{Arrival, late_reason};
+use crate::intake::admit::late_reason;
 use crate::intake::route::KeyedRows;
 use crate::keyed::effects::Effects;
+use crate::rows::Arrival;
 use weir_event::EventTime;
 use weir_plan::{JobPlan, KeyedStage, LatePolicy};
 use weir_timeline::Inserted;

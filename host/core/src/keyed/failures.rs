@@ -4,67 +4,16 @@
 
 use crate::keyed::emit::StageRows;
 use crate::keyed::outputs::FailedOutput;
+use crate::letter::{EventPlace, FailedResult, FailedWindow};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef};
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{DataType, TimeUnit};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt;
-use weir_event::{EventTime, PartitionId};
+use weir_event::EventTime;
 use weir_plan::Output;
-
-/// A result of which some value is an error, by what tells it from others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedResult {
-    /// The columns of its key.
-    pub key: Map<String, Value>,
-    /// Its window.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<FailedWindow>,
-    /// Of `OVER`: where its event stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event: Option<EventPlace>,
-    /// The columns that are null for it; none where HAVING has no value, so that the result has no row.
-    pub columns: Vec<String>,
-    /// Why, of the first of them.
-    #[serde(skip)]
-    pub reason: String,
-}
-
-/// Bounds of a window as RFC 3339 texts; the end is exclusive.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FailedWindow {
-    /// Its first moment.
-    pub start: String,
-    /// The moment behind its last.
-    pub end: String,
-}
-
-/// Where an event stands in its source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct EventPlace {
-    /// The partition.
-    pub partition: PartitionId,
-    /// Its offset there.
-    pub offset: u64,
-}
-
-impl fmt::Display for FailedResult {
-    /// Its key, then the window or event.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Value::Object(self.key.clone()))?;
-        if let Some(window) = &self.window {
-            write!(f, " {} to {}", window.start, window.end)?;
-        }
-        if let Some(place) = self.event {
-            write!(f, " at {}:{}", place.partition, place.offset)?;
-        }
-        Ok(())
-    }
-}
 
 /// One entry per result that failed, with all its columns.
 pub(crate) fn failed_results(

@@ -2,9 +2,9 @@
 
 use super::plan;
 use crate::groups::{ALL_GROUPS, range_of};
-use crate::intake::admit::Arrival;
 use crate::intake::route::KeyedRows;
 use crate::project::Projected;
+use crate::rows::Arrival;
 use crate::wire::Sorted;
 use arrow_array::builder::{
     BinaryViewBuilder, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, ListBuilder,

@@ -17,9 +17,9 @@ mod reader;
 
 use crate::error::CoreError;
 use crate::groups::ALL_GROUPS;
-use crate::intake::admit::Arrival;
 use crate::intake::route::KeyedRows;
 use crate::project::Projected;
+use crate::rows::Arrival;
 use arrow_array::{ArrayRef, UInt32Array};
 use arrow_select::take::take;
 use reader::Reader;

@@ -3,9 +3,10 @@
 //! Knows which argument of which function such a constant is. Must not know what the functions compute.
 
 use super::times::{pattern, truncated_to};
-use super::tree::{constant_text, place, text};
+use super::tree::{constant_text, text};
 use crate::expressions::{JsonPath, part_named};
 use crate::report::Refusal;
+use crate::syntax::place;
 use regex::Regex;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
 use sqlparser::tokenizer::Location;

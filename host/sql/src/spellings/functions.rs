@@ -2,10 +2,10 @@
 //!
 //! Knows names and numbers of arguments. Must not know what the functions compute.
 
-use super::tree::{call, case, cast, constant_whole, exactly, item, operation, place, text, whole};
+use super::tree::{call, case, cast, constant_whole, exactly, item, operation, text, whole};
 use super::{constants, times};
 use crate::report::Refusal;
-use crate::windows::arguments;
+use crate::syntax::{arguments, place};
 use sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr, Function, Ident, ObjectName, Spanned};
 
 /// Other names of functions and aggregates that need nothing else changed.

@@ -3,9 +3,9 @@
 //! It is the last value of a frame of one row, and the default where that frame is empty. Must not know how frames
 //! are answered.
 
-use super::tree::{case, constant_whole, function, operation, place, whole};
+use super::tree::{case, constant_whole, function, operation, whole};
 use crate::report::Refusal;
-use crate::windows::arguments;
+use crate::syntax::{arguments, place};
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, WindowFrame,
     WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,

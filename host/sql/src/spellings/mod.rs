@@ -16,8 +16,8 @@ mod tree;
 pub(crate) use docs::TOLD;
 pub(crate) use times::{AT_TIME_ZONE, doubtful_patterns};
 
-use crate::parse::single_name;
 use crate::report::Refusal;
+use crate::syntax::single_name;
 use sqlparser::ast::{BinaryOperator, CeilFloorKind, DateTimeField, Expr, Spanned};
 use std::mem::replace;
 

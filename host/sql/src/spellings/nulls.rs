@@ -2,8 +2,8 @@
 //!
 //! Must not know columns or types.
 
-use super::tree::place;
 use crate::report::Refusal;
+use crate::syntax::place;
 use sqlparser::ast::{BinaryOperator, Expr, Value};
 use sqlparser::tokenizer::Location;
 

@@ -3,9 +3,9 @@
 //! Knows their clauses. Must not know how they are computed.
 
 use super::constants;
-use super::tree::{call, cast, constant_text, constant_whole, function, place, text};
+use super::tree::{call, cast, constant_text, constant_whole, function, text};
 use crate::report::Refusal;
-use crate::windows::arguments;
+use crate::syntax::{arguments, place};
 use sqlparser::ast::{
     CastKind, DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Spanned,
     UnaryOperator, Value, ValueWithSpan,
@@ -29,7 +29,7 @@ pub(super) fn escape(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) -> 
     let Some((written, place)) = constant_text(pattern) else {
         let message =
             "the pattern of LIKE .. ESCAPE is a constant text; leave ESCAPE out and escape with a backslash";
-        return Err(Refusal::new(super::tree::place(pattern, at), message));
+        return Err(Refusal::new(crate::syntax::place(pattern, at), message));
     };
     let (mut library, mut characters) = (String::new(), written.chars());
     while let Some(next) = characters.next() {

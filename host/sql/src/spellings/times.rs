@@ -3,12 +3,11 @@
 //! Knows their names and what they are made of. Must not know how they are computed.
 
 use super::patterns::{LIBRARY_PATTERN, doubt, translated};
-use super::tree::{call, cast, constant_text, constant_whole, exactly, operation, place, text, whole};
+use super::tree::{call, cast, constant_text, constant_whole, exactly, operation, text, whole};
 use crate::calendar::zone_named;
 use crate::expressions::{Unit, part_named};
-use crate::names::event_time;
 use crate::report::Refusal;
-use crate::windows::arguments;
+use crate::syntax::{arguments, event_time, place};
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, Spanned, TimezoneInfo, Visit, Visitor,
 };

@@ -3,7 +3,7 @@
 //! Knows the tree's shapes. Must not know what a function means.
 
 use crate::report::Refusal;
-use crate::windows::arguments;
+use crate::syntax::arguments;
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
@@ -116,9 +116,4 @@ pub(super) fn exactly<const N: usize>(function: &Function, usage: &str) -> Resul
             format!("{name} has {count} argument{plural}; write {usage}"),
         )
     })
-}
-
-/// The place of an expression, or of what it stands in.
-pub(super) fn place(expression: &Expr, otherwise: Location) -> Location {
-    crate::stage::place(expression, otherwise)
 }

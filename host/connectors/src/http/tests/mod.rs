@@ -384,7 +384,7 @@ async fn a_segment_that_a_crash_left_empty_is_no_damage() {
 async fn a_server_opens_the_log_of_a_stream_once_and_only_when_it_is_used() {
     let dir = tempfile::tempdir().unwrap();
     let logs = Arc::new(IngestLogs::new(dir.path(), clock()));
-    let context = crate::registry::SourceContext {
+    let context = crate::context::SourceContext {
         project: dir.path().to_owned(),
         data_dir: dir.path().to_owned(),
         stream: "rides".to_owned(),

@@ -4,9 +4,10 @@
 use super::oracle::{self, Expected, Oracle};
 use crate::Segment;
 use crate::counts::Counts;
+use crate::expiry::Expiry;
 use crate::groups::{ALL_GROUPS, part_of, range_of};
 use crate::keyed::lookup::{AsOf, Entity, Looked, LookupError};
-use crate::stored::{Expiry, Name};
+use crate::stored::Name;
 use crate::tests::plan;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};

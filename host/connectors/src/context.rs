@@ -1,0 +1,34 @@
+//! What a connector may need beside its own options.
+
+use crate::http::IngestLogs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use weir_event::Clock;
+
+/// What a source may need beside its own options.
+#[derive(Debug, Clone)]
+pub struct SourceContext {
+    /// The project folder: where relative paths start.
+    pub project: PathBuf,
+    /// Where weir keeps what is its own.
+    pub data_dir: PathBuf,
+    /// The stream that the source feeds.
+    pub stream: String,
+    /// Where time is taken from.
+    pub clock: Arc<dyn Clock>,
+    /// The ingest logs, shared with whoever accepts rows over HTTP.
+    pub logs: Arc<IngestLogs>,
+}
+
+/// What a sink may need beside its own options.
+#[derive(Debug, Clone)]
+pub struct SinkContext {
+    /// The project folder: where relative paths start.
+    pub project: PathBuf,
+    /// Where weir keeps what is its own.
+    pub data_dir: PathBuf,
+    /// The job whose results go there.
+    pub job: String,
+    /// Where time is taken from.
+    pub clock: Arc<dyn Clock>,
+}

@@ -151,7 +151,11 @@ impl GridStage {
     /// For every key that got rows since the last call, the window that ends next of those that hold them.
     pub(crate) fn changes(&mut self, slots: &mut Slots) -> Result<Results, AggregateError> {
         let mut out = Collector::new(&self.spec);
-        let windows = self.changed_windows();
+        let mut windows = self.changed_windows();
+        let due = self.take_kept(&mut windows);
+        for (window, due) in due {
+            self.return_kept(window, due, &mut out)?;
+        }
         if windows.is_empty() {
             return out.finish(&self.spec);
         }
@@ -189,12 +193,12 @@ impl GridStage {
             {
                 pane.change_flags(group, 0, LISTED);
             }
-            let windows = self.open_windows(start);
-            if !windows.is_empty() {
-                let first = next.entry(slot).or_insert(*windows.start());
-                *first = (*first).min(*windows.start());
+            if let Some(window) = self.first_changed(start, slot) {
+                let first = next.entry(slot).or_insert(window);
+                *first = (*first).min(window);
             }
         }
+        self.kept.forget_listed();
         let mut windows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         for (slot, window) in next {
             if !self.is_current(window, slot) {
@@ -202,6 +206,31 @@ impl GridStage {
             }
         }
         windows
+    }
+
+    /// The open window that ends first of those that a key's new rows in a pane count in.
+    fn first_changed(&self, pane: i64, slot: u32) -> Option<i64> {
+        let windows = self.open_windows(pane);
+        let counts = |window: &i64| self.kept.find(*window, slot).is_none_or(|kept| kept.is_listed);
+        let next = |window: &i64| self.geometry.following(*window);
+        let first = (!windows.is_empty()).then_some(*windows.start());
+        std::iter::successors(first, next).take_while(|window| windows.contains(window)).find(counts)
+    }
+
+    /// Takes those out of what is to be returned that are kept aside: slots, and whether each was returned before.
+    fn take_kept(&mut self, windows: &mut BTreeMap<i64, Vec<u32>>) -> BTreeMap<i64, Vec<(u32, bool)>> {
+        let mut taken: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
+        for (window, slots) in &mut *windows {
+            slots.retain(|slot| {
+                let is_kept = self.kept.find(*window, *slot).is_some();
+                if let Some(is_revised) = self.kept.take_due_of(*window, *slot) {
+                    taken.entry(*window).or_default().push((*slot, is_revised));
+                }
+                !is_kept
+            });
+        }
+        windows.retain(|_, slots| !slots.is_empty());
+        taken
     }
 
     fn emit_open(
@@ -238,8 +267,11 @@ impl GridStage {
             .any(|(_, pane)| pane.group(slot).is_some_and(|group| pane.flags[group as usize] & WRITTEN != 0))
     }
 
-    /// Whether an open window of a key was returned as a change, and no row has come since.
+    /// Whether an open window of a key was returned as a change, and no row has come since that counts in it.
     pub(crate) fn is_current(&self, window: i64, slot: u32) -> bool {
+        if let Some(kept) = self.kept.find(window, slot) {
+            return kept.due == 0;
+        }
         self.changes.as_ref().is_some_and(|changes| changes.is_current(window, slot))
     }
 }

@@ -1,9 +1,9 @@
 //! Windows that a row in their panes does not count in.
 //!
 //! A row that is too late for a window may still count in others that hold its pane. Before it does, the key's state
-//! of each window that it must not change is taken aside, also where the key has no row in it; lookups find it here.
-//! From then on rows of other partitions that do change such a window are fed to what was taken aside
-//! (`kept_change.rs`), and what is due is noted beside it.
+//! of each window that it must not change is taken aside, also where the key has no row in it, and also where the window
+//! is still open as other partitions are behind: lookups and results find it here. From then on rows of other partitions
+//! that do change such a window are fed to what was taken aside (`kept_change.rs`), and what is due is noted beside it.
 //!
 //! Knows states, windows by their number, and slots. Must not know which windows are to be kept.
 
@@ -13,10 +13,13 @@ use crate::bytes::{self, Reader};
 use crate::slots::{ByNumber, Slots};
 use crate::spec::AggregateSpec;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use weir_event::{PartitionId, Rank};
 
 /// Version of the stored bytes.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+/// The version that ends before whether it is listed: it is not.
+const WITHOUT_LISTED: u8 = 2;
 /// The version that ends before what is due: nothing is.
 const WITHOUT_DUE: u8 = 1;
 
@@ -27,8 +30,10 @@ pub(crate) struct KeptState {
     pub(crate) newest: i64,
     /// Of each aggregate, states of one group.
     pub(crate) states: Vec<Box<dyn States>>,
-    /// How many of the rows came after the window was returned, and it was not returned again since.
+    /// How many of the rows came since the window was last returned; all, if it never was.
     pub(crate) due: u64,
+    /// Whether any of the rows came since changes were last asked for.
+    pub(crate) is_listed: bool,
     /// Rows in its panes that do not count in it; only where an ordered aggregate is fed from logs that have them.
     pub(crate) left_out: Vec<Rank>,
 }
@@ -50,6 +55,7 @@ impl KeptState {
             bytes::put_unsigned(u64::from(partition.partition), &mut bytes);
             bytes::put_unsigned(*offset, &mut bytes);
         }
+        bytes.push(u8::from(self.is_listed));
         out(slots.key(Slot(slot)), Block { column: Block::KEPT, level: 0, start: window }, Some(&bytes));
     }
 }
@@ -61,6 +67,8 @@ pub(crate) struct Kept {
     dirty: BTreeSet<(i64, u32)>,
     /// Those with rows that are due.
     due: BTreeSet<(i64, u32)>,
+    /// Those that are listed.
+    listed: BTreeSet<(i64, u32)>,
 }
 
 impl Kept {
@@ -68,22 +76,35 @@ impl Kept {
         self.windows.get(&window)?.get(&slot)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.windows.is_empty()
+    /// What is kept of a window, by slot.
+    pub(crate) fn of_window(&self, window: i64) -> Option<&ByNumber<KeptState>> {
+        self.windows.get(&window)
     }
 
-    /// Whether anything is to be returned again.
-    pub(crate) fn has_due(&self) -> bool {
-        !self.due.is_empty()
+    /// Those of these windows that anything is kept of.
+    pub(crate) fn among(&self, windows: RangeInclusive<i64>) -> impl Iterator<Item = i64> {
+        self.windows.range(windows).map(|(window, _)| *window)
+    }
+
+    /// Whether anything is due of windows up to a last one.
+    pub(crate) fn has_due(&self, last: Option<i64>) -> bool {
+        self.due.first().is_some_and(|first| Some(first.0) <= last)
     }
 
     pub(crate) fn keep(&mut self, slots: &mut Slots, window: i64, slot: u32, state: KeptState) {
         slots.retain(slot);
+        self.note(window, slot, &state);
+        self.windows.entry(window).or_default().insert(slot, state);
+        self.dirty.insert((window, slot));
+    }
+
+    fn note(&mut self, window: i64, slot: u32, state: &KeptState) {
         if state.due > 0 {
             self.due.insert((window, slot));
         }
-        self.windows.entry(window).or_default().insert(slot, state);
-        self.dirty.insert((window, slot));
+        if state.is_listed {
+            self.listed.insert((window, slot));
+        }
     }
 
     /// A state to be changed.
@@ -93,19 +114,39 @@ impl Kept {
         Some(state)
     }
 
-    pub(crate) fn mark_due(&mut self, window: i64, slot: u32) {
+    /// Rows that count in it came; with `is_listed`, so that changes will say so.
+    pub(crate) fn mark_due(&mut self, window: i64, slot: u32, is_listed: bool) {
         self.due.insert((window, slot));
+        if is_listed && let Some(state) = self.change(window, slot) {
+            state.is_listed = true;
+            self.listed.insert((window, slot));
+        }
     }
 
-    /// What is due, by window: slots, and whether each was returned before. It is due no more.
-    pub(crate) fn take_due(&mut self) -> BTreeMap<i64, Vec<(u32, bool)>> {
+    /// What is due of windows up to a last one: slots, and whether each was returned before. It is due no more.
+    pub(crate) fn take_due(&mut self, last: i64) -> BTreeMap<i64, Vec<(u32, bool)>> {
         let mut taken: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
-        for (window, slot) in std::mem::take(&mut self.due) {
-            let Some(state) = self.change(window, slot) else { continue };
-            taken.entry(window).or_default().push((slot, state.rows > state.due));
-            state.due = 0;
+        while let Some((window, slot)) = self.due.first().copied().filter(|first| first.0 <= last) {
+            let is_revised = self.take_due_of(window, slot);
+            taken.entry(window).or_default().extend(is_revised.map(|is_revised| (slot, is_revised)));
         }
         taken
+    }
+
+    /// Whether a window that is due was returned before; it is due no more.
+    pub(crate) fn take_due_of(&mut self, window: i64, slot: u32) -> Option<bool> {
+        self.due.remove(&(window, slot)).then_some(())?;
+        let state = self.change(window, slot)?;
+        Some(state.rows > std::mem::take(&mut state.due))
+    }
+
+    /// Changes were asked for.
+    pub(crate) fn forget_listed(&mut self) {
+        for (window, slot) in std::mem::take(&mut self.listed) {
+            if let Some(state) = self.change(window, slot) {
+                state.is_listed = false;
+            }
+        }
     }
 
     /// Drops windows before `oldest`.
@@ -114,6 +155,7 @@ impl Kept {
             first.remove().into_keys().for_each(|slot| slots.release(slot));
         }
         self.due = self.due.split_off(&(oldest, 0));
+        self.listed = self.listed.split_off(&(oldest, 0));
     }
 
     pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
@@ -140,7 +182,7 @@ impl Kept {
     ) -> Result<(), AggregateError> {
         let damaged = || AggregateError::Damaged("a kept window's bytes do not read".to_owned());
         let mut reader = Reader::new(stored);
-        let format = reader.byte().filter(|format| [FORMAT, WITHOUT_DUE].contains(format));
+        let format = reader.byte().filter(|format| [FORMAT, WITHOUT_LISTED, WITHOUT_DUE].contains(format));
         let Some(format) = format else {
             return Err(AggregateError::Damaged("a kept window is of an unknown format".to_owned()));
         };
@@ -152,15 +194,13 @@ impl Kept {
             own.decode(0, reader.bytes().ok_or_else(damaged)?)?;
             states.push(own);
         }
-        let due_and_left_out = if format == FORMAT { take_due(&mut reader) } else { Some((0, Vec::new())) };
+        let due_and_left_out =
+            if format == WITHOUT_DUE { Some((0, Vec::new())) } else { take_due(&mut reader) };
         let (due, left_out) = due_and_left_out.ok_or_else(damaged)?;
-        if !reader.is_empty() {
-            return Err(damaged());
-        }
-        if due > 0 {
-            self.due.insert((window, slot));
-        }
-        let state = KeptState { rows, newest, states, due, left_out };
+        let is_listed = if format == FORMAT { take_flag(&mut reader) } else { Some(false) };
+        let is_listed = is_listed.filter(|_| reader.is_empty()).ok_or_else(damaged)?;
+        let state = KeptState { rows, newest, states, due, is_listed, left_out };
+        self.note(window, slot, &state);
         if self.windows.entry(window).or_default().insert(slot, state).is_none() {
             slots.retain(slot);
         }
@@ -175,7 +215,7 @@ impl Kept {
         let of_window =
             |kept: &ByNumber<KeptState>| kept.allocation_size() + kept.values().map(of_state).sum::<usize>();
         self.windows.values().map(of_window).sum::<usize>()
-            + (self.dirty.len() + self.due.len()) * size_of::<(i64, u32)>()
+            + (self.dirty.len() + self.due.len() + self.listed.len()) * size_of::<(i64, u32)>()
     }
 }
 
@@ -183,6 +223,10 @@ fn take_due(reader: &mut Reader<'_>) -> Option<(u64, Vec<Rank>)> {
     let due = reader.unsigned()?;
     let left_out = (0..reader.unsigned()?).map(|_| take_rank(reader)).collect::<Option<_>>()?;
     Some((due, left_out))
+}
+
+fn take_flag(reader: &mut Reader<'_>) -> Option<bool> {
+    reader.byte().filter(|flag| *flag <= 1).map(|flag| flag == 1)
 }
 
 fn take_rank(reader: &mut Reader<'_>) -> Option<Rank> {

@@ -13,7 +13,7 @@ use crate::aggregate::{AggregateError, States};
 use crate::answer::Rows;
 use crate::collect::Collector;
 use crate::feed::{Feeder, feed_batch};
-use crate::pane::REFOLD;
+use crate::pane::{CHANGED, LISTED, Pane, REFOLD, WRITTEN};
 use crate::row_log::Log;
 use crate::slots::Slots;
 use crate::slots::counted;
@@ -31,23 +31,26 @@ pub(crate) struct Changed {
 }
 
 impl GridStage {
-    /// Takes aside what returned windows over a pane hold of some keys, where rows that are about to come into the pane
-    /// must not change it.
+    /// Takes aside what windows over a pane hold of some keys, where rows that are about to come into the pane must not
+    /// change it.
     pub(crate) fn keep_sealed(
         &mut self,
         slots: &mut Slots,
         share: &Share,
         sealed: Option<i64>,
     ) -> Result<(), AggregateError> {
-        let Some(oldest) = self.oldest_kept() else { return Ok(()) };
-        let sealed = self.returned_over(share.pane, sealed);
-        if sealed.is_empty() {
+        let first = self.geometry.first_window(share.pane).max(self.oldest_kept().unwrap_or(i64::MIN));
+        let last = sealed.min(Some(self.geometry.last_window(share.pane)));
+        if Some(first) > last {
             return Ok(());
         }
         let mut keys = share.slots.clone();
         keys.sort_unstable();
         keys.dedup();
-        for window in sealed.into_iter().filter(|window| *window >= oldest) {
+        let next = |window: &i64| self.geometry.following(*window);
+        let windows: Vec<i64> =
+            std::iter::successors(Some(first), next).take_while(|window| Some(*window) <= last).collect();
+        for window in windows {
             let new = keys.iter().copied().filter(|slot| self.kept.find(window, *slot).is_none());
             let new: Vec<u32> = new.collect();
             if !new.is_empty() {
@@ -57,33 +60,32 @@ impl GridStage {
         Ok(())
     }
 
-    /// Complete windows over a pane, up to a last one.
-    fn returned_over(&self, pane: i64, last: Option<i64>) -> Vec<i64> {
-        let last = self.closed().min(last).min(Some(self.geometry.last_window(pane)));
-        let first = Some(self.geometry.first_window(pane));
-        let next = |window: &i64| self.geometry.following(*window);
-        std::iter::successors(first, next).take_while(|window| Some(*window) <= last).collect()
-    }
-
     fn keep_window(&mut self, slots: &mut Slots, window: i64, keys: &[u32]) -> Result<(), AggregateError> {
         let aggregates = 0..self.spec.aggregates.len();
         let folded =
             aggregates.map(|at| self.fold_window(at, window, keys)).collect::<Result<Vec<_>, _>>()?;
         let (start, end) = self.geometry.bounds(window);
+        let is_open = Some(window) > self.closed();
         for (place, slot) in keys.iter().enumerate() {
-            let (mut rows, mut newest, mut due, mut is_behind) = (0, i64::MIN, 0, false);
+            let (mut rows, mut newest, mut due, mut flags) = (0, i64::MIN, 0, 0);
             for pane in self.panes.range(start..end).map(|(_, pane)| pane) {
                 if let Some(group) = pane.group(*slot) {
                     rows += u64::from(pane.rows[group as usize]);
                     newest = newest.max(pane.newest[group as usize]);
-                    due += u64::from(pane.due(group));
-                    is_behind |= pane.flags[group as usize] & REFOLD != 0;
+                    due += if is_open { unreturned(pane, group) } else { u64::from(pane.due(group)) };
+                    flags |= pane.flags[group as usize];
                 }
             }
+            let changes = self.changes.as_ref().filter(|_| is_open);
+            if changes.is_some_and(|changes| changes.is_returned(window, *slot)) {
+                due = u64::from(!self.is_current(window, *slot));
+            }
             let states = folded.iter().map(|states| states.copy(&[place as u32])).collect();
-            let state = KeptState { rows, newest, states, due, left_out: Vec::new() };
+            let is_listed = changes.is_some() && flags & LISTED != 0;
+            let state = KeptState { rows, newest, states, due, is_listed, left_out: Vec::new() };
             self.kept.keep(slots, window, *slot, state);
-            if is_behind {
+            // Of an open window, some rows wait in the log to be folded.
+            if is_open || flags & REFOLD != 0 {
                 self.refold_kept(window, *slot)?;
             }
         }
@@ -98,8 +100,10 @@ impl GridStage {
         sealed: Option<i64>,
     ) -> Result<Vec<Changed>, AggregateError> {
         let mut found: BTreeMap<(i64, u32), Vec<u32>> = BTreeMap::new();
-        for share in shares.iter().filter(|_| !self.kept.is_empty()) {
-            for window in self.returned_over(share.pane, Some(i64::MAX)) {
+        for share in shares {
+            let (first, last) =
+                (self.geometry.first_window(share.pane), self.geometry.last_window(share.pane));
+            for window in self.kept.among(first..=last) {
                 for (slot, row) in share.slots.iter().zip(&share.rows) {
                     if self.kept.find(window, *slot).is_some() {
                         found.entry((window, *slot)).or_default().push(*row);
@@ -157,7 +161,8 @@ impl GridStage {
                 kept.due += of_key.len() as u64;
                 kept.states = states;
             }
-            self.kept.mark_due(window, slot);
+            let is_listed = self.changes.is_some() && Some(window) > self.closed();
+            self.kept.mark_due(window, slot, is_listed);
             self.refold_kept(window, slot)?;
         }
         Ok(())
@@ -185,30 +190,47 @@ impl GridStage {
         Ok(())
     }
 
-    /// Returns what is kept again where rows have changed it.
-    pub(crate) fn correct_kept(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
+    /// Returns what is kept of windows up to a last one, where rows that count in it have come since it was last
+    /// returned.
+    pub(crate) fn return_due(&mut self, last: i64, out: &mut Collector) -> Result<(), AggregateError> {
         let out_of_reach = self.out_of_reach();
-        for (window, due) in self.kept.take_due() {
-            if Some(window) <= out_of_reach {
-                continue;
-            }
-            let (slots, revised): (Vec<u32>, Vec<bool>) = due.into_iter().unzip();
-            let (bounds, first) = (self.geometry.bounds(window), out.len());
-            out.window(bounds, &slots, revised.into_iter());
-            let (all, as_of) = (counted(slots.len()), vec![bounds.1; slots.len()]);
-            for (at, aggregate) in self.spec.aggregates.iter().enumerate() {
-                let mut states = aggregate.function.states();
-                states.resize(slots.len());
-                for (group, slot) in all.iter().zip(&slots) {
-                    if let Some(kept) = self.kept.find(window, *slot) {
-                        states.merge(&[*group], kept.states[at].as_ref(), &[0])?;
-                    }
-                }
-                out.values(at, first, states.finish(&all, &as_of)?);
+        for (window, due) in self.kept.take_due(last) {
+            if Some(window) > out_of_reach {
+                self.return_kept(window, due, out)?;
             }
         }
         Ok(())
     }
+
+    /// Returns what is kept of a window of some keys; with each, whether it was returned before.
+    pub(crate) fn return_kept(
+        &self,
+        window: i64,
+        due: Vec<(u32, bool)>,
+        out: &mut Collector,
+    ) -> Result<(), AggregateError> {
+        let (slots, revised): (Vec<u32>, Vec<bool>) = due.into_iter().unzip();
+        let (bounds, first) = (self.geometry.bounds(window), out.len());
+        out.window(bounds, &slots, revised.into_iter());
+        let (all, as_of) = (counted(slots.len()), vec![bounds.1; slots.len()]);
+        for (at, aggregate) in self.spec.aggregates.iter().enumerate() {
+            let mut states = aggregate.function.states();
+            states.resize(slots.len());
+            for (group, slot) in all.iter().zip(&slots) {
+                if let Some(kept) = self.kept.find(window, *slot) {
+                    states.merge(&[*group], kept.states[at].as_ref(), &[0])?;
+                }
+            }
+            out.values(at, first, states.finish(&all, &as_of)?);
+        }
+        Ok(())
+    }
+}
+
+/// How many rows of a key came into a pane of an open window since a flush has returned it; less than all, if one has.
+fn unreturned(pane: &Pane, group: u32) -> u64 {
+    let (rows, flags) = (u64::from(pane.rows[group as usize]), pane.flags[group as usize]);
+    if flags & CHANGED == 0 { 0 } else { rows.saturating_sub(u64::from(flags & WRITTEN != 0)) }
 }
 
 /// The stretches of a log's rows between those that are left out.

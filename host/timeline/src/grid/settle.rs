@@ -25,6 +25,9 @@ impl GridStage {
         }
         self.correct(&mut out)?;
         let limit = self.geometry.last_complete(to);
+        if let Some(limit) = limit {
+            self.return_due(limit, &mut out)?;
+        }
         if self.geometry.is_whole() {
             self.close_whole(limit, &mut out)?;
         } else {
@@ -41,7 +44,6 @@ impl GridStage {
     /// Windows that were returned and then got late rows, as far back as results may be returned again.
     fn correct(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
         let Some(closed) = self.closed else { return Ok(()) };
-        self.correct_kept(out)?;
         let out_of_reach = self.out_of_reach();
         let mut windows: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
         let due = std::mem::take(&mut self.due);
@@ -206,6 +208,11 @@ impl GridStage {
 
     fn emit_window(&self, hop: &Hop, out: &mut Collector) -> Result<(), AggregateError> {
         let (mut slots, mut revised) = hop.changed();
+        if let Some(kept) = self.kept.of_window(hop.window()) {
+            // It is returned by what was taken aside.
+            let changed = slots.into_iter().zip(revised).filter(|(slot, _)| !kept.contains_key(slot));
+            (slots, revised) = changed.unzip();
+        }
         if let Some(changes) = &self.changes {
             let changed = slots.into_iter().zip(revised);
             let due = changed.filter(|(slot, _)| !changes.is_current(hop.window(), *slot));
@@ -230,6 +237,7 @@ impl GridStage {
                 ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, self.settled)?;
         }
         self.correct(&mut out)?;
+        self.return_due(i64::MAX, &mut out)?;
         let mut saved = Vec::new();
         if let Some(ordered) = &self.ordered {
             let pending = ordered.logs.pending();
@@ -261,6 +269,7 @@ impl GridStage {
         }
         if let Some(changes) = &mut self.changes {
             changes.forget_all();
+            self.kept.forget_listed();
         }
         let closed = self.closed;
         let open = |pane: i64| closed.is_none_or(|closed| self.geometry.last_window(pane) > closed);

@@ -53,7 +53,7 @@ fn row(times: std::ops::Range<i64>) -> impl Strategy<Value = Row> {
 
 fn ops(times: std::ops::Range<i64>, rows: usize, count: usize) -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
-        6 => (prop::collection::vec(row(times.clone()), 0..rows), prop_oneof![2 => Just(0), 1 => 0..80_i64])
+        6 => (prop::collection::vec(row(times.clone()), 0..rows), prop_oneof![2 => Just(0), 1 => -80..80_i64])
             .prop_map(|(rows, behind)| Op::Insert(rows, behind)),
         4 => times.clone().prop_map(Op::Settle),
         1 => Just(Op::Flush),

@@ -42,7 +42,7 @@ impl Row {
 
 #[derive(Debug, Clone)]
 pub(super) enum Op {
-    /// Rows, and how far the watermark of their partition is behind the settled boundary.
+    /// Rows, and how far the watermark of their partition is behind the settled boundary; ahead, if it is negative.
     Insert(Vec<Row>, i64),
     Settle(i64),
     Flush,
@@ -351,8 +351,9 @@ impl Model {
     /// Of each key, the open window that ends first of those that hold rows since the last time.
     fn changed_windows(&self, listed: &BTreeSet<(u8, i64, Rank)>) -> Vec<Identity> {
         let mut next: BTreeMap<u8, (i64, i64)> = BTreeMap::new();
-        for (key, time, _) in listed {
-            for (start, end) in self.windows(*time).into_iter().filter(|(_, end)| *end > self.settled) {
+        for (key, time, rank) in listed {
+            let is_open = |end: i64| end > self.settled && end > self.arrivals[rank];
+            for (start, end) in self.windows(*time).into_iter().filter(|(_, end)| is_open(*end)) {
                 let window = next.entry(*key).or_insert((end, start));
                 *window = (*window).min((end, start));
             }

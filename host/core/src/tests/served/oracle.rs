@@ -55,8 +55,7 @@ impl Oracle {
     ) -> bool {
         let (key, time, kind, flag) = row;
         let floor = self.floor(spec, watermark);
-        // In a window that is open for the job, whatever is final for a partition, every row counts that counts at all.
-        let row = Row { key, time, offset, kind, flag, floor: floor.min(self.settled) };
+        let row = Row { key, time, offset, kind, flag, floor };
         let counts = match &spec.frames {
             Frames::Over(_) => time >= floor,
             Frames::Lifetime => time >= self.oldest,

@@ -98,5 +98,8 @@ CASES = {
         on=("tailnum",), is_united=True, disorder_hours=1, counts_hours=4, job="late: {allow: 3h}"
     ),
     "late-dropped": Case(on=("dest",), disorder_hours=4, counts_hours=4, job="late: {policy: drop}"),
+    "late-diverted": Case(
+        on=("tailnum",), within_hours=48, disorder_hours=4, counts_hours=4, job="late: {policy: divert}"
+    ),
     "on-change": Case(on=("tailnum",), job="emit: {on: change}"),
 }

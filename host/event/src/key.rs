@@ -189,11 +189,12 @@ pub struct KeyDecodeError;
 
 /// Decodes keys back into columns of the types that they were encoded from.
 pub fn decode_keys<'a>(
-    keys: impl Iterator<Item = &'a [u8]>,
+    keys: impl ExactSizeIterator<Item = &'a [u8]>,
     types: &[ArrowType],
 ) -> Result<Vec<ArrayRef>, KeyDecodeError> {
+    let builder = |data_type| Builder::of(data_type, keys.len());
     let mut builders: Vec<Builder> =
-        types.iter().map(Builder::of).collect::<Option<_>>().ok_or(KeyDecodeError)?;
+        types.iter().map(builder).collect::<Option<_>>().ok_or(KeyDecodeError)?;
     for key in keys {
         let mut rest = key;
         for builder in &mut builders {
@@ -221,23 +222,23 @@ enum Builder {
 }
 
 impl Builder {
-    fn of(data_type: &ArrowType) -> Option<Builder> {
+    fn of(data_type: &ArrowType, keys: usize) -> Option<Builder> {
         Some(match data_type {
-            ArrowType::Utf8View => Builder::View(StringViewBuilder::new()),
-            ArrowType::Utf8 => Builder::Text(arrow_array::builder::StringBuilder::new()),
-            ArrowType::BinaryView => Builder::Bytes(BinaryViewBuilder::new()),
-            ArrowType::Int32 => Builder::Int32(Int32Builder::new()),
-            ArrowType::Int64 => Builder::Int64(Int64Builder::new()),
+            ArrowType::Utf8View => Builder::View(StringViewBuilder::with_capacity(keys)),
+            ArrowType::Utf8 => Builder::Text(arrow_array::builder::StringBuilder::with_capacity(keys, 0)),
+            ArrowType::BinaryView => Builder::Bytes(BinaryViewBuilder::with_capacity(keys)),
+            ArrowType::Int32 => Builder::Int32(Int32Builder::with_capacity(keys)),
+            ArrowType::Int64 => Builder::Int64(Int64Builder::with_capacity(keys)),
             ArrowType::Timestamp(TimeUnit::Millisecond, None) => {
-                Builder::Time(TimestampMillisecondBuilder::new())
+                Builder::Time(TimestampMillisecondBuilder::with_capacity(keys))
             }
-            ArrowType::Date32 => Builder::Date(Date32Builder::new()),
+            ArrowType::Date32 => Builder::Date(Date32Builder::with_capacity(keys)),
             ArrowType::Decimal128(..) => {
-                Builder::Decimal(Decimal128Builder::new().with_data_type(data_type.clone()))
+                Builder::Decimal(Decimal128Builder::with_capacity(keys).with_data_type(data_type.clone()))
             }
-            ArrowType::Float32 => Builder::Float32(Float32Builder::new()),
-            ArrowType::Float64 => Builder::Float64(Float64Builder::new()),
-            ArrowType::Boolean => Builder::Boolean(BooleanBuilder::new()),
+            ArrowType::Float32 => Builder::Float32(Float32Builder::with_capacity(keys)),
+            ArrowType::Float64 => Builder::Float64(Float64Builder::with_capacity(keys)),
+            ArrowType::Boolean => Builder::Boolean(BooleanBuilder::with_capacity(keys)),
             _ => return None,
         })
     }

@@ -70,7 +70,7 @@ mod tests {
     use arrow_array::types::Int64Type;
     use arrow_array::{ArrayRef, Int64Array};
     use std::sync::Arc;
-    use weir_event::key::EncodedKeys;
+    use weir_event::key::{EncodedKeys, decode_keys};
     use weir_event::key_hash;
     use weir_timeline::{Results, Timelines};
 
@@ -97,7 +97,8 @@ mod tests {
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
         let results = results(&mut timelines, &[(10, 'u'), (20, 'd'), (30, 'r')]);
         let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
-        let rows = stage_rows(&stage, keys.into_iter(), results).unwrap();
+        let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
+        let rows = stage_rows(&stage, keys, results).unwrap();
         let parts: Vec<_> = part(&stage, rows).unwrap().collect();
         let [(Op::Delete, deletes), (Op::Upsert, upserts)] = &parts[..] else { panic!("two parts") };
         let starts =

@@ -14,7 +14,6 @@ use arrow_select::concat::concat_batches;
 use std::sync::Arc;
 use weir_connect::Op;
 use weir_event::Rank;
-use weir_event::key::decode_keys;
 use weir_plan::{ExpressionError, KeyedStage, Output};
 use weir_timeline::{Frames, Results};
 
@@ -55,16 +54,14 @@ pub(crate) struct StageRows {
     pub(crate) failed: Vec<FailedCell>,
 }
 
-/// Makes the stage's result columns: keys, which are handed in encoded, aggregates, then window bounds or carried
-/// columns.
-pub(crate) fn stage_rows<'a>(
+/// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
+pub(crate) fn stage_rows(
     stage: &KeyedStage,
-    keys: impl Iterator<Item = &'a [u8]>,
+    keys: Vec<ArrayRef>,
     results: Results,
 ) -> Result<StageRows, ExpressionError> {
-    let broken = |message: String| ExpressionError::Broken(message);
     let count = results.slots.len();
-    let mut columns = decode_keys(keys, &stage.key_types).map_err(|error| broken(error.to_string()))?;
+    let mut columns = keys;
     columns.extend(results.values);
     match &stage.spec.frames {
         Frames::Over(_) | Frames::Lifetime => columns.extend(results.carried),
@@ -74,7 +71,7 @@ pub(crate) fn stage_rows<'a>(
     }
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     let batch = RecordBatch::try_new_with_options(stage.results.clone(), columns, &options)
-        .map_err(|error| broken(error.to_string()))?;
+        .map_err(|error| ExpressionError::Broken(error.to_string()))?;
     let failed: Vec<FailedCell> = results
         .errors
         .into_iter()
@@ -115,8 +112,8 @@ pub(crate) fn join(
 
 /// The bounds of windows as two timestamp columns.
 pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
-    let starts: TimestampMillisecondArray = windows.iter().map(|(start, _)| Some(*start)).collect();
-    let ends: TimestampMillisecondArray = windows.iter().map(|(_, end)| Some(*end)).collect();
+    let starts = TimestampMillisecondArray::from_iter_values(windows.iter().map(|(start, _)| *start));
+    let ends = TimestampMillisecondArray::from_iter_values(windows.iter().map(|(_, end)| *end));
     [Arc::new(starts), Arc::new(ends)]
 }
 

@@ -1,10 +1,15 @@
 //! Results as a segment gives them, with the bytes of their keys: batches are made of them when it is free again.
+//!
+//! Where windows overlap, one call may return many windows of each key: its bytes are copied, and decoded, once.
 
 use crate::error::CoreError;
 use crate::keyed::effects::Effects;
 use crate::keyed::emit::{StageRows, stage_rows};
-use weir_plan::{JobPlan, KeyedStage};
-use weir_timeline::{Results, Timelines};
+use arrow_array::{ArrayRef, UInt32Array};
+use arrow_select::take::take;
+use weir_event::key::decode_keys;
+use weir_plan::{ExpressionError, JobPlan, KeyedStage};
+use weir_timeline::{Results, Slot, Timelines};
 
 /// Some results of a segment.
 #[derive(Debug)]
@@ -16,27 +21,65 @@ pub(crate) struct Found {
 }
 
 /// The encoded keys of results, end to end in one stretch of memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Keys {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// Which of them each result has; `None` where each has its own.
+    of_results: Option<Vec<u32>>,
 }
 
 impl Keys {
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(&0).chain(&self.ends);
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[*start..*end])
+    fn of(timelines: &Timelines, slots: &[Slot]) -> Keys {
+        // More results than keys: some have the same.
+        if slots.len() <= timelines.slots() {
+            return Keys::copied(timelines, slots, None);
+        }
+        const UNSEEN: u32 = u32::MAX;
+        let mut seen = vec![UNSEEN; timelines.slots()];
+        let mut distinct = Vec::new();
+        let number = |slot: &Slot| {
+            let seen = &mut seen[slot.0 as usize];
+            if *seen == UNSEEN {
+                *seen = distinct.len() as u32;
+                distinct.push(*slot);
+            }
+            *seen
+        };
+        let of_results = slots.iter().map(number).collect();
+        Keys::copied(timelines, &distinct, Some(of_results))
+    }
+
+    fn copied(timelines: &Timelines, slots: &[Slot], of_results: Option<Vec<u32>>) -> Keys {
+        let length = slots.iter().map(|slot| timelines.key(*slot).len()).sum();
+        let (mut bytes, mut ends) = (Vec::with_capacity(length), Vec::with_capacity(slots.len()));
+        for slot in slots {
+            bytes.extend_from_slice(timelines.key(*slot));
+            ends.push(bytes.len());
+        }
+        Keys { bytes, ends, of_results }
+    }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| &self.bytes[std::mem::replace(&mut start, *end)..*end])
+    }
+
+    /// The key's columns, a row for each result.
+    fn columns(self, stage: &KeyedStage) -> Result<Vec<ArrayRef>, ExpressionError> {
+        let broken = |message: String| ExpressionError::Broken(message);
+        let keys = decode_keys(self.iter(), &stage.key_types).map_err(|error| broken(error.to_string()))?;
+        let Some(of_results) = self.of_results else { return Ok(keys) };
+        let of_results = UInt32Array::from(of_results);
+        let gather = |column: &ArrayRef| take(column, &of_results, None);
+        keys.iter().map(gather).collect::<Result<_, _>>().map_err(|error| broken(error.to_string()))
     }
 }
 
 impl Found {
     /// Results of these timelines, whose slots may be other keys' as soon as something else is done to them.
     pub(crate) fn of(timelines: &Timelines, results: Results) -> Found {
-        let mut keys = Keys::default();
-        for slot in &results.slots {
-            keys.bytes.extend_from_slice(timelines.key(*slot));
-            keys.ends.push(keys.bytes.len());
-        }
+        let keys = Keys::of(timelines, &results.slots);
         Found { has_more: results.more, results, keys }
     }
 
@@ -53,6 +96,6 @@ impl Found {
         if self.results.is_empty() {
             return Ok(None);
         }
-        Ok(Some(stage_rows(stage, self.keys.iter(), self.results)?))
+        Ok(Some(stage_rows(stage, self.keys.columns(stage)?, self.results)?))
     }
 }

@@ -131,9 +131,10 @@ impl Pane {
         self.mark_dirty(group);
     }
 
-    /// Groups that were touched since the last call.
-    pub(crate) fn take_dirty(&mut self) -> Vec<u32> {
-        let dirty = std::mem::take(&mut self.dirty);
+    /// Groups that were touched and not taken since, so many at the most.
+    pub(crate) fn take_dirty(&mut self, limit: usize) -> Vec<u32> {
+        let rest = self.dirty.len().saturating_sub(limit);
+        let dirty = self.dirty.split_off(rest);
         for group in &dirty {
             self.flags[*group as usize] &= !DIRTY;
         }

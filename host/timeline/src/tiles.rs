@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 /// Panes by start.
 pub(crate) type Panes = BTreeMap<i64, Pane>;
 
-/// Shows the stored form of every tile that changed since the last call.
-pub(crate) fn encode_tiles(panes: &mut Panes, slots: &Slots, out: &mut BlockSink<'_>) {
+/// Shows the stored form of tiles that changed, as many as are `left` to be shown.
+pub(crate) fn encode_tiles(panes: &mut Panes, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
     let mut bytes = Vec::new();
     for (start, pane) in panes {
-        for group in pane.take_dirty() {
+        let dirty = pane.take_dirty(*left);
+        *left -= dirty.len();
+        for group in dirty {
             if pane.rows[group as usize] > 0 {
                 encode_tile((*start, pane), group, slots, &mut bytes, out);
             }

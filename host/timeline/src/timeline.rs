@@ -299,11 +299,19 @@ impl Timelines {
     /// Shows every block that changed since the last call: key, name, and its bytes or `None` if it is gone. Tiles
     /// that are gone by time are not shown: [`Timelines::is_expired`] tells them.
     pub fn encode_dirty(&mut self, out: &mut BlockSink<'_>) {
+        self.encode_some(usize::MAX, out);
+    }
+
+    /// As [`Timelines::encode_dirty`], but about `limit` blocks at the most, and the others with the next calls. Whether
+    /// none is left.
+    pub fn encode_some(&mut self, limit: usize, out: &mut BlockSink<'_>) -> bool {
+        let mut left = limit;
         match &mut self.stage {
-            Stage::Grid(grid) => grid.encode_dirty(&self.slots, out),
-            Stage::Runs(runs) => runs.encode_dirty(&self.slots, out),
-            Stage::Over(over) => over.encode_dirty(&self.slots, out),
+            Stage::Grid(grid) => grid.encode_dirty(&self.slots, &mut left, out),
+            Stage::Runs(runs) => runs.encode_dirty(&self.slots, &mut left, out),
+            Stage::Over(over) => over.encode_dirty(&self.slots, &mut left, out),
         }
+        left > 0
     }
 
     /// Shows every block: key, name and bytes. What [`Timelines::encode_dirty`] has still to show stays so.

@@ -161,14 +161,16 @@ impl<S: Segments> Keyed<S> {
 
     /// Shows everything of the state that changed since this was last asked.
     pub fn dirty(&mut self, out: &mut StateSink<'_>) {
-        (0..self.segments()).for_each(|segment| self.dirty_of(segment, out));
+        (0..self.segments()).for_each(|segment| {
+            self.dirty_of(segment, usize::MAX, out);
+        });
     }
 
-    /// The same of one segment, ahead of when all of it is asked for: what changes again until then is shown again, and
-    /// then that counts.
-    pub fn dirty_of(&mut self, segment: usize, out: &mut StateSink<'_>) {
+    /// The same of one segment, ahead of when all of it is asked for, about `limit` blocks at the most: what changes again
+    /// until then is shown again, and then that counts. Whether nothing is left of the segment.
+    pub fn dirty_of(&mut self, segment: usize, limit: usize, out: &mut StateSink<'_>) -> bool {
         let (revision, counts) = (self.revision, self.counts_of(segment));
-        self.segments.write(segment, |segment| segment.dirty(revision, counts, out));
+        self.segments.write(segment, |segment| segment.dirty(revision, counts, limit, out))
     }
 
     /// What is stored with a segment of what was counted: with the first everything.

@@ -109,14 +109,21 @@ impl Segment {
     }
 
     /// Shows everything of its state that changed since this was last asked; `revision` is the highest that a result of
-    /// its keys may have, and `counts` what is to be stored with its first group.
-    pub(crate) fn dirty(&mut self, revision: u64, counts: Counts, out: &mut StateSink<'_>) {
+    /// its keys may have, and `counts` what is to be stored with its first group. About `limit` blocks at the most; whether
+    /// none is left.
+    pub(crate) fn dirty(
+        &mut self,
+        revision: u64,
+        counts: Counts,
+        limit: usize,
+        out: &mut StateSink<'_>,
+    ) -> bool {
         let reached = self.reached(revision, counts);
         if self.shown != Some(reached) {
             self.show_reached(reached, out);
             self.shown = Some(reached);
         }
-        self.timelines.encode_dirty(&mut |key, block, value| out(Name::Block { key, block }, value));
+        self.timelines.encode_some(limit, &mut |key, block, value| out(Name::Block { key, block }, value))
     }
 
     /// Shows everything of its state. What [`Segment::dirty`] has still to show stays so.

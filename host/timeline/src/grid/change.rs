@@ -95,8 +95,11 @@ impl Changes {
         self.listed.retain(|(slot, _)| stays(slot));
     }
 
-    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
-        for (window, slot) in std::mem::take(&mut self.dirty) {
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
+        while *left > 0
+            && let Some((window, slot)) = self.dirty.pop_first()
+        {
+            *left -= 1;
             let note = self.note(window, slot).map(|note| [note]);
             out(slots.key(Slot(slot)), name(window), note.as_ref().map(|note| &note[..]));
         }

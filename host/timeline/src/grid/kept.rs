@@ -158,8 +158,11 @@ impl Kept {
         self.listed = self.listed.split_off(&(oldest, 0));
     }
 
-    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
-        for (window, slot) in std::mem::take(&mut self.dirty) {
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
+        while *left > 0
+            && let Some((window, slot)) = self.dirty.pop_first()
+        {
+            *left -= 1;
             if let Some(kept) = self.find(window, slot) {
                 kept.encode((window, slot), slots, out);
             }

@@ -6,14 +6,15 @@ use crate::slots::Slots;
 use crate::tiles::{decode_tile, encode_all_tiles, encode_tiles};
 
 impl GridStage {
-    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
-        encode_tiles(&mut self.panes, slots, out);
-        self.kept.encode_dirty(slots, out);
+    /// Shows what changed, as many blocks as are `left` to be shown, and counts them off.
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
+        encode_tiles(&mut self.panes, slots, left, out);
+        self.kept.encode_dirty(slots, left, out);
         if let Some(ordered) = &mut self.ordered {
-            ordered.logs.encode_dirty(slots, out);
+            ordered.logs.encode_dirty(slots, left, out);
         }
         if let Some(changes) = &mut self.changes {
-            changes.encode_dirty(slots, out);
+            changes.encode_dirty(slots, left, out);
         }
         self.bury_unread(out);
     }

@@ -6,10 +6,11 @@ use crate::row_log::block::{DUE, NEW, WRITTEN};
 use crate::slots::Slots;
 
 impl OverStage {
-    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
-        self.logs.encode_dirty(slots, out);
+    /// Shows what changed, as many blocks as are `left` to be shown, and counts them off.
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
+        self.logs.encode_dirty(slots, left, out);
         if let Some(tail) = &mut self.tail {
-            tail.encode_dirty(slots, out);
+            tail.encode_dirty(slots, left, out);
         }
     }
 

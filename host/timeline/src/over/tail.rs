@@ -214,11 +214,11 @@ impl Tail {
         !self.keeps_all && start < self.bound
     }
 
-    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
         for (key, start) in self.graves.drain(..) {
             out(&key, Block { column: Block::TILES, level: 0, start }, None);
         }
-        encode_tiles(&mut self.panes, slots, out);
+        encode_tiles(&mut self.panes, slots, left, out);
     }
 
     pub(crate) fn encode_all(&self, slots: &Slots, out: &mut BlockSink<'_>) {

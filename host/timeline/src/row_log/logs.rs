@@ -286,13 +286,15 @@ impl Logs {
         }
     }
 
-    /// Shows the stored form of every block that changed since the last call.
-    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut answer::BlockSink<'_>) {
+    /// Shows the stored form of blocks that changed, of as many keys as are `left` to be shown.
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, left: &mut usize, out: &mut answer::BlockSink<'_>) {
         for (key, serial) in self.graves.drain(..) {
             out(&key, name(serial), None);
         }
         let mut bytes = Vec::new();
-        for slot in self.dirty.drain(..) {
+        let rest = self.dirty.len().saturating_sub(*left);
+        for slot in self.dirty.drain(rest..) {
+            *left -= 1;
             let entry = &mut self.entries[slot as usize];
             entry.is_dirty = false;
             for block in entry.log.blocks_mut().filter(|block| block.is_dirty) {

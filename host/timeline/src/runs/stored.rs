@@ -44,12 +44,15 @@ impl RunStage {
         self.logs.encode_all(slots, out);
     }
 
-    pub(crate) fn encode_dirty(&mut self, slots: &Slots, out: &mut BlockSink<'_>) {
+    /// Shows what changed, as many blocks as are `left` to be shown, and counts them off.
+    pub(crate) fn encode_dirty(&mut self, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
         for (key, start) in self.graves.drain(..) {
             out(&key, name(start), None);
         }
         let mut bytes = Vec::new();
-        for run in std::mem::take(&mut self.dirty) {
+        let rest = self.dirty.len().saturating_sub(*left);
+        for run in self.dirty.split_off(rest) {
+            *left -= 1;
             let run_now = self.table.run_mut(run);
             if run_now.flags & DIRTY == 0 || run_now.rows == 0 {
                 continue;
@@ -60,7 +63,7 @@ impl RunStage {
             self.encode(run, &mut bytes);
             out(slots.key(Slot(slot)), name(start), Some(&bytes));
         }
-        self.logs.encode_dirty(slots, out);
+        self.logs.encode_dirty(slots, left, out);
     }
 
     fn encode(&self, run: u32, out: &mut Vec<u8>) {

@@ -289,14 +289,16 @@ impl World {
     /// perhaps with another history.
     pub(super) fn restart(&mut self, segments: usize, history: Option<i64>) -> Result<(), TestCaseError> {
         for segment in &mut self.segments {
-            segment.dirty(0, Counts::default(), &mut |name, value| {
+            let mut show = |name: Name<'_>, value: Option<&[u8]>| {
                 let mut entry = Vec::new();
                 name.put_with_group(&mut entry);
                 match value {
                     Some(value) => self.stored.insert(entry, value.to_vec()),
                     None => self.stored.remove(&entry),
                 };
-            });
+            };
+            // A few blocks at a time.
+            while !segment.dirty(0, Counts::default(), 2, &mut show) {}
         }
         let [settled, oldest] = [self.oracle.settled, self.oracle.oldest].map(EventTime::from_millis);
         let expiry = Expiry::at(&self.plan, settled, oldest, []).unwrap();

@@ -15,6 +15,7 @@ use crate::reading::DriverState;
 use crate::skew::Tell;
 use crate::status::JobState;
 use crate::stop::stopped;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use weir_connect::{ConnectError, Fetch};
 use weir_core::stored::Stored;
 use weir_core::{Judgement, KeyedRows, ResultRows, Taken};
-use weir_event::{Clock, EventTime, Message, Signal, Ticks};
+use weir_event::{Clock, EventTime, Message, PartitionId, Signal, Ticks};
 use weir_plan::JobPlan;
 use weir_store::Entry;
 
@@ -248,7 +249,9 @@ impl Driver {
                 Judgement::GoesOn(warning) => self.show_warning(source, Some(warning)),
             }
         }
-        match self.state.idleness.tick(self.clock.monotonic(), self.state.intake.watermark()) {
+        let asked = self.state.idleness.tick(self.clock.monotonic(), self.state.intake.watermark());
+        self.report_idle();
+        match asked {
             Ask::Watermark => {
                 let before = self.progress.watermark();
                 let moved = self.state.intake.promised().filter(|now| Some(*now) > before);
@@ -256,6 +259,16 @@ impl Driver {
             }
             Ask::Flush => self.send_signal(Signal::End).await,
         }
+    }
+
+    /// Reports partitions that have become idle, or are so no more.
+    fn report_idle(&mut self) {
+        let is_idle = |id: &PartitionId| self.state.intake.is_idle(*id);
+        let idle: BTreeSet<PartitionId> = self.state.all.iter().copied().filter(is_idle).collect();
+        for id in idle.symmetric_difference(&self.state.idle) {
+            self.report(*id);
+        }
+        self.state.idle = idle;
     }
 
     /// Counts among the rows that are of no use those that the keyed stage has found to be.

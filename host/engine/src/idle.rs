@@ -2,12 +2,18 @@
 //!
 //! A partition is idle when it was read to the end of its log *and* has been silent for `idle_after`, counted anew
 //! from each start; one that lags, or whose source cannot be reached, is never idle.
+//!
+//! Where all were idle and one has rows again, the others may have as many, and only have not been asked yet: rows of a
+//! day come at once to all. So none is idle again before every source could be looked at.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 use weir_event::{EventTime, JobWatermark, PartitionId, Span};
 use weir_plan::JobPlan;
 use weir_plan::definition::WhenIdle;
+
+/// So long after the first has woken, sources have been looked at: files are five times, brokers ten.
+const LOOKED_AT_AFTER: Duration = Duration::from_secs(1);
 
 /// The idleness of one job's partitions.
 #[derive(Debug)]
@@ -19,6 +25,8 @@ pub(crate) struct Idleness {
     /// Since when all are idle, and the watermark then.
     all_idle: Option<(Duration, EventTime)>,
     flushed: bool,
+    /// When one had rows again after all were idle, while the others have not been looked at since.
+    woken: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +58,17 @@ impl Idleness {
     fn new(idle_after: Vec<Span>, when_idle: WhenIdle) -> Self {
         let duration = |span: Span| Duration::from_millis(span.millis().max(0) as u64);
         let idle_after = idle_after.into_iter().map(duration).collect();
-        Idleness { idle_after, when_idle, partitions: BTreeMap::new(), all_idle: None, flushed: false }
+        let partitions = BTreeMap::new();
+        Idleness { idle_after, when_idle, partitions, all_idle: None, flushed: false, woken: None }
+    }
+
+    /// Rows of a partition, or its source's promise, are about to be taken: if all were idle, the others hold the
+    /// watermark back until they have been looked at.
+    pub(crate) fn wake(&mut self, now: Duration, watermark: &mut JobWatermark) {
+        if self.partitions.len() > 1 && watermark.all_idle() {
+            self.woken = Some(now);
+            self.partitions.keys().for_each(|partition| watermark.set_idle(*partition, false));
+        }
     }
 
     /// A partition has handed out rows.
@@ -77,10 +95,12 @@ impl Idleness {
 
     /// Judges every partition anew.
     pub(crate) fn tick(&mut self, now: Duration, watermark: &mut JobWatermark) -> Ask {
+        self.woken = self.woken.filter(|woken| now.saturating_sub(*woken) < LOOKED_AT_AFTER);
         for (partition, silence) in &self.partitions {
             let idle_after = self.idle_after.get(usize::from(partition.source));
             let silent = now.saturating_sub(silence.since);
-            let idle = silence.caught_up && idle_after.is_some_and(|idle_after| silent >= *idle_after);
+            let is_silent = idle_after.is_some_and(|idle_after| silent >= *idle_after);
+            let idle = silence.caught_up && is_silent && self.woken.is_none();
             watermark.set_idle(*partition, idle);
         }
         if !watermark.all_idle() {
@@ -166,6 +186,47 @@ mod tests {
             EventTime::from_millis(100_000),
             "it waits for P1, and never goes back"
         );
+    }
+
+    #[test]
+    fn when_one_wakes_after_all_were_idle_the_others_are_looked_at_first() {
+        let (mut idleness, mut watermark) = job();
+        watermark.update(P1, EventTime::from_millis(90_000));
+        idleness.caught_up(P0, seconds(0));
+        idleness.caught_up(P1, seconds(0));
+        idleness.tick(seconds(10), &mut watermark);
+        let reached = watermark.current();
+        assert!(watermark.all_idle());
+        let wake = |idleness: &mut Idleness, watermark: &mut JobWatermark, partition, at, time| {
+            idleness.wake(at, watermark);
+            watermark.update(partition, EventTime::from_millis(time));
+            idleness.heard(partition, at);
+            idleness.caught_up(partition, at);
+        };
+        wake(&mut idleness, &mut watermark, P0, seconds(20), 900_000);
+        idleness.tick(seconds(20) + LOOKED_AT_AFTER / 2, &mut watermark);
+        assert_eq!(watermark.current(), reached, "P1 may have as much to hand out");
+        wake(&mut idleness, &mut watermark, P1, seconds(20) + LOOKED_AT_AFTER / 2, 300_000);
+        assert_eq!(watermark.current(), EventTime::from_millis(300_000));
+        // P1 is silent again, and P0 never was so long: nobody waits for P1 a second time.
+        wake(&mut idleness, &mut watermark, P0, seconds(29), 950_000);
+        idleness.tick(seconds(31), &mut watermark);
+        assert!(watermark.is_idle(P1));
+        wake(&mut idleness, &mut watermark, P0, seconds(32), 960_000);
+        assert_eq!(watermark.current(), EventTime::from_millis(960_000));
+    }
+
+    #[test]
+    fn who_was_looked_at_and_has_nothing_is_idle_again() {
+        let (mut idleness, mut watermark) = job();
+        idleness.caught_up(P0, seconds(0));
+        idleness.caught_up(P1, seconds(0));
+        idleness.tick(seconds(10), &mut watermark);
+        idleness.wake(seconds(20), &mut watermark);
+        watermark.update(P0, EventTime::from_millis(900_000));
+        idleness.heard(P0, seconds(20));
+        idleness.tick(seconds(20) + LOOKED_AT_AFTER, &mut watermark);
+        assert_eq!(watermark.current(), EventTime::from_millis(900_000));
     }
 
     #[test]

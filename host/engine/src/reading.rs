@@ -26,6 +26,8 @@ pub(crate) struct DriverState {
     pub(crate) warnings: Vec<Option<String>>,
     pub(crate) caught_up: BTreeSet<PartitionId>,
     pub(crate) all: BTreeSet<PartitionId>,
+    /// Those that were reported to be idle.
+    pub(crate) idle: BTreeSet<PartitionId>,
     pub(crate) sequence: u64,
     pub(crate) begun: Option<u64>,
     pub(crate) last_barrier: Duration,
@@ -43,6 +45,7 @@ impl DriverState {
             warnings: vec![None; plan.inputs.len()],
             caught_up: BTreeSet::new(),
             all: BTreeSet::new(),
+            idle: BTreeSet::new(),
             sequence: 0,
             begun: None,
             last_barrier: now,

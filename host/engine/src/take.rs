@@ -30,6 +30,13 @@ impl Driver {
         Ok(())
     }
 
+    /// Something is about to be taken that moves the watermark. A run to the end does not wait for silence.
+    fn wake(&mut self) {
+        if self.mode == Mode::Live {
+            self.state.idleness.wake(self.clock.monotonic(), self.state.intake.watermark());
+        }
+    }
+
     fn leave_end(&mut self, partition: PartitionId) {
         if self.state.caught_up.remove(&partition) {
             self.progress.freshness.left_end(self.clock.monotonic());
@@ -43,6 +50,7 @@ impl Driver {
                 self.take_block(&block, &decoded).await
             }
             Arrival::Watermark(partition, time) => {
+                self.wake();
                 let watermark = self.state.intake.watermark_at_least(partition, time);
                 let watermark = watermark.map_err(|error| EngineError::of_core(&self.plan.name, error))?;
                 self.send_watermark(watermark).await
@@ -62,6 +70,7 @@ impl Driver {
 
     async fn take_block(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<(), EngineError> {
         let partition = block.partition;
+        self.wake();
         let taken = self.state.intake.block(block, decoded);
         let mut taken = taken.map_err(|error| EngineError::of_core(&self.plan.name, error))?;
         if let Some(newest) = taken.heard {
@@ -121,7 +130,7 @@ impl Driver {
             position: self.state.positions.get(&id).cloned().unwrap_or_default(),
             newest: self.state.intake.standing(id).newest,
             caught_up: self.state.caught_up.contains(&id),
-            idle: false,
+            idle: self.state.intake.is_idle(id),
         };
         self.progress.set_partition(status, id, self.state.sequence);
     }

@@ -101,6 +101,11 @@ impl JobWatermark {
         }
     }
 
+    /// Whether a partition does not hold the watermark back.
+    pub fn is_idle(&self, partition: PartitionId) -> bool {
+        self.partitions.get(&partition).is_some_and(|holder| holder.idle)
+    }
+
     /// Whether there are partitions and none holds the watermark back.
     pub fn all_idle(&self) -> bool {
         !self.partitions.is_empty() && self.partitions.values().all(|holder| holder.idle)

@@ -208,6 +208,11 @@ impl Intake {
         self.promised()
     }
 
+    /// Whether a partition does not hold the watermark back.
+    pub fn is_idle(&self, partition: PartitionId) -> bool {
+        self.watermark.is_idle(partition)
+    }
+
     /// The watermark of all partitions, once there is one.
     pub fn promised(&mut self) -> Option<EventTime> {
         Some(self.watermark.current()).filter(|watermark| *watermark > EventTime::MIN)

@@ -8,6 +8,7 @@ mod emit;
 mod failures;
 mod freshness;
 pub(crate) mod harness;
+mod idle;
 mod late;
 mod origin;
 mod promised;

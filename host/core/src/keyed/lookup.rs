@@ -191,7 +191,7 @@ impl Segment {
             };
             (snapshot, window)
         };
-        let snapshots = questions(stage, as_of, settled).into_iter().map(copied).collect();
+        let snapshots = questions(stage, as_of, settled, slot.is_some()).into_iter().map(copied).collect();
         Ok(Copies { snapshots, known: slot.is_some(), moment: Moment { as_of: as_of.time(), settled } })
     }
 }
@@ -258,7 +258,12 @@ type Window = Option<(EventTime, EventTime)>;
 
 /// What to ask, and the window that each question is about: first of what is settled, nothing if no window is, then of
 /// what is not.
-fn questions(stage: &KeyedStage, as_of: AsOf, settled: EventTime) -> Vec<(Option<Question>, Window)> {
+fn questions(
+    stage: &KeyedStage,
+    as_of: AsOf,
+    settled: EventTime,
+    is_known: bool,
+) -> Vec<(Option<Question>, Window)> {
     let time = as_of.time();
     match &stage.spec.frames {
         Frames::Over(_) => vec![(Some(Question::Over { as_of: time }), None)],
@@ -268,9 +273,12 @@ fn questions(stage: &KeyedStage, as_of: AsOf, settled: EventTime) -> Vec<(Option
             let complete_by = after(time).min(settled);
             let of_frames = frames.windows();
             let complete = of_frames.as_ref().and_then(|windows| windows.complete_at(complete_by));
-            // Before the first watermark no window is known to be complete, and none to end next.
-            let with_open = settled > EventTime::MIN && matches!(as_of, AsOf::JobTime(_));
-            let open = of_frames.as_ref().filter(|_| with_open).and_then(|it| it.open_at(complete_by));
+            // Before the first watermark, as while an input has had no row, no window is known to be complete. Then the
+            // one that holds the job's time is open, which there is not before any row.
+            let has_watermark = settled > EventTime::MIN;
+            let open_after = if has_watermark { complete_by } else { after(time) };
+            let with_open = (has_watermark || is_known) && matches!(as_of, AsOf::JobTime(_));
+            let open = of_frames.as_ref().filter(|_| with_open).and_then(|it| it.open_at(open_after));
             let asked = |window: Window| (window.map(|(start, end)| Question::Window { start, end }), window);
             std::iter::once(complete).chain(open.map(Some)).map(asked).collect()
         }

@@ -1,9 +1,13 @@
 //! Columns handed in, and a partition that moves from one intake to another.
 
 use super::plan;
-use crate::{Intake, Step, Steps, Subject};
+use crate::groups::ALL_GROUPS;
+use crate::{AsOf, Intake, Keyed, Looked, Step, Steps, Subject};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_array::{
-    ArrayRef, Int64Array, LargeStringArray, RecordBatch, StringArray, TimestampMillisecondArray,
+    ArrayRef, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray,
+    TimestampMillisecondArray,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -109,6 +113,35 @@ fn a_partition_holds_the_watermark_back_until_it_is_idle_or_at_the_end_of_all() 
     intake.idle(Q, true);
     let steps = intake.columns(Q, &[0], KnownTimes::Unknown, &rows(&[("a", Some(3), 1, "x")])).unwrap();
     assert_eq!(shown(&steps), ["[0]", "W 10"], "it does not go back");
+}
+
+#[test]
+fn the_window_of_the_job_s_time_is_open_while_a_partition_without_a_row_holds_the_watermark_back() {
+    let plan = hourly("");
+    let mut intake = Intake::open(plan.clone());
+    [P, Q].into_iter().for_each(|partition| intake.expect(partition));
+    let mut keyed = Keyed::open(plan, ALL_GROUPS).unwrap();
+    let log = rows(&[("a", Some(50), 7, "x"), ("a", Some(70), 1, "y"), ("a", Some(80), 2, "z")]);
+    for step in intake.columns(P, &[0, 1, 2], KnownTimes::Unknown, &log).unwrap().steps {
+        let Step::Rows(rows) = step else { panic!("there is no watermark") };
+        keyed.rows(&rows).unwrap().for_each(|effects| assert!(effects.unwrap().results.is_empty()));
+    }
+    let minutes = |minutes: i64| EventTime::from_millis(minutes * 60_000);
+    let look = |keyed: &Keyed, user: &str| {
+        let key: ArrayRef = Arc::new(StringViewArray::from(vec![user]));
+        keyed.lookup(&[key], AsOf::JobTime(minutes(80))).unwrap()
+    };
+    let sum = |looked: &Looked| looked.columns.column(1).as_primitive::<Int64Type>().value(0);
+    let answer = look(&keyed, "a");
+    let current = answer.current.unwrap();
+    assert_eq!((answer.settled.window, answer.settled.has_rows(&[0])), (None, false));
+    assert_eq!((current.window, current.complete), (Some((minutes(60), minutes(120))), false));
+    assert_eq!(sum(&current), 3);
+    assert!(look(&keyed, "b").current.is_none(), "of whom nothing is known");
+    let watermark = intake.idle(Q, true).unwrap();
+    keyed.settle(watermark).for_each(|effects| drop(effects.unwrap()));
+    let answer = look(&keyed, "a");
+    assert_eq!((sum(&answer.settled), sum(&answer.current.unwrap())), (7, 3));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use weir_event::{DataType, EventTime, Span};
 use weir_plan::{Feature, JobPlan, KeyedStage};
-use weir_timeline::{Bounds, Frames};
+use weir_timeline::{Bounds, Frames, StageSpec};
 
 /// What a value of a job is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) struct FeatureFace {
     pub(crate) full_label: Vec<u8>,
     /// Index of its result column.
     pub(crate) column: usize,
-    /// The frames of the stage that it is computed over.
+    /// The frames of the stage that it is computed over; one more than there are is the event that `OVER` repeats.
     pub(crate) frames: Vec<usize>,
     /// What these are, where they are one.
     pub(crate) frame: Frame,
@@ -90,7 +90,8 @@ impl FeatureFace {
         let label = |name: &str| format!("{}:", Value::from(name)).into_bytes();
         let reads = plan.output.columns[feature.column].expression.reads();
         let frames = plan.stage.as_ref().map(|stage| frames_read(stage, reads)).unwrap_or_default();
-        let frame = plan.stage.as_ref().map_or(Frame::Mixed, |stage| frame(&stage.spec.frames, &frames));
+        let of_stage = |stage: &KeyedStage| frame(&stage.spec.frames, &window_frames(&stage.spec, &frames));
+        let frame = plan.stage.as_ref().map_or(Frame::Mixed, of_stage);
         FeatureFace {
             name: feature.name.clone(),
             label: label(&feature.name),
@@ -117,21 +118,30 @@ fn written(default: &Value, data_type: &DataType) -> String {
     exact.unwrap_or_else(|| default.to_string())
 }
 
-/// The frames of the aggregates that a result column reads. One that repeats what the newest event said is known as
-/// long as that event is in any frame.
+/// The frames of the aggregates that a result column reads, and the event where it repeats what that said.
 fn frames_read(stage: &KeyedStage, reads: &[usize]) -> Vec<usize> {
     let spec = &stage.spec;
     let aggregates = stage.keys.len()..stage.keys.len() + spec.aggregates.len();
     let of_aggregates = reads.iter().filter(|read| aggregates.contains(read));
     let mut frames: Vec<usize> =
         of_aggregates.map(|read| spec.aggregates[read - aggregates.start].frame).collect();
-    let is_carried = reads.iter().any(|read| *read >= aggregates.end);
-    if frames.is_empty() || (is_carried && matches!(spec.frames, Frames::Over(_))) {
+    let is_carried =
+        matches!(spec.frames, Frames::Over(_)) && reads.iter().any(|read| *read >= aggregates.end);
+    frames.extend(is_carried.then(|| spec.frames.count()));
+    if frames.is_empty() {
         return (0..spec.frames.count()).collect();
     }
     frames.sort_unstable();
     frames.dedup();
     frames
+}
+
+/// Those of them that are its window. An event by itself is found by all frames, except on the left side of a join, which
+/// frames are not over.
+fn window_frames(spec: &StageSpec, read: &[usize]) -> Vec<usize> {
+    let all = 0..spec.frames.count();
+    let own: Vec<usize> = read.iter().copied().filter(|frame| all.contains(frame)).collect();
+    if own.is_empty() && spec.results_below.is_none() { all.collect() } else { own }
 }
 
 /// What these of a stage's frames are.
@@ -165,6 +175,47 @@ mod tests {
         assert_eq!(written(&serde_json::json!(0), &decimal), "0.00");
         assert_eq!(written(&serde_json::json!(0), &DataType::Bigint), "0");
         assert_eq!(written(&Value::Null, &decimal), "null");
+    }
+
+    /// A key, an aggregate over one frame, and a column of the event.
+    fn stage(results_below: Option<u16>) -> KeyedStage {
+        let count = weir_timeline::builtin("COUNT", false, &[], &[]).unwrap();
+        let of_frame =
+            weir_timeline::AggregateSpec { function: count, arguments: vec![], filter: None, frame: 0 };
+        let spec = StageSpec {
+            frames: Frames::Over(vec![OverFrame::range(Some(Span::from_millis(5)))]),
+            aggregates: vec![of_frame],
+            inputs: vec![arrow_schema::DataType::Int64],
+            carried: vec![0],
+            history: Span::ZERO,
+            corrects: None,
+            retention: None,
+            tail: None,
+            emit_changes: false,
+            results_below,
+        };
+        KeyedStage {
+            keys: vec![0],
+            key_names: vec!["user".to_owned()],
+            key_types: vec![arrow_schema::DataType::Int64],
+            spec: Arc::new(spec),
+            results: Arc::new(arrow_schema::Schema::empty()),
+        }
+    }
+
+    #[test]
+    fn each_side_of_a_join_is_known_by_its_own_rows_and_the_left_one_has_no_window() {
+        for joins in [None, Some(1)] {
+            let stage = stage(joins);
+            let read = |columns: &[usize]| frames_read(&stage, columns);
+            let over = |columns: &[usize]| window_frames(&stage.spec, &read(columns));
+            assert_eq!(
+                [read(&[0]), read(&[1]), read(&[2]), read(&[2, 1])],
+                [vec![0], vec![0], vec![1], vec![0, 1]]
+            );
+            let of_event = if joins.is_some() { vec![] } else { vec![0] };
+            assert_eq!([over(&[1]), over(&[2]), over(&[2, 1])], [vec![0], of_event, vec![0]]);
+        }
     }
 
     #[test]

@@ -148,13 +148,18 @@ pub enum Question {
 pub struct Values {
     /// One array of length 1 per aggregate; null where there is an error.
     pub values: Vec<ArrayRef>,
-    /// Rows in the frame, one count per frame of the stage (a grid has one). Filters are not looked at.
+    /// Rows in the frame, one count per frame of the stage (a grid has one). Filters are not looked at. With
+    /// [`crate::StageSpec::results_below`], whether a row is in it that is joined: 1 or 0.
     pub rows: Vec<u64>,
-    /// Newest event time in the frame, per frame as `rows`.
+    /// Newest event time of those rows, per frame as `rows`.
     pub newest: Vec<Option<EventTime>>,
     /// `OVER` only: the carried columns of the key's newest row at or before the time asked for, each of length
-    /// 1; null if there is no such row, or if it is older than every frame reaches back.
+    /// 1; null if there is no such row, or if it is older than every frame reaches back. With
+    /// [`crate::StageSpec::results_below`], of the newest one that has a result, which is found as far back as lookups
+    /// reach also where frames do not.
     pub carried: Vec<ArrayRef>,
+    /// `OVER` only: the event time of that row.
+    pub event: Option<EventTime>,
     /// Sessions only: the session's window, as of the time asked for.
     pub window: Option<(EventTime, EventTime)>,
     /// Aggregates whose value is an error, and the reason.

@@ -16,6 +16,7 @@ pub struct Snapshot {
     pub(crate) rows: Vec<u64>,
     pub(crate) newest: Vec<Option<EventTime>>,
     pub(crate) carried: Vec<ArrayRef>,
+    pub(crate) event: Option<EventTime>,
     pub(crate) window: Option<(EventTime, EventTime)>,
     list_views: bool,
 }
@@ -51,6 +52,7 @@ impl Snapshot {
             rows: vec![0; frames],
             newest: vec![None; frames],
             carried: carried.collect(),
+            event: None,
             window: None,
             list_views: false,
         }
@@ -70,8 +72,8 @@ impl Snapshot {
             errors.extend(finished.errors.into_iter().map(|(_, reason)| (at, reason)));
             values.push(shape_lists(&finished.values, self.list_views)?);
         }
-        let Snapshot { rows, newest, carried, window, .. } = self;
-        Ok(Values { values, rows, newest, carried, window, errors })
+        let Snapshot { rows, newest, carried, event, window, .. } = self;
+        Ok(Values { values, rows, newest, carried, event, window, errors })
     }
 }
 

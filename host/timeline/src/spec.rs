@@ -35,7 +35,8 @@ pub struct StageSpec {
     pub tail: Option<Span>,
     /// Whether [`crate::Timelines::changes`] will be asked for: then what changed is noted as it comes.
     pub emit_changes: bool,
-    /// `OVER` only: rows of sources below this have results; those of others are in frames alone. `None`: all have.
+    /// `OVER` only: rows of sources below this have results, and rows of the others are joined to them: these alone are
+    /// what aggregates take in, as their filters say. `None`: all rows have results, and all are taken in.
     pub results_below: Option<u16>,
 }
 

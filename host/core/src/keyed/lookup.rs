@@ -22,7 +22,8 @@ pub struct Looked {
     pub window: Option<(EventTime, EventTime)>,
     /// Whether no row that comes in time can still change it.
     pub complete: bool,
-    /// What is in each frame of the stage; a grid has one.
+    /// What is in each frame of the stage; a grid has one. `OVER` has one more than it has frames: the event whose
+    /// columns are repeated.
     pub frames: Vec<FrameRows>,
     /// Result columns that could not be computed, with the reasons; `None` is HAVING.
     pub failures: Vec<(Option<usize>, String)>,
@@ -340,14 +341,13 @@ fn result_row(
     let Evaluated { columns, failed: outputs, .. } =
         evaluate_output(&plan.output, &batch, &failing).map_err(|error| failed(error.to_string()))?;
     let failures = outputs.into_iter().map(|output| (output.column, output.reason)).collect();
-    let frames = values.rows.iter().zip(&values.newest);
-    Ok(Looked {
-        columns,
-        window,
-        complete: moment.completes(&stage.spec.frames, window),
-        frames: frames.map(|(rows, newest)| FrameRows { rows: *rows, newest: *newest }).collect(),
-        failures,
-    })
+    let in_frames = values.rows.iter().zip(&values.newest);
+    let mut frames: Vec<FrameRows> =
+        in_frames.map(|(rows, newest)| FrameRows { rows: *rows, newest: *newest }).collect();
+    if matches!(stage.spec.frames, Frames::Over(_)) {
+        frames.push(FrameRows { rows: u64::from(values.event.is_some()), newest: values.event });
+    }
+    Ok(Looked { columns, window, complete: moment.completes(&stage.spec.frames, window), frames, failures })
 }
 
 fn no_window() -> [ArrayRef; 2] {

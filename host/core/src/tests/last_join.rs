@@ -1,5 +1,6 @@
-//! LAST JOIN against an obvious oracle: random logs of both sides with late rows and ties, in random blocks; and what is
-//! looked up against what was written.
+//! LAST JOIN against an obvious oracle: random logs of both sides with late rows and ties, in random blocks, under every
+//! policy, and with a side that is idle meanwhile; and what is looked up, also of sides that are long over, against the
+//! oracle and what was written.
 
 use crate::groups::ALL_GROUPS;
 use crate::{AsOf, Effects, Intake, Keyed, Step};
@@ -11,11 +12,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::KnownTimes;
-use weir_event::{EventTime, PartitionId, Span};
+use weir_event::{EventTime, KeyGroup, PartitionId};
 use weir_plan::JobPlan;
 
 const DISORDER: i64 = 5;
 const ALLOW: i64 = 30;
+const HISTORY: i64 = 40;
 const USERS: [Option<&str>; 4] = [Some("a"), Some("b"), Some("c"), None];
 
 /// A row of either side: user, time in seconds, number.
@@ -24,44 +26,65 @@ type Row = (usize, i64, Option<i64>);
 type Match = Option<(u64, Option<i64>)>;
 
 /// Planned once: planning takes longer than a case does.
-fn plan(within: Option<i64>, change: bool) -> Arc<JobPlan> {
-    type Plans = BTreeMap<(Option<i64>, bool), Arc<JobPlan>>;
-    thread_local!(static PLANS: RefCell<Plans> = RefCell::default());
-    PLANS.with_borrow_mut(|plans| {
-        plans.entry((within, change)).or_insert_with(|| Arc::new(make_plan(within, change))).clone()
-    })
+fn plan(asked: Asked) -> Arc<JobPlan> {
+    thread_local!(static PLANS: RefCell<BTreeMap<Asked, Arc<JobPlan>>> = RefCell::default());
+    PLANS.with_borrow_mut(|plans| plans.entry(asked).or_insert_with(|| Arc::new(make_plan(asked))).clone())
 }
 
-fn make_plan(within: Option<i64>, change: bool) -> JobPlan {
+/// What a job says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    within: Option<i64>,
+    change: bool,
+    corrects: bool,
+}
+
+fn make_plan(Asked { within, change, corrects }: Asked) -> JobPlan {
     let within = within.map_or_else(String::new, |within| format!(" WITHIN INTERVAL '{within}' SECOND"));
     let query = format!(
         "SELECT a.user, a.id, b.id AS other, b.n FROM events AS a LAST JOIN events AS b ON a.user = b.user{within}"
     );
     let emit = if change { "emit: {on: change}" } else { "" };
-    super::plan(&query, &format!("disorder: {DISORDER}s"), &format!("late: {{allow: {ALLOW}s}}\n{emit}"))
+    let policy = if corrects { "correct" } else { "drop" };
+    let job = format!("late: {{policy: {policy}, allow: {ALLOW}s}}\nhistory: {HISTORY}s\n{emit}");
+    super::plan(&query, &format!("disorder: {DISORDER}s"), &job)
 }
 
-/// The rows of a log that count, with their offsets: judged one by one against the newest time before them.
-fn admitted(log: &[Row]) -> Vec<(u64, Row)> {
-    let (mut newest, mut counted) = (None::<i64>, Vec::new());
-    for (offset, row) in (0..).zip(log) {
-        // Final a millisecond after its time, and out of reach so long after that.
-        let is_out_of_reach = newest.is_some_and(|newest| row.1 < newest - DISORDER - ALLOW);
-        if !is_out_of_reach {
-            counted.push((offset, *row));
+/// The rows of a log that count so far, with their offsets.
+#[derive(Default)]
+struct Counted {
+    rows: Vec<(u64, Row)>,
+    newest: Option<i64>,
+}
+
+impl Counted {
+    /// Judges rows one by one against the newest time before them in their own log, and how far the job reaches back
+    /// from where it was settled.
+    fn judge(&mut self, first: usize, rows: &[Row], settled: EventTime, corrects: bool) {
+        let reach = if corrects { ALLOW } else { 0 };
+        for (offset, row) in (first as u64..).zip(rows) {
+            // Final a millisecond after its time, and out of reach so long after that.
+            let is_late = self.newest.is_some_and(|newest| row.1 < newest - DISORDER - reach);
+            let is_gone = row.1 * 1000 < settled.millis().saturating_sub(HISTORY * 1000);
+            if !is_late && !is_gone {
+                self.rows.push((offset, *row));
+            }
+            self.newest = self.newest.max(Some(row.1));
         }
-        newest = newest.max(Some(row.1));
     }
-    counted
-}
 
-/// The newest row of the right side as of a time.
-fn newest(right: &[(u64, Row)], user: usize, time: i64, within: Option<i64>) -> Match {
-    USERS[user]?;
-    let fits = right.iter().filter(|(_, row)| {
-        row.0 == user && row.1 <= time && within.is_none_or(|within| row.1 >= time - within)
-    });
-    fits.max_by_key(|(offset, row)| (row.1, *offset)).map(|(offset, row)| (*offset, row.2))
+    /// The newest row as of a time.
+    fn newest(&self, user: usize, time: i64, within: Option<i64>) -> Option<(u64, Row)> {
+        USERS[user]?;
+        let fits = self.rows.iter().filter(|(_, row)| {
+            row.0 == user && row.1 <= time && within.is_none_or(|within| row.1 >= time - within)
+        });
+        fits.max_by_key(|(offset, row)| (row.1, *offset)).copied()
+    }
+
+    fn matching(&self, user: usize, time: i64, within: Option<i64>) -> Match {
+        self.newest(user, time, within).map(|(offset, row)| (offset, row.2))
+    }
 }
 
 fn batch(rows: &[Row], first: usize) -> RecordBatch {
@@ -80,6 +103,7 @@ struct Run {
     keyed: Keyed,
     /// By position of the left row, what was written last.
     written: BTreeMap<String, Match>,
+    counted: [Counted; 2],
 }
 
 impl Run {
@@ -87,10 +111,12 @@ impl Run {
         let mut intake = Intake::open(plan.clone());
         (0..2).for_each(|source| intake.expect(PartitionId { source, partition: 0 }));
         let keyed = Keyed::open(plan.clone(), ALL_GROUPS).unwrap().with_identity(true);
-        Run { intake, keyed, written: BTreeMap::new() }
+        Run { intake, keyed, written: BTreeMap::new(), counted: Default::default() }
     }
 
-    fn read(&mut self, source: u16, first: usize, rows: &[Row]) {
+    fn read(&mut self, source: u16, first: usize, rows: &[Row], corrects: bool) {
+        let settled = self.keyed.settled(KeyGroup(0)).unwrap();
+        self.counted[usize::from(source)].judge(first, rows, settled, corrects);
         let offsets: Vec<u64> = (first as u64..).take(rows.len()).collect();
         let id = PartitionId { source, partition: 0 };
         let steps = self.intake.columns(id, &offsets, KnownTimes::Unknown, &batch(rows, first)).unwrap();
@@ -100,6 +126,14 @@ impl Run {
                 Step::Watermark(watermark) => self.keyed.settle(watermark).collect(),
                 Step::Results(_) => unreachable!("a join has keys"),
             };
+            self.write(effects);
+        }
+    }
+
+    /// The side does not hold the watermark back until it is read on.
+    fn idle(&mut self, source: u16) {
+        if let Some(watermark) = self.intake.idle(PartitionId { source, partition: 0 }, true) {
+            let effects = self.keyed.settle(watermark).collect();
             self.write(effects);
         }
     }
@@ -129,14 +163,22 @@ fn joined(columns: &RecordBatch, row: usize) -> Match {
     other.is_valid(row).then(|| (other.value(row).parse().unwrap(), n.is_valid(row).then(|| n.value(row))))
 }
 
-/// Reads both logs in turns of these lengths.
-fn read(run: &mut Run, logs: [&[Row]; 2], turns: &[(bool, usize)]) {
+/// A turn: whether the right side is read, how many rows, and whether the other side is idle.
+type Turn = (bool, usize, bool);
+
+/// Reads both logs in turns.
+fn read(run: &mut Run, logs: [&[Row]; 2], turns: &[Turn], corrects: bool) {
     let mut at = [0_usize, 0];
-    for (is_right, length) in turns.iter().chain(&[(false, usize::MAX), (true, usize::MAX)]) {
+    for (is_right, length, is_idle) in
+        turns.iter().chain(&[(false, usize::MAX, false), (true, usize::MAX, false)])
+    {
         let side = usize::from(*is_right);
+        if *is_idle {
+            run.idle(1 - side as u16);
+        }
         let end = at[side].saturating_add(*length).min(logs[side].len());
         if at[side] < end {
-            run.read(side as u16, at[side], &logs[side][at[side]..end]);
+            run.read(side as u16, at[side], &logs[side][at[side]..end], corrects);
             at[side] = end;
         }
     }
@@ -156,35 +198,42 @@ fn log() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
-fn check(
-    left: &[Row],
-    right: &[Row],
-    within: Option<i64>,
-    turns: &[(bool, usize)],
-    change: bool,
-) -> Result<(), TestCaseError> {
-    let mut run = Run::new(&plan(within, change));
-    read(&mut run, [left, right], turns);
+fn check(left: &[Row], right: &[Row], asked: Asked, turns: &[Turn]) -> Result<(), TestCaseError> {
+    let mut run = Run::new(&plan(asked));
+    read(&mut run, [left, right], turns, asked.corrects);
     run.end();
-    let (of_left, of_right) = (admitted(left), admitted(right));
+    let [of_left, of_right] = &run.counted;
     let expected = of_left
+        .rows
         .iter()
-        .map(|(offset, row)| (format!("0/0:{offset}"), newest(&of_right, row.0, row.1, within)));
+        .map(|(offset, row)| (format!("0/0:{offset}"), of_right.matching(row.0, row.1, asked.within)));
     prop_assert_eq!(&run.written, &expected.collect::<BTreeMap<_, _>>());
-    let watermark = run.intake.promised();
-    let oldest = watermark.map(|watermark| watermark - Span::from_millis(ALLOW * 1000));
-    for (_, (user, time, _)) in &of_left {
-        let as_of = EventTime::from_millis(time * 1000);
-        if USERS[*user].is_none() || oldest.is_some_and(|oldest| as_of < oldest) {
-            continue;
+    let oldest = run.keyed.oldest(KeyGroup(0)).unwrap();
+    let reach = asked.within.unwrap_or(0);
+    for (_, (user, time, _)) in of_left.rows.iter().chain(&of_right.rows) {
+        for time in [0, reach, reach + 1, HISTORY, HISTORY + 1].map(|after| time + after) {
+            if USERS[*user].is_some() && EventTime::from_millis(time * 1000) >= oldest {
+                look(&run, *user, time, asked.within)?;
+            }
         }
-        let key: ArrayRef = Arc::new(StringViewArray::from_iter([USERS[*user]]));
-        let looked = run.keyed.lookup(&[key], AsOf::Asked(as_of)).unwrap().settled.columns;
-        prop_assert_eq!(joined(&looked, 0), newest(&of_right, *user, *time, within), "at {}", time);
-        let own = of_left.iter().filter(|(_, row)| row.0 == *user && row.1 <= *time);
-        let own = own.max_by_key(|(offset, row)| (row.1, *offset)).map(|(offset, _)| offset.to_string());
-        prop_assert_eq!(Some(looked.column(1).as_string_view().value(0)), own.as_deref());
     }
+    Ok(())
+}
+
+/// The right side is bound by WITHIN; the left row is found as long as lookups reach, or WITHIN does.
+fn look(run: &Run, user: usize, time: i64, within: Option<i64>) -> Result<(), TestCaseError> {
+    let [of_left, of_right] = &run.counted;
+    let key: ArrayRef = Arc::new(StringViewArray::from_iter([USERS[user]]));
+    let looked = run.keyed.lookup(&[key], AsOf::Asked(EventTime::from_millis(time * 1000))).unwrap().settled;
+    let right = of_right.newest(user, time, within);
+    let left = of_left.newest(user, time, within.map(|within| within.max(HISTORY)));
+    prop_assert_eq!(joined(&looked.columns, 0), right.map(|(offset, row)| (offset, row.2)), "at {}", time);
+    let ids = looked.columns.column(1).as_string_view();
+    let id = ids.is_valid(0).then(|| ids.value(0).to_owned());
+    prop_assert_eq!(id, left.map(|(offset, _)| offset.to_string()), "at {}", time);
+    let newest: Vec<_> =
+        looked.frames.iter().map(|frame| frame.newest.map(|it| it.millis() / 1000)).collect();
+    prop_assert_eq!(newest, [right, left].map(|row| row.map(|(_, row)| row.1)), "at {}", time);
     Ok(())
 }
 
@@ -195,10 +244,11 @@ proptest! {
     fn each_row_has_the_newest_of_the_other_side_as_of_its_time(
         left in log(),
         right in log(),
-        within in prop::sample::select(vec![None, Some(1), Some(6), Some(25)]),
-        turns in prop::collection::vec((any::<bool>(), 1..6_usize), 0..16),
+        within in prop::sample::select(vec![None, Some(1), Some(6), Some(25), Some(60)]),
+        turns in prop::collection::vec((any::<bool>(), 1..6_usize, prop::bool::weighted(0.1)), 0..16),
         change in prop::bool::weighted(0.3),
+        corrects in any::<bool>(),
     ) {
-        check(&left, &right, within, &turns, change)?;
+        check(&left, &right, Asked { within, change, corrects }, &turns)?;
     }
 }

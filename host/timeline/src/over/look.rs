@@ -18,8 +18,7 @@ impl OverStage {
         let Some(log) = self.logs.find(slot).filter(|log| !log.is_empty()) else { return snapshot };
         let frames: Vec<FrameRows> = self.frames.iter().map(|frame| frame.as_of(log, as_of)).collect();
         for (at, frame) in frames.iter().enumerate() {
-            snapshot.rows[at] = frame.len();
-            snapshot.newest[at] = frame.last().map(|last| EventTime::from_millis(log.time(last)));
+            (snapshot.rows[at], snapshot.newest[at]) = self.rows_of(log, frame);
         }
         if let Some(tail) = &self.tail {
             self.look_at_steps(tail, (slot, log), &frames, &mut snapshot);
@@ -27,11 +26,9 @@ impl OverStage {
             let parts = self.spec.aggregates.iter().enumerate();
             snapshot.parts = parts.map(|(at, it)| self.part(at, slot, log, &frames[it.frame])).collect();
         }
-        let after = log.first_after(as_of);
-        // That a row's block happens to be still there must not be seen: as many as these are.
-        let newest = self.newest_result(log, after, after.saturating_sub(UNFOLDED_ROWS));
-        if let Some(newest) = newest.filter(|newest| self.frames.reaches(log.time(*newest), as_of)) {
-            let (block, row) = log.row(newest);
+        if let Some(event) = self.event(log, as_of) {
+            snapshot.event = Some(EventTime::from_millis(log.time(event)));
+            let (block, row) = log.row(event);
             let columns = self.spec.carried.iter().filter_map(|input| self.logs.layout.position(*input));
             snapshot.carried = columns
                 .map(|column| {
@@ -42,6 +39,29 @@ impl OverStage {
                 .collect();
         }
         snapshot
+    }
+
+    /// How many rows a frame has, and the time of the newest; of a join, whether it has one that is joined.
+    fn rows_of(&self, log: &Log, frame: &FrameRows) -> (u64, Option<EventTime>) {
+        let time = |number: u64| EventTime::from_millis(log.time(number));
+        if self.spec.results_below.is_none() {
+            return (frame.len(), frame.last().map(time));
+        }
+        let mut newest_first = frame.pieces().into_iter().rev().flat_map(Iterator::rev);
+        let joined = newest_first.find(|number| !self.has_result(log, *number));
+        (u64::from(joined.is_some()), joined.map(time))
+    }
+
+    /// The event that a lookup repeats: a key's newest one, as long as it is found.
+    fn event(&self, log: &Log, as_of: i64) -> Option<u64> {
+        let after = log.first_after(as_of);
+        // That a row's block happens to be still there must not be seen: as many as these are.
+        let recent = after.saturating_sub(UNFOLDED_ROWS);
+        let found = self.found_for.map(|span| log.first_at(as_of.saturating_sub(span)));
+        let newest = self.newest_result(log, after, found.map_or(recent, |found| found.min(recent)))?;
+        let is_found = found.is_some_and(|found| newest >= found);
+        let is_reached = newest >= recent && self.frames.reaches(log.time(newest), as_of);
+        (is_found || is_reached).then_some(newest)
     }
 
     /// Frames under a tail: their steps, and how many rows these have.
@@ -66,6 +86,9 @@ impl OverStage {
             for (rows, newest) in pieces.iter().filter_map(Piece::folded) {
                 snapshot.rows[frame] += rows;
                 snapshot.newest[frame] = snapshot.newest[frame].max(Some(EventTime::from_millis(newest)));
+            }
+            if self.spec.results_below.is_some() {
+                snapshot.rows[frame] = snapshot.rows[frame].min(1);
             }
         }
         let parts = self.spec.aggregates.iter().enumerate().map(|(at, aggregate)| {

@@ -18,7 +18,7 @@ mod stored;
 mod tail;
 
 use crate::aggregate::AggregateError;
-use crate::row_log::logs::Logs;
+use crate::row_log::logs::{Life, Logs};
 use crate::row_log::{Layout, Log};
 use crate::slots::{ByNumber, Slots};
 use crate::spec::{OverFrame, StageSpec};
@@ -37,6 +37,8 @@ pub(crate) struct OverStage {
     /// What has left the logs, if it is not gone.
     pub(crate) tail: Option<Tail>,
     pub(crate) cursor: OverCursor,
+    /// Of a join: how long after its event a row is found that has a result, also where no frame reaches it.
+    found_for: Option<i64>,
     settled: i64,
     /// By slot, the times of late rows whose corrections are due.
     due: BTreeMap<u32, Vec<i64>>,
@@ -58,16 +60,19 @@ impl OverStage {
         let frames = OverFrames::new(frames, spec.retention, spec.tail);
         let layout = Layout::new(spec.logged(), &spec.inputs)?;
         let cursor = OverCursor::new(&spec, &layout, &frames);
-        let (tail, lives) = match spec.tail {
+        let (tail, mut lives) = match spec.tail {
             Some(step) => (Some(Tail::new(step, &frames)?), frames.lives_before_tiles()),
             None => (None, frames.lives()),
         };
+        let found_for = spec.results_below.map(|_| found_for(&spec, &frames));
+        lives.extend(found_for.map(|span| Life { span: Some(span), rows: None }));
         Some(OverStage {
             spec,
             logs: Logs::with_lives(layout, lives),
             frames,
             tail,
             cursor,
+            found_for,
             settled: i64::MIN,
             due: BTreeMap::new(),
             written_until: i64::MIN,
@@ -164,4 +169,11 @@ impl OverStage {
         let tail = self.tail.as_ref().map_or(0, Tail::memory_bytes);
         self.logs.memory_bytes() + tail + self.cursor.memory_bytes()
     }
+}
+
+/// As long as lookups reach back, or longer where frames do, so that whether a row is found does not depend on when it
+/// is asked for; the retention ends it.
+fn found_for(spec: &StageSpec, frames: &OverFrames) -> i64 {
+    let span = spec.reach().millis().max(frames.longest().unwrap_or(0));
+    spec.retention.map_or(span, |retention| span.min(retention.millis()))
 }

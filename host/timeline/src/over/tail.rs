@@ -89,12 +89,13 @@ impl Tail {
             if start < self.bound && !self.keeps_all {
                 continue;
             }
+            let Some((count, newest)) = taken_in(spec, log, rows.clone()) else { continue };
             let pane = self.panes.entry(start).or_insert_with(|| Pane::new(&spec.aggregates));
             if pane.group(slot).is_none() {
                 leaving.retained.push(slot);
             }
             let group = pane.group_or_insert(slot);
-            count_rows(pane, group, (rows.end - rows.start) as u32, log.time(rows.end - 1));
+            count_rows(pane, group, count, newest);
             let feeders = || spec.aggregates.iter().map(|it| (Feeder::new(layout, it), Vec::new())).collect();
             for (feeder, groups) in leaving.feeds.entry(start).or_insert_with(feeders) {
                 feeder.push(log, rows.clone());
@@ -272,6 +273,20 @@ pub(crate) fn fold_pieces(
     }
     feeder.finish().fold(states.as_mut(), &groups)?;
     Ok(states)
+}
+
+/// How many of some rows aggregates take in, and the time of the newest of these; `None` if it is none.
+fn taken_in(spec: &StageSpec, log: &Log, rows: Range<u64>) -> Option<(u32, i64)> {
+    if spec.results_below.is_none() {
+        return rows.clone().last().map(|last| ((rows.end - rows.start) as u32, log.time(last)));
+    }
+    let is_joined = |number: &u64| {
+        let (block, row) = log.row(*number);
+        !spec.has_result(block.rank(row))
+    };
+    let mut joined = rows.rev().filter(is_joined);
+    let newest = joined.next()?;
+    Some((1 + joined.count() as u32, log.time(newest)))
 }
 
 fn count_rows(pane: &mut Pane, group: u32, rows: u32, newest: i64) {

@@ -2,8 +2,8 @@
 //! policy, and with a side that is idle meanwhile; and what is looked up, also of sides that are long over, against the
 //! oracle and what was written.
 
-use crate::groups::ALL_GROUPS;
-use crate::{AsOf, Effects, Intake, Keyed, Step};
+use super::two_logs::{Turn, TwoLogs, in_turns};
+use crate::{AsOf, ResultRows};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMillisecondArray};
@@ -11,8 +11,7 @@ use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use weir_connect::KnownTimes;
-use weir_event::{EventTime, KeyGroup, PartitionId};
+use weir_event::{EventTime, PartitionId};
 use weir_plan::JobPlan;
 
 const DISORDER: i64 = 5;
@@ -97,91 +96,42 @@ fn batch(rows: &[Row], first: usize) -> RecordBatch {
     RecordBatch::try_from_iter([("user", users), ("t", times), ("n", numbers), ("id", ids)]).unwrap()
 }
 
-/// A job over both logs.
+/// A job over both logs, and what counts of them.
 struct Run {
-    intake: Intake,
-    keyed: Keyed,
-    /// By position of the left row, what was written last.
-    written: BTreeMap<String, Match>,
+    logs: TwoLogs,
     counted: [Counted; 2],
 }
 
 impl Run {
-    fn new(plan: &Arc<JobPlan>) -> Run {
-        let mut intake = Intake::open(plan.clone());
-        (0..2).for_each(|source| intake.expect(PartitionId { source, partition: 0 }));
-        let keyed = Keyed::open(plan.clone(), ALL_GROUPS).unwrap().with_identity(true);
-        Run { intake, keyed, written: BTreeMap::new(), counted: Default::default() }
-    }
-
-    fn read(&mut self, source: u16, first: usize, rows: &[Row], corrects: bool) {
-        let settled = self.keyed.settled(KeyGroup(0)).unwrap();
-        self.counted[usize::from(source)].judge(first, rows, settled, corrects);
-        let offsets: Vec<u64> = (first as u64..).take(rows.len()).collect();
-        let id = PartitionId { source, partition: 0 };
-        let steps = self.intake.columns(id, &offsets, KnownTimes::Unknown, &batch(rows, first)).unwrap();
-        for step in steps.steps {
-            let effects: Vec<_> = match step {
-                Step::Rows(rows) => self.keyed.rows(&rows).unwrap().collect(),
-                Step::Watermark(watermark) => self.keyed.settle(watermark).collect(),
-                Step::Results(_) => unreachable!("a join has keys"),
-            };
-            self.write(effects);
-        }
-    }
-
-    /// The side does not hold the watermark back until it is read on.
-    fn idle(&mut self, source: u16) {
-        if let Some(watermark) = self.intake.idle(PartitionId { source, partition: 0 }, true) {
-            let effects = self.keyed.settle(watermark).collect();
-            self.write(effects);
-        }
-    }
-
-    fn end(&mut self) {
-        for source in 0..2 {
-            if let Some(watermark) = self.intake.caught_up(PartitionId { source, partition: 0 }, true) {
-                let effects = self.keyed.settle(watermark).collect();
-                self.write(effects);
+    /// Reads both logs in turns.
+    fn of(asked: Asked, logs: [&[Row]; 2], turns: &[Turn]) -> Run {
+        let ids = [0, 1].map(|source| PartitionId { source, partition: 0 });
+        let mut run = Run { logs: TwoLogs::new(&plan(asked), ids), counted: Default::default() };
+        for (side, rows, is_idle) in in_turns(logs.map(<[Row]>::len), turns) {
+            if is_idle {
+                run.logs.idle(1 - side);
             }
+            let (first, rows) = (rows.start, &logs[side][rows]);
+            run.counted[side].judge(first, rows, run.logs.settled(), asked.corrects);
+            run.logs.read(side, first, &batch(rows, first));
         }
-        let effects = self.keyed.end().collect();
-        self.write(effects);
+        run.logs.end();
+        run
     }
 
-    fn write(&mut self, effects: Vec<Result<Effects, crate::CoreError>>) {
-        for rows in effects.into_iter().flat_map(|effects| effects.unwrap().results) {
-            for (row, identity) in rows.identities.iter().enumerate() {
-                self.written.insert(identity.clone(), joined(&rows.columns, row));
-            }
-        }
+    /// By position of the left row, what was written last.
+    fn written(&self) -> BTreeMap<String, Match> {
+        let of_rows = |rows: &ResultRows| {
+            let numbered = rows.identities.iter().enumerate();
+            numbered.map(|(at, it)| (it.clone(), joined(&rows.columns, at))).collect::<Vec<_>>()
+        };
+        self.logs.written.iter().flat_map(of_rows).collect()
     }
 }
 
 fn joined(columns: &RecordBatch, row: usize) -> Match {
     let (other, n) = (columns.column(2).as_string_view(), columns.column(3).as_primitive::<Int64Type>());
     other.is_valid(row).then(|| (other.value(row).parse().unwrap(), n.is_valid(row).then(|| n.value(row))))
-}
-
-/// A turn: whether the right side is read, how many rows, and whether the other side is idle.
-type Turn = (bool, usize, bool);
-
-/// Reads both logs in turns.
-fn read(run: &mut Run, logs: [&[Row]; 2], turns: &[Turn], corrects: bool) {
-    let mut at = [0_usize, 0];
-    for (is_right, length, is_idle) in
-        turns.iter().chain(&[(false, usize::MAX, false), (true, usize::MAX, false)])
-    {
-        let side = usize::from(*is_right);
-        if *is_idle {
-            run.idle(1 - side as u16);
-        }
-        let end = at[side].saturating_add(*length).min(logs[side].len());
-        if at[side] < end {
-            run.read(side as u16, at[side], &logs[side][at[side]..end], corrects);
-            at[side] = end;
-        }
-    }
 }
 
 fn log() -> impl Strategy<Value = Vec<Row>> {
@@ -199,16 +149,14 @@ fn log() -> impl Strategy<Value = Vec<Row>> {
 }
 
 fn check(left: &[Row], right: &[Row], asked: Asked, turns: &[Turn]) -> Result<(), TestCaseError> {
-    let mut run = Run::new(&plan(asked));
-    read(&mut run, [left, right], turns, asked.corrects);
-    run.end();
+    let run = Run::of(asked, [left, right], turns);
     let [of_left, of_right] = &run.counted;
     let expected = of_left
         .rows
         .iter()
         .map(|(offset, row)| (format!("0/0:{offset}"), of_right.matching(row.0, row.1, asked.within)));
-    prop_assert_eq!(&run.written, &expected.collect::<BTreeMap<_, _>>());
-    let oldest = run.keyed.oldest(KeyGroup(0)).unwrap();
+    prop_assert_eq!(run.written(), expected.collect::<BTreeMap<_, _>>());
+    let oldest = run.logs.oldest();
     let reach = asked.within.unwrap_or(0);
     for (_, (user, time, _)) in of_left.rows.iter().chain(&of_right.rows) {
         for time in [0, reach, reach + 1, HISTORY, HISTORY + 1].map(|after| time + after) {
@@ -224,7 +172,8 @@ fn check(left: &[Row], right: &[Row], asked: Asked, turns: &[Turn]) -> Result<()
 fn look(run: &Run, user: usize, time: i64, within: Option<i64>) -> Result<(), TestCaseError> {
     let [of_left, of_right] = &run.counted;
     let key: ArrayRef = Arc::new(StringViewArray::from_iter([USERS[user]]));
-    let looked = run.keyed.lookup(&[key], AsOf::Asked(EventTime::from_millis(time * 1000))).unwrap().settled;
+    let looked =
+        run.logs.keyed.lookup(&[key], AsOf::Asked(EventTime::from_millis(time * 1000))).unwrap().settled;
     let right = of_right.newest(user, time, within);
     let left = of_left.newest(user, time, within.map(|within| within.max(HISTORY)));
     prop_assert_eq!(joined(&looked.columns, 0), right.map(|(offset, row)| (offset, row.2)), "at {}", time);

@@ -2,8 +2,10 @@
 
 mod exchange;
 mod intake;
+mod lagging;
 mod last_join;
 mod served;
+mod two_logs;
 
 use weir_plan::JobPlan;
 use weir_project::{AnyConnectors, BuiltIns, ProjectFiles};

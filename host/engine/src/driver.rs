@@ -224,7 +224,8 @@ impl Driver {
         self.state.sequence += 1;
         match &self.next {
             Next::Shards(shards) => {
-                for shard in shards {
+                for (number, shard) in shards.iter().enumerate() {
+                    self.progress.sent(number, self.state.sequence);
                     let message = (self.state.sequence, Message::Signal(signal));
                     shard.inbox.send(message).await.map_err(|_| self.vanished("keyed"))?;
                 }

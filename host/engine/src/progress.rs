@@ -10,7 +10,7 @@ use crate::status::{
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use weir_connect::{CpuTime, Left};
 use weir_core::Counts;
@@ -44,8 +44,8 @@ pub(crate) struct Progress {
     /// Entries of its state that were read back, and how many there are.
     restored: AtomicU64,
     restore_of: AtomicU64,
-    /// For each shard, the number of the last message that it has applied.
-    applied: Mutex<Vec<u64>>,
+    /// Of each shard.
+    messages: Mutex<Vec<Messages>>,
     /// For each input, rows that the keyed stage found too late since the driver last asked.
     too_late: Mutex<BTreeMap<u16, u64>>,
     slow: Mutex<Slow>,
@@ -80,6 +80,14 @@ impl Tally {
     pub(crate) fn counts(&self) -> Counts {
         *self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The numbers of the last message that a shard was sent, and that it has applied. Rows go only to those that hold their
+/// keys, so it may be sent nothing for long.
+#[derive(Debug, Clone, Copy, Default)]
+struct Messages {
+    sent: u64,
+    applied: u64,
 }
 
 /// What changes seldom.
@@ -143,7 +151,7 @@ impl Default for Progress {
             end_reached_at: AtomicU64::new(NOT_REACHED),
             restored: AtomicU64::default(),
             restore_of: AtomicU64::default(),
-            applied: Mutex::default(),
+            messages: Mutex::default(),
             too_late: Mutex::default(),
             slow: Mutex::default(),
             failures: Mutex::default(),
@@ -238,19 +246,30 @@ impl Progress {
     pub(crate) fn expect_shards(&self, shards: usize) {
         self.replayed.store(false, Ordering::Release);
         self.end_reached_at.store(NOT_REACHED, Ordering::Release);
-        *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = vec![0; shards];
+        *self.messages() = vec![Messages::default(); shards];
+    }
+
+    fn messages(&self) -> MutexGuard<'_, Vec<Messages>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The message of this number is about to be sent to a shard.
+    pub(crate) fn sent(&self, shard: usize, sequence: u64) {
+        if let Some(messages) = self.messages().get_mut(shard) {
+            messages.sent = sequence;
+        }
     }
 
     /// A shard has applied all messages up to this number.
     pub(crate) fn applied(&self, shard: usize, sequence: u64) {
-        if let Some(applied) = self.applied.lock().unwrap_or_else(PoisonError::into_inner).get_mut(shard) {
-            *applied = sequence;
+        if let Some(messages) = self.messages().get_mut(shard) {
+            messages.applied = sequence;
         }
     }
 
-    /// Whether every shard has applied all messages up to this number.
+    /// Whether every shard has applied all messages up to this number that it was sent.
     pub(crate) fn has_applied(&self, sequence: u64) -> bool {
-        self.applied.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|applied| *applied >= sequence)
+        self.messages().iter().all(|messages| messages.applied >= sequence.min(messages.sent))
     }
 
     /// Every partition was read to its present end; `sequence` is the last message that was sent.

@@ -3,7 +3,7 @@
 //! Decides nothing; asks a clock for since when a partition is silent.
 
 use crate::decode::Arrival;
-use crate::driver::{Driver, Mode, Next};
+use crate::driver::{Driver, Mode, Next, ShardInbox};
 use crate::error::EngineError;
 use crate::status::PartitionStatus;
 use weir_connect::{Decoded, RawBlock};
@@ -103,7 +103,9 @@ impl Driver {
             (Step::Watermark(watermark), _) => self.send_watermark(Some(watermark)).await?,
             (Step::Rows(rows), Next::Shards(shards)) => {
                 self.state.sequence += 1;
-                for shard in shards.iter().filter(|shard| !rows.of_groups(&shard.groups).is_empty()) {
+                let concerned = |(_, shard): &(usize, &ShardInbox)| !rows.of_groups(&shard.groups).is_empty();
+                for (number, shard) in shards.iter().enumerate().filter(concerned) {
+                    self.progress.sent(number, self.state.sequence);
                     let message = (self.state.sequence, Message::Batch(rows.clone()));
                     shard.inbox.send(message).await.map_err(|_| self.vanished("keyed"))?;
                 }

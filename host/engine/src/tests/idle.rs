@@ -60,3 +60,15 @@ async fn who_has_nothing_when_another_wakes_does_not_hold_it_back_for_long() {
     assert_eq!(idle(&job), [false, true]);
     engine.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn rows_are_visible_at_once_though_a_partition_without_a_row_holds_the_watermark_back() {
+    let world = World::new();
+    let (say, source) = Told::new();
+    let (engine, job) = world.start_from(&plan(), Arc::new(source), Mode::Live);
+    // One shard holds the key, and the other one is sent nothing.
+    say.send(line(0, 0, "u,1,1,")).unwrap();
+    eventually("lookups see the row", || job.is_visible(id(0), 0)).await;
+    assert_eq!(job.status().watermark, None);
+    engine.stop().await.unwrap();
+}

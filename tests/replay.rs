@@ -138,7 +138,7 @@ impl Replay {
         let folder = self.folder.path().to_owned();
         let (job, plans) = (self.plan.name.clone(), self.plan.sinks.clone());
         let spec = |plan: SinkPlan| {
-            let (name, on_full) = (plan.name.clone(), plan.on_full);
+            let (name, kind, on_full) = (plan.name.clone(), plan.kind.clone(), plan.on_full);
             let context = SinkContext {
                 project: folder.clone(),
                 data_dir: folder.clone(),
@@ -149,7 +149,7 @@ impl Replay {
                 let sink = registry::sink(&plan.kind, &plan.settings, &context);
                 sink.map_err(|errors| ConnectError::user(format!("{errors:?}")))
             };
-            SinkSpec { name, on_full, make: Arc::new(make) }
+            SinkSpec { name, kind, on_full, make: Arc::new(make) }
         };
         let input_source = |input: &StreamInput| InputSource {
             source: Arc::new(Lines { logs: self.lines.clone(), block, blocks }),

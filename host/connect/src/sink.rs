@@ -120,6 +120,14 @@ pub trait Sink: Send {
         None
     }
 
+    /// What of its settings says where it writes, in one form whatever they are written as: a sink of its kind with the
+    /// same place goes on from its token and is given what waits for it, whatever else was changed. Kept with
+    /// checkpoints, so it holds no secret, and does not depend on where the project's folder is. Empty where there is one
+    /// place alone.
+    fn place(&self) -> String {
+        String::new()
+    }
+
     /// Whether it keeps nothing of what it is given: rows that it has written are not needed again if it fails.
     fn forgets(&self) -> bool {
         false

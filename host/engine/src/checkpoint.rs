@@ -9,7 +9,7 @@ use crate::entries::Entries;
 use crate::error::EngineError;
 use crate::manifest::{Body, FORMAT, Kept};
 use crate::merging::{Merged, Merging, Order};
-use crate::outbox::Outbox;
+use crate::outbox::{LeftOutboxes, Outbox};
 use crate::progress::Progress;
 use crate::state::expiry;
 use crate::status::CheckpointStatus;
@@ -49,7 +49,11 @@ pub(crate) struct Begun {
 pub(crate) struct Checkpointer {
     pub(crate) plan: Arc<JobPlan>,
     pub(crate) shards: usize,
+    /// How often a checkpoint is made.
+    pub(crate) every: Duration,
     pub(crate) outboxes: Vec<Arc<Outbox>>,
+    /// Goes with the first checkpoint.
+    pub(crate) left: LeftOutboxes,
     pub(crate) committer: Committer,
     pub(crate) progress: Arc<Progress>,
     pub(crate) dead_letters: Arc<DeadLetters>,
@@ -66,6 +70,7 @@ impl Checkpointer {
         done: mpsc::UnboundedSender<u64>,
     ) -> Result<(), EngineError> {
         let mut is_at_end = false;
+        let mut left = Some(self.left.clone());
         while let Some(Begun { mut body, entries: of_intake, at, at_end }) = begun.recv().await {
             // A stage has failed if parts are missing; its own error says why.
             let Some(entries) = self.collect(&mut body, &mut parts).await else { return Ok(()) };
@@ -73,6 +78,10 @@ impl Checkpointer {
             // Key groups rise from shard to shard, and what has none comes behind them.
             let entries = entries.into_iter().flatten().chain(of_intake);
             self.commit(&mut body, Box::new(entries), at).await?;
+            if let Some(left) = left.take() {
+                // What it cannot remove it tells itself, and nobody waits for it.
+                drop(tokio::task::spawn_blocking(move || left.remove()));
+            }
             if at_end {
                 self.wait_for_sinks(&mut body).await?;
                 is_at_end = true;
@@ -118,8 +127,10 @@ impl Checkpointer {
         let parts = try_join_all(self.outboxes.iter().map(|outbox| outbox.part())).await?;
         body.sinks.clear();
         body.outboxes.clear();
+        body.sink_identities.clear();
         for (outbox, (token, kept)) in self.outboxes.iter().zip(parts) {
             let name = || outbox.sink().to_owned();
+            body.sink_identities.extend(outbox.identity().map(|identity| (name(), identity.to_owned())));
             body.sinks.extend(token.map(|token| (name(), token)));
             if kept != Kept::default() {
                 body.outboxes.insert(name(), kept);
@@ -141,11 +152,13 @@ impl Checkpointer {
         let mut stop = self.stop.clone();
         loop {
             let settled = join_all(self.outboxes.iter().map(|outbox| outbox.settled()));
-            tokio::select! {
-                _ = settled => {}
+            let have_everything = tokio::select! {
+                _ = settled => true,
+                // What a slow one has written meanwhile need not be kept.
+                () = self.clock.sleep(self.every) => false,
                 () = stopped(&mut stop) => return Ok(()),
-            }
-            if !self.outboxes.iter().any(|outbox| outbox.lacks_token()) {
+            };
+            if have_everything && !self.outboxes.iter().any(|outbox| outbox.lacks_token()) {
                 return Ok(());
             }
             body.checkpoint += 1;

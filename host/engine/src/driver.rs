@@ -10,6 +10,7 @@ use crate::decode::{Arrival, Decoding};
 use crate::error::EngineError;
 use crate::idle::Ask;
 use crate::inputs::{Inputs, Readers};
+use crate::outbox::Room;
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
 use crate::skew::Tell;
@@ -64,6 +65,8 @@ pub(crate) struct Driver {
     pub(crate) decoding: Decoding,
     pub(crate) mode: Mode,
     pub(crate) next: Next,
+    /// Whether the sinks let it read on.
+    pub(crate) room: Room,
     pub(crate) begun: mpsc::Sender<Begun>,
     pub(crate) done: mpsc::UnboundedReceiver<u64>,
     pub(crate) stop: watch::Receiver<bool>,
@@ -79,6 +82,8 @@ enum Event {
     Decoded(Option<Option<Arrival>>),
     Fetched(Result<Fetch, ConnectError>),
     CheckpointDone,
+    /// A sink has taken something.
+    Room,
     Tick,
     Stop,
 }
@@ -93,6 +98,7 @@ impl Driver {
         let mut ticks = Ticks::from_now(&self.clock, TICK);
         loop {
             let open = reader.as_mut().filter(|_| self.decoding.has_room());
+            let is_free = self.room.is_free()?;
             let event = tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => Event::Stop,
@@ -100,7 +106,10 @@ impl Driver {
                 () = ticks.tick() => Event::Tick,
                 // Before what is decoded is taken, so that other workers decode meanwhile.
                 fetched = fetch(open) => Event::Fetched(fetched),
-                decoded = self.decoding.next(), if !self.decoding.is_empty() => Event::Decoded(decoded),
+                decoded = self.decoding.next(), if is_free && !self.decoding.is_empty() => {
+                    Event::Decoded(decoded)
+                }
+                () = self.room.changed(), if !is_free => Event::Room,
             };
             match event {
                 Event::Decoded(decoded) => {
@@ -120,6 +129,7 @@ impl Driver {
                     continue;
                 }
                 Event::CheckpointDone => self.state.begun = None,
+                Event::Room => {}
                 Event::Tick => {
                     self.progress.set_trouble(reader.as_ref().and_then(Readers::trouble));
                     self.progress.observe_end(self.clock.now());

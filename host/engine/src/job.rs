@@ -14,10 +14,11 @@ use crate::inputs::{InputSource, Inputs};
 use crate::keys;
 use crate::lookup::lookup;
 use crate::manifest::Body;
-use crate::outbox::{Outbox, OutboxOpening};
-use crate::pipeline::{self, Attempt, OpenSink};
+use crate::outbox::{LeftOutboxes, Outbox, OutboxOpening};
+use crate::pipeline::{self, Attempt, OpenSink, OpenSinks};
 use crate::progress::Progress;
 use crate::shard::Shards;
+use crate::sink_names::keep_names;
 use crate::sink_task::SinkSpec;
 use crate::state::{self, Restored};
 use crate::status::{Behind, JobState, JobStatus};
@@ -25,7 +26,7 @@ use arrow_array::ArrayRef;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use weir_connect::CpuTime;
 use weir_core::{Answer, AsOf, LookupError, prefer_views};
 use weir_event::key::decode_keys;
@@ -86,9 +87,11 @@ pub struct Job {
 
 impl Job {
     /// Checks that the job can go on from its state, and starts it.
-    pub(crate) fn start(spec: JobSpec, surroundings: Surroundings) -> Result<Arc<Job>, EngineError> {
-        let plan = Arc::new(prefer_views(spec.plan.clone()));
+    pub(crate) fn start(mut spec: JobSpec, surroundings: Surroundings) -> Result<Arc<Job>, EngineError> {
+        let mut plan = prefer_views(spec.plan.clone());
         let body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
+        keep_names(&mut spec.sinks, &mut plan.sinks, &body);
+        let plan = Arc::new(plan);
         let job = Arc::new(Job {
             progress: Arc::new(Progress::started(surroundings.clock.now(), spec.cpu.clone())),
             plan,
@@ -299,7 +302,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     let cpu = &job.progress.cpu;
     surroundings.committer.commit(&plan, body.clone(), unsaid.into_iter(), cpu).await?;
 
-    let sinks = open_sinks(job, spec, surroundings, &mut body)?;
+    let sinks = open_sinks(job, spec, surroundings, &body);
     pipeline::run(Attempt {
         plan,
         inputs: Inputs::of(&job.plan, &spec.inputs),
@@ -320,51 +323,41 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
 }
 
 /// The outbox of every sink as the last checkpoint left it.
-fn open_sinks(
-    job: &Job,
-    spec: &JobSpec,
-    surroundings: &Surroundings,
-    body: &mut Body,
-) -> Result<Vec<OpenSink>, EngineError> {
+fn open_sinks(job: &Job, spec: &JobSpec, surroundings: &Surroundings, body: &Body) -> OpenSinks {
     let name = &job.plan.name;
-    let (mut tokens, mut outboxes) = (std::mem::take(&mut body.sinks), std::mem::take(&mut body.outboxes));
-    let mut open = Vec::new();
-    for SinkSpec { name: sink, on_full, make } in &spec.sinks {
+    let folder = surroundings.outbox.join(name);
+    let room = Arc::new(Notify::new());
+    let open = |spec_of_sink: &SinkSpec| {
+        let SinkSpec { name: sink, on_full, make, .. } = spec_of_sink;
         // It does no I/O; one that cannot be made says so when it is to be opened.
         let (wants_meta, is_kept) = make().map_or((true, true), |sink| (sink.wants_meta(), !sink.forgets()));
+        let identity = spec_of_sink.identity();
+        let (token, kept) = body.of_sink(sink, identity.as_deref()).unwrap_or_default();
         let outbox = Outbox::open(OutboxOpening {
             job: name.clone(),
             sink: sink.clone(),
-            folder: surroundings.outbox.join(name).join(sink),
+            identity,
+            folder: folder.join(sink),
             limit_bytes: surroundings.outbox_bytes,
             on_full: *on_full,
             is_kept,
             is_bounded: spec.mode == Mode::UntilEnd,
             attempt: body.attempt,
-            token: tokens.remove(sink),
-            kept: outboxes.remove(sink).unwrap_or_default(),
+            token,
+            kept,
             progress: job.progress.clone(),
             clock: surroundings.clock.clone(),
             stop: job.stop.subscribe(),
-        })?;
-        open.push(OpenSink { make: make.clone(), outbox: Arc::new(outbox), wants_meta });
-    }
-    for (sink, kept) in outboxes {
-        let rows: u64 = kept.files.iter().map(|file| file.rows).sum();
-        tracing::warn!(
-            job = name,
-            sink,
-            rows,
-            "the job has no such sink any more; rows that waited for it are dropped"
-        );
-        let folder = surroundings.outbox.join(name).join(&sink);
-        if let Err(error) = std::fs::remove_dir_all(&folder) {
-            tracing::warn!(folder = %folder.display(), %error, "its outbox could not be removed");
-        }
-    }
-    let all = open.iter().map(|sink| sink.outbox.clone()).collect();
+            room: room.clone(),
+        });
+        OpenSink { make: make.clone(), outbox: Arc::new(outbox), wants_meta }
+    };
+    let sinks: Vec<OpenSink> = spec.sinks.iter().map(open).collect();
+    body.tell_gone_sinks(name, &spec.sinks);
+    let all = sinks.iter().map(|sink| sink.outbox.clone()).collect();
     *job.outboxes.write().unwrap_or_else(PoisonError::into_inner) = all;
-    Ok(open)
+    let names = spec.sinks.iter().map(|sink| sink.name.clone()).collect();
+    OpenSinks { sinks, room, left: LeftOutboxes::of(name, folder, names) }
 }
 
 /// The job's state as its last safe checkpoint has it, read off the async threads.

@@ -37,6 +37,7 @@ mod progress;
 mod reading;
 mod session;
 mod shard;
+mod sink_names;
 mod sink_task;
 mod skew;
 mod state;

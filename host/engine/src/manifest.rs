@@ -52,6 +52,10 @@ pub(crate) struct Body {
     pub(crate) reached: Option<EventTime>,
     /// Each sink's token, by its name.
     pub(crate) sinks: BTreeMap<String, Token>,
+    /// What each sink is known by when the job's definition is edited, by its name; nothing in a body of an older weir,
+    /// whose sinks are known by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sink_identities: BTreeMap<String, String>,
     /// What each sink's token does not cover, where there is such; nothing in a body of an older weir.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) outboxes: BTreeMap<String, Kept>,
@@ -159,6 +163,7 @@ impl Body {
             behind: None,
             reached: None,
             sinks: BTreeMap::new(),
+            sink_identities: BTreeMap::new(),
             outboxes: BTreeMap::new(),
             counts: Counts::default(),
         }

@@ -14,14 +14,14 @@ use crate::inputs::Inputs;
 use crate::keyed::{Hands, KeyedShard};
 use crate::manifest::Body;
 use crate::metered::Metered;
-use crate::outbox::Outbox;
+use crate::outbox::{LeftOutboxes, Outbox, Room};
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
 use crate::shard::{Locked, Shards, groups_of};
 use crate::sink_task::{MakeSink, SinkTask};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use weir_connect::CpuTime;
 use weir_core::{Intake, Keyed, ResultRows};
@@ -38,7 +38,7 @@ type Stages = JoinSet<Result<(), EngineError>>;
 pub(crate) struct Attempt {
     pub(crate) plan: Arc<JobPlan>,
     pub(crate) inputs: Inputs,
-    pub(crate) sinks: Vec<OpenSink>,
+    pub(crate) sinks: OpenSinks,
     pub(crate) mode: Mode,
     pub(crate) body: Body,
     /// The timelines, restored; `None` for a job without a stage.
@@ -52,6 +52,15 @@ pub(crate) struct Attempt {
     pub(crate) checkpoint_every: Duration,
     pub(crate) decode_depth: usize,
     pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// The sinks of a job.
+pub(crate) struct OpenSinks {
+    pub(crate) sinks: Vec<OpenSink>,
+    /// Told whenever one of them has taken something.
+    pub(crate) room: Arc<Notify>,
+    /// What earlier sinks of the job have left, which goes once the next checkpoint is safe.
+    pub(crate) left: LeftOutboxes,
 }
 
 /// A sink with what waits for it.
@@ -70,7 +79,8 @@ impl OpenSink {
 /// Runs every stage until the job is stopped, has read its source to the end, or one of them fails.
 pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let Attempt { plan, body, shards, progress, dead_letters, clock, .. } = attempt;
-    let with_identity = attempt.sinks.iter().any(|sink| sink.wants_meta);
+    let OpenSinks { sinks, room, left } = attempt.sinks;
+    let with_identity = sinks.iter().any(|sink| sink.wants_meta);
     let width = shards.as_ref().map_or(0, |shards| shards.len());
     progress.expect_shards(width);
 
@@ -80,15 +90,15 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let cpu = progress.cpu.clone();
     let mut stages = Stages::new();
 
-    let outboxes: Vec<Arc<Outbox>> = attempt.sinks.iter().map(|sink| sink.outbox.clone()).collect();
+    let outboxes: Vec<Arc<Outbox>> = sinks.iter().map(|sink| sink.outbox.clone()).collect();
     let delivery = Delivery {
         plan: plan.clone(),
-        outlets: attempt.sinks.iter().map(OpenSink::outlet).collect(),
+        outlets: sinks.iter().map(OpenSink::outlet).collect(),
         parts: parts.clone(),
         tally: Tally::new(progress.clone()),
         checkpoint: body.checkpoint,
     };
-    feed_sinks(attempt.sinks, &plan, attempt.mode, &clock, &cpu, &mut stages);
+    feed_sinks(sinks, &plan, attempt.mode, &clock, &cpu, &mut stages);
 
     let keyed = KeyedStages {
         plan: plan.clone(),
@@ -106,7 +116,9 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let checkpointer = Checkpointer {
         plan: plan.clone(),
         shards: width,
-        outboxes,
+        every: attempt.checkpoint_every,
+        outboxes: outboxes.clone(),
+        left,
         committer: attempt.committer,
         progress: progress.clone(),
         dead_letters: dead_letters.clone(),
@@ -124,6 +136,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         inputs: attempt.inputs,
         mode: attempt.mode,
         next,
+        room: Room::new(outboxes, room),
         begun,
         done: done_inbox,
         stop: attempt.stop,

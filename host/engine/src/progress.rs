@@ -172,7 +172,9 @@ impl Progress {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = body.counts;
         self.set_watermark(body.watermark.unwrap_or(EventTime::MIN));
         self.set_data_since(body.data_since());
-        self.slow().restored_newest = newest.filter(|newest| *newest > EventTime::MIN);
+        let mut slow = self.slow();
+        slow.restored_newest = newest.filter(|newest| *newest > EventTime::MIN);
+        slow.held = None;
     }
 
     pub(crate) fn counts(&self) -> Counts {

@@ -23,8 +23,11 @@ pub type MakeSink = Arc<dyn Fn() -> Result<Box<dyn Sink>, ConnectError> + Send +
 /// A sink of a job.
 #[derive(Clone)]
 pub struct SinkSpec {
-    /// Unique in the job, and fit for a file's name.
+    /// Unique in the job, and fit for a file's name. A sink that the job's last checkpoint knows keeps the name that it
+    /// has there.
     pub name: String,
+    /// Kind, such as `file`.
+    pub kind: String,
     /// What happens when it is far behind.
     pub on_full: OnFull,
     /// Opens it anew: at the start of the job, and after each failure.

@@ -16,7 +16,7 @@ pub enum SinkState {
     Running,
     /// It failed or does not answer, and is tried again.
     Retrying(String),
-    /// It failed, and is tried again only if its status names the time of the next try: somebody has to change something.
+    /// It failed, and is not tried again: somebody has to mend it.
     Failed(String),
     /// It was so far behind that it gets no more rows, until it is resumed; with why it was behind.
     Suspended(String),
@@ -28,6 +28,11 @@ pub struct SinkStatus {
     /// Whether it takes rows.
     #[serde(flatten)]
     pub state: SinkState,
+    /// Since when it has not, wall time.
+    #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub since: Option<EventTime>,
+    /// How often it was tried and failed since it last took any.
+    pub attempts: u64,
     /// When one that failed is tried again, wall time.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
     pub next_try: Option<EventTime>,
@@ -48,6 +53,20 @@ pub struct SinkStatus {
     pub behind_seconds: u64,
     /// Rows that it did not get while it was suspended, in the life of the job's state.
     pub missed_rows: u64,
+}
+
+impl SinkStatus {
+    /// It is in this trouble now.
+    pub(crate) fn trouble(&mut self, state: SinkState, now: EventTime) {
+        self.state = state;
+        self.since.get_or_insert(now);
+    }
+
+    /// It takes rows.
+    pub(crate) fn works(&mut self) {
+        self.state = SinkState::Running;
+        (self.since, self.attempts, self.next_try) = (None, 0, None);
+    }
 }
 
 /// Where one partition stands.

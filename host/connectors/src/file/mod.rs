@@ -24,6 +24,7 @@ pub use self::source::{FileSource, FileSourceSettings};
 use crate::context::{SinkContext, SourceContext};
 use crate::settings::{SettingError, Settings};
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{KeyDoc, Sink, Source};
@@ -93,8 +94,15 @@ pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Ve
     settings.finish()?;
     let format = format.map_err(|error| vec![SettingError::new("format", error.to_string())])?;
     let folder = context.project.join(path.unwrap_or_default());
-    let settings = FileSinkSettings { folder, format, meta, roll };
+    let place = place_in(&context.project, &folder);
+    let settings = FileSinkSettings { folder, place, format, meta, roll };
     Ok(Box::new(FileSink::new(&context.job, settings, context.clock.clone())))
+}
+
+/// A folder as it is seen from the project's, if it is in that.
+fn place_in(project: &Path, folder: &Path) -> PathBuf {
+    let (project, folder) = (real::cleaned(project), real::cleaned(folder));
+    folder.strip_prefix(&project).map(Path::to_owned).unwrap_or(folder)
 }
 
 fn refuse_nul(path: Option<&str>, settings: &mut Settings) {

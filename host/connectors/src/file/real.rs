@@ -31,7 +31,7 @@ fn follow(path: &Path, links: usize) -> PathBuf {
 }
 
 /// The path without what stands in it to no effect, as `a/./b` and `a/../b`.
-fn cleaned(path: &Path) -> PathBuf {
+pub(super) fn cleaned(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::new();
     for component in path.components() {
         match (component, cleaned.components().next_back()) {

@@ -18,6 +18,8 @@ use weir_format::Format;
 pub struct FileSinkSettings {
     /// The folder.
     pub folder: PathBuf,
+    /// The same, from the project's folder if it is in that.
+    pub place: PathBuf,
     /// What makes records of rows, and how the names of finished files end.
     pub format: &'static Format,
     /// Whether it has a use for what weir knows of each row.
@@ -32,6 +34,7 @@ pub struct FileSink {
     folder: Arc<Mutex<Folder>>,
     /// Where it writes, as its settings say it, and what the names of its files have in common.
     names: (PathBuf, String),
+    place: PathBuf,
     encoder: Arc<dyn Encoder>,
     meta: bool,
     roll: Option<Span>,
@@ -42,10 +45,10 @@ pub struct FileSink {
 impl FileSink {
     /// A sink of a job's rows. Does no I/O.
     pub fn new(job: &str, settings: FileSinkSettings, clock: Arc<dyn Clock>) -> Self {
-        let FileSinkSettings { folder, format, meta, roll } = settings;
+        let FileSinkSettings { folder, place, format, meta, roll } = settings;
         let names = (folder.clone(), format!("{job}-*.{}", format.ending));
         let folder = Arc::new(Mutex::new(Folder::new(folder, job, format.ending)));
-        FileSink { folder, names, encoder: format.encoder(meta), meta, roll, clock, bytes: 0 }
+        FileSink { folder, names, place, encoder: format.encoder(meta), meta, roll, clock, bytes: 0 }
     }
 
     /// Does something with the folder off the async threads: disks block.
@@ -81,6 +84,10 @@ impl Sink for FileSink {
     fn own_place(&self) -> Option<String> {
         let (folder, names) = &self.names;
         Some(real(folder).join(names).display().to_string())
+    }
+
+    fn place(&self) -> String {
+        self.place.join(&self.names.1).display().to_string()
     }
 
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {

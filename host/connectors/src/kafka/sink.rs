@@ -106,6 +106,12 @@ impl Sink for KafkaSink {
         Delivery::AtLeastOnce
     }
 
+    fn place(&self) -> String {
+        let mut brokers: Vec<&str> = self.cluster.brokers.split(',').map(str::trim).collect();
+        brokers.sort_unstable();
+        format!("{} at {}", self.cluster.topic, brokers.join(","))
+    }
+
     fn written_bytes(&self) -> u64 {
         self.bytes
     }

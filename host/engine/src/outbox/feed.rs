@@ -4,7 +4,7 @@
 
 use super::queue::{Hold, NextStep};
 use super::{Outbox, spool};
-use crate::status::SinkState;
+use crate::status::{SinkState, SinkStatus};
 use std::sync::Arc;
 use weir_connect::{ConnectError, SinkRows, Token};
 use weir_event::EventTime;
@@ -97,13 +97,16 @@ impl Outbox {
         }
         let is_suspended = self.queue().hold == Hold::Suspended;
         *self.trouble() = Some(error.clone());
-        let reason = error.message.clone();
+        let (reason, now) = (error.message.clone(), self.clock.now());
         self.tell(|status| {
             status.errors += 1;
+            status.attempts += 1;
             status.next_try = next_try.filter(|_| !is_suspended);
             if !is_suspended {
-                status.state =
-                    if error.retry { SinkState::Retrying(reason) } else { SinkState::Failed(reason) };
+                let is_tried_again = next_try.is_some();
+                let state =
+                    if is_tried_again { SinkState::Retrying(reason) } else { SinkState::Failed(reason) };
+                status.trouble(state, now);
             }
         });
     }
@@ -125,7 +128,7 @@ impl Outbox {
         };
         if was_suspended {
             tracing::info!(job = self.job, sink = self.sink, "the sink was resumed");
-            self.tell(|status| status.state = SinkState::Running);
+            self.tell(SinkStatus::works);
         }
         was_suspended
     }
@@ -135,7 +138,7 @@ impl Outbox {
         *self.trouble() = None;
         self.tell(|status| {
             if !matches!(status.state, SinkState::Suspended(_)) {
-                (status.state, status.next_try) = (SinkState::Running, None);
+                status.works();
             }
         });
     }

@@ -7,11 +7,16 @@
 
 mod feed;
 mod frame;
+mod left;
 mod queue;
+mod room;
 mod spool;
 
 pub(crate) use feed::Work;
+pub(crate) use left::LeftOutboxes;
+pub(crate) use room::Room;
 
+use crate::back_off::BackOff;
 use crate::error::EngineError;
 use crate::manifest::Kept;
 use crate::progress::Progress;
@@ -23,7 +28,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::{Notify, OwnedMutexGuard, watch};
 use weir_connect::{ConnectError, SinkRows, Token};
 use weir_event::{Clock, within};
 use weir_plan::OnFull;
@@ -32,11 +37,17 @@ use weir_plan::OnFull;
 const MEMORY_BYTES: u64 = 32 << 20;
 /// A sink that has not answered for so long is behind: nobody waits for it any more.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Into so many files what may wait is cut: space is freed file by file.
+const FILES: u64 = 16;
+/// The longest pause before rows are kept that a disk did not take: whoever frees it sees the job go on soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What an outbox is made with.
 pub(crate) struct OutboxOpening {
     pub(crate) job: String,
     pub(crate) sink: String,
+    /// What the sink is known by over edits.
+    pub(crate) identity: Option<String>,
     /// Where its files are.
     pub(crate) folder: PathBuf,
     /// So much may wait for a sink that is behind.
@@ -54,6 +65,8 @@ pub(crate) struct OutboxOpening {
     pub(crate) progress: Arc<Progress>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Told whenever something has changed in the queue.
+    pub(crate) room: Arc<Notify>,
 }
 
 /// The queue before one sink.
@@ -61,6 +74,7 @@ pub(crate) struct OutboxOpening {
 pub(crate) struct Outbox {
     job: String,
     sink: String,
+    identity: Option<String>,
     folder: PathBuf,
     limit_bytes: u64,
     on_full: OnFull,
@@ -73,18 +87,23 @@ pub(crate) struct Outbox {
     changed: watch::Sender<()>,
     /// The newest failure since the sink last worked.
     trouble: Mutex<Option<ConnectError>>,
+    /// Why its files do not take its rows, while they do not.
+    unkept: Mutex<Option<String>>,
+    /// The job's present wait for the sink.
+    waits: Mutex<room::Waits>,
+    room: Arc<Notify>,
     progress: Arc<Progress>,
     clock: Arc<dyn Clock>,
     stop: watch::Receiver<bool>,
 }
 
 impl Outbox {
-    /// As the last checkpoint left it; files of which that says nothing are removed.
-    pub(crate) fn open(opening: OutboxOpening) -> Result<Outbox, EngineError> {
+    /// As the last checkpoint left it. Files of which that says nothing go once another checkpoint is safe.
+    pub(crate) fn open(opening: OutboxOpening) -> Outbox {
         let OutboxOpening { job, sink, folder, progress, kept, .. } = opening;
         let mut queue = Queue::restored(opening.token, kept);
-        let spool = Spool::open(folder.clone(), opening.attempt, queue.files())
-            .map_err(|error| unusable(&job, &sink, &folder, &error))?;
+        let file_bytes = opening.limit_bytes / FILES;
+        let spool = Spool::open(folder.clone(), opening.attempt, file_bytes, queue.files());
         // The job goes on in the same process: what was suspended stays so.
         if progress.is_suspended(&sink) {
             (queue.hold, queue.is_behind) = (Hold::Suspended, true);
@@ -92,6 +111,7 @@ impl Outbox {
         let outbox = Outbox {
             job,
             sink,
+            identity: opening.identity,
             folder,
             limit_bytes: opening.limit_bytes,
             on_full: opening.on_full,
@@ -101,12 +121,15 @@ impl Outbox {
             spool: Arc::new(tokio::sync::Mutex::new(spool)),
             changed: watch::Sender::new(()),
             trouble: Mutex::default(),
+            unkept: Mutex::default(),
+            waits: Mutex::default(),
+            room: opening.room,
             progress,
             clock: opening.clock,
             stop: opening.stop,
         };
         outbox.show(|_| {});
-        Ok(outbox)
+        outbox
     }
 
     /// The sink's name.
@@ -114,10 +137,14 @@ impl Outbox {
         &self.sink
     }
 
+    /// What the sink is known by over edits, if anything.
+    pub(crate) fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
+    }
+
     /// Takes rows, which are `bytes` in memory, once there is room for them.
     pub(crate) async fn append(&self, rows: &Arc<SinkRows>, bytes: u64) -> Result<(), EngineError> {
         let count = rows.columns.num_rows() as u64;
-        let mut waits = Waits { outbox: self, is_held: false };
         let mut changed = self.changed.subscribe();
         loop {
             let admission = self.queue().admit(count, self.limit_bytes, self.on_full);
@@ -128,18 +155,32 @@ impl Outbox {
                 Admission::Hopeless if self.is_bounded => {
                     return Err(self.undelivered().unwrap_or_else(|| self.vanished()));
                 }
-                Admission::Full | Admission::Hopeless => waits.wait(&mut changed).await,
+                Admission::Full | Admission::Hopeless => self.wait(&mut changed).await,
                 Admission::Missed => {
-                    drop(waits);
-                    self.suspended();
+                    self.suspended(None);
                     return Ok(());
                 }
             }
         }
-        drop(waits);
         self.queue().append(rows.clone(), bytes, self.clock.now());
         self.tell(|_| {});
-        if self.queue().memory_bytes() > MEMORY_BYTES { self.spool(false).await } else { Ok(()) }
+        self.is_full();
+        let is_too_much = self.queue().memory_bytes() > MEMORY_BYTES;
+        if is_too_much && let Some(reason) = self.spool(false).await? {
+            self.cannot_keep(reason)?;
+        }
+        Ok(())
+    }
+
+    /// Until something changes, or the sink has not answered for too long, or the job is asked to stop.
+    async fn wait(&self, changed: &mut watch::Receiver<()>) {
+        self.is_full();
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            _ = changed.changed() => {}
+            () = self.clock.sleep(PATIENCE) => self.does_not_answer(),
+            () = stopped(&mut stop) => {}
+        }
     }
 
     /// A checkpoint begins behind everything that was appended.
@@ -161,11 +202,60 @@ impl Outbox {
             self.does_not_answer();
             self.queue().is_answered();
         }
-        let is_prepared = self.queue().has_new_token();
-        if !is_prepared {
-            self.spool(true).await?;
-        }
+        self.keep().await?;
         Ok(self.queue().part())
+    }
+
+    /// Makes durable what the token of the checkpoint that has begun does not cover; waits where no disk takes it.
+    async fn keep(&self) -> Result<(), EngineError> {
+        let mut back_off = BackOff::up_to(LONGEST_PAUSE);
+        let mut stop = self.stop.clone();
+        loop {
+            let is_covered = {
+                let mut queue = self.queue();
+                queue.take_token();
+                queue.is_covered()
+            };
+            if is_covered {
+                return Ok(());
+            }
+            let Some(reason) = self.spool(true).await? else { return Ok(()) };
+            if *stop.borrow() {
+                return Err(self.unkept_rows(reason));
+            }
+            if self.cannot_keep(reason)? {
+                continue;
+            }
+            // It may be well again: what it has prepared need not be kept.
+            self.queue().ask_again();
+            self.tell(|_| {});
+            tokio::select! {
+                () = self.clock.sleep(back_off.after(Duration::ZERO)) => {}
+                () = stopped(&mut stop) => {}
+            }
+        }
+    }
+
+    /// A disk does not take rows: a sink that is behind is suspended without them, if it is to be, which is then so;
+    /// otherwise the job waits for the disk.
+    fn cannot_keep(&self, reason: String) -> Result<bool, EngineError> {
+        let is_suspended = {
+            let mut queue = self.queue();
+            let is_suspended = self.on_full == OnFull::Suspend && queue.is_behind;
+            if is_suspended {
+                queue.suspend_without_memory();
+            }
+            is_suspended
+        };
+        if is_suspended {
+            self.suspended(Some(reason));
+        } else if self.is_bounded {
+            return Err(self.unkept_rows(reason));
+        } else {
+            *self.unkept() = Some(reason);
+            self.is_full();
+        }
+        Ok(is_suspended)
     }
 
     /// The checkpoint that has begun is safe.
@@ -174,6 +264,9 @@ impl Outbox {
         let needed = {
             let mut queue = self.queue();
             queue.make_safe();
+            if queue.memory_bytes() <= MEMORY_BYTES {
+                *self.unkept() = None;
+            }
             queue.files()
         };
         self.tell(|_| {});
@@ -187,20 +280,26 @@ impl Outbox {
         self.blocking(remove).await.map(drop)
     }
 
-    /// Moves rows from memory to files, and makes what is there durable.
-    async fn spool(&self, durable: bool) -> Result<(), EngineError> {
+    /// Moves rows from memory to files, or only makes durable those that the checkpoint that has begun needs. Gives why
+    /// the files do not take them, if so.
+    async fn spool(&self, durable: bool) -> Result<Option<String>, EngineError> {
         let mut spool = self.spool.clone().lock_owned().await;
-        let (numbers, batches): (Vec<u64>, Vec<Arc<SinkRows>>) = self.queue().in_memory().into_iter().unzip();
+        let rows = if durable { self.queue().to_be_kept() } else { self.queue().in_memory() };
+        let (numbers, batches): (Vec<u64>, Vec<Arc<SinkRows>>) = rows.into_iter().unzip();
         let write = move || {
-            let places = spool.append(&batches)?;
-            if durable {
+            let (places, refused) = spool.append(&batches);
+            if durable && refused.is_none() {
                 spool.sync()?;
             }
-            Ok((spool, places))
+            Ok((spool, (places, refused)))
         };
-        let (_spool, places) = self.blocking(write).await?;
+        let (_spool, (places, refused)) = self.blocking(write).await?;
         self.queue().moved(numbers.into_iter().zip(places).collect());
-        Ok(())
+        let reason = refused.map(|error| self.unusable(&error));
+        if reason.is_none() {
+            *self.unkept() = None;
+        }
+        Ok(reason)
     }
 
     async fn blocking<T: Send + 'static>(
@@ -210,7 +309,7 @@ impl Outbox {
         let cpu = self.progress.cpu.clone();
         let done = tokio::task::spawn_blocking(move || cpu.measure(work)).await;
         let done = done.map_err(|_| self.vanished())?;
-        done.map_err(|error| unusable(&self.job, &self.sink, &self.folder, &error))
+        done.map_err(|error| self.unkept_rows(self.unusable(&error)))
     }
 
     /// Whether nothing comes any more.
@@ -276,15 +375,25 @@ impl Outbox {
         }
         let reason = format!("it has not answered for {PATIENCE:?}; the job goes on without it");
         tracing::warn!(job = self.job, sink = self.sink, "{reason}");
-        self.tell(|status| status.state = SinkState::Retrying(reason));
+        let now = self.clock.now();
+        self.tell(|status| status.trouble(SinkState::Retrying(reason), now));
     }
 
-    fn suspended(&self) {
+    /// The sink gets no more rows, for this reason or because its outbox is full.
+    fn suspended(&self, disk: Option<String>) {
         let trouble = self.trouble().as_ref().map(|error| error.message.clone());
-        let reason = trouble.unwrap_or_else(|| "it does not answer".to_owned());
+        let trouble = trouble.unwrap_or_else(|| "it does not answer".to_owned());
+        let (why, reason) = match disk {
+            None => ("its outbox is full", trouble),
+            Some(disk) => ("its outbox cannot be written", format!("{disk}; and the sink: {trouble}")),
+        };
         let is_news = !self.progress.is_suspended(&self.sink);
+        let now = self.clock.now();
         self.tell(|status| {
-            (status.state, status.next_try) = (SinkState::Suspended(reason.clone()), None);
+            if is_news {
+                status.trouble(SinkState::Suspended(reason.clone()), now);
+                status.next_try = None;
+            }
         });
         if is_news {
             let job = &self.job;
@@ -292,7 +401,7 @@ impl Outbox {
                 job,
                 sink = self.sink,
                 reason,
-                "the sink is suspended: its outbox is full, and later rows do not wait for it; `weir restart {job}` resumes it"
+                "the sink is suspended: {why}, and later rows do not wait for it; `weir restart {job}` resumes it"
             );
         }
     }
@@ -301,6 +410,7 @@ impl Outbox {
     fn tell(&self, change: impl FnOnce(&mut SinkStatus)) {
         self.show(change);
         self.changed.send_replace(());
+        self.room.notify_one();
     }
 
     fn show(&self, change: impl FnOnce(&mut SinkStatus)) {
@@ -315,6 +425,18 @@ impl Outbox {
         });
     }
 
+    fn unusable(&self, error: &io::Error) -> String {
+        format!(
+            "rows that wait for sink `{}` cannot be kept in `{}`: {error}",
+            self.sink,
+            self.folder.display()
+        )
+    }
+
+    fn unkept_rows(&self, message: String) -> EngineError {
+        EngineError::Outbox { job: self.job.clone(), message }
+    }
+
     fn vanished(&self) -> EngineError {
         EngineError::Vanished { job: self.job.clone(), stage: "outbox" }
     }
@@ -323,50 +445,11 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn unkept(&self) -> MutexGuard<'_, Option<String>> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn trouble(&self) -> MutexGuard<'_, Option<ConnectError>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The job, while it waits for room in an outbox.
-struct Waits<'a> {
-    outbox: &'a Outbox,
-    is_held: bool,
-}
-
-impl Waits<'_> {
-    /// Until something changes, or the sink has not answered for too long, or the job is asked to stop.
-    async fn wait(&mut self, changed: &mut watch::Receiver<()>) {
-        let outbox = self.outbox;
-        if outbox.queue().is_behind && !self.is_held {
-            self.is_held = true;
-            let why = outbox.trouble().as_ref().map(|error| error.message.clone());
-            let why = why.unwrap_or_else(|| "it takes its rows too slowly".to_owned());
-            let (sink, bytes) = (&outbox.sink, outbox.limit_bytes);
-            let reason =
-                format!("the outbox of sink `{sink}` is full ({bytes} bytes, `limits.outbox`): {why}");
-            tracing::warn!(job = outbox.job, "the job is paused: {reason}");
-            outbox.progress.set_held(Some(reason));
-        }
-        let mut stop = outbox.stop.clone();
-        tokio::select! {
-            _ = changed.changed() => {}
-            () = outbox.clock.sleep(PATIENCE) => outbox.does_not_answer(),
-            () = stopped(&mut stop) => {}
-        }
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        if self.is_held {
-            self.outbox.progress.set_held(None);
-        }
-    }
-}
-
-fn unusable(job: &str, sink: &str, folder: &std::path::Path, error: &io::Error) -> EngineError {
-    let message =
-        format!("rows that wait for sink `{sink}` cannot be kept in `{}`: {error}", folder.display());
-    EngineError::Outbox { job: job.to_owned(), message }
 }

@@ -2,8 +2,10 @@
 //! says of it.
 //!
 //! Rows stay until a token that covers them is safe: a sink that fails starts at its safe token and takes them again. At a
-//! barrier a sink either prepares, and its token becomes the safe one, or it is behind; then the checkpoint keeps the
-//! old token, and the rows since are made durable. Only decides; knows no file, task or clock.
+//! barrier a sink prepares, and the checkpoint holds its token. One that is behind is not waited for: it prepares what it
+//! has written as soon as it can, that token goes into whichever checkpoint comes next, and the rows behind it are made
+//! durable. So what a slow sink has taken is not kept longer than that of a quick one. Only decides; knows no file, task or
+//! clock.
 
 use crate::manifest::{Kept, Spooled, Stretch};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,6 +34,15 @@ struct Waiting {
     since: EventTime,
 }
 
+impl Item {
+    fn in_memory(&self) -> Option<(u64, Arc<SinkRows>)> {
+        match self {
+            Item::Rows(Waiting { number, place: RowsIn::Memory(rows), .. }) => Some((*number, rows.clone())),
+            _ => None,
+        }
+    }
+}
+
 /// Where rows are.
 #[derive(Debug)]
 enum RowsIn {
@@ -49,9 +60,17 @@ struct OnItsWay {
 #[derive(Debug)]
 enum Answer {
     Open,
-    Prepared(Token),
-    /// The checkpoint keeps the safe token.
+    Prepared(Prepared),
+    /// The sink is not waited for.
     Behind,
+}
+
+/// A token that no safe checkpoint holds yet.
+#[derive(Debug)]
+struct Prepared {
+    token: Token,
+    /// So many items, counted from the oldest, it covers.
+    covers: usize,
 }
 
 /// Why a sink gets nothing, or nothing more.
@@ -106,10 +125,18 @@ pub(super) struct Queue {
     waiting_rows: u64,
     waiting_bytes: u64,
     memory_bytes: u64,
+    /// Of all rows that are kept, taken or not.
+    kept_bytes: u64,
     safe: Option<Token>,
     /// The safe token, while it has not been committed.
     uncommitted: bool,
     barrier: Option<OnItsWay>,
+    /// A checkpoint that did not wait for the sink, which is to prepare what it has written.
+    asked_early: Option<u64>,
+    /// What it prepared then, until a checkpoint holds it.
+    early: Option<Prepared>,
+    /// Too many rows wait, and not enough of them have gone since.
+    is_full: bool,
     /// It failed or does not answer, and has not taken everything since.
     pub(super) is_behind: bool,
     pub(super) hold: Hold,
@@ -134,22 +161,62 @@ impl Queue {
         self.next_number += 1;
         self.waiting_rows += rows;
         self.waiting_bytes += bytes;
+        self.kept_bytes += bytes;
         self.items.push_back(Item::Rows(Waiting { number, place, rows, bytes, since }));
     }
 
-    /// Whether `rows` more may come, while `limit_bytes` may wait for a sink that is behind.
+    /// Whether `rows` more may come, while `limit_bytes` may wait for a sink that is behind. Of a job that waits for
+    /// the sink as much again may be on its way: barriers come behind it.
     pub(super) fn admit(&mut self, rows: u64, limit_bytes: u64, on_full: OnFull) -> Admission {
-        let limit_bytes = if self.is_behind { limit_bytes } else { WORKING_BYTES.min(limit_bytes) };
-        let has_room = self.waiting_bytes < limit_bytes;
+        let may_wait = match on_full {
+            _ if !self.is_behind => WORKING_BYTES.min(limit_bytes),
+            OnFull::Suspend => limit_bytes,
+            OnFull::Pause => limit_bytes.saturating_mul(2),
+        };
+        let has_room = self.waiting_bytes < may_wait;
         match (self.hold, on_full) {
             (Hold::Suspended, _) => {}
             _ if has_room => return Admission::Taken,
-            (_, OnFull::Suspend) if self.is_behind => self.hold = Hold::Suspended,
+            (_, OnFull::Suspend) if self.is_behind => self.suspend(),
             (Hold::GivenUp, _) => return Admission::Hopeless,
             (Hold::None, _) => return Admission::Full,
         }
         self.missed += rows;
         Admission::Missed
+    }
+
+    /// Whether the job is to wait for the sink before it reads on. Once it does, until a quarter of the room is free, so
+    /// that it does not begin to wait with each batch.
+    pub(super) fn is_full(&mut self, limit_bytes: u64, on_full: OnFull) -> bool {
+        let full_at = if self.is_full { limit_bytes - limit_bytes / 4 } else { limit_bytes };
+        let has_too_much = self.waiting_bytes >= full_at || self.kept_bytes >= full_at.saturating_mul(2);
+        let waits = on_full == OnFull::Pause && self.hold != Hold::Suspended;
+        self.is_full = waits && self.is_behind && has_too_much;
+        self.is_full
+    }
+
+    /// The sink gets nothing more until it is resumed.
+    fn suspend(&mut self) {
+        (self.hold, self.is_full) = (Hold::Suspended, false);
+    }
+
+    /// Suspends the sink without the rows that are in memory alone, as they cannot be kept.
+    pub(super) fn suspend_without_memory(&mut self) {
+        self.suspend();
+        for at in self.first_in_memory().max(self.newest_covers())..self.items.len() {
+            let Item::Rows(Waiting { place: RowsIn::Memory(_), rows, bytes, .. }) = &self.items[at] else {
+                continue;
+            };
+            let (rows, bytes) = (*rows, *bytes);
+            self.missed += rows;
+            self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
+            self.memory_bytes = self.memory_bytes.saturating_sub(bytes);
+            if at >= self.taken {
+                self.waiting_rows = self.waiting_rows.saturating_sub(rows);
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+            }
+            self.items[at] = Item::Gone;
+        }
     }
 
     /// Takes rows; `bytes` is what they take in memory.
@@ -169,8 +236,9 @@ impl Queue {
     pub(super) fn is_answered(&mut self) -> bool {
         let is_behind = self.is_behind || self.hold != Hold::None;
         match &mut self.barrier {
-            Some(OnItsWay { answer: answer @ Answer::Open, .. }) if is_behind => {
+            Some(OnItsWay { checkpoint, answer: answer @ Answer::Open }) if is_behind => {
                 *answer = Answer::Behind;
+                self.asked_early = Some(*checkpoint);
                 true
             }
             Some(OnItsWay { answer: Answer::Open, .. }) => false,
@@ -178,27 +246,65 @@ impl Queue {
         }
     }
 
-    /// Whether the sink has prepared the checkpoint in time.
-    pub(super) fn has_new_token(&self) -> bool {
-        matches!(&self.barrier, Some(OnItsWay { answer: Answer::Prepared(_), .. }))
-    }
-
-    /// The sink's part of the checkpoint; everything before the barrier must be in files if it is behind.
-    pub(super) fn part(&self) -> (Option<Token>, Kept) {
-        match &self.barrier {
-            Some(OnItsWay { answer: Answer::Prepared(token), .. }) => {
-                (Some(token.clone()), Kept { files: Vec::new(), missed: self.missed })
-            }
-            _ => (self.safe.clone(), Kept { files: self.spooled(), missed: self.missed }),
+    /// The checkpoint holds the newest token that the sink has prepared, unless that covers rows behind the barrier.
+    pub(super) fn take_token(&mut self) {
+        let Some(barrier) = &mut self.barrier else { return };
+        let is_here =
+            |item: &Item| matches!(item, Item::Barrier(checkpoint) if *checkpoint == barrier.checkpoint);
+        let end = self.items.iter().rposition(is_here).map_or(0, |at| at + 1);
+        if !matches!(barrier.answer, Answer::Open)
+            && let Some(early) = self.early.take_if(|early| early.covers <= end)
+        {
+            barrier.answer = Answer::Prepared(early);
         }
     }
 
-    /// What is in files before the barrier, neighbours as one.
-    fn spooled(&self) -> Vec<Spooled> {
+    /// Asks the sink once more to prepare what it has written.
+    pub(super) fn ask_again(&mut self) {
+        self.asked_early = self.barrier.as_ref().map(|barrier| barrier.checkpoint);
+    }
+
+    /// Whether a token is on its way into a checkpoint.
+    fn has_new_token(&self) -> bool {
+        self.covered().is_some()
+    }
+
+    fn newest_covers(&self) -> usize {
+        self.early.as_ref().or_else(|| self.covered()).map_or(0, |prepared| prepared.covers)
+    }
+
+    fn covered(&self) -> Option<&Prepared> {
+        match &self.barrier {
+            Some(OnItsWay { answer: Answer::Prepared(prepared), .. }) => Some(prepared),
+            _ => None,
+        }
+    }
+
+    /// The items before the barrier, where there is one, that its token does not cover.
+    fn uncovered(&self) -> impl Iterator<Item = &Item> {
         let end = self.barrier.as_ref().map(|barrier| barrier.checkpoint);
-        let is_before = |item: &&Item| !matches!(item, Item::Barrier(checkpoint) if Some(*checkpoint) == end);
+        let is_before =
+            move |item: &&Item| !matches!(item, Item::Barrier(checkpoint) if Some(*checkpoint) == end);
+        let covers = self.covered().map_or(0, |prepared| prepared.covers);
+        self.items.iter().take_while(is_before).skip(covers)
+    }
+
+    /// Whether the checkpoint's token covers everything before the barrier.
+    pub(super) fn is_covered(&self) -> bool {
+        !self.uncovered().any(|item| matches!(item, Item::Rows(_)))
+    }
+
+    /// The sink's part of the checkpoint: a token, and what that does not cover, which must be in files.
+    pub(super) fn part(&mut self) -> (Option<Token>, Kept) {
+        self.take_token();
+        let token = self.covered().map(|prepared| prepared.token.clone()).or_else(|| self.safe.clone());
+        (token, Kept { files: self.spooled(), missed: self.missed })
+    }
+
+    /// What of it is in files, neighbours as one.
+    fn spooled(&self) -> Vec<Spooled> {
         let mut files: Vec<Spooled> = Vec::new();
-        for item in self.items.iter().take_while(is_before) {
+        for item in self.uncovered() {
             let Item::Rows(Waiting { place: RowsIn::File(stretch), rows, since, .. }) = item else {
                 continue;
             };
@@ -215,18 +321,22 @@ impl Queue {
 
     /// The checkpoint is safe: what its token covers is not needed any more.
     pub(super) fn make_safe(&mut self) {
-        let Some(OnItsWay { checkpoint, answer: Answer::Prepared(token) }) = self.barrier.take() else {
+        let Some(OnItsWay { answer: Answer::Prepared(Prepared { token, covers }), .. }) = self.barrier.take()
+        else {
             return;
         };
         (self.safe, self.uncommitted) = (Some(token), true);
-        while let Some(item) = self.items.pop_front() {
-            self.taken = self.taken.saturating_sub(1);
-            self.reached = self.reached.saturating_sub(1);
-            match item {
-                Item::Barrier(passed) if passed == checkpoint => break,
-                Item::Rows(Waiting { place: RowsIn::Memory(_), bytes, .. }) => self.memory_bytes -= bytes,
-                _ => {}
+        for item in self.items.drain(..covers.min(self.items.len())) {
+            let Item::Rows(Waiting { place, bytes, .. }) = item else { continue };
+            self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
+            if matches!(place, RowsIn::Memory(_)) {
+                self.memory_bytes -= bytes;
             }
+        }
+        self.taken = self.taken.saturating_sub(covers);
+        self.reached = self.reached.saturating_sub(covers);
+        if let Some(early) = &mut self.early {
+            early.covers = early.covers.saturating_sub(covers);
         }
     }
 
@@ -236,6 +346,7 @@ impl Queue {
         if self.has_new_token() {
             return None;
         }
+        (self.asked_early, self.early) = (None, None);
         let taken_again = self.items.iter().take(self.taken).filter_map(|item| match item {
             Item::Rows(waiting) => Some((waiting.rows, waiting.bytes)),
             _ => None,
@@ -256,6 +367,9 @@ impl Queue {
         }
         if self.is_closed && self.is_behind {
             return NextStep::Closed;
+        }
+        if let Some(checkpoint) = self.asked_early.take().filter(|_| self.has_written()) {
+            return NextStep::Prepare(checkpoint);
         }
         loop {
             match self.items.get(self.taken) {
@@ -279,6 +393,12 @@ impl Queue {
     fn is_asked(&self, checkpoint: u64) -> bool {
         let barrier = self.barrier.as_ref().filter(|barrier| barrier.checkpoint == checkpoint);
         barrier.is_some_and(|barrier| matches!(barrier.answer, Answer::Open))
+    }
+
+    /// Whether it has taken rows that none of its tokens covers.
+    fn has_written(&self) -> bool {
+        let mut since = self.items.iter().take(self.taken).skip(self.newest_covers());
+        since.any(|item| matches!(item, Item::Rows(_) | Item::Gone))
     }
 
     fn advance(&mut self) {
@@ -318,20 +438,26 @@ impl Queue {
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         if !is_kept && matches!(written.place, RowsIn::Memory(_)) {
             self.memory_bytes -= bytes;
+            self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
             self.items[self.taken] = Item::Gone;
         }
         self.advance();
         if is_new { rows } else { 0 }
     }
 
-    /// The sink has prepared. Where the checkpoint did not wait for it, its next token covers this one's rows.
+    /// The sink has prepared all that it has taken. Where the checkpoint did not wait for it, the next one gets its token.
     pub(super) fn prepared(&mut self, checkpoint: u64, token: Token) {
-        if self.is_asked(checkpoint)
-            && let Some(barrier) = &mut self.barrier
-        {
-            barrier.answer = Answer::Prepared(token);
+        let is_at_barrier =
+            matches!(self.items.get(self.taken), Some(Item::Barrier(reached)) if *reached == checkpoint);
+        if is_at_barrier {
+            self.advance();
         }
-        self.advance();
+        let is_in_time = is_at_barrier && self.is_asked(checkpoint);
+        let prepared = Prepared { token, covers: self.taken };
+        match self.barrier.as_mut().filter(|_| is_in_time) {
+            Some(barrier) => (barrier.answer, self.early) = (Answer::Prepared(prepared), None),
+            None => self.early = Some(prepared),
+        }
     }
 
     pub(super) fn committed(&mut self) {
@@ -345,11 +471,17 @@ impl Queue {
 
     /// All rows in memory, which are behind all those in files.
     pub(super) fn in_memory(&self) -> Vec<(u64, Arc<SinkRows>)> {
-        let of_item = |item: &Item| match item {
-            Item::Rows(Waiting { number, place: RowsIn::Memory(rows), .. }) => Some((*number, rows.clone())),
-            _ => None,
-        };
-        self.items.iter().filter_map(of_item).collect()
+        self.items.range(self.first_in_memory()..).filter_map(Item::in_memory).collect()
+    }
+
+    /// Those that must be in a file before the checkpoint is safe.
+    pub(super) fn to_be_kept(&self) -> Vec<(u64, Arc<SinkRows>)> {
+        self.uncovered().filter_map(Item::in_memory).collect()
+    }
+
+    fn first_in_memory(&self) -> usize {
+        let in_file = |item: &Item| matches!(item, Item::Rows(Waiting { place: RowsIn::File(_), .. }));
+        self.items.iter().rposition(in_file).map_or(0, |last| last + 1)
     }
 
     /// Those of these numbers are in files now.

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::{ConnectError, SinkRows};
 
-/// A file that has grown so long is left for the next: space is freed file by file.
-const FILE_BYTES: u64 = 64 << 20;
+/// A file that has grown so long is left for the next, however much may wait.
+const LONGEST_FILE_BYTES: u64 = 64 << 20;
 /// How names of the files end.
 const ENDING: &str = ".rows";
 
@@ -24,6 +24,8 @@ const ENDING: &str = ".rows";
 pub(super) struct Spool {
     folder: PathBuf,
     attempt: u64,
+    /// A file that has grown so long is left for the next.
+    file_bytes: u64,
     begun: u64,
     current: Option<Current>,
     names: BTreeSet<Arc<str>>,
@@ -39,42 +41,43 @@ struct Current {
 }
 
 impl Spool {
-    /// Keeps the files of these names and removes all others.
-    pub(super) fn open(folder: PathBuf, attempt: u64, keep: BTreeSet<Arc<str>>) -> io::Result<Spool> {
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries.collect::<Result<Vec<_>, _>>()?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let name = entry.file_name();
-            let is_ours = name.to_str().is_some_and(|name| name.ends_with(ENDING) && !keep.contains(name));
-            if is_ours {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(Spool { folder, attempt, begun: 0, current: None, names: keep })
+    /// Knows the files of these names and all others that are there.
+    pub(super) fn open(folder: PathBuf, attempt: u64, file_bytes: u64, keep: BTreeSet<Arc<str>>) -> Spool {
+        // A folder that cannot be listed says so when something is to be written.
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().to_str().map(Arc::from));
+        let ours = names.filter(|name: &Arc<str>| name.ends_with(ENDING)).chain(keep).collect();
+        let file_bytes = file_bytes.min(LONGEST_FILE_BYTES);
+        Spool { folder, attempt, file_bytes, begun: 0, current: None, names: ours }
     }
 
-    /// Appends batches of rows; gives the place of each.
-    pub(super) fn append(&mut self, batches: &[Arc<SinkRows>]) -> io::Result<Vec<Stretch>> {
+    /// Appends batches of rows; gives the place of each, and why the rest was not taken.
+    pub(super) fn append(&mut self, batches: &[Arc<SinkRows>]) -> (Vec<Stretch>, Option<io::Error>) {
         let mut places = Vec::with_capacity(batches.len());
-        let mut bytes = Vec::new();
         for rows in batches {
-            bytes.clear();
-            frame::push(rows, &mut bytes).map_err(io::Error::other)?;
-            let current = self.current()?;
-            let from = current.bytes;
-            if let Err(error) = current.file.write_all(&bytes) {
-                // Half a frame must not stay before the next one; a file that cannot be cut is left as it is.
-                self.current = None;
-                return Err(error);
+            match self.append_one(rows) {
+                Ok(place) => places.push(place),
+                Err(error) => return (places, Some(error)),
             }
-            current.bytes += bytes.len() as u64;
-            current.is_synced = false;
-            places.push(Stretch { file: current.name.clone(), from, to: current.bytes });
         }
-        Ok(places)
+        (places, None)
+    }
+
+    fn append_one(&mut self, rows: &SinkRows) -> io::Result<Stretch> {
+        let mut bytes = Vec::new();
+        frame::push(rows, &mut bytes).map_err(io::Error::other)?;
+        let current = self.current()?;
+        let from = current.bytes;
+        if let Err(error) = current.file.write_all(&bytes) {
+            // Half a frame must not stay before the next one; a file that cannot be cut is left as it is.
+            if current.file.set_len(from).is_err() {
+                self.current = None;
+            }
+            return Err(error);
+        }
+        current.bytes += bytes.len() as u64;
+        current.is_synced = false;
+        Ok(Stretch { file: current.name.clone(), from, to: current.bytes })
     }
 
     /// Everything appended survives the loss of power when this returns.
@@ -107,7 +110,7 @@ impl Spool {
     }
 
     fn current(&mut self) -> io::Result<&mut Current> {
-        if self.current.as_ref().is_some_and(|current| current.bytes >= FILE_BYTES) {
+        if self.current.as_ref().is_some_and(|current| current.bytes >= self.file_bytes) {
             self.sync()?;
             self.current = None;
         }
@@ -120,9 +123,15 @@ impl Spool {
 
     fn begin(&mut self) -> io::Result<Current> {
         make_folder(&self.folder)?;
-        self.begun += 1;
-        let name: Arc<str> = format!("{}-{}{ENDING}", self.attempt, self.begun).into();
-        let file = OpenOptions::new().append(true).create_new(true).open(self.folder.join(&*name))?;
+        let (name, file) = loop {
+            self.begun += 1;
+            let name: Arc<str> = format!("{}-{}{ENDING}", self.attempt, self.begun).into();
+            match OpenOptions::new().append(true).create_new(true).open(self.folder.join(&*name)) {
+                // Attempts are counted anew when the job's state is reset.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                file => break (name, file?),
+            }
+        };
         self.names.insert(name.clone());
         // The name is durable before anything relies on it.
         File::open(&self.folder)?.sync_all()?;
@@ -155,7 +164,10 @@ pub(super) fn read(folder: &Path, stretch: &Stretch) -> Result<(SinkRows, u64), 
             path.display()
         ))
     };
-    let file = File::open(&path).map_err(|error| damaged(&format!("cannot be opened: {error}")))?;
+    let file = File::open(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => damaged("is gone"),
+        _ => ConnectError::unavailable(format!("`{}` cannot be opened: {error}", path.display())),
+    })?;
     let unread = |error: io::Error| damaged(&format!("cannot be read at byte {}: {error}", stretch.from));
     let mut head = [0; HEAD_BYTES];
     file.read_exact_at(&mut head, stretch.from).map_err(unread)?;
@@ -188,9 +200,10 @@ mod tests {
     fn frames_are_read_back_one_by_one_from_a_stretch_of_several() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job").join("sink");
-        let mut spool = Spool::open(path.clone(), 1, BTreeSet::new()).unwrap();
+        let mut spool = Spool::open(path.clone(), 1, 1 << 20, BTreeSet::new());
         let batches = [batch(&[1, 2]), batch(&[3])];
-        let places = spool.append(&batches).unwrap();
+        let (places, refused) = spool.append(&batches);
+        assert!(refused.is_none());
         spool.sync().unwrap();
         let mut whole = Stretch { to: places[1].to, ..places[0].clone() };
         for (batch, place) in batches.iter().zip(&places) {
@@ -208,17 +221,34 @@ mod tests {
     fn files_that_are_not_needed_go_and_a_later_attempt_writes_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let mut spool = Spool::open(path.clone(), 1, BTreeSet::new()).unwrap();
-        let first = spool.append(&[batch(&[1])]).unwrap();
-        let needed = BTreeSet::from([first[0].file.clone()]);
+        let open = |attempt, keep| Spool::open(path.clone(), attempt, 1 << 20, keep);
+        let one = |spool: &mut Spool, number| spool.append(&[batch(&[number])]).0.remove(0);
+        let mut spool = open(1, BTreeSet::new());
+        let first = one(&mut spool, 1);
+        let needed = BTreeSet::from([first.file.clone()]);
         assert!(!spool.has_others(&needed) && spool.has_others(&BTreeSet::new()));
-        let mut later = Spool::open(path.clone(), 2, needed.clone()).unwrap();
-        let second = later.append(&[batch(&[2])]).unwrap();
-        assert_ne!(second[0].file, first[0].file);
-        assert!(path.join(&*first[0].file).exists(), "the manifest names it");
-        later.keep_only(&BTreeSet::from([second[0].file.clone()]));
-        assert!(!path.join(&*first[0].file).exists() && read(&path, &second[0]).is_ok());
-        Spool::open(path.clone(), 3, BTreeSet::new()).unwrap();
-        assert!(fs::read_dir(&path).unwrap().next().is_none());
+        let mut later = open(2, needed.clone());
+        let second = one(&mut later, 2);
+        assert_ne!(second.file, first.file);
+        assert!(path.join(&*first.file).exists(), "the manifest names it");
+        later.keep_only(&BTreeSet::from([second.file.clone()]));
+        assert!(!path.join(&*first.file).exists() && read(&path, &second).is_ok());
+
+        // What no manifest names stays until the next one is safe, also where attempts are counted anew.
+        let mut anew = open(2, BTreeSet::new());
+        let third = one(&mut anew, 3);
+        assert!(third.file != second.file && read(&path, &second).is_ok());
+        let needed = BTreeSet::from([third.file.clone()]);
+        assert!(anew.has_others(&needed));
+        anew.keep_only(&needed);
+        assert!(read(&path, &second).is_err() && read(&path, &third).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_has_grown_long_is_left_for_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path().to_owned(), 1, 1, BTreeSet::new());
+        let (places, _) = spool.append(&[batch(&[1]), batch(&[2])]);
+        assert_ne!(places[0].file, places[1].file);
     }
 }

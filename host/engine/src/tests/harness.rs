@@ -452,7 +452,8 @@ impl World {
         let make = move || -> Result<Box<dyn Sink>, ConnectError> {
             Ok(Box::new(Shelf { pending: Vec::new(), shown: shown.clone(), wants_meta }))
         };
-        let shelf = SinkSpec { name: "shelf".to_owned(), on_full: OnFull::Pause, make: Arc::new(make) };
+        let name = || "shelf".to_owned();
+        let shelf = SinkSpec { name: name(), kind: name(), on_full: OnFull::Pause, make: Arc::new(make) };
         JobSpec {
             plan: plan.clone(),
             inputs: vec![InputSource { source, decoder }],

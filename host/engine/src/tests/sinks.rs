@@ -130,7 +130,7 @@ impl OnDisk {
     fn spec(&self, on_full: OnFull) -> SinkSpec {
         let disk = self.clone();
         let make = move || -> Result<Box<dyn Sink>, ConnectError> { Ok(Box::new(disk.clone())) };
-        SinkSpec { name: "disk".to_owned(), on_full, make: Arc::new(make) }
+        SinkSpec { name: "disk".to_owned(), kind: "disk".to_owned(), on_full, make: Arc::new(make) }
     }
 
     fn act<T>(&self, at: Trouble, act: impl FnOnce(&mut Disk) -> T) -> Result<T, ConnectError> {

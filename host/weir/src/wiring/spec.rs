@@ -65,13 +65,13 @@ fn sinks(opened: &Opened, plan: &JobPlan) -> Vec<SinkSpec> {
         clock: opened.clock.clone(),
     };
     let spec = |plan: &SinkPlan| {
-        let (name, on_full) = (plan.name.clone(), plan.on_full);
+        let (name, kind, on_full) = (plan.name.clone(), plan.kind.clone(), plan.on_full);
         let (plan, context) = (plan.clone(), context.clone());
         let make = move || {
             registry::sink(&plan.kind, &plan.settings, &context)
                 .map_err(|errors| ConnectError::user(in_words(&errors)))
         };
-        SinkSpec { name, on_full, make: Arc::new(make) }
+        SinkSpec { name, kind, on_full, make: Arc::new(make) }
     };
     plan.sinks.iter().map(spec).collect()
 }

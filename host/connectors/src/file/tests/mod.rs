@@ -241,7 +241,7 @@ fn contents(folder: &Path) -> Vec<String> {
 fn sink_into(folder: &Path, roll: Option<Span>, clock: &Arc<ManualClock>) -> Box<dyn Sink> {
     let clock: Arc<dyn Clock> = clock.clone();
     let (folder, format) = (folder.to_path_buf(), weir_format::by_ending("jsonl").unwrap());
-    let settings = FileSinkSettings { folder, format, meta: false, roll };
+    let settings = FileSinkSettings { place: folder.clone(), folder, format, meta: false, roll };
     Box::new(FileSink::new("activity", settings, clock))
 }
 

@@ -106,15 +106,15 @@ impl World {
                 self.queue.is_behind = true;
                 self.is_open = false;
             }
-            14 => self.spool(),
+            14 => self.spool(self.queue.in_memory()),
             15 if self.dice.roll(4) == 0 => self.crash(),
             _ => self.work(),
         }
         self.outside.check();
     }
 
-    fn spool(&mut self) {
-        let places = self.queue.in_memory().into_iter().map(|(number, rows)| {
+    fn spool(&mut self, rows: Vec<(u64, Arc<SinkRows>)>) {
+        let places = rows.into_iter().map(|(number, rows)| {
             let from = self.outside.files.len() as u64;
             self.outside.files.push(number_of(&rows));
             (number, Stretch { file: "f".into(), from, to: from + 1 })
@@ -125,8 +125,18 @@ impl World {
 
     fn make_checkpoint(&mut self) {
         let Some(made) = self.begun.take() else { return };
-        if !self.queue.has_new_token() {
-            self.spool();
+        self.queue.take_token();
+        // The sink does not wait until rows are in files.
+        for _ in 0..self.dice.roll(3) {
+            self.work();
+        }
+        self.spool(self.queue.to_be_kept());
+        for _ in 0..self.dice.roll(3) {
+            self.work();
+        }
+        if self.dice.roll(8) == 0 {
+            self.is_open = false;
+            self.work();
         }
         let (token, kept) = self.queue.part();
         self.outside.checkpoint = (token, kept, made);
@@ -196,6 +206,61 @@ fn whatever_fails_and_ends_when_each_row_is_visible_once_and_in_order() {
 }
 
 #[test]
+fn a_sink_that_stays_behind_prepares_at_every_checkpoint_what_it_has_written() {
+    let mut world = World { is_open: true, ..World::new(1) };
+    let mut visible = Vec::new();
+    for checkpoint in 1..=20 {
+        for _ in 0..4 {
+            world.queue.append(batch(world.made), 8, NOW);
+            world.made += 1;
+        }
+        world.queue.is_behind = true;
+        world.work();
+        world.work();
+        world.checkpoint = checkpoint;
+        world.queue.begin(checkpoint);
+        world.begun = Some(world.made);
+        assert!(world.queue.is_answered(), "nobody waits for it");
+        // It prepares; what else it writes belongs to the next checkpoint.
+        world.work();
+        world.work();
+        let (token, kept) = {
+            world.spool(world.queue.to_be_kept());
+            world.queue.part()
+        };
+        let waiting: u64 = kept.files.iter().map(|file| file.rows).sum();
+        let covered = token.map_or(0, |token| token.0.as_u64().unwrap());
+        assert_eq!(covered + waiting, world.made as u64, "checkpoint {checkpoint}");
+        world.queue.make_safe();
+        world.work();
+        visible.push(world.outside.visible);
+        world.outside.check();
+    }
+    assert!(visible.windows(2).all(|pair| pair[1] == pair[0] + 3), "{visible:?}");
+    let kept = world.queue.kept_bytes / 8;
+    assert_eq!(kept, world.made as u64 - visible[19] as u64, "what is visible is not kept");
+}
+
+#[test]
+fn a_sink_whose_rows_no_disk_takes_is_suspended_without_those_that_are_in_memory_alone() {
+    let mut world = World { is_open: true, ..World::new(1) };
+    for _ in 0..2 {
+        world.queue.append(batch(world.made), 8, NOW);
+        world.made += 1;
+    }
+    world.spool(world.queue.in_memory());
+    world.queue.append(batch(2), 8, NOW);
+    world.work();
+    world.queue.suspend_without_memory();
+    assert_eq!((world.queue.missed, world.queue.waiting().0, world.queue.memory_bytes()), (1, 1, 0));
+    assert!(matches!(world.queue.next(), NextStep::Suspended));
+    world.queue.hold = Hold::None;
+    world.is_open = false;
+    (0..4).for_each(|_| world.work());
+    assert_eq!(world.outside.written, [0, 1]);
+}
+
+#[test]
 fn a_sink_that_works_slows_its_job_down_and_one_that_is_behind_does_so_when_its_outbox_is_full() {
     let mut queue = Queue::default();
     assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Taken);
@@ -204,7 +269,11 @@ fn a_sink_that_works_slows_its_job_down_and_one_that_is_behind_does_so_when_its_
     assert_eq!(queue.admit(1, 1 << 30, OnFull::Suspend), Admission::Full, "it works");
     queue.is_behind = true;
     assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Taken);
+    assert!(!queue.is_full(1 << 30, OnFull::Pause));
     queue.append(batch(1), 1 << 30, NOW);
+    assert!(queue.is_full(1 << 30, OnFull::Pause), "its job reads no more");
+    assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Taken, "which was on its way");
+    queue.append(batch(2), 1 << 30, NOW);
     assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Full);
     queue.hold = Hold::GivenUp;
     assert_eq!(queue.admit(1, 1 << 30, OnFull::Pause), Admission::Hopeless);

@@ -133,6 +133,47 @@ fn a_server_that_is_stopped_while_a_sink_is_away_says_nothing_twice_later() {
 }
 
 #[test]
+fn sinks_that_are_moved_in_the_definition_stay_what_they_are() {
+    let project = project("{http: {}}", "");
+    let mut server = Server::start(&project, OFTEN);
+    post(&server, 0..6);
+    wait_until_written(&project, "bad", 5);
+    take_away(&project);
+    post(&server, 6..11);
+    wait_until_written(&project, "good", 10);
+    server.wait_for_job("j", "the sink is in trouble", |job| {
+        job["sink_counts"]["file-2"]["state"] == "retrying"
+    });
+    let moved = [
+        "sinks:\n  - file: {path: ./bad/, meta: true}\n  - file: {path: good}\n",
+        "sinks:\n  - file: {path: new}\n  - file: {path: good}\n  - file: {path: bad}\n",
+        "sinks:\n  - file: {path: bad, on_full: suspend}\n",
+    ];
+    for (end, sinks) in [16, 21, 26].into_iter().zip(moved) {
+        server.kill();
+        project.file("jobs/j.yaml", &format!("{QUERY}{sinks}"));
+        server = Server::start(&project, OFTEN);
+        post(&server, end - 5..end);
+        let status = server.wait_for_job("j", "the rows wait", |job| {
+            job["sink_counts"]["file-2"]["waiting_rows"] == i64::from(end) - 6
+        });
+        let named = status["sink_counts"].as_object().expect("sinks by name");
+        let names: Vec<&str> = named.keys().map(String::as_str).collect();
+        match end {
+            16 => assert_eq!(names, ["file", "file-2"]),
+            21 => assert_eq!(names, ["file", "file-2", "file-3"]),
+            _ => assert_eq!(names, ["file-2"]),
+        }
+        if end < 26 {
+            wait_until_written(&project, "good", i64::from(end) - 1);
+        }
+    }
+    bring_back(&project);
+    wait_until_written(&project, "bad", 25);
+    assert!(server.terminate().success());
+}
+
+#[test]
 fn a_run_to_the_end_writes_everything_else_and_ends_with_the_code_of_the_failure() {
     let project = project("{file: {path: in.jsonl}}", "");
     project.file("in.jsonl", &events(0..6));
@@ -184,6 +225,11 @@ fn a_full_outbox_suspends_a_sink_or_pauses_its_job() {
     assert!(status["reason"].as_str().is_some_and(|reason| reason.contains("sink `file-2`")), "{status}");
     let (_, ready) = server.get("/readyz");
     assert!(ready.to_string().contains("paused"), "{ready}");
+    let before = checkpoint(&status);
+    server.wait_for_job("j", "checkpoints go on", |job| {
+        assert_eq!(job["state"], "paused", "{job}");
+        checkpoint(job) > before + 3
+    });
     bring_back(&pausing);
     wait_until_written(&pausing, "bad", 59);
     wait_until_written(&pausing, "good", 59);

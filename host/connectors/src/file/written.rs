@@ -8,7 +8,9 @@
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 use weir_connect::ConnectError;
 use weir_event::{EventTime, Span};
 
@@ -23,6 +25,26 @@ pub(super) struct Written {
     open: Option<Unfinished>,
     /// The number of the next file.
     next: u64,
+    /// The folder that it is about; tokens of an older weir do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folder: Option<FolderId>,
+}
+
+/// What tells a folder from another of the same path: one that was put in its place, or that shows where a disk is not
+/// mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct FolderId {
+    inode: u64,
+    /// When it was made, milliseconds, where the file system knows.
+    born: Option<u64>,
+}
+
+impl FolderId {
+    fn of(path: &Path) -> io::Result<FolderId> {
+        let about = fs::metadata(path)?;
+        let born = about.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        Ok(FolderId { inode: about.ino(), born: born.map(|born| born.as_millis() as u64) })
+    }
 }
 
 /// A file that collects the rows of several checkpoints.
@@ -46,19 +68,27 @@ pub(super) struct Folder {
     pending: Vec<u64>,
     open: Option<(File, Unfinished)>,
     next: u64,
+    /// The folder that it found at its start.
+    found: Option<FolderId>,
 }
 
 impl Folder {
     pub(super) fn new(path: PathBuf, job: &str, ending: &str) -> Self {
         let (job, ending) = (job.to_owned(), format!(".{ending}"));
-        Folder { path, job, ending, pending: Vec::new(), open: None, next: 0 }
+        Folder { path, job, ending, pending: Vec::new(), open: None, next: 0, found: None }
     }
 
     /// Brings the folder to what the last safe checkpoint says.
     pub(super) fn start(&mut self, last: Option<&Written>) -> Result<(), ConnectError> {
         fs::create_dir_all(&self.path).map_err(|error| self.failed("make", &self.path, &error))?;
         (self.pending, self.open, self.next) = (Vec::new(), None, 1);
+        self.found = FolderId::of(&self.path).ok();
+        let known = last.and_then(|last| last.folder);
+        let is_another = known.is_some() && self.found.is_some() && known != self.found;
         if let Some(last) = last {
+            if is_another {
+                self.tell_missing(last);
+            }
             self.commit(last)?;
             self.open = last.open.clone().map(|unfinished| self.reopen(unfinished)).transpose()?;
             self.next = last.next;
@@ -69,10 +99,40 @@ impl Folder {
                 self.next = self.next.max(number + 1);
             } else if Some(number) != keep {
                 let path = self.unfinished(number);
+                if is_another {
+                    self.tell_unknown(&path);
+                    self.next = self.next.max(number + 1);
+                    continue;
+                }
                 fs::remove_file(&path).map_err(|error| self.failed("remove", &path, &error))?;
             }
         }
         self.sync()
+    }
+
+    /// The folder is not the one that the last checkpoint is about: says which of its files are not here.
+    fn tell_missing(&self, last: &Written) {
+        let is_missing =
+            |number: &&u64| !self.finished(**number).exists() && !self.unfinished(**number).exists();
+        for number in last.finish.iter().filter(is_missing) {
+            let (folder, file) = (self.path.display(), self.finished(*number));
+            let name = file.file_name().unwrap_or_default().display();
+            tracing::warn!(
+                job = self.job,
+                "`{folder}` is not the folder that this sink wrote to before, and `{name}` of the last checkpoint is not \
+                 in it; if that is `{name}{UNFINISHED}` in the folder of before, it is whole: rename it to `{name}`"
+            );
+        }
+    }
+
+    /// What an unfinished file holds in a folder that the last checkpoint is not about is not known.
+    fn tell_unknown(&self, path: &Path) {
+        tracing::warn!(
+            job = self.job,
+            "`{}` was left by this sink when its folder was taken away, and is kept: if its rows are missing, remove \
+             `{UNFINISHED}` from its name, else remove it",
+            path.display()
+        );
     }
 
     fn reopen(&self, unfinished: Unfinished) -> Result<(File, Unfinished), ConnectError> {
@@ -145,7 +205,7 @@ impl Folder {
             self.sync()?;
         }
         let open = self.open.as_ref().map(|(_, unfinished)| unfinished.clone());
-        Ok(Written { finish: self.pending.clone(), open, next: self.next })
+        Ok(Written { finish: self.pending.clone(), open, next: self.next, folder: self.found })
     }
 
     /// Gives the files that a checkpoint finished their final names. Idempotent.

@@ -1,6 +1,7 @@
 //! Jobs run over sources and sinks in memory and a real store in a temporary folder: the rules of time, asked of
 //! the whole engine.
 
+mod beside;
 mod commit;
 mod counts;
 mod duplicates;
@@ -11,6 +12,7 @@ pub(crate) mod harness;
 mod idle;
 mod late;
 mod origin;
+mod outboxes;
 mod promised;
 mod reforming;
 mod sessions;

@@ -410,3 +410,38 @@ async fn what_is_left_is_the_bytes_behind_a_position() {
     let end = positions.last().unwrap().1.clone();
     assert_eq!(source.left(&from(Some(end)), false).await.unwrap(), Left::default());
 }
+
+#[tokio::test]
+async fn a_folder_that_was_away_keeps_what_no_later_checkpoint_knows_of() {
+    let root = tempfile::tempdir().unwrap();
+    let (path, away) = (root.path().join("out"), root.path().join("away"));
+    let clock = Arc::new(ManualClock::default());
+    let mut sink = sink_into(&path, None, &clock);
+    sink.start(None).await.unwrap();
+    sink.write(&rows(&[1])).await.unwrap();
+    let first = sink.prepare(1).await.unwrap();
+    drop(sink);
+
+    // The checkpoint is safe; its disk is away when its files are to be shown.
+    fs::rename(&path, &away).unwrap();
+    let mut sink = sink_into(&path, None, &clock);
+    sink.start(Some(&first)).await.unwrap();
+    sink.write(&rows(&[2])).await.unwrap();
+    let second = sink.prepare(2).await.unwrap();
+    sink.commit(&second).await.unwrap();
+    assert_eq!(contents(&path), ["2 "]);
+    drop(sink);
+
+    fs::remove_dir_all(&path).unwrap();
+    fs::rename(&away, &path).unwrap();
+    let mut sink = sink_into(&path, None, &clock);
+    sink.start(Some(&second)).await.unwrap();
+    sink.write(&rows(&[3])).await.unwrap();
+    let third = sink.prepare(3).await.unwrap();
+    sink.commit(&third).await.unwrap();
+    let unfinished =
+        fs::read_dir(&path).unwrap().flatten().find(|file| file.path().extension().unwrap() == "tmp");
+    let unfinished = unfinished.expect("the rows of the first checkpoint are kept").path();
+    fs::rename(&unfinished, unfinished.with_extension("")).unwrap();
+    assert_eq!(contents(&path), ["1 ", "3 "]);
+}

@@ -6,6 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use weir_connect::sink::RowMeta;
+use weir_plan::OnFull;
 
 const NOW: EventTime = EventTime::from_millis(0);
 

@@ -7,15 +7,17 @@
 //! durable. So what a slow sink has taken is not kept longer than that of a quick one. Only decides; knows no file, task or
 //! clock.
 
+mod admission;
+mod barrier;
+
+pub(super) use admission::{Admission, Hold};
+
 use crate::manifest::{Kept, Spooled, Stretch};
+use barrier::{OnItsWay, Prepared};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use weir_connect::{SinkRows, Token};
 use weir_event::EventTime;
-use weir_plan::OnFull;
-
-/// Bytes that may wait for a sink that works: as little as keeps it busy, so that a slow one slows its job down.
-const WORKING_BYTES: u64 = 8 << 20;
 
 #[derive(Debug)]
 enum Item {
@@ -48,52 +50,6 @@ impl Item {
 enum RowsIn {
     Memory(Arc<SinkRows>),
     File(Stretch),
-}
-
-/// A barrier whose checkpoint is not safe yet.
-#[derive(Debug)]
-struct OnItsWay {
-    checkpoint: u64,
-    answer: Answer,
-}
-
-#[derive(Debug)]
-enum Answer {
-    Open,
-    Prepared(Prepared),
-    /// The sink is not waited for.
-    Behind,
-}
-
-/// A token that no safe checkpoint holds yet.
-#[derive(Debug)]
-struct Prepared {
-    token: Token,
-    /// So many items, counted from the oldest, it covers.
-    covers: usize,
-}
-
-/// Why a sink gets nothing, or nothing more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Hold {
-    #[default]
-    None,
-    /// Its outbox was full; until it is resumed.
-    Suspended,
-    /// It failed, and trying again does not help.
-    GivenUp,
-}
-
-/// Whether a sink's outbox takes rows.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Admission {
-    Taken,
-    /// Later.
-    Full,
-    /// Not before the sink, which is given up, is started again.
-    Hopeless,
-    /// The sink is suspended; they were counted.
-    Missed,
 }
 
 /// What a sink does next.
@@ -165,179 +121,11 @@ impl Queue {
         self.items.push_back(Item::Rows(Waiting { number, place, rows, bytes, since }));
     }
 
-    /// Whether `rows` more may come, while `limit_bytes` may wait for a sink that is behind. Of a job that waits for
-    /// the sink as much again may be on its way: barriers come behind it.
-    pub(super) fn admit(&mut self, rows: u64, limit_bytes: u64, on_full: OnFull) -> Admission {
-        let may_wait = match on_full {
-            _ if !self.is_behind => WORKING_BYTES.min(limit_bytes),
-            OnFull::Suspend => limit_bytes,
-            OnFull::Pause => limit_bytes.saturating_mul(2),
-        };
-        let has_room = self.waiting_bytes < may_wait;
-        match (self.hold, on_full) {
-            (Hold::Suspended, _) => {}
-            _ if has_room => return Admission::Taken,
-            (_, OnFull::Suspend) if self.is_behind => self.suspend(),
-            (Hold::GivenUp, _) => return Admission::Hopeless,
-            (Hold::None, _) => return Admission::Full,
-        }
-        self.missed += rows;
-        Admission::Missed
-    }
-
-    /// Whether the job is to wait for the sink before it reads on. Once it does, until a quarter of the room is free, so
-    /// that it does not begin to wait with each batch.
-    pub(super) fn is_full(&mut self, limit_bytes: u64, on_full: OnFull) -> bool {
-        let full_at = if self.is_full { limit_bytes - limit_bytes / 4 } else { limit_bytes };
-        let has_too_much = self.waiting_bytes >= full_at || self.kept_bytes >= full_at.saturating_mul(2);
-        let waits = on_full == OnFull::Pause && self.hold != Hold::Suspended;
-        self.is_full = waits && self.is_behind && has_too_much;
-        self.is_full
-    }
-
-    /// The sink gets nothing more until it is resumed.
-    fn suspend(&mut self) {
-        (self.hold, self.is_full) = (Hold::Suspended, false);
-    }
-
-    /// Suspends the sink without the rows that are in memory alone, as they cannot be kept.
-    pub(super) fn suspend_without_memory(&mut self) {
-        self.suspend();
-        for at in self.first_in_memory().max(self.newest_covers())..self.items.len() {
-            let Item::Rows(Waiting { place: RowsIn::Memory(_), rows, bytes, .. }) = &self.items[at] else {
-                continue;
-            };
-            let (rows, bytes) = (*rows, *bytes);
-            self.missed += rows;
-            self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
-            self.memory_bytes = self.memory_bytes.saturating_sub(bytes);
-            if at >= self.taken {
-                self.waiting_rows = self.waiting_rows.saturating_sub(rows);
-                self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-            }
-            self.items[at] = Item::Gone;
-        }
-    }
-
     /// Takes rows; `bytes` is what they take in memory.
     pub(super) fn append(&mut self, rows: Arc<SinkRows>, bytes: u64, now: EventTime) {
         self.memory_bytes += bytes;
         let count = rows.columns.num_rows() as u64;
         self.push(RowsIn::Memory(rows), count, bytes, now);
-    }
-
-    /// A checkpoint begins behind everything that came so far.
-    pub(super) fn begin(&mut self, checkpoint: u64) {
-        self.items.push_back(Item::Barrier(checkpoint));
-        self.barrier = Some(OnItsWay { checkpoint, answer: Answer::Open });
-    }
-
-    /// Whether the sink's part of the checkpoint is known: a new token, or that it is behind.
-    pub(super) fn is_answered(&mut self) -> bool {
-        let is_behind = self.is_behind || self.hold != Hold::None;
-        match &mut self.barrier {
-            Some(OnItsWay { checkpoint, answer: answer @ Answer::Open }) if is_behind => {
-                *answer = Answer::Behind;
-                self.asked_early = Some(*checkpoint);
-                true
-            }
-            Some(OnItsWay { answer: Answer::Open, .. }) => false,
-            _ => true,
-        }
-    }
-
-    /// The checkpoint holds the newest token that the sink has prepared, unless that covers rows behind the barrier.
-    pub(super) fn take_token(&mut self) {
-        let Some(barrier) = &mut self.barrier else { return };
-        let is_here =
-            |item: &Item| matches!(item, Item::Barrier(checkpoint) if *checkpoint == barrier.checkpoint);
-        let end = self.items.iter().rposition(is_here).map_or(0, |at| at + 1);
-        if !matches!(barrier.answer, Answer::Open)
-            && let Some(early) = self.early.take_if(|early| early.covers <= end)
-        {
-            barrier.answer = Answer::Prepared(early);
-        }
-    }
-
-    /// Asks the sink once more to prepare what it has written.
-    pub(super) fn ask_again(&mut self) {
-        self.asked_early = self.barrier.as_ref().map(|barrier| barrier.checkpoint);
-    }
-
-    /// Whether a token is on its way into a checkpoint.
-    fn has_new_token(&self) -> bool {
-        self.covered().is_some()
-    }
-
-    fn newest_covers(&self) -> usize {
-        self.early.as_ref().or_else(|| self.covered()).map_or(0, |prepared| prepared.covers)
-    }
-
-    fn covered(&self) -> Option<&Prepared> {
-        match &self.barrier {
-            Some(OnItsWay { answer: Answer::Prepared(prepared), .. }) => Some(prepared),
-            _ => None,
-        }
-    }
-
-    /// The items before the barrier, where there is one, that its token does not cover.
-    fn uncovered(&self) -> impl Iterator<Item = &Item> {
-        let end = self.barrier.as_ref().map(|barrier| barrier.checkpoint);
-        let is_before =
-            move |item: &&Item| !matches!(item, Item::Barrier(checkpoint) if Some(*checkpoint) == end);
-        let covers = self.covered().map_or(0, |prepared| prepared.covers);
-        self.items.iter().take_while(is_before).skip(covers)
-    }
-
-    /// Whether the checkpoint's token covers everything before the barrier.
-    pub(super) fn is_covered(&self) -> bool {
-        !self.uncovered().any(|item| matches!(item, Item::Rows(_)))
-    }
-
-    /// The sink's part of the checkpoint: a token, and what that does not cover, which must be in files.
-    pub(super) fn part(&mut self) -> (Option<Token>, Kept) {
-        self.take_token();
-        let token = self.covered().map(|prepared| prepared.token.clone()).or_else(|| self.safe.clone());
-        (token, Kept { files: self.spooled(), missed: self.missed })
-    }
-
-    /// What of it is in files, neighbours as one.
-    fn spooled(&self) -> Vec<Spooled> {
-        let mut files: Vec<Spooled> = Vec::new();
-        for item in self.uncovered() {
-            let Item::Rows(Waiting { place: RowsIn::File(stretch), rows, since, .. }) = item else {
-                continue;
-            };
-            match files.last_mut() {
-                Some(last) if last.stretch.file == stretch.file && last.stretch.to == stretch.from => {
-                    last.stretch.to = stretch.to;
-                    last.rows += rows;
-                }
-                _ => files.push(Spooled { stretch: stretch.clone(), rows: *rows, since: *since }),
-            }
-        }
-        files
-    }
-
-    /// The checkpoint is safe: what its token covers is not needed any more.
-    pub(super) fn make_safe(&mut self) {
-        let Some(OnItsWay { answer: Answer::Prepared(Prepared { token, covers }), .. }) = self.barrier.take()
-        else {
-            return;
-        };
-        (self.safe, self.uncommitted) = (Some(token), true);
-        for item in self.items.drain(..covers.min(self.items.len())) {
-            let Item::Rows(Waiting { place, bytes, .. }) = item else { continue };
-            self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
-            if matches!(place, RowsIn::Memory(_)) {
-                self.memory_bytes -= bytes;
-            }
-        }
-        self.taken = self.taken.saturating_sub(covers);
-        self.reached = self.reached.saturating_sub(covers);
-        if let Some(early) = &mut self.early {
-            early.covers = early.covers.saturating_sub(covers);
-        }
     }
 
     /// Where a sink starts, which commits it, with everything since to be taken again; `None` while a newer token is on its
@@ -390,11 +178,6 @@ impl Queue {
         }
     }
 
-    fn is_asked(&self, checkpoint: u64) -> bool {
-        let barrier = self.barrier.as_ref().filter(|barrier| barrier.checkpoint == checkpoint);
-        barrier.is_some_and(|barrier| matches!(barrier.answer, Answer::Open))
-    }
-
     /// Whether it has taken rows that none of its tokens covers.
     fn has_written(&self) -> bool {
         let mut since = self.items.iter().take(self.taken).skip(self.newest_covers());
@@ -445,21 +228,6 @@ impl Queue {
         if is_new { rows } else { 0 }
     }
 
-    /// The sink has prepared all that it has taken. Where the checkpoint did not wait for it, the next one gets its token.
-    pub(super) fn prepared(&mut self, checkpoint: u64, token: Token) {
-        let is_at_barrier =
-            matches!(self.items.get(self.taken), Some(Item::Barrier(reached)) if *reached == checkpoint);
-        if is_at_barrier {
-            self.advance();
-        }
-        let is_in_time = is_at_barrier && self.is_asked(checkpoint);
-        let prepared = Prepared { token, covers: self.taken };
-        match self.barrier.as_mut().filter(|_| is_in_time) {
-            Some(barrier) => (barrier.answer, self.early) = (Answer::Prepared(prepared), None),
-            None => self.early = Some(prepared),
-        }
-    }
-
     pub(super) fn committed(&mut self) {
         self.uncommitted = false;
     }
@@ -472,11 +240,6 @@ impl Queue {
     /// All rows in memory, which are behind all those in files.
     pub(super) fn in_memory(&self) -> Vec<(u64, Arc<SinkRows>)> {
         self.items.range(self.first_in_memory()..).filter_map(Item::in_memory).collect()
-    }
-
-    /// Those that must be in a file before the checkpoint is safe.
-    pub(super) fn to_be_kept(&self) -> Vec<(u64, Arc<SinkRows>)> {
-        self.uncovered().filter_map(Item::in_memory).collect()
     }
 
     fn first_in_memory(&self) -> usize {

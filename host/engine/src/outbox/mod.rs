@@ -165,7 +165,8 @@ impl Outbox {
         self.queue().append(rows.clone(), bytes, self.clock.now());
         self.tell(|_| {});
         self.is_full();
-        let is_too_much = self.queue().memory_bytes() > MEMORY_BYTES;
+        // Where little may wait, what it takes in files counts: in memory a few rows take many times that.
+        let is_too_much = self.queue().memory_bytes() > MEMORY_BYTES.min(self.limit_bytes / 4);
         if is_too_much && let Some(reason) = self.spool(false).await? {
             self.cannot_keep(reason)?;
         }

@@ -284,7 +284,7 @@ impl Beside {
     }
 
     pub(super) fn sink(&self) -> SinkStatus {
-        self.job().status().sink_counts["disk"].clone()
+        self.job().status().sink_counts.get("disk").cloned().unwrap_or_default()
     }
 
     /// How many rows of `u` the job knows.

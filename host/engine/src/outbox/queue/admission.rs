@@ -6,7 +6,11 @@ use super::{Item, Queue, RowsIn, Waiting};
 use weir_plan::OnFull;
 
 /// Bytes that may wait for a sink that works: as little as keeps it busy, so that a slow one slows its job down.
-const WORKING_BYTES: u64 = 8 << 20;
+pub(super) const WORKING_BYTES: u64 = 8 << 20;
+
+/// At least so much may be on its way when a job begins to wait for a sink: what its stages and the channels between them
+/// hold.
+const LEAST_ON_ITS_WAY_BYTES: u64 = 32 << 20;
 
 /// Why a sink gets nothing, or nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,7 +42,7 @@ impl Queue {
         let may_wait = match on_full {
             _ if !self.is_behind => WORKING_BYTES.min(limit_bytes),
             OnFull::Suspend => limit_bytes,
-            OnFull::Pause => limit_bytes.saturating_mul(2),
+            OnFull::Pause => limit_bytes.saturating_add(limit_bytes.max(LEAST_ON_ITS_WAY_BYTES)),
         };
         let has_room = self.waiting_bytes < may_wait;
         match (self.hold, on_full) {

@@ -247,13 +247,18 @@ impl Queue {
         self.items.iter().rposition(in_file).map_or(0, |last| last + 1)
     }
 
-    /// Those of these numbers are in files now.
+    /// Those of these numbers are in files now, and take what they take there.
     pub(super) fn moved(&mut self, mut places: BTreeMap<u64, Stretch>) {
-        for item in &mut self.items {
+        for (at, item) in self.items.iter_mut().enumerate() {
             let Item::Rows(waiting) = item else { continue };
-            if let Some(stretch) = places.remove(&waiting.number) {
-                self.memory_bytes -= waiting.bytes;
-                waiting.place = RowsIn::File(stretch);
+            let Some(stretch) = places.remove(&waiting.number) else { continue };
+            let bytes = stretch.to.saturating_sub(stretch.from);
+            waiting.place = RowsIn::File(stretch);
+            let in_memory = std::mem::replace(&mut waiting.bytes, bytes);
+            self.memory_bytes -= in_memory;
+            self.kept_bytes = self.kept_bytes.saturating_sub(in_memory) + bytes;
+            if at >= self.taken {
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(in_memory) + bytes;
             }
         }
     }

@@ -71,6 +71,19 @@ pub(crate) struct OpenSink {
 }
 
 impl OpenSink {
+    /// What hands results to these sinks.
+    fn delivery(
+        sinks: &[OpenSink],
+        plan: &Arc<JobPlan>,
+        body: &Body,
+        parts: mpsc::UnboundedSender<Part>,
+        progress: &Arc<Progress>,
+    ) -> Delivery {
+        let outlets = sinks.iter().map(OpenSink::outlet).collect();
+        let tally = Tally::new(progress.clone());
+        Delivery { plan: plan.clone(), outlets, parts, tally, checkpoint: body.checkpoint }
+    }
+
     fn outlet(&self) -> Outlet {
         Outlet { outbox: self.outbox.clone(), wants_meta: self.wants_meta }
     }
@@ -91,13 +104,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let mut stages = Stages::new();
 
     let outboxes: Vec<Arc<Outbox>> = sinks.iter().map(|sink| sink.outbox.clone()).collect();
-    let delivery = Delivery {
-        plan: plan.clone(),
-        outlets: sinks.iter().map(OpenSink::outlet).collect(),
-        parts: parts.clone(),
-        tally: Tally::new(progress.clone()),
-        checkpoint: body.checkpoint,
-    };
+    let delivery = OpenSink::delivery(&sinks, &plan, &body, parts.clone(), &progress);
     feed_sinks(sinks, &plan, attempt.mode, &clock, &cpu, &mut stages);
 
     let keyed = KeyedStages {

@@ -212,10 +212,14 @@ impl Folder {
     pub(super) fn commit(&mut self, written: &Written) -> Result<(), ConnectError> {
         for number in &written.finish {
             let (from, to) = (self.unfinished(*number), self.finished(*number));
+            if to.exists() {
+                // What is finished is never written over: another of this name is of a folder that was away.
+                continue;
+            }
             match fs::rename(&from, &to) {
                 Ok(()) => {}
                 // What this process has prepared was not renamed before.
-                Err(error) if self.pending.contains(number) && !to.exists() => {
+                Err(error) if self.pending.contains(number) => {
                     return Err(self.failed("finish", &from, &error));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {

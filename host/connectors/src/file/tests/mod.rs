@@ -420,9 +420,10 @@ async fn a_folder_that_was_away_keeps_what_no_later_checkpoint_knows_of() {
     sink.start(None).await.unwrap();
     sink.write(&rows(&[1])).await.unwrap();
     let first = sink.prepare(1).await.unwrap();
+    sink.write(&rows(&[2, 3])).await.unwrap();
     drop(sink);
 
-    // The checkpoint is safe; its disk is away when its files are to be shown.
+    // The checkpoint is safe; its disk is away when its file is to be shown.
     fs::rename(&path, &away).unwrap();
     let mut sink = sink_into(&path, None, &clock);
     sink.start(Some(&first)).await.unwrap();
@@ -432,6 +433,10 @@ async fn a_folder_that_was_away_keeps_what_no_later_checkpoint_knows_of() {
     assert_eq!(contents(&path), ["2 "]);
     drop(sink);
 
+    // Somebody puts both together.
+    for (name, content) in finished(&path) {
+        fs::write(away.join(name), content).unwrap();
+    }
     fs::remove_dir_all(&path).unwrap();
     fs::rename(&away, &path).unwrap();
     let mut sink = sink_into(&path, None, &clock);
@@ -439,9 +444,8 @@ async fn a_folder_that_was_away_keeps_what_no_later_checkpoint_knows_of() {
     sink.write(&rows(&[3])).await.unwrap();
     let third = sink.prepare(3).await.unwrap();
     sink.commit(&third).await.unwrap();
-    let unfinished =
-        fs::read_dir(&path).unwrap().flatten().find(|file| file.path().extension().unwrap() == "tmp");
-    let unfinished = unfinished.expect("the rows of the first checkpoint are kept").path();
+    assert_eq!(contents(&path), ["2 ", "3 "], "nothing is shown twice");
+    let unfinished = path.join("activity-000000000001.jsonl.tmp");
     fs::rename(&unfinished, unfinished.with_extension("")).unwrap();
-    assert_eq!(contents(&path), ["1 ", "3 "]);
+    assert_eq!(contents(&path), ["1 ", "2 ", "3 "], "the rows of the first checkpoint are there");
 }

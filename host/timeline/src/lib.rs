@@ -13,6 +13,7 @@ mod collect;
 mod feed;
 mod geometry;
 mod grid;
+mod marks;
 mod measured;
 mod over;
 mod pane;

@@ -4,6 +4,7 @@
 
 use crate::aggregate::{AggregateError, States};
 use crate::bytes::{self, Reader};
+use crate::marks::{Marks, StoredMarks};
 use crate::spec::AggregateSpec;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -11,16 +12,9 @@ use hashbrown::hash_table::Entry;
 /// Version of a stored tile's bytes.
 const FORMAT: u8 = 1;
 
-/// Something came since the last flush, or there was none.
-pub(crate) const CHANGED: u8 = 1;
-/// Windows over it were returned by a flush before they were complete.
-pub(crate) const WRITTEN: u8 = 2;
-/// A late row came: ordered aggregates must be folded anew from the row log.
-pub(crate) const REFOLD: u8 = 4;
-/// Not stored yet as it is.
-const DIRTY: u8 = 8;
-/// A row came since changes were last asked for.
-pub(crate) const LISTED: u8 = 16;
+/// What of a tile's marks is stored.
+const STORED_MARKS: StoredMarks =
+    StoredMarks(&[(Marks::CHANGED, 1), (Marks::RETURNED, 2), (Marks::REFOLD, 4), (Marks::LISTED, 16)]);
 
 /// The keys' partial aggregates in one slice of time.
 pub(crate) struct Pane {
@@ -31,8 +25,8 @@ pub(crate) struct Pane {
     pub(crate) rows: Vec<u32>,
     /// Newest event time of each group.
     pub(crate) newest: Vec<i64>,
-    /// Bits of `CHANGED`, `WRITTEN`, `REFOLD`, `LISTED`.
-    pub(crate) flags: Vec<u8>,
+    /// Marks of each group.
+    pub(crate) marks: Vec<Marks>,
     /// Rows of each group whose corrections are still due; mostly there are none, and the list is shorter.
     due: Vec<u32>,
     /// One column of states per aggregate.
@@ -52,7 +46,7 @@ impl Pane {
             slots: Vec::new(),
             rows: Vec::new(),
             newest: Vec::new(),
-            flags: Vec::new(),
+            marks: Vec::new(),
             due: Vec::new(),
             states: aggregates.iter().map(|aggregate| aggregate.function.states()).collect(),
             dirty: Vec::new(),
@@ -77,7 +71,7 @@ impl Pane {
                 slots.push(slot);
                 self.rows.push(0);
                 self.newest.push(i64::MIN);
-                self.flags.push(0);
+                self.marks.push(Marks::NONE);
                 group
             }
         }
@@ -98,19 +92,19 @@ impl Pane {
     }
 
     pub(crate) fn mark_dirty(&mut self, group: u32) {
-        let flags = &mut self.flags[group as usize];
-        if *flags & DIRTY == 0 {
-            *flags |= DIRTY;
+        let marks = &mut self.marks[group as usize];
+        if !marks.has(Marks::DIRTY) {
+            marks.set(Marks::DIRTY);
             self.dirty.push(group);
         }
     }
 
-    /// Sets some flags and clears others.
-    pub(crate) fn change_flags(&mut self, group: u32, set: u8, clear: u8) {
-        let flags = &mut self.flags[group as usize];
-        let changed = (*flags | set) & !clear;
-        if *flags != changed {
-            *flags = changed;
+    /// Sets some marks of a group and takes others away.
+    pub(crate) fn change_marks(&mut self, group: u32, set: Marks, clear: Marks) {
+        let marks = &mut self.marks[group as usize];
+        let changed = marks.with(set).without(clear);
+        if *marks != changed {
+            *marks = changed;
             self.mark_dirty(group);
         }
     }
@@ -136,7 +130,7 @@ impl Pane {
         let rest = self.dirty.len().saturating_sub(limit);
         let dirty = self.dirty.split_off(rest);
         for group in &dirty {
-            self.flags[*group as usize] &= !DIRTY;
+            self.marks[*group as usize].clear(Marks::DIRTY);
         }
         dirty
     }
@@ -145,7 +139,7 @@ impl Pane {
     pub(crate) fn encode(&self, group: u32, out: &mut Vec<u8>) {
         let at = group as usize;
         out.push(FORMAT);
-        out.push(self.flags[at] & !DIRTY);
+        out.push(STORED_MARKS.write(self.marks[at]));
         bytes::put_unsigned(u64::from(self.rows[at]), out);
         bytes::put_signed(self.newest[at], out);
         bytes::put_unsigned(u64::from(self.due(group)), out);
@@ -164,10 +158,7 @@ impl Pane {
         if reader.byte() != Some(FORMAT) {
             return Err(AggregateError::Damaged("a tile is of an unknown format".to_owned()));
         }
-        let flags = reader
-            .byte()
-            .filter(|flags| flags & !(CHANGED | WRITTEN | REFOLD | LISTED) == 0)
-            .ok_or_else(damaged)?;
+        let marks = reader.byte().and_then(|stored| STORED_MARKS.read(stored)).ok_or_else(damaged)?;
         let mut whole = || u32::try_from(reader.unsigned()?).ok();
         let rows = whole().filter(|rows| *rows > 0).ok_or_else(damaged)?;
         let newest = reader.signed().ok_or_else(damaged)?;
@@ -182,7 +173,7 @@ impl Pane {
             return Err(damaged());
         }
         let at = group as usize;
-        (self.rows[at], self.newest[at], self.flags[at]) = (rows, newest, flags);
+        (self.rows[at], self.newest[at], self.marks[at]) = (rows, newest, marks);
         if due > 0 {
             self.due.resize(self.slots.len(), 0);
             self.due[at] = due;
@@ -192,7 +183,7 @@ impl Pane {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let states: usize = self.states.iter().map(|states| states.memory_bytes()).sum();
-        // Slot, rows, newest, flags.
+        // Slot, rows, newest, marks.
         let columns = self.slots.capacity() * 17;
         self.index.allocation_size() + columns + (self.due.capacity() + self.dirty.capacity()) * 4 + states
     }

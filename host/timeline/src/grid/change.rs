@@ -1,8 +1,8 @@
 //! Windows as they stand, returned as their rows come: which keys got rows since the last time, and which open windows
 //! were returned and hold no newer row.
 //!
-//! That a row came is marked in its tile. What was returned of open windows is noted beside, and stored in blocks of
-//! its own; a window that is complete needs no note.
+//! That a row came is marked in its tile. What was returned of open windows is noted beside, as `RETURNED` or `STALE`,
+//! and stored in blocks of its own; a window that is complete needs no note.
 
 use super::GridStage;
 use super::hop::Hop;
@@ -10,17 +10,17 @@ use super::ordered;
 use crate::aggregate::AggregateError;
 use crate::answer::{Block, BlockSink, Results, Slot};
 use crate::collect::Collector;
-use crate::pane::{LISTED, WRITTEN};
+use crate::marks::Marks;
 use crate::slots::counted;
 use crate::slots::{ByNumber, Slots};
 use crate::tiles::Panes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-/// A newer row came since the window was returned.
-const STALE: u8 = 0;
-/// The window was returned with all of its rows.
-const CURRENT: u8 = 1;
+/// What is stored of a window that was returned, when a newer row has come since.
+const STORED_STALE: u8 = 0;
+/// What is stored of a window that was returned with all of its rows.
+const STORED_CURRENT: u8 = 1;
 
 /// What is known of changes; only where they will be asked for.
 #[derive(Default)]
@@ -28,8 +28,12 @@ pub(crate) struct Changes {
     /// Slots, and panes that got rows of theirs since changes were last returned.
     listed: BTreeSet<(u32, i64)>,
     /// By open window and slot, what was returned.
-    notes: BTreeMap<i64, ByNumber<u8>>,
+    notes: BTreeMap<i64, ByNumber<Marks>>,
     dirty: BTreeSet<(i64, u32)>,
+}
+
+fn to_store(note: Marks) -> u8 {
+    if note.is_current() { STORED_CURRENT } else { STORED_STALE }
 }
 
 pub(super) fn name(window: i64) -> Block {
@@ -41,25 +45,25 @@ impl Changes {
     pub(crate) fn note_row(&mut self, slot: u32, pane: i64, windows: RangeInclusive<i64>) {
         self.listed.insert((slot, pane));
         for (window, notes) in self.notes.range_mut(windows) {
-            if let Some(note) = notes.get_mut(&slot).filter(|note| **note == CURRENT) {
-                *note = STALE;
+            if let Some(note) = notes.get_mut(&slot).filter(|note| note.is_current()) {
+                note.set(Marks::CHANGED);
                 self.dirty.insert((*window, slot));
             }
         }
     }
 
     fn note_returned(&mut self, window: i64, slot: u32) {
-        self.notes.entry(window).or_default().insert(slot, CURRENT);
+        self.notes.entry(window).or_default().insert(slot, Marks::RETURNED);
         self.dirty.insert((window, slot));
     }
 
-    fn note(&self, window: i64, slot: u32) -> Option<u8> {
+    fn note(&self, window: i64, slot: u32) -> Option<Marks> {
         self.notes.get(&window)?.get(&slot).copied()
     }
 
     /// Whether a window was returned, and no row has come since.
     pub(crate) fn is_current(&self, window: i64, slot: u32) -> bool {
-        self.note(window, slot) == Some(CURRENT)
+        self.note(window, slot).is_some_and(Marks::is_current)
     }
 
     /// Whether a window was returned.
@@ -100,31 +104,33 @@ impl Changes {
             && let Some((window, slot)) = self.dirty.pop_first()
         {
             *left -= 1;
-            let note = self.note(window, slot).map(|note| [note]);
+            let note = self.note(window, slot).map(|note| [to_store(note)]);
             out(slots.key(Slot(slot)), name(window), note.as_ref().map(|note| &note[..]));
         }
     }
 
     pub(crate) fn encode_all(&self, slots: &Slots, out: &mut BlockSink<'_>) {
         for (window, notes) in &self.notes {
-            notes.iter().for_each(|(slot, note)| out(slots.key(Slot(*slot)), name(*window), Some(&[*note])));
+            notes.iter().for_each(|(slot, note)| {
+                out(slots.key(Slot(*slot)), name(*window), Some(&[to_store(*note)]))
+            });
         }
     }
 
     pub(crate) fn decode(&mut self, slot: u32, window: i64, stored: &[u8]) -> Result<(), AggregateError> {
-        match stored {
-            [note @ (STALE | CURRENT)] => {
-                self.notes.entry(window).or_default().insert(slot, *note);
-                Ok(())
-            }
-            _ => Err(AggregateError::Damaged("a note on a window does not read".to_owned())),
-        }
+        let note = match stored {
+            [STORED_STALE] => Marks::STALE,
+            [STORED_CURRENT] => Marks::RETURNED,
+            _ => return Err(AggregateError::Damaged("a note on a window does not read".to_owned())),
+        };
+        self.notes.entry(window).or_default().insert(slot, note);
+        Ok(())
     }
 
     /// All is back; windows up to `closed` are complete.
     pub(crate) fn restore_done(&mut self, panes: &Panes, closed: Option<i64>) {
         for (start, pane) in panes {
-            let listed = pane.live().filter(|group| pane.flags[*group as usize] & LISTED != 0);
+            let listed = pane.live().filter(|group| pane.marks[*group as usize].has(Marks::LISTED));
             self.listed.extend(listed.map(|group| (pane.slots[group as usize], *start)));
         }
         if let Some(closed) = closed {
@@ -155,9 +161,8 @@ impl GridStage {
     pub(crate) fn changes(&mut self, slots: &mut Slots) -> Result<Results, AggregateError> {
         let mut out = Collector::new(&self.spec);
         let mut windows = self.changed_windows();
-        let due = self.take_kept(&mut windows);
-        for (window, due) in due {
-            self.return_kept(window, due, &mut out)?;
+        for (window, changed) in self.take_kept(&mut windows) {
+            self.return_kept(window, changed, &mut out)?;
         }
         if windows.is_empty() {
             return out.finish(&self.spec);
@@ -194,7 +199,7 @@ impl GridStage {
             if let Some(pane) = self.panes.get_mut(&start)
                 && let Some(group) = pane.group(slot)
             {
-                pane.change_flags(group, 0, LISTED);
+                pane.change_marks(group, Marks::NONE, Marks::LISTED);
             }
             if let Some(window) = self.first_changed(start, slot) {
                 let first = next.entry(slot).or_insert(window);
@@ -214,7 +219,8 @@ impl GridStage {
     /// The open window that ends first of those that a key's new rows in a pane count in.
     fn first_changed(&self, pane: i64, slot: u32) -> Option<i64> {
         let windows = self.open_windows(pane);
-        let counts = |window: &i64| self.kept.find(*window, slot).is_none_or(|kept| kept.is_listed);
+        let counts =
+            |window: &i64| self.kept.find(*window, slot).is_none_or(|kept| kept.marks().has(Marks::LISTED));
         let next = |window: &i64| self.geometry.following(*window);
         let first = (!windows.is_empty()).then_some(*windows.start());
         std::iter::successors(first, next).take_while(|window| windows.contains(window)).find(counts)
@@ -226,7 +232,7 @@ impl GridStage {
         for (window, slots) in &mut *windows {
             slots.retain(|slot| {
                 let is_kept = self.kept.find(*window, *slot).is_some();
-                if let Some(is_revised) = self.kept.take_due_of(*window, *slot) {
+                if let Some(is_revised) = self.kept.take_changed_of(*window, *slot) {
                     taken.entry(*window).or_default().push((*slot, is_revised));
                 }
                 !is_kept
@@ -246,7 +252,7 @@ impl GridStage {
         let (bounds, first) = (self.geometry.bounds(window), out.len());
         let was_returned = |slot: &u32| {
             let is_noted = self.changes.as_ref().is_some_and(|changes| changes.is_returned(window, *slot));
-            is_noted || self.was_written(bounds, *slot)
+            is_noted || self.was_flushed(bounds, *slot)
         };
         out.window(bounds, slots, slots.iter().map(was_returned));
         for at in 0..self.spec.aggregates.len() {
@@ -264,16 +270,16 @@ impl GridStage {
     }
 
     /// Whether a flush has returned the window of a key.
-    fn was_written(&self, (start, end): (i64, i64), slot: u32) -> bool {
+    fn was_flushed(&self, (start, end): (i64, i64), slot: u32) -> bool {
         self.panes
             .range(start..end)
-            .any(|(_, pane)| pane.group(slot).is_some_and(|group| pane.flags[group as usize] & WRITTEN != 0))
+            .any(|(_, pane)| pane.group(slot).is_some_and(|at| pane.marks[at as usize].has(Marks::RETURNED)))
     }
 
     /// Whether an open window of a key was returned as a change, and no row has come since that counts in it.
     pub(crate) fn is_current(&self, window: i64, slot: u32) -> bool {
         if let Some(kept) = self.kept.find(window, slot) {
-            return kept.due == 0;
+            return !kept.marks().has(Marks::CHANGED);
         }
         self.changes.as_ref().is_some_and(|changes| changes.is_current(window, slot))
     }

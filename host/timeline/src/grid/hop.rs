@@ -7,7 +7,8 @@
 use super::blocks::Blocks;
 use crate::aggregate::{AggregateError, Finished, States};
 use crate::geometry::Geometry;
-use crate::pane::{CHANGED, Pane, WRITTEN};
+use crate::marks::Marks;
+use crate::pane::Pane;
 use crate::slots::counted;
 use crate::spec::AggregateSpec;
 use crate::tiles::{Panes, present};
@@ -32,7 +33,7 @@ pub(crate) struct Hop {
 struct KeyTally {
     rows: u64,
     changed_panes: u32,
-    written_panes: u32,
+    returned_panes: u32,
     is_listed: bool,
     is_stale: bool,
 }
@@ -157,7 +158,7 @@ impl Hop {
     pub(crate) fn changed(&self) -> (Vec<u32>, Vec<bool>) {
         let tallies = self.live.iter().map(|slot| (*slot, &self.tallies[*slot as usize]));
         let changed = tallies.filter(|(_, tally)| tally.rows > 0 && tally.changed_panes > 0);
-        changed.map(|(slot, tally)| (slot, tally.written_panes > 0)).unzip()
+        changed.map(|(slot, tally)| (slot, tally.returned_panes > 0)).unzip()
     }
 
     /// The window's values of some slots.
@@ -231,10 +232,10 @@ impl Hop {
         self.make_room(slots.iter().max().map_or(0, |slot| *slot as usize + 1));
         for (slot, group) in slots.iter().zip(groups) {
             let tally = &mut self.tallies[*slot as usize];
-            let flags = pane.flags[*group as usize];
+            let marks = pane.marks[*group as usize];
             tally.rows += u64::from(pane.rows[*group as usize]);
-            tally.changed_panes += u32::from(flags & CHANGED != 0);
-            tally.written_panes += u32::from(flags & WRITTEN != 0);
+            tally.changed_panes += u32::from(marks.has(Marks::CHANGED));
+            tally.returned_panes += u32::from(marks.has(Marks::RETURNED));
             if !tally.is_listed {
                 tally.is_listed = true;
                 self.live.push(*slot);
@@ -254,10 +255,10 @@ impl Hop {
             let slots: Vec<u32> = groups.iter().map(|group| pane.slots[*group as usize]).collect();
             for (slot, group) in slots.iter().zip(&groups) {
                 let tally = &mut self.tallies[*slot as usize];
-                let flags = pane.flags[*group as usize];
+                let marks = pane.marks[*group as usize];
                 tally.rows -= u64::from(pane.rows[*group as usize]);
-                tally.changed_panes -= u32::from(flags & CHANGED != 0);
-                tally.written_panes -= u32::from(flags & WRITTEN != 0);
+                tally.changed_panes -= u32::from(marks.has(Marks::CHANGED));
+                tally.returned_panes -= u32::from(marks.has(Marks::RETURNED));
             }
             for (states, column) in pane.states.iter().zip(&mut self.columns) {
                 if let Sliding::Running(running) = column {

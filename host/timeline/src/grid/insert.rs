@@ -4,7 +4,8 @@ use super::{GridStage, ordered};
 use crate::aggregate::AggregateError;
 use crate::answer::{Inserted, Rows};
 use crate::feed::{feed_batch, probe};
-use crate::pane::{CHANGED, LISTED, Pane};
+use crate::marks::Marks;
+use crate::pane::Pane;
 use crate::slots::Slots;
 use std::collections::BTreeMap;
 
@@ -127,9 +128,9 @@ impl GridStage {
             }
             pane.rows[at] = pane.rows[at].saturating_add(1);
             pane.newest[at] = pane.newest[at].max(time);
-            pane.flags[at] |= CHANGED;
+            pane.marks[at].set(Marks::CHANGED);
             if let Some(changes) = &mut changes {
-                pane.flags[at] |= LISTED;
+                pane.marks[at].set(Marks::LISTED);
                 changes.note_row(pane.slots[at], share.pane, open.clone());
             }
             pane.mark_dirty(*group);
@@ -169,7 +170,7 @@ impl GridStage {
                 let row = *row as usize;
                 let place = crate::aggregate::fold::Place { time: rows.times[row], rank: rows.ranks[row] };
                 let is_settled = place.time < self.settled;
-                ordered.logs.insert(slots, *slot, place, is_settled, 0, (&sources, row));
+                ordered.logs.insert(slots, *slot, place, is_settled, Marks::NONE, (&sources, row));
                 if is_settled && let Some(pane) = self.panes.get_mut(&share.pane) {
                     ordered.mark_refold(share.pane, pane, *slot);
                 }

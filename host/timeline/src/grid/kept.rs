@@ -3,13 +3,15 @@
 //! A row that is too late for a window may still count in others that hold its pane. Before it does, the key's state
 //! of each window that it must not change is taken aside, also where the key has no row in it, and also where the window
 //! is still open as other partitions are behind: lookups and results find it here. From then on rows of other partitions
-//! that do change such a window are fed to what was taken aside (`kept_change.rs`), and what is due is noted beside it.
+//! that do change such a window are fed to what was taken aside (`kept_change.rs`), and how many of its rows are not
+//! returned yet is noted beside it.
 //!
 //! Knows states, windows by their number, and slots. Must not know which windows are to be kept.
 
 use crate::aggregate::{AggregateError, States};
 use crate::answer::{Block, BlockSink, Slot};
 use crate::bytes::{self, Reader};
+use crate::marks::Marks;
 use crate::slots::{ByNumber, Slots};
 use crate::spec::AggregateSpec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +22,8 @@ use weir_event::{PartitionId, Rank};
 const FORMAT: u8 = 3;
 /// The version that ends before whether it is listed: it is not.
 const WITHOUT_LISTED: u8 = 2;
-/// The version that ends before what is due: nothing is.
-const WITHOUT_DUE: u8 = 1;
+/// The version that ends before how many rows are not returned yet: none is.
+const WITHOUT_UNRETURNED: u8 = 1;
 
 /// A key's state of one window.
 pub(crate) struct KeptState {
@@ -31,7 +33,7 @@ pub(crate) struct KeptState {
     /// Of each aggregate, states of one group.
     pub(crate) states: Vec<Box<dyn States>>,
     /// How many of the rows came since the window was last returned; all, if it never was.
-    pub(crate) due: u64,
+    pub(crate) unreturned: u64,
     /// Whether any of the rows came since changes were last asked for.
     pub(crate) is_listed: bool,
     /// Rows in its panes that do not count in it; only where an ordered aggregate is fed from logs that have them.
@@ -39,6 +41,14 @@ pub(crate) struct KeptState {
 }
 
 impl KeptState {
+    /// Whether it was returned, and what has come since.
+    pub(crate) fn marks(&self) -> Marks {
+        Marks::NONE
+            .with_if(Marks::CHANGED, self.unreturned > 0)
+            .with_if(Marks::RETURNED, self.rows > self.unreturned)
+            .with_if(Marks::LISTED, self.is_listed)
+    }
+
     fn encode(&self, (window, slot): (i64, u32), slots: &Slots, out: &mut BlockSink<'_>) {
         let (mut bytes, mut state) = (vec![FORMAT], Vec::new());
         bytes::put_unsigned(self.rows, &mut bytes);
@@ -48,7 +58,7 @@ impl KeptState {
             states.encode(0, &mut state);
             bytes::put_bytes(&state, &mut bytes);
         }
-        bytes::put_unsigned(self.due, &mut bytes);
+        bytes::put_unsigned(self.unreturned, &mut bytes);
         bytes::put_unsigned(self.left_out.len() as u64, &mut bytes);
         for Rank { partition, offset } in &self.left_out {
             bytes::put_unsigned(u64::from(partition.source), &mut bytes);
@@ -65,9 +75,9 @@ impl KeptState {
 pub(crate) struct Kept {
     windows: BTreeMap<i64, ByNumber<KeptState>>,
     dirty: BTreeSet<(i64, u32)>,
-    /// Those with rows that are due.
-    due: BTreeSet<(i64, u32)>,
-    /// Those that are listed.
+    /// Those that are `CHANGED`.
+    changed: BTreeSet<(i64, u32)>,
+    /// Those that are `LISTED`.
     listed: BTreeSet<(i64, u32)>,
 }
 
@@ -86,9 +96,9 @@ impl Kept {
         self.windows.range(windows).map(|(window, _)| *window)
     }
 
-    /// Whether anything is due of windows up to a last one.
-    pub(crate) fn has_due(&self, last: Option<i64>) -> bool {
-        self.due.first().is_some_and(|first| Some(first.0) <= last)
+    /// Whether any has changed of windows up to a last one.
+    pub(crate) fn has_changed(&self, last: Option<i64>) -> bool {
+        self.changed.first().is_some_and(|first| Some(first.0) <= last)
     }
 
     pub(crate) fn keep(&mut self, slots: &mut Slots, window: i64, slot: u32, state: KeptState) {
@@ -99,10 +109,10 @@ impl Kept {
     }
 
     fn note(&mut self, window: i64, slot: u32, state: &KeptState) {
-        if state.due > 0 {
-            self.due.insert((window, slot));
+        if state.marks().has(Marks::CHANGED) {
+            self.changed.insert((window, slot));
         }
-        if state.is_listed {
+        if state.marks().has(Marks::LISTED) {
             self.listed.insert((window, slot));
         }
     }
@@ -115,29 +125,32 @@ impl Kept {
     }
 
     /// Rows that count in it came; with `is_listed`, so that changes will say so.
-    pub(crate) fn mark_due(&mut self, window: i64, slot: u32, is_listed: bool) {
-        self.due.insert((window, slot));
+    pub(crate) fn mark_changed(&mut self, window: i64, slot: u32, is_listed: bool) {
+        self.changed.insert((window, slot));
         if is_listed && let Some(state) = self.change(window, slot) {
             state.is_listed = true;
             self.listed.insert((window, slot));
         }
     }
 
-    /// What is due of windows up to a last one: slots, and whether each was returned before. It is due no more.
-    pub(crate) fn take_due(&mut self, last: i64) -> BTreeMap<i64, Vec<(u32, bool)>> {
+    /// What has changed of windows up to a last one: slots, and whether each was returned before. All of it is returned
+    /// now.
+    pub(crate) fn take_changed(&mut self, last: i64) -> BTreeMap<i64, Vec<(u32, bool)>> {
         let mut taken: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
-        while let Some((window, slot)) = self.due.first().copied().filter(|first| first.0 <= last) {
-            let is_revised = self.take_due_of(window, slot);
+        while let Some((window, slot)) = self.changed.first().copied().filter(|first| first.0 <= last) {
+            let is_revised = self.take_changed_of(window, slot);
             taken.entry(window).or_default().extend(is_revised.map(|is_revised| (slot, is_revised)));
         }
         taken
     }
 
-    /// Whether a window that is due was returned before; it is due no more.
-    pub(crate) fn take_due_of(&mut self, window: i64, slot: u32) -> Option<bool> {
-        self.due.remove(&(window, slot)).then_some(())?;
+    /// Whether a window that has changed was returned before; all of it is returned now.
+    pub(crate) fn take_changed_of(&mut self, window: i64, slot: u32) -> Option<bool> {
+        self.changed.remove(&(window, slot)).then_some(())?;
         let state = self.change(window, slot)?;
-        Some(state.rows > std::mem::take(&mut state.due))
+        let is_revised = state.marks().has(Marks::RETURNED);
+        state.unreturned = 0;
+        Some(is_revised)
     }
 
     /// Changes were asked for.
@@ -154,7 +167,7 @@ impl Kept {
         while let Some(first) = self.windows.first_entry().filter(|first| *first.key() < oldest) {
             first.remove().into_keys().for_each(|slot| slots.release(slot));
         }
-        self.due = self.due.split_off(&(oldest, 0));
+        self.changed = self.changed.split_off(&(oldest, 0));
         self.listed = self.listed.split_off(&(oldest, 0));
     }
 
@@ -185,7 +198,8 @@ impl Kept {
     ) -> Result<(), AggregateError> {
         let damaged = || AggregateError::Damaged("a kept window's bytes do not read".to_owned());
         let mut reader = Reader::new(stored);
-        let format = reader.byte().filter(|format| [FORMAT, WITHOUT_LISTED, WITHOUT_DUE].contains(format));
+        let format =
+            reader.byte().filter(|format| [FORMAT, WITHOUT_LISTED, WITHOUT_UNRETURNED].contains(format));
         let Some(format) = format else {
             return Err(AggregateError::Damaged("a kept window is of an unknown format".to_owned()));
         };
@@ -197,12 +211,12 @@ impl Kept {
             own.decode(0, reader.bytes().ok_or_else(damaged)?)?;
             states.push(own);
         }
-        let due_and_left_out =
-            if format == WITHOUT_DUE { Some((0, Vec::new())) } else { take_due(&mut reader) };
-        let (due, left_out) = due_and_left_out.ok_or_else(damaged)?;
+        let unreturned_and_left_out =
+            if format == WITHOUT_UNRETURNED { Some((0, Vec::new())) } else { take_unreturned(&mut reader) };
+        let (unreturned, left_out) = unreturned_and_left_out.ok_or_else(damaged)?;
         let is_listed = if format == FORMAT { take_flag(&mut reader) } else { Some(false) };
         let is_listed = is_listed.filter(|_| reader.is_empty()).ok_or_else(damaged)?;
-        let state = KeptState { rows, newest, states, due, is_listed, left_out };
+        let state = KeptState { rows, newest, states, unreturned, is_listed, left_out };
         self.note(window, slot, &state);
         if self.windows.entry(window).or_default().insert(slot, state).is_none() {
             slots.retain(slot);
@@ -218,14 +232,14 @@ impl Kept {
         let of_window =
             |kept: &ByNumber<KeptState>| kept.allocation_size() + kept.values().map(of_state).sum::<usize>();
         self.windows.values().map(of_window).sum::<usize>()
-            + (self.dirty.len() + self.due.len() + self.listed.len()) * size_of::<(i64, u32)>()
+            + (self.dirty.len() + self.changed.len() + self.listed.len()) * size_of::<(i64, u32)>()
     }
 }
 
-fn take_due(reader: &mut Reader<'_>) -> Option<(u64, Vec<Rank>)> {
-    let due = reader.unsigned()?;
+fn take_unreturned(reader: &mut Reader<'_>) -> Option<(u64, Vec<Rank>)> {
+    let unreturned = reader.unsigned()?;
     let left_out = (0..reader.unsigned()?).map(|_| take_rank(reader)).collect::<Option<_>>()?;
-    Some((due, left_out))
+    Some((unreturned, left_out))
 }
 
 fn take_flag(reader: &mut Reader<'_>) -> Option<bool> {

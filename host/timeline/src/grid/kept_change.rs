@@ -13,7 +13,8 @@ use crate::aggregate::{AggregateError, States};
 use crate::answer::Rows;
 use crate::collect::Collector;
 use crate::feed::{Feeder, feed_batch};
-use crate::pane::{CHANGED, LISTED, Pane, REFOLD, WRITTEN};
+use crate::marks::Marks;
+use crate::pane::Pane;
 use crate::row_log::Log;
 use crate::slots::Slots;
 use crate::slots::counted;
@@ -67,25 +68,26 @@ impl GridStage {
         let (start, end) = self.geometry.bounds(window);
         let is_open = Some(window) > self.closed();
         for (place, slot) in keys.iter().enumerate() {
-            let (mut rows, mut newest, mut due, mut flags) = (0, i64::MIN, 0, 0);
+            let (mut rows, mut newest, mut unreturned, mut marks) = (0, i64::MIN, 0, Marks::NONE);
             for pane in self.panes.range(start..end).map(|(_, pane)| pane) {
                 if let Some(group) = pane.group(*slot) {
                     rows += u64::from(pane.rows[group as usize]);
                     newest = newest.max(pane.newest[group as usize]);
-                    due += if is_open { unreturned(pane, group) } else { u64::from(pane.due(group)) };
-                    flags |= pane.flags[group as usize];
+                    unreturned +=
+                        if is_open { unreturned_rows(pane, group) } else { u64::from(pane.due(group)) };
+                    marks.set(pane.marks[group as usize]);
                 }
             }
             let changes = self.changes.as_ref().filter(|_| is_open);
             if changes.is_some_and(|changes| changes.is_returned(window, *slot)) {
-                due = u64::from(!self.is_current(window, *slot));
+                unreturned = u64::from(!self.is_current(window, *slot));
             }
             let states = folded.iter().map(|states| states.copy(&[place as u32])).collect();
-            let is_listed = changes.is_some() && flags & LISTED != 0;
-            let state = KeptState { rows, newest, states, due, is_listed, left_out: Vec::new() };
+            let is_listed = changes.is_some() && marks.has(Marks::LISTED);
+            let state = KeptState { rows, newest, states, unreturned, is_listed, left_out: Vec::new() };
             self.kept.keep(slots, window, *slot, state);
             // Of an open window, some rows wait in the log to be folded.
-            if is_open || flags & REFOLD != 0 {
+            if is_open || marks.has(Marks::REFOLD) {
                 self.refold_kept(window, *slot)?;
             }
         }
@@ -158,11 +160,11 @@ impl GridStage {
                 let newest = of_key.iter().map(|row| rows.times[*row as usize]).max();
                 kept.newest = kept.newest.max(newest.unwrap_or(i64::MIN));
                 kept.rows += of_key.len() as u64;
-                kept.due += of_key.len() as u64;
+                kept.unreturned += of_key.len() as u64;
                 kept.states = states;
             }
             let is_listed = self.changes.is_some() && Some(window) > self.closed();
-            self.kept.mark_due(window, slot, is_listed);
+            self.kept.mark_changed(window, slot, is_listed);
             self.refold_kept(window, slot)?;
         }
         Ok(())
@@ -192,11 +194,11 @@ impl GridStage {
 
     /// Returns what is kept of windows up to a last one, where rows that count in it have come since it was last
     /// returned.
-    pub(crate) fn return_due(&mut self, last: i64, out: &mut Collector) -> Result<(), AggregateError> {
+    pub(crate) fn return_changed(&mut self, last: i64, out: &mut Collector) -> Result<(), AggregateError> {
         let out_of_reach = self.out_of_reach();
-        for (window, due) in self.kept.take_due(last) {
+        for (window, changed) in self.kept.take_changed(last) {
             if Some(window) > out_of_reach {
-                self.return_kept(window, due, out)?;
+                self.return_kept(window, changed, out)?;
             }
         }
         Ok(())
@@ -206,10 +208,10 @@ impl GridStage {
     pub(crate) fn return_kept(
         &self,
         window: i64,
-        due: Vec<(u32, bool)>,
+        keys: Vec<(u32, bool)>,
         out: &mut Collector,
     ) -> Result<(), AggregateError> {
-        let (slots, revised): (Vec<u32>, Vec<bool>) = due.into_iter().unzip();
+        let (slots, revised): (Vec<u32>, Vec<bool>) = keys.into_iter().unzip();
         let (bounds, first) = (self.geometry.bounds(window), out.len());
         out.window(bounds, &slots, revised.into_iter());
         let (all, as_of) = (counted(slots.len()), vec![bounds.1; slots.len()]);
@@ -228,9 +230,9 @@ impl GridStage {
 }
 
 /// How many rows of a key came into a pane of an open window since a flush has returned it; less than all, if one has.
-fn unreturned(pane: &Pane, group: u32) -> u64 {
-    let (rows, flags) = (u64::from(pane.rows[group as usize]), pane.flags[group as usize]);
-    if flags & CHANGED == 0 { 0 } else { rows.saturating_sub(u64::from(flags & WRITTEN != 0)) }
+fn unreturned_rows(pane: &Pane, group: u32) -> u64 {
+    let (rows, marks) = (u64::from(pane.rows[group as usize]), pane.marks[group as usize]);
+    if marks.has(Marks::CHANGED) { rows.saturating_sub(u64::from(marks.has(Marks::RETURNED))) } else { 0 }
 }
 
 /// The stretches of a log's rows between those that are left out.

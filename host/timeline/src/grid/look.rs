@@ -5,7 +5,7 @@ use super::coarse::Coarse;
 use super::kept::KeptState;
 use crate::aggregate::States;
 use crate::feed::Feeder;
-use crate::pane::REFOLD;
+use crate::marks::Marks;
 use crate::snapshot::{Part, Snapshot, Tile};
 use crate::spec::{AggregateSpec, StageSpec};
 use std::ops::Range;
@@ -64,7 +64,7 @@ impl GridStage {
             let Some(group) = pane.group(slot) else { continue };
             let mut tile = Tile { states: pane.states[at].copy(&[group]), pending: None };
             if let Some(ordered) = self.ordered.as_ref().filter(|_| aggregate.is_ordered()) {
-                let is_refolded = pane.flags[group as usize] & REFOLD != 0;
+                let is_refolded = pane.marks[group as usize].has(Marks::REFOLD);
                 if is_refolded {
                     tile.states.reset(&[0]);
                 }

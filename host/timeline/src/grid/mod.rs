@@ -92,7 +92,7 @@ impl GridStage {
 
     /// When the next window becomes complete that has rows.
     pub(crate) fn next_result(&self) -> Option<i64> {
-        if !self.due.is_empty() || self.kept.has_due(self.closed) {
+        if !self.due.is_empty() || self.kept.has_changed(self.closed) {
             return Some(i64::MIN);
         }
         self.next_window(self.closed).map(|window| self.geometry.end_of(window))

@@ -5,7 +5,8 @@ use crate::aggregate::{AggregateError, States};
 use crate::answer::{RefusedRow, Slot};
 use crate::feed::{Feeder, by_pane};
 use crate::geometry::Geometry;
-use crate::pane::{Pane, REFOLD};
+use crate::marks::Marks;
+use crate::pane::Pane;
 use crate::row_log::Layout;
 use crate::row_log::logs::Logs;
 use crate::slots::Slots;
@@ -45,14 +46,14 @@ impl Ordered {
         if self.refold.insert((start, slot))
             && let Some(group) = pane.group(slot)
         {
-            pane.change_flags(group, REFOLD, 0);
+            pane.change_marks(group, Marks::REFOLD, Marks::NONE);
         }
     }
 
     /// Takes up what was due when the panes were stored. Gives the slots whose row blocks contradict each other.
     pub(crate) fn restore_done(&mut self, panes: &Panes, settled: i64) -> Vec<u32> {
         for (start, pane) in panes {
-            let due = pane.live().filter(|group| pane.flags[*group as usize] & REFOLD != 0);
+            let due = pane.live().filter(|group| pane.marks[*group as usize].has(Marks::REFOLD));
             self.refold.extend(due.map(|group| (*start, pane.slots[group as usize])));
         }
         self.logs.restore_done(settled)
@@ -72,7 +73,7 @@ impl Ordered {
             let Some(pane) = panes.get_mut(&start) else { continue };
             let Some(group) = pane.group(slot) else { continue };
             self.aggregates.iter().for_each(|at| pane.states[*at].reset(&[group]));
-            pane.change_flags(group, 0, REFOLD);
+            pane.change_marks(group, Marks::NONE, Marks::REFOLD);
             let log = self.logs.log(slot);
             let end = log.first_at(geometry.pane_end(start)).min(self.logs.settled(slot));
             work.entry(start).or_default().push((slot, log.first_at(start)..end));

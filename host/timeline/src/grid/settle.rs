@@ -1,5 +1,5 @@
 //! Windows that are returned: one when the settled boundary passes its end; one that was returned and then got a late
-//! row, once more; at a flush, every open window. A pane says of each key whether anything `CHANGED` since the last
+//! row, once more; at a flush, every open window. A tile says whether anything has `CHANGED` since the last
 //! flush; a window without a changed pane was returned by that flush, and is not returned again.
 
 use super::fold::fold_window;
@@ -8,7 +8,8 @@ use super::{GridStage, ordered};
 use crate::aggregate::{AggregateError, States};
 use crate::answer::Results;
 use crate::collect::Collector;
-use crate::pane::{CHANGED, LISTED, Pane, WRITTEN};
+use crate::marks::Marks;
+use crate::pane::Pane;
 use crate::slots::{Slots, counted};
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ impl GridStage {
         self.correct(&mut out)?;
         let limit = self.geometry.last_complete(to);
         if let Some(limit) = limit {
-            self.return_due(limit, &mut out)?;
+            self.return_changed(limit, &mut out)?;
         }
         if self.geometry.is_whole() {
             self.close_whole(limit, &mut out)?;
@@ -117,7 +118,7 @@ impl GridStage {
     fn emit_pane(&self, pane: &Pane, window: i64, out: &mut Collector) -> Result<(), AggregateError> {
         let is_due = |group: &u32| {
             let at = *group as usize;
-            pane.flags[at] & CHANGED != 0 && !self.is_current(window, pane.slots[at])
+            pane.marks[at].has(Marks::CHANGED) && !self.is_current(window, pane.slots[at])
         };
         let groups: Vec<u32> = pane.live().filter(is_due).collect();
         if groups.is_empty() {
@@ -127,7 +128,7 @@ impl GridStage {
         let (bounds, first) = (self.geometry.bounds(window), out.len());
         let was_returned = |(group, slot): (&u32, &u32)| {
             let is_noted = self.changes.as_ref().is_some_and(|changes| changes.is_returned(window, *slot));
-            is_noted || pane.flags[*group as usize] & WRITTEN != 0
+            is_noted || pane.marks[*group as usize].has(Marks::RETURNED)
         };
         out.window(bounds, &slots, groups.iter().zip(&slots).map(was_returned));
         let as_of = vec![bounds.1; groups.len()];
@@ -237,7 +238,7 @@ impl GridStage {
                 ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, self.settled)?;
         }
         self.correct(&mut out)?;
-        self.return_due(i64::MAX, &mut out)?;
+        self.return_changed(i64::MAX, &mut out)?;
         let mut saved = Vec::new();
         if let Some(ordered) = &self.ordered {
             let pending = ordered.logs.pending();
@@ -275,7 +276,7 @@ impl GridStage {
         let open = |pane: i64| closed.is_none_or(|closed| self.geometry.last_window(pane) > closed);
         for (_, pane) in self.panes.iter_mut().rev().take_while(|(start, _)| open(**start)) {
             for group in pane.live().collect::<Vec<u32>>() {
-                pane.change_flags(group, WRITTEN, CHANGED | LISTED);
+                pane.change_marks(group, Marks::RETURNED, Marks::CHANGED.with(Marks::LISTED));
             }
         }
         Ok(())

@@ -12,8 +12,8 @@ use crate::aggregate::AggregateError;
 use crate::aggregate::fold::Place;
 use crate::answer::Results;
 use crate::collect::Collector;
+use crate::marks::Marks;
 use crate::row_log::Log;
-use crate::row_log::block::{AGAIN, NEW, WRITTEN};
 use std::collections::BTreeMap;
 
 /// By slot, the rows that came since changes were last asked for.
@@ -32,6 +32,11 @@ pub(crate) fn numbers(log: &Log, places: &[Place]) -> Vec<u64> {
     numbers.sort_unstable();
     numbers.dedup();
     numbers
+}
+
+/// The marks of an event that is returned with all that has come.
+pub(super) fn returned(marks: Marks) -> Marks {
+    marks.with(Marks::RETURNED).without(Marks::CHANGED.with(Marks::LISTED))
 }
 
 impl OverStage {
@@ -58,14 +63,14 @@ impl OverStage {
         self.emit_on(&mut walks, &mut out)?;
         for Walk { slot, events, .. } in walks {
             for number in events {
-                let time = self.change_marks(slot, number, |marks| (marks | WRITTEN) & !(NEW | AGAIN));
-                self.written_until = self.written_until.max(time);
+                let time = self.change_marks(slot, number, returned);
+                self.returned_until = self.returned_until.max(time);
             }
         }
         for (slot, number) in stale {
             self.change_marks(slot, number, |marks| {
-                let again = if marks & WRITTEN == 0 { 0 } else { AGAIN };
-                (marks | again) & !(WRITTEN | NEW)
+                let was_returned = marks.has(Marks::RETURNED);
+                marks.with_if(Marks::CHANGED, was_returned).without(Marks::LISTED)
             });
         }
         out.finish(&self.spec)
@@ -89,7 +94,7 @@ impl OverStage {
         }
         let OverStage { spec, logs, frames, tail, cursor, .. } = self;
         let source = Source { spec, logs, frames, tail: tail.as_ref() };
-        emit(&source, cursor, walks, |marks| marks & (WRITTEN | AGAIN) != 0, out)
+        emit(&source, cursor, walks, |marks| marks.has(Marks::RETURNED), out)
     }
 
     /// A row or an event is not after the time that a key's cursor stands at: the next walk starts from the log. (A
@@ -102,7 +107,7 @@ impl OverStage {
     }
 
     /// Changes a row's marks. Gives its time.
-    fn change_marks(&mut self, slot: u32, number: u64, change: impl Fn(i64) -> i64) -> i64 {
+    fn change_marks(&mut self, slot: u32, number: u64, change: impl Fn(Marks) -> Marks) -> i64 {
         let (block, row) = self.logs.log(slot).row(number);
         let (marks, time) = (block.marks(row), block.time(row));
         if change(marks) != marks {

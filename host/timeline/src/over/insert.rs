@@ -5,7 +5,7 @@ use crate::aggregate::AggregateError;
 use crate::aggregate::fold::Place;
 use crate::answer::{Inserted, Rows};
 use crate::feed::probe;
-use crate::row_log::block::{DUE, NEW};
+use crate::marks::Marks;
 use crate::slots::Slots;
 
 impl OverStage {
@@ -34,22 +34,22 @@ impl OverStage {
                 inserted.late += 1;
                 self.cursor.reset(slot);
             }
-            let marks = if gives_results { self.note_due(slot, place, is_late) } else { 0 };
+            let marks = if gives_results { self.note_due(slot, place, is_late) } else { Marks::NONE };
             self.logs.insert(slots, slot, place, is_late, marks, (&sources, row));
         }
         Ok(inserted)
     }
 
     /// Notes that a row's result is due, and perhaps those of others; returns the row's marks.
-    fn note_due(&mut self, slot: u32, place: Place, is_late: bool) -> i64 {
-        let mut marks = if place.time <= self.written_until { NEW } else { 0 };
+    fn note_due(&mut self, slot: u32, place: Place, is_late: bool) -> Marks {
+        let mut marks = Marks::NONE.with_if(Marks::LISTED, place.time <= self.returned_until);
         if self.spec.emit_changes {
-            marks |= NEW;
+            marks.set(Marks::LISTED);
             self.step_back(slot, place.time);
             self.arrived.entry(slot).or_default().push(place);
         }
         if is_late {
-            marks |= DUE;
+            marks.set(Marks::DUE);
             self.due.entry(slot).or_default().push(place.time);
         }
         marks

@@ -42,8 +42,8 @@ pub(crate) struct OverStage {
     settled: i64,
     /// By slot, the times of late rows whose corrections are due.
     due: BTreeMap<u32, Vec<i64>>,
-    /// Newest event that a flush returned before it was settled.
-    pub(crate) written_until: i64,
+    /// Newest event that was returned before it was settled.
+    pub(crate) returned_until: i64,
     /// Rows that came since changes were last asked for; only if they will be.
     pub(crate) arrived: Arrived,
     /// By slot, the time of the event that the cursor stands on, where that may be a pending one.
@@ -75,7 +75,7 @@ impl OverStage {
             found_for,
             settled: i64::MIN,
             due: BTreeMap::new(),
-            written_until: i64::MIN,
+            returned_until: i64::MIN,
             arrived: Arrived::new(),
             stands: ByNumber::default(),
             horizon: i64::MIN,

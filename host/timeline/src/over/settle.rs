@@ -1,14 +1,14 @@
 //! Results that are returned: an event's values when the settled boundary passes its time; those of settled events
-//! whose frames got a late row, once more; at a flush, those of pending events. What a flush returned is marked, and
-//! is not returned again unless a row came into its frame since.
+//! whose frames got a late row, once more; at a flush, those of pending events. What was returned before it was settled
+//! is marked, and is not returned again unless a row came into its frame since.
 
 use super::OverStage;
-use super::change::numbers;
+use super::change::{numbers, returned};
 use super::cursor::{OverCursor, Source, Walk};
 use crate::aggregate::AggregateError;
 use crate::answer::{Results, Slot};
 use crate::collect::Collector;
-use crate::row_log::block::{AGAIN, DUE, NEW, WRITTEN};
+use crate::marks::Marks;
 use crate::row_log::gather::Gather;
 use std::ops::Range;
 
@@ -27,10 +27,10 @@ impl OverStage {
             self.follow(settled, &mut out)?;
             return Ok(Results::default());
         }
-        let mut walks = self.unwritten(settled);
+        let mut walks = self.unreturned(settled);
         self.emit_on(&mut walks, &mut out)?;
-        if to > self.written_until {
-            self.written_until = i64::MIN;
+        if to > self.returned_until {
+            self.returned_until = i64::MIN;
         }
         out.finish(&self.spec)
     }
@@ -49,37 +49,37 @@ impl OverStage {
         let mut out = Collector::new(&self.spec);
         self.correct(&mut out)?;
         let pending = self.logs.pending();
-        let mut walks = self.unwritten(pending.clone());
-        self.emit_aside(&mut walks, |marks| marks & (WRITTEN | AGAIN) != 0, &mut out)?;
+        let mut walks = self.unreturned(pending.clone());
+        self.emit_aside(&mut walks, |marks| marks.has(Marks::RETURNED), &mut out)?;
         self.arrived.clear();
-        for (slot, number, _) in self.logs.marked(NEW) {
-            self.clear_mark(slot, number, NEW);
+        for (slot, number, _) in self.logs.marked(Marks::LISTED) {
+            self.clear_mark(slot, number, Marks::LISTED);
         }
         for (slot, rows) in pending {
             for number in rows {
                 let (block, row) = self.logs.log(slot).row(number);
                 let (marks, time) = (block.marks(row), block.time(row));
-                self.written_until = self.written_until.max(time);
-                self.logs.set_marks(slot, number, marks | WRITTEN);
+                self.returned_until = self.returned_until.max(time);
+                self.logs.set_marks(slot, number, returned(marks));
             }
         }
         out.finish(&self.spec)
     }
 
-    /// Walks over the rows of stretches, less those whose result a flush returned and nothing has changed since.
-    fn unwritten(&self, stretches: Vec<(u32, Range<u64>)>) -> Vec<Walk> {
+    /// Walks over the rows of stretches, less those whose result was returned and has not changed since.
+    fn unreturned(&self, stretches: Vec<(u32, Range<u64>)>) -> Vec<Walk> {
         let mut walks: Vec<Walk> = Vec::with_capacity(stretches.len());
         for (slot, rows) in stretches {
             let log = self.logs.log(slot);
             let group = slot;
-            let mut written = Vec::new();
-            if self.written_until > i64::MIN {
+            let mut returned_rows = Vec::new();
+            if self.returned_until > i64::MIN {
                 log.for_each(rows.clone(), |block, rows| {
-                    let rows = rows.filter(|row| block.marks(*row) & WRITTEN != 0);
-                    written.extend(rows.map(|row| (block.start + row as u64, block.time(row))));
+                    let rows = rows.filter(|row| block.marks(*row).is_current());
+                    returned_rows.extend(rows.map(|row| (block.start + row as u64, block.time(row))));
                 });
             }
-            if written.is_empty() {
+            if returned_rows.is_empty() {
                 walks.push(Walk { slot, group, events: rows.collect() });
                 continue;
             }
@@ -88,14 +88,14 @@ impl OverStage {
                 new = self.arrived.get(&slot).map_or_else(Vec::new, |places| numbers(log, places));
             } else {
                 for block in log.blocks().filter(|block| !block.is_unmarked()) {
-                    let rows = (0..block.len()).filter(|row| block.marks(*row) & NEW != 0);
+                    let rows = (0..block.len()).filter(|row| block.marks(*row).has(Marks::LISTED));
                     new.extend(rows.map(|row| block.start + row as u64));
                 }
             }
-            written.retain(|(number, time)| !self.frames.is_changed(log, &new, *number, *time));
-            let is_written =
-                |number: &u64| written.binary_search_by_key(number, |(number, _)| *number).is_ok();
-            walks.push(Walk { slot, group, events: rows.filter(|number| !is_written(number)).collect() });
+            returned_rows.retain(|(number, time)| !self.frames.is_changed(log, &new, *number, *time));
+            let is_returned =
+                |number: &u64| returned_rows.binary_search_by_key(number, |(number, _)| *number).is_ok();
+            walks.push(Walk { slot, group, events: rows.filter(|number| !is_returned(number)).collect() });
         }
         walks.retain(|walk| !walk.events.is_empty());
         walks
@@ -113,7 +113,7 @@ impl OverStage {
             let mut new: Vec<u64> = Vec::new();
             for time in times {
                 log.for_each(log.first_at(*time)..log.first_after(*time), |block, rows| {
-                    let rows = rows.filter(|row| block.marks(*row) & DUE != 0);
+                    let rows = rows.filter(|row| block.marks(*row).has(Marks::DUE));
                     new.extend(rows.map(|row| block.start + row as u64));
                 });
             }
@@ -121,23 +121,23 @@ impl OverStage {
             let events = self.frames.changed(log, &new, among);
             walks.push(Walk { slot: *slot, group: 0, events });
         }
-        self.emit_aside(&mut walks, |marks| marks & DUE == 0, out)?;
+        self.emit_aside(&mut walks, |marks| !marks.has(Marks::DUE), out)?;
         for (slot, times) in due {
             for time in times {
                 let log = self.logs.log(slot);
                 for number in log.first_at(time)..log.first_after(time) {
-                    self.clear_mark(slot, number, DUE);
+                    self.clear_mark(slot, number, Marks::DUE);
                 }
             }
         }
         Ok(())
     }
 
-    fn clear_mark(&mut self, slot: u32, number: u64, mark: i64) {
+    fn clear_mark(&mut self, slot: u32, number: u64, mark: Marks) {
         let (block, row) = self.logs.log(slot).row(number);
         let marks = block.marks(row);
-        if marks & mark != 0 {
-            self.logs.set_marks(slot, number, marks & !mark);
+        if marks.has(mark) {
+            self.logs.set_marks(slot, number, marks.without(mark));
         }
     }
 
@@ -145,7 +145,7 @@ impl OverStage {
     pub(crate) fn emit_aside(
         &self,
         walks: &mut [Walk],
-        is_revised: impl Fn(i64) -> bool,
+        is_revised: impl Fn(Marks) -> bool,
         out: &mut Collector,
     ) -> Result<(), AggregateError> {
         self.leave_results(walks);
@@ -161,7 +161,7 @@ pub(crate) fn emit(
     source: &Source<'_>,
     cursor: &mut OverCursor,
     walks: &[Walk],
-    is_revised: impl Fn(i64) -> bool,
+    is_revised: impl Fn(Marks) -> bool,
     out: &mut Collector,
 ) -> Result<(), AggregateError> {
     if walks.is_empty() {

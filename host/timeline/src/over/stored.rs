@@ -2,7 +2,7 @@
 
 use super::OverStage;
 use crate::answer::{Block, BlockSink, DecodeError, Slot};
-use crate::row_log::block::{DUE, NEW, WRITTEN};
+use crate::marks::Marks;
 use crate::slots::Slots;
 
 impl OverStage {
@@ -52,16 +52,16 @@ impl OverStage {
             self.move_horizon();
         }
         let damaged = self.logs.restore_done(settled);
-        for (slot, number, marks) in self.logs.marked(DUE | WRITTEN) {
+        for (slot, number, marks) in self.logs.marked(Marks::DUE.with(Marks::RETURNED)) {
             let time = self.logs.log(slot).time(number);
-            if marks & DUE != 0 {
+            if marks.has(Marks::DUE) {
                 self.due.entry(slot).or_default().push(time);
-            } else if time >= settled {
-                self.written_until = self.written_until.max(time);
+            } else if time >= settled && marks.is_current() {
+                self.returned_until = self.returned_until.max(time);
             }
         }
         if self.spec.emit_changes {
-            for (slot, number, _) in self.logs.marked(NEW) {
+            for (slot, number, _) in self.logs.marked(Marks::LISTED) {
                 let (block, row) = self.logs.log(slot).row(number);
                 self.arrived.entry(slot).or_default().push(block.place(row));
             }

@@ -5,6 +5,7 @@ use super::packed::Packed;
 use crate::aggregate::fold::Place;
 use crate::aggregate::value::Kind;
 use crate::bytes::{self, Reader};
+use crate::marks::{Marks, StoredMarks};
 use arrow_schema::DataType;
 use weir_event::{PartitionId, Rank};
 
@@ -15,14 +16,16 @@ const BLOCK_BYTES: usize = 2048;
 /// Version of a stored block's bytes.
 const FORMAT: u8 = 1;
 
-/// Its late row's results have not been returned yet.
-pub(crate) const DUE: i64 = 1;
-/// Its result was returned by a flush, before it was settled.
-pub(crate) const WRITTEN: i64 = 2;
-/// It came after a flush, and may have changed a result that the flush returned.
-pub(crate) const NEW: i64 = 4;
-/// Its result was returned before it was settled, and has changed since.
-pub(crate) const AGAIN: i64 = 16;
+/// What of a row's marks is stored.
+const STORED_MARKS: StoredMarks = StoredMarks(&[
+    (Marks::STALE, 16),
+    (Marks::RETURNED, 2),
+    (Marks::DUE, 1),
+    (Marks::LISTED, 4),
+    (Marks::REFUSED, 8),
+]);
+/// What an older weir stored of an event that was stale and then returned anew by a flush.
+const STALE_BEFORE_RETURNED: u8 = 16 | 2;
 
 /// Rows in total order.
 #[derive(Debug, Clone)]
@@ -39,7 +42,7 @@ pub(crate) struct RowBlock {
     times: Packed,
     partitions: Packed,
     offsets: Packed,
-    /// Bits of `DUE`, `WRITTEN`, `NEW`, `AGAIN`.
+    /// Each row's marks, as they are in memory.
     marks: Packed,
     pub(crate) columns: Vec<LogColumn>,
 }
@@ -108,13 +111,13 @@ impl RowBlock {
         Place { time: self.time(index), rank: self.rank(index) }
     }
 
-    pub(crate) fn marks(&self, index: usize) -> i64 {
-        self.marks.get(index)
+    pub(crate) fn marks(&self, index: usize) -> Marks {
+        marks_of(self.marks.get(index))
     }
 
-    pub(crate) fn set_marks(&mut self, index: usize, marks: i64) {
-        if self.marks.get(index) != marks {
-            self.marks.set(index, marks);
+    pub(crate) fn set_marks(&mut self, index: usize, marks: Marks) {
+        if self.marks(index) != marks {
+            self.marks.set(index, i64::from(marks.bits()));
             self.is_dirty = true;
         }
     }
@@ -142,7 +145,7 @@ impl RowBlock {
         &mut self,
         at: usize,
         place: Place,
-        marks: i64,
+        marks: Marks,
         sources: &[CellSource<'_>],
         row: usize,
     ) {
@@ -151,7 +154,7 @@ impl RowBlock {
         let PartitionId { source, partition } = place.rank.partition;
         self.partitions.insert(at, i64::from(u32::from(source) << 16 | u32::from(partition)));
         self.offsets.insert(at, place.rank.offset as i64);
-        self.marks.insert(at, marks);
+        self.marks.insert(at, i64::from(marks.bits()));
         for (column, source) in self.columns.iter_mut().zip(sources) {
             column.insert(at, source, row);
         }
@@ -191,8 +194,14 @@ impl RowBlock {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.push(FORMAT);
         bytes::put_unsigned(self.len() as u64, out);
-        for list in [&self.times, &self.partitions, &self.offsets, &self.marks] {
+        for list in [&self.times, &self.partitions, &self.offsets] {
             encode_packed(list, out);
+        }
+        if self.is_unmarked() {
+            encode_packed(&self.marks, out);
+        } else {
+            let stored = self.marks.iter().map(|it| i64::from(STORED_MARKS.write(marks_of(it))));
+            encode_packed(&stored.collect(), out);
         }
         self.columns.iter().for_each(|column| column.encode(out));
     }
@@ -212,10 +221,27 @@ impl RowBlock {
         block.partitions = decode_packed(&mut reader, rows)?;
         block.offsets = decode_packed(&mut reader, rows)?;
         block.marks = decode_packed(&mut reader, rows)?;
+        if !block.is_unmarked() {
+            let marks = block.marks.iter().map(|stored| Some(i64::from(read_marks(stored)?.bits())));
+            block.marks = marks.collect::<Option<Packed>>()?;
+        }
         for (data_type, kind) in types {
             block.columns.push(LogColumn::decode(&mut reader, rows, data_type, *kind)?);
         }
         let is_rising = (1..rows).all(|row| block.place(row - 1) < block.place(row));
         (reader.is_empty() && is_rising).then_some(block)
     }
+}
+
+/// A row's marks from a list that has them as they are in memory.
+fn marks_of(number: i64) -> Marks {
+    Marks::of_bits(number as u8)
+}
+
+/// A row's marks from a stored list; `None` if no marks are stored so.
+fn read_marks(stored: i64) -> Option<Marks> {
+    let stored = u8::try_from(stored).ok()?;
+    let marks = STORED_MARKS.read(stored)?;
+    let is_current = stored & STALE_BEFORE_RETURNED == STALE_BEFORE_RETURNED;
+    Some(if is_current { marks.without(Marks::CHANGED) } else { marks })
 }

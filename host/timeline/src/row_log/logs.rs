@@ -5,6 +5,7 @@ use super::column::CellSource;
 use super::{Layout, Log};
 use crate::aggregate::fold::Place;
 use crate::answer::{self, Block, DecodeError, Slot};
+use crate::marks::Marks;
 use crate::slots::Slots;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -121,7 +122,7 @@ impl Logs {
         self.entries.get(slot as usize).map_or(0, |entry| entry.settled)
     }
 
-    pub(crate) fn set_marks(&mut self, slot: u32, number: u64, marks: i64) {
+    pub(crate) fn set_marks(&mut self, slot: u32, number: u64, marks: Marks) {
         self.entries[slot as usize].log.set_marks(number, marks);
         self.touch(slot);
     }
@@ -141,7 +142,7 @@ impl Logs {
         slot: u32,
         place: Place,
         is_settled: bool,
-        marks: i64,
+        marks: Marks,
         (sources, row): (&[CellSource<'_>], usize),
     ) {
         self.make_room(slot as usize + 1);
@@ -351,11 +352,11 @@ impl Logs {
     }
 
     /// Rows that carry any of these marks: slot, number, marks.
-    pub(crate) fn marked(&self, marks: i64) -> Vec<(u32, u64, i64)> {
+    pub(crate) fn marked(&self, marks: Marks) -> Vec<(u32, u64, Marks)> {
         let mut found = Vec::new();
         for (slot, entry) in self.entries.iter().enumerate() {
             for block in entry.log.blocks().filter(|block| !block.is_unmarked()) {
-                let rows = (0..block.len()).filter(|row| block.marks(*row) & marks != 0);
+                let rows = (0..block.len()).filter(|row| block.marks(*row).has_any(marks));
                 found.extend(rows.map(|row| (slot as u32, block.start + row as u64, block.marks(row))));
             }
         }

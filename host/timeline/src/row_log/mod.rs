@@ -11,6 +11,7 @@ pub(crate) mod packed;
 
 use crate::aggregate::fold::Place;
 use crate::aggregate::value::{Kind, kind_of};
+use crate::marks::Marks;
 use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 use block::RowBlock;
@@ -189,7 +190,7 @@ impl Log {
         &mut self,
         layout: &Layout,
         place: Place,
-        marks: i64,
+        marks: Marks,
         sources: &[CellSource<'_>],
         row: usize,
         serial: &mut i64,
@@ -240,7 +241,7 @@ impl Log {
     }
 
     /// Sets a row's marks.
-    pub(crate) fn set_marks(&mut self, number: u64, marks: i64) {
+    pub(crate) fn set_marks(&mut self, number: u64, marks: Marks) {
         let at = self.block_at(number);
         let block = &mut self.blocks[at];
         block.set_marks((number - block.start) as usize, marks);

@@ -1,10 +1,10 @@
 //! Runs as they stand, returned as their rows come.
 
 use super::RunStage;
-use super::table::LISTED;
 use crate::aggregate::AggregateError;
 use crate::answer::Results;
 use crate::collect::Collector;
+use crate::marks::Marks;
 
 impl RunStage {
     /// What has got rows since the last call, as it stands.
@@ -15,8 +15,8 @@ impl RunStage {
         let mut changed = std::mem::take(&mut self.changed);
         changed.retain(|run| {
             let run_now = self.table.run_mut(*run);
-            let is_listed = run_now.rows > 0 && run_now.flags & LISTED != 0;
-            run_now.flags &= !LISTED;
+            let is_listed = run_now.rows > 0 && run_now.marks.has(Marks::LISTED);
+            run_now.marks.clear(Marks::LISTED);
             is_listed
         });
         if !self.closes {

@@ -1,12 +1,13 @@
 //! Rows of a batch into the runs of their keys, which begin, grow or are joined by them.
 
 use super::judge::Verdict;
-use super::table::{CHANGED, CLOSED, Change, LISTED, Placement, REFOLD, Run};
+use super::table::{Change, Placement, Run};
 use super::{RunStage, base, is_deferred};
 use crate::aggregate::AggregateError;
 use crate::aggregate::fold::Place;
 use crate::answer::{Inserted, Rows};
 use crate::feed::{feed_batch, probe};
+use crate::marks::Marks;
 use crate::slots::Slots;
 use std::cmp::Reverse;
 
@@ -69,7 +70,7 @@ impl RunStage {
             self.note(slots, placement, place.time, &mut placed)?;
             // Where no aggregate waits for settled rows, none needs to be told from the pending ones.
             let is_settled = !self.defers || place.time < self.settled;
-            self.logs.insert(slots, slot, place, is_settled, 0, (&sources, at));
+            self.logs.insert(slots, slot, place, is_settled, Marks::NONE, (&sources, at));
             placed.runs.push(run);
             placed.rows.push(*row);
         }
@@ -84,7 +85,7 @@ impl RunStage {
         time: i64,
         placed: &mut Placed,
     ) -> Result<(), AggregateError> {
-        let Run { rows, logged, flags, .. } = *self.table.run(run);
+        let Run { rows, logged, is_closed, .. } = *self.table.run(run);
         if rows > 0 && logged == 0 && self.bases.last(run).is_none() {
             // Its rows are all gone from the log, and this is the first of the batch.
             self.bases.adopt(run, last, &self.states)?;
@@ -110,22 +111,22 @@ impl RunStage {
                 placed.joins.push((run, with));
             }
         }
-        if self.closes && (change == Change::New || flags & CLOSED != 0) {
+        if self.closes && (change == Change::New || is_closed) {
             let end = self.table.end(run);
             let run_now = self.table.run_mut(run);
-            run_now.flags &= !CLOSED;
+            run_now.is_closed = false;
             run_now.queued = end;
             self.closing.push(Reverse((end, run)));
         } else if change == Change::New {
-            self.table.run_mut(run).flags |= CLOSED;
+            self.table.run_mut(run).is_closed = true;
             self.await_expiry(run);
         }
         let run_now = self.table.run_mut(run);
         run_now.rows += 1;
         run_now.logged += 1;
-        run_now.flags |= CHANGED;
-        if self.defers && time < self.settled && run_now.flags & REFOLD == 0 {
-            run_now.flags |= REFOLD;
+        run_now.marks.set(Marks::CHANGED);
+        if self.defers && time < self.settled && !run_now.marks.has(Marks::REFOLD) {
+            run_now.marks.set(Marks::REFOLD);
             self.refold.push(run);
         }
         self.list(run);
@@ -158,8 +159,8 @@ impl RunStage {
     /// Remembers that a run has changed, if changes will be asked for.
     pub(super) fn list(&mut self, run: u32) {
         let run_now = self.table.run_mut(run);
-        if self.spec.emit_changes && run_now.flags & LISTED == 0 {
-            run_now.flags |= LISTED;
+        if self.spec.emit_changes && !run_now.marks.has(Marks::LISTED) {
+            run_now.marks.set(Marks::LISTED);
             self.changed.push(run);
         }
     }

@@ -1,8 +1,8 @@
 //! The truth of one key's run at a time: its state, and the rows that have to come into it or out of it.
 
-use super::table::REFOLD;
 use super::{RunStage, is_deferred};
 use crate::feed::{Feed, Feeder};
+use crate::marks::Marks;
 use crate::row_log::Log;
 use crate::snapshot::{Part, Snapshot, Tile};
 use std::ops::Range;
@@ -72,7 +72,7 @@ impl RunStage {
         let after = cut.rows.end..cut.end;
         let (states, entering) = if is_deferred(aggregate) {
             let settled = self.logs.settled(cut.slot).clamp(cut.rows.start, cut.end);
-            let is_behind = self.table.run(cut.run).flags & REFOLD != 0 || cut.rows.end < settled;
+            let is_behind = self.table.run(cut.run).marks.has(Marks::REFOLD) || cut.rows.end < settled;
             if is_behind {
                 (self.bases.copy(at, cut.run, identity()), cut.rows.clone())
             } else {

@@ -26,6 +26,7 @@ mod stored;
 mod table;
 
 use crate::aggregate::{AggregateError, Algebra, States};
+use crate::marks::Marks;
 use crate::row_log::Layout;
 use crate::row_log::logs::Logs;
 use crate::slots::Slots;
@@ -34,7 +35,7 @@ use base::Bases;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
-use table::{CLOSED, DIRTY, RunTable, STORED};
+use table::RunTable;
 use weir_event::Span;
 
 /// Runs by the time at which they are to be looked at. An entry is good if it is what the run says.
@@ -106,8 +107,8 @@ impl RunStage {
     /// What is stored of a run under this start, if anything is, is no more.
     fn bury(&mut self, slots: &Slots, run: u32, start: i64) {
         let run_now = self.table.run_mut(run);
-        if run_now.flags & STORED != 0 {
-            run_now.flags &= !STORED;
+        if run_now.marks.has(Marks::STORED) {
+            run_now.marks.clear(Marks::STORED);
             let slot = crate::answer::Slot(run_now.slot);
             self.graves.push((slots.key(slot).into(), start));
         }
@@ -115,8 +116,8 @@ impl RunStage {
 
     fn touch(&mut self, run: u32) {
         let run_now = self.table.run_mut(run);
-        if run_now.flags & DIRTY == 0 {
-            run_now.flags |= DIRTY;
+        if !run_now.marks.has(Marks::DIRTY) {
+            run_now.marks.set(Marks::DIRTY);
             self.dirty.push(run);
         }
     }
@@ -146,7 +147,7 @@ impl RunStage {
     /// A run has got a start: the one before it may be dropped some day.
     fn succeed(&mut self, run: u32) {
         let Some(before) = self.table.predecessor(run) else { return };
-        if self.closes && self.table.run(before).flags & CLOSED != 0 {
+        if self.closes && self.table.run(before).is_closed {
             self.await_expiry(before);
         }
     }

@@ -1,19 +1,16 @@
 //! What runs return: sessions that are over, corrections, deletions, changes; and what is dropped.
 
-use super::table::{CHANGED, CLOSED, REFOLD};
 use super::{RunStage, is_deferred};
 use crate::aggregate::{AggregateError, States};
 use crate::answer::{RefusedRow, Results, Slot};
 use crate::collect::Collector;
 use crate::feed::Feeder;
+use crate::marks::Marks;
 use crate::row_log::logs::Stay;
 use crate::slots::Slots;
 use crate::slots::counted;
 use std::cmp::Reverse;
 use std::ops::Range;
-
-/// Mark of a row in the log that some aggregate failed on, so that this is told but once.
-const REFUSED: i64 = 8;
 
 /// Rows of one run: the key, the run, the numbers in the key's log.
 type RunPart = (u32, u32, Range<u64>);
@@ -68,10 +65,10 @@ impl RunStage {
         let mut parts: Vec<RunPart> = Vec::new();
         for run in std::mem::take(&mut self.refold) {
             let run_now = self.table.run_mut(run);
-            if run_now.rows == 0 || run_now.flags & REFOLD == 0 {
+            if run_now.rows == 0 || !run_now.marks.has(Marks::REFOLD) {
                 continue;
             }
-            run_now.flags &= !REFOLD;
+            run_now.marks.clear(Marks::REFOLD);
             let (slot, start, last) = (run_now.slot, run_now.start, run_now.last);
             let log = self.logs.log(slot);
             let end = log.first_after(last).min(self.logs.settled(slot));
@@ -142,8 +139,10 @@ impl RunStage {
             let (block, index) = log.row(number);
             (block.rank(index) == row.rank).then(|| (number, block.marks(index)))
         });
-        let Some((number, marks)) = found.filter(|(_, marks)| marks & REFUSED == 0) else { return false };
-        self.logs.set_marks(row.slot.0, number, marks | REFUSED);
+        let Some((number, marks)) = found.filter(|(_, marks)| !marks.has(Marks::REFUSED)) else {
+            return false;
+        };
+        self.logs.set_marks(row.slot.0, number, marks.with(Marks::REFUSED));
         true
     }
 
@@ -153,12 +152,12 @@ impl RunStage {
         while let Some(Reverse((time, run))) = self.closing.peek().copied().filter(|top| top.0.0 < to) {
             self.closing.pop();
             let run_now = self.table.run(run);
-            if run_now.rows == 0 || run_now.flags & CLOSED != 0 || run_now.queued != time {
+            if run_now.rows == 0 || run_now.is_closed || run_now.queued != time {
                 continue;
             }
             let end = self.table.end(run);
             if end < to {
-                self.table.run_mut(run).flags |= CLOSED;
+                self.table.run_mut(run).is_closed = true;
                 self.await_expiry(run);
                 closed.push(run);
             } else {
@@ -198,8 +197,9 @@ impl RunStage {
 
     /// Those of some runs that have changed since they were returned, as they stand.
     pub(super) fn emit(&mut self, runs: &[u32], out: &mut Collector) -> Result<(), AggregateError> {
-        let is_wanted =
-            |run: &u32| self.table.end(*run) >= self.horizon && self.table.run(*run).flags & CHANGED != 0;
+        let is_wanted = |run: &u32| {
+            self.table.end(*run) >= self.horizon && self.table.run(*run).marks.has(Marks::CHANGED)
+        };
         let runs: Vec<u32> = runs.iter().copied().filter(is_wanted).collect();
         if runs.is_empty() {
             return Ok(());
@@ -227,7 +227,7 @@ impl RunStage {
         for run in runs {
             let end = self.table.end(run);
             let run_now = self.table.run_mut(run);
-            run_now.flags &= !CHANGED;
+            run_now.marks.clear(Marks::CHANGED);
             run_now.returned = Some(end);
             self.touch(run);
         }
@@ -283,7 +283,7 @@ impl RunStage {
         {
             self.expiring.pop();
             let run_now = self.table.run(run);
-            if run_now.rows == 0 || run_now.flags & CLOSED == 0 || run_now.queued != time {
+            if run_now.rows == 0 || !run_now.is_closed || run_now.queued != time {
                 continue;
             }
             let is_over = self.expiry(run).is_some_and(|time| time <= self.horizon);
@@ -329,7 +329,7 @@ impl RunStage {
                     continue;
                 }
                 left.push((run, to - from));
-                if run_now.logged <= to - from && run_now.flags & REFOLD == 0 {
+                if run_now.logged <= to - from && !run_now.marks.has(Marks::REFOLD) {
                     bases.remove(run);
                     continue;
                 }

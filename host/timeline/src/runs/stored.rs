@@ -1,19 +1,21 @@
 //! How runs are stored, and how they come back.
 
 use super::RunStage;
-use super::table::{CHANGED, CLOSED, DIRTY, LISTED, REFOLD, Run, STORED};
+use super::table::Run;
 use crate::aggregate::AggregateError;
 use crate::answer::{Block, BlockSink, DecodeError, Slot};
 use crate::bytes::{self, Reader};
+use crate::marks::{Marks, StoredMarks};
 use crate::slots::Slots;
 use std::cmp::Reverse;
 
 /// Version of a stored run's bytes.
 const FORMAT: u8 = 1;
 
-/// Its result was returned; the window's end follows.
-const RETURNED: u8 = 64;
-/// Rows are gone from the log; the newest one's time and their states follow.
+/// What of a run's marks is stored. Of one that was returned, the window's end follows.
+const STORED_MARKS: StoredMarks =
+    StoredMarks(&[(Marks::CHANGED, 1), (Marks::REFOLD, 2), (Marks::RETURNED, 64)]);
+/// Beside the marks: rows are gone from the log; the newest one's time and their states follow.
 const BASED: u8 = 128;
 
 fn name(start: i64) -> Block {
@@ -54,10 +56,10 @@ impl RunStage {
         for run in self.dirty.split_off(rest) {
             *left -= 1;
             let run_now = self.table.run_mut(run);
-            if run_now.flags & DIRTY == 0 || run_now.rows == 0 {
+            if !run_now.marks.has(Marks::DIRTY) || run_now.rows == 0 {
                 continue;
             }
-            run_now.flags = run_now.flags & !DIRTY | STORED;
+            run_now.marks = run_now.marks.without(Marks::DIRTY).with(Marks::STORED);
             let (slot, start) = (run_now.slot, run_now.start);
             bytes.clear();
             self.encode(run, &mut bytes);
@@ -69,10 +71,9 @@ impl RunStage {
     fn encode(&self, run: u32, out: &mut Vec<u8>) {
         let run_now = self.table.run(run);
         let base = self.bases.last(run);
-        let marks = [(run_now.returned.is_some(), RETURNED), (base.is_some(), BASED)];
-        let marks = marks.iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, mark)| all | mark);
+        let marks = run_now.marks.with_if(Marks::RETURNED, run_now.returned.is_some());
         out.push(FORMAT);
-        out.push(run_now.flags & (CHANGED | REFOLD) | marks);
+        out.push(STORED_MARKS.write(marks) | if base.is_some() { BASED } else { 0 });
         bytes::put_unsigned(run_now.rows, out);
         bytes::put_signed(run_now.last, out);
         run_now.returned.into_iter().chain(base).for_each(|time| bytes::put_signed(time, out));
@@ -148,25 +149,25 @@ impl RunStage {
         let mut damaged = self.logs.restore_done(if self.defers { settled } else { i64::MAX });
         damaged.extend(self.table.restore_done());
         for run in self.table.live().collect::<Vec<u32>>() {
-            let Run { slot, start, last, rows, flags, .. } = *self.table.run(run);
+            let Run { slot, start, last, rows, marks, .. } = *self.table.run(run);
             let log = self.logs.log(slot);
             let logged = log.first_after(last) - log.first_at(start);
             if logged > rows {
                 damaged.push(slot);
             }
             self.table.run_mut(run).logged = logged;
-            if flags & REFOLD != 0 {
+            if marks.has(Marks::REFOLD) {
                 self.refold.push(run);
             }
-            if flags & CHANGED != 0 {
+            if marks.has(Marks::CHANGED) {
                 self.list(run);
             }
             let end = self.table.end(run);
-            if self.closes && (end >= settled || flags & CHANGED != 0) {
+            if self.closes && (end >= settled || marks.has(Marks::CHANGED)) {
                 self.table.run_mut(run).queued = end;
                 self.closing.push(Reverse((end, run)));
             } else {
-                self.table.run_mut(run).flags |= CLOSED;
+                self.table.run_mut(run).is_closed = true;
                 self.await_expiry(run);
             }
         }
@@ -179,14 +180,12 @@ fn read(stored: &[u8], slot: u32, start: i64, aggregates: usize) -> Option<Store
     if reader.byte()? != FORMAT {
         return None;
     }
-    let flags = reader.byte()?;
-    if flags & (CLOSED | DIRTY | LISTED) != 0 {
-        return None;
-    }
+    let head = reader.byte()?;
+    let marks = STORED_MARKS.read(head & !BASED)?;
     let rows = reader.unsigned().filter(|rows| *rows > 0)?;
     let last = reader.signed().filter(|last| *last >= start)?;
-    let returned = if flags & RETURNED != 0 { Some(reader.signed()?) } else { None };
-    let base_last = if flags & BASED != 0 { Some(reader.signed()?) } else { None };
+    let returned = if marks.has(Marks::RETURNED) { Some(reader.signed()?) } else { None };
+    let base_last = if head & BASED != 0 { Some(reader.signed()?) } else { None };
     let windows = reader.count(2)?;
     let mut gone = Vec::with_capacity(windows);
     for _ in 0..windows {
@@ -199,7 +198,7 @@ fn read(stored: &[u8], slot: u32, start: i64, aggregates: usize) -> Option<Store
             base_states.push(reader.bytes()?);
         }
     }
-    let flags = flags & (CHANGED | REFOLD) | STORED;
-    let run = Run { slot, start, last, rows, flags, returned, ..Run::default() };
+    let marks = marks.without(Marks::RETURNED).with(Marks::STORED);
+    let run = Run { slot, start, last, rows, marks, returned, ..Run::default() };
     reader.is_empty().then_some(Stored { run, gone, states, base: base_last.map(|last| (last, base_states)) })
 }

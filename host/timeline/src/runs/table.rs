@@ -2,18 +2,7 @@
 //!
 //! Structure only: where a row goes, which runs it joins. Knows no aggregate and no result.
 
-/// Its result, as it stands, was not returned.
-pub(super) const CHANGED: u8 = 1;
-/// A late row came: states that depend on order must be folded anew.
-pub(super) const REFOLD: u8 = 2;
-/// It waits to be dropped, not to be closed.
-pub(super) const CLOSED: u8 = 4;
-/// Not stored yet as it is.
-pub(super) const DIRTY: u8 = 8;
-/// On the list of what has changed.
-pub(super) const LISTED: u8 = 16;
-/// Stored under its start in some form, so that its end is told too.
-pub(super) const STORED: u8 = 32;
+use crate::marks::Marks;
 
 /// No run.
 const NONE: u32 = u32::MAX;
@@ -30,7 +19,9 @@ pub(super) struct Run {
     pub(super) rows: u64,
     /// Those of its rows that are in the log.
     pub(super) logged: u64,
-    pub(super) flags: u8,
+    pub(super) marks: Marks,
+    /// Whether it waits to be dropped, not to be closed.
+    pub(super) is_closed: bool,
     /// End of the window that was last returned.
     pub(super) returned: Option<i64>,
     /// When it is to be looked at: the time of its one good entry in a queue.

@@ -16,6 +16,7 @@ mod series;
 mod session_model;
 mod sessions;
 mod stacks;
+mod stored_marks;
 mod testers;
 mod windows_model;
 

@@ -1,6 +1,6 @@
 //! `kill -9` at any moment, and on: the final output equals an uninterrupted run's.
 
-use crate::harness::{Project, Server, last_rows, wait_for, weir};
+use crate::harness::{Project, Server, last_rows, result_files, wait_for, weir};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -67,6 +67,29 @@ fn assert_exact(found: &Project, expected: &Project) {
     }
 }
 
+/// Runs again and again, and is killed each time when so many more files of results are there: in the middle of what
+/// comes after them.
+fn killed_after(project: &Project, files: impl IntoIterator<Item = usize>) {
+    let finished = || -> usize {
+        let of_job = |(name, _): &(&str, &str)| result_files(&project.path().join("out").join(name)).len();
+        JOBS.iter().map(of_job).sum()
+    };
+    let mut killed = 0;
+    for more in files {
+        let wanted = finished() + more;
+        let mut child =
+            project.command("run", &["--until-end"]).stderr(Stdio::null()).spawn().expect("weir starts");
+        wait_for("results, or the end", Duration::from_secs(60), || {
+            let has_ended = child.try_wait().expect("a child can be asked").is_some();
+            (has_ended || finished() >= wanted).then_some(())
+        });
+        killed += usize::from(child.try_wait().expect("a child can be asked").is_none());
+        child.kill().expect("a child can be killed");
+        child.wait().expect("a killed child ends");
+    }
+    assert!(killed > 1, "it came to its end before it could be killed");
+}
+
 #[test]
 fn a_run_over_files_killed_again_and_again_ends_as_if_it_never_was() {
     let whole = Project::new();
@@ -76,13 +99,7 @@ fn a_run_over_files_killed_again_and_again_ends_as_if_it_never_was() {
     let broken = Project::new();
     rides(&broken, 120_000);
     from_file(&broken);
-    for pause_ms in [150, 250, 350, 500, 700] {
-        let mut child =
-            broken.command("run", &["--until-end"]).stderr(Stdio::null()).spawn().expect("weir starts");
-        std::thread::sleep(Duration::from_millis(pause_ms));
-        child.kill().expect("a child can be killed");
-        child.wait().expect("a killed child ends");
-    }
+    killed_after(&broken, [0, 1, 1, 2, 4]);
     broken.run(&[]);
     assert_exact(&broken, &whole);
 }
@@ -105,13 +122,7 @@ source: {generator: {kind: rides, rate: 20, seed: 5, keys: 200, until: 120000, s
     };
     let (whole, broken) = (made(), made());
     whole.run(&[]);
-    for pause_ms in [200, 400, 600] {
-        let mut child =
-            broken.command("run", &["--until-end"]).stderr(Stdio::null()).spawn().expect("weir starts");
-        std::thread::sleep(Duration::from_millis(pause_ms));
-        child.kill().expect("a child can be killed");
-        child.wait().expect("a killed child ends");
-    }
+    killed_after(&broken, [1, 2, 3]);
     broken.run(&[]);
     assert_exact(&broken, &whole);
 }
@@ -167,9 +178,10 @@ fn a_server_killed_while_it_reads_a_file_goes_on() {
     rides(&broken, 60_000);
     from_file(&broken);
     let settings = "shards: 2\ncheckpoint: {every: 20ms}\n";
-    for pause_ms in [50, 200] {
+    for events in [1, 20_000] {
         let server = Server::start(&broken, settings);
-        std::thread::sleep(Duration::from_millis(pause_ms));
+        let is_read = |job: &Value| job["events"].as_u64() >= Some(events);
+        server.wait_for_job("per_cell", "events to be read", is_read);
         server.kill();
     }
     let server = Server::start(&broken, settings);

@@ -52,7 +52,7 @@ fn a_server_killed_twice_and_a_broker_restarted_give_all_three_answers() {
     let settings = "shards: 2\ncheckpoint: {every: 100ms}\n";
 
     let server = Server::start(&project, settings);
-    std::thread::sleep(Duration::from_millis(700));
+    has_read(&server, 1);
     server.kill();
     let server = Server::start(&project, settings);
     server.wait_ready();
@@ -68,7 +68,7 @@ fn a_server_killed_twice_and_a_broker_restarted_give_all_three_answers() {
         (job["state"] == "running").then_some(())
     });
     broker.fill("flights_live", "tailnum", &all[half..]);
-    std::thread::sleep(Duration::from_millis(500));
+    has_read(&server, 13_500);
     server.kill();
     // A later event in every partition closes the last windows; tail numbers of their own keep them apart.
     let closing: String = (0..64)
@@ -89,6 +89,12 @@ fn a_server_killed_twice_and_a_broker_restarted_give_all_three_answers() {
     for (name, _) in QUERIES {
         assert_same(name, &counted(written(&project, name).into_iter()), &answers(name));
     }
+}
+
+/// Waits until a job has read so many flights.
+fn has_read(server: &Server, flights: u64) {
+    let is_so = |job: &serde_json::Value| job["events"].as_u64() >= Some(flights);
+    server.wait_for_job(QUERIES[0].0, "flights to be read", is_so);
 }
 
 /// Result rows of the flights themselves, without those of the closing events.

@@ -1,6 +1,10 @@
 //! The Kafka source and sink against a real broker: what is read, where reading ends, what stops it, and what a
 //! restart of the broker does.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the broker is another process: what it does is waited for, with a bound"
+)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::services::kafka::{Broker, shared};

@@ -15,8 +15,8 @@ use weir_connect::{
 use weir_connectors::context::SinkContext;
 use weir_connectors::registry;
 use weir_engine::status::PartitionStatus;
-use weir_engine::{DeadLetters, Engine, InputSource, Job, JobSpec, Mode, Settings, SinkSpec, SystemClock};
-use weir_event::{PartitionId, Position};
+use weir_engine::{DeadLetters, Engine, InputSource, Job, JobSpec, Mode, Settings, SinkSpec};
+use weir_event::{ManualClock, PartitionId, Position};
 use weir_plan::{Diagnostic, JobPlan, OnFull, SinkPlan, StreamInput};
 use weir_project::{AnyConnectors, BuiltIns, ProjectFiles, plan};
 use weir_store::{SledStore, StoreError, StoreOptions};
@@ -76,7 +76,7 @@ impl Replay {
     fn run(&self, shards: usize, block: usize, ask: impl FnOnce(&Job)) {
         let runtime = runtime();
         runtime.block_on(async {
-            let (_engine, job) = self.start(shards, block, usize::MAX);
+            let (_engine, job, _) = self.start(shards, block, usize::MAX);
             job.outcome().await.unwrap_or_else(|error| panic!("the job failed: {error}"));
             ask(&job);
         });
@@ -88,7 +88,7 @@ impl Replay {
     pub(crate) fn killed_after(&self, shards: usize, block: usize, blocks: usize) {
         let runtime = runtime();
         runtime.block_on(async {
-            let (_engine, job) = self.start(shards, block, blocks);
+            let (_engine, job, clock) = self.start(shards, block, blocks);
             let reached = |job: &Job| {
                 let status = job.status();
                 let at = |id: PartitionId| {
@@ -102,11 +102,11 @@ impl Replay {
                     at(id).map_or(end == 0, |known| known.position.next >= end)
                 })
             };
-            until(|| reached(&job)).await;
+            until(&clock, || reached(&job)).await;
             let number = |job: &Job| job.status().last_checkpoint.map_or(0, |checkpoint| checkpoint.number);
             let now = number(&job);
             // The checkpoint under way may have begun before the last block; the one after it has not.
-            until(|| number(&job) >= now + 2).await;
+            until(&clock, || number(&job) >= now + 2).await;
         });
         runtime.shutdown_timeout(Duration::from_secs(5));
     }
@@ -123,8 +123,8 @@ impl Replay {
         })
     }
 
-    fn start(&self, shards: usize, block: usize, blocks: usize) -> (Engine, Arc<Job>) {
-        let clock = Arc::new(SystemClock::new());
+    fn start(&self, shards: usize, block: usize, blocks: usize) -> (Engine, Arc<Job>, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at(LATER.parse().expect("a time")));
         let store = self.open_store();
         let letters = Arc::new(DeadLetters::new(self.folder.path().join("dead"), 1 << 20));
         let settings = Settings {
@@ -163,7 +163,7 @@ impl Replay {
             cpu: CpuTime::default(),
         });
         let started = started.expect("the job starts");
-        (engine, started)
+        (engine, started, clock)
     }
 }
 
@@ -190,12 +190,21 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-async fn until(mut reached: impl FnMut() -> bool) {
-    for _ in 0..3000 {
+/// After every event of a case.
+const LATER: &str = "2100-01-01T00:00:00Z";
+
+/// Lets time pass until something is so.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a job works on threads of its own: it is looked at, with a bound"
+)]
+async fn until(clock: &ManualClock, mut reached: impl FnMut() -> bool) {
+    for _ in 0..30_000 {
         if reached() {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        clock.advance(Duration::from_millis(100));
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     panic!("waited 30 s for the job");
 }

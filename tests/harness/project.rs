@@ -72,14 +72,19 @@ pub(crate) fn rows(folder: &Path) -> Vec<Value> {
     lines.iter().map(|line| serde_json::from_str(line).expect("a result is JSON")).collect()
 }
 
-/// Lines of the finished `.jsonl` files of a folder, in order of writing.
-pub(crate) fn result_lines(folder: &Path) -> Vec<String> {
+/// The finished `.jsonl` files of a folder, in order of writing.
+pub(crate) fn result_files(folder: &Path) -> Vec<PathBuf> {
     let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();
-    let text = |file: &PathBuf| std::fs::read_to_string(file).expect("a result file is text");
     files
+}
+
+/// Lines of the finished `.jsonl` files of a folder, in order of writing.
+pub(crate) fn result_lines(folder: &Path) -> Vec<String> {
+    let text = |file: &PathBuf| std::fs::read_to_string(file).expect("a result file is text");
+    result_files(folder)
         .iter()
         .flat_map(|file| {
             let lines = text(file);

@@ -21,7 +21,7 @@ use tokio::sync::SemaphorePermit;
 use weir_connectors::http::{AppendError, Appended, IdempotencyKey, IngestLog};
 use weir_engine::{Job, JobState};
 use weir_event::suggestion::instead_of;
-use weir_event::{EventTime, PartitionId};
+use weir_event::{EventTime, PartitionId, within};
 
 /// The name of the header that lets a sender try again without sending twice.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -58,7 +58,7 @@ pub(crate) async fn events(
     let wait = wait_for_visible(query.as_deref())?;
     let key = idempotency_key(request.headers())?;
     let room = room(&app, &request)?;
-    let body = read_body(request, app.served.limits.body_bytes).await?;
+    let body = read_body(request, app.served.limits.body_bytes, &*app.served.clock).await?;
 
     let key = key.map(|key| IdempotencyKey::new(key, &body)).transpose().map_err(AppendError::Failed);
     let key = key.map_err(not_appended)?;
@@ -154,16 +154,12 @@ async fn become_visible(served: &Served, stream: &str, appended: &Appended) -> b
         return true;
     }
     let last = appended.first_offset + appended.count as u64 - 1;
-    let until = served.clock.monotonic() + VISIBLE_WITHIN;
-    loop {
-        if served.engine.jobs().iter().all(|job| shows(job, stream, last)) {
-            return true;
+    let visible = async {
+        while !served.engine.jobs().iter().all(|job| shows(job, stream, last)) {
+            served.clock.sleep(VISIBLE_POLL).await;
         }
-        if served.clock.monotonic() >= until {
-            return false;
-        }
-        tokio::time::sleep(VISIBLE_POLL).await;
-    }
+    };
+    within(&*served.clock, VISIBLE_WITHIN, visible).await.is_some()
 }
 
 /// Whether lookups of a job see the row at this offset of the stream's log, as far as they ever will.

@@ -108,7 +108,8 @@ pub async fn serve(
     served: Arc<Served>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    server::run(listener, routes(served), shutdown).await
+    let clock = served.clock.clone();
+    server::run(listener, routes(served), clock, shutdown).await
 }
 
 fn routes(served: Arc<Served>) -> Router {

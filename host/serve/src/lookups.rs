@@ -72,7 +72,7 @@ pub(crate) async fn lookup(State(app): State<Arc<App>>, request: Request) -> Res
     let mut query = Query::parse(request.uri().query())?;
     let with_meta = query.take_flag("meta", true)?;
     query.finish(PARAMETERS)?;
-    let body = read_body(request, app.served.limits.body_bytes).await?;
+    let body = read_body(request, app.served.limits.body_bytes, &*app.served.clock).await?;
     let asks: Asks = serde_json::from_slice(&body).map_err(|error| {
         let shape = r#"{"features": ["job:feature"], "entities": [{"user_id": "u1"}]}"#;
         Problem::malformed(format!("the body: {error}; send {shape}"))

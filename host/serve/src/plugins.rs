@@ -38,7 +38,7 @@ pub(crate) async fn push(
         let rule = "a name is a lower-case letter and then at most 63 of a-z, 0-9 and _";
         return Err(Problem::malformed(format!("`{name}` is not a name for a plugin; {rule}")));
     }
-    let component = read_body(request, app.served.component_bytes).await?;
+    let component = read_body(request, app.served.component_bytes, &*app.served.clock).await?;
     let plugins = app.served.plugins.clone();
     let (stored, lost) = blocking(move || {
         let stored = plugins.admit_and_store(&name, &component).map_err(|error| problem(&error))?;
@@ -86,7 +86,7 @@ pub(crate) async fn activate(
     Name(name): Name,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = read_body(request, app.served.limits.body_bytes).await?;
+    let body = read_body(request, app.served.limits.body_bytes, &*app.served.clock).await?;
     let (plugins, engine) = (app.served.plugins.clone(), app.served.engine.clone());
     let status = blocking(move || {
         let status = find(&plugins, &name)?;

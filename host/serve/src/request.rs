@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use serde::Serialize;
 use std::time::Duration;
+use weir_event::{Clock, within};
 
 /// A body has so long to arrive: 10 MiB over a line of 3 Mbit/s.
 const BODY_SECONDS: u64 = 30;
@@ -39,8 +40,12 @@ pub(crate) fn declared_bytes(request: &Request) -> Option<u64> {
     request.body().size_hint().exact()
 }
 
-/// Reads a body of at most `limit_bytes`.
-pub(crate) async fn read_body(request: Request, limit_bytes: u64) -> Result<Bytes, Problem> {
+/// Reads a body of at most `limit_bytes`, and waits for it by this clock.
+pub(crate) async fn read_body(
+    request: Request,
+    limit_bytes: u64,
+    clock: &dyn Clock,
+) -> Result<Bytes, Problem> {
     refuse_encoding(request.headers().get(CONTENT_ENCODING))?;
     let too_large = || {
         Problem::new(Kind::TooLarge, format!("the body is larger than {limit_bytes} bytes; send it in parts"))
@@ -50,13 +55,11 @@ pub(crate) async fn read_body(request: Request, limit_bytes: u64) -> Result<Byte
         return Err(too_large());
     }
     let reading = read(request.into_body(), if is_too_large { 0 } else { limit_bytes });
-    match tokio::time::timeout(Duration::from_secs(BODY_SECONDS), reading).await {
-        Ok(Ok(Some(body))) => Ok(body),
-        Ok(Ok(None)) => Err(too_large()),
-        Ok(Err(error)) => Err(Problem::malformed(format!("the body broke off: {error}"))),
-        Err(_) => {
-            Err(Problem::new(Kind::TooSlow, format!("the body did not arrive within {BODY_SECONDS} s")))
-        }
+    match within(clock, Duration::from_secs(BODY_SECONDS), reading).await {
+        Some(Ok(Some(body))) => Ok(body),
+        Some(Ok(None)) => Err(too_large()),
+        Some(Err(error)) => Err(Problem::malformed(format!("the body broke off: {error}"))),
+        None => Err(Problem::new(Kind::TooSlow, format!("the body did not arrive within {BODY_SECONDS} s"))),
     }
 }
 
@@ -122,6 +125,26 @@ pub(crate) async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
+    use weir_event::ManualClock;
+
+    async fn read(request: Request) -> Result<Bytes, Problem> {
+        read_body(request, 5, &ManualClock::default()).await
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
+        let clock = ManualClock::default();
+        let never = Request::new(Body::from_stream(futures_util::stream::pending::<io::Result<Bytes>>()));
+        let waits = read_body(never, 5, &clock);
+        let passes = async {
+            clock.advance(Duration::from_secs(BODY_SECONDS - 1));
+            tokio::task::yield_now().await;
+            clock.advance(Duration::from_secs(1));
+        };
+        let (problem, ()) = tokio::join!(waits, passes);
+        assert_eq!(problem.unwrap_err().kind(), Kind::TooSlow);
+    }
 
     fn request(body: &'static str) -> Request {
         Request::new(Body::from(body))
@@ -129,20 +152,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_read_up_to_the_limit() {
-        assert_eq!(read_body(request("12345"), 5).await.unwrap(), "12345");
-        assert_eq!(read_body(request("123456"), 5).await.unwrap_err().kind(), Kind::TooLarge);
-        assert_eq!(read_body(request(""), 5).await.unwrap(), "");
+        assert_eq!(read(request("12345")).await.unwrap(), "12345");
+        assert_eq!(read(request("123456")).await.unwrap_err().kind(), Kind::TooLarge);
+        assert_eq!(read(request("")).await.unwrap(), "");
     }
 
     #[tokio::test]
     async fn parts_are_put_together() {
         let parts = Body::from_stream(futures(vec!["ab", "", "cd", "e"]));
-        assert_eq!(read_body(Request::new(parts), 5).await.unwrap(), "abcde");
+        assert_eq!(read(Request::new(parts)).await.unwrap(), "abcde");
         let parts = Body::from_stream(futures(vec!["abc", "def"]));
-        assert_eq!(read_body(Request::new(parts), 5).await.unwrap_err().kind(), Kind::TooLarge);
+        assert_eq!(read(Request::new(parts)).await.unwrap_err().kind(), Kind::TooLarge);
     }
 
-    fn futures(parts: Vec<&'static str>) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> {
+    fn futures(parts: Vec<&'static str>) -> impl futures_util::Stream<Item = io::Result<Bytes>> {
         futures_util::stream::iter(parts.into_iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))))
     }
 
@@ -150,7 +173,7 @@ mod tests {
     async fn a_compressed_body_is_refused_by_name() {
         let mut gzip = request("..");
         gzip.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        let problem = read_body(gzip, 5).await.unwrap_err();
+        let problem = read(gzip).await.unwrap_err();
         assert_eq!(problem.kind(), Kind::Encoding);
         assert!(problem.detail().contains("`gzip`"));
     }

@@ -1,6 +1,6 @@
 //! Connections: accepted, bounded, timed out, and let finish when the server stops.
 //!
-//! Knows hyper. Must not know any route.
+//! Knows hyper, which times idle connections and slow heads by the machine's clock. Must not know any route.
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use weir_event::{Clock, within};
 
 /// The head of a request has so long to arrive, counted from the end of the one before: an idle connection is kept
 /// so long, and one that sends a byte at a time is not kept longer.
@@ -30,6 +31,7 @@ const ACCEPT_PAUSE_MILLIS: u64 = 50;
 pub(crate) async fn run(
     listener: TcpListener,
     router: Router,
+    clock: Arc<dyn Clock>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, stopped) = watch::channel(false);
@@ -46,7 +48,7 @@ pub(crate) async fn run(
                 Err(error) if !may_pass(&error) => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MILLIS)).await;
+                    clock.sleep(Duration::from_millis(ACCEPT_PAUSE_MILLIS)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -55,7 +57,7 @@ pub(crate) async fn run(
     drop(listener);
     stop.send_replace(true);
     let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(Duration::from_secs(GRACE_SECONDS), ended).await.is_err() {
+    if within(&*clock, Duration::from_secs(GRACE_SECONDS), ended).await.is_none() {
         tracing::warn!(
             "requests were still running {GRACE_SECONDS} s after the server was stopped; they are cut off"
         );

@@ -56,6 +56,14 @@ fn try_lock(folder: &Path, path: &Path) -> Result<File, StoreError> {
     }
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "what is waited for are threads of this process that end; no state hangs on it"
+)]
+fn pause() {
+    std::thread::sleep(LOCK_PAUSE);
+}
+
 /// Opens what a store of this process may still hold: one that was closed a moment ago has threads that end, the
 /// engine's after its last merge and sled's, before the files are free.
 pub(crate) fn once_let_go<T, E>(
@@ -64,7 +72,7 @@ pub(crate) fn once_let_go<T, E>(
 ) -> Result<T, E> {
     for _ in 0..LOCK_ATTEMPTS {
         match open() {
-            Err(error) if is_held(&error) => std::thread::sleep(LOCK_PAUSE),
+            Err(error) if is_held(&error) => pause(),
             other => return other,
         }
     }

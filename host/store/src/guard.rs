@@ -1,7 +1,7 @@
 //! Runs work that may panic or hang, and gives up on it when it shows no progress. Knows nothing of what the work is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +29,13 @@ pub(crate) enum Failure {
     NoThread(String),
 }
 
+/// The next step of the work, within so much time. A disk and a thread that hang do it by the wall, and nothing else
+/// hangs on when they are given up.
+#[allow(clippy::disallowed_methods, reason = "the wall is what hangs")]
+fn heard_within(heard: &Receiver<()>, patience: Duration) -> Result<(), RecvTimeoutError> {
+    heard.recv_timeout(patience)
+}
+
 /// Runs `work` on a thread of its own for as long as every `patience` sees at least one step.
 pub(crate) fn run<T: Send + 'static>(
     patience: Duration,
@@ -44,7 +51,7 @@ pub(crate) fn run<T: Send + 'static>(
         .spawn(body)
         .map_err(|error| Failure::NoThread(error.to_string()))?;
     loop {
-        match heard.recv_timeout(patience) {
+        match heard_within(&heard, patience) {
             Ok(()) => {}
             Err(RecvTimeoutError::Timeout) => return Err(Failure::Stalled),
             // The sender went with the work's end: the thread is done but for its answer.
@@ -74,6 +81,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "it is guarded by the wall")]
     fn slow_work_that_steps_is_waited_for() {
         let slow = |progress: &Progress| {
             for _ in 0..8 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use weir_engine::{Job, JobState, JobStatus};
-use weir_event::Clock;
+use weir_event::{Clock, Ticks};
 
 /// The line is rewritten so often.
 const REDRAW_EVERY: Duration = Duration::from_millis(500);
@@ -43,8 +43,7 @@ pub(crate) fn clear() {
 /// Shows how far these jobs are, for as long as it is polled.
 pub(crate) async fn show(jobs: Vec<Arc<Job>>, clock: Arc<dyn Clock>) {
     let draws = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut ticks = tokio::time::interval(REDRAW_EVERY);
-    ticks.tick().await;
+    let mut ticks = Ticks::every(&clock, REDRAW_EVERY);
     let mut pace = Pace::new(Reading::of(&jobs), clock.monotonic());
     let mut logged_at = clock.monotonic();
     loop {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_connectors::http::IngestLogs;
 use weir_engine::{DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings};
-use weir_event::Clock;
 use weir_event::suggestion::instead_of;
+use weir_event::{Clock, Ticks};
 use weir_plan::{Checked, JobPlan, ServerDefinition};
 use weir_plugin::{PluginError, PluginRegistry};
 use weir_project::{Planned, RefusedJob};
@@ -226,7 +226,7 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
         tracing::error!(job = name, "job failed: {reason}");
         running.engine.refuse(&name, Refusal { reason, since: opened.clock.now(), next_try: None });
     }
-    forget_guests_at_barriers(opened.plugins.clone(), checkpoint_every);
+    forget_guests_at_barriers(opened.plugins.clone(), checkpoint_every, &opened.clock);
     Ok(running)
 }
 
@@ -275,9 +275,9 @@ pub(crate) fn streams(opened: &Opened, running: &Running) -> Result<Streams, Fai
 
 /// Drops the plugins' instances as often as barriers are sent, so that what a guest remembers behind the host's
 /// back does not grow old.
-fn forget_guests_at_barriers(plugins: Arc<PluginRegistry>, every: Duration) {
+fn forget_guests_at_barriers(plugins: Arc<PluginRegistry>, every: Duration, clock: &Arc<dyn Clock>) {
+    let mut ticks = Ticks::every(clock, every);
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(every);
         loop {
             ticks.tick().await;
             plugins.barrier();

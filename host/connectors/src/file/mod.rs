@@ -70,10 +70,8 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     }
     settings.finish()?;
     let path = path.unwrap_or_default();
-    Ok(Arc::new(FileSource::new(FileSourceSettings {
-        follow,
-        ..FileSourceSettings::new(&context.project, path)
-    })))
+    let settings = FileSourceSettings { follow, ..FileSourceSettings::new(&context.project, path) };
+    Ok(Arc::new(FileSource::new(settings, context.clock.clone())))
 }
 
 /// The sink `file: {path, format, meta, roll}`; `path` is a folder and starts at the project folder.

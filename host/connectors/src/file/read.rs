@@ -22,11 +22,12 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use weir_connect::source::RefusedRecord;
 use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, RawBlock};
-use weir_event::{PartitionId, Position};
+use weir_event::{Clock, PartitionId, Position};
 
 /// How often files are looked at for more. A person does not notice it, and a disk neither.
 const POLL: Duration = Duration::from_millis(200);
@@ -48,6 +49,7 @@ pub(super) struct Extent {
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) names: Names,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) extent: Extent,
     pub(super) partition: PartitionId,
     /// The number of the line that is read next, counted over all files.
@@ -311,7 +313,7 @@ impl Reading {
     /// Says that all is read, lets a moment pass, and gives the files that there are then.
     async fn wait(&mut self, place: Option<&mut Place>) -> Result<Listing, ConnectError> {
         self.caught_up().await;
-        tokio::time::sleep(POLL).await;
+        self.clock.sleep(POLL).await;
         let (names, at) = (self.names.clone(), place.as_deref().cloned());
         let listing = blocking(move || files(&names, at.as_ref())).await?;
         match place {

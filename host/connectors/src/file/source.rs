@@ -12,9 +12,10 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::mpsc::{self, Receiver};
 use weir_connect::{ConnectError, Fetch, Left, OpenPartition, Reader, Source};
-use weir_event::{PartitionId, Position};
+use weir_event::{Clock, PartitionId, Position};
 
 /// Records longer than this are refused: they would have to be held whole.
 const MAX_RECORD_BYTES: usize = 10 << 20;
@@ -52,12 +53,13 @@ impl FileSourceSettings {
 pub struct FileSource {
     names: Names,
     settings: FileSourceSettings,
+    clock: Arc<dyn Clock>,
 }
 
 impl FileSource {
-    /// A source over these files. Does no I/O.
-    pub fn new(settings: FileSourceSettings) -> Self {
-        FileSource { names: Names::new(settings.folder.clone(), settings.path.clone()), settings }
+    /// A source over these files, which waits for more by this clock. Does no I/O.
+    pub fn new(settings: FileSourceSettings, clock: Arc<dyn Clock>) -> Self {
+        FileSource { names: Names::new(settings.folder.clone(), settings.path.clone()), settings, clock }
     }
 
     /// The files that there are.
@@ -100,6 +102,7 @@ impl Source for FileSource {
         let listing = self.present_files(place.as_ref()).await?;
         let reading = Reading {
             names: self.names.clone(),
+            clock: self.clock.clone(),
             extent: Extent {
                 follow: self.settings.follow && !bounded,
                 limits: if bounded { lengths(&listing) } else { HashMap::new() },

@@ -201,7 +201,7 @@ impl Reader for GeneratorReader {
             if self.settings.until.is_some_and(|until| self.next >= until) {
                 return std::future::pending().await;
             }
-            tokio::time::sleep(self.until_next()).await;
+            self.clock.sleep(self.until_next()).await;
         }
     }
 }

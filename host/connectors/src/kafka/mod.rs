@@ -49,10 +49,11 @@ pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn S
 }
 
 /// The options of a `kafka` sink: `brokers`, `topic`, `key`, `options`.
-pub(crate) fn sink(value: &Value, _: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
+pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let mut settings = Settings::new(value, SINK_KEYS);
     let cluster = Cluster::from_settings(&mut settings, sink::OURS, sink::DEFAULTS);
     let key = settings.optional("key");
     settings.finish()?;
-    Ok(Box::new(KafkaSink::new(cluster, Arc::new(JsonEncoder::new(false)), key)))
+    let encoder = Arc::new(JsonEncoder::new(false));
+    Ok(Box::new(KafkaSink::new(cluster, encoder, key, context.clock.clone())))
 }

@@ -5,6 +5,8 @@
 //!
 //! While only the way to the broker is broken the thread goes on polling: librdkafka connects again by itself
 //! and goes on at the same offset, which the reader's health tells. Everything else ends the reader.
+//!
+//! How long a poll waits is librdkafka's to measure, by the machine's clock; what follows from it is decided by ours.
 
 use super::block::Filling;
 use super::client::{Cluster, Context, passes_by_itself};

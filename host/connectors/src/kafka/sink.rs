@@ -2,6 +2,8 @@
 //!
 //! At-least-once: rows are sent as they come, and a checkpoint waits until the brokers have acknowledged all of
 //! them. After a crash the rows since the last safe checkpoint are sent again.
+//!
+//! What librdkafka waits for (retries, acknowledgements, its flush) it waits for by the machine's clock.
 
 use super::client::{Cluster, Context};
 use crate::blocking::blocking;
@@ -12,6 +14,7 @@ use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, Token};
+use weir_event::Clock;
 use weir_format::json::push_cell;
 
 /// Settings that nobody may change: a message counts when every replica in step has it, and librdkafka's own
@@ -40,6 +43,7 @@ pub struct KafkaSink {
     encoder: Arc<dyn Encoder>,
     /// The column whose text is the message's key.
     key: Option<String>,
+    clock: Arc<dyn Clock>,
     client: Option<Arc<Client>>,
     bytes: u64,
 }
@@ -54,8 +58,13 @@ impl std::fmt::Debug for KafkaSink {
 }
 
 impl KafkaSink {
-    pub(super) fn new(cluster: Cluster, encoder: Arc<dyn Encoder>, key: Option<String>) -> KafkaSink {
-        KafkaSink { cluster, encoder, key, client: None, bytes: 0 }
+    pub(super) fn new(
+        cluster: Cluster,
+        encoder: Arc<dyn Encoder>,
+        key: Option<String>,
+        clock: Arc<dyn Clock>,
+    ) -> KafkaSink {
+        KafkaSink { cluster, encoder, key, clock, client: None, bytes: 0 }
     }
 
     fn client(&self) -> Result<&Arc<Client>, ConnectError> {
@@ -73,7 +82,7 @@ impl KafkaSink {
             match client.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    tokio::time::sleep(FULL_QUEUE_WAIT).await;
+                    self.clock.sleep(FULL_QUEUE_WAIT).await;
                 }
                 Err((error, _)) => {
                     return Err(self.cluster.failure("send", &error, client.client().context()));

@@ -1,6 +1,7 @@
 //! A job with a sink that works beside one on a disk, which can be made to fail in every way.
 
-use super::harness::{Cells, World, as_time_passes, in_time, plan};
+use super::harness::{Cells, World, plan};
+use super::waiting::{as_time_passes, in_time};
 use crate::status::SinkStatus;
 use crate::{AsOf, Engine, EngineError, Job, Mode, SinkSpec};
 use arrow_array::cast::AsArray;

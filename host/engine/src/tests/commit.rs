@@ -1,6 +1,7 @@
 //! Who goes on from a checkpoint, and from which.
 
-use super::harness::{World, moment, plan};
+use super::harness::{World, plan};
+use super::waiting::moment;
 use crate::checkpoint::Committer;
 use crate::manifest::Body;
 use std::collections::BTreeMap;

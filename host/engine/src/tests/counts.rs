@@ -1,6 +1,7 @@
 //! What a job says of itself.
 
-use super::harness::{Cells, Lines, World, eventually, lines, plan};
+use super::harness::{Cells, Lines, World, lines, plan};
+use super::waiting::eventually;
 use crate::{JobState, Mode, Refusal};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! When result rows are written.
 
-use super::harness::{Lines, World, dropping, eventually, in_time, lines, plan, seconds, with_stream};
+use super::harness::{Lines, World, dropping, lines, plan, seconds, with_stream};
+use super::waiting::{eventually, in_time};
 use crate::Mode;
 use std::sync::Arc;
 use std::time::Duration;

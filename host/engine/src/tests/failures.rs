@@ -1,6 +1,7 @@
 //! Rows that an aggregate cannot take, and results of which some value is an error.
 
-use super::harness::{Lines, World, as_time_passes, dropping, lines, plan, seconds};
+use super::harness::{Lines, World, dropping, lines, plan, seconds};
+use super::waiting::as_time_passes;
 use crate::dead_letters::Listed;
 use arrow_array::Int64Array;
 use arrow_array::cast::AsArray;

@@ -1,6 +1,7 @@
 //! The time that lookups are as of, and how far a job is behind the end of its log.
 
-use super::harness::{Cells, Lines, World, eventually, in_time, lines, plan};
+use super::harness::{Cells, Lines, World, lines, plan};
+use super::waiting::{eventually, in_time};
 use crate::{AsOf, Job, Mode};
 use arrow_array::{ArrayRef, StringViewArray};
 use async_trait::async_trait;

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::pin::pin;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weir_connect::format::BadRow;
@@ -313,13 +313,21 @@ impl Decoder for Cells {
 }
 
 /// Rows as `user@window_start=count` or `user@window_start is gone`, with their revision.
-type Shown = Arc<Mutex<Vec<(String, u64)>>>;
+pub(super) type Shown = Arc<Mutex<Vec<(String, u64)>>>;
 
 /// Shows rows when their checkpoint is safe.
-struct Shelf {
+pub(super) struct Shelf {
     pending: Vec<(String, u64)>,
+    /// What a checkpoint that has begun holds.
+    prepared: Vec<(String, u64)>,
     shown: Shown,
     wants_meta: bool,
+}
+
+impl Shelf {
+    pub(super) fn new(shown: Shown, wants_meta: bool) -> Shelf {
+        Shelf { pending: Vec::new(), prepared: Vec::new(), shown, wants_meta }
+    }
 }
 
 #[async_trait]
@@ -354,11 +362,12 @@ impl Sink for Shelf {
     }
 
     async fn prepare(&mut self, _: u64) -> Result<Token, ConnectError> {
+        self.prepared.append(&mut self.pending);
         Ok(Token::default())
     }
 
     async fn commit(&mut self, _: &Token) -> Result<(), ConnectError> {
-        self.shown.lock().unwrap().append(&mut self.pending);
+        self.shown.lock().unwrap().append(&mut self.prepared);
         Ok(())
     }
 }
@@ -380,7 +389,9 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> World {
-        let folder = tempfile::tempdir().unwrap();
+        // What a test leaves survives nothing but the job's own end, so it need not wait for a disk.
+        let in_memory = Some(Path::new("/dev/shm")).filter(|folder| folder.is_dir());
+        let folder = in_memory.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
         let store = SledStore::open(&folder.path().join("state"), StoreOptions::default()).unwrap();
         World {
             folder,
@@ -394,7 +405,7 @@ impl World {
         }
     }
 
-    pub(super) fn path(&self) -> &std::path::Path {
+    pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -450,7 +461,7 @@ impl World {
     ) -> JobSpec {
         let (shown, wants_meta) = (self.shown.clone(), self.wants_meta);
         let make = move || -> Result<Box<dyn Sink>, ConnectError> {
-            Ok(Box::new(Shelf { pending: Vec::new(), shown: shown.clone(), wants_meta }))
+            Ok(Box::new(Shelf::new(shown.clone(), wants_meta)))
         };
         let name = || "shelf".to_owned();
         let shelf = SinkSpec { name: name(), kind: name(), on_full: OnFull::Pause, make: Arc::new(make) };
@@ -491,54 +502,4 @@ impl World {
         let head = self.store.head().unwrap().unwrap();
         serde_json::from_value(head.jobs["counts"].body["counts"].clone()).unwrap()
     }
-}
-
-/// So many moments are waited for what a machine that is not hopelessly busy does in one of them.
-const MOMENTS: usize = 20_000;
-/// What passes on a test's clock in a moment: much less than anybody in the engine has patience.
-const IN_A_MOMENT: Duration = Duration::from_millis(200);
-
-/// A moment of the wall's for the threads that work for a job. Nothing is made to happen by its length.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a test waits for threads, with a bound; what happens has its own clock"
-)]
-pub(super) async fn moment() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
-}
-
-/// Waits until something is so; no time passes for the job.
-pub(super) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..MOMENTS {
-        if is_so() {
-            return;
-        }
-        moment().await;
-    }
-    panic!("never came true: {what}");
-}
-
-/// Lets time pass until something is so.
-pub(super) async fn in_time(clock: &ManualClock, what: &str, is_so: impl Fn() -> bool) {
-    let is_so = || {
-        let is_so = is_so();
-        if !is_so {
-            clock.advance(IN_A_MOMENT);
-        }
-        is_so
-    };
-    eventually(what, is_so).await;
-}
-
-/// Lets time pass until some work is done.
-pub(super) async fn as_time_passes<T>(clock: &ManualClock, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    for _ in 0..MOMENTS {
-        tokio::select! {
-            biased;
-            output = &mut work => return output,
-            () = moment() => clock.advance(IN_A_MOMENT),
-        }
-    }
-    panic!("never came to its end");
 }

@@ -1,7 +1,8 @@
 //! Partitions that are idle: who holds the watermark back, and what is said of it.
 
-use super::harness::{World, eventually, plan};
+use super::harness::{World, plan};
 use super::skew::{Told, id, line};
+use super::waiting::eventually;
 use crate::{Engine, Job, Mode};
 use std::sync::Arc;
 use std::time::Duration;

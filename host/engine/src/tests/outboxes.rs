@@ -142,7 +142,7 @@ fn what_waits_for_a_sink_that_is_removed_stays_until_a_checkpoint_is_safe_withou
         // No time passes, and so no checkpoint is made.
         let started = |it: &Beside| it.job().status().state == JobState::Running;
         let runtime = &beside.running.as_ref().unwrap().0;
-        runtime.block_on(super::harness::eventually("it runs", || started(&beside)));
+        runtime.block_on(super::waiting::eventually("it runs", || started(&beside)));
         beside.kill();
 
         away.set(Trouble::None);

@@ -1,7 +1,8 @@
 //! Sources that know their own watermark.
 
-use super::harness::{World, eventually, plan, seconds, with_stream};
+use super::harness::{World, plan, seconds, with_stream};
 use super::skew::{Told, id, line};
+use super::waiting::eventually;
 use crate::Mode;
 use std::sync::Arc;
 use weir_connect::Fetch;

@@ -1,6 +1,7 @@
 //! Jobs that come to one stream at different times: those who have come to the same place read it together.
 
-use super::harness::{Cells, World, as_time_passes, eventually, in_time, lines, plan};
+use super::harness::{Cells, World, lines, plan};
+use super::waiting::{as_time_passes, eventually, in_time};
 use crate::{Engine, Mode, StreamHub};
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,6 +1,7 @@
 //! Partitions that run ahead of others.
 
-use super::harness::{World, eventually, lines, plan, seconds, with_stream};
+use super::harness::{World, lines, plan, seconds, with_stream};
+use super::waiting::eventually;
 use crate::{Job, Mode};
 use async_trait::async_trait;
 use bytes::Bytes;

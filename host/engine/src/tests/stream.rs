@@ -1,6 +1,7 @@
 //! Several jobs of one stream.
 
-use super::harness::{Cells, Lines, World, as_time_passes, lines, plan};
+use super::harness::{Cells, Lines, World, lines, plan};
+use super::waiting::as_time_passes;
 use crate::{Mode, StreamHub};
 use async_trait::async_trait;
 use std::sync::Arc;

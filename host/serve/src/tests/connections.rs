@@ -4,13 +4,12 @@ use crate::server;
 use axum::Router;
 use axum::routing::get;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-
-/// Far less than an idle connection is kept, and far more than an answer takes.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+use weir_event::{Clock, ManualClock};
 
 async fn listening() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -18,8 +17,18 @@ async fn listening() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(ManualClock::default())
+}
+
 fn router() -> Router {
     Router::new().route("/", get(|| async { "here" }))
+}
+
+/// Far less than an idle connection is kept, and far more than an answer takes.
+#[allow(clippy::disallowed_methods, reason = "the connection is a real one, and hyper times it by the wall")]
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), work).await.expect("an answer comes at once")
 }
 
 /// Sends these bytes, keeps the connection open, and gives the first line of the answer.
@@ -29,14 +38,14 @@ async fn first_line(address: SocketAddr, sent: &[u8]) -> String {
     let mut answer = Vec::new();
     let reading =
         async { while !answer.contains(&b'\r') && connection.read_buf(&mut answer).await.unwrap() > 0 {} };
-    tokio::time::timeout(ANSWER_WITHIN, reading).await.expect("an answer comes at once");
+    soon(reading).await;
     String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_does_not_wait_for_what_follows_the_request() {
     let (listener, address) = listening().await;
-    let server = tokio::spawn(server::run(listener, router(), std::future::pending()));
+    let server = tokio::spawn(server::run(listener, router(), clock(), std::future::pending()));
     const WHOLE: &[u8] = b"GET / HTTP/1.1\r\nhost: weir\r\n\r\n";
     for behind in [&b""[..], b"\r\n", b"\r", b"GET / HT", b"GET / HTTP/1.1\r\nhost: we"] {
         let line = first_line(address, &[WHOLE, behind].concat()).await;
@@ -48,7 +57,7 @@ async fn an_answer_does_not_wait_for_what_follows_the_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_http_is_told_so() {
     let (listener, address) = listening().await;
-    let server = tokio::spawn(server::run(listener, router(), std::future::pending()));
+    let server = tokio::spawn(server::run(listener, router(), clock(), std::future::pending()));
     let long_target = format!("GET /{} HTTP/1.1\r\nhost: weir\r\n\r\n", "a".repeat(70_000));
     let header = |name: usize| format!("h{name}: v\r\n");
     let many_headers = format!("GET / HTTP/1.1\r\n{}\r\n", (0..200).map(header).collect::<String>());
@@ -74,7 +83,7 @@ async fn a_stopped_server_lets_connections_end() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(server::run(listener, router, async { drop(stopped.await) }));
+    let server = tokio::spawn(server::run(listener, router, clock(), async { drop(stopped.await) }));
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(b"GET / HTTP/1.1\r\nhost: weir\r\n\r\n").await.unwrap();
     let mut head = [0; 15];

@@ -249,6 +249,10 @@ fn a_second_server_on_the_folder_is_refused_by_name() {
 }
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the lock is the machine's, and is held for a while of its time"
+)]
 fn a_store_that_this_process_is_closing_is_waited_for() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let store = open(folder.path());

@@ -221,6 +221,12 @@ fn features(entities: &Entities, samples: Vec<Example>) -> Vec<Feature> {
     features
 }
 
+/// What is said on the channel within so much time, if anything. The terminal that it is for is looked at by a person.
+#[allow(clippy::disallowed_methods, reason = "a command's own thread paces what a person reads")]
+fn asked_within(stop: &Receiver<()>, patience: Duration) -> Result<(), RecvTimeoutError> {
+    stop.recv_timeout(patience)
+}
+
 /// The client's side.
 struct Show {
     client: Client,
@@ -259,7 +265,7 @@ impl Show {
             if is_over {
                 break;
             }
-            match stop.recv_timeout(left.map_or(pause, |left| left.min(pause))) {
+            match asked_within(stop, left.map_or(pause, |left| left.min(pause))) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
             }

@@ -52,7 +52,7 @@ pub(super) async fn say_when_ready(live: Live) {
         let mut waited = false;
         while engine.jobs().iter().any(|job| is_waited_for(job)) {
             waited = true;
-            tokio::time::sleep(LOOK_EVERY).await;
+            live.opened().clock.sleep(LOOK_EVERY).await;
         }
         waited
     };

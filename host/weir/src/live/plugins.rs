@@ -3,6 +3,7 @@
 use super::in_words;
 use super::{Beside, Live};
 use std::time::Duration;
+use weir_event::Ticks;
 use weir_serve::PluginEffect;
 
 /// What waits is looked at so often.
@@ -42,7 +43,7 @@ impl Live {
 
     /// Starts what waits for a plugin once there is one, also where somebody has put its file into the project.
     pub(super) async fn try_again_and_again(self) {
-        let mut ticks = tokio::time::interval(TICK);
+        let mut ticks = Ticks::from_now(&self.0.opened.clock, TICK);
         loop {
             ticks.tick().await;
             let mut known = self.0.turn.lock().await;

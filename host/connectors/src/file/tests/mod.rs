@@ -12,10 +12,11 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::sync::watch;
 use weir_connect::compliance::{self, records};
 use weir_connect::sink::RowMeta;
 use weir_connect::{ConnectError, Fetch, Left, OpenPartition, RawBlock, Reader, SinkRows, Source};
-use weir_event::{Clock, EventTime, Fault, ManualClock, Position};
+use weir_event::{Clock, EventTime, Fault, ManualClock, Position, Sleep};
 
 fn gzip(data: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -24,7 +25,49 @@ fn gzip(data: &[u8]) -> Vec<u8> {
 }
 
 fn reader_of(folder: &Path, pattern: &str, follow: bool) -> FileSource {
-    FileSource::new(FileSourceSettings { follow, ..FileSourceSettings::new(folder, pattern) })
+    looking_by(&Arc::default(), folder, pattern, follow)
+}
+
+fn looking_by(clock: &Arc<Hasty>, folder: &Path, pattern: &str, follow: bool) -> FileSource {
+    let settings = FileSourceSettings { follow, ..FileSourceSettings::new(folder, pattern) };
+    FileSource::new(settings, clock.clone())
+}
+
+/// A clock on which the time that somebody waits for has come at once: files are looked at again and again without
+/// anybody waiting for the wall.
+#[derive(Debug, Default)]
+struct Hasty {
+    clock: ManualClock,
+    waits: watch::Sender<usize>,
+}
+
+/// Whoever waits so often waits for what never comes.
+const MANY_WAITS: usize = 50_000;
+
+impl Clock for Hasty {
+    fn now(&self) -> EventTime {
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    fn sleep(&self, span: Duration) -> Sleep {
+        self.waits.send_modify(|waits| *waits += 1);
+        assert!(*self.waits.borrow() < MANY_WAITS, "what is waited for does not come");
+        self.clock.advance(span);
+        self.clock.sleep(Duration::ZERO)
+    }
+}
+
+impl Hasty {
+    /// Returns when somebody has waited once more from beginning to end.
+    async fn waited_for(&self) {
+        let mut waits = self.waits.subscribe();
+        let before = *waits.borrow_and_update();
+        waits.wait_for(|waits| *waits > before + 1).await.unwrap();
+    }
 }
 
 fn from(position: Option<Position>) -> [OpenPartition; 1] {
@@ -43,7 +86,7 @@ fn append(path: &Path, text: &str) {
 
 async fn next_block(reader: &mut dyn Reader) -> RawBlock {
     loop {
-        match tokio::time::timeout(Duration::from_secs(10), reader.next()).await.unwrap().unwrap() {
+        match reader.next().await.unwrap() {
             Fetch::Block(block) => return block,
             Fetch::CaughtUp(_) | Fetch::Watermark(..) => {}
         }

@@ -182,7 +182,8 @@ async fn a_followed_log_that_is_written_anew_with_the_same_rows_is_gone_on_with(
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("app.log"), row("1")).unwrap();
-    let source = reader_of(folder.path(), "app.log", true);
+    let clock = Arc::default();
+    let source = looking_by(&clock, folder.path(), "app.log", true);
     let mut reader = source.open(0, &from(None), false).await.unwrap();
     let (reader, mut held) = (reader.as_mut(), VecDeque::new());
     assert_eq!(names(&next_rows(reader, &mut held, 1).await), ["1"]);
@@ -192,7 +193,12 @@ async fn a_followed_log_that_is_written_anew_with_the_same_rows_is_gone_on_with(
     assert_eq!(names(&next_rows(reader, &mut held, 1).await), ["2"]);
     // Deleted, and written anew with other rows: what was read of the old one is all that there was.
     fs::remove_file(path("app.log")).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    loop {
+        tokio::select! {
+            next = reader.next() => assert!(matches!(next, Ok(Fetch::CaughtUp(_))), "there is nothing to read"),
+            () = clock.waited_for() => break,
+        }
+    }
     fs::write(path("app.log"), ["3", "4", "5"].map(row).concat()).unwrap();
     assert_eq!(names(&next_rows(reader, &mut held, 3).await), ["3", "4", "5"]);
 }
@@ -404,8 +410,11 @@ async fn from_each_position_between_rotated_files_the_rest_is_read_once() {
 async fn what_cannot_be_shown_to_follow_a_moved_log_is_an_error_that_names_it() {
     let error = after("app.log", |folder| {
         fs::rename(folder.join("app.log"), folder.join("app.log.old")).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
         fs::write(folder.join("app.log.1"), row("3")).unwrap();
+        // Written later, however coarse the times of the file system are.
+        let later =
+            fs::metadata(folder.join("app.log.old")).unwrap().modified().unwrap() + Duration::from_secs(1);
+        fs::File::options().write(true).open(folder.join("app.log.1")).unwrap().set_modified(later).unwrap();
         fs::write(folder.join("app.log"), row("4")).unwrap();
     });
     let error = error.await.unwrap_err();

@@ -45,6 +45,12 @@ impl Replay {
         Replay { folder: tempfile::tempdir().expect("a temporary folder"), plan, lines: Arc::new(lines) }
     }
 
+    /// The same with another definition, and the state that this one has left.
+    pub(crate) fn edited(self, plan: JobPlan) -> Replay {
+        let JobPlan { sinks, .. } = self.plan;
+        Replay { plan: JobPlan { sinks, ..plan }, ..self }
+    }
+
     /// The folder of the file sink.
     pub(crate) fn out(&self) -> PathBuf {
         self.folder.path().join("out")
@@ -86,6 +92,11 @@ impl Replay {
     /// Runs on until `blocks` blocks of each partition, counted from the start of the input, are in a safe
     /// checkpoint, and is then dropped without a word, as by `kill -9`.
     pub(crate) fn killed_after(&self, shards: usize, block: usize, blocks: usize) {
+        self.killed_then(shards, block, blocks, |_| ());
+    }
+
+    /// As [`Replay::killed_after`]; `ask` is handed the job before.
+    pub(crate) fn killed_then(&self, shards: usize, block: usize, blocks: usize, ask: impl FnOnce(&Job)) {
         let runtime = runtime();
         runtime.block_on(async {
             let (_engine, job, clock) = self.start(shards, block, blocks);
@@ -107,6 +118,7 @@ impl Replay {
             let now = number(&job);
             // The checkpoint under way may have begun before the last block; the one after it has not.
             until(&clock, || number(&job) >= now + 2).await;
+            ask(&job);
         });
         runtime.shutdown_timeout(Duration::from_secs(5));
     }
@@ -287,9 +299,21 @@ pub(crate) fn plan_of(case: &Path) -> Result<JobPlan, Vec<Diagnostic>> {
         std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
     let streams = STREAMS.into_iter().filter(|name| case.join(name).exists());
-    let stream = |name| (format!("streams/{name}"), text(name) + "\nsource: {test: {}}\n");
-    let job = ("jobs/job.yaml".to_owned(), text("job.yaml"));
-    let texts: ProjectFiles = streams.map(stream).chain([job]).collect();
+    let streams: Vec<(&str, String)> = streams.map(|name| (name, text(name))).collect();
+    plan_of_all(&streams, text("job.yaml"))
+}
+
+/// The plan of a job over one stream.
+pub(crate) fn plan_of_texts(stream: &str, job: &str) -> Result<JobPlan, Vec<Diagnostic>> {
+    plan_of_all(&[("s.yaml", stream.to_owned())], job.to_owned())
+}
+
+fn plan_of_all(streams: &[(&str, String)], job: String) -> Result<JobPlan, Vec<Diagnostic>> {
+    let stream = |(name, text): &(&str, String)| {
+        (format!("streams/{name}"), format!("{text}\nsource: {{test: {{}}}}\n"))
+    };
+    let job = ("jobs/job.yaml".to_owned(), job);
+    let texts: ProjectFiles = streams.iter().map(stream).chain([job]).collect();
     let mut planned = plan(&texts, &|_: &str| None, &AnyConnectors, &BuiltIns);
     let errors: Vec<Diagnostic> = planned.errors().cloned().collect();
     if errors.is_empty() { Ok(planned.jobs.remove(0)) } else { Err(errors) }

@@ -70,6 +70,7 @@ mod keyed;
 mod letter;
 mod project;
 mod rows;
+pub mod shape;
 pub mod stored;
 pub mod wire;
 
@@ -92,6 +93,7 @@ pub use keyed::segment::{Segment, StateSink};
 pub use keyed::views::prefer_views;
 pub use keyed::{Keyed, Segments, add_stats};
 pub use letter::{DeadLetter, EventPlace, FailedResult, FailedWindow, Subject};
+pub use shape::{EditTime, Edited, StoredShape};
 
 #[cfg(test)]
 mod tests;

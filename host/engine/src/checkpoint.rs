@@ -193,6 +193,8 @@ struct Submission {
     plan: Arc<JobPlan>,
     body: Body,
     entries: SortedEntries,
+    /// Whether they are all of the job's state, and not what changed in it.
+    replaces: bool,
     cpu: CpuTime,
     reply: oneshot::Sender<Result<(), EngineError>>,
 }
@@ -255,8 +257,30 @@ impl Committer {
         entries: SortedEntries,
         cpu: &CpuTime,
     ) -> Result<(), EngineError> {
+        self.submit(plan, body, (entries, false), cpu).await
+    }
+
+    /// As [`Committer::commit`], of all of a job's state, which takes the place of what there was.
+    pub(crate) async fn replace(
+        &self,
+        plan: &Arc<JobPlan>,
+        body: Body,
+        entries: SortedEntries,
+        cpu: &CpuTime,
+    ) -> Result<(), EngineError> {
+        self.submit(plan, body, (entries, true), cpu).await
+    }
+
+    async fn submit(
+        &self,
+        plan: &Arc<JobPlan>,
+        body: Body,
+        (entries, replaces): (SortedEntries, bool),
+        cpu: &CpuTime,
+    ) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
-        let submission = Box::new(Submission { plan: plan.clone(), body, entries, cpu: cpu.clone(), reply });
+        let (plan_now, cpu) = (plan.clone(), cpu.clone());
+        let submission = Box::new(Submission { plan: plan_now, body, entries, replaces, cpu, reply });
         let vanished = || EngineError::Vanished { job: plan.name.clone(), stage: "committer" };
         self.requests.send(Request::Commit(submission)).map_err(|_| vanished())?;
         answer.await.map_err(|_| vanished())?
@@ -363,7 +387,7 @@ impl Writer {
     /// Names all that is live of the job, with its new segment.
     fn manifest(&mut self, submission: &Submission, segment: SegmentRef) -> Manifest {
         let segments = self.segments.entry(submission.plan.name.clone()).or_default();
-        if submission.body.checkpoint == 0 {
+        if submission.replaces || submission.body.checkpoint == 0 {
             segments.clear();
         }
         if !segment.is_empty() {

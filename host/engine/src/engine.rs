@@ -3,15 +3,14 @@
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
 use crate::error::EngineError;
-use crate::job::{Job, JobSpec, Surroundings, check_state};
+use crate::job::{Job, JobSpec, Surroundings};
 use crate::status::{JobStatus, Refusal};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use weir_event::Clock;
-use weir_plan::JobPlan;
-use weir_store::{CheckpointStore, Commit, StoreError};
+use weir_store::{CheckpointStore, StoreError};
 
 /// How the engine runs its jobs.
 #[derive(Debug, Clone)]
@@ -156,12 +155,4 @@ impl Engine {
         }
         first
     }
-}
-
-/// Whether a job of this plan could go on from what a store's newest commit holds of it, for whoever only looks.
-///
-/// # Errors
-/// What differs, and what to do.
-pub fn fits_state(plan: &JobPlan, head: &Commit) -> Result<(), EngineError> {
-    check_state(plan, Some(head)).map(drop)
 }

@@ -10,6 +10,7 @@ use crate::decode;
 use crate::driver::Mode;
 use crate::error::EngineError;
 use crate::failures::FailureSample;
+use crate::fit::check_state;
 use crate::inputs::{InputSource, Inputs};
 use crate::keys;
 use crate::lookup::lookup;
@@ -32,7 +33,7 @@ use weir_core::{Answer, AsOf, LookupError, prefer_views};
 use weir_event::key::decode_keys;
 use weir_event::{Clock, EventTime, PartitionId, Span};
 use weir_plan::JobPlan;
-use weir_store::{CheckpointStore, Commit};
+use weir_store::CheckpointStore;
 use weir_timeline::Stats;
 
 /// Everything that a job needs from outside the engine.
@@ -79,6 +80,8 @@ pub struct Job {
     plan: Arc<JobPlan>,
     progress: Arc<Progress>,
     shards: RwLock<Option<Arc<Shards>>>,
+    /// By result column, since when it has all rows, where an edit has made that later than for the job.
+    begun: RwLock<Arc<[Option<EventTime>]>>,
     outboxes: RwLock<Vec<Arc<Outbox>>>,
     clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
@@ -96,6 +99,7 @@ impl Job {
             progress: Arc::new(Progress::started(surroundings.clock.now(), spec.cpu.clone())),
             plan,
             shards: RwLock::new(None),
+            begun: RwLock::new(Arc::from([])),
             outboxes: RwLock::default(),
             clock: surroundings.clock.clone(),
             stop: watch::Sender::new(false),
@@ -144,6 +148,12 @@ impl Job {
     /// Over several partitions it is the latest one's; a partition that has no row yet does not count.
     pub fn data_since(&self) -> Option<EventTime> {
         self.progress.data_since()
+    }
+
+    /// By result column, the event time from which on it has every event that the job has, where the column was added or
+    /// changed later; nothing of a column that is as old as the job's state.
+    pub fn begun(&self) -> Arc<[Option<EventTime>]> {
+        self.begun.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether it has applied everything that was durable when it started.
@@ -245,14 +255,6 @@ fn last_body(plan: &JobPlan, store: &dyn CheckpointStore) -> Result<Option<Body>
     check_state(plan, head.as_ref())
 }
 
-/// The body that a commit has of the job, checked against the plan.
-pub(crate) fn check_state(plan: &JobPlan, head: Option<&Commit>) -> Result<Option<Body>, EngineError> {
-    match head.and_then(|head| head.jobs.get(&plan.name)) {
-        Some(manifest) => Body::read(plan, manifest).map(Some),
-        None => Ok(None),
-    }
-}
-
 async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
     let mut back_off = BackOff::default();
     let mut stop = job.stop.subscribe();
@@ -291,16 +293,26 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     let plan = job.plan.clone();
     surroundings.committer.settle().await;
     let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
-    let Restored { shards, intake, unsaid } = restore(&plan, &body, surroundings, &job.progress).await?;
+    let Restored { shards, intake, unsaid, shape, is_edited } =
+        restore(&plan, &body, surroundings, &job.progress).await?;
     job.progress.freshness.left_end(job.clock.monotonic());
     job.progress.restart(&body, job.clock.now());
     *job.shards.write().unwrap_or_else(PoisonError::into_inner) = shards.clone();
+    let columns = 0..plan.output.columns.len();
+    let begun = columns.map(|column| shape.since(&plan, column)).collect();
+    *job.begun.write().unwrap_or_else(PoisonError::into_inner) = begun;
 
     // The attempt is stored before its first effect, so that revisions rise also across crashes.
     body.attempt += 1;
     body.adopt(&plan);
-    let cpu = &job.progress.cpu;
-    surroundings.committer.commit(&plan, body.clone(), unsaid.into_iter(), cpu).await?;
+    body.shape = Some(shape);
+    let (cpu, entries) = (&job.progress.cpu, unsaid.into_iter());
+    if is_edited {
+        // Until this is safe, the earlier plan could still go on from what it left.
+        surroundings.committer.replace(&plan, body.clone(), entries, cpu).await?;
+    } else {
+        surroundings.committer.commit(&plan, body.clone(), entries, cpu).await?;
+    }
 
     let sinks = open_sinks(job, spec, surroundings, &body);
     pipeline::run(Attempt {

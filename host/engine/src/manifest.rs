@@ -2,15 +2,13 @@
 //!
 //! JSON, versioned, read by every later weir.
 
-use crate::error::EngineError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::Token;
-use weir_core::{Beginning, Counts, Reached};
+use weir_core::{Beginning, Counts, Reached, StoredShape};
 use weir_event::{EventTime, Field, PartitionId, Position, Span};
 use weir_plan::{JobPlan, KeyedStage, StreamInput};
-use weir_store::Manifest;
 
 /// The format of [`Body`] and of the state's keys that this build writes, and the newest that it reads.
 pub(crate) const FORMAT: u32 = 2;
@@ -30,11 +28,17 @@ pub(crate) struct Body {
     /// The hash of each feature, by name; none in a body of an older weir.
     #[serde(default)]
     pub(crate) features: BTreeMap<String, String>,
+    /// The version of each feature, by name; none in a body of an older weir, where it is that of the definition.
+    #[serde(default)]
+    pub(crate) feature_versions: BTreeMap<String, u32>,
     /// What values depend on of the stream, each part with how it is declared; nothing in a body of an older weir.
     #[serde(default)]
     pub(crate) stream: BTreeMap<String, String>,
-    /// Fingerprint of what the state is made of.
+    /// Fingerprint of what the state is made of: all that a body of an older weir says of it.
     pub(crate) state: String,
+    /// What the state consists of; nothing in a body of an older weir.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shape: Option<StoredShape>,
     /// Number of this checkpoint of the job, rising.
     pub(crate) checkpoint: u64,
     /// How often the job was started: the high part of revisions.
@@ -110,12 +114,18 @@ pub(crate) struct Stretch {
     pub(crate) to: u64,
 }
 
-fn features(plan: &JobPlan) -> BTreeMap<String, String> {
+/// The hash of each feature, by name.
+pub(crate) fn features(plan: &JobPlan) -> BTreeMap<String, String> {
     plan.features.iter().map(|feature| (feature.name.clone(), feature.definition.clone())).collect()
 }
 
+/// The version of each feature, by name.
+pub(crate) fn feature_versions(plan: &JobPlan) -> BTreeMap<String, u32> {
+    plan.features.iter().map(|feature| (feature.name.clone(), feature.version)).collect()
+}
+
 /// What values depend on of the streams that a job reads; where there are several, with the stream's name.
-fn stream_parts(plan: &JobPlan) -> BTreeMap<String, String> {
+pub(crate) fn stream_parts(plan: &JobPlan) -> BTreeMap<String, String> {
     let is_only = plan.inputs.len() == 1;
     let named = |input: &StreamInput, (part, declared): (String, String)| {
         let part = if is_only { part } else { format!("`{}`: {part}", input.stream.name) };
@@ -154,8 +164,10 @@ impl Body {
             definition: plan.definition.clone(),
             without_components: plan.definition_without_components.clone(),
             features: features(plan),
+            feature_versions: feature_versions(plan),
             stream: stream_parts(plan),
             state: plan.state_fingerprint.clone(),
+            shape: Some(StoredShape::of(plan)),
             checkpoint: 0,
             attempt: 0,
             partitions: Vec::new(),
@@ -169,87 +181,9 @@ impl Body {
         }
     }
 
-    /// Reads the body that the job left and checks that this plan can go on from it.
-    pub(crate) fn read(plan: &JobPlan, manifest: &Manifest) -> Result<Body, EngineError> {
-        let job = || plan.name.clone();
-        if manifest.format > FORMAT {
-            return Err(EngineError::NewerFormat { job: job(), found: manifest.format, known: FORMAT });
-        }
-        let body: Body = serde_json::from_value(manifest.body.clone())
-            .map_err(|error| EngineError::Damaged { job: job(), message: error.to_string() })?;
-        let has_sinks = !plan.sinks.is_empty();
-        let differs = |difference| Err(EngineError::PlanChanged { job: job(), difference, has_sinks });
-        let other_plugins_alone = body.definition != plan.definition
-            && body.without_components == plan.definition_without_components;
-        if body.state != plan.state_fingerprint {
-            return differs(if other_plugins_alone {
-                "its state was made by another version of a plugin's aggregate, which alone can read it (`weir plugin \
-                 rollback NAME` goes back to it)"
-                    .to_owned()
-            } else {
-                let streams = if plan.inputs.len() == 1 { "its stream" } else { "one of its streams" };
-                let what = if body.stream_changes(plan).is_empty() { "the query" } else { streams };
-                format!("{what} changed{}; its stored state does not fit", body.difference(plan))
-            });
-        }
-        if body.definition != plan.definition && body.version == plan.version && !other_plugins_alone {
-            return differs(format!(
-                "what makes its values changed{} under the same version {}; raise `version` to go on from its state",
-                body.difference(plan),
-                body.version
-            ));
-        }
-        Ok(body)
-    }
-
     /// All revisions of earlier attempts are at most this, also those that no checkpoint knows of.
     pub(crate) fn revised_up_to(&self) -> u64 {
         self.attempt * REVISIONS_PER_ATTEMPT
-    }
-
-    /// Takes the plan's definition for its own.
-    pub(crate) fn adopt(&mut self, plan: &JobPlan) {
-        self.version = plan.version;
-        self.definition.clone_from(&plan.definition);
-        self.without_components.clone_from(&plan.definition_without_components);
-        self.features = features(plan);
-        self.stream = stream_parts(plan);
-    }
-
-    /// Which parts of its stream are declared otherwise than before.
-    fn stream_changes(&self, plan: &JobPlan) -> Vec<String> {
-        let now = stream_parts(plan);
-        let changed = |(part, before): (&String, &String)| {
-            let now = now.get(part).filter(|now| *now != before)?;
-            Some(format!("{part} is {now}, was {before}"))
-        };
-        self.stream.iter().filter_map(changed).collect()
-    }
-
-    /// Which features and which parts of the stream differ, in words; nothing where that is not known.
-    fn difference(&self, plan: &JobPlan) -> String {
-        let new = features(plan);
-        let missing_in = |names: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
-            names.keys().filter(|name| !others.contains_key(*name)).cloned().collect::<Vec<_>>()
-        };
-        let is_changed = |(name, hash): &(&String, &String)| new.get(*name).is_some_and(|now| now != *hash);
-        let changed: Vec<String> =
-            self.features.iter().filter(is_changed).map(|(name, _)| name.clone()).collect();
-        let kinds = [
-            ("new", missing_in(&new, &self.features)),
-            ("gone", missing_in(&self.features, &new)),
-            ("changed", changed),
-        ];
-        let told = kinds.iter().filter(|(_, names)| !names.is_empty() && !self.features.is_empty());
-        let told = told.map(|(kind, names)| format!("{kind}: {}", names.join(", ")));
-        let of_stream = self.stream_changes(plan);
-        let streams = match plan.inputs.as_slice() {
-            [only] => format!("of stream `{}`", only.stream.name),
-            _ => "of streams".to_owned(),
-        };
-        let of_stream = (!of_stream.is_empty()).then(|| format!("{streams} {}", of_stream.join(", ")));
-        let told: Vec<String> = told.chain(of_stream).collect();
-        if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
     }
 
     /// Since when the job has all data; `None` for all that was ever in its source.

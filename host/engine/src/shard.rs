@@ -11,7 +11,7 @@ use weir_core::stored::Name;
 use weir_core::{CoreError, Reached, Segment, Segments, add_stats};
 use weir_event::KeyGroup;
 use weir_plan::KeyedStage;
-use weir_timeline::Stats;
+use weir_timeline::{Edit, Stats};
 
 /// A shard of enough key groups has so many segments: a reader waits for a sixteenth of a batch at most, while batches
 /// stay long enough for columnar work.
@@ -105,9 +105,41 @@ impl Shards {
 
     /// Takes a stored entry back.
     pub(crate) fn restore(&self, entry: &[u8], value: &[u8]) -> Result<(), CoreError> {
-        let too_short = || CoreError::Damaged("a block's key is too short".to_owned());
-        let name = Name::parse_with_group(entry).ok_or_else(too_short)?;
+        let name = parsed(entry)?;
         self.write(self.place_of(name.group()), |segment| segment.restore(name, value))
+    }
+
+    /// Takes an entry back that was stored for a plan of another shape; what an edit leaves as it is, is entered into
+    /// `entries` at once.
+    pub(crate) fn restore_edited(
+        &self,
+        entry: &[u8],
+        value: &[u8],
+        edit: &Edit,
+        entries: &mut Entries,
+    ) -> Result<(), CoreError> {
+        let name = parsed(entry)?;
+        match name {
+            Name::Reached(_) => entries.push(|out| out.extend_from_slice(entry), Some(value)),
+            Name::Block { block, .. } => {
+                return match edit.translate(block, value)? {
+                    Some(value) => {
+                        self.write(self.place_of(name.group()), |segment| segment.restore(name, &value))
+                    }
+                    None => Ok(()),
+                };
+            }
+        }
+        self.write(self.place_of(name.group()), |segment| segment.restore(name, value))
+    }
+
+    /// Enters every block of every key.
+    pub(crate) fn push_blocks(&self, entries: &mut Entries) {
+        for (shard, segment) in self.places() {
+            self.read(shard, segment).blocks(&mut |name, value| {
+                entries.push(|out| name.put_with_group(out), value);
+            });
+        }
     }
 
     /// So far every key group had come, of which the state itself does not say it: it will, with these entries.
@@ -132,6 +164,11 @@ impl Shards {
         let shards = 0..self.len();
         shards.flat_map(|shard| (0..self.segments(shard)).map(move |segment| (shard, segment)))
     }
+}
+
+fn parsed(entry: &[u8]) -> Result<Name<'_>, CoreError> {
+    let too_short = || CoreError::Damaged("a block's key is too short".to_owned());
+    Name::parse_with_group(entry).ok_or_else(too_short)
 }
 
 impl Segments for Locked {

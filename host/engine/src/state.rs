@@ -9,7 +9,7 @@ use crate::manifest::{Body, SAYS_OF_GROUPS};
 use crate::progress::Progress;
 use crate::shard::Shards;
 use std::sync::Arc;
-use weir_core::{CoreError, Expiry, Intake, is_of_intake};
+use weir_core::{CoreError, Expiry, Intake, StoredShape, is_of_intake};
 use weir_event::EventTime;
 use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, StoreError};
@@ -21,9 +21,13 @@ pub(crate) struct Restored {
     pub(crate) shards: Option<Arc<Shards>>,
     /// The intake, with the ids that it had seen.
     pub(crate) intake: Intake,
-    /// What state of an older format does not say and this one does, sorted by key: part of the next commit, whatever
-    /// that is.
+    /// What the next commit has to say, whatever that is: all of the state where it was edited; else what state of an
+    /// older format does not say and this one does.
     pub(crate) unsaid: Entries,
+    /// What the state consists of.
+    pub(crate) shape: StoredShape,
+    /// Whether the state was left by a plan of another shape, and is now of this one's.
+    pub(crate) is_edited: bool,
 }
 
 /// Reads the job's newest safe checkpoint, whose body is `body`. Blocks.
@@ -36,8 +40,11 @@ pub(crate) fn restore(
 ) -> Result<Restored, EngineError> {
     let in_core = |error: CoreError| EngineError::of_core(&plan.name, error);
     let in_store = |error: &StoreError| EngineError::store(&plan.name, error);
-    let stage = plan.stage.as_ref().map(|stage| Shards::new(stage, shards, !plan.sinks.is_empty()));
-    let shards = stage.transpose().map_err(in_core)?;
+    let edited = body.edited(plan).map_err(in_core)?;
+    let shape = edited.as_ref().map_or_else(|| body.shape_of(plan), |edited| edited.shape.clone());
+    let stage = plan.stage.as_ref().map(|stage| shape.stage(stage));
+    let shards = stage.map(|stage| Shards::new(&stage, shards, !plan.sinks.is_empty()));
+    let shards = shards.transpose().map_err(in_core)?;
     let mut intake = Intake::open(plan.clone());
     let expiry = expiry(plan, body).map_err(in_core)?;
     let head = store.head().map_err(|error| in_store(&error))?;
@@ -49,10 +56,18 @@ pub(crate) fn restore(
             if expiry.is_expired(entry) {
                 return Ok(());
             }
-            let read = match &shards {
-                _ if is_of_intake(entry) => intake.restore_ids(entry, value),
-                Some(shards) => shards.restore(entry, value),
-                None => {
+            let read = match (&shards, &edited) {
+                _ if is_of_intake(entry) => {
+                    if edited.is_some() {
+                        unsaid.push(|out| out.extend_from_slice(entry), Some(value));
+                    }
+                    intake.restore_ids(entry, value)
+                }
+                (Some(shards), None) => shards.restore(entry, value),
+                (Some(shards), Some(edited)) => {
+                    shards.restore_edited(entry, value, &edited.edit, &mut unsaid)
+                }
+                (None, _) => {
                     let what = "a block of a key, where the job has no keys";
                     Err(CoreError::Damaged(what.to_owned()))
                 }
@@ -68,8 +83,16 @@ pub(crate) fn restore(
     }
     if let Some(shards) = &shards {
         shards.restore_done().map_err(in_core)?;
+        if edited.is_some() {
+            shards.push_blocks(&mut unsaid);
+        }
     }
-    Ok(Restored { shards: shards.map(Arc::new), intake, unsaid })
+    if let Some(edited) = &edited {
+        let told = body.edit_told(plan, Some(edited));
+        tracing::info!(job = plan.name, "the query was edited; its state {told}");
+    }
+    let shards = shards.map(Arc::new);
+    Ok(Restored { shards, intake, unsaid, shape, is_edited: edited.is_some() })
 }
 
 /// Judges which entries are out of reach of whoever goes on from `body`.

@@ -6,6 +6,7 @@
 
 use crate::definition::{StreamDefinition, StreamOrigin};
 use crate::expression::Expression;
+use crate::state_shape::StateShape;
 use arrow_schema::{DataType, Schema, SchemaRef};
 use serde::Serialize;
 use std::sync::Arc;
@@ -23,7 +24,10 @@ pub struct JobPlan {
     pub definition: String,
     /// What stays the same of its definition when another version of a plugin is activated.
     pub definition_without_components: String,
-    /// Fingerprint of what its state is made of: a plan with another one cannot go on from that state.
+    /// What its state consists of: a plan goes on from the columns that it has in common with the one that left it.
+    pub state_shape: StateShape,
+    /// Fingerprint of what its state is made of, for state of a weir that stored no shape: a plan with another one cannot
+    /// go on from that.
     pub state_fingerprint: String,
     /// What it reads, in the order of the query's tables: [`PartitionId::source`] is the index of the input. All are
     /// projected to columns of the same types.

@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod expression;
 pub mod hash;
 pub mod job_plan;
+pub mod state_shape;
 pub mod values;
 
 pub use catalog::{BuiltIns, Catalog, FunctionCatalog, ScalarFunction};
@@ -28,4 +29,5 @@ pub use job_plan::{
     Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, OnFull, Output, Projection,
     SinkPlan, StreamInput, Unnest,
 };
+pub use state_shape::{AggregateShape, Ground, StateShape};
 pub use values::fits;

@@ -45,6 +45,8 @@ pub(crate) struct FeatureFace {
     pub(crate) column: usize,
     /// The frames of the stage that it is computed over; one more than there are is the event that `OVER` repeats.
     pub(crate) frames: Vec<usize>,
+    /// Their bounds, where they are those of `OVER`.
+    pub(crate) bounds: Vec<Bounds>,
     /// What these are, where they are one.
     pub(crate) frame: Frame,
     /// JSON of the declared default.
@@ -92,12 +94,20 @@ impl FeatureFace {
         let frames = plan.stage.as_ref().map(|stage| frames_read(stage, reads)).unwrap_or_default();
         let of_stage = |stage: &KeyedStage| frame(&stage.spec.frames, &window_frames(&stage.spec, &frames));
         let frame = plan.stage.as_ref().map_or(Frame::Mixed, of_stage);
+        let bounds = match plan.stage.as_ref().map(|stage| &stage.spec.frames) {
+            // The event, which has none, comes last.
+            Some(Frames::Over(all)) => {
+                frames.iter().filter_map(|frame| all.get(*frame)).map(|frame| frame.bounds).collect()
+            }
+            _ => Vec::new(),
+        };
         FeatureFace {
             name: feature.name.clone(),
             label: label(&feature.name),
             full_label: label(&format!("{}:{}", plan.name, feature.name)),
             column: feature.column,
             frames,
+            bounds,
             frame,
             default: feature.default.as_ref().map(|value| written(value, &feature.data_type).into_bytes()),
         }
@@ -180,8 +190,13 @@ mod tests {
     /// A key, an aggregate over one frame, and a column of the event.
     fn stage(results_below: Option<u16>) -> KeyedStage {
         let count = weir_timeline::builtin("COUNT", false, &[], &[]).unwrap();
-        let of_frame =
-            weir_timeline::AggregateSpec { function: count, arguments: vec![], filter: None, frame: 0 };
+        let of_frame = weir_timeline::AggregateSpec {
+            function: count,
+            arguments: vec![],
+            filter: None,
+            frame: 0,
+            edits: None,
+        };
         let spec = StageSpec {
             frames: Frames::Over(vec![OverFrame::range(Some(Span::from_millis(5)))]),
             aggregates: vec![of_frame],

@@ -20,6 +20,8 @@ pub(crate) struct OneJob {
     stale: bool,
     catching_up: bool,
     since: Option<EventTime>,
+    /// By result column, since when it has all rows, where that is later than for the job.
+    begun: Arc<[Option<EventTime>]>,
     /// What to answer where it has failed.
     failure: Option<Problem>,
     /// Without what is not the value: `?meta=false`.
@@ -44,6 +46,7 @@ impl OneJob {
             stale,
             catching_up: job.is_catching_up(),
             since: job.data_since(),
+            begun: job.begun(),
             failure: job
                 .failure()
                 .map(|(reason, next_try)| Problem::job_failed(&face.plan.name, &reason, next_try, now)),
@@ -100,8 +103,9 @@ impl OneJob {
             lean: self.lean,
         };
         for (feature, label) in features {
+            let begun = self.begun.get(feature.column).copied().flatten();
             push_label(label, out);
-            push_value(feature, &answer, asked, out);
+            push_value(feature, &answer, Asked { since: self.since.max(begun), ..asked }, out);
         }
         Ok(())
     }

@@ -35,7 +35,10 @@ const DOCS: &[StatusDoc] = &[
         "not_found",
         "no row is in the window: the aggregate of nothing, such as 0 for COUNT and null for SUM",
     ),
-    doc("partial", "the window begins before the job's data, which begin at `since`"),
+    doc(
+        "partial",
+        "the window begins before the data of the job, or of a feature that an edit has added or changed, which begin at `since`",
+    ),
     doc("catching_up", "much of what the job's source holds is not read yet"),
     doc("stale", "the job stands still, or its source is further behind than `stale_after`"),
     doc("error", "the value could not be computed, for the `reason`"),

@@ -8,6 +8,7 @@ use crate::status::Status;
 use weir_engine::{Answer, Looked};
 use weir_event::{EventTime, Span};
 use weir_format::json::{self, push_time};
+use weir_timeline::Bounds;
 
 /// What a lookup of one job was, apart from its answer.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +19,7 @@ pub(crate) struct Asked {
     pub(crate) stale: bool,
     /// The job has not read much of its log.
     pub(crate) catching_up: bool,
-    /// Since when the job has all of its stream's rows; `None` is from the beginning.
+    /// Since when the feature has all of its stream's rows; `None` is from the beginning.
     pub(crate) since: Option<EventTime>,
     /// Whether event times, windows and what is unfinished are left out.
     pub(crate) lean: bool,
@@ -75,10 +76,8 @@ fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut 
     out.extend_from_slice(b"\"value\":");
     let of_value = push_outcome(feature, looked, out);
     let window = window(feature.frame, looked, asked);
-    let partial = asked.since.filter(|since| {
-        window.is_some_and(|window| window.start.is_none_or(|start| start < *since))
-            && of_value != Status::Error
-    });
+    let lacks_rows = |since: &EventTime| begins_before(feature, looked, window, asked, *since);
+    let partial = asked.since.filter(|_| of_value != Status::Error).filter(lacks_rows);
     let status = match of_value {
         Status::Error => Status::Error,
         _ if asked.stale => Status::Stale,
@@ -103,6 +102,30 @@ fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut 
         out.extend_from_slice(b",\"reason\":");
         push_json(reason, out);
     }
+}
+
+/// Whether what a value is over begins before a time: its window, or else one of its frames. Those that count rows
+/// begin with their oldest row.
+fn begins_before(
+    feature: &FeatureFace,
+    looked: &Looked,
+    window: Option<Window>,
+    asked: Asked,
+    since: EventTime,
+) -> bool {
+    if let Some(window) = window {
+        return window.start.is_none_or(|start| start < since);
+    }
+    let mut frames = feature.frames.iter().zip(&feature.bounds);
+    frames.any(|(frame, bounds)| match bounds {
+        Bounds::Range { preceding, .. } => {
+            let start = asked.time.zip(*preceding).map(|(time, preceding)| time - preceding);
+            start.is_none_or(|start| start < since)
+        }
+        Bounds::Rows { .. } => {
+            looked.frames.get(*frame).and_then(|rows| rows.oldest).is_some_and(|oldest| oldest < since)
+        }
+    })
 }
 
 /// Appends the value itself, and says what it is, the job apart.
@@ -167,7 +190,11 @@ mod tests {
             columns: RecordBatch::try_from_iter([("rides", column)]).unwrap(),
             window: window.map(|(start, end)| (time(start), time(end))),
             complete: false,
-            frames: vec![FrameRows { rows, newest: (rows > 0).then(|| time(900)) }],
+            frames: vec![FrameRows {
+                rows,
+                newest: (rows > 0).then(|| time(900)),
+                oldest: (rows > 0).then(|| time(700)),
+            }],
             failures: Vec::new(),
         }
     }
@@ -181,6 +208,7 @@ mod tests {
             full_label: Vec::new(),
             column: 0,
             frames: vec![0],
+            bounds: Vec::new(),
             frame,
             default: default.map(|text| text.as_bytes().to_vec()),
         }
@@ -258,6 +286,27 @@ mod tests {
         assert_eq!(of(sliding(Some(Span::from_millis(500)), 0))["status"], "ok");
         let ends_before = of(sliding(None, 2000));
         assert_eq!(ends_before["window"]["end"], time(3000).to_string());
+    }
+
+    #[test]
+    fn frames_of_several_kinds_are_partial_as_long_as_one_of_them_is() {
+        let answer = answer(looked(Some(3), 3, None), None);
+        let of = |bounds: &[Bounds], since: i64| {
+            let mixed = FeatureFace {
+                frames: vec![0; bounds.len()],
+                bounds: bounds.to_vec(),
+                ..feature(None, Frame::Mixed)
+            };
+            let mut out = Vec::new();
+            push_value(&mixed, &answer, Asked { since: Some(time(since)), ..ASKED }, &mut out);
+            serde_json::from_slice::<Value>(&out).unwrap()["status"].clone()
+        };
+        let rows = Bounds::Rows { preceding: Some(9), until: 0 };
+        let range = |millis| Bounds::Range { preceding: Some(Span::from_millis(millis)), until: Span::ZERO };
+        assert_eq!((of(&[rows], 701), of(&[rows], 700)), (json!("partial"), json!("ok")));
+        assert_eq!(of(&[range(500), range(1000)], 4001), "partial");
+        assert_eq!(of(&[range(500), range(1000)], 4000), "ok");
+        assert_eq!(of(&[rows, range(1000)], 4001), "partial");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Hashes: when two definitions make the same values, and when one can go on from the other's state.
+//! Hashes: when two definitions make the same values.
 //!
-//! Knows what a value and a state depend on. Names of jobs and features, sinks, texts and comments are not among
+//! Knows what a value depends on. Names of jobs and features, sinks, texts and comments are not among
 //! it.
 
 use crate::components::{Of, without_components};
@@ -14,7 +14,7 @@ use weir_plan::hash::definition_hash;
 use weir_plan::{JobDefinition, LatePolicy, StreamDefinition};
 
 /// Changes when the meaning of the parts below does.
-const FORM: &str = "weir/1";
+pub(crate) const FORM: &str = "weir/1";
 
 /// What every feature of a job depends on.
 pub(crate) struct Common {
@@ -91,18 +91,18 @@ fn admitted(stream: &StreamDefinition) -> String {
 }
 
 /// Which rows of a stream become the table's, where it is not the table itself.
-fn kept(branch: &Branch) -> Option<String> {
+pub(crate) fn kept(branch: &Branch) -> Option<String> {
     let filter = branch.made.as_ref()?.filter.as_ref();
     Some(format!("from {} where {}", branch.stream.name, filter.map_or("", |filter| &filter.canonical)))
 }
 
 /// What rows of a stream are items of.
-fn items(branch: &Branch) -> Option<String> {
+pub(crate) fn items(branch: &Branch) -> Option<String> {
     Some(format!("from {} {}", branch.stream.name, branch.items.as_ref()?.canonical()))
 }
 
 /// Which rows have results, where others are only joined to them.
-fn joined(join: &Join) -> String {
+pub(crate) fn joined(join: &Join) -> String {
     format!("last join to {}", join.left_inputs)
 }
 
@@ -113,13 +113,13 @@ fn dedup(stream: &StreamDefinition) -> Option<String> {
     Some(format!("dedup {path:?} within {}", dedup.within.millis()))
 }
 
-fn keys(stage: &Stage<'_, '_>) -> String {
+pub(crate) fn keys(stage: &Stage<'_, '_>) -> String {
     let keys = stage.keys.iter().map(|key| stage.rows.projected[key.column].canonical.as_str());
     keys.collect::<Vec<_>>().join(", ")
 }
 
 /// The retention, where it is the length of a frame that has none of its own.
-fn unbounded(job: &JobDefinition, stage: &Stage<'_, '_>) -> Option<String> {
+pub(crate) fn unbounded(job: &JobDefinition, stage: &Stage<'_, '_>) -> Option<String> {
     let is_unbounded = match &stage.windows {
         StageWindows::Group(_) => false,
         StageWindows::Lifetime => true,
@@ -128,44 +128,6 @@ fn unbounded(job: &JobDefinition, stage: &Stage<'_, '_>) -> Option<String> {
     job.retention.filter(|_| is_unbounded).map(|retention| format!("retention {}", retention.millis()))
 }
 
-fn tail(job: &JobDefinition) -> Option<String> {
+pub(crate) fn tail(job: &JobDefinition) -> Option<String> {
     job.tail.map(|step| format!("tail {}", step.millis()))
-}
-
-fn windows(stage: &Stage<'_, '_>) -> String {
-    match &stage.windows {
-        StageWindows::Group(_) | StageWindows::Lifetime => stage.describe_frame(0),
-        StageWindows::Over(frames) => {
-            (0..frames.len()).map(|frame| stage.describe_frame(frame)).collect::<Vec<_>>().join(", ")
-        }
-    }
-}
-
-/// The fingerprint of a job's state: what is kept, in order. A job without a stage keeps nothing.
-pub(crate) fn state_fingerprint(
-    job: &JobDefinition,
-    relation: &Relation,
-    filter: Option<&Bound>,
-    stage: Option<&Stage<'_, '_>>,
-) -> String {
-    let mut parts = vec![FORM.to_owned()];
-    parts.extend(relation.branches.iter().map(|branch| branch.stream.name.clone()));
-    if let Some(stage) = stage {
-        parts.extend(relation.branches.iter().filter_map(kept));
-        parts.extend(relation.join.as_ref().map(joined));
-        parts.extend(relation.branches.iter().filter_map(items));
-        parts.push(filter.map_or_else(String::new, |filter| filter.canonical.clone()));
-        parts.push(keys(stage));
-        parts.push(windows(stage));
-        parts.extend(stage.rows.projected.iter().map(|column| column.canonical.clone()));
-        parts.extend(
-            stage.computed.iter().map(|computed| format!("{} {}", computed.spec.frame, computed.canonical)),
-        );
-        parts.push(format!("{:?}", stage.carried));
-        parts.extend(unbounded(job, stage));
-        parts.extend(tail(job));
-    }
-    // Another version of a scalar function makes other values, and goes on from the same state.
-    let parts: Vec<_> = parts.iter().map(|part| without_components(part, Of::Scalars)).collect();
-    definition_hash(parts.iter().map(String::as_str))
 }

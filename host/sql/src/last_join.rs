@@ -172,11 +172,11 @@ impl Join {
         refused
     }
 
-    /// The call that is the newest row of the right side, of which these values are wanted. A row that only says that it is
-    /// there is no null, whatever its values are.
-    pub(crate) fn call(&self, values: &[Expr]) -> Call {
+    /// The call that is the newest row of the right side, of which this value is wanted. That the row is there makes it not
+    /// null, whatever the value is.
+    pub(crate) fn call(&self, value: &Expr) -> Call {
         let is_right = column(IS_RIGHT, self.at);
-        let arguments: Vec<Expr> = values.iter().cloned().chain([is_right.clone()]).collect();
+        let arguments = vec![value.clone(), is_right.clone()];
         Call {
             name: NEWEST.to_owned(),
             distinct: false,

@@ -35,6 +35,7 @@ mod series;
 mod sides;
 mod spellings;
 mod stage;
+mod state;
 mod syntax;
 mod table_function;
 mod tokens;

@@ -6,7 +6,7 @@ use crate::aggregates::Aggregates;
 use crate::expressions::{Bound, Functions, Scope, ScopeColumn};
 use crate::features::features;
 use crate::grouping::{grouping, project_keys};
-use crate::hashes::{Common, state_fingerprint};
+use crate::hashes::Common;
 use crate::inputs::Reading;
 use crate::last_join::Join;
 use crate::parse::{Item, Parsed, parse};
@@ -15,6 +15,7 @@ use crate::report::{Refusal, Report, START};
 use crate::resolution::resolve_names;
 use crate::results::{is_column, result_expression};
 use crate::stage::{Rows, Stage, StageWindows};
+use crate::state::{state_fingerprint, state_shape};
 use crate::syntax::place;
 use crate::views::PARTS_LIMIT;
 use crate::warnings::{note_unnamed, warn};
@@ -169,7 +170,7 @@ impl Named<'_> {
             computed: Vec::new(),
             carried: Vec::new(),
             join: self.relation.join.as_ref(),
-            joined: None,
+            joined: Vec::new(),
         };
         query.keyed(stage, functions, report)
     }
@@ -397,6 +398,7 @@ impl Query<'_> {
             version: job.version,
             definition: common.job(&columns, &definitions),
             definition_without_components: common.job_without_components(&columns),
+            state_shape: state_shape(job, self.relation, filter, stage),
             state_fingerprint: state_fingerprint(job, self.relation, filter, stage),
             inputs,
             stage: None,

@@ -69,6 +69,8 @@ pub(crate) struct Key {
 #[derive(Debug, Clone)]
 pub(crate) struct Computed {
     pub(crate) spec: AggregateSpec,
+    /// What makes its values, but for their frame.
+    pub(crate) call: String,
     /// What makes its values.
     pub(crate) canonical: String,
 }
@@ -108,8 +110,8 @@ pub(crate) struct Stage<'s, 'a> {
     pub(crate) carried: Vec<usize>,
     /// The join whose rows are read, if there is one.
     pub(crate) join: Option<&'s Join>,
-    /// The aggregate that is the newest row of its right side, and the values of that row which the query names.
-    pub(crate) joined: Option<(ResultColumn, Vec<Expr>)>,
+    /// The values of its right side's newest row that the query names, each with the aggregate that is that row.
+    pub(crate) joined: Vec<(ResultColumn, Expr)>,
 }
 
 /// A column of a stage's results.
@@ -179,28 +181,26 @@ impl Stage<'_, '_> {
         })))
     }
 
-    /// Adds the newest row of the right side of a join, with the values that result columns name.
+    /// Adds the newest row of the right side of a join, once for each value that result columns name, so that no value
+    /// depends on which others there are.
     pub(crate) fn join_rows(&mut self, items: &[Item]) -> Result<(), Refusal> {
         let Some(join) = self.join else { return Ok(()) };
-        let mut values: Vec<Expr> = Vec::new();
         for value in items.iter().flat_map(|item| join.right_values(&item.expression)) {
-            if !values.contains(&value) {
-                values.push(value);
+            if self.joined.iter().all(|(_, known)| *known != value) {
+                let computed = self.bind(&join.call(&value), 0, None)?;
+                self.computed.push(computed);
+                self.joined.push((ResultColumn::Aggregate(self.computed.len() - 1), value));
             }
         }
-        let computed = self.bind(&join.call(&values), 0, None)?;
-        self.computed.push(computed);
-        self.joined = Some((ResultColumn::Aggregate(self.computed.len() - 1), values));
         Ok(())
     }
 
     /// A value of the right side of a join, as one of the stage's results; `None` for any other expression.
     pub(crate) fn joined(&self, expression: &Expr) -> Option<Expr> {
-        let (row, values) = self.joined.as_ref()?;
-        let index = values.iter().position(|value| value == expression)?;
+        let (row, _) = self.joined.iter().find(|(_, value)| value == expression)?;
         let at = expression.span().start;
         let part = |name: String| Ident::with_quote_and_span('"', Place::new(at, at), name);
-        Some(Expr::CompoundIdentifier(vec![part(row.name()), part(member(index))]))
+        Some(Expr::CompoundIdentifier(vec![part(row.name()), part(member(0))]))
     }
 
     /// Whether an expression has values of the right side of a join.
@@ -229,14 +229,18 @@ impl Stage<'_, '_> {
             None => None,
         };
         let text = |column: usize| self.rows.projected[column].canonical.as_str();
-        let canonical = format!(
-            "{}[{}] filter[{}] {}",
+        let call = format!(
+            "{}[{}] filter[{}]",
             function.card().identity,
             arguments.iter().map(|argument| text(*argument)).collect::<Vec<_>>().join(", "),
             filter.map_or("", text),
-            self.describe_frame(frame)
         );
-        Ok(Computed { spec: AggregateSpec { function, arguments, filter, frame }, canonical })
+        let canonical = format!("{call} {}", self.describe_frame(frame));
+        Ok(Computed {
+            spec: AggregateSpec { function, arguments, filter, frame, edits: None },
+            call,
+            canonical,
+        })
     }
 
     /// The frame that a call asks for.

@@ -153,6 +153,8 @@ pub struct Values {
     pub rows: Vec<u64>,
     /// Newest event time of those rows, per frame as `rows`.
     pub newest: Vec<Option<EventTime>>,
+    /// `OVER` only: oldest event time in the frame of rows that are still kept as such, per frame as `rows`.
+    pub oldest: Vec<Option<EventTime>>,
     /// `OVER` only: the carried columns of the key's newest row at or before the time asked for, each of length
     /// 1; null if there is no such row, or if it is older than every frame reaches back. With
     /// [`crate::StageSpec::results_below`], of the newest one that has a result, which is found as far back as lookups

@@ -52,6 +52,16 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
+    /// What has been read of these bytes, of which it is the rest.
+    pub(crate) fn read_of<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        &bytes[..bytes.len().saturating_sub(self.rest.len())]
+    }
+
+    /// What is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(crate) fn byte(&mut self) -> Option<u8> {
         self.take(1).map(|bytes| bytes[0])
     }

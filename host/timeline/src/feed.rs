@@ -27,6 +27,7 @@ pub(crate) struct Feeder {
     ranks: Vec<Rank>,
     arguments: Vec<(usize, Gather)>,
     filter: Option<usize>,
+    edits: Option<u32>,
 }
 
 impl Feeder {
@@ -34,7 +35,7 @@ impl Feeder {
         let kept = |input: &usize| layout.position(*input).map(|at| (at, Gather::new(&layout.types[at])));
         let arguments = aggregate.arguments.iter().filter_map(kept).collect();
         let filter = aggregate.filter.and_then(|filter| layout.position(filter));
-        Feeder { times: Vec::new(), ranks: Vec::new(), arguments, filter }
+        Feeder { times: Vec::new(), ranks: Vec::new(), arguments, filter, edits: aggregate.edits }
     }
 
     /// How many rows it has.
@@ -42,14 +43,18 @@ impl Feeder {
         self.times.len()
     }
 
-    /// Appends those of a log's rows that the filter lets through.
+    /// Appends those of a log's rows that are the aggregate's own and that the filter lets through.
     pub(crate) fn push(&mut self, log: &Log, rows: Range<u64>) {
-        log.for_each(rows, |block, rows| match self.filter {
-            None => self.push_rows(block, rows),
-            Some(filter) => {
-                let column = &block.columns[filter];
-                rows.filter(|row| column.is_true(*row)).for_each(|row| self.push_rows(block, row..row + 1));
+        log.for_each(rows, |block, rows| {
+            let (filter, edits) = (self.filter.map(|filter| &block.columns[filter]), self.edits);
+            if filter.is_none() && edits.is_none() {
+                return self.push_rows(block, rows);
             }
+            let passes = |row: &usize| {
+                filter.is_none_or(|filter| filter.is_true(*row))
+                    && edits.is_none_or(|edits| block.edits(*row) < i64::from(edits))
+            };
+            rows.filter(passes).for_each(|row| self.push_rows(block, row..row + 1));
         });
     }
 

@@ -10,6 +10,7 @@ pub mod aggregate;
 pub mod answer;
 mod bytes;
 mod collect;
+pub mod edit;
 mod feed;
 mod geometry;
 mod grid;
@@ -23,6 +24,7 @@ pub mod series;
 mod slots;
 pub mod snapshot;
 pub mod spec;
+mod state_origins;
 mod tiles;
 pub mod timeline;
 pub mod windows;
@@ -31,6 +33,7 @@ pub mod windows;
 mod tests;
 
 pub use aggregate::catalog::{BuiltinDoc, BuiltinError, builtin, builtin_docs, builtin_named, builtin_names};
+pub use aggregate::value::Kind;
 pub use aggregate::{
     Aggregate, AggregateError, Algebra, Card, Finished, Input, Parameter, Selection, States, Steps, Stretch,
 };
@@ -38,6 +41,7 @@ pub use answer::{
     Block, BlockSink, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats,
     Values, list_view_type, to_list_views, to_lists,
 };
+pub use edit::{Edit, Origins};
 pub use series::series;
 pub use snapshot::Snapshot;
 pub use spec::{

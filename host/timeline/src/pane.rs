@@ -6,6 +6,7 @@ use crate::aggregate::{AggregateError, States};
 use crate::bytes::{self, Reader};
 use crate::marks::{Marks, StoredMarks};
 use crate::spec::AggregateSpec;
+use crate::state_origins::StateOrigins;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
@@ -179,6 +180,19 @@ impl Pane {
             self.due[at] = due;
         }
         Ok(())
+    }
+
+    /// A stored tile with the states of other aggregates.
+    pub(crate) fn restated(stored: &[u8], states: &StateOrigins) -> Option<Vec<u8>> {
+        let mut reader = Reader::new(stored);
+        reader.byte().filter(|format| *format == FORMAT)?;
+        reader.byte()?;
+        reader.unsigned()?;
+        reader.signed()?;
+        reader.unsigned()?;
+        let mut out = reader.read_of(stored).to_vec();
+        states.copy(&mut reader, 1, &mut out)?;
+        reader.is_empty().then_some(out)
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {

@@ -15,6 +15,7 @@ pub struct Snapshot {
     pub(crate) as_of: i64,
     pub(crate) rows: Vec<u64>,
     pub(crate) newest: Vec<Option<EventTime>>,
+    pub(crate) oldest: Vec<Option<EventTime>>,
     pub(crate) carried: Vec<ArrayRef>,
     pub(crate) event: Option<EventTime>,
     pub(crate) window: Option<(EventTime, EventTime)>,
@@ -51,6 +52,7 @@ impl Snapshot {
             as_of: 0,
             rows: vec![0; frames],
             newest: vec![None; frames],
+            oldest: vec![None; frames],
             carried: carried.collect(),
             event: None,
             window: None,
@@ -72,8 +74,8 @@ impl Snapshot {
             errors.extend(finished.errors.into_iter().map(|(_, reason)| (at, reason)));
             values.push(shape_lists(&finished.values, self.list_views)?);
         }
-        let Snapshot { rows, newest, carried, event, window, .. } = self;
-        Ok(Values { values, rows, newest, carried, event, window, errors })
+        let Snapshot { rows, newest, oldest, carried, event, window, .. } = self;
+        Ok(Values { values, rows, newest, oldest, carried, event, window, errors })
     }
 }
 

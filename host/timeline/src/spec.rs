@@ -200,6 +200,24 @@ impl StageSpec {
         self.results_below.is_none_or(|below| rank.partition.source < below)
     }
 
+    /// The input columns that are kept of rows, rising.
+    pub fn kept_columns(&self) -> Vec<usize> {
+        let mut columns = self.logged();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// Whether any rows are kept.
+    pub(crate) fn keeps_rows(&self) -> bool {
+        match self.frames {
+            Frames::Over(_) | Frames::Session(_) | Frames::Lifetime => true,
+            Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) => {
+                self.aggregates.iter().any(AggregateSpec::is_ordered)
+            }
+        }
+    }
+
     /// Input columns that row logs keep.
     pub(crate) fn logged(&self) -> Vec<usize> {
         let is_over = matches!(self.frames, Frames::Over(_));
@@ -229,6 +247,9 @@ pub struct AggregateSpec {
     pub filter: Option<usize>,
     /// Index of its frame among the frames of [`Frames::Over`]; 0 for all others.
     pub frame: usize,
+    /// Of an aggregate that was added by an edit: how many edits were made since, that one included. Rows that were
+    /// kept before are not its own. `None`: all are.
+    pub edits: Option<u32>,
 }
 
 /// The windows of a stage.

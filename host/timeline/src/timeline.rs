@@ -37,6 +37,7 @@ use weir_event::EventTime;
 ///         arguments: vec![0],
 ///         filter: None,
 ///         frame: 0,
+///         edits: None,
 ///     }],
 ///     inputs: vec![DataType::Int64],
 ///     carried: vec![],

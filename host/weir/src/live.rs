@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use weir_engine::{BackOff, JobState, Mode, Refusal, fits_state};
+use weir_engine::{BackOff, JobState, Mode, Refusal, state_edit};
 use weir_event::{EventTime, Span};
 use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
 use weir_project::{Planned, RefusedJob, plan_job};
@@ -220,7 +220,7 @@ impl Live {
 
     fn check_state(&self, plan: &JobPlan) -> Result<(), String> {
         let head = self.0.opened.store.head().map_err(|error| error.to_string())?;
-        head.map_or(Ok(()), |head| fits_state(plan, &head).map_err(|error| error.reason()))
+        head.map_or(Ok(()), |head| state_edit(plan, &head).map(drop).map_err(|error| error.reason()))
     }
 
     /// Lists a job that has no plan, with the time of the next try where it waits for a plugin.

@@ -2,8 +2,9 @@
 
 use crate::failure::Failure;
 use crate::project::Project;
+use std::collections::BTreeMap;
 use std::path::Path;
-use weir_engine::fits_state;
+use weir_engine::{StateEdit, state_edit};
 use weir_plan::{JobPlan, ServerDefinition};
 use weir_store::{CheckpointStore, Commit, Copied, SledStore, StoreError, StoreOptions};
 
@@ -17,8 +18,13 @@ pub(crate) enum StateCheck {
     None,
     /// It was not looked at, for this reason.
     NotSeen(String),
-    /// It was; these jobs have a state that does not fit them.
-    Seen(Vec<String>),
+    /// It was.
+    Seen {
+        /// Jobs whose state does not fit them, each with the reason and what to do.
+        unfit: Vec<String>,
+        /// By job that goes on from its state, what becomes of that.
+        edits: BTreeMap<String, StateEdit>,
+    },
 }
 
 /// Compares plans with the state in a project's data folder.
@@ -40,8 +46,14 @@ pub(crate) fn check(
         ))),
         Ok(Copied::Whole) => {
             let head = head(into.path())?;
-            let unfit = |plan: &JobPlan| fits_state(plan, head.as_ref()?).err().map(|error| error.to_string());
-            Ok(StateCheck::Seen(plans.iter().filter_map(unfit).collect()))
+            let (mut unfit, mut edits) = (Vec::new(), BTreeMap::new());
+            for plan in plans {
+                match head.as_ref().map_or(Ok(None), |head| state_edit(plan, head)) {
+                    Ok(edit) => edits.extend(edit.map(|edit| (plan.name.clone(), edit))),
+                    Err(error) => unfit.push(error.to_string()),
+                }
+            }
+            Ok(StateCheck::Seen { unfit, edits })
         }
         Err(StoreError::Locked { .. }) => Ok(StateCheck::NotSeen(
             "a running server has the state open, so whether the jobs still fit it was not checked: one whose query or \

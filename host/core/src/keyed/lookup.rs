@@ -36,6 +36,8 @@ pub struct FrameRows {
     pub rows: u64,
     /// The newest event time of them.
     pub newest: Option<EventTime>,
+    /// `OVER` only: the oldest event time of those that are still kept as rows.
+    pub oldest: Option<EventTime>,
 }
 
 impl Looked {
@@ -341,11 +343,16 @@ fn result_row(
     let Evaluated { columns, failed: outputs, .. } =
         evaluate_output(&plan.output, &batch, &failing).map_err(|error| failed(error.to_string()))?;
     let failures = outputs.into_iter().map(|output| (output.column, output.reason)).collect();
-    let in_frames = values.rows.iter().zip(&values.newest);
-    let mut frames: Vec<FrameRows> =
-        in_frames.map(|(rows, newest)| FrameRows { rows: *rows, newest: *newest }).collect();
+    let in_frames = values.rows.iter().zip(values.newest.iter().zip(&values.oldest));
+    let of_frame = |(rows, (newest, oldest)): (&u64, (&Option<EventTime>, &Option<EventTime>))| FrameRows {
+        rows: *rows,
+        newest: *newest,
+        oldest: *oldest,
+    };
+    let mut frames: Vec<FrameRows> = in_frames.map(of_frame).collect();
     if matches!(stage.spec.frames, Frames::Over(_)) {
-        frames.push(FrameRows { rows: u64::from(values.event.is_some()), newest: values.event });
+        let (rows, event) = (u64::from(values.event.is_some()), values.event);
+        frames.push(FrameRows { rows, newest: event, oldest: event });
     }
     Ok(Looked { columns, window, complete: moment.completes(&stage.spec.frames, window), frames, failures })
 }

@@ -129,6 +129,11 @@ impl Segment {
     /// Shows everything of its state. What [`Segment::dirty`] has still to show stays so.
     pub(crate) fn all(&self, revision: u64, counts: Counts, out: &mut StateSink<'_>) {
         self.show_reached(self.reached(revision, counts), out);
+        self.blocks(out);
+    }
+
+    /// Shows every block of its state, without how far its groups have come.
+    pub fn blocks(&self, out: &mut StateSink<'_>) {
         self.timelines.encode_all(&mut |key, block, value| out(Name::Block { key, block }, value));
     }
 

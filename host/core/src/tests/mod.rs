@@ -5,6 +5,7 @@ mod intake;
 mod lagging;
 mod last_join;
 mod served;
+mod shape;
 mod two_logs;
 
 use weir_plan::JobPlan;

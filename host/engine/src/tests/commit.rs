@@ -213,3 +213,28 @@ async fn a_job_that_is_dropped_while_its_segments_are_merged_starts_anew() {
     }
     assert_eq!(entries(&world.store, "counts").len(), 9);
 }
+
+#[tokio::test]
+async fn what_takes_the_place_of_a_state_is_all_of_it_though_segments_are_being_merged() {
+    let world = World::new();
+    let slow = Slow::new(world.store.clone());
+    let merges = slow.merges.clone();
+    let committer = Committer::start(Arc::new(slow)).unwrap();
+    let plan = Arc::new(plan());
+    let entry = |number: u64| Entry { key: vec![b'0', number as u8].into(), value: Some(vec![1].into()) };
+    merges.close();
+    for checkpoint in 1..10 {
+        change(&committer, &plan, checkpoint, vec![entry(checkpoint)]).await;
+    }
+    let body = Body { checkpoint: 10, ..Body::first(&plan) };
+    let all = Box::new([entry(3), entry(77)].into_iter());
+    committer.replace(&plan, body, all, &weir_connect::CpuTime::default()).await.unwrap();
+    let numbers = || entries(&world.store, "counts").into_keys().map(|key| key[1]).collect::<Vec<u8>>();
+    assert_eq!(numbers(), [3, 77]);
+    merges.open();
+    for checkpoint in 11..60 {
+        change(&committer, &plan, checkpoint, vec![entry(checkpoint)]).await;
+        let expected: Vec<u8> = [3].into_iter().chain(11..=checkpoint as u8).chain([77]).collect();
+        assert_eq!(numbers(), expected);
+    }
+}

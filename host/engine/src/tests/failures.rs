@@ -119,8 +119,13 @@ fn picky(algebra: Algebra) -> JobPlan {
     spec.inputs = vec![DataType::Utf8View, DataType::Int64];
     let identity = "picky#1".to_owned();
     let card = Card { algebra, inverse: false, bounded: true, result: DataType::Int64, identity, nulls: "" };
-    spec.aggregates =
-        vec![AggregateSpec { function: Arc::new(Picky(card)), arguments: vec![1], filter: None, frame: 0 }];
+    spec.aggregates = vec![AggregateSpec {
+        function: Arc::new(Picky(card)),
+        arguments: vec![1],
+        filter: None,
+        frame: 0,
+        edits: None,
+    }];
     stage.spec = Arc::new(spec);
     plan
 }

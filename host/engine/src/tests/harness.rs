@@ -23,7 +23,7 @@ use weir_event::{ManualClock, PartitionId, Position, Span, StreamSchema};
 use weir_plan::definition::WhenIdle;
 use weir_plan::{
     Column, ColumnRole, Emit, Expression, ExpressionError, JobPlan, KeyedStage, Late, LatePolicy, OnFull,
-    Output, Projection, SinkPlan, StreamDefinition, StreamInput, StreamOrigin,
+    Output, Projection, SinkPlan, StateShape, StreamDefinition, StreamInput, StreamOrigin,
 };
 use weir_store::{CheckpointStore, SledStore, StoreOptions};
 use weir_timeline::{AggregateSpec, Frames, Grid, StageSpec, builtin};
@@ -114,6 +114,7 @@ fn counts_by_ten_seconds() -> StageSpec {
             arguments: Vec::new(),
             filter: None,
             frame: 0,
+            edits: None,
         }],
         inputs: vec![DataType::Utf8View],
         carried: Vec::new(),
@@ -143,6 +144,7 @@ pub(crate) fn plan() -> JobPlan {
         version: 1,
         definition: "sha256:ab".to_owned(),
         definition_without_components: "sha256:ab".to_owned(),
+        state_shape: StateShape::default(),
         state_fingerprint: "state".to_owned(),
         inputs: vec![StreamInput {
             stream: Arc::new(stream),

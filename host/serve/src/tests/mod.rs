@@ -22,7 +22,7 @@ use weir_format::json::JsonDecoder;
 use weir_plan::definition::WhenIdle;
 use weir_plan::{
     Column, ColumnRole, Emit, Expression, ExpressionError, Feature, JobPlan, KeyedStage, Late, LatePolicy,
-    Output, Projection, StreamInput, StreamOrigin,
+    Output, Projection, StateShape, StreamInput, StreamOrigin,
 };
 use weir_plugin::CompileWith;
 use weir_store::{SledStore, StoreOptions};
@@ -82,6 +82,7 @@ fn rides_of_the_last_hour(key: &ArrowType) -> StageSpec {
             arguments: Vec::new(),
             filter: None,
             frame: 0,
+            edits: None,
         }],
         inputs: vec![key.clone()],
         carried: Vec::new(),
@@ -108,6 +109,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         version: 1,
         definition: "sha256:ab".to_owned(),
         definition_without_components: "sha256:ab".to_owned(),
+        state_shape: StateShape::default(),
         state_fingerprint: "state".to_owned(),
         inputs: vec![StreamInput {
             stream: stream.clone(),

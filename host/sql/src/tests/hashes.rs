@@ -1,4 +1,4 @@
-//! What changes a hash, and what does not.
+//! What changes a hash or the name of a state's column, and what does not.
 
 use super::{Memory, job, planned};
 use crate::plan;
@@ -73,4 +73,72 @@ fn a_feature_does_not_depend_on_its_neighbours() {
     assert_eq!(alone.features[0].definition, beside.features[1].definition);
     assert_ne!(alone.definition, beside.definition);
     assert_ne!(alone.state_fingerprint, beside.state_fingerprint);
+}
+
+/// A query's state: what names its rows, and the names of its aggregates' states.
+fn shape(text: &str) -> (String, Vec<String>) {
+    let shape = planned(text).plan.state_shape;
+    (shape.rows, shape.aggregates.into_iter().map(|aggregate| aggregate.name).collect())
+}
+
+#[test]
+fn an_aggregate_keeps_its_name_beside_others_and_under_any_alias() {
+    let base = BASE.replace("SUM(fare) AS total", "SUM(fare) AS total, COUNT(*) AS n");
+    let (rows, names) = shape(&base);
+    for (text, order) in [
+        (BASE.to_owned(), &[0][..]),
+        (BASE.replace("SUM(fare) AS total", "COUNT(*) AS rides, SUM(fare) AS s"), &[1, 0]),
+        (BASE.replace("SUM(fare) AS total", "2 * SUM(fare) / COUNT(*) AS mean"), &[0, 1]),
+    ] {
+        let expected: Vec<String> = order.iter().map(|at| names[*at].clone()).collect();
+        assert_eq!(shape(&text), (rows.clone(), expected), "{text}");
+    }
+    let (filtered_rows, filtered) =
+        shape(&base.replace("SUM(fare)", "SUM(fare) FILTER (WHERE action = 'x')"));
+    assert_eq!((&filtered_rows, &filtered[1]), (&rows, &names[1]));
+    assert_ne!(filtered[0], names[0]);
+    for text in [
+        base.replace("seats > 1", "seats > 2"),
+        base.replace("'1' HOUR", "'2' HOUR"),
+        base.replace("TUMBLE(rowtime,", "HOP(rowtime, INTERVAL '1' MINUTE,"),
+    ] {
+        let (other_rows, others) = shape(&text);
+        assert_ne!(other_rows, rows, "{text}");
+        assert!(others.iter().all(|other| !names.contains(other)), "{text}");
+    }
+}
+
+#[test]
+fn frames_of_over_share_what_is_kept_of_rows() {
+    let over = |what: &str, frame: &str| {
+        let text = format!(
+            "SELECT user_id, {what} OVER (PARTITION BY user_id ORDER BY rowtime {frame}) AS x FROM event_user_action"
+        );
+        planned(&text).plan
+    };
+    let day = over("SUM(fare)", "RANGE INTERVAL '1' DAY PRECEDING");
+    for other in
+        [over("SUM(fare)", "RANGE INTERVAL '2' DAY PRECEDING"), over("SUM(fare)", "ROWS 3 PRECEDING")]
+    {
+        assert_eq!(other.state_shape.inputs, day.state_shape.inputs);
+        assert_eq!(other.state_shape.rows, day.state_shape.rows);
+        assert_eq!(other.state_shape.aggregates[0].name, day.state_shape.aggregates[0].name);
+        assert_ne!(other.state_shape.aggregates[0].frame, day.state_shape.aggregates[0].frame);
+    }
+    let other = over("SUM(fare + 1)", "RANGE INTERVAL '1' DAY PRECEDING");
+    assert_ne!(other.state_shape.inputs, day.state_shape.inputs);
+}
+
+#[test]
+fn what_a_state_stands_on_is_told_in_words() {
+    let plan = planned(BASE).plan;
+    let words = |what: &str| plan.state_shape.ground[what].words.clone();
+    assert_eq!(
+        [words("key"), words("stream"), words("event time")],
+        ["user_id string", "`event_user_action`", "`event_time`"]
+    );
+    let renamed = planned(&BASE.replace("SELECT user_id,", "SELECT user_id AS u,")).plan;
+    let identity = |plan: &weir_plan::JobPlan| plan.state_shape.ground["key"].identity.clone();
+    assert_eq!(identity(&renamed), identity(&plan));
+    assert_ne!(identity(&planned(&BASE.replace("user_id", "geohash")).plan), identity(&plan));
 }

@@ -41,12 +41,42 @@ pub(crate) fn kind_of(data_type: &DataType) -> Option<Kind> {
 
 /// The ways in which values are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Whole numbers, times and dates.
     Whole,
+    /// Floating-point numbers.
     Double,
+    /// Decimals.
     Decimal,
+    /// Truth values.
     Boolean,
+    /// Text and bytes.
     Bytes,
+}
+
+impl Kind {
+    const ALL: [Kind; 5] = [Kind::Whole, Kind::Double, Kind::Decimal, Kind::Boolean, Kind::Bytes];
+
+    /// How values of a type are kept; `None` if they are not.
+    pub fn of(data_type: &DataType) -> Option<Kind> {
+        kind_of(data_type)
+    }
+
+    /// What it is called where it is stored.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Whole => "whole",
+            Kind::Double => "double",
+            Kind::Decimal => "decimal",
+            Kind::Boolean => "boolean",
+            Kind::Bytes => "bytes",
+        }
+    }
+
+    /// The one that is called so.
+    pub fn of_word(word: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+    }
 }
 
 /// A kept value.

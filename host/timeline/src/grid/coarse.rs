@@ -252,6 +252,7 @@ mod tests {
             arguments: vec![],
             filter: None,
             frame: 0,
+            edits: None,
         };
         let mut coarse = Coarse::new(&geometry, std::slice::from_ref(&count)).unwrap();
         let mut panes = Panes::new();

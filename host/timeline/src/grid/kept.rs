@@ -14,6 +14,7 @@ use crate::bytes::{self, Reader};
 use crate::marks::Marks;
 use crate::slots::{ByNumber, Slots};
 use crate::spec::AggregateSpec;
+use crate::state_origins::StateOrigins;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use weir_event::{PartitionId, Rank};
@@ -24,6 +25,8 @@ const FORMAT: u8 = 3;
 const WITHOUT_LISTED: u8 = 2;
 /// The version that ends before how many rows are not returned yet: none is.
 const WITHOUT_UNRETURNED: u8 = 1;
+/// All versions that are read.
+const FORMATS: [u8; 3] = [FORMAT, WITHOUT_LISTED, WITHOUT_UNRETURNED];
 
 /// A key's state of one window.
 pub(crate) struct KeptState {
@@ -198,8 +201,7 @@ impl Kept {
     ) -> Result<(), AggregateError> {
         let damaged = || AggregateError::Damaged("a kept window's bytes do not read".to_owned());
         let mut reader = Reader::new(stored);
-        let format =
-            reader.byte().filter(|format| [FORMAT, WITHOUT_LISTED, WITHOUT_UNRETURNED].contains(format));
+        let format = reader.byte().filter(|format| FORMATS.contains(format));
         let Some(format) = format else {
             return Err(AggregateError::Damaged("a kept window is of an unknown format".to_owned()));
         };
@@ -250,6 +252,18 @@ fn take_rank(reader: &mut Reader<'_>) -> Option<Rank> {
     let source = u16::try_from(reader.unsigned()?).ok()?;
     let partition = u16::try_from(reader.unsigned()?).ok()?;
     Some(Rank { partition: PartitionId { source, partition }, offset: reader.unsigned()? })
+}
+
+/// A stored state of a window with those of other aggregates.
+pub(crate) fn restated(stored: &[u8], states: &StateOrigins) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(stored);
+    reader.byte().filter(|format| FORMATS.contains(format))?;
+    reader.unsigned()?;
+    reader.signed()?;
+    let mut out = reader.read_of(stored).to_vec();
+    states.copy(&mut reader, 1, &mut out)?;
+    out.extend_from_slice(reader.rest());
+    Some(out)
 }
 
 /// One group without rows.

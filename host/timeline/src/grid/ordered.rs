@@ -74,7 +74,8 @@ impl Ordered {
             let Some(group) = pane.group(slot) else { continue };
             self.aggregates.iter().for_each(|at| pane.states[*at].reset(&[group]));
             pane.change_marks(group, Marks::NONE, Marks::REFOLD);
-            let log = self.logs.log(slot);
+            // A late row that came while there was no ordered aggregate is in no log.
+            let Some(log) = self.logs.find(slot) else { continue };
             let end = log.first_at(geometry.pane_end(start)).min(self.logs.settled(slot));
             work.entry(start).or_default().push((slot, log.first_at(start)..end));
         }

@@ -385,6 +385,11 @@ impl FrameRows {
         self.pieces().iter().map(|rows| rows.end - rows.start).sum()
     }
 
+    /// Number of its first row.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.pieces().into_iter().find(|rows| !rows.is_empty()).map(|rows| rows.start)
+    }
+
     /// Number of its last row.
     pub(crate) fn last(&self) -> Option<u64> {
         let [first, rest] = self.pieces();

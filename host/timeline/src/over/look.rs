@@ -19,6 +19,7 @@ impl OverStage {
         let frames: Vec<FrameRows> = self.frames.iter().map(|frame| frame.as_of(log, as_of)).collect();
         for (at, frame) in frames.iter().enumerate() {
             (snapshot.rows[at], snapshot.newest[at]) = self.rows_of(log, frame);
+            snapshot.oldest[at] = frame.first().map(|first| EventTime::from_millis(log.time(first)));
         }
         if let Some(tail) = &self.tail {
             self.look_at_steps(tail, (slot, log), &frames, &mut snapshot);

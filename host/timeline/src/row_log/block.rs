@@ -27,6 +27,9 @@ const STORED_MARKS: StoredMarks = StoredMarks(&[
 /// What an older weir stored of an event that was stale and then returned anew by a flush.
 const STALE_BEFORE_RETURNED: u8 = 16 | 2;
 
+/// From here up, also in what is stored: how many edits were made since the row was kept.
+const EDIT: i64 = 256;
+
 /// Rows in total order.
 #[derive(Debug, Clone)]
 pub(crate) struct RowBlock {
@@ -42,7 +45,7 @@ pub(crate) struct RowBlock {
     times: Packed,
     partitions: Packed,
     offsets: Packed,
-    /// Each row's marks, as they are in memory.
+    /// Each row's marks, as they are in memory, and multiples of `EDIT`.
     marks: Packed,
     pub(crate) columns: Vec<LogColumn>,
 }
@@ -117,9 +120,14 @@ impl RowBlock {
 
     pub(crate) fn set_marks(&mut self, index: usize, marks: Marks) {
         if self.marks(index) != marks {
-            self.marks.set(index, i64::from(marks.bits()));
+            self.marks.set(index, edits_of(self.marks.get(index)) | i64::from(marks.bits()));
             self.is_dirty = true;
         }
+    }
+
+    /// How many edits were made since a row was kept.
+    pub(crate) fn edits(&self, index: usize) -> i64 {
+        self.marks.get(index) / EDIT
     }
 
     /// Whether no row has a mark.
@@ -200,10 +208,22 @@ impl RowBlock {
         if self.is_unmarked() {
             encode_packed(&self.marks, out);
         } else {
-            let stored = self.marks.iter().map(|it| i64::from(STORED_MARKS.write(marks_of(it))));
+            let stored = self.marks.iter();
+            let stored = stored.map(|it| edits_of(it) | i64::from(STORED_MARKS.write(marks_of(it))));
             encode_packed(&stored.collect(), out);
         }
         self.columns.iter().for_each(|column| column.encode(out));
+    }
+
+    /// The same rows with other columns, each from where `origins` says, or null; they are one edit older.
+    pub(crate) fn with_columns(self, origins: &[Option<usize>], types: &[(DataType, Kind)]) -> RowBlock {
+        let rows = self.len();
+        let column = |(from, (_, kind)): (&Option<usize>, &(DataType, Kind))| {
+            from.map_or_else(|| LogColumn::nulls(*kind, rows), |from| self.columns[from].clone())
+        };
+        let columns = origins.iter().zip(types).map(column).collect();
+        let marks = self.marks.iter().map(|marks| marks + EDIT).collect();
+        RowBlock { columns, marks, ..self }
     }
 
     /// Reads a stored block back; `None` if it is damaged. Its `start` is 0.
@@ -222,7 +242,8 @@ impl RowBlock {
         block.offsets = decode_packed(&mut reader, rows)?;
         block.marks = decode_packed(&mut reader, rows)?;
         if !block.is_unmarked() {
-            let marks = block.marks.iter().map(|stored| Some(i64::from(read_marks(stored)?.bits())));
+            let marks = block.marks.iter();
+            let marks = marks.map(|it| Some(edits_of(it) | i64::from(read_marks(it)?.bits())));
             block.marks = marks.collect::<Option<Packed>>()?;
         }
         for (data_type, kind) in types {
@@ -238,9 +259,14 @@ fn marks_of(number: i64) -> Marks {
     Marks::of_bits(number as u8)
 }
 
+/// The part of a number in a list of marks that is not of marks.
+fn edits_of(number: i64) -> i64 {
+    number & !(EDIT - 1)
+}
+
 /// A row's marks from a stored list; `None` if no marks are stored so.
 fn read_marks(stored: i64) -> Option<Marks> {
-    let stored = u8::try_from(stored).ok()?;
+    let stored = u8::try_from(stored & (EDIT - 1)).ok().filter(|_| stored >= 0)?;
     let marks = STORED_MARKS.read(stored)?;
     let is_current = stored & STALE_BEFORE_RETURNED == STALE_BEFORE_RETURNED;
     Some(if is_current { marks.without(Marks::CHANGED) } else { marks })

@@ -112,6 +112,23 @@ impl LogColumn {
         LogColumn { values, nulls: Packed::default() }
     }
 
+    /// So many nulls.
+    pub(crate) fn nulls(kind: Kind, rows: usize) -> LogColumn {
+        let zeros = || std::iter::repeat_n(0, rows).collect::<Packed>();
+        let values = match kind {
+            Kind::Whole | Kind::Boolean => CellValues::Wholes(zeros()),
+            Kind::Double => CellValues::Doubles(vec![0.0; rows]),
+            Kind::Bytes => {
+                let mut dictionary = Dictionary::default();
+                dictionary.code_of(b"");
+                dictionary.codes = zeros();
+                CellValues::Texts(dictionary)
+            }
+            Kind::Decimal => CellValues::Decimals(Halves { high: zeros(), low: zeros() }),
+        };
+        LogColumn { values, nulls: std::iter::repeat_n(1, rows).collect() }
+    }
+
     /// Inserts row `row` of the source at `at`. The source's kind is the column's.
     pub(crate) fn insert(&mut self, at: usize, source: &CellSource<'_>, row: usize) {
         let is_null = match (&mut self.values, source) {

@@ -23,6 +23,7 @@ mod judge;
 mod look;
 mod settle;
 mod stored;
+pub(crate) use stored::restated;
 mod table;
 
 use crate::aggregate::{AggregateError, Algebra, States};

@@ -7,6 +7,7 @@ use crate::answer::{Block, BlockSink, DecodeError, Slot};
 use crate::bytes::{self, Reader};
 use crate::marks::{Marks, StoredMarks};
 use crate::slots::Slots;
+use crate::state_origins::StateOrigins;
 use std::cmp::Reverse;
 
 /// Version of a stored run's bytes.
@@ -32,6 +33,16 @@ struct Stored<'a> {
     gone: Vec<(i64, i64)>,
     states: Vec<&'a [u8]>,
     base: Option<(i64, Vec<&'a [u8]>)>,
+}
+
+/// What stands before a stored run's states.
+struct Head {
+    marks: Marks,
+    rows: u64,
+    last: i64,
+    returned: Option<i64>,
+    /// Time of the newest row that is gone from the log, if one is.
+    base_last: Option<i64>,
 }
 
 impl RunStage {
@@ -175,22 +186,21 @@ impl RunStage {
     }
 }
 
+/// A stored run with the states of other aggregates.
+pub(crate) fn restated(stored: &[u8], states: &StateOrigins) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(stored);
+    let (head, _) = Head::read(&mut reader)?;
+    let mut out = reader.read_of(stored).to_vec();
+    // Where rows are gone, each state is followed by that of those.
+    let each = if head.base_last.is_some() { 2 } else { 1 };
+    states.copy(&mut reader, each, &mut out)?;
+    reader.is_empty().then_some(out)
+}
+
 fn read(stored: &[u8], slot: u32, start: i64, aggregates: usize) -> Option<Stored<'_>> {
     let mut reader = Reader::new(stored);
-    if reader.byte()? != FORMAT {
-        return None;
-    }
-    let head = reader.byte()?;
-    let marks = STORED_MARKS.read(head & !BASED)?;
-    let rows = reader.unsigned().filter(|rows| *rows > 0)?;
-    let last = reader.signed().filter(|last| *last >= start)?;
-    let returned = if marks.has(Marks::RETURNED) { Some(reader.signed()?) } else { None };
-    let base_last = if head & BASED != 0 { Some(reader.signed()?) } else { None };
-    let windows = reader.count(2)?;
-    let mut gone = Vec::with_capacity(windows);
-    for _ in 0..windows {
-        gone.push((reader.signed()?, reader.signed()?));
-    }
+    let (head, gone) = Head::read(&mut reader)?;
+    let Head { marks, rows, last, returned, base_last } = head;
     let (mut states, mut base_states) = (Vec::new(), Vec::new());
     for _ in 0..aggregates {
         states.push(reader.bytes()?);
@@ -200,5 +210,25 @@ fn read(stored: &[u8], slot: u32, start: i64, aggregates: usize) -> Option<Store
     }
     let marks = marks.without(Marks::RETURNED).with(Marks::STORED);
     let run = Run { slot, start, last, rows, marks, returned, ..Run::default() };
-    reader.is_empty().then_some(Stored { run, gone, states, base: base_last.map(|last| (last, base_states)) })
+    let is_sound = reader.is_empty() && last >= start;
+    is_sound.then_some(Stored { run, gone, states, base: base_last.map(|last| (last, base_states)) })
+}
+
+impl Head {
+    /// Reads what stands before the states, and the windows that are no more.
+    fn read(reader: &mut Reader<'_>) -> Option<(Head, Vec<(i64, i64)>)> {
+        reader.byte().filter(|format| *format == FORMAT)?;
+        let head = reader.byte()?;
+        let marks = STORED_MARKS.read(head & !BASED)?;
+        let rows = reader.unsigned().filter(|rows| *rows > 0)?;
+        let last = reader.signed()?;
+        let returned = if marks.has(Marks::RETURNED) { Some(reader.signed()?) } else { None };
+        let base_last = if head & BASED != 0 { Some(reader.signed()?) } else { None };
+        let windows = reader.count(2)?;
+        let mut gone = Vec::with_capacity(windows);
+        for _ in 0..windows {
+            gone.push((reader.signed()?, reader.signed()?));
+        }
+        Some((Head { marks, rows, last, returned, base_last }, gone))
+    }
 }

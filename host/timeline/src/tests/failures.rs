@@ -108,7 +108,7 @@ pub(super) fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span
         identity: "touchy#1".into(),
         nulls: "",
     };
-    let of = |function, arguments| AggregateSpec { function, arguments, filter: None, frame: 0 };
+    let of = |function, arguments| AggregateSpec { function, arguments, filter: None, frame: 0, edits: None };
     let last: &[Parameter] = &[Parameter::Int(9)];
     let spec = StageSpec {
         frames,

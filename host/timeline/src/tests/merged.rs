@@ -21,6 +21,7 @@ fn spec() -> Arc<StageSpec> {
         arguments: vec![0],
         filter: None,
         frame: 0,
+        edits: None,
     };
     Arc::new(StageSpec {
         frames: Frames::Over(vec![OverFrame::range(None)]),

@@ -255,6 +255,7 @@ fn stage(frames: Vec<OverFrame>, retention: Option<Span>) -> StageSpec {
         arguments: vec![0],
         filter: None,
         frame: 0,
+        edits: None,
     };
     StageSpec {
         frames: Frames::Over(frames),

@@ -31,6 +31,7 @@ fn spec(count: u32) -> Arc<StageSpec> {
         arguments: vec![0],
         filter: None,
         frame: 0,
+        edits: None,
     };
     Arc::new(StageSpec {
         frames: grid(i64::from(count) * STEP_MILLIS, STEP_MILLIS, OFFSET_MILLIS),

@@ -26,7 +26,8 @@ fn stage(frames: Vec<OverFrame>) -> StageSpec {
     let fold = Arc::new(Builtin { fold, card: choice.card().clone(), selection: None });
     let mut aggregates = Vec::new();
     for frame in 0..frames.len() {
-        let of = |function| AggregateSpec { function, arguments: vec![2], filter: Some(3), frame };
+        let of =
+            |function| AggregateSpec { function, arguments: vec![2], filter: Some(3), frame, edits: None };
         aggregates.extend([of(choice.clone()), of(fold.clone())]);
     }
     StageSpec {

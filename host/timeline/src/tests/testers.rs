@@ -98,6 +98,7 @@ pub(super) fn aggregates(frames: usize) -> Vec<AggregateSpec> {
         arguments,
         filter: filtered.then_some(3),
         frame: at % frames,
+        edits: None,
     };
     basic.chain(figures::calls(&types)).enumerate().map(spec).collect()
 }

@@ -11,9 +11,9 @@ use crate::table;
 use crate::wiring::may_serve;
 use clap::Args;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use weir_engine::SystemClock;
+use weir_engine::{StateEdit, SystemClock};
 use weir_event::Clock;
 use weir_plan::{Checked, Feature, JobPlan, SinkPlan, StreamDefinition};
 use weir_plugin::PluginError;
@@ -40,8 +40,17 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let (planned, refused_plugins) = definitions::plan_copy(&project, &checked)?;
     let kinds = RegisteredKinds::new(project.folder(), clock);
     let missing = missing(&checked, &kinds);
+    // What is wrong with the state is said behind what is sound of the definitions.
+    let state = match &checked.server {
+        Some(server) => state::check(&project, server, &planned.jobs),
+        None => Ok(StateCheck::None),
+    };
+    let edits = match &state {
+        Ok(StateCheck::Seen { edits, .. }) => edits.clone(),
+        _ => BTreeMap::new(),
+    };
     if arguments.json {
-        let mut answer = as_json(&planned, &refused_plugins, &kinds, arguments.explain);
+        let mut answer = as_json(&planned, &refused_plugins, &kinds, (&edits, arguments.explain));
         answer["missing"] = json!(missing);
         print_json(&answer)?;
     } else {
@@ -52,17 +61,17 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
             print(&format!("warning: {warning}"))?;
         }
         for plan in &planned.jobs {
-            print(&shown(plan, &kinds, arguments.explain))?;
+            print(&shown(plan, &kinds, edits.get(&plan.name), arguments.explain))?;
         }
     }
-    let state = match &checked.server {
-        Some(server) => state::check(&project, server, &planned.jobs)?,
-        None => StateCheck::None,
+    let unfit = match state? {
+        StateCheck::None => Vec::new(),
+        StateCheck::NotSeen(reason) => {
+            print(&reason)?;
+            Vec::new()
+        }
+        StateCheck::Seen { unfit, .. } => unfit,
     };
-    if let StateCheck::NotSeen(reason) = &state {
-        print(reason)?;
-    }
-    let unfit = if let StateCheck::Seen(unfit) = state { unfit } else { Vec::new() };
     let errors = definitions::errors(&planned, &refused_plugins);
     if !arguments.json {
         print(&verdict(&checked, &planned, errors.is_err(), unfit.len()))?;
@@ -122,9 +131,10 @@ pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn shown(plan: &JobPlan, kinds: &RegisteredKinds, explain: bool) -> String {
+fn shown(plan: &JobPlan, kinds: &RegisteredKinds, edit: Option<&StateEdit>, explain: bool) -> String {
     let mut lines =
         if explain { weir_sql::explain(plan).lines().map(str::to_owned).collect() } else { summary(plan) };
+    lines.extend(edit.filter(|_| !plan.features.is_empty()).map(|edit| format!("its state {edit}")));
     lines.extend(plan.sinks.iter().map(|sink| format!("sink {}: {}", sink.name, promise(plan, sink, kinds))));
     lines.push(String::new());
     lines.join("\n")
@@ -171,13 +181,28 @@ fn as_json(
     planned: &Planned,
     refused_plugins: &[PluginError],
     kinds: &RegisteredKinds,
-    explain: bool,
+    (edits, explain): (&BTreeMap<String, StateEdit>, bool),
 ) -> Value {
-    let jobs = planned.jobs.iter().map(|plan| job_as_json(plan, kinds, explain));
+    let jobs = planned.jobs.iter().map(|plan| {
+        let mut job = job_as_json(plan, kinds, explain);
+        job["state"] = edits.get(&plan.name).map_or(Value::Null, edit_as_json);
+        job
+    });
     json!({
         "jobs": jobs.collect::<Vec<_>>(),
         "diagnostics": planned.diagnostics,
         "refused_plugins": refused_plugins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// What becomes of the features of a job that goes on from its state.
+fn edit_as_json(edit: &StateEdit) -> Value {
+    let begun = edit.begun.iter().map(|(name, since)| json!({"feature": name, "since": since.to_string()}));
+    json!({
+        "kept": edit.kept,
+        "added": edit.added,
+        "begun": begun.collect::<Vec<_>>(),
+        "gone": edit.gone,
     })
 }
 

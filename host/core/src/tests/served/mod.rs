@@ -5,6 +5,7 @@
 //! `WEIR_CASES=25 cargo test --release -p weir-core served` asks 25 times as many histories as `cargo test` does,
 //! 50,000 in all.
 
+mod edit;
 mod oracle;
 mod world;
 
@@ -25,6 +26,8 @@ enum Op {
     Changes,
     Expire,
     Restart(usize, Option<i64>),
+    /// Which aggregates the query has from now on, and at how many segments.
+    Edit(Vec<usize>, usize),
     Look(i64),
 }
 
@@ -134,6 +137,12 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// As others, and the query is edited.
+fn op_or_edit() -> impl Strategy<Value = Op> {
+    let edit = (prop::collection::vec(0..7_usize, 1..6), 1..5_usize);
+    prop_oneof![8 => op(), 1 => edit.prop_map(|(wanted, segments)| Op::Edit(wanted, segments))]
+}
+
 fn check(spec: StageSpec, ops: Vec<Op>) -> Result<(), TestCaseError> {
     let mut world = World::new(spec);
     for op in ops {
@@ -145,6 +154,7 @@ fn check(spec: StageSpec, ops: Vec<Op>) -> Result<(), TestCaseError> {
             Op::Changes => world.changes()?,
             Op::Expire => world.expire(),
             Op::Restart(shards, history) => world.restart(shards, history)?,
+            Op::Edit(wanted, segments) => world.edit(&wanted, segments)?,
             Op::Look(time) => world.look(time)?,
         }
     }
@@ -169,6 +179,14 @@ proptest! {
 
     #[test]
     fn served_values_are_true(spec in specs(), ops in prop::collection::vec(op(), 1..18)) {
+        check(spec, ops)?;
+    }
+
+    #[test]
+    fn an_edited_query_keeps_what_it_still_has(
+        spec in specs(),
+        ops in prop::collection::vec(op_or_edit(), 1..18),
+    ) {
         check(spec, ops)?;
     }
 }

@@ -19,7 +19,7 @@ fn timelines(frames: Frames, emit_changes: bool) -> Timelines {
     let of = |name: &str, arguments: Vec<usize>| {
         let types: Vec<DataType> = arguments.iter().map(|_| DataType::Boolean).collect();
         let function = builtin(name, false, &types, &[]).unwrap();
-        AggregateSpec { function, arguments, filter: None, frame: 0 }
+        AggregateSpec { function, arguments, filter: None, frame: 0, edits: None }
     };
     let reach = Span::from_millis(20);
     Timelines::new(Arc::new(StageSpec {

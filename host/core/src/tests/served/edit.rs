@@ -8,7 +8,7 @@ use crate::stored::Name;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use weir_event::EventTime;
+use weir_event::{EventTime, Span};
 use weir_timeline::{AggregateSpec, Bounds, Frames, StageSpec};
 
 fn columns_of(aggregate: &AggregateSpec) -> Vec<usize> {
@@ -114,7 +114,11 @@ impl World {
         let start = match (&self.spec.frames, window) {
             (_, Some((start, _))) => start,
             (Frames::Over(frames), None) => match frames[frame].bounds {
-                Bounds::Range { preceding: Some(preceding), .. } => as_of - preceding.millis(),
+                // Under a tail it begins up to a step earlier.
+                Bounds::Range { preceding: Some(preceding), .. } => {
+                    let step = self.spec.tail.map_or(1, Span::millis);
+                    (as_of - preceding.millis()).div_euclid(step) * step
+                }
                 _ => return false,
             },
             _ => return false,

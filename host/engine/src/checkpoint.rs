@@ -137,6 +137,7 @@ impl Checkpointer {
             }
         }
         self.sync_dead_letters().await?;
+        body.lost_letters = self.dead_letters.lost_of(&self.plan.name);
         self.committer.commit(&self.plan, body.clone(), entries, &self.progress.cpu).await?;
         let took = self.clock.monotonic().saturating_sub(at);
         self.progress.set_checkpoint(CheckpointStatus {

@@ -106,6 +106,7 @@ impl Job {
             outcome: watch::Sender::new(None),
         });
         job.progress.restart(&body, job.clock.now());
+        surroundings.dead_letters.resume_lost(&job.plan.name, &body.lost_letters);
         tokio::spawn(supervise(job.clone(), spec, surroundings));
         Ok(job)
     }

@@ -63,6 +63,9 @@ pub(crate) struct Body {
     /// What each sink's token does not cover, where there is such; nothing in a body of an older weir.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) outboxes: BTreeMap<String, Kept>,
+    /// Dead letters that were not kept, by stream, where there are such.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) lost_letters: BTreeMap<String, u64>,
     /// What was counted so far.
     pub(crate) counts: Counts,
 }
@@ -177,6 +180,7 @@ impl Body {
             sinks: BTreeMap::new(),
             sink_identities: BTreeMap::new(),
             outboxes: BTreeMap::new(),
+            lost_letters: BTreeMap::new(),
             counts: Counts::default(),
         }
     }

@@ -39,10 +39,11 @@ pub struct DeadLetters {
     requests: Option<mpsc::Sender<LetterRequest>>,
     writer: Option<JoinHandle<()>>,
     waiting_bytes: Arc<AtomicUsize>,
-    lost: Mutex<BTreeMap<String, Lost>>,
+    /// By job and stream.
+    lost: Mutex<BTreeMap<(String, String), Lost>>,
 }
 
-/// Letters of a stream that were not kept.
+/// Letters of a job about a stream that were not kept.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lost {
     count: u64,
@@ -80,12 +81,12 @@ impl DeadLetters {
         }
         for (source, letters) in by_source {
             if let Some(input) = plan.inputs.get(usize::from(source)) {
-                self.hand_over(&input.stream.name, letters, cpu);
+                self.hand_over(&plan.name, &input.stream.name, letters, cpu);
             }
         }
     }
 
-    fn hand_over(&self, stream: &str, letters: Vec<DeadLetter>, cpu: &CpuTime) {
+    fn hand_over(&self, job: &str, stream: &str, letters: Vec<DeadLetter>, cpu: &CpuTime) {
         let bytes = letters.iter().map(size).sum::<usize>();
         let count = letters.len() as u64;
         // However big one batch is, it finds room when nothing else waits.
@@ -95,13 +96,13 @@ impl DeadLetters {
         let batch = Batch { stream: stream.to_owned(), letters, bytes, cpu: cpu.clone() };
         if !is_taken || self.send(LetterRequest::Append(batch)).is_err() {
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-            lost.entry(stream.to_owned()).or_default().count += count;
+            lost.entry((job.to_owned(), stream.to_owned())).or_default().count += count;
         }
     }
 
     /// Waits until everything that a job has set aside of a stream is durable: before a checkpoint passes its positions.
     pub(crate) async fn sync(&self, job: &str, stream: &str) -> io::Result<()> {
-        self.tell_lost(stream);
+        self.tell_lost(job, stream);
         let (reply, answer) = oneshot::channel();
         self.send(LetterRequest::Sync { job: job.to_owned(), stream: stream.to_owned(), reply })?;
         answer.await.map_err(|_| gone())?
@@ -116,19 +117,46 @@ impl DeadLetters {
         self.folder.list(stream, limit)
     }
 
-    /// How many letters of each stream were not kept since the process began, because they came faster than the disk took
-    /// them.
+    /// How many letters of each stream were not kept in the life of the jobs that read it, because they came faster than
+    /// the disk took them.
     pub fn lost(&self) -> BTreeMap<String, u64> {
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        lost.iter().map(|(stream, lost)| (stream.clone(), lost.count)).collect()
+        let mut by_stream = BTreeMap::new();
+        for ((_, stream), lost) in &*self.lost.lock().unwrap_or_else(PoisonError::into_inner) {
+            *by_stream.entry(stream.clone()).or_default() += lost.count;
+        }
+        by_stream
     }
 
-    fn tell_lost(&self, stream: &str) {
+    /// How many of a job's were not, by stream.
+    pub(crate) fn lost_of(&self, job: &str) -> BTreeMap<String, u64> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_job = lost.iter().filter(|((of, _), _)| of == job);
+        of_job.map(|((_, stream), lost)| (stream.clone(), lost.count)).collect()
+    }
+
+    /// Goes on counting where a job's checkpoint says.
+    pub(crate) fn resume_lost(&self, job: &str, before: &BTreeMap<String, u64>) {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lost) = lost.get_mut(stream).filter(|lost| lost.told < lost.count) else { return };
+        for (stream, before) in before {
+            let lost = lost.entry((job.to_owned(), stream.clone())).or_default();
+            if lost.count < *before {
+                *lost = Lost { count: *before, told: *before };
+            }
+        }
+    }
+
+    fn tell_lost(&self, job: &str, stream: &str) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (job.to_owned(), stream.to_owned());
+        let Some(lost) = lost.get_mut(&key).filter(|lost| lost.told < lost.count) else { return };
         let count = lost.count - lost.told;
         lost.told = lost.count;
-        tracing::warn!(stream, count, "dead letters were lost: they came faster than the disk takes them");
+        tracing::warn!(
+            job,
+            stream,
+            count,
+            "dead letters were lost: they came faster than the disk takes them"
+        );
     }
 
     fn send(&self, request: LetterRequest) -> io::Result<()> {
@@ -225,6 +253,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lost_before_is_counted_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(folder.path().to_owned(), 1 << 20);
+        let before = |count| BTreeMap::from([("events".to_owned(), count)]);
+        letters.resume_lost("counts", &before(7));
+        letters.resume_lost("other", &before(2));
+        // The job is started again in the same process.
+        letters.resume_lost("counts", &before(5));
+        assert_eq!((letters.lost(), letters.lost_of("counts")), (before(9), before(7)));
+    }
+
+    #[test]
     fn a_disk_that_stands_still_holds_nobody_up_and_what_finds_no_room_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("events.jsonl");
@@ -237,7 +277,8 @@ mod tests {
         for offset in 0..10 {
             letters.set_aside(&plan, vec![letter(offset, &payload)], &cpu);
         }
-        assert_eq!(letters.lost(), BTreeMap::from([("events".to_owned(), 7)]), "three find room");
+        let lost = BTreeMap::from([("events".to_owned(), 7)]);
+        assert_eq!((letters.lost(), letters.lost_of("counts")), (lost.clone(), lost), "three find room");
         let read = std::thread::spawn(move || std::fs::read(pipe).unwrap());
         drop(letters);
         let lines = read.join().unwrap();

@@ -3,6 +3,7 @@
 use super::harness::{Cells, Lines, World, lines, plan};
 use super::waiting::eventually;
 use crate::{JobState, Mode, Refusal};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::ConnectError;
@@ -134,4 +135,16 @@ async fn a_job_that_was_reset_starts_anew_beside_others() {
     eventually("it reads from the start", || job.status().counts.events == 2).await;
     engine.stop().await.unwrap();
     assert_eq!(world.counts().events, 2);
+}
+
+#[tokio::test]
+async fn lost_letters_are_counted_on_by_the_next_process() {
+    let world = World::new();
+    let lost = BTreeMap::from([("events".to_owned(), 3)]);
+    let (engine, job) = world.start(&plan(), lines(&["a,1,1,"]), Mode::UntilEnd);
+    engine.dead_letters().resume_lost("counts", &lost);
+    job.outcome().await.unwrap();
+    drop(engine);
+    let (engine, _job) = world.start(&plan(), lines(&["a,1,1,"]), Mode::UntilEnd);
+    assert_eq!(engine.dead_letters().lost(), lost);
 }

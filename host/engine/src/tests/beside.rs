@@ -123,7 +123,7 @@ pub(super) struct OnDisk {
 }
 
 /// What a disk that is slow takes for each row.
-pub(super) const SLOW: Duration = Duration::from_secs(1);
+pub(super) const SLOW: Duration = Duration::from_secs(5);
 
 impl OnDisk {
     pub(super) fn new(world: &World, place: &'static str, trouble: Trouble) -> OnDisk {

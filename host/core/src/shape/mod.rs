@@ -181,7 +181,7 @@ impl Reach {
     /// The time from which on the rows of another frame were kept, where it reaches further back; `oldest` is the oldest
     /// time that they may be asked for.
     fn missing(self, frame: &OverFrame, retention: Option<Span>, oldest: EventTime) -> Option<EventTime> {
-        let Some(reach) = self.time else { return None };
+        let reach = self.time?;
         let wanted = Reach::of_frame(frame, retention);
         let has_rows = self.rows.is_none_or(|rows| wanted.rows.is_some_and(|wanted| wanted <= rows));
         let has_time = wanted.time.is_some_and(|wanted| wanted <= reach);

@@ -223,7 +223,7 @@ impl RowBlock {
         };
         let columns = origins.iter().zip(types).map(column).collect();
         let marks = self.marks.iter().map(|marks| marks + EDIT).collect();
-        RowBlock { columns, marks, ..self }
+        RowBlock { marks, columns, ..self }
     }
 
     /// Reads a stored block back; `None` if it is damaged. Its `start` is 0.

@@ -4,7 +4,7 @@
 
 use crate::aggregate::{AggregateError, Input, States};
 use crate::answer::Rows;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, PaneStart};
 use crate::row_log::gather::Gather;
 use crate::row_log::{Layout, Log};
 use crate::slots::counted;
@@ -105,14 +105,14 @@ impl Feed {
 }
 
 /// Cuts a stretch of a log at the panes' edges.
-pub(crate) fn by_pane(log: &Log, rows: Range<u64>, geometry: &Geometry) -> Vec<(i64, Range<u64>)> {
+pub(crate) fn by_pane(log: &Log, rows: Range<u64>, geometry: &Geometry) -> Vec<(PaneStart, Range<u64>)> {
     let mut cut = Vec::new();
     let mut from = rows.start;
     while from < rows.end {
         // Rows between two windows never came into the log.
-        let Some(start) = geometry.pane_of(log.time(from)) else { break };
-        let to = log.first_at(geometry.pane_end(start)).clamp(from + 1, rows.end);
-        cut.push((start, from..to));
+        let Some(pane) = geometry.pane_of(log.time(from)) else { break };
+        let to = log.first_at(geometry.pane_end(pane)).clamp(from + 1, rows.end);
+        cut.push((pane, from..to));
         from = to;
     }
     cut

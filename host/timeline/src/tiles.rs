@@ -2,13 +2,14 @@
 
 use crate::aggregate::AggregateError;
 use crate::answer::{Block, BlockSink, Slot};
+use crate::geometry::PaneStart;
 use crate::pane::Pane;
 use crate::slots::Slots;
 use crate::spec::AggregateSpec;
 use std::collections::BTreeMap;
 
 /// Panes by start.
-pub(crate) type Panes = BTreeMap<i64, Pane>;
+pub(crate) type Panes = BTreeMap<PaneStart, Pane>;
 
 /// Shows the stored form of tiles that changed, as many as are `left` to be shown.
 pub(crate) fn encode_tiles(panes: &mut Panes, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
@@ -33,7 +34,7 @@ pub(crate) fn encode_all_tiles(panes: &Panes, slots: &Slots, out: &mut BlockSink
 }
 
 fn encode_tile(
-    (start, pane): (i64, &Pane),
+    (start, pane): (PaneStart, &Pane),
     group: u32,
     slots: &Slots,
     bytes: &mut Vec<u8>,
@@ -42,7 +43,7 @@ fn encode_tile(
     bytes.clear();
     pane.encode(group, bytes);
     let key = slots.key(Slot(pane.slots[group as usize]));
-    out(key, Block { column: Block::TILES, level: 0, start }, Some(bytes));
+    out(key, Block { column: Block::TILES, level: 0, start: start.millis() }, Some(bytes));
 }
 
 /// Takes a stored tile of a key in.
@@ -51,7 +52,7 @@ pub(crate) fn decode_tile(
     aggregates: &[AggregateSpec],
     slots: &mut Slots,
     slot: Slot,
-    start: i64,
+    start: PaneStart,
     stored: &[u8],
 ) -> Result<(), AggregateError> {
     let pane = panes.entry(start).or_insert_with(|| Pane::new(aggregates));

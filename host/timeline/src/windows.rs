@@ -3,7 +3,7 @@
 //!
 //! Arithmetic only. Knows no row and no state.
 
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, WindowName};
 use crate::spec::{Frames, MAX_PANES, SpecError};
 use std::sync::Arc;
 use weir_event::{EventTime, Span};
@@ -128,7 +128,7 @@ impl Windows {
         self.0.first_open(time.millis()).map(|window| self.window(window))
     }
 
-    fn window(&self, window: i64) -> Window {
+    fn window(&self, window: WindowName) -> Window {
         let (start, end) = self.0.bounds(window);
         (EventTime::from_millis(start), EventTime::from_millis(end))
     }

@@ -5,23 +5,24 @@
 //! next, folded as panes come in. The brackets are the same wherever the cursor started, so that the bits are, too.
 
 use crate::aggregate::{Aggregate, AggregateError, States};
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, PaneStart, WindowName};
 use crate::slots::counted;
 use crate::tiles::Panes;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One aggregate's sliding folds, by slot.
 pub(crate) struct Blocks {
     function: Arc<dyn Aggregate>,
     /// The cut behind the window's start.
-    boundary: i64,
+    boundary: PaneStart,
     /// From the window's start to the cut.
     front: Box<dyn States>,
     /// From the cut to the window's end.
     back: Box<dyn States>,
     /// By pane before the cut: from it to the cut.
-    suffixes: BTreeMap<i64, Suffix>,
+    suffixes: BTreeMap<PaneStart, Suffix>,
     /// By slot, raised when a late row makes its suffixes wrong.
     epochs: Vec<u32>,
 }
@@ -38,13 +39,14 @@ struct SuffixEntry {
     /// Good while it is its slot's.
     epoch: u32,
     /// The next pane before the cut that has rows of the slot, and the entry there.
-    next: Option<(i64, u32)>,
+    next: Option<(PaneStart, u32)>,
 }
 
 impl Blocks {
     pub(crate) fn new(function: Arc<dyn Aggregate>) -> Blocks {
         let (front, back) = (function.states(), function.states());
-        Blocks { function, boundary: i64::MIN, front, back, suffixes: BTreeMap::new(), epochs: Vec::new() }
+        let suffixes = BTreeMap::new();
+        Blocks { function, boundary: PaneStart::FIRST, front, back, suffixes, epochs: Vec::new() }
     }
 
     pub(crate) fn make_room(&mut self, slots: usize) {
@@ -59,17 +61,17 @@ impl Blocks {
         panes: &Panes,
         aggregate: usize,
         geometry: &Geometry,
-        window: i64,
+        window: WindowName,
     ) -> Result<(), AggregateError> {
-        let (start, end) = geometry.bounds(window);
+        let Range { start, end } = geometry.panes(window);
         let slots = self.epochs.len();
         (self.front, self.back) = (self.function.states(), self.function.states());
         self.front.resize(slots);
         self.back.resize(slots);
         self.suffixes.clear();
         self.boundary = geometry.boundary(window);
-        let mut newest: Vec<Option<(i64, u32)>> = vec![None; slots];
-        for (time, pane) in panes.range(start..self.boundary.min(end)).rev() {
+        let mut newest: Vec<Option<(PaneStart, u32)>> = vec![None; slots];
+        for (pane_start, pane) in panes.range(start..self.boundary.min(end)).rev() {
             let groups: Vec<u32> = pane.live().collect();
             let slots: Vec<u32> = groups.iter().map(|group| pane.slots[*group as usize]).collect();
             let all = counted(groups.len());
@@ -78,11 +80,11 @@ impl Blocks {
             self.front.reset(&slots);
             self.front.merge(&slots, states.as_ref(), &all)?;
             let entry = |(at, slot): (usize, &u32)| {
-                let next = newest[*slot as usize].replace((*time, at as u32));
+                let next = newest[*slot as usize].replace((*pane_start, at as u32));
                 SuffixEntry { slot: *slot, epoch: self.epochs[*slot as usize], next }
             };
             let entries = slots.iter().enumerate().map(entry).collect();
-            self.suffixes.insert(*time, Suffix { states, entries });
+            self.suffixes.insert(*pane_start, Suffix { states, entries });
         }
         self.extend_back(panes, aggregate, self.boundary, end)
     }
@@ -93,18 +95,18 @@ impl Blocks {
         panes: &Panes,
         aggregate: usize,
         geometry: &Geometry,
-        old: i64,
-        window: i64,
+        old: WindowName,
+        window: WindowName,
     ) -> Result<(), AggregateError> {
         if geometry.boundary(window) != self.boundary {
             return self.stand_on(panes, aggregate, geometry, window);
         }
-        let (start, end) = geometry.bounds(window);
+        let Range { start, end } = geometry.panes(window);
         while let Some(entry) = self.suffixes.first_entry().filter(|entry| *entry.key() < start) {
             let left = entry.remove();
             self.step_front(&left.entries)?;
         }
-        let old_end = geometry.end_of(old).max(self.boundary);
+        let old_end = geometry.panes(old).end.max(self.boundary);
         self.extend_back(panes, aggregate, old_end, end)
     }
 
@@ -128,8 +130,8 @@ impl Blocks {
         &mut self,
         panes: &Panes,
         aggregate: usize,
-        from: i64,
-        to: i64,
+        from: PaneStart,
+        to: PaneStart,
     ) -> Result<(), AggregateError> {
         if from >= to {
             return Ok(());
@@ -148,7 +150,7 @@ impl Blocks {
         panes: &Panes,
         aggregate: usize,
         geometry: &Geometry,
-        window: i64,
+        window: WindowName,
         slot: u32,
     ) -> Result<(), AggregateError> {
         self.make_room(self.epochs.len().max(slot as usize + 1));
@@ -156,21 +158,21 @@ impl Blocks {
         let epoch = self.epochs[slot as usize];
         self.front.reset(&[slot]);
         self.back.reset(&[slot]);
-        let (start, end) = geometry.bounds(window);
+        let Range { start, end } = geometry.panes(window);
         let mut next = None;
-        for (time, pane) in panes.range(start..self.boundary.min(end)).rev() {
+        for (pane_start, pane) in panes.range(start..self.boundary.min(end)).rev() {
             let Some(group) = pane.group(slot) else { continue };
             let mut states = pane.states[aggregate].copy(&[group]);
             states.merge(&[0], self.front.as_ref(), &[slot])?;
             self.front.reset(&[slot]);
             self.front.merge(&[slot], states.as_ref(), &[0])?;
             let empty = || Suffix { states: self.function.states(), entries: Vec::new() };
-            let suffix = self.suffixes.entry(*time).or_insert_with(empty);
+            let suffix = self.suffixes.entry(*pane_start).or_insert_with(empty);
             let at = suffix.entries.len() as u32;
             suffix.states.resize(suffix.entries.len() + 1);
             suffix.states.merge(&[at], states.as_ref(), &[0])?;
             suffix.entries.push(SuffixEntry { slot, epoch, next });
-            next = Some((*time, at));
+            next = Some((*pane_start, at));
         }
         if self.boundary < end {
             for pane in panes.range(self.boundary..end).map(|(_, pane)| pane) {

@@ -10,6 +10,7 @@ use super::ordered;
 use crate::aggregate::AggregateError;
 use crate::answer::{Block, BlockSink, Results, Slot};
 use crate::collect::Collector;
+use crate::geometry::{PaneStart, WindowName};
 use crate::marks::Marks;
 use crate::slots::counted;
 use crate::slots::{ByNumber, Slots};
@@ -26,23 +27,23 @@ const STORED_CURRENT: u8 = 1;
 #[derive(Default)]
 pub(crate) struct Changes {
     /// Slots, and panes that got rows of theirs since changes were last returned.
-    listed: BTreeSet<(u32, i64)>,
+    listed: BTreeSet<(u32, PaneStart)>,
     /// By open window and slot, what was returned.
-    notes: BTreeMap<i64, ByNumber<Marks>>,
-    dirty: BTreeSet<(i64, u32)>,
+    notes: BTreeMap<WindowName, ByNumber<Marks>>,
+    dirty: BTreeSet<(WindowName, u32)>,
 }
 
 fn to_store(note: Marks) -> u8 {
     if note.is_current() { STORED_CURRENT } else { STORED_STALE }
 }
 
-pub(super) fn name(window: i64) -> Block {
-    Block { column: Block::EMITTED, level: 0, start: window }
+pub(super) fn name(window: WindowName) -> Block {
+    Block { column: Block::EMITTED, level: 0, start: window.millis() }
 }
 
 impl Changes {
     /// A row of a key came into a pane of these open windows.
-    pub(crate) fn note_row(&mut self, slot: u32, pane: i64, windows: RangeInclusive<i64>) {
+    pub(crate) fn note_row(&mut self, slot: u32, pane: PaneStart, windows: RangeInclusive<WindowName>) {
         self.listed.insert((slot, pane));
         for (window, notes) in self.notes.range_mut(windows) {
             if let Some(note) = notes.get_mut(&slot).filter(|note| note.is_current()) {
@@ -52,27 +53,27 @@ impl Changes {
         }
     }
 
-    fn note_returned(&mut self, window: i64, slot: u32) {
+    fn note_returned(&mut self, window: WindowName, slot: u32) {
         self.notes.entry(window).or_default().insert(slot, Marks::RETURNED);
         self.dirty.insert((window, slot));
     }
 
-    fn note(&self, window: i64, slot: u32) -> Option<Marks> {
+    fn note(&self, window: WindowName, slot: u32) -> Option<Marks> {
         self.notes.get(&window)?.get(&slot).copied()
     }
 
     /// Whether a window was returned, and no row has come since.
-    pub(crate) fn is_current(&self, window: i64, slot: u32) -> bool {
+    pub(crate) fn is_current(&self, window: WindowName, slot: u32) -> bool {
         self.note(window, slot).is_some_and(Marks::is_current)
     }
 
     /// Whether a window was returned.
-    pub(crate) fn is_returned(&self, window: i64, slot: u32) -> bool {
+    pub(crate) fn is_returned(&self, window: WindowName, slot: u32) -> bool {
         self.note(window, slot).is_some()
     }
 
     /// Windows up to this one are complete.
-    pub(crate) fn close(&mut self, closed: i64) {
+    pub(crate) fn close(&mut self, closed: WindowName) {
         while let Some(first) = self.notes.first_entry().filter(|first| *first.key() <= closed) {
             first.remove();
         }
@@ -117,7 +118,12 @@ impl Changes {
         }
     }
 
-    pub(crate) fn decode(&mut self, slot: u32, window: i64, stored: &[u8]) -> Result<(), AggregateError> {
+    pub(crate) fn decode(
+        &mut self,
+        slot: u32,
+        window: WindowName,
+        stored: &[u8],
+    ) -> Result<(), AggregateError> {
         let note = match stored {
             [STORED_STALE] => Marks::STALE,
             [STORED_CURRENT] => Marks::RETURNED,
@@ -128,7 +134,7 @@ impl Changes {
     }
 
     /// All is back; windows up to `closed` are complete.
-    pub(crate) fn restore_done(&mut self, panes: &Panes, closed: Option<i64>) {
+    pub(crate) fn restore_done(&mut self, panes: &Panes, closed: Option<WindowName>) {
         for (start, pane) in panes {
             let listed = pane.live().filter(|group| pane.marks[*group as usize].has(Marks::LISTED));
             self.listed.extend(listed.map(|group| (pane.slots[group as usize], *start)));
@@ -140,21 +146,18 @@ impl Changes {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let notes: usize = self.notes.values().map(ByNumber::allocation_size).sum();
-        notes + (self.listed.len() + self.dirty.len()) * size_of::<(i64, u32)>()
+        notes + (self.listed.len() + self.dirty.len()) * size_of::<(WindowName, u32)>()
     }
 }
 
 impl GridStage {
-    /// Open windows that hold a pane; empty if all are complete.
-    pub(crate) fn open_windows(&self, pane: i64) -> RangeInclusive<i64> {
+    /// Open windows that hold a pane; `None` if all are complete.
+    pub(crate) fn open_windows(&self, pane: PaneStart) -> Option<RangeInclusive<WindowName>> {
         let first = self.geometry.first_window(pane);
         let next = self.closed().map_or(Some(first), |closed| self.geometry.following(closed));
-        let last = self.geometry.last_window(pane);
-        match next {
-            Some(next) => first.max(next)..=last,
-            // After the last window of all there is none.
-            None => RangeInclusive::new(1, 0),
-        }
+        // After the last window of all there is none.
+        let open = first.max(next?)..=self.geometry.last_window(pane);
+        (!open.is_empty()).then_some(open)
     }
 
     /// For every key that got rows since the last call, the window that ends next of those that hold them.
@@ -192,9 +195,9 @@ impl GridStage {
     }
 
     /// By window, the keys whose result is to be returned; each key once.
-    fn changed_windows(&mut self) -> BTreeMap<i64, Vec<u32>> {
+    fn changed_windows(&mut self) -> BTreeMap<WindowName, Vec<u32>> {
         let listed = self.changes.as_mut().map(|changes| std::mem::take(&mut changes.listed));
-        let mut next: BTreeMap<u32, i64> = BTreeMap::new();
+        let mut next: BTreeMap<u32, WindowName> = BTreeMap::new();
         for (slot, start) in listed.unwrap_or_default() {
             if let Some(pane) = self.panes.get_mut(&start)
                 && let Some(group) = pane.group(slot)
@@ -207,7 +210,7 @@ impl GridStage {
             }
         }
         self.kept.forget_listed();
-        let mut windows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        let mut windows: BTreeMap<WindowName, Vec<u32>> = BTreeMap::new();
         for (slot, window) in next {
             if !self.is_current(window, slot) {
                 windows.entry(window).or_default().push(slot);
@@ -217,18 +220,23 @@ impl GridStage {
     }
 
     /// The open window that ends first of those that a key's new rows in a pane count in.
-    fn first_changed(&self, pane: i64, slot: u32) -> Option<i64> {
-        let windows = self.open_windows(pane);
-        let counts =
-            |window: &i64| self.kept.find(*window, slot).is_none_or(|kept| kept.marks().has(Marks::LISTED));
-        let next = |window: &i64| self.geometry.following(*window);
-        let first = (!windows.is_empty()).then_some(*windows.start());
-        std::iter::successors(first, next).take_while(|window| windows.contains(window)).find(counts)
+    fn first_changed(&self, pane: PaneStart, slot: u32) -> Option<WindowName> {
+        let windows = self.open_windows(pane)?;
+        let counts = |window: &WindowName| {
+            self.kept.find(*window, slot).is_none_or(|kept| kept.marks().has(Marks::LISTED))
+        };
+        let next = |window: &WindowName| self.geometry.following(*window);
+        std::iter::successors(Some(*windows.start()), next)
+            .take_while(|window| windows.contains(window))
+            .find(counts)
     }
 
     /// Takes those out of what is to be returned that are kept aside: slots, and whether each was returned before.
-    fn take_kept(&mut self, windows: &mut BTreeMap<i64, Vec<u32>>) -> BTreeMap<i64, Vec<(u32, bool)>> {
-        let mut taken: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
+    fn take_kept(
+        &mut self,
+        windows: &mut BTreeMap<WindowName, Vec<u32>>,
+    ) -> BTreeMap<WindowName, Vec<(u32, bool)>> {
+        let mut taken: BTreeMap<WindowName, Vec<(u32, bool)>> = BTreeMap::new();
         for (window, slots) in &mut *windows {
             slots.retain(|slot| {
                 let is_kept = self.kept.find(*window, *slot).is_some();
@@ -245,14 +253,14 @@ impl GridStage {
     fn emit_open(
         &self,
         mut hop: Option<&mut Hop>,
-        window: i64,
+        window: WindowName,
         slots: &[u32],
         out: &mut Collector,
     ) -> Result<(), AggregateError> {
         let (bounds, first) = (self.geometry.bounds(window), out.len());
         let was_returned = |slot: &u32| {
             let is_noted = self.changes.as_ref().is_some_and(|changes| changes.is_returned(window, *slot));
-            is_noted || self.was_flushed(bounds, *slot)
+            is_noted || self.was_flushed(window, *slot)
         };
         out.window(bounds, slots, slots.iter().map(was_returned));
         for at in 0..self.spec.aggregates.len() {
@@ -270,14 +278,14 @@ impl GridStage {
     }
 
     /// Whether a flush has returned the window of a key.
-    fn was_flushed(&self, (start, end): (i64, i64), slot: u32) -> bool {
+    fn was_flushed(&self, window: WindowName, slot: u32) -> bool {
         self.panes
-            .range(start..end)
+            .range(self.geometry.panes(window))
             .any(|(_, pane)| pane.group(slot).is_some_and(|at| pane.marks[at as usize].has(Marks::RETURNED)))
     }
 
     /// Whether an open window of a key was returned as a change, and no row has come since that counts in it.
-    pub(crate) fn is_current(&self, window: i64, slot: u32) -> bool {
+    pub(crate) fn is_current(&self, window: WindowName, slot: u32) -> bool {
         if let Some(kept) = self.kept.find(window, slot) {
             return !kept.marks().has(Marks::CHANGED);
         }

@@ -5,16 +5,16 @@
 //! stored, and lose a key when a late row comes to it.
 
 use crate::aggregate::{Aggregate, AggregateError, Algebra, States};
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, PaneStart};
 use crate::pane::Pane;
 use crate::slots::ByNumber;
 use crate::slots::counted;
-use crate::spec::AggregateSpec;
+use crate::spec::{AggregateSpec, Grid};
 use crate::tiles::Panes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
-use weir_event::{EventTime, Span};
+use weir_event::Span;
 
 /// Panes in a coarse tile: with 720 panes in a window, 45 tiles, and 15 panes at either edge.
 const PANES: i64 = 16;
@@ -23,15 +23,15 @@ const FEWEST_PANES: usize = 4;
 
 /// The coarse tiles of a stage.
 pub(crate) struct Coarse {
-    width: Span,
-    offset: Span,
+    /// The coarse tiles are panes of this.
+    geometry: Geometry,
     /// Which of the stage's aggregates it has states of, and what they are.
     aggregates: Vec<(usize, Arc<dyn Aggregate>)>,
-    tiles: BTreeMap<i64, CoarseTile>,
+    tiles: BTreeMap<PaneStart, CoarseTile>,
     /// Tiles before this are made.
-    made_until: i64,
+    made_until: PaneStart,
     /// Tiles and slots that late rows came to.
-    stale: BTreeSet<(i64, u32)>,
+    stale: BTreeSet<(PaneStart, u32)>,
 }
 
 struct CoarseTile {
@@ -43,7 +43,7 @@ struct CoarseTile {
 /// A stretch of a window, in order of time.
 pub(crate) struct TileStretch<'a> {
     /// The panes that it is made of.
-    pub(crate) panes: Range<i64>,
+    pub(crate) panes: Range<PaneStart>,
     tile: Option<(&'a CoarseTile, usize)>,
 }
 
@@ -56,7 +56,7 @@ impl TileStretch<'_> {
 }
 
 /// All of a window as one stretch.
-pub(crate) fn whole<'a>(window: Range<i64>) -> Vec<TileStretch<'a>> {
+pub(crate) fn whole<'a>(window: Range<PaneStart>) -> Vec<TileStretch<'a>> {
     vec![TileStretch { panes: window, tile: None }]
 }
 
@@ -79,22 +79,30 @@ impl Coarse {
             return None;
         }
         let width = Span::from_millis(pane.millis().saturating_mul(PANES));
-        let (tiles, stale) = (BTreeMap::new(), BTreeSet::new());
-        Some(Coarse { width, offset, aggregates, tiles, made_until: i64::MIN, stale })
+        Some(Coarse {
+            geometry: Geometry::Apart(Grid { size: width, slide: width, offset }),
+            aggregates,
+            tiles: BTreeMap::new(),
+            made_until: PaneStart::FIRST,
+            stale: BTreeSet::new(),
+        })
     }
 
-    fn tile_of(&self, time: i64) -> i64 {
-        EventTime::from_millis(time).floor_to(self.width, self.offset).millis()
+    /// The tile that holds a time.
+    fn tile_of(&self, time: i64) -> PaneStart {
+        // Tiles leave no time between them.
+        self.geometry.pane_of(time).unwrap_or(PaneStart::from_millis(time))
     }
 
-    fn end_of(&self, tile: i64) -> i64 {
-        tile.saturating_add(self.width.millis())
+    /// The first pane that a tile does not hold any more.
+    fn end_of(&self, tile: PaneStart) -> PaneStart {
+        PaneStart::from_millis(self.geometry.pane_end(tile))
     }
 
     /// A late row came to a key.
-    pub(crate) fn mark_stale(&mut self, pane: i64, slot: u32) {
+    pub(crate) fn mark_stale(&mut self, pane: PaneStart, slot: u32) {
         if pane < self.made_until {
-            let start = self.tile_of(pane);
+            let start = self.tile_of(pane.millis());
             if let Some(tile) = self.tiles.get_mut(&start) {
                 tile.groups.remove(&slot);
             }
@@ -107,7 +115,7 @@ impl Coarse {
         let until = self.tile_of(settled);
         let mut from = self.made_until;
         while let Some((first, _)) = panes.range(from..).next().filter(|(first, _)| **first < until) {
-            let start = self.tile_of(*first);
+            let start = self.tile_of(first.millis());
             from = self.end_of(start);
             let slots = frequent(panes.range(start..from).map(|(_, pane)| pane));
             self.fold(panes, start, &slots)?;
@@ -123,7 +131,7 @@ impl Coarse {
     }
 
     /// Folds the panes of a tile for some keys that it does not have.
-    fn fold(&mut self, panes: &Panes, start: i64, slots: &[u32]) -> Result<(), AggregateError> {
+    fn fold(&mut self, panes: &Panes, start: PaneStart, slots: &[u32]) -> Result<(), AggregateError> {
         if slots.is_empty() {
             return Ok(());
         }
@@ -153,7 +161,7 @@ impl Coarse {
     }
 
     /// Cuts a window at the edges of the tiles in it.
-    pub(crate) fn stretches(&self, aggregate: usize, window: Range<i64>) -> Vec<TileStretch<'_>> {
+    pub(crate) fn stretches(&self, aggregate: usize, window: Range<PaneStart>) -> Vec<TileStretch<'_>> {
         let Some(column) = self.aggregates.iter().position(|(at, _)| *at == aggregate) else {
             return whole(window);
         };
@@ -173,9 +181,9 @@ impl Coarse {
         stretches
     }
 
-    /// Panes before this are gone: drops the tiles that held any.
-    pub(crate) fn expire(&mut self, until: i64) {
-        while let Some(first) = self.tiles.first_entry().filter(|first| *first.key() < until) {
+    /// Panes up to this one are gone: drops the tiles that held any.
+    pub(crate) fn expire(&mut self, gone: PaneStart) {
+        while let Some(first) = self.tiles.first_entry().filter(|first| *first.key() <= gone) {
             first.remove();
         }
     }
@@ -241,7 +249,7 @@ pub(crate) fn merge_stretch(
 mod tests {
     use super::*;
     use crate::builtin;
-    use crate::spec::{Frames, Grid};
+    use crate::spec::Frames;
 
     #[test]
     fn a_month_of_hours_is_read_in_tens_of_merges() {
@@ -257,7 +265,8 @@ mod tests {
         let mut coarse = Coarse::new(&geometry, std::slice::from_ref(&count)).unwrap();
         let mut panes = Panes::new();
         for start in 0..800 {
-            let pane = panes.entry(start).or_insert_with(|| Pane::new(std::slice::from_ref(&count)));
+            let pane = panes.entry(PaneStart::from_millis(start));
+            let pane = pane.or_insert_with(|| Pane::new(std::slice::from_ref(&count)));
             // A key that has rows all the time, and one that seldom has any.
             for slot in [1, 2].into_iter().filter(|slot| *slot == 1 || start % 10 == 0) {
                 let group = pane.group_or_insert(slot);
@@ -266,7 +275,8 @@ mod tests {
             pane.make_room();
         }
         coarse.make(&panes, 790).unwrap();
-        let stretches = coarse.stretches(0, 70..790);
+        let window = PaneStart::within(70..790);
+        let stretches = coarse.stretches(0, window.clone());
         let merges = |slot: u32| -> usize {
             let merges = |stretch: &TileStretch<'_>| match stretch.find(slot) {
                 Some(_) => 1,
@@ -277,11 +287,11 @@ mod tests {
             stretches.iter().map(merges).sum()
         };
         assert_eq!((merges(1), merges(2)), (10 + 44 + 6, 72));
-        coarse.mark_stale(100, 1);
-        assert!(coarse.stretches(0, 70..790)[2].find(1).is_none());
+        coarse.mark_stale(PaneStart::from_millis(100), 1);
+        assert!(coarse.stretches(0, window.clone())[2].find(1).is_none());
         coarse.make(&panes, 790).unwrap();
-        assert!(coarse.stretches(0, 70..790)[2].find(1).is_some());
-        coarse.expire(97);
-        assert_eq!(coarse.stretches(0, 70..790)[0].panes, 70..112);
+        assert!(coarse.stretches(0, window.clone())[2].find(1).is_some());
+        coarse.expire(PaneStart::from_millis(96));
+        assert_eq!(coarse.stretches(0, window)[0].panes, PaneStart::within(70..112));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::coarse::{Coarse, merge_stretch, whole};
 use crate::aggregate::{Aggregate, AggregateError, Algebra, States};
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, WindowName};
 use crate::slots::counted;
 use crate::tiles::{Panes, present};
 
@@ -12,35 +12,38 @@ pub(crate) fn fold_window(
     coarse: Option<&Coarse>,
     geometry: &Geometry,
     (aggregate, function): (usize, &dyn Aggregate),
-    window: i64,
+    window: WindowName,
     slots: &[u32],
 ) -> Result<Box<dyn States>, AggregateError> {
-    let (start, end) = geometry.bounds(window);
+    let of_window = geometry.panes(window);
     let mut prefix = function.states();
     prefix.resize(slots.len());
     if function.card().algebra == Algebra::Exact {
         // The same bits wherever it is cut.
-        let stretches = coarse.map_or_else(|| whole(start..end), |it| it.stretches(aggregate, start..end));
+        let stretches = match coarse {
+            Some(coarse) => coarse.stretches(aggregate, of_window),
+            None => whole(of_window),
+        };
         for stretch in &stretches {
             merge_stretch(prefix.as_mut(), panes, aggregate, stretch, slots)?;
         }
         return Ok(prefix);
     }
-    let boundary = geometry.boundary(window).min(end);
+    let boundary = geometry.boundary(window).min(of_window.end);
     let mut suffix = function.states();
     suffix.resize(slots.len());
-    for pane in panes.range(start..boundary).rev().map(|(_, pane)| pane) {
+    for pane in panes.range(of_window.start..boundary).rev().map(|(_, pane)| pane) {
         let (places, groups) = present(pane, slots);
         let mut earlier = pane.states[aggregate].copy(&groups);
         earlier.merge(&counted(groups.len()), suffix.as_ref(), &places)?;
         suffix.reset(&places);
         suffix.merge(&places, earlier.as_ref(), &counted(groups.len()))?;
     }
-    for pane in panes.range(boundary..end).map(|(_, pane)| pane) {
+    for pane in panes.range(boundary..of_window.end).map(|(_, pane)| pane) {
         let (places, groups) = present(pane, slots);
         prefix.merge(&places, pane.states[aggregate].as_ref(), &groups)?;
     }
-    if boundary == start {
+    if boundary == of_window.start {
         return Ok(prefix);
     }
     let all = counted(slots.len());

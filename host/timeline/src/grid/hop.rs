@@ -6,7 +6,7 @@
 
 use super::blocks::Blocks;
 use crate::aggregate::{AggregateError, Finished, States};
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, PaneStart, WindowName};
 use crate::marks::Marks;
 use crate::pane::Pane;
 use crate::slots::counted;
@@ -17,8 +17,7 @@ use std::ops::Range;
 /// Stands on a window.
 pub(crate) struct Hop {
     geometry: Geometry,
-    /// Name of the window.
-    window: i64,
+    window: WindowName,
     /// By slot.
     tallies: Vec<KeyTally>,
     /// Slots that have rows in the window, and some that just lost theirs.
@@ -50,7 +49,7 @@ impl Hop {
         panes: &Panes,
         geometry: Geometry,
         aggregates: &[AggregateSpec],
-        window: i64,
+        window: WindowName,
         slots: usize,
     ) -> Result<Hop, AggregateError> {
         let columns = aggregates.iter().map(|aggregate| {
@@ -66,8 +65,7 @@ impl Hop {
         let mut hop =
             Hop { geometry, window, tallies: Vec::new(), live: Vec::new(), columns, stale: Vec::new() };
         hop.make_room(slots);
-        let (start, end) = hop.geometry.bounds(window);
-        hop.enter(panes, start..end)?;
+        hop.enter(panes, hop.geometry.panes(window))?;
         for (at, column) in hop.columns.iter_mut().enumerate() {
             if let Sliding::Blocks(blocks) = column {
                 blocks.stand_on(panes, at, &hop.geometry, window)?;
@@ -89,13 +87,13 @@ impl Hop {
     }
 
     /// The window that it stands on.
-    pub(crate) fn window(&self) -> i64 {
+    pub(crate) fn window(&self) -> WindowName {
         self.window
     }
 
-    /// Start of the window that it stands on.
-    pub(crate) fn start(&self) -> i64 {
-        self.geometry.start_of(self.window)
+    /// The first pane of the window that it stands on.
+    pub(crate) fn first_pane(&self) -> PaneStart {
+        self.geometry.panes(self.window).start
     }
 
     /// Whether any key has rows in the window.
@@ -115,7 +113,7 @@ impl Hop {
 
     /// Makes what late rows made wrong right again.
     pub(crate) fn rebuild_stale(&mut self, panes: &Panes) -> Result<(), AggregateError> {
-        let (start, end) = self.geometry.bounds(self.window);
+        let window = self.geometry.panes(self.window);
         for slot in std::mem::take(&mut self.stale) {
             let is_listed = self.tallies[slot as usize].is_listed;
             self.tallies[slot as usize] = KeyTally { is_listed, ..KeyTally::default() };
@@ -124,7 +122,7 @@ impl Hop {
                     states.reset(&[slot]);
                 }
             }
-            for pane in panes.range(start..end).map(|(_, pane)| pane) {
+            for pane in panes.range(window.clone()).map(|(_, pane)| pane) {
                 if let Some(group) = pane.group(slot) {
                     self.enter_groups(pane, &[slot], &[group])?;
                 }
@@ -139,12 +137,12 @@ impl Hop {
     }
 
     /// Moves on to a later window.
-    pub(crate) fn advance(&mut self, panes: &Panes, window: i64) -> Result<(), AggregateError> {
+    pub(crate) fn advance(&mut self, panes: &Panes, window: WindowName) -> Result<(), AggregateError> {
         let old = self.window;
-        let ((old_start, old_end), (start, end)) = (self.geometry.bounds(old), self.geometry.bounds(window));
-        self.leave(panes, old_start..start.min(old_end))?;
+        let (left, entered) = (self.geometry.panes(old), self.geometry.panes(window));
+        self.leave(panes, left.start..entered.start.min(left.end))?;
         self.window = window;
-        self.enter(panes, start.max(old_end)..end)?;
+        self.enter(panes, entered.start.max(left.end)..entered.end)?;
         for (at, column) in self.columns.iter_mut().enumerate() {
             if let Sliding::Blocks(blocks) = column {
                 blocks.advance(panes, at, &self.geometry, old, window)?;
@@ -175,7 +173,7 @@ impl Hop {
     pub(crate) fn copy(
         &self,
         aggregate: usize,
-        window: i64,
+        window: WindowName,
         slot: u32,
     ) -> Option<[Option<Box<dyn States>>; 2]> {
         let tally = self.tallies.get(slot as usize)?;
@@ -194,7 +192,7 @@ impl Hop {
         &mut self,
         panes: &Panes,
         aggregate: usize,
-        window: i64,
+        window: WindowName,
         slots: &[u32],
     ) -> Result<Option<Box<dyn States>>, AggregateError> {
         self.make_room(slots.iter().max().map_or(0, |slot| *slot as usize + 1));
@@ -202,21 +200,20 @@ impl Hop {
         if self.geometry.following(self.window) != Some(window) {
             return Ok(None);
         }
-        let ((old_start, old_end), (start, end)) =
-            (self.geometry.bounds(self.window), self.geometry.bounds(window));
+        let (left, entered) = (self.geometry.panes(self.window), self.geometry.panes(window));
         let mut states = running.copy(slots);
-        for pane in panes.range(old_start..start.min(old_end)).map(|(_, pane)| pane) {
+        for pane in panes.range(left.start..entered.start.min(left.end)).map(|(_, pane)| pane) {
             let (places, groups) = present(pane, slots);
             states.unmerge(&places, pane.states[aggregate].as_ref(), &groups)?;
         }
-        for pane in panes.range(start.max(old_end)..end).map(|(_, pane)| pane) {
+        for pane in panes.range(entered.start.max(left.end)..entered.end).map(|(_, pane)| pane) {
             let (places, groups) = present(pane, slots);
             states.merge(&places, pane.states[aggregate].as_ref(), &groups)?;
         }
         Ok(Some(states))
     }
 
-    fn enter(&mut self, panes: &Panes, range: Range<i64>) -> Result<(), AggregateError> {
+    fn enter(&mut self, panes: &Panes, range: Range<PaneStart>) -> Result<(), AggregateError> {
         if range.start >= range.end {
             return Ok(());
         }
@@ -249,7 +246,7 @@ impl Hop {
         Ok(())
     }
 
-    fn leave(&mut self, panes: &Panes, range: Range<i64>) -> Result<(), AggregateError> {
+    fn leave(&mut self, panes: &Panes, range: Range<PaneStart>) -> Result<(), AggregateError> {
         for pane in panes.range(range).map(|(_, pane)| pane) {
             let groups: Vec<u32> = pane.live().collect();
             let slots: Vec<u32> = groups.iter().map(|group| pane.slots[*group as usize]).collect();

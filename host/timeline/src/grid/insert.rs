@@ -4,6 +4,7 @@ use super::{GridStage, ordered};
 use crate::aggregate::AggregateError;
 use crate::answer::{Inserted, Rows};
 use crate::feed::{feed_batch, probe};
+use crate::geometry::{PaneStart, WindowName};
 use crate::marks::Marks;
 use crate::pane::Pane;
 use crate::slots::Slots;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// Rows of one batch that go to one pane.
 pub(crate) struct Share {
-    pub(crate) pane: i64,
+    pub(crate) pane: PaneStart,
     groups: Vec<u32>,
     pub(crate) rows: Vec<u32>,
     pub(crate) slots: Vec<u32>,
@@ -40,9 +41,9 @@ impl GridStage {
     }
 
     /// Splits a batch by pane, and leaves rows out that change no window.
-    fn share(&self, rows: &Rows<'_>, sealed: Option<i64>, inserted: &mut Inserted) -> Vec<Share> {
+    fn share(&self, rows: &Rows<'_>, sealed: Option<WindowName>, inserted: &mut Inserted) -> Vec<Share> {
         let mut shares: Vec<Share> = Vec::new();
-        let mut places: BTreeMap<i64, usize> = BTreeMap::new();
+        let mut places: BTreeMap<PaneStart, usize> = BTreeMap::new();
         // Neighbours mostly fall into the same pane.
         let (mut from, mut to, mut at) = (0, 0, None);
         for (slot, row) in rows.slots.iter().zip(rows.rows) {
@@ -56,7 +57,7 @@ impl GridStage {
                     inserted.too_late.push(*row);
                     continue;
                 }
-                (from, to) = (pane, self.geometry.pane_end(pane));
+                (from, to) = (pane.millis(), self.geometry.pane_end(pane));
                 at = Some(*places.entry(pane).or_insert_with(|| {
                     shares.push(Share { pane, groups: Vec::new(), rows: Vec::new(), slots: Vec::new() });
                     shares.len() - 1
@@ -117,10 +118,16 @@ impl GridStage {
     }
 
     /// Counts rows of a share, and marks what is due if windows over its pane were returned. Gives how many are late.
-    fn count_rows(&mut self, slots: &mut Slots, rows: &Rows<'_>, share: &Share, sealed: Option<i64>) -> u64 {
+    fn count_rows(
+        &mut self,
+        slots: &mut Slots,
+        rows: &Rows<'_>,
+        share: &Share,
+        sealed: Option<WindowName>,
+    ) -> u64 {
         let open = self.open_windows(share.pane);
         let Some(pane) = self.panes.get_mut(&share.pane) else { return 0 };
-        let mut changes = self.changes.as_mut().filter(|_| !open.is_empty());
+        let mut changes = self.changes.as_mut().zip(open);
         for (group, row) in share.groups.iter().zip(&share.rows) {
             let (at, time) = (*group as usize, rows.times[*row as usize]);
             if pane.rows[at] == 0 {
@@ -129,7 +136,7 @@ impl GridStage {
             pane.rows[at] = pane.rows[at].saturating_add(1);
             pane.newest[at] = pane.newest[at].max(time);
             pane.marks[at].set(Marks::CHANGED);
-            if let Some(changes) = &mut changes {
+            if let Some((changes, open)) = &mut changes {
                 pane.marks[at].set(Marks::LISTED);
                 changes.note_row(pane.slots[at], share.pane, open.clone());
             }
@@ -148,7 +155,7 @@ impl GridStage {
                 pane.set_due(*group, pane.due(*group) + 1);
                 self.due.insert((share.pane, *slot));
             }
-            if let Some(hop) = self.hop.as_mut().filter(|hop| share.pane >= hop.start()) {
+            if let Some(hop) = self.hop.as_mut().filter(|hop| share.pane >= hop.first_pane()) {
                 hop.mark_stale(*slot);
             }
         }

@@ -6,11 +6,12 @@
 //! that do change such a window are fed to what was taken aside (`kept_change.rs`), and how many of its rows are not
 //! returned yet is noted beside it.
 //!
-//! Knows states, windows by their number, and slots. Must not know which windows are to be kept.
+//! Knows states, windows by their name, and slots. Must not know which windows are to be kept.
 
 use crate::aggregate::{AggregateError, States};
 use crate::answer::{Block, BlockSink, Slot};
 use crate::bytes::{self, Reader};
+use crate::geometry::WindowName;
 use crate::marks::Marks;
 use crate::slots::{ByNumber, Slots};
 use crate::spec::AggregateSpec;
@@ -52,7 +53,7 @@ impl KeptState {
             .with_if(Marks::LISTED, self.is_listed)
     }
 
-    fn encode(&self, (window, slot): (i64, u32), slots: &Slots, out: &mut BlockSink<'_>) {
+    fn encode(&self, (window, slot): (WindowName, u32), slots: &Slots, out: &mut BlockSink<'_>) {
         let (mut bytes, mut state) = (vec![FORMAT], Vec::new());
         bytes::put_unsigned(self.rows, &mut bytes);
         bytes::put_signed(self.newest, &mut bytes);
@@ -69,49 +70,53 @@ impl KeptState {
             bytes::put_unsigned(*offset, &mut bytes);
         }
         bytes.push(u8::from(self.is_listed));
-        out(slots.key(Slot(slot)), Block { column: Block::KEPT, level: 0, start: window }, Some(&bytes));
+        out(
+            slots.key(Slot(slot)),
+            Block { column: Block::KEPT, level: 0, start: window.millis() },
+            Some(&bytes),
+        );
     }
 }
 
 /// What is kept, by window and slot.
 #[derive(Default)]
 pub(crate) struct Kept {
-    windows: BTreeMap<i64, ByNumber<KeptState>>,
-    dirty: BTreeSet<(i64, u32)>,
+    windows: BTreeMap<WindowName, ByNumber<KeptState>>,
+    dirty: BTreeSet<(WindowName, u32)>,
     /// Those that are `CHANGED`.
-    changed: BTreeSet<(i64, u32)>,
+    changed: BTreeSet<(WindowName, u32)>,
     /// Those that are `LISTED`.
-    listed: BTreeSet<(i64, u32)>,
+    listed: BTreeSet<(WindowName, u32)>,
 }
 
 impl Kept {
-    pub(crate) fn find(&self, window: i64, slot: u32) -> Option<&KeptState> {
+    pub(crate) fn find(&self, window: WindowName, slot: u32) -> Option<&KeptState> {
         self.windows.get(&window)?.get(&slot)
     }
 
     /// What is kept of a window, by slot.
-    pub(crate) fn of_window(&self, window: i64) -> Option<&ByNumber<KeptState>> {
+    pub(crate) fn of_window(&self, window: WindowName) -> Option<&ByNumber<KeptState>> {
         self.windows.get(&window)
     }
 
     /// Those of these windows that anything is kept of.
-    pub(crate) fn among(&self, windows: RangeInclusive<i64>) -> impl Iterator<Item = i64> {
+    pub(crate) fn among(&self, windows: RangeInclusive<WindowName>) -> impl Iterator<Item = WindowName> {
         self.windows.range(windows).map(|(window, _)| *window)
     }
 
     /// Whether any has changed of windows up to a last one.
-    pub(crate) fn has_changed(&self, last: Option<i64>) -> bool {
+    pub(crate) fn has_changed(&self, last: Option<WindowName>) -> bool {
         self.changed.first().is_some_and(|first| Some(first.0) <= last)
     }
 
-    pub(crate) fn keep(&mut self, slots: &mut Slots, window: i64, slot: u32, state: KeptState) {
+    pub(crate) fn keep(&mut self, slots: &mut Slots, window: WindowName, slot: u32, state: KeptState) {
         slots.retain(slot);
         self.note(window, slot, &state);
         self.windows.entry(window).or_default().insert(slot, state);
         self.dirty.insert((window, slot));
     }
 
-    fn note(&mut self, window: i64, slot: u32, state: &KeptState) {
+    fn note(&mut self, window: WindowName, slot: u32, state: &KeptState) {
         if state.marks().has(Marks::CHANGED) {
             self.changed.insert((window, slot));
         }
@@ -121,14 +126,14 @@ impl Kept {
     }
 
     /// A state to be changed.
-    pub(crate) fn change(&mut self, window: i64, slot: u32) -> Option<&mut KeptState> {
+    pub(crate) fn change(&mut self, window: WindowName, slot: u32) -> Option<&mut KeptState> {
         let state = self.windows.get_mut(&window)?.get_mut(&slot)?;
         self.dirty.insert((window, slot));
         Some(state)
     }
 
     /// Rows that count in it came; with `is_listed`, so that changes will say so.
-    pub(crate) fn mark_changed(&mut self, window: i64, slot: u32, is_listed: bool) {
+    pub(crate) fn mark_changed(&mut self, window: WindowName, slot: u32, is_listed: bool) {
         self.changed.insert((window, slot));
         if is_listed && let Some(state) = self.change(window, slot) {
             state.is_listed = true;
@@ -138,8 +143,8 @@ impl Kept {
 
     /// What has changed of windows up to a last one: slots, and whether each was returned before. All of it is returned
     /// now.
-    pub(crate) fn take_changed(&mut self, last: i64) -> BTreeMap<i64, Vec<(u32, bool)>> {
-        let mut taken: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
+    pub(crate) fn take_changed(&mut self, last: WindowName) -> BTreeMap<WindowName, Vec<(u32, bool)>> {
+        let mut taken: BTreeMap<WindowName, Vec<(u32, bool)>> = BTreeMap::new();
         while let Some((window, slot)) = self.changed.first().copied().filter(|first| first.0 <= last) {
             let is_revised = self.take_changed_of(window, slot);
             taken.entry(window).or_default().extend(is_revised.map(|is_revised| (slot, is_revised)));
@@ -148,7 +153,7 @@ impl Kept {
     }
 
     /// Whether a window that has changed was returned before; all of it is returned now.
-    pub(crate) fn take_changed_of(&mut self, window: i64, slot: u32) -> Option<bool> {
+    pub(crate) fn take_changed_of(&mut self, window: WindowName, slot: u32) -> Option<bool> {
         self.changed.remove(&(window, slot)).then_some(())?;
         let state = self.change(window, slot)?;
         let is_revised = state.marks().has(Marks::RETURNED);
@@ -166,7 +171,7 @@ impl Kept {
     }
 
     /// Drops windows before `oldest`.
-    pub(crate) fn expire(&mut self, slots: &mut Slots, oldest: i64) {
+    pub(crate) fn expire(&mut self, slots: &mut Slots, oldest: WindowName) {
         while let Some(first) = self.windows.first_entry().filter(|first| *first.key() < oldest) {
             first.remove().into_keys().for_each(|slot| slots.release(slot));
         }
@@ -196,7 +201,7 @@ impl Kept {
         &mut self,
         aggregates: &[AggregateSpec],
         slots: &mut Slots,
-        (slot, window): (u32, i64),
+        (slot, window): (u32, WindowName),
         stored: &[u8],
     ) -> Result<(), AggregateError> {
         let damaged = || AggregateError::Damaged("a kept window's bytes do not read".to_owned());
@@ -234,7 +239,7 @@ impl Kept {
         let of_window =
             |kept: &ByNumber<KeptState>| kept.allocation_size() + kept.values().map(of_state).sum::<usize>();
         self.windows.values().map(of_window).sum::<usize>()
-            + (self.dirty.len() + self.changed.len() + self.listed.len()) * size_of::<(i64, u32)>()
+            + (self.dirty.len() + self.changed.len() + self.listed.len()) * size_of::<(WindowName, u32)>()
     }
 }
 

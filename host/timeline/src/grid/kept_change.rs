@@ -13,6 +13,7 @@ use crate::aggregate::{AggregateError, States};
 use crate::answer::Rows;
 use crate::collect::Collector;
 use crate::feed::{Feeder, feed_batch};
+use crate::geometry::WindowName;
 use crate::marks::Marks;
 use crate::pane::Pane;
 use crate::row_log::Log;
@@ -24,7 +25,7 @@ use weir_event::Rank;
 
 /// What rows of a batch make of what is kept of a key's window.
 pub(crate) struct Changed {
-    window: i64,
+    window: WindowName,
     slot: u32,
     rows: Vec<u32>,
     /// The new states; `None` if the rows do not count in it.
@@ -38,19 +39,19 @@ impl GridStage {
         &mut self,
         slots: &mut Slots,
         share: &Share,
-        sealed: Option<i64>,
+        sealed: Option<WindowName>,
     ) -> Result<(), AggregateError> {
-        let first = self.geometry.first_window(share.pane).max(self.oldest_kept().unwrap_or(i64::MIN));
+        let first = Some(self.geometry.first_window(share.pane)).max(self.oldest_kept());
         let last = sealed.min(Some(self.geometry.last_window(share.pane)));
-        if Some(first) > last {
+        if first > last {
             return Ok(());
         }
         let mut keys = share.slots.clone();
         keys.sort_unstable();
         keys.dedup();
-        let next = |window: &i64| self.geometry.following(*window);
-        let windows: Vec<i64> =
-            std::iter::successors(Some(first), next).take_while(|window| Some(*window) <= last).collect();
+        let next = |window: &WindowName| self.geometry.following(*window);
+        let windows: Vec<WindowName> =
+            std::iter::successors(first, next).take_while(|window| Some(*window) <= last).collect();
         for window in windows {
             let new = keys.iter().copied().filter(|slot| self.kept.find(window, *slot).is_none());
             let new: Vec<u32> = new.collect();
@@ -61,15 +62,20 @@ impl GridStage {
         Ok(())
     }
 
-    fn keep_window(&mut self, slots: &mut Slots, window: i64, keys: &[u32]) -> Result<(), AggregateError> {
+    fn keep_window(
+        &mut self,
+        slots: &mut Slots,
+        window: WindowName,
+        keys: &[u32],
+    ) -> Result<(), AggregateError> {
         let aggregates = 0..self.spec.aggregates.len();
         let folded =
             aggregates.map(|at| self.fold_window(at, window, keys)).collect::<Result<Vec<_>, _>>()?;
-        let (start, end) = self.geometry.bounds(window);
+        let of_window = self.geometry.panes(window);
         let is_open = Some(window) > self.closed();
         for (place, slot) in keys.iter().enumerate() {
             let (mut rows, mut newest, mut unreturned, mut marks) = (0, i64::MIN, 0, Marks::NONE);
-            for pane in self.panes.range(start..end).map(|(_, pane)| pane) {
+            for pane in self.panes.range(of_window.clone()).map(|(_, pane)| pane) {
                 if let Some(group) = pane.group(*slot) {
                     rows += u64::from(pane.rows[group as usize]);
                     newest = newest.max(pane.newest[group as usize]);
@@ -99,9 +105,9 @@ impl GridStage {
         &self,
         rows: &Rows<'_>,
         shares: &[Share],
-        sealed: Option<i64>,
+        sealed: Option<WindowName>,
     ) -> Result<Vec<Changed>, AggregateError> {
-        let mut found: BTreeMap<(i64, u32), Vec<u32>> = BTreeMap::new();
+        let mut found: BTreeMap<(WindowName, u32), Vec<u32>> = BTreeMap::new();
         for share in shares {
             let (first, last) =
                 (self.geometry.first_window(share.pane), self.geometry.last_window(share.pane));
@@ -171,7 +177,7 @@ impl GridStage {
     }
 
     /// Feeds aggregates that depend on order again. All rows of a window that may still be changed are in the logs.
-    fn refold_kept(&mut self, window: i64, slot: u32) -> Result<(), AggregateError> {
+    fn refold_kept(&mut self, window: WindowName, slot: u32) -> Result<(), AggregateError> {
         let Some(ordered) = &self.ordered else { return Ok(()) };
         let (Some(log), Some(kept)) = (ordered.logs.find(slot), self.kept.change(window, slot)) else {
             return Ok(());
@@ -194,7 +200,11 @@ impl GridStage {
 
     /// Returns what is kept of windows up to a last one, where rows that count in it have come since it was last
     /// returned.
-    pub(crate) fn return_changed(&mut self, last: i64, out: &mut Collector) -> Result<(), AggregateError> {
+    pub(crate) fn return_changed(
+        &mut self,
+        last: WindowName,
+        out: &mut Collector,
+    ) -> Result<(), AggregateError> {
         let out_of_reach = self.out_of_reach();
         for (window, changed) in self.kept.take_changed(last) {
             if Some(window) > out_of_reach {
@@ -207,7 +217,7 @@ impl GridStage {
     /// Returns what is kept of a window of some keys; with each, whether it was returned before.
     pub(crate) fn return_kept(
         &self,
-        window: i64,
+        window: WindowName,
         keys: Vec<(u32, bool)>,
         out: &mut Collector,
     ) -> Result<(), AggregateError> {

@@ -5,6 +5,7 @@ use super::coarse::Coarse;
 use super::kept::KeptState;
 use crate::aggregate::States;
 use crate::feed::Feeder;
+use crate::geometry::PaneStart;
 use crate::marks::Marks;
 use crate::snapshot::{Part, Snapshot, Tile};
 use crate::spec::{AggregateSpec, StageSpec};
@@ -23,7 +24,7 @@ impl GridStage {
         if let Some(kept) = named.and_then(|window| self.kept.find(window, slot)) {
             return snapshot.of_kept(kept, &self.spec);
         }
-        for pane in self.panes.range(window.clone()).map(|(_, pane)| pane) {
+        for pane in self.panes.range(PaneStart::within(window.clone())).map(|(_, pane)| pane) {
             let Some(group) = pane.group(slot) else { continue };
             snapshot.rows[0] += u64::from(pane.rows[group as usize]);
             let newest = Some(EventTime::from_millis(pane.newest[group as usize]));
@@ -55,12 +56,13 @@ impl GridStage {
             return Part::Tiles {
                 identity,
                 before: Vec::new(),
-                after: self.tiles_of(coarse, at, slot, window),
+                after: self.tiles_of(coarse, at, slot, PaneStart::within(window)),
             };
         }
-        let boundary = named.map_or(window.start, |window| self.geometry.boundary(window));
+        let of_window = PaneStart::within(window);
+        let boundary = named.map_or(of_window.start, |window| self.geometry.boundary(window));
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        for (start, pane) in self.panes.range(window) {
+        for (start, pane) in self.panes.range(of_window) {
             let Some(group) = pane.group(slot) else { continue };
             let mut tile = Tile { states: pane.states[at].copy(&[group]), pending: None };
             if let Some(ordered) = self.ordered.as_ref().filter(|_| aggregate.is_ordered()) {
@@ -81,7 +83,7 @@ impl GridStage {
     }
 
     /// The tiles of a key in a window, coarse ones where there are.
-    fn tiles_of(&self, coarse: &Coarse, at: usize, slot: u32, window: Range<i64>) -> Vec<Tile> {
+    fn tiles_of(&self, coarse: &Coarse, at: usize, slot: u32, window: Range<PaneStart>) -> Vec<Tile> {
         let tile = |states: &dyn States, group: u32| Tile { states: states.copy(&[group]), pending: None };
         let mut tiles = Vec::new();
         for stretch in coarse.stretches(at, window) {

@@ -18,7 +18,7 @@ mod reach;
 mod settle;
 mod stored;
 
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, PaneStart, WindowName};
 use crate::pane::Pane;
 use crate::spec::StageSpec;
 use crate::tiles::Panes;
@@ -42,16 +42,16 @@ pub(crate) struct GridStage {
     pub(crate) hop: Option<Hop>,
     pub(crate) settled: i64,
     /// The newest window that is complete.
-    closed: Option<i64>,
+    closed: Option<WindowName>,
     /// The last window that a flush in parts has returned; only between its parts.
-    flushed: Option<i64>,
+    flushed: Option<WindowName>,
     /// What has changed; only if that will be asked for.
     pub(crate) changes: Option<Changes>,
     /// Stored notes on windows, by key, that nobody keeps up to date any more: they go with the next commit, so that who
     /// asks for changes again does not take them for true.
-    pub(crate) unread: Vec<(Box<[u8]>, i64)>,
+    pub(crate) unread: Vec<(Box<[u8]>, WindowName)>,
     /// Panes and slots that late rows came into after windows over them were returned.
-    due: BTreeSet<(i64, u32)>,
+    due: BTreeSet<(PaneStart, u32)>,
     /// Windows that some rows in their panes do not count in.
     pub(crate) kept: Kept,
     /// How far the horizon is behind the boundary, milliseconds.
@@ -82,7 +82,7 @@ impl GridStage {
     }
 
     /// The newest window that is complete.
-    pub(crate) fn closed(&self) -> Option<i64> {
+    pub(crate) fn closed(&self) -> Option<WindowName> {
         self.closed
     }
 

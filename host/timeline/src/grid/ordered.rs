@@ -4,7 +4,7 @@
 use crate::aggregate::{AggregateError, States};
 use crate::answer::{RefusedRow, Slot};
 use crate::feed::{Feeder, by_pane};
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, PaneStart};
 use crate::marks::Marks;
 use crate::pane::Pane;
 use crate::row_log::Layout;
@@ -22,11 +22,11 @@ pub(crate) struct Ordered {
     /// Which of the stage's aggregates they are.
     aggregates: Vec<usize>,
     /// Panes and slots that a late row came into.
-    refold: BTreeSet<(i64, u32)>,
+    refold: BTreeSet<(PaneStart, u32)>,
 }
 
 /// What a flush changed in a pane, to be put back: (pane, aggregate, groups, their states).
-type Saved = (i64, usize, Vec<u32>, Box<dyn States>);
+type Saved = (PaneStart, usize, Vec<u32>, Box<dyn States>);
 
 impl Ordered {
     /// `None` if the stage has no ordered aggregate.
@@ -42,7 +42,7 @@ impl Ordered {
     }
 
     /// A late row came into a pane.
-    pub(crate) fn mark_refold(&mut self, start: i64, pane: &mut Pane, slot: u32) {
+    pub(crate) fn mark_refold(&mut self, start: PaneStart, pane: &mut Pane, slot: u32) {
         if self.refold.insert((start, slot))
             && let Some(group) = pane.group(slot)
         {
@@ -68,7 +68,7 @@ impl Ordered {
         slots: &mut Slots,
         to: i64,
     ) -> Result<Vec<RefusedRow>, AggregateError> {
-        let mut work: BTreeMap<i64, Vec<(u32, Range<u64>)>> = BTreeMap::new();
+        let mut work: BTreeMap<PaneStart, Vec<(u32, Range<u64>)>> = BTreeMap::new();
         for (start, slot) in std::mem::take(&mut self.refold) {
             let Some(pane) = panes.get_mut(&start) else { continue };
             let Some(group) = pane.group(slot) else { continue };
@@ -77,7 +77,7 @@ impl Ordered {
             // A late row that came while there was no ordered aggregate is in no log.
             let Some(log) = self.logs.find(slot) else { continue };
             let end = log.first_at(geometry.pane_end(start)).min(self.logs.settled(slot));
-            work.entry(start).or_default().push((slot, log.first_at(start)..end));
+            work.entry(start).or_default().push((slot, log.first_at(start.millis())..end));
         }
         for (slot, rows) in self.logs.settle(to) {
             for (start, rows) in by_pane(self.logs.log(slot), rows, geometry) {
@@ -150,7 +150,7 @@ impl Ordered {
         panes: &mut Panes,
         pending: Vec<(u32, Range<u64>)>,
     ) -> Result<Vec<Saved>, AggregateError> {
-        let mut work: BTreeMap<i64, Vec<(u32, Range<u64>)>> = BTreeMap::new();
+        let mut work: BTreeMap<PaneStart, Vec<(u32, Range<u64>)>> = BTreeMap::new();
         for (slot, rows) in pending {
             for (start, rows) in by_pane(self.logs.log(slot), rows, geometry) {
                 work.entry(start).or_default().push((slot, rows));
@@ -173,13 +173,13 @@ impl Ordered {
     pub(crate) fn unfolded(
         &self,
         slot: u32,
-        start: i64,
+        start: PaneStart,
         is_refolded: bool,
         geometry: &Geometry,
     ) -> Range<u64> {
         let Some(log) = self.logs.find(slot) else { return 0..0 };
         let settled = if is_refolded { 0 } else { self.logs.settled(slot) };
-        let first = log.first_at(start).max(settled);
+        let first = log.first_at(start.millis()).max(settled);
         first..log.first_at(geometry.pane_end(start)).max(first)
     }
 }

@@ -8,6 +8,7 @@
 //! stays as it was for them (`kept.rs`).
 
 use super::GridStage;
+use crate::geometry::{PaneStart, WindowName};
 use crate::slots::Slots;
 
 impl GridStage {
@@ -22,23 +23,23 @@ impl GridStage {
     }
 
     /// The newest window that rows of a partition whose watermark this is do not change.
-    pub(crate) fn sealed(&self, watermark: i64) -> Option<i64> {
+    pub(crate) fn sealed(&self, watermark: i64) -> Option<WindowName> {
         self.geometry.last_complete(self.spec.floor(watermark, self.horizon))
     }
 
     /// The newest window that stays as it is whatever row may come.
-    pub(crate) fn out_of_reach(&self) -> Option<i64> {
+    pub(crate) fn out_of_reach(&self) -> Option<WindowName> {
         self.geometry.last_complete(self.horizon)
     }
 
     /// The oldest window that may be asked for: the newest complete one at the horizon.
-    pub(crate) fn oldest_kept(&self) -> Option<i64> {
+    pub(crate) fn oldest_kept(&self) -> Option<WindowName> {
         // A window that ends a moment after a time holds nothing that is newer.
         self.geometry.last_complete(self.horizon.saturating_add(1).min(self.settled))
     }
 
     /// Whether a pane is in no window that may still be asked for.
-    pub(crate) fn is_expired(&self, pane: i64) -> bool {
+    pub(crate) fn is_expired(&self, pane: PaneStart) -> bool {
         self.oldest_kept().is_some_and(|oldest| self.geometry.last_window(pane) < oldest)
     }
 
@@ -50,7 +51,7 @@ impl GridStage {
             }
             let (start, pane) = first.remove_entry();
             if let Some(coarse) = &mut self.coarse {
-                coarse.expire(self.geometry.pane_end(start));
+                coarse.expire(start);
             }
             pane.live().for_each(|group| slots.release(pane.slots[group as usize]));
         }

@@ -8,10 +8,12 @@ use super::{GridStage, ordered};
 use crate::aggregate::{AggregateError, States};
 use crate::answer::Results;
 use crate::collect::Collector;
+use crate::geometry::{PaneStart, WindowName};
 use crate::marks::Marks;
 use crate::pane::Pane;
 use crate::slots::{Slots, counted};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 impl GridStage {
     pub(crate) fn settle(&mut self, slots: &mut Slots, to: i64) -> Result<Results, AggregateError> {
@@ -46,7 +48,7 @@ impl GridStage {
     fn correct(&mut self, out: &mut Collector) -> Result<(), AggregateError> {
         let Some(closed) = self.closed else { return Ok(()) };
         let out_of_reach = self.out_of_reach();
-        let mut windows: BTreeMap<i64, Vec<(u32, bool)>> = BTreeMap::new();
+        let mut windows: BTreeMap<WindowName, Vec<(u32, bool)>> = BTreeMap::new();
         let due = std::mem::take(&mut self.due);
         for (start, slot) in &due {
             let mut window = self.geometry.first_window(*start);
@@ -85,7 +87,7 @@ impl GridStage {
     pub(crate) fn fold_window(
         &self,
         at: usize,
-        window: i64,
+        window: WindowName,
         slots: &[u32],
     ) -> Result<Box<dyn States>, AggregateError> {
         let function = self.spec.aggregates[at].function.as_ref();
@@ -93,29 +95,28 @@ impl GridStage {
     }
 
     /// Whether a closed window had rows of a key before the late ones.
-    fn was_returned(&self, window: i64, slot: u32) -> bool {
-        let (start, end) = self.geometry.bounds(window);
-        self.panes.range(start..end).any(|(_, pane)| {
+    fn was_returned(&self, window: WindowName, slot: u32) -> bool {
+        self.panes.range(self.geometry.panes(window)).any(|(_, pane)| {
             let group = pane.group(slot);
             group.is_some_and(|group| pane.rows[group as usize] > pane.due(group))
         })
     }
 
     /// Windows that are panes, after those that are closed and up to `limit`.
-    fn close_whole(&self, limit: Option<i64>, out: &mut Collector) -> Result<(), AggregateError> {
-        let Some(limit) = limit else { return Ok(()) };
-        let from = self.closed.map_or(i64::MIN, |closed| closed.saturating_add(1));
-        if from > limit {
+    fn close_whole(&self, limit: Option<WindowName>, out: &mut Collector) -> Result<(), AggregateError> {
+        let Some(limit) = limit.filter(|limit| self.closed.is_none_or(|closed| closed < *limit)) else {
             return Ok(());
-        }
-        for (start, pane) in self.panes.range(from..=limit) {
-            self.emit_pane(pane, *start, out)?;
+        };
+        let pane_of = |window: WindowName| self.geometry.panes(window).start;
+        let from = self.closed.map_or(Bound::Unbounded, |closed| Bound::Excluded(pane_of(closed)));
+        for (start, pane) in self.panes.range((from, Bound::Included(pane_of(limit)))) {
+            self.emit_pane(pane, self.geometry.first_window(*start), out)?;
         }
         Ok(())
     }
 
     /// The results of a window that is one pane.
-    fn emit_pane(&self, pane: &Pane, window: i64, out: &mut Collector) -> Result<(), AggregateError> {
+    fn emit_pane(&self, pane: &Pane, window: WindowName, out: &mut Collector) -> Result<(), AggregateError> {
         let is_due = |group: &u32| {
             let at = *group as usize;
             pane.marks[at].has(Marks::CHANGED) && !self.is_current(window, pane.slots[at])
@@ -142,7 +143,7 @@ impl GridStage {
     fn close_hop(
         &mut self,
         slots: &Slots,
-        limit: Option<i64>,
+        limit: Option<WindowName>,
         out: &mut Collector,
     ) -> Result<(), AggregateError> {
         let Some(limit) = limit else { return Ok(()) };
@@ -161,10 +162,10 @@ impl GridStage {
         &self,
         hop: &mut Option<Hop>,
         slots: usize,
-        closed: Option<i64>,
-        (limit, results): (i64, usize),
+        closed: Option<WindowName>,
+        (limit, results): (WindowName, usize),
         out: &mut Collector,
-    ) -> Result<Option<i64>, AggregateError> {
+    ) -> Result<Option<WindowName>, AggregateError> {
         let mut closed = closed;
         loop {
             if out.len() > results {
@@ -197,14 +198,15 @@ impl GridStage {
     }
 
     /// The first window after `closed` that has rows.
-    pub(super) fn next_window(&self, closed: Option<i64>) -> Option<i64> {
+    pub(super) fn next_window(&self, closed: Option<WindowName>) -> Option<WindowName> {
         let following = match closed {
-            Some(closed) => self.geometry.following(closed)?,
-            None => i64::MIN,
+            Some(closed) => Some(self.geometry.following(closed)?),
+            None => None,
         };
-        let mut panes = self.panes.range(self.geometry.start_of(following)..);
+        let from = following.map(|following| self.geometry.panes(following).start);
+        let mut panes = self.panes.range((from.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded));
         let (pane, _) = panes.find(|(_, pane)| pane.live().next().is_some())?;
-        Some(self.geometry.first_window(*pane).max(following))
+        Some(self.geometry.first_window(*pane)).max(following)
     }
 
     fn emit_window(&self, hop: &Hop, out: &mut Collector) -> Result<(), AggregateError> {
@@ -238,7 +240,7 @@ impl GridStage {
                 ordered.settle(&self.spec, &self.geometry, &mut self.panes, slots, self.settled)?;
         }
         self.correct(&mut out)?;
-        self.return_changed(i64::MAX, &mut out)?;
+        self.return_changed(WindowName::LAST, &mut out)?;
         let mut saved = Vec::new();
         if let Some(ordered) = &self.ordered {
             let pending = ordered.logs.pending();
@@ -273,7 +275,7 @@ impl GridStage {
             self.kept.forget_listed();
         }
         let closed = self.closed;
-        let open = |pane: i64| closed.is_none_or(|closed| self.geometry.last_window(pane) > closed);
+        let open = |pane: PaneStart| closed.is_none_or(|closed| self.geometry.last_window(pane) > closed);
         for (_, pane) in self.panes.iter_mut().rev().take_while(|(start, _)| open(**start)) {
             for group in pane.live().collect::<Vec<u32>>() {
                 pane.change_marks(group, Marks::RETURNED, Marks::CHANGED.with(Marks::LISTED));

@@ -2,6 +2,7 @@
 
 use super::{GridStage, change};
 use crate::answer::{Block, BlockSink, DecodeError, Slot};
+use crate::geometry::{PaneStart, WindowName};
 use crate::slots::Slots;
 use crate::tiles::{decode_tile, encode_all_tiles, encode_tiles};
 
@@ -32,10 +33,11 @@ impl GridStage {
 
     /// Whether a stored block is out of reach.
     pub(crate) fn is_gone(&self, block: Block) -> bool {
+        let window = WindowName::from_millis(block.start);
         match block.column {
-            Block::TILES => self.is_expired(block.start),
-            Block::KEPT => self.oldest_kept().is_some_and(|oldest| block.start < oldest),
-            Block::EMITTED => self.closed().is_some_and(|closed| block.start <= closed),
+            Block::TILES => self.is_expired(PaneStart::from_millis(block.start)),
+            Block::KEPT => self.oldest_kept().is_some_and(|oldest| window < oldest),
+            Block::EMITTED => self.closed().is_some_and(|closed| window <= closed),
             _ => false,
         }
     }
@@ -48,14 +50,17 @@ impl GridStage {
         block: Block,
         stored: &[u8],
     ) -> Result<(), DecodeError> {
-        let aggregates = &self.spec.aggregates;
+        let (aggregates, window) = (&self.spec.aggregates, WindowName::from_millis(block.start));
         let decoded = match block.column {
-            Block::TILES => decode_tile(&mut self.panes, aggregates, slots, slot, block.start, stored),
-            Block::KEPT => self.kept.decode(aggregates, slots, (slot.0, block.start), stored),
+            Block::TILES => {
+                let start = PaneStart::from_millis(block.start);
+                decode_tile(&mut self.panes, aggregates, slots, slot, start, stored)
+            }
+            Block::KEPT => self.kept.decode(aggregates, slots, (slot.0, window), stored),
             Block::EMITTED => match &mut self.changes {
-                Some(changes) => changes.decode(slot.0, block.start, stored),
+                Some(changes) => changes.decode(slot.0, window, stored),
                 None => {
-                    self.unread.push((slots.key(slot).into(), block.start));
+                    self.unread.push((slots.key(slot).into(), window));
                     Ok(())
                 }
             },

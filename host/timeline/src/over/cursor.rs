@@ -8,6 +8,7 @@ use super::steps::TailSteps;
 use super::tail::Tail;
 use crate::aggregate::{self, AggregateError, Algebra, Finished, Selection, States, Stretch};
 use crate::feed::Feeder;
+use crate::geometry::PaneStart;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
 use crate::slots::counted;
@@ -135,7 +136,7 @@ impl OverCursor {
         &self,
         aggregate: usize,
         group: u32,
-        (since, newest): (i64, i64),
+        (since, newest): (i64, PaneStart),
     ) -> Option<Box<dyn States>> {
         match &self.columns[aggregate] {
             OverColumn::Steps(steps) => steps.copy(group, since, newest),

@@ -5,6 +5,7 @@ use super::choice::Chooser;
 use super::frame::{FrameRows, UNFOLDED_ROWS};
 use super::tail::{Piece, Tail};
 use crate::feed::Feeder;
+use crate::geometry::PaneStart;
 use crate::row_log::Log;
 use crate::row_log::gather::Gather;
 use crate::snapshot::{Part, Snapshot, Tile};
@@ -73,7 +74,7 @@ impl OverStage {
         frames: &[FrameRows],
         snapshot: &mut Snapshot,
     ) {
-        let bounds: Vec<(i64, i64)> = self
+        let bounds: Vec<(i64, PaneStart)> = self
             .frames
             .iter()
             .map(|frame| (frame.since(snapshot.as_of), tail.step_of(frame.until(snapshot.as_of))))

@@ -8,6 +8,7 @@ use super::frame::FrameRows;
 use super::tail::{Piece, Tail, fold_pieces};
 use crate::aggregate::{AggregateError, Finished, Input, States};
 use crate::feed::{Feed, Feeder};
+use crate::geometry::PaneStart;
 use crate::slots::counted;
 use crate::spec::AggregateSpec;
 use std::ops::Range;
@@ -28,8 +29,8 @@ pub(crate) struct TailSteps {
 struct Stand {
     /// Start of the frame.
     since: i64,
-    /// Start of its newest step.
-    newest: i64,
+    /// Its newest step.
+    newest: PaneStart,
     /// Number of the row after the last that is folded.
     end: u64,
 }
@@ -66,7 +67,7 @@ impl TailSteps {
     }
 
     /// A copy of the fold of all steps of a frame but the newest, if the key's cursor stands there.
-    pub(crate) fn copy(&self, group: u32, since: i64, newest: i64) -> Option<Box<dyn States>> {
+    pub(crate) fn copy(&self, group: u32, since: i64, newest: PaneStart) -> Option<Box<dyn States>> {
         let stand = self.stands.get(group as usize).copied().flatten();
         let is_there = stand.is_some_and(|stand| (stand.since, stand.newest) == (since, newest));
         is_there.then(|| self.before.copy(&[group]))
@@ -176,7 +177,7 @@ impl TailSteps {
         let log = source.logs.log(event.slot);
         let may_leave = aggregate.function.card().inverse && tail.has_steps_since(from.since);
         // The newest step stays in the frame, and the rows that come in are all in the log.
-        let is_on = from.since <= to.since && to.since <= from.newest && from.newest <= to.newest;
+        let is_on = from.since <= to.since && to.since <= from.newest.millis() && from.newest <= to.newest;
         let has_rows = log.start() <= from.end && from.end <= to.end;
         if !is_on || !has_rows || from.since < to.since && !may_leave {
             return Ok(false);
@@ -184,7 +185,7 @@ impl TailSteps {
         if from.since < to.since {
             let rows = log.first_at(from.since)..log.first_at(to.since);
             let mut pieces = tail.pieces((event.slot, log), from.since, [rows]);
-            pieces.truncate(pieces.partition_point(|piece| piece.start < to.since));
+            pieces.truncate(pieces.partition_point(|piece| piece.start.millis() < to.since));
             let leaving = fold_pieces(&pieces, (at, aggregate), layout, log)?;
             self.before.unmerge(&vec![group; pieces.len()], leaving.as_ref(), &counted(pieces.len()))?;
         }
@@ -202,7 +203,12 @@ impl TailSteps {
     }
 
     /// Lets the newest step join those before it, if another begins.
-    fn begin_step(&mut self, group: u32, newest: &mut i64, start: i64) -> Result<(), AggregateError> {
+    fn begin_step(
+        &mut self,
+        group: u32,
+        newest: &mut PaneStart,
+        start: PaneStart,
+    ) -> Result<(), AggregateError> {
         if *newest < start {
             *newest = start;
             self.before.merge(&[group], self.newest.as_ref(), &[group])?;

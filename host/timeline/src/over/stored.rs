@@ -2,6 +2,7 @@
 
 use super::OverStage;
 use crate::answer::{Block, BlockSink, DecodeError, Slot};
+use crate::geometry::PaneStart;
 use crate::marks::Marks;
 use crate::slots::Slots;
 
@@ -24,7 +25,7 @@ impl OverStage {
     /// Whether a stored block is out of reach.
     pub(crate) fn is_gone(&self, block: Block) -> bool {
         let tail = self.tail.as_ref().filter(|_| block.column == Block::TILES);
-        tail.is_some_and(|tail| tail.is_expired(block.start))
+        tail.is_some_and(|tail| tail.is_expired(PaneStart::from_millis(block.start)))
     }
 
     /// Takes a stored block of a key back.
@@ -38,7 +39,8 @@ impl OverStage {
         match (block.column, &mut self.tail) {
             (Block::ROWS, _) => self.logs.decode(slots, slot, block, stored),
             (Block::TILES, Some(tail)) => {
-                let decoded = tail.decode(&self.spec, slots, slot, block.start, stored);
+                let start = PaneStart::from_millis(block.start);
+                let decoded = tail.decode(&self.spec, slots, slot, start, stored);
                 decoded.map_err(|error| DecodeError::of_state(block, &error))
             }
             _ => Err(DecodeError::no_column(block)),

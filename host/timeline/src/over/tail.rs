@@ -13,7 +13,7 @@ use crate::aggregate::{AggregateError, States};
 use crate::answer::{Block, BlockSink, Slot};
 use crate::feed::Feeder;
 use crate::feed::by_pane;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, PaneStart};
 use crate::pane::Pane;
 use crate::row_log::logs::Logs;
 use crate::row_log::{Layout, Log};
@@ -22,11 +22,11 @@ use crate::slots::counted;
 use crate::spec::{AggregateSpec, Frames, Grid, StageSpec};
 use crate::tiles::{Panes, decode_tile, encode_all_tiles, encode_tiles};
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use weir_event::Span;
 
-/// Start of the tile of everything that is older than bounded frames reach.
-const OLDEST: i64 = i64::MIN;
+/// The tile of everything that is older than bounded frames reach.
+const OLDEST: PaneStart = PaneStart::FIRST;
 
 /// The tiles of a segment's keys.
 pub(crate) struct Tail {
@@ -37,22 +37,22 @@ pub(crate) struct Tail {
     /// Whether a frame is unbounded.
     keeps_all: bool,
     /// No bounded frame reaches before this.
-    bound: i64,
+    bound: PaneStart,
     /// Stored tiles that were folded into the oldest one, with their key.
-    graves: Vec<(Box<[u8]>, i64)>,
+    graves: Vec<(Box<[u8]>, PaneStart)>,
 }
 
 /// Rows on their way from logs into tiles: by tile, what each aggregate is fed.
 #[derive(Default)]
 pub(crate) struct Leaving {
-    feeds: BTreeMap<i64, Vec<(Feeder, Vec<u32>)>>,
+    feeds: BTreeMap<PaneStart, Vec<(Feeder, Vec<u32>)>>,
     /// Slots, once for each new tile.
     retained: Vec<u32>,
 }
 
 /// A frame's share of one step.
 pub(crate) struct Piece<'a> {
-    pub(crate) start: i64,
+    pub(crate) start: PaneStart,
     pub(crate) tile: Option<(&'a Pane, u32)>,
     /// Rows of the log that come after those of the tile, in order.
     pub(crate) rows: Vec<Range<u64>>,
@@ -66,15 +66,15 @@ impl Tail {
             panes: Panes::new(),
             reach: frames.longest().unwrap_or(0),
             keeps_all: frames.iter().any(Frame::is_unbounded),
-            bound: i64::MIN,
+            bound: OLDEST,
             graves: Vec::new(),
         })
     }
 
-    /// Start of the step that holds a time.
-    pub(crate) fn step_of(&self, time: i64) -> i64 {
+    /// The step that holds a time.
+    pub(crate) fn step_of(&self, time: i64) -> PaneStart {
         // Steps leave no time between them.
-        self.geometry.pane_of(time).unwrap_or(time)
+        self.geometry.pane_of(time).unwrap_or(PaneStart::from_millis(time))
     }
 
     /// Takes in the rows of a log that come before `until`, which are about to leave it.
@@ -131,7 +131,8 @@ impl Tail {
             return Ok(());
         }
         self.bound = bound;
-        let unreached: Vec<i64> = self.panes.range(OLDEST + 1..bound).map(|(start, _)| *start).collect();
+        let unreached = (Bound::Excluded(OLDEST), Bound::Excluded(bound));
+        let unreached: Vec<PaneStart> = self.panes.range(unreached).map(|(start, _)| *start).collect();
         for start in unreached {
             let Some(mut pane) = self.panes.remove(&start) else { continue };
             if !self.keeps_all {
@@ -152,7 +153,7 @@ impl Tail {
         spec: &StageSpec,
         slots: &mut Slots,
         logs: &Logs,
-        start: i64,
+        start: PaneStart,
         pane: &mut Pane,
     ) -> Result<(), AggregateError> {
         let end = self.geometry.pane_end(start);
@@ -187,7 +188,7 @@ impl Tail {
         since: i64,
         rows: impl IntoIterator<Item = Range<u64>>,
     ) -> Vec<Piece<'a>> {
-        let tiles = self.panes.range(since..);
+        let tiles = self.panes.range(PaneStart::from_millis(since)..);
         let tiles = tiles.filter_map(|(start, pane)| Some((*start, (pane, pane.group(slot)?))));
         let mut pieces: Vec<Piece<'a>> =
             tiles.map(|(start, tile)| Piece { start, tile: Some(tile), rows: Vec::new() }).collect();
@@ -200,24 +201,24 @@ impl Tail {
         pieces
     }
 
-    /// Rows of a log by the start of their step.
-    pub(crate) fn by_step(&self, log: &Log, rows: Range<u64>) -> Vec<(i64, Range<u64>)> {
+    /// Rows of a log by their step.
+    pub(crate) fn by_step(&self, log: &Log, rows: Range<u64>) -> Vec<(PaneStart, Range<u64>)> {
         by_pane(log, rows, &self.geometry)
     }
 
     /// Whether steps from this one on are still told apart.
     pub(crate) fn has_steps_since(&self, since: i64) -> bool {
-        self.bound <= since
+        self.bound.millis() <= since
     }
 
     /// Whether a stored tile is out of reach.
-    pub(crate) fn is_expired(&self, start: i64) -> bool {
+    pub(crate) fn is_expired(&self, start: PaneStart) -> bool {
         !self.keeps_all && start < self.bound
     }
 
     pub(crate) fn encode_dirty(&mut self, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
         for (key, start) in self.graves.drain(..) {
-            out(&key, Block { column: Block::TILES, level: 0, start }, None);
+            out(&key, Block { column: Block::TILES, level: 0, start: start.millis() }, None);
         }
         encode_tiles(&mut self.panes, slots, left, out);
     }
@@ -231,7 +232,7 @@ impl Tail {
         spec: &StageSpec,
         slots: &mut Slots,
         slot: Slot,
-        start: i64,
+        start: PaneStart,
         stored: &[u8],
     ) -> Result<(), AggregateError> {
         decode_tile(&mut self.panes, &spec.aggregates, slots, slot, start, stored)

@@ -29,7 +29,8 @@ const OWNERS: [(&str, &str); 6] = [
 ];
 
 /// What a crate does without, also in what it uses: whoever builds on it alone gets none of that.
-const ABSENCES: [(&str, &[&str]); 4] = [
+const ABSENCES: [(&str, &[&str]); 5] = [
+    ("weir-event", &["tokio", "hyper", "sled"]),
     (
         "weir-format",
         &["rdkafka", "openssl-sys", "zstd-sys", "hyper", "tokio", "sled", "wasmtime", "datafusion-expr"],

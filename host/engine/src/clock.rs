@@ -42,3 +42,17 @@ impl Clock for SystemClock {
         Box::pin(tokio::time::sleep(span))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_waits_as_long_as_it_is_told_and_knows_the_year() {
+        let clock = SystemClock::new();
+        let until = clock.monotonic() + Duration::from_millis(5);
+        clock.sleep(Duration::from_millis(5)).await;
+        assert!(clock.monotonic() >= until);
+        assert!(clock.now() > "2020-01-01T00:00:00Z".parse().unwrap());
+    }
+}

@@ -2,7 +2,8 @@
 //! messages that flow between stages.
 //!
 //! Knows: Arrow arrays and how weir's types map to them. Must not know: how anything is read, computed, stored
-//! or served; nothing here is async, does I/O or keeps state beyond a value.
+//! or served; nothing here does I/O or keeps state beyond a value, except the clock that tests move. Whoever waits by a
+//! clock brings a runtime.
 
 pub mod clock;
 pub mod date;

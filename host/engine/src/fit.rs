@@ -18,7 +18,7 @@ pub struct StateEdit {
     pub kept: Vec<String>,
     /// Features that are new and lack nothing, as what they are made of is kept.
     pub added: Vec<String>,
-    /// Features that begin anew, with the time from which on they have all rows.
+    /// Features that start anew, with the time from which on they have all rows.
     pub begun: Vec<(String, EventTime)>,
     /// Features whose values nothing of the plan has.
     pub gone: Vec<String>,
@@ -30,10 +30,10 @@ impl std::fmt::Display for StateEdit {
         let begun = self.begun.iter().map(|(name, since)| format!("{name} (partial since {since})"));
         let begun: Vec<String> = begun.collect();
         let parts = [
-            ("keeps", list(&self.kept)),
-            ("adds", list(&self.added)),
-            ("begins anew", list(&begun)),
-            ("drops", list(&self.gone)),
+            ("kept", list(&self.kept)),
+            ("new and whole at once", list(&self.added)),
+            ("starts anew", list(&begun)),
+            ("goes", list(&self.gone)),
         ];
         let told = parts.iter().filter(|(_, names)| !names.is_empty());
         let told: Vec<String> = told.map(|(what, names)| format!("{what} {names}")).collect();
@@ -100,7 +100,7 @@ impl Body {
                     let edited =
                         self.edited(plan).map_err(|error| EngineError::of_core(&plan.name, error))?;
                     let drops = edited.is_some_and(|edited| edited.drops_states);
-                    return Ok(drops.then(|| lost_to_a_plugin(", or raise `version` to begin it anew")));
+                    return Ok(drops.then(|| lost_to_a_plugin(", or raise `version` to start it anew")));
                 }
             }
         }

@@ -89,7 +89,7 @@ pub(crate) fn restore(
     }
     if let Some(edited) = &edited {
         let told = body.edit_told(plan, Some(edited));
-        tracing::info!(job = plan.name, "the query was edited; its state {told}");
+        tracing::info!(job = plan.name, "the query was edited; of its state: {told}");
     }
     let shards = shards.map(Arc::new);
     Ok(Restored { shards, intake, unsaid, shape, is_edited: edited.is_some() })

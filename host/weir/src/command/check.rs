@@ -134,7 +134,7 @@ pub(super) fn count(number: usize, noun: &str) -> String {
 fn shown(plan: &JobPlan, kinds: &RegisteredKinds, edit: Option<&StateEdit>, explain: bool) -> String {
     let mut lines =
         if explain { weir_sql::explain(plan).lines().map(str::to_owned).collect() } else { summary(plan) };
-    lines.extend(edit.filter(|_| !plan.features.is_empty()).map(|edit| format!("its state {edit}")));
+    lines.extend(edit.filter(|_| !plan.features.is_empty()).map(|edit| format!("state: {edit}")));
     lines.extend(plan.sinks.iter().map(|sink| format!("sink {}: {}", sink.name, promise(plan, sink, kinds))));
     lines.push(String::new());
     lines.join("\n")
@@ -200,9 +200,9 @@ fn edit_as_json(edit: &StateEdit) -> Value {
     let begun = edit.begun.iter().map(|(name, since)| json!({"feature": name, "since": since.to_string()}));
     json!({
         "kept": edit.kept,
-        "added": edit.added,
-        "begun": begun.collect::<Vec<_>>(),
-        "gone": edit.gone,
+        "whole": edit.added,
+        "starts_anew": begun.collect::<Vec<_>>(),
+        "goes": edit.gone,
     })
 }
 

@@ -1,9 +1,30 @@
-//! What was probably meant by a name that is not known. Knows letters; must not know what the names stand for.
+//! What was probably meant by a name that is not known, and how a message repeats a text from outside. Knows letters;
+//! must not know what the names stand for.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
+/// The longest part of a text from outside that a message repeats: as long as the longest name of anything here.
+const SHOWN_BYTES: usize = 64;
+
+/// A text from outside as messages repeat it: cut where it is longer than any name, so that no answer and no line of a
+/// log grows with what somebody sends.
+///
+/// ```
+/// use weir_event::suggestion::shown;
+/// assert_eq!(shown("user_activity"), "user_activity");
+/// assert_eq!(shown(&"a".repeat(1000)), format!("{}…", "a".repeat(64)));
+/// ```
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if text.len() <= SHOWN_BYTES {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{}…", &text[..text.floor_char_boundary(SHOWN_BYTES)]))
+}
+
 /// The known name that is nearest to a misspelt one, if it is near enough to be meant: one letter in four may differ,
-/// and of short names the first may not.
+/// and of short names the first may not. A name that is longer than any known one can be is not compared: that takes as
+/// many steps as both have letters together squared.
 ///
 /// ```
 /// use weir_event::suggestion::nearest;
@@ -11,6 +32,9 @@ use std::cmp::Reverse;
 /// assert_eq!(nearest("x", ["rides", "y"]), None);
 /// ```
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    if name.len() > SHOWN_BYTES {
+        return None;
+    }
     let lower = name.to_lowercase();
     let length = lower.chars().count();
     let farthest = length.div_ceil(4);
@@ -50,6 +74,16 @@ mod tests {
         assert_eq!(instead_of("x", ["rides", "trips"]), "known: rides, trips");
         assert_eq!(instead_of("x", []), "none are known");
         assert_eq!(unknown("key", "folow", ["follow"]), "unknown key; did you mean `follow`?");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_letters_and_not_compared() {
+        let long = "ü".repeat(50);
+        assert_eq!(shown(&long), format!("{}…", "ü".repeat(32)));
+        assert_eq!(shown(&"x".repeat(64)), "x".repeat(64));
+        assert_eq!(nearest(&"x".repeat(65), ["x".repeat(64).as_str()]), None);
+        assert_eq!(nearest(&"x".repeat(64), ["x".repeat(63).as_str()]), Some("x".repeat(63).as_str()));
+        assert_eq!(shown(&format!("{}ü", "x".repeat(63))), format!("{}…", "x".repeat(63)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Time is a whole number of milliseconds since 1970-01-01T00:00:00Z, before it negative; finer input is
 //! floored. Arithmetic saturates: a window over absurd times is empty or clipped, never wrapped around.
 
+use crate::suggestion::shown;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -90,13 +91,14 @@ impl FromStr for EventTime {
 
     /// RFC 3339 (an offset or `Z` is required) or an integer of epoch milliseconds, of the years -9999 to 9999.
     fn from_str(text: &str) -> Result<Self, TimeError> {
+        let refused = || TimeError(shown(text).into_owned());
         let stamp = match text.parse::<i64>() {
             Ok(millis) => jiff::Timestamp::from_millisecond(millis),
             Err(_) => text.parse(),
         };
-        let stamp = stamp.map_err(|_| TimeError(text.to_owned()))?;
+        let stamp = stamp.map_err(|_| refused())?;
         let nanos = stamp.as_nanosecond();
-        i64::try_from(nanos.div_euclid(1_000_000)).map(EventTime).map_err(|_| TimeError(text.to_owned()))
+        i64::try_from(nanos.div_euclid(1_000_000)).map(EventTime).map_err(|_| refused())
     }
 }
 

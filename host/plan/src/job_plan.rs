@@ -80,10 +80,25 @@ pub struct Unnest {
     pub filter: Option<Arc<dyn Expression>>,
 }
 
+/// What stands behind the name of a plugin's function in canonical texts and identities.
+const COMPONENT_MARK: &str = "@sha256:";
+
 impl JobPlan {
     /// The input that a partition's rows come from; `None` for a partition of another plan.
     pub fn input_of(&self, partition: PartitionId) -> Option<&StreamInput> {
         self.inputs.get(usize::from(partition.source))
+    }
+
+    /// Whether it calls functions of plugins, each of which may go on for as long as its fuel lasts.
+    pub fn calls_components(&self) -> bool {
+        let projections = self.inputs.iter().map(|input| &input.projection);
+        let of_rows = projections.flat_map(|it| it.columns.iter().chain(&it.filter));
+        let of_results =
+            self.output.columns.iter().map(|column| &column.expression).chain(&self.output.filter);
+        let mut scalars = of_rows.chain(of_results);
+        let mut aggregates = self.stage.iter().flat_map(|stage| &stage.spec.aggregates);
+        scalars.any(|expression| expression.canonical().contains(COMPONENT_MARK))
+            || aggregates.any(|aggregate| aggregate.function.card().identity.contains(COMPONENT_MARK))
     }
 
     /// Names and types of the projected columns, which are of the same types for every input.

@@ -5,38 +5,42 @@
 use crate::Served;
 use crate::face::Face;
 use crate::metrics::Metrics;
+use crate::pool::Pool;
 use crate::problem::Problem;
+use crate::room::Room;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 use weir_engine::Job;
-use weir_event::suggestion::instead_of;
+use weir_event::suggestion::{instead_of, shown};
 
-/// Unit of [`App::ingest_room`], so that its permits fit 32 bits.
-pub(crate) const ROOM_UNIT_BYTES: u64 = 1024;
-/// Bodies of events that may be in memory at once, unless a few of the largest take more: enough to keep the
-/// log's group commit busy, little beside the state.
-const INGEST_ROOM_BYTES: u64 = 64 << 20;
-/// However large `limits.body` is, so many of the largest bodies fit.
-const INGEST_ROOM_BODIES: u64 = 4;
+/// Uploads of plugins at once, each with its component in memory.
+const UPLOADS: usize = 8;
 
 /// The state of the router.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) served: Arc<Served>,
     pub(crate) metrics: Metrics,
-    /// Room for bodies of events, in units of [`ROOM_UNIT_BYTES`].
-    pub(crate) ingest_room: Arc<Semaphore>,
+    /// For bodies and answers.
+    pub(crate) room: Room,
+    /// For lookups that take long.
+    pub(crate) pool: Pool,
+    /// Places for uploads, of which one is admitted at a time.
+    pub(crate) uploads: Semaphore,
+    pub(crate) admitting: Semaphore,
     faces: RwLock<HashMap<String, Arc<Face>>>,
 }
 
 impl App {
     pub(crate) fn new(served: Arc<Served>) -> App {
-        let bodies = served.limits.body_bytes.saturating_mul(INGEST_ROOM_BODIES);
-        let units = INGEST_ROOM_BYTES.max(bodies).div_ceil(ROOM_UNIT_BYTES);
+        let largest_bytes = served.limits.body_bytes.max(served.component_bytes);
         App {
             metrics: Metrics::new(served.clone()),
-            ingest_room: Arc::new(Semaphore::new((units as usize).min(Semaphore::MAX_PERMITS))),
+            room: Room::for_bodies_of(largest_bytes),
+            pool: Pool::new(served.clock.clone()),
+            uploads: Semaphore::new(UPLOADS),
+            admitting: Semaphore::new(1),
             faces: RwLock::default(),
             served,
         }
@@ -52,7 +56,7 @@ impl App {
     pub(crate) fn no_job(&self, name: &str) -> Problem {
         let jobs = self.served.engine.statuses();
         let known = instead_of(name, jobs.iter().map(|status| status.job.as_str()));
-        Problem::not_found(format!("job `{name}` not found; {known}"))
+        Problem::not_found(format!("job `{}` not found; {known}", shown(name)))
     }
 
     /// A job and its face; 404, or 503 where it could not be started.

@@ -2,6 +2,7 @@
 //!
 //! Must not know routes, apart from which two are open to everybody.
 
+use crate::foreign;
 use crate::problem::{Kind, Problem};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue};
@@ -24,9 +25,9 @@ pub fn check_listen(address: SocketAddr, token: Option<&str>) -> Result<(), Stri
     ))
 }
 
-/// Refuses a request that does not carry the token.
+/// Refuses a request that does not carry the token, or where there is none one that somebody else's page makes.
 pub(crate) fn check(token: Option<&str>, path: &str, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(()) };
+    let Some(token) = token.filter(|token| !token.is_empty()) else { return foreign::refuse(headers) };
     if OPEN_PATHS.contains(&path) {
         return Ok(());
     }

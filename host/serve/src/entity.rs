@@ -10,6 +10,7 @@ use arrow_schema::DataType as ArrowType;
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
+use weir_event::suggestion::shown;
 use weir_event::{DataType, Date, DecimalType, EventTime};
 use weir_format::base64;
 use weir_format::json::{push_cell, push_time};
@@ -95,7 +96,7 @@ impl KeyColumn {
             }
             _ => Some(KeyValue::Text(text.to_owned())),
         };
-        value.ok_or_else(|| format!("`{}`: `{text}` is not {}", self.name, self.noun()))
+        value.ok_or_else(|| format!("`{}`: `{}` is not {}", self.name, shown(text), self.noun()))
     }
 
     /// Reads a member of a JSON entity; strings never become numbers.
@@ -119,8 +120,9 @@ impl KeyColumn {
             // A number that is not whole has been read as a double, which tells so many digits apart.
             (ArrowType::Decimal128(..), Value::Number(number)) if number.is_f64() && digits(number) > 15 => {
                 return Err(format!(
-                    "`{}`: {value} has more digits than a JSON number keeps here; write it in quotes",
-                    self.name
+                    "`{}`: {} has more digits than a JSON number keeps here; write it in quotes",
+                    self.name,
+                    shown(&number.to_string())
                 ));
             }
             (ArrowType::Decimal128(..), Value::Number(number)) => self.of_text(&number.to_string()).ok(),
@@ -136,7 +138,7 @@ impl KeyColumn {
             }
             _ => None,
         };
-        read.ok_or_else(|| format!("`{}`: {value} is not {}", self.name, self.noun()))
+        read.ok_or_else(|| format!("`{}`: {} is not {}", self.name, shown(&value.to_string()), self.noun()))
     }
 
     /// The value as a column of one row, of the key's type.

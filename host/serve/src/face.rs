@@ -29,6 +29,8 @@ pub(crate) struct Face {
     /// The key columns; none for a job without entity, whose lookup the engine refuses.
     pub(crate) keys: Vec<KeyColumn>,
     pub(crate) features: Vec<FeatureFace>,
+    /// Whether its lookups may take as long as a guest's fuel lasts.
+    pub(crate) calls_guests: bool,
     /// The member of `jobs` up to the watermark.
     meta: Vec<u8>,
 }
@@ -65,6 +67,7 @@ impl Face {
         Face {
             keys: plan.stage.as_ref().map(key_columns).unwrap_or_default(),
             features: plan.features.iter().map(|feature| FeatureFace::new(plan, feature)).collect(),
+            calls_guests: plan.calls_components(),
             meta: meta.into_bytes(),
             plan: plan.clone(),
         }

@@ -1,8 +1,9 @@
-//! What every request passes: the token, the counters, and the answers to what no route takes.
+//! What every request passes: the token, the counters, the room for its answer, and the answers to what no route takes.
 
 use crate::app::App;
 use crate::auth;
 use crate::problem::{Kind, Problem};
+use crate::request::in_room;
 use crate::routes::route_docs;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -11,7 +12,7 @@ use futures_util::FutureExt;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use weir_event::suggestion::instead_of;
+use weir_event::suggestion::{instead_of, shown};
 
 /// Lets a request through that carries the token, and counts the answer.
 pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -22,6 +23,7 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
         Ok(()) => answer(next.run(request)).await,
         Err(problem) => problem.into_response(),
     };
+    let response = in_room(response, &app.room).await.unwrap_or_else(IntoResponse::into_response);
     let took = app.served.clock.monotonic().saturating_sub(started);
     app.metrics.count_request(route.as_ref().map(MatchedPath::as_str), response.status().as_u16(), took);
     response
@@ -40,11 +42,11 @@ pub(crate) async fn no_route(request: Request) -> Problem {
     // Several methods of a path are several routes.
     let known: BTreeSet<&str> = route_docs().map(|route| route.path).collect();
     let known = instead_of(path, known);
-    Problem::not_found(format!("route `{path}` not found; {known}"))
+    Problem::not_found(format!("route `{}` not found; {known}", shown(path)))
 }
 
 pub(crate) async fn wrong_method(request: Request) -> Problem {
-    let (method, path) = (request.method(), request.uri().path());
+    let (method, path) = (shown(request.method().as_str()), shown(request.uri().path()));
     Problem::new(Kind::MethodNotAllowed, format!("`{path}` does not take {method}; see the header `Allow`"))
 }
 

@@ -4,10 +4,10 @@
 //! the log's files or what jobs make of rows.
 
 use crate::accept::{Judge, Rejected};
-use crate::app::{App, ROOM_UNIT_BYTES};
+use crate::app::App;
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
-use crate::request::{Name, answer, blocking, declared_bytes, read_body};
+use crate::request::{Name, answer, blocking, read_body};
 use crate::routes::Parameter;
 use crate::{Served, StreamEntry};
 use axum::extract::{RawQuery, Request, State};
@@ -17,10 +17,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::SemaphorePermit;
 use weir_connectors::http::{AppendError, Appended, IdempotencyKey, IngestLog};
 use weir_engine::{Job, JobState};
-use weir_event::suggestion::instead_of;
+use weir_event::suggestion::{instead_of, shown};
 use weir_event::{EventTime, PartitionId, within};
 
 /// The name of the header that lets a sender try again without sending twice.
@@ -57,15 +56,15 @@ pub(crate) async fn events(
     let log = log_of(&stream)?;
     let wait = wait_for_visible(query.as_deref())?;
     let key = idempotency_key(request.headers())?;
-    let room = room(&app, &request)?;
-    let body = read_body(request, app.served.limits.body_bytes, &*app.served.clock).await?;
+    let body = read_body(request, app.served.limits.body_bytes, &app.room, &*app.served.clock).await?;
 
     let key = key.map(|key| IdempotencyKey::new(key, &body)).transpose().map_err(AppendError::Failed);
     let key = key.map_err(not_appended)?;
-    let (rows, rejected) = judge(body, &stream, app.served.clock.now()).await?;
+    let (rows, rejected) = judge(body.clone(), &stream, app.served.clock.now()).await?;
     app.metrics.count_rows(&name, rows.len(), rejected.len());
     let appended = log.append(rows, key).await.map_err(not_appended)?;
-    drop(room);
+    // Until here its rows were in memory.
+    drop(body);
     let visible = if wait { Some(become_visible(&app.served, &name, &appended).await) } else { None };
     Ok(answer(StatusCode::OK, &Outcome { accepted: appended.count, rejected, visible }))
 }
@@ -75,7 +74,7 @@ pub(crate) fn stream(served: &Served, name: &str) -> Result<Arc<StreamEntry>, Pr
     served.streams.get(name).ok_or_else(|| {
         let known = served.streams.all();
         let known = instead_of(name, known.iter().map(|stream| stream.definition.name.as_str()));
-        Problem::not_found(format!("stream `{name}` not found; {known}"))
+        Problem::not_found(format!("stream `{}` not found; {known}", shown(name)))
     })
 }
 
@@ -101,7 +100,7 @@ fn wait_for_visible(query: Option<&str>) -> Result<bool, Problem> {
     match wait.as_deref() {
         None => Ok(false),
         Some("visible") => Ok(true),
-        Some(other) => Err(Problem::malformed(format!("`wait` is `visible`, not `{other}`"))),
+        Some(other) => Err(Problem::malformed(format!("`wait` is `visible`, not `{}`", shown(other)))),
     }
 }
 
@@ -112,19 +111,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         (Ok(key), None) => Ok(key),
         _ => Err(Problem::malformed("`Idempotency-Key` is given once, in visible ASCII")),
     }
-}
-
-/// Room for the body; refused when too many others are being read and written.
-fn room<'a>(app: &'a App, request: &Request) -> Result<SemaphorePermit<'a>, Problem> {
-    let limit_bytes = app.served.limits.body_bytes;
-    let bytes = declared_bytes(request).unwrap_or(limit_bytes).min(limit_bytes);
-    let units = u32::try_from(bytes.div_ceil(ROOM_UNIT_BYTES)).unwrap_or(u32::MAX);
-    app.ingest_room.try_acquire_many(units).map_err(|_| {
-        Problem::new(
-            Kind::Unavailable,
-            "too many events are being written at once; send these again in a moment",
-        )
-    })
 }
 
 fn not_appended(error: AppendError) -> Problem {

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::control::ControlError;
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
-use crate::request::{Name, answer};
+use crate::request::{Name, answer, blocking};
 use crate::routes::Parameter;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -16,7 +16,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use weir_engine::Job;
-use weir_event::suggestion::instead_of;
+use weir_event::suggestion::{instead_of, shown};
 use weir_plan::JobPlan;
 
 /// `GET /v1/jobs`.
@@ -27,7 +27,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
 /// `GET /v1/jobs/{job}`.
 pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
     if let Some(job) = app.served.engine.job(&name) {
-        return Ok(answer(StatusCode::OK, &described(&app, &job)));
+        return described(app, job).await;
     }
     // It could not be started, which its state says.
     let mut all = app.served.engine.statuses().into_iter();
@@ -49,16 +49,12 @@ pub(crate) async fn restart(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut query = Query::parse(query.as_deref())?;
-    let reset = match query.take("reset").as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(other) => return Err(Problem::malformed(format!("`reset` is true or false, not `{other}`"))),
-    };
+    let reset = query.take_flag("reset", false)?;
     query.finish(RESTART_PARAMETERS)?;
     app.served.control.restart(&name, reset).await.map_err(|error| match error {
         ControlError::Unknown(known) => {
             let known = instead_of(&name, known.iter().map(String::as_str));
-            Problem::not_found(format!("job `{name}` not found; {known}"))
+            Problem::not_found(format!("job `{}` not found; {known}", shown(&name)))
         }
         ControlError::Refused(reasons) => {
             Problem::of_reasons(Kind::Invalid, &format!("job `{name}`"), &reasons)
@@ -76,13 +72,20 @@ pub(crate) async fn resume_sink(
     let Path((name, sink)) = path.map_err(|_| Problem::malformed("a name in the path is not UTF-8"))?;
     let job = app.served.engine.job(&name).ok_or_else(|| app.no_job(&name))?;
     let known = || instead_of(&sink, job.plan().sinks.iter().map(|sink| sink.name.as_str()));
-    job.resume_sink(&sink)
-        .ok_or_else(|| Problem::not_found(format!("job `{name}`: sink `{sink}` not found; {}", known())))?;
-    Ok(answer(StatusCode::OK, &described(&app, &job)))
+    job.resume_sink(&sink).ok_or_else(|| {
+        Problem::not_found(format!("job `{name}`: sink `{}` not found; {}", shown(&sink), known()))
+    })?;
+    described(app, job).await
 }
 
 /// The state of a job, and what can be asked of it.
-fn described(app: &App, job: &Job) -> Value {
+async fn described(app: Arc<App>, job: Arc<Job>) -> Result<Response, Problem> {
+    // The sizes of its state are read when whoever works on it lets go of it.
+    let described = blocking(move || description(&app, &job)).await?;
+    Ok(answer(StatusCode::OK, &described))
+}
+
+fn description(app: &App, job: &Job) -> Value {
     let mut described = json!(job.status());
     let stats = job.stats();
     if let Some(members) = described.as_object_mut() {

@@ -14,6 +14,7 @@ use axum::response::Response;
 use std::fmt::Write;
 use std::sync::Arc;
 use weir_engine::{Job, KeyPage, LookupError};
+use weir_event::suggestion::shown;
 use weir_format::json::push_cell;
 
 /// Enough to see what keys look like.
@@ -106,7 +107,8 @@ fn place(text: &str) -> Result<Vec<u8>, Problem> {
         Some((digit(0)? << 4 | digit(1)?) as u8)
     };
     let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
-    let wrong = || Problem::malformed(format!("`after`: `{text}` is not the `next` of a page of keys"));
+    let wrong =
+        || Problem::malformed(format!("`after`: `{}` is not the `next` of a page of keys", shown(text)));
     bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(wrong)
 }
 

@@ -17,7 +17,7 @@ use weir_engine::LookupError;
 use weir_event::EventTime;
 
 /// An answer of a feature or two fits without growing.
-pub(crate) const ANSWER_BYTES: usize = 512;
+const ANSWER_BYTES: usize = 512;
 
 /// What may follow `?` beside the entity's columns.
 pub(crate) const PARAMETERS: &[Parameter] = &[
@@ -58,9 +58,23 @@ pub(crate) async fn values(
         // Whoever asks for one entity knows which.
         body.truncate(1);
     }
+    let calls_guests = one.face.calls_guests;
+    let answer = move || one_entity(&one, &key, as_of, with_meta, body);
+    let body = if calls_guests { app.pool.run(|_| answer()).await? } else { answer()? };
+    Ok(json_response(body))
+}
+
+/// Appends the values to an answer that begins with the entity.
+fn one_entity(
+    one: &OneJob,
+    key: &Key,
+    as_of: Option<EventTime>,
+    with_meta: bool,
+    mut body: Vec<u8>,
+) -> Result<Vec<u8>, Problem> {
     body.extend_from_slice(b"\"features\":{");
     let features = one.face.features.iter().map(|feature| (feature, &feature.label));
-    one.push_values(&key, as_of, features, &mut body).map_err(|no_values| match no_values {
+    one.push_values(key, as_of, features, &mut body).map_err(|no_values| match no_values {
         NoValues::OutOfReach(reason) => Problem::malformed(reason),
         NoValues::Nobody(problem) => problem,
     })?;
@@ -71,7 +85,7 @@ pub(crate) async fn values(
         body.push(b'}');
     }
     body.push(b'}');
-    Ok(json_response(body))
+    Ok(body)
 }
 
 /// A job without window or aggregate has no entity, whatever key is given.

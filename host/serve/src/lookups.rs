@@ -4,49 +4,51 @@
 //! answered. Must not know how a value is computed.
 
 use crate::app::App;
+use crate::asks::Asks;
 use crate::entity::{self, push_json};
 use crate::face::{Face, FeatureFace};
-use crate::lookup::{ANSWER_BYTES, META, refuse_without_entity};
+use crate::lookup::{META, refuse_without_entity};
 use crate::one_job::{NoValues, OneJob, push_label};
-use crate::problem::Problem;
+use crate::pool::Budget;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::request::{json_response, read_body};
+use crate::room::Held;
 use crate::routes::Parameter;
 use crate::value::push_failed;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use weir_event::EventTime;
-use weir_event::suggestion::instead_of;
+use weir_event::suggestion::{instead_of, shown};
 
-/// After so many lookups of one request others get their turn: at some 10 us each that is well under a millisecond.
-const LOOKUPS_PER_TURN: usize = 64;
+/// So many lookups at some 10 us each hold an async thread up for well under a millisecond; more are done elsewhere, as
+/// are those that call guests.
+const LOOKUPS_INLINE: usize = 64;
+/// The longest answer: as much as a client can read while it waits, and a part of the room that there is for all.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+/// So many unknown keys of an entity are named.
+const UNKNOWN_NAMED: usize = 8;
 
 /// What may follow `?`.
 pub(crate) const PARAMETERS: &[Parameter] = &[META];
 
-/// The body.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asks {
-    features: Vec<String>,
-    entities: Vec<Value>,
-    #[serde(default)]
-    as_of: Option<Value>,
-    #[serde(default)]
-    request: Option<Value>,
-}
-
 /// A job with those of its features that are asked for.
 struct AskedJob {
     one: OneJob,
+    /// In the order of the first mention.
     features: Vec<usize>,
+    /// Of each of the job's features, whether it is among them.
+    is_asked: Vec<bool>,
 }
 
 impl AskedJob {
+    fn new(one: OneJob) -> AskedJob {
+        AskedJob { is_asked: vec![false; one.face.features.len()], one, features: Vec::new() }
+    }
+
     /// Asks for one of its features, or for all.
     fn ask(&mut self, feature: Option<&str>) -> Result<(), Problem> {
         let wanted = match feature {
@@ -54,7 +56,7 @@ impl AskedJob {
             Some(feature) => vec![feature_index(&self.one.face, feature)?],
         };
         for index in wanted {
-            if !self.features.contains(&index) {
+            if !std::mem::replace(&mut self.is_asked[index], true) {
                 self.features.push(index);
             }
         }
@@ -72,11 +74,8 @@ pub(crate) async fn lookup(State(app): State<Arc<App>>, request: Request) -> Res
     let mut query = Query::parse(request.uri().query())?;
     let with_meta = query.take_flag("meta", true)?;
     query.finish(PARAMETERS)?;
-    let body = read_body(request, app.served.limits.body_bytes, &*app.served.clock).await?;
-    let asks: Asks = serde_json::from_slice(&body).map_err(|error| {
-        let shape = r#"{"features": ["job:feature"], "entities": [{"user_id": "u1"}]}"#;
-        Problem::malformed(format!("the body: {error}; send {shape}"))
-    })?;
+    let body = read_body(request, app.served.limits.body_bytes, &app.room, &*app.served.clock).await?;
+    let asks = Asks::read(&body)?;
     let (jobs, refused) = asked_jobs(&app, &asks.features, with_meta)?;
     if asks.request.is_some_and(|request| !request.is_null()) {
         return Err(Problem::not_yet("`request`", "leave it out"));
@@ -90,13 +89,19 @@ pub(crate) async fn lookup(State(app): State<Arc<App>>, request: Request) -> Res
         return Err(Problem::of_all(failures));
     }
     let batch = Batch::new(jobs, refused, as_of, !with_meta);
-    let mut body = Vec::with_capacity(ANSWER_BYTES * (1 + asks.entities.len()));
-    batch.push_rows(&asks.entities, &mut body).await?;
-    if with_meta {
-        batch.push_jobs(&mut body);
-    }
-    body.push(b'}');
-    Ok(json_response(body))
+    let held = app.room.hold();
+    let answer = if batch.is_short(asks.entities.len()) {
+        batch.answer(&asks.entities, with_meta, held, || Ok(()))?
+    } else {
+        let work = move |budget: &Budget| {
+            let answer = batch.answer(&asks.entities, with_meta, held, || budget.check());
+            // They are as large as the request was.
+            drop(body);
+            answer
+        };
+        app.pool.run(work).await?
+    };
+    Ok(json_response(answer))
 }
 
 /// A job that could not be started: its features are not known, and what was asked for is all that is said.
@@ -117,28 +122,30 @@ fn asked_jobs(
         return Err(Problem::malformed("`features` is empty; name a job, or `job:feature`"));
     }
     let (mut jobs, mut refused): (Vec<AskedJob>, Vec<RefusedJob>) = (Vec::new(), Vec::new());
-    for name in names {
-        let (job, feature) =
-            name.split_once(':').map_or((name.as_str(), None), |(job, feature)| (job, Some(feature)));
-        if let Some(known) = jobs.iter_mut().find(|known| known.one.face.plan.name == job) {
-            known.ask(feature)?;
+    let mut at: HashMap<&str, usize> = HashMap::new();
+    let mut seen = HashSet::new();
+    for name in names.iter().filter(|name| seen.insert(name.as_str())) {
+        let (asked, feature) =
+            name.split_once(':').map_or((name.as_str(), None), |(asked, feature)| (asked, Some(feature)));
+        if let Some(known) = at.get(asked) {
+            jobs[*known].ask(feature)?;
             continue;
         }
         // A job that runs as it was before its file became wrong answers.
-        match (app.job(job), app.refusal(job)) {
+        match (app.job(asked), app.refusal(asked)) {
             (Ok((job, face)), _) => {
                 refuse_without_entity(&face)?;
                 let one = OneJob::new(job, face, app.served.clock.now(), !with_meta);
-                let mut asked = AskedJob { one, features: Vec::new() };
-                asked.ask(feature)?;
-                jobs.push(asked);
+                let mut one = AskedJob::new(one);
+                one.ask(feature)?;
+                at.insert(asked, jobs.len());
+                jobs.push(one);
             }
             (Err(_), Some(problem)) => {
                 let label = format!("{}:", Value::from(name.as_str())).into_bytes();
-                match refused.iter_mut().find(|known| known.name == job) {
-                    Some(known) if known.labels.contains(&label) => {}
+                match refused.iter_mut().find(|known| known.name == asked) {
                     Some(known) => known.labels.push(label),
-                    None => refused.push(RefusedJob { name: job.to_owned(), labels: vec![label], problem }),
+                    None => refused.push(RefusedJob { name: asked.to_owned(), labels: vec![label], problem }),
                 }
             }
             (Err(problem), None) => return Err(problem),
@@ -150,7 +157,7 @@ fn asked_jobs(
 fn feature_index(face: &Face, name: &str) -> Result<usize, Problem> {
     face.features.iter().position(|feature| feature.name == name).ok_or_else(|| {
         let known = instead_of(name, face.features.iter().map(|feature| feature.name.as_str()));
-        Problem::not_found(format!("job `{}` has no feature `{name}`; {known}", face.plan.name))
+        Problem::not_found(format!("job `{}` has no feature `{}`; {known}", face.plan.name, shown(name)))
     })
 }
 
@@ -172,19 +179,41 @@ impl Batch {
         Batch { keys: keys.collect(), jobs, refused, lean, as_of }
     }
 
-    async fn push_rows(&self, entities: &[Value], out: &mut Vec<u8>) -> Result<(), Problem> {
-        out.extend_from_slice(b"{\"rows\":[");
+    /// Whether the lookups for so many entities are done in no time.
+    fn is_short(&self, entities: usize) -> bool {
+        let calls_guests = self.jobs.iter().any(|asked| asked.one.face.calls_guests);
+        !calls_guests && entities * self.jobs.len() <= LOOKUPS_INLINE
+    }
+
+    /// The whole answer. `go_on` is asked before each entity, and what it grows by is taken of the room.
+    fn answer(
+        &self,
+        entities: &[Value],
+        with_meta: bool,
+        mut held: Held,
+        go_on: impl Fn() -> Result<(), Problem>,
+    ) -> Result<Vec<u8>, Problem> {
+        let mut out = b"{\"rows\":[".to_vec();
         for (row, entity) in entities.iter().enumerate() {
+            go_on()?;
             if row > 0 {
                 out.push(b',');
             }
-            self.push_row(entity, out)?;
-            if (row + 1) * self.jobs.len() % LOOKUPS_PER_TURN < self.jobs.len() {
-                tokio::task::yield_now().await;
+            self.push_row(entity, &mut out)?;
+            if out.len() > MAX_ANSWER_BYTES {
+                let mib = MAX_ANSWER_BYTES >> 20;
+                let detail =
+                    format!("the answer has more than {mib} MiB; ask for fewer entities or features");
+                return Err(Problem::new(Kind::TooLarge, detail));
             }
+            held.grow_to(out.len())?;
         }
         out.push(b']');
-        Ok(())
+        if with_meta {
+            self.push_jobs(&mut out);
+        }
+        out.push(b'}');
+        Ok(out)
     }
 
     fn push_jobs(&self, out: &mut Vec<u8>) {
@@ -236,7 +265,8 @@ impl Batch {
     fn members<'e>(&self, entity: &'e Value) -> Result<(&'e Map<String, Value>, Option<EventTime>), String> {
         let Value::Object(members) = entity else {
             return Err(format!(
-                "an entity is an object of its keys, such as {{\"user_id\": \"u1\"}}, not {entity}"
+                "an entity is an object of its keys, such as {{\"user_id\": \"u1\"}}, not {}",
+                shown(&entity.to_string())
             ));
         };
         // A key column of this name is a key.
@@ -245,8 +275,9 @@ impl Batch {
         // A key that no job has may be one of a job that could not be started.
         let unknown = members.keys().filter(|name| self.refused.is_empty() && !is_known(name));
         let known = || self.keys.iter().map(String::as_str).chain(["as_of"]);
-        let unknown = unknown.map(|name| format!("unknown key `{name}`; {}", instead_of(name, known())));
-        let unknown: BTreeSet<String> = unknown.collect();
+        let unknown =
+            unknown.map(|name| format!("unknown key `{}`; {}", shown(name), instead_of(name, known())));
+        let unknown: BTreeSet<String> = unknown.take(UNKNOWN_NAMED).collect();
         if !unknown.is_empty() {
             return Err(joined(unknown));
         }

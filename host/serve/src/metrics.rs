@@ -5,6 +5,8 @@
 use crate::Served;
 use crate::app::App;
 use crate::collected::{Collected, METRICS};
+use crate::problem::Problem;
+use crate::request::blocking;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -107,12 +109,13 @@ fn register(registry: &mut Registry, name: &str, metric: impl Metric) {
 }
 
 /// The page.
-pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
-    let page = app.metrics.page().unwrap_or_default();
+pub(crate) async fn page(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    // The sizes of a job's state are read when whoever works on it lets go of it.
+    let page = blocking(move || app.metrics.page().unwrap_or_default()).await?;
     let mut response = Response::new(Body::from(page));
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
-    response
+    Ok(response)
 }
 
 /// OpenMetrics describes a counter without its `_total`, Prometheus' own text format with it.

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::lost::Lost;
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
-use crate::request::{Name, answer, blocking, read_body};
+use crate::request::{Name, answer, blocking, of_json, read_body};
 use crate::routes::Parameter;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 use weir_engine::Job;
-use weir_event::suggestion::instead_of;
+use weir_event::suggestion::{instead_of, shown};
 use weir_plan::is_name;
 use weir_plugin::{PluginError, PluginRegistry, PluginStatus};
 
@@ -36,9 +36,17 @@ pub(crate) async fn push(
     })?;
     if !is_name(&name) {
         let rule = "a name is a lower-case letter and then at most 63 of a-z, 0-9 and _";
-        return Err(Problem::malformed(format!("`{name}` is not a name for a plugin; {rule}")));
+        return Err(Problem::malformed(format!("`{}` is not a name for a plugin; {rule}", shown(&name))));
     }
-    let component = read_body(request, app.served.component_bytes, &*app.served.clock).await?;
+    let _place = app.uploads.try_acquire().map_err(|_| {
+        Problem::new(
+            Kind::Unavailable,
+            "too many plugins are uploaded at once; upload this one again in a moment",
+        )
+    })?;
+    let component = read_body(request, app.served.component_bytes, &app.room, &*app.served.clock).await?;
+    // An error means that it was closed, which it never is.
+    let _turn = app.admitting.acquire().await;
     let plugins = app.served.plugins.clone();
     let (stored, lost) = blocking(move || {
         let stored = plugins.admit_and_store(&name, &component).map_err(|error| problem(&error))?;
@@ -86,12 +94,11 @@ pub(crate) async fn activate(
     Name(name): Name,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = read_body(request, app.served.limits.body_bytes, &*app.served.clock).await?;
+    let body = read_body(request, app.served.limits.body_bytes, &app.room, &*app.served.clock).await?;
     let (plugins, engine) = (app.served.plugins.clone(), app.served.engine.clone());
     let status = blocking(move || {
         let status = find(&plugins, &name)?;
-        let asked: Activation = serde_json::from_slice(&body)
-            .map_err(|error| Problem::malformed(format!("the body: {error}; send {{\"version\": 1}}")))?;
+        let asked: Activation = of_json(&body, r#"{"version": 1}"#)?;
         if !status.versions.iter().any(|known| known.version == asked.version) {
             let known = status.versions.len();
             let detail = format!("plugin `{name}` has no version {}; it has 1 to {known}", asked.version);
@@ -154,7 +161,7 @@ fn find(plugins: &PluginRegistry, name: &str) -> Result<PluginStatus, Problem> {
     let at = known.iter().position(|plugin| plugin.name == name);
     at.map(|at| known.swap_remove(at)).ok_or_else(|| {
         let known = instead_of(name, known.iter().map(|plugin| plugin.name.as_str()));
-        Problem::not_found(format!("plugin `{name}` not found; {known}"))
+        Problem::not_found(format!("plugin `{}` not found; {known}", shown(name)))
     })
 }
 

@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Malformed,
     /// The bearer token is missing or wrong.
     Unauthorized,
+    /// It comes from a page of somebody else's.
+    Foreign,
     /// The route, job, feature, stream or plugin was not found.
     NotFound,
     /// The route does not take this method.
@@ -24,7 +26,7 @@ pub(crate) enum Kind {
     TooSlow,
     /// The thing is of a sort that does not take this request.
     Conflict,
-    /// The body is larger than `limits.body`.
+    /// The body is larger than `limits.body`, or more is asked for than one request may.
     TooLarge,
     /// The body is compressed in a way that is not understood.
     Encoding,
@@ -45,13 +47,14 @@ impl Kind {
         match self {
             Kind::Malformed => (StatusCode::BAD_REQUEST, "malformed", "the request cannot be used"),
             Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "a bearer token is required"),
+            Kind::Foreign => (StatusCode::FORBIDDEN, "foreign", "the request comes from elsewhere"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "not found"),
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the route does not take this method")
             }
             Kind::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow", "the body did not arrive in time"),
             Kind::Conflict => (StatusCode::CONFLICT, "conflict", "it does not take this request"),
-            Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large"),
+            Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the request is too large"),
             Kind::Encoding => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", "the body's encoding is not understood")
             }

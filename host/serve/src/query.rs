@@ -5,7 +5,10 @@
 use crate::problem::Problem;
 use crate::routes::Parameter;
 use std::borrow::Cow;
-use weir_event::suggestion::instead_of;
+use weir_event::suggestion::{instead_of, shown};
+
+/// Parameters of a request: more than any route takes and any key has columns, few enough to compare each with each.
+const MAX_PARAMETERS: usize = 256;
 
 /// The parameters of a request in order.
 #[derive(Debug, Default)]
@@ -18,11 +21,15 @@ impl<'a> Query<'a> {
     pub(crate) fn parse(text: Option<&'a str>) -> Result<Query<'a>, Problem> {
         let mut parameters: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
         for pair in text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            if parameters.len() == MAX_PARAMETERS {
+                return Err(Problem::malformed(format!("a request takes up to {MAX_PARAMETERS} parameters")));
+            }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
             if parameters.iter().any(|(known, _)| *known == name) {
                 return Err(Problem::malformed(format!(
-                    "the parameter `{name}` is given twice; give it once"
+                    "the parameter `{}` is given twice; give it once",
+                    shown(&name)
                 )));
             }
             parameters.push((name, value));
@@ -42,7 +49,9 @@ impl<'a> Query<'a> {
             None => Ok(default),
             Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(other) => Err(Problem::malformed(format!("`{name}` is true or false, not `{other}`"))),
+            Some(other) => {
+                Err(Problem::malformed(format!("`{name}` is true or false, not `{}`", shown(other))))
+            }
         }
     }
 
@@ -50,7 +59,7 @@ impl<'a> Query<'a> {
     pub(crate) fn take_limit(&mut self, default: usize, most: usize) -> Result<usize, Problem> {
         let Some(limit) = self.take("limit") else { return Ok(default) };
         let read = limit.parse().ok().filter(|limit| (1..=most).contains(limit));
-        let wrong = || format!("`limit` is a whole number from 1 to {most}, not `{limit}`");
+        let wrong = || format!("`limit` is a whole number from 1 to {most}, not `{}`", shown(&limit));
         read.ok_or_else(|| Problem::malformed(wrong()))
     }
 
@@ -62,7 +71,7 @@ impl<'a> Query<'a> {
     /// Says what is wrong with each parameter that nobody took.
     pub(crate) fn leftovers(&self, known: &[&str]) -> Vec<String> {
         let unknown = |(name, _): &(Cow<'a, str>, _)| {
-            format!("unknown parameter `{name}`; {}", instead_of(name, known.iter().copied()))
+            format!("unknown parameter `{}`; {}", shown(name), instead_of(name, known.iter().copied()))
         };
         self.parameters.iter().map(unknown).collect()
     }
@@ -92,7 +101,8 @@ fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
                     .and_then(|pair| Some((hexadecimal(pair[0])?, hexadecimal(pair[1])?)));
                 let (high, low) = pair.ok_or_else(|| {
                     Problem::malformed(format!(
-                        "`%` at byte {at} of `{text}` is not followed by two hexadecimal digits"
+                        "`%` at byte {at} of `{}` is not followed by two hexadecimal digits",
+                        shown(text)
                     ))
                 })?;
                 decoded.push(high << 4 | low);

@@ -65,7 +65,7 @@ const ROUTES: &[Route] = &[
         "POST",
         "/v1/lookup",
         lookups::PARAMETERS,
-        "features of several jobs for many entities; each may carry an `as_of`",
+        "features of several jobs for many entities, up to 10,000 of either; each may carry an `as_of`",
         || post(lookups::lookup),
     ),
     route(

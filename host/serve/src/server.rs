@@ -1,7 +1,9 @@
-//! Connections: accepted, bounded, timed out, and let finish when the server stops.
+//! Connections: accepted, timed out, and let finish when the server stops.
 //!
 //! Knows hyper, which times idle connections and slow heads by the machine's clock. Must not know any route.
 
+use crate::deadline::Deadline;
+use crate::places::{Place, Places};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -11,17 +13,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use weir_event::{Clock, within};
 
 /// The head of a request has so long to arrive, counted from the end of the one before: an idle connection is kept
 /// so long, and one that sends a byte at a time is not kept longer.
 const HEAD_SECONDS: u64 = 30;
+/// The same while few places for connections are left: others wait for the one that is idle.
+const SCARCE_HEAD_SECONDS: u64 = 2;
 /// The largest head of a request; a lookup's takes some hundred bytes.
 const HEAD_BYTES: usize = 64 << 10;
-/// Connections at once; more wait to be accepted. Each takes up to [`HEAD_BYTES`].
-const MAX_CONNECTIONS: usize = 4096;
+/// What a connection is told for which there is no place.
+const NO_PLACE: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 /// Requests that are being answered when the server stops have so long to end.
 const GRACE_SECONDS: u64 = 5;
 /// Pause after an `accept` that failed: the process is out of file descriptors, and soon will not be.
@@ -35,16 +40,20 @@ pub(crate) async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, stopped) = watch::channel(false);
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &room) => match accepted {
-                Ok((stream, permit)) => {
-                    connections.spawn(serve(stream, permit, router.clone(), stopped.clone()));
+            accepted = accept(&listener, &places) => match accepted {
+                Ok(Some((stream, place))) => {
+                    let head = if places.are_scarce() { SCARCE_HEAD_SECONDS } else { HEAD_SECONDS };
+                    let head = Duration::from_secs(head);
+                    let stream = Deadline::new(stream, clock.clone());
+                    connections.spawn(serve(stream, place, head, router.clone(), stopped.clone()));
                 }
+                Ok(None) => {}
                 Err(error) if !may_pass(&error) => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -65,14 +74,21 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// The next connection, once there is room for it.
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
+/// The next connection, once there is a place for it; `None` where its address has too many, which it is told.
+async fn accept(listener: &TcpListener, places: &Places) -> io::Result<Option<(TcpStream, Place)>> {
+    let permit = places.free().await;
+    let (stream, peer) = listener.accept().await?;
+    // An answer is one small write: waiting for more of them would only make lookups slower.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let place = places.take(permit, peer.ip());
+    if place.is_none() {
+        tracing::debug!(%peer, "refused: too many connections from there");
+        // Nothing was written to it before, so that it takes these few bytes; if it is gone already, so be it.
+        let _ = stream.try_write(NO_PLACE);
+    }
+    Ok(place.map(|place| (stream, place)))
 }
 
 /// Whether `accept` may succeed later: the peer has gone, or the machine is out of file descriptors or memory.
@@ -81,18 +97,15 @@ fn may_pass(error: &io::Error) -> bool {
 }
 
 async fn serve(
-    stream: TcpStream,
-    _room: OwnedSemaphorePermit,
+    stream: Deadline<TcpStream>,
+    _place: Place,
+    head: Duration,
     router: Router,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // An answer is one small write: waiting for more of them would only make lookups slower.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(HEAD_SECONDS))
+        .header_read_timeout(head)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);

@@ -1,5 +1,6 @@
 //! The routes, asked as a client asks them, over a real engine with one job that reads an ingest log.
 
+mod bounds;
 mod connections;
 mod lookups;
 

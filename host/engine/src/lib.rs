@@ -8,6 +8,7 @@
 //! the same channels, and [`state`] reads back what it wrote. [`stream`] lets jobs share reading and decoding.
 
 mod ahead;
+mod apart;
 mod back_off;
 mod backlog;
 mod checkpoint;

@@ -4,6 +4,7 @@
 //! barriers in line and the checkpointer beside. What intake and the keyed stage do with rows is the core's.
 
 use crate::ahead::Ahead;
+use crate::apart::Apart;
 use crate::checkpoint::{Checkpointer, Committer, Part};
 use crate::dead_letters::DeadLetters;
 use crate::decode::Decoding;
@@ -101,6 +102,8 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let (begun, begun_inbox) = mpsc::channel(1);
     let (done, done_inbox) = mpsc::unbounded_channel();
     let cpu = progress.cpu.clone();
+    // Rows, states and results may each go through a guest.
+    let apart = plan.calls_components().then(|| Apart::on_half_of(width));
     let mut stages = Stages::new();
 
     let outboxes: Vec<Arc<Outbox>> = sinks.iter().map(|sink| sink.outbox.clone()).collect();
@@ -116,9 +119,10 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         dead_letters: dead_letters.clone(),
         clock: clock.clone(),
         checkpoint_every: attempt.checkpoint_every,
+        apart: apart.clone(),
     };
     let (next, results) = keyed.spawn(shards, &mut stages)?;
-    stages.spawn(Metered::new(&cpu, delivery.run(results)));
+    stages.spawn(Metered::new(&cpu, delivery.run(results)).apart(apart.clone()));
 
     let checkpointer = Checkpointer {
         plan: plan.clone(),
@@ -153,7 +157,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         clock,
         checkpoint_every: attempt.checkpoint_every,
     };
-    stages.spawn(Metered::new(&cpu, driver.run()));
+    stages.spawn(Metered::new(&cpu, driver.run()).apart(apart));
     first_failure(stages, &plan.name).await
 }
 
@@ -185,6 +189,7 @@ struct KeyedStages {
     dead_letters: Arc<DeadLetters>,
     clock: Arc<dyn Clock>,
     checkpoint_every: Duration,
+    apart: Option<Apart>,
 }
 
 impl KeyedStages {
@@ -212,7 +217,7 @@ impl KeyedStages {
             let ahead = Ahead::of_barriers_every(self.checkpoint_every, self.clock.clone());
             let (clock, parts) = (self.clock.clone(), self.parts.clone());
             let shard = KeyedShard { keyed, ahead, clock, number, hands, parts };
-            stages.spawn(Metered::new(&self.progress.cpu, shard.run(inbox)));
+            stages.spawn(Metered::new(&self.progress.cpu, shard.run(inbox)).apart(self.apart.clone()));
             inboxes.push(ShardInbox { groups: groups_of(number, width), inbox: sender });
             results.push(result_inbox);
         }

@@ -10,7 +10,7 @@ use crate::guest::GuestData;
 use crate::limits::Limits;
 use crate::wire::{Level, PLATFORM};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreContextMut, Trap};
@@ -45,6 +45,7 @@ struct Parts {
     shared: OnceLock<Arc<Shared>>,
     /// Held while `shared` is made, so that it is made once.
     starting: Mutex<()>,
+    halted: Arc<AtomicBool>,
 }
 
 pub(crate) struct Shared {
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) compiling: Mutex<()>,
     /// Instances alive now, over all plugins.
     pub(crate) alive: AtomicU32,
+    /// Whether no guest is called any more.
+    pub(crate) halted: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for PluginHost {
@@ -72,7 +75,16 @@ impl PluginHost {
     /// nobody else: what is found there runs as native code.
     pub fn new(compiled: &Path, limits: Limits, compile_with: CompileWith, clock: Arc<dyn Clock>) -> Self {
         let (compiled, shared, starting) = (compiled.to_owned(), OnceLock::new(), Mutex::new(()));
-        PluginHost { parts: Arc::new(Parts { limits, compiled, compile_with, clock, shared, starting }) }
+        let halted = Arc::default();
+        PluginHost {
+            parts: Arc::new(Parts { limits, compiled, compile_with, clock, shared, starting, halted }),
+        }
+    }
+
+    /// Calls no guest any more: calls that run end within their fuel, and all others fail by the host's fault. For a
+    /// process that stops, and does not wait for what rows may take that are read already.
+    pub fn halt(&self) {
+        self.parts.halted.store(true, Ordering::Relaxed);
     }
 
     /// What every guest may use.
@@ -113,6 +125,7 @@ impl Shared {
             clock: Arc::clone(&parts.clock),
             compiling: Mutex::new(()),
             alive: AtomicU32::new(0),
+            halted: Arc::clone(&parts.halted),
         })
     }
 }

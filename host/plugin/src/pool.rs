@@ -3,7 +3,7 @@
 //! survives and a replay is exact.
 
 use crate::engine::Shared;
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::guest::{Guest, GuestData};
 use crate::usage::Usage;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,6 +75,9 @@ impl Pool {
     }
 
     fn take(&self) -> Result<Guest, Failure> {
+        if self.shared.halted.load(Ordering::Relaxed) {
+            return Err(Failure::new(Cause::Host, "is not called any more: weir is stopping"));
+        }
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.map_or_else(|| self.start(), Ok)
     }

@@ -108,6 +108,11 @@ impl PluginRegistry {
         &self.host
     }
 
+    /// Calls no plugin any more; see [`PluginHost::halt`].
+    pub fn halt(&self) {
+        self.host.halt();
+    }
+
     /// Admits a component and keeps it as the next version of `name`. The same bytes again are the same version.
     /// It is not active yet.
     pub fn admit_and_store(&self, name: &str, bytes: &[u8]) -> Result<Stored, PluginError> {

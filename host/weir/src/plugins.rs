@@ -3,10 +3,12 @@
 
 use crate::failure::Failure;
 use crate::project::Project;
+use std::convert::Infallible;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use weir_engine::SystemClock;
 use weir_event::Clock;
@@ -27,6 +29,17 @@ pub(crate) fn open(
     let registry = PluginRegistry::open(data_dir, limits(server), CompileWith::Child { program }, clock)?;
     let refused = registry.load_project_plugins(&project.plugins()).err().unwrap_or_default();
     Ok((Arc::new(registry), refused))
+}
+
+/// Jobs that stop have so long for the calls that rows need which they have read already.
+const LAST_CALLS_WITHIN: Duration = Duration::from_secs(1);
+
+/// For the time in which jobs stop: those whose guests take longer stop where they are, and go on from their last commit
+/// the next time.
+pub(crate) async fn halt_soon(plugins: &PluginRegistry, clock: &dyn Clock) -> Infallible {
+    clock.sleep(LAST_CALLS_WITHIN).await;
+    plugins.halt();
+    std::future::pending().await
 }
 
 /// What the server's settings let a plugin use.

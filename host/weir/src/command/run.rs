@@ -3,13 +3,14 @@
 use super::{ProjectArgument, StateArguments, print};
 use crate::failure::Failure;
 use crate::wiring::{self, Opened, Opening, Running};
-use crate::{process, progress, runtime};
+use crate::{plugins, process, progress, runtime};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_engine::{Counts, Job, Mode, SystemClock};
 use weir_event::Clock;
+use weir_plugin::PluginRegistry;
 
 /// Read every source to its end, write every open window, flush every sink, exit
 #[derive(Debug, Args)]
@@ -53,7 +54,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         let running = wiring::start(&opened, Mode::UntilEnd).await?;
         let before = running.engine.jobs().iter().map(|job| job.status().counts).collect::<Vec<_>>();
-        until_end(&running, clock.clone()).await?;
+        until_end(&running, &opened.plugins, clock.clone()).await?;
         Ok::<_, Failure>((running, before))
     });
     let (running, before) = ended?;
@@ -79,9 +80,13 @@ fn refuse_beside_stdout(opened: &Opened) -> Result<(), Failure> {
     Failure::all(refused.collect())
 }
 
-async fn until_end(running: &Running, clock: Arc<dyn Clock>) -> Result<(), Failure> {
+async fn until_end(
+    running: &Running,
+    plugins: &PluginRegistry,
+    clock: Arc<dyn Clock>,
+) -> Result<(), Failure> {
     let jobs = running.engine.jobs();
-    let shown = progress::show(jobs.clone(), clock);
+    let shown = progress::show(jobs.clone(), clock.clone());
     let all = async {
         let mut failures = Vec::new();
         for job in &jobs {
@@ -99,7 +104,10 @@ async fn until_end(running: &Running, clock: Arc<dyn Clock>) -> Result<(), Failu
     }
     progress::clear();
     tracing::info!("stopping: each job makes a last checkpoint");
-    running.engine.stop().await.map_err(|error| Failure::from(&*error))?;
+    tokio::select! {
+        stopped = running.engine.stop() => stopped.map_err(|error| Failure::from(&*error))?,
+        never = plugins::halt_soon(plugins, &*clock) => match never {},
+    }
     Err(Failure::user("stopped before the end; run it again to go on from here"))
 }
 

@@ -129,9 +129,11 @@ impl Server {
             }
             Failure::all(failures)
         };
+        let opened = self.live.opened();
         self.engine_threads.block_on(async {
             tokio::select! {
                 ended = last => ended,
+                never = plugins::halt_soon(&opened.plugins, &*opened.clock) => match never {},
                 () = runtime::asked_to_stop() => Err(Failure::user(
                     "stopped at once; the next start goes on from the last checkpoint that was made",
                 )),

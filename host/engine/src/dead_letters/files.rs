@@ -6,9 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use weir_core::{DeadLetter, Subject};
+
+/// What is read of the files at first, from their end: the letters that one usually asks for are in it.
+const FIRST_PART_BYTES: u64 = 4 << 20;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity {
@@ -122,27 +125,27 @@ impl Files {
 }
 
 impl Folder {
-    /// The newest `limit` letters of a stream, oldest first, one per event or result.
+    /// The newest `limit` letters of a stream, oldest first, one per event or result. Of the files no more is read than
+    /// the last part that has so many, however much was written before.
     pub(super) fn list(&self, stream: &str, limit: usize) -> io::Result<Vec<Listed>> {
-        let mut letters: BTreeMap<Identity, (u64, Listed)> = BTreeMap::new();
-        let mut sequence = 0;
+        let mut files = Vec::new();
         for path in [self.older(stream), self.newer(stream)] {
-            let file = match File::open(path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            match File::open(path) {
+                Ok(file) => files.push((file.metadata()?.len(), file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
-            };
-            for line in BufReader::new(file).split(b'\n') {
-                // A torn last line is what a crash leaves; its event is read and refused again.
-                let Ok(letter) = serde_json::from_slice::<DeadLetter>(&line?) else { continue };
-                sequence += 1;
-                add(&mut letters, sequence, letter);
             }
         }
-        let mut listed: Vec<_> = letters.into_values().collect();
-        listed.sort_by_key(|(sequence, _)| *sequence);
-        let skip = listed.len().saturating_sub(limit);
-        Ok(listed.into_iter().skip(skip).map(|(_, letter)| letter).collect())
+        let all_bytes: u64 = files.iter().map(|(bytes, _)| bytes).sum();
+        let mut part_bytes = FIRST_PART_BYTES;
+        loop {
+            let listed = last_part(&files, part_bytes)?;
+            if listed.len() >= limit || part_bytes >= all_bytes {
+                let skip = listed.len().saturating_sub(limit);
+                return Ok(listed.into_iter().skip(skip).collect());
+            }
+            part_bytes *= 2;
+        }
     }
 
     fn open(&self, stream: &str) -> io::Result<Open> {
@@ -160,6 +163,36 @@ impl Folder {
     fn older(&self, stream: &str) -> PathBuf {
         self.path.join(format!("{stream}.older.jsonl"))
     }
+}
+
+/// The letters in the last part of these files, oldest first.
+fn last_part(files: &[(u64, File)], mut part_bytes: u64) -> io::Result<Vec<Listed>> {
+    let mut starts: Vec<u64> = Vec::new();
+    for (bytes, _) in files.iter().rev() {
+        starts.push(bytes.saturating_sub(part_bytes));
+        part_bytes = part_bytes.saturating_sub(*bytes);
+    }
+    let mut letters: BTreeMap<Identity, (u64, Listed)> = BTreeMap::new();
+    let mut sequence = 0;
+    for ((bytes, mut file), start) in
+        files.iter().map(|(bytes, file)| (*bytes, file)).zip(starts.into_iter().rev())
+    {
+        file.seek(SeekFrom::Start(start))?;
+        let mut lines = BufReader::new(file.take(bytes - start)).split(b'\n');
+        if start > 0 {
+            // Of the first line the beginning is missing, unless the part begins with it: then it waits for a larger part.
+            lines.next().transpose()?;
+        }
+        for line in lines {
+            // A torn last line is what a crash leaves; its event is read and refused again.
+            let Ok(letter) = serde_json::from_slice::<DeadLetter>(&line?) else { continue };
+            sequence += 1;
+            add(&mut letters, sequence, letter);
+        }
+    }
+    let mut listed: Vec<_> = letters.into_values().collect();
+    listed.sort_by_key(|(sequence, _)| *sequence);
+    Ok(listed.into_iter().map(|(_, letter)| letter).collect())
 }
 
 fn add(letters: &mut BTreeMap<Identity, (u64, Listed)>, sequence: u64, letter: DeadLetter) {
@@ -228,6 +261,31 @@ mod tests {
         let Subject::Result { result: first } = &listed[0].subject else { panic!("{listed:?}") };
         assert_eq!(first.to_string(), r#"{"k":"once"} 1 to later"#);
         assert_eq!((&*listed[0].reason, &*listed[0].jobs), ("division by zero", &["a".to_owned()][..]));
+    }
+
+    #[test]
+    fn letters_are_read_from_the_end_as_far_back_as_is_asked_for() {
+        let (_folder, mut files) = made(64 << 20);
+        let payload = "x".repeat(100_000);
+        let event = |offset| {
+            DeadLetter::of_event("a", "not JSON".to_owned(), PartitionId::default(), offset, payload.clone())
+        };
+        for first in (0..400).step_by(100) {
+            files.append("s", &(first..first + 100).map(event).collect::<Vec<_>>()).unwrap();
+        }
+        let both = [files.folder.newer("s"), files.folder.older("s")];
+        assert!(both.iter().all(|path| path.exists()), "there is more than a file's worth");
+        // What is before the part that is needed is not looked at: it may be anything.
+        let kept = std::fs::read(&both[1]).unwrap();
+        std::fs::write(&both[1], vec![b'\n'; kept.len()]).unwrap();
+        let offsets = |limit| {
+            let listed = files.folder.list("s", limit).unwrap();
+            listed.iter().map(|letter| letter.offset().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(offsets(3), [397, 398, 399]);
+        std::fs::write(&both[1], kept).unwrap();
+        assert_eq!(offsets(400), (0..400).collect::<Vec<_>>());
+        assert_eq!(offsets(60), (340..400).collect::<Vec<_>>());
     }
 
     #[test]

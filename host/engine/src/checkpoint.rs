@@ -15,7 +15,7 @@ use crate::state::expiry;
 use crate::status::CheckpointStatus;
 use crate::stop::stopped;
 use futures_util::future::{join_all, try_join_all};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -216,7 +216,8 @@ impl Committer {
             Some(head) => head.jobs.into_iter().map(|(job, manifest)| (job, manifest.segments)).collect(),
             None => BTreeMap::new(),
         };
-        let mut writer = Writer { merging: Merging::start(store.clone()), store, segments };
+        let mut writer =
+            Writer { merging: Merging::start(store.clone()), store, segments, has_failed: false };
         std::thread::spawn(move || {
             while let Ok(first) = inbox.recv() {
                 // Whatever waits joins the same commit, one checkpoint per job.
@@ -313,6 +314,8 @@ struct Writer {
     /// Each job's live segments, oldest first.
     segments: BTreeMap<String, Vec<SegmentRef>>,
     merging: Merging,
+    /// Whether the newest commit failed: `segments` then has what is in none.
+    has_failed: bool,
 }
 
 /// So many segments of different jobs are written at once.
@@ -320,6 +323,14 @@ const WRITERS: usize = 4;
 
 impl Writer {
     fn commit(&mut self, mut group: Vec<Submission>) {
+        if self.has_failed
+            && let Err(error) = self.go_back()
+        {
+            for Submission { plan, reply, .. } in group {
+                let _ = reply.send(Err(EngineError::store(&plan.name, &error)));
+            }
+            return;
+        }
         let mut manifests = BTreeMap::new();
         let mut waiting = Vec::new();
         let written = self.write_segments(&mut group);
@@ -340,6 +351,7 @@ impl Writer {
         }
         let common = CpuTime::default();
         let outcome = common.measure(|| self.store.commit(manifests.clone()));
+        self.has_failed = outcome.is_err();
         let share = common.total() / waiting.len().max(1) as u32;
         for Submission { plan, body, cpu, reply, .. } in waiting {
             cpu.add(share);
@@ -354,6 +366,23 @@ impl Writer {
                 self.merge(&plan, &body, manifest, cpu);
             }
         }
+    }
+
+    /// Goes back to the segments of the newest commit: what a failed one brought would be of rows that its job reads again.
+    fn go_back(&mut self) -> Result<(), StoreError> {
+        let merged = self.merging.wait_for_all();
+        let head = self.store.head()?;
+        let safe = head.into_iter().flat_map(|head| head.jobs);
+        let safe: BTreeMap<_, _> = safe.map(|(job, manifest)| (job, manifest.segments)).collect();
+        let of_merges = merged.into_iter().filter_map(|merged| merged.segments.ok().flatten());
+        let given = std::mem::take(&mut self.segments).into_values().chain(of_merges);
+        let kept: BTreeSet<u64> = safe.values().flatten().map(|segment| segment.id).collect();
+        for segment in given.flatten().filter(|segment| !kept.contains(&segment.id)) {
+            self.store.discard(&segment)?;
+        }
+        self.segments = safe;
+        self.has_failed = false;
+        Ok(())
     }
 
     fn forget(&mut self, job: &str) -> Result<(), StoreError> {

@@ -75,6 +75,14 @@ impl Merging {
         done
     }
 
+    /// Waits until nothing is being merged; gives what was done until then.
+    pub(crate) fn wait_for_all(&mut self) -> Vec<Merged> {
+        let jobs: Vec<String> = self.running.iter().cloned().collect();
+        let mut done = self.done();
+        done.extend(jobs.iter().flat_map(|job| self.wait_for(job)));
+        done
+    }
+
     /// Waits until no segments of a job are being merged; gives what was done until then.
     pub(crate) fn wait_for(&mut self, job: &str) -> Vec<Merged> {
         let mut done = self.done();

@@ -73,6 +73,16 @@ impl Ledger {
         self.kept.iter()
     }
 
+    /// The number of the next new segment.
+    pub(crate) fn next_segment(&self) -> u64 {
+        self.next_segment
+    }
+
+    /// Gives no number below this one any more.
+    pub(crate) fn number_segments_from(&mut self, next: u64) {
+        self.next_segment = self.next_segment.max(next);
+    }
+
     /// A number for a new segment of `job`.
     pub(crate) fn begin_segment(&mut self, job: &str) -> u64 {
         let id = self.next_segment;

@@ -19,7 +19,7 @@
 //!
 //! **Reading the code**: `sled_store.rs` is the protocol; `open.rs` the guarded start; `ledger.rs` which commits and
 //! segments are alive; `segment.rs`, `chunk.rs`, `index.rs` and `merge.rs` the bytes of segments; `tier.rs` which of them to
-//! merge; `record.rs` manifests and commits; `rows.rs` is the only file that names sled.
+//! merge; `record.rs` manifests and commits; `lasting.rs` opens it all again after the disk has failed; `rows.rs` is the only file that names sled.
 
 mod checkpoint;
 mod chunk;
@@ -28,6 +28,7 @@ mod error;
 mod files;
 mod guard;
 mod index;
+mod lasting;
 mod ledger;
 mod merge;
 mod model;
@@ -46,6 +47,7 @@ mod tests;
 pub use checkpoint::{CheckpointStore, Visit};
 pub use copy::{Copied, copy};
 pub use error::StoreError;
+pub use lasting::LastingStore;
 pub use model::{Commit, Entry, Epoch, Manifest, SegmentRef};
 pub use open::StoreOptions;
 pub use sled_store::SledStore;

@@ -74,6 +74,12 @@ impl Rows {
         Ok(Rows { db, chunks, records, folder: folder.to_path_buf(), broken: OnceLock::new() })
     }
 
+    /// How the disk has failed, if it has.
+    pub(crate) fn disk_failure(&self) -> Option<StoreError> {
+        let failed = self.broken.get().filter(|broken| matches!(broken, Broken::Disk(..)));
+        failed.map(|broken| broken.clone().error(&self.folder))
+    }
+
     /// sled's folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
@@ -87,6 +93,12 @@ impl Rows {
             Broken::Damage(_) => broken.error(&self.folder),
             Broken::Panic(_) | Broken::Disk(..) => self.fail(broken),
         })
+    }
+
+    /// As if the disk had failed.
+    #[cfg(test)]
+    pub(crate) fn fail_disk(&self) {
+        self.fail(Broken::Disk(io::ErrorKind::StorageFull, "a test's".to_owned()));
     }
 
     fn fail(&self, broken: Broken) -> StoreError {
@@ -175,7 +187,7 @@ impl Rows {
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        if self.broken.get().is_some() {
+        if matches!(self.broken.get(), Some(Broken::Panic(_))) {
             // Closing a sled that has panicked can panic or hang again: keep it open for the rest of the process.
             std::mem::forget(self.db.clone());
         }

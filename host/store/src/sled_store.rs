@@ -63,6 +63,19 @@ impl SledStore {
         held(&self.ledger).kept().map(|kept| kept.epoch).collect()
     }
 
+    /// How the disk has failed, if it has: then every further call fails.
+    pub(crate) fn disk_failure(&self) -> Option<StoreError> {
+        self.rows.disk_failure()
+    }
+
+    pub(crate) fn next_segment(&self) -> u64 {
+        held(&self.ledger).next_segment()
+    }
+
+    pub(crate) fn number_segments_from(&self, next: u64) {
+        held(&self.ledger).number_segments_from(next);
+    }
+
     fn index(&self, segment: &SegmentRef) -> Result<Arc<Index>, StoreError> {
         if let Some(index) = held(&self.indexes).get(&segment.id) {
             return Ok(Arc::clone(index));
@@ -268,6 +281,11 @@ impl CheckpointStore for SledStore {
 
 #[cfg(test)]
 impl SledStore {
+    /// As if the disk had failed.
+    pub(crate) fn fail_disk(&self) {
+        self.rows.fail_disk();
+    }
+
     /// Chunks of a segment that are on disk.
     pub(crate) fn rows_of(&self, segment: u64) -> Vec<u32> {
         let chunks = self.rows.chunks(segment, 0, u32::MAX);

@@ -21,7 +21,7 @@ use weir_plan::{Checked, JobPlan, ServerDefinition};
 use weir_plugin::{PluginError, PluginRegistry};
 use weir_project::{Planned, RefusedJob};
 use weir_serve::Streams;
-use weir_store::{CheckpointStore, SledStore, StoreOptions};
+use weir_store::{CheckpointStore, LastingStore, StoreOptions};
 
 /// How a project is opened.
 #[derive(Debug, Default)]
@@ -150,7 +150,7 @@ fn open_store(
 ) -> Result<Arc<dyn CheckpointStore>, Failure> {
     let options =
         StoreOptions { keep: server.checkpoints_kept as usize, accept_older, ..StoreOptions::default() };
-    Ok(Arc::new(SledStore::open(&data_dir.join("state"), options)?))
+    Ok(Arc::new(LastingStore::open(&data_dir.join("state"), options)?))
 }
 
 /// Drops the state of jobs by name; a name that neither a job nor any state has is refused before anything is.

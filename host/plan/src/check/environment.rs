@@ -1,7 +1,8 @@
 //! `${NAME}` and `${NAME:-default}` in scalar values, from an environment that the caller gives.
 //!
 //! `$${` stands for a literal `${`. Keys are left as they are. Must not know where the environment comes from: what
-//! arrives over the network is read with an empty one, lest it show the server's secrets.
+//! arrives over the network is read with an empty one, lest it show the server's secrets; what is said of the rest names
+//! the variable in place of its value.
 
 use super::node::{Node, Value};
 use super::report::Report;
@@ -18,14 +19,17 @@ pub(crate) fn substitute(node: &mut Node, environment: &Environment<'_>, report:
                 substitute(value, environment, report);
             }
         }
-        Value::Text(text) if text.contains("${") => match expand(text, environment) {
-            Ok(expanded) if !node.quoted => {
-                node.value = plain(&expanded);
-                node.substituted = Some(expanded);
+        Value::Text(text) if text.contains("${") => {
+            let expanded = expand(text, &report.hiding(environment));
+            match expanded {
+                Ok(expanded) if !node.quoted => {
+                    node.value = plain(&expanded);
+                    node.substituted = Some(expanded);
+                }
+                Ok(expanded) => *text = expanded,
+                Err(message) => report.error(node.place, message),
             }
-            Ok(expanded) => *text = expanded,
-            Err(message) => report.error(node.place, message),
-        },
+        }
         _ => {}
     }
 }

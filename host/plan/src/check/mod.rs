@@ -8,6 +8,7 @@
 mod connectors;
 mod environment;
 mod features;
+mod hidden;
 mod job;
 mod keys;
 mod names;

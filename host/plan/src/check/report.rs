@@ -3,6 +3,8 @@
 //!
 //! Knows values and places. Must not know any key of any definition.
 
+use super::environment::Environment;
+use super::hidden::Hidden;
 use super::node::{Key, Node, Place, Value};
 use crate::diagnostic::{Diagnostic, Severity};
 use std::fmt::Display;
@@ -17,18 +19,29 @@ use weir_event::suggestion::unknown;
 pub(crate) struct Report {
     file: String,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    hidden: Hidden,
 }
 
 impl Report {
     pub(crate) fn new(file: &str) -> Self {
-        Report { file: file.to_owned(), diagnostics: Vec::new() }
+        Report { file: file.to_owned(), diagnostics: Vec::new(), hidden: Hidden::default() }
+    }
+
+    /// An environment whose values no message shows.
+    pub(super) fn hiding<'a>(
+        &'a self,
+        environment: &'a Environment<'a>,
+    ) -> impl Fn(&str) -> Option<String> + 'a {
+        self.hidden.noting(environment)
     }
 
     pub(crate) fn error(&mut self, (line, column): Place, message: impl Into<String>) {
+        let message = self.hidden.masked(message.into());
         self.diagnostics.push(Diagnostic::error(&*self.file, line, column, message));
     }
 
     pub(crate) fn warning(&mut self, (line, column): Place, message: impl Into<String>) {
+        let message = self.hidden.masked(message.into());
         self.diagnostics.push(Diagnostic::warning(&*self.file, line, column, message));
     }
 

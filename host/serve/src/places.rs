@@ -82,7 +82,7 @@ fn network(address: IpAddr) -> IpAddr {
             let [a, b, c, d, ..] = address.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
-        address => address,
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
         assert!(!places.are_scarce());
         let neighbour = "2001:db8::ffff".parse().unwrap();
         assert!(places.take(places.free().await, neighbour).is_none(), "it is the same network");
-        for _ in 0..MAX_CONNECTIONS / 4 + 1 {
+        for _ in 0..=MAX_CONNECTIONS / 4 {
             taken.push(places.take(places.free().await, other).unwrap());
         }
         assert!(places.are_scarce());

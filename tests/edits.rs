@@ -284,6 +284,8 @@ fn check(edit: &Edit, cut: usize, shards: [usize; 3]) {
         let since = within(&of_rest, identity, written, replay.has_sessions());
         for name in edit.anew {
             match since.as_slice() {
+                // An event that came before has later ones in its frame where these are older than it is.
+                [] if !written.meta["position"].is_null() => {}
                 [] => assert!(is_of_nothing(&row[*name]), "{how}: {name} of {identity}: {row}"),
                 [since] => {
                     assert_eq!(row[*name], since.row[*name], "{how}: {name} of {identity}");

@@ -141,7 +141,7 @@ const EDITS: &[Edit] = &[
     Edit {
         name: "OVER over a column that is new",
         before: "SELECT k, SUM(n) OVER (PARTITION BY k ORDER BY t RANGE INTERVAL '30' SECOND PRECEDING) AS total FROM s",
-        after: "SELECT k, TOP(5, kind) OVER (PARTITION BY k ORDER BY t RANGE INTERVAL '30' SECOND PRECEDING) AS kinds, SUM(n) OVER (PARTITION BY k ORDER BY t RANGE INTERVAL '30' SECOND PRECEDING) AS total, MAX(x) OVER (PARTITION BY k ORDER BY t ROWS 3 PRECEDING) AS most FROM s",
+        after: "SELECT k, TOP(5, kind) OVER (PARTITION BY k ORDER BY t RANGE INTERVAL '30' SECOND PRECEDING) AS kinds, SUM(n) OVER (PARTITION BY k ORDER BY t RANGE INTERVAL '30' SECOND PRECEDING) AS total, MAX(x) OVER (PARTITION BY k ORDER BY t RANGE INTERVAL '12' SECOND PRECEDING) AS most FROM s",
         job: "",
         results: Results::OfAll,
         kept: &["total"],

@@ -25,6 +25,7 @@ mod operations;
 mod operations_definitions;
 mod operations_plugins;
 mod plugins;
+mod put_back;
 mod replay;
 mod served;
 mod services;

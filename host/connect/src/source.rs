@@ -76,6 +76,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// The newest checkpoint of a job stands here and is safe: it will not ask for what lies before.
+    fn committed(&self, _job: &str, _position: &Position) {}
+
     /// Whether it would read what a sink writes at this place, as [`Sink::own_place`](crate::Sink::own_place) tells it.
     fn reads(&self, _place: &str) -> bool {
         false

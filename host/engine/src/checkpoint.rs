@@ -7,6 +7,7 @@
 use crate::dead_letters::DeadLetters;
 use crate::entries::Entries;
 use crate::error::EngineError;
+use crate::inputs::Inputs;
 use crate::manifest::{Body, FORMAT, Kept};
 use crate::merging::{Merged, Merging, Order};
 use crate::outbox::{LeftOutboxes, Outbox};
@@ -48,6 +49,7 @@ pub(crate) struct Begun {
 /// The task that completes the checkpoints of one job, one at a time.
 pub(crate) struct Checkpointer {
     pub(crate) plan: Arc<JobPlan>,
+    pub(crate) inputs: Inputs,
     pub(crate) shards: usize,
     /// How often a checkpoint is made.
     pub(crate) every: Duration,
@@ -139,6 +141,9 @@ impl Checkpointer {
         self.sync_dead_letters().await?;
         body.lost_letters = self.dead_letters.lost_of(&self.plan.name);
         self.committer.commit(&self.plan, body.clone(), entries, &self.progress.cpu).await?;
+        for partition in &body.partitions {
+            self.inputs.committed(&self.plan.name, partition.id, &partition.position);
+        }
         let took = self.clock.monotonic().saturating_sub(at);
         self.progress.set_checkpoint(CheckpointStatus {
             number: body.checkpoint,

@@ -4,13 +4,15 @@ use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
 use crate::error::EngineError;
 use crate::job::{Job, JobSpec, Surroundings};
+use crate::manifest::{Body, PartitionState};
 use crate::status::{JobStatus, Refusal};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use weir_event::Clock;
-use weir_store::{CheckpointStore, StoreError};
+use weir_event::{Clock, Position};
+use weir_plan::JobPlan;
+use weir_store::{CheckpointStore, Commit, StoreError};
 
 /// How the engine runs its jobs.
 #[derive(Debug, Clone)]
@@ -155,4 +157,14 @@ impl Engine {
         }
         first
     }
+}
+
+/// Where a store's newest commit stands in the streams that a job of this plan reads: their names and positions.
+pub fn positions(plan: &JobPlan, head: &Commit) -> Vec<(String, Position)> {
+    let partitions = head.jobs.get(&plan.name).map(Body::partitions_of).unwrap_or_default();
+    let of_stream = |partition: PartitionState| {
+        let input = plan.input_of(partition.id)?;
+        Some((input.stream.name.clone(), partition.position))
+    };
+    partitions.into_iter().filter_map(of_stream).collect()
 }

@@ -92,6 +92,13 @@ impl Inputs {
         self.inputs.get(usize::from(partition.source))?.1.source.place(before)
     }
 
+    /// Tells the source of a partition where a job's newest checkpoint stands in it.
+    pub(crate) fn committed(&self, job: &str, partition: PartitionId, position: &Position) {
+        if let Some((_, input)) = self.inputs.get(usize::from(partition.source)) {
+            input.source.committed(job, position);
+        }
+    }
+
     /// What a source says, with its stream's name where there are several.
     fn named(&self, source: u16, mut error: ConnectError) -> ConnectError {
         if let Some((name, _)) = self.inputs.get(usize::from(source)).filter(|_| self.inputs.len() > 1) {

@@ -52,7 +52,7 @@ pub use back_off::BackOff;
 pub use clock::SystemClock;
 pub use dead_letters::{DeadLetters, Listing};
 pub use driver::Mode;
-pub use engine::{Engine, Settings};
+pub use engine::{Engine, Settings, positions};
 pub use error::EngineError;
 pub use failures::FailureSample;
 pub use fit::{StateEdit, state_edit};

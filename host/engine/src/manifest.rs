@@ -185,6 +185,13 @@ impl Body {
         }
     }
 
+    /// Where a manifest says that partitions were read to, whether a plan fits the rest of it or not; nothing where it
+    /// cannot be read.
+    pub(crate) fn partitions_of(manifest: &Manifest) -> Vec<PartitionState> {
+        let partitions = manifest.body.get("partitions").cloned().unwrap_or_default();
+        serde_json::from_value(partitions).unwrap_or_default()
+    }
+
     /// All revisions of earlier attempts are at most this, also those that no checkpoint knows of.
     pub(crate) fn revised_up_to(&self) -> u64 {
         self.attempt * REVISIONS_PER_ATTEMPT

@@ -126,6 +126,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
 
     let checkpointer = Checkpointer {
         plan: plan.clone(),
+        inputs: attempt.inputs.clone(),
         shards: width,
         every: attempt.checkpoint_every,
         outboxes: outboxes.clone(),

@@ -93,12 +93,10 @@ impl Place {
 }
 
 /// Whether a partition was not read further here than there. Where its log begins cannot be compared with an offset;
-/// nor can offsets that mean a record together with a place alone, as those of files do: they are the same or not.
+/// nor can offsets that count in different places, such as files or logs: they are the same or not.
 fn is_within(here: &OpenPartition, there: &OpenPartition) -> bool {
     let is_within = match (&here.from, &there.from) {
-        (Some(here), Some(there)) if here.place.is_empty() && there.place.is_empty() => {
-            here.next <= there.next
-        }
+        (Some(here), Some(there)) if here.place == there.place => here.next <= there.next,
         (here, there) => here == there,
     };
     here.partition == there.partition && is_within

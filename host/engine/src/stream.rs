@@ -246,6 +246,10 @@ impl Source for SharedSource {
         self.0.source.place(before)
     }
 
+    fn committed(&self, job: &str, position: &Position) {
+        self.0.source.committed(job, position);
+    }
+
     fn reads(&self, place: &str) -> bool {
         self.0.source.reads(place)
     }

@@ -189,7 +189,9 @@ impl Live {
         let started = async {
             if reset {
                 running.engine.forget(&plan.name).await.map_err(|error| Failure::from(&error))?;
+                running.logs.release(&plan.name);
             }
+            wiring::claim(opened, &running.logs, plan)?;
             for input in &plan.inputs {
                 self.0.streams.put(spec::entry(opened, &input.stream, &running.logs)?);
             }

@@ -200,6 +200,10 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     let engine = Engine::new(settings, opened.store.clone(), Arc::new(letters), opened.clock.clone())?;
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone()));
     let running = Running { engine: Arc::new(engine), logs, hubs: Hubs::default() };
+    // Before any log is opened: where one begins that is not there depends on it.
+    for plan in &opened.plans {
+        claim(opened, &running.logs, plan)?;
+    }
 
     for plan in &opened.plans {
         running.hubs.expect(opened, &running.logs, &plan.inputs);
@@ -228,6 +232,16 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     }
     forget_guests_at_barriers(opened.plugins.clone(), checkpoint_every, &opened.clock);
     Ok(running)
+}
+
+/// Tells the ingest logs how far a job has read them.
+pub(crate) fn claim(opened: &Opened, logs: &IngestLogs, plan: &JobPlan) -> Result<(), Failure> {
+    if let Some(head) = opened.store.head()? {
+        for (stream, position) in weir_engine::positions(plan, &head) {
+            logs.claim(&stream, &plan.name, &position);
+        }
+    }
+    Ok(())
 }
 
 /// Why a job that has a plan did not start.

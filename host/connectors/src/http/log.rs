@@ -3,10 +3,13 @@
 //! Offsets count rows from 0 in order of acceptance and never change their meaning. One thread writes
 //! ([`super::writer`]); readers see exactly what has been synced, through a watch on [`Durable`].
 
+use super::claims::Claims;
+use super::identity::LogIdentity;
 use super::key::IdempotencyKey;
-use super::recovery;
+use super::memory::KEY_MEMORY_MILLIS;
+use super::recovery::{self, Opening};
 use super::segment::Segment;
-use super::writer::{Request, Writer};
+use super::writer::{Batch, Request, Writer};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +26,8 @@ const QUEUE_REQUESTS: usize = 1024;
 /// How long rows are kept and in what portions they are deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Rows are deleted, in whole segments, when all of a segment's are older than this by ingest time.
+    /// Rows are deleted, in whole segments, when all of a segment's are older than this by ingest time and every job that
+    /// reads them has.
     pub keep: Span,
     /// A segment is closed when it has reached this size.
     pub segment_bytes: u64,
@@ -33,6 +37,13 @@ impl Default for LogSettings {
     /// Seven days, and segments of 64 MiB: small enough to be read through at a start, large enough to be few.
     fn default() -> Self {
         LogSettings { keep: Span::from_millis(7 * 86_400_000), segment_bytes: 64 << 20 }
+    }
+}
+
+impl LogSettings {
+    /// For how long idempotency keys are remembered, in milliseconds.
+    pub(super) fn keys_for(&self) -> i64 {
+        self.keep.millis().min(KEY_MEMORY_MILLIS)
     }
 }
 
@@ -76,6 +87,8 @@ pub(super) struct Durable {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
+    pub(super) log: LogIdentity,
+    pub(super) claims: Arc<Claims>,
     segments: Mutex<Vec<Segment>>,
 }
 
@@ -97,16 +110,21 @@ pub struct IngestLog {
 
 impl IngestLog {
     /// Opens or makes the log in `dir`; cuts off what a crash has torn, refuses what is damaged. Blocks.
-    pub fn open(
+    pub(super) fn open(
         dir: &Path,
         settings: LogSettings,
         clock: Arc<dyn Clock>,
+        claims: Arc<Claims>,
     ) -> Result<Arc<IngestLog>, ConnectError> {
-        let recovered = recovery::recover(dir, clock.now().millis())?;
+        let (now, keys_for) = (clock.now().millis(), settings.keys_for());
+        let recovered = recovery::recover(dir, Opening { now, keys_for, origin: claims.highest() })?;
         let active = recovered.segments.last().cloned();
         let active = active.ok_or_else(|| ConnectError::internal("an ingest log without a segment"))?;
         let segments = Mutex::new(recovered.segments.clone());
-        let shared = Arc::new(Shared { dir: dir.to_owned(), segments });
+        let shared = Arc::new(Shared { dir: dir.to_owned(), log: recovered.log, claims, segments });
+        if let Some(reason) = shared.claims.dispute(dir, &shared.log, recovered.end) {
+            tracing::error!("events posted to the stream are refused: {reason}");
+        }
         let durable = Durable { end: recovered.end, active: active.base, bytes: recovered.length };
         let (publish, durable) = watch::channel(durable);
         let (requests, waiting) = mpsc::channel(QUEUE_REQUESTS);
@@ -118,8 +136,8 @@ impl IngestLog {
         Ok(Arc::new(IngestLog { shared, durable, requests: Some(requests), writer: Some(writer) }))
     }
 
-    /// Accepts rows (in this order, next to each other); they are durable when this returns. A key that was
-    /// accepted within the last day gives its first answer again and appends nothing; with another body it is refused.
+    /// Accepts rows (in this order, next to each other); they are durable when this returns. None are accepted while a job
+    /// would pass over them, because it has read further than the log goes. A key that was accepted within the last day gives its first answer again and appends nothing; with another body it is refused.
     ///
     /// Dropping the future does not take the rows back. After an error none of them is in the log.
     pub async fn append(
@@ -135,11 +153,25 @@ impl IngestLog {
                 "a batch holds at most {MAX_BATCH_BYTES} bytes; send it in parts"
             ))));
         }
+        if let Some(reason) =
+            self.shared.claims.dispute(&self.shared.dir, &self.shared.log, self.end_offset())
+        {
+            let message = format!("these rows were not kept: {reason}");
+            return Err(AppendError::Failed(ConnectError::unavailable(message)));
+        }
         let ended = || ConnectError::internal("the writer of the ingest log has ended; restart weir");
         let requests = self.requests.as_ref().ok_or_else(ended)?;
         let (answer, answered) = oneshot::channel();
-        requests.send(Request { rows, key, answer }).await.map_err(|_| ended())?;
+        let batch = Batch { rows, key, answer };
+        requests.send(Request::Append(batch)).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
+    }
+
+    /// A job that reads it has made a checkpoint. Does not wait: one that finds no room is made up for by the next.
+    pub(super) fn checkpointed(&self) {
+        if let Some(requests) = &self.requests {
+            let _ = requests.try_send(Request::Checkpointed);
+        }
     }
 
     /// The offset of the oldest row that is kept.

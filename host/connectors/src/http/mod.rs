@@ -4,14 +4,20 @@
 //! Knows the log's files and how a body falls into rows. Must not know HTTP itself (routes, headers and status
 //! codes belong to the server) nor what a row means.
 
+mod claims;
+mod end;
 mod frame;
+mod identity;
 mod key;
 mod log;
 mod logs;
+mod memory;
 mod recovery;
+mod retention;
 mod rows;
 mod segment;
 mod source;
+mod tail;
 mod writer;
 
 #[cfg(test)]

@@ -1,21 +1,25 @@
 //! Opening an ingest log: which rows it holds, and whether its files are what weir wrote.
 //!
-//! A crash leaves at most one torn frame at the very end (nobody was answered for it): it is cut off. Anything
-//! else that does not fit (a broken frame with a whole one after it, a gap between files) is damage to rows that
-//! senders were told are safe: the log is refused, never repaired in silence.
+//! A crash leaves at most one torn frame at the very end (nobody was answered for it): it is cut off, and kept aside, for
+//! damage to the last frame looks the same. Anything else that does not fit (a broken frame with a whole one after it, a
+//! gap between files, files of two logs) is damage to rows that senders were told are safe: the log is refused, never
+//! repaired in silence.
 
-use super::frame::{self, BatchNote, Format, MARK, Parsed};
+use super::end;
+use super::frame::BatchNote;
+use super::identity::LogIdentity;
 use super::segment::{Frames, HEADER_BYTES, Segment, Step, damaged, disk_error};
-use super::writer::KEY_MEMORY_MILLIS;
-use bytes::Bytes;
+use super::tail::cut_tail;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use weir_connect::ConnectError;
 
 /// What a log held when it was opened.
 #[derive(Debug)]
 pub(super) struct Recovered {
+    /// Which log it is.
+    pub(super) log: LogIdentity,
     /// Its segments, oldest first; at least one, the last is the one that is written to.
     pub(super) segments: Vec<Segment>,
     /// Bytes of the last segment that hold whole frames.
@@ -24,21 +28,34 @@ pub(super) struct Recovered {
     pub(super) end: u64,
     /// The newest ingest stamp, milliseconds since the epoch.
     pub(super) newest: i64,
-    /// Batches of the last day that came with an idempotency key, oldest first, with their stamps.
+    /// Batches that came with an idempotency key which is remembered yet, oldest first, with their stamps.
     pub(super) keyed: Vec<(i64, BatchNote)>,
 }
 
-/// Opens or makes the log in `dir`. `now` is in milliseconds since the epoch.
-pub(super) fn recover(dir: &Path, now: i64) -> Result<Recovered, ConnectError> {
+/// What opening a log depends on beside its files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opening {
+    /// Milliseconds since the epoch.
+    pub(super) now: i64,
+    /// For how long idempotency keys are remembered, in milliseconds.
+    pub(super) keys_for: i64,
+    /// Where a log begins that is made: the offset that no job has read beyond.
+    pub(super) origin: u64,
+}
+
+/// Opens or makes the log in `dir`.
+pub(super) fn recover(dir: &Path, opening: Opening) -> Result<Recovered, ConnectError> {
+    let Opening { now, keys_for, origin } = opening;
     make_dir(dir).map_err(|error| disk_error("create the folder", dir, &error))?;
     let mut segments = open_segments(dir)?;
     if segments.is_empty() {
-        segments.push(Segment::create(dir, 0, now)?);
+        segments.push(begin(dir, now, origin)?);
     }
+    let log = identity(&segments)?;
     let last = segments.len() - 1;
-    let remembered = now.saturating_sub(KEY_MEMORY_MILLIS);
+    let remembered = now.saturating_sub(keys_for);
     let scan_from = (0..last).find(|index| segments[index + 1].created > remembered).unwrap_or(last);
-    let mut recovered = Recovered { segments, length: 0, end: 0, newest: i64::MIN, keyed: Vec::new() };
+    let mut recovered = Recovered { log, segments, length: 0, end: 0, newest: i64::MIN, keyed: Vec::new() };
     for index in scan_from..=last {
         recovered.scan(index)?;
         let segments = &recovered.segments;
@@ -49,8 +66,33 @@ pub(super) fn recover(dir: &Path, now: i64) -> Result<Recovered, ConnectError> {
     }
     recovered.keyed.retain(|(stamp, _)| *stamp > remembered);
     recovered.newest = recovered.newest.max(recovered.segments[last].created);
+    recovered.tell_loss(dir);
     recovered.leave_old_format(dir)?;
     Ok(recovered)
+}
+
+/// Begins a log. One that jobs have read before was moved away or lost.
+fn begin(dir: &Path, now: i64, origin: u64) -> Result<Segment, ConnectError> {
+    if origin > 0 {
+        tracing::warn!(
+            "the ingest log {} is not there, though jobs have read it up to row {origin}: a new one begins at that row; \
+             rows that were accepted into the old one and not read by every job are missing in those",
+            dir.display()
+        );
+    }
+    Segment::create(dir, origin, now, LogIdentity::new(origin))
+}
+
+/// Which log these are the segments of. One of whose files none says it gets an identity.
+fn identity(segments: &[Segment]) -> Result<LogIdentity, ConnectError> {
+    let mut said = segments.iter().filter_map(|segment| Some((segment.log?, segment)));
+    let Some((log, _)) = said.next() else {
+        return Ok(LogIdentity::new(segments.first().map_or(0, |first| first.base)));
+    };
+    match said.find(|(other, _)| *other != log) {
+        Some((_, segment)) => Err(damaged(&segment.path, "it is of another log than the files before it")),
+        None => Ok(log),
+    }
 }
 
 /// Makes the folder and syncs the folders above it, so that a crash cannot lose the way to synced files.
@@ -94,11 +136,11 @@ impl Recovered {
     /// older weir would cut off the newer ones as torn.
     fn leave_old_format(&mut self, dir: &Path) -> Result<(), ConnectError> {
         let Some(last) = self.segments.last() else { return Ok(()) };
-        if last.format == Format::KeysWithBodies {
+        if last.log.is_some() {
             return Ok(());
         }
         let is_empty = last.base == self.end;
-        let next = Segment::create(dir, self.end, self.newest)?;
+        let next = Segment::create(dir, self.end, self.newest, self.log)?;
         if is_empty {
             self.segments.pop();
         }
@@ -107,17 +149,30 @@ impl Recovered {
         Ok(())
     }
 
-    /// Reads a segment through; the last one's torn tail is cut off.
+    /// Says it when rows are not there that were.
+    fn tell_loss(&self, dir: &Path) {
+        let (end, noted) = (self.end, end::read(dir, &self.log));
+        if let Some(noted) = noted.filter(|noted| *noted > end) {
+            tracing::warn!(
+                "the ingest log {} ends at row {end} and had reached row {noted}: {} rows that senders were told are kept \
+                 are gone, for an older copy was put back, or its last file was damaged or shortened",
+                dir.display(),
+                noted - end
+            );
+        }
+    }
+
+    /// Reads a segment through; what is not whole at the end of the last one is cut off.
     fn scan(&mut self, index: usize) -> Result<(), ConnectError> {
         let is_last = index + 1 == self.segments.len();
-        let segment = &mut self.segments[index];
+        let segment = &self.segments[index];
         let read_error = |path: &Path, error: &io::Error| disk_error("read", path, error);
         let bytes = segment
             .file
             .metadata()
             .map_err(|error| read_error(&segment.path, &error))?
             .len()
-            .max(HEADER_BYTES);
+            .max(segment.first_frame);
         let mut frames = Frames::new(segment);
         self.end = segment.base;
         loop {
@@ -131,12 +186,10 @@ impl Recovered {
                     self.end = frame.end();
                     self.newest = self.newest.max(frame.stamp);
                     let keyed = frame.batches.into_iter().filter(|batch| batch.key.is_some());
-                    let before = self.keyed.len();
                     self.keyed.extend(keyed.map(|batch| (frame.stamp, batch)));
-                    segment.keyed |= self.keyed.len() > before;
                 }
                 Step::End => return Ok(()),
-                Step::Broken if is_last => return cut_torn_tail(segment, frames.at, bytes),
+                Step::Broken if is_last => return cut_tail(segment, frames.at, bytes),
                 Step::Broken => {
                     return Err(damaged(
                         &segment.path,
@@ -146,32 +199,4 @@ impl Recovered {
             }
         }
     }
-}
-
-fn cut_torn_tail(segment: &Segment, at: u64, bytes: u64) -> Result<(), ConnectError> {
-    let mut tail = Vec::new();
-    let format = segment.format;
-    let read = |tail: &mut Vec<u8>| {
-        let mut file = &*segment.file;
-        file.seek(SeekFrom::Start(at))?;
-        file.take(bytes - at).read_to_end(tail)
-    };
-    read(&mut tail).map_err(|error| disk_error("read", &segment.path, &error))?;
-    let tail = Bytes::from(tail);
-    let whole_after = memchr::memmem::find_iter(&tail, &MARK)
-        .find(|place| *place > 0 && matches!(frame::parse(&tail.slice(*place..), format), Parsed::Whole(..)));
-    if let Some(place) = whole_after {
-        let what = format!("the bytes from {at} on are no rows, but rows follow at {}", at + place as u64);
-        return Err(damaged(&segment.path, &what));
-    }
-    let cut = || {
-        segment.file.set_len(at)?;
-        segment.file.sync_all()
-    };
-    cut().map_err(|error| disk_error("shorten", &segment.path, &error))?;
-    tracing::warn!(
-        path = %segment.path.display(), bytes = bytes - at,
-        "cut off a write that a crash had torn; no sender was told that it was kept"
-    );
-    Ok(())
 }

@@ -1,10 +1,12 @@
 //! One file of the ingest log: its name and header, and reading frames out of it.
 //!
 //! The name is the offset of its first row in twenty digits, so that names sort as offsets do. The header is
-//! `weirlog2` (`weirlog1` of older files, which are read and not written on), that offset, the time of creation (every row of an older segment was accepted before it, which
-//! makes the age of a segment readable without reading it) and a CRC32 of the three.
+//! `weirlog3`, that offset, the time of creation (every row of an older segment was accepted before it, which makes the
+//! age of a segment readable without reading it), the log's id and the offset that the log was begun at, and a CRC32 of
+//! all. Files of older formats, which are read and not written on, do not say which log they are of.
 
 use super::frame::{self, Format, Frame, Parsed};
+use super::identity::LogIdentity;
 use bytes::{BufMut, Bytes};
 use std::fs::File;
 use std::io;
@@ -14,11 +16,16 @@ use std::sync::Arc;
 use weir_connect::ConnectError;
 
 /// The first bytes of a file; the last of them is the version of the format.
-const MAGIC: [u8; 8] = *b"weirlog2";
-/// Those of the formats that are read.
-const MAGICS: [([u8; 8], Format); 2] = [(*b"weirlog1", Format::KeysAlone), (MAGIC, Format::KeysWithBodies)];
-/// Bytes before the first frame.
-pub(super) const HEADER_BYTES: u64 = 28;
+const MAGIC: [u8; 8] = *b"weirlog3";
+/// Those of the formats that are read, each with how frames are laid out and the bytes before the first.
+const MAGICS: [([u8; 8], Format, usize); 3] = [
+    (*b"weirlog1", Format::KeysAlone, OLD_HEADER_BYTES),
+    (*b"weirlog2", Format::KeysWithBodies, OLD_HEADER_BYTES),
+    (MAGIC, Format::KeysWithBodies, HEADER_BYTES as usize),
+];
+/// Bytes before the first frame of a file of the present format.
+pub(super) const HEADER_BYTES: u64 = 44;
+const OLD_HEADER_BYTES: usize = 28;
 /// How much is read from a file at a time.
 const READ_BYTES: usize = 1 << 20;
 
@@ -31,10 +38,12 @@ pub(super) struct Segment {
     pub(super) created: i64,
     /// How its frames are laid out.
     pub(super) format: Format,
+    /// Which log it is of; `None` in a file of an older format.
+    pub(super) log: Option<LogIdentity>,
+    /// Where its frames begin.
+    pub(super) first_frame: u64,
     /// Where it is.
     pub(super) path: PathBuf,
-    /// Whether a batch in it came with an idempotency key (known of the segments of the last day only).
-    pub(super) keyed: bool,
     /// The open file.
     pub(super) file: Arc<File>,
 }
@@ -52,20 +61,28 @@ pub(super) fn disk_error(action: &str, path: &Path, error: &io::Error) -> Connec
 /// The error of a log that is not what weir wrote.
 pub(super) fn damaged(path: &Path, what: &str) -> ConnectError {
     ConnectError::internal(format!(
-        "the ingest log is damaged: {}: {what}; restore the file from a copy, or move it and all newer ones \
-         away to go on without their rows",
-        path.display()
+        "the ingest log is damaged: {}: {what}; restore the file from a copy, or move {} away to go on with a new log, \
+         without the rows of this one",
+        path.display(),
+        path.parent().unwrap_or(path).display()
     ))
 }
 
 impl Segment {
     /// Makes a segment and syncs it and its folder, so that the file survives a crash.
-    pub(super) fn create(dir: &Path, base: u64, created: i64) -> Result<Segment, ConnectError> {
+    pub(super) fn create(
+        dir: &Path,
+        base: u64,
+        created: i64,
+        log: LogIdentity,
+    ) -> Result<Segment, ConnectError> {
         let path = path_of(dir, base);
         let mut header = Vec::with_capacity(HEADER_BYTES as usize);
         header.extend_from_slice(&MAGIC);
         header.put_u64_le(base);
         header.put_i64_le(created);
+        header.put_u64_le(log.id);
+        header.put_u64_le(log.origin);
         header.put_u32_le(crc32fast::hash(&header));
         let make = || {
             let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
@@ -74,9 +91,9 @@ impl Segment {
             File::open(dir)?.sync_all()?;
             Ok(file)
         };
-        let file = make().map_err(|error| disk_error("create", &path, &error))?;
-        let format = Format::KeysWithBodies;
-        Ok(Segment { base, created, format, path, keyed: false, file: Arc::new(file) })
+        let file = Arc::new(make().map_err(|error| disk_error("create", &path, &error))?);
+        let (format, log) = (Format::KeysWithBodies, Some(log));
+        Ok(Segment { base, created, format, log, first_frame: HEADER_BYTES, path, file })
     }
 
     /// Opens an existing segment; `None` when its header was never written whole.
@@ -87,29 +104,37 @@ impl Segment {
             read_at(&file, 0, HEADER_BYTES as usize, &mut header)?;
             Ok((file, header))
         };
-        let (file, header) = read().map_err(|error| disk_error("open", path, &error))?;
-        if header.len() < HEADER_BYTES as usize || header.iter().all(|byte| *byte == 0) {
+        let (file, mut header) = read().map_err(|error| disk_error("open", path, &error))?;
+        if header.len() < OLD_HEADER_BYTES || header.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        let format = MAGICS.iter().find(|(magic, _)| header[..8] == *magic).map(|(_, format)| *format);
-        if header[..7] == MAGIC[..7] && format.is_none() {
+        let known = MAGICS.iter().find(|(magic, ..)| header[..8] == *magic);
+        if header[..7] == MAGIC[..7] && known.is_none() {
             return Err(ConnectError::user(format!(
                 "{} was written by another version of weir (format {}); use that version",
                 path.display(),
                 char::from(header[7])
             )));
         }
+        let wrong = || damaged(path, "its header is wrong");
+        let (_, format, bytes) = known.ok_or_else(wrong)?;
+        if header.len() < *bytes {
+            return Ok(None);
+        }
+        header.truncate(*bytes);
+        let (said, checksum) = header.split_at(bytes - 4);
         let number = |from: usize| {
             let mut bytes = [0; 8];
-            bytes.copy_from_slice(&header[from..from + 8]);
+            bytes.copy_from_slice(&said[from..from + 8]);
             u64::from_le_bytes(bytes)
         };
-        let whole = crc32fast::hash(&header[..24]).to_le_bytes() == header[24..28];
-        let Some(format) = format.filter(|_| whole && number(8) == base) else {
-            return Err(damaged(path, "its header is wrong"));
-        };
-        let (created, path) = (number(16) as i64, path.to_owned());
-        Ok(Some(Segment { base, created, format, path, keyed: false, file: Arc::new(file) }))
+        if crc32fast::hash(said).to_le_bytes() != checksum || number(8) != base {
+            return Err(wrong());
+        }
+        let log = (*bytes > OLD_HEADER_BYTES).then(|| LogIdentity { id: number(24), origin: number(32) });
+        let (created, format, first_frame) = (number(16) as i64, *format, *bytes as u64);
+        let (path, file) = (path.to_owned(), Arc::new(file));
+        Ok(Some(Segment { base, created, format, log, first_frame, path, file }))
     }
 }
 
@@ -154,7 +179,8 @@ pub(super) struct Frames {
 impl Frames {
     /// From the first frame on.
     pub(super) fn new(segment: &Segment) -> Frames {
-        Frames { at: HEADER_BYTES, file: segment.file.clone(), format: segment.format, buffer: Bytes::new() }
+        let (file, format) = (segment.file.clone(), segment.format);
+        Frames { at: segment.first_frame, file, format, buffer: Bytes::new() }
     }
 
     /// The next frame before byte `limit`.

@@ -4,8 +4,10 @@
 //! taken over only when its block is handed out, and one that has begun is kept when the call to `next` is given up:
 //! that is what makes `next` cancel safe.
 
+use super::claims::unfit;
 use super::frame::Frame;
-use super::log::{Durable, IngestLog};
+use super::identity::Standing;
+use super::log::{Durable, IngestLog, Shared};
 use super::logs::IngestLogs;
 use super::segment::{Frames, Segment, Step, damaged, disk_error};
 use crate::blocking::blocking;
@@ -15,6 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::watch;
+use weir_connect::source::RefusedRecord;
 use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, Left, OpenPartition, RawBlock, Reader, Source};
 use weir_event::{PartitionId, Position};
 
@@ -33,19 +36,34 @@ impl HttpSource {
         HttpSource { log }
     }
 
-    /// The first offset to read, checked against what the log holds.
-    fn start(&self, from: Option<&Position>) -> Result<u64, ConnectError> {
+    /// The first offset to read, checked against what the log holds, and what is missing before it.
+    fn start(&self, from: Option<&Position>) -> Result<(u64, Option<String>), ConnectError> {
         let (begin, end) = (self.log.begin_offset(), self.log.end_offset());
-        let next = from.map_or(begin, |position| position.next);
-        let dir = self.log.shared.dir.display();
-        if next > end {
-            return Err(ConnectError::internal(format!(
-                "the ingest log {dir} ends at row {end}, but the job has read it up to row {next}: accepted rows \
-                 are gone; restore the log, or start the job anew with --reset"
-            )));
+        let Some(from) = from else { return Ok((begin, None)) };
+        let Shared { dir, log, .. } = &*self.log.shared;
+        if let Some(reason) = unfit(dir, log, end, "the job", from) {
+            return Err(ConnectError::internal(reason));
         }
-        if next < begin { Err(deleted(&self.log, next)) } else { Ok(next) }
+        match log.standing(from, end) {
+            Standing::BeforeOrigin => Ok((begin, Some(missing(&self.log, from.next, begin)))),
+            _ if from.next < begin => Err(deleted(&self.log, from.next)),
+            _ => Ok((from.next, None)),
+        }
     }
+}
+
+/// What a job misses that has read another log up to `next`, in whose place this one was begun.
+fn missing(log: &IngestLog, next: u64, begin: u64) -> String {
+    let rows = if begin > next {
+        format!("rows {next} to {} of it, and any", begin - 1)
+    } else {
+        "rows of it".to_owned()
+    };
+    format!(
+        "the ingest log that the job had read up to row {next} is not there any more, and a new one begins at row {begin} \
+         ({}): {rows} that were accepted later are not counted",
+        log.shared.dir.display()
+    )
 }
 
 fn deleted(log: &IngestLog, next: u64) -> ConnectError {
@@ -74,13 +92,15 @@ impl Source for HttpSource {
                 "an ingest log has only partition 0, not {partitions:?}"
             )));
         };
-        let place = LogPlace { next: self.start(from.as_ref())?, walk: None, frame: None };
+        let (next, missing) = self.start(from.as_ref())?;
+        let place = LogPlace { next, walk: None, frame: None };
         Ok(Box::new(LogReader {
             log: self.log.clone(),
             durable: self.log.durable.clone(),
             partition: PartitionId { source, partition: 0 },
             until: bounded.then(|| self.log.end_offset()),
             place,
+            missing,
             reading: None,
             said_caught_up: false,
         }))
@@ -89,6 +109,11 @@ impl Source for HttpSource {
     async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
         let from = positions.first().and_then(|open| open.from.as_ref()).map_or(0, |position| position.next);
         Ok(Left::records(self.log.end_offset().saturating_sub(from.max(self.log.begin_offset()))))
+    }
+
+    fn committed(&self, job: &str, position: &Position) {
+        self.log.shared.claims.put(job, position);
+        self.log.checkpointed();
     }
 }
 
@@ -130,6 +155,10 @@ impl Source for Declared {
     async fn left(&self, positions: &[OpenPartition], bounded: bool) -> Result<Left, ConnectError> {
         self.log().await?.left(positions, bounded).await
     }
+
+    fn committed(&self, job: &str, position: &Position) {
+        self.logs.claim(&self.stream, job, position);
+    }
 }
 
 /// Where a reader is.
@@ -147,6 +176,8 @@ struct LogReader {
     /// The end of a bounded read.
     until: Option<u64>,
     place: LogPlace,
+    /// What is to be said before the first row.
+    missing: Option<String>,
     /// A read that has begun.
     reading: Option<BoxFuture<'static, Result<(RawBlock, LogPlace), ConnectError>>>,
     said_caught_up: bool,
@@ -155,6 +186,9 @@ struct LogReader {
 #[async_trait]
 impl Reader for LogReader {
     async fn next(&mut self) -> Result<Fetch, ConnectError> {
+        if let Some(reason) = self.missing.take() {
+            return Ok(Fetch::Block(self.nothing_but(reason)));
+        }
         loop {
             let durable = *self.durable.borrow_and_update();
             let end = self.until.unwrap_or(durable.end);
@@ -178,6 +212,21 @@ impl Reader for LogReader {
             if self.until.is_some() || self.durable.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
+        }
+    }
+}
+
+impl LogReader {
+    /// A block without rows that says what is missing before the next one.
+    fn nothing_but(&self, reason: String) -> RawBlock {
+        let refused = RefusedRecord { offset: self.place.next, reason, payload: Vec::new(), skip: false };
+        RawBlock {
+            partition: self.partition,
+            data: Bytes::new(),
+            framing: Framing::Records { ends: Vec::new(), offsets: Vec::new() },
+            known: KnownTimes::Each(Vec::new()),
+            next: self.log.shared.log.position(self.place.next),
+            refused: vec![refused],
         }
     }
 }
@@ -211,7 +260,7 @@ impl LogPlace {
             data: Bytes::from(data),
             framing: Framing::Records { ends, offsets },
             known: KnownTimes::Each(stamps),
-            next: Position { next: self.next, place: String::new() },
+            next: log.shared.log.position(self.next),
             refused: Vec::new(),
         })
     }

@@ -3,13 +3,16 @@
 //! It runs on a thread of its own because a sync blocks for milliseconds. There is no timer: while a sync runs,
 //! the next group gathers behind it, so that load makes groups larger and an idle log answers at once.
 
+use super::end;
 use super::frame;
 use super::key::IdempotencyKey;
 use super::log::{AppendError, Appended, Durable, LogSettings, Shared};
+use super::memory::{KeyMemory, MOST_KEYS};
 use super::recovery::Recovered;
+use super::retention;
 use super::segment::Segment;
 use bytes::Bytes;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -17,8 +20,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use weir_connect::ConnectError;
 use weir_event::Clock;
 
-/// A key is remembered for a day, as the contract of ingest says.
-pub(super) const KEY_MEMORY_MILLIS: i64 = 86_400_000;
 /// Enough for one sync to be paid by many batches, little enough to stay in the processor's caches.
 const GROUP_BYTES: usize = 4 << 20;
 /// A segment covers at most this part of the time that rows are kept, so that what is kept too long is little.
@@ -26,40 +27,23 @@ const SEGMENTS_PER_KEEP: i64 = 8;
 /// But it is not cut more often than once a minute, nor less often than once a day.
 const SEGMENT_MILLIS: (i64, i64) = (60_000, 86_400_000);
 
+/// A clock that goes back by more was wrong before and is believed; less is evened out, so that stamps do not fall.
+const EVENED_OUT_MILLIS: i64 = 60_000;
+
+/// What the thread is asked.
+#[derive(Debug)]
+pub(super) enum Request {
+    Append(Batch),
+    /// A job that reads the log has made a checkpoint.
+    Checkpointed,
+}
+
 /// One batch that waits to be written.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct Batch {
     pub(super) rows: Vec<Bytes>,
     pub(super) key: Option<IdempotencyKey>,
     pub(super) answer: oneshot::Sender<Result<Appended, AppendError>>,
-}
-
-/// The idempotency keys of the last day and what was answered.
-#[derive(Debug, Default)]
-struct KeyMemory {
-    /// With the hash of the body, where it is known.
-    answers: HashMap<Arc<str>, (Option<u64>, Appended)>,
-    by_age: VecDeque<(i64, Arc<str>)>,
-}
-
-impl KeyMemory {
-    fn remember(&mut self, stamp: i64, key: &IdempotencyKey, first_offset: u64, count: usize) {
-        let text: Arc<str> = key.text.as_str().into();
-        self.by_age.push_back((stamp, text.clone()));
-        self.answers.insert(text, (key.body, Appended { first_offset, count, repeated: true }));
-    }
-
-    /// What a key was answered with before, or that it was for another body; `None` for a new one.
-    fn answer(&self, key: &IdempotencyKey) -> Option<Result<Appended, AppendError>> {
-        let (body, answer) = self.answers.get(key.text.as_str())?;
-        Some(if key.is_of_body(*body) { Ok(*answer) } else { Err(AppendError::KeyReused) })
-    }
-
-    fn forget_before(&mut self, stamp: i64) {
-        while let Some((_, key)) = self.by_age.pop_front_if(|(of, _)| *of <= stamp) {
-            self.answers.remove(&key);
-        }
-    }
 }
 
 /// Owns the end of the log.
@@ -75,6 +59,8 @@ pub(super) struct Writer {
     end: u64,
     newest: i64,
     keys: KeyMemory,
+    /// The end that was noted last.
+    noted: Option<u64>,
     /// Why nothing can be written any more.
     broken: Option<String>,
 }
@@ -92,34 +78,69 @@ impl Writer {
         let mut keys = KeyMemory::default();
         for (stamp, batch) in keyed {
             if let Some(key) = &batch.key {
-                keys.remember(stamp, key, batch.first, batch.rows as usize);
+                keys.remember(stamp, key, batch.first, batch.rows);
             }
         }
-        Writer { shared, settings, clock, durable, active, length, end, newest, keys, broken: None }
+        let noted = end::read(&shared.dir, &shared.log);
+        Writer { shared, settings, clock, durable, active, length, end, newest, keys, noted, broken: None }
     }
 
     /// Serves requests until the log is dropped.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         self.delete_old();
         while let Some(first) = requests.blocking_recv() {
-            let mut bytes = size(&first);
-            let mut group = vec![first];
-            while bytes < GROUP_BYTES
-                && let Ok(request) = requests.try_recv()
-            {
-                bytes += size(&request);
-                group.push(request);
+            let (mut bytes, mut group, mut is_checkpointed) = (0, Vec::new(), false);
+            let mut next = Some(first);
+            while let Some(request) = next {
+                match request {
+                    Request::Append(batch) => {
+                        bytes += size(&batch);
+                        group.push(batch);
+                    }
+                    Request::Checkpointed => is_checkpointed = true,
+                }
+                next = if bytes < GROUP_BYTES { requests.try_recv().ok() } else { None };
             }
-            self.commit(group);
+            if !group.is_empty() {
+                self.commit(group);
+            }
+            if is_checkpointed {
+                self.note_end();
+            }
+        }
+        self.note_end();
+    }
+
+    /// Notes how far the log is durable, for the next start to know what must be there.
+    fn note_end(&mut self) {
+        if self.noted == Some(self.end) {
+            return;
+        }
+        match end::write(&self.shared.dir, &self.shared.log, self.end) {
+            Ok(()) => self.noted = Some(self.end),
+            Err(error) => {
+                let dir = self.shared.dir.display();
+                tracing::warn!(%error, "cannot note the end of the ingest log {dir}; a loss there would not be noticed");
+            }
         }
     }
 
+    /// The stamp of what is written now: the wall's time, but for small steps back.
+    fn stamp(&mut self) -> i64 {
+        let now = self.clock.now().millis();
+        if now < self.newest.saturating_sub(EVENED_OUT_MILLIS) {
+            self.keys.none_later_than(now);
+            self.newest = now;
+        }
+        self.newest = self.newest.max(now);
+        self.newest
+    }
+
     /// Writes what is new in the group, then answers every request in it.
-    fn commit(&mut self, group: Vec<Request>) {
-        // Stamps never fall, whatever the wall does: the age of a segment is read off its neighbour's.
-        self.newest = self.newest.max(self.clock.now().millis());
-        self.keys.forget_before(self.newest.saturating_sub(KEY_MEMORY_MILLIS));
-        let (mut fresh, mut twins): (Vec<Request>, Vec<_>) = (Vec::new(), Vec::new());
+    fn commit(&mut self, group: Vec<Batch>) {
+        let stamp = self.stamp();
+        self.keys.forget_before(stamp.saturating_sub(self.settings.keys_for()));
+        let (mut fresh, mut twins): (Vec<Batch>, Vec<_>) = (Vec::new(), Vec::new());
         let mut in_group = HashMap::new();
         for request in group {
             let Some(key) = &request.key else {
@@ -131,6 +152,9 @@ impl Writer {
                 continue;
             }
             match in_group.get(&key.text) {
+                None if !self.keys.has_room(in_group.len() + 1) => {
+                    let _ = request.answer.send(Err(AppendError::Failed(too_many_keys())));
+                }
                 None => {
                     in_group.insert(key.text.clone(), fresh.len());
                     fresh.push(request);
@@ -157,7 +181,7 @@ impl Writer {
     }
 
     /// Makes the batches durable as one frame; on an error none of them is in the log.
-    fn append(&mut self, fresh: &[Request]) -> Result<Vec<Appended>, ConnectError> {
+    fn append(&mut self, fresh: &[Batch]) -> Result<Vec<Appended>, ConnectError> {
         if let Some(reason) = &self.broken {
             return Err(ConnectError::internal(reason.clone()));
         }
@@ -172,15 +196,7 @@ impl Writer {
         let mut answers = Vec::with_capacity(fresh.len());
         for (key, rows) in batches {
             if let Some(key) = key {
-                self.keys.remember(self.newest, key, self.end, rows.len());
-                if !self.active.keyed {
-                    self.active.keyed = true;
-                    self.shared.change_segments(|segments| {
-                        if let Some(active) = segments.last_mut() {
-                            active.keyed = true;
-                        }
-                    });
-                }
+                self.keys.remember(self.newest, key, self.end, rows.len() as u32);
             }
             answers.push(Appended { first_offset: self.end, count: rows.len(), repeated: false });
             self.end += rows.len() as u64;
@@ -225,12 +241,14 @@ impl Writer {
         let (shortest, longest) = SEGMENT_MILLIS;
         let span = (self.settings.keep.millis() / SEGMENTS_PER_KEEP).clamp(shortest, longest);
         let age = self.newest.saturating_sub(self.active.created);
-        self.end > self.active.base && (self.length >= self.settings.segment_bytes || age >= span)
+        // One that a wrong clock has dated ahead would never be old enough.
+        let is_due = age >= span || age < -EVENED_OUT_MILLIS;
+        self.end > self.active.base && (self.length >= self.settings.segment_bytes || is_due)
     }
 
     fn roll(&mut self) -> Result<(), ConnectError> {
         let dir = &self.shared.dir;
-        let next = Segment::create(dir, self.end, self.newest)
+        let next = Segment::create(dir, self.end, self.newest, self.shared.log)
             .map_err(|error| ConnectError { retry: true, ..error })?;
         self.shared.change_segments(|segments| segments.push(next.clone()));
         (self.active, self.length) = (next, super::segment::HEADER_BYTES);
@@ -239,28 +257,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes the oldest segments while all their rows are older than `keep`; one with idempotency keys stays
-    /// for the day that they are remembered.
     fn delete_old(&self) {
-        let now = self.newest.max(self.clock.now().millis());
-        let is_old = |pair: &[Segment]| {
-            let age = now.saturating_sub(pair[1].created);
-            age > self.settings.keep.millis() && (!pair[0].keyed || age > KEY_MEMORY_MILLIS)
-        };
-        let old = self.shared.change_segments(|segments| {
-            let count = segments.windows(2).take_while(|pair| is_old(pair)).count();
-            segments.drain(..count).collect::<Vec<_>>()
-        });
-        for segment in old {
-            if let Err(error) = std::fs::remove_file(&segment.path) {
-                tracing::warn!(path = %segment.path.display(), %error, "cannot delete an old part of the ingest log");
-            }
-        }
+        retention::delete_old(&self.shared, self.settings.keep, self.clock.now().millis());
     }
 }
 
+fn too_many_keys() -> ConnectError {
+    ConnectError::unavailable(format!(
+        "{MOST_KEYS} idempotency keys of the last day are remembered, and more find no room; these rows were not kept: \
+         send more rows with each key, or send them without"
+    ))
+}
+
 /// The bytes of a batch in a frame, near enough.
-fn size(request: &Request) -> usize {
+fn size(request: &Batch) -> usize {
     request.rows.iter().map(|row| row.len() + 4).sum::<usize>()
         + request.key.as_ref().map_or(0, |key| key.text.len())
         + 64

@@ -199,7 +199,9 @@ impl Client {
             outbox_bytes: 1 << 20,
         };
         let engine = Arc::new(Engine::new(settings, store, letters, clock.clone()).unwrap());
-        let log = IngestLog::open(&data_dir.join("ingest"), LogSettings::default(), clock.clone()).unwrap();
+        let logs = IngestLogs::new(&data_dir, clock.clone());
+        logs.declare("rides", LogSettings::default());
+        let log = logs.open("rides").unwrap().unwrap();
         let definition = stream_definition("rides", "http");
         let decoder = Arc::new(JsonDecoder::new(&definition.schema, &[0, 1]));
         let spec = JobSpec {

@@ -68,6 +68,7 @@ impl Live {
                 || planned.refused.iter().any(|job| job.name == *name);
             if !is_there {
                 self.0.running.engine.remove(name).await;
+                self.0.running.logs.release(name);
                 known.definitions.remove(name);
                 known.waiting.remove(name);
                 tracing::info!(job = name, "its definition is gone, so it was stopped; its state stays");

@@ -1,5 +1,7 @@
 //! The promises of the ingest log, over crashes, damage, repeats and time.
 
+mod put_back;
+
 use super::*;
 use crate::http::segment::path_of;
 use bytes::Bytes;
@@ -22,7 +24,7 @@ fn rows(range: std::ops::Range<u64>) -> Vec<Bytes> {
 
 fn open_with(dir: &Path, settings: LogSettings, clock: &Arc<ManualClock>) -> Arc<IngestLog> {
     let clock: Arc<dyn Clock> = clock.clone();
-    IngestLog::open(dir, settings, clock).unwrap()
+    IngestLog::open(dir, settings, clock, Arc::default()).unwrap()
 }
 
 fn open(dir: &Path) -> Arc<IngestLog> {
@@ -31,7 +33,7 @@ fn open(dir: &Path) -> Arc<IngestLog> {
 
 fn open_error(dir: &Path) -> weir_connect::ConnectError {
     let clock: Arc<dyn Clock> = clock();
-    IngestLog::open(dir, LogSettings::default(), clock).unwrap_err()
+    IngestLog::open(dir, LogSettings::default(), clock, Arc::default()).unwrap_err()
 }
 
 /// A key that came with this body.
@@ -152,7 +154,7 @@ async fn large_frames_are_handed_out_in_blocks() {
 #[tokio::test]
 async fn a_key_is_remembered_for_a_day_also_across_restarts() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let settings = LogSettings { keep: Span::from_millis(60_000), ..LogSettings::default() };
+    let settings = LogSettings::default();
     let log = open_with(dir.path(), settings, &clock);
     log.append(rows(0..3), None).await.unwrap();
     let key = || key("request-1", "rows 3 and 4");
@@ -182,6 +184,21 @@ async fn a_key_is_remembered_for_a_day_also_across_restarts() {
         IdempotencyKey::new("k".repeat(256), b"").is_err()
             && IdempotencyKey::new(String::new(), b"").is_err()
     );
+}
+
+#[tokio::test]
+async fn a_key_is_remembered_no_longer_than_rows_are_kept() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let settings = LogSettings { keep: Span::from_millis(60_000), ..LogSettings::default() };
+    let log = open_with(dir.path(), settings, &clock);
+    log.append(rows(0..1), key("k", "0")).await.unwrap();
+    clock.advance(Duration::from_secs(50));
+    assert!(log.append(rows(0..1), key("k", "0")).await.unwrap().repeated);
+    clock.advance(Duration::from_secs(60));
+    assert!(!log.append(rows(1..2), key("k", "0")).await.unwrap().repeated);
+    clock.advance(Duration::from_secs(120));
+    log.append(rows(2..3), None).await.unwrap();
+    assert!(log.begin_offset() > 0, "a file with a key goes as any other");
 }
 
 #[tokio::test]
@@ -308,10 +325,15 @@ async fn a_torn_tail_of_any_length_is_cut_off() {
         log.append(rows(3..4), None).await.unwrap();
         assert_eq!(numbers(&log, None).await, [0, 1, 2, 3]);
     }
+    let aside = |number| dir.path().join(format!("{:020}.log.cut{number}", 0));
+    assert_eq!(fs::read(aside(1)).unwrap(), whole[kept as usize..=kept as usize], "what was cut off is kept");
+    assert_eq!(fs::read(aside(2)).unwrap().len(), 2);
+    let count = fs::read_dir(dir.path()).unwrap().count();
     let mut zeros = whole[..kept as usize].to_vec();
     zeros.resize(whole.len() + 5000, 0);
     fs::write(&path, &zeros).unwrap();
     assert_eq!(open(dir.path()).end_offset(), 3);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), count, "zeros say nothing");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::sink::RowMeta;
 use weir_connect::{
-    ConnectError, Fetch, KnownTimes, OpenPartition, Reader, Sink, SinkRows, Source, compliance,
+    ConnectError, Fetch, KnownTimes, NoMark, OpenPartition, Reader, Sink, SinkRows, Source, compliance,
 };
 use weir_connectors::context::{SinkContext, SourceContext};
 use weir_connectors::http::IngestLogs;
@@ -35,7 +35,7 @@ fn source_of(settings: &Value) -> Result<Arc<dyn Source>, String> {
         project: PathBuf::new(),
         data_dir: PathBuf::new(),
         stream: "test".to_owned(),
-        logs: Arc::new(IngestLogs::new(Path::new(""), clock.clone())),
+        logs: Arc::new(IngestLogs::new(Path::new(""), clock.clone(), Arc::new(NoMark))),
         clock,
     };
     registry::source("kafka", settings, &context)
@@ -49,8 +49,12 @@ fn source(brokers: &str, topic: &str) -> Arc<dyn Source> {
 fn sink(settings: &Value) -> Box<dyn Sink> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (project, data_dir) = (PathBuf::new(), PathBuf::new());
-    registry::sink("kafka", settings, &SinkContext { project, data_dir, job: "test".to_owned(), clock })
-        .unwrap()
+    registry::sink(
+        "kafka",
+        settings,
+        &SinkContext { project, data_dir, job: "test".to_owned(), clock, mark: Arc::new(NoMark) },
+    )
+    .unwrap()
 }
 
 fn producer(brokers: &str, options: &[(&str, &str)]) -> BaseProducer {

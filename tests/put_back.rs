@@ -40,7 +40,7 @@ fn count(server: &Server, key: &str) -> u64 {
 #[track_caller]
 fn wait_committed(server: &Server, job: &str, events: u64) {
     let status = server.wait_for_job(job, "the rows to be read", |job| {
-        job["partitions"][0]["position"].as_u64() == Some(events)
+        job["partitions"][0]["position"]["next"].as_u64() == Some(events)
     });
     let taken = status["last_checkpoint"]["number"].as_u64().unwrap_or(0);
     // The next may have begun before the rows came; the one after it has not.
@@ -56,15 +56,12 @@ fn log(project: &Project) -> String {
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder can be made");
     for entry in fs::read_dir(from).expect("a folder can be listed") {
-        let (entry, to) = {
-            let entry = entry.expect("an entry");
-            let to = to.join(entry.file_name());
-            (entry.path(), to)
-        };
-        if entry.is_dir() {
-            copy(&entry, &to)
+        let entry = entry.expect("an entry");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
         } else {
-            drop(fs::copy(&entry, &to).expect("a file can be copied"))
+            fs::copy(&from, &to).expect("a file can be copied");
         }
     }
 }
@@ -97,7 +94,7 @@ fn rows_after_a_log_was_moved_away_are_all_counted_and_the_gap_is_said() {
 
     let server = Server::start(&project, SETTINGS);
     post(&server, 0..1500, "b");
-    server.wait_for_job("life", "all rows", |job| job["partitions"][0]["position"] == 2500);
+    server.wait_for_job("life", "all rows", |job| job["partitions"][0]["position"]["next"] == 2500);
     assert_eq!((count(&server, "a"), count(&server, "b")), (1000, 1500));
     server.kill();
     let server = Server::start(&project, SETTINGS);
@@ -168,4 +165,69 @@ fn an_end_that_was_damaged_is_kept_aside_and_not_called_torn() {
     let server = Server::start(&project, SETTINGS);
     assert!(log(&project).contains("5 rows that senders were told are kept are gone"), "{}", log(&project));
     drop(server);
+}
+
+/// [`counting`], with a job that writes every row into a file.
+fn writing() -> Project {
+    let project = counting();
+    project.file("jobs/pass.yaml", "query: SELECT k, n FROM s\nsinks: [{file: {path: out/pass}}]\n");
+    project
+}
+
+/// `weir serve` refuses to start and says this.
+#[track_caller]
+fn refused(project: &Project, says: &[&str]) {
+    let output = project.weir("serve", &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for word in says.iter().chain(&["--accept-older"]) {
+        assert!(said.contains(word), "`{word}` is not in: {said}");
+    }
+}
+
+fn written(project: &Project) -> (usize, usize) {
+    let mut numbers: Vec<u64> = project.rows("out/pass").iter().filter_map(|row| row["n"].as_u64()).collect();
+    let all = numbers.len();
+    numbers.sort_unstable();
+    numbers.dedup();
+    (all, numbers.len())
+}
+
+#[test]
+fn a_state_of_an_older_copy_is_refused_and_accepted_when_told() {
+    let project = writing();
+    let (state, older) = (project.path().join(".weir/state"), project.path().join("older"));
+    let server = Server::start(&project, SETTINGS);
+    post(&server, 0..100, "a");
+    wait_committed(&server, "pass", 100);
+    assert!(server.terminate().success());
+    copy(&state, &older);
+    let server = Server::start(&project, SETTINGS);
+    post(&server, 100..200, "a");
+    wait_committed(&server, "pass", 200);
+    assert!(server.terminate().success());
+    assert_eq!(written(&project), (200, 200));
+
+    put_back(&older, &state);
+    refused(&project, &["can be found there", "put back"]);
+    let server = Server::start_with(&project, SETTINGS, &["--accept-older"]);
+    server.wait_ready();
+    wait_committed(&server, "pass", 200);
+    assert!(server.terminate().success());
+    assert!(log(&project).contains("results since are written again"), "{}", log(&project));
+    assert_eq!(written(&project), (300, 200), "as was said");
+    let server = Server::start(&project, SETTINGS);
+    server.wait_ready();
+    assert!(server.terminate().success());
+
+    // One that is gone is as much behind.
+    fs::remove_dir_all(&state).expect("a folder can be removed");
+    refused(&project, &["was left by another state", "deleted, replaced or moved"]);
+    // The sink's folder alone knows it, too.
+    fs::rename(project.path().join(".weir"), project.path().join("gone")).expect("a folder can be moved");
+    refused(&project, &["out/pass/.pass.state"]);
+    let server = Server::start_with(&project, SETTINGS, &["--accept-older"]);
+    assert!(server.terminate().success());
+    let server = Server::start(&project, SETTINGS);
+    assert!(server.terminate().success());
 }

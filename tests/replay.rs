@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use weir_connect::{
-    ConnectError, CpuTime, Decoder, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source,
+    ConnectError, CpuTime, Decoder, Fetch, Framing, KnownTimes, NoMark, OpenPartition, RawBlock, Reader,
+    Source,
 };
 use weir_connectors::context::SinkContext;
 use weir_connectors::registry;
@@ -156,6 +157,7 @@ impl Replay {
                 data_dir: folder.clone(),
                 job: job.clone(),
                 clock: clock.clone(),
+                mark: Arc::new(NoMark),
             };
             let make = move || {
                 let sink = registry::sink(&plan.kind, &plan.settings, &context);

@@ -19,11 +19,17 @@ impl Server {
     /// it answers.
     #[track_caller]
     pub(crate) fn start(project: &Project, settings: &str) -> Server {
+        Server::start_with(project, settings, &[])
+    }
+
+    /// The same, with these arguments behind the folder.
+    #[track_caller]
+    pub(crate) fn start_with(project: &Project, settings: &str, arguments: &[&str]) -> Server {
         let port = free_port();
         project.file("weir.yaml", &format!("listen: 127.0.0.1:{port}\n{settings}"));
         let log = std::fs::File::options().create(true).append(true).open(project.path().join("serve.log"));
         let child = project
-            .command("serve", &[])
+            .command("serve", arguments)
             .stdout(Stdio::null())
             .stderr(log.expect("a log file"))
             .spawn()

@@ -8,16 +8,20 @@
 pub mod compliance;
 pub mod cpu;
 pub mod error;
+pub mod folder;
 pub mod format;
 pub mod health;
 pub mod key;
+pub mod mark;
 pub mod sink;
 pub mod source;
 
 pub use cpu::CpuTime;
 pub use error::ConnectError;
+pub use folder::make_folder;
 pub use format::{BadRow, Decoded, Decoder, Encoder, Records};
 pub use health::Health;
 pub use key::KeyDoc;
+pub use mark::{NoMark, StateMark};
 pub use sink::{Delivery, Op, Sink, SinkRows, Token};
 pub use source::{Fetch, Framing, KnownTimes, Left, OpenPartition, RawBlock, Reader, Source};

@@ -16,6 +16,7 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
 
 /// What a sink promises its readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +127,11 @@ pub trait Sink: Send {
     /// place alone.
     fn place(&self) -> String {
         String::new()
+    }
+
+    /// Where the mark of the state lies that its rows were made with; `None` where it leaves none.
+    fn mark(&self) -> Option<PathBuf> {
+        None
     }
 
     /// Whether it keeps nothing of what it is given: rows that it has written are not needed again if it fails.

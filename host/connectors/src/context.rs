@@ -3,6 +3,7 @@
 use crate::http::IngestLogs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use weir_connect::StateMark;
 use weir_event::Clock;
 
 /// What a source may need beside its own options.
@@ -31,4 +32,6 @@ pub struct SinkContext {
     pub job: String,
     /// Where time is taken from.
     pub clock: Arc<dyn Clock>,
+    /// Marks what is written as made with the server's state.
+    pub mark: Arc<dyn StateMark>,
 }

@@ -145,6 +145,7 @@ pub(crate) mod tests {
             logs: Arc::new(http::IngestLogs::new(
                 Path::new("/project/.weir"),
                 Arc::new(ManualClock::default()),
+                Arc::new(weir_connect::NoMark),
             )),
         }
     }

@@ -107,9 +107,9 @@ pub enum StoreError {
         /// Older kept commits that were read in full, newest first.
         intact: Vec<Epoch>,
     },
-    /// The witness file knows a newer commit than sled.
+    /// The witness file, or a mark outside the folder, knows a newer commit than sled.
     #[error(
-        "epoch {witness} was committed in {folder}, but {} can be found there: files were lost, damaged or put back; {}",
+        "epoch {witness} was committed in {folder}, as {by} says, but {} can be found there: files were lost, damaged or put back; {}",
         .found.map_or_else(|| "no commit".to_owned(), |found| format!("only epoch {found}")),
         older_choice(.found.as_slice())
     )]
@@ -118,8 +118,21 @@ pub enum StoreError {
         folder: PathBuf,
         /// The newest commit in sled.
         found: Option<Epoch>,
-        /// The epoch in the witness file.
+        /// The newest epoch that is known.
         witness: Epoch,
+        /// The file that says so.
+        by: PathBuf,
+    },
+    /// A mark outside the folder is of another state.
+    #[error(
+        "{at} was left by another state than the one in {folder}, which was deleted, replaced or moved: rows would be \
+         counted or written twice; put that state back, or let `data_dir` be where it is"
+    )]
+    OtherState {
+        /// The store's folder.
+        folder: PathBuf,
+        /// The mark.
+        at: PathBuf,
     },
     /// Entries of a segment came out of order.
     #[error(
@@ -172,6 +185,7 @@ impl StoreError {
             | StoreError::Stalled { .. }
             | StoreError::DamagedHead { .. }
             | StoreError::BehindWitness { .. }
+            | StoreError::OtherState { .. }
             | StoreError::Unsorted { .. }
             | StoreError::UnknownSegment { .. }
             | StoreError::Visit(_) => Fault::Weir,

@@ -1,6 +1,6 @@
-//! The files beside sled's: the lock, the state file, the witness. Knows no sled and no segments.
+//! The files beside sled's: the lock, the state file, the witness, the identity. Knows no sled and no segments.
 //!
-//! `state` and `witness` are one line: name, format, value, checksum. They are replaced as a whole (written aside, synced, renamed,
+//! All but the lock are one line: name, format, value, checksum. They are replaced as a whole (written aside, synced, renamed,
 //! folder synced), so a crash leaves the old line or the new one.
 
 use std::fs::{self, File, TryLockError};
@@ -16,6 +16,7 @@ pub(crate) const FORMAT: u32 = 1;
 const LOCK: &str = "lock";
 const STATE: &str = "state";
 const WITNESS: &str = "witness";
+pub(crate) const IDENTITY: &str = "identity";
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |source| StoreError::Io { doing, path: path.to_path_buf(), source }
@@ -28,7 +29,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Makes the folder and takes its lock, for as long as the file is open.
 pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
     let unusable = |source| StoreError::Folder { folder: folder.to_path_buf(), source };
-    fs::create_dir_all(folder).map_err(unusable)?;
+    make_folder(folder).map_err(unusable)?;
     fs::read_dir(folder).map_err(unusable)?;
     let path = folder.join(LOCK);
     let ours = std::process::id();
@@ -39,6 +40,21 @@ pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
     let pid = format!("{ours}\n");
     file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())).map_err(io_error("writing", &path))?;
     Ok(file)
+}
+
+/// Makes the folder and those above it that are missing, and syncs every name that it makes: what is synced in a folder is
+/// lost with the folder's name.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder(above)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        other => other?,
+    }
+    sync_folder(above)
 }
 
 fn try_lock(folder: &Path, path: &Path) -> Result<File, StoreError> {
@@ -109,9 +125,34 @@ pub(crate) fn read_witness(folder: &Path) -> Result<Option<Epoch>, StoreError> {
     })
 }
 
+/// Where the witness is.
+pub(crate) fn witness(folder: &Path) -> PathBuf {
+    folder.join(WITNESS)
+}
+
 /// Notes that `epoch` is safe.
 pub(crate) fn write_witness(folder: &Path, epoch: Epoch) -> Result<(), StoreError> {
     write_line(folder, WITNESS, &epoch.to_string())
+}
+
+/// The value in a file of one line at a path; `None` where there is no file, or its line is not whole.
+pub(crate) fn read_value(at: &Path) -> Result<Option<String>, StoreError> {
+    let (folder, name) = parts(at);
+    Ok(match read_line(folder, name)? {
+        Line::Value(value) => Some(value),
+        Line::Absent | Line::Torn => None,
+    })
+}
+
+/// Writes such a file; the value is one word.
+pub(crate) fn write_value(at: &Path, value: &str) -> Result<(), StoreError> {
+    let (folder, name) = parts(at);
+    write_line(folder, name, value)
+}
+
+fn parts(at: &Path) -> (&Path, &str) {
+    let name = at.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    (at.parent().unwrap_or(Path::new("")), name)
 }
 
 /// The sled folder that comes after `name`.

@@ -38,6 +38,11 @@ impl LastingStore {
         })
     }
 
+    /// Leaves a mark of the newest commit as [`SledStore::leave_mark`] does.
+    pub fn leave_mark(&self, at: &Path) -> Result<(), StoreError> {
+        self.store()?.leave_mark(at)
+    }
+
     fn store(&self) -> Result<Arc<SledStore>, StoreError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = current.store.take() {

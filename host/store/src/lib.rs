@@ -14,8 +14,9 @@
 //!    the witness knows that there was more.
 //!
 //! **In the folder**: `lock` (one server at a time), `state` (format version and the name of the live sled
-//! folder), `witness` and `sled-N`. Every chunk and record carries a checksum over its address and content, so a
-//! chunk in the wrong place is found as surely as a flipped bit.
+//! folder), `witness`, `identity` (a random id) and `sled-N`. Whoever makes something with the state may have a mark left
+//! beside it, which knows the id and an epoch: by it a folder that was put back whole is noticed. Every chunk and record
+//! carries a checksum over its address and content, so a chunk in the wrong place is found as surely as a flipped bit.
 //!
 //! **Reading the code**: `sled_store.rs` is the protocol; `open.rs` the guarded start; `ledger.rs` which commits and
 //! segments are alive; `segment.rs`, `chunk.rs`, `index.rs` and `merge.rs` the bytes of segments; `tier.rs` which of them to
@@ -30,6 +31,7 @@ mod guard;
 mod index;
 mod lasting;
 mod ledger;
+mod mark;
 mod merge;
 mod model;
 mod open;

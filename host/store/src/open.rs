@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::guard::{self, Failure, Progress};
 use crate::ledger::{Kept, Ledger};
+use crate::mark::{self, Mark, Marks};
 use crate::record::{self, CommitRecord, Name};
 use crate::rows::Rows;
 use crate::{Epoch, Manifest, StoreError, files, rebuild, segment};
@@ -23,6 +24,8 @@ pub struct StoreOptions {
     pub keep: usize,
     /// Go on from an older commit where the newest is damaged or lost, instead of refusing to start.
     pub accept_older: bool,
+    /// Where marks of this state may lie outside its folder.
+    pub marks: Vec<PathBuf>,
     /// How long opening may show no progress before it is given up. Big files get a second more for every 16 MiB.
     pub patience: Duration,
     /// Files smaller than this are never rebuilt, in bytes: the copy would cost more than the space is worth.
@@ -35,6 +38,7 @@ impl Default for StoreOptions {
             cache_bytes: 32 << 20,
             keep: 3,
             accept_older: false,
+            marks: Vec::new(),
             patience: Duration::from_mins(1),
             rebuild_above_bytes: 64 << 20,
         }
@@ -52,6 +56,8 @@ const CHUNKS_PER_STEP: usize = 256;
 pub(crate) struct Opened {
     pub(crate) rows: Rows,
     pub(crate) ledger: Ledger,
+    /// The state's id.
+    pub(crate) id: String,
     /// Held for as long as the store is open.
     pub(crate) lock: File,
 }
@@ -59,6 +65,9 @@ pub(crate) struct Opened {
 /// Opens the folder, or says why not.
 pub(crate) fn open(folder: &Path, options: &StoreOptions) -> Result<Opened, StoreError> {
     let lock = files::lock(folder)?;
+    let id = mark::read_id(folder)?;
+    let marks = Marks::read(&options.marks, id.as_deref());
+    refuse_others(folder, &marks, options)?;
     let live = match files::read_state(folder)? {
         Some(name) => name,
         None => begin(folder)?,
@@ -67,7 +76,9 @@ pub(crate) fn open(folder: &Path, options: &StoreOptions) -> Result<Opened, Stor
         Err(StoreError::Damaged { .. }) if options.accept_older => None,
         other => other?,
     };
-    let job = Start { folder: folder.to_path_buf(), live, witness, options: options.clone() };
+    let id = id.map_or_else(|| mark::give_id(folder), Ok)?;
+    let job =
+        Start { folder: folder.to_path_buf(), live, witness, marked: marks.newest, options: options.clone() };
     let size_bytes = files::tree_bytes(&folder.join(&job.live)).unwrap_or(0);
     let patience = options.patience + Duration::from_secs(size_bytes / BYTES_PER_SECOND);
     let (rows, ledger) =
@@ -84,7 +95,29 @@ pub(crate) fn open(folder: &Path, options: &StoreOptions) -> Result<Opened, Stor
                 StoreError::Io { doing: "starting a thread to open", path: folder.to_path_buf(), source }
             }
         })??;
-    Ok(Opened { rows, ledger, lock })
+    // Accepted once, they are of this state from now on.
+    let epoch = ledger.head().map_or(Epoch::default(), |head| head.epoch);
+    for at in &marks.of_others {
+        mark::write(at, &Mark { id: id.clone(), epoch })?;
+    }
+    Ok(Opened { rows, ledger, id, lock })
+}
+
+/// Refuses a state that is not the one that left the marks, unless the operator accepts that.
+fn refuse_others(folder: &Path, marks: &Marks, options: &StoreOptions) -> Result<(), StoreError> {
+    let Some(first) = marks.of_others.first() else { return Ok(()) };
+    let refusal = StoreError::OtherState { folder: folder.to_path_buf(), at: first.clone() };
+    if !options.accept_older {
+        return Err(refusal);
+    }
+    for at in &marks.of_others {
+        tracing::warn!(
+            "going on without the state that {} was left by: what lies there is read or written again from where this \
+             state stands, or from the start",
+            at.display()
+        );
+    }
+    Ok(())
 }
 
 /// Names the first sled folder of a folder that has no state.
@@ -103,6 +136,8 @@ struct Start {
     folder: PathBuf,
     live: String,
     witness: Option<Epoch>,
+    /// The newest epoch that a mark outside the folder knows, and where that lies.
+    marked: Option<(Epoch, PathBuf)>,
     options: StoreOptions,
 }
 
@@ -155,8 +190,8 @@ impl Start {
             found.commits.retain(|kept| checks.commit(rows, kept, progress).is_ok());
             let intact = found.commits.iter().rev().map(|kept| kept.epoch).collect();
             StoreError::DamagedHead { folder: self.folder.clone(), epoch, what, intact }
-        } else if let Some(witness) = self.witness.filter(|witness| Some(*witness) > best) {
-            StoreError::BehindWitness { folder: self.folder.clone(), found: best, witness }
+        } else if let Some((witness, by)) = self.newest_known().filter(|(witness, _)| Some(*witness) > best) {
+            StoreError::BehindWitness { folder: self.folder.clone(), found: best, witness, by }
         } else {
             return Ok(None);
         };
@@ -164,16 +199,27 @@ impl Start {
             return Err(refusal);
         };
         let lost = match &refusal {
-            StoreError::DamagedHead { epoch, .. } => Some(*epoch).max(self.witness),
-            _ => self.witness,
+            StoreError::DamagedHead { epoch, .. } => Some(*epoch),
+            _ => None,
         };
+        let lost = lost.max(self.newest_known().map(|(epoch, _)| epoch));
         // The number of an epoch whose effects may be out in the world is never given again.
         let epoch = lost.unwrap_or_default().next();
-        tracing::warn!(from = %newest.epoch, %epoch, "going on from an older commit: {refusal}");
+        tracing::warn!(
+            from = %newest.epoch, %epoch,
+            "going on from an older commit: what ingest logs got since is read again, and results since are written \
+             again: {refusal}"
+        );
         let again = Kept { epoch, jobs: newest.jobs.clone() };
         let mut kept = std::mem::take(&mut found.commits);
         kept.push(again);
         Ok(Some(kept))
+    }
+
+    /// The newest epoch that is known to have been safe, and the file that says so.
+    fn newest_known(&self) -> Option<(Epoch, PathBuf)> {
+        let own = self.witness.map(|epoch| (epoch, files::witness(&self.folder)));
+        own.into_iter().chain(self.marked.clone()).max_by_key(|(epoch, _)| *epoch)
     }
 
     fn outgrown(&self, rows: &Rows, commits: &[Kept]) -> Result<bool, StoreError> {

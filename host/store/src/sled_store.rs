@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::checkpoint::{CheckpointStore, Visit};
 use crate::index::Index;
 use crate::ledger::{Kept, Ledger};
+use crate::mark::{self, Mark};
 use crate::record::{self, Name};
 use crate::rows::{Change, Rows};
 use crate::segment::{self, Cursor, SegmentWriter};
@@ -24,6 +25,7 @@ const SWEEP_CHUNKS: usize = 1024;
 /// commits, a few megabytes each time.
 pub struct SledStore {
     folder: PathBuf,
+    id: String,
     rows: Rows,
     ledger: Mutex<Ledger>,
     indexes: Mutex<HashMap<u64, Arc<Index>>>,
@@ -41,15 +43,17 @@ impl SledStore {
     /// Opens the folder, makes it if it is not there, and checks what is in it.
     ///
     /// Errors: [`StoreError::Locked`], [`StoreError::Folder`], [`StoreError::NewerFormat`],
-    /// [`StoreError::DamagedHead`], [`StoreError::BehindWitness`], [`StoreError::Stalled`], [`StoreError::Damaged`].
+    /// [`StoreError::DamagedHead`], [`StoreError::BehindWitness`], [`StoreError::OtherState`], [`StoreError::Stalled`],
+    /// [`StoreError::Damaged`].
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let open::Opened { rows, ledger, lock } = open::open(folder, &options)?;
+        let open::Opened { rows, ledger, id, lock } = open::open(folder, &options)?;
         let live = rows.folder().file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if let Err(error) = files::remove_other_generations(folder, live) {
             tracing::warn!(%error, "an old state folder could not be removed; the next start tries again");
         }
         Ok(SledStore {
             folder: folder.to_path_buf(),
+            id,
             rows,
             ledger: Mutex::new(ledger),
             indexes: Mutex::default(),
@@ -74,6 +78,15 @@ impl SledStore {
 
     pub(crate) fn number_segments_from(&self, next: u64) {
         held(&self.ledger).number_segments_from(next);
+    }
+
+    /// Leaves a mark of the newest commit in a file outside the folder, in place of an older one; none before the first
+    /// commit, nor where the folder for it is not there.
+    ///
+    /// Errors: [`StoreError::Io`].
+    pub fn leave_mark(&self, at: &Path) -> Result<(), StoreError> {
+        let epoch = held(&self.ledger).head().map(|head| head.epoch);
+        epoch.map_or(Ok(()), |epoch| mark::write(at, &Mark { id: self.id.clone(), epoch }))
     }
 
     fn index(&self, segment: &SegmentRef) -> Result<Arc<Index>, StoreError> {

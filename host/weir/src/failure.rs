@@ -86,6 +86,7 @@ impl From<StoreError> for Failure {
             StoreError::DamagedHead { .. } | StoreError::BehindWitness { .. } => {
                 " (`--accept-older` goes on from the newest intact epoch)"
             }
+            StoreError::OtherState { .. } => " (`--accept-older` goes on without it)",
             _ => "",
         };
         Failure { fault: error.fault(), lines: vec![format!("{error}{hint}")] }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use weir_connect::Delivery;
+use weir_connect::{Delivery, NoMark};
 use weir_connectors::context::{SinkContext, SourceContext};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry;
@@ -30,6 +30,11 @@ impl RegisteredKinds {
         registry::sink(&sink.kind, &sink.settings, &self.sink_context(job)).ok().map(|sink| sink.delivery())
     }
 
+    /// Where the state leaves its mark that a sink of a job writes with.
+    pub(crate) fn mark(&self, job: &str, sink: &SinkPlan) -> Option<PathBuf> {
+        registry::sink(&sink.kind, &sink.settings, &self.sink_context(job)).ok()?.mark()
+    }
+
     /// What a stream's source has not got yet, where this machine can tell; looks at files.
     pub(crate) fn missing(&self, stream: &StreamDefinition) -> Option<String> {
         let origin = stream.origin.as_ref()?;
@@ -49,7 +54,7 @@ impl RegisteredKinds {
             data_dir: self.project.clone(),
             stream: stream.to_owned(),
             clock: self.clock.clone(),
-            logs: Arc::new(IngestLogs::new(&self.project, self.clock.clone())),
+            logs: Arc::new(IngestLogs::new(&self.project, self.clock.clone(), Arc::new(NoMark))),
         }
     }
 
@@ -59,6 +64,7 @@ impl RegisteredKinds {
             data_dir: self.project.clone(),
             job: job.to_owned(),
             clock: self.clock.clone(),
+            mark: Arc::new(NoMark),
         }
     }
 }

@@ -1,12 +1,19 @@
-//! What a project's stored state says to its plans, for whoever only looks. Nothing of it is changed.
+//! What a project's stored state says to its plans, for whoever only looks (nothing of it is changed), and where it leaves
+//! its marks.
 
 use crate::failure::Failure;
+use crate::kinds::RegisteredKinds;
 use crate::project::Project;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use weir_connect::StateMark;
+use weir_connectors::http::IngestLogs;
 use weir_engine::{StateEdit, state_edit};
-use weir_plan::{JobPlan, ServerDefinition};
-use weir_store::{CheckpointStore, Commit, Copied, SledStore, StoreError, StoreOptions};
+use weir_event::Clock;
+use weir_plan::{Checked, JobPlan, ServerDefinition};
+use weir_store::{CheckpointStore, Commit, Copied, LastingStore, SledStore, StoreError, StoreOptions};
 
 /// The largest state that is copied to be looked at.
 const COPY_LIMIT_BYTES: u64 = 2 << 30;
@@ -62,6 +69,41 @@ pub(crate) fn check(
                 .to_owned(),
         )),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the state may have left its marks: beside each ingest log, and where sinks write.
+pub(crate) fn marks(
+    project: &Path,
+    data_dir: &Path,
+    checked: &Checked,
+    clock: Arc<dyn Clock>,
+) -> Vec<PathBuf> {
+    let kinds = RegisteredKinds::new(project, clock);
+    let of_job = |job: &weir_plan::JobDefinition| {
+        let marks = job.sinks.iter().filter_map(|sink| kinds.mark(&job.name, sink));
+        marks.collect::<Vec<_>>()
+    };
+    let mut marks = IngestLogs::marks(data_dir);
+    marks.extend(checked.jobs.iter().flat_map(of_job));
+    marks.sort();
+    marks.dedup();
+    marks
+}
+
+/// Leaves the marks of a store.
+#[derive(Clone)]
+pub(crate) struct Marking(pub(crate) Arc<LastingStore>);
+
+impl std::fmt::Debug for Marking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Marking")
+    }
+}
+
+impl StateMark for Marking {
+    fn leave(&self, at: &Path) -> io::Result<()> {
+        self.0.leave_mark(at).map_err(io::Error::other)
     }
 }
 

@@ -6,13 +6,14 @@
 use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
-use crate::{log, plugins};
+use crate::{log, plugins, state};
 use hubs::Hubs;
 use spec::job_spec;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
 use weir_engine::{DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings};
 use weir_event::suggestion::instead_of;
@@ -52,6 +53,8 @@ pub(crate) struct Opened {
     pub(crate) data_dir: PathBuf,
     pub(crate) folder: PathBuf,
     pub(crate) store: Arc<dyn CheckpointStore>,
+    /// Marks what is made with the state as that.
+    pub(crate) mark: Arc<dyn StateMark>,
     all_or_none: bool,
 }
 
@@ -76,7 +79,8 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
         return Err(Failure::weir("the definitions have errors that nobody could name"));
     };
     let data_dir = project.folder().join(&server.data_dir);
-    let store = open_store(&data_dir, &server, opening.accept_older)?;
+    let marks = state::marks(project.folder(), &data_dir, &checked, clock.clone());
+    let store = open_store(&data_dir, &server, opening.accept_older, marks)?;
     let (plugins, refused_plugins) = plugins::open(&project, &server, &data_dir, clock.clone())?;
     let planned = definitions::plan(project.folder(), &checked, &*plugins, clock.clone());
     if opening.all_or_none || is_hopeless(&planned) {
@@ -95,6 +99,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
         shards,
         data_dir,
         folder: project.folder().to_owned(),
+        mark: Arc::new(state::Marking(store.clone())),
         store,
         all_or_none: opening.all_or_none,
     })
@@ -147,9 +152,10 @@ fn open_store(
     data_dir: &Path,
     server: &ServerDefinition,
     accept_older: bool,
-) -> Result<Arc<dyn CheckpointStore>, Failure> {
-    let options =
-        StoreOptions { keep: server.checkpoints_kept as usize, accept_older, ..StoreOptions::default() };
+    marks: Vec<PathBuf>,
+) -> Result<Arc<LastingStore>, Failure> {
+    let keep = server.checkpoints_kept as usize;
+    let options = StoreOptions { keep, accept_older, marks, ..StoreOptions::default() };
     Ok(Arc::new(LastingStore::open(&data_dir.join("state"), options)?))
 }
 
@@ -198,7 +204,7 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
         outbox_bytes: opened.server.limits.outbox_bytes,
     };
     let engine = Engine::new(settings, opened.store.clone(), Arc::new(letters), opened.clock.clone())?;
-    let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone()));
+    let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone(), opened.mark.clone()));
     let running = Running { engine: Arc::new(engine), logs, hubs: Hubs::default() };
     // Before any log is opened: where one begins that is not there depends on it.
     for plan in &opened.plans {

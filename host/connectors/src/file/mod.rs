@@ -93,7 +93,7 @@ pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Ve
     let format = format.map_err(|error| vec![SettingError::new("format", error.to_string())])?;
     let folder = context.project.join(path.unwrap_or_default());
     let place = place_in(&context.project, &folder);
-    let settings = FileSinkSettings { folder, place, format, meta, roll };
+    let settings = FileSinkSettings { folder, place, format, meta, roll, mark: context.mark.clone() };
     Ok(Box::new(FileSink::new(&context.job, settings, context.clock.clone())))
 }
 

@@ -4,12 +4,12 @@
 //! token of a checkpoint says of the folder is in `written.rs`.
 
 use super::real::real;
-use super::written::{Folder, Written};
+use super::written::{Folder, Written, mark_of};
 use crate::blocking::blocking;
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, Token};
+use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, StateMark, Token};
 use weir_event::{Clock, Span};
 use weir_format::Format;
 
@@ -26,6 +26,8 @@ pub struct FileSinkSettings {
     pub meta: bool,
     /// A file collects the rows of all checkpoints until it is that old; else each checkpoint finishes its own.
     pub roll: Option<Span>,
+    /// Marks the folder as written with the server's state.
+    pub mark: Arc<dyn StateMark>,
 }
 
 /// Writes a job's rows into files of a folder.
@@ -35,6 +37,7 @@ pub struct FileSink {
     /// Where it writes, as its settings say it, and what the names of its files have in common.
     names: (PathBuf, String),
     place: PathBuf,
+    mark: PathBuf,
     encoder: Arc<dyn Encoder>,
     meta: bool,
     roll: Option<Span>,
@@ -45,10 +48,12 @@ pub struct FileSink {
 impl FileSink {
     /// A sink of a job's rows. Does no I/O.
     pub fn new(job: &str, settings: FileSinkSettings, clock: Arc<dyn Clock>) -> Self {
-        let FileSinkSettings { folder, place, format, meta, roll } = settings;
+        let FileSinkSettings { folder, place, format, meta, roll, mark } = settings;
         let names = (folder.clone(), format!("{job}-*.{}", format.ending));
-        let folder = Arc::new(Mutex::new(Folder::new(folder, job, format.ending)));
-        FileSink { folder, names, place, encoder: format.encoder(meta), meta, roll, clock, bytes: 0 }
+        let mark_at = mark_of(&folder, job);
+        let folder = Arc::new(Mutex::new(Folder::new(folder, job, format.ending, mark)));
+        let encoder = format.encoder(meta);
+        FileSink { folder, names, place, mark: mark_at, encoder, meta, roll, clock, bytes: 0 }
     }
 
     /// Does something with the folder off the async threads: disks block.
@@ -88,6 +93,10 @@ impl Sink for FileSink {
 
     fn place(&self) -> String {
         self.place.join(&self.names.1).display().to_string()
+    }
+
+    fn mark(&self) -> Option<PathBuf> {
+        Some(self.mark.clone())
     }
 
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {

@@ -3,15 +3,17 @@
 //! A file is `JOB-NUMBER.ENDING.tmp` until it is finished and `JOB-NUMBER.ENDING` from then on. The numbers of one
 //! job rise over its life and over resets of its state, so that names sort in order of writing and a finished
 //! file is never written over. Names of jobs hold no hyphen: those of several jobs in one folder cannot be mixed
-//! up. Must not know rows.
+//! up. Before files are finished, the state that they were made with leaves its mark in `.JOB.state`, so that one that is
+//! put back from before does not write the same rows again unnoticed. Must not know rows.
 
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
-use weir_connect::ConnectError;
+use weir_connect::{ConnectError, StateMark, make_folder};
 use weir_event::{EventTime, Span};
 
 const UNFINISHED: &str = ".tmp";
@@ -57,6 +59,11 @@ struct Unfinished {
     since: EventTime,
 }
 
+/// Where the mark lies of the state that a job's files in a folder were made with.
+pub(super) fn mark_of(folder: &Path, job: &str) -> PathBuf {
+    folder.join(format!(".{job}.state"))
+}
+
 /// A job's files in a folder.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -64,6 +71,7 @@ pub(super) struct Folder {
     job: String,
     /// How names of finished files end, with the dot.
     ending: String,
+    mark: Arc<dyn StateMark>,
     /// Files that are whole but belong to no safe checkpoint yet.
     pending: Vec<u64>,
     open: Option<(File, Unfinished)>,
@@ -73,14 +81,14 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn new(path: PathBuf, job: &str, ending: &str) -> Self {
+    pub(super) fn new(path: PathBuf, job: &str, ending: &str, mark: Arc<dyn StateMark>) -> Self {
         let (job, ending) = (job.to_owned(), format!(".{ending}"));
-        Folder { path, job, ending, pending: Vec::new(), open: None, next: 0, found: None }
+        Folder { path, job, ending, mark, pending: Vec::new(), open: None, next: 0, found: None }
     }
 
     /// Brings the folder to what the last safe checkpoint says.
     pub(super) fn start(&mut self, last: Option<&Written>) -> Result<(), ConnectError> {
-        fs::create_dir_all(&self.path).map_err(|error| self.failed("make", &self.path, &error))?;
+        make_folder(&self.path).map_err(|error| self.failed("make", &self.path, &error))?;
         (self.pending, self.open, self.next) = (Vec::new(), None, 1);
         self.found = FolderId::of(&self.path).ok();
         let known = last.and_then(|last| last.folder);
@@ -210,6 +218,10 @@ impl Folder {
 
     /// Gives the files that a checkpoint finished their final names. Idempotent.
     pub(super) fn commit(&mut self, written: &Written) -> Result<(), ConnectError> {
+        if !written.finish.is_empty() {
+            let at = mark_of(&self.path, &self.job);
+            self.mark.leave(&at).map_err(|error| self.failed("write", &at, &error))?;
+        }
         for number in &written.finish {
             let (from, to) = (self.unfinished(*number), self.finished(*number));
             if to.exists() {

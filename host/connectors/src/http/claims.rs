@@ -6,21 +6,33 @@
 use super::identity::{LogIdentity, Standing};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use weir_event::Position;
 
 /// The positions of the newest checkpoint of each job that reads a log.
 #[derive(Debug, Default)]
-pub(super) struct Claims(Mutex<BTreeMap<String, Position>>);
+pub(super) struct Claims {
+    positions: Mutex<BTreeMap<String, Position>>,
+    /// How often one of them has moved.
+    moves: AtomicU64,
+}
 
 impl Claims {
     /// Takes over where a job's newest checkpoint stands.
     pub(super) fn put(&self, job: &str, position: &Position) {
         let mut claims = self.positions();
         match claims.get_mut(job) {
+            Some(known) if known == position => return,
             Some(known) => known.clone_from(position),
             None => drop(claims.insert(job.to_owned(), position.clone())),
         }
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a job has come further.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
     }
 
     /// The job has no state any more, or is gone.
@@ -51,7 +63,7 @@ impl Claims {
     }
 
     fn positions(&self) -> MutexGuard<'_, BTreeMap<String, Position>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
-use weir_connect::ConnectError;
+use weir_connect::{ConnectError, StateMark};
 use weir_event::{Clock, Span};
 
 /// The most one batch may hold; a frame's length must stay far below what its 32 bits can say.
@@ -89,6 +89,7 @@ pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) log: LogIdentity,
     pub(super) claims: Arc<Claims>,
+    pub(super) mark: Arc<dyn StateMark>,
     segments: Mutex<Vec<Segment>>,
 }
 
@@ -115,13 +116,14 @@ impl IngestLog {
         settings: LogSettings,
         clock: Arc<dyn Clock>,
         claims: Arc<Claims>,
+        mark: Arc<dyn StateMark>,
     ) -> Result<Arc<IngestLog>, ConnectError> {
         let (now, keys_for) = (clock.now().millis(), settings.keys_for());
         let recovered = recovery::recover(dir, Opening { now, keys_for, origin: claims.highest() })?;
         let active = recovered.segments.last().cloned();
         let active = active.ok_or_else(|| ConnectError::internal("an ingest log without a segment"))?;
         let segments = Mutex::new(recovered.segments.clone());
-        let shared = Arc::new(Shared { dir: dir.to_owned(), log: recovered.log, claims, segments });
+        let shared = Arc::new(Shared { dir: dir.to_owned(), log: recovered.log, claims, mark, segments });
         if let Some(reason) = shared.claims.dispute(dir, &shared.log, recovered.end) {
             tracing::error!("events posted to the stream are refused: {reason}");
         }
@@ -136,8 +138,9 @@ impl IngestLog {
         Ok(Arc::new(IngestLog { shared, durable, requests: Some(requests), writer: Some(writer) }))
     }
 
-    /// Accepts rows (in this order, next to each other); they are durable when this returns. None are accepted while a job
-    /// would pass over them, because it has read further than the log goes. A key that was accepted within the last day gives its first answer again and appends nothing; with another body it is refused.
+    /// Accepts rows (in this order, next to each other); they are durable when this returns. None are accepted while a
+    /// job would pass over them, because it has read further than the log goes. A key that is remembered gives its first
+    /// answer again and appends nothing; with another body it is refused.
     ///
     /// Dropping the future does not take the rows back. After an error none of them is in the log.
     pub async fn append(

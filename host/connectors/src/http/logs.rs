@@ -5,7 +5,7 @@ use super::log::{IngestLog, LogSettings};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use weir_connect::ConnectError;
+use weir_connect::{ConnectError, StateMark};
 use weir_event::{Clock, Position};
 
 /// The logs under one data folder, by stream.
@@ -13,7 +13,17 @@ use weir_event::{Clock, Position};
 pub struct IngestLogs {
     root: PathBuf,
     clock: Arc<dyn Clock>,
+    mark: Arc<dyn StateMark>,
     streams: Mutex<HashMap<String, Entry>>,
+}
+
+fn root(data_dir: &Path) -> PathBuf {
+    data_dir.join("ingest")
+}
+
+/// Where the mark lies in the folder of a log.
+pub(super) fn mark_of(dir: &Path) -> PathBuf {
+    dir.join("state")
 }
 
 /// A stream that has a log, or of which only is known how far jobs have read it.
@@ -25,9 +35,16 @@ struct Entry {
 }
 
 impl IngestLogs {
-    /// Logs live in `<data_dir>/ingest/<stream>/`. Does no I/O.
-    pub fn new(data_dir: &Path, clock: Arc<dyn Clock>) -> IngestLogs {
-        IngestLogs { root: data_dir.join("ingest"), clock, streams: Mutex::default() }
+    /// Logs live in `<data_dir>/ingest/<stream>/`; the state that has read them leaves its mark there. Does no I/O.
+    pub fn new(data_dir: &Path, clock: Arc<dyn Clock>, mark: Arc<dyn StateMark>) -> IngestLogs {
+        IngestLogs { root: root(data_dir), clock, mark, streams: Mutex::default() }
+    }
+
+    /// Where the state that has read a log has left its mark: of each log that there is.
+    pub fn marks(data_dir: &Path) -> Vec<PathBuf> {
+        // A folder that cannot be listed is refused when a log is opened in it.
+        let logs = std::fs::read_dir(root(data_dir)).into_iter().flatten().flatten();
+        logs.map(|log| mark_of(&log.path())).collect()
     }
 
     /// Says that a stream has an ingest log. Does no I/O; the settings of a log that is already open stay.
@@ -60,7 +77,8 @@ impl IngestLogs {
         let Some(settings) = entry.settings else { return Ok(None) };
         if entry.open.is_none() {
             let (dir, claims) = (self.root.join(stream), entry.claims.clone());
-            entry.open = Some(IngestLog::open(&dir, settings, self.clock.clone(), claims)?);
+            let (clock, mark) = (self.clock.clone(), self.mark.clone());
+            entry.open = Some(IngestLog::open(&dir, settings, clock, claims, mark)?);
         }
         Ok(entry.open.clone())
     }

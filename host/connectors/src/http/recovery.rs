@@ -10,10 +10,10 @@ use super::frame::BatchNote;
 use super::identity::LogIdentity;
 use super::segment::{Frames, HEADER_BYTES, Segment, Step, damaged, disk_error};
 use super::tail::cut_tail;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use weir_connect::ConnectError;
+use weir_connect::{ConnectError, make_folder};
 
 /// What a log held when it was opened.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) struct Opening {
 /// Opens or makes the log in `dir`.
 pub(super) fn recover(dir: &Path, opening: Opening) -> Result<Recovered, ConnectError> {
     let Opening { now, keys_for, origin } = opening;
-    make_dir(dir).map_err(|error| disk_error("create the folder", dir, &error))?;
+    make_folder(dir).map_err(|error| disk_error("create the folder", dir, &error))?;
     let mut segments = open_segments(dir)?;
     if segments.is_empty() {
         segments.push(begin(dir, now, origin)?);
@@ -93,15 +93,6 @@ fn identity(segments: &[Segment]) -> Result<LogIdentity, ConnectError> {
         Some((_, segment)) => Err(damaged(&segment.path, "it is of another log than the files before it")),
         None => Ok(log),
     }
-}
-
-/// Makes the folder and syncs the folders above it, so that a crash cannot lose the way to synced files.
-fn make_dir(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    for above in dir.ancestors().skip(1).take(2).filter(|above| !above.as_os_str().is_empty()) {
-        File::open(above)?.sync_all()?;
-    }
-    Ok(())
 }
 
 /// The segments by offset. A last one that a crash left without its header is removed: it has no row.

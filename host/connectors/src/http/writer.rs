@@ -7,6 +7,7 @@ use super::end;
 use super::frame;
 use super::key::IdempotencyKey;
 use super::log::{AppendError, Appended, Durable, LogSettings, Shared};
+use super::logs::mark_of;
 use super::memory::{KeyMemory, MOST_KEYS};
 use super::recovery::Recovered;
 use super::retention;
@@ -61,6 +62,8 @@ pub(super) struct Writer {
     keys: KeyMemory,
     /// The end that was noted last.
     noted: Option<u64>,
+    /// How far jobs had come when the state left its mark last.
+    marked: u64,
     /// Why nothing can be written any more.
     broken: Option<String>,
 }
@@ -82,7 +85,10 @@ impl Writer {
             }
         }
         let noted = end::read(&shared.dir, &shared.log);
-        Writer { shared, settings, clock, durable, active, length, end, newest, keys, noted, broken: None }
+        // What they had read before was marked when they had.
+        let marked = shared.claims.moves();
+        let broken = None;
+        Writer { shared, settings, clock, durable, active, length, end, newest, keys, noted, marked, broken }
     }
 
     /// Serves requests until the log is dropped.
@@ -106,9 +112,25 @@ impl Writer {
             }
             if is_checkpointed {
                 self.note_end();
+                self.leave_mark();
             }
         }
         self.note_end();
+    }
+
+    /// Lets the state that has read the log leave its mark, where a job has come further.
+    fn leave_mark(&mut self) {
+        let moves = self.shared.claims.moves();
+        if moves == self.marked {
+            return;
+        }
+        let at = mark_of(&self.shared.dir);
+        match self.shared.mark.leave(&at) {
+            Ok(()) => self.marked = moves,
+            Err(error) => {
+                tracing::warn!(path = %at.display(), %error, "an older state would not be noticed: its mark cannot be written");
+            }
+        }
     }
 
     /// Notes how far the log is durable, for the next start to know what must be there.

@@ -15,8 +15,8 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
-use weir_connect::CpuTime;
-use weir_connectors::http::{HttpSource, LogSettings};
+use weir_connect::{CpuTime, NoMark};
+use weir_connectors::http::{HttpSource, IngestLogs, LogSettings};
 use weir_engine::{DeadLetters, InputSource, JobSpec, Mode, Settings, SystemClock};
 use weir_event::{DataType, Field, Span, StreamSchema};
 use weir_format::json::JsonDecoder;
@@ -199,7 +199,7 @@ impl Client {
             outbox_bytes: 1 << 20,
         };
         let engine = Arc::new(Engine::new(settings, store, letters, clock.clone()).unwrap());
-        let logs = IngestLogs::new(&data_dir, clock.clone());
+        let logs = IngestLogs::new(&data_dir, clock.clone(), Arc::new(NoMark));
         logs.declare("rides", LogSettings::default());
         let log = logs.open("rides").unwrap().unwrap();
         let definition = stream_definition("rides", "http");

@@ -148,6 +148,38 @@ fn files_put_back_from_an_older_copy_are_behind_the_witness() {
 }
 
 #[test]
+fn a_folder_that_was_put_back_whole_or_is_gone_is_behind_the_marks_outside_it() {
+    let (root, out) = (tempfile::tempdir().expect("temporary"), tempfile::tempdir().expect("temporary"));
+    let (folder, older) = (root.path().join("state"), root.path().join("older"));
+    let mark = out.path().join(".j.state");
+    let marked = |accept_older| StoreOptions { accept_older, marks: vec![mark.clone()], ..options() };
+    filled(&folder);
+    copy(&folder, &older).expect("copied");
+    let store = SledStore::open(&folder, marked(false)).expect("no mark is no objection");
+    store.leave_mark(&mark).expect("left");
+    commit(&store, "b", Vec::new());
+    store.leave_mark(&mark).expect("left");
+    store.leave_mark(&root.path().join("not there/mark")).expect("where nothing is, no mark is needed");
+    drop(store);
+    drop(SledStore::open(&folder, marked(false)).expect("as it was left"));
+
+    fs::remove_dir_all(&folder).expect("removed");
+    copy(&older, &folder).expect("copied");
+    let error = refused(&folder, marked(false));
+    assert!(error.to_string().contains("only epoch 3") && error.to_string().contains(".j.state"), "{error}");
+    let store = SledStore::open(&folder, marked(true)).expect("accepted");
+    assert_eq!(store.head().expect("head").expect("a commit").epoch, Epoch(5), "no number is given twice");
+    drop(store);
+    drop(SledStore::open(&folder, marked(false)).expect("it was accepted once"));
+
+    fs::remove_dir_all(&folder).expect("removed");
+    let error = refused(&folder, marked(false));
+    assert!(matches!(&error, StoreError::OtherState { at, .. } if *at == mark), "{error}");
+    drop(SledStore::open(&folder, marked(true)).expect("accepted"));
+    drop(SledStore::open(&folder, marked(false)).expect("the mark is its own now"));
+}
+
+#[test]
 fn a_lost_sled_folder_is_noticed() {
     let folder = tempfile::tempdir().expect("temporary folder");
     filled(folder.path());

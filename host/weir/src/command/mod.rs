@@ -74,7 +74,8 @@ pub(crate) struct StateArguments {
     /// and get its results again; may be repeated
     #[arg(long, value_name = "JOB")]
     pub(crate) reset: Vec<String>,
-    /// Where the newest checkpoint is damaged or lost, go on from the newest intact one
+    /// Where the newest checkpoint is damaged or lost, go on from the newest intact one; where the whole state is, without
+    /// it. What was read and written since is read and written again
     #[arg(long)]
     pub(crate) accept_older: bool,
 }

@@ -63,6 +63,7 @@ fn sinks(opened: &Opened, plan: &JobPlan) -> Vec<SinkSpec> {
         data_dir: opened.data_dir.clone(),
         job: plan.name.clone(),
         clock: opened.clock.clone(),
+        mark: opened.mark.clone(),
     };
     let spec = |plan: &SinkPlan| {
         let (name, kind, on_full) = (plan.name.clone(), plan.kind.clone(), plan.on_full);

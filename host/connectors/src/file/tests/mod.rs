@@ -15,7 +15,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use weir_connect::compliance::{self, records};
 use weir_connect::sink::RowMeta;
-use weir_connect::{ConnectError, Fetch, Left, OpenPartition, RawBlock, Reader, SinkRows, Source};
+use weir_connect::{
+    ConnectError, Fetch, Left, NoMark, OpenPartition, RawBlock, Reader, SinkRows, Source, StateMark,
+};
 use weir_event::{Clock, EventTime, Fault, ManualClock, Position, Sleep};
 
 fn gzip(data: &[u8]) -> Vec<u8> {
@@ -106,6 +108,7 @@ fn a_sink_has_its_folder_to_itself_however_the_path_is_written() {
             data_dir: PathBuf::from("/project/.weir"),
             job: job.to_owned(),
             clock: std::sync::Arc::new(ManualClock::at(EventTime::from_millis(0))),
+            mark: std::sync::Arc::new(NoMark),
         };
         sink(&json!({"path": path, "meta": meta}), &context).unwrap().own_place()
     };
@@ -284,8 +287,42 @@ fn contents(folder: &Path) -> Vec<String> {
 fn sink_into(folder: &Path, roll: Option<Span>, clock: &Arc<ManualClock>) -> Box<dyn Sink> {
     let clock: Arc<dyn Clock> = clock.clone();
     let (folder, format) = (folder.to_path_buf(), weir_format::by_ending("jsonl").unwrap());
-    let settings = FileSinkSettings { place: folder.clone(), folder, format, meta: false, roll };
+    let (place, mark) = (folder.clone(), Arc::new(NoMark));
+    let settings = FileSinkSettings { place, folder, format, meta: false, roll, mark };
     Box::new(FileSink::new("activity", settings, clock))
+}
+
+/// Notes at each mark how many files were finished by then.
+#[derive(Debug, Default)]
+struct Marks(std::sync::Mutex<Vec<(PathBuf, usize)>>);
+
+impl StateMark for Marks {
+    fn leave(&self, at: &Path) -> std::io::Result<()> {
+        let done = finished(at.parent().unwrap()).len();
+        self.0.lock().unwrap().push((at.to_owned(), done));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_state_leaves_its_mark_before_each_file_is_finished_and_at_no_other_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, marks) = (folder.path().join("out"), Arc::new(Marks::default()));
+    let format = weir_format::by_ending("jsonl").unwrap();
+    let (folder, place, mark) = (path.clone(), path.clone(), marks.clone());
+    let settings = FileSinkSettings { folder, place, format, meta: false, roll: None, mark };
+    let mut sink = FileSink::new("activity", settings, Arc::new(ManualClock::default()));
+    sink.start(None).await.unwrap();
+    for epoch in 0..4 {
+        if epoch % 2 == 1 {
+            sink.write(&rows(&[epoch as i64])).await.unwrap();
+        }
+        let token = sink.prepare(epoch).await.unwrap();
+        sink.commit(&token).await.unwrap();
+    }
+    let at = path.join(".activity.state");
+    assert_eq!(sink.mark(), Some(at.clone()));
+    assert_eq!(*marks.0.lock().unwrap(), [(at.clone(), 0), (at, 1)]);
 }
 
 #[tokio::test]
@@ -419,6 +456,7 @@ fn settings_are_checked_together() {
         data_dir: PathBuf::from("/project/.weir"),
         job: "activity".to_owned(),
         clock,
+        mark: Arc::new(NoMark),
     };
     let errors = sink(&json!({"format": "parquet", "roll": "0s", "metta": true}), &context).err().unwrap();
     let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();

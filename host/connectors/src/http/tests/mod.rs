@@ -9,7 +9,7 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_connect::{Fetch, OpenPartition, Reader, Source, compliance};
+use weir_connect::{Fetch, NoMark, OpenPartition, Reader, Source, compliance};
 use weir_event::{Clock, EventTime, Fault, ManualClock, Position, Span};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -24,7 +24,7 @@ fn rows(range: std::ops::Range<u64>) -> Vec<Bytes> {
 
 fn open_with(dir: &Path, settings: LogSettings, clock: &Arc<ManualClock>) -> Arc<IngestLog> {
     let clock: Arc<dyn Clock> = clock.clone();
-    IngestLog::open(dir, settings, clock, Arc::default()).unwrap()
+    IngestLog::open(dir, settings, clock, Arc::default(), Arc::new(NoMark)).unwrap()
 }
 
 fn open(dir: &Path) -> Arc<IngestLog> {
@@ -33,7 +33,7 @@ fn open(dir: &Path) -> Arc<IngestLog> {
 
 fn open_error(dir: &Path) -> weir_connect::ConnectError {
     let clock: Arc<dyn Clock> = clock();
-    IngestLog::open(dir, LogSettings::default(), clock, Arc::default()).unwrap_err()
+    IngestLog::open(dir, LogSettings::default(), clock, Arc::default(), Arc::new(NoMark)).unwrap_err()
 }
 
 /// A key that came with this body.
@@ -411,7 +411,7 @@ async fn a_segment_that_a_crash_left_empty_is_no_damage() {
 #[tokio::test]
 async fn a_server_opens_the_log_of_a_stream_once_and_only_when_it_is_used() {
     let dir = tempfile::tempdir().unwrap();
-    let logs = Arc::new(IngestLogs::new(dir.path(), clock()));
+    let logs = Arc::new(IngestLogs::new(dir.path(), clock(), Arc::new(NoMark)));
     let context = crate::context::SourceContext {
         project: dir.path().to_owned(),
         data_dir: dir.path().to_owned(),

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use weir_connect::make_folder;
 use weir_core::{DeadLetter, Subject};
 
 /// What is read of the files at first, from their end: the letters that one usually asks for are in it.
@@ -72,6 +74,8 @@ struct Open {
     file: BufWriter<File>,
     bytes: u64,
     is_synced: bool,
+    /// Whether its name is on the disk.
+    is_named: bool,
 }
 
 impl Files {
@@ -116,6 +120,10 @@ impl Files {
         match self.open.get_mut(stream).filter(|current| !current.is_synced) {
             Some(current) => {
                 current.file.get_ref().sync_data()?;
+                if !current.is_named {
+                    File::open(&self.folder.path)?.sync_all()?;
+                    current.is_named = true;
+                }
                 current.is_synced = true;
                 Ok(())
             }
@@ -149,10 +157,16 @@ impl Folder {
     }
 
     fn open(&self, stream: &str) -> io::Result<Open> {
-        std::fs::create_dir_all(&self.path)?;
-        let file = OpenOptions::new().create(true).append(true).open(self.newer(stream))?;
-        let bytes = file.metadata()?.len();
-        Ok(Open { file: BufWriter::new(file), bytes, is_synced: false })
+        make_folder(&self.path)?;
+        let path = self.newer(stream);
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut bytes = file.metadata()?.len();
+        if !ends_a_line(&path, bytes)? {
+            // A crash has torn the last letter; the next one would be part of its line.
+            file.write_all(b"\n")?;
+            bytes += 1;
+        }
+        Ok(Open { file: BufWriter::new(file), bytes, is_synced: false, is_named: false })
     }
 
     /// The file that letters of a stream are appended to.
@@ -193,6 +207,14 @@ fn last_part(files: &[(u64, File)], mut part_bytes: u64) -> io::Result<Vec<Liste
     let mut listed: Vec<_> = letters.into_values().collect();
     listed.sort_by_key(|(sequence, _)| *sequence);
     Ok(listed.into_iter().map(|(_, letter)| letter).collect())
+}
+
+/// Whether a file of so many bytes is one of whole lines.
+fn ends_a_line(path: &Path, bytes: u64) -> io::Result<bool> {
+    let Some(last) = bytes.checked_sub(1) else { return Ok(true) };
+    let mut end = [0];
+    File::open(path)?.read_exact_at(&mut end, last)?;
+    Ok(end == *b"\n")
 }
 
 fn add(letters: &mut BTreeMap<Identity, (u64, Listed)>, sequence: u64, letter: DeadLetter) {
@@ -240,6 +262,24 @@ mod tests {
         files.append("s", &[unread.clone(), unread]).unwrap();
         assert_eq!(files.folder.list("s", 10).unwrap().len(), 3);
         assert!(files.folder.list("none", 1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_letter_that_a_crash_has_torn_does_not_take_the_next_with_it() {
+        let (folder, mut files) = made(1 << 20);
+        files.append("s", &[letter("a", 1), letter("a", 2)]).unwrap();
+        files.sync("s").unwrap();
+        let path = files.folder.newer("s");
+        let whole = std::fs::read(&path).unwrap();
+        for cut in [whole.len() - 1, whole.len() - 5, whole.len() / 2 + 1] {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut files = Files::of(Folder { path: folder.path().to_owned(), limit_bytes: 1 << 20 });
+            files.append("s", &[letter("a", 3)]).unwrap();
+            let listed = files.folder.list("s", 10).unwrap();
+            let offsets: Vec<_> = listed.iter().filter_map(Listed::offset).collect();
+            let kept_whole: &[u64] = if cut == whole.len() - 1 { &[1, 2, 3] } else { &[1, 3] };
+            assert_eq!(offsets, kept_whole, "cut at {cut}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn root(data_dir: &Path) -> PathBuf {
 
 /// Where the mark lies in the folder of a log.
 pub(super) fn mark_of(dir: &Path) -> PathBuf {
-    dir.join("state")
+    dir.join("state.mark")
 }
 
 /// A stream that has a log, or of which only is known how far jobs have read it.

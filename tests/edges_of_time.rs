@@ -53,7 +53,7 @@ fn every_row_is_in_a_window_or_a_dead_letter() {
     let lines: String = TIMES.iter().map(|time| format!("{{\"k\":\"a\",\"t\":{time}}}\n")).collect();
     project.file("in.jsonl", &lines);
     for (number, window) in WINDOWS.iter().enumerate() {
-        let late = "late: {policy: correct, allow: 200000d}\nretention: 400000d\n";
+        let late = "late: {policy: correct, allow: 200000d}\n";
         let query = format!("query: |\n  SELECT k, COUNT(*) AS c FROM s GROUP BY k, {window}\n");
         project.file(
             &format!("jobs/w{number}.yaml"),

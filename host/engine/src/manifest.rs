@@ -9,6 +9,7 @@ use weir_connect::Token;
 use weir_core::{Beginning, Counts, Reached, StoredShape};
 use weir_event::{EventTime, Field, PartitionId, Position, Span};
 use weir_plan::{JobPlan, KeyedStage, StreamInput};
+use weir_store::Manifest;
 
 /// The format of [`Body`] and of the state's keys that this build writes, and the newest that it reads.
 pub(crate) const FORMAT: u32 = 2;

@@ -1,7 +1,7 @@
 //! Logs that are not the ones that jobs have read, and clocks that were wrong.
 
 use super::*;
-use weir_connect::{ConnectError, Reader};
+use weir_connect::ConnectError;
 
 /// The logs of a server in `dir`, of which jobs have read the stream `s` up to these positions; and that of `s`.
 fn logs_of(

@@ -157,8 +157,9 @@ fn an_end_that_was_damaged_is_kept_aside_and_not_called_torn() {
         .with_file_name(format!("{}.cut1", path.file_name().and_then(|name| name.to_str()).expect("a name")));
     let kept = fs::read(&aside).expect("what was cut off is beside it");
     assert!(whole[..whole.len() - 1].ends_with(&kept) && said.contains(&*aside.to_string_lossy()), "{said}");
-    // A clean stop notes the end: what is missing then is known to have been accepted.
+    // A checkpoint notes the end: what is missing then is known to have been accepted.
     post(&server, 3..8, "a");
+    wait_committed(&server, "life", 5);
     assert!(server.terminate().success());
     let whole = fs::read(&path).expect("the log");
     fs::write(&path, &whole[..whole.len() - 1]).expect("the log can be written");

@@ -7,7 +7,7 @@ use super::claims::Claims;
 use super::identity::LogIdentity;
 use super::key::IdempotencyKey;
 use super::memory::KEY_MEMORY_MILLIS;
-use super::recovery::{self, Opening};
+use super::recovery::{self, Circumstances};
 use super::segment::Segment;
 use super::writer::{Batch, Request, Writer};
 use bytes::Bytes;
@@ -119,7 +119,7 @@ impl IngestLog {
         mark: Arc<dyn StateMark>,
     ) -> Result<Arc<IngestLog>, ConnectError> {
         let (now, keys_for) = (clock.now().millis(), settings.keys_for());
-        let recovered = recovery::recover(dir, Opening { now, keys_for, origin: claims.highest() })?;
+        let recovered = recovery::recover(dir, Circumstances { now, keys_for, origin: claims.highest() })?;
         let active = recovered.segments.last().cloned();
         let active = active.ok_or_else(|| ConnectError::internal("an ingest log without a segment"))?;
         let segments = Mutex::new(recovered.segments.clone());

@@ -34,7 +34,7 @@ pub(super) struct Recovered {
 
 /// What opening a log depends on beside its files.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Opening {
+pub(super) struct Circumstances {
     /// Milliseconds since the epoch.
     pub(super) now: i64,
     /// For how long idempotency keys are remembered, in milliseconds.
@@ -44,8 +44,8 @@ pub(super) struct Opening {
 }
 
 /// Opens or makes the log in `dir`.
-pub(super) fn recover(dir: &Path, opening: Opening) -> Result<Recovered, ConnectError> {
-    let Opening { now, keys_for, origin } = opening;
+pub(super) fn recover(dir: &Path, circumstances: Circumstances) -> Result<Recovered, ConnectError> {
+    let Circumstances { now, keys_for, origin } = circumstances;
     make_folder(dir).map_err(|error| disk_error("create the folder", dir, &error))?;
     let mut segments = open_segments(dir)?;
     if segments.is_empty() {

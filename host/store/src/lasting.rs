@@ -165,7 +165,11 @@ mod tests {
         let second = commit(&store, &again).unwrap();
         let mut read = Vec::new();
         let manifest = &second.jobs["j"];
-        store.read(manifest, &mut |_, value| Ok(read.push(value.to_vec()))).unwrap();
+        let mut keep = |_: &[u8], value: &[u8]| {
+            read.push(value.to_vec());
+            Ok(())
+        };
+        store.read(manifest, &mut keep).unwrap();
         assert_eq!(read, [b"3"]);
     }
 }

@@ -2,24 +2,20 @@
 //! size and kind, compiling (elsewhere, with limits), what is imported and exported, a first instance with every
 //! export looked up, its own description, and a call without rows. Must not know where components are kept.
 
-use crate::aggregate::PluginAggregate;
-use crate::describe::{self, AggregateInfo, ScalarInfo};
+use crate::describe::{self, Described};
 use crate::engine::{PluginHost, Shared};
 use crate::error::{Phase, PluginError};
 use crate::failure::{Cause, Failure, one_line};
 use crate::guest::Guest;
 use crate::limits::Limits;
-use crate::plugin::{AggregateExports, Exports, Plugin, ScalarExports};
-use crate::scalar::PluginScalar;
-use crate::wire::{
-    AGGREGATE_FUNCTIONS, AggregateFunctionInfo, CallParams, ColumnResult, FinishParams, FunctionInfo,
-    IMPORTS, MergeParams, SCALAR_FUNCTIONS, StatesResult, UpdateParams,
-};
+use crate::plugin::Plugin;
+use crate::wire::IMPORTS;
+use crate::world::{Exports, TypeCheck, WORLDS, World};
 use crate::{account::Account, cache};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::sync::{Arc, PoisonError};
-use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
+use wasmtime::component::{Component, InstancePre};
 
 impl PluginHost {
     /// Takes a component under a name, or says everything that speaks against it.
@@ -50,18 +46,17 @@ impl PluginHost {
         let mut guest = Guest::start(shared, &pre, &plugin, 0, &Arc::default())
             .map_err(|failure| refusal(name, Phase::Instantiate, &failure))?;
         check_types(&mut guest, &exports).map_err(|reasons| refuse(Phase::Instantiate, reasons))?;
-        let (scalars, aggregates) =
+        let functions =
             describe(&mut guest, &exports).map_err(|failure| refusal(name, Phase::Describe, &failure))?;
         drop(guest);
-        let reasons = describe::check(&scalars, &aggregates);
+        let reasons = describe::check(&functions);
         if !reasons.is_empty() {
             return Err(refuse(Phase::Describe, reasons));
         }
         Ok(Arc::new(Plugin {
             name: plugin,
             sha256: sha256.into(),
-            scalars,
-            aggregates,
+            functions,
             ignored,
             exports,
             pre,
@@ -129,38 +124,27 @@ impl Shared {
         let mut exports = Exports::default();
         let mut ignored = Vec::new();
         for (export, _) in component_type.exports(engine) {
-            let mut find = |function: &str| {
-                let interface = component.get_export_index(None, export)?;
-                let found = component.get_export_index(Some(&interface), function);
-                if found.is_none() {
-                    reasons.push(format!("exports `{export}` without `{function}`"));
-                }
-                found
-            };
-            if export.starts_with(SCALAR_FUNCTIONS) {
-                let (describe, call) = (find("describe"), find("call"));
-                exports.scalar = describe.zip(call).map(|(describe, call)| ScalarExports { describe, call });
-            } else if export.starts_with(AGGREGATE_FUNCTIONS) {
-                exports.aggregate = aggregate_exports(find);
-            } else {
+            let Some(world) = WORLDS.iter().find(|world| export.starts_with(world.interface())) else {
                 ignored.push(one_line(export));
+                continue;
+            };
+            let interface = component.get_export_index(None, export);
+            for name in world.exports() {
+                let found = interface.as_ref().and_then(|it| component.get_export_index(Some(it), name));
+                match found {
+                    Some(found) => exports.insert(*world, name, found),
+                    None => reasons.push(format!("exports `{export}` without `{name}`")),
+                }
             }
         }
-        if reasons.is_empty() && exports.scalar.is_none() && exports.aggregate.is_none() {
+        if reasons.is_empty() && exports.is_empty() {
             let others = if ignored.is_empty() { "nothing".to_owned() } else { ignored.join(", ") };
-            reasons.push(format!(
-                "exports no interface of weir's (but {others}); export {SCALAR_FUNCTIONS}0 or {AGGREGATE_FUNCTIONS}0"
-            ));
+            let known: Vec<String> = WORLDS.iter().map(|world| format!("{}0", world.interface())).collect();
+            let known = known.join(" or ");
+            reasons.push(format!("exports no interface of weir's (but {others}); export {known}"));
         }
         if reasons.is_empty() { Ok((exports, ignored)) } else { Err(reasons) }
     }
-}
-
-fn aggregate_exports(mut find: impl FnMut(&str) -> Option<ComponentExportIndex>) -> Option<AggregateExports> {
-    let names = ["describe", "update", "merge", "finish"];
-    // All are looked up before any is missed, so that every missing one is named.
-    let [describe, update, merge, finish] = names.map(&mut find);
-    Some(AggregateExports { describe: describe?, update: update?, merge: merge?, finish: finish? })
 }
 
 /// A failed first step: the component's fault, unless the host had no place for it.
@@ -205,63 +189,32 @@ fn kind_of(bytes: &[u8]) -> &'static str {
 
 /// Whether each export has the type that `wit/` gives it.
 fn check_types(guest: &mut Guest, exports: &Exports) -> Result<(), Vec<String>> {
-    fn check<P, R>(guest: &mut Guest, reasons: &mut Vec<String>, name: &str, export: &ComponentExportIndex)
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
-        if let Err(reason) = guest.check::<P, R>(export) {
-            reasons.push(format!(
-                "`{name}` is not as weir:feature@0.1.0 has it ({}); build it against that version",
-                one_line(&reason)
-            ));
-        }
-    }
     let mut reasons = Vec::new();
-    if let Some(scalar) = &exports.scalar {
-        let name = |function: &str| format!("{SCALAR_FUNCTIONS}0#{function}");
-        check::<(), (Vec<FunctionInfo>,)>(guest, &mut reasons, &name("describe"), &scalar.describe);
-        check::<CallParams, ColumnResult>(guest, &mut reasons, &name("call"), &scalar.call);
-    }
-    if let Some(aggregate) = &exports.aggregate {
-        let name = |function: &str| format!("{AGGREGATE_FUNCTIONS}0#{function}");
-        check::<(), (Vec<AggregateFunctionInfo>,)>(
-            guest,
-            &mut reasons,
-            &name("describe"),
-            &aggregate.describe,
-        );
-        check::<UpdateParams, StatesResult>(guest, &mut reasons, &name("update"), &aggregate.update);
-        check::<MergeParams, StatesResult>(guest, &mut reasons, &name("merge"), &aggregate.merge);
-        check::<FinishParams, ColumnResult>(guest, &mut reasons, &name("finish"), &aggregate.finish);
+    for world in exports.worlds() {
+        world.check_types(&mut TypeCheck { world, guest, exports, reasons: &mut reasons });
     }
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }
 }
 
-fn describe(guest: &mut Guest, exports: &Exports) -> Result<(Vec<ScalarInfo>, Vec<AggregateInfo>), Failure> {
-    let mut scalars = Vec::new();
-    if let Some(scalar) = &exports.scalar {
-        let ((infos,), _) = guest.call::<(), (Vec<FunctionInfo>,)>(&scalar.describe, ())?;
-        scalars.extend(infos.into_iter().map(ScalarInfo::from));
+fn describe(guest: &mut Guest, exports: &Exports) -> Result<Vec<Described>, Failure> {
+    let mut functions = Vec::new();
+    for world in exports.worlds() {
+        functions.extend(world.describe(guest, exports)?);
     }
-    let mut aggregates = Vec::new();
-    if let Some(aggregate) = &exports.aggregate {
-        let ((infos,), _) = guest.call::<(), (Vec<AggregateFunctionInfo>,)>(&aggregate.describe, ())?;
-        aggregates.extend(infos.into_iter().map(AggregateInfo::from));
-    }
-    Ok((scalars, aggregates))
+    Ok(functions)
 }
 
 impl Plugin {
-    /// Calls every function without rows; every failure is a reason. Aggregates with parameters wait for a query
-    /// that gives them.
+    /// Calls every function without rows; every failure is a reason.
     fn dry_run(self: &Arc<Self>) -> Result<(), Vec<String>> {
         // Of no job: what speaks against a plugin is nobody's expense.
         let account = &Arc::new(Account::new(self, ""));
-        let scalars = self.scalars.iter().map(|info| PluginScalar::new(account, info).dry_run());
-        let bare = self.aggregates.iter().filter(|info| info.parameters.is_empty());
-        let aggregates = bare.map(|info| PluginAggregate::new(account, info, Vec::new(), &[]).dry_run());
-        let reasons: Vec<String> = scalars.chain(aggregates).filter_map(Result::err).collect();
+        let of_kind = |world: &&dyn World| {
+            let kind = world.kind();
+            self.functions.iter().filter(move |function| function.kind == kind)
+        };
+        let tried = WORLDS.iter().flat_map(|world| of_kind(world).map(|it| world.dry_run(account, it)));
+        let reasons: Vec<String> = tried.filter_map(Result::err).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }
 }

@@ -3,24 +3,75 @@
 
 use crate::account::Account;
 use crate::columns::{self, Lent};
-use crate::describe::AggregateInfo;
+use crate::describe::Described;
 use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
 use crate::limits::MAX_STATE_BYTES;
 use crate::pace::Pace;
-use crate::plugin::{AggregateExports, Plugin};
+use crate::plugin::Plugin;
 use crate::scalar::lend;
 use crate::states::PluginStates;
 use crate::wire::{
-    ColumnIn, ColumnResult, DataType, FinishParams, Literal, LogicalType, MergeParams, StatesResult,
-    UpdateParams,
+    self, AGGREGATE_FUNCTIONS, AggregateFunctionInfo, ColumnIn, ColumnResult, DataType, FinishParams,
+    Literal, LogicalType, MergeParams, StatesResult, UpdateParams,
 };
+use crate::world::{Exports, TypeCheck, World};
 use arrow_array::ArrayRef;
 use arrow_schema::DataType as ArrowType;
 use std::fmt::Write;
 use std::sync::Arc;
+use wasmtime::component::ComponentExportIndex;
 use weir_timeline::aggregate::Parameter;
-use weir_timeline::{Aggregate, Card, States};
+use weir_timeline::{Aggregate, Algebra, Card, States};
+
+/// Functions of the rows of a frame.
+#[derive(Debug)]
+pub(crate) struct AggregateWorld;
+
+impl World for AggregateWorld {
+    fn kind(&self) -> &'static str {
+        "aggregate"
+    }
+
+    fn interface(&self) -> &'static str {
+        AGGREGATE_FUNCTIONS
+    }
+
+    fn exports(&self) -> &'static [&'static str] {
+        &["describe", "update", "merge", "finish"]
+    }
+
+    fn check_types(&self, check: &mut TypeCheck<'_>) {
+        check.export::<(), (Vec<AggregateFunctionInfo>,)>("describe");
+        check.export::<UpdateParams, StatesResult>("update");
+        check.export::<MergeParams, StatesResult>("merge");
+        check.export::<FinishParams, ColumnResult>("finish");
+    }
+
+    fn describe(&self, guest: &mut Guest, exports: &Exports) -> Result<Vec<Described>, Failure> {
+        let export = exports.find(self, "describe")?;
+        let ((infos,), _) = guest.call::<(), (Vec<AggregateFunctionInfo>,)>(export, ())?;
+        Ok(infos.into_iter().map(|info| described(self.kind(), info)).collect())
+    }
+
+    /// A function with parameters waits for a query that gives them.
+    fn dry_run(&self, account: &Arc<Account>, function: &Described) -> Result<(), String> {
+        if !function.parameters.is_empty() {
+            return Ok(());
+        }
+        PluginAggregate::new(account, function, Vec::new(), &[]).dry_run()
+    }
+}
+
+fn described(kind: &'static str, info: AggregateFunctionInfo) -> Described {
+    let AggregateFunctionInfo { name, parameters, arguments, result, algebra, description } = info;
+    let algebra = Some(match algebra {
+        wire::Algebra::Exact => Algebra::Exact,
+        wire::Algebra::Ordered => Algebra::Ordered,
+        wire::Algebra::Approximate => Algebra::Approximate,
+    });
+    Described { kind, name, parameters, arguments, result, algebra, description }
+}
 
 /// One aggregate function of one version of a plugin, bound to its parameters and called for one job.
 #[derive(Debug, Clone)]
@@ -40,7 +91,7 @@ pub(crate) struct Paces {
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) account: Arc<Account>,
-    info: AggregateInfo,
+    info: Described,
     parameters: Vec<Literal>,
     pub(crate) card: Card,
     pub(crate) paces: Paces,
@@ -50,13 +101,14 @@ impl PluginAggregate {
     /// `parameters` are literals of the described types and `given` the same as the query has them.
     pub(crate) fn new(
         account: &Arc<Account>,
-        info: &AggregateInfo,
+        info: &Described,
         parameters: Vec<Literal>,
         given: &[Parameter],
     ) -> Self {
         let plugin = &account.plugin;
         let card = Card {
-            algebra: info.algebra,
+            // Every description of an aggregate says it; order matters to one that does not.
+            algebra: info.algebra.unwrap_or(Algebra::Ordered),
             // The world asks a guest for none: blocks of panes fold with two merges per pane, as many calls as
             // taking each in and out again, and a wrong inverse would make windows differ from their rows.
             inverse: false,
@@ -75,7 +127,7 @@ impl PluginAggregate {
     /// Binds the function to a query's argument types and parameters; the error says what does not fit.
     pub(crate) fn bind(
         account: &Arc<Account>,
-        info: &AggregateInfo,
+        info: &Described,
         arguments: &[ArrowType],
         given: &[Parameter],
     ) -> Result<Self, String> {
@@ -139,7 +191,7 @@ impl Aggregate for PluginAggregate {
 }
 
 /// What makes the values: function, parameters and component, whatever the plugin is called.
-fn identity(plugin: &Plugin, info: &AggregateInfo, given: &[Parameter]) -> String {
+fn identity(plugin: &Plugin, info: &Described, given: &[Parameter]) -> String {
     let mut identity = format!("{}(", info.name);
     for parameter in given {
         // Debug output quotes texts, so that no two lists of parameters look the same.
@@ -170,9 +222,8 @@ impl Bound {
         self.account.plugin.blame(&self.info.name, phase, failure)
     }
 
-    fn exports(&self) -> Result<&AggregateExports, Failure> {
-        let exports = self.account.plugin.exports.aggregate.as_ref();
-        exports.ok_or_else(|| Failure::new(Cause::Output, "exports no aggregate functions"))
+    fn export(&self, name: &str) -> Result<&ComponentExportIndex, Failure> {
+        self.account.plugin.exports.find(&AggregateWorld, name)
     }
 
     /// The new states of `states` with the rows of `groups`, `times` and `arguments` added, and the fuel used.
@@ -188,7 +239,7 @@ impl Bound {
         let columns: Vec<ColumnIn<'_>> = lent.iter().map(Lent::column).collect();
         let parameters: UpdateParams<'_> =
             (&self.info.name, &self.parameters, states, groups, times, &columns);
-        let ((answer,), fuel) = guest.call::<_, StatesResult>(&self.exports()?.update, parameters)?;
+        let ((answer,), fuel) = guest.call::<_, StatesResult>(self.export("update")?, parameters)?;
         Ok((checked(answer, states.len())?, fuel))
     }
 
@@ -202,7 +253,7 @@ impl Bound {
     ) -> Result<(Vec<Vec<u8>>, u64), Failure> {
         let parameters: MergeParams<'_> =
             (&self.info.name, &self.parameters, states, groups, group_count as u32);
-        let ((answer,), fuel) = guest.call::<_, StatesResult>(&self.exports()?.merge, parameters)?;
+        let ((answer,), fuel) = guest.call::<_, StatesResult>(self.export("merge")?, parameters)?;
         Ok((checked(answer, group_count)?, fuel))
     }
 
@@ -214,7 +265,7 @@ impl Bound {
         as_of: &[i64],
     ) -> Result<(ArrayRef, u64), Failure> {
         let parameters: FinishParams<'_> = (&self.info.name, &self.parameters, states, as_of);
-        let ((answer,), fuel) = guest.call::<_, ColumnResult>(&self.exports()?.finish, parameters)?;
+        let ((answer,), fuel) = guest.call::<_, ColumnResult>(self.export("finish")?, parameters)?;
         let column = answer.map_err(|reason| Failure::refused(&reason))?;
         Ok((columns::to_arrow(column, self.info.result, states.len())?, fuel))
     }

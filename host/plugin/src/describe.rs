@@ -1,7 +1,8 @@
 //! What a plugin says of its functions, checked: names, types, no name twice. Must not know wasmtime or how a
 //! function is called.
 
-use crate::wire::{self, AggregateFunctionInfo, DataType, Field, FunctionInfo};
+use crate::failure::one_line;
+use crate::wire::{DataType, Field};
 use std::collections::BTreeSet;
 use std::fmt;
 use weir_timeline::Algebra;
@@ -13,22 +14,11 @@ const MAX_FIELDS: usize = 64;
 /// Longest description, in characters.
 const MAX_DESCRIPTION_CHARS: usize = 1000;
 
-/// A scalar function of a plugin.
+/// A function of a plugin, as the plugin says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScalarInfo {
-    /// Its name in queries.
-    pub name: String,
-    /// Its arguments in order.
-    pub arguments: Vec<Field>,
-    /// Type of its result.
-    pub result: DataType,
-    /// A sentence for people; may be empty.
-    pub description: String,
-}
-
-/// An aggregate function of a plugin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AggregateInfo {
+pub struct Described {
+    /// What kind of function it is, such as `scalar`.
+    pub kind: &'static str,
     /// Its name in queries.
     pub name: String,
     /// Constants that come before the arguments.
@@ -37,43 +27,17 @@ pub struct AggregateInfo {
     pub arguments: Vec<Field>,
     /// Type of its result.
     pub result: DataType,
-    /// How its result depends on order and tiles, as it says.
-    pub algebra: Algebra,
+    /// Of an aggregate: how its result depends on order and tiles.
+    pub algebra: Option<Algebra>,
     /// A sentence for people; may be empty.
     pub description: String,
 }
 
-impl From<FunctionInfo> for ScalarInfo {
-    fn from(info: FunctionInfo) -> Self {
-        let FunctionInfo { name, arguments, result, description } = info;
-        ScalarInfo { name, arguments, result, description }
-    }
-}
-
-impl From<AggregateFunctionInfo> for AggregateInfo {
-    fn from(info: AggregateFunctionInfo) -> Self {
-        let AggregateFunctionInfo { name, parameters, arguments, result, algebra, description } = info;
-        let algebra = match algebra {
-            wire::Algebra::Exact => Algebra::Exact,
-            wire::Algebra::Ordered => Algebra::Ordered,
-            wire::Algebra::Approximate => Algebra::Approximate,
-        };
-        AggregateInfo { name, parameters, arguments, result, algebra, description }
-    }
-}
-
-/// `scalar distance(lat double, lon double) -> double`
-impl fmt::Display for ScalarInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "scalar {}({}) -> {}", self.name, Fields(&[&self.arguments]), self.result)
-    }
-}
-
-/// `aggregate nth(n bigint, x double) -> double`
-impl fmt::Display for AggregateInfo {
+/// `scalar distance(lat double, lon double) -> double`, `aggregate nth(n bigint, x double) -> double`
+impl fmt::Display for Described {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields: [&[Field]; 2] = [&self.parameters, &self.arguments];
-        write!(f, "aggregate {}({}) -> {}", self.name, Fields(&fields), self.result)
+        write!(f, "{} {}({}) -> {}", self.kind, self.name, Fields(&fields), self.result)
     }
 }
 
@@ -97,9 +61,9 @@ pub(crate) fn is_name(text: &str) -> bool {
 }
 
 /// Everything that is wrong with what a component says of its functions.
-pub(crate) fn check(scalars: &[ScalarInfo], aggregates: &[AggregateInfo]) -> Vec<String> {
+pub(crate) fn check(functions: &[Described]) -> Vec<String> {
     let mut reasons = Vec::new();
-    let count = scalars.len() + aggregates.len();
+    let count = functions.len();
     if count == 0 {
         reasons.push("describes no function; export at least one".to_owned());
     }
@@ -108,41 +72,32 @@ pub(crate) fn check(scalars: &[ScalarInfo], aggregates: &[AggregateInfo]) -> Vec
         return reasons;
     }
     let mut names = BTreeSet::new();
-    for info in scalars {
-        check_function(&info.name, &[&info.arguments], &info.description, &mut names, &mut reasons);
-    }
-    for info in aggregates {
-        let fields: [&[Field]; 2] = [&info.parameters, &info.arguments];
-        check_function(&info.name, &fields, &info.description, &mut names, &mut reasons);
-        if info.parameters.iter().any(|field| field.data_type.list) {
-            reasons
-                .push(format!("`{}` has a list as a parameter; parameters are single constants", info.name));
+    for function in functions {
+        check_function(function, &mut names, &mut reasons);
+        if function.parameters.iter().any(|field| field.data_type.list) {
+            let name = one_line(&function.name);
+            reasons.push(format!("`{name}` has a list as a parameter; parameters are single constants"));
         }
     }
     reasons
 }
 
-fn check_function<'a>(
-    name: &'a str,
-    fields: &[&[Field]],
-    description: &str,
-    names: &mut BTreeSet<&'a str>,
-    reasons: &mut Vec<String>,
-) {
-    let shown = crate::failure::one_line(name);
+fn check_function<'a>(function: &'a Described, names: &mut BTreeSet<&'a str>, reasons: &mut Vec<String>) {
+    let Described { name, parameters, arguments, description, .. } = function;
+    let shown = one_line(name);
     if !is_name(name) {
         reasons.push(format!("`{shown}` is not a name for a function; write [a-z][a-z0-9_]{{0,63}}"));
-    } else if !names.insert(name) {
+    } else if !names.insert(name.as_str()) {
         reasons.push(format!("describes `{name}` twice"));
     }
-    let fields: Vec<&Field> = fields.iter().copied().flatten().collect();
+    let fields: Vec<&Field> = parameters.iter().chain(arguments).collect();
     if fields.len() > MAX_FIELDS {
         reasons.push(format!("`{shown}` has {} arguments, of which it may have {MAX_FIELDS}", fields.len()));
         return;
     }
     for field in fields {
         if !is_name(&field.name) {
-            let argument = crate::failure::one_line(&field.name);
+            let argument = one_line(&field.name);
             reasons.push(format!(
                 "`{argument}` is not a name for an argument of `{shown}`; write [a-z][a-z0-9_]{{0,63}}"
             ));
@@ -161,23 +116,31 @@ mod tests {
 
     const DOUBLE: DataType = DataType { logical: LogicalType::Double, list: false };
 
-    fn scalar(name: &str, argument: &str) -> ScalarInfo {
-        let arguments = vec![Field { name: argument.to_owned(), data_type: DOUBLE }];
-        ScalarInfo { name: name.to_owned(), arguments, result: DOUBLE, description: String::new() }
+    fn scalar(name: &str, argument: &str) -> Described {
+        Described {
+            kind: "scalar",
+            name: name.to_owned(),
+            parameters: Vec::new(),
+            arguments: vec![Field { name: argument.to_owned(), data_type: DOUBLE }],
+            result: DOUBLE,
+            algebra: None,
+            description: String::new(),
+        }
     }
 
     #[test]
     fn every_fault_is_named() {
         let list = DataType { logical: LogicalType::Text, list: true };
-        let aggregate = AggregateInfo {
+        let aggregate = Described {
+            kind: "aggregate",
             name: "good".to_owned(),
             parameters: vec![Field { name: "n".to_owned(), data_type: list }],
             arguments: Vec::new(),
             result: list,
-            algebra: Algebra::Ordered,
+            algebra: Some(Algebra::Ordered),
             description: "x".repeat(1001),
         };
-        let reasons = check(&[scalar("good", "x"), scalar("Bad\n", "x"), scalar("odd", "1")], &[aggregate]);
+        let reasons = check(&[scalar("good", "x"), scalar("Bad\n", "x"), scalar("odd", "1"), aggregate]);
         assert_eq!(
             reasons,
             [
@@ -188,8 +151,8 @@ mod tests {
                 "`good` has a list as a parameter; parameters are single constants",
             ]
         );
-        assert_eq!(check(&[], &[]), ["describes no function; export at least one"]);
-        assert_eq!(check(&[scalar("good", "x")], &[]), [""; 0]);
+        assert_eq!(check(&[]), ["describes no function; export at least one"]);
+        assert_eq!(check(&[scalar("good", "x")]), [""; 0]);
     }
 
     #[test]

@@ -31,13 +31,14 @@ mod scalar;
 mod states;
 mod usage;
 mod wire;
+mod world;
 
 #[cfg(test)]
 mod tests;
 
 pub use breaker::BreakerStatus;
 pub use compile::{CompileWith, compile_to_file};
-pub use describe::{AggregateInfo, ScalarInfo};
+pub use describe::Described;
 pub use engine::PluginHost;
 pub use error::{Phase, PluginError};
 pub use limits::{Limits, MAX_STATE_BYTES};

@@ -1,49 +1,26 @@
 //! A plugin that was taken: its functions, its exports, and what instances are made of. What is done with a row that
 //! fails is the adapters' business.
 
-use crate::describe::{AggregateInfo, ScalarInfo};
+use crate::describe::Described;
 use crate::engine::Shared;
 use crate::failure::Failure;
 use crate::guest::GuestData;
 use crate::limits::Limits;
+use crate::world::Exports;
 use std::fmt;
 use std::sync::Arc;
-use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime::component::InstancePre;
 
 /// One version of a plugin, ready to run. Its functions are reached through the registry or the adapters.
 pub struct Plugin {
     pub(crate) name: Arc<str>,
     pub(crate) sha256: Arc<str>,
-    pub(crate) scalars: Vec<ScalarInfo>,
-    pub(crate) aggregates: Vec<AggregateInfo>,
+    pub(crate) functions: Vec<Described>,
     pub(crate) ignored: Vec<String>,
     pub(crate) exports: Exports,
     pub(crate) shared: Arc<Shared>,
     pub(crate) pre: InstancePre<GuestData>,
     pub(crate) limits: Limits,
-}
-
-/// The exports that the host calls, where the interface is there.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Exports {
-    pub(crate) scalar: Option<ScalarExports>,
-    pub(crate) aggregate: Option<AggregateExports>,
-}
-
-/// `scalar-functions`.
-#[derive(Debug, Clone)]
-pub(crate) struct ScalarExports {
-    pub(crate) describe: ComponentExportIndex,
-    pub(crate) call: ComponentExportIndex,
-}
-
-/// `aggregate-functions`.
-#[derive(Debug, Clone)]
-pub(crate) struct AggregateExports {
-    pub(crate) describe: ComponentExportIndex,
-    pub(crate) update: ComponentExportIndex,
-    pub(crate) merge: ComponentExportIndex,
-    pub(crate) finish: ComponentExportIndex,
 }
 
 impl fmt::Debug for Plugin {
@@ -66,26 +43,19 @@ impl Plugin {
         &self.sha256
     }
 
-    /// Its scalar functions.
-    pub fn scalars(&self) -> &[ScalarInfo] {
-        &self.scalars
-    }
-
-    /// Its aggregate functions.
-    pub fn aggregates(&self) -> &[AggregateInfo] {
-        &self.aggregates
+    /// Its functions.
+    pub fn functions(&self) -> &[Described] {
+        &self.functions
     }
 
     /// Names of all its functions.
     pub(crate) fn function_names(&self) -> impl Iterator<Item = &str> {
-        let scalars = self.scalars.iter().map(|info| info.name.as_str());
-        scalars.chain(self.aggregates.iter().map(|info| info.name.as_str()))
+        self.functions.iter().map(|function| function.name.as_str())
     }
 
     /// A signature per function, such as `scalar distance(lat double, lon double) -> double`.
     pub fn exports(&self) -> Vec<String> {
-        let scalars = self.scalars.iter().map(ToString::to_string);
-        scalars.chain(self.aggregates.iter().map(ToString::to_string)).collect()
+        self.functions.iter().map(ToString::to_string).collect()
     }
 
     /// Exports that this version of weir has no use for.

@@ -3,16 +3,17 @@
 //! the version it was bound to. Must not know more of a job than its name, or when a barrier is.
 
 use crate::account::{Account, Accounts};
-use crate::aggregate::PluginAggregate;
+use crate::aggregate::{AggregateWorld, PluginAggregate};
 use crate::compile::CompileWith;
-use crate::describe::{AggregateInfo, ScalarInfo};
+use crate::describe::Described;
 use crate::engine::PluginHost;
 use crate::error::{Phase, PluginError};
 use crate::ledger::{Ledger, LedgerError, Record};
 use crate::limits::Limits;
 use crate::plugin::Plugin;
-use crate::scalar::PluginScalar;
+use crate::scalar::{PluginScalar, ScalarWorld};
 use crate::usage::PluginUsage;
+use crate::world::World;
 use crate::{admit, cache};
 use arrow_schema::DataType as ArrowType;
 use serde::Serialize;
@@ -64,8 +65,8 @@ pub struct PluginRegistry {
 #[derive(Debug, Default)]
 struct Current {
     active: BTreeMap<String, Arc<Plugin>>,
-    scalars: BTreeMap<String, (Arc<Plugin>, ScalarInfo)>,
-    aggregates: BTreeMap<String, (Arc<Plugin>, AggregateInfo)>,
+    /// By name, which no two of them share.
+    functions: BTreeMap<String, (Arc<Plugin>, Described)>,
     /// Every plugin that is loaded somewhere: it is loaded once, however often it becomes active.
     loaded: Vec<Weak<Plugin>>,
 }
@@ -188,12 +189,6 @@ impl PluginRegistry {
         if errors.is_empty() { Ok(taken.into_iter().filter_map(Result::ok).collect()) } else { Err(errors) }
     }
 
-    /// The described parameters and arguments of the aggregate of this name.
-    pub fn aggregate_info(&self, name: &str) -> Option<AggregateInfo> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.aggregates.get(name).map(|(_, info)| info.clone())
-    }
-
     /// What each job's calls into each version that it has took; nothing while a version is being activated, for which
     /// nobody who only looks is to wait.
     pub fn usage(&self) -> Vec<PluginUsage> {
@@ -282,6 +277,19 @@ impl PluginRegistry {
         if taken.is_empty() { Ok(()) } else { Err(PluginError::user(name, Phase::Activate, taken)) }
     }
 
+    /// An active function of this kind and name.
+    fn find(&self, world: &dyn World, name: &str) -> Option<(Arc<Plugin>, Described)> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.functions.get(name).filter(|(_, function)| function.kind == world.kind()).cloned()
+    }
+
+    /// Names of the active functions of a kind.
+    fn names(&self, world: &dyn World) -> Vec<String> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = current.functions.values().filter(|(_, function)| function.kind == world.kind());
+        of_kind.map(|(_, function)| function.name.clone()).collect()
+    }
+
     /// Lets queries see a plugin in place of any other version of it.
     fn show(&self, name: &str, plugin: Arc<Plugin>) -> Result<(), PluginError> {
         self.check_names(name, &plugin)?;
@@ -292,8 +300,7 @@ impl PluginRegistry {
         current.loaded.push(Arc::downgrade(&plugin));
         current.active.insert(name.to_owned(), plugin);
         let shown: Vec<Arc<Plugin>> = current.active.values().cloned().collect();
-        current.scalars = shown.iter().flat_map(scalars_of).collect();
-        current.aggregates = shown.iter().flat_map(aggregates_of).collect();
+        current.functions = shown.iter().flat_map(functions_of).collect();
         Ok(())
     }
 
@@ -326,17 +333,16 @@ impl PluginRegistry {
 /// What the active plugins export.
 impl FunctionCatalog for PluginRegistry {
     fn scalar(&self, job: &str, name: &str) -> Option<Arc<dyn ScalarFunction>> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        let (plugin, info) = current.scalars.get(name)?;
-        Some(Arc::new(PluginScalar::new(&self.accounts.of(job, plugin), info)))
+        let (plugin, function) = self.find(&ScalarWorld, name)?;
+        Some(Arc::new(PluginScalar::new(&self.accounts.of(job, &plugin), &function)))
     }
 
     fn scalar_names(&self) -> Vec<String> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).scalars.keys().cloned().collect()
+        self.names(&ScalarWorld)
     }
 
     fn has_aggregate(&self, name: &str) -> bool {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).aggregates.contains_key(name)
+        self.find(&AggregateWorld, name).is_some()
     }
 
     fn aggregate(
@@ -346,16 +352,15 @@ impl FunctionCatalog for PluginRegistry {
         arguments: &[ArrowType],
         parameters: &[Parameter],
     ) -> Result<Arc<dyn Aggregate>, String> {
-        let found = {
-            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-            current.aggregates.get(name).cloned()
-        };
-        let (plugin, info) = found.ok_or_else(|| format!("no active plugin has an aggregate `{name}`"))?;
-        Ok(Arc::new(PluginAggregate::bind(&self.accounts.of(job, &plugin), &info, arguments, parameters)?))
+        let found = self.find(&AggregateWorld, name);
+        let (plugin, function) =
+            found.ok_or_else(|| format!("no active plugin has an aggregate `{name}`"))?;
+        let account = self.accounts.of(job, &plugin);
+        Ok(Arc::new(PluginAggregate::bind(&account, &function, arguments, parameters)?))
     }
 
     fn aggregate_names(&self) -> Vec<String> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).aggregates.keys().cloned().collect()
+        self.names(&AggregateWorld)
     }
 
     fn unseen(&self, name: &str) -> Option<String> {
@@ -370,12 +375,8 @@ impl FunctionCatalog for PluginRegistry {
     }
 }
 
-fn scalars_of(plugin: &Arc<Plugin>) -> impl Iterator<Item = (String, (Arc<Plugin>, ScalarInfo))> {
-    plugin.scalars().iter().map(move |info| (info.name.clone(), (Arc::clone(plugin), info.clone())))
-}
-
-fn aggregates_of(plugin: &Arc<Plugin>) -> impl Iterator<Item = (String, (Arc<Plugin>, AggregateInfo))> {
-    plugin.aggregates().iter().map(move |info| (info.name.clone(), (Arc::clone(plugin), info.clone())))
+fn functions_of(plugin: &Arc<Plugin>) -> impl Iterator<Item = (String, (Arc<Plugin>, Described))> {
+    plugin.functions().iter().map(move |it| (it.name.clone(), (Arc::clone(plugin), it.clone())))
 }
 
 /// The components in a project's folder: name and path, sorted.

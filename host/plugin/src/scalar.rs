@@ -5,21 +5,63 @@
 use crate::account::Account;
 use crate::bisect;
 use crate::columns::{self, Lent};
-use crate::describe::ScalarInfo;
+use crate::describe::Described;
 use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
 use crate::pace::Pace;
-use crate::wire::{CallParams, ColumnIn, ColumnResult};
+use crate::wire::{CallParams, ColumnIn, ColumnResult, FunctionInfo, SCALAR_FUNCTIONS};
+use crate::world::{Exports, TypeCheck, World};
 use arrow_array::ArrayRef;
 use arrow_schema::DataType as ArrowType;
 use std::sync::Arc;
 use weir_plan::{ExpressionError, ScalarFunction};
 
+/// Functions of a row's columns.
+#[derive(Debug)]
+pub(crate) struct ScalarWorld;
+
+impl World for ScalarWorld {
+    fn kind(&self) -> &'static str {
+        "scalar"
+    }
+
+    fn interface(&self) -> &'static str {
+        SCALAR_FUNCTIONS
+    }
+
+    fn exports(&self) -> &'static [&'static str] {
+        &["describe", "call"]
+    }
+
+    fn check_types(&self, check: &mut TypeCheck<'_>) {
+        check.export::<(), (Vec<FunctionInfo>,)>("describe");
+        check.export::<CallParams, ColumnResult>("call");
+    }
+
+    fn describe(&self, guest: &mut Guest, exports: &Exports) -> Result<Vec<Described>, Failure> {
+        let ((infos,), _) = guest.call::<(), (Vec<FunctionInfo>,)>(exports.find(self, "describe")?, ())?;
+        let described = |FunctionInfo { name, arguments, result, description }| Described {
+            kind: self.kind(),
+            name,
+            parameters: Vec::new(),
+            arguments,
+            result,
+            algebra: None,
+            description,
+        };
+        Ok(infos.into_iter().map(described).collect())
+    }
+
+    fn dry_run(&self, account: &Arc<Account>, function: &Described) -> Result<(), String> {
+        PluginScalar::new(account, function).dry_run()
+    }
+}
+
 /// One scalar function of one version of a plugin, called for one job.
 #[derive(Debug)]
 pub(crate) struct PluginScalar {
     account: Arc<Account>,
-    info: ScalarInfo,
+    info: Described,
     arguments: Vec<ArrowType>,
     result: ArrowType,
     identity: String,
@@ -27,7 +69,7 @@ pub(crate) struct PluginScalar {
 }
 
 impl PluginScalar {
-    pub(crate) fn new(account: &Arc<Account>, info: &ScalarInfo) -> Self {
+    pub(crate) fn new(account: &Arc<Account>, info: &Described) -> Self {
         let plugin = &account.plugin;
         PluginScalar {
             arguments: info.arguments.iter().map(|field| field.data_type.to_arrow()).collect(),
@@ -57,8 +99,7 @@ impl PluginScalar {
         arguments: &[ArrayRef],
         rows: usize,
     ) -> Result<(ArrayRef, u64), Failure> {
-        let exports = self.account.plugin.exports.scalar.as_ref();
-        let export = &exports.ok_or_else(|| Failure::new(Cause::Output, "exports no scalar functions"))?.call;
+        let export = self.account.plugin.exports.find(&ScalarWorld, "call")?;
         let lent = lend(arguments, self.info.arguments.iter().map(|field| field.data_type))?;
         let columns: Vec<ColumnIn<'_>> = lent.iter().map(Lent::column).collect();
         let parameters: CallParams<'_> = (&self.info.name, &columns, rows as u32);

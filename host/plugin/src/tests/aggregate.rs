@@ -13,7 +13,7 @@ use weir_timeline::{Aggregate, AggregateError, Algebra, Input, States};
 
 fn aggregate() -> PluginAggregate {
     let plugin = host().admit("guest", &component("aggregate", AGGREGATE)).unwrap();
-    PluginAggregate::bind(&account(&plugin), &plugin.aggregates()[0], &[ArrowType::Int64], &[]).unwrap()
+    PluginAggregate::bind(&account(&plugin), &plugin.functions()[0], &[ArrowType::Int64], &[]).unwrap()
 }
 
 /// Feeds (group, digit) pairs.
@@ -65,7 +65,7 @@ fn its_card_says_what_it_is() {
 fn wrong_types_and_parameters_do_not_bind() {
     let plugin = host().admit("guest", &component("aggregate", AGGREGATE)).unwrap();
     let bind = |arguments: &[ArrowType], parameters: &[Parameter]| {
-        PluginAggregate::bind(&account(&plugin), &plugin.aggregates()[0], arguments, parameters)
+        PluginAggregate::bind(&account(&plugin), &plugin.functions()[0], arguments, parameters)
             .map(|_| ())
             .unwrap_err()
     };

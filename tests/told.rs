@@ -96,6 +96,17 @@ fn what_a_changed_field_comes_to_is_told_before_and_after_the_restart() {
 }
 
 #[test]
+fn another_setting_of_late_rows_under_the_same_version_is_named_with_both_values() {
+    let project = project_of_rows(&[TIME_SECONDS * 1000]);
+    project.run(&[]);
+    project.file("jobs/j.yaml", &format!("{JOB}late: {{policy: drop}}\n"));
+    let check = project.weir("check", &[]);
+    let text = String::from_utf8([check.stdout, check.stderr].concat()).expect("text");
+    let told = "`late` is {policy: drop, allow: 1h}, was {policy: correct, allow: 1h}";
+    assert!(text.contains("its definition changed") && text.contains(told), "{text}");
+}
+
+#[test]
 fn check_counts_what_is_sound_and_warns_of_what_has_no_effect() {
     let check = |project: &Project| {
         let output = project.weir("check", &[]);

@@ -4,7 +4,7 @@
 //! the name of a feature needs another version.
 
 use crate::error::EngineError;
-use crate::manifest::{Body, FORMAT, feature_versions, features, stream_parts};
+use crate::manifest::{Body, FORMAT, feature_versions, features, late_words, stream_parts};
 use std::collections::BTreeMap;
 use weir_core::{CoreError, EditTime, Edited, StoredShape};
 use weir_event::EventTime;
@@ -83,7 +83,11 @@ impl Body {
         let other_plugins_alone = self.definition != plan.definition
             && self.without_components == plan.definition_without_components;
         let streams = if plan.inputs.len() == 1 { "its stream" } else { "one of its streams" };
-        let what = if self.stream_changes(plan).is_empty() { "the query" } else { streams };
+        let what = match (self.stream_changes(plan).is_empty(), self.late_change(plan)) {
+            (false, _) => streams,
+            (true, Some(_)) => "its definition",
+            (true, None) => "the query",
+        };
         match &self.shape {
             None if self.state == plan.state_fingerprint => {}
             None if other_plugins_alone => return Ok(Some(lost_to_a_plugin(""))),
@@ -194,7 +198,13 @@ impl Body {
         self.stream.iter().filter_map(changed).collect()
     }
 
-    /// Which features and which parts of the stream differ, in words; nothing where that is not known.
+    /// What was said of late rows, and is now, where these differ.
+    fn late_change(&self, plan: &JobPlan) -> Option<String> {
+        let (before, now) = (self.late.as_ref()?, late_words(plan));
+        (*before != now).then(|| format!("`late` is {now}, was {before}"))
+    }
+
+    /// Which features, which parts of the stream and what of late rows differ, in words; nothing where that is not known.
     fn difference(&self, plan: &JobPlan) -> String {
         let new = features(plan);
         let missing_in = |names: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
@@ -216,7 +226,7 @@ impl Body {
             _ => "of streams".to_owned(),
         };
         let of_stream = (!of_stream.is_empty()).then(|| format!("{streams} {}", of_stream.join(", ")));
-        let told: Vec<String> = told.chain(of_stream).collect();
+        let told: Vec<String> = told.chain(of_stream).chain(self.late_change(plan)).collect();
         if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
     }
 
@@ -228,6 +238,7 @@ impl Body {
         self.features = features(plan);
         self.feature_versions = feature_versions(plan);
         self.stream = stream_parts(plan);
+        self.late = Some(late_words(plan));
         self.state.clone_from(&plan.state_fingerprint);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use weir_connect::Token;
 use weir_core::{Beginning, Counts, Reached, StoredShape};
 use weir_event::{EventTime, Field, PartitionId, Position, Span};
-use weir_plan::{JobPlan, KeyedStage, StreamInput};
+use weir_plan::{JobPlan, KeyedStage, LatePolicy, StreamInput};
 use weir_store::Manifest;
 
 /// The format of [`Body`] and of the state's keys that this build writes, and the newest that it reads.
@@ -35,6 +35,9 @@ pub(crate) struct Body {
     /// What values depend on of the stream, each part with how it is declared; nothing in a body of an older weir.
     #[serde(default)]
     pub(crate) stream: BTreeMap<String, String>,
+    /// What becomes of late rows, in words; nothing in a body of an older weir.
+    #[serde(default)]
+    pub(crate) late: Option<String>,
     /// Fingerprint of what the state is made of: all that a body of an older weir says of it.
     pub(crate) state: String,
     /// What the state consists of; nothing in a body of an older weir.
@@ -128,6 +131,16 @@ pub(crate) fn feature_versions(plan: &JobPlan) -> BTreeMap<String, u32> {
     plan.features.iter().map(|feature| (feature.name.clone(), feature.version)).collect()
 }
 
+/// What becomes of late rows, as a definition says it.
+pub(crate) fn late_words(plan: &JobPlan) -> String {
+    let policy = match plan.late.policy {
+        LatePolicy::Correct => "correct",
+        LatePolicy::Drop => "drop",
+        LatePolicy::Divert => "divert",
+    };
+    format!("{{policy: {policy}, allow: {}}}", plan.late.allow)
+}
+
 /// What values depend on of the streams that a job reads; where there are several, with the stream's name.
 pub(crate) fn stream_parts(plan: &JobPlan) -> BTreeMap<String, String> {
     let is_only = plan.inputs.len() == 1;
@@ -170,6 +183,7 @@ impl Body {
             features: features(plan),
             feature_versions: feature_versions(plan),
             stream: stream_parts(plan),
+            late: Some(late_words(plan)),
             state: plan.state_fingerprint.clone(),
             shape: Some(StoredShape::of(plan)),
             checkpoint: 0,

@@ -3,6 +3,7 @@
 //! Knows plans. Must not know HTTP or where values come from.
 
 use crate::entity::{KeyColumn, key_columns};
+use crate::lookback::Lookback;
 use crate::value::push_time_or_null;
 use arrow_array::types::{Decimal128Type, DecimalType as _};
 use serde_json::Value;
@@ -47,8 +48,8 @@ pub(crate) struct FeatureFace {
     pub(crate) column: usize,
     /// The frames of the stage that it is computed over; one more than there are is the event that `OVER` repeats.
     pub(crate) frames: Vec<usize>,
-    /// Their bounds, where they are those of `OVER`.
-    pub(crate) bounds: Vec<Bounds>,
+    /// How far back they look for rows.
+    pub(crate) lookback: Lookback,
     /// What these are, where they are one.
     pub(crate) frame: Frame,
     /// JSON of the declared default.
@@ -97,20 +98,15 @@ impl FeatureFace {
         let frames = plan.stage.as_ref().map(|stage| frames_read(stage, reads)).unwrap_or_default();
         let of_stage = |stage: &KeyedStage| frame(&stage.spec.frames, &window_frames(&stage.spec, &frames));
         let frame = plan.stage.as_ref().map_or(Frame::Mixed, of_stage);
-        let bounds = match plan.stage.as_ref().map(|stage| &stage.spec.frames) {
-            // The event, which has none, comes last.
-            Some(Frames::Over(all)) => {
-                frames.iter().filter_map(|frame| all.get(*frame)).map(|frame| frame.bounds).collect()
-            }
-            _ => Vec::new(),
-        };
+        let looks_back = |stage: &KeyedStage| Lookback::of(&stage.spec, &frames);
+        let lookback = plan.stage.as_ref().map_or(Lookback::Window, looks_back);
         FeatureFace {
             name: feature.name.clone(),
             label: label(&feature.name),
             full_label: label(&format!("{}:{}", plan.name, feature.name)),
             column: feature.column,
             frames,
-            bounds,
+            lookback,
             frame,
             default: feature.default.as_ref().map(|value| written(value, &feature.data_type).into_bytes()),
         }

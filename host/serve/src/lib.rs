@@ -22,6 +22,7 @@ mod health;
 mod ingest;
 mod jobs;
 mod keys;
+mod lookback;
 mod lookup;
 mod lookups;
 mod lost;

@@ -8,7 +8,6 @@ use crate::status::Status;
 use weir_engine::{Answer, Looked};
 use weir_event::{EventTime, Span};
 use weir_format::json::{self, push_time};
-use weir_timeline::Bounds;
 
 /// What a lookup of one job was, apart from its answer.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +75,7 @@ fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut 
     out.extend_from_slice(b"\"value\":");
     let of_value = push_outcome(feature, looked, out);
     let window = window(feature.frame, looked, asked);
-    let lacks_rows = |since: &EventTime| begins_before(feature, looked, window, asked, *since);
+    let lacks_rows = |since: &EventTime| feature.lookback.is_beyond(*since, looked, asked.time);
     let partial = asked.since.filter(|_| of_value != Status::Error).filter(lacks_rows);
     let status = match of_value {
         Status::Error => Status::Error,
@@ -102,30 +101,6 @@ fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut 
         out.extend_from_slice(b",\"reason\":");
         push_json(reason, out);
     }
-}
-
-/// Whether what a value is over begins before a time: its window, or else one of its frames. Those that count rows
-/// begin with their oldest row.
-fn begins_before(
-    feature: &FeatureFace,
-    looked: &Looked,
-    window: Option<Window>,
-    asked: Asked,
-    since: EventTime,
-) -> bool {
-    if let Some(window) = window {
-        return window.start.is_none_or(|start| start < since);
-    }
-    let mut frames = feature.frames.iter().zip(&feature.bounds);
-    frames.any(|(frame, bounds)| match bounds {
-        Bounds::Range { preceding, .. } => {
-            let start = asked.time.zip(*preceding).map(|(time, preceding)| time - preceding);
-            start.is_none_or(|start| start < since)
-        }
-        Bounds::Rows { .. } => {
-            looked.frames.get(*frame).and_then(|rows| rows.oldest).is_some_and(|oldest| oldest < since)
-        }
-    })
 }
 
 /// Appends the value itself, and says what it is, the job apart.
@@ -175,10 +150,12 @@ pub(crate) fn push_time_or_null(time: Option<EventTime>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lookback::{Lookback, OverLookback};
     use arrow_array::{ArrayRef, Int64Array, RecordBatch};
     use serde_json::{Value, json};
     use std::sync::Arc;
     use weir_engine::FrameRows;
+    use weir_timeline::{Bounds, Exclude, OverFrame};
 
     fn time(millis: i64) -> EventTime {
         EventTime::from_millis(millis)
@@ -201,6 +178,12 @@ mod tests {
 
     const SECOND: Frame = Frame::Sliding { preceding: Some(Span::from_millis(1000)), until: Span::ZERO };
 
+    /// Frames without number: each is the first.
+    fn over(bounds: &[Bounds]) -> Lookback {
+        let frame = |bounds: &Bounds| (0, OverFrame { bounds: *bounds, exclude: Exclude::None });
+        Lookback::Over(OverLookback { frames: bounds.iter().map(frame).collect(), ..OverLookback::default() })
+    }
+
     fn feature(default: Option<&str>, frame: Frame) -> FeatureFace {
         FeatureFace {
             name: "rides".to_owned(),
@@ -208,7 +191,10 @@ mod tests {
             full_label: Vec::new(),
             column: 0,
             frames: vec![0],
-            bounds: Vec::new(),
+            lookback: match frame {
+                Frame::Sliding { preceding, until } => over(&[Bounds::Range { preceding, until }]),
+                Frame::Windows | Frame::Mixed => Lookback::Window,
+            },
             frame,
             default: default.map(|text| text.as_bytes().to_vec()),
         }
@@ -294,14 +280,14 @@ mod tests {
         let of = |bounds: &[Bounds], since: i64| {
             let mixed = FeatureFace {
                 frames: vec![0; bounds.len()],
-                bounds: bounds.to_vec(),
+                lookback: over(bounds),
                 ..feature(None, Frame::Mixed)
             };
             let mut out = Vec::new();
             push_value(&mixed, &answer, Asked { since: Some(time(since)), ..ASKED }, &mut out);
             serde_json::from_slice::<Value>(&out).unwrap()["status"].clone()
         };
-        let rows = Bounds::Rows { preceding: Some(9), until: 0 };
+        let rows = Bounds::Rows { preceding: Some(2), until: 0 };
         let range = |millis| Bounds::Range { preceding: Some(Span::from_millis(millis)), until: Span::ZERO };
         assert_eq!((of(&[rows], 701), of(&[rows], 700)), (json!("partial"), json!("ok")));
         assert_eq!(of(&[range(500), range(1000)], 4001), "partial");

@@ -35,7 +35,10 @@ impl World {
             oldest: Some(millis(self.oracle.oldest)),
         };
         let Some(edited) = self.shape.edited(&plan, moment).unwrap() else {
-            return self.restart(segments, None);
+            // It is stored already.
+            self.segments = segments_of(&self.plan, &self.shape, segments);
+            self.restore();
+            return Ok(());
         };
         let mut translated = BTreeMap::new();
         for (entry, value) in &self.stored {

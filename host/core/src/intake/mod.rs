@@ -81,8 +81,11 @@ pub struct Standing {
     pub beginning: Option<Beginning>,
 }
 
-/// By column, whether any row has a value of it.
+/// By column, whether any row has a value of it; nothing where no row could be read.
 fn filled(columns: &RecordBatch) -> Vec<bool> {
+    if columns.num_rows() == 0 {
+        return Vec::new();
+    }
     columns.columns().iter().map(|column| column.null_count() < column.len()).collect()
 }
 

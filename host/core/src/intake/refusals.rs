@@ -273,6 +273,9 @@ impl std::fmt::Display for FirstRefused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_array::RecordBatch;
+    use arrow_schema::{DataType as ArrowType, Field, Schema};
+    use std::sync::Arc;
 
     fn refusals() -> Refusals {
         let query =
@@ -376,6 +379,16 @@ mod tests {
         let said = refusals.at_end().unwrap();
         assert!(said.starts_with("1 of 12 rows (8 %) came too late"), "{said}");
         assert!(said.ends_with("; the first at offset 5: event time 1970-01-11T00:00:00.000Z, 10d ahead of the newest before it"), "{said}");
+    }
+
+    #[test]
+    fn where_no_row_could_be_read_nothing_is_said_of_their_columns() {
+        let mut refusals = refusals();
+        let columns = refusals.columns.iter().map(|name| Field::new(name, ArrowType::Utf8, true));
+        let none = RecordBatch::new_empty(Arc::new(Schema::new(columns.collect::<Vec<_>>())));
+        refusals.add(Taken { filled: super::super::filled(&none), ..block(2, 2) });
+        let said = refusals.at_end().unwrap();
+        assert!(said.ends_with("in data/in.jsonl: not JSON"), "{said}");
     }
 
     #[test]

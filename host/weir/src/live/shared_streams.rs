@@ -1,6 +1,7 @@
 //! Jobs that share a stream: it takes rows by one definition, so all of them have to read it by that one.
 
 use super::{Beside, Live};
+use weir_engine::{EngineError, state_edit};
 use weir_plan::JobPlan;
 
 impl Live {
@@ -24,33 +25,45 @@ impl Live {
                 .collect();
             if !others.is_empty() {
                 let reads = |new: &&JobPlan| new.name == plan.name || others.contains(&new.name);
-                let unfit = beside.anew.iter().filter(reads).filter(|new| self.check_state(new).is_err());
-                let unfit: Vec<String> = unfit.map(|new| new.name.clone()).collect();
+                let unfit = beside.anew.iter().filter(reads);
+                let unfit = unfit.filter_map(|new| Some((new.name.clone(), self.misfit(new)?)));
+                let unfit: Vec<(String, String)> = unfit.collect();
                 return Err(changed(&input.stream.name, &others, &unfit));
             }
         }
         Ok(())
     }
+
+    /// What keeps a plan from going on from its job's state.
+    fn misfit(&self, plan: &JobPlan) -> Option<String> {
+        let head = self.0.opened.store.head().ok()??;
+        match state_edit(plan, &head).err()? {
+            EngineError::PlanChanged { difference, .. } => Some(difference),
+            other => Some(other.reason()),
+        }
+    }
 }
 
-fn changed(stream: &str, others: &[String], unfit: &[String]) -> String {
+/// `unfit` are jobs whose state does not fit them any more, each with what differs.
+fn changed(stream: &str, others: &[String], unfit: &[(String, String)]) -> String {
     let (jobs, read) = if others.len() == 1 { ("the job", "reads") } else { ("the jobs", "read") };
     let quoted =
         |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let resets: Vec<String> = unfit.iter().map(|name| format!("--reset {name}")).collect();
-    let dropped = if unfit.is_empty() {
+    let resets: Vec<String> = unfit.iter().map(|(name, _)| format!("--reset {name}")).collect();
+    let reasons: Vec<String> = unfit.iter().map(|(name, differs)| format!("`{name}`: {differs}")).collect();
+    let to_mend = if unfit.is_empty() {
         String::new()
     } else {
         format!(
-            " (the state of {} does not fit it, so these fail then unless their state is dropped, with `weir serve DIR \
-             {}`: they read the stream anew and their sinks get their results again)",
-            quoted(unfit),
+            " (these fail then as they are: {}; where their state is not wanted, `weir serve DIR {}` drops it: they read \
+             the stream anew and their sinks get their results again)",
+            reasons.join("; "),
             resets.join(" ")
         )
     };
     format!(
         "the definition of the stream `{stream}` has changed, and {jobs} {} {read} it by the earlier one; restart the \
-         server, so that all of them read it by the new one{dropped}, or take the change back",
+         server, so that all of them read it by the new one{to_mend}, or take the change back",
         quoted(others)
     )
 }
@@ -62,11 +75,13 @@ mod tests {
     #[test]
     fn what_a_changed_stream_comes_to_is_told_beforehand() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let told = changed("buys", &names(&["a", "b"]), &names(&["a", "c"]));
+        let differs = |name: &str| (name.to_owned(), "raise `version`".to_owned());
+        let told = changed("buys", &names(&["a", "b"]), &[differs("a"), differs("c")]);
         assert!(
             told.contains("the jobs `a`, `b` read it") && told.contains("--reset a --reset c`"),
             "{told}"
         );
+        assert!(told.contains("as they are: `a`: raise `version`; `c`: raise `version`;"), "{told}");
         assert!(!changed("buys", &names(&["a"]), &[]).contains("--reset"));
     }
 }

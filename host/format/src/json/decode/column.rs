@@ -436,7 +436,9 @@ fn mismatch(data_type: &DataType, form: &TimeForm, bytes: &[u8], token: Token) -
             let plain = unescaped(bytes, token);
             return format!("{what}{shown} {}", fault::no_time(&String::from_utf8_lossy(&plain)));
         }
-        (DataType::Timestamp, Kind::Number) => "is not a whole number of milliseconds and does not fit",
+        (DataType::Timestamp, Kind::Number) => {
+            return format!("{what}{shown} is not a whole number of milliseconds{}", fault::or_unit(&text));
+        }
         (DataType::Date, Kind::Text | Kind::EscapedText) => {
             "is not a date such as 2026-01-31 and does not fit"
         }

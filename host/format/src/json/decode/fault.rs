@@ -5,7 +5,7 @@
 
 use super::scan::{Kind, SyntaxError};
 use weir_event::written::likely_patterns;
-use weir_event::{EventTime, TimeForm};
+use weir_event::{EventTime, TIME_UNITS, TimeForm};
 
 /// What a file that is one array, or one object over several lines, has to become.
 const ONE_PER_LINE: &str = "write one object per line (jq -c '.[]' FILE)";
@@ -111,6 +111,22 @@ fn or_pattern(text: &str) -> String {
     }
     let zone = if patterns[0].contains("%z") || patterns[0].contains("UTC") { "" } else { " and `zone`" };
     format!(", or give its column {}{zone} in the stream's file", patterns.join(" or "))
+}
+
+/// From 2001 to 2100: whoever writes times of other years is not told which unit they are in.
+const LIKELY_MS: std::ops::Range<i64> = 978_307_200_000..4_102_444_800_000;
+
+/// How a number with a fraction can be read as a time, to follow why it is none.
+#[cold]
+pub(super) fn or_unit(number: &str) -> String {
+    let is_likely = |time: EventTime| LIKELY_MS.contains(&time.millis());
+    match TIME_UNITS.iter().find(|(_, unit)| unit.read(number).is_some_and(is_likely)) {
+        Some((symbol, unit)) => format!(
+            "; if it counts {}, give its column `unit: {symbol}` in the stream's file, which reads fractions too",
+            unit.noun()
+        ),
+        None => " and does not fit type timestamp".to_owned(),
+    }
 }
 
 /// Why a value is not a time of this form, to follow the value; `None` for the standard form.

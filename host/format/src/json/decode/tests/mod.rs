@@ -166,8 +166,17 @@ fn reasons_name_the_member() {
         ),
         (
             r#"{"t":1767225600.25}"#,
-            "member `t`: the number 1767225600.25 is not a whole number of milliseconds and does not fit type \
-             timestamp",
+            "member `t`: the number 1767225600.25 is not a whole number of milliseconds; if it counts seconds, give its \
+             column `unit: s` in the stream's file, which reads fractions too",
+        ),
+        (
+            r#"{"t":1767225600000.5}"#,
+            "member `t`: the number 1767225600000.5 is not a whole number of milliseconds; if it counts milliseconds, \
+             give its column `unit: ms` in the stream's file, which reads fractions too",
+        ),
+        (
+            r#"{"t":1.5}"#,
+            "member `t`: the number 1.5 is not a whole number of milliseconds and does not fit type timestamp",
         ),
         (r#"{"t":1,"n":1.5}"#, "member `n`: the number 1.5 is not a whole number in range of type bigint"),
         (

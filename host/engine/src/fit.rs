@@ -108,7 +108,7 @@ impl Body {
                 }
             }
         }
-        if self.definition != plan.definition && !other_plugins_alone && self.lacks_version(plan) {
+        if !other_plugins_alone && self.lacks_version(plan) {
             return Ok(Some(format!(
                 "{what} changed{}: what makes its values is another under the same version {}; raise `version` to go on \
                  from its state",
@@ -136,10 +136,11 @@ impl Body {
         if self.version != plan.version {
             return false;
         }
-        // Of a job without features it is not known which of its columns differ, and nothing of one of an older weir.
+        // Of a job without features it is not known which of its columns differ, and nothing of one of an older weir. The
+        // job's definition is that of its values in their order, and says nothing of what they are called.
         let has_none = plan.features.is_empty() && self.features.is_empty();
         if has_none || self.features.is_empty() && self.shape.is_none() {
-            return true;
+            return self.definition != plan.definition;
         }
         let lacks = |feature: &Feature| {
             let before = self.features.get(&feature.name).filter(|before| **before != feature.definition);

@@ -8,10 +8,10 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use weir_core::groups::{ALL_GROUPS, part_of, range_of};
 use weir_core::stored::Name;
-use weir_core::{CoreError, Reached, Segment, Segments, add_stats};
+use weir_core::{CoreError, Edited, Reached, Segment, Segments, add_stats};
 use weir_event::KeyGroup;
 use weir_plan::KeyedStage;
-use weir_timeline::{Edit, Stats};
+use weir_timeline::Stats;
 
 /// A shard of enough key groups has so many segments: a reader waits for a sixteenth of a batch at most, while batches
 /// stay long enough for columnar work.
@@ -109,28 +109,21 @@ impl Shards {
         self.write(self.place_of(name.group()), |segment| segment.restore(name, value))
     }
 
-    /// Takes an entry back that was stored for a plan of another shape; what an edit leaves as it is, is entered into
-    /// `entries` at once.
+    /// Takes an entry back that was stored for a plan of another shape; how far its group has come is entered into
+    /// `entries` at once, as no block says it.
     pub(crate) fn restore_edited(
         &self,
         entry: &[u8],
         value: &[u8],
-        edit: &Edit,
+        edited: &Edited,
         entries: &mut Entries,
     ) -> Result<(), CoreError> {
         let name = parsed(entry)?;
-        match name {
-            Name::Reached(_) => entries.push(|out| out.extend_from_slice(entry), Some(value)),
-            Name::Block { block, .. } => {
-                return match edit.translate(block, value)? {
-                    Some(value) => {
-                        self.write(self.place_of(name.group()), |segment| segment.restore(name, &value))
-                    }
-                    None => Ok(()),
-                };
-            }
+        let Some(value) = edited.translate(name, value)? else { return Ok(()) };
+        if matches!(name, Name::Reached(_)) {
+            entries.push(|out| out.extend_from_slice(entry), Some(&value));
         }
-        self.write(self.place_of(name.group()), |segment| segment.restore(name, value))
+        self.write(self.place_of(name.group()), |segment| segment.restore(name, &value))
     }
 
     /// Enters every block of every key.

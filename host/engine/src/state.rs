@@ -64,9 +64,7 @@ pub(crate) fn restore(
                     intake.restore_ids(entry, value)
                 }
                 (Some(shards), None) => shards.restore(entry, value),
-                (Some(shards), Some(edited)) => {
-                    shards.restore_edited(entry, value, &edited.edit, &mut unsaid)
-                }
+                (Some(shards), Some(edited)) => shards.restore_edited(entry, value, edited, &mut unsaid),
                 (None, _) => {
                     let what = "a block of a key, where the job has no keys";
                     Err(CoreError::Damaged(what.to_owned()))

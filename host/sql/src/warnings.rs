@@ -16,7 +16,8 @@ pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Rep
     match windows {
         StageWindows::Lifetime if job.retention.is_none() => {
             let message = "the query has no window and the job no `retention`, so the state of every key stays for \
-                           ever; write `retention`, such as 365d: a key that pauses longer starts anew";
+                           ever; write `retention`, such as 365d: a key that pauses longer starts anew, and every key does where \
+                           it is added to a job that has state";
             report.add(Diagnostic::warning(&*job.file, 1, 1, message));
         }
         StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. }) => {

@@ -3,10 +3,13 @@
 //!
 //! An aggregate or a column of rows stays where one of its name is stored. What is new begins without rows; only an
 //! aggregate of `OVER` over columns that are kept of rows is whole at once, as far back as rows are kept. Rows and windows
-//! in which nothing is left go.
+//! in which nothing is left go; results that were made of them are then out of reach, so that no late row has them
+//! made anew of itself alone.
 
 use super::{Age, Reach, StoredAggregate, StoredColumn, StoredShape, newest_read};
 use crate::error::CoreError;
+use crate::keyed::reached::Reached;
+use crate::stored::Name;
 use weir_event::{EventTime, Span};
 use weir_plan::{JobPlan, KeyedStage};
 use weir_timeline::{AggregateSpec, Edit, Frames, Kind, Origins};
@@ -28,7 +31,9 @@ pub struct Edited {
     /// What it consists of then.
     pub shape: StoredShape,
     /// Makes its blocks those of the new plan.
-    pub edit: Edit,
+    edit: Edit,
+    /// Whether no aggregate goes on.
+    pub(crate) begins_anew: bool,
     /// Of each aggregate that is not as it was, since when it has all rows.
     begun_aggregates: Vec<Option<EventTime>>,
     begun_columns: Vec<Option<EventTime>>,
@@ -50,6 +55,21 @@ impl EditTime {
 }
 
 impl Edited {
+    /// Something of the state as the new plan has it; `None` if it has no use for it.
+    ///
+    /// # Errors
+    /// If the bytes do not read.
+    pub fn translate(&self, name: Name<'_>, stored: &[u8]) -> Result<Option<Vec<u8>>, CoreError> {
+        match name {
+            Name::Reached(_) if self.begins_anew => {
+                let reached = Reached::decode(stored)?;
+                Ok(Some(Reached { oldest: reached.oldest.max(reached.settled), ..reached }.encode()))
+            }
+            Name::Reached(_) => Ok(Some(stored.to_vec())),
+            Name::Block { block, .. } => Ok(self.edit.translate(block, stored)?),
+        }
+    }
+
     /// Since when a result column has all rows, where the edit has made that later than it was.
     pub fn begun(&self, plan: &JobPlan, column: usize) -> Option<EventTime> {
         newest_read(plan, column, &self.begun_aggregates, &self.begun_columns)
@@ -98,7 +118,8 @@ impl StoredShape {
         let begun_columns = columns.map(|(now, from)| now.age.since.filter(|_| from.is_none())).collect();
         let mut stored = 0..self.aggregates.len();
         let drops_states = matched.has_states() && stored.any(|at| !matched.aggregates.contains(&Some(at)));
-        Ok(Some(Edited { shape, edit, begun_aggregates, begun_columns, drops_states }))
+        let begins_anew = !matched.keeps_an_aggregate();
+        Ok(Some(Edited { shape, edit, begins_anew, begun_aggregates, begun_columns, drops_states }))
     }
 
     /// Whether blocks are written alike, and rows are kept as far back.
@@ -165,10 +186,23 @@ impl<'s> Matched<'s> {
 
     /// Whether some aggregate or column of `OVER` has values over rows that are kept.
     fn has_use_for_rows(&self) -> bool {
+        let mut carried = self.positions(self.stage.spec.carried.iter().copied()).into_iter();
+        self.reads_stored_columns() || carried.any(|position| self.columns[position].is_some())
+    }
+
+    /// Whether all columns are stored that some aggregate reads.
+    fn reads_stored_columns(&self) -> bool {
         let is_stored = |position: &usize| self.columns[*position].is_some();
         let mut aggregates = self.stage.spec.aggregates.iter();
         aggregates.any(|aggregate| self.columns_of(aggregate).iter().all(is_stored))
-            || self.positions(self.stage.spec.carried.iter().copied()).iter().any(is_stored)
+    }
+
+    /// Whether some aggregate goes on, or rows do of which none is asked for.
+    fn keeps_an_aggregate(&self) -> bool {
+        if !self.is_over() {
+            return self.keeps_states;
+        }
+        self.keeps_rows && (self.stage.spec.aggregates.is_empty() || self.reads_stored_columns())
     }
 
     /// What the state consists of when the edit is made.
@@ -177,6 +211,7 @@ impl<'s> Matched<'s> {
         for (column, from) in fresh.columns.iter_mut().zip(&self.columns) {
             column.age = from.map_or(begun, |from| self.stored.columns[from].age.older());
         }
+        fresh.kept_rows = if self.keeps_rows { self.stored.kept_rows.older() } else { begun };
         let ages: Vec<Age> = match self.is_over() {
             true if self.keeps_rows => self.ages_over_rows(&fresh, at),
             true => vec![begun; fresh.aggregates.len()],
@@ -192,8 +227,8 @@ impl<'s> Matched<'s> {
         fresh
     }
 
-    /// Since when aggregates of `OVER` have all rows: as the columns that they read, and as far back as rows were kept
-    /// for frames; under a tail what has left the log is in states.
+    /// Since when aggregates of `OVER` have all rows: as the rows, and the columns that they read of them, and as far back
+    /// as rows were kept for frames; under a tail what has left the log is in states.
     fn ages_over_rows(&self, fresh: &StoredShape, at: EditTime) -> Vec<Age> {
         let spec = &self.stage.spec;
         let Frames::Over(frames) = &spec.frames else { return Vec::new() };
@@ -218,7 +253,9 @@ impl<'s> Matched<'s> {
                 Some(from) => self.stored.aggregates[from].age.since,
                 None => oldest,
             };
-            Age { since: ages().filter_map(|age| age.since).chain(of_frame).chain(of_states).max(), edits }
+            let of_columns = ages().filter_map(|age| age.since);
+            let since = of_columns.chain(fresh.kept_rows.since).chain(of_frame).chain(of_states).max();
+            Age { since, edits }
         };
         spec.aggregates.iter().enumerate().map(age).collect()
     }

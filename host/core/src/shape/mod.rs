@@ -25,6 +25,9 @@ pub struct StoredShape {
     aggregates: Vec<StoredAggregate>,
     /// What blocks of rows hold, in their order.
     columns: Vec<StoredColumn>,
+    /// Since when rows are kept, whatever columns of them.
+    #[serde(default)]
+    kept_rows: Age,
     /// How far back rows are kept for frames.
     reach: Reach,
 }
@@ -74,6 +77,7 @@ impl StoredShape {
             rows: shape.rows.clone(),
             aggregates: Vec::new(),
             columns: Vec::new(),
+            kept_rows: Age::default(),
             reach: Reach { time: Some(Span::ZERO), rows: Some(0) },
         };
         let Some(stage) = &plan.stage else { return stored };

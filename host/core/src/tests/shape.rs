@@ -59,6 +59,26 @@ fn what_is_added_to_windows_has_what_is_read_from_then_on() {
     );
 }
 
+#[test]
+fn results_that_were_made_of_what_is_gone_are_out_of_reach() {
+    let begins_anew = |before: &str, after: &str| {
+        let [before, after] = [before, after].map(|query| plan(query, "", ""));
+        StoredShape::of(&before).edited(&after, moment()).unwrap().unwrap().begins_anew
+    };
+    let of = |what: &str, filter: &str| {
+        format!("SELECT user, {what} FROM events {filter} GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND)")
+    };
+    let sum = of("SUM(n) AS a", "");
+    assert!(begins_anew(&sum, &of("SUM(n) AS a", "WHERE n > 0")));
+    assert!(begins_anew(&sum, &of("MAX(n) AS a", "")));
+    assert!(!begins_anew(&sum, &of("MAX(n) AS b, SUM(n) AS a", "")));
+    let [sum, most] = ["SUM(n)", "MAX(id)"].map(|call| format!("{call} {MINUTE}"));
+    let with_id = |call: &str| over(&[call]).replace(" FROM", ", n FROM");
+    assert!(begins_anew(&over(&[&sum]), &over(&[&most])));
+    assert!(begins_anew(&with_id(&sum), &with_id(&most)), "a column of rows goes on, and no aggregate");
+    assert!(!begins_anew(&over(&[&sum]), &over(&[&most, &sum])));
+}
+
 const MINUTE: &str = "RANGE INTERVAL '1' MINUTE PRECEDING";
 const TWO: &str = "RANGE INTERVAL '2' MINUTE PRECEDING";
 
@@ -79,6 +99,10 @@ fn over_has_the_rows_that_were_kept_of_the_columns_that_it_reads() {
     assert_eq!(more, [Some(900), None, Some(900)]);
     let new = format!("MAX(id) {MINUTE}");
     assert_eq!(of(&[&sum], &[&new, &format!("COUNT(*) {MINUTE}")]), [Some(1000), None]);
+    let count = format!("COUNT(*) {MINUTE}");
+    let anew = [over(&[&sum]), over(&[&new]), over(&[&new, &count])];
+    let behind_two = since(&[&anew[0], &anew[1], &anew[2]], "");
+    assert_eq!(behind_two, [Some(1000); 2], "it reads no column, and has the rows that there are");
     let filtered = over(&[&sum]) + " WHERE n > 0";
     assert_eq!(since(&[&over(&[&sum]), &filtered], ""), [Some(1000)]);
 }

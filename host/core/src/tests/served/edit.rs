@@ -42,11 +42,11 @@ impl World {
         };
         let mut translated = BTreeMap::new();
         for (entry, value) in &self.stored {
-            let value = match Name::parse_with_group(entry).unwrap() {
-                Name::Reached(_) => Some(value.clone()),
-                Name::Block { block, .. } => edited.edit.translate(block, value).unwrap(),
-            };
+            let value = edited.translate(Name::parse_with_group(entry).unwrap(), value).unwrap();
             translated.extend(value.map(|value| (entry.clone(), value)));
+        }
+        if edited.begins_anew {
+            self.oracle.oldest = self.oracle.oldest.max(self.oracle.settled);
         }
         self.take_up_columns(&spec, &numbers, &pool);
         (self.spec, self.plan, self.asked, self.shape, self.stored) =

@@ -174,6 +174,40 @@ fn sinks_that_are_moved_in_the_definition_stay_what_they_are() {
 }
 
 #[test]
+fn rows_that_wait_for_a_sink_whose_place_is_mended_are_not_dropped_unsaid() {
+    let project = project("{http: {}}", "");
+    take_away(&project);
+    let server = Server::start(&project, OFTEN);
+    post(&server, 0..6);
+    let status = server.wait_for_job("j", "the sink is in trouble", |job| {
+        let sink = &job["sink_counts"]["file-2"];
+        sink["state"] == "retrying" && sink["waiting_rows"] == 5
+    });
+    server.wait_for_job("j", "the state says so", |job| checkpoint(job) > checkpoint(&status) + 1);
+    let mended = |sinks: &str| project.file("jobs/j.yaml", &format!("{QUERY}sinks:\n{sinks}"));
+    mended("  - file: {path: good}\n  - file: {path: new}\n");
+    let (code, said) = server.weir(&["restart", "j"]);
+    assert!(code != Some(0) && said.contains("5 rows wait for the sink `file bad/"), "{said}");
+    assert!(server.terminate().success());
+    let checked = project.weir("check", &[]);
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(
+        checked.status.success() && said.contains("warning: job `j`: 5 rows wait for the sink"),
+        "{said}"
+    );
+
+    mended("  - file: {path: good}\n  - file: {path: new}\n  - file: {path: bad, meta: true}\n");
+    bring_back(&project);
+    let server = Server::start(&project, OFTEN);
+    wait_until_written(&project, "bad", 5);
+    post(&server, 6..11);
+    wait_until_written(&project, "bad", 10);
+    let (code, said) = server.weir(&["restart", "j"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(server.terminate().success());
+}
+
+#[test]
 fn a_run_to_the_end_writes_everything_else_and_ends_with_the_code_of_the_failure() {
     let project = project("{file: {path: in.jsonl}}", "");
     project.file("in.jsonl", &events(0..6));

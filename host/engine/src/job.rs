@@ -351,7 +351,7 @@ fn open_sinks(job: &Job, spec: &JobSpec, surroundings: &Surroundings, body: &Bod
         // It does no I/O; one that cannot be made says so when it is to be opened.
         let (wants_meta, is_kept) = make().map_or((true, true), |sink| (sink.wants_meta(), !sink.forgets()));
         let identity = spec_of_sink.identity();
-        let (token, kept) = body.of_sink(sink, identity.as_deref()).unwrap_or_default();
+        let (token, kept) = body.of_sink(sink, identity.as_deref()).unwrap_or_else(|| body.in_place_of(sink));
         let outbox = Outbox::open(OutboxOpening {
             job: name.clone(),
             sink: sink.clone(),

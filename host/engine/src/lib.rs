@@ -58,6 +58,7 @@ pub use failures::FailureSample;
 pub use fit::{StateEdit, state_edit};
 pub use inputs::InputSource;
 pub use job::{Job, JobSpec, KeyPage};
+pub use sink_names::{LeftRows, left_rows, sink_identity};
 pub use sink_task::{MakeSink, SinkSpec};
 pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus, SinkState, SinkStatus};
 pub use stream::{MakeDecoder, StreamHub};

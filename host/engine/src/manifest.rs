@@ -108,9 +108,16 @@ pub(crate) struct Spooled {
 pub(crate) struct Kept {
     /// Rows that its token does not cover, oldest first.
     pub(crate) files: Vec<Spooled>,
-    /// Rows that it did not get while it was suspended.
+    /// Rows that it did not get while it was suspended, or that waited for the sink whose name it has taken.
     #[serde(default)]
     pub(crate) missed: u64,
+}
+
+impl Kept {
+    /// How many rows wait for the sink.
+    pub(crate) fn waiting_rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
 }
 
 /// Part of a file of rows that wait for a sink.

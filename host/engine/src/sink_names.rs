@@ -4,18 +4,60 @@
 //! definition and whatever else of it is changed. One that writes elsewhere is another. Knows what checkpoints say of
 //! sinks; must not know what a place is.
 
+use crate::error::EngineError;
+use crate::fit::check_state;
 use crate::manifest::{Body, Kept};
 use crate::sink_task::SinkSpec;
 use std::collections::BTreeMap;
 use weir_connect::Token;
-use weir_plan::SinkPlan;
+use weir_plan::{JobPlan, SinkPlan};
+use weir_store::Commit;
 
 impl SinkSpec {
     /// What it is known by over edits; `None` if its settings are wrong.
     pub(crate) fn identity(&self) -> Option<String> {
         let sink = (self.make)().ok()?;
-        Some(format!("{} {}", self.kind, sink.place()).trim_end().to_owned())
+        Some(sink_identity(&self.kind, &sink.place()))
     }
+}
+
+/// What a sink of this kind that writes to this place is known by over edits.
+pub fn sink_identity(kind: &str, place: &str) -> String {
+    format!("{kind} {place}").trim_end().to_owned()
+}
+
+/// Rows that wait for a sink that a job has no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftRows {
+    /// How the last checkpoint names the sink.
+    pub name: String,
+    /// Its kind and place.
+    pub identity: String,
+    /// How many they are.
+    pub rows: u64,
+}
+
+impl std::fmt::Display for LeftRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let LeftRows { identity, rows, .. } = self;
+        let waiting = if *rows == 1 { "1 row waits".to_owned() } else { format!("{rows} rows wait") };
+        write!(
+            f,
+            "{waiting} for the sink `{identity}`, which the definition does not have any more: put it back, beside the \
+             others, and it gets them; the next start of `weir serve` or `weir run` without it drops them"
+        )
+    }
+}
+
+/// The rows that wait, by what a store's newest commit holds of a job, for none of the sinks that are known as these. A
+/// job that starts with these sinks drops them.
+///
+/// # Errors
+/// The state does not fit the plan.
+pub fn left_rows(plan: &JobPlan, head: &Commit, sinks: &[String]) -> Result<Vec<LeftRows>, EngineError> {
+    let body = check_state(plan, Some(head))?;
+    let left = |body: Body| body.left_rows(|_, identity| sinks.iter().any(|sink| sink == identity));
+    Ok(body.map(left).unwrap_or_default())
 }
 
 /// Gives sinks the names by which the last checkpoint knows them, and others names that are free; `plans` likewise.
@@ -65,17 +107,31 @@ impl Body {
         (!is_another).then(|| (token, kept.unwrap_or_default()))
     }
 
+    /// What a sink has that takes the name of another: it misses what waited for that one.
+    pub(crate) fn in_place_of(&self, name: &str) -> (Option<Token>, Kept) {
+        let missed = self.outboxes.get(name).map_or(0, Kept::waiting_rows);
+        (None, Kept { missed, ..Kept::default() })
+    }
+
+    /// The rows that wait for sinks of which the job has none, by name and identity.
+    fn left_rows(&self, has: impl Fn(&str, &str) -> bool) -> Vec<LeftRows> {
+        let left = |(name, kept): (&String, &Kept)| {
+            let identity = self.sink_identities.get(name).unwrap_or(name);
+            let rows = kept.waiting_rows();
+            let left = LeftRows { name: name.clone(), identity: identity.clone(), rows };
+            (rows > 0 && !has(name, identity)).then_some(left)
+        };
+        self.outboxes.iter().filter_map(left).collect()
+    }
+
     /// Says of each sink that the job has no more how many rows waited for it.
     pub(crate) fn tell_gone_sinks(&self, job: &str, sinks: &[SinkSpec]) {
         let now: BTreeMap<&str, Option<String>> =
             sinks.iter().map(|sink| (sink.name.as_str(), sink.identity())).collect();
-        for (name, kept) in &self.outboxes {
-            let has = |identity: &Option<String>| self.of_sink(name, identity.as_deref()).is_some();
-            if now.get(name.as_str()).is_some_and(has) {
-                continue;
-            }
-            let rows: u64 = kept.files.iter().map(|file| file.rows).sum();
-            let identity = self.sink_identities.get(name).unwrap_or(name);
+        let has = |name: &str, _: &str| {
+            now.get(name).is_some_and(|identity| self.of_sink(name, identity.as_deref()).is_some())
+        };
+        for LeftRows { name, identity, rows } in self.left_rows(has) {
             tracing::warn!(
                 job,
                 sink = name,

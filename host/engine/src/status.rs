@@ -51,7 +51,8 @@ pub struct SinkStatus {
     pub waiting_since: Option<EventTime>,
     /// How long the oldest of them has waited.
     pub behind_seconds: u64,
-    /// Rows that it did not get while it was suspended, in the life of the job's state.
+    /// Rows that it did not get while it was suspended, or that waited for the sink whose name it has taken, in the life
+    /// of the job's state.
     pub missed_rows: u64,
 }
 

@@ -125,7 +125,7 @@ pub const METRICS: &[MetricDoc] = &[
         "weir_sink_missed_rows_total",
         COUNTER,
         SINK,
-        "Rows that the sink did not get while it was suspended",
+        "Rows that the sink did not get while it was suspended, or that waited for the sink whose name it has taken",
     ),
     doc("weir_partition_offset", GAUGE, PARTITION, "Where reading of the partition goes on"),
     doc(

@@ -196,15 +196,60 @@ fn row_fields(expression: &Expr) -> Option<&[Expr]> {
 
 /// Reads `ROW(a, b)` among the arguments of an aggregate as the tuple that it is.
 pub(crate) fn read_rows(function: &mut Function) {
-    let FunctionArguments::List(list) = &mut function.args else { return };
-    for argument in &mut list.args {
-        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) = argument
-            && let Expr::Function(row) = expression
+    for_each_argument(function, |argument| {
+        if let Expr::Function(row) = argument
             && single_name(&row.name).is_some_and(|name| name.eq_ignore_ascii_case("row"))
             && let Ok(fields) = arguments(row)
         {
-            *expression = Expr::Tuple(fields.into_iter().cloned().collect());
+            *argument = Expr::Tuple(fields.into_iter().cloned().collect());
         }
+    });
+}
+
+/// Takes constants among the arguments of an aggregate out of their brackets, and puts what else stands there in brackets:
+/// a column of a query inside FROM may be a constant, and that is a value and not the call's option.
+pub(crate) fn set_columns_apart(function: &mut Function) {
+    for_each_argument(function, |argument| {
+        let bare = without_brackets(argument);
+        // An interval that cannot be read is told of later.
+        let is_constant = !matches!(constants(&bare, Location { line: 0, column: 0 }), Ok(None));
+        *argument = if is_constant { bare } else { Expr::Nested(Box::new(argument.clone())) };
+    });
+}
+
+/// Takes off the brackets of [`set_columns_apart`], except those of columns that are constants.
+pub(crate) fn join_columns(function: &mut Function) {
+    for_each_argument(function, |argument| {
+        if let Expr::Nested(inner) = argument
+            && matches!(constants(&without_brackets(inner), Location { line: 0, column: 0 }), Ok(None))
+        {
+            *argument = (**inner).clone();
+        }
+    });
+}
+
+fn for_each_argument(function: &mut Function, change: impl Fn(&mut Expr)) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    for argument in &mut list.args {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) = argument {
+            change(expression);
+        }
+    }
+}
+
+/// An expression without brackets where these can stand around a constant or in one.
+fn without_brackets(expression: &Expr) -> Expr {
+    match expression {
+        Expr::Nested(inner) => without_brackets(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(without_brackets(expr)) }
+        }
+        Expr::Array(array) => {
+            let mut array = array.clone();
+            array.elem = array.elem.iter().map(without_brackets).collect();
+            Expr::Array(array)
+        }
+        other => other.clone(),
     }
 }
 
@@ -253,7 +298,6 @@ fn check_top(arguments: &[&Expr], at: Location) -> Result<(), Refusal> {
 /// all of them.
 fn constants(expression: &Expr, at: Location) -> Result<Option<Vec<Parameter>>, Refusal> {
     match expression {
-        Expr::Nested(inner) => constants(inner, at),
         Expr::Interval(_) => Ok(Some(vec![Parameter::Int(interval(expression, at)?.millis())])),
         Expr::Array(array) => {
             Ok(array.elem.iter().map(constant).collect::<Option<Vec<_>>>().map(of_one_type))
@@ -277,7 +321,6 @@ fn of_one_type(mut values: Vec<Parameter>) -> Vec<Parameter> {
 /// The value of a constant.
 fn constant(expression: &Expr) -> Option<Parameter> {
     match expression {
-        Expr::Nested(inner) => constant(inner),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match constant(expr)? {
             Parameter::Int(value) => value.checked_neg().map(Parameter::Int),
             Parameter::Double(value) => Some(Parameter::Double(-value)),

@@ -3,7 +3,7 @@
 //! After [`Names::resolve`] columns have their declared names (`rowtime` and CURRENT_TIMESTAMP are the event-time
 //! column; those that a window table function adds begin with NUL), functions are in lower case, and no subquery is left. Must not know types or windows' arguments.
 
-use crate::aggregates::{Aggregates, read_rows};
+use crate::aggregates::{Aggregates, join_columns, read_rows, set_columns_apart};
 use crate::elsewhere::elsewhere;
 use crate::expressions::{Found, Functions};
 use crate::parse::Item;
@@ -304,6 +304,13 @@ impl VisitorMut for Resolver<'_> {
 
     fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
         let resolved = match expression {
+            Expr::Function(function) => {
+                let name = single_name(&function.name);
+                if name.is_some_and(|name| self.names.aggregates.is_aggregate(&name.to_lowercase())) {
+                    join_columns(function);
+                }
+                return ControlFlow::Continue(());
+            }
             Expr::Identifier(name) => self.names.column(name),
             Expr::CompoundIdentifier(parts) => self.names.compound(parts),
             _ => return ControlFlow::Continue(()),
@@ -333,6 +340,7 @@ impl Resolver<'_> {
                 function.name = ObjectName::from(vec![Ident::with_span(span, &name)]);
                 if self.names.aggregates.is_aggregate(&name) {
                     read_rows(function);
+                    set_columns_apart(function);
                 }
                 return self.names.function(function, &name);
             }

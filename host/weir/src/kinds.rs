@@ -9,8 +9,9 @@ use weir_connectors::context::{SinkContext, SourceContext};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry;
 use weir_connectors::settings::SettingError;
+use weir_engine::sink_identity;
 use weir_event::Clock;
-use weir_plan::{ConnectorKinds, SettingProblem, SinkPlan, StreamDefinition, StreamOrigin};
+use weir_plan::{ConnectorKinds, JobPlan, SettingProblem, SinkPlan, StreamDefinition, StreamOrigin};
 
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
 #[derive(Debug)]
@@ -33,6 +34,16 @@ impl RegisteredKinds {
     /// Where the state leaves its mark that a sink of a job writes with.
     pub(crate) fn mark(&self, job: &str, sink: &SinkPlan) -> Option<PathBuf> {
         registry::sink(&sink.kind, &sink.settings, &self.sink_context(job)).ok()?.mark()
+    }
+
+    /// What each of a job's sinks is known by, wherever it stands in the definition; of those whose settings are right.
+    pub(crate) fn sink_identities(&self, plan: &JobPlan) -> Vec<String> {
+        let context = self.sink_context(&plan.name);
+        let identity = |sink: &SinkPlan| {
+            let made = registry::sink(&sink.kind, &sink.settings, &context).ok()?;
+            Some(sink_identity(&sink.kind, &made.place()))
+        };
+        plan.sinks.iter().filter_map(identity).collect()
     }
 
     /// What a stream's source has not got yet, where this machine can tell; looks at files.

@@ -18,6 +18,7 @@ use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
 use weir_project::{Planned, RefusedJob, plan_job};
 use weir_serve::{ControlError, PluginEffect, Streams};
 
+mod left_sinks;
 mod plugins;
 mod reload;
 mod shared_streams;
@@ -178,8 +179,9 @@ impl Live {
             return Err(ControlError::Failed { fault: weir_event::Fault::User, message });
         }
         // The streams first: dropping the state is no way around them.
-        let fits = self.check_streams(plan, beside);
-        if let Err(reason) = fits.and_then(|()| if reset { Ok(()) } else { self.check_state(plan) }) {
+        let of_state = || self.check_state(plan).and_then(|()| self.check_sinks(plan));
+        let fits = self.check_streams(plan, beside).and_then(|()| if reset { Ok(()) } else { of_state() });
+        if let Err(reason) = fits {
             if !self.runs(&plan.name) {
                 self.list(known, &plan.name, reason.clone(), None);
             }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
-use weir_engine::{StateEdit, state_edit};
+use weir_engine::{StateEdit, left_rows, state_edit};
 use weir_event::Clock;
 use weir_plan::{Checked, JobPlan, ServerDefinition};
 use weir_store::{CheckpointStore, Commit, Copied, LastingStore, SledStore, StoreError, StoreOptions};
@@ -31,6 +31,8 @@ pub(crate) enum StateCheck {
         unfit: Vec<String>,
         /// By job that goes on from its state, what becomes of that.
         edits: BTreeMap<String, StateEdit>,
+        /// Of jobs that go on from their state, rows that wait for sinks that they do not have any more.
+        left: Vec<String>,
     },
 }
 
@@ -39,6 +41,7 @@ pub(crate) fn check(
     project: &Project,
     server: &ServerDefinition,
     plans: &[JobPlan],
+    kinds: &RegisteredKinds,
 ) -> Result<StateCheck, Failure> {
     let folder = project.folder().join(&server.data_dir).join("state");
     let unable =
@@ -53,14 +56,18 @@ pub(crate) fn check(
         ))),
         Ok(Copied::Whole) => {
             let head = head(into.path())?;
-            let (mut unfit, mut edits) = (Vec::new(), BTreeMap::new());
+            let (mut unfit, mut edits, mut left) = (Vec::new(), BTreeMap::new(), Vec::new());
             for plan in plans {
+                // Where the state does not fit, that is what is said.
+                let rows = head.as_ref().map(|head| left_rows(plan, head, &kinds.sink_identities(plan)));
+                let rows = rows.and_then(Result::ok).unwrap_or_default();
+                left.extend(rows.iter().map(|rows| format!("job `{}`: {rows}", plan.name)));
                 match head.as_ref().map_or(Ok(None), |head| state_edit(plan, head)) {
                     Ok(edit) => edits.extend(edit.map(|edit| (plan.name.clone(), edit))),
                     Err(error) => unfit.push(error.to_string()),
                 }
             }
-            Ok(StateCheck::Seen { unfit, edits })
+            Ok(StateCheck::Seen { unfit, edits, left })
         }
         Err(StoreError::Locked { .. }) => Ok(StateCheck::NotSeen(
             "a running server has the state open, so whether the jobs still fit it was not checked: one whose query or \

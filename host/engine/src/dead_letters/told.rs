@@ -1,6 +1,6 @@
 //! Dead letters in the log: each job's reasons at once when they are new, then once a minute with how many there were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use weir_event::Clock;
 
 /// The same reason is told again after so long.
 const EVERY: Duration = Duration::from_mins(1);
-/// Reasons of a job that are told apart at once. Some quote what they refuse, so there is no end of them.
+/// Kinds of reasons of a job that are told apart at once. Some name what they refuse, so there is no end of them.
 const REASONS: usize = 20;
 /// What the others are told as.
 const OTHERS: &str = "other reasons";
@@ -50,10 +50,37 @@ impl About {
     }
 }
 
+/// A kind of reasons, which differ only in the values that they quote.
 #[derive(Debug)]
 struct Reason {
     told_at: Duration,
     untold: u64,
+    /// The first of those that are not told yet.
+    example: String,
+    /// Whether another of them says something else.
+    varies: bool,
+}
+
+impl Reason {
+    fn of(reason: &str, now: Duration) -> Reason {
+        Reason { told_at: now, untold: 1, example: reason.to_owned(), varies: false }
+    }
+
+    fn add(&mut self, reason: &str) {
+        if self.untold == 0 {
+            reason.clone_into(&mut self.example);
+        }
+        self.varies |= self.example != reason;
+        self.untold += 1;
+    }
+
+    /// Says it, so that it is told.
+    fn tell(&mut self, now: Duration) -> (String, u64) {
+        let told = if self.varies { format!("such as: {}", self.example) } else { self.example.clone() };
+        let count = std::mem::take(&mut self.untold);
+        (self.told_at, self.varies) = (now, false);
+        (told, count)
+    }
 }
 
 /// Something to say.
@@ -98,35 +125,74 @@ impl Told {
     fn take(&self, letters: &[DeadLetter]) -> Vec<Line> {
         let now = self.clock.monotonic();
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lines = BTreeMap::new();
+        let mut new = BTreeSet::new();
         for letter in letters {
             let reasons = jobs.entry(letter.job.clone()).or_default();
             let about = About::of(letter);
-            let own = (about, letter.reason.clone());
-            let is_known = reasons.contains_key(&own);
-            let key = if is_known || reasons.len() < REASONS { own } else { (about, OTHERS.to_owned()) };
+            let own = (about, kind(&letter.reason));
+            let is_known = reasons.contains_key(&own) || reasons.len() < REASONS;
+            let (key, reason) =
+                if is_known { (own, letter.reason.as_str()) } else { ((about, OTHERS.to_owned()), OTHERS) };
             match reasons.get_mut(&key) {
-                Some(known) => known.untold += 1,
+                Some(known) => known.add(reason),
                 None => {
-                    reasons.insert(key.clone(), Reason { told_at: now, untold: 1 });
-                    lines.insert((letter.job.clone(), key), 0);
+                    reasons.insert(key.clone(), Reason::of(reason, now));
+                    new.insert((letter.job.clone(), key));
                 }
             }
         }
+        let mut lines = Vec::new();
         for (job, reasons) in &mut *jobs {
             reasons.retain(|key, known| {
-                let is_new = lines.contains_key(&(job.clone(), key.clone()));
+                let is_new = new.contains(&(job.clone(), key.clone()));
                 let is_due = now.saturating_sub(known.told_at) >= EVERY;
-                if known.untold > 0 && (is_new || is_due) {
-                    lines.insert((job.clone(), key.clone()), known.untold);
-                    *known = Reason { told_at: now, untold: 0 };
+                let had = known.untold;
+                if had > 0 && (is_new || is_due) {
+                    let (reason, count) = known.tell(now);
+                    lines.push(Line { job: job.clone(), about: key.0, reason, count });
                 }
-                known.untold > 0 || now.saturating_sub(known.told_at) < EVERY
+                had > 0 || !is_due
             });
         }
-        let line = |((job, (about, reason)), count)| Line { job, about, reason, count };
-        lines.into_iter().map(line).collect()
+        lines
     }
+}
+
+/// A reason without the values that it quotes: texts in double quotes, and numbers that do not belong to a name.
+fn kind(reason: &str) -> String {
+    let mut kind = String::with_capacity(reason.len());
+    let mut rest = reason;
+    let mut before = ' ';
+    while let Some(next) = rest.chars().next() {
+        let value = match next {
+            '"' => quoted(rest),
+            '0'..='9' if !(before.is_alphanumeric() || before == '_') => number(rest),
+            _ => 0,
+        };
+        let taken = value.max(next.len_utf8());
+        kind.push_str(if value > 0 { ".." } else { &rest[..taken] });
+        before = rest[..taken].chars().next_back().unwrap_or(' ');
+        rest = &rest[taken..];
+    }
+    kind
+}
+
+/// How long the text in double quotes is that begins here. One that was cut has no quotes at its end, and two dots there.
+fn quoted(text: &str) -> usize {
+    let mut is_escaped = true;
+    let end = text.char_indices().find(|(_, character)| {
+        let ends = *character == '"' && !is_escaped;
+        is_escaped = *character == '\\' && !is_escaped;
+        ends
+    });
+    let cut = || text.find(".. ").map(|at| at + "..".len());
+    end.map(|(at, quote)| at + quote.len_utf8()).or_else(cut).unwrap_or(1)
+}
+
+/// How long the number or the time is that begins here.
+fn number(text: &str) -> usize {
+    let is_of_it = |character: char| character.is_ascii_digit() || ".eE+-:TZ".contains(character);
+    text.find(|character| !is_of_it(character)).unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -157,9 +223,35 @@ mod tests {
     }
 
     #[test]
+    fn reasons_that_differ_only_in_what_they_quote_are_told_as_one_with_an_example() {
+        let told = Told::new(Arc::new(ManualClock::at(EventTime::from_millis(0))), Listing::Route);
+        let letters: Vec<DeadLetter> = (0..30)
+            .flat_map(|n| {
+                [
+                    letter(&format!("member `t1`: the text \"day {n} \\\" of\" is not a time")),
+                    letter(&format!("member `t1`: the number {n}.5e-{n} is out of range")),
+                    letter(&format!("`t` is 2026-01-{:02}T{:02}:00:00.000Z, too far ahead", n + 1, n % 24)),
+                    letter(&format!("member `t2`: the text \"{n}, which is lon.. is not a time")),
+                ]
+            })
+            .collect();
+        assert_eq!(
+            counts(&told.take(&letters)),
+            [
+                ("such as: `t` is 2026-01-01T00:00:00.000Z, too far ahead", 30),
+                ("such as: member `t1`: the number 0.5e-0 is out of range", 30),
+                ("such as: member `t1`: the text \"day 0 \\\" of\" is not a time", 30),
+                ("such as: member `t2`: the text \"0, which is lon.. is not a time", 30),
+            ]
+        );
+        assert_eq!(kind("\"é"), "..é", "what is not closed is no longer than itself");
+        assert_ne!(kind("member `t1`"), kind("member `t2`"));
+    }
+
+    #[test]
     fn reasons_without_end_are_told_as_one() {
         let told = Told::new(Arc::new(ManualClock::at(EventTime::from_millis(0))), Listing::Route);
-        let letters: Vec<DeadLetter> = (0..1000).map(|n| letter(&format!("`{n}` is bad"))).collect();
+        let letters: Vec<DeadLetter> = (0..1000).map(|n| letter(&format!("`n{n}` is bad"))).collect();
         let lines = told.take(&letters);
         assert_eq!(lines.len(), REASONS + 1);
         assert!(counts(&lines).contains(&(OTHERS, 1000 - REASONS as u64)));

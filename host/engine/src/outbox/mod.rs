@@ -356,7 +356,7 @@ impl Outbox {
             message += &format!("; {rows} rows wait for it, and are written when the job is started again");
         }
         if missed > 0 {
-            message += &format!("; {missed} rows were not kept for it while it was suspended");
+            message += &format!("; {missed} rows were not kept for it");
         }
         let error = ConnectError { retry: false, message, ..trouble };
         Some(EngineError::Sink { job: self.job.clone(), sink: self.sink.clone(), error })

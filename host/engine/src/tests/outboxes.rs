@@ -116,6 +116,8 @@ fn a_sink_that_writes_elsewhere_is_another() {
     beside.start(Mode::Live);
     beside.fed.feed(10..20);
     beside.eventually("it has what comes", |_| new.visible() == rows(9..19));
+    let sink = beside.sink();
+    assert_eq!((sink.rows, sink.missed_rows), (10, 9), "what waited for the first: {sink:?}");
     beside.checkpoint();
     beside.stop();
     assert_eq!(size(&beside.world.path().join("outbox")), 0, "what waited for the first is gone");

@@ -30,6 +30,7 @@ fn constants_are_parameters_and_all_else_is_a_column() {
         ("EVERY(fare > 1)", "bool_and(Boolean)#1", "boolean"),
         ("ARRAY_AGG(action)", "collect(Utf8View)#1", "array<string>"),
         ("LAST_N(3, action, 'desc')", "last_n(Utf8View, 3, desc)#1", "array<string>"),
+        ("LAST_N(((3)), (action), ('desc'))", "last_n(Utf8View, 3, desc)#1", "array<string>"),
         (
             "TOP(2, ROW(action, place.lat))",
             "top(action Utf8View, lat Float64, 2, asc)#1",
@@ -63,6 +64,30 @@ fn constants_are_parameters_and_all_else_is_a_column() {
         ("decayed(0.5, fare)", "sum(Float64)#1", "double"),
     ] {
         assert_eq!(bound(call), (identity.to_owned(), result.to_owned()), "{call}");
+    }
+}
+
+/// Only what the call itself writes as a constant is an option of it.
+#[test]
+fn columns_of_an_inner_query_that_are_constants_are_values() {
+    for (call, identity) in [
+        ("LAST_N(3, src)", "last_n(Utf8View, 3, asc)#1"),
+        ("LAST_N(3, (src), 'desc')", "last_n(Utf8View, 3, desc)#1"),
+        ("MAX_N(2, src)", "max_n(Utf8View, 2)#1"),
+        ("max(-one)", "max(Int64)#1"),
+        ("COUNT(one)", "count(Int64)#1"),
+        ("LAST_N(2, ROW(src, one))", "last_n(src Utf8View, one Int64, 2, asc)#1"),
+    ] {
+        let plan = planned(&format!(
+            "SELECT {call} AS a FROM (SELECT *, 'web' AS src, 1 AS one FROM event_user_action) t
+             GROUP BY TUMBLE(rowtime, INTERVAL '1' HOUR)"
+        ))
+        .plan;
+        assert_eq!(
+            plan.stage.as_ref().unwrap().spec.aggregates[0].function.card().identity,
+            identity,
+            "{call}"
+        );
     }
 }
 

@@ -42,22 +42,23 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let missing = missing(&checked, &kinds);
     // What is wrong with the state is said behind what is sound of the definitions.
     let state = match &checked.server {
-        Some(server) => state::check(&project, server, &planned.jobs),
+        Some(server) => state::check(&project, server, &planned.jobs, &kinds),
         None => Ok(StateCheck::None),
     };
-    let edits = match &state {
-        Ok(StateCheck::Seen { edits, .. }) => edits.clone(),
-        _ => BTreeMap::new(),
+    let (edits, left) = match &state {
+        Ok(StateCheck::Seen { edits, left, .. }) => (edits.clone(), left.clone()),
+        _ => (BTreeMap::new(), Vec::new()),
     };
     if arguments.json {
         let mut answer = as_json(&planned, &refused_plugins, &kinds, (&edits, arguments.explain));
         answer["missing"] = json!(missing);
+        answer["waiting_rows"] = json!(left);
         print_json(&answer)?;
     } else {
         for remark in planned.remarks() {
             print(&remark.to_string())?;
         }
-        for warning in &missing {
+        for warning in missing.iter().chain(&left) {
             print(&format!("warning: {warning}"))?;
         }
         for plan in &planned.jobs {

@@ -76,7 +76,7 @@ fn columns_of_an_inner_query_that_are_constants_are_values() {
         ("MAX_N(2, src)", "max_n(Utf8View, 2)#1"),
         ("max(-one)", "max(Int64)#1"),
         ("COUNT(one)", "count(Int64)#1"),
-        ("LAST_N(2, ROW(src, one))", "last_n(src Utf8View, one Int64, 2, asc)#1"),
+        ("LAST_N(2, ROW(src, one))", "last_n(f0 Utf8View, f1 Int64, 2, asc)#1"),
     ] {
         let plan = planned(&format!(
             "SELECT {call} AS a FROM (SELECT *, 'web' AS src, 1 AS one FROM event_user_action) t

@@ -141,8 +141,8 @@ fn nested_columns_are_built_and_cut_back_when_a_record_is_refused() {
     assert!(keys.values().is_null(1));
 }
 
-#[test]
-fn reasons_name_the_member() {
+/// Whether each line is refused for its reason.
+fn refused_for(cases: &[(&str, &str)]) {
     let schema = stream(&[
         ("t", "timestamp"),
         ("n", "bigint"),
@@ -152,7 +152,15 @@ fn reasons_name_the_member() {
         ("p.q", "boolean"),
         ("raw", "bytes"),
     ]);
-    for (line, reason) in [
+    for (line, reason) in cases {
+        assert_eq!(only_reason(&schema, line), *reason, "{line}");
+        assert_eq!(refusal(&all_columns(&schema), line.as_bytes()).as_deref(), Some(*reason), "{line}");
+    }
+}
+
+#[test]
+fn reasons_name_the_event_time() {
+    refused_for(&[
         (r"{}", "the event time `t` is missing"),
         (r#"{"t":null}"#, "the event time `t` is null"),
         (
@@ -178,6 +186,12 @@ fn reasons_name_the_member() {
             r#"{"t":1.5}"#,
             "member `t`: the number 1.5 is not a whole number of milliseconds and does not fit type timestamp",
         ),
+    ]);
+}
+
+#[test]
+fn reasons_name_the_member() {
+    refused_for(&[
         (r#"{"t":1,"n":1.5}"#, "member `n`: the number 1.5 is not a whole number in range of type bigint"),
         (
             r#"{"t":1,"n":9223372036854775808}"#,
@@ -211,10 +225,7 @@ fn reasons_name_the_member() {
         (r"]", "the last line of a JSON array: write one object per line (jq -c '.[]' FILE)"),
         (r"17", "not a JSON object: a record must start with `{`"),
         (r"   ", "not a JSON object: a record must start with `{`"),
-    ] {
-        assert_eq!(only_reason(&schema, line), reason, "{line}");
-        assert_eq!(refusal(&all_columns(&schema), line.as_bytes()).as_deref(), Some(reason), "{line}");
-    }
+    ]);
 }
 
 #[test]

@@ -199,7 +199,7 @@ impl Client {
             outbox_bytes: 1 << 20,
         };
         let engine = Arc::new(Engine::new(settings, store, letters, clock.clone()).unwrap());
-        let logs = IngestLogs::new(&data_dir, clock.clone(), Arc::new(NoMark));
+        let logs = IngestLogs::new(data_dir, clock.clone(), Arc::new(NoMark));
         logs.declare("rides", LogSettings::default());
         let log = logs.open("rides").unwrap().unwrap();
         let definition = stream_definition("rides", "http");

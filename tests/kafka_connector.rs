@@ -113,7 +113,7 @@ async fn it_reads_the_same_from_each_of_its_positions() {
         send(&sender, "replayed", partition, numbers(0..50));
     }
     let source = source(&broker.address, "replayed");
-    assert_eq!(source.partitions().await.unwrap(), 3);
+    assert_eq!(source.partitions(&[]).await.unwrap().len(), 3);
     tokio::time::timeout(2 * PATIENCE, compliance::source_replays(&*source)).await.unwrap().unwrap();
 }
 
@@ -225,13 +225,13 @@ async fn a_start_may_be_the_end_or_a_time() {
 #[tokio::test]
 async fn what_is_wrong_with_topic_brokers_and_options_is_said() {
     let broker = shared();
-    let error = source(&broker.address, "nowhere").partitions().await.unwrap_err();
+    let error = source(&broker.address, "nowhere").partitions(&[]).await.unwrap_err();
     assert!(error.fault == Fault::External && !error.retry && error.message.contains("`nowhere`"), "{error}");
     let mut to_nowhere = sink(&json!({"brokers": broker.address, "topic": "nowhere"}));
     let error = to_nowhere.start(None).await.unwrap_err();
     assert!(error.fault == Fault::External && !error.retry && error.message.contains("`nowhere`"), "{error}");
 
-    let error = source("127.0.0.1:1", "flights").partitions().await.unwrap_err();
+    let error = source("127.0.0.1:1", "flights").partitions(&[]).await.unwrap_err();
     assert!(error.retry && error.message.contains("127.0.0.1:1"), "{error}");
 
     for (options, said) in [
@@ -252,7 +252,7 @@ async fn next_block(reader: &mut dyn Reader) -> Option<Vec<u64>> {
         Fetch::Block(block) => {
             Some(compliance::records(&block).into_iter().map(|(_, offset, _)| offset).collect())
         }
-        Fetch::CaughtUp(_) | Fetch::Watermark(..) => None,
+        Fetch::CaughtUp(_) | Fetch::Watermark(..) | Fetch::Appeared(..) | Fetch::Ended(_) => None,
     }
 }
 

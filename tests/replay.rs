@@ -233,8 +233,8 @@ struct Lines {
 
 #[async_trait]
 impl Source for Lines {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        Ok(self.logs.iter().map(Vec::len).max().unwrap_or(0) as u16)
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        Ok(OpenPartition::numbered(self.logs.iter().map(Vec::len).max().unwrap_or(0) as u16, known))
     }
 
     async fn open(

@@ -1,9 +1,13 @@
 //! The contract of a source: partitions, each an ordered log that can be read again from a position.
 //!
-//! The life of a source: [`Source::partitions`] once at start (again only after an error that says retry), then
+//! The life of a source: [`Source::partitions`] at start (again only after an error that says retry), then
 //! [`Source::open`] with a place to start for every partition, then [`Reader::next`] until the job stops. A
 //! reader that returned an error is dropped; the engine opens another from the positions it holds, so a
 //! connector never retries across `next` calls by itself. Back-off belongs to the engine.
+//!
+//! Partitions may appear while a reader is open, which says [`Fetch::Appeared`], and end for ever, which it says by
+//! [`Fetch::Ended`]. Both outlive a restart by positions alone: one that has appeared has a position from then on, and
+//! the position of one that has ended says so to its source.
 //!
 //! Constraints:
 //! * Offsets of one partition rise strictly and mean the same record for ever.
@@ -27,6 +31,18 @@ pub struct OpenPartition {
     pub from: Option<Position>,
 }
 
+impl OpenPartition {
+    /// Partitions `0..count`, and those that are `known` beside them, each where `known` says: what a source answers
+    /// whose partitions begin where its definition says.
+    pub fn numbered(count: u16, known: &[OpenPartition]) -> Vec<OpenPartition> {
+        let new = |partition| OpenPartition { partition, from: None };
+        let is_new = |open: &OpenPartition| known.iter().all(|other| other.partition != open.partition);
+        let mut all: Vec<_> = (0..count).map(new).filter(is_new).chain(known.iter().cloned()).collect();
+        all.sort_by_key(|open| open.partition);
+        all
+    }
+}
+
 /// What of a source's logs was not read yet: in records, or where only that can be told, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Left {
@@ -46,11 +62,14 @@ impl Left {
 /// A source as a definition describes it. Making one checks the settings and does no I/O.
 #[async_trait]
 pub trait Source: Send + Sync + std::fmt::Debug {
-    /// How many partitions there are now. Numbers of partitions never change their meaning.
-    async fn partitions(&self) -> Result<u16, ConnectError>;
+    /// The partitions that there are now, in order of their numbers, which never change their meaning. Those that are
+    /// `known` are among them as they are, also where they have ended. One that is new may have a position: where it
+    /// begins is then on record before the first record of it, so that it is found again after a crash.
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError>;
 
     /// Starts reading. With `bounded` (a run until the end), each partition ends where its log ends now, and
-    /// [`Fetch::CaughtUp`] for it is the last thing said of it; otherwise the reader follows the log.
+    /// [`Fetch::CaughtUp`] or [`Fetch::Ended`] is the last thing said of it, and none appears; otherwise the reader
+    /// follows the log.
     /// `source` is the number to stamp into every [`PartitionId`].
     async fn open(
         &self,
@@ -120,6 +139,12 @@ pub enum Fetch {
     /// Said by a source that knows it: every record of this partition that is still to come has an event time at or after
     /// this. It belongs to its place among the blocks, and is said again by whoever reads from there again.
     Watermark(PartitionId, EventTime),
+    /// There is a new partition, which begins at this position. It holds the watermark back as one that was there from
+    /// the start; where it goes on with another one, this is said before the other has ended.
+    Appeared(PartitionId, Position),
+    /// All of this partition was handed out, and nothing more will ever come of it. The position that it was left at
+    /// says so: a reader that is opened there says this again and asks nobody.
+    Ended(PartitionId),
 }
 
 /// Raw records of one partition: about 1 MiB at most (or one larger record).

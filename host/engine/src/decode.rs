@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
 use weir_connect::{CpuTime, Decoded, Decoder, Fetch, RawBlock};
-use weir_event::{EventTime, PartitionId};
+use weir_event::{EventTime, PartitionId, Position};
 
 /// What comes out.
 #[derive(Debug)]
@@ -19,6 +19,10 @@ pub(crate) enum Arrival {
     CaughtUp(PartitionId),
     /// What the source promises of the rest of the partition.
     Watermark(PartitionId, EventTime),
+    /// A new partition, and where it begins.
+    Appeared(PartitionId, Position),
+    /// Nothing more will come of the partition.
+    Ended(PartitionId),
 }
 
 impl Arrival {
@@ -26,7 +30,10 @@ impl Arrival {
     pub(crate) fn partition(&self) -> PartitionId {
         match self {
             Arrival::Block(block) => block.0.partition,
-            Arrival::CaughtUp(partition) | Arrival::Watermark(partition, _) => *partition,
+            Arrival::CaughtUp(partition)
+            | Arrival::Watermark(partition, _)
+            | Arrival::Appeared(partition, _)
+            | Arrival::Ended(partition) => *partition,
         }
     }
 }
@@ -69,14 +76,11 @@ impl Decoding {
 
     /// Takes in what a reader handed out.
     pub(crate) fn push(&mut self, fetch: Fetch) {
-        match fetch {
-            Fetch::CaughtUp(partition) => {
-                self.in_flight.push_back(Box::pin(std::future::ready(Some(Arrival::CaughtUp(partition)))));
-            }
-            Fetch::Watermark(partition, time) => {
-                let arrival = Arrival::Watermark(partition, time);
-                self.in_flight.push_back(Box::pin(std::future::ready(Some(arrival))));
-            }
+        let arrival = match fetch {
+            Fetch::CaughtUp(partition) => Arrival::CaughtUp(partition),
+            Fetch::Watermark(partition, time) => Arrival::Watermark(partition, time),
+            Fetch::Appeared(partition, at) => Arrival::Appeared(partition, at),
+            Fetch::Ended(partition) => Arrival::Ended(partition),
             Fetch::Block(block) => {
                 let decoder = self.decoders.get(usize::from(block.partition.source)).cloned();
                 let cpu = self.cpu.clone();
@@ -84,9 +88,10 @@ impl Decoding {
                     let decoded = cpu.measure(|| Some(decoder?.decode(&block)))?;
                     Some(Arrival::Block(Box::new((block, decoded))))
                 });
-                self.in_flight.push_back(Box::pin(async move { task.await.ok().flatten() }));
+                return self.in_flight.push_back(Box::pin(async move { task.await.ok().flatten() }));
             }
-        }
+        };
+        self.in_flight.push_back(Box::pin(std::future::ready(Some(arrival))));
     }
 
     /// The next in order; `None` if nothing is on its way, `Some(None)` if a decoder broke its promise not to

@@ -193,13 +193,13 @@ impl Driver {
     }
 
     async fn try_open(&mut self) -> Result<Readers, ConnectError> {
-        let partitions = self.inputs.partitions().await?;
-        for id in &partitions {
-            self.state.all.insert(*id);
-            self.state.intake.expect(*id);
-            self.report(*id);
+        let partitions = self.inputs.partitions(&self.state.positions).await?;
+        for (source, own) in (0..).zip(&partitions) {
+            for open in own {
+                self.expect(PartitionId { source, partition: open.partition }, open.from.as_ref());
+            }
         }
-        self.inputs.open(&partitions, &self.state.positions, self.mode == Mode::UntilEnd).await
+        self.inputs.open(&partitions, self.mode == Mode::UntilEnd).await
     }
 
     /// A reader has failed: what was handed out is taken first, then all are opened anew from there.

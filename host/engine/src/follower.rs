@@ -4,7 +4,7 @@
 //! to where the others are, and takes a seat among them; where several read alone and are at the end of the log, the
 //! first to notice begins a session with its reader, which the others come to. Knows no job and no column.
 
-use crate::session::{Seat, Session};
+use crate::session::{End, Ends, Seat, Session};
 use crate::stream::{Hub, Opening};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ pub(crate) struct Follower {
     /// Where it is.
     opening: Opening,
     /// Partitions that were said to be at their end, and have had no block since.
-    caught_up: BTreeSet<PartitionId>,
+    ends: Ends,
     /// Partitions that wait for others.
     paused: BTreeSet<PartitionId>,
     /// Blocks read alone since it last looked for the others.
@@ -53,19 +53,23 @@ impl Follower {
     }
 
     fn new(hub: &Arc<Hub>, opening: Opening, reading: Reading) -> Follower {
-        let (caught_up, paused) = (BTreeSet::new(), BTreeSet::new());
-        Follower { hub: hub.clone(), opening, caught_up, paused, unlooked: 0, reading }
+        let (ends, paused) = (Ends::new(), BTreeSet::new());
+        Follower { hub: hub.clone(), opening, ends, paused, unlooked: 0, reading }
     }
 
     /// Notes what was handed out.
     fn pass(&mut self, fetch: &Fetch) {
         match fetch {
             Fetch::CaughtUp(partition) => {
-                self.caught_up.insert(*partition);
+                self.ends.insert(*partition, End::Present);
+            }
+            Fetch::Ended(partition) => {
+                self.ends.insert(*partition, End::ForEver);
             }
             Fetch::Watermark(..) => {}
+            Fetch::Appeared(partition, at) => self.opening.add(partition.partition, at),
             Fetch::Block(block) => {
-                self.caught_up.remove(&block.partition);
+                self.ends.remove(&block.partition);
                 let partitions = &mut self.opening.partitions;
                 if let Some(at) = partitions.iter_mut().find(|it| it.partition == block.partition.partition) {
                     at.from = Some(block.next.clone());
@@ -87,7 +91,7 @@ impl Follower {
             let alone = std::mem::replace(&mut self.reading, Reading::WithOthers(seat));
             // Closing a client may take a while.
             tokio::task::spawn_blocking(move || drop(alone));
-        } else if self.caught_up.len() == self.opening.partitions.len() {
+        } else if self.ends.len() == self.opening.partitions.len() {
             self.begin_session();
         }
     }
@@ -95,7 +99,7 @@ impl Follower {
     /// Lets others follow its reader.
     fn begin_session(&mut self) {
         let Reading::Alone(reader) = std::mem::replace(&mut self.reading, Reading::Closed) else { return };
-        self.reading = match Session::begin(&self.hub, &self.opening, &self.caught_up, reader) {
+        self.reading = match Session::begin(&self.hub, &self.opening, &self.ends, reader) {
             Ok(seat) => Reading::WithOthers(seat),
             Err(reader) => Reading::Alone(reader),
         };

@@ -84,6 +84,11 @@ impl Idleness {
         silence.caught_up = true;
     }
 
+    /// Nothing more will come of a partition: it holds nothing back.
+    pub(crate) fn ended(&mut self, partition: PartitionId) {
+        self.partitions.remove(&partition);
+    }
+
     /// The source cannot be reached: nothing is idle until it has been read to its end again.
     pub(crate) fn lost(&mut self, watermark: &mut JobWatermark) {
         for (partition, silence) in &mut self.partitions {

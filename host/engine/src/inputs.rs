@@ -37,12 +37,15 @@ impl Inputs {
         self.inputs.iter().map(|(_, input)| input.decoder.clone()).collect()
     }
 
-    /// The partitions that there are now, of all of them.
-    pub(crate) async fn partitions(&self) -> Result<Vec<PartitionId>, ConnectError> {
-        let mut all = Vec::new();
+    /// The partitions that there are now, by input, given where those stand that were read before.
+    pub(crate) async fn partitions(
+        &self,
+        positions: &BTreeMap<PartitionId, Position>,
+    ) -> Result<Vec<Vec<OpenPartition>>, ConnectError> {
+        let mut all = Vec::with_capacity(self.inputs.len());
         for (source, (_, input)) in (0..).zip(self.inputs.iter()) {
-            let count = input.source.partitions().await.map_err(|error| self.named(source, error))?;
-            all.extend((0..count).map(|partition| PartitionId { source, partition }));
+            let found = input.source.partitions(&of_input(source, positions)).await;
+            all.push(found.map_err(|error| self.named(source, error))?);
         }
         Ok(all)
     }
@@ -50,17 +53,12 @@ impl Inputs {
     /// Opens all of them where reading goes on.
     pub(crate) async fn open(
         &self,
-        partitions: &[PartitionId],
-        positions: &BTreeMap<PartitionId, Position>,
+        partitions: &[Vec<OpenPartition>],
         bounded: bool,
     ) -> Result<Readers, ConnectError> {
         let mut readers = Vec::with_capacity(self.inputs.len());
-        for (source, (_, input)) in (0..).zip(self.inputs.iter()) {
-            let own = partitions.iter().filter(|id| id.source == source);
-            let own =
-                own.map(|id| OpenPartition { partition: id.partition, from: positions.get(id).cloned() });
-            let own: Vec<_> = own.collect();
-            let opened = input.source.open(source, &own, bounded).await;
+        for (source, ((_, input), own)) in (0..).zip(self.inputs.iter().zip(partitions)) {
+            let opened = input.source.open(source, own, bounded).await;
             readers.push(opened.map_err(|error| self.named(source, error))?);
         }
         Ok(Readers { inputs: self.clone(), readers, turn: 0 })
@@ -74,13 +72,7 @@ impl Inputs {
     ) -> Result<Left, ConnectError> {
         let mut all = Left { records: Some(0), bytes: Some(0) };
         for (source, (_, input)) in (0..).zip(self.inputs.iter()) {
-            let own = positions.iter().filter(|(id, _)| id.source == source);
-            let own = own.map(|(id, position)| OpenPartition {
-                partition: id.partition,
-                from: Some(position.clone()),
-            });
-            let own: Vec<_> = own.collect();
-            let left = input.source.left(&own, bounded).await?;
+            let left = input.source.left(&of_input(source, positions), bounded).await?;
             let sum = |all: Option<u64>, left: Option<u64>| all.zip(left).map(|(all, left)| all + left);
             all = Left { records: sum(all.records, left.records), bytes: sum(all.bytes, left.bytes) };
         }
@@ -106,6 +98,16 @@ impl Inputs {
         }
         error
     }
+}
+
+/// Where the partitions of one input stand.
+fn of_input(source: u16, positions: &BTreeMap<PartitionId, Position>) -> Vec<OpenPartition> {
+    let own = positions.iter().filter(|(id, _)| id.source == source);
+    let open = |(id, position): (&PartitionId, &Position)| OpenPartition {
+        partition: id.partition,
+        from: Some(position.clone()),
+    };
+    own.map(open).collect()
 }
 
 /// All open readers of a job.

@@ -9,13 +9,13 @@
 
 use crate::decode::{Arrival, Decoding};
 use crate::metered::Metered;
-use crate::stream::{BlockId, Hub, Opening};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::stream::{self, BlockId, Hub, Opening};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use weir_connect::{ConnectError, CpuTime, Fetch, Health, OpenPartition, RawBlock, Reader};
-use weir_event::{EventTime, PartitionId, Sleep};
+use weir_event::{EventTime, PartitionId, Position, Sleep};
 
 /// Blocks in the ring: they are about 1 MiB, and as much again decoded.
 const RING: usize = 8;
@@ -57,26 +57,49 @@ struct Ring {
 #[derive(Debug)]
 enum Entry {
     Block(RawBlock),
-    CaughtUp(PartitionId),
+    End(PartitionId, End),
     Watermark(PartitionId, EventTime),
+    Appeared(PartitionId, Position),
 }
+
+/// The end of a partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// There is no more for now.
+    Present,
+    /// There will be no more.
+    ForEver,
+}
+
+impl End {
+    fn of(self, partition: PartitionId) -> Fetch {
+        match self {
+            End::Present => Fetch::CaughtUp(partition),
+            End::ForEver => Fetch::Ended(partition),
+        }
+    }
+}
+
+/// The partitions that were read to their end, and have had no block since.
+pub(crate) type Ends = BTreeMap<PartitionId, End>;
 
 /// Positions, and which partitions were read to their end.
 #[derive(Debug, Clone)]
 struct Place {
     partitions: Vec<OpenPartition>,
-    caught_up: BTreeSet<PartitionId>,
+    ends: Ends,
 }
 
 impl Place {
     fn pass(&mut self, entry: &Entry) {
         match entry {
-            Entry::CaughtUp(partition) => {
-                self.caught_up.insert(*partition);
+            Entry::End(partition, end) => {
+                self.ends.insert(*partition, *end);
             }
             Entry::Watermark(..) => {}
+            Entry::Appeared(partition, at) => stream::add(&mut self.partitions, partition.partition, at),
             Entry::Block(block) => {
-                self.caught_up.remove(&block.partition);
+                self.ends.remove(&block.partition);
                 let of = self.partitions.iter_mut().find(|it| it.partition == block.partition.partition);
                 if let Some(partition) = of {
                     partition.from = Some(block.next.clone());
@@ -116,14 +139,14 @@ impl Session {
     pub(crate) fn begin(
         hub: &Arc<Hub>,
         opening: &Opening,
-        caught_up: &BTreeSet<PartitionId>,
+        ends: &Ends,
         reader: Box<dyn Reader>,
     ) -> Result<Seat, Box<dyn Reader>> {
         let mut current = hub.session();
         if current.is_some() {
             return Err(reader);
         }
-        let base = Place { partitions: opening.partitions.clone(), caught_up: caught_up.clone() };
+        let base = Place { partitions: opening.partitions.clone(), ends: ends.clone() };
         let session = Arc::new(Session {
             bounded: opening.bounded,
             health: reader.health(),
@@ -134,7 +157,7 @@ impl Session {
                 followers: BTreeMap::from([(0, 0)]),
                 joined: 1,
                 // Who has caught up did not start just now.
-                gathered: !caught_up.is_empty(),
+                gathered: !ends.is_empty(),
                 failed: None,
             }),
             changed: watch::Sender::new(()),
@@ -191,10 +214,10 @@ impl Session {
         let here = place.partitions.iter().zip(&opening.partitions);
         let ahead = here.clone().filter(|(here, there)| here != there);
         let has = ahead.filter_map(|(_, there)| Some((there.partition, there.from.as_ref()?.next)));
-        let is_there = |partition: &PartitionId| {
+        let is_there = |(partition, _): &(&PartitionId, &End)| {
             here.clone().any(|(here, there)| here == there && here.partition == partition.partition)
         };
-        let at_end = place.caught_up.iter().copied().filter(is_there).collect();
+        let at_end = place.ends.iter().filter(is_there).map(|(partition, end)| end.of(*partition)).collect();
         Some((Seat::new(self.clone(), follower, at_end, has.collect()), joined))
     }
 
@@ -204,8 +227,11 @@ impl Session {
         let Some(at) = ring.followers.get_mut(&follower) else { return Found::LeftBehind };
         let found = match (ring.entries.get((*at - ring.first) as usize), &ring.failed) {
             (Some(Entry::Block(block)), _) => Found::Entry(Fetch::Block(block.clone())),
-            (Some(Entry::CaughtUp(partition)), _) => Found::Entry(Fetch::CaughtUp(*partition)),
+            (Some(Entry::End(partition, end)), _) => Found::Entry(end.of(*partition)),
             (Some(Entry::Watermark(partition, time)), _) => Found::Entry(Fetch::Watermark(*partition, *time)),
+            (Some(Entry::Appeared(partition, at)), _) => {
+                Found::Entry(Fetch::Appeared(*partition, at.clone()))
+            }
             (None, Some(error)) => return Found::Failed(error.clone()),
             (None, None) => return Found::Nothing,
         };
@@ -252,14 +278,14 @@ pub(crate) struct Seat {
     session: Arc<Session>,
     number: u64,
     changed: watch::Receiver<()>,
-    /// Partitions that were at their end where it joined.
-    at_end: VecDeque<PartitionId>,
+    /// What is to be said of partitions that were at their end where it joined.
+    at_end: VecDeque<Fetch>,
     /// By partition that the follower had read further than where it joined, how far.
     has: BTreeMap<u16, u64>,
 }
 
 impl Seat {
-    fn new(session: Arc<Session>, number: u64, at_end: Vec<PartitionId>, has: BTreeMap<u16, u64>) -> Seat {
+    fn new(session: Arc<Session>, number: u64, at_end: Vec<Fetch>, has: BTreeMap<u16, u64>) -> Seat {
         let changed = session.changed.subscribe();
         Seat { session, number, changed, at_end: at_end.into(), has }
     }
@@ -271,8 +297,8 @@ impl Seat {
 
     /// The next thing of the session; `None` once it has gone on without this one. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Fetch, ConnectError>> {
-        if let Some(partition) = self.at_end.pop_front() {
-            return Some(Ok(Fetch::CaughtUp(partition)));
+        if let Some(end) = self.at_end.pop_front() {
+            return Some(Ok(end));
         }
         loop {
             match self.session.take(self.number) {
@@ -374,8 +400,10 @@ impl Pump {
 
     fn push(&self, arrival: Arrival) {
         let entry = match arrival {
-            Arrival::CaughtUp(partition) => Entry::CaughtUp(partition),
+            Arrival::CaughtUp(partition) => Entry::End(partition, End::Present),
+            Arrival::Ended(partition) => Entry::End(partition, End::ForEver),
             Arrival::Watermark(partition, time) => Entry::Watermark(partition, time),
+            Arrival::Appeared(partition, at) => Entry::Appeared(partition, at),
             Arrival::Block(taken) => {
                 let (block, decoded) = *taken;
                 let followers = self.session.ring().followers.len().max(1) as u32;

@@ -11,9 +11,9 @@
 
 use crate::decode;
 use crate::follower::Follower;
-use crate::session::Session;
+use crate::session::{Ends, Session};
 use async_trait::async_trait;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +39,21 @@ pub struct StreamHub(Arc<Hub>);
 pub(crate) struct Opening {
     pub(crate) partitions: Vec<OpenPartition>,
     pub(crate) bounded: bool,
+}
+
+impl Opening {
+    /// There is a new partition.
+    pub(crate) fn add(&mut self, partition: u16, at: &Position) {
+        add(&mut self.partitions, partition, at);
+    }
+}
+
+/// Adds a partition to others that are in order of their numbers.
+pub(crate) fn add(partitions: &mut Vec<OpenPartition>, partition: u16, at: &Position) {
+    let behind = partitions.partition_point(|open| open.partition < partition);
+    if partitions.get(behind).is_none_or(|open| open.partition != partition) {
+        partitions.insert(behind, OpenPartition { partition, from: Some(at.clone()) });
+    }
 }
 
 /// The same range of a partition's log has the same bytes for ever, whoever read it and as which input: the
@@ -220,8 +235,8 @@ impl Drop for SharedSource {
 
 #[async_trait]
 impl Source for SharedSource {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        self.0.source.partitions().await
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        self.0.source.partitions(known).await
     }
 
     async fn open(
@@ -275,7 +290,7 @@ impl SharedSource {
             return Ok(Follower::alone(&self.0, opening, reader));
         }
         let reader = self.0.open_alone(&opening).await?;
-        Ok(match Session::begin(&self.0, &opening, &BTreeSet::new(), reader) {
+        Ok(match Session::begin(&self.0, &opening, &Ends::new(), reader) {
             Ok(seat) => Follower::with_others(&self.0, opening, seat),
             Err(reader) => Follower::alone(&self.0, opening, reader),
         })
@@ -297,6 +312,8 @@ impl Reader for AsInput {
             Fetch::Block(block) => Fetch::Block(RawBlock { partition: of_input(block.partition), ..block }),
             Fetch::CaughtUp(partition) => Fetch::CaughtUp(of_input(partition)),
             Fetch::Watermark(partition, time) => Fetch::Watermark(of_input(partition), time),
+            Fetch::Appeared(partition, at) => Fetch::Appeared(of_input(partition), at),
+            Fetch::Ended(partition) => Fetch::Ended(of_input(partition)),
         })
     }
 

@@ -8,7 +8,7 @@ use crate::error::EngineError;
 use crate::status::PartitionStatus;
 use weir_connect::{Decoded, RawBlock};
 use weir_core::Step;
-use weir_event::{Message, PartitionId};
+use weir_event::{EventTime, Message, PartitionId, Position};
 
 impl Driver {
     /// Takes what was read, in the order of its partition's log; what ran ahead waits until the others have come
@@ -56,16 +56,43 @@ impl Driver {
                 self.send_watermark(watermark).await
             }
             Arrival::CaughtUp(partition) => {
-                self.state.caught_up.insert(partition);
                 self.state.idleness.caught_up(partition, self.clock.monotonic());
                 let watermark = self.state.intake.caught_up(partition, self.mode == Mode::UntilEnd);
-                self.report(partition);
-                if self.state.caught_up.len() == self.state.all.len() {
-                    self.progress.caught_up(self.state.sequence);
-                }
-                self.send_watermark(watermark).await
+                self.at_end(partition, watermark).await
+            }
+            Arrival::Ended(partition) => {
+                self.state.idleness.ended(partition);
+                let watermark = self.state.intake.ended(partition);
+                self.at_end(partition, watermark).await
+            }
+            Arrival::Appeared(partition, at) => {
+                self.progress.freshness.left_end(self.clock.monotonic());
+                self.expect(partition, Some(&at));
+                Ok(())
             }
         }
+    }
+
+    /// A partition is at its end, for now or for ever, which may have moved the watermark.
+    async fn at_end(&mut self, partition: PartitionId, moved: Option<EventTime>) -> Result<(), EngineError> {
+        self.state.caught_up.insert(partition);
+        self.report(partition);
+        if self.state.caught_up.len() == self.state.all.len() {
+            self.progress.caught_up(self.state.sequence);
+        }
+        self.send_watermark(moved).await
+    }
+
+    /// There is a partition, which begins at `from` if it was never read and something says so: that is on record from
+    /// now on.
+    pub(crate) fn expect(&mut self, partition: PartitionId, from: Option<&Position>) {
+        self.state.all.insert(partition);
+        self.state.intake.expect(partition);
+        if let Some(from) = from.filter(|_| !self.state.positions.contains_key(&partition)) {
+            self.state.intake.begin(partition, from.next);
+            self.state.positions.insert(partition, from.clone());
+        }
+        self.report(partition);
     }
 
     async fn take_block(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<(), EngineError> {

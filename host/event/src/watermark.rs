@@ -94,6 +94,11 @@ impl JobWatermark {
         self.partitions.insert(partition, Holder { watermark, idle: false });
     }
 
+    /// A partition of which nothing more will come: it does not hold the watermark back any more.
+    pub fn remove(&mut self, partition: PartitionId) {
+        self.partitions.remove(&partition);
+    }
+
     /// Whether a partition holds the watermark back.
     pub fn set_idle(&mut self, partition: PartitionId, idle: bool) {
         if let Some(holder) = self.partitions.get_mut(&partition) {
@@ -148,6 +153,22 @@ mod tests {
         assert_eq!(job.current(), EventTime::MIN);
         job.set_idle(partition(1), true);
         assert_eq!(job.current(), EventTime::from_millis(50));
+    }
+
+    #[test]
+    fn one_that_has_ended_holds_nothing_back_and_moves_nothing() {
+        let mut job = JobWatermark::default();
+        job.update(partition(0), EventTime::from_millis(50));
+        job.update(partition(1), EventTime::from_millis(20));
+        job.add(partition(2));
+        job.remove(partition(1));
+        assert_eq!(job.current(), EventTime::MIN, "a new one holds it");
+        job.update(partition(2), EventTime::from_millis(60));
+        assert_eq!(job.current(), EventTime::from_millis(50));
+        job.remove(partition(0));
+        job.remove(partition(2));
+        assert_eq!(job.current(), EventTime::from_millis(50));
+        assert!(!job.all_idle(), "it does not go on by itself");
     }
 
     #[test]

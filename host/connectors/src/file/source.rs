@@ -83,8 +83,8 @@ fn lengths(listing: &Listing) -> HashMap<String, u64> {
 
 #[async_trait]
 impl Source for FileSource {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        self.present_files(None).await.map(|_| 1)
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        self.present_files(None).await.map(|_| OpenPartition::numbered(1, known))
     }
 
     async fn open(

@@ -62,8 +62,8 @@ fn recent_events(settings: &GeneratorSettings) -> u64 {
 
 #[async_trait]
 impl Source for GeneratorSource {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        Ok(1)
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        Ok(OpenPartition::numbered(1, known))
     }
 
     async fn open(

@@ -77,8 +77,8 @@ fn deleted(log: &IngestLog, next: u64) -> ConnectError {
 
 #[async_trait]
 impl Source for HttpSource {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        Ok(1)
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        Ok(OpenPartition::numbered(1, known))
     }
 
     async fn open(
@@ -139,8 +139,8 @@ impl Declared {
 
 #[async_trait]
 impl Source for Declared {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        self.log().await?.partitions().await
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        self.log().await?.partitions(known).await
     }
 
     async fn open(

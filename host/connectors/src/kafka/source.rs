@@ -114,11 +114,12 @@ fn messages_left(
 
 #[async_trait]
 impl Source for KafkaSource {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        let cluster = self.cluster.clone();
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        let (cluster, known) = (self.cluster.clone(), known.to_vec());
         blocking(move || {
             let consumer: BaseConsumer<Context> = cluster.client()?;
-            cluster.partitions(consumer.client())
+            let count = cluster.partitions(consumer.client())?;
+            Ok(OpenPartition::numbered(count, &known))
         })
         .await
     }

@@ -127,6 +127,18 @@ impl Intake {
         self.watermark.add(partition);
     }
 
+    /// A partition that was never read begins at this offset, whatever its first record has.
+    pub fn begin(&mut self, partition: PartitionId, offset: u64) {
+        self.beginnings.entry(partition).or_insert_with(|| Beginning::at(offset));
+    }
+
+    /// Nothing more will come of a partition: it does not hold the watermark back any more. Returns the watermark of
+    /// all partitions.
+    pub fn ended(&mut self, partition: PartitionId) -> Option<EventTime> {
+        self.watermark.remove(partition);
+        self.promised()
+    }
+
     /// A partition goes on where it stood. The ids that it had seen are for [`Intake::restore_ids`].
     pub fn resume(&mut self, partition: PartitionId, standing: Standing) {
         self.beginnings.extend(standing.beginning.map(|beginning| (partition, beginning)));

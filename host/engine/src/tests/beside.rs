@@ -72,8 +72,8 @@ impl Reader for Follow {
 
 #[async_trait]
 impl Source for Fed {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        Ok(1)
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        Ok(OpenPartition::numbered(1, known))
     }
 
     async fn open(

@@ -76,8 +76,8 @@ impl Reader for SlowReader {
 
 #[async_trait]
 impl Source for Slow {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        self.lines.partitions().await
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        self.lines.partitions(known).await
     }
 
     async fn open(

@@ -236,8 +236,9 @@ impl Reader for Script {
 
 #[async_trait]
 impl Source for Lines {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        self.fails.clone().map_or(Ok(self.partitions.len() as u16), Err)
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        let all = || OpenPartition::numbered(self.partitions.len() as u16, known);
+        self.fails.clone().map_or_else(|| Ok(all()), Err)
     }
 
     async fn open(

@@ -38,8 +38,8 @@ struct PacedReader {
 
 #[async_trait]
 impl Source for Paced {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        Ok(2)
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        Ok(OpenPartition::numbered(2, known))
     }
 
     async fn open(&self, _: u16, _: &[OpenPartition], _: bool) -> Result<Box<dyn Reader>, ConnectError> {

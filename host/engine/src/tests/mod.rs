@@ -1,6 +1,7 @@
 //! Jobs run over sources and sinks in memory and a real store in a temporary folder: the rules of time, asked of
 //! the whole engine.
 
+mod appearing;
 mod beside;
 mod commit;
 mod counts;

@@ -36,8 +36,8 @@ struct GrowingReader {
 
 #[async_trait]
 impl Source for Growing {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        Ok(self.ends.borrow().len() as u16)
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        Ok(OpenPartition::numbered(self.ends.borrow().len() as u16, known))
     }
 
     async fn open(

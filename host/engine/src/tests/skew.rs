@@ -15,12 +15,14 @@ use weir_event::{PartitionId, Position};
 pub(super) struct Told {
     fetches: Mutex<Option<mpsc::UnboundedReceiver<Fetch>>>,
     paused: Arc<Mutex<Vec<String>>>,
+    /// What its reader was opened with.
+    pub(super) opened: Mutex<Vec<OpenPartition>>,
 }
 
 impl Told {
     pub(super) fn new() -> (mpsc::UnboundedSender<Fetch>, Told) {
         let (say, fetches) = mpsc::unbounded_channel();
-        (say, Told { fetches: Mutex::new(Some(fetches)), paused: Arc::default() })
+        (say, Told { fetches: Mutex::new(Some(fetches)), paused: Arc::default(), opened: Mutex::default() })
     }
 }
 
@@ -29,11 +31,17 @@ struct Listens(mpsc::UnboundedReceiver<Fetch>, Arc<Mutex<Vec<String>>>);
 
 #[async_trait]
 impl Source for Told {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        Ok(2)
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        Ok(OpenPartition::numbered(2, known))
     }
 
-    async fn open(&self, _: u16, _: &[OpenPartition], _: bool) -> Result<Box<dyn Reader>, ConnectError> {
+    async fn open(
+        &self,
+        _: u16,
+        partitions: &[OpenPartition],
+        _: bool,
+    ) -> Result<Box<dyn Reader>, ConnectError> {
+        *self.opened.lock().unwrap() = partitions.to_vec();
         let fetches = self.fetches.lock().unwrap().take().unwrap();
         Ok(Box::new(Listens(fetches, self.paused.clone())))
     }

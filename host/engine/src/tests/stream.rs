@@ -33,8 +33,8 @@ impl Reader for Breaks {
 
 #[async_trait]
 impl Source for Counted {
-    async fn partitions(&self) -> Result<u16, ConnectError> {
-        self.lines.partitions().await
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        self.lines.partitions(known).await
     }
 
     async fn open(
@@ -103,8 +103,8 @@ async fn rest(reader: &mut dyn Reader, mut open: usize) -> Vec<String> {
     let mut lines = Vec::new();
     while open > 0 {
         match reader.next().await.unwrap() {
-            Fetch::CaughtUp(_) => open -= 1,
-            Fetch::Watermark(..) => {}
+            Fetch::CaughtUp(_) | Fetch::Ended(_) => open -= 1,
+            Fetch::Watermark(..) | Fetch::Appeared(..) => {}
             Fetch::Block(block) => {
                 lines.extend(std::str::from_utf8(&block.data).unwrap().lines().map(str::to_owned));
             }

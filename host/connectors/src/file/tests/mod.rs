@@ -90,7 +90,7 @@ async fn next_block(reader: &mut dyn Reader) -> RawBlock {
     loop {
         match reader.next().await.unwrap() {
             Fetch::Block(block) => return block,
-            Fetch::CaughtUp(_) | Fetch::Watermark(..) => {}
+            Fetch::CaughtUp(_) | Fetch::Ended(_) | Fetch::Watermark(..) | Fetch::Appeared(..) => {}
         }
     }
 }
@@ -151,11 +151,11 @@ async fn the_source_replays_from_each_of_its_positions() {
 async fn a_path_that_means_no_file_is_the_users_fault() {
     let folder = tempfile::tempdir().unwrap();
     for (pattern, follow) in [("none.jsonl", true), ("none.jsonl", false), ("*.jsonl", false)] {
-        let error = reader_of(folder.path(), pattern, follow).partitions().await.unwrap_err();
+        let error = reader_of(folder.path(), pattern, follow).partitions(&[]).await.unwrap_err();
         assert_eq!((error.fault, error.retry), (Fault::User, false));
         assert!(error.message.contains(pattern), "{error}");
     }
-    assert_eq!(reader_of(folder.path(), "*.jsonl", true).partitions().await.unwrap(), 1);
+    assert_eq!(reader_of(folder.path(), "*.jsonl", true).partitions(&[]).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@
 
 pub mod base64;
 pub mod json;
+pub mod parquet;
 mod table;
 
 pub use table::{FORMATS, Format, UnknownFormat, by_ending, by_name};

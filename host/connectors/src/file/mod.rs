@@ -2,22 +2,28 @@
 //!
 //! Knows names, bytes and line ends. Must not know what a line means, nor when a checkpoint is safe.
 
+mod content;
 mod cut;
 mod family;
 mod finished;
+mod folder;
 mod input;
 mod moved;
 mod names;
 mod open;
+mod partition;
 mod place;
 mod read;
 mod real;
 mod sink;
 mod source;
+mod target;
 mod trace;
 mod whereabouts;
 mod written;
 
+pub use self::content::Content;
+pub use self::partition::Partitioning;
 pub use self::sink::{FileSink, FileSinkSettings};
 pub use self::source::{FileSource, FileSourceSettings};
 
@@ -28,7 +34,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{KeyDoc, Sink, Source};
-use weir_event::Span;
+use weir_event::{ByteSize, Span};
+use weir_format::parquet::Compression;
+
+/// As large as readers of many files like them, and small enough to be read by one.
+const PARQUET_BYTES: u64 = 128 << 20;
 
 /// The keys of a `file` source.
 pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
@@ -44,7 +54,14 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
 /// The keys of a `file` sink.
 pub(crate) const SINK_KEYS: &[KeyDoc] = &[
     KeyDoc::new("path", "folder", REQUIRED, "where finished files appear, from the project's folder"),
-    KeyDoc::new("format", "jsonl", "jsonl", "how a row is written"),
+    KeyDoc::new("format", "jsonl or parquet", "jsonl", "how rows are written"),
+    KeyDoc::new(
+        "partition",
+        "list of texts",
+        NONE,
+        "folders below, outermost first: `dt=%Y-%m-%d` of the window's end or else the row's event time in UTC, \
+         `country={country}` of a column",
+    ),
     KeyDoc::new(
         "meta",
         "true or false",
@@ -57,6 +74,13 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         NONE,
         "how long a file collects rows; without it each checkpoint finishes its own",
     ),
+    KeyDoc::new(
+        "target_size",
+        "size",
+        NONE,
+        "a file is finished when it has about so many bytes; of Parquet 128MiB if nothing else is said",
+    ),
+    KeyDoc::new("compression", "zstd, snappy or none", "zstd", "how the columns of Parquet are compressed"),
 ];
 
 /// The source `file: {path, follow}`; `path` starts at the project folder and may be a glob.
@@ -74,27 +98,55 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     Ok(Arc::new(FileSource::new(settings, context.clock.clone())))
 }
 
-/// The sink `file: {path, format, meta, roll}`; `path` is a folder and starts at the project folder.
+/// The sink `file: {path, format, partition, ..}`; `path` is a folder and starts at the project folder.
 pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let mut settings = Settings::new(settings, SINK_KEYS);
     let path: Option<String> = settings.required("path", "a folder, such as out/user_activity");
     refuse_nul(path.as_deref(), &mut settings);
     let meta: bool = settings.optional("meta").unwrap_or_default();
     let roll: Option<Span> = settings.parsed("roll");
-    let ending: Option<String> = settings.optional("format");
-    let format = weir_format::by_ending(ending.as_deref().unwrap_or("jsonl"));
-    if let Err(error) = &format {
-        settings.error("format", error.to_string());
-    }
+    let target: Option<ByteSize> = settings.parsed("target_size");
+    let content = content(meta, &mut settings);
+    let partition = partitioning(&mut settings);
     if roll.is_some_and(|roll| roll <= Span::ZERO) {
         settings.error("roll", "must be longer than nothing; leave it out to finish a file per checkpoint");
     }
     settings.finish()?;
-    let format = format.map_err(|error| vec![SettingError::new("format", error.to_string())])?;
+    let content = content.map_err(|error| vec![error])?;
     let folder = context.project.join(path.unwrap_or_default());
     let place = place_in(&context.project, &folder);
-    let settings = FileSinkSettings { folder, place, format, meta, roll, mark: context.mark.clone() };
+    let default_bytes = content.is_made().then_some(PARQUET_BYTES);
+    let target_bytes = target.map(ByteSize::bytes).or(default_bytes);
+    let mark = context.mark.clone();
+    let settings = FileSinkSettings { folder, place, content, meta, partition, roll, target_bytes, mark };
     Ok(Box::new(FileSink::new(&context.job, settings, context.clock.clone())))
+}
+
+/// What `format` and `compression` say; an error is on record too.
+fn content(meta: bool, settings: &mut Settings) -> Result<Content, SettingError> {
+    let format: Option<String> = settings.optional("format");
+    let compression: Option<Compression> = settings.parsed("compression");
+    let ending = format.as_deref().unwrap_or("jsonl");
+    if ending == "parquet" {
+        return Ok(Content::Parquet { compression: compression.unwrap_or_default(), meta });
+    }
+    if compression.is_some() {
+        settings.error("compression", "is for `format: parquet`; leave it out");
+    }
+    let format = weir_format::by_ending(ending).map_err(|error| error.to_string());
+    if let Err(error) = &format {
+        settings.error("format", error);
+    }
+    let format = format.map_err(|error| SettingError::new("format", error))?;
+    Ok(Content::Records(format.encoder(meta), format.ending))
+}
+
+fn partitioning(settings: &mut Settings) -> Partitioning {
+    let templates: Vec<String> = settings.optional("partition").unwrap_or_default();
+    Partitioning::parse(&templates).unwrap_or_else(|errors| {
+        errors.into_iter().for_each(|error| settings.error("partition", error));
+        Partitioning::default()
+    })
 }
 
 /// A folder as it is seen from the project's, if it is in that.

@@ -1,17 +1,20 @@
-//! The sink: rows as records in files of a folder, exactly once.
+//! The sink: rows in files of a folder, exactly once.
 //!
 //! Rows are written aside and synced before their checkpoint is safe; a file gets its name once it is. What the
-//! token of a checkpoint says of the folder is in `written.rs`.
+//! token of a checkpoint says of the folder is in `written.rs`, what happens to files in `folder.rs`.
 
+use super::content::Content;
+use super::folder::{Folder, FolderSettings, mark_of};
+use super::partition::Partitioning;
 use super::real::real;
-use super::written::{Folder, Written, mark_of};
+use super::target::LocalFolder;
+use super::written::Written;
 use crate::blocking::blocking;
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, StateMark, Token};
+use weir_connect::{ConnectError, Delivery, Op, Sink, SinkRows, StateMark, Token};
 use weir_event::{Clock, Span};
-use weir_format::Format;
 
 /// Where and how a [`FileSink`] writes.
 #[derive(Debug)]
@@ -20,12 +23,16 @@ pub struct FileSinkSettings {
     pub folder: PathBuf,
     /// The same, from the project's folder if it is in that.
     pub place: PathBuf,
-    /// What makes records of rows, and how the names of finished files end.
-    pub format: &'static Format,
+    /// What stands in files, and how the names of finished ones end.
+    pub content: Content,
     /// Whether it has a use for what weir knows of each row.
     pub meta: bool,
+    /// The folders below that rows belong into.
+    pub partition: Partitioning,
     /// A file collects the rows of all checkpoints until it is that old; else each checkpoint finishes its own.
     pub roll: Option<Span>,
+    /// A file is finished when it has about so many bytes.
+    pub target_bytes: Option<u64>,
     /// Marks the folder as written with the server's state.
     pub mark: Arc<dyn StateMark>,
 }
@@ -38,7 +45,8 @@ pub struct FileSink {
     names: (PathBuf, String),
     place: PathBuf,
     mark: PathBuf,
-    encoder: Arc<dyn Encoder>,
+    content: Content,
+    partition: Partitioning,
     meta: bool,
     roll: Option<Span>,
     clock: Arc<dyn Clock>,
@@ -48,12 +56,21 @@ pub struct FileSink {
 impl FileSink {
     /// A sink of a job's rows. Does no I/O.
     pub fn new(job: &str, settings: FileSinkSettings, clock: Arc<dyn Clock>) -> Self {
-        let FileSinkSettings { folder, place, format, meta, roll, mark } = settings;
-        let names = (folder.clone(), format!("{job}-*.{}", format.ending));
+        let FileSinkSettings { folder, place, content, meta, partition, roll, target_bytes, mark } = settings;
+        let names = (folder.clone(), format!("{job}-*.{}", content.ending()));
         let mark_at = mark_of(&folder, job);
-        let folder = Arc::new(Mutex::new(Folder::new(folder, job, format.ending, mark)));
-        let encoder = format.encoder(meta);
-        FileSink { folder, names, place, mark: mark_at, encoder, meta, roll, clock, bytes: 0 }
+        let target = LocalFolder { path: folder.clone(), job: job.to_owned(), depth: partition.depth() };
+        let folder = Folder::new(FolderSettings {
+            stage: folder,
+            target: Arc::new(target),
+            job: job.to_owned(),
+            is_hidden: content.is_made() || partition.depth() > 0,
+            content: content.clone(),
+            target_bytes,
+            mark,
+        });
+        let folder = Arc::new(Mutex::new(folder));
+        FileSink { folder, names, place, mark: mark_at, content, partition, meta, roll, clock, bytes: 0 }
     }
 
     /// Does something with the folder off the async threads: disks block.
@@ -79,7 +96,7 @@ impl Sink for FileSink {
     }
 
     fn wants_meta(&self) -> bool {
-        self.meta
+        self.meta || self.partition.has_time()
     }
 
     fn written_bytes(&self) -> u64 {
@@ -105,14 +122,21 @@ impl Sink for FileSink {
     }
 
     async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError> {
-        let mut records = Vec::new();
-        self.encoder.encode(rows, &mut records)?;
-        if records.is_empty() {
+        // Rows that only ask for their time do not say that they delete.
+        if rows.columns.num_rows() == 0 || (rows.meta.op == Op::Delete && !self.meta) {
             return Ok(());
         }
+        let mut parts = Vec::new();
+        for (under, rows) in self.partition.split(rows.clone())? {
+            let appended = self.content.appended(&rows)?;
+            self.bytes += appended.bytes.len() as u64;
+            parts.push((under, appended));
+        }
         let now = self.clock.now();
-        self.bytes += records.len() as u64;
-        self.with_folder(move |folder| folder.append(&records, now)).await
+        let append = move |folder: &mut Folder| {
+            parts.iter().try_for_each(|(under, appended)| folder.append(under, appended, now))
+        };
+        self.with_folder(append).await
     }
 
     async fn prepare(&mut self, _epoch: u64) -> Result<Token, ConnectError> {

@@ -5,6 +5,7 @@ use super::node::{Node, Value};
 use super::report::Report;
 use crate::definition::{Limits, Log, ServerDefinition};
 use std::net::{Ipv4Addr, SocketAddr};
+use weir_event::ByteSize;
 
 /// A key group is never split and there are 128, so more shards would have nothing to do.
 const SHARDS_LIMIT: u64 = 128;
@@ -165,21 +166,12 @@ fn limits(node: &Node, limits: &mut Limits, report: &mut Report) {
     keys.finish("limits.", report);
 }
 
-const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
-
 /// Bytes: a whole number and a unit, or a whole number of bytes.
 fn size(key: &str, node: &Node, report: &mut Report) -> Option<u64> {
     if let Value::Number(_) = node.value {
         return report.integer(key, node, 1..=u64::MAX);
     }
     let text = report.text(key, node)?;
-    let unit = UNITS.iter().find_map(|(name, bytes)| Some((text.strip_suffix(name)?, bytes)));
-    let bytes = unit.and_then(|(number, bytes)| number.trim().parse::<u64>().ok()?.checked_mul(*bytes));
-    let bytes = bytes.filter(|bytes| *bytes > 0);
-    if bytes.is_none() {
-        let message =
-            format!("`{key}`: `{text}` is not a size; write a whole number and B, KiB, MiB or GiB, as 64MiB");
-        report.error(node.place, message);
-    }
-    bytes
+    let size = text.parse::<ByteSize>();
+    size.map(ByteSize::bytes).map_err(|error| report.error(node.place, format!("`{key}`: {error}"))).ok()
 }

@@ -1,11 +1,12 @@
 //! The file source and sink against real folders: resuming, following, what is refused.
 
+mod columns;
 mod reuse;
 mod rotation;
 
 use super::*;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use flate2::Compression;
+use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 use serde_json::json;
 use std::fs::{self, OpenOptions};
@@ -21,7 +22,7 @@ use weir_connect::{
 use weir_event::{Clock, EventTime, Fault, ManualClock, Position, Sleep};
 
 fn gzip(data: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Level::fast());
     encoder.write_all(data).unwrap();
     encoder.finish().unwrap()
 }
@@ -286,10 +287,27 @@ fn contents(folder: &Path) -> Vec<String> {
 
 fn sink_into(folder: &Path, roll: Option<Span>, clock: &Arc<ManualClock>) -> Box<dyn Sink> {
     let clock: Arc<dyn Clock> = clock.clone();
-    let (folder, format) = (folder.to_path_buf(), weir_format::by_ending("jsonl").unwrap());
-    let (place, mark) = (folder.clone(), Arc::new(NoMark));
-    let settings = FileSinkSettings { place, folder, format, meta: false, roll, mark };
+    let settings = FileSinkSettings { roll, ..settings_of(folder, json_lines()) };
     Box::new(FileSink::new("activity", settings, clock))
+}
+
+fn json_lines() -> Content {
+    let format = weir_format::by_ending("jsonl").unwrap();
+    Content::Records(format.encoder(false), format.ending)
+}
+
+/// All settings but folder and content at their defaults.
+fn settings_of(folder: &Path, content: Content) -> FileSinkSettings {
+    FileSinkSettings {
+        folder: folder.to_path_buf(),
+        place: folder.to_path_buf(),
+        content,
+        meta: false,
+        partition: Partitioning::default(),
+        roll: None,
+        target_bytes: None,
+        mark: Arc::new(NoMark),
+    }
 }
 
 /// Notes at each mark how many files were finished by then.
@@ -308,9 +326,7 @@ impl StateMark for Marks {
 async fn the_state_leaves_its_mark_before_each_file_is_finished_and_at_no_other_time() {
     let folder = tempfile::tempdir().unwrap();
     let (path, marks) = (folder.path().join("out"), Arc::new(Marks::default()));
-    let format = weir_format::by_ending("jsonl").unwrap();
-    let (folder, place, mark) = (path.clone(), path.clone(), marks.clone());
-    let settings = FileSinkSettings { folder, place, format, meta: false, roll: None, mark };
+    let settings = FileSinkSettings { mark: marks.clone(), ..settings_of(&path, json_lines()) };
     let mut sink = FileSink::new("activity", settings, Arc::new(ManualClock::default()));
     sink.start(None).await.unwrap();
     for epoch in 0..4 {
@@ -458,7 +474,7 @@ fn settings_are_checked_together() {
         clock,
         mark: Arc::new(NoMark),
     };
-    let errors = sink(&json!({"format": "parquet", "roll": "0s", "metta": true}), &context).err().unwrap();
+    let errors = sink(&json!({"format": "orc", "roll": "0s", "metta": true}), &context).err().unwrap();
     let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
     assert_eq!(keys, ["path", "format", "roll", "metta"]);
     let errors = sink(&json!({"path": "out/a\u{0}b"}), &context).err().unwrap();

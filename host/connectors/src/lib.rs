@@ -11,6 +11,7 @@ pub mod file;
 pub mod generator;
 pub mod http;
 pub mod kafka;
+mod object;
 pub mod registry;
 pub mod settings;
 pub mod stdout;

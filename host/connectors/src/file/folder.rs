@@ -46,7 +46,8 @@ pub(super) struct FolderSettings {
     pub(super) is_hidden: bool,
     /// A file is finished when it has about so many bytes.
     pub(super) target_bytes: Option<u64>,
-    pub(super) mark: Arc<dyn StateMark>,
+    /// Leaves its mark beside finished files.
+    pub(super) mark: Option<Arc<dyn StateMark>>,
 }
 
 /// A job's files.
@@ -105,6 +106,7 @@ impl Folder {
         let finished = finished.iter().filter_map(|name| self.number_of(name, "")).max();
         self.next = self.next.max(finished.map_or(0, |number| number + 1));
         self.clear(is_another)?;
+        self.settings.target.clear()?;
         sync_folder(&self.settings.job, self.stage())
     }
 
@@ -259,8 +261,20 @@ impl Folder {
         if has_changed {
             sync_folder(&self.settings.job, self.stage())?;
         }
+        self.bring()?;
         let open = self.open.values().map(|(_, unfinished)| unfinished.clone()).collect();
         Ok(Written { finish: self.pending.clone(), open, next: self.next, folder: self.found })
+    }
+
+    /// Brings what is whole to where a word lets it appear.
+    fn bring(&mut self) -> Result<(), ConnectError> {
+        let mut pending = std::mem::take(&mut self.pending);
+        for ready in pending.iter_mut().filter(|ready| ready.upload.is_none()) {
+            ready.upload =
+                self.settings.target.bring(&self.unfinished(ready.number), &self.finished(ready))?;
+        }
+        self.pending = pending;
+        Ok(())
     }
 
     fn sync(&self, file: &File, number: u64) -> Result<(), ConnectError> {
@@ -283,7 +297,7 @@ impl Folder {
         } else {
             self.sync(&file, number)?;
         }
-        self.pending.push(Ready { number, under });
+        self.pending.push(Ready { number, under, upload: None });
         Ok(())
     }
 
@@ -292,11 +306,14 @@ impl Folder {
         if written.finish.is_empty() {
             return Ok(());
         }
-        let at = mark_of(self.stage(), &self.settings.job);
-        self.settings.mark.leave(&at).map_err(|error| self.failed("write", &at, &error))?;
+        if let Some(mark) = &self.settings.mark {
+            let at = mark_of(self.stage(), &self.settings.job);
+            mark.leave(&at).map_err(|error| self.failed("write", &at, &error))?;
+        }
         for ready in &written.finish {
             let (from, is_prepared) = (self.unfinished(ready.number), self.pending.contains(ready));
-            self.settings.target.publish(&from, &self.finished(ready), is_prepared)?;
+            let name = self.finished(ready);
+            self.settings.target.publish(&from, &name, ready.upload.as_ref(), is_prepared)?;
         }
         self.settings.target.settle(&written.finish.iter().map(|ready| ready.under.as_str()).collect())?;
         if self.settings.content.is_made() {

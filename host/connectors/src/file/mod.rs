@@ -10,6 +10,7 @@ mod folder;
 mod input;
 mod moved;
 mod names;
+mod objects;
 mod open;
 mod partition;
 mod place;
@@ -28,14 +29,17 @@ pub use self::sink::{FileSink, FileSinkSettings};
 pub use self::source::{FileSource, FileSourceSettings};
 
 use crate::context::{SinkContext, SourceContext};
+use crate::object::ObjectPlace;
 use crate::settings::{SettingError, Settings};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{KeyDoc, Sink, Source};
 use weir_event::{ByteSize, Span};
 use weir_format::parquet::Compression;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// As large as readers of many files like them, and small enough to be read by one.
 const PARQUET_BYTES: u64 = 128 << 20;
@@ -53,7 +57,13 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
 
 /// The keys of a `file` sink.
 pub(crate) const SINK_KEYS: &[KeyDoc] = &[
-    KeyDoc::new("path", "folder", REQUIRED, "where finished files appear, from the project's folder"),
+    KeyDoc::new(
+        "path",
+        "folder",
+        REQUIRED,
+        "where finished files appear, from the project's folder, or in an object store: s3://bucket/.., gs://bucket/.., \
+         az://container/..",
+    ),
     KeyDoc::new("format", "jsonl or parquet", "jsonl", "how rows are written"),
     KeyDoc::new(
         "partition",
@@ -79,6 +89,12 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         "size",
         NONE,
         "a file is finished when it has about so many bytes; of Parquet 128MiB if nothing else is said",
+    ),
+    KeyDoc::new(
+        "options",
+        "mapping",
+        NONE,
+        "of the object store, beside the usual variables of the environment such as AWS_REGION: aws_endpoint, ..",
     ),
     KeyDoc::new("compression", "zstd, snappy or none", "zstd", "how the columns of Parquet are compressed"),
 ];
@@ -111,15 +127,43 @@ pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Ve
     if roll.is_some_and(|roll| roll <= Span::ZERO) {
         settings.error("roll", "must be longer than nothing; leave it out to finish a file per checkpoint");
     }
+    let objects = objects(path.as_deref(), &mut settings);
     settings.finish()?;
     let content = content.map_err(|error| vec![error])?;
-    let folder = context.project.join(path.unwrap_or_default());
-    let place = place_in(&context.project, &folder);
+    let path = path.unwrap_or_default();
+    let (folder, place) = match &objects {
+        Some(place) => (stage_of(context, place), PathBuf::from(place.to_string())),
+        None => {
+            let folder = context.project.join(path);
+            let place = place_in(&context.project, &folder);
+            (folder, place)
+        }
+    };
     let default_bytes = content.is_made().then_some(PARQUET_BYTES);
     let target_bytes = target.map(ByteSize::bytes).or(default_bytes);
     let mark = context.mark.clone();
-    let settings = FileSinkSettings { folder, place, content, meta, partition, roll, target_bytes, mark };
+    let settings =
+        FileSinkSettings { folder, objects, place, content, meta, partition, roll, target_bytes, mark };
     Ok(Box::new(FileSink::new(&context.job, settings, context.clock.clone())))
+}
+
+/// Where the files of a sink lie until they appear in an object store: the same folder at each start.
+fn stage_of(context: &SinkContext, place: &ObjectPlace) -> PathBuf {
+    let name = format!("{:016x}", xxh3_64(place.to_string().as_bytes()));
+    context.data_dir.join("unfinished").join(&context.job).join(name)
+}
+
+/// The place in an object store that a path means, if it means one; what is wrong with it is on record.
+fn objects(path: Option<&str>, settings: &mut Settings) -> Option<ObjectPlace> {
+    let options: Option<BTreeMap<String, String>> = settings.optional("options");
+    let Some(path) = path.filter(|path| ObjectPlace::is_meant(path)) else {
+        if options.is_some() {
+            settings.error("options", "are of an object store, and `path` is not in one; leave them out");
+        }
+        return None;
+    };
+    let place = ObjectPlace::parse(path, options.unwrap_or_default());
+    place.map_err(|(key, error)| settings.error(key, error)).ok()
 }
 
 /// What `format` and `compression` say; an error is on record too.

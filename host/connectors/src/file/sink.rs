@@ -5,11 +5,13 @@
 
 use super::content::Content;
 use super::folder::{Folder, FolderSettings, mark_of};
+use super::objects::Objects;
 use super::partition::Partitioning;
 use super::real::real;
-use super::target::LocalFolder;
+use super::target::{LocalFolder, Target};
 use super::written::Written;
 use crate::blocking::blocking;
+use crate::object::ObjectPlace;
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +23,9 @@ use weir_event::{Clock, Span};
 pub struct FileSinkSettings {
     /// The folder.
     pub folder: PathBuf,
-    /// The same, from the project's folder if it is in that.
+    /// Finished files appear there; else in the folder.
+    pub objects: Option<ObjectPlace>,
+    /// The place where they do, from the project's folder if it is in that.
     pub place: PathBuf,
     /// What stands in files, and how the names of finished ones end.
     pub content: Content,
@@ -41,14 +45,8 @@ pub struct FileSinkSettings {
 #[derive(Debug)]
 pub struct FileSink {
     folder: Arc<Mutex<Folder>>,
-    /// Where it writes, as its settings say it, and what the names of its files have in common.
-    names: (PathBuf, String),
-    place: PathBuf,
-    mark: PathBuf,
-    content: Content,
-    partition: Partitioning,
-    meta: bool,
-    roll: Option<Span>,
+    settings: FileSinkSettings,
+    job: String,
     clock: Arc<dyn Clock>,
     bytes: u64,
 }
@@ -56,21 +54,29 @@ pub struct FileSink {
 impl FileSink {
     /// A sink of a job's rows. Does no I/O.
     pub fn new(job: &str, settings: FileSinkSettings, clock: Arc<dyn Clock>) -> Self {
-        let FileSinkSettings { folder, place, content, meta, partition, roll, target_bytes, mark } = settings;
-        let names = (folder.clone(), format!("{job}-*.{}", content.ending()));
-        let mark_at = mark_of(&folder, job);
-        let target = LocalFolder { path: folder.clone(), job: job.to_owned(), depth: partition.depth() };
+        let (stage, depth) = (settings.folder.clone(), settings.partition.depth());
+        let (target, mark): (Arc<dyn Target>, _) = match &settings.objects {
+            Some(place) => (Arc::new(Objects::new(place.clone(), job, stage.clone())), None),
+            None => {
+                let target = LocalFolder { path: stage.clone(), job: job.to_owned(), depth };
+                (Arc::new(target), Some(settings.mark.clone()))
+            }
+        };
         let folder = Folder::new(FolderSettings {
-            stage: folder,
-            target: Arc::new(target),
+            stage,
+            target,
             job: job.to_owned(),
-            is_hidden: content.is_made() || partition.depth() > 0,
-            content: content.clone(),
-            target_bytes,
+            is_hidden: settings.content.is_made() || depth > 0,
+            content: settings.content.clone(),
+            target_bytes: settings.target_bytes,
             mark,
         });
-        let folder = Arc::new(Mutex::new(folder));
-        FileSink { folder, names, place, mark: mark_at, content, partition, meta, roll, clock, bytes: 0 }
+        FileSink { folder: Arc::new(Mutex::new(folder)), settings, job: job.to_owned(), clock, bytes: 0 }
+    }
+
+    /// What the names of its files have in common.
+    fn names(&self) -> String {
+        format!("{}-*.{}", self.job, self.settings.content.ending())
     }
 
     /// Does something with the folder off the async threads: disks block.
@@ -96,7 +102,7 @@ impl Sink for FileSink {
     }
 
     fn wants_meta(&self) -> bool {
-        self.meta || self.partition.has_time()
+        self.settings.meta || self.settings.partition.has_time()
     }
 
     fn written_bytes(&self) -> u64 {
@@ -104,16 +110,18 @@ impl Sink for FileSink {
     }
 
     fn own_place(&self) -> Option<String> {
-        let (folder, names) = &self.names;
-        Some(real(folder).join(names).display().to_string())
+        Some(match &self.settings.objects {
+            Some(place) => format!("{place}/{}", self.names()),
+            None => real(&self.settings.folder).join(self.names()).display().to_string(),
+        })
     }
 
     fn place(&self) -> String {
-        self.place.join(&self.names.1).display().to_string()
+        self.settings.place.join(self.names()).display().to_string()
     }
 
     fn mark(&self) -> Option<PathBuf> {
-        Some(self.mark.clone())
+        self.settings.objects.is_none().then(|| mark_of(&self.settings.folder, &self.job))
     }
 
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {
@@ -123,12 +131,12 @@ impl Sink for FileSink {
 
     async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError> {
         // Rows that only ask for their time do not say that they delete.
-        if rows.columns.num_rows() == 0 || (rows.meta.op == Op::Delete && !self.meta) {
+        if rows.columns.num_rows() == 0 || (rows.meta.op == Op::Delete && !self.settings.meta) {
             return Ok(());
         }
         let mut parts = Vec::new();
-        for (under, rows) in self.partition.split(rows.clone())? {
-            let appended = self.content.appended(&rows)?;
+        for (under, rows) in self.settings.partition.split(rows.clone())? {
+            let appended = self.settings.content.appended(&rows)?;
             self.bytes += appended.bytes.len() as u64;
             parts.push((under, appended));
         }
@@ -140,7 +148,7 @@ impl Sink for FileSink {
     }
 
     async fn prepare(&mut self, _epoch: u64) -> Result<Token, ConnectError> {
-        let (roll, now) = (self.roll, self.clock.now());
+        let (roll, now) = (self.settings.roll, self.clock.now());
         let written = self.with_folder(move |folder| folder.prepare(roll, now)).await?;
         serde_json::to_value(written)
             .map(Token)

@@ -1,7 +1,9 @@
-//! Where finished files appear: a folder, in which a file gets its name by being renamed. Blocking.
+//! Where finished files appear, and the nearest such place: a folder, in which a file gets its name by being renamed.
+//! Blocking.
 //!
 //! Must not know rows, or when a file is finished.
 
+use super::written::Upload;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
@@ -16,9 +18,26 @@ pub(super) trait Target: std::fmt::Debug + Send + Sync {
     /// What stands in it.
     fn names(&self) -> Result<Vec<String>, ConnectError>;
 
-    /// Lets a file appear that was written and synced at `from`. Idempotent: where the name is there already, or neither is
-    /// there, it was done before, except that what `is_prepared` by this process cannot be gone.
-    fn publish(&self, from: &Path, name: &str, is_prepared: bool) -> Result<(), ConnectError>;
+    /// Brings a file that was written and synced at `from` to where nothing but a word lets it appear; what that word
+    /// needs goes into the token. Where there is no such place, the file stays where it is.
+    fn bring(&self, _from: &Path, _name: &str) -> Result<Option<Upload>, ConnectError> {
+        Ok(None)
+    }
+
+    /// Lets a file appear that was written and synced at `from`, and perhaps brought. Idempotent: where the name is there
+    /// already, or neither is there, it was done before, except that what `is_prepared` by this process cannot be gone.
+    fn publish(
+        &self,
+        from: &Path,
+        name: &str,
+        upload: Option<&Upload>,
+        is_prepared: bool,
+    ) -> Result<(), ConnectError>;
+
+    /// Gives up what was brought, has not appeared, and is named by no safe checkpoint: all that is left at a start.
+    fn clear(&self) -> Result<(), ConnectError> {
+        Ok(())
+    }
 
     /// Makes durable what has appeared in these folders below it.
     fn settle(&self, under: &BTreeSet<&str>) -> Result<(), ConnectError>;
@@ -59,7 +78,13 @@ impl Target for LocalFolder {
         Ok(names)
     }
 
-    fn publish(&self, from: &Path, name: &str, is_prepared: bool) -> Result<(), ConnectError> {
+    fn publish(
+        &self,
+        from: &Path,
+        name: &str,
+        _: Option<&Upload>,
+        is_prepared: bool,
+    ) -> Result<(), ConnectError> {
         let to = self.path.join(name);
         if to.exists() {
             // What is finished is never written over: another of this name is of a folder that was away.

@@ -31,6 +31,16 @@ pub(super) struct Ready {
     pub(super) number: u64,
     /// The folder below the sink's that it belongs into; empty for that itself.
     pub(super) under: String,
+    /// Where it was brought already.
+    pub(super) upload: Option<Upload>,
+}
+
+/// A file that was sent to an object store in parts and only has to be completed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Upload {
+    pub(super) id: String,
+    /// What the store calls each part, in their order.
+    pub(super) parts: Vec<String>,
 }
 
 /// How a [`Ready`] is written down: by its number alone where that says all.
@@ -38,21 +48,31 @@ pub(super) struct Ready {
 #[serde(untagged)]
 enum ReadyForm {
     Number(u64),
-    Under { number: u64, under: String },
+    Whole {
+        number: u64,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        under: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upload: Option<Upload>,
+    },
 }
 
 impl From<ReadyForm> for Ready {
     fn from(form: ReadyForm) -> Ready {
         match form {
-            ReadyForm::Number(number) => Ready { number, under: String::new() },
-            ReadyForm::Under { number, under } => Ready { number, under },
+            ReadyForm::Number(number) => Ready { number, under: String::new(), upload: None },
+            ReadyForm::Whole { number, under, upload } => Ready { number, under, upload },
         }
     }
 }
 
 impl From<Ready> for ReadyForm {
-    fn from(Ready { number, under }: Ready) -> ReadyForm {
-        if under.is_empty() { ReadyForm::Number(number) } else { ReadyForm::Under { number, under } }
+    fn from(Ready { number, under, upload }: Ready) -> ReadyForm {
+        if under.is_empty() && upload.is_none() {
+            ReadyForm::Number(number)
+        } else {
+            ReadyForm::Whole { number, under, upload }
+        }
     }
 }
 
@@ -145,7 +165,11 @@ mod tests {
             under: under.to_owned(),
             kind: Some(8),
         };
-        let finish = vec![Ready { number: 1, under: "dt=2026-01-01".to_owned() }];
+        let upload = Upload { id: "u".to_owned(), parts: vec!["a".to_owned(), "b".to_owned()] };
+        let finish = vec![
+            Ready { number: 1, under: "dt=2026-01-01".to_owned(), upload: None },
+            Ready { number: 2, under: String::new(), upload: Some(upload) },
+        ];
         for open in [vec![open(2, "dt=a")], vec![open(2, "dt=a"), open(3, "")]] {
             let written = Written { finish: finish.clone(), open, next: 4, folder: None };
             let token: Value = serde_json::to_value(&written).unwrap();

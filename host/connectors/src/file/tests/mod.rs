@@ -1,6 +1,7 @@
 //! The file source and sink against real folders: resuming, following, what is refused.
 
 mod columns;
+mod objects;
 mod reuse;
 mod rotation;
 
@@ -300,6 +301,7 @@ fn json_lines() -> Content {
 fn settings_of(folder: &Path, content: Content) -> FileSinkSettings {
     FileSinkSettings {
         folder: folder.to_path_buf(),
+        objects: None,
         place: folder.to_path_buf(),
         content,
         meta: false,

@@ -117,6 +117,7 @@ impl Host {
             epoch: 1,
             identities: rows.identities,
             windows: rows.windows,
+            times: rows.times,
             op: rows.op,
             revision: rows.revision,
             keys: rows.keys,

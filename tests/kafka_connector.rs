@@ -49,12 +49,17 @@ fn source(brokers: &str, topic: &str) -> Arc<dyn Source> {
 fn sink(settings: &Value) -> Box<dyn Sink> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (project, data_dir) = (PathBuf::new(), PathBuf::new());
-    registry::sink(
-        "kafka",
-        settings,
-        &SinkContext { project, data_dir, job: "test".to_owned(), clock, mark: Arc::new(NoMark) },
-    )
-    .unwrap()
+    let context = SinkContext {
+        project,
+        data_dir,
+        job: "test".to_owned(),
+        sink: "kafka".to_owned(),
+        shape: None,
+        refused_bytes: 0,
+        clock,
+        mark: Arc::new(NoMark),
+    };
+    registry::sink("kafka", settings, &context).unwrap()
 }
 
 fn producer(brokers: &str, options: &[(&str, &str)]) -> BaseProducer {

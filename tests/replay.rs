@@ -156,6 +156,9 @@ impl Replay {
                 project: folder.clone(),
                 data_dir: folder.clone(),
                 job: job.clone(),
+                sink: name.clone(),
+                shape: None,
+                refused_bytes: 0,
                 clock: clock.clone(),
                 mark: Arc::new(NoMark),
             };

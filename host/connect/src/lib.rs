@@ -13,6 +13,8 @@ pub mod format;
 pub mod health;
 pub mod key;
 pub mod mark;
+pub mod probe;
+pub mod shape;
 pub mod sink;
 pub mod source;
 
@@ -23,5 +25,7 @@ pub use format::{BadRow, Decoded, Decoder, Encoder, Records};
 pub use health::Health;
 pub use key::KeyDoc;
 pub use mark::{NoMark, StateMark};
-pub use sink::{Delivery, Op, Sink, SinkRows, Token};
+pub use probe::Probe;
+pub use shape::{RowIdentity, RowShape};
+pub use sink::{Delivery, Op, Sink, SinkCounts, SinkRows, Token};
 pub use source::{Fetch, Framing, KnownTimes, Left, OpenPartition, RawBlock, Reader, Source};

@@ -12,6 +12,7 @@
 //! ends by itself, with an error when the other side does not answer.
 
 use crate::error::ConnectError;
+use crate::probe::Probe;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -90,12 +91,40 @@ pub struct RowMeta {
     pub identities: Vec<String>,
     /// Each row's window, milliseconds `[start, end)`; empty where rows have none.
     pub windows: Vec<(i64, i64)>,
+    /// Each row's event time, milliseconds; empty where rows have windows, where they have no time of their own (an
+    /// aggregate over all time), or no sink asked.
+    pub times: Vec<i64>,
     /// What all of the rows do.
     pub op: Op,
     /// Rises strictly over all rows of one identity, also across restarts.
     pub revision: u64,
     /// The columns of each row's entity key, whether the query selects them or not; `None` if no sink asked.
     pub keys: Option<RecordBatch>,
+}
+
+/// What a sink counts of what it does, since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SinkCounts {
+    /// Bytes that it has written; 0 where it does not count them.
+    pub bytes: u64,
+    /// Times that it tried again what the other side did not take at once.
+    pub retries: u64,
+    /// Rows that the other side refuses for ever, each set aside with its reason.
+    pub refused: u64,
+    /// Rows that the other side had newer ones for.
+    pub stale: u64,
+}
+
+impl SinkCounts {
+    /// What was counted since `earlier`.
+    pub fn since(self, earlier: SinkCounts) -> SinkCounts {
+        SinkCounts {
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+            retries: self.retries.saturating_sub(earlier.retries),
+            refused: self.refused.saturating_sub(earlier.refused),
+            stale: self.stale.saturating_sub(earlier.stale),
+        }
+    }
 }
 
 /// Where result rows go.
@@ -110,9 +139,9 @@ pub trait Sink: Send {
         false
     }
 
-    /// How many bytes it has written so far, for figures alone; 0 where it does not count them.
-    fn written_bytes(&self) -> u64 {
-        0
+    /// What it has counted since it was made, for figures alone.
+    fn counts(&self) -> SinkCounts {
+        SinkCounts::default()
     }
 
     /// Where it writes, for a person to look at, if no other sink of its job may write there: what one of them brings to
@@ -137,6 +166,18 @@ pub trait Sink: Send {
     /// Whether it keeps nothing of what it is given: rows that it has written are not needed again if it fails.
     fn forgets(&self) -> bool {
         false
+    }
+
+    /// The statements that make what it writes to (tables, an index, a topic), for whoever runs them; `None` where nothing
+    /// has to be made before, or its rows are not known yet. Does no I/O.
+    fn ddl(&self) -> Option<String> {
+        None
+    }
+
+    /// Looks whether it could start: whether what it writes to can be reached, lets it write, and fits its rows. Writes
+    /// nothing. A sink that cannot tell says so.
+    async fn probe(&mut self) -> Result<Probe, ConnectError> {
+        Ok(Probe::NotTried("it can only be tried by writing"))
     }
 
     /// Opens the sink and brings what is visible to exactly what `last` says (`None`: no safe checkpoint yet).

@@ -18,6 +18,7 @@
 
 use crate::error::ConnectError;
 use crate::health::Health;
+use crate::probe::Probe;
 use async_trait::async_trait;
 use bytes::Bytes;
 use weir_event::{EventTime, PartitionId, Position};
@@ -82,6 +83,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// soon, says nothing. `bounded` is as for [`Source::open`].
     async fn left(&self, _positions: &[OpenPartition], _bounded: bool) -> Result<Left, ConnectError> {
         Ok(Left::default())
+    }
+
+    /// Looks whether it could start: whether what it reads can be reached and lets it read. Has no effect.
+    async fn probe(&self) -> Result<Probe, ConnectError> {
+        let count = self.partitions(&[]).await?.len();
+        Ok(Probe::Ready(if count == 1 { "1 partition".to_owned() } else { format!("{count} partitions") }))
     }
 
     /// What of it is not there, as far as this machine alone can tell at once; `None` also where only another could.

@@ -3,7 +3,7 @@
 use crate::http::IngestLogs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use weir_connect::StateMark;
+use weir_connect::{RowShape, StateMark};
 use weir_event::Clock;
 
 /// What a source may need beside its own options.
@@ -30,6 +30,12 @@ pub struct SinkContext {
     pub data_dir: PathBuf,
     /// The job whose results go there.
     pub job: String,
+    /// What the sink is called in its job.
+    pub sink: String,
+    /// What the job's result rows look like; `None` while its query is not planned.
+    pub shape: Option<Arc<RowShape>>,
+    /// So much a sink may keep of rows that the other side refuses for ever.
+    pub refused_bytes: u64,
     /// Where time is taken from.
     pub clock: Arc<dyn Clock>,
     /// Marks what is written as made with the server's state.

@@ -8,7 +8,7 @@ use crate::settings::{SettingError, Settings};
 use arrow_array::Array;
 use async_trait::async_trait;
 use serde_json::Value;
-use weir_connect::{ConnectError, Delivery, Sink, SinkRows, Token};
+use weir_connect::{ConnectError, Delivery, Sink, SinkCounts, SinkRows, Token};
 
 /// Counts rows and drops them.
 #[derive(Debug, Default)]
@@ -34,8 +34,8 @@ impl Sink for DiscardSink {
         true
     }
 
-    fn written_bytes(&self) -> u64 {
-        self.bytes
+    fn counts(&self) -> SinkCounts {
+        SinkCounts { bytes: self.bytes, ..SinkCounts::default() }
     }
 
     async fn start(&mut self, _: Option<&Token>) -> Result<(), ConnectError> {

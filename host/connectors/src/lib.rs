@@ -15,3 +15,4 @@ mod object;
 pub mod registry;
 pub mod settings;
 pub mod stdout;
+pub mod upsert;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
-use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, Token};
+use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkCounts, SinkRows, Token};
 use weir_format::json::JsonEncoder;
 
 /// Prints rows, each batch flushed at once.
@@ -43,8 +43,8 @@ impl Sink for StdoutSink {
         Delivery::AtLeastOnce
     }
 
-    fn written_bytes(&self) -> u64 {
-        self.bytes
+    fn counts(&self) -> SinkCounts {
+        SinkCounts { bytes: self.bytes, ..SinkCounts::default() }
     }
 
     async fn start(&mut self, _: Option<&Token>) -> Result<(), ConnectError> {

@@ -82,6 +82,7 @@ impl Delivery {
                 epoch: self.checkpoint + 1,
                 identities: rows.identities,
                 windows: rows.windows,
+                times: rows.times,
                 op,
                 revision: rows.revision,
                 keys: rows.keys.map(compacted),
@@ -132,6 +133,8 @@ fn compact<T: ByteViewType>(views: &GenericByteViewArray<T>) -> Option<ArrayRef>
 /// What rows take in memory, roughly.
 fn memory_bytes(rows: &SinkRows) -> u64 {
     let of_batch = |batch: &RecordBatch| batch.get_array_memory_size();
-    let of_meta = rows.meta.identities.iter().map(String::len).sum::<usize>() + 16 * rows.meta.windows.len();
-    (of_batch(&rows.columns) + rows.meta.keys.as_ref().map_or(0, of_batch) + of_meta) as u64
+    let meta = &rows.meta;
+    let of_identities = meta.identities.iter().map(String::len).sum::<usize>();
+    let of_meta = of_identities + 8 * meta.times.len() + 16 * meta.windows.len();
+    (of_batch(&rows.columns) + meta.keys.as_ref().map_or(0, of_batch) + of_meta) as u64
 }

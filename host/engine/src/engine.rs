@@ -1,5 +1,6 @@
 //! The engine as the server holds it: jobs by name over one store, also those that could not be started.
 
+use crate::attempts::{Attempts, attempts_of};
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
 use crate::error::EngineError;
@@ -66,6 +67,7 @@ impl Engine {
             checkpoint_every: settings.checkpoint_every,
             outbox: settings.outbox,
             outbox_bytes: settings.outbox_bytes,
+            attempts: Attempts::default(),
         };
         Ok(Engine { surroundings, jobs: RwLock::default() })
     }
@@ -109,7 +111,15 @@ impl Engine {
     /// Drops the state of a job, so that it starts anew; refused while it runs.
     pub async fn forget(&self, name: &str) -> Result<(), EngineError> {
         self.jobs.read().unwrap_or_else(PoisonError::into_inner).refuse_running(name)?;
+        let head = self.surroundings.store.head().map_err(|error| EngineError::store(name, &error))?;
+        self.starts_above(name, head.map_or(0, |head| attempts_of(&head, name)));
         self.surroundings.committer.forget(name).await
+    }
+
+    /// The state of a job was dropped that knew of attempts up to this one: rows of the next are newer than those of all
+    /// before.
+    pub fn starts_above(&self, name: &str, attempt: u64) {
+        self.surroundings.attempts.dropped(name, attempt);
     }
 
     /// The job of this name, if it was started.

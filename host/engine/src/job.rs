@@ -3,6 +3,7 @@
 //! The supervisor restores the job's last safe checkpoint, runs the pipeline, and starts again from the next safe
 //! checkpoint when an outside system failed in a way that may pass. A job that fails stops alone.
 
+use crate::attempts::Attempts;
 use crate::back_off::BackOff;
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
@@ -72,6 +73,7 @@ pub(crate) struct Surroundings {
     pub(crate) checkpoint_every: Duration,
     pub(crate) outbox: PathBuf,
     pub(crate) outbox_bytes: u64,
+    pub(crate) attempts: Attempts,
 }
 
 /// A job, seen from outside.
@@ -310,7 +312,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     *job.begun.write().unwrap_or_else(PoisonError::into_inner) = begun;
 
     // The attempt is stored before its first effect, so that revisions rise also across crashes.
-    body.attempt += 1;
+    body.attempt = surroundings.attempts.next(&plan.name, body.attempt, job.clock.now());
     body.adopt(&plan);
     body.shape = Some(shape);
     let (cpu, entries) = (&job.progress.cpu, unsaid.into_iter());

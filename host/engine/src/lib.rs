@@ -9,6 +9,7 @@
 
 mod ahead;
 mod apart;
+mod attempts;
 mod back_off;
 mod backlog;
 mod checkpoint;
@@ -48,6 +49,7 @@ mod stop;
 pub mod stream;
 mod take;
 
+pub use attempts::attempts_of;
 pub use back_off::BackOff;
 pub use clock::SystemClock;
 pub use dead_letters::{DeadLetters, Listing};

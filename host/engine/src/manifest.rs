@@ -45,7 +45,7 @@ pub(crate) struct Body {
     pub(crate) shape: Option<StoredShape>,
     /// Number of this checkpoint of the job, rising.
     pub(crate) checkpoint: u64,
-    /// How often the job was started: the high part of revisions.
+    /// The number of the newest attempt, rising with each: the high part of revisions.
     pub(crate) attempt: u64,
     /// Where each partition was read to, and its newest event time.
     pub(crate) partitions: Vec<PartitionState>,

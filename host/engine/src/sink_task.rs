@@ -8,7 +8,7 @@ use crate::error::EngineError;
 use crate::outbox::{Outbox, Work};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_connect::{ConnectError, Sink};
+use weir_connect::{ConnectError, Sink, SinkCounts};
 use weir_event::{Clock, Fault, Span};
 use weir_plan::OnFull;
 
@@ -100,25 +100,37 @@ impl SinkTask {
         }
         let mut sink = (self.make)()?;
         sink.start(safe.as_ref()).await?;
+        let mut counted = SinkCounts::default();
         loop {
-            match self.outbox.next().await? {
-                Work::Commit(token) => {
-                    sink.commit(&token).await?;
-                    self.outbox.committed();
-                }
-                Work::Write(rows) => {
-                    let before = sink.written_bytes();
-                    sink.write(&rows).await?;
-                    self.outbox.wrote(sink.written_bytes().saturating_sub(before));
-                }
-                Work::Prepare(checkpoint) => {
-                    let token = sink.prepare(checkpoint).await?;
-                    self.outbox.prepared(checkpoint, token);
-                }
-                Work::Pause => return Ok(Pause::Suspended),
-                Work::End => return Ok(Pause::End),
+            let work = self.outbox.next().await?;
+            let done = self.act(&mut *sink, work).await;
+            let counts = sink.counts();
+            self.outbox.counted(counts.since(std::mem::replace(&mut counted, counts)));
+            if let Some(pause) = done? {
+                return Ok(pause);
             }
         }
+    }
+
+    /// Has the sink do one thing, and says in its outbox what became of it; gives why it gets nothing more, if so.
+    async fn act(&self, sink: &mut dyn Sink, work: Work) -> Result<Option<Pause>, ConnectError> {
+        match work {
+            Work::Commit(token) => {
+                sink.commit(&token).await?;
+                self.outbox.committed();
+            }
+            Work::Write(rows) => {
+                sink.write(&rows).await?;
+                self.outbox.wrote();
+            }
+            Work::Prepare(checkpoint) => {
+                let token = sink.prepare(checkpoint).await?;
+                self.outbox.prepared(checkpoint, token);
+            }
+            Work::Pause => return Ok(Some(Pause::Suspended)),
+            Work::End => return Ok(Some(Pause::End)),
+        }
+        Ok(None)
     }
 
     fn tell(&self, error: &ConnectError, pause: Option<Duration>) {

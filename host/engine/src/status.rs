@@ -42,6 +42,12 @@ pub struct SinkStatus {
     pub bytes: u64,
     /// How often it failed.
     pub errors: u64,
+    /// How often it tried again by itself what the other side did not take at once.
+    pub retries: u64,
+    /// Rows that the other side refuses for ever, each set aside with its reason.
+    pub refused_rows: u64,
+    /// Rows that the other side had newer ones for.
+    pub stale_rows: u64,
     /// Rows that wait for it.
     pub waiting_rows: u64,
     /// What they take.

@@ -10,6 +10,7 @@ use crate::state_shape::StateShape;
 use arrow_schema::{DataType, Schema, SchemaRef};
 use serde::Serialize;
 use std::sync::Arc;
+use weir_connect::RowShape;
 use weir_event::{PartitionId, Span};
 use weir_timeline::StageSpec;
 
@@ -99,6 +100,11 @@ impl JobPlan {
         let mut aggregates = self.stage.iter().flat_map(|stage| &stage.spec.aggregates);
         scalars.any(|expression| expression.canonical().contains(COMPONENT_MARK))
             || aggregates.any(|aggregate| aggregate.function.card().identity.contains(COMPONENT_MARK))
+    }
+
+    /// What its result rows look like to its sinks.
+    pub fn row_shape(&self) -> RowShape {
+        crate::row_shape::row_shape(self)
     }
 
     /// Names and types of the projected columns, which are of the same types for every input.

@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod expression;
 pub mod hash;
 pub mod job_plan;
+mod row_shape;
 pub mod state_shape;
 pub mod values;
 

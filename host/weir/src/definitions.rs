@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_event::Clock;
-use weir_plan::{Checked, Diagnostic, FunctionCatalog};
+use weir_plan::{Checked, Diagnostic, FunctionCatalog, JobPlan};
 use weir_plugin::PluginError;
 use weir_project::{Planned, RefusedJob, plan_checked};
 
@@ -29,7 +29,8 @@ pub(crate) fn plan_copy(
     Ok((plan(project.folder(), checked, &*plugins, Arc::new(SystemClock::new())), refused))
 }
 
-/// Plans the project in this folder; jobs that would be fed their own results are refused.
+/// Plans the project in this folder; jobs that would be fed their own results are refused, and those whose rows do not
+/// fit a sink.
 pub(crate) fn plan(
     folder: &Path,
     checked: &Checked,
@@ -37,8 +38,28 @@ pub(crate) fn plan(
     clock: Arc<dyn Clock>,
 ) -> Planned {
     let mut planned = plan_checked(checked, functions);
-    feeding::refuse(&mut planned, checked, &RegisteredKinds::new(folder, clock), folder);
+    let kinds = RegisteredKinds::new(folder, clock);
+    refuse(&mut planned, checked, |jobs| feeding::faults(jobs, checked, &kinds, folder));
+    refuse(&mut planned, checked, |jobs| jobs.iter().map(|job| kinds.misfits(job)).collect());
     planned
+}
+
+/// Refuses the jobs with which something is wrong.
+fn refuse(planned: &mut Planned, checked: &Checked, faults: impl Fn(&[JobPlan]) -> Vec<Vec<String>>) {
+    let faults = faults(&planned.jobs);
+    for (job, faults) in std::mem::take(&mut planned.jobs).into_iter().zip(faults) {
+        if faults.is_empty() {
+            planned.jobs.push(job);
+            continue;
+        }
+        let definition = checked.jobs.iter().find(|definition| definition.name == job.name);
+        let file = definition.map_or("", |job| &job.file);
+        let errors: Vec<Diagnostic> =
+            faults.into_iter().map(|message| Diagnostic::error(file, 1, 1, message)).collect();
+        let reasons = errors.iter().map(ToString::to_string).collect();
+        planned.refused.push(RefusedJob { name: job.name, reasons, lacks: Vec::new() });
+        planned.diagnostics.extend(errors);
+    }
 }
 
 /// Everything that is wrong with a project, plugins that are not taken first.

@@ -4,26 +4,17 @@
 
 use crate::kinds::RegisteredKinds;
 use std::path::{Path, PathBuf};
-use weir_plan::{Checked, ConnectorKinds, Diagnostic, JobPlan, StreamInput};
-use weir_project::{Planned, RefusedJob};
+use weir_plan::{Checked, ConnectorKinds, JobPlan, StreamInput};
 
-/// Refuses the jobs that would be fed their own results, and those that write into the data folder.
-pub(crate) fn refuse(planned: &mut Planned, checked: &Checked, kinds: &RegisteredKinds, project: &Path) {
+/// What is wrong with each job: it would be fed its own results, or it writes into the data folder.
+pub(crate) fn faults(
+    jobs: &[JobPlan],
+    checked: &Checked,
+    kinds: &RegisteredKinds,
+    project: &Path,
+) -> Vec<Vec<String>> {
     let data = checked.server.as_ref().and_then(|server| data_folder(project, &server.data_dir));
-    let faults = faults(&planned.jobs, kinds, data.as_deref());
-    let mut faults = faults.into_iter();
-    let jobs = std::mem::take(&mut planned.jobs);
-    for job in jobs {
-        let Some(message) = faults.next().flatten() else {
-            planned.jobs.push(job);
-            continue;
-        };
-        let definition = checked.jobs.iter().find(|definition| definition.name == job.name);
-        let error = Diagnostic::error(definition.map_or("", |job| &job.file), 1, 1, message);
-        let reasons = vec![error.to_string()];
-        planned.refused.push(RefusedJob { name: job.name, reasons, lacks: Vec::new() });
-        planned.diagnostics.push(error);
-    }
+    faults_beside(jobs, kinds, data.as_deref())
 }
 
 /// Where the server's data really is; `None` where the whole project is in it.
@@ -34,8 +25,7 @@ fn data_folder(project: &Path, data_dir: &str) -> Option<PathBuf> {
     (!project.starts_with(&data)).then_some(data)
 }
 
-/// What is wrong with each job, if anything.
-fn faults(jobs: &[JobPlan], kinds: &RegisteredKinds, data: Option<&Path>) -> Vec<Option<String>> {
+fn faults_beside(jobs: &[JobPlan], kinds: &RegisteredKinds, data: Option<&Path>) -> Vec<Vec<String>> {
     let fed: Vec<Vec<Fed>> = jobs.iter().map(|job| fed_by(job, jobs, kinds)).collect();
     let fault = |(at, job): (usize, &JobPlan)| {
         let in_data = |place: &String| data.is_some_and(|data| Path::new(place).starts_with(data));
@@ -51,7 +41,7 @@ fn faults(jobs: &[JobPlan], kinds: &RegisteredKinds, data: Option<&Path>) -> Vec
             back.place, back.stream
         ))
     };
-    jobs.iter().enumerate().map(fault).collect()
+    jobs.iter().enumerate().map(|job| fault(job).into_iter().collect()).collect()
 }
 
 /// That a job reads what another writes.

@@ -46,6 +46,21 @@ impl RegisteredKinds {
         plan.sinks.iter().filter_map(identity).collect()
     }
 
+    /// What of a job's sinks does not fit its rows, in words.
+    pub(crate) fn misfits(&self, plan: &JobPlan) -> Vec<String> {
+        let shape = Arc::new(plan.row_shape());
+        let misfits = |sink: &SinkPlan| {
+            let context = SinkContext { shape: Some(shape.clone()), ..self.sink_context(&plan.name) };
+            let errors = registry::sink(&sink.kind, &sink.settings, &context).err().unwrap_or_default();
+            let kind = sink.kind.clone();
+            errors.into_iter().map(move |SettingError { key, message }| {
+                let dot = if key.is_empty() { "" } else { "." };
+                format!("`{kind}{dot}{key}`: {message}")
+            })
+        };
+        plan.sinks.iter().flat_map(misfits).collect()
+    }
+
     /// What a stream's source has not got yet, where this machine can tell; looks at files.
     pub(crate) fn missing(&self, stream: &StreamDefinition) -> Option<String> {
         let origin = stream.origin.as_ref()?;
@@ -74,6 +89,9 @@ impl RegisteredKinds {
             project: self.project.clone(),
             data_dir: self.project.clone(),
             job: job.to_owned(),
+            sink: String::new(),
+            shape: None,
+            refused_bytes: 0,
             clock: self.clock.clone(),
             mark: Arc::new(NoMark),
         }

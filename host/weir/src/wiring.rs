@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
-use weir_engine::{DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings};
+use weir_engine::{DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, attempts_of};
 use weir_event::suggestion::instead_of;
 use weir_event::{Clock, Ticks};
 use weir_plan::{Checked, JobPlan, ServerDefinition};
@@ -55,6 +55,8 @@ pub(crate) struct Opened {
     pub(crate) store: Arc<dyn CheckpointStore>,
     /// Marks what is made with the state as that.
     pub(crate) mark: Arc<dyn StateMark>,
+    /// Jobs whose state was dropped, and how many attempts it knew of.
+    dropped: BTreeMap<String, u64>,
     all_or_none: bool,
 }
 
@@ -87,7 +89,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
         definitions::errors(&planned, &refused_plugins)?;
     }
     tell(&planned, &refused_plugins);
-    reset(&*store, &planned, &opening.reset)?;
+    let dropped = reset(&*store, &planned, &opening.reset)?;
     let shards = opening.shards.or(server.shards).map_or_else(crate::runtime::cores, usize::from);
     Ok(Opened {
         server,
@@ -101,6 +103,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
         folder: project.folder().to_owned(),
         mark: Arc::new(state::Marking(store.clone())),
         store,
+        dropped,
         all_or_none: opening.all_or_none,
     })
 }
@@ -159,10 +162,15 @@ fn open_store(
     Ok(Arc::new(LastingStore::open(&data_dir.join("state"), options)?))
 }
 
-/// Drops the state of jobs by name; a name that neither a job nor any state has is refused before anything is.
-fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Result<(), Failure> {
+/// Drops the state of jobs by name and gives how many attempts it knew of; a name that neither a job nor any state has is
+/// refused before anything is.
+fn reset(
+    store: &dyn CheckpointStore,
+    planned: &Planned,
+    names: &[String],
+) -> Result<BTreeMap<String, u64>, Failure> {
     if names.is_empty() {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
     let head = store.head()?;
     let with_state = head.iter().flat_map(|head| head.jobs.keys().map(String::as_str));
@@ -186,7 +194,8 @@ fn reset(store: &dyn CheckpointStore, planned: &Planned, names: &[String]) -> Re
         };
         tracing::info!(job = name, "its state was dropped: it starts anew{again}");
     }
-    Ok(())
+    let attempts = |name: &String| head.as_ref().map_or(0, |head| attempts_of(head, name));
+    Ok(names.iter().map(|name| (name.clone(), attempts(name))).collect())
 }
 
 /// Starts every job. To be called inside the engine's runtime. Where all have to run, one that cannot start ends the
@@ -204,6 +213,9 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
         outbox_bytes: opened.server.limits.outbox_bytes,
     };
     let engine = Engine::new(settings, opened.store.clone(), Arc::new(letters), opened.clock.clone())?;
+    for (name, attempt) in &opened.dropped {
+        engine.starts_above(name, *attempt);
+    }
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone(), opened.mark.clone()));
     let running = Running { engine: Arc::new(engine), logs, hubs: Hubs::default() };
     // Before any log is opened: where one begins that is not there depends on it.

@@ -15,7 +15,7 @@ use crate::object::ObjectPlace;
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use weir_connect::{ConnectError, Delivery, Op, Sink, SinkRows, StateMark, Token};
+use weir_connect::{ConnectError, Delivery, Op, Sink, SinkCounts, SinkRows, StateMark, Token};
 use weir_event::{Clock, Span};
 
 /// Where and how a [`FileSink`] writes.
@@ -105,8 +105,8 @@ impl Sink for FileSink {
         self.settings.meta || self.settings.partition.has_time()
     }
 
-    fn written_bytes(&self) -> u64 {
-        self.bytes
+    fn counts(&self) -> SinkCounts {
+        SinkCounts { bytes: self.bytes, ..SinkCounts::default() }
     }
 
     fn own_place(&self) -> Option<String> {

@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkRows, Token};
+use weir_connect::{ConnectError, Delivery, Encoder, Sink, SinkCounts, SinkRows, Token};
 use weir_event::Clock;
 use weir_format::json::push_cell;
 
@@ -121,8 +121,8 @@ impl Sink for KafkaSink {
         format!("{} at {}", self.cluster.topic, brokers.join(","))
     }
 
-    fn written_bytes(&self) -> u64 {
-        self.bytes
+    fn counts(&self) -> SinkCounts {
+        SinkCounts { bytes: self.bytes, ..SinkCounts::default() }
     }
 
     async fn start(&mut self, _: Option<&Token>) -> Result<(), ConnectError> {

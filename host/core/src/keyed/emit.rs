@@ -26,6 +26,8 @@ pub struct ResultRows {
     pub windows: Vec<(i64, i64)>,
     /// For events: the text of their position; filled only if a sink asks for it.
     pub identities: Vec<String>,
+    /// For events: their times in milliseconds; filled as `identities` are.
+    pub times: Vec<i64>,
     /// The columns of the rows' keys; only if a sink asks for them.
     pub keys: Option<RecordBatch>,
     /// What the rows do. Of such as delete, only key and window mean anything.
@@ -127,16 +129,17 @@ pub(crate) fn emit(
 ) -> Result<Emitted, ExpressionError> {
     let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch, &stage.failed)?;
     let failed = failed_results(output, &stage, key_names, failed);
-    let text = |(_, rank): &(i64, Rank)| rank.to_string();
-    let identities: Vec<String> =
-        if with_identity { stage.events.iter().map(text).collect() } else { Vec::new() };
+    let asked = if with_identity { stage.events.as_slice() } else { &[] };
+    let identities: Vec<String> = asked.iter().map(|(_, rank)| rank.to_string()).collect();
+    let times: Vec<i64> = asked.iter().map(|(time, _)| *time).collect();
     let keys = if with_identity { Some(key_columns(key_names, &stage.batch)?) } else { None };
     let rows = match kept {
-        None => ResultRows { columns, windows: stage.windows, identities, keys, op, revision },
+        None => ResultRows { columns, windows: stage.windows, identities, times, keys, op, revision },
         Some(kept) => ResultRows {
             columns,
             windows: pick(&stage.windows, &kept),
             identities: pick(&identities, &kept),
+            times: pick(&times, &kept),
             keys: keys.map(|keys| take(&keys, &kept)).transpose()?,
             op,
             revision,
@@ -165,11 +168,14 @@ pub(crate) fn emit_projected(
 ) -> Result<(ResultRows, Vec<FailedRow>), ExpressionError> {
     let (projected, failed) = project(&output.columns, rows)?;
     let identity = |offset: &u64| Rank { partition: rows.partition, offset: *offset }.to_string();
-    let identities =
-        if with_identity { projected.offsets.iter().map(identity).collect() } else { Vec::new() };
+    let (identities, times) = if with_identity {
+        (projected.offsets.iter().map(identity).collect(), projected.times.clone())
+    } else {
+        (Vec::new(), Vec::new())
+    };
     let columns = projected.into_rows(&output.schema)?.columns;
     let (windows, op) = (Vec::new(), Op::Upsert);
-    Ok((ResultRows { columns, windows, identities, keys: None, op, revision }, failed))
+    Ok((ResultRows { columns, windows, identities, times, keys: None, op, revision }, failed))
 }
 
 fn pick<T: Clone>(values: &[T], rows: &[u32]) -> Vec<T> {

@@ -6,7 +6,7 @@ use super::queue::{Hold, NextStep};
 use super::{Outbox, spool};
 use crate::status::{SinkState, SinkStatus};
 use std::sync::Arc;
-use weir_connect::{ConnectError, SinkRows, Token};
+use weir_connect::{ConnectError, SinkCounts, SinkRows, Token};
 use weir_event::EventTime;
 
 /// What a sink is to do.
@@ -62,13 +62,20 @@ impl Outbox {
         }
     }
 
-    /// The sink has written what it was given, `bytes` of it.
-    pub(crate) fn wrote(&self, bytes: u64) {
-        let new_rows = self.queue().wrote(self.is_kept);
-        self.tell(|status| {
-            status.rows += new_rows;
-            status.bytes += bytes;
+    /// The sink has counted so much more.
+    pub(crate) fn counted(&self, more: SinkCounts) {
+        self.show(|status| {
+            status.bytes += more.bytes;
+            status.retries += more.retries;
+            status.refused_rows += more.refused;
+            status.stale_rows += more.stale;
         });
+    }
+
+    /// The sink has written what it was given.
+    pub(crate) fn wrote(&self) {
+        let new_rows = self.queue().wrote(self.is_kept);
+        self.tell(|status| status.rows += new_rows);
         if new_rows > 0 {
             self.works();
         }

@@ -35,6 +35,9 @@ struct FrameAbout {
     keys: Option<usize>,
     windows: bool,
     identities: bool,
+    /// Absent in a frame of an older weir.
+    #[serde(default)]
+    times: bool,
 }
 
 /// What stands before the rows of a frame.
@@ -97,6 +100,7 @@ fn as_one_batch(rows: &SinkRows) -> Result<RecordBatch, ArrowError> {
         keys: meta.keys.as_ref().map(RecordBatch::num_columns),
         windows: !meta.windows.is_empty(),
         identities: !meta.identities.is_empty(),
+        times: !meta.times.is_empty(),
     };
     let mut fields: Vec<Arc<Field>> = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
@@ -115,6 +119,9 @@ fn as_one_batch(rows: &SinkRows) -> Result<RecordBatch, ArrowError> {
     if about.identities {
         add("identity", Arc::new(StringArray::from_iter_values(&meta.identities)));
     }
+    if about.times {
+        add("time", Arc::new(Int64Array::from(meta.times.clone())));
+    }
     let about =
         serde_json::to_string(&about).map_err(|error| ArrowError::from_external_error(error.into()))?;
     let schema = Schema::new_with_metadata(fields, HashMap::from([(ABOUT.to_owned(), about)]));
@@ -125,7 +132,9 @@ fn as_one_batch(rows: &SinkRows) -> Result<RecordBatch, ArrowError> {
 fn of_one_batch(about: FrameAbout, batch: &RecordBatch) -> Result<SinkRows, ArrowError> {
     let of_keys = about.keys.unwrap_or(0);
     let keys_end = about.columns + of_keys;
-    let wanted = keys_end + 2 * usize::from(about.windows) + usize::from(about.identities);
+    let identities_at = keys_end + 2 * usize::from(about.windows);
+    let times_at = identities_at + usize::from(about.identities);
+    let wanted = times_at + usize::from(about.times);
     if batch.num_columns() != wanted {
         let message = format!("it has {} columns, not {wanted}", batch.num_columns());
         return Err(ArrowError::IpcError(message));
@@ -136,23 +145,22 @@ fn of_one_batch(about: FrameAbout, batch: &RecordBatch) -> Result<SinkRows, Arro
         let columns = batch.columns()[range].to_vec();
         RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
     };
-    let of_type = |at: usize, data_type: DataType| match batch.column(at) {
-        column if *column.data_type() == data_type => Ok(column),
-        column => Err(ArrowError::IpcError(format!("column {at} is of type {}", column.data_type()))),
+    let numbers = |at: usize| {
+        Ok::<_, ArrowError>(of_type(batch, at, &DataType::Int64)?.as_primitive::<Int64Type>().values())
     };
     let windows = if about.windows {
-        let (start, end) = (of_type(keys_end, DataType::Int64)?, of_type(keys_end + 1, DataType::Int64)?);
-        let (start, end) = (start.as_primitive::<Int64Type>(), end.as_primitive::<Int64Type>());
-        start.values().iter().copied().zip(end.values().iter().copied()).collect()
+        let (start, end) = (numbers(keys_end)?, numbers(keys_end + 1)?);
+        start.iter().copied().zip(end.iter().copied()).collect()
     } else {
         Vec::new()
     };
     let identities = if about.identities {
-        let identities = of_type(wanted - 1, DataType::Utf8)?.as_string::<i32>();
+        let identities = of_type(batch, identities_at, &DataType::Utf8)?.as_string::<i32>();
         identities.iter().map(|identity| identity.unwrap_or_default().to_owned()).collect()
     } else {
         Vec::new()
     };
+    let times = if about.times { numbers(times_at)?.to_vec() } else { Vec::new() };
     Ok(SinkRows {
         columns: part(0..about.columns)?,
         meta: RowMeta {
@@ -162,11 +170,19 @@ fn of_one_batch(about: FrameAbout, batch: &RecordBatch) -> Result<SinkRows, Arro
             epoch: about.epoch,
             identities,
             windows,
+            times,
             op: about.op,
             revision: about.revision,
             keys: about.keys.map(|_| part(about.columns..keys_end)).transpose()?,
         },
     })
+}
+
+fn of_type<'b>(batch: &'b RecordBatch, at: usize, data_type: &DataType) -> Result<&'b ArrayRef, ArrowError> {
+    match batch.column(at) {
+        column if column.data_type() == data_type => Ok(column),
+        column => Err(ArrowError::IpcError(format!("column {at} is of type {}", column.data_type()))),
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +210,7 @@ mod tests {
                 epoch: 7,
                 identities: vec!["0/0:1".to_owned(), "0/0:2".to_owned()],
                 windows: vec![(-10, 0), (0, 10)],
+                times: vec![-1, 9],
                 op: Op::Delete,
                 revision: 1 << 40,
                 keys: Some(RecordBatch::try_from_iter([("k", text)]).unwrap()),
@@ -214,6 +231,17 @@ mod tests {
             assert_eq!(after.columns, before.columns);
             assert_eq!(format!("{:?}", after.meta), format!("{:?}", before.meta));
         }
+    }
+
+    #[test]
+    fn a_frame_that_says_nothing_of_times_is_read() {
+        let mut before = rich_rows();
+        before.meta.times.clear();
+        let batch = as_one_batch(&before).unwrap();
+        let about = batch.schema_ref().metadata()[ABOUT].replace(r#","times":false"#, "");
+        assert!(!about.contains("times"), "{about}");
+        let after = of_one_batch(serde_json::from_str(&about).unwrap(), &batch).unwrap();
+        assert_eq!(format!("{:?}", after.meta), format!("{:?}", before.meta));
     }
 
     #[test]

@@ -58,16 +58,20 @@ pub(super) fn decoder(stream: &Arc<StreamDefinition>) -> Result<MakeDecoder, Fai
 }
 
 fn sinks(opened: &Opened, plan: &JobPlan) -> Vec<SinkSpec> {
-    let context = SinkContext {
-        project: opened.folder.clone(),
-        data_dir: opened.data_dir.clone(),
-        job: plan.name.clone(),
-        clock: opened.clock.clone(),
-        mark: opened.mark.clone(),
-    };
+    let (job, shape) = (plan.name.clone(), Arc::new(plan.row_shape()));
     let spec = |plan: &SinkPlan| {
         let (name, kind, on_full) = (plan.name.clone(), plan.kind.clone(), plan.on_full);
-        let (plan, context) = (plan.clone(), context.clone());
+        let context = SinkContext {
+            project: opened.folder.clone(),
+            data_dir: opened.data_dir.clone(),
+            job: job.clone(),
+            sink: name.clone(),
+            shape: Some(shape.clone()),
+            refused_bytes: opened.server.limits.dead_letters_bytes,
+            clock: opened.clock.clone(),
+            mark: opened.mark.clone(),
+        };
+        let plan = plan.clone();
         let make = move || {
             registry::sink(&plan.kind, &plan.settings, &context)
                 .map_err(|errors| ConnectError::user(in_words(&errors)))

@@ -109,6 +109,9 @@ fn a_sink_has_its_folder_to_itself_however_the_path_is_written() {
             project: PathBuf::from("/project"),
             data_dir: PathBuf::from("/project/.weir"),
             job: job.to_owned(),
+            sink: "file".to_owned(),
+            shape: None,
+            refused_bytes: 0,
             clock: std::sync::Arc::new(ManualClock::at(EventTime::from_millis(0))),
             mark: std::sync::Arc::new(NoMark),
         };
@@ -473,6 +476,9 @@ fn settings_are_checked_together() {
         project: PathBuf::from("/project"),
         data_dir: PathBuf::from("/project/.weir"),
         job: "activity".to_owned(),
+        sink: "file".to_owned(),
+        shape: None,
+        refused_bytes: 0,
         clock,
         mark: Arc::new(NoMark),
     };

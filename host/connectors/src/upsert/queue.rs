@@ -1,0 +1,185 @@
+//! Rows that wait for their batch: the newest of each key, none of a key that is on its way.
+//!
+//! Knows items and durations since some fixed point. Must not wait, nor know any store.
+
+use super::item::Item;
+use super::settings::UpsertSettings;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The pause before what a store put off is tried again; it doubles with each try that follows.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Pauses differ by up to a half, so that rows which were put off together do not all come back together.
+const JITTER_PER_CENT: u64 = 50;
+
+/// What tells rows apart that may overwrite each other.
+pub(super) type RowKey = Arc<str>;
+
+/// The key of an item.
+pub(super) fn key_of(item: &Item) -> RowKey {
+    // No two lists of texts come to the same: each is preceded by its length.
+    let texts = item.keys.iter().chain(&item.identity);
+    texts.map(|text| format!("{}:{text}", text.len())).collect::<String>().into()
+}
+
+/// An item that waits, and how often it was tried.
+#[derive(Debug)]
+struct Waiting {
+    item: Item,
+    bytes: u64,
+    since: Duration,
+    tries: u32,
+}
+
+#[derive(Debug, Default)]
+struct KeyPlace {
+    waiting: Option<Waiting>,
+    is_on_its_way: bool,
+}
+
+/// Items on their way to the store together.
+#[derive(Debug)]
+pub(super) struct UpsertBatch {
+    pub(super) keys: Vec<RowKey>,
+    pub(super) items: Vec<Item>,
+    tries: Vec<u32>,
+}
+
+impl UpsertBatch {
+    /// How often its most tried item was tried before.
+    pub(super) fn tries(&self) -> u32 {
+        self.tries.iter().copied().max().unwrap_or(0)
+    }
+}
+
+/// The rows that wait.
+#[derive(Debug)]
+pub(super) struct Queue {
+    places: HashMap<RowKey, KeyPlace>,
+    /// Keys whose waiting item can go, oldest first.
+    ready: VecDeque<RowKey>,
+    /// Keys whose waiting item goes later, and when; few.
+    delayed: Vec<(Duration, RowKey)>,
+    ready_bytes: u64,
+    most_rows: usize,
+    most_bytes: u64,
+    every: Duration,
+}
+
+impl Queue {
+    pub(super) fn new(settings: &UpsertSettings, most_items: usize) -> Queue {
+        Queue {
+            places: HashMap::new(),
+            ready: VecDeque::new(),
+            delayed: Vec::new(),
+            ready_bytes: 0,
+            most_rows: settings.batch_rows.min(most_items),
+            most_bytes: settings.batch_bytes,
+            every: settings.every,
+        }
+    }
+
+    /// How many keys have rows here or on their way.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Takes a row; of two of one key that wait, the newer stays.
+    pub(super) fn push(&mut self, item: Item, now: Duration) {
+        let (key, bytes) = (key_of(&item), item.bytes());
+        let place = self.places.entry(key.clone()).or_default();
+        match &mut place.waiting {
+            Some(waiting) if waiting.item.fence > item.fence => {}
+            // It takes the other's place in the order and among the tries.
+            Some(waiting) => waiting.item = item,
+            None => {
+                place.waiting = Some(Waiting { item, bytes, since: now, tries: 0 });
+                if !place.is_on_its_way {
+                    self.ready.push_back(key);
+                    self.ready_bytes += bytes;
+                }
+            }
+        }
+    }
+
+    /// When there is a batch to take next, as far as that depends on time alone.
+    pub(super) fn due_at(&mut self, now: Duration, is_flushing: bool) -> Option<Duration> {
+        self.wake(now);
+        let delayed = self.delayed.iter().map(|(at, _)| *at).min();
+        let oldest = self.ready.front().and_then(|key| self.places.get(key)?.waiting.as_ref());
+        let ready = oldest.map(|oldest| {
+            let is_full = self.ready.len() >= self.most_rows || self.ready_bytes >= self.most_bytes;
+            // What was tried before has waited.
+            if is_full || is_flushing || oldest.tries > 0 { now } else { oldest.since + self.every }
+        });
+        ready.into_iter().chain(delayed).min()
+    }
+
+    /// Delayed rows whose time has come.
+    fn wake(&mut self, now: Duration) {
+        let (due, delayed) = std::mem::take(&mut self.delayed).into_iter().partition(|(at, _)| *at <= now);
+        self.delayed = delayed;
+        for (_, key) in due {
+            let waiting = self.places.get(&key).and_then(|place| place.waiting.as_ref());
+            self.ready_bytes += waiting.map_or(0, |waiting| waiting.bytes);
+            self.ready.push_front(key);
+        }
+    }
+
+    /// The next batch, of at most so many rows; none where no row can go.
+    pub(super) fn take(&mut self, most_rows: usize) -> Option<UpsertBatch> {
+        let (mut batch, mut bytes) =
+            (UpsertBatch { keys: Vec::new(), items: Vec::new(), tries: Vec::new() }, 0);
+        let most_rows = most_rows.min(self.most_rows);
+        while batch.items.len() < most_rows && bytes < self.most_bytes {
+            let Some(key) = self.ready.pop_front() else { break };
+            let Some(place) = self.places.get_mut(&key) else { continue };
+            let Some(waiting) = place.waiting.take() else { continue };
+            place.is_on_its_way = true;
+            bytes += waiting.bytes;
+            batch.keys.push(key);
+            batch.items.push(waiting.item);
+            batch.tries.push(waiting.tries);
+        }
+        self.ready_bytes = self.ready_bytes.saturating_sub(bytes);
+        (!batch.items.is_empty()).then_some(batch)
+    }
+
+    /// What became of a batch: the items to which `is_done` says no wait to be tried again.
+    pub(super) fn answered(&mut self, batch: UpsertBatch, now: Duration, is_done: impl Fn(usize) -> bool) {
+        let UpsertBatch { keys, items, tries } = batch;
+        for (at, ((key, item), tries)) in keys.into_iter().zip(items).zip(tries).enumerate() {
+            let Some(place) = self.places.get_mut(&key) else { continue };
+            place.is_on_its_way = false;
+            let is_done = is_done(at);
+            let Some(waiting) = &mut place.waiting else {
+                if is_done {
+                    self.places.remove(&key);
+                } else {
+                    let bytes = item.bytes();
+                    place.waiting = Some(Waiting { item, bytes, since: now, tries: tries + 1 });
+                    self.delayed.push((now + pause(tries, &key), key));
+                }
+                continue;
+            };
+            if is_done {
+                self.ready_bytes += waiting.bytes;
+                self.ready.push_back(key);
+            } else {
+                // The newer one goes in its stead, no sooner than it would have.
+                waiting.tries = tries + 1;
+                self.delayed.push((now + pause(tries, &key), key));
+            }
+        }
+    }
+}
+
+/// How long to wait after so many tries; the key makes the difference between rows.
+fn pause(tries: u32, key: &RowKey) -> Duration {
+    let whole = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
+    let chance = xxhash_rust::xxh3::xxh3_64_with_seed(key.as_bytes(), u64::from(tries)) % JITTER_PER_CENT;
+    whole * (100 - chance) as u32 / 100
+}

@@ -1,0 +1,121 @@
+//! Rows that a store refuses for ever, set aside with the reason: JSON lines in a folder of the sink.
+//!
+//! A line may be there twice, as the rows behind the last checkpoint are written again after a crash. A full file is
+//! rotated once and then replaced, so that a flood of refused rows costs a bounded amount of disk. Must not know any store.
+
+use super::item::Item;
+use serde_json::json;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use weir_connect::{ConnectError, Encoder, SinkRows, make_folder};
+use weir_event::EventTime;
+use weir_format::json::JsonEncoder;
+
+/// The file that is appended to.
+const CURRENT: &str = "refused.jsonl";
+/// The full one before it.
+const EARLIER: &str = "refused.earlier.jsonl";
+
+/// The folder of one sink's refused rows.
+#[derive(Debug, Clone)]
+pub(super) struct RefusedRows {
+    folder: PathBuf,
+    limit_bytes: u64,
+}
+
+impl RefusedRows {
+    /// Of a sink of a job, below the folder of weir's own data; both files together take at most about so many bytes.
+    pub(super) fn new(data_dir: &Path, job: &str, sink: &str, limit_bytes: u64) -> RefusedRows {
+        RefusedRows { folder: data_dir.join("refused").join(job).join(sink), limit_bytes }
+    }
+
+    /// Appends lines, each with its end, and syncs them.
+    pub(super) fn append(&self, lines: &[u8]) -> Result<(), ConnectError> {
+        self.try_append(lines).map_err(|error| ConnectError {
+            fault: weir_event::Fault::External,
+            retry: true,
+            message: format!("refused rows cannot be kept in `{}`: {error}", self.folder.display()),
+        })
+    }
+
+    fn try_append(&self, lines: &[u8]) -> io::Result<()> {
+        make_folder(&self.folder)?;
+        let path = self.folder.join(CURRENT);
+        let length = path.metadata().map_or(0, |about| about.len());
+        if length > 0 && length + lines.len() as u64 > self.limit_bytes / 2 {
+            std::fs::rename(&path, self.folder.join(EARLIER))?;
+        }
+        let is_new = !path.exists();
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+        if !ends_in_line_break(&mut file)? {
+            // A line that a crash tore must not swallow the next.
+            file.write_all(b"\n")?;
+        }
+        file.write_all(lines)?;
+        file.sync_data()?;
+        if is_new {
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+fn ends_in_line_break(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// A refused row as a line, with its end.
+pub(super) fn line(item: &Item, reason: &str) -> Vec<u8> {
+    let window = item.window().map(|(start, end)| {
+        json!({"start": EventTime::from_millis(start).to_string(), "end": EventTime::from_millis(end).to_string()})
+    });
+    let meta = item.meta();
+    let about = json!({
+        "reason": reason,
+        "key": item.keys,
+        "window": window,
+        "position": meta.identities.get(item.row()),
+        "revision": meta.revision,
+        "op": meta.op,
+    });
+    let mut line = about.to_string().into_bytes();
+    line.pop();
+    line.extend_from_slice(b",\"row\":");
+    let one = SinkRows { columns: item.rows.columns.slice(item.row(), 1), meta: meta.clone() };
+    let start = line.len();
+    if JsonEncoder::new(false).encode(&one, &mut line).is_err() {
+        line.truncate(start);
+        line.extend_from_slice(b"null");
+    }
+    while line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    line.extend_from_slice(b"}\n");
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_line_does_not_swallow_the_next_and_a_full_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = RefusedRows::new(folder.path(), "j", "redis-2", 40);
+        let at = |name: &str| folder.path().join("refused/j/redis-2").join(name);
+        let read = |name: &str| std::fs::read_to_string(at(name)).unwrap_or_default();
+        rows.append(b"{\"a\":1}\n").unwrap();
+        OpenOptions::new().append(true).open(at(CURRENT)).unwrap().write_all(b"{\"tor").unwrap();
+        rows.append(b"{}\n").unwrap();
+        assert_eq!(read(CURRENT), "{\"a\":1}\n{\"tor\n{}\n");
+        rows.append(b"{\"b\":2}\n").unwrap();
+        assert_eq!((read(CURRENT).as_str(), read(EARLIER).lines().count()), ("{\"b\":2}\n", 3));
+    }
+}

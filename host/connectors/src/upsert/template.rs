@@ -1,0 +1,180 @@
+//! Texts of a definition that name columns of a row: `{job}:{user_id}`.
+//!
+//! `{name}` is the text of that column of the query, or of the entity's key where the query does not select it; `{job}` the
+//! job's name where there is no such column; `{{` and `}}` are braces. Must not know what a text is used for.
+
+use super::cells;
+use arrow_array::ArrayRef;
+use std::fmt;
+use std::str::FromStr;
+use weir_connect::{RowShape, SinkRows};
+use weir_event::suggestion::{instead_of, shown};
+
+/// Stands for the job's name where no column is called so.
+const JOB: &str = "job";
+
+/// A text with the names of columns in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<TemplatePart>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum TemplatePart {
+    Text(String),
+    Column(String),
+}
+
+/// A column that a text needs is null in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NullInText {
+    /// The column.
+    pub column: String,
+}
+
+impl fmt::Display for NullInText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "its column `{}` is null, and a key has no text for that", self.column)
+    }
+}
+
+impl FromStr for Template {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Template, String> {
+        let (mut parts, mut plain) = (Vec::new(), String::new());
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            plain.push_str(&rest[..at]);
+            let brace = &rest[at..=at];
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix(brace) {
+                plain.push_str(brace);
+                rest = after;
+                continue;
+            }
+            let closed = (brace == "{").then(|| rest.split_once('}')).flatten();
+            let Some((name, after)) = closed.filter(|(name, _)| !name.is_empty()) else {
+                let shown = shown(text);
+                return Err(format!(
+                    "`{shown}`: a `{brace}` without its other half; write {{column}}, and {{{{ for a brace"
+                ));
+            };
+            if !plain.is_empty() {
+                parts.push(TemplatePart::Text(std::mem::take(&mut plain)));
+            }
+            parts.push(TemplatePart::Column(name.to_owned()));
+            rest = after;
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            parts.push(TemplatePart::Text(plain));
+        }
+        Ok(Template { parts })
+    }
+}
+
+impl Template {
+    /// The text of one column.
+    pub fn column(name: &str) -> Template {
+        Template { parts: vec![TemplatePart::Column(name.to_owned())] }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            TemplatePart::Column(name) => Some(name.as_str()),
+            TemplatePart::Text(_) => None,
+        })
+    }
+
+    /// What is wrong with it for rows of this shape: it names a column that they do not have.
+    pub fn check(&self, shape: &RowShape) -> Result<(), String> {
+        let known = || shape.nameable().map(|field| field.name().as_str());
+        match self.names().find(|name| *name != JOB && !known().any(|known| known == *name)) {
+            None => Ok(()),
+            Some(name) => {
+                let instead = instead_of(name, known().chain([JOB]));
+                Err(format!("`{{{}}}`: the query has no such column; {instead}", shown(name)))
+            }
+        }
+    }
+
+    /// Whether it tells keys of the entity apart by this column: it names it, or the query's column that holds it.
+    pub fn holds_key(&self, shape: &RowShape, key: usize) -> bool {
+        let selected = shape.key_columns.get(key).copied().flatten();
+        let selected = selected.map(|column| shape.columns.field(column).name());
+        self.names()
+            .any(|name| name == shape.keys.field(key).name() || Some(name) == selected.map(String::as_str))
+    }
+
+    /// What is wrong with texts that together make the key of a store's rows: one names a column that there is not, or none
+    /// names a column of the entity's key.
+    pub fn key_faults(texts: &[Template], shape: &RowShape) -> Vec<String> {
+        let mut faults: Vec<String> = texts.iter().filter_map(|text| text.check(shape).err()).collect();
+        let lacks = |key: &usize| !texts.iter().any(|text| text.holds_key(shape, *key));
+        if let Some(key) = (0..shape.keys.fields().len()).find(lacks)
+            && faults.is_empty()
+        {
+            let name = shape.keys.field(key).name();
+            faults.push(format!("rows of every `{name}` would overwrite each other; put {{{name}}} into it"));
+        }
+        faults
+    }
+
+    /// Its text, as it was written.
+    pub fn written(&self) -> String {
+        let part = |part: &TemplatePart| match part {
+            TemplatePart::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+            TemplatePart::Column(name) => format!("{{{name}}}"),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
+    /// The columns of some rows that it is made of.
+    pub fn over<'r>(&'r self, rows: &'r SinkRows) -> TemplateOver<'r> {
+        let of = |part: &'r TemplatePart| match part {
+            TemplatePart::Text(text) => PartOver::Text(text),
+            TemplatePart::Column(name) => {
+                let keys = rows.meta.keys.as_ref();
+                let column = rows.columns.column_by_name(name);
+                match column.or_else(|| keys.and_then(|keys| keys.column_by_name(name))) {
+                    Some(column) => PartOver::Column(name, column),
+                    None if name == JOB => PartOver::Text(&rows.meta.job),
+                    None => PartOver::Missing(name),
+                }
+            }
+        };
+        TemplateOver { parts: self.parts.iter().map(of).collect() }
+    }
+}
+
+/// A text over rows.
+#[derive(Debug)]
+pub struct TemplateOver<'r> {
+    parts: Vec<PartOver<'r>>,
+}
+
+#[derive(Debug)]
+enum PartOver<'r> {
+    Text(&'r str),
+    Column(&'r str, &'r ArrayRef),
+    Missing(&'r str),
+}
+
+impl TemplateOver<'_> {
+    /// The text of a row.
+    pub fn text(&self, row: usize) -> Result<String, NullInText> {
+        let mut out = String::new();
+        for part in &self.parts {
+            match part {
+                PartOver::Text(text) => out.push_str(text),
+                PartOver::Column(name, column) => {
+                    let text = cells::text(column, row);
+                    out.push_str(&text.ok_or_else(|| NullInText { column: (*name).to_owned() })?);
+                }
+                PartOver::Missing(name) => return Err(NullInText { column: (*name).to_owned() }),
+            }
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,280 @@
+//! The frame over a store in memory whose faults are ordered, by a clock that moves only when everything waits for it.
+
+mod memory;
+
+use super::{Fence, Keep, Template, UpsertSettings, UpsertSink};
+use crate::context::SinkContext;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+use memory::{MemoryStore, StoreFault};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_connect::sink::RowMeta;
+use weir_connect::{NoMark, Op, Sink, SinkCounts, SinkRows};
+use weir_event::{Clock, EventTime, ManualClock};
+
+struct World {
+    clock: Arc<ManualClock>,
+    store: MemoryStore,
+    folder: tempfile::TempDir,
+    settings: UpsertSettings,
+}
+
+impl World {
+    fn new() -> World {
+        let clock = Arc::new(ManualClock::at(EventTime::from_millis(0)));
+        World {
+            store: MemoryStore::new(&clock),
+            clock,
+            folder: tempfile::tempdir().unwrap(),
+            settings: UpsertSettings::default(),
+        }
+    }
+
+    fn context(&self) -> SinkContext {
+        SinkContext {
+            project: self.folder.path().to_owned(),
+            data_dir: self.folder.path().to_owned(),
+            job: "j".to_owned(),
+            sink: "memory".to_owned(),
+            shape: None,
+            refused_bytes: 1 << 20,
+            clock: self.clock.clone(),
+            mark: Arc::new(NoMark),
+        }
+    }
+
+    async fn sink(&self) -> UpsertSink {
+        let key: Template = "{job}:{user}".parse().unwrap();
+        let store = Box::new(self.store.clone());
+        let mut sink = UpsertSink::new(store, vec![key], self.settings.clone(), &self.context());
+        sink.start(None).await.unwrap();
+        sink
+    }
+
+    /// Moves time on, a little at a time, until the work is done.
+    async fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        for _ in 0..100_000 {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = settle() => self.clock.advance(Duration::from_millis(1)),
+            }
+        }
+        panic!("it never ends");
+    }
+
+    fn refused(&self) -> String {
+        let path = Path::new("refused/j/memory/refused.jsonl");
+        std::fs::read_to_string(self.folder.path().join(path)).unwrap_or_default()
+    }
+}
+
+/// Lets other tasks come to where they wait.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Rows of users with a number each, in the window that ends then.
+fn rows(of: &[(Option<&str>, i64)], end: i64, revision: u64) -> SinkRows {
+    let users: ArrayRef = Arc::new(of.iter().map(|(user, _)| *user).collect::<StringViewArray>());
+    let numbers: ArrayRef = Arc::new(of.iter().map(|(_, number)| *number).collect::<Int64Array>());
+    SinkRows {
+        columns: RecordBatch::try_from_iter([("user", users), ("n", numbers)]).unwrap(),
+        meta: RowMeta {
+            job: "j".into(),
+            windows: vec![(end - 10, end); of.len()],
+            revision,
+            ..RowMeta::default()
+        },
+    }
+}
+
+fn seen(store: &MemoryStore) -> String {
+    store.visible().into_iter().map(|(key, row)| format!("{key} {row}\n")).collect()
+}
+
+#[tokio::test]
+async fn the_newest_row_of_each_key_holds_whatever_order_rows_come_in() {
+    let world = World::new();
+    let mut sink = world.sink().await;
+    let work = async {
+        sink.write(&rows(&[(Some("a"), 1), (Some("b"), 1), (Some("a"), 2)], 20, 5)).await.unwrap();
+        // A late correction of an older window, and one of the same window.
+        sink.write(&rows(&[(Some("a"), 7)], 10, 6)).await.unwrap();
+        sink.write(&rows(&[(Some("b"), 8)], 20, 6)).await.unwrap();
+        sink.prepare(1).await.unwrap();
+        sink.write(&rows(&[(Some("b"), 9)], 10, 7)).await.unwrap();
+        sink.prepare(2).await.unwrap();
+    };
+    world.run(work).await;
+    assert_eq!(seen(&world.store), "j:a user=\"a\",n=2\nj:b user=\"b\",n=8\n");
+    assert_eq!(sink.counts().stale, 1);
+    let deleting = |end, revision| {
+        let mut rows = rows(&[(Some("b"), 0)], end, revision);
+        rows.meta.op = Op::Delete;
+        rows
+    };
+    let work = async {
+        sink.write(&deleting(10, 8)).await.unwrap();
+        sink.prepare(3).await.unwrap();
+        assert!(seen(&world.store).contains("j:b"));
+        sink.write(&deleting(20, 9)).await.unwrap();
+        sink.prepare(4).await.unwrap();
+    };
+    world.run(work).await;
+    assert_eq!(seen(&world.store), "j:a user=\"a\",n=2\n");
+}
+
+#[tokio::test]
+async fn all_rows_of_a_key_are_told_apart_by_their_windows() {
+    let mut world = World::new();
+    world.settings.keep = Keep::All;
+    let mut sink = world.sink().await;
+    let work = async {
+        sink.write(&rows(&[(Some("a"), 1)], 20, 5)).await.unwrap();
+        sink.write(&rows(&[(Some("a"), 2)], 10, 6)).await.unwrap();
+        sink.write(&rows(&[(Some("a"), 3)], 20, 7)).await.unwrap();
+        sink.prepare(1).await.unwrap();
+    };
+    world.run(work).await;
+    let expected =
+        "j:a|1970-01-01T00:00:00.010Z user=\"a\",n=2\nj:a|1970-01-01T00:00:00.020Z user=\"a\",n=3\n";
+    assert_eq!(seen(&world.store), expected);
+}
+
+#[tokio::test]
+async fn what_a_store_puts_off_or_loses_the_answer_of_comes_again_and_counts_once() {
+    let world = World::new();
+    world.store.contents().faults =
+        [StoreFault::AnswerLost, StoreFault::Throttled(1), StoreFault::Unreachable].into();
+    let mut sink = world.sink().await;
+    let work = async {
+        sink.write(&rows(&[(Some("a"), 1), (Some("b"), 2), (Some("c"), 3)], 20, 5)).await.unwrap();
+        sink.prepare(1).await.unwrap();
+    };
+    world.run(work).await;
+    assert_eq!(seen(&world.store).lines().count(), 3);
+    let SinkCounts { stale, refused, retries, .. } = sink.counts();
+    assert_eq!((stale, refused), (0, 0));
+    assert!(retries >= 2, "{retries}");
+}
+
+#[tokio::test]
+async fn a_store_that_never_takes_rows_fails_the_sink_which_loses_nothing() {
+    let mut world = World::new();
+    world.settings.retry_count = 2;
+    world.store.contents().faults = vec![StoreFault::Throttled(0); 3].into();
+    let mut sink = world.sink().await;
+    let work = async {
+        sink.write(&rows(&[(Some("a"), 1)], 20, 5)).await.unwrap();
+        let error = sink.prepare(1).await.unwrap_err();
+        assert!(error.retry && error.message == "memory: throttled; tried 3 times", "{error}");
+        assert_eq!(sink.write(&rows(&[(Some("b"), 1)], 20, 5)).await.unwrap_err(), error);
+    };
+    world.run(work).await;
+    drop(sink);
+    world.store.contents().faults = vec![StoreFault::Forbidden].into();
+    let mut sink = world.sink().await;
+    let error = world.run(async {
+        sink.write(&rows(&[(Some("a"), 1)], 20, 5)).await.unwrap();
+        sink.prepare(1).await.unwrap_err()
+    });
+    assert_eq!(error.await.message, "memory: forbidden");
+    assert_eq!(world.store.contents().calls.len(), 4);
+}
+
+#[tokio::test]
+async fn refused_rows_are_set_aside_with_their_reasons_and_the_others_are_written() {
+    let world = World::new();
+    world.store.contents().faults = [StoreFault::Refuses("j:b")].into();
+    let mut sink = world.sink().await;
+    let work = async {
+        sink.write(&rows(&[(Some("a"), 1), (Some("b"), 2), (None, 3)], 20, 5)).await.unwrap();
+        sink.prepare(1).await.unwrap();
+    };
+    world.run(work).await;
+    assert_eq!((seen(&world.store).lines().count(), sink.counts().refused), (1, 2));
+    let refused = world.refused();
+    let lines: Vec<serde_json::Value> =
+        refused.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let reason = |user: &str| {
+        let of = lines
+            .iter()
+            .find(|line| line["row"]["user"].as_str() == Some(user).filter(|user| !user.is_empty()));
+        of.map(|line| line["reason"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(reason("b").as_deref(), Some("too large"), "{refused}");
+    assert!(reason("").unwrap().contains("its column `user` is null"), "{refused}");
+    assert_eq!(lines[0]["window"]["end"], "1970-01-01T00:00:00.020Z");
+    assert_eq!(lines[0]["revision"], 5);
+}
+
+#[tokio::test]
+async fn batches_are_bounded_several_are_on_their_way_and_the_rate_is_kept() {
+    let mut world = World::new();
+    world.settings.batch_rows = 10;
+    world.settings.concurrency = 3;
+    world.store.contents().delay_ms = 50;
+    let users: Vec<String> = (0..100).map(|user| format!("u{user}")).collect();
+    let of: Vec<(Option<&str>, i64)> = users.iter().map(|user| (Some(user.as_str()), 1)).collect();
+    let mut sink = world.sink().await;
+    world
+        .run(async {
+            for revision in 1..=3 {
+                sink.write(&rows(&of, 20, revision)).await.unwrap();
+            }
+            sink.prepare(1).await.unwrap();
+        })
+        .await;
+    {
+        let contents = world.store.contents();
+        assert!(contents.calls.iter().all(|items| *items <= 10), "{:?}", contents.calls);
+        assert_eq!(contents.most_at_once, 3);
+    }
+    world.settings.write_rate = Some(100);
+    let mut sink = world.sink().await;
+    let began = world.clock.monotonic();
+    world
+        .run(async {
+            sink.write(&rows(&of, 30, 9)).await.unwrap();
+            sink.prepare(2).await.unwrap();
+        })
+        .await;
+    let took = world.clock.monotonic().saturating_sub(began);
+    assert!(took >= Duration::from_millis(900) && took < Duration::from_millis(1500), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_waits_alone_goes_when_it_is_old_enough() {
+    let world = World::new();
+    let mut sink = world.sink().await;
+    sink.write(&rows(&[(Some("a"), 1)], 20, 5)).await.unwrap();
+    settle().await;
+    assert_eq!(seen(&world.store), "");
+    world.run(world.clock.sleep(Duration::from_millis(150))).await;
+    settle().await;
+    assert_eq!(seen(&world.store).lines().count(), 1);
+}
+
+#[test]
+fn fences_sort_as_their_texts_do() {
+    let times = [i64::MIN, -1, 0, 1, 1_700_000_000_000];
+    let fences =
+        times.iter().flat_map(|time| [0, 1, 1 << 52].map(|revision| Fence { time: *time, revision }));
+    let fences: Vec<Fence> = fences.collect();
+    assert!(fences.is_sorted() && fences.iter().map(Fence::text).is_sorted());
+}
+
+#[test]
+fn texts_name_columns_or_say_what_is_wrong() {
+    let rows = rows(&[(Some("a:b"), 7)], 20, 1);
+    let text = |template: &str| template.parse::<Template>().unwrap().over(&rows).text(0).unwrap();
+    assert_eq!(text("{job}/{user}/{n} {{x}}"), "j/a:b/7 {x}");
+    for wrong in ["{user", "user}", "{}", "a{{b}"] {
+        assert!(wrong.parse::<Template>().unwrap_err().contains("without its other half"), "{wrong}");
+    }
+}

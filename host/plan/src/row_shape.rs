@@ -1,0 +1,31 @@
+//! What a job's result rows look like to its sinks, as its plan knows it.
+
+use crate::job_plan::{ColumnRole, JobPlan};
+use arrow_schema::{Field, Schema};
+use std::sync::Arc;
+use weir_connect::{RowIdentity, RowShape};
+use weir_timeline::Frames;
+
+/// What the result rows of a job look like.
+pub(crate) fn row_shape(plan: &JobPlan) -> RowShape {
+    let frames = plan.stage.as_ref().map(|stage| &stage.spec.frames);
+    let identity = match frames {
+        None | Some(Frames::Over(_)) => RowIdentity::Event,
+        Some(Frames::Lifetime) => RowIdentity::Key,
+        Some(Frames::Session(_)) => RowIdentity::WindowStart,
+        Some(Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_)) => RowIdentity::WindowEnd,
+    };
+    let stage = plan.stage.iter();
+    let keys = stage.clone().flat_map(|stage| stage.key_names.iter().zip(&stage.key_types));
+    let keys: Vec<Field> = keys.map(|(name, data_type)| Field::new(name, data_type.clone(), true)).collect();
+    let holds =
+        |key: usize| plan.output.columns.iter().position(|column| column.role == ColumnRole::Key(key));
+    RowShape {
+        job: plan.name.as_str().into(),
+        columns: plan.output.schema.clone(),
+        key_columns: (0..keys.len()).map(holds).collect(),
+        keys: Arc::new(Schema::new(keys)),
+        identity,
+        deletes: identity == RowIdentity::WindowStart,
+    }
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub(crate) mod kafka;
+pub(crate) mod stores;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

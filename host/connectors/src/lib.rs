@@ -12,6 +12,8 @@ pub mod generator;
 pub mod http;
 pub mod kafka;
 mod object;
+pub mod postgres;
+pub mod redis;
 pub mod registry;
 pub mod settings;
 pub mod stdout;

@@ -4,7 +4,7 @@
 
 use crate::context::{SinkContext, SourceContext};
 use crate::settings::SettingError;
-use crate::{discard, file, generator, http, kafka, stdout};
+use crate::{discard, file, generator, http, kafka, postgres, redis, stdout};
 use serde_json::Value;
 use std::sync::Arc;
 use weir_connect::{KeyDoc, Sink, Source};
@@ -80,6 +80,20 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         make: kafka::sink,
     },
     Kind {
+        name: "postgres",
+        does: "a table of PostgreSQL, exactly once",
+        keys: postgres::SINK_KEYS,
+        named_by: None,
+        make: postgres::sink,
+    },
+    Kind {
+        name: "redis",
+        does: "hashes in Redis, effectively once",
+        keys: redis::SINK_KEYS,
+        named_by: None,
+        make: redis::sink,
+    },
+    Kind {
         name: "stdout",
         does: "standard output, at least once",
         keys: &[],
@@ -87,7 +101,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         make: stdout::sink,
     },
 ];
-const PLANNED_SINKS: &[&str] = &["kinesis", "redis", "dynamodb", "feature_service_dynamodb"];
+const PLANNED_SINKS: &[&str] = &["kinesis", "dynamodb", "feature_service_dynamodb"];
 
 /// Makes the source of this kind. Checks its options and does no I/O.
 pub fn source(

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use weir_connect::{Delivery, NoMark};
+use weir_connect::{ConnectError, Delivery, NoMark, Sink, Source};
 use weir_connectors::context::{SinkContext, SourceContext};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry;
@@ -59,6 +59,24 @@ impl RegisteredKinds {
             })
         };
         plan.sinks.iter().flat_map(misfits).collect()
+    }
+
+    /// The source of a stream.
+    pub(crate) fn source(
+        &self,
+        stream: &str,
+        origin: &StreamOrigin,
+    ) -> Result<Arc<dyn Source>, ConnectError> {
+        let source = registry::source(&origin.kind, &origin.settings, &self.source_context(stream));
+        source.map_err(|errors| ConnectError::user(in_words(&errors)))
+    }
+
+    /// A sink of a job, which knows the rows that it gets.
+    pub(crate) fn sink(&self, plan: &JobPlan, sink: &SinkPlan) -> Result<Box<dyn Sink>, ConnectError> {
+        let shape = Some(Arc::new(plan.row_shape()));
+        let context = SinkContext { shape, sink: sink.name.clone(), ..self.sink_context(&plan.name) };
+        let made = registry::sink(&sink.kind, &sink.settings, &context);
+        made.map_err(|errors| ConnectError::user(in_words(&errors)))
     }
 
     /// What a stream's source has not got yet, where this machine can tell; looks at files.
@@ -121,6 +139,11 @@ impl ConnectorKinds for RegisteredKinds {
     fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {
         registry::named_by(kind).map_err(|error| error.message)
     }
+}
+
+/// Everything that is wrong with the settings of one connector.
+pub(crate) fn in_words(errors: &[SettingError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn problem(error: SettingError) -> SettingProblem {

@@ -6,7 +6,7 @@
 use super::item::Item;
 use super::pace::Pace;
 use super::queue::{Queue, UpsertBatch};
-use super::refused::{RefusedRows, line};
+use super::refused::{RefusedRows, refused_line};
 use super::settings::UpsertSettings;
 use super::{KeyedClient, Outcome};
 use crate::blocking::blocking;
@@ -237,7 +237,7 @@ impl Driver {
                 Outcome::Later(reason) => later = Some(reason),
                 Outcome::Refused(reason) => {
                     refused += 1;
-                    lines.extend_from_slice(&line(item, reason));
+                    lines.extend_from_slice(&refused_line(&item.rows, item.row(), &item.keys, reason));
                 }
             }
         }

@@ -22,6 +22,7 @@ mod template;
 
 pub use cells::{CellValue, text};
 pub use item::{Fence, Item};
+pub(crate) use refused::{RefusedRows, refused_line};
 pub use settings::{BATCH, CONCURRENCY, KEEP, Keep, RETRY_COUNT, UpsertSettings, WRITE_RATE};
 pub use sink::UpsertSink;
 pub use template::{NullInText, Template};

@@ -3,11 +3,11 @@
 //! A line may be there twice, as the rows behind the last checkpoint are written again after a crash. A full file is
 //! rotated once and then replaced, so that a flood of refused rows costs a bounded amount of disk. Must not know any store.
 
-use super::item::Item;
 use serde_json::json;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use weir_connect::sink::RowMeta;
 use weir_connect::{ConnectError, Encoder, SinkRows, make_folder};
 use weir_event::EventTime;
 use weir_format::json::JsonEncoder;
@@ -19,19 +19,19 @@ const EARLIER: &str = "refused.earlier.jsonl";
 
 /// The folder of one sink's refused rows.
 #[derive(Debug, Clone)]
-pub(super) struct RefusedRows {
+pub(crate) struct RefusedRows {
     folder: PathBuf,
     limit_bytes: u64,
 }
 
 impl RefusedRows {
     /// Of a sink of a job, below the folder of weir's own data; both files together take at most about so many bytes.
-    pub(super) fn new(data_dir: &Path, job: &str, sink: &str, limit_bytes: u64) -> RefusedRows {
+    pub(crate) fn new(data_dir: &Path, job: &str, sink: &str, limit_bytes: u64) -> RefusedRows {
         RefusedRows { folder: data_dir.join("refused").join(job).join(sink), limit_bytes }
     }
 
     /// Appends lines, each with its end, and syncs them.
-    pub(super) fn append(&self, lines: &[u8]) -> Result<(), ConnectError> {
+    pub(crate) fn append(&self, lines: &[u8]) -> Result<(), ConnectError> {
         self.try_append(lines).map_err(|error| ConnectError {
             fault: weir_event::Fault::External,
             retry: true,
@@ -71,24 +71,24 @@ fn ends_in_line_break(file: &mut File) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// A refused row as a line, with its end.
-pub(super) fn line(item: &Item, reason: &str) -> Vec<u8> {
-    let window = item.window().map(|(start, end)| {
-        json!({"start": EventTime::from_millis(start).to_string(), "end": EventTime::from_millis(end).to_string()})
+/// A refused row as a line, with its end; `key` is what its key comes to, for a person.
+pub(crate) fn refused_line(rows: &SinkRows, row: usize, key: &[String], reason: &str) -> Vec<u8> {
+    let meta = &rows.meta;
+    let window = meta.windows.get(row).map(|(start, end)| {
+        json!({"start": EventTime::from_millis(*start).to_string(), "end": EventTime::from_millis(*end).to_string()})
     });
-    let meta = item.meta();
     let about = json!({
         "reason": reason,
-        "key": item.keys,
+        "key": key,
         "window": window,
-        "position": meta.identities.get(item.row()),
+        "position": meta.identities.get(row),
         "revision": meta.revision,
         "op": meta.op,
     });
     let mut line = about.to_string().into_bytes();
     line.pop();
     line.extend_from_slice(b",\"row\":");
-    let one = SinkRows { columns: item.rows.columns.slice(item.row(), 1), meta: meta.clone() };
+    let one = SinkRows { columns: rows.columns.slice(row, 1), meta: RowMeta::default() };
     let start = line.len();
     if JsonEncoder::new(false).encode(&one, &mut line).is_err() {
         line.truncate(start);

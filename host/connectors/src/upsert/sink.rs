@@ -7,7 +7,7 @@ use super::KeyedStore;
 use super::driver::{Ask, Counted, DriverHandle, DriverParts};
 use super::item::{Fence, Item};
 use super::queue::key_of;
-use super::refused::{RefusedRows, line};
+use super::refused::{RefusedRows, refused_line};
 use super::settings::{Keep, UpsertSettings};
 use super::template::Template;
 use crate::context::SinkContext;
@@ -69,15 +69,14 @@ impl UpsertSink {
         for row in 0..rows.columns.num_rows() {
             let (fence, identity) = self.fence_and_identity(&rows, row);
             let texts: Result<Vec<String>, _> = keys.iter().map(|key| key.text(row)).collect();
-            let (texts, null) = match texts {
-                Ok(texts) => (texts, None),
-                Err(null) => (Vec::new(), Some(null)),
+            let keys = match texts {
+                Ok(texts) => texts,
+                Err(null) => {
+                    refused.push(refused_line(&rows, row, &[], &null.to_string()));
+                    continue;
+                }
             };
-            let item = Item { rows: rows.clone(), row, keys: texts, identity, fence };
-            if let Some(null) = null {
-                refused.push(line(&item, &null.to_string()));
-                continue;
-            }
+            let item = Item { rows: rows.clone(), row, keys, identity, fence };
             // Rows that came together are in order: of two with the same fence the later is the newer.
             let place = *places.entry(key_of(&item)).or_insert(items.len());
             match items.get_mut(place) {

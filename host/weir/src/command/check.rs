@@ -8,6 +8,7 @@ use crate::kinds::RegisteredKinds;
 use crate::project::Project;
 use crate::state::{self, StateCheck};
 use crate::table;
+use crate::trying::{Tried, try_all};
 use crate::wiring::may_serve;
 use clap::Args;
 use serde_json::{Value, json};
@@ -21,13 +22,18 @@ use weir_project::{Planned, RefusedJob};
 
 /// Check every definition: all errors, warnings and notices, and each job's features
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  weir check my-features\n  weir check my-features --explain")]
+#[command(
+    after_help = "Examples:\n  weir check my-features\n  weir check my-features --explain\n  weir check my-features --connect"
+)]
 pub(crate) struct CheckArguments {
     #[command(flatten)]
     project: ProjectArgument,
     /// Show the plan of each job
     #[arg(long)]
     explain: bool,
+    /// Try every source and sink: reach, permissions, what they hold; writes nothing
+    #[arg(long)]
+    connect: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -38,7 +44,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let project = Project::read(&arguments.project.folder)?;
     let checked = definitions::check(&project, clock.clone());
     let (planned, refused_plugins) = definitions::plan_copy(&project, &checked)?;
-    let kinds = RegisteredKinds::new(project.folder(), clock);
+    let kinds = Arc::new(RegisteredKinds::new(project.folder(), clock.clone()));
     let missing = missing(&checked, &kinds);
     // What is wrong with the state is said behind what is sound of the definitions.
     let state = match &checked.server {
@@ -49,10 +55,15 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
         Ok(StateCheck::Seen { edits, left, .. }) => (edits.clone(), left.clone()),
         _ => (BTreeMap::new(), Vec::new()),
     };
+    let tried =
+        if arguments.connect { try_all(&checked, &planned.jobs, &kinds, &clock)? } else { Vec::new() };
     if arguments.json {
         let mut answer = as_json(&planned, &refused_plugins, &kinds, (&edits, arguments.explain));
         answer["missing"] = json!(missing);
         answer["waiting_rows"] = json!(left);
+        if arguments.connect {
+            answer["tried"] = json!(tried.iter().map(Tried::as_json).collect::<Vec<_>>());
+        }
         print_json(&answer)?;
     } else {
         for remark in planned.remarks() {
@@ -63,6 +74,9 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
         }
         for plan in &planned.jobs {
             print(&shown(plan, &kinds, edits.get(&plan.name), arguments.explain))?;
+        }
+        for sound in tried.iter().filter(|tried| tried.outcome.is_ok()) {
+            print(&sound.line())?;
         }
     }
     let unfit = match state? {
@@ -77,8 +91,9 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     if !arguments.json {
         print(&verdict(&checked, &planned, errors.is_err(), unfit.len()))?;
     }
-    let failures = [errors.err(), Failure::all(unfit.iter().map(Failure::user).collect()).err()];
-    Failure::all(failures.into_iter().flatten().collect())
+    let unfit = unfit.iter().map(Failure::user);
+    let unready = tried.iter().filter_map(Tried::failure);
+    Failure::all(errors.err().into_iter().chain(unfit).chain(unready).collect())
 }
 
 /// What sources have not got yet; it may come before they are read.

@@ -13,6 +13,7 @@ mod restart;
 mod run;
 mod sample;
 mod serve;
+mod sink;
 mod status;
 
 use crate::failure::Failure;
@@ -49,6 +50,11 @@ enum Command {
     Lookup(lookup::LookupArguments),
     Sample(sample::SampleArguments),
     Completions(completions::CompletionsArguments),
+    /// What belongs to a job's sinks: ddl
+    Sink {
+        #[command(subcommand)]
+        command: sink::SinkCommand,
+    },
     /// The life of a plugin: new, build, push, list, activate, rollback
     Plugin {
         #[command(subcommand)]
@@ -120,6 +126,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Sink { command } => sink::run(&command),
         Command::Plugin { command } => plugin::run(command),
     }
 }

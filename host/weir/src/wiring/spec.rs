@@ -4,6 +4,7 @@
 
 use super::{Opened, Running};
 use crate::failure::Failure;
+use crate::kinds::in_words;
 use std::sync::Arc;
 use weir_connect::{ConnectError, CpuTime};
 use weir_connectors::context::{SinkContext, SourceContext};
@@ -83,10 +84,6 @@ fn sinks(opened: &Opened, plan: &JobPlan) -> Vec<SinkSpec> {
 
 pub(super) fn settings_failure(what: &str, errors: &[SettingError]) -> Failure {
     Failure::user(format!("`{what}`: {}", in_words(errors)))
-}
-
-fn in_words(errors: &[SettingError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// A stream as HTTP sees it; opens the ingest log of one that takes rows.

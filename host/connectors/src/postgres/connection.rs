@@ -1,0 +1,117 @@
+//! A connection to PostgreSQL, and what its errors mean.
+//!
+//! The client waits for a connection by the machine's clock. Must not know what is said over it.
+
+use rustls::{ClientConfig, RootCertStore};
+use std::error::Error as _;
+use std::time::Duration;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use weir_connect::{ConnectError, CpuTime};
+use weir_event::{Clock, within};
+
+/// How long a connection may take.
+const CONNECTING: Duration = Duration::from_secs(5);
+/// How long an answer may take: to move what a checkpoint holds into a large table takes seconds.
+const ANSWERING: Duration = Duration::from_secs(60);
+
+/// Where a server is, as messages name it: without user and password.
+pub(super) fn address(config: &Config) -> String {
+    let hosts = config.get_hosts().iter().enumerate().map(|(at, host)| {
+        let ports = config.get_ports();
+        let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(name) => format!("{name}:{port}"),
+            Host::Unix(path) => path.display().to_string(),
+        }
+    });
+    let hosts: Vec<String> = hosts.collect();
+    format!("{}/{}", hosts.join(","), config.get_dbname().or(config.get_user()).unwrap_or_default())
+}
+
+/// Connects.
+pub(super) async fn connect(config: &Config, at: &str) -> Result<Client, ConnectError> {
+    let mut config = config.clone();
+    config.connect_timeout(CONNECTING);
+    if config.get_application_name().is_none() {
+        config.application_name("weir");
+    }
+    let failed = |error: Error| failure(at, &error);
+    if config.get_ssl_mode() == SslMode::Disable {
+        let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+        keep_up(connection);
+        return Ok(client);
+    }
+    let (client, connection) = config.connect(tls(at)?).await.map_err(failed)?;
+    keep_up(connection);
+    Ok(client)
+}
+
+/// The connection works in a task of its own, for whom the caller works, until the client is dropped.
+fn keep_up(connection: impl Future<Output = Result<(), Error>> + Send + 'static) {
+    let owner = CpuTime::current();
+    tokio::spawn(async move {
+        let mut connection = std::pin::pin!(connection);
+        // What ends it is told to whoever waits for an answer.
+        let _ = std::future::poll_fn(|context| match &owner {
+            Some(owner) => owner.measure(|| connection.as_mut().poll(context)),
+            None => connection.as_mut().poll(context),
+        })
+        .await;
+    });
+}
+
+/// TLS that trusts what the machine trusts.
+fn tls(at: &str) -> Result<MakeRustlsConnect, ConnectError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    let config = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ConnectError::internal(format!("postgres {at}: TLS cannot be set up: {error}")))?;
+    Ok(MakeRustlsConnect::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// What was asked, if the answer comes in time.
+pub(super) async fn answered<T>(
+    clock: &dyn Clock,
+    at: &str,
+    asked: impl Future<Output = Result<T, Error>>,
+) -> Result<T, ConnectError> {
+    match within(clock, ANSWERING, asked).await {
+        Some(answer) => answer.map_err(|error| failure(at, &error)),
+        None => Err(ConnectError::unavailable(format!("postgres {at} has not answered for {ANSWERING:?}"))),
+    }
+}
+
+/// What is wrong, whose fault it is, and whether to try again.
+pub(super) fn failure(at: &str, error: &Error) -> ConnectError {
+    let Some(said) = error.as_db_error() else {
+        let mut message = format!("postgres {at} is not reachable: {error}");
+        let mut cause = error.source();
+        while let Some(deeper) = cause {
+            message += &format!(": {deeper}");
+            cause = deeper.source();
+        }
+        return ConnectError::unavailable(message);
+    };
+    let code = said.code().code();
+    let detail = said.detail().map_or(String::new(), |detail| format!(" ({detail})"));
+    let message = format!("{}{detail}", said.message());
+    match code.get(..2) {
+        Some("28") => {
+            ConnectError::external(format!("postgres {at} refuses the login: {message}; correct `url`"))
+        }
+        Some("08" | "25" | "40" | "53" | "55" | "57" | "58") => {
+            ConnectError::unavailable(format!("postgres {at} does not take rows now: {message}"))
+        }
+        _ => ConnectError::external(format!("postgres {at}: {message} (code {code})")),
+    }
+}
+
+/// Whether some row is to blame for an error: a value that its column does not hold.
+pub(super) fn is_of_rows(error: &Error) -> Option<String> {
+    let said = error.as_db_error()?;
+    matches!(said.code().code().get(..2), Some("22" | "23")).then(|| said.message().to_owned())
+}

@@ -13,6 +13,9 @@ pub mod http;
 pub mod kafka;
 mod object;
 pub mod registry;
-pub mod settings;
+pub mod schema_registry;
 pub mod stdout;
+pub mod surroundings;
 pub mod upsert;
+
+pub use weir_connect::settings;

@@ -27,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod avro;
 pub mod base64;
 mod column;
 pub mod csv;

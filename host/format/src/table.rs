@@ -2,6 +2,7 @@
 //!
 //! Knows names and constructors. Must not know what any record looks like: each format parses its own options.
 
+use crate::avro::{self, AvroFormat};
 use crate::csv::{self, CsvDecoder, CsvEncoder, CsvOptions};
 use crate::json::{JsonDecoder, JsonEncoder};
 use crate::registry::Surroundings;
@@ -79,9 +80,18 @@ pub const FORMATS: &[Format] = &[
             Ok(Arc::new(CsvEncoder::new(Arc::new(options))))
         },
     },
+    Format {
+        name: "avro",
+        ending: Some("avro"),
+        does: "a record of Apache Avro: in files object containers; a message with the number of its schema in a registry in \
+               front of it, or bare",
+        keys: avro::KEYS,
+        read: |options, schema, around| Ok(Arc::new(AvroFormat::of(options, schema, around)?)),
+        write: avro::encoder,
+    },
 ];
-const PLANNED: &[&str] = &["avro", "protobuf", "parquet"];
-const PLANNED_ENDINGS: &[&str] = &["avro"];
+const PLANNED: &[&str] = &["protobuf", "parquet"];
+const PLANNED_ENDINGS: &[&str] = &[];
 
 /// How the records of a stream are read: its format with the options that its definition gives.
 pub trait StreamFormat: Send + Sync + Debug {
@@ -159,7 +169,8 @@ pub struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    fn without_meta(&self, format: &str) -> Result<(), Vec<SettingError>> {
+    /// Refuses `meta` for a format that has no place for it.
+    pub(crate) fn without_meta(&self, format: &str) -> Result<(), Vec<SettingError>> {
         if !self.meta {
             return Ok(());
         }

@@ -3,8 +3,10 @@
 //! Knows bytes; must not know files. Lines are counted from 0 where cutting began. What is called a line here may hold
 //! line ends between quotes, if the layout is so.
 
+mod blocks;
 mod quoted;
 
+use blocks::Blocks;
 use bytes::Bytes;
 use quoted::Quoted;
 use weir_connect::FileLayout;
@@ -15,28 +17,28 @@ use weir_connect::format::PAYLOAD_KEPT_BYTES;
 pub(super) enum Piece {
     /// Lines with their ends; only the last line of all may lack its own.
     Lines { data: Bytes, lines: u64 },
-    /// What stands once at the head of a file.
-    Head { data: Bytes },
+    /// What stands once at the head of a file, and how many lines it counts as.
+    Head { data: Bytes, lines: u64 },
     /// The first bytes of a line that is too long, and how long it was with its end.
     TooLong { start: Vec<u8>, length: u64 },
-    /// A line with a quote that is never closed: its first bytes, and how long it was with its end.
-    Open { start: Vec<u8>, length: u64 },
+    /// Bytes that are of no use, as one line: the first of them, how many there were, and why.
+    Refused { start: Vec<u8>, length: u64, reason: String },
 }
 
 impl Piece {
     /// How many lines it is.
     pub(super) fn lines(&self) -> u64 {
         match self {
-            Piece::Lines { lines, .. } => *lines,
-            Piece::Head { .. } | Piece::TooLong { .. } | Piece::Open { .. } => 1,
+            Piece::Lines { lines, .. } | Piece::Head { lines, .. } => *lines,
+            Piece::TooLong { .. } | Piece::Refused { .. } => 1,
         }
     }
 
     /// How many bytes of the stream it is.
     pub(super) fn length(&self) -> u64 {
         match self {
-            Piece::Lines { data, .. } | Piece::Head { data } => data.len() as u64,
-            Piece::TooLong { length, .. } | Piece::Open { length, .. } => *length,
+            Piece::Lines { data, .. } | Piece::Head { data, .. } => data.len() as u64,
+            Piece::TooLong { length, .. } | Piece::Refused { length, .. } => *length,
         }
     }
 }
@@ -52,20 +54,29 @@ pub(super) struct Cutter {
     dropping: Option<(Vec<u8>, u64)>,
     /// Where line ends are not always those of lines.
     quoted: Option<Quoted>,
+    /// Where blocks say themselves how long they are.
+    blocks: Option<Blocks>,
 }
 
 impl Cutter {
-    /// Blocks of about `block_bytes`; a line of more than `max_line_bytes` without its end is too long. With `at_start`
-    /// cutting begins where a file does.
-    pub(super) fn new(layout: FileLayout, at_start: bool, block_bytes: usize, max_line_bytes: usize) -> Self {
-        let quoted = match layout {
-            FileLayout::Quoted { quote, delimiter, head } => {
-                Some(Quoted::new(quote, delimiter, head && at_start))
+    /// Blocks of about `block_bytes`; a line of more than `max_line_bytes` without its end is too long. Without `head`
+    /// cutting begins where a file does, with it behind that.
+    pub(super) fn new(
+        layout: FileLayout,
+        head: Option<&[u8]>,
+        block_bytes: usize,
+        max_line_bytes: usize,
+    ) -> Self {
+        let (mut quoted, mut blocks) = (None, None);
+        match layout {
+            FileLayout::Quoted { quote, delimiter, head: has_head } => {
+                quoted = Some(Quoted::new(quote, delimiter, has_head && head.is_none()));
             }
-            FileLayout::Lines | FileLayout::AvroContainer | FileLayout::None => None,
-        };
+            FileLayout::AvroContainer => blocks = Some(Blocks::new(head)),
+            FileLayout::Lines | FileLayout::None => {}
+        }
         let held = Vec::with_capacity(block_bytes);
-        Cutter { block_bytes, max_line_bytes, held, dropping: None, quoted }
+        Cutter { block_bytes, max_line_bytes, held, dropping: None, quoted, blocks }
     }
 
     /// Where to append what is read next, and at most how many bytes of it.
@@ -81,6 +92,9 @@ impl Cutter {
         }
         if self.quoted.is_some() {
             return self.take_quoted(flush);
+        }
+        if self.blocks.is_some() {
+            return self.take_blocks(flush);
         }
         let whole = match memchr::memrchr(b'\n', &self.held) {
             Some(_) if self.held.len() < self.block_bytes && !flush => return None,
@@ -101,6 +115,9 @@ impl Cutter {
         }
         if self.quoted.is_some() {
             return self.take_quoted_rest();
+        }
+        if self.blocks.is_some() {
+            return self.take_blocks_rest();
         }
         (!self.held.is_empty()).then(|| self.cut(self.held.len()))
     }
@@ -185,7 +202,7 @@ mod tests {
 
     /// Cuts `data`, read `step` bytes at a time, and checks that at most a block and a line are held.
     fn cut(data: &[u8], step: usize, block: usize, longest: usize) -> Vec<Piece> {
-        let mut cutter = Cutter::new(FileLayout::Lines, true, block, longest);
+        let mut cutter = Cutter::new(FileLayout::Lines, None, block, longest);
         let mut pieces = Vec::new();
         for part in data.chunks(step) {
             cutter.space().0.extend_from_slice(part);
@@ -231,7 +248,7 @@ mod tests {
                             line.len() as u64
                         }).sum()
                     }
-                    Piece::Head { .. } | Piece::Open { .. } => unreachable!("lines have neither"),
+                    Piece::Head { .. } | Piece::Refused { .. } => unreachable!("lines have neither"),
                     Piece::TooLong { start, length } => {
                         let line = expected.next().unwrap();
                         prop_assert_eq!(line.len() as u64, *length);
@@ -255,7 +272,7 @@ mod tests {
             let at = held.as_ptr();
             matches!(cutter.take(false), Some(Piece::Lines { data, .. }) if data.as_ptr() == at)
         }
-        let mut cutter = Cutter::new(FileLayout::Lines, true, 1024, 2048);
+        let mut cutter = Cutter::new(FileLayout::Lines, None, 1024, 2048);
         assert!(read(&mut cutter) && read(&mut cutter));
         // A line that is too long makes room for itself, but not for ever.
         cutter.space().0.extend([b'x'; 5000]);
@@ -268,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_line_of_any_length_is_not_held() {
-        let mut cutter = Cutter::new(FileLayout::Lines, true, 100, 1000);
+        let mut cutter = Cutter::new(FileLayout::Lines, None, 100, 1000);
         for _ in 0..10_000 {
             cutter.space().0.extend_from_slice(&[b'x'; 1000]);
             assert_eq!(cutter.take(false), None);

@@ -15,12 +15,12 @@ pub(super) fn head_of(path: &Path, layout: FileLayout, max_bytes: usize) -> Resu
         return Ok(Bytes::new());
     }
     let (mut input, _) = Input::open(path, 0, None)?;
-    let mut cutter = Cutter::new(layout, true, READ_BYTES, max_bytes);
+    let mut cutter = Cutter::new(layout, None, READ_BYTES, max_bytes);
     loop {
         let (held, room) = cutter.space();
         let read = input.read(held, room).map_err(|error| failed(path, &error))?;
         match cutter.take(read == 0) {
-            Some(Piece::Head { data }) => return Ok(data),
+            Some(Piece::Head { data, .. }) => return Ok(data),
             None if read > 0 => {}
             _ => {
                 return Err(ConnectError::external(format!(

@@ -112,7 +112,10 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
         settings.error("path", format!("not a glob: {error}"));
     }
     if context.layout == FileLayout::None {
-        settings.error("", "records of this format have no form in files; read them from kafka, or use another format");
+        settings.error(
+            "",
+            "records of this format have no form in files; read them from kafka, or use another format",
+        );
     }
     settings.finish()?;
     let path = path.unwrap_or_default();

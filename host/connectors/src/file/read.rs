@@ -188,7 +188,8 @@ impl Reading {
                 path.display()
             )));
         }
-        let within_line = !trace.ends_a_line();
+        // Blocks end with whatever byte their mark has last.
+        let within_line = self.extent.layout != FileLayout::AvroContainer && !trace.ends_a_line();
         place.begin(Known::new(input.identity(), &trace), trace, input.compressed_bytes());
         let Extent { layout, block_bytes, max_record_bytes, .. } = self.extent;
         let at_start = byte == 0;
@@ -198,7 +199,8 @@ impl Reading {
             let path = path.to_path_buf();
             blocking(move || head_of(&path, layout, max_record_bytes)).await?
         };
-        let cutter = Cutter::new(layout, at_start, block_bytes, max_record_bytes);
+        let head = (!at_start).then_some(&self.head[..]);
+        let cutter = Cutter::new(layout, head, block_bytes, max_record_bytes);
         Ok(Present { file: OpenFile::new(input, cutter), path: path.to_path_buf(), within_line })
     }
 
@@ -270,16 +272,11 @@ impl Reading {
         place.advance(&piece);
         let (data, refused) = match piece {
             Piece::Lines { data, .. } => (data, None),
-            Piece::Head { data } => {
+            Piece::Head { data, .. } => {
                 self.head = data;
                 return;
             }
-            Piece::Open { start, length } => {
-                let reason = format!(
-                    "not CSV: a quote in the line, of {length} bytes, is not closed by the end of the file or within {} \
-                     bytes; close it, or double it if it belongs to the text",
-                    self.extent.max_record_bytes
-                );
+            Piece::Refused { start, reason, .. } => {
                 (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload: start, skip: false }))
             }
             Piece::TooLong { start, length } => {

@@ -40,10 +40,9 @@ struct Host {
 impl Host {
     fn new(plan: &JobPlan, partitions: Vec<PartitionId>, ranges: usize) -> Host {
         let plan = Arc::new(plan.clone());
-        let format = weir_format::by_name("json").expect("a format");
         Host {
             decoders: plan.inputs.iter().map(decoder).collect(),
-            encoder: format.encoder(true),
+            encoder: Arc::new(weir_format::json::JsonEncoder::new(true)),
             intake: intake(&plan, &partitions),
             keyed: keyed(&plan, ranges),
             partitions,

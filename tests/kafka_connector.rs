@@ -32,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn source_of(settings: &Value) -> Result<Arc<dyn Source>, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let context = SourceContext {
+        layout: weir_connect::FileLayout::Lines,
         project: PathBuf::new(),
         data_dir: PathBuf::new(),
         stream: "test".to_owned(),

@@ -37,6 +37,8 @@ pub fn records(block: &RawBlock) -> Vec<Record> {
                 })
                 .collect()
         }
+        // What is in it only its decoder can tell: the whole stands for its records.
+        Framing::Container { first, .. } => vec![(partition, *first, block.data.to_vec())],
     }
 }
 

@@ -2,16 +2,47 @@
 //!
 //! A decoder is pure and stateless between blocks, so blocks can be decoded in parallel and in any order. It is
 //! made for the columns that a job reads and never looks at others. An encoder is as pure: the same rows are the same
-//! bytes, whichever sink asks for them.
+//! bytes, whichever sink asks for them. Either may need a schema that is kept elsewhere; whoever uses it lets it get
+//! that first, and tries again later where it cannot.
 
 use crate::error::ConnectError;
 use crate::sink::SinkRows;
 use crate::source::RawBlock;
 use arrow_array::RecordBatch;
+use async_trait::async_trait;
 use std::fmt::Debug;
 
+/// How files of a format fall into records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileLayout {
+    /// One record a line.
+    #[default]
+    Lines,
+    /// Records end at line ends, except for those between quotes.
+    Quoted {
+        /// What text is enclosed in that may hold line ends.
+        quote: u8,
+        /// What fields are told apart by.
+        delimiter: u8,
+        /// Whether the first record of each file is its head: the names of the columns.
+        head: bool,
+    },
+    /// The object container files of Avro: a head, then blocks of records.
+    AvroContainer,
+    /// Such records have no form in files.
+    None,
+}
+
 /// Turns blocks into columns.
+#[async_trait]
 pub trait Decoder: Send + Sync + Debug {
+    /// Gets what this block's records need to be decoded and is not at hand, such as the schemas that they name.
+    /// [`Decoder::decode`] may be called once this was fine; the error is that of a source: it says whether to try
+    /// again later.
+    async fn ready(&self, _block: &RawBlock) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
     /// Decodes every record of a block. Never fails and never panics: what cannot be decoded is a [`BadRow`].
     fn decode(&self, block: &RawBlock) -> Decoded;
 }
@@ -45,7 +76,19 @@ pub struct BadRow {
 pub const PAYLOAD_KEPT_BYTES: usize = 1024;
 
 /// Turns result rows into records.
+#[async_trait]
 pub trait Encoder: Send + Sync + Debug {
+    /// Gets what these rows need to be encoded and is not at hand, such as the number of their schema. To be waited for
+    /// before anything else is asked; the error is that of a sink.
+    async fn ready(&self, _rows: &SinkRows) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
+    /// What a file of such rows begins with.
+    fn head(&self, _rows: &SinkRows) -> Result<Vec<u8>, ConnectError> {
+        Ok(Vec::new())
+    }
+
     /// What ends a record where others follow it, as in a file.
     fn terminator(&self) -> &'static [u8];
 
@@ -53,7 +96,7 @@ pub trait Encoder: Send + Sync + Debug {
     /// the format cannot hold.
     fn records<'r>(&self, rows: &'r SinkRows) -> Result<Box<dyn Records + 'r>, ConnectError>;
 
-    /// Appends a record per row, each with its end; nothing where a column has no form.
+    /// Appends the rows as they stand in a file: a record per row, each with its end; nothing where a column has no form.
     fn encode(&self, rows: &SinkRows, out: &mut Vec<u8>) -> Result<(), ConnectError> {
         let (records, end) = (self.records(rows)?, self.terminator());
         for row in 0..rows.columns.num_rows() {

@@ -199,6 +199,15 @@ impl RawBlock {
                 let framing = Framing::Records { ends, offsets: offsets[records..].to_vec() };
                 (records, self.data.slice(start as usize..), framing)
             }
+            Framing::Container { head, base, first } => {
+                let framing =
+                    Framing::Container { head: head.clone(), base: *base, first: (*first).max(offset) };
+                (
+                    usize::try_from(offset.saturating_sub(*first)).unwrap_or(usize::MAX),
+                    self.data.clone(),
+                    framing,
+                )
+            }
         };
         let known = match &self.known {
             KnownTimes::Each(times) => KnownTimes::Each(times.get(records..).unwrap_or(&[]).to_vec()),
@@ -238,6 +247,16 @@ pub enum Framing {
         /// Offsets, rising strictly.
         offsets: Vec<u64>,
     },
+    /// Laid out as files of the format are, so that only its decoder can tell records apart: they are `base`,
+    /// `base + 1`, .., and those before `first` are not of this block.
+    Container {
+        /// What stands once at the head of their file and is needed to read them, such as a line of names.
+        head: Bytes,
+        /// Offset of the first record in the data.
+        base: u64,
+        /// Offset of the first record that counts.
+        first: u64,
+    },
 }
 
 /// When the records of a block could first be known, milliseconds since the epoch.
@@ -270,6 +289,10 @@ mod tests {
         };
         let lines = block(Framing::Lines { first: 10 }, b"a\nbb\nccc\n");
         let framed = block(Framing::Records { ends: vec![1, 3, 6], offsets: vec![10, 11, 12] }, b"abbccc");
+        let container = Framing::Container { head: Bytes::new(), base: 9, first: 10 };
+        let held = block(container, b"whatever").from_offset(12).unwrap();
+        assert!(matches!(held.framing, Framing::Container { base: 9, first: 12, .. }));
+        assert_eq!((&held.data[..], held.known), (&b"whatever"[..], KnownTimes::Each(vec![3])));
         for whole in [lines, framed] {
             assert!(whole.from_offset(20).is_none());
             for (offset, left) in [(0, 3), (10, 3), (11, 2), (12, 1), (13, 0), (19, 0)] {

@@ -1,9 +1,10 @@
 //! What a connector may need beside its own options.
 
 use crate::http::IngestLogs;
+use crate::settings::Settings;
 use std::path::PathBuf;
 use std::sync::Arc;
-use weir_connect::{RowShape, StateMark};
+use weir_connect::{FileLayout, RowShape, StateMark};
 use weir_event::Clock;
 
 /// What a source may need beside its own options.
@@ -15,10 +16,21 @@ pub struct SourceContext {
     pub data_dir: PathBuf,
     /// The stream that the source feeds.
     pub stream: String,
+    /// How files of the stream's format fall into records.
+    pub layout: FileLayout,
     /// Where time is taken from.
     pub clock: Arc<dyn Clock>,
     /// The ingest logs, shared with whoever accepts rows over HTTP.
     pub logs: Arc<IngestLogs>,
+}
+
+impl SourceContext {
+    /// Says of a source whose records are lines of JSON that the stream's format is another.
+    pub(crate) fn needs_lines(&self, settings: &mut Settings<'_>) {
+        if self.layout != FileLayout::Lines {
+            settings.error("", "its events are JSON, one a line; leave `format` out, or give it as json");
+        }
+    }
 }
 
 /// What a sink may need beside its own options.

@@ -15,6 +15,9 @@ mod object;
 pub mod postgres;
 pub mod redis;
 pub mod registry;
-pub mod settings;
+pub mod schema_registry;
 pub mod stdout;
+pub mod surroundings;
 pub mod upsert;
+
+pub use weir_connect::settings;

@@ -155,6 +155,7 @@ pub(crate) mod tests {
             project: PathBuf::from("/project"),
             data_dir: PathBuf::from("/project/.weir"),
             stream: "rides".to_owned(),
+            layout: weir_connect::FileLayout::Lines,
             clock: Arc::new(ManualClock::default()),
             logs: Arc::new(http::IngestLogs::new(
                 Path::new("/project/.weir"),

@@ -1,14 +1,16 @@
 //! Decoding: blocks -> columns, in parallel and put back in order.
 //!
 //! Decoders are pure, so blocks decode on the engine's workers while earlier ones are still on their way; what
-//! comes out is in the order in which it was read, also what is not a block.
+//! comes out is in the order in which it was read, also what is not a block. A block whose decoder waits for something
+//! (a schema that a registry does not give now) holds up what is behind it, and is decoded later.
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
-use weir_connect::{CpuTime, Decoded, Decoder, Fetch, RawBlock};
-use weir_event::{EventTime, PartitionId, Position};
+use std::time::Duration;
+use weir_connect::{ConnectError, CpuTime, Decoded, Decoder, Fetch, RawBlock};
+use weir_event::{Clock, EventTime, PartitionId, Position};
 
 /// What comes out.
 #[derive(Debug)]
@@ -38,6 +40,19 @@ impl Arrival {
     }
 }
 
+/// What decoding comes to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// What may be taken.
+    Ready(Arrival),
+    /// A block that cannot be decoded now, and why: [`Decoding::again`] keeps its place.
+    Unready(Box<(RawBlock, ConnectError)>),
+}
+
+/// Back-off while a block cannot be decoded: doubled from the first to the last.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
+const LAST_BACK_OFF: Duration = Duration::from_secs(10);
+
 /// How many blocks this many workers are to decode at once: with several workers one more each, so that none waits
 /// while the job's driver is busy.
 pub(crate) fn depth(workers: usize) -> usize {
@@ -48,15 +63,22 @@ pub(crate) fn depth(workers: usize) -> usize {
 pub(crate) struct Decoding {
     /// For each input.
     decoders: Vec<Arc<dyn Decoder>>,
-    in_flight: FuturesOrdered<BoxFuture<'static, Option<Arrival>>>,
+    in_flight: FuturesOrdered<BoxFuture<'static, Option<Outcome>>>,
     depth: usize,
+    back_off: Duration,
     cpu: CpuTime,
 }
 
 impl Decoding {
     /// Decodes up to `depth` blocks at once, each with its input's decoder, for the owner of `cpu`.
     pub(crate) fn new(decoders: Vec<Arc<dyn Decoder>>, depth: usize, cpu: &CpuTime) -> Self {
-        Decoding { decoders, in_flight: FuturesOrdered::new(), depth: depth.max(1), cpu: cpu.clone() }
+        Decoding {
+            decoders,
+            in_flight: FuturesOrdered::new(),
+            depth: depth.max(1),
+            back_off: FIRST_BACK_OFF,
+            cpu: cpu.clone(),
+        }
     }
 
     /// Lets what is taken in from now on be decoded so.
@@ -82,21 +104,50 @@ impl Decoding {
             Fetch::Appeared(partition, at) => Arrival::Appeared(partition, at),
             Fetch::Ended(partition) => Arrival::Ended(partition),
             Fetch::Block(block) => {
-                let decoder = self.decoders.get(usize::from(block.partition.source)).cloned();
-                let cpu = self.cpu.clone();
-                let task = tokio::spawn(async move {
-                    let decoded = cpu.measure(|| Some(decoder?.decode(&block)))?;
-                    Some(Arrival::Block(Box::new((block, decoded))))
-                });
+                let task = tokio::spawn(self.decode(block));
                 return self.in_flight.push_back(Box::pin(async move { task.await.ok().flatten() }));
             }
         };
-        self.in_flight.push_back(Box::pin(std::future::ready(Some(arrival))));
+        self.in_flight.push_back(Box::pin(std::future::ready(Some(Outcome::Ready(arrival)))));
+    }
+
+    /// Decodes a block that could not be decoded before, once some time has passed; what is behind it waits.
+    pub(crate) fn again(&mut self, block: RawBlock, clock: &Arc<dyn Clock>) {
+        let pause = clock.sleep(self.back_off);
+        self.back_off = (self.back_off * 2).min(LAST_BACK_OFF);
+        let decoded = self.decode(block);
+        let task = tokio::spawn(async move {
+            pause.await;
+            decoded.await
+        });
+        self.in_flight.push_front(Box::pin(async move { task.await.ok().flatten() }));
+    }
+
+    /// Lets go of everything on its way.
+    pub(crate) fn clear(&mut self) {
+        self.in_flight = FuturesOrdered::new();
+    }
+
+    fn decode(&self, block: RawBlock) -> impl Future<Output = Option<Outcome>> + Send + use<> {
+        let decoder = self.decoders.get(usize::from(block.partition.source)).cloned();
+        let cpu = self.cpu.clone();
+        async move {
+            let decoder = decoder?;
+            if let Err(error) = decoder.ready(&block).await {
+                return Some(Outcome::Unready(Box::new((block, error))));
+            }
+            let decoded = cpu.measure(|| decoder.decode(&block));
+            Some(Outcome::Ready(Arrival::Block(Box::new((block, decoded)))))
+        }
     }
 
     /// The next in order; `None` if nothing is on its way, `Some(None)` if a decoder broke its promise not to
     /// panic, or a reader stamped a block with an input that there is not. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Option<Option<Arrival>> {
-        self.in_flight.next().await
+    pub(crate) async fn next(&mut self) -> Option<Option<Outcome>> {
+        let next = self.in_flight.next().await;
+        if let Some(Some(Outcome::Ready(Arrival::Block(_)))) = next {
+            self.back_off = FIRST_BACK_OFF;
+        }
+        next
     }
 }

@@ -6,7 +6,7 @@
 use crate::backlog::Backlog;
 use crate::checkpoint::Begun;
 use crate::dead_letters::DeadLetters;
-use crate::decode::{Arrival, Decoding};
+use crate::decode::{Decoding, Outcome};
 use crate::error::EngineError;
 use crate::idle::Ask;
 use crate::inputs::{Inputs, Readers};
@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use weir_connect::{ConnectError, Fetch};
+use weir_connect::{ConnectError, Fetch, RawBlock};
 use weir_core::stored::Stored;
 use weir_core::{Judgement, KeyedRows, ResultRows, Taken};
 use weir_event::{Clock, EventTime, Message, PartitionId, Signal, Ticks};
@@ -79,7 +79,7 @@ pub(crate) struct Driver {
 }
 
 enum Event {
-    Decoded(Option<Option<Arrival>>),
+    Decoded(Option<Option<Outcome>>),
     Fetched(Result<Fetch, ConnectError>),
     CheckpointDone,
     /// A sink has taken something.
@@ -114,8 +114,16 @@ impl Driver {
             match event {
                 Event::Decoded(decoded) => {
                     let broke = || self.broken("the decoder panicked; its block cannot be read");
-                    let arrival = decoded.flatten().ok_or_else(broke)?;
-                    self.take_in_turn(arrival).await?;
+                    match decoded.flatten().ok_or_else(broke)? {
+                        Outcome::Ready(arrival) => {
+                            self.state.undecoded = None;
+                            self.take_in_turn(arrival).await?;
+                        }
+                        Outcome::Unready(unready) => {
+                            let (block, error) = *unready;
+                            self.decode_later(block, error)?;
+                        }
+                    }
                     if let Some(reader) = &mut reader {
                         self.pause_and_resume(reader);
                     }
@@ -131,7 +139,8 @@ impl Driver {
                 Event::CheckpointDone => self.state.begun = None,
                 Event::Room => {}
                 Event::Tick => {
-                    self.progress.set_trouble(reader.as_ref().and_then(Readers::trouble));
+                    let trouble = reader.as_ref().and_then(Readers::trouble);
+                    self.progress.set_trouble(trouble.or_else(|| self.state.undecoded.clone()));
                     self.progress.observe_end(self.clock.now());
                     self.tick().await?;
                 }
@@ -152,6 +161,20 @@ impl Driver {
             }
             self.checkpoint_when_due().await?;
         }
+    }
+
+    /// What a block's records need to be decoded cannot be had now: the job says so, and tries again.
+    fn decode_later(&mut self, block: RawBlock, error: ConnectError) -> Result<(), EngineError> {
+        if !error.retry {
+            return Err(EngineError::Source { job: self.plan.name.clone(), error });
+        }
+        if self.state.undecoded.as_ref() != Some(&error.message) {
+            tracing::warn!(job = self.plan.name, %error, "records cannot be decoded now; trying again until they can");
+        }
+        self.progress.set_trouble(Some(error.message.clone()));
+        self.state.undecoded = Some(error.message);
+        self.decoding.again(block, &self.clock);
+        Ok(())
     }
 
     fn pause_and_resume(&mut self, reader: &mut Readers) {
@@ -209,10 +232,13 @@ impl Driver {
         }
         tracing::warn!(job = self.plan.name, %error, "reading failed; opening the source again");
         while let Some(decoded) = self.decoding.next().await {
-            let arrival =
-                decoded.ok_or_else(|| self.broken("the decoder panicked; its block cannot be read"))?;
-            self.take_in_turn(arrival).await?;
+            match decoded.ok_or_else(|| self.broken("the decoder panicked; its block cannot be read"))? {
+                Outcome::Ready(arrival) => self.take_in_turn(arrival).await?,
+                // It and what is behind it are read again.
+                Outcome::Unready(_) => self.decoding.clear(),
+            }
         }
+        self.state.undecoded = None;
         self.state.skew.forget();
         self.state.idleness.lost(self.state.intake.watermark());
         self.state.caught_up.clear();

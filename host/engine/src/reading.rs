@@ -24,6 +24,8 @@ pub(crate) struct DriverState {
     pub(crate) refusals: Vec<Refusals>,
     /// For each input, what is wrong with most of its rows.
     pub(crate) warnings: Vec<Option<String>>,
+    /// Why the next block cannot be decoded now.
+    pub(crate) undecoded: Option<String>,
     pub(crate) caught_up: BTreeSet<PartitionId>,
     pub(crate) all: BTreeSet<PartitionId>,
     /// Those that were reported to be idle.
@@ -43,6 +45,7 @@ impl DriverState {
             skew: Skew::new(plan.inputs.iter().map(|input| input.stream.max_skew).collect()),
             refusals: plan.inputs.iter().map(|input| Refusals::of(plan, input)).collect(),
             warnings: vec![None; plan.inputs.len()],
+            undecoded: None,
             caught_up: BTreeSet::new(),
             all: BTreeSet::new(),
             idle: BTreeSet::new(),

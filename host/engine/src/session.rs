@@ -7,7 +7,7 @@
 //!
 //! Knows no job, and of a block only its offsets.
 
-use crate::decode::{Arrival, Decoding};
+use crate::decode::{Arrival, Decoding, Outcome};
 use crate::metered::Metered;
 use crate::stream::{self, BlockId, Hub, Opening};
 use std::collections::{BTreeMap, VecDeque};
@@ -361,7 +361,9 @@ impl Pump {
             tokio::select! {
                 biased;
                 decoded = decoding.next(), if has_room && !decoding.is_empty() => match decoded.flatten() {
-                    Some(arrival) => self.push(arrival),
+                    Some(Outcome::Ready(arrival)) => self.push(arrival),
+                    // Each job waits by itself for what it takes to decode it.
+                    Some(Outcome::Unready(unready)) => self.hand_on(Entry::Block(unready.0)),
                     None => {
                         // What comes behind the block that is missing must not pass for what follows it.
                         decoding = Decoding::new(vec![self.hub.decoder()], self.hub.decode_depth, &self.cpu);
@@ -411,6 +413,10 @@ impl Pump {
                 Entry::Block(block)
             }
         };
+        self.hand_on(entry);
+    }
+
+    fn hand_on(&self, entry: Entry) {
         self.session.ring().entries.push_back(entry);
         self.session.changed.send_replace(());
     }

@@ -341,7 +341,12 @@ struct JobDecoder {
     cpu: CpuTime,
 }
 
+#[async_trait]
 impl Decoder for JobDecoder {
+    async fn ready(&self, block: &RawBlock) -> Result<(), ConnectError> {
+        self.own.ready(block).await
+    }
+
     fn decode(&self, block: &RawBlock) -> Decoded {
         let shared = self.hub.decoded(block).map(|(shared, share)| {
             self.cpu.add(share);

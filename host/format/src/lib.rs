@@ -5,10 +5,11 @@
 //! crate alone. Whoever adds a format adds a folder here and a row to [`FORMATS`].
 //!
 //! ```
-//! use weir_connect::{Framing, KnownTimes, RawBlock, SinkRows, sink::RowMeta};
+//! use weir_connect::{Decoder, Encoder, Framing, KnownTimes, RawBlock, SinkRows, sink::RowMeta};
 //! use weir_event::{DataType, Field, PartitionId, Position, StreamSchema};
+//! use weir_format::json::{JsonDecoder, JsonEncoder};
 //! let fields = vec![Field::named("at", DataType::Timestamp), Field::named("fare", DataType::Double)];
-//! let decoder = weir_format::by_name("json")?.decoder(&StreamSchema { fields, event_time: 0 }, &[0, 1]);
+//! let decoder = JsonDecoder::new(&StreamSchema { fields, event_time: 0 }, &[0, 1]);
 //! let decoded = decoder.decode(&RawBlock {
 //!     partition: PartitionId::default(),
 //!     data: "{\"at\": 1, \"fare\": 2, \"more\": []}\n{\"fare\": 2}".into(),
@@ -21,14 +22,25 @@
 //!
 //! let rows = SinkRows { columns: decoded.columns, meta: RowMeta::default() };
 //! let mut lines = Vec::new();
-//! weir_format::by_ending("jsonl")?.encoder(false).encode(&rows, &mut lines)?;
+//! JsonEncoder::new(false).encode(&rows, &mut lines)?;
 //! assert_eq!(lines, b"{\"at\":\"1970-01-01T00:00:00.001Z\",\"fare\":2.0}\n");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod avro;
 pub mod base64;
+mod column;
+pub mod csv;
 pub mod json;
+mod no_time;
 pub mod parquet;
+mod records;
+mod registry;
+mod rows;
+mod scalar;
 mod table;
 
-pub use table::{FORMATS, Format, UnknownFormat, by_ending, by_name};
+pub use registry::{Reference, Registered, SchemaKind, SchemaRegistry, Surroundings};
+pub use table::{
+    FORMATS, Format, FormatProblem, SinkFormat, StreamFormat, Writing, by_name, sink_format, stream_format,
+};

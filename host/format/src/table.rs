@@ -1,10 +1,16 @@
 //! The one table of formats, both ways. Adding a format is adding a row.
 //!
-//! Knows names and constructors. Must not know what any record looks like.
+//! Knows names and constructors. Must not know what any record looks like: each format parses its own options.
 
+use crate::avro::{self, AvroFormat};
+use crate::csv::{self, CsvDecoder, CsvEncoder, CsvOptions};
 use crate::json::{JsonDecoder, JsonEncoder};
+use crate::registry::Surroundings;
+use serde_json::{Value, json};
+use std::fmt::Debug;
 use std::sync::Arc;
-use weir_connect::{Decoder, Encoder, KeyDoc};
+use weir_connect::settings::{SettingError, Settings};
+use weir_connect::{Decoder, Encoder, FileLayout, KeyDoc};
 use weir_event::StreamSchema;
 use weir_event::suggestion::unknown;
 
@@ -13,114 +19,237 @@ use weir_event::suggestion::unknown;
 pub struct Format {
     /// What definitions call it.
     pub name: &'static str,
-    /// How files of such records end, which is also what a sink of files calls it.
-    pub ending: &'static str,
+    /// How files of such records end, which is also what a sink of files calls it; `None` where they have no form in
+    /// files.
+    pub ending: Option<&'static str>,
     /// What a record is.
     pub does: &'static str,
     /// Its own keys.
     pub keys: &'static [KeyDoc],
-    decoder: fn(&StreamSchema, &[usize]) -> Arc<dyn Decoder>,
-    encoder: fn(bool) -> Arc<dyn Encoder>,
+    read: MakeStreamFormat,
+    write: MakeEncoder,
 }
 
+/// Makes of a format's options and a stream's columns what reads the stream.
+type MakeStreamFormat =
+    fn(&Value, &StreamSchema, &dyn Surroundings) -> Result<Arc<dyn StreamFormat>, Vec<FormatProblem>>;
+/// Makes an encoder of a format's options.
+type MakeEncoder = fn(&Value, &Writing<'_>) -> Result<Arc<dyn Encoder>, Vec<SettingError>>;
+
 /// Every format.
-pub const FORMATS: &[Format] = &[Format {
-    name: "json",
-    ending: "jsonl",
-    does: "a JSON object for each record, in files one a line",
-    keys: &[],
-    decoder: |schema, columns| Arc::new(JsonDecoder::new(schema, columns)),
-    encoder: |meta| Arc::new(JsonEncoder::new(meta)),
-}];
-const PLANNED: &[&str] = &["avro", "protobuf", "csv", "parquet"];
-const PLANNED_ENDINGS: &[&str] = &["csv"];
+pub const FORMATS: &[Format] = &[
+    Format {
+        name: "json",
+        ending: Some("jsonl"),
+        does: "a JSON object for each record, in files one a line",
+        keys: &[],
+        read: |options, schema, _| {
+            Settings::new(options, &[]).finish().map_err(of_options)?;
+            Ok(Arc::new(Stateless {
+                layout: FileLayout::Lines,
+                schema: schema.clone(),
+                make: JsonDecoder::new,
+            }))
+        },
+        write: |options, writing| {
+            Settings::new(options, &[]).finish()?;
+            Ok(Arc::new(JsonEncoder::new(writing.meta)))
+        },
+    },
+    Format {
+        name: "csv",
+        ending: Some("csv"),
+        does: "fields between delimiters, a row for each record; files begin with a line of names, and a field in quotes \
+               may hold line ends",
+        keys: csv::KEYS,
+        read: |options, schema, _| {
+            let options = Arc::new(CsvOptions::of(options).map_err(of_options)?);
+            let layout = FileLayout::Quoted {
+                quote: options.dialect.quote,
+                delimiter: options.dialect.delimiter,
+                head: options.header,
+            };
+            let make = move |schema: &StreamSchema, columns: &[usize]| {
+                CsvDecoder::new(options.clone(), schema, columns)
+            };
+            Ok(Arc::new(Stateless { layout, schema: schema.clone(), make }))
+        },
+        write: |options, writing| {
+            let options = CsvOptions::of(options)?;
+            writing.without_meta("csv")?;
+            Ok(Arc::new(CsvEncoder::new(Arc::new(options))))
+        },
+    },
+    Format {
+        name: "avro",
+        ending: Some("avro"),
+        does: "a record of Apache Avro: in files object containers; a message with the number of its schema in a registry in \
+               front of it, or bare",
+        keys: avro::KEYS,
+        read: |options, schema, around| Ok(Arc::new(AvroFormat::of(options, schema, around)?)),
+        write: avro::encoder,
+    },
+];
+const PLANNED: &[&str] = &["protobuf", "parquet"];
+const PLANNED_ENDINGS: &[&str] = &[];
 
-/// A name that no format has; says which there are.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct UnknownFormat(String);
+/// How the records of a stream are read: its format with the options that its definition gives.
+pub trait StreamFormat: Send + Sync + Debug {
+    /// How files of it fall into records.
+    fn layout(&self) -> FileLayout;
 
-impl Format {
     /// A decoder for the columns of these indexes, in this order. Callers include the event time's column whenever
     /// they want it required.
     ///
     /// # Panics
     /// When an index is none of the schema's.
-    pub fn decoder(&self, schema: &StreamSchema, columns: &[usize]) -> Arc<dyn Decoder> {
-        (self.decoder)(schema, columns)
+    fn decoder(&self, columns: &[usize]) -> Arc<dyn Decoder>;
+}
+
+/// A format that needs nothing but a stream's columns.
+struct Stateless<M> {
+    layout: FileLayout,
+    schema: StreamSchema,
+    make: M,
+}
+
+impl<M> Debug for Stateless<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stateless").field("layout", &self.layout).finish_non_exhaustive()
+    }
+}
+
+impl<D, M> StreamFormat for Stateless<M>
+where
+    D: Decoder + 'static,
+    M: Fn(&StreamSchema, &[usize]) -> D + Send + Sync,
+{
+    fn layout(&self) -> FileLayout {
+        self.layout
     }
 
-    /// An encoder; with `meta` a record also says what weir knows of its row.
-    pub fn encoder(&self, meta: bool) -> Arc<dyn Encoder> {
-        (self.encoder)(meta)
+    fn decoder(&self, columns: &[usize]) -> Arc<dyn Decoder> {
+        Arc::new((self.make)(&self.schema, columns))
     }
+}
+
+/// Something that is wrong with a stream's format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FormatProblem {
+    /// With one of its options, or with it as a whole.
+    Option(SettingError),
+    /// With what the stream declares of the field of this index.
+    Field(usize, String),
+}
+
+pub(crate) fn of_options(errors: Vec<SettingError>) -> Vec<FormatProblem> {
+    errors.into_iter().map(FormatProblem::Option).collect()
+}
+
+impl std::fmt::Display for FormatProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FormatProblem::Option(error) => std::fmt::Display::fmt(error, f),
+            FormatProblem::Field(_, message) => f.write_str(message),
+        }
+    }
+}
+
+/// Where rows are written that a format is to encode.
+#[derive(Debug, Clone, Copy)]
+pub struct Writing<'a> {
+    /// Whether a record also says what weir knows of its row.
+    pub meta: bool,
+    /// Whether records stand in files one behind the other, or each is a message of its own.
+    pub in_files: bool,
+    /// Under which subject schemas are registered that the options give no subject for.
+    pub subject: &'a str,
+    /// What it may need.
+    pub around: &'a dyn Surroundings,
+}
+
+impl Writing<'_> {
+    /// Refuses `meta` for a format that has no place for it.
+    pub(crate) fn without_meta(&self, format: &str) -> Result<(), Vec<SettingError>> {
+        if !self.meta {
+            return Ok(());
+        }
+        let message =
+            format!("{format} has no place for what weir says of a row; use jsonl, or leave `meta` out");
+        Err(vec![SettingError::new("", message)])
+    }
+}
+
+/// What a sink writes with.
+#[derive(Debug, Clone)]
+pub struct SinkFormat {
+    /// How the names of files end.
+    pub ending: &'static str,
+    /// Makes records of rows.
+    pub encoder: Arc<dyn Encoder>,
+}
+
+/// How a stream is read whose definition says `format: {NAME: options}`.
+pub fn stream_format(
+    name: &str,
+    options: &Value,
+    schema: &StreamSchema,
+    around: &dyn Surroundings,
+) -> Result<Arc<dyn StreamFormat>, Vec<FormatProblem>> {
+    let found = by_name(name).map_err(|error| of_options(vec![error]))?;
+    (found.read)(options, schema, around)
+}
+
+/// What a sink writes with that says `format: NAME` or `format: {NAME: options}`; a sink of files calls formats by the
+/// endings of their files. Keys of errors begin below `format`.
+pub fn sink_format(format: &Value, writing: &Writing<'_>) -> Result<SinkFormat, Vec<SettingError>> {
+    let (name, options) = match format {
+        Value::String(name) => (name.as_str(), json!({})),
+        Value::Object(entries) if entries.len() == 1 => match entries.iter().next() {
+            Some((name, options)) => (name.as_str(), options.clone()),
+            None => unreachable!("it has one entry"),
+        },
+        _ => {
+            let message = "expected the name of a format, or exactly one as {csv: {header: false}}";
+            return Err(vec![SettingError::new("", message)]);
+        }
+    };
+    let found = if writing.in_files { find(name, |row| row.ending, PLANNED_ENDINGS) } else { by_name(name) };
+    let found = found.map_err(|error| vec![error])?;
+    let encoder = (found.write)(&options, writing).map_err(|errors| {
+        let below = |error: SettingError| {
+            let key = if error.key.is_empty() { name.to_owned() } else { format!("{name}.{}", error.key) };
+            SettingError::new(key, error.message)
+        };
+        errors.into_iter().map(below).collect::<Vec<_>>()
+    })?;
+    Ok(SinkFormat { ending: found.ending.unwrap_or_default(), encoder })
 }
 
 /// The format that definitions call so.
-pub fn by_name(name: &str) -> Result<&'static Format, UnknownFormat> {
-    find(name, |row| row.name, PLANNED)
-}
-
-/// The format of files that end so.
-pub fn by_ending(ending: &str) -> Result<&'static Format, UnknownFormat> {
-    find(ending, |row| row.ending, PLANNED_ENDINGS)
+pub fn by_name(name: &str) -> Result<&'static Format, SettingError> {
+    find(name, |row| Some(row.name), PLANNED)
 }
 
 fn find(
     wanted: &str,
-    name: fn(&Format) -> &'static str,
+    name: fn(&Format) -> Option<&'static str>,
     planned: &[&str],
-) -> Result<&'static Format, UnknownFormat> {
-    if let Some(found) = FORMATS.iter().find(|row| name(row) == wanted) {
+) -> Result<&'static Format, SettingError> {
+    if let Some(found) = FORMATS.iter().find(|row| name(row) == Some(wanted)) {
         return Ok(found);
     }
-    let known = FORMATS.iter().map(name);
-    Err(UnknownFormat(if planned.contains(&wanted) {
-        let known = known.collect::<Vec<_>>().join(", ");
-        format!("weir 0.1 does not have the format `{wanted}` yet; it has {known}")
-    } else {
-        format!("`{wanted}`: {}", unknown("format", wanted, known))
-    }))
+    let known = FORMATS.iter().filter_map(name);
+    Err(SettingError::new(
+        "",
+        if planned.contains(&wanted) {
+            let known = known.collect::<Vec<_>>().join(", ");
+            format!("weir 0.1 does not have the format `{wanted}` yet; it has {known}")
+        } else {
+            format!("`{wanted}`: {}", unknown("format", wanted, known))
+        },
+    ))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow_array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
-    use weir_connect::sink::RowMeta;
-    use weir_connect::{Framing, KnownTimes, RawBlock, SinkRows};
-    use weir_event::{DataType, Field, PartitionId, Position};
-
-    #[test]
-    fn what_is_planned_is_refused_by_name_and_a_typing_error_gets_a_suggestion() {
-        let said = |found: Result<&Format, UnknownFormat>| found.unwrap_err().to_string();
-        let planned = "weir 0.1 does not have the format `parquet` yet; it has ";
-        assert_eq!(said(by_name("parquet")), format!("{planned}json"));
-        assert_eq!(said(by_name("jsn")), "`jsn`: unknown format; did you mean `json`?");
-        assert_eq!(said(by_name("text")), "`text`: unknown format; known: json");
-        assert_eq!(said(by_ending("json")), "`json`: unknown format; did you mean `jsonl`?");
-    }
-
-    #[test]
-    fn every_format_is_found_and_reads_what_it_writes() {
-        for format in FORMATS {
-            assert_eq!(by_name(format.name).unwrap().name, by_ending(format.ending).unwrap().name);
-            let time = Field::named("at", DataType::Timestamp);
-            let schema = StreamSchema { fields: vec![time], event_time: 0 };
-            let at: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1, -1]));
-            let columns = RecordBatch::try_from_iter([("at", at)]).unwrap();
-            let mut data = Vec::new();
-            let rows = SinkRows { columns: columns.clone(), meta: RowMeta::default() };
-            format.encoder(false).encode(&rows, &mut data).unwrap();
-            let decoded = format.decoder(&schema, &[0]).decode(&RawBlock {
-                partition: PartitionId::default(),
-                data: data.into(),
-                framing: Framing::Lines { first: 0 },
-                known: KnownTimes::Unknown,
-                next: Position::default(),
-                refused: Vec::new(),
-            });
-            assert_eq!(decoded.columns.columns(), columns.columns(), "{}", format.name);
-        }
-    }
-}
+mod tests;

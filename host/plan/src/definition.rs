@@ -13,6 +13,21 @@ pub struct StreamOrigin {
     pub settings: serde_json::Value,
 }
 
+/// How records are read; the options are parsed by the format.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FormatDefinition {
+    /// Its name, such as `json`.
+    pub name: String,
+    /// Its options as they stand in the definition.
+    pub options: serde_json::Value,
+}
+
+impl Default for FormatDefinition {
+    fn default() -> Self {
+        FormatDefinition { name: "json".to_owned(), options: serde_json::json!({}) }
+    }
+}
+
 /// What happens when every partition is idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenIdle {
@@ -55,8 +70,8 @@ pub struct StreamDefinition {
     pub dedup: Option<Dedup>,
     /// Index of the column that says when a row could first be known.
     pub known_time: Option<usize>,
-    /// Format of its records, such as `json`.
-    pub format: String,
+    /// Format of its records.
+    pub format: FormatDefinition,
     /// Where they come from; `None` where a job's file names it.
     pub origin: Option<StreamOrigin>,
 }

@@ -1,14 +1,21 @@
 //! Definitions whose connectors nobody here can judge: the host that reads events and takes results knows them.
 
 use serde_json::Value;
-use weir_plan::{ConnectorKinds, SettingProblem};
+use weir_event::StreamSchema;
+use weir_plan::{ConnectorKinds, FormatDefinition, FormatProblem, SettingProblem};
 
-/// Takes sources and sinks with their settings as they stand; formats are weir's.
+/// Takes sources and sinks, and the options of formats, as they stand; formats are weir's.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AnyConnectors;
 
 impl ConnectorKinds for AnyConnectors {
-    fn check_source(&self, _stream: &str, _kind: &str, _settings: &Value) -> Vec<SettingProblem> {
+    fn check_source(
+        &self,
+        _stream: &str,
+        _records: (&FormatDefinition, &StreamSchema),
+        _kind: &str,
+        _settings: &Value,
+    ) -> Vec<SettingProblem> {
         Vec::new()
     }
 
@@ -20,8 +27,10 @@ impl ConnectorKinds for AnyConnectors {
         None
     }
 
-    fn check_format(&self, format: &str) -> Result<(), String> {
-        weir_format::by_name(format).map(drop).map_err(|error| error.to_string())
+    fn check_format(&self, format: &FormatDefinition, _schema: &StreamSchema) -> Vec<FormatProblem> {
+        let unknown = weir_format::by_name(&format.name).err();
+        let problem = unknown.map(|error| SettingProblem { key: error.key, message: error.message });
+        problem.map(FormatProblem::Option).into_iter().collect()
     }
 
     /// As good as any: the host finds there what the job named.

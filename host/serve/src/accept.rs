@@ -146,7 +146,7 @@ mod tests {
             max_skew: None,
             dedup: None,
             known_time,
-            format: "json".to_owned(),
+            format: weir_plan::FormatDefinition::default(),
             origin: None,
         };
         let decoder = JsonDecoder::new(&stream.schema, &[0, 1, 2]);

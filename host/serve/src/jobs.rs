@@ -150,7 +150,7 @@ fn described_stream(entry: &StreamEntry, jobs: Vec<String>) -> Value {
         "fields": fields,
         "event_time": schema.fields.get(schema.event_time).map(|field| &field.name),
         "disorder": definition.disorder.to_string(),
-        "format": definition.format,
+        "format": definition.format.name,
         "source": definition.origin.as_ref().map(|origin| &origin.kind),
         "accepts_events": entry.log.is_some(),
         "jobs": jobs,

@@ -61,7 +61,7 @@ fn places(job: &JobPlan, kinds: &RegisteredKinds) -> Vec<String> {
 fn fed_by(job: &JobPlan, jobs: &[JobPlan], kinds: &RegisteredKinds) -> Vec<Fed> {
     let mut fed = Vec::new();
     for place in places(job, kinds) {
-        let reads = |input: &&StreamInput| kinds.reads(&input.stream.name, &input.origin, &place);
+        let reads = |input: &&StreamInput| kinds.reads(&input.stream, &input.origin, &place);
         for (at, other) in jobs.iter().enumerate() {
             fed.extend(other.inputs.iter().find(reads).map(|input| Fed {
                 job: at,

@@ -4,14 +4,19 @@
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use weir_connect::settings::SettingError;
 use weir_connect::{ConnectError, Delivery, NoMark, Sink, Source};
 use weir_connectors::context::{SinkContext, SourceContext};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry;
-use weir_connectors::settings::SettingError;
+use weir_connectors::surroundings::ProjectSurroundings;
 use weir_engine::sink_identity;
-use weir_event::Clock;
-use weir_plan::{ConnectorKinds, JobPlan, SettingProblem, SinkPlan, StreamDefinition, StreamOrigin};
+use weir_event::{Clock, StreamSchema};
+use weir_format::{StreamFormat, stream_format};
+use weir_plan::{
+    ConnectorKinds, FormatDefinition, FormatProblem, JobPlan, SettingProblem, SinkPlan, StreamDefinition,
+    StreamOrigin,
+};
 
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
 #[derive(Debug)]
@@ -82,24 +87,35 @@ impl RegisteredKinds {
     /// What a stream's source has not got yet, where this machine can tell; looks at files.
     pub(crate) fn missing(&self, stream: &StreamDefinition) -> Option<String> {
         let origin = stream.origin.as_ref()?;
-        let context = self.source_context(&stream.name);
+        let context = self.source_context(&stream.name, (&stream.format, &stream.schema));
         registry::source(&origin.kind, &origin.settings, &context).ok()?.missing()
     }
 
     /// Whether the source of a stream would read what a sink writes at this place.
-    pub(crate) fn reads(&self, stream: &str, origin: &StreamOrigin, place: &str) -> bool {
-        let source = registry::source(&origin.kind, &origin.settings, &self.source_context(stream));
+    pub(crate) fn reads(&self, stream: &StreamDefinition, origin: &StreamOrigin, place: &str) -> bool {
+        let context = self.source_context(&stream.name, (&stream.format, &stream.schema));
+        let source = registry::source(&origin.kind, &origin.settings, &context);
         source.is_ok_and(|source| source.reads(place))
     }
 
-    fn source_context(&self, stream: &str) -> SourceContext {
+    fn source_context(&self, stream: &str, records: (&FormatDefinition, &StreamSchema)) -> SourceContext {
+        // What is wrong with the format is said of the format.
+        let layout = self.format(records).map(|format| format.layout()).unwrap_or_default();
         SourceContext {
+            layout,
             project: self.project.clone(),
             data_dir: self.project.clone(),
             stream: stream.to_owned(),
             clock: self.clock.clone(),
             logs: Arc::new(IngestLogs::new(&self.project, self.clock.clone(), Arc::new(NoMark))),
         }
+    }
+
+    fn format(
+        &self,
+        (format, schema): (&FormatDefinition, &StreamSchema),
+    ) -> Result<Arc<dyn StreamFormat>, Vec<weir_format::FormatProblem>> {
+        stream_format(&format.name, &format.options, schema, &ProjectSurroundings::new(&self.project))
     }
 
     fn sink_context(&self, job: &str) -> SinkContext {
@@ -117,9 +133,15 @@ impl RegisteredKinds {
 }
 
 impl ConnectorKinds for RegisteredKinds {
-    fn check_source(&self, stream: &str, kind: &str, settings: &Value) -> Vec<SettingProblem> {
-        let problems =
-            registry::source(kind, settings, &self.source_context(stream)).err().unwrap_or_default();
+    fn check_source(
+        &self,
+        stream: &str,
+        records: (&FormatDefinition, &StreamSchema),
+        kind: &str,
+        settings: &Value,
+    ) -> Vec<SettingProblem> {
+        let context = self.source_context(stream, records);
+        let problems = registry::source(kind, settings, &context).err().unwrap_or_default();
         problems.into_iter().map(problem).collect()
     }
 
@@ -132,8 +154,13 @@ impl ConnectorKinds for RegisteredKinds {
         registry::sink(kind, settings, &self.sink_context(job)).ok()?.own_place()
     }
 
-    fn check_format(&self, format: &str) -> Result<(), String> {
-        weir_format::by_name(format).map(drop).map_err(|error| error.to_string())
+    fn check_format(&self, format: &FormatDefinition, schema: &StreamSchema) -> Vec<FormatProblem> {
+        let problems = self.format((format, schema)).err().unwrap_or_default();
+        let problem = |found| match found {
+            weir_format::FormatProblem::Option(error) => FormatProblem::Option(problem(error)),
+            weir_format::FormatProblem::Field(index, message) => FormatProblem::Field(index, message),
+        };
+        problems.into_iter().map(problem).collect()
     }
 
     fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {

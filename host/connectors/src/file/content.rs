@@ -26,6 +26,8 @@ pub enum Content {
 /// Rows as they are appended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Appended {
+    /// What the file begins with, if they are its first.
+    pub(super) head: Vec<u8>,
     pub(super) bytes: Vec<u8>,
     /// What rows of one file have in common; `None` where any can follow any.
     pub(super) kind: Option<u32>,
@@ -45,13 +47,25 @@ impl Content {
         matches!(self, Content::Parquet { .. })
     }
 
+    /// Gets what these rows take to be appended.
+    pub(super) async fn ready(&self, rows: &SinkRows) -> Result<(), ConnectError> {
+        match self {
+            Content::Records(encoder, _) => encoder.ready(rows).await,
+            Content::Parquet { .. } => Ok(()),
+        }
+    }
+
     pub(super) fn appended(&self, rows: &SinkRows) -> Result<Appended, ConnectError> {
-        let (mut bytes, mut kind) = (Vec::new(), None);
+        let (mut head, mut bytes, mut kind) = (Vec::new(), Vec::new(), None);
         if rows.columns.num_rows() == 0 {
-            return Ok(Appended { bytes, kind });
+            return Ok(Appended { head, bytes, kind });
         }
         match self {
-            Content::Records(encoder, _) => encoder.encode(rows, &mut bytes)?,
+            Content::Records(encoder, _) => {
+                head = encoder.head(rows)?;
+                kind = (!head.is_empty()).then(|| crc32fast::hash(&head));
+                encoder.encode(rows, &mut bytes)?;
+            }
             Content::Parquet { meta, .. } => {
                 let columns = parquet::file_columns(rows, *meta)?;
                 kind = Some(parquet::schema_mark(columns.schema_ref()));
@@ -60,7 +74,7 @@ impl Content {
                 })?;
             }
         }
-        Ok(Appended { bytes, kind })
+        Ok(Appended { head, bytes, kind })
     }
 
     /// Makes a file of what was appended, so many bytes of it; it is durable when this returns. Blocks.

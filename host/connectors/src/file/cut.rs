@@ -1,8 +1,15 @@
 //! A stream of bytes cut into blocks at line ends, within bounded memory whatever the lines.
 //!
-//! Knows bytes; must not know files. Lines are counted from 0 where cutting began.
+//! Knows bytes; must not know files. Lines are counted from 0 where cutting began. What is called a line here may hold
+//! line ends between quotes, if the layout is so.
 
+mod blocks;
+mod quoted;
+
+use blocks::Blocks;
 use bytes::Bytes;
+use quoted::Quoted;
+use weir_connect::FileLayout;
 use weir_connect::format::PAYLOAD_KEPT_BYTES;
 
 /// Some whole lines, or one line that is too long to be held.
@@ -10,24 +17,28 @@ use weir_connect::format::PAYLOAD_KEPT_BYTES;
 pub(super) enum Piece {
     /// Lines with their ends; only the last line of all may lack its own.
     Lines { data: Bytes, lines: u64 },
+    /// What stands once at the head of a file, and how many lines it counts as.
+    Head { data: Bytes, lines: u64 },
     /// The first bytes of a line that is too long, and how long it was with its end.
     TooLong { start: Vec<u8>, length: u64 },
+    /// Bytes that are of no use, as one line: the first of them, how many there were, and why.
+    Refused { start: Vec<u8>, length: u64, reason: String },
 }
 
 impl Piece {
     /// How many lines it is.
     pub(super) fn lines(&self) -> u64 {
         match self {
-            Piece::Lines { lines, .. } => *lines,
-            Piece::TooLong { .. } => 1,
+            Piece::Lines { lines, .. } | Piece::Head { lines, .. } => *lines,
+            Piece::TooLong { .. } | Piece::Refused { .. } => 1,
         }
     }
 
     /// How many bytes of the stream it is.
     pub(super) fn length(&self) -> u64 {
         match self {
-            Piece::Lines { data, .. } => data.len() as u64,
-            Piece::TooLong { length, .. } => *length,
+            Piece::Lines { data, .. } | Piece::Head { data, .. } => data.len() as u64,
+            Piece::TooLong { length, .. } | Piece::Refused { length, .. } => *length,
         }
     }
 }
@@ -41,12 +52,31 @@ pub(super) struct Cutter {
     held: Vec<u8>,
     /// Start and length so far of the line that is being dropped.
     dropping: Option<(Vec<u8>, u64)>,
+    /// Where line ends are not always those of lines.
+    quoted: Option<Quoted>,
+    /// Where blocks say themselves how long they are.
+    blocks: Option<Blocks>,
 }
 
 impl Cutter {
-    /// Blocks of about `block_bytes`; a line of more than `max_line_bytes` without its end is too long.
-    pub(super) fn new(block_bytes: usize, max_line_bytes: usize) -> Self {
-        Cutter { block_bytes, max_line_bytes, held: Vec::with_capacity(block_bytes), dropping: None }
+    /// Blocks of about `block_bytes`; a line of more than `max_line_bytes` without its end is too long. Without `head`
+    /// cutting begins where a file does, with it behind that.
+    pub(super) fn new(
+        layout: FileLayout,
+        head: Option<&[u8]>,
+        block_bytes: usize,
+        max_line_bytes: usize,
+    ) -> Self {
+        let (mut quoted, mut blocks) = (None, None);
+        match layout {
+            FileLayout::Quoted { quote, delimiter, head: has_head } => {
+                quoted = Some(Quoted::new(quote, delimiter, has_head && head.is_none()));
+            }
+            FileLayout::AvroContainer => blocks = Some(Blocks::new(head)),
+            FileLayout::Lines | FileLayout::None => {}
+        }
+        let held = Vec::with_capacity(block_bytes);
+        Cutter { block_bytes, max_line_bytes, held, dropping: None, quoted, blocks }
     }
 
     /// Where to append what is read next, and at most how many bytes of it.
@@ -59,6 +89,12 @@ impl Cutter {
     pub(super) fn take(&mut self, flush: bool) -> Option<Piece> {
         if self.dropping.is_some() {
             return self.drop_to_line_end();
+        }
+        if self.quoted.is_some() {
+            return self.take_quoted(flush);
+        }
+        if self.blocks.is_some() {
+            return self.take_blocks(flush);
         }
         let whole = match memchr::memrchr(b'\n', &self.held) {
             Some(_) if self.held.len() < self.block_bytes && !flush => return None,
@@ -76,6 +112,12 @@ impl Cutter {
     pub(super) fn take_rest(&mut self) -> Option<Piece> {
         if let Some((start, length)) = self.dropping.take() {
             return Some(Piece::TooLong { start, length });
+        }
+        if self.quoted.is_some() {
+            return self.take_quoted_rest();
+        }
+        if self.blocks.is_some() {
+            return self.take_blocks_rest();
         }
         (!self.held.is_empty()).then(|| self.cut(self.held.len()))
     }
@@ -96,7 +138,14 @@ impl Cutter {
     }
 
     fn cut_lines(&mut self, end: usize) -> Piece {
-        let data = if end < self.held.capacity() / 2 {
+        let data = self.cut_bytes(end);
+        let ends = memchr::memchr_iter(b'\n', &data).count() as u64;
+        let lines = ends + u64::from(!data.ends_with(b"\n"));
+        Piece::Lines { data, lines }
+    }
+
+    fn cut_bytes(&mut self, end: usize) -> Bytes {
+        if end < self.held.capacity() / 2 {
             // A few lines must not keep a whole block's memory, nor a block that of a long line before it.
             let data = Bytes::copy_from_slice(&self.held[..end]);
             self.held.drain(..end);
@@ -107,10 +156,7 @@ impl Cutter {
             rest.extend_from_slice(&self.held[end..]);
             self.held.truncate(end);
             Bytes::from(std::mem::replace(&mut self.held, rest))
-        };
-        let ends = memchr::memchr_iter(b'\n', &data).count() as u64;
-        let lines = ends + u64::from(!data.ends_with(b"\n"));
-        Piece::Lines { data, lines }
+        }
     }
 
     /// Start and end of the first line that is too long among the first `whole` bytes.
@@ -156,7 +202,7 @@ mod tests {
 
     /// Cuts `data`, read `step` bytes at a time, and checks that at most a block and a line are held.
     fn cut(data: &[u8], step: usize, block: usize, longest: usize) -> Vec<Piece> {
-        let mut cutter = Cutter::new(block, longest);
+        let mut cutter = Cutter::new(FileLayout::Lines, None, block, longest);
         let mut pieces = Vec::new();
         for part in data.chunks(step) {
             cutter.space().0.extend_from_slice(part);
@@ -202,6 +248,7 @@ mod tests {
                             line.len() as u64
                         }).sum()
                     }
+                    Piece::Head { .. } | Piece::Refused { .. } => unreachable!("lines have neither"),
                     Piece::TooLong { start, length } => {
                         let line = expected.next().unwrap();
                         prop_assert_eq!(line.len() as u64, *length);
@@ -225,7 +272,7 @@ mod tests {
             let at = held.as_ptr();
             matches!(cutter.take(false), Some(Piece::Lines { data, .. }) if data.as_ptr() == at)
         }
-        let mut cutter = Cutter::new(1024, 2048);
+        let mut cutter = Cutter::new(FileLayout::Lines, None, 1024, 2048);
         assert!(read(&mut cutter) && read(&mut cutter));
         // A line that is too long makes room for itself, but not for ever.
         cutter.space().0.extend([b'x'; 5000]);
@@ -238,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_line_of_any_length_is_not_held() {
-        let mut cutter = Cutter::new(100, 1000);
+        let mut cutter = Cutter::new(FileLayout::Lines, None, 100, 1000);
         for _ in 0..10_000 {
             cutter.space().0.extend_from_slice(&[b'x'; 1000]);
             assert_eq!(cutter.take(false), None);

@@ -199,9 +199,10 @@ impl Folder {
             Some(open) => open,
             None => self.begin(under, appended.kind, now)?,
         };
-        let written = file.write_all(&appended.bytes);
+        let head: &[u8] = if unfinished.length == 0 { &appended.head } else { &[] };
+        let written = file.write_all(head).and_then(|()| file.write_all(&appended.bytes));
         if written.is_ok() {
-            unfinished.length += appended.bytes.len() as u64;
+            unfinished.length += (head.len() + appended.bytes.len()) as u64;
         } else {
             // Half a row must not stay; if this fails too, the next start cuts the file or removes it.
             let _ = file.set_len(unfinished.length);

@@ -7,6 +7,7 @@ mod cut;
 mod family;
 mod finished;
 mod folder;
+mod head;
 mod input;
 mod moved;
 mod names;
@@ -31,14 +32,16 @@ pub use self::source::{FileSource, FileSourceSettings};
 use crate::context::{SinkContext, SourceContext};
 use crate::object::ObjectPlace;
 use crate::settings::{SettingError, Settings};
+use crate::surroundings::ProjectSurroundings;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::key::{NONE, REQUIRED};
-use weir_connect::{KeyDoc, Sink, Source};
+use weir_connect::{FileLayout, KeyDoc, Sink, Source};
 use weir_event::{ByteSize, Span};
 use weir_format::parquet::Compression;
+use weir_format::{Writing, sink_format};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// As large as readers of many files like them, and small enough to be read by one.
@@ -64,7 +67,7 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         "where finished files appear, from the project's folder, or in an object store: s3://bucket/.., gs://bucket/.., \
          az://container/..",
     ),
-    KeyDoc::new("format", "jsonl or parquet", "jsonl", "how rows are written"),
+    KeyDoc::new("format", "jsonl, csv, parquet or {FORMAT: {..}}", "jsonl", "how rows are written"),
     KeyDoc::new(
         "partition",
         "list of texts",
@@ -108,9 +111,16 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     if let Some(Err(error)) = path.as_deref().map(glob::Pattern::new) {
         settings.error("path", format!("not a glob: {error}"));
     }
+    if context.layout == FileLayout::None {
+        settings.error(
+            "",
+            "records of this format have no form in files; read them from kafka, or use another format",
+        );
+    }
     settings.finish()?;
     let path = path.unwrap_or_default();
-    let settings = FileSourceSettings { follow, ..FileSourceSettings::new(&context.project, path) };
+    let layout = context.layout;
+    let settings = FileSourceSettings { follow, layout, ..FileSourceSettings::new(&context.project, path) };
     Ok(Arc::new(FileSource::new(settings, context.clock.clone())))
 }
 
@@ -122,7 +132,7 @@ pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Ve
     let meta: bool = settings.optional("meta").unwrap_or_default();
     let roll: Option<Span> = settings.parsed("roll");
     let target: Option<ByteSize> = settings.parsed("target_size");
-    let content = content(meta, &mut settings);
+    let content = content(meta, context, &mut settings);
     let partition = partitioning(&mut settings);
     if roll.is_some_and(|roll| roll <= Span::ZERO) {
         settings.error("roll", "must be longer than nothing; leave it out to finish a file per checkpoint");
@@ -167,22 +177,24 @@ fn objects(path: Option<&str>, settings: &mut Settings) -> Option<ObjectPlace> {
 }
 
 /// What `format` and `compression` say; an error is on record too.
-fn content(meta: bool, settings: &mut Settings) -> Result<Content, SettingError> {
-    let format: Option<String> = settings.optional("format");
+fn content(meta: bool, context: &SinkContext, settings: &mut Settings) -> Result<Content, SettingError> {
+    let format: Value = settings.optional("format").unwrap_or_else(|| Value::from("jsonl"));
     let compression: Option<Compression> = settings.parsed("compression");
-    let ending = format.as_deref().unwrap_or("jsonl");
-    if ending == "parquet" {
+    if format == "parquet" {
         return Ok(Content::Parquet { compression: compression.unwrap_or_default(), meta });
     }
     if compression.is_some() {
         settings.error("compression", "is for `format: parquet`; leave it out");
     }
-    let format = weir_format::by_ending(ending).map_err(|error| error.to_string());
-    if let Err(error) = &format {
-        settings.error("format", error);
+    let (subject, around) = (format!("{}-value", context.job), ProjectSurroundings::new(&context.project));
+    let writing = Writing { meta, in_files: true, subject: &subject, around: &around };
+    match sink_format(&format, &writing) {
+        Ok(format) => Ok(Content::Records(format.encoder, format.ending)),
+        Err(errors) => {
+            settings.below("format", errors);
+            Err(SettingError::new("format", "cannot be used"))
+        }
     }
-    let format = format.map_err(|error| SettingError::new("format", error))?;
-    Ok(Content::Records(format.encoder(meta), format.ending))
 }
 
 fn partitioning(settings: &mut Settings) -> Partitioning {

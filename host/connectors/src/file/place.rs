@@ -137,8 +137,14 @@ impl Place {
     /// Moves on behind a piece of the present file.
     pub(super) fn advance(&mut self, piece: &Piece) {
         match piece {
-            Piece::Lines { data, .. } => self.trace.push(data),
-            Piece::TooLong { start, .. } => self.trace.push_beginning(start),
+            Piece::Lines { data, .. } | Piece::Head { data, .. } => self.trace.push(data),
+            Piece::TooLong { start, length } | Piece::Refused { start, length, .. } => {
+                if start.len() as u64 == *length {
+                    self.trace.push(start);
+                } else {
+                    self.trace.push_beginning(start);
+                }
+            }
         }
         self.moved_by(piece.length());
     }

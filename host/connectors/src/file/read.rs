@@ -11,6 +11,7 @@
 //! see [`Place::changes`].
 
 use super::cut::{Cutter, Piece};
+use super::head::head_of;
 use super::input::{Change, Input, LineEnd, failed};
 use super::names::{Listed, Listing, Names};
 use super::open::OpenFile;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use weir_connect::source::RefusedRecord;
-use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, RawBlock};
+use weir_connect::{ConnectError, Fetch, FileLayout, Framing, KnownTimes, RawBlock};
 use weir_event::{Clock, PartitionId, Position};
 
 /// How often files are looked at for more. A person does not notice it, and a disk neither.
@@ -41,6 +42,8 @@ pub(super) struct Extent {
     pub(super) follow: bool,
     /// Reading of these plain files ends at these bytes.
     pub(super) limits: HashMap<String, u64>,
+    /// How files fall into records.
+    pub(super) layout: FileLayout,
     pub(super) block_bytes: usize,
     pub(super) max_record_bytes: usize,
 }
@@ -55,6 +58,8 @@ pub(super) struct Reading {
     /// The number of the line that is read next, counted over all files.
     pub(super) next_line: u64,
     pub(super) place: Option<Place>,
+    /// What stands at the head of the present file.
+    pub(super) head: Bytes,
     /// Has room for one block. Its other end is held by whoever holds this reading.
     pub(super) out: Sender<Result<Fetch, ConnectError>>,
     /// Whether everything so far was handed out and nobody has been told yet.
@@ -169,7 +174,7 @@ impl Reading {
 
     /// Opens a file at the place, if it is the file that the place is in.
     pub(super) async fn begin(
-        &self,
+        &mut self,
         path: &Path,
         limit: Option<u64>,
         place: &mut Place,
@@ -183,9 +188,19 @@ impl Reading {
                 path.display()
             )));
         }
-        let within_line = !trace.ends_a_line();
+        // Blocks end with whatever byte their mark has last.
+        let within_line = self.extent.layout != FileLayout::AvroContainer && !trace.ends_a_line();
         place.begin(Known::new(input.identity(), &trace), trace, input.compressed_bytes());
-        let cutter = Cutter::new(self.extent.block_bytes, self.extent.max_record_bytes);
+        let Extent { layout, block_bytes, max_record_bytes, .. } = self.extent;
+        let at_start = byte == 0;
+        self.head = if at_start {
+            Bytes::new()
+        } else {
+            let path = path.to_path_buf();
+            blocking(move || head_of(&path, layout, max_record_bytes)).await?
+        };
+        let head = (!at_start).then_some(&self.head[..]);
+        let cutter = Cutter::new(layout, head, block_bytes, max_record_bytes);
         Ok(Present { file: OpenFile::new(input, cutter), path: path.to_path_buf(), within_line })
     }
 
@@ -246,7 +261,7 @@ impl Reading {
 
     /// The file has ended: what remains is its last line.
     pub(super) async fn finish(&mut self, mut present: Present, place: &mut Place) {
-        if let Some(piece) = present.file.take_rest() {
+        while let Some(piece) = present.file.take_rest() {
             self.hand_out(piece, place).await;
         }
     }
@@ -257,6 +272,13 @@ impl Reading {
         place.advance(&piece);
         let (data, refused) = match piece {
             Piece::Lines { data, .. } => (data, None),
+            Piece::Head { data, .. } => {
+                self.head = data;
+                return;
+            }
+            Piece::Refused { start, reason, .. } => {
+                (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload: start, skip: false }))
+            }
             Piece::TooLong { start, length } => {
                 let reason = format!(
                     "the line is {length} bytes long, more than the {} that are read",
@@ -268,13 +290,20 @@ impl Reading {
         self.send_block(first, data, refused, place).await;
     }
 
+    fn framing(&self, first: u64) -> Framing {
+        match self.extent.layout {
+            FileLayout::Lines => Framing::Lines { first },
+            _ => Framing::Container { head: self.head.clone(), base: first, first },
+        }
+    }
+
     async fn send_block(&mut self, first: u64, data: Bytes, refused: Option<RefusedRecord>, place: &Place) {
         let place = serde_json::to_string(place).unwrap_or_default();
         self.has_news = true;
         let block = RawBlock {
             partition: self.partition,
             data,
-            framing: Framing::Lines { first },
+            framing: self.framing(first),
             known: KnownTimes::Unknown,
             next: Position { next: self.next_line, place },
             refused: refused.into_iter().collect(),

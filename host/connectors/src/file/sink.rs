@@ -134,6 +134,7 @@ impl Sink for FileSink {
         if rows.columns.num_rows() == 0 || (rows.meta.op == Op::Delete && !self.settings.meta) {
             return Ok(());
         }
+        self.settings.content.ready(rows).await?;
         let mut parts = Vec::new();
         for (under, rows) in self.settings.partition.split(rows.clone())? {
             let appended = self.settings.content.appended(&rows)?;

@@ -8,13 +8,14 @@ use super::place::{Place, files};
 use super::read::{Extent, Reading};
 use crate::blocking::blocking;
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, Receiver};
-use weir_connect::{ConnectError, Fetch, Left, OpenPartition, Reader, Source};
+use weir_connect::{ConnectError, Fetch, FileLayout, Left, OpenPartition, Reader, Source};
 use weir_event::{Clock, PartitionId, Position};
 
 /// Records longer than this are refused: they would have to be held whole.
@@ -32,6 +33,8 @@ pub struct FileSourceSettings {
     pub path: String,
     /// Whether to wait for more lines and files when all are read.
     pub follow: bool,
+    /// How files fall into records.
+    pub layout: FileLayout,
     /// Longer lines are refused, bytes.
     pub max_record_bytes: usize,
 }
@@ -43,12 +46,13 @@ impl FileSourceSettings {
             folder: folder.into(),
             path: path.into(),
             follow: false,
+            layout: FileLayout::Lines,
             max_record_bytes: MAX_RECORD_BYTES,
         }
     }
 }
 
-/// Reads JSON Lines (or any lines) from files.
+/// Reads records from files.
 #[derive(Debug)]
 pub struct FileSource {
     names: Names,
@@ -106,12 +110,14 @@ impl Source for FileSource {
             extent: Extent {
                 follow: self.settings.follow && !bounded,
                 limits: if bounded { lengths(&listing) } else { HashMap::new() },
+                layout: self.settings.layout,
                 block_bytes: BLOCK_BYTES,
                 max_record_bytes: self.settings.max_record_bytes,
             },
             partition: PartitionId { source, partition: open.partition },
             next_line: open.from.as_ref().map_or(0, |position| position.next),
             place,
+            head: Bytes::new(),
             out,
             has_news: true,
         };

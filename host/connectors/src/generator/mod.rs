@@ -70,6 +70,7 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     if !(1..=MAX_KEYS).contains(&read.keys) {
         settings.error("keys", format!("must be 1 to {MAX_KEYS} users"));
     }
+    context.needs_lines(&mut settings);
     settings.finish()?;
     Ok(Arc::new(GeneratorSource::new(read, context.clock.clone())))
 }

@@ -44,6 +44,7 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] =
 pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
     let mut settings = Settings::new(value, SOURCE_KEYS);
     let keep = settings.parsed("keep");
+    context.needs_lines(&mut settings);
     settings.finish()?;
     let defaults = LogSettings::default();
     context.logs.declare(&context.stream, LogSettings { keep: keep.unwrap_or(defaults.keep), ..defaults });

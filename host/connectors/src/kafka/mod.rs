@@ -12,12 +12,13 @@ mod source;
 
 use crate::context::{SinkContext, SourceContext};
 use crate::settings::{SettingError, Settings};
+use crate::surroundings::ProjectSurroundings;
 use client::Cluster;
 use serde_json::Value;
 use std::sync::Arc;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{KeyDoc, Sink, Source};
-use weir_format::json::JsonEncoder;
+use weir_format::{Writing, sink_format};
 
 pub use sink::KafkaSink;
 pub use source::{KafkaSource, Start};
@@ -36,8 +37,13 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
 ];
 
 /// The keys of a `kafka` sink.
-pub(crate) const SINK_KEYS: &[KeyDoc] =
-    &[BROKERS, TOPIC, KeyDoc::new("key", "column", NONE, "the column that is the message's key"), OPTIONS];
+pub(crate) const SINK_KEYS: &[KeyDoc] = &[
+    BROKERS,
+    TOPIC,
+    KeyDoc::new("key", "column", NONE, "the column that is the message's key"),
+    KeyDoc::new("format", "json, csv or {FORMAT: {..}}", "json", "how a row is written"),
+    OPTIONS,
+];
 
 /// The options of a `kafka` source: `brokers`, `topic`, `start`, `options`.
 pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
@@ -48,12 +54,17 @@ pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn S
     Ok(Arc::new(KafkaSource::new(cluster, start, context.clock.clone())))
 }
 
-/// The options of a `kafka` sink: `brokers`, `topic`, `key`, `options`.
+/// The options of a `kafka` sink: `brokers`, `topic`, `key`, `format`, `options`.
 pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let mut settings = Settings::new(value, SINK_KEYS);
     let cluster = Cluster::from_settings(&mut settings, sink::OURS, sink::DEFAULTS);
     let key = settings.optional("key");
+    let format: Value = settings.optional("format").unwrap_or_else(|| Value::from("json"));
+    let subject = format!("{}-value", cluster.topic);
+    let around = ProjectSurroundings::new(&context.project);
+    let writing = Writing { meta: false, in_files: false, subject: &subject, around: &around };
+    let format = sink_format(&format, &writing).map_err(|errors| settings.below("format", errors));
     settings.finish()?;
-    let encoder = Arc::new(JsonEncoder::new(false));
-    Ok(Box::new(KafkaSink::new(cluster, encoder, key, context.clock.clone())))
+    let Ok(format) = format else { return Err(vec![SettingError::new("format", "cannot be used")]) };
+    Ok(Box::new(KafkaSink::new(cluster, format.encoder, key, context.clock.clone())))
 }

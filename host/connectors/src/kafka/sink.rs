@@ -145,6 +145,7 @@ impl Sink for KafkaSink {
                 ))
             })?),
         };
+        self.encoder.ready(rows).await?;
         let (records, mut payload) = (self.encoder.records(rows)?, Vec::new());
         let mut sent = 0;
         for row in 0..rows.columns.num_rows() {

@@ -412,6 +412,7 @@ pub fn first_offset(block: &RawBlock) -> u64 {
     let framed = match &block.framing {
         Framing::Lines { first } => (!block.data.is_empty()).then_some(*first),
         Framing::Records { offsets, .. } => offsets.first().copied(),
+        Framing::Container { first, .. } => (!block.data.is_empty()).then_some(*first),
     };
     let refused = block.refused.iter().map(|record| record.offset);
     framed.into_iter().chain(refused).min().unwrap_or(block.next.next)

@@ -100,7 +100,7 @@ fn stream() -> StreamDefinition {
         max_skew: None,
         dedup: None,
         known_time: None,
-        format: "lines".to_owned(),
+        format: weir_plan::FormatDefinition::default(),
         origin: Some(origin),
     }
 }

@@ -21,4 +21,5 @@ mod sessions;
 mod sinks;
 mod skew;
 mod stream;
+mod unready;
 mod waiting;

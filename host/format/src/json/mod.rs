@@ -6,4 +6,6 @@ mod decode;
 mod encode;
 
 pub use decode::JsonDecoder;
+pub(crate) use decode::JsonReading;
+pub(crate) use encode::Cells;
 pub use encode::{JsonEncoder, push_cell, push_time};

@@ -1,12 +1,14 @@
-//! What a definition says about connectors: a kind and its settings, which only the connector can judge.
+//! What a definition says about connectors and formats: a kind and its settings, which only the connector or the format can
+//! judge.
 //!
 //! Must not know the name of any kind or setting: [`ConnectorKinds`] answers for all of them.
 
-use super::node::{Key, Node, Value};
+use super::node::{Key, Node, Place, Value};
 use super::report::Report;
-use crate::definition::StreamOrigin;
+use crate::definition::{FormatDefinition, StreamOrigin};
 use crate::job_plan::{OnFull, SinkPlan};
 use serde_json::json;
+use weir_event::StreamSchema;
 
 /// One thing that is wrong with a connector's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +20,26 @@ pub struct SettingProblem {
     pub message: String,
 }
 
-/// Judges kinds of connectors and their settings, without I/O. Whoever knows the connectors implements it.
+/// One thing that is wrong with a stream's format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FormatProblem {
+    /// With one of its options, or with it as a whole.
+    Option(SettingProblem),
+    /// With the declared field of this index, as the format knows it.
+    Field(usize, String),
+}
+
+/// Judges kinds of connectors, formats and their settings; of all there is outside it asks nothing but files that a
+/// format names. Whoever knows the connectors implements it.
 pub trait ConnectorKinds {
-    /// Everything that is wrong with the source of a stream.
-    fn check_source(&self, stream: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem>;
+    /// Everything that is wrong with the source of a stream of these columns whose records have this format.
+    fn check_source(
+        &self,
+        stream: &str,
+        records: (&FormatDefinition, &StreamSchema),
+        kind: &str,
+        settings: &serde_json::Value,
+    ) -> Vec<SettingProblem>;
 
     /// Everything that is wrong with a sink of a job.
     fn check_sink(&self, job: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem>;
@@ -29,8 +47,8 @@ pub trait ConnectorKinds {
     /// Where a sink of a job writes, if no other of the job may write there; `None` also where its settings are wrong.
     fn sink_place(&self, job: &str, kind: &str, settings: &serde_json::Value) -> Option<String>;
 
-    /// What is wrong with the name of a format, if anything.
-    fn check_format(&self, format: &str) -> Result<(), String>;
+    /// Everything that is wrong with the format of a stream of these columns.
+    fn check_format(&self, format: &FormatDefinition, schema: &StreamSchema) -> Vec<FormatProblem>;
 
     /// The setting of a source of this kind that holds the name of what is read (a topic, a path), for
     /// `stream: {KIND: NAME}`; `None` where the kind has no such setting. The error says why the kind cannot be
@@ -72,16 +90,56 @@ fn place_problems(problems: Vec<SettingProblem>, (kind, node): &(Key, Node), rep
     }
 }
 
-/// Reads `source: {KIND: {..}}` of a stream.
+/// Reads `format: NAME` or `format: {NAME: {..}}` of a stream.
+pub(super) fn format(node: &Node, report: &mut Report) -> Option<FormatDefinition> {
+    if let Value::Text(name) = &node.value {
+        return Some(FormatDefinition { name: name.clone(), ..FormatDefinition::default() });
+    }
+    let (kind, node) = only_entry("format", node, "json or {csv: {header: true}}", report)?;
+    Some(FormatDefinition { name: kind.name.clone(), options: settings(node, report) })
+}
+
+/// Says what is wrong with a stream's format; whether nothing is. `fields` are the places of its columns.
+pub(super) fn judge_format(
+    (format, schema): (&FormatDefinition, &StreamSchema),
+    node: &Node,
+    fields: &[Place],
+    kinds: &dyn ConnectorKinds,
+    report: &mut Report,
+) -> bool {
+    let problems = kinds.check_format(format, schema);
+    let is_sound = problems.is_empty();
+    for problem in problems {
+        match problem {
+            FormatProblem::Option(problem) => match &node.value {
+                Value::Mapping(entries) if entries.len() == 1 => {
+                    place_problems(vec![problem], &entries[0], report);
+                }
+                _ => report.error(node.place, problem.message),
+            },
+            FormatProblem::Field(index, message) => {
+                let name = schema.fields.get(index).map_or("", |field| &field.name);
+                report.error(
+                    fields.get(index).copied().unwrap_or(node.place),
+                    format!("`fields.{name}`: {message}"),
+                );
+            }
+        }
+    }
+    is_sound
+}
+
+/// Reads `source: {KIND: {..}}` of a stream of these columns whose records have this format.
 pub(super) fn source(
     stream: &str,
+    records: (&FormatDefinition, &StreamSchema),
     node: &Node,
     kinds: &dyn ConnectorKinds,
     report: &mut Report,
 ) -> Option<StreamOrigin> {
     let entry = only_entry("source", node, "{http: {}}", report)?;
     let settings = settings(&entry.1, report);
-    place_problems(kinds.check_source(stream, &entry.0.name, &settings), entry, report);
+    place_problems(kinds.check_source(stream, records, &entry.0.name, &settings), entry, report);
     Some(StreamOrigin { kind: entry.0.name.clone(), settings })
 }
 

@@ -172,7 +172,7 @@ pub(super) const STREAM: &[KeyDoc] = &[
         "the second and later events with an id seen within `dedup_for` are dropped and counted",
     ),
     KeyDoc::new("dedup_for", "duration", "1d", "how long ids are remembered; needs `event_id`"),
-    KeyDoc::new("format", "format", "json", "how a record is read"),
+    KeyDoc::new("format", "format or {FORMAT: {..}}", "json", "how a record is read"),
     KeyDoc::new(
         "source",
         "{KIND: {..}}",

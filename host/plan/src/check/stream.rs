@@ -3,7 +3,7 @@
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
 use super::{Context, connectors, keys, names, times};
-use crate::definition::{Dedup, StreamDefinition, WhenIdle};
+use crate::definition::{Dedup, FormatDefinition, StreamDefinition, WhenIdle};
 use weir_event::suggestion::unknown;
 use weir_event::{DataType, Field, Span, StreamSchema};
 
@@ -49,17 +49,18 @@ pub(super) fn read(
     let when_idle = keys.take("when_idle").map(|node| report.word("when_idle", node, &words));
     let max_skew = keys.take("max_skew").map(|node| report.span("max_skew", node));
     let dedup = read_dedup(&mut keys, &fields, report);
-    let format = keys.take("format").map(|node| format(node, context, report));
     let stream = name.as_ref().map_or(default_name, |(name, _)| name);
-    let origin = keys.take("source").map(|node| connectors::source(stream, node, context.kinds, report));
+    let records = Records::of(&fields, event_time);
+    let format = records.format(keys.take("format"), context, report);
+    let origin = keys.take("source").map(|node| {
+        let records = (format.as_ref().unwrap_or(&records.usual), &records.schema);
+        connectors::source(stream, records, node, context.kinds, report)
+    });
     keys.finish("", report);
 
     Some(StreamDefinition {
         name: stream.to_owned(),
-        schema: StreamSchema {
-            fields: fields.into_iter().map(|column| column.field).collect(),
-            event_time: event_time?,
-        },
+        schema: StreamSchema { event_time: event_time?, ..records.schema },
         disorder: disorder.unwrap_or(Some(Span::ZERO))?,
         idle_after: idle_after.unwrap_or(Some(IDLE_AFTER))?,
         when_idle: when_idle.unwrap_or(Some(WhenIdle::Advance))?,
@@ -67,9 +68,46 @@ pub(super) fn read(
         max_skew: max_skew.map_or(Some(None), |skew| skew.map(Some))?,
         dedup: dedup?,
         known_time: known_time.map_or(Some(None), |column| column.map(Some))?,
-        format: format.unwrap_or_else(|| Some("json".to_owned()))?,
+        format: format?,
         origin: origin.map_or(Some(None), |origin| origin.map(Some))?,
     })
+}
+
+/// What is known of a stream's records when its format is judged.
+struct Records {
+    /// The columns; where the event time is missing, the first stands for it.
+    schema: StreamSchema,
+    places: Vec<Place>,
+    /// Whether every column could be read: else nothing is said of the format's view of them.
+    is_whole: bool,
+    usual: FormatDefinition,
+}
+
+impl Records {
+    fn of(columns: &[DeclaredColumn], event_time: Option<usize>) -> Records {
+        let fields = columns.iter().map(|column| column.field.clone()).collect();
+        Records {
+            schema: StreamSchema { fields, event_time: event_time.unwrap_or(0) },
+            places: columns.iter().map(|column| column.place).collect(),
+            is_whole: event_time.is_some() && columns.iter().all(|column| column.valid),
+            usual: FormatDefinition::default(),
+        }
+    }
+
+    /// Reads and judges `format`.
+    fn format(
+        &self,
+        node: Option<&Node>,
+        context: &Context<'_>,
+        report: &mut Report,
+    ) -> Option<FormatDefinition> {
+        let Some(node) = node else { return Some(self.usual.clone()) };
+        let format = connectors::format(node, report)?;
+        let no_columns = StreamSchema { fields: Vec::new(), event_time: 0 };
+        let schema = if self.is_whole { &self.schema } else { &no_columns };
+        connectors::judge_format((&format, schema), node, &self.places, context.kinds, report)
+            .then_some(format)
+    }
 }
 
 /// Reads `event_id` and `dedup_for`.
@@ -212,13 +250,4 @@ fn check_rowtime(columns: &[DeclaredColumn], event_time: Option<usize>, report: 
             report.error(column.place, message);
         }
     }
-}
-
-fn format(node: &Node, context: &Context<'_>, report: &mut Report) -> Option<String> {
-    let format = report.text("format", node)?;
-    if let Err(message) = context.kinds.check_format(&format) {
-        report.error(node.place, message);
-        return None;
-    }
-    Some(format)
 }

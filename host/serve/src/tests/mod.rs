@@ -69,7 +69,7 @@ fn stream_definition(name: &str, kind: &str) -> Arc<StreamDefinition> {
         max_skew: None,
         dedup: None,
         known_time: None,
-        format: "json".to_owned(),
+        format: weir_plan::FormatDefinition::default(),
         origin: Some(StreamOrigin { kind: kind.to_owned(), settings: Value::Null }),
     })
 }

@@ -44,7 +44,7 @@ fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamD
         max_skew: None,
         dedup: None,
         known_time: None,
-        format: "json".to_owned(),
+        format: weir_plan::FormatDefinition::default(),
         origin: Some(StreamOrigin { kind: "file".to_owned(), settings: serde_json::Value::Null }),
     })
 }

@@ -34,9 +34,9 @@ impl Hubs {
         }
         known.retain(|shared| !shared.hub.is_idle());
         let (stream, origin) = (input.stream.clone(), input.origin.clone());
-        let source = source(opened, logs, &stream.name, &origin)
+        let source = source(opened, logs, &stream, &origin)
             .map_err(|errors| settings_failure(&stream.name, &errors))?;
-        let make_decoder = decoder(&stream)?;
+        let make_decoder = decoder(opened, &stream)?;
         let hub = StreamHub::new(source, make_decoder, opened.shards, opened.clock.clone());
         known.push(Shared { stream, origin, hub: hub.clone() });
         Ok(hub)

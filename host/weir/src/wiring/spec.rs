@@ -6,12 +6,14 @@ use super::{Opened, Running};
 use crate::failure::Failure;
 use crate::kinds::in_words;
 use std::sync::Arc;
+use weir_connect::settings::SettingError;
 use weir_connect::{ConnectError, CpuTime};
 use weir_connectors::context::{SinkContext, SourceContext};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry;
-use weir_connectors::settings::SettingError;
+use weir_connectors::surroundings::ProjectSurroundings;
 use weir_engine::{InputSource, JobSpec, MakeDecoder, Mode, SinkSpec};
+use weir_format::{FormatProblem, StreamFormat, stream_format};
 use weir_plan::{JobPlan, SinkPlan, StreamDefinition, StreamInput};
 use weir_serve::StreamEntry;
 
@@ -25,7 +27,7 @@ pub(super) fn job_spec(
     let cpu = CpuTime::default();
     let input_source = |input: &StreamInput| {
         let hub = running.hubs.of(opened, &running.logs, input)?;
-        let own = decoder(&input.stream)?(&input.columns);
+        let own = decoder(opened, &input.stream)?(&input.columns);
         let (source, decoder) = hub.for_job(own, &input.columns, &cpu);
         Ok(InputSource { source, decoder })
     };
@@ -37,13 +39,16 @@ pub(super) fn job_spec(
 pub(super) fn source(
     opened: &Opened,
     logs: &Arc<IngestLogs>,
-    stream: &str,
+    stream: &StreamDefinition,
     origin: &weir_plan::StreamOrigin,
 ) -> Result<Arc<dyn weir_connect::Source>, Vec<SettingError>> {
+    // What is wrong with the format is said by whoever decodes.
+    let layout = format(opened, stream).map(|format| format.layout()).unwrap_or_default();
     let context = SourceContext {
+        layout,
         project: opened.folder.clone(),
         data_dir: opened.data_dir.clone(),
-        stream: stream.to_owned(),
+        stream: stream.name.clone(),
         clock: opened.clock.clone(),
         logs: logs.clone(),
     };
@@ -51,11 +56,17 @@ pub(super) fn source(
 }
 
 /// What makes decoders of columns of a stream.
-pub(super) fn decoder(stream: &Arc<StreamDefinition>) -> Result<MakeDecoder, Failure> {
-    let format = weir_format::by_name(&stream.format)
-        .map_err(|error| Failure::user(format!("`{}`: {error}", stream.name)))?;
-    let stream = stream.clone();
-    Ok(Box::new(move |columns| format.decoder(&stream.schema, columns)))
+pub(super) fn decoder(opened: &Opened, stream: &StreamDefinition) -> Result<MakeDecoder, Failure> {
+    let format = format(opened, stream).map_err(|problems| {
+        let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Failure::user(format!("`{}`: {problems}", stream.name))
+    })?;
+    Ok(Box::new(move |columns| format.decoder(columns)))
+}
+
+fn format(opened: &Opened, stream: &StreamDefinition) -> Result<Arc<dyn StreamFormat>, Vec<FormatProblem>> {
+    let around = ProjectSurroundings::new(&opened.folder);
+    stream_format(&stream.format.name, &stream.format.options, &stream.schema, &around)
 }
 
 fn sinks(opened: &Opened, plan: &JobPlan) -> Vec<SinkSpec> {
@@ -95,10 +106,10 @@ pub(crate) fn entry(
     let name = &definition.name;
     if let Some(origin) = &definition.origin {
         // Also a stream that no job reads takes rows.
-        source(opened, logs, name, origin).map_err(|errors| settings_failure(name, &errors))?;
+        source(opened, logs, definition, origin).map_err(|errors| settings_failure(name, &errors))?;
     }
     let columns: Vec<usize> = (0..definition.schema.fields.len()).collect();
-    let checker = decoder(definition)?(&columns);
+    let checker = decoder(opened, definition)?(&columns);
     let log = logs.open(name)?;
     Ok(StreamEntry { definition: definition.clone(), log, checker })
 }

@@ -1,6 +1,7 @@
 //! The file source and sink against real folders: resuming, following, what is refused.
 
 mod columns;
+mod csv;
 mod objects;
 mod reuse;
 mod rotation;
@@ -296,8 +297,15 @@ fn sink_into(folder: &Path, roll: Option<Span>, clock: &Arc<ManualClock>) -> Box
 }
 
 fn json_lines() -> Content {
-    let format = weir_format::by_ending("jsonl").unwrap();
-    Content::Records(format.encoder(false), format.ending)
+    content_of("jsonl")
+}
+
+/// Records of a format.
+fn content_of(format: &str) -> Content {
+    let around = ProjectSurroundings::new(Path::new("/"));
+    let writing = Writing { meta: false, in_files: true, subject: "", around: &around };
+    let format = sink_format(&format.into(), &writing).unwrap();
+    Content::Records(format.encoder, format.ending)
 }
 
 /// All settings but folder and content at their defaults.

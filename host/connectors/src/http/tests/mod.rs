@@ -413,6 +413,7 @@ async fn a_server_opens_the_log_of_a_stream_once_and_only_when_it_is_used() {
     let dir = tempfile::tempdir().unwrap();
     let logs = Arc::new(IngestLogs::new(dir.path(), clock(), Arc::new(NoMark)));
     let context = crate::context::SourceContext {
+        layout: weir_connect::FileLayout::Lines,
         project: dir.path().to_owned(),
         data_dir: dir.path().to_owned(),
         stream: "rides".to_owned(),

@@ -5,8 +5,7 @@
 //! stands in for reading and looking it up. A key that is not expected is read in full, so what is expected
 //! never changes what is found, only how fast.
 
-use super::scalar::unescape;
-use super::scan::{Kind, Scanner, SyntaxError, Token};
+use super::scan::{Kind, Scanner, SyntaxError, Token, unescape};
 
 /// A wanted member, or one that leads to wanted ones.
 #[derive(Debug, Default)]

@@ -20,22 +20,22 @@
 mod column;
 mod fault;
 mod members;
-mod scalar;
 mod scan;
 #[cfg(test)]
 mod tests;
 
-use self::column::Column;
+use self::column::JsonColumn;
+pub(crate) use self::column::JsonReading;
 use self::members::{Keys, Members};
 use self::scan::{Kind, Scanner, Token};
+use crate::records::{bad_row, each_record, expected_rows};
+use crate::rows::Wanted;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::Buffer;
-use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
+use arrow_schema::ArrowError;
 use std::ops::Range;
-use std::sync::Arc;
-use weir_connect::format::PAYLOAD_KEPT_BYTES;
-use weir_connect::{BadRow, Decoded, Decoder, Framing, RawBlock};
-use weir_event::{DataType, StreamSchema, TimeForm};
+use weir_connect::{Decoded, Decoder, Framing, RawBlock};
+use weir_event::StreamSchema;
 
 /// Decodes JSON for the columns that it was made for.
 ///
@@ -64,37 +64,15 @@ pub struct JsonDecoder {
 /// Columns and where they stand in a record.
 #[derive(Debug)]
 struct Layout {
-    schema: SchemaRef,
-    columns: Vec<Wanted>,
+    of: Wanted,
     members: Members,
-    event_time: Option<usize>,
-}
-
-/// A column: its name in reasons, its type, how it is written.
-#[derive(Debug)]
-struct Wanted {
-    member: String,
-    data_type: DataType,
-    form: TimeForm,
-}
-
-impl Wanted {
-    fn of(field: &weir_event::Field) -> Wanted {
-        Wanted { member: field.path.join("."), data_type: field.data_type.clone(), form: field.form.clone() }
-    }
 }
 
 impl Layout {
     fn new(stream: &StreamSchema, columns: &[usize]) -> Layout {
-        let fields: Vec<_> = columns.iter().map(|column| &stream.fields[*column]).collect();
-        let arrow_fields: Vec<_> =
-            fields.iter().map(|field| Field::new(&field.name, field.data_type.to_arrow(), true)).collect();
-        Layout {
-            schema: Arc::new(Schema::new(arrow_fields)),
-            columns: fields.iter().map(|field| Wanted::of(field)).collect(),
-            members: Members::new(fields.iter().map(|field| field.path.as_slice())),
-            event_time: columns.iter().position(|column| *column == stream.event_time),
-        }
+        let of = Wanted::new(stream, columns);
+        let members = Members::new(of.columns.iter().map(|column| column.path.as_slice()));
+        Layout { of, members }
     }
 }
 
@@ -129,9 +107,7 @@ fn decode(layout: &Layout, block: &RawBlock, mut keys: Option<Keys>) -> Decoded 
                 records.push(index);
             }
             Err(reason) => {
-                let kept = range.len().min(PAYLOAD_KEPT_BYTES);
-                let payload = bytes[range.start..range.start + kept].to_vec();
-                bad.push(BadRow { offset, reason, payload });
+                bad.push(bad_row(offset, reason, &bytes[range]));
             }
         }
     });
@@ -155,7 +131,7 @@ struct CheckedText<'a> {
 impl<'a> CheckedText<'a> {
     fn of(block: &'a RawBlock) -> Self {
         let end = match block.framing {
-            Framing::Lines { .. } => 0,
+            Framing::Lines { .. } | Framing::Container { .. } => 0,
             // Nothing is known of them, ever: one may end in the middle of a character.
             Framing::Records { .. } => usize::MAX,
         };
@@ -184,63 +160,21 @@ impl<'a> CheckedText<'a> {
 fn refuse_all(layout: &Layout, block: &RawBlock, error: &ArrowError) -> Decoded {
     let mut bad = Vec::new();
     each_record(block, |_, offset, range| {
-        let kept = range.len().min(PAYLOAD_KEPT_BYTES);
-        let payload = block.data[range.start..range.start + kept].to_vec();
-        bad.push(BadRow { offset, reason: format!("the block cannot be held in columns: {error}"), payload });
+        let reason = format!("the block cannot be held in columns: {error}");
+        bad.push(bad_row(offset, reason, &block.data[range]));
     });
     Decoded {
-        columns: RecordBatch::new_empty(layout.schema.clone()),
+        columns: RecordBatch::new_empty(layout.of.schema.clone()),
         offsets: Vec::new(),
         records: Vec::new(),
         bad,
     }
 }
 
-/// Calls `each` with the index, the offset and the place of every record.
-#[inline]
-fn each_record(block: &RawBlock, mut each: impl FnMut(u32, u64, Range<usize>)) {
-    let bytes: &[u8] = &block.data;
-    match &block.framing {
-        Framing::Lines { first } => {
-            let (mut start, mut line) = (0, 0_u32);
-            while start < bytes.len() {
-                let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
-                let content = if end > start && bytes[end - 1] == b'\r' { end - 1 } else { end };
-                if content > start {
-                    each(line, first + u64::from(line), start..content);
-                }
-                start = end + 1;
-                line += 1;
-            }
-        }
-        Framing::Records { ends, offsets } => {
-            let mut start = 0;
-            for (index, (end, offset)) in ends.iter().zip(offsets).enumerate() {
-                each(index as u32, *offset, start..*end as usize);
-                start = *end as usize;
-            }
-        }
-    }
-}
-
-/// Room is made for no more rows than this at once, however short the first line: columns can grow.
-const ROOM_ROWS: usize = 1 << 16;
-
-fn expected_rows(block: &RawBlock) -> usize {
-    let rows = match &block.framing {
-        Framing::Lines { .. } => {
-            let first = memchr::memchr(b'\n', &block.data).unwrap_or(block.data.len());
-            block.data.len() / (first + 1) + 1
-        }
-        Framing::Records { ends, .. } => ends.len(),
-    };
-    rows.min(ROOM_ROWS)
-}
-
 /// Columns that grow by whole rows.
 struct Rows<'a> {
     layout: &'a Layout,
-    columns: Vec<Column>,
+    columns: Vec<JsonColumn>,
     tokens: Vec<Token>,
     count: usize,
 }
@@ -249,8 +183,13 @@ impl<'a> Rows<'a> {
     fn new(layout: &'a Layout, room: usize) -> Self {
         Rows {
             layout,
-            columns: layout.columns.iter().map(|of| Column::written(&of.data_type, &of.form, room)).collect(),
-            tokens: vec![Token::ABSENT; layout.columns.len()],
+            columns: layout
+                .of
+                .columns
+                .iter()
+                .map(|of| JsonColumn::new(&of.data_type, &of.form, room))
+                .collect(),
+            tokens: vec![Token::ABSENT; layout.of.columns.len()],
             count: 0,
         }
     }
@@ -293,7 +232,7 @@ impl<'a> Rows<'a> {
         for index in 0..self.columns.len() {
             if let Err(reason) = self.columns[index].push(bytes, self.tokens[index]) {
                 self.columns[..=index].iter_mut().for_each(|column| column.truncate(self.count));
-                return Err(format!("member `{}`: {reason}", self.layout.columns[index].member));
+                return Err(format!("member `{}`: {reason}", self.layout.of.columns[index].member));
             }
         }
         self.count += 1;
@@ -302,13 +241,13 @@ impl<'a> Rows<'a> {
 
     #[inline]
     fn missing_event_time(&self) -> Option<String> {
-        let column = self.layout.event_time?;
+        let column = self.layout.of.event_time?;
         let what = match self.tokens[column].kind {
             Kind::Absent => "missing",
             Kind::Null => "null",
             _ => return None,
         };
-        Some(format!("the event time `{}` is {what}", self.layout.columns[column].member))
+        Some(format!("the event time `{}` is {what}", self.layout.of.columns[column].member))
     }
 
     fn finish(self, block: &bytes::Bytes) -> Result<RecordBatch, ArrowError> {
@@ -316,6 +255,6 @@ impl<'a> Rows<'a> {
         let arrays: Vec<ArrayRef> =
             self.columns.into_iter().map(|column| column.finish(&block)).collect::<Result<_, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.count));
-        RecordBatch::try_new_with_options(self.layout.schema.clone(), arrays, &options)
+        RecordBatch::try_new_with_options(self.layout.of.schema.clone(), arrays, &options)
     }
 }

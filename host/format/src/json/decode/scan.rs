@@ -353,3 +353,25 @@ pub(super) fn unicode_escape(bytes: &[u8]) -> Option<(char, usize)> {
     let second = unit(6).filter(|second| (0xDC00..0xE000).contains(second))?;
     char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)).map(|character| (character, 12))
 }
+
+/// Appends a text with its escapes resolved.
+pub(super) fn unescape(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let (character, length) = match rest.get(1) {
+            Some(b'u') => unicode_escape(rest).unwrap_or((char::REPLACEMENT_CHARACTER, 2)),
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{c}', 2),
+            Some(b'n') => ('\n', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b't') => ('\t', 2),
+            Some(byte) => (char::from(*byte), 2),
+            None => (char::REPLACEMENT_CHARACTER, 1),
+        };
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = &rest[length..];
+    }
+    out.extend_from_slice(rest);
+}

@@ -16,7 +16,7 @@ use std::fmt;
 type Read<'a, T> = Box<dyn Fn(usize) -> T + Send + Sync + 'a>;
 
 /// The cells of a column.
-pub(super) struct Cells<'a> {
+pub(crate) struct Cells<'a> {
     nulls: Option<NullBuffer>,
     kind: CellKind<'a>,
 }
@@ -183,7 +183,7 @@ impl<'a> CellKind<'a> {
 
 impl<'a> Cells<'a> {
     /// The cells of an array. The error is a type that has no form in JSON.
-    pub(super) fn new(array: &'a dyn Array) -> Result<Self, ArrowType> {
+    pub(crate) fn new(array: &'a dyn Array) -> Result<Self, ArrowType> {
         let kind = match CellKind::of_values(array) {
             Some(kind) => kind,
             None => CellKind::of_children(array)?,
@@ -232,6 +232,34 @@ impl<'a> Cells<'a> {
                 cells.write(row, out);
             }),
         }
+    }
+
+    /// Appends the text of a cell as it stands outside of JSON, texts without quotes and escapes; `false` where it is
+    /// null, and then nothing.
+    pub(crate) fn write_plain(&self, row: usize, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        match &self.kind {
+            _ if self.is_null(row) => return false,
+            CellKind::Text(read) => out.extend_from_slice(read(row).as_bytes()),
+            CellKind::Bytes(read) => base64::push(read(row), out),
+            CellKind::Dictionary { index, values } => return values.write_plain(index(row), out),
+            CellKind::Time(_) | CellKind::Date(_) => {
+                self.write(row, out);
+                if out[start] == b'"' {
+                    out.pop();
+                    out.remove(start);
+                }
+            }
+            CellKind::Null | CellKind::Double(_) | CellKind::Float(_) => {
+                self.write(row, out);
+                if out[start..] == *b"null" {
+                    out.truncate(start);
+                    return false;
+                }
+            }
+            _ => self.write(row, out),
+        }
+        true
     }
 
     /// A member's name is a text whatever the map's key type.

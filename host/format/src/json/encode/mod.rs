@@ -8,7 +8,7 @@
 mod cells;
 mod time;
 
-use self::cells::Cells;
+pub(crate) use self::cells::Cells;
 pub use self::time::push_time;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType as ArrowType, Field};

@@ -4,11 +4,11 @@ mod keys;
 mod variables;
 
 use super::*;
-use crate::definition::{Dedup, WhenIdle};
+use crate::definition::{Dedup, FormatDefinition, WhenIdle};
 use crate::diagnostic::Severity;
 use crate::job_plan::{Emit, LatePolicy, OnFull};
 use serde_json::json;
-use weir_event::{DataType, Span};
+use weir_event::{DataType, Span, StreamSchema};
 
 /// Connectors as these tests need them: `kafka` wants brokers, `file` a path.
 struct Kinds;
@@ -31,7 +31,13 @@ impl Kinds {
 }
 
 impl ConnectorKinds for Kinds {
-    fn check_source(&self, _: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem> {
+    fn check_source(
+        &self,
+        _: &str,
+        _: (&FormatDefinition, &StreamSchema),
+        kind: &str,
+        settings: &serde_json::Value,
+    ) -> Vec<SettingProblem> {
         Kinds::check(kind, settings, if kind == "kafka" { "brokers" } else { "path" })
     }
 
@@ -43,8 +49,21 @@ impl ConnectorKinds for Kinds {
         settings.get("path").filter(|_| kind == "file")?.as_str().map(str::to_owned)
     }
 
-    fn check_format(&self, format: &str) -> Result<(), String> {
-        if format == "json" { Ok(()) } else { Err(format!("weir 0.1 does not have `{format}` yet")) }
+    fn check_format(&self, format: &FormatDefinition, schema: &StreamSchema) -> Vec<FormatProblem> {
+        let option = |key: &str, message: String| {
+            vec![FormatProblem::Option(SettingProblem { key: key.to_owned(), message })]
+        };
+        match format.name.as_str() {
+            "json" => Vec::new(),
+            "csv" if format.options.get("delimeter").is_some() => {
+                option("delimeter", "unknown key".to_owned())
+            }
+            "csv" => {
+                let wide = schema.fields.iter().position(|field| field.name == "wide");
+                wide.map(|at| FormatProblem::Field(at, "the file lacks it".to_owned())).into_iter().collect()
+            }
+            name => option("", format!("weir 0.1 does not have `{name}` yet")),
+        }
     }
 
     fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {
@@ -117,6 +136,26 @@ const BAD: &[Case] = &[
             "6:11: `max_skew`: `ten` is not a duration; write a whole number and a unit",
             "7:1: `dedup_for`: `event_id` is missing; name the column that tells events apart",
         ],
+    ),
+    (
+        "streams/a.yaml",
+        "fields:\n  t: timestamp\n  wide: int\nevent_time: t\nformat: {csv: {header: true}}\n",
+        &["3:3: `fields.wide`: the file lacks it"],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: timestamp}\nevent_time: t\nformat:\n  csv:\n    delimeter: x\nsource: {http: {}}\n",
+        &["5:5: `csv.delimeter`: unknown key"],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: timestamp}\nevent_time: t\nformat: {avro: {}}\n",
+        &["3:10: weir 0.1 does not have `avro` yet"],
+    ),
+    (
+        "streams/a.yaml",
+        "fields: {t: timestamp}\nevent_time: t\nformat: [csv]\n",
+        &["3:9: `format`: expected exactly one kind, as json or {csv: {header: true}}; found a list"],
     ),
     (
         "streams/a.yaml",
@@ -379,7 +418,7 @@ fn a_stream_reads_as_written() {
     assert_eq!(read.origin.unwrap().settings["topic"], "event_user_action");
 
     let short = stream("fields: {t: timestamp}\nevent_time: t\nsource: {http: }\n");
-    assert_eq!((short.name.as_str(), short.format.as_str()), ("s", "json"));
+    assert_eq!((short.name.as_str(), short.format), ("s", FormatDefinition::default()));
     assert_eq!((short.disorder, short.idle_after.millis()), (Span::ZERO, 60_000));
     assert_eq!((short.max_skew, short.dedup), (None, None));
     assert_eq!(short.origin.unwrap().settings, json!({}));

@@ -14,6 +14,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use weir_connect::KnownTimes;
+use weir_connect::format::PAYLOAD_KEPT_BYTES;
 use weir_event::{Field, PartitionId, Position, TimeForm};
 
 fn stream(columns: &[(&str, &str)]) -> StreamSchema {

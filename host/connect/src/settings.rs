@@ -1,19 +1,19 @@
-//! How a connector reads its own options: every key of its table is asked for once, a key without a row is an error,
-//! and all errors come out together.
+//! How a connector or a format reads its own options: every key of its table is asked for once, a key without a row is an
+//! error, and all errors come out together.
 //!
 //! Knows JSON values and names of keys. Must not know what any option means, nor where the text was written: the
 //! caller finds the line of a key by its path.
 
+use crate::key::KeyDoc;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::fmt;
-use weir_connect::KeyDoc;
 use weir_event::suggestion::unknown;
 
-/// One thing that is wrong with a connector's options.
+/// One thing that is wrong with the options of a connector or a format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SettingError {
-    /// The key below the connector's name, such as `path`; empty for the connector as a whole.
+    /// The key below its name, such as `path`; empty for it as a whole.
     pub key: String,
     /// What is wrong and what to do; lower case, no full stop.
     pub message: String,
@@ -36,11 +36,11 @@ impl fmt::Display for SettingError {
     }
 }
 
-/// Reads the options of one connector.
+/// Reads the options of one connector or format.
 ///
 /// ```
 /// use weir_connect::KeyDoc;
-/// use weir_connectors::settings::Settings;
+/// use weir_connect::settings::Settings;
 /// const KEYS: &[KeyDoc] = &[
 ///     KeyDoc::new("path", "glob", "required", "the files"),
 ///     KeyDoc::new("follow", "true or false", "false", "whether to wait for more"),
@@ -110,6 +110,14 @@ impl<'a> Settings<'a> {
         text.parse().map_err(|error: T::Err| self.error(key, error.to_string())).ok()
     }
 
+    /// Records what is wrong with a value that was read elsewhere, whose keys begin below this one.
+    pub fn below(&mut self, key: &str, errors: Vec<SettingError>) {
+        self.errors.extend(errors.into_iter().map(|error| {
+            let key = if error.key.is_empty() { key.to_owned() } else { format!("{key}.{}", error.key) };
+            SettingError::new(key, error.message)
+        }));
+    }
+
     /// Records that a value that could be read is still wrong.
     pub fn error(&mut self, key: &str, message: impl Into<String>) {
         self.errors.push(SettingError::new(key, message));
@@ -134,8 +142,8 @@ impl<'a> Settings<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::{NONE, REQUIRED};
     use serde_json::json;
-    use weir_connect::key::{NONE, REQUIRED};
     use weir_event::Span;
 
     const KEYS: &[KeyDoc] = &[

@@ -1,9 +1,8 @@
-//! Text of single values into numbers, times, text and bytes.
+//! Text of single values into numbers and times.
 //!
-//! Every input has already been found to be legal JSON of its kind; what these refuse is a value that does not
-//! fit its type. Must not know columns.
+//! Numbers have already been found to be legal JSON; what these refuse is a value that does not fit its type. Must not
+//! know columns.
 
-use super::scan::unicode_escape;
 use weir_event::{Date, EventTime, TimePattern, TimeUnit};
 
 /// Integers of at most so many digits cannot overflow 64 bits.
@@ -11,7 +10,7 @@ const SAFE_DIGITS: usize = 18;
 
 /// A whole number; `None` when it is out of range.
 #[inline]
-pub(super) fn integer(bytes: &[u8]) -> Option<i64> {
+pub(crate) fn integer(bytes: &[u8]) -> Option<i64> {
     let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
     if digits.len() > SAFE_DIGITS {
         return as_str(bytes).parse().ok();
@@ -39,14 +38,14 @@ fn eight_digits(chunk: [u8; 8]) -> u64 {
 
 /// A number written with a fraction or an exponent that is whole all the same, such as `12.0`; `None` when it is
 /// not, or too large to be told exactly.
-pub(super) fn whole(bytes: &[u8]) -> Option<i64> {
+pub(crate) fn whole(bytes: &[u8]) -> Option<i64> {
     const EXACT_BELOW: f64 = 9_007_199_254_740_992.0; // 2^53
     double(bytes).filter(|value| value.fract() == 0.0 && value.abs() < EXACT_BELOW).map(|value| value as i64)
 }
 
 /// The correctly rounded double; `None` when it is out of range.
 #[inline]
-pub(super) fn double(bytes: &[u8]) -> Option<f64> {
+pub(crate) fn double(bytes: &[u8]) -> Option<f64> {
     simple_double(bytes).or_else(|| as_str(bytes).parse().ok().filter(|value: &f64| value.is_finite()))
 }
 
@@ -82,17 +81,17 @@ fn simple_double(bytes: &[u8]) -> Option<f64> {
 }
 
 /// The correctly rounded 32-bit float; `None` when it is out of range.
-pub(super) fn float(bytes: &[u8]) -> Option<f32> {
+pub(crate) fn float(bytes: &[u8]) -> Option<f32> {
     as_str(bytes).parse().ok().filter(|value: &f32| value.is_finite())
 }
 
 /// Days since 1970-01-01 of `2026-01-31`.
-pub(super) fn date(text: &[u8]) -> Option<i32> {
+pub(crate) fn date(text: &[u8]) -> Option<i32> {
     as_str(text).parse().ok().map(Date::days)
 }
 
 /// Milliseconds of a time in RFC 3339. Digits alone are refused: a text never becomes a number.
-pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
+pub(crate) fn timestamp(text: &[u8]) -> Option<i64> {
     if let Some(millis) = plain_timestamp(text) {
         return Some(millis);
     }
@@ -104,12 +103,12 @@ pub(super) fn timestamp(text: &[u8]) -> Option<i64> {
 }
 
 /// Milliseconds of a number that counts other units.
-pub(super) fn counted(unit: TimeUnit, number: &[u8]) -> Option<i64> {
+pub(crate) fn counted(unit: TimeUnit, number: &[u8]) -> Option<i64> {
     unit.read(as_str(number)).map(EventTime::millis)
 }
 
 /// Milliseconds of a text of this pattern.
-pub(super) fn patterned(pattern: &TimePattern, text: &[u8]) -> Option<i64> {
+pub(crate) fn patterned(pattern: &TimePattern, text: &[u8]) -> Option<i64> {
     pattern.read(std::str::from_utf8(text).ok()?).map(EventTime::millis)
 }
 
@@ -168,28 +167,6 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year_of_era = year.rem_euclid(400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// Appends a text with its escapes resolved.
-pub(super) fn unescape(text: &[u8], out: &mut Vec<u8>) {
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..at]);
-        rest = &rest[at..];
-        let (character, length) = match rest.get(1) {
-            Some(b'u') => unicode_escape(rest).unwrap_or((char::REPLACEMENT_CHARACTER, 2)),
-            Some(b'b') => ('\u{8}', 2),
-            Some(b'f') => ('\u{c}', 2),
-            Some(b'n') => ('\n', 2),
-            Some(b'r') => ('\r', 2),
-            Some(b't') => ('\t', 2),
-            Some(byte) => (char::from(*byte), 2),
-            None => (char::REPLACEMENT_CHARACTER, 1),
-        };
-        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        rest = &rest[length..];
-    }
-    out.extend_from_slice(rest);
 }
 
 /// The text of a number, which is ASCII.

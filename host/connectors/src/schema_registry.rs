@@ -1,0 +1,286 @@
+//! A registry of schemas over HTTP: Confluent's API, which others (Apicurio, Karapace, Redpanda) speak as well.
+//!
+//! Knows the API and its error codes. Must not know any schema's language. What it found by a number is kept, since a
+//! number means the same schema for ever. How long an answer is waited for is the machine's time, as the other side's is.
+
+use async_trait::async_trait;
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use weir_connect::ConnectError;
+use weir_format::{Reference, Registered, SchemaKind, SchemaRegistry};
+
+/// Long enough for a registry that starts, short enough that a job's state says soon what it waits for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// A schema is text that people write: a longer answer is not one.
+const ANSWER_LIMIT_BYTES: usize = 16 << 20;
+
+const SUBJECT_NOT_FOUND: u64 = 40401;
+const VERSION_NOT_FOUND: u64 = 40402;
+const SCHEMA_NOT_FOUND: u64 = 40403;
+
+/// A registry at an address.
+#[derive(Debug)]
+pub struct HttpRegistry {
+    /// Without user and password.
+    base: Url,
+    place: String,
+    login: Option<Login>,
+    client: OnceLock<Client>,
+    known: Mutex<HashMap<u32, Registered>>,
+}
+
+/// Who asks; shown to nobody.
+struct Login {
+    user: String,
+    password: Option<String>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login")
+    }
+}
+
+/// An answer about a schema; what is not asked for is not there.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    id: Option<u32>,
+    version: Option<u32>,
+    #[serde(default)]
+    schema: String,
+    #[serde(rename = "schemaType")]
+    kind: Option<String>,
+    #[serde(default)]
+    references: Vec<AnswerReference>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AnswerReference {
+    name: String,
+    subject: String,
+    version: u32,
+}
+
+impl HttpRegistry {
+    /// The registry at `http://[USER:PASSWORD@]HOST[:PORT][/PATH]`; asks it nothing yet.
+    pub fn new(url: &str) -> Result<HttpRegistry, String> {
+        let mut base =
+            Url::parse(url).map_err(|error| format!("not an address: {error}; write http://HOST:PORT"))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
+            return Err("not an address of http or https; write http://HOST:PORT".to_owned());
+        }
+        let decoded = |text: &str| percent_decoded(text);
+        let login = (!base.username().is_empty())
+            .then(|| Login { user: decoded(base.username()), password: base.password().map(decoded) });
+        let cleared = base.set_username("").and_then(|()| base.set_password(None));
+        cleared
+            .map_err(|()| "user and password cannot be read; write http://USER:PASSWORD@HOST".to_owned())?;
+        base.set_query(None);
+        let place = base.as_str().trim_end_matches('/').to_owned();
+        Ok(HttpRegistry { base, place, login, client: OnceLock::new(), known: Mutex::default() })
+    }
+
+    fn address(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    fn client(&self) -> Result<&Client, ConnectError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = Client::builder().timeout(ANSWER_WITHIN).build();
+        let made = made.map_err(|error| ConnectError::internal(format!("an HTTP client: {error}")))?;
+        Ok(self.client.get_or_init(|| made))
+    }
+
+    async fn get(&self, path: &[&str], what: &str) -> Result<Answer, ConnectError> {
+        self.ask(self.client()?.get(self.address(path)), what).await
+    }
+
+    async fn post(&self, path: &[&str], body: &Value, what: &str) -> Result<Answer, ConnectError> {
+        const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
+        let request = self.client()?.post(self.address(path)).header("content-type", CONTENT);
+        self.ask(request.body(body.to_string()), what).await
+    }
+
+    async fn ask(&self, request: RequestBuilder, what: &str) -> Result<Answer, ConnectError> {
+        let request = match &self.login {
+            Some(login) => request.basic_auth(&login.user, login.password.as_ref()),
+            None => request,
+        };
+        let unreachable = |error: reqwest::Error| {
+            let place = &self.place;
+            ConnectError::unavailable(format!(
+                "the schema registry at {place} does not answer: {}; start it, or correct `registry`",
+                root_cause(&error.without_url())
+            ))
+        };
+        let mut response = request.send().await.map_err(unreachable)?;
+        let (status, mut body) = (response.status(), Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > ANSWER_LIMIT_BYTES {
+                let message =
+                    format!("the schema registry at {} answers with more than a schema", self.place);
+                return Err(ConnectError::external(message));
+            }
+        }
+        if !status.is_success() {
+            return Err(self.refusal(status, &body, what));
+        }
+        serde_json::from_slice(&body).map_err(|_| {
+            ConnectError::external(format!(
+                "what answers at {} is not a schema registry with Confluent's API; correct `registry` (the path belongs to \
+                 it, such as /apis/ccompat/v7)",
+                self.place
+            ))
+        })
+    }
+
+    /// What an answer that is not a success means.
+    fn refusal(&self, status: StatusCode, body: &[u8], what: &str) -> ConnectError {
+        let place = &self.place;
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let (code, said) = (body["error_code"].as_u64(), body["message"].as_str().unwrap_or_default());
+        let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
+        match (status.as_u16(), code) {
+            (_, Some(SUBJECT_NOT_FOUND | VERSION_NOT_FOUND | SCHEMA_NOT_FOUND)) | (404, _) => {
+                ConnectError::unavailable(format!(
+                    "{what} is not in the schema registry at {place}; register it, or correct `registry`"
+                ))
+            }
+            (401 | 403, _) => ConnectError::external(format!(
+                "the schema registry at {place} does not let weir see or register {what}: HTTP {status}{said}; give \
+                 `registry` a user who may, as http://USER:PASSWORD@HOST"
+            )),
+            (409, _) => ConnectError::external(format!(
+                "the schema registry at {place} refuses {what}, which does not fit the versions before it{said}; change \
+                 the query's columns back, or write under another `subject`"
+            )),
+            (408 | 429 | 500.., _) => ConnectError::unavailable(format!(
+                "the schema registry at {place} does not serve {what} now: HTTP {status}{said}"
+            )),
+            _ => ConnectError::external(format!(
+                "the schema registry at {place} refuses {what}: HTTP {status}{said}"
+            )),
+        }
+    }
+
+    fn registered(&self, answer: Answer, id: u32, what: &str) -> Result<Registered, ConnectError> {
+        let kind = match answer.kind.as_deref() {
+            None | Some("AVRO") => SchemaKind::Avro,
+            Some("PROTOBUF") => SchemaKind::Protobuf,
+            Some("JSON") => SchemaKind::Json,
+            Some(other) => {
+                let message =
+                    format!("{what} in the schema registry at {} is of a kind `{other}`", self.place);
+                return Err(ConnectError::external(message));
+            }
+        };
+        let reference =
+            |it: AnswerReference| Reference { name: it.name, subject: it.subject, version: it.version };
+        let references = answer.references.into_iter().map(reference).collect();
+        Ok(Registered { id, kind, text: answer.schema, references })
+    }
+
+    fn without_id(&self, what: &str) -> ConnectError {
+        ConnectError::external(format!(
+            "the schema registry at {} does not say the number of {what}",
+            self.place
+        ))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Registered>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `%40` is an at sign.
+fn percent_decoded(text: &str) -> String {
+    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((byte, tail)) = rest.split_first() {
+        let code =
+            tail.get(..2).and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        match code.filter(|_| *byte == b'%') {
+            Some(code) => {
+                out.push(code);
+                rest = &tail[2..];
+            }
+            None => {
+                out.push(*byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// What is at the bottom of an error: the layers above it repeat each other.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(below) = cause.source() {
+        cause = below;
+    }
+    cause.to_string()
+}
+
+#[async_trait]
+impl SchemaRegistry for HttpRegistry {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    async fn by_id(&self, id: u32) -> Result<Registered, ConnectError> {
+        if let Some(known) = self.known().get(&id) {
+            return Ok(known.clone());
+        }
+        let what = format!("schema {id}");
+        let answer = self.get(&["schemas", "ids", &id.to_string()], &what).await?;
+        let found = self.registered(answer, id, &what)?;
+        self.known().insert(id, found.clone());
+        Ok(found)
+    }
+
+    async fn latest(&self, subject: &str) -> Result<(u32, Registered), ConnectError> {
+        let what = format!("subject `{subject}`");
+        let answer = self.get(&["subjects", subject, "versions", "latest"], &what).await?;
+        let (id, version) = answer.id.zip(answer.version).ok_or_else(|| self.without_id(&what))?;
+        Ok((version, self.registered(answer, id, &what)?))
+    }
+
+    async fn version(&self, subject: &str, version: u32) -> Result<Registered, ConnectError> {
+        let what = format!("version {version} of subject `{subject}`");
+        let answer = self.get(&["subjects", subject, "versions", &version.to_string()], &what).await?;
+        let id = answer.id.ok_or_else(|| self.without_id(&what))?;
+        self.registered(answer, id, &what)
+    }
+
+    async fn register(&self, subject: &str, kind: SchemaKind, text: &str) -> Result<u32, ConnectError> {
+        let what = format!("the schema under subject `{subject}`");
+        let kind = match kind {
+            SchemaKind::Avro => "AVRO",
+            SchemaKind::Protobuf => "PROTOBUF",
+            SchemaKind::Json => "JSON",
+        };
+        let body = json!({"schema": text, "schemaType": kind});
+        // Whoever may not register may use what is there.
+        let found = self.post(&["subjects", subject], &body, &what).await;
+        let answer = match found {
+            Ok(answer) if answer.id.is_some() => answer,
+            Err(error) if !error.retry => return Err(error),
+            _ => self.post(&["subjects", subject, "versions"], &body, &what).await?,
+        };
+        answer.id.ok_or_else(|| self.without_id(&what))
+    }
+}
+
+#[cfg(test)]
+mod tests;

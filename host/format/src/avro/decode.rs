@@ -1,0 +1,274 @@
+//! Reading Avro: records by the schema that wrote them, into the columns that somebody wants.
+//!
+//! A plan is made once for each schema. Where it takes a schema that is not at hand, `ready` gets it, and where one does not
+//! fit what the stream declares, `ready` says so: then nothing is decoded.
+
+use super::container::{self, Broken, Head};
+use super::fill::{fill_record, short};
+use super::input::Input;
+use super::resolve::{Misfit, RecordPlan, Resolver};
+use super::schema::Schema;
+use super::source::{Origin, Reader};
+use crate::records::each_record;
+use crate::rows::{Rows, Wanted};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use weir_connect::{ConnectError, Decoded, Decoder, Framing, RawBlock};
+use weir_event::StreamSchema;
+
+/// Decodes Avro for the columns that it was made for.
+#[derive(Debug)]
+pub(super) struct AvroDecoder {
+    origin: Arc<Origin>,
+    wanted: Wanted,
+    plans: Mutex<HashMap<WriterId, Arc<Plan>>>,
+}
+
+/// What tells the schema that wrote records from others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum WriterId {
+    /// The one that the definition gives.
+    Given,
+    /// By its number in the registry.
+    Number(u32),
+    /// By the head of its file.
+    Head(Bytes),
+}
+
+/// How records of a schema fill the columns.
+#[derive(Debug)]
+struct Plan {
+    schema: Schema,
+    record: RecordPlan,
+}
+
+impl AvroDecoder {
+    pub(super) fn new(origin: Arc<Origin>, stream: &StreamSchema, columns: &[usize]) -> AvroDecoder {
+        AvroDecoder { origin, wanted: Wanted::new(stream, columns), plans: Mutex::default() }
+    }
+
+    fn plans(&self) -> MutexGuard<'_, HashMap<WriterId, Arc<Plan>>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn plan(&self, writer: &WriterId) -> Option<Arc<Plan>> {
+        self.plans().get(writer).cloned()
+    }
+
+    /// Plans how to read what a schema wrote that is called `what`; the error says that and why it cannot be.
+    fn add(&self, writer: WriterId, schema: Schema, what: &str, reader: &Reader) -> Result<(), ConnectError> {
+        let resolver = Resolver { writer: &schema, reader: reader.schema.as_ref() };
+        let plan = resolver.plan(&self.wanted).map_err(|misfits| {
+            let by = reader.name.as_ref().map_or_else(String::new, |name| format!(", read by {name},"));
+            ConnectError::user(format!(
+                "{what}{by} does not fit what the stream declares: {}; change `fields` so that both fit, or write records by a \
+                 schema that does",
+                self.in_words(&misfits)
+            ))
+        })?;
+        // Few schemas are in use at once; heads of files come without end.
+        const KEPT: usize = 256;
+        let mut plans = self.plans();
+        if plans.len() >= KEPT {
+            plans.retain(|writer, _| !matches!(writer, WriterId::Head(_)));
+        }
+        plans.insert(writer, Arc::new(Plan { schema, record: plan }));
+        Ok(())
+    }
+
+    fn in_words(&self, misfits: &[Misfit]) -> String {
+        let said = misfits.iter().map(|misfit| {
+            let column = &self.wanted.columns[misfit.column];
+            format!("`{}`, declared {}: {}", column.member, column.data_type, misfit.why)
+        });
+        said.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// The number of a schema before a record, and the record behind it.
+pub(super) fn framed(record: &[u8]) -> Option<(u32, &[u8])> {
+    let (head, record) = record.split_first_chunk::<5>()?;
+    let [0, number @ ..] = *head else { return None };
+    Some((u32::from_be_bytes(number), record))
+}
+
+#[async_trait]
+impl Decoder for AvroDecoder {
+    async fn ready(&self, block: &RawBlock) -> Result<(), ConnectError> {
+        if let Framing::Container { head, .. } = &block.framing {
+            let writer = WriterId::Head(head.clone());
+            if self.plan(&writer).is_none() {
+                let reader = self.origin.reader().await?;
+                let what = "the schema of the file";
+                // What is wrong with the head itself is said of each record.
+                if let Ok(head) = container::read_head(head) {
+                    let schema = Schema::parse(&head.schema, &[]).map_err(|error| {
+                        ConnectError::external(format!("{what}: {error}; repair the file"))
+                    })?;
+                    self.add(writer, schema, what, &reader)?;
+                }
+            }
+            return Ok(());
+        }
+        let Origin::Registry(registry) = &*self.origin else {
+            if self.plan(&WriterId::Given).is_none() {
+                let reader = self.origin.reader().await?;
+                let Some(schema) = reader.schema.clone() else {
+                    return Err(ConnectError::user(
+                        "records of Avro that are not in object container files do not say their schema; give it as \
+                         `format: {avro: {schema: FILE}}`, or the registry that has it as `registry`",
+                    ));
+                };
+                let what = reader.name.clone().unwrap_or_default();
+                self.add(WriterId::Given, (*schema).clone(), &what, &Reader::default())?;
+            }
+            return Ok(());
+        };
+        let mut lacking = BTreeSet::new();
+        each_record(block, |_, _, range| {
+            let number = framed(&block.data[range]).map(|(number, _)| number);
+            lacking.extend(number.filter(|number| self.plan(&WriterId::Number(*number)).is_none()));
+        });
+        for number in lacking {
+            let (schema, what) = registry.written_by(number).await?;
+            let reader = self.origin.reader().await?;
+            self.add(WriterId::Number(number), schema, &what, &reader)?;
+        }
+        Ok(())
+    }
+
+    fn decode(&self, block: &RawBlock) -> Decoded {
+        match &block.framing {
+            Framing::Container { head, base, first } => self.decode_container(block, head, *base, *first),
+            Framing::Lines { .. } | Framing::Records { .. } => self.decode_records(block),
+        }
+    }
+}
+
+impl AvroDecoder {
+    fn decode_records(&self, block: &RawBlock) -> Decoded {
+        let room = match &block.framing {
+            Framing::Records { ends, .. } => ends.len(),
+            _ => 0,
+        };
+        let mut rows = Rows::new(&self.wanted, room);
+        let is_framed = matches!(*self.origin, Origin::Registry(_));
+        let mut last: Option<(WriterId, Arc<Plan>)> = None;
+        each_record(block, |index, offset, range| {
+            let payload = &block.data[range.clone()];
+            rows.push((index, offset), payload, |columns| {
+                let (writer, behind) = if is_framed {
+                    let (number, _) = framed(payload).ok_or_else(|| {
+                        "not a record of the registry: it does not begin with a byte of 0 and the number of its schema"
+                            .to_owned()
+                    })?;
+                    (WriterId::Number(number), 5)
+                } else {
+                    (WriterId::Given, 0)
+                };
+                if last.as_ref().is_none_or(|(known, _)| *known != writer) {
+                    last = self.plan(&writer).map(|plan| (writer, plan));
+                }
+                let Some((_, plan)) = &last else { return Err("its schema is not at hand".to_owned()) };
+                let mut input = Input::new(&block.data[..range.end], true);
+                input.at = range.start + behind;
+                fill_record(&plan.record, &plan.schema, &mut input, columns, &|index| self.name(index))?;
+                let left = range.end - input.at;
+                if left > 0 { Err(format!("not a record of its schema: {left} bytes follow it")) } else { Ok(()) }
+            });
+        });
+        rows.finish(&block.data)
+    }
+
+    fn name(&self, column: usize) -> String {
+        self.wanted.columns[column].member.clone()
+    }
+
+    fn decode_container(&self, block: &RawBlock, head: &Bytes, base: u64, first: u64) -> Decoded {
+        let mut rows = Rows::new(&self.wanted, 0);
+        let known = container::read_head(head).map_err(|broken| match broken {
+            Broken::Short => "the head of the file is damaged".to_owned(),
+            Broken::Damaged(why) => why,
+        });
+        let plan = self.plan(&WriterId::Head(head.clone()));
+        let mut reading = ContainerReading { decoder: self, first, index: 0, base, rows: &mut rows };
+        match (known, plan) {
+            (Ok(head), Some(plan)) => reading.blocks(&block.data, &head, &plan),
+            (Err(why), _) => reading.refuse(1, &why, &block.data),
+            (Ok(_), None) => reading.refuse(1, "the schema of the file is not at hand", &block.data),
+        }
+        rows.finish(&block.data)
+    }
+}
+
+/// How far the records of a container were read.
+struct ContainerReading<'a, 'r> {
+    decoder: &'a AvroDecoder,
+    first: u64,
+    index: u32,
+    base: u64,
+    rows: &'r mut Rows<'a>,
+}
+
+impl ContainerReading<'_, '_> {
+    fn blocks(&mut self, data: &[u8], head: &Head, plan: &Plan) {
+        let mut at = 0;
+        while at < data.len() {
+            // Who cuts files hands out whole blocks alone.
+            let Ok(place) = container::block_at(data, at, &head.sync) else {
+                return self.refuse(1, "a block of the file is damaged", &data[at..]);
+            };
+            let packed = &data[place.start..place.end];
+            at = place.next;
+            if head.codec == container::Codec::Null {
+                let mut input = Input::new(&data[..place.end], true);
+                input.at = place.start;
+                self.records(place.records, input, plan);
+                continue;
+            }
+            match container::decompressed(head.codec, packed) {
+                Ok(plain) => self.records(place.records, Input::new(&plain, false), plan),
+                Err(why) => self.refuse(place.records, &why, packed),
+            }
+        }
+    }
+
+    /// Reads so many records, which must fill the bytes. Behind one that cannot be told from the next no other is found.
+    fn records(&mut self, count: u64, mut input: Input<'_>, plan: &Plan) {
+        for read in 0..count {
+            let (start, name) = (input.at, |index| self.decoder.name(index));
+            // Where the record ends does not depend on what of it fits the columns.
+            let end = {
+                let mut skipped = input;
+                skipped.skip(&plan.schema, plan.schema.root(), 0).map(|()| skipped.at)
+            };
+            let Some(end) = end else {
+                return self.refuse(count - read, &short(), &input.bytes[start..]);
+            };
+            let offset = self.base + u64::from(self.index);
+            if offset >= self.first {
+                self.rows.push((self.index, offset), &input.bytes[start..end], |columns| {
+                    fill_record(&plan.record, &plan.schema, &mut input, columns, &name)
+                });
+            }
+            input.at = end;
+            self.index += 1;
+        }
+    }
+
+    /// Says of so many records that they are bad.
+    fn refuse(&mut self, count: u64, why: &str, payload: &[u8]) {
+        // A damaged block may say any number: they count, and are told as one where they are many.
+        const TOLD: u64 = 10_000;
+        for _ in 0..count.min(TOLD) {
+            let offset = self.base + u64::from(self.index);
+            if offset >= self.first {
+                self.rows.push((self.index, offset), payload, |_| Err(why.to_owned()));
+            }
+            self.index += 1;
+        }
+        self.index = self.index.saturating_add(u32::try_from(count.saturating_sub(TOLD)).unwrap_or(u32::MAX));
+    }
+}

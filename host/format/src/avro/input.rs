@@ -1,0 +1,159 @@
+//! Avro's bytes: numbers of varying length, lengths and blocks, read with care.
+//!
+//! Knows no column. Whatever the bytes, nothing here panics, and nothing takes longer than they are long.
+
+use super::schema::{Kind, Schema};
+
+/// Bytes and a place in them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+    /// Whether the bytes are the block's own, so that values may be parts of it.
+    pub(super) in_block: bool,
+}
+
+/// Values nested deeper than this are refused, so that hostile input cannot use up the stack.
+pub(super) const NESTING_LIMIT: u32 = 64;
+
+/// Items that take no bytes (nulls, say) are at most so many: else a few bytes would keep a processor for ever.
+const EMPTY_ITEMS_LIMIT: usize = 1 << 16;
+
+impl<'a> Input<'a> {
+    pub(super) fn new(bytes: &'a [u8], in_block: bool) -> Input<'a> {
+        Input { bytes, at: 0, in_block }
+    }
+
+    #[inline]
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    /// A whole number; `None` where the bytes end or it has more than 64 bits.
+    #[inline]
+    pub(super) fn long(&mut self) -> Option<i64> {
+        let (mut value, mut shift) = (0_u64, 0);
+        loop {
+            let byte = self.byte()?;
+            if shift == 63 && byte > 1 {
+                return None;
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
+            shift += 7;
+        }
+    }
+
+    pub(super) fn int(&mut self) -> Option<i32> {
+        i32::try_from(self.long()?).ok()
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(length)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    /// Bytes behind their length.
+    #[inline]
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.long()?).ok()?;
+        self.take(length)
+    }
+
+    /// Reads the items of an array or a map with `item`; `None` where any is not there, and the block's length where it
+    /// is said is not looked at.
+    pub(super) fn items<E>(
+        &mut self,
+        short: impl Fn() -> E,
+        mut item: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let mut total = 0;
+        loop {
+            let mut count = self.long().ok_or_else(&short)?;
+            if count == 0 {
+                return Ok(total);
+            }
+            if count < 0 {
+                self.long().ok_or_else(&short)?;
+                count = count.checked_neg().ok_or_else(&short)?;
+            }
+            for _ in 0..count {
+                let before = self.at;
+                item(self)?;
+                total += 1;
+                if self.at == before && total > EMPTY_ITEMS_LIMIT {
+                    return Err(short());
+                }
+            }
+        }
+    }
+
+    /// Passes over a value.
+    pub(super) fn skip(&mut self, schema: &Schema, node: usize, depth: u32) -> Option<()> {
+        if depth > NESTING_LIMIT {
+            return None;
+        }
+        match &schema.node(node).kind {
+            Kind::Null => {}
+            Kind::Boolean => drop(self.byte()?),
+            Kind::Int | Kind::Long | Kind::Enum(_) => drop(self.long()?),
+            Kind::Float => drop(self.take(4)?),
+            Kind::Double => drop(self.take(8)?),
+            Kind::Bytes | Kind::String => drop(self.bytes()?),
+            Kind::Fixed(size) => drop(self.take(*size)?),
+            Kind::Union(branches) => {
+                let branch = usize::try_from(self.long()?).ok().and_then(|at| branches.get(at))?;
+                self.skip(schema, *branch, depth + 1)?;
+            }
+            Kind::Record(fields) => {
+                for field in fields {
+                    self.skip(schema, field.node, depth + 1)?;
+                }
+            }
+            Kind::Array(_) | Kind::Map(_) => self.skip_items(schema, node, depth)?,
+        }
+        Some(())
+    }
+
+    /// Passes over an array or a map, over whole blocks where they say how long they are.
+    fn skip_items(&mut self, schema: &Schema, node: usize, depth: u32) -> Option<()> {
+        let (item, has_keys) = match schema.node(node).kind {
+            Kind::Map(values) => (values, true),
+            Kind::Array(items) => (items, false),
+            _ => return None,
+        };
+        let mut empty = 0;
+        loop {
+            let count = self.long()?;
+            if count == 0 {
+                return Some(());
+            }
+            if count < 0 {
+                self.bytes()?;
+                continue;
+            }
+            for _ in 0..count {
+                let before = self.at;
+                if has_keys {
+                    self.bytes()?;
+                }
+                self.skip(schema, item, depth + 1)?;
+                empty += usize::from(self.at == before);
+                if empty > EMPTY_ITEMS_LIMIT {
+                    return None;
+                }
+            }
+        }
+    }
+}

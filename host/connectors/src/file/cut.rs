@@ -62,7 +62,7 @@ impl Cutter {
             FileLayout::Quoted { quote, delimiter, head } => {
                 Some(Quoted::new(quote, delimiter, head && at_start))
             }
-            FileLayout::Lines | FileLayout::AvroContainer | FileLayout::None => None,
+            FileLayout::Lines | FileLayout::AvroContainer | FileLayout::Columns | FileLayout::None => None,
         };
         let held = Vec::with_capacity(block_bytes);
         Cutter { block_bytes, max_line_bytes, held, dropping: None, quoted }

@@ -29,6 +29,8 @@ pub enum FileLayout {
     },
     /// The object container files of Avro: a head, then blocks of records.
     AvroContainer,
+    /// Files of columns, each of which is whole.
+    Columns,
     /// Such records have no form in files.
     None,
 }

@@ -5,6 +5,7 @@
 use crate::avro::{self, AvroFormat};
 use crate::csv::{self, CsvDecoder, CsvEncoder, CsvOptions};
 use crate::json::{JsonDecoder, JsonEncoder};
+use crate::parquet::ParquetDecoder;
 use crate::registry::Surroundings;
 use serde_json::{Value, json};
 use std::fmt::Debug;
@@ -89,8 +90,25 @@ pub const FORMATS: &[Format] = &[
         read: |options, schema, around| Ok(Arc::new(AvroFormat::of(options, schema, around)?)),
         write: avro::encoder,
     },
+    Format {
+        name: "parquet",
+        ending: Some("parquet"),
+        does: "a row of a file of columns; a column that the file lacks is taken from the folders that it lies in, as \
+               `dt=2026-01-31`",
+        keys: &[],
+        read: |options, schema, _| {
+            Settings::new(options, &[]).finish().map_err(of_options)?;
+            let (layout, make) = (FileLayout::Columns, ParquetDecoder::new);
+            Ok(Arc::new(Stateless { layout, schema: schema.clone(), make }))
+        },
+        write: |_, _| {
+            let message =
+                "rows of Parquet are not written one by one; a sink of files takes it as `format: parquet`";
+            Err(vec![SettingError::new("", message)])
+        },
+    },
 ];
-const PLANNED: &[&str] = &["protobuf", "parquet"];
+const PLANNED: &[&str] = &["protobuf"];
 const PLANNED_ENDINGS: &[&str] = &[];
 
 /// How the records of a stream are read: its format with the options that its definition gives.

@@ -14,6 +14,7 @@ mod names;
 mod objects;
 mod open;
 mod partition;
+mod piped;
 mod place;
 mod read;
 mod real;
@@ -22,6 +23,7 @@ mod source;
 mod target;
 mod trace;
 mod whereabouts;
+mod whole;
 mod written;
 
 pub use self::content::Content;
@@ -29,6 +31,8 @@ pub use self::partition::Partitioning;
 pub use self::sink::{FileSink, FileSinkSettings};
 pub use self::source::{FileSource, FileSourceSettings};
 
+use self::names::Names;
+use self::whole::{Bucket, Disk, Shelf, WholeSource};
 use crate::context::{SinkContext, SourceContext};
 use crate::object::ObjectPlace;
 use crate::settings::{SettingError, Settings};
@@ -47,15 +51,21 @@ use xxhash_rust::xxh3::xxh3_64;
 /// As large as readers of many files like them, and small enough to be read by one.
 const PARQUET_BYTES: u64 = 128 << 20;
 
+/// What the key of the same name is.
+const OPTIONS: &str =
+    "of the object store, beside the usual variables of the environment such as AWS_REGION: aws_endpoint, ..";
+
 /// The keys of a `file` source.
 pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
     KeyDoc::new(
         "path",
         "file or glob",
         REQUIRED,
-        "the files by name (part-9 before part-10; a rotated log by age), from the project's folder; also .gz",
+        "the files by name (part-9 before part-10; a rotated log by age), from the project's folder; also .gz; or in an \
+         object store: s3://bucket/dt=*/*.parquet, gs://.., az://.., also .gz and .zst",
     ),
     KeyDoc::new("follow", "true or false", "false", "whether to wait for more lines and files"),
+    KeyDoc::new("options", "mapping", NONE, OPTIONS),
 ];
 
 /// The keys of a `file` sink.
@@ -93,35 +103,58 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         NONE,
         "a file is finished when it has about so many bytes; of Parquet 128MiB if nothing else is said",
     ),
-    KeyDoc::new(
-        "options",
-        "mapping",
-        NONE,
-        "of the object store, beside the usual variables of the environment such as AWS_REGION: aws_endpoint, ..",
-    ),
+    KeyDoc::new("options", "mapping", NONE, OPTIONS),
     KeyDoc::new("compression", "zstd, snappy or none", "zstd", "how the columns of Parquet are compressed"),
 ];
 
-/// The source `file: {path, follow}`; `path` starts at the project folder and may be a glob.
+/// The source `file: {path, follow, ..}`; `path` starts at the project folder or is in an object store, and may be a glob.
 pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
     let mut settings = Settings::new(settings, SOURCE_KEYS);
     let path: Option<String> = settings.required("path", "a file or a glob, such as data/*.jsonl");
     let follow: bool = settings.optional("follow").unwrap_or_default();
     refuse_nul(path.as_deref(), &mut settings);
+    let place = objects(path.as_deref(), &mut settings);
+    check_layout(context.layout, path.as_deref(), place.is_some(), &mut settings);
+    let is_columns = context.layout == FileLayout::Columns;
+    let whole =
+        |shelf: Arc<dyn Shelf>| Arc::new(WholeSource::new(shelf, is_columns, follow, context.clock.clone()));
+    if let Some(place) = place {
+        let bucket = Bucket::new(place).map_err(|error| settings.error("path", error)).ok();
+        settings.finish()?;
+        let bucket = bucket.ok_or_else(Vec::new)?;
+        return Ok(whole(Arc::new(bucket)));
+    }
     if let Some(Err(error)) = path.as_deref().map(glob::Pattern::new) {
         settings.error("path", format!("not a glob: {error}"));
-    }
-    if context.layout == FileLayout::None {
-        settings.error(
-            "",
-            "records of this format have no form in files; read them from kafka, or use another format",
-        );
     }
     settings.finish()?;
     let path = path.unwrap_or_default();
     let layout = context.layout;
+    if is_columns {
+        return Ok(whole(Arc::new(Disk(Names::new(context.project.clone(), path)))));
+    }
     let settings = FileSourceSettings { follow, layout, ..FileSourceSettings::new(&context.project, path) };
     Ok(Arc::new(FileSource::new(settings, context.clock.clone())))
+}
+
+/// Refuses what is wrong with files of a stream's format at a path.
+fn check_layout(layout: FileLayout, path: Option<&str>, is_in_store: bool, settings: &mut Settings) {
+    let is_named_so = path.is_some_and(|path| path.ends_with(".parquet"));
+    match layout {
+        FileLayout::None => settings.error(
+            "",
+            "records of this format have no form in files; read them from kafka, or use another format",
+        ),
+        FileLayout::Quoted { .. } | FileLayout::AvroContainer if is_in_store => settings.error(
+            "path",
+            "files of this format are read from this machine only; objects may be JSON lines or Parquet",
+        ),
+        FileLayout::Columns => {}
+        _ if is_named_so => {
+            settings.error("path", "names files of Parquet; add `format: parquet` to the stream")
+        }
+        _ => {}
+    }
 }
 
 /// The sink `file: {path, format, partition, ..}`; `path` is a folder and starts at the project folder.

@@ -198,13 +198,17 @@ impl Names {
         matches.map(|path| path.map_err(unlisted)).collect()
     }
 
+    /// The whole path or glob, for a person.
+    pub(super) fn asked(&self) -> String {
+        self.folder.join(&self.path).display().to_string()
+    }
+
     /// At the start there has to be a file, unless files may still come (`follow`) to a glob.
     pub(super) fn expect_some(&self, listing: &Listing, follow: bool) -> Result<(), ConnectError> {
         if !listing.files.is_empty() || (follow && is_glob(&self.path)) {
             return Ok(());
         }
-        let path = self.folder.join(&self.path);
-        let path = path.display();
+        let path = self.asked();
         Err(ConnectError::user(if is_glob(&self.path) {
             format!("no file matches `{path}`; check the source's `path`")
         } else {

@@ -267,7 +267,7 @@ impl Partitioning {
             return Ok(0);
         }
         let end = meta.windows.get(row).map(|(_, end)| *end);
-        end.ok_or_else(|| {
+        end.or_else(|| meta.times.get(row).copied()).ok_or_else(|| {
             ConnectError::user(
                 "`partition` asks for the time of rows that have none: an aggregate over all time; name columns alone, \
                  such as `country={country}`",
@@ -312,9 +312,10 @@ fn groups_whole(indices: &[u32], rows: &SinkRows) -> bool {
 fn take_rows(rows: &SinkRows, indices: Vec<u32>) -> Result<SinkRows, ArrowError> {
     let meta = &rows.meta;
     let windows = indices.iter().filter_map(|row| meta.windows.get(*row as usize).copied()).collect();
+    let times = indices.iter().filter_map(|row| meta.times.get(*row as usize).copied()).collect();
     let identities = indices.iter().filter_map(|row| meta.identities.get(*row as usize).cloned()).collect();
     let indices = UInt32Array::from(indices);
     let keys = meta.keys.as_ref().map(|keys| take_record_batch(keys, &indices)).transpose()?;
-    let meta = RowMeta { windows, identities, keys, ..meta.clone() };
+    let meta = RowMeta { windows, times, identities, keys, ..meta.clone() };
     Ok(SinkRows { columns: take_record_batch(&rows.columns, &indices)?, meta })
 }

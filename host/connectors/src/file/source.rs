@@ -4,25 +4,25 @@
 
 use super::input::is_gzip;
 use super::names::{Listing, Names};
+use super::piped::PipedReader;
 use super::place::{Place, files};
 use super::read::{Extent, Reading};
 use crate::blocking::blocking;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Fuse};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::mpsc::{self, Receiver};
-use weir_connect::{ConnectError, Fetch, FileLayout, Left, OpenPartition, Reader, Source};
+use tokio::sync::mpsc;
+use weir_connect::{ConnectError, FileLayout, Left, OpenPartition, Reader, Source};
 use weir_event::{Clock, PartitionId, Position};
 
 /// Records longer than this are refused: they would have to be held whole.
-const MAX_RECORD_BYTES: usize = 10 << 20;
+pub(super) const MAX_RECORD_BYTES: usize = 10 << 20;
 
 /// Large enough that a block's costs do not show, small enough that several fit into a core's cache.
-const BLOCK_BYTES: usize = 1 << 20;
+pub(super) const BLOCK_BYTES: usize = 1 << 20;
 
 /// What a file source is made of.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Source for FileSource {
     ) -> Result<Box<dyn Reader>, ConnectError> {
         let (out, blocks) = mpsc::channel(1);
         let Some(open) = partitions.first() else {
-            return Ok(Box::new(FileReader { reading: Fuse::terminated(), blocks }));
+            return Ok(Box::new(PipedReader::ended(blocks)));
         };
         let read = open.from.as_ref().filter(|position| position.next > 0);
         let place = read.map(Place::of).transpose()?;
@@ -121,7 +121,7 @@ impl Source for FileSource {
             out,
             has_news: true,
         };
-        Ok(Box::new(FileReader { reading: reading.run(listing).boxed().fuse(), blocks }))
+        Ok(Box::new(PipedReader::of(reading.run(listing).boxed(), blocks)))
     }
 
     async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
@@ -157,26 +157,5 @@ impl Source for FileSource {
 
     fn grows(&self) -> bool {
         self.settings.follow
-    }
-}
-
-struct FileReader {
-    /// Goes on only while `next` is waited for.
-    reading: Fuse<BoxFuture<'static, ()>>,
-    /// What it has read.
-    blocks: Receiver<Result<Fetch, ConnectError>>,
-}
-
-#[async_trait]
-impl Reader for FileReader {
-    async fn next(&mut self) -> Result<Fetch, ConnectError> {
-        loop {
-            tokio::select! {
-                biased;
-                // After its end it never wakes anybody: when all was handed out, there is nothing to wake up for.
-                () = &mut self.reading => {}
-                Some(next) = self.blocks.recv() => return next,
-            }
-        }
     }
 }

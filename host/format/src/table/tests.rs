@@ -35,8 +35,8 @@ fn what_is_planned_is_refused_by_name_and_a_typing_error_gets_a_suggestion() {
         stream_format(name, &options, &schema(), &Nowhere).unwrap_err()[0].to_string()
     };
     assert!(
-        read("parquet", json!({}))
-            .starts_with("weir 0.1 does not have the format `parquet` yet; it has json, csv")
+        read("avro", json!({}))
+            .starts_with("weir 0.1 does not have the format `avro` yet; it has json, csv, parquet")
     );
     assert_eq!(read("jsn", json!({})), "`jsn`: unknown format; did you mean `json`?");
     assert_eq!(read("csv", json!({"delimeter": ";"})), "delimeter: unknown key; did you mean `delimiter`?");
@@ -54,6 +54,7 @@ fn what_is_planned_is_refused_by_name_and_a_typing_error_gets_a_suggestion() {
         "csv.header: invalid type: integer `1`, expected a boolean"
     );
     assert!(written(json!({"csv": {}, "json": {}}), false).starts_with("expected the name of a format"));
+    assert!(written(json!("parquet"), false).contains("not written one by one"));
     let meta = Writing { meta: true, ..writing(true) };
     assert!(
         sink_format(&json!("csv"), &meta).unwrap_err()[0].to_string().starts_with("csv: csv has no place")

@@ -1,7 +1,7 @@
 //! Every type that a query can have, through pieces and files, read back by the library's own reader.
 
-use super::*;
 use crate::parquet::piece::Pieces;
+use crate::parquet::{file_columns, push_piece, schema_mark, write_file};
 use arrow_array::builder::{Int64Builder, ListBuilder, MapBuilder, StringBuilder, StringViewBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;

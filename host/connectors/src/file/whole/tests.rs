@@ -1,0 +1,191 @@
+//! Files that do not change, on a disk and in a store in memory: resuming anywhere, following, what is told.
+
+use super::*;
+use crate::file::names::Names;
+use crate::object::{ObjectPlace, Store};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use flate2::write::GzEncoder;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+use std::collections::BTreeMap;
+use std::io::Write;
+use weir_connect::compliance::{self, records};
+use weir_connect::{Decoder, Fetch, RawBlock};
+use weir_event::{DataType, Field, ManualClock, StreamSchema};
+use weir_format::parquet::ParquetDecoder;
+
+fn columns(numbers: std::ops::Range<i64>) -> Vec<u8> {
+    let array: ArrayRef = Arc::new(Int64Array::from_iter_values(numbers));
+    let batch = RecordBatch::try_from_iter([("n", array)]).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(90_000)).build();
+    let mut file = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    file
+}
+
+fn lines(numbers: std::ops::Range<i64>) -> Vec<u8> {
+    numbers.map(|n| format!("{{\"n\":{n}}}\n")).collect::<String>().into_bytes()
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+async fn put(store: &InMemory, path: &str, content: Vec<u8>) {
+    store.put(&ObjectPath::from(path), content.into()).await.unwrap();
+}
+
+fn source_over(store: &InMemory, path: &str, follow: bool) -> WholeSource {
+    let place = ObjectPlace::parse(&format!("s3://bucket/{path}"), BTreeMap::new()).unwrap();
+    let place = place.within(Arc::new(store.fork()) as Arc<dyn Store>);
+    WholeSource::new(
+        Arc::new(Bucket::new(place).unwrap()),
+        path.ends_with(".parquet"),
+        follow,
+        Arc::new(ManualClock::default()),
+    )
+}
+
+fn start() -> Vec<OpenPartition> {
+    vec![OpenPartition { partition: 0, from: None }]
+}
+
+/// Everything that a source hands out to its present end.
+async fn blocks(source: &dyn Source, from: &[OpenPartition]) -> Result<Vec<RawBlock>, ConnectError> {
+    let (mut reader, mut blocks) = (source.open(0, from, true).await?, Vec::new());
+    loop {
+        match reader.next().await? {
+            Fetch::Block(block) => blocks.push(block),
+            Fetch::CaughtUp(_) => return Ok(blocks),
+            _ => {}
+        }
+    }
+}
+
+/// The numbers of rows of columns with their offsets.
+fn numbers(blocks: &[RawBlock]) -> Vec<(u64, i64)> {
+    let fields = vec![Field::named("n", DataType::Bigint), Field::named("t", DataType::Timestamp)];
+    let decoder = ParquetDecoder::new(&StreamSchema { fields, event_time: 1 }, &[0]);
+    let decoded = blocks.iter().flat_map(|block| {
+        let decoded = decoder.decode(block);
+        let numbers = decoded.columns["n"].as_primitive::<Int64Type>().values().to_vec();
+        decoded.offsets.into_iter().zip(numbers).collect::<Vec<_>>()
+    });
+    decoded.collect()
+}
+
+#[tokio::test]
+async fn rows_of_columns_go_on_anywhere_on_a_disk_and_in_a_store() {
+    let (folder, store) = (tempfile::tempdir().unwrap(), InMemory::new());
+    for (name, range) in
+        [("dt=2026-01-01/part-9.parquet", 0..100_000), ("dt=2026-01-02/part-10.parquet", 100_000..100_007)]
+    {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, columns(range.clone())).unwrap();
+        put(&store, &format!("rides/{name}"), columns(range)).await;
+    }
+    put(&store, "rides/dt=2026-01-02/part-11.parquet.tmp", vec![1]).await;
+    put(&store, "other/dt=2026-01-02/part-11.parquet", vec![1]).await;
+    let disk = Disk(Names::new(folder.path().to_owned(), "dt=*/*.parquet".to_owned()));
+    let on_disk = WholeSource::new(Arc::new(disk), true, false, Arc::new(ManualClock::default()));
+    let in_store = source_over(&store, "rides/dt=*/*.parquet", false);
+    for source in [&on_disk, &in_store] {
+        let all = blocks(source, &start()).await.unwrap();
+        let expected: Vec<(u64, i64)> = (0..100_007).map(|n| (n as u64, n)).collect();
+        assert!(numbers(&all) == expected && all.len() == 4, "{} blocks", all.len());
+        for block in &all {
+            let from = OpenPartition { partition: 0, from: Some(block.next.clone()) };
+            let rest = blocks(source, &[from]).await.unwrap();
+            assert!(numbers(&rest) == expected[block.next.next as usize..], "from {:?}", block.next);
+        }
+        assert!(source.place(&all[0].next).unwrap().ends_with("dt=2026-01-01/part-9.parquet"));
+        let end = OpenPartition { partition: 0, from: Some(all[3].next.clone()) };
+        assert_eq!(source.left(&[end], true).await.unwrap().bytes, Some(0));
+        assert!(source.left(&start(), true).await.unwrap().bytes.unwrap() > 0);
+    }
+}
+
+#[tokio::test]
+async fn lines_go_on_anywhere_also_compressed_ones() {
+    let store = InMemory::new();
+    put(&store, "in/a-1.jsonl", lines(0..100_000)).await;
+    put(&store, "in/a-2.jsonl.gz", gzip(&lines(100_000..200_000))).await;
+    put(&store, "in/a-3.jsonl.zst", zstd::encode_all(lines(200_000..200_100).as_slice(), 1).unwrap()).await;
+    put(&store, "in/a-10.jsonl", b"{\"n\":200100}".to_vec()).await;
+    let source = source_over(&store, "in/*", false);
+    compliance::source_replays(&source).await.unwrap();
+    let all = blocks(&source, &start()).await.unwrap();
+    let found: Vec<_> = all.iter().flat_map(records).collect();
+    assert_eq!(found.len(), 200_101);
+    assert!(
+        found
+            .iter()
+            .zip(0..)
+            .all(|((_, offset, line), n)| *offset == n && *line == format!("{{\"n\":{n}}}").as_bytes())
+    );
+}
+
+#[tokio::test]
+async fn files_that_are_added_replaced_or_gone_are_noticed() {
+    let store = InMemory::new();
+    put(&store, "in/b.parquet", columns(0..70_000)).await;
+    let all = blocks(&source_over(&store, "in/*.parquet", false), &start()).await.unwrap();
+    let [within, end] =
+        [0, 1].map(|at| vec![OpenPartition { partition: 0, from: Some(all[at].next.clone()) }]);
+
+    put(&store, "in/a.parquet", columns(0..3)).await;
+    put(&store, "in/c.parquet", columns(70_000..70_003)).await;
+    let source = source_over(&store, "in/*.parquet", false);
+    for from in [&within, &end] {
+        let rest = blocks(&source, from).await.unwrap();
+        assert!(rest[0].refused[0].reason.contains("a file is not read"), "{:?}", rest[0].refused);
+        assert_eq!(numbers(&rest[1..]).last(), Some(&(70_002, 70_002)));
+        // It is told once.
+        let told = OpenPartition { partition: 0, from: Some(rest[0].next.clone()) };
+        assert!(blocks(&source, &[told]).await.unwrap().iter().all(|block| block.refused.is_empty()));
+    }
+
+    put(&store, "in/b.parquet", columns(5..70_005)).await;
+    let replaced = source_over(&store, "in/*.parquet", false);
+    let error = blocks(&replaced, &within).await.unwrap_err();
+    assert!(!error.retry && error.message.contains("was replaced since"), "{error}");
+    assert!(blocks(&replaced, &end).await.is_ok(), "all of it was read before");
+
+    store.delete(&ObjectPath::from("in/b.parquet")).await.unwrap();
+    let gone = source_over(&store, "in/*.parquet", false);
+    let error = blocks(&gone, &within).await.unwrap_err();
+    assert!(error.message.contains("is gone"), "{error}");
+    assert!(blocks(&gone, &end).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_and_under_follow_waited_for() {
+    let store = InMemory::new();
+    let mut half = columns(0..10);
+    half.truncate(half.len() / 2);
+    put(&store, "in/a.parquet", half).await;
+    let error = blocks(&source_over(&store, "in/*.parquet", false), &start()).await.unwrap_err();
+    assert!(!error.retry && error.message.contains("s3://bucket/in/a.parquet"), "{error}");
+    let mut reader = source_over(&store, "in/*.parquet", true).open(0, &start(), false).await.unwrap();
+    assert!(reader.next().await.unwrap_err().retry);
+    let none = source_over(&store, "nowhere/*.parquet", false).partitions(&[]).await.unwrap_err();
+    assert!(none.message.contains("no file matches `s3://bucket/nowhere/*.parquet`"), "{none}");
+    assert!(source_over(&store, "nowhere/*.parquet", true).partitions(&[]).await.is_ok());
+}
+
+#[test]
+fn what_a_sink_writes_there_is_read_by_it() {
+    let source = source_over(&InMemory::new(), "out/*.parquet", false);
+    assert!(source.reads("s3://bucket/out/job-*.parquet"));
+    assert!(!source.reads("s3://bucket/other/job-*.parquet") && !source.reads("/out/job-*.parquet"));
+}

@@ -1,0 +1,4 @@
+//! Files of Parquet, both ways.
+
+mod reading;
+mod writing;

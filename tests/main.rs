@@ -20,6 +20,7 @@ mod golden_core;
 mod golden_served;
 mod harness;
 mod kafka_connector;
+mod kinesis;
 mod lost_rows;
 mod old_state;
 mod operations;

@@ -65,10 +65,17 @@ const DEFINITIONS: &[Wrong] = &[
         code: 1,
     },
     Wrong {
-        what: "a source that is not there yet",
+        what: "a sink that is not there yet",
+        file: "jobs/j.yaml",
+        text: "query: SELECT k, n FROM s\nsinks: [{kinesis: {stream: x}}]\n",
+        says: &["weir 0.1 does not have the sink `kinesis` yet"],
+        code: 1,
+    },
+    Wrong {
+        what: "where a stream of Kinesis begins and is asked for",
         file: "streams/s.yaml",
-        text: "stream: s\nfields: {t: timestamp}\nevent_time: t\nsource: {kinesis: {stream: x}}\n",
-        says: &["weir 0.1 does not have the source `kinesis` yet"],
+        text: "stream: s\nfields: {t: timestamp}\nevent_time: t\nsource: {kinesis: {start: soon, endpoint: \"http://me:secret@host\"}}\n",
+        says: &["missing; give the stream's name", "neither trim_horizon, latest nor a time", "holds a user or password"],
         code: 1,
     },
     Wrong {

@@ -21,6 +21,7 @@ mod golden_served;
 mod harness;
 mod kafka_connector;
 mod keyed_sinks;
+mod kinesis;
 mod lost_rows;
 mod old_state;
 mod operations;

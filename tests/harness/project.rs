@@ -21,11 +21,18 @@ pub(crate) fn weir() -> PathBuf {
 /// A folder that vanishes with the test.
 pub(crate) struct Project {
     folder: tempfile::TempDir,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Project {
     pub(crate) fn new() -> Project {
-        Project { folder: tempfile::tempdir().expect("a temporary folder") }
+        Project { folder: tempfile::tempdir().expect("a temporary folder"), environment: Vec::new() }
+    }
+
+    /// Whoever is started in it finds these variables.
+    pub(crate) fn with_environment(mut self, variables: &[(&'static str, &str)]) -> Project {
+        self.environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        self
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -43,7 +50,7 @@ impl Project {
     /// `weir COMMAND FOLDER ARGUMENTS..`, not yet started.
     pub(crate) fn command(&self, command: &str, arguments: &[&str]) -> Command {
         let mut weir = Command::new(weir());
-        weir.arg(command).arg(self.path()).args(arguments).env_remove("RUST_BACKTRACE");
+        weir.arg(command).arg(self.path()).args(arguments).env_remove("RUST_BACKTRACE").envs(self.environment.clone());
         weir
     }
 

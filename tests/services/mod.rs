@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod aws;
 pub(crate) mod kafka;
+pub(crate) mod kinesis;
 pub(crate) mod stores;
 
 use std::path::{Path, PathBuf};

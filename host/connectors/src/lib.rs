@@ -4,6 +4,7 @@
 //! where they came from. Knows the contracts in `weir-connect` and the formats; must not know SQL, jobs, state or the
 //! engine. Whoever adds a connector adds a folder here and a row in [`registry`].
 
+mod aws;
 mod blocking;
 pub mod context;
 pub mod discard;
@@ -11,6 +12,7 @@ pub mod file;
 pub mod generator;
 pub mod http;
 pub mod kafka;
+pub mod kinesis;
 mod object;
 pub mod postgres;
 pub mod redis;

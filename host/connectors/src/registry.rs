@@ -4,7 +4,7 @@
 
 use crate::context::{SinkContext, SourceContext};
 use crate::settings::SettingError;
-use crate::{discard, file, generator, http, kafka, postgres, redis, stdout};
+use crate::{discard, file, generator, http, kafka, kinesis, postgres, redis, stdout};
 use serde_json::Value;
 use std::sync::Arc;
 use weir_connect::{KeyDoc, Sink, Source};
@@ -59,8 +59,15 @@ pub const SOURCES: &[Kind<MakeSource>] = &[
         named_by: Some("topic"),
         make: kafka::source,
     },
+    Kind {
+        name: "kinesis",
+        does: "a stream of Amazon Kinesis",
+        keys: kinesis::SOURCE_KEYS,
+        named_by: Some("stream"),
+        make: kinesis::source,
+    },
 ];
-const PLANNED_SOURCES: &[&str] = &["kinesis"];
+const PLANNED_SOURCES: &[&str] = &[];
 
 /// Every kind of sink.
 pub const SINKS: &[Kind<MakeSink>] = &[
@@ -167,9 +174,8 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_planned_is_refused_by_name() {
-        let errors = source("kinesis", &Value::Null, &source_context()).unwrap_err();
-        let message = errors[0].to_string();
-        assert!(message.starts_with("weir 0.1 does not have the source `kinesis` yet; it has "), "{message}");
+        let message = find("sink", "kinesis", SINKS, PLANNED_SINKS).unwrap_err().to_string();
+        assert!(message.starts_with("weir 0.1 does not have the sink `kinesis` yet; it has "), "{message}");
     }
 
     #[test]
@@ -178,9 +184,7 @@ pub(crate) mod tests {
             let key = named_by(source.name).unwrap();
             assert!(key.is_none_or(|key| source.keys.iter().any(|row| row.name == key)), "{}", source.name);
         }
-        assert!(
-            named_by("kinesis").unwrap_err().to_string().contains("does not have the source `kinesis` yet")
-        );
+        assert!(named_by("kinesys").unwrap_err().to_string().contains("did you mean `kinesis`?"));
     }
 
     #[test]

@@ -1,0 +1,261 @@
+//! One shard's reading: page by page at the pace that AWS allows, each page as blocks.
+//!
+//! A shard may be read five times a second by all who read it together. Who is told to slow down waits longer each time,
+//! and says so; an iterator that has expired is asked for anew. Whatever else fails ends the reader.
+
+use super::aggregated::unpack;
+use super::place::{At, Place};
+use super::stream::{Page, Stream, time};
+use crate::aws::{Failure, Trouble};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::Record;
+use bytes::{BufMut, Bytes, BytesMut};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, watch};
+use weir_connect::{ConnectError, Fetch, Framing, Health, KnownTimes, RawBlock};
+use weir_event::{Clock, PartitionId};
+
+/// Between two calls for one shard: five are allowed in a second.
+const PACE: Duration = Duration::from_millis(200);
+/// Who was told to slow down waits so long at first, doubled up to the last.
+const FIRST_WAIT: Duration = Duration::from_millis(400);
+const LAST_WAIT: Duration = Duration::from_secs(5);
+/// Being told so twice in a row is a matter of chance where others read too.
+const COMPLAIN_AFTER: u32 = 3;
+/// A block is handed on when it has reached this size.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Where blocks go.
+pub(super) type Out = mpsc::Sender<Result<Fetch, ConnectError>>;
+
+/// How far behind its newest record each shard was read, milliseconds; for figures alone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lags(Arc<Mutex<BTreeMap<String, i64>>>);
+
+impl Lags {
+    fn tell(&self, shard: &str, behind_ms: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(shard.to_owned(), behind_ms);
+    }
+
+    /// That of a shard that was read.
+    pub(super) fn of(&self, shard: &str) -> Option<i64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(shard).copied()
+    }
+}
+
+/// What all lanes of a reader share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) stream: Arc<Stream>,
+    pub(super) client: Client,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) out: Out,
+    pub(super) health: Health,
+    pub(super) lags: Lags,
+    /// Partitions that wait for others.
+    pub(super) paused: watch::Receiver<BTreeSet<u16>>,
+    /// How many pages may be held at once: each may be 10 MB.
+    pub(super) pages: Arc<Semaphore>,
+    pub(super) bounded: bool,
+}
+
+/// How the reading of a shard ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was read to where it ended when a bounded read began.
+    AtEnd,
+    /// Nothing more will come of it; the next record would have had this offset.
+    Ended(u64),
+    /// Nobody listens any more.
+    Closed,
+}
+
+/// One shard that is being read.
+pub(super) struct Lane {
+    pub(super) shared: Shared,
+    pub(super) id: PartitionId,
+    pub(super) place: Place,
+    pub(super) next: u64,
+    /// The hash keys of its records.
+    pub(super) keys: Option<(u128, u128)>,
+    /// Whether the stream says that nothing more is written to it: then it has an end, however bounded the read.
+    pub(super) closed: bool,
+    /// In a bounded read, records that arrived later are not read; known after the first page.
+    pub(super) until: Option<i64>,
+    pub(super) caught_up: bool,
+}
+
+impl Lane {
+    /// Reads until there is no more to read.
+    pub(super) async fn read(mut self) -> Result<Outcome, ConnectError> {
+        let mut iterator = None;
+        let mut refused = 0;
+        let mut asked_at: Option<Duration> = None;
+        let clock = self.shared.clock.clone();
+        loop {
+            let number = self.id.partition;
+            if self.shared.paused.wait_for(|paused| !paused.contains(&number)).await.is_err() {
+                return Ok(Outcome::Closed);
+            }
+            let since = asked_at.map_or(PACE, |at| clock.monotonic().saturating_sub(at));
+            clock.sleep(wait(refused).saturating_sub(since)).await;
+            asked_at = Some(clock.monotonic());
+            let pages = self.shared.pages.clone();
+            let _held = pages.acquire().await;
+            match self.ask(&mut iterator).await {
+                Ok(page) => {
+                    if refused >= COMPLAIN_AFTER {
+                        self.shared.health.recovered();
+                    }
+                    refused = 0;
+                    if let Some(outcome) = self.hand_out(page, iterator.is_none()).await? {
+                        return Ok(outcome);
+                    }
+                }
+                Err(failure) if failure.code == "ExpiredIteratorException" => iterator = None,
+                Err(failure) if failure.trouble == Trouble::Throttled => {
+                    refused += 1;
+                    let failed = self.failed(failure).message;
+                    tracing::debug!("{failed}");
+                    if refused >= COMPLAIN_AFTER {
+                        self.shared.health.waits_for(failed);
+                    }
+                }
+                Err(failure) => return Err(self.failed(failure)),
+            }
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> ConnectError {
+        self.shared.stream.failed(&format!("read shard `{}`", self.place.shard), failure)
+    }
+
+    /// The next page; leaves no iterator where the shard has ended.
+    async fn ask(&self, iterator: &mut Option<String>) -> Result<Page, Failure> {
+        let Shared { stream, client, .. } = &self.shared;
+        if iterator.is_none() {
+            *iterator = stream.iterator(client, &self.place).await?;
+        }
+        let Some(at) = iterator.as_deref() else { return Ok(Page::default()) };
+        let (page, next) = stream.page(client, at).await?;
+        *iterator = next;
+        Ok(page)
+    }
+
+    /// Hands a page on; says how reading ended, if it has.
+    pub(super) async fn hand_out(
+        &mut self,
+        page: Page,
+        is_last: bool,
+    ) -> Result<Option<Outcome>, ConnectError> {
+        let Page { mut records, behind_ms } = page;
+        self.shared.lags.tell(&self.place.shard, behind_ms);
+        let arrived = |record: &Record| time(record.approximate_arrival_timestamp()).map(|time| time.millis());
+        if self.shared.bounded && !self.closed && self.until.is_none() {
+            // What comes behind it came while this was read.
+            self.until = records.last().and_then(arrived).map(|at| at + behind_ms);
+        }
+        let is_new = |record: &Record| self.until.zip(arrived(record)).is_some_and(|(until, at)| at > until);
+        let kept = records.iter().position(is_new);
+        records.truncate(kept.unwrap_or(records.len()));
+        if !records.is_empty() {
+            self.caught_up = false;
+        }
+        for block in self.blocks(&records) {
+            if self.shared.out.send(Ok(Fetch::Block(block))).await.is_err() {
+                return Ok(Some(Outcome::Closed));
+            }
+        }
+        if is_last && kept.is_none() {
+            return Ok(Some(Outcome::Ended(self.next)));
+        }
+        let is_at_end = kept.is_some() || behind_ms == 0;
+        if is_at_end && !std::mem::replace(&mut self.caught_up, true) {
+            if self.shared.bounded && self.closed {
+                return Ok(None);
+            }
+            if self.shared.out.send(Ok(Fetch::CaughtUp(self.id))).await.is_err() {
+                return Ok(Some(Outcome::Closed));
+            }
+        }
+        Ok((is_at_end && self.shared.bounded && !self.closed).then_some(Outcome::AtEnd))
+    }
+
+    fn blocks(&mut self, records: &[Record]) -> Vec<RawBlock> {
+        let (mut blocks, mut filling) = (Vec::new(), Filling::default());
+        for record in records {
+            let data = Bytes::copy_from_slice(record.data().as_ref());
+            let known = time(record.approximate_arrival_timestamp());
+            let known = known.map_or_else(|| self.shared.clock.now().millis(), |time| time.millis());
+            for data in unpack(&data, self.keys) {
+                filling.push(&data, self.next, known);
+                self.next += 1;
+            }
+            self.place.at = At::After(record.sequence_number().to_owned());
+            if filling.data.len() >= BLOCK_BYTES {
+                blocks.push(std::mem::take(&mut filling).finish(self.id, &self.place, self.next));
+            }
+        }
+        let is_passed = blocks.last().is_none_or(|block: &RawBlock| block.next != self.place.position(self.next));
+        if !records.is_empty() && is_passed {
+            blocks.push(filling.finish(self.id, &self.place, self.next));
+        }
+        blocks
+    }
+}
+
+/// How long after a call the next one may be made, when so many were refused.
+fn wait(refused: u32) -> Duration {
+    match refused.checked_sub(1) {
+        None => PACE,
+        Some(again) => FIRST_WAIT.saturating_mul(1 << again.min(8)).min(LAST_WAIT),
+    }
+}
+
+/// A block that is being filled.
+#[derive(Debug, Default)]
+struct Filling {
+    data: BytesMut,
+    ends: Vec<u32>,
+    offsets: Vec<u64>,
+    known: Vec<i64>,
+}
+
+impl Filling {
+    fn push(&mut self, data: &[u8], offset: u64, known: i64) {
+        self.data.put_slice(data);
+        self.ends.push(self.data.len() as u32);
+        self.offsets.push(offset);
+        self.known.push(known);
+    }
+
+    fn finish(self, partition: PartitionId, place: &Place, next: u64) -> RawBlock {
+        RawBlock {
+            partition,
+            data: self.data.freeze(),
+            framing: Framing::Records { ends: self.ends, offsets: self.offsets },
+            known: KnownTimes::Each(self.known),
+            next: place.position(next),
+            refused: Vec::new(),
+        }
+    }
+}
+
+/// A block without records that says that a shard has ended.
+pub(super) fn end(partition: PartitionId, shard: &str, next: u64) -> RawBlock {
+    Filling::default().finish(partition, &Place { shard: shard.to_owned(), at: At::End }, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_refused_waits_longer_each_time() {
+        let waits: Vec<u128> = (0..7).map(|refused| wait(refused).as_millis()).collect();
+        assert_eq!(waits, [200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(wait(u32::MAX), LAST_WAIT);
+    }
+}

@@ -1,0 +1,135 @@
+//! A stream as a source: its shards as partitions, and where a job begins.
+
+use super::lane::{Lags, Shared};
+use super::place::{At, Place};
+use super::reader::{KinesisReader, Tree};
+use super::shards::{First, partitions};
+use super::stream::Stream;
+use async_trait::async_trait;
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, watch};
+use weir_connect::{ConnectError, Health, Left, OpenPartition, Reader, Source};
+use weir_event::{Clock, EventTime};
+
+/// Blocks that wait for the reader: enough to decode in parallel, little to hold in memory.
+const CHANNEL_BLOCKS: usize = 4;
+/// Pages that are held at once, of up to 10 MB each, however many shards there are.
+const PAGES: usize = 16;
+/// Jobs that start within so long of each other begin `latest` at the same place, so that one reader serves them all.
+const TOGETHER: Duration = Duration::from_secs(5);
+
+/// Where a job starts that has no position yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record that is kept.
+    TrimHorizon,
+    /// With the first record that arrives after the job's first start.
+    Latest,
+    /// With the first record that arrived then or later.
+    At(EventTime),
+}
+
+impl FromStr for Start {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "trim_horizon" => Ok(Start::TrimHorizon),
+            "latest" => Ok(Start::Latest),
+            time => time.parse().map(Start::At).map_err(|_| {
+                format!("`{time}` is neither trim_horizon, latest nor a time such as 2026-01-31T12:00:00Z")
+            }),
+        }
+    }
+}
+
+/// Reads one stream.
+#[derive(Debug)]
+pub struct KinesisSource {
+    stream: Arc<Stream>,
+    start: Start,
+    clock: Arc<dyn Clock>,
+    lags: Lags,
+    /// When jobs began `latest` last, and where.
+    latest: Mutex<Option<(Duration, EventTime)>>,
+}
+
+impl KinesisSource {
+    pub(super) fn new(stream: Stream, start: Start, clock: Arc<dyn Clock>) -> KinesisSource {
+        KinesisSource {
+            stream: Arc::new(stream),
+            start,
+            clock,
+            lags: Lags::default(),
+            latest: Mutex::default(),
+        }
+    }
+
+    /// Where a job begins that has read nothing.
+    async fn first(&self) -> Result<First, ConnectError> {
+        let about = self.stream.about().await?;
+        let at = match self.start {
+            Start::TrimHorizon => At::Beginning,
+            Start::At(time) => At::From(time),
+            Start::Latest => At::From(self.latest()),
+        };
+        let trimmed = self.clock.now().since(about.created) >= about.keeps;
+        Ok(First { at, trimmed, only_open: self.start == Start::Latest })
+    }
+
+    fn latest(&self) -> EventTime {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let monotonic = self.clock.monotonic();
+        let is_recent = |(since, _): &(Duration, EventTime)| monotonic.saturating_sub(*since) < TOGETHER;
+        latest.filter(is_recent).unwrap_or_else(|| *latest.insert((monotonic, self.clock.now()))).1
+    }
+}
+
+#[async_trait]
+impl Source for KinesisSource {
+    async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
+        let first = self.first().await?;
+        partitions(known, &self.stream.shards().await?, &first)
+    }
+
+    async fn open(
+        &self,
+        source: u16,
+        partitions: &[OpenPartition],
+        bounded: bool,
+    ) -> Result<Box<dyn Reader>, ConnectError> {
+        let client = self.stream.client().await?.clone();
+        let listed = self.stream.shards().await?;
+        let (out, blocks) = mpsc::channel(CHANNEL_BLOCKS);
+        let (pause, paused) = watch::channel(BTreeSet::new());
+        let shared = Shared {
+            stream: self.stream.clone(),
+            client,
+            clock: self.clock.clone(),
+            out,
+            health: Health::default(),
+            lags: self.lags.clone(),
+            paused,
+            pages: Arc::new(Semaphore::new(PAGES)),
+            bounded,
+        };
+        let tree = Tree::new(shared, source, listed, partitions)?;
+        Ok(Box::new(KinesisReader::start(tree, blocks, pause)))
+    }
+
+    async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
+        let place = |open: &OpenPartition| open.from.as_ref().and_then(|from| Place::of(from).ok());
+        let unread = positions.iter().filter_map(place).filter(|place| place.at != At::End);
+        let lag = unread.filter_map(|place| self.lags.of(&place.shard)).max();
+        let is_at_end = lag == Some(0);
+        Ok(Left { records: is_at_end.then_some(0), ..Left::default() })
+    }
+
+    /// Where the record before a position stands: its shard and sequence number.
+    fn place(&self, before: &weir_event::Position) -> Option<String> {
+        Some(before.place.clone())
+    }
+}

@@ -208,6 +208,29 @@ fn rows_that_wait_for_a_sink_whose_place_is_mended_are_not_dropped_unsaid() {
 }
 
 #[test]
+fn rows_that_came_to_wait_since_the_last_checkpoint_are_not_dropped_unsaid_either() {
+    let project = project("{http: {}}", "");
+    take_away(&project);
+    let server = Server::start(&project, "checkpoint: {every: 1h}\n");
+    post(&server, 0..6);
+    server.wait_for_job("j", "the sink is in trouble", |job| {
+        let sink = &job["sink_counts"]["file-2"];
+        sink["state"] == "retrying" && sink["waiting_rows"] == 5
+    });
+    project.file("jobs/j.yaml", &format!("{QUERY}sinks:\n  - file: {{path: good}}\n"));
+    let (code, said) = server.weir(&["restart", "j"]);
+    assert!(code != Some(0) && said.contains("5 rows wait for the sink `file bad/"), "{said}");
+    server.wait_for_job("j", "it goes on as it was", |job| {
+        job["state"] == "running" && job["sink_counts"]["file-2"]["waiting_rows"] == 5
+    });
+    bring_back(&project);
+    wait_until_written(&project, "bad", 5);
+    let (code, said) = server.weir(&["restart", "j"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(server.terminate().success());
+}
+
+#[test]
 fn a_run_to_the_end_writes_everything_else_and_ends_with_the_code_of_the_failure() {
     let project = project("{file: {path: in.jsonl}}", "");
     project.file("in.jsonl", &events(0..6));

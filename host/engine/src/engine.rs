@@ -169,12 +169,13 @@ impl Engine {
     }
 }
 
-/// Where a store's newest commit stands in the streams that a job of this plan reads: their names and positions.
-pub fn positions(plan: &JobPlan, head: &Commit) -> Vec<(String, Position)> {
-    let partitions = head.jobs.get(&plan.name).map(Body::partitions_of).unwrap_or_default();
+/// Where a store's newest commit stands in the streams that a job has read: their names and positions. The plan names the
+/// streams where the commit is of a weir that did not.
+pub fn positions(job: &str, plan: Option<&JobPlan>, head: &Commit) -> Vec<(String, Position)> {
+    let partitions = head.jobs.get(job).map(Body::partitions_of).unwrap_or_default();
     let of_stream = |partition: PartitionState| {
-        let input = plan.input_of(partition.id)?;
-        Some((input.stream.name.clone(), partition.position))
+        let of_plan = || Some(plan?.input_of(partition.id)?.stream.name.clone());
+        Some((partition.stream.or_else(of_plan)?, partition.position))
     };
     partitions.into_iter().filter_map(of_stream).collect()
 }

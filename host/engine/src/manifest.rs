@@ -78,6 +78,9 @@ pub(crate) struct Body {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PartitionState {
     pub(crate) id: PartitionId,
+    /// The stream that it is of, for whoever has no plan to look it up in; `None` in a body of an older weir.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stream: Option<String>,
     pub(crate) position: Position,
     /// Newest event time seen; `None` before the first row.
     pub(crate) newest: Option<EventTime>,

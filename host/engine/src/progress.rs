@@ -100,8 +100,8 @@ struct Slow {
     left: Left,
     warning: Option<String>,
     next_try: Option<EventTime>,
-    /// Why the job waits for a sink, while it does.
-    held: Option<String>,
+    /// By the name of each sink that the job waits for, why it does.
+    held: BTreeMap<String, String>,
     /// The newest event time of the checkpoint that the attempt began with.
     restored_newest: Option<EventTime>,
     last_checkpoint: Option<CheckpointStatus>,
@@ -110,9 +110,11 @@ struct Slow {
 
 impl Slow {
     fn state(&self) -> JobState {
-        match (&self.state, &self.held) {
-            (JobState::Running, Some(reason)) => JobState::Paused(reason.clone()),
-            (state, _) => state.clone(),
+        match &self.state {
+            JobState::Running if !self.held.is_empty() => {
+                JobState::Paused(self.held.values().cloned().collect::<Vec<_>>().join("; "))
+            }
+            state => state.clone(),
         }
     }
 
@@ -174,7 +176,7 @@ impl Progress {
         self.set_data_since(body.data_since());
         let mut slow = self.slow();
         slow.restored_newest = newest.filter(|newest| *newest > EventTime::MIN);
-        slow.held = None;
+        slow.held.clear();
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -311,9 +313,13 @@ impl Progress {
         !matches!(self.slow().state(), JobState::Starting | JobState::Running)
     }
 
-    /// The job waits for a sink, or does so no more.
-    pub(crate) fn set_held(&self, reason: Option<String>) {
-        self.slow().held = reason;
+    /// The job waits for this sink, or does so no more.
+    pub(crate) fn set_held(&self, sink: &str, reason: Option<String>) {
+        let mut slow = self.slow();
+        match reason {
+            Some(reason) => slow.held.insert(sink.to_owned(), reason),
+            None => slow.held.remove(sink),
+        };
     }
 
     /// Whether a sink was suspended and not resumed since.

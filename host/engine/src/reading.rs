@@ -14,6 +14,8 @@ use weir_plan::JobPlan;
 /// What the driver carries from block to block; what of it must survive is in every checkpoint's body.
 pub(crate) struct DriverState {
     pub(crate) body: Body,
+    /// For each input, the name of its stream.
+    streams: Vec<String>,
     /// What the job had counted when the attempt began.
     before: Counts,
     pub(crate) intake: Intake,
@@ -53,6 +55,7 @@ impl DriverState {
             begun: None,
             last_barrier: now,
             before: body.counts,
+            streams: plan.inputs.iter().map(|input| input.stream.name.clone()).collect(),
             body,
         };
         for partition in &state.body.partitions {
@@ -75,7 +78,8 @@ impl DriverState {
         let partitions = self.positions.iter().map(|(id, position)| {
             let Standing { newest, promised, beginning } = self.intake.standing(*id);
             let beginning = beginning.unwrap_or_default();
-            PartitionState { id: *id, position: position.clone(), newest, promised, beginning }
+            let stream = self.streams.get(usize::from(id.source)).cloned();
+            PartitionState { id: *id, stream, position: position.clone(), newest, promised, beginning }
         });
         self.body.partitions = partitions.collect();
         self.body.clone()

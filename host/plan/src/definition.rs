@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::job_plan::{Emit, Late};
+use crate::masks::Masks;
 use weir_event::{Span, StreamSchema};
 
 /// Where a stream's events physically come from; the settings are parsed by the connector.
@@ -147,6 +148,8 @@ pub struct JobDefinition {
     pub sinks: Vec<crate::job_plan::SinkPlan>,
     /// The physical source of the query's only table, where the job names it (Dryft's `stream`).
     pub origin: Option<StreamOrigin>,
+    /// Values of the environment that are in it: what is said of its query shows them no more than the rest does.
+    pub masks: Masks,
 }
 
 impl JobDefinition {

@@ -81,8 +81,8 @@ pub struct Unnest {
     pub filter: Option<Arc<dyn Expression>>,
 }
 
-/// What stands behind the name of a plugin's function in canonical texts and identities.
-const COMPONENT_MARK: &str = "@sha256:";
+/// What stands behind the name of a plugin's function in canonical texts and identities, before its component's hash.
+pub const COMPONENT_MARK: &str = "@sha256:";
 
 impl JobPlan {
     /// The input that a partition's rows come from; `None` for a partition of another plan.
@@ -92,8 +92,10 @@ impl JobPlan {
 
     /// Whether it calls functions of plugins, each of which may go on for as long as its fuel lasts.
     pub fn calls_components(&self) -> bool {
+        let of_items = self.inputs.iter().filter_map(|input| input.unnest.as_ref());
+        let of_items = of_items.flat_map(|it| [&it.list].into_iter().chain(&it.filter));
         let projections = self.inputs.iter().map(|input| &input.projection);
-        let of_rows = projections.flat_map(|it| it.columns.iter().chain(&it.filter));
+        let of_rows = projections.flat_map(|it| it.columns.iter().chain(&it.filter)).chain(of_items);
         let of_results =
             self.output.columns.iter().map(|column| &column.expression).chain(&self.output.filter);
         let mut scalars = of_rows.chain(of_results);

@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod expression;
 pub mod hash;
 pub mod job_plan;
+pub mod masks;
 mod row_shape;
 pub mod state_shape;
 pub mod values;
@@ -29,8 +30,9 @@ pub use definition::{
 pub use diagnostic::{Diagnostic, Severity};
 pub use expression::{Expression, ExpressionError};
 pub use job_plan::{
-    Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, OnFull, Output, Projection,
+    COMPONENT_MARK, Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, OnFull, Output, Projection,
     SinkPlan, StreamInput, Unnest,
 };
+pub use masks::Masks;
 pub use state_shape::{AggregateShape, Ground, StateShape};
 pub use values::fits;

@@ -91,13 +91,17 @@ pub fn plan_job(
     functions: &dyn FunctionCatalog,
 ) -> Result<(JobPlan, Vec<Diagnostic>), (RefusedJob, Vec<Diagnostic>)> {
     let catalog = ProjectCatalog::new(streams, names, functions);
+    let masked = |found: Vec<Diagnostic>| -> Vec<Diagnostic> {
+        found.into_iter().map(|found| Diagnostic { message: job.masks.masked(found.message), ..found }).collect()
+    };
     match weir_sql::plan(job, &catalog) {
         Ok(plan) => {
-            let mut notices = plan.notices;
+            let mut notices = masked(plan.notices);
             notices.extend(has_no_effect(job, &plan.plan));
             Ok((plan.plan, notices))
         }
         Err(diagnostics) => {
+            let diagnostics = masked(diagnostics);
             let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
             let reasons: Vec<String> = errors.map(ToString::to_string).collect();
             let mut lacks = catalog.into_missing();

@@ -5,8 +5,9 @@
 use crate::problem::{Kind, Problem};
 use crate::request::of_json;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -15,16 +16,21 @@ const MAX_FEATURES: usize = 10_000;
 /// A lookup takes some 10 us: so many of one job take a tenth of a second.
 const MAX_ENTITIES: usize = 10_000;
 
+/// An entity has a value for each column of a key, and a time: far fewer than these, with what is in lists and objects.
+const MAX_VALUES: usize = 32;
+/// What a value takes in memory beside the bytes that it is written with: a member of an object, with its name's head.
+const VALUE_BYTES: usize = 128;
+
 /// The body.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     features: AtMost<String, MAX_FEATURES>,
-    entities: AtMost<Value, MAX_ENTITIES>,
+    entities: AtMost<Small, MAX_ENTITIES>,
     #[serde(default)]
-    as_of: Option<Value>,
+    as_of: Option<Small>,
     #[serde(default)]
-    request: Option<Value>,
+    request: Option<IgnoredAny>,
 }
 
 /// What is asked for.
@@ -33,7 +39,7 @@ pub(crate) struct Asks {
     pub(crate) features: Vec<String>,
     pub(crate) entities: Vec<Value>,
     pub(crate) as_of: Option<Value>,
-    pub(crate) request: Option<Value>,
+    pub(crate) has_request: bool,
 }
 
 impl Asks {
@@ -41,7 +47,15 @@ impl Asks {
         let Body { features, entities, as_of, request } =
             of_json(body, r#"{"features": ["job:feature"], "entities": [{"user_id": "u1"}]}"#)?;
         let (features, entities) = (features.all("features")?, entities.all("entities")?);
-        Ok(Asks { features, entities, as_of, request })
+        let entities = entities.into_iter().map(|Small(entity)| entity).collect();
+        Ok(Asks { features, entities, as_of: as_of.map(|Small(time)| time), has_request: request.is_some() })
+    }
+
+    /// How much memory what is read of a body takes at the most.
+    pub(crate) fn most_bytes(body: &[u8]) -> usize {
+        // One of these stands before each value, and before each name of a member.
+        let values = body.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+        body.len() + values.min(MAX_FEATURES + MAX_ENTITIES * MAX_VALUES) * VALUE_BYTES
     }
 }
 
@@ -96,10 +110,111 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Items<T, MOST
     }
 }
 
+/// A value of few parts: JSON takes a multiple of its bytes in memory, and what is not an entity can be anything.
+#[derive(Debug)]
+struct Small(Value);
+
+impl<'de> Deserialize<'de> for Small {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let left = Cell::new(MAX_VALUES);
+        Part { left: &left }.deserialize(deserializer).map(Small)
+    }
+}
+
+/// Part of a value, of which so many more may come.
+#[derive(Clone, Copy)]
+struct Part<'l> {
+    left: &'l Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Some(left) = self.left.get().checked_sub(1) else {
+            let message = format!("an entity or a time of more than {MAX_VALUES} values");
+            return Err(serde::de::Error::custom(message));
+        };
+        self.left.set(left);
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element_seed(self)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = object.next_key::<String>()? {
+            members.insert(name, object.next_value_seed(self)?);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_entity_of_many_values_is_refused_before_it_takes_memory() {
+        let read = |entity: &str| {
+            let body = format!(r#"{{"features": ["j"], "entities": [{{}}, {entity}], "as_of": null, "request": null}}"#);
+            Asks::read(body.as_bytes())
+        };
+        let of_all_kinds = r#"{"a": [1, -2, 0.5, true, null, "é\n", {"b": {}}], "c": 18446744073709551615}"#;
+        let asks = read(of_all_kinds).unwrap();
+        assert_eq!(asks.entities[1], serde_json::from_str::<Value>(of_all_kinds).unwrap());
+        assert!(asks.as_of.is_none() && !asks.has_request);
+        assert!(Asks::read(br#"{"features": [], "entities": [], "request": {"a": 1}}"#).unwrap().has_request);
+        let list = |items: usize| format!("[{}]", vec!["0"; items].join(","));
+        assert!(read(&list(MAX_VALUES - 1)).is_ok());
+        for refused in [list(MAX_VALUES), list(1 << 20), "[".repeat(100) + &"]".repeat(100)] {
+            let problem = read(&refused).unwrap_err();
+            assert!(problem.detail().contains("more than 32 values"), "{}", problem.detail());
+        }
+    }
 
     fn read(features: usize, entities: usize) -> Result<Asks, Problem> {
         let body = json!({"features": vec!["j"; features], "entities": vec![json!({}); entities]});

@@ -120,7 +120,10 @@ fn most_rows(frame: &OverFrame) -> Option<u64> {
 
 /// How long the newest event is found: where time sets no bound to a frame, as long as any row is.
 fn found_for(spec: &StageSpec, frames: &[OverFrame]) -> Option<Span> {
-    let longest = frames.iter().try_fold(spec.reach(), |longest, frame| Some(longest.max(frame.reach()?)));
+    // Under a tail a frame begins up to a step earlier.
+    let step = spec.tail.map_or(0, |step| step.millis() - 1);
+    let reach = |frame: &OverFrame| Some(Span::from_millis(frame.reach()?.millis().saturating_add(step)));
+    let longest = frames.iter().try_fold(spec.reach(), |longest, frame| Some(longest.max(reach(frame)?)));
     longest.map_or(spec.retention, |span| Some(spec.retention.map_or(span, |retention| span.min(retention))))
 }
 

@@ -18,6 +18,7 @@ use crate::routes::Parameter;
 use crate::value::push_failed;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use weir_event::suggestion::{instead_of, shown};
 /// So many lookups at some 10 us each hold an async thread up for well under a millisecond; more are done elsewhere, as
 /// are those that call guests.
 const LOOKUPS_INLINE: usize = 64;
+/// A body of so many bytes is read in some 100 us.
+const READ_INLINE_BYTES: usize = 32 << 10;
 /// The longest answer: as much as a client can read while it waits, and a part of the room that there is for all.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
 /// So many unknown keys of an entity are named.
@@ -75,9 +78,9 @@ pub(crate) async fn lookup(State(app): State<Arc<App>>, request: Request) -> Res
     let with_meta = query.take_flag("meta", true)?;
     query.finish(PARAMETERS)?;
     let body = read_body(request, app.served.limits.body_bytes, &app.room, &*app.served.clock).await?;
-    let asks = Asks::read(&body)?;
+    let (body, asks, read) = read_asks(&app, body).await?;
     let (jobs, refused) = asked_jobs(&app, &asks.features, with_meta)?;
-    if asks.request.is_some_and(|request| !request.is_null()) {
+    if asks.has_request {
         return Err(Problem::not_yet("`request`", "leave it out"));
     }
     let as_of = asks.as_of.as_ref().map(json_time).transpose().map_err(Problem::malformed)?.flatten();
@@ -95,13 +98,23 @@ pub(crate) async fn lookup(State(app): State<Arc<App>>, request: Request) -> Res
     } else {
         let work = move |budget: &Budget| {
             let answer = batch.answer(&asks.entities, with_meta, held, || budget.check());
-            // They are as large as the request was.
-            drop(body);
+            drop((body, read));
             answer
         };
         app.pool.run(work).await?
     };
     Ok(json_response(answer))
+}
+
+/// What a body asks for, with the room that it takes beside the body; of a large one it is read off the async threads.
+async fn read_asks(app: &App, body: Bytes) -> Result<(Bytes, Asks, Held), Problem> {
+    let mut held = app.room.hold();
+    if body.len() <= READ_INLINE_BYTES {
+        let asks = Asks::read(&body)?;
+        return Ok((body, asks, held));
+    }
+    held.grow_to(Asks::most_bytes(&body))?;
+    app.pool.run(move |_| Asks::read(&body).map(|asks| (body, asks, held))).await
 }
 
 /// A job that could not be started: its features are not known, and what was asked for is all that is said.

@@ -4,8 +4,8 @@
 //! Knows how a function's identity ends, see [`ScalarFunction::identity`](weir_plan::ScalarFunction::identity). An
 //! aggregate's identity has its parameters before that, a scalar's its name alone.
 
-/// What stands between a plugin function's name and the hash of its component.
-const MARK: &str = "@sha256:";
+use weir_plan::COMPONENT_MARK;
+
 const HASH_CHARS: usize = 64;
 
 /// Whose components are left out.
@@ -24,7 +24,7 @@ pub(crate) fn without_components(canonical: &str, of: Of) -> String {
     while let Some(first) = rest.chars().next() {
         let is_of_aggregate = kept.ends_with(')');
         if !quoted && (of == Of::All || !is_of_aggregate) && starts_with_component(rest) {
-            rest = &rest[MARK.len() + HASH_CHARS..];
+            rest = &rest[COMPONENT_MARK.len() + HASH_CHARS..];
             continue;
         }
         let length = match first {
@@ -40,7 +40,7 @@ pub(crate) fn without_components(canonical: &str, of: Of) -> String {
 }
 
 fn starts_with_component(text: &str) -> bool {
-    let hash = text.strip_prefix(MARK).and_then(|rest| rest.get(..HASH_CHARS));
+    let hash = text.strip_prefix(COMPONENT_MARK).and_then(|rest| rest.get(..HASH_CHARS));
     hash.is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 

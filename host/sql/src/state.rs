@@ -109,12 +109,18 @@ fn ground(relation: &Relation, stage: Option<&Stage<'_, '_>>) -> std::collection
         (
             "stream",
             names.iter().map(|name| (*name).to_owned()).chain(join).collect::<Vec<_>>(),
-            quoted(names.iter().copied()),
+            match &relation.join {
+                Some(join) => {
+                    let (left, right) = names.split_at(usize::from(join.left_inputs).min(names.len()));
+                    format!("{} and, by LAST JOIN, {}", quoted(left), quoted(right))
+                }
+                None => quoted(&names),
+            },
         ),
         (
             "event time",
             times.iter().map(|(written, _)| written.clone()).collect(),
-            quoted(times.iter().map(|(_, name)| name.as_str())),
+            quoted(&times.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>()),
         ),
     ];
     if let Some(stage) = stage {
@@ -132,6 +138,6 @@ fn ground(relation: &Relation, stage: Option<&Stage<'_, '_>>) -> std::collection
     ground.into_iter().map(part).collect()
 }
 
-fn quoted<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -66,10 +66,4 @@ pub trait CheckpointStore: Send + Sync {
 
     /// Makes a commit without this job, so that it starts anew. Of no effect if there is no such job.
     fn forget(&self, job: &str) -> Result<(), StoreError>;
-
-    /// Bytes of files that the store takes on disk now.
-    fn disk_bytes(&self) -> Result<u64, StoreError>;
-
-    /// Bytes of the segments that the kept commits name.
-    fn live_bytes(&self) -> u64;
 }

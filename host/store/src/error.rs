@@ -64,6 +64,19 @@ pub enum StoreError {
         /// What failed.
         reason: String,
     },
+    /// Something that no commit held yet went with a failure of the disk.
+    #[error(
+        "segment {id} of job {job} was lost when the disk failed under {folder}: check free space and the disk; the job \
+         goes on from its last commit"
+    )]
+    Lost {
+        /// The store's folder.
+        folder: PathBuf,
+        /// Whose segment.
+        job: String,
+        /// The segment.
+        id: u64,
+    },
     /// The folder or files in it went while it was open.
     #[error(
         "the state folder {folder} was taken away while it was in use ({reason}), and what it held with it: put it back \
@@ -180,7 +193,10 @@ impl StoreError {
             StoreError::Locked { .. } | StoreError::Folder { .. } | StoreError::NewerFormat { .. } => {
                 Fault::User
             }
-            StoreError::Io { .. } | StoreError::Disk { .. } | StoreError::Gone { .. } => Fault::External,
+            StoreError::Io { .. }
+            | StoreError::Disk { .. }
+            | StoreError::Lost { .. }
+            | StoreError::Gone { .. } => Fault::External,
             StoreError::Damaged { .. }
             | StoreError::Stalled { .. }
             | StoreError::DamagedHead { .. }

@@ -43,6 +43,17 @@ impl LastingStore {
         self.store()?.leave_mark(at)
     }
 
+    /// What an error comes from: a segment that was given out before the last failure is in no commit since.
+    fn told(&self, error: StoreError) -> StoreError {
+        let next_segment = self.current.lock().unwrap_or_else(PoisonError::into_inner).next_segment;
+        match error {
+            StoreError::UnknownSegment { job, id } if id < next_segment => {
+                StoreError::Lost { folder: self.folder.clone(), job, id }
+            }
+            other => other,
+        }
+    }
+
     fn store(&self) -> Result<Arc<SledStore>, StoreError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = current.store.take() {
@@ -88,7 +99,7 @@ impl CheckpointStore for LastingStore {
     }
 
     fn commit(&self, jobs: BTreeMap<String, Manifest>) -> Result<Commit, StoreError> {
-        self.store()?.commit(jobs)
+        self.store()?.commit(jobs).map_err(|error| self.told(error))
     }
 
     fn read_range(
@@ -117,14 +128,6 @@ impl CheckpointStore for LastingStore {
 
     fn forget(&self, job: &str) -> Result<(), StoreError> {
         self.store()?.forget(job)
-    }
-
-    fn disk_bytes(&self) -> Result<u64, StoreError> {
-        self.store()?.disk_bytes()
-    }
-
-    fn live_bytes(&self) -> u64 {
-        self.store().map_or(0, |store| store.live_bytes())
     }
 }
 
@@ -156,12 +159,13 @@ mod tests {
         drop(in_use);
         let head = store.head().unwrap().unwrap();
         assert_eq!(head.epoch, first.epoch);
-        assert!(
-            matches!(commit(&store, &lost), Err(StoreError::UnknownSegment { .. })),
-            "it is in no commit"
-        );
+        let error = commit(&store, &lost).unwrap_err();
+        assert_eq!(error.fault(), weir_event::Fault::External, "{error}");
+        assert!(error.to_string().contains("was lost when the disk failed"), "it is in no commit: {error}");
         let again = segment(&store, b"3").unwrap();
         assert!(again.id > lost.id, "a number means one segment for ever");
+        let never = SegmentRef { id: again.id + 1, ..again.clone() };
+        assert!(matches!(commit(&store, &never), Err(StoreError::UnknownSegment { .. })), "nobody gave it out");
         let second = commit(&store, &again).unwrap();
         let mut read = Vec::new();
         let manifest = &second.jobs["j"];

@@ -5,8 +5,9 @@
 //! is random, given once, and lies in the folder as `identity`.
 
 use std::fs;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
+
+use weir_event::random_id;
 
 use crate::{Epoch, StoreError, files};
 
@@ -26,8 +27,7 @@ pub(crate) fn read_id(folder: &Path) -> Result<Option<String>, StoreError> {
 
 /// Gives the state in a folder an id.
 pub(crate) fn give_id(folder: &Path) -> Result<String, StoreError> {
-    // Its keys come from the system's source of randomness.
-    let id = format!("{:016x}", RandomState::new().build_hasher().finish());
+    let id = format!("{:016x}", random_id());
     files::write_value(&folder.join(files::IDENTITY), &id)?;
     Ok(id)
 }

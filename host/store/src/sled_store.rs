@@ -278,18 +278,6 @@ impl CheckpointStore for SledStore {
         self.sweep(SWEEP_CHUNKS);
         Ok(())
     }
-
-    fn disk_bytes(&self) -> Result<u64, StoreError> {
-        files::tree_bytes(&self.folder).map_err(|source| StoreError::Io {
-            doing: "listing",
-            path: self.folder.clone(),
-            source,
-        })
-    }
-
-    fn live_bytes(&self) -> u64 {
-        held(&self.ledger).live_bytes()
-    }
 }
 
 #[cfg(test)]
@@ -297,6 +285,16 @@ impl SledStore {
     /// As if the disk had failed.
     pub(crate) fn fail_disk(&self) {
         self.rows.fail_disk();
+    }
+
+    /// Bytes of all its files.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        files::tree_bytes(&self.folder).expect("listed")
+    }
+
+    /// Bytes of the segments that the kept commits name.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        held(&self.ledger).live_bytes()
     }
 
     /// Chunks of a segment that are on disk.

@@ -11,10 +11,14 @@ use std::collections::BTreeMap;
 /// Panes by start.
 pub(crate) type Panes = BTreeMap<PaneStart, Pane>;
 
-/// Shows the stored form of tiles that changed, as many as are `left` to be shown.
+/// Shows the stored form of tiles that changed, as many as are `left` to be shown: the newest first, as that is where
+/// they mostly are, so that a small share of them costs no walk over all panes.
 pub(crate) fn encode_tiles(panes: &mut Panes, slots: &Slots, left: &mut usize, out: &mut BlockSink<'_>) {
     let mut bytes = Vec::new();
-    for (start, pane) in panes {
+    for (start, pane) in panes.iter_mut().rev() {
+        if *left == 0 {
+            return;
+        }
         let dirty = pane.take_dirty(*left);
         *left -= dirty.len();
         for group in dirty {

@@ -84,9 +84,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = match &error {
             StoreError::DamagedHead { .. } | StoreError::BehindWitness { .. } => {
-                " (`--accept-older` goes on from the newest intact epoch)"
+                " (`weir serve` or `weir run` with `--accept-older` goes on from the newest intact epoch)"
             }
-            StoreError::OtherState { .. } => " (`--accept-older` goes on without it)",
+            StoreError::OtherState { .. } => " (`weir serve` or `weir run` with `--accept-older` goes on without it)",
             _ => "",
         };
         Failure { fault: error.fault(), lines: vec![format!("{error}{hint}")] }

@@ -17,6 +17,7 @@ use weir_event::{EventTime, Span};
 use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
 use weir_project::{Planned, RefusedJob, plan_job};
 use weir_serve::{ControlError, PluginEffect, Streams};
+use weir_store::Commit;
 
 mod left_sinks;
 mod plugins;
@@ -179,21 +180,23 @@ impl Live {
             return Err(ControlError::Failed { fault: weir_event::Fault::User, message });
         }
         // The streams first: dropping the state is no way around them.
-        let of_state = || self.check_state(plan).and_then(|()| self.check_sinks(plan));
-        let fits = self.check_streams(plan, beside).and_then(|()| if reset { Ok(()) } else { of_state() });
+        let head = self.head().await.map_err(|failure| failed(&failure))?;
+        let head = head.as_ref();
+        let of_state = || check_state(plan, head).and_then(|()| self.check_sinks(plan, head));
+        let fits = self.check_streams(plan, beside, head).and_then(|()| if reset { Ok(()) } else { of_state() });
         if let Err(reason) = fits {
             if !self.runs(&plan.name) {
                 self.list(known, &plan.name, reason.clone(), None);
             }
             return Err(ControlError::Refused(vec![reason]));
         }
-        running.engine.stop_job(&plan.name).await;
+        self.stop_for(plan, reset).await?;
         let started = async {
             if reset {
                 running.engine.forget(&plan.name).await.map_err(|error| Failure::from(&error))?;
                 running.logs.release(&plan.name);
             }
-            wiring::claim(opened, &running.logs, plan)?;
+            wiring::claim(self.head().await?.as_ref(), &running.logs, &plan.name, Some(plan));
             for input in &plan.inputs {
                 self.0.streams.put(spec::entry(opened, &input.stream, &running.logs)?);
             }
@@ -222,9 +225,25 @@ impl Live {
         })
     }
 
-    fn check_state(&self, plan: &JobPlan) -> Result<(), String> {
-        let head = self.0.opened.store.head().map_err(|error| error.to_string())?;
-        head.map_or(Ok(()), |head| state_edit(plan, &head).map(drop).map_err(|error| error.reason()))
+    /// Stops what runs under a plan's name. What came to wait for its sinks since its newest checkpoint is in the last one:
+    /// if that would be lost, it goes on.
+    async fn stop_for(&self, plan: &JobPlan, reset: bool) -> Result<(), ControlError> {
+        let (opened, running) = (&self.0.opened, &self.0.running);
+        let before = running.engine.job(&plan.name).filter(|_| self.runs(&plan.name));
+        running.engine.stop_job(&plan.name).await;
+        let Some(before) = before.filter(|_| !reset) else { return Ok(()) };
+        let head = self.head().await.map_err(|failure| failed(&failure))?;
+        let Err(reason) = self.check_sinks(plan, head.as_ref()) else { return Ok(()) };
+        let again = wiring::start_job(opened, running, before.plan(), Mode::Live);
+        again.map_err(|unstarted| failed(&unstarted.failure()))?;
+        Err(ControlError::Refused(vec![reason]))
+    }
+
+    /// The newest commit. Where the disk had failed, the store is opened again for it.
+    async fn head(&self) -> Result<Option<Commit>, Failure> {
+        let store = self.0.opened.store.clone();
+        let head = tokio::task::spawn_blocking(move || store.head()).await;
+        Ok(head.map_err(|panic| Failure::weir(format!("reading the newest commit panicked: {panic}")))??)
     }
 
     /// Lists a job that has no plan, with the time of the next try where it waits for a plugin.
@@ -271,6 +290,10 @@ fn definitions_of(checked: &Checked) -> BTreeMap<String, Definition> {
         (job.name.clone(), Definition { job: job.clone(), streams })
     };
     checked.jobs.iter().map(definition).collect()
+}
+
+fn check_state(plan: &JobPlan, head: Option<&Commit>) -> Result<(), String> {
+    head.map_or(Ok(()), |head| state_edit(plan, head).map(drop).map_err(|error| error.reason()))
 }
 
 fn failed(failure: &Failure) -> ControlError {

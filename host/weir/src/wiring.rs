@@ -22,7 +22,7 @@ use weir_plan::{Checked, JobPlan, ServerDefinition};
 use weir_plugin::{PluginError, PluginRegistry};
 use weir_project::{Planned, RefusedJob};
 use weir_serve::Streams;
-use weir_store::{CheckpointStore, LastingStore, StoreOptions};
+use weir_store::{CheckpointStore, Commit, LastingStore, StoreOptions};
 
 /// How a project is opened.
 #[derive(Debug, Default)]
@@ -219,8 +219,9 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone(), opened.mark.clone()));
     let running = Running { engine: Arc::new(engine), logs, hubs: Hubs::default() };
     // Before any log is opened: where one begins that is not there depends on it.
-    for plan in &opened.plans {
-        claim(opened, &running.logs, plan)?;
+    let head = opened.store.head()?;
+    for (job, plan) in defined(opened) {
+        claim(head.as_ref(), &running.logs, job, plan);
     }
 
     for plan in &opened.plans {
@@ -252,14 +253,18 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     Ok(running)
 }
 
-/// Tells the ingest logs how far a job has read them.
-pub(crate) fn claim(opened: &Opened, logs: &IngestLogs, plan: &JobPlan) -> Result<(), Failure> {
-    if let Some(head) = opened.store.head()? {
-        for (stream, position) in weir_engine::positions(plan, &head) {
-            logs.claim(&stream, &plan.name, &position);
-        }
+/// Every job that has a definition, and its plan if it has one: one that is refused goes on when it is mended, from where
+/// it was.
+fn defined(opened: &Opened) -> impl Iterator<Item = (&str, Option<&JobPlan>)> {
+    let planned = opened.plans.iter().map(|plan| (plan.name.as_str(), Some(plan)));
+    planned.chain(opened.refused.iter().map(|job| (job.name.as_str(), None)))
+}
+
+/// Tells the ingest logs how far a job has read them, as the newest commit says.
+pub(crate) fn claim(head: Option<&Commit>, logs: &IngestLogs, job: &str, plan: Option<&JobPlan>) {
+    for (stream, position) in head.into_iter().flat_map(|head| weir_engine::positions(job, plan, head)) {
+        logs.claim(&stream, job, &position);
     }
-    Ok(())
 }
 
 /// Why a job that has a plan did not start.

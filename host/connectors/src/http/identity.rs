@@ -3,8 +3,7 @@
 //!
 //! Knows a position and what it says of a log. Must not know files or jobs.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-use weir_event::Position;
+use weir_event::{Position, random_id};
 
 /// What a log is told from all others by; it is in the header of each of its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +30,7 @@ pub(super) enum Standing {
 impl LogIdentity {
     /// Of a log that begins at this offset.
     pub(super) fn new(origin: u64) -> LogIdentity {
-        // Its keys come from the system's source of randomness.
-        LogIdentity { id: RandomState::new().build_hasher().finish(), origin }
+        LogIdentity { id: random_id(), origin }
     }
 
     /// The position before the row at an offset.

@@ -110,11 +110,6 @@ impl Source for HttpSource {
         let from = positions.first().and_then(|open| open.from.as_ref()).map_or(0, |position| position.next);
         Ok(Left::records(self.log.end_offset().saturating_sub(from.max(self.log.begin_offset()))))
     }
-
-    fn committed(&self, job: &str, position: &Position) {
-        self.log.shared.claims.put(job, position);
-        self.log.checkpointed();
-    }
 }
 
 /// The same over a log that may not be open yet: making a source does no I/O.

@@ -48,9 +48,9 @@ impl EditTime {
         Some(self.watermark.map_or(newest, |watermark| watermark.max(newest)))
     }
 
-    /// The oldest time that rows are kept for, whatever the frames are.
+    /// The oldest time that rows are kept for, whatever the frames are; `None` if no row was read.
     fn kept_since(self) -> Option<EventTime> {
-        self.oldest.or(self.watermark)
+        self.newest.and(self.oldest.or(self.watermark))
     }
 }
 
@@ -202,7 +202,18 @@ impl<'s> Matched<'s> {
         if !self.is_over() {
             return self.keeps_states;
         }
-        self.keeps_rows && (self.stage.spec.aggregates.is_empty() || self.reads_stored_columns())
+        // Rows that have left for tiles go with these, and what is left of frames is no value of theirs.
+        let loses_rows = self.stored.tail.is_some() && !self.keeps_states;
+        self.keeps_rows
+            && (self.stage.spec.aggregates.is_empty() || self.reads_stored_columns() && !loses_rows)
+    }
+
+    /// Since when rows are kept, behind the edit. Where there were tiles and are none, those in them are no more.
+    fn age_of_rows(&self, at: EditTime) -> Age {
+        let known = self.stored.kept_rows.older();
+        let loses_tiles = self.stored.tail.is_some() && self.stage.spec.tail.is_none();
+        let since = known.since.max(at.kept_since().filter(|_| loses_tiles));
+        Age { since, ..known }
     }
 
     /// What the state consists of when the edit is made.
@@ -211,7 +222,7 @@ impl<'s> Matched<'s> {
         for (column, from) in fresh.columns.iter_mut().zip(&self.columns) {
             column.age = from.map_or(begun, |from| self.stored.columns[from].age.older());
         }
-        fresh.kept_rows = if self.keeps_rows { self.stored.kept_rows.older() } else { begun };
+        fresh.kept_rows = if self.keeps_rows { self.age_of_rows(at) } else { begun };
         let ages: Vec<Age> = match self.is_over() {
             true if self.keeps_rows => self.ages_over_rows(&fresh, at),
             true => vec![begun; fresh.aggregates.len()],
@@ -232,7 +243,7 @@ impl<'s> Matched<'s> {
     fn ages_over_rows(&self, fresh: &StoredShape, at: EditTime) -> Vec<Age> {
         let spec = &self.stage.spec;
         let Frames::Over(frames) = &spec.frames else { return Vec::new() };
-        let oldest = at.kept_since().filter(|_| at.newest.is_some());
+        let oldest = at.kept_since();
         let age = |(number, aggregate): (usize, &AggregateSpec)| {
             let columns = self.columns_of(aggregate);
             let ages = || columns.iter().map(|position| fresh.columns[*position].age);

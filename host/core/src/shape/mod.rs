@@ -30,6 +30,9 @@ pub struct StoredShape {
     kept_rows: Age,
     /// How far back rows are kept for frames.
     reach: Reach,
+    /// The step of the tiles that rows leave their log for, if they do: no other plan finds them there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tail: Option<Span>,
 }
 
 /// An aggregate with states, or with values over rows that are kept.
@@ -79,6 +82,7 @@ impl StoredShape {
             columns: Vec::new(),
             kept_rows: Age::default(),
             reach: Reach { time: Some(Span::ZERO), rows: Some(0) },
+            tail: None,
         };
         let Some(stage) = &plan.stage else { return stored };
         let aggregate = |shape: &weir_plan::AggregateShape| StoredAggregate {
@@ -94,6 +98,7 @@ impl StoredShape {
         };
         stored.columns = stage.spec.kept_columns().into_iter().map(column).collect();
         stored.reach = Reach::of(&stage.spec);
+        stored.tail = stage.spec.tail;
         stored
     }
 

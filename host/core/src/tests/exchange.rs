@@ -1,6 +1,6 @@
 //! Rows that cross the exchange come out as they went in, and bytes that are not a block are refused.
 
-use super::plan;
+use super::{cases, plan};
 use crate::groups::{ALL_GROUPS, range_of};
 use crate::intake::route::KeyedRows;
 use crate::project::Projected;
@@ -105,7 +105,7 @@ fn any_rows() -> impl Strategy<Value = Vec<Option<Vec<i64>>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(cases(200, 4000))]
 
     #[test]
     fn rows_come_out_as_they_went_in(rows in any_rows(), ranges in 1_usize..130) {

@@ -1,6 +1,6 @@
 //! Columns handed in, and a partition that moves from one intake to another.
 
-use super::plan;
+use super::{cases, plan};
 use crate::groups::ALL_GROUPS;
 use crate::{AsOf, Intake, Keyed, Looked, Step, Steps, Subject};
 use arrow_array::cast::AsArray;
@@ -176,7 +176,7 @@ fn a_snapshot_that_does_not_read_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(cases(100, 4000))]
 
     /// Wherever the log is cut, and the partition moves, the same rows count.
     #[test]

@@ -8,6 +8,7 @@ mod served;
 mod shape;
 mod two_logs;
 
+use proptest::prelude::ProptestConfig;
 use weir_plan::JobPlan;
 use weir_project::{AnyConnectors, BuiltIns, ProjectFiles};
 
@@ -27,4 +28,10 @@ pub(crate) fn plan(query: &str, stream: &str, job: &str) -> JobPlan {
     .collect();
     let mut planned = weir_project::plan(&texts, &|_: &str| None, &AnyConnectors, &BuiltIns);
     planned.jobs.pop().unwrap_or_else(|| panic!("{:#?}", planned.diagnostics))
+}
+
+/// So many cases of a property, times `WEIR_CASES` if that is set.
+pub(crate) fn cases(cases: u32, max_shrink_iters: u32) -> ProptestConfig {
+    let factor = std::env::var("WEIR_CASES").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
+    ProptestConfig { cases: cases.saturating_mul(factor), max_shrink_iters, ..ProptestConfig::default() }
 }

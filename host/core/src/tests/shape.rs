@@ -115,6 +115,31 @@ fn what_a_tail_holds_is_of_the_aggregates_that_were_there() {
 }
 
 #[test]
+fn rows_that_lie_in_tiles_alone_are_gone_with_the_tail() {
+    let [sum, most] = ["SUM(n)", "MAX(n)"].map(|call| format!("{call} {MINUTE}"));
+    let of = |calls: &[&str], job: &str| plan(&over(calls), "", job);
+    let with_tail = of(&[&sum], "tail: 10s");
+    let edited = |from: &StoredShape, to: &JobPlan| from.edited(to, moment()).unwrap().unwrap();
+    let stored = StoredShape::of(&with_tail);
+    let as_stored: StoredShape = serde_json::from_str(&serde_json::to_string(&stored).unwrap()).unwrap();
+    assert_eq!(as_stored, stored);
+
+    let exact = of(&[&sum], "");
+    let without = edited(&as_stored, &exact);
+    assert!(without.begins_anew, "a late row would have results made anew of a part of their rows");
+    assert_eq!(without.shape.since(&exact, 0), Some(time(900)), "what was in the log");
+    let both = of(&[&sum, &most], "");
+    let since = |shape: &StoredShape| [0, 1].map(|column| shape.since(&both, column));
+    assert_eq!(since(&edited(&without.shape, &both).shape), [Some(time(900)); 2], "and no edit brings it back");
+
+    assert!(edited(&stored, &of(&[&sum], "tail: 20s")).begins_anew, "other tiles");
+    assert!(!edited(&stored, &of(&[&sum, &most], "tail: 10s")).begins_anew, "the same");
+    assert!(!edited(&StoredShape::of(&exact), &with_tail).begins_anew, "rows leave for tiles from now on");
+    let without_rows = stored.edited(&exact, EditTime::default()).unwrap().unwrap();
+    assert_eq!(without_rows.shape.since(&exact, 0), None, "nothing was read");
+}
+
+#[test]
 fn nothing_is_missing_where_no_row_was_read() {
     let of = |what: &str| {
         plan(

@@ -4,16 +4,19 @@
 //! once, with all jobs that refused it, and each result of a job once. Full files are rotated once and then replaced, so a
 //! flood of bad events costs a bounded amount of disk and never good data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use weir_connect::make_folder;
 use weir_core::{DeadLetter, Subject};
 
 /// What is read of the files at first, from their end: the letters that one usually asks for are in it.
 const FIRST_PART_BYTES: u64 = 4 << 20;
+
+/// The end of a line is looked for in parts of so many bytes: most lines are shorter.
+const LINE_PART_BYTES: usize = 16 << 10;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity {
@@ -67,6 +70,8 @@ pub(super) struct Folder {
 pub(super) struct Files {
     folder: Folder,
     open: BTreeMap<String, Open>,
+    /// Streams whose file was closed by a failure before all that was appended to it was synced.
+    unsynced: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -80,15 +85,17 @@ struct Open {
 
 impl Files {
     pub(super) fn of(folder: Folder) -> Files {
-        Files { folder, open: BTreeMap::new() }
+        Files { folder, open: BTreeMap::new(), unsynced: BTreeSet::new() }
     }
 
     /// Appends letters of one stream; they reach the disk with the next [`Files::sync`].
     pub(super) fn append(&mut self, stream: &str, letters: &[DeadLetter]) -> io::Result<()> {
         let appended = self.try_append(stream, letters);
         if appended.is_err() {
-            // Opened anew the next time: its folder may have gone.
-            self.open.remove(stream);
+            // Opened anew the next time, as its folder may have gone, and then cut where its last whole line ends: what is
+            // not written of this stays so.
+            drop(self.open.remove(stream).map(|current| current.file.into_parts()));
+            self.unsynced.insert(stream.to_owned());
         }
         appended
     }
@@ -106,6 +113,8 @@ impl Files {
             // Two files share the limit, the current one and the one before it.
             if current.bytes + line.len() as u64 > folder.limit_bytes / 2 {
                 current.file.flush()?;
+                // Nobody syncs it once it is another's.
+                current.file.get_ref().sync_data()?;
                 std::fs::rename(folder.newer(stream), folder.older(stream))?;
                 *current = folder.open(stream)?;
             }
@@ -117,6 +126,12 @@ impl Files {
 
     /// Makes what was appended to a stream's letters durable.
     pub(super) fn sync(&mut self, stream: &str) -> io::Result<()> {
+        if self.unsynced.contains(stream) {
+            if !self.open.contains_key(stream) {
+                self.open.insert(stream.to_owned(), self.folder.open(stream)?);
+            }
+            self.unsynced.remove(stream);
+        }
         match self.open.get_mut(stream).filter(|current| !current.is_synced) {
             Some(current) => {
                 current.file.get_ref().sync_data()?;
@@ -158,13 +173,12 @@ impl Folder {
 
     fn open(&self, stream: &str) -> io::Result<Open> {
         make_folder(&self.path)?;
-        let path = self.newer(stream);
-        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-        let mut bytes = file.metadata()?.len();
-        if !ends_a_line(&path, bytes)? {
-            // A crash has torn the last letter; the next one would be part of its line.
-            file.write_all(b"\n")?;
-            bytes += 1;
+        let file = OpenOptions::new().create(true).read(true).append(true).open(self.newer(stream))?;
+        let (all, bytes) = (file.metadata()?.len(), whole_lines(&file)?);
+        if bytes < all {
+            // A crash or a full disk has torn the last letter, whose event is read and refused again; the next one would be
+            // part of its line.
+            file.set_len(bytes)?;
         }
         Ok(Open { file: BufWriter::new(file), bytes, is_synced: false, is_named: false })
     }
@@ -209,12 +223,20 @@ fn last_part(files: &[(u64, File)], mut part_bytes: u64) -> io::Result<Vec<Liste
     Ok(listed.into_iter().map(|(_, letter)| letter).collect())
 }
 
-/// Whether a file of so many bytes is one of whole lines.
-fn ends_a_line(path: &Path, bytes: u64) -> io::Result<bool> {
-    let Some(last) = bytes.checked_sub(1) else { return Ok(true) };
-    let mut end = [0];
-    File::open(path)?.read_exact_at(&mut end, last)?;
-    Ok(end == *b"\n")
+/// How many bytes of a file are whole lines.
+fn whole_lines(file: &File) -> io::Result<u64> {
+    let mut part = vec![0; LINE_PART_BYTES];
+    let mut end = file.metadata()?.len();
+    while end > 0 {
+        let start = end.saturating_sub(LINE_PART_BYTES as u64);
+        let part = &mut part[..(end - start) as usize];
+        file.read_exact_at(part, start)?;
+        if let Some(last) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 fn add(letters: &mut BTreeMap<Identity, (u64, Listed)>, sequence: u64, letter: DeadLetter) {
@@ -277,9 +299,39 @@ mod tests {
             files.append("s", &[letter("a", 3)]).unwrap();
             let listed = files.folder.list("s", 10).unwrap();
             let offsets: Vec<_> = listed.iter().filter_map(Listed::offset).collect();
-            let kept_whole: &[u64] = if cut == whole.len() - 1 { &[1, 2, 3] } else { &[1, 3] };
-            assert_eq!(offsets, kept_whole, "cut at {cut}");
+            assert_eq!(offsets, [1, 3], "cut at {cut}");
+            let lines = std::fs::read_to_string(&path).unwrap();
+            assert!(lines.ends_with('\n') && lines.lines().count() == 2, "cut at {cut}: {lines}");
         }
+        let long = letter(&"j".repeat(3 * LINE_PART_BYTES), 4);
+        files.append("s", &[long, letter("a", 5)]).unwrap();
+        let all = std::fs::read(&path).unwrap().len() as u64;
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert_eq!(whole_lines(&file).unwrap(), all);
+        for cut in [all - 1, all - 200] {
+            file.set_len(cut).unwrap();
+            assert!(whole_lines(&file).unwrap() < cut);
+        }
+        file.set_len(3).unwrap();
+        assert_eq!(whole_lines(&file).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_was_appended_before_a_failure_is_synced_all_the_same() {
+        let (_folder, mut files) = made(400);
+        files.append("s", &[letter("a", 1)]).unwrap();
+        // Nothing can be renamed to a folder, so that the file cannot be rotated.
+        std::fs::create_dir(files.folder.older("s")).unwrap();
+        let many: Vec<_> = (2..9).map(|offset| letter("a", offset)).collect();
+        assert!(files.append("s", &many).is_err());
+        assert!(files.open.is_empty() && files.unsynced.contains("s"));
+        files.sync("s").unwrap();
+        assert!(files.open["s"].is_synced && files.unsynced.is_empty());
+        std::fs::remove_dir(files.folder.older("s")).unwrap();
+        files.append("s", &many).unwrap();
+        files.sync("s").unwrap();
+        let offsets: Vec<_> = files.folder.list("s", 1).unwrap().iter().filter_map(Listed::offset).collect();
+        assert_eq!(offsets, [8]);
     }
 
     #[test]

@@ -87,14 +87,14 @@ impl Outbox {
                 tracing::warn!(job = self.job, "the job is paused: {reason}");
             }
         }
-        self.progress.set_held(Some(reason));
+        self.progress.set_held(&self.sink, Some(reason));
         true
     }
 
     fn job_goes_on(&self) -> bool {
         let mut waits = self.waits();
         if let Some(since) = waits.since.take() {
-            self.progress.set_held(None);
+            self.progress.set_held(&self.sink, None);
             if waits.is_told {
                 let (job, sink) = (&self.job, &self.sink);
                 let waited = self.clock.monotonic().saturating_sub(since);

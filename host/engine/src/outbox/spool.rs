@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use weir_connect::{ConnectError, SinkRows};
+use weir_connect::{ConnectError, SinkRows, make_folder};
 
 /// A file that has grown so long is left for the next, however much may wait.
 const LONGEST_FILE_BYTES: u64 = 64 << 20;
@@ -137,21 +137,6 @@ impl Spool {
         File::open(&self.folder)?.sync_all()?;
         Ok(Current { name, file, bytes: 0, is_synced: true })
     }
-}
-
-/// Makes a folder whose name is durable, and those above it likewise.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = folder.parent() {
-        make_folder(above)?;
-        match fs::create_dir(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => File::open(above)?.sync_all()?,
-        }
-    }
-    Ok(())
 }
 
 /// Reads the first frame of a stretch; gives its rows and where it ends.

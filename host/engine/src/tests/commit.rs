@@ -103,14 +103,6 @@ impl CheckpointStore for Slow {
     fn forget(&self, job: &str) -> Result<(), StoreError> {
         self.store.forget(job)
     }
-
-    fn disk_bytes(&self) -> Result<u64, StoreError> {
-        self.store.disk_bytes()
-    }
-
-    fn live_bytes(&self) -> u64 {
-        self.store.live_bytes()
-    }
 }
 
 /// The state of a later attempt must not be that of an older checkpoint with the segments of a newer one.

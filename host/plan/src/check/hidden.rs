@@ -1,16 +1,14 @@
 //! Values of the environment, which may be secrets: in what is said of a definition their variables stand for them.
 //!
-//! Knows texts. Must not know what a definition is.
+//! Knows who asks for values. Must not know what a definition is.
 
 use super::environment::Environment;
+use crate::masks::Masks;
 use std::cell::RefCell;
-
-/// From this length on a value is found inside of words too: what is shorter stands in many by chance.
-const FOUND_IN_WORDS_BYTES: usize = 8;
 
 /// What variables were asked for, and their values.
 #[derive(Debug, Default)]
-pub(super) struct Hidden(RefCell<Vec<(String, String)>>);
+pub(super) struct Hidden(RefCell<Masks>);
 
 impl Hidden {
     /// An environment whose values are hidden from now on.
@@ -20,40 +18,20 @@ impl Hidden {
     ) -> impl Fn(&str) -> Option<String> + 'a {
         |name| {
             let value = environment(name)?;
-            let mut known = self.0.borrow_mut();
-            let is_new = known.iter().all(|(_, other)| *other != value);
-            // Two words that say nothing of anybody, and stand in messages of their own.
-            if is_new && !matches!(value.trim(), "" | "true" | "false") {
-                known.push((name.to_owned(), value.clone()));
-                // The longest first: another may be a part of it.
-                known.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
-            }
+            self.0.borrow_mut().note(name, &value);
             Some(value)
         }
     }
 
     /// A message without the values.
     pub(super) fn masked(&self, message: String) -> String {
-        self.0.borrow().iter().fold(message, |message, (name, value)| masked(&message, name, value))
+        self.0.borrow().masked(message)
     }
-}
 
-fn masked(message: &str, name: &str, value: &str) -> String {
-    let (mut out, mut rest) = (String::with_capacity(message.len()), message);
-    while let Some(at) = rest.find(value) {
-        let (before, found) = rest.split_at(at);
-        let behind = &found[value.len()..];
-        out.push_str(before);
-        let is_in_word = out.ends_with(char::is_alphanumeric) || behind.starts_with(char::is_alphanumeric);
-        if is_in_word && value.len() < FOUND_IN_WORDS_BYTES {
-            out.push_str(value);
-        } else {
-            out.extend(["${", name, "}"]);
-        }
-        rest = behind;
+    /// For what is said of the definition elsewhere.
+    pub(super) fn masks(&self) -> Masks {
+        self.0.borrow().clone()
     }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -88,6 +66,8 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(hidden.masked(message.to_owned()), wanted);
+            assert_eq!(hidden.masks().masked(message.to_owned()), wanted);
         }
+        assert_eq!(format!("{:?}", hidden.masks()), r#"{"KEY", "PART", "PORT"}"#);
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn read(
         stale_after,
         sinks,
         origin,
+        masks: report.masks(),
     })
 }
 

@@ -7,6 +7,7 @@ use super::environment::Environment;
 use super::hidden::Hidden;
 use super::node::{Key, Node, Place, Value};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::masks::Masks;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -33,6 +34,11 @@ impl Report {
         environment: &'a Environment<'a>,
     ) -> impl Fn(&str) -> Option<String> + 'a {
         self.hidden.noting(environment)
+    }
+
+    /// What no message about the definition may show.
+    pub(super) fn masks(&self) -> Masks {
+        self.hidden.masks()
     }
 
     pub(crate) fn error(&mut self, (line, column): Place, message: impl Into<String>) {

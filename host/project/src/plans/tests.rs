@@ -48,6 +48,23 @@ fn a_job_is_planned_whatever_its_connectors_and_its_neighbours() {
 }
 
 #[test]
+fn what_the_environment_put_into_a_query_is_not_shown() {
+    let texts = [
+        ("streams/rides.yaml", STREAM),
+        ("jobs/wrong.yaml", "query: \"SELECT user_id FROM rides WHERE ${NAME} = 'a' AND n > 'x-${NAME}-y'\"\n"),
+        ("jobs/sound.yaml", "query: SELECT ${NAME} AS n FROM rides\n"),
+    ];
+    let environment = |name: &str| (name == "NAME").then(|| "n_of_mine_s3cret".to_owned());
+    let planned = plan(&texts.into_iter().collect(), &environment, &AnyConnectors, &BuiltIns);
+    assert_eq!(planned.refused.len(), 2, "{:?}", planned.diagnostics);
+    let reasons = planned.refused.iter().flat_map(|job| job.reasons.clone());
+    let told: Vec<String> = reasons.chain(planned.diagnostics.iter().map(ToString::to_string)).collect();
+    assert!(told.iter().any(|line| line.contains("`${NAME}`")), "{told:?}");
+    assert!(told.iter().all(|line| !line.contains("s3cret")), "{told:?}");
+    assert!(!format!("{:?}", planned.diagnostics).contains("s3cret"));
+}
+
+#[test]
 fn a_job_without_lookups_and_sinks_is_warned_of() {
     let remarks = |job: &str| {
         let planned = planned(&[("streams/rides.yaml", STREAM), ("jobs/j.yaml", job)], &BuiltIns);

@@ -137,8 +137,34 @@ fn what_a_state_stands_on_is_told_in_words() {
         [words("key"), words("stream"), words("event time")],
         ["user_id string", "`event_user_action`", "`event_time`"]
     );
+    let joined = "SELECT a.user_id, b.action FROM event_user_action AS a LAST JOIN event_user_action AS b ON a.user_id = b.user_id";
+    assert_eq!(
+        planned(joined).plan.state_shape.ground["stream"].words,
+        "`event_user_action` and, by LAST JOIN, `event_user_action`"
+    );
     let renamed = planned(&BASE.replace("SELECT user_id,", "SELECT user_id AS u,")).plan;
     let identity = |plan: &weir_plan::JobPlan| plan.state_shape.ground["key"].identity.clone();
     assert_eq!(identity(&renamed), identity(&plan));
     assert_ne!(identity(&planned(&BASE.replace("user_id", "geohash")).plan), identity(&plan));
+}
+
+#[test]
+fn a_plan_knows_of_calls_of_components_wherever_they_stand() {
+    let calls = |select: &str, from: &str| {
+        let text =
+            format!("SELECT user_id, {select} AS x FROM event_user_action {from} GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' HOUR)");
+        planned(&text).plan.calls_components()
+    };
+    let unnest = "CROSS JOIN UNNEST(array_append(tags, CAST(twice(event_id) AS VARCHAR))) AS t(tag)";
+    for (select, from) in [
+        ("SUM(twice(event_id))", ""),
+        ("COUNT(*) FILTER (WHERE twice(event_id) > 2)", ""),
+        ("twice(COUNT(*))", ""),
+        ("COUNT(*)", "WHERE twice(event_id) > 2"),
+        ("COUNT(tag)", unnest),
+        ("COUNT(*)", unnest),
+    ] {
+        assert!(calls(select, from), "{select} {from}");
+    }
+    assert!(!calls("COUNT(tag)", "CROSS JOIN UNNEST(tags) AS t(tag)"));
 }

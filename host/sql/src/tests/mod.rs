@@ -23,7 +23,7 @@ use weir_event::{DataType, Field, Span, StreamSchema};
 use weir_plan::definition::{Query, WhenIdle};
 use weir_plan::diagnostic::Severity;
 use weir_plan::{
-    Catalog, Emit, ExpressionError, FunctionCatalog, JobDefinition, JobPlan, Late, LatePolicy,
+    Catalog, Emit, ExpressionError, FunctionCatalog, JobDefinition, JobPlan, Late, LatePolicy, Masks,
     ScalarFunction, StreamDefinition, StreamOrigin,
 };
 use weir_timeline::{Aggregate, Parameter, builtin};
@@ -199,6 +199,7 @@ fn job(text: &str) -> JobDefinition {
         stale_after: None,
         sinks: Vec::new(),
         origin: None,
+        masks: Masks::default(),
     }
 }
 

@@ -152,7 +152,7 @@ impl GridStage {
         let changes_returned = Some(closed.min(self.geometry.last_window(share.pane))) > sealed;
         for (group, slot) in share.groups.iter().zip(&share.slots) {
             if changes_returned {
-                pane.set_due(*group, pane.due(*group) + 1);
+                pane.set_due(*group, pane.due(*group).saturating_add(1));
                 self.due.insert((share.pane, *slot));
             }
             if let Some(hop) = self.hop.as_mut().filter(|hop| share.pane >= hop.first_pane()) {

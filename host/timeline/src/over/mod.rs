@@ -37,7 +37,8 @@ pub(crate) struct OverStage {
     /// What has left the logs, if it is not gone.
     pub(crate) tail: Option<Tail>,
     pub(crate) cursor: OverCursor,
-    /// Of a join: how long after its event a row is found that has a result, also where no frame reaches it.
+    /// How long after its event a key's newest row is found, also where no frame reaches it; `None` where a lookup shows
+    /// nothing of it.
     found_for: Option<i64>,
     settled: i64,
     /// By slot, the times of late rows whose corrections are due.
@@ -64,8 +65,12 @@ impl OverStage {
             Some(step) => (Some(Tail::new(step, &frames)?), frames.lives_before_tiles()),
             None => (None, frames.lives()),
         };
-        let found_for = spec.results_below.map(|_| found_for(&spec, &frames));
-        lives.extend(found_for.map(|span| Life { span: Some(span), rows: None }));
+        let is_joined = spec.results_below.is_some();
+        let shows_rows = is_joined || !spec.carried.is_empty();
+        let found_for = shows_rows.then(|| found_for(&spec, &frames));
+        // The newest row is enough, except where it may be one that has no result.
+        let rows = (!is_joined).then_some(0);
+        lives.extend(found_for.map(|span| Life { span: Some(span), rows }));
         Some(OverStage {
             spec,
             logs: Logs::with_lives(layout, lives),

@@ -29,6 +29,8 @@ const STALE_BEFORE_RETURNED: u8 = 16 | 2;
 
 /// From here up, also in what is stored: how many edits were made since the row was kept.
 const EDIT: i64 = 256;
+/// So many and more are the same.
+const MOST_EDITS: i64 = u32::MAX as i64;
 
 /// Rows in total order.
 #[derive(Debug, Clone)]
@@ -130,9 +132,9 @@ impl RowBlock {
         self.marks.get(index) / EDIT
     }
 
-    /// Whether no row has a mark.
+    /// Whether no row has a mark, however many edits were made since.
     pub(crate) fn is_unmarked(&self) -> bool {
-        self.marks.is_only(0)
+        self.marks.is_only(0) || self.marks.iter().all(|number| marks_of(number) == Marks::NONE)
     }
 
     /// Index of the first row that `before` does not hold for; it must hold for a first stretch of rows only.
@@ -222,7 +224,8 @@ impl RowBlock {
             from.map_or_else(|| LogColumn::nulls(*kind, rows), |from| self.columns[from].clone())
         };
         let columns = origins.iter().zip(types).map(column).collect();
-        let marks = self.marks.iter().map(|marks| marks + EDIT).collect();
+        let older = |marks: i64| if marks / EDIT < MOST_EDITS { marks + EDIT } else { marks };
+        let marks = self.marks.iter().map(older).collect();
         RowBlock { marks, columns, ..self }
     }
 
@@ -241,7 +244,7 @@ impl RowBlock {
         block.partitions = decode_packed(&mut reader, rows)?;
         block.offsets = decode_packed(&mut reader, rows)?;
         block.marks = decode_packed(&mut reader, rows)?;
-        if !block.is_unmarked() {
+        if !block.marks.is_only(0) {
             let marks = block.marks.iter();
             let marks = marks.map(|it| Some(edits_of(it) | i64::from(read_marks(it)?.bits())));
             block.marks = marks.collect::<Option<Packed>>()?;
@@ -266,8 +269,57 @@ fn edits_of(number: i64) -> i64 {
 
 /// A row's marks from a stored list; `None` if no marks are stored so.
 fn read_marks(stored: i64) -> Option<Marks> {
-    let stored = u8::try_from(stored & (EDIT - 1)).ok().filter(|_| stored >= 0)?;
+    let is_sound = (0..=MOST_EDITS).contains(&stored.div_euclid(EDIT));
+    let stored = u8::try_from(stored & (EDIT - 1)).ok().filter(|_| is_sound)?;
     let marks = STORED_MARKS.read(stored)?;
     let is_current = stored & STALE_BEFORE_RETURNED == STALE_BEFORE_RETURNED;
     Some(if is_current { marks.without(Marks::CHANGED) } else { marks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row for each number, which are those of its marks.
+    fn block(marks: &[i64]) -> RowBlock {
+        let mut block = RowBlock::new(0, 1, &[]);
+        for time in 0..marks.len() {
+            let place = Place { time: time as i64, rank: Rank::default() };
+            block.insert(time, place, Marks::NONE, &[], 0);
+        }
+        block.marks = marks.iter().copied().collect();
+        block
+    }
+
+    fn stored(block: &RowBlock) -> Option<RowBlock> {
+        let mut bytes = Vec::new();
+        block.encode(&mut bytes);
+        RowBlock::decode(&bytes, 1, &[])
+    }
+
+    #[test]
+    fn rows_are_unmarked_however_many_edits_were_made() {
+        let mut edited = block(&[0, 0, 0]).with_columns(&[], &[]);
+        edited.insert(3, Place { time: 9, rank: Rank::default() }, Marks::NONE, &[], 0);
+        for block in [edited.clone(), stored(&edited).unwrap()] {
+            assert!(block.is_unmarked());
+            assert_eq!([0, 3].map(|row| block.edits(row)), [1, 0]);
+        }
+        edited.set_marks(1, Marks::RETURNED);
+        let mut again = stored(&edited.with_columns(&[], &[])).unwrap();
+        assert!(!again.is_unmarked() && again.marks(1) == Marks::RETURNED);
+        assert_eq!([0, 1, 3].map(|row| again.edits(row)), [2, 2, 1]);
+        again.remove(1);
+        assert!(again.is_unmarked());
+    }
+
+    #[test]
+    fn numbers_of_edits_that_no_edit_makes_are_damage() {
+        let most = block(&[MOST_EDITS * EDIT, 0]);
+        let older = stored(&most).unwrap().with_columns(&[], &[]);
+        assert_eq!([0, 1].map(|row| older.edits(row)), [MOST_EDITS, 1]);
+        for damaged in [-EDIT, (MOST_EDITS + 1) * EDIT, i64::MIN, i64::MAX] {
+            assert!(stored(&block(&[0, damaged])).is_none(), "{damaged}");
+        }
+    }
 }

@@ -114,6 +114,14 @@ impl Packed {
             Distances::Words(list) => drop(list.remove(at)),
             Distances::Full(list) => drop(list.remove(at)),
         }
+        if !self.is_short() && self.iter().all(|value| value == self.get(0)) {
+            *self = Packed::pack(self.iter().collect());
+        }
+    }
+
+    /// Whether it is known to be of one number.
+    fn is_short(&self) -> bool {
+        matches!(self.distances, Distances::Same(_))
     }
 
     /// Cuts off and returns what comes from `at` on.
@@ -182,7 +190,12 @@ mod tests {
                 list[0] = 77;
                 list.pop();
             }
-            prop_assert_eq!(packed.iter().collect::<Vec<_>>(), list);
+            prop_assert_eq!(packed.iter().collect::<Vec<_>>(), list.clone());
+            while let Some(first) = list.first().copied() {
+                prop_assert_eq!(packed.is_only(first), list.iter().all(|number| *number == first));
+                packed.remove(list.len() / 2);
+                list.remove(list.len() / 2);
+            }
         }
     }
 }

@@ -60,7 +60,8 @@ fn is_young(row: i64, reach: Option<Span>, spec: &StageSpec, time: i64) -> bool 
     reach.is_none_or(|reach| row >= (time - reach.millis()).div_euclid(step) * step)
 }
 
-/// The row whose plain columns a lookup shows: the newest one, unless it is out of every frame's reach.
+/// The row whose plain columns a lookup shows: the newest one, unless it is out of the reach of lookups and of every
+/// frame.
 pub(super) fn shown<'a>(
     frames: &[OverFrame],
     spec: &StageSpec,
@@ -73,7 +74,13 @@ pub(super) fn shown<'a>(
         Bounds::Rows { .. } => spec.retention,
     };
     let is_reached = |frame: &OverFrame| is_young(newest.1.time, reaches(frame), spec, time);
-    frames.iter().any(is_reached).then_some(newest)
+    // The longest frame's step is not known to be whole for each row.
+    let step = spec.tail.map_or(0, |step| step.millis() - 1);
+    let longest = frames.iter().filter_map(reaches).max().map_or(0, |longest| longest.millis() + step);
+    let found_for = spec.reach().millis().max(longest);
+    let found_for = spec.retention.map_or(found_for, |retention| found_for.min(retention.millis()));
+    let is_found = time - newest.1.time <= found_for;
+    (is_found || frames.iter().any(is_reached)).then_some(newest)
 }
 
 /// A frame of any kind; ranges reach back less than `reach`.
@@ -386,6 +393,32 @@ fn a_lookup_at_the_horizon_finds_all_steps_of_its_tail() {
             let since = ((horizon - PRECEDING).div_euclid(step) * step).max(0);
             assert_eq!(values.rows, vec![(horizon + 1 - since).max(0) as u64], "{step} at {horizon}");
         }
+    }
+}
+
+#[test]
+fn the_newest_row_is_found_as_far_back_as_lookups_reach() {
+    for tail in [None, Some(Span::from_millis(1))] {
+        let frames = vec![OverFrame::range(Some(Span::from_millis(10)))];
+        let spec = StageSpec { carried: vec![0], tail, ..stage(frames, None) };
+        let mut timelines = Timelines::new(Arc::new(spec)).unwrap();
+        let at = |time: i64| Question::Over { as_of: EventTime::from_millis(time) };
+        let found = |timelines: &Timelines, time: i64| {
+            let slot = timelines.slot(&[0], key_hash(&[0]))?;
+            Some(timelines.snapshot(slot, &at(time)).finish().unwrap().event?.millis())
+        };
+        // Enough of them to leave their log, if nothing kept the newest one.
+        insert_rows(&mut timelines, &(0..1000).map(Row::at).collect::<Vec<Row>>());
+        for now in [1000, 1500, 1999, 2999] {
+            timelines.settle(EventTime::from_millis(now)).unwrap();
+            timelines.expire();
+            assert_eq!(found(&timelines, now.min(1999)), Some(999), "at {now}");
+        }
+        assert_eq!(found(&timelines, 2000), None, "longer ago than lookups reach");
+        assert!(timelines.stats().rows <= 256, "only its block stays: {}", timelines.stats().rows);
+        timelines.settle(EventTime::from_millis(3001)).unwrap();
+        timelines.expire();
+        assert_eq!(timelines.stats().rows, 0, "no lookup asks for it any more");
     }
 }
 

@@ -7,15 +7,16 @@ use super::Live;
 use crate::kinds::RegisteredKinds;
 use weir_engine::{LeftRows, SinkState, left_rows};
 use weir_plan::JobPlan;
+use weir_store::Commit;
 
 impl Live {
     /// What speaks against letting this plan run: rows wait for a sink that it does not have, which is in trouble. One
     /// that works is given what waits for it before the job stops.
-    pub(super) fn check_sinks(&self, plan: &JobPlan) -> Result<(), String> {
+    pub(super) fn check_sinks(&self, plan: &JobPlan, head: Option<&Commit>) -> Result<(), String> {
         let opened = &self.0.opened;
-        let Some(head) = opened.store.head().map_err(|error| error.to_string())? else { return Ok(()) };
+        let Some(head) = head else { return Ok(()) };
         let kinds = RegisteredKinds::new(&opened.folder, opened.clock.clone());
-        let left = left_rows(plan, &head, &kinds.sink_identities(plan)).map_err(|error| error.reason())?;
+        let left = left_rows(plan, head, &kinds.sink_identities(plan)).map_err(|error| error.reason())?;
         let told: Vec<String> = left.into_iter().filter_map(|rows| self.stuck(plan, rows)).collect();
         if told.is_empty() { Ok(()) } else { Err(told.join("; ")) }
     }

@@ -1,6 +1,6 @@
 //! All definitions read again while the server runs.
 
-use super::{Beside, Known, Live, definitions_of, in_words};
+use super::{Beside, Known, Live, check_state, definitions_of, in_words};
 use crate::definitions::reason;
 use crate::wiring::spec;
 use weir_plan::Checked;
@@ -35,7 +35,11 @@ impl Live {
         }
         self.stop_what_is_gone(&mut known, &planned).await;
         // A job that its state keeps from its new definition goes on by the earlier one.
-        let fitting = planned.jobs.iter().filter(|plan| self.check_state(plan).is_ok());
+        let head = match self.head().await {
+            Ok(head) => head,
+            Err(failure) => return tracing::error!("definitions are not read again: {failure}"),
+        };
+        let fitting = planned.jobs.iter().filter(|plan| check_state(plan, head.as_ref()).is_ok());
         let together: Vec<&str> = fitting.map(|plan| plan.name.as_str()).collect();
         let beside = Beside { together: &together, anew: &planned.jobs };
         for plan in &planned.jobs {

@@ -3,11 +3,17 @@
 use super::{Beside, Live};
 use weir_engine::{EngineError, state_edit};
 use weir_plan::JobPlan;
+use weir_store::Commit;
 
 impl Live {
     /// What speaks against letting this plan run: other jobs that go on reading its stream by another definition.
     /// Those that are planned together with it will read it by the same one and are no hindrance.
-    pub(super) fn check_streams(&self, plan: &JobPlan, beside: Beside<'_>) -> Result<(), String> {
+    pub(super) fn check_streams(
+        &self,
+        plan: &JobPlan,
+        beside: Beside<'_>,
+        head: Option<&Commit>,
+    ) -> Result<(), String> {
         let jobs = self.0.running.engine.jobs();
         for input in &plan.inputs {
             let reads_another = |other: &JobPlan| {
@@ -26,21 +32,20 @@ impl Live {
             if !others.is_empty() {
                 let reads = |new: &&JobPlan| new.name == plan.name || others.contains(&new.name);
                 let unfit = beside.anew.iter().filter(reads);
-                let unfit = unfit.filter_map(|new| Some((new.name.clone(), self.misfit(new)?)));
+                let unfit = unfit.filter_map(|new| Some((new.name.clone(), misfit(new, head?)?)));
                 let unfit: Vec<(String, String)> = unfit.collect();
                 return Err(changed(&input.stream.name, &others, &unfit));
             }
         }
         Ok(())
     }
+}
 
-    /// What keeps a plan from going on from its job's state.
-    fn misfit(&self, plan: &JobPlan) -> Option<String> {
-        let head = self.0.opened.store.head().ok()??;
-        match state_edit(plan, &head).err()? {
-            EngineError::PlanChanged { difference, .. } => Some(difference),
-            other => Some(other.reason()),
-        }
+/// What keeps a plan from going on from its job's state.
+fn misfit(plan: &JobPlan, head: &Commit) -> Option<String> {
+    match state_edit(plan, head).err()? {
+        EngineError::PlanChanged { difference, .. } => Some(difference),
+        other => Some(other.reason()),
     }
 }
 

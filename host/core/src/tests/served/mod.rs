@@ -9,6 +9,7 @@ mod edit;
 mod oracle;
 mod world;
 
+use super::cases;
 use proptest::prelude::*;
 use std::sync::Arc;
 use weir_event::Span;
@@ -164,18 +165,8 @@ fn check(spec: StageSpec, ops: Vec<Op>) -> Result<(), TestCaseError> {
     world.look_everywhere()
 }
 
-/// So many cases, times `WEIR_CASES` if that is set.
-fn cases(cases: u32) -> ProptestConfig {
-    let factor = std::env::var("WEIR_CASES").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
-    ProptestConfig {
-        cases: cases.saturating_mul(factor),
-        max_shrink_iters: 4000,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(cases(2000))]
+    #![proptest_config(cases(2000, 4000))]
 
     #[test]
     fn served_values_are_true(spec in specs(), ops in prop::collection::vec(op(), 1..18)) {

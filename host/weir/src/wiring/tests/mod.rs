@@ -96,3 +96,32 @@ fn all_errors_of_definitions_come_at_once_and_state_is_not_touched() {
     assert!(failure.contains("weir.yaml:1:1") && failure.contains("jobs/other.yaml:1:"), "{failure}");
     assert!(!folder.path().join(".weir").exists());
 }
+
+#[test]
+fn a_job_that_is_refused_keeps_its_claim_on_what_it_has_not_read() {
+    let folder = project();
+    run(folder.path(), &[]).unwrap();
+    let stands_at = |folder: &Path| {
+        let opened = open_with_refused(folder);
+        let head = opened.store.head().unwrap().unwrap();
+        let of_job = |(job, plan): (&str, Option<&JobPlan>)| {
+            let positions = weir_engine::positions(job, plan, &head).into_iter();
+            positions.map(|(stream, at)| (job.to_owned(), stream, at.next)).collect::<Vec<_>>()
+        };
+        defined(&opened).flat_map(of_job).collect::<Vec<_>>()
+    };
+    let stands = [("activity".to_owned(), "rides".to_owned(), 5000)];
+    assert_eq!(stands_at(folder.path()), stands);
+    let sound = JOB.replace("activity", "sound");
+    fs::write(folder.path().join("jobs/sound.yaml"), sound).unwrap();
+    for broken in ["job: [activity\n", "job: activity\nquery: SELECT nothing FROM rides\n", "job: activity\n"] {
+        fs::write(folder.path().join("jobs/activity.yaml"), broken).unwrap();
+        assert_eq!(stands_at(folder.path()), stands, "{broken}");
+    }
+    fs::remove_file(folder.path().join("jobs/activity.yaml")).unwrap();
+    assert_eq!(stands_at(folder.path()), [], "its definition is gone");
+}
+
+fn open_with_refused(folder: &Path) -> Opened {
+    open(folder, &Opening::default(), Arc::new(SystemClock::new())).unwrap()
+}

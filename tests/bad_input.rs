@@ -75,7 +75,11 @@ const DEFINITIONS: &[Wrong] = &[
         what: "where a stream of Kinesis begins and is asked for",
         file: "streams/s.yaml",
         text: "stream: s\nfields: {t: timestamp}\nevent_time: t\nsource: {kinesis: {start: soon, endpoint: \"http://me:secret@host\"}}\n",
-        says: &["missing; give the stream's name", "neither trim_horizon, latest nor a time", "holds a user or password"],
+        says: &[
+            "missing; give the stream's name",
+            "neither trim_horizon, latest nor a time",
+            "holds a user or password",
+        ],
         code: 1,
     },
     Wrong {

@@ -181,8 +181,10 @@ fn what_is_wrong_with_stream_credentials_and_clock_is_said_by_name() {
         ("RequestExpired", "clock"),
     ] {
         let what = Injected::Error(400, code);
-        let faults =
-            Faults::before(&kinesis.url, &[Rule { operation: "DescribeStreamSummary", after: 0, times: 99, what }]);
+        let faults = Faults::before(
+            &kinesis.url,
+            &[Rule { operation: "DescribeStreamSummary", after: 0, times: 99, what }],
+        );
         let (status, text) = said(&faults.url);
         assert_eq!(status, Some(2), "{text}");
         assert!(text.contains("kinesis stream `events`") && text.contains(words), "{text}");

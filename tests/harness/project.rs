@@ -50,7 +50,11 @@ impl Project {
     /// `weir COMMAND FOLDER ARGUMENTS..`, not yet started.
     pub(crate) fn command(&self, command: &str, arguments: &[&str]) -> Command {
         let mut weir = Command::new(weir());
-        weir.arg(command).arg(self.path()).args(arguments).env_remove("RUST_BACKTRACE").envs(self.environment.clone());
+        weir.arg(command)
+            .arg(self.path())
+            .args(arguments)
+            .env_remove("RUST_BACKTRACE")
+            .envs(self.environment.clone());
         weir
     }
 

@@ -10,8 +10,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// What weir needs to be told in order to ask a stand-in.
-pub(crate) const CREDENTIALS: [(&str, &str); 3] =
-    [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "not-a-secret"), ("AWS_EC2_METADATA_DISABLED", "true")];
+pub(crate) const CREDENTIALS: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "test"),
+    ("AWS_SECRET_ACCESS_KEY", "not-a-secret"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+];
 
 /// A service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,12 +146,15 @@ fn serve(client: &TcpStream, state: &Mutex<State>, upstream: &str) -> Option<()>
         let Some((name, value)) = header.trim_end().split_once(':') else { break };
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
-    let header = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+    let header =
+        |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
     let mut body = vec![0; header("content-length")?.parse().ok()?];
     reader.read_exact(&mut body).ok()?;
     let operation = header("x-amz-target")?.rsplit('.').next()?.to_owned();
     let kind = header("content-type").unwrap_or_default();
-    headers.retain(|(name, _)| !["host", "content-length", "accept-encoding", "connection"].contains(&name.as_str()));
+    headers.retain(|(name, _)| {
+        !["host", "content-length", "accept-encoding", "connection"].contains(&name.as_str())
+    });
     let injected = state.lock().unwrap().judge(&operation);
     let (status, answer, code) = match injected {
         Some(Injected::Error(status, code)) => {
@@ -165,7 +171,8 @@ fn serve(client: &TcpStream, state: &Mutex<State>, upstream: &str) -> Option<()>
     };
     let error = if code.is_empty() { String::new() } else { format!("x-amzn-errortype: {code}\r\n") };
     let length = answer.len();
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{error}content-length: {length}\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{error}content-length: {length}\r\n\r\n");
     let mut client = client;
     client.write_all(&[head.as_bytes(), &answer].concat()).ok()
 }

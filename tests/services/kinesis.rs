@@ -82,7 +82,10 @@ impl Kinesis {
 
     /// Merges two neighbours.
     pub(crate) fn merge(&self, stream: &str, one: &str, other: &str) {
-        self.call("MergeShards", &json!({"StreamName": stream, "ShardToMerge": one, "AdjacentShardToMerge": other}));
+        self.call(
+            "MergeShards",
+            &json!({"StreamName": stream, "ShardToMerge": one, "AdjacentShardToMerge": other}),
+        );
         self.wait_active(stream);
     }
 
@@ -97,7 +100,8 @@ impl Kinesis {
 
 impl Drop for Kinesis {
     fn drop(&mut self) {
-        let script = Command::new(file("services/kinesis")).arg("stop").arg(&self.dir).stderr(Stdio::null()).status();
+        let script =
+            Command::new(file("services/kinesis")).arg("stop").arg(&self.dir).stderr(Stdio::null()).status();
         if script.is_ok() {
             let _ = std::fs::remove_dir_all(&self.dir);
         }
@@ -108,7 +112,8 @@ fn base64(data: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for part in data.chunks(3) {
-        let bits = part.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
+        let bits =
+            part.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
         for at in 0..4 {
             let letter = LETTERS[(bits >> (18 - 6 * at)) as usize & 63];
             text.push(if at <= part.len() { char::from(letter) } else { '=' });

@@ -92,7 +92,10 @@ pub fn plan_job(
 ) -> Result<(JobPlan, Vec<Diagnostic>), (RefusedJob, Vec<Diagnostic>)> {
     let catalog = ProjectCatalog::new(streams, names, functions);
     let masked = |found: Vec<Diagnostic>| -> Vec<Diagnostic> {
-        found.into_iter().map(|found| Diagnostic { message: job.masks.masked(found.message), ..found }).collect()
+        found
+            .into_iter()
+            .map(|found| Diagnostic { message: job.masks.masked(found.message), ..found })
+            .collect()
     };
     match weir_sql::plan(job, &catalog) {
         Ok(plan) => {

@@ -200,7 +200,9 @@ mod tests {
     #[test]
     fn an_entity_of_many_values_is_refused_before_it_takes_memory() {
         let read = |entity: &str| {
-            let body = format!(r#"{{"features": ["j"], "entities": [{{}}, {entity}], "as_of": null, "request": null}}"#);
+            let body = format!(
+                r#"{{"features": ["j"], "entities": [{{}}, {entity}], "as_of": null, "request": null}}"#
+            );
             Asks::read(body.as_bytes())
         };
         let of_all_kinds = r#"{"a": [1, -2, 0.5, true, null, "é\n", {"b": {}}], "c": 18446744073709551615}"#;

@@ -165,7 +165,10 @@ mod tests {
         let again = segment(&store, b"3").unwrap();
         assert!(again.id > lost.id, "a number means one segment for ever");
         let never = SegmentRef { id: again.id + 1, ..again.clone() };
-        assert!(matches!(commit(&store, &never), Err(StoreError::UnknownSegment { .. })), "nobody gave it out");
+        assert!(
+            matches!(commit(&store, &never), Err(StoreError::UnknownSegment { .. })),
+            "nobody gave it out"
+        );
         let second = commit(&store, &again).unwrap();
         let mut read = Vec::new();
         let manifest = &second.jobs["j"];

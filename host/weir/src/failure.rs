@@ -86,7 +86,9 @@ impl From<StoreError> for Failure {
             StoreError::DamagedHead { .. } | StoreError::BehindWitness { .. } => {
                 " (`weir serve` or `weir run` with `--accept-older` goes on from the newest intact epoch)"
             }
-            StoreError::OtherState { .. } => " (`weir serve` or `weir run` with `--accept-older` goes on without it)",
+            StoreError::OtherState { .. } => {
+                " (`weir serve` or `weir run` with `--accept-older` goes on without it)"
+            }
             _ => "",
         };
         Failure { fault: error.fault(), lines: vec![format!("{error}{hint}")] }

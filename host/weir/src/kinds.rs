@@ -69,10 +69,11 @@ impl RegisteredKinds {
     /// The source of a stream.
     pub(crate) fn source(
         &self,
-        stream: &str,
+        stream: &StreamDefinition,
         origin: &StreamOrigin,
     ) -> Result<Arc<dyn Source>, ConnectError> {
-        let source = registry::source(&origin.kind, &origin.settings, &self.source_context(stream));
+        let context = self.source_context(&stream.name, (&stream.format, &stream.schema));
+        let source = registry::source(&origin.kind, &origin.settings, &context);
         source.map_err(|errors| ConnectError::user(in_words(&errors)))
     }
 

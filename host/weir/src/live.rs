@@ -183,7 +183,8 @@ impl Live {
         let head = self.head().await.map_err(|failure| failed(&failure))?;
         let head = head.as_ref();
         let of_state = || check_state(plan, head).and_then(|()| self.check_sinks(plan, head));
-        let fits = self.check_streams(plan, beside, head).and_then(|()| if reset { Ok(()) } else { of_state() });
+        let fits =
+            self.check_streams(plan, beside, head).and_then(|()| if reset { Ok(()) } else { of_state() });
         if let Err(reason) = fits {
             if !self.runs(&plan.name) {
                 self.list(known, &plan.name, reason.clone(), None);

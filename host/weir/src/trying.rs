@@ -67,7 +67,7 @@ pub(crate) fn try_all(
         let Some(origin) = stream.origin.clone() else { continue };
         connectors.push(format!("stream {}: {}", stream.name, origin.kind));
         let (kinds, stream) = (kinds.clone(), stream.clone());
-        let probe = async move { kinds.source(&stream.name, &origin)?.probe().await };
+        let probe = async move { kinds.source(&stream, &origin)?.probe().await };
         asked.spawn_on(tried(connectors.len() - 1, clock.clone(), probe), threads.handle());
     }
     for plan in plans {

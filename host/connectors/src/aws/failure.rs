@@ -76,9 +76,9 @@ impl Failure {
             Trouble::Throttled => ConnectError::unavailable(format!("{what}: throttled ({named})")),
             Trouble::Unreachable => ConnectError::unavailable(format!("{what}: cannot be reached: {named}")),
             Trouble::Faulty => ConnectError::unavailable(format!("{what}: the service failed ({named})")),
-            Trouble::Missing => {
-                ConnectError::external(format!("{what}: does not exist ({named}); create it, or correct its name"))
-            }
+            Trouble::Missing => ConnectError::external(format!(
+                "{what}: does not exist ({named}); create it, or correct its name"
+            )),
             Trouble::Denied => ConnectError::external(format!(
                 "{what}: not allowed ({named}); give the role or user of these credentials the permission"
             )),
@@ -120,7 +120,9 @@ fn meaning(code: &str, message: &str, status: u16) -> Trouble {
         | "IncompleteSignatureException"
         | "MissingAuthenticationTokenException"
         | "MissingAuthenticationToken" => Trouble::Credentials,
-        "AccessDeniedException" | "AccessDenied" | "KMSAccessDeniedException" | "OptInRequired" => Trouble::Denied,
+        "AccessDeniedException" | "AccessDenied" | "KMSAccessDeniedException" | "OptInRequired" => {
+            Trouble::Denied
+        }
         _ if status == 429 => Trouble::Throttled,
         _ if status >= 500 => Trouble::Faulty,
         _ => Trouble::Refused,

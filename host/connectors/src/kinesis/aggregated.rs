@@ -12,7 +12,9 @@ const DIGEST_BYTES: usize = 16;
 
 /// The records in a record of the stream: itself, or what was packed into it and belongs to a shard with these hash keys.
 pub(super) fn unpack(data: &Bytes, keys: Option<(u128, u128)>) -> Vec<Bytes> {
-    let Some(records) = packed(data).and_then(|message| read(data, message)) else { return vec![data.clone()] };
+    let Some(records) = packed(data).and_then(|message| read(data, message)) else {
+        return vec![data.clone()];
+    };
     let belongs = |hash: u128| keys.is_none_or(|(first, last)| (first..=last).contains(&hash));
     records.into_iter().filter(|(hash, _)| belongs(*hash)).map(|(_, data)| data).collect()
 }

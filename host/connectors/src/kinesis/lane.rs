@@ -152,7 +152,8 @@ impl Lane {
     ) -> Result<Option<Outcome>, ConnectError> {
         let Page { mut records, behind_ms } = page;
         self.shared.lags.tell(&self.place.shard, behind_ms);
-        let arrived = |record: &Record| time(record.approximate_arrival_timestamp()).map(|time| time.millis());
+        let arrived =
+            |record: &Record| time(record.approximate_arrival_timestamp()).map(|time| time.millis());
         if self.shared.bounded && !self.closed && self.until.is_none() {
             // What comes behind it came while this was read.
             self.until = records.last().and_then(arrived).map(|at| at + behind_ms);
@@ -198,7 +199,8 @@ impl Lane {
                 blocks.push(std::mem::take(&mut filling).finish(self.id, &self.place, self.next));
             }
         }
-        let is_passed = blocks.last().is_none_or(|block: &RawBlock| block.next != self.place.position(self.next));
+        let is_passed =
+            blocks.last().is_none_or(|block: &RawBlock| block.next != self.place.position(self.next));
         if !records.is_empty() && is_passed {
             blocks.push(filling.finish(self.id, &self.place, self.next));
         }

@@ -32,7 +32,9 @@ impl Place {
     pub(super) fn of(position: &Position) -> Result<Place, ConnectError> {
         position.place.parse().map_err(|()| {
             let place = &position.place;
-            ConnectError::internal(format!("`{place}` is not a place in a Kinesis stream; start the job with --reset"))
+            ConnectError::internal(format!(
+                "`{place}` is not a place in a Kinesis stream; start the job with --reset"
+            ))
         })
     }
 

@@ -98,7 +98,10 @@ impl Tree {
         let mut known = BTreeMap::new();
         for open in partitions {
             let from = open.from.as_ref().ok_or_else(|| {
-                ConnectError::internal(format!("partition {} of a Kinesis stream has no place", open.partition))
+                ConnectError::internal(format!(
+                    "partition {} of a Kinesis stream has no place",
+                    open.partition
+                ))
             })?;
             let place = Place::of(from)?;
             let state = if place.at == At::End { State::Done } else { State::Waiting };
@@ -122,8 +125,8 @@ impl Tree {
         }
         self.start_lanes();
         while let Some(joined) = self.lanes.join_next().await {
-            let (number, outcome) =
-                joined.map_err(|panic| ConnectError::internal(format!("reading a shard broke off: {panic}")))?;
+            let (number, outcome) = joined
+                .map_err(|panic| ConnectError::internal(format!("reading a shard broke off: {panic}")))?;
             match outcome? {
                 Outcome::Closed => return Ok(()),
                 Outcome::AtEnd => {
@@ -148,8 +151,12 @@ impl Tree {
 
     /// Starts reading each shard whose parents were read to their ends, or are no partitions.
     fn start_lanes(&mut self) {
-        let unread: BTreeSet<&str> =
-            self.known.values().filter(|it| it.state != State::Done).map(|it| it.place.shard.as_str()).collect();
+        let unread: BTreeSet<&str> = self
+            .known
+            .values()
+            .filter(|it| it.state != State::Done)
+            .map(|it| it.place.shard.as_str())
+            .collect();
         let shard = |id: &str| self.listed.iter().find(|shard| shard.id == id);
         let may_be_read = |it: &Known| {
             let parents = shard(&it.place.shard).map_or(&[][..], |shard| shard.parents.as_slice());

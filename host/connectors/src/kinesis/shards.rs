@@ -74,7 +74,9 @@ pub(super) fn children<'a>(listed: &'a [Shard], of: &'a str) -> impl Iterator<It
 pub(super) fn next_number(all: &[OpenPartition]) -> Result<u16, ConnectError> {
     let Some(last) = all.iter().map(|open| open.partition).max() else { return Ok(0) };
     last.checked_add(1).ok_or_else(|| {
-        ConnectError::external("the stream was resharded into more than 65536 shards; start the job with --reset")
+        ConnectError::external(
+            "the stream was resharded into more than 65536 shards; start the job with --reset",
+        )
     })
 }
 

@@ -43,7 +43,11 @@ impl Stream {
 
     /// What failed, for messages: the stream, and what was tried.
     pub(super) fn failed(&self, action: &str, failure: Failure) -> ConnectError {
-        failure.into_error(&format!("kinesis stream `{}` {}: cannot {action}", self.name, self.account.place()))
+        failure.into_error(&format!(
+            "kinesis stream `{}` {}: cannot {action}",
+            self.name,
+            self.account.place()
+        ))
     }
 
     pub(super) async fn client(&self) -> Result<&Client, ConnectError> {
@@ -58,12 +62,17 @@ impl Stream {
         let asked = self.client().await?.describe_stream_summary().stream_name(&self.name).send().await;
         let answer = asked.map_err(|error| self.failed("describe it", Failure::of(&error)))?;
         let Some(about) = answer.stream_description_summary() else {
-            return Err(ConnectError::unavailable(format!("kinesis stream `{}`: described by nothing", self.name)));
+            return Err(ConnectError::unavailable(format!(
+                "kinesis stream `{}`: described by nothing",
+                self.name
+            )));
         };
         let name = &self.name;
         match about.stream_status() {
             StreamStatus::Creating => {
-                return Err(ConnectError::unavailable(format!("kinesis stream `{name}` is still being created")));
+                return Err(ConnectError::unavailable(format!(
+                    "kinesis stream `{name}` is still being created"
+                )));
             }
             StreamStatus::Deleting => {
                 return Err(ConnectError::external(format!("kinesis stream `{name}` is being deleted")));
@@ -86,7 +95,8 @@ impl Stream {
                 Some(token) => ask.next_token(token),
                 None => ask.stream_name(&self.name),
             };
-            let answer = ask.send().await.map_err(|error| self.failed("list its shards", Failure::of(&error)))?;
+            let answer =
+                ask.send().await.map_err(|error| self.failed("list its shards", Failure::of(&error)))?;
             shards.extend(answer.shards().iter().map(shard));
             match answer.next_token() {
                 Some(token) => next = Some(token.to_owned()),
@@ -113,7 +123,11 @@ impl Stream {
     }
 
     /// What comes at an iterator, and the iterator behind it, which a shard that has ended does not have.
-    pub(super) async fn page(&self, client: &Client, iterator: &str) -> Result<(Page, Option<String>), Failure> {
+    pub(super) async fn page(
+        &self,
+        client: &Client,
+        iterator: &str,
+    ) -> Result<(Page, Option<String>), Failure> {
         let ask = client.get_records().shard_iterator(iterator).limit(RECORDS_PER_CALL);
         let answer = ask.send().await.map_err(|error| Failure::of(&error))?;
         let behind_ms = answer.millis_behind_latest().unwrap_or_default();

@@ -130,7 +130,11 @@ fn rows_that_lie_in_tiles_alone_are_gone_with_the_tail() {
     assert_eq!(without.shape.since(&exact, 0), Some(time(900)), "what was in the log");
     let both = of(&[&sum, &most], "");
     let since = |shape: &StoredShape| [0, 1].map(|column| shape.since(&both, column));
-    assert_eq!(since(&edited(&without.shape, &both).shape), [Some(time(900)); 2], "and no edit brings it back");
+    assert_eq!(
+        since(&edited(&without.shape, &both).shape),
+        [Some(time(900)); 2],
+        "and no edit brings it back"
+    );
 
     assert!(edited(&stored, &of(&[&sum], "tail: 20s")).begins_anew, "other tiles");
     assert!(!edited(&stored, &of(&[&sum, &most], "tail: 10s")).begins_anew, "the same");

@@ -101,7 +101,7 @@ impl Files {
     }
 
     fn try_append(&mut self, stream: &str, letters: &[DeadLetter]) -> io::Result<()> {
-        let Files { folder, open } = self;
+        let Files { folder, open, .. } = self;
         if !open.contains_key(stream) {
             open.insert(stream.to_owned(), folder.open(stream)?);
         }

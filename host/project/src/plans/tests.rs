@@ -51,7 +51,10 @@ fn a_job_is_planned_whatever_its_connectors_and_its_neighbours() {
 fn what_the_environment_put_into_a_query_is_not_shown() {
     let texts = [
         ("streams/rides.yaml", STREAM),
-        ("jobs/wrong.yaml", "query: \"SELECT user_id FROM rides WHERE ${NAME} = 'a' AND n > 'x-${NAME}-y'\"\n"),
+        (
+            "jobs/wrong.yaml",
+            "query: \"SELECT user_id FROM rides WHERE ${NAME} = 'a' AND n > 'x-${NAME}-y'\"\n",
+        ),
         ("jobs/sound.yaml", "query: SELECT ${NAME} AS n FROM rides\n"),
     ];
     let environment = |name: &str| (name == "NAME").then(|| "n_of_mine_s3cret".to_owned());

@@ -151,8 +151,9 @@ fn what_a_state_stands_on_is_told_in_words() {
 #[test]
 fn a_plan_knows_of_calls_of_components_wherever_they_stand() {
     let calls = |select: &str, from: &str| {
-        let text =
-            format!("SELECT user_id, {select} AS x FROM event_user_action {from} GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' HOUR)");
+        let text = format!(
+            "SELECT user_id, {select} AS x FROM event_user_action {from} GROUP BY user_id, TUMBLE(rowtime, INTERVAL '1' HOUR)"
+        );
         planned(&text).plan.calls_components()
     };
     let unnest = "CROSS JOIN UNNEST(array_append(tags, CAST(twice(event_id) AS VARCHAR))) AS t(tag)";

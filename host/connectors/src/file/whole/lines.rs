@@ -84,7 +84,7 @@ pub(super) async fn read(
     let mut unpacked = Unpacked::of(&file.name).map_err(damaged)?;
     let mut fetched = if unpacked.is_plain() { place.at } else { 0 };
     let mut skip = if unpacked.is_plain() { 0 } else { place.at };
-    let mut cutter = Cutter::new(FileLayout::Lines, true, BLOCK_BYTES, MAX_RECORD_BYTES);
+    let mut cutter = Cutter::new(FileLayout::Lines, None, BLOCK_BYTES, MAX_RECORD_BYTES);
     while fetched < file.bytes {
         reading.taken().await;
         let end = (fetched + FETCH_BYTES).min(file.bytes);
@@ -130,11 +130,14 @@ async fn hand_out(reading: &mut Reading, place: &mut Place, piece: Piece) {
     let (first, lines) = (reading.next, piece.lines());
     place.at += piece.length();
     let (data, refused) = match piece {
-        // Lines have no head, and none is left open.
-        Piece::Lines { data, .. } | Piece::Head { data } => (data, None),
-        Piece::TooLong { start, length } | Piece::Open { start, length } => {
+        // Lines have no head.
+        Piece::Lines { data, .. } | Piece::Head { data, .. } => (data, None),
+        Piece::TooLong { start, length } => {
             let reason =
                 format!("the line is {length} bytes long, more than the {MAX_RECORD_BYTES} that are read");
+            (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload: start, skip: false }))
+        }
+        Piece::Refused { start, reason, .. } => {
             (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload: start, skip: false }))
         }
     };

@@ -114,7 +114,8 @@ fn a_job_that_is_refused_keeps_its_claim_on_what_it_has_not_read() {
     assert_eq!(stands_at(folder.path()), stands);
     let sound = JOB.replace("activity", "sound");
     fs::write(folder.path().join("jobs/sound.yaml"), sound).unwrap();
-    for broken in ["job: [activity\n", "job: activity\nquery: SELECT nothing FROM rides\n", "job: activity\n"] {
+    for broken in ["job: [activity\n", "job: activity\nquery: SELECT nothing FROM rides\n", "job: activity\n"]
+    {
         fs::write(folder.path().join("jobs/activity.yaml"), broken).unwrap();
         assert_eq!(stands_at(folder.path()), stands, "{broken}");
     }

@@ -90,12 +90,15 @@ impl Files {
 
     /// Appends letters of one stream; they reach the disk with the next [`Files::sync`].
     pub(super) fn append(&mut self, stream: &str, letters: &[DeadLetter]) -> io::Result<()> {
+        let has_unsynced = self.open.get(stream).is_some_and(|current| !current.is_synced);
         let appended = self.try_append(stream, letters);
         if appended.is_err() {
             // Opened anew the next time, as its folder may have gone, and then cut where its last whole line ends: what is
             // not written of this stays so.
             drop(self.open.remove(stream).map(|current| current.file.into_parts()));
-            self.unsynced.insert(stream.to_owned());
+            if has_unsynced {
+                self.unsynced.insert(stream.to_owned());
+            }
         }
         appended
     }

@@ -31,10 +31,7 @@ const OWNERS: [(&str, &str); 6] = [
 /// What a crate does without, also in what it uses: whoever builds on it alone gets none of that.
 const ABSENCES: [(&str, &[&str]); 5] = [
     ("weir-event", &["tokio", "hyper", "sled"]),
-    (
-        "weir-format",
-        &["rdkafka", "openssl-sys", "zstd-sys", "hyper", "tokio", "sled", "wasmtime", "datafusion-expr"],
-    ),
+    ("weir-format", &["rdkafka", "openssl-sys", "hyper", "tokio", "sled", "wasmtime", "datafusion-expr"]),
     ("weir-core", &["rdkafka", "hyper", "tokio", "sled", "wasmtime", "sqlparser"]),
     ("weir-engine", &["rdkafka", "hyper", "axum", "wasmtime", "sqlparser"]),
     ("weir-project", &["rdkafka", "openssl-sys", "hyper", "axum", "sled", "wasmtime", "ureq"]),

@@ -23,6 +23,7 @@ mod kafka_connector;
 mod keyed_sinks;
 mod kinesis;
 mod lost_rows;
+mod objects;
 mod old_state;
 mod operations;
 mod operations_definitions;

@@ -5,7 +5,9 @@
 
 pub(crate) mod aws;
 pub(crate) mod kafka;
+pub(crate) mod killing;
 pub(crate) mod kinesis;
+pub(crate) mod s3;
 pub(crate) mod stores;
 
 use std::path::{Path, PathBuf};

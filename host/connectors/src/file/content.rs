@@ -11,7 +11,7 @@ use weir_format::parquet::{self, Compression};
 
 /// What stands in files.
 #[derive(Debug, Clone)]
-pub enum Content {
+pub enum FileContent {
     /// Records as this makes them of rows, in files whose names end so.
     Records(Arc<dyn Encoder>, &'static str),
     /// Columns.
@@ -25,7 +25,7 @@ pub enum Content {
 
 /// Rows as they are appended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Appended {
+pub(super) struct AppendedRows {
     /// What the file begins with, if they are its first.
     pub(super) head: Vec<u8>,
     pub(super) bytes: Vec<u8>,
@@ -33,40 +33,40 @@ pub(super) struct Appended {
     pub(super) kind: Option<u32>,
 }
 
-impl Content {
+impl FileContent {
     /// How the names of finished files end.
     pub(super) fn ending(&self) -> &'static str {
         match self {
-            Content::Records(_, ending) => ending,
-            Content::Parquet { .. } => "parquet",
+            FileContent::Records(_, ending) => ending,
+            FileContent::Parquet { .. } => "parquet",
         }
     }
 
     /// Whether a file is made of what was appended; else that is the file.
     pub(super) fn is_made(&self) -> bool {
-        matches!(self, Content::Parquet { .. })
+        matches!(self, FileContent::Parquet { .. })
     }
 
     /// Gets what these rows take to be appended.
     pub(super) async fn ready(&self, rows: &SinkRows) -> Result<(), ConnectError> {
         match self {
-            Content::Records(encoder, _) => encoder.ready(rows).await,
-            Content::Parquet { .. } => Ok(()),
+            FileContent::Records(encoder, _) => encoder.ready(rows).await,
+            FileContent::Parquet { .. } => Ok(()),
         }
     }
 
-    pub(super) fn appended(&self, rows: &SinkRows) -> Result<Appended, ConnectError> {
+    pub(super) fn appended(&self, rows: &SinkRows) -> Result<AppendedRows, ConnectError> {
         let (mut head, mut bytes, mut kind) = (Vec::new(), Vec::new(), None);
         if rows.columns.num_rows() == 0 {
-            return Ok(Appended { head, bytes, kind });
+            return Ok(AppendedRows { head, bytes, kind });
         }
         match self {
-            Content::Records(encoder, _) => {
+            FileContent::Records(encoder, _) => {
                 head = encoder.head(rows)?;
                 kind = (!head.is_empty()).then(|| crc32fast::hash(&head));
                 encoder.encode(rows, &mut bytes)?;
             }
-            Content::Parquet { meta, .. } => {
+            FileContent::Parquet { meta, .. } => {
                 let columns = parquet::file_columns(rows, *meta)?;
                 kind = Some(parquet::schema_mark(columns.schema_ref()));
                 parquet::push_piece(&columns, &mut bytes).map_err(|error| {
@@ -74,7 +74,7 @@ impl Content {
                 })?;
             }
         }
-        Ok(Appended { head, bytes, kind })
+        Ok(AppendedRows { head, bytes, kind })
     }
 
     /// Makes a file of what was appended, so many bytes of it; it is durable when this returns. Blocks.
@@ -82,8 +82,8 @@ impl Content {
         let mut out = BufWriter::with_capacity(1 << 20, file);
         let mut appended = BufReader::with_capacity(1 << 20, appended.take(length));
         match self {
-            Content::Records(..) => io::copy(&mut appended, &mut out).map(drop)?,
-            Content::Parquet { compression, .. } => {
+            FileContent::Records(..) => io::copy(&mut appended, &mut out).map(drop)?,
+            FileContent::Parquet { compression, .. } => {
                 parquet::write_file(appended, *compression, &mut out).map(drop)?;
             }
         }

@@ -8,7 +8,7 @@
 //! with leaves its mark in `.JOB.state`, so that one that is put back from before does not write the same rows again
 //! unnoticed. Must not know rows.
 
-use super::content::{Appended, Content};
+use super::content::{AppendedRows, FileContent};
 use super::target::{Target, failed, sync_folder};
 use super::written::{FolderId, Ready, Unfinished, Written};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ pub(super) struct FolderSettings {
     /// Where finished files appear.
     pub(super) target: Arc<dyn Target>,
     pub(super) job: String,
-    pub(super) content: Content,
+    pub(super) content: FileContent,
     /// Whether readers that take every file for data have to pass over unfinished ones: by a dot before their names.
     pub(super) is_hidden: bool,
     /// A file is finished when it has about so many bytes.
@@ -81,6 +81,11 @@ impl Folder {
 
     fn failed(&self, what: &str, path: &Path, error: &io::Error) -> ConnectError {
         failed(&self.settings.job, what, path, error)
+    }
+
+    /// Looks whether finished files can appear; see [`Target::probe`].
+    pub(super) fn probe(&self) -> Result<String, ConnectError> {
+        self.settings.target.probe()
     }
 
     /// Brings the folder to what the last safe checkpoint says.
@@ -187,7 +192,7 @@ impl Folder {
     pub(super) fn append(
         &mut self,
         under: &str,
-        appended: &Appended,
+        appended: &AppendedRows,
         now: EventTime,
     ) -> Result<(), ConnectError> {
         let (mut file, mut unfinished) = match self.open.remove(under) {

@@ -26,7 +26,7 @@ mod whereabouts;
 mod whole;
 mod written;
 
-pub use self::content::Content;
+pub use self::content::FileContent;
 pub use self::partition::Partitioning;
 pub use self::sink::{FileSink, FileSinkSettings};
 pub use self::source::{FileSource, FileSourceSettings};
@@ -166,7 +166,7 @@ pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Ve
     let roll: Option<Span> = settings.parsed("roll");
     let target: Option<ByteSize> = settings.parsed("target_size");
     let content = content(meta, context, &mut settings);
-    let partition = partitioning(&mut settings);
+    let partition = partitioning(context, &mut settings);
     if roll.is_some_and(|roll| roll <= Span::ZERO) {
         settings.error("roll", "must be longer than nothing; leave it out to finish a file per checkpoint");
     }
@@ -210,11 +210,11 @@ fn objects(path: Option<&str>, settings: &mut Settings) -> Option<ObjectPlace> {
 }
 
 /// What `format` and `compression` say; an error is on record too.
-fn content(meta: bool, context: &SinkContext, settings: &mut Settings) -> Result<Content, SettingError> {
+fn content(meta: bool, context: &SinkContext, settings: &mut Settings) -> Result<FileContent, SettingError> {
     let format: Value = settings.optional("format").unwrap_or_else(|| Value::from("jsonl"));
     let compression: Option<Compression> = settings.parsed("compression");
     if format == "parquet" {
-        return Ok(Content::Parquet { compression: compression.unwrap_or_default(), meta });
+        return Ok(FileContent::Parquet { compression: compression.unwrap_or_default(), meta });
     }
     if compression.is_some() {
         settings.error("compression", "is for `format: parquet`; leave it out");
@@ -222,7 +222,7 @@ fn content(meta: bool, context: &SinkContext, settings: &mut Settings) -> Result
     let (subject, around) = (format!("{}-value", context.job), ProjectSurroundings::new(&context.project));
     let writing = Writing { meta, in_files: true, subject: &subject, around: &around };
     match sink_format(&format, &writing) {
-        Ok(format) => Ok(Content::Records(format.encoder, format.ending)),
+        Ok(format) => Ok(FileContent::Records(format.encoder, format.ending)),
         Err(errors) => {
             settings.below("format", errors);
             Err(SettingError::new("format", "cannot be used"))
@@ -230,9 +230,13 @@ fn content(meta: bool, context: &SinkContext, settings: &mut Settings) -> Result
     }
 }
 
-fn partitioning(settings: &mut Settings) -> Partitioning {
+fn partitioning(context: &SinkContext, settings: &mut Settings) -> Partitioning {
     let templates: Vec<String> = settings.optional("partition").unwrap_or_default();
-    Partitioning::parse(&templates).unwrap_or_else(|errors| {
+    let read = Partitioning::parse(&templates).and_then(|read| match &context.shape {
+        Some(shape) => read.check(shape).map(|()| read),
+        None => Ok(read),
+    });
+    read.unwrap_or_else(|errors| {
         errors.into_iter().for_each(|error| settings.error("partition", error));
         Partitioning::default()
     })

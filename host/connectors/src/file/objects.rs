@@ -181,6 +181,10 @@ impl Target for Objects {
         self.store().map(drop)
     }
 
+    fn probe(&self) -> Result<String, ConnectError> {
+        self.names().map(|names| format!("{} objects are there; writing was not tried", names.len()))
+    }
+
     fn names(&self) -> Result<Vec<String>, ConnectError> {
         let (store, prefix) = (self.store()?, self.place.path(""));
         let listed = store.list(Some(&prefix)).map_ok(|object| object.location);

@@ -4,16 +4,20 @@
 //! event's, and with the values of columns. Must not know files.
 
 use arrow_array::{Array, RecordBatch, UInt32Array};
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, Schema};
 use arrow_select::take::take_record_batch;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt::Write;
 use weir_connect::sink::RowMeta;
-use weir_connect::{ConnectError, SinkRows};
+use weir_connect::{ConnectError, RowIdentity, RowShape, SinkRows};
 use weir_event::EventTime;
+use weir_event::suggestion::unknown;
 use weir_format::json::push_cell;
 
+/// Rows of an aggregate over all time have none.
+const NO_TIME: &str = "the rows have no time of their own, as those of an aggregate over all time; name columns alone, such as \
+                       `country={country}`";
 /// What Hive writes for a value that is null or empty.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -27,11 +31,11 @@ pub struct Partitioning {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Level {
     name: String,
-    value: Vec<Part>,
+    value: Vec<LevelPart>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum LevelPart {
     Text(String),
     /// A part of the row's time.
     Time(TimePart),
@@ -87,7 +91,9 @@ impl Level {
             let part = match letter {
                 '%' => match letters.next() {
                     Some('%') => None,
-                    Some(code) => Some(Part::Time(TimePart::of(code).ok_or_else(|| unknown_code(code))?)),
+                    Some(code) => {
+                        Some(LevelPart::Time(TimePart::of(code).ok_or_else(|| unknown_code(code))?))
+                    }
                     None => return Err(format!("`{text}` ends in `%`; write `%%` for the character itself")),
                 },
                 '{' => {
@@ -98,7 +104,7 @@ impl Level {
                             "`{text}` has a `{{` without a column's name and `}}` behind it"
                         ));
                     }
-                    Some(Part::Column(column))
+                    Some(LevelPart::Column(column))
                 }
                 _ => None,
             };
@@ -106,14 +112,14 @@ impl Level {
                 None => literal.push(letter),
                 Some(part) => {
                     if !literal.is_empty() {
-                        value.push(Part::Text(std::mem::take(&mut literal)));
+                        value.push(LevelPart::Text(std::mem::take(&mut literal)));
                     }
                     value.push(part);
                 }
             }
         }
         if !literal.is_empty() {
-            value.push(Part::Text(literal));
+            value.push(LevelPart::Text(literal));
         }
         if value.is_empty() {
             return Err(format!("`{text}` has no value; write one, such as `dt=%Y-%m-%d`"));
@@ -122,7 +128,7 @@ impl Level {
     }
 
     fn has_time(&self) -> bool {
-        self.value.iter().any(|part| matches!(part, Part::Time(_)))
+        self.value.iter().any(|part| matches!(part, LevelPart::Time(_)))
     }
 
     /// Its folder for a row; `time` is its time's text.
@@ -130,12 +136,12 @@ impl Level {
         let mut value = String::new();
         for part in &self.value {
             match part {
-                Part::Text(text) => value.push_str(text),
-                Part::Time(part) => match time.and_then(|time| part.digits(time)) {
+                LevelPart::Text(text) => value.push_str(text),
+                LevelPart::Time(part) => match time.and_then(|time| part.digits(time)) {
                     Some(digits) => value.push_str(digits),
                     None => return self.push_value("", path),
                 },
-                Part::Column(name) => value.push_str(&cell_text(columns, name, row)),
+                LevelPart::Column(name) => value.push_str(&cell_text(columns, name, row)),
             }
         }
         self.push_value(&value, path);
@@ -220,12 +226,16 @@ impl Partitioning {
         if self.levels.is_empty() {
             return Ok(vec![(String::new(), rows)]);
         }
-        self.check_columns(&rows.columns)?;
+        if let Some(error) = self.unknown_column(rows.columns.schema_ref()) {
+            return Err(ConnectError::user(format!("`partition`: {error}")));
+        }
         let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
         let mut known: HashMap<String, usize> = HashMap::new();
         let mut last: Option<(i64, usize)> = None;
-        let is_time_alone =
-            self.levels.iter().all(|level| level.value.iter().all(|part| !matches!(part, Part::Column(_))));
+        let is_time_alone = self
+            .levels
+            .iter()
+            .all(|level| level.value.iter().all(|part| !matches!(part, LevelPart::Column(_))));
         for row in 0..rows.columns.num_rows() {
             let time = self.time(&rows.meta, row)?;
             let group = match last.filter(|(of, _)| is_time_alone && *of == time) {
@@ -267,36 +277,34 @@ impl Partitioning {
             return Ok(0);
         }
         let end = meta.windows.get(row).map(|(_, end)| *end);
-        end.or_else(|| meta.times.get(row).copied()).ok_or_else(|| {
-            ConnectError::user(
-                "`partition` asks for the time of rows that have none: an aggregate over all time; name columns alone, \
-                 such as `country={country}`",
-            )
-        })
+        end.or_else(|| meta.times.get(row).copied())
+            .ok_or_else(|| ConnectError::user(format!("`partition`: {NO_TIME}")))
     }
 
-    fn check_columns(&self, columns: &RecordBatch) -> Result<(), ConnectError> {
-        let parts = self.levels.iter().flat_map(|level| &level.value);
-        for part in parts {
-            if let Part::Column(name) = part
-                && columns.column_by_name(name).is_none()
-            {
-                let schema = columns.schema();
-                let known: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-                return Err(ConnectError::user(format!(
-                    "`partition` names the column `{name}`, which the query does not have; it has {}",
-                    known.join(", ")
-                )));
-            }
+    /// What is wrong with it for the result rows of a job.
+    pub(super) fn check(&self, shape: &RowShape) -> Result<(), Vec<String>> {
+        let mut errors: Vec<_> = self.unknown_column(&shape.columns).into_iter().collect();
+        if self.has_time() && shape.identity == RowIdentity::Key {
+            errors.push(NO_TIME.to_owned());
         }
-        Ok(())
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// What is wrong with a column that it names and the query does not have.
+    fn unknown_column(&self, schema: &Schema) -> Option<String> {
+        let parts = self.levels.iter().flat_map(|level| &level.value);
+        let named =
+            parts.filter_map(|part| if let LevelPart::Column(name) = part { Some(name) } else { None });
+        let unknown_one = named.into_iter().find(|name| schema.column_with_name(name).is_none())?;
+        let known = schema.fields().iter().map(|field| field.name().as_str());
+        Some(format!("`{{{unknown_one}}}`: {}", unknown("column", unknown_one, known)))
     }
 
     fn without_partitions(&self, columns: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let schema = columns.schema();
         let stays = |name: &str| {
             !self.levels.iter().any(|level| {
-                level.name == name && matches!(level.value.as_slice(), [Part::Column(of)] if of == name)
+                level.name == name && matches!(level.value.as_slice(), [LevelPart::Column(of)] if of == name)
             })
         };
         let fields = schema.fields().iter().enumerate();

@@ -3,7 +3,7 @@
 //! Rows are written aside and synced before their checkpoint is safe; a file gets its name once it is. What the
 //! token of a checkpoint says of the folder is in `written.rs`, what happens to files in `folder.rs`.
 
-use super::content::Content;
+use super::content::FileContent;
 use super::folder::{Folder, FolderSettings, mark_of};
 use super::objects::Objects;
 use super::partition::Partitioning;
@@ -15,7 +15,7 @@ use crate::object::ObjectPlace;
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use weir_connect::{ConnectError, Delivery, Op, Sink, SinkCounts, SinkRows, StateMark, Token};
+use weir_connect::{ConnectError, Delivery, Op, Probe, Sink, SinkCounts, SinkRows, StateMark, Token};
 use weir_event::{Clock, Span};
 
 /// Where and how a [`FileSink`] writes.
@@ -28,7 +28,7 @@ pub struct FileSinkSettings {
     /// The place where they do, from the project's folder if it is in that.
     pub place: PathBuf,
     /// What stands in files, and how the names of finished ones end.
-    pub content: Content,
+    pub content: FileContent,
     /// Whether it has a use for what weir knows of each row.
     pub meta: bool,
     /// The folders below that rows belong into.
@@ -122,6 +122,10 @@ impl Sink for FileSink {
 
     fn mark(&self) -> Option<PathBuf> {
         self.settings.objects.is_none().then(|| mark_of(&self.settings.folder, &self.job))
+    }
+
+    async fn probe(&mut self) -> Result<Probe, ConnectError> {
+        self.with_folder(|folder| folder.probe()).await.map(Probe::Ready)
     }
 
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {

@@ -15,6 +15,9 @@ pub(super) trait Target: std::fmt::Debug + Send + Sync {
     /// Makes it ready to be written to.
     fn open(&self) -> Result<(), ConnectError>;
 
+    /// Looks whether it can be reached, without any effect; gives what was found, for a person.
+    fn probe(&self) -> Result<String, ConnectError>;
+
     /// What stands in it.
     fn names(&self) -> Result<Vec<String>, ConnectError>;
 
@@ -55,6 +58,14 @@ pub(super) struct LocalFolder {
 impl Target for LocalFolder {
     fn open(&self) -> Result<(), ConnectError> {
         make_folder(&self.path).map_err(|error| failed(&self.job, "make", &self.path, &error))
+    }
+
+    fn probe(&self) -> Result<String, ConnectError> {
+        match fs::read_dir(&self.path) {
+            Ok(_) => Ok("the folder is there".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok("the folder will be made".to_owned()),
+            Err(error) => Err(failed(&self.job, "list", &self.path, &error)),
+        }
     }
 
     fn names(&self) -> Result<Vec<String>, ConnectError> {

@@ -45,7 +45,7 @@ impl ParquetDecoder {
         ParquetDecoder { schema: Arc::new(Schema::new(arrow)), fields, event_time }
     }
 
-    fn read(&self, block: &RawBlock, rows: &Range<usize>) -> Result<Rows, String> {
+    fn read(&self, block: &RawBlock, rows: &Range<usize>) -> Result<FittedRows, String> {
         let file = ParquetRecordBatchReaderBuilder::try_new(block.data.clone());
         let file = file.map_err(|error| format!("the file is damaged: {error}"))?;
         let partitions = partitions(file.metadata().file_metadata().key_value_metadata());
@@ -83,7 +83,7 @@ impl ParquetDecoder {
         batch: &RecordBatch,
         partitions: &HashMap<String, String>,
         count: usize,
-    ) -> Result<Rows, String> {
+    ) -> Result<FittedRows, String> {
         let mut bad = BTreeMap::new();
         let mut columns = Vec::with_capacity(self.fields.len());
         for (index, field) in self.fields.iter().enumerate() {
@@ -109,7 +109,7 @@ impl ParquetDecoder {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let columns = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
-        Ok(Rows { columns: columns.map_err(|error| error.to_string())?, bad })
+        Ok(FittedRows { columns: columns.map_err(|error| error.to_string())?, bad })
     }
 
     /// Nothing that is cut into records is a file of columns.
@@ -138,7 +138,7 @@ impl ParquetDecoder {
 }
 
 /// Rows before the bad ones are taken out.
-struct Rows {
+struct FittedRows {
     columns: RecordBatch,
     bad: BTreeMap<usize, String>,
 }
@@ -149,7 +149,7 @@ impl Decoder for ParquetDecoder {
         let (base, first) = (*base, (*first).max(*base));
         let rows = (first - base) as usize..block.next.next.saturating_sub(base) as usize;
         let read = guarded(|| self.read(block, &rows));
-        let Rows { columns, bad } = match read {
+        let FittedRows { columns, bad } = match read {
             Ok(read) => read,
             Err(reason) => return self.refuse(first, rows.len(), &reason),
         };

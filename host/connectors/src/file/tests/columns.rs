@@ -1,23 +1,26 @@
 //! The file sink as files of columns and in folders by partition: what readers see, and what a crash at any step leaves.
 
 use super::settings_of;
-use crate::file::{Content, FileSink, FileSinkSettings, Partitioning};
+use crate::context::{SinkContext, SourceContext};
+use crate::file::{FileContent, FileSink, FileSinkSettings, Partitioning};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_schema::Schema;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::sink::RowMeta;
-use weir_connect::{Op, Sink, SinkRows, compliance};
+use weir_connect::{FileLayout, NoMark, Op, RowIdentity, RowShape, Sink, SinkRows, compliance};
 use weir_event::{EventTime, ManualClock, Span};
 use weir_format::parquet::Compression;
 
 const HOUR: i64 = 3_600_000;
-const COLUMNS: Content = Content::Parquet { compression: Compression::Zstd, meta: false };
+const COLUMNS: FileContent = FileContent::Parquet { compression: Compression::Zstd, meta: false };
 
 /// Rows of windows that end at these hours.
 fn rows(numbers: &[i64], ends: &[i64]) -> SinkRows {
@@ -214,7 +217,7 @@ async fn rows_that_delete_are_not_written_by_who_cannot_say_so() {
 #[tokio::test]
 async fn rows_without_a_time_or_without_the_column_are_the_definitions_fault() {
     let folder = tempfile::tempdir().unwrap();
-    for (template, says) in [("dt=%Y", "an aggregate over all time"), ("c={nn}", "it has n, word")] {
+    for (template, says) in [("dt=%Y", "an aggregate over all time"), ("c={wrd}", "did you mean `word`?")] {
         let partition = partitioning(&[template]);
         let mut sink = sink(folder.path(), |settings| settings.partition = partition, &Arc::default());
         sink.start(None).await.unwrap();
@@ -252,4 +255,80 @@ async fn records_go_into_partitions_too() {
     sink.commit(&token).await.unwrap();
     let written = fs::read_to_string(folder.path().join("word=w%2F1/activity-000000000001.jsonl")).unwrap();
     assert_eq!(written, "{\"n\":1}\n{\"n\":1}\n");
+}
+
+fn context(shape: Option<Arc<RowShape>>) -> SinkContext {
+    SinkContext {
+        project: PathBuf::from("/project"),
+        data_dir: PathBuf::from("/project/.weir"),
+        job: "activity".to_owned(),
+        sink: "file".to_owned(),
+        shape,
+        refused_bytes: 0,
+        clock: Arc::new(ManualClock::default()),
+        mark: Arc::new(NoMark),
+    }
+}
+
+#[test]
+fn settings_of_columns_partitions_and_stores_are_checked_before_anything_runs() {
+    let shape = RowShape {
+        job: "activity".into(),
+        columns: rows(&[], &[]).columns.schema(),
+        keys: Arc::new(Schema::empty()),
+        key_columns: Vec::new(),
+        identity: RowIdentity::Key,
+        deletes: false,
+    };
+    let shape = Some(Arc::new(shape));
+    for (settings, shape, expected) in [
+        (json!({"compression": "zstd"}), None, vec!["compression: is for `format: parquet`"]),
+        (
+            json!({"format": "parquet", "compression": "lzo"}),
+            None,
+            vec!["compression: `lzo` is not a compression"],
+        ),
+        (json!({"options": {"aws_region": "x"}}), None, vec!["options: are of an object store"]),
+        (
+            json!({"path": "s3://b/x", "options": {"aws_regoin": "x"}}),
+            None,
+            vec!["options: `aws_regoin` is not"],
+        ),
+        (json!({"target_size": "1MB"}), None, vec!["target_size: `1MB` is not a size"]),
+        (
+            json!({"partition": ["dt=%Y", "w={wrd}"]}),
+            shape,
+            vec![
+                "partition: `{wrd}`: unknown column; did you mean `word`?",
+                "partition: the rows have no time",
+            ],
+        ),
+    ] {
+        let mut settings = settings;
+        let path = settings["path"].as_str().unwrap_or("out").to_owned();
+        settings["path"] = path.into();
+        let said: Vec<_> = super::sink(&settings, &context(shape)).err().unwrap();
+        assert_eq!(said.len(), expected.len(), "{settings}: {said:?}");
+        for (said, expected) in said.iter().zip(expected) {
+            assert!(said.to_string().starts_with(expected), "{said}");
+        }
+    }
+    let stored = json!({"path": "s3://bucket/out/", "format": "parquet", "partition": ["dt=%Y-%m-%d"]});
+    let sink = super::sink(&stored, &context(None)).unwrap();
+    assert_eq!(sink.place(), "s3://bucket/out/activity-*.parquet");
+    assert_eq!((sink.own_place(), sink.mark()), (Some(sink.place()), None));
+}
+
+#[test]
+fn a_source_says_which_files_its_format_cannot_be() {
+    let said = |path: &str, layout: FileLayout| {
+        let context = SourceContext { layout, ..crate::registry::tests::source_context() };
+        super::source(&json!({"path": path}), &context).err().map(|errors| errors[0].to_string())
+    };
+    assert!(said("in/*.parquet", FileLayout::Lines).unwrap().contains("add `format: parquet`"));
+    assert!(said("s3://b/in/*.csv", FileLayout::AvroContainer).unwrap().contains("from this machine only"));
+    assert!(said("s4://b/in/*", FileLayout::Lines).unwrap().contains("is not an object store"));
+    for path in ["in/*.parquet", "s3://b/in/dt=*/*.parquet"] {
+        assert_eq!(said(path, FileLayout::Columns), None);
+    }
 }

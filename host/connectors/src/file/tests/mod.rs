@@ -296,20 +296,20 @@ fn sink_into(folder: &Path, roll: Option<Span>, clock: &Arc<ManualClock>) -> Box
     Box::new(FileSink::new("activity", settings, clock))
 }
 
-fn json_lines() -> Content {
+fn json_lines() -> FileContent {
     content_of("jsonl")
 }
 
 /// Records of a format.
-fn content_of(format: &str) -> Content {
+fn content_of(format: &str) -> FileContent {
     let around = ProjectSurroundings::new(Path::new("/"));
     let writing = Writing { meta: false, in_files: true, subject: "", around: &around };
     let format = sink_format(&format.into(), &writing).unwrap();
-    Content::Records(format.encoder, format.ending)
+    FileContent::Records(format.encoder, format.ending)
 }
 
 /// All settings but folder and content at their defaults.
-fn settings_of(folder: &Path, content: Content) -> FileSinkSettings {
+fn settings_of(folder: &Path, content: FileContent) -> FileSinkSettings {
     FileSinkSettings {
         folder: folder.to_path_buf(),
         objects: None,

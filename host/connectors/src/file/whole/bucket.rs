@@ -25,7 +25,7 @@ const OPTIONS: MatchOptions = MatchOptions {
 
 /// The objects that a path or a glob in a store means.
 #[derive(Debug)]
-pub(in crate::file) struct Bucket {
+pub(crate) struct Bucket {
     place: ObjectPlace,
     pattern: Pattern,
     /// The folders above the first one with a glob's character.
@@ -35,7 +35,7 @@ pub(in crate::file) struct Bucket {
 
 impl Bucket {
     /// The objects of a place. Does no I/O; the error is that it is not a glob.
-    pub(in crate::file) fn new(place: ObjectPlace) -> Result<Bucket, String> {
+    pub(crate) fn new(place: ObjectPlace) -> Result<Bucket, String> {
         let pattern = Pattern::new(place.prefix()).map_err(|error| format!("not a glob: {error}"))?;
         let fixed = place.prefix().split('/').take_while(|folder| !folder.contains(['*', '?', '[']));
         let mut base: Vec<&str> = fixed.collect();

@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// The files of a path or a glob.
 #[derive(Debug)]
-pub(in crate::file) struct Disk(pub(in crate::file) Names);
+pub(crate) struct Disk(pub(crate) Names);
 
 #[async_trait]
 impl Shelf for Disk {

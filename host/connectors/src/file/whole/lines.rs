@@ -1,8 +1,8 @@
 //! The lines of a file, also of one that is compressed: piece by piece of the file, so that it is never held whole.
 
 use super::WholeFile;
-use super::place::Place;
-use super::read::Reading;
+use super::place::WholePlace;
+use super::read::WholeReading;
 use crate::file::cut::{Cutter, Piece};
 use crate::file::source::{BLOCK_BYTES, MAX_RECORD_BYTES};
 use bytes::Bytes;
@@ -73,8 +73,8 @@ impl Unpacked {
 
 /// Reads what was not read of a file.
 pub(super) async fn read(
-    reading: &mut Reading,
-    place: &mut Place,
+    reading: &mut WholeReading,
+    place: &mut WholePlace,
     file: &WholeFile,
 ) -> Result<(), ConnectError> {
     let shelf = reading.shelf.clone();
@@ -114,7 +114,7 @@ fn skipped<'c>(content: &'c [u8], skip: &mut u64) -> &'c [u8] {
     &content[skipping..]
 }
 
-async fn cut(reading: &mut Reading, place: &mut Place, cutter: &mut Cutter, mut content: &[u8]) {
+async fn cut(reading: &mut WholeReading, place: &mut WholePlace, cutter: &mut Cutter, mut content: &[u8]) {
     while !content.is_empty() {
         let (space, room) = cutter.space();
         let (now, rest) = content.split_at(room.min(content.len()));
@@ -126,19 +126,18 @@ async fn cut(reading: &mut Reading, place: &mut Place, cutter: &mut Cutter, mut 
     }
 }
 
-async fn hand_out(reading: &mut Reading, place: &mut Place, piece: Piece) {
+async fn hand_out(reading: &mut WholeReading, place: &mut WholePlace, piece: Piece) {
     let (first, lines) = (reading.next, piece.lines());
     place.at += piece.length();
+    let refused = |reason, payload| Some(RefusedRecord { offset: first, reason, payload, skip: false });
     let (data, refused) = match piece {
         // Lines have no head.
         Piece::Lines { data, .. } | Piece::Head { data, .. } => (data, None),
+        Piece::Refused { start, reason, .. } => (Bytes::new(), refused(reason, start)),
         Piece::TooLong { start, length } => {
             let reason =
                 format!("the line is {length} bytes long, more than the {MAX_RECORD_BYTES} that are read");
-            (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload: start, skip: false }))
-        }
-        Piece::Refused { start, reason, .. } => {
-            (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload: start, skip: false }))
+            (Bytes::new(), refused(reason, start))
         }
     };
     reading.hand_out((data, Framing::Lines { first }), lines, refused, place).await;

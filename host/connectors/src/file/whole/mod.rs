@@ -17,8 +17,8 @@ mod tests;
 pub(super) use self::bucket::Bucket;
 pub(super) use self::disk::Disk;
 
-use self::place::{Place, compare};
-use self::read::Reading;
+use self::place::{WholePlace, compare};
+use self::read::WholeReading;
 use super::piped::PipedReader;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -114,9 +114,9 @@ impl Source for WholeSource {
         let (out, blocks) = mpsc::channel(1);
         let Some(open) = partitions.first() else { return Ok(Box::new(PipedReader::ended(blocks))) };
         let read = open.from.as_ref().filter(|position| !position.place.is_empty());
-        let place = read.map(Place::of).transpose()?;
+        let place = read.map(WholePlace::of).transpose()?;
         let listing = self.present().await?;
-        let reading = Reading {
+        let reading = WholeReading {
             shelf: self.shelf.clone(),
             is_columns: self.is_columns,
             clock: self.clock.clone(),
@@ -131,7 +131,7 @@ impl Source for WholeSource {
 
     async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
         let from = positions.first().and_then(|open| open.from.as_ref());
-        let place = from.filter(|position| !position.place.is_empty()).map(Place::of).transpose()?;
+        let place = from.filter(|position| !position.place.is_empty()).map(WholePlace::of).transpose()?;
         let files = self.shelf.list().await?;
         let is_left = |file: &&WholeFile| match &place {
             None => true,
@@ -149,7 +149,7 @@ impl Source for WholeSource {
     }
 
     fn place(&self, before: &Position) -> Option<String> {
-        Place::of(before).ok().map(|place| self.shelf.path(&place.file))
+        WholePlace::of(before).ok().map(|place| self.shelf.path(&place.file))
     }
 
     fn reads(&self, place: &str) -> bool {

@@ -16,7 +16,7 @@ pub(super) fn compare(one: &str, other: &str) -> Ordering {
 
 /// Where in the files a position is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct WholePlace {
     /// The file's name below the fixed part of the path.
     pub(super) file: String,
     identity: String,
@@ -29,15 +29,15 @@ pub(super) struct Place {
     before: usize,
 }
 
-impl Place {
+impl WholePlace {
     /// The beginning of a file.
-    pub(super) fn start_of(file: &WholeFile, listing: &[WholeFile]) -> Place {
+    pub(super) fn start_of(file: &WholeFile, listing: &[WholeFile]) -> WholePlace {
         let before = before(&file.name, listing).len();
-        Place { file: file.name.clone(), identity: file.identity.clone(), at: 0, is_done: false, before }
+        WholePlace { file: file.name.clone(), identity: file.identity.clone(), at: 0, is_done: false, before }
     }
 
     /// Reads the place of a position.
-    pub(super) fn of(position: &Position) -> Result<Place, ConnectError> {
+    pub(super) fn of(position: &Position) -> Result<WholePlace, ConnectError> {
         serde_json::from_str(&position.place).map_err(|error| {
             ConnectError::internal(format!("`{}` is not a place in a file: {error}", position.place))
         })

@@ -2,7 +2,7 @@
 //!
 //! It goes on only while somebody waits for a block.
 
-use super::place::Place;
+use super::place::WholePlace;
 use super::{Shelf, WholeFile, lines, rows, sorted};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use weir_event::{Clock, PartitionId, Position};
 
 /// How far reading has come.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct WholeReading {
     pub(super) shelf: Arc<dyn Shelf>,
     /// Whether files hold columns; else lines.
     pub(super) is_columns: bool,
@@ -29,9 +29,9 @@ pub(super) struct Reading {
     pub(super) has_news: bool,
 }
 
-impl Reading {
+impl WholeReading {
     /// Reads until the end or an error, of which it tells. `listing` is the files that there were at the start.
-    pub(super) async fn run(mut self, place: Option<Place>, listing: Vec<WholeFile>) {
+    pub(super) async fn run(mut self, place: Option<WholePlace>, listing: Vec<WholeFile>) {
         if let Err(error) = self.read(place, listing).await {
             self.send(Err(error)).await;
         }
@@ -39,22 +39,22 @@ impl Reading {
 
     async fn read(
         &mut self,
-        mut place: Option<Place>,
+        mut place: Option<WholePlace>,
         mut listing: Vec<WholeFile>,
     ) -> Result<(), ConnectError> {
         self.tell_late(place.as_mut(), &listing).await;
         loop {
-            if let Some(place) = &mut place {
-                if let Some(file) = place.unread(&listing, |name| self.shelf.path(name))? {
-                    self.read_file(place, file).await?;
-                }
+            if let Some(place) = &mut place
+                && let Some(file) = place.unread(&listing, |name| self.shelf.path(name))?
+            {
+                self.read_file(place, file).await?;
             }
             let next = match &place {
                 Some(place) => place.following(&listing),
                 None => listing.first(),
             };
             if let Some(next) = next {
-                place = Some(Place::start_of(next, &listing));
+                place = Some(WholePlace::start_of(next, &listing));
                 continue;
             }
             self.caught_up().await;
@@ -67,7 +67,7 @@ impl Reading {
         }
     }
 
-    async fn read_file(&mut self, place: &mut Place, file: &WholeFile) -> Result<(), ConnectError> {
+    async fn read_file(&mut self, place: &mut WholePlace, file: &WholeFile) -> Result<(), ConnectError> {
         if self.is_columns {
             rows::read(self, place, file).await
         } else {
@@ -81,7 +81,7 @@ impl Reading {
         (data, framing): (Bytes, Framing),
         rows: u64,
         refused: Option<RefusedRecord>,
-        place: &Place,
+        place: &WholePlace,
     ) {
         self.next += rows;
         self.has_news = true;
@@ -98,7 +98,7 @@ impl Reading {
     }
 
     /// Tells of files that are not read, as a refused record where the next row is, which takes no number.
-    async fn tell_late(&mut self, place: Option<&mut Place>, listing: &[WholeFile]) {
+    async fn tell_late(&mut self, place: Option<&mut WholePlace>, listing: &[WholeFile]) {
         let Some(place) = place else { return };
         if let Some(reason) = place.too_late(listing) {
             tracing::warn!("{reason}");

@@ -1,7 +1,7 @@
 //! The rows of a file of Parquet: row group by row group, each handed out in several blocks that share its bytes.
 
-use super::place::Place;
-use super::read::Reading;
+use super::place::WholePlace;
+use super::read::WholeReading;
 use super::{Shelf, WholeFile};
 use bytes::Bytes;
 use weir_connect::{ConnectError, Framing};
@@ -13,8 +13,8 @@ const BLOCK_ROWS: u64 = 1 << 16;
 
 /// Reads what was not read of a file.
 pub(super) async fn read(
-    reading: &mut Reading,
-    place: &mut Place,
+    reading: &mut WholeReading,
+    place: &mut WholePlace,
     file: &WholeFile,
 ) -> Result<(), ConnectError> {
     let shelf = reading.shelf.clone();

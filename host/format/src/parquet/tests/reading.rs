@@ -247,7 +247,7 @@ fn damaged_files_are_refused_without_a_panic_and_lines_are_none() {
     let mut random = 1_u64;
     for _ in 0..10_000 {
         let mut damaged = whole.clone();
-        for _ in 0..1 + random % 3 {
+        for _ in 0..=random % 3 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let at = (random >> 33) as usize % damaged.len();
             damaged[at] = (random >> 11) as u8;

@@ -1,0 +1,93 @@
+//! A real server that speaks S3, by the script `s3`, and what independent readers of Parquet find, by `readers`. The first
+//! start on a machine fetches them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::file;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// A server with data of its own; killed when the test's process ends.
+#[derive(Debug)]
+pub(crate) struct Store {
+    dir: PathBuf,
+    pub(crate) url: String,
+}
+
+/// The server of all tests.
+pub(crate) fn shared() -> &'static Store {
+    static SHARED: OnceLock<Store> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let dir = tempfile::Builder::new().prefix("weir-s3-").tempdir().unwrap().keep();
+        let mut start = Command::new(file("services/s3"));
+        start.arg("start").arg(&dir).env("S3_OWNER", std::process::id().to_string());
+        Store { url: said(&mut start).trim().to_owned(), dir }
+    })
+}
+
+/// What a command prints; it must succeed.
+#[track_caller]
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Lets a command use a store at this address as the one who may do everything.
+pub(crate) fn with_key<'c>(command: &'c mut Command, url: &str) -> &'c mut Command {
+    with_other_key(command, url, "weir", "weir-secret")
+}
+
+/// The same with another key.
+pub(crate) fn with_other_key<'c>(
+    command: &'c mut Command,
+    url: &str,
+    key: &str,
+    secret: &str,
+) -> &'c mut Command {
+    command
+        .env("AWS_ENDPOINT_URL", url)
+        .env("AWS_ACCESS_KEY_ID", key)
+        .env("AWS_SECRET_ACCESS_KEY", secret)
+        .env("AWS_REGION", "us-east-1")
+        .env("ALLOW_HTTP", "true")
+}
+
+impl Store {
+    pub(crate) fn bucket(&self, name: &str) {
+        said(Command::new(file("services/s3")).arg("bucket").arg(&self.dir).arg(name));
+    }
+
+    /// Copies what stands below a prefix into a folder.
+    pub(crate) fn get(&self, bucket: &str, prefix: &str, folder: &Path) {
+        let mut command = Command::new(file("services/readers"));
+        command.args(["get", &self.url, bucket, prefix]).arg(folder);
+        said(with_key(&mut command, &self.url));
+    }
+
+    /// Copies what stands in a folder below a prefix.
+    pub(crate) fn put(&self, folder: &Path, bucket: &str, prefix: &str) {
+        let mut command = Command::new(file("services/readers"));
+        command.arg("put").arg(folder).args([&self.url, bucket, prefix]);
+        said(with_key(&mut command, &self.url));
+    }
+}
+
+/// The rows of all files of Parquet below a folder, as pyarrow and DuckDB read them alike.
+pub(crate) fn parquet_rows(folder: &Path) -> Vec<Value> {
+    let lines = said(Command::new(file("services/readers")).arg("rows").arg(folder));
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The same as Spark reads the folder as one table.
+pub(crate) fn spark_rows(folder: &Path) -> Vec<Value> {
+    let lines = said(Command::new(file("services/readers")).arg("spark").arg(folder));
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Lets pyarrow write files of Parquet into folders by day, and beside them `rows.jsonl` with the same rows.
+pub(crate) fn write_parquet(folder: &Path) {
+    said(Command::new(file("services/readers")).arg("write").arg(folder));
+}

@@ -5,6 +5,8 @@
 //! a call to its reader is given up. A sink that promises exactly-once shows nothing before `commit`, everything after
 //! it, and after a restart exactly what the last token names.
 
+pub mod keyed;
+
 use crate::error::ConnectError;
 use crate::sink::{Delivery, Sink, SinkRows, Token};
 use crate::source::{Fetch, Framing, OpenPartition, RawBlock, Reader, Source};

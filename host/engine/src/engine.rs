@@ -1,11 +1,11 @@
 //! The engine as the server holds it: jobs by name over one store, also those that could not be started.
 
-use crate::attempts::{Attempts, attempts_of};
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
 use crate::error::EngineError;
 use crate::job::{Job, JobSpec, Surroundings};
 use crate::manifest::{Body, PartitionState};
+use crate::revisions::{Revisions, revised_up_to};
 use crate::status::{JobStatus, Refusal};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -67,7 +67,7 @@ impl Engine {
             checkpoint_every: settings.checkpoint_every,
             outbox: settings.outbox,
             outbox_bytes: settings.outbox_bytes,
-            attempts: Attempts::default(),
+            revisions: Revisions::default(),
         };
         Ok(Engine { surroundings, jobs: RwLock::default() })
     }
@@ -112,14 +112,13 @@ impl Engine {
     pub async fn forget(&self, name: &str) -> Result<(), EngineError> {
         self.jobs.read().unwrap_or_else(PoisonError::into_inner).refuse_running(name)?;
         let head = self.surroundings.store.head().map_err(|error| EngineError::store(name, &error))?;
-        self.starts_above(name, head.map_or(0, |head| attempts_of(&head, name)));
+        self.starts_above(name, head.map_or(0, |head| revised_up_to(&head, name)));
         self.surroundings.committer.forget(name).await
     }
 
-    /// The state of a job was dropped that knew of attempts up to this one: rows of the next are newer than those of all
-    /// before.
-    pub fn starts_above(&self, name: &str, attempt: u64) {
-        self.surroundings.attempts.dropped(name, attempt);
+    /// The state of a job was dropped whose newest attempt's revisions began here: rows of the next are newer.
+    pub fn starts_above(&self, name: &str, revision: u64) {
+        self.surroundings.revisions.dropped(name, revision);
     }
 
     /// The job of this name, if it was started.

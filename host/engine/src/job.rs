@@ -3,7 +3,6 @@
 //! The supervisor restores the job's last safe checkpoint, runs the pipeline, and starts again from the next safe
 //! checkpoint when an outside system failed in a way that may pass. A job that fails stops alone.
 
-use crate::attempts::Attempts;
 use crate::back_off::BackOff;
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
@@ -19,6 +18,7 @@ use crate::manifest::Body;
 use crate::outbox::{LeftOutboxes, Outbox, OutboxOpening};
 use crate::pipeline::{self, Attempt, OpenSink, OpenSinks};
 use crate::progress::Progress;
+use crate::revisions::Revisions;
 use crate::shard::Shards;
 use crate::sink_names::keep_names;
 use crate::sink_task::SinkSpec;
@@ -73,7 +73,7 @@ pub(crate) struct Surroundings {
     pub(crate) checkpoint_every: Duration,
     pub(crate) outbox: PathBuf,
     pub(crate) outbox_bytes: u64,
-    pub(crate) attempts: Attempts,
+    pub(crate) revisions: Revisions,
 }
 
 /// A job, seen from outside.
@@ -312,7 +312,8 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     *job.begun.write().unwrap_or_else(PoisonError::into_inner) = begun;
 
     // The attempt is stored before its first effect, so that revisions rise also across crashes.
-    body.attempt = surroundings.attempts.next(&plan.name, body.attempt, job.clock.now());
+    body.revised = surroundings.revisions.next(&plan.name, body.revised_up_to(), job.clock.now());
+    body.attempt += 1;
     body.adopt(&plan);
     body.shape = Some(shape);
     let (cpu, entries) = (&job.progress.cpu, unsaid.into_iter());

@@ -9,7 +9,6 @@
 
 mod ahead;
 mod apart;
-mod attempts;
 mod back_off;
 mod backlog;
 mod checkpoint;
@@ -38,6 +37,7 @@ mod outbox;
 mod pipeline;
 mod progress;
 mod reading;
+mod revisions;
 mod session;
 mod shard;
 mod sink_names;
@@ -49,7 +49,6 @@ mod stop;
 pub mod stream;
 mod take;
 
-pub use attempts::attempts_of;
 pub use back_off::BackOff;
 pub use clock::SystemClock;
 pub use dead_letters::{DeadLetters, Listing};
@@ -60,6 +59,7 @@ pub use failures::FailureSample;
 pub use fit::{StateEdit, state_edit};
 pub use inputs::InputSource;
 pub use job::{Job, JobSpec, KeyPage};
+pub use revisions::revised_up_to;
 pub use sink_names::{LeftRows, left_rows, sink_identity};
 pub use sink_task::{MakeSink, SinkSpec};
 pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus, SinkState, SinkStatus};

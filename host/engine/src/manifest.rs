@@ -45,8 +45,11 @@ pub(crate) struct Body {
     pub(crate) shape: Option<StoredShape>,
     /// Number of this checkpoint of the job, rising.
     pub(crate) checkpoint: u64,
-    /// The number of the newest attempt, rising with each: the high part of revisions.
+    /// How often the job was started.
     pub(crate) attempt: u64,
+    /// Where the revisions of the newest attempt began; 0 in a body of an older weir, which numbered them by the attempt.
+    #[serde(default)]
+    pub(crate) revised: u64,
     /// Where each partition was read to, and its newest event time.
     pub(crate) partitions: Vec<PartitionState>,
     /// The job's watermark.
@@ -91,10 +94,6 @@ pub(crate) struct PartitionState {
     #[serde(default)]
     pub(crate) beginning: Beginning,
 }
-
-/// Revisions per attempt: 2^32 batches are more than an attempt can write, and the product stays below 2^53, where
-/// JSON readers lose whole numbers, for two million starts.
-const REVISIONS_PER_ATTEMPT: u64 = 1 << 32;
 
 /// Rows in files that a checkpoint keeps for a sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +197,7 @@ impl Body {
             shape: Some(StoredShape::of(plan)),
             checkpoint: 0,
             attempt: 0,
+            revised: 0,
             partitions: Vec::new(),
             watermark: None,
             behind: None,
@@ -215,11 +215,6 @@ impl Body {
     pub(crate) fn partitions_of(manifest: &Manifest) -> Vec<PartitionState> {
         let partitions = manifest.body.get("partitions").cloned().unwrap_or_default();
         serde_json::from_value(partitions).unwrap_or_default()
-    }
-
-    /// All revisions of earlier attempts are at most this, also those that no checkpoint knows of.
-    pub(crate) fn revised_up_to(&self) -> u64 {
-        self.attempt * REVISIONS_PER_ATTEMPT
     }
 
     /// Since when the job has all data; `None` for all that was ever in its source.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
-use weir_engine::{DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, attempts_of};
+use weir_engine::{DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, revised_up_to};
 use weir_event::suggestion::instead_of;
 use weir_event::{Clock, Ticks};
 use weir_plan::{Checked, JobPlan, ServerDefinition};
@@ -55,7 +55,7 @@ pub(crate) struct Opened {
     pub(crate) store: Arc<dyn CheckpointStore>,
     /// Marks what is made with the state as that.
     pub(crate) mark: Arc<dyn StateMark>,
-    /// Jobs whose state was dropped, and how many attempts it knew of.
+    /// Jobs whose state was dropped, and where the revisions of its newest attempt began.
     dropped: BTreeMap<String, u64>,
     all_or_none: bool,
 }
@@ -162,7 +162,7 @@ fn open_store(
     Ok(Arc::new(LastingStore::open(&data_dir.join("state"), options)?))
 }
 
-/// Drops the state of jobs by name and gives how many attempts it knew of; a name that neither a job nor any state has is
+/// Drops the state of jobs by name and gives where the revisions of its newest attempt began; a name that neither a job nor any state has is
 /// refused before anything is.
 fn reset(
     store: &dyn CheckpointStore,
@@ -194,8 +194,8 @@ fn reset(
         };
         tracing::info!(job = name, "its state was dropped: it starts anew{again}");
     }
-    let attempts = |name: &String| head.as_ref().map_or(0, |head| attempts_of(head, name));
-    Ok(names.iter().map(|name| (name.clone(), attempts(name))).collect())
+    let revised = |name: &String| head.as_ref().map_or(0, |head| revised_up_to(head, name));
+    Ok(names.iter().map(|name| (name.clone(), revised(name))).collect())
 }
 
 /// Starts every job. To be called inside the engine's runtime. Where all have to run, one that cannot start ends the
@@ -213,8 +213,8 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
         outbox_bytes: opened.server.limits.outbox_bytes,
     };
     let engine = Engine::new(settings, opened.store.clone(), Arc::new(letters), opened.clock.clone())?;
-    for (name, attempt) in &opened.dropped {
-        engine.starts_above(name, *attempt);
+    for (name, revision) in &opened.dropped {
+        engine.starts_above(name, *revision);
     }
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone(), opened.mark.clone()));
     let running = Running { engine: Arc::new(engine), logs, hubs: Hubs::default() };

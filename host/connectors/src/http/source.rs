@@ -18,7 +18,9 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::watch;
 use weir_connect::source::RefusedRecord;
-use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, Left, OpenPartition, RawBlock, Reader, Source};
+use weir_connect::{
+    ConnectError, Fetch, Framing, KnownTimes, Left, OpenPartition, Probe, RawBlock, Reader, Source,
+};
 use weir_event::{PartitionId, Position};
 
 /// What a block holds at most, one larger row aside.
@@ -149,6 +151,11 @@ impl Source for Declared {
 
     async fn left(&self, positions: &[OpenPartition], bounded: bool) -> Result<Left, ConnectError> {
         self.log().await?.left(positions, bounded).await
+    }
+
+    /// To open the log would make it, and there is nobody else to reach.
+    async fn probe(&self) -> Result<Probe, ConnectError> {
+        Ok(Probe::Ready("events that are posted to this server".to_owned()))
     }
 
     fn committed(&self, job: &str, position: &Position) {

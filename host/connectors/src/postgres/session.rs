@@ -18,8 +18,8 @@ use weir_event::Clock;
 
 /// Everything that a job may have staged.
 const ALL: i64 = i64::MAX;
-/// A transaction that holds what others wait for ends with whoever began it, also where that stands still.
-const BEGIN_SHORT: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'";
+/// A transaction that holds what others wait for is ended by the server where whoever began it stands still.
+const SHORT: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 /// What sessions are opened with.
 #[derive(Clone)]
@@ -123,7 +123,8 @@ impl Session {
     /// Claims the job, and brings the table to exactly this checkpoint.
     pub(super) async fn claim(&mut self, safe: Option<u64>) -> Result<(), ConnectError> {
         let job = &self.opening.job;
-        self.ask(self.publisher.batch_execute(BEGIN_SHORT)).await?;
+        self.ask(self.publisher.batch_execute("BEGIN")).await?;
+        self.ask(self.publisher.batch_execute(SHORT)).await?;
         self.ask(self.publisher.execute(&self.statements.introduce, &[job])).await?;
         let (reached, _) = self.claimed().await?;
         let safe = safe.unwrap_or(0);
@@ -144,10 +145,12 @@ impl Session {
         read().map_err(|error| failure(&self.opening.at, &error))
     }
 
-    fn check_owner(&self, owner: &str) -> Result<(), ConnectError> {
+    /// Where another has claimed the job since, nothing of the transaction stays, nor anything that it holds.
+    async fn check_owner(&self, owner: &str, client: &Client) -> Result<(), ConnectError> {
         if owner == self.run {
             return Ok(());
         }
+        self.ask(client.batch_execute("ROLLBACK")).await?;
         let (at, job) = (&self.opening.at, &self.opening.job);
         Err(ConnectError::unavailable(format!(
             "postgres {at}: another process writes the rows of the job {job} since"
@@ -198,9 +201,10 @@ impl Session {
     /// What was staged is durable when this returns, as up to this epoch.
     pub(super) async fn prepare(&mut self, epoch: u64) -> Result<(), ConnectError> {
         if self.in_transaction {
+            self.ask(self.writer.batch_execute(SHORT)).await?;
             let row = self.ask(self.writer.query_one(&self.statements.look, &[&self.opening.job])).await?;
             let owner: String = row.try_get(0).map_err(|error| failure(&self.opening.at, &error))?;
-            self.check_owner(&owner)?;
+            self.check_owner(&owner, &self.writer).await?;
             self.ask(self.writer.batch_execute("COMMIT")).await?;
             self.in_transaction = false;
             self.staged = self.prepared + 1;
@@ -215,9 +219,10 @@ impl Session {
             return Ok(());
         }
         let (published, job, epoch) = (epoch, &self.opening.job, epoch as i64);
-        self.ask(self.publisher.batch_execute(BEGIN_SHORT)).await?;
+        self.ask(self.publisher.batch_execute("BEGIN")).await?;
+        self.ask(self.publisher.batch_execute(SHORT)).await?;
         let (reached, owner) = self.claimed().await?;
-        self.check_owner(&owner)?;
+        self.check_owner(&owner, &self.publisher).await?;
         if reached < epoch {
             self.ask(self.publisher.execute(&self.statements.publish, &[job, &epoch])).await?;
             self.ask(self.publisher.execute(&self.statements.clear, &[job, &epoch])).await?;

@@ -59,7 +59,12 @@ impl PostgresSink {
     }
 
     /// Sends lines, of the rows with these numbers, and sets aside what the server refuses of them.
-    async fn send(&mut self, rows: &SinkRows, lines: &Lines<'_>, part: &Part) -> Result<(), ConnectError> {
+    async fn send(
+        &mut self,
+        rows: &SinkRows,
+        lines: &Lines<'_>,
+        part: &LinesPart,
+    ) -> Result<(), ConnectError> {
         let refused = self.session()?.stage(&part.text, &part.ends).await?;
         self.counts.bytes += part.text.len() as u64;
         let refused = refused.into_iter().map(|(at, reason)| (part.rows[at], reason)).collect();
@@ -85,7 +90,7 @@ impl PostgresSink {
 
 /// Lines that go together, and the rows that they are of.
 #[derive(Default)]
-struct Part {
+struct LinesPart {
     text: String,
     ends: Vec<usize>,
     rows: Vec<usize>,
@@ -134,7 +139,7 @@ impl Sink for PostgresSink {
     async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError> {
         let Some((layout, shape)) = self.rows.clone() else { return Ok(()) };
         let lines = Lines::new(&layout, shape.identity, rows).map_err(ConnectError::internal)?;
-        let (mut part, mut refused) = (Part::default(), Vec::new());
+        let (mut part, mut refused) = (LinesPart::default(), Vec::new());
         for row in 0..rows.columns.num_rows() {
             let (epoch, seq) = self.session()?.next_place();
             let start = part.text.len();

@@ -55,7 +55,10 @@ fn a_place_says_where_and_hides_the_password() {
 #[test]
 fn a_key_that_does_not_fit_the_rows_is_refused() {
     let of = |key: &str| errors(&json!({"url": "redis://h", "key": key}), &["user_id", "n"]);
-    assert_eq!(of("{job}:{user}"), "key: `{user}`: the query has no such column; did you mean `user_id`?");
+    assert_eq!(
+        of("{job}:{user_ld}"),
+        "key: `{user_ld}`: the query has no such column; did you mean `user_id`?"
+    );
     let told = of("{job}:{n}");
     assert_eq!(told, "key: rows of every `user_id` would overwrite each other; put {user_id} into it");
     assert!(of("{job").starts_with("key: `{job`: a `{` without its other half"), "{}", of("{job"));

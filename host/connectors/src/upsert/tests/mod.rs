@@ -1,5 +1,6 @@
 //! The frame over a store in memory whose faults are ordered, by a clock that moves only when everything waits for it.
 
+mod compliance;
 mod memory;
 
 use super::{Fence, Keep, Template, UpsertSettings, UpsertSink};

@@ -47,7 +47,7 @@ impl std::fmt::Debug for Login {
 
 /// An answer about a schema; what is not asked for is not there.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct RegistryAnswer {
     id: Option<u32>,
     version: Option<u32>,
     #[serde(default)]
@@ -101,17 +101,17 @@ impl HttpRegistry {
         Ok(self.client.get_or_init(|| made))
     }
 
-    async fn get(&self, path: &[&str], what: &str) -> Result<Answer, ConnectError> {
+    async fn get(&self, path: &[&str], what: &str) -> Result<RegistryAnswer, ConnectError> {
         self.ask(self.client()?.get(self.address(path)), what).await
     }
 
-    async fn post(&self, path: &[&str], body: &Value, what: &str) -> Result<Answer, ConnectError> {
+    async fn post(&self, path: &[&str], body: &Value, what: &str) -> Result<RegistryAnswer, ConnectError> {
         const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
         let request = self.client()?.post(self.address(path)).header("content-type", CONTENT);
         self.ask(request.body(body.to_string()), what).await
     }
 
-    async fn ask(&self, request: RequestBuilder, what: &str) -> Result<Answer, ConnectError> {
+    async fn ask(&self, request: RequestBuilder, what: &str) -> Result<RegistryAnswer, ConnectError> {
         let request = match &self.login {
             Some(login) => request.basic_auth(&login.user, login.password.as_ref()),
             None => request,
@@ -174,7 +174,7 @@ impl HttpRegistry {
         }
     }
 
-    fn registered(&self, answer: Answer, id: u32, what: &str) -> Result<Registered, ConnectError> {
+    fn registered(&self, answer: RegistryAnswer, id: u32, what: &str) -> Result<Registered, ConnectError> {
         let kind = match answer.kind.as_deref() {
             None | Some("AVRO") => SchemaKind::Avro,
             Some("PROTOBUF") => SchemaKind::Protobuf,

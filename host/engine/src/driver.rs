@@ -114,16 +114,8 @@ impl Driver {
             match event {
                 Event::Decoded(decoded) => {
                     let broke = || self.broken("the decoder panicked; its block cannot be read");
-                    match decoded.flatten().ok_or_else(broke)? {
-                        Outcome::Ready(arrival) => {
-                            self.state.undecoded = None;
-                            self.take_in_turn(arrival).await?;
-                        }
-                        Outcome::Unready(unready) => {
-                            let (block, error) = *unready;
-                            self.decode_later(block, error)?;
-                        }
-                    }
+                    let outcome = decoded.flatten().ok_or_else(broke)?;
+                    self.take_decoded(outcome).await?;
                     if let Some(reader) = &mut reader {
                         self.pause_and_resume(reader);
                     }
@@ -160,6 +152,19 @@ impl Driver {
                 return Ok(());
             }
             self.checkpoint_when_due().await?;
+        }
+    }
+
+    async fn take_decoded(&mut self, outcome: Outcome) -> Result<(), EngineError> {
+        match outcome {
+            Outcome::Ready(arrival) => {
+                self.state.undecoded = None;
+                self.take_in_turn(arrival).await
+            }
+            Outcome::Unready(unready) => {
+                let (block, error) = *unready;
+                self.decode_later(block, error)
+            }
         }
     }
 

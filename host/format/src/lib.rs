@@ -34,6 +34,7 @@ pub mod csv;
 pub mod json;
 mod no_time;
 pub mod parquet;
+pub mod protobuf;
 mod records;
 mod registry;
 mod rows;

@@ -6,6 +6,7 @@ use crate::avro::{self, AvroFormat};
 use crate::csv::{self, CsvDecoder, CsvEncoder, CsvOptions};
 use crate::json::{JsonDecoder, JsonEncoder};
 use crate::parquet::ParquetDecoder;
+use crate::protobuf::{self, ProtobufFormat};
 use crate::registry::Surroundings;
 use serde_json::{Value, json};
 use std::fmt::Debug;
@@ -107,9 +108,16 @@ pub const FORMATS: &[Format] = &[
             Err(vec![SettingError::new("", message)])
         },
     },
+    Format {
+        name: "protobuf",
+        ending: None,
+        does: "a message of Protocol Buffers, with the number of its schema in a registry in front of it, or bare; it has no \
+               form in files",
+        keys: protobuf::KEYS,
+        read: |options, schema, around| Ok(Arc::new(ProtobufFormat::of(options, schema, around)?)),
+        write: protobuf::encoder,
+    },
 ];
-const PLANNED: &[&str] = &["protobuf"];
-const PLANNED_ENDINGS: &[&str] = &[];
 
 /// How the records of a stream are read: its format with the options that its definition gives.
 pub trait StreamFormat: Send + Sync + Debug {
@@ -232,7 +240,7 @@ pub fn sink_format(format: &Value, writing: &Writing<'_>) -> Result<SinkFormat, 
             return Err(vec![SettingError::new("", message)]);
         }
     };
-    let found = if writing.in_files { find(name, |row| row.ending, PLANNED_ENDINGS) } else { by_name(name) };
+    let found = if writing.in_files { find(name, |row| row.ending) } else { by_name(name) };
     let found = found.map_err(|error| vec![error])?;
     let encoder = (found.write)(&options, writing).map_err(|errors| {
         let below = |error: SettingError| {
@@ -246,27 +254,15 @@ pub fn sink_format(format: &Value, writing: &Writing<'_>) -> Result<SinkFormat, 
 
 /// The format that definitions call so.
 pub fn by_name(name: &str) -> Result<&'static Format, SettingError> {
-    find(name, |row| Some(row.name), PLANNED)
+    find(name, |row| Some(row.name))
 }
 
-fn find(
-    wanted: &str,
-    name: fn(&Format) -> Option<&'static str>,
-    planned: &[&str],
-) -> Result<&'static Format, SettingError> {
-    if let Some(found) = FORMATS.iter().find(|row| name(row) == Some(wanted)) {
-        return Ok(found);
-    }
-    let known = FORMATS.iter().filter_map(name);
-    Err(SettingError::new(
-        "",
-        if planned.contains(&wanted) {
-            let known = known.collect::<Vec<_>>().join(", ");
-            format!("weir 0.1 does not have the format `{wanted}` yet; it has {known}")
-        } else {
-            format!("`{wanted}`: {}", unknown("format", wanted, known))
-        },
-    ))
+fn find(wanted: &str, name: fn(&Format) -> Option<&'static str>) -> Result<&'static Format, SettingError> {
+    let found = FORMATS.iter().find(|row| name(row) == Some(wanted));
+    found.ok_or_else(|| {
+        let unknown = unknown("format", wanted, FORMATS.iter().filter_map(name));
+        SettingError::new("", format!("`{wanted}`: {unknown}"))
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 mod blocks;
 mod quoted;
 
-use blocks::Blocks;
+use blocks::ContainerBlocks;
 use bytes::Bytes;
 use quoted::Quoted;
 use weir_connect::FileLayout;
@@ -55,11 +55,11 @@ pub(super) struct Cutter {
     /// Where line ends are not always those of lines.
     quoted: Option<Quoted>,
     /// Where blocks say themselves how long they are.
-    blocks: Option<Blocks>,
+    blocks: Option<ContainerBlocks>,
 }
 
 impl Cutter {
-    /// Blocks of about `block_bytes`; a line of more than `max_line_bytes` without its end is too long. Without `head`
+    /// ContainerBlocks of about `block_bytes`; a line of more than `max_line_bytes` without its end is too long. Without `head`
     /// cutting begins where a file does, with it behind that.
     pub(super) fn new(
         layout: FileLayout,
@@ -72,7 +72,7 @@ impl Cutter {
             FileLayout::Quoted { quote, delimiter, head: has_head } => {
                 quoted = Some(Quoted::new(quote, delimiter, has_head && head.is_none()));
             }
-            FileLayout::AvroContainer => blocks = Some(Blocks::new(head)),
+            FileLayout::AvroContainer => blocks = Some(ContainerBlocks::new(head)),
             FileLayout::Lines | FileLayout::Columns | FileLayout::None => {}
         }
         let held = Vec::with_capacity(block_bytes);

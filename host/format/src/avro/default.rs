@@ -1,29 +1,29 @@
 //! Defaults of fields, which schemas write as JSON, as bytes of Avro.
 
-use super::schema::{Kind, Schema};
+use super::schema::{AvroKind, Schema};
 use serde_json::Value;
 
 /// Appends a value of a type; `None` where it is not one. Of a union the default is of the first type, or since Avro 1.12 of
 /// any.
 pub(super) fn default_bytes(schema: &Schema, node: usize, value: &Value, out: &mut Vec<u8>) -> Option<()> {
     match (&schema.node(node).kind, value) {
-        (Kind::Null, Value::Null) => {}
-        (Kind::Boolean, Value::Bool(flag)) => out.push(u8::from(*flag)),
-        (Kind::Int, Value::Number(number)) => {
+        (AvroKind::Null, Value::Null) => {}
+        (AvroKind::Boolean, Value::Bool(flag)) => out.push(u8::from(*flag)),
+        (AvroKind::Int, Value::Number(number)) => {
             push_long(i64::from(i32::try_from(number.as_i64()?).ok()?), out)
         }
-        (Kind::Long, Value::Number(number)) => push_long(number.as_i64()?, out),
-        (Kind::Float, Value::Number(number)) => out.extend((number.as_f64()? as f32).to_le_bytes()),
-        (Kind::Double, Value::Number(number)) => out.extend(number.as_f64()?.to_le_bytes()),
-        (Kind::String, Value::String(text)) => push_bytes(text.as_bytes(), out),
-        (Kind::Bytes, Value::String(text)) => push_bytes(&code_points(text)?, out),
-        (Kind::Fixed(size), Value::String(text)) => {
+        (AvroKind::Long, Value::Number(number)) => push_long(number.as_i64()?, out),
+        (AvroKind::Float, Value::Number(number)) => out.extend((number.as_f64()? as f32).to_le_bytes()),
+        (AvroKind::Double, Value::Number(number)) => out.extend(number.as_f64()?.to_le_bytes()),
+        (AvroKind::String, Value::String(text)) => push_bytes(text.as_bytes(), out),
+        (AvroKind::Bytes, Value::String(text)) => push_bytes(&code_points(text)?, out),
+        (AvroKind::Fixed(size), Value::String(text)) => {
             out.extend(Some(code_points(text)?).filter(|bytes| bytes.len() == *size)?);
         }
-        (Kind::Enum(symbols), Value::String(symbol)) => {
+        (AvroKind::Enum(symbols), Value::String(symbol)) => {
             push_long(symbols.iter().position(|known| known == symbol)? as i64, out);
         }
-        (Kind::Array(items), Value::Array(values)) => {
+        (AvroKind::Array(items), Value::Array(values)) => {
             if !values.is_empty() {
                 push_long(values.len() as i64, out);
             }
@@ -32,7 +32,7 @@ pub(super) fn default_bytes(schema: &Schema, node: usize, value: &Value, out: &m
             }
             out.push(0);
         }
-        (Kind::Map(of), Value::Object(entries)) => {
+        (AvroKind::Map(of), Value::Object(entries)) => {
             if !entries.is_empty() {
                 push_long(entries.len() as i64, out);
             }
@@ -42,13 +42,13 @@ pub(super) fn default_bytes(schema: &Schema, node: usize, value: &Value, out: &m
             }
             out.push(0);
         }
-        (Kind::Record(fields), Value::Object(members)) => {
+        (AvroKind::Record(fields), Value::Object(members)) => {
             for field in fields {
                 let value = members.get(&field.name).or(field.default.as_ref())?;
                 default_bytes(schema, field.node, value, out)?;
             }
         }
-        (Kind::Union(branches), value) => {
+        (AvroKind::Union(branches), value) => {
             let start = out.len();
             for (index, branch) in branches.iter().enumerate() {
                 push_long(index as i64, out);

@@ -2,7 +2,7 @@
 //!
 //! Knows no column. Whatever the bytes, nothing here panics, and nothing takes longer than they are long.
 
-use super::schema::{Kind, Schema};
+use super::schema::{AvroKind, Schema};
 
 /// Bytes and a place in them.
 #[derive(Debug, Clone, Copy)]
@@ -105,23 +105,23 @@ impl<'a> Input<'a> {
             return None;
         }
         match &schema.node(node).kind {
-            Kind::Null => {}
-            Kind::Boolean => drop(self.byte()?),
-            Kind::Int | Kind::Long | Kind::Enum(_) => drop(self.long()?),
-            Kind::Float => drop(self.take(4)?),
-            Kind::Double => drop(self.take(8)?),
-            Kind::Bytes | Kind::String => drop(self.bytes()?),
-            Kind::Fixed(size) => drop(self.take(*size)?),
-            Kind::Union(branches) => {
+            AvroKind::Null => {}
+            AvroKind::Boolean => drop(self.byte()?),
+            AvroKind::Int | AvroKind::Long | AvroKind::Enum(_) => drop(self.long()?),
+            AvroKind::Float => drop(self.take(4)?),
+            AvroKind::Double => drop(self.take(8)?),
+            AvroKind::Bytes | AvroKind::String => drop(self.bytes()?),
+            AvroKind::Fixed(size) => drop(self.take(*size)?),
+            AvroKind::Union(branches) => {
                 let branch = usize::try_from(self.long()?).ok().and_then(|at| branches.get(at))?;
                 self.skip(schema, *branch, depth + 1)?;
             }
-            Kind::Record(fields) => {
+            AvroKind::Record(fields) => {
                 for field in fields {
                     self.skip(schema, field.node, depth + 1)?;
                 }
             }
-            Kind::Array(_) | Kind::Map(_) => self.skip_items(schema, node, depth)?,
+            AvroKind::Array(_) | AvroKind::Map(_) => self.skip_items(schema, node, depth)?,
         }
         Some(())
     }
@@ -129,8 +129,8 @@ impl<'a> Input<'a> {
     /// Passes over an array or a map, over whole blocks where they say how long they are.
     fn skip_items(&mut self, schema: &Schema, node: usize, depth: u32) -> Option<()> {
         let (item, has_keys) = match schema.node(node).kind {
-            Kind::Map(values) => (values, true),
-            Kind::Array(items) => (items, false),
+            AvroKind::Map(values) => (values, true),
+            AvroKind::Array(items) => (items, false),
             _ => return None,
         };
         let mut empty = 0;

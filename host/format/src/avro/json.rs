@@ -5,7 +5,7 @@
 
 use super::fill::uuid;
 use super::input::Input;
-use super::schema::{Kind, Logical, Schema};
+use super::schema::{AvroKind, Logical, Schema, SchemaField};
 use crate::base64;
 use crate::json::push_time;
 use serde_json::Value;
@@ -22,44 +22,35 @@ pub(super) fn push_json(
     let depth = depth.checked_sub(1)?;
     let of = schema.node(node);
     match (&of.kind, of.logical) {
-        (Kind::Null, _) => out.extend_from_slice(b"null"),
-        (Kind::Boolean, _) => push(input.byte().filter(|flag| *flag <= 1)? == 1, out),
-        (Kind::Int, Some(Logical::Date)) => {
+        (AvroKind::Null, _) => out.extend_from_slice(b"null"),
+        (AvroKind::Boolean, _) => push(input.byte().filter(|flag| *flag <= 1)? == 1, out),
+        (AvroKind::Int, Some(Logical::Date)) => {
             let days = i64::from(input.int()?);
             let text = weir_event::EventTime::from_millis(days * 86_400_000).to_string();
             push(text.split('T').next().unwrap_or_default(), out);
         }
-        (Kind::Int, _) => push(input.int()?, out),
-        (Kind::Long, Some(Logical::Timestamp(unit))) => push_time(in_millis(input.long()?, unit), out),
-        (Kind::Long, _) => push(input.long()?, out),
-        (Kind::Float, _) => push(f32::from_le_bytes(input.array()?), out),
-        (Kind::Double, _) => push(f64::from_le_bytes(input.array()?), out),
-        (Kind::String, _) => push(std::str::from_utf8(input.bytes()?).ok()?, out),
-        (Kind::Bytes, Some(Logical::Decimal { scale })) => push_decimal(input.bytes()?, scale, out)?,
-        (Kind::Fixed(size), Some(Logical::Decimal { scale })) => {
+        (AvroKind::Int, _) => push(input.int()?, out),
+        (AvroKind::Long, Some(Logical::Timestamp(unit))) => push_time(in_millis(input.long()?, unit), out),
+        (AvroKind::Long, _) => push(input.long()?, out),
+        (AvroKind::Float, _) => push(f32::from_le_bytes(input.array()?), out),
+        (AvroKind::Double, _) => push(f64::from_le_bytes(input.array()?), out),
+        (AvroKind::String, _) => push(std::str::from_utf8(input.bytes()?).ok()?, out),
+        (AvroKind::Bytes, Some(Logical::Decimal { scale })) => push_decimal(input.bytes()?, scale, out)?,
+        (AvroKind::Fixed(size), Some(Logical::Decimal { scale })) => {
             push_decimal(input.take(*size)?, scale, out)?
         }
-        (Kind::Fixed(16), Some(Logical::Uuid)) => push(uuid(input.array()?), out),
-        (Kind::Bytes, _) => push_base64(input.bytes()?, out),
-        (Kind::Fixed(size), _) => push_base64(input.take(*size)?, out),
-        (Kind::Enum(symbols), _) => push(symbols.get(usize::try_from(input.long()?).ok()?)?.as_str(), out),
-        (Kind::Union(branches), _) => {
+        (AvroKind::Fixed(16), Some(Logical::Uuid)) => push(uuid(input.array()?), out),
+        (AvroKind::Bytes, _) => push_base64(input.bytes()?, out),
+        (AvroKind::Fixed(size), _) => push_base64(input.take(*size)?, out),
+        (AvroKind::Enum(symbols), _) => {
+            push(symbols.get(usize::try_from(input.long()?).ok()?)?.as_str(), out)
+        }
+        (AvroKind::Union(branches), _) => {
             let branch = usize::try_from(input.long()?).ok().and_then(|at| branches.get(at))?;
             push_json(schema, *branch, input, depth, out)?;
         }
-        (Kind::Record(fields), _) => {
-            out.push(b'{');
-            for (index, field) in fields.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                push(field.name.as_str(), out);
-                out.push(b':');
-                push_json(schema, field.node, input, depth, out)?;
-            }
-            out.push(b'}');
-        }
-        (Kind::Array(item), _) => push_items(*b"[]", out, |out, next| {
+        (AvroKind::Record(fields), _) => push_record(schema, fields, input, depth, out)?,
+        (AvroKind::Array(item), _) => push_items(*b"[]", out, |out, next| {
             let walked = input.items(
                 || (),
                 |input| {
@@ -69,7 +60,7 @@ pub(super) fn push_json(
             );
             walked.ok().map(drop)
         })?,
-        (Kind::Map(value), _) => push_items(*b"{}", out, |out, next| {
+        (AvroKind::Map(value), _) => push_items(*b"{}", out, |out, next| {
             let walked = input.items(
                 || (),
                 |input| {
@@ -82,6 +73,26 @@ pub(super) fn push_json(
             walked.ok().map(drop)
         })?,
     }
+    Some(())
+}
+
+fn push_record(
+    schema: &Schema,
+    fields: &[SchemaField],
+    input: &mut Input<'_>,
+    depth: u32,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    out.push(b'{');
+    for (index, field) in fields.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push(field.name.as_str(), out);
+        out.push(b':');
+        push_json(schema, field.node, input, depth, out)?;
+    }
+    out.push(b'}');
     Some(())
 }
 

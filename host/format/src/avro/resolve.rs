@@ -5,7 +5,7 @@
 //! reader's schema gives it. Looks at schemas and types alone, once for each schema; must not see a value.
 
 use super::default::default_bytes;
-use super::schema::{Kind, Logical, Schema, SchemaField};
+use super::schema::{AvroKind, Logical, Schema, SchemaField};
 use crate::rows::Wanted;
 use std::sync::Arc;
 use weir_event::suggestion::unknown;
@@ -183,15 +183,15 @@ impl Resolver<'_> {
         sought: &[Sought<'_>],
     ) -> Result<BelowPlan, Vec<Misfit>> {
         let columns = sought.iter().map(|sought| sought.column).collect();
-        let Kind::Union(branches) = &self.writer.node(node).kind else {
+        let AvroKind::Union(branches) = &self.writer.node(node).kind else {
             return Ok(BelowPlan { how: Below::Record(self.record(node, reader, sought)?), columns });
         };
         if self.writer.record(node).is_none() {
             self.record(node, reader, sought)?;
         }
         let branch = |branch: &usize| match &self.writer.node(*branch).kind {
-            Kind::Null => Ok((true, None)),
-            Kind::Record(_) => Ok((false, Some(self.record(*branch, reader, sought)?))),
+            AvroKind::Null => Ok((true, None)),
+            AvroKind::Record(_) => Ok((false, Some(self.record(*branch, reader, sought)?))),
             _ => Ok((false, None)),
         };
         let branches = branches.iter().map(branch).collect::<Result<_, Vec<Misfit>>>()?;
@@ -257,12 +257,12 @@ impl Resolver<'_> {
         form: &TimeForm,
     ) -> Result<Step, String> {
         let how = match &self.writer.node(node).kind {
-            Kind::Null => How::Null,
+            AvroKind::Null => How::Null,
             _ if *data_type == DataType::Json => How::Json,
-            Kind::Union(branches) => {
+            AvroKind::Union(branches) => {
                 let steps: Vec<_> =
                     branches.iter().map(|branch| self.step(*branch, reader, data_type, form)).collect();
-                let is_null = |branch: &usize| self.writer.node(*branch).kind == Kind::Null;
+                let is_null = |branch: &usize| self.writer.node(*branch).kind == AvroKind::Null;
                 let of_value = |(branch, _): &(&usize, &Result<Step, String>)| !is_null(branch);
                 let mut values = branches.iter().zip(&steps).filter(of_value).peekable();
                 if values.peek().is_some() && values.all(|(_, step)| step.is_err()) {
@@ -271,7 +271,7 @@ impl Resolver<'_> {
                 }
                 How::Union(steps.into_iter().map(Result::ok).collect())
             }
-            Kind::Array(items) => match data_type {
+            AvroKind::Array(items) => match data_type {
                 DataType::Array(of) => How::Array(Box::new(self.step(
                     *items,
                     self.reader_item(reader),
@@ -280,7 +280,7 @@ impl Resolver<'_> {
                 )?)),
                 _ => return Err(self.mismatch(node, data_type, form)),
             },
-            Kind::Map(values) => match data_type {
+            AvroKind::Map(values) => match data_type {
                 DataType::Map(key, of) if **key == DataType::String => How::Map(Box::new(self.step(
                     *values,
                     self.reader_item(reader),
@@ -289,7 +289,7 @@ impl Resolver<'_> {
                 )?)),
                 _ => return Err(self.mismatch(node, data_type, form)),
             },
-            Kind::Record(_) => match data_type {
+            AvroKind::Record(_) => match data_type {
                 DataType::Row(fields) => How::Record(self.row(node, reader, fields)?),
                 _ => return Err(self.mismatch(node, data_type, form)),
             },
@@ -321,12 +321,12 @@ impl Resolver<'_> {
     /// What the reader's schema says of the items of an array or a map.
     fn reader_item(&self, reader: Option<usize>) -> Option<usize> {
         let item = |at: usize| match self.reader?.node(at).kind {
-            Kind::Array(item) | Kind::Map(item) => Some(item),
+            AvroKind::Array(item) | AvroKind::Map(item) => Some(item),
             _ => None,
         };
         let at = reader?;
         match &self.reader?.node(at).kind {
-            Kind::Union(branches) => branches.iter().find_map(|branch| item(*branch)),
+            AvroKind::Union(branches) => branches.iter().find_map(|branch| item(*branch)),
             _ => item(at),
         }
     }
@@ -360,30 +360,32 @@ enum Found<'a> {
 fn scalar(schema: &Schema, node: usize, data_type: &DataType, form: &TimeForm) -> Option<How> {
     let node = schema.node(node);
     Some(match (&node.kind, node.logical, data_type) {
-        (Kind::Boolean, _, DataType::Boolean) => How::Boolean,
-        (Kind::Long, Some(Logical::Timestamp(unit)), DataType::Timestamp) => How::Time(unit),
-        (Kind::Int | Kind::Long, None, DataType::Timestamp) => How::Time(unit_of(form)?),
-        (Kind::Double, _, DataType::Timestamp) => How::TimeNumber(declared_unit(form)?),
-        (Kind::String, None, DataType::Timestamp) => match form {
+        (AvroKind::Boolean, _, DataType::Boolean) => How::Boolean,
+        (AvroKind::Long, Some(Logical::Timestamp(unit)), DataType::Timestamp) => How::Time(unit),
+        (AvroKind::Int | AvroKind::Long, None, DataType::Timestamp) => How::Time(unit_of(form)?),
+        (AvroKind::Double, _, DataType::Timestamp) => How::TimeNumber(declared_unit(form)?),
+        (AvroKind::String, None, DataType::Timestamp) => match form {
             TimeForm::Unit(_) => return None,
             form => How::TimeText(form.clone()),
         },
-        (Kind::Int, Some(Logical::Date), DataType::Date) => How::Int,
-        (Kind::String, None, DataType::Date) => How::DateText,
-        (Kind::Int, _, DataType::Int | DataType::Bigint | DataType::Double | DataType::Float) => How::Int,
-        (Kind::Long, _, DataType::Bigint | DataType::Double | DataType::Float) => How::Long,
-        (Kind::Float, _, DataType::Float | DataType::Double) => How::Float,
-        (Kind::Double, _, DataType::Double) => How::Double,
-        (Kind::Int | Kind::Long, _, DataType::Decimal(_)) => How::Long,
-        (Kind::Bytes, Some(Logical::Decimal { scale }), DataType::Decimal(_)) => How::Decimal(None, scale),
-        (Kind::Fixed(size), Some(Logical::Decimal { scale }), DataType::Decimal(_)) => {
+        (AvroKind::Int, Some(Logical::Date), DataType::Date) => How::Int,
+        (AvroKind::String, None, DataType::Date) => How::DateText,
+        (AvroKind::Int, _, DataType::Int | DataType::Bigint | DataType::Double | DataType::Float) => How::Int,
+        (AvroKind::Long, _, DataType::Bigint | DataType::Double | DataType::Float) => How::Long,
+        (AvroKind::Float, _, DataType::Float | DataType::Double) => How::Float,
+        (AvroKind::Double, _, DataType::Double) => How::Double,
+        (AvroKind::Int | AvroKind::Long, _, DataType::Decimal(_)) => How::Long,
+        (AvroKind::Bytes, Some(Logical::Decimal { scale }), DataType::Decimal(_)) => {
+            How::Decimal(None, scale)
+        }
+        (AvroKind::Fixed(size), Some(Logical::Decimal { scale }), DataType::Decimal(_)) => {
             How::Decimal(Some(*size), scale)
         }
-        (Kind::String, _, DataType::Decimal(_)) => How::DecimalText,
-        (Kind::Fixed(16), Some(Logical::Uuid), DataType::String) => How::Uuid,
-        (Kind::Enum(symbols), _, DataType::String) => How::Enum(symbols.clone().into()),
-        (Kind::String | Kind::Bytes, _, DataType::String | DataType::Bytes) => How::Bytes,
-        (Kind::Fixed(size), _, DataType::Bytes) => How::Fixed(*size),
+        (AvroKind::String, _, DataType::Decimal(_)) => How::DecimalText,
+        (AvroKind::Fixed(16), Some(Logical::Uuid), DataType::String) => How::Uuid,
+        (AvroKind::Enum(symbols), _, DataType::String) => How::Enum(symbols.clone().into()),
+        (AvroKind::String | AvroKind::Bytes, _, DataType::String | DataType::Bytes) => How::Bytes,
+        (AvroKind::Fixed(size), _, DataType::Bytes) => How::Fixed(*size),
         _ => return None,
     })
 }

@@ -18,13 +18,13 @@ pub(crate) struct Schema {
 /// A type.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
-    pub(super) kind: Kind,
+    pub(super) kind: AvroKind,
     pub(super) logical: Option<Logical>,
 }
 
 /// What its values are.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum AvroKind {
     Null,
     Boolean,
     Int,
@@ -41,23 +41,23 @@ pub(super) enum Kind {
     Record(Vec<SchemaField>),
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for AvroKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Null => "null",
-            Kind::Boolean => "boolean",
-            Kind::Int => "int",
-            Kind::Long => "long",
-            Kind::Float => "float",
-            Kind::Double => "double",
-            Kind::Bytes => "bytes",
-            Kind::String => "string",
-            Kind::Fixed(_) => "fixed",
-            Kind::Enum(_) => "enum",
-            Kind::Array(_) => "array",
-            Kind::Map(_) => "map",
-            Kind::Union(_) => "union",
-            Kind::Record(_) => "record",
+            AvroKind::Null => "null",
+            AvroKind::Boolean => "boolean",
+            AvroKind::Int => "int",
+            AvroKind::Long => "long",
+            AvroKind::Float => "float",
+            AvroKind::Double => "double",
+            AvroKind::Bytes => "bytes",
+            AvroKind::String => "string",
+            AvroKind::Fixed(_) => "fixed",
+            AvroKind::Enum(_) => "enum",
+            AvroKind::Array(_) => "array",
+            AvroKind::Map(_) => "map",
+            AvroKind::Union(_) => "union",
+            AvroKind::Record(_) => "record",
         })
     }
 }
@@ -103,9 +103,9 @@ impl Schema {
     /// The fields of a record, also of one beside which a union has only null; `None` for what is not a record.
     pub(super) fn record(&self, at: usize) -> Option<&[SchemaField]> {
         match &self.node(at).kind {
-            Kind::Record(fields) => Some(fields),
-            Kind::Union(branches) => branches.iter().find_map(|branch| match &self.node(*branch).kind {
-                Kind::Record(fields) => Some(fields.as_slice()),
+            AvroKind::Record(fields) => Some(fields),
+            AvroKind::Union(branches) => branches.iter().find_map(|branch| match &self.node(*branch).kind {
+                AvroKind::Record(fields) => Some(fields.as_slice()),
                 _ => None,
             }),
             _ => None,
@@ -126,7 +126,7 @@ impl Parser {
         self.value(&value, "")
     }
 
-    fn push(&mut self, kind: Kind, logical: Option<Logical>) -> usize {
+    fn push(&mut self, kind: AvroKind, logical: Option<Logical>) -> usize {
         self.nodes.push(Node { kind, logical });
         self.nodes.len() - 1
     }
@@ -137,7 +137,7 @@ impl Parser {
             Value::Array(branches) => {
                 let branches =
                     branches.iter().map(|branch| self.value(branch, space)).collect::<Result<_, _>>()?;
-                Ok(self.push(Kind::Union(branches), None))
+                Ok(self.push(AvroKind::Union(branches), None))
             }
             Value::Object(members) => self.object(members, space),
             other => Err(format!("not a schema of Avro: `{other}` is not a type")),
@@ -146,14 +146,14 @@ impl Parser {
 
     fn named(&mut self, name: &str, space: &str) -> Result<usize, String> {
         let kind = match name {
-            "null" => Kind::Null,
-            "boolean" => Kind::Boolean,
-            "int" => Kind::Int,
-            "long" => Kind::Long,
-            "float" => Kind::Float,
-            "double" => Kind::Double,
-            "bytes" => Kind::Bytes,
-            "string" => Kind::String,
+            "null" => AvroKind::Null,
+            "boolean" => AvroKind::Boolean,
+            "int" => AvroKind::Int,
+            "long" => AvroKind::Long,
+            "float" => AvroKind::Float,
+            "double" => AvroKind::Double,
+            "bytes" => AvroKind::Bytes,
+            "string" => AvroKind::String,
             _ => {
                 let found = self.names.get(&full_name(name, space)).or_else(|| self.names.get(name));
                 return found
@@ -171,12 +171,12 @@ impl Parser {
             "array" => {
                 let items =
                     self.value(members.get("items").ok_or("an array of the schema lacks `items`")?, space)?;
-                Ok(self.push(Kind::Array(items), None))
+                Ok(self.push(AvroKind::Array(items), None))
             }
             "map" => {
                 let values =
                     self.value(members.get("values").ok_or("a map of the schema lacks `values`")?, space)?;
-                Ok(self.push(Kind::Map(values), None))
+                Ok(self.push(AvroKind::Map(values), None))
             }
             "record" | "error" | "enum" | "fixed" => self.declared(name, members, space),
             _ => {
@@ -199,24 +199,26 @@ impl Parser {
         let name = text("name").ok_or_else(|| format!("a {of_type} of the schema lacks `name`"))?;
         let full = full_name(name, text("namespace").unwrap_or(space));
         let space = full.rsplit_once('.').map_or("", |(space, _)| space).to_owned();
-        let at = self.push(Kind::Null, None);
+        let at = self.push(AvroKind::Null, None);
         self.names.insert(full, at);
         let kind = match of_type {
             "enum" => {
                 let symbols = members.get("symbols").and_then(Value::as_array);
                 let symbols = symbols.ok_or_else(|| format!("the enum `{name}` lacks `symbols`"))?;
-                Kind::Enum(
+                AvroKind::Enum(
                     symbols.iter().map(|symbol| symbol.as_str().unwrap_or_default().to_owned()).collect(),
                 )
             }
             "fixed" => {
                 let size = members.get("size").and_then(Value::as_u64);
-                Kind::Fixed(size.ok_or_else(|| format!("the fixed `{name}` lacks `size`"))? as usize)
+                AvroKind::Fixed(size.ok_or_else(|| format!("the fixed `{name}` lacks `size`"))? as usize)
             }
             _ => {
                 let fields = members.get("fields").and_then(Value::as_array);
                 let fields = fields.ok_or_else(|| format!("the record `{name}` lacks `fields`"))?;
-                Kind::Record(fields.iter().map(|field| self.field(field, &space)).collect::<Result<_, _>>()?)
+                AvroKind::Record(
+                    fields.iter().map(|field| self.field(field, &space)).collect::<Result<_, _>>()?,
+                )
             }
         };
         let logical = logical(members, &kind);
@@ -243,16 +245,20 @@ fn full_name(name: &str, space: &str) -> String {
 }
 
 /// A logical type that its kind cannot have is none.
-fn logical(members: &Map<String, Value>, kind: &Kind) -> Option<Logical> {
+fn logical(members: &Map<String, Value>, kind: &AvroKind) -> Option<Logical> {
     let scale =
         || members.get("scale").map_or(Some(0), Value::as_u64).and_then(|scale| u32::try_from(scale).ok());
     Some(match (members.get("logicalType")?.as_str()?, kind) {
-        ("decimal", Kind::Bytes | Kind::Fixed(_)) => Logical::Decimal { scale: scale()? },
-        ("uuid", Kind::String | Kind::Fixed(16)) => Logical::Uuid,
-        ("date", Kind::Int) => Logical::Date,
-        ("timestamp-millis" | "local-timestamp-millis", Kind::Long) => Logical::Timestamp(TimeUnit::Millis),
-        ("timestamp-micros" | "local-timestamp-micros", Kind::Long) => Logical::Timestamp(TimeUnit::Micros),
-        ("timestamp-nanos" | "local-timestamp-nanos", Kind::Long) => Logical::Timestamp(TimeUnit::Nanos),
+        ("decimal", AvroKind::Bytes | AvroKind::Fixed(_)) => Logical::Decimal { scale: scale()? },
+        ("uuid", AvroKind::String | AvroKind::Fixed(16)) => Logical::Uuid,
+        ("date", AvroKind::Int) => Logical::Date,
+        ("timestamp-millis" | "local-timestamp-millis", AvroKind::Long) => {
+            Logical::Timestamp(TimeUnit::Millis)
+        }
+        ("timestamp-micros" | "local-timestamp-micros", AvroKind::Long) => {
+            Logical::Timestamp(TimeUnit::Micros)
+        }
+        ("timestamp-nanos" | "local-timestamp-nanos", AvroKind::Long) => Logical::Timestamp(TimeUnit::Nanos),
         _ => return None,
     })
 }

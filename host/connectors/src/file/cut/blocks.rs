@@ -1,4 +1,4 @@
-//! Blocks of records that say how long they are, behind a head, each closed by the file's own mark.
+//! ContainerBlocks of records that say how long they are, behind a head, each closed by the file's own mark.
 //!
 //! What is damaged is passed over up to the next mark, as one record that is refused: what follows it is read.
 
@@ -7,7 +7,7 @@ use weir_format::avro::container::{self, Broken};
 
 /// What was found of the bytes that are held.
 #[derive(Debug)]
-pub(super) struct Blocks {
+pub(super) struct ContainerBlocks {
     /// The file's mark, once its head was read.
     mark: Option<container::Sync>,
     /// Why nothing of the file can be read.
@@ -17,11 +17,11 @@ pub(super) struct Blocks {
     records: u64,
 }
 
-impl Blocks {
+impl ContainerBlocks {
     /// Behind this head, or where the file begins.
-    pub(super) fn new(head: Option<&[u8]>) -> Blocks {
+    pub(super) fn new(head: Option<&[u8]>) -> ContainerBlocks {
         let mark = head.and_then(|head| container::head_length(head).ok()).map(|(_, mark)| mark);
-        Blocks { mark, hopeless: None, whole: 0, records: 0 }
+        ContainerBlocks { mark, hopeless: None, whole: 0, records: 0 }
     }
 }
 

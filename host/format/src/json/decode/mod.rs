@@ -97,7 +97,7 @@ impl Decoder for JsonDecoder {
 fn decode(layout: &Layout, block: &RawBlock, mut keys: Option<Keys>) -> Decoded {
     let bytes: &[u8] = &block.data;
     let mut text = CheckedText::of(block);
-    let mut rows = Rows::new(layout, expected_rows(block));
+    let mut rows = JsonRows::new(layout, expected_rows(block));
     let (mut offsets, mut records, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     each_record(block, |index, offset, range| {
         let is_text = text.has(&range);
@@ -172,16 +172,16 @@ fn refuse_all(layout: &Layout, block: &RawBlock, error: &ArrowError) -> Decoded 
 }
 
 /// Columns that grow by whole rows.
-struct Rows<'a> {
+struct JsonRows<'a> {
     layout: &'a Layout,
     columns: Vec<JsonColumn>,
     tokens: Vec<Token>,
     count: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> JsonRows<'a> {
     fn new(layout: &'a Layout, room: usize) -> Self {
-        Rows {
+        JsonRows {
             layout,
             columns: layout
                 .of

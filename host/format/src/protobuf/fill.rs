@@ -1,0 +1,425 @@
+//! Values of Protocol Buffers, as a column holds them.
+//!
+//! Knows a plan and bytes. What it refuses may leave columns one row too long, and who calls cuts them back.
+
+use super::json::push_field;
+use super::plan::{FieldShape, Item, MessagePlan, unit_of};
+use super::wire::{NESTING_LIMIT, Wire, WireValue, varint, walk};
+use crate::column::{Column, Values};
+use crate::no_time;
+use crate::scalar;
+use prost_reflect::Kind;
+use std::collections::HashMap;
+use std::ops::Range;
+use weir_event::{DataType, TimeForm, TimeUnit};
+
+/// Names of wanted columns, for reasons; a row's are its own.
+pub(super) type FieldNames<'a> = &'a dyn Fn(usize) -> String;
+
+/// What is said of bytes that are not a message.
+pub(super) fn broken() -> String {
+    "not a message of Protocol Buffers: the bytes end too early or hold a number or a type that cannot be"
+        .to_owned()
+}
+
+/// Adds the fields of a message, which stands in one part of a block or in several, to columns.
+pub(super) fn fill_message(
+    plan: &MessagePlan,
+    block: &[u8],
+    parts: &[Range<usize>],
+    columns: &mut [Column],
+    depth: u32,
+    name: FieldNames<'_>,
+) -> Result<(), String> {
+    let depth = depth.checked_sub(1).ok_or("messages are nested too deeply")?;
+    let mut tokens: Vec<Vec<WireValue>> = vec![Vec::new(); plan.slots.len()];
+    for part in parts {
+        walk(&block[..part.end], part.start, |number, token| {
+            if let Some(slot) = plan.slot(number) {
+                tokens[slot].push(token);
+            }
+        })
+        .ok_or_else(broken)?;
+    }
+    for (slot, tokens) in plan.slots.iter().zip(&tokens) {
+        for (column, shape) in &slot.columns {
+            fill(shape, block, parts, tokens, &mut columns[*column], depth)
+                .map_err(|reason| format!("field `{}`: {reason}", name(*column)))?;
+        }
+        let Some((below, filled)) = &slot.below else { continue };
+        if tokens.is_empty() {
+            filled.iter().for_each(|column| columns[*column].push_null());
+        } else {
+            fill_message(below, block, &parts_of(tokens)?, columns, depth, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a message stands: what comes twice is one message with the fields of both.
+fn parts_of(tokens: &[WireValue]) -> Result<Vec<Range<usize>>, String> {
+    let part = |token: &WireValue| {
+        (token.wire == Wire::Bytes).then_some(token.start..token.end).ok_or_else(other_wire)
+    };
+    tokens.iter().map(part).collect()
+}
+
+#[cold]
+fn other_wire() -> String {
+    "the value is written as another type than the message says".to_owned()
+}
+
+/// A plan is made for the column that it fills.
+#[cold]
+fn unplanned() -> String {
+    "the column is not of the type that it was planned for".to_owned()
+}
+
+fn too_many<E>(_: E) -> String {
+    "the block holds too much for one column".to_owned()
+}
+
+fn fill(
+    shape: &FieldShape,
+    block: &[u8],
+    parts: &[Range<usize>],
+    tokens: &[WireValue],
+    column: &mut Column,
+    depth: u32,
+) -> Result<(), String> {
+    match shape {
+        FieldShape::One { item, null_if_absent } => match (tokens, item) {
+            ([], _) if *null_if_absent => column.push_null(),
+            ([], Item::Scalar(kind, form)) => push_scalar(kind, form, block, WireValue::ZERO, column)?,
+            ([], _) => column.push_null(),
+            (_, Item::Message(_)) => push_item(item, block, tokens, column, depth)?,
+            ([.., last], _) => push_item(item, block, std::slice::from_ref(last), column, depth)?,
+        },
+        FieldShape::List(item) => {
+            let Values::List { ends, items } = &mut column.values else { return Err(unplanned()) };
+            for token in tokens {
+                each_packed(item, block, *token, |token| push_item(item, block, &[token], items, depth))?;
+            }
+            ends.push(i32::try_from(items.len()).map_err(too_many)?);
+            column.added();
+        }
+        FieldShape::Map(key, value) => {
+            let Values::Map { ends, keys, values } = &mut column.values else { return Err(unplanned()) };
+            for (of_key, of_value) in entries(key, block, tokens)? {
+                push_or_zero(key, block, of_key, keys, depth)?;
+                push_or_zero(value, block, of_value, values, depth)?;
+            }
+            ends.push(i32::try_from(keys.len()).map_err(too_many)?);
+            column.added();
+        }
+        FieldShape::Json(message, field) => {
+            let Values::Json { ends, text } = &mut column.values else { return Err(unplanned()) };
+            let whole: Vec<u8> = parts.iter().flat_map(|part| &block[part.clone()]).copied().collect();
+            let is_there = push_field(message, field, &whole, text).ok_or_else(broken)?;
+            ends.push(i32::try_from(text.len()).map_err(too_many)?);
+            if is_there {
+                column.added();
+            } else {
+                ends.pop();
+                column.push_null();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Numbers of a list may stand in one run of bytes.
+fn each_packed(
+    item: &Item,
+    block: &[u8],
+    token: WireValue,
+    mut each: impl FnMut(WireValue) -> Result<(), String>,
+) -> Result<(), String> {
+    let Item::Scalar(kind, _) = item else { return each(token) };
+    let wire = match (token.wire, wire_of(kind)) {
+        (Wire::Bytes, wire) if wire != Wire::Bytes => wire,
+        _ => return each(token),
+    };
+    let (bytes, mut at) = (&block[..token.end], token.start);
+    while at < bytes.len() {
+        let start = at;
+        let bits = match wire {
+            Wire::Fixed64 => bytes.get(at..at + 8).map(|bytes| fixed(bytes, &mut at)),
+            Wire::Fixed32 => bytes.get(at..at + 4).map(|bytes| fixed(bytes, &mut at)),
+            _ => varint(bytes, &mut at),
+        };
+        each(WireValue { wire, bits: bits.ok_or_else(broken)?, start, end: at })?;
+    }
+    Ok(())
+}
+
+/// A number whose lowest byte is first.
+fn fixed(bytes: &[u8], at: &mut usize) -> u64 {
+    *at += bytes.len();
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// The entries of a map; of those with one key the last counts.
+fn entries(
+    key: &Item,
+    block: &[u8],
+    tokens: &[WireValue],
+) -> Result<Vec<(Option<WireValue>, Option<WireValue>)>, String> {
+    let (mut entries, mut places) = (Vec::new(), HashMap::new());
+    for part in parts_of(tokens)? {
+        let (mut of_key, mut of_value) = (None, None);
+        walk(&block[..part.end], part.start, |number, token| match number {
+            1 => of_key = Some(token),
+            2 => of_value = Some(token),
+            _ => {}
+        })
+        .ok_or_else(broken)?;
+        let is_text = matches!(key, Item::Scalar(Kind::String, _));
+        let identity = of_key.map_or((0, &block[0..0]), |token| {
+            let text = if is_text { &block[token.start..token.end] } else { &block[0..0] };
+            (if is_text { 0 } else { token.bits }, text)
+        });
+        match places.insert(identity, entries.len()) {
+            Some(place) => {
+                entries[place] = (of_key, of_value);
+                places.insert(identity, place);
+            }
+            None => entries.push((of_key, of_value)),
+        }
+    }
+    Ok(entries)
+}
+
+fn push_or_zero(
+    item: &Item,
+    block: &[u8],
+    token: Option<WireValue>,
+    column: &mut Column,
+    depth: u32,
+) -> Result<(), String> {
+    match (token, item) {
+        (Some(token), _) => push_item(item, block, &[token], column, depth),
+        (None, Item::Scalar(kind, form)) => push_scalar(kind, form, block, WireValue::ZERO, column),
+        (None, Item::Message(_)) => push_item(item, block, &[], column, depth),
+        (None, _) => {
+            column.push_null();
+            Ok(())
+        }
+    }
+}
+
+/// Adds one value, which is there.
+fn push_item(
+    item: &Item,
+    block: &[u8],
+    tokens: &[WireValue],
+    column: &mut Column,
+    depth: u32,
+) -> Result<(), String> {
+    match item {
+        Item::Scalar(kind, form) => {
+            let Some(token) = tokens.last() else { return Err(broken()) };
+            if token.wire != wire_of(kind) {
+                return Err(other_wire());
+            }
+            push_scalar(kind, form, block, *token, column)
+        }
+        Item::Message(plan) => {
+            let DataType::Row(fields) = &column.data_type else { return Err(unplanned()) };
+            let Values::Row(children) = &mut column.values else { return Err(unplanned()) };
+            fill_message(plan, block, &parts_of(tokens)?, children, depth, &|index| fields[index].0.clone())?;
+            column.added();
+            Ok(())
+        }
+        Item::Wrapped(kind, form) => {
+            let mut inner = WireValue::ZERO;
+            for part in parts_of(tokens)? {
+                walk(&block[..part.end], part.start, |number, token| {
+                    if number == 1 {
+                        inner = token;
+                    }
+                })
+                .ok_or_else(broken)?;
+            }
+            push_scalar(kind, form, block, inner, column)
+        }
+        Item::Timestamp => {
+            let (mut seconds, mut nanos) = (0_i64, 0_i64);
+            for part in parts_of(tokens)? {
+                walk(&block[..part.end], part.start, |number, token| match number {
+                    1 => seconds = token.bits as i64,
+                    2 => nanos = i64::from(token.bits as i32),
+                    _ => {}
+                })
+                .ok_or_else(broken)?;
+            }
+            let millis =
+                seconds.checked_mul(1000).and_then(|millis| millis.checked_add(nanos.div_euclid(1_000_000)));
+            push_millis(millis, column)
+        }
+    }
+}
+
+pub(super) fn wire_of(kind: &Kind) -> Wire {
+    match kind {
+        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => Wire::Fixed64,
+        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => Wire::Fixed32,
+        Kind::String | Kind::Bytes | Kind::Message(_) => Wire::Bytes,
+        _ => Wire::Varint,
+    }
+}
+
+fn push_scalar(
+    kind: &Kind,
+    form: &TimeForm,
+    block: &[u8],
+    token: WireValue,
+    column: &mut Column,
+) -> Result<(), String> {
+    let bits = token.bits;
+    match kind {
+        Kind::Double => push_double(f64::from_bits(bits), form, column)?,
+        Kind::Float => {
+            let value = f32::from_bits(bits as u32);
+            match &mut column.values {
+                Values::Float32(values) => values.push(value),
+                Values::Float64(values) => values.push(f64::from(value)),
+                _ => return Err(unplanned()),
+            }
+        }
+        Kind::Int32 | Kind::Sfixed32 => push_whole(i128::from(bits as i32), form, column)?,
+        Kind::Int64 | Kind::Sfixed64 => push_whole(i128::from(bits as i64), form, column)?,
+        Kind::Uint32 | Kind::Fixed32 => push_whole(i128::from(bits as u32), form, column)?,
+        Kind::Uint64 | Kind::Fixed64 => push_whole(i128::from(bits), form, column)?,
+        Kind::Sint32 | Kind::Sint64 => {
+            push_whole(i128::from((bits >> 1) as i64 ^ -((bits & 1) as i64)), form, column)?;
+        }
+        Kind::Bool => {
+            let Values::Boolean(values) = &mut column.values else { return Err(unplanned()) };
+            values.append(bits != 0);
+        }
+        Kind::Enum(of) => {
+            let number = bits as i32;
+            if let Values::Views(views) = &mut column.values {
+                // One that is not known here is told by its number.
+                let known = of.get_value(number);
+                let text = known.map_or_else(|| number.to_string(), |value| value.name().to_owned());
+                let pushed = views.push_rewritten(|out| {
+                    out.extend_from_slice(text.as_bytes());
+                    Some(())
+                });
+                pushed.ok_or_else(unplanned)?;
+            } else {
+                push_whole(i128::from(number), form, column)?;
+            }
+        }
+        Kind::String | Kind::Bytes => push_text(*kind == Kind::String, form, block, token, column)?,
+        Kind::Message(_) => return Err(unplanned()),
+    }
+    column.added();
+    Ok(())
+}
+
+fn push_double(value: f64, form: &TimeForm, column: &mut Column) -> Result<(), String> {
+    if column.data_type == DataType::Timestamp {
+        let time = unit_of(form).read(&value.to_string()).map(weir_event::EventTime::millis);
+        return push_time(time, column);
+    }
+    let Values::Float64(values) = &mut column.values else { return Err(unplanned()) };
+    values.push(value);
+    Ok(())
+}
+
+fn push_whole(value: i128, form: &TimeForm, column: &mut Column) -> Result<(), String> {
+    let out_of_range =
+        |data_type: &DataType| format!("the number {value} is out of range of type {data_type}");
+    match &mut column.values {
+        Values::Int64(_) if column.data_type == DataType::Timestamp => {
+            let millis = i64::try_from(value).ok().and_then(|value| in_millis(value, unit_of(form)));
+            push_time(millis, column)?;
+        }
+        Values::Int64(values) => {
+            values.push(i64::try_from(value).map_err(|_| out_of_range(&column.data_type))?)
+        }
+        Values::Int32(values) => {
+            values.push(i32::try_from(value).map_err(|_| out_of_range(&column.data_type))?)
+        }
+        Values::Float64(values) => values.push(value as f64),
+        Values::Float32(values) => values.push(value as f32),
+        Values::Decimal(of, values) => {
+            let parsed = of.parse(value.to_string().as_bytes());
+            values.push(parsed.map_err(|why| format!("the number {value} {why} type {of}"))?);
+        }
+        _ => return Err(unplanned()),
+    }
+    Ok(())
+}
+
+fn in_millis(value: i64, unit: TimeUnit) -> Option<i64> {
+    match unit {
+        TimeUnit::Seconds => value.checked_mul(1000),
+        TimeUnit::Millis => Some(value),
+        TimeUnit::Micros => Some(value.div_euclid(1000)),
+        TimeUnit::Nanos => Some(value.div_euclid(1_000_000)),
+    }
+}
+
+fn push_time(millis: Option<i64>, column: &mut Column) -> Result<(), String> {
+    let Values::Int64(values) = &mut column.values else { return Err(unplanned()) };
+    values.push(millis.ok_or_else(|| "the number is out of range of a time".to_owned())?);
+    Ok(())
+}
+
+fn push_millis(millis: Option<i64>, column: &mut Column) -> Result<(), String> {
+    push_time(millis, column)?;
+    column.added();
+    Ok(())
+}
+
+fn push_text(
+    is_text: bool,
+    form: &TimeForm,
+    block: &[u8],
+    token: WireValue,
+    column: &mut Column,
+) -> Result<(), String> {
+    let bytes = &block[token.start..token.end];
+    let must_be_text = is_text || column.data_type != DataType::Bytes;
+    let Ok(text) = std::str::from_utf8(bytes).or(if must_be_text { Err(()) } else { Ok("") }) else {
+        return Err("the text is not valid UTF-8".to_owned());
+    };
+    match &mut column.values {
+        Values::Views(views) => views.push_borrowed(block, token.start, token.end),
+        Values::Decimal(of, values) => {
+            let parsed = of.parse(bytes);
+            values.push(parsed.map_err(|why| format!("the text `{text}` {why} type {of}"))?);
+        }
+        Values::Int32(values) => {
+            let days = scalar::date(bytes);
+            values.push(days.ok_or_else(|| format!("the text `{text}` is not a date such as 2026-01-31"))?);
+        }
+        Values::Int64(values) => {
+            let millis = match form {
+                TimeForm::Pattern(pattern) => scalar::patterned(pattern, bytes),
+                _ => scalar::timestamp(bytes),
+            };
+            values.push(millis.ok_or_else(|| {
+                let why = no_time::no_written_time(form, no_time::Shape::Text);
+                format!("the text `{text}` {}", why.unwrap_or_else(|| no_time::no_time(text)))
+            })?);
+        }
+        _ => return Err(unplanned()),
+    }
+    Ok(())
+}
+
+/// Adds a whole message, which stands in one place.
+pub(super) fn fill_record(
+    plan: &MessagePlan,
+    block: &[u8],
+    place: Range<usize>,
+    columns: &mut [Column],
+    name: FieldNames<'_>,
+) -> Result<(), String> {
+    fill_message(plan, block, std::slice::from_ref(&place), columns, NESTING_LIMIT, name)
+}

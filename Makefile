@@ -16,7 +16,7 @@ endif
 # OpenSSL is the longest to compile: builds for development take the system's, where its headers are. Releases carry
 # their own.
 ifeq ($(shell pkg-config --exists 'openssl >= 3' 2>/dev/null && echo yes),yes)
-weir demo test lint: export OPENSSL_NO_VENDOR := 1
+weir demo test test-services lint: export OPENSSL_NO_VENDOR := 1
 endif
 
 target := $(or $(CARGO_TARGET_DIR),target)
@@ -24,12 +24,13 @@ target := $(or $(CARGO_TARGET_DIR),target)
 guest_workspaces := guest-sdk/rust plugins
 guest_target = $(if $(WEIR_TARGET_DIR),--target-dir $(WEIR_TARGET_DIR)/$(1),)
 
-.PHONY: help demo plugins weir release test lint bench
+.PHONY: help demo plugins weir release test test-services lint bench
 
 help:
 	@echo "make demo      build everything and show it at work; no other service is needed"
 	@echo "make plugins   build the sample plugins into plugins/dist"
 	@echo "make test      install what the tests need and run all of them"
+	@echo "make test-services  the tests against servers that are heavy: OpenSearch, ClickHouse, Druid"
 	@echo "make lint      formatting and clippy, warnings denied"
 	@echo "make release   target/release/weir to be installed, and its debug information beside it"
 	@echo "make bench     the benchmark queries beside a bare loop: make bench EVENTS=10000000 QUERIES='Q1 lookups'"
@@ -56,6 +57,15 @@ test:
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace
 	$(foreach guests,$(guest_workspaces),cargo test --locked --workspace --manifest-path $(guests)/Cargo.toml $(call guest_target,$(guests)) && ) true
+
+test-services:
+	tests/setup
+	tests/services/opensearch fetch-node
+	tests/services/clickhouse fetch
+	tests/services/druid fetch
+	plugins/build
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --workspace --test weir -- --ignored --test-threads=1
 
 lint:
 	cargo fmt --all --check

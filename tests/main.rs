@@ -37,4 +37,5 @@ mod sinks;
 mod tidy;
 mod told;
 mod tour;
+mod web_stores;
 mod zoo;

@@ -4,11 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub(crate) mod aws;
+pub(crate) mod clickhouse;
+pub(crate) mod druid;
 pub(crate) mod kafka;
 pub(crate) mod killing;
 pub(crate) mod kinesis;
+pub(crate) mod opensearch;
 pub(crate) mod s3;
 pub(crate) mod stores;
+pub(crate) mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

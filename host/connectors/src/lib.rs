@@ -6,14 +6,18 @@
 
 mod aws;
 mod blocking;
+pub mod clickhouse;
 pub mod context;
 pub mod discard;
+pub mod druid;
 pub mod file;
 pub mod generator;
 pub mod http;
 pub mod kafka;
 pub mod kinesis;
 mod object;
+pub mod opensearch;
+pub mod post;
 pub mod postgres;
 pub mod redis;
 pub mod registry;
@@ -21,5 +25,6 @@ pub mod schema_registry;
 pub mod stdout;
 pub mod surroundings;
 pub mod upsert;
+mod web;
 
 pub use weir_connect::settings;

@@ -4,7 +4,10 @@
 
 use crate::context::{SinkContext, SourceContext};
 use crate::settings::SettingError;
-use crate::{discard, file, generator, http, kafka, kinesis, postgres, redis, stdout};
+use crate::{
+    clickhouse, discard, druid, file, generator, http, kafka, kinesis, opensearch, post, postgres, redis,
+    stdout,
+};
 use serde_json::Value;
 use std::sync::Arc;
 use weir_connect::{KeyDoc, Sink, Source};
@@ -71,7 +74,28 @@ const PLANNED_SOURCES: &[&str] = &[];
 
 /// Every kind of sink.
 pub const SINKS: &[Kind<MakeSink>] = &[
+    Kind {
+        name: "clickhouse",
+        does: "a table of ClickHouse, which keeps the newest row of each key",
+        keys: clickhouse::SINK_KEYS,
+        named_by: None,
+        make: clickhouse::sink,
+    },
     Kind { name: "discard", does: "nowhere, for measuring", keys: &[], named_by: None, make: discard::sink },
+    Kind {
+        name: "druid",
+        does: "a datasource of Apache Druid, through a topic of Apache Kafka",
+        keys: druid::SINK_KEYS,
+        named_by: None,
+        make: druid::sink,
+    },
+    Kind {
+        name: "elasticsearch",
+        does: "an index of Elasticsearch, a document per key",
+        keys: opensearch::SINK_KEYS,
+        named_by: None,
+        make: opensearch::sink,
+    },
     Kind {
         name: "file",
         does: "files, each row exactly once",
@@ -80,11 +104,25 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         make: file::sink,
     },
     Kind {
+        name: "http",
+        does: "whatever takes rows over HTTP, at least once",
+        keys: post::SINK_KEYS,
+        named_by: None,
+        make: post::sink,
+    },
+    Kind {
         name: "kafka",
         does: "a topic of Apache Kafka, at least once",
         keys: kafka::SINK_KEYS,
         named_by: None,
         make: kafka::sink,
+    },
+    Kind {
+        name: "opensearch",
+        does: "an index of OpenSearch, a document per key",
+        keys: opensearch::SINK_KEYS,
+        named_by: None,
+        make: opensearch::sink,
     },
     Kind {
         name: "postgres",
@@ -169,6 +207,20 @@ pub(crate) mod tests {
                 Arc::new(ManualClock::default()),
                 Arc::new(weir_connect::NoMark),
             )),
+        }
+    }
+
+    /// What a sink of a job with these rows is made with.
+    pub(crate) fn sink_context(shape: Option<weir_connect::RowShape>) -> SinkContext {
+        SinkContext {
+            project: PathBuf::from("/project"),
+            data_dir: PathBuf::from("/project/.weir"),
+            job: "j".to_owned(),
+            sink: "s".to_owned(),
+            shape: shape.map(Arc::new),
+            refused_bytes: 1 << 20,
+            clock: Arc::new(ManualClock::default()),
+            mark: Arc::new(weir_connect::NoMark),
         }
     }
 

@@ -17,7 +17,7 @@ use client::Cluster;
 use serde_json::Value;
 use std::sync::Arc;
 use weir_connect::key::{NONE, REQUIRED};
-use weir_connect::{KeyDoc, Sink, Source};
+use weir_connect::{Encoder, KeyDoc, Sink, Source};
 use weir_format::{Writing, sink_format};
 
 pub use sink::KafkaSink;
@@ -56,6 +56,15 @@ pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn S
 
 /// The options of a `kafka` sink: `brokers`, `topic`, `key`, `format`, `options`.
 pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
+    sink_of(value, context, None)
+}
+
+/// The same where messages have a form of their own, whatever `format` says.
+pub(crate) fn sink_of(
+    value: &Value,
+    context: &SinkContext,
+    encoder: Option<Arc<dyn Encoder>>,
+) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let mut settings = Settings::new(value, SINK_KEYS);
     let cluster = Cluster::from_settings(&mut settings, sink::OURS, sink::DEFAULTS);
     let key = settings.optional("key");
@@ -66,5 +75,6 @@ pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>
     let format = sink_format(&format, &writing).map_err(|errors| settings.below("format", errors));
     settings.finish()?;
     let Ok(format) = format else { return Err(vec![SettingError::new("format", "cannot be used")]) };
-    Ok(Box::new(KafkaSink::new(cluster, format.encoder, key, context.clock.clone())))
+    let encoder = encoder.unwrap_or(format.encoder);
+    Ok(Box::new(KafkaSink::new(cluster, encoder, key, context.clock.clone())))
 }

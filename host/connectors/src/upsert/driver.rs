@@ -189,7 +189,7 @@ impl Driver {
             if due > now {
                 return Some(due.saturating_sub(now));
             }
-            let batch = self.queue.take(self.pace.most_rows())?;
+            let batch = self.queue.take(self.pace.most_rows(), now)?;
             self.pace.let_through(batch.items.len(), now);
             let client = self.client.clone();
             on_their_way.push(Box::pin(async move {
@@ -225,7 +225,7 @@ impl Driver {
             Err(error) if !error.retry || is_last_try => return Err(error),
             Err(_) => {
                 self.count(&self.counted.retries, 1);
-                self.queue.answered(batch, now, |_| false);
+                self.queue.put_back(batch, now);
                 return Ok(());
             }
         };

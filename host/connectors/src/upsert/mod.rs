@@ -12,6 +12,7 @@
 
 mod cells;
 mod driver;
+mod encoded;
 mod item;
 mod pace;
 mod queue;
@@ -21,11 +22,12 @@ mod sink;
 mod template;
 
 pub use cells::{CellValue, text};
+pub use encoded::EncodedItems;
 pub use item::{Fence, Item};
 pub(crate) use refused::{RefusedRows, refused_line};
 pub use settings::{BATCH, CONCURRENCY, KEEP, Keep, RETRY_COUNT, UpsertSettings, WRITE_RATE};
 pub use sink::UpsertSink;
-pub use template::{NullInText, Template};
+pub use template::{NullInText, Template, key_columns};
 
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -88,4 +90,4 @@ pub enum Outcome {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -63,6 +63,8 @@ pub(super) struct Queue {
     ready: VecDeque<RowKey>,
     /// Keys whose waiting item goes later, and when; few.
     delayed: Vec<(Duration, RowKey)>,
+    /// Batches of which no answer came, and when they go again, as they were: a store may know them by their content.
+    again: Vec<(Duration, UpsertBatch)>,
     ready_bytes: u64,
     most_rows: usize,
     most_bytes: u64,
@@ -75,6 +77,7 @@ impl Queue {
             places: HashMap::new(),
             ready: VecDeque::new(),
             delayed: Vec::new(),
+            again: Vec::new(),
             ready_bytes: 0,
             most_rows: settings.batch_rows.min(most_items),
             most_bytes: settings.batch_bytes,
@@ -108,7 +111,8 @@ impl Queue {
     /// When there is a batch to take next, as far as that depends on time alone.
     pub(super) fn due_at(&mut self, now: Duration, is_flushing: bool) -> Option<Duration> {
         self.wake(now);
-        let delayed = self.delayed.iter().map(|(at, _)| *at).min();
+        let delayed =
+            self.delayed.iter().map(|(at, _)| *at).chain(self.again.iter().map(|(at, _)| *at)).min();
         let oldest = self.ready.front().and_then(|key| self.places.get(key)?.waiting.as_ref());
         let ready = oldest.map(|oldest| {
             let is_full = self.ready.len() >= self.most_rows || self.ready_bytes >= self.most_bytes;
@@ -130,7 +134,10 @@ impl Queue {
     }
 
     /// The next batch, of at most so many rows; none where no row can go.
-    pub(super) fn take(&mut self, most_rows: usize) -> Option<UpsertBatch> {
+    pub(super) fn take(&mut self, most_rows: usize, now: Duration) -> Option<UpsertBatch> {
+        if let Some(at) = self.again.iter().position(|(at, _)| *at <= now) {
+            return Some(self.again.swap_remove(at).1);
+        }
         let (mut batch, mut bytes) =
             (UpsertBatch { keys: Vec::new(), items: Vec::new(), tries: Vec::new() }, 0);
         let most_rows = most_rows.min(self.most_rows);
@@ -146,6 +153,13 @@ impl Queue {
         }
         self.ready_bytes = self.ready_bytes.saturating_sub(bytes);
         (!batch.items.is_empty()).then_some(batch)
+    }
+
+    /// A batch that may or may not have taken effect goes again as it is, after a pause; its keys stay on their way.
+    pub(super) fn put_back(&mut self, mut batch: UpsertBatch, now: Duration) {
+        let pause = batch.keys.first().map_or(FIRST_PAUSE, |key| pause(batch.tries(), key));
+        batch.tries.iter_mut().for_each(|tries| *tries += 1);
+        self.again.push((now + pause, batch));
     }
 
     /// What became of a batch: the items to which `is_done` says no wait to be tried again.

@@ -4,6 +4,7 @@
 //! job's name where there is no such column; `{{` and `}}` are braces. Must not know what a text is used for.
 
 use super::cells;
+use crate::context::SinkContext;
 use arrow_array::ArrayRef;
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +24,12 @@ pub struct Template {
 enum TemplatePart {
     Text(String),
     Column(String),
+    /// The same where a null has a text too.
+    Nullable(String),
 }
+
+/// What a null is in a text that may be made of one: no value has it.
+const NULL_TEXT: &str = "\u{0}";
 
 /// A column that a text needs is null in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,9 +86,26 @@ impl Template {
         Template { parts: vec![TemplatePart::Column(name.to_owned())] }
     }
 
+    /// The text of one column that only tells rows apart, so that a null has one as well.
+    fn nullable(name: &str) -> Template {
+        Template { parts: vec![TemplatePart::Nullable(name.to_owned())] }
+    }
+
+    /// Every column of the entity's key, with `:` between; of rows that have none, the job.
+    pub fn of_key(shape: Option<&RowShape>) -> Template {
+        let keys = shape.into_iter().flat_map(|shape| shape.keys.fields().iter());
+        let columns = keys.map(|key| TemplatePart::Column(key.name().clone()));
+        let mut parts: Vec<TemplatePart> =
+            columns.flat_map(|column| [TemplatePart::Text(":".to_owned()), column]).skip(1).collect();
+        if parts.is_empty() {
+            parts.push(TemplatePart::Column(JOB.to_owned()));
+        }
+        Template { parts }
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            TemplatePart::Column(name) => Some(name.as_str()),
+            TemplatePart::Column(name) | TemplatePart::Nullable(name) => Some(name.as_str()),
             TemplatePart::Text(_) => None,
         })
     }
@@ -125,7 +148,7 @@ impl Template {
     pub fn written(&self) -> String {
         let part = |part: &TemplatePart| match part {
             TemplatePart::Text(text) => text.replace('{', "{{").replace('}', "}}"),
-            TemplatePart::Column(name) => format!("{{{name}}}"),
+            TemplatePart::Column(name) | TemplatePart::Nullable(name) => format!("{{{name}}}"),
         };
         self.parts.iter().map(part).collect()
     }
@@ -134,10 +157,12 @@ impl Template {
     pub fn over<'r>(&'r self, rows: &'r SinkRows) -> TemplateOver<'r> {
         let of = |part: &'r TemplatePart| match part {
             TemplatePart::Text(text) => PartOver::Text(text),
-            TemplatePart::Column(name) => {
+            TemplatePart::Column(name) | TemplatePart::Nullable(name) => {
+                let is_nullable = matches!(part, TemplatePart::Nullable(_));
                 let keys = rows.meta.keys.as_ref();
                 let column = rows.columns.column_by_name(name);
                 match column.or_else(|| keys.and_then(|keys| keys.column_by_name(name))) {
+                    Some(column) if is_nullable => PartOver::Nullable(column),
                     Some(column) => PartOver::Column(name, column),
                     None if name == JOB => PartOver::Text(&rows.meta.job),
                     None => PartOver::Missing(name),
@@ -146,6 +171,13 @@ impl Template {
         };
         TemplateOver { parts: self.parts.iter().map(of).collect() }
     }
+}
+
+/// The columns of the entity's key, for a store that keeps them as they are and makes no text of them: a null is a value
+/// of theirs.
+pub fn key_columns(context: &SinkContext) -> Vec<Template> {
+    let keys = context.shape.iter().flat_map(|shape| shape.keys.fields().iter());
+    keys.map(|key| Template::nullable(key.name())).collect()
 }
 
 /// A text over rows.
@@ -158,6 +190,7 @@ pub struct TemplateOver<'r> {
 enum PartOver<'r> {
     Text(&'r str),
     Column(&'r str, &'r ArrayRef),
+    Nullable(&'r ArrayRef),
     Missing(&'r str),
 }
 
@@ -171,6 +204,9 @@ impl TemplateOver<'_> {
                 PartOver::Column(name, column) => {
                     let text = cells::text(column, row);
                     out.push_str(&text.ok_or_else(|| NullInText { column: (*name).to_owned() })?);
+                }
+                PartOver::Nullable(column) => {
+                    out.push_str(cells::text(column, row).as_deref().unwrap_or(NULL_TEXT));
                 }
                 PartOver::Missing(name) => return Err(NullInText { column: (*name).to_owned() }),
             }

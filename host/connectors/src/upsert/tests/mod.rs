@@ -1,6 +1,7 @@
 //! The frame over a store in memory whose faults are ordered, by a clock that moves only when everything waits for it.
 
 mod compliance;
+pub(crate) mod fixture;
 mod memory;
 
 use super::{Fence, Keep, Template, UpsertSettings, UpsertSink};

@@ -1,0 +1,292 @@
+//! Jobs whose rows go into stores that are reached over HTTP: whatever is killed on the way, at the end they hold what the
+//! files of the same job say.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crate::harness::{Project, Server, wait_for};
+use crate::services::clickhouse::ClickHouse;
+use crate::services::opensearch::OpenSearch;
+use crate::services::web::Receiver;
+use crate::services::{druid, kafka};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+const STREAM: &str = "stream: s\nfields: {user_id: string, x: double, t: timestamp}\nevent_time: t\ndisorder: 0s\n\
+                      idle_after: 1h\nsource: {http: {}}\n";
+const QUERY: &str = "query: |\n  SELECT user_id, COUNT(*) AS n, SUM(x) AS total, TOP(3, x) AS newest, \
+                     TUMBLE_END(rowtime, INTERVAL '1' SECOND) AS ends FROM s\n  GROUP BY user_id, TUMBLE(rowtime, \
+                     INTERVAL '1' SECOND)\n";
+const OFTEN: &str = "checkpoint: {every: 100ms}\n";
+const USERS: u32 = 7;
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What no message may show.
+const SECRET: &str = "hidden-from-all";
+
+/// A job whose rows go to files too, which say what is expected.
+fn project(sinks: &str) -> Project {
+    let project = Project::new();
+    project.file("streams/s.yaml", STREAM);
+    project.file("jobs/j.yaml", &format!("{QUERY}sinks:\n  - file: {{path: out, meta: true}}\n{sinks}"));
+    project
+}
+
+/// What `weir sink ddl` prints for each sink.
+fn statements(project: &Project) -> Vec<String> {
+    let output =
+        Command::new(crate::harness::weir()).args(["sink", "ddl", "j"]).arg(project.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    printed.split("-- sink ").skip(1).map(|of| of.split_once('\n').unwrap().1.to_owned()).collect()
+}
+
+type Rows = BTreeMap<String, Value>;
+
+/// By user, the newest window's row; and by user and window, its newest row: without what weir says of it.
+fn newest_and_all(rows: Vec<Value>) -> (Rows, Rows) {
+    let (mut newest, mut all) = (Ordered::new(), Ordered::new());
+    for mut row in rows {
+        let meta = row.as_object_mut().unwrap().remove("_weir").unwrap();
+        let user = row["user_id"].as_str().unwrap().to_owned();
+        let end = meta["window"]["end"].as_str().unwrap().to_owned();
+        let order = (end.clone(), meta["revision"].as_u64().unwrap());
+        keep_newer(&mut newest, user.clone(), order.clone(), row.clone());
+        keep_newer(&mut all, format!("{user} {end}"), order, row);
+    }
+    let rows = |of: Ordered| of.into_iter().map(|(key, (_, row))| (key, plain(row))).collect();
+    (rows(newest), rows(all))
+}
+
+/// The same with every number as a double: some write 1 for 1.0.
+fn plain(value: Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(items) => items.into_iter().map(plain).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, plain(value))).collect(),
+        other => other,
+    }
+}
+
+type Ordered = BTreeMap<String, ((String, u64), Value)>;
+
+fn keep_newer(rows: &mut Ordered, key: String, order: (String, u64), row: Value) {
+    if rows.get(&key).is_none_or(|(known, _)| *known <= order) {
+        rows.insert(key, (order, row));
+    }
+}
+
+/// The documents of an index by what a function makes of their ids, without what weir says of them.
+fn documents(server: &OpenSearch, index: &str, key: impl Fn(&str) -> String) -> Rows {
+    let of = |(id, mut document): (String, Value)| {
+        document.as_object_mut().unwrap().retain(|name, _| !name.starts_with('_'));
+        (key(&id), plain(document))
+    };
+    server.documents(index).into_iter().map(of).collect()
+}
+
+fn event(user: u32, second: u32) -> String {
+    let x = f64::from(user) + f64::from(second) / 8.0;
+    json!({"user_id": format!("u{user}"), "x": x, "t": i64::from(second) * 1000 + 1}).to_string() + "\n"
+}
+
+/// Everybody has an event in this second, and a late one in each of the two before the last; some checkpoints pass after.
+fn post(server: &Server, second: u32) {
+    let late = second.saturating_sub(3)..second.saturating_sub(1);
+    let seconds: Vec<u32> = late.chain([second]).collect();
+    let events: String =
+        (0..USERS).flat_map(|user| seconds.iter().map(move |second| event(user, *second))).collect();
+    let (status, answer) = server.post("/v1/streams/s/events", events);
+    assert_eq!(status, 200, "{answer}");
+    let number = |job: &Value| job["last_checkpoint"]["number"].as_u64().unwrap_or(0);
+    let (_, before) = server.get("/v1/jobs/j");
+    server.wait_for_job("j", "a checkpoint", |job| number(job) > number(&before) + 1);
+}
+
+fn wait_until_drained(server: &Server) {
+    wait_for("every sink to have everything", PATIENCE, || {
+        let (_, job) = server.get("/v1/jobs/j");
+        let sinks = job["sink_counts"].as_object()?;
+        let is_drained = |sink: &Value| sink["waiting_rows"] == 0 && sink["state"] == "running";
+        sinks.values().all(is_drained).then_some(())
+    });
+}
+
+/// Posts events for 24 seconds, with what `disturb` does before each, while the server is killed now and then; gives what is
+/// expected of a store at the end, once every sink says that it has everything.
+fn flow(project: &Project, mut disturb: impl FnMut(u32)) -> (Rows, Rows) {
+    let mut server = Server::start(project, OFTEN);
+    for second in 0..24 {
+        disturb(second);
+        if [5, 14, 20].contains(&second) {
+            server.kill();
+            server = Server::start(project, OFTEN);
+        }
+        post(&server, second);
+    }
+    wait_for("the last rows in files", PATIENCE, || {
+        (newest_and_all(project.rows("out")).1.len() == 23 * USERS as usize).then_some(())
+    });
+    wait_until_drained(&server);
+    let (_, status) = server.get_text("/v1/jobs/j");
+    let (_, metrics) = server.get_text("/metrics");
+    assert!(server.terminate().success());
+    let log = std::fs::read_to_string(project.path().join("serve.log")).unwrap();
+    for text in [&status, &metrics, &log] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    newest_and_all(project.rows("out"))
+}
+
+/// What happens to the index's server, by second.
+type Disturb = fn(u32, &mut OpenSearch);
+
+fn an_index_ends_with_the_same_rows(mut index: OpenSearch, disturb: Disturb) {
+    let receiver = Receiver::start();
+    let url = index.url().replace("//", &format!("//me:{SECRET}@"));
+    let opensearch = format!("opensearch: {{url: \"{url}\", timeout: 1s, batch: {{rows: 10}}");
+    let project = project(&format!(
+        "  - {opensearch}, index: newest}}\n  - {opensearch}, index: every, keep: all, id: \"{{user_id}}\"}}\n  \
+         - http: {{url: \"{}\", keep: all, headers: {{X-Key: {SECRET}}}}}\n",
+        receiver.url
+    ));
+    let statements = statements(&project);
+    assert_eq!(statements.len(), 2, "{statements:?}");
+    statements.iter().for_each(|statement| index.make(statement));
+    let (newest, all) = flow(&project, |second| disturb(second, &mut index));
+    assert_eq!(documents(&index, "every", |id| id.replace('@', " ")), all);
+    assert_eq!(documents(&index, "newest", str::to_owned), newest);
+    // Whoever takes rows keeps the greatest revision of each key and window.
+    assert_eq!(newest_and_all(receiver.rows()).1, all);
+}
+
+#[test]
+fn an_index_and_a_receiver_end_with_the_rows_of_the_files() {
+    an_index_ends_with_the_same_rows(OpenSearch::quick(), |second, index| match second {
+        // It keeps nothing over a kill, so that it only does not answer for a while.
+        8 | 16 => index.signal("STOP"),
+        11 | 18 => index.signal("CONT"),
+        _ => {}
+    });
+}
+
+#[test]
+#[ignore = "starts a real OpenSearch: `make test-services`"]
+fn a_real_opensearch_that_is_killed_ends_with_the_rows_of_the_files() {
+    an_index_ends_with_the_same_rows(OpenSearch::node(), |second, index| match second {
+        8 | 16 => index.kill(),
+        11 | 18 => index.restart(),
+        _ => {}
+    });
+}
+
+#[test]
+#[ignore = "starts the engine of ClickHouse: `make test-services`"]
+fn a_table_of_clickhouse_that_is_killed_ends_with_the_rows_of_the_files() {
+    let mut tables = ClickHouse::start();
+    let url = tables.url().replace("//", &format!("//me:{SECRET}@"));
+    let clickhouse = format!("clickhouse: {{url: \"{url}\", timeout: 5s, batch: {{rows: 10}}");
+    let project =
+        project(&format!("  - {clickhouse}, table: newest}}\n  - {clickhouse}, table: every, keep: all}}\n"));
+    let (code, text) = check(&project);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("table default.newest is not there; make it with what `weir sink ddl j` prints"),
+        "{text}"
+    );
+    for statement in statements(&project) {
+        tables.run(&statement);
+    }
+    let (code, text) = check(&project);
+    assert_eq!(code, Some(0), "{text}");
+    let (newest, all) = flow(&project, |second| match second {
+        8 | 16 => tables.kill(),
+        11 | 18 => tables.restart(),
+        _ => {}
+    });
+    let ends = "formatDateTime(ENDS, '%Y-%m-%dT%H:%i:%S.000Z')";
+    let of = |table: &str, key: &str| -> Rows {
+        let key = key.replace("END", &ends.replace("ENDS", "_window_end"));
+        let row = format!("{key} AS key, user_id, n, total, newest, {} AS end", ends.replace("ENDS", "ends"));
+        let rows = tables.run(&format!("SELECT {row} FROM {table} FINAL FORMAT JSONEachRow"));
+        let one = |row: Value| {
+            let key = row["key"].as_str().unwrap().to_owned();
+            // Whole numbers of 64 bits may be texts in its JSON.
+            let n = row["n"].as_str().map_or(row["n"].clone(), |n| json!(n.parse::<i64>().unwrap()));
+            let (user, total, newest, ends) = (&row["user_id"], &row["total"], &row["newest"], &row["end"]);
+            let row = json!({"user_id": user, "n": n, "total": total, "newest": newest, "ends": ends});
+            (key, plain(row))
+        };
+        rows.into_iter().map(one).collect()
+    };
+    assert_eq!(of("every", "concat(user_id, ' ', END)"), all);
+    assert_eq!(of("newest", "user_id"), newest);
+}
+
+#[test]
+#[ignore = "starts a real Druid: `make test-services`"]
+fn rows_that_go_to_druid_can_be_asked_for() {
+    let broker = kafka::shared();
+    broker.topic("druid_rows", 2);
+    let through = format!("{{brokers: \"{}\", topic: druid_rows}}", broker.address);
+    let project = project(&format!("  - druid: {{datasource: features, kafka: {through}}}\n"));
+    let statement = statements(&project).remove(0);
+    let (_, spec) = statement.split_once("POST /druid/indexer/v1/supervisor\n").unwrap();
+    let file = project.path().join("spec.json");
+    std::fs::write(&file, spec).unwrap();
+    let judged = druid::judged(&file);
+    assert!(
+        judged.contains("features <- druid_rows [user_id, n, total, newest, ends, _window_end"),
+        "{judged}"
+    );
+    let cluster = druid::Druid::start();
+    cluster.supervise(spec);
+    let (_, all) = flow(&project, |_| {});
+    let query = "SELECT user_id, LATEST_BY(n, MILLIS_TO_TIMESTAMP(_revision)) AS n, \
+                 LATEST_BY(total, MILLIS_TO_TIMESTAMP(_revision)) AS total, _window_end FROM features \
+                 GROUP BY user_id, _window_end";
+    let expected: BTreeMap<String, (i64, f64)> = all
+        .iter()
+        .map(|(key, row)| (key.clone(), (row["n"].as_f64().unwrap() as i64, row["total"].as_f64().unwrap())))
+        .collect();
+    wait_for("the rows in druid", Duration::from_secs(300), || {
+        let rows = cluster.rows(query)?;
+        let one = |row: &Value| {
+            let end = weir_event::EventTime::from_millis(row["_window_end"].as_i64().unwrap());
+            let key = format!("{} {end}", row["user_id"].as_str().unwrap());
+            (key, (row["n"].as_i64().unwrap(), row["total"].as_f64().unwrap()))
+        };
+        let found: BTreeMap<String, (i64, f64)> = rows.iter().map(one).collect();
+        (found == expected).then_some(())
+    });
+}
+
+/// The exit code of `weir check --connect`, and what it says.
+fn check(project: &Project) -> (Option<i32>, String) {
+    let output = project.weir("check", &["--connect"]);
+    let text = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text)).concat();
+    (output.status.code(), text)
+}
+
+#[test]
+fn an_index_that_does_not_fit_is_told_before_anything_is_written() {
+    let index = OpenSearch::quick();
+    let project = project(&format!("  - opensearch: {{url: \"{}\", index: rows}}\n", index.url()));
+    let (code, text) = check(&project);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("index `rows` is not there; make it with what `weir sink ddl j` prints"), "{text}");
+    let statement = statements(&project).remove(0);
+    index.make(&statement.replace("/rows", "/other").replace("\"n\"", "\"m\""));
+    index.make(&statement);
+    let (code, text) = check(&project);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("index `rows`, which takes all 9 fields"), "{text}");
+    assert!(index.documents("rows").is_empty());
+    project.file(
+        "jobs/j.yaml",
+        &format!("{QUERY}sinks:\n  - opensearch: {{url: \"{}\", index: other}}\n", index.url()),
+    );
+    let (code, text) = check(&project);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("has no field `n`"), "{text}");
+}

@@ -108,12 +108,23 @@ impl World {
         server.wait_for_job("j", "every sink to have everything", is_drained);
         wait_for("the last rows in files", PATIENCE, || (self.expected().1.len() == windows).then_some(()));
         let (newest, all) = self.expected();
-        wait_for("the last rows in the table", PATIENCE, || {
-            (self.in_postgres("every", "user_id || ' ' || END") == all).then_some(())
-        });
-        assert_eq!(self.in_redis(), newest);
-        assert_eq!(self.in_postgres("newest", "user_id"), newest);
+        come_to(&all, || self.in_postgres("every", "user_id || ' ' || END"));
+        come_to(&newest, || self.in_postgres("newest", "user_id"));
+        come_to(&newest, || self.in_redis());
     }
+}
+
+/// Waits until rows are those that are expected; what differs is told.
+fn come_to(expected: &BTreeMap<String, Value>, rows: impl Fn() -> BTreeMap<String, Value>) {
+    let mut tries = 0;
+    wait_for("the last rows", PATIENCE, || {
+        tries += 1;
+        let seen = rows();
+        if tries > 300 {
+            assert_eq!(&seen, expected);
+        }
+        (seen == *expected).then_some(())
+    });
 }
 
 /// The same with every number as a double: some write 1 for 1.0.
@@ -209,6 +220,7 @@ fn a_sink_s_connection_is_tried_without_writing() {
     let output = world.project.weir("check", &["--connect"]);
     let text = told(&output);
     assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("stream s: http: ready, events that are posted"), "{text}");
     assert!(text.contains("job j: redis: ready, redis 127.0.0.1:"), "{text}");
     assert!(text.contains("there is no table \"newest\"; `weir sink ddl j` prints"), "{text}");
     world.make_tables();

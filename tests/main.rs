@@ -20,6 +20,7 @@ mod golden_core;
 mod golden_served;
 mod harness;
 mod kafka_connector;
+mod keyed_compliance;
 mod keyed_sinks;
 mod kinesis;
 mod lost_rows;

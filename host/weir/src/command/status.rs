@@ -70,7 +70,36 @@ fn shown(answer: &Value) -> String {
     let rows: Vec<_> = jobs.iter().map(row).collect();
     let head = ["job", "state", "lag", "watermark", "events", "late", "dropped", "dead letters", "reason"];
     let table = table::render(&head, &rows);
-    std::iter::once(table).chain(jobs.iter().filter_map(warning)).collect::<Vec<_>>().join("\n")
+    let sinks = sinks(jobs);
+    std::iter::once(table).chain(sinks).chain(jobs.iter().filter_map(warning)).collect::<Vec<_>>().join("\n")
+}
+
+/// A table with a row for each sink; none where no job has any.
+fn sinks(jobs: &[Value]) -> Option<String> {
+    let head = [
+        "job",
+        "sink",
+        "state",
+        "rows",
+        "bytes",
+        "retries",
+        "refused_rows",
+        "stale_rows",
+        "waiting_rows",
+        "behind_seconds",
+    ];
+    let of_job = |job: &Value| {
+        let sinks = job.get("sink_counts").and_then(JsonContainerTrait::as_object).into_iter().flatten();
+        let row = |(name, sink): (&str, &Value)| {
+            let figure = |key: &&str| sink.get(*key).map_or_else(|| "-".to_owned(), table::cell);
+            let name = [table::cell(&job["job"]), name.to_owned()];
+            name.into_iter().chain(head[2..].iter().map(figure)).collect::<Vec<_>>()
+        };
+        sinks.map(row).collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = jobs.iter().flat_map(of_job).collect();
+    let head = head.map(|name| name.split('_').next().unwrap_or(name));
+    (!rows.is_empty()).then(|| table::render(&head, &rows))
 }
 
 /// The longest reason that a row shows, in characters: the whole one is told below the table.
@@ -105,6 +134,17 @@ mod tests {
         let words: Vec<&str> = lines[1].split_whitespace().collect();
         assert_eq!(words, ["a", "running", "1.5", "s", "-", "7", "0", "4", "2"], "{shown}");
         assert_eq!(lines[3..], ["job a runs with a warning: 3 of 4 rows were refused"]);
+    }
+
+    #[test]
+    fn a_sink_is_a_row_below_the_jobs() {
+        let sink = json!({"state": "retrying", "rows": 5, "bytes": 70, "retries": 3, "refused_rows": 2,
+                          "stale_rows": 1, "waiting_rows": 9, "behind_seconds": 12});
+        let shown =
+            shown(&json!({"jobs": [{"job": "a", "state": "running", "sink_counts": {"redis": sink}}]}));
+        let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[2][6..], ["refused", "stale", "waiting", "behind"], "{shown}");
+        assert_eq!(lines[3], ["a", "redis", "retrying", "5", "70", "3", "2", "1", "9", "12"], "{shown}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. lookups]`. It prints
+//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. lookups parquet]`. It prints
 //! and asserts nothing. It wants the release `weir` built, as `make bench` does first.
 
 mod bare;
+mod columns;
 mod lookups;
 mod rides;
 
@@ -14,6 +15,9 @@ fn main() {
     let names: Vec<&str> =
         arguments.iter().map(String::as_str).filter(|word| word.parse::<u64>().is_err()).collect();
     let is_wanted = |name: &str| names.is_empty() || names.contains(&name);
+    if is_wanted("parquet") {
+        columns::measure(events);
+    }
     rides::measure(events, is_wanted);
     if is_wanted("lookups") {
         lookups::measure();

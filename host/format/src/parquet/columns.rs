@@ -16,6 +16,8 @@ use arrow_schema::{ArrowError, DataType as ArrowType, Field, FieldRef, Fields, S
 use std::sync::Arc;
 use weir_connect::{ConnectError, SinkRows};
 
+/// The zone of times, as an offset: names of zones are known only to a library that not every host brings.
+const UTC: &str = "+00:00";
 /// The column that says what weir knows of each row.
 const META: &str = "_weir";
 
@@ -72,7 +74,7 @@ fn file_type(data_type: &ArrowType) -> Option<ArrowType> {
         ArrowType::Decimal32(precision, scale) | ArrowType::Decimal64(precision, scale) => {
             ArrowType::Decimal128(*precision, *scale)
         }
-        ArrowType::Timestamp(..) => ArrowType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+        ArrowType::Timestamp(..) => ArrowType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
         ArrowType::Dictionary(_, values) => file_type(values)?,
         ArrowType::List(item)
         | ArrowType::LargeList(item)
@@ -152,13 +154,13 @@ fn meta_column(rows: &SinkRows) -> Result<(FieldRef, ArrayRef), ConnectError> {
 
 /// The windows of so many rows; null where rows have none.
 fn windows(windows: &[(i64, i64)], count: usize) -> ArrayRef {
-    let time = ArrowType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    let time = ArrowType::Timestamp(TimeUnit::Millisecond, Some(UTC.into()));
     let fields = Fields::from(vec![Field::new("start", time.clone(), true), Field::new("end", time, true)]);
     let bounds = |bound: fn(&(i64, i64)) -> i64| {
         let times = (0..count).map(|row| windows.get(row).map(bound));
         let times: Int64Array = times.collect();
         let times = times.reinterpret_cast::<TimestampMillisecondType>();
-        Arc::new(times.with_timezone("UTC")) as ArrayRef
+        Arc::new(times.with_timezone(UTC)) as ArrayRef
     };
     let nulls: NullBuffer = (0..count).map(|row| row < windows.len()).collect::<Vec<_>>().into();
     let columns = vec![bounds(|window| window.0), bounds(|window| window.1)];

@@ -101,7 +101,7 @@ fn times_are_floored_milliseconds_in_utc() {
     let columns = file_columns(&rows(), false).unwrap();
     let times = columns["fine"].as_primitive::<arrow_array::types::TimestampMillisecondType>();
     assert_eq!(times.iter().collect::<Vec<_>>(), [Some(-1), None, Some(1)]);
-    assert_eq!(times.timezone(), Some("UTC"));
+    assert_eq!(times.timezone(), Some("+00:00"));
 }
 
 #[test]

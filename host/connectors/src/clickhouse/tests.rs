@@ -5,11 +5,12 @@ use super::table::ReplacingTable;
 use super::types::{made, takes};
 use crate::registry::tests::sink_context;
 use crate::upsert::Keep;
-use crate::upsert::tests::fixture::{context, refused, rows, run, shape};
+use crate::upsert::tests::fixture::{context, refused, rows, rows_of_revision, run, shape};
 use crate::web::tests::server::{Asked, Reply, TestServer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
+use weir_connect::compliance::keyed::KeyedCase;
 use weir_connect::{Op, RowIdentity, RowShape, Sink};
 use weir_event::{DataType, ManualClock};
 
@@ -159,6 +160,21 @@ async fn the_newest_of_each_key_has_the_greatest_version_whatever_goes_wrong_on_
     let refused = refused(world.folder.path());
     assert!(refused.contains("Cannot parse input") && refused.contains("\"n\":13"), "{refused}");
     assert!(world.server.posted()[0].header("authorization").starts_with("Basic "));
+}
+
+#[tokio::test]
+async fn it_passes_the_kit_of_keyed_stores_with_requests_disturbed() {
+    let world = World::new("newest").await;
+    let faults = [Reply::HangsUp, failure(500, 252, "Too many parts")];
+    world.table.lock().unwrap().faults = faults.into_iter().cycle().take(40).collect();
+    let visible = || -> Vec<u64> {
+        let table = world.table.lock().unwrap();
+        let rows = table.rows.values().filter(|(_, row)| row["_deleted"] == 0);
+        rows.map(|(_, row)| row["n"].as_u64().unwrap() / 100).collect()
+    };
+    let make = || world.sink();
+    let case = KeyedCase { make: &make, rows: &rows_of_revision, visible: &visible };
+    run(&world.clock, case.keeps_the_newest()).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use super::bulk::{ActionAnswer, ActionOutcome};
 use super::mapping::IndexMapping;
 use super::{Keep, name_fault, sink};
 use crate::registry::tests::sink_context;
-use crate::upsert::tests::fixture::{context, refused, rows, run, shape};
+use crate::upsert::tests::fixture::{context, refused, rows, rows_of_revision, run, shape};
 use crate::web::tests::server::{Asked, Reply, TestServer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use weir_connect::compliance::keyed::KeyedCase;
 use weir_connect::{Op, RowIdentity, RowShape, Sink};
 use weir_event::ManualClock;
 
@@ -128,9 +129,13 @@ impl World {
         World { clock: Arc::default(), folder: tempfile::tempdir().unwrap(), index, server }
     }
 
-    async fn sink(&self, keep: &str) -> Box<dyn Sink> {
+    fn made(&self, keep: &str) -> Box<dyn Sink> {
         let settings = json!({"url": self.server.url, "index": "f", "id": "{job}-{user}", "keep": keep});
-        let mut sink = sink(&settings, &context(self.folder.path(), &self.clock)).unwrap();
+        sink(&settings, &context(self.folder.path(), &self.clock)).unwrap()
+    }
+
+    async fn sink(&self, keep: &str) -> Box<dyn Sink> {
+        let mut sink = self.made(keep);
         sink.start(None).await.unwrap();
         sink
     }
@@ -177,6 +182,20 @@ async fn the_newest_of_each_key_holds_whatever_goes_wrong_on_the_way() {
     assert_eq!((sink.counts().stale, sink.counts().refused), (1, 2));
     let refused = refused(world.folder.path());
     assert!(refused.contains("why: deep down") && refused.contains("its column `user` is null"), "{refused}");
+}
+
+#[tokio::test]
+async fn it_passes_the_kit_of_keyed_stores_with_requests_disturbed() {
+    let world = World::new().await;
+    let faults = [Fault::AnswerLost, Fault::FirstBusy, Fault::Clash, Fault::Busy];
+    world.order(faults.into_iter().cycle().take(60).collect::<VecDeque<_>>());
+    let visible = || -> Vec<u64> {
+        let index = world.index.lock().unwrap();
+        index.documents.values().map(|(_, document)| document["n"].as_u64().unwrap() / 100).collect()
+    };
+    let make = || world.made("newest");
+    let case = KeyedCase { make: &make, rows: &rows_of_revision, visible: &visible };
+    run(&world.clock, case.keeps_the_newest()).await.unwrap();
 }
 
 #[tokio::test]

@@ -33,6 +33,12 @@ pub(crate) fn rows(of: &[TestRow], revision: u64, op: Op) -> SinkRows {
     }
 }
 
+/// For the kit of keyed stores: rows of two users whose numbers are a hundred times their revision.
+pub(crate) fn rows_of_revision(round: u64, revision: u64) -> SinkRows {
+    let row = |user: &'static str| (Some(user), revision as i64 * 100, round as i64 * 10);
+    rows(&[row("a"), row("b")], revision, Op::Upsert)
+}
+
 /// What those rows look like.
 pub(crate) fn shape() -> RowShape {
     let rows = rows(&[], 0, Op::Upsert);

@@ -193,6 +193,25 @@ fn what_is_wrong_with_stream_credentials_and_clock_is_said_by_name() {
 }
 
 #[test]
+fn a_consumer_of_its_own_has_shards_pushed_and_goes_on_after_a_kill() {
+    let kinesis = Kinesis::start(STREAM, 2);
+    let project = project(&kinesis.url, "trim_horizon, fan_out: weir");
+    kinesis.put(STREAM, &records(0..200));
+    let server = Server::start(&project, "checkpoint: {every: 500ms}\n");
+    server.wait_for_job("counts", "the first records", |status| events(status) >= 200);
+    kinesis.put(STREAM, &records(200..400));
+    server.wait_for_job("counts", "what is pushed later", |status| events(status) >= 400);
+    server.kill();
+    kinesis.put(STREAM, &records(400..500));
+    project.run(&[]);
+    assert_eq!(counted(&project), expected(0..500));
+    let about = kinesis.call("DescribeStreamSummary", &json!({"StreamName": STREAM}));
+    let arn = &about["StreamDescriptionSummary"]["StreamARN"];
+    let consumers = kinesis.call("ListStreamConsumers", &json!({"StreamARN": arn}));
+    assert_eq!(consumers["Consumers"][0]["ConsumerName"], "weir");
+}
+
+#[test]
 fn dryfts_own_configuration_names_the_stream() {
     let kinesis = Kinesis::start("user_activities", 1);
     let mut variables = CREDENTIALS.to_vec();

@@ -9,6 +9,7 @@ mod bad_input;
 mod circles;
 mod crash;
 mod deploy;
+mod dynamodb;
 mod edges_of_time;
 mod edits;
 mod failed_results;

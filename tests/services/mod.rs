@@ -6,6 +6,7 @@
 pub(crate) mod aws;
 pub(crate) mod clickhouse;
 pub(crate) mod druid;
+pub(crate) mod dynamodb;
 pub(crate) mod kafka;
 pub(crate) mod killing;
 pub(crate) mod kinesis;

@@ -10,6 +10,7 @@ pub mod clickhouse;
 pub mod context;
 pub mod discard;
 pub mod druid;
+pub mod dynamodb;
 pub mod file;
 pub mod generator;
 pub mod http;

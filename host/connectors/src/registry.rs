@@ -5,8 +5,8 @@
 use crate::context::{SinkContext, SourceContext};
 use crate::settings::SettingError;
 use crate::{
-    clickhouse, discard, druid, file, generator, http, kafka, kinesis, opensearch, post, postgres, redis,
-    stdout,
+    clickhouse, discard, druid, dynamodb, file, generator, http, kafka, kinesis, opensearch, post, postgres,
+    redis, stdout,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -90,11 +90,25 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         make: druid::sink,
     },
     Kind {
+        name: "dynamodb",
+        does: "a table of Amazon DynamoDB, an item per key",
+        keys: dynamodb::SINK_KEYS,
+        named_by: None,
+        make: dynamodb::sink,
+    },
+    Kind {
         name: "elasticsearch",
         does: "an index of Elasticsearch, a document per key",
         keys: opensearch::SINK_KEYS,
         named_by: None,
         make: opensearch::sink,
+    },
+    Kind {
+        name: "feature_service_dynamodb",
+        does: "the same, as Dryft's definitions have it",
+        keys: dynamodb::FEATURE_SERVICE_KEYS,
+        named_by: None,
+        make: dynamodb::feature_service,
     },
     Kind {
         name: "file",
@@ -146,7 +160,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         make: stdout::sink,
     },
 ];
-const PLANNED_SINKS: &[&str] = &["kinesis", "dynamodb", "feature_service_dynamodb"];
+const PLANNED_SINKS: &[&str] = &["kinesis"];
 
 /// Makes the source of this kind. Checks its options and does no I/O.
 pub fn source(

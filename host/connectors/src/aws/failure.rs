@@ -51,6 +51,13 @@ impl Failure {
         Failure { trouble: meaning(&code, &message, status), code, message }
     }
 
+    /// What an error means that came in the middle of an answer.
+    pub(crate) fn of_event(error: &impl ProvideErrorMetadata) -> Failure {
+        let code = error.code().unwrap_or_default().to_owned();
+        let message = error.message().unwrap_or("without a reason").to_owned();
+        Failure { trouble: meaning(&code, &message, 0), code, message }
+    }
+
     fn without_answer<E: Error + 'static>(error: &SdkError<E>) -> Failure {
         let mut reasons = Vec::new();
         let mut next: Option<&dyn Error> = Some(error);
@@ -123,6 +130,7 @@ fn meaning(code: &str, message: &str, status: u16) -> Trouble {
         "AccessDeniedException" | "AccessDenied" | "KMSAccessDeniedException" | "OptInRequired" => {
             Trouble::Denied
         }
+        "InternalFailureException" | "InternalFailure" | "InternalServerError" => Trouble::Faulty,
         _ if status == 429 => Trouble::Throttled,
         _ if status >= 500 => Trouble::Faulty,
         _ => Trouble::Refused,

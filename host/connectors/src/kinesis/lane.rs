@@ -1,9 +1,10 @@
 //! One shard's reading: page by page at the pace that AWS allows, each page as blocks.
 //!
-//! A shard may be read five times a second by all who read it together. Who is told to slow down waits longer each time,
+//! A shard may be read five times a second by all who read it together, or is pushed to a consumer of its own. Who is told to slow down waits longer each time,
 //! and says so; an iterator that has expired is asked for anew. Whatever else fails ends the reader.
 
 use super::aggregated::unpack;
+use super::fan_out::{Pushed, Subscription};
 use super::place::{At, Place};
 use super::stream::{Page, Stream, time};
 use crate::aws::{Failure, Trouble};
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use weir_connect::{ConnectError, Fetch, Framing, Health, KnownTimes, RawBlock};
-use weir_event::{Clock, PartitionId};
+use weir_event::{Clock, EventTime, PartitionId};
 
 /// Between two calls for one shard: five are allowed in a second.
 const PACE: Duration = Duration::from_millis(200);
@@ -50,6 +51,8 @@ impl Lags {
 pub(super) struct Shared {
     pub(super) stream: Arc<Stream>,
     pub(super) client: Client,
+    /// To which shards are pushed; otherwise they are asked.
+    pub(super) consumer: Option<Arc<str>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) out: Out,
     pub(super) health: Health,
@@ -90,7 +93,7 @@ pub(super) struct Lane {
 impl Lane {
     /// Reads until there is no more to read.
     pub(super) async fn read(mut self) -> Result<Outcome, ConnectError> {
-        let mut iterator = None;
+        let mut feed = Feed::default();
         let mut refused = 0;
         let mut asked_at: Option<Duration> = None;
         let clock = self.shared.clock.clone();
@@ -99,22 +102,30 @@ impl Lane {
             if self.shared.paused.wait_for(|paused| !paused.contains(&number)).await.is_err() {
                 return Ok(Outcome::Closed);
             }
-            let since = asked_at.map_or(PACE, |at| clock.monotonic().saturating_sub(at));
-            clock.sleep(wait(refused).saturating_sub(since)).await;
-            asked_at = Some(clock.monotonic());
+            if !feed.is_pushed() {
+                let since = asked_at.map_or(PACE, |at| clock.monotonic().saturating_sub(at));
+                clock.sleep(wait(refused).saturating_sub(since)).await;
+                asked_at = Some(clock.monotonic());
+            }
             let pages = self.shared.pages.clone();
-            let _held = pages.acquire().await;
-            match self.ask(&mut iterator).await {
-                Ok(page) => {
+            // What is pushed is waited for, so that it may not keep others from asking.
+            let _held = if self.shared.consumer.is_none() { Some(pages.acquire().await) } else { None };
+            match feed.next(&self.shared, &self.place).await {
+                Ok(pushed) => {
                     if refused >= COMPLAIN_AFTER {
                         self.shared.health.recovered();
                     }
                     refused = 0;
-                    if let Some(outcome) = self.hand_out(page, iterator.is_none()).await? {
+                    let (page, is_last) = match pushed {
+                        Pushed::Page(page) => (page, false),
+                        Pushed::Last(page) => (page, true),
+                        Pushed::Over => continue,
+                    };
+                    if let Some(outcome) = self.hand_out(page, is_last).await? {
                         return Ok(outcome);
                     }
                 }
-                Err(failure) if failure.code == "ExpiredIteratorException" => iterator = None,
+                Err(failure) if failure.code == "ExpiredIteratorException" => feed = Feed::default(),
                 Err(failure) if failure.trouble == Trouble::Throttled => {
                     refused += 1;
                     let failed = self.failed(failure).message;
@@ -132,18 +143,6 @@ impl Lane {
         self.shared.stream.failed(&format!("read shard `{}`", self.place.shard), failure)
     }
 
-    /// The next page; leaves no iterator where the shard has ended.
-    async fn ask(&self, iterator: &mut Option<String>) -> Result<Page, Failure> {
-        let Shared { stream, client, .. } = &self.shared;
-        if iterator.is_none() {
-            *iterator = stream.iterator(client, &self.place).await?;
-        }
-        let Some(at) = iterator.as_deref() else { return Ok(Page::default()) };
-        let (page, next) = stream.page(client, at).await?;
-        *iterator = next;
-        Ok(page)
-    }
-
     /// Hands a page on; says how reading ended, if it has.
     pub(super) async fn hand_out(
         &mut self,
@@ -152,8 +151,7 @@ impl Lane {
     ) -> Result<Option<Outcome>, ConnectError> {
         let Page { mut records, behind_ms } = page;
         self.shared.lags.tell(&self.place.shard, behind_ms);
-        let arrived =
-            |record: &Record| time(record.approximate_arrival_timestamp()).map(|time| time.millis());
+        let arrived = |record: &Record| time(record.approximate_arrival_timestamp()).map(EventTime::millis);
         if self.shared.bounded && !self.closed && self.until.is_none() {
             // What comes behind it came while this was read.
             self.until = records.last().and_then(arrived).map(|at| at + behind_ms);
@@ -189,7 +187,7 @@ impl Lane {
         for record in records {
             let data = Bytes::copy_from_slice(record.data().as_ref());
             let known = time(record.approximate_arrival_timestamp());
-            let known = known.map_or_else(|| self.shared.clock.now().millis(), |time| time.millis());
+            let known = known.map_or_else(|| self.shared.clock.now().millis(), EventTime::millis);
             for data in unpack(&data, self.keys) {
                 filling.push(&data, self.next, known);
                 self.next += 1;
@@ -205,6 +203,51 @@ impl Lane {
             blocks.push(filling.finish(self.id, &self.place, self.next));
         }
         blocks
+    }
+}
+
+/// Where the next page of a shard comes from.
+#[derive(Default)]
+enum Feed {
+    /// From where it stands, nothing having been asked yet.
+    #[default]
+    New,
+    Polled(String),
+    Pushed(Box<Subscription>),
+}
+
+impl Feed {
+    /// Whether pages come without being asked for.
+    fn is_pushed(&self) -> bool {
+        matches!(self, Feed::Pushed(_))
+    }
+
+    /// The next page of a shard that stands at a place.
+    async fn next(&mut self, shared: &Shared, place: &Place) -> Result<Pushed, Failure> {
+        let Shared { stream, client, consumer, .. } = shared;
+        if let (Feed::New, Some(consumer)) = (&*self, consumer) {
+            *self = Feed::Pushed(Box::new(stream.subscribe(client, consumer, place).await?));
+        } else if let Feed::New = self {
+            let iterator = stream.iterator(client, place).await?;
+            let Some(iterator) = iterator else { return Ok(Pushed::Last(Page::default())) };
+            *self = Feed::Polled(iterator);
+        }
+        match self {
+            Feed::New => Ok(Pushed::Over),
+            Feed::Polled(iterator) => {
+                let (page, next) = stream.page(client, iterator).await?;
+                let Some(next) = next else { return Ok(Pushed::Last(page)) };
+                *iterator = next;
+                Ok(Pushed::Page(page))
+            }
+            Feed::Pushed(subscription) => {
+                let pushed = subscription.next().await;
+                if !matches!(pushed, Ok(Pushed::Page(_) | Pushed::Last(_))) {
+                    *self = Feed::New;
+                }
+                pushed
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! weir's own: nothing is kept at AWS, and no lease table is needed.
 
 mod aggregated;
+mod fan_out;
 mod lane;
 mod place;
 mod reader;
@@ -17,7 +18,7 @@ use crate::settings::{SettingError, Settings};
 use serde_json::Value;
 use std::sync::Arc;
 use stream::Stream;
-use weir_connect::key::REQUIRED;
+use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{KeyDoc, Source};
 
 pub use source::{KinesisSource, Start};
@@ -28,14 +29,22 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
     REGION,
     ENDPOINT,
     KeyDoc::new("start", "trim_horizon, latest or time", "trim_horizon", "where a new job begins"),
+    KeyDoc::new(
+        "fan_out",
+        "text",
+        NONE,
+        "the name of a consumer that shards are pushed to at a pace of its own (enhanced fan-out, which AWS charges for); \
+         registered where it is not yet",
+    ),
 ];
 
-/// The source `kinesis: {stream, region, endpoint, start}`.
+/// The source `kinesis: {stream, region, endpoint, start, fan_out}`.
 pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
     let mut settings = Settings::new(value, SOURCE_KEYS);
     let name: String = settings.required("stream", "the stream's name").unwrap_or_default();
     let account = Account::from_settings(&mut settings);
     let start = settings.parsed("start").unwrap_or(Start::TrimHorizon);
+    let fan_out = settings.optional("fan_out");
     settings.finish()?;
-    Ok(Arc::new(KinesisSource::new(Stream::new(account, name), start, context.clock.clone())))
+    Ok(Arc::new(KinesisSource::new(Stream::new(account, name), start, fan_out, context.clock.clone())))
 }

@@ -51,6 +51,8 @@ impl FromStr for Start {
 pub struct KinesisSource {
     stream: Arc<Stream>,
     start: Start,
+    /// The consumer that shards are pushed to.
+    fan_out: Option<String>,
     clock: Arc<dyn Clock>,
     lags: Lags,
     /// When jobs began `latest` last, and where.
@@ -58,10 +60,16 @@ pub struct KinesisSource {
 }
 
 impl KinesisSource {
-    pub(super) fn new(stream: Stream, start: Start, clock: Arc<dyn Clock>) -> KinesisSource {
+    pub(super) fn new(
+        stream: Stream,
+        start: Start,
+        fan_out: Option<String>,
+        clock: Arc<dyn Clock>,
+    ) -> KinesisSource {
         KinesisSource {
             stream: Arc::new(stream),
             start,
+            fan_out,
             clock,
             lags: Lags::default(),
             latest: Mutex::default(),
@@ -78,6 +86,14 @@ impl KinesisSource {
         };
         let trimmed = self.clock.now().since(about.created) >= about.keeps;
         Ok(First { at, trimmed, only_open: self.start == Start::Latest })
+    }
+
+    /// The ARN of the consumer that shards are pushed to, if one is.
+    async fn consumer(&self) -> Result<Option<Arc<str>>, ConnectError> {
+        let Some(name) = &self.fan_out else { return Ok(None) };
+        let about = self.stream.about().await?;
+        let arn = self.stream.consumer(&about.arn, name, &*self.clock).await?;
+        Ok(Some(arn.into()))
     }
 
     fn latest(&self) -> EventTime {
@@ -102,12 +118,14 @@ impl Source for KinesisSource {
         bounded: bool,
     ) -> Result<Box<dyn Reader>, ConnectError> {
         let client = self.stream.client().await?.clone();
+        let consumer = self.consumer().await?;
         let listed = self.stream.shards().await?;
         let (out, blocks) = mpsc::channel(CHANNEL_BLOCKS);
         let (pause, paused) = watch::channel(BTreeSet::new());
         let shared = Shared {
             stream: self.stream.clone(),
             client,
+            consumer,
             clock: self.clock.clone(),
             out,
             health: Health::default(),

@@ -24,6 +24,7 @@ pub(super) struct Stream {
 /// What is known of a stream as a whole.
 #[derive(Debug, Clone)]
 pub(super) struct About {
+    pub(super) arn: String,
     pub(super) created: EventTime,
     pub(super) keeps: Span,
 }
@@ -80,6 +81,7 @@ impl Stream {
             _ => {}
         }
         Ok(About {
+            arn: about.stream_arn().to_owned(),
             created: time(Some(about.stream_creation_timestamp())).unwrap_or(EventTime::MIN),
             keeps: Span::from_millis(i64::from(about.retention_period_hours()) * 3_600_000),
         })

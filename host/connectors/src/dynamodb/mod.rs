@@ -1,0 +1,192 @@
+//! Amazon DynamoDB as a sink: an item per entity, its newest values.
+//!
+//! An item has its key, an attribute for each of the query's columns, `_event_time`, `_window_end` where rows have windows,
+//! `_version`, and `_fence`, by which no older row takes the place of a newer one. Must not know how rows are batched, paced
+//! or tried again.
+
+mod attribute;
+mod feast;
+mod row;
+mod store;
+mod table;
+
+use crate::aws::{Account, ENDPOINT, REGION};
+use crate::context::SinkContext;
+use crate::settings::{SettingError, Settings};
+use crate::upsert::{
+    BATCH, CONCURRENCY, KEEP, Keep, RETRY_COUNT, Template, UpsertSettings, UpsertSink, WRITE_RATE,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use store::DynamoStore;
+use table::Table;
+use weir_connect::key::{NONE, REQUIRED};
+use weir_connect::{KeyDoc, RowShape, Sink};
+use weir_event::Span;
+
+const TTL: KeyDoc = KeyDoc::new("ttl", "duration", NONE, "an item goes so long after it was last written");
+
+/// The keys of a `dynamodb` sink.
+pub(crate) const SINK_KEYS: &[KeyDoc] = &[
+    KeyDoc::new("table", "text", REQUIRED, "the table's name"),
+    REGION,
+    ENDPOINT,
+    KeyDoc::new(
+        "key",
+        "{ATTRIBUTE: text with {column}, ..}",
+        "{pk: \"{KEY}:..\", sk: \"{job}\"}",
+        "the text of each attribute that is a key of the table, such as `{pk: \"{user_id}\", sk: \"{job}\"}`",
+    ),
+    KeyDoc::new(
+        "layout",
+        "weir or feast",
+        "weir",
+        "what items look like: weir's own, or as Feast's online store keeps a feature view (entity keys of version 3)",
+    ),
+    TTL,
+    KEEP,
+    BATCH,
+    CONCURRENCY,
+    WRITE_RATE,
+    RETRY_COUNT,
+];
+
+/// The keys of a `feature_service_dynamodb` sink.
+pub(crate) const FEATURE_SERVICE_KEYS: &[KeyDoc] = &[
+    KeyDoc::new(
+        "table",
+        "text",
+        FEATURES,
+        "the table's name; its only key is `pk`, the query's first column",
+    ),
+    REGION,
+    ENDPOINT,
+    TTL,
+    KEEP,
+    BATCH,
+    CONCURRENCY,
+    WRITE_RATE,
+    RETRY_COUNT,
+];
+
+/// The table of a feature service that names none.
+const FEATURES: &str = "features";
+/// The attribute that rows are spread by, where nothing says otherwise.
+const PARTITION_KEY: &str = "pk";
+/// The most attributes that are keys of a table.
+const MOST_KEYS: usize = 2;
+
+/// What items look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Layout {
+    #[default]
+    Weir,
+    Feast,
+}
+
+/// The sink `dynamodb: {table, region, endpoint, key, layout, ttl, ..}`.
+pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
+    let mut settings = Settings::new(value, SINK_KEYS);
+    let name: String = settings.required("table", "the table's name").unwrap_or_default();
+    let shape = context.shape.as_deref();
+    let given = keys(&mut settings);
+    let layout = settings.optional("layout").unwrap_or_default();
+    if layout == Layout::Weir {
+        return made(settings, name, given.unwrap_or_else(|| default_key(shape)), layout, context);
+    }
+    if given.is_some() {
+        settings.error("key", "Feast's items have the entity's id as their key; leave it out");
+    }
+    if shape.is_some_and(|shape| shape.keys.fields().is_empty()) {
+        settings.error("layout", "rows of this query have no entity key, by which Feast keeps them");
+    }
+    let keys = shape.into_iter().flat_map(|shape| shape.keys.fields().iter());
+    let key = keys.map(|key| (key.name().clone(), Template::column(key.name()))).collect();
+    made(settings, name, key, layout, context)
+}
+
+/// The sink `feature_service_dynamodb: {write_rate, retry_count, ..}`, as Dryft's definitions have it.
+pub(crate) fn feature_service(
+    value: &Value,
+    context: &SinkContext,
+) -> Result<Box<dyn Sink>, Vec<SettingError>> {
+    let mut settings = Settings::new(value, FEATURE_SERVICE_KEYS);
+    let name: Option<String> = settings.optional("table");
+    let first = context.shape.as_ref().and_then(|shape| shape.columns.fields().first().cloned());
+    let key = first.map_or_else(|| Template::column("job"), |field| Template::column(field.name()));
+    let name = name.unwrap_or_else(|| FEATURES.to_owned());
+    made(settings, name, BTreeMap::from([(PARTITION_KEY.to_owned(), key)]), Layout::Weir, context)
+}
+
+fn made(
+    mut settings: Settings<'_>,
+    name: String,
+    key: BTreeMap<String, Template>,
+    layout: Layout,
+    context: &SinkContext,
+) -> Result<Box<dyn Sink>, Vec<SettingError>> {
+    let account = Account::from_settings(&mut settings);
+    let ttl = settings.parsed::<Span>("ttl");
+    if ttl.is_some_and(|ttl| ttl.millis() < 1000) {
+        settings.error("ttl", "every row would be gone at once; give 1s or more");
+    }
+    let (names, texts): (Vec<String>, Vec<Template>) = key.into_iter().unzip();
+    if let Some(shape) = context.shape.as_ref().filter(|_| layout == Layout::Weir) {
+        check(&mut settings, shape, &names, &texts);
+    }
+    let keep = settings.optional(KEEP.name).unwrap_or_default();
+    let upsert = UpsertSettings { keep, ..UpsertSettings::read(&mut settings) };
+    if layout == Layout::Feast && upsert.keep == Keep::All {
+        settings.error("keep", "Feast keeps an entity's newest row alone; leave it out");
+    }
+    settings.finish()?;
+    let names = if layout == Layout::Feast { vec![row::ENTITY_ID.to_owned()] } else { names };
+    let table = Arc::new(Table { account, name, keys: names, expires: ttl.is_some() });
+    let store = DynamoStore { table, layout, ttl, clock: context.clock.clone() };
+    Ok(Box::new(UpsertSink::new(Box::new(store), texts, upsert, context)))
+}
+
+/// What is wrong with keys and columns of rows.
+fn check(settings: &mut Settings<'_>, shape: &RowShape, names: &[String], texts: &[Template]) {
+    for fault in Template::key_faults(texts, shape) {
+        settings.error("", format!("the key: {fault}"));
+    }
+    for name in shape.columns.fields().iter().map(|field| field.name()) {
+        if row::OWN.contains(&name.as_str()) {
+            settings
+                .error("", format!("the attribute `{name}` is weir's own; give that column another name"));
+        } else if names.contains(name) && !texts.contains(&Template::column(name)) {
+            settings.error("", format!("the attribute `{name}` is a key; give that column another name"));
+        }
+    }
+}
+
+/// The texts of `key` by their attributes.
+fn keys(settings: &mut Settings<'_>) -> Option<BTreeMap<String, Template>> {
+    let given: BTreeMap<String, String> = settings.optional("key")?;
+    if given.is_empty() || given.len() > MOST_KEYS {
+        settings.error("key", "a table has one or two keys; write {pk: \"{column}\"} or {pk: .., sk: ..}");
+    }
+    let mut keys = BTreeMap::new();
+    for (name, text) in given {
+        match text.parse::<Template>() {
+            Ok(text) => _ = keys.insert(name, text),
+            Err(error) => settings.error("key", format!("{name}: {error}")),
+        }
+    }
+    Some(keys)
+}
+
+/// Every column of the entity's key, and the job.
+fn default_key(shape: Option<&RowShape>) -> BTreeMap<String, Template> {
+    let keys = shape.into_iter().flat_map(|shape| shape.keys.fields().iter());
+    let text: Vec<String> = keys.map(|key| format!("{{{}}}", key.name())).collect();
+    let text = text.join(":").parse().unwrap_or_else(|_| Template::column("job"));
+    BTreeMap::from([(PARTITION_KEY.to_owned(), text), ("sk".to_owned(), Template::column("job"))])
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,107 +8,20 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::services::kafka::{Broker, shared};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use crate::services::topics::{
+    BEGIN, PATIENCE, at, delete_records, keys_of, next_block, numbers, open_error, producer, send, sink,
+    sink_in, source, source_of, texts, until_caught_up,
+};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+use rdkafka::producer::{BaseRecord, Producer};
+use serde_json::json;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::sink::RowMeta;
-use weir_connect::{
-    ConnectError, Fetch, KnownTimes, NoMark, OpenPartition, Reader, Sink, SinkRows, Source, compliance,
-};
-use weir_connectors::context::{SinkContext, SourceContext};
-use weir_connectors::http::IngestLogs;
-use weir_connectors::registry;
+use weir_connect::{Fetch, KnownTimes, OpenPartition, SinkRows, compliance};
 use weir_engine::SystemClock;
-use weir_event::{Clock, Fault, Position};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn source_of(settings: &Value) -> Result<Arc<dyn Source>, String> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let context = SourceContext {
-        layout: weir_connect::FileLayout::Lines,
-        project: PathBuf::new(),
-        data_dir: PathBuf::new(),
-        stream: "test".to_owned(),
-        logs: Arc::new(IngestLogs::new(Path::new(""), clock.clone(), Arc::new(NoMark))),
-        clock,
-    };
-    registry::source("kafka", settings, &context)
-        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-}
-
-fn source(brokers: &str, topic: &str) -> Arc<dyn Source> {
-    source_of(&json!({"brokers": brokers, "topic": topic})).unwrap()
-}
-
-fn sink(settings: &Value) -> Box<dyn Sink> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (project, data_dir) = (PathBuf::new(), PathBuf::new());
-    let context = SinkContext {
-        project,
-        data_dir,
-        job: "test".to_owned(),
-        sink: "kafka".to_owned(),
-        shape: None,
-        refused_bytes: 0,
-        clock,
-        mark: Arc::new(NoMark),
-    };
-    registry::sink("kafka", settings, &context).unwrap()
-}
-
-fn producer(brokers: &str, options: &[(&str, &str)]) -> BaseProducer {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers);
-    for (name, value) in options {
-        config.set(*name, *value);
-    }
-    config.create().unwrap()
-}
-
-/// Sends messages `range` to a partition: even ones carry `{"n": NUMBER}`; what is sent as `None` is a tombstone.
-fn send(
-    producer: &BaseProducer,
-    topic: &str,
-    partition: i32,
-    payloads: impl IntoIterator<Item = Option<String>>,
-) {
-    for payload in payloads {
-        let record = BaseRecord::<str, str>::to(topic).partition(partition).key("k");
-        let record = match &payload {
-            Some(payload) => record.payload(payload),
-            None => record,
-        };
-        producer.send(record).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(PATIENCE).unwrap();
-}
-
-fn numbers(range: std::ops::Range<u64>) -> impl Iterator<Item = Option<String>> {
-    range.map(|number| Some(format!("{{\"n\":{number}}}")))
-}
-
-fn at(partition: u16, next: u64) -> OpenPartition {
-    OpenPartition { partition, from: Some(Position { next, place: String::new() }) }
-}
-
-const BEGIN: OpenPartition = OpenPartition { partition: 0, from: None };
-
-async fn texts(source: &dyn Source, from: &[OpenPartition]) -> Vec<String> {
-    let read = compliance::read_all(source, from);
-    let (all, _) = tokio::time::timeout(PATIENCE, read).await.expect("the end is never reached").unwrap();
-    all.into_iter().map(|(_, _, text)| String::from_utf8(text).unwrap()).collect()
-}
-
-async fn open_error(source: &dyn Source, from: &OpenPartition) -> ConnectError {
-    source.open(0, std::slice::from_ref(from), true).await.err().expect("it opened")
-}
+use weir_event::{Clock, Fault};
 
 #[tokio::test]
 async fn it_reads_the_same_from_each_of_its_positions() {
@@ -187,11 +100,7 @@ async fn a_position_outside_the_log_stops_with_the_reason() {
     let broker = shared();
     broker.topic("trimmed", 1);
     send(&producer(&broker.address, &[]), "trimmed", 0, numbers(0..10));
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &broker.address).create().unwrap();
-    let mut below = TopicPartitionList::new();
-    below.add_partition_offset("trimmed", 0, Offset::Offset(4)).unwrap();
-    admin.delete_records(&below, &AdminOptions::new()).await.unwrap();
+    delete_records(&broker.address, "trimmed", 4).await;
     let source = source(&broker.address, "trimmed");
     assert_eq!(texts(&*source, &[BEGIN]).await.len(), 6);
     assert_eq!(texts(&*source, &[at(0, 10)]).await.len(), 0);
@@ -219,13 +128,16 @@ async fn a_start_may_be_the_end_or_a_time() {
         (json!("1970-01-01T00:00:02.001Z"), 1),
     ] {
         let settings = json!({"brokers": broker.address, "topic": "starts", "start": start});
-        assert_eq!(texts(&*source_of(&settings).unwrap(), &[BEGIN]).await.len(), expected, "{start}");
+        let source = source_of(&settings).unwrap();
+        let begins = source.partitions(&[]).await.unwrap();
+        assert_eq!(texts(&*source, &begins).await.len(), expected, "{start}");
+        assert_eq!(begins[0].from.is_none(), start == "earliest", "{start}");
+        // What is known stays, and what comes later is read from where it begins.
+        let known = source.partitions(&begins).await.unwrap();
+        assert_eq!(known, begins);
+        let later = source.partitions(&[OpenPartition { partition: 7, from: None }]).await.unwrap();
+        assert_eq!(later[0], BEGIN);
     }
-    // The end at the first start is on record before the first message comes.
-    let latest = json!({"brokers": broker.address, "topic": "starts", "start": "latest"});
-    let mut reader = source_of(&latest).unwrap().open(0, &[BEGIN], false).await.unwrap();
-    let Fetch::Block(block) = reader.next().await.unwrap() else { panic!("no position") };
-    assert_eq!((block.next.next, compliance::records(&block).len()), (3, 0));
 }
 
 #[tokio::test]
@@ -251,23 +163,6 @@ async fn what_is_wrong_with_topic_brokers_and_options_is_said() {
         assert!(error.contains(said), "{error}");
     }
     assert!(source_of(&json!({"brokers": "x:1", "start": "soon"})).unwrap_err().lines().count() == 2);
-}
-
-async fn next_block(reader: &mut dyn Reader) -> Option<Vec<u64>> {
-    match tokio::time::timeout(PATIENCE, reader.next()).await.expect("nothing comes").unwrap() {
-        Fetch::Block(block) => {
-            Some(compliance::records(&block).into_iter().map(|(_, offset, _)| offset).collect())
-        }
-        Fetch::CaughtUp(_) | Fetch::Watermark(..) | Fetch::Appeared(..) | Fetch::Ended(_) => None,
-    }
-}
-
-async fn until_caught_up(reader: &mut dyn Reader) -> Vec<u64> {
-    let mut offsets = Vec::new();
-    while let Some(more) = next_block(reader).await {
-        offsets.extend(more);
-    }
-    offsets
 }
 
 #[tokio::test]
@@ -296,10 +191,10 @@ async fn a_live_reader_follows_the_log_through_a_restart_of_the_broker() {
 }
 
 fn rows() -> SinkRows {
-    let users: ArrayRef = Arc::new(StringArray::from(vec![Some("u1"), Some("u2"), None]));
+    let users: ArrayRef = Arc::new(StringViewArray::from(vec![Some("u1"), Some("u2"), None]));
     let totals: ArrayRef = Arc::new(Int64Array::from(vec![3, 4, 5]));
     let columns = RecordBatch::try_from_iter_with_nullable([("user", users, true), ("total", totals, true)]);
-    SinkRows { columns: columns.unwrap(), meta: RowMeta::default() }
+    SinkRows { columns: columns.unwrap(), meta: RowMeta { job: "test".into(), ..RowMeta::default() } }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,10 +212,63 @@ async fn a_sink_delivers_every_row_at_least_once() {
     let read = texts(&*results, &start).await;
     assert!(read.iter().any(|text| text == r#"{"user":null,"total":5}"#), "{read:?}");
 
-    let mut unknown_key = sink(&json!({"brokers": broker.address, "topic": "results", "key": "usr"}));
-    unknown_key.start(None).await.unwrap();
-    let error = unknown_key.write(&rows()).await.unwrap_err();
-    assert!(error.fault == Fault::User && error.message.contains("`usr`"), "{error}");
+    for (key, said) in [("usr", "`{usr}`: the query has no such column"), ("{user", "without its other half")]
+    {
+        let settings = json!({"brokers": broker.address, "topic": "results", "key": key});
+        let error = sink_in(&settings, Path::new("")).err().expect("it was made");
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_s_key_is_a_column_or_a_text_with_columns_in_it() {
+    let broker = shared();
+    broker.topic("keyed", 1);
+    let folder = tempfile::tempdir().unwrap();
+    for key in ["user", "{job}/{user}: {total}"] {
+        let settings = json!({"brokers": broker.address, "topic": "keyed", "key": key});
+        let mut sink = sink_in(&settings, folder.path()).unwrap();
+        sink.start(None).await.unwrap();
+        sink.write(&rows()).await.unwrap();
+        sink.prepare(1).await.unwrap();
+    }
+    let keys = keys_of(&broker.address, "keyed");
+    let expected = ["u1", "u2", "", "test/u1: 3", "test/u2: 4", ""];
+    assert_eq!(keys, expected);
+}
+
+#[tokio::test]
+async fn rows_that_a_topic_never_takes_are_set_aside_and_the_others_delivered() {
+    let broker = shared();
+    for (topic, options) in [
+        ("small", ["--config", "max.message.bytes=2000"]),
+        ("compact", ["--config", "cleanup.policy=compact"]),
+    ] {
+        broker.topic_with(topic, 1, &options);
+        for delivery in ["at_least_once", "exactly_once"] {
+            let folder = tempfile::tempdir().unwrap();
+            let settings =
+                json!({"brokers": broker.address, "topic": topic, "key": "user", "delivery": delivery});
+            let mut sink = sink_in(&settings, folder.path()).unwrap();
+            sink.start(None).await.unwrap();
+            let users = [Some("u1".to_owned()), None, Some("x".repeat(1900)), Some("u2".to_owned())];
+            let users: ArrayRef = Arc::new(StringViewArray::from_iter(users));
+            let totals: ArrayRef = Arc::new(Int64Array::from_iter_values(0..4));
+            let columns = RecordBatch::try_from_iter([("user", users), ("total", totals)]).unwrap();
+            for _ in 0..100 {
+                // Small ones together are more than the topic takes at once.
+                sink.write(&SinkRows { columns: columns.clone(), meta: RowMeta::default() }).await.unwrap();
+            }
+            let token = sink.prepare(1).await.unwrap();
+            sink.commit(&token).await.unwrap();
+            assert_eq!(sink.counts().refused, 100, "{topic}");
+            let kept =
+                std::fs::read_to_string(folder.path().join("refused/test/kafka/refused.jsonl")).unwrap();
+            let said = if topic == "small" { "takes 2000 at most" } else { "it has no key" };
+            assert!(kept.lines().count() == 100 && kept.lines().all(|line| line.contains(said)), "{kept}");
+        }
+        assert_eq!(texts(&*source(&broker.address, topic), &[BEGIN]).await.len(), 600, "{topic}");
+    }
 }
 
 #[tokio::test]

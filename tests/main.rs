@@ -21,6 +21,8 @@ mod golden_core;
 mod golden_served;
 mod harness;
 mod kafka_connector;
+mod kafka_exactly_once;
+mod kafka_logs;
 mod keyed_compliance;
 mod keyed_sinks;
 mod kinesis;

@@ -31,6 +31,16 @@ impl Broker {
         broker
     }
 
+    /// Starts one that also takes TLS with SASL, at an address of its own: that, and the file of who is to be trusted.
+    pub(crate) fn start_secure() -> (Broker, String, PathBuf) {
+        let dir = tempfile::Builder::new().prefix("weir-kafka-").tempdir().unwrap().keep();
+        let mut broker = Broker { dir, address: String::new() };
+        broker.address = broker.run_with("start", &[], "", &[("KAFKA_SECURE", "1")]).trim().to_owned();
+        let secure = broker.run("secure", &[], "").trim().to_owned();
+        let ca = broker.dir.join("ca.pem");
+        (broker, secure, ca)
+    }
+
     /// Starts it again after [`Broker::kill`], at the same address.
     pub(crate) fn restart(&self) -> String {
         self.run("start", &[], "").trim().to_owned()
@@ -39,6 +49,11 @@ impl Broker {
     /// `kill -9`.
     pub(crate) fn kill(&self) {
         self.run("kill", &[], "");
+    }
+
+    /// Sends it a signal, such as `STOP` or `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.run("signal", &[name], "");
     }
 
     /// Makes a topic.
@@ -58,11 +73,16 @@ impl Broker {
     }
 
     fn run(&self, command: &str, arguments: &[&str], input: &str) -> String {
+        self.run_with(command, arguments, input, &[])
+    }
+
+    fn run_with(&self, command: &str, arguments: &[&str], input: &str, set: &[(&str, &str)]) -> String {
         let mut child = Command::new(file("services/kafka"))
             .arg(command)
             .arg(&self.dir)
             .args(arguments)
             .env("KAFKA_OWNER", std::process::id().to_string())
+            .envs(set.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

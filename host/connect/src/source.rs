@@ -58,6 +58,11 @@ impl Left {
     pub fn records(records: u64) -> Left {
         Left { records: Some(records), bytes: None }
     }
+
+    /// Whether anything is known to be left.
+    pub fn is_some(&self) -> bool {
+        self.records.or(self.bytes).is_some_and(|left| left > 0)
+    }
 }
 
 /// A source as a definition describes it. Making one checks the settings and does no I/O.
@@ -78,6 +83,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         partitions: &[OpenPartition],
         bounded: bool,
     ) -> Result<Box<dyn Reader>, ConnectError>;
+
+    /// Whether the offsets of two positions of one partition count in the same log, and so can be compared.
+    fn is_same_log(&self, one: &Position, other: &Position) -> bool {
+        one.place == other.place
+    }
 
     /// How much of its logs lies behind these positions; for figures alone, so a source that cannot tell it, or not
     /// soon, says nothing. `bounded` is as for [`Source::open`].
@@ -102,8 +112,8 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// The newest checkpoint of a job stands here and is safe: it will not ask for what lies before.
-    fn committed(&self, _job: &str, _position: &Position) {}
+    /// The newest checkpoint of a job stands here in a partition and is safe: it will not ask for what lies before.
+    fn committed(&self, _job: &str, _partition: u16, _position: &Position) {}
 
     /// Whether it would read what a sink writes at this place, as [`Sink::own_place`](crate::Sink::own_place) tells it.
     fn reads(&self, _place: &str) -> bool {
@@ -174,6 +184,15 @@ pub struct RawBlock {
 }
 
 impl RawBlock {
+    /// Whether there is a record in it, be it one that was passed over. One without says where its log goes on.
+    pub fn holds_records(&self) -> bool {
+        let is_framed = match &self.framing {
+            Framing::Lines { .. } | Framing::Container { .. } => !self.data.is_empty(),
+            Framing::Records { offsets, .. } => !offsets.is_empty(),
+        };
+        is_framed || !self.refused.is_empty()
+    }
+
     /// The part of it from the record at `offset` on; `None` where everything in it lies before.
     pub fn from_offset(&self, offset: u64) -> Option<RawBlock> {
         if self.next.next <= offset {

@@ -126,7 +126,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
     },
     Kind {
         name: "kafka",
-        does: "a topic of Apache Kafka, at least once",
+        does: "a topic of Apache Kafka, at least once, or exactly once where that is asked for",
         keys: kafka::SINK_KEYS,
         named_by: None,
         make: kafka::sink,

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use weir_connect::{ConnectError, Fetch, RawBlock};
+use weir_connect::{ConnectError, Fetch, OpenPartition, RawBlock};
 use weir_core::stored::Stored;
 use weir_core::{Judgement, KeyedRows, ResultRows, Taken};
 use weir_event::{Clock, EventTime, Message, PartitionId, Signal, Ticks};
@@ -138,12 +138,12 @@ impl Driver {
                 }
                 Event::Stop => {
                     self.progress.set_state(JobState::Stopped);
-                    return self.finish(false).await;
+                    return self.commit_now(false).await;
                 }
             }
             if self.is_at_end() {
                 self.send_signal(Signal::End).await?;
-                self.finish(true).await?;
+                self.commit_now(true).await?;
                 self.refuse_too_late();
                 for source in 0..self.state.refusals.len() {
                     self.warn(source, self.state.refusals[source].at_end());
@@ -201,7 +201,14 @@ impl Driver {
     async fn open(&mut self) -> Result<Option<Readers>, EngineError> {
         let mut back_off = FIRST_BACK_OFF;
         loop {
-            match self.try_open().await {
+            let opened = match self.inputs.partitions(&self.state.positions).await {
+                Ok(partitions) => {
+                    self.expect_all(&partitions).await?;
+                    self.inputs.open(&partitions, self.mode == Mode::UntilEnd).await
+                }
+                Err(error) => Err(error),
+            };
+            match opened {
                 Ok(reader) => {
                     self.progress.set_state(JobState::Running);
                     return Ok(Some(reader));
@@ -220,14 +227,16 @@ impl Driver {
         }
     }
 
-    async fn try_open(&mut self) -> Result<Readers, ConnectError> {
-        let partitions = self.inputs.partitions(&self.state.positions).await?;
-        for (source, own) in (0..).zip(&partitions) {
+    /// These partitions are about to be read. Where new ones begin is safe before anything of them is answered for: the
+    /// same beginning may not be found again.
+    async fn expect_all(&mut self, partitions: &[Vec<OpenPartition>]) -> Result<(), EngineError> {
+        let known = self.state.positions.len();
+        for (source, own) in (0..).zip(partitions) {
             for open in own {
                 self.expect(PartitionId { source, partition: open.partition }, open.from.as_ref());
             }
         }
-        self.inputs.open(&partitions, self.mode == Mode::UntilEnd).await
+        if self.state.positions.len() > known { self.commit_now(false).await } else { Ok(()) }
     }
 
     /// A reader has failed: what was handed out is taken first, then all are opened anew from there.
@@ -360,15 +369,16 @@ impl Driver {
         self.send_signal(Signal::Barrier(self.state.body.checkpoint)).await
     }
 
-    /// The last checkpoint: everything taken so far is safe when this returns. At the end of the sources, so is
+    /// A checkpoint that is waited for: everything taken so far is safe when this returns. At the end of the sources, so is
     /// everything in the sinks.
-    async fn finish(&mut self, at_end: bool) -> Result<(), EngineError> {
+    async fn commit_now(&mut self, at_end: bool) -> Result<(), EngineError> {
         while self.state.begun.is_some() {
             self.done.recv().await.ok_or_else(|| self.vanished("checkpoint"))?;
             self.state.begun = None;
         }
         self.begin_checkpoint(at_end).await?;
         self.done.recv().await.ok_or_else(|| self.vanished("checkpoint"))?;
+        self.state.begun = None;
         Ok(())
     }
 

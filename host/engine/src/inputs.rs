@@ -87,7 +87,7 @@ impl Inputs {
     /// Tells the source of a partition where a job's newest checkpoint stands in it.
     pub(crate) fn committed(&self, job: &str, partition: PartitionId, position: &Position) {
         if let Some((_, input)) = self.inputs.get(usize::from(partition.source)) {
-            input.source.committed(job, position);
+            input.source.committed(job, partition.partition, position);
         }
     }
 

@@ -98,6 +98,8 @@ struct Slow {
     state: JobState,
     /// What was not read yet when the source was last asked.
     left: Left,
+    /// Whether the source does not give out what is left, though it is at its end.
+    is_withheld: bool,
     warning: Option<String>,
     next_try: Option<EventTime>,
     /// By the name of each sink that the job waits for, why it does.
@@ -392,7 +394,7 @@ impl Progress {
 
     /// The source was found to be at its end, or not to be; to be called again and again.
     pub(crate) fn observe_end(&self, now: EventTime) {
-        if self.freshness.is_caught_up() && self.is_reading() {
+        if self.freshness.is_caught_up() && self.is_reading() && !self.slow().is_withheld {
             self.whole_at.store(now.millis(), Ordering::Relaxed);
         }
     }
@@ -404,7 +406,7 @@ impl Progress {
 
     /// How far the job is behind; see [`JobStatus::lag_ms`].
     pub(crate) fn lag_ms(&self, now: EventTime) -> u64 {
-        if self.freshness.is_caught_up() && self.is_reading() {
+        if self.freshness.is_caught_up() && self.is_reading() && !self.slow().is_withheld {
             return 0;
         }
         let known = |millis: &AtomicI64| {
@@ -424,13 +426,15 @@ impl Progress {
 
     /// How much is not read yet; `None` where that is not known.
     pub(crate) fn behind(&self, now: EventTime) -> Option<Behind> {
-        let Left { records, bytes } = self.slow().left;
-        records.or(bytes).filter(|left| *left > 0)?;
+        let Left { records, bytes } = Some(self.slow().left).filter(Left::is_some)?;
         Some(Behind { records, bytes, seconds: self.lag_ms(now) / 1000 })
     }
 
-    pub(crate) fn set_left(&self, left: Left) {
-        self.slow().left = left;
+    /// What the source says is left, and whether it does not give that out: then not everything was read, though it is at
+    /// its end.
+    pub(crate) fn set_left(&self, left: Left, is_withheld: bool) {
+        let mut slow = self.slow();
+        (slow.left, slow.is_withheld) = (left, is_withheld);
     }
 
     /// Where each partition is read next.
@@ -443,7 +447,8 @@ impl Progress {
         let now = clock.now();
         let lag_ms = self.lag_ms(now);
         let is_catching_up = self.is_catching_up(now, clock.monotonic());
-        let behind = self.behind(now).filter(|_| is_catching_up);
+        let is_withheld = self.slow().is_withheld;
+        let behind = self.behind(now).filter(|_| is_catching_up || is_withheld);
         let slow = self.slow();
         JobStatus {
             job: job.to_owned(),

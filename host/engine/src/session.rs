@@ -10,11 +10,12 @@
 use crate::decode::{Arrival, Decoding, Outcome};
 use crate::metered::Metered;
 use crate::stream::{self, BlockId, Hub, Opening};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use weir_connect::{ConnectError, CpuTime, Fetch, Health, OpenPartition, RawBlock, Reader};
+use weir_connect::{ConnectError, CpuTime, Fetch, Health, OpenPartition, RawBlock, Reader, Source};
 use weir_event::{EventTime, PartitionId, Position, Sleep};
 
 /// Blocks in the ring: they are about 1 MiB, and as much again decoded.
@@ -32,6 +33,8 @@ const BOUNDED_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Session {
     bounded: bool,
+    /// Knows which positions can be compared.
+    source: Arc<dyn Source>,
     /// That of its reader.
     health: Health,
     ring: Mutex<Ring>,
@@ -109,20 +112,21 @@ impl Place {
     }
 
     /// Whether no partition was read further here than there.
-    fn is_within(&self, there: &[OpenPartition]) -> bool {
+    fn is_within(&self, there: &[OpenPartition], source: &dyn Source) -> bool {
         let mut both = self.partitions.iter().zip(there);
-        self.partitions.len() == there.len() && both.all(|(here, there)| is_within(here, there))
+        self.partitions.len() == there.len()
+            && both.all(|(here, there)| compare(here, there, source).is_some_and(Ordering::is_le))
     }
 }
 
-/// Whether a partition was not read further here than there. Where its log begins cannot be compared with an offset;
-/// nor can offsets that count in different places, such as files or logs: they are the same or not.
-fn is_within(here: &OpenPartition, there: &OpenPartition) -> bool {
-    let is_within = match (&here.from, &there.from) {
-        (Some(here), Some(there)) if here.place == there.place => here.next <= there.next,
-        (here, there) => here == there,
+/// How far a partition was read here, compared with there. Where its log begins cannot be compared with an offset; nor can
+/// offsets that count in different logs: they are the same or not.
+fn compare(here: &OpenPartition, there: &OpenPartition, source: &dyn Source) -> Option<Ordering> {
+    let order = match (&here.from, &there.from) {
+        (Some(here), Some(there)) if source.is_same_log(here, there) => Some(here.next.cmp(&there.next)),
+        (here, there) => (here == there).then_some(Ordering::Equal),
     };
-    here.partition == there.partition && is_within
+    order.filter(|_| here.partition == there.partition)
 }
 
 /// What a follower finds.
@@ -149,6 +153,7 @@ impl Session {
         let base = Place { partitions: opening.partitions.clone(), ends: ends.clone() };
         let session = Arc::new(Session {
             bounded: opening.bounded,
+            source: hub.source.clone(),
             health: reader.health(),
             ring: Mutex::new(Ring {
                 entries: VecDeque::new(),
@@ -205,17 +210,20 @@ impl Session {
         if self.bounded != opening.bounded || ring.failed.is_some() {
             return None;
         }
-        let (place, at) = ring.place_of(&opening.partitions)?;
+        let (place, at) = ring.place_of(&opening.partitions, &*self.source)?;
         let follower = ring.joined as u64;
         ring.joined += 1;
         ring.followers.insert(follower, at);
         let joined = ring.joined;
         drop(guard);
         let here = place.partitions.iter().zip(&opening.partitions);
-        let ahead = here.clone().filter(|(here, there)| here != there);
+        let is_same = |(here, there): &(&OpenPartition, &OpenPartition)| {
+            compare(here, there, &*self.source) == Some(Ordering::Equal)
+        };
+        let ahead = here.clone().filter(|both| !is_same(both));
         let has = ahead.filter_map(|(_, there)| Some((there.partition, there.from.as_ref()?.next)));
         let is_there = |(partition, _): &(&PartitionId, &End)| {
-            here.clone().any(|(here, there)| here == there && here.partition == partition.partition)
+            here.clone().any(|both| is_same(&both) && both.0.partition == partition.partition)
         };
         let at_end = place.ends.iter().filter(is_there).map(|(partition, end)| end.of(*partition)).collect();
         Some((Seat::new(self.clone(), follower, at_end, has.collect()), joined))
@@ -250,9 +258,9 @@ impl Session {
 impl Ring {
     /// The last place in it that these positions have not passed, and the number of the entry that comes next there;
     /// `None` where they are before the ring or behind it.
-    fn place_of(&self, positions: &[OpenPartition]) -> Option<(Place, u64)> {
+    fn place_of(&self, positions: &[OpenPartition], source: &dyn Source) -> Option<(Place, u64)> {
         let mut place = self.base.clone();
-        if !place.is_within(positions) {
+        if !place.is_within(positions, source) {
             return None;
         }
         let mut entries = self.entries.iter();
@@ -260,7 +268,7 @@ impl Ring {
         let mut head = place.clone();
         for entry in entries.by_ref() {
             head.pass(entry);
-            if !head.is_within(positions) {
+            if !head.is_within(positions, source) {
                 break;
             }
             place = head.clone();
@@ -268,7 +276,10 @@ impl Ring {
         }
         entries.for_each(|entry| head.pass(entry));
         let mut reached = positions.iter().zip(&place.partitions).zip(&head.partitions);
-        let is_behind = reached.all(|((it, place), head)| it == place || is_within(it, head));
+        let is_behind = reached.all(|((it, place), head)| {
+            compare(it, place, source) == Some(Ordering::Equal)
+                || compare(it, head, source).is_some_and(Ordering::is_le)
+        });
         is_behind.then_some((place, at))
     }
 }

@@ -68,7 +68,7 @@ impl BlockId {
 }
 
 pub(crate) struct Hub {
-    source: Arc<dyn Source>,
+    pub(crate) source: Arc<dyn Source>,
     make_decoder: MakeDecoder,
     /// By which others are waited for.
     pub(crate) clock: Arc<dyn Clock>,
@@ -249,6 +249,10 @@ impl Source for SharedSource {
         Ok(Box::new(AsInput { source, reader: self.open_shared(opening).await? }))
     }
 
+    fn is_same_log(&self, one: &Position, other: &Position) -> bool {
+        self.0.source.is_same_log(one, other)
+    }
+
     async fn left(&self, positions: &[OpenPartition], bounded: bool) -> Result<Left, ConnectError> {
         self.0.source.left(positions, bounded).await
     }
@@ -261,8 +265,8 @@ impl Source for SharedSource {
         self.0.source.place(before)
     }
 
-    fn committed(&self, job: &str, position: &Position) {
-        self.0.source.committed(job, position);
+    fn committed(&self, job: &str, partition: u16, position: &Position) {
+        self.0.source.committed(job, partition, position);
     }
 
     fn reads(&self, place: &str) -> bool {

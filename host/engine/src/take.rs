@@ -97,7 +97,9 @@ impl Driver {
 
     async fn take_block(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<(), EngineError> {
         let partition = block.partition;
-        self.wake();
+        if block.holds_records() {
+            self.wake();
+        }
         let taken = self.state.intake.block(block, decoded);
         let mut taken = taken.map_err(|error| EngineError::of_core(&self.plan.name, error))?;
         if let Some(newest) = taken.heard {

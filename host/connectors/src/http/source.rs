@@ -158,7 +158,7 @@ impl Source for Declared {
         Ok(Probe::Ready("events that are posted to this server".to_owned()))
     }
 
-    fn committed(&self, job: &str, position: &Position) {
+    fn committed(&self, job: &str, _: u16, position: &Position) {
         self.logs.claim(&self.stream, job, position);
     }
 }

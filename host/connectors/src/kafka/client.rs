@@ -1,20 +1,29 @@
 //! What source and sink share: how a client is configured, whether the topic is there, and which of librdkafka's
 //! errors pass by themselves.
 
+use super::security;
 use crate::settings::Settings;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::ProducerContext;
+use rdkafka::statistics::Statistics;
 use serde_json::{Map, Value};
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use weir_connect::ConnectError;
 
 /// How long one question to the brokers may take; a broker that is up answers within milliseconds.
 pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What librdkafka takes for `fetch.wait.max.ms` by itself.
+const FETCH_WAIT: Duration = Duration::from_millis(500);
 
 /// Names of the same setting as `brokers`.
 const BROKER_SETTINGS: [&str; 2] = ["bootstrap.servers", "metadata.broker.list"];
@@ -28,10 +37,11 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Reads `brokers`, `topic` and `options`. `ours` are settings that the connector's promise rests on and
-    /// nobody may change; `defaults` are better for weir than librdkafka's and give way to `options`.
+    /// Reads `brokers`, `topic`, `security` and `options`. `ours` are settings that the connector's promise rests on and
+    /// nobody may change, empty where they are set by need; `defaults` are better for weir than librdkafka's and give way to `options`.
     pub(super) fn from_settings(
         settings: &mut Settings<'_>,
+        project: &Path,
         ours: &[(&str, &str)],
         defaults: &[(&str, &str)],
     ) -> Cluster {
@@ -60,10 +70,11 @@ impl Cluster {
                     .error("options", format!("`{name}` is neither a text, a number nor true or false")),
             }
         }
-        for (name, value) in ours {
+        for (name, value) in ours.iter().filter(|(_, value)| !value.is_empty()) {
             config.set(*name, *value);
         }
-        config.set("bootstrap.servers", &brokers).set_log_level(RDKafkaLogLevel::Info);
+        security::configure(settings, project, &mut config);
+        config.set("bootstrap.servers", &brokers).set_log_level(RDKafkaLogLevel::Debug);
         match config.create_native_config() {
             Ok(_) => {}
             Err(KafkaError::ClientConfig(_, reason, ..)) => {
@@ -77,20 +88,55 @@ impl Cluster {
     /// Makes a client. It connects in the background.
     pub(super) fn client<T>(&self) -> Result<T, ConnectError>
     where
-        T: rdkafka::config::FromClientConfigAndContext<Context>,
+        T: FromClientConfigAndContext<Context>,
     {
-        self.config.create_with_context(Context::default()).map_err(|error| {
+        self.client_with(&[])
+    }
+
+    /// Makes a client for which these settings stand in place of others.
+    pub(super) fn client_with<T>(&self, settings: &[(&str, &str)]) -> Result<T, ConnectError>
+    where
+        T: FromClientConfigAndContext<Context>,
+    {
+        let mut config = self.config.clone();
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        config.create_with_context(Context::default()).map_err(|error| {
             ConnectError::user(format!("kafka at {}: librdkafka cannot be set up: {error}", self.brokers))
         })
     }
 
-    /// The number of the topic's partitions. Blocks.
-    pub(super) fn partitions(&self, client: &Client<Context>) -> Result<u16, ConnectError> {
-        // All topics are asked for: a question for one by name makes some brokers create it.
-        let metadata = client
-            .fetch_metadata(None, QUESTION_TIMEOUT)
-            .map_err(|error| self.failure("list the topics", &error, client.context()))?;
-        let found = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+    /// Makes a client that is asked now and then, and not listened to in between: it says little, and keeps no figures.
+    pub(super) fn quiet_client<T>(&self, settings: &[(&str, &str)]) -> Result<T, ConnectError>
+    where
+        T: FromClientConfigAndContext<Context>,
+    {
+        let mut quiet = self.clone();
+        quiet.config.set_log_level(RDKafkaLogLevel::Info).set("statistics.interval.ms", "0");
+        quiet.client_with(settings)
+    }
+
+    /// A number that is set of librdkafka's.
+    pub(super) fn number(&self, name: &str) -> Option<usize> {
+        self.config.get(name).and_then(|text| text.parse().ok())
+    }
+
+    /// How long a broker that is asked for messages may wait for some.
+    pub(super) fn fetch_wait(&self) -> Duration {
+        self.number("fetch.wait.max.ms").map_or(FETCH_WAIT, |millis| Duration::from_millis(millis as u64))
+    }
+
+    /// Looks whether the topic is there, and how many partitions it has. Blocks.
+    pub(super) fn look_for_topic(&self, client: &Client<Context>) -> Result<u16, ConnectError> {
+        let asked = client.fetch_metadata(None, QUESTION_TIMEOUT);
+        let answer = asked.map_err(|error| self.failure("list the topics", &error, client.context()))?;
+        self.count(answer)
+    }
+
+    /// The number of the topic's partitions, given all topics: a question for one by name makes some brokers create it.
+    pub(super) fn count(&self, all: Metadata) -> Result<u16, ConnectError> {
+        let found = all.topics().iter().find(|topic| topic.name() == self.topic);
         let missing = || {
             ConnectError::external(format!(
                 "kafka at {} has no topic `{}`; create it, or correct `topic`",
@@ -102,25 +148,40 @@ impl Cluster {
             None => {}
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(missing()),
             Some(code) => {
-                let error = KafkaError::MetadataFetch(code);
-                return Err(self.failure("describe the topic", &error, client.context()));
+                let retry = passes_by_itself(code);
+                let message = format!("{self}: cannot describe the topic: {code}");
+                return Err(ConnectError { retry, ..ConnectError::external(message) });
             }
         }
-        u16::try_from(topic.partitions().len()).map_err(|_| {
-            ConnectError::external(format!("kafka topic `{}` has more than 65535 partitions", self.topic))
-        })
+        u16::try_from(topic.partitions().len()).map_err(|_| self.too_many())
+    }
+
+    /// There are more partitions than weir can number.
+    pub(super) fn too_many(&self) -> ConnectError {
+        ConnectError::external(format!("kafka topic `{}` has more than 65535 partitions", self.topic))
     }
 
     /// The error of an operation; `action` is what was tried. It can be retried where the code says so.
     pub(super) fn failure(&self, action: &str, error: &KafkaError, context: &Context) -> ConnectError {
         let code = error.rdkafka_error_code();
         let retry = code.is_some_and(passes_by_itself);
-        let reason = context.last_line().filter(|_| retry);
+        let reason = context.complaint().filter(|_| retry || code.is_some_and(is_refusal));
         let reason =
             reason.or_else(|| code.map(|code| code.to_string())).unwrap_or_else(|| error.to_string());
-        let message = format!("kafka at {}, topic `{}`: cannot {action}: {reason}", self.brokers, self.topic);
-        ConnectError { retry, ..ConnectError::external(message) }
+        ConnectError { retry, ..ConnectError::external(format!("{self}: cannot {action}: {reason}")) }
     }
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kafka at {}, topic `{}`", self.brokers, self.topic)
+    }
+}
+
+/// Whether an error is about who speaks to whom: a certificate, a password.
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::Authentication | Code::SSL | Code::SaslAuthenticationFailed)
 }
 
 /// Whether an error is about the way to the broker, or about a broker that is not ready: librdkafka connects
@@ -152,17 +213,60 @@ pub(super) fn passes_by_itself(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Listens to one client: its last complaint explains what an error code does not, and undelivered messages
-/// are reported here.
+/// What a complaint is about, where it names a cause: librdkafka's words, and ours.
+const CAUSES: [(&str, &str); 3] = [
+    ("Failed to resolve", "the broker's name is not known"),
+    ("SSL handshake failed", "TLS fails"),
+    ("SASL authentication error", "the credentials are refused"),
+];
+
+/// Listens to one client: its complaints explain what an error code does not, what it says of itself is kept until it is
+/// asked for, and undelivered messages are reported here.
 #[derive(Debug, Default)]
 pub(super) struct Context {
-    last_line: Mutex<Option<String>>,
+    complaint: Mutex<Complaint>,
+    statistics: Mutex<Option<Statistics>>,
+    is_made_anew: AtomicBool,
     undelivered: Mutex<Option<KafkaError>>,
 }
 
+/// What a client complained of last.
+#[derive(Debug, Default)]
+struct Complaint {
+    text: Option<String>,
+    /// Whether it names a cause, which is not to give way to what follows from it.
+    is_cause: bool,
+}
+
 impl Context {
-    fn last_line(&self) -> Option<String> {
-        self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn complaint(&self) -> Option<String> {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).text.clone()
+    }
+
+    fn complain(&self, line: &str) {
+        // `[thrd:..]: ` names a thread of librdkafka, of no use to anybody who reads the error.
+        let words = line.split_once("]: ").map_or(line, |(_, words)| words);
+        let cause = CAUSES.iter().find(|(theirs, _)| words.contains(theirs)).map(|(_, ours)| ours);
+        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        if cause.is_some() || !complaint.is_cause {
+            let text = cause.map_or_else(|| words.to_owned(), |cause| format!("{cause}: {words}"));
+            *complaint = Complaint { text: Some(text), is_cause: cause.is_some() };
+        }
+    }
+
+    /// It has been heard of a broker: what was complained of before is not the reason of what comes.
+    pub(super) fn calmed(&self) {
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Complaint::default();
+    }
+
+    /// What librdkafka has said of itself since this was asked last.
+    pub(super) fn take_statistics(&self) -> Option<Statistics> {
+        self.statistics.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether the topic was exchanged for another one of its name since the client was made.
+    pub(super) fn is_made_anew(&self) -> bool {
+        self.is_made_anew.load(Ordering::Relaxed)
     }
 
     /// Why the first message that was not delivered was not.
@@ -171,11 +275,23 @@ impl Context {
     }
 }
 
+/// How librdkafka says, and shows nowhere else, that it has found another topic under the name of one that it knew: a
+/// test against a real broker fails where it says it otherwise. What it fetched before stands before this in its queue, and
+/// what it fetches of the other topic behind it.
+const CHANGED_ID: &str = " changed id from ";
+/// The id of a topic that it did not know yet.
+const NO_ID: &str = "from AAAAAAAAAAAAAAAAAAAAAA ";
+
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if matches!(level, RDKafkaLogLevel::Debug) {
+            tracing::trace!(facility, "librdkafka: {message}");
+            if message.contains(CHANGED_ID) && !message.contains(NO_ID) {
+                self.is_made_anew.store(true, Ordering::Relaxed);
+            }
+            return;
+        }
         tracing::debug!(facility, "librdkafka: {message}");
-        // `[thrd:..]: ` names a thread of librdkafka, of no use to anybody who reads the error.
-        let line = message.split_once("]: ").map_or(message, |(_, line)| line);
         if matches!(
             level,
             RDKafkaLogLevel::Emerg
@@ -183,12 +299,19 @@ impl ClientContext for Context {
                 | RDKafkaLogLevel::Critical
                 | RDKafkaLogLevel::Error
         ) {
-            *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.to_owned());
+            self.complain(message);
         }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Some(statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "librdkafka: {reason}");
+        if CAUSES.iter().any(|(theirs, _)| reason.contains(theirs)) {
+            self.complain(reason);
+        }
     }
 }
 

@@ -1,80 +1,75 @@
-//! Reading assigned partitions: a thread polls librdkafka and hands blocks over a short channel.
-//!
-//! A thread of its own because polling blocks, and because a full channel must hold back librdkafka's queue and
-//! nothing else. The channel makes [`KafkaReader::next`] cancel safe.
+//! What the thread does that reads assigned partitions: polls librdkafka and hands blocks over a short channel, a full
+//! one of which holds back librdkafka's queue and nothing else.
 //!
 //! While only the way to the broker is broken the thread goes on polling: librdkafka connects again by itself
 //! and goes on at the same offset, which the reader's health tells. Everything else ends the reader.
 //!
 //! How long a poll waits is librdkafka's to measure, by the machine's clock; what follows from it is decided by ours.
 
-use super::block::Filling;
-use super::client::{Cluster, Context, passes_by_itself};
-use async_trait::async_trait;
-use rdkafka::TopicPartitionList;
+use super::client::{Cluster, Context};
+use super::growth;
+use super::identity::Likeness;
+use super::lane::{Bounds, TopicLane};
+use super::policy::TopicPolicy;
+use super::trouble::{BrokerTrouble, Verdict, verdict};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::statistics::Statistics;
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use weir_connect::{ConnectError, Fetch, Health, Reader};
-use weir_event::{Clock, PartitionId};
+use weir_connect::{ConnectError, Fetch, Health};
+use weir_event::{Clock, PartitionId, Position};
 
 /// A block waits at most so long for more messages.
 const GATHER: Duration = Duration::from_millis(5);
 /// How often the thread looks whether its reader is still there.
 const IDLE_POLL: Duration = Duration::from_millis(100);
-/// A broken connection is complained of at most so often.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Messages that are taken between two looks at the clock: a fraction of a millisecond's.
+const BATCH: usize = 512;
 /// While brokers are away one is asked so often, and for so long: an empty log says nothing when they are back.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
-/// Blocks that wait for the reader: enough to decode in parallel, little to hold in memory.
-const CHANNEL_BLOCKS: usize = 4;
-
-/// Where one partition is read from.
-#[derive(Debug)]
-pub(super) struct Bounds {
-    pub(super) partition: u16,
-    /// Offset of the first message to read.
-    pub(super) from: i64,
-    /// The offset after the last message when the source was opened.
-    pub(super) end: i64,
-    /// A block to hand out before anything is read.
-    pub(super) first: Option<Filling>,
-}
-
-/// One partition that is being read.
-#[derive(Debug)]
-struct Lane {
-    id: PartitionId,
-    /// The end of a bounded read.
-    until: Option<i64>,
-    done: bool,
-    filling: Option<Filling>,
-}
+/// Going back to a record is a matter between the client's threads.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The reader's side that runs on its own thread.
 pub(super) struct Pump {
-    consumer: BaseConsumer<Context>,
+    consumer: Arc<BaseConsumer<Context>>,
     cluster: Cluster,
     clock: Arc<dyn Clock>,
-    lanes: BTreeMap<i32, Lane>,
-    bounded: bool,
+    lanes: BTreeMap<i32, TopicLane>,
+    is_bounded: bool,
     /// When the oldest block that is being filled was begun.
     gathering_since: Option<Duration>,
-    complained_at: Option<Duration>,
     /// When a broker was last asked whether it is there again.
     asked_at: Duration,
-    health: Health,
+    /// When it was last asked how many partitions there are.
+    counted_at: Duration,
+    source: u16,
+    /// Whether the topic is compacted, once it was asked.
+    is_compacted: Option<bool>,
+    trouble: BrokerTrouble,
+    orders: Orders,
+    /// Where what takes a future waits for it.
+    runtime: Handle,
 }
 
-/// The reader is gone.
-struct Closed;
+/// Partitions that are to wait (true), or to go on, since it was looked last.
+pub(super) type Orders = Arc<Mutex<Vec<(PartitionId, bool)>>>;
 
-type Blocks = mpsc::Sender<Result<Fetch, ConnectError>>;
+/// Why the thread ends.
+enum End {
+    /// The reader is gone.
+    Closed,
+    Failed(ConnectError),
+}
+
+pub(super) type BlockSender = mpsc::Sender<Result<Fetch, ConnectError>>;
 
 impl Pump {
     /// Over a consumer that has been assigned these partitions.
@@ -82,223 +77,340 @@ impl Pump {
         consumer: BaseConsumer<Context>,
         cluster: Cluster,
         clock: Arc<dyn Clock>,
-        bounded: bool,
+        is_bounded: bool,
         source: u16,
-        bounds: Vec<Bounds>,
+        bounds: &[Bounds],
     ) -> Pump {
-        let lane = |bound: Bounds| {
-            let id = PartitionId { source, partition: bound.partition };
-            let until = bounded.then_some(bound.end);
-            (i32::from(bound.partition), Lane { id, until, done: false, filling: bound.first })
-        };
-        let lanes: BTreeMap<_, _> = bounds.into_iter().map(lane).collect();
-        let gathering_since = lanes.values().any(|lane| lane.filling.is_some()).then(|| clock.monotonic());
+        let lane =
+            |bounds: &Bounds| (i32::from(bounds.partition), TopicLane::new(bounds, source, is_bounded));
+        let now = clock.monotonic();
         Pump {
-            consumer,
+            consumer: Arc::new(consumer),
+            lanes: bounds.iter().map(lane).collect(),
+            is_bounded,
+            gathering_since: None,
+            asked_at: now,
+            counted_at: now,
+            source,
+            is_compacted: None,
+            trouble: BrokerTrouble::new(&cluster),
             cluster,
             clock,
-            lanes,
-            bounded,
-            gathering_since,
-            complained_at: None,
-            asked_at: Duration::ZERO,
-            health: Health::default(),
+            orders: Orders::default(),
+            runtime: Handle::current(),
         }
     }
 
+    /// What is ordered here is done soon.
+    pub(super) fn orders(&self) -> Orders {
+        self.orders.clone()
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.trouble.health()
+    }
+
+    /// How many partitions a bounded read has.
+    pub(super) fn bounded_lanes(&self) -> Option<usize> {
+        self.is_bounded.then_some(self.lanes.len())
+    }
+
     /// Polls until the reader is gone, every bounded partition is read, or an error does not pass by itself.
-    fn run(mut self, blocks: &Blocks) {
+    pub(super) fn run(mut self, blocks: &BlockSender) {
         while !blocks.is_closed() {
             match self.step(blocks) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
+                Ok(()) => {}
+                Err(End::Failed(error)) => {
                     // Nobody may be listening any more, and then nobody needs to know.
                     let _ = blocks.blocking_send(Err(error));
                     return;
                 }
-                Err(Closed) => return,
+                Err(End::Closed) => return,
             }
-            if self.bounded && self.lanes.values().all(|lane| lane.done) {
+            if self.is_bounded && self.lanes.values().all(|lane| lane.done) {
                 return;
             }
         }
     }
 
-    fn step(&mut self, blocks: &Blocks) -> Result<Result<(), ConnectError>, Closed> {
+    fn step(&mut self, blocks: &BlockSender) -> Result<(), End> {
+        self.obey(blocks)?;
         let gathered = |since: Duration| self.clock.monotonic().saturating_sub(since);
         let wait = self.gathering_since.map_or(IDLE_POLL, |since| GATHER.saturating_sub(gathered(since)));
-        // The message borrows the consumer, the rest of the pump is changed by it.
-        let Pump { consumer, clock, lanes, gathering_since, .. } = self;
-        match consumer.poll(wait) {
-            Some(Ok(message)) => {
-                let partition = message.partition();
-                let ended = lanes.get_mut(&partition).is_some_and(|lane| lane.take(&message, &**clock));
-                gathering_since.get_or_insert_with(|| clock.monotonic());
-                drop(message);
-                self.resumed();
-                if ended {
-                    self.caught_up(partition, blocks)?;
-                } else if self.lanes.get(&partition).is_some_and(Lane::is_full) {
-                    self.hand_over(partition, blocks)?;
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                self.resumed();
-                self.caught_up(partition, blocks)?;
-            }
-            Some(Err(error)) => return Ok(self.judge(&error)),
-            None => {
-                self.hand_over_all(blocks)?;
-                self.ask_again();
-            }
-        }
-        if wait.is_zero() {
+        let is_drained = self.take_batch(wait, blocks)?;
+        if is_drained || wait.is_zero() {
             self.hand_over_all(blocks)?;
         }
-        Ok(Ok(()))
+        if let Some(statistics) = self.consumer.context().take_statistics() {
+            self.look_at(&statistics, blocks)?;
+        }
+        if is_drained {
+            self.ask_again();
+        }
+        self.grow_when_due(blocks)
     }
 
-    fn hand_over_all(&mut self, blocks: &Blocks) -> Result<(), Closed> {
+    /// Reads partitions that the topic has got since it was opened.
+    fn grow_when_due(&mut self, blocks: &BlockSender) -> Result<(), End> {
+        let now = self.clock.monotonic();
+        let is_due = now.saturating_sub(self.counted_at) >= growth::ASK_EVERY;
+        if self.is_bounded || self.trouble.is_there() || !is_due {
+            return Ok(());
+        }
+        self.counted_at = now;
+        let known = self.lanes.len();
+        let new = growth::new_partitions(&self.cluster, &self.consumer, known).map_err(End::Failed)?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        for bounds in &new {
+            let lane = TopicLane::new(bounds, self.source, false);
+            // librdkafka's offsets of messages are never negative.
+            let at = Position { next: bounds.from as u64, place: String::new() };
+            tracing::info!("{}: partition {} is new, and read from now on", self.cluster, bounds.partition);
+            send(Fetch::Appeared(lane.id, at), blocks)?;
+            self.lanes.insert(i32::from(bounds.partition), lane);
+        }
+        growth::assign(&self.cluster, &self.consumer, &new).map_err(End::Failed)
+    }
+
+    /// Takes what librdkafka has, up to a bound, and at first waits for something; whether nothing came at all.
+    fn take_batch(&mut self, wait: Duration, blocks: &BlockSender) -> Result<bool, End> {
+        let consumer = self.consumer.clone();
+        let mut polled = consumer.poll(wait);
+        let is_drained = polled.is_none();
+        let (wall, now) = (self.clock.now().millis(), self.clock.monotonic());
+        for taken in 1.. {
+            match polled {
+                Some(Ok(message)) => {
+                    if self.take_message(&message, wall, blocks)? {
+                        self.gathering_since.get_or_insert(now);
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.heard();
+                    self.check_topic()?;
+                    if self.lanes.get_mut(&partition).and_then(TopicLane::take_expected).is_some() {
+                        self.without_the_last(partition)?;
+                    }
+                    self.reached_end(partition, blocks)?;
+                }
+                Some(Err(error)) => self.judge(&error, blocks)?,
+                None => break,
+            }
+            if taken >= BATCH {
+                break;
+            }
+            polled = consumer.poll(Duration::ZERO);
+        }
+        Ok(is_drained)
+    }
+
+    /// Takes a message; whether it waits in a block that is not full.
+    fn take_message(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        wall: i64,
+        blocks: &BlockSender,
+    ) -> Result<bool, End> {
+        self.heard();
+        self.check_topic()?;
+        let partition = message.partition();
+        match self.lanes.get_mut(&partition).and_then(|lane| lane.check(message)) {
+            None => {}
+            Some(Likeness::Same | Likeness::Earlier) => return Ok(false),
+            Some(Likeness::Other) => return Err(End::Failed(self.other_log(message))),
+            Some(Likeness::Gone) => self.without_the_last(partition)?,
+        }
+        let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(false) };
+        if lane.take(message, wall) {
+            self.reached_end(partition, blocks)?;
+            return Ok(false);
+        }
+        if lane.is_full() {
+            hand_over(lane, blocks)?;
+            return Ok(false);
+        }
+        Ok(lane.is_filling())
+    }
+
+    /// Lets partitions wait or go on.
+    fn obey(&mut self, blocks: &BlockSender) -> Result<(), End> {
+        let orders = std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        for (id, waits) in orders {
+            let partition = i32::from(id.partition);
+            let Some(lane) = self.lanes.get_mut(&partition).filter(|lane| !lane.done) else { continue };
+            hand_over(lane, blocks)?;
+            lane.waits = waits;
+            if waits {
+                // It goes on behind what it has taken, and is compared then.
+                lane.take_expected();
+            }
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&self.cluster.topic, partition);
+            let obeyed = if waits { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+            obeyed.map_err(|error| self.seek_failed(&error))?;
+            if !waits {
+                self.look_again_at(&[partition])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over_all(&mut self, blocks: &BlockSender) -> Result<(), End> {
         self.gathering_since = None;
-        let partitions: Vec<_> = self.lanes.keys().copied().collect();
-        partitions.into_iter().try_for_each(|partition| self.hand_over(partition, blocks))
-    }
-
-    fn hand_over(&mut self, partition: i32, blocks: &Blocks) -> Result<(), Closed> {
-        let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(()) };
-        let Some(filling) = lane.filling.take() else { return Ok(()) };
-        blocks.blocking_send(Ok(Fetch::Block(filling.finish(lane.id)))).map_err(|_| Closed)
+        self.lanes.values_mut().try_for_each(|lane| hand_over(lane, blocks))
     }
 
     /// The broker said that the partition's log ends here. The end was recorded before the first fetch and logs
     /// only grow, so this is at or past it.
-    fn caught_up(&mut self, partition: i32, blocks: &Blocks) -> Result<(), Closed> {
-        self.hand_over(partition, blocks)?;
-        let Some(lane) = self.lanes.get_mut(&partition).filter(|lane| !lane.done) else { return Ok(()) };
-        lane.done = self.bounded;
-        let caught_up = Fetch::CaughtUp(lane.id);
-        if lane.done {
+    fn reached_end(&mut self, partition: i32, blocks: &BlockSender) -> Result<(), End> {
+        let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(()) };
+        let is_news = lane.reach_end();
+        hand_over(lane, blocks)?;
+        if !is_news {
+            return Ok(());
+        }
+        let (id, done) = (lane.id, lane.done);
+        if done {
             let mut list = TopicPartitionList::new();
             list.add_partition(&self.cluster.topic, partition);
             if let Err(error) = self.consumer.pause(&list) {
                 tracing::debug!(%error, partition, "a partition that was read to its end goes on being fetched");
             }
         }
-        blocks.blocking_send(Ok(caught_up)).map_err(|_| Closed)
+        send(Fetch::CaughtUp(id), blocks)
+    }
+
+    /// The record that was read last is not in the log any more: where nothing but compaction may take one away, that
+    /// is another log.
+    fn without_the_last(&mut self, partition: i32) -> Result<(), End> {
+        let is_compacted = match self.is_compacted {
+            Some(known) => known,
+            None => self.runtime.block_on(TopicPolicy::ask(&self.cluster)).is_compacted.unwrap_or(true),
+        };
+        self.is_compacted = Some(is_compacted);
+        if is_compacted {
+            return Ok(());
+        }
+        Err(End::Failed(ConnectError::external(format!(
+            "kafka topic `{}`, partition {partition}: the record that was read last is not in the log any more, which \
+             is not compacted: the topic was made anew, or its log was cut and filled again; start the job anew with \
+             --reset",
+            self.cluster.topic
+        ))))
+    }
+
+    fn other_log(&self, message: &impl Message) -> ConnectError {
+        ConnectError::external(format!(
+            "kafka topic `{}`, partition {}: the record at offset {} is not the one that was read there: the topic was \
+             made anew, or its log was cut and filled again; start the job anew with --reset",
+            self.cluster.topic,
+            message.partition(),
+            message.offset()
+        ))
+    }
+
+    /// A broker has answered.
+    fn heard(&mut self) {
+        if self.trouble.is_there() {
+            self.trouble.passed();
+            self.consumer.context().calmed();
+        }
+    }
+
+    /// Whether what comes is of the topic that was opened.
+    fn check_topic(&self) -> Result<(), End> {
+        if !self.consumer.context().is_made_anew() {
+            return Ok(());
+        }
+        // Opening compares positions with what the other topic holds.
+        let message = format!("{}: the topic was deleted and made anew", self.cluster);
+        Err(End::Failed(ConnectError::unavailable(message)))
     }
 
     /// Whether reading goes on after this error.
-    fn judge(&mut self, error: &KafkaError) -> Result<(), ConnectError> {
+    fn judge(&mut self, error: &KafkaError, blocks: &BlockSender) -> Result<(), End> {
         let context = self.consumer.client().context();
-        let failure = self.cluster.failure("read", error, context);
-        match (error, error.rdkafka_error_code()) {
-            (KafkaError::MessageConsumptionFatal(_), _) => Err(ConnectError { retry: true, ..failure }),
-            (_, Some(code)) if passes_by_itself(code) => {
-                let now = self.clock.monotonic();
-                if self.complained_at.is_none_or(|at| now.saturating_sub(at) >= COMPLAIN_EVERY) {
-                    tracing::warn!("{failure}; weir goes on trying");
-                    self.complained_at = Some(now);
+        match verdict(&self.cluster, error, context) {
+            Verdict::Fails(error) => Err(End::Failed(error)),
+            Verdict::PassesByItself(error) => {
+                if self.trouble.arises(error.message, self.clock.monotonic()) {
+                    // Who comes back may have another log.
+                    return self.look_again(blocks);
                 }
-                self.health.waits_for(failure.message);
                 Ok(())
             }
-            (_, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)) => {
-                Err(ConnectError::external(format!(
-                    "{}: retention deleted messages before they were read, or the topic was made anew; start the \
-                     job anew with --reset",
-                    failure.message
-                )))
-            }
-            // Opening again tells whether the topic is really gone, and says so.
-            (
-                _,
-                Some(
-                    RDKafkaErrorCode::UnknownTopicOrPartition
-                    | RDKafkaErrorCode::UnknownTopic
-                    | RDKafkaErrorCode::UnknownPartition,
-                ),
-            ) => Err(ConnectError { retry: true, ..failure }),
-            _ => Err(failure),
         }
     }
 
     /// Asks a broker that was away whether it is there again.
     fn ask_again(&mut self) {
         let now = self.clock.monotonic();
-        if self.complained_at.is_none() || now.saturating_sub(self.asked_at) < ASK_EVERY {
+        if !self.trouble.is_there() || now.saturating_sub(self.asked_at) < ASK_EVERY {
             return;
         }
         self.asked_at = now;
         if self.consumer.fetch_metadata(Some(&self.cluster.topic), ANSWER_TIMEOUT).is_ok() {
-            self.resumed();
+            self.heard();
         }
     }
 
-    fn resumed(&mut self) {
-        if self.complained_at.take().is_some() {
-            self.health.recovered();
-            tracing::info!(
-                "kafka at {}, topic `{}`: reading goes on",
-                self.cluster.brokers,
-                self.cluster.topic
-            );
+    /// Goes back to the record that was read last, in every partition that does not wait: it must still be there.
+    fn look_again(&mut self, blocks: &BlockSender) -> Result<(), End> {
+        self.hand_over_all(blocks)?;
+        let going: Vec<i32> =
+            self.lanes.iter().filter(|(_, lane)| !lane.waits).map(|(partition, _)| *partition).collect();
+        self.look_again_at(&going)
+    }
+
+    fn look_again_at(&mut self, partitions: &[i32]) -> Result<(), End> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            if let Some(last) = self.lanes.get_mut(partition).and_then(TopicLane::expect_again) {
+                // It fails for a negative offset alone.
+                let _ =
+                    list.add_partition_offset(&self.cluster.topic, *partition, Offset::Offset(last.offset));
+            }
         }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        let sought = self.consumer.seek_partitions(list, SEEK_TIMEOUT);
+        let sought = sought.map_err(|error| self.seek_failed(&error))?;
+        sought
+            .elements()
+            .iter()
+            .try_for_each(|element| element.error().map_err(|error| self.seek_failed(&error)))
+    }
+
+    fn seek_failed(&self, error: &KafkaError) -> End {
+        let failure = self.cluster.failure("go on reading", error, self.consumer.context());
+        End::Failed(ConnectError { retry: true, ..failure })
+    }
+
+    /// What librdkafka says of itself once a second: whether brokers answer, and ends of logs that no message has.
+    fn look_at(&mut self, statistics: &Statistics, blocks: &BlockSender) -> Result<(), End> {
+        let Some(topic) = statistics.topics.get(&self.cluster.topic) else { return Ok(()) };
+        let leaders = self.lanes.keys().filter_map(|partition| topic.partitions.get(partition));
+        let leaders: Vec<i32> = leaders.map(|partition| partition.broker).collect();
+        self.trouble.look_at(statistics, &leaders, self.clock.monotonic());
+        for (number, lane) in &mut self.lanes {
+            let Some(partition) = topic.partitions.get(number) else { continue };
+            // What was before that end had been put into the queue before it was noted, and nothing was left in there.
+            if partition.fetchq_cnt == 0 && lane.ended_at(partition.eof_offset) {
+                hand_over(lane, blocks)?;
+                send(Fetch::CaughtUp(lane.id), blocks)?;
+            }
+        }
+        Ok(())
     }
 }
 
-impl Lane {
-    /// Takes a message; true when it lies behind the end of a bounded read, and is left out.
-    fn take(&mut self, message: &BorrowedMessage<'_>, clock: &dyn Clock) -> bool {
-        if self.done || self.until.is_some_and(|until| message.offset() >= until) {
-            return !self.done;
-        }
-        self.filling.get_or_insert_default().push(message, clock.now().millis());
-        false
-    }
-
-    fn is_full(&self) -> bool {
-        self.filling.as_ref().is_some_and(Filling::is_full)
-    }
+fn hand_over(lane: &mut TopicLane, blocks: &BlockSender) -> Result<(), End> {
+    lane.block().map_or(Ok(()), |block| send(Fetch::Block(block), blocks))
 }
 
-/// The async side: blocks as the thread hands them over.
-#[derive(Debug)]
-pub(super) struct KafkaReader {
-    blocks: mpsc::Receiver<Result<Fetch, ConnectError>>,
-    /// Partitions of a bounded read that are not at their end.
-    open: Option<usize>,
-    health: Health,
-}
-
-impl KafkaReader {
-    /// Starts the thread; it ends soon after the reader is dropped.
-    pub(super) fn start(pump: Pump) -> Result<KafkaReader, ConnectError> {
-        let (sender, blocks) = mpsc::channel(CHANNEL_BLOCKS);
-        let open = pump.bounded.then_some(pump.lanes.len());
-        let health = pump.health.clone();
-        std::thread::Builder::new()
-            .name("weir-kafka".to_owned())
-            .spawn(move || pump.run(&sender))
-            .map_err(|error| ConnectError::unavailable(format!("cannot start a thread: {error}")))?;
-        Ok(KafkaReader { blocks, open, health })
-    }
-}
-
-#[async_trait]
-impl Reader for KafkaReader {
-    async fn next(&mut self) -> Result<Fetch, ConnectError> {
-        if self.open == Some(0) {
-            std::future::pending::<()>().await;
-        }
-        let ended = || Err(ConnectError::internal("the thread that reads kafka has ended"));
-        let fetch = self.blocks.recv().await.unwrap_or_else(ended)?;
-        if let (Fetch::CaughtUp(_), Some(open)) = (&fetch, &mut self.open) {
-            *open -= 1;
-        }
-        Ok(fetch)
-    }
-
-    fn health(&self) -> Health {
-        self.health.clone()
-    }
+fn send(fetch: Fetch, blocks: &BlockSender) -> Result<(), End> {
+    blocks.blocking_send(Ok(fetch)).map_err(|_| End::Closed)
 }

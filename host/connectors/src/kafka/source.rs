@@ -4,9 +4,12 @@
 //! job, or the topic was made anew) stops the job with the reason: starting elsewhere would lose or repeat rows
 //! in silence.
 
-use super::block::Filling;
 use super::client::{Cluster, Context, QUESTION_TIMEOUT};
-use super::pump::{Bounds, KafkaReader, Pump};
+use super::identity::LastRead;
+use super::lane::Bounds;
+use super::offsets::Offsets;
+use super::pump::Pump;
+use super::reader::KafkaReader;
 use crate::blocking::blocking;
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -14,8 +17,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use weir_connect::{ConnectError, Left, OpenPartition, Reader, Source};
-use weir_event::{Clock, EventTime};
+use weir_event::{Clock, EventTime, Position};
 
 /// Settings that nobody may change: positions are weir's, a lost one is an error, and the end of a log is what
 /// the broker says it is.
@@ -24,6 +28,10 @@ pub(super) const OURS: &[(&str, &str)] = &[
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "error"),
     ("enable.partition.eof", "true"),
+    // By them brokers are noticed that do not answer, and ends of logs that no message has.
+    ("statistics.interval.ms", "1000"),
+    // Says when a topic was exchanged for another one, and little else.
+    ("debug", "topic"),
 ];
 
 /// Better for weir than librdkafka's own defaults.
@@ -40,9 +48,14 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "20"),
 ];
 
+/// So many complaints are listened to at a time.
+const MOST_COMPLAINTS: usize = 32;
+/// How long what a consumer complains of is waited for.
+const COMPLAINTS_WAIT: Duration = Duration::from_millis(20);
+
 /// Where a job starts that has no position yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
+pub enum TopicStart {
     /// With the oldest message that is kept.
     Earliest,
     /// With the first message after the job's first start.
@@ -51,14 +64,14 @@ pub enum Start {
     At(EventTime),
 }
 
-impl FromStr for Start {
+impl FromStr for TopicStart {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "earliest" => Ok(Start::Earliest),
-            "latest" => Ok(Start::Latest),
-            time => time.parse().map(Start::At).map_err(|_| {
+            "earliest" => Ok(TopicStart::Earliest),
+            "latest" => Ok(TopicStart::Latest),
+            time => time.parse().map(TopicStart::At).map_err(|_| {
                 format!("`{time}` is neither earliest, latest nor a time such as 2026-01-31T12:00:00Z")
             }),
         }
@@ -68,15 +81,23 @@ impl FromStr for Start {
 /// Reads one topic.
 pub struct KafkaSource {
     cluster: Cluster,
-    start: Start,
+    start: TopicStart,
     clock: Arc<dyn Clock>,
     /// Asks how long the logs are, beside the readers; made when it is first needed.
     asking: Arc<Mutex<Option<BaseConsumer<Context>>>>,
+    /// Shows to others what was read, where that is wanted.
+    offsets: Option<Offsets>,
 }
 
 impl KafkaSource {
-    pub(super) fn new(cluster: Cluster, start: Start, clock: Arc<dyn Clock>) -> KafkaSource {
-        KafkaSource { cluster, start, clock, asking: Arc::default() }
+    pub(super) fn new(
+        cluster: Cluster,
+        start: TopicStart,
+        group: Option<String>,
+        clock: Arc<dyn Clock>,
+    ) -> KafkaSource {
+        let offsets = group.map(|group| Offsets::new(cluster.clone(), group));
+        KafkaSource { cluster, start, clock, asking: Arc::default(), offsets }
     }
 }
 
@@ -98,8 +119,10 @@ fn messages_left(
     let mut asking = asking.lock().unwrap_or_else(PoisonError::into_inner);
     let consumer = match &mut *asking {
         Some(consumer) => consumer,
-        none => none.insert(cluster.client()?),
+        // What stands behind an open transaction was not read either.
+        none => none.insert(cluster.quiet_client(&[("isolation.level", "read_uncommitted")])?),
     };
+    listen(consumer);
     let mut left = 0;
     for open in positions {
         let (low, high) =
@@ -115,11 +138,18 @@ fn messages_left(
 #[async_trait]
 impl Source for KafkaSource {
     async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
-        let (cluster, known) = (self.cluster.clone(), known.to_vec());
+        let (cluster, start, known) = (self.cluster.clone(), self.start, known.to_vec());
         blocking(move || {
-            let consumer: BaseConsumer<Context> = cluster.client()?;
-            let count = cluster.partitions(consumer.client())?;
-            Ok(OpenPartition::numbered(count, &known))
+            let opening = Opening { consumer: cluster.client()?, cluster };
+            let count = opening.count()?;
+            let mut all = OpenPartition::numbered(count, &known);
+            // What comes later than the job is read from where it begins.
+            if known.is_empty() && start != TopicStart::Earliest {
+                for open in &mut all {
+                    open.from = Some(opening.start(open.partition, start)?);
+                }
+            }
+            Ok(all)
         })
         .await
     }
@@ -130,21 +160,31 @@ impl Source for KafkaSource {
         partitions: &[OpenPartition],
         bounded: bool,
     ) -> Result<Box<dyn Reader>, ConnectError> {
-        let (cluster, start, clock) = (self.cluster.clone(), self.start, self.clock.clone());
+        let (cluster, clock) = (self.cluster.clone(), self.clock.clone());
         let partitions = partitions.to_vec();
         blocking(move || {
-            let opening = Opening { consumer: cluster.client()?, cluster, start };
-            let count = opening.cluster.partitions(opening.consumer.client())?;
+            let opening = Opening { consumer: cluster.client()?, cluster };
+            let count = opening.count()?;
             let bounds = partitions
                 .iter()
                 .map(|wanted| opening.bounds(wanted, count))
                 .collect::<Result<Vec<_>, _>>()?;
             opening.assign(&bounds)?;
             let Opening { consumer, cluster, .. } = opening;
-            let pump = Pump::new(consumer, cluster, clock, bounded, source, bounds);
+            let pump = Pump::new(consumer, cluster, clock, bounded, source, &bounds);
             KafkaReader::start(pump).map(|reader| Box::new(reader) as Box<dyn Reader>)
         })
         .await
+    }
+
+    fn committed(&self, job: &str, partition: u16, position: &Position) {
+        if let Some(offsets) = &self.offsets {
+            offsets.show(job, partition, position.next);
+        }
+    }
+
+    fn is_same_log(&self, _: &Position, _: &Position) -> bool {
+        true
     }
 
     async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
@@ -157,10 +197,41 @@ impl Source for KafkaSource {
 struct Opening {
     consumer: BaseConsumer<Context>,
     cluster: Cluster,
-    start: Start,
+}
+
+/// Lets a consumer say what it complains of, which waits in its queue.
+fn listen(consumer: &BaseConsumer<Context>) {
+    // Nothing is assigned, so no message comes; errors come one by one, and more of them as time passes.
+    std::iter::from_fn(|| consumer.poll(COMPLAINTS_WAIT)).take(MOST_COMPLAINTS).for_each(drop);
 }
 
 impl Opening {
+    /// The number of the topic's partitions.
+    fn count(&self) -> Result<u16, ConnectError> {
+        let asked = self.consumer.fetch_metadata(None, QUESTION_TIMEOUT);
+        self.cluster.count(asked.map_err(|error| self.failure("list the topics", &error))?)
+    }
+
+    /// Where a new job begins in a partition.
+    fn start(&self, partition: u16, start: TopicStart) -> Result<Position, ConnectError> {
+        let (low, high) = self.ends(partition)?;
+        let next = match start {
+            TopicStart::Earliest => low,
+            TopicStart::Latest => high,
+            TopicStart::At(time) => self.offset_at(partition, time)?.unwrap_or(high),
+        };
+        // librdkafka's offsets of messages are never negative.
+        Ok(Position { next: next as u64, place: String::new() })
+    }
+
+    /// Where a partition's log begins and ends. Under read_committed the end is the last stable offset, behind which
+    /// transactions are open.
+    fn ends(&self, partition: u16) -> Result<(i64, i64), ConnectError> {
+        self.consumer
+            .fetch_watermarks(&self.cluster.topic, i32::from(partition), QUESTION_TIMEOUT)
+            .map_err(|error| self.failure("find the ends of the log", &error))
+    }
+
     /// Where one partition is read from and where it ends now.
     fn bounds(&self, wanted: &OpenPartition, count: u16) -> Result<Bounds, ConnectError> {
         let (topic, partition) = (&self.cluster.topic, wanted.partition);
@@ -170,21 +241,9 @@ impl Opening {
                  topic was made anew; start the job anew with --reset"
             )));
         }
-        // Under read_committed the high end is the last stable offset, behind which transactions are open.
-        let (low, high) = self
-            .consumer
-            .fetch_watermarks(topic, i32::from(partition), QUESTION_TIMEOUT)
-            .map_err(|error| self.failure("find the ends of the log", &error))?;
+        let (low, high) = self.ends(partition)?;
         let Some(position) = &wanted.from else {
-            let from = match self.start {
-                Start::Earliest => low,
-                Start::Latest => high,
-                Start::At(time) => self.offset_at(partition, time)?.unwrap_or(high),
-            };
-            // Whatever is not the log's beginning is on record from now on: the same start must be found again
-            // after a crash that comes before the first message.
-            let first = (self.start != Start::Earliest).then(|| Filling::at(from as u64));
-            return Ok(Bounds { partition, from, end: high, first });
+            return Ok(Bounds { partition, from: low, end: high, last: None });
         };
         let from = i64::try_from(position.next).unwrap_or(i64::MAX);
         let outside = |what: &str| {
@@ -201,7 +260,9 @@ impl Opening {
         if from > high {
             return Err(outside(&format!("ends at {high}: the topic was made anew or has lost messages")));
         }
-        Ok(Bounds { partition, from, end: high, first: None })
+        // What retention has deleted cannot be compared any more.
+        let last = LastRead::before(position).filter(|last| last.offset >= low);
+        Ok(Bounds { partition, from, end: high, last })
     }
 
     /// The first offset whose timestamp is not before `time`; `None` when there is none yet.
@@ -224,7 +285,7 @@ impl Opening {
     fn assign(&self, bounds: &[Bounds]) -> Result<(), ConnectError> {
         let mut list = TopicPartitionList::new();
         let filled = bounds.iter().try_for_each(|bound| {
-            let offset = Offset::Offset(bound.from);
+            let offset = Offset::Offset(bound.fetched_from());
             list.add_partition_offset(&self.cluster.topic, i32::from(bound.partition), offset)
         });
         let assigned = filled.and_then(|()| self.consumer.assign(&list));
@@ -232,6 +293,7 @@ impl Opening {
     }
 
     fn failure(&self, action: &str, error: &rdkafka::error::KafkaError) -> ConnectError {
+        listen(&self.consumer);
         self.cluster.failure(action, error, self.consumer.client().context())
     }
 }

@@ -59,6 +59,8 @@ async fn an_entity_is_known_as_long_as_any_of_its_rows_is_kept() {
 struct Slow {
     lines: Lines,
     fetches: usize,
+    /// What it holds beyond what it ever hands out.
+    withheld: u64,
 }
 
 struct SlowReader(Box<dyn Reader>, usize);
@@ -93,14 +95,22 @@ impl Source for Slow {
     async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
         let lengths = self.lines.partitions.iter().map(|lines| lines.len() as u64);
         let read = positions.iter().map(|open| open.from.as_ref().map_or(0, |position| position.next));
-        Ok(Left::records(lengths.sum::<u64>() - read.sum::<u64>()))
+        Ok(Left::records(lengths.sum::<u64>() + self.withheld - read.sum::<u64>()))
     }
 }
 
 fn start_slow(world: &World, fetches: usize) -> (crate::Engine, Arc<Job>) {
+    start_of(world, fetches, 0)
+}
+
+fn start_withholding(world: &World, withheld: u64) -> (crate::Engine, Arc<Job>) {
+    start_of(world, 6, withheld)
+}
+
+fn start_of(world: &World, fetches: usize, withheld: u64) -> (crate::Engine, Arc<Job>) {
     let engine = world.engine();
     let log = "u,1,1, u,2,1, u,3,1, u,4,1, u,5,1,";
-    let source = Arc::new(Slow { lines: Lines { block: 1, ..lines(&[log]) }, fetches });
+    let source = Arc::new(Slow { lines: Lines { block: 1, ..lines(&[log]) }, fetches, withheld });
     let job = world.start_in(&engine, &plan(), source, Arc::new(Cells), Mode::Live);
     (engine, job)
 }
@@ -123,6 +133,21 @@ async fn who_has_read_to_the_end_is_not_catching_up() {
     eventually("everything was applied", || job.is_ready()).await;
     assert!(!job.is_catching_up());
     assert_eq!(job.status().behind, None);
+}
+
+#[tokio::test]
+async fn what_a_source_does_not_give_out_at_its_end_is_said_to_be_left() {
+    let world = World::new();
+    // It says that it holds a record more than it hands out, as one does behind an open transaction.
+    let (_engine, job) = start_withholding(&world, 1);
+    eventually("everything was applied", || job.is_ready()).await;
+    in_time(&world.clock, "the source was asked", || {
+        job.status().behind.is_some_and(|behind| behind.records == Some(1))
+    })
+    .await;
+    assert!(!job.is_catching_up());
+    let before = job.status().lag_ms;
+    in_time(&world.clock, "it lags more and more", || job.status().lag_ms > before + 5000).await;
 }
 
 #[tokio::test]

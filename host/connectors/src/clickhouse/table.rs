@@ -146,8 +146,9 @@ impl ReplacingTable {
                 "is of the engine {engine}, in which older rows stay beside newer ones; make it {engine_is}"
             ));
         }
-        let found: BTreeSet<String> =
-            sorted_by.split(',').map(plain).filter(|name| !name.is_empty()).collect();
+        // A key of one column is told with brackets around it.
+        let sorted = sorted_by.strip_prefix('(').and_then(|by| by.strip_suffix(')')).unwrap_or(sorted_by);
+        let found: BTreeSet<String> = sorted.split(',').map(plain).filter(|name| !name.is_empty()).collect();
         let key: BTreeSet<String> = self.key.iter().map(|name| plain(name)).collect();
         (found != key).then(|| {
             let key = self.key.join(", ");

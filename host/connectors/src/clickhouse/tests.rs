@@ -218,6 +218,8 @@ async fn what_does_not_fit_is_told_at_the_start_and_no_password_with_it() {
     );
     let told = probe(&|table| table.engine["engine"] = json!("MergeTree")).await;
     assert!(told.contains("is of the engine MergeTree"), "{told}");
+    let told = probe(&|table| table.engine["sorting_key"] = json!("(user)")).await;
+    assert!(told.contains("which takes all"), "{told}");
     let told = probe(&|table| table.engine["sorting_key"] = json!("user, n")).await;
     assert!(told.contains("is sorted by (user, n)") && told.contains("ORDER BY (user)"), "{told}");
     let mut sink = world.sink();

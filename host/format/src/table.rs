@@ -4,7 +4,7 @@
 
 use crate::avro::{self, AvroFormat};
 use crate::csv::{self, CsvDecoder, CsvEncoder, CsvOptions};
-use crate::json::{JsonDecoder, JsonEncoder};
+use crate::json::{self, JsonDecoder, JsonEncoder};
 use crate::parquet::ParquetDecoder;
 use crate::protobuf::{self, ProtobufFormat};
 use crate::registry::Surroundings;
@@ -44,14 +44,11 @@ pub const FORMATS: &[Format] = &[
         name: "json",
         ending: Some("jsonl"),
         does: "a JSON object for each record, in files one a line",
-        keys: &[],
+        keys: json::KEYS,
         read: |options, schema, _| {
-            Settings::new(options, &[]).finish().map_err(of_options)?;
-            Ok(Arc::new(Stateless {
-                layout: FileLayout::Lines,
-                schema: schema.clone(),
-                make: JsonDecoder::new,
-            }))
+            let in_envelope = json::has_envelope(options).map_err(of_options)?;
+            let make = if in_envelope { JsonDecoder::in_envelope } else { JsonDecoder::new };
+            Ok(Arc::new(Stateless { layout: FileLayout::Lines, schema: schema.clone(), make }))
         },
         write: |options, writing| {
             Settings::new(options, &[]).finish()?;

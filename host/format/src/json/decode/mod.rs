@@ -18,6 +18,7 @@
 //! Knows records and the declared schema. Must not know sources, jobs or why a column is wanted.
 
 mod column;
+mod envelope;
 mod fault;
 mod members;
 mod scan;
@@ -66,13 +67,27 @@ pub struct JsonDecoder {
 struct Layout {
     of: Wanted,
     members: Members,
+    /// Whether records are changes in Debezium's envelope.
+    in_envelope: bool,
 }
 
 impl Layout {
     fn new(stream: &StreamSchema, columns: &[usize]) -> Layout {
         let of = Wanted::new(stream, columns);
         let members = Members::new(of.columns.iter().map(|column| column.path.as_slice()));
-        Layout { of, members }
+        Layout { of, members, in_envelope: false }
+    }
+
+    fn in_envelope(stream: &StreamSchema, columns: &[usize]) -> Layout {
+        let of = Wanted::new(stream, columns);
+        let paths = envelope::paths(&of);
+        let members = Members::new(paths.iter().map(Vec::as_slice));
+        Layout { of, members, in_envelope: true }
+    }
+
+    /// How many members are looked for.
+    fn width(&self) -> usize {
+        if self.in_envelope { envelope::width(&self.of) } else { self.of.columns.len() }
     }
 }
 
@@ -84,6 +99,15 @@ impl JsonDecoder {
     /// When an index is none of the schema's.
     pub fn new(schema: &StreamSchema, columns: &[usize]) -> Self {
         JsonDecoder { wanted: Layout::new(schema, columns) }
+    }
+
+    /// As [`JsonDecoder::new`] for records that are changes in Debezium's envelope: columns are members of the row as it is
+    /// after the change.
+    ///
+    /// # Panics
+    /// When an index is none of the schema's.
+    pub fn in_envelope(schema: &StreamSchema, columns: &[usize]) -> Self {
+        JsonDecoder { wanted: Layout::in_envelope(schema, columns) }
     }
 }
 
@@ -189,7 +213,7 @@ impl<'a> JsonRows<'a> {
                 .iter()
                 .map(|of| JsonColumn::new(&of.data_type, &of.form, room))
                 .collect(),
-            tokens: vec![Token::ABSENT; layout.of.columns.len()],
+            tokens: vec![Token::ABSENT; layout.width()],
             count: 0,
         }
     }
@@ -221,6 +245,9 @@ impl<'a> JsonRows<'a> {
         };
         read.and_then(|()| scanner.end())
             .map_err(|error| fault::syntax(error, &bytes[range.clone()], range.start))?;
+        if self.layout.in_envelope {
+            envelope::open(bytes, &mut self.tokens)?;
+        }
         self.push_tokens(bytes)
     }
 

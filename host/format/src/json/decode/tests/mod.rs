@@ -1,6 +1,7 @@
 //! The decoder against `serde_json` read by the rules that the module states, with and without expected keys, on
 //! random, mutated and hostile records.
 
+mod envelope;
 mod exact;
 mod tables;
 mod times;

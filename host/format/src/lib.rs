@@ -30,6 +30,7 @@
 pub mod avro;
 pub mod base64;
 mod column;
+mod contract;
 pub mod csv;
 pub mod json;
 mod no_time;
@@ -41,7 +42,6 @@ mod rows;
 mod scalar;
 mod table;
 
+pub use contract::{FormatProblem, SinkFormat, StreamFormat, Writing};
 pub use registry::{Reference, Registered, SchemaKind, SchemaRegistry, Surroundings};
-pub use table::{
-    FORMATS, Format, FormatProblem, SinkFormat, StreamFormat, Writing, by_name, sink_format, stream_format,
-};
+pub use table::{FORMATS, Format, by_name, sink_format, stream_format};

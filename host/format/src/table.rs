@@ -3,6 +3,7 @@
 //! Knows names and constructors. Must not know what any record looks like: each format parses its own options.
 
 use crate::avro::{self, AvroFormat};
+use crate::contract::{FormatProblem, SinkFormat, StreamFormat, Writing, of_options};
 use crate::csv::{self, CsvDecoder, CsvEncoder, CsvOptions};
 use crate::json::{self, JsonDecoder, JsonEncoder};
 use crate::parquet::ParquetDecoder;
@@ -116,19 +117,6 @@ pub const FORMATS: &[Format] = &[
     },
 ];
 
-/// How the records of a stream are read: its format with the options that its definition gives.
-pub trait StreamFormat: Send + Sync + Debug {
-    /// How files of it fall into records.
-    fn layout(&self) -> FileLayout;
-
-    /// A decoder for the columns of these indexes, in this order. Callers include the event time's column whenever
-    /// they want it required.
-    ///
-    /// # Panics
-    /// When an index is none of the schema's.
-    fn decoder(&self, columns: &[usize]) -> Arc<dyn Decoder>;
-}
-
 /// A format that needs nothing but a stream's columns.
 struct Stateless<M> {
     layout: FileLayout,
@@ -154,62 +142,6 @@ where
     fn decoder(&self, columns: &[usize]) -> Arc<dyn Decoder> {
         Arc::new((self.make)(&self.schema, columns))
     }
-}
-
-/// Something that is wrong with a stream's format.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FormatProblem {
-    /// With one of its options, or with it as a whole.
-    Option(SettingError),
-    /// With what the stream declares of the field of this index.
-    Field(usize, String),
-}
-
-pub(crate) fn of_options(errors: Vec<SettingError>) -> Vec<FormatProblem> {
-    errors.into_iter().map(FormatProblem::Option).collect()
-}
-
-impl std::fmt::Display for FormatProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            FormatProblem::Option(error) => std::fmt::Display::fmt(error, f),
-            FormatProblem::Field(_, message) => f.write_str(message),
-        }
-    }
-}
-
-/// Where rows are written that a format is to encode.
-#[derive(Debug, Clone, Copy)]
-pub struct Writing<'a> {
-    /// Whether a record also says what weir knows of its row.
-    pub meta: bool,
-    /// Whether records stand in files one behind the other, or each is a message of its own.
-    pub in_files: bool,
-    /// Under which subject schemas are registered that the options give no subject for.
-    pub subject: &'a str,
-    /// What it may need.
-    pub around: &'a dyn Surroundings,
-}
-
-impl Writing<'_> {
-    /// Refuses `meta` for a format that has no place for it.
-    pub(crate) fn without_meta(&self, format: &str) -> Result<(), Vec<SettingError>> {
-        if !self.meta {
-            return Ok(());
-        }
-        let message =
-            format!("{format} has no place for what weir says of a row; use jsonl, or leave `meta` out");
-        Err(vec![SettingError::new("", message)])
-    }
-}
-
-/// What a sink writes with.
-#[derive(Debug, Clone)]
-pub struct SinkFormat {
-    /// How the names of files end.
-    pub ending: &'static str,
-    /// Makes records of rows.
-    pub encoder: Arc<dyn Encoder>,
 }
 
 /// How a stream is read whose definition says `format: {NAME: options}`.

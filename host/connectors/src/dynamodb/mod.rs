@@ -81,7 +81,7 @@ const MOST_KEYS: usize = 2;
 /// What items look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Layout {
+enum ItemLayout {
     #[default]
     Weir,
     Feast,
@@ -94,7 +94,7 @@ pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>
     let shape = context.shape.as_deref();
     let given = keys(&mut settings);
     let layout = settings.optional("layout").unwrap_or_default();
-    if layout == Layout::Weir {
+    if layout == ItemLayout::Weir {
         return made(settings, name, given.unwrap_or_else(|| default_key(shape)), layout, context);
     }
     if given.is_some() {
@@ -118,14 +118,14 @@ pub(crate) fn feature_service(
     let first = context.shape.as_ref().and_then(|shape| shape.columns.fields().first().cloned());
     let key = first.map_or_else(|| Template::column("job"), |field| Template::column(field.name()));
     let name = name.unwrap_or_else(|| FEATURES.to_owned());
-    made(settings, name, BTreeMap::from([(PARTITION_KEY.to_owned(), key)]), Layout::Weir, context)
+    made(settings, name, BTreeMap::from([(PARTITION_KEY.to_owned(), key)]), ItemLayout::Weir, context)
 }
 
 fn made(
     mut settings: Settings<'_>,
     name: String,
     key: BTreeMap<String, Template>,
-    layout: Layout,
+    layout: ItemLayout,
     context: &SinkContext,
 ) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let account = Account::from_settings(&mut settings);
@@ -134,16 +134,16 @@ fn made(
         settings.error("ttl", "every row would be gone at once; give 1s or more");
     }
     let (names, texts): (Vec<String>, Vec<Template>) = key.into_iter().unzip();
-    if let Some(shape) = context.shape.as_ref().filter(|_| layout == Layout::Weir) {
+    if let Some(shape) = context.shape.as_ref().filter(|_| layout == ItemLayout::Weir) {
         check(&mut settings, shape, &names, &texts);
     }
     let keep = settings.optional(KEEP.name).unwrap_or_default();
     let upsert = UpsertSettings { keep, ..UpsertSettings::read(&mut settings) };
-    if layout == Layout::Feast && upsert.keep == Keep::All {
+    if layout == ItemLayout::Feast && upsert.keep == Keep::All {
         settings.error("keep", "Feast keeps an entity's newest row alone; leave it out");
     }
     settings.finish()?;
-    let names = if layout == Layout::Feast { vec![row::ENTITY_ID.to_owned()] } else { names };
+    let names = if layout == ItemLayout::Feast { vec![row::ENTITY_ID.to_owned()] } else { names };
     let table = Arc::new(Table { account, name, keys: names, expires: ttl.is_some() });
     let store = DynamoStore { table, layout, ttl, clock: context.clock.clone() };
     Ok(Box::new(UpsertSink::new(Box::new(store), texts, upsert, context)))

@@ -3,7 +3,7 @@
 //! A row takes the place of what is there only if its fence is the greater one. Where it is not, DynamoDB hands back what is
 //! there: its own fence says that the row was written by a call whose answer was lost.
 
-use super::Layout;
+use super::ItemLayout;
 use super::row::{FENCE, attributes, feast_attributes, kept};
 use super::table::Table;
 use crate::aws::{Failure, Trouble};
@@ -25,7 +25,7 @@ const WRITES_AT_ONCE: usize = 32;
 /// A table that rows are put into.
 pub(super) struct DynamoStore {
     pub(super) table: Arc<Table>,
-    pub(super) layout: Layout,
+    pub(super) layout: ItemLayout,
     pub(super) ttl: Option<Span>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -44,21 +44,22 @@ impl KeyedStore for DynamoStore {
         let client = self.table.client().await?;
         let found = self.table.check(&client).await?;
         let DynamoStore { layout, ttl, .. } = *self;
-        let writer = Writer { table: self.table.clone(), client, layout, ttl, clock: self.clock.clone() };
+        let writer =
+            TableWriter { table: self.table.clone(), client, layout, ttl, clock: self.clock.clone() };
         Ok(Opened { found, client: Arc::new(writer) })
     }
 }
 
-struct Writer {
+struct TableWriter {
     table: Arc<Table>,
     client: Client,
-    layout: Layout,
+    layout: ItemLayout,
     ttl: Option<Span>,
     clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
-impl KeyedClient for Writer {
+impl KeyedClient for TableWriter {
     async fn put(&self, items: &[Item]) -> Result<Vec<Outcome>, ConnectError> {
         let puts: Vec<BoxFuture<'_, _>> = items.iter().map(|item| self.put_one(item).boxed()).collect();
         let outcomes: Vec<_> = stream::iter(puts).buffered(WRITES_AT_ONCE).collect().await;
@@ -66,11 +67,11 @@ impl KeyedClient for Writer {
     }
 }
 
-impl Writer {
+impl TableWriter {
     async fn put_one(&self, item: &Item) -> Result<Outcome, ConnectError> {
         let made = match self.layout {
-            Layout::Weir => attributes(item, &self.table.keys),
-            Layout::Feast => feast_attributes(item),
+            ItemLayout::Weir => attributes(item, &self.table.keys),
+            ItemLayout::Feast => feast_attributes(item),
         };
         let attributes = match made.map(|made| kept(made, item, self.ttl, self.clock.now())) {
             Ok(attributes) => attributes,

@@ -1,3 +1,5 @@
+//! What DynamoDB's sinks say of their settings, and the items that they make.
+
 use super::*;
 use crate::registry::tests::sink_context;
 use serde_json::json;

@@ -3,7 +3,7 @@
 //! A subscription lasts five minutes and is then made anew behind the last record that came. Nothing is kept at AWS but
 //! the consumer's name, which stays registered when weir stops.
 
-use super::place::{At, Place};
+use super::place::{At, ShardPlace};
 use super::stream::{Page, Stream};
 use crate::aws::{Failure, Trouble};
 use aws_sdk_kinesis::Client;
@@ -79,7 +79,7 @@ impl Stream {
         &self,
         client: &Client,
         consumer: &str,
-        place: &Place,
+        place: &ShardPlace,
     ) -> Result<Subscription, Failure> {
         let from = StartingPosition::builder();
         let from = match &place.at {

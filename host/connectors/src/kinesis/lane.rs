@@ -5,7 +5,7 @@
 
 use super::aggregated::unpack;
 use super::fan_out::{Pushed, Subscription};
-use super::place::{At, Place};
+use super::place::{At, ShardPlace};
 use super::stream::{Page, Stream, time};
 use crate::aws::{Failure, Trouble};
 use aws_sdk_kinesis::Client;
@@ -48,7 +48,7 @@ impl Lags {
 
 /// What all lanes of a reader share.
 #[derive(Debug, Clone)]
-pub(super) struct Shared {
+pub(super) struct SharedByLanes {
     pub(super) stream: Arc<Stream>,
     pub(super) client: Client,
     /// To which shards are pushed; otherwise they are asked.
@@ -66,7 +66,7 @@ pub(super) struct Shared {
 
 /// How the reading of a shard ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum LaneEnd {
     /// It was read to where it ended when a bounded read began.
     AtEnd,
     /// Nothing more will come of it; the next record would have had this offset.
@@ -77,9 +77,9 @@ pub(super) enum Outcome {
 
 /// One shard that is being read.
 pub(super) struct Lane {
-    pub(super) shared: Shared,
+    pub(super) shared: SharedByLanes,
     pub(super) id: PartitionId,
-    pub(super) place: Place,
+    pub(super) place: ShardPlace,
     pub(super) next: u64,
     /// The hash keys of its records.
     pub(super) keys: Option<(u128, u128)>,
@@ -92,7 +92,7 @@ pub(super) struct Lane {
 
 impl Lane {
     /// Reads until there is no more to read.
-    pub(super) async fn read(mut self) -> Result<Outcome, ConnectError> {
+    pub(super) async fn read(mut self) -> Result<LaneEnd, ConnectError> {
         let mut feed = Feed::default();
         let mut refused = 0;
         let mut asked_at: Option<Duration> = None;
@@ -100,7 +100,7 @@ impl Lane {
         loop {
             let number = self.id.partition;
             if self.shared.paused.wait_for(|paused| !paused.contains(&number)).await.is_err() {
-                return Ok(Outcome::Closed);
+                return Ok(LaneEnd::Closed);
             }
             if !feed.is_pushed() {
                 let since = asked_at.map_or(PACE, |at| clock.monotonic().saturating_sub(at));
@@ -148,7 +148,7 @@ impl Lane {
         &mut self,
         page: Page,
         is_last: bool,
-    ) -> Result<Option<Outcome>, ConnectError> {
+    ) -> Result<Option<LaneEnd>, ConnectError> {
         let Page { mut records, behind_ms } = page;
         self.shared.lags.tell(&self.place.shard, behind_ms);
         let arrived = |record: &Record| time(record.approximate_arrival_timestamp()).map(EventTime::millis);
@@ -164,11 +164,11 @@ impl Lane {
         }
         for block in self.blocks(&records) {
             if self.shared.out.send(Ok(Fetch::Block(block))).await.is_err() {
-                return Ok(Some(Outcome::Closed));
+                return Ok(Some(LaneEnd::Closed));
             }
         }
         if is_last && kept.is_none() {
-            return Ok(Some(Outcome::Ended(self.next)));
+            return Ok(Some(LaneEnd::Ended(self.next)));
         }
         let is_at_end = kept.is_some() || behind_ms == 0;
         if is_at_end && !std::mem::replace(&mut self.caught_up, true) {
@@ -176,10 +176,10 @@ impl Lane {
                 return Ok(None);
             }
             if self.shared.out.send(Ok(Fetch::CaughtUp(self.id))).await.is_err() {
-                return Ok(Some(Outcome::Closed));
+                return Ok(Some(LaneEnd::Closed));
             }
         }
-        Ok((is_at_end && self.shared.bounded && !self.closed).then_some(Outcome::AtEnd))
+        Ok((is_at_end && self.shared.bounded && !self.closed).then_some(LaneEnd::AtEnd))
     }
 
     fn blocks(&mut self, records: &[Record]) -> Vec<RawBlock> {
@@ -223,8 +223,8 @@ impl Feed {
     }
 
     /// The next page of a shard that stands at a place.
-    async fn next(&mut self, shared: &Shared, place: &Place) -> Result<Pushed, Failure> {
-        let Shared { stream, client, consumer, .. } = shared;
+    async fn next(&mut self, shared: &SharedByLanes, place: &ShardPlace) -> Result<Pushed, Failure> {
+        let SharedByLanes { stream, client, consumer, .. } = shared;
         if let (Feed::New, Some(consumer)) = (&*self, consumer) {
             *self = Feed::Pushed(Box::new(stream.subscribe(client, consumer, place).await?));
         } else if let Feed::New = self {
@@ -276,7 +276,7 @@ impl Filling {
         self.known.push(known);
     }
 
-    fn finish(self, partition: PartitionId, place: &Place, next: u64) -> RawBlock {
+    fn finish(self, partition: PartitionId, place: &ShardPlace, next: u64) -> RawBlock {
         RawBlock {
             partition,
             data: self.data.freeze(),
@@ -290,7 +290,7 @@ impl Filling {
 
 /// A block without records that says that a shard has ended.
 pub(super) fn end(partition: PartitionId, shard: &str, next: u64) -> RawBlock {
-    Filling::default().finish(partition, &Place { shard: shard.to_owned(), at: At::End }, next)
+    Filling::default().finish(partition, &ShardPlace { shard: shard.to_owned(), at: At::End }, next)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use weir_event::{EventTime, Position};
 
 /// A place in a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ShardPlace {
     pub(super) shard: String,
     pub(super) at: At,
 }
@@ -27,9 +27,9 @@ pub(super) enum At {
     End,
 }
 
-impl Place {
+impl ShardPlace {
     /// The place that a position says.
-    pub(super) fn of(position: &Position) -> Result<Place, ConnectError> {
+    pub(super) fn of(position: &Position) -> Result<ShardPlace, ConnectError> {
         position.place.parse().map_err(|()| {
             let place = &position.place;
             ConnectError::internal(format!(
@@ -44,7 +44,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ShardPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shard = &self.shard;
         match &self.at {
@@ -56,10 +56,10 @@ impl fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for ShardPlace {
     type Err = ();
 
-    fn from_str(text: &str) -> Result<Place, ()> {
+    fn from_str(text: &str) -> Result<ShardPlace, ()> {
         let words: Vec<&str> = text.split(' ').collect();
         let (shard, at) = match words[..] {
             [shard, "beginning"] => (shard, At::Beginning),
@@ -70,7 +70,7 @@ impl FromStr for Place {
             }
             _ => return Err(()),
         };
-        if shard.is_empty() { Err(()) } else { Ok(Place { shard: shard.to_owned(), at }) }
+        if shard.is_empty() { Err(()) } else { Ok(ShardPlace { shard: shard.to_owned(), at }) }
     }
 }
 
@@ -83,11 +83,11 @@ mod tests {
         let places =
             [At::Beginning, At::From(EventTime::from_millis(-7)), At::After("49590".to_owned()), At::End];
         for at in places {
-            let place = Place { shard: "shardId-000000000003".to_owned(), at };
-            assert_eq!(Place::of(&place.position(9)).unwrap(), place);
+            let place = ShardPlace { shard: "shardId-000000000003".to_owned(), at };
+            assert_eq!(ShardPlace::of(&place.position(9)).unwrap(), place);
         }
         for text in ["", "x", "x after ", "x from soon", " end", "x end y"] {
-            assert_eq!(text.parse::<Place>(), Err(()), "{text}");
+            assert_eq!(text.parse::<ShardPlace>(), Err(()), "{text}");
         }
     }
 }

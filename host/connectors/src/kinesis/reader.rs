@@ -3,8 +3,8 @@
 //! A task of its own keeps the tree of shards; it starts a lane for each that may be read, and when one has ended looks
 //! for its children. The short channel that all of them fill makes [`KinesisReader::next`] cancel safe.
 
-use super::lane::{Lane, Outcome, Shared, end};
-use super::place::{At, Place};
+use super::lane::{Lane, LaneEnd, SharedByLanes, end};
+use super::place::{At, ShardPlace};
 use super::shards::{Shard, children, next_number};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,8 +64,8 @@ impl Reader for KinesisReader {
 
 /// A shard as the reader sees it.
 #[derive(Debug)]
-struct Known {
-    place: Place,
+struct KnownShard {
+    place: ShardPlace,
     next: u64,
     state: State,
 }
@@ -80,17 +80,17 @@ enum State {
 
 /// The shards of a stream and who reads them.
 pub(super) struct Tree {
-    shared: Shared,
+    shared: SharedByLanes,
     source: u16,
     listed: Vec<Shard>,
-    known: BTreeMap<u16, Known>,
-    lanes: JoinSet<(u16, Result<Outcome, ConnectError>)>,
+    known: BTreeMap<u16, KnownShard>,
+    lanes: JoinSet<(u16, Result<LaneEnd, ConnectError>)>,
 }
 
 impl Tree {
     /// The shards that are listed, of which these are partitions.
     pub(super) fn new(
-        shared: Shared,
+        shared: SharedByLanes,
         source: u16,
         listed: Vec<Shard>,
         partitions: &[OpenPartition],
@@ -103,9 +103,9 @@ impl Tree {
                     open.partition
                 ))
             })?;
-            let place = Place::of(from)?;
+            let place = ShardPlace::of(from)?;
             let state = if place.at == At::End { State::Done } else { State::Waiting };
-            known.insert(open.partition, Known { place, next: from.next, state });
+            known.insert(open.partition, KnownShard { place, next: from.next, state });
         }
         Ok(Tree { shared, source, listed, known, lanes: JoinSet::new() })
     }
@@ -128,13 +128,13 @@ impl Tree {
             let (number, outcome) = joined
                 .map_err(|panic| ConnectError::internal(format!("reading a shard broke off: {panic}")))?;
             match outcome? {
-                Outcome::Closed => return Ok(()),
-                Outcome::AtEnd => {
+                LaneEnd::Closed => return Ok(()),
+                LaneEnd::AtEnd => {
                     if let Some(shard) = self.known.get_mut(&number) {
                         shard.state = State::Done;
                     }
                 }
-                Outcome::Ended(next) => self.ended(number, next).await?,
+                LaneEnd::Ended(next) => self.ended(number, next).await?,
             }
         }
         Ok(())
@@ -158,7 +158,7 @@ impl Tree {
             .map(|it| it.place.shard.as_str())
             .collect();
         let shard = |id: &str| self.listed.iter().find(|shard| shard.id == id);
-        let may_be_read = |it: &Known| {
+        let may_be_read = |it: &KnownShard| {
             let parents = shard(&it.place.shard).map_or(&[][..], |shard| shard.parents.as_slice());
             it.state == State::Waiting && !parents.iter().any(|parent| unread.contains(parent.as_str()))
         };
@@ -207,9 +207,9 @@ impl Tree {
     async fn appeared(&mut self, shard: String) -> Result<(), ConnectError> {
         let open = |partition: &u16| OpenPartition { partition: *partition, from: None };
         let number = next_number(&self.known.keys().map(open).collect::<Vec<_>>())?;
-        let place = Place { shard, at: At::Beginning };
+        let place = ShardPlace { shard, at: At::Beginning };
         self.say(Fetch::Appeared(self.id(number), place.position(0))).await;
-        self.known.insert(number, Known { place, next: 0, state: State::Waiting });
+        self.known.insert(number, KnownShard { place, next: 0, state: State::Waiting });
         Ok(())
     }
 }

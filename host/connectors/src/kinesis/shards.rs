@@ -4,7 +4,7 @@
 //! merged is closed, and its children are new shards with numbers of their own. Pure: knows lists and positions, and
 //! asks nobody.
 
-use super::place::{At, Place};
+use super::place::{At, ShardPlace};
 use std::collections::{BTreeMap, BTreeSet};
 use weir_connect::{ConnectError, OpenPartition};
 
@@ -42,7 +42,7 @@ pub(super) fn partitions(
         return begin(listed, first);
     }
     let shards: BTreeMap<&str, &Shard> = listed.iter().map(|shard| (shard.id.as_str(), shard)).collect();
-    let unread = |place: &&Place| place.at != At::End && !shards.contains_key(place.shard.as_str());
+    let unread = |place: &&ShardPlace| place.at != At::End && !shards.contains_key(place.shard.as_str());
     if let Some(gone) = places.values().find(unread) {
         return Err(lost(&format!("`{}` has expired before it was read to its end", gone.shard)));
     }
@@ -58,7 +58,7 @@ pub(super) fn partitions(
         if !shard.parents.iter().any(|parent| numbered.contains(parent)) {
             return Err(lost(&format!("shards between what was read and `{}` have expired", shard.id)));
         }
-        let place = Place { shard: shard.id.clone(), at: At::Beginning };
+        let place = ShardPlace { shard: shard.id.clone(), at: At::Beginning };
         all.push(OpenPartition { partition: next_number(&all)?, from: Some(place.position(0)) });
         numbered.insert(shard.id.clone());
     }
@@ -81,9 +81,9 @@ pub(super) fn next_number(all: &[OpenPartition]) -> Result<u16, ConnectError> {
 }
 
 /// The places of partitions by their number.
-pub(super) fn places(known: &[OpenPartition]) -> Result<BTreeMap<u16, Place>, ConnectError> {
+pub(super) fn places(known: &[OpenPartition]) -> Result<BTreeMap<u16, ShardPlace>, ConnectError> {
     let place = |open: &OpenPartition| {
-        let from = open.from.as_ref().map(Place::of);
+        let from = open.from.as_ref().map(ShardPlace::of);
         from.map(|place| place.map(|place| (open.partition, place)))
     };
     known.iter().filter_map(place).collect()
@@ -103,7 +103,7 @@ fn begin(listed: &[Shard], first: &First) -> Result<Vec<OpenPartition>, ConnectE
         };
         // A partition that begins at record 0 has everything that was ever in it.
         let is_whole = first.at == At::Beginning && !is_cut;
-        let place = Place { shard: shard.id.clone(), at: first.at.clone() };
+        let place = ShardPlace { shard: shard.id.clone(), at: first.at.clone() };
         let from = Some(place.position(u64::from(!is_whole)));
         all.push(OpenPartition { partition: next_number(&all)?, from });
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn stands(partition: u16, shard: &str, at: At) -> OpenPartition {
-        let place = Place { shard: shard.to_owned(), at };
+        let place = ShardPlace { shard: shard.to_owned(), at };
         OpenPartition { partition, from: Some(place.position(5)) }
     }
 

@@ -1,7 +1,7 @@
 //! A stream as a source: its shards as partitions, and where a job begins.
 
-use super::lane::{Lags, Shared};
-use super::place::{At, Place};
+use super::lane::{Lags, SharedByLanes};
+use super::place::{At, ShardPlace};
 use super::reader::{KinesisReader, Tree};
 use super::shards::{First, partitions};
 use super::stream::Stream;
@@ -122,7 +122,7 @@ impl Source for KinesisSource {
         let listed = self.stream.shards().await?;
         let (out, blocks) = mpsc::channel(CHANNEL_BLOCKS);
         let (pause, paused) = watch::channel(BTreeSet::new());
-        let shared = Shared {
+        let shared = SharedByLanes {
             stream: self.stream.clone(),
             client,
             consumer,
@@ -139,7 +139,7 @@ impl Source for KinesisSource {
     }
 
     async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
-        let place = |open: &OpenPartition| open.from.as_ref().and_then(|from| Place::of(from).ok());
+        let place = |open: &OpenPartition| open.from.as_ref().and_then(|from| ShardPlace::of(from).ok());
         let unread = positions.iter().filter_map(place).filter(|place| place.at != At::End);
         let lag = unread.filter_map(|place| self.lags.of(&place.shard)).max();
         let is_at_end = lag == Some(0);

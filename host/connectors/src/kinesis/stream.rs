@@ -1,6 +1,6 @@
 //! The calls that reading a stream takes, and their failures.
 
-use super::place::{At, Place};
+use super::place::{At, ShardPlace};
 use super::shards::Shard;
 use crate::aws::{Account, Failure};
 use aws_sdk_kinesis::Client;
@@ -108,7 +108,11 @@ impl Stream {
     }
 
     /// An iterator at a place; it is good for five minutes.
-    pub(super) async fn iterator(&self, client: &Client, place: &Place) -> Result<Option<String>, Failure> {
+    pub(super) async fn iterator(
+        &self,
+        client: &Client,
+        place: &ShardPlace,
+    ) -> Result<Option<String>, Failure> {
         let ask = client.get_shard_iterator().stream_name(&self.name).shard_id(&place.shard);
         let ask = match &place.at {
             At::Beginning => ask.shard_iterator_type(ShardIteratorType::TrimHorizon),

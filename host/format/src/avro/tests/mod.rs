@@ -4,9 +4,10 @@ mod round;
 mod types;
 
 use super::*;
+use crate::contract::SinkFormat;
 use crate::json::{JsonDecoder, JsonEncoder};
 use crate::registry::{Reference, Registered, SchemaKind};
-use crate::table::{SinkFormat, sink_format, stream_format};
+use crate::table::{sink_format, stream_format};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;

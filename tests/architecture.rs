@@ -34,7 +34,7 @@ const ABSENCES: [(&str, &[&str]); 5] = [
     ("weir-format", &["rdkafka", "openssl-sys", "hyper", "tokio", "sled", "wasmtime", "datafusion-expr"]),
     ("weir-core", &["rdkafka", "hyper", "tokio", "sled", "wasmtime", "sqlparser"]),
     ("weir-engine", &["rdkafka", "hyper", "axum", "wasmtime", "sqlparser"]),
-    ("weir-project", &["rdkafka", "openssl-sys", "hyper", "axum", "sled", "wasmtime", "ureq"]),
+    ("weir-project", &["rdkafka", "openssl-sys", "axum", "sled", "wasmtime", "ureq"]),
 ];
 
 fn dependencies() -> BTreeMap<String, Vec<String>> {

@@ -147,9 +147,17 @@ async fn a_broker_that_dies_in_a_commit_leaves_each_row_once() {
             }
         );
         broker.restart();
-        // Whatever became of it, the next of its name finds out.
-        sink = exact(&broker, "dies", folder.path());
-        sink.start(Some(&token)).await.unwrap();
+        // Whatever became of it, the next of its name finds out, as soon as the broker is there again.
+        let mut tries = 0;
+        sink = loop {
+            let mut next = exact(&broker, "dies", folder.path());
+            match next.start(Some(&token)).await {
+                Ok(()) => break next,
+                Err(error) => assert!(error.retry && tries < 30, "{error}"),
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
         let found = seen(&broker, "dies").await;
         assert!(found == once(0..next), "committed: {committed}; {} of {next} rows", found.len());
     }

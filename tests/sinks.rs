@@ -224,9 +224,11 @@ fn rows_that_came_to_wait_since_the_last_checkpoint_are_not_dropped_unsaid_eithe
         job["state"] == "running" && job["sink_counts"]["file-2"]["waiting_rows"] == 5
     });
     bring_back(&project);
-    wait_until_written(&project, "bad", 5);
+    server
+        .wait_for_job("j", "the sink has its rows", |job| job["sink_counts"]["file-2"]["waiting_rows"] == 0);
     let (code, said) = server.weir(&["restart", "j"]);
     assert_eq!(code, Some(0), "{said}");
+    wait_until_written(&project, "bad", 5);
     assert!(server.terminate().success());
 }
 

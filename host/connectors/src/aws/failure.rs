@@ -132,6 +132,8 @@ fn meaning(code: &str, message: &str, status: u16) -> Trouble {
         }
         "InternalFailureException" | "InternalFailure" | "InternalServerError" => Trouble::Faulty,
         _ if status == 429 => Trouble::Throttled,
+        // A process that was killed holds its subscription for some seconds; not every server gives this a code.
+        _ if message.contains("active subscription") => Trouble::Throttled,
         _ if status >= 500 => Trouble::Faulty,
         _ => Trouble::Refused,
     }

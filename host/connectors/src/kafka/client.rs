@@ -204,6 +204,7 @@ pub(super) fn passes_by_itself(code: RDKafkaErrorCode) -> bool {
             | Code::NetworkException
             | Code::CoordinatorLoadInProgress
             | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
             | Code::NotEnoughReplicas
             | Code::NotEnoughReplicasAfterAppend
             | Code::KafkaStorageError

@@ -227,7 +227,7 @@ mod tests {
             let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  weir ")).collect();
             assert!(!examples.is_empty(), "{} has no example", command.get_name());
             for example in examples {
-                let typed = example.split(" > ").next().unwrap_or_default();
+                let typed = example.split(['>', '|']).next().unwrap_or_default();
                 let words = std::iter::once("weir").chain(typed.split_whitespace());
                 if let Err(error) = CommandLine::try_parse_from(words) {
                     panic!("weir {example}: {error}");

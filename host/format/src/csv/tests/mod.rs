@@ -251,7 +251,7 @@ fn row() -> impl Strategy<Value = serde_json::Value> {
 }
 
 fn null_text(text: &str) -> serde_json::Value {
-    if text.len() % 2 == 0 { serde_json::Value::Null } else { text.into() }
+    if text.len().is_multiple_of(2) { serde_json::Value::Null } else { text.into() }
 }
 
 fn wide_stream() -> StreamSchema {

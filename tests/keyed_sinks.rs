@@ -4,20 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::harness::{Project, Server, wait_for};
+use crate::keyed_job::{OFTEN, PATIENCE, Rows, USERS, newest_and_all, plain, post, project, statements};
 use crate::services::stores::{PASSWORD, Postgres, Redis};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::process::Output;
-use std::time::Duration;
-
-const STREAM: &str = "stream: s\nfields: {user_id: string, x: double, t: timestamp}\nevent_time: t\ndisorder: 0s\n\
-                      idle_after: 1h\nsource: {http: {}}\n";
-const QUERY: &str = "query: |\n  SELECT user_id, COUNT(*) AS n, SUM(x) AS total, TOP(3, x) AS newest, \
-                     TUMBLE_END(rowtime, INTERVAL '1' SECOND) AS ends FROM s\n  GROUP BY user_id, TUMBLE(rowtime, \
-                     INTERVAL '1' SECOND)\n";
-const OFTEN: &str = "checkpoint: {every: 100ms}\n";
-const USERS: u32 = 7;
-const PATIENCE: Duration = Duration::from_secs(120);
 
 struct World {
     project: Project,
@@ -28,46 +18,24 @@ struct World {
 impl World {
     fn new() -> World {
         let (redis, postgres) = (Redis::start(), Postgres::start());
-        let project = Project::new();
-        project.file("streams/s.yaml", STREAM);
         let (of_redis, of_postgres) = (redis.url(), postgres.url());
         let sinks = format!(
-            "sinks:\n  - file: {{path: out, meta: true}}\n  - redis: {{url: \"{of_redis}\", batch: {{rows: 20}}}}\n  \
+            "  - redis: {{url: \"{of_redis}\", batch: {{rows: 20}}}}\n  \
              - postgres: {{url: \"{of_postgres}\", table: newest}}\n  \
              - postgres: {{url: \"{of_postgres}\", table: every, keep: all}}\n"
         );
-        project.file("jobs/j.yaml", &format!("{QUERY}{sinks}"));
-        World { project, redis, postgres }
+        World { project: project(&sinks), redis, postgres }
     }
 
     fn make_tables(&self) {
-        let statements = std::process::Command::new(crate::harness::weir())
-            .args(["sink", "ddl", "j"])
-            .arg(self.project.path())
-            .output()
-            .unwrap();
-        assert!(statements.status.success(), "{statements:?}");
-        self.postgres.run(&String::from_utf8(statements.stdout).unwrap());
+        self.postgres.run(&statements(&self.project).concat());
     }
 
-    /// By user, the newest window's row; and by user and window, its newest row: without what weir says of it.
-    fn expected(&self) -> (BTreeMap<String, Value>, BTreeMap<String, Value>) {
-        let (mut newest, mut all) = (BTreeMap::new(), BTreeMap::new());
-        for mut row in self.project.rows("out") {
-            let meta = row.as_object_mut().unwrap().remove("_weir").unwrap();
-            let user = row["user_id"].as_str().unwrap().to_owned();
-            let end = meta["window"]["end"].as_str().unwrap().to_owned();
-            let order = (end.clone(), meta["revision"].as_u64().unwrap());
-            keep_newer(&mut newest, user.clone(), order.clone(), row.clone());
-            keep_newer(&mut all, format!("{user} {end}"), order, row);
-        }
-        let rows = |of: BTreeMap<String, (_, Value)>| {
-            of.into_iter().map(|(key, (_, row))| (key, plain(row))).collect()
-        };
-        (rows(newest), rows(all))
+    fn expected(&self) -> (Rows, Rows) {
+        newest_and_all(self.project.rows("out"))
     }
 
-    fn in_redis(&self) -> BTreeMap<String, Value> {
+    fn in_redis(&self) -> Rows {
         let keys = self.redis.answer(&["KEYS", "*"]);
         let hash = |key: &Value| {
             let key = key.as_str().unwrap();
@@ -84,7 +52,7 @@ impl World {
         keys.as_array().unwrap().iter().map(hash).collect()
     }
 
-    fn in_postgres(&self, table: &str, key: &str) -> BTreeMap<String, Value> {
+    fn in_postgres(&self, table: &str, key: &str) -> Rows {
         let time =
             |name: &str| format!("to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')");
         let (ends, key) = (time("ends"), key.replace("END", &time("_window_end")));
@@ -115,7 +83,7 @@ impl World {
 }
 
 /// Waits until rows are those that are expected; what differs is told.
-fn come_to(expected: &BTreeMap<String, Value>, rows: impl Fn() -> BTreeMap<String, Value>) {
+fn come_to(expected: &Rows, rows: impl Fn() -> Rows) {
     let mut tries = 0;
     wait_for("the last rows", PATIENCE, || {
         tries += 1;
@@ -125,44 +93,6 @@ fn come_to(expected: &BTreeMap<String, Value>, rows: impl Fn() -> BTreeMap<Strin
         }
         (seen == *expected).then_some(())
     });
-}
-
-/// The same with every number as a double: some write 1 for 1.0.
-fn plain(value: Value) -> Value {
-    match value {
-        Value::Number(number) => json!(number.as_f64()),
-        Value::Array(items) => items.into_iter().map(plain).collect(),
-        Value::Object(members) => members.into_iter().map(|(name, value)| (name, plain(value))).collect(),
-        other => other,
-    }
-}
-
-type Ordered = BTreeMap<String, ((String, u64), Value)>;
-
-fn keep_newer(rows: &mut Ordered, key: String, order: (String, u64), row: Value) {
-    match rows.get(&key) {
-        Some((known, _)) if *known > order => {}
-        _ => {
-            rows.insert(key, (order, row));
-        }
-    }
-}
-
-fn event(user: u32, second: u32) -> String {
-    let x = f64::from(user) + f64::from(second) / 8.0;
-    json!({"user_id": format!("u{user}"), "x": x, "t": i64::from(second) * 1000 + 1}).to_string() + "\n"
-}
-
-/// Everybody has an event in this second, and a late one in each of the two before the last.
-fn events(second: u32) -> String {
-    let late = second.saturating_sub(3)..second.saturating_sub(1);
-    let seconds = late.chain([second]).collect::<Vec<_>>();
-    (0..USERS).flat_map(|user| seconds.iter().map(move |second| event(user, *second))).collect()
-}
-
-fn post(server: &Server, second: u32) {
-    let (status, answer) = server.post("/v1/streams/s/events", events(second));
-    assert_eq!(status, 200, "{answer}");
 }
 
 fn told(output: &Output) -> String {

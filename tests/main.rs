@@ -24,6 +24,7 @@ mod kafka_connector;
 mod kafka_exactly_once;
 mod kafka_logs;
 mod keyed_compliance;
+mod keyed_job;
 mod keyed_sinks;
 mod kinesis;
 mod lost_rows;

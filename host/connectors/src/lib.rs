@@ -16,6 +16,7 @@ pub mod generator;
 pub mod http;
 pub mod kafka;
 pub mod kinesis;
+pub mod log_start;
 mod object;
 pub mod opensearch;
 pub mod post;

@@ -4,6 +4,7 @@
 //! number means the same schema for ever. How long an answer is waited for is the machine's time, as the other side's is.
 
 use async_trait::async_trait;
+use percent_encoding::percent_decode_str;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -74,7 +75,8 @@ impl HttpRegistry {
             return Err("not an address of http or https; write http://HOST:PORT".to_owned());
         }
         let decoded = |text: &str| percent_decoded(text);
-        let login = (!base.username().is_empty())
+        let has_login = !base.username().is_empty() || base.password().is_some();
+        let login = has_login
             .then(|| Login { user: decoded(base.username()), password: base.password().map(decoded) });
         let cleared = base.set_username("").and_then(|()| base.set_password(None));
         cleared
@@ -205,22 +207,7 @@ impl HttpRegistry {
 
 /// `%40` is an at sign.
 fn percent_decoded(text: &str) -> String {
-    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((byte, tail)) = rest.split_first() {
-        let code =
-            tail.get(..2).and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
-        match code.filter(|_| *byte == b'%') {
-            Some(code) => {
-                out.push(code);
-                rest = &tail[2..];
-            }
-            None => {
-                out.push(*byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// What is at the bottom of an error: the layers above it repeat each other.

@@ -81,6 +81,16 @@ impl TimeUnit {
         i64::try_from(millis).ok().map(EventTime::from_millis)
     }
 
+    /// So many of them in whole milliseconds, finer parts floored; `None` where that is out of range.
+    pub const fn millis(self, count: i64) -> Option<i64> {
+        match self {
+            TimeUnit::Seconds => count.checked_mul(1000),
+            TimeUnit::Millis => Some(count),
+            TimeUnit::Micros => Some(count.div_euclid(1000)),
+            TimeUnit::Nanos => Some(count.div_euclid(1_000_000)),
+        }
+    }
+
     /// The power of ten of milliseconds in one.
     const fn thousandths(self) -> i32 {
         match self {

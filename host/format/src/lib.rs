@@ -45,3 +45,6 @@ mod table;
 pub use contract::{FormatProblem, SinkFormat, StreamFormat, Writing};
 pub use registry::{Reference, Registered, SchemaKind, SchemaRegistry, Surroundings};
 pub use table::{FORMATS, Format, by_name, sink_format, stream_format};
+
+#[cfg(test)]
+mod tests;

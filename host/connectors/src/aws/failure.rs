@@ -111,6 +111,8 @@ fn meaning(code: &str, message: &str, status: u16) -> Trouble {
         | "LimitExceededException"
         | "KMSThrottlingException"
         | "TransactionInProgressException"
+        | "TransactionConflictException"
+        | "ReplicatedWriteConflictException"
         | "ResourceInUseException" => Trouble::Throttled,
         "ResourceNotFoundException" | "TableNotFoundException" => Trouble::Missing,
         "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => Trouble::ClockSkew,

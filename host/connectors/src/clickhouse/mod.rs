@@ -87,7 +87,7 @@ impl KeyedStore for TableStore {
         let rows =
             rows.ok_or_else(|| ConnectError::internal("a table's sink was opened without its rows"))?;
         let client = TableClient {
-            endpoint: WebEndpoint::open(&self.web)?,
+            endpoint: WebEndpoint::open(&self.web).await?,
             database: self.database.clone(),
             table: self.table.clone(),
             rows,

@@ -17,8 +17,7 @@ use crate::upsert::{
     BATCH, CONCURRENCY, KEEP, Keep, RETRY_COUNT, Template, UpsertSettings, UpsertSink, WRITE_RATE,
 };
 use serde::Deserialize;
-use serde_json::Value;
-use std::collections::BTreeMap;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use store::DynamoStore;
 use table::Table;
@@ -118,13 +117,13 @@ pub(crate) fn feature_service(
     let first = context.shape.as_ref().and_then(|shape| shape.columns.fields().first().cloned());
     let key = first.map_or_else(|| Template::column("job"), |field| Template::column(field.name()));
     let name = name.unwrap_or_else(|| FEATURES.to_owned());
-    made(settings, name, BTreeMap::from([(PARTITION_KEY.to_owned(), key)]), ItemLayout::Weir, context)
+    made(settings, name, vec![(PARTITION_KEY.to_owned(), key)], ItemLayout::Weir, context)
 }
 
 fn made(
     mut settings: Settings<'_>,
     name: String,
-    key: BTreeMap<String, Template>,
+    key: Vec<(String, Template)>,
     layout: ItemLayout,
     context: &SinkContext,
 ) -> Result<Box<dyn Sink>, Vec<SettingError>> {
@@ -144,7 +143,9 @@ fn made(
     }
     settings.finish()?;
     let names = if layout == ItemLayout::Feast { vec![row::ENTITY_ID.to_owned()] } else { names };
-    let table = Arc::new(Table { account, name, keys: names, expires: ttl.is_some() });
+    // What a row that deletes leaves goes by itself too.
+    let expires = ttl.is_some() || context.shape.as_ref().is_some_and(|shape| shape.deletes);
+    let table = Arc::new(Table { account, name, keys: names, expires });
     let store = DynamoStore { table, layout, ttl, clock: context.clock.clone() };
     Ok(Box::new(UpsertSink::new(Box::new(store), texts, upsert, context)))
 }
@@ -164,16 +165,17 @@ fn check(settings: &mut Settings<'_>, shape: &RowShape, names: &[String], texts:
     }
 }
 
-/// The texts of `key` by their attributes.
-fn keys(settings: &mut Settings<'_>) -> Option<BTreeMap<String, Template>> {
-    let given: BTreeMap<String, String> = settings.optional("key")?;
+/// The texts of `key` with their attributes, in the order of the definition.
+fn keys(settings: &mut Settings<'_>) -> Option<Vec<(String, Template)>> {
+    let given: Map<String, Value> = settings.optional("key")?;
     if given.is_empty() || given.len() > MOST_KEYS {
         settings.error("key", "a table has one or two keys; write {pk: \"{column}\"} or {pk: .., sk: ..}");
     }
-    let mut keys = BTreeMap::new();
+    let mut keys = Vec::new();
     for (name, text) in given {
-        match text.parse::<Template>() {
-            Ok(text) => _ = keys.insert(name, text),
+        let text = text.as_str().ok_or_else(|| "not a text".to_owned());
+        match text.and_then(str::parse::<Template>) {
+            Ok(text) => keys.push((name, text)),
             Err(error) => settings.error("key", format!("{name}: {error}")),
         }
     }
@@ -181,11 +183,11 @@ fn keys(settings: &mut Settings<'_>) -> Option<BTreeMap<String, Template>> {
 }
 
 /// Every column of the entity's key, and the job.
-fn default_key(shape: Option<&RowShape>) -> BTreeMap<String, Template> {
+fn default_key(shape: Option<&RowShape>) -> Vec<(String, Template)> {
     let keys = shape.into_iter().flat_map(|shape| shape.keys.fields().iter());
     let text: Vec<String> = keys.map(|key| format!("{{{}}}", key.name())).collect();
     let text = text.join(":").parse().unwrap_or_else(|_| Template::column("job"));
-    BTreeMap::from([(PARTITION_KEY.to_owned(), text), ("sk".to_owned(), Template::column("job"))])
+    vec![(PARTITION_KEY.to_owned(), text), ("sk".to_owned(), Template::column("job"))]
 }
 
 #[cfg(test)]

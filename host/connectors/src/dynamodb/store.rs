@@ -19,6 +19,9 @@ use std::sync::Arc;
 use weir_connect::ConnectError;
 use weir_event::{Clock, Span};
 
+/// Codes of what DynamoDB never takes because of what a row is.
+const REFUSALS_OF_ROWS: [&str; 2] = ["ValidationException", "ItemCollectionSizeLimitExceededException"];
+
 /// Writes of one batch that are on their way at once.
 const WRITES_AT_ONCE: usize = 32;
 
@@ -98,7 +101,10 @@ impl TableWriter {
             Trouble::Throttled | Trouble::Faulty | Trouble::Unreachable => {
                 Ok(Outcome::Later(self.table.failed("write", failure).message))
             }
-            Trouble::Refused => Ok(Outcome::Refused(format!("{}: {}", failure.code, failure.message))),
+            // Of any other refusal it is not known that it is of this row.
+            Trouble::Refused if REFUSALS_OF_ROWS.contains(&failure.code.as_str()) => {
+                Ok(Outcome::Refused(format!("{}: {}", failure.code, failure.message)))
+            }
             _ => Err(self.table.failed("write", failure)),
         }
     }

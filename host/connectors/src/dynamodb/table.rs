@@ -45,14 +45,12 @@ impl Table {
             _ => {}
         }
         let found = keys_of(described);
-        let mut wanted: Vec<&str> = self.keys.iter().map(String::as_str).collect();
-        let mut there: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-        wanted.sort_unstable();
-        there.sort_unstable();
+        let wanted: Vec<&str> = self.keys.iter().map(String::as_str).collect();
+        let there: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         if wanted != there {
             let (wanted, there) = (wanted.join("`, `"), there.join("`, `"));
             return Err(self.failed_for_good(&format!(
-                "its keys are `{there}`, but `key` gives `{wanted}`; give a text for each of its keys, or make the table \
+                "its keys are `{there}`, but `key` gives `{wanted}`; give a text for each of its keys, what rows are spread by first, or make the table \
                  that `weir sink ddl` prints"
             )));
         }

@@ -25,6 +25,14 @@ fn what_makes_the_table_is_printed_for_the_command_line_of_aws() {
     let without = json!({"table": "features", "key": {"pk": "{user_id}", "sk": "{job}"}});
     let ddl = sink(&without, &sink_context(None)).unwrap().ddl().unwrap();
     assert!(ddl.lines().count() == 1 && ddl.contains("RANGE"), "{ddl}");
+    // Rows are spread by the key that the definition names first, whatever it is called.
+    let by_user = json!({"table": "features", "key": {"user": "{user_id}", "job": "{job}"}});
+    let ddl = sink(&by_user, &sink_context(None)).unwrap().ddl().unwrap();
+    let call: Value =
+        serde_json::from_str(ddl.trim().split_once(" '").unwrap().1.trim_end_matches('\'')).unwrap();
+    let keys =
+        json!([{"AttributeName": "user", "KeyType": "HASH"}, {"AttributeName": "job", "KeyType": "RANGE"}]);
+    assert_eq!(call["KeySchema"], keys);
 }
 
 #[test]

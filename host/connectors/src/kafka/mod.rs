@@ -23,6 +23,7 @@ mod transaction;
 mod trouble;
 
 use crate::context::{SinkContext, SourceContext};
+use crate::log_start::LogStart;
 use crate::settings::{SettingError, Settings};
 use crate::surroundings::ProjectSurroundings;
 use crate::upsert::Template;
@@ -36,7 +37,7 @@ use weir_connect::{Delivery, Encoder, KeyDoc, Sink, Source};
 use weir_format::{Writing, sink_format};
 
 pub use sink::KafkaSink;
-pub use source::{KafkaSource, TopicStart};
+pub use source::KafkaSource;
 
 const BROKERS: KeyDoc = KeyDoc::new("brokers", "HOST:PORT, ..", REQUIRED, "brokers to ask first");
 const TOPIC: KeyDoc = KeyDoc::new("topic", "text", REQUIRED, "the topic");
@@ -89,7 +90,7 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
 pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
     let mut settings = Settings::new(value, SOURCE_KEYS);
     let cluster = Cluster::from_settings(&mut settings, &context.project, source::OURS, source::DEFAULTS);
-    let start = settings.parsed("start").unwrap_or(TopicStart::Earliest);
+    let start = LogStart::read(&mut settings, "earliest");
     let group = settings.optional("group");
     settings.finish()?;
     Ok(Arc::new(KafkaSource::new(cluster, start, group, context.clock.clone())))

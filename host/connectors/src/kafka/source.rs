@@ -11,11 +11,11 @@ use super::offsets::Offsets;
 use super::pump::Pump;
 use super::reader::KafkaReader;
 use crate::blocking::blocking;
+use crate::log_start::LogStart;
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::fmt;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weir_connect::{ConnectError, Left, OpenPartition, Reader, Source};
@@ -53,35 +53,10 @@ const MOST_COMPLAINTS: usize = 32;
 /// How long what a consumer complains of is waited for.
 const COMPLAINTS_WAIT: Duration = Duration::from_millis(20);
 
-/// Where a job starts that has no position yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TopicStart {
-    /// With the oldest message that is kept.
-    Earliest,
-    /// With the first message after the job's first start.
-    Latest,
-    /// With the first message whose timestamp is not before this.
-    At(EventTime),
-}
-
-impl FromStr for TopicStart {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "earliest" => Ok(TopicStart::Earliest),
-            "latest" => Ok(TopicStart::Latest),
-            time => time.parse().map(TopicStart::At).map_err(|_| {
-                format!("`{time}` is neither earliest, latest nor a time such as 2026-01-31T12:00:00Z")
-            }),
-        }
-    }
-}
-
 /// Reads one topic.
 pub struct KafkaSource {
     cluster: Cluster,
-    start: TopicStart,
+    start: LogStart,
     clock: Arc<dyn Clock>,
     /// Asks how long the logs are, beside the readers; made when it is first needed.
     asking: Arc<Mutex<Option<BaseConsumer<Context>>>>,
@@ -92,7 +67,7 @@ pub struct KafkaSource {
 impl KafkaSource {
     pub(super) fn new(
         cluster: Cluster,
-        start: TopicStart,
+        start: LogStart,
         group: Option<String>,
         clock: Arc<dyn Clock>,
     ) -> KafkaSource {
@@ -144,7 +119,7 @@ impl Source for KafkaSource {
             let count = opening.count()?;
             let mut all = OpenPartition::numbered(count, &known);
             // What comes later than the job is read from where it begins.
-            if known.is_empty() && start != TopicStart::Earliest {
+            if known.is_empty() && start != LogStart::Oldest {
                 for open in &mut all {
                     open.from = Some(opening.start(open.partition, start)?);
                 }
@@ -213,12 +188,12 @@ impl Opening {
     }
 
     /// Where a new job begins in a partition.
-    fn start(&self, partition: u16, start: TopicStart) -> Result<Position, ConnectError> {
+    fn start(&self, partition: u16, start: LogStart) -> Result<Position, ConnectError> {
         let (low, high) = self.ends(partition)?;
         let next = match start {
-            TopicStart::Earliest => low,
-            TopicStart::Latest => high,
-            TopicStart::At(time) => self.offset_at(partition, time)?.unwrap_or(high),
+            LogStart::Oldest => low,
+            LogStart::Latest => high,
+            LogStart::At(time) => self.offset_at(partition, time)?.unwrap_or(high),
         };
         // librdkafka's offsets of messages are never negative.
         Ok(Position { next: next as u64, place: String::new() })
@@ -276,10 +251,14 @@ impl Opening {
         let answer = ask
             .and_then(|()| self.consumer.offsets_for_times(question, QUESTION_TIMEOUT))
             .map_err(|error| self.failure("find the offset of a time", &error))?;
-        Ok(answer.elements().first().and_then(|element| match element.offset() {
+        let elements = answer.elements();
+        let Some(element) = elements.first() else { return Ok(None) };
+        // An answer as a whole may be sound where that of its partition is not.
+        element.error().map_err(|error| self.failure("find the offset of a time", &error))?;
+        Ok(match element.offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
-        }))
+        })
     }
 
     fn assign(&self, bounds: &[Bounds]) -> Result<(), ConnectError> {

@@ -104,15 +104,21 @@ impl Transactions {
     }
 
     fn mark(&self) -> Result<u64, ConnectError> {
-        let asked = self.group.committed_offsets(self.of(Offset::Invalid)?, TRANSACTION_TIMEOUT);
-        let answer = asked.map_err(|error| {
+        let unread = |error: KafkaError| {
             self.cluster.failure("read which rows are in the topic", &error, self.group.client().context())
-        })?;
-        let offset = answer.elements().first().and_then(|element| match element.offset() {
-            Offset::Offset(number) => u64::try_from(number).ok(),
-            _ => None,
-        });
-        Ok(offset.unwrap_or(0))
+        };
+        let asked = self.group.committed_offsets(self.of(Offset::Invalid)?, TRANSACTION_TIMEOUT);
+        let answer = asked.map_err(unread)?;
+        let elements = answer.elements();
+        let element = elements.first().ok_or_else(|| unread(KafkaError::NoMessageReceived))?;
+        // An answer as a whole may be sound where that of its partition is not.
+        element.error().map_err(unread)?;
+        match element.offset() {
+            Offset::Offset(number) => Ok(u64::try_from(number).unwrap_or(0)),
+            // Nothing was ever produced under this name.
+            Offset::Invalid => Ok(0),
+            other => Err(ConnectError::internal(format!("a kafka sink's mark is {other:?}"))),
+        }
     }
 
     /// The partition at which the mark is kept.

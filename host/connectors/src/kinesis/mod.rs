@@ -14,6 +14,7 @@ mod stream;
 
 use crate::aws::{Account, ENDPOINT, REGION};
 use crate::context::SourceContext;
+use crate::log_start::LogStart;
 use crate::settings::{SettingError, Settings};
 use serde_json::Value;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use stream::Stream;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{KeyDoc, Source};
 
-pub use source::{KinesisSource, Start};
+pub use source::KinesisSource;
 
 /// The keys of a `kinesis` source.
 pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
@@ -43,7 +44,7 @@ pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn S
     let mut settings = Settings::new(value, SOURCE_KEYS);
     let name: String = settings.required("stream", "the stream's name").unwrap_or_default();
     let account = Account::from_settings(&mut settings);
-    let start = settings.parsed("start").unwrap_or(Start::TrimHorizon);
+    let start = LogStart::read(&mut settings, "trim_horizon");
     let fan_out = settings.optional("fan_out");
     settings.finish()?;
     Ok(Arc::new(KinesisSource::new(Stream::new(account, name), start, fan_out, context.clock.clone())))

@@ -5,9 +5,9 @@ use super::place::{At, ShardPlace};
 use super::reader::{KinesisReader, Tree};
 use super::shards::{First, partitions};
 use super::stream::Stream;
+use crate::log_start::LogStart;
 use async_trait::async_trait;
 use std::collections::BTreeSet;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -21,36 +21,11 @@ const PAGES: usize = 16;
 /// Jobs that start within so long of each other begin `latest` at the same place, so that one reader serves them all.
 const TOGETHER: Duration = Duration::from_secs(5);
 
-/// Where a job starts that has no position yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record that is kept.
-    TrimHorizon,
-    /// With the first record that arrives after the job's first start.
-    Latest,
-    /// With the first record that arrived then or later.
-    At(EventTime),
-}
-
-impl FromStr for Start {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "trim_horizon" => Ok(Start::TrimHorizon),
-            "latest" => Ok(Start::Latest),
-            time => time.parse().map(Start::At).map_err(|_| {
-                format!("`{time}` is neither trim_horizon, latest nor a time such as 2026-01-31T12:00:00Z")
-            }),
-        }
-    }
-}
-
 /// Reads one stream.
 #[derive(Debug)]
 pub struct KinesisSource {
     stream: Arc<Stream>,
-    start: Start,
+    start: LogStart,
     /// The consumer that shards are pushed to.
     fan_out: Option<String>,
     clock: Arc<dyn Clock>,
@@ -62,7 +37,7 @@ pub struct KinesisSource {
 impl KinesisSource {
     pub(super) fn new(
         stream: Stream,
-        start: Start,
+        start: LogStart,
         fan_out: Option<String>,
         clock: Arc<dyn Clock>,
     ) -> KinesisSource {
@@ -80,12 +55,12 @@ impl KinesisSource {
     async fn first(&self) -> Result<First, ConnectError> {
         let about = self.stream.about().await?;
         let at = match self.start {
-            Start::TrimHorizon => At::Beginning,
-            Start::At(time) => At::From(time),
-            Start::Latest => At::From(self.latest()),
+            LogStart::Oldest => At::Beginning,
+            LogStart::At(time) => At::From(time),
+            LogStart::Latest => At::From(self.latest()),
         };
         let trimmed = self.clock.now().since(about.created) >= about.keeps;
-        Ok(First { at, trimmed, only_open: self.start == Start::Latest })
+        Ok(First { at, trimmed, only_open: self.start == LogStart::Latest })
     }
 
     /// The ARN of the consumer that shards are pushed to, if one is.

@@ -116,7 +116,7 @@ impl KeyedStore for IndexStore {
     }
 
     async fn open(&self) -> Result<Opened, ConnectError> {
-        let endpoint = WebEndpoint::open(&self.web)?;
+        let endpoint = WebEndpoint::open(&self.web).await?;
         let client =
             IndexClient { endpoint, index: self.index.clone(), keep: self.keep, job: self.job.clone() };
         let found = client.check(self.mapping.as_ref()).await?;

@@ -110,7 +110,7 @@ impl KeyedStore for PostStore {
 
     /// Any answer to a question that changes nothing says that it can be reached; few that take rows have a page there.
     async fn open(&self) -> Result<Opened, ConnectError> {
-        let endpoint = WebEndpoint::open(&self.web)?;
+        let endpoint = WebEndpoint::open(&self.web).await?;
         let answer = endpoint.send(WebRequest::of(Method::HEAD)).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             return Err(WebFailure::of(&endpoint, &answer).whole(&endpoint));

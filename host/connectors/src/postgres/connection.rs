@@ -2,6 +2,7 @@
 //!
 //! The client waits for a connection by the machine's clock. Must not know what is said over it.
 
+use crate::blocking::blocking;
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as _;
 use std::time::Duration;
@@ -43,7 +44,12 @@ pub(super) async fn connect(config: &Config, at: &str) -> Result<Client, Connect
         keep_up(connection);
         return Ok(client);
     }
-    let (client, connection) = config.connect(tls(at)?).await.map_err(failed)?;
+    // The machine's certificates are read from its disk.
+    let tls = blocking({
+        let at = at.to_owned();
+        move || tls(&at)
+    });
+    let (client, connection) = config.connect(tls.await?).await.map_err(failed)?;
     keep_up(connection);
     Ok(client)
 }

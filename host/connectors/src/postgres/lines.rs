@@ -3,12 +3,11 @@
 //! Knows rows and the table's columns. Must not connect.
 
 use super::layout::{ColumnSource, Layout};
-use crate::upsert::{CellValue, Fence, Keep, text};
+use crate::upsert::{CellValue, Fence, Keep, identity_text, text};
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use std::fmt::Write;
 use weir_connect::{Op, RowIdentity, SinkRows};
-use weir_event::EventTime;
 
 /// Where a column's texts come from.
 enum LineColumn<'r> {
@@ -42,24 +41,6 @@ impl<'r> Lines<'r> {
         Ok(Lines { rows, columns: columns.collect::<Result<_, String>>()?, keep: layout.keep, identity })
     }
 
-    fn fence(&self, row: usize) -> Fence {
-        let meta = &self.rows.meta;
-        let end = meta.windows.get(row).map(|(_, end)| *end);
-        let time = end.or(meta.times.get(row).copied()).unwrap_or(0);
-        Fence { time: if self.keep == Keep::All { 0 } else { time }, revision: meta.revision }
-    }
-
-    fn identity(&self, row: usize) -> Option<String> {
-        let meta = &self.rows.meta;
-        let time = |millis: i64| EventTime::from_millis(millis).to_string();
-        match self.identity {
-            RowIdentity::WindowEnd => meta.windows.get(row).map(|(_, end)| time(*end)),
-            RowIdentity::WindowStart => meta.windows.get(row).map(|(start, _)| time(*start)),
-            RowIdentity::Event => meta.identities.get(row).cloned(),
-            RowIdentity::Key => None,
-        }
-    }
-
     /// Appends a row as a line, with its end. The error names a column of the key that is null.
     pub(super) fn push(
         &self,
@@ -68,7 +49,7 @@ impl<'r> Lines<'r> {
         out: &mut String,
     ) -> Result<(), &'r str> {
         let op = if self.rows.meta.op == Op::Delete { 'd' } else { 'u' };
-        let Fence { time, revision } = self.fence(row);
+        let Fence { time, revision } = Fence::of(&self.rows.meta, row, self.keep);
         push_escaped(job, out);
         // Writing to a text does not fail.
         let _ = write!(out, "\t{epoch}\t{seq}\t{op}\t{time}\t{revision}");
@@ -76,7 +57,7 @@ impl<'r> Lines<'r> {
             out.push('\t');
             let text = match column {
                 LineColumn::Values(values) => cell(values, row),
-                LineColumn::Identity => self.identity(row),
+                LineColumn::Identity => identity_text(&self.rows.meta, row, self.identity),
             };
             match text {
                 Some(text) => push_escaped(&text, out),
@@ -93,7 +74,7 @@ impl<'r> Lines<'r> {
         let keys = self.columns.iter().filter(|(_, is_key, _)| *is_key);
         let text = |(column, ..): &(LineColumn<'r>, bool, &str)| match column {
             LineColumn::Values(values) => text(values, row),
-            LineColumn::Identity => self.identity(row),
+            LineColumn::Identity => identity_text(&self.rows.meta, row, self.identity),
         };
         keys.map(|column| text(column).unwrap_or_else(|| "null".to_owned())).collect()
     }

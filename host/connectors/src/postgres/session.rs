@@ -179,9 +179,12 @@ impl Session {
             let lines = Bytes::copy_from_slice(&text.as_bytes()[start..ends[end - 1]]);
             self.ask(self.writer.batch_execute("SAVEPOINT part")).await?;
             let copied = self.ask(async { Ok(self.copy(lines).await) }).await?;
-            let Err(error) = copied else { continue };
+            let Err(error) = copied else {
+                self.ask(self.writer.batch_execute("RELEASE SAVEPOINT part")).await?;
+                continue;
+            };
             let Some(reason) = is_of_rows(&error) else { return Err(failure(&self.opening.at, &error)) };
-            self.ask(self.writer.batch_execute("ROLLBACK TO SAVEPOINT part")).await?;
+            self.ask(self.writer.batch_execute("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")).await?;
             if end - first == 1 {
                 refused.push((first, reason));
                 continue;

@@ -9,7 +9,7 @@ use futures_util::future::{join_all, try_join_all};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::{Client, Cmd, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{Client, Cmd, ConnectionInfo, ErrorKind, RedisError, Script, ServerErrorKind, Value};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +62,8 @@ struct RedisClient {
     connection: Connection,
     at: String,
     ttl: Option<Duration>,
+    /// Known to servers that have run it by its hash.
+    script: Script,
 }
 
 /// Connects, and checks that scripts may be run and rows be written.
@@ -69,7 +71,7 @@ pub(super) async fn open(servers: &Servers, ttl: Option<Duration>) -> Result<Ope
     let at = servers.to_string();
     let failed = |error: RedisError| failure(&at, &error);
     let connection = connect(servers).await.map_err(failed)?;
-    let client = RedisClient { connection, at: at.clone(), ttl };
+    let client = RedisClient { connection, at: at.clone(), ttl, script: Script::new(SCRIPT) };
     client
         .clone_connection()
         .ask(redis::cmd("EVAL").arg("return redis.sha1hex('')").arg(0))
@@ -114,7 +116,7 @@ fn failure(at: &str, error: &RedisError) -> ConnectError {
             ConnectError::external(format!("redis {at} refuses the login: {said}; correct `url`"))
         }
         Some("NOPERM") => ConnectError::external(format!(
-            "redis {at}: the login lacks a permission: {said}; allow it EVAL and hashes"
+            "redis {at}: the login lacks a permission: {said}; allow it EVAL, EVALSHA and hashes"
         )),
         Some("OOM") => ConnectError::unavailable(format!("redis {at} is out of memory: {said}")),
         _ if is_login => {
@@ -151,21 +153,32 @@ impl RedisClient {
 
     /// Runs the script for some items.
     async fn run(&self, items: &[Item]) -> Result<Vec<Outcome>, RedisError> {
-        let mut command = redis::cmd("EVAL");
-        command.arg(SCRIPT).arg(items.len());
-        for item in items {
-            command.arg(&item.keys[0]);
+        let mut connection = self.clone_connection();
+        let mut answer = connection.ask(&self.command("EVALSHA", self.script.get_hash(), items)).await;
+        if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {
+            // A server that was started anew, or has not seen it yet.
+            answer = connection.ask(&self.command("EVAL", SCRIPT, items)).await;
         }
-        for item in items {
-            self.push_arguments(item, &mut command);
-        }
-        let Value::Array(answers) = self.clone_connection().ask(&command).await? else {
+        let Value::Array(answers) = answer? else {
             return Err(RedisError::from((
                 ErrorKind::UnexpectedReturnType,
                 "the script's answer is not a list",
             )));
         };
         answers.into_iter().map(outcome).collect()
+    }
+
+    /// The call of the script, which is called so, for some items.
+    fn command(&self, call: &str, script: &str, items: &[Item]) -> Cmd {
+        let mut command = redis::cmd(call);
+        command.arg(script).arg(items.len());
+        for item in items {
+            command.arg(&item.keys[0]);
+        }
+        for item in items {
+            self.push_arguments(item, &mut command);
+        }
+        command
     }
 
     fn push_arguments(&self, item: &Item, command: &mut Cmd) {

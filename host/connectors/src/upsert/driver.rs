@@ -26,8 +26,8 @@ const BATCHES_AHEAD: usize = 2;
 pub(super) enum Ask {
     /// Write these, each the newest of its key among them.
     Items(Vec<Item>),
-    /// Set this row aside.
-    Refuse(Vec<u8>),
+    /// Set so many rows aside, which are these lines.
+    Refuse(u64, Vec<u8>),
     /// Write everything, and say so.
     Flush(oneshot::Sender<()>),
 }
@@ -92,7 +92,7 @@ impl DriverHandle {
     /// Starts the task. Its processor time is that of whoever starts it.
     pub(super) fn start(parts: DriverParts) -> DriverHandle {
         let (sender, asks) = mpsc::channel(1);
-        let driver = Driver {
+        let mut driver = Driver {
             queue: Queue::new(&parts.settings, parts.most_items),
             pace: Pace::new(parts.settings.write_rate),
             place: parts.place,
@@ -106,6 +106,7 @@ impl DriverHandle {
         };
         let error = Arc::new(Mutex::new(None));
         let told = error.clone();
+        // The driver goes after the error is there: whoever waits for it to take something looks for that then.
         let run = async move {
             if let Err(error) = driver.run().await {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -150,9 +151,10 @@ async fn measured(owner: Option<CpuTime>, work: impl Future<Output = ()>) {
 }
 
 impl Driver {
-    async fn run(mut self) -> Result<(), ConnectError> {
+    async fn run(&mut self) -> Result<(), ConnectError> {
         let mut on_their_way: FuturesUnordered<BoxFuture<'static, BatchAnswer>> = FuturesUnordered::new();
-        let most_waiting = self.settings.batch_rows.saturating_mul(self.settings.concurrency * BATCHES_AHEAD);
+        let most_waiting =
+            self.settings.batch_rows.saturating_mul(self.settings.concurrency.saturating_mul(BATCHES_AHEAD));
         loop {
             let due = self.send_due(&mut on_their_way);
             if on_their_way.is_empty() && self.queue.len() == 0 {
@@ -206,7 +208,7 @@ impl Driver {
                 let now = self.clock.monotonic();
                 items.into_iter().for_each(|item| self.queue.push(item, now));
             }
-            Ask::Refuse(line) => self.set_aside(1, line).await?,
+            Ask::Refuse(count, lines) => self.set_aside(count, lines).await?,
             Ask::Flush(done) => self.flushes.push(done),
         }
         Ok(())

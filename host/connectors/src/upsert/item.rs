@@ -3,10 +3,11 @@
 //! Knows rows and what weir says of them. Must not know any store.
 
 use super::cells::{self, CellValue};
+use super::settings::Keep;
 use arrow_array::ArrayRef;
 use std::sync::Arc;
 use weir_connect::sink::RowMeta;
-use weir_connect::{Op, SinkRows};
+use weir_connect::{Op, RowIdentity, SinkRows};
 use weir_event::EventTime;
 use weir_format::json::push_cell;
 
@@ -23,17 +24,44 @@ pub struct Fence {
 }
 
 impl Fence {
+    /// That of a row in a store that keeps so much of its key.
+    pub fn of(meta: &RowMeta, row: usize, keep: Keep) -> Fence {
+        let end = meta.windows.get(row).map(|(_, end)| *end);
+        let time = match keep {
+            Keep::Newest => end.or(meta.times.get(row).copied()).unwrap_or(0),
+            Keep::All => 0,
+        };
+        Fence { time, revision: meta.revision }
+    }
+
     /// A text of 32 letters that sorts as the fence does, byte by byte.
     pub fn text(&self) -> String {
         format!("{:016x}{:016x}", self.time as u64 ^ (1 << 63), self.revision)
     }
 }
 
+/// What tells a row from the others of its key, as a text that sorts by time where it is a time.
+pub fn identity_text(meta: &RowMeta, row: usize, identity: RowIdentity) -> Option<String> {
+    let time = |millis: i64| EventTime::from_millis(millis).to_string();
+    match identity {
+        RowIdentity::WindowEnd => meta.windows.get(row).map(|(_, end)| time(*end)),
+        RowIdentity::WindowStart => meta.windows.get(row).map(|(start, _)| time(*start)),
+        RowIdentity::Event => meta.identities.get(row).cloned(),
+        RowIdentity::Key => None,
+    }
+}
+
+/// What tells rows apart that may overwrite each other: their keys and identities, as one text.
+pub(super) type RowKey = Arc<str>;
+
 /// A row, its key's texts and its fence.
 #[derive(Debug, Clone)]
 pub struct Item {
     pub(super) rows: Arc<SinkRows>,
     pub(super) row: usize,
+    /// What it takes in memory, roughly.
+    bytes: u64,
+    pub(super) key: RowKey,
     /// What the store's texts for keys come to, in their order.
     pub keys: Vec<String>,
     /// Where the store keeps all rows of a key: what tells this one from the others of its key, which sorts by time where
@@ -44,6 +72,21 @@ pub struct Item {
 }
 
 impl Item {
+    /// A row with what its keys come to; `share` is what each of the rows takes in memory.
+    pub(super) fn new(
+        (rows, row): (Arc<SinkRows>, usize),
+        keys: Vec<String>,
+        identity: Option<String>,
+        fence: Fence,
+        share: usize,
+    ) -> Item {
+        let texts = keys.iter().chain(&identity);
+        // No two lists of texts come to the same: each is preceded by its length.
+        let key: String = texts.map(|text| format!("{}:{text}", text.len())).collect();
+        let bytes = (share + keys.iter().map(String::len).sum::<usize>()) as u64;
+        Item { rows, row, bytes, key: key.into(), keys, identity, fence }
+    }
+
     /// Whether it writes, or takes away what was written: of such a row only the key and the window mean anything.
     pub fn op(&self) -> Op {
         self.rows.meta.op
@@ -94,8 +137,6 @@ impl Item {
 
     /// What it takes in memory, roughly: its share of the rows that came with it.
     pub(super) fn bytes(&self) -> u64 {
-        let rows = &self.rows.columns;
-        let share = rows.get_array_memory_size() / rows.num_rows().max(1);
-        (share + self.keys.iter().map(String::len).sum::<usize>()) as u64
+        self.bytes
     }
 }

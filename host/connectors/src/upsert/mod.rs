@@ -23,7 +23,7 @@ mod template;
 
 pub use cells::{CellValue, text};
 pub use encoded::EncodedItems;
-pub use item::{Fence, Item};
+pub use item::{Fence, Item, identity_text};
 pub(crate) use refused::{RefusedRows, refused_line};
 pub use settings::{BATCH, CONCURRENCY, KEEP, Keep, RETRY_COUNT, UpsertSettings, WRITE_RATE};
 pub use sink::UpsertSink;

@@ -2,10 +2,9 @@
 //!
 //! Knows items and durations since some fixed point. Must not wait, nor know any store.
 
-use super::item::Item;
+use super::item::{Item, RowKey};
 use super::settings::UpsertSettings;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The pause before what a store put off is tried again; it doubles with each try that follows.
@@ -14,16 +13,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Pauses differ by up to a half, so that rows which were put off together do not all come back together.
 const JITTER_PER_CENT: u64 = 50;
-
-/// What tells rows apart that may overwrite each other.
-pub(super) type RowKey = Arc<str>;
-
-/// The key of an item.
-pub(super) fn key_of(item: &Item) -> RowKey {
-    // No two lists of texts come to the same: each is preceded by its length.
-    let texts = item.keys.iter().chain(&item.identity);
-    texts.map(|text| format!("{}:{text}", text.len())).collect::<String>().into()
-}
 
 /// An item that waits, and how often it was tried.
 #[derive(Debug)]
@@ -92,7 +81,7 @@ impl Queue {
 
     /// Takes a row; of two of one key that wait, the newer stays.
     pub(super) fn push(&mut self, item: Item, now: Duration) {
-        let (key, bytes) = (key_of(&item), item.bytes());
+        let (key, bytes) = (item.key.clone(), item.bytes());
         let place = self.places.entry(key.clone()).or_default();
         match &mut place.waiting {
             Some(waiting) if waiting.item.fence > item.fence => {}
@@ -183,7 +172,10 @@ impl Queue {
                 self.ready_bytes += waiting.bytes;
                 self.ready.push_back(key);
             } else {
-                // The newer one goes in its stead, no sooner than it would have.
+                // The newer of both goes, no sooner than this one would have.
+                if item.fence > waiting.item.fence {
+                    (waiting.bytes, waiting.item) = (item.bytes(), item);
+                }
                 waiting.tries = tries + 1;
                 self.delayed.push((now + pause(tries, &key), key));
             }

@@ -5,8 +5,7 @@
 
 use super::KeyedStore;
 use super::driver::{Ask, Counted, DriverHandle, DriverParts};
-use super::item::{Fence, Item};
-use super::queue::key_of;
+use super::item::{Fence, Item, identity_text};
 use super::refused::{RefusedRows, refused_line};
 use super::settings::{Keep, UpsertSettings};
 use super::template::Template;
@@ -15,15 +14,15 @@ use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::Arc;
 use weir_connect::{ConnectError, Delivery, Probe, RowIdentity, Sink, SinkCounts, SinkRows, Token};
-use weir_event::{Clock, EventTime};
+use weir_event::Clock;
 
 /// Writes a job's rows into a store of keys.
 pub struct UpsertSink {
     store: Box<dyn KeyedStore>,
     keys: Vec<Template>,
     settings: UpsertSettings,
-    /// Whether rows that are kept beside each other are told apart by the starts of their windows.
-    by_start: bool,
+    /// What rows that are kept beside each other are told apart by; `None` where the newest alone is kept.
+    identity: Option<RowIdentity>,
     clock: Arc<dyn Clock>,
     refused: RefusedRows,
     counted: Arc<Counted>,
@@ -44,12 +43,13 @@ impl UpsertSink {
         settings: UpsertSettings,
         context: &SinkContext,
     ) -> UpsertSink {
-        let by_start = context.shape.as_ref().is_some_and(|shape| shape.identity == RowIdentity::WindowStart);
+        let identity = context.shape.as_ref().map_or(RowIdentity::WindowEnd, |shape| shape.identity);
+        let identity = (settings.keep == Keep::All).then_some(identity);
         UpsertSink {
             store,
             keys,
             settings,
-            by_start,
+            identity,
             clock: context.clock.clone(),
             refused: RefusedRows::new(&context.data_dir, &context.job, &context.sink, context.refused_bytes),
             counted: Arc::default(),
@@ -65,9 +65,11 @@ impl UpsertSink {
     fn items(&self, rows: &SinkRows) -> (Vec<Item>, Vec<Vec<u8>>) {
         let rows = Arc::new(rows.clone());
         let keys: Vec<_> = self.keys.iter().map(|key| key.over(&rows)).collect();
+        let share = rows.columns.get_array_memory_size() / rows.columns.num_rows().max(1);
         let (mut items, mut places, mut refused) = (Vec::<Item>::new(), HashMap::new(), Vec::new());
         for row in 0..rows.columns.num_rows() {
-            let (fence, identity) = self.fence_and_identity(&rows, row);
+            let fence = Fence::of(&rows.meta, row, self.settings.keep);
+            let identity = self.identity.and_then(|identity| identity_text(&rows.meta, row, identity));
             let texts: Result<Vec<String>, _> = keys.iter().map(|key| key.text(row)).collect();
             let keys = match texts {
                 Ok(texts) => texts,
@@ -76,9 +78,9 @@ impl UpsertSink {
                     continue;
                 }
             };
-            let item = Item { rows: rows.clone(), row, keys, identity, fence };
+            let item = Item::new((rows.clone(), row), keys, identity, fence, share);
             // Rows that came together are in order: of two with the same fence the later is the newer.
-            let place = *places.entry(key_of(&item)).or_insert(items.len());
+            let place = *places.entry(item.key.clone()).or_insert(items.len());
             match items.get_mut(place) {
                 Some(earlier) if earlier.fence <= item.fence => *earlier = item,
                 Some(_) => {}
@@ -86,23 +88,6 @@ impl UpsertSink {
             }
         }
         (items, refused)
-    }
-
-    fn fence_and_identity(&self, rows: &SinkRows, row: usize) -> (Fence, Option<String>) {
-        let meta = &rows.meta;
-        let (window, time) = (meta.windows.get(row), meta.times.get(row));
-        let revision = meta.revision;
-        match self.settings.keep {
-            Keep::Newest => {
-                let time = window.map(|(_, end)| *end).or(time.copied()).unwrap_or(0);
-                (Fence { time, revision }, None)
-            }
-            Keep::All => {
-                let bound = window.map(|(start, end)| if self.by_start { *start } else { *end });
-                let bound = bound.map(|bound| EventTime::from_millis(bound).to_string());
-                (Fence { time: 0, revision }, bound.or_else(|| meta.identities.get(row).cloned()))
-            }
-        }
     }
 }
 
@@ -150,8 +135,8 @@ impl Sink for UpsertSink {
     async fn write(&mut self, rows: &SinkRows) -> Result<(), ConnectError> {
         let (items, refused) = self.items(rows);
         let driver = self.driver()?;
-        for line in refused {
-            driver.ask(Ask::Refuse(line)).await?;
+        if !refused.is_empty() {
+            driver.ask(Ask::Refuse(refused.len() as u64, refused.concat())).await?;
         }
         if items.is_empty() { Ok(()) } else { driver.ask(Ask::Items(items)).await }
     }

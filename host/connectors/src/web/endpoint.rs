@@ -5,6 +5,7 @@
 
 use super::failure::WebFailure;
 use super::settings::WebSettings;
+use crate::blocking::blocking;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -72,7 +73,12 @@ pub(crate) struct WebAnswer {
 
 impl WebEndpoint {
     /// Makes the client. Reads the machine's certificates, and connects to nothing.
-    pub(crate) fn open(settings: &WebSettings) -> Result<WebEndpoint, ConnectError> {
+    pub(crate) async fn open(settings: &WebSettings) -> Result<WebEndpoint, ConnectError> {
+        let settings = settings.clone();
+        blocking(move || WebEndpoint::made(&settings)).await
+    }
+
+    pub(super) fn made(settings: &WebSettings) -> Result<WebEndpoint, ConnectError> {
         let shown = settings.shown();
         let url = settings.url.clone().ok_or_else(|| ConnectError::user("`url` is not an address"))?;
         let mut client = ClientBuilder::new()
@@ -196,7 +202,8 @@ impl WebEndpoint {
     /// An answer as a reason: its status, and what it says of it.
     pub(crate) fn reason(&self, answer: &WebAnswer) -> String {
         const MOST_LETTERS: usize = 300;
-        let text = String::from_utf8_lossy(&answer.body);
+        // Before anything is cut: what is left of a secret would not be known as one.
+        let text = self.masked(&String::from_utf8_lossy(&answer.body));
         let said: String =
             text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MOST_LETTERS).collect();
         let status = answer.status;

@@ -4,6 +4,7 @@
 
 use crate::context::SinkContext;
 use crate::settings::Settings;
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -68,7 +69,7 @@ impl WebSettings {
             settings.error(PASSWORD.name, "whose it is, is missing; give `user` as well");
         }
         if let Some(url) = &mut url
-            && !url.username().is_empty()
+            && (!url.username().is_empty() || url.password().is_some())
         {
             let of_url = (decoded(url.username()), url.password().map(decoded));
             named.get_or_insert(of_url);
@@ -110,21 +111,7 @@ fn address(text: &str, settings: &mut Settings<'_>) -> Option<Url> {
 
 /// What is left of %XX in the parts of an address.
 fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let [first, after @ ..] = rest {
-        let hex = after.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// The headers, and the words of them that are secret.

@@ -10,6 +10,8 @@ use std::io::Read;
 const MAGIC: &[u8] = b"Obj\x01";
 /// A block that says to be larger is damaged.
 const BLOCK_LIMIT_BYTES: usize = 64 << 20;
+/// A block that says to have more records is damaged; blocks are handed on together up to about as many.
+pub const BLOCK_LIMIT_RECORDS: u64 = 1 << 24;
 
 /// The mark that closes the head and every block of a file.
 pub type Sync = [u8; 16];
@@ -117,6 +119,9 @@ pub fn block_at(bytes: &[u8], at: usize, sync: &Sync) -> Result<BlockPlace, Brok
     };
     if size > BLOCK_LIMIT_BYTES {
         return Err(damaged(&format!("it says to have {size} bytes")));
+    }
+    if records > BLOCK_LIMIT_RECORDS {
+        return Err(damaged(&format!("it says to have {records} records")));
     }
     let (start, end) = (input.at, input.at + size);
     let mark = bytes.get(end..end + sync.len()).ok_or(Broken::Short)?;

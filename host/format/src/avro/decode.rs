@@ -13,7 +13,7 @@ use crate::records::each_record;
 use crate::rows::{Rows, Wanted};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_connect::{ConnectError, Decoded, Decoder, Framing, RawBlock};
 use weir_event::StreamSchema;
@@ -23,7 +23,7 @@ use weir_event::StreamSchema;
 pub(super) struct AvroDecoder {
     origin: Arc<Origin>,
     wanted: Wanted,
-    plans: Mutex<HashMap<WriterId, Arc<Plan>>>,
+    plans: Mutex<Plans>,
 }
 
 /// What tells the schema that wrote records from others.
@@ -35,6 +35,33 @@ enum WriterId {
     Number(u32),
     /// By the head of its file.
     Head(Bytes),
+}
+
+/// Records of a block that take no bytes, of which a few bytes can claim to hold any number, are read up to so many.
+const EMPTY_RECORDS_LIMIT: u64 = 1 << 16;
+
+/// Plans of so many heads of files are kept: more than there are files of which blocks are on their way at once.
+const HEADS_KEPT: usize = 256;
+
+/// How what was read before is read again.
+#[derive(Debug, Default)]
+struct Plans {
+    by_writer: HashMap<WriterId, Arc<Plan>>,
+    /// The heads among them, oldest first.
+    heads: VecDeque<WriterId>,
+}
+
+impl Plans {
+    /// Heads of files come without end: the oldest goes.
+    fn add(&mut self, writer: WriterId, plan: Plan) {
+        if matches!(writer, WriterId::Head(_)) && !self.by_writer.contains_key(&writer) {
+            if self.heads.len() >= HEADS_KEPT {
+                self.heads.pop_front().map(|oldest| self.by_writer.remove(&oldest));
+            }
+            self.heads.push_back(writer.clone());
+        }
+        self.by_writer.insert(writer, Arc::new(plan));
+    }
 }
 
 /// How records of a schema fill the columns.
@@ -49,12 +76,12 @@ impl AvroDecoder {
         AvroDecoder { origin, wanted: Wanted::new(stream, columns), plans: Mutex::default() }
     }
 
-    fn plans(&self) -> MutexGuard<'_, HashMap<WriterId, Arc<Plan>>> {
+    fn plans(&self) -> MutexGuard<'_, Plans> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn plan(&self, writer: &WriterId) -> Option<Arc<Plan>> {
-        self.plans().get(writer).cloned()
+        self.plans().by_writer.get(writer).cloned()
     }
 
     /// Plans how to read what a schema wrote that is called `what`; the error says that and why it cannot be.
@@ -68,13 +95,7 @@ impl AvroDecoder {
                 self.in_words(&misfits)
             ))
         })?;
-        // Few schemas are in use at once; heads of files come without end.
-        const KEPT: usize = 256;
-        let mut plans = self.plans();
-        if plans.len() >= KEPT {
-            plans.retain(|writer, _| !matches!(writer, WriterId::Head(_)));
-        }
-        plans.insert(writer, Arc::new(Plan { schema, record: plan }));
+        self.plans().add(writer, Plan { schema, record: plan });
         Ok(())
     }
 
@@ -244,7 +265,7 @@ impl ContainerReading<'_, '_> {
                 let mut skipped = input;
                 skipped.skip(&plan.schema, plan.schema.root(), 0).map(|()| skipped.at)
             };
-            let Some(end) = end else {
+            let Some(end) = end.filter(|end| *end > start || read < EMPTY_RECORDS_LIMIT) else {
                 return self.refuse(count - read, &short(), &input.bytes[start..]);
             };
             let offset = self.base + u64::from(self.index);
@@ -254,7 +275,7 @@ impl ContainerReading<'_, '_> {
                 });
             }
             input.at = end;
-            self.index += 1;
+            self.index = self.index.saturating_add(1);
         }
     }
 
@@ -267,7 +288,7 @@ impl ContainerReading<'_, '_> {
             if offset >= self.first {
                 self.rows.push((self.index, offset), payload, |_| Err(why.to_owned()));
             }
-            self.index += 1;
+            self.index = self.index.saturating_add(1);
         }
         self.index = self.index.saturating_add(u32::try_from(count.saturating_sub(TOLD)).unwrap_or(u32::MAX));
     }

@@ -6,11 +6,11 @@ use super::input::{Input, NESTING_LIMIT};
 use super::json::push_json;
 use super::resolve::{Absent, Below, BelowPlan, How, RecordPlan, Step};
 use super::schema::Schema;
-use crate::column::{Column, Values};
+use crate::column::{Column, Values, unplanned};
 use crate::no_time;
 use crate::scalar;
 use std::collections::HashSet;
-use weir_event::{DataType, DecimalType, TimeForm, TimeUnit};
+use weir_event::{DataType, DecimalType, TimeForm};
 
 /// What is said of bytes that end too early or cannot be what the schema says.
 pub(super) fn short() -> String {
@@ -121,10 +121,6 @@ pub(super) fn fill(
 
 /// A plan is made for the column that it fills.
 #[cold]
-fn unplanned() -> String {
-    "the column is not of the type that it was planned for".to_owned()
-}
-
 fn fill_array(
     item: &Step,
     schema: &Schema,
@@ -198,10 +194,10 @@ fn fill_value(how: &How, input: &mut Input<'_>, column: &mut Column) -> Result<(
             let parsed = of.parse(text);
             values.push(parsed.map_err(|why| format!("the text {} {why} type {of}", shown(text)))?);
         }
-        How::Time(unit) => push_millis(in_millis(input.long().ok_or_else(short)?, *unit), column)?,
+        How::Time(unit) => column.push_time(unit.millis(input.long().ok_or_else(short)?))?,
         How::TimeNumber(unit) => {
             let value = f64::from_le_bytes(input.array().ok_or_else(short)?);
-            push_millis(unit.read(&value.to_string()).map(weir_event::EventTime::millis), column)?;
+            column.push_time(unit.read(&value.to_string()).map(weir_event::EventTime::millis))?;
         }
         How::TimeText(form) => push_time_text(form, input.bytes().ok_or_else(short)?, column)?,
         How::DateText => {
@@ -296,29 +292,13 @@ pub(super) fn big_endian(bytes: &[u8]) -> Option<i128> {
     is_sign.then_some(value)
 }
 
-/// Milliseconds of whole numbers of a unit, finer parts floored.
-fn in_millis(value: i64, unit: TimeUnit) -> Option<i64> {
-    match unit {
-        TimeUnit::Seconds => value.checked_mul(1000),
-        TimeUnit::Millis => Some(value),
-        TimeUnit::Micros => Some(value.div_euclid(1000)),
-        TimeUnit::Nanos => Some(value.div_euclid(1_000_000)),
-    }
-}
-
-fn push_millis(millis: Option<i64>, column: &mut Column) -> Result<(), String> {
-    let Values::Int64(values) = &mut column.values else { return Err(unplanned()) };
-    values.push(millis.ok_or_else(|| "the number is out of range of a time".to_owned())?);
-    Ok(())
-}
-
 fn push_time_text(form: &TimeForm, text: &[u8], column: &mut Column) -> Result<(), String> {
     let millis = match form {
         TimeForm::Pattern(pattern) => scalar::patterned(pattern, text),
         _ => scalar::timestamp(text),
     };
     if millis.is_some() {
-        return push_millis(millis, column);
+        return column.push_time(millis);
     }
     let why = no_time::no_written_time(form, no_time::Shape::Text);
     let why = why.unwrap_or_else(|| no_time::no_time(&String::from_utf8_lossy(text)));

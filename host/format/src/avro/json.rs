@@ -9,7 +9,6 @@ use super::schema::{AvroKind, Logical, Schema, SchemaField};
 use crate::base64;
 use crate::json::push_time;
 use serde_json::Value;
-use weir_event::TimeUnit;
 
 /// Appends a value; `None` where the bytes are not one.
 pub(super) fn push_json(
@@ -30,7 +29,7 @@ pub(super) fn push_json(
             push(text.split('T').next().unwrap_or_default(), out);
         }
         (AvroKind::Int, _) => push(input.int()?, out),
-        (AvroKind::Long, Some(Logical::Timestamp(unit))) => push_time(in_millis(input.long()?, unit), out),
+        (AvroKind::Long, Some(Logical::Timestamp(unit))) => push_time(unit.millis(input.long()?)?, out),
         (AvroKind::Long, _) => push(input.long()?, out),
         (AvroKind::Float, _) => push(f32::from_le_bytes(input.array()?), out),
         (AvroKind::Double, _) => push(f64::from_le_bytes(input.array()?), out),
@@ -131,13 +130,4 @@ fn push_decimal(bytes: &[u8], scale: u32, out: &mut Vec<u8>) -> Option<()> {
     let point = if scale == 0 { "" } else { "." };
     out.extend_from_slice(format!("{sign}{whole}{point}{fraction}").as_bytes());
     Some(())
-}
-
-fn in_millis(value: i64, unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Seconds => value.saturating_mul(1000),
-        TimeUnit::Millis => value,
-        TimeUnit::Micros => value.div_euclid(1000),
-        TimeUnit::Nanos => value.div_euclid(1_000_000),
-    }
 }

@@ -35,6 +35,11 @@ pub(crate) enum Values {
     Row(Vec<Column>),
 }
 
+/// What is wrong where a value is for a column of another type.
+pub(crate) fn unplanned() -> String {
+    "the column is not of the type that it was planned for".to_owned()
+}
+
 impl Column {
     /// An empty column with room for `rows`.
     pub(crate) fn new(data_type: &DataType, rows: usize) -> Column {
@@ -57,6 +62,13 @@ impl Column {
             }
         };
         Column { data_type: data_type.clone(), valid: NullBufferBuilder::new(rows), values }
+    }
+
+    /// Adds a time, in milliseconds, to the values; the error is what is wrong with it.
+    pub(crate) fn push_time(&mut self, millis: Option<i64>) -> Result<(), String> {
+        let Values::Int64(values) = &mut self.values else { return Err(unplanned()) };
+        values.push(millis.ok_or_else(|| "the number is out of range of a time".to_owned())?);
+        Ok(())
     }
 
     /// A value was added to [`Column::values`].

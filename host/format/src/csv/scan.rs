@@ -14,8 +14,10 @@ pub struct Dialect {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
-    /// At the beginning of a field.
+    /// At the beginning of a record.
     #[default]
+    Record,
+    /// At the beginning of a field.
     Begin,
     /// In a field without quotes, or behind its closing quote.
     Plain,
@@ -46,7 +48,7 @@ pub struct Boundary {
 impl Boundary {
     /// Begins before the first record.
     pub fn new(dialect: Dialect) -> Boundary {
-        Boundary { dialect, state: State::Begin, at: 0 }
+        Boundary { dialect, state: State::Record, at: 0 }
     }
 
     /// The place behind the next line end that is outside of quotes; `None` if there is none yet: to be asked again with
@@ -55,12 +57,15 @@ impl Boundary {
         loop {
             let rest = bytes.get(self.at..).filter(|rest| !rest.is_empty())?;
             match self.state {
-                State::Begin => {
+                State::Record => {
                     // Most lines have no quotes at all.
                     let length = memchr::memchr(b'\n', rest)?;
                     if memchr::memchr(self.dialect.quote, &rest[..length]).is_none() {
                         return Some(self.end_at(length));
                     }
+                    self.state = State::Begin;
+                }
+                State::Begin => {
                     let is_quoted = rest[0] == self.dialect.quote;
                     self.state = if is_quoted { State::Quoted } else { State::Plain };
                     self.at += usize::from(is_quoted);
@@ -92,7 +97,7 @@ impl Boundary {
     /// The line end so far behind the present place ends a record.
     fn end_at(&mut self, length: usize) -> usize {
         self.at += length + 1;
-        self.state = State::Begin;
+        self.state = State::Record;
         self.at
     }
 
@@ -108,7 +113,7 @@ impl Boundary {
 
     /// Begins again before the first record.
     pub fn restart(&mut self) {
-        (self.state, self.at) = (State::Begin, 0);
+        (self.state, self.at) = (State::Record, 0);
     }
 }
 

@@ -208,7 +208,7 @@ fn written_times(array: &ArrayRef, form: &TimeForm) -> Result<Fitted, String> {
         let numbers = cast(array, &ArrowType::Int64).map_err(|error| error.to_string())?;
         let numbers: &Int64Array = numbers.as_primitive::<Int64Type>();
         for (row, number) in numbers.iter().enumerate() {
-            let time = number.map(|number| millis(number, unit).ok_or(number));
+            let time = number.map(|number| unit.millis(number).ok_or(number));
             if let Some(Err(number)) = time {
                 failed.push((row, format!("{number} is not a time that can be held")));
             }
@@ -229,15 +229,6 @@ fn written_times(array: &ArrayRef, form: &TimeForm) -> Result<Fitted, String> {
         ));
     }
     Ok(Fitted { array: Arc::new(times.finish()), failed })
-}
-
-fn millis(number: i64, unit: TimeUnit) -> Option<i64> {
-    match unit {
-        TimeUnit::Seconds => number.checked_mul(1000),
-        TimeUnit::Millis => Some(number),
-        TimeUnit::Micros => Some(number.div_euclid(1000)),
-        TimeUnit::Nanos => Some(number.div_euclid(1_000_000)),
-    }
 }
 
 fn time(text: &str, form: &TimeForm) -> Result<EventTime, String> {

@@ -5,13 +5,13 @@
 use super::json::push_field;
 use super::plan::{FieldShape, Item, MessagePlan, unit_of};
 use super::wire::{NESTING_LIMIT, Wire, WireValue, varint, walk};
-use crate::column::{Column, Values};
+use crate::column::{Column, Values, unplanned};
 use crate::no_time;
 use crate::scalar;
 use prost_reflect::Kind;
 use std::collections::HashMap;
 use std::ops::Range;
-use weir_event::{DataType, TimeForm, TimeUnit};
+use weir_event::{DataType, TimeForm};
 
 /// Names of wanted columns, for reasons; a row's are its own.
 pub(super) type FieldNames<'a> = &'a dyn Fn(usize) -> String;
@@ -71,10 +71,6 @@ fn other_wire() -> String {
 
 /// A plan is made for the column that it fills.
 #[cold]
-fn unplanned() -> String {
-    "the column is not of the type that it was planned for".to_owned()
-}
-
 fn too_many<E>(_: E) -> String {
     "the block holds too much for one column".to_owned()
 }
@@ -232,26 +228,35 @@ fn push_item(
             Ok(())
         }
         Item::Wrapped(kind, form) => {
-            let mut inner = WireValue::ZERO;
+            let mut inner = None;
             for part in parts_of(tokens)? {
                 walk(&block[..part.end], part.start, |number, token| {
                     if number == 1 {
-                        inner = token;
+                        inner = Some(token);
                     }
                 })
                 .ok_or_else(broken)?;
             }
-            push_scalar(kind, form, block, inner, column)
+            if inner.is_some_and(|inner| inner.wire != wire_of(kind)) {
+                return Err(other_wire());
+            }
+            push_scalar(kind, form, block, inner.unwrap_or(WireValue::ZERO), column)
         }
         Item::Timestamp => {
-            let (mut seconds, mut nanos) = (0_i64, 0_i64);
+            let (mut seconds, mut nanos, mut is_other) = (0_i64, 0_i64, false);
             for part in parts_of(tokens)? {
-                walk(&block[..part.end], part.start, |number, token| match number {
-                    1 => seconds = token.bits as i64,
-                    2 => nanos = i64::from(token.bits as i32),
-                    _ => {}
+                walk(&block[..part.end], part.start, |number, token| {
+                    is_other |= matches!(number, 1 | 2) && token.wire != Wire::Varint;
+                    match number {
+                        1 => seconds = token.bits as i64,
+                        2 => nanos = i64::from(token.bits as i32),
+                        _ => {}
+                    }
                 })
                 .ok_or_else(broken)?;
+            }
+            if is_other {
+                return Err(other_wire());
             }
             let millis =
                 seconds.checked_mul(1000).and_then(|millis| millis.checked_add(nanos.div_euclid(1_000_000)));
@@ -323,7 +328,7 @@ fn push_scalar(
 fn push_double(value: f64, form: &TimeForm, column: &mut Column) -> Result<(), String> {
     if column.data_type == DataType::Timestamp {
         let time = unit_of(form).read(&value.to_string()).map(weir_event::EventTime::millis);
-        return push_time(time, column);
+        return column.push_time(time);
     }
     let Values::Float64(values) = &mut column.values else { return Err(unplanned()) };
     values.push(value);
@@ -335,8 +340,8 @@ fn push_whole(value: i128, form: &TimeForm, column: &mut Column) -> Result<(), S
         |data_type: &DataType| format!("the number {value} is out of range of type {data_type}");
     match &mut column.values {
         Values::Int64(_) if column.data_type == DataType::Timestamp => {
-            let millis = i64::try_from(value).ok().and_then(|value| in_millis(value, unit_of(form)));
-            push_time(millis, column)?;
+            let millis = i64::try_from(value).ok().and_then(|value| unit_of(form).millis(value));
+            column.push_time(millis)?;
         }
         Values::Int64(values) => {
             values.push(i64::try_from(value).map_err(|_| out_of_range(&column.data_type))?)
@@ -355,23 +360,8 @@ fn push_whole(value: i128, form: &TimeForm, column: &mut Column) -> Result<(), S
     Ok(())
 }
 
-fn in_millis(value: i64, unit: TimeUnit) -> Option<i64> {
-    match unit {
-        TimeUnit::Seconds => value.checked_mul(1000),
-        TimeUnit::Millis => Some(value),
-        TimeUnit::Micros => Some(value.div_euclid(1000)),
-        TimeUnit::Nanos => Some(value.div_euclid(1_000_000)),
-    }
-}
-
-fn push_time(millis: Option<i64>, column: &mut Column) -> Result<(), String> {
-    let Values::Int64(values) = &mut column.values else { return Err(unplanned()) };
-    values.push(millis.ok_or_else(|| "the number is out of range of a time".to_owned())?);
-    Ok(())
-}
-
 fn push_millis(millis: Option<i64>, column: &mut Column) -> Result<(), String> {
-    push_time(millis, column)?;
+    column.push_time(millis)?;
     column.added();
     Ok(())
 }

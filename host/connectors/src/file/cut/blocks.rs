@@ -3,7 +3,7 @@
 //! What is damaged is passed over up to the next mark, as one record that is refused: what follows it is read.
 
 use super::{Cutter, Piece, beginning};
-use weir_format::avro::container::{self, Broken};
+use weir_format::avro::container::{self, BLOCK_LIMIT_RECORDS, Broken};
 
 /// What was found of the bytes that are held.
 #[derive(Debug)]
@@ -34,6 +34,9 @@ impl Cutter {
         }
         let Some(mark) = blocks.mark else { return self.take_head() };
         let damage = loop {
+            if blocks.records >= BLOCK_LIMIT_RECORDS {
+                break None;
+            }
             match container::block_at(&self.held, blocks.whole, &mark) {
                 Ok(place) => (blocks.whole, blocks.records) = (place.next, blocks.records + place.records),
                 Err(Broken::Short) => break None,
@@ -42,7 +45,8 @@ impl Cutter {
         };
         let (whole, records) = (blocks.whole, blocks.records);
         if whole > 0 {
-            let is_wanted = flush || damage.is_some() || self.held.len() >= self.block_bytes;
+            let is_full = self.held.len() >= self.block_bytes || records >= BLOCK_LIMIT_RECORDS;
+            let is_wanted = flush || damage.is_some() || is_full;
             return is_wanted.then(|| self.cut_blocks(whole, records));
         }
         let reason = damage?;

@@ -63,10 +63,7 @@ impl Unpacked {
         match self {
             Unpacked::Plain(out) => Ok(out),
             Unpacked::Gzip(decoder) => decoder.finish(),
-            Unpacked::Zstd(mut decoder) => {
-                decoder.flush()?;
-                Ok(decoder.into_inner())
-            }
+            Unpacked::Zstd(decoder) => decoder.finish(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::place::WholePlace;
 use super::read::WholeReading;
 use super::{Shelf, WholeFile};
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use weir_connect::{ConnectError, Framing};
 use weir_format::parquet::{Footer, TAIL_BYTES, footer_bytes};
 
@@ -92,22 +93,5 @@ fn partitions(path: &str) -> Vec<(String, String)> {
 
 /// What Hive escapes as `%3A` in names of partitions.
 fn unescaped(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped =
-            digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match escaped {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -136,6 +136,20 @@ async fn lines_go_on_anywhere_also_compressed_ones() {
 }
 
 #[tokio::test]
+async fn a_compressed_file_that_was_cut_off_is_damaged_and_not_whole() {
+    let whole = lines(0..1000);
+    let zstd = zstd::encode_all(whole.as_slice(), 1).unwrap();
+    for (name, packed) in [("in/a.jsonl.zst", zstd), ("in/a.jsonl.gz", gzip(&whole))] {
+        for cut in [1, 10, packed.len() / 2] {
+            let store = InMemory::new();
+            put(&store, name, packed[..packed.len() - cut].to_vec()).await;
+            let error = blocks(&source_over(&store, "in/*", false), &start()).await.expect_err(name);
+            assert!(error.message.contains("is damaged"), "{name} without {cut} bytes: {error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn files_that_are_added_replaced_or_gone_are_noticed() {
     let store = InMemory::new();
     put(&store, "in/b.parquet", columns(0..70_000)).await;

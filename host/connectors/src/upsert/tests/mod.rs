@@ -251,6 +251,24 @@ async fn batches_are_bounded_several_are_on_their_way_and_the_rate_is_kept() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_put_off_is_not_replaced_by_an_older_one_that_came_behind_it() {
+    let world = World::new();
+    world.store.contents().faults = [StoreFault::Throttled(0), StoreFault::Unreachable].into();
+    world.store.contents().delay_ms = 50;
+    let mut sink = world.sink().await;
+    let work = async {
+        for (number, end) in [(1, 100), (2, 50), (3, 60)] {
+            sink.write(&rows(&[(Some("a"), number)], end, 5 + number as u64)).await.unwrap();
+            // By then it is on its way.
+            world.clock.sleep(Duration::from_millis(120)).await;
+        }
+        sink.prepare(1).await.unwrap();
+    };
+    world.run(work).await;
+    assert_eq!(seen(&world.store), "j:a user=\"a\",n=1\n");
+}
+
+#[tokio::test]
 async fn a_row_that_waits_alone_goes_when_it_is_old_enough() {
     let world = World::new();
     let mut sink = world.sink().await;

@@ -28,7 +28,7 @@ fn read(value: &Value) -> Result<WebSettings, Vec<SettingError>> {
 }
 
 fn endpoint(value: &Value) -> WebEndpoint {
-    WebEndpoint::open(&read(value).unwrap()).unwrap()
+    WebEndpoint::made(&read(value).unwrap()).unwrap()
 }
 
 async fn get(endpoint: &WebEndpoint) -> Result<WebAnswer, WebFailure> {
@@ -55,6 +55,8 @@ fn wrong_settings_are_told_and_no_secret_with_them() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(errors.len(), 6, "{text}");
+    let of_password = endpoint(&json!({"url": "http://:sesame@host/path"}));
+    assert_eq!(of_password.shown(), "http://host/path");
 }
 
 #[tokio::test]
@@ -123,7 +125,7 @@ async fn a_pause_that_is_asked_for_is_waited_for() {
     let clock = Arc::new(ManualClock::default());
     let mut settings = read(&json!({"url": server.url})).unwrap();
     settings.clock = clock.clone();
-    let endpoint = WebEndpoint::open(&settings).unwrap();
+    let endpoint = WebEndpoint::made(&settings).unwrap();
     let began = clock.monotonic();
     let asking = tokio::spawn(async move { get(&endpoint).await });
     while !asking.is_finished() {

@@ -5,16 +5,16 @@ mod types;
 
 use super::*;
 use crate::contract::SinkFormat;
-use crate::json::{JsonDecoder, JsonEncoder};
 use crate::registry::{Reference, Registered, SchemaKind};
 use crate::table::{sink_format, stream_format};
+use crate::tests::{WIDE, block, columns_of, every, now, of, rows, stream, wide_row};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::HashMap;
 use weir_connect::sink::RowMeta;
-use weir_connect::{ConnectError, Decoded, Framing, KnownTimes, RawBlock, SinkRows};
-use weir_event::{DataType, Field, PartitionId, Position};
+use weir_connect::{ConnectError, Framing, SinkRows};
+use weir_event::DataType;
 
 /// A registry in memory: subjects with the numbers of their versions, and schemas by number.
 #[derive(Debug, Default)]
@@ -94,56 +94,6 @@ impl Surroundings for World {
     fn registry(&self, _: &str) -> Result<Arc<dyn SchemaRegistry>, String> {
         Ok(self.registry.clone())
     }
-}
-
-/// Runs what waits for nothing but what is in memory.
-fn now<T>(work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    match work.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-        std::task::Poll::Ready(done) => done,
-        std::task::Poll::Pending => panic!("it waits"),
-    }
-}
-
-fn stream(columns: &[(&str, &str)]) -> StreamSchema {
-    let fields = columns.iter().map(|(name, data_type)| {
-        let (name, path) = name.split_once('=').unwrap_or((name, name));
-        let mut field = Field::named(name, data_type.parse().unwrap());
-        field.path = path.split('.').map(str::to_owned).collect();
-        field
-    });
-    StreamSchema { fields: fields.collect(), event_time: 0 }
-}
-
-fn every(schema: &StreamSchema) -> Vec<usize> {
-    (0..schema.fields.len()).collect()
-}
-
-fn block(records: &[Vec<u8>]) -> RawBlock {
-    let ends = records.iter().scan(0, |end, record| {
-        *end += record.len() as u32;
-        Some(*end)
-    });
-    let framing = Framing::Records { ends: ends.collect(), offsets: (5..5 + records.len() as u64).collect() };
-    of(records.concat(), framing)
-}
-
-fn of(data: Vec<u8>, framing: Framing) -> RawBlock {
-    RawBlock {
-        partition: PartitionId::default(),
-        data: data.into(),
-        framing,
-        known: KnownTimes::Unknown,
-        next: Position::default(),
-        refused: Vec::new(),
-    }
-}
-
-fn rows(decoded: &Decoded) -> Vec<String> {
-    let rows = SinkRows { columns: decoded.columns.clone(), meta: RowMeta::default() };
-    let mut lines = Vec::new();
-    JsonEncoder::new(false).encode(&rows, &mut lines).unwrap();
-    String::from_utf8(lines).unwrap().lines().map(str::to_owned).collect()
 }
 
 fn decoder(world: &World, options: Value, schema: &StreamSchema) -> Arc<dyn Decoder> {

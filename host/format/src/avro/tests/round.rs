@@ -2,83 +2,13 @@
 
 use super::*;
 
-const WIDE: [(&str, &str); 13] = [
-    ("at", "timestamp"),
-    ("s", "string"),
-    ("big", "bigint"),
-    ("n", "int"),
-    ("d", "double"),
-    ("f", "float"),
-    ("m", "decimal(38, 3)"),
-    ("b", "boolean"),
-    ("day", "date"),
-    ("raw", "bytes"),
-    ("l", "array<string>"),
-    ("p", "map<string, bigint>"),
-    ("r", "row<a int, b array<double>>"),
-];
-
-/// JSON of a row of [`WIDE`], some of whose values are null.
-fn wide_row() -> impl Strategy<Value = String> {
-    let values = (
-        any::<i32>(),
-        "[ -~é]{0,20}",
-        any::<i64>(),
-        any::<f32>(),
-        any::<f64>(),
-        any::<bool>(),
-        prop::collection::vec(any::<u8>(), 0..9),
-        any::<u16>(),
-    );
-    values.prop_map(|(n, text, big, f, d, flag, bytes, nulls)| {
-        let mut base64 = Vec::new();
-        crate::base64::push(&bytes, &mut base64);
-        let values = [
-            json!(text),
-            json!(big),
-            json!(n),
-            json!(if d.is_finite() { d } else { 0.5 }),
-            json!(if f.is_finite() { f } else { 0.5 }),
-            json!(format!("{big}{}.{:03}", big.unsigned_abs() % 100_000, n.unsigned_abs() % 1000)),
-            json!(flag),
-            json!(format!(
-                "{:04}-0{}-1{}",
-                1900 + n.unsigned_abs() % 300,
-                1 + n.unsigned_abs() % 9,
-                n.unsigned_abs() % 9
-            )),
-            json!(String::from_utf8(base64).unwrap()),
-            json!([text, null, "x"]),
-            json!({"k": big}),
-            json!({"a": n, "b": [0.5, null]}),
-        ];
-        let members = WIDE[1..].iter().zip(values).enumerate();
-        let members = members.map(|(index, ((name, _), value))| {
-            ((*name).to_owned(), if nulls >> index & 1 == 1 { Value::Null } else { value })
-        });
-        Value::Object(
-            std::iter::once(("at".to_owned(), json!(big % 1_000_000_000_000))).chain(members).collect(),
-        )
-        .to_string()
-    })
-}
-
-/// The rows in columns of [`WIDE`].
-fn columns_of(lines: &str) -> Decoded {
-    let schema = stream(&WIDE);
-    let decoded = JsonDecoder::new(&schema, &every(&schema))
-        .decode(&of(lines.as_bytes().to_vec(), Framing::Lines { first: 0 }));
-    assert_eq!(decoded.bad, []);
-    decoded
-}
-
 fn writes(world: &World, format: Value, in_files: bool) -> SinkFormat {
     sink_format(&format, &Writing { meta: false, in_files, subject: "out-value", around: world }).unwrap()
 }
 
 proptest! {
     #[test]
-    fn rows_come_back_from_messages_and_from_files(lines in prop::collection::vec(wide_row(), 1..6)) {
+    fn rows_come_back_from_messages_and_from_files(lines in prop::collection::vec(wide_row(true), 1..6)) {
         let (world, schema) = (World::default(), stream(&WIDE));
         let given = columns_of(&lines.join("\n"));
         let sent = SinkRows { columns: given.columns.clone(), meta: RowMeta::default() };
@@ -105,6 +35,37 @@ proptest! {
         prop_assert_eq!(rows(&decoded), twice);
         prop_assert_eq!(decoded.offsets[0], 11);
     }
+}
+
+/// A file whose records take no bytes.
+fn empty_records(blocks: &[&[u8]]) -> (Bytes, Vec<u8>) {
+    let schema = br#"{"type":"record","name":"r","fields":[{"name":"at","type":"null"}]}"#;
+    let length = [(schema.len() as u8 & 63) << 1 | 128, (schema.len() >> 6) as u8];
+    let mark = [7; 16];
+    let head = [b"Obj\x01\x02\x16avro.schema", &length[..], schema, &[0], &mark].concat();
+    let data = blocks.iter().flat_map(|numbers| [numbers, &mark[..]].concat()).collect();
+    (Bytes::from(head), data)
+}
+
+#[test]
+fn blocks_that_claim_to_hold_any_number_of_records_cost_little() {
+    let (world, schema) = (World::default(), stream(&[("at", "timestamp")]));
+    // 2^20 records in no bytes, twice.
+    let many: &[u8] = &[0x80, 0x80, 0x80, 1, 0];
+    let (head, data) = empty_records(&[many, many]);
+    let (reading, framing) =
+        (decoder(&world, json!({}), &schema), Framing::Container { head, base: 0, first: 0 });
+    let records = of(data, framing);
+    now(reading.ready(&records)).unwrap();
+    let decoded = reading.decode(&records);
+    assert!(decoded.offsets.len() + decoded.bad.len() < 200_000, "{}", decoded.bad.len());
+    assert_eq!(decoded.bad.last().map(|bad| bad.offset > 1 << 20), Some(true));
+    // 2^40 of them.
+    let (_, data) = empty_records(&[&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0]]);
+    let damaged = container::block_at(&data, 0, &[7; 16]).err();
+    assert!(
+        matches!(damaged, Some(container::Broken::Damaged(why)) if why.contains("2199023255552 records"))
+    );
 }
 
 /// One byte after the other is changed, taken away or put in: nothing panics, and every record is there, good or bad.

@@ -286,6 +286,14 @@ proptest! {
     }
 }
 
+#[test]
+fn a_line_of_a_million_fields_is_looked_at_once() {
+    let line = [&[b','; 1 << 20][..], b"\"a\nb\"\nnext\n"].concat();
+    let mut boundary = Boundary::new(Dialect { delimiter: b',', quote: b'"' });
+    assert_eq!(boundary.next_end(&line), Some(line.len() - b"next\n".len()));
+    assert_eq!(boundary.next_end(&line), Some(line.len()));
+}
+
 /// One byte after the other is changed, taken away or put in: every row is there, good or bad, and nothing panics.
 #[test]
 fn ten_thousand_damaged_texts_do_no_harm() {

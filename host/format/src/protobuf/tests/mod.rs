@@ -1,16 +1,15 @@
 //! Protocol Buffers in and out: presence, types, framing, and that nothing panics.
 
 use super::*;
-use crate::json::{JsonDecoder, JsonEncoder};
 use crate::registry::{Reference, Registered, SchemaKind};
 use crate::table::{sink_format, stream_format};
+use crate::tests::{WIDE, block, columns_of, every, now, rows, stream, wide_row};
 use proptest::prelude::*;
 use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, Value as ProtoValue};
 use serde_json::json;
 use weir_connect::sink::RowMeta;
-use weir_connect::{ConnectError, Decoded, Framing, KnownTimes, RawBlock, SinkRows};
-use weir_event::{Field, PartitionId, Position};
+use weir_connect::{ConnectError, SinkRows};
 
 /// Files by name, and a registry of what is in `schemas`.
 #[derive(Debug, Default, Clone)]
@@ -63,14 +62,6 @@ impl SchemaRegistry for World {
     }
 }
 
-fn now<T>(work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    match work.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-        std::task::Poll::Ready(done) => done,
-        std::task::Poll::Pending => panic!("it waits"),
-    }
-}
-
 const RIDE: &str = r#"
 syntax = "proto3";
 package rides;
@@ -113,16 +104,6 @@ fn ride() -> MessageDescriptor {
     descriptors::message(&pool("protos/ride.proto", &world()).unwrap(), "Ride").unwrap()
 }
 
-fn stream(columns: &[(&str, &str)]) -> StreamSchema {
-    let fields = columns.iter().map(|(name, data_type)| {
-        let (name, path) = name.split_once('=').unwrap_or((name, name));
-        let mut field = Field::named(name, data_type.parse().unwrap());
-        field.path = path.split('.').map(str::to_owned).collect();
-        field
-    });
-    StreamSchema { fields: fields.collect(), event_time: 0 }
-}
-
 const COLUMNS: [(&str, &str); 21] = [
     ("at", "timestamp"),
     ("city", "string"),
@@ -146,32 +127,6 @@ const COLUMNS: [(&str, &str); 21] = [
     ("rail", "int"),
     ("inners", "array<row<a int>>"),
 ];
-
-fn every(schema: &StreamSchema) -> Vec<usize> {
-    (0..schema.fields.len()).collect()
-}
-
-fn block(records: &[Vec<u8>]) -> RawBlock {
-    let ends = records.iter().scan(0, |end, record| {
-        *end += record.len() as u32;
-        Some(*end)
-    });
-    RawBlock {
-        partition: PartitionId::default(),
-        framing: Framing::Records { ends: ends.collect(), offsets: (5..5 + records.len() as u64).collect() },
-        data: records.concat().into(),
-        known: KnownTimes::Unknown,
-        next: Position::default(),
-        refused: Vec::new(),
-    }
-}
-
-fn rows(decoded: &Decoded) -> Vec<String> {
-    let rows = SinkRows { columns: decoded.columns.clone(), meta: RowMeta::default() };
-    let mut lines = Vec::new();
-    JsonEncoder::new(false).encode(&rows, &mut lines).unwrap();
-    String::from_utf8(lines).unwrap().lines().map(str::to_owned).collect()
-}
 
 fn decoder(world: &World, options: Value, schema: &StreamSchema) -> Arc<dyn Decoder> {
     stream_format("protobuf", &options, schema, world).unwrap().decoder(&every(schema))
@@ -381,80 +336,9 @@ fn framed_messages_are_read_by_the_registry() {
     assert_eq!(rows(&inner.decode(&nested)), [r#"{"a":"1970-01-01T00:00:00.003Z"}"#]);
 }
 
-const WIDE: [(&str, &str); 13] = [
-    ("at", "timestamp"),
-    ("s", "string"),
-    ("big", "bigint"),
-    ("n", "int"),
-    ("d", "double"),
-    ("f", "float"),
-    ("m", "decimal(38, 3)"),
-    ("b", "boolean"),
-    ("day", "date"),
-    ("raw", "bytes"),
-    ("l", "array<string>"),
-    ("p", "map<string, bigint>"),
-    ("r", "row<a int, b array<double>>"),
-];
-
-fn wide_row() -> impl Strategy<Value = String> {
-    let values = (
-        any::<i32>(),
-        "[ -~é]{0,20}",
-        any::<i64>(),
-        any::<f32>(),
-        any::<f64>(),
-        any::<bool>(),
-        prop::collection::vec(any::<u8>(), 0..9),
-        any::<u16>(),
-    );
-    values.prop_map(|(n, text, big, f, d, flag, bytes, nulls)| {
-        let mut base64 = Vec::new();
-        crate::base64::push(&bytes, &mut base64);
-        let values = [
-            json!(text),
-            json!(big),
-            json!(n),
-            json!(if d.is_finite() { d } else { 0.5 }),
-            json!(if f.is_finite() { f } else { 0.5 }),
-            json!(format!("{big}.{:03}", n.unsigned_abs() % 1000)),
-            json!(flag),
-            json!(format!(
-                "{:04}-0{}-1{}",
-                1900 + n.unsigned_abs() % 300,
-                1 + n.unsigned_abs() % 9,
-                n.unsigned_abs() % 9
-            )),
-            json!(String::from_utf8(base64).unwrap()),
-            json!([text, "x"]),
-            json!({"k": big}),
-            json!({"a": n, "b": [0.5, 0.0]}),
-        ];
-        let members = WIDE[1..].iter().zip(values).enumerate();
-        let members = members.map(|(index, ((name, _), value))| {
-            // Lists and maps cannot be null there.
-            let is_null = nulls >> index & 1 == 1 && !matches!(*name, "l" | "p");
-            ((*name).to_owned(), if is_null { Value::Null } else { value })
-        });
-        Value::Object(
-            std::iter::once(("at".to_owned(), json!(big % 1_000_000_000_000))).chain(members).collect(),
-        )
-        .to_string()
-    })
-}
-
-fn columns_of(lines: &str) -> Decoded {
-    let schema = stream(&WIDE);
-    let framing = Framing::Lines { first: 0 };
-    let decoded = JsonDecoder::new(&schema, &every(&schema))
-        .decode(&RawBlock { framing, ..block(&[lines.as_bytes().to_vec()]) });
-    assert_eq!(decoded.bad, []);
-    decoded
-}
-
 proptest! {
     #[test]
-    fn rows_come_back_as_they_were_written(lines in prop::collection::vec(wide_row(), 1..6)) {
+    fn rows_come_back_as_they_were_written(lines in prop::collection::vec(wide_row(false), 1..6)) {
         let (world, schema) = (World::default(), stream(&WIDE));
         let given = columns_of(&lines.join("\n"));
         let sent = SinkRows { columns: given.columns.clone(), meta: RowMeta::default() };
@@ -470,6 +354,19 @@ proptest! {
         prop_assert_eq!(&decoded.bad, &Vec::new());
         prop_assert_eq!(rows(&decoded), rows(&given));
     }
+}
+
+#[test]
+fn wrapped_numbers_and_times_that_are_written_as_texts_are_bad() {
+    let schema = stream(&[("at", "timestamp"), ("points", "bigint"), ("ended", "timestamp")]);
+    let reading = decoder(&world(), given(), &schema);
+    let text = |field: u8| vec![8, 1, field << 3 | 2, 3, 1 << 3 | 2, 1, b'x'];
+    let number = |field: u8| vec![8, 1, field << 3 | 2, 2, 1 << 3, 7];
+    let records = block(&[text(13), number(13), text(5), number(5)]);
+    now(reading.ready(&records)).unwrap();
+    let decoded = reading.decode(&records);
+    assert_eq!(decoded.offsets, [6, 8]);
+    assert_eq!(decoded.bad.iter().map(|bad| bad.offset).collect::<Vec<_>>(), [5, 7]);
 }
 
 /// One byte after the other is changed, taken away or put in: nothing panics, and every record is there, good or bad.

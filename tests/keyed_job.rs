@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const STREAM: &str = "stream: s\nfields: {user_id: string, x: double, t: timestamp}\nevent_time: t\ndisorder: 0s\n\
                       idle_after: 1h\nsource: {http: {}}\n";
-const QUERY: &str = "query: |\n  SELECT user_id, COUNT(*) AS n, SUM(x) AS total, TOP(3, x) AS newest, \
+pub(crate) const QUERY: &str = "query: |\n  SELECT user_id, COUNT(*) AS n, SUM(x) AS total, TOP(3, x) AS newest, \
                      TUMBLE_END(rowtime, INTERVAL '1' SECOND) AS ends FROM s\n  GROUP BY user_id, TUMBLE(rowtime, \
                      INTERVAL '1' SECOND)\n";
 pub(crate) const OFTEN: &str = "checkpoint: {every: 100ms}\n";

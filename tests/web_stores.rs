@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::harness::{Project, Server, wait_for};
-use crate::keyed_job::{self, OFTEN, PATIENCE, Rows, USERS, newest_and_all, plain, project, statements};
+use crate::keyed_job::{
+    self, OFTEN, PATIENCE, QUERY, Rows, USERS, newest_and_all, plain, project, statements,
+};
 use crate::services::clickhouse::ClickHouse;
 use crate::services::opensearch::OpenSearch;
 use crate::services::web::Receiver;

@@ -288,7 +288,7 @@ proptest! {
 
 #[test]
 fn a_line_of_a_million_fields_is_looked_at_once() {
-    let line = [&[b','; 1 << 20][..], b"\"a\nb\"\nnext\n"].concat();
+    let line = [vec![b','; 1 << 20], b"\"a\nb\"\nnext\n".to_vec()].concat();
     let mut boundary = Boundary::new(Dialect { delimiter: b',', quote: b'"' });
     assert_eq!(boundary.next_end(&line), Some(line.len() - b"next\n".len()));
     assert_eq!(boundary.next_end(&line), Some(line.len()));

@@ -36,6 +36,11 @@ impl fmt::Display for SettingError {
     }
 }
 
+/// The message that this build of weir was made without `what`: heavy clients are features of its crates.
+pub fn left_out(what: &str) -> String {
+    format!("this weir was built without {what}; `make weir` makes one that has everything")
+}
+
 /// Reads the options of one connector or format.
 ///
 /// ```

@@ -3,11 +3,16 @@
 //! Knows names and constructors. Must not know what any connector's options are: each parses its own.
 
 use crate::context::{SinkContext, SourceContext};
-use crate::settings::SettingError;
-use crate::{
-    clickhouse, discard, druid, dynamodb, file, generator, http, kafka, kinesis, opensearch, post, postgres,
-    redis, stdout,
-};
+#[cfg(feature = "postgres")]
+use crate::postgres;
+#[cfg(feature = "redis")]
+use crate::redis;
+use crate::settings::{SettingError, left_out};
+#[cfg(feature = "web")]
+use crate::{clickhouse, opensearch, post};
+use crate::{discard, druid, file, generator, http, kafka, stdout};
+#[cfg(feature = "aws")]
+use crate::{dynamodb, kinesis};
 use serde_json::Value;
 use std::sync::Arc;
 use weir_connect::{KeyDoc, Sink, Source};
@@ -62,6 +67,7 @@ pub const SOURCES: &[Kind<MakeSource>] = &[
         named_by: Some("topic"),
         make: kafka::source,
     },
+    #[cfg(feature = "aws")]
     Kind {
         name: "kinesis",
         does: "a stream of Amazon Kinesis",
@@ -70,10 +76,15 @@ pub const SOURCES: &[Kind<MakeSource>] = &[
         make: kinesis::source,
     },
 ];
-const PLANNED_SOURCES: &[&str] = &[];
+/// Sources that other builds have.
+const LEFT_OUT_SOURCES: &[&str] = &[
+    #[cfg(not(feature = "aws"))]
+    "kinesis",
+];
 
 /// Every kind of sink.
 pub const SINKS: &[Kind<MakeSink>] = &[
+    #[cfg(feature = "web")]
     Kind {
         name: "clickhouse",
         does: "a table of ClickHouse, which keeps the newest row of each key",
@@ -89,6 +100,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         named_by: None,
         make: druid::sink,
     },
+    #[cfg(feature = "aws")]
     Kind {
         name: "dynamodb",
         does: "a table of Amazon DynamoDB, an item per key",
@@ -96,6 +108,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         named_by: None,
         make: dynamodb::sink,
     },
+    #[cfg(feature = "web")]
     Kind {
         name: "elasticsearch",
         does: "an index of Elasticsearch, a document per key",
@@ -103,6 +116,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         named_by: None,
         make: opensearch::sink,
     },
+    #[cfg(feature = "aws")]
     Kind {
         name: "feature_service_dynamodb",
         does: "the same, as Dryft's definitions have it",
@@ -117,6 +131,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         named_by: None,
         make: file::sink,
     },
+    #[cfg(feature = "web")]
     Kind {
         name: "http",
         does: "whatever takes rows over HTTP, at least once",
@@ -131,6 +146,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         named_by: None,
         make: kafka::sink,
     },
+    #[cfg(feature = "web")]
     Kind {
         name: "opensearch",
         does: "an index of OpenSearch, a document per key",
@@ -138,6 +154,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         named_by: None,
         make: opensearch::sink,
     },
+    #[cfg(feature = "postgres")]
     Kind {
         name: "postgres",
         does: "a table of PostgreSQL, exactly once",
@@ -145,6 +162,7 @@ pub const SINKS: &[Kind<MakeSink>] = &[
         named_by: None,
         make: postgres::sink,
     },
+    #[cfg(feature = "redis")]
     Kind {
         name: "redis",
         does: "hashes in Redis, effectively once",
@@ -161,6 +179,25 @@ pub const SINKS: &[Kind<MakeSink>] = &[
     },
 ];
 const PLANNED_SINKS: &[&str] = &["kinesis"];
+/// Sinks that other builds have.
+const LEFT_OUT_SINKS: &[&str] = &[
+    #[cfg(not(feature = "web"))]
+    "clickhouse",
+    #[cfg(not(feature = "aws"))]
+    "dynamodb",
+    #[cfg(not(feature = "web"))]
+    "elasticsearch",
+    #[cfg(not(feature = "aws"))]
+    "feature_service_dynamodb",
+    #[cfg(not(feature = "web"))]
+    "http",
+    #[cfg(not(feature = "web"))]
+    "opensearch",
+    #[cfg(not(feature = "postgres"))]
+    "postgres",
+    #[cfg(not(feature = "redis"))]
+    "redis",
+];
 
 /// Makes the source of this kind. Checks its options and does no I/O.
 pub fn source(
@@ -168,35 +205,46 @@ pub fn source(
     settings: &Value,
     context: &SourceContext,
 ) -> Result<Arc<dyn Source>, Vec<SettingError>> {
-    let found = find("source", kind, SOURCES, PLANNED_SOURCES).map_err(|error| vec![error])?;
+    let found = source_kind(kind).map_err(|error| vec![error])?;
     (found.make)(settings, context)
 }
 
 /// The key of a source of this kind that holds the name of what is read; `None` where no key does.
 pub fn named_by(kind: &str) -> Result<Option<&'static str>, SettingError> {
-    Ok(find("source", kind, SOURCES, PLANNED_SOURCES)?.named_by)
+    Ok(source_kind(kind)?.named_by)
 }
 
 /// Makes the sink of this kind. Checks its options and does no I/O.
 pub fn sink(kind: &str, settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
-    let found = find("sink", kind, SINKS, PLANNED_SINKS).map_err(|error| vec![error])?;
+    let found = sink_kind(kind).map_err(|error| vec![error])?;
     (found.make)(settings, context)
+}
+
+fn source_kind(kind: &str) -> Result<&'static Kind<MakeSource>, SettingError> {
+    find("source", kind, SOURCES, LEFT_OUT_SOURCES, &[])
+}
+
+fn sink_kind(kind: &str) -> Result<&'static Kind<MakeSink>, SettingError> {
+    find("sink", kind, SINKS, LEFT_OUT_SINKS, PLANNED_SINKS)
 }
 
 fn find<M>(
     noun: &str,
     kind: &str,
     rows: &'static [Kind<M>],
+    left_out_of_this_build: &[&str],
     planned: &[&str],
 ) -> Result<&'static Kind<M>, SettingError> {
     if let Some(found) = rows.iter().find(|row| row.name == kind) {
         return Ok(found);
     }
-    let known = rows.iter().map(|row| row.name);
-    let message = if planned.contains(&kind) {
-        let known = known.collect::<Vec<_>>().join(", ");
+    let message = if left_out_of_this_build.contains(&kind) {
+        left_out(&format!("the {noun} `{kind}`"))
+    } else if planned.contains(&kind) {
+        let known = rows.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
         format!("weir 0.1 does not have the {noun} `{kind}` yet; it has {known}")
     } else {
+        let known = rows.iter().map(|row| row.name).chain(left_out_of_this_build.iter().copied());
         format!("`{kind}`: {}", unknown(noun, kind, known))
     };
     Err(SettingError::new("", message))
@@ -240,8 +288,17 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_planned_is_refused_by_name() {
-        let message = find("sink", "kinesis", SINKS, PLANNED_SINKS).unwrap_err().to_string();
+        let message = sink_kind("kinesis").unwrap_err().to_string();
         assert!(message.starts_with("weir 0.1 does not have the sink `kinesis` yet; it has "), "{message}");
+    }
+
+    #[test]
+    fn what_a_build_leaves_out_is_told_with_what_brings_it() {
+        let message = find("sink", "rediss", &SINKS[..1], &["rediss"], &[]).unwrap_err().to_string();
+        assert!(
+            message.ends_with("without the sink `rediss`; `make weir` makes one that has everything"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What formats need of the world, as a project has it: its files, and registries of schemas over HTTP.
 
+#[cfg(feature = "web")]
 use crate::schema_registry::HttpRegistry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,8 +44,14 @@ impl Surroundings for ProjectSurroundings {
         std::fs::read(&full).map_err(described)
     }
 
+    #[cfg(feature = "web")]
     fn registry(&self, url: &str) -> Result<Arc<dyn SchemaRegistry>, String> {
         Ok(Arc::new(HttpRegistry::new(url)?))
+    }
+
+    #[cfg(not(feature = "web"))]
+    fn registry(&self, _: &str) -> Result<Arc<dyn SchemaRegistry>, String> {
+        Err(weir_connect::settings::left_out("the client of schema registries"))
     }
 }
 

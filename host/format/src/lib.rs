@@ -35,6 +35,7 @@ pub mod csv;
 pub mod json;
 mod no_time;
 pub mod parquet;
+#[cfg(feature = "protobuf")]
 pub mod protobuf;
 mod records;
 mod registry;

@@ -7,12 +7,13 @@ use crate::contract::{FormatProblem, SinkFormat, StreamFormat, Writing, of_optio
 use crate::csv::{self, CsvDecoder, CsvEncoder, CsvOptions};
 use crate::json::{self, JsonDecoder, JsonEncoder};
 use crate::parquet::ParquetDecoder;
+#[cfg(feature = "protobuf")]
 use crate::protobuf::{self, ProtobufFormat};
 use crate::registry::Surroundings;
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::sync::Arc;
-use weir_connect::settings::{SettingError, Settings};
+use weir_connect::settings::{SettingError, Settings, left_out};
 use weir_connect::{Decoder, Encoder, FileLayout, KeyDoc};
 use weir_event::StreamSchema;
 use weir_event::suggestion::unknown;
@@ -106,6 +107,7 @@ pub const FORMATS: &[Format] = &[
             Err(vec![SettingError::new("", message)])
         },
     },
+    #[cfg(feature = "protobuf")]
     Format {
         name: "protobuf",
         ending: None,
@@ -115,6 +117,12 @@ pub const FORMATS: &[Format] = &[
         read: |options, schema, around| Ok(Arc::new(ProtobufFormat::of(options, schema, around)?)),
         write: protobuf::encoder,
     },
+];
+
+/// Formats that other builds have.
+const LEFT_OUT: &[&str] = &[
+    #[cfg(not(feature = "protobuf"))]
+    "protobuf",
 ];
 
 /// A format that needs nothing but a stream's columns.
@@ -189,8 +197,12 @@ pub fn by_name(name: &str) -> Result<&'static Format, SettingError> {
 fn find(wanted: &str, name: fn(&Format) -> Option<&'static str>) -> Result<&'static Format, SettingError> {
     let found = FORMATS.iter().find(|row| name(row) == Some(wanted));
     found.ok_or_else(|| {
-        let unknown = unknown("format", wanted, FORMATS.iter().filter_map(name));
-        SettingError::new("", format!("`{wanted}`: {unknown}"))
+        let message = if LEFT_OUT.contains(&wanted) {
+            left_out(&format!("the format `{wanted}`"))
+        } else {
+            format!("`{wanted}`: {}", unknown("format", wanted, FORMATS.iter().filter_map(name)))
+        };
+        SettingError::new("", message)
     })
 }
 

@@ -3,30 +3,26 @@
 //! Knows how a store is reached and with whose credentials, and what its errors mean. Credentials come from the usual
 //! variables of the environment or from `options`; they are never shown. Must not know what stands in objects.
 
+#[cfg(feature = "objects")]
+mod clients;
+#[cfg(not(feature = "objects"))]
+#[path = "no_clients.rs"]
+mod clients;
 mod fault;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::fault::{Doing, failed};
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use self::clients::{IS_LEFT_OUT, client, knows};
+use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 use weir_connect::ConnectError;
-
-/// A request is given up after so long: a part of a file crosses a slow line in that time.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The client itself tries a request so often, and no longer than that; then the one who asked is told, and tries again.
-const REQUEST_RETRIES: usize = 3;
-const RETRIES_TIMEOUT: Duration = Duration::from_secs(30);
+use weir_connect::settings::left_out;
 
 /// What an object store does for weir.
 pub(crate) trait Store: ObjectStore + MultipartStore {}
@@ -48,15 +44,6 @@ impl Vendor {
             "az" | "azure" | "abfs" | "abfss" => Vendor::Azure,
             _ => return None,
         })
-    }
-
-    /// Whether its client knows an option of this name.
-    fn knows(self, option: &str) -> bool {
-        match self {
-            Vendor::Amazon => option.parse::<AmazonS3ConfigKey>().is_ok(),
-            Vendor::Google => option.parse::<GoogleConfigKey>().is_ok(),
-            Vendor::Azure => option.parse::<AzureConfigKey>().is_ok(),
-        }
     }
 }
 
@@ -106,6 +93,9 @@ impl ObjectPlace {
                 format!("`{scheme}://` is not an object store; write {known}, or a path of this machine"),
             )
         })?;
+        if IS_LEFT_OUT {
+            return Err(("path", left_out("the clients of object stores")));
+        }
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
             return Err(("path", format!("names no bucket; write {scheme}://bucket/..")));
@@ -114,7 +104,7 @@ impl ObjectPlace {
             let what = "holds credentials; leave them out: they are taken from the environment or `options`";
             return Err(("path", what.to_owned()));
         }
-        if let Some(unknown) = options.keys().find(|option| !vendor.knows(option)) {
+        if let Some(unknown) = options.keys().find(|option| !knows(vendor, option)) {
             return Err(("options", format!("`{unknown}` is not an option of `{scheme}://`")));
         }
         let prefix = prefix.trim_matches('/').to_owned();
@@ -159,36 +149,7 @@ impl ObjectPlace {
         if let Some(store) = &self.store {
             return Ok(store.clone());
         }
-        let may_be_plain = std::env::var("ALLOW_HTTP").is_ok_and(|value| value == "true" || value == "1");
-        let client = ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT);
-        let retry = RetryConfig {
-            max_retries: REQUEST_RETRIES,
-            retry_timeout: RETRIES_TIMEOUT,
-            ..RetryConfig::default()
-        };
-        let unfit = |error| failed(&error, &Doing { what: "reach", place: &self.to_string() });
-        macro_rules! store {
-            ($builder:expr, $allow_http:expr) => {{
-                let mut builder = $builder.with_client_options(client).with_retry(retry);
-                if may_be_plain {
-                    builder = $allow_http(builder);
-                }
-                for (option, value) in &self.options {
-                    if let Ok(key) = option.parse() {
-                        builder = builder.with_config(key, value);
-                    }
-                }
-                Arc::new(builder.with_url(&self.root).build().map_err(unfit)?) as Arc<dyn Store>
-            }};
-        }
-        Ok(match self.vendor {
-            Vendor::Amazon => {
-                store!(AmazonS3Builder::from_env(), |b: AmazonS3Builder| b.with_allow_http(true))
-            }
-            Vendor::Google => store!(GoogleCloudStorageBuilder::from_env(), |b| b),
-            Vendor::Azure => {
-                store!(MicrosoftAzureBuilder::from_env(), |b: MicrosoftAzureBuilder| b.with_allow_http(true))
-            }
-        })
+        client(self.vendor, &self.root, &self.options)
+            .map_err(|error| failed(&error, &Doing { what: "reach", place: &self.to_string() }))
     }
 }

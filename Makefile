@@ -69,6 +69,7 @@ test-services:
 	tests/services/opensearch fetch-node
 	tests/services/clickhouse fetch
 	tests/services/druid fetch
+	tests/services/feast fetch
 	plugins/build
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --test weir -- --ignored --test-threads=1

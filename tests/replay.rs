@@ -161,6 +161,7 @@ impl Replay {
                 shape: None,
                 refused_bytes: 0,
                 clock: clock.clone(),
+                began: weir_event::EventTime::from_millis(0),
                 mark: Arc::new(NoMark),
             };
             let make = move || {

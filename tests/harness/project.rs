@@ -22,17 +22,43 @@ pub(crate) fn weir() -> PathBuf {
 pub(crate) struct Project {
     folder: tempfile::TempDir,
     environment: Vec<(&'static str, String)>,
+    /// A folder of it that is a disk of its own, for whoever is started in it, and what it holds.
+    small_disk: Option<(PathBuf, &'static str)>,
 }
 
 impl Project {
     pub(crate) fn new() -> Project {
-        Project { folder: tempfile::tempdir().expect("a temporary folder"), environment: Vec::new() }
+        Project {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            environment: Vec::new(),
+            small_disk: None,
+        }
     }
 
     /// Whoever is started in it finds these variables.
     pub(crate) fn with_environment(mut self, variables: &[(&'static str, &str)]) -> Project {
         self.environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
         self
+    }
+
+    /// Whoever is started in it finds a disk of this size at this folder, which is gone with the process. `None` where this
+    /// machine lets nobody do that.
+    pub(crate) fn with_small_disk(mut self, folder: &str, size: &'static str) -> Option<Project> {
+        let path = self.path().join(folder);
+        std::fs::create_dir_all(&path).expect("folders can be made");
+        self.small_disk = Some((path, size));
+        let is_allowed = self.wrapped(Path::new("true")).status().is_ok_and(|status| status.success());
+        is_allowed.then_some(self)
+    }
+
+    /// A command that starts this program where the small disk is.
+    fn wrapped(&self, program: &Path) -> Command {
+        let Some((path, size)) = &self.small_disk else { return Command::new(program) };
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c"]);
+        command.arg(format!("mount -t tmpfs -o size={size} none \"$0\" && exec \"$@\""));
+        command.arg(path).arg(program);
+        command
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -49,7 +75,7 @@ impl Project {
 
     /// `weir COMMAND FOLDER ARGUMENTS..`, not yet started.
     pub(crate) fn command(&self, command: &str, arguments: &[&str]) -> Command {
-        let mut weir = Command::new(weir());
+        let mut weir = self.wrapped(&weir());
         weir.arg(command)
             .arg(self.path())
             .args(arguments)

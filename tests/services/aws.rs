@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What weir needs to be told in order to ask a stand-in.
 pub(crate) const CREDENTIALS: [(&str, &str); 3] = [
@@ -66,8 +67,12 @@ fn post(url: &str, headers: &[(impl AsRef<str>, String)], body: &[u8]) -> (u16, 
 pub(crate) enum Injected {
     /// It is not done, and this error of the service is its answer.
     Error(u16, &'static str),
+    /// It is not done, and this error of the service is its answer, with this message.
+    Told(u16, &'static str, &'static str),
     /// It is done, and its answer never sent.
     Lost,
+    /// It is done, and its answer sent so many milliseconds later.
+    Slow(u64),
 }
 
 /// How often what happens to which operation.
@@ -110,6 +115,11 @@ impl Faults {
         Faults { url, state }
     }
 
+    /// Nothing happens to calls any more.
+    pub(crate) fn end(&self) {
+        self.state.lock().unwrap().rules.clear();
+    }
+
     /// How many calls of an operation there were, and to how many of them something happened.
     pub(crate) fn calls(&self, operation: &str) -> (usize, usize) {
         let state = self.state.lock().unwrap();
@@ -135,6 +145,11 @@ impl State {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "an answer that is slow is so by the clock of the machine")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Passes one call on; `None` where the connection is over.
 fn serve(client: &TcpStream, state: &Mutex<State>, upstream: &str) -> Option<()> {
     let mut reader = BufReader::new(client);
@@ -156,15 +171,19 @@ fn serve(client: &TcpStream, state: &Mutex<State>, upstream: &str) -> Option<()>
         !["host", "content-length", "accept-encoding", "connection"].contains(&name.as_str())
     });
     let injected = state.lock().unwrap().judge(&operation);
+    let refused = |status, code: &'static str, message| {
+        let answer = json!({"__type": format!("com.amazonaws#{code}"), "message": message});
+        (status, answer.to_string().into_bytes(), code)
+    };
     let (status, answer, code) = match injected {
-        Some(Injected::Error(status, code)) => {
-            let answer = json!({"__type": format!("com.amazonaws#{code}"), "message": "injected"});
-            (status, answer.to_string().into_bytes(), code)
-        }
+        Some(Injected::Error(status, code)) => refused(status, code, "injected"),
+        Some(Injected::Told(status, code, message)) => refused(status, code, message),
         other => {
             let (status, answer) = post(upstream, &headers, &body);
-            if other == Some(Injected::Lost) {
-                return None;
+            match other {
+                Some(Injected::Lost) => return None,
+                Some(Injected::Slow(millis)) => pause(Duration::from_millis(millis)),
+                _ => {}
             }
             (status, answer, "")
         }

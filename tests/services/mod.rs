@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub(crate) mod aws;
+pub(crate) mod certificates;
 pub(crate) mod clickhouse;
 pub(crate) mod druid;
 pub(crate) mod dynamodb;

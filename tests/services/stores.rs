@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use super::certificates::Certificates;
 use crate::harness::{free_port, wait_for};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ pub(crate) struct Redis {
     folder: tempfile::TempDir,
     port: u16,
     child: Option<Child>,
+    /// Where it speaks TLS only.
+    certificates: Option<Certificates>,
 }
 
 /// The password of every server here: what no message may show.
@@ -53,7 +56,19 @@ pub(crate) const PASSWORD: &str = "hidden-from-all";
 
 impl Redis {
     pub(crate) fn start() -> Redis {
-        let mut redis = Redis { folder: tempfile::tempdir().unwrap(), port: free_port(), child: None };
+        Redis::start_with(None)
+    }
+
+    /// One that speaks TLS only, with its authority.
+    pub(crate) fn start_secure() -> (Redis, PathBuf) {
+        let certificates = Certificates::make();
+        let authority = certificates.authority();
+        (Redis::start_with(Some(certificates)), authority)
+    }
+
+    fn start_with(certificates: Option<Certificates>) -> Redis {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let mut redis = Redis { folder, port, child: None, certificates };
         redis.restart();
         redis
     }
@@ -61,8 +76,19 @@ impl Redis {
     /// Starts it, at first or after [`Redis::kill`], at the same address.
     pub(crate) fn restart(&mut self) {
         let port = self.port.to_string();
-        let child = program("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD])
+        let mut server = program("redis-server");
+        match &self.certificates {
+            None => server.args(["--port", &port]),
+            Some(certificates) => server
+                .args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no", "--tls-cert-file"])
+                .arg(certificates.certificate())
+                .arg("--tls-key-file")
+                .arg(certificates.key())
+                .arg("--tls-ca-cert-file")
+                .arg(certificates.authority()),
+        };
+        let child = server
+            .args(["--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD])
             .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
             .arg(self.folder.path())
             .stdout(Stdio::null())
@@ -80,13 +106,27 @@ impl Redis {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://:{PASSWORD}@127.0.0.1:{}", self.port)
+        self.url_of("", PASSWORD)
+    }
+
+    /// The same for another login.
+    pub(crate) fn url_of(&self, user: &str, password: &str) -> String {
+        let scheme = if self.certificates.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// Its own client, as who may do everything.
+    pub(crate) fn client(&self) -> Command {
+        let mut command = program("redis-cli");
+        command.env("REDISCLI_AUTH", PASSWORD).args(["-p", &self.port.to_string()]).stderr(Stdio::null());
+        if let Some(certificates) = &self.certificates {
+            command.arg("--tls").arg("--cacert").arg(certificates.authority());
+        }
+        command
     }
 
     fn ask(&self, words: &[&str]) -> Option<Value> {
-        let mut command = program("redis-cli");
-        command.env("REDISCLI_AUTH", PASSWORD).args(["--json", "-p", &self.port.to_string()]).args(words);
-        let output = command.stderr(Stdio::null()).output().unwrap();
+        let output = self.client().arg("--json").args(words).output().unwrap();
         serde_json::from_slice(&output.stdout).ok()
     }
 
@@ -107,6 +147,7 @@ pub(crate) struct Postgres {
     folder: tempfile::TempDir,
     port: u16,
     child: Option<Child>,
+    is_secure: bool,
 }
 
 /// A program of PostgreSQL, run as somebody who may.
@@ -126,13 +167,39 @@ fn unprivileged(name: &str) -> Command {
 
 impl Postgres {
     pub(crate) fn start() -> Postgres {
+        let mut postgres = Postgres::made();
+        postgres.restart();
+        postgres
+    }
+
+    /// One that takes TLS and passwords only, with its authority.
+    pub(crate) fn start_secure() -> (Postgres, PathBuf) {
+        let (mut postgres, certificates) = (Postgres::made(), Certificates::make());
+        let data = postgres.data();
+        for (from, name) in [(certificates.certificate(), "server.crt"), (certificates.key(), "server.key")] {
+            // It wants its key to be its own.
+            text(
+                unprivileged("install").args(["-m", "600"]).arg(from).arg(data.join(name)).output().unwrap(),
+            );
+        }
+        let authority = postgres.folder.path().join("ca.pem");
+        std::fs::copy(certificates.authority(), &authority).unwrap();
+        postgres.restart();
+        postgres.run(&format!("ALTER USER postgres PASSWORD '{PASSWORD}'"));
+        postgres.kill();
+        std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+        postgres.is_secure = true;
+        postgres.restart();
+        (postgres, authority)
+    }
+
+    fn made() -> Postgres {
         let folder = tempfile::tempdir().unwrap();
         Command::new("chmod").arg("777").arg(folder.path()).status().unwrap();
-        let mut postgres = Postgres { folder, port: free_port(), child: None };
+        let postgres = Postgres { folder, port: free_port(), child: None, is_secure: false };
         let mut initdb = unprivileged("initdb");
         initdb.arg("-D").arg(postgres.data()).args(["-A", "trust", "-U", "postgres", "-N", "-E", "UTF8"]);
         text(initdb.arg("--locale=C.UTF-8").output().unwrap());
-        postgres.restart();
         postgres
     }
 
@@ -145,7 +212,8 @@ impl Postgres {
         let child = unprivileged("postgres")
             .arg("-D")
             .arg(self.data())
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "shared_buffers=16MB", "-k"])
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "shared_buffers=16MB"])
+            .args(["-c", if self.is_secure { "ssl=on" } else { "ssl=off" }, "-k"])
             .arg(self.folder.path())
             .stderr(Stdio::null())
             .spawn();
@@ -163,13 +231,30 @@ impl Postgres {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+        self.url_of("postgres", PASSWORD)
+    }
+
+    /// The same for another login.
+    pub(crate) fn url_of(&self, user: &str, password: &str) -> String {
+        let mode = if self.is_secure { "require" } else { "disable" };
+        format!("postgres://{user}:{password}@127.0.0.1:{}/postgres?sslmode={mode}", self.port)
+    }
+
+    /// Its own client, which does what statements say.
+    pub(crate) fn client(&self, statements: &str) -> Command {
+        let mut psql = program("psql");
+        psql.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres", "-qAt"]);
+        psql.env("PGPASSWORD", PASSWORD).args(["-v", "ON_ERROR_STOP=1", "-c", statements]);
+        psql
+    }
+
+    /// Begins to do what statements say.
+    pub(crate) fn spawn(&self, statements: &str) -> Child {
+        self.client(statements).stdout(Stdio::null()).spawn().unwrap()
     }
 
     fn ask(&self, statements: &str) -> Result<String, String> {
-        let mut psql = program("psql");
-        psql.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres", "-qAt"]);
-        let output = psql.args(["-v", "ON_ERROR_STOP=1", "-c", statements]).output().unwrap();
+        let output = self.client(statements).output().unwrap();
         let told = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         if output.status.success() { Ok(told(output.stdout)) } else { Err(told(output.stderr)) }
     }

@@ -72,6 +72,7 @@ pub(crate) fn sink_in(settings: &Value, data_dir: &Path) -> Result<Box<dyn Sink>
         sink: "kafka".to_owned(),
         shape: Some(Arc::new(shape)),
         refused_bytes: 1 << 20,
+        began: clock.now(),
         clock,
         mark: Arc::new(NoMark),
     };

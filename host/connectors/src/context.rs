@@ -5,7 +5,7 @@ use crate::settings::Settings;
 use std::path::PathBuf;
 use std::sync::Arc;
 use weir_connect::{FileLayout, RowShape, StateMark};
-use weir_event::Clock;
+use weir_event::{Clock, EventTime};
 
 /// What a source may need beside its own options.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ pub struct SinkContext {
     pub refused_bytes: u64,
     /// Where time is taken from.
     pub clock: Arc<dyn Clock>,
+    /// When this run of the job began, by that clock: where two write for one job, the one that began later goes on.
+    pub began: EventTime,
     /// Marks what is written as made with the server's state.
     pub mark: Arc<dyn StateMark>,
 }

@@ -14,6 +14,8 @@ pub mod discard;
 pub mod druid;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
+#[cfg(any(feature = "aws", feature = "redis"))]
+mod feast;
 pub mod file;
 pub mod generator;
 pub mod http;
@@ -35,6 +37,8 @@ pub mod registry;
 pub mod schema_registry;
 pub mod stdout;
 pub mod surroundings;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod trust;
 pub mod upsert;
 #[cfg(feature = "web")]
 mod web;

@@ -282,6 +282,7 @@ pub(crate) mod tests {
             shape: shape.map(Arc::new),
             refused_bytes: 1 << 20,
             clock: Arc::new(ManualClock::default()),
+            began: weir_event::EventTime::from_millis(0),
             mark: Arc::new(weir_connect::NoMark),
         }
     }

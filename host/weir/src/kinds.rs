@@ -128,6 +128,7 @@ impl RegisteredKinds {
             shape: None,
             refused_bytes: 0,
             clock: self.clock.clone(),
+            began: self.clock.now(),
             mark: Arc::new(NoMark),
         }
     }

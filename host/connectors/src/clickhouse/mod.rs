@@ -13,10 +13,10 @@ mod types;
 use crate::context::SinkContext;
 use crate::settings::{SettingError, Settings};
 use crate::upsert::{
-    BATCH, CONCURRENCY, KEEP, KeyedStore, Opened, RETRY_COUNT, UpsertSettings, UpsertSink, WRITE_RATE,
+    BATCH, CA, CONCURRENCY, KEEP, KeyedStore, Opened, RETRY_COUNT, UpsertSettings, UpsertSink, WRITE_RATE,
     key_columns,
 };
-use crate::web::{CA, HEADERS, PASSWORD, TIMEOUT, URL, USER, WebEndpoint, WebSettings};
+use crate::web::{HEADERS, PASSWORD, TIMEOUT, URL, USER, WebEndpoint, WebSettings};
 use async_trait::async_trait;
 use client::TableClient;
 use serde_json::Value;

@@ -5,18 +5,17 @@
 //! or tried again.
 
 mod attribute;
-mod feast;
 mod row;
 mod store;
 mod table;
 
 use crate::aws::{Account, ENDPOINT, REGION};
 use crate::context::SinkContext;
+use crate::feast::{self, LAYOUT, StoreLayout};
 use crate::settings::{SettingError, Settings};
 use crate::upsert::{
     BATCH, CONCURRENCY, KEEP, Keep, RETRY_COUNT, Template, UpsertSettings, UpsertSink, WRITE_RATE,
 };
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use store::DynamoStore;
@@ -38,12 +37,7 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         "{pk: \"{KEY}:..\", sk: \"{job}\"}",
         "the text of each attribute that is a key of the table, such as `{pk: \"{user_id}\", sk: \"{job}\"}`",
     ),
-    KeyDoc::new(
-        "layout",
-        "weir or feast",
-        "weir",
-        "what items look like: weir's own, or as Feast's online store keeps a feature view (entity keys of version 3)",
-    ),
+    LAYOUT,
     TTL,
     KEEP,
     BATCH,
@@ -77,33 +71,18 @@ const PARTITION_KEY: &str = "pk";
 /// The most attributes that are keys of a table.
 const MOST_KEYS: usize = 2;
 
-/// What items look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ItemLayout {
-    #[default]
-    Weir,
-    Feast,
-}
-
 /// The sink `dynamodb: {table, region, endpoint, key, layout, ttl, ..}`.
 pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let mut settings = Settings::new(value, SINK_KEYS);
     let name: String = settings.required("table", "the table's name").unwrap_or_default();
     let shape = context.shape.as_deref();
     let given = keys(&mut settings);
-    let layout = settings.optional("layout").unwrap_or_default();
-    if layout == ItemLayout::Weir {
+    let layout = settings.optional(LAYOUT.name).unwrap_or_default();
+    if layout == StoreLayout::Weir {
         return made(settings, name, given.unwrap_or_else(|| default_key(shape)), layout, context);
     }
-    if given.is_some() {
-        settings.error("key", "Feast's items have the entity's id as their key; leave it out");
-    }
-    if shape.is_some_and(|shape| shape.keys.fields().is_empty()) {
-        settings.error("layout", "rows of this query have no entity key, by which Feast keeps them");
-    }
-    let keys = shape.into_iter().flat_map(|shape| shape.keys.fields().iter());
-    let key = keys.map(|key| (key.name().clone(), Template::column(key.name()))).collect();
+    feast::check(&mut settings, shape, given.is_some());
+    let key = feast::keys(shape).into_iter().map(|text| (row::ENTITY_ID.to_owned(), text)).collect();
     made(settings, name, key, layout, context)
 }
 
@@ -117,14 +96,14 @@ pub(crate) fn feature_service(
     let first = context.shape.as_ref().and_then(|shape| shape.columns.fields().first().cloned());
     let key = first.map_or_else(|| Template::column("job"), |field| Template::column(field.name()));
     let name = name.unwrap_or_else(|| FEATURES.to_owned());
-    made(settings, name, vec![(PARTITION_KEY.to_owned(), key)], ItemLayout::Weir, context)
+    made(settings, name, vec![(PARTITION_KEY.to_owned(), key)], StoreLayout::Weir, context)
 }
 
 fn made(
     mut settings: Settings<'_>,
     name: String,
     key: Vec<(String, Template)>,
-    layout: ItemLayout,
+    layout: StoreLayout,
     context: &SinkContext,
 ) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let account = Account::from_settings(&mut settings);
@@ -133,16 +112,16 @@ fn made(
         settings.error("ttl", "every row would be gone at once; give 1s or more");
     }
     let (names, texts): (Vec<String>, Vec<Template>) = key.into_iter().unzip();
-    if let Some(shape) = context.shape.as_ref().filter(|_| layout == ItemLayout::Weir) {
+    if let Some(shape) = context.shape.as_ref().filter(|_| layout == StoreLayout::Weir) {
         check(&mut settings, shape, &names, &texts);
     }
     let keep = settings.optional(KEEP.name).unwrap_or_default();
     let upsert = UpsertSettings { keep, ..UpsertSettings::read(&mut settings) };
-    if layout == ItemLayout::Feast && upsert.keep == Keep::All {
+    if layout == StoreLayout::Feast && upsert.keep == Keep::All {
         settings.error("keep", "Feast keeps an entity's newest row alone; leave it out");
     }
     settings.finish()?;
-    let names = if layout == ItemLayout::Feast { vec![row::ENTITY_ID.to_owned()] } else { names };
+    let names = if layout == StoreLayout::Feast { vec![row::ENTITY_ID.to_owned()] } else { names };
     // What a row that deletes leaves goes by itself too.
     let expires = ttl.is_some() || context.shape.as_ref().is_some_and(|shape| shape.deletes);
     let table = Arc::new(Table { account, name, keys: names, expires });

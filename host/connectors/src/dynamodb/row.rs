@@ -5,7 +5,7 @@
 //! `_deleted`: with the fence gone, an older row that comes late would be back.
 
 use super::attribute::attribute;
-use super::feast;
+use crate::feast;
 use crate::upsert::Item;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -61,20 +61,13 @@ pub(super) fn attributes(item: &Item, keys: &[String]) -> Result<Attributes, Str
 
 /// The item of a row as Feast reads it; or why it cannot be one. A row that deletes leaves an entity without values.
 pub(super) fn feast_attributes(item: &Item) -> Result<Attributes, String> {
-    let keys = item.meta().keys.as_ref().ok_or_else(|| "it has no entity key".to_owned())?;
-    let mut values = HashMap::new();
-    if item.op() == Op::Upsert {
-        let is_key = |name: &str| keys.schema_ref().column_with_name(name).is_some();
-        for (index, (name, _)) in item.columns().enumerate().filter(|(_, (name, _))| !is_key(name)) {
-            let value = feast::value(item.value(index)).map_err(|reason| of_column(name, &reason))?;
-            values.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
-        }
-    }
+    let features = if item.op() == Op::Upsert { feast::features(item)? } else { Vec::new() };
+    let value = |(name, value): (&str, Vec<u8>)| (name.to_owned(), AttributeValue::B(Blob::new(value)));
     let time = feast::time(item.event_time().unwrap_or(EventTime::from_millis(0)));
     Ok(Attributes::from([
-        (ENTITY_ID.to_owned(), AttributeValue::S(feast::entity_id(keys, item.row())?)),
+        (ENTITY_ID.to_owned(), AttributeValue::S(feast::entity_id(item)?)),
         ("event_ts".to_owned(), AttributeValue::S(time)),
-        ("values".to_owned(), AttributeValue::M(values)),
+        ("values".to_owned(), AttributeValue::M(features.into_iter().map(value).collect())),
     ]))
 }
 

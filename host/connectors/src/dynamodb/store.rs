@@ -3,10 +3,10 @@
 //! A row takes the place of what is there only if its fence is the greater one. Where it is not, DynamoDB hands back what is
 //! there: its own fence says that the row was written by a call whose answer was lost.
 
-use super::ItemLayout;
 use super::row::{FENCE, attributes, feast_attributes, kept};
 use super::table::Table;
 use crate::aws::{Failure, Trouble};
+use crate::feast::StoreLayout;
 use crate::upsert::{Item, KeyedClient, KeyedStore, Opened, Outcome};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -28,7 +28,7 @@ const WRITES_AT_ONCE: usize = 32;
 /// A table that rows are put into.
 pub(super) struct DynamoStore {
     pub(super) table: Arc<Table>,
-    pub(super) layout: ItemLayout,
+    pub(super) layout: StoreLayout,
     pub(super) ttl: Option<Span>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -56,7 +56,7 @@ impl KeyedStore for DynamoStore {
 struct TableWriter {
     table: Arc<Table>,
     client: Client,
-    layout: ItemLayout,
+    layout: StoreLayout,
     ttl: Option<Span>,
     clock: Arc<dyn Clock>,
 }
@@ -73,8 +73,8 @@ impl KeyedClient for TableWriter {
 impl TableWriter {
     async fn put_one(&self, item: &Item) -> Result<Outcome, ConnectError> {
         let made = match self.layout {
-            ItemLayout::Weir => attributes(item, &self.table.keys),
-            ItemLayout::Feast => feast_attributes(item),
+            StoreLayout::Weir => attributes(item, &self.table.keys),
+            StoreLayout::Feast => feast_attributes(item),
         };
         let attributes = match made.map(|made| kept(made, item, self.ttl, self.clock.now())) {
             Ok(attributes) => attributes,

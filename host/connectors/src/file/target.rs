@@ -61,11 +61,15 @@ impl Target for LocalFolder {
     }
 
     fn probe(&self) -> Result<String, ConnectError> {
-        match fs::read_dir(&self.path) {
-            Ok(_) => Ok("the folder is there".to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok("the folder will be made".to_owned()),
-            Err(error) => Err(failed(&self.job, "list", &self.path, &error)),
-        }
+        let found = match fs::read_dir(&self.path) {
+            Ok(_) => "the folder is there",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "the folder will be made",
+            Err(error) => return Err(failed(&self.job, "list", &self.path, &error)),
+        };
+        // The nearest one that is there holds what will be made.
+        let nearest = self.path.ancestors().find(|folder| folder.exists()).unwrap_or(&self.path);
+        may_write(nearest).map_err(|error| failed(&self.job, "write to", nearest, &error))?;
+        Ok(found.to_owned())
     }
 
     fn names(&self) -> Result<Vec<String>, ConnectError> {
@@ -120,6 +124,20 @@ impl Target for LocalFolder {
     fn settle(&self, under: &BTreeSet<&str>) -> Result<(), ConnectError> {
         under.iter().try_for_each(|under| sync_folder(&self.job, &self.path.join(under)))
     }
+}
+
+/// Whether this process may make files in a folder.
+#[cfg(target_os = "linux")]
+fn may_write(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// The same, as far as it can be told without writing.
+#[cfg(not(target_os = "linux"))]
+fn may_write(folder: &Path) -> io::Result<()> {
+    let is_fit = folder.is_dir() && !fs::metadata(folder)?.permissions().readonly();
+    if is_fit { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
 /// Makes the names in a folder durable.

@@ -13,10 +13,10 @@ mod mapping;
 use crate::context::SinkContext;
 use crate::settings::{SettingError, Settings};
 use crate::upsert::{
-    BATCH, CONCURRENCY, KEEP, Keep, KeyedStore, Opened, RETRY_COUNT, Template, UpsertSettings, UpsertSink,
-    WRITE_RATE,
+    BATCH, CA, CONCURRENCY, KEEP, Keep, KeyedStore, Opened, RETRY_COUNT, Template, UpsertSettings,
+    UpsertSink, WRITE_RATE,
 };
-use crate::web::{CA, HEADERS, PASSWORD, TIMEOUT, URL, USER, WebEndpoint, WebSettings};
+use crate::web::{HEADERS, PASSWORD, TIMEOUT, URL, USER, WebEndpoint, WebSettings};
 use async_trait::async_trait;
 use client::IndexClient;
 use mapping::IndexMapping;

@@ -9,11 +9,11 @@
 use crate::context::SinkContext;
 use crate::settings::{SettingError, Settings};
 use crate::upsert::{
-    BATCH, CONCURRENCY, EncodedItems, Item, KEEP, KeyedClient, KeyedStore, Opened, Outcome, RETRY_COUNT,
+    BATCH, CA, CONCURRENCY, EncodedItems, Item, KEEP, KeyedClient, KeyedStore, Opened, Outcome, RETRY_COUNT,
     UpsertSettings, UpsertSink, WRITE_RATE, key_columns,
 };
 use crate::web::{
-    CA, HEADERS, PASSWORD, PartAnswer, TIMEOUT, URL, USER, WebEndpoint, WebFailure, WebRequest, WebSettings,
+    HEADERS, PASSWORD, PartAnswer, TIMEOUT, URL, USER, WebEndpoint, WebFailure, WebRequest, WebSettings,
     by_halves,
 };
 use async_trait::async_trait;

@@ -3,8 +3,10 @@
 //! The client waits for a connection by the machine's clock. Must not know what is said over it.
 
 use crate::blocking::blocking;
+use crate::trust::{TRUST, is_mistrust, roots};
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as _;
+use std::path::Path;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, Error, NoTls};
@@ -16,6 +18,12 @@ use weir_event::{Clock, within};
 const CONNECTING: Duration = Duration::from_secs(5);
 /// How long an answer may take: to move what a checkpoint holds into a large table takes seconds.
 const ANSWERING: Duration = Duration::from_secs(60);
+/// The code of a statement that was ended, by a person or by a time limit.
+const CANCELED: &str = "57014";
+/// The code of a statement that the login may not give.
+const NOT_PERMITTED: &str = "42501";
+/// The code of a value that is too large for what it would be part of: an index, mostly.
+const LIMIT_EXCEEDED: &str = "54000";
 
 /// Where a server is, as messages name it: without user and password.
 pub(super) fn address(config: &Config) -> String {
@@ -32,7 +40,7 @@ pub(super) fn address(config: &Config) -> String {
 }
 
 /// Connects.
-pub(super) async fn connect(config: &Config, at: &str) -> Result<Client, ConnectError> {
+pub(super) async fn connect(config: &Config, at: &str, ca: Option<&Path>) -> Result<Client, ConnectError> {
     let mut config = config.clone();
     config.connect_timeout(CONNECTING);
     if config.get_application_name().is_none() {
@@ -44,10 +52,10 @@ pub(super) async fn connect(config: &Config, at: &str) -> Result<Client, Connect
         keep_up(connection);
         return Ok(client);
     }
-    // The machine's certificates are read from its disk.
+    // Certificates are read from the machine's disk.
     let tls = blocking({
-        let at = at.to_owned();
-        move || tls(&at)
+        let (at, ca) = (at.to_owned(), ca.map(Path::to_owned));
+        move || tls(&at, roots(ca.as_deref(), &format!("postgres {at}"))?)
     });
     let (client, connection) = config.connect(tls.await?).await.map_err(failed)?;
     keep_up(connection);
@@ -68,15 +76,32 @@ fn keep_up(connection: impl Future<Output = Result<(), Error>> + Send + 'static)
     });
 }
 
-/// TLS that trusts what the machine trusts.
-fn tls(at: &str) -> Result<MakeRustlsConnect, ConnectError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
+/// TLS that trusts these.
+fn tls(at: &str, roots: RootCertStore) -> Result<MakeRustlsConnect, ConnectError> {
     let config = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .map_err(|error| ConnectError::internal(format!("postgres {at}: TLS cannot be set up: {error}")))?;
     Ok(MakeRustlsConnect::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// Why something that was asked did not come about.
+#[derive(Debug)]
+pub(super) struct AskFailure {
+    pub(super) error: ConnectError,
+    /// Whether the transaction stood in the way of another one, so that it may be tried again on the same connection.
+    pub(super) is_passing: bool,
+}
+
+impl From<ConnectError> for AskFailure {
+    fn from(error: ConnectError) -> Self {
+        AskFailure { error, is_passing: false }
+    }
+}
+
+impl From<AskFailure> for ConnectError {
+    fn from(failure: AskFailure) -> Self {
+        failure.error
+    }
 }
 
 /// What was asked, if the answer comes in time.
@@ -84,10 +109,16 @@ pub(super) async fn answered<T>(
     clock: &dyn Clock,
     at: &str,
     asked: impl Future<Output = Result<T, Error>>,
-) -> Result<T, ConnectError> {
+) -> Result<T, AskFailure> {
     match within(clock, ANSWERING, asked).await {
-        Some(answer) => answer.map_err(|error| failure(at, &error)),
-        None => Err(ConnectError::unavailable(format!("postgres {at} has not answered for {ANSWERING:?}"))),
+        Some(answer) => answer.map_err(|error| {
+            let code = error.as_db_error().map_or("", |said| said.code().code());
+            let is_passing = code == CANCELED || matches!(code.get(..2), Some("40" | "55"));
+            AskFailure { error: failure(at, &error), is_passing }
+        }),
+        None => {
+            Err(ConnectError::unavailable(format!("postgres {at} has not answered for {ANSWERING:?}")).into())
+        }
     }
 }
 
@@ -100,15 +131,25 @@ pub(super) fn failure(at: &str, error: &Error) -> ConnectError {
             message += &format!(": {deeper}");
             cause = deeper.source();
         }
-        return ConnectError::unavailable(message);
+        return if is_mistrust(&message) {
+            ConnectError::external(format!("{message}; {TRUST}"))
+        } else if message.contains("server does not support TLS") {
+            let help = "turn that on there, or write `?sslmode=disable`";
+            ConnectError::external(format!("postgres {at} does not speak TLS; {help}"))
+        } else {
+            ConnectError::unavailable(message)
+        };
     };
     let code = said.code().code();
     let detail = said.detail().map_or(String::new(), |detail| format!(" ({detail})"));
     let message = format!("{}{detail}", said.message());
     match code.get(..2) {
-        Some("28") => {
-            ConnectError::external(format!("postgres {at} refuses the login: {message}; correct `url`"))
-        }
+        Some("28") => ConnectError::external(format!(
+            "postgres {at} refuses the login: {message}; correct `url`: its user, its password, or `?sslmode=require` for TLS"
+        )),
+        _ if code == NOT_PERMITTED => ConnectError::external(format!(
+            "postgres {at}: the login lacks a permission: {message}; grant it SELECT, INSERT, UPDATE and DELETE on the three tables"
+        )),
         Some("08" | "25" | "40" | "53" | "55" | "57" | "58") => {
             ConnectError::unavailable(format!("postgres {at} does not take rows now: {message}"))
         }
@@ -116,8 +157,13 @@ pub(super) fn failure(at: &str, error: &Error) -> ConnectError {
     }
 }
 
-/// Whether some row is to blame for an error: a value that its column does not hold.
+/// Whether some row is to blame for an error, and why: a value that its column does not hold, a constraint, a trigger that
+/// raises, a key that is too long for its index, or two rows that the table takes for one.
 pub(super) fn is_of_rows(error: &Error) -> Option<String> {
     let said = error.as_db_error()?;
-    matches!(said.code().code().get(..2), Some("22" | "23")).then(|| said.message().to_owned())
+    let code = said.code().code();
+    let is_of_rows =
+        matches!(code.get(..2), Some("21" | "22" | "23" | "44" | "P0")) || code == LIMIT_EXCEEDED;
+    let detail = said.detail().map_or(String::new(), |detail| format!(" ({detail})"));
+    is_of_rows.then(|| format!("{}{detail}", said.message()))
 }

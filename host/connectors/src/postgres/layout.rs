@@ -22,6 +22,9 @@ const OWN_COLUMNS: [&str; 10] = [
     "_run",
 ];
 
+/// Those of them that are in the table.
+const OWN_OF_TABLE: [&str; 2] = ["_time", "_revision"];
+
 /// Where a column's values come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ColumnSource {
@@ -40,7 +43,7 @@ pub(super) struct TableColumn {
     pub(super) source: ColumnSource,
     /// Its type in the statements that make the table.
     pub(super) declared: String,
-    /// Names of other types that hold its values as well.
+    /// Names of the types that hold its values, or refuse them.
     others: &'static [&'static str],
     /// Whether it is of the primary key.
     pub(super) is_key: bool,
@@ -132,7 +135,7 @@ impl Layout {
     /// What does not fit of a table with these columns, by name with their types: the first column that is missing or of
     /// another type.
     pub(super) fn misfit(&self, found: &BTreeMap<String, String>) -> Option<String> {
-        let own = ["_time", "_revision"].into_iter().map(|name| (name, "bigint", &["int8"][..]));
+        let own = OWN_OF_TABLE.into_iter().map(|name| (name, "bigint", &["int8"][..]));
         let wanted =
             self.columns.iter().map(|column| (column.name.as_str(), column.declared.as_str(), column.others));
         wanted.chain(own).find_map(|(name, declared, others)| match found.get(name) {
@@ -149,6 +152,19 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// What of the columns that a table must have a value of in every row these rows have not.
+    pub(super) fn lacks(&self, needed: &[String]) -> Option<String> {
+        let has = |name: &String| {
+            OWN_OF_TABLE.contains(&name.as_str()) || self.columns.iter().any(|column| column.name == *name)
+        };
+        let name = needed.iter().find(|name| !has(name))?;
+        Some(format!(
+            "its column `{name}` takes no null and has no default, and the query has no such column"
+        ))
+    }
+}
+
 fn identity_column(identity: RowIdentity) -> Option<TableColumn> {
     let (name, declared, others): (_, _, &[&str]) = match identity {
         RowIdentity::WindowEnd => ("_window_end", "timestamptz", &["timestamptz"]),
@@ -160,6 +176,8 @@ fn identity_column(identity: RowIdentity) -> Option<TableColumn> {
     Some(TableColumn { name, source: ColumnSource::Identity, declared, others, is_key: true })
 }
 
+/// A number that does not fit into a narrow one is refused, and never changed.
+const WHOLE_NUMBERS: &[&str] = &["int2", "int4", "int8", "numeric"];
 const TEXTS: &[&str] = &["text", "varchar", "bpchar"];
 const JSONS: &[&str] = &["jsonb", "json", "text", "varchar"];
 
@@ -172,12 +190,10 @@ fn column(
     let (declared, others): (String, &[&str]) = match data_type {
         DataType::Dictionary(_, values) => return column(name, values, source, is_key),
         DataType::Boolean => ("boolean".to_owned(), &["bool"]),
-        DataType::Int8 | DataType::Int16 | DataType::UInt8 => {
-            ("smallint".to_owned(), &["int2", "int4", "int8", "numeric"])
-        }
-        DataType::Int32 | DataType::UInt16 => ("integer".to_owned(), &["int4", "int8", "numeric"]),
-        DataType::Int64 | DataType::UInt32 => ("bigint".to_owned(), &["int8", "numeric"]),
-        DataType::UInt64 => ("numeric(20, 0)".to_owned(), &["numeric"]),
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => ("smallint".to_owned(), WHOLE_NUMBERS),
+        DataType::Int32 | DataType::UInt16 => ("integer".to_owned(), WHOLE_NUMBERS),
+        DataType::Int64 | DataType::UInt32 => ("bigint".to_owned(), WHOLE_NUMBERS),
+        DataType::UInt64 => ("numeric(20, 0)".to_owned(), WHOLE_NUMBERS),
         DataType::Float32 => ("real".to_owned(), &["float4", "float8"]),
         DataType::Float64 => ("double precision".to_owned(), &["float8"]),
         DataType::Decimal128(digits, scale) => (format!("numeric({digits}, {scale})"), &["numeric"]),

@@ -7,16 +7,18 @@
 mod connection;
 mod layout;
 mod lines;
+mod merge;
 mod session;
 mod sink;
 mod statements;
 
 use crate::context::SinkContext;
 use crate::settings::{SettingError, Settings};
-use crate::upsert::{KEEP, Keep, RefusedRows};
+use crate::upsert::{CA, KEEP, Keep, Pace, RETRY_COUNT, RefusedRows, UpsertSettings, WRITE_RATE};
 use layout::Layout;
 use serde_json::Value;
 use sink::PostgresSink;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_postgres::Config;
 use weir_connect::key::REQUIRED;
@@ -36,7 +38,10 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         REQUIRED,
         "the table, or `SCHEMA.TABLE`; `weir sink ddl JOB` prints what makes it",
     ),
+    CA,
     KEEP,
+    WRITE_RATE,
+    RETRY_COUNT,
 ];
 
 /// A sink into a table.
@@ -55,6 +60,8 @@ pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>
     if table.as_ref().is_some_and(|table| table.is_empty() || table.split('.').any(str::is_empty)) {
         settings.error("table", "not a name; write TABLE or SCHEMA.TABLE");
     }
+    let ca: Option<PathBuf> = settings.optional(CA.name);
+    let ca = ca.map(|path| context.project.join(path));
     let keep: Keep = settings.optional(KEEP.name).unwrap_or_default();
     let layout = match (&table, &context.shape) {
         (Some(table), Some(shape)) => Some((Layout::of(table, keep, shape), shape.clone())),
@@ -67,16 +74,21 @@ pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>
             None
         }
     });
+    let upsert = UpsertSettings::default().with_rate(&mut settings);
     settings.finish()?;
     let (Some(config), Some(table)) = (config, table) else { return Err(Vec::new()) };
     Ok(Box::new(PostgresSink {
         at: connection::address(&config),
+        ca,
         config,
         table,
         job: context.job.clone(),
         rows: layout,
         clock: context.clock.clone(),
+        began: context.began,
         refused: RefusedRows::new(&context.data_dir, &context.job, &context.sink, context.refused_bytes),
+        pace: Pace::new(upsert.write_rate),
+        retry_count: upsert.retry_count,
         session: None,
         counts: SinkCounts::default(),
     }))

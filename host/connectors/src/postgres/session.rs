@@ -3,18 +3,22 @@
 //!
 //! A session claims its job: one that was thought dead finds that another has, and writes nothing more.
 
-use super::connection::{answered, connect, failure, is_of_rows};
+use super::connection::{AskFailure, answered, connect, failure, is_of_rows};
 use super::layout::Layout;
+use super::merge::Merge;
 use super::statements::Statements;
+use crate::blocking::blocking;
+use crate::upsert::{RefusedRows, pause};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio_postgres::{Client, Config, Error, Statement};
-use weir_connect::ConnectError;
-use weir_event::Clock;
+use weir_connect::{ConnectError, RowIdentity};
+use weir_event::{Clock, EventTime};
 
 /// Everything that a job may have staged.
 const ALL: i64 = i64::MAX;
@@ -26,9 +30,25 @@ const SHORT: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
 pub(super) struct SessionOpening {
     pub(super) config: Config,
     pub(super) at: String,
+    pub(super) ca: Option<PathBuf>,
     pub(super) job: String,
     pub(super) layout: Arc<Layout>,
+    pub(super) identity: RowIdentity,
     pub(super) clock: Arc<dyn Clock>,
+    /// When this run of the job began: one that began before another that has claimed the job writes nothing.
+    pub(super) began: EventTime,
+    pub(super) refused: RefusedRows,
+    /// How often a checkpoint is moved into the table again where another transaction stands in its way.
+    pub(super) retry_count: u32,
+}
+
+/// What became of a checkpoint beside its rows.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Moved {
+    /// Rows that the table refuses for ever.
+    pub(super) refused: u64,
+    /// Times that it was tried again.
+    pub(super) retries: u64,
 }
 
 /// Connections whose tables fit.
@@ -54,8 +74,8 @@ pub(super) struct Session {
 impl SessionOpening {
     /// Connects and checks the tables; writes nothing.
     pub(super) async fn open(&self) -> Result<Session, ConnectError> {
-        let writer = connect(&self.config, &self.at).await?;
-        let publisher = connect(&self.config, &self.at).await?;
+        let writer = connect(&self.config, &self.at, self.ca.as_deref()).await?;
+        let publisher = connect(&self.config, &self.at, self.ca.as_deref()).await?;
         let layout = &self.layout;
         for table in [layout.quoted(), layout.staging(), layout.epochs()] {
             let found = self.columns(&writer, &table).await?;
@@ -66,9 +86,11 @@ impl SessionOpening {
                     self.at
                 )));
             }
-            if table != layout.epochs()
-                && let Some(misfit) = layout.misfit(&found)
-            {
+            let mut misfit = layout.misfit(&found).filter(|_| table != layout.epochs());
+            if table == layout.quoted() && misfit.is_none() {
+                misfit = layout.lacks(&self.needed(&writer, &table).await?);
+            }
+            if let Some(misfit) = misfit {
                 return Err(ConnectError::external(format!(
                     "postgres {}: table {table}: {misfit}; {help}",
                     self.at
@@ -80,7 +102,7 @@ impl SessionOpening {
             self.ask(writer.batch_execute(&statement)).await?;
         }
         let stage = self.ask(writer.prepare(&statements.stage)).await?;
-        let run = format!("{}-{:016x}", self.clock.now(), RandomState::new().build_hasher().finish());
+        let run = format!("{}-{:016x}", self.began, RandomState::new().build_hasher().finish());
         Ok(Session {
             writer,
             publisher,
@@ -96,8 +118,20 @@ impl SessionOpening {
         })
     }
 
-    async fn ask<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, ConnectError> {
+    pub(super) async fn ask<T>(
+        &self,
+        asked: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, AskFailure> {
         answered(&*self.clock, &self.at, asked).await
+    }
+
+    /// The columns that every row of a table must have a value of: nothing gives them one.
+    async fn needed(&self, client: &Client, table: &str) -> Result<Vec<String>, ConnectError> {
+        let text = "SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = to_regclass($1::text)::oid \
+                    AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' \
+                    AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = a.attrelid AND NOT t.tgisinternal)";
+        let rows = self.ask(client.query(text, &[&table])).await?;
+        Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
     }
 
     /// The columns of a table with their types.
@@ -111,7 +145,7 @@ impl SessionOpening {
 }
 
 impl Session {
-    async fn ask<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, ConnectError> {
+    async fn ask<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, AskFailure> {
         self.opening.ask(asked).await
     }
 
@@ -120,33 +154,58 @@ impl Session {
         format!("table {}, {} columns", self.opening.layout.table, self.opening.layout.columns.len())
     }
 
-    /// Claims the job, and brings the table to exactly this checkpoint.
-    pub(super) async fn claim(&mut self, safe: Option<u64>) -> Result<(), ConnectError> {
+    /// Claims the job, and brings the table to exactly this checkpoint; gives how many rows of it the table refuses.
+    pub(super) async fn claim(&mut self, safe: Option<u64>) -> Result<u64, ConnectError> {
         let job = &self.opening.job;
         self.ask(self.publisher.batch_execute("BEGIN")).await?;
         self.ask(self.publisher.batch_execute(SHORT)).await?;
         self.ask(self.publisher.execute(&self.statements.introduce, &[job])).await?;
-        let (reached, _) = self.claimed().await?;
+        let (reached, owner) = self.claimed().await?;
+        self.check_age(&owner).await?;
         let safe = safe.unwrap_or(0);
-        if reached < safe as i64 {
-            self.ask(self.publisher.execute(&self.statements.publish, &[job, &(safe as i64)])).await?;
-        }
+        let refused = if reached < safe as i64 { self.publish(safe as i64).await? } else { 0 };
         self.ask(self.publisher.execute(&self.statements.clear, &[job, &ALL])).await?;
         self.ask(self.publisher.execute(&self.statements.advance, &[job, &(safe as i64), &self.run])).await?;
         self.ask(self.publisher.batch_execute("COMMIT")).await?;
         (self.prepared, self.staged, self.published) = (safe, safe, safe);
-        Ok(())
+        Ok(refused)
+    }
+
+    /// Moves what is staged up to this epoch into the table; what that refuses is on this machine's disk when this returns.
+    async fn publish(&self, epoch: i64) -> Result<u64, AskFailure> {
+        let (client, opening, statements) = (&self.publisher, &self.opening, &self.statements);
+        let refused = Merge { client, opening, statements }.publish(epoch).await?;
+        if refused.count > 0 {
+            let kept = opening.refused.clone();
+            blocking(move || kept.append(&refused.lines)).await?;
+        }
+        Ok(refused.count)
     }
 
     /// How far the job has come, and who writes for it; held until the end of the transaction.
-    async fn claimed(&self) -> Result<(i64, String), ConnectError> {
+    async fn claimed(&self) -> Result<(i64, String), AskFailure> {
         let row = self.ask(self.publisher.query_one(&self.statements.claim, &[&self.opening.job])).await?;
         let read = || Ok::<_, Error>((row.try_get(0)?, row.try_get(1)?));
-        read().map_err(|error| failure(&self.opening.at, &error))
+        read().map_err(|error| failure(&self.opening.at, &error).into())
+    }
+
+    /// One that was thought dead does not take the job back: what its successor has staged would be gone.
+    async fn check_age(&self, owner: &str) -> Result<(), AskFailure> {
+        // Times of this form sort as texts.
+        let began = self.opening.began.to_string();
+        let of_owner = owner.get(..began.len()).filter(|of_owner| **of_owner > *began);
+        let Some(of_owner) = of_owner else { return Ok(()) };
+        self.ask(self.publisher.batch_execute("ROLLBACK")).await?;
+        let (at, job, epochs) = (&self.opening.at, &self.opening.job, self.opening.layout.epochs());
+        Err(ConnectError::unavailable(format!(
+            "postgres {at}: another process, which began at {of_owner}, after this one, writes the rows of the job {job}; stop \
+             one of them, or, where that one is gone for good, set _run to '' in {epochs}"
+        ))
+        .into())
     }
 
     /// Where another has claimed the job since, nothing of the transaction stays, nor anything that it holds.
-    async fn check_owner(&self, owner: &str, client: &Client) -> Result<(), ConnectError> {
+    async fn check_owner(&self, owner: &str, client: &Client) -> Result<(), AskFailure> {
         if owner == self.run {
             return Ok(());
         }
@@ -154,7 +213,8 @@ impl Session {
         let (at, job) = (&self.opening.at, &self.opening.job);
         Err(ConnectError::unavailable(format!(
             "postgres {at}: another process writes the rows of the job {job} since"
-        )))
+        ))
+        .into())
     }
 
     /// The numbers that the next row is staged with: its epoch, and its place among those of this session.
@@ -217,22 +277,41 @@ impl Session {
     }
 
     /// Moves what is staged up to this epoch into the table. Idempotent.
-    pub(super) async fn commit(&mut self, epoch: u64) -> Result<(), ConnectError> {
+    pub(super) async fn commit(&mut self, epoch: u64) -> Result<Moved, ConnectError> {
+        let mut moved = Moved::default();
         if self.staged <= self.published {
-            return Ok(());
+            return Ok(moved);
         }
-        let (published, job, epoch) = (epoch, &self.opening.job, epoch as i64);
+        loop {
+            let tries = moved.retries as u32;
+            match self.try_commit(epoch as i64).await {
+                Ok(refused) => {
+                    self.published = self.published.max(epoch);
+                    return Ok(Moved { refused, ..moved });
+                }
+                Err(failed) if failed.is_passing && tries < self.opening.retry_count => {
+                    self.ask(self.publisher.batch_execute("ROLLBACK")).await?;
+                    self.opening.clock.sleep(pause(tries, &self.run)).await;
+                    moved.retries += 1;
+                }
+                Err(failed) => return Err(failed.into()),
+            }
+        }
+    }
+
+    async fn try_commit(&self, epoch: i64) -> Result<u64, AskFailure> {
+        let job = &self.opening.job;
         self.ask(self.publisher.batch_execute("BEGIN")).await?;
         self.ask(self.publisher.batch_execute(SHORT)).await?;
         let (reached, owner) = self.claimed().await?;
         self.check_owner(&owner, &self.publisher).await?;
+        let mut refused = 0;
         if reached < epoch {
-            self.ask(self.publisher.execute(&self.statements.publish, &[job, &epoch])).await?;
+            refused = self.publish(epoch).await?;
             self.ask(self.publisher.execute(&self.statements.clear, &[job, &epoch])).await?;
             self.ask(self.publisher.execute(&self.statements.advance, &[job, &epoch, &self.run])).await?;
         }
         self.ask(self.publisher.batch_execute("COMMIT")).await?;
-        self.published = self.published.max(published);
-        Ok(())
+        Ok(refused)
     }
 }

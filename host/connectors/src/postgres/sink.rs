@@ -1,19 +1,20 @@
 //! The sink: result rows in a table of PostgreSQL, exactly once.
 //!
 //! Rows are staged durably before their checkpoint is safe, and moved into the table once it is, in the transaction that
-//! says how far the job has come. A value that its column does not hold is one row's fault alone: that row is set aside.
+//! says how far the job has come. What the tables refuse is one row's fault alone: that row is set aside.
 
 use super::layout::Layout;
 use super::lines::Lines;
 use super::session::{Session, SessionOpening};
 use crate::blocking::blocking;
-use crate::upsert::{RefusedRows, refused_line};
+use crate::upsert::{Pace, RefusedRows, refused_line};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_postgres::Config;
 use weir_connect::{ConnectError, Delivery, Probe, RowShape, Sink, SinkCounts, SinkRows, Token};
-use weir_event::Clock;
+use weir_event::{Clock, EventTime};
 
 /// Lines are sent once they are so many bytes.
 const PART_BYTES: usize = 1 << 20;
@@ -28,27 +29,36 @@ struct Staged {
 pub(super) struct PostgresSink {
     pub(super) config: Config,
     pub(super) at: String,
+    pub(super) ca: Option<PathBuf>,
     pub(super) table: String,
     pub(super) job: String,
     /// `None` while the job's query is not planned.
     pub(super) rows: Option<(Arc<Layout>, Arc<RowShape>)>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) began: EventTime,
     pub(super) refused: RefusedRows,
+    pub(super) pace: Pace,
+    pub(super) retry_count: u32,
     pub(super) session: Option<Session>,
     pub(super) counts: SinkCounts,
 }
 
 impl PostgresSink {
     fn opening(&self) -> Result<SessionOpening, ConnectError> {
-        let Some((layout, _)) = &self.rows else {
+        let Some((layout, shape)) = &self.rows else {
             return Err(ConnectError::internal("a postgres sink was started without knowing its rows"));
         };
         Ok(SessionOpening {
             config: self.config.clone(),
             at: self.at.clone(),
+            ca: self.ca.clone(),
             job: self.job.clone(),
             layout: layout.clone(),
+            identity: shape.identity,
             clock: self.clock.clone(),
+            began: self.began,
+            refused: self.refused.clone(),
+            retry_count: self.retry_count,
         })
     }
 
@@ -65,6 +75,11 @@ impl PostgresSink {
         lines: &Lines<'_>,
         part: &LinesPart,
     ) -> Result<(), ConnectError> {
+        let (free_at, now) = (self.pace.free_at(), self.clock.monotonic());
+        if free_at > now {
+            self.clock.sleep(free_at.saturating_sub(now)).await;
+        }
+        self.pace.let_through(part.rows.len(), self.clock.monotonic());
         let refused = self.session()?.stage(&part.text, &part.ends).await?;
         self.counts.bytes += part.text.len() as u64;
         let refused = refused.into_iter().map(|(at, reason)| (part.rows[at], reason)).collect();
@@ -131,7 +146,7 @@ impl Sink for PostgresSink {
             |error| ConnectError::internal(format!("a token is not one of a postgres sink: {error}")),
         )?;
         let mut session = self.opening()?.open().await?;
-        session.claim(safe.map(|staged| staged.epoch)).await?;
+        self.counts.refused += session.claim(safe.map(|staged| staged.epoch)).await?;
         self.session = Some(session);
         Ok(())
     }
@@ -150,7 +165,7 @@ impl Sink for PostgresSink {
             }
             part.ends.push(part.text.len());
             part.rows.push(row);
-            if part.text.len() >= PART_BYTES {
+            if part.text.len() >= PART_BYTES || part.rows.len() >= self.pace.most_rows() {
                 self.send(rows, &lines, &std::mem::take(&mut part)).await?;
             }
         }
@@ -168,6 +183,9 @@ impl Sink for PostgresSink {
         let staged: Staged = serde_json::from_value(token.0.clone()).map_err(|error| {
             ConnectError::internal(format!("a token is not one of a postgres sink: {error}"))
         })?;
-        self.session()?.commit(staged.epoch).await
+        let moved = self.session()?.commit(staged.epoch).await?;
+        self.counts.refused += moved.refused;
+        self.counts.retries += moved.retries;
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Knows the tables. Must not connect.
 
-use super::layout::{Layout, quoted};
+use super::layout::{ColumnSource, Layout, quoted};
 
 /// The statements of one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,14 @@ pub(super) struct Statements {
     pub(super) stage: String,
     /// Moves what a job has staged up to an epoch into the table: of each key the newest.
     pub(super) publish: String,
+    /// Where each row is that a job has staged up to an epoch: those of one key together, the newest first, with whether a row
+    /// is the first of its key.
+    pub(super) places: String,
+    /// Moves the rows at these places into the table, of which no two have the same key.
+    pub(super) publish_at: String,
+    /// What is in the rows at these places, for a person: each its key, time, revision, whether it deletes, what tells it from
+    /// the others of its key, and its columns as JSON.
+    pub(super) describe: String,
     /// Removes what a job has staged up to an epoch.
     pub(super) clear: String,
     /// Lists a job that is not yet.
@@ -32,7 +40,10 @@ impl Statements {
                 "COPY {staging} (_job, _epoch, _seq, _op, _time, _revision, {}) FROM STDIN",
                 names.join(", ")
             ),
-            publish: publish(layout, &names),
+            publish: publish(layout, &names, &newest(layout)),
+            places: places(layout),
+            publish_at: publish(layout, &names, &format!("SELECT * FROM {staging} WHERE {AT_PLACES}")),
+            describe: describe(layout),
             clear: format!("DELETE FROM {staging} WHERE _job = $1 AND _epoch <= $2"),
             introduce: format!(
                 "INSERT INTO {epochs} (_job, _epoch, _run) VALUES ($1, 0, '') ON CONFLICT DO NOTHING"
@@ -57,8 +68,45 @@ impl Statements {
     }
 }
 
-fn publish(layout: &Layout, names: &[String]) -> String {
-    let (table, staging) = (layout.quoted(), layout.staging());
+/// That a row is at one of some places.
+const AT_PLACES: &str = "ctid = ANY ($1::text[]::tid[])";
+/// The rows that a job has staged up to an epoch.
+const OF_JOB: &str = "_job = $1 AND _epoch <= $2";
+/// From the newest row of a key to its oldest.
+const NEWEST_FIRST: &str = "_time DESC, _revision DESC, _seq DESC";
+
+fn newest(layout: &Layout) -> String {
+    let (staging, keys) = (layout.staging(), layout.keys().join(", "));
+    format!("SELECT DISTINCT ON ({keys}) * FROM {staging} WHERE {OF_JOB} ORDER BY {keys}, {NEWEST_FIRST}")
+}
+
+fn places(layout: &Layout) -> String {
+    let (staging, keys) = (layout.staging(), layout.keys().join(", "));
+    format!(
+        "SELECT ctid::text, row_number() OVER (PARTITION BY {keys} ORDER BY {NEWEST_FIRST}) = 1 FROM {staging} \
+         WHERE {OF_JOB} ORDER BY {keys}, {NEWEST_FIRST}"
+    )
+}
+
+fn describe(layout: &Layout) -> String {
+    let staging = layout.staging();
+    let key = layout.keys().iter().map(|key| format!("s.{key}::text")).collect::<Vec<_>>().join(", ");
+    let of_query = layout.columns.iter().filter(|column| matches!(column.source, ColumnSource::Query(_)));
+    let columns = of_query.map(|column| format!("s.{}", quoted(&column.name))).collect::<Vec<_>>().join(", ");
+    let identity = layout.columns.iter().find(|column| column.source == ColumnSource::Identity);
+    let identity =
+        identity.map_or_else(|| "NULL::text".to_owned(), |column| format!("s.{}", quoted(&column.name)));
+    format!(
+        "SELECT ARRAY[{key}], s._time, s._revision, s._op = 'd', to_json({identity})::text, \
+         (SELECT row_to_json(c)::text FROM (SELECT {columns}) AS c) \
+         FROM unnest($1::text[]) WITH ORDINALITY AS place (at, number) \
+         JOIN {staging} AS s ON s.ctid = place.at::tid ORDER BY place.number"
+    )
+}
+
+/// Moves rows that a query gives, of each key one.
+fn publish(layout: &Layout, names: &[String], newest: &str) -> String {
+    let table = layout.quoted();
     let keys = layout.keys();
     let key_list = keys.join(", ");
     let same_key: Vec<String> = keys.iter().map(|key| format!("t.{key} = n.{key}")).collect();
@@ -67,8 +115,7 @@ fn publish(layout: &Layout, names: &[String]) -> String {
     let sets: Vec<String> =
         values.into_iter().chain(&own).map(|name| format!("{name} = EXCLUDED.{name}")).collect();
     format!(
-        "WITH newest AS (SELECT DISTINCT ON ({key_list}) * FROM {staging} WHERE _job = $1 AND _epoch <= $2 \
-         ORDER BY {key_list}, _time DESC, _revision DESC, _seq DESC), \
+        "WITH newest AS ({newest}), \
          gone AS (DELETE FROM {table} AS t USING newest AS n WHERE n._op = 'd' AND {} \
          AND (t._time, t._revision) <= (n._time, n._revision)) \
          INSERT INTO {table} AS t ({names}, _time, _revision) SELECT {names}, _time, _revision FROM newest WHERE _op = 'u' \

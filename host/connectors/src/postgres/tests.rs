@@ -41,6 +41,7 @@ fn context() -> SinkContext {
         shape: Some(Arc::new(shape())),
         refused_bytes: 0,
         clock: Arc::new(ManualClock::default()),
+        began: weir_event::EventTime::from_millis(0),
         mark: Arc::new(NoMark),
     }
 }
@@ -67,7 +68,7 @@ fn a_table_has_the_querys_columns_the_key_and_what_tells_rows_apart() {
     assert!(ddl.contains("PRIMARY KEY (\"user_id\", \"_window_end\")"), "{ddl}");
     assert!(ddl.contains("CREATE TABLE \"s\".\"f_weir_epochs\""), "{ddl}");
     let types = [
-        ("n", "int4"),
+        ("n", "text"),
         ("x", "float8"),
         ("raw", "bytea"),
         ("user_id", "text"),
@@ -75,13 +76,16 @@ fn a_table_has_the_querys_columns_the_key_and_what_tells_rows_apart() {
     ];
     let mut found: BTreeMap<String, String> =
         types.map(|(name, of)| (name.to_owned(), of.to_owned())).into_iter().collect();
-    assert_eq!(layout.misfit(&found).unwrap(), "its column `n` is of type int4, which does not hold bigint");
-    found.insert("n".to_owned(), "int8".to_owned());
+    assert_eq!(layout.misfit(&found).unwrap(), "its column `n` is of type text, which does not hold bigint");
+    found.insert("n".to_owned(), "int4".to_owned());
     assert_eq!(layout.misfit(&found).unwrap(), "it has no column `_time`; add it: \"_time\" bigint");
     found.remove("user_id");
     found.insert("userid".to_owned(), "text".to_owned());
     let told = layout.misfit(&found).unwrap();
     assert_eq!(told, "it has no column `user_id` (it has `userid`); add it: \"user_id\" text");
+    let needed = ["n", "_time", "owner"].map(str::to_owned);
+    assert!(layout.lacks(&needed).unwrap().starts_with("its column `owner` takes no null"));
+    assert_eq!(layout.lacks(&needed[..2]), None);
     let keyless = RowShape { keys: Arc::new(Schema::empty()), key_columns: Vec::new(), ..shape() };
     assert!(Layout::of("f", Keep::Newest, &keyless).unwrap_err().contains("`keep: all`"));
 }

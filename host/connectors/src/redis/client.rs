@@ -2,19 +2,24 @@
 //!
 //! The client waits for connections and answers by the machine's clock.
 
-use super::address;
+use super::row::{HashLayout, HashRow};
+use super::{address, is_tls};
+use crate::blocking::blocking;
+use crate::trust::{TRUST, is_mistrust, pem};
 use crate::upsert::{Item, KeyedClient, Opened, Outcome};
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::{Client, Cmd, ConnectionInfo, ErrorKind, RedisError, Script, ServerErrorKind, Value};
+use redis::{
+    Client, Cmd, ConnectionInfo, ErrorKind, RedisError, Script, ServerErrorKind, TlsCertificates, Value,
+};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_connect::{ConnectError, Op};
-use weir_event::EventTime;
+use weir_connect::ConnectError;
 
 /// Puts rows; see there.
 const SCRIPT: &str = include_str!("put.lua");
@@ -24,13 +29,13 @@ const ROWS_PER_RUN: usize = 100;
 const CONNECTING: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const ANSWERING: Duration = Duration::from_secs(10);
-/// How long the mark of a row that was taken away stays: older rows that are still on their way are known by it.
-const MARK_STAYS: Duration = Duration::from_hours(24);
 
 /// The servers.
 pub(super) struct Servers {
     pub(super) nodes: Vec<ConnectionInfo>,
     pub(super) is_cluster: bool,
+    /// Whom their certificates may be signed by, beside whom the machine trusts.
+    pub(super) ca: Option<PathBuf>,
 }
 
 impl fmt::Display for Servers {
@@ -61,17 +66,36 @@ impl Connection {
 struct RedisClient {
     connection: Connection,
     at: String,
+    layout: HashLayout,
     ttl: Option<Duration>,
     /// Known to servers that have run it by its hash.
     script: Script,
 }
 
 /// Connects, and checks that scripts may be run and rows be written.
-pub(super) async fn open(servers: &Servers, ttl: Option<Duration>) -> Result<Opened, ConnectError> {
+pub(super) async fn open(
+    servers: &Servers,
+    layout: HashLayout,
+    ttl: Option<Duration>,
+) -> Result<Opened, ConnectError> {
     let at = servers.to_string();
     let failed = |error: RedisError| failure(&at, &error);
-    let connection = connect(servers).await.map_err(failed)?;
-    let client = RedisClient { connection, at: at.clone(), ttl, script: Script::new(SCRIPT) };
+    let certificates = match &servers.ca {
+        // Certificates are read from the machine's disk.
+        Some(ca) => {
+            let (ca, shown) = (ca.clone(), format!("redis {at}"));
+            let root_cert = blocking(move || pem(Some(&ca), &shown)).await?;
+            Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) })
+        }
+        None => None,
+    };
+    let connection = connect(servers, certificates).await.map_err(|error| {
+        let is_silent = error.is_timeout() && servers.nodes.iter().any(is_tls);
+        let help = "; one that does not speak TLS answers nothing: write redis:// for that";
+        let told = failed(error);
+        if is_silent { ConnectError { message: told.message + help, ..told } } else { told }
+    })?;
+    let client = RedisClient { connection, at: at.clone(), layout, ttl, script: Script::new(SCRIPT) };
     client
         .clone_connection()
         .ask(redis::cmd("EVAL").arg("return redis.sha1hex('')").arg(0))
@@ -90,9 +114,12 @@ pub(super) async fn open(servers: &Servers, ttl: Option<Duration>) -> Result<Ope
     Ok(Opened { found, client: Arc::new(client) })
 }
 
-async fn connect(servers: &Servers) -> Result<Connection, RedisError> {
+async fn connect(servers: &Servers, certificates: Option<TlsCertificates>) -> Result<Connection, RedisError> {
     if servers.is_cluster {
-        let builder = ClusterClientBuilder::new(servers.nodes.clone());
+        let mut builder = ClusterClientBuilder::new(servers.nodes.clone());
+        if let Some(certificates) = certificates {
+            builder = builder.certs(certificates);
+        }
         let builder = builder.connection_timeout(CONNECTING).response_timeout(ANSWERING).retries(1);
         return Ok(Connection::Cluster(builder.build()?.get_async_connection().await?));
     }
@@ -103,7 +130,10 @@ async fn connect(servers: &Servers) -> Result<Connection, RedisError> {
         .set_number_of_retries(1)
         .set_connection_timeout(Some(CONNECTING))
         .set_response_timeout(Some(ANSWERING));
-    let client = Client::open(node.clone())?;
+    let client = match certificates {
+        Some(certificates) => Client::build_with_tls(node.clone(), certificates)?,
+        None => Client::open(node.clone())?,
+    };
     Ok(Connection::One(ConnectionManager::new_with_config(client, config).await?))
 }
 
@@ -119,6 +149,9 @@ fn failure(at: &str, error: &RedisError) -> ConnectError {
             "redis {at}: the login lacks a permission: {said}; allow it EVAL, EVALSHA and hashes"
         )),
         Some("OOM") => ConnectError::unavailable(format!("redis {at} is out of memory: {said}")),
+        _ if is_mistrust(&said) => {
+            ConnectError::external(format!("redis {at} is not reachable: {said}; {TRUST}"))
+        }
         _ if is_login => {
             ConnectError::external(format!("redis {at} refuses the login: {said}; correct `url`"))
         }
@@ -153,11 +186,24 @@ impl RedisClient {
 
     /// Runs the script for some items.
     async fn run(&self, items: &[Item]) -> Result<Vec<Outcome>, RedisError> {
+        let rows: Vec<_> = items.iter().map(|item| self.layout.row(item, self.ttl)).collect();
+        let good: Vec<&HashRow<'_>> = rows.iter().flatten().collect();
+        let mut written = if good.is_empty() { Vec::new() } else { self.run_rows(&good).await? }.into_iter();
+        let missing =
+            || RedisError::from((ErrorKind::UnexpectedReturnType, "the script's answer is too short"));
+        let outcome = |row: &Result<HashRow<'_>, String>| match row {
+            Ok(_) => written.next().ok_or_else(missing),
+            Err(reason) => Ok(Outcome::Refused(reason.clone())),
+        };
+        rows.iter().map(outcome).collect()
+    }
+
+    async fn run_rows(&self, rows: &[&HashRow<'_>]) -> Result<Vec<Outcome>, RedisError> {
         let mut connection = self.clone_connection();
-        let mut answer = connection.ask(&self.command("EVALSHA", self.script.get_hash(), items)).await;
+        let mut answer = connection.ask(&self.command("EVALSHA", self.script.get_hash(), rows)).await;
         if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {
             // A server that was started anew, or has not seen it yet.
-            answer = connection.ask(&self.command("EVAL", SCRIPT, items)).await;
+            answer = connection.ask(&self.command("EVAL", SCRIPT, rows)).await;
         }
         let Value::Array(answers) = answer? else {
             return Err(RedisError::from((
@@ -168,41 +214,25 @@ impl RedisClient {
         answers.into_iter().map(outcome).collect()
     }
 
-    /// The call of the script, which is called so, for some items.
-    fn command(&self, call: &str, script: &str, items: &[Item]) -> Cmd {
+    /// The call of the script, which is called so, for some rows.
+    fn command(&self, call: &str, script: &str, rows: &[&HashRow<'_>]) -> Cmd {
         let mut command = redis::cmd(call);
-        command.arg(script).arg(items.len());
-        for item in items {
-            command.arg(&item.keys[0]);
+        command.arg(script).arg(rows.len());
+        for row in rows {
+            command.arg(&*row.key);
         }
-        for item in items {
-            self.push_arguments(item, &mut command);
+        command.arg(self.layout.fence_field()).arg(u8::from(self.layout.is_shared()));
+        for row in rows {
+            command.arg(&row.fence).arg(row.ttl.map_or(0, |ttl| ttl.as_millis() as u64));
+            command.arg(row.sets.len()).arg(row.removes.len());
+            for (name, value) in &row.sets {
+                command.arg(&**name).arg(&**value);
+            }
+            for name in &row.removes {
+                command.arg(&**name);
+            }
         }
         command
-    }
-
-    fn push_arguments(&self, item: &Item, command: &mut Cmd) {
-        let deletes = item.op() == Op::Delete;
-        let ttl = if deletes { Some(self.ttl.unwrap_or(MARK_STAYS)) } else { self.ttl };
-        command.arg(item.fence.text()).arg(ttl.map_or(0, |ttl| ttl.as_millis() as u64));
-        if deletes {
-            command.arg(0).arg(0);
-            return;
-        }
-        let columns = item.columns().enumerate().map(|(at, (name, _))| (name, item.text(at)));
-        let own = [
-            ("_event_time", item.event_time().map(|time| time.to_string())),
-            ("_window_end", item.window().map(|(_, end)| EventTime::from_millis(end).to_string())),
-            ("_version", Some(item.meta().version.to_string())),
-        ];
-        let (sets, removes): (Vec<_>, Vec<_>) = columns.chain(own).partition(|(_, value)| value.is_some());
-        command.arg(sets.len()).arg(removes.len());
-        for (name, value) in &sets {
-            command.arg(*name).arg(value.as_deref());
-        }
-        for (name, _) in &removes {
-            command.arg(*name);
-        }
     }
 }
 

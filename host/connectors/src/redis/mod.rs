@@ -2,19 +2,23 @@
 //!
 //! A hash has a field for each of the query's columns, `_event_time`, `_window_end` where rows have windows, `_version`, and
 //! `_fence`, by which a script on the server tells newer rows from older ones. A null is a field that is absent. A row that
-//! takes another away leaves a hash with `_fence` alone for a day. Must not know how rows are batched, paced or tried again.
+//! takes another away leaves a hash with `_fence` alone for a day. Or hashes are as Feast has them. Must not know how rows are batched, paced or tried again.
 
 mod client;
+mod row;
 
 use crate::context::SinkContext;
+use crate::feast::{self, LAYOUT, StoreLayout};
 use crate::settings::{SettingError, Settings};
 use crate::upsert::{
-    BATCH, CONCURRENCY, KeyedStore, Opened, RETRY_COUNT, Template, UpsertSettings, UpsertSink, WRITE_RATE,
+    BATCH, CA, CONCURRENCY, KeyedStore, Opened, RETRY_COUNT, Template, UpsertSettings, UpsertSink, WRITE_RATE,
 };
 use async_trait::async_trait;
 use client::{Servers, open};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use row::{HashLayout, OWN_FIELDS};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::time::Duration;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{ConnectError, KeyDoc, RowShape, Sink};
@@ -40,15 +44,21 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         "{job}:{KEY}:..",
         "the key of an entity's hash, such as `{job}:{user_id}`",
     ),
+    CA,
+    LAYOUT,
+    KeyDoc::new("project", "text", NONE, "with `layout: feast`, which needs it: the project of Feast"),
+    KeyDoc::new(
+        "feature_view",
+        "text",
+        "{job}",
+        "with `layout: feast`: the feature view, whose features are the query's columns beside its key",
+    ),
     KeyDoc::new("ttl", "duration", NONE, "a hash goes so long after it was last written"),
     BATCH,
     CONCURRENCY,
     WRITE_RATE,
     RETRY_COUNT,
 ];
-
-/// Fields that are weir's own.
-const OWN_FIELDS: [&str; 4] = ["_event_time", "_window_end", "_version", "_fence"];
 
 /// A sink into Redis.
 pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
@@ -58,13 +68,46 @@ pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>
     if !is_cluster && nodes.len() > 1 {
         settings.error("cluster", "several URLs are those of a cluster; leave it out, or give one URL");
     }
+    let ca: Option<PathBuf> = settings.optional(CA.name);
+    if ca.is_some() && !nodes.iter().all(is_tls) {
+        settings.error(CA.name, "without TLS nothing is signed; write rediss://, or leave it out");
+    }
+    let ca = ca.map(|path| context.project.join(path));
     let ttl = settings.parsed::<Span>("ttl");
     if ttl.is_some_and(|ttl| ttl.millis() <= 0) {
         settings.error("ttl", "every row would be gone at once; give 1s or more");
     }
-    let key = settings.parsed::<Template>("key");
-    let key = key.unwrap_or_else(|| default_key(context.shape.as_deref()));
-    if let Some(shape) = &context.shape {
+    let (layout, keys, place) = layout(&mut settings, context);
+    let upsert = UpsertSettings::read(&mut settings);
+    settings.finish()?;
+    let ttl = ttl.map(|ttl| Duration::from_millis(ttl.millis() as u64));
+    let store = RedisStore { servers: Servers { nodes, is_cluster, ca }, layout, place, ttl };
+    Ok(Box::new(UpsertSink::new(Box::new(store), keys, upsert, context)))
+}
+
+/// What hashes look like, what tells their rows apart, and which they are.
+fn layout(settings: &mut Settings<'_>, context: &SinkContext) -> (HashLayout, Vec<Template>, String) {
+    let shape = context.shape.as_deref();
+    let given = settings.parsed::<Template>("key");
+    let (project, view): (Option<String>, Option<String>) =
+        (settings.optional("project"), settings.optional("feature_view"));
+    if settings.optional(LAYOUT.name) == Some(StoreLayout::Feast) {
+        feast::check(settings, shape, given.is_some());
+        if project.is_none() {
+            settings.error("project", "missing; give the project of Feast");
+        }
+        let (project, view) = (project.unwrap_or_default(), view.unwrap_or_else(|| context.job.clone()));
+        let place = format!("{project}/{view}");
+        return (HashLayout::Feast { project, view }, feast::keys(shape), place);
+    }
+    for (key, _) in [("project", project.is_some()), ("feature_view", view.is_some())]
+        .into_iter()
+        .filter(|(_, is_given)| *is_given)
+    {
+        settings.error(key, "only Feast has those; leave it out, or write `layout: feast`");
+    }
+    let key = given.unwrap_or_else(|| default_key(shape));
+    if let Some(shape) = shape {
         for fault in Template::key_faults(std::slice::from_ref(&key), shape) {
             settings.error("key", fault);
         }
@@ -75,11 +118,8 @@ pub(crate) fn sink(value: &Value, context: &SinkContext) -> Result<Box<dyn Sink>
             }
         }
     }
-    let upsert = UpsertSettings::read(&mut settings);
-    settings.finish()?;
-    let ttl = ttl.map(|ttl| Duration::from_millis(ttl.millis() as u64));
-    let store = RedisStore { servers: Servers { nodes, is_cluster }, key: key.written(), ttl };
-    Ok(Box::new(UpsertSink::new(Box::new(store), vec![key], upsert, context)))
+    let place = key.written();
+    (HashLayout::Weir, vec![key], place)
 }
 
 /// The servers that the URLs name; a URL is never repeated, as it may hold a password.
@@ -107,7 +147,9 @@ fn default_key(shape: Option<&RowShape>) -> Template {
 /// Hashes in Redis.
 struct RedisStore {
     servers: Servers,
-    key: String,
+    layout: HashLayout,
+    /// Which hashes they are.
+    place: String,
     ttl: Option<Duration>,
 }
 
@@ -123,14 +165,19 @@ fn address(node: &ConnectionInfo) -> String {
     if database == 0 { at } else { format!("{at}/{database}") }
 }
 
+/// Whether a server is spoken to by TLS.
+fn is_tls(node: &ConnectionInfo) -> bool {
+    matches!(node.addr(), ConnectionAddr::TcpTls { .. })
+}
+
 #[async_trait]
 impl KeyedStore for RedisStore {
     fn place(&self) -> String {
-        format!("{} at {}", self.key, self.servers)
+        format!("{} at {}", self.place, self.servers)
     }
 
     async fn open(&self) -> Result<Opened, ConnectError> {
-        open(&self.servers, self.ttl).await
+        open(&self.servers, self.layout.clone(), self.ttl).await
     }
 }
 

@@ -30,6 +30,7 @@ fn context(shape: Option<RowShape>) -> SinkContext {
         shape: shape.map(Arc::new),
         refused_bytes: 0,
         clock: Arc::new(ManualClock::default()),
+        began: weir_event::EventTime::from_millis(0),
         mark: Arc::new(NoMark),
     }
 }
@@ -65,4 +66,22 @@ fn a_key_that_does_not_fit_the_rows_is_refused() {
     let told = errors(&json!({"url": "redis://h", "ttl": "0s", "wrte_rate": 1}), &["user_id", "_fence"]);
     assert!(told.contains("ttl: every row") && told.contains("`_fence` is weir's own"), "{told}");
     assert!(told.contains("did you mean `write_rate`?"), "{told}");
+}
+
+#[test]
+fn hashes_as_feast_has_them_are_those_of_a_project_and_a_view() {
+    let of = |more: Value| {
+        let mut settings = json!({"url": "redis://h", "layout": "feast"});
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        settings
+    };
+    assert_eq!(place(&of(json!({"project": "p"}))), "p/j at h:6379");
+    assert_eq!(place(&of(json!({"project": "p", "feature_view": "rides"}))), "p/rides at h:6379");
+    let told = errors(&of(json!({"key": "{user_id}"})), &["user_id", "_fence"]);
+    assert_eq!(
+        told,
+        "key: Feast knows rows by their entity; leave it out\nproject: missing; give the project of Feast"
+    );
+    let told = errors(&json!({"url": "redis://h", "project": "p"}), &["user_id"]);
+    assert!(told.starts_with("project: only Feast has those"), "{told}");
 }

@@ -3,6 +3,7 @@
 //! It ends with an error where a store fails for good, or too often; the sink is then made anew and gets again what no
 //! checkpoint covers. Must not know any store, or what a checkpoint is.
 
+use super::held::Held;
 use super::item::Item;
 use super::pace::Pace;
 use super::queue::{Queue, UpsertBatch};
@@ -21,6 +22,8 @@ use weir_event::Clock;
 
 /// So many batches per batch on its way may wait: the next is ready when one is answered.
 const BATCHES_AHEAD: usize = 2;
+/// Rows that take less memory than this never hold up others: several that the engine hands over at once fit.
+const LEAST_HELD_BYTES: u64 = 16 << 20;
 
 /// What the task is asked to do.
 pub(super) enum Ask {
@@ -67,6 +70,10 @@ pub(super) struct Driver {
     pace: Pace,
     refused: RefusedRows,
     counted: Arc<Counted>,
+    held: Held,
+    /// No more rows are taken while so many wait, or while they take so much memory.
+    most_rows: usize,
+    most_bytes: u64,
     flushes: Vec<oneshot::Sender<()>>,
 }
 
@@ -86,13 +93,17 @@ pub(super) struct DriverParts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) refused: RefusedRows,
     pub(super) counted: Arc<Counted>,
+    pub(super) held: Held,
 }
 
 impl DriverHandle {
     /// Starts the task. Its processor time is that of whoever starts it.
     pub(super) fn start(parts: DriverParts) -> DriverHandle {
         let (sender, asks) = mpsc::channel(1);
+        let batches = parts.settings.concurrency.saturating_mul(BATCHES_AHEAD);
         let mut driver = Driver {
+            most_rows: parts.settings.batch_rows.saturating_mul(batches),
+            most_bytes: parts.settings.batch_bytes.saturating_mul(batches as u64).max(LEAST_HELD_BYTES),
             queue: Queue::new(&parts.settings, parts.most_items),
             pace: Pace::new(parts.settings.write_rate),
             place: parts.place,
@@ -102,6 +113,7 @@ impl DriverHandle {
             asks,
             refused: parts.refused,
             counted: parts.counted,
+            held: parts.held,
             flushes: Vec::new(),
         };
         let error = Arc::new(Mutex::new(None));
@@ -153,8 +165,6 @@ async fn measured(owner: Option<CpuTime>, work: impl Future<Output = ()>) {
 impl Driver {
     async fn run(&mut self) -> Result<(), ConnectError> {
         let mut on_their_way: FuturesUnordered<BoxFuture<'static, BatchAnswer>> = FuturesUnordered::new();
-        let most_waiting =
-            self.settings.batch_rows.saturating_mul(self.settings.concurrency.saturating_mul(BATCHES_AHEAD));
         loop {
             let due = self.send_due(&mut on_their_way);
             if on_their_way.is_empty() && self.queue.len() == 0 {
@@ -163,6 +173,7 @@ impl Driver {
                     let _ = done.send(());
                 }
             }
+            let has_room = self.has_room();
             let wait = async {
                 match due {
                     Some(pause) => self.clock.sleep(pause).await,
@@ -171,13 +182,19 @@ impl Driver {
             };
             tokio::select! {
                 Some(answer) = on_their_way.next(), if !on_their_way.is_empty() => self.answered(answer).await?,
-                ask = self.asks.recv(), if self.queue.len() < most_waiting => match ask {
+                ask = self.asks.recv(), if has_room => match ask {
                     Some(ask) => self.asked(ask).await?,
                     None => return Ok(()),
                 },
                 () = wait => {}
             }
         }
+    }
+
+    /// Whether more rows may come. Those that come next are counted as held already.
+    fn has_room(&self) -> bool {
+        let waiting = self.queue.len();
+        waiting == 0 || (waiting < self.most_rows && self.held.bytes() < self.most_bytes)
     }
 
     /// Sends every batch that can go; gives how long until the next can, if that depends on time alone.
@@ -187,7 +204,8 @@ impl Driver {
     ) -> Option<Duration> {
         while on_their_way.len() < self.settings.concurrency {
             let now = self.clock.monotonic();
-            let due = self.queue.due_at(now, !self.flushes.is_empty())?.max(self.pace.free_at());
+            let is_pressed = !self.flushes.is_empty() || self.held.bytes() >= self.most_bytes;
+            let due = self.queue.due_at(now, is_pressed)?.max(self.pace.free_at());
             if due > now {
                 return Some(due.saturating_sub(now));
             }

@@ -3,11 +3,12 @@
 //! Knows rows and what weir says of them. Must not know any store.
 
 use super::cells::{self, CellValue};
+use super::held::HeldRows;
 use super::settings::Keep;
 use arrow_array::ArrayRef;
 use std::sync::Arc;
 use weir_connect::sink::RowMeta;
-use weir_connect::{Op, RowIdentity, SinkRows};
+use weir_connect::{Op, RowIdentity};
 use weir_event::EventTime;
 use weir_format::json::push_cell;
 
@@ -57,7 +58,7 @@ pub(super) type RowKey = Arc<str>;
 /// A row, its key's texts and its fence.
 #[derive(Debug, Clone)]
 pub struct Item {
-    pub(super) rows: Arc<SinkRows>,
+    pub(super) rows: Arc<HeldRows>,
     pub(super) row: usize,
     /// What it takes in memory, roughly.
     bytes: u64,
@@ -74,7 +75,7 @@ pub struct Item {
 impl Item {
     /// A row with what its keys come to; `share` is what each of the rows takes in memory.
     pub(super) fn new(
-        (rows, row): (Arc<SinkRows>, usize),
+        (rows, row): (Arc<HeldRows>, usize),
         keys: Vec<String>,
         identity: Option<String>,
         fence: Fence,

@@ -13,6 +13,7 @@
 mod cells;
 mod driver;
 mod encoded;
+mod held;
 mod item;
 mod pace;
 mod queue;
@@ -24,8 +25,12 @@ mod template;
 pub use cells::{CellValue, text};
 pub use encoded::EncodedItems;
 pub use item::{Fence, Item, identity_text};
+#[cfg(feature = "postgres")]
+pub(crate) use pace::{Pace, pause};
+#[cfg(feature = "postgres")]
+pub(crate) use refused::line_of;
 pub(crate) use refused::{RefusedRows, refused_line};
-pub use settings::{BATCH, CONCURRENCY, KEEP, Keep, RETRY_COUNT, UpsertSettings, WRITE_RATE};
+pub use settings::{BATCH, CA, CONCURRENCY, KEEP, Keep, RETRY_COUNT, UpsertSettings, WRITE_RATE};
 pub use sink::UpsertSink;
 pub use template::{NullInText, Template, key_columns};
 

@@ -1,34 +1,48 @@
-//! How many rows a second a store is given.
+//! How many rows a second a store is given, and how long it is left alone after it has put something off.
 //!
 //! Knows durations since some fixed point. Must not wait.
 
 use std::time::Duration;
 
+/// The pause before what a store put off is tried again; it doubles with each try that follows.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Pauses differ by up to a half, so that what was put off together does not all come back together.
+const JITTER_PER_CENT: u64 = 50;
+
+/// How long to wait after so many tries; `of` makes the difference between those that wait.
+pub(crate) fn pause(tries: u32, of: &str) -> Duration {
+    let whole = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
+    let chance = xxhash_rust::xxh3::xxh3_64_with_seed(of.as_bytes(), u64::from(tries)) % JITTER_PER_CENT;
+    whole * (100 - chance) as u32 / 100
+}
+
 /// Rows at an even rate, without bursts: what a store has room for in a second is not saved for the next.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rows_per_second: Option<u32>,
     /// When the rows that were let through have had their time.
     free_at: Duration,
 }
 
 impl Pace {
-    pub(super) fn new(rows_per_second: Option<u32>) -> Pace {
+    pub(crate) fn new(rows_per_second: Option<u32>) -> Pace {
         Pace { rows_per_second, free_at: Duration::ZERO }
     }
 
     /// The most rows to let through at once: those of a tenth of a second.
-    pub(super) fn most_rows(&self) -> usize {
+    pub(crate) fn most_rows(&self) -> usize {
         self.rows_per_second.map_or(usize::MAX, |rate| (rate / 10).max(1) as usize)
     }
 
     /// When rows may be let through.
-    pub(super) fn free_at(&self) -> Duration {
+    pub(crate) fn free_at(&self) -> Duration {
         self.free_at
     }
 
     /// So many rows are let through now.
-    pub(super) fn let_through(&mut self, rows: usize, now: Duration) {
+    pub(crate) fn let_through(&mut self, rows: usize, now: Duration) {
         if let Some(rate) = self.rows_per_second {
             self.free_at = self.free_at.max(now) + Duration::from_secs(1) * rows as u32 / rate;
         }

@@ -3,16 +3,10 @@
 //! Knows items and durations since some fixed point. Must not wait, nor know any store.
 
 use super::item::{Item, RowKey};
+use super::pace::pause;
 use super::settings::UpsertSettings;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
-
-/// The pause before what a store put off is tried again; it doubles with each try that follows.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest such pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Pauses differ by up to a half, so that rows which were put off together do not all come back together.
-const JITTER_PER_CENT: u64 = 50;
 
 /// An item that waits, and how often it was tried.
 #[derive(Debug)]
@@ -98,7 +92,7 @@ impl Queue {
     }
 
     /// When there is a batch to take next, as far as that depends on time alone.
-    pub(super) fn due_at(&mut self, now: Duration, is_flushing: bool) -> Option<Duration> {
+    pub(super) fn due_at(&mut self, now: Duration, is_pressed: bool) -> Option<Duration> {
         self.wake(now);
         let delayed =
             self.delayed.iter().map(|(at, _)| *at).chain(self.again.iter().map(|(at, _)| *at)).min();
@@ -106,7 +100,7 @@ impl Queue {
         let ready = oldest.map(|oldest| {
             let is_full = self.ready.len() >= self.most_rows || self.ready_bytes >= self.most_bytes;
             // What was tried before has waited.
-            if is_full || is_flushing || oldest.tries > 0 { now } else { oldest.since + self.every }
+            if is_full || is_pressed || oldest.tries > 0 { now } else { oldest.since + self.every }
         });
         ready.into_iter().chain(delayed).min()
     }
@@ -146,7 +140,7 @@ impl Queue {
 
     /// A batch that may or may not have taken effect goes again as it is, after a pause; its keys stay on their way.
     pub(super) fn put_back(&mut self, mut batch: UpsertBatch, now: Duration) {
-        let pause = batch.keys.first().map_or(FIRST_PAUSE, |key| pause(batch.tries(), key));
+        let pause = pause(batch.tries(), batch.keys.first().map_or("", |key| &**key));
         batch.tries.iter_mut().for_each(|tries| *tries += 1);
         self.again.push((now + pause, batch));
     }
@@ -181,11 +175,4 @@ impl Queue {
             }
         }
     }
-}
-
-/// How long to wait after so many tries; the key makes the difference between rows.
-fn pause(tries: u32, key: &RowKey) -> Duration {
-    let whole = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
-    let chance = xxhash_rust::xxh3::xxh3_64_with_seed(key.as_bytes(), u64::from(tries)) % JITTER_PER_CENT;
-    whole * (100 - chance) as u32 / 100
 }

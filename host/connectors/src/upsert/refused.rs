@@ -3,7 +3,7 @@
 //! A line may be there twice, as the rows behind the last checkpoint are written again after a crash. A full file is
 //! rotated once and then replaced, so that a flood of refused rows costs a bounded amount of disk. Must not know any store.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -85,18 +85,18 @@ pub(crate) fn refused_line(rows: &SinkRows, row: usize, key: &[String], reason: 
         "revision": meta.revision,
         "op": meta.op,
     });
+    let one = SinkRows { columns: rows.columns.slice(row, 1), meta: RowMeta::default() };
+    let mut columns = Vec::new();
+    let is_encoded = JsonEncoder::new(false).encode(&one, &mut columns).is_ok();
+    line_of(&about, if is_encoded { columns.trim_ascii_end() } else { b"null" })
+}
+
+/// A line of what is said of a row and of its columns, an object each.
+pub(crate) fn line_of(about: &Value, columns: &[u8]) -> Vec<u8> {
     let mut line = about.to_string().into_bytes();
     line.pop();
     line.extend_from_slice(b",\"row\":");
-    let one = SinkRows { columns: rows.columns.slice(row, 1), meta: RowMeta::default() };
-    let start = line.len();
-    if JsonEncoder::new(false).encode(&one, &mut line).is_err() {
-        line.truncate(start);
-        line.extend_from_slice(b"null");
-    }
-    while line.last() == Some(&b'\n') {
-        line.pop();
-    }
+    line.extend_from_slice(columns);
     line.extend_from_slice(b"}\n");
     line
 }

@@ -32,6 +32,13 @@ pub const RETRY_COUNT: KeyDoc = KeyDoc::new(
     "5",
     "so often it is tried again, with growing pauses, before the sink counts as failed; then it starts anew, and no row is lost",
 );
+/// Whom the certificate of a server may be signed by.
+pub const CA: KeyDoc = KeyDoc::new(
+    "ca",
+    "path",
+    NONE,
+    "certificates in PEM that it may be signed by, beside those of the machine",
+);
 /// What is kept of a key.
 pub const KEEP: KeyDoc = KeyDoc::new(
     "keep",
@@ -39,6 +46,9 @@ pub const KEEP: KeyDoc = KeyDoc::new(
     "newest",
     "a row per key, its newest; or a row per key and window (or event)",
 );
+
+/// What is wrong with a zero.
+const NEVER: &str = "nothing would ever be written; give 1 or more";
 
 /// What a store keeps of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -109,17 +119,24 @@ impl UpsertSettings {
             }
         }
         read.concurrency = settings.optional(CONCURRENCY.name).unwrap_or(read.concurrency);
-        read.write_rate = settings.optional(WRITE_RATE.name);
-        read.retry_count = settings.optional(RETRY_COUNT.name).unwrap_or(read.retry_count);
         let counts = [
             ("batch.rows", read.batch_rows == 0),
             ("batch.bytes", read.batch_bytes == 0),
             (CONCURRENCY.name, read.concurrency == 0),
-            (WRITE_RATE.name, read.write_rate == Some(0)),
         ];
         for (key, _) in counts.into_iter().filter(|(_, is_zero)| *is_zero) {
-            settings.error(key, "nothing would ever be written; give 1 or more");
+            settings.error(key, NEVER);
         }
-        read
+        read.with_rate(settings)
+    }
+
+    /// Reads [`WRITE_RATE`] and [`RETRY_COUNT`] alone, for a store whose rows are not put together here.
+    pub fn with_rate(mut self, settings: &mut Settings<'_>) -> UpsertSettings {
+        self.write_rate = settings.optional(WRITE_RATE.name);
+        self.retry_count = settings.optional(RETRY_COUNT.name).unwrap_or(self.retry_count);
+        if self.write_rate == Some(0) {
+            settings.error(WRITE_RATE.name, NEVER);
+        }
+        self
     }
 }

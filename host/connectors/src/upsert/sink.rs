@@ -5,6 +5,7 @@
 
 use super::KeyedStore;
 use super::driver::{Ask, Counted, DriverHandle, DriverParts};
+use super::held::Held;
 use super::item::{Fence, Item, identity_text};
 use super::refused::{RefusedRows, refused_line};
 use super::settings::{Keep, UpsertSettings};
@@ -26,6 +27,7 @@ pub struct UpsertSink {
     clock: Arc<dyn Clock>,
     refused: RefusedRows,
     counted: Arc<Counted>,
+    held: Held,
     driver: Option<DriverHandle>,
 }
 
@@ -53,6 +55,7 @@ impl UpsertSink {
             clock: context.clock.clone(),
             refused: RefusedRows::new(&context.data_dir, &context.job, &context.sink, context.refused_bytes),
             counted: Arc::default(),
+            held: Held::default(),
             driver: None,
         }
     }
@@ -63,7 +66,7 @@ impl UpsertSink {
 
     /// The items of some rows, of each key the newest alone, and the lines of rows that can have none.
     fn items(&self, rows: &SinkRows) -> (Vec<Item>, Vec<Vec<u8>>) {
-        let rows = Arc::new(rows.clone());
+        let rows = self.held.hold(rows);
         let keys: Vec<_> = self.keys.iter().map(|key| key.over(&rows)).collect();
         let share = rows.columns.get_array_memory_size() / rows.columns.num_rows().max(1);
         let (mut items, mut places, mut refused) = (Vec::<Item>::new(), HashMap::new(), Vec::new());
@@ -128,6 +131,7 @@ impl Sink for UpsertSink {
             clock: self.clock.clone(),
             refused: self.refused.clone(),
             counted: self.counted.clone(),
+            held: self.held.clone(),
         }));
         Ok(())
     }

@@ -11,7 +11,7 @@ mod settings;
 pub(crate) use endpoint::{WebAnswer, WebEndpoint, WebRequest};
 pub(crate) use failure::WebFailure;
 pub(crate) use halves::{PartAnswer, by_halves};
-pub(crate) use settings::{CA, HEADERS, PASSWORD, TIMEOUT, URL, USER, WebSettings};
+pub(crate) use settings::{HEADERS, PASSWORD, TIMEOUT, URL, USER, WebSettings};
 
 #[cfg(test)]
 pub(crate) mod tests;

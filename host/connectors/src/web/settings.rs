@@ -4,6 +4,7 @@
 
 use crate::context::SinkContext;
 use crate::settings::Settings;
+use crate::upsert::CA;
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -30,13 +31,6 @@ pub(crate) const TIMEOUT: KeyDoc = KeyDoc::new(
     "duration",
     "30s",
     "an answer that takes longer counts as lost: the rows are sent again",
-);
-/// Whom it may be signed by.
-pub(crate) const CA: KeyDoc = KeyDoc::new(
-    "ca",
-    "path",
-    NONE,
-    "certificates in PEM that it may be signed by, beside those of the machine",
 );
 
 /// Headers that say what a body is, which is not for a definition to say.

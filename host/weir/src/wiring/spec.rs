@@ -81,6 +81,7 @@ fn sinks(opened: &Opened, plan: &JobPlan) -> Vec<SinkSpec> {
             shape: Some(shape.clone()),
             refused_bytes: opened.server.limits.dead_letters_bytes,
             clock: opened.clock.clone(),
+            began: opened.clock.now(),
             mark: opened.mark.clone(),
         };
         let plan = plan.clone();

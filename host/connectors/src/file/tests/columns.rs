@@ -266,6 +266,7 @@ fn context(shape: Option<Arc<RowShape>>) -> SinkContext {
         shape,
         refused_bytes: 0,
         clock: Arc::new(ManualClock::default()),
+        began: weir_event::EventTime::from_millis(0),
         mark: Arc::new(NoMark),
     }
 }

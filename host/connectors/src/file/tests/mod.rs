@@ -114,6 +114,7 @@ fn a_sink_has_its_folder_to_itself_however_the_path_is_written() {
             shape: None,
             refused_bytes: 0,
             clock: std::sync::Arc::new(ManualClock::at(EventTime::from_millis(0))),
+            began: EventTime::from_millis(0),
             mark: std::sync::Arc::new(NoMark),
         };
         sink(&json!({"path": path, "meta": meta}), &context).unwrap().own_place()
@@ -488,6 +489,7 @@ fn settings_are_checked_together() {
         shape: None,
         refused_bytes: 0,
         clock,
+        began: EventTime::from_millis(0),
         mark: Arc::new(NoMark),
     };
     let errors = sink(&json!({"format": "orc", "roll": "0s", "metta": true}), &context).err().unwrap();

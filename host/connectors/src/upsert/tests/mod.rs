@@ -42,6 +42,7 @@ impl World {
             shape: None,
             refused_bytes: 1 << 20,
             clock: self.clock.clone(),
+            began: EventTime::from_millis(0),
             mark: Arc::new(NoMark),
         }
     }
@@ -248,6 +249,37 @@ async fn batches_are_bounded_several_are_on_their_way_and_the_rate_is_kept() {
         .await;
     let took = world.clock.monotonic().saturating_sub(began);
     assert!(took >= Duration::from_millis(900) && took < Duration::from_millis(1500), "{took:?}");
+}
+
+#[tokio::test]
+async fn memory_is_bounded_also_where_one_row_is_left_of_each_that_came_together() {
+    let mut world = World::new();
+    world.settings.every = Duration::from_secs(3600);
+    world.store.contents().delay_ms = 50;
+    let mut sink = world.sink().await;
+    let large = "x".repeat(2 << 20);
+    let (written, count) = (std::cell::Cell::new(0), 40);
+    let mut work = std::pin::pin!(async {
+        for number in 0..count {
+            // The large one takes the place of the one before it, and the small one still holds that in memory.
+            let small = format!("u{number}");
+            let rows = rows(&[(Some(&small), 1), (Some(&large), number)], 20, 1 + number as u64);
+            sink.write(&rows).await.unwrap();
+            written.set(number + 1);
+        }
+        sink.prepare(1).await.unwrap();
+    });
+    for _ in 0..100 {
+        tokio::select! {
+            biased;
+            () = &mut work => panic!("a store that has not answered has everything"),
+            () = settle() => {}
+        }
+    }
+    assert!((5..=12).contains(&written.get()), "{} of 2 MiB each", written.get());
+    world.run(&mut work).await;
+    assert_eq!(world.store.visible().len(), count as usize + 1);
+    assert!(world.clock.monotonic() < Duration::from_secs(60), "{:?}", world.clock.monotonic());
 }
 
 #[tokio::test]

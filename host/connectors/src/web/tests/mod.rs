@@ -6,10 +6,11 @@ use self::server::{Reply, TestServer};
 use super::PartAnswer;
 use super::WebAnswer;
 use super::{
-    CA, HEADERS, PASSWORD, TIMEOUT, URL, USER, WebEndpoint, WebFailure, WebRequest, WebSettings, by_halves,
+    HEADERS, PASSWORD, TIMEOUT, URL, USER, WebEndpoint, WebFailure, WebRequest, WebSettings, by_halves,
 };
 use crate::registry::tests::sink_context;
 use crate::settings::{SettingError, Settings};
+use crate::upsert::CA;
 use crate::upsert::Outcome;
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,9 +1,16 @@
-//! How Feast's online store keeps an entity and its features, so that its clients read what weir writes: version 3 of its
-//! serialized entity keys, hashed by MurmurHash3, and its Protobuf values.
+//! How Feast's online stores keep an entity and its features, so that its clients read what weir writes: version 3 of its
+//! serialized entity keys, hashes by MurmurHash3, and its Protobuf values.
+//!
+//! Knows columns and cells. Must not know any store.
 
-use crate::upsert::CellValue;
+mod murmur3;
+
+use crate::settings::Settings;
+use crate::upsert::{CellValue, Item, Template};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
+use serde::Deserialize;
+use weir_connect::{KeyDoc, RowShape};
 use weir_event::EventTime;
 
 /// The numbers of Feast's types of values, which are also those of the fields that hold them.
@@ -20,8 +27,86 @@ mod kind {
     pub(super) const LIST: u32 = 10;
 }
 
-/// The id of the entity in a row of key columns; or why Feast has none for it.
-pub(super) fn entity_id(keys: &RecordBatch, row: usize) -> Result<String, String> {
+/// What rows look like in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StoreLayout {
+    #[default]
+    Weir,
+    Feast,
+}
+
+/// Which of them a store has.
+pub(crate) const LAYOUT: KeyDoc = KeyDoc::new(
+    "layout",
+    "weir or feast",
+    "weir",
+    "what rows look like there: weir's own, or as Feast's online store keeps a feature view (entity keys of version 3)",
+);
+
+/// What is wrong with rows of this shape for Feast.
+pub(crate) fn check(settings: &mut Settings<'_>, shape: Option<&RowShape>, key_is_given: bool) {
+    if key_is_given {
+        settings.error("key", "Feast knows rows by their entity; leave it out");
+    }
+    if shape.is_some_and(|shape| shape.keys.fields().is_empty()) {
+        settings.error(LAYOUT.name, "rows of this query have no entity key, by which Feast keeps them");
+    }
+}
+
+/// The texts that tell entities apart.
+pub(crate) fn keys(shape: Option<&RowShape>) -> Vec<Template> {
+    let keys = shape.into_iter().flat_map(|shape| shape.keys.fields().iter());
+    keys.map(|key| Template::column(key.name())).collect()
+}
+
+/// The id of a row's entity, where a store has texts for keys; or why Feast has none for it.
+pub(crate) fn entity_id(item: &Item) -> Result<String, String> {
+    let key = entity_key(item)?;
+    Ok(murmur3::of_128_bits(&key).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The key of a row's entity; or why Feast has none for it.
+pub(crate) fn entity_key(item: &Item) -> Result<Vec<u8>, String> {
+    let keys = item.meta().keys.as_ref().ok_or_else(|| "it has no entity key".to_owned())?;
+    key_of(keys, item.row())
+}
+
+/// The features of a row by name, each with its value, which is empty for a null; or why Feast has none for one.
+pub(crate) fn features(item: &Item) -> Result<Vec<(&str, Vec<u8>)>, String> {
+    let keys = item.meta().keys.as_ref();
+    let is_key = |name: &str| keys.is_some_and(|keys| keys.schema_ref().column_with_name(name).is_some());
+    let mut features = Vec::new();
+    for (index, (name, _)) in item.columns().enumerate().filter(|(_, (name, _))| !is_key(name)) {
+        let value = value(item.value(index)).map_err(|reason| format!("its column `{name}`: {reason}"))?;
+        features.push((name, value));
+    }
+    Ok(features)
+}
+
+/// The name of a view's feature in a hash of Redis.
+pub(crate) fn field(view: &str, feature: &str) -> [u8; 4] {
+    murmur3::of_32_bits(format!("{view}:{feature}").as_bytes()).to_le_bytes()
+}
+
+/// An event time as a message of Protobuf.
+pub(crate) fn timestamp(time: EventTime) -> Vec<u8> {
+    let (seconds, millis) = (time.millis().div_euclid(1000), time.millis().rem_euclid(1000));
+    let mut out = Vec::new();
+    for (number, value) in [(1, seconds), (2, millis * 1_000_000)] {
+        if value != 0 {
+            push_field(&mut out, number, &Wire::Varint(varint(value as u64)));
+        }
+    }
+    out
+}
+
+/// An event time as a text.
+pub(crate) fn time(time: EventTime) -> String {
+    time.to_string().replace('T', " ").replace('Z', "000+00:00")
+}
+
+fn key_of(keys: &RecordBatch, row: usize) -> Result<Vec<u8>, String> {
     let mut joined = Vec::new();
     for (field, column) in keys.schema_ref().fields().iter().zip(keys.columns()) {
         let value = key_value(column.as_ref(), row)
@@ -37,7 +122,7 @@ pub(super) fn entity_id(keys: &RecordBatch, row: usize) -> Result<String, String
     };
     joined.iter().for_each(|(name, _)| push(kind::STRING, name.as_bytes()));
     joined.iter().for_each(|(_, (kind, bytes))| push(*kind, bytes));
-    Ok(murmur3(&serialized).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(serialized)
 }
 
 fn key_value(column: &dyn Array, row: usize) -> Result<(u32, Vec<u8>), String> {
@@ -54,7 +139,7 @@ fn key_value(column: &dyn Array, row: usize) -> Result<(u32, Vec<u8>), String> {
 }
 
 /// A feature's value as Feast keeps it; nothing of a null.
-pub(super) fn value(cell: CellValue) -> Result<Vec<u8>, String> {
+fn value(cell: CellValue) -> Result<Vec<u8>, String> {
     let CellValue::List(items) = cell else {
         let Some((kind, bytes)) = scalar(cell)? else { return Ok(Vec::new()) };
         let mut out = Vec::new();
@@ -130,50 +215,6 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-/// An event time as Feast writes it.
-pub(super) fn time(time: EventTime) -> String {
-    time.to_string().replace('T', " ").replace('Z', "000+00:00")
-}
-
-const C1: u64 = 0x87c3_7b91_1142_53d5;
-const C2: u64 = 0x4cf5_ad43_2745_937f;
-
-/// MurmurHash3's variant of 128 bits for 64-bit machines, seed 0.
-fn murmur3(data: &[u8]) -> [u8; 16] {
-    let word = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
-    let mix1 = |word: u64| word.wrapping_mul(C1).rotate_left(31).wrapping_mul(C2);
-    let mix2 = |word: u64| word.wrapping_mul(C2).rotate_left(33).wrapping_mul(C1);
-    let (mut one, mut two) = (0_u64, 0_u64);
-    let (blocks, tail) = data.as_chunks::<16>();
-    for block in blocks {
-        one ^= mix1(word(&block[..8]));
-        one = one.rotate_left(27).wrapping_add(two).wrapping_mul(5).wrapping_add(0x52dc_e729);
-        two ^= mix2(word(&block[8..]));
-        two = two.rotate_left(31).wrapping_add(one).wrapping_mul(5).wrapping_add(0x3849_5ab5);
-    }
-    if tail.len() > 8 {
-        two ^= mix2(word(&tail[8..]));
-    }
-    one ^= mix1(word(&tail[..tail.len().min(8)]));
-    let length = data.len() as u64;
-    (one, two) = (one ^ length, two ^ length);
-    one = one.wrapping_add(two);
-    two = two.wrapping_add(one);
-    (one, two) = (last_mix(one), last_mix(two));
-    one = one.wrapping_add(two);
-    two = two.wrapping_add(one);
-    let mut out = [0; 16];
-    out[..8].copy_from_slice(&one.to_le_bytes());
-    out[8..].copy_from_slice(&two.to_le_bytes());
-    out
-}
-
-fn last_mix(mut word: u64) -> u64 {
-    word = (word ^ (word >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    word = (word ^ (word >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    word ^ (word >> 33)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,20 +226,8 @@ mod tests {
     }
 
     fn id(columns: &[(&str, ArrayRef)]) -> String {
-        entity_id(&RecordBatch::try_from_iter(columns.iter().cloned()).unwrap(), 0).unwrap()
-    }
-
-    /// What Python's mmh3 says.
-    #[test]
-    fn hashes_are_those_of_murmur3() {
-        let bytes: Vec<u8> = (0..37).collect();
-        for (length, expected) in [
-            (0, "00000000000000000000000000000000"),
-            (16, "303f9091b524494445e82f76566490ab"),
-            (37, "20d802dd5ead7451b0cd03c799538480"),
-        ] {
-            assert_eq!(hex(&murmur3(&bytes[..length])), expected);
-        }
+        let keys = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
+        hex(&murmur3::of_128_bits(&key_of(&keys, 0).unwrap()))
     }
 
     /// What Feast 0.67 makes of the same entities.
@@ -241,5 +270,13 @@ mod tests {
         }
         assert!(value(CellValue::Map(Vec::new())).is_err());
         assert_eq!(time(EventTime::from_millis(0)), "1970-01-01 00:00:00.000000+00:00");
+        for (millis, expected) in [
+            (0, ""),
+            (1_700_000_000_999, "0880e2cfaa0610c08faedc03"),
+            (-1, "08ffffffffffffffffff0110c08faedc03"),
+        ] {
+            assert_eq!(hex(&timestamp(EventTime::from_millis(millis))), expected, "{millis}");
+        }
+        assert_eq!(hex(&field("rides", "n")), "93d48fbb");
     }
 }

@@ -1,10 +1,20 @@
-//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. lookups parquet]`. It prints
+//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. lookups parquet sinks]`. It prints
 //! and asserts nothing. It wants the release `weir` built, as `make bench` does first.
 
 mod bare;
 mod columns;
 mod lookups;
 mod rides;
+mod sinks;
+mod takers;
+mod visible;
+
+#[path = "../../harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "it is that of the tests, of which this needs a part")]
+mod harness;
+#[path = "../../services/mod.rs"]
+#[allow(dead_code, reason = "they are those of the tests, of which this needs a part")]
+mod services;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +31,9 @@ fn main() {
     rides::measure(events, is_wanted);
     if is_wanted("lookups") {
         lookups::measure();
+    }
+    if is_wanted("sinks") {
+        sinks::measure(events);
     }
 }
 

@@ -135,5 +135,6 @@ async fn kinesis_reads_the_same_from_each_of_its_positions() {
     source_replays(&*source(&kinesis.url)).await.unwrap();
     let faults = troubled("GetRecords", &kinesis.url, &[THROTTLED, Injected::Slow(300)]);
     source_replays(&*source(&faults.url)).await.unwrap();
-    assert!(faults.calls("GetRecords").1 > 3, "{:?}", faults.calls("GetRecords"));
+    // Each of both ways at least once.
+    assert!(faults.calls("GetRecords").1 >= 2, "{:?}", faults.calls("GetRecords"));
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use weir_connect::ConnectError;
-use weir_format::{Reference, Registered, SchemaKind, SchemaRegistry};
+use weir_format::{Reference, Registered, SchemaAnswer, SchemaKind, SchemaRegistry};
 
 /// Long enough for a registry that starts, short enough that a job's state says soon what it waits for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -59,6 +59,32 @@ struct RegistryAnswer {
     references: Vec<AnswerReference>,
 }
 
+/// Why there is no answer about a schema.
+#[derive(Debug)]
+enum NoAnswer {
+    /// The registry says that it has no such one.
+    Absent(String),
+    Failed(ConnectError),
+}
+
+impl From<ConnectError> for NoAnswer {
+    fn from(error: ConnectError) -> NoAnswer {
+        NoAnswer::Failed(error)
+    }
+}
+
+impl NoAnswer {
+    /// Of what somebody has to register first.
+    fn into_error(self) -> ConnectError {
+        match self {
+            NoAnswer::Absent(why) => {
+                ConnectError::unavailable(format!("{why}; register it, or correct `registry`"))
+            }
+            NoAnswer::Failed(error) => error,
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct AnswerReference {
     name: String,
@@ -103,17 +129,17 @@ impl HttpRegistry {
         Ok(self.client.get_or_init(|| made))
     }
 
-    async fn get(&self, path: &[&str], what: &str) -> Result<RegistryAnswer, ConnectError> {
+    async fn get(&self, path: &[&str], what: &str) -> Result<RegistryAnswer, NoAnswer> {
         self.ask(self.client()?.get(self.address(path)), what).await
     }
 
-    async fn post(&self, path: &[&str], body: &Value, what: &str) -> Result<RegistryAnswer, ConnectError> {
+    async fn post(&self, path: &[&str], body: &Value, what: &str) -> Result<RegistryAnswer, NoAnswer> {
         const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
         let request = self.client()?.post(self.address(path)).header("content-type", CONTENT);
         self.ask(request.body(body.to_string()), what).await
     }
 
-    async fn ask(&self, request: RequestBuilder, what: &str) -> Result<RegistryAnswer, ConnectError> {
+    async fn ask(&self, request: RequestBuilder, what: &str) -> Result<RegistryAnswer, NoAnswer> {
         let request = match &self.login {
             Some(login) => request.basic_auth(&login.user, login.password.as_ref()),
             None => request,
@@ -132,33 +158,35 @@ impl HttpRegistry {
             if body.len() > ANSWER_LIMIT_BYTES {
                 let message =
                     format!("the schema registry at {} answers with more than a schema", self.place);
-                return Err(ConnectError::external(message));
+                return Err(ConnectError::external(message).into());
             }
         }
         if !status.is_success() {
             return Err(self.refusal(status, &body, what));
         }
-        serde_json::from_slice(&body).map_err(|_| {
-            ConnectError::external(format!(
-                "what answers at {} is not a schema registry with Confluent's API; correct `registry` (the path belongs to \
-                 it, such as /apis/ccompat/v7)",
-                self.place
-            ))
-        })
+        serde_json::from_slice(&body).map_err(|_| ConnectError::external(self.something_else()).into())
+    }
+
+    fn something_else(&self) -> String {
+        format!(
+            "what answers at {} is not a schema registry with Confluent's API; correct `registry` (the path belongs to it, such \
+             as /apis/ccompat/v7)",
+            self.place
+        )
     }
 
     /// What an answer that is not a success means.
-    fn refusal(&self, status: StatusCode, body: &[u8], what: &str) -> ConnectError {
+    fn refusal(&self, status: StatusCode, body: &[u8], what: &str) -> NoAnswer {
         let place = &self.place;
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let (code, said) = (body["error_code"].as_u64(), body["message"].as_str().unwrap_or_default());
         let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
-        match (status.as_u16(), code) {
-            (_, Some(SUBJECT_NOT_FOUND | VERSION_NOT_FOUND | SCHEMA_NOT_FOUND)) | (404, _) => {
-                ConnectError::unavailable(format!(
-                    "{what} is not in the schema registry at {place}; register it, or correct `registry`"
-                ))
+        NoAnswer::Failed(match (status.as_u16(), code) {
+            (_, Some(SUBJECT_NOT_FOUND | VERSION_NOT_FOUND | SCHEMA_NOT_FOUND)) => {
+                return NoAnswer::Absent(format!("{what} is not in the schema registry at {place}"));
             }
+            // Whoever answers so knows nothing of schemas, or not now.
+            (404, _) => ConnectError::unavailable(self.something_else()),
             (401 | 403, _) => ConnectError::external(format!(
                 "the schema registry at {place} does not let weir see or register {what}: HTTP {status}{said}; give \
                  `registry` a user who may, as http://USER:PASSWORD@HOST"
@@ -173,24 +201,7 @@ impl HttpRegistry {
             _ => ConnectError::external(format!(
                 "the schema registry at {place} refuses {what}: HTTP {status}{said}"
             )),
-        }
-    }
-
-    fn registered(&self, answer: RegistryAnswer, id: u32, what: &str) -> Result<Registered, ConnectError> {
-        let kind = match answer.kind.as_deref() {
-            None | Some("AVRO") => SchemaKind::Avro,
-            Some("PROTOBUF") => SchemaKind::Protobuf,
-            Some("JSON") => SchemaKind::Json,
-            Some(other) => {
-                let message =
-                    format!("{what} in the schema registry at {} is of a kind `{other}`", self.place);
-                return Err(ConnectError::external(message));
-            }
-        };
-        let reference =
-            |it: AnswerReference| Reference { name: it.name, subject: it.subject, version: it.version };
-        let references = answer.references.into_iter().map(reference).collect();
-        Ok(Registered { id, kind, text: answer.schema, references })
+        })
     }
 
     fn without_id(&self, what: &str) -> ConnectError {
@@ -202,6 +213,21 @@ impl HttpRegistry {
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Registered>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RegistryAnswer {
+    fn registered(self, id: u32) -> Registered {
+        let kind = match self.kind.as_deref() {
+            None | Some("AVRO") => SchemaKind::Avro,
+            Some("PROTOBUF") => SchemaKind::Protobuf,
+            Some("JSON") => SchemaKind::Json,
+            Some(_) => SchemaKind::Other,
+        };
+        let reference =
+            |it: AnswerReference| Reference { name: it.name, subject: it.subject, version: it.version };
+        let references = self.references.into_iter().map(reference).collect();
+        Registered { id, kind, text: self.schema, references }
     }
 }
 
@@ -225,29 +251,40 @@ impl SchemaRegistry for HttpRegistry {
         &self.place
     }
 
-    async fn by_id(&self, id: u32) -> Result<Registered, ConnectError> {
+    async fn by_id(&self, id: u32) -> Result<SchemaAnswer, ConnectError> {
         if let Some(known) = self.known().get(&id) {
-            return Ok(known.clone());
+            return Ok(SchemaAnswer::Found(known.clone()));
         }
         let what = format!("schema {id}");
-        let answer = self.get(&["schemas", "ids", &id.to_string()], &what).await?;
-        let found = self.registered(answer, id, &what)?;
-        self.known().insert(id, found.clone());
-        Ok(found)
+        match self.get(&["schemas", "ids", &id.to_string()], &what).await {
+            Ok(answer) => {
+                let found = answer.registered(id);
+                self.known().insert(id, found.clone());
+                Ok(SchemaAnswer::Found(found))
+            }
+            Err(NoAnswer::Absent(why)) => Ok(SchemaAnswer::Absent(why)),
+            Err(NoAnswer::Failed(error)) => Err(error),
+        }
     }
 
     async fn latest(&self, subject: &str) -> Result<(u32, Registered), ConnectError> {
         let what = format!("subject `{subject}`");
-        let answer = self.get(&["subjects", subject, "versions", "latest"], &what).await?;
+        let answer = self.get(&["subjects", subject, "versions", "latest"], &what).await;
+        let answer = answer.map_err(NoAnswer::into_error)?;
         let (id, version) = answer.id.zip(answer.version).ok_or_else(|| self.without_id(&what))?;
-        Ok((version, self.registered(answer, id, &what)?))
+        Ok((version, answer.registered(id)))
     }
 
-    async fn version(&self, subject: &str, version: u32) -> Result<Registered, ConnectError> {
+    async fn version(&self, subject: &str, version: u32) -> Result<SchemaAnswer, ConnectError> {
         let what = format!("version {version} of subject `{subject}`");
-        let answer = self.get(&["subjects", subject, "versions", &version.to_string()], &what).await?;
-        let id = answer.id.ok_or_else(|| self.without_id(&what))?;
-        self.registered(answer, id, &what)
+        match self.get(&["subjects", subject, "versions", &version.to_string()], &what).await {
+            Ok(answer) => {
+                let id = answer.id.ok_or_else(|| self.without_id(&what))?;
+                Ok(SchemaAnswer::Found(answer.registered(id)))
+            }
+            Err(NoAnswer::Absent(why)) => Ok(SchemaAnswer::Absent(why)),
+            Err(NoAnswer::Failed(error)) => Err(error),
+        }
     }
 
     async fn register(&self, subject: &str, kind: SchemaKind, text: &str) -> Result<u32, ConnectError> {
@@ -256,14 +293,20 @@ impl SchemaRegistry for HttpRegistry {
             SchemaKind::Avro => "AVRO",
             SchemaKind::Protobuf => "PROTOBUF",
             SchemaKind::Json => "JSON",
+            SchemaKind::Other => {
+                return Err(ConnectError::internal(format!("{what} is of no known kind")));
+            }
         };
         let body = json!({"schema": text, "schemaType": kind});
         // Whoever may not register may use what is there.
         let found = self.post(&["subjects", subject], &body, &what).await;
         let answer = match found {
             Ok(answer) if answer.id.is_some() => answer,
-            Err(error) if !error.retry => return Err(error),
-            _ => self.post(&["subjects", subject, "versions"], &body, &what).await?,
+            Err(NoAnswer::Failed(error)) if !error.retry => return Err(error),
+            _ => {
+                let answer = self.post(&["subjects", subject, "versions"], &body, &what).await;
+                answer.map_err(NoAnswer::into_error)?
+            }
         };
         answer.id.ok_or_else(|| self.without_id(&what))
     }

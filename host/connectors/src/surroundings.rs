@@ -4,6 +4,7 @@
 use crate::schema_registry::HttpRegistry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use weir_event::Clock;
 use weir_format::{SchemaRegistry, Surroundings};
 
 /// Schemas and descriptors are written by hand or made of what is: a longer file is a mistake.
@@ -13,12 +14,13 @@ const FILE_LIMIT_BYTES: u64 = 16 << 20;
 #[derive(Debug, Clone)]
 pub struct ProjectSurroundings {
     folder: PathBuf,
+    clock: Arc<dyn Clock>,
 }
 
 impl ProjectSurroundings {
-    /// Of the project in this folder.
-    pub fn new(folder: &Path) -> ProjectSurroundings {
-        ProjectSurroundings { folder: folder.to_path_buf() }
+    /// Of the project in this folder; time is this clock's.
+    pub fn new(folder: &Path, clock: Arc<dyn Clock>) -> ProjectSurroundings {
+        ProjectSurroundings { folder: folder.to_path_buf(), clock }
     }
 }
 
@@ -53,17 +55,22 @@ impl Surroundings for ProjectSurroundings {
     fn registry(&self, _: &str) -> Result<Arc<dyn SchemaRegistry>, String> {
         Err(weir_connect::settings::left_out("the client of schema registries"))
     }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir_event::ManualClock;
 
     #[test]
     fn files_are_those_of_the_project() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.avsc"), "{}").unwrap();
-        let around = ProjectSurroundings::new(folder.path());
+        let around = ProjectSurroundings::new(folder.path(), Arc::new(ManualClock::default()));
         assert_eq!(around.file("a.avsc").unwrap(), b"{}");
         let said = around.file("b.avsc").unwrap_err();
         assert_eq!(said, "`b.avsc` is not there; paths start at the project's folder");

@@ -38,13 +38,14 @@ pub mod parquet;
 #[cfg(feature = "protobuf")]
 pub mod protobuf;
 mod records;
+mod refused;
 mod registry;
 mod rows;
 mod scalar;
 mod table;
 
 pub use contract::{FormatProblem, SinkFormat, StreamFormat, Writing};
-pub use registry::{Reference, Registered, SchemaKind, SchemaRegistry, Surroundings};
+pub use registry::{Reference, Registered, SchemaAnswer, SchemaKind, SchemaRegistry, Surroundings};
 pub use table::{FORMATS, Format, by_name, sink_format, stream_format};
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
 use weir_connect::ConnectError;
+use weir_event::Clock;
 
 /// What formats may need beside their options.
 pub trait Surroundings: Debug + Send + Sync {
@@ -15,6 +16,9 @@ pub trait Surroundings: Debug + Send + Sync {
     /// The registry of schemas at this address, without asking it anything yet; the error says what is wrong with the
     /// address.
     fn registry(&self, url: &str) -> Result<Arc<dyn SchemaRegistry>, String>;
+
+    /// Where time is taken from.
+    fn clock(&self) -> Arc<dyn Clock>;
 }
 
 /// Language of a schema.
@@ -26,6 +30,8 @@ pub enum SchemaKind {
     Protobuf,
     /// JSON Schema.
     Json,
+    /// One that weir does not know.
+    Other,
 }
 
 /// A schema as a registry has it.
@@ -52,6 +58,15 @@ pub struct Reference {
     pub version: u32,
 }
 
+/// What a registry answers to whoever asks for a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaAnswer {
+    /// There is one.
+    Found(Registered),
+    /// There is none so far; which one where, in words.
+    Absent(String),
+}
+
 /// A registry of schemas, as Confluent's API describes it. Each error says whether to ask again later.
 #[async_trait]
 pub trait SchemaRegistry: Debug + Send + Sync {
@@ -59,14 +74,22 @@ pub trait SchemaRegistry: Debug + Send + Sync {
     fn place(&self) -> &str;
 
     /// The schema of this number. What was found once is at hand from then on.
-    async fn by_id(&self, id: u32) -> Result<Registered, ConnectError>;
+    async fn by_id(&self, id: u32) -> Result<SchemaAnswer, ConnectError>;
 
     /// The newest version of a subject, and its number there.
     async fn latest(&self, subject: &str) -> Result<(u32, Registered), ConnectError>;
 
     /// A version of a subject.
-    async fn version(&self, subject: &str, version: u32) -> Result<Registered, ConnectError>;
+    async fn version(&self, subject: &str, version: u32) -> Result<SchemaAnswer, ConnectError>;
 
     /// The number of a schema, registered under the subject if it is not there yet.
     async fn register(&self, subject: &str, kind: SchemaKind, text: &str) -> Result<u32, ConnectError>;
+}
+
+/// The number of a schema and where the record goes on behind it, as Confluent's clients put it in front: a byte of 0 and
+/// four more. Numbers of registries are 31 bits long.
+pub(crate) fn numbered(record: &[u8]) -> Option<(u32, usize)> {
+    let [0, number @ ..] = *record.first_chunk::<5>()? else { return None };
+    let number = u32::from_be_bytes(number);
+    i32::try_from(number).is_ok().then_some((number, 5))
 }

@@ -116,7 +116,8 @@ impl RegisteredKinds {
         &self,
         (format, schema): (&FormatDefinition, &StreamSchema),
     ) -> Result<Arc<dyn StreamFormat>, Vec<weir_format::FormatProblem>> {
-        stream_format(&format.name, &format.options, schema, &ProjectSurroundings::new(&self.project))
+        let around = ProjectSurroundings::new(&self.project, self.clock.clone());
+        stream_format(&format.name, &format.options, schema, &around)
     }
 
     fn sink_context(&self, job: &str) -> SinkContext {

@@ -114,10 +114,10 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     let follow: bool = settings.optional("follow").unwrap_or_default();
     refuse_nul(path.as_deref(), &mut settings);
     let place = objects(path.as_deref(), &mut settings);
-    check_layout(context.layout, path.as_deref(), place.is_some(), &mut settings);
-    let is_columns = context.layout == FileLayout::Columns;
+    check_layout(context.layout, path.as_deref(), &mut settings);
+    let layout = context.layout;
     let whole =
-        |shelf: Arc<dyn Shelf>| Arc::new(WholeSource::new(shelf, is_columns, follow, context.clock.clone()));
+        |shelf: Arc<dyn Shelf>| Arc::new(WholeSource::new(shelf, layout, follow, context.clock.clone()));
     if let Some(place) = place {
         let bucket = Bucket::new(place).map_err(|error| settings.error("path", error)).ok();
         settings.finish()?;
@@ -129,8 +129,7 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     }
     settings.finish()?;
     let path = path.unwrap_or_default();
-    let layout = context.layout;
-    if is_columns {
+    if layout == FileLayout::Columns {
         return Ok(whole(Arc::new(Disk(Names::new(context.project.clone(), path)))));
     }
     let settings = FileSourceSettings { follow, layout, ..FileSourceSettings::new(&context.project, path) };
@@ -138,16 +137,12 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
 }
 
 /// Refuses what is wrong with files of a stream's format at a path.
-fn check_layout(layout: FileLayout, path: Option<&str>, is_in_store: bool, settings: &mut Settings) {
+fn check_layout(layout: FileLayout, path: Option<&str>, settings: &mut Settings) {
     let is_named_so = path.is_some_and(|path| path.ends_with(".parquet"));
     match layout {
         FileLayout::None => settings.error(
             "",
             "records of this format have no form in files; read them from kafka, or use another format",
-        ),
-        FileLayout::Quoted { .. } | FileLayout::AvroContainer if is_in_store => settings.error(
-            "path",
-            "files of this format are read from this machine only; objects may be JSON lines or Parquet",
         ),
         FileLayout::Columns => {}
         _ if is_named_so => {
@@ -219,7 +214,8 @@ fn content(meta: bool, context: &SinkContext, settings: &mut Settings) -> Result
     if compression.is_some() {
         settings.error("compression", "is for `format: parquet`; leave it out");
     }
-    let (subject, around) = (format!("{}-value", context.job), ProjectSurroundings::new(&context.project));
+    let subject = format!("{}-value", context.job);
+    let around = ProjectSurroundings::new(&context.project, context.clock.clone());
     let writing = Writing { meta, in_files: true, subject: &subject, around: &around };
     match sink_format(&format, &writing) {
         Ok(format) => Ok(FileContent::Records(format.encoder, format.ending)),

@@ -112,7 +112,7 @@ pub(crate) fn sink_of(
     let key = key(&mut settings, context);
     let format: Value = settings.optional("format").unwrap_or_else(|| Value::from("json"));
     let subject = format!("{}-value", cluster.topic);
-    let around = ProjectSurroundings::new(&context.project);
+    let around = ProjectSurroundings::new(&context.project, context.clock.clone());
     let writing = Writing { meta: false, in_files: false, subject: &subject, around: &around };
     let format = sink_format(&format, &writing).map_err(|errors| settings.below("format", errors));
     let tombstones = settings.optional("tombstones").unwrap_or(false);

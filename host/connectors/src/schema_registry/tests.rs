@@ -50,7 +50,8 @@ async fn schemas_are_asked_for_by_number_and_by_subject_below_a_path_with_a_logi
     assert_eq!(registry.place(), format!("http://{address}/apis/ccompat/v7"));
     assert!(!format!("{registry:?}").contains("cret"));
     for _ in 0..2 {
-        assert_eq!(registry.by_id(7).await.unwrap().text, "\"int\"");
+        let SchemaAnswer::Found(found) = registry.by_id(7).await.unwrap() else { panic!("it is there") };
+        assert_eq!((found.id, found.text.as_str()), (7, "\"int\""));
     }
     let (version, found) = registry.latest("a/b").await.unwrap();
     assert_eq!((version, found.id, found.references[0].subject.as_str()), (2, 9, "s"));
@@ -77,13 +78,12 @@ async fn a_schema_is_registered_where_it_is_not_there() {
 async fn what_goes_wrong_says_whose_fault_it_is_and_whether_to_ask_again() {
     let said = |code: u64| json!({"error_code": code, "message": "why"}).to_string();
     for (status, body, retry, part) in [
-        ("404 Not Found", said(40403), true, "schema 7 is not in the schema registry at http://127"),
-        ("404 Not Found", "<html>".to_owned(), true, "register it, or correct `registry`"),
+        ("404 Not Found", "<html>".to_owned(), true, "is not a schema registry with Confluent's API"),
+        ("404 Not Found", said(404), true, "is not a schema registry with Confluent's API"),
         ("401 Unauthorized", said(40101), false, "give `registry` a user who may"),
         ("500 Internal Server Error", said(50001), true, "does not serve schema 7 now: HTTP 500"),
         ("429 Too Many Requests", String::new(), true, "does not serve schema 7 now"),
         ("200 OK", "<html>".to_owned(), false, "is not a schema registry with Confluent's API"),
-        ("200 OK", json!({"schema": "", "schemaType": "XML"}).to_string(), false, "is of a kind `XML`"),
     ] {
         let (address, served) = answering(vec![(status, body)]);
         let registry = HttpRegistry::new(&format!("http://u:hidden@{address}")).unwrap();
@@ -92,6 +92,26 @@ async fn what_goes_wrong_says_whose_fault_it_is_and_whether_to_ask_again() {
         assert!(error.message.contains(part) && !error.message.contains("hidden"), "{error}");
         served.join().unwrap();
     }
+    let (address, served) = answering(vec![("404 Not Found", said(40403)), ("404 Not Found", said(40402))]);
+    let registry = HttpRegistry::new(&format!("http://{address}")).unwrap();
+    for (absent, what) in [
+        (registry.by_id(7).await.unwrap(), "schema 7"),
+        (registry.version("s", 2).await.unwrap(), "version 2 of subject `s`"),
+    ] {
+        let why = format!("{what} is not in the schema registry at http://{address}");
+        assert_eq!(absent, SchemaAnswer::Absent(why));
+    }
+    served.join().unwrap();
+    let (address, served) = answering(vec![
+        ("404 Not Found", said(40401)),
+        ("200 OK", json!({"schema": "", "schemaType": "XML"}).to_string()),
+    ]);
+    let registry = HttpRegistry::new(&format!("http://{address}")).unwrap();
+    let error = registry.latest("s").await.unwrap_err();
+    assert!(error.retry && error.message.contains("; register it, or correct `registry`"), "{error}");
+    let SchemaAnswer::Found(found) = registry.by_id(7).await.unwrap() else { panic!("it is there") };
+    assert_eq!(found.kind, SchemaKind::Other);
+    served.join().unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = HttpRegistry::new(&format!("http://u:hidden@{closed}")).unwrap().by_id(7).await.unwrap_err();
     assert!(error.retry && error.message.contains("does not answer: "), "{error}");

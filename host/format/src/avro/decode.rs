@@ -8,8 +8,9 @@ use super::fill::{fill_record, short};
 use super::input::Input;
 use super::resolve::{Misfit, RecordPlan, Resolver};
 use super::schema::Schema;
-use super::source::{Origin, Reader};
+use super::source::{Origin, Reader, RegistrySource, WriterSchema};
 use crate::records::each_record;
+use crate::registry::numbered;
 use crate::rows::{Rows, Wanted};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -108,13 +109,6 @@ impl AvroDecoder {
     }
 }
 
-/// The number of a schema before a record, and the record behind it.
-pub(super) fn framed(record: &[u8]) -> Option<(u32, &[u8])> {
-    let (head, record) = record.split_first_chunk::<5>()?;
-    let [0, number @ ..] = *head else { return None };
-    Some((u32::from_be_bytes(number), record))
-}
-
 #[async_trait]
 impl Decoder for AvroDecoder {
     async fn ready(&self, block: &RawBlock) -> Result<(), ConnectError> {
@@ -147,17 +141,26 @@ impl Decoder for AvroDecoder {
             }
             return Ok(());
         };
-        let mut lacking = BTreeSet::new();
+        let (mut lacking, mut last) = (BTreeSet::new(), None);
         each_record(block, |_, _, range| {
-            let number = framed(&block.data[range]).map(|(number, _)| number);
-            lacking.extend(number.filter(|number| self.plan(&WriterId::Number(*number)).is_none()));
+            let Some((number, _)) = numbered(&block.data[range]) else { return };
+            // Records of one number come in runs.
+            let is_new =
+                last.replace(number) != Some(number) && self.plan(&WriterId::Number(number)).is_none();
+            if is_new && registry.refused.is_to_be_asked(number) {
+                lacking.insert(number);
+            }
         });
-        for number in lacking {
-            let (schema, what) = registry.written_by(number).await?;
-            let reader = self.origin.reader().await?;
-            self.add(WriterId::Number(number), schema, &what, &reader)?;
+        if lacking.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let (schemas, awaited) = registry.written_by(lacking).await?;
+        for WriterSchema { number, name, schema } in schemas {
+            let reader = self.origin.reader().await?;
+            self.add(WriterId::Number(number), schema, &name, &reader)?;
+            registry.refused.found(number);
+        }
+        awaited.map_or(Ok(()), Err)
     }
 
     fn decode(&self, block: &RawBlock) -> Decoded {
@@ -175,24 +178,28 @@ impl AvroDecoder {
             _ => 0,
         };
         let mut rows = Rows::new(&self.wanted, room);
-        let is_framed = matches!(*self.origin, Origin::Registry(_));
+        let registry = match &*self.origin {
+            Origin::Registry(registry) => Some(&**registry),
+            Origin::Given(_) => None,
+        };
         let mut last: Option<(WriterId, Arc<Plan>)> = None;
         each_record(block, |index, offset, range| {
             let payload = &block.data[range.clone()];
             rows.push((index, offset), payload, |columns| {
-                let (writer, behind) = if is_framed {
-                    let (number, _) = framed(payload).ok_or_else(|| {
-                        "not a record of the registry: it does not begin with a byte of 0 and the number of its schema"
-                            .to_owned()
-                    })?;
-                    (WriterId::Number(number), 5)
-                } else {
-                    (WriterId::Given, 0)
+                let (writer, behind) = match registry {
+                    Some(_) => {
+                        let (number, behind) = numbered(payload).ok_or_else(|| {
+                            "not a record of the registry: it does not begin with a byte of 0 and the number of its schema"
+                                .to_owned()
+                        })?;
+                        (WriterId::Number(number), behind)
+                    }
+                    None => (WriterId::Given, 0),
                 };
                 if last.as_ref().is_none_or(|(known, _)| *known != writer) {
-                    last = self.plan(&writer).map(|plan| (writer, plan));
+                    last = self.plan(&writer).map(|plan| (writer.clone(), plan));
                 }
-                let Some((_, plan)) = &last else { return Err("its schema is not at hand".to_owned()) };
+                let Some((_, plan)) = &last else { return Err(lacks(registry, &writer)) };
                 let mut input = Input::new(&block.data[..range.end], true);
                 input.at = range.start + behind;
                 fill_record(&plan.record, &plan.schema, &mut input, columns, &|index| self.name(index))?;
@@ -222,6 +229,16 @@ impl AvroDecoder {
         }
         rows.finish(&block.data)
     }
+}
+
+/// Why records of this schema cannot be decoded.
+#[cold]
+fn lacks(registry: Option<&RegistrySource>, writer: &WriterId) -> String {
+    let why = match (registry, writer) {
+        (Some(registry), WriterId::Number(number)) => registry.refused.why(*number),
+        _ => None,
+    };
+    why.unwrap_or_else(|| "its schema is not at hand".to_owned())
 }
 
 /// How far the records of a container were read.

@@ -28,6 +28,7 @@ use self::resolve::Resolver;
 use self::schema::Schema;
 use self::source::{Origin, Reader, RegistrySource};
 use crate::contract::{FormatProblem, StreamFormat, Writing, of_options};
+use crate::refused::{RefusedNumbers, WAIT, schema_wait};
 use crate::registry::{SchemaRegistry, Surroundings};
 use crate::rows::Wanted;
 use serde_json::Value;
@@ -59,6 +60,7 @@ pub(crate) const KEYS: &[KeyDoc] = &[
         "of a sink: under which subject the schema of the query's columns is registered; of a stream: whose newest version \
          knows the defaults of fields that older records do not have",
     ),
+    WAIT,
 ];
 
 /// Avro, as a definition sets it up.
@@ -98,13 +100,15 @@ impl AvroFormat {
         if subject.is_some() && registry.is_none() {
             settings.error("subject", "`registry` is missing; give its address, or leave this out");
         }
+        let wait = schema_wait(&mut settings, registry.is_some());
         settings.finish().map_err(of_options)?;
         if let Some(schema) = given.as_ref().and_then(|reader| reader.schema.as_ref()) {
             check(schema, stream)?;
         }
         let origin = match registry {
             Some(registry) => {
-                Origin::Registry(RegistrySource { registry, subject, reader: Mutex::new(given) })
+                let (reader, refused) = (Mutex::new(given), RefusedNumbers::new(around.clock(), wait));
+                Origin::Registry(Box::new(RegistrySource { registry, subject, reader, refused }))
             }
             None => Origin::Given(given.unwrap_or_default()),
         };
@@ -143,8 +147,10 @@ impl StreamFormat for AvroFormat {
 /// Reads `{registry, subject}` of a sink.
 pub(crate) fn encoder(options: &Value, writing: &Writing<'_>) -> Result<Arc<dyn Encoder>, Vec<SettingError>> {
     let mut settings = Settings::new(options, KEYS);
-    if settings.optional::<String>("schema").is_some() {
-        settings.error("schema", "is for streams; the schema of a sink is made of the query's columns");
+    for key in ["schema", WAIT.name] {
+        if settings.optional::<Value>(key).is_some() {
+            settings.error(key, "is for streams; the schema of a sink is made of the query's columns");
+        }
     }
     let registry = registry(&mut settings, writing.around);
     let subject: Option<String> = settings.optional("subject");

@@ -3,8 +3,9 @@
 //! Must not know records.
 
 use super::schema::Schema;
-use crate::registry::{Reference, Registered, SchemaKind, SchemaRegistry};
-use std::collections::HashSet;
+use crate::refused::{RefusedNumbers, SchemaFault};
+use crate::registry::{Reference, Registered, SchemaAnswer, SchemaKind, SchemaRegistry};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_connect::ConnectError;
 
@@ -14,7 +15,7 @@ pub(super) enum Origin {
     /// From its definition, if it gives one, and from its files.
     Given(Reader),
     /// From a registry, by the numbers that records carry.
-    Registry(RegistrySource),
+    Registry(Box<RegistrySource>),
 }
 
 /// The schema that declared fields are found in: it knows defaults and other names of what others wrote.
@@ -33,6 +34,16 @@ pub(super) struct RegistrySource {
     pub(super) subject: Option<String>,
     /// What the stream is read by, once that is known; given by the definition where it gives it.
     pub(super) reader: Mutex<Option<Reader>>,
+    pub(super) refused: RefusedNumbers,
+}
+
+/// A schema that wrote records.
+#[derive(Debug)]
+pub(super) struct WriterSchema {
+    pub(super) number: u32,
+    /// What it is called in messages.
+    pub(super) name: String,
+    pub(super) schema: Schema,
 }
 
 impl Origin {
@@ -56,7 +67,8 @@ impl RegistrySource {
             Some(subject) => {
                 let (version, found) = self.registry.latest(subject).await?;
                 let name = format!("schema {} ({subject}, version {version})", found.id);
-                let schema = Some(Arc::new(self.schema(&found, &name).await?));
+                let schema = self.schema(&found, &name).await.map_err(SchemaFault::of_definition)?;
+                let schema = Some(Arc::new(schema));
                 Reader { name: Some(name), schema }
             }
         };
@@ -64,26 +76,34 @@ impl RegistrySource {
         Ok(reader)
     }
 
-    /// The schema of a number, and what it is called in messages.
-    pub(super) async fn written_by(&self, number: u32) -> Result<(Schema, String), ConnectError> {
-        let what = format!("schema {number}");
-        let found = self.registry.by_id(number).await?;
-        Ok((self.schema(&found, &what).await?, what))
+    /// The schemas of these numbers, except for those whose records are refused, and what is waited for if that is
+    /// anything.
+    pub(super) async fn written_by(
+        &self,
+        numbers: BTreeSet<u32>,
+    ) -> Result<(Vec<WriterSchema>, Option<ConnectError>), ConnectError> {
+        let (found, mut awaited) = self.refused.ask(&*self.registry, numbers).await?;
+        let mut schemas = Vec::with_capacity(found.len());
+        for found in found {
+            let (number, name) = (found.id, format!("schema {}", found.id));
+            match self.schema(&found, &name).await {
+                Ok(schema) => schemas.push(WriterSchema { number, name, schema }),
+                Err(fault) => awaited = awaited.or(self.refused.judge(number, fault)?),
+            }
+        }
+        Ok((schemas, awaited))
     }
 
-    async fn schema(&self, found: &Registered, what: &str) -> Result<Schema, ConnectError> {
+    async fn schema(&self, found: &Registered, what: &str) -> Result<Schema, SchemaFault> {
         let place = self.registry.place();
         if found.kind != SchemaKind::Avro {
-            return Err(ConnectError::user(format!(
-                "{what} in the schema registry at {place} is not one of Avro; read the stream as `format: {{protobuf: {{..}}}}`, \
-                 or correct `registry` and `subject`"
+            return Err(SchemaFault::Broken(format!(
+                "{what} in the schema registry at {place} is not one of Avro"
             )));
         }
         let named = referenced(&*self.registry, &found.references).await?;
         Schema::parse(&found.text, &named).map_err(|error| {
-            ConnectError::external(format!(
-                "{what} in the schema registry at {place}: {error}; register one that can be read"
-            ))
+            SchemaFault::Broken(format!("{what} in the schema registry at {place}: {error}"))
         })
     }
 }
@@ -95,7 +115,7 @@ const REFERENCES_LIMIT: usize = 100;
 async fn referenced(
     registry: &dyn SchemaRegistry,
     references: &[Reference],
-) -> Result<Vec<String>, ConnectError> {
+) -> Result<Vec<String>, SchemaFault> {
     enum Visit {
         Fetch(Reference),
         Add(String),
@@ -111,7 +131,10 @@ async fn referenced(
                 {
                     continue;
                 }
-                let found = registry.version(&reference.subject, reference.version).await?;
+                let found = match registry.version(&reference.subject, reference.version).await? {
+                    SchemaAnswer::Found(found) => found,
+                    SchemaAnswer::Absent(why) => return Err(SchemaFault::Absent(why)),
+                };
                 visits.push(Visit::Add(found.text));
                 visits.extend(found.references.into_iter().rev().map(Visit::Fetch));
             }

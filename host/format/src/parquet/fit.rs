@@ -5,7 +5,7 @@
 //! a row.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType, TimestampNanosecondType};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, TimestampNanosecondType};
 use arrow_array::{
     Array, ArrayRef, Int64Array, ListArray, StringArray, StructArray, TimestampMillisecondArray, UInt32Array,
     new_null_array,
@@ -213,6 +213,15 @@ fn written_times(array: &ArrayRef, form: &TimeForm) -> Result<Fitted, String> {
                 failed.push((row, format!("{number} is not a time that can be held")));
             }
             times.append_option(time.and_then(Result::ok));
+        }
+    } else if let (ArrowType::Float64, TimeForm::Unit(unit)) = (plain, form) {
+        let numbers = cast(array, &ArrowType::Float64).map_err(|error| error.to_string())?;
+        for (row, number) in numbers.as_primitive::<Float64Type>().iter().enumerate() {
+            let time = number.map(|number| unit.read(&number.to_string()).ok_or(number));
+            if let Some(Err(number)) = time {
+                failed.push((row, format!("{number} is not a time that can be held")));
+            }
+            times.append_option(time.and_then(Result::ok).map(EventTime::millis));
         }
     } else if is_text(plain) && !matches!(form, TimeForm::Unit(_)) {
         let texts = cast(array, &ArrowType::Utf8).map_err(|error| error.to_string())?;

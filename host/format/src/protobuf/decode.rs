@@ -1,8 +1,8 @@
 //! Reading Protocol Buffers: messages by their descriptors, into the columns that somebody wants.
 
-use super::fill::fill_record;
+use super::fill::{Scratch, fill_record};
 use super::plan::{MessageMisfit, MessagePlan, plan, reads_as};
-use super::source::{MessageId, MessageOrigin, framed};
+use super::source::{MessageId, MessageOrigin, MessageRegistry, framed};
 use crate::records::each_record;
 use crate::rows::{Rows, Wanted};
 use async_trait::async_trait;
@@ -47,6 +47,17 @@ impl ProtobufDecoder {
         let plan = plan(message, &self.wanted).map_err(|misfits| self.misfit(what, &misfits))?;
         self.plans().insert(writer, Arc::new(plan));
         Ok(())
+    }
+
+    /// What stands before a message, and how it is read.
+    fn planned<'r>(
+        &self,
+        registry: &MessageRegistry,
+        record: &'r [u8],
+    ) -> Result<(&'r [u8], Arc<MessagePlan>), String> {
+        let (writer, behind) = framed(record).ok_or_else(not_framed)?;
+        let plan = self.plans().get(&Some(writer.clone())).cloned();
+        Ok((&record[..behind], plan.ok_or_else(|| registry.lacks(&writer))?))
     }
 
     fn misfit(&self, what: &str, misfits: &[MessageMisfit]) -> ConnectError {
@@ -96,15 +107,26 @@ impl Decoder for ProtobufDecoder {
             MessageOrigin::Given(_) => return Ok(()),
             MessageOrigin::Registry(registry) => registry,
         };
-        let mut lacking = BTreeSet::new();
+        let (mut unplanned, mut last): (BTreeSet<MessageId>, Option<&[u8]>) = (BTreeSet::new(), None);
         each_record(block, |_, _, range| {
-            let writer = framed(&block.data[range]).map(|(writer, _)| writer);
-            lacking.extend(writer.filter(|writer| self.lacks(&Some(writer.clone()))));
+            let record = &block.data[range];
+            // Records of one message come in runs.
+            if last.is_some_and(|last| record.starts_with(last)) {
+                return;
+            }
+            let Some((writer, behind)) = framed(record) else { return };
+            last = Some(&record[..behind]);
+            if self.lacks(&Some(writer.clone())) {
+                unplanned.insert(writer);
+            }
         });
-        for writer in lacking {
-            let (written, reader) = registry.messages(&writer).await?;
+        let numbers = unplanned.iter().map(|(number, _)| *number);
+        let numbers: BTreeSet<u32> = numbers.filter(|number| registry.is_to_be_asked(*number)).collect();
+        let awaited = if numbers.is_empty() { None } else { registry.get(numbers).await? };
+        for writer in unplanned {
+            let Some(written) = registry.writer(&writer) else { continue };
             let number = writer.0;
-            match reader {
+            match registry.reader(&writer.1).await? {
                 None => self.add(Some(writer), &written, &format!("schema {number}"))?,
                 Some((reader, name)) => {
                     let what = format!("schema {number}, read by {name},");
@@ -116,7 +138,7 @@ impl Decoder for ProtobufDecoder {
                 }
             }
         }
-        Ok(())
+        awaited.map_or(Ok(()), Err)
     }
 
     fn decode(&self, block: &RawBlock) -> Decoded {
@@ -125,29 +147,37 @@ impl Decoder for ProtobufDecoder {
             Framing::Lines { .. } | Framing::Container { .. } => 0,
         };
         let mut rows = Rows::new(&self.wanted, room);
-        let is_framed = matches!(*self.origin, MessageOrigin::Registry(_));
-        let mut last: Option<(Option<MessageId>, Arc<MessagePlan>)> = None;
+        let registry = match &*self.origin {
+            MessageOrigin::Registry(registry) => Some(registry),
+            MessageOrigin::Given(_) => None,
+        };
+        let given = self.plans().get(&None).cloned();
+        let (mut last, mut scratch): (Option<(&[u8], Arc<MessagePlan>)>, _) = (None, Scratch::default());
         each_record(block, |index, offset, range| {
             let payload = &block.data[range.clone()];
             rows.push((index, offset), payload, |columns| {
-                let (writer, behind) = if is_framed {
-                    let (writer, behind) = framed(payload).ok_or_else(|| {
-                        "not a record of the registry: it does not begin with a byte of 0, the number of its schema and the \
-                         places of its message"
-                            .to_owned()
-                    })?;
-                    (Some(writer), behind)
-                } else {
-                    (None, 0)
+                let (behind, plan) = match (registry, &given) {
+                    (Some(registry), _) => {
+                        let (before, plan) = match &last {
+                            Some(last) if payload.starts_with(last.0) => last,
+                            _ => &*last.insert(self.planned(registry, payload)?),
+                        };
+                        (before.len(), plan)
+                    }
+                    (None, Some(plan)) => (0, plan),
+                    (None, None) => return Err("its schema is not at hand".to_owned()),
                 };
-                if last.as_ref().is_none_or(|(known, _)| *known != writer) {
-                    last = self.plans().get(&writer).cloned().map(|plan| (writer, plan));
-                }
-                let Some((_, plan)) = &last else { return Err("its schema is not at hand".to_owned()) };
                 let place = range.start + behind..range.end;
-                fill_record(plan, &block.data, place, columns, &|index| self.wanted.columns[index].member.clone())
+                let name = |index: usize| self.wanted.columns[index].member.clone();
+                fill_record(plan, &block.data, place, columns, &mut scratch, &name)
             });
         });
         rows.finish(&block.data)
     }
+}
+
+#[cold]
+fn not_framed() -> String {
+    "not a record of the registry: it does not begin with a byte of 0, the number of its schema and the places of its message"
+        .to_owned()
 }

@@ -12,9 +12,53 @@ pub(super) struct Sources<F>(pub(super) F);
 impl<F: Fn(&str) -> Option<String>> FileResolver for Sources<F> {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         match (self.0)(name) {
+            Some(text) if is_nested_too_deeply(text.as_bytes()) => {
+                Err(protox::Error::new(format!("`{name}` is nested too deeply")))
+            }
             Some(text) => File::from_source(name, &text),
             None => Err(protox::Error::file_not_found(name)),
         }
+    }
+}
+
+/// Nobody nests deeper, and the parser goes as deep as the text does.
+const NESTING_LIMIT: usize = 64;
+
+/// Whether brackets outside of comments and texts are nested deeper than any that people write.
+fn is_nested_too_deeply(text: &[u8]) -> bool {
+    let (mut rest, mut depth) = (text, 0_usize);
+    while let Some((first, behind)) = rest.split_first() {
+        let end = match (first, behind.first()) {
+            (b'/', Some(b'/')) => memchr::memchr(b'\n', behind),
+            (b'/', Some(b'*')) => memchr::memmem::find(&behind[1..], b"*/").map(|at| at + 2),
+            (b'"' | b'\'', _) => text_end(behind, *first),
+            (b'{' | b'[' | b'<', _) => {
+                depth += 1;
+                Some(0)
+            }
+            (b'}' | b']' | b'>', _) => {
+                depth = depth.saturating_sub(1);
+                Some(0)
+            }
+            _ => Some(0),
+        };
+        if depth > NESTING_LIMIT {
+            return true;
+        }
+        rest = end.map_or(&[], |end| &behind[end..]);
+    }
+    false
+}
+
+/// Where a text ends that is closed by this quote, behind it.
+fn text_end(text: &[u8], quote: u8) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(quote, b'\\', text.get(at..)?)?;
+        if text[at] == quote {
+            return Some(at + 1);
+        }
+        at += 2;
     }
 }
 

@@ -8,9 +8,7 @@ use super::wire::push_varint;
 use crate::json::Cells;
 use crate::registry::{SchemaKind, SchemaRegistry};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType,
-};
+use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType as ArrowType;
 use async_trait::async_trait;
@@ -236,16 +234,11 @@ fn push_value(column: &ArrayRef, row: usize, number: u32, out: &mut Vec<u8>) {
             push_fields(column.as_struct().columns(), row, &mut bytes);
             push_bytes(number, &bytes, out);
         }
-        ArrowType::Date32 => {
-            let days = i64::from(column.as_primitive::<Date32Type>().value(row));
-            let text = weir_event::EventTime::from_millis(days.saturating_mul(86_400_000)).to_string();
-            push_bytes(number, text.split('T').next().unwrap_or_default().as_bytes(), out);
-        }
         _ => push_bytes(number, &text_of(column, row), out),
     }
 }
 
-/// Text, JSON, decimals.
+/// Text, JSON, decimals, dates.
 fn text_of(column: &ArrayRef, row: usize) -> Vec<u8> {
     let mut text = Vec::new();
     if let Ok(cells) = Cells::new(column.as_ref()) {

@@ -22,46 +22,228 @@ pub(super) fn broken() -> String {
         .to_owned()
 }
 
-/// Adds the fields of a message, which stands in one part of a block or in several, to columns.
-pub(super) fn fill_message(
-    plan: &MessagePlan,
-    block: &[u8],
-    parts: &[Range<usize>],
-    columns: &mut [Column],
-    depth: u32,
-    name: FieldNames<'_>,
-) -> Result<(), String> {
-    let depth = depth.checked_sub(1).ok_or("messages are nested too deeply")?;
-    let mut tokens: Vec<Vec<WireValue>> = vec![Vec::new(); plan.slots.len()];
-    for part in parts {
-        walk(&block[..part.end], part.start, |number, token| {
-            if let Some(slot) = plan.slot(number) {
-                tokens[slot].push(token);
-            }
-        })
-        .ok_or_else(broken)?;
-    }
-    for (slot, tokens) in plan.slots.iter().zip(&tokens) {
-        for (column, shape) in &slot.columns {
-            fill(shape, block, parts, tokens, &mut columns[*column], depth)
-                .map_err(|reason| format!("field `{}`: {reason}", name(*column)))?;
-        }
-        let Some((below, filled)) = &slot.below else { continue };
-        if tokens.is_empty() {
-            filled.iter().for_each(|column| columns[*column].push_null());
-        } else {
-            fill_message(below, block, &parts_of(tokens)?, columns, depth, name)?;
-        }
-    }
-    Ok(())
+/// Memory for what is found in messages, which one record leaves to the next.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// For each field that somebody wants, what was found of it. One for each message that another is within.
+    tables: Vec<Vec<Vec<WireValue>>>,
+    /// Keys and values of a map's entries.
+    entries: Vec<(Option<WireValue>, Option<WireValue>)>,
 }
 
-/// Where a message stands: what comes twice is one message with the fields of both.
-fn parts_of(tokens: &[WireValue]) -> Result<Vec<Range<usize>>, String> {
-    let part = |token: &WireValue| {
-        (token.wire == Wire::Bytes).then_some(token.start..token.end).ok_or_else(other_wire)
-    };
-    tokens.iter().map(part).collect()
+/// Values on their way into columns.
+struct Filling<'a> {
+    block: &'a [u8],
+    scratch: &'a mut Scratch,
+}
+
+/// Adds a whole message, which stands in one place, to columns.
+pub(super) fn fill_record(
+    plan: &MessagePlan,
+    block: &[u8],
+    place: Range<usize>,
+    columns: &mut [Column],
+    scratch: &mut Scratch,
+    name: FieldNames<'_>,
+) -> Result<(), String> {
+    let whole = WireValue { wire: Wire::Bytes, bits: 0, start: place.start, end: place.end };
+    Filling { block, scratch }.message(plan, &[whole], columns, NESTING_LIMIT, name)
+}
+
+impl Filling<'_> {
+    /// Adds the fields of a message to columns. What comes several times is one message with the fields of all.
+    fn message(
+        &mut self,
+        plan: &MessagePlan,
+        parts: &[WireValue],
+        columns: &mut [Column],
+        depth: u32,
+        name: FieldNames<'_>,
+    ) -> Result<(), String> {
+        let depth = depth.checked_sub(1).ok_or("messages are nested too deeply")?;
+        let mut table = self.scratch.tables.pop().unwrap_or_default();
+        if table.len() < plan.slots.len() {
+            table.resize_with(plan.slots.len(), Vec::new);
+        }
+        table[..plan.slots.len()].iter_mut().for_each(Vec::clear);
+        each_field(self.block, parts, |number, token| {
+            if let Some(slot) = plan.slot(number) {
+                table[slot].push(token);
+            }
+        })?;
+        for (slot, tokens) in plan.slots.iter().zip(&table) {
+            for (column, shape) in &slot.columns {
+                self.field(shape, parts, tokens, &mut columns[*column], depth)
+                    .map_err(|reason| format!("field `{}`: {reason}", name(*column)))?;
+            }
+            let Some((below, filled)) = &slot.below else { continue };
+            if tokens.is_empty() {
+                filled.iter().for_each(|column| columns[*column].push_null());
+            } else {
+                self.message(below, tokens, columns, depth, name)?;
+            }
+        }
+        self.scratch.tables.push(table);
+        Ok(())
+    }
+
+    fn field(
+        &mut self,
+        shape: &FieldShape,
+        parts: &[WireValue],
+        tokens: &[WireValue],
+        column: &mut Column,
+        depth: u32,
+    ) -> Result<(), String> {
+        let block = self.block;
+        match shape {
+            FieldShape::One { item, null_if_absent } => match (tokens, item) {
+                ([], _) if *null_if_absent => column.push_null(),
+                ([], Item::Scalar(kind, form)) => push_scalar(kind, form, block, WireValue::ZERO, column)?,
+                ([], _) => column.push_null(),
+                (_, Item::Message(_)) => self.item(item, tokens, column, depth)?,
+                ([.., last], _) => self.item(item, std::slice::from_ref(last), column, depth)?,
+            },
+            FieldShape::List(item) => {
+                let Values::List { ends, items } = &mut column.values else { return Err(unplanned()) };
+                for token in tokens {
+                    each_packed(item, block, *token, |token| self.item(item, &[token], items, depth))?;
+                }
+                ends.push(i32::try_from(items.len()).map_err(too_many)?);
+                column.added();
+            }
+            FieldShape::Map(key, value) => self.map(key, value, tokens, column, depth)?,
+            FieldShape::Json(message, field) => {
+                let Values::Json { ends, text } = &mut column.values else { return Err(unplanned()) };
+                let whole: Vec<u8> = match parts {
+                    [one] => block[one.start..one.end].to_vec(),
+                    _ => parts.iter().flat_map(|part| &block[part.start..part.end]).copied().collect(),
+                };
+                let is_there = push_field(message, field, &whole, text).ok_or_else(broken)?;
+                ends.push(i32::try_from(text.len()).map_err(too_many)?);
+                if is_there {
+                    column.added();
+                } else {
+                    ends.pop();
+                    column.push_null();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn map(
+        &mut self,
+        key: &Item,
+        value: &Item,
+        tokens: &[WireValue],
+        column: &mut Column,
+        depth: u32,
+    ) -> Result<(), String> {
+        let Values::Map { ends, keys, values } = &mut column.values else { return Err(unplanned()) };
+        let mut entries = std::mem::take(&mut self.scratch.entries);
+        find_entries(key, self.block, tokens, &mut entries)?;
+        for (of_key, of_value) in &entries {
+            self.item_or_zero(key, *of_key, keys, depth)?;
+            self.item_or_zero(value, *of_value, values, depth)?;
+        }
+        self.scratch.entries = entries;
+        ends.push(i32::try_from(keys.len()).map_err(too_many)?);
+        column.added();
+        Ok(())
+    }
+
+    fn item_or_zero(
+        &mut self,
+        item: &Item,
+        token: Option<WireValue>,
+        column: &mut Column,
+        depth: u32,
+    ) -> Result<(), String> {
+        match (token, item) {
+            (Some(token), _) => self.item(item, &[token], column, depth),
+            (None, Item::Scalar(kind, form)) => push_scalar(kind, form, self.block, WireValue::ZERO, column),
+            (None, Item::Message(_)) => self.item(item, &[], column, depth),
+            (None, _) => {
+                column.push_null();
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds one value, which is there.
+    fn item(
+        &mut self,
+        item: &Item,
+        tokens: &[WireValue],
+        column: &mut Column,
+        depth: u32,
+    ) -> Result<(), String> {
+        let block = self.block;
+        match item {
+            Item::Scalar(kind, form) => {
+                let Some(token) = tokens.last() else { return Err(broken()) };
+                if token.wire != wire_of(kind) {
+                    return Err(other_wire());
+                }
+                push_scalar(kind, form, block, *token, column)
+            }
+            Item::Message(plan) => {
+                let DataType::Row(fields) = &column.data_type else { return Err(unplanned()) };
+                let Values::Row(children) = &mut column.values else { return Err(unplanned()) };
+                self.message(plan, tokens, children, depth, &|index| fields[index].0.clone())?;
+                column.added();
+                Ok(())
+            }
+            Item::Wrapped(kind, form) => {
+                let mut inner = None;
+                each_field(block, tokens, |number, token| {
+                    if number == 1 {
+                        inner = Some(token);
+                    }
+                })?;
+                if inner.is_some_and(|inner| inner.wire != wire_of(kind)) {
+                    return Err(other_wire());
+                }
+                push_scalar(kind, form, block, inner.unwrap_or(WireValue::ZERO), column)
+            }
+            Item::Timestamp => push_millis(timestamp(block, tokens)?, column),
+        }
+    }
+}
+
+/// The milliseconds of a Timestamp.
+fn timestamp(block: &[u8], tokens: &[WireValue]) -> Result<Option<i64>, String> {
+    let (mut seconds, mut nanos, mut is_other) = (0_i64, 0_i64, false);
+    each_field(block, tokens, |number, token| {
+        is_other |= matches!(number, 1 | 2) && token.wire != Wire::Varint;
+        match number {
+            1 => seconds = token.bits as i64,
+            2 => nanos = i64::from(token.bits as i32),
+            _ => {}
+        }
+    })?;
+    if is_other {
+        return Err(other_wire());
+    }
+    let of_seconds = seconds.checked_mul(1000);
+    Ok(of_seconds.and_then(|millis| millis.checked_add(nanos.div_euclid(1_000_000))))
+}
+
+/// Calls `found` with each field of a message that stands in these places.
+#[inline]
+fn each_field(
+    block: &[u8],
+    parts: &[WireValue],
+    mut found: impl FnMut(u32, WireValue),
+) -> Result<(), String> {
+    for part in parts {
+        if part.wire != Wire::Bytes {
+            return Err(other_wire());
+        }
+        walk(&block[..part.end], part.start, &mut found).ok_or_else(broken)?;
+    }
+    Ok(())
 }
 
 #[cold]
@@ -73,55 +255,6 @@ fn other_wire() -> String {
 #[cold]
 fn too_many<E>(_: E) -> String {
     "the block holds too much for one column".to_owned()
-}
-
-fn fill(
-    shape: &FieldShape,
-    block: &[u8],
-    parts: &[Range<usize>],
-    tokens: &[WireValue],
-    column: &mut Column,
-    depth: u32,
-) -> Result<(), String> {
-    match shape {
-        FieldShape::One { item, null_if_absent } => match (tokens, item) {
-            ([], _) if *null_if_absent => column.push_null(),
-            ([], Item::Scalar(kind, form)) => push_scalar(kind, form, block, WireValue::ZERO, column)?,
-            ([], _) => column.push_null(),
-            (_, Item::Message(_)) => push_item(item, block, tokens, column, depth)?,
-            ([.., last], _) => push_item(item, block, std::slice::from_ref(last), column, depth)?,
-        },
-        FieldShape::List(item) => {
-            let Values::List { ends, items } = &mut column.values else { return Err(unplanned()) };
-            for token in tokens {
-                each_packed(item, block, *token, |token| push_item(item, block, &[token], items, depth))?;
-            }
-            ends.push(i32::try_from(items.len()).map_err(too_many)?);
-            column.added();
-        }
-        FieldShape::Map(key, value) => {
-            let Values::Map { ends, keys, values } = &mut column.values else { return Err(unplanned()) };
-            for (of_key, of_value) in entries(key, block, tokens)? {
-                push_or_zero(key, block, of_key, keys, depth)?;
-                push_or_zero(value, block, of_value, values, depth)?;
-            }
-            ends.push(i32::try_from(keys.len()).map_err(too_many)?);
-            column.added();
-        }
-        FieldShape::Json(message, field) => {
-            let Values::Json { ends, text } = &mut column.values else { return Err(unplanned()) };
-            let whole: Vec<u8> = parts.iter().flat_map(|part| &block[part.clone()]).copied().collect();
-            let is_there = push_field(message, field, &whole, text).ok_or_else(broken)?;
-            ends.push(i32::try_from(text.len()).map_err(too_many)?);
-            if is_there {
-                column.added();
-            } else {
-                ends.pop();
-                column.push_null();
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Numbers of a list may stand in one run of bytes.
@@ -155,114 +288,43 @@ fn fixed(bytes: &[u8], at: &mut usize) -> u64 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// The entries of a map; of those with one key the last counts.
-fn entries(
+/// So many entries of a map are looked through for one of the same key; more are found by a table.
+const FEW_ENTRIES: usize = 16;
+
+/// The entries of a map; of those with one key the last counts, in the place of the first.
+fn find_entries(
     key: &Item,
     block: &[u8],
     tokens: &[WireValue],
-) -> Result<Vec<(Option<WireValue>, Option<WireValue>)>, String> {
-    let (mut entries, mut places) = (Vec::new(), HashMap::new());
-    for part in parts_of(tokens)? {
+    entries: &mut Vec<(Option<WireValue>, Option<WireValue>)>,
+) -> Result<(), String> {
+    entries.clear();
+    let is_text = matches!(key, Item::Scalar(Kind::String, _));
+    let identity = |of_key: &Option<WireValue>| match of_key {
+        Some(token) if is_text => (0, &block[token.start..token.end]),
+        Some(token) => (token.bits, &block[0..0]),
+        None => (0, &block[0..0]),
+    };
+    let mut places = HashMap::new();
+    for part in tokens {
         let (mut of_key, mut of_value) = (None, None);
-        walk(&block[..part.end], part.start, |number, token| match number {
+        each_field(block, std::slice::from_ref(part), |number, token| match number {
             1 => of_key = Some(token),
             2 => of_value = Some(token),
             _ => {}
-        })
-        .ok_or_else(broken)?;
-        let is_text = matches!(key, Item::Scalar(Kind::String, _));
-        let identity = of_key.map_or((0, &block[0..0]), |token| {
-            let text = if is_text { &block[token.start..token.end] } else { &block[0..0] };
-            (if is_text { 0 } else { token.bits }, text)
-        });
-        match places.insert(identity, entries.len()) {
-            Some(place) => {
-                entries[place] = (of_key, of_value);
-                places.insert(identity, place);
-            }
+        })?;
+        let known = if tokens.len() <= FEW_ENTRIES {
+            entries.iter().position(|(known, _)| identity(known) == identity(&of_key))
+        } else {
+            let place = *places.entry(identity(&of_key)).or_insert(entries.len());
+            (place < entries.len()).then_some(place)
+        };
+        match known {
+            Some(place) => entries[place] = (of_key, of_value),
             None => entries.push((of_key, of_value)),
         }
     }
-    Ok(entries)
-}
-
-fn push_or_zero(
-    item: &Item,
-    block: &[u8],
-    token: Option<WireValue>,
-    column: &mut Column,
-    depth: u32,
-) -> Result<(), String> {
-    match (token, item) {
-        (Some(token), _) => push_item(item, block, &[token], column, depth),
-        (None, Item::Scalar(kind, form)) => push_scalar(kind, form, block, WireValue::ZERO, column),
-        (None, Item::Message(_)) => push_item(item, block, &[], column, depth),
-        (None, _) => {
-            column.push_null();
-            Ok(())
-        }
-    }
-}
-
-/// Adds one value, which is there.
-fn push_item(
-    item: &Item,
-    block: &[u8],
-    tokens: &[WireValue],
-    column: &mut Column,
-    depth: u32,
-) -> Result<(), String> {
-    match item {
-        Item::Scalar(kind, form) => {
-            let Some(token) = tokens.last() else { return Err(broken()) };
-            if token.wire != wire_of(kind) {
-                return Err(other_wire());
-            }
-            push_scalar(kind, form, block, *token, column)
-        }
-        Item::Message(plan) => {
-            let DataType::Row(fields) = &column.data_type else { return Err(unplanned()) };
-            let Values::Row(children) = &mut column.values else { return Err(unplanned()) };
-            fill_message(plan, block, &parts_of(tokens)?, children, depth, &|index| fields[index].0.clone())?;
-            column.added();
-            Ok(())
-        }
-        Item::Wrapped(kind, form) => {
-            let mut inner = None;
-            for part in parts_of(tokens)? {
-                walk(&block[..part.end], part.start, |number, token| {
-                    if number == 1 {
-                        inner = Some(token);
-                    }
-                })
-                .ok_or_else(broken)?;
-            }
-            if inner.is_some_and(|inner| inner.wire != wire_of(kind)) {
-                return Err(other_wire());
-            }
-            push_scalar(kind, form, block, inner.unwrap_or(WireValue::ZERO), column)
-        }
-        Item::Timestamp => {
-            let (mut seconds, mut nanos, mut is_other) = (0_i64, 0_i64, false);
-            for part in parts_of(tokens)? {
-                walk(&block[..part.end], part.start, |number, token| {
-                    is_other |= matches!(number, 1 | 2) && token.wire != Wire::Varint;
-                    match number {
-                        1 => seconds = token.bits as i64,
-                        2 => nanos = i64::from(token.bits as i32),
-                        _ => {}
-                    }
-                })
-                .ok_or_else(broken)?;
-            }
-            if is_other {
-                return Err(other_wire());
-            }
-            let millis =
-                seconds.checked_mul(1000).and_then(|millis| millis.checked_add(nanos.div_euclid(1_000_000)));
-            push_millis(millis, column)
-        }
-    }
+    Ok(())
 }
 
 pub(super) fn wire_of(kind: &Kind) -> Wire {
@@ -401,15 +463,4 @@ fn push_text(
         _ => return Err(unplanned()),
     }
     Ok(())
-}
-
-/// Adds a whole message, which stands in one place.
-pub(super) fn fill_record(
-    plan: &MessagePlan,
-    block: &[u8],
-    place: Range<usize>,
-    columns: &mut [Column],
-    name: FieldNames<'_>,
-) -> Result<(), String> {
-    fill_message(plan, block, std::slice::from_ref(&place), columns, NESTING_LIMIT, name)
 }

@@ -26,13 +26,14 @@ use self::decode::ProtobufDecoder;
 use self::encode::ProtobufEncoder;
 use self::source::{MessageOrigin, MessageRegistry};
 use crate::contract::{FormatProblem, StreamFormat, Writing, of_options};
+use crate::refused::{RefusedNumbers, WAIT, schema_wait};
 use crate::registry::{SchemaRegistry, Surroundings};
 use crate::rows::Wanted;
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use weir_connect::key::NONE;
 use weir_connect::settings::{SettingError, Settings};
 use weir_connect::{Decoder, Encoder, FileLayout, KeyDoc};
@@ -61,6 +62,7 @@ pub(crate) const KEYS: &[KeyDoc] = &[
         "of a sink: under which subject the message made of the query's columns is registered; of a stream: by whose newest \
          version records are read",
     ),
+    WAIT,
 ];
 
 /// Protocol Buffers, as a definition sets them up.
@@ -85,6 +87,7 @@ impl ProtobufFormat {
         if subject.is_some() && registry.is_none() {
             settings.error("subject", "`registry` is missing; give its address, or leave this out");
         }
+        let wait = schema_wait(&mut settings, registry.is_some());
         settings.finish().map_err(of_options)?;
         if let Some(message) = &message {
             check(message, stream)?;
@@ -95,12 +98,9 @@ impl ProtobufFormat {
                     let name = format!("the message `{}`", message.full_name());
                     (message, name)
                 });
-                MessageOrigin::Registry(MessageRegistry {
-                    registry,
-                    subject,
-                    reader: Mutex::new(reader),
-                    pools: Mutex::default(),
-                })
+                let refused = RefusedNumbers::new(around.clock(), wait);
+                let registry = MessageRegistry::new(registry, subject, reader, refused);
+                MessageOrigin::Registry(Box::new(registry))
             }
             (None, Some(message)) => MessageOrigin::Given(message),
             (None, None) => {
@@ -181,8 +181,8 @@ impl StreamFormat for ProtobufFormat {
 /// Reads `{registry, subject}` of a sink.
 pub(crate) fn encoder(options: &Value, writing: &Writing<'_>) -> Result<Arc<dyn Encoder>, Vec<SettingError>> {
     let mut settings = Settings::new(options, KEYS);
-    for key in ["descriptor", "message"] {
-        if settings.optional::<String>(key).is_some() {
+    for key in ["descriptor", "message", WAIT.name] {
+        if settings.optional::<Value>(key).is_some() {
             settings.error(key, "is for streams; the message of a sink is made of the query's columns");
         }
     }

@@ -14,13 +14,34 @@ pub(super) struct MessagePlan {
     pub(super) slots: Vec<Slot>,
     /// Their numbers, sorted, and their places.
     numbers: Vec<(u32, usize)>,
+    /// The same by small numbers, which most have: one more than the place, 0 for those that nobody wants.
+    by_number: Vec<u32>,
 }
+
+/// Numbers below are found without a search.
+const SMALL_NUMBERS: u32 = 256;
 
 impl MessagePlan {
     #[inline]
     pub(super) fn slot(&self, number: u32) -> Option<usize> {
+        if let Some(place) = self.by_number.get(number as usize) {
+            return place.checked_sub(1).map(|place| place as usize);
+        }
+        if number < SMALL_NUMBERS {
+            return None;
+        }
         let found = self.numbers.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         Some(self.numbers[found].1)
+    }
+
+    /// Notes where each field is found, once all are there.
+    fn index(&mut self) {
+        self.numbers = self.slots.iter().enumerate().map(|(place, slot)| (slot.number, place)).collect();
+        self.numbers.sort_unstable();
+        for (number, place) in self.numbers.iter().filter(|(number, _)| *number < SMALL_NUMBERS) {
+            self.by_number.resize(*number as usize + 1, 0);
+            self.by_number[*number as usize] = *place as u32 + 1;
+        }
     }
 }
 
@@ -129,8 +150,7 @@ fn of_message(
             Err(found) => misfits.extend(found),
         }
     }
-    plan.numbers = plan.slots.iter().enumerate().map(|(place, slot)| (slot.number, place)).collect();
-    plan.numbers.sort_unstable();
+    plan.index();
     if misfits.is_empty() { Ok(plan) } else { Err(misfits) }
 }
 

@@ -19,6 +19,10 @@ impl Surroundings for Nowhere {
     fn registry(&self, _: &str) -> Result<Arc<dyn crate::SchemaRegistry>, String> {
         Err("no address".to_owned())
     }
+
+    fn clock(&self) -> Arc<dyn weir_event::Clock> {
+        Arc::new(weir_event::ManualClock::default())
+    }
 }
 
 fn writing(in_files: bool) -> Writing<'static> {

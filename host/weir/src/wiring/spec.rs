@@ -65,7 +65,7 @@ pub(super) fn decoder(opened: &Opened, stream: &StreamDefinition) -> Result<Make
 }
 
 fn format(opened: &Opened, stream: &StreamDefinition) -> Result<Arc<dyn StreamFormat>, Vec<FormatProblem>> {
-    let around = ProjectSurroundings::new(&opened.folder);
+    let around = ProjectSurroundings::new(&opened.folder, opened.clock.clone());
     stream_format(&stream.format.name, &stream.format.options, &stream.schema, &around)
 }
 

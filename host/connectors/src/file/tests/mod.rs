@@ -303,7 +303,7 @@ fn json_lines() -> FileContent {
 
 /// Records of a format.
 fn content_of(format: &str) -> FileContent {
-    let around = ProjectSurroundings::new(Path::new("/"));
+    let around = ProjectSurroundings::new(Path::new("/"), Arc::new(ManualClock::default()));
     let writing = Writing { meta: false, in_files: true, subject: "", around: &around };
     let format = sink_format(&format.into(), &writing).unwrap();
     FileContent::Records(format.encoder, format.ending)

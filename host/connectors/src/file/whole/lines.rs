@@ -1,8 +1,9 @@
-//! The lines of a file, also of one that is compressed: piece by piece of the file, so that it is never held whole.
+//! The records of a file that stand one behind the other, also of one that is compressed: piece by piece of the file, so that
+//! it is never held whole.
 
-use super::WholeFile;
 use super::place::WholePlace;
 use super::read::WholeReading;
+use super::{Shelf, WholeFile};
 use crate::file::cut::{Cutter, Piece};
 use crate::file::source::{BLOCK_BYTES, MAX_RECORD_BYTES};
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use weir_connect::{ConnectError, FileLayout, Framing};
 
 /// So much of a file is fetched at once.
 const FETCH_BYTES: u64 = 4 << 20;
+/// So much is fetched at once to find a head again: most are shorter.
+const HEAD_FETCH_BYTES: u64 = 64 << 10;
 /// So much of it is decompressed at once: it may become a thousand times as much.
 const DECOMPRESS_BYTES: usize = 32 << 10;
 
@@ -68,6 +71,74 @@ impl Unpacked {
     }
 }
 
+/// A file on its way to pieces.
+struct Pieces {
+    cutter: Cutter,
+    layout: FileLayout,
+    /// What stands at the head of the file.
+    head: Bytes,
+}
+
+impl Pieces {
+    /// Behind this head, or where the file begins.
+    fn new(layout: FileLayout, head: Option<Bytes>) -> Pieces {
+        let cutter = Cutter::new(layout, head.as_deref(), BLOCK_BYTES, MAX_RECORD_BYTES);
+        Pieces { cutter, layout, head: head.unwrap_or_default() }
+    }
+
+    async fn push(&mut self, reading: &mut WholeReading, place: &mut WholePlace, mut content: &[u8]) {
+        while !content.is_empty() {
+            let (space, room) = self.cutter.space();
+            let (now, rest) = content.split_at(room.min(content.len()));
+            space.extend_from_slice(now);
+            content = rest;
+            while let Some(piece) = self.cutter.take(false) {
+                self.hand_out(reading, place, piece).await;
+            }
+        }
+    }
+
+    /// The file has ended.
+    async fn finish(mut self, reading: &mut WholeReading, place: &mut WholePlace) {
+        while let Some(piece) = self.cutter.take(true) {
+            self.hand_out(reading, place, piece).await;
+        }
+        let mut left = self.cutter.take_rest();
+        while let Some(piece) = left {
+            left = self.cutter.take_rest();
+            place.is_done = left.is_none();
+            self.hand_out(reading, place, piece).await;
+        }
+        place.is_done = true;
+    }
+
+    async fn hand_out(&mut self, reading: &mut WholeReading, place: &mut WholePlace, piece: Piece) {
+        let (first, lines) = (reading.next, piece.lines());
+        place.at += piece.length();
+        let refused = |reason, payload| Some(RefusedRecord { offset: first, reason, payload, skip: false });
+        let (data, refused) = match piece {
+            Piece::Lines { data, .. } => (data, None),
+            Piece::Head { data, .. } => {
+                self.head = data;
+                reading.next += lines;
+                return;
+            }
+            Piece::Refused { start, reason, .. } => (Bytes::new(), refused(reason, start)),
+            Piece::TooLong { start, length } => {
+                let reason = format!(
+                    "the line is {length} bytes long, more than the {MAX_RECORD_BYTES} that are read"
+                );
+                (Bytes::new(), refused(reason, start))
+            }
+        };
+        let framing = match self.layout {
+            FileLayout::Lines => Framing::Lines { first },
+            _ => Framing::Container { head: self.head.clone(), base: first, first },
+        };
+        reading.hand_out((data, framing), lines, refused, place).await;
+    }
+}
+
 /// Reads what was not read of a file.
 pub(super) async fn read(
     reading: &mut WholeReading,
@@ -76,12 +147,12 @@ pub(super) async fn read(
 ) -> Result<(), ConnectError> {
     let shelf = reading.shelf.clone();
     let path = shelf.path(&file.name);
-    let damaged =
-        |error: io::Error| ConnectError::external(format!("`{path}` is damaged: {error}; restore the file"));
+    let damaged = |error: io::Error| damaged(&path, &error);
     let mut unpacked = Unpacked::of(&file.name).map_err(damaged)?;
     let mut fetched = if unpacked.is_plain() { place.at } else { 0 };
     let mut skip = if unpacked.is_plain() { 0 } else { place.at };
-    let mut cutter = Cutter::new(FileLayout::Lines, None, BLOCK_BYTES, MAX_RECORD_BYTES);
+    let head = if place.at > 0 { Some(head_of(&*shelf, reading.layout, file).await?) } else { None };
+    let mut pieces = Pieces::new(reading.layout, head);
     while fetched < file.bytes {
         reading.taken().await;
         let end = (fetched + FETCH_BYTES).min(file.bytes);
@@ -89,19 +160,43 @@ pub(super) async fn read(
         fetched = end;
         for packed in packed.chunks(DECOMPRESS_BYTES) {
             let content = unpacked.push(packed).map_err(damaged)?;
-            cut(reading, place, &mut cutter, skipped(&content, &mut skip)).await;
+            pieces.push(reading, place, skipped(&content, &mut skip)).await;
         }
     }
     let content = unpacked.finish().map_err(damaged)?;
-    cut(reading, place, &mut cutter, skipped(&content, &mut skip)).await;
-    while let Some(piece) = cutter.take(true) {
-        hand_out(reading, place, piece).await;
-    }
-    place.is_done = true;
-    if let Some(piece) = cutter.take_rest() {
-        hand_out(reading, place, piece).await;
-    }
+    pieces.push(reading, place, skipped(&content, &mut skip)).await;
+    pieces.finish(reading, place).await;
     Ok(())
+}
+
+fn damaged(path: &str, error: &io::Error) -> ConnectError {
+    ConnectError::external(format!("`{path}` is damaged: {error}; restore the file"))
+}
+
+/// What stands at the head of a file that is gone on with; nothing where it has none, as when it was begun.
+async fn head_of(shelf: &dyn Shelf, layout: FileLayout, file: &WholeFile) -> Result<Bytes, ConnectError> {
+    if layout == FileLayout::Lines {
+        return Ok(Bytes::new());
+    }
+    let path = shelf.path(&file.name);
+    let damaged = |error: io::Error| damaged(&path, &error);
+    let mut unpacked = Unpacked::of(&file.name).map_err(damaged)?;
+    let mut cutter = Cutter::new(layout, None, BLOCK_BYTES, MAX_RECORD_BYTES);
+    let mut fetched = 0;
+    while fetched < file.bytes {
+        let end = (fetched + HEAD_FETCH_BYTES).min(file.bytes);
+        let packed = shelf.read(file, fetched..end).await?;
+        fetched = end;
+        for packed in packed.chunks(DECOMPRESS_BYTES) {
+            cutter.space().0.extend(unpacked.push(packed).map_err(damaged)?);
+            match cutter.take(false) {
+                Some(Piece::Head { data, .. }) => return Ok(data),
+                Some(_) => return Ok(Bytes::new()),
+                None => {}
+            }
+        }
+    }
+    Ok(Bytes::new())
 }
 
 /// The content without what was read before.
@@ -109,33 +204,4 @@ fn skipped<'c>(content: &'c [u8], skip: &mut u64) -> &'c [u8] {
     let skipping = usize::try_from(*skip).map_or(content.len(), |skip| skip.min(content.len()));
     *skip -= skipping as u64;
     &content[skipping..]
-}
-
-async fn cut(reading: &mut WholeReading, place: &mut WholePlace, cutter: &mut Cutter, mut content: &[u8]) {
-    while !content.is_empty() {
-        let (space, room) = cutter.space();
-        let (now, rest) = content.split_at(room.min(content.len()));
-        space.extend_from_slice(now);
-        content = rest;
-        while let Some(piece) = cutter.take(false) {
-            hand_out(reading, place, piece).await;
-        }
-    }
-}
-
-async fn hand_out(reading: &mut WholeReading, place: &mut WholePlace, piece: Piece) {
-    let (first, lines) = (reading.next, piece.lines());
-    place.at += piece.length();
-    let refused = |reason, payload| Some(RefusedRecord { offset: first, reason, payload, skip: false });
-    let (data, refused) = match piece {
-        // Lines have no head.
-        Piece::Lines { data, .. } | Piece::Head { data, .. } => (data, None),
-        Piece::Refused { start, reason, .. } => (Bytes::new(), refused(reason, start)),
-        Piece::TooLong { start, length } => {
-            let reason =
-                format!("the line is {length} bytes long, more than the {MAX_RECORD_BYTES} that are read");
-            (Bytes::new(), refused(reason, start))
-        }
-    };
-    reading.hand_out((data, Framing::Lines { first }), lines, refused, place).await;
 }

@@ -29,7 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use weir_connect::{ConnectError, Left, OpenPartition, Reader, Source};
+use weir_connect::{ConnectError, FileLayout, Left, OpenPartition, Reader, Source};
 use weir_event::{Clock, PartitionId, Position};
 
 /// A file that there is.
@@ -71,16 +71,20 @@ pub(super) trait Shelf: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct WholeSource {
     shelf: Arc<dyn Shelf>,
-    /// Whether they hold columns; else lines.
-    is_columns: bool,
+    layout: FileLayout,
     follow: bool,
     clock: Arc<dyn Clock>,
 }
 
 impl WholeSource {
-    /// A source over these files. Does no I/O.
-    pub(super) fn new(shelf: Arc<dyn Shelf>, is_columns: bool, follow: bool, clock: Arc<dyn Clock>) -> Self {
-        WholeSource { shelf, is_columns, follow, clock }
+    /// A source over these files, which fall into records so. Does no I/O.
+    pub(super) fn new(
+        shelf: Arc<dyn Shelf>,
+        layout: FileLayout,
+        follow: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        WholeSource { shelf, layout, follow, clock }
     }
 
     /// The files that there are, in order.
@@ -118,7 +122,7 @@ impl Source for WholeSource {
         let listing = self.present().await?;
         let reading = WholeReading {
             shelf: self.shelf.clone(),
-            is_columns: self.is_columns,
+            layout: self.layout,
             clock: self.clock.clone(),
             follow: self.follow && !bounded,
             partition: PartitionId { source, partition: open.partition },

@@ -8,15 +8,14 @@ use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 use weir_connect::source::RefusedRecord;
-use weir_connect::{ConnectError, Fetch, Framing, KnownTimes, RawBlock};
+use weir_connect::{ConnectError, Fetch, FileLayout, Framing, KnownTimes, RawBlock};
 use weir_event::{Clock, PartitionId, Position};
 
 /// How far reading has come.
 #[derive(Debug)]
 pub(super) struct WholeReading {
     pub(super) shelf: Arc<dyn Shelf>,
-    /// Whether files hold columns; else lines.
-    pub(super) is_columns: bool,
+    pub(super) layout: FileLayout,
     pub(super) clock: Arc<dyn Clock>,
     /// Whether more is waited for when all is read.
     pub(super) follow: bool,
@@ -68,7 +67,7 @@ impl WholeReading {
     }
 
     async fn read_file(&mut self, place: &mut WholePlace, file: &WholeFile) -> Result<(), ConnectError> {
-        if self.is_columns {
+        if self.layout == FileLayout::Columns {
             rows::read(self, place, file).await
         } else {
             lines::read(self, place, file).await

@@ -3,21 +3,25 @@
 use super::*;
 use crate::file::names::Names;
 use crate::object::{ObjectPlace, Store};
+use crate::surroundings::ProjectSurroundings;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use flate2::write::GzEncoder;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use weir_connect::compliance::{self, records};
-use weir_connect::{Decoder, Fetch, RawBlock};
+use weir_connect::sink::RowMeta;
+use weir_connect::{Decoder, Fetch, RawBlock, SinkRows};
 use weir_event::{DataType, Field, ManualClock, StreamSchema};
 use weir_format::parquet::ParquetDecoder;
+use weir_format::{Writing, sink_format, stream_format};
 
 fn columns(numbers: std::ops::Range<i64>) -> Vec<u8> {
     let array: ArrayRef = Arc::new(Int64Array::from_iter_values(numbers));
@@ -47,12 +51,14 @@ async fn put(store: &InMemory, path: &str, content: Vec<u8>) {
 fn source_over(store: &InMemory, path: &str, follow: bool) -> WholeSource {
     let place = ObjectPlace::parse(&format!("s3://bucket/{path}"), BTreeMap::new()).unwrap();
     let place = place.within(Arc::new(store.fork()) as Arc<dyn Store>);
-    WholeSource::new(
-        Arc::new(Bucket::new(place).unwrap()),
-        path.ends_with(".parquet"),
-        follow,
-        Arc::new(ManualClock::default()),
-    )
+    let layout = match path.rsplit('/').next().unwrap() {
+        name if name.ends_with(".parquet") => FileLayout::Columns,
+        name if name.contains(".csv") => FileLayout::Quoted { quote: b'"', delimiter: b',', head: true },
+        name if name.contains(".avro") => FileLayout::AvroContainer,
+        _ => FileLayout::Lines,
+    };
+    let clock = Arc::new(ManualClock::default());
+    WholeSource::new(Arc::new(Bucket::new(place).unwrap()), layout, follow, clock)
 }
 
 fn start() -> Vec<OpenPartition> {
@@ -97,7 +103,8 @@ async fn rows_of_columns_go_on_anywhere_on_a_disk_and_in_a_store() {
     put(&store, "rides/dt=2026-01-02/part-11.parquet.tmp", vec![1]).await;
     put(&store, "other/dt=2026-01-02/part-11.parquet", vec![1]).await;
     let disk = Disk(Names::new(folder.path().to_owned(), "dt=*/*.parquet".to_owned()));
-    let on_disk = WholeSource::new(Arc::new(disk), true, false, Arc::new(ManualClock::default()));
+    let on_disk =
+        WholeSource::new(Arc::new(disk), FileLayout::Columns, false, Arc::new(ManualClock::default()));
     let in_store = source_over(&store, "rides/dt=*/*.parquet", false);
     for source in [&on_disk, &in_store] {
         let all = blocks(source, &start()).await.unwrap();
@@ -133,6 +140,105 @@ async fn lines_go_on_anywhere_also_compressed_ones() {
             .zip(0..)
             .all(|((_, offset, line), n)| *offset == n && *line == format!("{{\"n\":{n}}}").as_bytes())
     );
+}
+
+const TEXTS: [&str; 3] =
+    ["plain", "over\ntwo lines", "with \"quotes\", a comma and more than fits into a view"];
+
+fn text_of(n: i64) -> &'static str {
+    TEXTS[n.rem_euclid(3) as usize]
+}
+
+/// Files of rows of a number and a text, as a sink writes them, a hundred rows at a time.
+fn written(format: &str, numbers: std::ops::Range<i64>) -> Vec<u8> {
+    let around = ProjectSurroundings::new(Path::new("/"), Arc::new(ManualClock::default()));
+    let writing = Writing { meta: false, in_files: true, subject: "", around: &around };
+    let encoder = sink_format(&format.into(), &writing).unwrap().encoder;
+    let mut file = Vec::new();
+    for start in numbers.clone().step_by(100) {
+        let part = start..numbers.end.min(start + 100);
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values(part.clone().map(text_of)));
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(part));
+        let columns = RecordBatch::try_from_iter([("n", numbers), ("s", texts)]).unwrap();
+        let rows = SinkRows { columns, meta: RowMeta::default() };
+        if file.is_empty() {
+            file = encoder.head(&rows).unwrap();
+        }
+        encoder.encode(&rows, &mut file).unwrap();
+    }
+    file
+}
+
+/// The rows of these blocks by their offsets; none is bad.
+async fn rows_in(format: &str, blocks: &[RawBlock]) -> Vec<(u64, i64, String)> {
+    let around = ProjectSurroundings::new(Path::new("/"), Arc::new(ManualClock::default()));
+    let columns = [("n", DataType::Bigint), ("s", DataType::String), ("t", DataType::Timestamp)];
+    let fields = columns.map(|(name, data_type)| Field::named(name, data_type)).to_vec();
+    let schema = StreamSchema { fields, event_time: 2 };
+    let decoder = stream_format(format, &json!({}), &schema, &around).unwrap().decoder(&[0, 1]);
+    let mut found = Vec::new();
+    for block in blocks {
+        decoder.ready(block).await.unwrap();
+        let decoded = decoder.decode(block);
+        assert_eq!((&decoded.bad, &block.refused), (&vec![], &vec![]));
+        let numbers = decoded.columns["n"].as_primitive::<Int64Type>().values().to_vec();
+        let texts = decoded.columns["s"].as_string_view().iter().map(|text| text.unwrap().to_owned());
+        found.extend(decoded.offsets.into_iter().zip(numbers).zip(texts).map(|((at, n), s)| (at, n, s)));
+    }
+    found
+}
+
+#[tokio::test]
+async fn files_with_heads_go_on_anywhere_also_compressed_ones() {
+    for format in ["csv", "avro"] {
+        let store = InMemory::new();
+        let zstd = |content: Vec<u8>| zstd::encode_all(content.as_slice(), 1).unwrap();
+        let name = |file: &str, packed: &str| format!("in/dt=2026-01-0{file}.{format}{packed}");
+        put(&store, &name("1/a", ""), written(format, 0..60_000)).await;
+        put(&store, &name("1/b", ".gz"), gzip(&written(format, 60_000..120_000))).await;
+        put(&store, &name("2/a", ".zst"), zstd(written(format, 120_000..120_300))).await;
+        put(&store, &name("2/b", ""), written(format, 120_300..120_301)).await;
+        let source = source_over(&store, &format!("in/dt=*/*.{format}*"), false);
+        compliance::source_replays(&source).await.unwrap();
+        let all = blocks(&source, &start()).await.unwrap();
+        let rows = rows_in(format, &all).await;
+        assert!(rows.iter().zip(0..).all(|((_, n, s), of)| *n == of && s == text_of(of)), "{format}");
+        assert!(rows.len() == 120_301 && rows.is_sorted_by(|a, b| a.0 < b.0) && all.len() > 4, "{format}");
+        for block in &all {
+            let from = OpenPartition { partition: 0, from: Some(block.next.clone()) };
+            let rest = rows_in(format, &blocks(&source, &[from]).await.unwrap()).await;
+            let read = rows.partition_point(|(at, ..)| *at < block.next.next);
+            assert!(rest == rows[read..], "{format} from {:?}", block.next);
+        }
+    }
+}
+
+#[tokio::test]
+async fn damaged_records_of_files_with_heads_are_refused_and_what_follows_is_read() {
+    let store = InMemory::new();
+    let filler = "3,x\n".repeat(50);
+    put(&store, "in/a.csv", format!("n,s\n1,\"open\n2,two\n{filler}").into_bytes()).await;
+    put(&store, "in/b.csv", b"n,s\n4,four\n".to_vec()).await;
+    let mut container = written("avro", 0..300);
+    let middle = container.len() / 2;
+    container.drain(middle..middle + 40);
+    put(&store, "in/a.avro", container).await;
+    put(&store, "in/b.avro", b"something else".to_vec()).await;
+    put(&store, "in/c.avro", written("avro", 0..1)).await;
+    for (format, refused, good) in [("csv", vec![1], 52), ("avro", vec![100, 201], 201)] {
+        let source = source_over(&store, &format!("in/*.{format}"), false);
+        let all = blocks(&source, &start()).await.unwrap();
+        let told: Vec<u64> =
+            all.iter().flat_map(|block| &block.refused).map(|record| record.offset).collect();
+        let whole: Vec<RawBlock> = all.iter().filter(|block| block.refused.is_empty()).cloned().collect();
+        assert_eq!((told, rows_in(format, &whole).await.len()), (refused, good), "{format}");
+        for block in &all {
+            let from = OpenPartition { partition: 0, from: Some(block.next.clone()) };
+            let rest = blocks(&source, &[from]).await.unwrap();
+            let again = all.iter().skip_while(|other| other.next.next <= block.next.next);
+            assert_eq!(rest.len(), again.count(), "{format} from {:?}", block.next);
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,96 +5,15 @@ mod types;
 
 use super::*;
 use crate::contract::SinkFormat;
-use crate::registry::{Reference, Registered, SchemaKind};
+use crate::registry::{Reference, SchemaKind};
 use crate::table::{sink_format, stream_format};
-use crate::tests::{WIDE, block, columns_of, every, now, of, rows, stream, wide_row};
+use crate::tests::{WIDE, World, block, columns_of, every, now, of, rows, stream, wide_row};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
-use std::collections::HashMap;
 use weir_connect::sink::RowMeta;
 use weir_connect::{ConnectError, Framing, SinkRows};
 use weir_event::DataType;
-
-/// A registry in memory: subjects with the numbers of their versions, and schemas by number.
-#[derive(Debug, Default)]
-struct Memory {
-    schemas: Mutex<Vec<(String, SchemaKind, Vec<Reference>)>>,
-    subjects: Mutex<HashMap<String, Vec<u32>>>,
-    /// What it answers with while it is away.
-    away: Mutex<Option<ConnectError>>,
-}
-
-impl Memory {
-    fn add(&self, subject: &str, kind: SchemaKind, text: &str, references: Vec<Reference>) -> u32 {
-        let mut schemas = self.schemas.lock().unwrap();
-        let known = schemas.iter().position(|(known, ..)| known == text);
-        let id = known.unwrap_or_else(|| {
-            schemas.push((text.to_owned(), kind, references));
-            schemas.len() - 1
-        }) as u32;
-        self.subjects.lock().unwrap().entry(subject.to_owned()).or_default().push(id);
-        id
-    }
-
-    fn answer(&self, id: u32) -> Result<Registered, ConnectError> {
-        if let Some(error) = &*self.away.lock().unwrap() {
-            return Err(error.clone());
-        }
-        let schemas = self.schemas.lock().unwrap();
-        let found = schemas.get(id as usize).cloned();
-        let (text, kind, references) =
-            found.ok_or_else(|| ConnectError::unavailable(format!("schema {id} is not there")))?;
-        Ok(Registered { id, kind, text, references })
-    }
-}
-
-#[async_trait::async_trait]
-impl SchemaRegistry for Memory {
-    fn place(&self) -> &'static str {
-        "memory"
-    }
-
-    async fn by_id(&self, id: u32) -> Result<Registered, ConnectError> {
-        self.answer(id)
-    }
-
-    async fn latest(&self, subject: &str) -> Result<(u32, Registered), ConnectError> {
-        let versions = self.subjects.lock().unwrap().get(subject).cloned().unwrap_or_default();
-        let last =
-            versions.last().ok_or_else(|| ConnectError::unavailable(format!("no subject {subject}")))?;
-        Ok((versions.len() as u32, self.answer(*last)?))
-    }
-
-    async fn version(&self, subject: &str, version: u32) -> Result<Registered, ConnectError> {
-        let id = self.subjects.lock().unwrap()[subject][version as usize - 1];
-        self.answer(id)
-    }
-
-    async fn register(&self, subject: &str, kind: SchemaKind, text: &str) -> Result<u32, ConnectError> {
-        Ok(self.add(subject, kind, text, Vec::new()))
-    }
-}
-
-/// Files by name, and one registry.
-#[derive(Debug, Default)]
-struct World {
-    files: HashMap<String, String>,
-    registry: Arc<Memory>,
-}
-
-impl Surroundings for World {
-    fn file(&self, path: &str) -> Result<Vec<u8>, String> {
-        self.files
-            .get(path)
-            .map(|text| text.clone().into_bytes())
-            .ok_or_else(|| format!("`{path}` is not there"))
-    }
-
-    fn registry(&self, _: &str) -> Result<Arc<dyn SchemaRegistry>, String> {
-        Ok(self.registry.clone())
-    }
-}
 
 fn decoder(world: &World, options: Value, schema: &StreamSchema) -> Arc<dyn Decoder> {
     stream_format("avro", &options, schema, world).unwrap().decoder(&every(schema))
@@ -186,7 +105,6 @@ fn a_schema_that_does_not_fit_stops_and_names_both() {
         vec![],
     );
     let bare = world.registry.add("t", SchemaKind::Avro, &record(&json!([at])), vec![]);
-    let other = world.registry.add("t", SchemaKind::Protobuf, "syntax = \"proto3\";", vec![]);
     let schema = stream(&[("at", AT), ("fare", "double")]);
     let decoder = decoder(&world, json!({"registry": "http://x", "subject": "s"}), &schema);
     let said = |id| {
@@ -202,7 +120,6 @@ fn a_schema_that_does_not_fit_stops_and_names_both() {
         "{}",
         said(bare)
     );
-    assert!(said(other).contains("is not one of Avro; read the stream as"), "{}", said(other));
     now(decoder.ready(&block(&[framed(fits, &[])]))).unwrap();
     // A registry that is away, or lacks a number, is asked again, and nothing is decoded meanwhile.
     *world.registry.away.lock().unwrap() = Some(ConnectError::unavailable("away"));
@@ -226,7 +143,7 @@ fn bad_records_are_told_one_by_one() {
     let mut world = World::default();
     world.files.insert(
         "a.avsc".to_owned(),
-        record(&json!([{"name": "at", "type": ["null", "long"]}, {"name": "s", "type": "string"}])),
+        record(&json!([{"name": "at", "type": ["null", "long"]}, {"name": "s", "type": "string"}])).into(),
     );
     let schema = stream(&[("at", AT), ("s", "string")]);
     let bare = decoder(&world, json!({"schema": "a.avsc"}), &schema);
@@ -270,10 +187,10 @@ fn check_says_what_the_schema_has_otherwise() {
     let inner = json!({"type": "record", "name": "Payload", "fields": [{"name": "fare", "type": "bytes"}]});
     world.files.insert(
         "a.avsc".to_owned(),
-        record(&json!([{"name": "at", "type": "long"}, {"name": "payload", "type": ["null", inner]}, {"name": "n", "type": "long"}])),
+        record(&json!([{"name": "at", "type": "long"}, {"name": "payload", "type": ["null", inner]}, {"name": "n", "type": "long"}])).into(),
     );
-    world.files.insert("b.avsc".to_owned(), "{".to_owned());
-    world.files.insert("c.avsc".to_owned(), "[\"nul\"]".to_owned());
+    world.files.insert("b.avsc".to_owned(), "{".into());
+    world.files.insert("c.avsc".to_owned(), "[\"nul\"]".into());
     let schema = stream(&[
         ("at", AT),
         ("fare=payload.fare", "double"),

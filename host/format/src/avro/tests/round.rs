@@ -84,7 +84,8 @@ fn ten_thousand_damaged_records_do_no_harm() {
     columns[10].1 = "json";
     let schema = stream(&columns);
     let mut files = world;
-    files.files.insert("a".to_owned(), encode::schema_of(sent.columns.schema_ref()).unwrap().to_string());
+    let written_by = encode::schema_of(sent.columns.schema_ref()).unwrap().to_string();
+    files.files.insert("a".to_owned(), written_by.into());
     let bare = decoder(&files, json!({"schema": "a"}), &schema);
     now(bare.ready(&block(&[]))).unwrap();
     let contained = decoder(&files, json!({}), &schema);

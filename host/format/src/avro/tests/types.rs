@@ -76,7 +76,7 @@ fn values_of_every_type_are_read() {
     for (data_type, of, bytes, value) in cases() {
         world.files.insert(
             "a".to_owned(),
-            record(&json!([{"name": "at", "type": "long"}, {"name": "v", "type": of}])),
+            record(&json!([{"name": "at", "type": "long"}, {"name": "v", "type": of}])).into(),
         );
         let schema = stream(&[("at", AT), ("v", data_type)]);
         let decoder = decoder(&world, json!({"schema": "a"}), &schema);

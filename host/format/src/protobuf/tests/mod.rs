@@ -1,66 +1,15 @@
 //! Protocol Buffers in and out: presence, types, framing, and that nothing panics.
 
 use super::*;
-use crate::registry::{Reference, Registered, SchemaKind};
+use crate::registry::{Reference, SchemaKind};
 use crate::table::{sink_format, stream_format};
-use crate::tests::{WIDE, block, columns_of, every, now, rows, stream, wide_row};
+use crate::tests::{WIDE, World, block, columns_of, every, now, rows, stream, wide_row};
 use proptest::prelude::*;
 use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, Value as ProtoValue};
 use serde_json::json;
+use weir_connect::SinkRows;
 use weir_connect::sink::RowMeta;
-use weir_connect::{ConnectError, SinkRows};
-
-/// Files by name, and a registry of what is in `schemas`.
-#[derive(Debug, Default, Clone)]
-struct World {
-    files: HashMap<String, Vec<u8>>,
-    schemas: Arc<Mutex<Vec<(SchemaKind, String, Vec<Reference>)>>>,
-}
-
-impl World {
-    fn add(&self, text: &str, references: Vec<Reference>) -> u32 {
-        let mut schemas = self.schemas.lock().unwrap();
-        schemas.push((SchemaKind::Protobuf, text.to_owned(), references));
-        schemas.len() as u32 - 1
-    }
-}
-
-impl Surroundings for World {
-    fn file(&self, path: &str) -> Result<Vec<u8>, String> {
-        self.files.get(path).cloned().ok_or_else(|| format!("`{path}` is not there"))
-    }
-
-    fn registry(&self, _: &str) -> Result<Arc<dyn SchemaRegistry>, String> {
-        Ok(Arc::new(self.clone()))
-    }
-}
-
-#[async_trait::async_trait]
-impl SchemaRegistry for World {
-    fn place(&self) -> &'static str {
-        "memory"
-    }
-
-    async fn by_id(&self, id: u32) -> Result<Registered, ConnectError> {
-        let found = self.schemas.lock().unwrap().get(id as usize).cloned();
-        let (kind, text, references) = found.ok_or_else(|| ConnectError::unavailable("not there"))?;
-        Ok(Registered { id, kind, text, references })
-    }
-
-    async fn latest(&self, _: &str) -> Result<(u32, Registered), ConnectError> {
-        let last = self.schemas.lock().unwrap().len() as u32 - 1;
-        Ok((last + 1, self.by_id(last).await?))
-    }
-
-    async fn version(&self, _: &str, version: u32) -> Result<Registered, ConnectError> {
-        self.by_id(version).await
-    }
-
-    async fn register(&self, _: &str, _: SchemaKind, text: &str) -> Result<u32, ConnectError> {
-        Ok(self.add(text, Vec::new()))
-    }
-}
 
 const RIDE: &str = r#"
 syntax = "proto3";
@@ -97,7 +46,7 @@ const MONEY: &str =
 fn world() -> World {
     let files = [("protos/ride.proto", RIDE), ("protos/money.proto", MONEY)];
     let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
-    World { files, schemas: Arc::default() }
+    World { files, ..World::default() }
 }
 
 fn ride() -> MessageDescriptor {
@@ -293,16 +242,26 @@ fn check_says_what_the_message_has_otherwise() {
     assert!(problems(json!({"mesage": "M", "registry": "http://x"}))[0].ends_with("did you mean `message`?"));
 }
 
+/// Registers a definition of rides, or one that names no other.
+fn add_ride(world: &World, subject: &str, text: &str, names_money: bool) -> u32 {
+    let money = Reference { name: "money.proto".to_owned(), subject: "money".to_owned(), version: 1 };
+    let references = if names_money { vec![money] } else { vec![] };
+    world.registry.add(subject, SchemaKind::Protobuf, text, references)
+}
+
+/// A message behind the number of its schema and its places, as they are written.
+fn frame(id: u32, path: &[u8], record: Vec<u8>) -> Vec<u8> {
+    [&[0][..], &id.to_be_bytes(), path, &record].concat()
+}
+
 #[test]
 fn framed_messages_are_read_by_the_registry() {
     let world = world();
-    let money = world.add(MONEY, vec![]);
-    let reference = Reference { name: "money.proto".to_owned(), subject: "money".to_owned(), version: money };
-    let id = world.add(RIDE, vec![reference.clone()]);
-    let older = world.add(&RIDE.replace("string city = 2;", "int32 city = 2;"), vec![reference.clone()]);
-    let latest =
-        world.add(&RIDE.replace("bool paid = 15;", "bool paid = 15; string added = 20;"), vec![reference]);
-    let frame = |id: u32, path: &[u8], record: Vec<u8>| [&[0][..], &id.to_be_bytes(), path, &record].concat();
+    add_ride(&world, "money", MONEY, false);
+    let id = add_ride(&world, "rides-value", RIDE, true);
+    let older = add_ride(&world, "other", &RIDE.replace("string city = 2;", "int32 city = 2;"), true);
+    let newer = RIDE.replace("bool paid = 15;", "bool paid = 15; string added = 20;");
+    let latest = add_ride(&world, "rides-value", &newer, true);
     let schema = stream(&[("at", "timestamp"), ("city", "string"), ("added", "string")]);
     let reading = decoder(&world, json!({"registry": "http://x", "subject": "rides-value"}), &schema);
     let records = block(&[
@@ -329,11 +288,45 @@ fn framed_messages_are_read_by_the_registry() {
         !error.retry && error.message.contains("what wrote field 2 has int32 where string is read"),
         "{error}"
     );
-    assert!(now(reading.ready(&block(&[frame(99, &[0], vec![])]))).unwrap_err().retry);
     let inner = decoder(&world, json!({"registry": "http://x"}), &stream(&[("a", "timestamp")]));
     let nested = block(&[frame(id, &[4, 0, 0], vec![8, 3])]);
     now(inner.ready(&nested)).unwrap();
     assert_eq!(rows(&inner.decode(&nested)), [r#"{"a":"1970-01-01T00:00:00.003Z"}"#]);
+}
+
+#[test]
+fn a_message_that_the_schema_does_not_have_is_a_bad_record() {
+    let world = World::default();
+    let id = add_ride(
+        &world,
+        "two",
+        "syntax = \"proto3\"; message A { int64 a = 1; } message B { int64 a = 1; }",
+        false,
+    );
+    let schema = stream(&[("a", "timestamp")]);
+    for options in [json!({"registry": "http://x"}), json!({"registry": "http://x", "subject": "two"})] {
+        let reading = decoder(&world, options, &schema);
+        // The second of the file, one that there is not, the second within the first, the first in two ways.
+        let paths: [&[u8]; 5] = [&[2, 2], &[2, 4], &[4, 0, 2], &[0], &[2, 0]];
+        let records = block(&paths.map(|path| frame(id, path, vec![8, 3])));
+        now(reading.ready(&records)).unwrap();
+        let decoded = reading.decode(&records);
+        assert_eq!(decoded.offsets, [5, 8, 9]);
+        let reasons: Vec<_> = decoded.bad.iter().map(|bad| (bad.offset, bad.reason.as_str())).collect();
+        assert_eq!(
+            reasons,
+            [
+                (
+                    6,
+                    "schema 0 in the schema registry at memory has no message at the places [2] that the record names"
+                ),
+                (
+                    7,
+                    "schema 0 in the schema registry at memory has no message at the places [0, 1] that the record names"
+                ),
+            ]
+        );
+    }
 }
 
 proptest! {

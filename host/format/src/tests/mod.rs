@@ -1,5 +1,10 @@
 //! What the tests of several formats have in common: streams, blocks and rows of every type.
 
+mod times;
+mod world;
+
+pub(crate) use world::World;
+
 use crate::json::{JsonDecoder, JsonEncoder};
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -13,6 +13,7 @@ pub(crate) mod killing;
 pub(crate) mod kinesis;
 pub(crate) mod opensearch;
 pub(crate) mod s3;
+pub(crate) mod schema_registry;
 pub(crate) mod stores;
 pub(crate) mod topics;
 pub(crate) mod web;

@@ -107,6 +107,16 @@ pub(crate) fn send(
     producer.flush(PATIENCE).unwrap();
 }
 
+/// Sends messages of any bytes to partition 0.
+pub(crate) fn send_bytes(brokers: &str, topic: &str, messages: &[Vec<u8>]) {
+    let producer = producer(brokers, &[]);
+    for message in messages {
+        let record = BaseRecord::<str, [u8]>::to(topic).partition(0).payload(message);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
 pub(crate) fn numbers(range: std::ops::Range<u64>) -> impl Iterator<Item = Option<String>> {
     range.map(|number| Some(format!("{{\"n\":{number}}}")))
 }
@@ -118,9 +128,14 @@ pub(crate) fn at(partition: u16, next: u64) -> OpenPartition {
 pub(crate) const BEGIN: OpenPartition = OpenPartition { partition: 0, from: None };
 
 pub(crate) async fn texts(source: &dyn Source, from: &[OpenPartition]) -> Vec<String> {
+    let payloads = payloads(source, from).await;
+    payloads.into_iter().map(|text| String::from_utf8(text).unwrap()).collect()
+}
+
+pub(crate) async fn payloads(source: &dyn Source, from: &[OpenPartition]) -> Vec<Vec<u8>> {
     let read = compliance::read_all(source, from);
     let (all, _) = tokio::time::timeout(PATIENCE, read).await.expect("the end is never reached").unwrap();
-    all.into_iter().map(|(_, _, text)| String::from_utf8(text).unwrap()).collect()
+    all.into_iter().map(|(_, _, payload)| payload).collect()
 }
 
 pub(crate) async fn open_error(source: &dyn Source, from: &OpenPartition) -> ConnectError {

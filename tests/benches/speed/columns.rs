@@ -15,7 +15,7 @@ use weir_format::json::{JsonDecoder, JsonEncoder};
 use weir_format::parquet::{self, Compression, Footer, ParquetDecoder, TAIL_BYTES};
 
 /// Rows come from a job in batches of about this size.
-const BATCH_ROWS: u64 = 8192;
+pub(super) const BATCH_ROWS: u64 = 8192;
 /// As the file source hands them out.
 const LINES_BYTES: usize = 1 << 20;
 const BLOCK_ROWS: u64 = 1 << 16;
@@ -44,7 +44,7 @@ pub(crate) fn measure(rows: u64) {
     }
 }
 
-fn say(what: &str, rows: u64, act: impl FnOnce()) {
+pub(super) fn say(what: &str, rows: u64, act: impl FnOnce()) {
     let cpu = CpuTime::default();
     cpu.measure(act);
     println!("  {what}: {:.0}", rows as f64 / cpu.total().as_secs_f64() / 1000.0);
@@ -70,7 +70,7 @@ fn written(batches: &[SinkRows], rows: u64, path: &Path) {
     }
 }
 
-fn schema() -> StreamSchema {
+pub(super) fn schema() -> StreamSchema {
     let fields = vec![
         Field::named("user_id", DataType::String),
         Field::named("ride_id", DataType::Bigint),
@@ -81,7 +81,7 @@ fn schema() -> StreamSchema {
     StreamSchema { fields, event_time: 4 }
 }
 
-fn batch(number: u64) -> SinkRows {
+pub(super) fn batch(number: u64) -> SinkRows {
     let rows = || (number * BATCH_ROWS..(number + 1) * BATCH_ROWS).map(|row| row as i64);
     let mixed = |row: i64| row.wrapping_mul(7_919) % 100_003;
     let actions = ["ride_requested", "ride_accepted", "ride_completed", "app_opened"];
@@ -105,13 +105,13 @@ fn batch(number: u64) -> SinkRows {
     }
 }
 
-fn count(decoder: &dyn Decoder, blocks: impl Iterator<Item = RawBlock>) {
+pub(super) fn count(decoder: &dyn Decoder, blocks: impl Iterator<Item = RawBlock>) {
     for block in blocks {
         assert!(decoder.decode(&block).bad.is_empty());
     }
 }
 
-fn block(data: bytes::Bytes, framing: Framing, next: u64) -> RawBlock {
+pub(super) fn block(data: bytes::Bytes, framing: Framing, next: u64) -> RawBlock {
     RawBlock {
         partition: PartitionId::default(),
         data,
@@ -134,7 +134,7 @@ fn line_blocks(lines: &bytes::Bytes) -> impl Iterator<Item = RawBlock> {
     })
 }
 
-fn column_blocks(file: &[u8]) -> impl Iterator<Item = RawBlock> {
+pub(super) fn column_blocks(file: &[u8]) -> impl Iterator<Item = RawBlock> {
     let tail = file.len() - TAIL_BYTES as usize;
     let length = parquet::footer_bytes(&file[tail..]).expect("a whole file") as usize;
     let footer = Footer::parse(&file[tail - length..tail]).expect("a whole file");

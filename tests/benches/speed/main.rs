@@ -1,8 +1,9 @@
-//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. lookups parquet sinks]`. It prints
-//! and asserts nothing. It wants the release `weir` built, as `make bench` does first.
+//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. lookups parquet formats
+//! sinks]`. It prints and asserts nothing. It wants the release `weir` built, as `make bench` does first.
 
 mod bare;
 mod columns;
+mod formats;
 mod lookups;
 mod rides;
 mod sinks;
@@ -27,6 +28,9 @@ fn main() {
     let is_wanted = |name: &str| names.is_empty() || names.contains(&name);
     if is_wanted("parquet") {
         columns::measure(events);
+    }
+    if is_wanted("formats") {
+        formats::measure(events);
     }
     rides::measure(events, is_wanted);
     if is_wanted("lookups") {

@@ -19,7 +19,7 @@ use weir_engine::status::PartitionStatus;
 use weir_engine::{DeadLetters, Engine, InputSource, Job, JobSpec, Mode, Settings, SinkSpec};
 use weir_event::{ManualClock, PartitionId, Position};
 use weir_format::json::JsonDecoder;
-use weir_plan::{Diagnostic, JobPlan, OnFull, SinkPlan, StreamInput};
+use weir_plan::{Diagnostic, JobPlan, OnFull, SinkPlan, StreamDefinition, StreamInput};
 use weir_project::{AnyConnectors, BuiltIns, ProjectFiles, plan};
 use weir_store::{SledStore, StoreError, StoreOptions};
 
@@ -188,8 +188,11 @@ impl Replay {
 
 /// What decodes the columns that a plan reads of an input.
 pub(crate) fn decoder(input: &StreamInput) -> Arc<dyn Decoder> {
-    assert_eq!(input.stream.format.name, "json");
-    Arc::new(JsonDecoder::new(&input.stream.schema, &input.columns))
+    let StreamDefinition { schema, format, .. } = &*input.stream;
+    assert_eq!(format.name, "json");
+    let gives_changes = weir_format::by_name("json").is_ok_and(|json| json.gives_changes(&format.options));
+    let make = if gives_changes { JsonDecoder::of_changes } else { JsonDecoder::new };
+    Arc::new(make(schema, &input.columns))
 }
 
 /// All partitions with their lines.

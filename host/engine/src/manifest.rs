@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::Token;
 use weir_core::{Beginning, Counts, Reached, StoredShape};
+use weir_event::schema::TAKEN_BACK;
 use weir_event::{EventTime, Field, PartitionId, Position, Span};
 use weir_plan::{JobPlan, KeyedStage, LatePolicy, StreamInput};
 use weir_store::Manifest;
@@ -164,6 +165,9 @@ pub(crate) fn stream_parts(plan: &JobPlan) -> BTreeMap<String, String> {
 fn parts_of(input: &StreamInput) -> Vec<(String, String)> {
     let (stream, fields) = (&input.stream, &input.stream.schema.fields);
     let declared = |field: &Field| {
+        if field.name == TAKEN_BACK {
+            return ("`deletes`".to_owned(), "retract".to_owned());
+        }
         let name = (format!("field `{}`", field.name), field.data_type.to_string());
         let path = field.path.join(".");
         if path == field.name { name } else { (name.0, format!("{} from {path}", name.1)) }

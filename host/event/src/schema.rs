@@ -335,7 +335,28 @@ pub struct StreamSchema {
     pub event_time: usize,
 }
 
+/// The name of the column that a stream has whose rows may be taken back: true of a row that is taken back, as it was when
+/// it came. Nobody declares it, and no text of a definition can hold its name.
+pub const TAKEN_BACK: &str = "\0taken_back";
+
 impl StreamSchema {
+    /// The columns that the definition declares.
+    pub fn declared(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.name != TAKEN_BACK)
+    }
+
+    /// The index of the column that says which rows are taken back; `None` where none ever is.
+    pub fn taken_back(&self) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == TAKEN_BACK)
+    }
+
+    /// Lets its rows be taken back.
+    #[must_use]
+    pub fn with_taken_back(mut self) -> StreamSchema {
+        self.fields.push(Field::named(TAKEN_BACK, DataType::Boolean));
+        self
+    }
+
     /// The index of the column of this name; `rowtime` is always an alias of the event-time column.
     pub fn index_of(&self, name: &str) -> Option<usize> {
         let declared = self.fields.iter().position(|field| field.name == name);

@@ -5,7 +5,7 @@
 use crate::avro::{self, AvroFormat};
 use crate::contract::{FormatProblem, SinkFormat, StreamFormat, Writing, of_options};
 use crate::csv::{self, CsvDecoder, CsvEncoder, CsvOptions};
-use crate::json::{self, JsonDecoder, JsonEncoder};
+use crate::json::{self, Envelope, JsonDecoder, JsonEncoder};
 use crate::parquet::ParquetDecoder;
 #[cfg(feature = "protobuf")]
 use crate::protobuf::{self, ProtobufFormat};
@@ -32,6 +32,15 @@ pub struct Format {
     pub keys: &'static [KeyDoc],
     read: MakeStreamFormat,
     write: MakeEncoder,
+    changes: fn(&Value) -> bool,
+}
+
+impl Format {
+    /// Whether records of a stream with these options are changes of a table: rows come out of them that take others back,
+    /// where the stream's columns have one that says so ([`StreamSchema::taken_back`]).
+    pub fn gives_changes(&self, options: &Value) -> bool {
+        (self.changes)(options)
+    }
 }
 
 /// Makes of a format's options and a stream's columns what reads the stream.
@@ -48,14 +57,18 @@ pub const FORMATS: &[Format] = &[
         does: "a JSON object for each record, in files one a line",
         keys: json::KEYS,
         read: |options, schema, _| {
-            let in_envelope = json::has_envelope(options).map_err(of_options)?;
-            let make = if in_envelope { JsonDecoder::in_envelope } else { JsonDecoder::new };
+            let make = match json::envelope(options).map_err(of_options)? {
+                Envelope::None => JsonDecoder::new,
+                Envelope::Rows => JsonDecoder::in_envelope,
+                Envelope::Changes => JsonDecoder::of_changes,
+            };
             Ok(Arc::new(Stateless { layout: FileLayout::Lines, schema: schema.clone(), make }))
         },
         write: |options, writing| {
             Settings::new(options, &[]).finish()?;
             Ok(Arc::new(JsonEncoder::new(writing.meta)))
         },
+        changes: |options| matches!(json::envelope(options), Ok(Envelope::Changes)),
     },
     Format {
         name: "csv",
@@ -80,6 +93,7 @@ pub const FORMATS: &[Format] = &[
             writing.without_meta("csv")?;
             Ok(Arc::new(CsvEncoder::new(Arc::new(options))))
         },
+        changes: |_| false,
     },
     Format {
         name: "avro",
@@ -89,6 +103,7 @@ pub const FORMATS: &[Format] = &[
         keys: avro::KEYS,
         read: |options, schema, around| Ok(Arc::new(AvroFormat::of(options, schema, around)?)),
         write: avro::encoder,
+        changes: |_| false,
     },
     Format {
         name: "parquet",
@@ -106,6 +121,7 @@ pub const FORMATS: &[Format] = &[
                 "rows of Parquet are not written one by one; a sink of files takes it as `format: parquet`";
             Err(vec![SettingError::new("", message)])
         },
+        changes: |_| false,
     },
     #[cfg(feature = "protobuf")]
     Format {
@@ -116,6 +132,7 @@ pub const FORMATS: &[Format] = &[
         keys: protobuf::KEYS,
         read: |options, schema, around| Ok(Arc::new(ProtobufFormat::of(options, schema, around)?)),
         write: protobuf::encoder,
+        changes: |_| false,
     },
 ];
 

@@ -137,6 +137,9 @@ pub struct KeyedStage {
     pub key_types: Vec<DataType>,
     /// Windows and aggregates; its inputs are all projected columns.
     pub spec: Arc<StageSpec>,
+    /// Where rows take others back: the aggregate, by index, that counts those that are left. Without any there is no
+    /// result.
+    pub present: Option<usize>,
     /// Columns of the stage's results, what [`Output`] is bound to: the keys, the aggregates in order, then
     /// for a grid `window_start`, `window_end` (timestamps), for `OVER` the carried columns in order.
     pub results: SchemaRef,

@@ -20,9 +20,9 @@ pub mod values;
 
 pub use catalog::{BuiltIns, Catalog, FunctionCatalog, ScalarFunction};
 pub use check::{
-    Checked, ConnectorKinds, Context, FormatProblem, Outcome, ProjectFiles, SettingProblem, SourceFile,
-    check_job, check_project, check_server, check_stream, is_name, needed_query_files, place_of_variable,
-    server_variables,
+    Checked, ConnectorKinds, Context, FormatProblem, Outcome, ProjectFiles, RecordKind, SettingProblem,
+    SourceFile, check_job, check_project, check_server, check_stream, is_name, needed_query_files,
+    place_of_variable, server_variables,
 };
 pub use definition::{
     Dedup, FormatDefinition, JobDefinition, ServerDefinition, StreamDefinition, StreamOrigin,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use weir_event::StreamSchema;
-use weir_plan::{ConnectorKinds, FormatDefinition, FormatProblem, SettingProblem};
+use weir_plan::{ConnectorKinds, FormatDefinition, FormatProblem, RecordKind, SettingProblem};
 
 /// Takes sources and sinks, and the options of formats, as they stand; formats are weir's.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,10 +27,15 @@ impl ConnectorKinds for AnyConnectors {
         None
     }
 
-    fn check_format(&self, format: &FormatDefinition, _schema: &StreamSchema) -> Vec<FormatProblem> {
-        let unknown = weir_format::by_name(&format.name).err();
-        let problem = unknown.map(|error| SettingProblem { key: error.key, message: error.message });
-        problem.map(FormatProblem::Option).into_iter().collect()
+    fn check_format(
+        &self,
+        format: &FormatDefinition,
+        _schema: &StreamSchema,
+    ) -> Result<RecordKind, Vec<FormatProblem>> {
+        let known = weir_format::by_name(&format.name).map_err(|error| {
+            vec![FormatProblem::Option(SettingProblem { key: error.key, message: error.message })]
+        })?;
+        Ok(if known.gives_changes(&format.options) { RecordKind::Changes } else { RecordKind::Rows })
     }
 
     /// As good as any: the host finds there what the job named.

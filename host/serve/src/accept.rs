@@ -8,6 +8,7 @@ use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{Array, TimestampMillisecondArray};
 use bytes::Bytes;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use weir_connect::{Decoder, Framing, KnownTimes, RawBlock};
 use weir_connectors::http::split_rows;
 use weir_core::TimeBounds;
@@ -69,18 +70,28 @@ impl Judge<'_> {
             next: Position::default(),
             refused: Vec::new(),
         });
-        let refused = decoded.bad.into_iter();
-        rejected.extend(refused.map(|bad| Rejected { row: bad.offset as usize, reason: bad.reason }));
+        let refused: BTreeSet<u64> = decoded.bad.iter().map(|bad| bad.offset).collect();
+        let bad = decoded.bad.into_iter();
+        rejected.extend(bad.map(|bad| Rejected { row: bad.offset as usize, reason: bad.reason }));
         let times = |column: usize| decoded.columns.column(column).as_primitive::<TimestampMillisecondType>();
         let event_times = times(self.stream.schema.event_time);
         let known_times = self.stream.known_time.map(times);
         let bounds = TimeBounds::of(self.stream);
-        for (row, (offset, record)) in decoded.offsets.iter().zip(&decoded.records).enumerate() {
-            let time = EventTime::from_millis(event_times.value(row));
-            match bounds.refusal(time, self.known(known_times, row), None) {
-                Some(reason) => rejected.push(Rejected { row: *offset as usize, reason }),
+        let rows: Vec<usize> = (0..decoded.offsets.len()).collect();
+        // The rows of one record stand together: a change has that which it takes back and the new one.
+        for of_record in rows.chunk_by(|one, next| decoded.records[*one] == decoded.records[*next]) {
+            let (offset, record) = (decoded.offsets[of_record[0]], decoded.records[of_record[0]] as usize);
+            if refused.contains(&offset) {
+                continue;
+            }
+            let refusal = |row: &usize| {
+                let time = EventTime::from_millis(event_times.value(*row));
+                bounds.refusal(time, self.known(known_times, *row), None)
+            };
+            // What takes back a row that was refused is as good as what does not.
+            match of_record.last().and_then(refusal) {
+                Some(reason) => rejected.push(Rejected { row: offset as usize, reason }),
                 None => {
-                    let record = *record as usize;
                     let start = if record == 0 { 0 } else { ends[record - 1] as usize };
                     kept.push(in_one_line(data.slice(start..ends[record] as usize)));
                 }

@@ -213,6 +213,7 @@ mod tests {
             key_names: vec!["user".to_owned()],
             key_types: vec![arrow_schema::DataType::Int64],
             spec: Arc::new(spec),
+            present: None,
             results: Arc::new(arrow_schema::Schema::empty()),
         }
     }

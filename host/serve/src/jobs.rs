@@ -144,7 +144,7 @@ fn described_stream(entry: &StreamEntry, jobs: Vec<String>) -> Value {
     let definition = &entry.definition;
     let schema = &definition.schema;
     let fields: Map<String, Value> =
-        schema.fields.iter().map(|field| (field.name.clone(), field.data_type.to_string().into())).collect();
+        schema.declared().map(|field| (field.name.clone(), field.data_type.to_string().into())).collect();
     json!({
         "stream": definition.name,
         "fields": fields,

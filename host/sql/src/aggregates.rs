@@ -3,7 +3,7 @@
 //! Knows the built-in aggregates and the catalog's. Must not know windows or how arguments are computed.
 
 use crate::expressions::type_name;
-use crate::report::Refusal;
+use crate::report::{Refusal, START};
 use crate::series::SERIES;
 use crate::syntax::{arguments, place, single_name};
 use crate::windows::interval;
@@ -150,6 +150,19 @@ impl Aggregates<'_> {
 }
 
 impl Call {
+    /// COUNT(*).
+    pub(crate) fn count_rows() -> Call {
+        Call {
+            name: "count".to_owned(),
+            distinct: false,
+            arguments: Vec::new(),
+            names: Vec::new(),
+            parameters: Vec::new(),
+            filter: None,
+            at: START,
+        }
+    }
+
     /// Adds an argument; the fields of a ROW are arguments of their own.
     fn add(&mut self, argument: &Expr) -> Result<(), Refusal> {
         let Some(fields) = row_fields(argument) else {

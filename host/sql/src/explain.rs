@@ -4,6 +4,7 @@
 
 use crate::expressions::type_name;
 use std::fmt::{self, Write};
+use weir_event::schema::TAKEN_BACK;
 use weir_event::{DataType, Span};
 use weir_plan::{ColumnRole, JobPlan, KeyedStage};
 use weir_timeline::{AggregateSpec, Bounds, Card, Cumulate, Exclude, Frames, OverFrame};
@@ -24,6 +25,10 @@ fn write_plan(text: &mut String, plan: &JobPlan) -> fmt::Result {
         writeln!(text, "reads {} from {}", input.stream.name, input.origin.kind)?;
         for (position, column) in input.columns.iter().enumerate() {
             let Some(field) = input.stream.schema.fields.get(*column) else { continue };
+            if field.name == TAKEN_BACK {
+                writeln!(text, "  rows that are updated or deleted are taken back")?;
+                continue;
+            }
             let mark = if position == input.event_time {
                 "  event time"
             } else if input.known_time == Some(position) {
@@ -133,9 +138,10 @@ fn describe(plan: &JobPlan, stage: &KeyedStage, aggregate: &AggregateSpec) -> St
         texts.join(" or ")
     };
     let mut text = card.identity.clone();
-    if !aggregate.arguments.is_empty() {
-        let _ =
-            write!(text, " of {}", aggregate.arguments.iter().map(projected).collect::<Vec<_>>().join(", "));
+    let shown = aggregate.arguments.len() - usize::from(stage.present.is_some());
+    if shown > 0 {
+        let arguments = aggregate.arguments[..shown].iter().map(projected);
+        let _ = write!(text, " of {}", arguments.collect::<Vec<_>>().join(", "));
     }
     if let Some(filter) = &aggregate.filter {
         let _ = write!(text, " where {}", projected(filter));

@@ -155,6 +155,7 @@ fn decoded(stream: &StreamDefinition, read: &BTreeSet<String>) -> Vec<usize> {
         *index == schema.event_time
             || stream.known_time == Some(*index)
             || stream.dedup.is_some_and(|dedup| dedup.event_id == *index)
+            || stream.schema.taken_back() == Some(*index)
             || read.contains(&schema.fields[*index].name)
     };
     (0..schema.fields.len()).filter(is_read).collect()

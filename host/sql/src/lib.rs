@@ -11,6 +11,7 @@
 
 mod aggregates;
 mod calendar;
+mod changes;
 mod components;
 mod composed;
 mod dialect;

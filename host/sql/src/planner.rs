@@ -3,6 +3,7 @@
 //! This file is the table of contents; what each stage knows is in the file that it calls.
 
 use crate::aggregates::Aggregates;
+use crate::changes::{Changed, check_changes};
 use crate::expressions::{Bound, Functions, Scope, ScopeColumn};
 use crate::features::features;
 use crate::grouping::{grouping, project_keys};
@@ -147,6 +148,7 @@ impl Named<'_> {
         if report.has_errors() {
             return None;
         }
+        check_changes(&self.relation, grouping.as_ref().map(|grouping| &grouping.windows), job, report)?;
         let filter = match condition(&mut parsed) {
             Some(filter) => {
                 let at = place(&filter, START);
@@ -169,6 +171,7 @@ impl Named<'_> {
             keys,
             computed: Vec::new(),
             carried: Vec::new(),
+            changed: Changed::of(&self.relation),
             join: self.relation.join.as_ref(),
             joined: Vec::new(),
         };
@@ -254,6 +257,7 @@ impl Query<'_> {
             let at = place(having, START);
             (result_expression(&mut stage, having.clone(), at), at)
         });
+        let present = report.take(stage.present())?;
         let (columns, results) = stage.result_columns();
         let scope = self.checked(Scope::new(functions, columns), START, report)?;
         let mut bound = Vec::new();
@@ -283,6 +287,7 @@ impl Query<'_> {
                 .map(|key| stage.rows.projected[key.column].data_type.clone())
                 .collect(),
             spec: Arc::new(spec),
+            present,
             results,
         };
         self.finish_keyed(&stage, keyed, &scope, bound, having, report)

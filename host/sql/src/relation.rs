@@ -15,10 +15,11 @@ use crate::syntax::{EVENT_TIME, event_time, place};
 use crate::unnest::{Items, WrittenUnnest};
 use crate::views::{Base, Source};
 use arrow_schema::DataType as ArrowType;
-use sqlparser::ast::{BinaryOperator, Expr};
+use sqlparser::ast::{BinaryOperator, Expr, Value};
 use sqlparser::tokenizer::Location;
 use std::cell::Cell;
 use std::sync::Arc;
+use weir_event::schema::TAKEN_BACK;
 use weir_event::{DataType, Field, StreamSchema};
 use weir_plan::{Catalog, StreamDefinition};
 
@@ -83,6 +84,11 @@ pub(crate) fn stream_scope<'a>(
 }
 
 impl Relation {
+    /// The stream whose rows take others back, if there is one.
+    pub(crate) fn changed(&self) -> Option<&Branch> {
+        self.branches.iter().find(|branch| branch.stream.schema.taken_back().is_some())
+    }
+
     /// The scope of its columns.
     pub(crate) fn scope<'a>(&self, functions: &'a Functions<'a>) -> Result<Scope<'a>, String> {
         if let [Branch { stream, made: None, items, .. }] = self.branches.as_slice() {
@@ -190,9 +196,16 @@ impl Making<'_> {
     }
 
     pub(crate) fn union(&self, sources: &[Source], report: &mut Report<'_>) -> Option<Table> {
+        let is_changed = |source: &Source| match &source.base {
+            Base::Stream(table, _) => {
+                self.catalog.stream(table).is_some_and(|stream| stream.schema.taken_back().is_some())
+            }
+            _ => false,
+        };
+        let takes_back = sources.iter().any(is_changed);
         let (mut branches, mut columns) = (Vec::new(), Vec::new());
         for source in sources {
-            if let Some((branch, of_branch)) = self.branch(source, report) {
+            if let Some((branch, of_branch)) = self.branch(source, takes_back, report) {
                 branches.push(branch);
                 columns.push(of_branch);
             }
@@ -219,8 +232,13 @@ impl Making<'_> {
     }
 
     /// A stream with the queries over it, and the columns of the last; behind them the event time, which the query
-    /// around may name whether or not they do.
-    fn branch(&self, source: &Source, report: &mut Report<'_>) -> Option<(Branch, Vec<Column>)> {
+    /// around may name whether or not they do, and where rows of the table take others back, whether they do.
+    fn branch(
+        &self,
+        source: &Source,
+        takes_back: bool,
+        report: &mut Report<'_>,
+    ) -> Option<(Branch, Vec<Column>)> {
         let Base::Stream(table, at) = &source.base else { return None };
         let stream = self.stream(table, *at, report)?;
         let items = self.items(&stream, *at, report)?;
@@ -228,7 +246,7 @@ impl Making<'_> {
         let names = self.names(&stream.name, &schema);
         let (view, filters) = resolve_views(source.views.clone(), &names, report);
         let listed = view.map_or_else(
-            || schema.fields.iter().map(|field| (field.name.clone(), column(&field.name, *at))).collect(),
+            || schema.declared().map(|field| (field.name.clone(), column(&field.name, *at))).collect(),
             |ResolvedView { columns, .. }| columns,
         );
         let mut time = event_time(*at);
@@ -241,7 +259,9 @@ impl Making<'_> {
         let scope = report.take(scope)?;
         let listed_at = source.views.last().into_iter().flat_map(|view| &view.items).map(|item| item.at);
         let places = listed_at.chain(std::iter::repeat(*at));
-        let listed = listed.into_iter().chain([(EVENT_TIME.to_owned(), time.clone())]);
+        let hidden = [(EVENT_TIME.to_owned(), time.clone())].into_iter();
+        let hidden = hidden.chain(takes_back.then(|| (TAKEN_BACK.to_owned(), taken_back(&schema, *at))));
+        let listed = listed.into_iter().chain(hidden);
         let bind = |((name, expression), at): ((String, Expr), Location)| {
             let is_event_time = expression == time || is_same_column(&expression, &time);
             let bound = scope.bind(expression).and_then(|bound| match bound.data_type {
@@ -269,6 +289,14 @@ fn with_items(stream: &StreamDefinition, items: Option<&Items>) -> StreamSchema 
     let mut schema = stream.schema.clone();
     schema.fields.extend(items.into_iter().flat_map(|items| items.columns.iter().cloned()));
     schema
+}
+
+/// Whether a row of these columns takes another back.
+fn taken_back(schema: &StreamSchema, at: Location) -> Expr {
+    match schema.taken_back() {
+        Some(_) => column(TAKEN_BACK, at),
+        None => Expr::Value(Value::Boolean(false).into()),
+    }
 }
 
 fn condition(scope: &Scope<'_>, filter: Expr, at: Location) -> Result<Bound, Refusal> {

@@ -3,6 +3,7 @@
 //! A row has nulls for the columns of the other side, but for the key and the event time, which both have. Must not know
 //! what the query computes of it.
 
+use crate::changes::refuse_changes;
 use crate::expressions::{Bound, Functions};
 use crate::last_join::{IS_RIGHT, Join, Side, right_name, unknown};
 use crate::relation::{Branch, Made, Making, Relation, Table, stream_scope};
@@ -20,6 +21,7 @@ impl Making<'_> {
         let left = self.side(&sides.left, report);
         let right = self.side(&sides.right, report);
         let (left, right) = (left?, right?);
+        refuse_changes(left.branches.iter().chain(&right.branches), report)?;
         let (of_left, of_right) = (side(&sides.left, &left), side(&sides.right, &right));
         let pairs = match pairs(&sides.on, sides.at, [&of_left, &of_right]) {
             Ok(pairs) => pairs,

@@ -4,6 +4,7 @@
 //! Knows which columns a stage's results have. Must not know clauses, roles or features.
 
 use crate::aggregates::{Aggregates, Call};
+use crate::changes::Changed;
 use crate::expressions::{Bound, Scope, ScopeColumn, type_name};
 use crate::last_join::{Join, member};
 use crate::over::{WindowClauses, canonical, over_window};
@@ -108,6 +109,8 @@ pub(crate) struct Stage<'s, 'a> {
     pub(crate) computed: Vec<Computed>,
     /// Projected columns that each result row repeats from its event.
     pub(crate) carried: Vec<usize>,
+    /// The table whose rows take others back, if they do.
+    pub(crate) changed: Option<Changed>,
     /// The join whose rows are read, if there is one.
     pub(crate) join: Option<&'s Join>,
     /// The values of its right side's newest row that the query names, each with the aggregate that is that row.
@@ -208,6 +211,19 @@ impl Stage<'_, '_> {
         self.join.is_some_and(|join| !join.right_values(expression).is_empty())
     }
 
+    /// The aggregate that counts the rows that are left, where some are taken back.
+    pub(crate) fn present(&mut self) -> Result<Option<usize>, Refusal> {
+        if self.changed.is_none() {
+            return Ok(None);
+        }
+        let computed = self.bind(&Call::count_rows(), 0, None)?;
+        let known = self.computed.iter().position(|earlier| earlier.canonical == computed.canonical);
+        Ok(Some(known.unwrap_or_else(|| {
+            self.computed.push(computed);
+            self.computed.len() - 1
+        })))
+    }
+
     fn bind(&mut self, call: &Call, frame: usize, steps: Option<Steps>) -> Result<Computed, Refusal> {
         let mut arguments = Vec::with_capacity(call.arguments.len());
         for argument in &call.arguments {
@@ -218,7 +234,11 @@ impl Stage<'_, '_> {
         }
         let types: Vec<_> =
             arguments.iter().map(|argument| self.rows.projected[*argument].data_type.clone()).collect();
-        let function = self.aggregates.bind(call, &types)?;
+        let mut function = self.aggregates.bind(call, &types)?;
+        if let Some(changed) = self.changed.clone() {
+            function = changed.aggregate(call, function)?;
+            arguments.push(self.rows.project(changed.taken_back, call.at)?);
+        }
         let function = steps.map_or_else(|| function.clone(), |steps| steps.of(function.clone()));
         let filter = match &call.filter {
             Some(filter) => {

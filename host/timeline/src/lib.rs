@@ -25,6 +25,7 @@ mod slots;
 pub mod snapshot;
 pub mod spec;
 mod state_origins;
+pub mod taking_back;
 mod tiles;
 pub mod timeline;
 pub mod windows;
@@ -47,5 +48,6 @@ pub use snapshot::Snapshot;
 pub use spec::{
     AggregateSpec, Bounds, Exclude, Frames, Grid, MAX_PANES, OverFrame, SpecError, StageSpec, storable,
 };
+pub use taking_back::taking_back;
 pub use timeline::Timelines;
 pub use windows::{Cumulate, Session, Table, Window, Windows};

@@ -12,10 +12,10 @@ use weir_connectors::registry;
 use weir_connectors::surroundings::ProjectSurroundings;
 use weir_engine::sink_identity;
 use weir_event::{Clock, StreamSchema};
-use weir_format::{StreamFormat, stream_format};
+use weir_format::{StreamFormat, by_name, stream_format};
 use weir_plan::{
-    ConnectorKinds, FormatDefinition, FormatProblem, JobPlan, SettingProblem, SinkPlan, StreamDefinition,
-    StreamOrigin,
+    ConnectorKinds, FormatDefinition, FormatProblem, JobPlan, RecordKind, SettingProblem, SinkPlan,
+    StreamDefinition, StreamOrigin,
 };
 
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
@@ -157,13 +157,19 @@ impl ConnectorKinds for RegisteredKinds {
         registry::sink(kind, settings, &self.sink_context(job)).ok()?.own_place()
     }
 
-    fn check_format(&self, format: &FormatDefinition, schema: &StreamSchema) -> Vec<FormatProblem> {
-        let problems = self.format((format, schema)).err().unwrap_or_default();
+    fn check_format(
+        &self,
+        format: &FormatDefinition,
+        schema: &StreamSchema,
+    ) -> Result<RecordKind, Vec<FormatProblem>> {
         let problem = |found| match found {
             weir_format::FormatProblem::Option(error) => FormatProblem::Option(problem(error)),
             weir_format::FormatProblem::Field(index, message) => FormatProblem::Field(index, message),
         };
-        problems.into_iter().map(problem).collect()
+        let known = self.format((format, schema));
+        known.map_err(|problems| problems.into_iter().map(problem).collect::<Vec<_>>())?;
+        let gives_changes = by_name(&format.name).is_ok_and(|known| known.gives_changes(&format.options));
+        Ok(if gives_changes { RecordKind::Changes } else { RecordKind::Rows })
     }
 
     fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {

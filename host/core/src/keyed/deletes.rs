@@ -3,28 +3,62 @@
 //! Of such a result only the key and the window mean anything. HAVING is not asked of it, as it was asked of the
 //! result that goes. Knows no sink.
 
+use crate::filter::{Filtered, Passes};
 use crate::keyed::emit::{StageRows, pick_failed};
 use crate::project::take;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_array::{Array, RecordBatch, new_null_array};
 use std::borrow::Cow;
 use weir_connect::Op;
 use weir_plan::{ExpressionError, KeyedStage, Output};
 
+/// What is done with a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Written,
+    Deleted,
+    /// Nothing was ever written of it.
+    Left,
+}
+
 /// Parts a stage's results by what they do; those that delete come first, since a result of the same identity may
 /// be among those that write.
 pub(crate) fn part(
     stage: &KeyedStage,
+    output: &Output,
     rows: StageRows,
 ) -> Result<impl Iterator<Item = (Op, StageRows)>, ExpressionError> {
-    let gone: Vec<u32> = (0..rows.deleted.len() as u32).filter(|row| rows.deleted[*row as usize]).collect();
-    if gone.is_empty() {
+    let fates = fates(stage, output, &rows)?;
+    if fates.iter().all(|fate| *fate == Fate::Written) {
         return Ok(None.into_iter().chain(Some((Op::Upsert, rows))));
     }
-    let kept: Vec<u32> = (0..rows.deleted.len() as u32).filter(|row| !rows.deleted[*row as usize]).collect();
+    let of = |fate: Fate| (0..fates.len() as u32).filter(|row| fates[*row as usize] == fate).collect();
+    let (gone, kept): (Vec<u32>, Vec<u32>) = (of(Fate::Deleted), of(Fate::Written));
     let deletes = pick(&rows, &gone)?;
     let deletes = StageRows { batch: without_values(stage, &deletes.batch)?, failed: Vec::new(), ..deletes };
     let upserts = pick(&rows, &kept)?;
     Ok(Some((Op::Delete, deletes)).into_iter().chain(Some((Op::Upsert, upserts))))
+}
+
+/// What is done with each result. Where rows take others back, one without any left, or of which HAVING is not true any
+/// more, is none: what was written of it goes.
+fn fates(stage: &KeyedStage, output: &Output, rows: &StageRows) -> Result<Vec<Fate>, ExpressionError> {
+    let is_deleted = |row: usize| rows.deleted.get(row).copied().unwrap_or(false);
+    let count = rows.batch.num_rows();
+    let Some(present) = stage.present else {
+        let fate = |row: usize| if is_deleted(row) { Fate::Deleted } else { Fate::Written };
+        return Ok((0..count).map(fate).collect());
+    };
+    let present = rows.batch.column(stage.keys.len() + present).as_primitive::<Int64Type>();
+    let having = output.filter.as_ref().map(|having| Filtered::of(Some(having), &rows.batch)).transpose()?;
+    let holds = |row: usize| having.as_ref().is_none_or(|having| !matches!(having.at(row), Passes::No));
+    let fate = |row: usize| match (is_deleted(row), present.value(row) > 0 && holds(row)) {
+        (false, true) => Fate::Written,
+        (false, false) if !rows.revised.get(row).copied().unwrap_or(false) => Fate::Left,
+        _ => Fate::Deleted,
+    };
+    Ok((0..count).map(fate).collect())
 }
 
 /// What the results of a stage become, by what they do.
@@ -43,6 +77,7 @@ fn pick(rows: &StageRows, at: &[u32]) -> Result<StageRows, ExpressionError> {
         batch: take(&rows.batch, at)?,
         windows: of(&rows.windows, at),
         events: of(&rows.events, at),
+        revised: of(&rows.revised, at),
         deleted: Vec::new(),
         failed: pick_failed(rows.failed.clone(), at),
     })
@@ -66,8 +101,6 @@ mod tests {
     use super::*;
     use crate::keyed::emit::stage_rows;
     use crate::tests::plan;
-    use arrow_array::cast::AsArray;
-    use arrow_array::types::Int64Type;
     use arrow_array::{ArrayRef, Int64Array};
     use std::sync::Arc;
     use weir_event::key::{EncodedKeys, decode_keys};
@@ -93,13 +126,14 @@ mod tests {
     #[test]
     fn deletes_come_first_and_without_values() {
         let query = "SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND)";
-        let stage = plan(query, "", "").stage.unwrap();
+        let plan = plan(query, "", "");
+        let stage = plan.stage.clone().unwrap();
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
         let results = results(&mut timelines, &[(10, 'u'), (20, 'd'), (30, 'r')]);
         let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
         let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
         let rows = stage_rows(&stage, keys, results).unwrap();
-        let parts: Vec<_> = part(&stage, rows).unwrap().collect();
+        let parts: Vec<_> = part(&stage, &plan.output, rows).unwrap().collect();
         let [(Op::Delete, deletes), (Op::Upsert, upserts)] = &parts[..] else { panic!("two parts") };
         let starts =
             |rows: &StageRows| rows.windows.iter().map(|(start, _)| start / 1000).collect::<Vec<_>>();

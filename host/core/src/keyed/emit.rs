@@ -50,6 +50,8 @@ pub(crate) struct StageRows {
     pub(crate) windows: Vec<(i64, i64)>,
     /// `OVER` only: the event of each, by time in milliseconds and rank.
     pub(crate) events: Vec<(i64, Rank)>,
+    /// Whether something may have been written of each before.
+    pub(crate) revised: Vec<bool>,
     /// Whether each takes away what was written before; empty if none does.
     pub(crate) deleted: Vec<bool>,
     /// Values that are errors, by row.
@@ -83,8 +85,8 @@ pub(crate) fn stage_rows(
             reason: error.reason,
         })
         .collect();
-    let Results { windows, events, deleted, .. } = results;
-    Ok(StageRows { batch, windows, events, deleted, failed })
+    let Results { windows, events, revised, deleted, .. } = results;
+    Ok(StageRows { batch, windows, events, revised, deleted, failed })
 }
 
 /// Results of several segments as those of one.
@@ -107,6 +109,7 @@ pub(crate) fn join(
         batch,
         windows: parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
         events: parts.iter().flat_map(|part| part.events.iter().copied()).collect(),
+        revised: Vec::new(),
         deleted: Vec::new(),
         failed,
     }))

@@ -7,6 +7,8 @@ use crate::bounds::meant_in_seconds;
 use crate::keyed::emit::window_columns;
 use crate::keyed::outputs::{Evaluated, FailedCell, evaluate_output};
 use crate::keyed::segment::Segment;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use weir_event::key::EncodedKeys;
 use weir_event::{EventTime, KeyGroup, Span, key_group, key_hash};
@@ -323,6 +325,11 @@ fn result_row(
     moment: Moment,
 ) -> Result<Looked, LookupError> {
     let failed = |message: String| LookupError::Failed(message);
+    // Rows that were taken back are in the frame no more than those that took them back.
+    let present = stage.present.map(|at| {
+        let left = values.values[at].as_primitive::<Int64Type>();
+        if left.is_valid(0) { u64::try_from(left.value(0)).unwrap_or(0) } else { 0 }
+    });
     let mut columns = key.to_vec();
     columns.extend(values.values);
     let window = window.or(values.window);
@@ -344,10 +351,10 @@ fn result_row(
         evaluate_output(&plan.output, &batch, &failing).map_err(|error| failed(error.to_string()))?;
     let failures = outputs.into_iter().map(|output| (output.column, output.reason)).collect();
     let in_frames = values.rows.iter().zip(values.newest.iter().zip(&values.oldest));
-    let of_frame = |(rows, (newest, oldest)): (&u64, (&Option<EventTime>, &Option<EventTime>))| FrameRows {
-        rows: *rows,
-        newest: *newest,
-        oldest: *oldest,
+    let of_frame = |(rows, (newest, oldest)): (&u64, (&Option<EventTime>, &Option<EventTime>))| match present
+    {
+        Some(0) => FrameRows { rows: 0, newest: None, oldest: None },
+        present => FrameRows { rows: present.unwrap_or(*rows), newest: *newest, oldest: *oldest },
     };
     let mut frames: Vec<FrameRows> = in_frames.map(of_frame).collect();
     if matches!(stage.spec.frames, Frames::Over(_)) {

@@ -165,6 +165,7 @@ pub(crate) fn plan() -> JobPlan {
             key_names: vec!["user".to_owned()],
             key_types: vec![text.clone()],
             spec: Arc::new(counts_by_ten_seconds()),
+            present: None,
             results: schema(&of_stage),
         }),
         output: Output {

@@ -62,6 +62,32 @@ fn a_typing_error_gets_a_suggestion_and_options_are_judged() {
 }
 
 #[test]
+fn changes_are_taken_back_unless_deletes_are_ignored() {
+    let json = by_name("json").unwrap();
+    for (options, gives_changes) in [
+        (json!({}), false),
+        (json!({"envelope": "debezium"}), true),
+        (json!({"envelope": "debezium", "deletes": "retract"}), true),
+        (json!({"envelope": "debezium", "deletes": "ignore"}), false),
+    ] {
+        assert_eq!(json.gives_changes(&options), gives_changes, "{options}");
+        assert!(stream_format("json", &options, &schema(), &Nowhere).is_ok(), "{options}");
+    }
+    let read =
+        |options: Value| stream_format("json", &options, &schema(), &Nowhere).unwrap_err()[0].to_string();
+    assert_eq!(
+        read(json!({"envelope": "debezium", "deletes": "drop"})),
+        "deletes: `drop`: unknown value; known: retract, ignore"
+    );
+    assert_eq!(
+        read(json!({"envelope": "maxwell"})),
+        "envelope: `maxwell`: unknown envelope; known: debezium"
+    );
+    assert_eq!(read(json!({"deletes": "ignore"})), "deletes: is for `envelope: debezium`; leave it out");
+    assert!(!by_name("csv").unwrap().gives_changes(&json!({})));
+}
+
+#[test]
 fn every_format_that_needs_nothing_else_reads_what_it_writes() {
     for name in ["jsonl", "csv"] {
         let at: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1, -1]));

@@ -29,6 +29,16 @@ pub enum FormatProblem {
     Field(usize, String),
 }
 
+/// What the records of a stream are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecordKind {
+    /// Each is a row.
+    #[default]
+    Rows,
+    /// Each is a change of a table's row: a row that is new, or one that takes an earlier one back, or both.
+    Changes,
+}
+
 /// Judges kinds of connectors, formats and their settings; of all there is outside it asks nothing but files that a
 /// format names. Whoever knows the connectors implements it.
 pub trait ConnectorKinds {
@@ -47,8 +57,12 @@ pub trait ConnectorKinds {
     /// Where a sink of a job writes, if no other of the job may write there; `None` also where its settings are wrong.
     fn sink_place(&self, job: &str, kind: &str, settings: &serde_json::Value) -> Option<String>;
 
-    /// Everything that is wrong with the format of a stream of these columns.
-    fn check_format(&self, format: &FormatDefinition, schema: &StreamSchema) -> Vec<FormatProblem>;
+    /// What records of this format are, or everything that is wrong with the format of a stream of these columns.
+    fn check_format(
+        &self,
+        format: &FormatDefinition,
+        schema: &StreamSchema,
+    ) -> Result<RecordKind, Vec<FormatProblem>>;
 
     /// The setting of a source of this kind that holds the name of what is read (a topic, a path), for
     /// `stream: {KIND: NAME}`; `None` where the kind has no such setting. The error says why the kind cannot be
@@ -99,16 +113,18 @@ pub(super) fn format(node: &Node, report: &mut Report) -> Option<FormatDefinitio
     Some(FormatDefinition { name: kind.name.clone(), options: settings(node, report) })
 }
 
-/// Says what is wrong with a stream's format; whether nothing is. `fields` are the places of its columns.
+/// Says what is wrong with a stream's format, or what its records are. `fields` are the places of its columns.
 pub(super) fn judge_format(
     (format, schema): (&FormatDefinition, &StreamSchema),
     node: &Node,
     fields: &[Place],
     kinds: &dyn ConnectorKinds,
     report: &mut Report,
-) -> bool {
-    let problems = kinds.check_format(format, schema);
-    let is_sound = problems.is_empty();
+) -> Option<RecordKind> {
+    let problems = match kinds.check_format(format, schema) {
+        Ok(kind) => return Some(kind),
+        Err(problems) => problems,
+    };
     for problem in problems {
         match problem {
             FormatProblem::Option(problem) => match &node.value {
@@ -126,7 +142,7 @@ pub(super) fn judge_format(
             }
         }
     }
-    is_sound
+    None
 }
 
 /// Reads `source: {KIND: {..}}` of a stream of these columns whose records have this format.

@@ -22,7 +22,7 @@ mod tests;
 mod times;
 mod variables;
 
-pub use connectors::{ConnectorKinds, FormatProblem, SettingProblem};
+pub use connectors::{ConnectorKinds, FormatProblem, RecordKind, SettingProblem};
 pub use environment::Environment;
 pub use keys::{FILES, FileKeys, Section};
 pub use names::is_name;

@@ -1,5 +1,6 @@
 //! A stream's file -> [`StreamDefinition`].
 
+use super::connectors::RecordKind;
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
 use super::{Context, connectors, keys, names, times};
@@ -50,8 +51,9 @@ pub(super) fn read(
     let max_skew = keys.take("max_skew").map(|node| report.span("max_skew", node));
     let dedup = read_dedup(&mut keys, &fields, report);
     let stream = name.as_ref().map_or(default_name, |(name, _)| name);
-    let records = Records::of(&fields, event_time);
+    let mut records = Records::of(&fields, event_time);
     let format = records.format(keys.take("format"), context, report);
+    records.check_ids(&dedup, report);
     let origin = keys.take("source").map(|node| {
         let records = (format.as_ref().unwrap_or(&records.usual), &records.schema);
         connectors::source(stream, records, node, context.kinds, report)
@@ -60,13 +62,13 @@ pub(super) fn read(
 
     Some(StreamDefinition {
         name: stream.to_owned(),
-        schema: StreamSchema { event_time: event_time?, ..records.schema },
+        schema: StreamSchema { event_time: event_time?, ..records.schema() },
         disorder: disorder.unwrap_or(Some(Span::ZERO))?,
         idle_after: idle_after.unwrap_or(Some(IDLE_AFTER))?,
         when_idle: when_idle.unwrap_or(Some(WhenIdle::Advance))?,
         max_future: max_future.unwrap_or(Some(MAX_FUTURE))?,
         max_skew: max_skew.map_or(Some(None), |skew| skew.map(Some))?,
-        dedup: dedup?,
+        dedup: dedup?.map(|(dedup, _)| dedup),
         known_time: known_time.map_or(Some(None), |column| column.map(Some))?,
         format: format?,
         origin: origin.map_or(Some(None), |origin| origin.map(Some))?,
@@ -81,6 +83,7 @@ struct Records {
     /// Whether every column could be read: else nothing is said of the format's view of them.
     is_whole: bool,
     usual: FormatDefinition,
+    kind: RecordKind,
 }
 
 impl Records {
@@ -91,12 +94,13 @@ impl Records {
             places: columns.iter().map(|column| column.place).collect(),
             is_whole: event_time.is_some() && columns.iter().all(|column| column.valid),
             usual: FormatDefinition::default(),
+            kind: RecordKind::Rows,
         }
     }
 
     /// Reads and judges `format`.
     fn format(
-        &self,
+        &mut self,
         node: Option<&Node>,
         context: &Context<'_>,
         report: &mut Report,
@@ -105,17 +109,34 @@ impl Records {
         let format = connectors::format(node, report)?;
         let no_columns = StreamSchema { fields: Vec::new(), event_time: 0 };
         let schema = if self.is_whole { &self.schema } else { &no_columns };
-        connectors::judge_format((&format, schema), node, &self.places, context.kinds, report)
-            .then_some(format)
+        self.kind = connectors::judge_format((&format, schema), node, &self.places, context.kinds, report)?;
+        Some(format)
+    }
+
+    /// The columns that are decoded of them.
+    fn schema(self) -> StreamSchema {
+        match self.kind {
+            RecordKind::Rows => self.schema,
+            RecordKind::Changes => self.schema.with_taken_back(),
+        }
+    }
+
+    /// Refuses ids of changes: all changes of a row have the row's.
+    fn check_ids(&self, dedup: &Option<Option<(Dedup, Place)>>, report: &mut Report) {
+        if let (RecordKind::Changes, Some(Some((_, place)))) = (self.kind, dedup) {
+            let message = "`event_id`: every change of a row has the row's columns, so that what updates or deletes it \
+                           would be taken for a repeated event; leave `event_id` out";
+            report.error(*place, message);
+        }
     }
 }
 
-/// Reads `event_id` and `dedup_for`.
+/// Reads `event_id`, which stands at the place beside, and `dedup_for`.
 fn read_dedup(
     keys: &mut Mapping<'_>,
     columns: &[DeclaredColumn],
     report: &mut Report,
-) -> Option<Option<Dedup>> {
+) -> Option<Option<(Dedup, Place)>> {
     let within = keys.take_entry("dedup_for");
     let span = within.map(|(_, node)| report.positive_span("dedup_for", node));
     let Some(node) = keys.take("event_id") else {
@@ -138,7 +159,8 @@ fn read_dedup(
         report.error(node.place, message);
         return None;
     }
-    Some(Some(Dedup { event_id, within: span.unwrap_or(Some(DEDUP_FOR))? }))
+    let dedup = Dedup { event_id, within: span.unwrap_or(Some(DEDUP_FOR))? };
+    Some(Some((dedup, node.place)))
 }
 
 /// A declared column; one whose declaration is wrong stays, so that what names it is not reported too.

@@ -131,6 +131,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
             key_names: vec!["user_id".to_owned()],
             key_types: vec![text.clone()],
             spec: Arc::new(rides_of_the_last_hour(&text)),
+            present: None,
             results: result.clone(),
         }),
         output: Output {

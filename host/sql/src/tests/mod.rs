@@ -1,6 +1,7 @@
 //! Queries against a small catalog in memory.
 
 mod aggregates;
+mod changes;
 mod features;
 mod flink_functions;
 mod frames;
@@ -123,6 +124,18 @@ impl Catalog for Memory {
                 ],
                 "at",
             )),
+            "orders" => {
+                let columns = [
+                    ("id", "bigint"),
+                    ("city", "string"),
+                    ("fare", "double"),
+                    ("seats", "int"),
+                    ("tags", "array<string>"),
+                    ("at", "timestamp"),
+                ];
+                let rows = Arc::unwrap_or_clone(stream(name, &columns, "at"));
+                Some(Arc::new(StreamDefinition { schema: rows.schema.clone().with_taken_back(), ..rows }))
+            }
             "features" => Some(stream(
                 name,
                 &[

@@ -70,6 +70,7 @@ macro_rules! average_over {
             type Column<'a> = <$sum as Fold>::Column<'a>;
             type Builder = Vec<Option<f64>>;
             const INVERSE: bool = true;
+            const OWES: bool = true;
 
             fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Self::Column<'a>> {
                 self.0.column(arguments)

@@ -128,6 +128,7 @@ impl<const SUMS: usize> Fold for Comoments<SUMS> {
     type Column<'a> = [Numbers<'a>; 2];
     type Builder = Vec<Option<f64>>;
     const INVERSE: bool = true;
+    const OWES: bool = true;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Self::Column<'a>> {
         match arguments {

@@ -41,6 +41,7 @@ impl Fold for Count {
     type Column<'a> = Option<&'a ArrayRef>;
     type Builder = Vec<i64>;
     const INVERSE: bool = true;
+    const OWES: bool = true;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Self::Column<'a>> {
         // A column without nulls counts as COUNT(*) does.

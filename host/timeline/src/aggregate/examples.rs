@@ -11,7 +11,7 @@ use std::sync::Arc;
 use weir_event::Rank;
 
 /// Columns of [`Batch`]: bigint, double, text, boolean, int, timestamp, float, bytes, date, decimal.
-pub(super) const TYPES: [DataType; 10] = [
+pub(crate) const TYPES: [DataType; 10] = [
     DataType::Int64,
     DataType::Float64,
     DataType::Utf8View,
@@ -36,17 +36,17 @@ const PAIRS: &[&[usize]] = &[&[0, 1], &[6, 4], &[1, 1], &[0, 4], &[9, 1]];
 const OPTIONAL: &[&[usize]] = &[&[], &[0], &[2], &[9]];
 
 /// A row: time, whole, double, text, flag.
-pub(super) type ExampleRow = (i64, Option<i64>, Option<f64>, Option<String>, Option<bool>);
+pub(crate) type ExampleRow = (i64, Option<i64>, Option<f64>, Option<String>, Option<bool>);
 
 /// Rows in columns of [`TYPES`], with times and ranks.
-pub(super) struct Batch {
-    pub(super) columns: Vec<ArrayRef>,
-    pub(super) times: Vec<i64>,
-    pub(super) ranks: Vec<Rank>,
+pub(crate) struct Batch {
+    pub(crate) columns: Vec<ArrayRef>,
+    pub(crate) times: Vec<i64>,
+    pub(crate) ranks: Vec<Rank>,
 }
 
 impl Batch {
-    pub(super) fn new(rows: &[ExampleRow]) -> Batch {
+    pub(crate) fn new(rows: &[ExampleRow]) -> Batch {
         Batch {
             columns: vec![
                 Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>()),
@@ -74,10 +74,10 @@ impl Batch {
 }
 
 /// A bound aggregate and the columns of its arguments.
-pub(super) struct Example {
-    pub(super) name: &'static str,
-    pub(super) aggregate: Arc<dyn Aggregate>,
-    pub(super) columns: Vec<usize>,
+pub(crate) struct Example {
+    pub(crate) name: &'static str,
+    pub(crate) aggregate: Arc<dyn Aggregate>,
+    pub(crate) columns: Vec<usize>,
 }
 
 /// A name, DISTINCT or not, parameters, and the columns that are its arguments, each once.
@@ -151,7 +151,7 @@ fn calls() -> Calls {
 }
 
 /// All examples.
-pub(super) fn examples() -> Vec<Example> {
+pub(crate) fn examples() -> Vec<Example> {
     let mut examples = Vec::new();
     for (name, distinct, parameters, columns) in calls() {
         for columns in columns {

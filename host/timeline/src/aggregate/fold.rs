@@ -27,6 +27,9 @@ pub(crate) trait Fold: Debug + Clone + Send + Sync + 'static {
     type Builder;
     /// Whether `remove` and `unmerge` work.
     const INVERSE: bool = false;
+    /// Whether a state may owe rows: what is taken out before it came, or without ever coming, is missing until it comes.
+    /// Then no order in which rows come in and go out can make a difference.
+    const OWES: bool = false;
 
     /// Resolves the arguments' types, once per call.
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Self::Column<'a>>;
@@ -75,6 +78,10 @@ impl<F: Fold> Aggregate for Builtin<F> {
 
     fn fallible(&self) -> bool {
         false
+    }
+
+    fn owes(&self) -> bool {
+        F::OWES
     }
 
     fn selection(&self) -> Option<Selection> {

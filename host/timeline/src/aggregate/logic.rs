@@ -114,6 +114,7 @@ impl Fold for Truth {
     type Column<'a> = &'a BooleanArray;
     type Builder = Vec<Option<bool>>;
     const INVERSE: bool = true;
+    const OWES: bool = true;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<&'a BooleanArray> {
         <bool as Value>::columns(arguments)
@@ -255,6 +256,7 @@ impl Fold for Parity {
     type Column<'a> = Wholes<'a>;
     type Builder = <i64 as Value>::Builder;
     const INVERSE: bool = true;
+    const OWES: bool = true;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Wholes<'a>> {
         <i64 as Value>::columns(arguments)

@@ -44,7 +44,7 @@ pub(crate) mod top;
 pub(crate) mod value;
 
 #[cfg(test)]
-mod examples;
+pub(crate) mod examples;
 #[cfg(test)]
 mod laws;
 
@@ -113,6 +113,11 @@ pub trait Aggregate: Debug + Send + Sync {
     /// The timeline then keeps copies to go back to.
     fn fallible(&self) -> bool {
         true
+    }
+    /// Whether a state may owe rows: `retract` of rows that have not come yet, or never come, leaves it without them, and
+    /// only what has come and was not taken out counts, in whatever order that was.
+    fn owes(&self) -> bool {
+        false
     }
     /// Set if the value is a choice among the frame's rows: an `OVER` then takes it from its row log directly.
     fn selection(&self) -> Option<Selection> {

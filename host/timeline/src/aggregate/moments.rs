@@ -286,6 +286,7 @@ impl<const POWERS: usize> Fold for Moments<POWERS> {
     type Column<'a> = Numbers<'a>;
     type Builder = Vec<Option<f64>>;
     const INVERSE: bool = true;
+    const OWES: bool = true;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Numbers<'a>> {
         arguments.first().and_then(Numbers::of)

@@ -81,6 +81,7 @@ impl Fold for WholeSum {
     type Column<'a> = Wholes<'a>;
     type Builder = Vec<Option<i64>>;
     const INVERSE: bool = true;
+    const OWES: bool = true;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Wholes<'a>> {
         arguments.first().and_then(<i64 as Value>::column)
@@ -175,6 +176,7 @@ impl Fold for DoubleSum {
     type Column<'a> = Doubles<'a>;
     type Builder = Vec<Option<f64>>;
     const INVERSE: bool = true;
+    const OWES: bool = true;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<Doubles<'a>> {
         arguments.first().and_then(<Double as Value>::column)
@@ -243,6 +245,7 @@ impl Fold for DecimalSum {
     type Column<'a> = &'a Decimal128Array;
     type Builder = Vec<Option<i128>>;
     const INVERSE: bool = true;
+    const OWES: bool = true;
 
     fn column<'a>(&self, arguments: &'a [ArrayRef]) -> Option<&'a Decimal128Array> {
         arguments.first().and_then(Decimal::column)

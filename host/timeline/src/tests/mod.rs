@@ -17,6 +17,7 @@ mod session_model;
 mod sessions;
 mod stacks;
 mod stored_marks;
+mod taking_back;
 mod testers;
 mod windows_model;
 

@@ -27,6 +27,7 @@ mod tests;
 
 use self::column::JsonColumn;
 pub(crate) use self::column::JsonReading;
+use self::envelope::{Change, Images};
 use self::members::{Keys, Members};
 use self::scan::{Kind, Scanner, Token};
 use crate::records::{bad_row, each_record, expected_rows};
@@ -67,27 +68,28 @@ pub struct JsonDecoder {
 struct Layout {
     of: Wanted,
     members: Members,
-    /// Whether records are changes in Debezium's envelope.
-    in_envelope: bool,
+    /// What is read of records that are changes in Debezium's envelope.
+    images: Option<Images>,
 }
 
 impl Layout {
     fn new(stream: &StreamSchema, columns: &[usize]) -> Layout {
         let of = Wanted::new(stream, columns);
         let members = Members::new(of.columns.iter().map(|column| column.path.as_slice()));
-        Layout { of, members, in_envelope: false }
+        Layout { of, members, images: None }
     }
 
-    fn in_envelope(stream: &StreamSchema, columns: &[usize]) -> Layout {
+    fn in_envelope(stream: &StreamSchema, columns: &[usize], before: bool) -> Layout {
         let of = Wanted::new(stream, columns);
-        let paths = envelope::paths(&of);
+        let images = Images::new(&of, before);
+        let paths = images.paths(&of);
         let members = Members::new(paths.iter().map(Vec::as_slice));
-        Layout { of, members, in_envelope: true }
+        Layout { of, members, images: Some(images) }
     }
 
     /// How many members are looked for.
     fn width(&self) -> usize {
-        if self.in_envelope { envelope::width(&self.of) } else { self.of.columns.len() }
+        self.images.as_ref().map_or(self.of.columns.len(), Images::width)
     }
 }
 
@@ -107,7 +109,16 @@ impl JsonDecoder {
     /// # Panics
     /// When an index is none of the schema's.
     pub fn in_envelope(schema: &StreamSchema, columns: &[usize]) -> Self {
-        JsonDecoder { wanted: Layout::in_envelope(schema, columns) }
+        JsonDecoder { wanted: Layout::in_envelope(schema, columns, false) }
+    }
+
+    /// As [`JsonDecoder::in_envelope`] where the row before a change is taken back: a row of its own, before that after it.
+    /// Which rows are is said by the column that the schema has for it, [`StreamSchema::taken_back`].
+    ///
+    /// # Panics
+    /// When an index is none of the schema's.
+    pub fn of_changes(schema: &StreamSchema, columns: &[usize]) -> Self {
+        JsonDecoder { wanted: Layout::in_envelope(schema, columns, true) }
     }
 }
 
@@ -125,14 +136,13 @@ fn decode(layout: &Layout, block: &RawBlock, mut keys: Option<Keys>) -> Decoded 
     let (mut offsets, mut records, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     each_record(block, |index, offset, range| {
         let is_text = text.has(&range);
-        match rows.push(bytes, range.clone(), is_text, keys.as_mut()) {
-            Ok(()) => {
-                offsets.push(offset);
-                records.push(index);
-            }
-            Err(reason) => {
-                bad.push(bad_row(offset, reason, &bytes[range]));
-            }
+        if let Err(reason) = rows.push(bytes, range.clone(), is_text, keys.as_mut()) {
+            bad.push(bad_row(offset, reason, &bytes[range]));
+        }
+        // A change has two rows, one or none.
+        while offsets.len() < rows.count {
+            offsets.push(offset);
+            records.push(index);
         }
     });
     match rows.finish(&block.data) {
@@ -218,7 +228,8 @@ impl<'a> JsonRows<'a> {
         }
     }
 
-    /// Adds the record at `range` of `bytes`, or says why it cannot be.
+    /// Adds the rows of the record at `range` of `bytes`, or says why there is none; of a change one of them may still have
+    /// been added.
     #[inline]
     fn push(
         &mut self,
@@ -245,19 +256,34 @@ impl<'a> JsonRows<'a> {
         };
         read.and_then(|()| scanner.end())
             .map_err(|error| fault::syntax(error, &bytes[range.clone()], range.start))?;
-        if self.layout.in_envelope {
-            envelope::open(bytes, &mut self.tokens)?;
+        let layout = self.layout;
+        match &layout.images {
+            None => self.push_tokens(bytes, 0),
+            Some(images) => self.push_change(bytes, images),
         }
-        self.push_tokens(bytes)
     }
 
+    /// Adds the rows of a change, each that can be.
+    fn push_change(&mut self, bytes: &[u8], images: &Images) -> Result<(), String> {
+        let Change { before, after } = images.open(bytes, &self.tokens)?;
+        let mut push = |from: Option<usize>, taken_back: bool| {
+            let Some(from) = from else { return Ok(()) };
+            images.mark(&mut self.tokens[from..], taken_back);
+            self.push_tokens(bytes, from)
+        };
+        let of_before = push(before, true).map_err(|reason| format!("the row before the change: {reason}"));
+        let of_after = push(after, false);
+        of_before.and(of_after)
+    }
+
+    /// Adds the row whose tokens begin at `from`.
     #[inline]
-    fn push_tokens(&mut self, bytes: &[u8]) -> Result<(), String> {
-        if let Some(reason) = self.missing_event_time() {
+    fn push_tokens(&mut self, bytes: &[u8], from: usize) -> Result<(), String> {
+        if let Some(reason) = self.missing_event_time(from) {
             return Err(reason);
         }
         for index in 0..self.columns.len() {
-            if let Err(reason) = self.columns[index].push(bytes, self.tokens[index]) {
+            if let Err(reason) = self.columns[index].push(bytes, self.tokens[from + index]) {
                 self.columns[..=index].iter_mut().for_each(|column| column.truncate(self.count));
                 return Err(format!("member `{}`: {reason}", self.layout.of.columns[index].member));
             }
@@ -267,9 +293,9 @@ impl<'a> JsonRows<'a> {
     }
 
     #[inline]
-    fn missing_event_time(&self) -> Option<String> {
+    fn missing_event_time(&self, from: usize) -> Option<String> {
         let column = self.layout.of.event_time?;
-        let what = match self.tokens[column].kind {
+        let what = match self.tokens[from + column].kind {
             Kind::Absent => "missing",
             Kind::Null => "null",
             _ => return None,

@@ -49,18 +49,24 @@ impl ConnectorKinds for Kinds {
         settings.get("path").filter(|_| kind == "file")?.as_str().map(str::to_owned)
     }
 
-    fn check_format(&self, format: &FormatDefinition, schema: &StreamSchema) -> Vec<FormatProblem> {
+    fn check_format(
+        &self,
+        format: &FormatDefinition,
+        schema: &StreamSchema,
+    ) -> Result<RecordKind, Vec<FormatProblem>> {
         let option = |key: &str, message: String| {
-            vec![FormatProblem::Option(SettingProblem { key: key.to_owned(), message })]
+            Err(vec![FormatProblem::Option(SettingProblem { key: key.to_owned(), message })])
         };
         match format.name.as_str() {
-            "json" => Vec::new(),
+            "json" if format.options.get("changes").is_some() => Ok(RecordKind::Changes),
+            "json" => Ok(RecordKind::Rows),
             "csv" if format.options.get("delimeter").is_some() => {
                 option("delimeter", "unknown key".to_owned())
             }
             "csv" => {
                 let wide = schema.fields.iter().position(|field| field.name == "wide");
-                wide.map(|at| FormatProblem::Field(at, "the file lacks it".to_owned())).into_iter().collect()
+                let problem = |at| vec![FormatProblem::Field(at, "the file lacks it".to_owned())];
+                wide.map_or(Ok(RecordKind::Rows), |at| Err(problem(at)))
             }
             name => option("", format!("weir 0.1 does not have `{name}` yet")),
         }
@@ -218,6 +224,13 @@ const BAD: &[Case] = &[
         &[
             "3:11: `event_id`: `l` is declared array<int>; an id is a text or a number",
             "4:12: `dedup_for`: must be longer than nothing",
+        ],
+    ),
+    (
+        "streams/changed.yaml",
+        "fields: {t: timestamp, id: bigint}\nevent_time: t\nevent_id: id\nformat: {json: {changes: true}}\n",
+        &[
+            "3:11: `event_id`: every change of a row has the row's columns, so that what updates or deletes it would be taken",
         ],
     ),
     (
@@ -422,6 +435,10 @@ fn a_stream_reads_as_written() {
     assert_eq!((short.disorder, short.idle_after.millis()), (Span::ZERO, 60_000));
     assert_eq!((short.max_skew, short.dedup), (None, None));
     assert_eq!(short.origin.unwrap().settings, json!({}));
+    let of_changes =
+        stream("fields: {t: timestamp, id: string}\nevent_time: t\nformat: {json: {changes: true}}\n");
+    assert_eq!(of_changes.schema.taken_back(), Some(2));
+    assert_eq!(of_changes.schema.declared().count(), 2);
     let day = stream("fields: {t: timestamp, id: string}\nevent_time: t\nevent_id: id\n").dedup;
     assert_eq!(day, Some(Dedup { event_id: 1, within: Span::from_millis(86_400_000) }));
 }

@@ -30,7 +30,7 @@ help:
 	@echo "make demo      build everything and show it at work; no other service is needed"
 	@echo "make plugins   build the sample plugins into plugins/dist"
 	@echo "make test      install what the tests need and run all of them"
-	@echo "make test-services  the tests against servers that are heavy: OpenSearch, ClickHouse, Druid"
+	@echo "make test-services  the tests against servers that are heavy: OpenSearch, Elasticsearch, ClickHouse, Druid, Spark, ..."
 	@echo "make lint      formatting and clippy, warnings denied"
 	@echo "make release   target/release/weir to be installed, and its debug information beside it"
 	@echo "make bench     the benchmark queries beside a bare loop: make bench EVENTS=10000000 QUERIES='Q1 lookups'"
@@ -67,9 +67,12 @@ test:
 test-services:
 	tests/setup
 	tests/services/opensearch fetch-node
+	tests/services/opensearch fetch-elasticsearch
 	tests/services/clickhouse fetch
 	tests/services/druid fetch
 	tests/services/feast fetch
+	tests/services/apicurio fetch
+	tests/services/readers fetch-heavy
 	plugins/build
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --test weir -- --ignored --test-threads=1

@@ -3,7 +3,8 @@
 
 use crate::harness::Project;
 use crate::services::killing::{Kill, Killing};
-use crate::services::s3::{Store, parquet_rows, shared, spark_rows, with_key, with_other_key, write_parquet};
+use crate::services::readers;
+use crate::services::s3::{Store, shared, with_key, with_other_key};
 use serde_json::Value;
 use std::process::Output;
 
@@ -69,7 +70,7 @@ fn kill_and_compare(store: &Store, name: &str, sink: &str, rides: u32, query: &s
     store.get(&bucket, "out", found.path());
     let folder = found.path().join("out");
     let is_parquet = sink.contains("parquet");
-    let rows = if is_parquet { parquet_rows(&folder) } else { crate::harness::rows(&folder) };
+    let rows = if is_parquet { readers::rows(&folder) } else { crate::harness::rows(&folder) };
     let expected = sorted(project.rows("lines"));
     assert!(!expected.is_empty() && sorted(rows) == expected, "{name}: other rows than in the lines");
     let left = std::fs::read_dir(project.path().join(".weir/unfinished/j")).expect("a folder");
@@ -114,29 +115,12 @@ fn files_of_parquet_on_this_machine_are_read_by_others() {
     let project =
         project(50_000, HOURLY, "{path: table, format: parquet, meta: true, partition: [\"dt=%Y-%m-%d\"]}");
     project.run(&[]);
-    let mut rows = parquet_rows(&project.path().join("table"));
+    let mut rows = readers::rows(&project.path().join("table"));
     for row in &mut rows {
         let meta =
             row.as_object_mut().and_then(|row| row.remove("_weir")).expect("the sink has `meta: true`");
         assert_eq!(meta["window"]["end"], row["hour_end"]);
         assert_eq!(meta["key"]["user_id"], row["user_id"]);
-    }
-    assert_eq!(sorted(rows), sorted(project.rows("lines")));
-}
-
-#[test]
-#[ignore = "starts Apache Spark: `make test-services`"]
-fn spark_reads_a_folder_as_a_table_with_its_partitions() {
-    let project =
-        project(50_000, HOURLY, "{path: table, format: parquet, partition: [\"dt=%Y-%m-%d\", \"hour=%H\"]}");
-    project.run(&[]);
-    let mut rows = spark_rows(&project.path().join("table"));
-    for row in &mut rows {
-        let partition = ["dt", "hour"]
-            .map(|name| row.as_object_mut().and_then(|row| row.remove(name)).expect("a partition"));
-        let end = row["hour_end"].as_str().expect("a time");
-        assert_eq!(partition[0], end[..10], "{row}");
-        assert_eq!(partition[1].as_u64(), end[11..13].parse().ok(), "{row}");
     }
     assert_eq!(sorted(rows), sorted(project.rows("lines")));
 }
@@ -148,7 +132,7 @@ const TRIPS: &str = "fields:\n  user_id: string\n  fare: double\n  exact: decima
 #[test]
 fn files_that_pyarrow_wrote_give_the_same_results_as_lines_from_a_disk_and_a_bucket() {
     let project = Project::new();
-    write_parquet(&project.path().join("in"));
+    readers::write(&project.path().join("in"));
     let store = shared();
     store.bucket("weir-trips");
     store.put(&project.path().join("in"), "weir-trips", "in");

@@ -73,12 +73,12 @@ fn flow(project: &Project, mut disturb: impl FnMut(u32)) -> (Rows, Rows) {
 /// What happens to the index's server, by second.
 type Disturb = fn(u32, &mut OpenSearch);
 
-fn an_index_ends_with_the_same_rows(mut index: OpenSearch, disturb: Disturb) {
+fn an_index_ends_with_the_same_rows(kind: &str, mut index: OpenSearch, disturb: Disturb) {
     let receiver = Receiver::start();
     let url = index.url().replace("//", &format!("//me:{SECRET}@"));
-    let opensearch = format!("opensearch: {{url: \"{url}\", timeout: 1s, batch: {{rows: 10}}");
+    let sink = format!("{kind}: {{url: \"{url}\", timeout: 1s, batch: {{rows: 10}}");
     let project = project(&format!(
-        "  - {opensearch}, index: newest}}\n  - {opensearch}, index: every, keep: all, id: \"{{user_id}}\"}}\n  \
+        "  - {sink}, index: newest}}\n  - {sink}, index: every, keep: all, id: \"{{user_id}}\"}}\n  \
          - http: {{url: \"{}\", keep: all, headers: {{X-Key: {SECRET}}}}}\n",
         receiver.url
     ));
@@ -94,7 +94,7 @@ fn an_index_ends_with_the_same_rows(mut index: OpenSearch, disturb: Disturb) {
 
 #[test]
 fn an_index_and_a_receiver_end_with_the_rows_of_the_files() {
-    an_index_ends_with_the_same_rows(OpenSearch::quick(), |second, index| match second {
+    an_index_ends_with_the_same_rows("opensearch", OpenSearch::quick(), |second, index| match second {
         // It keeps nothing over a kill, so that it only does not answer for a while.
         8 | 16 => index.signal("STOP"),
         11 | 18 => index.signal("CONT"),
@@ -105,11 +105,21 @@ fn an_index_and_a_receiver_end_with_the_rows_of_the_files() {
 #[test]
 #[ignore = "starts a real OpenSearch: `make test-services`"]
 fn a_real_opensearch_that_is_killed_ends_with_the_rows_of_the_files() {
-    an_index_ends_with_the_same_rows(OpenSearch::node(), |second, index| match second {
+    an_index_ends_with_the_same_rows("opensearch", OpenSearch::node(), kill_twice);
+}
+
+#[test]
+#[ignore = "starts a real Elasticsearch: `make test-services`"]
+fn a_real_elasticsearch_that_is_killed_ends_with_the_rows_of_the_files() {
+    an_index_ends_with_the_same_rows("elasticsearch", OpenSearch::elasticsearch(), kill_twice);
+}
+
+fn kill_twice(second: u32, index: &mut OpenSearch) {
+    match second {
         8 | 16 => index.kill(),
         11 | 18 => index.restart(),
         _ => {}
-    });
+    }
 }
 
 #[test]

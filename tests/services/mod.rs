@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod apicurio;
 pub(crate) mod aws;
 pub(crate) mod certificates;
 pub(crate) mod clickhouse;
@@ -12,6 +13,7 @@ pub(crate) mod kafka;
 pub(crate) mod killing;
 pub(crate) mod kinesis;
 pub(crate) mod opensearch;
+pub(crate) mod readers;
 pub(crate) mod s3;
 pub(crate) mod schema_registry;
 pub(crate) mod stores;
@@ -24,6 +26,14 @@ use std::process::Command;
 /// A file of the tests' folder.
 pub(crate) fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// What a command prints; it must succeed.
+#[track_caller]
+pub(crate) fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The flights of `data/`, one JSON object a line.

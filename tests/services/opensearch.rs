@@ -1,4 +1,4 @@
-//! OpenSearch by the script of the same name: the stand-in in memory, and the real one.
+//! OpenSearch by the script of the same name: the stand-in in memory, the real one, and Elasticsearch.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// A server, killed with its test.
 #[derive(Debug)]
 pub(crate) struct OpenSearch {
-    /// Where the real one has its data; the stand-in has none.
+    /// What the script is to run.
+    program: &'static str,
+    /// Where a real one has its data; the stand-in has none.
     folder: Option<tempfile::TempDir>,
     port: u16,
     child: Option<Child>,
@@ -23,15 +25,21 @@ pub(crate) struct OpenSearch {
 impl OpenSearch {
     /// The stand-in.
     pub(crate) fn quick() -> OpenSearch {
-        let mut server = OpenSearch { folder: None, port: free_port(), child: None };
-        server.restart();
-        server
+        OpenSearch::start("quick", None)
     }
 
     /// The real one.
     pub(crate) fn node() -> OpenSearch {
-        let mut server =
-            OpenSearch { folder: Some(tempfile::tempdir().unwrap()), port: free_port(), child: None };
+        OpenSearch::start("node", Some(tempfile::tempdir().unwrap()))
+    }
+
+    /// A real Elasticsearch.
+    pub(crate) fn elasticsearch() -> OpenSearch {
+        OpenSearch::start("elasticsearch", Some(tempfile::tempdir().unwrap()))
+    }
+
+    fn start(program: &'static str, folder: Option<tempfile::TempDir>) -> OpenSearch {
+        let mut server = OpenSearch { program, folder, port: free_port(), child: None };
         server.restart();
         server
     }
@@ -39,10 +47,10 @@ impl OpenSearch {
     /// Starts it, at first or after [`OpenSearch::kill`], at the same address.
     pub(crate) fn restart(&mut self) {
         let mut script = Command::new(file("services/opensearch"));
-        match &self.folder {
-            None => script.arg("quick"),
-            Some(folder) => script.arg("node").arg(folder.path()),
-        };
+        script.arg(self.program);
+        if let Some(folder) = &self.folder {
+            script.arg(folder.path());
+        }
         let child = script.arg(self.port.to_string()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.child = Some(child.unwrap());
         wait_for("the index's server to answer", PATIENCE, || {

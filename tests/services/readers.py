@@ -1,5 +1,6 @@
 """What independent readers find in files of Parquet. See the script `readers` beside this file."""
 
+import base64
 import datetime
 import decimal
 import json
@@ -17,6 +18,8 @@ def plain(value):
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
         return float(value)
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode()
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -52,7 +55,33 @@ def rows(folder):
     print("\n".join(found))
 
 
-def spark(folder):
+def table(program, folder):
+    """The whole folder with its partitions, as a table is read."""
+    for row in {"pyarrow": pyarrow_table, "duckdb": duckdb_table, "spark": spark_table}[program](folder):
+        # Each guesses other types of the folders' names.
+        row["dt"] = str(row["dt"])
+        row["hour"] = f"{int(row['hour']):02}"
+        print(json.dumps(plain(row)))
+
+
+def pyarrow_table(folder):
+    from pyarrow import dataset
+
+    return dataset.dataset(folder, partitioning="hive").to_table().to_pylist(maps_as_pydicts="strict")
+
+
+def duckdb_table(folder):
+    import duckdb
+
+    session = duckdb.connect()
+    session.execute("SET TimeZone = 'UTC'")
+    pattern = str(pathlib.Path(folder) / "**" / "*.parquet")
+    read = session.execute("SELECT * FROM read_parquet(?, hive_partitioning = true)", [pattern])
+    names = [column[0] for column in read.description]
+    return [dict(zip(names, row)) for row in read.fetchall()]
+
+
+def spark_table(folder):
     from pyspark.sql import SparkSession
 
     session = (
@@ -63,11 +92,39 @@ def spark(folder):
         .config("spark.driver.host", "127.0.0.1")
         .getOrCreate()
     )
-    # The whole folder with its partitions, as a table is read.
-    table = session.read.parquet(folder)
-    for row in table.collect():
-        print(json.dumps(plain(row.asDict(recursive=True))))
+    rows = [row.asDict(recursive=True) for row in session.read.parquet(folder).collect()]
     session.stop()
+    return rows
+
+
+def iceberg_catalog(home):
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    return SqlCatalog("tests", uri=f"sqlite:///{home}/catalog.db", warehouse=f"file://{home}/warehouse")
+
+
+def iceberg_make(home, file, time):
+    """An empty table of the columns of a file, by the days of a time."""
+    import pyarrow.parquet
+    from pyiceberg.transforms import DayTransform
+
+    catalog = iceberg_catalog(home)
+    catalog.create_namespace("weir")
+    made = catalog.create_table("weir.rows", schema=pyarrow.parquet.read_schema(file))
+    with made.update_spec() as spec:
+        spec.add_field(time, DayTransform(), f"{time}_day")
+
+
+def iceberg_add(home, folder):
+    iceberg_catalog(home).load_table("weir.rows").add_files(files(folder))
+
+
+def iceberg_rows(home, condition):
+    """How many files a condition needs, and the rows that it finds."""
+    scan = iceberg_catalog(home).load_table("weir.rows").scan(row_filter=condition)
+    print(len(list(scan.plan_files())))
+    for row in scan.to_arrow().to_pylist(maps_as_pydicts="strict"):
+        print(json.dumps(plain(row)))
 
 
 def store(url):
@@ -156,5 +213,17 @@ def speed(file, compression):
         print(f"{table.num_rows / (time.process_time() - start) / 1000:.0f}")
 
 
+COMMANDS = {
+    "rows": rows,
+    "table": table,
+    "iceberg-make": iceberg_make,
+    "iceberg-add": iceberg_add,
+    "iceberg-rows": iceberg_rows,
+    "get": get,
+    "put": put,
+    "write": write,
+    "speed": speed,
+}
+
 if __name__ == "__main__":
-    {"rows": rows, "spark": spark, "get": get, "put": put, "write": write, "speed": speed}[sys.argv[1]](*sys.argv[2:])
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

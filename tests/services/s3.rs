@@ -1,10 +1,8 @@
-//! A real server that speaks S3, by the script `s3`, and what independent readers of Parquet find, by `readers`. The first
-//! start on a machine fetches them.
+//! A real server that speaks S3, by the script `s3`. The first start on a machine fetches it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::file;
-use serde_json::Value;
+use super::{file, said};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -25,14 +23,6 @@ pub(crate) fn shared() -> &'static Store {
         start.arg("start").arg(&dir).env("S3_OWNER", std::process::id().to_string());
         Store { url: said(&mut start).trim().to_owned(), dir }
     })
-}
-
-/// What a command prints; it must succeed.
-#[track_caller]
-fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Lets a command use a store at this address as the one who may do everything.
@@ -73,21 +63,4 @@ impl Store {
         command.arg("put").arg(folder).args([&self.url, bucket, prefix]);
         said(with_key(&mut command, &self.url));
     }
-}
-
-/// The rows of all files of Parquet below a folder, as pyarrow and DuckDB read them alike.
-pub(crate) fn parquet_rows(folder: &Path) -> Vec<Value> {
-    let lines = said(Command::new(file("services/readers")).arg("rows").arg(folder));
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// The same as Spark reads the folder as one table.
-pub(crate) fn spark_rows(folder: &Path) -> Vec<Value> {
-    let lines = said(Command::new(file("services/readers")).arg("spark").arg(folder));
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Lets pyarrow write files of Parquet into folders by day, and beside them `rows.jsonl` with the same rows.
-pub(crate) fn write_parquet(folder: &Path) {
-    said(Command::new(file("services/readers")).arg("write").arg(folder));
 }

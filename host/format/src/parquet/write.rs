@@ -4,6 +4,7 @@
 
 use super::piece::Pieces;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -66,6 +67,9 @@ pub fn write_file(pieces: impl Read, compression: Compression, out: impl Write +
         .set_max_row_group_bytes(Some(GROUP_BYTES))
         .set_created_by(concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
+    // The columns as Arrow has them here are not told: readers that use Arrow would take the name of the times' zone from
+    // there, and pyarrow compares no times of `+00:00` with those of `UTC`, which Parquet's own description says.
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
     let (mut writer, mut rows, mut out) = (None, 0, Some(out));
     for batches in Pieces(pieces) {
         for batch in batches? {
@@ -73,7 +77,7 @@ pub fn write_file(pieces: impl Read, compression: Compression, out: impl Write +
                 Some(writer) => writer,
                 none => {
                     let Some(out) = out.take() else { continue };
-                    let made = ArrowWriter::try_new(out, batch.schema(), Some(properties.clone()));
+                    let made = ArrowWriter::try_new_with_options(out, batch.schema(), options.clone());
                     none.insert(made.map_err(failed)?)
                 }
             };

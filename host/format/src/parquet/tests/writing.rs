@@ -10,7 +10,7 @@ use arrow_array::{
     RecordBatch, StringArray, StringViewArray, StructArray, TimestampMillisecondArray,
     TimestampNanosecondArray, UInt64Array,
 };
-use arrow_schema::{DataType as ArrowType, Field};
+use arrow_schema::{DataType as ArrowType, Field, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ fn every_type() -> Vec<(&'static str, ArrayRef)> {
     )]);
     let decimal =
         Decimal128Array::from(vec![Some(150), None, Some(-1)]).with_precision_and_scale(38, 2).unwrap();
+    let price =
+        Decimal128Array::from(vec![Some(1250), None, Some(-99)]).with_precision_and_scale(12, 2).unwrap();
     vec![
         ("text", text([Some("ä"), None, Some("")])),
         ("json", Arc::new(StringArray::from(vec![Some("{\"a\":1}"), None, Some("[]")]))),
@@ -49,6 +51,7 @@ fn every_type() -> Vec<(&'static str, ArrayRef)> {
         ("day", Arc::new(Date32Array::from(vec![Some(-1), None, Some(20_000)]))),
         ("raw", Arc::new(BinaryViewArray::from_iter(vec![Some(&b"\xff\0"[..]), None, Some(b"")]))),
         ("exact", Arc::new(decimal)),
+        ("price", Arc::new(price)),
         ("word", Arc::new(dictionary)),
         ("list", Arc::new(lists.finish())),
         ("map", Arc::new(maps.finish())),
@@ -70,12 +73,21 @@ fn rows() -> SinkRows {
     SinkRows { columns: RecordBatch::try_from_iter(every_type()).unwrap(), meta }
 }
 
-fn read(file: Vec<u8>) -> RecordBatch {
+/// The rows of a file, whose times are of the zone `UTC` to who reads it, as rows of these columns.
+fn read(file: Vec<u8>, columns: &RecordBatch) -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file)).unwrap();
     let mut reader = reader.with_batch_size(1 << 20).build().unwrap();
     let batch = reader.next().unwrap().unwrap();
     assert!(reader.next().is_none());
-    batch
+    let in_utc = ArrowType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    assert_eq!(batch["at"].data_type(), &in_utc);
+    let fields = columns.schema_ref().fields().iter().zip(batch.columns());
+    let cast = |(field, column): (&Arc<Field>, &ArrayRef)| {
+        let expected = format!("{:?}", field.data_type()).replace("\"+00:00\"", "\"UTC\"");
+        assert_eq!(format!("{:?}", column.data_type()), expected, "{field:?}");
+        arrow_cast::cast(column, field.data_type()).unwrap()
+    };
+    RecordBatch::try_new(columns.schema(), fields.map(cast).collect()).unwrap()
 }
 
 #[test]
@@ -89,7 +101,7 @@ fn every_type_comes_back_from_a_file_under_every_compression() {
             let mut file = Vec::new();
             let written = write_file(pieces.as_slice(), compression.parse().unwrap(), &mut file).unwrap();
             assert_eq!(written, 5);
-            let batch = read(file);
+            let batch = read(file, &columns);
             assert_eq!(batch.slice(0, 3), columns, "{compression}");
             assert_eq!(batch.slice(3, 2), columns.slice(1, 2), "{compression}");
         }

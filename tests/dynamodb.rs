@@ -1,9 +1,11 @@
 //! Tables of DynamoDB as sinks: what they hold equals what a file sink says, through kills, throttling and lost answers.
 
 use crate::harness::{Project, Server, last_rows, wait_for};
+use crate::keyed_job::plain;
 use crate::services::aws::{CREDENTIALS, Faults, Injected, Rule};
 use crate::services::dynamodb::DynamoDb;
 use crate::services::kinesis::Kinesis;
+use crate::stored_rows::in_dynamodb;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -48,55 +50,6 @@ fn append(project: &Project, numbers: std::ops::Range<u64>) {
     file.write_all(text.as_bytes()).expect("lines can be written");
 }
 
-fn make_table(service: &DynamoDb, names: &[&str]) {
-    let kinds = ["HASH", "RANGE"];
-    let keys: Vec<Value> =
-        names.iter().zip(kinds).map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind})).collect();
-    let types: Vec<Value> =
-        names.iter().map(|name| json!({"AttributeName": name, "AttributeType": "S"})).collect();
-    let table = json!({
-        "TableName": "features", "KeySchema": keys, "AttributeDefinitions": types, "BillingMode": "PAY_PER_REQUEST",
-    });
-    service.call("CreateTable", &table);
-}
-
-/// The same with numbers that are equal where their values are.
-fn by_value(value: Value) -> Value {
-    match value {
-        Value::Number(number) => json!(number.as_f64().expect("a number")),
-        Value::Array(items) => items.into_iter().map(by_value).collect(),
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, value)| (name, by_value(value)))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
-        other => other,
-    }
-}
-
-/// An attribute as JSON says its value.
-fn plain(attribute: &Value) -> Value {
-    let (kind, value) = attribute.as_object().expect("an attribute").iter().next().expect("a type");
-    match kind.as_str() {
-        "N" => serde_json::from_str(value.as_str().expect("a number's text")).expect("a number"),
-        "NULL" => Value::Null,
-        "L" => value.as_array().expect("a list").iter().map(plain).collect(),
-        _ => value.clone(),
-    }
-}
-
-/// The items of the table without what weir adds, by a key.
-fn table(service: &DynamoDb, key: impl Fn(&Value) -> String) -> BTreeMap<String, Value> {
-    let item = |item: Value| {
-        let members = item.as_object().expect("an item").iter();
-        let row = members.filter(|(name, _)| !name.starts_with('_') && *name != "pk" && *name != "sk");
-        let row: Value =
-            row.map(|(name, value)| (name.clone(), plain(value))).collect::<serde_json::Map<_, _>>().into();
-        (key(&row), by_value(row))
-    };
-    service.items("features").into_iter().map(item).collect()
-}
-
 fn text(row: &Value, name: &str) -> String {
     row[name].as_str().expect("a text").to_owned()
 }
@@ -105,14 +58,14 @@ fn text(row: &Value, name: &str) -> String {
 fn newest(project: &Project) -> BTreeMap<String, Value> {
     let mut rows = last_rows(project.rows("out"));
     rows.sort_by_key(|row| text(row, "window_end"));
-    rows.into_iter().map(|row| (text(&row, "user_id"), by_value(row))).collect()
+    rows.into_iter().map(|row| (text(&row, "user_id"), plain(row))).collect()
 }
 
 #[test]
 fn a_table_holds_the_newest_row_of_each_key_through_kills_and_faults() {
     const PART: u64 = 1500;
     let service = DynamoDb::start();
-    make_table(&service, &["pk", "sk"]);
+    service.make_table(&["pk", "sk"]);
     let rule = |after, times, what| Rule { operation: "PutItem", after, times, what };
     let faults: Vec<Rule> = (0..30)
         .flat_map(|_| {
@@ -135,7 +88,7 @@ fn a_table_holds_the_newest_row_of_each_key_through_kills_and_faults() {
         server.kill();
     }
     project.run(&[]);
-    assert_eq!(table(&service, |row| text(row, "user_id")), newest(&project));
+    assert_eq!(in_dynamodb(&service, |row| text(row, "user_id")), newest(&project));
     let (_, injected) = proxy.calls("PutItem");
     assert!(injected > 30, "only {injected} faults happened");
     let item = &service.items("features")[0];
@@ -147,7 +100,7 @@ fn a_table_holds_the_newest_row_of_each_key_through_kills_and_faults() {
 #[test]
 fn a_table_may_hold_every_window() {
     let service = DynamoDb::start();
-    make_table(&service, &["pk", "sk"]);
+    service.make_table(&["pk", "sk"]);
     let project = project(&service.url, ", keep: all");
     append(&project, 0..1500);
     project.run(&[]);
@@ -155,14 +108,14 @@ fn a_table_may_hold_every_window() {
     project.run(&[]);
     let key = |row: &Value| format!("{} {}", text(row, "user_id"), text(row, "window_end"));
     let expected: BTreeMap<String, Value> =
-        last_rows(project.rows("out")).into_iter().map(|row| (key(&row), by_value(row))).collect();
-    assert_eq!(table(&service, key), expected);
+        last_rows(project.rows("out")).into_iter().map(|row| (key(&row), plain(row))).collect();
+    assert_eq!(in_dynamodb(&service, key), expected);
 }
 
 #[test]
 fn a_row_that_the_table_never_takes_is_set_aside_and_the_others_are_written() {
     let service = DynamoDb::start();
-    make_table(&service, &["pk", "sk"]);
+    service.make_table(&["pk", "sk"]);
     let project = project(&service.url, "");
     let event = |user: &str, note: &str| {
         json!({"user_id": user, "n": 1, "note": note, "event_time": 1_700_000_000_000_u64}).to_string() + "\n"
@@ -170,7 +123,7 @@ fn a_row_that_the_table_never_takes_is_set_aside_and_the_others_are_written() {
     let lines = event("good", "short") + &event("", "short") + &event("large", &"x".repeat(450 << 10));
     project.file("in/events.jsonl", &lines);
     project.run(&[]);
-    assert_eq!(table(&service, |row| text(row, "user_id")).into_keys().collect::<Vec<_>>(), ["good"]);
+    assert_eq!(in_dynamodb(&service, |row| text(row, "user_id")).into_keys().collect::<Vec<_>>(), ["good"]);
     let folder = project.path().join(".weir/refused/counts");
     let output = std::process::Command::new("find")
         .arg(&folder)
@@ -195,7 +148,7 @@ fn what_is_wrong_with_table_and_permissions_is_said_by_name() {
     append(&missing, 0..300);
     let text = said(&missing);
     assert!(text.contains("dynamodb table `features`") && text.contains("create it"), "{text}");
-    make_table(&service, &["user_id"]);
+    service.make_table(&["user_id"]);
     let text = said(&missing);
     assert!(text.contains("its keys are `user_id`, but `key` gives `pk`, `sk`"), "{text}");
     let what = Injected::Error(400, "AccessDeniedException");
@@ -209,7 +162,7 @@ fn what_is_wrong_with_table_and_permissions_is_said_by_name() {
 #[test]
 fn dryfts_second_program_runs_from_kinesis_into_a_feature_service() {
     let (kinesis, service) = (Kinesis::start("features", 1), DynamoDb::start());
-    make_table(&service, &["pk"]);
+    service.make_table(&["pk"]);
     let mut variables = CREDENTIALS.to_vec();
     variables.extend([
         ("AWS_REGION", "us-east-1"),

@@ -21,7 +21,7 @@ use std::time::Duration;
 use weir_connect::sink::RowMeta;
 use weir_connect::{Fetch, KnownTimes, OpenPartition, SinkRows, compliance};
 use weir_engine::SystemClock;
-use weir_event::{Clock, Fault};
+use weir_event::{Clock, Fault, PartitionId};
 
 #[tokio::test]
 async fn it_reads_the_same_from_each_of_its_positions() {
@@ -188,6 +188,28 @@ async fn a_live_reader_follows_the_log_through_a_restart_of_the_broker() {
         offsets.extend(next_block(&mut *reader).await.unwrap_or_default());
     }
     assert_eq!(offsets, [5, 6, 7, 8]);
+}
+
+#[tokio::test]
+async fn a_partition_that_waited_goes_on_where_it_was_also_at_the_end_of_its_log() {
+    let broker = shared();
+    broker.topic("waited", 1);
+    let sender = producer(&broker.address, &[]);
+    let mut reader = source(&broker.address, "waited").open(0, &[BEGIN], false).await.unwrap();
+    assert!(until_caught_up(&mut *reader).await.is_empty());
+    for round in 0..3 {
+        reader.pause(PartitionId::default());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        send(&sender, "waited", 0, numbers(round * 5..round * 5 + 5));
+        let waits = tokio::time::timeout(Duration::from_millis(300), reader.next()).await;
+        assert!(waits.is_err(), "{waits:?}");
+        reader.resume(PartitionId::default());
+        let mut offsets = Vec::new();
+        while offsets.len() < 5 {
+            offsets.extend(next_block(&mut *reader).await.unwrap_or_default());
+        }
+        assert_eq!(offsets, (round * 5..round * 5 + 5).collect::<Vec<_>>());
+    }
 }
 
 fn rows() -> SinkRows {

@@ -27,7 +27,9 @@ pub(crate) fn project(sinks: &str) -> Project {
 
 /// What `weir sink ddl` prints for each sink.
 pub(crate) fn statements(project: &Project) -> Vec<String> {
-    let output = Command::new(weir()).args(["sink", "ddl", "j"]).arg(project.path()).output().unwrap();
+    let mut ddl = Command::new(weir());
+    ddl.args(["sink", "ddl", "j"]).arg(project.path()).envs(project.environment());
+    let output = ddl.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
     printed.split("-- sink ").skip(1).map(|of| of.split_once('\n').unwrap().1.to_owned()).collect()

@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::harness::{Project, Server, wait_for};
-use crate::keyed_job::{OFTEN, PATIENCE, Rows, USERS, newest_and_all, plain, post, project, statements};
+use crate::keyed_job::{OFTEN, PATIENCE, Rows, USERS, newest_and_all, post, project, statements};
 use crate::services::stores::{PASSWORD, Postgres, Redis};
-use serde_json::{Value, json};
+use crate::stored_rows::{come_to, in_postgres, in_redis};
+use serde_json::Value;
 use std::process::Output;
 
 struct World {
@@ -35,38 +36,6 @@ impl World {
         newest_and_all(self.project.rows("out"))
     }
 
-    fn in_redis(&self) -> Rows {
-        let keys = self.redis.answer(&["KEYS", "*"]);
-        let hash = |key: &Value| {
-            let key = key.as_str().unwrap();
-            let hash = self.redis.answer(&["HGETALL", key]);
-            let number = |name: &str| serde_json::from_str::<Value>(hash[name].as_str().unwrap()).unwrap();
-            let row = json!({"user_id": hash["user_id"], "n": number("n"), "total": number("total"),
-                             "newest": number("newest"), "ends": hash["ends"]});
-            assert_eq!(
-                (hash["_window_end"].clone(), hash["_version"].clone()),
-                (hash["ends"].clone(), json!("1"))
-            );
-            (key.strip_prefix("j:").unwrap().to_owned(), plain(row))
-        };
-        keys.as_array().unwrap().iter().map(hash).collect()
-    }
-
-    fn in_postgres(&self, table: &str, key: &str) -> Rows {
-        let time =
-            |name: &str| format!("to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')");
-        let (ends, key) = (time("ends"), key.replace("END", &time("_window_end")));
-        let row = format!(
-            "json_build_object('user_id', user_id, 'n', n, 'total', total, 'newest', newest, 'ends', {ends})"
-        );
-        let lines = self.postgres.run(&format!("SELECT {key}, {row} FROM {table}"));
-        let row = |line: &String| {
-            let (key, row) = line.split_once('|').unwrap();
-            (key.to_owned(), plain(serde_json::from_str(row).unwrap()))
-        };
-        lines.iter().map(row).collect()
-    }
-
     /// Waits until every sink has everything, then compares them.
     fn compare(&self, server: &Server, windows: usize) {
         let is_drained = |job: &Value| {
@@ -76,23 +45,10 @@ impl World {
         server.wait_for_job("j", "every sink to have everything", is_drained);
         wait_for("the last rows in files", PATIENCE, || (self.expected().1.len() == windows).then_some(()));
         let (newest, all) = self.expected();
-        come_to(&all, || self.in_postgres("every", "user_id || ' ' || END"));
-        come_to(&newest, || self.in_postgres("newest", "user_id"));
-        come_to(&newest, || self.in_redis());
+        come_to(&all, || in_postgres(&self.postgres, "every", "user_id || ' ' || END"));
+        come_to(&newest, || in_postgres(&self.postgres, "newest", "user_id"));
+        come_to(&newest, || in_redis(&self.redis));
     }
-}
-
-/// Waits until rows are those that are expected; what differs is told.
-fn come_to(expected: &Rows, rows: impl Fn() -> Rows) {
-    let mut tries = 0;
-    wait_for("the last rows", PATIENCE, || {
-        tries += 1;
-        let seen = rows();
-        if tries > 300 {
-            assert_eq!(&seen, expected);
-        }
-        (seen == *expected).then_some(())
-    });
 }
 
 fn told(output: &Output) -> String {

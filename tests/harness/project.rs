@@ -61,6 +61,11 @@ impl Project {
         command
     }
 
+    /// What whoever is started in it finds.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        self.environment.clone()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -80,7 +85,7 @@ impl Project {
             .arg(self.path())
             .args(arguments)
             .env_remove("RUST_BACKTRACE")
-            .envs(self.environment.clone());
+            .envs(self.environment());
         weir
     }
 

@@ -122,6 +122,15 @@ impl Server {
         assert!(sent.success());
     }
 
+    /// How many of its threads have this name.
+    #[track_caller]
+    pub(crate) fn threads(&self, name: &str) -> usize {
+        let tasks =
+            std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux lists threads");
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.filter(|of| of.trim_end() == name).count()
+    }
+
     /// Waits until a job's status has what is wanted.
     #[track_caller]
     pub(crate) fn wait_for_job(&self, job: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {

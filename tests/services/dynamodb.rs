@@ -38,6 +38,23 @@ impl DynamoDb {
         answer
     }
 
+    /// Makes the table `features`, whose keys are texts of these names.
+    pub(crate) fn make_table(&self, names: &[&str]) {
+        let kinds = ["HASH", "RANGE"];
+        let keys: Vec<Value> = names
+            .iter()
+            .zip(kinds)
+            .map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind}))
+            .collect();
+        let types: Vec<Value> =
+            names.iter().map(|name| json!({"AttributeName": name, "AttributeType": "S"})).collect();
+        let table = json!({
+            "TableName": "features", "KeySchema": keys, "AttributeDefinitions": types,
+            "BillingMode": "PAY_PER_REQUEST",
+        });
+        self.call("CreateTable", &table);
+    }
+
     /// All items of a table.
     pub(crate) fn items(&self, table: &str) -> Vec<Value> {
         let (mut items, mut from) = (Vec::new(), Value::Null);

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::file;
-use std::io::Write;
+use crate::harness::free_port;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A broker with data of its own; killed when this is dropped, or when the test's process ends.
 #[derive(Debug)]
@@ -39,6 +42,17 @@ impl Broker {
         let secure = broker.run("secure", &[], "").trim().to_owned();
         let ca = broker.dir.join("ca.pem");
         (broker, secure, ca)
+    }
+
+    /// Starts one that is reached through a proxy, which counts the bytes that it sends.
+    pub(crate) fn start_counted() -> (Broker, Arc<AtomicU64>) {
+        let dir = tempfile::Builder::new().prefix("weir-kafka-").tempdir().unwrap().keep();
+        let (listener, port) = (TcpListener::bind("127.0.0.1:0").unwrap(), free_port().to_string());
+        let proxy = listener.local_addr().unwrap();
+        let sent = count_before(listener, format!("127.0.0.1:{port}"));
+        let broker = Broker { dir, address: proxy.to_string() };
+        broker.run_with("start", &[&port], "", &[("KAFKA_ADVERTISED", &proxy.port().to_string())]);
+        (broker, sent)
     }
 
     /// Starts it again after [`Broker::kill`], at the same address.
@@ -92,6 +106,34 @@ impl Broker {
         assert!(output.status.success(), "kafka {command} {arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+/// Passes connections on, and counts what comes back. It ends with the test's process.
+fn count_before(listener: TcpListener, to: String) -> Arc<AtomicU64> {
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = sent.clone();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            // Nobody is there until the broker has started; whoever asks asks again.
+            let Ok(server) = TcpStream::connect(&to) else { continue };
+            let (asked, answered) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let counted = counted.clone();
+            std::thread::spawn(move || pass(asked, server, &AtomicU64::new(0)));
+            std::thread::spawn(move || pass(answered, client, &counted));
+        }
+    });
+    sent
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, counted: &AtomicU64) {
+    let mut bytes = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = from.read(&mut bytes) {
+        counted.fetch_add(read as u64, Ordering::Relaxed);
+        if to.write_all(&bytes[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(std::net::Shutdown::Both);
 }
 
 impl Drop for Broker {

@@ -4,9 +4,9 @@
 //! broker's time, or the producer's where that is not after now.
 
 use super::identity::LastRead;
+use super::queue::Record;
 use bytes::Bytes;
 use rdkafka::Timestamp;
-use rdkafka::message::{BorrowedMessage, Message};
 use weir_connect::source::RefusedRecord;
 use weir_connect::{Framing, KnownTimes, RawBlock};
 use weir_event::{PartitionId, Position};
@@ -34,12 +34,12 @@ impl MessageBlock {
     }
 
     /// Appends a message; `now` is the wall's time, milliseconds since the epoch.
-    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>, now: i64) {
+    pub(super) fn push(&mut self, record: &Record<'_>, now: i64) {
+        let Record { time, payload, .. } = *record;
         // librdkafka's offsets of messages are never negative.
-        let offset = message.offset() as u64;
-        let (time, payload) = (message.timestamp(), message.payload());
+        let offset = record.offset as u64;
         self.next = offset + 1;
-        self.newest = Some((message.offset(), time, payload.is_none()));
+        self.newest = Some((record.offset, time, payload.is_none()));
         let Some(payload) = payload else {
             let reason = "tombstone (a key without a value)".to_owned();
             self.refused.push(RefusedRecord { offset, reason, payload: Vec::new(), skip: true });
@@ -60,14 +60,20 @@ impl MessageBlock {
         self.data.len() >= BLOCK_BYTES
     }
 
-    /// The finished block; `last` is the record that was read last before it, and then that of the block.
-    pub(super) fn finish(self, partition: PartitionId, last: &mut Option<LastRead>) -> RawBlock {
+    /// The finished block; `last` is the record that was read last before it, and then that of the block. `place` says it as
+    /// a position does.
+    pub(super) fn finish(
+        self,
+        partition: PartitionId,
+        last: &mut Option<LastRead>,
+        place: impl Fn(Option<&LastRead>) -> String,
+    ) -> RawBlock {
         if let Some((offset, time, is_tombstone)) = self.newest {
             let start = self.ends.iter().rev().nth(1).map_or(0, |end| *end as usize);
             let payload = (!is_tombstone).then(|| &self.data[start..]);
             *last = Some(LastRead::new(offset, time, payload));
         }
-        let place = last.as_ref().map(LastRead::to_string).unwrap_or_default();
+        let place = place(last.as_ref());
         RawBlock {
             partition,
             data: Bytes::from(self.data),

@@ -2,16 +2,18 @@
 //! errors pass by themselves.
 
 use super::security;
+use super::topics::{TopicPartition, Topics};
 use crate::settings::Settings;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::metadata::Metadata;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::Statistics;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,26 +30,26 @@ const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// Names of the same setting as `brokers`.
 const BROKER_SETTINGS: [&str; 2] = ["bootstrap.servers", "metadata.broker.list"];
 
-/// A topic and how to reach it.
+/// Topics and how to reach them.
 #[derive(Debug, Clone)]
 pub(super) struct Cluster {
     pub(super) brokers: String,
-    pub(super) topic: String,
+    pub(super) topics: Topics,
     config: ClientConfig,
 }
 
 impl Cluster {
-    /// Reads `brokers`, `topic`, `security` and `options`. `ours` are settings that the connector's promise rests on and
+    /// Reads `brokers`, `security` and `options`. `ours` are settings that the connector's promise rests on and
     /// nobody may change, empty where they are set by need; `defaults` are better for weir than librdkafka's and give way to `options`.
     pub(super) fn from_settings(
         settings: &mut Settings<'_>,
+        topics: Topics,
         project: &Path,
         ours: &[(&str, &str)],
         defaults: &[(&str, &str)],
     ) -> Cluster {
         let brokers: String =
             settings.required("brokers", "HOST:PORT, several with commas").unwrap_or_default();
-        let topic: String = settings.required("topic", "the topic's name").unwrap_or_default();
         let options: Map<String, Value> = settings.optional("options").unwrap_or_default();
         let mut config = ClientConfig::new();
         for (name, value) in defaults {
@@ -82,7 +84,7 @@ impl Cluster {
             }
             Err(error) => settings.error("options", format!("librdkafka says: {error}")),
         }
-        Cluster { brokers, topic, config }
+        Cluster { brokers, topics, config }
     }
 
     /// Makes a client. It connects in the background.
@@ -127,38 +129,60 @@ impl Cluster {
         self.number("fetch.wait.max.ms").map_or(FETCH_WAIT, |millis| Duration::from_millis(millis as u64))
     }
 
-    /// Looks whether the topic is there, and how many partitions it has. Blocks.
-    pub(super) fn look_for_topic(&self, client: &Client<Context>) -> Result<u16, ConnectError> {
-        let asked = client.fetch_metadata(None, QUESTION_TIMEOUT);
-        let answer = asked.map_err(|error| self.failure("list the topics", &error, client.context()))?;
-        self.count(answer)
+    /// The name of the topic, or the pattern of several.
+    pub(super) fn topic(&self) -> &str {
+        self.topics.text()
     }
 
-    /// The number of the topic's partitions, given all topics: a question for one by name makes some brokers create it.
-    pub(super) fn count(&self, all: Metadata) -> Result<u16, ConnectError> {
-        let found = all.topics().iter().find(|topic| topic.name() == self.topic);
-        let missing = || {
-            ConnectError::external(format!(
-                "kafka at {} has no topic `{}`; create it, or correct `topic`",
-                self.brokers, self.topic
-            ))
+    /// Looks what there is of its topics; an error where there is none of them. Blocks.
+    pub(super) fn look_for_topics(
+        &self,
+        client: &Client<Context>,
+    ) -> Result<BTreeSet<TopicPartition>, ConnectError> {
+        // A question for one topic by name makes some brokers create it.
+        let asked = client.fetch_metadata(None, QUESTION_TIMEOUT);
+        let all = asked.map_err(|error| self.failure("list the topics", &error, client.context()))?;
+        self.among(&all)
+    }
+
+    /// What there is of its topics among all that brokers list; an error where there is none of them.
+    pub(super) fn among(&self, all: &Metadata) -> Result<BTreeSet<TopicPartition>, ConnectError> {
+        let partitions = self.topics.listed(all);
+        if partitions.is_empty() { Err(self.missing(all)) } else { Ok(partitions) }
+    }
+
+    /// Why there is none of its topics among all that brokers list.
+    fn missing(&self, all: &Metadata) -> ConnectError {
+        let brokers = &self.brokers;
+        let topic = match &self.topics {
+            Topics::Matching { pattern, .. } => {
+                return ConnectError::external(format!(
+                    "kafka at {brokers} has no topic like `{pattern}`; create one, or correct the pattern"
+                ));
+            }
+            Topics::One(topic) => topic,
         };
-        let topic = found.ok_or_else(missing)?;
-        match topic.error().map(RDKafkaErrorCode::from) {
-            None => {}
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(missing()),
-            Some(code) => {
+        let found = all.topics().iter().find(|found| found.name() == &**topic);
+        match found.and_then(MetadataTopic::error).map(RDKafkaErrorCode::from) {
+            Some(code) if code != RDKafkaErrorCode::UnknownTopicOrPartition => {
                 let retry = passes_by_itself(code);
                 let message = format!("{self}: cannot describe the topic: {code}");
-                return Err(ConnectError { retry, ..ConnectError::external(message) });
+                ConnectError { retry, ..ConnectError::external(message) }
             }
+            _ => ConnectError::external(format!(
+                "kafka at {brokers} has no topic `{topic}`; create it, or correct `topic`"
+            )),
         }
-        u16::try_from(topic.partitions().len()).map_err(|_| self.too_many())
+    }
+
+    /// A number that none of these has.
+    pub(super) fn next_number(&self, taken: impl Iterator<Item = u16>) -> Result<u16, ConnectError> {
+        taken.max().map_or(Ok(0), |last| last.checked_add(1).ok_or_else(|| self.too_many()))
     }
 
     /// There are more partitions than weir can number.
     pub(super) fn too_many(&self) -> ConnectError {
-        ConnectError::external(format!("kafka topic `{}` has more than 65535 partitions", self.topic))
+        ConnectError::external(format!("{self}: there are more than 65535 partitions"))
     }
 
     /// The error of an operation; `action` is what was tried. It can be retried where the code says so.
@@ -174,7 +198,7 @@ impl Cluster {
 
 impl fmt::Display for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "kafka at {}, topic `{}`", self.brokers, self.topic)
+        write!(f, "kafka at {}, {}", self.brokers, self.topics)
     }
 }
 

@@ -1,12 +1,15 @@
-//! Partitions that a topic gets while it is read.
+//! Partitions that come while topics are read: one more of a topic, or those of a topic that a pattern names.
 //!
-//! Knows how the brokers are asked how many there are, now and then. Must not know what is read of them.
+//! Knows how the brokers are asked what there is, now and then. Must not know what is read of it.
 
 use super::client::{Cluster, Context};
-use super::lane::Bounds;
+use super::lane::{Bounds, TopicLane};
+use super::queue::MessageQueue;
+use super::topics::Topics;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use weir_connect::ConnectError;
 
@@ -15,40 +18,59 @@ pub(super) const ASK_EVERY: Duration = Duration::from_secs(20);
 /// Reading waits for the answer: a broker that is up gives it within milliseconds, and others are asked again.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The partitions that a topic has beside the first `known`, each from where its log begins; none where nobody answers.
+/// The partitions that are there beside these lanes, each from where its log begins; none where nobody answers. An error where
+/// a topic that was gone is there again: opening compares what it holds with what was read.
 pub(super) fn new_partitions(
     cluster: &Cluster,
     consumer: &BaseConsumer<Context>,
-    known: usize,
+    lanes: &[TopicLane],
 ) -> Result<Vec<Bounds>, ConnectError> {
-    let Ok(answer) = consumer.fetch_metadata(Some(&cluster.topic), ANSWER_TIMEOUT) else {
-        return Ok(Vec::new());
+    let one = match &cluster.topics {
+        Topics::One(topic) => Some(&**topic),
+        Topics::Matching { .. } => None,
     };
-    let topic = answer.topics().iter().find(|topic| topic.name() == cluster.topic);
-    let count = topic.filter(|topic| topic.error().is_none()).map_or(known, |topic| topic.partitions().len());
-    let mut new = Vec::new();
-    for partition in known..count {
-        let partition = u16::try_from(partition).map_err(|_| cluster.too_many())?;
-        let ends = consumer.fetch_watermarks(&cluster.topic, i32::from(partition), ANSWER_TIMEOUT);
+    let Ok(answer) = consumer.fetch_metadata(one, ANSWER_TIMEOUT) else { return Ok(Vec::new()) };
+    let known: BTreeMap<_, _> = lanes.iter().map(|lane| (&lane.of, lane.is_there)).collect();
+    let mut new: Vec<Bounds> = Vec::new();
+    for of in cluster.topics.listed(&answer) {
+        match known.get(&of) {
+            Some(true) => continue,
+            Some(false) => {
+                return Err(ConnectError::unavailable(format!(
+                    "{cluster}: topic `{}` is there again",
+                    of.topic
+                )));
+            }
+            None => {}
+        }
+        let ends = consumer.fetch_watermarks(&of.topic, of.number, ANSWER_TIMEOUT);
         // One that is just being made has no leader yet; it is found the next time.
         let Ok((low, high)) = ends else { break };
-        new.push(Bounds { partition, from: low, end: high, last: None });
+        let partition = match cluster.topics {
+            Topics::One(_) => u16::try_from(of.number).map_err(|_| cluster.too_many())?,
+            Topics::Matching { .. } => {
+                let lanes = lanes.iter().map(|lane| lane.id.partition);
+                cluster.next_number(lanes.chain(new.iter().map(|bounds| bounds.partition)))?
+            }
+        };
+        new.push(Bounds { partition, of, is_there: true, from: low, end: high, last: None });
     }
     Ok(new)
 }
 
-/// Reads these partitions too.
-pub(super) fn assign(
+/// Reads these partitions from now on, into a queue.
+pub(super) fn assign<'b>(
     cluster: &Cluster,
     consumer: &BaseConsumer<Context>,
-    new: &[Bounds],
+    queue: &MessageQueue,
+    bounds: impl IntoIterator<Item = &'b Bounds>,
 ) -> Result<(), ConnectError> {
     let mut list = TopicPartitionList::new();
-    let filled = new.iter().try_for_each(|bounds| {
-        let offset = Offset::Offset(bounds.fetched_from());
-        list.add_partition_offset(&cluster.topic, i32::from(bounds.partition), offset)
+    let filled = bounds.into_iter().filter(|bounds| bounds.is_there).try_for_each(|bounds| {
+        queue.route(&bounds.of);
+        list.add_partition_offset(&bounds.of.topic, bounds.of.number, bounds.fetched_from())
     });
-    let failed =
-        |error: KafkaError| cluster.failure("read new partitions", &error, consumer.client().context());
-    filled.and_then(|()| consumer.incremental_assign(&list)).map_err(failed)
+    let failed = |error: KafkaError| cluster.failure("start reading", &error, consumer.client().context());
+    let assign = || if list.count() == 0 { Ok(()) } else { consumer.incremental_assign(&list) };
+    filled.and_then(|()| assign()).map_err(failed)
 }

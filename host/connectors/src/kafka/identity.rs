@@ -7,8 +7,8 @@
 //!
 //! Only compaction may take that record out of a log that is the same: a topic that is compacted goes on without it.
 
+use super::queue::Record;
 use rdkafka::Timestamp;
-use rdkafka::message::{BorrowedMessage, Message};
 use std::fmt;
 use std::str::FromStr;
 use weir_event::Position;
@@ -33,23 +33,22 @@ impl LastRead {
 
     /// What a position says; `None` where it is of an older weir or nothing was read before it.
     pub(super) fn before(position: &Position) -> Option<LastRead> {
-        position.place.parse().ok()
+        // Where topics are read by a pattern, it stands behind the partition's name.
+        position.place.rsplit(' ').next()?.parse().ok()
     }
 
-    /// What a message says of the log that it comes from.
-    pub(super) fn compare(&self, message: &BorrowedMessage<'_>) -> Likeness {
-        match message.offset() {
+    /// What a record says of the log that it comes from.
+    pub(super) fn compare(&self, record: &Record<'_>) -> Likeness {
+        match record.offset {
             offset if offset < self.offset => Likeness::Earlier,
             offset if offset > self.offset => Likeness::Gone,
-            offset if LastRead::new(offset, message.timestamp(), message.payload()) == *self => {
-                Likeness::Same
-            }
+            offset if LastRead::new(offset, record.time, record.payload) == *self => Likeness::Same,
             _ => Likeness::Other,
         }
     }
 }
 
-/// What a message is, compared with the record that was read last.
+/// What a record is, compared with the one that was read last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Likeness {
     /// It lies before it.

@@ -4,14 +4,20 @@
 
 use super::block::MessageBlock;
 use super::identity::{LastRead, Likeness};
-use rdkafka::message::{BorrowedMessage, Message};
+use super::queue::Record;
+use super::topics::{TopicPartition, Topics};
+use rdkafka::{Offset, TopicPartitionList};
 use weir_connect::RawBlock;
 use weir_event::PartitionId;
 
 /// Where one partition is read from.
 #[derive(Debug)]
 pub(super) struct Bounds {
+    /// Its number in the source.
     pub(super) partition: u16,
+    pub(super) of: TopicPartition,
+    /// Whether it is there: a topic that a pattern named may be gone, and come again.
+    pub(super) is_there: bool,
     /// Offset of the first message to hand out.
     pub(super) from: i64,
     /// The offset after the last message when the source was opened.
@@ -22,8 +28,8 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// Where fetching begins: with the record that was read last.
-    pub(super) fn fetched_from(&self) -> i64 {
-        self.last.map_or(self.from, |last| last.offset.min(self.from))
+    pub(super) fn fetched_from(&self) -> Offset {
+        Offset::Offset(self.last.map_or(self.from, |last| last.offset.min(self.from)))
     }
 }
 
@@ -31,6 +37,8 @@ impl Bounds {
 #[derive(Debug)]
 pub(super) struct TopicLane {
     pub(super) id: PartitionId,
+    pub(super) of: TopicPartition,
+    pub(super) is_there: bool,
     /// The end of its log when it was opened: whoever says later that the log ends says that it ends there or behind.
     end: i64,
     /// Whether it is read to that end alone.
@@ -53,6 +61,8 @@ impl TopicLane {
     pub(super) fn new(bounds: &Bounds, source: u16, is_bounded: bool) -> TopicLane {
         TopicLane {
             id: PartitionId { source, partition: bounds.partition },
+            of: bounds.of.clone(),
+            is_there: bounds.is_there,
             end: bounds.end,
             is_bounded,
             done: false,
@@ -65,9 +75,16 @@ impl TopicLane {
         }
     }
 
-    /// What a message says of the record that must come first; `None` where none must.
-    pub(super) fn check(&mut self, message: &BorrowedMessage<'_>) -> Option<Likeness> {
-        let likeness = self.expected.as_ref()?.compare(message);
+    /// It alone, as the client takes partitions.
+    pub(super) fn in_a_list(&self) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.of.topic, self.of.number);
+        list
+    }
+
+    /// What is said of the record that must come first by one that comes; `None` where none must.
+    pub(super) fn check(&mut self, record: &Record<'_>) -> Option<Likeness> {
+        let likeness = self.expected.as_ref()?.compare(record);
         if likeness != Likeness::Earlier {
             self.expected = None;
         }
@@ -79,17 +96,17 @@ impl TopicLane {
         self.expected.take()
     }
 
-    /// Reading goes on with the record that was read last; `None` where none was, or all is read. What is in a block
-    /// must have been handed out.
-    pub(super) fn expect_again(&mut self) -> Option<LastRead> {
+    /// Where reading goes on when it begins anew: with the record that was read last, where one was. What is in a block must
+    /// have been handed out.
+    pub(super) fn go_back(&mut self) -> Offset {
         debug_assert!(self.filling.is_none());
-        self.expected = self.last.filter(|_| !self.done);
-        self.expected
+        self.expected = self.last;
+        Offset::Offset(self.last.map_or(self.next, |last| last.offset))
     }
 
-    /// Takes a message; true when it lies behind the end of a bounded read, and is left out.
-    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>, now: i64) -> bool {
-        let offset = message.offset();
+    /// Takes a record; true when it lies behind the end of a bounded read, and is left out.
+    pub(super) fn take(&mut self, record: &Record<'_>, now: i64) -> bool {
+        let offset = record.offset;
         if self.done || offset < self.next {
             return false;
         }
@@ -98,7 +115,7 @@ impl TopicLane {
         }
         self.next = offset + 1;
         self.is_at_end = false;
-        self.filling.get_or_insert_default().push(message, now);
+        self.filling.get_or_insert_default().push(record, now);
         false
     }
 
@@ -111,9 +128,10 @@ impl TopicLane {
     }
 
     /// The block that was filled, if there is one.
-    pub(super) fn block(&mut self) -> Option<RawBlock> {
+    pub(super) fn block(&mut self, topics: &Topics) -> Option<RawBlock> {
         let filling = self.filling.take()?;
-        Some(filling.finish(self.id, &mut self.last))
+        let of = &self.of;
+        Some(filling.finish(self.id, &mut self.last, |last| topics.place(of, last)))
     }
 
     /// The log was read to its end, which is not before the end that it had when it was opened; whether that is news.

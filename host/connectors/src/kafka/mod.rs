@@ -14,11 +14,13 @@ mod offsets;
 mod policy;
 mod producer;
 mod pump;
+mod queue;
 mod reader;
 mod security;
 mod sink;
 mod source;
 mod spool;
+mod topics;
 mod transaction;
 mod trouble;
 
@@ -32,6 +34,7 @@ use security::SECURITY;
 use serde_json::Value;
 use sink::KafkaSinkSettings;
 use std::sync::Arc;
+use topics::Topics;
 use weir_connect::key::{NONE, REQUIRED};
 use weir_connect::{Delivery, Encoder, KeyDoc, Sink, Source};
 use weir_format::{Writing, sink_format};
@@ -47,7 +50,12 @@ const OPTIONS: KeyDoc =
 /// The keys of a `kafka` source.
 pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
     BROKERS,
-    TOPIC,
+    KeyDoc::new(
+        "topic",
+        "text or {pattern: text}",
+        REQUIRED,
+        "the topic, or a regular expression for the whole names of several: those that come later are read too",
+    ),
     KeyDoc::new("start", "earliest, latest or time", "earliest", "where a new job begins"),
     KeyDoc::new(
         "group",
@@ -89,7 +97,9 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
 /// The options of a `kafka` source.
 pub(crate) fn source(value: &Value, context: &SourceContext) -> Result<Arc<dyn Source>, Vec<SettingError>> {
     let mut settings = Settings::new(value, SOURCE_KEYS);
-    let cluster = Cluster::from_settings(&mut settings, &context.project, source::OURS, source::DEFAULTS);
+    let topics = Topics::read(&mut settings, true);
+    let cluster =
+        Cluster::from_settings(&mut settings, topics, &context.project, source::OURS, source::DEFAULTS);
     let start = LogStart::read(&mut settings, "earliest");
     let group = settings.optional("group");
     settings.finish()?;
@@ -108,10 +118,12 @@ pub(crate) fn sink_of(
     encoder: Option<Arc<dyn Encoder>>,
 ) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let mut settings = Settings::new(value, SINK_KEYS);
-    let cluster = Cluster::from_settings(&mut settings, &context.project, producer::OURS, producer::DEFAULTS);
+    let topics = Topics::read(&mut settings, false);
+    let cluster =
+        Cluster::from_settings(&mut settings, topics, &context.project, producer::OURS, producer::DEFAULTS);
     let key = key(&mut settings, context);
     let format: Value = settings.optional("format").unwrap_or_else(|| Value::from("json"));
-    let subject = format!("{}-value", cluster.topic);
+    let subject = format!("{}-value", cluster.topic());
     let around = ProjectSurroundings::new(&context.project, context.clock.clone());
     let writing = Writing { meta: false, in_files: false, subject: &subject, around: &around };
     let format = sink_format(&format, &writing).map_err(|errors| settings.below("format", errors));

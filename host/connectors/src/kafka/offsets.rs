@@ -4,6 +4,7 @@
 //! of several positions the newest counts. A thread of its own, since the client waits for the brokers.
 
 use super::client::{Cluster, Context};
+use super::topics::TopicPartition;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ const JOB: &str = "{job}";
 #[derive(Debug)]
 struct Shown {
     job: String,
-    partition: u16,
+    of: TopicPartition,
     next: u64,
 }
 
@@ -39,7 +40,7 @@ impl Offsets {
     }
 
     /// A job's newest checkpoint stands here.
-    pub(super) fn show(&self, job: &str, partition: u16, next: u64) {
+    pub(super) fn show(&self, job: &str, of: TopicPartition, next: u64) {
         let mut sender = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = sender.get_or_insert_with(|| {
             let (sender, shown) = channel();
@@ -51,7 +52,7 @@ impl Offsets {
             sender
         });
         // It fails where there is no thread, which was told of.
-        let _ = sender.send(Shown { job: job.to_owned(), partition, next });
+        let _ = sender.send(Shown { job: job.to_owned(), of, next });
     }
 }
 
@@ -59,9 +60,9 @@ impl Offsets {
 fn show_all(cluster: &Cluster, group: &str, shown: &Receiver<Shown>) {
     let mut groups: BTreeMap<String, BaseConsumer<Context>> = BTreeMap::new();
     while let Ok(first) = shown.recv() {
-        let mut newest: BTreeMap<String, BTreeMap<u16, u64>> = BTreeMap::new();
-        for Shown { job, partition, next } in std::iter::once(first).chain(shown.try_iter()) {
-            newest.entry(job).or_default().insert(partition, next);
+        let mut newest: BTreeMap<String, BTreeMap<TopicPartition, u64>> = BTreeMap::new();
+        for Shown { job, of, next } in std::iter::once(first).chain(shown.try_iter()) {
+            newest.entry(job).or_default().insert(of, next);
         }
         for (job, positions) in newest {
             if let Err(error) = show(cluster, &group.replace(JOB, &job), &mut groups, &positions) {
@@ -75,16 +76,16 @@ fn show(
     cluster: &Cluster,
     group: &str,
     groups: &mut BTreeMap<String, BaseConsumer<Context>>,
-    positions: &BTreeMap<u16, u64>,
+    positions: &BTreeMap<TopicPartition, u64>,
 ) -> Result<(), ConnectError> {
     let consumer = match groups.entry(group.to_owned()) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(new) => new.insert(cluster.quiet_client(&[("group.id", group)])?),
     };
     let mut list = TopicPartitionList::new();
-    let filled = positions.iter().try_for_each(|(partition, next)| {
+    let filled = positions.iter().try_for_each(|(of, next)| {
         let offset = Offset::Offset(i64::try_from(*next).unwrap_or(i64::MAX));
-        list.add_partition_offset(&cluster.topic, i32::from(*partition), offset)
+        list.add_partition_offset(&of.topic, of.number, offset)
     });
     filled
         .and_then(|()| consumer.commit(&list, CommitMode::Sync))

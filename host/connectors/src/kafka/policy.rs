@@ -16,10 +16,10 @@ pub(super) struct TopicPolicy {
 
 impl TopicPolicy {
     /// Asks the brokers.
-    pub(super) async fn ask(cluster: &Cluster) -> TopicPolicy {
+    pub(super) async fn ask(cluster: &Cluster, topic: &str) -> TopicPolicy {
         let Ok(admin) = cluster.client::<AdminClient<Context>>() else { return TopicPolicy::default() };
         let options = AdminOptions::new().request_timeout(Some(QUESTION_TIMEOUT));
-        let topic = ResourceSpecifier::Topic(&cluster.topic);
+        let topic = ResourceSpecifier::Topic(topic);
         let answer = admin.describe_configs([&topic], &options).await;
         let config = answer.ok().and_then(|all| all.into_iter().next()?.ok());
         let setting = |name| config.as_ref().and_then(|config| config.get(name)?.value.clone());

@@ -37,7 +37,7 @@ pub(super) fn offer(
     value: Option<&[u8]>,
 ) -> Result<bool, ConnectError> {
     check(cluster, client)?;
-    let mut record = BaseRecord::<[u8], [u8]>::to(&cluster.topic);
+    let mut record = BaseRecord::<[u8], [u8]>::to(cluster.topic());
     (record.key, record.payload) = (key, value);
     match client.send(record) {
         Ok(()) => Ok(true),

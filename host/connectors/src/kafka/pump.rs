@@ -1,5 +1,5 @@
-//! What the thread does that reads assigned partitions: polls librdkafka and hands blocks over a short channel, a full
-//! one of which holds back librdkafka's queue and nothing else.
+//! What the thread does that reads assigned partitions: takes what librdkafka has and hands blocks over a short channel, a
+//! full one of which holds back librdkafka's queue and nothing else.
 //!
 //! While only the way to the broker is broken the thread goes on polling: librdkafka connects again by itself
 //! and goes on at the same offset, which the reader's health tells. Everything else ends the reader.
@@ -11,13 +11,14 @@ use super::growth;
 use super::identity::Likeness;
 use super::lane::{Bounds, TopicLane};
 use super::policy::TopicPolicy;
+use super::queue::{Home, MessageQueue, Queued, Record};
+use super::topics::TopicPartition;
 use super::trouble::{BrokerTrouble, Verdict, verdict};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::statistics::Statistics;
-use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -29,11 +30,11 @@ use weir_event::{Clock, PartitionId, Position};
 const GATHER: Duration = Duration::from_millis(5);
 /// How often the thread looks whether its reader is still there.
 const IDLE_POLL: Duration = Duration::from_millis(100);
-/// Messages that are taken between two looks at the clock: a fraction of a millisecond's.
-const BATCH: usize = 512;
 /// While brokers are away one is asked so often, and for so long: an empty log says nothing when they are back.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+/// So much is listened to between two batches.
+const MOST_COMPLAINTS: usize = 64;
 /// Going back to a record is a matter between the client's threads.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -42,7 +43,9 @@ pub(super) struct Pump {
     consumer: Arc<BaseConsumer<Context>>,
     cluster: Cluster,
     clock: Arc<dyn Clock>,
-    lanes: BTreeMap<i32, TopicLane>,
+    lanes: Vec<TopicLane>,
+    /// Where in `lanes` the partitions are that have had a message.
+    homes: HashMap<Home, usize>,
     is_bounded: bool,
     /// When the oldest block that is being filled was begun.
     gathering_since: Option<Duration>,
@@ -51,8 +54,8 @@ pub(super) struct Pump {
     /// When it was last asked how many partitions there are.
     counted_at: Duration,
     source: u16,
-    /// Whether the topic is compacted, once it was asked.
-    is_compacted: Option<bool>,
+    /// Whether topics are compacted, of those that were asked.
+    are_compacted: HashMap<Arc<str>, bool>,
     trouble: BrokerTrouble,
     orders: Orders,
     /// Where what takes a future waits for it.
@@ -72,7 +75,7 @@ enum End {
 pub(super) type BlockSender = mpsc::Sender<Result<Fetch, ConnectError>>;
 
 impl Pump {
-    /// Over a consumer that has been assigned these partitions.
+    /// Lets a consumer read these partitions; gives also where they deliver.
     pub(super) fn new(
         consumer: BaseConsumer<Context>,
         cluster: Cluster,
@@ -80,25 +83,28 @@ impl Pump {
         is_bounded: bool,
         source: u16,
         bounds: &[Bounds],
-    ) -> Pump {
-        let lane =
-            |bounds: &Bounds| (i32::from(bounds.partition), TopicLane::new(bounds, source, is_bounded));
+    ) -> Result<(Pump, MessageQueue), ConnectError> {
+        let consumer = Arc::new(consumer);
+        let queue = MessageQueue::new(consumer.clone());
+        growth::assign(&cluster, &consumer, &queue, bounds)?;
         let now = clock.monotonic();
-        Pump {
-            consumer: Arc::new(consumer),
-            lanes: bounds.iter().map(lane).collect(),
+        let pump = Pump {
+            consumer,
+            lanes: bounds.iter().map(|bounds| TopicLane::new(bounds, source, is_bounded)).collect(),
+            homes: HashMap::new(),
             is_bounded,
             gathering_since: None,
             asked_at: now,
             counted_at: now,
             source,
-            is_compacted: None,
+            are_compacted: HashMap::new(),
             trouble: BrokerTrouble::new(&cluster),
             cluster,
             clock,
             orders: Orders::default(),
             runtime: Handle::current(),
-        }
+        };
+        Ok((pump, queue))
     }
 
     /// What is ordered here is done soon.
@@ -116,28 +122,42 @@ impl Pump {
     }
 
     /// Polls until the reader is gone, every bounded partition is read, or an error does not pass by itself.
-    pub(super) fn run(mut self, blocks: &BlockSender) {
-        while !blocks.is_closed() {
-            match self.step(blocks) {
-                Ok(()) => {}
-                Err(End::Failed(error)) => {
-                    // Nobody may be listening any more, and then nobody needs to know.
-                    let _ = blocks.blocking_send(Err(error));
-                    return;
-                }
-                Err(End::Closed) => return,
-            }
-            if self.is_bounded && self.lanes.values().all(|lane| lane.done) {
-                return;
-            }
+    pub(super) fn run(mut self, mut queue: MessageQueue, blocks: &BlockSender) {
+        let mut done = self.pass_over_what_is_gone(blocks);
+        while done.is_ok()
+            && !blocks.is_closed()
+            && !(self.is_bounded && self.lanes.iter().all(|lane| lane.done))
+        {
+            done = self.step(&mut queue, blocks);
+        }
+        if let Err(End::Failed(error)) = done {
+            // Nobody may be listening any more, and then nobody needs to know.
+            let _ = blocks.blocking_send(Err(error));
         }
     }
 
-    fn step(&mut self, blocks: &BlockSender) -> Result<(), End> {
+    /// A topic that is not there has no more for now.
+    fn pass_over_what_is_gone(&mut self, blocks: &BlockSender) -> Result<(), End> {
+        for at in 0..self.lanes.len() {
+            let TopicLane { is_there, of, .. } = &self.lanes[at];
+            if !is_there {
+                tracing::warn!(
+                    "{}: {of} is not there any more; it is read on if it comes again",
+                    self.cluster
+                );
+                self.reached_end(at, blocks)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, queue: &mut MessageQueue, blocks: &BlockSender) -> Result<(), End> {
         self.obey(blocks)?;
         let gathered = |since: Duration| self.clock.monotonic().saturating_sub(since);
         let wait = self.gathering_since.map_or(IDLE_POLL, |since| GATHER.saturating_sub(gathered(since)));
-        let is_drained = self.take_batch(wait, blocks)?;
+        queue.take(wait);
+        self.take_batch(queue, blocks)?;
+        let is_drained = queue.is_empty();
         if is_drained || wait.is_zero() {
             self.hand_over_all(blocks)?;
         }
@@ -147,88 +167,106 @@ impl Pump {
         if is_drained {
             self.ask_again();
         }
-        self.grow_when_due(blocks)
+        self.grow_when_due(queue, blocks)
     }
 
-    /// Reads partitions that the topic has got since it was opened.
-    fn grow_when_due(&mut self, blocks: &BlockSender) -> Result<(), End> {
+    /// Reads partitions that have come since the topics were opened.
+    fn grow_when_due(&mut self, queue: &MessageQueue, blocks: &BlockSender) -> Result<(), End> {
         let now = self.clock.monotonic();
         let is_due = now.saturating_sub(self.counted_at) >= growth::ASK_EVERY;
         if self.is_bounded || self.trouble.is_there() || !is_due {
             return Ok(());
         }
         self.counted_at = now;
-        let known = self.lanes.len();
-        let new = growth::new_partitions(&self.cluster, &self.consumer, known).map_err(End::Failed)?;
-        if new.is_empty() {
-            return Ok(());
-        }
+        let new = growth::new_partitions(&self.cluster, &self.consumer, &self.lanes).map_err(End::Failed)?;
         for bounds in &new {
             let lane = TopicLane::new(bounds, self.source, false);
+            let place = self.cluster.topics.place(&bounds.of, None);
             // librdkafka's offsets of messages are never negative.
-            let at = Position { next: bounds.from as u64, place: String::new() };
-            tracing::info!("{}: partition {} is new, and read from now on", self.cluster, bounds.partition);
+            let at = Position { next: bounds.from as u64, place };
+            tracing::info!("{}: {} is new, and read from now on", self.cluster, bounds.of);
             send(Fetch::Appeared(lane.id, at), blocks)?;
-            self.lanes.insert(i32::from(bounds.partition), lane);
+            self.lanes.push(lane);
         }
-        growth::assign(&self.cluster, &self.consumer, &new).map_err(End::Failed)
+        growth::assign(&self.cluster, &self.consumer, queue, &new).map_err(End::Failed)
     }
 
-    /// Takes what librdkafka has, up to a bound, and at first waits for something; whether nothing came at all.
-    fn take_batch(&mut self, wait: Duration, blocks: &BlockSender) -> Result<bool, End> {
-        let consumer = self.consumer.clone();
-        let mut polled = consumer.poll(wait);
-        let is_drained = polled.is_none();
+    /// Takes what was taken from the queue.
+    fn take_batch(&mut self, queue: &MessageQueue, blocks: &BlockSender) -> Result<(), End> {
         let (wall, now) = (self.clock.now().millis(), self.clock.monotonic());
-        for taken in 1.. {
-            match polled {
-                Some(Ok(message)) => {
-                    if self.take_message(&message, wall, blocks)? {
+        // What is said of a topic's exchange stands before what is fetched of the other topic, so that it is heard before a
+        // batch is looked into. What follows from errors may let reading go back, which is only for what is still to be taken.
+        let mut errors = self.listen();
+        if !queue.is_empty() {
+            self.heard();
+        }
+        self.check_topic()?;
+        let mut last: Option<(Home, usize)> = None;
+        for (home, item) in queue.items() {
+            let at = match last {
+                Some((of, at)) if of == home => at,
+                _ => {
+                    let Some(at) = self.lane_of(home, queue) else { continue };
+                    last = Some((home, at));
+                    at
+                }
+            };
+            match item {
+                Queued::Record(record) => {
+                    if self.take_record(at, &record, wall, blocks)? {
                         self.gathering_since.get_or_insert(now);
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    self.heard();
-                    self.check_topic()?;
-                    if self.lanes.get_mut(&partition).and_then(TopicLane::take_expected).is_some() {
-                        self.without_the_last(partition)?;
+                Queued::End => {
+                    if self.lanes[at].take_expected().is_some() {
+                        self.without_the_last(at)?;
                     }
-                    self.reached_end(partition, blocks)?;
+                    self.reached_end(at, blocks)?;
                 }
-                Some(Err(error)) => self.judge(&error, blocks)?,
-                None => break,
+                Queued::Failed(error) => errors.push(error),
             }
-            if taken >= BATCH {
-                break;
-            }
-            polled = consumer.poll(Duration::ZERO);
         }
-        Ok(is_drained)
+        errors.iter().try_for_each(|error| self.judge(error, blocks))
     }
 
-    /// Takes a message; whether it waits in a block that is not full.
-    fn take_message(
+    /// Serves what librdkafka says beside messages, and gives the errors among it.
+    fn listen(&self) -> Vec<KafkaError> {
+        let said = std::iter::from_fn(|| self.consumer.poll(Duration::ZERO));
+        said.take(MOST_COMPLAINTS).filter_map(Result::err).collect()
+    }
+
+    /// Where in `lanes` a partition is.
+    fn lane_of(&mut self, home: Home, queue: &MessageQueue) -> Option<usize> {
+        if let Some(at) = self.homes.get(&home) {
+            return Some(*at);
+        }
+        let of = queue.partition(home);
+        let at = self.lanes.iter().position(|lane| lane.of == of)?;
+        self.homes.insert(home, at);
+        Some(at)
+    }
+
+    /// Takes a record; whether it waits in a block that is not full.
+    fn take_record(
         &mut self,
-        message: &BorrowedMessage<'_>,
+        at: usize,
+        record: &Record<'_>,
         wall: i64,
         blocks: &BlockSender,
     ) -> Result<bool, End> {
-        self.heard();
-        self.check_topic()?;
-        let partition = message.partition();
-        match self.lanes.get_mut(&partition).and_then(|lane| lane.check(message)) {
+        match self.lanes[at].check(record) {
             None => {}
             Some(Likeness::Same | Likeness::Earlier) => return Ok(false),
-            Some(Likeness::Other) => return Err(End::Failed(self.other_log(message))),
-            Some(Likeness::Gone) => self.without_the_last(partition)?,
+            Some(Likeness::Other) => return Err(End::Failed(self.other_log(at, record.offset))),
+            Some(Likeness::Gone) => self.without_the_last(at)?,
         }
-        let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(false) };
-        if lane.take(message, wall) {
-            self.reached_end(partition, blocks)?;
+        let lane = &mut self.lanes[at];
+        if lane.take(record, wall) {
+            self.reached_end(at, blocks)?;
             return Ok(false);
         }
         if lane.is_full() {
-            hand_over(lane, blocks)?;
+            self.hand_over(at, blocks)?;
             return Ok(false);
         }
         Ok(lane.is_filling())
@@ -238,20 +276,20 @@ impl Pump {
     fn obey(&mut self, blocks: &BlockSender) -> Result<(), End> {
         let orders = std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner));
         for (id, waits) in orders {
-            let partition = i32::from(id.partition);
-            let Some(lane) = self.lanes.get_mut(&partition).filter(|lane| !lane.done) else { continue };
-            hand_over(lane, blocks)?;
+            let is_meant = |lane: &TopicLane| lane.id == id && !lane.done && lane.is_there;
+            let Some(at) = self.lanes.iter().position(is_meant) else { continue };
+            self.hand_over(at, blocks)?;
+            let lane = &mut self.lanes[at];
             lane.waits = waits;
             if waits {
                 // It goes on behind what it has taken, and is compared then.
                 lane.take_expected();
             }
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&self.cluster.topic, partition);
+            let list = lane.in_a_list();
             let obeyed = if waits { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
             obeyed.map_err(|error| self.seek_failed(&error))?;
             if !waits {
-                self.look_again_at(&[partition])?;
+                self.look_again_at(&[at])?;
             }
         }
         Ok(())
@@ -259,55 +297,59 @@ impl Pump {
 
     fn hand_over_all(&mut self, blocks: &BlockSender) -> Result<(), End> {
         self.gathering_since = None;
-        self.lanes.values_mut().try_for_each(|lane| hand_over(lane, blocks))
+        (0..self.lanes.len()).try_for_each(|at| self.hand_over(at, blocks))
+    }
+
+    fn hand_over(&mut self, at: usize, blocks: &BlockSender) -> Result<(), End> {
+        let block = self.lanes[at].block(&self.cluster.topics);
+        block.map_or(Ok(()), |block| send(Fetch::Block(block), blocks))
     }
 
     /// The broker said that the partition's log ends here. The end was recorded before the first fetch and logs
     /// only grow, so this is at or past it.
-    fn reached_end(&mut self, partition: i32, blocks: &BlockSender) -> Result<(), End> {
-        let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(()) };
-        let is_news = lane.reach_end();
-        hand_over(lane, blocks)?;
+    fn reached_end(&mut self, at: usize, blocks: &BlockSender) -> Result<(), End> {
+        let is_news = self.lanes[at].reach_end();
+        self.hand_over(at, blocks)?;
         if !is_news {
             return Ok(());
         }
-        let (id, done) = (lane.id, lane.done);
-        if done {
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&self.cluster.topic, partition);
-            if let Err(error) = self.consumer.pause(&list) {
-                tracing::debug!(%error, partition, "a partition that was read to its end goes on being fetched");
-            }
+        let lane = &self.lanes[at];
+        if lane.done
+            && lane.is_there
+            && let Err(error) = self.consumer.pause(&lane.in_a_list())
+        {
+            tracing::debug!(%error, of = %lane.of, "a partition that was read to its end goes on being fetched");
         }
-        send(Fetch::CaughtUp(id), blocks)
+        send(Fetch::CaughtUp(lane.id), blocks)
     }
 
     /// The record that was read last is not in the log any more: where nothing but compaction may take one away, that
     /// is another log.
-    fn without_the_last(&mut self, partition: i32) -> Result<(), End> {
-        let is_compacted = match self.is_compacted {
-            Some(known) => known,
-            None => self.runtime.block_on(TopicPolicy::ask(&self.cluster)).is_compacted.unwrap_or(true),
+    fn without_the_last(&mut self, at: usize) -> Result<(), End> {
+        let TopicPartition { topic, number } = self.lanes[at].of.clone();
+        let is_compacted = match self.are_compacted.get(&topic) {
+            Some(known) => *known,
+            None => {
+                let policy = self.runtime.block_on(TopicPolicy::ask(&self.cluster, &topic));
+                policy.is_compacted.unwrap_or(true)
+            }
         };
-        self.is_compacted = Some(is_compacted);
+        self.are_compacted.insert(topic.clone(), is_compacted);
         if is_compacted {
             return Ok(());
         }
         Err(End::Failed(ConnectError::external(format!(
-            "kafka topic `{}`, partition {partition}: the record that was read last is not in the log any more, which \
+            "kafka topic `{topic}`, partition {number}: the record that was read last is not in the log any more, which \
              is not compacted: the topic was made anew, or its log was cut and filled again; start the job anew with \
-             --reset",
-            self.cluster.topic
+             --reset"
         ))))
     }
 
-    fn other_log(&self, message: &impl Message) -> ConnectError {
+    fn other_log(&self, at: usize, offset: i64) -> ConnectError {
+        let TopicPartition { topic, number } = &self.lanes[at].of;
         ConnectError::external(format!(
-            "kafka topic `{}`, partition {}: the record at offset {} is not the one that was read there: the topic was \
-             made anew, or its log was cut and filled again; start the job anew with --reset",
-            self.cluster.topic,
-            message.partition(),
-            message.offset()
+            "kafka topic `{topic}`, partition {number}: the record at offset {offset} is not the one that was read there: \
+             the topic was made anew, or its log was cut and filled again; start the job anew with --reset"
         ))
     }
 
@@ -319,13 +361,13 @@ impl Pump {
         }
     }
 
-    /// Whether what comes is of the topic that was opened.
+    /// Whether what comes is of the topics that were opened.
     fn check_topic(&self) -> Result<(), End> {
         if !self.consumer.context().is_made_anew() {
             return Ok(());
         }
         // Opening compares positions with what the other topic holds.
-        let message = format!("{}: the topic was deleted and made anew", self.cluster);
+        let message = format!("{}: a topic was deleted and made anew", self.cluster);
         Err(End::Failed(ConnectError::unavailable(message)))
     }
 
@@ -351,7 +393,8 @@ impl Pump {
             return;
         }
         self.asked_at = now;
-        if self.consumer.fetch_metadata(Some(&self.cluster.topic), ANSWER_TIMEOUT).is_ok() {
+        let topic = self.lanes.first().map(|lane| &*lane.of.topic);
+        if self.consumer.fetch_metadata(topic, ANSWER_TIMEOUT).is_ok() {
             self.heard();
         }
     }
@@ -359,19 +402,22 @@ impl Pump {
     /// Goes back to the record that was read last, in every partition that does not wait: it must still be there.
     fn look_again(&mut self, blocks: &BlockSender) -> Result<(), End> {
         self.hand_over_all(blocks)?;
-        let going: Vec<i32> =
-            self.lanes.iter().filter(|(_, lane)| !lane.waits).map(|(partition, _)| *partition).collect();
+        let is_going = |at: &usize| {
+            let lane = &self.lanes[*at];
+            lane.is_there && !lane.waits && !lane.done
+        };
+        let going: Vec<usize> = (0..self.lanes.len()).filter(is_going).collect();
         self.look_again_at(&going)
     }
 
-    fn look_again_at(&mut self, partitions: &[i32]) -> Result<(), End> {
+    fn look_again_at(&mut self, lanes: &[usize]) -> Result<(), End> {
         let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            if let Some(last) = self.lanes.get_mut(partition).and_then(TopicLane::expect_again) {
-                // It fails for a negative offset alone.
-                let _ =
-                    list.add_partition_offset(&self.cluster.topic, *partition, Offset::Offset(last.offset));
-            }
+        for at in lanes {
+            let lane = &mut self.lanes[*at];
+            // By itself librdkafka would go on one further where it has said that the log ends. It fails for a negative
+            // offset alone.
+            let from = lane.go_back();
+            let _ = list.add_partition_offset(&lane.of.topic, lane.of.number, from);
         }
         if list.count() == 0 {
             return Ok(());
@@ -391,24 +437,20 @@ impl Pump {
 
     /// What librdkafka says of itself once a second: whether brokers answer, and ends of logs that no message has.
     fn look_at(&mut self, statistics: &Statistics, blocks: &BlockSender) -> Result<(), End> {
-        let Some(topic) = statistics.topics.get(&self.cluster.topic) else { return Ok(()) };
-        let leaders = self.lanes.keys().filter_map(|partition| topic.partitions.get(partition));
-        let leaders: Vec<i32> = leaders.map(|partition| partition.broker).collect();
+        let of = |lane: &TopicLane| statistics.topics.get(&*lane.of.topic)?.partitions.get(&lane.of.number);
+        let leaders: BTreeSet<i32> =
+            self.lanes.iter().filter_map(of).map(|partition| partition.broker).collect();
         self.trouble.look_at(statistics, &leaders, self.clock.monotonic());
-        for (number, lane) in &mut self.lanes {
-            let Some(partition) = topic.partitions.get(number) else { continue };
+        for at in 0..self.lanes.len() {
+            let Some(partition) = of(&self.lanes[at]) else { continue };
             // What was before that end had been put into the queue before it was noted, and nothing was left in there.
-            if partition.fetchq_cnt == 0 && lane.ended_at(partition.eof_offset) {
-                hand_over(lane, blocks)?;
-                send(Fetch::CaughtUp(lane.id), blocks)?;
+            if partition.fetchq_cnt == 0 && self.lanes[at].ended_at(partition.eof_offset) {
+                self.hand_over(at, blocks)?;
+                send(Fetch::CaughtUp(self.lanes[at].id), blocks)?;
             }
         }
         Ok(())
     }
-}
-
-fn hand_over(lane: &mut TopicLane, blocks: &BlockSender) -> Result<(), End> {
-    lane.block().map_or(Ok(()), |block| send(Fetch::Block(block), blocks))
 }
 
 fn send(fetch: Fetch, blocks: &BlockSender) -> Result<(), End> {

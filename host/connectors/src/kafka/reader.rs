@@ -2,6 +2,7 @@
 //! between them makes [`KafkaReader::next`] cancel safe.
 
 use super::pump::{Orders, Pump};
+use super::queue::MessageQueue;
 use async_trait::async_trait;
 use std::sync::PoisonError;
 use tokio::sync::mpsc;
@@ -22,13 +23,13 @@ pub(super) struct KafkaReader {
 
 impl KafkaReader {
     /// Starts the thread; it ends soon after the reader is dropped.
-    pub(super) fn start(pump: Pump) -> Result<KafkaReader, ConnectError> {
+    pub(super) fn start((pump, queue): (Pump, MessageQueue)) -> Result<KafkaReader, ConnectError> {
         let (sender, blocks) = mpsc::channel(CHANNEL_BLOCKS);
         let open = pump.bounded_lanes();
         let (orders, health) = (pump.orders(), pump.health());
         std::thread::Builder::new()
             .name("weir-kafka".to_owned())
-            .spawn(move || pump.run(&sender))
+            .spawn(move || pump.run(queue, &sender))
             .map_err(|error| ConnectError::unavailable(format!("cannot start a thread: {error}")))?;
         Ok(KafkaReader { blocks, open, orders, health })
     }

@@ -115,7 +115,7 @@ impl KafkaSink {
 fn place(cluster: &Cluster) -> String {
     let mut brokers: Vec<&str> = cluster.brokers.split(',').map(str::trim).collect();
     brokers.sort_unstable();
-    format!("{} at {}", cluster.topic, brokers.join(","))
+    format!("{} at {}", cluster.topic(), brokers.join(","))
 }
 
 fn read_token(token: &Token) -> Result<Option<Promised>, ConnectError> {
@@ -151,25 +151,25 @@ impl Sink for KafkaSink {
     }
 
     fn ddl(&self) -> Option<String> {
-        let Cluster { brokers, topic, .. } = &self.cluster;
+        let (brokers, topic) = (&self.cluster.brokers, self.cluster.topic());
         let policy = if self.shaping.tombstones { " --config cleanup.policy=compact" } else { "" };
         Some(format!("kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic}{policy}"))
     }
 
     async fn probe(&mut self) -> Result<Probe, ConnectError> {
         let cluster = self.cluster.clone();
-        let partitions = blocking(move || {
+        let found = blocking(move || {
             let client: Client = cluster.client()?;
-            cluster.look_for_topic(client.client())
+            Ok(cluster.topics.found(&cluster.look_for_topics(client.client())?))
         });
-        Ok(Probe::Ready(format!("{} partitions", partitions.await?)))
+        Ok(Probe::Ready(found.await?))
     }
 
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {
         // What was promised exactly once is kept, also where that is not asked for any more.
         let last = last.map(read_token).transpose()?.flatten();
         let is_exact = self.delivery == Delivery::ExactlyOnce;
-        let limits = Limits::new(TopicPolicy::ask(&self.cluster).await, &self.cluster);
+        let limits = Limits::new(TopicPolicy::ask(&self.cluster, self.cluster.topic()).await, &self.cluster);
         let (cluster, folder, name) = (self.cluster.clone(), self.spool.clone(), self.name.clone());
         let route = blocking(move || {
             let settings = limits.settings();
@@ -180,7 +180,7 @@ impl Sink for KafkaSink {
                 Some(transacted) => Ok(Route::Spool(Arc::new(Mutex::new(transacted)))),
                 None => {
                     let client: Client = cluster.client_with(&settings)?;
-                    cluster.look_for_topic(client.client())?;
+                    cluster.look_for_topics(client.client())?;
                     Ok(Route::Topic(Arc::new(client)))
                 }
             }

@@ -1,4 +1,4 @@
-//! A topic as a source: which offsets to begin at, checked against what the topic holds.
+//! Topics as a source: which offsets to begin at, checked against what the topics hold.
 //!
 //! Reading itself is [`super::pump`]'s. A position that the topic does not hold (retention was faster than the
 //! job, or the topic was made anew) stops the job with the reason: starting elsewhere would lose or repeat rows
@@ -10,15 +10,18 @@ use super::lane::Bounds;
 use super::offsets::Offsets;
 use super::pump::Pump;
 use super::reader::KafkaReader;
+use super::topics::{TopicPartition, Topics, named};
 use crate::blocking::blocking;
 use crate::log_start::LogStart;
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use weir_connect::{ConnectError, Left, OpenPartition, Reader, Source};
+use weir_connect::{ConnectError, Left, OpenPartition, Probe, Reader, Source};
 use weir_event::{Clock, EventTime, Position};
 
 /// Settings that nobody may change: positions are weir's, a lost one is an error, and the end of a log is what
@@ -53,7 +56,7 @@ const MOST_COMPLAINTS: usize = 32;
 /// How long what a consumer complains of is waited for.
 const COMPLAINTS_WAIT: Duration = Duration::from_millis(20);
 
-/// Reads one topic.
+/// Reads one topic, or all that a pattern names.
 pub struct KafkaSource {
     cluster: Cluster,
     start: LogStart,
@@ -100,14 +103,27 @@ fn messages_left(
     listen(consumer);
     let mut left = 0;
     for open in positions {
-        let (low, high) =
-            consumer.fetch_watermarks(&cluster.topic, i32::from(open.partition), QUESTION_TIMEOUT).map_err(
-                |error| cluster.failure("find the ends of the log", &error, consumer.client().context()),
-            )?;
+        let of = cluster.topics.of(open)?;
+        let ends = consumer.fetch_watermarks(&of.topic, of.number, QUESTION_TIMEOUT);
+        let (low, high) = match (ends, &cluster.topics) {
+            (Ok(ends), _) => ends,
+            // Its topic is gone.
+            (Err(error), Topics::Matching { .. }) if is_unknown(&error) => continue,
+            (Err(error), _) => {
+                let context = consumer.client().context();
+                return Err(cluster.failure("find the ends of the log", &error, context));
+            }
+        };
         let from = open.from.as_ref().map_or(0, |position| i64::try_from(position.next).unwrap_or(i64::MAX));
         left += u64::try_from(high.saturating_sub(from.max(low))).unwrap_or_default();
     }
     Ok(left)
+}
+
+fn is_unknown(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let unknown = [Code::UnknownTopic, Code::UnknownPartition, Code::UnknownTopicOrPartition];
+    error.rdkafka_error_code().is_some_and(|code| unknown.contains(&code))
 }
 
 #[async_trait]
@@ -115,16 +131,11 @@ impl Source for KafkaSource {
     async fn partitions(&self, known: &[OpenPartition]) -> Result<Vec<OpenPartition>, ConnectError> {
         let (cluster, start, known) = (self.cluster.clone(), self.start, known.to_vec());
         blocking(move || {
-            let opening = Opening { consumer: cluster.client()?, cluster };
-            let count = opening.count()?;
-            let mut all = OpenPartition::numbered(count, &known);
-            // What comes later than the job is read from where it begins.
-            if known.is_empty() && start != LogStart::Oldest {
-                for open in &mut all {
-                    open.from = Some(opening.start(open.partition, start)?);
-                }
+            let opening = Opening::new(cluster)?;
+            match opening.cluster.topics {
+                Topics::One(_) => opening.numbered(&known, start),
+                Topics::Matching { .. } => opening.named(known, start),
             }
-            Ok(all)
         })
         .await
     }
@@ -138,28 +149,37 @@ impl Source for KafkaSource {
         let (cluster, clock) = (self.cluster.clone(), self.clock.clone());
         let partitions = partitions.to_vec();
         blocking(move || {
-            let opening = Opening { consumer: cluster.client()?, cluster };
-            let count = opening.count()?;
-            let bounds = partitions
-                .iter()
-                .map(|wanted| opening.bounds(wanted, count))
-                .collect::<Result<Vec<_>, _>>()?;
-            opening.assign(&bounds)?;
+            let opening = Opening::new(cluster)?;
+            let bounds =
+                partitions.iter().map(|wanted| opening.bounds(wanted)).collect::<Result<Vec<_>, _>>()?;
             let Opening { consumer, cluster, .. } = opening;
-            let pump = Pump::new(consumer, cluster, clock, bounded, source, &bounds);
+            let pump = Pump::new(consumer, cluster, clock, bounded, source, &bounds)?;
             KafkaReader::start(pump).map(|reader| Box::new(reader) as Box<dyn Reader>)
         })
         .await
     }
 
     fn committed(&self, job: &str, partition: u16, position: &Position) {
-        if let Some(offsets) = &self.offsets {
-            offsets.show(job, partition, position.next);
+        let open = OpenPartition { partition, from: Some(position.clone()) };
+        if let (Some(offsets), Ok(of)) = (&self.offsets, self.cluster.topics.of(&open)) {
+            offsets.show(job, of, position.next);
         }
     }
 
-    fn is_same_log(&self, _: &Position, _: &Position) -> bool {
-        true
+    /// A number may be another partition's for another job, where a pattern names topics.
+    fn is_same_log(&self, one: &Position, other: &Position) -> bool {
+        named(one) == named(other)
+    }
+
+    fn place(&self, before: &Position) -> Option<String> {
+        named(before).map(|of| of.to_string())
+    }
+
+    async fn probe(&self) -> Result<Probe, ConnectError> {
+        let cluster = self.cluster.clone();
+        let found =
+            move || Opening::new(cluster).map(|opening| opening.cluster.topics.found(&opening.listed));
+        Ok(Probe::Ready(blocking(found).await?))
     }
 
     async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
@@ -172,6 +192,8 @@ impl Source for KafkaSource {
 struct Opening {
     consumer: BaseConsumer<Context>,
     cluster: Cluster,
+    /// The partitions that there are.
+    listed: BTreeSet<TopicPartition>,
 }
 
 /// Lets a consumer say what it complains of, which waits in its queue.
@@ -181,49 +203,88 @@ fn listen(consumer: &BaseConsumer<Context>) {
 }
 
 impl Opening {
-    /// The number of the topic's partitions.
-    fn count(&self) -> Result<u16, ConnectError> {
-        let asked = self.consumer.fetch_metadata(None, QUESTION_TIMEOUT);
-        self.cluster.count(asked.map_err(|error| self.failure("list the topics", &error))?)
+    /// Asks brokers what there is. Blocks.
+    fn new(cluster: Cluster) -> Result<Opening, ConnectError> {
+        let consumer = cluster.client()?;
+        let mut opening = Opening { consumer, cluster, listed: BTreeSet::new() };
+        // A question for one topic by name makes some brokers create it.
+        let asked = opening.consumer.fetch_metadata(None, QUESTION_TIMEOUT);
+        let all = asked.map_err(|error| opening.failure("list the topics", &error))?;
+        opening.listed = opening.cluster.among(&all)?;
+        Ok(opening)
+    }
+
+    /// The partitions of one topic, which have its own numbers.
+    fn numbered(&self, known: &[OpenPartition], start: LogStart) -> Result<Vec<OpenPartition>, ConnectError> {
+        known.iter().try_for_each(|open| self.cluster.topics.of(open).map(drop))?;
+        let count = u16::try_from(self.listed.len()).map_err(|_| self.cluster.too_many())?;
+        let mut all = OpenPartition::numbered(count, known);
+        // What comes later than the job is read from where it begins.
+        if known.is_empty() && start != LogStart::Oldest {
+            for open in &mut all {
+                open.from = Some(self.start(&self.cluster.topics.of(open)?, start)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Those of topics that a pattern names: what is new gets the next numbers, which are on record with where it begins.
+    fn named(&self, known: Vec<OpenPartition>, start: LogStart) -> Result<Vec<OpenPartition>, ConnectError> {
+        let taken: Result<BTreeSet<_>, _> = known.iter().map(|open| self.cluster.topics.of(open)).collect();
+        let start = if known.is_empty() { start } else { LogStart::Oldest };
+        let mut all = known;
+        for of in self.listed.difference(&taken?) {
+            let from = Some(self.start(of, start)?);
+            all.push(OpenPartition {
+                partition: self.cluster.next_number(all.iter().map(|open| open.partition))?,
+                from,
+            });
+        }
+        Ok(all)
     }
 
     /// Where a new job begins in a partition.
-    fn start(&self, partition: u16, start: LogStart) -> Result<Position, ConnectError> {
-        let (low, high) = self.ends(partition)?;
+    fn start(&self, of: &TopicPartition, start: LogStart) -> Result<Position, ConnectError> {
+        let (low, high) = self.ends(of)?;
         let next = match start {
             LogStart::Oldest => low,
             LogStart::Latest => high,
-            LogStart::At(time) => self.offset_at(partition, time)?.unwrap_or(high),
+            LogStart::At(time) => self.offset_at(of, time)?.unwrap_or(high),
         };
         // librdkafka's offsets of messages are never negative.
-        Ok(Position { next: next as u64, place: String::new() })
+        Ok(Position { next: next as u64, place: self.cluster.topics.place(of, None) })
     }
 
     /// Where a partition's log begins and ends. Under read_committed the end is the last stable offset, behind which
     /// transactions are open.
-    fn ends(&self, partition: u16) -> Result<(i64, i64), ConnectError> {
+    fn ends(&self, of: &TopicPartition) -> Result<(i64, i64), ConnectError> {
         self.consumer
-            .fetch_watermarks(&self.cluster.topic, i32::from(partition), QUESTION_TIMEOUT)
+            .fetch_watermarks(&of.topic, of.number, QUESTION_TIMEOUT)
             .map_err(|error| self.failure("find the ends of the log", &error))
     }
 
     /// Where one partition is read from and where it ends now.
-    fn bounds(&self, wanted: &OpenPartition, count: u16) -> Result<Bounds, ConnectError> {
-        let (topic, partition) = (&self.cluster.topic, wanted.partition);
-        if partition >= count {
-            return Err(ConnectError::external(format!(
-                "kafka topic `{topic}` has {count} partitions, but the job has read a partition {partition}: the \
-                 topic was made anew; start the job anew with --reset"
-            )));
+    fn bounds(&self, wanted: &OpenPartition) -> Result<Bounds, ConnectError> {
+        let of = self.cluster.topics.of(wanted)?;
+        let (topic, number, partition) = (of.topic.clone(), of.number, wanted.partition);
+        let from = wanted.from.as_ref().map(|position| i64::try_from(position.next).unwrap_or(i64::MAX));
+        if !self.listed.contains(&of) {
+            let count = self.listed.iter().filter(|listed| listed.topic == topic).count();
+            if count > 0 {
+                return Err(ConnectError::external(format!(
+                    "kafka topic `{topic}` has {count} partitions, but the job has read a partition {number}: the \
+                     topic was made anew; start the job anew with --reset"
+                )));
+            }
+            let from = from.unwrap_or_default();
+            return Ok(Bounds { partition, of, is_there: false, from, end: from, last: None });
         }
-        let (low, high) = self.ends(partition)?;
-        let Some(position) = &wanted.from else {
-            return Ok(Bounds { partition, from: low, end: high, last: None });
-        };
-        let from = i64::try_from(position.next).unwrap_or(i64::MAX);
+        let (low, high) = self.ends(&of)?;
+        let found = |from, last| Bounds { partition, of, is_there: true, from, end: high, last };
+        let Some((from, position)) = from.zip(wanted.from.as_ref()) else { return Ok(found(low, None)) };
         let outside = |what: &str| {
             ConnectError::external(format!(
-                "kafka topic `{topic}`, partition {partition}: the job goes on at offset {from}, but the log \
+                "kafka topic `{topic}`, partition {number}: the job goes on at offset {from}, but the log \
                  {what}; start the job anew with --reset"
             ))
         };
@@ -236,19 +297,15 @@ impl Opening {
             return Err(outside(&format!("ends at {high}: the topic was made anew or has lost messages")));
         }
         // What retention has deleted cannot be compared any more.
-        let last = LastRead::before(position).filter(|last| last.offset >= low);
-        Ok(Bounds { partition, from, end: high, last })
+        Ok(found(from, LastRead::before(position).filter(|last| last.offset >= low)))
     }
 
     /// The first offset whose timestamp is not before `time`; `None` when there is none yet.
-    fn offset_at(&self, partition: u16, time: EventTime) -> Result<Option<i64>, ConnectError> {
+    fn offset_at(&self, of: &TopicPartition, time: EventTime) -> Result<Option<i64>, ConnectError> {
         let mut question = TopicPartitionList::new();
-        let ask = question.add_partition_offset(
-            &self.cluster.topic,
-            i32::from(partition),
-            Offset::Offset(time.millis().max(0)),
-        );
-        let answer = ask
+        let at = Offset::Offset(time.millis().max(0));
+        let answer = question
+            .add_partition_offset(&of.topic, of.number, at)
             .and_then(|()| self.consumer.offsets_for_times(question, QUESTION_TIMEOUT))
             .map_err(|error| self.failure("find the offset of a time", &error))?;
         let elements = answer.elements();
@@ -261,17 +318,7 @@ impl Opening {
         })
     }
 
-    fn assign(&self, bounds: &[Bounds]) -> Result<(), ConnectError> {
-        let mut list = TopicPartitionList::new();
-        let filled = bounds.iter().try_for_each(|bound| {
-            let offset = Offset::Offset(bound.fetched_from());
-            list.add_partition_offset(&self.cluster.topic, i32::from(bound.partition), offset)
-        });
-        let assigned = filled.and_then(|()| self.consumer.assign(&list));
-        assigned.map_err(|error| self.failure("start reading", &error))
-    }
-
-    fn failure(&self, action: &str, error: &rdkafka::error::KafkaError) -> ConnectError {
+    fn failure(&self, action: &str, error: &KafkaError) -> ConnectError {
         listen(&self.consumer);
         self.cluster.failure(action, error, self.consumer.client().context())
     }

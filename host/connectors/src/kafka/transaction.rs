@@ -92,7 +92,7 @@ impl Transactions {
     ) -> Result<Self, ConnectError> {
         let settings = [limits, &[("transactional.id", name)]].concat();
         let producer: Client = cluster.client_with(&settings)?;
-        cluster.look_for_topic(producer.client())?;
+        cluster.look_for_topics(producer.client())?;
         // What is pending is waited for: by then nothing is.
         let group = [("group.id", name), ("isolation.level", "read_committed")];
         let group: BaseConsumer<Context> = cluster.client_with(&group)?;
@@ -124,7 +124,7 @@ impl Transactions {
     /// The partition at which the mark is kept.
     fn of(&self, offset: Offset) -> Result<TopicPartitionList, ConnectError> {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.cluster.topic, 0, offset)
+        list.add_partition_offset(self.cluster.topic(), 0, offset)
             .map_err(|error| ConnectError::internal(format!("a mark of a kafka sink: {error}")))?;
         Ok(list)
     }

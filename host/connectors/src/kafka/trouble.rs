@@ -5,6 +5,7 @@
 use super::client::{Cluster, Context, passes_by_itself};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use weir_connect::{ConnectError, Health};
 
@@ -110,7 +111,7 @@ impl BrokerTrouble {
     }
 
     /// Notices brokers that read partitions and do not answer; `leaders` are their numbers.
-    pub(super) fn look_at(&mut self, statistics: &Statistics, leaders: &[i32], now: Duration) {
+    pub(super) fn look_at(&mut self, statistics: &Statistics, leaders: &BTreeSet<i32>, now: Duration) {
         let silent = statistics.brokers.values().filter(|broker| leaders.contains(&broker.nodeid));
         let silent = silent.filter(|broker| broker.waitresp_cnt > 0).filter_map(|broker| {
             let silence = Duration::from_micros(u64::try_from(broker.rxidle).ok()?);

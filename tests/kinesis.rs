@@ -212,6 +212,22 @@ fn a_consumer_of_its_own_has_shards_pushed_and_goes_on_after_a_kill() {
 }
 
 #[test]
+fn how_far_a_job_is_behind_is_what_the_service_says() {
+    let kinesis = Kinesis::start(STREAM, 1);
+    kinesis.put(STREAM, &records(0..50));
+    let behind = Rule { operation: "GetRecords", after: 0, times: 40, what: Injected::Behind(90_000) };
+    let faults = Faults::before(&kinesis.url, &[behind]);
+    let server = Server::start(&project(&faults.url, "trim_horizon"), "");
+    let lag = |status: &Value| status["lag_ms"].as_u64();
+    // The events are years old.
+    server.wait_for_job("counts", "the service's word for it", |status| {
+        events(status) == 50 && lag(status) >= Some(90_000) && lag(status) < Some(100_000)
+    });
+    server.wait_for_job("counts", "the end", |status| lag(status) == Some(0));
+    assert!(server.terminate().success());
+}
+
+#[test]
 fn dryfts_own_configuration_names_the_stream() {
     let kinesis = Kinesis::start("user_activities", 1);
     let mut variables = CREDENTIALS.to_vec();

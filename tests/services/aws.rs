@@ -73,6 +73,8 @@ pub(crate) enum Injected {
     Lost,
     /// It is done, and its answer sent so many milliseconds later.
     Slow(u64),
+    /// It is done, and its answer says that the newest record came so many milliseconds after those that it gives.
+    Behind(u64),
 }
 
 /// How often what happens to which operation.
@@ -182,10 +184,13 @@ fn serve(client: &TcpStream, state: &Mutex<State>, upstream: &str) -> Option<()>
             let (status, answer) = post(upstream, &headers, &body);
             match other {
                 Some(Injected::Lost) => return None,
-                Some(Injected::Slow(millis)) => pause(Duration::from_millis(millis)),
-                _ => {}
+                Some(Injected::Slow(millis)) => {
+                    pause(Duration::from_millis(millis));
+                    (status, answer, "")
+                }
+                Some(Injected::Behind(millis)) => (status, behind(&answer, millis), ""),
+                _ => (status, answer, ""),
             }
-            (status, answer, "")
         }
     };
     let error = if code.is_empty() { String::new() } else { format!("x-amzn-errortype: {code}\r\n") };
@@ -194,4 +199,11 @@ fn serve(client: &TcpStream, state: &Mutex<State>, upstream: &str) -> Option<()>
         format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{error}content-length: {length}\r\n\r\n");
     let mut client = client;
     client.write_all(&[head.as_bytes(), &answer].concat()).ok()
+}
+
+/// The same answer of a service that has records of so much later.
+fn behind(answer: &[u8], millis: u64) -> Vec<u8> {
+    let mut answer: Value = serde_json::from_slice(answer).unwrap();
+    answer["MillisBehindLatest"] = json!(millis);
+    answer.to_string().into_bytes()
 }

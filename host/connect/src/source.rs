@@ -21,6 +21,7 @@ use crate::health::Health;
 use crate::probe::Probe;
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::time::Duration;
 use weir_event::{EventTime, PartitionId, Position};
 
 /// One partition and where to read it from.
@@ -44,24 +45,27 @@ impl OpenPartition {
     }
 }
 
-/// What of a source's logs was not read yet: in records, or where only that can be told, in bytes.
+/// What of a source's logs was not read yet: in records, or where only that can be told, in bytes or in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Left {
     /// Records that are left.
     pub records: Option<u64>,
     /// Bytes that are left, as they are stored.
     pub bytes: Option<u64>,
+    /// How long reading is behind what came last, where the source says so.
+    pub time: Option<Duration>,
 }
 
 impl Left {
     /// So many records.
     pub fn records(records: u64) -> Left {
-        Left { records: Some(records), bytes: None }
+        Left { records: Some(records), ..Left::default() }
     }
 
     /// Whether anything is known to be left.
     pub fn is_some(&self) -> bool {
-        self.records.or(self.bytes).is_some_and(|left| left > 0)
+        let counted = self.records.or(self.bytes).is_some_and(|left| left > 0);
+        counted || self.time.is_some_and(|time| !time.is_zero())
     }
 }
 

@@ -6,6 +6,7 @@
 use futures_util::future::select_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use weir_connect::{ConnectError, Decoder, Fetch, Left, OpenPartition, Reader, Source};
 use weir_event::{PartitionId, Position};
 use weir_plan::JobPlan;
@@ -70,11 +71,15 @@ impl Inputs {
         positions: &BTreeMap<PartitionId, Position>,
         bounded: bool,
     ) -> Result<Left, ConnectError> {
-        let mut all = Left { records: Some(0), bytes: Some(0) };
+        let mut all = Left { records: Some(0), bytes: Some(0), time: Some(Duration::ZERO) };
         for (source, (_, input)) in (0..).zip(self.inputs.iter()) {
             let left = input.source.left(&of_input(source, positions), bounded).await?;
             let sum = |all: Option<u64>, left: Option<u64>| all.zip(left).map(|(all, left)| all + left);
-            all = Left { records: sum(all.records, left.records), bytes: sum(all.bytes, left.bytes) };
+            all = Left {
+                records: sum(all.records, left.records),
+                bytes: sum(all.bytes, left.bytes),
+                time: all.time.zip(left.time).map(|(all, left)| all.max(left)),
+            };
         }
         Ok(all)
     }

@@ -409,6 +409,9 @@ impl Progress {
         if self.freshness.is_caught_up() && self.is_reading() && !self.slow().is_withheld {
             return 0;
         }
+        if let Some(time) = self.slow().left.time.filter(|time| !time.is_zero()) {
+            return time.as_millis() as u64;
+        }
         let known = |millis: &AtomicI64| {
             let millis = millis.load(Ordering::Relaxed);
             (millis != i64::MIN).then(|| EventTime::from_millis(millis))
@@ -426,7 +429,7 @@ impl Progress {
 
     /// How much is not read yet; `None` where that is not known.
     pub(crate) fn behind(&self, now: EventTime) -> Option<Behind> {
-        let Left { records, bytes } = Some(self.slow().left).filter(Left::is_some)?;
+        let Left { records, bytes, .. } = Some(self.slow().left).filter(Left::is_some)?;
         Some(Behind { records, bytes, seconds: self.lag_ms(now) / 1000 })
     }
 

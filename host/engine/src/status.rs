@@ -169,8 +169,9 @@ pub struct JobStatus {
     /// Since when it has all data; `None` where its source was read from the beginning of its log.
     #[serde(serialize_with = "as_text")]
     pub data_since: Option<EventTime>,
-    /// How far it is behind, milliseconds: 0 while everything in its source is read, else the time since that was last
-    /// so, or since its newest event, whichever is shorter. It grows while the source cannot be read.
+    /// How far it is behind, milliseconds: 0 while everything in its source is read, else what the source says of it, or
+    /// the time since everything was read or since its newest event, whichever is shorter. It grows while the source cannot
+    /// be read.
     pub lag_ms: u64,
     /// How far behind the end of its log it is, while it is catching up and knows.
     #[serde(skip_serializing_if = "Option::is_none")]

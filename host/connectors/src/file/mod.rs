@@ -4,6 +4,7 @@
 
 mod content;
 mod cut;
+mod each;
 mod family;
 mod finished;
 mod folder;
@@ -31,8 +32,9 @@ pub use self::partition::Partitioning;
 pub use self::sink::{FileSink, FileSinkSettings};
 pub use self::source::{FileSource, FileSourceSettings};
 
+use self::each::{EachFile, OneFile};
 use self::names::Names;
-use self::whole::{Bucket, Disk, Shelf, WholeSource};
+use self::whole::{Bucket, Disk, OneOfShelf, Shelf, WholeSource};
 use crate::context::{SinkContext, SourceContext};
 use crate::object::ObjectPlace;
 use crate::settings::{SettingError, Settings};
@@ -65,6 +67,12 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
          object store: s3://bucket/dt=*/*.parquet, gs://.., az://.., also .gz and .zst",
     ),
     KeyDoc::new("follow", "true or false", "false", "whether to wait for more lines and files"),
+    KeyDoc::new(
+        "partitions",
+        "one or files",
+        "one",
+        "`one`: all files one after the other; `files`: each beside the others, and the least of their event times counts",
+    ),
     KeyDoc::new("options", "mapping", NONE, OPTIONS),
 ];
 
@@ -112,28 +120,68 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     let mut settings = Settings::new(settings, SOURCE_KEYS);
     let path: Option<String> = settings.required("path", "a file or a glob, such as data/*.jsonl");
     let follow: bool = settings.optional("follow").unwrap_or_default();
+    let is_each = is_each_alone(&mut settings);
     refuse_nul(path.as_deref(), &mut settings);
     let place = objects(path.as_deref(), &mut settings);
     check_layout(context.layout, path.as_deref(), &mut settings);
     let layout = context.layout;
-    let whole =
-        |shelf: Arc<dyn Shelf>| Arc::new(WholeSource::new(shelf, layout, follow, context.clock.clone()));
-    if let Some(place) = place {
-        let bucket = Bucket::new(place).map_err(|error| settings.error("path", error)).ok();
-        settings.finish()?;
-        let bucket = bucket.ok_or_else(Vec::new)?;
-        return Ok(whole(Arc::new(bucket)));
+    let is_whole = layout == FileLayout::Columns || place.is_some();
+    if is_each && follow && !is_whole {
+        let wrong = "does not go with `follow`: files of lines that grow are read one after the other; leave one of the two out";
+        settings.error("partitions", wrong);
     }
-    if let Some(Err(error)) = path.as_deref().map(glob::Pattern::new) {
+    let bucket = place.map(|place| Bucket::new(place).map_err(|error| settings.error("path", error)));
+    if let (None, Some(Err(error))) = (&bucket, path.as_deref().map(glob::Pattern::new)) {
         settings.error("path", format!("not a glob: {error}"));
     }
     settings.finish()?;
-    let path = path.unwrap_or_default();
-    if layout == FileLayout::Columns {
-        return Ok(whole(Arc::new(Disk(Names::new(context.project.clone(), path)))));
+    let names = Names::new(context.project.clone(), path.clone().unwrap_or_default());
+    let shelf: Arc<dyn Shelf> = match bucket {
+        Some(bucket) => Arc::new(bucket.map_err(|()| Vec::new())?),
+        None => Arc::new(Disk(names.clone())),
+    };
+    let clock = context.clock.clone();
+    if is_whole {
+        let whole = move |shelf, follow| WholeSource::new(shelf, layout, follow, clock.clone());
+        if !is_each {
+            return Ok(Arc::new(whole(shelf, follow)));
+        }
+        let all = shelf.clone();
+        let one = move |name: &str| {
+            let alone = Arc::new(OneOfShelf::new(all.clone(), name));
+            Arc::new(whole(alone, false)) as Arc<dyn Source>
+        };
+        return Ok(each(shelf, Box::new(one), follow, context));
     }
-    let settings = FileSourceSettings { follow, layout, ..FileSourceSettings::new(&context.project, path) };
-    Ok(Arc::new(FileSource::new(settings, context.clock.clone())))
+    let project = context.project.clone();
+    let lines = move |path| {
+        let settings = FileSourceSettings { follow, layout, ..FileSourceSettings::new(&project, path) };
+        Arc::new(FileSource::new(settings, clock.clone()))
+    };
+    if !is_each {
+        return Ok(lines(path.unwrap_or_default()));
+    }
+    // Its name may have characters of a glob in it.
+    let one = move |name: &str| {
+        lines(glob::Pattern::escape(&names.path(name).to_string_lossy())) as Arc<dyn Source>
+    };
+    Ok(each(shelf, Box::new(one), follow, context))
+}
+
+fn each(shelf: Arc<dyn Shelf>, one: OneFile, follow: bool, context: &SourceContext) -> Arc<dyn Source> {
+    Arc::new(EachFile::new(shelf, one, follow, context.clock.clone()))
+}
+
+/// Whether each file is a partition of its own.
+fn is_each_alone(settings: &mut Settings) -> bool {
+    match settings.optional::<String>("partitions").as_deref() {
+        None | Some("one") => false,
+        Some("files") => true,
+        Some(other) => {
+            settings.error("partitions", format!("`{other}` is neither one nor files"));
+            false
+        }
+    }
 }
 
 /// Refuses what is wrong with files of a stream's format at a path.

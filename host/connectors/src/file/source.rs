@@ -134,7 +134,7 @@ impl Source for FileSource {
                 Some(place) => place.left(&listing),
                 None => Some(listing.files.iter().map(|file| file.bytes).sum()),
             };
-            Ok(Left { records: None, bytes })
+            Ok(Left { bytes, ..Left::default() })
         })
         .await
     }

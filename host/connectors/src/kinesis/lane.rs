@@ -31,18 +31,20 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Where blocks go.
 pub(super) type Out = mpsc::Sender<Result<Fetch, ConnectError>>;
 
-/// How far behind its newest record each shard was read, milliseconds; for figures alone.
+/// How far behind its newest record each shard was read, and when that was said; for figures alone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lags(Arc<Mutex<BTreeMap<String, i64>>>);
+pub(super) struct Lags(Arc<Mutex<BTreeMap<String, (Duration, Duration)>>>);
 
 impl Lags {
-    fn tell(&self, shard: &str, behind_ms: i64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(shard.to_owned(), behind_ms);
+    fn tell(&self, shard: &str, behind_ms: i64, now: Duration) {
+        let behind = Duration::from_millis(u64::try_from(behind_ms).unwrap_or_default());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(shard.to_owned(), (behind, now));
     }
 
-    /// That of a shard that was read.
-    pub(super) fn of(&self, shard: &str) -> Option<i64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(shard).copied()
+    /// That of a shard that was read: one that was behind and is not heard of since is further behind.
+    pub(super) fn of(&self, shard: &str, now: Duration) -> Option<Duration> {
+        let (behind, told) = *self.0.lock().unwrap_or_else(PoisonError::into_inner).get(shard)?;
+        Some(if behind.is_zero() { behind } else { behind + now.saturating_sub(told) })
     }
 }
 
@@ -150,7 +152,7 @@ impl Lane {
         is_last: bool,
     ) -> Result<Option<LaneEnd>, ConnectError> {
         let Page { mut records, behind_ms } = page;
-        self.shared.lags.tell(&self.place.shard, behind_ms);
+        self.shared.lags.tell(&self.place.shard, behind_ms, self.shared.clock.monotonic());
         let arrived = |record: &Record| time(record.approximate_arrival_timestamp()).map(EventTime::millis);
         if self.shared.bounded && !self.closed && self.until.is_none() {
             // What comes behind it came while this was read.
@@ -296,6 +298,16 @@ pub(super) fn end(partition: PartitionId, shard: &str, next: u64) -> RawBlock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shard_that_is_not_heard_of_is_further_behind_unless_it_was_at_its_end() {
+        let (lags, second) = (Lags::default(), Duration::from_secs);
+        lags.tell("a", 7000, second(100));
+        lags.tell("b", 0, second(100));
+        assert_eq!(lags.of("a", second(103)), Some(second(10)));
+        assert_eq!(lags.of("b", second(103)), Some(second(0)));
+        assert_eq!(lags.of("c", second(103)), None);
+    }
 
     #[test]
     fn who_is_refused_waits_longer_each_time() {

@@ -116,9 +116,10 @@ impl Source for KinesisSource {
     async fn left(&self, positions: &[OpenPartition], _: bool) -> Result<Left, ConnectError> {
         let place = |open: &OpenPartition| open.from.as_ref().and_then(|from| ShardPlace::of(from).ok());
         let unread = positions.iter().filter_map(place).filter(|place| place.at != At::End);
-        let lag = unread.filter_map(|place| self.lags.of(&place.shard)).max();
-        let is_at_end = lag == Some(0);
-        Ok(Left { records: is_at_end.then_some(0), ..Left::default() })
+        let now = self.clock.monotonic();
+        let time = unread.filter_map(|place| self.lags.of(&place.shard, now)).max();
+        let is_at_end = time.is_some_and(|time| time.is_zero());
+        Ok(Left { records: is_at_end.then_some(0), bytes: None, time })
     }
 
     /// Where the record before a position stands: its shard and sequence number.

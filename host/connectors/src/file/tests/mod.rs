@@ -2,6 +2,7 @@
 
 mod columns;
 mod csv;
+mod each;
 mod objects;
 mod reuse;
 mod rotation;

@@ -8,6 +8,7 @@
 mod bucket;
 mod disk;
 mod lines;
+mod one;
 mod place;
 mod read;
 mod rows;
@@ -16,6 +17,7 @@ mod tests;
 
 pub(super) use self::bucket::Bucket;
 pub(super) use self::disk::Disk;
+pub(super) use self::one::OneOfShelf;
 
 use self::place::{WholePlace, compare};
 use self::read::WholeReading;
@@ -145,7 +147,7 @@ impl Source for WholeSource {
                 Ordering::Greater => true,
             },
         };
-        Ok(Left { records: None, bytes: Some(files.iter().filter(is_left).map(|file| file.bytes).sum()) })
+        Ok(Left { bytes: Some(files.iter().filter(is_left).map(|file| file.bytes).sum()), ..Left::default() })
     }
 
     fn missing(&self) -> Option<String> {

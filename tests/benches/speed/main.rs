@@ -1,9 +1,10 @@
-//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. lookups parquet formats
-//! sinks]`. It prints and asserts nothing. It wants the release `weir` built, as `make bench` does first.
+//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. kafka lookups parquet
+//! formats sinks]`. It prints and asserts nothing. It wants the release `weir` built, as `make bench` does first.
 
 mod bare;
 mod columns;
 mod formats;
+mod kafka;
 mod lookups;
 mod rides;
 mod sinks;
@@ -33,6 +34,9 @@ fn main() {
         formats::measure(events);
     }
     rides::measure(events, is_wanted);
+    if is_wanted("kafka") {
+        kafka::measure(events);
+    }
     if is_wanted("lookups") {
         lookups::measure();
     }

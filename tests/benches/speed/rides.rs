@@ -17,7 +17,7 @@ struct Query {
     bare: fn(&[u8]) -> u64,
 }
 
-const DISCARD: &str = "{discard: {}}";
+pub(crate) const DISCARD: &str = "{discard: {}}";
 const SEQUENCES: &str = "SELECT user_id, TOP(2056, action) OVER (PARTITION BY user_id ORDER BY event_time \
                          RANGE INTERVAL '90' DAYS PRECEDING) AS s FROM rides";
 
@@ -66,7 +66,7 @@ const QUERIES: [Query; 7] = [
     },
 ];
 
-const STREAM: &str = "\
+pub(crate) const STREAM: &str = "\
 stream: rides
 fields: {event_id: bigint, user_id: bigint, action: string, geohash: string, ride_id: string, fare: double, event_time: timestamp}
 event_time: event_time
@@ -109,11 +109,11 @@ pub(crate) fn measure(events: u64, is_wanted: impl Fn(&str) -> bool) {
     }
 }
 
-fn number(stats: &Value, name: &str) -> f64 {
+pub(crate) fn number(stats: &Value, name: &str) -> f64 {
     stats[name].as_f64().unwrap_or(f64::NAN)
 }
 
-fn generated(folder: &Path, events: u64, days: u32) -> PathBuf {
+pub(crate) fn generated(folder: &Path, events: u64, days: u32) -> PathBuf {
     let path = folder.join(format!("rides_{days}.jsonl"));
     if !path.exists() {
         let made = Command::new(weir())
@@ -127,18 +127,20 @@ fn generated(folder: &Path, events: u64, days: u32) -> PathBuf {
 }
 
 fn run_weir(folder: &Path, query: &Query, rides: &Path) -> Value {
-    let home = folder.join(query.name);
     let source = format!("source: {{file: {{path: \"{}\"}}}}\n", rides.display());
     let job = format!("job: q\nquery: |\n  {}\nsinks: [{}]\n", query.sql, query.sinks);
-    project(
-        &home,
-        &[
-            ("weir.yaml", "shards: 1\n".to_owned()),
-            ("streams/rides.yaml", format!("{STREAM}{source}")),
-            ("jobs/q.yaml", job),
-        ],
-    );
-    let output = Command::new(weir()).arg("run").arg(&home).args(["--until-end", "--stats"]).output();
+    stats_of(&folder.join(query.name), &format!("{STREAM}{source}"), &job)
+}
+
+/// Runs a job over a stream to its end; what it says of itself.
+pub(crate) fn stats_of(home: &Path, stream: &str, job: &str) -> Value {
+    let files = [
+        ("weir.yaml", "shards: 1\n".to_owned()),
+        ("streams/rides.yaml", stream.to_owned()),
+        ("jobs/q.yaml", job.to_owned()),
+    ];
+    project(home, &files);
+    let output = Command::new(weir()).arg("run").arg(home).args(["--until-end", "--stats"]).output();
     let output = output.expect("weir starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("statistics are text");
@@ -152,7 +154,7 @@ fn run_bare(query: &Query, rides: &Path) -> (u64, f64) {
     (rows, cpu_seconds() - before)
 }
 
-fn cpu_seconds() -> f64 {
+pub(crate) fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux keeps statistics");
     // Fields 14 and 15, counted from 1, of which the second is a name in brackets that may hold spaces.
     let after_name = stat.rsplit(')').next().expect("the name ends in a bracket");

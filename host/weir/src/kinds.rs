@@ -15,7 +15,7 @@ use weir_event::{Clock, StreamSchema};
 use weir_format::{StreamFormat, by_name, stream_format};
 use weir_plan::{
     ConnectorKinds, FormatDefinition, FormatProblem, JobPlan, RecordKind, SettingProblem, SinkPlan,
-    StreamDefinition, StreamOrigin,
+    StreamDefinition, StreamInput, StreamOrigin,
 };
 
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
@@ -51,8 +51,27 @@ impl RegisteredKinds {
         plan.sinks.iter().filter_map(identity).collect()
     }
 
-    /// What of a job's sinks does not fit its rows, in words.
+    /// What is wrong with the sources that a job names itself, and what of its sinks does not fit its rows; in words.
     pub(crate) fn misfits(&self, plan: &JobPlan) -> Vec<String> {
+        let sources = named_by_job(plan).flat_map(|input| self.source_misfits(input));
+        sources.chain(self.sink_misfits(plan)).collect()
+    }
+
+    fn source_misfits(&self, input: &StreamInput) -> Vec<String> {
+        let (stream, StreamOrigin { kind, settings }) = (&input.stream, &input.origin);
+        let context = self.source_context(&stream.name, (&stream.format, &stream.schema));
+        let errors = registry::source(kind, settings, &context).err().unwrap_or_default();
+        let told = |SettingError { key, message }: SettingError| {
+            format!(
+                "`stream.{kind}`: `{key}`: {message}; what the job does not say is taken from the file of stream \
+                 `{}`: write it there under `source: {{{kind}: {{..}}}}`",
+                stream.name
+            )
+        };
+        errors.into_iter().map(told).collect()
+    }
+
+    fn sink_misfits(&self, plan: &JobPlan) -> Vec<String> {
         let shape = Arc::new(plan.row_shape());
         let misfits = |sink: &SinkPlan| {
             let context = SinkContext { shape: Some(shape.clone()), ..self.sink_context(&plan.name) };
@@ -175,6 +194,11 @@ impl ConnectorKinds for RegisteredKinds {
     fn name_setting(&self, kind: &str) -> Result<Option<&'static str>, String> {
         registry::named_by(kind).map_err(|error| error.message)
     }
+}
+
+/// The inputs of a job that it does not read where their stream says, but where its own `stream: {KIND: NAME}` does.
+pub(crate) fn named_by_job(plan: &JobPlan) -> impl Iterator<Item = &StreamInput> {
+    plan.inputs.iter().filter(|input| input.stream.origin.as_ref() != Some(&input.origin))
 }
 
 /// Everything that is wrong with the settings of one connector.

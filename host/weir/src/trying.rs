@@ -3,7 +3,7 @@
 //! Knows connectors by their traits. Must not run a job.
 
 use crate::failure::Failure;
-use crate::kinds::RegisteredKinds;
+use crate::kinds::{RegisteredKinds, named_by_job};
 use crate::runtime;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -71,6 +71,12 @@ pub(crate) fn try_all(
         asked.spawn_on(tried(connectors.len() - 1, clock.clone(), probe), threads.handle());
     }
     for plan in plans {
+        for input in named_by_job(plan) {
+            connectors.push(format!("job {}: {}", plan.name, input.origin.kind));
+            let (kinds, input) = (kinds.clone(), input.clone());
+            let probe = async move { kinds.source(&input.stream, &input.origin)?.probe().await };
+            asked.spawn_on(tried(connectors.len() - 1, clock.clone(), probe), threads.handle());
+        }
         for sink in &plan.sinks {
             connectors.push(format!("job {}: {}", plan.name, sink.name));
             let (kinds, plan, sink) = (kinds.clone(), plan.clone(), sink.clone());

@@ -81,6 +81,12 @@ impl Account {
         loader.load().await
     }
 
+    /// The options of AWS's command line that reach the same; each begins with a space.
+    pub(crate) fn command_line(&self) -> String {
+        let region = self.region.iter().map(|region| format!(" --region '{region}'"));
+        region.chain(self.endpoint.iter().map(|url| format!(" --endpoint-url '{url}'"))).collect()
+    }
+
     /// Where it is, for messages.
     pub(crate) fn place(&self) -> String {
         if let Some(endpoint) = &self.endpoint {

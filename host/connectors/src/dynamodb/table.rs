@@ -3,7 +3,9 @@
 use super::row::EXPIRES;
 use crate::aws::{Account, Failure};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType, TableDescription, TableStatus};
+use aws_sdk_dynamodb::types::{
+    KeyType, ScalarAttributeType, TableDescription, TableStatus, TimeToLiveStatus,
+};
 use serde_json::json;
 use weir_connect::ConnectError;
 
@@ -51,7 +53,7 @@ impl Table {
             let (wanted, there) = (wanted.join("`, `"), there.join("`, `"));
             return Err(self.failed_for_good(&format!(
                 "its keys are `{there}`, but `key` gives `{wanted}`; give a text for each of its keys, what rows are spread by first, or make the table \
-                 that `weir sink ddl` prints"
+                 that `weir sink ddl JOB` prints"
             )));
         }
         if let Some((name, other)) = found.iter().find(|(_, of)| *of != ScalarAttributeType::S) {
@@ -59,7 +61,23 @@ impl Table {
                 "its key `{name}` is of the type {other}; weir's keys are texts (S)"
             )));
         }
-        Ok(format!("table {} with the keys {}", self.name, there.join(", ")))
+        let expiry = if self.expires { self.expiry(client).await } else { "" };
+        Ok(format!("table {} with the keys {}{expiry}", self.name, there.join(", ")))
+    }
+
+    /// What is to be said of whether the table takes away what has expired. Not every account may ask, and rows can be
+    /// written without it.
+    async fn expiry(&self, client: &Client) -> &'static str {
+        let asked = client.describe_time_to_live().table_name(&self.name).send().await;
+        let Ok(answer) = asked else { return "; whether items expire could not be asked" };
+        let about = answer.time_to_live_description();
+        let status = about.and_then(|about| about.time_to_live_status());
+        let is_on = matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling));
+        if is_on && about.and_then(|about| about.attribute_name()) == Some(EXPIRES) {
+            return "";
+        }
+        "; but its items do not expire: its time to live is off, or of another attribute than `_expires`; the second call \
+         that `weir sink ddl JOB` prints turns it on"
     }
 
     /// What failed, for messages.
@@ -88,13 +106,14 @@ impl Table {
             "KeySchema": keys,
             "BillingMode": "PAY_PER_REQUEST",
         });
-        let mut calls = format!("aws dynamodb create-table --cli-input-json '{call}'\n");
+        let place = self.account.command_line();
+        let mut calls = format!("aws dynamodb create-table{place} --cli-input-json '{call}'\n");
         if self.expires {
             let ttl = json!({
                 "TableName": self.name,
                 "TimeToLiveSpecification": {"Enabled": true, "AttributeName": EXPIRES},
             });
-            calls = format!("{calls}aws dynamodb update-time-to-live --cli-input-json '{ttl}'\n");
+            calls = format!("{calls}aws dynamodb update-time-to-live{place} --cli-input-json '{ttl}'\n");
         }
         calls
     }

@@ -141,8 +141,9 @@ impl Source for FileSource {
 
     fn missing(&self) -> Option<String> {
         let listing = files(&self.names, None);
-        let found = listing.and_then(|listing| self.names.expect_some(&listing, self.settings.follow));
-        found.err().map(|error| error.message)
+        let found = listing.and_then(|listing| self.names.expect_some(&listing, false));
+        let waits = if self.settings.follow { "; it is waited for, as the source has `follow`" } else { "" };
+        found.err().map(|error| format!("{}{waits}", error.message))
     }
 
     fn place(&self, before: &Position) -> Option<String> {

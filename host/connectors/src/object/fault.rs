@@ -92,13 +92,13 @@ fn by_code(code: &str, doing: &Doing) -> Option<ConnectError> {
 }
 
 fn wrong_credentials(doing: &Doing, coded: &str) -> ConnectError {
-    ConnectError::user(format!(
+    ConnectError::external(format!(
         "{doing}: the store does not accept the credentials{coded}; correct them in the environment or in `options`"
     ))
 }
 
 fn no_permission(doing: &Doing, coded: &str) -> ConnectError {
-    ConnectError::user(format!("{doing}: the credentials do not permit it{coded}; grant it to them"))
+    ConnectError::external(format!("{doing}: the credentials do not permit it{coded}; grant it to them"))
 }
 
 /// The code in a store's answer, which is XML.

@@ -44,8 +44,8 @@ fn an_answer_says_whose_fault_it_is_and_nothing_of_its_text() {
     let doing = Doing { what: "write", place: "s3://b/x" };
     for (code, fault, retry, part) in [
         ("NoSuchBucket", Fault::External, false, "does not exist"),
-        ("SignatureDoesNotMatch", Fault::User, false, "credentials"),
-        ("AccessDenied", Fault::User, false, "permit"),
+        ("SignatureDoesNotMatch", Fault::External, false, "credentials"),
+        ("AccessDenied", Fault::External, false, "permit"),
         ("RequestTimeTooSkewed", Fault::External, true, "clock"),
         ("SlowDown", Fault::External, true, "fewer requests"),
         ("InternalError", Fault::External, true, "(InternalError)"),

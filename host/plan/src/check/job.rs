@@ -104,6 +104,10 @@ fn sinks(job: &str, keys: &mut Mapping<'_>, context: &Context<'_>, report: &mut 
             Vec::new()
         }
         (Some(node), None) => of_job.list(node, report),
+        (None, Some((key, node))) if matches!(node.value, Value::List(_)) => {
+            report.error(key.place, "`sink`: is for one; call a list of them `sinks`");
+            Vec::new()
+        }
         (None, Some((_, node))) => of_job.one("sink", node, report).into_iter().collect(),
         (None, None) => Vec::new(),
     }

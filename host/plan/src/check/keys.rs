@@ -313,6 +313,11 @@ pub(super) const LATE: &[KeyDoc] = &[
 ];
 
 pub(super) const EMIT: &[KeyDoc] = &[
-    KeyDoc::new("on", "close or change", "close", "when a window is complete, or at each event"),
+    KeyDoc::new(
+        "on",
+        "close or change",
+        "close",
+        "when a window is complete, or when events have changed it: those read together give one result",
+    ),
     KeyDoc::new("every", "duration", NONE, "as `on: change`, at most so often for each key"),
 ];

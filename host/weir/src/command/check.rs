@@ -90,6 +90,10 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let errors = definitions::errors(&planned, &refused_plugins);
     if !arguments.json {
         print(&verdict(&checked, &planned, errors.is_err(), unfit.len()))?;
+        let unready = tried.iter().filter(|tried| tried.outcome.is_err()).count();
+        if unready > 0 {
+            print(&format!("{unready} of {} sources and sinks cannot be used now", tried.len()))?;
+        }
     }
     let unfit = unfit.iter().map(Failure::user);
     let unready = tried.iter().filter_map(Tried::failure);

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_event::Clock;
-use weir_event::suggestion::instead_of;
+use weir_event::suggestion::{instead_of, unknown};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SinkCommand {
@@ -19,13 +19,18 @@ pub(crate) enum SinkCommand {
 
 /// The statements that make what a job's sinks write to, such as tables with the columns of its query
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  weir sink ddl user_day\n  weir sink ddl user_day my-features | psql")]
+#[command(
+    after_help = "Examples:\n  weir sink ddl user_day\n  weir sink ddl user_day my-features --sink postgres | psql"
+)]
 pub(crate) struct DdlArguments {
     /// The job
     job: String,
     /// The project's folder
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
+    /// Only those of this sink, with nothing else printed: its name in `weir status`, such as postgres or kafka-2
+    #[arg(long)]
+    sink: Option<String>,
 }
 
 pub(super) fn run(command: &SinkCommand) -> Result<(), Failure> {
@@ -43,6 +48,17 @@ pub(super) fn run(command: &SinkCommand) -> Result<(), Failure> {
         return Err(Failure::user(format!("{name}: job not found; {}", instead_of(name, known))));
     };
     let kinds = RegisteredKinds::new(project.folder(), clock);
+    if let Some(wanted) = &arguments.sink {
+        let Some(sink) = plan.sinks.iter().find(|sink| sink.name == *wanted) else {
+            let known = plan.sinks.iter().map(|sink| sink.name.as_str());
+            return Err(Failure::user(format!("{name}: {}", unknown("sink", wanted, known))));
+        };
+        let Some(statements) = kinds.sink(plan, sink)?.ddl() else {
+            let what = format!("{name}: nothing has to be made before its sink `{wanted}` can write");
+            return Err(Failure::user(what));
+        };
+        return print(statements.trim_end());
+    }
     let mut has_any = false;
     for sink in &plan.sinks {
         if let Some(statements) = kinds.sink(plan, sink)?.ddl() {

@@ -64,14 +64,35 @@ fn shown(answer: &Value) -> String {
         ]
     };
     let warning = |job: &Value| {
-        let warning = job.get("warning")?.as_str()?;
+        let warning = job.get("warning")?.as_str().filter(|_| job["state"] != "failed")?;
         Some(format!("job {} runs with a warning: {warning}", job["job"].as_str().unwrap_or("?")))
     };
     let rows: Vec<_> = jobs.iter().map(row).collect();
     let head = ["job", "state", "lag", "watermark", "events", "late", "dropped", "dead letters", "reason"];
     let table = table::render(&head, &rows);
-    let sinks = sinks(jobs);
-    std::iter::once(table).chain(sinks).chain(jobs.iter().filter_map(warning)).collect::<Vec<_>>().join("\n")
+    let reasons = jobs.iter().filter_map(reason).chain(jobs.iter().flat_map(sink_reasons));
+    let below = reasons.chain(jobs.iter().filter_map(warning));
+    std::iter::once(table).chain(sinks(jobs)).chain(below).collect::<Vec<_>>().join("\n")
+}
+
+/// Why a job is not running, where its row had to cut it; one that failed is told on stderr.
+fn reason(job: &Value) -> Option<String> {
+    let reason = job.get("reason")?.as_str().filter(|_| job["state"] != "failed")?;
+    let is_cut = reason.chars().count() > REASON_CHARS;
+    is_cut.then(|| format!("job {} is {}: {reason}", table::cell(&job["job"]), table::cell(&job["state"])))
+}
+
+/// What is wrong with each sink of a job, and what it has missed.
+fn sink_reasons(job: &Value) -> Vec<String> {
+    let sinks = job.get("sink_counts").and_then(JsonContainerTrait::as_object).into_iter().flatten();
+    let told = |(name, sink): (&str, &Value)| {
+        let reason = sink.get("reason")?.as_str()?;
+        let missed = sink.get("missed_rows").and_then(JsonValueTrait::as_u64).unwrap_or(0);
+        let missed = if missed > 0 { format!("; it has missed {missed} rows") } else { String::new() };
+        let (job, state) = (table::cell(&job["job"]), table::cell(&sink["state"]));
+        Some(format!("sink {name} of job {job} is {state}: {reason}{missed}"))
+    };
+    sinks.filter_map(told).collect()
 }
 
 /// A table with a row for each sink; none where no job has any.
@@ -126,7 +147,7 @@ mod tests {
         let answer = json!({"jobs": [
             {"job": "a", "state": "running", "lag_ms": 1500, "watermark": null, "events": 7, "late": 0,
              "dropped": 4, "dead_letters": 2, "warning": "3 of 4 rows were refused"},
-            {"job": "b", "state": "failed", "reason": "topic missing"},
+            {"job": "b", "state": "failed", "reason": "topic missing", "warning": "3 of 4 rows were refused"},
         ]});
         let shown = shown(&answer);
         assert!(shown.contains("running  1.5 s") && shown.contains("topic missing"), "{shown}");
@@ -145,6 +166,23 @@ mod tests {
         let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[2][6..], ["refused", "stale", "waiting", "behind"], "{shown}");
         assert_eq!(lines[3], ["a", "redis", "retrying", "5", "70", "3", "2", "1", "9", "12"], "{shown}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_each_sink_is_told_whole() {
+        let long = "redis at 127.0.0.1:6379: the password is wrong, or none was given; correct `password` in the sink";
+        let sinks = json!({"redis": {"state": "retrying", "reason": long, "missed_rows": 0},
+                           "kafka": {"state": "suspended", "reason": "no room", "missed_rows": 15},
+                           "file": {"state": "running"}});
+        let job = json!({"job": "a", "state": "paused", "reason": long, "sink_counts": sinks});
+        let shown = shown(&json!({"jobs": [job]}));
+        let below: Vec<&str> = shown.lines().filter(|line| line.contains(" is ")).skip(1).collect();
+        assert_eq!(below[0], format!("job a is paused: {long}"), "{shown}");
+        assert!(below.contains(&format!("sink redis of job a is retrying: {long}").as_str()), "{shown}");
+        assert!(
+            below.contains(&"sink kafka of job a is suspended: no room; it has missed 15 rows"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -292,6 +292,11 @@ const BAD: &[Case] = &[
     ),
     (
         "jobs/a.yaml",
+        "query: SELECT 1\nsink: [{stdout: {}}]\n",
+        &["2:1: `sink`: is for one; call a list of them `sinks`"],
+    ),
+    (
+        "jobs/a.yaml",
         "query: SELECT 1\nquery_file: q.sql\nemit: {every: 1s, on: close}\nretention: {a: 1}\nsinks: {stdout: {}}\n\
          features: {f: {type: bigint, default: x, owner: 7}}\nstream: rides\n",
         &[

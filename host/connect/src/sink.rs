@@ -189,6 +189,12 @@ pub trait Sink: Send {
     /// Everything written so far is durable on the sink's side when this returns; the token names it.
     async fn prepare(&mut self, epoch: u64) -> Result<Token, ConnectError>;
 
+    /// As [`Sink::prepare`], where the job ends or stops behind it: what would else be gone on with is made whole, as nobody
+    /// may ever come back to it.
+    async fn prepare_last(&mut self, epoch: u64) -> Result<Token, ConnectError> {
+        self.prepare(epoch).await
+    }
+
     /// The checkpoint of `token` is safe: make it visible. Idempotent.
     async fn commit(&mut self, token: &Token) -> Result<(), ConnectError>;
 }

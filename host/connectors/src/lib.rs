@@ -35,6 +35,7 @@ pub mod redis;
 pub mod registry;
 #[cfg(feature = "web")]
 pub mod schema_registry;
+mod shell;
 pub mod stdout;
 pub mod surroundings;
 #[cfg(any(feature = "postgres", feature = "redis"))]

@@ -64,7 +64,10 @@ impl Delivery {
                         waiting.fill(false);
                     }
                 }
-                Some(Message::Signal(_)) => {}
+                Some(Message::Signal(Signal::End)) => {
+                    self.outlets.iter().for_each(|outlet| outlet.outbox.sources_end());
+                }
+                Some(Message::Signal(Signal::Watermark(_))) => {}
             }
         }
         Ok(())

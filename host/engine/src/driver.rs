@@ -200,11 +200,20 @@ impl Driver {
     /// Opens the sources where reading goes on; retries with back-off what may pass.
     async fn open(&mut self) -> Result<Option<Readers>, EngineError> {
         let mut back_off = FIRST_BACK_OFF;
+        let mut stop = self.stop.clone();
         loop {
-            let opened = match self.inputs.partitions(&self.state.positions).await {
+            // The other side may take as long as it likes to answer: a stop does not wait for it.
+            let partitions = tokio::select! {
+                partitions = self.inputs.partitions(&self.state.positions) => partitions,
+                () = stopped(&mut stop) => return Ok(None),
+            };
+            let opened = match partitions {
                 Ok(partitions) => {
                     self.expect_all(&partitions).await?;
-                    self.inputs.open(&partitions, self.mode == Mode::UntilEnd).await
+                    tokio::select! {
+                        opened = self.inputs.open(&partitions, self.mode == Mode::UntilEnd) => opened,
+                        () = stopped(&mut stop) => return Ok(None),
+                    }
                 }
                 Err(error) => Err(error),
             };
@@ -218,7 +227,7 @@ impl Driver {
                     self.progress.set_state(JobState::Retrying(error.message));
                     tokio::select! {
                         () = self.clock.sleep(back_off) => {}
-                        () = stopped(&mut self.stop) => return Ok(None),
+                        () = stopped(&mut stop) => return Ok(None),
                     }
                     back_off = (back_off * 2).min(LAST_BACK_OFF);
                 }

@@ -124,7 +124,10 @@ impl SinkTask {
                 self.outbox.wrote();
             }
             Work::Prepare(checkpoint) => {
-                let token = sink.prepare(checkpoint).await?;
+                let token = match self.outbox.is_last() {
+                    true => sink.prepare_last(checkpoint).await?,
+                    false => sink.prepare(checkpoint).await?,
+                };
                 self.outbox.prepared(checkpoint, token);
             }
             Work::Pause => return Ok(Some(Pause::Suspended)),

@@ -15,6 +15,7 @@ use std::str::FromStr;
 /// let t: EventTime = "2026-01-01T00:00:00.250Z".parse().unwrap();
 /// assert_eq!(t.millis(), 1_767_225_600_250);
 /// assert_eq!((t - Span::from_millis(250)).to_string(), "2026-01-01T00:00:00.000Z");
+/// assert_eq!(EventTime::from_millis(253_402_300_799_999).to_string(), "9999-12-31T23:59:59.999Z");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -70,11 +71,17 @@ impl std::ops::Sub<Span> for EventTime {
 }
 
 impl fmt::Display for EventTime {
-    /// RFC 3339 in UTC with milliseconds; a time outside the calendar's range as its milliseconds.
+    /// RFC 3339 in UTC with milliseconds; a time outside the calendar's range, which ends with the year 9999, as its
+    /// milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(stamp) => write!(f, "{stamp:.3}"),
-            Err(_) => write!(f, "{}", self.0),
+        if let Ok(stamp) = jiff::Timestamp::from_millisecond(self.0) {
+            return write!(f, "{stamp:.3}");
+        }
+        // Instants of the library end a day earlier than its calendar, as the clocks of some zones are ahead.
+        let epoch = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+        match epoch.checked_add(jiff::SignedDuration::from_millis(self.0)) {
+            Ok(clock) if self.0 > 0 => write!(f, "{clock:.3}Z"),
+            _ => write!(f, "{}", self.0),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::ops::Deref;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Requests are short: two threads answer tens of thousands a second, and more would take cores from batches.
 const HTTP_WORKERS: usize = 2;
@@ -40,7 +41,9 @@ impl Deref for Threads {
 
 /// The runtime of the engine.
 pub(crate) fn engine(workers: usize) -> Result<Threads, Failure> {
-    start("weir-engine", workers.max(1))
+    let threads = start("weir-engine", workers.max(1))?;
+    threads.block_on(async { take_limits_for_errors() })?;
+    Ok(threads)
 }
 
 /// The runtime of the HTTP server.
@@ -58,9 +61,18 @@ fn start(name: &str, workers: usize) -> Result<Threads, Failure> {
         .map_err(|error| Failure::external(format!("cannot start threads: {error}")))
 }
 
+/// Has a file that would grow beyond the limit of the process (`ulimit -f`) fail the write, as a full disk does: else the
+/// signal ends the process without a word. To be called where a runtime is.
+fn take_limits_for_errors() -> Result<(), Failure> {
+    let taken = signal(SignalKind::from_raw(SIGXFSZ));
+    taken.map(drop).map_err(|error| Failure::external(format!("cannot take signals: {error}")))
+}
+
+/// The number of that signal on Linux and macOS.
+const SIGXFSZ: i32 = 25;
+
 /// Waits for SIGTERM or Ctrl-C. The first asks for an orderly end; a second Ctrl-C is not waited for here.
 pub(crate) async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

@@ -4,6 +4,7 @@
 //! container. They are read when they are first needed, and again when they expire. Nothing here shows them.
 
 use crate::settings::Settings;
+use crate::shell::in_shell;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -83,8 +84,8 @@ impl Account {
 
     /// The options of AWS's command line that reach the same; each begins with a space.
     pub(crate) fn command_line(&self) -> String {
-        let region = self.region.iter().map(|region| format!(" --region '{region}'"));
-        region.chain(self.endpoint.iter().map(|url| format!(" --endpoint-url '{url}'"))).collect()
+        let region = self.region.iter().map(|region| format!(" --region {}", in_shell(region)));
+        region.chain(self.endpoint.iter().map(|url| format!(" --endpoint-url {}", in_shell(url)))).collect()
     }
 
     /// Where it is, for messages.

@@ -2,6 +2,7 @@
 
 use super::row::EXPIRES;
 use crate::aws::{Account, Failure};
+use crate::shell::in_shell;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     KeyType, ScalarAttributeType, TableDescription, TableStatus, TimeToLiveStatus,
@@ -107,13 +108,17 @@ impl Table {
             "BillingMode": "PAY_PER_REQUEST",
         });
         let place = self.account.command_line();
-        let mut calls = format!("aws dynamodb create-table{place} --cli-input-json '{call}'\n");
+        let mut calls =
+            format!("aws dynamodb create-table{place} --cli-input-json {}\n", in_shell(&call.to_string()));
         if self.expires {
             let ttl = json!({
                 "TableName": self.name,
                 "TimeToLiveSpecification": {"Enabled": true, "AttributeName": EXPIRES},
             });
-            calls = format!("{calls}aws dynamodb update-time-to-live{place} --cli-input-json '{ttl}'\n");
+            calls = format!(
+                "{calls}aws dynamodb update-time-to-live{place} --cli-input-json {}\n",
+                in_shell(&ttl.to_string())
+            );
         }
         calls
     }

@@ -6,13 +6,13 @@
 //! up. A file that is made of what was appended is made when it is finished, from `JOB-NUMBER.ENDING.rows`, which stays
 //! until the checkpoint is safe: the one before goes on with it. Before files are finished, the state that they were made
 //! with leaves its mark in `.JOB.state`, so that one that is put back from before does not write the same rows again
-//! unnoticed. Must not know rows.
+//! unnoticed. `.JOB.lock` is held by the one process that writes. Must not know rows.
 
 use super::content::{AppendedRows, FileContent};
 use super::target::{Target, failed, sync_folder};
 use super::written::{FolderId, Ready, Unfinished, Written};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +65,8 @@ pub(super) struct Folder {
     found: Option<FolderId>,
     /// How long the last file was that was made, for each byte of what it was made of.
     ratio: f64,
+    /// Held while this process writes here.
+    claim: Option<File>,
 }
 
 impl Folder {
@@ -72,7 +74,7 @@ impl Folder {
         let ending = format!(".{}", settings.content.ending());
         let ratio = if settings.content.is_made() { FIRST_RATIO } else { 1.0 };
         let (pending, open) = (Vec::new(), BTreeMap::new());
-        Folder { settings, ending, pending, open, next: 0, found: None, ratio }
+        Folder { settings, ending, pending, open, next: 0, found: None, ratio, claim: None }
     }
 
     fn stage(&self) -> &Path {
@@ -88,10 +90,32 @@ impl Folder {
         self.settings.target.probe()
     }
 
+    /// Takes the folder for this process: another that writes the same job's files, such as a successor on shared storage,
+    /// would take its names and cut its files. Where the file system knows no locks, nobody is kept out.
+    fn claim(&mut self) -> Result<(), ConnectError> {
+        if self.claim.is_some() {
+            return Ok(());
+        }
+        let path = self.stage().join(format!(".{}.lock", self.settings.job));
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let file = file.map_err(|error| self.failed("make", &path, &error))?;
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(ConnectError::unavailable(format!(
+                "job `{}`: another weir writes this job's files into `{}`; they come again when it has ended, or give the job \
+                 a folder of its own",
+                self.settings.job,
+                self.stage().display()
+            )));
+        }
+        self.claim = Some(file);
+        Ok(())
+    }
+
     /// Brings the folder to what the last safe checkpoint says.
     pub(super) fn start(&mut self, last: Option<&Written>) -> Result<(), ConnectError> {
         make_folder(self.stage()).map_err(|error| self.failed("make", self.stage(), &error))?;
         self.settings.target.open()?;
+        self.claim()?;
         (self.pending, self.open, self.next) = (Vec::new(), BTreeMap::new(), 1);
         self.found = FolderId::of(self.stage()).ok();
         let known = last.and_then(|last| last.folder);
@@ -100,6 +124,7 @@ impl Folder {
             if is_another {
                 self.tell_missing(last);
             }
+            self.adopt(last)?;
             self.commit(last)?;
             for unfinished in &last.open {
                 let opened = self.reopen(unfinished.clone())?;
@@ -115,18 +140,59 @@ impl Folder {
         sync_folder(&self.settings.job, self.stage())
     }
 
+    /// Gives what the last checkpoint names the names that this sink would: partitions that were added or taken away since
+    /// have changed whether they begin with a dot.
+    fn adopt(&self, last: &Written) -> Result<(), ConnectError> {
+        let numbers = last.finish.iter().map(|ready| ready.number);
+        for number in numbers.chain(last.open.iter().map(|unfinished| unfinished.number)) {
+            for end in [UNFINISHED, ROWS] {
+                let (now, before) =
+                    (self.staged(number, end), self.staged_as(!self.settings.is_hidden, number, end));
+                if before.exists() && !now.exists() {
+                    fs::rename(&before, &now).map_err(|error| self.failed("rename", &before, &error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which unfinished files are of another format than the sink's: those that it had before its definition was
+    /// changed, after a crash or in an older weir. Nobody goes on with them.
+    fn tell_of_other_formats(&self, names: &BTreeSet<String>) {
+        let start = format!("{}-", self.settings.job);
+        for name in names {
+            let plain = name.strip_prefix('.').unwrap_or(name);
+            let stem = plain.strip_suffix(UNFINISHED).or_else(|| plain.strip_suffix(ROWS));
+            let Some((number, ending)) = stem.and_then(|stem| stem.strip_prefix(&start)?.split_once('.'))
+            else {
+                continue;
+            };
+            if number.bytes().all(|digit| digit.is_ascii_digit()) && format!(".{ending}") != self.ending {
+                tracing::warn!(
+                    job = self.settings.job,
+                    "`{}` holds rows that this sink wrote before its `format` was changed, and is not gone on with; start the \
+                     job once with that format again, and stop it, and they appear",
+                    self.stage().join(name).display()
+                );
+            }
+        }
+    }
+
     /// Removes unfinished files that no checkpoint names; those of a folder that the last one is not about are kept.
     fn clear(&mut self, is_another: bool) -> Result<(), ConnectError> {
         let keep: BTreeSet<u64> = self.open.values().map(|(_, unfinished)| unfinished.number).collect();
         let listed = |error| self.failed("list", self.stage(), &error);
         let mut unknown = Vec::new();
+        let mut others = BTreeSet::new();
         for entry in fs::read_dir(self.stage()).map_err(listed)? {
-            let name = entry.map_err(listed)?.file_name();
-            let number = name.to_str().and_then(|name| self.unfinished_number(name));
-            if let Some(number) = number.filter(|number| !keep.contains(number)) {
-                unknown.push((number, self.stage().join(name)));
+            let Ok(name) = entry.map_err(listed)?.file_name().into_string() else { continue };
+            match self.unfinished_number(&name) {
+                Some(number) if keep.contains(&number) => {}
+                Some(number) => unknown.push((number, self.stage().join(name))),
+                None => drop(others.insert(name)),
             }
         }
+        self.tell_of_other_formats(&others);
         for (number, path) in unknown {
             if is_another {
                 self.tell_unknown(&path);
@@ -356,7 +422,11 @@ impl Folder {
     }
 
     fn staged(&self, number: u64, end: &str) -> PathBuf {
-        let dot = if self.settings.is_hidden { "." } else { "" };
+        self.staged_as(self.settings.is_hidden, number, end)
+    }
+
+    fn staged_as(&self, is_hidden: bool, number: u64, end: &str) -> PathBuf {
+        let dot = if is_hidden { "." } else { "" };
         self.stage().join(format!("{dot}{}-{number:012}{}{end}", self.settings.job, self.ending))
     }
 

@@ -39,6 +39,7 @@ use crate::context::{SinkContext, SourceContext};
 use crate::object::ObjectPlace;
 use crate::settings::{SettingError, Settings};
 use crate::surroundings::ProjectSurroundings;
+use crate::upsert::RefusedRows;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         "roll",
         "duration",
         NONE,
-        "how long a file collects rows; without it each checkpoint finishes its own",
+        "how long a file collects rows; without it each checkpoint finishes its own. The end of a run and a stop finish it too",
     ),
     KeyDoc::new(
         "target_size",
@@ -228,8 +229,19 @@ pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Ve
     let default_bytes = content.is_made().then_some(PARQUET_BYTES);
     let target_bytes = target.map(ByteSize::bytes).or(default_bytes);
     let mark = context.mark.clone();
-    let settings =
-        FileSinkSettings { folder, objects, place, content, meta, partition, roll, target_bytes, mark };
+    let refused = RefusedRows::new(&context.data_dir, &context.job, &context.sink, context.refused_bytes);
+    let settings = FileSinkSettings {
+        folder,
+        objects,
+        place,
+        content,
+        meta,
+        partition,
+        refused,
+        roll,
+        target_bytes,
+        mark,
+    };
     Ok(Box::new(FileSink::new(&context.job, settings, context.clock.clone())))
 }
 

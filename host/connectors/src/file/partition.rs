@@ -12,7 +12,7 @@ use std::fmt::Write;
 use weir_connect::sink::RowMeta;
 use weir_connect::{ConnectError, RowIdentity, RowShape, SinkRows};
 use weir_event::EventTime;
-use weir_event::suggestion::unknown;
+use weir_event::suggestion::{shown, unknown};
 use weir_format::json::push_cell;
 
 /// Rows of an aggregate over all time have none.
@@ -20,6 +20,18 @@ const NO_TIME: &str = "the rows have no time of their own, as those of an aggreg
                        `country={country}`";
 /// What Hive writes for a value that is null or empty.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The longest name of a folder, of file systems; of all of them one in the other, of object stores less a file's name.
+const FOLDER_BYTES: usize = 255;
+const PATH_BYTES: usize = 768;
+
+/// Rows by the folder that they belong into.
+#[derive(Debug)]
+pub(super) struct Divided {
+    pub(super) folders: Vec<(String, SinkRows)>,
+    /// Those that no folder can be made for, with the reason.
+    pub(super) refused: Vec<(usize, String)>,
+}
 
 /// The folders of a sink's rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -222,14 +234,15 @@ impl Partitioning {
 
     /// The rows of each folder, in the order in which they stand. A column that is a partition of its own name is not
     /// among theirs: it stands in the folder's name.
-    pub(super) fn split(&self, rows: SinkRows) -> Result<Vec<(String, SinkRows)>, ConnectError> {
+    pub(super) fn split(&self, rows: SinkRows) -> Result<Divided, ConnectError> {
         if self.levels.is_empty() {
-            return Ok(vec![(String::new(), rows)]);
+            return Ok(Divided { folders: vec![(String::new(), rows)], refused: Vec::new() });
         }
         if let Some(error) = self.unknown_column(rows.columns.schema_ref()) {
             return Err(ConnectError::user(format!("`partition`: {error}")));
         }
         let mut groups: Vec<(String, Vec<u32>)> = Vec::new();
+        let mut refused = Vec::new();
         let mut known: HashMap<String, usize> = HashMap::new();
         let mut last: Option<(i64, usize)> = None;
         let is_time_alone = self
@@ -242,6 +255,10 @@ impl Partitioning {
                 Some((_, group)) => group,
                 None => {
                     let path = self.path(&rows.columns, row, time);
+                    if let Err(reason) = fits(&path) {
+                        refused.push((row, reason));
+                        continue;
+                    }
                     *known.entry(path).or_insert_with_key(|path| {
                         groups.push((path.clone(), Vec::new()));
                         groups.len() - 1
@@ -257,9 +274,10 @@ impl Partitioning {
             taken.columns = self.without_partitions(&taken.columns)?;
             Ok((path, taken))
         };
-        groups.into_iter().map(taken).collect::<Result<_, ArrowError>>().map_err(|error| {
+        let folders = groups.into_iter().map(taken).collect::<Result<_, ArrowError>>().map_err(|error| {
             ConnectError::internal(format!("result rows cannot be divided into partitions: {error}"))
-        })
+        })?;
+        Ok(Divided { folders, refused })
     }
 
     fn path(&self, columns: &RecordBatch, row: usize, time: i64) -> String {
@@ -310,6 +328,21 @@ impl Partitioning {
         let fields = schema.fields().iter().enumerate();
         let kept: Vec<usize> = fields.filter(|(_, field)| stays(field.name())).map(|(at, _)| at).collect();
         columns.project(&kept)
+    }
+}
+
+/// Whether folders of these names can be made, wherever they are.
+fn fits(path: &str) -> Result<(), String> {
+    match path.split('/').find(|folder| folder.len() > FOLDER_BYTES) {
+        Some(folder) => Err(format!(
+            "its folder's name would be of {} bytes, and begins with `{}`; the longest is of {FOLDER_BYTES}",
+            folder.len(),
+            shown(folder)
+        )),
+        None if path.len() > PATH_BYTES => {
+            Err(format!("its folders would be of {} bytes together; the most is {PATH_BYTES}", path.len()))
+        }
+        None => Ok(()),
     }
 }
 

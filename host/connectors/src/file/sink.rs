@@ -6,12 +6,13 @@
 use super::content::FileContent;
 use super::folder::{Folder, FolderSettings, mark_of};
 use super::objects::Objects;
-use super::partition::Partitioning;
+use super::partition::{Divided, Partitioning};
 use super::real::real;
 use super::target::{LocalFolder, Target};
 use super::written::Written;
 use crate::blocking::blocking;
 use crate::object::ObjectPlace;
+use crate::upsert::{RefusedRows, refused_line};
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,8 @@ pub struct FileSinkSettings {
     pub meta: bool,
     /// The folders below that rows belong into.
     pub partition: Partitioning,
+    /// Where rows go that no folder can be made for.
+    pub(crate) refused: RefusedRows,
     /// A file collects the rows of all checkpoints until it is that old; else each checkpoint finishes its own.
     pub roll: Option<Span>,
     /// A file is finished when it has about so many bytes.
@@ -49,6 +52,7 @@ pub struct FileSink {
     job: String,
     clock: Arc<dyn Clock>,
     bytes: u64,
+    refused_rows: u64,
 }
 
 impl FileSink {
@@ -71,12 +75,41 @@ impl FileSink {
             target_bytes: settings.target_bytes,
             mark,
         });
-        FileSink { folder: Arc::new(Mutex::new(folder)), settings, job: job.to_owned(), clock, bytes: 0 }
+        FileSink {
+            folder: Arc::new(Mutex::new(folder)),
+            settings,
+            job: job.to_owned(),
+            clock,
+            bytes: 0,
+            refused_rows: 0,
+        }
     }
 
     /// What the names of its files have in common.
     fn names(&self) -> String {
         format!("{}-*.{}", self.job, self.settings.content.ending())
+    }
+
+    /// Keeps rows that cannot be written with the reason.
+    async fn set_aside(&mut self, rows: &SinkRows, refused: &[(usize, String)]) -> Result<(), ConnectError> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<Vec<u8>> =
+            refused.iter().map(|(row, reason)| refused_line(rows, *row, &[], reason)).collect();
+        let aside = self.settings.refused.clone();
+        blocking(move || aside.append(&lines.concat())).await?;
+        self.refused_rows += refused.len() as u64;
+        Ok(())
+    }
+
+    /// Files that are older than `roll` are finished with the checkpoint.
+    async fn prepare_with(&mut self, roll: Option<Span>) -> Result<Token, ConnectError> {
+        let now = self.clock.now();
+        let written = self.with_folder(move |folder| folder.prepare(roll, now)).await?;
+        serde_json::to_value(written)
+            .map(Token)
+            .map_err(|error| ConnectError::internal(format!("a file sink's token: {error}")))
     }
 
     /// Does something with the folder off the async threads: disks block.
@@ -106,7 +139,7 @@ impl Sink for FileSink {
     }
 
     fn counts(&self) -> SinkCounts {
-        SinkCounts { bytes: self.bytes, ..SinkCounts::default() }
+        SinkCounts { bytes: self.bytes, refused: self.refused_rows, ..SinkCounts::default() }
     }
 
     fn own_place(&self) -> Option<String> {
@@ -140,7 +173,9 @@ impl Sink for FileSink {
         }
         self.settings.content.ready(rows).await?;
         let mut parts = Vec::new();
-        for (under, rows) in self.settings.partition.split(rows.clone())? {
+        let Divided { folders, refused } = self.settings.partition.split(rows.clone())?;
+        self.set_aside(rows, &refused).await?;
+        for (under, rows) in folders {
             let appended = self.settings.content.appended(&rows)?;
             self.bytes += appended.bytes.len() as u64;
             parts.push((under, appended));
@@ -153,11 +188,11 @@ impl Sink for FileSink {
     }
 
     async fn prepare(&mut self, _epoch: u64) -> Result<Token, ConnectError> {
-        let (roll, now) = (self.settings.roll, self.clock.now());
-        let written = self.with_folder(move |folder| folder.prepare(roll, now)).await?;
-        serde_json::to_value(written)
-            .map(Token)
-            .map_err(|error| ConnectError::internal(format!("a file sink's token: {error}")))
+        self.prepare_with(self.settings.roll).await
+    }
+
+    async fn prepare_last(&mut self, _epoch: u64) -> Result<Token, ConnectError> {
+        self.prepare_with(None).await
     }
 
     async fn commit(&mut self, token: &Token) -> Result<(), ConnectError> {

@@ -1,6 +1,6 @@
 //! Messages that wait for the transaction that makes them visible: numbered files of one sink. Blocking.
 //!
-//! A file holds the messages of one checkpoint, is synced before the checkpoint names it, with its length and a sum over
+//! A file holds messages of one checkpoint, as many as a transaction can carry, is synced before the checkpoint names it, with its length and a sum over
 //! it, and is removed once its messages are in the topic. Numbers rise over the life of a sink, so that the highest
 //! number that is in the topic says which files are. Must not know Kafka or rows.
 
@@ -16,6 +16,8 @@ use weir_connect::{ConnectError, make_folder};
 const NAME: &str = "name";
 /// Ends the names of files.
 const ENDING: &str = ".messages";
+/// A file is whole when it has about so many bytes: what a slow line carries well before a transaction times out.
+const FILE_BYTES: u64 = if cfg!(test) { 64 } else { 8 << 20 };
 /// In place of a length: there is no key, or no value.
 const NONE: u32 = u32::MAX;
 
@@ -104,6 +106,9 @@ impl Spool {
 
     /// Appends a message.
     pub(super) fn append(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), ConnectError> {
+        if self.growing.as_ref().is_some_and(|growing| growing.bytes >= FILE_BYTES) {
+            self.finish()?;
+        }
         let mut growing = match self.growing.take() {
             Some(growing) => growing,
             None => self.begin()?,
@@ -127,16 +132,20 @@ impl Spool {
 
     /// Makes everything so far durable; all files that are not in the topic.
     pub(super) fn prepare(&mut self) -> Result<Vec<Spooled>, ConnectError> {
-        if let Some(growing) = self.growing.take() {
-            let path = self.path(growing.number);
-            let Growing { number, file, bytes, sum } = growing;
-            let synced =
-                file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-            let synced = synced.and_then(|()| File::open(&self.folder)?.sync_all());
-            synced.map_err(|error| failed("sync", &path, &error))?;
-            self.pending.push(Spooled { number, bytes, sum: sum.finalize() });
-        }
+        self.finish()?;
         Ok(self.pending.clone())
+    }
+
+    /// Makes the file that is being written whole and durable.
+    fn finish(&mut self) -> Result<(), ConnectError> {
+        let Some(Growing { number, file, bytes, sum }) = self.growing.take() else { return Ok(()) };
+        let path = self.path(number);
+        let synced =
+            file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        let synced = synced.and_then(|()| File::open(&self.folder)?.sync_all());
+        synced.map_err(|error| failed("sync", &path, &error))?;
+        self.pending.push(Spooled { number, bytes, sum: sum.finalize() });
+        Ok(())
     }
 
     /// Gives the messages of a file to `each`, in their order, and compares them with what was written.
@@ -306,6 +315,21 @@ mod tests {
         assert_eq!(again.name(None, "weir-").unwrap(), "known");
         let error = again.resume(&both, 1).unwrap_err();
         assert!(error.message.contains("is gone"), "{error}");
+    }
+
+    #[test]
+    fn what_no_transaction_could_carry_is_in_several_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path().to_owned()).unwrap();
+        let message = |number: u8| (Some(vec![number; 30]), Some(vec![number]));
+        for number in 0..7 {
+            let (key, value) = message(number);
+            spool.append(key.as_deref(), value.as_deref()).unwrap();
+        }
+        let files = spool.prepare().unwrap();
+        assert_eq!(files.iter().map(|file| file.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        let all: Vec<Message> = files.iter().flat_map(|file| read(&spool, file).unwrap()).collect();
+        assert_eq!(all, (0..7).map(message).collect::<Vec<_>>());
     }
 
     #[test]

@@ -129,14 +129,18 @@ impl Transactions {
         Ok(list)
     }
 
-    /// Makes the messages of those of these files visible that are not in the topic. Where this fails nobody knows
-    /// whether they are: another must be begun.
+    /// Makes the messages of those of these files visible that are not in the topic: a transaction for each, so that none
+    /// takes longer than brokers let it. Where this fails nobody knows whether they are: another must be begun.
     fn produce(&mut self, spool: &Spool, files: &[Spooled]) -> Result<(), ConnectError> {
-        let new: Vec<&Spooled> = files.iter().filter(|file| file.number > self.produced).collect();
-        let Some(last) = new.iter().map(|file| file.number).max() else { return Ok(()) };
+        let mut new: Vec<&Spooled> = files.iter().filter(|file| file.number > self.produced).collect();
+        new.sort_unstable_by_key(|file| file.number);
+        new.into_iter().try_for_each(|file| self.produce_one(spool, file))
+    }
+
+    fn produce_one(&mut self, spool: &Spool, file: &Spooled) -> Result<(), ConnectError> {
         let begun = self.producer.begin_transaction();
         begun.map_err(|error| failure(&self.cluster, "begin a transaction", &error, &self.producer))?;
-        let ended = self.fill(spool, &new, last).and_then(|()| self.commit());
+        let ended = self.fill(spool, file).and_then(|()| self.commit());
         if let Err(error) = ended {
             // If that fails as well, whoever comes next ends it.
             if let Err(error) = self.producer.abort_transaction(TRANSACTION_TIMEOUT) {
@@ -144,17 +148,15 @@ impl Transactions {
             }
             return Err(error);
         }
-        self.produced = last;
+        self.produced = file.number;
         Ok(())
     }
 
-    fn fill(&self, spool: &Spool, files: &[&Spooled], last: u64) -> Result<(), ConnectError> {
-        for file in files {
-            spool.read(file, |key, value| deliver(&self.cluster, &self.producer, key, value))?;
-        }
+    fn fill(&self, spool: &Spool, file: &Spooled) -> Result<(), ConnectError> {
+        spool.read(file, |key, value| deliver(&self.cluster, &self.producer, key, value))?;
         let no_group = || ConnectError::internal("a kafka sink's group has no name");
         let group = self.group.group_metadata().ok_or_else(no_group)?;
-        let mark = self.of(Offset::Offset(i64::try_from(last).unwrap_or(i64::MAX)))?;
+        let mark = self.of(Offset::Offset(i64::try_from(file.number).unwrap_or(i64::MAX)))?;
         self.producer
             .send_offsets_to_transaction(&mark, &group, TRANSACTION_TIMEOUT)
             .map_err(|error| failure(&self.cluster, "mark rows as written", &error, &self.producer))

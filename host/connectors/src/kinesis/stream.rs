@@ -12,6 +12,8 @@ use weir_event::{EventTime, Span};
 
 /// The most that one call hands out; it is at most 10 MB also.
 const RECORDS_PER_CALL: i32 = 10_000;
+/// A page lists up to 1,000 shards.
+const MOST_PAGES: usize = 1_000;
 
 /// A stream of an account.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl Stream {
     /// All its shards that have not expired.
     pub(super) async fn shards(&self) -> Result<Vec<Shard>, ConnectError> {
         let (mut shards, mut next) = (Vec::new(), None::<String>);
-        loop {
+        for _ in 0..MOST_PAGES {
             let ask = self.client().await?.list_shards();
             // A name beside a token is refused.
             let ask = match next.take() {
@@ -105,6 +107,12 @@ impl Stream {
                 None => return Ok(shards),
             }
         }
+        Err(ConnectError::unavailable(format!(
+            "kinesis stream `{}` {}: the list of its shards does not end after {MOST_PAGES} pages; what answers there is not \
+             Amazon Kinesis, or is broken",
+            self.name,
+            self.account.place()
+        )))
     }
 
     /// An iterator at a place; it is good for five minutes.

@@ -26,6 +26,7 @@ use queue::{Admission, Hold, Queue};
 use spool::Spool;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedMutexGuard, watch};
@@ -80,6 +81,7 @@ pub(crate) struct Outbox {
     on_full: OnFull,
     is_kept: bool,
     is_bounded: bool,
+    is_ending: AtomicBool,
     queue: Mutex<Queue>,
     /// Locked before `queue`.
     spool: Arc<tokio::sync::Mutex<Spool>>,
@@ -117,6 +119,7 @@ impl Outbox {
             on_full: opening.on_full,
             is_kept: opening.is_kept,
             is_bounded: opening.is_bounded,
+            is_ending: AtomicBool::new(false),
             queue: Mutex::new(queue),
             spool: Arc::new(tokio::sync::Mutex::new(spool)),
             changed: watch::Sender::new(()),
@@ -182,6 +185,18 @@ impl Outbox {
             () = self.clock.sleep(PATIENCE) => self.does_not_answer(),
             () = stopped(&mut stop) => {}
         }
+    }
+
+    /// Every source was read to its end; so ends a job that has nothing else to wait for.
+    pub(crate) fn sources_end(&self) {
+        if self.is_bounded {
+            self.is_ending.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether what is prepared now is the last of the job: it ends, or was asked to stop.
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire) || *self.stop.borrow()
     }
 
     /// A checkpoint begins behind everything that was appended.

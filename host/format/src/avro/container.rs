@@ -138,10 +138,12 @@ pub fn behind_next_mark(bytes: &[u8], from: usize, sync: &Sync) -> Option<usize>
 
 /// A record takes at least this part of a byte in what was compressed: what says otherwise is damaged.
 const LARGEST_RATIO: u64 = 2000;
+/// Nor one that is longer than this: writers make blocks of some 64 KiB, and as many are held as there are workers.
+const LARGEST_BLOCK_BYTES: u64 = 128 << 20;
 
 /// The records of a block as they were before they were compressed.
 pub(super) fn decompressed(codec: Codec, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let limit = (bytes.len() as u64).saturating_mul(LARGEST_RATIO).clamp(1 << 20, 1 << 30);
+    let limit = (bytes.len() as u64).saturating_mul(LARGEST_RATIO).clamp(1 << 20, LARGEST_BLOCK_BYTES);
     let mut out = Vec::new();
     let read = match codec {
         Codec::Null => {
@@ -171,7 +173,9 @@ pub(super) fn decompressed(codec: Codec, bytes: &[u8]) -> Result<Vec<u8>, String
     };
     let read = read.map_err(|error| format!("a block of the file is damaged: {error}"))?;
     if read as u64 > limit {
-        return Err("a block of the file is damaged: it grows without end".to_owned());
+        return Err(format!(
+            "a block of the file is damaged, or has more than {limit} bytes when it is decompressed"
+        ));
     }
     Ok(out)
 }

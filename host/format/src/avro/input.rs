@@ -105,6 +105,7 @@ impl<'a> Input<'a> {
             return None;
         }
         match &schema.node(node).kind {
+            _ if schema.takes_nothing(node) => {}
             AvroKind::Null => {}
             AvroKind::Boolean => drop(self.byte()?),
             AvroKind::Int | AvroKind::Long | AvroKind::Enum(_) => drop(self.long()?),
@@ -155,5 +156,28 @@ impl<'a> Input<'a> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::json::push_json;
+    use std::fmt::Write;
+
+    #[test]
+    fn records_of_records_without_any_bytes_are_passed_over_at_once() {
+        let mut text = r#"{"type": "record", "name": "R0", "fields": []}"#.to_owned();
+        for number in 1..40 {
+            let mut fields = format!(r#"{{"name": "a", "type": {text}}}"#);
+            write!(fields, r#", {{"name": "b", "type": "R{}"}}"#, number - 1).unwrap();
+            text = format!(r#"{{"type": "record", "name": "R{number}", "fields": [{fields}]}}"#);
+        }
+        let schema = Schema::parse(&text, &[]).unwrap();
+        let mut input = Input::new(&[], true);
+        assert_eq!(input.skip(&schema, schema.root(), 0), Some(()));
+        let mut json = Vec::new();
+        assert_eq!(push_json(&schema, schema.root(), &mut input, NESTING_LIMIT, &mut json), Some(()));
+        assert_eq!(json, b"{}");
     }
 }

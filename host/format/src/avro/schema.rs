@@ -13,6 +13,8 @@ use weir_event::TimeUnit;
 pub(crate) struct Schema {
     nodes: Vec<Node>,
     root: usize,
+    /// Of each type whether its values take no bytes at all.
+    empty: Vec<bool>,
 }
 
 /// A type.
@@ -89,7 +91,14 @@ impl Schema {
             parser.text(text)?;
         }
         let root = parser.text(text)?;
-        Ok(Schema { nodes: parser.nodes, root })
+        let empty = empty(&parser.nodes);
+        Ok(Schema { nodes: parser.nodes, root, empty })
+    }
+
+    /// Whether values of a type take no bytes: a record of such records is passed over at once, as there may be as many of
+    /// them in it as no processor can count.
+    pub(super) fn takes_nothing(&self, at: usize) -> bool {
+        self.empty[at]
     }
 
     pub(super) fn node(&self, at: usize) -> &Node {
@@ -110,6 +119,31 @@ impl Schema {
             }),
             _ => None,
         }
+    }
+}
+
+/// Of each type whether its values take no bytes, found from those within to those around them.
+fn empty(nodes: &[Node]) -> Vec<bool> {
+    let mut empty = vec![false; nodes.len()];
+    loop {
+        let mut is_settled = true;
+        for (at, node) in nodes.iter().enumerate().filter(|(_, node)| node.may_take_nothing()) {
+            let is_empty = match &node.kind {
+                AvroKind::Record(fields) => fields.iter().all(|field| empty[field.node]),
+                _ => true,
+            };
+            is_settled &= empty[at] == is_empty;
+            empty[at] = is_empty;
+        }
+        if is_settled {
+            return empty;
+        }
+    }
+}
+
+impl Node {
+    fn may_take_nothing(&self) -> bool {
+        matches!(self.kind, AvroKind::Null | AvroKind::Fixed(0) | AvroKind::Record(_))
     }
 }
 

@@ -43,12 +43,15 @@ pub struct Boundary {
     state: State,
     /// Up to where the bytes were looked at.
     at: usize,
+    /// Up to where every line end is known to be within quotes for a record that has a quote open at one of them, and the
+    /// state there.
+    open: Option<(usize, State)>,
 }
 
 impl Boundary {
     /// Begins before the first record.
     pub fn new(dialect: Dialect) -> Boundary {
-        Boundary { dialect, state: State::Record, at: 0 }
+        Boundary { dialect, state: State::Record, at: 0, open: None }
     }
 
     /// The place behind the next line end that is outside of quotes; `None` if there is none yet: to be asked again with
@@ -78,6 +81,11 @@ impl Boundary {
                     }
                     None => self.at = bytes.len(),
                 },
+                State::Quoted if self.is_open_beyond(rest) => {
+                    if let Some((at, state)) = self.open.take() {
+                        (self.at, self.state) = (at, state);
+                    }
+                }
                 State::Quoted => match memchr::memchr(self.dialect.quote, rest) {
                     Some(length) => {
                         self.at += length + 1;
@@ -92,6 +100,13 @@ impl Boundary {
                 State::Closing => self.state = State::Plain,
             }
         }
+    }
+
+    /// Whether the next line end is within these quotes and among those of which it is known what follows.
+    fn is_open_beyond(&self, rest: &[u8]) -> bool {
+        let Some((until, _)) = self.open.filter(|(until, _)| *until > self.at) else { return false };
+        let known = &rest[..rest.len().min(until - self.at)];
+        memchr::memchr2(self.dialect.quote, b'\n', known).is_some_and(|at| known[at] == b'\n')
     }
 
     /// The line end so far behind the present place ends a record.
@@ -109,10 +124,19 @@ impl Boundary {
     /// The first so many bytes are gone from what is looked at; a record began behind them.
     pub fn shift(&mut self, bytes: usize) {
         self.at = self.at.saturating_sub(bytes);
+        self.open = self.open.map(|(until, state)| (until.saturating_sub(bytes), state));
     }
 
     /// Begins again before the first record.
     pub fn restart(&mut self) {
+        (self.state, self.at, self.open) = (State::Record, 0, None);
+    }
+
+    /// The first line, of so many bytes, is gone from a record that did not end in what was looked at; one begins behind it.
+    /// What was looked at is not looked at again for each line: where a quote is open at a line end, it was open there
+    /// before.
+    pub fn restart_behind_line(&mut self, bytes: usize) {
+        self.open = Some((self.at.saturating_sub(bytes), self.state));
         (self.state, self.at) = (State::Record, 0);
     }
 }

@@ -4,6 +4,7 @@
 //! its line: that is refused alone, and what follows is read as if it had ended there.
 
 use super::{Cutter, Piece, beginning};
+use std::collections::VecDeque;
 use weir_format::csv::{Boundary, Dialect};
 
 /// What was found of the bytes that are held.
@@ -15,12 +16,14 @@ pub(super) struct Quoted {
     /// The end of the last record that is whole, and how many there are up to it.
     whole: usize,
     records: u64,
+    /// Lines that were refused, to be handed out.
+    refused: VecDeque<Piece>,
 }
 
 impl Quoted {
     pub(super) fn new(quote: u8, delimiter: u8, awaits_head: bool) -> Quoted {
         let boundary = Boundary::new(Dialect { delimiter, quote });
-        Quoted { boundary, awaits_head, whole: 0, records: 0 }
+        Quoted { boundary, awaits_head, whole: 0, records: 0, refused: VecDeque::new() }
     }
 
     /// Finds more ends of records; of the head, where that is awaited.
@@ -39,6 +42,12 @@ impl Quoted {
         (self.awaits_head, self.whole, self.records) = (false, 0, 0);
     }
 
+    /// The first line of what is held, of so many bytes, is refused.
+    fn pass_line(&mut self, bytes: usize) {
+        self.boundary.restart_behind_line(bytes);
+        (self.awaits_head, self.whole, self.records) = (false, 0, 0);
+    }
+
     /// What is held begins anew.
     fn restart(&mut self) {
         self.boundary.restart();
@@ -50,6 +59,9 @@ impl Cutter {
     /// As [`Cutter::take`].
     pub(super) fn take_quoted(&mut self, flush: bool) -> Option<Piece> {
         let quoted = self.quoted.as_mut()?;
+        if let Some(refused) = quoted.refused.pop_front() {
+            return Some(refused);
+        }
         quoted.look(&self.held);
         let (whole, records, is_head) = (quoted.whole, quoted.records, quoted.awaits_head);
         let is_wanted = whole > 0 && (flush || is_head || self.held.len() >= self.block_bytes);
@@ -65,7 +77,7 @@ impl Cutter {
         if whole > 0 || self.held.len() <= self.max_line_bytes {
             return None;
         }
-        if let Some(open) = self.refuse_first_line() {
+        if let Some(open) = self.refuse_lines(self.max_line_bytes) {
             return Some(open);
         }
         quoted_restart(self);
@@ -83,7 +95,7 @@ impl Cutter {
         }
         let quoted = self.quoted.as_mut()?;
         if quoted.boundary.is_within_quotes()
-            && let Some(open) = self.refuse_first_line()
+            && let Some(open) = self.refuse_lines(0)
         {
             return Some(open);
         }
@@ -93,19 +105,36 @@ impl Cutter {
         Some(if is_head { Piece::Head { data, lines: 1 } } else { Piece::Lines { data, lines: 1 } })
     }
 
-    /// Refuses the first line of a record that does not end.
-    fn refuse_first_line(&mut self) -> Option<Piece> {
-        let end = memchr::memchr(b'\n', &self.held)? + 1;
-        let start = beginning(&self.held[..end]);
-        self.held.drain(..end);
-        quoted_restart(self);
-        let (length, longest) = (end as u64, self.max_line_bytes);
-        let reason = format!(
-            "not CSV: a quote in the line, of {length} bytes, is not closed by the end of the file or within {longest} bytes; \
-             close it, or double it if it belongs to the text"
-        );
-        Some(Piece::Refused { start, length, reason })
+    /// Refuses the first line of a record that does not end, and lines behind it that do not end either, as long as more
+    /// than so many bytes are held: all at once, as the bytes behind them are moved each time. Gives the first of them.
+    fn refuse_lines(&mut self, held_bytes: usize) -> Option<Piece> {
+        let Cutter { held, quoted, max_line_bytes, .. } = self;
+        let quoted = quoted.as_mut()?;
+        let mut passed = 0;
+        while let Some(length) = memchr::memchr(b'\n', &held[passed..]) {
+            let line = &held[passed..=passed + length];
+            quoted.refused.push_back(unclosed(line, *max_line_bytes));
+            passed += line.len();
+            quoted.pass_line(line.len());
+            quoted.look(&held[passed..]);
+            let does_not_end = quoted.whole == 0 && quoted.boundary.is_within_quotes();
+            if !does_not_end || held.len() - passed <= held_bytes {
+                break;
+            }
+        }
+        held.drain(..passed);
+        quoted.refused.pop_front()
     }
+}
+
+/// A line with a quote that is not closed.
+fn unclosed(line: &[u8], longest: usize) -> Piece {
+    let length = line.len() as u64;
+    let reason = format!(
+        "not CSV: a quote in the line, of {length} bytes, is not closed by the end of the file or within {longest} bytes; \
+         close it, or double it if it belongs to the text"
+    );
+    Piece::Refused { start: beginning(line), length, reason }
 }
 
 fn quoted_restart(cutter: &mut Cutter) {
@@ -174,6 +203,14 @@ mod tests {
             let rest = b"2,y\n3,z\n"[..].to_vec().into();
             assert_eq!(pieces[2..], [Piece::Lines { data: rest, lines: 2 }]);
         }
+        let many = [b"a\n".to_vec(), b"x\",\"\n".repeat(300_000), b"last\n".to_vec()].concat();
+        let pieces = cut(&many, 4096, 1 << 16, 1 << 20);
+        assert_eq!(pieces.iter().map(Piece::lines).sum::<u64>(), 300_002);
+        assert!(
+            is_open(&pieces[1], b"x\",\"\n") && is_open(&pieces[300_000], b"x\",\"\n"),
+            "{:?}",
+            pieces[1]
+        );
         let long = [b"a\n\"x\n".to_vec(), b"y\n".repeat(100)].concat();
         let pieces = cut(&long, 7, 50, 60);
         assert!(is_open(&pieces[1], b"\"x\n"), "{pieces:?}");

@@ -1,6 +1,6 @@
 //! The file sink as files of columns and in folders by partition: what readers see, and what a crash at any step leaves.
 
-use super::settings_of;
+use super::{json_lines, settings_of};
 use crate::context::{SinkContext, SourceContext};
 use crate::file::{FileContent, FileSink, FileSinkSettings, Partitioning};
 use arrow_array::cast::AsArray;
@@ -159,7 +159,52 @@ async fn rows_that_wait_for_a_later_checkpoint_survive_a_crash_at_every_step() {
     }
     let left: Vec<PathBuf> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(left.len(), 1, "what files were made of is gone: {left:?}");
+    assert_eq!(left.len(), 2, "what files were made of is gone, and the lock stays: {left:?}");
+}
+
+#[tokio::test]
+async fn rows_that_wait_are_found_where_partitions_came_or_went_since() {
+    for (before, after) in [(&[][..], &["dt=%Y-%m-%d"][..]), (&["dt=%Y-%m-%d"], &[])] {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |templates| {
+            let (content, partition) = (json_lines(), partitioning(templates));
+            let roll = Some(Span::from_millis(1000));
+            let settings = FileSinkSettings { partition, roll, ..settings_of(folder.path(), content) };
+            FileSink::new("activity", settings, Arc::new(ManualClock::default()))
+        };
+        let mut first = open(before);
+        first.start(None).await.unwrap();
+        first.write(&rows(&[1], &[1])).await.unwrap();
+        let waiting = first.prepare(1).await.unwrap();
+        drop(first);
+        let mut second = open(after);
+        second.start(Some(&waiting)).await.unwrap();
+        let last = second.prepare_last(2).await.unwrap();
+        second.commit(&last).await.unwrap();
+        let below = folder.path().join(before.first().map_or("", |_| "dt=1970-01-01"));
+        let name = "activity-000000000001.jsonl";
+        assert!(fs::read_to_string(below.join(name)).unwrap().contains("\"n\":1"));
+    }
+}
+
+#[tokio::test]
+async fn a_row_whose_folder_cannot_be_made_is_set_aside_and_stops_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let partition = partitioning(&["word={word}"]);
+    let mut sink = sink(folder.path(), |settings| settings.partition = partition, &Arc::default());
+    sink.start(None).await.unwrap();
+    let n: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let word: ArrayRef = Arc::new(StringArray::from(vec!["a".to_owned(), "x".repeat(300), "a".to_owned()]));
+    let columns = RecordBatch::try_from_iter([("n", n), ("word", word)]).unwrap();
+    sink.write(&SinkRows { columns, meta: RowMeta::default() }).await.unwrap();
+    let token = sink.prepare(1).await.unwrap();
+    sink.commit(&token).await.unwrap();
+    assert_eq!((all(folder.path()), sink.counts().refused), (vec![1, 3], 1));
+    let aside = fs::read_to_string(folder.path().join("refused/activity/file/refused.jsonl")).unwrap();
+    assert!(
+        aside.contains("its folder's name would be of 305 bytes") && aside.contains("\"n\":2"),
+        "{aside}"
+    );
 }
 
 #[tokio::test]

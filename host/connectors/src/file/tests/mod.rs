@@ -319,6 +319,7 @@ fn settings_of(folder: &Path, content: FileContent) -> FileSinkSettings {
         content,
         meta: false,
         partition: Partitioning::default(),
+        refused: RefusedRows::new(folder, "activity", "file", 1 << 20),
         roll: None,
         target_bytes: None,
         mark: Arc::new(NoMark),
@@ -412,7 +413,7 @@ async fn another_jobs_unfinished_files_are_left_alone() {
     let mut names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["activity-notes.txt", "other-000000000001.jsonl.tmp"]);
+    assert_eq!(names, [".activity.lock", "activity-notes.txt", "other-000000000001.jsonl.tmp"]);
 }
 
 #[tokio::test]
@@ -444,6 +445,32 @@ async fn a_rolled_file_collects_checkpoints_and_is_cut_back_after_a_crash() {
     fs::remove_file(folder.path().join("activity-000000000002.jsonl.tmp")).unwrap();
     let error = sink_into(folder.path(), roll, &clock).start(Some(&third)).await.unwrap_err();
     assert!(error.message.contains("is gone"), "{error}");
+}
+
+#[tokio::test]
+async fn a_stop_finishes_a_file_that_would_collect_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(EventTime::from_millis(0)));
+    let mut sink = sink_into(folder.path(), Some(Span::from_millis(1000)), &clock);
+    sink.start(None).await.unwrap();
+    sink.write(&rows(&[1])).await.unwrap();
+    let last = sink.prepare_last(1).await.unwrap();
+    assert_eq!(contents(folder.path()), [""; 0]);
+    sink.commit(&last).await.unwrap();
+    assert_eq!(contents(folder.path()), ["1 "]);
+}
+
+#[tokio::test]
+async fn another_process_does_not_write_into_the_same_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let mut first = sink_into(folder.path(), None, &clock);
+    first.start(None).await.unwrap();
+    let mut second = sink_into(folder.path(), None, &clock);
+    let error = second.start(None).await.unwrap_err();
+    assert!(error.retry && error.message.contains("another weir writes this job's files"), "{error}");
+    drop(first);
+    second.start(None).await.unwrap();
 }
 
 #[tokio::test]

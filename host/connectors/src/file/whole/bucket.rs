@@ -16,12 +16,9 @@ use weir_connect::ConnectError;
 
 /// Every look is paid for, and may be of many pages.
 const POLL: Duration = Duration::from_secs(5);
-/// In a glob a star does not go beyond a folder.
-const OPTIONS: MatchOptions = MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: true,
-    require_literal_leading_dot: false,
-};
+/// In a glob a star does not go beyond a folder, and means no hidden file, as in shells.
+const OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// The objects that a path or a glob in a store means.
 #[derive(Debug)]

@@ -91,9 +91,10 @@ impl Folder {
     }
 
     /// Takes the folder for this process: another that writes the same job's files, such as a successor on shared storage,
-    /// would take its names and cut its files. Where the file system knows no locks, nobody is kept out.
+    /// would take its names and cut its files. Where the file system knows no locks, nobody is kept out; what waits for an
+    /// object store lies with weir's own data, which one process alone opens.
     fn claim(&mut self) -> Result<(), ConnectError> {
-        if self.claim.is_some() {
+        if self.claim.is_some() || self.settings.mark.is_none() {
             return Ok(());
         }
         let path = self.stage().join(format!(".{}.lock", self.settings.job));

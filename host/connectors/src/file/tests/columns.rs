@@ -230,6 +230,7 @@ async fn a_file_ends_at_its_target_size_and_where_the_query_was_edited() {
     small.commit(&token).await.unwrap();
     let before = finished(folder.path()).len();
     assert!(before > 1, "{before} files");
+    drop(small);
     let mut edited = open(None);
     edited.start(Some(&token)).await.unwrap();
     let mut other = rows(&[7], &[1]);

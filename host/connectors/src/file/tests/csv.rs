@@ -91,6 +91,7 @@ async fn every_file_of_a_sink_begins_with_the_names_of_its_own_columns() {
     let token = rolled.prepare(1).await.unwrap();
     rolled.commit(&token).await.unwrap();
     assert_eq!(files(), [""; 0]);
+    drop(rolled);
     // Another start goes on with the file while its columns are the same, and begins another when they are not.
     let mut rolled = sink(hour);
     rolled.start(Some(&token)).await.unwrap();

@@ -3,17 +3,11 @@
 use super::family::Families;
 use super::real::real;
 use super::trace::{Identity, modified};
-use glob::MatchOptions;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use weir_connect::ConnectError;
-
-/// A star does not go beyond a folder, and means no hidden file, as in shells: what sinks have not finished is hidden, and
-/// what they note beside it.
-const GLOB: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// In which order names are read. It is part of a position: what was read in one order cannot be gone on with in
 /// another.
@@ -176,7 +170,8 @@ impl Names {
         let base = glob::Pattern::escape(&real(&self.base).to_string_lossy());
         let below = path.strip_prefix(&self.base).unwrap_or(&path);
         let pattern = glob::Pattern::new(&Path::new(&base).join(below).to_string_lossy());
-        pattern.is_ok_and(|pattern| pattern.matches_path_with(file, GLOB))
+        let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
+        !self.hides(file) && pattern.is_ok_and(|pattern| pattern.matches_path_with(file, options))
     }
 
     /// The present files, in this order; `newest` is what is written to of a log that is rotated, also while there is
@@ -197,10 +192,19 @@ impl Names {
         if !is_glob(&self.path) {
             return Ok(vec![self.folder.join(&self.path)]);
         }
-        let matches = glob::glob_with(&self.pattern(), GLOB)
+        let matches = glob::glob(&self.pattern())
             .map_err(|error| ConnectError::user(format!("`{}` is not a glob: {error}", self.path)))?;
         let unlisted = |error| ConnectError::unavailable(format!("cannot list `{}`: {error}", self.path));
-        matches.map(|path| path.map_err(unlisted)).collect()
+        let is_meant = |path: &Result<PathBuf, _>| !path.as_ref().is_ok_and(|path| self.hides(path));
+        matches.filter(is_meant).map(|path| path.map_err(unlisted)).collect()
+    }
+
+    /// Whether a file is hidden from the glob, as from that of a shell: what sinks have not finished is hidden, and what
+    /// they note beside it.
+    fn hides(&self, file: &Path) -> bool {
+        let is_hidden =
+            |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        is_hidden(file) && !is_hidden(Path::new(&self.path))
     }
 
     /// The whole path or glob, for a person.

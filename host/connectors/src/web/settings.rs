@@ -71,6 +71,8 @@ impl WebSettings {
             let _ = (url.set_username(""), url.set_password(None));
         }
         let (headers, mut secrets) = headers(settings);
+        let of_path = url.iter().flat_map(|url| url.path().split('/')).filter(|part| is_secret(part));
+        secrets.extend(of_path.map(str::to_owned));
         secrets.extend(named.iter().filter_map(|(_, password)| password.clone()));
         secrets.retain(|secret| !secret.is_empty());
         let timeout: Option<Span> = settings.parsed(TIMEOUT.name);
@@ -84,14 +86,27 @@ impl WebSettings {
         WebSettings { url, user: named, headers, secrets, timeout, ca, clock: context.clock.clone() }
     }
 
-    /// The address, without credentials and what is asked there.
+    /// The address, without credentials and what is asked there; what looks like a secret in its path, as of a webhook, by
+    /// its beginning and a sum, which tells addresses apart.
     pub(crate) fn shown(&self) -> String {
         let shown = self.url.clone().map(|mut url| {
             url.set_query(None);
+            let path = url.path().split('/').map(|part| match is_secret(part) {
+                true => format!("{}..{:08x}", &part[..4], crc32fast::hash(part.as_bytes())),
+                false => part.to_owned(),
+            });
+            let path = path.collect::<Vec<_>>().join("/");
+            url.set_path(&path);
             url.to_string()
         });
         shown.unwrap_or_default().trim_end_matches('/').to_owned()
     }
+}
+
+/// Whether a part of a path looks as if a machine had made it up: names are shorter, or hold no digits.
+fn is_secret(part: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| part.as_bytes().iter().any(kind);
+    part.len() >= 16 && part.is_ascii() && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
 }
 
 fn address(text: &str, settings: &mut Settings<'_>) -> Option<Url> {

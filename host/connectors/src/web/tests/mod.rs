@@ -58,6 +58,9 @@ fn wrong_settings_are_told_and_no_secret_with_them() {
     assert_eq!(errors.len(), 6, "{text}");
     let of_password = endpoint(&json!({"url": "http://:sesame@host/path"}));
     assert_eq!(of_password.shown(), "http://host/path");
+    let hook = endpoint(&json!({"url": "https://host/services/T0/xoxb17secret42words"}));
+    assert!(hook.shown().starts_with("https://host/services/T0/xoxb.."), "{}", hook.shown());
+    assert!(!hook.shown().contains("secret"));
 }
 
 #[tokio::test]

@@ -102,6 +102,7 @@ async fn every_file_of_a_sink_begins_with_the_names_of_its_own_columns() {
     let token = rolled.prepare(2).await.unwrap();
     rolled.commit(&token).await.unwrap();
     assert_eq!(files(), ["n\n1\n2\n3\n"]);
+    drop(rolled);
     let mut each = sink(None);
     each.start(Some(&token)).await.unwrap();
     let token = each.prepare(3).await.unwrap();

@@ -11,7 +11,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Array, RecordBatch, new_null_array};
 use std::borrow::Cow;
 use weir_connect::Op;
-use weir_plan::{ExpressionError, KeyedStage, Output};
+use weir_plan::{Emit, ExpressionError, KeyedStage, Output};
 
 /// What is done with a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +27,10 @@ enum Fate {
 pub(crate) fn part(
     stage: &KeyedStage,
     output: &Output,
+    emit: Emit,
     rows: StageRows,
 ) -> Result<impl Iterator<Item = (Op, StageRows)>, ExpressionError> {
-    let fates = fates(stage, output, &rows)?;
+    let fates = fates(stage, output, emit, &rows)?;
     if fates.iter().all(|fate| *fate == Fate::Written) {
         return Ok(None.into_iter().chain(Some((Op::Upsert, rows))));
     }
@@ -41,19 +42,27 @@ pub(crate) fn part(
     Ok(Some((Op::Delete, deletes)).into_iter().chain(Some((Op::Upsert, upserts))))
 }
 
-/// What is done with each result. Where rows take others back, one without any left, or of which HAVING is not true any
-/// more, is none: what was written of it goes.
-fn fates(stage: &KeyedStage, output: &Output, rows: &StageRows) -> Result<Vec<Fate>, ExpressionError> {
+/// What is done with each result. Where rows take others back, one without any left is none, and wherever results are
+/// corrected, one of which HAVING is not true any more: what was written of it goes. While a window is open and each of its
+/// changes is a result, most of those of which HAVING is not true were never written, and nothing is said of them.
+fn fates(
+    stage: &KeyedStage,
+    output: &Output,
+    emit: Emit,
+    rows: &StageRows,
+) -> Result<Vec<Fate>, ExpressionError> {
     let is_deleted = |row: usize| rows.deleted.get(row).copied().unwrap_or(false);
     let count = rows.batch.num_rows();
-    let Some(present) = stage.present else {
+    if stage.present.is_none() && (emit != Emit::Close || output.filter.is_none()) {
         let fate = |row: usize| if is_deleted(row) { Fate::Deleted } else { Fate::Written };
         return Ok((0..count).map(fate).collect());
-    };
-    let present = rows.batch.column(stage.keys.len() + present).as_primitive::<Int64Type>();
+    }
+    let present =
+        stage.present.map(|at| rows.batch.column(stage.keys.len() + at).as_primitive::<Int64Type>());
+    let has_rows = |row: usize| present.is_none_or(|present| present.value(row) > 0);
     let having = output.filter.as_ref().map(|having| Filtered::of(Some(having), &rows.batch)).transpose()?;
     let holds = |row: usize| having.as_ref().is_none_or(|having| !matches!(having.at(row), Passes::No));
-    let fate = |row: usize| match (is_deleted(row), present.value(row) > 0 && holds(row)) {
+    let fate = |row: usize| match (is_deleted(row), has_rows(row) && holds(row)) {
         (false, true) => Fate::Written,
         (false, false) if !rows.revised.get(row).copied().unwrap_or(false) => Fate::Left,
         _ => Fate::Deleted,
@@ -133,7 +142,7 @@ mod tests {
         let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
         let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
         let rows = stage_rows(&stage, keys, results).unwrap();
-        let parts: Vec<_> = part(&stage, &plan.output, rows).unwrap().collect();
+        let parts: Vec<_> = part(&stage, &plan.output, Emit::Close, rows).unwrap().collect();
         let [(Op::Delete, deletes), (Op::Upsert, upserts)] = &parts[..] else { panic!("two parts") };
         let starts =
             |rows: &StageRows| rows.windows.iter().map(|(start, _)| start / 1000).collect::<Vec<_>>();
@@ -141,5 +150,26 @@ mod tests {
         assert!(deletes.batch.column(1).is_null(0));
         assert_eq!(deletes.batch.column(0).as_string_view().value(0), "u");
         assert_eq!(upserts.batch.column(1).as_primitive::<Int64Type>().values(), &[10, 30]);
+    }
+
+    #[test]
+    fn a_correction_that_makes_having_false_takes_the_result_away() {
+        let query = "SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND) \
+                     HAVING COUNT(*) < 25";
+        let plan = plan(query, "", "");
+        let stage = plan.stage.clone().unwrap();
+        let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
+        let mut parted = |emit| {
+            let results = results(&mut timelines, &[(10, 'u'), (20, 'r'), (30, 'u'), (40, 'r')]);
+            let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
+            let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
+            let rows = stage_rows(&stage, keys, results).unwrap();
+            let of =
+                |rows: &StageRows| rows.windows.iter().map(|(start, _)| start / 1000).collect::<Vec<_>>();
+            let parts = part(&stage, &plan.output, emit, rows).unwrap();
+            parts.map(|(op, rows)| (op, of(&rows))).collect::<Vec<_>>()
+        };
+        assert_eq!(parted(Emit::Close), [(Op::Delete, vec![40]), (Op::Upsert, vec![10, 20])]);
+        assert_eq!(parted(Emit::Change), [(Op::Upsert, vec![10, 20, 30, 40])], "HAVING is asked later");
     }
 }

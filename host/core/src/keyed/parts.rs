@@ -62,7 +62,7 @@ impl<'a, S: Segments> Parts<'a, S> {
         self.segment += usize::from(!found.has_more);
         let Some(rows) = found.rows(plan, stage, &mut self.effects)? else { return Ok(()) };
         self.waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
-        for (op, rows) in part(stage, &plan.output, rows)? {
+        for (op, rows) in part(stage, &plan.output, plan.emit, rows)? {
             match op {
                 Op::Delete => self.waiting.deletes.push(rows),
                 Op::Upsert => self.waiting.upserts.push(rows),

@@ -18,7 +18,7 @@ fn what_makes_the_table_is_printed_for_the_command_line_of_aws() {
     assert_eq!(calls.len(), 2);
     let (head, call) = calls[0].split_once(" '{").unwrap();
     let call = format!("{{{call}");
-    assert_eq!(head, "aws dynamodb create-table --region 'eu-west-1' --cli-input-json");
+    assert_eq!(head, "aws dynamodb create-table --region eu-west-1 --cli-input-json");
     let call: Value = serde_json::from_str(call.trim_end_matches('\'')).unwrap();
     assert_eq!(call["KeySchema"], json!([{"AttributeName": "id", "KeyType": "HASH"}]));
     assert_eq!(call["AttributeDefinitions"], json!([{"AttributeName": "id", "AttributeType": "S"}]));

@@ -13,6 +13,7 @@ use super::producer::{Client, deliver_all, offer};
 use super::transaction::{Promised, Transacted};
 use crate::blocking::blocking;
 use crate::context::SinkContext;
+use crate::shell::in_shell;
 use crate::upsert::{RefusedRows, Template};
 use async_trait::async_trait;
 use rdkafka::producer::Producer;
@@ -153,6 +154,7 @@ impl Sink for KafkaSink {
     fn ddl(&self) -> Option<String> {
         let (brokers, topic) = (&self.cluster.brokers, self.cluster.topic());
         let policy = if self.shaping.tombstones { " --config cleanup.policy=compact" } else { "" };
+        let (brokers, topic) = (in_shell(brokers), in_shell(topic));
         Some(format!("kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic}{policy}"))
     }
 

@@ -13,7 +13,7 @@ use crate::services::dynamodb::DynamoDb;
 use crate::services::stores::{Postgres, Redis};
 use crate::services::topics::{BEGIN, source, texts};
 use crate::services::web::Receiver;
-use crate::services::{kafka, s3};
+use crate::services::{kafka, readers, s3};
 use crate::stored_rows::{come_to, in_dynamodb, in_postgres, in_redis};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -87,11 +87,7 @@ impl World {
     fn in_bucket(&self) -> Vec<Value> {
         let found = tempfile::tempdir().unwrap();
         self.bucket.get(BUCKET, "out", found.path());
-        if found.path().join("out").exists() {
-            s3::parquet_rows(&found.path().join("out"))
-        } else {
-            Vec::new()
-        }
+        if found.path().join("out").exists() { readers::rows(&found.path().join("out")) } else { Vec::new() }
     }
 
     /// What one of [`OTHERS`] holds now, by user and window.

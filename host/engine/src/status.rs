@@ -36,7 +36,7 @@ pub struct SinkStatus {
     /// When one that failed is tried again, wall time.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
     pub next_try: Option<EventTime>,
-    /// Rows that were handed to it; those that are not yet safe there are among `waiting_rows` too.
+    /// Rows that were handed to it.
     pub rows: u64,
     /// Bytes that it wrote, as far as it counts them.
     pub bytes: u64,

@@ -104,12 +104,7 @@ pub const METRICS: &[MetricDoc] = &[
     doc("weir_skipped_records_total", COUNTER, JOB, "Records passed over without fault"),
     doc("weir_results_total", COUNTER, JOB, "Result rows handed to the sinks"),
     doc("weir_failed_results_total", COUNTER, JOB, "Results that could not be computed"),
-    doc(
-        "weir_sink_rows_total",
-        COUNTER,
-        SINK,
-        "Rows that were handed to the sink; those not yet safe there wait too",
-    ),
+    doc("weir_sink_rows_total", COUNTER, SINK, "Rows that were handed to the sink"),
     doc("weir_sink_bytes_total", COUNTER, SINK, "Bytes that the sink wrote"),
     doc("weir_sink_errors_total", COUNTER, SINK, "Times that the sink failed"),
     doc(

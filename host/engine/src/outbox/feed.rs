@@ -43,7 +43,7 @@ impl Outbox {
                 NextStep::Commit(token) => return Ok(Work::Commit(token)),
                 NextStep::Write(rows) => return Ok(Work::Write(rows)),
                 NextStep::Prepare(checkpoint) => return Ok(Work::Prepare(checkpoint)),
-                NextStep::Suspended => return Ok(Work::Pause),
+                NextStep::Suspended | NextStep::GoBack => return Ok(Work::Pause),
                 NextStep::Closed => return Ok(Work::End),
                 NextStep::Read(stretch) => {
                     let (folder, cpu) = (self.folder.clone(), self.progress.cpu.clone());

@@ -242,8 +242,8 @@ impl Outbox {
             if self.cannot_keep(reason)? {
                 continue;
             }
-            // It may be well again: what it has prepared need not be kept.
-            self.queue().ask_again();
+            // It may be well again: what it has made safe itself need not be kept.
+            self.queue().wait_at_barrier();
             self.tell(|_| {});
             tokio::select! {
                 () = self.clock.sleep(back_off.after(Duration::ZERO)) => {}

@@ -65,9 +65,17 @@ impl Queue {
         }
     }
 
-    /// Asks the sink once more to prepare what it has written.
-    pub(in crate::outbox) fn ask_again(&mut self) {
-        self.asked_early = self.barrier.as_ref().map(|barrier| barrier.checkpoint);
+    /// No disk keeps what the checkpoint's token does not cover: the sink is waited for after all, and prepares at the
+    /// barrier. Where it is beyond that, no token of its own can be the checkpoint's, and it goes back.
+    pub(in crate::outbox) fn wait_at_barrier(&mut self) {
+        let Some(barrier) = &mut self.barrier else { return };
+        if matches!(barrier.answer, Answer::Prepared(_)) {
+            return;
+        }
+        barrier.answer = Answer::Open;
+        let is_here =
+            |item: &Item| matches!(item, Item::Barrier(checkpoint) if *checkpoint == barrier.checkpoint);
+        self.goes_back = self.items.iter().take(self.taken).any(is_here);
     }
 
     /// Whether a token is on its way into a checkpoint.

@@ -65,6 +65,8 @@ pub(super) enum NextStep {
     Wait,
     /// It is suspended.
     Suspended,
+    /// It starts anew from where it is safe.
+    GoBack,
     /// Nothing comes any more.
     Closed,
 }
@@ -91,6 +93,8 @@ pub(super) struct Queue {
     asked_early: Option<u64>,
     /// What it prepared then, until a checkpoint holds it.
     early: Option<Prepared>,
+    /// It has taken rows behind a barrier at which it is waited for.
+    goes_back: bool,
     /// Too many rows wait, and not enough of them have gone since.
     is_full: bool,
     /// It failed or does not answer, and has not taken everything since.
@@ -134,7 +138,7 @@ impl Queue {
         if self.has_new_token() {
             return None;
         }
-        (self.asked_early, self.early) = (None, None);
+        (self.asked_early, self.early, self.goes_back) = (None, None, false);
         let taken_again = self.items.iter().take(self.taken).filter_map(|item| match item {
             Item::Rows(waiting) => Some((waiting.rows, waiting.bytes)),
             _ => None,
@@ -155,6 +159,9 @@ impl Queue {
         }
         if self.is_closed && self.is_behind {
             return NextStep::Closed;
+        }
+        if self.goes_back {
+            return NextStep::GoBack;
         }
         if let Some(checkpoint) = self.asked_early.take().filter(|_| self.has_written()) {
             return NextStep::Prepare(checkpoint);

@@ -179,6 +179,7 @@ impl World {
                 self.queue.prepared(checkpoint, token);
             }
             NextStep::CaughtUp | NextStep::Wait => {}
+            NextStep::GoBack => self.is_open = false,
             NextStep::Suspended | NextStep::Closed => panic!("nobody asked for it"),
         }
     }
@@ -205,6 +206,34 @@ fn whatever_fails_and_ends_when_each_row_is_visible_once_and_in_order() {
         assert_eq!(world.outside.visible as i64, world.made, "seed {seed}");
         assert!(world.queue.is_settled() && world.queue.waiting().0 == 0, "seed {seed}");
     }
+}
+
+#[test]
+fn a_sink_beyond_a_barrier_that_no_disk_keeps_goes_back_and_prepares_at_it() {
+    let mut world = World { is_open: true, ..World::new(1) };
+    world.queue.append(batch(0), 8, NOW);
+    world.queue.is_behind = true;
+    world.queue.begin(1);
+    assert!(world.queue.is_answered(), "nobody waits for it");
+    world.queue.append(batch(1), 8, NOW);
+    (world.made, world.checkpoint, world.begun) = (2, 1, Some(1));
+    while !matches!(world.queue.next(), NextStep::Wait) {
+        world.work();
+    }
+    world.queue.take_token();
+    assert!(!world.queue.is_covered(), "what it has prepared covers rows behind the barrier");
+    for _ in 0..2 {
+        world.queue.wait_at_barrier();
+        for _ in 0..6 {
+            world.work();
+        }
+    }
+    assert!(world.queue.is_covered(), "no disk is needed");
+    let (token, kept) = world.queue.part();
+    assert_eq!((token.and_then(|token| token.0.as_u64()), kept.files.len()), (Some(1), 0));
+    world.queue.make_safe();
+    world.work();
+    assert_eq!(world.outside.visible, 1);
 }
 
 #[test]

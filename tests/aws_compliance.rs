@@ -41,17 +41,6 @@ fn troubled(operation: &'static str, upstream: &str, ways: &[Injected]) -> Fault
     Faults::before(upstream, &ways.iter().copied().cycle().take(200).map(rule).collect::<Vec<_>>())
 }
 
-fn make_table(service: &DynamoDb) {
-    service.call(
-        "CreateTable",
-        &json!({
-            "TableName": "kit", "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
-        }),
-    );
-}
-
 fn kit(endpoint: &str) -> Kit {
     Kit::new(
         "dynamodb",
@@ -71,7 +60,7 @@ async fn dynamodb_keeps_the_newest_row_of_each_key() {
     }
     for is_troubled in [false, true] {
         let service = DynamoDb::start();
-        make_table(&service);
+        service.make_table("kit", &["pk"]);
         let faults = troubled(
             "PutItem",
             &service.url,
@@ -96,7 +85,7 @@ async fn dynamodb_sets_aside_what_it_never_takes() {
         return;
     }
     let service = DynamoDb::start();
-    make_table(&service);
+    service.make_table("kit", &["pk"]);
     let kit = kit(&service.url);
     let mut sink = kit.open();
     sink.start(None).await.unwrap();

@@ -25,17 +25,6 @@ fn always(operation: &'static str, what: Injected) -> Rule {
     Rule { operation, after: 0, times: usize::MAX, what }
 }
 
-fn make_table(service: &DynamoDb) {
-    service.call(
-        "CreateTable",
-        &json!({
-            "TableName": "features", "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "S"}],
-        }),
-    );
-}
-
 /// A job with a table of DynamoDB behind a proxy.
 fn behind(faults: &Faults) -> Project {
     let sink =
@@ -71,7 +60,7 @@ fn is_over(job: &Value) -> bool {
 
 fn is_throttled_for(length: Duration) {
     let service = DynamoDb::start();
-    make_table(&service);
+    service.make_table("features", &["pk", "sk"]);
     let throttled = Injected::Error(400, "ProvisionedThroughputExceededException");
     let faults = Faults::before(&service.url, &[always("PutItem", throttled)]);
     let project = behind(&faults);
@@ -118,7 +107,7 @@ fn a_table_that_throttles_for_five_minutes_loses_nothing() {
 #[test]
 fn a_clock_that_is_off_that_of_aws_is_told_as_that_and_loses_nothing() {
     let service = DynamoDb::start();
-    make_table(&service);
+    service.make_table("features", &["pk", "sk"]);
     let faults = Faults::before(&service.url, &[always("PutItem", SKEWED)]);
     let project = behind(&faults);
     let server = Server::start(&project, OFTEN);

@@ -65,7 +65,7 @@ fn newest(project: &Project) -> BTreeMap<String, Value> {
 fn a_table_holds_the_newest_row_of_each_key_through_kills_and_faults() {
     const PART: u64 = 1500;
     let service = DynamoDb::start();
-    service.make_table(&["pk", "sk"]);
+    service.make_table("features", &["pk", "sk"]);
     let rule = |after, times, what| Rule { operation: "PutItem", after, times, what };
     let faults: Vec<Rule> = (0..30)
         .flat_map(|_| {
@@ -100,7 +100,7 @@ fn a_table_holds_the_newest_row_of_each_key_through_kills_and_faults() {
 #[test]
 fn a_table_may_hold_every_window() {
     let service = DynamoDb::start();
-    service.make_table(&["pk", "sk"]);
+    service.make_table("features", &["pk", "sk"]);
     let project = project(&service.url, ", keep: all");
     append(&project, 0..1500);
     project.run(&[]);
@@ -115,7 +115,7 @@ fn a_table_may_hold_every_window() {
 #[test]
 fn a_row_that_the_table_never_takes_is_set_aside_and_the_others_are_written() {
     let service = DynamoDb::start();
-    service.make_table(&["pk", "sk"]);
+    service.make_table("features", &["pk", "sk"]);
     let project = project(&service.url, "");
     let event = |user: &str, note: &str| {
         json!({"user_id": user, "n": 1, "note": note, "event_time": 1_700_000_000_000_u64}).to_string() + "\n"
@@ -148,7 +148,7 @@ fn what_is_wrong_with_table_and_permissions_is_said_by_name() {
     append(&missing, 0..300);
     let text = said(&missing);
     assert!(text.contains("dynamodb table `features`") && text.contains("create it"), "{text}");
-    service.make_table(&["user_id"]);
+    service.make_table("features", &["user_id"]);
     let text = said(&missing);
     assert!(text.contains("its keys are `user_id`, but `key` gives `pk`, `sk`"), "{text}");
     let what = Injected::Error(400, "AccessDeniedException");
@@ -162,7 +162,7 @@ fn what_is_wrong_with_table_and_permissions_is_said_by_name() {
 #[test]
 fn dryfts_second_program_runs_from_kinesis_into_a_feature_service() {
     let (kinesis, service) = (Kinesis::start("features", 1), DynamoDb::start());
-    service.make_table(&["pk"]);
+    service.make_table("features", &["pk"]);
     let mut variables = CREDENTIALS.to_vec();
     variables.extend([
         ("AWS_REGION", "us-east-1"),

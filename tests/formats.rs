@@ -55,7 +55,7 @@ fn project(format: &Numbered, registry: &SchemaRegistry, topic: &str) -> Project
     let project = Project::new();
     let stream = format!(
         "stream: rides\nfields: {{user: string, at: timestamp}}\nevent_time: at\n\
-         format: {{{}: {{registry: \"{}\", schema_wait: 2s}}}}\n\
+         format: {{{}: {{registry: \"{}\", schema_wait: 10s}}}}\n\
          source: {{kafka: {{brokers: \"{}\", topic: {topic}}}}}\n",
         format.name,
         registry.url,
@@ -114,7 +114,7 @@ fn a_bad_schema_number_costs_its_own_records_and_a_registry_that_is_away_none() 
         let job = server.wait_for_job("j", "the job to wait", |job| job["state"] == "retrying");
         let reason = job["reason"].as_str().unwrap();
         assert!(
-            reason.starts_with("schema 99 is not in the schema registry") && reason.contains("up to 2s"),
+            reason.starts_with("schema 99 is not in the schema registry") && reason.contains("up to 10s"),
             "{reason}"
         );
         has_read(&server, 6);

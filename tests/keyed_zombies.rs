@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::harness::{Project, Server, wait_for};
-use crate::keyed_job::{OFTEN, PATIENCE, Rows, newest_and_all, plain};
+use crate::keyed_job::{OFTEN, PATIENCE, QUERY, newest_and_all};
 use crate::services::aws::CREDENTIALS;
 use crate::services::dynamodb::DynamoDb;
 use crate::services::stores::{Postgres, Redis};
+use crate::stored_rows::{come_to, in_dynamodb, in_postgres, in_redis};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -33,9 +34,7 @@ fn project(log: &Path, redis: &Redis, postgres: &Postgres, dynamodb: &DynamoDb) 
         postgres.url(),
         dynamodb.url
     );
-    let query = "query: |\n  SELECT user_id, COUNT(*) AS n, SUM(x) AS total FROM s\n  GROUP BY user_id, TUMBLE(rowtime, \
-                 INTERVAL '1' SECOND)\n";
-    project.file("jobs/j.yaml", &format!("{query}sinks:\n{sinks}"));
+    project.file("jobs/j.yaml", &format!("{QUERY}sinks:\n{sinks}"));
     project
 }
 
@@ -51,44 +50,6 @@ fn append(log: &Path, second: u32) {
     }
 }
 
-fn in_redis(redis: &Redis) -> Rows {
-    let keys = redis.answer(&["KEYS", "j:*"]);
-    let hash = |key: &Value| {
-        let hash = redis.answer(&["HGETALL", key.as_str().unwrap()]);
-        let number = |name: &str| serde_json::from_str::<Value>(hash[name].as_str().unwrap()).unwrap();
-        let user = hash["user_id"].as_str().unwrap().to_owned();
-        (user.clone(), plain(json!({"user_id": user, "n": number("n"), "total": number("total")})))
-    };
-    keys.as_array().unwrap().iter().map(hash).collect()
-}
-
-fn in_postgres(postgres: &Postgres) -> Rows {
-    let lines =
-        postgres.run("SELECT json_build_object('user_id', user_id, 'n', n, 'total', total) FROM newest");
-    let rows = lines.iter().map(|line| plain(serde_json::from_str(line).unwrap()));
-    rows.map(|row| (row["user_id"].as_str().unwrap().to_owned(), row)).collect()
-}
-
-fn in_dynamodb(dynamodb: &DynamoDb) -> Rows {
-    let row = |item: Value| {
-        let number = |name: &str| serde_json::from_str::<Value>(item[name]["N"].as_str().unwrap()).unwrap();
-        let user = item["user_id"]["S"].as_str().unwrap().to_owned();
-        (user.clone(), plain(json!({"user_id": user, "n": number("n"), "total": number("total")})))
-    };
-    dynamodb.items("features").into_iter().map(row).collect()
-}
-
-fn make_table(dynamodb: &DynamoDb) {
-    dynamodb.call(
-        "CreateTable",
-        &json!({
-            "TableName": "features", "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "S"}],
-        }),
-    );
-}
-
 #[test]
 fn a_server_that_was_thought_dead_changes_nothing_beside_its_successor() {
     let (redis, postgres, dynamodb) = (Redis::start(), Postgres::start(), DynamoDb::start());
@@ -98,7 +59,7 @@ fn a_server_that_was_thought_dead_changes_nothing_beside_its_successor() {
     let zombie = project(&log, &redis, &postgres, &dynamodb);
     let statements = crate::keyed_job::statements(&zombie);
     postgres.run(statements.iter().find(|of| of.contains("CREATE TABLE")).unwrap());
-    make_table(&dynamodb);
+    dynamodb.make_table("features", &["pk", "sk"]);
     let server = Server::start(&zombie, OFTEN);
     let mut second = 0;
     for stop in 1..=3 {
@@ -136,22 +97,14 @@ fn a_server_that_was_thought_dead_changes_nothing_beside_its_successor() {
             let sinks = job["sink_counts"].as_object().unwrap();
             sinks.values().all(|sink| sink["waiting_rows"] == 0 && sink["state"] == "running")
         });
-        let of_successor = || newest_and_all(heir.rows("out")).0;
         wait_for("the last window", PATIENCE, || {
             let rows = newest_and_all(heir.rows("out")).1;
             (rows.len() == (second * USERS) as usize).then_some(())
         });
-        for (store, rows) in [
-            ("postgres", &(|| in_postgres(&postgres)) as &dyn Fn() -> Rows),
-            ("redis", &|| in_redis(&redis)),
-            ("dynamodb", &|| in_dynamodb(&dynamodb)),
-        ] {
-            let mut last = Rows::new();
-            wait_for(store, PATIENCE, || {
-                last = rows();
-                (last == of_successor()).then_some(())
-            });
-        }
+        let expected = newest_and_all(heir.rows("out")).0;
+        come_to(&expected, || in_postgres(&postgres, "newest", "user_id"));
+        come_to(&expected, || in_redis(&redis));
+        come_to(&expected, || in_dynamodb(&dynamodb, |row| row["user_id"].as_str().unwrap().to_owned()));
         successor.kill();
     }
     server.kill();

@@ -215,7 +215,8 @@ fn a_consumer_of_its_own_has_shards_pushed_and_goes_on_after_a_kill() {
 fn how_far_a_job_is_behind_is_what_the_service_says() {
     let kinesis = Kinesis::start(STREAM, 1);
     kinesis.put(STREAM, &records(0..50));
-    let behind = Rule { operation: "GetRecords", after: 0, times: 40, what: Injected::Behind(90_000) };
+    let behind =
+        Rule { operation: "GetRecords", after: 0, times: usize::MAX, what: Injected::Behind(90_000) };
     let faults = Faults::before(&kinesis.url, &[behind]);
     let server = Server::start(&project(&faults.url, "trim_horizon"), "");
     let lag = |status: &Value| status["lag_ms"].as_u64();
@@ -223,6 +224,7 @@ fn how_far_a_job_is_behind_is_what_the_service_says() {
     server.wait_for_job("counts", "the service's word for it", |status| {
         events(status) == 50 && lag(status) >= Some(90_000) && lag(status) < Some(100_000)
     });
+    faults.end();
     server.wait_for_job("counts", "the end", |status| lag(status) == Some(0));
     assert!(server.terminate().success());
 }

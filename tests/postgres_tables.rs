@@ -81,6 +81,30 @@ fn assert_first_refusals(refused: &[(String, Value, String)], big: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_takes_nothing_holds_its_rows_until_it_is_mended() {
+    const CLOSED: &str = "
+        CREATE TABLE own (\"user\" text PRIMARY KEY, n bigint, _time bigint NOT NULL, _revision bigint NOT NULL);
+        CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$
+          BEGIN RAISE EXCEPTION 'what this writes to is gone'; END $$;
+        CREATE TRIGGER judges BEFORE INSERT OR UPDATE ON own FOR EACH ROW EXECUTE FUNCTION judge();";
+    let own = Own::new(&json!({}), CLOSED);
+    let mut sink = own.kit.open();
+    sink.start(None).await.unwrap();
+    let users: Vec<String> = (0..2000).map(|user| format!("u{user}")).collect();
+    let rows: Vec<_> = users.iter().map(|user| (user.as_str(), Some(1))).collect();
+    sink.write(&numbers_of(&rows, 1, 1)).await.unwrap();
+    let token = sink.prepare(1).await.unwrap();
+    let error = sink.commit(&token).await.unwrap_err();
+    assert!(error.message.contains("takes none of 320 rows"), "{error}");
+    assert!(error.message.contains("what this writes to is gone"), "{error}");
+    assert!(own.kit.refused().is_empty() && own.rows().is_empty());
+    own.postgres.run("DROP TRIGGER judges ON own");
+    let mut sink = own.kit.open();
+    sink.start(Some(&token)).await.unwrap();
+    assert_eq!((own.rows().len(), own.kit.refused().len()), (2000, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_table_refuses_is_set_aside_and_everything_else_is_in() {
     let own = Own::new(&json!({}), NARROW);
     let mut sink = own.kit.open();

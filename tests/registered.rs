@@ -7,8 +7,7 @@ use crate::every_type::{self, assert_same, texts};
 use crate::harness::{Project, Server, wait_for};
 use crate::services::apicurio::Registry;
 use crate::services::kafka;
-use crate::services::topics::{PATIENCE, producer};
-use rdkafka::producer::{BaseRecord, Producer};
+use crate::services::topics::{PATIENCE, send_bytes};
 use serde_json::{Value, json};
 
 const KINDS: [Kind; 2] = [Kind::Avro, Kind::Protobuf];
@@ -107,17 +106,6 @@ fn push_text(text: &str, length: impl Fn(i64, &mut Vec<u8>), out: &mut Vec<u8>) 
     out.extend_from_slice(text.as_bytes());
 }
 
-fn send(broker: &str, topic: &str, records: impl Iterator<Item = Vec<u8>>) {
-    let producer = producer(broker, &[]);
-    for record in records {
-        producer
-            .send(BaseRecord::<str, [u8]>::to(topic).payload(&record))
-            .map_err(|(error, _)| error)
-            .unwrap();
-    }
-    producer.flush(PATIENCE).unwrap();
-}
-
 /// Rows whose lists and maps hold what a format can tell: no null, and nothing for those that are null themselves.
 fn told(mut rows: Vec<Value>, kind: Kind) -> Vec<Value> {
     for row in rows.iter_mut().filter(|_| kind == Kind::Protobuf) {
@@ -192,7 +180,11 @@ fn a_field_with_a_default_goes_on_a_registry_that_is_away_is_waited_for_and_what
             registry.register(&subject, &kind.format().to_uppercase(), &kind.schema(version))
         };
         let send = |id: u32, version: usize, numbers: std::ops::Range<i64>| {
-            send(&broker.address, &topic, numbers.map(|number| kind.record(id, version, number)));
+            send_bytes(
+                &broker.address,
+                &topic,
+                &numbers.map(|number| kind.record(id, version, number)).collect::<Vec<_>>(),
+            );
         };
         let first = register(&registry, 1);
         send(first, 1, 0..10);

@@ -48,7 +48,7 @@ impl World {
         let receiver = Receiver::start();
         broker.topic(TOPIC, 1);
         bucket.bucket(BUCKET);
-        dynamodb.make_table(&["pk", "sk"]);
+        dynamodb.make_table("features", &["pk", "sk"]);
         let sinks = format!(
             "  - kafka: {{brokers: \"{}\", topic: {TOPIC}, key: user_id, delivery: exactly_once}}\n  \
              - redis: {{url: \"{}\"}}\n  \
@@ -62,14 +62,7 @@ impl World {
             dynamodb.url,
             receiver.url
         );
-        let variables = [
-            ("AWS_ENDPOINT_URL", bucket.url.as_str()),
-            ("AWS_ACCESS_KEY_ID", "weir"),
-            ("AWS_SECRET_ACCESS_KEY", "weir-secret"),
-            ("AWS_REGION", "us-east-1"),
-            ("ALLOW_HTTP", "true"),
-        ];
-        let project = project(&sinks).with_environment(&variables);
+        let project = project(&sinks).with_environment(&bucket.variables());
         let statements = statements(&project);
         let table = statements.iter().find(|statement| statement.contains("CREATE TABLE")).unwrap();
         postgres.run(table);

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::{file, web};
-use crate::harness::{free_port, wait_for};
+use super::program::Program;
+use super::web;
+use crate::harness::wait_for;
 use serde_json::{Value, json};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// It has to start a virtual machine, on machines that do other things.
@@ -14,28 +14,19 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// A registry with data of its own, killed with its test.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    folder: tempfile::TempDir,
-    port: u16,
-    child: Option<Child>,
+    program: Program,
 }
 
 impl Registry {
     pub(crate) fn start() -> Registry {
-        let mut registry = Registry { folder: tempfile::tempdir().unwrap(), port: free_port(), child: None };
+        let mut registry = Registry { program: Program::with_data("apicurio", "run") };
         registry.restart();
         registry
     }
 
     /// Starts it, at first or after [`Registry::kill`], at the same address and with what it had.
     pub(crate) fn restart(&mut self) {
-        let child = Command::new(file("services/apicurio"))
-            .arg("run")
-            .arg(self.folder.path())
-            .arg(self.port.to_string())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        self.child = Some(child.unwrap());
+        self.program.start();
         wait_for("the schema registry to answer", PATIENCE, || {
             web::ask("GET", &format!("{}/subjects", self.url()), "").filter(|(status, _)| *status == 200)
         });
@@ -43,15 +34,12 @@ impl Registry {
 
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        self.program.kill();
     }
 
     /// Where its interface is that is Confluent's.
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
+        format!("http://127.0.0.1:{}/apis/ccompat/v7", self.program.port)
     }
 
     /// Registers a schema of a kind, such as `AVRO`: its number.
@@ -75,11 +63,5 @@ impl Registry {
         let body = json!({"compatibility": "BACKWARD"}).to_string();
         let (status, answer) = web::ask("PUT", &format!("{}/config", self.url()), &body).unwrap();
         assert_eq!(status, 200, "{answer}");
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.kill();
     }
 }

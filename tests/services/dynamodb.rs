@@ -38,8 +38,8 @@ impl DynamoDb {
         answer
     }
 
-    /// Makes the table `features`, whose keys are texts of these names.
-    pub(crate) fn make_table(&self, names: &[&str]) {
+    /// Makes a table whose keys are texts of these names.
+    pub(crate) fn make_table(&self, table: &str, names: &[&str]) {
         let kinds = ["HASH", "RANGE"];
         let keys: Vec<Value> = names
             .iter()
@@ -49,7 +49,7 @@ impl DynamoDb {
         let types: Vec<Value> =
             names.iter().map(|name| json!({"AttributeName": name, "AttributeType": "S"})).collect();
         let table = json!({
-            "TableName": "features", "KeySchema": keys, "AttributeDefinitions": types,
+            "TableName": table, "KeySchema": keys, "AttributeDefinitions": types,
             "BillingMode": "PAY_PER_REQUEST",
         });
         self.call("CreateTable", &table);

@@ -13,6 +13,7 @@ pub(crate) mod kafka;
 pub(crate) mod killing;
 pub(crate) mod kinesis;
 pub(crate) mod opensearch;
+pub(crate) mod program;
 pub(crate) mod readers;
 pub(crate) mod s3;
 pub(crate) mod schema_registry;

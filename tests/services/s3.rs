@@ -25,9 +25,23 @@ pub(crate) fn shared() -> &'static Store {
     })
 }
 
+/// Who may do everything.
+const OWNER: (&str, &str) = ("weir", "weir-secret");
+
+/// The variables by which whoever has a key uses a store at this address.
+fn variables<'v>(url: &'v str, (key, secret): (&'v str, &'v str)) -> [(&'static str, &'v str); 5] {
+    [
+        ("AWS_ENDPOINT_URL", url),
+        ("AWS_ACCESS_KEY_ID", key),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_REGION", "us-east-1"),
+        ("ALLOW_HTTP", "true"),
+    ]
+}
+
 /// Lets a command use a store at this address as the one who may do everything.
 pub(crate) fn with_key<'c>(command: &'c mut Command, url: &str) -> &'c mut Command {
-    with_other_key(command, url, "weir", "weir-secret")
+    command.envs(variables(url, OWNER))
 }
 
 /// The same with another key.
@@ -37,15 +51,15 @@ pub(crate) fn with_other_key<'c>(
     key: &str,
     secret: &str,
 ) -> &'c mut Command {
-    command
-        .env("AWS_ENDPOINT_URL", url)
-        .env("AWS_ACCESS_KEY_ID", key)
-        .env("AWS_SECRET_ACCESS_KEY", secret)
-        .env("AWS_REGION", "us-east-1")
-        .env("ALLOW_HTTP", "true")
+    command.envs(variables(url, (key, secret)))
 }
 
 impl Store {
+    /// The variables by which its owner uses it.
+    pub(crate) fn variables(&self) -> [(&'static str, &str); 5] {
+        variables(&self.url, OWNER)
+    }
+
     pub(crate) fn bucket(&self, name: &str) {
         said(Command::new(file("services/s3")).arg("bucket").arg(&self.dir).arg(name));
     }

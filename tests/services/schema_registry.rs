@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use super::web;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 /// A registry; it ends with the test's process.
 #[derive(Debug)]
@@ -82,6 +82,7 @@ impl Registrations {
         }
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match (method, parts.as_slice()) {
+            ("GET", ["subjects"]) => (200, self.subjects.keys().map(String::as_str).collect()),
             ("GET", ["schemas", "ids", id]) => {
                 let id: usize = id.parse().unwrap();
                 match id.checked_sub(1).and_then(|at| self.schemas.get(at)) {
@@ -117,18 +118,7 @@ impl Registrations {
 }
 
 fn serve(stream: &TcpStream, state: &Mutex<Registrations>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut reader = BufReader::new(stream);
-    let (mut asked, mut line, mut length) = (String::new(), String::new(), 0);
-    reader.read_line(&mut asked)?;
-    while reader.read_line(&mut line)? > 2 {
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        line.clear();
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    let (asked, body) = web::request(stream)?;
     let body = serde_json::from_slice(&body).unwrap_or_default();
     let mut words = asked.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

@@ -170,10 +170,19 @@ pub(crate) async fn delete_records(brokers: &str, topic: &str, before: i64) {
     admin(brokers).delete_records(&below, &AdminOptions::new()).await.unwrap();
 }
 
-/// Deletes a topic.
+/// Deletes a topic, and waits until it is gone, which is some time after that.
 pub(crate) async fn delete_topic(brokers: &str, topic: &str) {
-    let deleted = admin(brokers).delete_topics(&[topic], &AdminOptions::new()).await.unwrap();
+    let admin = admin(brokers);
+    let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await.unwrap();
     deleted.into_iter().for_each(|one| _ = one.unwrap());
+    for _ in 0..200 {
+        let there = admin.inner().fetch_metadata(None, PATIENCE).unwrap();
+        if there.topics().iter().all(|of| of.name() != topic) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{topic} is not gone");
 }
 
 /// Lets a topic have so many partitions.
@@ -211,4 +220,20 @@ pub(crate) fn keys_of(brokers: &str, topic: &str) -> Vec<String> {
     };
     let messages = std::iter::from_fn(|| consumer.poll(PATIENCE)?.ok());
     messages.map(|message| key(&message)).collect()
+}
+
+/// The error that reading on from these positions ends with, found at opening or behind it.
+pub(crate) async fn stopped_by(source: &dyn Source, from: &[OpenPartition]) -> ConnectError {
+    let mut reader = match source.open(0, from, false).await {
+        Ok(reader) => reader,
+        Err(error) => return error,
+    };
+    let failed = async {
+        loop {
+            if let Err(error) = reader.next().await {
+                return error;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, failed).await.expect("it reads on")
 }

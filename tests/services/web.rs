@@ -54,10 +54,12 @@ impl Receiver {
     }
 }
 
-fn receive(stream: &TcpStream, taken: &Mutex<Vec<Value>>, requests: &mut usize) -> std::io::Result<()> {
+/// A request: its first line, and its body.
+pub(super) fn request(stream: &TcpStream) -> std::io::Result<(String, Vec<u8>)> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut reader = BufReader::new(stream);
-    let (mut line, mut length) = (String::new(), 0);
+    let (mut asked, mut line, mut length) = (String::new(), String::new(), 0);
+    reader.read_line(&mut asked)?;
     while reader.read_line(&mut line)? > 2 {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
@@ -66,8 +68,13 @@ fn receive(stream: &TcpStream, taken: &Mutex<Vec<Value>>, requests: &mut usize) 
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    *requests += usize::from(length > 0);
-    let fault = if length > 0 { *requests % 5 } else { 0 };
+    Ok((asked, body))
+}
+
+fn receive(stream: &TcpStream, taken: &Mutex<Vec<Value>>, requests: &mut usize) -> std::io::Result<()> {
+    let (_, body) = request(stream)?;
+    *requests += usize::from(!body.is_empty());
+    let fault = if body.is_empty() { 0 } else { *requests % 5 };
     let mut stream = stream;
     if fault == 2 {
         return stream.write_all(b"HTTP/1.1 503 busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");

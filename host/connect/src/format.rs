@@ -86,6 +86,12 @@ pub trait Encoder: Send + Sync + Debug {
         Ok(())
     }
 
+    /// Looks whether what rows need to be encoded can be had where it is; what was found, for a person, if anything had to
+    /// be asked. Has no effect.
+    async fn probe(&self) -> Result<Option<String>, ConnectError> {
+        Ok(None)
+    }
+
     /// What a file of such rows begins with.
     fn head(&self, _rows: &SinkRows) -> Result<Vec<u8>, ConnectError> {
         Ok(Vec::new())

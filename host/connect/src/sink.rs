@@ -139,6 +139,11 @@ pub trait Sink: Send {
         false
     }
 
+    /// What to write so that whoever reads there sees rows go that are taken back; `None` where that is seen.
+    fn keeps_what_goes(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What it has counted since it was made, for figures alone.
     fn counts(&self) -> SinkCounts {
         SinkCounts::default()

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -129,7 +130,7 @@ impl HttpRegistry {
         Ok(self.client.get_or_init(|| made))
     }
 
-    async fn get(&self, path: &[&str], what: &str) -> Result<RegistryAnswer, NoAnswer> {
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], what: &str) -> Result<T, NoAnswer> {
         self.ask(self.client()?.get(self.address(path)), what).await
     }
 
@@ -139,7 +140,7 @@ impl HttpRegistry {
         self.ask(request.body(body.to_string()), what).await
     }
 
-    async fn ask(&self, request: RequestBuilder, what: &str) -> Result<RegistryAnswer, NoAnswer> {
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder, what: &str) -> Result<T, NoAnswer> {
         let request = match &self.login {
             Some(login) => request.basic_auth(&login.user, login.password.as_ref()),
             None => request,
@@ -257,7 +258,7 @@ impl SchemaRegistry for HttpRegistry {
         }
         let what = format!("schema {id}");
         match self.get(&["schemas", "ids", &id.to_string()], &what).await {
-            Ok(answer) => {
+            Ok::<RegistryAnswer, _>(answer) => {
                 let found = answer.registered(id);
                 self.known().insert(id, found.clone());
                 Ok(SchemaAnswer::Found(found))
@@ -269,7 +270,7 @@ impl SchemaRegistry for HttpRegistry {
 
     async fn latest(&self, subject: &str) -> Result<(u32, Registered), ConnectError> {
         let what = format!("subject `{subject}`");
-        let answer = self.get(&["subjects", subject, "versions", "latest"], &what).await;
+        let answer = self.get::<RegistryAnswer>(&["subjects", subject, "versions", "latest"], &what).await;
         let answer = answer.map_err(NoAnswer::into_error)?;
         let (id, version) = answer.id.zip(answer.version).ok_or_else(|| self.without_id(&what))?;
         Ok((version, answer.registered(id)))
@@ -278,13 +279,18 @@ impl SchemaRegistry for HttpRegistry {
     async fn version(&self, subject: &str, version: u32) -> Result<SchemaAnswer, ConnectError> {
         let what = format!("version {version} of subject `{subject}`");
         match self.get(&["subjects", subject, "versions", &version.to_string()], &what).await {
-            Ok(answer) => {
+            Ok::<RegistryAnswer, _>(answer) => {
                 let id = answer.id.ok_or_else(|| self.without_id(&what))?;
                 Ok(SchemaAnswer::Found(answer.registered(id)))
             }
             Err(NoAnswer::Absent(why)) => Ok(SchemaAnswer::Absent(why)),
             Err(NoAnswer::Failed(error)) => Err(error),
         }
+    }
+
+    async fn subjects(&self) -> Result<usize, ConnectError> {
+        let answer: Result<Vec<String>, NoAnswer> = self.get(&["subjects"], "its subjects").await;
+        answer.map(|subjects| subjects.len()).map_err(NoAnswer::into_error)
     }
 
     async fn register(&self, subject: &str, kind: SchemaKind, text: &str) -> Result<u32, ConnectError> {

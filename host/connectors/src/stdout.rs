@@ -39,6 +39,10 @@ pub(crate) fn sink(value: &Value, _: &SinkContext) -> Result<Box<dyn Sink>, Vec<
 
 #[async_trait]
 impl Sink for StdoutSink {
+    fn keeps_what_goes(&self) -> Option<&'static str> {
+        Some("use a sink that has keys")
+    }
+
     fn delivery(&self) -> Delivery {
         Delivery::AtLeastOnce
     }

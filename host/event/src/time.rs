@@ -96,7 +96,8 @@ pub struct TimeError(String);
 impl FromStr for EventTime {
     type Err = TimeError;
 
-    /// RFC 3339 (an offset or `Z` is required) or an integer of epoch milliseconds, of the years -9999 to 9999.
+    /// RFC 3339 (an offset or `Z` is required) or an integer of epoch milliseconds, of the years -9999 to 9999 except the
+    /// last day of that, which is written and not read.
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let refused = || TimeError(shown(text).into_owned());
         let stamp = match text.parse::<i64>() {

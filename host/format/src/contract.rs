@@ -3,12 +3,14 @@
 //! Must not know any format.
 
 use crate::registry::Surroundings;
+use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
 use weir_connect::settings::SettingError;
-use weir_connect::{Decoder, Encoder, FileLayout};
+use weir_connect::{ConnectError, Decoder, Encoder, FileLayout};
 
 /// How the records of a stream are read: its format with the options that its definition gives.
+#[async_trait]
 pub trait StreamFormat: Send + Sync + Debug {
     /// How files of it fall into records.
     fn layout(&self) -> FileLayout;
@@ -19,6 +21,12 @@ pub trait StreamFormat: Send + Sync + Debug {
     /// # Panics
     /// When an index is none of the schema's.
     fn decoder(&self, columns: &[usize]) -> Arc<dyn Decoder>;
+
+    /// Looks whether what records need to be decoded can be had where it is; what was found, for a person, if anything had to
+    /// be asked. Has no effect.
+    async fn probe(&self) -> Result<Option<String>, ConnectError> {
+        Ok(None)
+    }
 }
 
 /// Something that is wrong with a stream's format.

@@ -1,7 +1,8 @@
 //! Schemas by whose numbers no record can be decoded, and those that the registry does not have yet.
 //!
-//! A number stands in front of a record, so anybody who writes one can name any: a bad one must neither stop whoever reads
-//! nor hold it for ever. A schema of another language or that cannot be read is refused at once, and so are its records. A
+//! A number stands in front of a record, so anybody who writes one can name any: one whose schema is not there or cannot be
+//! read must neither stop whoever reads nor hold it for ever. (One that can be read and does not fit stops it: see whoever
+//! plans.) A schema of another language or that cannot be read is refused at once, and so are its records. A
 //! number that the registry does not have may still come, since a log and a registry are copied each at its own pace: it is
 //! waited for, then refused too, and asked for again now and then. Whoever names ever other numbers does not gain more time by it:
 //! after one was waited for in vain, others are refused at once for ten times as long.
@@ -9,6 +10,7 @@
 //! Knows numbers, reasons and time. Must not know any schema's language.
 
 use crate::registry::{Registered, SchemaAnswer, SchemaRegistry};
+use futures_util::{StreamExt, stream};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +23,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// So many times as long as a number is waited for no other one is, once that was in vain.
 const WITHOUT_WAIT: u32 = 10;
+
+/// So many numbers are asked for at the same time: a block may name thousands that nobody registered.
+const ASKED_AT_ONCE: usize = 16;
 
 /// So many refused numbers are remembered: of more the oldest is asked for again.
 const REFUSED_KEPT: usize = 1 << 14;
@@ -136,27 +141,30 @@ impl RefusedNumbers {
     ) -> Result<(Vec<Registered>, Option<ConnectError>), ConnectError> {
         let (mut found, mut awaited) = (Vec::new(), None);
         // Those that hold nobody up come last.
-        let mut numbers: Vec<(bool, u32)> =
-            numbers.into_iter().map(|number| (self.why(number).is_some(), number)).collect();
-        numbers.sort_unstable();
-        for (is_refused, number) in numbers {
-            match registry.by_id(number).await {
+        let (refused, unknown): (Vec<u32>, Vec<u32>) = {
+            let known = self.known();
+            numbers.into_iter().partition(|number| known.refused.contains_key(number))
+        };
+        let asked = unknown.into_iter().chain(refused);
+        let asked = asked.map(|number| async move { (number, registry.by_id(number).await) });
+        let mut answers = stream::iter(asked).buffered(ASKED_AT_ONCE);
+        while let Some((number, answer)) = answers.next().await {
+            match answer {
                 Ok(SchemaAnswer::Found(schema)) => found.push(schema),
                 Ok(SchemaAnswer::Absent(why)) => {
                     awaited = awaited.or(self.judge(number, SchemaFault::Absent(why))?);
                 }
-                Err(error) if is_refused && error.retry => {
-                    self.known().quiet_until = self.clock.monotonic() + ASK_AGAIN;
+                Err(error) => {
+                    self.judge(number, SchemaFault::Unanswered(error))?;
                     break;
                 }
-                Err(error) => return Err(error),
             }
         }
         Ok((found, awaited))
     }
 
     /// Takes in what is wrong with the schema of a number. Gives what is waited for, if it is; the error is that the registry
-    /// cannot be asked.
+    /// cannot be asked about one that was not refused before, which stays as it was.
     pub(crate) fn judge(
         &self,
         number: u32,
@@ -165,6 +173,10 @@ impl RefusedNumbers {
         let now = self.clock.monotonic();
         let mut known = self.known();
         let (why, ask_again) = match fault {
+            SchemaFault::Unanswered(error) if error.retry && known.refused.contains_key(&number) => {
+                known.quiet_until = now + ASK_AGAIN;
+                return Ok(None);
+            }
             SchemaFault::Unanswered(error) => return Err(error),
             SchemaFault::Broken(why) => (why, None),
             SchemaFault::Absent(why) => {

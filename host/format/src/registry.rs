@@ -82,8 +82,27 @@ pub trait SchemaRegistry: Debug + Send + Sync {
     /// A version of a subject.
     async fn version(&self, subject: &str, version: u32) -> Result<SchemaAnswer, ConnectError>;
 
+    /// How many subjects it has, as a question that has no effect.
+    async fn subjects(&self) -> Result<usize, ConnectError>;
+
     /// The number of a schema, registered under the subject if it is not there yet.
     async fn register(&self, subject: &str, kind: SchemaKind, text: &str) -> Result<u32, ConnectError>;
+}
+
+/// Looks whether a registry answers, and where one is read by, whether it has the subject; what was found, for a person.
+pub(crate) async fn probed(
+    registry: &dyn SchemaRegistry,
+    subject: Option<&str>,
+) -> Result<String, ConnectError> {
+    let place = registry.place();
+    if let Some(subject) = subject {
+        registry.latest(subject).await?;
+        return Ok(format!("subject `{subject}` in the schema registry at {place}"));
+    }
+    Ok(match registry.subjects().await? {
+        1 => format!("1 subject in the schema registry at {place}"),
+        count => format!("{count} subjects in the schema registry at {place}"),
+    })
 }
 
 /// The number of a schema and where the record goes on behind it, as Confluent's clients put it in front: a byte of 0 and

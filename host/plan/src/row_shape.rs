@@ -1,6 +1,6 @@
 //! What a job's result rows look like to its sinks, as its plan knows it.
 
-use crate::job_plan::{ColumnRole, JobPlan};
+use crate::job_plan::{ColumnRole, Emit, JobPlan};
 use arrow_schema::{Field, Schema};
 use std::sync::Arc;
 use weir_connect::{RowIdentity, RowShape};
@@ -18,6 +18,11 @@ pub(crate) fn row_shape(plan: &JobPlan) -> RowShape {
     let stage = plan.stage.iter();
     let keys = stage.clone().flat_map(|stage| stage.key_names.iter().zip(&stage.key_types));
     let keys: Vec<Field> = keys.map(|(name, data_type)| Field::new(name, data_type.clone(), true)).collect();
+    // Sessions join and begin earlier, rows that are gone empty windows, and late ones make HAVING false.
+    let is_asked_again = plan.output.filter.is_some() && plan.emit == Emit::Close;
+    let takes_back = plan.stage.as_ref().is_some_and(|stage| {
+        identity == RowIdentity::WindowStart || stage.present.is_some() || is_asked_again
+    });
     let holds =
         |key: usize| plan.output.columns.iter().position(|column| column.role == ColumnRole::Key(key));
     RowShape {
@@ -26,6 +31,6 @@ pub(crate) fn row_shape(plan: &JobPlan) -> RowShape {
         key_columns: (0..keys.len()).map(holds).collect(),
         keys: Arc::new(Schema::new(keys)),
         identity,
-        deletes: identity == RowIdentity::WindowStart,
+        deletes: takes_back,
     }
 }

@@ -13,7 +13,6 @@ use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Location;
 use std::sync::Arc;
 use weir_event::schema::TAKEN_BACK;
-use weir_plan::{Diagnostic, JobDefinition};
 use weir_timeline::{Aggregate, taking_back};
 
 /// What every refusal ends with.
@@ -63,7 +62,6 @@ impl Changed {
 pub(crate) fn check_changes(
     relation: &Relation,
     windows: Option<&StageWindows>,
-    job: &JobDefinition,
     report: &mut Report<'_>,
 ) -> Option<()> {
     let Some(Branch { stream, at, .. }) = relation.changed() else { return Some(()) };
@@ -73,10 +71,7 @@ pub(crate) fn check_changes(
         Some(StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. })) => "SESSION",
         // A key's rows are kept one by one, and are not told apart from those that take them back.
         Some(StageWindows::Lifetime) => "a query without a window",
-        Some(StageWindows::Group(_)) => {
-            warn_of_sinks(job, report);
-            return Some(());
-        }
+        Some(StageWindows::Group(_)) => return Some(()),
     };
     refuse(what, &stream.name, *at, report)
 }
@@ -99,18 +94,4 @@ fn refuse(what: &str, stream: &str, at: Location, report: &mut Report<'_>) -> Op
     );
     report.refuse(Refusal::new(at, message));
     None
-}
-
-/// A window whose last row is gone takes back what was written of it, which a row without `_weir` cannot say.
-fn warn_of_sinks(job: &JobDefinition, report: &mut Report<'_>) {
-    let says_more = |settings: &serde_json::Value| {
-        settings.get("meta").and_then(serde_json::Value::as_bool) == Some(true)
-    };
-    for sink in job.sinks.iter().filter(|sink| sink.kind == "file" && !says_more(&sink.settings)) {
-        let message = format!(
-            "a window whose last row is deleted is taken back, and rows in sink `{}` cannot say so; write `meta: true` for it",
-            sink.name
-        );
-        report.add(Diagnostic::warning(&*job.file, 1, 1, message));
-    }
 }

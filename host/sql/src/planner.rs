@@ -148,7 +148,7 @@ impl Named<'_> {
         if report.has_errors() {
             return None;
         }
-        check_changes(&self.relation, grouping.as_ref().map(|grouping| &grouping.windows), job, report)?;
+        check_changes(&self.relation, grouping.as_ref().map(|grouping| &grouping.windows), report)?;
         let filter = match condition(&mut parsed) {
             Some(filter) => {
                 let at = place(&filter, START);

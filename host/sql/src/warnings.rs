@@ -8,10 +8,9 @@ use crate::report::Report;
 use crate::results::is_column;
 use crate::stage::StageWindows;
 use crate::windows::{GroupWindow, Shape};
-use serde_json::Value;
-use weir_plan::{Diagnostic, Emit, Feature, JobDefinition, LatePolicy, StreamDefinition};
+use weir_plan::{Diagnostic, Feature, JobDefinition, StreamDefinition};
 
-/// Warns of what a job's windows do to its state and its sinks.
+/// Warns of what a job's windows do to its state.
 pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Report<'_>) {
     match windows {
         StageWindows::Lifetime if job.retention.is_none() => {
@@ -20,10 +19,7 @@ pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Rep
                            it is added to a job that has state";
             report.add(Diagnostic::warning(&*job.file, 1, 1, message));
         }
-        StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. }) => {
-            last_sessions(job, report);
-            sessions_to_sinks(job, report);
-        }
+        StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. }) => last_sessions(job, report),
         _ => {}
     }
 }
@@ -60,22 +56,6 @@ fn last_sessions(job: &JobDefinition, report: &mut Report<'_>) {
     if job.retention.is_none() {
         let message = "the job has no `retention`, so the last session of every key stays for ever; write `retention`, \
                        such as 365d: a session is forgotten so long after its end";
-        report.add(Diagnostic::warning(&*job.file, 1, 1, message));
-    }
-}
-
-/// A session that grows or joins another takes back what was written of it, which a row without `_weir` cannot say.
-fn sessions_to_sinks(job: &JobDefinition, report: &mut Report<'_>) {
-    if job.emit == Emit::Close && job.late.policy != LatePolicy::Correct {
-        return;
-    }
-    let says_more = |settings: &Value| settings.get("meta").and_then(Value::as_bool) == Some(true);
-    for sink in job.sinks.iter().filter(|sink| sink.kind != "discard" && !says_more(&sink.settings)) {
-        let message = format!(
-            "sessions that were written can join or begin earlier, and rows in sink `{}` do not tell which are taken \
-             back; write `meta: true` for it, or `late: {{policy: drop}}` with `emit: {{on: close}}`",
-            sink.name
-        );
         report.add(Diagnostic::warning(&*job.file, 1, 1, message));
     }
 }

@@ -41,7 +41,16 @@ pub(crate) fn plan(
     let kinds = RegisteredKinds::new(folder, clock);
     refuse(&mut planned, checked, |jobs| feeding::faults(jobs, checked, &kinds, folder));
     refuse(&mut planned, checked, |jobs| jobs.iter().map(|job| kinds.misfits(job)).collect());
+    for job in &planned.jobs {
+        let warning = |message| Diagnostic::warning(file_of(checked, &job.name), 1, 1, message);
+        planned.diagnostics.extend(kinds.keep_what_goes(job).into_iter().map(warning));
+    }
     planned
+}
+
+/// The file of a job's definition.
+fn file_of<'c>(checked: &'c Checked, job: &str) -> &'c str {
+    checked.jobs.iter().find(|definition| definition.name == job).map_or("", |job| &job.file)
 }
 
 /// Refuses the jobs with which something is wrong.
@@ -52,8 +61,7 @@ fn refuse(planned: &mut Planned, checked: &Checked, faults: impl Fn(&[JobPlan]) 
             planned.jobs.push(job);
             continue;
         }
-        let definition = checked.jobs.iter().find(|definition| definition.name == job.name);
-        let file = definition.map_or("", |job| &job.file);
+        let file = file_of(checked, &job.name);
         let errors: Vec<Diagnostic> =
             faults.into_iter().map(|message| Diagnostic::error(file, 1, 1, message)).collect();
         let reasons = errors.iter().map(ToString::to_string).collect();

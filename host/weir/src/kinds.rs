@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::settings::SettingError;
-use weir_connect::{ConnectError, Delivery, NoMark, Sink, Source};
+use weir_connect::{ConnectError, Delivery, NoMark, Probe, Sink, Source};
 use weir_connectors::context::{SinkContext, SourceContext};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry;
@@ -14,8 +14,8 @@ use weir_engine::sink_identity;
 use weir_event::{Clock, StreamSchema};
 use weir_format::{StreamFormat, by_name, stream_format};
 use weir_plan::{
-    ConnectorKinds, FormatDefinition, FormatProblem, JobPlan, RecordKind, SettingProblem, SinkPlan,
-    StreamDefinition, StreamInput, StreamOrigin,
+    ConnectorKinds, Emit, FormatDefinition, FormatProblem, JobPlan, LatePolicy, RecordKind, SettingProblem,
+    SinkPlan, StreamDefinition, StreamInput, StreamOrigin,
 };
 
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
@@ -85,6 +85,26 @@ impl RegisteredKinds {
         plan.sinks.iter().flat_map(misfits).collect()
     }
 
+    /// What of a job's sinks goes on showing results that are taken back, in words.
+    pub(crate) fn keep_what_goes(&self, plan: &JobPlan) -> Vec<String> {
+        let shape = plan.row_shape();
+        let never_corrects = plan.emit == Emit::Close && plan.late.policy != LatePolicy::Correct;
+        let takes_rows_back = plan.stage.as_ref().is_some_and(|stage| stage.present.is_some());
+        if !shape.deletes || (never_corrects && !takes_rows_back) {
+            return Vec::new();
+        }
+        let context = self.sink_context(&plan.name);
+        let told = |sink: &SinkPlan| {
+            let advice = registry::sink(&sink.kind, &sink.settings, &context).ok()?.keeps_what_goes()?;
+            Some(format!(
+                "results that were written can be taken back (a session that joins another, a window without any row left, \
+                 HAVING that is not true any more), and sink `{}` does not say which; {advice}",
+                sink.name
+            ))
+        };
+        plan.sinks.iter().filter_map(told).collect()
+    }
+
     /// The source of a stream.
     pub(crate) fn source(
         &self,
@@ -94,6 +114,22 @@ impl RegisteredKinds {
         let context = self.source_context(&stream.name, (&stream.format, &stream.schema));
         let source = registry::source(&origin.kind, &origin.settings, &context);
         source.map_err(|errors| ConnectError::user(in_words(&errors)))
+    }
+
+    /// Tries what a stream is read from, and what its records need to be decoded.
+    pub(crate) async fn probe_source(
+        &self,
+        stream: &StreamDefinition,
+        origin: &StreamOrigin,
+    ) -> Result<Probe, ConnectError> {
+        let found = self.source(stream, origin)?.probe().await?;
+        let format = self.format((&stream.format, &stream.schema));
+        // What is wrong with the format is said of the format.
+        let Ok(format) = format else { return Ok(found) };
+        Ok(match (found, format.probe().await?) {
+            (Probe::Ready(found), Some(more)) => Probe::Ready(format!("{found}, {more}")),
+            (found, _) => found,
+        })
     }
 
     /// A sink of a job, which knows the rows that it gets.

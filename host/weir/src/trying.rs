@@ -67,14 +67,14 @@ pub(crate) fn try_all(
         let Some(origin) = stream.origin.clone() else { continue };
         connectors.push(format!("stream {}: {}", stream.name, origin.kind));
         let (kinds, stream) = (kinds.clone(), stream.clone());
-        let probe = async move { kinds.source(&stream, &origin)?.probe().await };
+        let probe = async move { kinds.probe_source(&stream, &origin).await };
         asked.spawn_on(tried(connectors.len() - 1, clock.clone(), probe), threads.handle());
     }
     for plan in plans {
         for input in named_by_job(plan) {
             connectors.push(format!("job {}: {}", plan.name, input.origin.kind));
             let (kinds, input) = (kinds.clone(), input.clone());
-            let probe = async move { kinds.source(&input.stream, &input.origin)?.probe().await };
+            let probe = async move { kinds.probe_source(&input.stream, &input.origin).await };
             asked.spawn_on(tried(connectors.len() - 1, clock.clone(), probe), threads.handle());
         }
         for sink in &plan.sinks {

@@ -10,7 +10,7 @@ use crate::services::kafka::Broker;
 use crate::services::stores::{PASSWORD, Postgres, Redis};
 use crate::takers::Takers;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -69,14 +69,7 @@ impl Stores {
                 self.postgres.run(&String::from_utf8(output.expect("weir starts").stdout).expect("a text"));
             }
             "kafka" => self.broker.topic(name, 1),
-            "dynamodb" => {
-                let key = json!([{"AttributeName": "pk", "KeyType": "HASH"}]);
-                let types = json!([{"AttributeName": "pk", "AttributeType": "S"}]);
-                self.dynamodb.call(
-                    "CreateTable",
-                    &json!({"TableName": name, "BillingMode": "PAY_PER_REQUEST", "KeySchema": key, "AttributeDefinitions": types}),
-                );
-            }
+            "dynamodb" => self.dynamodb.make_table(name, &["pk"]),
             _ => {}
         }
     }

@@ -6,7 +6,7 @@
 //! up. A file that is made of what was appended is made when it is finished, from `JOB-NUMBER.ENDING.rows`, which stays
 //! until the checkpoint is safe: the one before goes on with it. Before files are finished, the state that they were made
 //! with leaves its mark in `.JOB.state`, so that one that is put back from before does not write the same rows again
-//! unnoticed. `.JOB.lock` is held by the one process that writes. Must not know rows.
+//! unnoticed. `.JOB.ENDING.lock` is held by the one process that writes. Must not know rows.
 
 use super::content::{AppendedRows, FileContent};
 use super::target::{Target, failed, sync_folder};
@@ -97,7 +97,7 @@ impl Folder {
         if self.claim.is_some() || self.settings.mark.is_none() {
             return Ok(());
         }
-        let path = self.stage().join(format!(".{}.lock", self.settings.job));
+        let path = self.lock(&self.ending);
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|error| self.failed("make", &path, &error))?;
         if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
@@ -110,6 +110,16 @@ impl Folder {
         }
         self.claim = Some(file);
         Ok(())
+    }
+
+    /// What the process holds that writes a job's files of this ending here: the job's sinks of other formats have their own.
+    fn lock(&self, ending: &str) -> PathBuf {
+        self.stage().join(format!(".{}{ending}.lock", self.settings.job))
+    }
+
+    /// Whether a process writes the job's files of this ending now.
+    fn is_written(&self, ending: &str) -> bool {
+        File::open(self.lock(ending)).is_ok_and(|file| file.try_lock().is_err())
     }
 
     /// Brings the folder to what the last safe checkpoint says.
@@ -157,8 +167,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Says which unfinished files are of another format than the sink's: those that it had before its definition was
-    /// changed, after a crash or in an older weir. Nobody goes on with them.
+    /// Says which unfinished files are of another format than the sink's, and of none that is written now: those that it had
+    /// before its definition was changed, after a crash or in an older weir. Nobody goes on with them.
     fn tell_of_other_formats(&self, names: &BTreeSet<String>) {
         let start = format!("{}-", self.settings.job);
         for name in names {
@@ -168,11 +178,13 @@ impl Folder {
             else {
                 continue;
             };
-            if number.bytes().all(|digit| digit.is_ascii_digit()) && format!(".{ending}") != self.ending {
+            let ending = format!(".{ending}");
+            let is_numbered = number.bytes().all(|digit| digit.is_ascii_digit());
+            if is_numbered && ending != self.ending && !self.is_written(&ending) {
                 tracing::warn!(
                     job = self.settings.job,
-                    "`{}` holds rows that this sink wrote before its `format` was changed, and is not gone on with; start the \
-                     job once with that format again, and stop it, and they appear",
+                    "`{}` holds rows that the job wrote in another format, and this sink does not go on with it; if no other \
+                     sink of the job does, start the job once with that format again, and stop it, and they appear",
                     self.stage().join(name).display()
                 );
             }
@@ -412,7 +424,7 @@ impl Folder {
     }
 
     fn unfinished_number(&self, name: &str) -> Option<u64> {
-        let name = if self.settings.is_hidden { name.strip_prefix('.')? } else { name };
+        let name = name.strip_prefix('.').unwrap_or(name);
         self.number_of(name, UNFINISHED).or_else(|| self.number_of(name, ROWS))
     }
 

@@ -32,9 +32,9 @@ pub use self::partition::Partitioning;
 pub use self::sink::{FileSink, FileSinkSettings};
 pub use self::source::{FileSource, FileSourceSettings};
 
-use self::each::{EachFile, OneFile};
+use self::each::{Changes, EachFile, OneFile};
 use self::names::Names;
-use self::whole::{Bucket, Disk, OneOfShelf, Shelf, WholeSource};
+use self::whole::{Bucket, Disk, OneOfShelf, Shelf, WholeFile, WholeSource};
 use crate::context::{SinkContext, SourceContext};
 use crate::object::ObjectPlace;
 use crate::settings::{SettingError, Settings};
@@ -72,7 +72,8 @@ pub(crate) const SOURCE_KEYS: &[KeyDoc] = &[
         "partitions",
         "one or files",
         "one",
-        "`one`: all files one after the other; `files`: each beside the others, and the least of their event times counts",
+        "`one`: all files one after the other; `files`: each beside the others, and the least of their event times counts; \
+         65536 files at most in a job's life",
     ),
     KeyDoc::new("options", "mapping", NONE, OPTIONS),
 ];
@@ -86,7 +87,7 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         "where finished files appear, from the project's folder, or in an object store: s3://bucket/.., gs://bucket/.., \
          az://container/..",
     ),
-    KeyDoc::new("format", "jsonl, csv, parquet or {FORMAT: {..}}", "jsonl", "how rows are written"),
+    KeyDoc::new("format", "jsonl, csv, avro, parquet or {FORMAT: {..}}", "jsonl", "how rows are written"),
     KeyDoc::new(
         "partition",
         "list of texts",
@@ -148,11 +149,12 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
             return Ok(Arc::new(whole(shelf, follow)));
         }
         let all = shelf.clone();
-        let one = move |name: &str| {
-            let alone = Arc::new(OneOfShelf::new(all.clone(), name));
+        let one = move |file: &WholeFile| {
+            let alone = Arc::new(OneOfShelf::new(all.clone(), file));
             Arc::new(whole(alone, false)) as Arc<dyn Source>
         };
-        return Ok(each(shelf, Box::new(one), follow, context));
+        let changes = if follow { Changes::Follow } else { Changes::Never };
+        return Ok(each(shelf, Box::new(one), changes, context));
     }
     let project = context.project.clone();
     let lines = move |path| {
@@ -163,14 +165,14 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
         return Ok(lines(path.unwrap_or_default()));
     }
     // Its name may have characters of a glob in it.
-    let one = move |name: &str| {
-        lines(glob::Pattern::escape(&names.path(name).to_string_lossy())) as Arc<dyn Source>
+    let one = move |file: &WholeFile| {
+        lines(glob::Pattern::escape(&names.path(&file.name).to_string_lossy())) as Arc<dyn Source>
     };
-    Ok(each(shelf, Box::new(one), follow, context))
+    Ok(each(shelf, Box::new(one), Changes::BetweenRuns, context))
 }
 
-fn each(shelf: Arc<dyn Shelf>, one: OneFile, follow: bool, context: &SourceContext) -> Arc<dyn Source> {
-    Arc::new(EachFile::new(shelf, one, follow, context.clock.clone()))
+fn each(shelf: Arc<dyn Shelf>, one: OneFile, changes: Changes, context: &SourceContext) -> Arc<dyn Source> {
+    Arc::new(EachFile::new(shelf, one, changes, context.clock.clone()))
 }
 
 /// Whether each file is a partition of its own.

@@ -138,6 +138,10 @@ impl Sink for FileSink {
         self.settings.meta || self.settings.partition.has_time()
     }
 
+    fn keeps_what_goes(&self) -> Option<&'static str> {
+        (!self.settings.meta).then_some("write `meta: true` for it, so that each row says what it does")
+    }
+
     fn counts(&self) -> SinkCounts {
         SinkCounts { bytes: self.bytes, refused: self.refused_rows, ..SinkCounts::default() }
     }

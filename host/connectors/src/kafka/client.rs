@@ -301,8 +301,7 @@ impl Context {
 }
 
 /// How librdkafka says, and shows nowhere else, that it has found another topic under the name of one that it knew: a
-/// test against a real broker fails where it says it otherwise. What it fetched before stands before this in its queue, and
-/// what it fetches of the other topic behind it.
+/// test against a real broker fails where it says it otherwise. It says so before it fetches anything of the other topic.
 const CHANGED_ID: &str = " changed id from ";
 /// The id of a topic that it did not know yet.
 const NO_ID: &str = "from AAAAAAAAAAAAAAAAAAAAAA ";

@@ -18,6 +18,10 @@ pub(super) const ASK_EVERY: Duration = Duration::from_secs(20);
 /// Reading waits for the answer: a broker that is up gives it within milliseconds, and others are asked again.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// So many partitions may be without an answer at one look: one that stays so must not hide those behind it, and reading
+/// waits for each.
+const MOST_UNANSWERED: u32 = 8;
+
 /// The partitions that are there beside these lanes, each from where its log begins; none where nobody answers. An error where
 /// a topic that was gone is there again: opening compares what it holds with what was read.
 pub(super) fn new_partitions(
@@ -31,7 +35,7 @@ pub(super) fn new_partitions(
     };
     let Ok(answer) = consumer.fetch_metadata(one, ANSWER_TIMEOUT) else { return Ok(Vec::new()) };
     let known: BTreeMap<_, _> = lanes.iter().map(|lane| (&lane.of, lane.is_there)).collect();
-    let mut new: Vec<Bounds> = Vec::new();
+    let (mut new, mut unanswered) = (Vec::<Bounds>::new(), 0);
     for of in cluster.topics.listed(&answer) {
         match known.get(&of) {
             Some(true) => continue,
@@ -45,7 +49,13 @@ pub(super) fn new_partitions(
         }
         let ends = consumer.fetch_watermarks(&of.topic, of.number, ANSWER_TIMEOUT);
         // One that is just being made has no leader yet; it is found the next time.
-        let Ok((low, high)) = ends else { break };
+        let Ok((low, high)) = ends else {
+            unanswered += 1;
+            if unanswered == MOST_UNANSWERED {
+                break;
+            }
+            continue;
+        };
         let partition = match cluster.topics {
             Topics::One(_) => u16::try_from(of.number).map_err(|_| cluster.too_many())?,
             Topics::Matching { .. } => {

@@ -87,7 +87,7 @@ pub(crate) const SINK_KEYS: &[KeyDoc] = &[
         "delivery",
         "at_least_once or exactly_once",
         "at_least_once",
-        "exactly_once: rows wait for their checkpoint and come in one transaction, once for whoever reads read_committed",
+        "exactly_once: rows wait for their checkpoint and come in transactions of some 8 MiB, once for whoever reads read_committed",
     ),
     KeyDoc::new("format", "json, csv or {FORMAT: {..}}", "json", "how a row is written"),
     SECURITY,

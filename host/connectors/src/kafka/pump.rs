@@ -33,8 +33,6 @@ const IDLE_POLL: Duration = Duration::from_millis(100);
 /// While brokers are away one is asked so often, and for so long: an empty log says nothing when they are back.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
-/// So much is listened to between two batches.
-const MOST_COMPLAINTS: usize = 64;
 /// Going back to a record is a matter between the client's threads.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -194,9 +192,9 @@ impl Pump {
     /// Takes what was taken from the queue.
     fn take_batch(&mut self, queue: &MessageQueue, blocks: &BlockSender) -> Result<(), End> {
         let (wall, now) = (self.clock.now().millis(), self.clock.monotonic());
-        // What is said of a topic's exchange stands before what is fetched of the other topic, so that it is heard before a
-        // batch is looked into. What follows from errors may let reading go back, which is only for what is still to be taken.
-        let mut errors = self.listen();
+        // What is said of a topic's exchange was said before anything was fetched of the other topic, so that it is heard before
+        // a batch is looked into. What follows from errors may let reading go back, which is only for what is still to be taken.
+        let mut errors = self.listen(queue);
         if !queue.is_empty() {
             self.heard();
         }
@@ -229,10 +227,11 @@ impl Pump {
         errors.iter().try_for_each(|error| self.judge(error, blocks))
     }
 
-    /// Serves what librdkafka says beside messages, and gives the errors among it.
-    fn listen(&self) -> Vec<KafkaError> {
-        let said = std::iter::from_fn(|| self.consumer.poll(Duration::ZERO));
-        said.take(MOST_COMPLAINTS).filter_map(Result::err).collect()
+    /// Serves all that librdkafka has said beside messages by now, and gives the errors among it. What is no error, as a line of
+    /// its log, is served without an answer.
+    fn listen(&self, queue: &MessageQueue) -> Vec<KafkaError> {
+        let said = (0..queue.events()).filter_map(|_| self.consumer.poll(Duration::ZERO));
+        said.filter_map(Result::err).collect()
     }
 
     /// Where in `lanes` a partition is.

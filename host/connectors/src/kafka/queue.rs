@@ -27,6 +27,8 @@ const MOST_MESSAGES: usize = 1024;
 pub(super) struct MessageQueue {
     consumer: Arc<BaseConsumer<Context>>,
     queue: *mut librdkafka::rd_kafka_queue_t,
+    /// Where the client says everything else.
+    events: *mut librdkafka::rd_kafka_queue_t,
     /// Taken and not yet given back.
     held: Vec<*mut librdkafka::rd_kafka_message_t>,
 }
@@ -63,7 +65,18 @@ impl MessageQueue {
     pub(super) fn new(consumer: Arc<BaseConsumer<Context>>) -> MessageQueue {
         // SAFETY: the client lives as long as `consumer`, which is held beside the queue.
         let queue = unsafe { librdkafka::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        MessageQueue { consumer, queue, held: Vec::new() }
+        // SAFETY: as above. A consumer of a group has this queue from the beginning, and keeps it.
+        let events = unsafe { librdkafka::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
+        MessageQueue { consumer, queue, events, held: Vec::new() }
+    }
+
+    /// How much the client has said beside messages that nobody has heard yet.
+    pub(super) fn events(&self) -> usize {
+        if self.events.is_null() {
+            return 0;
+        }
+        // SAFETY: it lives as long as this has not given it back.
+        unsafe { librdkafka::rd_kafka_queue_length(self.events) }
     }
 
     /// Lets a partition deliver here; it is to be assigned only then, or what it has delivered before stands elsewhere.
@@ -136,8 +149,13 @@ impl MessageQueue {
 impl Drop for MessageQueue {
     fn drop(&mut self) {
         self.give_back();
-        // SAFETY: it was made by `new`, and is not used any more.
-        unsafe { librdkafka::rd_kafka_queue_destroy(self.queue) };
+        // SAFETY: both were taken by `new`, and are not used any more.
+        unsafe {
+            librdkafka::rd_kafka_queue_destroy(self.queue);
+            if !self.events.is_null() {
+                librdkafka::rd_kafka_queue_destroy(self.events);
+            }
+        }
     }
 }
 

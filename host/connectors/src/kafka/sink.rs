@@ -3,8 +3,9 @@
 //! At least once: rows are sent as they come, and a checkpoint waits until the brokers have acknowledged all of
 //! them. After a crash the rows since the last safe checkpoint are sent again.
 //!
-//! Exactly once: rows wait in a [`spool`](super::spool) until their checkpoint is safe, and then go into the topic in one
-//! [`transaction`](super::transaction) with the mark that they are there. Who reads with `read_committed` sees each once.
+//! Exactly once: rows wait in a [`spool`](super::spool) until their checkpoint is safe, and then go into the topic in
+//! [`transactions`](super::transaction), each with the mark that its rows are there. Who reads with `read_committed` sees each
+//! once, those of a large checkpoint bit by bit.
 
 use super::client::Cluster;
 use super::messages::{Limits, Shaping};
@@ -139,6 +140,11 @@ impl Sink for KafkaSink {
         self.needs_meta
     }
 
+    fn keeps_what_goes(&self) -> Option<&'static str> {
+        let advice = "write `tombstones: true` and a `key` for it, so that a message without a value says so";
+        (!self.shaping.tombstones).then_some(advice)
+    }
+
     fn own_place(&self) -> Option<String> {
         (self.delivery == Delivery::ExactlyOnce).then(|| self.place())
     }
@@ -164,7 +170,9 @@ impl Sink for KafkaSink {
             let client: Client = cluster.client()?;
             Ok(cluster.topics.found(&cluster.look_for_topics(client.client())?))
         });
-        Ok(Probe::Ready(found.await?))
+        let found = found.await?;
+        let found = [Some(found), self.encoder.probe().await?];
+        Ok(Probe::Ready(found.into_iter().flatten().collect::<Vec<_>>().join(", ")))
     }
 
     async fn start(&mut self, last: Option<&Token>) -> Result<(), ConnectError> {

@@ -17,7 +17,7 @@ const NAME: &str = "name";
 /// Ends the names of files.
 const ENDING: &str = ".messages";
 /// A file is whole when it has about so many bytes: what a slow line carries well before a transaction times out.
-const FILE_BYTES: u64 = if cfg!(test) { 64 } else { 8 << 20 };
+const FILE_BYTES: u64 = 8 << 20;
 /// In place of a length: there is no key, or no value.
 const NONE: u32 = u32::MAX;
 
@@ -39,6 +39,7 @@ pub(super) struct Spool {
     pending: Vec<Spooled>,
     growing: Option<Growing>,
     next: u64,
+    file_bytes: u64,
 }
 
 /// A file that is being written.
@@ -53,7 +54,7 @@ struct Growing {
 impl Spool {
     /// In a folder of the sink's own, which is made where it is missing.
     pub(super) fn open(folder: PathBuf) -> Result<Spool, ConnectError> {
-        let spool = Spool { folder, pending: Vec::new(), growing: None, next: 1 };
+        let spool = Spool { folder, pending: Vec::new(), growing: None, next: 1, file_bytes: FILE_BYTES };
         make_folder(&spool.folder).map_err(|error| failed("make", &spool.folder, &error))?;
         Ok(spool)
     }
@@ -106,7 +107,7 @@ impl Spool {
 
     /// Appends a message.
     pub(super) fn append(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), ConnectError> {
-        if self.growing.as_ref().is_some_and(|growing| growing.bytes >= FILE_BYTES) {
+        if self.growing.as_ref().is_some_and(|growing| growing.bytes >= self.file_bytes) {
             self.finish()?;
         }
         let mut growing = match self.growing.take() {
@@ -320,7 +321,7 @@ mod tests {
     #[test]
     fn what_no_transaction_could_carry_is_in_several_files() {
         let folder = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(folder.path().to_owned()).unwrap();
+        let mut spool = Spool { file_bytes: 64, ..Spool::open(folder.path().to_owned()).unwrap() };
         let message = |number: u8| (Some(vec![number; 30]), Some(vec![number]));
         for number in 0..7 {
             let (key, value) = message(number);

@@ -1,4 +1,4 @@
-//! Messages and the mark that they are in the topic, in one transaction.
+//! The messages of a file and the mark that they are in the topic, in one transaction.
 //!
 //! The mark is the offset of a consumer group of the sink's own: the number of the last file whose messages are in the
 //! topic. A transaction moves both or neither, so a sink that does not know how one ended opens another producer of the

@@ -10,13 +10,18 @@ use super::statements::Statements;
 use crate::upsert::{Keep, line_of};
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, ToStatement};
-use weir_connect::RowIdentity;
+use tokio_postgres::{Client, Row, Statement, ToStatement};
+use weir_connect::{ConnectError, RowIdentity};
 use weir_event::EventTime;
 
 /// The table may be of a kind that judges rows only at the end of the transaction: it is to say so where rows can be told
 /// apart.
 const JUDGE_AT_ONCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+
+/// So many rows that are refused one by one, and none taken, make the table itself suspect.
+const REFUSED_IN_A_ROW: usize = 256;
+/// So many others are tried then; where there are fewer, each row is judged for itself.
+const TRIED: usize = 64;
 
 /// The move of what a job has staged.
 pub(super) struct Merge<'a> {
@@ -77,11 +82,18 @@ impl Merge<'_> {
     async fn publish_in_halves(&self, places: &[StagedPlace]) -> Result<Vec<(usize, String)>, AskFailure> {
         let publish = self.opening.ask(self.client.prepare(&self.statements.publish_at)).await?;
         let (mut refused, mut parts) = (Vec::new(), vec![(0, places.len())]);
+        let mut is_any_taken = false;
         while let Some((first, end)) = parts.pop().filter(|(first, end)| first < end) {
             let part = &places[first..end];
             match self.is_refused(&publish, &[&part]).await? {
-                None => {}
-                Some(reason) if part.len() == 1 => refused.push((first, reason)),
+                None => is_any_taken = true,
+                Some(reason) if part.len() == 1 => {
+                    if refused.len() == REFUSED_IN_A_ROW && !is_any_taken {
+                        self.expect_some_taken(&publish, &places[end..], &reason).await?;
+                        is_any_taken = true;
+                    }
+                    refused.push((first, reason));
+                }
                 Some(_) => {
                     let middle = usize::midpoint(first, end);
                     parts.extend([(middle, end), (first, middle)]);
@@ -89,6 +101,31 @@ impl Merge<'_> {
             }
         }
         Ok(refused)
+    }
+
+    /// Tries some of the rows that were not, from all over them: that none is taken is the table's fault and not that of rows,
+    /// as where what its trigger writes to is gone.
+    async fn expect_some_taken(
+        &self,
+        publish: &Statement,
+        places: &[StagedPlace],
+        reason: &str,
+    ) -> Result<(), AskFailure> {
+        let every = places.len().div_ceil(TRIED).max(1);
+        for place in places.iter().step_by(every) {
+            if self.is_refused(publish, &[&std::slice::from_ref(place)]).await?.is_none() {
+                return Ok(());
+            }
+        }
+        if places.len() < TRIED {
+            return Ok(());
+        }
+        Err(ConnectError::external(format!(
+            "{}: the table takes none of {} rows that were tried one by one ({reason}); mend what refuses them: the rows wait",
+            self.opening.at,
+            REFUSED_IN_A_ROW + TRIED
+        ))
+        .into())
     }
 
     /// Does what a statement says, or nothing of it and gives the reason where some row is to blame.

@@ -3,8 +3,9 @@
 //! Of such a result only the key and the window mean anything. HAVING is not asked of it, as it was asked of the
 //! result that goes. Knows no sink.
 
-use crate::filter::{Filtered, Passes};
+use crate::filter::Passes;
 use crate::keyed::emit::{StageRows, pick_failed};
+use crate::keyed::outputs::Having;
 use crate::project::take;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -30,10 +31,9 @@ pub(crate) fn part(
     emit: Emit,
     rows: StageRows,
 ) -> Result<impl Iterator<Item = (Op, StageRows)>, ExpressionError> {
-    let fates = fates(stage, output, emit, &rows)?;
-    if fates.iter().all(|fate| *fate == Fate::Written) {
+    let Some(fates) = fates(stage, output, emit, &rows)? else {
         return Ok(None.into_iter().chain(Some((Op::Upsert, rows))));
-    }
+    };
     let of = |fate: Fate| (0..fates.len() as u32).filter(|row| fates[*row as usize] == fate).collect();
     let (gone, kept): (Vec<u32>, Vec<u32>) = (of(Fate::Deleted), of(Fate::Written));
     let deletes = pick(&rows, &gone)?;
@@ -42,32 +42,38 @@ pub(crate) fn part(
     Ok(Some((Op::Delete, deletes)).into_iter().chain(Some((Op::Upsert, upserts))))
 }
 
-/// What is done with each result. Where rows take others back, one without any left is none, and wherever results are
-/// corrected, one of which HAVING is not true any more: what was written of it goes. While a window is open and each of its
-/// changes is a result, most of those of which HAVING is not true were never written, and nothing is said of them.
+/// What is done with each result; `None`: all are written. Where rows take others back, one without any left is none, and
+/// wherever results are corrected, one of which HAVING is not true any more: what was written of it goes. While a window is
+/// open and each of its changes is a result, most of those of which HAVING is not true were never written, and nothing is
+/// said of them. Of a result that is not a correction HAVING is asked when it is written.
 fn fates(
     stage: &KeyedStage,
     output: &Output,
     emit: Emit,
     rows: &StageRows,
-) -> Result<Vec<Fate>, ExpressionError> {
-    let is_deleted = |row: usize| rows.deleted.get(row).copied().unwrap_or(false);
-    let count = rows.batch.num_rows();
-    if stage.present.is_none() && (emit != Emit::Close || output.filter.is_none()) {
-        let fate = |row: usize| if is_deleted(row) { Fate::Deleted } else { Fate::Written };
-        return Ok((0..count).map(fate).collect());
+) -> Result<Option<Vec<Fate>>, ExpressionError> {
+    let is_of = |flags: &[bool], row: usize| flags.get(row).copied().unwrap_or(false);
+    let is_corrected = stage.present.is_some() || emit == Emit::Close;
+    let having = match is_corrected && rows.revised.contains(&true) {
+        true => Having::of(output, &rows.batch, &rows.failed)?,
+        false => None,
+    };
+    if stage.present.is_none() && having.is_none() && !rows.deleted.contains(&true) {
+        return Ok(None);
     }
     let present =
         stage.present.map(|at| rows.batch.column(stage.keys.len() + at).as_primitive::<Int64Type>());
-    let has_rows = |row: usize| present.is_none_or(|present| present.value(row) > 0);
-    let having = output.filter.as_ref().map(|having| Filtered::of(Some(having), &rows.batch)).transpose()?;
-    let holds = |row: usize| having.as_ref().is_none_or(|having| !matches!(having.at(row), Passes::No));
-    let fate = |row: usize| match (is_deleted(row), has_rows(row) && holds(row)) {
-        (false, true) => Fate::Written,
-        (false, false) if !rows.revised.get(row).copied().unwrap_or(false) => Fate::Left,
-        _ => Fate::Deleted,
+    let fate = |row: usize| {
+        let is_gone = present.is_some_and(|present| present.value(row) <= 0);
+        let fails_having = || having.as_ref().is_some_and(|having| having.at(row as u32) == Passes::No);
+        match is_of(&rows.revised, row) {
+            _ if is_of(&rows.deleted, row) => Fate::Deleted,
+            true if is_gone || fails_having() => Fate::Deleted,
+            false if is_gone => Fate::Left,
+            _ => Fate::Written,
+        }
     };
-    Ok((0..count).map(fate).collect())
+    Ok(Some((0..rows.batch.num_rows()).map(fate).collect()))
 }
 
 /// What the results of a stage become, by what they do.
@@ -109,6 +115,7 @@ fn without_values(stage: &KeyedStage, batch: &RecordBatch) -> Result<RecordBatch
 mod tests {
     use super::*;
     use crate::keyed::emit::stage_rows;
+    use crate::keyed::outputs::FailedCell;
     use crate::tests::plan;
     use arrow_array::{ArrayRef, Int64Array};
     use std::sync::Arc;
@@ -159,17 +166,23 @@ mod tests {
         let plan = plan(query, "", "");
         let stage = plan.stage.clone().unwrap();
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
-        let mut parted = |emit| {
+        let mut parted = |emit, failed: &[FailedCell]| {
             let results = results(&mut timelines, &[(10, 'u'), (20, 'r'), (30, 'u'), (40, 'r')]);
             let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
             let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
-            let rows = stage_rows(&stage, keys, results).unwrap();
+            let rows = StageRows { failed: failed.to_vec(), ..stage_rows(&stage, keys, results).unwrap() };
             let of =
                 |rows: &StageRows| rows.windows.iter().map(|(start, _)| start / 1000).collect::<Vec<_>>();
             let parts = part(&stage, &plan.output, emit, rows).unwrap();
             parts.map(|(op, rows)| (op, of(&rows))).collect::<Vec<_>>()
         };
-        assert_eq!(parted(Emit::Close), [(Op::Delete, vec![40]), (Op::Upsert, vec![10, 20])]);
-        assert_eq!(parted(Emit::Change), [(Op::Upsert, vec![10, 20, 30, 40])], "HAVING is asked later");
+        assert_eq!(parted(Emit::Close, &[]), [(Op::Delete, vec![40]), (Op::Upsert, vec![10, 20, 30])]);
+        assert_eq!(parted(Emit::Change, &[]), [(Op::Upsert, vec![10, 20, 30, 40])], "HAVING is asked later");
+        let overflowed = [FailedCell { row: 3, column: stage.keys.len(), reason: "too large".to_owned() }];
+        assert_eq!(
+            parted(Emit::Close, &overflowed),
+            [(Op::Delete, vec![]), (Op::Upsert, vec![10, 20, 30, 40])],
+            "nobody knows what HAVING says of it: it is told, and what was written stays"
+        );
     }
 }

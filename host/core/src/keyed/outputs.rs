@@ -76,6 +76,32 @@ pub(crate) fn evaluate_output(
     Ok(Evaluated { columns, kept, failed })
 }
 
+/// What HAVING says of some results.
+pub(crate) struct Having<'a> {
+    filtered: Filtered,
+    /// Those of which it reads a value that is an error.
+    unknown: BTreeMap<u32, &'a str>,
+}
+
+impl<'a> Having<'a> {
+    /// Over a batch of the stage's results, of which `failing` are errors; `None`: the query has none.
+    pub(crate) fn of(
+        output: &Output,
+        batch: &RecordBatch,
+        failing: &'a [FailedCell],
+    ) -> Result<Option<Having<'a>>, ExpressionError> {
+        let Some(filter) = &output.filter else { return Ok(None) };
+        let reads = filter.reads();
+        let read = failing.iter().filter(|cell| reads.contains(&cell.column));
+        let unknown = read.map(|cell| (cell.row, &*cell.reason)).collect();
+        Ok(Some(Having { filtered: Filtered::of(Some(filter), batch)?, unknown }))
+    }
+
+    pub(crate) fn at(&self, row: u32) -> Passes<'_> {
+        self.unknown.get(&row).map_or_else(|| self.filtered.at(row as usize), |reason| Passes::Fails(reason))
+    }
+}
+
 /// The results for which HAVING is true; `None` for all.
 fn having(
     output: &Output,
@@ -83,15 +109,10 @@ fn having(
     failing: &[FailedCell],
     failed: &mut Vec<FailedOutput>,
 ) -> Result<Option<Vec<u32>>, ExpressionError> {
-    let Some(filter) = &output.filter else { return Ok(None) };
-    let filtered = Filtered::of(Some(filter), batch)?;
-    let read = failing.iter().filter(|cell| filter.reads().contains(&cell.column));
-    let unknown: BTreeMap<u32, &str> = read.map(|cell| (cell.row, &*cell.reason)).collect();
+    let Some(having) = Having::of(output, batch, failing)? else { return Ok(None) };
     let mut kept = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() as u32 {
-        let passes =
-            unknown.get(&row).map_or_else(|| filtered.at(row as usize), |reason| Passes::Fails(reason));
-        match passes {
+        match having.at(row) {
             Passes::Yes => kept.push(row),
             Passes::No => {}
             Passes::Fails(reason) => {

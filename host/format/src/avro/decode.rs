@@ -5,7 +5,7 @@
 
 use super::container::{self, Broken, Head};
 use super::fill::{fill_record, short};
-use super::input::Input;
+use super::input::{EMPTY_VALUES, Input};
 use super::resolve::{Misfit, RecordPlan, Resolver};
 use super::schema::Schema;
 use super::source::{Origin, Reader, RegistrySource, WriterSchema};
@@ -37,9 +37,6 @@ enum WriterId {
     /// By the head of its file.
     Head(Bytes),
 }
-
-/// Records of a block that take no bytes, of which a few bytes can claim to hold any number, are read up to so many.
-const EMPTY_RECORDS_LIMIT: u64 = 1 << 16;
 
 /// Plans of so many heads of files are kept: more than there are files of which blocks are on their way at once.
 const HEADS_KEPT: usize = 256;
@@ -221,7 +218,8 @@ impl AvroDecoder {
             Broken::Damaged(why) => why,
         });
         let plan = self.plan(&WriterId::Head(head.clone()));
-        let mut reading = ContainerReading { decoder: self, first, index: 0, base, rows: &mut rows };
+        let mut reading =
+            ContainerReading { decoder: self, first, index: 0, base, empty: EMPTY_VALUES, rows: &mut rows };
         match (known, plan) {
             (Ok(head), Some(plan)) => reading.blocks(&block.data, &head, &plan),
             (Err(why), _) => reading.refuse(1, &why, &block.data),
@@ -247,6 +245,8 @@ struct ContainerReading<'a, 'r> {
     first: u64,
     index: u32,
     base: u64,
+    /// So many values that take no bytes may still come in all blocks together.
+    empty: u32,
     rows: &'r mut Rows<'a>,
 }
 
@@ -274,7 +274,8 @@ impl ContainerReading<'_, '_> {
     }
 
     /// Reads so many records, which must fill the bytes. Behind one that cannot be told from the next no other is found.
-    fn records(&mut self, count: u64, mut input: Input<'_>, plan: &Plan) {
+    fn records(&mut self, count: u64, input: Input<'_>, plan: &Plan) {
+        let mut input = input.with_left(self.empty);
         for read in 0..count {
             let (start, name) = (input.at, |index| self.decoder.name(index));
             // Where the record ends does not depend on what of it fits the columns.
@@ -282,7 +283,7 @@ impl ContainerReading<'_, '_> {
                 let mut skipped = input;
                 skipped.skip(&plan.schema, plan.schema.root(), 0).map(|()| skipped.at)
             };
-            let Some(end) = end.filter(|end| *end > start || read < EMPTY_RECORDS_LIMIT) else {
+            let Some(end) = end.filter(|end| *end > start || input.spend().is_some()) else {
                 return self.refuse(count - read, &short(), &input.bytes[start..]);
             };
             let offset = self.base + u64::from(self.index);
@@ -294,6 +295,7 @@ impl ContainerReading<'_, '_> {
             input.at = end;
             self.index = self.index.saturating_add(1);
         }
+        self.empty = input.left();
     }
 
     /// Says of so many records that they are bad.

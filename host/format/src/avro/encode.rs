@@ -6,7 +6,7 @@
 
 use super::container;
 use super::default::{push_bytes, push_long};
-use crate::registry::{SchemaKind, SchemaRegistry};
+use crate::registry::{SchemaKind, SchemaRegistry, probed};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType,
@@ -54,6 +54,11 @@ impl Encoder for AvroEncoder {
             to.numbers.lock().unwrap_or_else(PoisonError::into_inner).insert(text, number);
         }
         Ok(())
+    }
+
+    async fn probe(&self) -> Result<Option<String>, ConnectError> {
+        let Some(to) = &self.registered else { return Ok(None) };
+        probed(&*to.registry, None).await.map(Some)
     }
 
     fn head(&self, rows: &SinkRows) -> Result<Vec<u8>, ConnectError> {

@@ -119,8 +119,6 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// A plan is made for the column that it fills.
-#[cold]
 fn fill_array(
     item: &Step,
     schema: &Schema,

@@ -11,17 +11,36 @@ pub(super) struct Input<'a> {
     pub(super) at: usize,
     /// Whether the bytes are the block's own, so that values may be parts of it.
     pub(super) in_block: bool,
+    /// So many values that take no bytes may still come.
+    empty: u32,
 }
 
 /// Values nested deeper than this are refused, so that hostile input cannot use up the stack.
 pub(super) const NESTING_LIMIT: u32 = 64;
 
-/// Items that take no bytes (nulls, say) are at most so many: else a few bytes would keep a processor for ever.
-const EMPTY_ITEMS_LIMIT: usize = 1 << 16;
+/// Values that take no bytes (nulls of a list, records of them) are at most so many, of a message or of a block of a file:
+/// else a few bytes would keep a processor for ever, or become a text of any length.
+pub(super) const EMPTY_VALUES: u32 = 1 << 20;
 
 impl<'a> Input<'a> {
     pub(super) fn new(bytes: &'a [u8], in_block: bool) -> Input<'a> {
-        Input { bytes, at: 0, in_block }
+        Input { bytes, at: 0, in_block, empty: EMPTY_VALUES }
+    }
+
+    /// A value that takes no bytes comes; `None`: they were too many.
+    pub(super) fn spend(&mut self) -> Option<()> {
+        self.empty = self.empty.checked_sub(1)?;
+        Some(())
+    }
+
+    /// The same where others came before in what is one block to whoever reads.
+    pub(super) fn with_left(self, empty: u32) -> Input<'a> {
+        Input { empty, ..self }
+    }
+
+    /// So many may still come.
+    pub(super) fn left(&self) -> u32 {
+        self.empty
     }
 
     #[inline]
@@ -92,8 +111,8 @@ impl<'a> Input<'a> {
                 let before = self.at;
                 item(self)?;
                 total += 1;
-                if self.at == before && total > EMPTY_ITEMS_LIMIT {
-                    return Err(short());
+                if self.at == before {
+                    self.spend().ok_or_else(&short)?;
                 }
             }
         }
@@ -134,7 +153,7 @@ impl<'a> Input<'a> {
             AvroKind::Array(items) => (items, false),
             _ => return None,
         };
-        let mut empty = 0;
+        let is_nothing = !has_keys && schema.takes_nothing(item);
         loop {
             let count = self.long()?;
             if count == 0 {
@@ -144,16 +163,14 @@ impl<'a> Input<'a> {
                 self.bytes()?;
                 continue;
             }
+            if is_nothing {
+                continue;
+            }
             for _ in 0..count {
-                let before = self.at;
                 if has_keys {
                     self.bytes()?;
                 }
                 self.skip(schema, item, depth + 1)?;
-                empty += usize::from(self.at == before);
-                if empty > EMPTY_ITEMS_LIMIT {
-                    return None;
-                }
             }
         }
     }
@@ -177,7 +194,17 @@ mod tests {
         let mut input = Input::new(&[], true);
         assert_eq!(input.skip(&schema, schema.root(), 0), Some(()));
         let mut json = Vec::new();
-        assert_eq!(push_json(&schema, schema.root(), &mut input, NESTING_LIMIT, &mut json), Some(()));
-        assert_eq!(json, b"{}");
+        assert_eq!(push_json(&schema, schema.root(), &mut input, NESTING_LIMIT, &mut json), None);
+        assert!(json.len() < 16 << 20, "{} bytes", json.len());
+        let lists = r#"{"type": "array", "items": {"type": "array", "items": "null"}}"#;
+        let lists = Schema::parse(lists, &[]).unwrap();
+        // Each list says to hold 65,536 nulls.
+        let bytes = [&[0x80, 0x40][..], &[0x80, 0x80, 0x08, 0].repeat(4096), &[0]].concat();
+        let mut input = Input::new(&bytes, true);
+        assert_eq!(input.skip(&lists, lists.root(), 0), Some(()));
+        assert_eq!(input.at, bytes.len());
+        let (mut input, mut json) = (Input::new(&bytes, true), Vec::new());
+        assert_eq!(push_json(&lists, lists.root(), &mut input, NESTING_LIMIT, &mut json), None);
+        assert!(json.len() < 16 << 20, "{} bytes", json.len());
     }
 }

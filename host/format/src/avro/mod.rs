@@ -29,13 +29,14 @@ use self::schema::Schema;
 use self::source::{Origin, Reader, RegistrySource};
 use crate::contract::{FormatProblem, StreamFormat, Writing, of_options};
 use crate::refused::{RefusedNumbers, WAIT, schema_wait};
-use crate::registry::{SchemaRegistry, Surroundings};
+use crate::registry::{SchemaRegistry, Surroundings, probed};
 use crate::rows::Wanted;
+use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 use weir_connect::key::NONE;
 use weir_connect::settings::{SettingError, Settings};
-use weir_connect::{Decoder, Encoder, FileLayout, KeyDoc};
+use weir_connect::{ConnectError, Decoder, Encoder, FileLayout, KeyDoc};
 use weir_event::StreamSchema;
 
 /// The keys of `avro`.
@@ -134,6 +135,7 @@ fn registry(settings: &mut Settings<'_>, around: &dyn Surroundings) -> Option<Ar
     around.registry(&url).map_err(|error| settings.error("registry", error)).ok()
 }
 
+#[async_trait]
 impl StreamFormat for AvroFormat {
     fn layout(&self) -> FileLayout {
         FileLayout::AvroContainer
@@ -141,6 +143,11 @@ impl StreamFormat for AvroFormat {
 
     fn decoder(&self, columns: &[usize]) -> Arc<dyn Decoder> {
         Arc::new(AvroDecoder::new(self.origin.clone(), &self.stream, columns))
+    }
+
+    async fn probe(&self) -> Result<Option<String>, ConnectError> {
+        let Origin::Registry(source) = &*self.origin else { return Ok(None) };
+        probed(&*source.registry, source.subject.as_deref()).await.map(Some)
     }
 }
 

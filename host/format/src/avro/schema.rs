@@ -278,10 +278,15 @@ fn full_name(name: &str, space: &str) -> String {
     if name.contains('.') || space.is_empty() { name.to_owned() } else { format!("{space}.{name}") }
 }
 
+/// A number here has at most so many digits, so a scale of more is no decimal's.
+const MOST_DIGITS: u32 = 38;
+
 /// A logical type that its kind cannot have is none.
 fn logical(members: &Map<String, Value>, kind: &AvroKind) -> Option<Logical> {
-    let scale =
-        || members.get("scale").map_or(Some(0), Value::as_u64).and_then(|scale| u32::try_from(scale).ok());
+    let scale = || {
+        let scale = members.get("scale").map_or(Some(0), Value::as_u64)?;
+        u32::try_from(scale).ok().filter(|scale| *scale <= MOST_DIGITS)
+    };
     Some(match (members.get("logicalType")?.as_str()?, kind) {
         ("decimal", AvroKind::Bytes | AvroKind::Fixed(_)) => Logical::Decimal { scale: scale()? },
         ("uuid", AvroKind::String | AvroKind::Fixed(16)) => Logical::Uuid,

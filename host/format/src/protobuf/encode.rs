@@ -6,7 +6,7 @@
 
 use super::wire::push_varint;
 use crate::json::Cells;
-use crate::registry::{SchemaKind, SchemaRegistry};
+use crate::registry::{SchemaKind, SchemaRegistry, probed};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, ArrayRef};
@@ -44,6 +44,10 @@ impl Encoder for ProtobufEncoder {
             self.numbers.lock().unwrap_or_else(PoisonError::into_inner).insert(text, number);
         }
         Ok(())
+    }
+
+    async fn probe(&self) -> Result<Option<String>, ConnectError> {
+        probed(&*self.registry, None).await.map(Some)
     }
 
     fn terminator(&self) -> &'static [u8] {

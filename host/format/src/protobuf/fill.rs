@@ -251,7 +251,6 @@ fn other_wire() -> String {
     "the value is written as another type than the message says".to_owned()
 }
 
-/// A plan is made for the column that it fills.
 #[cold]
 fn too_many<E>(_: E) -> String {
     "the block holds too much for one column".to_owned()

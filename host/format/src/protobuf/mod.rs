@@ -29,6 +29,7 @@ use crate::contract::{FormatProblem, StreamFormat, Writing, of_options};
 use crate::refused::{RefusedNumbers, WAIT, schema_wait};
 use crate::registry::{SchemaRegistry, Surroundings};
 use crate::rows::Wanted;
+use async_trait::async_trait;
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -36,7 +37,7 @@ use std::path::Path;
 use std::sync::Arc;
 use weir_connect::key::NONE;
 use weir_connect::settings::{SettingError, Settings};
-use weir_connect::{Decoder, Encoder, FileLayout, KeyDoc};
+use weir_connect::{ConnectError, Decoder, Encoder, FileLayout, KeyDoc};
 use weir_event::StreamSchema;
 
 /// The keys of `protobuf`.
@@ -168,6 +169,7 @@ fn registry(settings: &mut Settings<'_>, around: &dyn Surroundings) -> Option<Ar
     around.registry(&url).map_err(|error| settings.error("registry", error)).ok()
 }
 
+#[async_trait]
 impl StreamFormat for ProtobufFormat {
     fn layout(&self) -> FileLayout {
         FileLayout::None
@@ -175,6 +177,13 @@ impl StreamFormat for ProtobufFormat {
 
     fn decoder(&self, columns: &[usize]) -> Arc<dyn Decoder> {
         Arc::new(ProtobufDecoder::new(self.origin.clone(), &self.stream, columns))
+    }
+
+    async fn probe(&self) -> Result<Option<String>, ConnectError> {
+        match &*self.origin {
+            MessageOrigin::Given(_) => Ok(None),
+            MessageOrigin::Registry(source) => source.probe().await.map(Some),
+        }
     }
 }
 

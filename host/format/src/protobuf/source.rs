@@ -5,7 +5,7 @@
 use super::descriptors::{message_at, of_texts};
 use super::wire::varint;
 use crate::refused::{RefusedNumbers, SchemaFault};
-use crate::registry::{Reference, Registered, SchemaAnswer, SchemaKind, SchemaRegistry, numbered};
+use crate::registry::{Reference, Registered, SchemaAnswer, SchemaKind, SchemaRegistry, numbered, probed};
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +65,11 @@ impl MessageRegistry {
     ) -> MessageRegistry {
         let (newest, pools) = (Mutex::default(), Mutex::default());
         MessageRegistry { registry, subject, given, newest, pools, refused }
+    }
+
+    /// Looks whether the registry answers; what was found, for a person.
+    pub(super) async fn probe(&self) -> Result<String, ConnectError> {
+        probed(&*self.registry, self.subject.as_deref()).await
     }
 
     fn known_pool(&self, number: u32) -> Option<DescriptorPool> {

@@ -81,6 +81,10 @@ impl SchemaRegistry for Memory {
         self.answer(id, &format!("version {version} of subject {subject}"))
     }
 
+    async fn subjects(&self) -> Result<usize, ConnectError> {
+        Ok(self.subjects.lock().unwrap().len())
+    }
+
     async fn register(&self, subject: &str, kind: SchemaKind, text: &str) -> Result<u32, ConnectError> {
         Ok(self.add(subject, kind, text, Vec::new()))
     }

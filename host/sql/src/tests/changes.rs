@@ -5,8 +5,7 @@ use crate::{explain, plan};
 use arrow_schema::DataType;
 use weir_event::Span;
 use weir_event::schema::TAKEN_BACK;
-use weir_plan::diagnostic::Severity;
-use weir_plan::{Emit, JobPlan, OnFull, SinkPlan};
+use weir_plan::{Emit, JobPlan};
 
 const BY_HOUR: &str = "FROM orders GROUP BY city, TUMBLE(rowtime, INTERVAL '1' HOUR)";
 
@@ -116,22 +115,4 @@ fn the_hidden_column_cannot_be_named() {
         "SELECT city, COUNT(\"taken_back\") AS n FROM orders GROUP BY city, TUMBLE(rowtime, INTERVAL '1' HOUR)",
     );
     assert!(found[0].contains("its columns are id, city, fare, seats, tags, at"), "{found:?}");
-}
-
-#[test]
-fn files_that_cannot_say_what_is_deleted_are_warned_of() {
-    let mut to_files = job(&by_hour("COUNT(*) AS n"));
-    let file = |settings| SinkPlan {
-        kind: "file".to_owned(),
-        settings,
-        name: "file".to_owned(),
-        on_full: OnFull::Pause,
-    };
-    to_files.sinks = vec![file(serde_json::json!({"path": "out"}))];
-    let notices = plan(&to_files, &CATALOG).unwrap().notices;
-    assert_eq!(notices.len(), 1);
-    assert_eq!(notices[0].severity, Severity::Warning);
-    assert!(notices[0].message.contains("write `meta: true` for it"), "{}", notices[0].message);
-    to_files.sinks = vec![file(serde_json::json!({"path": "out", "meta": true}))];
-    assert!(plan(&to_files, &CATALOG).unwrap().notices.is_empty());
 }

@@ -5,6 +5,7 @@ use crate::context::SourceContext;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use weir_connect::FileLayout;
+use weir_event::PartitionId;
 
 fn each(folder: &Path, settings: &Value) -> Result<Arc<dyn Source>, Vec<SettingError>> {
     let clock: Arc<dyn Clock> = Arc::<Hasty>::default();
@@ -92,6 +93,65 @@ async fn more_files_than_are_open_at_a_time_are_all_read() {
     let begins = source.partitions(&[]).await.unwrap();
     let read = lines(&*source, &begins).await;
     assert!(read.len() == 150 && read.values().all(|lines| lines.len() == 2));
+}
+
+#[tokio::test]
+async fn files_that_wait_for_others_make_room_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..150 {
+        write(folder.path(), &format!("{number}.jsonl"), &["1", "2"]);
+    }
+    let source = files(folder.path());
+    let begins = source.partitions(&[]).await.unwrap();
+    let id = |partition| PartitionId { source: 0, partition };
+    let mut reader = source.open(0, &begins, true).await.unwrap();
+    let Fetch::Block(first) = reader.next().await.unwrap() else { panic!("a file begins with its rows") };
+    let mut read = BTreeMap::from([(first.partition.partition, compliance::records(&first).len())]);
+    (0..100).for_each(|partition| reader.pause(id(partition)));
+    for (from, to) in [(100, 150), (0, 100)] {
+        (from..to).for_each(|partition| reader.resume(id(partition)));
+        let mut open = to - from;
+        while open > 0 {
+            match reader.next().await.unwrap() {
+                Fetch::Block(block) => {
+                    let partition = block.partition.partition;
+                    assert!((from..to).contains(&partition), "{partition} was to wait");
+                    *read.entry(partition).or_default() += compliance::records(&block).len();
+                }
+                Fetch::CaughtUp(_) => open -= 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(read.len() == 150 && read.values().all(|lines| *lines == 2), "{read:?}");
+}
+
+#[tokio::test]
+async fn files_that_were_read_may_go_and_those_that_were_read_in_part_may_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "x".repeat(600_000);
+    write(folder.path(), "read.jsonl", &["1"]);
+    write(folder.path(), "begun.jsonl", &[&long, &long, &long]);
+    write(folder.path(), "unread.jsonl", &["2"]);
+    let source = files(folder.path());
+    let begins = source.partitions(&[]).await.unwrap();
+    let (_, after) = compliance::read_all(&*source, &begins).await.unwrap();
+    let place =
+        |name: &str| begins.iter().find(|open| open.from.as_ref().unwrap().place.contains(name)).unwrap();
+    let of = |name| after.iter().filter(move |(partition, _)| *partition == place(name).partition);
+    let at = |name, at: Option<&(u16, Position)>| OpenPartition {
+        from: at.map(|(_, position)| position.clone()),
+        ..place(name).clone()
+    };
+    let begun = at("begun", of("begun").next());
+    let read = at("read.jsonl", of("read.jsonl").last());
+    for name in ["read.jsonl", "begun.jsonl", "unread.jsonl"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    let gone = [read, place("unread").clone()];
+    assert!(lines(&*source, &gone).await.is_empty());
+    let error = source.open(0, &[begun], true).await.err().unwrap();
+    assert!(error.message.contains("begun.jsonl` was read in part and is gone"), "{error}");
 }
 
 #[tokio::test]

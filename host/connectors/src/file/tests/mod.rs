@@ -413,7 +413,7 @@ async fn another_jobs_unfinished_files_are_left_alone() {
     let mut names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, [".activity.lock", "activity-notes.txt", "other-000000000001.jsonl.tmp"]);
+    assert_eq!(names, [".activity.jsonl.lock", "activity-notes.txt", "other-000000000001.jsonl.tmp"]);
 }
 
 #[tokio::test]
@@ -471,6 +471,18 @@ async fn another_process_does_not_write_into_the_same_files() {
     assert!(error.retry && error.message.contains("another weir writes this job's files"), "{error}");
     drop(first);
     second.start(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn sinks_of_a_job_write_into_one_folder_in_several_formats() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let sink =
+        |format| FileSink::new("activity", settings_of(folder.path(), content_of(format)), clock.clone());
+    let (mut lines, mut fields) = (sink("jsonl"), sink("csv"));
+    for sink in [&mut lines, &mut fields] {
+        sink.start(None).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -98,18 +98,17 @@ impl Pieces {
         }
     }
 
-    /// The file has ended.
+    /// The file has ended, which its position says from now on: it may be taken away.
     async fn finish(mut self, reading: &mut WholeReading, place: &mut WholePlace) {
         while let Some(piece) = self.cutter.take(true) {
             self.hand_out(reading, place, piece).await;
         }
-        let mut left = self.cutter.take_rest();
-        while let Some(piece) = left {
-            left = self.cutter.take_rest();
-            place.is_done = left.is_none();
+        while let Some(piece) = self.cutter.take_rest() {
             self.hand_out(reading, place, piece).await;
         }
         place.is_done = true;
+        let nothing = (Bytes::new(), Framing::Lines { first: reading.next });
+        reading.hand_out(nothing, 0, None, place).await;
     }
 
     async fn hand_out(&mut self, reading: &mut WholeReading, place: &mut WholePlace, piece: Piece) {

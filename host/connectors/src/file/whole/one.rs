@@ -9,25 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::ConnectError;
 
-/// The file of a name, and no other.
+/// A file that was found, and no other.
 #[derive(Debug)]
 pub(crate) struct OneOfShelf {
     all: Arc<dyn Shelf>,
-    name: String,
+    file: WholeFile,
 }
 
 impl OneOfShelf {
-    pub(crate) fn new(all: Arc<dyn Shelf>, name: &str) -> OneOfShelf {
-        OneOfShelf { all, name: name.to_owned() }
+    pub(crate) fn new(all: Arc<dyn Shelf>, file: &WholeFile) -> OneOfShelf {
+        OneOfShelf { all, file: file.clone() }
     }
 }
 
 #[async_trait]
 impl Shelf for OneOfShelf {
     async fn list(&self) -> Result<Vec<WholeFile>, ConnectError> {
-        let mut files = self.all.list().await?;
-        files.retain(|file| file.name == self.name);
-        Ok(files)
+        Ok(vec![self.file.clone()])
     }
 
     async fn read(&self, file: &WholeFile, range: Range<u64>) -> Result<Bytes, ConnectError> {
@@ -39,7 +37,7 @@ impl Shelf for OneOfShelf {
     }
 
     fn asked(&self) -> String {
-        self.all.path(&self.name)
+        self.all.path(&self.file.name)
     }
 
     fn poll(&self) -> Duration {

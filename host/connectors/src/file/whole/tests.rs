@@ -1,6 +1,7 @@
 //! Files that do not change, on a disk and in a store in memory: resuming anywhere, following, what is told.
 
 use super::*;
+use crate::file::each::{Changes, EachFile};
 use crate::file::names::Names;
 use crate::object::{ObjectPlace, Store};
 use crate::surroundings::ProjectSurroundings;
@@ -308,4 +309,47 @@ fn what_a_sink_writes_there_is_read_by_it() {
     let source = source_over(&InMemory::new(), "out/*.parquet", false);
     assert!(source.reads("s3://bucket/out/job-*.parquet"));
     assert!(!source.reads("s3://bucket/other/job-*.parquet") && !source.reads("/out/job-*.parquet"));
+}
+
+#[tokio::test]
+async fn objects_that_are_partitions_end_and_may_go_before_their_turn() {
+    let store = InMemory::new();
+    for number in 0..70 {
+        put(&store, &format!("rides/{number:02}.jsonl"), lines(number..number + 1)).await;
+    }
+    let place = ObjectPlace::parse("s3://bucket/rides/*.jsonl", BTreeMap::new()).unwrap();
+    let shelf: Arc<dyn Shelf> =
+        Arc::new(Bucket::new(place.within(Arc::new(store.fork()) as Arc<dyn Store>)).unwrap());
+    let (all, clock) = (shelf.clone(), Arc::new(ManualClock::default()));
+    let hands = clock.clone();
+    let one = move |file: &WholeFile| {
+        let alone = Arc::new(OneOfShelf::new(all.clone(), file));
+        Arc::new(WholeSource::new(alone, FileLayout::Lines, false, hands.clone())) as Arc<dyn Source>
+    };
+    let source = EachFile::new(shelf, Box::new(one), Changes::Never, clock);
+    let begins = source.partitions(&[]).await.unwrap();
+    let mut reader = source.open(0, &begins, true).await.unwrap();
+    // More are there than are open at a time.
+    store.delete(&ObjectPath::from("rides/69.jsonl")).await.unwrap();
+    let (mut read, mut ended, mut places) = (Vec::new(), Vec::new(), begins.clone());
+    while ended.len() < 70 {
+        match reader.next().await.unwrap() {
+            Fetch::Block(block) => {
+                read.extend(records(&block));
+                places[usize::from(block.partition.partition)].from = Some(block.next);
+            }
+            Fetch::Ended(id) => ended.push((id.partition, true)),
+            Fetch::CaughtUp(id) => ended.push((id.partition, false)),
+            other => panic!("{other:?}"),
+        }
+    }
+    ended.sort_unstable();
+    assert_eq!(ended, (0..70).map(|number| (number, number != 69)).collect::<Vec<_>>());
+    assert_eq!(read.len(), 69);
+    for number in 0..69 {
+        store.delete(&ObjectPath::from(format!("rides/{number:02}.jsonl"))).await.unwrap();
+    }
+    let (again, _) = compliance::read_all(&source, &places).await.unwrap();
+    assert!(again.is_empty(), "all of it was read");
+    assert_eq!(source.left(&places, true).await.unwrap().bytes, Some(0));
 }

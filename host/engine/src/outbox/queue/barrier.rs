@@ -68,10 +68,11 @@ impl Queue {
     /// No disk keeps what the checkpoint's token does not cover: the sink is waited for after all, and prepares at the
     /// barrier. Where it is beyond that, no token of its own can be the checkpoint's, and it goes back.
     pub(in crate::outbox) fn wait_at_barrier(&mut self) {
-        let Some(barrier) = &mut self.barrier else { return };
-        if matches!(barrier.answer, Answer::Prepared(_)) {
+        if self.is_covered() {
             return;
         }
+        let Some(barrier) = &mut self.barrier else { return };
+        // A token of a part is not safe yet: whoever goes back starts before it.
         barrier.answer = Answer::Open;
         let is_here =
             |item: &Item| matches!(item, Item::Barrier(checkpoint) if *checkpoint == barrier.checkpoint);

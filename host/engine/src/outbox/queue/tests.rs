@@ -237,6 +237,37 @@ fn a_sink_beyond_a_barrier_that_no_disk_keeps_goes_back_and_prepares_at_it() {
 }
 
 #[test]
+fn a_token_of_a_part_that_came_early_is_not_waited_with() {
+    let mut world = World { is_open: true, ..World::new(1) };
+    for checkpoint in 1..=2 {
+        world.queue.append(batch(world.made), 8, NOW);
+        world.made += 1;
+        world.queue.is_behind = true;
+        (world.checkpoint, world.begun) = (checkpoint, Some(world.made));
+        world.queue.begin(checkpoint);
+        assert!(world.queue.is_answered(), "nobody waits for it");
+        if checkpoint == 1 {
+            // The checkpoint is done without it, by files; then it prepares.
+            world.spool(world.queue.to_be_kept());
+            world.queue.part();
+            world.queue.make_safe();
+            world.work();
+            world.work();
+        }
+    }
+    world.queue.take_token();
+    for _ in 0..3 {
+        world.queue.wait_at_barrier();
+        for _ in 0..6 {
+            world.work();
+        }
+    }
+    assert!(world.queue.is_covered(), "no disk is needed");
+    let (token, kept) = world.queue.part();
+    assert_eq!((token.and_then(|token| token.0.as_u64()), kept.files.len()), (Some(2), 0));
+}
+
+#[test]
 fn a_sink_that_stays_behind_prepares_at_every_checkpoint_what_it_has_written() {
     let mut world = World { is_open: true, ..World::new(1) };
     let mut visible = Vec::new();

@@ -38,7 +38,8 @@ pub enum FileLayout {
 /// Turns blocks into columns.
 #[async_trait]
 pub trait Decoder: Send + Sync + Debug {
-    /// Gets what this block's records need to be decoded and is not at hand, such as the schemas that they name.
+    /// Gets what this block's records need to be decoded and is not at hand, such as the schemas that they name; not asked of
+    /// a block without data.
     /// [`Decoder::decode`] may be called once this was fine; the error is that of a source: it says whether to try
     /// again later.
     async fn ready(&self, _block: &RawBlock) -> Result<(), ConnectError> {

@@ -190,11 +190,15 @@ pub struct RawBlock {
 impl RawBlock {
     /// Whether there is a record in it, be it one that was passed over. One without says where its log goes on.
     pub fn holds_records(&self) -> bool {
-        let is_framed = match &self.framing {
+        self.holds_data() || !self.refused.is_empty()
+    }
+
+    /// Whether there is a record in it that was not passed over.
+    pub fn holds_data(&self) -> bool {
+        match &self.framing {
             Framing::Lines { .. } | Framing::Container { .. } => !self.data.is_empty(),
             Framing::Records { offsets, .. } => !offsets.is_empty(),
-        };
-        is_framed || !self.refused.is_empty()
+        }
     }
 
     /// The part of it from the record at `offset` on; `None` where everything in it lies before.

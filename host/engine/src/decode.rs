@@ -133,7 +133,10 @@ impl Decoding {
         let cpu = self.cpu.clone();
         async move {
             let decoder = decoder?;
-            if let Err(error) = decoder.ready(&block).await {
+            // What says only where its log goes on is not of any format.
+            if block.holds_data()
+                && let Err(error) = decoder.ready(&block).await
+            {
                 return Some(Outcome::Unready(Box::new((block, error))));
             }
             let decoded = cpu.measure(|| decoder.decode(&block));

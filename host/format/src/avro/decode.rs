@@ -284,6 +284,7 @@ impl ContainerReading<'_, '_> {
                 skipped.skip(&plan.schema, plan.schema.root(), 0).map(|()| skipped.at)
             };
             let Some(end) = end.filter(|end| *end > start || input.spend().is_some()) else {
+                self.empty = input.left();
                 return self.refuse(count - read, &short(), &input.bytes[start..]);
             };
             let offset = self.base + u64::from(self.index);

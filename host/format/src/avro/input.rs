@@ -20,7 +20,7 @@ pub(super) const NESTING_LIMIT: u32 = 64;
 
 /// Values that take no bytes (nulls of a list, records of them) are at most so many, of a message or of a block of a file:
 /// else a few bytes would keep a processor for ever, or become a text of any length.
-pub(super) const EMPTY_VALUES: u32 = 1 << 20;
+pub(super) const EMPTY_VALUES: u32 = 1 << 17;
 
 impl<'a> Input<'a> {
     pub(super) fn new(bytes: &'a [u8], in_block: bool) -> Input<'a> {

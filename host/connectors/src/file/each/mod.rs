@@ -118,7 +118,9 @@ impl Source for EachFile {
                 None => Some(file.bytes),
                 from => {
                     let open = OpenPartition { partition: open.partition, from };
-                    (self.one)(file).left(&[open], bounded).await?.bytes
+                    let left = (self.one)(file).left(&[open], bounded).await?.bytes;
+                    // What was read of one that is compressed cannot be told from its length.
+                    left.or(place.is_done.then_some(0))
                 }
             };
             bytes = bytes.zip(left).map(|(bytes, left)| bytes + left);

@@ -179,7 +179,9 @@ async fn rows_in(format: &str, blocks: &[RawBlock]) -> Vec<(u64, i64, String)> {
     let decoder = stream_format(format, &json!({}), &schema, &around).unwrap().decoder(&[0, 1]);
     let mut found = Vec::new();
     for block in blocks {
-        decoder.ready(block).await.unwrap();
+        if block.holds_data() {
+            decoder.ready(block).await.unwrap();
+        }
         let decoded = decoder.decode(block);
         assert_eq!((&decoded.bad, &block.refused), (&vec![], &vec![]));
         let numbers = decoded.columns["n"].as_primitive::<Int64Type>().values().to_vec();
@@ -236,8 +238,9 @@ async fn damaged_records_of_files_with_heads_are_refused_and_what_follows_is_rea
         for block in &all {
             let from = OpenPartition { partition: 0, from: Some(block.next.clone()) };
             let rest = blocks(&source, &[from]).await.unwrap();
-            let again = all.iter().skip_while(|other| other.next.next <= block.next.next);
-            assert_eq!(rest.len(), again.count(), "{format} from {:?}", block.next);
+            let rest = rest.iter().filter(|block| block.holds_records());
+            let again = all.iter().filter(|other| other.holds_records() && other.next.next > block.next.next);
+            assert_eq!(rest.count(), again.count(), "{format} from {:?}", block.next);
         }
     }
 }
@@ -313,13 +316,12 @@ fn what_a_sink_writes_there_is_read_by_it() {
 
 #[tokio::test]
 async fn objects_that_are_partitions_end_and_may_go_before_their_turn() {
-    let store = InMemory::new();
+    let store = Arc::new(InMemory::new());
     for number in 0..70 {
         put(&store, &format!("rides/{number:02}.jsonl"), lines(number..number + 1)).await;
     }
     let place = ObjectPlace::parse("s3://bucket/rides/*.jsonl", BTreeMap::new()).unwrap();
-    let shelf: Arc<dyn Shelf> =
-        Arc::new(Bucket::new(place.within(Arc::new(store.fork()) as Arc<dyn Store>)).unwrap());
+    let shelf: Arc<dyn Shelf> = Arc::new(Bucket::new(place.within(store.clone() as Arc<dyn Store>)).unwrap());
     let (all, clock) = (shelf.clone(), Arc::new(ManualClock::default()));
     let hands = clock.clone();
     let one = move |file: &WholeFile| {
@@ -329,9 +331,10 @@ async fn objects_that_are_partitions_end_and_may_go_before_their_turn() {
     let source = EachFile::new(shelf, Box::new(one), Changes::Never, clock);
     let begins = source.partitions(&[]).await.unwrap();
     let mut reader = source.open(0, &begins, true).await.unwrap();
+    let Fetch::Block(first) = reader.next().await.unwrap() else { panic!("a file begins with its rows") };
     // More are there than are open at a time.
     store.delete(&ObjectPath::from("rides/69.jsonl")).await.unwrap();
-    let (mut read, mut ended, mut places) = (Vec::new(), Vec::new(), begins.clone());
+    let (mut read, mut ended, mut places) = (records(&first), Vec::new(), begins.clone());
     while ended.len() < 70 {
         match reader.next().await.unwrap() {
             Fetch::Block(block) => {

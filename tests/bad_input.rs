@@ -213,6 +213,8 @@ fn a_file_that_comes_too_late_is_told_and_is_no_event() {
     let (before, none, one) = (Value::from(1), Value::Null, Value::from(1));
     let expected = [(&before, &none), (&before, &none), (&none, &one)];
     assert_eq!(positions, expected, "{letters}");
+    let place = listed[2]["place"].as_str().expect("an event of a file stands somewhere");
+    assert!(place.ends_with("in-6.jsonl"), "{place}");
 }
 
 #[test]

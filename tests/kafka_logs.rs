@@ -13,6 +13,8 @@ use crate::services::topics::{
 };
 use rdkafka::producer::Producer;
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 use weir_connect::{ConnectError, Fetch, OpenPartition, Reader, Source, compliance};
 use weir_event::{Fault, Position};
@@ -191,10 +193,27 @@ async fn a_broker_that_does_not_answer_is_told_of_within_five_seconds() {
     }
 }
 
+/// A listener that is not a broker: it answers every question with this, and hangs up.
+fn answering(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            // Who asks may have gone.
+            let _ = client.read(&mut [0; 1024]).and_then(|_| client.write_all(answer));
+        }
+    });
+    address
+}
+
 #[tokio::test]
 async fn what_keeps_a_broker_from_being_reached_is_called_by_its_name() {
     let (broker, secure, ca) = Broker::start_secure();
     broker.topic("named", 1);
+    // The machine takes connections for it, and nobody reads.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mute = silent.local_addr().unwrap().to_string();
+    let (http, closing) = (answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), answering(b""));
     send(&producer(&broker.address, &[]), "named", 0, numbers(0..3));
     let named = |brokers: &str, security: &Value| {
         source_of(&json!({"brokers": brokers, "topic": "named", "security": security})).unwrap()
@@ -202,7 +221,10 @@ async fn what_keeps_a_broker_from_being_reached_is_called_by_its_name() {
     let sasl = |password: &str| json!({"user": "weir", "password": password});
     for (brokers, security, said) in [
         ("no-such-host.invalid:9092", json!({}), "name is not known"),
-        ("127.0.0.1:1", json!({}), "Connection refused"),
+        ("127.0.0.1:1", json!({}), "nobody listens there"),
+        (http.as_str(), json!({}), "does not speak Kafka"),
+        (closing.as_str(), json!({}), "hangs up at the first question, as a listener does that wants TLS"),
+        (mute.as_str(), json!({}), "nothing answers there"),
         (broker.address.as_str(), json!({"tls": {}}), "TLS fails"),
         (secure.as_str(), json!({"tls": {}, "sasl": sasl("hunter2")}), "TLS fails"),
         (secure.as_str(), json!({"tls": {"ca": ca}, "sasl": sasl("swordfish")}), "credentials are refused"),

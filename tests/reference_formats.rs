@@ -61,11 +61,9 @@ fn base64_lines(path: &Path) -> Vec<Vec<u8>> {
 
 /// A stream, and a job that passes its rows on into lines and into `sinks`.
 fn pass_on(project: &Project, stream: &str, reads: &str, sinks: &str) {
-    let has_json = form_of(stream) == "plain" || stream.starts_with("rows");
-    let json = if has_json { "  j: json\n" } else { "  j: string\n" };
     let is_protobuf = stream.contains("protobuf");
     let (more_fields, more) = if is_protobuf { ("", "") } else { (LISTS_IN_MAPS, ", pl") };
-    let definition = format!("stream: {stream}\n{FIELDS}{more_fields}{json}{LAST}{reads}");
+    let definition = format!("stream: {stream}\n{FIELDS}{more_fields}  j: json\n{LAST}{reads}");
     project.file(&format!("streams/{stream}.yaml"), &definition);
     let query = format!("query: SELECT {COLUMNS}{more} FROM {stream}\n");
     let sinks = format!("sinks:\n  - file: {{path: out/{stream}}}\n{sinks}");

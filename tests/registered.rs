@@ -180,11 +180,8 @@ fn a_field_with_a_default_goes_on_a_registry_that_is_away_is_waited_for_and_what
             registry.register(&subject, &kind.format().to_uppercase(), &kind.schema(version))
         };
         let send = |id: u32, version: usize, numbers: std::ops::Range<i64>| {
-            send_bytes(
-                &broker.address,
-                &topic,
-                &numbers.map(|number| kind.record(id, version, number)).collect::<Vec<_>>(),
-            );
+            let records: Vec<_> = numbers.map(|number| kind.record(id, version, number)).collect();
+            send_bytes(&broker.address, &topic, &records);
         };
         let first = register(&registry, 1);
         send(first, 1, 0..10);
@@ -238,10 +235,13 @@ fn a_field_with_a_default_goes_on_a_registry_that_is_away_is_waited_for_and_what
             assert!(reason.contains(part), "{part}: {job}");
         }
         assert!(server.terminate().success());
-        let rows = project.rows("out_rides");
-        let numbers: Vec<_> = rows.iter().map(|row| row["n"].as_i64().unwrap()).collect();
-        assert_eq!(numbers, (0..31).collect::<Vec<_>>(), "{kind:?}");
+        assert_eq!(numbers(&project), (0..31).collect::<Vec<_>>(), "{kind:?}");
     }
+}
+
+/// What was written of the rides.
+fn numbers(project: &Project) -> Vec<i64> {
+    project.rows("out_rides").iter().map(|row| row["n"].as_i64().unwrap()).collect()
 }
 
 const WRITER: &str = "query: |\n  SELECT user, COLUMN AS n FROM s\nsinks:\n  - kafka: ";

@@ -43,6 +43,7 @@ impl Replay {
             settings,
             name: "file".to_owned(),
             on_full: OnFull::Pause,
+            stands_at: (1, 1),
         }];
         Replay { folder: tempfile::tempdir().expect("a temporary folder"), plan, lines: Arc::new(lines) }
     }

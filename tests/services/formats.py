@@ -525,9 +525,6 @@ def same_lines(folder, form):
     paths = sorted(pathlib.Path(folder).rglob("*.jsonl"))
     texts = [text for path in paths for text in path.read_text().split("\n") if text]
     rows = [json.loads(text, parse_float=decimal.Decimal) for text in texts]
-    if form in ("avro", "protobuf"):
-        # They have no JSON but its text.
-        rows = [row | {"j": row["j"] and json.loads(row["j"], parse_float=decimal.Decimal)} for row in rows]
     compared(rows, form, folder)
 
 

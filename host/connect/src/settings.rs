@@ -41,6 +41,35 @@ pub fn left_out(what: &str) -> String {
     format!("this weir was built without {what}; `make weir` makes one that has everything")
 }
 
+/// What serde says of a value of another type, in the words of those who write definitions; other things as they are.
+fn misfit(said: &str) -> String {
+    let told = said.strip_prefix("invalid type: ").or_else(|| said.strip_prefix("invalid value: "));
+    let Some((found, wanted)) = told.and_then(|told| told.split_once(", expected ")) else {
+        return said.to_owned();
+    };
+    let found = match found.split_once(' ') {
+        Some(("string", text)) => format!("the text {text}"),
+        Some(("integer", number)) => format!("the number {number}"),
+        Some(("floating", point)) => point.replacen("point", "the number", 1),
+        Some(("boolean", value)) => value.to_owned(),
+        _ if found == "map" => "a mapping".to_owned(),
+        _ if found == "sequence" => "a list".to_owned(),
+        _ => found.to_owned(),
+    };
+    let wanted = match wanted {
+        "a string" => "a text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative,",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        _ if wanted.starts_with("struct ") => "a mapping",
+        _ => wanted,
+    };
+    format!("{found} stands where {wanted} belongs")
+}
+
 /// Reads the options of one connector or format.
 ///
 /// ```
@@ -88,7 +117,7 @@ impl<'a> Settings<'a> {
         match T::deserialize(value) {
             Ok(read) => Some(read),
             Err(error) => {
-                self.error(key, format!("{error}"));
+                self.error(key, misfit(&error.to_string()));
                 None
             }
         }
@@ -166,6 +195,22 @@ mod tests {
         let _: Option<Span> = settings.parsed("roll");
         let keys: Vec<_> = settings.finish().unwrap_err().into_iter().map(|error| error.key).collect();
         assert_eq!(keys, ["rate", "path", "roll", "zzz"]);
+    }
+
+    #[test]
+    fn what_is_of_another_type_is_told_in_words_of_definitions() {
+        fn said<T: DeserializeOwned>(value: Value) -> String {
+            misfit(&T::deserialize(value).err().map(|error| error.to_string()).unwrap_or_default())
+        }
+        assert_eq!(said::<Vec<String>>(json!("dt")), "the text \"dt\" stands where a list belongs");
+        assert_eq!(said::<String>(json!(["a"])), "a list stands where a text belongs");
+        assert_eq!(said::<bool>(json!(1.5)), "the number `1.5` stands where true or false belongs");
+        assert_eq!(said::<f64>(json!(true)), "`true` stands where a number belongs");
+        assert_eq!(
+            said::<u32>(json!(-1)),
+            "the number `-1` stands where a whole number, not negative, belongs"
+        );
+        assert_eq!(said::<Map<String, Value>>(json!(2)), "the number `2` stands where a mapping belongs");
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub enum Subject {
         partition: PartitionId,
         /// Its offset there.
         offset: u64,
+        /// Where in its source it stands, for a person to look at, such as a file; the host fills it in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
         /// Its first bytes, lossily as text; empty where they are no longer at hand.
         payload: String,
     },
@@ -100,7 +103,21 @@ impl fmt::Display for FailedResult {
 impl DeadLetter {
     /// About an event; `payload` is its first bytes.
     pub fn of_event(job: &str, reason: String, partition: PartitionId, offset: u64, payload: String) -> Self {
-        DeadLetter { job: job.to_owned(), reason, subject: Subject::Event { partition, offset, payload } }
+        DeadLetter {
+            job: job.to_owned(),
+            reason,
+            subject: Subject::Event { partition, offset, place: None, payload },
+        }
+    }
+
+    /// Says where the event stands that it is about, if that is of this partition, from this offset on.
+    pub fn stands_at(&mut self, of: PartitionId, from: u64, at: &Option<String>) {
+        if let Subject::Event { partition, offset, place, .. } = &mut self.subject
+            && *partition == of
+            && *offset >= from
+        {
+            place.clone_from(at);
+        }
     }
 
     /// About a part of a source that was not read, found before the event of this offset.

@@ -7,7 +7,7 @@ use crate::driver::{Driver, Mode, Next, ShardInbox};
 use crate::error::EngineError;
 use crate::status::PartitionStatus;
 use weir_connect::{Decoded, RawBlock};
-use weir_core::Step;
+use weir_core::{Step, Steps};
 use weir_event::{EventTime, Message, PartitionId, Position};
 
 impl Driver {
@@ -108,13 +108,9 @@ impl Driver {
             self.progress.set_data_since(self.state.intake.data_since());
         }
         self.tally.add(taken.counts);
+        self.tell_places(partition, block, &mut taken);
         for step in taken.steps {
             self.step(step).await?;
-        }
-        let of_block = &mut taken.taken;
-        let firsts = [&mut of_block.first, &mut of_block.first_like_seconds, &mut of_block.first_ahead];
-        for first in firsts.into_iter().flatten() {
-            first.place = self.inputs.place(partition, &block.next);
         }
         if let Some(refusals) = self.state.refusals.get_mut(usize::from(partition.source)) {
             refusals.add(taken.taken);
@@ -124,6 +120,22 @@ impl Driver {
         self.state.positions.insert(partition, block.next.clone());
         self.report(partition);
         Ok(())
+    }
+
+    /// Says where what was refused stands in its source.
+    fn tell_places(&self, partition: PartitionId, block: &RawBlock, taken: &mut Steps) {
+        let of_block = &mut taken.taken;
+        let firsts = [&mut of_block.first, &mut of_block.first_like_seconds, &mut of_block.first_ahead];
+        let mut firsts = firsts.into_iter().flatten().peekable();
+        if firsts.peek().is_none() && taken.letters.is_empty() {
+            return;
+        }
+        let place = self.inputs.place(partition, &block.next);
+        firsts.for_each(|first| first.place.clone_from(&place));
+        let from = self.state.positions.get(&partition).map_or(0, |position| position.next);
+        for letter in &mut taken.letters {
+            letter.stands_at(partition, from, &place);
+        }
     }
 
     /// Hands rows on.

@@ -253,6 +253,8 @@ pub struct SinkPlan {
     pub name: String,
     /// What happens when it is so far behind that its outbox is full.
     pub on_full: OnFull,
+    /// Line and column of its kind in the definition, from 1.
+    pub stands_at: (u32, u32),
 }
 
 /// What happens when a sink that is behind cannot be kept more rows for.

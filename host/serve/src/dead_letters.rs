@@ -42,8 +42,11 @@ pub(crate) async fn list(
 fn shown(letter: Listed) -> Value {
     let mut shown = json!({"reason": letter.reason, "jobs": letter.jobs});
     match letter.subject {
-        Subject::Event { partition, offset, payload } => {
+        Subject::Event { partition, offset, place, payload } => {
             shown["position"] = json!({"partition": partition.partition, "offset": offset});
+            if let Some(place) = place {
+                shown["place"] = json!(place);
+            }
             shown["payload"] = json!(payload);
         }
         Subject::Unread { partition, before } => {

@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use crate::feeding;
-use crate::kinds::RegisteredKinds;
+use crate::kinds::{RegisteredKinds, Told};
 use crate::plugins;
 use crate::project::Project;
 use std::path::Path;
@@ -39,10 +39,13 @@ pub(crate) fn plan(
 ) -> Planned {
     let mut planned = plan_checked(checked, functions);
     let kinds = RegisteredKinds::new(folder, clock);
-    refuse(&mut planned, checked, |jobs| feeding::faults(jobs, checked, &kinds, folder));
+    let fed = |jobs: &[JobPlan]| feeding::faults(jobs, checked, &kinds, folder);
+    let of_job = |faults: Vec<String>| faults.into_iter().map(Told::of_job).collect();
+    refuse(&mut planned, checked, |jobs| fed(jobs).into_iter().map(of_job).collect());
     refuse(&mut planned, checked, |jobs| jobs.iter().map(|job| kinds.misfits(job)).collect());
     for job in &planned.jobs {
-        let warning = |message| Diagnostic::warning(file_of(checked, &job.name), 1, 1, message);
+        let file = file_of(checked, &job.name);
+        let warning = |Told { at: (line, column), message }| Diagnostic::warning(file, line, column, message);
         planned.diagnostics.extend(kinds.keep_what_goes(job).into_iter().map(warning));
     }
     planned
@@ -54,7 +57,7 @@ fn file_of<'c>(checked: &'c Checked, job: &str) -> &'c str {
 }
 
 /// Refuses the jobs with which something is wrong.
-fn refuse(planned: &mut Planned, checked: &Checked, faults: impl Fn(&[JobPlan]) -> Vec<Vec<String>>) {
+fn refuse(planned: &mut Planned, checked: &Checked, faults: impl Fn(&[JobPlan]) -> Vec<Vec<Told>>) {
     let faults = faults(&planned.jobs);
     for (job, faults) in std::mem::take(&mut planned.jobs).into_iter().zip(faults) {
         if faults.is_empty() {
@@ -62,8 +65,8 @@ fn refuse(planned: &mut Planned, checked: &Checked, faults: impl Fn(&[JobPlan]) 
             continue;
         }
         let file = file_of(checked, &job.name);
-        let errors: Vec<Diagnostic> =
-            faults.into_iter().map(|message| Diagnostic::error(file, 1, 1, message)).collect();
+        let error = |Told { at: (line, column), message }| Diagnostic::error(file, line, column, message);
+        let errors: Vec<Diagnostic> = faults.into_iter().map(error).collect();
         let reasons = errors.iter().map(ToString::to_string).collect();
         planned.refused.push(RefusedJob { name: job.name, reasons, lacks: Vec::new() });
         planned.diagnostics.extend(errors);

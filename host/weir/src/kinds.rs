@@ -18,6 +18,21 @@ use weir_plan::{
     SinkPlan, StreamDefinition, StreamInput, StreamOrigin,
 };
 
+/// Something that is said of a job's definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Line and column there, from 1.
+    pub(crate) at: (u32, u32),
+    pub(crate) message: String,
+}
+
+impl Told {
+    /// Of the job as a whole.
+    pub(crate) fn of_job(message: String) -> Told {
+        Told { at: (1, 1), message }
+    }
+}
+
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
 #[derive(Debug)]
 pub(crate) struct RegisteredKinds {
@@ -51,10 +66,10 @@ impl RegisteredKinds {
         plan.sinks.iter().filter_map(identity).collect()
     }
 
-    /// What is wrong with the sources that a job names itself, and what of its sinks does not fit its rows; in words.
-    pub(crate) fn misfits(&self, plan: &JobPlan) -> Vec<String> {
+    /// What is wrong with the sources that a job names itself, and what of its sinks does not fit its rows.
+    pub(crate) fn misfits(&self, plan: &JobPlan) -> Vec<Told> {
         let sources = named_by_job(plan).flat_map(|input| self.source_misfits(input));
-        sources.chain(self.sink_misfits(plan)).collect()
+        sources.map(Told::of_job).chain(self.sink_misfits(plan)).collect()
     }
 
     fn source_misfits(&self, input: &StreamInput) -> Vec<String> {
@@ -71,22 +86,24 @@ impl RegisteredKinds {
         errors.into_iter().map(told).collect()
     }
 
-    fn sink_misfits(&self, plan: &JobPlan) -> Vec<String> {
+    fn sink_misfits(&self, plan: &JobPlan) -> Vec<Told> {
         let shape = Arc::new(plan.row_shape());
         let misfits = |sink: &SinkPlan| {
             let context = SinkContext { shape: Some(shape.clone()), ..self.sink_context(&plan.name) };
             let errors = registry::sink(&sink.kind, &sink.settings, &context).err().unwrap_or_default();
-            let kind = sink.kind.clone();
-            errors.into_iter().map(move |SettingError { key, message }| {
-                let dot = if key.is_empty() { "" } else { "." };
-                format!("`{kind}{dot}{key}`: {message}")
-            })
+            errors
+                .into_iter()
+                .map(|SettingError { key, message }| {
+                    let dot = if key.is_empty() { "" } else { "." };
+                    Told { at: sink.stands_at, message: format!("`{}{dot}{key}`: {message}", sink.kind) }
+                })
+                .collect::<Vec<_>>()
         };
         plan.sinks.iter().flat_map(misfits).collect()
     }
 
-    /// What of a job's sinks goes on showing results that are taken back, in words.
-    pub(crate) fn keep_what_goes(&self, plan: &JobPlan) -> Vec<String> {
+    /// What of a job's sinks goes on showing results that are taken back.
+    pub(crate) fn keep_what_goes(&self, plan: &JobPlan) -> Vec<Told> {
         let shape = plan.row_shape();
         let never_corrects = plan.emit == Emit::Close && plan.late.policy != LatePolicy::Correct;
         let takes_rows_back = plan.stage.as_ref().is_some_and(|stage| stage.present.is_some());
@@ -96,11 +113,12 @@ impl RegisteredKinds {
         let context = self.sink_context(&plan.name);
         let told = |sink: &SinkPlan| {
             let advice = registry::sink(&sink.kind, &sink.settings, &context).ok()?.keeps_what_goes()?;
-            Some(format!(
+            let message = format!(
                 "results that were written can be taken back (a session that joins another, a window without any row left, \
                  HAVING that is not true any more), and sink `{}` does not say which; {advice}",
                 sink.name
-            ))
+            );
+            Some(Told { at: sink.stands_at, message })
         };
         plan.sinks.iter().filter_map(told).collect()
     }

@@ -190,8 +190,13 @@ impl Cluster {
         let code = error.rdkafka_error_code();
         let retry = code.is_some_and(passes_by_itself);
         let reason = context.complaint().filter(|_| retry || code.is_some_and(is_refusal));
-        let reason =
-            reason.or_else(|| code.map(|code| code.to_string())).unwrap_or_else(|| error.to_string());
+        let by_code = |code| match code {
+            RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut => {
+                SILENT.to_owned()
+            }
+            code => code.to_string(),
+        };
+        let reason = reason.or_else(|| code.map(by_code)).unwrap_or_else(|| error.to_string());
         ConnectError { retry, ..ConnectError::external(format!("{self}: cannot {action}: {reason}")) }
     }
 }
@@ -238,12 +243,25 @@ pub(super) fn passes_by_itself(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// What a broker does that is spoken to otherwise than its listener wants.
+const HANGS_UP: &str = "the other side hangs up at the first question, as a listener does that wants TLS or SASL (see `security`)";
+/// What is said where librdkafka names no cause: whoever listens takes connections, and says nothing.
+const SILENT: &str =
+    "nothing answers there; see whether the port is one of Kafka's, and its listener as `security` says";
+
 /// What a complaint is about, where it names a cause: librdkafka's words, and ours.
-const CAUSES: [(&str, &str); 3] = [
+const CAUSES: [(&str, &str); 6] = [
+    ("Connection refused", "nobody listens there"),
+    ("Invalid response size", "what answers there does not speak Kafka"),
+    ("in state APIVERSION_QUERY", HANGS_UP),
     ("Failed to resolve", "the broker's name is not known"),
     ("SSL handshake failed", "TLS fails"),
     ("SASL authentication error", "the credentials are refused"),
 ];
+
+fn names_cause(words: &str) -> bool {
+    CAUSES.iter().any(|(theirs, _)| words.contains(theirs))
+}
 
 /// Listens to one client: its complaints explain what an error code does not, what it says of itself is kept until it is
 /// asked for, and undelivered messages are reported here.
@@ -316,13 +334,14 @@ impl ClientContext for Context {
             return;
         }
         tracing::debug!(facility, "librdkafka: {message}");
-        if matches!(
+        let is_error = matches!(
             level,
             RDKafkaLogLevel::Emerg
                 | RDKafkaLogLevel::Alert
                 | RDKafkaLogLevel::Critical
                 | RDKafkaLogLevel::Error
-        ) {
+        );
+        if is_error || names_cause(message) {
             self.complain(message);
         }
     }
@@ -333,7 +352,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "librdkafka: {reason}");
-        if CAUSES.iter().any(|(theirs, _)| reason.contains(theirs)) {
+        if names_cause(reason) {
             self.complain(reason);
         }
     }

@@ -186,6 +186,7 @@ pub(crate) fn plan() -> JobPlan {
             settings: serde_json::Value::Null,
             name: "shelf".to_owned(),
             on_full: OnFull::Pause,
+            stands_at: (1, 1),
         }],
     }
 }

@@ -7,6 +7,7 @@ use super::json::push_json;
 use super::resolve::{Absent, Below, BelowPlan, How, RecordPlan, Step};
 use super::schema::Schema;
 use crate::column::{Column, Values, unplanned};
+use crate::json::JsonReading;
 use crate::no_time;
 use crate::scalar;
 use std::collections::HashSet;
@@ -105,6 +106,10 @@ pub(super) fn fill(
             let Values::Json { ends, text } = &mut column.values else { return Err(unplanned()) };
             push_json(schema, step.node, input, NESTING_LIMIT, text).ok_or_else(short)?;
             ends.push(i32::try_from(text.len()).map_err(|_| "the block holds too much JSON".to_owned())?);
+        }
+        How::JsonText => {
+            let text = std::str::from_utf8(input.bytes().ok_or_else(short)?).map_err(|_| short())?;
+            return JsonReading::of(&column.data_type).push_text(column, text.as_bytes());
         }
         How::Array(item) => fill_array(item, schema, input, column)?,
         How::Map(value) => fill_map(value, schema, input, column)?,
@@ -206,7 +211,13 @@ fn fill_value(how: &How, input: &mut Input<'_>, column: &mut Column) -> Result<(
                     .ok_or_else(|| format!("the text {} is not a date such as 2026-01-31", shown(text)))?,
             );
         }
-        How::Null | How::Union(_) | How::Json | How::Array(_) | How::Map(_) | How::Record(_) => {
+        How::Null
+        | How::Union(_)
+        | How::Json
+        | How::JsonText
+        | How::Array(_)
+        | How::Map(_)
+        | How::Record(_) => {
             return Err(unplanned());
         }
     }

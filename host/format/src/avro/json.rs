@@ -1,6 +1,6 @@
 //! Values of Avro as JSON, for columns of that type.
 //!
-//! A value of a union is the value alone, bytes are base64, decimals numbers, times and dates texts, and a number that JSON
+//! For a text that holds JSON itself see `fill`. A value of a union is the value alone, bytes are base64, decimals numbers, times and dates texts, and a number that JSON
 //! does not have is null.
 
 use super::fill::uuid;

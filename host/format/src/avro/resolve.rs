@@ -41,7 +41,10 @@ pub(super) enum How {
     TimeNumber(TimeUnit),
     TimeText(TimeForm),
     DateText,
+    /// A value of any type, as JSON.
     Json,
+    /// A text that is JSON.
+    JsonText,
     Array(Box<Step>),
     Map(Box<Step>),
     Record(RecordPlan),
@@ -258,7 +261,6 @@ impl Resolver<'_> {
     ) -> Result<Step, String> {
         let how = match &self.writer.node(node).kind {
             AvroKind::Null => How::Null,
-            _ if *data_type == DataType::Json => How::Json,
             AvroKind::Union(branches) => {
                 let steps: Vec<_> =
                     branches.iter().map(|branch| self.step(*branch, reader, data_type, form)).collect();
@@ -271,6 +273,8 @@ impl Resolver<'_> {
                 }
                 How::Union(steps.into_iter().map(Result::ok).collect())
             }
+            AvroKind::String if *data_type == DataType::Json => How::JsonText,
+            _ if *data_type == DataType::Json => How::Json,
             AvroKind::Array(items) => match data_type {
                 DataType::Array(of) => How::Array(Box::new(self.step(
                     *items,

@@ -2,10 +2,11 @@
 //!
 //! Knows a plan and bytes. What it refuses may leave columns one row too long, and who calls cuts them back.
 
-use super::json::push_field;
+use super::json::{push_field, text_of};
 use super::plan::{FieldShape, Item, MessagePlan, unit_of};
 use super::wire::{NESTING_LIMIT, Wire, WireValue, varint, walk};
 use crate::column::{Column, Values, unplanned};
+use crate::json::JsonReading;
 use crate::no_time;
 use crate::scalar;
 use prost_reflect::Kind;
@@ -119,6 +120,13 @@ impl Filling<'_> {
                     [one] => block[one.start..one.end].to_vec(),
                     _ => parts.iter().flat_map(|part| &block[part.start..part.end]).copied().collect(),
                 };
+                if let Some(text) = text_of(message, field, &whole) {
+                    match text.ok_or_else(broken)? {
+                        text if text.is_empty() => column.push_null(),
+                        text => JsonReading::of(&column.data_type).push_text(column, text.as_bytes())?,
+                    }
+                    return Ok(());
+                }
                 let is_there = push_field(message, field, &whole, text).ok_or_else(broken)?;
                 ends.push(i32::try_from(text.len()).map_err(too_many)?);
                 if is_there {

@@ -1,6 +1,7 @@
 //! Values of Protocol Buffers as JSON, for columns of that type.
 //!
-//! Fields have their own names, whole numbers are numbers, enums their names, bytes base64, and a Timestamp is a text.
+//! Fields have their own names, whole numbers are numbers, enums their names, bytes base64, and a Timestamp is a text. A field
+//! that is a text holds JSON.
 
 use crate::base64;
 use crate::json::push_time;
@@ -21,6 +22,19 @@ pub(super) fn push_field(
     }
     push_value(&message.get_field(field), &field.kind(), out);
     Some(true)
+}
+
+/// The text of a field that is one, `Some(None)` where the bytes are not a message: it is JSON itself.
+pub(super) fn text_of(
+    message: &MessageDescriptor,
+    field: &FieldDescriptor,
+    bytes: &[u8],
+) -> Option<Option<String>> {
+    let is_text = field.kind() == Kind::String && !field.is_list() && !field.is_map();
+    is_text.then(|| {
+        let message = DynamicMessage::decode(message.clone(), bytes).ok()?;
+        message.get_field(field).as_str().map(str::to_owned)
+    })
 }
 
 fn push_value(value: &Value, kind: &Kind, out: &mut Vec<u8>) {

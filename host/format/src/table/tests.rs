@@ -51,7 +51,7 @@ fn a_typing_error_gets_a_suggestion_and_options_are_judged() {
     assert_eq!(written(json!("json"), true), "`json`: unknown format; did you mean `jsonl`?");
     assert_eq!(
         written(json!({"csv": {"header": 1}}), true),
-        "csv.header: invalid type: integer `1`, expected a boolean"
+        "csv.header: the number `1` stands where true or false belongs"
     );
     assert!(written(json!({"csv": {}, "json": {}}), false).starts_with("expected the name of a format"));
     assert!(written(json!("parquet"), false).contains("not written one by one"));

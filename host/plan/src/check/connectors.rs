@@ -206,7 +206,8 @@ impl SinksOf<'_> {
         let own = own.filter(|node| !matches!(node.value, Value::Null));
         let on_full = own.and_then(|node| on_full(&format!("{kind}.{ON_FULL}"), node, report));
         place_problems(self.kinds.check_sink(self.job, &kind, &settings), entry, report);
-        Some(SinkPlan { name: kind.clone(), kind, settings, on_full: on_full.unwrap_or(self.on_full) })
+        let on_full = on_full.unwrap_or(self.on_full);
+        Some(SinkPlan { name: kind.clone(), kind, settings, on_full, stands_at: entry.0.place })
     }
 }
 
@@ -252,6 +253,7 @@ mod tests {
             settings: json!({}),
             name: kind.to_owned(),
             on_full: OnFull::Pause,
+            stands_at: (1, 1),
         };
         let mut plans = [plan("file"), plan("stdout"), plan("file"), plan("file")];
         number(&mut plans);

@@ -29,20 +29,20 @@ pub(super) struct EachReader {
     numbers: Numbers,
     /// To be read when there is room.
     waiting: VecDeque<FileInTurn>,
-    opening: Option<(FileInTurn, Opening)>,
-    files: OpenFiles,
+    opening: Option<(FileInTurn, ReaderToBe)>,
+    files: FilesBeingRead,
     /// One that could not be read, and the answer to whether it is still there.
-    failed: Option<(FileInTurn, ConnectError, Listing)>,
+    failed: Option<(FileInTurn, ConnectError, ShelfAnswer)>,
     /// Those that went before anything of them was read.
     gone: BTreeMap<String, PartitionId>,
     /// The next look for files that came later, which takes place after a while.
-    looking: Option<Listing>,
+    looking: Option<ShelfAnswer>,
     /// To be handed out first.
     said: VecDeque<Fetch>,
 }
 
-type Listing = BoxFuture<'static, Result<Vec<WholeFile>, ConnectError>>;
-type Opening = BoxFuture<'static, Result<Box<dyn Reader>, ConnectError>>;
+type ShelfAnswer = BoxFuture<'static, Result<Vec<WholeFile>, ConnectError>>;
+type ReaderToBe = BoxFuture<'static, Result<Box<dyn Reader>, ConnectError>>;
 
 /// A file that is not read to its end, and where reading it goes on.
 #[derive(Debug)]
@@ -54,26 +54,26 @@ struct FileInTurn {
 }
 
 #[derive(Default)]
-struct OpenFiles {
+struct FilesBeingRead {
     /// That which was read last comes last.
-    open: Vec<OpenFile>,
+    open: Vec<FileBeingRead>,
     paused: BTreeSet<PartitionId>,
 }
 
-struct OpenFile {
+struct FileBeingRead {
     of: FileInTurn,
     reader: Box<dyn Reader>,
 }
 
 /// What comes of an open file.
-enum Outcome {
+enum FileStep {
     Read(Fetch),
     /// It was read to its end.
     Over(FileInTurn),
     Failed(FileInTurn, ConnectError),
 }
 
-impl OpenFiles {
+impl FilesBeingRead {
     fn may_be_read(&self, of: &FileInTurn) -> bool {
         !self.paused.contains(&of.id)
     }
@@ -85,7 +85,7 @@ impl OpenFiles {
     }
 
     /// The next thing of whichever file has one. Cancel safe.
-    async fn next(&mut self) -> Outcome {
+    async fn next(&mut self) -> FileStep {
         let paused = &self.paused;
         let going = self.open.iter_mut().enumerate().filter(|(_, it)| !paused.contains(&it.of.id));
         let (places, going): (Vec<_>, Vec<_>) = going.map(|(at, it)| (at, it.reader.next())).unzip();
@@ -95,8 +95,8 @@ impl OpenFiles {
         let (fetched, at, _) = select_all(going).await;
         let mut it = self.open.remove(places[at]);
         let fetch = match fetched {
-            Err(error) => return Outcome::Failed(it.of, error),
-            Ok(Fetch::CaughtUp(_)) => return Outcome::Over(it.of),
+            Err(error) => return FileStep::Failed(it.of, error),
+            Ok(Fetch::CaughtUp(_)) => return FileStep::Over(it.of),
             Ok(Fetch::Block(mut block)) => {
                 it.of.next = block.next.next;
                 it.of.place = FilePlace { at: Some(block.next.place), is_done: false, ..it.of.place };
@@ -106,7 +106,7 @@ impl OpenFiles {
             Ok(other) => other,
         };
         self.open.push(it);
-        Outcome::Read(fetch)
+        FileStep::Read(fetch)
     }
 }
 
@@ -124,7 +124,7 @@ impl EachReader {
             numbers: Numbers::default(),
             waiting: VecDeque::new(),
             opening: None,
-            files: OpenFiles::default(),
+            files: FilesBeingRead::default(),
             failed: None,
             gone: BTreeMap::new(),
             looking: None,
@@ -174,7 +174,7 @@ impl EachReader {
                 let reader = opening.await;
                 if let Some((of, _)) = self.opening.take() {
                     match reader {
-                        Ok(reader) => self.files.open.push(OpenFile { of, reader }),
+                        Ok(reader) => self.files.open.push(FileBeingRead { of, reader }),
                         Err(error) => self.look_after(of, error),
                     }
                 }
@@ -277,9 +277,9 @@ impl Reader for EachReader {
                 Some(found) = async { Some(self.looking.as_mut()?.await) } => found,
                 outcome = self.files.next() => {
                     match outcome {
-                        Outcome::Read(fetch) => return Ok(fetch),
-                        Outcome::Over(of) => self.finish(of),
-                        Outcome::Failed(of, error) => self.look_after(of, error),
+                        FileStep::Read(fetch) => return Ok(fetch),
+                        FileStep::Over(of) => self.finish(of),
+                        FileStep::Failed(of, error) => self.look_after(of, error),
                     }
                     continue;
                 }

@@ -66,6 +66,9 @@ fn cases() -> Vec<Case> {
             [vec![2], text("d"), vec![2, 7, 0]].concat(),
             r#"{"d":0.007}"#.to_owned(),
         ),
+        ("json", json!("string"), text(r#" {"a": [1, null]}"#), r#"{"a": [1, null]}"#.to_owned()),
+        ("json", json!(["null", "string"]), [vec![2], text("12.50")].concat(), "12.50".to_owned()),
+        ("json", json!(["null", "string"]), vec![0], "null".to_owned()),
         ("int", json!("null"), vec![], "null".to_owned()),
     ]
 }

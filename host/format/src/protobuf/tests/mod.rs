@@ -188,6 +188,24 @@ fn values_of_every_type_are_read_and_absence_is_as_the_language_has_it() {
 }
 
 #[test]
+fn a_text_that_is_json_is_read_as_such() {
+    let schema = stream(&[("at", "timestamp"), ("doc=city", "json")]);
+    let reading = decoder(&world(), given(), &schema);
+    let texts = [r#"{"a": [1, null]}"#, "", "paris"];
+    let city =
+        |text: &str| written(|ride| ride.set_field_by_name("city", ProtoValue::String(text.to_owned())));
+    let records = block(&texts.map(city));
+    now(reading.ready(&records)).unwrap();
+    let decoded = reading.decode(&records);
+    let read = [
+        r#"{"at":"1970-01-01T00:00:00.000Z","doc":{"a": [1, null]}}"#,
+        r#"{"at":"1970-01-01T00:00:00.000Z","doc":null}"#,
+    ];
+    assert_eq!(rows(&decoded), read);
+    assert!(decoded.bad[0].reason.contains("not JSON"), "{:?}", decoded.bad);
+}
+
+#[test]
 fn check_says_what_the_message_has_otherwise() {
     let mut world = world();
     world.files.insert("set.desc".to_owned(), pool("protos/ride.proto", &world).unwrap().encode_to_vec());

@@ -323,6 +323,42 @@ fn an_id_of_changes_is_refused_and_explain_says_that_rows_are_taken_back() {
 }
 
 #[test]
+fn a_result_of_which_having_is_not_true_any_more_goes_also_while_its_window_is_open() {
+    let project = Project::new();
+    project.file(
+        "streams/rides.yaml",
+        "stream: rides\nsource: {http: {}}\nfields: {city: string, fare: bigint, at: timestamp}\nevent_time: at\n",
+    );
+    let query = "query: |\n  SELECT city, SUM(fare) AS total FROM rides GROUP BY city";
+    let sinks = "sinks: [{file: {path: out, meta: true}}]\nemit: {on: change}\n";
+    project.file("jobs/all.yaml", &format!("{query} HAVING SUM(fare) > 0\n{sinks}"));
+    let hours = ", TUMBLE(at, INTERVAL '1' HOUR) HAVING SUM(fare) > 0\n";
+    project.file("jobs/hours.yaml", &format!("{query}{hours}{}", sinks.replace("out", "hours")));
+    let server = Server::start(&project, "checkpoint: {every: 200ms}\n");
+    let post = |fare: i64, city: &str| {
+        let event = json!({"city": city, "fare": fare, "at": "2026-01-31T12:00:00Z"}).to_string();
+        let (status, answer) = server.post("/v1/streams/rides/events?wait=visible", event.as_bytes());
+        assert_eq!((status, &answer["visible"]), (200, &json!(true)), "{answer}");
+    };
+    for (fare, city) in
+        [(5, "a"), (-10, "a"), (-1, "b"), (-1, "b"), (-1, "a"), (20, "a"), (-30, "a"), (2, "c")]
+    {
+        post(fare, city);
+    }
+    assert!(server.terminate().success());
+    for (job, folder) in [("all", "out"), ("hours", "hours")] {
+        let rows = project.rows(folder);
+        let of = |city: &str| -> Vec<(Value, Value)> {
+            let of_city = rows.iter().filter(|row| row["_weir"]["key"]["city"] == *city);
+            of_city.map(|row| (row["_weir"]["op"].clone(), row["total"].clone())).collect()
+        };
+        let (written, gone) = (|total: i64| (json!("upsert"), json!(total)), (json!("delete"), Value::Null));
+        assert_eq!(of("a"), [written(5), gone.clone(), written(14), gone], "{job}: {rows:?}");
+        assert_eq!((of("b"), of("c")), (vec![], vec![written(2)]), "{job}: {rows:?}");
+    }
+}
+
+#[test]
 fn sinks_that_go_on_showing_what_was_taken_back_are_warned_of() {
     let plain = "SELECT city, COUNT(*) AS n FROM rides GROUP BY city, TUMBLE(at, INTERVAL '1' HOUR)";
     let having = format!("{plain} HAVING COUNT(*) < 3");
@@ -343,7 +379,7 @@ fn sinks_that_go_on_showing_what_was_taken_back_are_warned_of() {
         (false, plain, lines, "", false),
         (false, having, lines, "", true),
         (false, having, lines, dropping, false),
-        (false, having, lines, "emit: {on: change}\n", false),
+        (false, having, lines, "emit: {on: change}\n", true),
         (false, sessions, lines, "retention: 1d\n", true),
         (false, sessions, keyed, "retention: 1d\n", false),
         (false, sessions, topic, "retention: 1d\nlate: {policy: drop}\n", false),

@@ -1,6 +1,6 @@
 //! What a job's result rows look like to its sinks, as its plan knows it.
 
-use crate::job_plan::{ColumnRole, Emit, JobPlan};
+use crate::job_plan::{ColumnRole, JobPlan};
 use arrow_schema::{Field, Schema};
 use std::sync::Arc;
 use weir_connect::{RowIdentity, RowShape};
@@ -18,8 +18,8 @@ pub(crate) fn row_shape(plan: &JobPlan) -> RowShape {
     let stage = plan.stage.iter();
     let keys = stage.clone().flat_map(|stage| stage.key_names.iter().zip(&stage.key_types));
     let keys: Vec<Field> = keys.map(|(name, data_type)| Field::new(name, data_type.clone(), true)).collect();
-    // Sessions join and begin earlier, rows that are gone empty windows, and late ones make HAVING false.
-    let is_asked_again = plan.output.filter.is_some() && plan.emit == Emit::Close;
+    // Sessions join and begin earlier, rows that are gone empty windows, and late or further ones make HAVING false.
+    let is_asked_again = plan.output.filter.is_some();
     let takes_back = plan.stage.as_ref().is_some_and(|stage| {
         identity == RowIdentity::WindowStart || stage.present.is_some() || is_asked_again
     });

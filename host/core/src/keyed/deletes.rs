@@ -4,6 +4,7 @@
 //! result that goes. Knows no sink.
 
 use crate::filter::Passes;
+use crate::keyed::absent::Absent;
 use crate::keyed::emit::{StageRows, pick_failed};
 use crate::keyed::outputs::Having;
 use crate::project::take;
@@ -12,7 +13,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Array, RecordBatch, new_null_array};
 use std::borrow::Cow;
 use weir_connect::Op;
-use weir_plan::{Emit, ExpressionError, KeyedStage, Output};
+use weir_plan::{ExpressionError, KeyedStage, Output};
 
 /// What is done with a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +29,10 @@ enum Fate {
 pub(crate) fn part(
     stage: &KeyedStage,
     output: &Output,
-    emit: Emit,
     rows: StageRows,
+    absent: &mut Absent,
 ) -> Result<impl Iterator<Item = (Op, StageRows)>, ExpressionError> {
-    let Some(fates) = fates(stage, output, emit, &rows)? else {
+    let Some(fates) = fates(stage, output, &rows, absent)? else {
         return Ok(None.into_iter().chain(Some((Op::Upsert, rows))));
     };
     let of = |fate: Fate| (0..fates.len() as u32).filter(|row| fates[*row as usize] == fate).collect();
@@ -43,18 +44,16 @@ pub(crate) fn part(
 }
 
 /// What is done with each result; `None`: all are written. Where rows take others back, one without any left is none, and
-/// wherever results are corrected, one of which HAVING is not true any more: what was written of it goes. While a window is
-/// open and each of its changes is a result, most of those of which HAVING is not true were never written, and nothing is
-/// said of them. Of a result that is not a correction HAVING is asked when it is written.
+/// of a result that was written before and of which HAVING is not true any more, what was written goes. Of one that is not
+/// a correction HAVING is asked when it is written.
 fn fates(
     stage: &KeyedStage,
     output: &Output,
-    emit: Emit,
     rows: &StageRows,
+    absent: &mut Absent,
 ) -> Result<Option<Vec<Fate>>, ExpressionError> {
     let is_of = |flags: &[bool], row: usize| flags.get(row).copied().unwrap_or(false);
-    let is_corrected = stage.present.is_some() || emit == Emit::Close;
-    let having = match is_corrected && rows.revised.contains(&true) {
+    let having = match rows.revised.contains(&true) || !rows.results.is_empty() {
         true => Having::of(output, &rows.batch, &rows.failed)?,
         false => None,
     };
@@ -63,17 +62,22 @@ fn fates(
     }
     let present =
         stage.present.map(|at| rows.batch.column(stage.keys.len() + at).as_primitive::<Int64Type>());
-    let fate = |row: usize| {
+    let mut fate = |row: usize| {
         let is_gone = present.is_some_and(|present| present.value(row) <= 0);
         let fails_having = || having.as_ref().is_some_and(|having| having.at(row as u32) == Passes::No);
-        match is_of(&rows.revised, row) {
-            _ if is_of(&rows.deleted, row) => Fate::Deleted,
-            true if is_gone || fails_having() => Fate::Deleted,
-            false if is_gone => Fate::Left,
-            _ => Fate::Written,
+        let result = rows.results.get(row);
+        if is_of(&rows.deleted, row) {
+            return Fate::Deleted;
         }
+        if !is_gone && !fails_having() {
+            result.map(|result| absent.is_written(*result));
+            return Fate::Written;
+        }
+        let is_there = is_of(&rows.revised, row) && !result.is_some_and(|result| absent.has(*result));
+        result.map(|result| absent.note(*result));
+        if is_there { Fate::Deleted } else { Fate::Left }
     };
-    Ok(Some((0..rows.batch.num_rows()).map(fate).collect()))
+    Ok(Some((0..rows.batch.num_rows()).map(&mut fate).collect()))
 }
 
 /// What the results of a stage become, by what they do.
@@ -94,6 +98,7 @@ fn pick(rows: &StageRows, at: &[u32]) -> Result<StageRows, ExpressionError> {
         events: of(&rows.events, at),
         revised: of(&rows.revised, at),
         deleted: Vec::new(),
+        results: Vec::new(),
         failed: pick_failed(rows.failed.clone(), at),
     })
 }
@@ -149,7 +154,7 @@ mod tests {
         let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
         let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
         let rows = stage_rows(&stage, keys, results).unwrap();
-        let parts: Vec<_> = part(&stage, &plan.output, Emit::Close, rows).unwrap().collect();
+        let parts: Vec<_> = part(&stage, &plan.output, rows, &mut Absent::default()).unwrap().collect();
         let [(Op::Delete, deletes), (Op::Upsert, upserts)] = &parts[..] else { panic!("two parts") };
         let starts =
             |rows: &StageRows| rows.windows.iter().map(|(start, _)| start / 1000).collect::<Vec<_>>();
@@ -166,22 +171,33 @@ mod tests {
         let plan = plan(query, "", "");
         let stage = plan.stage.clone().unwrap();
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
-        let mut parted = |emit, failed: &[FailedCell]| {
-            let results = results(&mut timelines, &[(10, 'u'), (20, 'r'), (30, 'u'), (40, 'r')]);
+        let mut absent = Absent::default();
+        let mut parted = |windows: &[(i64, char)], known: &[u64], failed: &[FailedCell]| {
+            let results = results(&mut timelines, windows);
             let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
             let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
-            let rows = StageRows { failed: failed.to_vec(), ..stage_rows(&stage, keys, results).unwrap() };
+            let rows = stage_rows(&stage, keys, results).unwrap();
+            let rows = StageRows { failed: failed.to_vec(), results: known.to_vec(), ..rows };
             let of =
                 |rows: &StageRows| rows.windows.iter().map(|(start, _)| start / 1000).collect::<Vec<_>>();
-            let parts = part(&stage, &plan.output, emit, rows).unwrap();
+            let parts = part(&stage, &plan.output, rows, &mut absent).unwrap();
             parts.map(|(op, rows)| (op, of(&rows))).collect::<Vec<_>>()
         };
-        assert_eq!(parted(Emit::Close, &[]), [(Op::Delete, vec![40]), (Op::Upsert, vec![10, 20, 30])]);
-        assert_eq!(parted(Emit::Change, &[]), [(Op::Upsert, vec![10, 20, 30, 40])], "HAVING is asked later");
+        let windows = [(10, 'u'), (20, 'r'), (30, 'u'), (40, 'r')];
+        let both = |deleted: &[i64], written: &[i64]| {
+            [(Op::Delete, deleted.to_vec()), (Op::Upsert, written.to_vec())]
+        };
+        assert_eq!(parted(&windows, &[], &[]), both(&[40], &[10, 20]));
+        // Where it is known what was written: once it is gone, and once more after it was written again.
+        assert_eq!(parted(&windows, &[1, 2, 3, 4], &[]), both(&[40], &[10, 20]));
+        let again = [(30, 'r'), (40, 'r'), (20, 'r')];
+        assert_eq!(parted(&again, &[3, 4, 2], &[]), both(&[], &[20]));
+        assert_eq!(parted(&[(10, 'r'), (40, 'r')], &[4, 3], &[]), both(&[], &[10]));
+        assert_eq!(parted(&[(40, 'r'), (30, 'r')], &[4, 3], &[]), both(&[40], &[]));
         let overflowed = [FailedCell { row: 3, column: stage.keys.len(), reason: "too large".to_owned() }];
         assert_eq!(
-            parted(Emit::Close, &overflowed),
-            [(Op::Delete, vec![]), (Op::Upsert, vec![10, 20, 30, 40])],
+            parted(&windows, &[], &overflowed),
+            both(&[], &[10, 20, 40]),
             "nobody knows what HAVING says of it: it is told, and what was written stays"
         );
     }

@@ -56,6 +56,8 @@ pub(crate) struct StageRows {
     pub(crate) deleted: Vec<bool>,
     /// Values that are errors, by row.
     pub(crate) failed: Vec<FailedCell>,
+    /// The hash of each's key and window, where it is to be known of each whether it was written; else empty.
+    pub(crate) results: Vec<u64>,
 }
 
 /// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
@@ -86,7 +88,7 @@ pub(crate) fn stage_rows(
         })
         .collect();
     let Results { windows, events, revised, deleted, .. } = results;
-    Ok(StageRows { batch, windows, events, revised, deleted, failed })
+    Ok(StageRows { batch, windows, events, revised, deleted, failed, results: Vec::new() })
 }
 
 /// Results of several segments as those of one.
@@ -112,6 +114,7 @@ pub(crate) fn join(
         revised: Vec::new(),
         deleted: Vec::new(),
         failed,
+        results: Vec::new(),
     }))
 }
 

@@ -7,8 +7,10 @@ use crate::keyed::effects::Effects;
 use crate::keyed::emit::{StageRows, stage_rows};
 use arrow_array::{ArrayRef, UInt32Array};
 use arrow_select::take::take;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use weir_event::key::decode_keys;
-use weir_plan::{ExpressionError, JobPlan, KeyedStage};
+use weir_event::key_hash;
+use weir_plan::{Emit, ExpressionError, JobPlan, KeyedStage};
 use weir_timeline::{Results, Slot, Timelines};
 
 /// Some results of a segment.
@@ -96,6 +98,21 @@ impl Found {
         if self.results.is_empty() {
             return Ok(None);
         }
-        Ok(Some(stage_rows(stage, self.keys.columns(stage)?, self.results)?))
+        let is_asked = plan.emit == Emit::Change && plan.output.filter.is_some();
+        let results = if is_asked { self.hashes() } else { Vec::new() };
+        let rows = stage_rows(stage, self.keys.columns(stage)?, self.results)?;
+        Ok(Some(StageRows { results, ..rows }))
+    }
+
+    /// Of each result the hash of its key and window.
+    fn hashes(&self) -> Vec<u64> {
+        let keys: Vec<u64> = self.keys.iter().map(key_hash).collect();
+        let hash = |result: usize| {
+            let key = self.keys.of_results.as_ref().map_or(result, |of_results| of_results[result] as usize);
+            let mut hasher = DefaultHasher::new();
+            (keys[key], self.results.windows.get(result)).hash(&mut hasher);
+            hasher.finish()
+        };
+        (0..self.results.slots.len()).map(hash).collect()
     }
 }

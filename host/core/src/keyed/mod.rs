@@ -3,6 +3,7 @@
 //!
 //! Must not know who sends rows, when somebody asks, or where results go.
 
+pub(crate) mod absent;
 pub(crate) mod deletes;
 pub(crate) mod effects;
 pub(crate) mod emit;
@@ -22,6 +23,7 @@ use crate::error::CoreError;
 use crate::intake::route::KeyedRows;
 use crate::keyed::lookup::{Answer, AsOf, Entity, LookupError};
 use crate::stored::Name;
+use absent::Absent;
 use effects::Effects;
 use keys::Page;
 use parts::Parts;
@@ -69,6 +71,7 @@ pub struct Keyed<S = Vec<Segment>> {
     revision: u64,
     counts: Counts,
     next_expiry: EventTime,
+    absent: Absent,
 }
 
 impl<S: Segments> Keyed<S> {
@@ -82,8 +85,8 @@ impl<S: Segments> Keyed<S> {
                 counts.add(restored.counts);
             }
         }
-        let (with_identity, next_expiry) = (false, EventTime::MIN);
-        Ok(Keyed { plan, stage, segments, with_identity, revision, counts, next_expiry })
+        let (with_identity, next_expiry, absent) = (false, EventTime::MIN, Absent::default());
+        Ok(Keyed { plan, stage, segments, with_identity, revision, counts, next_expiry, absent })
     }
 
     /// What was counted so far, also by those that had its key groups before.

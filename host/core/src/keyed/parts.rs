@@ -57,12 +57,12 @@ impl<'a, S: Segments> Parts<'a, S> {
     }
 
     fn ask_segment(&mut self, ask: Ask) -> Result<(), CoreError> {
-        let Keyed { plan, stage, segments, .. } = &mut *self.keyed;
+        let Keyed { plan, stage, segments, absent, .. } = &mut *self.keyed;
         let found = segments.write(self.segment, |segment| segment.ask(ask))?;
         self.segment += usize::from(!found.has_more);
         let Some(rows) = found.rows(plan, stage, &mut self.effects)? else { return Ok(()) };
         self.waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
-        for (op, rows) in part(stage, &plan.output, plan.emit, rows)? {
+        for (op, rows) in part(stage, &plan.output, rows, absent)? {
             match op {
                 Op::Delete => self.waiting.deletes.push(rows),
                 Op::Upsert => self.waiting.upserts.push(rows),

@@ -139,6 +139,12 @@ pub trait Sink: Send {
         false
     }
 
+    /// Whether it goes on from the last token that it had, when it comes back into a definition that was without it for a
+    /// while: what it had written then is still where it was, whatever its job has done meanwhile.
+    fn goes_on(&self) -> bool {
+        false
+    }
+
     /// What to write so that whoever reads there sees rows go that are taken back; `None` where that is seen.
     fn keeps_what_goes(&self) -> Option<&'static str> {
         None

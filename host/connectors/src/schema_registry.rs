@@ -18,7 +18,9 @@ use weir_format::{Reference, Registered, SchemaAnswer, SchemaKind, SchemaRegistr
 /// Long enough for a registry that starts, short enough that a job's state says soon what it waits for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A schema is text that people write: a longer answer is not one.
-const ANSWER_LIMIT_BYTES: usize = 16 << 20;
+const ANSWER_LIMIT_BYTES: usize = 2 << 20;
+/// What was found is kept up to so many bytes, and asked for again beyond.
+const KEPT_BYTES: usize = 64 << 20;
 
 const SUBJECT_NOT_FOUND: u64 = 40401;
 const VERSION_NOT_FOUND: u64 = 40402;
@@ -212,6 +214,15 @@ impl HttpRegistry {
         ))
     }
 
+    fn keep(&self, id: u32, found: &Registered) {
+        let mut known = self.known();
+        let held: usize = known.values().map(|known| known.text.len()).sum();
+        if held + found.text.len() > KEPT_BYTES {
+            known.clear();
+        }
+        known.insert(id, found.clone());
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Registered>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -260,7 +271,7 @@ impl SchemaRegistry for HttpRegistry {
         match self.get(&["schemas", "ids", &id.to_string()], &what).await {
             Ok::<RegistryAnswer, _>(answer) => {
                 let found = answer.registered(id);
-                self.known().insert(id, found.clone());
+                self.keep(id, &found);
                 Ok(SchemaAnswer::Found(found))
             }
             Err(NoAnswer::Absent(why)) => Ok(SchemaAnswer::Absent(why)),

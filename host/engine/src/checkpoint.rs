@@ -138,6 +138,8 @@ impl Checkpointer {
                 body.outboxes.insert(name(), kept);
             }
         }
+        let Body { gone_sinks, sink_identities, .. } = body;
+        gone_sinks.retain(|gone, _| sink_identities.values().all(|identity| identity != gone));
         self.sync_dead_letters().await?;
         body.lost_letters = self.dead_letters.lost_of(&self.plan.name);
         self.committer.commit(&self.plan, body.clone(), entries, &self.progress.cpu).await?;

@@ -314,6 +314,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     // The attempt is stored before its first effect, so that revisions rise also across crashes.
     body.revised = surroundings.revisions.next(&plan.name, body.revised_up_to(), job.clock.now());
     body.attempt += 1;
+    body.keep_gone(&spec.sinks);
     body.adopt(&plan);
     body.shape = Some(shape);
     let (cpu, entries) = (&job.progress.cpu, unsaid.into_iter());
@@ -352,9 +353,11 @@ fn open_sinks(job: &Job, spec: &JobSpec, surroundings: &Surroundings, body: &Bod
     let open = |spec_of_sink: &SinkSpec| {
         let SinkSpec { name: sink, on_full, make, .. } = spec_of_sink;
         // It does no I/O; one that cannot be made says so when it is to be opened.
-        let (wants_meta, is_kept) = make().map_or((true, true), |sink| (sink.wants_meta(), !sink.forgets()));
+        let made = make().map(|sink| (sink.wants_meta(), !sink.forgets(), sink.goes_on()));
+        let (wants_meta, is_kept, goes_on) = made.unwrap_or((true, true, false));
         let identity = spec_of_sink.identity();
         let (token, kept) = body.of_sink(sink, identity.as_deref()).unwrap_or_else(|| body.in_place_of(sink));
+        let token = token.or_else(|| body.before_it_went(identity.as_deref()).filter(|_| goes_on));
         let outbox = Outbox::open(OutboxOpening {
             job: name.clone(),
             sink: sink.clone(),

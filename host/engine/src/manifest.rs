@@ -68,6 +68,10 @@ pub(crate) struct Body {
     /// whose sinks are known by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sink_identities: BTreeMap<String, String>,
+    /// The last tokens of sinks that the definition does not have any more, by what they are known by: one that comes back
+    /// goes on with what it had written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) gone_sinks: BTreeMap<String, Token>,
     /// What each sink's token does not cover, where there is such; nothing in a body of an older weir.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) outboxes: BTreeMap<String, Kept>,
@@ -208,6 +212,7 @@ impl Body {
             reached: None,
             sinks: BTreeMap::new(),
             sink_identities: BTreeMap::new(),
+            gone_sinks: BTreeMap::new(),
             outboxes: BTreeMap::new(),
             lost_letters: BTreeMap::new(),
             counts: Counts::default(),

@@ -99,7 +99,7 @@ fn free_name(kind: &str, taken: &[String]) -> String {
 }
 
 impl Body {
-    /// What the checkpoint says of a sink.
+    /// What the checkpoint says of a sink; `None` where it knows another one by that name.
     pub(crate) fn of_sink(&self, name: &str, identity: Option<&str>) -> Option<(Option<Token>, Kept)> {
         let known = self.sink_identities.get(name);
         let is_another = known.zip(identity).is_some_and(|(known, identity)| known != identity);
@@ -111,6 +111,21 @@ impl Body {
     pub(crate) fn in_place_of(&self, name: &str) -> (Option<Token>, Kept) {
         let missed = self.outboxes.get(name).map_or(0, Kept::waiting_rows);
         (None, Kept { missed, ..Kept::default() })
+    }
+
+    /// The last token of a sink that was not in the definition for a while.
+    pub(crate) fn before_it_went(&self, identity: Option<&str>) -> Option<Token> {
+        self.gone_sinks.get(identity?).cloned()
+    }
+
+    /// Keeps the tokens of sinks that are not among these.
+    pub(crate) fn keep_gone(&mut self, sinks: &[SinkSpec]) {
+        let now: Vec<String> = sinks.iter().filter_map(SinkSpec::identity).collect();
+        let gone = self.sink_identities.iter().filter(|(_, identity)| !now.contains(identity));
+        let tokens =
+            gone.filter_map(|(name, identity)| Some((identity.clone(), self.sinks.get(name)?.clone())));
+        let tokens: Vec<_> = tokens.collect();
+        self.gone_sinks.extend(tokens);
     }
 
     /// The rows that wait for sinks of which the job has none, by name and identity.

@@ -17,6 +17,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// So long a sink may take to make the last checkpoint visible once its job has stopped; else its next start does.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// So long a sink that fails is tried again when a run has come to its end: who waits for the run has to hear of it, and the
+/// next one gives it what waits.
+const AFTER_THE_END: Duration = Duration::from_secs(120);
+
 /// Makes a sink. Does no I/O.
 pub type MakeSink = Arc<dyn Fn() -> Result<Box<dyn Sink>, ConnectError> + Send + Sync>;
 
@@ -68,6 +72,8 @@ impl SinkTask {
 
     async fn feed(&self) {
         let mut back_off = BackOff::up_to(LONGEST_PAUSE);
+        // When it first failed at the end of a run.
+        let mut at_the_end: Option<Duration> = None;
         loop {
             self.outbox.resumed().await;
             let began = self.clock.monotonic();
@@ -76,8 +82,13 @@ impl SinkTask {
                 Ok(Pause::Suspended) => continue,
                 Err(error) => error,
             };
-            let pause = back_off.after(self.clock.monotonic().saturating_sub(began));
-            let is_tried_again = error.retry || (self.mode == Mode::Live && error.fault != Fault::Weir);
+            let now = self.clock.monotonic();
+            let pause = back_off.after(now.saturating_sub(began));
+            let is_over = self.mode != Mode::Live
+                && self.outbox.is_last()
+                && now.saturating_sub(*at_the_end.get_or_insert(now)) >= AFTER_THE_END;
+            let is_tried_again =
+                (error.retry && !is_over) || (self.mode == Mode::Live && error.fault != Fault::Weir);
             let next_try =
                 is_tried_again.then(|| self.clock.now() + Span::from_millis(pause.as_millis() as i64));
             self.tell(&error, next_try.map(|_| pause));

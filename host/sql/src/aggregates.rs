@@ -2,7 +2,7 @@
 //!
 //! Knows the built-in aggregates and the catalog's. Must not know windows or how arguments are computed.
 
-use crate::expressions::type_name;
+use crate::expressions::shown_type;
 use crate::report::{Refusal, START};
 use crate::series::SERIES;
 use crate::syntax::{arguments, place, single_name};
@@ -283,7 +283,7 @@ fn is_builtin(name: &str) -> bool {
 fn builtin_message(error: &BuiltinError) -> String {
     match error {
         BuiltinError::Arguments { name, takes, given } => {
-            let given: Vec<_> = given.iter().map(type_name).collect();
+            let given: Vec<_> = given.iter().map(shown_type).collect();
             format!("{name} takes {takes}, not ({})", given.join(", "))
         }
         other => other.to_string(),

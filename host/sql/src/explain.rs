@@ -2,10 +2,10 @@
 //!
 //! Knows plans. Must not know SQL text.
 
-use crate::expressions::type_name;
+use crate::expressions::{shown_type, type_name};
 use std::fmt::{self, Write};
+use weir_event::Span;
 use weir_event::schema::TAKEN_BACK;
-use weir_event::{DataType, Span};
 use weir_plan::{ColumnRole, JobPlan, KeyedStage};
 use weir_timeline::{AggregateSpec, Bounds, Card, Cumulate, Exclude, Frames, OverFrame};
 
@@ -169,9 +169,7 @@ fn write_results(text: &mut String, plan: &JobPlan) -> fmt::Result {
             ColumnRole::Plain => "plain",
             ColumnRole::Feature => "feature",
         };
-        let arrow = column.expression.data_type();
-        let data_type =
-            DataType::from_arrow(arrow).map_or_else(|| type_name(arrow), |known| known.to_string());
+        let data_type = shown_type(column.expression.data_type());
         writeln!(text, "  {} {data_type}  {role}", column.name)?;
     }
     if plan.features.is_empty() {

@@ -5,7 +5,7 @@
 
 use crate::aggregates::{Aggregates, Call};
 use crate::changes::Changed;
-use crate::expressions::{Bound, Scope, ScopeColumn, type_name};
+use crate::expressions::{Bound, Scope, ScopeColumn, shown_type, type_name};
 use crate::last_join::{Join, member};
 use crate::over::{WindowClauses, canonical, over_window};
 use crate::parse::Item;
@@ -307,7 +307,7 @@ impl Stage<'_, '_> {
         let message = format!(
             "a column of type {} cannot be kept for each row of {}; write a string, number, boolean, timestamp or bytes, such as \
              array_to_string(..) of a list",
-            type_name(data_type),
+            shown_type(data_type),
             self.windows.name()
         );
         Err(Refusal::new(at, message))

@@ -31,6 +31,8 @@ pub struct SledStore {
     indexes: Mutex<HashMap<u64, Arc<Index>>>,
     /// Held by whoever commits or sweeps: one at a time.
     turn: Mutex<()>,
+    /// Held by whoever leaves a mark: several may be told to leave the same one.
+    marking: Mutex<()>,
     _lock: File,
 }
 
@@ -57,6 +59,7 @@ impl SledStore {
             rows,
             ledger: Mutex::new(ledger),
             indexes: Mutex::default(),
+            marking: Mutex::default(),
             turn: Mutex::default(),
             _lock: lock,
         })
@@ -85,6 +88,7 @@ impl SledStore {
     ///
     /// Errors: [`StoreError::Io`].
     pub fn leave_mark(&self, at: &Path) -> Result<(), StoreError> {
+        let _alone = held(&self.marking);
         let epoch = held(&self.ledger).head().map(|head| head.epoch);
         epoch.map_or(Ok(()), |epoch| mark::write(at, &Mark { id: self.id.clone(), epoch }))
     }

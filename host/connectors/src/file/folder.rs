@@ -184,7 +184,8 @@ impl Folder {
                 tracing::warn!(
                     job = self.settings.job,
                     "`{}` holds rows that the job wrote in another format, and this sink does not go on with it; if no other \
-                     sink of the job does, start the job once with that format again, and stop it, and they appear",
+                     sink of the job does, start the job once with that format again, and stop it: those that a checkpoint \
+                     has appear",
                     self.stage().join(name).display()
                 );
             }

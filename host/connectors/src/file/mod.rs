@@ -123,7 +123,7 @@ pub fn source(settings: &Value, context: &SourceContext) -> Result<Arc<dyn Sourc
     let path: Option<String> = settings.required("path", "a file or a glob, such as data/*.jsonl");
     let follow: bool = settings.optional("follow").unwrap_or_default();
     let is_each = is_each_alone(&mut settings);
-    refuse_nul(path.as_deref(), &mut settings);
+    refuse_bad_path(path.as_deref(), &mut settings);
     let place = objects(path.as_deref(), &mut settings);
     check_layout(context.layout, path.as_deref(), &mut settings);
     let layout = context.layout;
@@ -207,7 +207,7 @@ fn check_layout(layout: FileLayout, path: Option<&str>, settings: &mut Settings)
 pub fn sink(settings: &Value, context: &SinkContext) -> Result<Box<dyn Sink>, Vec<SettingError>> {
     let mut settings = Settings::new(settings, SINK_KEYS);
     let path: Option<String> = settings.required("path", "a folder, such as out/user_activity");
-    refuse_nul(path.as_deref(), &mut settings);
+    refuse_bad_path(path.as_deref(), &mut settings);
     let meta: bool = settings.optional("meta").unwrap_or_default();
     let roll: Option<Span> = settings.parsed("roll");
     let target: Option<ByteSize> = settings.parsed("target_size");
@@ -306,7 +306,16 @@ fn place_in(project: &Path, folder: &Path) -> PathBuf {
     folder.strip_prefix(&project).map(Path::to_owned).unwrap_or(folder)
 }
 
-fn refuse_nul(path: Option<&str>, settings: &mut Settings) {
+fn refuse_bad_path(path: Option<&str>, settings: &mut Settings) {
+    if path.is_some_and(|path| path.trim().is_empty()) {
+        settings.error("path", "is empty; write where the files are");
+    }
+    let stores = ["s3:/", "gs:/", "az:/"];
+    if let Some(store) = path.and_then(|path| stores.into_iter().find(|store| path.starts_with(store)))
+        && !path.is_some_and(|path| path.contains("://"))
+    {
+        settings.error("path", format!("an object store is written with two slashes: {store}/bucket/.."));
+    }
     if path.is_some_and(|path| path.contains('\0')) {
         settings.error("path", "holds a NUL character, which no path can; leave it out");
     }

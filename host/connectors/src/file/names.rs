@@ -220,6 +220,9 @@ impl Names {
         let path = self.asked();
         Err(ConnectError::user(if is_glob(&self.path) {
             format!("no file matches `{path}`; check the source's `path`")
+        } else if self.folder.join(&self.path).is_dir() {
+            let files = format!("{}/*", self.path.trim_end_matches('/'));
+            format!("`{path}` is a folder; write `path: \"{files}\"` for the files in it")
         } else {
             format!("file `{path}` not found; check the source's `path`")
         }))

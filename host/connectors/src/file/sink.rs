@@ -138,6 +138,10 @@ impl Sink for FileSink {
         self.settings.meta || self.settings.partition.has_time()
     }
 
+    fn goes_on(&self) -> bool {
+        true
+    }
+
     fn keeps_what_goes(&self) -> Option<&'static str> {
         (!self.settings.meta).then_some("write `meta: true` for it, so that each row says what it does")
     }

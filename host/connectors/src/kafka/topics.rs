@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use weir_connect::{ConnectError, OpenPartition};
 use weir_event::Position;
+use weir_event::suggestion::shown;
 
 /// Brokers keep topics of their own under such names.
 const INTERNAL: &str = "__";
@@ -40,6 +41,20 @@ pub(super) enum Topics {
     },
 }
 
+/// What is wrong with a topic's name, by Kafka's own rules.
+fn fault_of(name: &str) -> Option<String> {
+    const LONGEST: usize = 249;
+    let is_legal =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
+    if name.is_empty() || name.len() > LONGEST || matches!(name, "." | "..") || !name.chars().all(is_legal) {
+        return Some(format!(
+            "`{}` cannot be a topic's name: Kafka has letters, digits, `.`, `_` and `-`, {LONGEST} at most",
+            shown(name)
+        ));
+    }
+    None
+}
+
 impl Topics {
     /// Reads `topic`, which may be a pattern where several can be read.
     pub(super) fn read(settings: &mut Settings<'_>, may_be_several: bool) -> Topics {
@@ -53,7 +68,12 @@ impl Topics {
         let pattern = pattern.and_then(|members| members.get("pattern")?.as_str());
         match (&value, pattern) {
             (Value::Null, _) => Topics::One("".into()),
-            (Value::String(name), _) => Topics::One(name.as_str().into()),
+            (Value::String(name), _) => {
+                if let Some(fault) = fault_of(name) {
+                    settings.error("topic", fault);
+                }
+                Topics::One(name.as_str().into())
+            }
             // Digits alone are a name too.
             (Value::Number(name), _) => Topics::One(name.to_string().into()),
             (_, Some(pattern)) if may_be_several => Topics::matching(pattern).unwrap_or_else(|fault| {
@@ -66,7 +86,7 @@ impl Topics {
                 Topics::One("".into())
             }
             _ => {
-                settings.error("topic", format!("is not {form}"));
+                settings.error("topic", format!("write {form}"));
                 Topics::One("".into())
             }
         }
@@ -215,11 +235,11 @@ mod tests {
     fn what_is_no_topic_is_said() {
         for (topic, several, said) in [
             (json!({"pattern": "rides-("}), true, "`rides-(` is not a regular expression: unclosed group"),
-            (json!({"pattern": "x", "other": 1}), true, "is not the topic's name, or {pattern: EXPRESSION}"),
-            (json!({"pattern": 7}), true, "is not the topic's name, or {pattern: EXPRESSION}"),
-            (json!(["a", "b"]), true, "is not the topic's name"),
+            (json!({"pattern": "x", "other": 1}), true, "write the topic's name, or {pattern: EXPRESSION}"),
+            (json!({"pattern": 7}), true, "write the topic's name, or {pattern: EXPRESSION}"),
+            (json!(["a", "b"]), true, "write the topic's name"),
             (json!({"pattern": "x"}), false, "rows are written to one"),
-            (json!(true), false, "is not the topic's name"),
+            (json!(true), false, "write the topic's name"),
         ] {
             let error = read(topic, several).unwrap_err();
             assert!(error.contains(said), "{error}");

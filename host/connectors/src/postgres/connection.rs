@@ -20,6 +20,8 @@ const CONNECTING: Duration = Duration::from_secs(5);
 const ANSWERING: Duration = Duration::from_secs(60);
 /// The code of a statement that was ended, by a person or by a time limit.
 const CANCELED: &str = "57014";
+/// The code of an insertion by a key that the table does not have.
+const NO_KEY: &str = "42P10";
 /// The code of a statement that the login may not give.
 const NOT_PERMITTED: &str = "42501";
 /// The code of a value that is too large for what it would be part of: an index, mostly.
@@ -149,6 +151,10 @@ pub(super) fn failure(at: &str, error: &Error) -> ConnectError {
         )),
         _ if code == NOT_PERMITTED => ConnectError::external(format!(
             "postgres {at}: the login lacks a permission: {message}; grant it SELECT, INSERT, UPDATE and DELETE on the three tables"
+        )),
+        _ if code == NO_KEY => ConnectError::external(format!(
+            "postgres {at}: the table has no primary key or unique constraint of the columns of `key`, by which a newer row \
+             takes an older one's place; `weir sink ddl` prints the table that has"
         )),
         Some("08" | "25" | "40" | "53" | "55" | "57" | "58") => {
             ConnectError::unavailable(format!("postgres {at} does not take rows now: {message}"))

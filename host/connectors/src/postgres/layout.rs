@@ -125,10 +125,10 @@ impl Layout {
         let keys = self.keys().join(", ");
         format!(
             "CREATE TABLE {table} (\n{columns},\n  _time bigint NOT NULL,\n  _revision bigint NOT NULL,\n  PRIMARY KEY ({keys})\n);\n\
-             CREATE TABLE {staging} (\n  _job text NOT NULL,\n  _epoch bigint NOT NULL,\n  _seq bigint NOT NULL,\n  _op \"char\" NOT \
+             CREATE TABLE IF NOT EXISTS {staging} (\n  _job text NOT NULL,\n  _epoch bigint NOT NULL,\n  _seq bigint NOT NULL,\n  _op \"char\" NOT \
              NULL,\n{columns},\n  _time bigint NOT NULL,\n  _revision bigint NOT NULL\n);\n\
              CREATE INDEX ON {staging} (_job, _epoch);\n\
-             CREATE TABLE {epochs} (\n  _job text PRIMARY KEY,\n  _epoch bigint NOT NULL,\n  _run text NOT NULL\n);\n"
+             CREATE TABLE IF NOT EXISTS {epochs} (\n  _job text PRIMARY KEY,\n  _epoch bigint NOT NULL,\n  _run text NOT NULL\n);\n"
         )
     }
 

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use weir_connect::sink::RowMeta;
 use weir_connect::{ConnectError, Encoder, SinkRows, make_folder};
 use weir_event::EventTime;
@@ -20,14 +22,25 @@ const EARLIER: &str = "refused.earlier.jsonl";
 /// The folder of one sink's refused rows.
 #[derive(Debug, Clone)]
 pub(crate) struct RefusedRows {
+    job: String,
+    sink: String,
     folder: PathBuf,
     limit_bytes: u64,
+    /// Whether it was told in the log that there are some.
+    is_told: Arc<AtomicBool>,
 }
 
 impl RefusedRows {
     /// Of a sink of a job, below the folder of weir's own data; both files together take at most about so many bytes.
     pub(crate) fn new(data_dir: &Path, job: &str, sink: &str, limit_bytes: u64) -> RefusedRows {
-        RefusedRows { folder: data_dir.join("refused").join(job).join(sink), limit_bytes }
+        let folder = data_dir.join("refused").join(job).join(sink);
+        RefusedRows {
+            job: job.to_owned(),
+            sink: sink.to_owned(),
+            folder,
+            limit_bytes,
+            is_told: Arc::default(),
+        }
     }
 
     /// Appends lines, each with its end, and syncs them.
@@ -36,7 +49,24 @@ impl RefusedRows {
             fault: weir_event::Fault::External,
             retry: true,
             message: format!("refused rows cannot be kept in `{}`: {error}", self.folder.display()),
-        })
+        })?;
+        if !self.is_told.swap(true, Ordering::Relaxed) {
+            self.tell(lines);
+        }
+        Ok(())
+    }
+
+    /// Says in the log that rows are refused, with the reason of the first.
+    fn tell(&self, lines: &[u8]) {
+        let first = lines.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let first: Value = serde_json::from_slice(first).unwrap_or_default();
+        let (job, sink, folder) = (&self.job, &self.sink, self.folder.display());
+        tracing::warn!(
+            job,
+            sink,
+            reason = first["reason"].as_str().unwrap_or_default(),
+            "rows are refused for ever and set aside; those and the reason of each are in {folder}"
+        );
     }
 
     fn try_append(&self, lines: &[u8]) -> io::Result<()> {

@@ -1,12 +1,15 @@
 //! Texts of a definition that name columns of a row: `{job}:{user_id}`.
 //!
 //! `{name}` is the text of that column of the query, or of the entity's key where the query does not select it; `{job}` the
-//! job's name where there is no such column; `{{` and `}}` are braces. Must not know what a text is used for.
+//! job's name where there is no such column; `{{` and `}}` are braces. Where a text has several columns, two rows never come
+//! to the same one: in every text but the last column's, `%` and the characters that stand between columns are `%` and two
+//! digits for each of their bytes. Must not know what a text is used for.
 
 use super::cells;
 use crate::context::SinkContext;
 use arrow_array::ArrayRef;
-use std::fmt;
+use arrow_schema::DataType as ArrowType;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 use weir_connect::{RowShape, SinkRows};
 use weir_event::suggestion::{instead_of, shown};
@@ -141,6 +144,14 @@ impl Template {
             let name = shape.keys.field(key).name();
             faults.push(format!("rows of every `{name}` would overwrite each other; put {{{name}}} into it"));
         }
+        if let Some((one, other)) = texts.iter().find_map(Template::side_by_side)
+            && faults.is_empty()
+        {
+            faults.push(format!(
+                "nothing stands between {{{one}}} and {{{other}}}, so that rows of two keys can have one text; write \
+                 {{{one}}}:{{{other}}}"
+            ));
+        }
         faults
     }
 
@@ -163,13 +174,40 @@ impl Template {
                 let column = rows.columns.column_by_name(name);
                 match column.or_else(|| keys.and_then(|keys| keys.column_by_name(name))) {
                     Some(column) if is_nullable => PartOver::Nullable(column),
-                    Some(column) => PartOver::Column(name, column),
+                    Some(column) => PartOver::Column { name, column, is_escaped: false },
                     None if name == JOB => PartOver::Text(&rows.meta.job),
                     None => PartOver::Missing(name),
                 }
             }
         };
-        TemplateOver { parts: self.parts.iter().map(of).collect() }
+        let mut parts: Vec<PartOver<'r>> = self.parts.iter().map(of).collect();
+        let last = parts.iter().rposition(|part| matches!(part, PartOver::Column { .. }));
+        for part in &mut parts[..last.unwrap_or(0)] {
+            if let PartOver::Column { column, is_escaped, .. } = part {
+                // Numbers and times are all written in one form.
+                *is_escaped = matches!(
+                    column.data_type(),
+                    ArrowType::Utf8 | ArrowType::Utf8View | ArrowType::LargeUtf8
+                ) || column.data_type().is_nested();
+            }
+        }
+        let first = parts.iter().position(|part| matches!(part, PartOver::Column { .. }));
+        let between = first.zip(last).map_or(&[][..], |(first, last)| &self.parts[first..last]);
+        let between = between.iter().filter_map(|part| match part {
+            TemplatePart::Text(text) => Some(text.as_str()),
+            TemplatePart::Column(_) | TemplatePart::Nullable(_) => None,
+        });
+        TemplateOver { between: between.collect(), parts }
+    }
+
+    /// Two columns of it between which nothing stands: which of them a character belongs to nobody can tell.
+    fn side_by_side(&self) -> Option<(&str, &str)> {
+        self.parts.windows(2).find_map(|two| match two {
+            [TemplatePart::Column(one), TemplatePart::Column(other)] if one != JOB && other != JOB => {
+                Some((one.as_str(), other.as_str()))
+            }
+            _ => None,
+        })
     }
 }
 
@@ -184,12 +222,14 @@ pub fn key_columns(context: &SinkContext) -> Vec<Template> {
 #[derive(Debug)]
 pub struct TemplateOver<'r> {
     parts: Vec<PartOver<'r>>,
+    /// What stands between columns.
+    between: String,
 }
 
 #[derive(Debug)]
 enum PartOver<'r> {
     Text(&'r str),
-    Column(&'r str, &'r ArrayRef),
+    Column { name: &'r str, column: &'r ArrayRef, is_escaped: bool },
     Nullable(&'r ArrayRef),
     Missing(&'r str),
 }
@@ -201,9 +241,10 @@ impl TemplateOver<'_> {
         for part in &self.parts {
             match part {
                 PartOver::Text(text) => out.push_str(text),
-                PartOver::Column(name, column) => {
+                PartOver::Column { name, column, is_escaped } => {
                     let text = cells::text(column, row);
-                    out.push_str(&text.ok_or_else(|| NullInText { column: (*name).to_owned() })?);
+                    let text = text.ok_or_else(|| NullInText { column: (*name).to_owned() })?;
+                    if *is_escaped { self.push_escaped(&text, &mut out) } else { out.push_str(&text) }
                 }
                 PartOver::Nullable(column) => {
                     out.push_str(cells::text(column, row).as_deref().unwrap_or(NULL_TEXT));
@@ -212,5 +253,19 @@ impl TemplateOver<'_> {
             }
         }
         Ok(out)
+    }
+
+    fn push_escaped(&self, text: &str, out: &mut String) {
+        for character in text.chars() {
+            if character == '%' || self.between.contains(character) {
+                let mut bytes = [0; 4];
+                for byte in character.encode_utf8(&mut bytes).bytes() {
+                    // Writing into a text does not fail.
+                    let _ = write!(out, "%{byte:02X}");
+                }
+            } else {
+                out.push(character);
+            }
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! Which results sinks do not have, as far as is known, where each change of one is a result.
+//! Which results sinks do not have, as far as is known.
 //!
 //! A result of which HAVING is not true any more takes away what was written of it. Most of which it is not true were never
-//! written, and to say so at each of their changes would cost sinks a delete for nearly every event: of each it is said
-//! once, and again once it was written. What is known is in memory alone and bounded: where it is lost, as in a restart, a
-//! result is taken away once more, which changes nothing. Knows no sink.
+//! written: to take them away at each of their changes would cost sinks a delete for nearly every event, and in a store that
+//! keeps a row per key, the row of an older window. What is known is in memory alone and bounded: where it is lost, as in a
+//! restart, a result that is corrected is taken away once more. Knows no sink.
 
 use hashbrown::HashSet;
 

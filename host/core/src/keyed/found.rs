@@ -10,7 +10,7 @@ use arrow_select::take::take;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use weir_event::key::decode_keys;
 use weir_event::key_hash;
-use weir_plan::{Emit, ExpressionError, JobPlan, KeyedStage};
+use weir_plan::{ExpressionError, JobPlan, KeyedStage};
 use weir_timeline::{Results, Slot, Timelines};
 
 /// Some results of a segment.
@@ -98,8 +98,7 @@ impl Found {
         if self.results.is_empty() {
             return Ok(None);
         }
-        let is_asked = plan.emit == Emit::Change && plan.output.filter.is_some();
-        let results = if is_asked { self.hashes() } else { Vec::new() };
+        let results = if plan.output.filter.is_some() { self.hashes() } else { Vec::new() };
         let rows = stage_rows(stage, self.keys.columns(stage)?, self.results)?;
         Ok(Some(StageRows { results, ..rows }))
     }

@@ -1,11 +1,30 @@
 //! Defaults of fields, which schemas write as JSON, as bytes of Avro.
 
+use super::input::NESTING_LIMIT;
 use super::schema::{AvroKind, Schema};
 use serde_json::Value;
 
-/// Appends a value of a type; `None` where it is not one. Of a union the default is of the first type, or since Avro 1.12 of
+/// A default may come to so many values: one of a few bytes can have others within it that have others.
+const MOST_VALUES: u32 = 1 << 16;
+
+/// A value of a type as bytes; `None` where it is not one. Of a union the default is of the first type, or since Avro 1.12 of
 /// any.
-pub(super) fn default_bytes(schema: &Schema, node: usize, value: &Value, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn default_bytes(schema: &Schema, node: usize, value: &Value) -> Option<Vec<u8>> {
+    let (mut out, mut left) = (Vec::new(), MOST_VALUES);
+    push_default(schema, node, value, (NESTING_LIMIT, &mut left), &mut out)?;
+    Some(out)
+}
+
+/// Appends a value so deep within a default that may come to so many more.
+fn push_default(
+    schema: &Schema,
+    node: usize,
+    value: &Value,
+    (depth, left): (u32, &mut u32),
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let depth = depth.checked_sub(1)?;
+    *left = left.checked_sub(1)?;
     match (&schema.node(node).kind, value) {
         (AvroKind::Null, Value::Null) => {}
         (AvroKind::Boolean, Value::Bool(flag)) => out.push(u8::from(*flag)),
@@ -28,7 +47,7 @@ pub(super) fn default_bytes(schema: &Schema, node: usize, value: &Value, out: &m
                 push_long(values.len() as i64, out);
             }
             for value in values {
-                default_bytes(schema, *items, value, out)?;
+                push_default(schema, *items, value, (depth, left), out)?;
             }
             out.push(0);
         }
@@ -38,21 +57,21 @@ pub(super) fn default_bytes(schema: &Schema, node: usize, value: &Value, out: &m
             }
             for (key, value) in entries {
                 push_bytes(key.as_bytes(), out);
-                default_bytes(schema, *of, value, out)?;
+                push_default(schema, *of, value, (depth, left), out)?;
             }
             out.push(0);
         }
         (AvroKind::Record(fields), Value::Object(members)) => {
             for field in fields {
                 let value = members.get(&field.name).or(field.default.as_ref())?;
-                default_bytes(schema, field.node, value, out)?;
+                push_default(schema, field.node, value, (depth, left), out)?;
             }
         }
         (AvroKind::Union(branches), value) => {
             let start = out.len();
             for (index, branch) in branches.iter().enumerate() {
                 push_long(index as i64, out);
-                if default_bytes(schema, *branch, value, out).is_some() {
+                if push_default(schema, *branch, value, (depth, left), out).is_some() {
                     return Some(());
                 }
                 out.truncate(start);

@@ -244,9 +244,8 @@ impl Resolver<'_> {
             node = inner.node;
             value = value.get(name).or(inner.default.as_ref()).unwrap_or(&serde_json::Value::Null);
         }
-        let mut bytes = Vec::new();
-        default_bytes(schema, node, value, &mut bytes)
-            .ok_or_else(|| format!("the default of `{}` is not of its type", field.name))?;
+        let bytes = default_bytes(schema, node, value);
+        let bytes = bytes.ok_or_else(|| format!("the default of `{}` is not of its type", field.name))?;
         let own = Resolver { writer: schema, reader: None };
         Ok(Absent::Default(schema.clone(), bytes, own.step(node, None, of.data_type, of.form)?))
     }

@@ -6,10 +6,15 @@ use super::scan::{Boundary, Cell, CsvFault, fields, undouble};
 use crate::column::Column;
 use crate::records::{each_record, expected_rows};
 use crate::rows::{Rows, Wanted};
+use bytes::Bytes;
+use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use weir_connect::{Decoded, Decoder, Framing, RawBlock};
 use weir_event::StreamSchema;
+
+/// Heads of files are told of up to so many.
+const MOST_TOLD: usize = 100;
 
 /// Decodes CSV for the columns that it was made for.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub struct CsvDecoder {
     order: Vec<usize>,
     /// How many fields the stream has.
     width: usize,
+    /// The heads of files of which it was told that they lack columns.
+    told: Mutex<HashSet<Bytes>>,
 }
 
 impl CsvDecoder {
@@ -30,7 +37,8 @@ impl CsvDecoder {
     /// When an index is none of the schema's.
     pub fn new(options: Arc<CsvOptions>, stream: &StreamSchema, columns: &[usize]) -> CsvDecoder {
         let wanted = Wanted::new(stream, columns);
-        CsvDecoder { options, wanted, order: columns.to_vec(), width: stream.fields.len() }
+        let (order, width) = (columns.to_vec(), stream.fields.len());
+        CsvDecoder { options, wanted, order, width, told: Mutex::default() }
     }
 
     /// Where each wanted column stands in a record, and how many fields one has.
@@ -48,7 +56,28 @@ impl CsvDecoder {
             }
         };
         let places = self.wanted.columns.iter().map(|column| place(&column.member));
-        Ok((places.collect::<Result<_, _>>()?, names.len()))
+        let places: Vec<Option<usize>> = places.collect::<Result<_, _>>()?;
+        if places.contains(&None) {
+            self.tell_missing(head, &places);
+        }
+        Ok((places, names.len()))
+    }
+
+    /// Says once of each head in the log which columns its files lack: where others have them, nothing else tells.
+    #[cold]
+    fn tell_missing(&self, head: &Bytes, places: &[Option<usize>]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() == MOST_TOLD || !told.insert(head.clone()) {
+            return;
+        }
+        let columns = self.wanted.columns.iter().zip(places).filter(|(_, place)| place.is_none());
+        let missing: Vec<String> = columns.map(|(column, _)| format!("`{}`", column.member)).collect();
+        let head = String::from_utf8_lossy(without_line_end(head));
+        tracing::warn!(
+            "a file that begins with the names `{head}` has no column {}: null in each of its rows; capital letters \
+             count, and `fields: {{NAME: {{type: .., from: COLUMN}}}}` gives a column another name",
+            missing.join(", ")
+        );
     }
 }
 

@@ -79,7 +79,18 @@ fn only_entry<'n>(key: &str, node: &'n Node, shape: &str, report: &mut Report) -
         }
     }
     let found = match &node.value {
-        Value::Mapping(entries) => format!("{} kinds", entries.len()),
+        Value::Mapping(entries) => match entries.as_slice() {
+            // The commonest slip: what belongs to a kind is not indented.
+            [(kind, Node { value: Value::Null, .. }), (beside, _), ..] => {
+                let message = format!(
+                    "`{key}`: `{0}` stands beside `{1}` and belongs to it; indent it further, as {{{1}: {{{0}: ..}}}}",
+                    beside.name, kind.name
+                );
+                report.error(beside.place, message);
+                return None;
+            }
+            entries => format!("{} kinds", entries.len()),
+        },
         other => other.noun().to_owned(),
     };
     report.error(node.place, format!("`{key}`: expected exactly one kind, as {shape}; found {found}"));

@@ -164,7 +164,12 @@ fn explain(error: &Error) -> String {
         }
         other => {
             let text = UserMessageFormatter.format_message(other);
-            format!("not readable as YAML: {}", text.trim_end_matches('.'))
+            let text = text.trim_end_matches('.');
+            let advice = match text {
+                "null is not allowed here" => "; a key called null stands in quotes: \"null\"",
+                _ => "",
+            };
+            format!("not readable as YAML: {text}{advice}")
         }
     }
 }

@@ -133,7 +133,13 @@ fn literal(value: &ScalarValue) -> String {
     }
 }
 
-/// The name of a type in canonical texts and messages, as a definition spells it where it can.
+/// The name of a type in messages, as a definition spells it.
+pub(crate) fn shown_type(data_type: &DataType) -> String {
+    weir_event::DataType::from_arrow(data_type)
+        .map_or_else(|| type_name(data_type), |known| known.to_string())
+}
+
+/// The name of a type in canonical texts, as a definition spells it where it can.
 pub(crate) fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".to_owned(),

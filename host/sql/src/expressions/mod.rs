@@ -25,7 +25,7 @@ mod zeros;
 #[cfg(test)]
 mod edges;
 
-pub(crate) use canonical::type_name;
+pub(crate) use canonical::{shown_type, type_name};
 pub use docs::{FunctionDoc, function_docs};
 pub(crate) use functions::{JsonPath, Unit, part_named};
 pub(crate) use library::{Found, Functions};

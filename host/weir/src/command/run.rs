@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_engine::{Counts, Job, Mode, SystemClock};
+use weir_engine::{Counts, Job, Mode, SinkStatus, SystemClock};
 use weir_event::Clock;
 use weir_plugin::PluginRegistry;
 
@@ -126,6 +126,12 @@ fn report(running: &Running) {
             failed_results = counts.failed_results,
             "read to the end"
         );
+        for (sink, SinkStatus { refused_rows, .. }) in &status.sink_counts {
+            if *refused_rows > 0 {
+                let why = "it refuses these rows for ever: they are set aside, each with its reason";
+                tracing::warn!(job = status.job, sink, refused_rows, "{why}");
+            }
+        }
         for failure in job.failures() {
             let columns = failure.first.columns.join(", ");
             let outcome = if columns.is_empty() {

@@ -5,6 +5,9 @@
 use super::{Cutter, Piece, beginning};
 use weir_format::avro::container::{self, BLOCK_LIMIT_RECORDS, Broken};
 
+/// A head is a schema and some words: one that is longer is not one.
+const MOST_HEAD_BYTES: usize = 16 << 20;
+
 /// What was found of the bytes that are held.
 #[derive(Debug)]
 pub(super) struct ContainerBlocks {
@@ -66,6 +69,12 @@ impl Cutter {
             Ok((length, mark)) => {
                 blocks.mark = Some(mark);
                 Some(Piece::Head { data: self.cut_bytes(length), lines: 0 })
+            }
+            Err(Broken::Short) if self.held.len() > MOST_HEAD_BYTES => {
+                let reason =
+                    format!("the file's head has more than the {MOST_HEAD_BYTES} bytes that are read");
+                blocks.hopeless = Some(reason.clone());
+                Some(self.refuse(self.held.len(), reason))
             }
             Err(Broken::Short) => None,
             Err(Broken::Damaged(reason)) => {

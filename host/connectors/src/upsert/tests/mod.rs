@@ -326,6 +326,11 @@ fn texts_name_columns_or_say_what_is_wrong() {
     let rows = rows(&[(Some("a:b"), 7)], 20, 1);
     let text = |template: &str| template.parse::<Template>().unwrap().over(&rows).text(0).unwrap();
     assert_eq!(text("{job}/{user}/{n} {{x}}"), "j/a:b/7 {x}");
+    // Two rows never come to the same text: of the last column nothing need be told from what follows.
+    assert_eq!(text("{user}:{n}"), "a%3Ab:7");
+    assert_eq!(text("k:{user}"), "k:a:b");
+    assert_eq!(text("{n}:{user}"), "7:a:b");
+    assert_eq!(text("{user}, {user}"), "a:b, a:b");
     for wrong in ["{user", "user}", "{}", "a{{b}"] {
         assert!(wrong.parse::<Template>().unwrap_err().contains("without its other half"), "{wrong}");
     }

@@ -44,6 +44,25 @@ fn record(fields: &Value) -> String {
 const AT: &str = "timestamp";
 
 #[test]
+fn defaults_that_hold_themselves_or_without_end_are_none() {
+    let own = json!({"name": "x", "default": {}, "type":
+        {"type": "record", "name": "R", "fields": [{"name": "a", "type": "R", "default": {}}]}});
+    let mut many = json!({"type": "record", "name": "R0", "fields": []});
+    for depth in 1..30 {
+        let field = |name: &str, of: &Value| json!({"name": name, "default": {}, "type": of});
+        let below = format!("R{}", depth - 1);
+        let fields = json!([field("a", &many), field("b", &json!(below))]);
+        many = json!({"type": "record", "name": format!("R{depth}"), "fields": fields});
+    }
+    let without_end = json!({"name": "x", "default": {}, "type": many});
+    for field in [own, without_end] {
+        let schema = Schema::parse(&record(&json!([field])), &[]).unwrap();
+        let fields = schema.record(schema.root()).unwrap();
+        assert_eq!(default::default_bytes(&schema, fields[0].node, &json!({})), None);
+    }
+}
+
+#[test]
 fn a_field_added_with_a_default_goes_on_and_a_renamed_one_is_found() {
     let world = World::default();
     let at = json!({"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}});

@@ -145,7 +145,7 @@ impl ScalarUDFImpl for Function {
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         (self.own.arguments)(given).ok_or_else(|| {
-            let given: Vec<_> = given.iter().map(super::type_name).collect();
+            let given: Vec<_> = given.iter().map(super::shown_type).collect();
             let message = format!("`{}` takes {}, not ({})", self.own.name, self.own.takes, given.join(", "));
             DataFusionError::Plan(message)
         })

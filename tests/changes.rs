@@ -359,6 +359,36 @@ fn a_result_of_which_having_is_not_true_any_more_goes_also_while_its_window_is_o
 }
 
 #[test]
+fn a_late_row_takes_no_window_away_that_was_never_written() {
+    let project = Project::new();
+    project.file(
+        "streams/rides.yaml",
+        "stream: rides\nsource: {file: {path: rides.jsonl}}\nfields: {city: string, fare: bigint, at: timestamp}\n\
+         event_time: at\ndisorder: 1m\n",
+    );
+    let window = "GROUP BY city, TUMBLE(at, INTERVAL '10' MINUTE) HAVING SUM(fare) > 0";
+    project.file(
+        "jobs/j.yaml",
+        &format!(
+            "query: |\n  SELECT city, SUM(fare) AS total FROM rides {window}\nlate: {{allow: 30m}}\n\
+             sinks: [{{file: {{path: out, meta: true}}}}]\n"
+        ),
+    );
+    let events = [("a", 1, 5), ("a", 11, -5), ("z", 30, 1), ("a", 12, -1), ("a", 2, -9)];
+    let line = |(city, minute, fare): (&str, i64, i64)| {
+        json!({"city": city, "fare": fare, "at": 1_770_000_000_000_i64 / 600_000 * 600_000 + minute * 60_000})
+            .to_string()
+    };
+    project.file("rides.jsonl", &events.map(line).join("\n"));
+    project.run(&[]);
+    let of_a: Vec<Value> =
+        project.rows("out").into_iter().filter(|row| row["_weir"]["key"]["city"] == "a").collect();
+    let told: Vec<_> = of_a.iter().map(|row| (row["_weir"]["op"].as_str(), row["total"].as_i64())).collect();
+    assert_eq!(told, [(Some("upsert"), Some(5)), (Some("delete"), None)], "{of_a:?}");
+    assert_eq!(of_a[0]["_weir"]["window"], of_a[1]["_weir"]["window"], "{of_a:?}");
+}
+
+#[test]
 fn sinks_that_go_on_showing_what_was_taken_back_are_warned_of() {
     let plain = "SELECT city, COUNT(*) AS n FROM rides GROUP BY city, TUMBLE(at, INTERVAL '1' HOUR)";
     let having = format!("{plain} HAVING COUNT(*) < 3");

@@ -24,7 +24,7 @@ impl ByteSize {
 
 /// A text that is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a size; write a whole number and B, KiB, MiB or GiB, as 64MiB")]
+#[error("`{0}` is not a size; write a whole number above 0 and B, KiB, MiB or GiB, as 64MiB")]
 pub struct SizeError(String);
 
 impl FromStr for ByteSize {

@@ -36,11 +36,32 @@ fn eight_digits(chunk: [u8; 8]) -> u64 {
     (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF
 }
 
-/// A number written with a fraction or an exponent that is whole all the same, such as `12.0`; `None` when it is
-/// not, or too large to be told exactly.
+/// A number written with a fraction or an exponent that is whole all the same, such as `12.0` or `1e18`, digit by digit;
+/// `None` when it is not, or out of range.
 pub(crate) fn whole(bytes: &[u8]) -> Option<i64> {
-    const EXACT_BELOW: f64 = 9_007_199_254_740_992.0; // 2^53
-    double(bytes).filter(|value| value.fract() == 0.0 && value.abs() < EXACT_BELOW).map(|value| value as i64)
+    const OUT_OF_RANGE: i128 = 1 << 63;
+    let text = as_str(bytes);
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (is_negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
+    let (before, behind) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // So many digits stand before the point once the exponent has moved it.
+    let mut places = exponent.parse::<i64>().ok()?.checked_add(before.len() as i64)?;
+    let mut value: i128 = 0;
+    for digit in before.bytes().chain(behind.bytes()) {
+        if places > 0 {
+            value = value * 10 + i128::from(digit - b'0');
+        } else if digit != b'0' {
+            return None;
+        }
+        places -= 1;
+        (value <= OUT_OF_RANGE).then_some(())?;
+    }
+    while places > 0 && value != 0 {
+        value *= 10;
+        places -= 1;
+        (value <= OUT_OF_RANGE).then_some(())?;
+    }
+    i64::try_from(if is_negative { -value } else { value }).ok()
 }
 
 /// The correctly rounded double; `None` when it is out of range.
@@ -245,7 +266,13 @@ mod tests {
         assert_eq!(whole(b"12.0"), Some(12));
         assert_eq!(whole(b"-1.2e1"), Some(-12));
         assert_eq!(whole(b"1.5"), None);
-        assert_eq!(whole(b"1e16"), None);
+        assert_eq!(whole(b"1e16"), Some(10_000_000_000_000_000));
+        assert_eq!(whole(b"9007199254740993.0"), Some(9_007_199_254_740_993));
+        assert_eq!((whole(b"120e-1"), whole(b"-9223372036854775808.0")), (Some(12), Some(i64::MIN)));
+        assert_eq!((whole(b"0e999999999"), whole(b"-0.0")), (Some(0), Some(0)));
+        for wrong in ["1e-400", "12.0000000000000000000000001", "1e19", "9.3e18", "1e99999999999999999999"] {
+            assert_eq!(whole(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. kafka lookups parquet
-//! formats sinks]`. It prints and asserts nothing. It wants the release `weir` built, as `make bench` does first.
+//! The benchmark: `make bench`, or `cargo bench --workspace --bench speed -- [EVENTS] [Q1 Q2 .. kafka kinesis lookups
+//! parquet formats sinks]`. It prints and asserts nothing. It wants the release `weir` built, as `make bench` does first.
 
 mod bare;
 mod columns;
 mod formats;
 mod kafka;
+mod kinesis;
 mod lookups;
 mod rides;
 mod sinks;
@@ -36,6 +37,9 @@ fn main() {
     rides::measure(events, is_wanted);
     if is_wanted("kafka") {
         kafka::measure(events);
+    }
+    if is_wanted("kinesis") {
+        kinesis::measure(events);
     }
     if is_wanted("lookups") {
         lookups::measure();

@@ -31,7 +31,7 @@ pub(crate) struct CheckArguments {
     /// Show the plan of each job
     #[arg(long)]
     explain: bool,
-    /// Try every source and sink: reach, permissions, what they hold; writes nothing
+    /// Try every source and sink: reach, permissions, tables, schema registries; reads no events and writes nothing
     #[arg(long)]
     connect: bool,
     /// As JSON

@@ -329,7 +329,7 @@ const BAD: &[Case] = &[
             "3:9: `shards`: expected a whole number from 1 to 128, found 0",
             "4:21: `checkpoint.every`: must be longer than nothing",
             "4:31: `checkpoint.keep`: expected a whole number, found a text",
-            "5:16: `limits.body`: `10MB` is not a size; write a whole number and B, KiB, MiB or GiB",
+            "5:16: `limits.body`: `10MB` is not a size; write a whole number above 0 and B, KiB, MiB or GiB",
             "5:37: `limits.plugin_memory`: expected a whole number of at least 1, found 0",
             "5:40: `limits.bodi`: unknown key; did you mean `body`?",
         ],

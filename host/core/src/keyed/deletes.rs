@@ -70,11 +70,15 @@ fn fates(
             return Fate::Deleted;
         }
         if !is_gone && !fails_having() {
-            result.map(|result| absent.is_written(*result));
+            if let Some(result) = result {
+                absent.is_written(*result);
+            }
             return Fate::Written;
         }
         let is_there = is_of(&rows.revised, row) && !result.is_some_and(|result| absent.has(*result));
-        result.map(|result| absent.note(*result));
+        if let Some(result) = result {
+            absent.note(*result);
+        }
         if is_there { Fate::Deleted } else { Fate::Left }
     };
     Ok(Some((0..rows.batch.num_rows()).map(&mut fate).collect()))

@@ -144,7 +144,7 @@ async fn files_that_were_read_may_go_and_those_that_were_read_in_part_may_not() 
         ..place(name).clone()
     };
     let begun = at("begun", of("begun").next());
-    let read = at("read.jsonl", of("read.jsonl").last());
+    let read = at("read.jsonl", of("read.jsonl").next_back());
     for name in ["read.jsonl", "begun.jsonl", "unread.jsonl"] {
         fs::remove_file(folder.path().join(name)).unwrap();
     }

@@ -5,9 +5,12 @@
 
 use crate::harness::{Project, Server, result_lines};
 use crate::services::aws::CREDENTIALS;
+use crate::services::clickhouse::ClickHouse;
 use crate::services::dynamodb::DynamoDb;
 use crate::services::kafka::Broker;
+use crate::services::opensearch::OpenSearch;
 use crate::services::stores::{PASSWORD, Postgres, Redis};
+use crate::services::web;
 use crate::takers::Takers;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
@@ -22,6 +25,10 @@ use weir_event::Clock;
 
 /// The stand-in for DynamoDB takes some hundred rows a second.
 const ROWS_OF_STAND_IN: u64 = 5_000;
+/// Each document is looked for before it is written.
+const ROWS_OF_INDEX: u64 = 50_000;
+/// So many rows go to a server at a time that takes them in batches.
+const LOADED_AT_ONCE: usize = 5_000;
 /// The longest file of rides that is read for sinks.
 const MOST_ROWS: u64 = 500_000;
 /// Fields 14 to 17 of `/proc/self/stat` are in these.
@@ -39,11 +46,13 @@ pub(crate) struct Stores {
     pub(crate) dynamodb: DynamoDb,
     pub(crate) broker: Broker,
     pub(crate) takers: Takers,
+    pub(crate) index: OpenSearch,
+    pub(crate) columns: ClickHouse,
 }
 
 impl Stores {
     /// The settings of each sink, with where it writes called so.
-    pub(crate) fn sinks(&self, name: &str) -> [(&'static str, String); 6] {
+    pub(crate) fn sinks(&self, name: &str) -> [(&'static str, String); 8] {
         let endpoint = &self.dynamodb.url;
         [
             ("redis", format!("redis: {{url: \"{}\"}}", self.redis.url())),
@@ -51,6 +60,8 @@ impl Stores {
             ("kafka", format!("kafka: {{brokers: \"{}\", topic: {name}}}", self.broker.address)),
             ("file", "file: {path: out}".to_owned()),
             ("http", format!("http: {{url: \"{}\"}}", self.takers.url)),
+            ("opensearch", format!("opensearch: {{url: \"{}\", index: {name}}}", self.index.url())),
+            ("clickhouse", format!("clickhouse: {{url: \"{}\", table: {name}}}", self.columns.url())),
             (
                 "dynamodb",
                 format!(
@@ -63,16 +74,22 @@ impl Stores {
     /// Makes what a sink writes to.
     pub(crate) fn make(&self, kind: &str, name: &str, project: &Project) {
         match kind {
-            "postgres" => {
-                let output =
-                    Command::new(crate::weir()).args(["sink", "ddl", "j"]).arg(project.path()).output();
-                self.postgres.run(&String::from_utf8(output.expect("weir starts").stdout).expect("a text"));
-            }
+            "postgres" => drop(self.postgres.run(&statement(project))),
+            "opensearch" => self.index.make(&statement(project)),
+            "clickhouse" => drop(self.columns.run(statement(project).trim_end().trim_end_matches(';'))),
             "kafka" => self.broker.topic(name, 1),
             "dynamodb" => self.dynamodb.make_table(name, &["pk"]),
             _ => {}
         }
     }
+}
+
+/// What makes the place that a job's only sink writes to.
+fn statement(project: &Project) -> String {
+    let output = Command::new(crate::weir()).args(["sink", "ddl", "j"]).arg(project.path()).output();
+    let printed = String::from_utf8(output.expect("weir starts").stdout).expect("a text");
+    // The first line names the sink.
+    printed.split_once('\n').map_or_else(String::new, |(_, statement)| statement.to_owned())
 }
 
 /// Measures all and prints a line for each.
@@ -83,28 +100,34 @@ pub(crate) fn measure(events: u64) {
         dynamodb: DynamoDb::start(),
         broker: Broker::start(),
         takers: Takers::start(),
+        index: OpenSearch::node(),
+        columns: ClickHouse::start(),
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let rows = events.min(MOST_ROWS);
-    println!("\nsinks, {rows} rows of five columns (the stand-in for DynamoDB: {ROWS_OF_STAND_IN})");
+    println!(
+        "\nsinks, {rows} rows of five columns (the stand-in for DynamoDB: {ROWS_OF_STAND_IN}, OpenSearch: {ROWS_OF_INDEX})"
+    );
     println!(
         "{:<10} {:>18} {:>16} {:>12}   beside it: rows/CPU-s and rows/s",
         "sink", "rows/CPU-s alone", "with its job", "rows/s"
     );
-    let (discard, _) = delivered(&stores, folder.path(), "discard", "discard: {}", rows);
-    let (discard_small, _) = delivered(&stores, folder.path(), "discard", "discard: {}", ROWS_OF_STAND_IN);
     let lines = {
         let project = job(&generated(folder.path(), rows), "file: {path: out}");
         project.run(&[]);
         result_lines(&project.path().join("out"))
     };
     for (kind, settings) in stores.sinks("loaded") {
-        let of_stand_in = kind == "dynamodb";
-        let rows = if of_stand_in { ROWS_OF_STAND_IN } else { rows };
+        let rows = match kind {
+            "dynamodb" => ROWS_OF_STAND_IN,
+            "opensearch" => rows.min(ROWS_OF_INDEX),
+            _ => rows,
+        };
         let settings = settings.replace("KEY", "event_id");
         let (cpu, seconds) = delivered(&stores, folder.path(), kind, &settings, rows);
-        let alone = (cpu - if of_stand_in { discard_small } else { discard }).max(1.0 / TICKS_PER_SECOND);
-        let other = other_loader(&stores, kind, &lines, folder.path());
+        let (discard, _) = delivered(&stores, folder.path(), "discard", "discard: {}", rows);
+        let alone = (cpu - discard).max(1.0 / TICKS_PER_SECOND);
+        let other = other_loader(&stores, kind, &lines[..lines.len().min(rows as usize)], folder.path());
         println!(
             "{kind:<10} {:>18.0} {:>16.0} {:>12.0}   {other}",
             rows as f64 / alone,
@@ -211,8 +234,40 @@ fn other_loader(stores: &Stores, kind: &str, lines: &[String], folder: &Path) ->
             });
             told("serde_json of rows in memory", cpu.total().as_secs_f64(), before)
         }
+        "opensearch" => {
+            let (cpu, before) = (own_seconds(), clock.monotonic());
+            for part in lines.chunks(LOADED_AT_ONCE) {
+                let document = |line: &String| {
+                    format!(
+                        "{{\"index\":{{\"_index\":\"copied\",\"_id\":\"{}\"}}}}\n{line}\n",
+                        values(line)[0]
+                    )
+                };
+                loaded(
+                    &format!("{}/_bulk", stores.index.url()),
+                    &part.iter().map(document).collect::<String>(),
+                );
+            }
+            told("_bulk without looking first", own_seconds() - cpu, before)
+        }
+        "clickhouse" => {
+            stores.columns.run("CREATE TABLE copied AS loaded");
+            let (cpu, before) = (own_seconds(), clock.monotonic());
+            for part in lines.chunks(LOADED_AT_ONCE) {
+                let insert = "INSERT INTO copied (event_id, n, total, place, ends) SETTINGS date_time_input_format = \
+                              'best_effort' FORMAT JSONEachRow\n";
+                loaded(&stores.columns.url(), &format!("{insert}{}\n", part.join("\n")));
+            }
+            told("INSERT .. FORMAT JSONEachRow", own_seconds() - cpu, before)
+        }
         _ => "-".to_owned(),
     }
+}
+
+/// Posts what a server has to take.
+fn loaded(url: &str, body: &str) {
+    let (status, answer) = web::ask("POST", url, body).expect("it answers");
+    assert_eq!(status, 200, "{answer}");
 }
 
 fn values(line: &str) -> [String; 5] {

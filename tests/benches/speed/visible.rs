@@ -2,6 +2,7 @@
 
 use crate::harness::{result_lines, wait_for};
 use crate::services::stores::PASSWORD;
+use crate::services::web;
 use crate::sinks::{Stores, serving};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -98,6 +99,17 @@ fn looking<'s>(stores: &'s Stores, kind: &str, out: PathBuf) -> Look<'s> {
             result_lines(&out).iter().any(|line| line.contains(&wanted))
         }),
         "http" => Box::new(|user| stores.takers.has(user)),
+        "opensearch" => {
+            let index = format!("{}/seen/_doc", stores.index.url());
+            Box::new(move |user| {
+                web::ask("GET", &format!("{index}/{user}"), "").is_some_and(|(status, _)| status == 200)
+            })
+        }
+        "clickhouse" => Box::new(|user| {
+            let count = format!("SELECT count() AS n FROM seen WHERE user_id = '{user}' FORMAT JSONEachRow");
+            let rows = stores.columns.run(&count);
+            rows.first().is_some_and(|row| row["n"].as_u64() == Some(1) || row["n"] == "1")
+        }),
         _ => Box::new(|user| {
             let key = json!({"TableName": "seen", "Key": {"pk": {"S": user}}, "ConsistentRead": true});
             !stores.dynamodb.call("GetItem", &key)["Item"].is_null()

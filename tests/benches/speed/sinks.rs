@@ -211,16 +211,7 @@ fn other_loader(stores: &Stores, kind: &str, lines: &[String], folder: &Path) ->
         "kafka" => {
             stores.broker.topic("bare", 1);
             let (cpu, before) = (own_seconds(), clock.monotonic());
-            let producer: BaseProducer = rdkafka::ClientConfig::new()
-                .set("bootstrap.servers", &stores.broker.address)
-                .set("linger.ms", "50")
-                .set("queue.buffering.max.messages", "1000000")
-                .create()
-                .expect("a producer");
-            for line in lines {
-                producer.send(BaseRecord::<(), str>::to("bare").payload(line)).expect("room for all of them");
-            }
-            producer.flush(Duration::from_secs(60)).expect("the broker takes them");
+            send_bare(&stores.broker, lines);
             told("a bare producer of librdkafka", own_seconds() - cpu, before)
         }
         "file" => {
@@ -236,31 +227,46 @@ fn other_loader(stores: &Stores, kind: &str, lines: &[String], folder: &Path) ->
         }
         "opensearch" => {
             let (cpu, before) = (own_seconds(), clock.monotonic());
-            for part in lines.chunks(LOADED_AT_ONCE) {
-                let document = |line: &String| {
-                    format!(
-                        "{{\"index\":{{\"_index\":\"copied\",\"_id\":\"{}\"}}}}\n{line}\n",
-                        values(line)[0]
-                    )
-                };
-                loaded(
-                    &format!("{}/_bulk", stores.index.url()),
-                    &part.iter().map(document).collect::<String>(),
-                );
-            }
+            index_in_bulk(&stores.index, lines);
             told("_bulk without looking first", own_seconds() - cpu, before)
         }
         "clickhouse" => {
             stores.columns.run("CREATE TABLE copied AS loaded");
             let (cpu, before) = (own_seconds(), clock.monotonic());
-            for part in lines.chunks(LOADED_AT_ONCE) {
-                let insert = "INSERT INTO copied (event_id, n, total, place, ends) SETTINGS date_time_input_format = \
-                              'best_effort' FORMAT JSONEachRow\n";
-                loaded(&stores.columns.url(), &format!("{insert}{}\n", part.join("\n")));
-            }
+            insert_in_bulk(&stores.columns, lines);
             told("INSERT .. FORMAT JSONEachRow", own_seconds() - cpu, before)
         }
         _ => "-".to_owned(),
+    }
+}
+
+fn send_bare(broker: &Broker, lines: &[String]) {
+    let producer: BaseProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &broker.address)
+        .set("linger.ms", "50")
+        .set("queue.buffering.max.messages", "1000000")
+        .create()
+        .expect("a producer");
+    for line in lines {
+        producer.send(BaseRecord::<(), str>::to("bare").payload(line)).expect("room for all of them");
+    }
+    producer.flush(Duration::from_secs(60)).expect("the broker takes them");
+}
+
+fn index_in_bulk(index: &OpenSearch, lines: &[String]) {
+    for part in lines.chunks(LOADED_AT_ONCE) {
+        let document = |line: &String| {
+            format!("{{\"index\":{{\"_index\":\"copied\",\"_id\":\"{}\"}}}}\n{line}\n", values(line)[0])
+        };
+        loaded(&format!("{}/_bulk", index.url()), &part.iter().map(document).collect::<String>());
+    }
+}
+
+fn insert_in_bulk(columns: &ClickHouse, lines: &[String]) {
+    const INSERT: &str = "INSERT INTO copied (event_id, n, total, place, ends) SETTINGS date_time_input_format = \
+                          'best_effort' FORMAT JSONEachRow\n";
+    for part in lines.chunks(LOADED_AT_ONCE) {
+        loaded(&columns.url(), &format!("{INSERT}{}\n", part.join("\n")));
     }
 }
 

@@ -44,7 +44,7 @@ pub fn left_out(what: &str) -> String {
 /// What serde says of a value of another type, in the words of those who write definitions; other things as they are.
 fn misfit(said: &str) -> String {
     let told = said.strip_prefix("invalid type: ").or_else(|| said.strip_prefix("invalid value: "));
-    let Some((found, wanted)) = told.and_then(|told| told.split_once(", expected ")) else {
+    let Some((found, wanted)) = told.and_then(|told| told.rsplit_once(", expected ")) else {
         return said.to_owned();
     };
     let found = match found.split_once(' ') {

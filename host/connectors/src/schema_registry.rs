@@ -19,6 +19,8 @@ use weir_format::{Reference, Registered, SchemaAnswer, SchemaKind, SchemaRegistr
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A schema is text that people write: a longer answer is not one.
 const ANSWER_LIMIT_BYTES: usize = 2 << 20;
+/// The names of subjects, of which a registry may have very many.
+const SUBJECTS_LIMIT_BYTES: usize = 64 << 20;
 /// What was found is kept up to so many bytes, and asked for again beyond.
 const KEPT_BYTES: usize = 64 << 20;
 
@@ -34,7 +36,28 @@ pub struct HttpRegistry {
     place: String,
     login: Option<Login>,
     client: OnceLock<Client>,
-    known: Mutex<HashMap<u32, Registered>>,
+    known: Mutex<KnownSchemas>,
+}
+
+/// Schemas by their numbers.
+#[derive(Debug, Default)]
+struct KnownSchemas {
+    by_id: HashMap<u32, Registered>,
+    /// How long their texts are together.
+    bytes: usize,
+}
+
+impl KnownSchemas {
+    fn keep(&mut self, id: u32, found: Registered) {
+        if self.bytes + found.text.len() > KEPT_BYTES {
+            *self = KnownSchemas::default();
+        }
+        self.bytes += found.text.len();
+        // Two may have asked at once.
+        if let Some(replaced) = self.by_id.insert(id, found) {
+            self.bytes -= replaced.text.len();
+        }
+    }
 }
 
 /// Who asks; shown to nobody.
@@ -132,17 +155,22 @@ impl HttpRegistry {
         Ok(self.client.get_or_init(|| made))
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &[&str], what: &str) -> Result<T, NoAnswer> {
-        self.ask(self.client()?.get(self.address(path)), what).await
+    async fn get(&self, path: &[&str], what: &str) -> Result<RegistryAnswer, NoAnswer> {
+        self.ask(self.client()?.get(self.address(path)), what, ANSWER_LIMIT_BYTES).await
     }
 
     async fn post(&self, path: &[&str], body: &Value, what: &str) -> Result<RegistryAnswer, NoAnswer> {
         const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
         let request = self.client()?.post(self.address(path)).header("content-type", CONTENT);
-        self.ask(request.body(body.to_string()), what).await
+        self.ask(request.body(body.to_string()), what, ANSWER_LIMIT_BYTES).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder, what: &str) -> Result<T, NoAnswer> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        what: &str,
+        limit_bytes: usize,
+    ) -> Result<T, NoAnswer> {
         let request = match &self.login {
             Some(login) => request.basic_auth(&login.user, login.password.as_ref()),
             None => request,
@@ -157,12 +185,14 @@ impl HttpRegistry {
         let mut response = request.send().await.map_err(unreachable)?;
         let (status, mut body) = (response.status(), Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            body.extend_from_slice(&chunk);
-            if body.len() > ANSWER_LIMIT_BYTES {
-                let message =
-                    format!("the schema registry at {} answers with more than a schema", self.place);
+            if body.len() + chunk.len() > limit_bytes {
+                let message = format!(
+                    "the schema registry at {} answers with more than {limit_bytes} bytes when asked for {what}",
+                    self.place
+                );
                 return Err(ConnectError::external(message).into());
             }
+            body.extend_from_slice(&chunk);
         }
         if !status.is_success() {
             return Err(self.refusal(status, &body, what));
@@ -214,16 +244,7 @@ impl HttpRegistry {
         ))
     }
 
-    fn keep(&self, id: u32, found: &Registered) {
-        let mut known = self.known();
-        let held: usize = known.values().map(|known| known.text.len()).sum();
-        if held + found.text.len() > KEPT_BYTES {
-            known.clear();
-        }
-        known.insert(id, found.clone());
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Registered>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, KnownSchemas> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -264,14 +285,14 @@ impl SchemaRegistry for HttpRegistry {
     }
 
     async fn by_id(&self, id: u32) -> Result<SchemaAnswer, ConnectError> {
-        if let Some(known) = self.known().get(&id) {
+        if let Some(known) = self.known().by_id.get(&id) {
             return Ok(SchemaAnswer::Found(known.clone()));
         }
         let what = format!("schema {id}");
         match self.get(&["schemas", "ids", &id.to_string()], &what).await {
-            Ok::<RegistryAnswer, _>(answer) => {
+            Ok(answer) => {
                 let found = answer.registered(id);
-                self.keep(id, &found);
+                self.known().keep(id, found.clone());
                 Ok(SchemaAnswer::Found(found))
             }
             Err(NoAnswer::Absent(why)) => Ok(SchemaAnswer::Absent(why)),
@@ -281,7 +302,7 @@ impl SchemaRegistry for HttpRegistry {
 
     async fn latest(&self, subject: &str) -> Result<(u32, Registered), ConnectError> {
         let what = format!("subject `{subject}`");
-        let answer = self.get::<RegistryAnswer>(&["subjects", subject, "versions", "latest"], &what).await;
+        let answer = self.get(&["subjects", subject, "versions", "latest"], &what).await;
         let answer = answer.map_err(NoAnswer::into_error)?;
         let (id, version) = answer.id.zip(answer.version).ok_or_else(|| self.without_id(&what))?;
         Ok((version, answer.registered(id)))
@@ -290,7 +311,7 @@ impl SchemaRegistry for HttpRegistry {
     async fn version(&self, subject: &str, version: u32) -> Result<SchemaAnswer, ConnectError> {
         let what = format!("version {version} of subject `{subject}`");
         match self.get(&["subjects", subject, "versions", &version.to_string()], &what).await {
-            Ok::<RegistryAnswer, _>(answer) => {
+            Ok(answer) => {
                 let id = answer.id.ok_or_else(|| self.without_id(&what))?;
                 Ok(SchemaAnswer::Found(answer.registered(id)))
             }
@@ -300,7 +321,9 @@ impl SchemaRegistry for HttpRegistry {
     }
 
     async fn subjects(&self) -> Result<usize, ConnectError> {
-        let answer: Result<Vec<String>, NoAnswer> = self.get(&["subjects"], "its subjects").await;
+        let request = self.client()?.get(self.address(&["subjects"]));
+        let answer: Result<Vec<String>, NoAnswer> =
+            self.ask(request, "its subjects", SUBJECTS_LIMIT_BYTES).await;
         answer.map(|subjects| subjects.len()).map_err(NoAnswer::into_error)
     }
 

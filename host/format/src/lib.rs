@@ -32,6 +32,7 @@ pub mod base64;
 mod column;
 mod contract;
 pub mod csv;
+mod discover;
 pub mod json;
 mod no_time;
 pub mod parquet;
@@ -45,6 +46,7 @@ mod scalar;
 mod table;
 
 pub use contract::{FormatProblem, SinkFormat, StreamFormat, Writing};
+pub use discover::Discovered;
 pub use registry::{Reference, Registered, SchemaAnswer, SchemaKind, SchemaRegistry, Surroundings};
 pub use table::{FORMATS, Format, by_name, sink_format, stream_format};
 

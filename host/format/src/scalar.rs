@@ -36,16 +36,32 @@ fn eight_digits(chunk: [u8; 8]) -> u64 {
     (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF
 }
 
+/// A text that need not be legal JSON as a whole number: it may have a plus and zeros in front, and be written as `12.0` or
+/// `1e18`; `None` when it is not one, or out of range.
+pub(crate) fn whole_text(bytes: &[u8]) -> Option<i64> {
+    let text = as_str(bytes);
+    text.parse().ok().or_else(|| {
+        let is_number = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
+        (text.bytes().all(is_number) && text.parse::<f64>().is_ok()).then_some(())?;
+        whole(bytes.strip_prefix(b"+").unwrap_or(bytes))
+    })
+}
+
 /// A number written with a fraction or an exponent that is whole all the same, such as `12.0` or `1e18`, digit by digit;
 /// `None` when it is not, or out of range.
 pub(crate) fn whole(bytes: &[u8]) -> Option<i64> {
     const OUT_OF_RANGE: i128 = 1 << 63;
+    /// More than any text has digits, so that a larger exponent says the same.
+    const FARTHEST: i64 = 1 << 40;
     let text = as_str(bytes);
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (is_negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
     let (before, behind) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // One that is no number of 64 bits has too many digits.
+    let farthest = if exponent.starts_with('-') { -FARTHEST } else { FARTHEST };
+    let exponent = exponent.parse::<i64>().map_or(farthest, |exponent| exponent.clamp(-FARTHEST, FARTHEST));
     // So many digits stand before the point once the exponent has moved it.
-    let mut places = exponent.parse::<i64>().ok()?.checked_add(before.len() as i64)?;
+    let mut places = exponent.saturating_add(before.len() as i64);
     let mut value: i128 = 0;
     for digit in before.bytes().chain(behind.bytes()) {
         if places > 0 {
@@ -53,7 +69,7 @@ pub(crate) fn whole(bytes: &[u8]) -> Option<i64> {
         } else if digit != b'0' {
             return None;
         }
-        places -= 1;
+        places = places.saturating_sub(1);
         (value <= OUT_OF_RANGE).then_some(())?;
     }
     while places > 0 && value != 0 {
@@ -270,8 +286,48 @@ mod tests {
         assert_eq!(whole(b"9007199254740993.0"), Some(9_007_199_254_740_993));
         assert_eq!((whole(b"120e-1"), whole(b"-9223372036854775808.0")), (Some(12), Some(i64::MIN)));
         assert_eq!((whole(b"0e999999999"), whole(b"-0.0")), (Some(0), Some(0)));
-        for wrong in ["1e-400", "12.0000000000000000000000001", "1e19", "9.3e18", "1e99999999999999999999"] {
+        for zero in [
+            "0e9223372036854775807",
+            "0.0e-9223372036854775808",
+            "-0e-99999999999999999999",
+            "0E+99999999999999999999",
+        ] {
+            assert_eq!(whole(zero.as_bytes()), Some(0), "{zero}");
+        }
+        for wrong in [
+            "1e-400",
+            "12.0000000000000000000000001",
+            "1e19",
+            "9.3e18",
+            "1e999999999999",
+            "1e-99999999999",
+            "1e9223372036854775807",
+            "1.5e-9223372036854775808",
+            "1e99999999999999999999",
+            "10e-99999999999999999999",
+        ] {
             assert_eq!(whole(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_of_texts_may_have_a_plus_and_zeros_and_nothing_else() {
+        for (text, value) in [
+            ("+007", Some(7)),
+            ("-007.00", Some(-7)),
+            ("+1e18", Some(1_000_000_000_000_000_000)),
+            ("9007199254740993.0", Some(9_007_199_254_740_993)),
+            ("5.", Some(5)),
+            (".5e1", Some(5)),
+            ("1e-400", None),
+            ("0.5", None),
+        ] {
+            assert_eq!(whole_text(text.as_bytes()), value, "{text}");
+        }
+        for wrong in
+            ["", "-", ".", "e", "1e", "inf", "NaN", "infinity", "--1", "+-1", "1_0", "0x1", "1.2.3", "1e1e1"]
+        {
+            assert_eq!(whole_text(wrong.as_bytes()), None, "{wrong}");
         }
     }
 

@@ -84,7 +84,7 @@ impl FileContent {
         match self {
             FileContent::Records(..) => io::copy(&mut appended, &mut out).map(drop)?,
             FileContent::Parquet { compression, .. } => {
-                parquet::write_file(appended, *compression, &mut out).map(drop)?;
+                parquet::write_file(appended, *compression, &[], &mut out).map(drop)?;
             }
         }
         out.flush()?;

@@ -25,6 +25,10 @@ impl Identity {
     pub(super) fn of(metadata: &Metadata) -> Identity {
         Identity { device: metadata.dev(), inode: metadata.ino() }
     }
+
+    pub(super) fn inode(self) -> u64 {
+        self.inode
+    }
 }
 
 /// When a file was last written: seconds and nanoseconds.

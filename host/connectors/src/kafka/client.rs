@@ -141,7 +141,7 @@ impl Cluster {
     ) -> Result<BTreeSet<TopicPartition>, ConnectError> {
         // A question for one topic by name makes some brokers create it.
         let asked = client.fetch_metadata(None, QUESTION_TIMEOUT);
-        let all = asked.map_err(|error| self.failure("list the topics", &error, client.context()))?;
+        let all = asked.map_err(|error| self.failure(LIST_TOPICS, &error, client.context()))?;
         self.among(&all)
     }
 
@@ -190,9 +190,10 @@ impl Cluster {
         let code = error.rdkafka_error_code();
         let retry = code.is_some_and(passes_by_itself);
         let reason = context.complaint().filter(|_| retry || code.is_some_and(is_refusal));
-        let by_code = |code| match code {
+        let by_code = |code: RDKafkaErrorCode| match code {
             RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut => {
-                SILENT.to_owned()
+                // Who has listed the topics before is one of Kafka's.
+                if action == LIST_TOPICS { SILENT.to_owned() } else { UNANSWERED.to_owned() }
             }
             code => code.to_string(),
         };
@@ -245,9 +246,13 @@ pub(super) fn passes_by_itself(code: RDKafkaErrorCode) -> bool {
 
 /// What a broker does that is spoken to otherwise than its listener wants.
 const HANGS_UP: &str = "the other side hangs up at the first question, as a listener does that wants TLS or SASL (see `security`)";
-/// What is said where librdkafka names no cause: whoever listens takes connections, and says nothing.
+/// What is tried first of brokers.
+pub(super) const LIST_TOPICS: &str = "list the topics";
+/// What is said of that where librdkafka names no cause: whoever listens takes connections, and says nothing.
 const SILENT: &str =
     "nothing answers there; see whether the port is one of Kafka's, and its listener as `security` says";
+/// What is said of everything else.
+const UNANSWERED: &str = "no answer came in time, or the connection was lost";
 
 /// What a complaint is about, where it names a cause: librdkafka's words, and ours.
 const CAUSES: [(&str, &str); 6] = [

@@ -36,7 +36,8 @@ pub(super) fn new_partitions(
     let Ok(answer) = consumer.fetch_metadata(one, ANSWER_TIMEOUT) else { return Ok(Vec::new()) };
     let known: BTreeMap<_, _> = lanes.iter().map(|lane| (&lane.of, lane.is_there)).collect();
     let (mut new, mut unanswered) = (Vec::<Bounds>::new(), 0);
-    for of in cluster.topics.listed(&answer) {
+    // One that is just being made has no leader yet; it is found a later time.
+    for of in cluster.topics.led(&answer) {
         match known.get(&of) {
             Some(true) => continue,
             Some(false) => {
@@ -48,7 +49,6 @@ pub(super) fn new_partitions(
             None => {}
         }
         let ends = consumer.fetch_watermarks(&of.topic, of.number, ANSWER_TIMEOUT);
-        // One that is just being made has no leader yet; it is found the next time.
         let Ok((low, high)) = ends else {
             unanswered += 1;
             if unanswered == MOST_UNANSWERED {

@@ -161,3 +161,24 @@ fn key(settings: &mut Settings<'_>, context: &SinkContext) -> Option<(Template, 
     let is_selected = shape.is_none_or(|shape| shape.columns.column_with_name(&text).is_some());
     checked.map_err(|error| settings.error("key", error)).ok().map(|key| (key, is_selected))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::tests::sink_context;
+    use crate::upsert::tests::fixture::shape;
+    use serde_json::json;
+
+    #[test]
+    fn the_text_of_a_key_is_judged_as_that_of_any_store() {
+        let sink = |key: &str| {
+            let settings = json!({"brokers": "h:9092", "topic": "t", "key": key});
+            sink(&settings, &sink_context(Some(shape()))).map(|_| ()).map_err(|errors| errors[0].to_string())
+        };
+        assert_eq!([sink("user"), sink("{job}:{user}"), sink("{user}:{n}")], [Ok(()), Ok(()), Ok(())]);
+        for key in ["{user}{n}", "{user}{job}{n}", "{user}%{n}"] {
+            let told = sink(key).unwrap_err();
+            assert!(told.starts_with("key: between {user} and {n} stands nothing"), "{told}");
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! job, or the topic was made anew) stops the job with the reason: starting elsewhere would lose or repeat rows
 //! in silence.
 
-use super::client::{Cluster, Context, QUESTION_TIMEOUT};
+use super::client::{Cluster, Context, LIST_TOPICS, QUESTION_TIMEOUT};
 use super::identity::LastRead;
 use super::lane::Bounds;
 use super::offsets::Offsets;
@@ -209,7 +209,7 @@ impl Opening {
         let mut opening = Opening { consumer, cluster, listed: BTreeSet::new() };
         // A question for one topic by name makes some brokers create it.
         let asked = opening.consumer.fetch_metadata(None, QUESTION_TIMEOUT);
-        let all = asked.map_err(|error| opening.failure("list the topics", &error))?;
+        let all = asked.map_err(|error| opening.failure(LIST_TOPICS, &error))?;
         opening.listed = opening.cluster.among(&all)?;
         Ok(opening)
     }

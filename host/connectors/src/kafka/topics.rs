@@ -6,7 +6,7 @@
 
 use super::identity::LastRead;
 use crate::settings::Settings;
-use rdkafka::metadata::Metadata;
+use rdkafka::metadata::{Metadata, MetadataPartition};
 use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -119,12 +119,26 @@ impl Topics {
 
     /// Their partitions among all that brokers list, in order.
     pub(super) fn listed(&self, all: &Metadata) -> BTreeSet<TopicPartition> {
+        self.among(all, |_| true)
+    }
+
+    /// Those of them that have a leader, whom alone their offsets can be asked of.
+    pub(super) fn led(&self, all: &Metadata) -> BTreeSet<TopicPartition> {
+        self.among(all, |partition| partition.leader() >= 0)
+    }
+
+    fn among(
+        &self,
+        all: &Metadata,
+        is_meant: impl Fn(&MetadataPartition) -> bool + Copy,
+    ) -> BTreeSet<TopicPartition> {
         let mine = all.topics().iter().filter(|topic| topic.error().is_none() && self.has(topic.name()));
         let partitions = mine.flat_map(|topic| {
             let name: Arc<str> = topic.name().into();
             topic
                 .partitions()
                 .iter()
+                .filter(move |partition| is_meant(partition))
                 .map(move |partition| TopicPartition { topic: name.clone(), number: partition.id() })
         });
         partitions.collect()

@@ -16,6 +16,8 @@ use weir_event::{Clock, within};
 
 /// How long a connection may take.
 const CONNECTING: Duration = Duration::from_secs(5);
+/// How long it may take until a server has let the login in, with the hosts that are tried before it.
+const LETTING_IN: Duration = Duration::from_secs(20);
 /// How long an answer may take: to move what a checkpoint holds into a large table takes seconds.
 const ANSWERING: Duration = Duration::from_secs(60);
 /// The code of a statement that was ended, by a person or by a time limit.
@@ -42,7 +44,22 @@ pub(super) fn address(config: &Config) -> String {
 }
 
 /// Connects.
-pub(super) async fn connect(config: &Config, at: &str, ca: Option<&Path>) -> Result<Client, ConnectError> {
+pub(super) async fn connect(
+    clock: &dyn Clock,
+    config: &Config,
+    at: &str,
+    ca: Option<&Path>,
+) -> Result<Client, ConnectError> {
+    // Whoever takes the connection may be no server, and never say anything.
+    within(clock, LETTING_IN, let_in(config, at, ca)).await.unwrap_or_else(|| {
+        Err(ConnectError::unavailable(format!(
+            "postgres {at} takes connections, and has not let weir in for {LETTING_IN:?}; see whether it is PostgreSQL that \
+             listens there"
+        )))
+    })
+}
+
+async fn let_in(config: &Config, at: &str, ca: Option<&Path>) -> Result<Client, ConnectError> {
     let mut config = config.clone();
     config.connect_timeout(CONNECTING);
     if config.get_application_name().is_none() {
@@ -172,4 +189,28 @@ pub(super) fn is_of_rows(error: &Error) -> Option<String> {
         matches!(code.get(..2), Some("21" | "22" | "23" | "44" | "P0")) || code == LIMIT_EXCEEDED;
     let detail = said.detail().map_or(String::new(), |detail| format!(" ({detail})"));
     is_of_rows.then(|| format!("{}{detail}", said.message()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_event::ManualClock;
+
+    #[tokio::test]
+    async fn who_takes_connections_and_says_nothing_is_not_waited_for_without_end() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let clock = ManualClock::default();
+        let config: Config = format!("postgres://me@127.0.0.1:{port}/d?sslmode=disable").parse().unwrap();
+        let time_passes = async {
+            clock.advance(LETTING_IN);
+            std::future::pending::<()>().await;
+        };
+        let error = tokio::select! {
+            biased;
+            connected = connect(&clock, &config, "h/d", None) => connected.err().unwrap(),
+            () = time_passes => return,
+        };
+        assert!(error.retry && error.message.contains("has not let weir in for 20s"), "{error}");
+    }
 }

@@ -198,6 +198,8 @@ fn column(
         DataType::Float64 => ("double precision".to_owned(), &["float8"]),
         DataType::Decimal128(digits, scale) => (format!("numeric({digits}, {scale})"), &["numeric"]),
         DataType::Utf8View | DataType::LargeUtf8 => ("text".to_owned(), TEXTS),
+        // As jsonb, keys that are two texts can be one value.
+        of if is_key && (*of == DataType::Utf8 || of.is_nested()) => ("text".to_owned(), TEXTS),
         DataType::Utf8 => ("jsonb".to_owned(), JSONS),
         DataType::Binary | DataType::BinaryView | DataType::LargeBinary => ("bytea".to_owned(), &["bytea"]),
         DataType::Timestamp(..) => ("timestamptz".to_owned(), &["timestamptz"]),

@@ -51,10 +51,10 @@ impl Merge<'_> {
         }
         // Of each key the rows that may yet be taken, the newest last.
         let mut keys = self.keys(epoch).await?;
-        let mut refused = Vec::new();
+        let (mut refused, mut is_any_taken) = (Vec::new(), false);
         while !keys.is_empty() {
             let newest: Vec<StagedPlace> = keys.iter_mut().filter_map(Vec::pop).collect();
-            let refused_now = self.publish_in_halves(&newest).await?;
+            let refused_now = self.publish_in_halves(&newest, &mut is_any_taken).await?;
             let older = refused_now.iter().map(|(at, _)| std::mem::take(&mut keys[*at]));
             keys = older.filter(|older| !older.is_empty()).collect();
             refused.extend(refused_now.into_iter().map(|(at, reason)| (newest[at].clone(), reason)));
@@ -78,21 +78,25 @@ impl Merge<'_> {
         Ok(keys)
     }
 
-    /// Moves the rows at these places, no two of one key; gives those that are refused, by number, with the reason.
-    async fn publish_in_halves(&self, places: &[StagedPlace]) -> Result<Vec<(usize, String)>, AskFailure> {
+    /// Moves the rows at these places, no two of one key; gives those that are refused, by number, with the reason. Before
+    /// any was taken, of these or of those before, many refusals make the table suspect.
+    async fn publish_in_halves(
+        &self,
+        places: &[StagedPlace],
+        is_any_taken: &mut bool,
+    ) -> Result<Vec<(usize, String)>, AskFailure> {
         let publish = self.opening.ask(self.client.prepare(&self.statements.publish_at)).await?;
         let (mut refused, mut parts) = (Vec::new(), vec![(0, places.len())]);
-        let mut is_any_taken = false;
         while let Some((first, end)) = parts.pop().filter(|(first, end)| first < end) {
             let part = &places[first..end];
             match self.is_refused(&publish, &[&part]).await? {
-                None => is_any_taken = true,
+                None => *is_any_taken = true,
                 Some(reason) if part.len() == 1 => {
-                    if refused.len() == REFUSED_IN_A_ROW && !is_any_taken {
-                        self.expect_some_taken(&publish, &places[end..], &reason).await?;
-                        is_any_taken = true;
-                    }
                     refused.push((first, reason));
+                    if refused.len() == REFUSED_IN_A_ROW && !*is_any_taken {
+                        self.expect_some_taken(&publish, &places[end..], &refused).await?;
+                        *is_any_taken = true;
+                    }
                 }
                 Some(_) => {
                     let middle = usize::midpoint(first, end);
@@ -109,10 +113,11 @@ impl Merge<'_> {
         &self,
         publish: &Statement,
         places: &[StagedPlace],
-        reason: &str,
+        refused: &[(usize, String)],
     ) -> Result<(), AskFailure> {
-        let every = places.len().div_ceil(TRIED).max(1);
-        for place in places.iter().step_by(every) {
+        let tried = places.iter().step_by(places.len().div_ceil(TRIED).max(1));
+        let count = refused.len() + tried.len();
+        for place in tried {
             if self.is_refused(publish, &[&std::slice::from_ref(place)]).await?.is_none() {
                 return Ok(());
             }
@@ -120,10 +125,11 @@ impl Merge<'_> {
         if places.len() < TRIED {
             return Ok(());
         }
+        let reason = refused.last().map_or("", |(_, reason)| reason);
         Err(ConnectError::external(format!(
-            "{}: the table takes none of {} rows that were tried one by one ({reason}); mend what refuses them: the rows wait",
-            self.opening.at,
-            REFUSED_IN_A_ROW + TRIED
+            "{}: the table takes none of {count} rows that were tried one by one ({reason}); mend what refuses them: the rows \
+             wait",
+            self.opening.at
         ))
         .into())
     }

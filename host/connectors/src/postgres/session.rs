@@ -74,8 +74,8 @@ pub(super) struct Session {
 impl SessionOpening {
     /// Connects and checks the tables; writes nothing.
     pub(super) async fn open(&self) -> Result<Session, ConnectError> {
-        let writer = connect(&self.config, &self.at, self.ca.as_deref()).await?;
-        let publisher = connect(&self.config, &self.at, self.ca.as_deref()).await?;
+        let connect = || connect(&*self.clock, &self.config, &self.at, self.ca.as_deref());
+        let (writer, publisher) = (connect().await?, connect().await?);
         let layout = &self.layout;
         for table in [layout.quoted(), layout.staging(), layout.epochs()] {
             let found = self.columns(&writer, &table).await?;

@@ -86,6 +86,12 @@ fn a_table_has_the_querys_columns_the_key_and_what_tells_rows_apart() {
     let needed = ["n", "_time", "owner"].map(str::to_owned);
     assert!(layout.lacks(&needed).unwrap().starts_with("its column `owner` takes no null"));
     assert_eq!(layout.lacks(&needed[..2]), None);
+    let place = Arc::new(Schema::new(vec![Field::new("place", DataType::Utf8, true)]));
+    for (key_columns, declared) in [(vec![Some(0)], "text"), (Vec::new(), "jsonb")] {
+        let by = RowShape { keys: place.clone(), columns: place.clone(), key_columns, ..shape() };
+        let ddl = Layout::of("f", Keep::All, &by).unwrap().ddl();
+        assert!(ddl.contains(&format!("\"place\" {declared},")), "{ddl}");
+    }
     let keyless = RowShape { keys: Arc::new(Schema::empty()), key_columns: Vec::new(), ..shape() };
     assert!(Layout::of("f", Keep::Newest, &keyless).unwrap_err().contains("`keep: all`"));
 }

@@ -120,3 +120,32 @@ async fn what_goes_wrong_says_whose_fault_it_is_and_whether_to_ask_again() {
         assert!(HttpRegistry::new(wrong).is_err(), "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn subjects_may_be_more_than_a_schema_has_bytes() {
+    let subjects: Vec<String> = (0..100_000).map(|number| format!("rides-of-{number:020}-value")).collect();
+    let text = json!(subjects).to_string();
+    assert!(text.len() > ANSWER_LIMIT_BYTES);
+    let (address, served) = answering(vec![("200 OK", text.clone())]);
+    let registry = HttpRegistry::new(&format!("http://{address}")).unwrap();
+    assert_eq!(registry.subjects().await, Ok(100_000));
+    served.join().unwrap();
+}
+
+#[test]
+fn schemas_are_kept_up_to_a_limit_of_bytes() {
+    let schema = |length: usize| Registered {
+        id: 0,
+        kind: SchemaKind::Avro,
+        text: "x".repeat(length),
+        references: Vec::new(),
+    };
+    let mut known = KnownSchemas::default();
+    for length in [KEPT_BYTES / 2, 5, KEPT_BYTES / 2] {
+        known.keep(1, schema(length));
+    }
+    known.keep(2, schema(KEPT_BYTES / 2));
+    assert_eq!((known.by_id.len(), known.bytes), (2, KEPT_BYTES));
+    known.keep(3, schema(1));
+    assert_eq!((known.by_id.len(), known.bytes), (1, 1));
+}

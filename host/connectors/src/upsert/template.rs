@@ -3,7 +3,8 @@
 //! `{name}` is the text of that column of the query, or of the entity's key where the query does not select it; `{job}` the
 //! job's name where there is no such column; `{{` and `}}` are braces. Where a text has several columns, two rows never come
 //! to the same one: in every text but the last column's, `%` and the characters that stand between columns are `%` and two
-//! digits for each of their bytes. Must not know what a text is used for.
+//! digits for each of their bytes. Times and dates stay as they are, since they show where they end. Between two columns stands
+//! a sign that no such text has: a letter, a digit and `%` are none. Must not know what a text is used for.
 
 use super::cells;
 use crate::context::SinkContext;
@@ -30,6 +31,9 @@ enum TemplatePart {
     /// The same where a null has a text too.
     Nullable(String),
 }
+
+/// What stands before the digits of a character that is not written as itself.
+const ESCAPE: char = '%';
 
 /// What a null is in a text that may be made of one: no value has it.
 const NULL_TEXT: &str = "\u{0}";
@@ -113,15 +117,20 @@ impl Template {
         })
     }
 
-    /// What is wrong with it for rows of this shape: it names a column that they do not have.
+    /// What is wrong with it for rows of this shape: it names a column that they do not have, or rows of two keys can have one
+    /// text.
     pub fn check(&self, shape: &RowShape) -> Result<(), String> {
         let known = || shape.nameable().map(|field| field.name().as_str());
-        match self.names().find(|name| *name != JOB && !known().any(|known| known == *name)) {
+        if let Some(name) = self.names().find(|name| *name != JOB && !known().any(|known| known == *name)) {
+            let instead = instead_of(name, known().chain([JOB]));
+            return Err(format!("`{{{}}}`: the query has no such column; {instead}", shown(name)));
+        }
+        match self.run_together(|name| name != JOB || known().any(|known| known == name)) {
             None => Ok(()),
-            Some(name) => {
-                let instead = instead_of(name, known().chain([JOB]));
-                Err(format!("`{{{}}}`: the query has no such column; {instead}", shown(name)))
-            }
+            Some((one, other)) => Err(format!(
+                "between {{{one}}} and {{{other}}} stands nothing that is not a letter, a digit or `%`, so that rows of two keys \
+                 can have one text; write {{{one}}}:{{{other}}}"
+            )),
         }
     }
 
@@ -143,14 +152,6 @@ impl Template {
         {
             let name = shape.keys.field(key).name();
             faults.push(format!("rows of every `{name}` would overwrite each other; put {{{name}}} into it"));
-        }
-        if let Some((one, other)) = texts.iter().find_map(Template::side_by_side)
-            && faults.is_empty()
-        {
-            faults.push(format!(
-                "nothing stands between {{{one}}} and {{{other}}}, so that rows of two keys can have one text; write \
-                 {{{one}}}:{{{other}}}"
-            ));
         }
         faults
     }
@@ -184,11 +185,7 @@ impl Template {
         let last = parts.iter().rposition(|part| matches!(part, PartOver::Column { .. }));
         for part in &mut parts[..last.unwrap_or(0)] {
             if let PartOver::Column { column, is_escaped, .. } = part {
-                // Numbers and times are all written in one form.
-                *is_escaped = matches!(
-                    column.data_type(),
-                    ArrowType::Utf8 | ArrowType::Utf8View | ArrowType::LargeUtf8
-                ) || column.data_type().is_nested();
+                *is_escaped = !is_time(column.data_type());
             }
         }
         let first = parts.iter().position(|part| matches!(part, PartOver::Column { .. }));
@@ -200,14 +197,36 @@ impl Template {
         TemplateOver { between: between.collect(), parts }
     }
 
-    /// Two columns of it between which nothing stands: which of them a character belongs to nobody can tell.
-    fn side_by_side(&self) -> Option<(&str, &str)> {
-        self.parts.windows(2).find_map(|two| match two {
-            [TemplatePart::Column(one), TemplatePart::Column(other)] if one != JOB && other != JOB => {
-                Some((one.as_str(), other.as_str()))
+    /// Two columns of it between which nobody can tell where one ends, since no sign stands there. A name that is none of a
+    /// column's stands for a text that is the same in every row.
+    fn run_together(&self, is_column: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
+        let (mut before, mut is_told_apart) = (None, false);
+        for part in &self.parts {
+            match part {
+                TemplatePart::Text(text) => is_told_apart |= text.contains(is_sign),
+                TemplatePart::Column(name) | TemplatePart::Nullable(name) if is_column(name) => {
+                    if let Some(before) = before.filter(|_| !is_told_apart) {
+                        return Some((before, name));
+                    }
+                    (before, is_told_apart) = (Some(name.as_str()), false);
+                }
+                TemplatePart::Column(_) | TemplatePart::Nullable(_) => {}
             }
-            _ => None,
-        })
+        }
+        None
+    }
+}
+
+/// Whether no text has this character where it stands between columns: what is written for it has letters, digits and `%`.
+fn is_sign(character: char) -> bool {
+    !character.is_alphanumeric() && character != ESCAPE
+}
+
+/// Times and dates are written in one form, which shows where it ends.
+fn is_time(of: &ArrowType) -> bool {
+    match of {
+        ArrowType::Dictionary(_, values) => is_time(values),
+        of => matches!(of, ArrowType::Timestamp(..) | ArrowType::Date32),
     }
 }
 
@@ -257,11 +276,11 @@ impl TemplateOver<'_> {
 
     fn push_escaped(&self, text: &str, out: &mut String) {
         for character in text.chars() {
-            if character == '%' || self.between.contains(character) {
+            if character == ESCAPE || self.between.contains(character) {
                 let mut bytes = [0; 4];
                 for byte in character.encode_utf8(&mut bytes).bytes() {
                     // Writing into a text does not fail.
-                    let _ = write!(out, "%{byte:02X}");
+                    let _ = write!(out, "{ESCAPE}{byte:02X}");
                 }
             } else {
                 out.push(character);

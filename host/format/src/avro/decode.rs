@@ -5,7 +5,7 @@
 
 use super::container::{self, Broken, Head};
 use super::fill::{fill_record, short};
-use super::input::{EMPTY_VALUES, Input};
+use super::input::{EMPTY_VALUES, Input, empty_values_of};
 use super::resolve::{Misfit, RecordPlan, Resolver};
 use super::schema::Schema;
 use super::source::{Origin, Reader, RegistrySource, WriterSchema};
@@ -197,8 +197,7 @@ impl AvroDecoder {
                     last = self.plan(&writer).map(|plan| (writer.clone(), plan));
                 }
                 let Some((_, plan)) = &last else { return Err(lacks(registry, &writer)) };
-                let mut input = Input::new(&block.data[..range.end], true);
-                input.at = range.start + behind;
+                let mut input = Input::within(&block.data[..range.end], range.start + behind);
                 fill_record(&plan.record, &plan.schema, &mut input, columns, &|index| self.name(index))?;
                 let left = range.end - input.at;
                 if left > 0 { Err(format!("not a record of its schema: {left} bytes follow it")) } else { Ok(()) }
@@ -261,9 +260,7 @@ impl ContainerReading<'_, '_> {
             let packed = &data[place.start..place.end];
             at = place.next;
             if head.codec == container::Codec::Null {
-                let mut input = Input::new(&data[..place.end], true);
-                input.at = place.start;
-                self.records(place.records, input, plan);
+                self.records(place.records, Input::within(&data[..place.end], place.start), plan);
                 continue;
             }
             match container::decompressed(head.codec, packed) {
@@ -275,7 +272,8 @@ impl ContainerReading<'_, '_> {
 
     /// Reads so many records, which must fill the bytes. Behind one that cannot be told from the next no other is found.
     fn records(&mut self, count: u64, input: Input<'_>, plan: &Plan) {
-        let mut input = input.with_left(self.empty);
+        let more = empty_values_of(input.bytes.len() - input.at);
+        let mut input = input.with_left(self.empty.saturating_add(more));
         for read in 0..count {
             let (start, name) = (input.at, |index| self.decoder.name(index));
             // Where the record ends does not depend on what of it fits the columns.

@@ -6,13 +6,15 @@ use serde_json::Value;
 
 /// A default may come to so many values: one of a few bytes can have others within it that have others.
 const MOST_VALUES: u32 = 1 << 16;
+/// The defaults of a record may come to so many bytes, which each row that lacks them has in memory.
+pub(super) const MOST_DEFAULT_BYTES: usize = 1 << 20;
 
-/// A value of a type as bytes; `None` where it is not one. Of a union the default is of the first type, or since Avro 1.12 of
-/// any.
+/// A value of a type as bytes; `None` where it is not one, or is too large. Of a union the default is of the first type, or
+/// since Avro 1.12 of any.
 pub(super) fn default_bytes(schema: &Schema, node: usize, value: &Value) -> Option<Vec<u8>> {
     let (mut out, mut left) = (Vec::new(), MOST_VALUES);
     push_default(schema, node, value, (NESTING_LIMIT, &mut left), &mut out)?;
-    Some(out)
+    (out.len() <= MOST_DEFAULT_BYTES).then_some(out)
 }
 
 /// Appends a value so deep within a default that may come to so many more.
@@ -25,6 +27,7 @@ fn push_default(
 ) -> Option<()> {
     let depth = depth.checked_sub(1)?;
     *left = left.checked_sub(1)?;
+    (out.len() <= MOST_DEFAULT_BYTES).then_some(())?;
     match (&schema.node(node).kind, value) {
         (AvroKind::Null, Value::Null) => {}
         (AvroKind::Boolean, Value::Bool(flag)) => out.push(u8::from(*flag)),

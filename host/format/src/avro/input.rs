@@ -18,13 +18,27 @@ pub(super) struct Input<'a> {
 /// Values nested deeper than this are refused, so that hostile input cannot use up the stack.
 pub(super) const NESTING_LIMIT: u32 = 64;
 
-/// Values that take no bytes (nulls of a list, records of them) are at most so many, of a message or of a block of a file:
-/// else a few bytes would keep a processor for ever, or become a text of any length.
+/// Values that take no bytes (nulls of a list, records of them) are at most so many, of a message or of the blocks that are
+/// read together, and so many more for each of their bytes: else a few bytes would keep a processor for ever, or become a text
+/// of any length.
 pub(super) const EMPTY_VALUES: u32 = 1 << 17;
+/// For each byte of their other fields, sound records have fewer fields that take none.
+const EMPTY_VALUES_PER_BYTE: u32 = 16;
+
+/// So many values that take no bytes may come beside so many bytes.
+pub(super) fn empty_values_of(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX).saturating_mul(EMPTY_VALUES_PER_BYTE)
+}
 
 impl<'a> Input<'a> {
     pub(super) fn new(bytes: &'a [u8], in_block: bool) -> Input<'a> {
-        Input { bytes, at: 0, in_block, empty: EMPTY_VALUES }
+        Input { in_block, ..Input::within(bytes, 0) }
+    }
+
+    /// What stands behind a place of the block.
+    pub(super) fn within(bytes: &'a [u8], at: usize) -> Input<'a> {
+        let empty = EMPTY_VALUES.saturating_add(empty_values_of(bytes.len().saturating_sub(at)));
+        Input { bytes, at, in_block: true, empty }
     }
 
     /// A value that takes no bytes comes; `None`: they were too many.
@@ -179,8 +193,23 @@ impl<'a> Input<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::avro::default::push_long;
     use crate::avro::json::push_json;
     use std::fmt::Write;
+
+    #[test]
+    fn nulls_beside_bytes_are_read_however_many_they_are() {
+        let text = r#"{"type": "array", "items": {"type": "record", "name": "R", "fields": [
+            {"name": "a", "type": ["null", "int"]}, {"name": "b", "type": "null"}]}}"#;
+        let schema = Schema::parse(text, &[]).unwrap();
+        let count = 2 * EMPTY_VALUES as usize;
+        let (mut bytes, mut json) = (Vec::new(), Vec::new());
+        push_long(count as i64, &mut bytes);
+        bytes.resize(bytes.len() + count + 1, 0);
+        let mut input = Input::new(&bytes, true);
+        assert_eq!(push_json(&schema, schema.root(), &mut input, NESTING_LIMIT, &mut json), Some(()));
+        assert_eq!((input.at, json.len()), (bytes.len(), count * r#"{"a":null,"b":null},"#.len() + 1));
+    }
 
     #[test]
     fn records_of_records_without_any_bytes_are_passed_over_at_once() {

@@ -19,9 +19,6 @@ pub(super) fn push_json(
     out: &mut Vec<u8>,
 ) -> Option<()> {
     let depth = depth.checked_sub(1)?;
-    if schema.takes_nothing(node) {
-        input.spend()?;
-    }
     let of = schema.node(node);
     match (&of.kind, of.logical) {
         (AvroKind::Null, _) => out.extend_from_slice(b"null"),
@@ -92,6 +89,9 @@ fn push_record(
         }
         push(field.name.as_str(), out);
         out.push(b':');
+        if schema.takes_nothing(field.node) {
+            input.spend()?;
+        }
         push_json(schema, field.node, input, depth, out)?;
     }
     out.push(b'}');

@@ -4,7 +4,7 @@
 //! become wider, a union fits where one of its types does, and a field that was not written yet has the default that the
 //! reader's schema gives it. Looks at schemas and types alone, once for each schema; must not see a value.
 
-use super::default::default_bytes;
+use super::default::{MOST_DEFAULT_BYTES, default_bytes};
 use super::schema::{AvroKind, Logical, Schema, SchemaField};
 use crate::rows::Wanted;
 use std::sync::Arc;
@@ -93,6 +93,12 @@ pub(super) enum Absent {
     Default(Arc<Schema>, Vec<u8>, Step),
 }
 
+impl Absent {
+    fn bytes(&self) -> usize {
+        if let Absent::Default(_, bytes, _) = self { bytes.len() } else { 0 }
+    }
+}
+
 /// What does not fit, for a wanted column of this index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Misfit {
@@ -147,7 +153,7 @@ impl Resolver<'_> {
             below: None,
         }));
         let mut below: Vec<(Vec<Sought<'_>>, Option<usize>)> = vec![(Vec::new(), None); fields.len()];
-        let mut misfits = Vec::new();
+        let (mut misfits, mut default_bytes_left) = (Vec::new(), MOST_DEFAULT_BYTES);
         for of in sought {
             let Some((name, rest)) = of.path.split_first() else { continue };
             match self.field(fields, reader, name) {
@@ -163,7 +169,16 @@ impl Resolver<'_> {
                     below[at].1 = reader;
                 }
                 Ok(Found::Unwritten(field)) => match self.absent(field, rest, of) {
-                    Ok(absent) => plan.absent.push((of.column, absent)),
+                    Ok(absent) if absent.bytes() > default_bytes_left => {
+                        let why = format!(
+                            "the defaults of its record come to more than {MOST_DEFAULT_BYTES} bytes"
+                        );
+                        misfits.push(misfit(of, why));
+                    }
+                    Ok(absent) => {
+                        default_bytes_left -= absent.bytes();
+                        plan.absent.push((of.column, absent));
+                    }
                     Err(why) => misfits.push(misfit(of, why)),
                 },
             }
@@ -245,7 +260,12 @@ impl Resolver<'_> {
             value = value.get(name).or(inner.default.as_ref()).unwrap_or(&serde_json::Value::Null);
         }
         let bytes = default_bytes(schema, node, value);
-        let bytes = bytes.ok_or_else(|| format!("the default of `{}` is not of its type", field.name))?;
+        let bytes = bytes.ok_or_else(|| {
+            format!(
+                "the default of `{}` is not of its type, or has more than {MOST_DEFAULT_BYTES} bytes",
+                field.name
+            )
+        })?;
         let own = Resolver { writer: schema, reader: None };
         Ok(Absent::Default(schema.clone(), bytes, own.step(node, None, of.data_type, of.form)?))
     }
@@ -272,7 +292,12 @@ impl Resolver<'_> {
                 }
                 How::Union(steps.into_iter().map(Result::ok).collect())
             }
-            AvroKind::String if *data_type == DataType::Json => How::JsonText,
+            // A uuid is no JSON, and so becomes a text of it.
+            AvroKind::String
+                if *data_type == DataType::Json && self.writer.node(node).logical != Some(Logical::Uuid) =>
+            {
+                How::JsonText
+            }
             _ if *data_type == DataType::Json => How::Json,
             AvroKind::Array(items) => match data_type {
                 DataType::Array(of) => How::Array(Box::new(self.step(

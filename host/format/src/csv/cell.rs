@@ -61,13 +61,13 @@ fn push_value(column: &mut Column, form: &TimeForm, text: &[u8]) -> Option<()> {
     match &mut column.values {
         Values::Views(views) => views.push_rewritten(|out| base64::read(text, out))?,
         Values::Int64(values) if column.data_type == DataType::Timestamp => values.push(match form {
-            TimeForm::Standard => scalar::timestamp(text).or_else(|| integer(text))?,
+            TimeForm::Standard => scalar::timestamp(text).or_else(|| scalar::whole_text(text))?,
             TimeForm::Unit(unit) => scalar::counted(*unit, text)?,
             TimeForm::Pattern(pattern) => scalar::patterned(pattern, text)?,
         }),
-        Values::Int64(values) => values.push(integer(text)?),
+        Values::Int64(values) => values.push(scalar::whole_text(text)?),
         Values::Int32(values) if column.data_type == DataType::Date => values.push(scalar::date(text)?),
-        Values::Int32(values) => values.push(i32::try_from(integer(text)?).ok()?),
+        Values::Int32(values) => values.push(i32::try_from(scalar::whole_text(text)?).ok()?),
         Values::Float64(values) => {
             values.push(as_str(text).parse().ok().filter(|value: &f64| value.is_finite())?);
         }
@@ -79,16 +79,6 @@ fn push_value(column: &mut Column, form: &TimeForm, text: &[u8]) -> Option<()> {
         Values::Json { .. } | Values::List { .. } | Values::Map { .. } | Values::Row(_) => return None,
     }
     Some(())
-}
-
-/// A whole number; one with a fraction of zero, as `12.0`, as far as a double is exact.
-fn integer(text: &[u8]) -> Option<i64> {
-    const EXACT_BELOW: f64 = 9_007_199_254_740_992.0; // 2^53
-    let text = as_str(text);
-    text.parse().ok().or_else(|| {
-        let number: f64 = text.parse().ok()?;
-        (number.fract() == 0.0 && number.abs() < EXACT_BELOW).then_some(number as i64)
-    })
 }
 
 fn boolean(text: &[u8]) -> Option<bool> {

@@ -12,6 +12,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_connect::{Decoded, Decoder, Framing, RawBlock};
 use weir_event::StreamSchema;
+use weir_event::suggestion::shown;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Heads of files are told of up to so many.
 const MOST_TOLD: usize = 100;
@@ -25,8 +27,8 @@ pub struct CsvDecoder {
     order: Vec<usize>,
     /// How many fields the stream has.
     width: usize,
-    /// The heads of files of which it was told that they lack columns.
-    told: Mutex<HashSet<Bytes>>,
+    /// Hashes of the heads of files of which it was told that they lack columns.
+    told: Mutex<HashSet<u64>>,
 }
 
 impl CsvDecoder {
@@ -67,22 +69,22 @@ impl CsvDecoder {
     #[cold]
     fn tell_missing(&self, head: &Bytes, places: &[Option<usize>]) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() == MOST_TOLD || !told.insert(head.clone()) {
+        if told.len() == MOST_TOLD || !told.insert(xxh3_64(head)) {
             return;
         }
         let columns = self.wanted.columns.iter().zip(places).filter(|(_, place)| place.is_none());
         let missing: Vec<String> = columns.map(|(column, _)| format!("`{}`", column.member)).collect();
-        let head = String::from_utf8_lossy(without_line_end(head));
         tracing::warn!(
-            "a file that begins with the names `{head}` has no column {}: null in each of its rows; capital letters \
+            "a file that begins with the names `{}` has no column {}: null in each of its rows; capital letters \
              count, and `fields: {{NAME: {{type: .., from: COLUMN}}}}` gives a column another name",
+            as_told(head),
             missing.join(", ")
         );
     }
 }
 
 /// The names in a file's first line; a byte order mark before them is not part of the first.
-fn names(head: &[u8], options: &CsvOptions) -> Result<Vec<String>, CsvFault> {
+pub(crate) fn names(head: &[u8], options: &CsvOptions) -> Result<Vec<String>, CsvFault> {
     let line = without_line_end(head);
     let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
     let mut cells = Vec::new();
@@ -93,6 +95,19 @@ fn names(head: &[u8], options: &CsvOptions) -> Result<Vec<String>, CsvFault> {
         String::from_utf8_lossy(&name).trim().to_owned()
     };
     Ok(cells.iter().map(name).collect())
+}
+
+/// A file's first line as the log has it: cut where it is long, and without what would be a line of its own there.
+fn as_told(head: &[u8]) -> String {
+    let line = String::from_utf8_lossy(without_line_end(head));
+    let mut told = String::new();
+    for character in shown(&line).chars() {
+        match character {
+            '"' | '\'' => told.push(character),
+            other => told.extend(other.escape_debug()),
+        }
+    }
+    told
 }
 
 fn without_line_end(record: &[u8]) -> &[u8] {
@@ -218,5 +233,17 @@ impl RecordReading<'_> {
             "not a row: it has {found} {} and there are {width} columns{hint}",
             if found == 1 { "field" } else { "fields" }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_told_in_one_short_line() {
+        assert_eq!(as_told(b"a,b\xff\r\n"), "a,b\u{fffd}");
+        assert_eq!(as_told(b"a,\"b\nc\",\x1b[31m\n"), r#"a,"b\nc",\u{1b}[31m"#);
+        assert!(as_told(&b"name,".repeat(1 << 20)).len() < 100);
     }
 }

@@ -24,6 +24,7 @@ mod scan;
 mod tests;
 
 pub use decode::CsvDecoder;
+pub(crate) use decode::names;
 pub use encode::CsvEncoder;
 pub use scan::{Boundary, Dialect};
 

@@ -153,7 +153,7 @@ pub(super) struct Cell {
 
 /// Why a record cannot be told into fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum CsvFault {
+pub(crate) enum CsvFault {
     #[error("not CSV: the quote at byte {0} is not closed")]
     Open(usize),
     #[error("not CSV: text follows the closing quote at byte {0}; double the quotes within a field")]

@@ -16,7 +16,7 @@ mod write;
 pub use self::columns::file_columns;
 pub use self::decode::ParquetDecoder;
 pub use self::group::{Footer, TAIL_BYTES, footer_bytes};
-pub use self::piece::{push_piece, schema_mark};
+pub use self::piece::{Pieces, push_piece, schema_mark};
 pub use self::write::{Compression, UnknownCompression, write_file};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -32,7 +32,8 @@ pub fn schema_mark(schema: &Schema) -> u32 {
 }
 
 /// The pieces that stand one behind the other in what is read.
-pub(super) struct Pieces<R>(pub(super) R);
+#[derive(Debug)]
+pub struct Pieces<R>(pub R);
 
 impl<R: Read> Iterator for Pieces<R> {
     type Item = io::Result<Vec<RecordBatch>>;

@@ -7,6 +7,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
@@ -56,15 +57,22 @@ impl Compression {
     }
 }
 
-/// Writes a file of the rows of these pieces, which are of one schema, and says how many there were.
+/// Writes a file of the rows of these pieces, which are of one schema, and says how many there were; `notes` are keys and
+/// values that stand in its footer.
 ///
 /// # Errors
 /// What reading or writing failed with; `InvalidData` for pieces that are damaged.
-pub fn write_file(pieces: impl Read, compression: Compression, out: impl Write + Send) -> io::Result<u64> {
+pub fn write_file(
+    pieces: impl Read,
+    compression: Compression,
+    notes: &[(String, String)],
+    out: impl Write + Send,
+) -> io::Result<u64> {
     let properties = WriterProperties::builder()
         .set_compression(compression.codec())
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_max_row_group_bytes(Some(GROUP_BYTES))
+        .set_key_value_metadata((!notes.is_empty()).then(|| notes.iter().map(note).collect()))
         .set_created_by(concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
     // The columns as Arrow has them here are not told: readers that use Arrow would take the name of the times' zone from
@@ -89,6 +97,10 @@ pub fn write_file(pieces: impl Read, compression: Compression, out: impl Write +
         writer.close().map_err(failed)?;
     }
     Ok(rows)
+}
+
+fn note((key, value): &(String, String)) -> KeyValue {
+    KeyValue::new(key.clone(), value.clone())
 }
 
 /// What the disk said, where it was the disk.

@@ -2,7 +2,7 @@
 //!
 //! Knows a plan and bytes. What it refuses may leave columns one row too long, and who calls cuts them back.
 
-use super::json::{push_field, text_of};
+use super::json::{FieldJson, push_field};
 use super::plan::{FieldShape, Item, MessagePlan, unit_of};
 use super::wire::{NESTING_LIMIT, Wire, WireValue, varint, walk};
 use crate::column::{Column, Values, unplanned};
@@ -120,20 +120,15 @@ impl Filling<'_> {
                     [one] => block[one.start..one.end].to_vec(),
                     _ => parts.iter().flat_map(|part| &block[part.start..part.end]).copied().collect(),
                 };
-                if let Some(text) = text_of(message, field, &whole) {
-                    match text.ok_or_else(broken)? {
-                        text if text.is_empty() => column.push_null(),
-                        text => JsonReading::of(&column.data_type).push_text(column, text.as_bytes())?,
+                match push_field(message, field, &whole, text).ok_or_else(broken)? {
+                    FieldJson::Absent => column.push_null(),
+                    FieldJson::Text(text) => {
+                        JsonReading::of(&column.data_type).push_text(column, text.as_bytes())?;
                     }
-                    return Ok(());
-                }
-                let is_there = push_field(message, field, &whole, text).ok_or_else(broken)?;
-                ends.push(i32::try_from(text.len()).map_err(too_many)?);
-                if is_there {
-                    column.added();
-                } else {
-                    ends.pop();
-                    column.push_null();
+                    FieldJson::Appended => {
+                        ends.push(i32::try_from(text.len()).map_err(too_many)?);
+                        column.added();
+                    }
                 }
             }
         }

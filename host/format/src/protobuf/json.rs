@@ -9,31 +9,34 @@ use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value,
 };
 
-/// Appends a field of a message; `Some(false)` where it is not there, and `None` where the bytes are not a message.
+/// What a column of that type has of a field.
+pub(super) enum FieldJson {
+    /// Nothing: it is not there, or an empty text.
+    Absent,
+    /// A text, which is JSON itself.
+    Text(String),
+    /// What was appended.
+    Appended,
+}
+
+/// Takes a field of a message; `None` where the bytes are not a message.
 pub(super) fn push_field(
     message: &MessageDescriptor,
     field: &FieldDescriptor,
     bytes: &[u8],
     out: &mut Vec<u8>,
-) -> Option<bool> {
+) -> Option<FieldJson> {
     let message = DynamicMessage::decode(message.clone(), bytes).ok()?;
     if field.supports_presence() && !message.has_field(field) {
-        return Some(false);
+        return Some(FieldJson::Absent);
     }
-    push_value(&message.get_field(field), &field.kind(), out);
-    Some(true)
-}
-
-/// The text of a field that is one, `Some(None)` where the bytes are not a message: it is JSON itself.
-pub(super) fn text_of(
-    message: &MessageDescriptor,
-    field: &FieldDescriptor,
-    bytes: &[u8],
-) -> Option<Option<String>> {
-    let is_text = field.kind() == Kind::String && !field.is_list() && !field.is_map();
-    is_text.then(|| {
-        let message = DynamicMessage::decode(message.clone(), bytes).ok()?;
-        message.get_field(field).as_str().map(str::to_owned)
+    Some(match &*message.get_field(field) {
+        Value::String(text) if text.is_empty() => FieldJson::Absent,
+        Value::String(text) => FieldJson::Text(text.clone()),
+        value => {
+            push_value(value, &field.kind(), out);
+            FieldJson::Appended
+        }
     })
 }
 

@@ -43,7 +43,7 @@ fn parquet_file(rows: &SinkRows) -> RawBlock {
     let mut pieces = Vec::new();
     parquet::push_piece(&columns, &mut pieces).unwrap();
     let mut file = Vec::new();
-    parquet::write_file(pieces.as_slice(), Compression::None, &mut file).unwrap();
+    parquet::write_file(pieces.as_slice(), Compression::None, &[], &mut file).unwrap();
     let tail = file.len() - TAIL_BYTES as usize;
     let length = parquet::footer_bytes(&file[tail..]).unwrap() as usize;
     let footer = Footer::parse(&file[tail - length..tail]).unwrap();

@@ -152,3 +152,6 @@ impl Source for EachFile {
         self.follows()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,7 +175,7 @@ impl EachReader {
                 if let Some((of, _)) = self.opening.take() {
                     match reader {
                         Ok(reader) => self.files.open.push(FileBeingRead { of, reader }),
-                        Err(error) => self.look_after(of, error),
+                        Err(error) => return self.look_after(of, error),
                     }
                 }
             }

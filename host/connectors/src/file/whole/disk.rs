@@ -3,12 +3,13 @@
 use super::{Shelf, WholeFile};
 use crate::blocking::blocking;
 use crate::file::input::failed;
-use crate::file::names::{Names, Order};
+use crate::file::names::{Listed, Names, Order};
+use crate::file::trace::modified;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 use weir_connect::ConnectError;
@@ -20,25 +21,32 @@ const POLL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Disk(pub(crate) Names);
 
+/// What changes where a file is written again, and where another takes its name: how long it is, its inode, and when it was
+/// written last.
+fn identity(bytes: u64, inode: u64, (seconds, nanos): (i64, i64)) -> String {
+    format!("{bytes} {inode} {seconds}.{nanos:09}")
+}
+
 #[async_trait]
 impl Shelf for Disk {
     async fn list(&self) -> Result<Vec<WholeFile>, ConnectError> {
         let names = self.0.clone();
         let listing = blocking(move || names.list(Order::Natural, None)).await?;
-        let file = |file: crate::file::names::Listed| WholeFile {
+        let file = |file: Listed| WholeFile {
+            identity: identity(file.bytes, file.identity.inode(), file.modified),
             name: file.name,
-            identity: file.bytes.to_string(),
             bytes: file.bytes,
         };
         Ok(listing.files.into_iter().map(file).collect())
     }
 
     async fn read(&self, file: &WholeFile, range: Range<u64>) -> Result<Bytes, ConnectError> {
-        let (path, bytes) = (self.0.path(&file.name), file.bytes);
+        let (path, wanted) = (self.0.path(&file.name), file.identity.clone());
         blocking(move || {
             let read = || {
                 let file = File::open(&path)?;
-                if file.metadata()?.len() != bytes {
+                let found = file.metadata()?;
+                if identity(found.len(), found.ino(), modified(&found)) != wanted {
                     return Ok(None);
                 }
                 let mut content = vec![0; (range.end - range.start) as usize];

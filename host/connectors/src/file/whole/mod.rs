@@ -39,9 +39,19 @@ use weir_event::{Clock, PartitionId, Position};
 pub(super) struct WholeFile {
     /// Its name below the fixed part of the path.
     pub(super) name: String,
-    /// Tells what stands in it from what stood there before: the store's own mark of it, or how long it is.
+    /// Tells what stands in it from what stood there before: the store's own mark of it, what the disk says of it, or how long
+    /// it is.
     pub(super) identity: String,
     pub(super) bytes: u64,
+}
+
+impl WholeFile {
+    /// Whether it may be the one of this identity: positions of earlier versions say of a file on a disk how long it is, and
+    /// no more.
+    fn may_be(&self, identity: &str) -> bool {
+        let behind = self.identity.strip_prefix(identity);
+        behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(' '))
+    }
 }
 
 /// Where such files lie.

@@ -43,9 +43,10 @@ impl WholePlace {
         })
     }
 
-    /// The file that it is in, if there is more of it to be read; `path` is where that is, for a person.
+    /// The file that it is in, if there is more of it to be read, which it is a place in from now on; `path` is where that is,
+    /// for a person.
     pub(super) fn unread<'l>(
-        &self,
+        &mut self,
         listing: &'l [WholeFile],
         path: impl Fn(&str) -> String,
     ) -> Result<Option<&'l WholeFile>, ConnectError> {
@@ -60,7 +61,10 @@ impl WholePlace {
             ))
         };
         match file {
-            Some(file) if self.at == 0 || file.identity == self.identity => Ok(Some(file)),
+            Some(file) if self.at == 0 || file.may_be(&self.identity) => {
+                self.identity.clone_from(&file.identity);
+                Ok(Some(file))
+            }
             Some(_) => Err(wrong("was replaced since")),
             None if self.at == 0 => Ok(None),
             None => Err(wrong("is gone")),

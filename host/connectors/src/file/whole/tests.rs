@@ -293,6 +293,39 @@ async fn files_that_are_added_replaced_or_gone_are_noticed() {
 }
 
 #[tokio::test]
+async fn a_file_on_a_disk_that_was_replaced_by_one_as_long_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    std::fs::write(&path, columns(0..70_000)).unwrap();
+    let source = || {
+        let disk = Disk(Names::new(folder.path().to_owned(), "*.parquet".to_owned()));
+        WholeSource::new(Arc::new(disk), FileLayout::Columns, false, Arc::new(ManualClock::default()))
+    };
+    let all = blocks(&source(), &start()).await.unwrap();
+    let mut within = OpenPartition { partition: 0, from: Some(all[0].next.clone()) };
+    let rest = blocks(&source(), std::slice::from_ref(&within)).await.unwrap();
+    assert_eq!(rest.last().map(|block| &block.next), all.last().map(|block| &block.next));
+
+    let other = columns(1..70_001);
+    assert_eq!(other.len() as u64, std::fs::metadata(&path).unwrap().len());
+    std::fs::write(folder.path().join("new"), other).unwrap();
+    std::fs::rename(folder.path().join("new"), &path).unwrap();
+    let error = blocks(&source(), std::slice::from_ref(&within)).await.unwrap_err();
+    assert!(!error.retry && error.message.contains("was replaced since"), "{error}");
+
+    // A position of an earlier version says how long the file was, and goes on with the whole identity.
+    let from = within.from.as_mut().unwrap();
+    let mut place: serde_json::Value = serde_json::from_str(&from.place).unwrap();
+    place["identity"] = std::fs::metadata(&path).unwrap().len().to_string().into();
+    from.place = place.to_string();
+    let rest = blocks(&source(), std::slice::from_ref(&within)).await.unwrap();
+    assert!(rest[0].next.place.contains(' '), "{:?}", rest[0].next);
+    place["identity"] = "1".into();
+    within.from.as_mut().unwrap().place = place.to_string();
+    assert!(blocks(&source(), &[within]).await.unwrap_err().message.contains("was replaced since"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_told_and_under_follow_waited_for() {
     let store = InMemory::new();
     let mut half = columns(0..10);

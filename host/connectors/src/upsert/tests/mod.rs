@@ -6,13 +6,17 @@ mod memory;
 
 use super::{Fence, Keep, Template, UpsertSettings, UpsertSink};
 use crate::context::SinkContext;
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringViewArray,
+    TimestampMillisecondArray,
+};
+use arrow_schema::{DataType, Field, Schema};
 use memory::{MemoryStore, StoreFault};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::sink::RowMeta;
-use weir_connect::{NoMark, Op, Sink, SinkCounts, SinkRows};
+use weir_connect::{NoMark, Op, RowShape, Sink, SinkCounts, SinkRows};
 use weir_event::{Clock, EventTime, ManualClock};
 
 struct World {
@@ -331,7 +335,50 @@ fn texts_name_columns_or_say_what_is_wrong() {
     assert_eq!(text("k:{user}"), "k:a:b");
     assert_eq!(text("{n}:{user}"), "7:a:b");
     assert_eq!(text("{user}, {user}"), "a:b, a:b");
+    assert_eq!(text("{n}7:{user}"), "%377:a:b");
     for wrong in ["{user", "user}", "{}", "a{{b}"] {
         assert!(wrong.parse::<Template>().unwrap_err().contains("without its other half"), "{wrong}");
     }
+}
+
+#[test]
+fn values_before_the_last_hold_no_sign_that_stands_between_whatever_their_types() {
+    let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values(["a:-b"]));
+    let users: ArrayRef = Arc::new(DictionaryArray::new(Int32Array::from(vec![0]), texts));
+    let numbers: ArrayRef = Arc::new(Float64Array::from(vec![-7.5]));
+    let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![0]));
+    let columns = RecordBatch::try_from_iter([("user", users), ("n", numbers), ("t", times)]).unwrap();
+    let rows = SinkRows { columns, meta: RowMeta { job: "j".into(), ..RowMeta::default() } };
+    for (template, text) in [
+        ("{user}:{n}", "a%3A-b:-7.5"),
+        ("{n}-{user}", "%2D7.5-a:-b"),
+        ("{n}.{n}", "-7%2E5.-7.5"),
+        ("{t}:{user}-{t}", "1970-01-01T00:00:00.000Z:a%3A%2Db-1970-01-01T00:00:00.000Z"),
+        ("{user}{job}:{n}", "a%3A-bj:-7.5"),
+    ] {
+        assert_eq!(template.parse::<Template>().unwrap().over(&rows).text(0).as_deref(), Ok(text));
+    }
+}
+
+#[test]
+fn columns_between_which_no_sign_stands_are_refused() {
+    let shape = fixture::shape();
+    let check_of = |shape: &RowShape, template: &str| template.parse::<Template>().unwrap().check(shape);
+    let check = |template| check_of(&shape, template);
+    for sound in
+        ["{user}", "{job}{user}", "{user}:{n}", "{user}x7_{n}", "{user}:{job}{n}", "{user}{job}%/{n}"]
+    {
+        assert_eq!(check(sound), Ok(()), "{sound}");
+    }
+    for wrong in
+        ["{user}{n}", "{user}{job}{n}", "{user}%{n}", "{user}x7{n}", "{user}é{n}", "{n}:{user}%41{n}"]
+    {
+        let told = check(wrong).unwrap_err();
+        assert!(told.contains("stands nothing that is not a letter, a digit or `%`"), "{wrong}: {told}");
+    }
+    let mut columns = shape.columns.fields().to_vec();
+    columns.push(Arc::new(Field::new("job", DataType::Utf8View, true)));
+    let shape = RowShape { columns: Arc::new(Schema::new(columns)), ..shape };
+    let told = check_of(&shape, "{job}{user}").unwrap_err();
+    assert!(told.starts_with("between {job} and {user}"), "{told}");
 }

@@ -63,6 +63,34 @@ fn defaults_that_hold_themselves_or_without_end_are_none() {
 }
 
 #[test]
+fn defaults_of_a_record_have_a_limit_of_bytes() {
+    let repeated = |length: usize| json!("x".repeat(length));
+    let of_record = |lengths: &[usize]| {
+        let world = World::default();
+        let at = json!({"name": "at", "type": "long"});
+        let old = world.registry.add("s", SchemaKind::Avro, &record(&json!([at])), vec![]);
+        let fields = lengths.iter().enumerate().map(
+            |(at, length)| json!({"name": format!("f{at}"), "type": "string", "default": repeated(*length)}),
+        );
+        let fields: Vec<Value> = std::iter::once(at).chain(fields).collect();
+        world.registry.add("s", SchemaKind::Avro, &record(&json!(fields)), vec![]);
+        let schema = stream(&[("at", AT), ("f0", "string"), ("f1", "string")]);
+        let decoder = decoder(&world, json!({"registry": "http://x", "subject": "s"}), &schema);
+        now(decoder.ready(&block(&[framed(old, &[&long(1)])]))).map_err(|error| error.message)
+    };
+    let half = default::MOST_DEFAULT_BYTES / 2;
+    of_record(&[half - 4, half - 4]).unwrap();
+    let told = of_record(&[half, half]).unwrap_err();
+    assert!(told.contains("`f1`") && told.contains("come to more than 1048576 bytes"), "{told}");
+    let told = of_record(&[2 * half, 0]).unwrap_err();
+    assert!(told.contains("the default of `f0` is not of its type, or has more than"), "{told}");
+    let text = json!({"type": "record", "name": "R", "fields": [{"name": "a", "type": "string", "default": repeated(1000)}]});
+    let many = json!({"type": "array", "items": text});
+    let schema = Schema::parse(&many.to_string(), &[]).unwrap();
+    assert_eq!(default::default_bytes(&schema, schema.root(), &json!(vec![json!({}); 2000])), None);
+}
+
+#[test]
 fn a_field_added_with_a_default_goes_on_and_a_renamed_one_is_found() {
     let world = World::default();
     let at = json!({"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}});

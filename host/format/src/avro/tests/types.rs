@@ -69,6 +69,7 @@ fn cases() -> Vec<Case> {
         ("json", json!("string"), text(r#" {"a": [1, null]}"#), r#"{"a": [1, null]}"#.to_owned()),
         ("json", json!(["null", "string"]), [vec![2], text("12.50")].concat(), "12.50".to_owned()),
         ("json", json!(["null", "string"]), vec![0], "null".to_owned()),
+        ("json", json!({"type": "string", "logicalType": "uuid"}), text("12"), r#""12""#.to_owned()),
         ("int", json!("null"), vec![], "null".to_owned()),
     ]
 }

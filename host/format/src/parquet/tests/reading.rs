@@ -241,7 +241,7 @@ fn damaged_files_are_refused_without_a_panic_and_lines_are_none() {
     let mut pieces = Vec::new();
     push_piece(&rows, &mut pieces).unwrap();
     let mut whole = Vec::new();
-    write_file(pieces.as_slice(), Compression::Snappy, &mut whole).unwrap();
+    write_file(pieces.as_slice(), Compression::Snappy, &[], &mut whole).unwrap();
     let schema = stream(vec![of(DataType::String), Field::named("n", DataType::Bigint)]);
     let decoder = ParquetDecoder::new(&schema, &[0, 1]);
     let mut random = 1_u64;

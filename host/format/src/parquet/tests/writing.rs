@@ -99,7 +99,8 @@ fn every_type_comes_back_from_a_file_under_every_compression() {
             push_piece(&columns, &mut pieces).unwrap();
             push_piece(&columns.slice(1, 2), &mut pieces).unwrap();
             let mut file = Vec::new();
-            let written = write_file(pieces.as_slice(), compression.parse().unwrap(), &mut file).unwrap();
+            let written =
+                write_file(pieces.as_slice(), compression.parse().unwrap(), &[], &mut file).unwrap();
             assert_eq!(written, 5);
             let batch = read(file, &columns);
             assert_eq!(batch.slice(0, 3), columns, "{compression}");

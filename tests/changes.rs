@@ -408,11 +408,11 @@ fn sinks_that_go_on_showing_what_was_taken_back_are_warned_of() {
         (true, plain, keyed, "", false),
         (false, plain, lines, "", false),
         (false, having, lines, "", true),
-        (false, having, lines, dropping, false),
+        (false, having, lines, dropping, true),
         (false, having, lines, "emit: {on: change}\n", true),
         (false, sessions, lines, "retention: 1d\n", true),
         (false, sessions, keyed, "retention: 1d\n", false),
-        (false, sessions, topic, "retention: 1d\nlate: {policy: drop}\n", false),
+        (false, sessions, topic, "retention: 1d\nlate: {policy: drop}\n", true),
     ] {
         let project = Project::new();
         let format = if changes { FORMAT } else { "" };

@@ -52,6 +52,8 @@ mod replay;
 mod served;
 mod services;
 mod sinks;
+mod sinks_edited;
+mod sinks_of_runs;
 mod six_sinks;
 mod stored_rows;
 mod tidy;

@@ -59,6 +59,10 @@ impl Expiry {
             return within.is_none_or(|within| seen::is_expired(entry, within, &self.watermarks));
         }
         let Some(Name::Block { block, .. }) = Name::parse_with_group(entry) else { return false };
+        if block.column == Name::WRITTEN {
+            // Whoever holds it says what of it goes.
+            return false;
+        }
         self.blocks.as_ref().is_some_and(|blocks| blocks.is_expired(block))
     }
 }

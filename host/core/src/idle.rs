@@ -17,7 +17,7 @@ const LOOKED_AT_AFTER: Duration = Duration::from_secs(1);
 
 /// The idleness of one job's partitions.
 #[derive(Debug)]
-pub(crate) struct Idleness {
+pub struct Idleness {
     /// Of each input's stream.
     idle_after: Vec<Duration>,
     when_idle: WhenIdle,
@@ -37,7 +37,7 @@ struct Silence {
 
 /// What idleness asks of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub enum Wish {
     /// The watermark may have moved.
     Watermark,
     /// Write everything that is open.
@@ -47,7 +47,7 @@ pub(crate) enum Ask {
 impl Idleness {
     /// Of a job's partitions, each by its own stream's rule. When all are idle, the most careful of the streams' wishes
     /// is the job's: none of them is to see its windows closed earlier than it said.
-    pub(crate) fn of(plan: &JobPlan) -> Self {
+    pub fn of(plan: &JobPlan) -> Self {
         let wishes = || plan.inputs.iter().map(|input| input.stream.when_idle);
         let careful = [WhenIdle::Hold, WhenIdle::Advance, WhenIdle::Flush];
         let when_idle = careful.into_iter().find(|wish| wishes().any(|other| other == *wish));
@@ -64,7 +64,7 @@ impl Idleness {
 
     /// Rows of a partition, or its source's promise, are about to be taken: if all were idle, the others hold the
     /// watermark back until they have been looked at.
-    pub(crate) fn wake(&mut self, now: Duration, watermark: &mut JobWatermark) {
+    pub fn wake(&mut self, now: Duration, watermark: &mut JobWatermark) {
         if self.partitions.len() > 1 && watermark.all_idle() {
             self.woken = Some(now);
             self.partitions.keys().for_each(|partition| watermark.set_idle(*partition, false));
@@ -72,25 +72,25 @@ impl Idleness {
     }
 
     /// A partition has handed out rows.
-    pub(crate) fn heard(&mut self, partition: PartitionId, now: Duration) {
+    pub fn heard(&mut self, partition: PartitionId, now: Duration) {
         self.partitions.insert(partition, Silence { caught_up: false, since: now });
         self.all_idle = None;
         self.flushed = false;
     }
 
     /// A partition was read to its present end.
-    pub(crate) fn caught_up(&mut self, partition: PartitionId, now: Duration) {
+    pub fn caught_up(&mut self, partition: PartitionId, now: Duration) {
         let silence = self.partitions.entry(partition).or_insert(Silence { caught_up: true, since: now });
         silence.caught_up = true;
     }
 
     /// Nothing more will come of a partition: it holds nothing back.
-    pub(crate) fn ended(&mut self, partition: PartitionId) {
+    pub fn ended(&mut self, partition: PartitionId) {
         self.partitions.remove(&partition);
     }
 
     /// The source cannot be reached: nothing is idle until it has been read to its end again.
-    pub(crate) fn lost(&mut self, watermark: &mut JobWatermark) {
+    pub fn lost(&mut self, watermark: &mut JobWatermark) {
         for (partition, silence) in &mut self.partitions {
             silence.caught_up = false;
             watermark.set_idle(*partition, false);
@@ -98,8 +98,20 @@ impl Idleness {
         self.all_idle = None;
     }
 
+    /// When, after this time, judging anew could come out otherwise, if nothing is heard until then: for whoever has a
+    /// clock that can be set.
+    pub fn next_change(&self, after: Duration) -> Option<Duration> {
+        let of_partition = |(partition, silence): (&PartitionId, &Silence)| {
+            let idle_after = self.idle_after.get(usize::from(partition.source))?;
+            silence.caught_up.then(|| silence.since.saturating_add(*idle_after))
+        };
+        let silent = self.partitions.iter().filter_map(of_partition);
+        let looked_at = self.woken.map(|woken| woken.saturating_add(LOOKED_AT_AFTER));
+        silent.chain(looked_at).filter(|time| *time > after).min()
+    }
+
     /// Judges every partition anew.
-    pub(crate) fn tick(&mut self, now: Duration, watermark: &mut JobWatermark) -> Ask {
+    pub fn tick(&mut self, now: Duration, watermark: &mut JobWatermark) -> Wish {
         self.woken = self.woken.filter(|woken| now.saturating_sub(*woken) < LOOKED_AT_AFTER);
         for (partition, silence) in &self.partitions {
             let idle_after = self.idle_after.get(usize::from(partition.source));
@@ -110,10 +122,10 @@ impl Idleness {
         }
         if !watermark.all_idle() {
             self.all_idle = None;
-            return Ask::Watermark;
+            return Wish::Watermark;
         }
         match self.when_idle {
-            WhenIdle::Hold => Ask::Watermark,
+            WhenIdle::Hold => Wish::Watermark,
             WhenIdle::Advance => {
                 let current = watermark.current();
                 let (since, from) = *self.all_idle.get_or_insert((now, current));
@@ -121,12 +133,12 @@ impl Idleness {
                     let passed = now.saturating_sub(since).as_millis() as i64;
                     watermark.advance_to(from + Span::from_millis(passed));
                 }
-                Ask::Watermark
+                Wish::Watermark
             }
-            WhenIdle::Flush if self.flushed => Ask::Watermark,
+            WhenIdle::Flush if self.flushed => Wish::Watermark,
             WhenIdle::Flush => {
                 self.flushed = true;
-                Ask::Flush
+                Wish::Flush
             }
         }
     }
@@ -262,10 +274,10 @@ mod tests {
         let mut idleness = Idleness::new(vec![Span::ZERO], WhenIdle::Flush);
         idleness.caught_up(P0, seconds(0));
         idleness.caught_up(P1, seconds(0));
-        assert_eq!(idleness.tick(seconds(1), &mut watermark), Ask::Flush);
-        assert_eq!(idleness.tick(seconds(2), &mut watermark), Ask::Watermark);
+        assert_eq!(idleness.tick(seconds(1), &mut watermark), Wish::Flush);
+        assert_eq!(idleness.tick(seconds(2), &mut watermark), Wish::Watermark);
         idleness.heard(P0, seconds(3));
         idleness.caught_up(P0, seconds(3));
-        assert_eq!(idleness.tick(seconds(4), &mut watermark), Ask::Flush);
+        assert_eq!(idleness.tick(seconds(4), &mut watermark), Wish::Flush);
     }
 }

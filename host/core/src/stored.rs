@@ -38,6 +38,9 @@ pub enum Name<'a> {
 }
 
 impl<'a> Name<'a> {
+    /// The column of which results of a key sinks have, beside those of timelines.
+    pub(crate) const WRITTEN: u16 = u16::MAX;
+
     /// The key group that it belongs to.
     pub fn group(&self) -> KeyGroup {
         match self {

@@ -10,7 +10,7 @@ use crate::error::EngineError;
 use crate::inputs::Inputs;
 use crate::manifest::{Body, FORMAT, Kept};
 use crate::merging::{Merged, Merging, Order};
-use crate::outbox::{LeftOutboxes, Outbox};
+use crate::outbox::{LeftOutboxes, Outbox, SinkPart};
 use crate::progress::Progress;
 use crate::state::expiry;
 use crate::status::CheckpointStatus;
@@ -92,8 +92,8 @@ impl Checkpointer {
             let _ = done.send(number);
         }
         self.outboxes.iter().for_each(|outbox| outbox.close());
-        let undelivered = self.outboxes.iter().find_map(|outbox| outbox.undelivered());
-        undelivered.filter(|_| is_at_end).map_or(Ok(()), Err)
+        let undelivered = self.outboxes.iter().filter_map(|outbox| outbox.undelivered());
+        undelivered.filter(|_| is_at_end).reduce(EngineError::beside).map_or(Ok(()), Err)
     }
 
     /// What each shard and delivery have to say.
@@ -130,16 +130,17 @@ impl Checkpointer {
         body.sinks.clear();
         body.outboxes.clear();
         body.sink_identities.clear();
-        for (outbox, (token, kept)) in self.outboxes.iter().zip(parts) {
+        body.covered.clear();
+        for (outbox, SinkPart { token, covered, kept }) in self.outboxes.iter().zip(parts) {
             let name = || outbox.sink().to_owned();
             body.sink_identities.extend(outbox.identity().map(|identity| (name(), identity.to_owned())));
+            body.covered.extend(token.is_some().then(|| (name(), covered)));
             body.sinks.extend(token.map(|token| (name(), token)));
             if kept != Kept::default() {
                 body.outboxes.insert(name(), kept);
             }
         }
-        let Body { gone_sinks, sink_identities, .. } = body;
-        gone_sinks.retain(|gone, _| sink_identities.values().all(|identity| identity != gone));
+        body.forget_returned();
         self.sync_dead_letters().await?;
         body.lost_letters = self.dead_letters.lost_of(&self.plan.name);
         self.committer.commit(&self.plan, body.clone(), entries, &self.progress.cpu).await?;

@@ -8,7 +8,6 @@ use crate::checkpoint::Begun;
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Decoding, Outcome};
 use crate::error::EngineError;
-use crate::idle::Ask;
 use crate::inputs::{Inputs, Readers};
 use crate::outbox::Room;
 use crate::progress::{Progress, Tally};
@@ -22,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use weir_connect::{ConnectError, Fetch, OpenPartition, RawBlock};
+use weir_core::idle::Wish;
 use weir_core::stored::Stored;
 use weir_core::{Judgement, KeyedRows, ResultRows, Taken};
 use weir_event::{Clock, EventTime, Message, PartitionId, Signal, Ticks};
@@ -312,12 +312,12 @@ impl Driver {
         let asked = self.state.idleness.tick(self.clock.monotonic(), self.state.intake.watermark());
         self.report_idle();
         match asked {
-            Ask::Watermark => {
+            Wish::Watermark => {
                 let before = self.progress.watermark();
                 let moved = self.state.intake.promised().filter(|now| Some(*now) > before);
                 self.send_watermark(moved).await
             }
-            Ask::Flush => self.send_signal(Signal::End).await,
+            Wish::Flush => self.send_signal(Signal::End).await,
         }
     }
 

@@ -132,6 +132,16 @@ impl EngineError {
         text.strip_prefix(&format!("job `{}`: ", self.job())).map_or(text.clone(), str::to_owned)
     }
 
+    /// Says beside the failure of a sink that of another of its job, as whoever's is graver.
+    pub(crate) fn beside(self, other: EngineError) -> EngineError {
+        let is_graver = other.fault().exit_code() > self.fault().exit_code();
+        let (mut told, reason) = if is_graver { (other, self.reason()) } else { (self, other.reason()) };
+        if let EngineError::Sink { error, .. } = &mut told {
+            error.message += &format!("; {reason}");
+        }
+        told
+    }
+
     /// The job that it is about.
     fn job(&self) -> &str {
         match self {

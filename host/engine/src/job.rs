@@ -15,13 +15,13 @@ use crate::inputs::{InputSource, Inputs};
 use crate::keys;
 use crate::lookup::lookup;
 use crate::manifest::Body;
-use crate::outbox::{LeftOutboxes, Outbox, OutboxOpening};
+use crate::outbox::{LeftOutboxes, Outbox, OutboxOpening, SinkPart};
 use crate::pipeline::{self, Attempt, OpenSink, OpenSinks};
 use crate::progress::Progress;
 use crate::revisions::Revisions;
 use crate::shard::Shards;
 use crate::sink_names::keep_names;
-use crate::sink_task::SinkSpec;
+use crate::sink_task::{AboutSink, SinkSpec};
 use crate::state::{self, Restored};
 use crate::status::{Behind, JobState, JobStatus};
 use arrow_array::ArrayRef;
@@ -314,7 +314,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     // The attempt is stored before its first effect, so that revisions rise also across crashes.
     body.revised = surroundings.revisions.next(&plan.name, body.revised_up_to(), job.clock.now());
     body.attempt += 1;
-    body.keep_gone(&spec.sinks);
+    body.keep_gone(&plan.name, &spec.sinks, &surroundings.outbox.join(&plan.name));
     body.adopt(&plan);
     body.shape = Some(shape);
     let (cpu, entries) = (&job.progress.cpu, unsaid.into_iter());
@@ -353,11 +353,13 @@ fn open_sinks(job: &Job, spec: &JobSpec, surroundings: &Surroundings, body: &Bod
     let open = |spec_of_sink: &SinkSpec| {
         let SinkSpec { name: sink, on_full, make, .. } = spec_of_sink;
         // It does no I/O; one that cannot be made says so when it is to be opened.
-        let made = make().map(|sink| (sink.wants_meta(), !sink.forgets(), sink.goes_on()));
-        let (wants_meta, is_kept, goes_on) = made.unwrap_or((true, true, false));
+        let about = make().map_or_else(|_| AboutSink::default(), |sink| AboutSink::of(&*sink));
         let identity = spec_of_sink.identity();
-        let (token, kept) = body.of_sink(sink, identity.as_deref()).unwrap_or_else(|| body.in_place_of(sink));
-        let token = token.or_else(|| body.before_it_went(identity.as_deref()).filter(|_| goes_on));
+        let part = body.of_sink(sink, identity.as_deref()).unwrap_or_else(|| body.in_place_of(sink));
+        let SinkPart { token, covered, kept } = part;
+        let known = token.map(|token| (token, covered));
+        let known = known.or_else(|| body.of_returned(identity.as_deref(), about.goes_on));
+        let (token, covered) = known.unzip();
         let outbox = Outbox::open(OutboxOpening {
             job: name.clone(),
             sink: sink.clone(),
@@ -365,17 +367,20 @@ fn open_sinks(job: &Job, spec: &JobSpec, surroundings: &Surroundings, body: &Bod
             folder: folder.join(sink),
             limit_bytes: surroundings.outbox_bytes,
             on_full: *on_full,
-            is_kept,
+            is_kept: about.is_kept,
+            shows_when_safe: about.shows_when_safe,
+            goes_on: about.goes_on,
             is_bounded: spec.mode == Mode::UntilEnd,
             attempt: body.attempt,
             token,
             kept,
+            covered: covered.unwrap_or_default(),
             progress: job.progress.clone(),
             clock: surroundings.clock.clone(),
             stop: job.stop.subscribe(),
             room: room.clone(),
         });
-        OpenSink { make: make.clone(), outbox: Arc::new(outbox), wants_meta }
+        OpenSink { make: make.clone(), outbox: Arc::new(outbox), wants_meta: about.wants_meta }
     };
     let sinks: Vec<OpenSink> = spec.sinks.iter().map(open).collect();
     body.tell_gone_sinks(name, &spec.sinks);

@@ -24,7 +24,7 @@ mod failures;
 mod fit;
 mod follower;
 mod freshness;
-mod idle;
+mod gone_sinks;
 mod inputs;
 mod job;
 mod keyed;
@@ -57,6 +57,7 @@ pub use engine::{Engine, Settings, positions};
 pub use error::EngineError;
 pub use failures::FailureSample;
 pub use fit::{StateEdit, state_edit};
+pub use gone_sinks::{HiddenRows, hidden_rows};
 pub use inputs::InputSource;
 pub use job::{Job, JobSpec, KeyPage};
 pub use revisions::revised_up_to;
@@ -65,7 +66,8 @@ pub use sink_task::{MakeSink, SinkSpec};
 pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus, SinkState, SinkStatus};
 pub use stream::{MakeDecoder, StreamHub};
 pub use weir_core::{
-    Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Looked, LookupError, Subject,
+    Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Lookback, Looked, LookupError, Outcome,
+    OverLookback, Served, Subject,
 };
 
 #[cfg(test)]

@@ -69,9 +69,16 @@ pub(crate) struct Body {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sink_identities: BTreeMap<String, String>,
     /// The last tokens of sinks that the definition does not have any more, by what they are known by: one that comes back
-    /// goes on with what it had written.
+    /// goes on with what it had written, or makes it visible.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) gone_sinks: BTreeMap<String, Token>,
+    /// What the token of each sink is good for, by its name; nothing in a body of an older weir.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) covered: BTreeMap<String, Covered>,
+    /// By what they are known by, sinks that the definition does not have any more and whose last rows are not visible:
+    /// how many these are, or 0 where nobody knows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) hidden: BTreeMap<String, u64>,
     /// What each sink's token does not cover, where there is such; nothing in a body of an older weir.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) outboxes: BTreeMap<String, Kept>,
@@ -125,6 +132,17 @@ impl Kept {
     pub(crate) fn waiting_rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
     }
+}
+
+/// What a sink's token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Covered {
+    /// Whether the sink goes on from it where it was out of the definition for a while.
+    pub(crate) goes_on: bool,
+    /// Whether the sink had left nothing unfinished.
+    pub(crate) is_last: bool,
+    /// Rows that become visible with it, where the sink shows them only when their checkpoint is safe.
+    pub(crate) rows: u64,
 }
 
 /// Part of a file of rows that wait for a sink.
@@ -213,6 +231,8 @@ impl Body {
             sinks: BTreeMap::new(),
             sink_identities: BTreeMap::new(),
             gone_sinks: BTreeMap::new(),
+            covered: BTreeMap::new(),
+            hidden: BTreeMap::new(),
             outboxes: BTreeMap::new(),
             lost_letters: BTreeMap::new(),
             counts: Counts::default(),

@@ -106,6 +106,8 @@ struct Slow {
     held: BTreeMap<String, String>,
     /// The newest event time of the checkpoint that the attempt began with.
     restored_newest: Option<EventTime>,
+    /// The events that were counted by then.
+    restored_events: u64,
     last_checkpoint: Option<CheckpointStatus>,
     sinks: BTreeMap<String, SinkStatus>,
 }
@@ -178,6 +180,7 @@ impl Progress {
         self.set_data_since(body.data_since());
         let mut slow = self.slow();
         slow.restored_newest = newest.filter(|newest| *newest > EventTime::MIN);
+        slow.restored_events = body.counts.events;
         slow.held.clear();
     }
 
@@ -416,15 +419,20 @@ impl Progress {
             let millis = millis.load(Ordering::Relaxed);
             (millis != i64::MIN).then(|| EventTime::from_millis(millis))
         };
-        let whole_at = known(&self.whole_at);
-        let newest = {
+        let (whole_at, started_at) = (known(&self.whole_at), known(&self.started_at));
+        let events = self.counts().events;
+        let (newest, waits_since_start) = {
             let slow = self.slow();
             let reported = slow.partitions.values().filter_map(|(partition, _)| partition.newest);
-            reported.max().max(slow.restored_newest)
+            (
+                reported.max().max(slow.restored_newest),
+                !slow.held.is_empty() && events == slow.restored_events,
+            )
         };
-        // An event from the future says nothing of how long nothing was read.
-        let past = newest.filter(|newest| *newest <= now);
-        whole_at.max(past).or_else(|| known(&self.started_at)).map_or(0, |since| millis_between(since, now))
+        // An event from the future says nothing of how long nothing was read, and an old one nothing of a job that waits for
+        // a sink and has not begun to read.
+        let past = newest.filter(|newest| *newest <= now && !waits_since_start);
+        whole_at.max(past).or(started_at).map_or(0, |since| millis_between(since, now))
     }
 
     /// How much is not read yet; `None` where that is not known.

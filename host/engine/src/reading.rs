@@ -2,11 +2,11 @@
 //!
 //! What of it must survive is in every checkpoint's body. Knows no connector and does nothing by itself.
 
-use crate::idle::Idleness;
 use crate::manifest::{Body, PartitionState};
 use crate::skew::Skew;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use weir_core::idle::Idleness;
 use weir_core::{Counts, Intake, Refusals, Standing};
 use weir_event::{PartitionId, Position, Span};
 use weir_plan::JobPlan;

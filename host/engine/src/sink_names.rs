@@ -6,10 +6,10 @@
 
 use crate::error::EngineError;
 use crate::fit::check_state;
-use crate::manifest::{Body, Kept};
+use crate::manifest::{Body, Covered, Kept};
+use crate::outbox::SinkPart;
 use crate::sink_task::SinkSpec;
 use std::collections::BTreeMap;
-use weir_connect::Token;
 use weir_plan::{JobPlan, SinkPlan};
 use weir_store::Commit;
 
@@ -100,32 +100,18 @@ fn free_name(kind: &str, taken: &[String]) -> String {
 
 impl Body {
     /// What the checkpoint says of a sink; `None` where it knows another one by that name.
-    pub(crate) fn of_sink(&self, name: &str, identity: Option<&str>) -> Option<(Option<Token>, Kept)> {
+    pub(crate) fn of_sink(&self, name: &str, identity: Option<&str>) -> Option<SinkPart> {
         let known = self.sink_identities.get(name);
         let is_another = known.zip(identity).is_some_and(|(known, identity)| known != identity);
         let (token, kept) = (self.sinks.get(name).cloned(), self.outboxes.get(name).cloned());
-        (!is_another).then(|| (token, kept.unwrap_or_default()))
+        let covered = self.covered.get(name).copied().unwrap_or_default();
+        (!is_another).then(|| SinkPart { token, covered, kept: kept.unwrap_or_default() })
     }
 
     /// What a sink has that takes the name of another: it misses what waited for that one.
-    pub(crate) fn in_place_of(&self, name: &str) -> (Option<Token>, Kept) {
+    pub(crate) fn in_place_of(&self, name: &str) -> SinkPart {
         let missed = self.outboxes.get(name).map_or(0, Kept::waiting_rows);
-        (None, Kept { missed, ..Kept::default() })
-    }
-
-    /// The last token of a sink that was not in the definition for a while.
-    pub(crate) fn before_it_went(&self, identity: Option<&str>) -> Option<Token> {
-        self.gone_sinks.get(identity?).cloned()
-    }
-
-    /// Keeps the tokens of sinks that are not among these.
-    pub(crate) fn keep_gone(&mut self, sinks: &[SinkSpec]) {
-        let now: Vec<String> = sinks.iter().filter_map(SinkSpec::identity).collect();
-        let gone = self.sink_identities.iter().filter(|(_, identity)| !now.contains(identity));
-        let tokens =
-            gone.filter_map(|(name, identity)| Some((identity.clone(), self.sinks.get(name)?.clone())));
-        let tokens: Vec<_> = tokens.collect();
-        self.gone_sinks.extend(tokens);
+        SinkPart { token: None, covered: Covered::default(), kept: Kept { missed, ..Kept::default() } }
     }
 
     /// The rows that wait for sinks of which the job has none, by name and identity.

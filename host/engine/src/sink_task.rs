@@ -8,7 +8,7 @@ use crate::error::EngineError;
 use crate::outbox::{Outbox, Work};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_connect::{ConnectError, Sink, SinkCounts};
+use weir_connect::{ConnectError, Delivery, Sink, SinkCounts};
 use weir_event::{Clock, Fault, Span};
 use weir_plan::OnFull;
 
@@ -36,6 +36,36 @@ pub struct SinkSpec {
     pub on_full: OnFull,
     /// Opens it anew: at the start of the job, and after each failure.
     pub make: MakeSink,
+}
+
+/// What a sink says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AboutSink {
+    pub(crate) wants_meta: bool,
+    /// Whether rows that it has written may have to be written again.
+    pub(crate) is_kept: bool,
+    /// Whether it goes on from its last token where it was out of the definition for a while.
+    pub(crate) goes_on: bool,
+    /// Whether it shows rows only when their checkpoint is safe.
+    pub(crate) shows_when_safe: bool,
+}
+
+impl AboutSink {
+    pub(crate) fn of(sink: &dyn Sink) -> AboutSink {
+        AboutSink {
+            wants_meta: sink.wants_meta(),
+            is_kept: !sink.forgets(),
+            goes_on: sink.goes_on(),
+            shows_when_safe: sink.delivery() == Delivery::ExactlyOnce,
+        }
+    }
+}
+
+impl Default for AboutSink {
+    /// Of one that cannot be made.
+    fn default() -> AboutSink {
+        AboutSink { wants_meta: true, is_kept: true, goes_on: false, shows_when_safe: false }
+    }
 }
 
 /// The task that feeds a sink.
@@ -72,7 +102,7 @@ impl SinkTask {
 
     async fn feed(&self) {
         let mut back_off = BackOff::up_to(LONGEST_PAUSE);
-        // When it first failed at the end of a run.
+        // When it first failed at the end of a run, since it last worked.
         let mut at_the_end: Option<Duration> = None;
         loop {
             self.outbox.resumed().await;
@@ -82,6 +112,9 @@ impl SinkTask {
                 Ok(Pause::Suspended) => continue,
                 Err(error) => error,
             };
+            if self.outbox.take_worked() {
+                at_the_end = None;
+            }
             let now = self.clock.monotonic();
             let pause = back_off.after(now.saturating_sub(began));
             let is_over = self.mode != Mode::Live
@@ -111,6 +144,7 @@ impl SinkTask {
         }
         let mut sink = (self.make)()?;
         sink.start(safe.as_ref()).await?;
+        self.outbox.made_visible(safe.as_ref()).await;
         let mut counted = SinkCounts::default();
         loop {
             let work = self.outbox.next().await?;
@@ -128,18 +162,19 @@ impl SinkTask {
         match work {
             Work::Commit(token) => {
                 sink.commit(&token).await?;
-                self.outbox.committed();
+                self.outbox.committed(&token).await;
             }
             Work::Write(rows) => {
                 sink.write(&rows).await?;
                 self.outbox.wrote();
             }
             Work::Prepare(checkpoint) => {
-                let token = match self.outbox.is_last() {
+                let is_last = self.outbox.is_last();
+                let token = match is_last {
                     true => sink.prepare_last(checkpoint).await?,
                     false => sink.prepare(checkpoint).await?,
                 };
-                self.outbox.prepared(checkpoint, token);
+                self.outbox.prepared(checkpoint, token, is_last);
             }
             Work::Pause => return Ok(Some(Pause::Suspended)),
             Work::End => return Ok(Some(Pause::End)),

@@ -171,7 +171,7 @@ pub struct JobStatus {
     pub data_since: Option<EventTime>,
     /// How far it is behind, milliseconds: 0 while everything in its source is read, else what the source says of it, or
     /// the time since everything was read or since its newest event, whichever is shorter. It grows while the source cannot
-    /// be read.
+    /// be read. Of a job that waits for a sink and has read nothing since it was started: the time since then.
     pub lag_ms: u64,
     /// How far behind the end of its log it is, while it is catching up and knows.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -18,11 +18,6 @@ pub(crate) fn row_shape(plan: &JobPlan) -> RowShape {
     let stage = plan.stage.iter();
     let keys = stage.clone().flat_map(|stage| stage.key_names.iter().zip(&stage.key_types));
     let keys: Vec<Field> = keys.map(|(name, data_type)| Field::new(name, data_type.clone(), true)).collect();
-    // Sessions join and begin earlier, rows that are gone empty windows, and late or further ones make HAVING false.
-    let is_asked_again = plan.output.filter.is_some();
-    let takes_back = plan.stage.as_ref().is_some_and(|stage| {
-        identity == RowIdentity::WindowStart || stage.present.is_some() || is_asked_again
-    });
     let holds =
         |key: usize| plan.output.columns.iter().position(|column| column.role == ColumnRole::Key(key));
     RowShape {
@@ -31,6 +26,16 @@ pub(crate) fn row_shape(plan: &JobPlan) -> RowShape {
         key_columns: (0..keys.len()).map(holds).collect(),
         keys: Arc::new(Schema::new(keys)),
         identity,
-        deletes: takes_back,
+        deletes: takes_back(plan),
     }
+}
+
+/// Whether a row that was written can be taken away: sessions join and begin earlier, rows that are gone empty windows, and
+/// further rows make HAVING false. Whatever becomes of late rows and whenever results are written: what was open at the end
+/// of a run, or when all was idle, is written too, and the rows that come then change it.
+fn takes_back(plan: &JobPlan) -> bool {
+    plan.stage.as_ref().is_some_and(|stage| {
+        let are_sessions = matches!(stage.spec.frames, Frames::Session(_));
+        are_sessions || stage.present.is_some() || plan.output.filter.is_some()
+    })
 }

@@ -42,6 +42,9 @@ impl Planned {
     }
 }
 
+/// How the names of columns begin that a query does not name.
+const UNNAMED: &str = "EXPR$";
+
 /// Plans every job of a project's texts; `environment` has the values for `${NAME}`.
 pub fn plan(
     texts: &ProjectFiles,
@@ -101,6 +104,7 @@ pub fn plan_job(
         Ok(plan) => {
             let mut notices = masked(plan.notices);
             notices.extend(has_no_effect(job, &plan.plan));
+            notices.extend(is_called_otherwise(job, &plan.plan));
             Ok((plan.plan, notices))
         }
         Err(diagnostics) => {
@@ -123,6 +127,19 @@ fn has_no_effect(job: &JobDefinition, plan: &JobPlan) -> Option<Diagnostic> {
     let message = "the query has neither window nor aggregate, so nothing of it can be looked up, and the job has no \
                    sink: it does nothing; write `sinks`, or a query that aggregates";
     (plan.stage.is_none() && plan.sinks.is_empty()).then(|| Diagnostic::warning(&*job.file, 1, 1, message))
+}
+
+/// A job whose only feature has another name in `features` than in its query: it may be meant so, and it may be misspelt.
+fn is_called_otherwise(job: &JobDefinition, plan: &JobPlan) -> Option<Diagnostic> {
+    let ([declared], [feature]) = (job.features.as_slice(), plan.features.as_slice()) else { return None };
+    let (name, column) = (&declared.name, &plan.output.columns.get(feature.column)?.name);
+    let (line, at) = declared.place;
+    let message = format!(
+        "`features`: `{name}` is the query's `{column}`, its only value; where it is misspelt, lookups do not know `{column}`"
+    );
+    // One that the query does not name gets its name here.
+    (name != column && !column.starts_with(UNNAMED))
+        .then(|| Diagnostic::notice(&*job.file, line, at, message))
 }
 
 fn errors_of(checked: &Checked, file: &str) -> Vec<String> {

@@ -3,11 +3,11 @@
 //! Knows plans. Must not know HTTP or where values come from.
 
 use crate::entity::{KeyColumn, key_columns};
-use crate::lookback::Lookback;
 use crate::value::push_time_or_null;
 use arrow_array::types::{Decimal128Type, DecimalType as _};
 use serde_json::Value;
 use std::sync::Arc;
+use weir_engine::Served;
 use weir_event::{DataType, EventTime, Span};
 use weir_plan::{Feature, JobPlan, KeyedStage};
 use weir_timeline::{Bounds, Frames, StageSpec};
@@ -44,12 +44,8 @@ pub(crate) struct FeatureFace {
     pub(crate) label: Vec<u8>,
     /// `"job:feature":`, for answers of several.
     pub(crate) full_label: Vec<u8>,
-    /// Index of its result column.
-    pub(crate) column: usize,
-    /// The frames of the stage that it is computed over; one more than there are is the event that `OVER` repeats.
-    pub(crate) frames: Vec<usize>,
-    /// How far back they look for rows.
-    pub(crate) lookback: Lookback,
+    /// Where its value is found.
+    pub(crate) served: Served,
     /// What these are, where they are one.
     pub(crate) frame: Frame,
     /// JSON of the declared default.
@@ -94,19 +90,15 @@ impl Face {
 impl FeatureFace {
     fn new(plan: &JobPlan, feature: &Feature) -> FeatureFace {
         let label = |name: &str| format!("{}:", Value::from(name)).into_bytes();
-        let reads = plan.output.columns[feature.column].expression.reads();
-        let frames = plan.stage.as_ref().map(|stage| frames_read(stage, reads)).unwrap_or_default();
-        let of_stage = |stage: &KeyedStage| frame(&stage.spec.frames, &window_frames(&stage.spec, &frames));
+        let served = Served::of(plan, feature);
+        let of_stage =
+            |stage: &KeyedStage| frame(&stage.spec.frames, &window_frames(&stage.spec, &served.frames));
         let frame = plan.stage.as_ref().map_or(Frame::Mixed, of_stage);
-        let looks_back = |stage: &KeyedStage| Lookback::of(&stage.spec, &frames);
-        let lookback = plan.stage.as_ref().map_or(Lookback::Window, looks_back);
         FeatureFace {
             name: feature.name.clone(),
             label: label(&feature.name),
             full_label: label(&format!("{}:{}", plan.name, feature.name)),
-            column: feature.column,
-            frames,
-            lookback,
+            served,
             frame,
             default: feature.default.as_ref().map(|value| written(value, &feature.data_type).into_bytes()),
         }
@@ -125,24 +117,6 @@ fn written(default: &Value, data_type: &DataType) -> String {
         Some(Decimal128Type::format_decimal(value, of.precision(), of.scale() as i8))
     });
     exact.unwrap_or_else(|| default.to_string())
-}
-
-/// The frames of the aggregates that a result column reads, and the event where it repeats what that said.
-fn frames_read(stage: &KeyedStage, reads: &[usize]) -> Vec<usize> {
-    let spec = &stage.spec;
-    let aggregates = stage.keys.len()..stage.keys.len() + spec.aggregates.len();
-    let of_aggregates = reads.iter().filter(|read| aggregates.contains(read));
-    let mut frames: Vec<usize> =
-        of_aggregates.map(|read| spec.aggregates[read - aggregates.start].frame).collect();
-    let is_carried =
-        matches!(spec.frames, Frames::Over(_)) && reads.iter().any(|read| *read >= aggregates.end);
-    frames.extend(is_carried.then(|| spec.frames.count()));
-    if frames.is_empty() {
-        return (0..spec.frames.count()).collect();
-    }
-    frames.sort_unstable();
-    frames.dedup();
-    frames
 }
 
 /// Those of them that are its window. An event by itself is found by all frames, except on the left side of a join, which
@@ -186,8 +160,8 @@ mod tests {
         assert_eq!(written(&Value::Null, &decimal), "null");
     }
 
-    /// A key, an aggregate over one frame, and a column of the event.
-    fn stage(results_below: Option<u16>) -> KeyedStage {
+    /// An aggregate over one frame.
+    fn spec(results_below: Option<u16>) -> StageSpec {
         let count = weir_timeline::builtin("COUNT", false, &[], &[]).unwrap();
         let of_frame = weir_timeline::AggregateSpec {
             function: count,
@@ -196,7 +170,7 @@ mod tests {
             frame: 0,
             edits: None,
         };
-        let spec = StageSpec {
+        StageSpec {
             frames: Frames::Over(vec![OverFrame::range(Some(Span::from_millis(5)))]),
             aggregates: vec![of_frame],
             inputs: vec![arrow_schema::DataType::Int64],
@@ -207,29 +181,16 @@ mod tests {
             tail: None,
             emit_changes: false,
             results_below,
-        };
-        KeyedStage {
-            keys: vec![0],
-            key_names: vec!["user".to_owned()],
-            key_types: vec![arrow_schema::DataType::Int64],
-            spec: Arc::new(spec),
-            present: None,
-            results: Arc::new(arrow_schema::Schema::empty()),
         }
     }
 
     #[test]
-    fn each_side_of_a_join_is_known_by_its_own_rows_and_the_left_one_has_no_window() {
+    fn the_left_side_of_a_join_has_no_window() {
         for joins in [None, Some(1)] {
-            let stage = stage(joins);
-            let read = |columns: &[usize]| frames_read(&stage, columns);
-            let over = |columns: &[usize]| window_frames(&stage.spec, &read(columns));
-            assert_eq!(
-                [read(&[0]), read(&[1]), read(&[2]), read(&[2, 1])],
-                [vec![0], vec![0], vec![1], vec![0, 1]]
-            );
+            let spec = spec(joins);
+            let over = |read: &[usize]| window_frames(&spec, read);
             let of_event = if joins.is_some() { vec![] } else { vec![0] };
-            assert_eq!([over(&[1]), over(&[2]), over(&[2, 1])], [vec![0], of_event, vec![0]]);
+            assert_eq!([over(&[0]), over(&[1]), over(&[0, 1])], [vec![0], of_event, vec![0]]);
         }
     }
 

@@ -22,7 +22,6 @@ mod health;
 mod ingest;
 mod jobs;
 mod keys;
-mod lookback;
 mod lookup;
 mod lookups;
 mod lost;

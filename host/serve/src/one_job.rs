@@ -103,7 +103,7 @@ impl OneJob {
             lean: self.lean,
         };
         for (feature, label) in features {
-            let begun = self.begun.get(feature.column).copied().flatten();
+            let begun = self.begun.get(feature.served.column).copied().flatten();
             push_label(label, out);
             push_value(feature, &answer, Asked { since: self.since.max(begun), ..asked }, out);
         }

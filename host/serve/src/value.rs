@@ -5,7 +5,7 @@
 use crate::entity::push_json;
 use crate::face::{FeatureFace, Frame};
 use crate::status::Status;
-use weir_engine::{Answer, Looked};
+use weir_engine::{Answer, Looked, Outcome};
 use weir_event::{EventTime, Span};
 use weir_format::json::{self, push_time};
 
@@ -75,7 +75,7 @@ fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut 
     out.extend_from_slice(b"\"value\":");
     let of_value = push_outcome(feature, looked, out);
     let window = window(feature.frame, looked, asked);
-    let lacks_rows = |since: &EventTime| feature.lookback.is_beyond(*since, looked, asked.time);
+    let lacks_rows = |since: &EventTime| feature.served.is_partial(*since, looked, asked.time);
     let partial = asked.since.filter(|_| of_value != Status::Error).filter(lacks_rows);
     let status = match of_value {
         Status::Error => Status::Error,
@@ -89,7 +89,7 @@ fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut 
     out.push(b'"');
     if !asked.lean {
         out.extend_from_slice(b",\"event_time\":");
-        push_time_or_null(looked.newest(&feature.frames), out);
+        push_time_or_null(looked.newest(&feature.served.frames), out);
         out.extend_from_slice(b",\"window\":");
         push_window(window, out);
     }
@@ -97,7 +97,7 @@ fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut 
         out.extend_from_slice(b",\"since\":");
         push_time(since.millis(), out);
     }
-    if let Some(reason) = looked.failure_of(feature.column) {
+    if let Some(reason) = looked.failure_of(feature.served.column) {
         out.extend_from_slice(b",\"reason\":");
         push_json(reason, out);
     }
@@ -105,30 +105,20 @@ fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut 
 
 /// Appends the value itself, and says what it is, the job apart.
 fn push_outcome(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) -> Status {
-    // HAVING that is not true leaves no row.
-    let has_row = looked.columns.num_rows() > 0;
-    if looked.failure_of(feature.column).is_some() {
-        out.extend_from_slice(b"null");
-        return Status::Error;
+    let status = match feature.served.outcome(looked) {
+        Outcome::Failed => Status::Error,
+        Outcome::Found => Status::Ok,
+        Outcome::Default => Status::Default,
+        Outcome::Nothing => Status::NotFound,
+    };
+    match (status, &feature.default) {
+        (Status::Default, Some(default)) => out.extend_from_slice(default),
+        (Status::Ok | Status::NotFound, _) if looked.columns.num_rows() > 0 => {
+            json::push_cell(looked.columns.column(feature.served.column), 0, out);
+        }
+        _ => out.extend_from_slice(b"null"),
     }
-    if looked.has_rows(&feature.frames) && has_row {
-        push_cell(feature, looked, out);
-        return Status::Ok;
-    }
-    if let Some(default) = &feature.default {
-        out.extend_from_slice(default);
-        return Status::Default;
-    }
-    if has_row {
-        push_cell(feature, looked, out);
-    } else {
-        out.extend_from_slice(b"null");
-    }
-    Status::NotFound
-}
-
-fn push_cell(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) {
-    json::push_cell(looked.columns.column(feature.column), 0, out);
+    status
 }
 
 fn push_window(window: Option<Window>, out: &mut Vec<u8>) {
@@ -150,11 +140,10 @@ pub(crate) fn push_time_or_null(time: Option<EventTime>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lookback::{Lookback, OverLookback};
     use arrow_array::{ArrayRef, Int64Array, RecordBatch};
     use serde_json::{Value, json};
     use std::sync::Arc;
-    use weir_engine::FrameRows;
+    use weir_engine::{FrameRows, Lookback, OverLookback, Served};
     use weir_timeline::{Bounds, Exclude, OverFrame};
 
     fn time(millis: i64) -> EventTime {
@@ -189,11 +178,14 @@ mod tests {
             name: "rides".to_owned(),
             label: Vec::new(),
             full_label: Vec::new(),
-            column: 0,
-            frames: vec![0],
-            lookback: match frame {
-                Frame::Sliding { preceding, until } => over(&[Bounds::Range { preceding, until }]),
-                Frame::Windows | Frame::Mixed => Lookback::Window,
+            served: Served {
+                column: 0,
+                frames: vec![0],
+                lookback: match frame {
+                    Frame::Sliding { preceding, until } => over(&[Bounds::Range { preceding, until }]),
+                    Frame::Windows | Frame::Mixed => Lookback::Window,
+                },
+                has_default: default.is_some(),
             },
             frame,
             default: default.map(|text| text.as_bytes().to_vec()),
@@ -278,11 +270,10 @@ mod tests {
     fn frames_of_several_kinds_are_partial_as_long_as_one_of_them_is() {
         let answer = answer(looked(Some(3), 3, None), None);
         let of = |bounds: &[Bounds], since: i64| {
-            let mixed = FeatureFace {
-                frames: vec![0; bounds.len()],
-                lookback: over(bounds),
-                ..feature(None, Frame::Mixed)
-            };
+            let face = feature(None, Frame::Mixed);
+            let served =
+                Served { frames: vec![0; bounds.len()], lookback: over(bounds), ..face.served.clone() };
+            let mixed = FeatureFace { served, ..face };
             let mut out = Vec::new();
             push_value(&mixed, &answer, Asked { since: Some(time(since)), ..ASKED }, &mut out);
             serde_json::from_slice::<Value>(&out).unwrap()["status"].clone()

@@ -14,8 +14,8 @@ use weir_engine::sink_identity;
 use weir_event::{Clock, StreamSchema};
 use weir_format::{StreamFormat, by_name, stream_format};
 use weir_plan::{
-    ConnectorKinds, Emit, FormatDefinition, FormatProblem, JobPlan, LatePolicy, RecordKind, SettingProblem,
-    SinkPlan, StreamDefinition, StreamInput, StreamOrigin,
+    ConnectorKinds, FormatDefinition, FormatProblem, JobPlan, RecordKind, SettingProblem, SinkPlan,
+    StreamDefinition, StreamInput, StreamOrigin,
 };
 
 /// Something that is said of a job's definition.
@@ -104,10 +104,7 @@ impl RegisteredKinds {
 
     /// What of a job's sinks goes on showing results that are taken back.
     pub(crate) fn keep_what_goes(&self, plan: &JobPlan) -> Vec<Told> {
-        let shape = plan.row_shape();
-        let never_corrects = plan.emit == Emit::Close && plan.late.policy != LatePolicy::Correct;
-        let takes_rows_back = plan.stage.as_ref().is_some_and(|stage| stage.present.is_some());
-        if !shape.deletes || (never_corrects && !takes_rows_back) {
+        if !plan.row_shape().deletes {
             return Vec::new();
         }
         let context = self.sink_context(&plan.name);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
-use weir_engine::{StateEdit, left_rows, state_edit};
+use weir_engine::{StateEdit, hidden_rows, left_rows, state_edit};
 use weir_event::Clock;
 use weir_plan::{Checked, JobPlan, ServerDefinition};
 use weir_store::{CheckpointStore, Commit, Copied, LastingStore, SledStore, StoreError, StoreOptions};
@@ -33,6 +33,8 @@ pub(crate) enum StateCheck {
         edits: BTreeMap<String, StateEdit>,
         /// Of jobs that go on from their state, rows that wait for sinks that they do not have any more.
         left: Vec<String>,
+        /// Likewise, rows that are not visible in such sinks.
+        hidden: Vec<String>,
     },
 }
 
@@ -43,7 +45,8 @@ pub(crate) fn check(
     plans: &[JobPlan],
     kinds: &RegisteredKinds,
 ) -> Result<StateCheck, Failure> {
-    let folder = project.folder().join(&server.data_dir).join("state");
+    let data_dir = project.folder().join(&server.data_dir);
+    let (folder, outboxes) = (data_dir.join("state"), outboxes(&data_dir));
     let unable =
         |error: std::io::Error| Failure::external(format!("cannot copy the state to look at it: {error}"));
     let into = tempfile::tempdir().map_err(unable)?;
@@ -56,18 +59,21 @@ pub(crate) fn check(
         ))),
         Ok(Copied::Whole) => {
             let head = head(into.path())?;
-            let (mut unfit, mut edits, mut left) = (Vec::new(), BTreeMap::new(), Vec::new());
-            for plan in plans {
+            let (mut unfit, mut edits) = (Vec::new(), BTreeMap::new());
+            let (mut left, mut hidden) = (Vec::new(), Vec::new());
+            for (plan, head) in plans.iter().filter_map(|plan| Some((plan, head.as_ref()?))) {
+                let (job, sinks) = (&plan.name, kinds.sink_identities(plan));
                 // Where the state does not fit, that is what is said.
-                let rows = head.as_ref().map(|head| left_rows(plan, head, &kinds.sink_identities(plan)));
-                let rows = rows.and_then(Result::ok).unwrap_or_default();
-                left.extend(rows.iter().map(|rows| format!("job `{}`: {rows}", plan.name)));
-                match head.as_ref().map_or(Ok(None), |head| state_edit(plan, head)) {
+                let rows = left_rows(plan, head, &sinks).unwrap_or_default();
+                left.extend(rows.iter().map(|rows| format!("job `{job}`: {rows}")));
+                let rows = hidden_rows(plan, head, &outboxes, &sinks).unwrap_or_default();
+                hidden.extend(rows.iter().map(|rows| format!("job `{job}`: {rows}")));
+                match state_edit(plan, head) {
                     Ok(edit) => edits.extend(edit.map(|edit| (plan.name.clone(), edit))),
                     Err(error) => unfit.push(error.to_string()),
                 }
             }
-            Ok(StateCheck::Seen { unfit, edits, left })
+            Ok(StateCheck::Seen { unfit, edits, left, hidden })
         }
         Err(StoreError::Locked { .. }) => Ok(StateCheck::NotSeen(
             "a running server has the state open, so whether the jobs still fit it was not checked: one whose query or \
@@ -77,6 +83,11 @@ pub(crate) fn check(
         )),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Where rows wait for sinks, in a project's data folder.
+pub(crate) fn outboxes(data_dir: &Path) -> PathBuf {
+    data_dir.join("outbox")
 }
 
 /// Where the state may have left its marks: beside each ingest log, and where sinks write.

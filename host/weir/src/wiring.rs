@@ -209,7 +209,7 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     let settings = Settings {
         shards: opened.shards,
         checkpoint_every,
-        outbox: opened.data_dir.join("outbox"),
+        outbox: state::outboxes(&opened.data_dir),
         outbox_bytes: opened.server.limits.outbox_bytes,
     };
     let engine = Engine::new(settings, opened.store.clone(), Arc::new(letters), opened.clock.clone())?;

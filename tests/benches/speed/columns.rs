@@ -61,7 +61,7 @@ fn written(batches: &[SinkRows], rows: u64, path: &Path) {
                 parquet::push_piece(&columns, &mut pieces).expect("memory can be written to");
             }
             let file = File::create(path).expect("a file");
-            parquet::write_file(pieces.as_slice(), compression, file).expect("a file can be written");
+            parquet::write_file(pieces.as_slice(), compression, &[], file).expect("a file can be written");
         });
         let readers = Path::new(env!("CARGO_MANIFEST_DIR")).join("services/readers");
         let beside =

@@ -166,6 +166,6 @@ fn parquet_file(batches: &[SinkRows]) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("rows.parquet");
     let file = std::fs::File::create(&path).expect("a file");
-    parquet::write_file(pieces.as_slice(), Compression::Zstd, file).expect("a file can be written");
+    parquet::write_file(pieces.as_slice(), Compression::Zstd, &[], file).expect("a file can be written");
     std::fs::read(&path).expect("it was written")
 }

@@ -1,7 +1,7 @@
 //! Events from a topic, in events per CPU-second: weir's source alone beside a bare client, and a whole job beside the same
 //! job over a file.
 
-use crate::rides::{DISCARD, STREAM, cpu_seconds, generated, number, stats_of};
+use crate::rides::{cpu_of, cpu_of_job, generated, say};
 use crate::services::kafka::Broker;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -25,8 +25,6 @@ const TOPIC: &str = "rides";
 const PARTITIONS: i32 = 4;
 /// What the broker has in its memory comes within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
-const QUERY: &str = "SELECT geohash, COUNT(*) AS n, TUMBLE_END(rowtime, INTERVAL '1' HOUR) AS e FROM rides \
-                     GROUP BY geohash, TUMBLE(rowtime, INTERVAL '1' HOUR)";
 
 /// Prints thousand events per CPU-second of each reader.
 pub(crate) fn measure(events: u64) {
@@ -36,28 +34,12 @@ pub(crate) fn measure(events: u64) {
     broker.topic(TOPIC, PARTITIONS as u16);
     fill(&broker.address, &std::fs::read_to_string(&rides).expect("the rides are there"));
     println!("Kafka, {events} events in {PARTITIONS} partitions: thousand events per CPU-second");
-    say("bare client, message by message", events, || bare(&broker.address));
-    say("weir's source", events, || read(&broker.address));
-    let source = format!("{{kafka: {{brokers: \"{}\", topic: {TOPIC}}}}}", broker.address);
-    say_job("Q1 from the topic", events, &folder.path().join("topic"), &source);
-    say_job(
-        "Q1 from a file",
-        events,
-        &folder.path().join("file"),
-        &format!("{{file: {{path: \"{}\"}}}}", rides.display()),
-    );
-}
-
-fn say(what: &str, events: u64, read: impl FnOnce() -> u64) {
-    let before = cpu_seconds();
-    assert_eq!(read(), events, "{what}");
-    println!("  {what}: {:.0}", events as f64 / (cpu_seconds() - before) / 1000.0);
-}
-
-fn say_job(what: &str, events: u64, home: &Path, source: &str) {
-    let job = format!("job: q\nquery: |\n  {QUERY}\nsinks: [{DISCARD}]\n");
-    let stats = stats_of(home, &format!("{STREAM}source: {source}\n"), &job);
-    println!("  {what}: {:.0}", events as f64 / number(&stats, "cpu_seconds") / 1000.0);
+    say("bare client, message by message", events, cpu_of(events, || bare(&broker.address)));
+    say("weir's source", events, cpu_of(events, || read(&broker.address)));
+    let job = |name: &str, source: &str| cpu_of_job(&folder.path().join(name), &[], source);
+    let topic = format!("{{kafka: {{brokers: \"{}\", topic: {TOPIC}}}}}", broker.address);
+    say("Q1 from the topic", events, job("topic", &topic));
+    say("Q1 from a file", events, job("file", &format!("{{file: {{path: \"{}\"}}}}", rides.display())));
 }
 
 /// Takes every message, and looks at its bytes.

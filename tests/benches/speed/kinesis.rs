@@ -1,19 +1,16 @@
 //! Events from a Kinesis stream, in events per CPU-second: a whole job beside the same job over a file, and beside a client
 //! that only takes records out of answers.
 
-use crate::harness::Project;
-use crate::rides::{DISCARD, STREAM, cpu_seconds, generated};
+use crate::rides::{cpu_of, cpu_of_job, generated, say};
 use crate::services::aws::CREDENTIALS;
 use crate::services::kinesis::Kinesis;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::hint::black_box;
 
 const NAME: &str = "rides";
 const SHARDS: u16 = 2;
 /// The stand-in gets slower with every record.
 const MOST_EVENTS: u64 = 10_000;
-const QUERY: &str = "SELECT geohash, COUNT(*) AS n, TUMBLE_END(rowtime, INTERVAL '1' HOUR) AS e FROM rides \
-                     GROUP BY geohash, TUMBLE(rowtime, INTERVAL '1' HOUR)";
 
 /// Prints thousand events per CPU-second of each reader.
 pub(crate) fn measure(events: u64) {
@@ -26,30 +23,11 @@ pub(crate) fn measure(events: u64) {
     let kinesis = Kinesis::start(NAME, SHARDS);
     kinesis.put(NAME, &records);
     println!("Kinesis (a stand-in), {events} events in {SHARDS} shards: thousand events per CPU-second");
-    let before = cpu_seconds();
-    assert_eq!(bare(&kinesis), events);
-    say("bare client", events, cpu_seconds() - before);
+    say("bare client", events, cpu_of(events, || bare(&kinesis)));
+    let job = |name: &str, source: &str| cpu_of_job(&folder.path().join(name), &CREDENTIALS, source);
     let stream = format!("{{kinesis: {{stream: {NAME}, region: us-east-1, endpoint: \"{}\"}}}}", kinesis.url);
-    say("Q1 from the stream", events, job(&stream));
-    say("Q1 from a file", events, job(&format!("{{file: {{path: \"{}\"}}}}", rides.display())));
-}
-
-fn say(what: &str, events: u64, cpu: f64) {
-    println!("  {what}: {:.0}", events as f64 / cpu / 1000.0);
-}
-
-/// The CPU seconds of a job over this source.
-fn job(source: &str) -> f64 {
-    let project = Project::new().with_environment(&CREDENTIALS);
-    project
-        .file("weir.yaml", "shards: 1\n")
-        .file("streams/rides.yaml", &format!("{STREAM}source: {source}\n"));
-    project.file("jobs/q.yaml", &format!("job: q\nquery: |\n  {QUERY}\nsinks: [{DISCARD}]\n"));
-    let output = project.run(&["--stats"]);
-    let text = String::from_utf8(output.stdout).expect("statistics are text");
-    let stats: Value = serde_json::from_str(text.lines().last().expect("a line of statistics"))
-        .expect("statistics are JSON");
-    stats["cpu_seconds"].as_f64().expect("Linux counts them")
+    say("Q1 from the stream", events, job("stream", &stream));
+    say("Q1 from a file", events, job("file", &format!("{{file: {{path: \"{}\"}}}}", rides.display())));
 }
 
 /// Takes every record, and looks at its bytes.

@@ -17,19 +17,15 @@ struct Query {
     bare: fn(&[u8]) -> u64,
 }
 
-pub(crate) const DISCARD: &str = "{discard: {}}";
+const DISCARD: &str = "{discard: {}}";
+/// Q1.
+const TUMBLING: &str = "SELECT geohash, COUNT(*) AS n, TUMBLE_END(rowtime, INTERVAL '1' HOUR) AS e FROM rides \
+                        GROUP BY geohash, TUMBLE(rowtime, INTERVAL '1' HOUR)";
 const SEQUENCES: &str = "SELECT user_id, TOP(2056, action) OVER (PARTITION BY user_id ORDER BY event_time \
                          RANGE INTERVAL '90' DAYS PRECEDING) AS s FROM rides";
 
 const QUERIES: [Query; 7] = [
-    Query {
-        name: "Q1",
-        days: 1,
-        sql: "SELECT geohash, COUNT(*) AS n, TUMBLE_END(rowtime, INTERVAL '1' HOUR) AS e FROM rides \
-              GROUP BY geohash, TUMBLE(rowtime, INTERVAL '1' HOUR)",
-        sinks: DISCARD,
-        bare: bare::tumbling_count,
-    },
+    Query { name: "Q1", days: 1, sql: TUMBLING, sinks: DISCARD, bare: bare::tumbling_count },
     Query {
         name: "Q2",
         days: 1,
@@ -66,7 +62,7 @@ const QUERIES: [Query; 7] = [
     },
 ];
 
-pub(crate) const STREAM: &str = "\
+const STREAM: &str = "\
 stream: rides
 fields: {event_id: bigint, user_id: bigint, action: string, geohash: string, ride_id: string, fare: double, event_time: timestamp}
 event_time: event_time
@@ -109,7 +105,7 @@ pub(crate) fn measure(events: u64, is_wanted: impl Fn(&str) -> bool) {
     }
 }
 
-pub(crate) fn number(stats: &Value, name: &str) -> f64 {
+fn number(stats: &Value, name: &str) -> f64 {
     stats[name].as_f64().unwrap_or(f64::NAN)
 }
 
@@ -129,19 +125,38 @@ pub(crate) fn generated(folder: &Path, events: u64, days: u32) -> PathBuf {
 fn run_weir(folder: &Path, query: &Query, rides: &Path) -> Value {
     let source = format!("source: {{file: {{path: \"{}\"}}}}\n", rides.display());
     let job = format!("job: q\nquery: |\n  {}\nsinks: [{}]\n", query.sql, query.sinks);
-    stats_of(&folder.join(query.name), &format!("{STREAM}{source}"), &job)
+    stats_of(&folder.join(query.name), &[], &format!("{STREAM}{source}"), &job)
+}
+
+/// Prints thousand events per CPU-second of a reader.
+pub(crate) fn say(what: &str, events: u64, cpu_seconds: f64) {
+    println!("  {what}: {:.0}", events as f64 / cpu_seconds / 1000.0);
+}
+
+/// The CPU seconds of a reader that gives how many events it has read.
+pub(crate) fn cpu_of(events: u64, read: impl FnOnce() -> u64) -> f64 {
+    let before = cpu_seconds();
+    assert_eq!(read(), events);
+    cpu_seconds() - before
+}
+
+/// The CPU seconds of a job of Q1 over this source, with these variables.
+pub(crate) fn cpu_of_job(home: &Path, environment: &[(&str, &str)], source: &str) -> f64 {
+    let job = format!("job: q\nquery: |\n  {TUMBLING}\nsinks: [{DISCARD}]\n");
+    number(&stats_of(home, environment, &format!("{STREAM}source: {source}\n"), &job), "cpu_seconds")
 }
 
 /// Runs a job over a stream to its end; what it says of itself.
-pub(crate) fn stats_of(home: &Path, stream: &str, job: &str) -> Value {
+fn stats_of(home: &Path, environment: &[(&str, &str)], stream: &str, job: &str) -> Value {
     let files = [
         ("weir.yaml", "shards: 1\n".to_owned()),
         ("streams/rides.yaml", stream.to_owned()),
         ("jobs/q.yaml", job.to_owned()),
     ];
     project(home, &files);
-    let output = Command::new(weir()).arg("run").arg(home).args(["--until-end", "--stats"]).output();
-    let output = output.expect("weir starts");
+    let mut command = Command::new(weir());
+    command.arg("run").arg(home).args(["--until-end", "--stats"]).envs(environment.iter().copied());
+    let output = command.output().expect("weir starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("statistics are text");
     serde_json::from_str(text.lines().last().expect("a line of statistics")).expect("statistics are JSON")
@@ -154,7 +169,7 @@ fn run_bare(query: &Query, rides: &Path) -> (u64, f64) {
     (rows, cpu_seconds() - before)
 }
 
-pub(crate) fn cpu_seconds() -> f64 {
+fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux keeps statistics");
     // Fields 14 and 15, counted from 1, of which the second is a name in brackets that may hold spaces.
     let after_name = stat.rsplit(')').next().expect("the name ends in a bracket");

@@ -254,6 +254,33 @@ impl<'a> Known<'a> {
     }
 }
 
+/// An event whose time can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// Its record's offset.
+    pub offset: u64,
+    /// When it happened.
+    pub time: EventTime,
+    /// When it could first be known, as far as anything says so.
+    pub known: Option<EventTime>,
+}
+
+/// The events of a decoded block whose times can be, whatever else becomes of them; `newest` is the partition's newest
+/// event time before them.
+pub(crate) fn heard(rules: &Rules, mut newest: EventTime, block: &RawBlock, decoded: &Decoded) -> Vec<Heard> {
+    let times = decoded.columns.column(rules.event_time).as_primitive::<TimestampMillisecondType>().values();
+    let known = Known::of(rules, block, decoded);
+    let mut all = Vec::with_capacity(times.len());
+    for (row, time) in times.iter().enumerate() {
+        let (time, known) = (EventTime::from_millis(*time), known.at(row, decoded));
+        if rules.bounds.refusal(time, known, Some(newest)).is_none() {
+            newest = newest.max(time);
+            all.push(Heard { offset: decoded.offsets[row], time, known });
+        }
+    }
+    all
+}
+
 /// Finds the bytes of a block's records, for dead letters: lines are counted once, and only when one is needed.
 #[derive(Debug)]
 pub(crate) struct Payloads<'a> {

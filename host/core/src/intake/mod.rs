@@ -26,7 +26,7 @@ use crate::letter::DeadLetter;
 use crate::project::project;
 use crate::rows::Rows;
 use crate::stored::Stored;
-use admit::{Admission, Admitted, Payloads, Rules, admit, letter};
+use admit::{Admission, Admitted, Heard, Payloads, Rules, admit, heard, letter};
 use arrow_array::{Array, RecordBatch};
 use beginning::Beginning;
 use expand::expand;
@@ -231,6 +231,16 @@ impl Intake {
     /// The watermark of all partitions, once there is one.
     pub fn promised(&mut self) -> Option<EventTime> {
         Some(self.watermark.current()).filter(|watermark| *watermark > EventTime::MIN)
+    }
+
+    /// The events of a block that is to be taken whose times can be, in the order of the log: for whoever asks when they
+    /// were known.
+    pub fn heard(&self, block: &RawBlock, decoded: &Decoded) -> Result<Vec<Heard>, CoreError> {
+        let partition = block.partition;
+        let input = self.inputs.get(usize::from(partition.source));
+        let rules = &input.ok_or_else(|| not_of_the_plan(partition))?.rules;
+        let newest = self.watermarks.get(&partition).map_or(EventTime::MIN, PartitionWatermark::newest);
+        Ok(heard(rules, newest, block, decoded))
     }
 
     /// Takes a block of a partition's log, and what decoding made of it.

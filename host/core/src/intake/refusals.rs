@@ -172,7 +172,7 @@ impl Refusals {
             |first: &Option<FirstRefused>| first.as_ref().map(ToString::to_string).unwrap_or_default();
         if 2 * refused > *rows {
             Some(format!("{} were refused{}", share(*refused), shown(first)))
-        } else if 2 * too_late > *rows || (*too_late > 0 && first_ahead.is_some()) {
+        } else if 10 * too_late > *rows || (*too_late > 0 && first_ahead.is_some()) {
             let since = match self.all_rows {
                 all if all == *rows => String::new(),
                 all => format!(" ({} of {all} since the job was started)", self.all_too_late),

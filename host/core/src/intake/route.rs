@@ -52,6 +52,11 @@ impl KeyedRows {
         self.order.is_empty()
     }
 
+    /// The offset of each row's record, in order.
+    pub fn records(&self) -> impl Iterator<Item = u64> {
+        self.ranks.iter().map(Rank::record)
+    }
+
     /// The indices of a range's rows, ordered by key group and within one by row.
     pub fn of_groups(&self, groups: &Range<u16>) -> &[u32] {
         let at = |group: u16| self.starts[usize::from(group)] as usize;

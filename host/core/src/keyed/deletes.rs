@@ -4,92 +4,95 @@
 //! result that goes. Knows no sink.
 
 use crate::filter::Passes;
-use crate::keyed::absent::Absent;
 use crate::keyed::emit::{StageRows, pick_failed};
-use crate::keyed::outputs::Having;
+use crate::keyed::found::Keys;
+use crate::keyed::outputs::{FailedOutput, Having};
+use crate::keyed::written::{Fate, Verdict, Written, result_of};
 use crate::project::take;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, RecordBatch, new_null_array};
-use std::borrow::Cow;
 use weir_connect::Op;
 use weir_plan::{ExpressionError, KeyedStage, Output};
 
-/// What is done with a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Written,
-    Deleted,
-    /// Nothing was ever written of it.
-    Left,
+/// What was judged of results.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Those of which HAVING has no value.
+    pub(crate) failed: Vec<FailedOutput>,
+}
+
+/// Whether each of a stage's results is to be there: not where the stage takes it away or no row of it is left, and not
+/// where HAVING is not true.
+pub(crate) fn judge(
+    stage: &KeyedStage,
+    output: &Output,
+    rows: &StageRows,
+) -> Result<Judged, ExpressionError> {
+    let having = Having::of(output.filter.as_ref(), &rows.batch, &rows.failed)?;
+    let present =
+        stage.present.map(|at| rows.batch.column(stage.keys.len() + at).as_primitive::<Int64Type>());
+    let mut failed = Vec::new();
+    let verdict = |row: usize| {
+        let is_taken = rows.deleted.get(row).is_some_and(|is_deleted| *is_deleted);
+        if is_taken || present.is_some_and(|present| present.value(row) <= 0) {
+            return Verdict::Gone;
+        }
+        match having.as_ref().map_or(Passes::Yes, |having| having.at(row as u32)) {
+            Passes::Yes => Verdict::There,
+            Passes::No => Verdict::Gone,
+            Passes::Fails(reason) => {
+                failed.push(FailedOutput { row: row as u32, column: None, reason: reason.to_owned() });
+                Verdict::Unknown
+            }
+        }
+    };
+    let verdicts = (0..rows.batch.num_rows()).map(verdict).collect();
+    Ok(Judged { verdicts, failed })
+}
+
+/// What is done with a stage's results, as far as sinks have them.
+pub(crate) fn fates(
+    written: &mut Written,
+    stage: &KeyedStage,
+    (rows, keys): (&StageRows, &Keys),
+    verdicts: &[Verdict],
+) -> Vec<Fate> {
+    let is_taken = |row: &usize| rows.deleted.get(*row).is_some_and(|is_deleted| *is_deleted);
+    // What the stage takes away goes before a result of the same identity comes.
+    let (taken, others): (Vec<usize>, Vec<usize>) = (0..verdicts.len()).partition(is_taken);
+    let mut fates = vec![Fate::Left; verdicts.len()];
+    for row in taken.into_iter().chain(others) {
+        fates[row] = written.fate(keys.of(row), result_of(stage, rows.windows.get(row)), verdicts[row]);
+    }
+    fates
+}
+
+/// What the stage alone says is done with its results; empty: all are written.
+pub(crate) fn of_timelines(rows: &StageRows) -> Vec<Fate> {
+    if !rows.deleted.contains(&true) {
+        return Vec::new();
+    }
+    rows.deleted.iter().map(|is_deleted| if *is_deleted { Fate::Deleted } else { Fate::Written }).collect()
 }
 
 /// Parts a stage's results by what they do; those that delete come first, since a result of the same identity may
 /// be among those that write.
 pub(crate) fn part(
     stage: &KeyedStage,
-    output: &Output,
     rows: StageRows,
-    absent: &mut Absent,
-) -> Result<impl Iterator<Item = (Op, StageRows)>, ExpressionError> {
-    let Some(fates) = fates(stage, output, &rows, absent)? else {
+    fates: &[Fate],
+) -> Result<impl Iterator<Item = (Op, StageRows)> + use<>, ExpressionError> {
+    if fates.iter().all(|fate| *fate == Fate::Written) {
         return Ok(None.into_iter().chain(Some((Op::Upsert, rows))));
-    };
+    }
     let of = |fate: Fate| (0..fates.len() as u32).filter(|row| fates[*row as usize] == fate).collect();
     let (gone, kept): (Vec<u32>, Vec<u32>) = (of(Fate::Deleted), of(Fate::Written));
     let deletes = pick(&rows, &gone)?;
     let deletes = StageRows { batch: without_values(stage, &deletes.batch)?, failed: Vec::new(), ..deletes };
     let upserts = pick(&rows, &kept)?;
     Ok(Some((Op::Delete, deletes)).into_iter().chain(Some((Op::Upsert, upserts))))
-}
-
-/// What is done with each result; `None`: all are written. Where rows take others back, one without any left is none, and
-/// of a result that was written before and of which HAVING is not true any more, what was written goes. Of one that is not
-/// a correction HAVING is asked when it is written.
-fn fates(
-    stage: &KeyedStage,
-    output: &Output,
-    rows: &StageRows,
-    absent: &mut Absent,
-) -> Result<Option<Vec<Fate>>, ExpressionError> {
-    let is_of = |flags: &[bool], row: usize| flags.get(row).copied().unwrap_or(false);
-    let having = match rows.revised.contains(&true) || !rows.results.is_empty() {
-        true => Having::of(output, &rows.batch, &rows.failed)?,
-        false => None,
-    };
-    if stage.present.is_none() && having.is_none() && !rows.deleted.contains(&true) {
-        return Ok(None);
-    }
-    let present =
-        stage.present.map(|at| rows.batch.column(stage.keys.len() + at).as_primitive::<Int64Type>());
-    let mut fate = |row: usize| {
-        let is_gone = present.is_some_and(|present| present.value(row) <= 0);
-        let fails_having = || having.as_ref().is_some_and(|having| having.at(row as u32) == Passes::No);
-        let result = rows.results.get(row);
-        if is_of(&rows.deleted, row) {
-            return Fate::Deleted;
-        }
-        if !is_gone && !fails_having() {
-            if let Some(result) = result {
-                absent.is_written(*result);
-            }
-            return Fate::Written;
-        }
-        let is_there = is_of(&rows.revised, row) && !result.is_some_and(|result| absent.has(*result));
-        if let Some(result) = result {
-            absent.note(*result);
-        }
-        if is_there { Fate::Deleted } else { Fate::Left }
-    };
-    Ok(Some((0..rows.batch.num_rows()).map(&mut fate).collect()))
-}
-
-/// What the results of a stage become, by what they do.
-pub(crate) fn output_of(output: &Output, op: Op) -> Cow<'_, Output> {
-    match op {
-        Op::Upsert => Cow::Borrowed(output),
-        Op::Delete => Cow::Owned(Output { filter: None, ..output.clone() }),
-    }
 }
 
 fn pick(rows: &StageRows, at: &[u32]) -> Result<StageRows, ExpressionError> {
@@ -100,9 +103,7 @@ fn pick(rows: &StageRows, at: &[u32]) -> Result<StageRows, ExpressionError> {
         batch: take(&rows.batch, at)?,
         windows: of(&rows.windows, at),
         events: of(&rows.events, at),
-        revised: of(&rows.revised, at),
         deleted: Vec::new(),
-        results: Vec::new(),
         failed: pick_failed(rows.failed.clone(), at),
     })
 }
@@ -151,14 +152,9 @@ mod tests {
     #[test]
     fn deletes_come_first_and_without_values() {
         let query = "SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND)";
-        let plan = plan(query, "", "");
-        let stage = plan.stage.clone().unwrap();
-        let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
-        let results = results(&mut timelines, &[(10, 'u'), (20, 'd'), (30, 'r')]);
-        let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
-        let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
-        let rows = stage_rows(&stage, keys, results).unwrap();
-        let parts: Vec<_> = part(&stage, &plan.output, rows, &mut Absent::default()).unwrap().collect();
+        let (stage, rows) = stage_and_rows(query, &[(10, 'u'), (20, 'd'), (30, 'r')]);
+        let fates = of_timelines(&rows);
+        let parts: Vec<_> = part(&stage, rows, &fates).unwrap().collect();
         let [(Op::Delete, deletes), (Op::Upsert, upserts)] = &parts[..] else { panic!("two parts") };
         let starts =
             |rows: &StageRows| rows.windows.iter().map(|(start, _)| start / 1000).collect::<Vec<_>>();
@@ -169,40 +165,27 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_that_makes_having_false_takes_the_result_away() {
+    fn a_result_is_there_where_having_is_true_and_nobody_knows_where_it_fails() {
         let query = "SELECT user, COUNT(*) AS n FROM events GROUP BY user, TUMBLE(t, INTERVAL '10' SECOND) \
                      HAVING COUNT(*) < 25";
-        let plan = plan(query, "", "");
-        let stage = plan.stage.clone().unwrap();
+        let (stage, mut rows) = stage_and_rows(query, &[(10, 'u'), (20, 'd'), (30, 'r'), (40, 'r')]);
+        rows.failed = vec![FailedCell { row: 3, column: stage.keys.len(), reason: "too large".to_owned() }];
+        let Judged { verdicts, failed } = judge(&stage, &plan(query, "", "").output, &rows).unwrap();
+        assert_eq!(verdicts, [Verdict::There, Verdict::Gone, Verdict::Gone, Verdict::Unknown]);
+        assert_eq!(failed.iter().map(|it| (it.row, &*it.reason)).collect::<Vec<_>>(), [(3, "too large")]);
+        let fates = [Fate::Written, Fate::Deleted, Fate::Left, Fate::Left];
+        let parts = part(&stage, rows, &fates).unwrap();
+        let parted: Vec<_> = parts.map(|(op, rows)| (op, rows.batch.num_rows())).collect();
+        assert_eq!(parted, [(Op::Delete, 1), (Op::Upsert, 1)]);
+    }
+
+    fn stage_and_rows(query: &str, windows: &[(i64, char)]) -> (KeyedStage, StageRows) {
+        let stage = plan(query, "", "").stage.clone().unwrap();
         let mut timelines = Timelines::new(stage.spec.clone()).unwrap();
-        let mut absent = Absent::default();
-        let mut parted = |windows: &[(i64, char)], known: &[u64], failed: &[FailedCell]| {
-            let results = results(&mut timelines, windows);
-            let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
-            let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
-            let rows = stage_rows(&stage, keys, results).unwrap();
-            let rows = StageRows { failed: failed.to_vec(), results: known.to_vec(), ..rows };
-            let of =
-                |rows: &StageRows| rows.windows.iter().map(|(start, _)| start / 1000).collect::<Vec<_>>();
-            let parts = part(&stage, &plan.output, rows, &mut absent).unwrap();
-            parts.map(|(op, rows)| (op, of(&rows))).collect::<Vec<_>>()
-        };
-        let windows = [(10, 'u'), (20, 'r'), (30, 'u'), (40, 'r')];
-        let both = |deleted: &[i64], written: &[i64]| {
-            [(Op::Delete, deleted.to_vec()), (Op::Upsert, written.to_vec())]
-        };
-        assert_eq!(parted(&windows, &[], &[]), both(&[40], &[10, 20]));
-        // Where it is known what was written: once it is gone, and once more after it was written again.
-        assert_eq!(parted(&windows, &[1, 2, 3, 4], &[]), both(&[40], &[10, 20]));
-        let again = [(30, 'r'), (40, 'r'), (20, 'r')];
-        assert_eq!(parted(&again, &[3, 4, 2], &[]), both(&[], &[20]));
-        assert_eq!(parted(&[(10, 'r'), (40, 'r')], &[4, 3], &[]), both(&[], &[10]));
-        assert_eq!(parted(&[(40, 'r'), (30, 'r')], &[4, 3], &[]), both(&[40], &[]));
-        let overflowed = [FailedCell { row: 3, column: stage.keys.len(), reason: "too large".to_owned() }];
-        assert_eq!(
-            parted(&windows, &[], &overflowed),
-            both(&[], &[10, 20, 40]),
-            "nobody knows what HAVING says of it: it is told, and what was written stays"
-        );
+        let results = results(&mut timelines, windows);
+        let keys: Vec<_> = results.slots.iter().map(|slot| timelines.key(*slot)).collect();
+        let keys = decode_keys(keys.into_iter(), &stage.key_types).unwrap();
+        let rows = stage_rows(&stage, keys, results).unwrap();
+        (stage, rows)
     }
 }

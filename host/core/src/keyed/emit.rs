@@ -4,7 +4,7 @@
 //! sink.
 
 use crate::keyed::failures::failed_results;
-use crate::keyed::outputs::{Evaluated, FailedCell, evaluate_output};
+use crate::keyed::outputs::{Evaluated, FailedCell, Filter, evaluate_output};
 use crate::letter::FailedResult;
 use crate::project::{FailedRow, project, take};
 use crate::rows::Rows;
@@ -50,14 +50,10 @@ pub(crate) struct StageRows {
     pub(crate) windows: Vec<(i64, i64)>,
     /// `OVER` only: the event of each, by time in milliseconds and rank.
     pub(crate) events: Vec<(i64, Rank)>,
-    /// Whether something may have been written of each before.
-    pub(crate) revised: Vec<bool>,
     /// Whether each takes away what was written before; empty if none does.
     pub(crate) deleted: Vec<bool>,
     /// Values that are errors, by row.
     pub(crate) failed: Vec<FailedCell>,
-    /// The hash of each's key and window, where it is to be known of each whether it was written; else empty.
-    pub(crate) results: Vec<u64>,
 }
 
 /// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
@@ -87,8 +83,8 @@ pub(crate) fn stage_rows(
             reason: error.reason,
         })
         .collect();
-    let Results { windows, events, revised, deleted, .. } = results;
-    Ok(StageRows { batch, windows, events, revised, deleted, failed, results: Vec::new() })
+    let Results { windows, events, deleted, .. } = results;
+    Ok(StageRows { batch, windows, events, deleted, failed })
 }
 
 /// Results of several segments as those of one.
@@ -111,10 +107,8 @@ pub(crate) fn join(
         batch,
         windows: parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
         events: parts.iter().flat_map(|part| part.events.iter().copied()).collect(),
-        revised: Vec::new(),
         deleted: Vec::new(),
         failed,
-        results: Vec::new(),
     }))
 }
 
@@ -125,15 +119,15 @@ pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
     [Arc::new(starts), Arc::new(ends)]
 }
 
-/// HAVING and the query's columns over the stage's results. `with_identity` adds what tells rows apart.
+/// The query's columns over the stage's results, of which HAVING is asked if it is given. `with_identity` adds what tells rows apart.
 pub(crate) fn emit(
-    output: &Output,
+    (output, having): (&Output, Option<&Filter>),
     stage: StageRows,
     key_names: &[String],
     with_identity: bool,
     (op, revision): (Op, u64),
 ) -> Result<Emitted, ExpressionError> {
-    let Evaluated { columns, kept, failed } = evaluate_output(output, &stage.batch, &stage.failed)?;
+    let Evaluated { columns, kept, failed } = evaluate_output(output, having, &stage.batch, &stage.failed)?;
     let failed = failed_results(output, &stage, key_names, failed);
     let asked = if with_identity { stage.events.as_slice() } else { &[] };
     let identities: Vec<String> = asked.iter().map(|(_, rank)| rank.to_string()).collect();

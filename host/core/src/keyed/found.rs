@@ -7,9 +7,7 @@ use crate::keyed::effects::Effects;
 use crate::keyed::emit::{StageRows, stage_rows};
 use arrow_array::{ArrayRef, UInt32Array};
 use arrow_select::take::take;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use weir_event::key::decode_keys;
-use weir_event::key_hash;
 use weir_plan::{ExpressionError, JobPlan, KeyedStage};
 use weir_timeline::{Results, Slot, Timelines};
 
@@ -24,7 +22,7 @@ pub(crate) struct Found {
 
 /// The encoded keys of results, end to end in one stretch of memory.
 #[derive(Debug)]
-struct Keys {
+pub(crate) struct Keys {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     /// Which of them each result has; `None` where each has its own.
@@ -32,7 +30,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn of(timelines: &Timelines, slots: &[Slot]) -> Keys {
+    fn held(timelines: &Timelines, slots: &[Slot]) -> Keys {
         // More results than keys: some have the same.
         if slots.len() <= timelines.slots() {
             return Keys::copied(timelines, slots, None);
@@ -67,12 +65,19 @@ impl Keys {
         self.ends.iter().map(move |end| &self.bytes[std::mem::replace(&mut start, *end)..*end])
     }
 
+    /// The key of a result.
+    pub(crate) fn of(&self, result: usize) -> &[u8] {
+        let key = self.of_results.as_ref().map_or(result, |of_results| of_results[result] as usize);
+        let start = key.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[key]]
+    }
+
     /// The key's columns, a row for each result.
-    fn columns(self, stage: &KeyedStage) -> Result<Vec<ArrayRef>, ExpressionError> {
+    fn columns(&self, stage: &KeyedStage) -> Result<Vec<ArrayRef>, ExpressionError> {
         let broken = |message: String| ExpressionError::Broken(message);
         let keys = decode_keys(self.iter(), &stage.key_types).map_err(|error| broken(error.to_string()))?;
-        let Some(of_results) = self.of_results else { return Ok(keys) };
-        let of_results = UInt32Array::from(of_results);
+        let Some(of_results) = &self.of_results else { return Ok(keys) };
+        let of_results = UInt32Array::from(of_results.clone());
         let gather = |column: &ArrayRef| take(column, &of_results, None);
         keys.iter().map(gather).collect::<Result<_, _>>().map_err(|error| broken(error.to_string()))
     }
@@ -81,37 +86,24 @@ impl Keys {
 impl Found {
     /// Results of these timelines, whose slots may be other keys' as soon as something else is done to them.
     pub(crate) fn of(timelines: &Timelines, results: Results) -> Found {
-        let keys = Keys::of(timelines, &results.slots);
+        let keys = Keys::held(timelines, &results.slots);
         Found { has_more: results.more, results, keys }
     }
 
-    /// The rows of the stage's results; `None` if there are none. Events on which an aggregate failed are set aside.
+    /// The rows of the stage's results, with their keys; `None` if there are none. Events on which an aggregate failed are set aside.
     pub(crate) fn rows(
         mut self,
         plan: &JobPlan,
         stage: &KeyedStage,
         effects: &mut Effects,
-    ) -> Result<Option<StageRows>, CoreError> {
+    ) -> Result<Option<(StageRows, Keys)>, CoreError> {
         for refused in std::mem::take(&mut self.results.refused) {
             effects.refuse(&plan.name, refused.rank, refused.reason, String::new());
         }
         if self.results.is_empty() {
             return Ok(None);
         }
-        let results = if plan.output.filter.is_some() { self.hashes() } else { Vec::new() };
         let rows = stage_rows(stage, self.keys.columns(stage)?, self.results)?;
-        Ok(Some(StageRows { results, ..rows }))
-    }
-
-    /// Of each result the hash of its key and window.
-    fn hashes(&self) -> Vec<u64> {
-        let keys: Vec<u64> = self.keys.iter().map(key_hash).collect();
-        let hash = |result: usize| {
-            let key = self.keys.of_results.as_ref().map_or(result, |of_results| of_results[result] as usize);
-            let mut hasher = DefaultHasher::new();
-            (keys[key], self.results.windows.get(result)).hash(&mut hasher);
-            hasher.finish()
-        };
-        (0..self.results.slots.len()).map(hash).collect()
+        Ok(Some((rows, self.keys)))
     }
 }

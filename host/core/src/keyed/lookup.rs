@@ -348,7 +348,8 @@ fn result_row(
     };
     let failing: Vec<FailedCell> = values.errors.into_iter().map(cell).collect();
     let Evaluated { columns, failed: outputs, .. } =
-        evaluate_output(&plan.output, &batch, &failing).map_err(|error| failed(error.to_string()))?;
+        evaluate_output(&plan.output, plan.output.filter.as_ref(), &batch, &failing)
+            .map_err(|error| failed(error.to_string()))?;
     let failures = outputs.into_iter().map(|output| (output.column, output.reason)).collect();
     let in_frames = values.rows.iter().zip(values.newest.iter().zip(&values.oldest));
     let of_frame = |(rows, (newest, oldest)): (&u64, (&Option<EventTime>, &Option<EventTime>))| match present

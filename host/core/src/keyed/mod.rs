@@ -3,7 +3,6 @@
 //!
 //! Must not know who sends rows, when somebody asks, or where results go.
 
-pub(crate) mod absent;
 pub(crate) mod deletes;
 pub(crate) mod effects;
 pub(crate) mod emit;
@@ -17,13 +16,13 @@ pub(crate) mod parts;
 pub(crate) mod reached;
 pub(crate) mod segment;
 pub(crate) mod views;
+pub(crate) mod written;
 
 use crate::counts::Counts;
 use crate::error::CoreError;
 use crate::intake::route::KeyedRows;
 use crate::keyed::lookup::{Answer, AsOf, Entity, LookupError};
 use crate::stored::Name;
-use absent::Absent;
 use effects::Effects;
 use keys::Page;
 use parts::Parts;
@@ -71,7 +70,8 @@ pub struct Keyed<S = Vec<Segment>> {
     revision: u64,
     counts: Counts,
     next_expiry: EventTime,
-    absent: Absent,
+    /// Whether results that were written can be taken back, so that it is known of each whether it was.
+    takes_back: bool,
 }
 
 impl<S: Segments> Keyed<S> {
@@ -85,8 +85,10 @@ impl<S: Segments> Keyed<S> {
                 counts.add(restored.counts);
             }
         }
-        let (with_identity, next_expiry, absent) = (false, EventTime::MIN, Absent::default());
-        Ok(Keyed { plan, stage, segments, with_identity, revision, counts, next_expiry, absent })
+        let takes_back =
+            plan.row_shape().deletes && (plan.output.filter.is_some() || stage.present.is_some());
+        let (with_identity, next_expiry) = (false, EventTime::MIN);
+        Ok(Keyed { plan, stage, segments, with_identity, revision, counts, next_expiry, takes_back })
     }
 
     /// What was counted so far, also by those that had its key groups before.
@@ -203,6 +205,22 @@ impl Keyed {
         Keyed::over(plan, segments)
     }
 
+    /// An empty one that answers lookups and has no results, in one segment: for whoever replays a log.
+    pub fn silent(plan: Arc<JobPlan>, groups: Range<u16>) -> Result<Keyed, CoreError> {
+        let segment = Segment::open(stage_of(&plan)?, groups, false)?;
+        Keyed::over(plan, vec![segment])
+    }
+
+    /// Inserts some of the rows, by index, rising: those of one segment, which all of these are. What becomes of them is
+    /// counted and not told.
+    pub fn some_rows(&mut self, segment: usize, rows: &KeyedRows, own: &[u32]) -> Result<(), CoreError> {
+        let entered = self.segments[segment].insert(rows, own)?;
+        let mut effects = Effects::default();
+        entered.tell((&self.plan, &self.stage), rows, own, &mut effects);
+        self.counts.add(effects.counts);
+        Ok(())
+    }
+
     /// Shows everything of the state of a key group. What [`Keyed::dirty`] has still to show stays so.
     pub fn all(&self, group: KeyGroup, out: &mut StateSink<'_>) -> Result<(), CoreError> {
         let at = self.index_of(group)?;
@@ -274,9 +292,12 @@ impl Keyed {
     }
 
     fn index_of(&self, group: KeyGroup) -> Result<usize, CoreError> {
-        let first = self.segments.first().map_or(0, |segment| segment.groups().start);
-        let at = group.0.checked_sub(first).map(usize::from).filter(|at| *at < self.segments.len());
-        at.ok_or_else(|| CoreError::Input(format!("key group {} is held elsewhere", group.0)))
+        // Segments are in the order of their groups.
+        let at = self.segments.partition_point(|segment| segment.groups().end <= group.0);
+        let is_held = self.segments.get(at).is_some_and(|segment| segment.groups().contains(&group.0));
+        is_held
+            .then_some(at)
+            .ok_or_else(|| CoreError::Input(format!("key group {} is held elsewhere", group.0)))
     }
 
     fn of_group(&self, group: KeyGroup) -> Result<&Segment, CoreError> {

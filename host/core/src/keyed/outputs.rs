@@ -42,14 +42,18 @@ pub(crate) struct Evaluated {
     pub(crate) failed: Vec<FailedOutput>,
 }
 
-/// Evaluates HAVING and the result columns over a batch of the stage's results, of which `failing` are errors.
+/// What HAVING is.
+pub(crate) type Filter = Arc<dyn Expression>;
+
+/// Evaluates HAVING, where it is to be asked, and the result columns over a batch of the stage's results, of which `failing` are errors.
 pub(crate) fn evaluate_output(
     output: &Output,
+    filter: Option<&Filter>,
     batch: &RecordBatch,
     failing: &[FailedCell],
 ) -> Result<Evaluated, ExpressionError> {
     let mut failed = Vec::new();
-    let kept = having(output, batch, failing, &mut failed)?;
+    let kept = having(filter, batch, failing, &mut failed)?;
     let of_kept = kept.as_ref().map(|kept| take(batch, kept)).transpose()?;
     let batch = of_kept.as_ref().unwrap_or(batch);
     let mut columns = Vec::with_capacity(output.columns.len());
@@ -86,11 +90,11 @@ pub(crate) struct Having<'a> {
 impl<'a> Having<'a> {
     /// Over a batch of the stage's results, of which `failing` are errors; `None`: the query has none.
     pub(crate) fn of(
-        output: &Output,
+        filter: Option<&Filter>,
         batch: &RecordBatch,
         failing: &'a [FailedCell],
     ) -> Result<Option<Having<'a>>, ExpressionError> {
-        let Some(filter) = &output.filter else { return Ok(None) };
+        let Some(filter) = filter else { return Ok(None) };
         let reads = filter.reads();
         let read = failing.iter().filter(|cell| reads.contains(&cell.column));
         let unknown = read.map(|cell| (cell.row, &*cell.reason)).collect();
@@ -104,12 +108,12 @@ impl<'a> Having<'a> {
 
 /// The results for which HAVING is true; `None` for all.
 fn having(
-    output: &Output,
+    filter: Option<&Filter>,
     batch: &RecordBatch,
     failing: &[FailedCell],
     failed: &mut Vec<FailedOutput>,
 ) -> Result<Option<Vec<u32>>, ExpressionError> {
-    let Some(having) = Having::of(output, batch, failing)? else { return Ok(None) };
+    let Some(having) = Having::of(filter, batch, failing)? else { return Ok(None) };
     let mut kept = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() as u32 {
         match having.at(row) {

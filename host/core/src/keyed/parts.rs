@@ -3,9 +3,10 @@
 //! Results of several segments travel together while they are small. What deletes goes before what writes.
 
 use crate::error::CoreError;
-use crate::keyed::deletes::{output_of, part};
+use crate::keyed::deletes::{Judged, fates, judge, of_timelines, part};
 use crate::keyed::effects::Effects;
 use crate::keyed::emit::{Emitted, StageRows, emit, join};
+use crate::keyed::failures::failed_results;
 use crate::keyed::segment::Ask;
 use crate::keyed::{Keyed, Segments};
 use arrow_array::cast::AsArray;
@@ -57,12 +58,20 @@ impl<'a, S: Segments> Parts<'a, S> {
     }
 
     fn ask_segment(&mut self, ask: Ask) -> Result<(), CoreError> {
-        let Keyed { plan, stage, segments, absent, .. } = &mut *self.keyed;
-        let found = segments.write(self.segment, |segment| segment.ask(ask))?;
+        let Keyed { plan, stage, segments, takes_back, .. } = &mut *self.keyed;
+        let at = self.segment;
+        let found = segments.write(at, |segment| segment.ask(ask))?;
         self.segment += usize::from(!found.has_more);
-        let Some(rows) = found.rows(plan, stage, &mut self.effects)? else { return Ok(()) };
+        let Some((rows, keys)) = found.rows(plan, stage, &mut self.effects)? else { return Ok(()) };
         self.waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
-        for (op, rows) in part(stage, &plan.output, rows, absent)? {
+        let fates = if *takes_back {
+            let Judged { verdicts, failed } = judge(stage, &plan.output, &rows)?;
+            self.effects.fail(&plan.name, failed_results(&plan.output, &rows, &stage.key_names, failed));
+            segments.write(at, |segment| fates(&mut segment.written, stage, (&rows, &keys), &verdicts))
+        } else {
+            of_timelines(&rows)
+        };
+        for (op, rows) in part(stage, rows, &fates)? {
             match op {
                 Op::Delete => self.waiting.deletes.push(rows),
                 Op::Upsert => self.waiting.upserts.push(rows),
@@ -72,13 +81,15 @@ impl<'a, S: Segments> Parts<'a, S> {
     }
 
     fn emit_waiting(&mut self) -> Result<(), CoreError> {
-        let Keyed { plan, stage, with_identity, revision, .. } = &mut *self.keyed;
+        let Keyed { plan, stage, with_identity, revision, takes_back, .. } = &mut *self.keyed;
         let waiting = std::mem::take(&mut self.waiting);
         for (op, parts) in [(Op::Delete, waiting.deletes), (Op::Upsert, waiting.upserts)] {
             let Some(joined) = join(stage, parts)? else { continue };
             *revision += 1;
-            let (output, what) = (output_of(&plan.output, op), (op, *revision));
-            let Emitted { rows, failed } = emit(&output, joined, &stage.key_names, *with_identity, what)?;
+            // Of what goes HAVING says nothing, and of what can go it was asked before.
+            let having = plan.output.filter.as_ref().filter(|_| op == Op::Upsert && !*takes_back);
+            let (output, what) = ((&plan.output, having), (op, *revision));
+            let Emitted { rows, failed } = emit(output, joined, &stage.key_names, *with_identity, what)?;
             // Of what deletes only the key and the window mean anything.
             if op == Op::Upsert {
                 self.effects.fail(&plan.name, failed);

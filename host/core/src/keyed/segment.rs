@@ -11,11 +11,12 @@ use crate::keyed::entered::Entered;
 use crate::keyed::found::Found;
 use crate::keyed::reached::Reached;
 use crate::keyed::views::has_views;
+use crate::keyed::written::Written;
 use crate::stored::Name;
 use std::ops::Range;
 use weir_event::{EventTime, KeyGroup, key_hash};
 use weir_plan::KeyedStage;
-use weir_timeline::{AggregateError, Rows, Slot, Stats, Timelines};
+use weir_timeline::{AggregateError, Block, Rows, Slot, Stats, Timelines};
 
 /// A flush is made in parts of about so many results of a segment, for the sake of memory.
 const FLUSHED_AT_ONCE: usize = 1 << 16;
@@ -31,6 +32,8 @@ pub struct Segment {
     restored: Option<Reached>,
     /// How far they had come when they were last shown.
     shown: Option<Reached>,
+    /// Which results sinks have; empty where none can be taken back.
+    pub(crate) written: Written,
 }
 
 /// What brings results out.
@@ -57,7 +60,7 @@ impl Segment {
         let timelines = Timelines::new(stage.spec.clone())?;
         let timelines = if has_views(stage) { timelines.with_list_views() } else { timelines };
         let timelines = if gives_results { timelines } else { timelines.without_results() };
-        Ok(Segment { groups, timelines, restored: None, shown: None })
+        Ok(Segment { groups, timelines, restored: None, shown: None, written: Written::default() })
     }
 
     /// Its key groups.
@@ -106,6 +109,9 @@ impl Segment {
     /// Drops state that no lookup and no correction can need.
     pub fn expire(&mut self) {
         self.timelines.expire();
+        let timelines = &self.timelines;
+        let reach = timelines.spec().history;
+        self.written.expire(timelines.settled() - reach, |key| timelines.slot(key, key_hash(key)).is_some());
     }
 
     /// Shows everything of its state that changed since this was last asked; `revision` is the highest that a result of
@@ -123,6 +129,7 @@ impl Segment {
             self.show_reached(reached, out);
             self.shown = Some(reached);
         }
+        let limit = limit.saturating_sub(self.written.show_dirty(limit, out));
         self.timelines.encode_some(limit, &mut |key, block, value| out(Name::Block { key, block }, value))
     }
 
@@ -135,6 +142,7 @@ impl Segment {
     /// Shows every block of its state, without how far its groups have come.
     pub fn blocks(&self, out: &mut StateSink<'_>) {
         self.timelines.encode_all(&mut |key, block, value| out(Name::Block { key, block }, value));
+        self.written.show_all(out);
     }
 
     /// Shows of each of its groups how far it has come; the first has the counts.
@@ -156,6 +164,9 @@ impl Segment {
     pub fn restore(&mut self, name: Name<'_>, value: &[u8]) -> Result<(), CoreError> {
         match name {
             Name::Reached(_) => self.restore_reached(Reached::decode(value)?),
+            Name::Block { key, block: Block { column: Name::WRITTEN, .. } } => {
+                self.written.restore(key, value)?;
+            }
             Name::Block { key, block } => self.timelines.decode(key, key_hash(key), block, value)?,
         }
         Ok(())
@@ -175,7 +186,7 @@ impl Segment {
             return if is_empty { Ok(()) } else { Err(CoreError::Damaged(message)) };
         };
         self.timelines.restore_done(settled, oldest)?;
-        self.timelines.expire();
+        self.expire();
         Ok(())
     }
 
@@ -197,7 +208,7 @@ impl Segment {
     /// Whether something stored is out of reach and need not be kept.
     pub fn is_expired(&self, name: Name<'_>) -> bool {
         match name {
-            Name::Reached(_) => false,
+            Name::Reached(_) | Name::Block { block: Block { column: Name::WRITTEN, .. }, .. } => false,
             Name::Block { block, .. } => self.timelines.is_expired(block),
         }
     }

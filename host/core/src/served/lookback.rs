@@ -2,18 +2,23 @@
 //!
 //! Knows frames and what the engine found in them. Must not know how a value is written.
 
-use weir_engine::Looked;
+use crate::keyed::lookup::Looked;
 use weir_event::{EventTime, Span};
 use weir_timeline::{Bounds, Exclude, Frames, OverFrame, StageSpec};
 
 /// Where the rows of a value come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Lookback {
+pub enum Lookback {
     /// A window of a grid.
     Window,
     /// The last session, which rows up to the gap before it would belong to. It is found for so long after its end;
     /// `None` is always.
-    Session { gap: Span, kept: Option<Span> },
+    Session {
+        /// The pause that ends a session.
+        gap: Span,
+        /// How long it is found.
+        kept: Option<Span>,
+    },
     /// All that the key ever had.
     Everything,
     /// Frames of `OVER`.
@@ -22,20 +27,20 @@ pub(crate) enum Lookback {
 
 /// The frames of `OVER` that a value is over.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct OverLookback {
+pub struct OverLookback {
     /// Those of the stage by their number in it.
-    pub(crate) frames: Vec<(usize, OverFrame)>,
+    pub frames: Vec<(usize, OverFrame)>,
     /// Older rows are not looked for; `None`: however old they are.
-    pub(crate) retention: Option<Span>,
+    pub retention: Option<Span>,
     /// The number of the event, where the value repeats columns of it.
-    pub(crate) event: Option<usize>,
+    pub event: Option<usize>,
     /// How long after its time an event is found; `None` is always.
-    pub(crate) found_for: Option<Span>,
+    pub found_for: Option<Span>,
 }
 
 impl Lookback {
     /// Of these frames of a stage.
-    pub(crate) fn of(spec: &StageSpec, read: &[usize]) -> Lookback {
+    pub fn of(spec: &StageSpec, read: &[usize]) -> Lookback {
         match &spec.frames {
             Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) => Lookback::Window,
             Frames::Session(session) => Lookback::Session { gap: session.gap, kept: spec.retention },
@@ -51,7 +56,7 @@ impl Lookback {
 
     /// Whether a row from before `since` could be part of what was looked for at this time, which a job has not before
     /// any event.
-    pub(crate) fn is_beyond(&self, since: EventTime, looked: &Looked, time: Option<EventTime>) -> bool {
+    pub fn is_beyond(&self, since: EventTime, looked: &Looked, time: Option<EventTime>) -> bool {
         match self {
             Lookback::Window => looked.window.is_some_and(|(start, _)| start < since),
             Lookback::Session { gap, kept } => match looked.window {
@@ -130,10 +135,10 @@ fn found_for(spec: &StageSpec, frames: &[OverFrame]) -> Option<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyed::lookup::FrameRows;
     use arrow_array::RecordBatch;
     use arrow_schema::Schema;
     use std::sync::Arc;
-    use weir_engine::FrameRows;
 
     const fn span(millis: i64) -> Span {
         Span::from_millis(millis)

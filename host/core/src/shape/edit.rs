@@ -12,7 +12,7 @@ use crate::keyed::reached::Reached;
 use crate::stored::Name;
 use weir_event::{EventTime, Span};
 use weir_plan::{JobPlan, KeyedStage};
-use weir_timeline::{AggregateSpec, Edit, Frames, Kind, Origins};
+use weir_timeline::{AggregateSpec, Block, Edit, Frames, Kind, Origins};
 
 /// When an edit is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +66,10 @@ impl Edited {
                 Ok(Some(Reached { oldest: reached.oldest.max(reached.settled), ..reached }.encode()))
             }
             Name::Reached(_) => Ok(Some(stored.to_vec())),
+            // Results of other windows are other results.
+            Name::Block { block: Block { column: Name::WRITTEN, .. }, .. } => {
+                Ok((!self.begins_anew).then(|| stored.to_vec()))
+            }
             Name::Block { block, .. } => Ok(self.edit.translate(block, stored)?),
         }
     }

@@ -3,9 +3,10 @@
 //! Must not know how rows are kept, or when checkpoints are made.
 
 use super::queue::{Hold, NextStep};
-use super::{Outbox, spool};
+use super::{Outbox, VisibleMark, spool};
 use crate::status::{SinkState, SinkStatus};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use weir_connect::{ConnectError, SinkCounts, SinkRows, Token};
 use weir_event::EventTime;
 
@@ -77,20 +78,39 @@ impl Outbox {
         let new_rows = self.queue().wrote(self.is_kept);
         self.tell(|status| status.rows += new_rows);
         if new_rows > 0 {
+            self.has_worked.store(true, Ordering::Release);
             self.works();
         }
     }
 
     /// The sink has prepared a checkpoint.
-    pub(crate) fn prepared(&self, checkpoint: u64, token: Token) {
-        self.queue().prepared(checkpoint, token);
+    pub(crate) fn prepared(&self, checkpoint: u64, token: Token, is_last: bool) {
+        self.queue().prepared(checkpoint, token, is_last);
         self.works();
     }
 
     /// The sink has committed its newest token.
-    pub(crate) fn committed(&self) {
+    pub(crate) async fn committed(&self, token: &Token) {
         self.queue().committed();
+        self.has_worked.store(true, Ordering::Release);
         self.works();
+        self.made_visible(Some(token)).await;
+    }
+
+    /// What the safe token covers is visible; where rows of it were not before, a mark beside the rows that wait says so.
+    pub(crate) async fn made_visible(&self, safe: Option<&Token>) {
+        let rows = self.queue().made_visible();
+        if let Some(token) = safe.filter(|_| rows > 0 && self.shows_when_safe) {
+            let mark = VisibleMark::of(self.identity(), token);
+            let (folder, cpu) = (self.folder.clone(), self.progress.cpu.clone());
+            // What it cannot leave it tells itself.
+            drop(tokio::task::spawn_blocking(move || cpu.measure(|| mark.leave(&folder))).await);
+        }
+    }
+
+    /// Whether the sink has come further since the last call: has written rows for the first time, or made some visible.
+    pub(crate) fn take_worked(&self) -> bool {
+        self.has_worked.swap(false, Ordering::AcqRel)
     }
 
     /// The sink has failed. It is tried again at a time, or not.

@@ -8,17 +8,19 @@
 mod feed;
 mod frame;
 mod left;
+mod mark;
 mod queue;
 mod room;
 mod spool;
 
 pub(crate) use feed::Work;
 pub(crate) use left::LeftOutboxes;
+pub(crate) use mark::VisibleMark;
 pub(crate) use room::Room;
 
 use crate::back_off::BackOff;
 use crate::error::EngineError;
-use crate::manifest::Kept;
+use crate::manifest::{Covered, Kept};
 use crate::progress::Progress;
 use crate::status::{SinkState, SinkStatus};
 use crate::stop::stopped;
@@ -56,6 +58,10 @@ pub(crate) struct OutboxOpening {
     pub(crate) on_full: OnFull,
     /// Whether rows that the sink has written may have to be written again.
     pub(crate) is_kept: bool,
+    /// Whether it shows rows only when their checkpoint is safe.
+    pub(crate) shows_when_safe: bool,
+    /// Whether it goes on from its last token where it was out of the definition for a while.
+    pub(crate) goes_on: bool,
     /// Whether the job ends where its sources do: then it does not wait for a sink that is given up.
     pub(crate) is_bounded: bool,
     /// The number of the attempt.
@@ -63,11 +69,22 @@ pub(crate) struct OutboxOpening {
     /// What the last checkpoint says of the sink.
     pub(crate) token: Option<Token>,
     pub(crate) kept: Kept,
+    pub(crate) covered: Covered,
     pub(crate) progress: Arc<Progress>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: watch::Receiver<bool>,
     /// Told whenever something has changed in the queue.
     pub(crate) room: Arc<Notify>,
+}
+
+/// What a checkpoint says of a sink.
+#[derive(Debug)]
+pub(crate) struct SinkPart {
+    pub(crate) token: Option<Token>,
+    /// What that is good for.
+    pub(crate) covered: Covered,
+    /// What it does not cover, which is durable.
+    pub(crate) kept: Kept,
 }
 
 /// The queue before one sink.
@@ -80,8 +97,12 @@ pub(crate) struct Outbox {
     limit_bytes: u64,
     on_full: OnFull,
     is_kept: bool,
+    shows_when_safe: bool,
+    goes_on: bool,
     is_bounded: bool,
     is_ending: AtomicBool,
+    /// Whether the sink has come further since somebody last asked.
+    has_worked: AtomicBool,
     queue: Mutex<Queue>,
     /// Locked before `queue`.
     spool: Arc<tokio::sync::Mutex<Spool>>,
@@ -103,7 +124,7 @@ impl Outbox {
     /// As the last checkpoint left it. Files of which that says nothing go once another checkpoint is safe.
     pub(crate) fn open(opening: OutboxOpening) -> Outbox {
         let OutboxOpening { job, sink, folder, progress, kept, .. } = opening;
-        let mut queue = Queue::restored(opening.token, kept);
+        let mut queue = Queue::restored(opening.token, kept).with_token_of(opening.covered);
         let file_bytes = opening.limit_bytes / FILES;
         let spool = Spool::open(folder.clone(), opening.attempt, file_bytes, queue.files());
         // The job goes on in the same process: what was suspended stays so.
@@ -118,8 +139,11 @@ impl Outbox {
             limit_bytes: opening.limit_bytes,
             on_full: opening.on_full,
             is_kept: opening.is_kept,
+            shows_when_safe: opening.shows_when_safe,
+            goes_on: opening.goes_on,
             is_bounded: opening.is_bounded,
             is_ending: AtomicBool::new(false),
+            has_worked: AtomicBool::new(false),
             queue: Mutex::new(queue),
             spool: Arc::new(tokio::sync::Mutex::new(spool)),
             changed: watch::Sender::new(()),
@@ -205,8 +229,8 @@ impl Outbox {
         self.tell(|_| {});
     }
 
-    /// The sink's part of the checkpoint that has begun: its token, and what that does not cover, which is durable then.
-    pub(crate) async fn part(&self) -> Result<(Option<Token>, Kept), EngineError> {
+    /// The sink's part of the checkpoint that has begun.
+    pub(crate) async fn part(&self) -> Result<SinkPart, EngineError> {
         let mut changed = self.changed.subscribe();
         let answered = async {
             while !self.queue().is_answered() {
@@ -219,7 +243,11 @@ impl Outbox {
             self.queue().is_answered();
         }
         self.keep().await?;
-        Ok(self.queue().part())
+        let mut queue = self.queue();
+        let (token, kept) = queue.part();
+        let covered = queue.token_covers();
+        let rows = if self.shows_when_safe { covered.rows } else { 0 };
+        Ok(SinkPart { token, kept, covered: Covered { goes_on: self.goes_on, rows, ..covered } })
     }
 
     /// Makes durable what the token of the checkpoint that has begun does not cover; waits where no disk takes it.

@@ -10,6 +10,7 @@ use arrow_array::{ArrayRef, StringViewArray};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -120,6 +121,7 @@ pub(super) struct OnDisk {
     disk: Arc<watch::Sender<Disk>>,
     clock: Arc<ManualClock>,
     place: &'static str,
+    goes_on: bool,
 }
 
 /// What a disk that is slow takes for each row.
@@ -128,7 +130,12 @@ pub(super) const SLOW: Duration = Duration::from_secs(5);
 impl OnDisk {
     pub(super) fn new(world: &World, place: &'static str, trouble: Trouble) -> OnDisk {
         let disk = watch::Sender::new(Disk { written: Vec::new(), visible: 0, trouble, writes: 0 });
-        OnDisk { disk: Arc::new(disk), clock: world.clock.clone(), place }
+        OnDisk { disk: Arc::new(disk), clock: world.clock.clone(), place, goes_on: false }
+    }
+
+    /// One that goes on from its last token when it comes back.
+    pub(super) fn going_on(self) -> OnDisk {
+        OnDisk { goes_on: true, ..self }
     }
 
     pub(super) fn writes(&self) -> usize {
@@ -172,6 +179,10 @@ impl Sink for OnDisk {
         Delivery::ExactlyOnce
     }
 
+    fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
     fn place(&self) -> String {
         self.place.to_owned()
     }
@@ -211,6 +222,13 @@ impl Sink for OnDisk {
     async fn commit(&mut self, token: &Token) -> Result<(), ConnectError> {
         self.act(Trouble::Commit, |disk| disk.visible = disk.visible.max(length(token)))
     }
+}
+
+/// The files in the folder of an outbox that hold rows.
+pub(super) fn files_of_rows(outbox: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(outbox).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|ending| ending == "rows")).collect()
 }
 
 /// The rows of these windows.

@@ -1,6 +1,6 @@
 //! When result rows are written.
 
-use super::harness::{Lines, World, dropping, lines, plan, seconds, with_stream};
+use super::harness::{Lines, World, dropping, having, lines, plan, seconds, with_stream};
 use super::waiting::{eventually, in_time};
 use crate::Mode;
 use std::sync::Arc;
@@ -51,6 +51,20 @@ async fn on_close_only_what_is_final_or_open_at_the_end_is_written() {
     let world = World::new();
     world.run(&emitting(Emit::Close), single("u,1,1, u,2,1, u,12,1,")).await.unwrap();
     assert_eq!(world.rows(), ["u@0=2", "u@10=1"]);
+}
+
+#[tokio::test]
+async fn what_was_open_at_the_end_of_a_run_is_revised_by_the_next_also_under_drop() {
+    let world = World::new();
+    let mut plan = emitting(Emit::Close);
+    dropping(&mut plan);
+    world.run(&plan, single("u,1,1,")).await.unwrap();
+    world.run(&plan, single("u,1,1, u,2,1,")).await.unwrap();
+    assert_eq!(world.rows(), ["u@0=1", "u@0=2"]);
+    // So HAVING may take a row away that was written.
+    assert!(!plan.row_shape().deletes);
+    plan.output.filter = Some(having());
+    assert!(plan.row_shape().deletes);
 }
 
 #[tokio::test]

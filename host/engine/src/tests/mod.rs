@@ -9,6 +9,7 @@ mod duplicates;
 mod emit;
 mod failures;
 mod freshness;
+mod gone_sinks;
 pub(crate) mod harness;
 mod hours;
 mod idle;

@@ -1,22 +1,19 @@
 //! What waits for a sink is bounded, belongs to that sink wherever it stands in the definition, and is kept until it is not
 //! needed.
 
-use super::beside::{Beside, OnDisk, Trouble, rows};
+use super::beside::{Beside, OnDisk, Trouble, files_of_rows, rows};
+use super::harness::World;
 use crate::status::SinkState;
 use crate::{JobState, Mode};
 use std::cell::Cell;
 use std::fs;
-use std::path::Path;
 use weir_plan::OnFull;
 
-/// Bytes of all files below a folder.
-fn size(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let of_entry = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(about) if about.is_dir() => size(&entry.path()),
-        about => about.map_or(0, |about| about.len()),
-    };
-    entries.map(of_entry).sum()
+/// Bytes of all files of rows in the outboxes of the job.
+fn size(world: &World) -> u64 {
+    let outboxes = fs::read_dir(world.path().join("outbox/counts")).into_iter().flatten().flatten();
+    let files = outboxes.flat_map(|outbox| files_of_rows(&outbox.path()));
+    files.map(|file| fs::metadata(file).map_or(0, |about| about.len())).sum()
 }
 
 #[test]
@@ -26,7 +23,6 @@ fn what_a_slow_sink_has_written_is_not_kept_and_not_written_again_after_a_crash(
     let mut beside = Beside::new(Trouble::Write, OnFull::Pause);
     beside.world.outbox_bytes = LIMIT;
     beside.fed.feed(0..WINDOWS + 1);
-    let outbox = beside.world.path().join("outbox");
     let most = Cell::new(0);
     for part in 1..=3 {
         beside.start(Mode::Live);
@@ -37,7 +33,7 @@ fn what_a_slow_sink_has_written_is_not_kept_and_not_written_again_after_a_crash(
         }
         let wanted = (WINDOWS * part / 3) as usize;
         beside.eventually("a third of the rows is visible", |it| {
-            most.set(most.get().max(size(&outbox)));
+            most.set(most.get().max(size(&it.world)));
             it.disk.visible().len() >= wanted
         });
         beside.kill();
@@ -120,7 +116,7 @@ fn a_sink_that_writes_elsewhere_is_another() {
     assert_eq!((sink.rows, sink.missed_rows), (10, 9), "what waited for the first: {sink:?}");
     beside.checkpoint();
     beside.stop();
-    assert_eq!(size(&beside.world.path().join("outbox")), 0, "what waited for the first is gone");
+    assert_eq!(size(&beside.world), 0, "what waited for the first is gone");
 }
 
 #[test]

@@ -46,3 +46,15 @@ async fn under_drop_the_row_does_not_count() {
     assert_eq!(world.rows(), ["u@10=1", "u@1=1", "u@30=1"]);
     assert_eq!(world.counts().dropped, 1);
 }
+
+#[tokio::test]
+async fn under_drop_a_session_that_was_open_at_the_end_of_a_run_can_be_taken_back_by_the_next() {
+    let world = World::new();
+    let mut plan = sessions();
+    plan.output.filter = None;
+    dropping(&mut plan);
+    world.run(&plan, lines(&["u,1,1, u,10,1,"])).await.unwrap();
+    world.run(&plan, lines(&["u,1,1, u,10,1, u,8,1,"])).await.unwrap();
+    assert_eq!(world.rows(), ["u@10 is gone", "u@10=1", "u@1=1", "u@8=2"]);
+    assert!(plan.row_shape().deletes);
+}

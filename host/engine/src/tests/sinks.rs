@@ -1,9 +1,10 @@
 //! A sink that fails in every way beside one that does not: it fails alone, and gets each row once.
 
-use super::beside::{Beside, Trouble, rows};
+use super::beside::{Beside, OnDisk, Trouble, files_of_rows, rows};
 use crate::status::SinkState;
 use crate::{JobState, Mode};
-use weir_event::Fault;
+use std::time::Duration;
+use weir_event::{Clock, Fault};
 use weir_plan::OnFull;
 
 #[test]
@@ -72,9 +73,8 @@ fn a_process_that_ends_in_the_middle_of_the_trouble_loses_and_doubles_nothing() 
             beside.start(Mode::Live);
             beside.eventually("it gets everything", |it| it.disk.visible() == rows(0..19));
             beside.stop();
-            let outbox = beside.world.path().join("outbox/counts/disk");
-            let left = std::fs::read_dir(outbox).map_or(0, Iterator::count);
-            assert_eq!(left, 0, "{trouble:?}: files that nobody needs are removed");
+            let left = files_of_rows(&beside.world.path().join("outbox/counts/disk"));
+            assert!(left.is_empty(), "{trouble:?}: files that nobody needs are removed: {left:?}");
         }
     }
 }
@@ -87,8 +87,8 @@ fn a_damaged_outbox_fails_its_sink_alone() {
     beside.eventually("rows are made", |it| it.job().status().counts.results == 9);
     beside.checkpoint();
     beside.kill();
-    for file in std::fs::read_dir(beside.world.path().join("outbox/counts/disk")).unwrap() {
-        std::fs::write(file.unwrap().path(), "no rows").unwrap();
+    for file in files_of_rows(&beside.world.path().join("outbox/counts/disk")) {
+        std::fs::write(file, "no rows").unwrap();
     }
     beside.disk.set(Trouble::None);
     beside.start(Mode::Live);
@@ -127,6 +127,8 @@ fn a_full_outbox_pauses_the_job_which_can_be_stopped_and_goes_on_when_there_is_r
 
     beside.start(Mode::Live);
     beside.eventually("it is paused", |it| matches!(it.job().status().state, JobState::Paused(_)));
+    let lag_ms = beside.job().lag_ms();
+    assert!(lag_ms < 3_600_000, "it has just begun, however old the events are: {lag_ms}");
     beside.disk.set(Trouble::None);
     beside.eventually("it gets everything", |it| it.disk.visible() == rows(0..49));
     assert_eq!(beside.job().status().state, JobState::Running);
@@ -176,6 +178,33 @@ fn a_run_to_the_end_waits_for_a_sink_that_may_come_back() {
 }
 
 #[test]
+fn a_run_to_the_end_gives_a_sink_up_only_where_it_has_not_worked_for_long() {
+    let mut beside = Beside::new(Trouble::Write, OnFull::Pause);
+    beside.fed.feed(0..10);
+    beside.start(Mode::UntilEnd);
+    beside.eventually("everything is read", |it| it.world.rows().len() == 10);
+    let pass = |beside: &Beside, seconds: u64| {
+        let until = beside.world.clock.monotonic() + Duration::from_secs(seconds);
+        beside.eventually("time passes", |it| it.world.clock.monotonic() >= until);
+    };
+    // It writes, and then fails for another reason: neither takes two minutes.
+    for trouble in [Trouble::Write, Trouble::Prepare] {
+        beside.disk.set(trouble);
+        pass(&beside, 100);
+        assert!(matches!(beside.sink().state, SinkState::Retrying(_)), "{trouble:?}: {:?}", beside.sink());
+    }
+    pass(&beside, 60);
+    assert!(matches!(beside.sink().state, SinkState::Failed(_)), "{:?}", beside.sink());
+    let error = beside.outcome().1.unwrap_err();
+    assert!(error.to_string().contains("sink `disk`"), "{error}");
+
+    beside.disk.set(Trouble::None);
+    beside.start(Mode::UntilEnd);
+    beside.outcome().1.unwrap();
+    assert_eq!(beside.disk.visible(), rows(0..10));
+}
+
+#[test]
 fn a_run_to_the_end_ends_with_the_failure_of_a_sink_when_everything_else_is_written() {
     let mut beside = Beside::new(Trouble::Refused, OnFull::Pause);
     beside.fed.feed(0..10);
@@ -195,4 +224,19 @@ fn a_run_to_the_end_ends_with_the_failure_of_a_sink_when_everything_else_is_writ
     outcome.unwrap();
     assert_eq!(beside.disk.visible(), rows(0..10));
     assert_eq!((beside.world.rows().len(), job.status().counts.events), (10, 10));
+}
+
+#[test]
+fn a_run_to_the_end_names_every_sink_that_does_not_have_its_rows() {
+    let mut beside = Beside::new(Trouble::Refused, OnFull::Pause);
+    let away = OnDisk::new(&beside.world, "b", Trouble::Write);
+    beside.world.others.push(away.spec("disk-2", OnFull::Pause));
+    beside.fed.feed(0..10);
+    beside.start(Mode::UntilEnd);
+    let error = beside.outcome().1.unwrap_err();
+    let said = error.to_string();
+    assert_eq!(error.fault(), Fault::External, "{said}");
+    for part in ["sink `disk`: the disk is not one; 10 rows wait", "sink `disk-2`: no Write; 10 rows wait"] {
+        assert!(said.contains(part), "{said}");
+    }
 }

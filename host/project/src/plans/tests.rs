@@ -107,3 +107,21 @@ fn a_job_that_lacks_a_function_says_which_and_planning_stays_on_its_caller_s_thr
     let threads = asked.0.into_inner().unwrap();
     assert!(!threads.is_empty() && threads.iter().all(|id| *id == thread::current().id()), "{threads:?}");
 }
+
+#[test]
+fn a_single_feature_that_the_query_calls_otherwise_is_told_with_its_column() {
+    let told = |value: &str, features: &str| {
+        let query = format!(
+            "query: SELECT user_id, {value} FROM rides GROUP BY user_id, TUMBLE(at, INTERVAL '1' DAY)\n"
+        );
+        let job = format!("{query}features: {{{features}}}\n");
+        let planned = planned(&[("streams/rides.yaml", STREAM), ("jobs/j.yaml", &job)], &BuiltIns);
+        assert_eq!(planned.jobs.len(), 1, "{:?}", planned.diagnostics);
+        planned.remarks().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let said = told("SUM(n) AS total", "totl: {version: 2}");
+    assert!(said.len() == 1 && said[0].starts_with("jobs/j.yaml:2:12: notice: "), "{said:?}");
+    assert!(said[0].contains("`totl` is the query's `total`, its only value"), "{said:?}");
+    assert!(told("SUM(n) AS total", "total: {version: 2}").is_empty());
+    assert!(told("SUM(n)", "total: {version: 2}").is_empty(), "the query has no name for it");
+}

@@ -51,9 +51,9 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
         Some(server) => state::check(&project, server, &planned.jobs, &kinds),
         None => Ok(StateCheck::None),
     };
-    let (edits, left) = match &state {
-        Ok(StateCheck::Seen { edits, left, .. }) => (edits.clone(), left.clone()),
-        _ => (BTreeMap::new(), Vec::new()),
+    let (edits, left, hidden) = match &state {
+        Ok(StateCheck::Seen { edits, left, hidden, .. }) => (edits.clone(), left.clone(), hidden.clone()),
+        _ => Default::default(),
     };
     let tried =
         if arguments.connect { try_all(&checked, &planned.jobs, &kinds, &clock)? } else { Vec::new() };
@@ -61,6 +61,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
         let mut answer = as_json(&planned, &refused_plugins, &kinds, (&edits, arguments.explain));
         answer["missing"] = json!(missing);
         answer["waiting_rows"] = json!(left);
+        answer["hidden_rows"] = json!(hidden);
         if arguments.connect {
             answer["tried"] = json!(tried.iter().map(Tried::as_json).collect::<Vec<_>>());
         }
@@ -69,7 +70,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
         for remark in planned.remarks() {
             print(&remark.to_string())?;
         }
-        for warning in missing.iter().chain(&left) {
+        for warning in missing.iter().chain(&left).chain(&hidden) {
             print(&format!("warning: {warning}"))?;
         }
         for plan in &planned.jobs {

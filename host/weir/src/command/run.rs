@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_engine::{Counts, Job, Mode, SinkStatus, SystemClock};
+use weir_engine::{Counts, Job, JobStatus, Mode, SinkState, SinkStatus, SystemClock};
 use weir_event::Clock;
 use weir_plugin::PluginRegistry;
 
@@ -108,7 +108,21 @@ async fn until_end(
         stopped = running.engine.stop() => stopped.map_err(|error| Failure::from(&*error))?,
         never = plugins::halt_soon(plugins, &*clock) => match never {},
     }
-    Err(Failure::user("stopped before the end; run it again to go on from here"))
+    let waiting: String = jobs.iter().flat_map(|job| waiting(&job.status())).collect();
+    Err(Failure::user(format!("stopped before the end; run it again to go on from here{waiting}")))
+}
+
+/// What waits for each sink of a job that does not take rows.
+fn waiting(status: &JobStatus) -> Vec<String> {
+    let told = |(name, sink): (&String, &SinkStatus)| {
+        let reason = match &sink.state {
+            SinkState::Running => return None,
+            SinkState::Retrying(reason) | SinkState::Failed(reason) | SinkState::Suspended(reason) => reason,
+        };
+        let (job, rows) = (&status.job, sink.waiting_rows);
+        Some(format!("; job `{job}`: sink `{name}`: {reason}; {rows} rows wait for it"))
+    };
+    status.sink_counts.iter().filter_map(told).collect()
 }
 
 fn report(running: &Running) {

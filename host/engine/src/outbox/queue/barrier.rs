@@ -4,7 +4,7 @@
 //! what it has written as soon as it can; a token that covers no row behind the barrier goes into the checkpoint.
 
 use super::{Hold, Item, Queue, RowsIn, Waiting};
-use crate::manifest::{Kept, Spooled};
+use crate::manifest::{Covered, Kept, Spooled};
 use std::sync::Arc;
 use weir_connect::{SinkRows, Token};
 
@@ -29,6 +29,8 @@ pub(super) struct Prepared {
     token: Token,
     /// So many items, counted from the oldest, it covers.
     covers: usize,
+    /// Whether the sink has left nothing unfinished.
+    is_last: bool,
 }
 
 impl Queue {
@@ -116,6 +118,24 @@ impl Queue {
         (token, Kept { files: self.spooled(), missed: self.missed })
     }
 
+    /// What the token of [`Queue::part`] is good for.
+    pub(in crate::outbox) fn token_covers(&self) -> Covered {
+        let (hidden, is_last) = (self.hidden_rows, self.is_last);
+        match self.covered() {
+            Some(new) => Covered {
+                rows: hidden + self.rows_before(new.covers),
+                is_last: new.is_last,
+                ..Covered::default()
+            },
+            None => Covered { rows: hidden, is_last, ..Covered::default() },
+        }
+    }
+
+    fn rows_before(&self, covers: usize) -> u64 {
+        let rows = |item: &Item| if let Item::Rows(waiting) = item { waiting.rows } else { 0 };
+        self.items.iter().take(covers).map(rows).sum()
+    }
+
     /// What of it is in files, neighbours as one.
     fn spooled(&self) -> Vec<Spooled> {
         let mut files: Vec<Spooled> = Vec::new();
@@ -136,11 +156,10 @@ impl Queue {
 
     /// The checkpoint is safe: what its token covers is not needed any more.
     pub(in crate::outbox) fn make_safe(&mut self) {
-        let Some(OnItsWay { answer: Answer::Prepared(Prepared { token, covers }), .. }) = self.barrier.take()
-        else {
-            return;
-        };
-        (self.safe, self.uncommitted) = (Some(token), true);
+        let Some(OnItsWay { answer: Answer::Prepared(prepared), .. }) = self.barrier.take() else { return };
+        let Prepared { token, covers, is_last } = prepared;
+        (self.safe, self.uncommitted, self.is_last) = (Some(token), true, is_last);
+        self.hidden_rows += self.rows_before(covers);
         for item in self.items.drain(..covers.min(self.items.len())) {
             let Item::Rows(Waiting { place, bytes, .. }) = item else { continue };
             self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
@@ -161,14 +180,14 @@ impl Queue {
     }
 
     /// The sink has prepared all that it has taken. Where the checkpoint did not wait for it, the next one gets its token.
-    pub(in crate::outbox) fn prepared(&mut self, checkpoint: u64, token: Token) {
+    pub(in crate::outbox) fn prepared(&mut self, checkpoint: u64, token: Token, is_last: bool) {
         let is_at_barrier =
             matches!(self.items.get(self.taken), Some(Item::Barrier(reached)) if *reached == checkpoint);
         if is_at_barrier {
             self.advance();
         }
         let is_in_time = is_at_barrier && self.is_asked(checkpoint);
-        let prepared = Prepared { token, covers: self.taken };
+        let prepared = Prepared { token, covers: self.taken, is_last };
         match self.barrier.as_mut().filter(|_| is_in_time) {
             Some(barrier) => (barrier.answer, self.early) = (Answer::Prepared(prepared), None),
             None => self.early = Some(prepared),

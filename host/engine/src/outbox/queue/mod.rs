@@ -12,7 +12,7 @@ mod barrier;
 
 pub(super) use admission::{Admission, Hold};
 
-use crate::manifest::{Kept, Spooled, Stretch};
+use crate::manifest::{Covered, Kept, Spooled, Stretch};
 use barrier::{OnItsWay, Prepared};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -88,6 +88,10 @@ pub(super) struct Queue {
     safe: Option<Token>,
     /// The safe token, while it has not been committed.
     uncommitted: bool,
+    /// Rows that the safe token covers, until the sink has made them visible.
+    hidden_rows: u64,
+    /// Whether the sink had left nothing unfinished at the safe token.
+    is_last: bool,
     barrier: Option<OnItsWay>,
     /// A checkpoint that did not wait for the sink, which is to prepare what it has written.
     asked_early: Option<u64>,
@@ -114,6 +118,11 @@ impl Queue {
             queue.push(RowsIn::File(stretch), rows, bytes, since);
         }
         queue
+    }
+
+    /// What that checkpoint says of its token.
+    pub(super) fn with_token_of(self, covered: Covered) -> Queue {
+        Queue { hidden_rows: covered.rows, is_last: covered.is_last, ..self }
     }
 
     fn push(&mut self, place: RowsIn, rows: u64, bytes: u64, since: EventTime) {
@@ -237,6 +246,11 @@ impl Queue {
 
     pub(super) fn committed(&mut self) {
         self.uncommitted = false;
+    }
+
+    /// What the safe token covers is visible; how many of the rows were not.
+    pub(super) fn made_visible(&mut self) -> u64 {
+        std::mem::take(&mut self.hidden_rows)
     }
 
     /// Bytes of rows in memory.

@@ -176,7 +176,7 @@ impl World {
             }
             NextStep::Prepare(checkpoint) => {
                 let token = token(self.outside.written.len());
-                self.queue.prepared(checkpoint, token);
+                self.queue.prepared(checkpoint, token, false);
             }
             NextStep::CaughtUp | NextStep::Wait => {}
             NextStep::GoBack => self.is_open = false,

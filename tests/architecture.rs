@@ -13,7 +13,7 @@ const ROWS: [&[&str]; 7] = [
     &["weir-timeline", "weir-store", "weir-connect"],
     &["weir-plan", "weir-format"],
     &["weir-core", "weir-sql", "weir-plugin", "weir-connectors"],
-    &["weir-project", "weir-engine"],
+    &["weir-project", "weir-engine", "weir-train"],
     &["weir-serve"],
     &["weir"],
 ];
@@ -29,11 +29,12 @@ const OWNERS: [(&str, &str); 6] = [
 ];
 
 /// What a crate does without, also in what it uses: whoever builds on it alone gets none of that.
-const ABSENCES: [(&str, &[&str]); 5] = [
+const ABSENCES: [(&str, &[&str]); 6] = [
     ("weir-event", &["tokio", "hyper", "sled"]),
     ("weir-format", &["rdkafka", "openssl-sys", "hyper", "tokio", "sled", "wasmtime", "datafusion-expr"]),
     ("weir-core", &["rdkafka", "hyper", "tokio", "sled", "wasmtime", "sqlparser"]),
     ("weir-engine", &["rdkafka", "hyper", "axum", "wasmtime", "sqlparser"]),
+    ("weir-train", &["rdkafka", "tokio", "hyper", "sled", "wasmtime", "sqlparser"]),
     ("weir-project", &["rdkafka", "openssl-sys", "axum", "sled", "wasmtime", "ureq"]),
 ];
 

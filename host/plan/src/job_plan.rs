@@ -9,6 +9,7 @@ use crate::expression::Expression;
 use crate::state_shape::StateShape;
 use arrow_schema::{DataType, Schema, SchemaRef};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_connect::RowShape;
 use weir_event::{PartitionId, Span};
@@ -92,16 +93,30 @@ impl JobPlan {
 
     /// Whether it calls functions of plugins, each of which may go on for as long as its fuel lasts.
     pub fn calls_components(&self) -> bool {
+        self.texts().any(|text| text.contains(COMPONENT_MARK))
+    }
+
+    /// The hashes of the components that it calls functions of.
+    pub fn components(&self) -> BTreeSet<String> {
+        let hashes = |text: String| {
+            let marks = text.match_indices(COMPONENT_MARK).map(|(at, mark)| &text[at + mark.len()..]);
+            let hash = |rest: &str| rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>();
+            marks.map(hash).collect::<Vec<_>>()
+        };
+        self.texts().flat_map(hashes).collect()
+    }
+
+    /// What each of its expressions and aggregates is called.
+    fn texts(&self) -> impl Iterator<Item = String> {
         let of_items = self.inputs.iter().filter_map(|input| input.unnest.as_ref());
         let of_items = of_items.flat_map(|it| [&it.list].into_iter().chain(&it.filter));
         let projections = self.inputs.iter().map(|input| &input.projection);
         let of_rows = projections.flat_map(|it| it.columns.iter().chain(&it.filter)).chain(of_items);
         let of_results =
             self.output.columns.iter().map(|column| &column.expression).chain(&self.output.filter);
-        let mut scalars = of_rows.chain(of_results);
-        let mut aggregates = self.stage.iter().flat_map(|stage| &stage.spec.aggregates);
-        scalars.any(|expression| expression.canonical().contains(COMPONENT_MARK))
-            || aggregates.any(|aggregate| aggregate.function.card().identity.contains(COMPONENT_MARK))
+        let scalars = of_rows.chain(of_results).map(|expression| expression.canonical().to_owned());
+        let aggregates = self.stage.iter().flat_map(|stage| &stage.spec.aggregates);
+        scalars.chain(aggregates.map(|aggregate| aggregate.function.card().identity.to_string()))
     }
 
     /// What its result rows look like to its sinks.

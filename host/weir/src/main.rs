@@ -23,6 +23,7 @@ mod runtime;
 mod state;
 mod table;
 mod templates;
+mod training;
 mod trying;
 mod wiring;
 

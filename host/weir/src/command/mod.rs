@@ -15,6 +15,7 @@ mod sample;
 mod serve;
 mod sink;
 mod status;
+mod train;
 
 use crate::failure::Failure;
 use clap::builder::StyledStr;
@@ -49,6 +50,7 @@ enum Command {
     Restart(restart::RestartArguments),
     Lookup(lookup::LookupArguments),
     Sample(sample::SampleArguments),
+    Train(train::TrainArguments),
     Completions(completions::CompletionsArguments),
     /// What belongs to a job's sinks: ddl
     Sink {
@@ -64,7 +66,7 @@ enum Command {
 
 /// Commands of the contract that this version does not have: refused by name when they are typed, and otherwise
 /// unknown to the command line, so that no help, suggestion or completion leads to them.
-const NOT_YET: [&[&str]; 4] = [&["apply"], &["train"], &["savepoint"], &["plugin", "check"]];
+const NOT_YET: [&[&str]; 3] = [&["apply"], &["savepoint"], &["plugin", "check"]];
 
 /// The command of [`NOT_YET`] that the words behind `weir` begin with, also where help is asked for it.
 fn waiting(words: &[String]) -> Option<String> {
@@ -125,6 +127,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Restart(arguments) => restart::run(&arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
+        Command::Train(arguments) => train::run(arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Sink { command } => sink::run(&command),
         Command::Plugin { command } => plugin::run(command),

@@ -1,0 +1,176 @@
+//! The logs of a job's inputs, decoded, partition by partition: as they were written, or each in the order of event time.
+//!
+//! Must not know what becomes of the rows.
+
+use crate::error::TrainError;
+use crate::sorting::{Sorted, Sorter};
+use crate::{Job, Settings};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use weir_connect::{Decoded, Decoder, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader};
+use weir_core::{Heard, Intake};
+use weir_event::{EventTime, PartitionId, Position};
+
+/// What comes of a log.
+pub(crate) enum Arrival {
+    Block(Box<(RawBlock, Decoded)>),
+    /// Every later row of the partition has an event time at or after this.
+    Promise(PartitionId, EventTime),
+    /// Nothing more will come of the partition.
+    Ended(PartitionId),
+}
+
+/// Hands out what comes of partitions.
+#[async_trait(?Send)]
+pub(crate) trait Feed {
+    /// What comes next, of a partition that is waited for or of another one of its input.
+    async fn next(&mut self, waited_for: PartitionId) -> Result<Arrival, TrainError>;
+
+    /// Asks that nothing of a partition is handed out, or takes that back.
+    fn hold(&mut self, partition: PartitionId, is_held: bool);
+}
+
+/// The logs as they were written.
+pub(crate) struct Logs {
+    inputs: Vec<(Box<dyn Reader>, Arc<dyn Decoder>)>,
+}
+
+impl Logs {
+    /// Opens them, and says which partitions there are, and where each begins that says so.
+    pub(crate) async fn open(job: &Job) -> Result<(Logs, Vec<(PartitionId, OpenPartition)>), TrainError> {
+        let (mut inputs, mut all) = (Vec::new(), Vec::new());
+        for (number, input) in (0..).zip(&job.inputs) {
+            let partitions = input.source.partitions(&[]).await?;
+            inputs.push((input.source.open(number, &partitions, true).await?, input.decoder.clone()));
+            let named =
+                |open: OpenPartition| (PartitionId { source: number, partition: open.partition }, open);
+            all.extend(partitions.into_iter().map(named));
+        }
+        Ok((Logs { inputs }, all))
+    }
+}
+
+#[async_trait(?Send)]
+impl Feed for Logs {
+    async fn next(&mut self, waited_for: PartitionId) -> Result<Arrival, TrainError> {
+        let (reader, decoder) = &mut self.inputs[usize::from(waited_for.source)];
+        loop {
+            return Ok(match reader.next().await? {
+                Fetch::Block(block) => {
+                    if block.holds_data() {
+                        decoder.ready(&block).await?;
+                    }
+                    let decoded = decoder.decode(&block);
+                    Arrival::Block(Box::new((block, decoded)))
+                }
+                Fetch::Watermark(partition, time) => Arrival::Promise(partition, time),
+                Fetch::CaughtUp(partition) | Fetch::Ended(partition) => Arrival::Ended(partition),
+                // None does while reading is bounded.
+                Fetch::Appeared(..) => continue,
+            });
+        }
+    }
+
+    fn hold(&mut self, partition: PartitionId, is_held: bool) {
+        let (reader, _) = &mut self.inputs[usize::from(partition.source)];
+        if is_held { reader.pause(partition) } else { reader.resume(partition) }
+    }
+}
+
+/// Every partition in the order of event time, each of which is known at its own time.
+pub(crate) struct InEventTime {
+    partitions: BTreeMap<PartitionId, Sorted>,
+}
+
+/// The columns of sorted rows before the decoded ones.
+const TIME: usize = 0;
+const OFFSET: usize = 1;
+const KNOWN: usize = 2;
+const DECODED: usize = 3;
+
+impl InEventTime {
+    /// Reads all of the logs, and sorts those events whose times can be.
+    pub(crate) async fn of(
+        mut logs: Logs,
+        partitions: &[PartitionId],
+        intake: &Intake,
+        settings: &Settings,
+    ) -> Result<InEventTime, TrainError> {
+        let limit = settings.sorted_bytes / partitions.len().max(1);
+        let sorter = |partition: &PartitionId| (*partition, Sorter::new(&settings.scratch, TIME, limit));
+        let mut sorters: BTreeMap<PartitionId, Sorter> = partitions.iter().map(sorter).collect();
+        let mut left: Vec<PartitionId> = partitions.to_vec();
+        while let Some(next) = left.first().copied() {
+            match logs.next(next).await? {
+                Arrival::Ended(partition) => left.retain(|other| *other != partition),
+                Arrival::Promise(..) => {}
+                Arrival::Block(block) => {
+                    let (block, decoded) = *block;
+                    let rows = columns(&intake.heard(&block, &decoded)?, &decoded)?;
+                    if let Some(sorter) = sorters.get_mut(&block.partition) {
+                        sorter.push(rows)?;
+                    }
+                }
+            }
+        }
+        let sorted = sorters.into_iter().map(|(partition, sorter)| Ok((partition, sorter.finish()?)));
+        Ok(InEventTime { partitions: sorted.collect::<Result<_, TrainError>>()? })
+    }
+}
+
+#[async_trait(?Send)]
+impl Feed for InEventTime {
+    async fn next(&mut self, waited_for: PartitionId) -> Result<Arrival, TrainError> {
+        let rows = self.partitions.get_mut(&waited_for).map_or(Ok(None), Sorted::next)?;
+        let Some(rows) = rows else { return Ok(Arrival::Ended(waited_for)) };
+        Ok(Arrival::Block(Box::new(block(waited_for, &rows))))
+    }
+
+    fn hold(&mut self, _partition: PartitionId, _is_held: bool) {}
+}
+
+/// Events with what is to be known of them, each column under its number: names may be any.
+fn columns(heard: &[Heard], decoded: &Decoded) -> Result<RecordBatch, TrainError> {
+    let mut events = heard.iter().peekable();
+    let rows = decoded
+        .offsets
+        .iter()
+        .enumerate()
+        .filter(|(_, offset)| events.next_if(|event| event.offset == **offset).is_some());
+    let rows: arrow_array::UInt32Array = rows.map(|(row, _)| Some(row as u32)).collect();
+    let times = Int64Array::from_iter_values(heard.iter().map(|event| event.time.millis()));
+    let offsets = Int64Array::from_iter_values(heard.iter().map(|event| event.offset as i64));
+    let known: Int64Array = heard.iter().map(|event| event.known.map(EventTime::millis)).collect();
+    let mut arrays: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(offsets), Arc::new(known)];
+    arrays.extend(arrow_select::take::take_record_batch(&decoded.columns, &rows)?.columns().iter().cloned());
+    let field = |array: &ArrayRef| Field::new("", array.data_type().clone(), true);
+    let fields: Vec<Field> = arrays.iter().map(field).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+/// Those events as a block of their partition.
+fn block(partition: PartitionId, rows: &RecordBatch) -> (RawBlock, Decoded) {
+    let numbers = |column: usize| rows.column(column).as_primitive::<Int64Type>();
+    let offsets: Vec<u64> = numbers(OFFSET).values().iter().map(|offset| *offset as u64).collect();
+    let known = numbers(KNOWN);
+    let known =
+        if known.null_count() == 0 { KnownTimes::Each(known.values().to_vec()) } else { KnownTimes::Unknown };
+    let decoded: Vec<usize> = (DECODED..rows.num_columns()).collect();
+    let columns = rows.project(&decoded).expect("these columns are among them");
+    debug_assert!(columns.columns().iter().all(|column| *column.data_type() != DataType::Null));
+    let raw = RawBlock {
+        partition,
+        data: bytes::Bytes::new(),
+        framing: Framing::Records { ends: vec![0; offsets.len()], offsets: offsets.clone() },
+        known,
+        next: Position { next: offsets.iter().max().map_or(0, |last| last + 1), place: String::new() },
+        refused: Vec::new(),
+    };
+    let records = (0..offsets.len() as u32).collect();
+    (raw, Decoded { columns, offsets, records, bad: Vec::new() })
+}

@@ -1,0 +1,272 @@
+//! The history of a job: the rows of all its partitions in the order in which they were known.
+//!
+//! A partition's log is also the order in which its rows were known: one that carries an earlier time than a row before it
+//! was known no earlier than that. Where nothing says when a row was known, its event time stands for it. So the rows of a
+//! partition are judged as they were when they came, whole blocks at a time, and handed on as far as they were known.
+//!
+//! Must not know who asks, or what for.
+
+use crate::error::TrainError;
+use crate::feed::{Arrival, Feed};
+use crate::orders::OwnRows;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use weir_connect::{Decoded, RawBlock};
+use weir_core::{Counts, Heard, Intake, KeyedRows, Step};
+use weir_event::{EventTime, PartitionId, PartitionWatermark, Span};
+
+/// A partition that so many blocks have come of which are not needed yet is held.
+const AHEAD_BLOCKS: usize = 2;
+
+/// The logs of a job, read as far as is needed.
+pub(crate) struct History {
+    intake: Intake,
+    feed: Box<dyn Feed>,
+    /// Whether every row is known when it happens.
+    in_event_time: bool,
+    /// The key groups of each worker.
+    groups: Vec<Range<u16>>,
+    partitions: BTreeMap<PartitionId, Ahead>,
+    counts: Counts,
+}
+
+/// What was read of a partition and not asked for yet.
+struct Ahead {
+    watermark: PartitionWatermark,
+    /// When the row that was read last was known.
+    known: EventTime,
+    newest: EventTime,
+    entries: VecDeque<(EventTime, Entry)>,
+    blocks: usize,
+    has_ended: bool,
+    is_held: bool,
+}
+
+/// Something of a log that was known at a time.
+enum Entry {
+    /// The partition's newest event time.
+    Newest(EventTime),
+    /// Rows that count are about to follow which came behind the watermark.
+    Cut,
+    /// Rows that count.
+    Rows(Arc<OwnRows>, Range<u32>),
+    Promise(EventTime),
+    /// The last of a block.
+    BlockEnd,
+}
+
+/// What was known next.
+pub(crate) enum Known {
+    /// A partition's watermark, and its newest event time if it had a row.
+    Watermark {
+        of: PartitionId,
+        is: EventTime,
+        newest: Option<EventTime>,
+    },
+    /// Everything before has to have taken effect.
+    Cut,
+    Rows(Arc<OwnRows>, Range<u32>),
+}
+
+impl History {
+    pub(crate) fn new(
+        intake: Intake,
+        feed: Box<dyn Feed>,
+        in_event_time: bool,
+        groups: Vec<Range<u16>>,
+        partitions: &[(PartitionId, Span)],
+    ) -> History {
+        let ahead = |disorder: Span| Ahead {
+            watermark: PartitionWatermark::new(disorder),
+            known: EventTime::MIN,
+            newest: EventTime::MIN,
+            entries: VecDeque::new(),
+            blocks: 0,
+            has_ended: false,
+            is_held: false,
+        };
+        let partitions = partitions.iter().map(|(id, disorder)| (*id, ahead(*disorder))).collect();
+        History { intake, feed, in_event_time, groups, partitions, counts: Counts::default() }
+    }
+
+    /// Since when the job has all data; `None` for all that was ever in its logs.
+    pub(crate) fn data_since(&self) -> Option<EventTime> {
+        self.intake.data_since()
+    }
+
+    /// What was counted so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// When the next row was known, and its partition; `None` behind the last of all.
+    pub(crate) async fn next_known(&mut self) -> Result<Option<(EventTime, PartitionId)>, TrainError> {
+        while let Some(id) = self.lacking() {
+            self.read(id).await?;
+        }
+        let heads = self.partitions.iter().filter_map(|(id, ahead)| Some((ahead.entries.front()?.0, *id)));
+        Ok(heads.min())
+    }
+
+    /// When the next row of any partition except this one was known.
+    pub(crate) fn next_of_others(&self, id: PartitionId) -> Option<EventTime> {
+        let others = self.partitions.iter().filter(|(other, _)| **other != id);
+        others.filter_map(|(_, ahead)| Some(ahead.entries.front()?.0)).min()
+    }
+
+    /// A partition of which nothing is at hand, and more may come.
+    fn lacking(&self) -> Option<PartitionId> {
+        let mut partitions = self.partitions.iter();
+        partitions.find(|(_, ahead)| ahead.entries.is_empty() && !ahead.has_ended).map(|(id, _)| *id)
+    }
+
+    /// Takes what a partition has next, if that is at hand and was known by then.
+    pub(crate) fn take(&mut self, id: PartitionId, by: EventTime) -> Option<(EventTime, Known)> {
+        let ahead = self.partitions.get_mut(&id)?;
+        let (known, entry) = ahead.entries.pop_front_if(|(known, _)| *known <= by)?;
+        let what = match entry {
+            Entry::Newest(newest) => {
+                ahead.watermark.observe(newest);
+                Known::Watermark { of: id, is: ahead.watermark.current(), newest: Some(newest) }
+            }
+            Entry::Promise(time) => {
+                ahead.watermark.promise(time);
+                Known::Watermark { of: id, is: ahead.watermark.current(), newest: None }
+            }
+            Entry::Cut => Known::Cut,
+            Entry::Rows(rows, range) => Known::Rows(rows, range),
+            Entry::BlockEnd => {
+                ahead.blocks -= 1;
+                if std::mem::replace(&mut ahead.is_held, false) {
+                    self.feed.hold(id, false);
+                }
+                return None;
+            }
+        };
+        Some((known, what))
+    }
+
+    /// Reads on, until something of this partition is at hand or it has ended.
+    async fn read(&mut self, waited_for: PartitionId) -> Result<(), TrainError> {
+        match self.feed.next(waited_for).await? {
+            Arrival::Ended(partition) => {
+                if let Some(ahead) = self.partitions.get_mut(&partition) {
+                    ahead.has_ended = true;
+                }
+            }
+            Arrival::Promise(partition, time) => {
+                self.intake.watermark_at_least(partition, time)?;
+                if let Some(ahead) = self.partitions.get_mut(&partition) {
+                    ahead.entries.push_back((ahead.known, Entry::Promise(time)));
+                }
+            }
+            Arrival::Block(block) => {
+                let (block, decoded) = *block;
+                self.block(&block, &decoded)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<(), TrainError> {
+        let heard = self.intake.heard(block, decoded)?;
+        let taken = self.intake.block(block, decoded)?;
+        self.counts.add(taken.counts);
+        let rows = taken.steps.into_iter().filter_map(|step| match step {
+            Step::Rows(rows) => Some(rows),
+            Step::Watermark(_) | Step::Results(_) => None,
+        });
+        let Some(ahead) = self.partitions.get_mut(&block.partition) else { return Ok(()) };
+        let mut events = Events { heard: heard.into_iter().peekable(), in_event_time: self.in_event_time };
+        for rows in rows {
+            ahead.rows(&mut events, rows, &self.groups);
+        }
+        ahead.events_before(&mut events, u64::MAX);
+        ahead.entries.push_back((ahead.known, Entry::BlockEnd));
+        ahead.blocks += 1;
+        if ahead.blocks >= AHEAD_BLOCKS && !std::mem::replace(&mut ahead.is_held, true) {
+            self.feed.hold(block.partition, true);
+        }
+        Ok(())
+    }
+}
+
+/// The events of a block that were not put in their places yet.
+struct Events<I: Iterator<Item = Heard>> {
+    heard: std::iter::Peekable<I>,
+    in_event_time: bool,
+}
+
+impl<I: Iterator<Item = Heard>> Events<I> {
+    /// The next one up to this offset, if there is one.
+    fn next_before(&mut self, end: u64) -> Option<Heard> {
+        self.heard.next_if(|event| event.offset < end)
+    }
+
+    /// When an event was known.
+    fn known(&self, event: &Heard) -> EventTime {
+        if self.in_event_time { event.time } else { event.known.unwrap_or(event.time) }
+    }
+}
+
+impl Ahead {
+    /// An event moves what is known and the newest time; what becomes of it otherwise is said by others.
+    fn hear(&mut self, event: &Heard, known: EventTime) {
+        self.known = self.known.max(known);
+        self.newest = self.newest.max(event.time);
+        match self.entries.back_mut() {
+            Some((known, Entry::Newest(newest))) if *known == self.known => *newest = self.newest,
+            _ => self.entries.push_back((self.known, Entry::Newest(self.newest))),
+        }
+    }
+
+    fn events_before<I: Iterator<Item = Heard>>(&mut self, events: &mut Events<I>, end: u64) {
+        while let Some(event) = events.next_before(end) {
+            let known = events.known(&event);
+            self.hear(&event, known);
+        }
+    }
+
+    /// Puts rows that count among the events that they are: those of one time together.
+    fn rows<I: Iterator<Item = Heard>>(
+        &mut self,
+        events: &mut Events<I>,
+        rows: Arc<KeyedRows>,
+        groups: &[Range<u16>],
+    ) {
+        let records: Vec<u64> = rows.records().collect();
+        let rows = Arc::new(OwnRows::of(rows, groups));
+        let Some(first) = records.first() else { return };
+        self.events_before(events, *first);
+        self.entries.push_back((self.known, Entry::Cut));
+        let (mut from, mut at) = (0, 0);
+        while at < records.len() {
+            let record = records[at];
+            let end = at + records[at..].partition_point(|other| *other == record);
+            let mut known = self.known;
+            let mut heard = None;
+            while let Some(event) = events.next_before(record + 1) {
+                known = known.max(events.known(&event));
+                heard.replace(match heard {
+                    Some(newest) => event.time.max(newest),
+                    None => event.time,
+                });
+            }
+            if known > self.known && at > from {
+                self.push_rows(&rows, from..at);
+                from = at;
+            }
+            self.known = known;
+            self.newest = heard.map_or(self.newest, |newest| self.newest.max(newest));
+            at = end;
+        }
+        self.push_rows(&rows, from..records.len());
+    }
+
+    /// Rows that were known at the present time, and what they make of the newest time.
+    fn push_rows(&mut self, rows: &Arc<OwnRows>, range: Range<usize>) {
+        self.entries.push_back((self.known, Entry::Rows(rows.clone(), range.start as u32..range.end as u32)));
+        self.entries.push_back((self.known, Entry::Newest(self.newest)));
+    }
+}

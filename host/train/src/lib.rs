@@ -1,0 +1,75 @@
+//! Training: a job's history goes through the core once, in the order in which it was known, and the core is asked on the
+//! way what a lookup would have answered then.
+//!
+//! The rows of a *spine* say whom to ask about, and when. [`spine`] reads and sorts them by that time; [`feed`] reads the
+//! logs of a job's streams; [`history`] puts their rows in the order in which they were known; [`replay`] goes through both
+//! side by side, under a clock of its own that stands where the rows do; [`worker`] holds the timelines and answers; and
+//! [`table`] puts the answers beside the rows of the spine, as these came. What does not fit in memory waits in files
+//! ([`sorting`]).
+//!
+//! Must not know: SQL, a project's files, which connector or format it is, HTTP, or what time it is.
+
+pub mod error;
+mod feed;
+mod history;
+mod orders;
+mod replay;
+mod sorting;
+pub mod spine;
+pub mod table;
+mod worker;
+
+pub use error::TrainError;
+pub use replay::{Answers, JobReport, answers};
+pub use spine::Spine;
+pub use table::{Column, Table};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use weir_connect::{Decoder, Source};
+use weir_event::Span;
+use weir_plan::JobPlan;
+
+/// Where the events of one input of a job come from.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its log, up to where that ends.
+    pub source: Arc<dyn Source>,
+    /// Decodes the columns that the plan names of it.
+    pub decoder: Arc<dyn Decoder>,
+}
+
+/// A job of which values are wanted.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// It, planned.
+    pub plan: Arc<JobPlan>,
+    /// Those of its features that are wanted, by index.
+    pub features: Vec<usize>,
+    /// What it reads, in the order of its plan.
+    pub inputs: Vec<Input>,
+}
+
+/// Which rows count for a row of the spine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOfRule {
+    /// Those that were known by then: what a lookup answered at that moment, as of the job's own time.
+    Known,
+    /// All that happened by then, whenever they were known.
+    Event,
+}
+
+/// How to train.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which rows count.
+    pub rule: AsOfRule,
+    /// How long after it was known a row is in lookups.
+    pub serving_delay: Span,
+    /// Threads that hold a job's timelines.
+    pub workers: usize,
+    /// Where to put what does not fit in memory.
+    pub scratch: PathBuf,
+    /// How many bytes of rows are sorted in memory.
+    pub sorted_bytes: usize,
+}

@@ -1,0 +1,308 @@
+//! The replay: a job's history and the rows of the spine, side by side in the order of time.
+//!
+//! Its clock stands where the rows do. Partitions become idle, and watermarks go on, as they did at that time, so that the
+//! windows that a lookup took for complete are the same.
+
+use crate::error::TrainError;
+use crate::feed::{Feed, InEventTime, Logs};
+use crate::history::{History, Known};
+use crate::orders::{Ask, Asking, Order};
+use crate::sorting::{Sorted, Sorter};
+use crate::spine::{MOMENT, NUMBER, Spine, moment};
+use crate::worker::{Done, Worker};
+use crate::{AsOfRule, Job, Settings};
+use arrow_array::RecordBatch;
+use std::ops::Range;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use weir_core::groups::{ALL_GROUPS, range_of};
+use weir_core::idle::Idleness;
+use weir_core::{AsOf, Counts, Intake};
+use weir_event::key::EncodedKeys;
+use weir_event::{EventTime, JobWatermark, PartitionId, Span, key_group, key_hash};
+
+/// Workers are told so many things at a time.
+const ORDERS: usize = 512;
+/// So many times is something on its way to a worker that is not done with what came before.
+const WAITING: usize = 8;
+
+/// What a job's history was.
+#[derive(Debug, Clone, Default)]
+pub struct JobReport {
+    /// What was counted of its rows, up to the last that was needed.
+    pub counts: Counts,
+    /// Since when it has all data; `None` for all that was ever in its logs.
+    pub since: Option<EventTime>,
+    /// The newest event time that counts.
+    pub newest: Option<EventTime>,
+    /// Rows of the spine that have no answer though they have a key, as a lookup would have been refused.
+    pub failed: u64,
+    /// Why the first of them has none.
+    pub reason: Option<String>,
+}
+
+/// Asks a job at each row of a spine. The answers are in the order of the spine.
+pub async fn answers(
+    job: &Job,
+    spine: &Spine,
+    settings: &Settings,
+) -> Result<(Answers, JobReport), TrainError> {
+    let name = &job.plan.name;
+    let keys = spine.keys_of(job)?;
+    let rows = spine.sorted(&keys, settings).await?;
+    let replay = Replay::open(job, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
+    let (sorted, report) =
+        replay.run(rows, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
+    Ok((Answers(sorted), report))
+}
+
+/// Answers of a job, in the order of the spine.
+#[derive(Debug)]
+pub struct Answers(Sorted);
+
+impl Answers {
+    /// Some that come next; `None` behind the last.
+    pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>, TrainError> {
+        self.0.next()
+    }
+}
+
+struct Replay {
+    history: History,
+    rule: AsOfRule,
+    idleness: Idleness,
+    watermark: JobWatermark,
+    partitions: Vec<PartitionId>,
+    /// The least time after which a partition is idle.
+    idle_after: Span,
+    /// Where its clock stands; `None` before the first row.
+    now: Option<EventTime>,
+    /// The least distance behind its clock at which an event was known.
+    distance: Option<Span>,
+    newest: Option<EventTime>,
+    settled: EventTime,
+    groups: Vec<Range<u16>>,
+    workers: Vec<(SyncSender<Arc<Vec<Order>>>, JoinHandle<Result<Done, TrainError>>)>,
+    orders: Vec<Order>,
+    answers: Arc<Mutex<Sorter>>,
+}
+
+impl Replay {
+    async fn open(job: &Job, settings: &Settings) -> Result<Replay, TrainError> {
+        let plan = &job.plan;
+        let (logs, opened) = Logs::open(job).await?;
+        let mut intake = Intake::open(plan.clone());
+        let mut watermark = JobWatermark::default();
+        for (id, open) in &opened {
+            if let Some(from) = &open.from {
+                intake.begin(*id, from.next);
+            }
+            watermark.add(*id);
+        }
+        let partitions: Vec<PartitionId> = opened.iter().map(|(id, _)| *id).collect();
+        let in_event_time = settings.rule == AsOfRule::Event;
+        let feed: Box<dyn Feed> = if in_event_time {
+            Box::new(InEventTime::of(logs, &partitions, &intake, settings).await?)
+        } else {
+            Box::new(logs)
+        };
+        let disorder = |id: &PartitionId| {
+            let input = plan.input_of(*id);
+            (*id, input.map_or(Span::ZERO, |input| input.stream.disorder))
+        };
+        let with_disorder: Vec<_> = partitions.iter().map(disorder).collect();
+        let workers = settings.workers.max(1);
+        let groups: Vec<Range<u16>> = (0..workers).map(|at| range_of(at, workers, &ALL_GROUPS)).collect();
+        let answers = Sorter::new(&settings.scratch, NUMBER, settings.sorted_bytes);
+        let answers = Arc::new(Mutex::new(answers));
+        let started = groups.iter().enumerate().map(|(number, groups)| {
+            let worker = Worker::new(number, job, groups.clone(), answers.clone())?;
+            let (sender, receiver) = sync_channel(WAITING);
+            Ok((sender, std::thread::spawn(move || worker.run(&receiver))))
+        });
+        let workers = started.collect::<Result<Vec<_>, TrainError>>()?;
+        let idle_after = plan.inputs.iter().map(|input| input.stream.idle_after).min();
+        Ok(Replay {
+            history: History::new(intake, feed, in_event_time, groups.clone(), &with_disorder),
+            rule: settings.rule,
+            idleness: Idleness::of(plan),
+            watermark,
+            partitions,
+            idle_after: idle_after.unwrap_or(Span::ZERO),
+            now: None,
+            distance: None,
+            newest: None,
+            settled: EventTime::MIN,
+            groups,
+            workers,
+            orders: Vec::new(),
+            answers,
+        })
+    }
+
+    async fn run(mut self, spine: Sorted, settings: &Settings) -> Result<(Sorted, JobReport), TrainError> {
+        let asked = self.ask_all(spine, settings).await;
+        // A worker says better why it has ended.
+        let finished = self.finish()?;
+        asked.map(|()| finished)
+    }
+
+    async fn ask_all(&mut self, mut spine: Sorted, settings: &Settings) -> Result<(), TrainError> {
+        while let Some(rows) = spine.next()? {
+            let keys = (MOMENT + 1..rows.num_columns()).map(|column| rows.column(column).clone()).collect();
+            let asking = Arc::new(Asking { keys, rows });
+            let encoded = EncodedKeys::encode(&asking.keys, asking.rows.num_rows())
+                .map_err(|error| TrainError::weir(error.to_string()))?;
+            for row in 0..asking.rows.num_rows() {
+                let group = key_group(key_hash(encoded.key(row))).0;
+                let worker =
+                    self.groups.iter().position(|groups| groups.contains(&group)).unwrap_or_default();
+                self.ask(&asking, row, worker, settings.serving_delay).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &mut self,
+        rows: &Arc<Asking>,
+        row: usize,
+        worker: usize,
+        serving_delay: Span,
+    ) -> Result<(), TrainError> {
+        let asked_for = moment(&rows.rows, row);
+        let (as_of, time) = match self.rule {
+            AsOfRule::Known => {
+                let moment = asked_for - serving_delay;
+                self.go_on_to(moment).await?;
+                let own = self.distance.map(|distance| moment - distance);
+                (AsOf::JobTime(own.unwrap_or(moment)), own)
+            }
+            AsOfRule::Event => {
+                self.go_on_to(asked_for).await?;
+                // Whatever comes now happened later.
+                self.settle(asked_for + Span::from_millis(1))?;
+                (AsOf::Asked(asked_for), Some(asked_for))
+            }
+        };
+        let since = self.history.data_since();
+        self.order(Order::Ask(Ask { worker, rows: rows.clone(), row, as_of, time, since }))
+    }
+
+    /// Has everything taken effect that was known by then.
+    async fn go_on_to(&mut self, to: EventTime) -> Result<(), TrainError> {
+        while let Some((known, id)) = self.history.next_known().await?.filter(|(known, _)| *known <= to) {
+            self.let_pass(known);
+            // While one partition goes on without a pause it makes no difference when the others are judged.
+            let step = Span::from_millis(self.idle_after.millis() / 2);
+            let by = self.history.next_of_others(id).map_or(to, |other| other.min(to)).min(known + step);
+            let mut newest_known = known;
+            while let Some((known, what)) = self.history.take(id, by.max(known)) {
+                newest_known = known;
+                self.take(known, what)?;
+            }
+            self.let_pass(newest_known);
+        }
+        self.let_pass(to);
+        if self.rule == AsOfRule::Known {
+            let reached = self.watermark.current();
+            self.settle(reached)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, known: EventTime, what: Known) -> Result<(), TrainError> {
+        match what {
+            Known::Watermark { of, is, newest } => {
+                let now = on_clock(known);
+                self.idleness.wake(now, &mut self.watermark);
+                self.watermark.update(of, is);
+                if let Some(newest) = newest {
+                    let distance = Span::from_millis(known.since(newest).millis().max(0));
+                    self.distance = Some(self.distance.map_or(distance, |least| least.min(distance)));
+                    self.newest = self.newest.max(Some(newest));
+                    self.idleness.heard(of, now);
+                    self.idleness.caught_up(of, now);
+                }
+                Ok(())
+            }
+            Known::Cut => {
+                let reached = self.watermark.current();
+                self.settle(reached)
+            }
+            Known::Rows(rows, range) => self.order(Order::Rows(rows, range)),
+        }
+    }
+
+    /// The clock goes on to a time, and on the way partitions become idle.
+    fn let_pass(&mut self, to: EventTime) {
+        let Some(now) = self.now else {
+            // Reading began with the first row.
+            self.partitions.iter().for_each(|id| self.idleness.caught_up(*id, on_clock(to)));
+            self.now = Some(to);
+            return;
+        };
+        if self.rule == AsOfRule::Event || to <= now {
+            return;
+        }
+        let (mut at, end) = (on_clock(now), on_clock(to));
+        while let Some(next) = self.idleness.next_change(at).filter(|next| *next < end) {
+            at = next;
+            self.idleness.tick(at, &mut self.watermark);
+        }
+        self.idleness.tick(end, &mut self.watermark);
+        self.now = Some(to);
+    }
+
+    fn settle(&mut self, to: EventTime) -> Result<(), TrainError> {
+        if to <= self.settled {
+            return Ok(());
+        }
+        self.settled = to;
+        self.order(Order::Settle(to))
+    }
+
+    fn order(&mut self, order: Order) -> Result<(), TrainError> {
+        self.orders.push(order);
+        if self.orders.len() < ORDERS { Ok(()) } else { self.send() }
+    }
+
+    fn send(&mut self) -> Result<(), TrainError> {
+        let orders = Arc::new(std::mem::take(&mut self.orders));
+        let is_gone = self.workers.iter().any(|(sender, _)| sender.send(orders.clone()).is_err());
+        // Why is said by the worker, when it is waited for.
+        if is_gone { Err(TrainError::weir("a worker has ended")) } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Result<(Sorted, JobReport), TrainError> {
+        let mut failure = self.send().err();
+        let (mut counts, mut failed, mut reason) = (self.history.counts(), 0, None);
+        for (sender, worker) in std::mem::take(&mut self.workers) {
+            drop(sender);
+            match worker.join() {
+                Ok(Ok(done)) => {
+                    counts.late += done.late;
+                    counts.dropped += done.dropped;
+                    failed += done.failed;
+                    reason = reason.or(done.reason);
+                }
+                Ok(Err(error)) => failure = Some(error),
+                Err(_) => failure = Some(TrainError::weir("a worker panicked")),
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let answers = Arc::into_inner(self.answers).ok_or_else(|| TrainError::weir("a worker still runs"))?;
+        let sorted = answers.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+        let (since, newest) = (self.history.data_since(), self.newest);
+        Ok((sorted, JobReport { counts, since, newest, failed, reason }))
+    }
+}
+
+/// A time as that of a monotonic clock which began before all of them.
+fn on_clock(time: EventTime) -> Duration {
+    Duration::from_millis(time.millis().abs_diff(i64::MIN))
+}

@@ -1,0 +1,68 @@
+//! `weir train DIR --spine FILE --features LIST -o FILE`: features as they were at the moments of a spine.
+
+use super::{ProjectArgument, print};
+use crate::failure::Failure;
+use crate::training::{self, Request};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use weir_event::Span;
+use weir_train::AsOfRule;
+
+/// Make a training set: each row of a spine with its features as a lookup at that moment would have given them
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The spine has the columns of the jobs' keys, the moment (`event_time`), and any others, which are passed \
+                  through. Files end in .csv, .jsonl or .parquet; a spine may be compressed (.gz, .zst).\n\nExamples:\n  weir \
+                  train my-features --spine labels.csv --features user_day -o train.parquet\n  weir train my-features --spine \
+                  labels.parquet --features user_day:rides,city_hours:revenue --status -o train.csv"
+)]
+pub(crate) struct TrainArguments {
+    #[command(flatten)]
+    project: ProjectArgument,
+    /// Whom to ask about, and when
+    #[arg(long, value_name = "FILE")]
+    spine: PathBuf,
+    /// What to ask for: JOB:FEATURE, or JOB for all of its features
+    #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
+    features: Vec<String>,
+    /// Where to write the training set, in the order of the spine
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Which events count
+    #[arg(long, value_enum, default_value_t = AsOf::Known)]
+    as_of: AsOf,
+    /// How long after it was known an event is in lookups, such as 200ms
+    #[arg(long, value_name = "DURATION", default_value = "0ms")]
+    serving_delay: Span,
+    /// The spine's column of the moment
+    #[arg(long, value_name = "COLUMN", default_value = "event_time")]
+    time: String,
+    /// Beside each feature a column JOB__FEATURE__status: ok, default, not_found, partial or error
+    #[arg(long)]
+    status: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AsOf {
+    /// Those known by then: what a lookup answered at that moment
+    Known,
+    /// All that happened by then, whenever they were known
+    Event,
+}
+
+pub(super) fn run(arguments: TrainArguments) -> Result<(), Failure> {
+    let request = Request {
+        folder: arguments.project.folder,
+        spine: arguments.spine,
+        features: arguments.features,
+        output: arguments.output,
+        rule: match arguments.as_of {
+            AsOf::Known => AsOfRule::Known,
+            AsOf::Event => AsOfRule::Event,
+        },
+        serving_delay: arguments.serving_delay,
+        time: arguments.time,
+        with_status: arguments.status,
+    };
+    print(&training::run(&request)?)
+}

@@ -1,0 +1,224 @@
+//! Training, wired: a project's definitions, the logs of its streams and a spine in, a file out.
+//!
+//! Nothing here computes a value. A server may have the project open: its state is not touched, and the log of events that
+//! were posted is read from a copy.
+
+mod output;
+mod sources;
+mod spine;
+
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::{definitions, plugins, runtime};
+use output::Output;
+use serde_json::{Map, Value, json};
+use sources::Sources;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use weir_engine::SystemClock;
+use weir_event::suggestion::{instead_of, shown};
+use weir_event::{Clock, Span};
+use weir_plan::JobPlan;
+use weir_train::{Answers, AsOfRule, Column, Job, JobReport, Settings, Spine, Table, TrainError, answers};
+
+/// So much of what has to be sorted is held in memory, of each job.
+const SORTED_BYTES: usize = 128 << 20;
+
+/// A training set, as it is asked for.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) folder: PathBuf,
+    pub(crate) spine: PathBuf,
+    pub(crate) features: Vec<String>,
+    pub(crate) output: PathBuf,
+    pub(crate) rule: AsOfRule,
+    pub(crate) serving_delay: Span,
+    /// The spine's column of the moment.
+    pub(crate) time: String,
+    pub(crate) with_status: bool,
+}
+
+/// Makes it, and says what it is.
+pub(crate) fn run(request: &Request) -> Result<String, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let output = Output::at(&request.output)?;
+    let project = Project::read(&request.folder)?;
+    let checked = definitions::check(&project, clock.clone());
+    let server = checked.server.clone().unwrap_or_default();
+    let (_copy, functions, refused) = plugins::open_copy(&project, &server)?;
+    let planned = definitions::plan(project.folder(), &checked, &*functions, clock.clone());
+    definitions::errors(&planned, &refused)?;
+    let asked = asked_for(&planned.jobs, &request.features)?;
+    let scratch = output.scratch()?;
+    let cores = runtime::cores();
+    let threads = runtime::engine(cores)?;
+    let data_dir = project.folder().join(&server.data_dir);
+    let sources = Sources::new(project.folder(), &data_dir, scratch.path(), clock);
+    let jobs: Vec<Job> = asked
+        .into_iter()
+        .map(|(plan, features)| {
+            let inputs = plan.inputs.iter().map(|input| sources.input(input)).collect::<Result<_, _>>()?;
+            Ok(Job { plan: Arc::new(plan.clone()), features, inputs })
+        })
+        .collect::<Result<_, Failure>>()?;
+    let spine = threads.block_on(spine::open(&request.spine, &request.time, &jobs, &sources))?;
+    let at_once = cores.min(jobs.len());
+    let settings = Settings {
+        rule: request.rule,
+        serving_delay: request.serving_delay,
+        workers: cores.div_ceil(at_once),
+        scratch: scratch.path().to_owned(),
+        sorted_bytes: SORTED_BYTES,
+    };
+    let answered = side_by_side(&jobs, &spine, &settings, (at_once, threads.handle()))?;
+    let reports: Vec<JobReport> = answered.iter().map(|(_, report)| report.clone()).collect();
+    let columns = |job: &Job| {
+        let name = |at: &usize| format!("{}__{}", job.plan.name, job.plan.features[*at].name);
+        let status = |name: &String| request.with_status.then(|| format!("{name}__status"));
+        job.features.iter().map(name).map(|name| Column { status: status(&name), name }).collect()
+    };
+    let answered = jobs.iter().zip(answered).map(|(job, (answers, _))| (job, answers, columns(job)));
+    for (job, JobReport { failed, reason, .. }) in jobs.iter().zip(&reports) {
+        if let Some(reason) = reason {
+            tracing::warn!(job = job.plan.name, rows = failed, reason, "rows of the spine have no answer");
+        }
+    }
+    let table = threads.block_on(Table::of(&spine, answered.collect())).map_err(failure)?;
+    let about = about(request, &jobs, &reports);
+    let rows = threads.block_on(output.write(table, &about, scratch.path()))?;
+    Ok(summary(request, &jobs, &reports, rows))
+}
+
+/// The jobs of which features are asked for, each with those of its features, in the order of the first mention.
+fn asked_for<'p>(
+    plans: &'p [JobPlan],
+    features: &[String],
+) -> Result<Vec<(&'p JobPlan, Vec<usize>)>, Failure> {
+    let mut asked: Vec<(&JobPlan, Vec<usize>)> = Vec::new();
+    for name in features {
+        let (job, feature) =
+            name.split_once(':').map_or((&**name, None), |(job, feature)| (job, Some(feature)));
+        let Some(plan) = plans.iter().find(|plan| plan.name == job) else {
+            let known = instead_of(job, plans.iter().map(|plan| plan.name.as_str()));
+            return Err(Failure::user(format!("--features: job `{}` not found; {known}", shown(job))));
+        };
+        let wanted: Vec<usize> = match feature {
+            None => (0..plan.features.len()).collect(),
+            Some(feature) => {
+                let at = plan.features.iter().position(|other| other.name == feature);
+                vec![at.ok_or_else(|| {
+                    let known =
+                        instead_of(feature, plan.features.iter().map(|feature| feature.name.as_str()));
+                    let feature = shown(feature);
+                    Failure::user(format!("--features: job `{job}` has no feature `{feature}`; {known}"))
+                })?]
+            }
+        };
+        let at = asked.iter().position(|(other, _)| other.name == plan.name).unwrap_or_else(|| {
+            asked.push((plan, Vec::new()));
+            asked.len() - 1
+        });
+        for feature in wanted {
+            if !asked[at].1.contains(&feature) {
+                asked[at].1.push(feature);
+            }
+        }
+    }
+    Ok(asked)
+}
+
+type Answered = (Answers, JobReport);
+
+/// Asks all jobs, so many at once.
+fn side_by_side(
+    jobs: &[Job],
+    spine: &Spine,
+    settings: &Settings,
+    (at_once, threads): (usize, &tokio::runtime::Handle),
+) -> Result<Vec<Answered>, Failure> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut own = Vec::new();
+        loop {
+            let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(job) = jobs.get(at) else { return own };
+            tracing::info!(job = job.plan.name, "reading its history");
+            own.push((at, threads.block_on(answers(job, spine, settings))));
+        }
+    };
+    let ended = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        started.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    let mut all = BTreeMap::new();
+    let mut failures = Vec::new();
+    for ended in ended {
+        let own = ended.map_err(|_| Failure::weir("a thread panicked while it replayed a job"))?;
+        for (at, answered) in own {
+            match answered {
+                Ok(answered) => drop(all.insert(at, answered)),
+                Err(error) => failures.push(failure(error)),
+            }
+        }
+    }
+    Failure::all(failures)?;
+    Ok(all.into_values().collect())
+}
+
+fn failure(error: TrainError) -> Failure {
+    match error.fault {
+        weir_event::Fault::User => Failure::user(error),
+        weir_event::Fault::External => Failure::external(error),
+        weir_event::Fault::Weir => Failure::weir(error),
+    }
+}
+
+/// What the training set is made of, beside its rows.
+fn about(request: &Request, jobs: &[Job], reports: &[JobReport]) -> Value {
+    let of_job = |(job, report): (&Job, &JobReport)| {
+        let features = job.features.iter().map(|at| &job.plan.features[*at]);
+        let features: Map<String, Value> = features
+            .map(|feature| {
+                (feature.name.clone(), json!({"version": feature.version, "definition": feature.definition}))
+            })
+            .collect();
+        let about = json!({
+            "version": job.plan.version,
+            "definition": job.plan.definition,
+            "features": features,
+            "components": job.plan.components(),
+            "events": report.counts.events,
+            "late": report.counts.late,
+            "dropped": report.counts.dropped,
+            "duplicates": report.counts.duplicates,
+            "refused": report.counts.refused,
+            "since": report.since.map(|time| time.to_string()),
+            "newest": report.newest.map(|time| time.to_string()),
+        });
+        (job.plan.name.clone(), about)
+    };
+    json!({
+        "weir": env!("CARGO_PKG_VERSION"),
+        "as_of": match request.rule { AsOfRule::Known => "known", AsOfRule::Event => "event" },
+        "serving_delay": request.serving_delay.to_string(),
+        "jobs": jobs.iter().zip(reports).map(of_job).collect::<Map<String, Value>>(),
+    })
+}
+
+fn summary(request: &Request, jobs: &[Job], reports: &[JobReport], rows: u64) -> String {
+    let features: usize = jobs.iter().map(|job| job.features.len()).sum();
+    let of_job = |(job, report): (&Job, &JobReport)| {
+        let counts = &report.counts;
+        let parts = [("late", counts.late), ("dropped", counts.dropped), ("refused", counts.refused)];
+        let parts =
+            parts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!(", {count} {what}"));
+        format!("\n  {}: {} events read{}", job.plan.name, counts.events, parts.collect::<String>())
+    };
+    let of_jobs: String = jobs.iter().zip(reports).map(of_job).collect();
+    format!("{}: {rows} rows with {features} features{of_jobs}", shown_path(&request.output))
+}
+
+fn shown_path(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,112 @@
+//! What training reads: the logs of streams up to where they end, and files that no stream is of.
+
+use crate::failure::Failure;
+use crate::kinds::in_words;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use weir_connect::{FileLayout, NoMark, Source};
+use weir_connectors::context::SourceContext;
+use weir_connectors::http::IngestLogs;
+use weir_connectors::registry;
+use weir_connectors::surroundings::ProjectSurroundings;
+use weir_event::{Clock, StreamSchema};
+use weir_format::{StreamFormat, stream_format};
+use weir_plan::{StreamInput, StreamOrigin};
+use weir_train::Input;
+
+/// Longer than any log has been: what is read is not to be deleted for its age.
+const FOR_EVER: &str = "36500d";
+
+/// Makes sources for whoever only reads.
+pub(super) struct Sources {
+    project: PathBuf,
+    data_dir: PathBuf,
+    scratch: PathBuf,
+    clock: Arc<dyn Clock>,
+    /// Of copies.
+    logs: Arc<IngestLogs>,
+}
+
+impl Sources {
+    pub(super) fn new(project: &Path, data_dir: &Path, scratch: &Path, clock: Arc<dyn Clock>) -> Sources {
+        let logs = Arc::new(IngestLogs::new(scratch, clock.clone(), Arc::new(NoMark)));
+        let (project, data_dir, scratch) = (project.to_owned(), data_dir.to_owned(), scratch.to_owned());
+        Sources { project, data_dir, scratch, clock, logs }
+    }
+
+    /// What a job reads of a stream.
+    pub(super) fn input(&self, input: &StreamInput) -> Result<Input, Failure> {
+        let stream = &input.stream;
+        let format = self.format(&stream.format.name, &stream.format.options, &stream.schema)?;
+        let mut origin = input.origin.clone();
+        if origin.kind == "http" {
+            self.copy_log(&stream.name)?;
+            if let Some(settings) = origin.settings.as_object_mut() {
+                settings.insert("keep".to_owned(), FOR_EVER.into());
+            }
+        }
+        let source = self.source(&stream.name, &origin, format.layout())?;
+        Ok(Input { source, decoder: format.decoder(&input.columns) })
+    }
+
+    /// A source by its definition; relative paths start at the project's folder.
+    pub(super) fn source(
+        &self,
+        name: &str,
+        origin: &StreamOrigin,
+        layout: FileLayout,
+    ) -> Result<Arc<dyn Source>, Failure> {
+        let context = SourceContext {
+            project: self.project.clone(),
+            data_dir: self.scratch.clone(),
+            stream: name.to_owned(),
+            layout,
+            clock: self.clock.clone(),
+            logs: self.logs.clone(),
+        };
+        registry::source(&origin.kind, &origin.settings, &context)
+            .map_err(|errors| Failure::user(format!("`{name}`: {}", in_words(&errors))))
+    }
+
+    /// A format by its definition.
+    pub(super) fn format(
+        &self,
+        name: &str,
+        options: &serde_json::Value,
+        schema: &StreamSchema,
+    ) -> Result<Arc<dyn StreamFormat>, Failure> {
+        let around = ProjectSurroundings::new(&self.project, self.clock.clone());
+        stream_format(name, options, schema, &around).map_err(|problems| {
+            let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            Failure::user(format!("`{name}`: {problems}"))
+        })
+    }
+
+    /// Copies the log of a stream that takes events: a server may go on with the log itself.
+    fn copy_log(&self, stream: &str) -> Result<(), Failure> {
+        let (from, to) =
+            (self.data_dir.join("ingest").join(stream), self.scratch.join("ingest").join(stream));
+        if to.exists() {
+            return Ok(());
+        }
+        let failed = |error: std::io::Error| {
+            Failure::external(format!("the log of stream `{stream}` cannot be copied to be read: {error}"))
+        };
+        fs::create_dir_all(&to).map_err(failed)?;
+        let Ok(files) = fs::read_dir(&from) else { return Ok(()) };
+        let mut names: Vec<_> = files.flatten().map(|entry| entry.file_name()).collect();
+        // Later parts of the log are copied later.
+        names.sort_unstable();
+        for name in names {
+            let file = from.join(&name);
+            if file.is_file() {
+                match fs::copy(&file, to.join(&name)) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    copied => drop(copied.map_err(failed)?),
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -75,6 +75,19 @@ pub struct StreamDefinition {
     pub format: FormatDefinition,
     /// Where they come from; `None` where a job's file names it.
     pub origin: Option<StreamOrigin>,
+    /// Where those of the past are kept.
+    pub archive: Option<Archive>,
+}
+
+/// The past of a stream: its rows, kept elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Archive {
+    /// Format of its records.
+    pub format: FormatDefinition,
+    /// The stream's columns, where they stand in its records.
+    pub schema: StreamSchema,
+    /// Where it is.
+    pub origin: StreamOrigin,
 }
 
 impl StreamDefinition {

@@ -159,6 +159,7 @@ mod tests {
             known_time,
             format: weir_plan::FormatDefinition::default(),
             origin: None,
+            archive: None,
         };
         let decoder = JsonDecoder::new(&stream.schema, &[0, 1, 2]);
         let judge = Judge { decoder: &decoder, stream: &stream, now: EventTime::from_millis(NOW) };

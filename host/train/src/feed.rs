@@ -7,13 +7,13 @@ use crate::sorting::{Sorted, Sorter};
 use crate::{Job, Settings};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow_schema::{Field, Schema};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::{Decoded, Decoder, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader};
-use weir_core::{Heard, Intake};
+use weir_core::{Heard, Intake, first_offset};
 use weir_event::{EventTime, PartitionId, Position};
 
 /// What comes of a log.
@@ -82,16 +82,17 @@ impl Feed for Logs {
     }
 }
 
-/// Every partition in the order of event time, each of which is known at its own time.
+/// Every partition in the order of event time. Events are numbered anew in that order, from the first number of the log on;
+/// those of one time stay as they were.
 pub(crate) struct InEventTime {
-    partitions: BTreeMap<PartitionId, Sorted>,
+    /// Each with the number of its next event.
+    partitions: BTreeMap<PartitionId, (Sorted, u64)>,
 }
 
 /// The columns of sorted rows before the decoded ones.
 const TIME: usize = 0;
-const OFFSET: usize = 1;
-const KNOWN: usize = 2;
-const DECODED: usize = 3;
+const KNOWN: usize = 1;
+const DECODED: usize = 2;
 
 impl InEventTime {
     /// Reads all of the logs, and sorts those events whose times can be.
@@ -102,8 +103,8 @@ impl InEventTime {
         settings: &Settings,
     ) -> Result<InEventTime, TrainError> {
         let limit = settings.sorted_bytes / partitions.len().max(1);
-        let sorter = |partition: &PartitionId| (*partition, Sorter::new(&settings.scratch, TIME, limit));
-        let mut sorters: BTreeMap<PartitionId, Sorter> = partitions.iter().map(sorter).collect();
+        let sorter = |partition: &PartitionId| (*partition, (Sorter::new(&settings.scratch, TIME, limit), None));
+        let mut sorters: BTreeMap<PartitionId, (Sorter, Option<u64>)> = partitions.iter().map(sorter).collect();
         let mut left: Vec<PartitionId> = partitions.to_vec();
         while let Some(next) = left.first().copied() {
             match logs.next(next).await? {
@@ -112,13 +113,17 @@ impl InEventTime {
                 Arrival::Block(block) => {
                     let (block, decoded) = *block;
                     let rows = columns(&intake.heard(&block, &decoded)?, &decoded)?;
-                    if let Some(sorter) = sorters.get_mut(&block.partition) {
+                    if let Some((sorter, first)) = sorters.get_mut(&block.partition) {
+                        // A log that does not begin with its first record says so by that one's number.
+                        first.get_or_insert_with(|| first_offset(&block));
                         sorter.push(rows)?;
                     }
                 }
             }
         }
-        let sorted = sorters.into_iter().map(|(partition, sorter)| Ok((partition, sorter.finish()?)));
+        let sorted = sorters.into_iter().map(|(partition, (sorter, first))| {
+            Ok((partition, (sorter.finish()?, first.unwrap_or_default())))
+        });
         Ok(InEventTime { partitions: sorted.collect::<Result<_, TrainError>>()? })
     }
 }
@@ -126,9 +131,12 @@ impl InEventTime {
 #[async_trait(?Send)]
 impl Feed for InEventTime {
     async fn next(&mut self, waited_for: PartitionId) -> Result<Arrival, TrainError> {
-        let rows = self.partitions.get_mut(&waited_for).map_or(Ok(None), Sorted::next)?;
-        let Some(rows) = rows else { return Ok(Arrival::Ended(waited_for)) };
-        Ok(Arrival::Block(Box::new(block(waited_for, &rows))))
+        let Some((sorted, next)) = self.partitions.get_mut(&waited_for) else {
+            return Ok(Arrival::Ended(waited_for));
+        };
+        let Some(rows) = sorted.next()? else { return Ok(Arrival::Ended(waited_for)) };
+        let first = std::mem::replace(next, *next + rows.num_rows() as u64);
+        Ok(Arrival::Block(Box::new(block(waited_for, &rows, first))))
     }
 
     fn hold(&mut self, _partition: PartitionId, _is_held: bool) {}
@@ -142,33 +150,31 @@ fn columns(heard: &[Heard], decoded: &Decoded) -> Result<RecordBatch, TrainError
         .iter()
         .enumerate()
         .filter(|(_, offset)| events.next_if(|event| event.offset == **offset).is_some());
-    let rows: arrow_array::UInt32Array = rows.map(|(row, _)| Some(row as u32)).collect();
+    let rows: UInt32Array = rows.map(|(row, _)| Some(row as u32)).collect();
     let times = Int64Array::from_iter_values(heard.iter().map(|event| event.time.millis()));
-    let offsets = Int64Array::from_iter_values(heard.iter().map(|event| event.offset as i64));
     let known: Int64Array = heard.iter().map(|event| event.known.map(EventTime::millis)).collect();
-    let mut arrays: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(offsets), Arc::new(known)];
+    let mut arrays: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(known)];
     arrays.extend(arrow_select::take::take_record_batch(&decoded.columns, &rows)?.columns().iter().cloned());
     let field = |array: &ArrayRef| Field::new("", array.data_type().clone(), true);
     let fields: Vec<Field> = arrays.iter().map(field).collect();
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
-/// Those events as a block of their partition.
-fn block(partition: PartitionId, rows: &RecordBatch) -> (RawBlock, Decoded) {
-    let numbers = |column: usize| rows.column(column).as_primitive::<Int64Type>();
-    let offsets: Vec<u64> = numbers(OFFSET).values().iter().map(|offset| *offset as u64).collect();
-    let known = numbers(KNOWN);
+/// Those events as a block of their partition, numbered from `first`.
+fn block(partition: PartitionId, rows: &RecordBatch, first: u64) -> (RawBlock, Decoded) {
+    let next = first + rows.num_rows() as u64;
+    let offsets: Vec<u64> = (first..next).collect();
+    let known = rows.column(KNOWN).as_primitive::<Int64Type>();
     let known =
         if known.null_count() == 0 { KnownTimes::Each(known.values().to_vec()) } else { KnownTimes::Unknown };
     let decoded: Vec<usize> = (DECODED..rows.num_columns()).collect();
     let columns = rows.project(&decoded).expect("these columns are among them");
-    debug_assert!(columns.columns().iter().all(|column| *column.data_type() != DataType::Null));
     let raw = RawBlock {
         partition,
         data: bytes::Bytes::new(),
         framing: Framing::Records { ends: vec![0; offsets.len()], offsets: offsets.clone() },
         known,
-        next: Position { next: offsets.iter().max().map_or(0, |last| last + 1), place: String::new() },
+        next: Position { next, place: String::new() },
         refused: Vec::new(),
     };
     let records = (0..offsets.len() as u32).collect();

@@ -29,6 +29,8 @@ pub(crate) struct History {
     groups: Vec<Range<u16>>,
     partitions: BTreeMap<PartitionId, Ahead>,
     counts: Counts,
+    /// Why the first row was refused that was.
+    refused: Option<String>,
 }
 
 /// What was read of a partition and not asked for yet.
@@ -87,7 +89,7 @@ impl History {
             is_held: false,
         };
         let partitions = partitions.iter().map(|(id, disorder)| (*id, ahead(*disorder))).collect();
-        History { intake, feed, in_event_time, groups, partitions, counts: Counts::default() }
+        History { intake, feed, in_event_time, groups, partitions, counts: Counts::default(), refused: None }
     }
 
     /// Since when the job has all data; `None` for all that was ever in its logs.
@@ -98,6 +100,11 @@ impl History {
     /// What was counted so far.
     pub(crate) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Why the first row was refused that was, and where it stands.
+    pub(crate) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     /// When the next row was known, and its partition; `None` behind the last of all.
@@ -173,6 +180,7 @@ impl History {
         let heard = self.intake.heard(block, decoded)?;
         let taken = self.intake.block(block, decoded)?;
         self.counts.add(taken.counts);
+        self.refused = self.refused.take().or_else(|| taken.taken.first.map(|first| first.to_string()));
         let rows = taken.steps.into_iter().filter_map(|step| match step {
             Step::Rows(rows) => Some(rows),
             Step::Watermark(_) | Step::Results(_) => None,
@@ -240,26 +248,21 @@ impl Ahead {
         let Some(first) = records.first() else { return };
         self.events_before(events, *first);
         self.entries.push_back((self.known, Entry::Cut));
-        let (mut from, mut at) = (0, 0);
-        while at < records.len() {
-            let record = records[at];
-            let end = at + records[at..].partition_point(|other| *other == record);
-            let mut known = self.known;
-            let mut heard = None;
+        let mut from = 0;
+        for (at, record) in records.iter().enumerate() {
             while let Some(event) = events.next_before(record + 1) {
-                known = known.max(events.known(&event));
-                heard.replace(match heard {
-                    Some(newest) => event.time.max(newest),
-                    None => event.time,
-                });
+                let known = events.known(&event);
+                if known > self.known && at > from {
+                    self.push_rows(&rows, from..at);
+                    from = at;
+                }
+                if event.offset < *record {
+                    self.hear(&event, known);
+                } else {
+                    self.known = self.known.max(known);
+                    self.newest = self.newest.max(event.time);
+                }
             }
-            if known > self.known && at > from {
-                self.push_rows(&rows, from..at);
-                from = at;
-            }
-            self.known = known;
-            self.newest = heard.map_or(self.newest, |newest| self.newest.max(newest));
-            at = end;
         }
         self.push_rows(&rows, from..records.len());
     }

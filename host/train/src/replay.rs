@@ -37,6 +37,8 @@ pub struct JobReport {
     pub since: Option<EventTime>,
     /// The newest event time that counts.
     pub newest: Option<EventTime>,
+    /// Why the first row of its history was refused that was.
+    pub refused: Option<String>,
     /// Rows of the spine that have no answer though they have a key, as a lookup would have been refused.
     pub failed: u64,
     /// Why the first of them has none.
@@ -298,7 +300,8 @@ impl Replay {
         let answers = Arc::into_inner(self.answers).ok_or_else(|| TrainError::weir("a worker still runs"))?;
         let sorted = answers.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
         let (since, newest) = (self.history.data_since(), self.newest);
-        Ok((sorted, JobReport { counts, since, newest, failed, reason }))
+        let refused = self.history.refused().map(str::to_owned);
+        Ok((sorted, JobReport { counts, since, newest, refused, failed, reason }))
     }
 }
 

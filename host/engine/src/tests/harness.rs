@@ -102,6 +102,7 @@ fn stream() -> StreamDefinition {
         known_time: None,
         format: weir_plan::FormatDefinition::default(),
         origin: Some(origin),
+        archive: None,
     }
 }
 

@@ -42,6 +42,7 @@ pub const FILES: &[FileKeys] = &[
             Section { prefix: "", keys: STREAM },
             Section { prefix: "fields.NAME.", keys: FIELD },
             Section { prefix: "event_time.", keys: EVENT_TIME },
+            Section { prefix: "archive.", keys: ARCHIVE },
         ],
     },
     FileKeys {
@@ -179,6 +180,25 @@ pub(super) const STREAM: &[KeyDoc] = &[
         NONE,
         "where events come from; may be absent where a job's `stream` names it",
     ),
+    KeyDoc::new(
+        "archive",
+        "mapping",
+        NONE,
+        "where the stream's past is kept: `weir train` reads it in place of `source`. Jobs do not begin with it",
+    ),
+];
+
+pub(super) const ARCHIVE: &[KeyDoc] = &[
+    KeyDoc::new("source", "{KIND: {..}}", REQUIRED, "where it is: whatever has an end, such as files"),
+    KeyDoc::new("format", "format or {FORMAT: {..}}", "the stream's", "how a record of it is read"),
+    KeyDoc::new(
+        "columns",
+        "{NAME: COLUMN, ..}",
+        "as the stream has them",
+        "where columns of the stream stand in a record of it under other names",
+    ),
+    KeyDoc::new("cut", "auto, time or mapping", NONE, "weir 0.1 does not have this yet"),
+    KeyDoc::new("allow_gap", "true or false", NONE, "weir 0.1 does not have this yet"),
 ];
 
 pub(super) const FIELD: &[KeyDoc] = &[

@@ -5,6 +5,7 @@
 //! Knows every key of every definition. Must not know: files and folders (the caller reads them), SQL, kinds of
 //! connectors and their settings ([`ConnectorKinds`] judges them).
 
+mod archive;
 mod connectors;
 mod environment;
 mod features;

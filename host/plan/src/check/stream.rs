@@ -3,7 +3,7 @@
 use super::connectors::RecordKind;
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
-use super::{Context, connectors, keys, names, times};
+use super::{Context, archive, connectors, keys, names, times};
 use crate::definition::{Dedup, FormatDefinition, StreamDefinition, WhenIdle};
 use weir_event::suggestion::unknown;
 use weir_event::{DataType, Field, Span, StreamSchema};
@@ -58,6 +58,11 @@ pub(super) fn read(
         let records = (format.as_ref().unwrap_or(&records.usual), &records.schema);
         connectors::source(stream, records, node, context.kinds, report)
     });
+    let archive = keys.take("archive").map(|node| {
+        let Records { schema, places, usual, kind, .. } = &records;
+        let format = format.as_ref().unwrap_or(usual);
+        archive::read(node, &archive::Live { stream, schema, places, format, kind: *kind }, context, report)
+    });
     keys.finish("", report);
 
     Some(StreamDefinition {
@@ -72,6 +77,7 @@ pub(super) fn read(
         known_time: known_time.map_or(Some(None), |column| column.map(Some))?,
         format: format?,
         origin: origin.map_or(Some(None), |origin| origin.map(Some))?,
+        archive: archive.map_or(Some(None), |archive| archive.map(Some))?,
     })
 }
 

@@ -71,6 +71,7 @@ fn stream_definition(name: &str, kind: &str) -> Arc<StreamDefinition> {
         known_time: None,
         format: weir_plan::FormatDefinition::default(),
         origin: Some(StreamOrigin { kind: kind.to_owned(), settings: Value::Null }),
+        archive: None,
     })
 }
 

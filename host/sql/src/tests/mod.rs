@@ -47,6 +47,7 @@ fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamD
         known_time: None,
         format: weir_plan::FormatDefinition::default(),
         origin: Some(StreamOrigin { kind: "file".to_owned(), settings: serde_json::Value::Null }),
+        archive: None,
     })
 }
 

@@ -22,8 +22,8 @@ use weir_event::{Clock, Span};
 use weir_plan::JobPlan;
 use weir_train::{Answers, AsOfRule, Column, Job, JobReport, Settings, Spine, Table, TrainError, answers};
 
-/// So much of what has to be sorted is held in memory, of each job.
-const SORTED_BYTES: usize = 128 << 20;
+/// So much of what has to be sorted is held in memory, each time that something has.
+const SORTED_BYTES: usize = 64 << 20;
 
 /// A training set, as it is asked for.
 #[derive(Debug)]
@@ -79,11 +79,7 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
         job.features.iter().map(name).map(|name| Column { status: status(&name), name }).collect()
     };
     let answered = jobs.iter().zip(answered).map(|(job, (answers, _))| (job, answers, columns(job)));
-    for (job, JobReport { failed, reason, .. }) in jobs.iter().zip(&reports) {
-        if let Some(reason) = reason {
-            tracing::warn!(job = job.plan.name, rows = failed, reason, "rows of the spine have no answer");
-        }
-    }
+    tell(&jobs, &reports)?;
     let table = threads.block_on(Table::of(&spine, answered.collect())).map_err(failure)?;
     let about = about(request, &jobs, &reports);
     let rows = threads.block_on(output.write(table, &about, scratch.path()))?;
@@ -164,6 +160,28 @@ fn side_by_side(
     }
     Failure::all(failures)?;
     Ok(all.into_values().collect())
+}
+
+/// Says what could not be used. A job of which nothing could be has no history, whatever its answers are.
+fn tell(jobs: &[Job], reports: &[JobReport]) -> Result<(), Failure> {
+    let mut failures = Vec::new();
+    for (Job { plan, .. }, report) in jobs.iter().zip(reports) {
+        let JobReport { counts, refused, failed, reason, .. } = report;
+        let job = &plan.name;
+        let first = refused.as_deref().unwrap_or_default();
+        if counts.refused > 0 && counts.refused == counts.events {
+            let all = counts.events;
+            failures.push(Failure::user(format!(
+                "job `{job}`: all {all} rows of its history were refused{first}; mend the stream's file or its source"
+            )));
+        } else if counts.refused > 0 {
+            tracing::warn!(job, rows = counts.refused, "rows of its history were refused{first}");
+        }
+        if let Some(reason) = reason {
+            tracing::warn!(job, rows = failed, reason, "rows of the spine have no answer");
+        }
+    }
+    Failure::all(failures)
 }
 
 fn failure(error: TrainError) -> Failure {

@@ -12,6 +12,7 @@ use weir_connectors::registry;
 use weir_connectors::surroundings::ProjectSurroundings;
 use weir_event::{Clock, StreamSchema};
 use weir_format::{StreamFormat, stream_format};
+use weir_plan::definition::Archive;
 use weir_plan::{StreamInput, StreamOrigin};
 use weir_train::Input;
 
@@ -35,9 +36,14 @@ impl Sources {
         Sources { project, data_dir, scratch, clock, logs }
     }
 
-    /// What a job reads of a stream.
+    /// What a job reads of a stream: its archive where it has one, else its log.
     pub(super) fn input(&self, input: &StreamInput) -> Result<Input, Failure> {
         let stream = &input.stream;
+        if let Some(Archive { format, schema, origin }) = &stream.archive {
+            let format = self.format(&format.name, &format.options, schema)?;
+            let source = self.source(&stream.name, origin, format.layout())?;
+            return Ok(Input { source, decoder: format.decoder(&input.columns) });
+        }
         let format = self.format(&stream.format.name, &stream.format.options, &stream.schema)?;
         let mut origin = input.origin.clone();
         if origin.kind == "http" {

@@ -1,0 +1,278 @@
+//! Training sets beside a point-in-time join by brute force: events that are out of order, late within and beyond what is
+//! allowed, at one time, and null; moments anywhere, at the very millisecond of events and beside it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crate::harness::Project;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const BASE: i64 = 1_770_000_000_000;
+const DISORDER: i64 = 3000;
+const ALLOW: i64 = 5000;
+const RANGE: i64 = 10_000;
+const USERS: u64 = 8;
+
+const STREAM: &str = "\
+fields: {user_id: string, n: bigint, fare: double, at: timestamp, known: timestamp}
+event_time: at
+known_time: known
+disorder: 3s
+idle_after: 1h
+source: {file: {path: 'data/*.jsonl', partitions: files}}
+";
+/// The jobs, and how far behind the watermark of its file an event still counts.
+const JOBS: [(&str, &str, i64); 3] = [
+    ("over", "late: {allow: 5s}\n", ALLOW),
+    ("strict", "late: {policy: drop, allow: 5s}\n", 0),
+    ("life", "late: {allow: 5s}\nemit: {on: change}\n", ALLOW),
+];
+
+fn query(job: &str) -> String {
+    let what = ["COUNT(*)", "COUNT(n)", "SUM(n)", "SUM(fare)", "MIN(fare)", "MAX(n)", "LAST_VALUE(n)"];
+    let names = ["events", "count", "sum", "revenue", "least", "most", "last"];
+    let over = if job == "life" { "" } else { " OVER w" };
+    let columns: Vec<String> =
+        what.iter().zip(names).map(|(what, name)| format!("{what}{over} AS {name}")).collect();
+    let frame = "RANGE INTERVAL '10' SECOND PRECEDING";
+    let behind = match job {
+        "life" => "GROUP BY user_id".to_owned(),
+        _ => format!("WINDOW w AS (PARTITION BY user_id ORDER BY at {frame})"),
+    };
+    format!("SELECT user_id, {} FROM rides {behind}", columns.join(", "))
+}
+
+#[derive(Debug, Clone)]
+struct Event {
+    user: Option<u64>,
+    n: Option<i64>,
+    fare: Option<f64>,
+    at: i64,
+    known: Option<i64>,
+}
+
+impl Event {
+    fn line(&self) -> String {
+        let Event { user, n, fare, at, known } = self;
+        let user = user.map(|user| format!("u{user}"));
+        format!("{}\n", json!({"user_id": user, "n": n, "fare": fare, "at": at, "known": known}))
+    }
+}
+
+/// Files of events, and dice.
+struct World {
+    files: [Vec<Event>; 2],
+    dice: u64,
+    /// How long before it is known an event happens at least; less than 0 for events that are known before they happen.
+    least_delay: i64,
+}
+
+impl World {
+    fn roll(&mut self, sides: i64) -> i64 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.dice >> 33) % sides as u64) as i64
+    }
+
+    fn new(seed: u64, least_delay: i64, count: usize) -> World {
+        let mut world = World { files: [Vec::new(), Vec::new()], dice: seed, least_delay };
+        for file in 0..2 {
+            let mut clock = BASE;
+            for _ in 0..count {
+                clock += world.roll(160);
+                let event = world.event(clock, file as i64);
+                world.files[file].push(event);
+            }
+        }
+        world
+    }
+
+    fn event(&mut self, clock: i64, file: i64) -> Event {
+        let delay = self.least_delay
+            + match self.roll(20) {
+                0..12 => self.roll(1000),
+                12..17 => self.roll(ALLOW + DISORDER),
+                _ => self.roll(30_000),
+            };
+        let fare = self.roll(400) as f64 / 4.0;
+        Event {
+            user: (self.roll(20) > 0).then(|| self.roll(USERS as i64) as u64),
+            n: (self.roll(10) > 0).then(|| self.roll(100) - 50),
+            fare: (self.roll(10) > 0).then_some(fare),
+            // Of two events of one time the one further down is the later, so they are of one file.
+            at: (clock - delay).div_euclid(20) * 20 + file,
+            known: match self.roll(10) {
+                0 => None,
+                1 => Some(clock - self.roll(3000)),
+                _ => Some(clock),
+            },
+        }
+    }
+
+    /// When each event of a file was known: no earlier than those before it.
+    fn known(events: &[Event]) -> Vec<i64> {
+        let mut known = i64::MIN;
+        let later = |event: &Event| {
+            known = known.max(event.known.unwrap_or(event.at));
+            known
+        };
+        events.iter().map(later).collect()
+    }
+
+    /// The time of a job at a moment, and the events that count by then.
+    fn known_by(&self, moment: i64, reach: i64) -> (i64, Vec<&Event>) {
+        let (mut least, mut counted) = (None, Vec::new());
+        for events in &self.files {
+            let mut newest = None;
+            for (event, known) in events.iter().zip(World::known(events)) {
+                if known > moment {
+                    break;
+                }
+                if newest.is_none_or(|newest: i64| event.at >= newest - DISORDER - reach) {
+                    counted.push(event);
+                }
+                newest = newest.max(Some(event.at));
+                let distance = newest.map(|newest| (known - newest).max(0));
+                least = [least, distance].into_iter().flatten().min();
+            }
+        }
+        (moment - least.unwrap_or(0), counted)
+    }
+
+    /// Moments anywhere, and at every edge there can be of some events.
+    fn moments(&mut self) -> Vec<i64> {
+        let end = BASE + 90_000;
+        let (as_of, _) = self.known_by(end, 0);
+        let mut moments = vec![BASE - 60_000, BASE - 1, end + 60_000, end + 30 * 86_400_000];
+        for _ in 0..40 {
+            moments.push(BASE - 5000 + self.roll(100_000));
+            let events = &self.files[self.roll(2) as usize];
+            let (known, count) = (World::known(events), events.len() as i64);
+            let ats: Vec<i64> = events.iter().map(|event| event.at).collect();
+            let event = self.roll(count) as usize;
+            let edges = [ats[event], ats[event] + RANGE, known[event]];
+            let shift = [0, end - as_of][self.roll(2) as usize];
+            let near = |edge: i64| [edge - 1, edge, edge + 1];
+            moments.extend(edges.into_iter().flat_map(|edge| near(edge + shift)));
+        }
+        moments
+    }
+}
+
+/// What a feature set is over these events, which are in the order in which they count at one time.
+fn values(mut events: Vec<&Event>) -> [Value; 7] {
+    events.sort_by_key(|event| event.at);
+    let numbers: Vec<i64> = events.iter().filter_map(|event| event.n).collect();
+    let fares: Vec<f64> = events.iter().filter_map(|event| event.fare).collect();
+    let sum = (!numbers.is_empty()).then(|| numbers.iter().sum::<i64>());
+    let revenue = (!fares.is_empty()).then(|| fares.iter().sum::<f64>());
+    [
+        json!(events.len()),
+        json!(numbers.len()),
+        json!(sum),
+        json!(revenue),
+        json!(fares.iter().copied().reduce(f64::min)),
+        json!(numbers.iter().max()),
+        json!(numbers.last()),
+    ]
+}
+
+/// A way to train, and what counts for a moment then: the time that values are as of, and the events.
+struct Rule {
+    arguments: &'static [&'static str],
+    counts: for<'w> fn(&'w World, i64, i64) -> (i64, Vec<&'w Event>),
+}
+
+const RULES: [Rule; 3] = [
+    Rule { arguments: &["--as-of", "known"], counts: World::known_by },
+    Rule {
+        arguments: &["--serving-delay", "200ms"],
+        counts: |world, moment, reach| world.known_by(moment - 200, reach),
+    },
+    Rule {
+        arguments: &["--as-of", "event"],
+        counts: |world, moment, _| (moment, world.files.iter().flatten().collect()),
+    },
+];
+
+fn train(project: &Project, arguments: &[&str]) -> Vec<Value> {
+    let [spine, output] = ["spine.jsonl", "out.jsonl"].map(|name| project.path().join(name));
+    let [spine, output] = [&spine, &output].map(|path| path.to_str().unwrap());
+    let all = ["--spine", spine, "--features", "over,strict,life", "--status", "-o", output];
+    let trained = project.weir("train", &[&all, arguments].concat());
+    assert!(trained.status.success(), "{trained:?}");
+    let rows = std::fs::read_to_string(output).unwrap();
+    rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect()
+}
+
+/// What a rule says of a user at a moment, and the row of the training set.
+#[track_caller]
+fn assert_row(world: &World, rule: &Rule, (user, moment): (u64, i64), row: &Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    for (job, _, reach) in JOBS {
+        let (as_of, events) = (rule.counts)(world, moment, reach);
+        let from = if job == "life" { i64::MIN } else { as_of - RANGE };
+        let is_in = |event: &&Event| event.user == Some(user) && (from..=as_of).contains(&event.at);
+        let events: Vec<&Event> = events.into_iter().filter(is_in).collect();
+        let status = if events.is_empty() { "not_found" } else { "ok" };
+        let expected = values(events.clone());
+        let names = ["events", "count", "sum", "revenue", "least", "most", "last"];
+        let found = names.map(|name| row[format!("{job}__{name}")].clone());
+        let place =
+            || format!("{:?} {job} u{user} at {moment}, as of {as_of}: {events:?}\n{row}", rule.arguments);
+        assert_eq!(found, expected, "{}", place());
+        for name in names {
+            assert_eq!(row[format!("{job}__{name}__status")], status, "{}", place());
+        }
+        all.extend(expected);
+    }
+    all
+}
+
+fn check(seed: u64, least_delay: i64) {
+    let project = Project::new();
+    project.file("streams/rides.yaml", STREAM);
+    for (job, more, _) in JOBS {
+        project.file(&format!("jobs/{job}.yaml"), &format!("query: |\n  {}\n{more}", query(job)));
+    }
+    let mut world = World::new(seed, least_delay, 1000);
+    for (number, events) in world.files.iter().enumerate() {
+        let lines: String = events.iter().map(Event::line).collect();
+        project.file(&format!("data/{number}.jsonl"), &lines);
+    }
+    let mut spine = Vec::new();
+    for moment in world.moments() {
+        spine.push((world.roll(USERS as i64) as u64, moment));
+    }
+    let line = |(user, moment): &(u64, i64)| {
+        format!("{}\n", json!({"user_id": format!("u{user}"), "event_time": moment}))
+    };
+    project.file("spine.jsonl", &spine.iter().map(line).collect::<String>());
+    let mut answers = Vec::new();
+    for rule in &RULES {
+        let rows = train(&project, rule.arguments);
+        assert_eq!(rows.len(), spine.len());
+        let asked = spine.iter().zip(&rows);
+        answers.push(asked.map(|(asked, row)| assert_row(&world, rule, *asked, row)).collect::<Vec<_>>());
+    }
+    // The rules tell most moments apart, and so do late events.
+    let different = |one: &[Vec<Value>], other: &[Vec<Value>]| {
+        one.iter().zip(other).filter(|(one, other)| one != other).count()
+    };
+    let (known, event) = (&answers[0], &answers[2]);
+    assert!(different(known, event) > spine.len() / 2);
+    assert!(different(known, &answers[1]) > spine.len() / 20);
+    let late = known.iter().filter(|values| values[..7] != values[7..14]).count();
+    assert!(late > spine.len() / 10, "{late} of {}", spine.len());
+    let kinds: BTreeSet<bool> = known.iter().map(|values| values[0] == 0).collect();
+    assert_eq!(kinds.len(), 2);
+}
+
+#[test]
+fn what_counts_was_known_and_had_happened_by_then() {
+    check(1, 700);
+}
+
+#[test]
+fn the_jobs_time_is_the_moment_where_events_come_before_they_happen() {
+    check(2, -1500);
+}

@@ -27,7 +27,7 @@ pub use table::{Column, Table};
 use std::path::PathBuf;
 use std::sync::Arc;
 use weir_connect::{Decoder, Source};
-use weir_event::Span;
+use weir_event::{EventTime, Span};
 use weir_plan::JobPlan;
 
 /// Where the events of one input of a job come from.
@@ -59,8 +59,24 @@ pub enum AsOfRule {
     Event,
 }
 
+/// How far a job has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// Its name.
+    pub job: &'a str,
+    /// Events that were read of its history.
+    pub events: u64,
+    /// When the last of them was known.
+    pub known: EventTime,
+    /// Rows of the spine that have answers, and how many there are.
+    pub answered: (u64, u64),
+}
+
+/// Is told now and then how far a job has come; often, so that it is for it to say how often that is of interest.
+pub type Listener = Arc<dyn Fn(Progress<'_>) + Send + Sync>;
+
 /// How to train.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// Which rows count.
     pub rule: AsOfRule,
@@ -72,4 +88,6 @@ pub struct Settings {
     pub scratch: PathBuf,
     /// How many bytes of rows are sorted in memory.
     pub sorted_bytes: usize,
+    /// Who is told how far it is.
+    pub listener: Listener,
 }

@@ -10,7 +10,7 @@ use crate::orders::{Ask, Asking, Order};
 use crate::sorting::{Sorted, Sorter};
 use crate::spine::{MOMENT, NUMBER, Spine, moment};
 use crate::worker::{Done, Worker};
-use crate::{AsOfRule, Job, Settings};
+use crate::{AsOfRule, Job, Listener, Progress, Settings};
 use arrow_array::RecordBatch;
 use std::ops::Range;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -53,8 +53,8 @@ pub async fn answers(
 ) -> Result<(Answers, JobReport), TrainError> {
     let name = &job.plan.name;
     let keys = spine.keys_of(job)?;
-    let rows = spine.sorted(&keys, settings).await?;
-    let replay = Replay::open(job, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
+    let (rows, count) = spine.sorted(&keys, settings).await?;
+    let replay = Replay::open(job, count, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
     let (sorted, report) =
         replay.run(rows, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
     Ok((Answers(sorted), report))
@@ -72,7 +72,11 @@ impl Answers {
 }
 
 struct Replay {
+    job: String,
     history: History,
+    listener: Listener,
+    /// Rows of the spine that were asked for, and how many there are.
+    asked: (u64, u64),
     rule: AsOfRule,
     idleness: Idleness,
     watermark: JobWatermark,
@@ -92,7 +96,7 @@ struct Replay {
 }
 
 impl Replay {
-    async fn open(job: &Job, settings: &Settings) -> Result<Replay, TrainError> {
+    async fn open(job: &Job, count: u64, settings: &Settings) -> Result<Replay, TrainError> {
         let plan = &job.plan;
         let (logs, opened) = Logs::open(job).await?;
         let mut intake = Intake::open(plan.clone());
@@ -127,6 +131,9 @@ impl Replay {
         let workers = started.collect::<Result<Vec<_>, TrainError>>()?;
         let idle_after = plan.inputs.iter().map(|input| input.stream.idle_after).min();
         Ok(Replay {
+            job: plan.name.clone(),
+            listener: settings.listener.clone(),
+            asked: (0, count),
             history: History::new(intake, feed, in_event_time, groups.clone(), &with_disorder),
             rule: settings.rule,
             idleness: Idleness::of(plan),
@@ -190,6 +197,7 @@ impl Replay {
             }
         };
         let since = self.history.data_since();
+        self.asked.0 += 1;
         self.order(Order::Ask(Ask { worker, rows: rows.clone(), row, as_of, time, since }))
     }
 
@@ -206,6 +214,12 @@ impl Replay {
                 self.take(known, what)?;
             }
             self.let_pass(newest_known);
+            (self.listener)(Progress {
+                job: &self.job,
+                events: self.history.counts().events,
+                known: newest_known,
+                answered: self.asked,
+            });
         }
         self.let_pass(to);
         if self.rule == AsOfRule::Known {

@@ -57,8 +57,8 @@ impl Spine {
         .collect()
     }
 
-    /// Its rows in the order of their moments: number, moment, and these of its columns.
-    pub(crate) async fn sorted(&self, columns: &[usize], settings: &Settings) -> Result<Sorted, TrainError> {
+    /// Its rows in the order of their moments: number, moment, and these of its columns; and how many there are.
+    pub(crate) async fn sorted(&self, columns: &[usize], settings: &Settings) -> Result<(Sorted, u64), TrainError> {
         let mut rows = self.open().await?;
         let mut sorter = Sorter::new(&settings.scratch, MOMENT, settings.sorted_bytes);
         let named = |at: &usize| {
@@ -78,7 +78,7 @@ impl Spine {
             arrays.extend(columns.iter().map(|at| batch.column(*at).clone()));
             sorter.push(RecordBatch::try_new(schema.clone(), arrays)?)?;
         }
-        sorter.finish()
+        Ok((sorter.finish()?, rows.number))
     }
 
     /// Reads it from its beginning.

@@ -15,13 +15,18 @@ use serde_json::{Map, Value, json};
 use sources::Sources;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use weir_engine::SystemClock;
 use weir_event::suggestion::{instead_of, shown};
 use weir_event::{Clock, Span};
 use weir_plan::JobPlan;
-use weir_train::{Answers, AsOfRule, Column, Job, JobReport, Settings, Spine, Table, TrainError, answers};
+use weir_train::{
+    Answers, AsOfRule, Column, Job, JobReport, Listener, Progress, Settings, Spine, Table, TrainError, answers,
+};
 
+/// How far it is is said so often.
+const SAID_EVERY: Duration = Duration::from_secs(5);
 /// So much of what has to be sorted is held in memory, each time that something has.
 const SORTED_BYTES: usize = 64 << 20;
 
@@ -53,8 +58,9 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
     let scratch = output.scratch()?;
     let cores = runtime::cores();
     let threads = runtime::engine(cores)?;
+    threads.spawn(leave_when_asked(scratch.path().to_owned()));
     let data_dir = project.folder().join(&server.data_dir);
-    let sources = Sources::new(project.folder(), &data_dir, scratch.path(), clock);
+    let sources = Sources::new(project.folder(), &data_dir, scratch.path(), clock.clone());
     let jobs: Vec<Job> = asked
         .into_iter()
         .map(|(plan, features)| {
@@ -70,6 +76,7 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
         workers: cores.div_ceil(at_once),
         scratch: scratch.path().to_owned(),
         sorted_bytes: SORTED_BYTES,
+        listener: listener(clock),
     };
     let answered = side_by_side(&jobs, &spine, &settings, (at_once, threads.handle()))?;
     let reports: Vec<JobReport> = answered.iter().map(|(_, report)| report.clone()).collect();
@@ -84,6 +91,15 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
     let about = about(request, &jobs, &reports);
     let rows = threads.block_on(output.write(table, &about, scratch.path()))?;
     Ok(summary(request, &jobs, &reports, rows))
+}
+
+/// Ends the process when somebody asks for that, and leaves nothing behind.
+async fn leave_when_asked(scratch: PathBuf) {
+    runtime::asked_to_stop().await;
+    // Those who write there are in the middle of it: what they add after this goes with the next run.
+    let _ = std::fs::remove_dir_all(scratch);
+    tracing::error!("stopped before the training set was written; run it again to have it");
+    std::process::exit(1);
 }
 
 /// The jobs of which features are asked for, each with those of its features, in the order of the first mention.
@@ -160,6 +176,21 @@ fn side_by_side(
     }
     Failure::all(failures)?;
     Ok(all.into_values().collect())
+}
+
+/// Says how far it is, seldom.
+fn listener(clock: Arc<dyn Clock>) -> Listener {
+    let said = Mutex::new(clock.monotonic());
+    Arc::new(move |progress: Progress<'_>| {
+        let now = clock.monotonic();
+        // Whoever has it says it.
+        let Ok(mut said) = said.try_lock() else { return };
+        if now.saturating_sub(*said) >= SAID_EVERY {
+            *said = now;
+            let Progress { job, events, known, answered: (answered, of) } = progress;
+            tracing::info!(job, events, "up to {known}; {answered} of {of} rows of the spine are answered");
+        }
+    })
 }
 
 /// Says what could not be used. A job of which nothing could be has no history, whatever its answers are.

@@ -10,7 +10,7 @@ use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 use weir_connect::{Encoder, SinkRows, sink::RowMeta};
 use weir_format::csv::{CsvEncoder, CsvOptions};
 use weir_format::json::JsonEncoder;
@@ -26,6 +26,27 @@ pub(super) struct Output {
     path: PathBuf,
     folder: PathBuf,
     content: Content,
+}
+
+/// A folder that goes when this does.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Scratch {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "a folder cannot be removed that nobody needs any more");
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -57,12 +78,26 @@ impl Output {
         Ok(Output { path, folder, content })
     }
 
-    /// A folder beside it for what does not fit in memory, which goes with what is returned.
-    pub(super) fn scratch(&self) -> Result<TempDir, Failure> {
-        tempfile::Builder::new()
-            .prefix(".weir-train-")
-            .tempdir_in(&self.folder)
-            .map_err(|error| self.unwritable(&error))
+    /// A folder beside it for what does not fit in memory, which goes with what is returned; what a run left there that was
+    /// killed goes too.
+    pub(super) fn scratch(&self) -> Result<Scratch, Failure> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let path = self.folder.join(format!(".weir-train-{name}"));
+        let failed = |error: io::Error| self.unwritable(&error);
+        fs::create_dir_all(&path).map_err(failed)?;
+        let lock = File::create(path.join("lock")).map_err(failed)?;
+        if lock.try_lock().is_err() {
+            return Err(Failure::user(format!(
+                "-o {}: another `weir train` writes it now; wait for that, or write another file",
+                self.path.display()
+            )));
+        }
+        for left in fs::read_dir(&path).map_err(failed)?.flatten().filter(|entry| entry.file_name() != "lock") {
+            let path = left.path();
+            let gone = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            gone.map_err(failed)?;
+        }
+        Ok(Scratch { path, _lock: lock })
     }
 
     /// Writes the table, and what it is made of: into the file where that has a place for it, else beside it. How many rows

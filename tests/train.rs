@@ -213,8 +213,8 @@ fn assert_agreement(project: &Project, lookups: &[(String, Value)], seed: u64) {
             }
         }
     }
-    let events = std::fs::read_to_string(project.path().join("serve.log")).unwrap_or_default();
-    assert!(differ.is_empty(), "seed {seed}, {} differ:\n{}\n{events}", differ.len(), differ.join("\n"));
+    let log = std::fs::read_to_string(project.path().join("serve.log")).unwrap_or_default();
+    assert!(differ.is_empty(), "seed {seed}, {} differ:\n{}\n{log}", differ.len(), differ.join("\n"));
     assert!(lookups.len() > 50, "{} lookups", lookups.len());
     let found: Vec<&str> = statuses.keys().map(String::as_str).collect();
     assert_eq!(found, ["default", "not_found", "ok"], "{statuses:?}");

@@ -4,13 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::harness::Project;
-use arrow_array::RecordBatch;
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use serde_json::{Value, json};
-use std::fs::File;
 use std::process::{Command, Output};
-use std::sync::Arc;
-use weir_format::parquet::{self, Compression};
 
 const STREAM: &str = "\
 fields: {user_id: string, n: bigint, at: timestamp}
@@ -25,26 +20,17 @@ const USERS: i64 = 3;
 /// An event a second, of one user after the other, known when it happens.
 fn project() -> Project {
     let project = Project::new();
-    let frame = "ORDER BY at RANGE INTERVAL '10' SECOND PRECEDING";
+    let over = "user_id, COUNT(*) OVER w AS c, SUM(n) OVER w AS s FROM rides WINDOW w AS (PARTITION BY user_id ORDER BY at \
+                RANGE INTERVAL '10' SECOND PRECEDING)";
     let jobs = [
-        (
-            "user",
-            format!(
-                "user_id, COUNT(*) OVER w AS c, SUM(n) OVER w AS s FROM rides WINDOW w AS (PARTITION BY user_id {frame})"
-            ),
-            "",
-        ),
+        ("user", over, ""),
         (
             "number",
-            "n, COUNT(*) AS c FROM rides GROUP BY n, TUMBLE(at, INTERVAL '5' SECOND)".to_owned(),
+            "n, COUNT(*) AS c FROM rides GROUP BY n, TUMBLE(at, INTERVAL '5' SECOND)",
             "features: {c: {default: 0}}\n",
         ),
-        (
-            "pair",
-            "n, user_id, COUNT(*) AS c FROM rides GROUP BY n, user_id".to_owned(),
-            "emit: {on: change}\n",
-        ),
-        ("plain", "user_id, n FROM rides".to_owned(), "sinks: [{file: {path: out}}]\n"),
+        ("pair", "n, user_id, COUNT(*) AS c FROM rides GROUP BY n, user_id", "emit: {on: change}\n"),
+        ("plain", "user_id, n FROM rides", "sinks: [{file: {path: out}}]\n"),
     ];
     for (job, query, more) in jobs {
         project.file(&format!("jobs/{job}.yaml"), &format!("query: |\n  SELECT {query}\n{more}"));
@@ -122,12 +108,18 @@ const MIXED: [&str; 3] = ["x", "list", "large"];
 
 /// Values of every kind, some of which other rows do not have.
 fn rows_of_json() -> Vec<Value> {
-    let time = |second: i64| weir_event::EventTime::from_millis(BASE + second * 1000).to_string();
+    let row = |user: Option<&str>, n: Option<i64>, second: i64, more: Value| {
+        let moment = weir_event::EventTime::from_millis(BASE + second * 1000).to_string();
+        let mut row = json!({"user_id": user, "n": n, "event_time": moment});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row
+    };
+    let (large, text) = (18_446_744_073_709_551_615_u64, "ü\u{0}\n\"");
     vec![
-        json!({"user_id": "u1", "n": 1, "event_time": time(7), "x": 1, "list": [1, {"a": null}], "large": 18_446_744_073_709_551_615_u64}),
-        json!({"user_id": "u0", "n": 0, "event_time": time(4), "x": 1.5, "list": null, "large": 5, "é": "ü\u{0}\n\""}),
-        json!({"user_id": "u2", "n": null, "event_time": time(900), "x": "text", "flag": true, "double": 0.1}),
-        json!({"user_id": null, "n": 3, "event_time": time(3), "x": null, "flag": false, "double": 1e300}),
+        row(Some("u1"), Some(1), 7, json!({"x": 1, "list": [1, {"a": null}], "large": large})),
+        row(Some("u0"), Some(0), 4, json!({"x": 1.5, "list": null, "large": 5, "é": text})),
+        row(Some("u2"), None, 900, json!({"x": "text", "flag": true, "double": 0.1})),
+        row(None, Some(3), 3, json!({"x": null, "flag": false, "double": 1e300})),
     ]
 }
 
@@ -212,28 +204,16 @@ fn a_large_spine_keeps_its_order_whatever_its_moments() {
     }
 }
 
-#[test]
-fn a_spine_without_rows_gives_a_file_with_columns() {
-    let project = project();
-    let time = DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into()));
-    let fields = vec![Field::new("user_id", DataType::Utf8View, true), Field::new("event_time", time, true)];
-    let mut pieces = Vec::new();
-    let empty = RecordBatch::new_empty(Arc::new(Schema::new(fields)));
-    parquet::push_piece(&empty, &mut pieces).unwrap();
-    let file = File::create(project.path().join("spine.parquet")).unwrap();
-    parquet::write_file(&*pieces, Compression::Zstd, &[], file).unwrap();
-    project.file("spine.csv", "user_id,event_time\n");
-    for spine in ["spine.parquet", "spine.csv"] {
-        let written = trained(&project, spine, "user:c", "out.csv", &["--status"]);
-        assert_eq!(written, "user_id,event_time,user__c,user__c__status\n", "{spine}");
-        trained(&project, spine, "user:c", "out.parquet", &[]);
-        let again = trained(&project, "out.parquet", "user:s", "out.csv", &[]);
-        assert_eq!(again, "user_id,event_time,user__c,user__s\n", "{spine}");
-    }
-}
-
 /// Arguments that cannot be, and what is said of them.
-const WRONG: [(&str, &str, &str, &[&str]); 11] = [
+const WRONG: [(&str, &str, &str, &[&str]); 14] = [
+    ("empty.csv", "user", "out.csv", &["empty.csv", "it has no rows"]),
+    (
+        "twice.jsonl",
+        "user:c",
+        "out.csv",
+        &["two columns would be called `user__c`", "leave it out of the spine"],
+    ),
+    ("seconds.jsonl", "user:c", "out.csv", &["lies in January 1970: is it in seconds?"]),
     ("good.jsonl", "usr", "out.csv", &["job `usr` not found", "did you mean `user`"]),
     ("good.jsonl", "user:d", "out.csv", &["job `user` has no feature `d`", "known: c, s"]),
     ("good.jsonl", "plain", "out.csv", &["job `plain` has neither window nor aggregate"]),
@@ -253,6 +233,9 @@ fn what_is_wrong_is_said_and_nothing_is_left() {
     let good = "{\"user_id\":\"u1\",\"event_time\":1770000001000}\n";
     project.file("good.jsonl", good).file("good.txt", good);
     project.file("at.jsonl", &good.replace("event_time", "at"));
+    project.file("empty.csv", "user_id,event_time\n");
+    project.file("twice.jsonl", &good.replace('{', "{\"user__c\":1,"));
+    project.file("seconds.jsonl", &good.replace("1770000001000", "1770000001"));
     let bad = good.replace("1770000001000", "\"yesterday\"");
     project.file("bad.jsonl", &format!("{good}{good}{bad}{good}"));
     project.file("late.csv", "user_id,event_time\nu1,1770000001000\nu1,1770000001000\nu1,yesterday\n");

@@ -105,8 +105,13 @@ pub fn known_at(declared: Option<EventTime>, stamp: Option<EventTime>) -> Option
     declared.into_iter().chain(stamp).min()
 }
 
+/// Whether a time can be asked for: an event of it could be.
+pub fn can_be(time: EventTime) -> bool {
+    (OLDEST_MS..NEWEST_MS).contains(&time.millis())
+}
+
 /// How to write a time that was meant in seconds, as one beside it is of this century.
-pub(crate) fn meant_in_seconds(time: EventTime, beside: EventTime) -> Option<String> {
+pub fn meant_in_seconds(time: EventTime, beside: EventTime) -> Option<String> {
     (looks_like_seconds(time) && is_recent(beside)).then(|| {
         format!(
             "lies in January 1970: is it in seconds? Write milliseconds or RFC 3339 ({}000 or {})",

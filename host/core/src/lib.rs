@@ -76,7 +76,7 @@ pub mod shape;
 pub mod stored;
 pub mod wire;
 
-pub use bounds::{TimeBounds, known_at};
+pub use bounds::{TimeBounds, can_be, known_at, meant_in_seconds};
 pub use counts::Counts;
 pub use error::CoreError;
 pub use expiry::{Expiry, is_of_intake};

@@ -134,7 +134,8 @@ fn csv_type(text: &str) -> DataType {
     if text.parse::<i64>().is_ok_and(|number| number.to_string() == text) {
         return DataType::Bigint;
     }
-    let is_same = |number: f64| number.is_finite() && Value::from(number).to_string() == text;
+    let written = |number: f64| number.is_finite().then(|| Value::from(number).to_string());
+    let is_same = |number: f64| written(number).is_some_and(|written| written == text);
     if text.parse::<f64>().is_ok_and(is_same) {
         return DataType::Double;
     }

@@ -116,7 +116,7 @@ impl JobPlan {
             self.output.columns.iter().map(|column| &column.expression).chain(&self.output.filter);
         let scalars = of_rows.chain(of_results).map(|expression| expression.canonical().to_owned());
         let aggregates = self.stage.iter().flat_map(|stage| &stage.spec.aggregates);
-        scalars.chain(aggregates.map(|aggregate| aggregate.function.card().identity.to_string()))
+        scalars.chain(aggregates.map(|aggregate| aggregate.function.card().identity.clone()))
     }
 
     /// What its result rows look like to its sinks.

@@ -103,8 +103,10 @@ impl InEventTime {
         settings: &Settings,
     ) -> Result<InEventTime, TrainError> {
         let limit = settings.sorted_bytes / partitions.len().max(1);
-        let sorter = |partition: &PartitionId| (*partition, (Sorter::new(&settings.scratch, TIME, limit), None));
-        let mut sorters: BTreeMap<PartitionId, (Sorter, Option<u64>)> = partitions.iter().map(sorter).collect();
+        let sorter =
+            |partition: &PartitionId| (*partition, (Sorter::new(&settings.scratch, TIME, limit), None));
+        let mut sorters: BTreeMap<PartitionId, (Sorter, Option<u64>)> =
+            partitions.iter().map(sorter).collect();
         let mut left: Vec<PartitionId> = partitions.to_vec();
         while let Some(next) = left.first().copied() {
             match logs.next(next).await? {

@@ -247,7 +247,6 @@ impl Ahead {
         let rows = Arc::new(OwnRows::of(rows, groups));
         let Some(first) = records.first() else { return };
         self.events_before(events, *first);
-        self.entries.push_back((self.known, Entry::Cut));
         let mut from = 0;
         for (at, record) in records.iter().enumerate() {
             while let Some(event) = events.next_before(record + 1) {
@@ -269,6 +268,9 @@ impl Ahead {
 
     /// Rows that were known at the present time, and what they make of the newest time.
     fn push_rows(&mut self, rows: &Arc<OwnRows>, range: Range<usize>) {
+        if range.start == 0 {
+            self.entries.push_back((self.known, Entry::Cut));
+        }
         self.entries.push_back((self.known, Entry::Rows(rows.clone(), range.start as u32..range.end as u32)));
         self.entries.push_back((self.known, Entry::Newest(self.newest)));
     }

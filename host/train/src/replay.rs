@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use weir_core::groups::{ALL_GROUPS, range_of};
 use weir_core::idle::Idleness;
-use weir_core::{AsOf, Counts, Intake};
+use weir_core::{AsOf, Counts, Intake, meant_in_seconds};
 use weir_event::key::EncodedKeys;
 use weir_event::{EventTime, JobWatermark, PartitionId, Span, key_group, key_hash};
 
@@ -54,7 +54,8 @@ pub async fn answers(
     let name = &job.plan.name;
     let keys = spine.keys_of(job)?;
     let (rows, count) = spine.sorted(&keys, settings).await?;
-    let replay = Replay::open(job, count, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
+    let replay =
+        Replay::open(job, count, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
     let (sorted, report) =
         replay.run(rows, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
     Ok((Answers(sorted), report))
@@ -161,7 +162,7 @@ impl Replay {
     async fn ask_all(&mut self, mut spine: Sorted, settings: &Settings) -> Result<(), TrainError> {
         while let Some(rows) = spine.next()? {
             let keys = (MOMENT + 1..rows.num_columns()).map(|column| rows.column(column).clone()).collect();
-            let asking = Arc::new(Asking { keys, rows });
+            let asking = Arc::new(Asking { rows, keys });
             let encoded = EncodedKeys::encode(&asking.keys, asking.rows.num_rows())
                 .map_err(|error| TrainError::weir(error.to_string()))?;
             for row in 0..asking.rows.num_rows() {
@@ -182,6 +183,7 @@ impl Replay {
         serving_delay: Span,
     ) -> Result<(), TrainError> {
         let asked_for = moment(&rows.rows, row);
+        self.refuse_other_units(asked_for).await?;
         let (as_of, time) = match self.rule {
             AsOfRule::Known => {
                 let moment = asked_for - serving_delay;
@@ -199,6 +201,15 @@ impl Replay {
         let since = self.history.data_since();
         self.asked.0 += 1;
         self.order(Order::Ask(Ask { worker, rows: rows.clone(), row, as_of, time, since }))
+    }
+
+    /// Refuses a moment that is a time of the history's only in another unit: no answer to it means anything.
+    async fn refuse_other_units(&mut self, moment: EventTime) -> Result<(), TrainError> {
+        let Some((next, _)) = self.history.next_known().await? else { return Ok(()) };
+        match meant_in_seconds(moment, next) {
+            Some(reason) => Err(TrainError::user(format!("the spine asks for {moment}, which {reason}"))),
+            None => Ok(()),
+        }
     }
 
     /// Has everything taken effect that was known by then.

@@ -11,6 +11,7 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType as ArrowType, Field, Schema};
 use std::sync::Arc;
 use weir_connect::{Decoded, Decoder, Fetch, Reader, Source};
+use weir_core::can_be;
 use weir_event::{EventTime, StreamSchema};
 
 /// Where the rows come from.
@@ -58,7 +59,11 @@ impl Spine {
     }
 
     /// Its rows in the order of their moments: number, moment, and these of its columns; and how many there are.
-    pub(crate) async fn sorted(&self, columns: &[usize], settings: &Settings) -> Result<(Sorted, u64), TrainError> {
+    pub(crate) async fn sorted(
+        &self,
+        columns: &[usize],
+        settings: &Settings,
+    ) -> Result<(Sorted, u64), TrainError> {
         let mut rows = self.open().await?;
         let mut sorter = Sorter::new(&settings.scratch, MOMENT, settings.sorted_bytes);
         let named = |at: &usize| {
@@ -73,6 +78,14 @@ impl Spine {
             let moments = batch.column(self.schema.event_time).as_primitive::<TimestampMillisecondType>();
             let count = batch.num_rows() as i64;
             let numbers = Int64Array::from_iter_values(first as i64..first as i64 + count);
+            let never = moments.values().iter().position(|time| !can_be(EventTime::from_millis(*time)));
+            if let Some(row) = never {
+                let (row, time) = (first + row as u64 + 1, EventTime::from_millis(moments.value(row)));
+                return Err(TrainError::user(format!(
+                    "row {row} of the spine asks for {time}, which lies outside 1900 to 2200; write milliseconds since 1970 or \
+                     RFC 3339"
+                )));
+            }
             let moments = Int64Array::new(moments.values().clone(), None);
             let mut arrays: Vec<ArrayRef> = vec![Arc::new(numbers), Arc::new(moments)];
             arrays.extend(columns.iter().map(|at| batch.column(*at).clone()));

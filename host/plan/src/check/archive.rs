@@ -20,7 +20,12 @@ pub(super) struct Live<'a> {
 }
 
 /// Reads `archive: {source: .., format: .., columns: {NAME: COLUMN}}`.
-pub(super) fn read(node: &Node, live: &Live<'_>, context: &Context<'_>, report: &mut Report) -> Option<Archive> {
+pub(super) fn read(
+    node: &Node,
+    live: &Live<'_>,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Option<Archive> {
     let shape = "a mapping such as {source: {file: {path: \"archive/*.parquet\"}}, format: parquet}";
     let mut keys = report.mapping("archive", node, shape, keys::ARCHIVE)?;
     let fields = match keys.take("columns") {
@@ -38,14 +43,14 @@ pub(super) fn read(node: &Node, live: &Live<'_>, context: &Context<'_>, report: 
     }
     for (name, node) in [("cut", keys.take("cut")), ("allow_gap", keys.take("allow_gap"))] {
         if let Some(node) = node {
-            let message = "weir 0.1 does not have this yet, as no job begins with its stream's archive; leave it out";
+            let message =
+                "weir 0.1 does not have this yet, as no job begins with its stream's archive; leave it out";
             report.error(node.place, format!("`archive.{name}`: {message}"));
         }
     }
     keys.finish("archive.", report);
     let (format, schema) = (format?, StreamSchema { fields: fields?, ..live.schema.clone() });
-    let kind =
-        connectors::judge_format((&format, &schema), of_format, live.places, context.kinds, report)?;
+    let kind = connectors::judge_format((&format, &schema), of_format, live.places, context.kinds, report)?;
     if kind != live.kind {
         let message = "`archive.format`: rows of the one and changes of the other are not the same events; archive what \
                        the stream's own format reads";
@@ -72,7 +77,10 @@ fn renamed(node: &Node, live: &StreamSchema, report: &mut Report) -> Option<Vec<
     for (key, node) in entries {
         let Some(at) = fields.iter().position(|field| field.name == key.name) else {
             let known = live.fields.iter().map(|field| field.name.as_str());
-            report.error(key.place, format!("`archive.columns`: `{}`: {}", key.name, unknown("column", &key.name, known)));
+            report.error(
+                key.place,
+                format!("`archive.columns`: `{}`: {}", key.name, unknown("column", &key.name, known)),
+            );
             continue;
         };
         if let Some(name) = report.text(&format!("archive.columns.{}", key.name), node) {

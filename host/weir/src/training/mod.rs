@@ -13,7 +13,7 @@ use crate::{definitions, plugins, runtime};
 use output::Output;
 use serde_json::{Map, Value, json};
 use sources::Sources;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,7 +22,8 @@ use weir_event::suggestion::{instead_of, shown};
 use weir_event::{Clock, Span};
 use weir_plan::JobPlan;
 use weir_train::{
-    Answers, AsOfRule, Column, Job, JobReport, Listener, Progress, Settings, Spine, Table, TrainError, answers,
+    Answers, AsOfRule, Column, Job, JobReport, Listener, Progress, Settings, Spine, Table, TrainError,
+    answers,
 };
 
 /// How far it is is said so often.
@@ -69,6 +70,8 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
         })
         .collect::<Result<_, Failure>>()?;
     let spine = threads.block_on(spine::open(&request.spine, &request.time, &jobs, &sources))?;
+    let columns: Vec<Vec<Column>> = jobs.iter().map(|job| columns(job, request.with_status)).collect();
+    refuse_twice(&spine, columns.iter().flatten())?;
     let at_once = cores.min(jobs.len());
     let settings = Settings {
         rule: request.rule,
@@ -80,12 +83,8 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
     };
     let answered = side_by_side(&jobs, &spine, &settings, (at_once, threads.handle()))?;
     let reports: Vec<JobReport> = answered.iter().map(|(_, report)| report.clone()).collect();
-    let columns = |job: &Job| {
-        let name = |at: &usize| format!("{}__{}", job.plan.name, job.plan.features[*at].name);
-        let status = |name: &String| request.with_status.then(|| format!("{name}__status"));
-        job.features.iter().map(name).map(|name| Column { status: status(&name), name }).collect()
-    };
-    let answered = jobs.iter().zip(answered).map(|(job, (answers, _))| (job, answers, columns(job)));
+    let answered = jobs.iter().zip(answered).zip(columns);
+    let answered = answered.map(|((job, (answers, _)), columns)| (job, answers, columns));
     tell(&jobs, &reports)?;
     let table = threads.block_on(Table::of(&spine, answered.collect())).map_err(failure)?;
     let about = about(request, &jobs, &reports);
@@ -115,6 +114,11 @@ fn asked_for<'p>(
             let known = instead_of(job, plans.iter().map(|plan| plan.name.as_str()));
             return Err(Failure::user(format!("--features: job `{}` not found; {known}", shown(job))));
         };
+        if plan.stage.is_none() {
+            return Err(Failure::user(format!(
+                "--features: job `{job}` has neither window nor aggregate, so nothing of it can be looked up"
+            )));
+        }
         let wanted: Vec<usize> = match feature {
             None => (0..plan.features.len()).collect(),
             Some(feature) => {
@@ -138,6 +142,27 @@ fn asked_for<'p>(
         }
     }
     Ok(asked)
+}
+
+/// The columns of a job's features.
+fn columns(job: &Job, with_status: bool) -> Vec<Column> {
+    let name = |at: &usize| format!("{}__{}", job.plan.name, job.plan.features[*at].name);
+    let status = |name: &String| with_status.then(|| format!("{name}__status"));
+    job.features.iter().map(name).map(|name| Column { status: status(&name), name }).collect()
+}
+
+/// Refuses a spine with a column that would be a feature's too, as a training set has that is taken for a spine.
+fn refuse_twice<'c>(spine: &Spine, columns: impl Iterator<Item = &'c Column>) -> Result<(), Failure> {
+    let mut names: HashSet<&str> = spine.schema.fields.iter().map(|field| &*field.name).collect();
+    for name in columns.flat_map(|column| std::iter::once(&column.name).chain(&column.status)) {
+        if !names.insert(name) {
+            return Err(Failure::user(format!(
+                "two columns would be called `{}`; leave it out of the spine, or its feature out of --features",
+                shown(name)
+            )));
+        }
+    }
+    Ok(())
 }
 
 type Answered = (Answers, JobReport);
@@ -164,17 +189,18 @@ fn side_by_side(
         started.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
     });
     let mut all = BTreeMap::new();
-    let mut failures = Vec::new();
+    // What is wrong with the spine is wrong for several jobs.
+    let mut failures = BTreeMap::new();
     for ended in ended {
         let own = ended.map_err(|_| Failure::weir("a thread panicked while it replayed a job"))?;
         for (at, answered) in own {
             match answered {
                 Ok(answered) => drop(all.insert(at, answered)),
-                Err(error) => failures.push(failure(error)),
+                Err(error) => drop(failures.insert(error.message.clone(), failure(error))),
             }
         }
     }
-    Failure::all(failures)?;
+    Failure::all(failures.into_values().collect())?;
     Ok(all.into_values().collect())
 }
 

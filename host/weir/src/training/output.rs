@@ -92,7 +92,8 @@ impl Output {
                 self.path.display()
             )));
         }
-        for left in fs::read_dir(&path).map_err(failed)?.flatten().filter(|entry| entry.file_name() != "lock") {
+        for left in fs::read_dir(&path).map_err(failed)?.flatten().filter(|entry| entry.file_name() != "lock")
+        {
             let path = left.path();
             let gone = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
             gone.map_err(failed)?;

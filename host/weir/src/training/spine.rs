@@ -41,7 +41,11 @@ pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Source
             Fetch::Block(_) | Fetch::Watermark(..) | Fetch::Appeared(..) => {}
         }
     }
-    let schema = schema(found.columns(), time, jobs).map_err(wrong)?;
+    let found = found.columns();
+    if found.is_empty() {
+        return Err(wrong("it has no rows".to_owned()));
+    }
+    let schema = schema(found, time, jobs).map_err(wrong)?;
     let columns: Vec<usize> = (0..schema.fields.len()).collect();
     let decoder = sources.format(format, &json!({}), &schema)?.decoder(&columns);
     Ok(Spine { source, decoder, schema })

@@ -1,5 +1,6 @@
 //! Bad definitions with what is said of them, and good ones: the table of examples that users see.
 
+mod archive;
 mod keys;
 mod variables;
 
@@ -152,18 +153,6 @@ const BAD: &[Case] = &[
         "streams/a.yaml",
         "fields: {t: timestamp}\nevent_time: t\nformat:\n  csv:\n    delimeter: x\nsource: {http: {}}\n",
         &["5:5: `csv.delimeter`: unknown key"],
-    ),
-    (
-        "streams/a.yaml",
-        "fields: {t: timestamp, u: string}\nevent_time: t\nsource: {http: {}}\narchive:\n  columns: {uu: uid, u: [a]}\n  cut: \
-         auto\n  sourec: {http: {}}\n",
-        &[
-            "5:3: `archive.source`: missing; write a mapping such as {source: {file:",
-            "5:13: `archive.columns`: `uu`: unknown column; did you mean `u`?",
-            "5:25: `archive.columns.u`: expected",
-            "6:8: `archive.cut`: weir 0.1 does not have this yet",
-            "7:3: `archive.sourec`: unknown key; did you mean `source`?",
-        ],
     ),
     (
         "streams/a.yaml",
@@ -353,17 +342,6 @@ const BAD: &[Case] = &[
     ),
     ("weir.yaml", "? [1]\n: 2\n", &["1:3: not readable as YAML: expected string scalar"]),
 ];
-
-#[test]
-fn an_archive_has_the_stream_s_columns_where_it_keeps_them() {
-    let text = "fields: {t: timestamp, user: string, n: {type: bigint, from: payload.n}}\nevent_time: t\nsource: {http: {}}\n\
-                archive: {source: {file: {path: a}}, columns: {user: uid}}\n";
-    let archive = stream(text).archive.unwrap();
-    let paths = archive.schema.fields.iter().map(|field| field.path.join("."));
-    assert_eq!(paths.collect::<Vec<_>>(), ["t", "uid", "payload.n"]);
-    assert_eq!((archive.format.name.as_str(), archive.origin.kind.as_str()), ("json", "file"));
-    assert_eq!(archive.schema.event_time, 0);
-}
 
 #[test]
 fn what_is_wrong_is_said_with_its_place_all_at_once() {

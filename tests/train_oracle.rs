@@ -276,3 +276,51 @@ fn what_counts_was_known_and_had_happened_by_then() {
 fn the_jobs_time_is_the_moment_where_events_come_before_they_happen() {
     check(2, -1500);
 }
+
+/// Two files, each of them a partition, whose events say who, when and when that was known, all in seconds.
+fn two_files(project: &Project, idle_after: &str, job: &str, files: [&[(&str, i64, i64)]; 2]) {
+    project.file(
+        "streams/e.yaml",
+        &format!(
+            "fields: {{u: string, t: timestamp, k: timestamp}}\nevent_time: t\nknown_time: k\nidle_after: {idle_after}\nsource: \
+             {{file: {{path: \"data/*.jsonl\", partitions: files}}}}\n"
+        ),
+    );
+    project.file("jobs/j.yaml", job);
+    for (number, events) in files.iter().enumerate() {
+        let line = |(user, time, known): &(&str, i64, i64)| {
+            format!("{}\n", json!({"u": user, "t": BASE + time * 1000, "k": BASE + known * 1000}))
+        };
+        project.file(&format!("data/{number}.jsonl"), &events.iter().map(line).collect::<String>());
+    }
+}
+
+/// What is counted for `m` at these seconds.
+fn counted(project: &Project, seconds: &[i64]) -> Vec<i64> {
+    let row = |second: &i64| format!("{}\n", json!({"u": "m", "event_time": BASE + second * 1000}));
+    project.file("spine.jsonl", &seconds.iter().map(row).collect::<String>());
+    let [spine, output] =
+        ["spine.jsonl", "out.jsonl"].map(|name| project.path().join(name).display().to_string());
+    let done = project.weir("train", &["--spine", &spine, "--features", "j", "-o", &output]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let written = std::fs::read_to_string(output).unwrap();
+    let value = |line: &str| serde_json::from_str::<Value>(line).unwrap()["j__c"].as_i64().unwrap();
+    written.lines().map(value).collect()
+}
+
+#[test]
+fn what_others_ask_changes_no_answer() {
+    // The first file is idle after a minute, so that the first window is complete before its late event comes.
+    let project = Project::new();
+    let windows = "query: SELECT u, COUNT(*) AS c FROM e GROUP BY u, TUMBLE(t, INTERVAL '50' SECOND)\n";
+    two_files(&project, "1m", windows, [&[("m", 0, 0), ("m", 10, 62)], &[("m", 0, 0), ("z", 55, 55)]]);
+    assert_eq!(counted(&project, &[63]), [3]);
+    assert_eq!(counted(&project, &[61, 63]), [2, 3]);
+    // The second file's first event is known when the job is so far that nothing takes it any more.
+    let project = Project::new();
+    let life = "query: SELECT u, COUNT(*) AS c FROM e GROUP BY u\nemit: {on: change}\nhistory: 1m\nlate: {allow: 1m}\n";
+    let steady: Vec<(&str, i64, i64)> = (0..9).map(|at| ("z", at * 20, at * 20)).collect();
+    two_files(&project, "1m", life, [&steady, &[("m", 10, 165)]]);
+    assert_eq!(counted(&project, &[170]), [0]);
+    assert_eq!(counted(&project, &[150, 170]), [0, 0]);
+}

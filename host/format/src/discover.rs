@@ -6,6 +6,7 @@
 use crate::csv::{CsvDecoder, CsvOptions, names};
 use crate::records::each_record;
 use arrow_array::cast::AsArray;
+use arrow_schema::DataType as ArrowType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -104,6 +105,14 @@ impl Discovered {
         let damaged = |error| format!("the file is damaged: {error}");
         let file = ParquetRecordBatchReaderBuilder::try_new(block.data.clone()).map_err(damaged)?;
         for field in file.schema().fields() {
+            let own = file.schema().fields().iter().filter(|other| other.name() == field.name());
+            if own.count() > 1 {
+                return Err(format!("it has `{}` twice; rename one", field.name()));
+            }
+            if *field.data_type() == ArrowType::Null {
+                self.see(field.name(), None, &DataType::String);
+                continue;
+            }
             let of_file = DataType::from_arrow(field.data_type()).map(DataType::without_json);
             let of_file = of_file.ok_or_else(|| {
                 format!(

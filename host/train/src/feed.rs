@@ -33,6 +33,11 @@ pub(crate) trait Feed {
 
     /// Asks that nothing of a partition is handed out, or takes that back.
     fn hold(&mut self, partition: PartitionId, is_held: bool);
+
+    /// How many events it has not handed out as they could not be used, and why the first.
+    fn refused(&self) -> (u64, Option<&str>) {
+        (0, None)
+    }
 }
 
 /// The logs as they were written.
@@ -87,6 +92,8 @@ impl Feed for Logs {
 pub(crate) struct InEventTime {
     /// Each with the number of its next event.
     partitions: BTreeMap<PartitionId, (Sorted, u64)>,
+    refused: u64,
+    first_refused: Option<String>,
 }
 
 /// The columns of sorted rows before the decoded ones.
@@ -108,13 +115,17 @@ impl InEventTime {
         let mut sorters: BTreeMap<PartitionId, (Sorter, Option<u64>)> =
             partitions.iter().map(sorter).collect();
         let mut left: Vec<PartitionId> = partitions.to_vec();
+        let (mut refused, mut first_refused) = (0, None);
         while let Some(next) = left.first().copied() {
             match logs.next(next).await? {
                 Arrival::Ended(partition) => left.retain(|other| *other != partition),
                 Arrival::Promise(..) => {}
                 Arrival::Block(block) => {
                     let (block, decoded) = *block;
-                    let rows = columns(&intake.heard(&block, &decoded)?, &decoded)?;
+                    let heard = intake.heard(&block, &decoded)?;
+                    refused += unusable(&block, &decoded, heard.len());
+                    first_refused = first_refused.or_else(|| why_unusable(&block, &decoded, heard.len()));
+                    let rows = columns(&heard, &decoded)?;
                     if let Some((sorter, first)) = sorters.get_mut(&block.partition) {
                         // A log that does not begin with its first record says so by that one's number.
                         first.get_or_insert_with(|| first_offset(&block));
@@ -126,7 +137,8 @@ impl InEventTime {
         let sorted = sorters.into_iter().map(|(partition, (sorter, first))| {
             Ok((partition, (sorter.finish()?, first.unwrap_or_default())))
         });
-        Ok(InEventTime { partitions: sorted.collect::<Result<_, TrainError>>()? })
+        let partitions = sorted.collect::<Result<_, TrainError>>()?;
+        Ok(InEventTime { partitions, refused, first_refused })
     }
 }
 
@@ -142,6 +154,24 @@ impl Feed for InEventTime {
     }
 
     fn hold(&mut self, _partition: PartitionId, _is_held: bool) {}
+
+    fn refused(&self) -> (u64, Option<&str>) {
+        (self.refused, self.first_refused.as_deref())
+    }
+}
+
+/// How many events of a block cannot be used, where the times of so many can be.
+fn unusable(block: &RawBlock, decoded: &Decoded, heard: usize) -> u64 {
+    let of_source = block.refused.iter().filter(|refused| !refused.skip).count();
+    (of_source + decoded.bad.len() + decoded.offsets.len() - heard) as u64
+}
+
+/// Why the first of them cannot be, as dead letters say it.
+fn why_unusable(block: &RawBlock, decoded: &Decoded, heard: usize) -> Option<String> {
+    let of_source = block.refused.iter().find(|refused| !refused.skip).map(|refused| &refused.reason);
+    let reason = of_source.or(decoded.bad.first().map(|bad| &bad.reason));
+    let of_time = (decoded.offsets.len() > heard).then(|| "its event time cannot be".to_owned());
+    reason.cloned().or(of_time).map(|reason| format!(", the first: {reason}"))
 }
 
 /// Events with what is to be known of them, each column under its number: names may be any.

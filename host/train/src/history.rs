@@ -6,6 +6,7 @@
 //!
 //! Must not know who asks, or what for.
 
+use crate::AsOfRule;
 use crate::error::TrainError;
 use crate::feed::{Arrival, Feed};
 use crate::orders::OwnRows;
@@ -23,8 +24,11 @@ const AHEAD_BLOCKS: usize = 2;
 pub(crate) struct History {
     intake: Intake,
     feed: Box<dyn Feed>,
-    /// Whether every row is known when it happens.
-    in_event_time: bool,
+    rule: AsOfRule,
+    /// Nothing is known later.
+    now: EventTime,
+    /// Rows that say that they were known long before rows that stand before them.
+    unordered: u64,
     /// The key groups of each worker.
     groups: Vec<Range<u16>>,
     partitions: BTreeMap<PartitionId, Ahead>,
@@ -75,7 +79,7 @@ impl History {
     pub(crate) fn new(
         intake: Intake,
         feed: Box<dyn Feed>,
-        in_event_time: bool,
+        (rule, now): (AsOfRule, EventTime),
         groups: Vec<Range<u16>>,
         partitions: &[(PartitionId, Span)],
     ) -> History {
@@ -89,7 +93,17 @@ impl History {
             is_held: false,
         };
         let partitions = partitions.iter().map(|(id, disorder)| (*id, ahead(*disorder))).collect();
-        History { intake, feed, in_event_time, groups, partitions, counts: Counts::default(), refused: None }
+        History {
+            intake,
+            feed,
+            rule,
+            now,
+            unordered: 0,
+            groups,
+            partitions,
+            counts: Counts::default(),
+            refused: None,
+        }
     }
 
     /// Since when the job has all data; `None` for all that was ever in its logs.
@@ -99,12 +113,18 @@ impl History {
 
     /// What was counted so far.
     pub(crate) fn counts(&self) -> Counts {
-        self.counts
+        let (refused, _) = self.feed.refused();
+        Counts { events: self.counts.events + refused, refused: self.counts.refused + refused, ..self.counts }
     }
 
     /// Why the first row was refused that was, and where it stands.
     pub(crate) fn refused(&self) -> Option<&str> {
-        self.refused.as_deref()
+        self.feed.refused().1.or(self.refused.as_deref())
+    }
+
+    /// Rows that say that they were known long before rows that stand before them.
+    pub(crate) fn unordered(&self) -> u64 {
+        self.unordered
     }
 
     /// When the next row was known, and its partition; `None` behind the last of all.
@@ -186,7 +206,8 @@ impl History {
             Step::Watermark(_) | Step::Results(_) => None,
         });
         let Some(ahead) = self.partitions.get_mut(&block.partition) else { return Ok(()) };
-        let mut events = Events { heard: heard.into_iter().peekable(), in_event_time: self.in_event_time };
+        let mut events = Events { heard: heard.into_iter().peekable(), rule: self.rule, now: self.now };
+        self.unordered += events.long_before(ahead.known);
         for rows in rows {
             ahead.rows(&mut events, rows, &self.groups);
         }
@@ -203,7 +224,24 @@ impl History {
 /// The events of a block that were not put in their places yet.
 struct Events<I: Iterator<Item = Heard>> {
     heard: std::iter::Peekable<I>,
-    in_event_time: bool,
+    rule: AsOfRule,
+    now: EventTime,
+}
+
+/// Clocks of one log differ by less.
+const LONG_BEFORE: Span = Span::from_millis(60_000);
+
+impl<I: Iterator<Item = Heard> + Clone> Events<I> {
+    /// How many say that they were known long before an event before them was; `known` is when those before all of them
+    /// were.
+    fn long_before(&self, mut known: EventTime) -> u64 {
+        let said = self.heard.clone().filter_map(|event| event.known).filter(|at| *at <= self.now);
+        said.map(|at| {
+            known = known.max(at);
+            u64::from(self.rule == AsOfRule::Known && at + LONG_BEFORE < known)
+        })
+        .sum()
+    }
 }
 
 impl<I: Iterator<Item = Heard>> Events<I> {
@@ -212,9 +250,12 @@ impl<I: Iterator<Item = Heard>> Events<I> {
         self.heard.next_if(|event| event.offset < end)
     }
 
-    /// When an event was known.
+    /// When an event was known. One that says a time that has not come says nothing.
     fn known(&self, event: &Heard) -> EventTime {
-        if self.in_event_time { event.time } else { event.known.unwrap_or(event.time) }
+        match self.rule {
+            AsOfRule::Event => event.time,
+            AsOfRule::Known => event.known.filter(|known| *known <= self.now).unwrap_or(event.time),
+        }
     }
 }
 

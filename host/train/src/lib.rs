@@ -86,6 +86,8 @@ pub struct Settings {
     pub workers: usize,
     /// Where to put what does not fit in memory.
     pub scratch: PathBuf,
+    /// The present: nothing is known later.
+    pub now: EventTime,
     /// How many bytes of rows are sorted in memory.
     pub sorted_bytes: usize,
     /// Who is told how far it is.

@@ -39,6 +39,10 @@ pub struct JobReport {
     pub newest: Option<EventTime>,
     /// Why the first row of its history was refused that was.
     pub refused: Option<String>,
+    /// Rows that say that they were known long before rows that stand before them in their log.
+    pub unordered: u64,
+    /// Rows of the spine that ask for a time before any event was known, and how many it has.
+    pub before_any: (u64, u64),
     /// Rows of the spine that have no answer though they have a key, as a lookup would have been refused.
     pub failed: u64,
     /// Why the first of them has none.
@@ -82,13 +86,13 @@ struct Replay {
     idleness: Idleness,
     watermark: JobWatermark,
     partitions: Vec<PartitionId>,
-    /// The least time after which a partition is idle.
-    idle_after: Span,
     /// Where its clock stands; `None` before the first row.
     now: Option<EventTime>,
     /// The least distance behind its clock at which an event was known.
     distance: Option<Span>,
     newest: Option<EventTime>,
+    /// Rows of the spine that ask for a time before any event.
+    before_any: u64,
     settled: EventTime,
     groups: Vec<Range<u16>>,
     workers: Vec<(SyncSender<Arc<Vec<Order>>>, JoinHandle<Result<Done, TrainError>>)>,
@@ -130,20 +134,25 @@ impl Replay {
             Ok((sender, std::thread::spawn(move || worker.run(&receiver))))
         });
         let workers = started.collect::<Result<Vec<_>, TrainError>>()?;
-        let idle_after = plan.inputs.iter().map(|input| input.stream.idle_after).min();
         Ok(Replay {
             job: plan.name.clone(),
             listener: settings.listener.clone(),
             asked: (0, count),
-            history: History::new(intake, feed, in_event_time, groups.clone(), &with_disorder),
+            history: History::new(
+                intake,
+                feed,
+                (settings.rule, settings.now),
+                groups.clone(),
+                &with_disorder,
+            ),
             rule: settings.rule,
             idleness: Idleness::of(plan),
             watermark,
             partitions,
-            idle_after: idle_after.unwrap_or(Span::ZERO),
             now: None,
             distance: None,
             newest: None,
+            before_any: 0,
             settled: EventTime::MIN,
             groups,
             workers,
@@ -199,6 +208,7 @@ impl Replay {
             }
         };
         let since = self.history.data_since();
+        self.before_any += u64::from(self.newest.is_none());
         self.asked.0 += 1;
         self.order(Order::Ask(Ask { worker, rows: rows.clone(), row, as_of, time, since }))
     }
@@ -216,9 +226,11 @@ impl Replay {
     async fn go_on_to(&mut self, to: EventTime) -> Result<(), TrainError> {
         while let Some((known, id)) = self.history.next_known().await?.filter(|(known, _)| *known <= to) {
             self.let_pass(known);
-            // While one partition goes on without a pause it makes no difference when the others are judged.
-            let step = Span::from_millis(self.idle_after.millis() / 2);
-            let by = self.history.next_of_others(id).map_or(to, |other| other.min(to)).min(known + step);
+            // What went on while nothing came has taken effect before the rows that come then, as it had at that time.
+            self.settle_known()?;
+            // Who has rows when all were idle has the others looked at anew, which says when they are idle again.
+            let by = if self.watermark.all_idle() { known } else { self.next_change(known).min(to) };
+            let by = self.history.next_of_others(id).map_or(by, |other| other.min(by));
             let mut newest_known = known;
             while let Some((known, what)) = self.history.take(id, by.max(known)) {
                 newest_known = known;
@@ -233,11 +245,22 @@ impl Replay {
             });
         }
         self.let_pass(to);
-        if self.rule == AsOfRule::Known {
-            let reached = self.watermark.current();
-            self.settle(reached)?;
+        self.settle_known()
+    }
+
+    /// Everything is settled that the watermark says; in event time the rows of the spine say it.
+    fn settle_known(&mut self) -> Result<(), TrainError> {
+        if self.rule == AsOfRule::Event {
+            return Ok(());
         }
-        Ok(())
+        let reached = self.watermark.current();
+        self.settle(reached)
+    }
+
+    /// The last moment behind `now` before which of the partitions are idle stays as it is.
+    fn next_change(&self, now: EventTime) -> EventTime {
+        let next = self.idleness.next_change(on_clock(now)).filter(|_| self.rule == AsOfRule::Known);
+        next.map_or(EventTime::MAX, |next| off_clock(next) - Span::from_millis(1))
     }
 
     fn take(&mut self, known: EventTime, what: Known) -> Result<(), TrainError> {
@@ -278,8 +301,11 @@ impl Replay {
         while let Some(next) = self.idleness.next_change(at).filter(|next| *next < end) {
             at = next;
             self.idleness.tick(at, &mut self.watermark);
+            // It never goes back from here, whoever has rows next.
+            self.watermark.current();
         }
         self.idleness.tick(end, &mut self.watermark);
+        self.watermark.current();
         self.now = Some(to);
     }
 
@@ -325,12 +351,19 @@ impl Replay {
         let answers = Arc::into_inner(self.answers).ok_or_else(|| TrainError::weir("a worker still runs"))?;
         let sorted = answers.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
         let (since, newest) = (self.history.data_since(), self.newest);
-        let refused = self.history.refused().map(str::to_owned);
-        Ok((sorted, JobReport { counts, since, newest, refused, failed, reason }))
+        let (refused, unordered) = (self.history.refused().map(str::to_owned), self.history.unordered());
+        let before_any = (self.before_any, self.asked.1);
+        Ok((sorted, JobReport { counts, since, newest, refused, unordered, before_any, failed, reason }))
     }
 }
 
 /// A time as that of a monotonic clock which began before all of them.
 fn on_clock(time: EventTime) -> Duration {
     Duration::from_millis(time.millis().abs_diff(i64::MIN))
+}
+
+/// The time that stands so on that clock.
+fn off_clock(at: Duration) -> EventTime {
+    let millis = i128::try_from(at.as_millis()).unwrap_or(i128::MAX) + i128::from(i64::MIN);
+    EventTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }

@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_format::parquet::{Pieces, push_piece};
 
-/// Rows are handed out so many at a time, which is also how they wait in files.
+/// Rows are handed out so many at a time, which is also how they wait in files; fewer where they are large.
 const BATCH_ROWS: usize = 4096;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// Takes rows in any order.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Sorter {
     limit: usize,
     held: Vec<RecordBatch>,
     bytes: usize,
+    /// The most bytes that a row had on the average of those that were held at once.
+    row_bytes: usize,
     runs: Vec<File>,
     /// How the rows came.
     schema: Option<SchemaRef>,
@@ -40,7 +43,7 @@ impl Sorter {
     /// Sorts by the numbers in column `by`, in files of this folder where the rows have more than `limit` bytes.
     pub(crate) fn new(scratch: &Path, by: usize, limit: usize) -> Sorter {
         let (scratch, held, runs) = (scratch.to_owned(), Vec::new(), Vec::new());
-        Sorter { scratch, by, limit, held, bytes: 0, runs, schema: None }
+        Sorter { scratch, by, limit, held, bytes: 0, row_bytes: 1, runs, schema: None }
     }
 
     /// Takes rows, all of one schema.
@@ -62,7 +65,8 @@ impl Sorter {
             return Ok(Sorted { rows: Rows::Memory(self.in_order()), schema });
         }
         self.spill()?;
-        let mut merge = Merge { by: self.by, runs: Vec::new(), heads: BinaryHeap::new() };
+        let at_once = self.at_once();
+        let mut merge = Merge { by: self.by, at_once, runs: Vec::new(), heads: BinaryHeap::new() };
         for mut file in self.runs {
             file.rewind()?;
             merge.runs.push(Run {
@@ -75,18 +79,24 @@ impl Sorter {
         Ok(Sorted { rows: Rows::Files(merge), schema })
     }
 
+    /// How many rows are handed out at a time.
+    fn at_once(&self) -> usize {
+        (BATCH_BYTES / self.row_bytes).clamp(1, BATCH_ROWS)
+    }
+
     fn in_order(&mut self) -> InOrder {
         let held = std::mem::take(&mut self.held);
+        let rows: usize = held.iter().map(RecordBatch::num_rows).sum();
+        self.row_bytes = self.row_bytes.max(self.bytes / rows.max(1));
         self.bytes = 0;
-        let mut order: Vec<(i64, u32, u32)> =
-            Vec::with_capacity(held.iter().map(RecordBatch::num_rows).sum());
+        let mut order: Vec<(i64, u32, u32)> = Vec::with_capacity(rows);
         for (batch, rows) in held.iter().enumerate() {
             let numbers = rows.column(self.by).as_primitive::<Int64Type>().values();
             order.extend(numbers.iter().enumerate().map(|(row, number)| (*number, batch as u32, row as u32)));
         }
         // What came later has a higher batch and row.
         order.sort_unstable();
-        InOrder { held, order, at: 0 }
+        InOrder { held, order, at: 0, at_once: self.at_once() }
     }
 
     fn spill(&mut self) -> Result<(), TrainError> {
@@ -166,11 +176,12 @@ pub(crate) struct InOrder {
     /// Number, batch and row of each.
     order: Vec<(i64, u32, u32)>,
     at: usize,
+    at_once: usize,
 }
 
 impl InOrder {
     fn next(&mut self) -> Result<Option<RecordBatch>, TrainError> {
-        let end = (self.at + BATCH_ROWS).min(self.order.len());
+        let end = (self.at + self.at_once).min(self.order.len());
         let places: Vec<(usize, usize)> =
             self.order[self.at..end].iter().map(|(_, batch, row)| (*batch as usize, *row as usize)).collect();
         self.at = end;
@@ -186,6 +197,7 @@ impl InOrder {
 #[derive(Debug)]
 pub(crate) struct Merge {
     by: usize,
+    at_once: usize,
     runs: Vec<Run>,
     /// The next row's number of each run that has one, and the run: earlier ones have what came earlier.
     heads: BinaryHeap<Reverse<(i64, usize)>>,
@@ -216,9 +228,9 @@ impl Merge {
     }
 
     fn next(&mut self) -> Result<Option<RecordBatch>, TrainError> {
-        let mut places = Vec::with_capacity(BATCH_ROWS);
+        let mut places = Vec::with_capacity(self.at_once);
         let mut ended = None;
-        while places.len() < BATCH_ROWS
+        while places.len() < self.at_once
             && let Some(Reverse((_, run))) = self.heads.pop()
         {
             places.push((run, self.runs[run].at));

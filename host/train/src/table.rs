@@ -32,6 +32,8 @@ pub struct Column {
 /// The table, on its way.
 pub struct Table {
     spine: SpineRows,
+    /// Rows of it that are not beside their answers yet.
+    waiting: Option<RecordBatch>,
     jobs: Vec<JobColumns>,
     schema: SchemaRef,
 }
@@ -60,7 +62,7 @@ impl Table {
         let jobs =
             jobs.into_iter().map(|(_, answers, columns)| JobColumns { answers, columns, waiting: None });
         let (jobs, schema) = (jobs.collect(), Arc::new(Schema::new(fields)));
-        Ok(Table { spine: spine.open().await?, jobs, schema })
+        Ok(Table { spine: spine.open().await?, waiting: None, jobs, schema })
     }
 
     /// Names and types of its columns.
@@ -68,44 +70,50 @@ impl Table {
         &self.schema
     }
 
-    /// Rows that come next; `None` behind the last.
+    /// Rows that come next, as many as the answers of all jobs hold at once; `None` behind the last.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, TrainError> {
-        let Some((_, rows)) = self.spine.next().await? else {
-            let is_whole =
-                self.jobs.iter().all(|job| job.waiting.as_ref().is_none_or(|left| left.num_rows() == 0));
-            return if is_whole { Ok(None) } else { Err(changed()) };
+        if self.waiting.as_ref().is_none_or(|rows| rows.num_rows() == 0) {
+            self.waiting = self.spine.next().await?.map(|(_, rows)| rows);
+        }
+        let Some(rows) = self.waiting.take() else {
+            let mut left = self.jobs.iter_mut().map(JobColumns::at_hand);
+            return if left.all(|left| matches!(left, Ok(0))) { Ok(None) } else { Err(changed()) };
         };
-        let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+        let mut count = rows.num_rows();
         for job in &mut self.jobs {
-            let answers = job.take(rows.num_rows())?;
-            for (at, column) in job.columns.iter().enumerate() {
-                columns.push(answers.column(1 + 2 * at).clone());
-                if column.status.is_some() {
-                    columns.push(words(answers.column(2 + 2 * at)));
-                }
-            }
+            count = count.min(job.at_hand()?);
+        }
+        if count == 0 {
+            return Err(changed());
+        }
+        self.waiting = Some(rows.slice(count, rows.num_rows() - count));
+        let mut columns: Vec<ArrayRef> = rows.slice(0, count).columns().to_vec();
+        for job in &mut self.jobs {
+            job.take(count, &mut columns);
         }
         Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
     }
 }
 
 impl JobColumns {
-    /// The answers of so many rows.
-    fn take(&mut self, count: usize) -> Result<RecordBatch, TrainError> {
-        let mut parts: Vec<RecordBatch> = Vec::new();
-        let mut wanted = count;
-        while wanted > 0 {
-            let rows = match self.waiting.take().filter(|rows| rows.num_rows() > 0) {
-                Some(rows) => rows,
-                None => self.answers.next()?.ok_or_else(changed)?,
-            };
-            let taken = rows.num_rows().min(wanted);
-            self.waiting = Some(rows.slice(taken, rows.num_rows() - taken));
-            parts.push(rows.slice(0, taken));
-            wanted -= taken;
+    /// How many answers are at hand; none behind the last.
+    fn at_hand(&mut self) -> Result<usize, TrainError> {
+        if self.waiting.as_ref().is_none_or(|rows| rows.num_rows() == 0) {
+            self.waiting = self.answers.next()?;
         }
-        let schema = parts.first().map(RecordBatch::schema).ok_or_else(changed)?;
-        Ok(arrow_select::concat::concat_batches(&schema, &parts)?)
+        Ok(self.waiting.as_ref().map_or(0, RecordBatch::num_rows))
+    }
+
+    /// Appends the columns of so many answers, which are at hand.
+    fn take(&mut self, count: usize, columns: &mut Vec<ArrayRef>) {
+        let Some(rows) = self.waiting.take() else { return };
+        self.waiting = Some(rows.slice(count, rows.num_rows() - count));
+        for (at, column) in self.columns.iter().enumerate() {
+            columns.push(rows.column(1 + 2 * at).slice(0, count));
+            if column.status.is_some() {
+                columns.push(words(&rows.column(2 + 2 * at).slice(0, count)));
+            }
+        }
     }
 }
 

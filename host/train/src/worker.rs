@@ -16,8 +16,9 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_core::{Answer, Keyed, Outcome, Served};
 
-/// Answers are put aside so many at a time.
+/// Answers are put aside so many at a time, fewer where they are large.
 const ANSWERS: usize = 4096;
+const ANSWERS_BYTES: usize = 8 << 20;
 
 /// What a value is, as lookups call it; the numbers are those of [`table::STATUSES`].
 const STATUS_OK: i8 = 0;
@@ -57,6 +58,8 @@ pub(crate) struct Worker {
     asked: Vec<Asked>,
     schema: SchemaRef,
     numbers: Vec<i64>,
+    /// Of the values that are not put aside.
+    bytes: usize,
     /// How many rows of the spine have no answer though they have a key, and why the first has none.
     failed: (u64, Option<String>),
     answers: Arc<Mutex<Sorter>>,
@@ -100,6 +103,7 @@ impl Worker {
             schema: schema(job),
             job: job.clone(),
             numbers: Vec::new(),
+            bytes: 0,
             failed: (0, None),
             answers,
         })
@@ -139,7 +143,11 @@ impl Worker {
         let is_null = key.iter().any(|column| column.null_count() > 0);
         let looked = (!is_null).then(|| self.keyed.lookup(&key, ask.as_of));
         match looked {
-            Some(Ok(answer)) => self.asked.iter_mut().try_for_each(|asked| asked.take(&answer, ask))?,
+            Some(Ok(answer)) => {
+                for asked in &mut self.asked {
+                    self.bytes += asked.take(&answer, ask)?;
+                }
+            }
             // A lookup would have been refused, as state does not reach back so far, or the values failed as a whole.
             Some(Err(error)) => {
                 self.failed.0 += 1;
@@ -149,13 +157,15 @@ impl Worker {
             // A null key is written to sinks and not looked up.
             None => self.asked.iter_mut().for_each(Asked::fail),
         }
-        if self.numbers.len() < ANSWERS { Ok(()) } else { self.put_aside() }
+        let is_little = self.numbers.len() < ANSWERS && self.bytes < ANSWERS_BYTES;
+        if is_little { Ok(()) } else { self.put_aside() }
     }
 
     fn put_aside(&mut self) -> Result<(), TrainError> {
         if self.numbers.is_empty() {
             return Ok(());
         }
+        self.bytes = 0;
         let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(std::mem::take(&mut self.numbers)))];
         for asked in &mut self.asked {
             let values = std::mem::take(&mut asked.values);
@@ -170,7 +180,8 @@ impl Worker {
 }
 
 impl Asked {
-    fn take(&mut self, answer: &Answer, ask: &Ask) -> Result<(), TrainError> {
+    /// Takes a value, and says how many bytes it has.
+    fn take(&mut self, answer: &Answer, ask: &Ask) -> Result<usize, TrainError> {
         let looked = &answer.settled;
         let outcome = self.served.outcome(looked);
         let has_row = looked.columns.num_rows() > 0;
@@ -190,8 +201,9 @@ impl Asked {
             Outcome::Default => STATUS_DEFAULT,
             Outcome::Nothing => STATUS_NOT_FOUND,
         });
+        let bytes = value.get_array_memory_size();
         self.values.push(value);
-        Ok(())
+        Ok(bytes)
     }
 
     fn fail(&mut self) {

@@ -17,9 +17,9 @@ use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use weir_connect::{BadRow, Decoded, Decoder, Framing, RawBlock};
 use weir_event::StreamSchema;
 
@@ -29,6 +29,8 @@ pub struct ParquetDecoder {
     schema: SchemaRef,
     fields: Vec<weir_event::Field>,
     event_time: Option<usize>,
+    /// Columns of which it was told that a file lacks them.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl ParquetDecoder {
@@ -42,7 +44,19 @@ impl ParquetDecoder {
         let arrow: Vec<_> =
             fields.iter().map(|field| Field::new(&field.name, field.data_type.to_arrow(), true)).collect();
         let event_time = columns.iter().position(|column| *column == stream.event_time);
-        ParquetDecoder { schema: Arc::new(Schema::new(arrow)), fields, event_time }
+        let told = Mutex::default();
+        ParquetDecoder { schema: Arc::new(Schema::new(arrow)), fields, event_time, told }
+    }
+
+    /// Says once of a column that files lack it: where others have it, nothing else tells.
+    #[cold]
+    fn tell_missing(&self, column: &str) {
+        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(column.to_owned()) {
+            tracing::warn!(
+                "a file of Parquet has no column `{column}`: null in each of its rows; capital letters count, and `fields: \
+                 {{NAME: {{type: .., from: COLUMN}}}}` gives a column another name"
+            );
+        }
     }
 
     fn read(&self, block: &RawBlock, rows: &Range<usize>) -> Result<FittedRows, String> {
@@ -92,7 +106,10 @@ impl ParquetDecoder {
                 (None, Some(value)) => {
                     of_partition(value, field, count).map(|array| Fitted { array, failed: Vec::new() })
                 }
-                (None, None) => fit(&new_null_array(&ArrowType::Null, count), field),
+                (None, None) => {
+                    self.tell_missing(&field.path.join("."));
+                    fit(&new_null_array(&ArrowType::Null, count), field)
+                }
             };
             let Fitted { array, failed } =
                 fitted.map_err(|reason| format!("column `{}`: {reason}", field.path.join(".")))?;

@@ -12,7 +12,8 @@ use weir_train::AsOfRule;
 #[derive(Debug, Args)]
 #[command(
     after_help = "The spine has the columns of the jobs' keys, the moment (`event_time`), and any others, which are passed \
-                  through. Files end in .csv, .jsonl or .parquet; a spine may be compressed (.gz, .zst).\n\nExamples:\n  weir \
+                  through. Files end in .csv, .jsonl or .parquet; a spine may be compressed (.gz). Paths start \
+                  where the command is typed; a file that is there is replaced once the new one is whole.\n\nExamples:\n  weir \
                   train my-features --spine labels.csv --features user_day -o train.parquet\n  weir train my-features --spine \
                   labels.parquet --features user_day:rides,city_hours:revenue --status -o train.csv"
 )]

@@ -21,6 +21,7 @@ use weir_engine::SystemClock;
 use weir_event::suggestion::{instead_of, shown};
 use weir_event::{Clock, Span};
 use weir_plan::JobPlan;
+use weir_project::Planned;
 use weir_train::{
     Answers, AsOfRule, Column, Job, JobReport, Listener, Progress, Settings, Spine, Table, TrainError,
     answers,
@@ -49,13 +50,20 @@ pub(crate) struct Request {
 pub(crate) fn run(request: &Request) -> Result<String, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let output = Output::at(&request.output)?;
+    output.refuse_to_replace(&request.spine)?;
+    if request.rule == AsOfRule::Event && request.serving_delay != Span::ZERO {
+        let message = "--serving-delay is about when events were known, which `--as-of event` does not look at; leave one out";
+        return Err(Failure::user(message));
+    }
     let project = Project::read(&request.folder)?;
     let checked = definitions::check(&project, clock.clone());
     let server = checked.server.clone().unwrap_or_default();
     let (_copy, functions, refused) = plugins::open_copy(&project, &server)?;
     let planned = definitions::plan(project.folder(), &checked, &*functions, clock.clone());
-    definitions::errors(&planned, &refused)?;
-    let asked = asked_for(&planned.jobs, &request.features)?;
+    for plugin in &refused {
+        tracing::warn!("{plugin}");
+    }
+    let asked = asked_for(&planned, &request.features)?;
     let scratch = output.scratch()?;
     let cores = runtime::cores();
     let threads = runtime::engine(cores)?;
@@ -69,6 +77,9 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
             Ok(Job { plan: Arc::new(plan.clone()), features, inputs })
         })
         .collect::<Result<_, Failure>>()?;
+    for (path, stream) in Sources::files(&jobs) {
+        output.refuse_to_write_into(&*path, &stream)?;
+    }
     let spine = threads.block_on(spine::open(&request.spine, &request.time, &jobs, &sources))?;
     let columns: Vec<Vec<Column>> = jobs.iter().map(|job| columns(job, request.with_status)).collect();
     refuse_twice(&spine, columns.iter().flatten())?;
@@ -78,6 +89,7 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
         serving_delay: request.serving_delay,
         workers: cores.div_ceil(at_once),
         scratch: scratch.path().to_owned(),
+        now: clock.now(),
         sorted_bytes: SORTED_BYTES,
         listener: listener(clock),
     };
@@ -103,14 +115,17 @@ async fn leave_when_asked(scratch: PathBuf) {
 
 /// The jobs of which features are asked for, each with those of its features, in the order of the first mention.
 fn asked_for<'p>(
-    plans: &'p [JobPlan],
+    planned: &'p Planned,
     features: &[String],
 ) -> Result<Vec<(&'p JobPlan, Vec<usize>)>, Failure> {
+    let plans = &planned.jobs;
     let mut asked: Vec<(&JobPlan, Vec<usize>)> = Vec::new();
-    for name in features {
-        let (job, feature) =
-            name.split_once(':').map_or((&**name, None), |(job, feature)| (job, Some(feature)));
+    for name in features.iter().map(|name| name.trim()) {
+        let (job, feature) = name.split_once(':').map_or((name, None), |(job, feature)| (job, Some(feature)));
         let Some(plan) = plans.iter().find(|plan| plan.name == job) else {
+            if let Some(refused) = planned.refused.iter().find(|refused| refused.name == job) {
+                return Err(Failure::user(refused.reasons.join("\n")));
+            }
             let known = instead_of(job, plans.iter().map(|plan| plan.name.as_str()));
             return Err(Failure::user(format!("--features: job `{}` not found; {known}", shown(job))));
         };
@@ -223,7 +238,8 @@ fn listener(clock: Arc<dyn Clock>) -> Listener {
 fn tell(jobs: &[Job], reports: &[JobReport]) -> Result<(), Failure> {
     let mut failures = Vec::new();
     for (Job { plan, .. }, report) in jobs.iter().zip(reports) {
-        let JobReport { counts, refused, failed, reason, .. } = report;
+        let JobReport { counts, refused, unordered, before_any: (before, asked), failed, reason, .. } =
+            report;
         let job = &plan.name;
         let first = refused.as_deref().unwrap_or_default();
         if counts.refused > 0 && counts.refused == counts.events {
@@ -233,6 +249,24 @@ fn tell(jobs: &[Job], reports: &[JobReport]) -> Result<(), Failure> {
             )));
         } else if counts.refused > 0 {
             tracing::warn!(job, rows = counts.refused, "rows of its history were refused{first}");
+        }
+        if *unordered > 0 {
+            tracing::warn!(
+                job,
+                rows = unordered,
+                "rows of its history say that they were known before rows that stand before them in their file; each counts \
+                 from when those were known: sort files by `known_time`, or have each be one of `partitions: files`"
+            );
+        }
+        if counts.events == 0 {
+            tracing::warn!(job, "its history has no events, so that every value is that of no rows");
+        } else if 2 * before > *asked {
+            tracing::warn!(
+                job,
+                rows = before,
+                "most rows of the spine ask for times before any event was known; is the time right? `--as-of event` counts \
+                 events by when they happened"
+            );
         }
         if let Some(reason) = reason {
             tracing::warn!(job, rows = failed, reason, "rows of the spine have no answer");

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::NamedTempFile;
-use weir_connect::{Encoder, SinkRows, sink::RowMeta};
+use weir_connect::{Encoder, SinkRows, Source, sink::RowMeta};
 use weir_format::csv::{CsvEncoder, CsvOptions};
 use weir_format::json::JsonEncoder;
 use weir_format::parquet::{self, Compression};
@@ -78,12 +78,45 @@ impl Output {
         Ok(Output { path, folder, content })
     }
 
+    /// Refuses to take the place of the spine.
+    pub(super) fn refuse_to_replace(&self, spine: &Path) -> Result<(), Failure> {
+        let is_same = fs::canonicalize(spine)
+            .is_ok_and(|spine| fs::canonicalize(&self.path).is_ok_and(|own| own == spine));
+        if !is_same {
+            return Ok(());
+        }
+        Err(Failure::user(format!("-o {}: that is the spine; write another file", self.path.display())))
+    }
+
+    /// Refuses to write what a stream would read as events.
+    pub(super) fn refuse_to_write_into(&self, source: &dyn Source, stream: &str) -> Result<(), Failure> {
+        let ending = self.path.extension().unwrap_or_default().to_string_lossy();
+        if !source.reads(&format!("{}/*.{ending}", self.folder.display())) {
+            return Ok(());
+        }
+        Err(Failure::user(format!(
+            "-o {}: stream `{stream}` reads files like it; write it to another folder",
+            self.path.display()
+        )))
+    }
+
     /// A folder beside it for what does not fit in memory, which goes with what is returned; what a run left there that was
     /// killed goes too.
     pub(super) fn scratch(&self) -> Result<Scratch, Failure> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let path = self.folder.join(format!(".weir-train-{name}"));
         let failed = |error: io::Error| self.unwritable(&error);
+        let is_own = match fs::symlink_metadata(&path) {
+            Ok(found) => found.is_dir() && path.join("lock").is_file(),
+            Err(_) => true,
+        };
+        if !is_own {
+            return Err(Failure::user(format!(
+                "-o {}: {} is not of weir, and would be emptied; remove it, or write another file",
+                self.path.display(),
+                path.display()
+            )));
+        }
         fs::create_dir_all(&path).map_err(failed)?;
         let lock = File::create(path.join("lock")).map_err(failed)?;
         if lock.try_lock().is_err() {
@@ -160,12 +193,14 @@ impl Output {
             }
         };
         whole.as_file().sync_all()?;
-        whole.persist(&self.path).map_err(|error| error.error)?;
         if let Content::Records(_) = self.content {
             let mut beside = self.path.clone().into_os_string();
             beside.push(".meta.json");
-            fs::write(beside, format!("{about:#}\n"))?;
+            let mut file = appearing(scratch)?;
+            writeln!(file, "{about:#}")?;
+            file.persist(beside).map_err(|error| error.error)?;
         }
+        whole.persist(&self.path).map_err(|error| error.error)?;
         File::open(&self.folder)?.sync_all()
     }
 

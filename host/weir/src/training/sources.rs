@@ -14,7 +14,7 @@ use weir_event::{Clock, StreamSchema};
 use weir_format::{StreamFormat, stream_format};
 use weir_plan::definition::Archive;
 use weir_plan::{StreamInput, StreamOrigin};
-use weir_train::Input;
+use weir_train::{Input, Job};
 
 /// Longer than any log has been: what is read is not to be deleted for its age.
 const FOR_EVER: &str = "36500d";
@@ -54,6 +54,15 @@ impl Sources {
         }
         let source = self.source(&stream.name, &origin, format.layout())?;
         Ok(Input { source, decoder: format.decoder(&input.columns) })
+    }
+
+    /// The sources of jobs, each with its stream's name.
+    pub(super) fn files(jobs: &[Job]) -> Vec<(Arc<dyn Source>, String)> {
+        let of_job = |job: &Job| {
+            let names = job.plan.inputs.iter().map(|input| input.stream.name.clone());
+            job.inputs.iter().map(|input| input.source.clone()).zip(names).collect::<Vec<_>>()
+        };
+        jobs.iter().flat_map(of_job).collect()
     }
 
     /// A source by its definition; relative paths start at the project's folder.

@@ -14,8 +14,10 @@ use weir_train::{Job, Spine};
 /// Ends of names, and the formats of such files.
 pub(super) const ENDINGS: [(&str, &str); 5] =
     [(".csv", "csv"), (".jsonl", "json"), (".ndjson", "json"), (".json", "json"), (".parquet", "parquet")];
-/// Ends of names of files that are compressed.
-const COMPRESSED: [&str; 2] = [".gz", ".zst"];
+/// The end of the names of files that are compressed.
+const COMPRESSED: &str = ".gz";
+/// What stands for other files in the paths of streams.
+const PATTERN: [char; 3] = ['*', '?', '['];
 
 /// The spine in this file. Columns of the jobs' keys are read as the keys are; the others keep what they hold.
 pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Sources) -> Result<Spine, Failure> {
@@ -24,6 +26,10 @@ pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Source
         .map_err(|error| Failure::user(format!("--spine {}: {error}", path.display())))?;
     if !absolute.is_file() {
         return Err(Failure::user(format!("--spine {}: there is no such file", path.display())));
+    }
+    if absolute.to_string_lossy().contains(PATTERN) {
+        let message = "a path with *, ? or [ in it stands for several files; give it another name";
+        return Err(Failure::user(format!("--spine {}: {message}", path.display())));
     }
     let origin = StreamOrigin { kind: "file".to_owned(), settings: json!({"path": absolute}) };
     let no_columns = StreamSchema { fields: Vec::new(), event_time: 0 };
@@ -54,7 +60,7 @@ pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Source
 /// The format that a file's name says.
 fn format(path: &Path) -> Result<&'static str, Failure> {
     let name = path.to_string_lossy().to_ascii_lowercase();
-    let name = COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    let name = name.strip_suffix(COMPRESSED).unwrap_or(&name);
     let known = ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
     known.map(|(_, format)| *format).ok_or_else(|| {
         Failure::user(format!(

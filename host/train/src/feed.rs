@@ -12,7 +12,7 @@ use arrow_schema::{Field, Schema};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use weir_connect::{Decoded, Decoder, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader};
+use weir_connect::{Decoded, Decoder, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};
 use weir_core::{Heard, Intake, first_offset};
 use weir_event::{EventTime, PartitionId, Position};
 
@@ -34,6 +34,11 @@ pub(crate) trait Feed {
     /// Asks that nothing of a partition is handed out, or takes that back.
     fn hold(&mut self, partition: PartitionId, is_held: bool);
 
+    /// Where the record before the end of a block stands, for a person to look at.
+    fn place(&self, _block: &RawBlock) -> Option<String> {
+        None
+    }
+
     /// How many events it has not handed out as they could not be used, and why the first.
     fn refused(&self) -> (u64, Option<&str>) {
         (0, None)
@@ -43,6 +48,7 @@ pub(crate) trait Feed {
 /// The logs as they were written.
 pub(crate) struct Logs {
     inputs: Vec<(Box<dyn Reader>, Arc<dyn Decoder>)>,
+    sources: Vec<Arc<dyn Source>>,
 }
 
 impl Logs {
@@ -56,7 +62,8 @@ impl Logs {
                 |open: OpenPartition| (PartitionId { source: number, partition: open.partition }, open);
             all.extend(partitions.into_iter().map(named));
         }
-        Ok((Logs { inputs }, all))
+        let sources = job.inputs.iter().map(|input| input.source.clone()).collect();
+        Ok((Logs { inputs, sources }, all))
     }
 }
 
@@ -84,6 +91,10 @@ impl Feed for Logs {
     fn hold(&mut self, partition: PartitionId, is_held: bool) {
         let (reader, _) = &mut self.inputs[usize::from(partition.source)];
         if is_held { reader.pause(partition) } else { reader.resume(partition) }
+    }
+
+    fn place(&self, block: &RawBlock) -> Option<String> {
+        self.sources[usize::from(block.partition.source)].place(&block.next)
     }
 }
 
@@ -124,7 +135,11 @@ impl InEventTime {
                     let (block, decoded) = *block;
                     let heard = intake.heard(&block, &decoded)?;
                     refused += unusable(&block, &decoded, heard.len());
-                    first_refused = first_refused.or_else(|| why_unusable(&block, &decoded, heard.len()));
+                    let place =
+                        || logs.place(&block).map_or_else(String::new, |place| format!(" in {place}"));
+                    let why = |reason: String| format!("; the first{}: {reason}", place());
+                    first_refused =
+                        first_refused.or_else(|| why_unusable(&block, &decoded, heard.len()).map(why));
                     let rows = columns(&heard, &decoded)?;
                     if let Some((sorter, first)) = sorters.get_mut(&block.partition) {
                         // A log that does not begin with its first record says so by that one's number.
@@ -171,7 +186,7 @@ fn why_unusable(block: &RawBlock, decoded: &Decoded, heard: usize) -> Option<Str
     let of_source = block.refused.iter().find(|refused| !refused.skip).map(|refused| &refused.reason);
     let reason = of_source.or(decoded.bad.first().map(|bad| &bad.reason));
     let of_time = (decoded.offsets.len() > heard).then(|| "its event time cannot be".to_owned());
-    reason.cloned().or(of_time).map(|reason| format!(", the first: {reason}"))
+    reason.cloned().or(of_time)
 }
 
 /// Events with what is to be known of them, each column under its number: names may be any.

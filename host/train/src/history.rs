@@ -198,7 +198,10 @@ impl History {
 
     fn block(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<(), TrainError> {
         let heard = self.intake.heard(block, decoded)?;
-        let taken = self.intake.block(block, decoded)?;
+        let mut taken = self.intake.block(block, decoded)?;
+        if let Some(first) = &mut taken.taken.first {
+            first.place = self.feed.place(block);
+        }
         self.counts.add(taken.counts);
         self.refused = self.refused.take().or_else(|| taken.taken.first.map(|first| first.to_string()));
         let rows = taken.steps.into_iter().filter_map(|step| match step {

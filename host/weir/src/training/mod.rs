@@ -58,7 +58,7 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
     let project = Project::read(&request.folder)?;
     let checked = definitions::check(&project, clock.clone());
     let server = checked.server.clone().unwrap_or_default();
-    let (_copy, functions, refused) = plugins::open_copy(&project, &server)?;
+    let (copy, functions, refused) = plugins::open_copy(&project, &server)?;
     let planned = definitions::plan(project.folder(), &checked, &*functions, clock.clone());
     for plugin in &refused {
         tracing::warn!("{plugin}");
@@ -67,7 +67,7 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
     let scratch = output.scratch()?;
     let cores = runtime::cores();
     let threads = runtime::engine(cores)?;
-    threads.spawn(leave_when_asked(scratch.path().to_owned()));
+    threads.spawn(leave_when_asked([scratch.path().to_owned(), copy.path().to_owned()]));
     let data_dir = project.folder().join(&server.data_dir);
     let sources = Sources::new(project.folder(), &data_dir, scratch.path(), clock.clone());
     let jobs: Vec<Job> = asked
@@ -105,10 +105,12 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
 }
 
 /// Ends the process when somebody asks for that, and leaves nothing behind.
-async fn leave_when_asked(scratch: PathBuf) {
+async fn leave_when_asked(folders: [PathBuf; 2]) {
     runtime::asked_to_stop().await;
     // Those who write there are in the middle of it: what they add after this goes with the next run.
-    let _ = std::fs::remove_dir_all(scratch);
+    for folder in folders {
+        let _ = std::fs::remove_dir_all(folder);
+    }
     tracing::error!("stopped before the training set was written; run it again to have it");
     std::process::exit(1);
 }

@@ -204,6 +204,32 @@ fn a_large_spine_keeps_its_order_whatever_its_moments() {
     }
 }
 
+#[test]
+fn a_streams_past_is_read_from_its_archive() {
+    let project = project();
+    // What was asked about is the past of another stream, under other names.
+    let asked =
+        |at: i64| json!({"user_id": format!("u{}", at % USERS), "n": at % 5, "event_time": BASE + at * 1000});
+    project.file("spine.jsonl", &(0..60).map(|at| format!("{}\n", asked(at))).collect::<String>());
+    project.file("arch/dt=2026-02-02/none", "");
+    trained(&project, "spine.jsonl", "user:c", "arch/dt=2026-02-02/a.parquet", &[]);
+    project.file(
+        "streams/past.yaml",
+        "fields: {who: string, n: bigint, at: timestamp, dt: date}\nevent_time: at\nsource: {http: {}}\narchive: {source: {file: \
+         {path: \"arch/dt=*/*.parquet\"}}, format: parquet, columns: {who: user_id, at: event_time}}\n",
+    );
+    project.file(
+        "jobs/past.yaml",
+        "query: SELECT who, COUNT(*) AS c, SUM(n) AS s, LAST_VALUE(dt) AS d FROM past GROUP BY who\nemit: {on: change}\n",
+    );
+    let ask = |at: i64| format!("{}\n", json!({"who": "u1", "event_time": BASE + at * 1000}));
+    project.file("who.jsonl", &[ask(0), ask(10), ask(1000)].concat());
+    let found = trained(&project, "who.jsonl", "past", "out.csv", &[]);
+    let values: Vec<&str> = found.lines().skip(1).map(|line| line.split_once("Z,").unwrap().1).collect();
+    // Of the numbers 1, 4, 7, 10 the rest by five is 1, 4, 2, 0.
+    assert_eq!(values, ["0,,", "4,7,2026-02-02", "20,40,2026-02-02"]);
+}
+
 /// Arguments that cannot be, and what is said of them.
 const WRONG: [(&str, &str, &str, &[&str]); 14] = [
     ("empty.csv", "user", "out.csv", &["empty.csv", "it has no rows"]),

@@ -185,7 +185,12 @@ impl History {
             Arrival::Promise(partition, time) => {
                 self.intake.watermark_at_least(partition, time)?;
                 if let Some(ahead) = self.partitions.get_mut(&partition) {
-                    ahead.entries.push_back((ahead.known, Entry::Promise(time)));
+                    // Before any row nothing says when it was known: it goes with the first.
+                    if ahead.known == EventTime::MIN {
+                        ahead.watermark.promise(time);
+                    } else {
+                        ahead.entries.push_back((ahead.known, Entry::Promise(time)));
+                    }
                 }
             }
             Arrival::Block(block) => {

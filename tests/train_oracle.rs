@@ -194,10 +194,10 @@ const RULES: [Rule; 3] = [
     },
 ];
 
-fn train(project: &Project, arguments: &[&str]) -> Vec<Value> {
+fn train(project: &Project, features: &str, arguments: &[&str]) -> Vec<Value> {
     let [spine, output] = ["spine.jsonl", "out.jsonl"].map(|name| project.path().join(name));
     let [spine, output] = [&spine, &output].map(|path| path.to_str().unwrap());
-    let all = ["--spine", spine, "--features", "over,strict,life", "--status", "-o", output];
+    let all = ["--spine", spine, "--features", features, "--status", "-o", output];
     let trained = project.weir("train", &[&all, arguments].concat());
     assert!(trained.status.success(), "{trained:?}");
     let rows = std::fs::read_to_string(output).unwrap();
@@ -249,7 +249,7 @@ fn check(seed: u64, least_delay: i64) {
     project.file("spine.jsonl", &spine.iter().map(line).collect::<String>());
     let mut answers = Vec::new();
     for rule in &RULES {
-        let rows = train(&project, rule.arguments);
+        let rows = train(&project, "over,strict,life", rule.arguments);
         assert_eq!(rows.len(), spine.len());
         let asked = spine.iter().zip(&rows);
         answers.push(asked.map(|(asked, row)| assert_row(&world, rule, *asked, row)).collect::<Vec<_>>());
@@ -296,16 +296,11 @@ fn two_files(project: &Project, idle_after: &str, job: &str, files: [&[(&str, i6
 }
 
 /// What is counted for `m` at these seconds.
-fn counted(project: &Project, seconds: &[i64]) -> Vec<i64> {
+fn counted(project: &Project, seconds: &[i64], more: &[&str]) -> Vec<i64> {
     let row = |second: &i64| format!("{}\n", json!({"u": "m", "event_time": BASE + second * 1000}));
     project.file("spine.jsonl", &seconds.iter().map(row).collect::<String>());
-    let [spine, output] =
-        ["spine.jsonl", "out.jsonl"].map(|name| project.path().join(name).display().to_string());
-    let done = project.weir("train", &["--spine", &spine, "--features", "j", "-o", &output]);
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let written = std::fs::read_to_string(output).unwrap();
-    let value = |line: &str| serde_json::from_str::<Value>(line).unwrap()["j__c"].as_i64().unwrap();
-    written.lines().map(value).collect()
+    let rows = train(project, "j", more);
+    rows.iter().map(|row| row["j__c"].as_i64().unwrap()).collect()
 }
 
 #[test]
@@ -314,13 +309,32 @@ fn what_others_ask_changes_no_answer() {
     let project = Project::new();
     let windows = "query: SELECT u, COUNT(*) AS c FROM e GROUP BY u, TUMBLE(t, INTERVAL '50' SECOND)\n";
     two_files(&project, "1m", windows, [&[("m", 0, 0), ("m", 10, 62)], &[("m", 0, 0), ("z", 55, 55)]]);
-    assert_eq!(counted(&project, &[63]), [3]);
-    assert_eq!(counted(&project, &[61, 63]), [2, 3]);
+    assert_eq!(counted(&project, &[63], &[]), [3]);
+    assert_eq!(counted(&project, &[61, 63], &[]), [2, 3]);
     // The second file's first event is known when the job is so far that nothing takes it any more.
     let project = Project::new();
     let life = "query: SELECT u, COUNT(*) AS c FROM e GROUP BY u\nemit: {on: change}\nhistory: 1m\nlate: {allow: 1m}\n";
     let steady: Vec<(&str, i64, i64)> = (0..9).map(|at| ("z", at * 20, at * 20)).collect();
     two_files(&project, "1m", life, [&steady, &[("m", 10, 165)]]);
-    assert_eq!(counted(&project, &[170]), [0]);
-    assert_eq!(counted(&project, &[150, 170]), [0, 0]);
+    assert_eq!(counted(&project, &[170], &[]), [0]);
+    assert_eq!(counted(&project, &[150, 170], &[]), [0, 0]);
+}
+
+#[test]
+fn of_events_that_repeat_an_id_the_first_of_the_log_counts_whenever_it_happened() {
+    let project = Project::new();
+    project.file(
+        "streams/e.yaml",
+        "fields: {id: bigint, u: string, x: bigint, t: timestamp}\nevent_time: t\nevent_id: id\nsource: {file: {path: e.jsonl}}\n",
+    );
+    let event =
+        |x: i64, second: i64| format!("{}\n", json!({"id": 1, "u": "m", "x": x, "t": BASE + second * 1000}));
+    project.file("e.jsonl", &[event(1, 10), event(9, 0)].concat());
+    project.file(
+        "jobs/j.yaml",
+        "query: SELECT u, SUM(x) AS c FROM e GROUP BY u\nemit: {on: change}\nfeatures: {c: {default: 0}}\n",
+    );
+    for rule in ["known", "event"] {
+        assert_eq!(counted(&project, &[5, 20], &["--as-of", rule]), [0, 1], "{rule}");
+    }
 }

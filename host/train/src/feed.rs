@@ -113,11 +113,12 @@ const KNOWN: usize = 1;
 const DECODED: usize = 2;
 
 impl InEventTime {
-    /// Reads all of the logs, and sorts those events whose times can be.
+    /// Reads all of the logs, and sorts those events that `judge`, who has read nothing, finds to be possible and not to be
+    /// repeated ones.
     pub(crate) async fn of(
         mut logs: Logs,
         partitions: &[PartitionId],
-        intake: &Intake,
+        mut judge: Intake,
         settings: &Settings,
     ) -> Result<InEventTime, TrainError> {
         let limit = settings.sorted_bytes / partitions.len().max(1);
@@ -133,14 +134,14 @@ impl InEventTime {
                 Arrival::Promise(..) => {}
                 Arrival::Block(block) => {
                     let (block, decoded) = *block;
-                    let heard = intake.heard(&block, &decoded)?;
-                    refused += unusable(&block, &decoded, heard.len());
+                    let possible = judge.heard(&block, &decoded)?.len();
+                    refused += unusable(&block, &decoded, possible);
                     let place =
                         || logs.place(&block).map_or_else(String::new, |place| format!(" in {place}"));
                     let why = |reason: String| format!("; the first{}: {reason}", place());
                     first_refused =
-                        first_refused.or_else(|| why_unusable(&block, &decoded, heard.len()).map(why));
-                    let rows = columns(&heard, &decoded)?;
+                        first_refused.or_else(|| why_unusable(&block, &decoded, possible).map(why));
+                    let rows = columns(&judge.heard_first(&block, &decoded)?, &decoded)?;
                     if let Some((sorter, first)) = sorters.get_mut(&block.partition) {
                         // A log that does not begin with its first record says so by that one's number.
                         first.get_or_insert_with(|| first_offset(&block));

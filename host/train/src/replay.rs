@@ -115,7 +115,7 @@ impl Replay {
         let partitions: Vec<PartitionId> = opened.iter().map(|(id, _)| *id).collect();
         let in_event_time = settings.rule == AsOfRule::Event;
         let feed: Box<dyn Feed> = if in_event_time {
-            Box::new(InEventTime::of(logs, &partitions, &intake, settings).await?)
+            Box::new(InEventTime::of(logs, &partitions, Intake::open(plan.clone()), settings).await?)
         } else {
             Box::new(logs)
         };

@@ -243,6 +243,28 @@ impl Intake {
         Ok(heard(rules, newest, block, decoded))
     }
 
+    /// As [`Intake::heard`], without the events whose ids came before, as they would not count: for whoever sorts a log
+    /// before it is taken, and hands in its blocks here in their order.
+    pub fn heard_first(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<Vec<Heard>, CoreError> {
+        let mut events = self.heard(block, decoded)?;
+        let partition = block.partition;
+        let input = self.inputs.get_mut(usize::from(partition.source));
+        let InputState { rules, seen } = input.ok_or_else(|| not_of_the_plan(partition))?;
+        let (Some(seen), Some(column)) = (seen, rules.event_id) else { return Ok(events) };
+        let watermark =
+            self.watermarks.entry(partition).or_insert_with(|| PartitionWatermark::new(rules.disorder));
+        let mut repeats = seen.block(partition, decoded.columns.column(column))?;
+        let mut rows = decoded.offsets.iter().enumerate();
+        events.retain(|event| {
+            let row = rows.find(|(_, offset)| **offset == event.offset);
+            let is_repeat =
+                row.is_some_and(|(row, _)| repeats.is_repeat(row, event.time, watermark.current()));
+            watermark.observe(event.time);
+            !is_repeat
+        });
+        Ok(events)
+    }
+
     /// Takes a block of a partition's log, and what decoding made of it.
     pub fn block(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<Steps, CoreError> {
         let partition = block.partition;

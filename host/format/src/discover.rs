@@ -157,18 +157,9 @@ fn csv_type(text: &str) -> DataType {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_connect::KnownTimes;
-    use weir_event::{PartitionId, Position};
 
-    fn block(framing: Framing, data: &'static [u8]) -> RawBlock {
-        RawBlock {
-            partition: PartitionId::default(),
-            data: data.into(),
-            framing,
-            known: KnownTimes::Unknown,
-            next: Position::default(),
-            refused: Vec::new(),
-        }
+    fn block(framing: Framing, data: &[u8]) -> RawBlock {
+        crate::tests::of(data.to_vec(), framing)
     }
 
     fn named(found: Discovered) -> String {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use weir_engine::Served;
 use weir_event::{DataType, EventTime, Span};
 use weir_plan::{Feature, JobPlan, KeyedStage};
-use weir_timeline::{Bounds, Frames, StageSpec};
+use weir_timeline::{Bounds, Frames};
 
 /// What a value of a job is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +91,12 @@ impl FeatureFace {
     fn new(plan: &JobPlan, feature: &Feature) -> FeatureFace {
         let label = |name: &str| format!("{}:", Value::from(name)).into_bytes();
         let served = Served::of(plan, feature);
-        let of_stage =
-            |stage: &KeyedStage| frame(&stage.spec.frames, &window_frames(&stage.spec, &served.frames));
+        let of_stage = |stage: &KeyedStage| {
+            frame(
+                &stage.spec.frames,
+                &window_frames(&stage.spec.frames, stage.spec.results_below.is_some(), &served.frames),
+            )
+        };
         let frame = plan.stage.as_ref().map_or(Frame::Mixed, of_stage);
         FeatureFace {
             name: feature.name.clone(),
@@ -121,10 +125,10 @@ fn written(default: &Value, data_type: &DataType) -> String {
 
 /// Those of them that are its window. An event by itself is found by all frames, except on the left side of a join, which
 /// frames are not over.
-fn window_frames(spec: &StageSpec, read: &[usize]) -> Vec<usize> {
-    let all = 0..spec.frames.count();
+fn window_frames(frames: &Frames, is_join: bool, read: &[usize]) -> Vec<usize> {
+    let all = 0..frames.count();
     let own: Vec<usize> = read.iter().copied().filter(|frame| all.contains(frame)).collect();
-    if own.is_empty() && spec.results_below.is_none() { all.collect() } else { own }
+    if own.is_empty() && !is_join { all.collect() } else { own }
 }
 
 /// What these of a stage's frames are.
@@ -160,36 +164,12 @@ mod tests {
         assert_eq!(written(&Value::Null, &decimal), "null");
     }
 
-    /// An aggregate over one frame.
-    fn spec(results_below: Option<u16>) -> StageSpec {
-        let count = weir_timeline::builtin("COUNT", false, &[], &[]).unwrap();
-        let of_frame = weir_timeline::AggregateSpec {
-            function: count,
-            arguments: vec![],
-            filter: None,
-            frame: 0,
-            edits: None,
-        };
-        StageSpec {
-            frames: Frames::Over(vec![OverFrame::range(Some(Span::from_millis(5)))]),
-            aggregates: vec![of_frame],
-            inputs: vec![arrow_schema::DataType::Int64],
-            carried: vec![0],
-            history: Span::ZERO,
-            corrects: None,
-            retention: None,
-            tail: None,
-            emit_changes: false,
-            results_below,
-        }
-    }
-
     #[test]
     fn the_left_side_of_a_join_has_no_window() {
-        for joins in [None, Some(1)] {
-            let spec = spec(joins);
-            let over = |read: &[usize]| window_frames(&spec, read);
-            let of_event = if joins.is_some() { vec![] } else { vec![0] };
+        let frames = Frames::Over(vec![OverFrame::range(Some(Span::from_millis(5)))]);
+        for is_join in [false, true] {
+            let over = |read: &[usize]| window_frames(&frames, is_join, read);
+            let of_event = if is_join { vec![] } else { vec![0] };
             assert_eq!([over(&[0]), over(&[1]), over(&[0, 1])], [vec![0], of_event, vec![0]]);
         }
     }

@@ -134,14 +134,14 @@ impl InEventTime {
                 Arrival::Promise(..) => {}
                 Arrival::Block(block) => {
                     let (block, decoded) = *block;
-                    let possible = judge.heard(&block, &decoded)?.len();
-                    refused += unusable(&block, &decoded, possible);
+                    let heard = judge.heard(&block, &decoded)?;
+                    refused += unusable(&block, &decoded, heard.len());
                     let place =
                         || logs.place(&block).map_or_else(String::new, |place| format!(" in {place}"));
                     let why = |reason: String| format!("; the first{}: {reason}", place());
                     first_refused =
-                        first_refused.or_else(|| why_unusable(&block, &decoded, possible).map(why));
-                    let rows = columns(&judge.heard_first(&block, &decoded)?, &decoded)?;
+                        first_refused.or_else(|| why_unusable(&block, &decoded, heard.len()).map(why));
+                    let rows = columns(&judge.first_of(heard, &block, &decoded)?, &decoded)?;
                     if let Some((sorter, first)) = sorters.get_mut(&block.partition) {
                         // A log that does not begin with its first record says so by that one's number.
                         first.get_or_insert_with(|| first_offset(&block));

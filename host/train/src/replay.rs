@@ -288,6 +288,10 @@ impl Replay {
 
     /// The clock goes on to a time, and on the way partitions become idle.
     fn let_pass(&mut self, to: EventTime) {
+        // What comes before any row (a block of which none can be used) was not known at a time.
+        if to == EventTime::MIN {
+            return;
+        }
         let Some(now) = self.now else {
             // Reading began with the first row.
             self.partitions.iter().for_each(|id| self.idleness.caught_up(*id, on_clock(to)));

@@ -243,22 +243,29 @@ impl Intake {
         Ok(heard(rules, newest, block, decoded))
     }
 
-    /// As [`Intake::heard`], without the events whose ids came before, as they would not count: for whoever sorts a log
-    /// before it is taken, and hands in its blocks here in their order.
-    pub fn heard_first(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<Vec<Heard>, CoreError> {
-        let mut events = self.heard(block, decoded)?;
+    /// Those of a block's [`Intake::heard`] events whose ids did not come before, as the others would not count: for
+    /// whoever sorts a log instead of having its blocks taken, and hands them in here in their order.
+    pub fn first_of(
+        &mut self,
+        mut events: Vec<Heard>,
+        block: &RawBlock,
+        decoded: &Decoded,
+    ) -> Result<Vec<Heard>, CoreError> {
         let partition = block.partition;
         let input = self.inputs.get_mut(usize::from(partition.source));
         let InputState { rules, seen } = input.ok_or_else(|| not_of_the_plan(partition))?;
-        let (Some(seen), Some(column)) = (seen, rules.event_id) else { return Ok(events) };
         let watermark =
             self.watermarks.entry(partition).or_insert_with(|| PartitionWatermark::new(rules.disorder));
-        let mut repeats = seen.block(partition, decoded.columns.column(column))?;
+        let mut repeats = match (seen, rules.event_id) {
+            (Some(seen), Some(column)) => Some(seen.block(partition, decoded.columns.column(column))?),
+            _ => None,
+        };
         let mut rows = decoded.offsets.iter().enumerate();
         events.retain(|event| {
             let row = rows.find(|(_, offset)| **offset == event.offset);
-            let is_repeat =
-                row.is_some_and(|(row, _)| repeats.is_repeat(row, event.time, watermark.current()));
+            let is_repeat = row
+                .zip(repeats.as_mut())
+                .is_some_and(|((row, _), repeats)| repeats.is_repeat(row, event.time, watermark.current()));
             watermark.observe(event.time);
             !is_repeat
         });

@@ -90,7 +90,7 @@ fn frames_read(stage: &KeyedStage, reads: &[usize]) -> Vec<usize> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use arrow_schema::Schema;
     use std::sync::Arc;

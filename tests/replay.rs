@@ -174,6 +174,7 @@ impl Replay {
         let input_source = |input: &StreamInput| InputSource {
             source: Arc::new(Lines { logs: self.lines.clone(), block, blocks }),
             decoder: decoder(input),
+            archive: None,
         };
         let started = engine.start(JobSpec {
             plan: self.plan.clone(),

@@ -102,7 +102,7 @@ impl Idleness {
     /// clock that can be set.
     pub fn next_change(&self, after: Duration) -> Option<Duration> {
         let of_partition = |(partition, silence): (&PartitionId, &Silence)| {
-            let idle_after = self.idle_after.get(usize::from(partition.source))?;
+            let idle_after = self.idle_after.get(partition.input())?;
             silence.caught_up.then(|| silence.since.saturating_add(*idle_after))
         };
         let silent = self.partitions.iter().filter_map(of_partition);
@@ -114,7 +114,7 @@ impl Idleness {
     pub fn tick(&mut self, now: Duration, watermark: &mut JobWatermark) -> Wish {
         self.woken = self.woken.filter(|woken| now.saturating_sub(*woken) < LOOKED_AT_AFTER);
         for (partition, silence) in &self.partitions {
-            let idle_after = self.idle_after.get(usize::from(partition.source));
+            let idle_after = self.idle_after.get(partition.input());
             let silent = now.saturating_sub(silence.since);
             let is_silent = idle_after.is_some_and(|idle_after| silent >= *idle_after);
             let idle = silence.caught_up && is_silent && self.woken.is_none();

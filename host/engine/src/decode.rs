@@ -7,6 +7,7 @@
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::{ConnectError, CpuTime, Decoded, Decoder, Fetch, RawBlock};
@@ -61,8 +62,8 @@ pub(crate) fn depth(workers: usize) -> usize {
 
 /// Blocks on their way.
 pub(crate) struct Decoding {
-    /// For each input.
-    decoders: Vec<Arc<dyn Decoder>>,
+    /// By the number of the source.
+    decoders: BTreeMap<u16, Arc<dyn Decoder>>,
     in_flight: FuturesOrdered<BoxFuture<'static, Option<Outcome>>>,
     depth: usize,
     back_off: Duration,
@@ -70,8 +71,8 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
-    /// Decodes up to `depth` blocks at once, each with its input's decoder, for the owner of `cpu`.
-    pub(crate) fn new(decoders: Vec<Arc<dyn Decoder>>, depth: usize, cpu: &CpuTime) -> Self {
+    /// Decodes up to `depth` blocks at once, each with its source's decoder, for the owner of `cpu`.
+    pub(crate) fn new(decoders: BTreeMap<u16, Arc<dyn Decoder>>, depth: usize, cpu: &CpuTime) -> Self {
         Decoding {
             decoders,
             in_flight: FuturesOrdered::new(),
@@ -82,7 +83,7 @@ impl Decoding {
     }
 
     /// Lets what is taken in from now on be decoded so.
-    pub(crate) fn decode_with(&mut self, decoders: Vec<Arc<dyn Decoder>>) {
+    pub(crate) fn decode_with(&mut self, decoders: BTreeMap<u16, Arc<dyn Decoder>>) {
         self.decoders = decoders;
     }
 
@@ -129,7 +130,7 @@ impl Decoding {
     }
 
     fn decode(&self, block: RawBlock) -> impl Future<Output = Option<Outcome>> + Send + use<> {
-        let decoder = self.decoders.get(usize::from(block.partition.source)).cloned();
+        let decoder = self.decoders.get(&block.partition.source).cloned();
         let cpu = self.cpu.clone();
         async move {
             let decoder = decoder?;

@@ -25,6 +25,8 @@ pub(crate) struct Outlet {
     pub(crate) outbox: Arc<Outbox>,
     /// Whether it can tell a row that deletes from one that writes.
     pub(crate) wants_meta: bool,
+    /// Whether it gets results of the past, and no others.
+    pub(crate) takes_past: bool,
 }
 
 /// The task that hands a job's results to its sinks.
@@ -34,6 +36,8 @@ pub(crate) struct Delivery {
     pub(crate) parts: mpsc::UnboundedSender<Part>,
     pub(crate) tally: Tally,
     pub(crate) checkpoint: u64,
+    /// Whether results are of the past until a shard says otherwise.
+    pub(crate) is_past: bool,
 }
 
 impl Delivery {
@@ -45,6 +49,7 @@ impl Delivery {
         let count = inputs.len();
         let mut open = vec![true; count];
         let mut waiting = vec![false; count];
+        let mut is_past = vec![self.is_past; count];
         while open.iter().any(|open| *open) {
             let readable = inputs.iter_mut().enumerate().filter(|(at, _)| open[*at] && !waiting[*at]);
             let receives: Vec<_> =
@@ -56,7 +61,8 @@ impl Delivery {
             let ((at, message), _, _) = select_all(receives).await;
             match message {
                 None => open[at] = false,
-                Some(Message::Batch(rows)) => self.hand_out(rows).await?,
+                Some(Message::Batch(rows)) => self.hand_out(rows, is_past[at]).await?,
+                Some(Message::Signal(Signal::Current)) => is_past[at] = false,
                 Some(Message::Signal(Signal::Barrier(checkpoint))) => {
                     waiting[at] = true;
                     if (0..count).all(|input| waiting[input] || !open[input]) {
@@ -73,7 +79,10 @@ impl Delivery {
         Ok(())
     }
 
-    async fn hand_out(&mut self, rows: ResultRows) -> Result<(), EngineError> {
+    async fn hand_out(&mut self, rows: ResultRows, is_past: bool) -> Result<(), EngineError> {
+        if !self.outlets.is_empty() && self.outlets.iter().all(|outlet| outlet.takes_past != is_past) {
+            return Ok(());
+        }
         self.tally.add(Counts { results: rows.columns.num_rows() as u64, ..Counts::default() });
         let op = rows.op;
         let rows = SinkRows {
@@ -93,7 +102,8 @@ impl Delivery {
         };
         let bytes = memory_bytes(&rows);
         let rows = Arc::new(rows);
-        for outlet in self.outlets.iter().filter(|outlet| op == Op::Upsert || outlet.wants_meta) {
+        let outlets = self.outlets.iter().filter(|outlet| outlet.takes_past == is_past);
+        for outlet in outlets.filter(|outlet| op == Op::Upsert || outlet.wants_meta) {
             outlet.outbox.append(&rows, bytes).await?;
         }
         Ok(())

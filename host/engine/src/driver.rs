@@ -4,6 +4,7 @@
 //! alone: when to checkpoint, when a partition is idle, how long to back off.
 
 use crate::backlog::Backlog;
+use crate::bootstrap::Phase;
 use crate::checkpoint::Begun;
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Decoding, Outcome};
@@ -61,7 +62,11 @@ pub(crate) struct ShardInbox {
 /// The task that drives a job.
 pub(crate) struct Driver {
     pub(crate) plan: Arc<JobPlan>,
+    /// What is read now.
     pub(crate) inputs: Inputs,
+    /// What is read once the past is.
+    pub(crate) logs: Inputs,
+    pub(crate) backlog: Option<Backlog>,
     pub(crate) decoding: Decoding,
     pub(crate) mode: Mode,
     pub(crate) next: Next,
@@ -75,6 +80,8 @@ pub(crate) struct Driver {
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) checkpoint_every: Duration,
+    /// Whether the attempt ends when the job is bootstrapped, as the next one has other shards.
+    pub(crate) is_to_restart: bool,
     pub(crate) state: DriverState,
 }
 
@@ -93,8 +100,7 @@ impl Driver {
     /// checkpoint is safe.
     pub(crate) async fn run(mut self) -> Result<(), EngineError> {
         let mut reader = self.open().await?;
-        let bounded = self.mode == Mode::UntilEnd;
-        let _backlog = Backlog::watch(self.inputs.clone(), self.progress.clone(), bounded, &self.clock);
+        self.watch_backlog();
         let mut ticks = Ticks::from_now(&self.clock, TICK);
         loop {
             let open = reader.as_mut().filter(|_| self.decoding.has_room());
@@ -134,12 +140,18 @@ impl Driver {
                     let trouble = reader.as_ref().and_then(Readers::trouble);
                     self.progress.set_trouble(trouble.or_else(|| self.state.undecoded.clone()));
                     self.progress.observe_end(self.clock.now());
+                    self.show_bootstrap();
                     self.tick().await?;
                 }
                 Event::Stop => {
                     self.progress.set_state(JobState::Stopped);
                     return self.commit_now(false).await;
                 }
+            }
+            let (goes_on, is_bootstrapped) = self.next_phase(reader).await?;
+            reader = goes_on;
+            if is_bootstrapped && self.is_to_restart {
+                return Ok(());
             }
             if self.is_at_end() {
                 self.send_signal(Signal::End).await?;
@@ -193,12 +205,20 @@ impl Driver {
 
     fn is_at_end(&self) -> bool {
         self.mode == Mode::UntilEnd
+            && self.state.phase() != Phase::Past
             && self.state.caught_up.len() == self.state.all.len()
             && self.decoding.is_empty()
     }
 
+    /// Asks how much is left of what is read now.
+    pub(crate) fn watch_backlog(&mut self) {
+        let bounded = self.mode == Mode::UntilEnd;
+        let (inputs, progress) = (self.inputs.clone(), self.progress.clone());
+        self.backlog = Some(Backlog::watch(inputs, progress, bounded, &self.clock));
+    }
+
     /// Opens the sources where reading goes on; retries with back-off what may pass.
-    async fn open(&mut self) -> Result<Option<Readers>, EngineError> {
+    pub(crate) async fn open(&mut self) -> Result<Option<Readers>, EngineError> {
         let mut back_off = FIRST_BACK_OFF;
         let mut stop = self.stop.clone();
         loop {
@@ -238,11 +258,12 @@ impl Driver {
 
     /// These partitions are about to be read. Where new ones begin is safe before anything of them is answered for: the
     /// same beginning may not be found again.
-    async fn expect_all(&mut self, partitions: &[Vec<OpenPartition>]) -> Result<(), EngineError> {
+    async fn expect_all(&mut self, partitions: &[(u16, Vec<OpenPartition>)]) -> Result<(), EngineError> {
         let known = self.state.positions.len();
-        for (source, own) in (0..).zip(partitions) {
+        for (source, own) in partitions {
             for open in own {
-                self.expect(PartitionId { source, partition: open.partition }, open.from.as_ref());
+                let partition = PartitionId { source: *source, partition: open.partition };
+                self.expect(partition, open.from.as_ref());
             }
         }
         if self.state.positions.len() > known { self.commit_now(false).await } else { Ok(()) }
@@ -273,6 +294,10 @@ impl Driver {
 
     pub(crate) async fn send_watermark(&mut self, watermark: Option<EventTime>) -> Result<(), EngineError> {
         if let Some(watermark) = watermark {
+            if let Some(end) = self.state.past_ends_before(watermark) {
+                self.send_signal(Signal::Watermark(end)).await?;
+                self.past_is_over().await?;
+            }
             self.progress.set_watermark(watermark);
             self.send_signal(Signal::Watermark(watermark)).await?;
         }
@@ -333,8 +358,8 @@ impl Driver {
 
     /// Counts among the rows that are of no use those that the keyed stage has found to be.
     fn refuse_too_late(&mut self) {
-        for (source, too_late) in self.progress.take_too_late() {
-            if let Some(refusals) = self.state.refusals.get_mut(usize::from(source)) {
+        for (input, too_late) in self.progress.take_too_late() {
+            if let Some(refusals) = self.state.refusals.get_mut(input) {
                 refusals.add(Taken { too_late, ..Taken::default() });
             }
         }
@@ -380,7 +405,7 @@ impl Driver {
 
     /// A checkpoint that is waited for: everything taken so far is safe when this returns. At the end of the sources, so is
     /// everything in the sinks.
-    async fn commit_now(&mut self, at_end: bool) -> Result<(), EngineError> {
+    pub(crate) async fn commit_now(&mut self, at_end: bool) -> Result<(), EngineError> {
         while self.state.begun.is_some() {
             self.done.recv().await.ok_or_else(|| self.vanished("checkpoint"))?;
             self.state.begun = None;

@@ -168,13 +168,21 @@ impl Engine {
     }
 }
 
+/// Whether a job of this plan, when it starts, reads the past of its streams first.
+pub fn begins_with_past(plan: &JobPlan, head: Option<&Commit>) -> bool {
+    let manifest = head.and_then(|head| head.jobs.get(&plan.name));
+    plan.has_archives() && manifest.is_none_or(Body::reads_past)
+}
+
 /// Where a store's newest commit stands in the streams that a job has read: their names and positions. The plan names the
 /// streams where the commit is of a weir that did not.
 pub fn positions(job: &str, plan: Option<&JobPlan>, head: &Commit) -> Vec<(String, Position)> {
     let partitions = head.jobs.get(job).map(Body::partitions_of).unwrap_or_default();
+    let partitions = partitions.into_iter().filter(|partition| !partition.id.is_of_archive());
+    let waiting = head.jobs.get(job).map(Body::waiting_logs).unwrap_or_default();
     let of_stream = |partition: PartitionState| {
         let of_plan = || Some(plan?.input_of(partition.id)?.stream.name.clone());
         Some((partition.stream.or_else(of_plan)?, partition.position))
     };
-    partitions.into_iter().filter_map(of_stream).collect()
+    partitions.filter_map(of_stream).chain(waiting).collect()
 }

@@ -1,6 +1,7 @@
-//! The sources of a job's inputs, read as one: whatever comes next of any of them.
+//! The sources of a job's inputs, read as one: whatever comes next of any of them. While a job reads the past, archives are
+//! read in place of the logs that go on behind them.
 //!
-//! Knows which input a partition belongs to: [`PartitionId::source`] is its index. Decides nothing, and knows neither
+//! Knows which source a partition belongs to: [`PartitionId::source`] is its number. Decides nothing, and knows neither
 //! rows nor watermarks.
 
 use futures_util::future::select_all;
@@ -18,35 +19,85 @@ pub struct InputSource {
     pub source: Arc<dyn Source>,
     /// Decodes the columns that the plan names of it.
     pub decoder: Arc<dyn Decoder>,
+    /// Where the past of the stream is kept, if anywhere.
+    pub archive: Option<ArchiveSource>,
 }
 
-/// The sources of all inputs of a job, in the order of its plan.
+/// What the past of a stream is read through.
+#[derive(Debug, Clone)]
+pub struct ArchiveSource {
+    /// Where it is.
+    pub source: Arc<dyn Source>,
+    /// Decodes the columns that the plan names of the stream, and behind them those that the archive is cut by.
+    pub decoder: Arc<dyn Decoder>,
+    /// Decodes of it what the cut is found by: [`Archive::places`](weir_plan::definition::Archive::places).
+    pub places: Arc<dyn Decoder>,
+    /// The stream's own source once more, to look where its log begins.
+    pub log: Arc<dyn Source>,
+}
+
+/// Sources of a job, in the order of its plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Inputs {
-    /// Each with its stream's name.
-    inputs: Arc<[(String, InputSource)]>,
+    entries: Arc<[Entry]>,
+}
+
+/// One source.
+#[derive(Debug, Clone)]
+struct Entry {
+    /// As [`PartitionId::source`] has it.
+    number: u16,
+    /// Its stream's name, and what of the stream it is.
+    name: String,
+    source: Arc<dyn Source>,
+    decoder: Arc<dyn Decoder>,
+    is_archive: bool,
+}
+
+impl Entry {
+    /// An archive is read to where it ends now.
+    fn is_bounded(&self, bounded: bool) -> bool {
+        bounded || self.is_archive
+    }
 }
 
 impl Inputs {
-    pub(crate) fn of(plan: &JobPlan, sources: &[InputSource]) -> Inputs {
+    /// The logs; in the `past` the archives, in place of those that have one.
+    pub(crate) fn of(plan: &JobPlan, sources: &[InputSource], past: bool) -> Inputs {
         let names = plan.inputs.iter().map(|input| input.stream.name.clone());
-        Inputs { inputs: names.zip(sources.iter().cloned()).collect() }
+        let entry = |(number, (name, input)): (u16, (String, &InputSource))| match &input.archive {
+            Some(ArchiveSource { source, decoder, .. }) if past => Entry {
+                number: number | PartitionId::ARCHIVE,
+                name: format!("{name}`, its `archive"),
+                source: source.clone(),
+                decoder: decoder.clone(),
+                is_archive: true,
+            },
+            _ => Entry {
+                number,
+                name,
+                source: input.source.clone(),
+                decoder: input.decoder.clone(),
+                is_archive: false,
+            },
+        };
+        Inputs { entries: (0..).zip(names.zip(sources)).map(entry).collect() }
     }
 
-    /// What decodes each input's blocks.
-    pub(crate) fn decoders(&self) -> Vec<Arc<dyn Decoder>> {
-        self.inputs.iter().map(|(_, input)| input.decoder.clone()).collect()
+    /// What decodes each source's blocks.
+    pub(crate) fn decoders(&self) -> BTreeMap<u16, Arc<dyn Decoder>> {
+        self.entries.iter().map(|entry| (entry.number, entry.decoder.clone())).collect()
     }
 
-    /// The partitions that there are now, by input, given where those stand that were read before.
+    /// The partitions that there are now, by source, given where those stand that were read before.
     pub(crate) async fn partitions(
         &self,
         positions: &BTreeMap<PartitionId, Position>,
-    ) -> Result<Vec<Vec<OpenPartition>>, ConnectError> {
-        let mut all = Vec::with_capacity(self.inputs.len());
-        for (source, (_, input)) in (0..).zip(self.inputs.iter()) {
-            let found = input.source.partitions(&of_input(source, positions)).await;
-            all.push(found.map_err(|error| self.named(source, error))?);
+    ) -> Result<Vec<(u16, Vec<OpenPartition>)>, ConnectError> {
+        let mut all = Vec::with_capacity(self.entries.len());
+        for entry in self.entries.iter() {
+            let found = entry.source.partitions(&of_source(entry.number, positions)).await;
+            all.push((entry.number, found.map_err(|error| self.named(entry, error))?));
         }
         Ok(all)
     }
@@ -54,13 +105,13 @@ impl Inputs {
     /// Opens all of them where reading goes on.
     pub(crate) async fn open(
         &self,
-        partitions: &[Vec<OpenPartition>],
+        partitions: &[(u16, Vec<OpenPartition>)],
         bounded: bool,
     ) -> Result<Readers, ConnectError> {
-        let mut readers = Vec::with_capacity(self.inputs.len());
-        for (source, ((_, input), own)) in (0..).zip(self.inputs.iter().zip(partitions)) {
-            let opened = input.source.open(source, own, bounded).await;
-            readers.push(opened.map_err(|error| self.named(source, error))?);
+        let mut readers = Vec::with_capacity(self.entries.len());
+        for (entry, (_, own)) in self.entries.iter().zip(partitions) {
+            let opened = entry.source.open(entry.number, own, entry.is_bounded(bounded)).await;
+            readers.push(opened.map_err(|error| self.named(entry, error))?);
         }
         Ok(Readers { inputs: self.clone(), readers, turn: 0 })
     }
@@ -72,8 +123,9 @@ impl Inputs {
         bounded: bool,
     ) -> Result<Left, ConnectError> {
         let mut all = Left { records: Some(0), bytes: Some(0), time: Some(Duration::ZERO) };
-        for (source, (_, input)) in (0..).zip(self.inputs.iter()) {
-            let left = input.source.left(&of_input(source, positions), bounded).await?;
+        for entry in self.entries.iter() {
+            let own = of_source(entry.number, positions);
+            let left = entry.source.left(&own, entry.is_bounded(bounded)).await?;
             let sum = |all: Option<u64>, left: Option<u64>| all.zip(left).map(|(all, left)| all + left);
             all = Left {
                 records: sum(all.records, left.records),
@@ -86,27 +138,31 @@ impl Inputs {
 
     /// Where the record before a position of a partition stands, for a person to look at.
     pub(crate) fn place(&self, partition: PartitionId, before: &Position) -> Option<String> {
-        self.inputs.get(usize::from(partition.source))?.1.source.place(before)
+        self.of_partition(partition)?.source.place(before)
     }
 
     /// Tells the source of a partition where a job's newest checkpoint stands in it.
     pub(crate) fn committed(&self, job: &str, partition: PartitionId, position: &Position) {
-        if let Some((_, input)) = self.inputs.get(usize::from(partition.source)) {
-            input.source.committed(job, partition.partition, position);
+        if let Some(entry) = self.of_partition(partition) {
+            entry.source.committed(job, partition.partition, position);
         }
     }
 
-    /// What a source says, with its stream's name where there are several.
-    fn named(&self, source: u16, mut error: ConnectError) -> ConnectError {
-        if let Some((name, _)) = self.inputs.get(usize::from(source)).filter(|_| self.inputs.len() > 1) {
-            error.message = format!("stream `{name}`: {}", error.message);
+    fn of_partition(&self, partition: PartitionId) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.number == partition.source)
+    }
+
+    /// What a source says, with its stream's name where there are several, or it is an archive.
+    fn named(&self, entry: &Entry, mut error: ConnectError) -> ConnectError {
+        if self.entries.len() > 1 || entry.is_archive {
+            error.message = format!("stream `{}`: {}", entry.name, error.message);
         }
         error
     }
 }
 
-/// Where the partitions of one input stand.
-fn of_input(source: u16, positions: &BTreeMap<PartitionId, Position>) -> Vec<OpenPartition> {
+/// Where the partitions of one source stand.
+fn of_source(source: u16, positions: &BTreeMap<PartitionId, Position>) -> Vec<OpenPartition> {
     let own = positions.iter().filter(|(id, _)| id.source == source);
     let open = |(id, position): (&PartitionId, &Position)| OpenPartition {
         partition: id.partition,
@@ -118,7 +174,7 @@ fn of_input(source: u16, positions: &BTreeMap<PartitionId, Position>) -> Vec<Ope
 /// All open readers of a job.
 pub(crate) struct Readers {
     inputs: Inputs,
-    /// One for each input.
+    /// One for each source.
     readers: Vec<Box<dyn Reader>>,
     /// Which is asked first the next time, so that one that always has something does not keep the others waiting.
     turn: usize,
@@ -129,29 +185,35 @@ impl Readers {
     pub(crate) async fn next(&mut self) -> Result<Fetch, ConnectError> {
         let count = self.readers.len();
         if let [only] = self.readers.as_mut_slice() {
-            return only.next().await;
+            let fetched = only.next().await;
+            return fetched.map_err(|error| self.inputs.named(&self.inputs.entries[0], error));
         }
         let mut asked: Vec<_> = self.readers.iter_mut().map(|reader| reader.next()).collect();
         asked.rotate_left(self.turn);
         let (fetched, index, rest) = select_all(asked).await;
         drop(rest);
-        let source = (self.turn + index) % count;
-        self.turn = (source + 1) % count;
-        fetched.map_err(|error| self.inputs.named(source as u16, error))
+        let at = (self.turn + index) % count;
+        self.turn = (at + 1) % count;
+        fetched.map_err(|error| self.inputs.named(&self.inputs.entries[at], error))
     }
 
     /// Asks that no more of a partition is handed out.
     pub(crate) fn pause(&mut self, partition: PartitionId) {
-        if let Some(reader) = self.readers.get_mut(usize::from(partition.source)) {
+        if let Some(reader) = self.of_partition(partition) {
             reader.pause(partition);
         }
     }
 
     /// Takes [`Readers::pause`] back.
     pub(crate) fn resume(&mut self, partition: PartitionId) {
-        if let Some(reader) = self.readers.get_mut(usize::from(partition.source)) {
+        if let Some(reader) = self.of_partition(partition) {
             reader.resume(partition);
         }
+    }
+
+    fn of_partition(&mut self, partition: PartitionId) -> Option<&mut Box<dyn Reader>> {
+        let at = self.inputs.entries.iter().position(|entry| entry.number == partition.source)?;
+        self.readers.get_mut(at)
     }
 
     /// Why a source cannot be reached, if one says so.

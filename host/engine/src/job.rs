@@ -4,6 +4,8 @@
 //! checkpoint when an outside system failed in a way that may pass. A job that fails stops alone.
 
 use crate::back_off::BackOff;
+use crate::bootstrap::Phase;
+use crate::bootstrap::ends::Look;
 use crate::checkpoint::Committer;
 use crate::dead_letters::DeadLetters;
 use crate::decode;
@@ -24,6 +26,7 @@ use crate::sink_names::keep_names;
 use crate::sink_task::{AboutSink, SinkSpec};
 use crate::state::{self, Restored};
 use crate::status::{Behind, JobState, JobStatus};
+use crate::stop::stopped;
 use arrow_array::ArrayRef;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -265,7 +268,8 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
     let outcome = loop {
         let began = clock.monotonic();
         let error = match attempt(&job, &spec, &surroundings).await {
-            Ok(()) => break Ok(()),
+            Ok(Ended::Over) => break Ok(()),
+            Ok(Ended::Bootstrapped) => continue,
             Err(error) => error,
         };
         let may_pass = error.may_pass() || (spec.mode == Mode::Live && error.may_be_mended_elsewhere());
@@ -297,11 +301,31 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
     job.outcome.send_replace(Some(outcome));
 }
 
+/// How an attempt ended that did not fail.
+enum Ended {
+    /// It was stopped, or has read everything.
+    Over,
+    /// The past is over, and the job goes on with other shards.
+    Bootstrapped,
+}
+
 /// Runs the job once, from its last safe checkpoint.
-async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) -> Result<(), EngineError> {
+async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) -> Result<Ended, EngineError> {
     let plan = job.plan.clone();
     surroundings.committer.settle().await;
-    let mut body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
+    let mut body = match last_body(&plan, &*surroundings.store)? {
+        Some(body) => body,
+        None => match first_body(job, spec, surroundings).await? {
+            Some(body) => body,
+            None => return Ok(Ended::Over),
+        },
+    };
+    let phase = body.bootstrap.as_ref().map_or(Phase::Done, |bootstrap| bootstrap.phase);
+    let is_live = spec.mode == Mode::Live;
+    let of_past = plan.bootstrap.shards.filter(|_| is_live && phase != Phase::Done).map(usize::from);
+    let is_to_restart = of_past.is_some_and(|shards| shards != surroundings.shards);
+    let surroundings =
+        &Surroundings { shards: of_past.unwrap_or(surroundings.shards), ..surroundings.clone() };
     let Restored { shards, intake, unsaid, shape, is_edited } =
         restore(&plan, &body, surroundings, &job.progress).await?;
     job.progress.freshness.left_end(job.clock.monotonic());
@@ -326,9 +350,12 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     }
 
     let sinks = open_sinks(job, spec, surroundings, &body);
+    let inputs = Inputs::of(&job.plan, &spec.inputs, phase == Phase::Past);
     pipeline::run(Attempt {
         plan,
-        inputs: Inputs::of(&job.plan, &spec.inputs),
+        inputs,
+        logs: Inputs::of(&job.plan, &spec.inputs, false),
+        is_to_restart,
         sinks,
         mode: spec.mode,
         body,
@@ -342,7 +369,36 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
         decode_depth: decode::depth(surroundings.shards),
         stop: job.stop.subscribe(),
     })
-    .await
+    .await?;
+    let is_over = !is_to_restart || *job.stop.borrow();
+    Ok(if is_over { Ended::Over } else { Ended::Bootstrapped })
+}
+
+/// The body of a job that starts anew; where its streams have archives, with where these are cut. `None` if it was stopped
+/// before that was known.
+async fn first_body(
+    job: &Job,
+    spec: &JobSpec,
+    surroundings: &Surroundings,
+) -> Result<Option<Body>, EngineError> {
+    let body = Body::first(&job.plan);
+    if spec.inputs.iter().all(|input| input.archive.is_none()) {
+        return Ok(Some(body));
+    }
+    let look =
+        Look { depth: decode::depth(surroundings.shards), cpu: &job.progress.cpu, now: job.clock.now() };
+    let mut stop = job.stop.subscribe();
+    tokio::select! {
+        bootstrap = look.bootstrap(&job.plan, &spec.inputs) => {
+            let of_source = |error| EngineError::Source { job: job.plan.name.clone(), error };
+            let bootstrap = Some(bootstrap.map_err(of_source)?);
+            Ok(Some(Body { bootstrap, ..body }))
+        }
+        () = stopped(&mut stop) => {
+            job.progress.set_state(JobState::Stopped);
+            Ok(None)
+        }
+    }
 }
 
 /// The outbox of every sink as the last checkpoint left it.

@@ -69,6 +69,10 @@ impl KeyedShard {
                     hands.perform(keyed.end()).await?;
                     hands.send(Message::Signal(Signal::End)).await?;
                 }
+                Message::Signal(Signal::Current) => {
+                    hands.send(Message::Signal(Signal::Current)).await?;
+                    hands.perform(keyed.current()).await?;
+                }
                 Message::Signal(Signal::Barrier(checkpoint)) => {
                     let entries = ahead.barrier(&mut keyed);
                     let oldest = keyed.oldest_of_all();
@@ -100,7 +104,7 @@ impl Hands {
     async fn perform_of(&self, partition: PartitionId, parts: Parts<'_, Locked>) -> Result<(), EngineError> {
         for effects in parts {
             let effects = effects.map_err(|error| self.failed(error))?;
-            self.tally.progress().tell_too_late(partition.source, effects.counts.dropped);
+            self.tally.progress().tell_too_late(partition.input(), effects.counts.dropped);
             self.do_part(effects).await?;
         }
         Ok(())

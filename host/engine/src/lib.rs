@@ -11,6 +11,7 @@ mod ahead;
 mod apart;
 mod back_off;
 mod backlog;
+mod bootstrap;
 mod checkpoint;
 mod clock;
 pub mod dead_letters;
@@ -53,17 +54,19 @@ pub use back_off::BackOff;
 pub use clock::SystemClock;
 pub use dead_letters::{DeadLetters, Listing};
 pub use driver::Mode;
-pub use engine::{Engine, Settings, positions};
+pub use engine::{Engine, Settings, begins_with_past, positions};
 pub use error::EngineError;
 pub use failures::FailureSample;
 pub use fit::{StateEdit, state_edit};
 pub use gone_sinks::{HiddenRows, hidden_rows};
-pub use inputs::InputSource;
+pub use inputs::{ArchiveSource, InputSource};
 pub use job::{Job, JobSpec, KeyPage};
 pub use revisions::revised_up_to;
 pub use sink_names::{LeftRows, left_rows, sink_identity};
 pub use sink_task::{MakeSink, SinkSpec};
-pub use status::{Behind, JobState, JobStatus, Refusal, RestoreStatus, SinkState, SinkStatus};
+pub use status::{
+    Behind, BootstrapStatus, JobState, JobStatus, Refusal, RestoreStatus, SideStatus, SinkState, SinkStatus,
+};
 pub use stream::{MakeDecoder, StreamHub};
 pub use weir_core::{
     Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Lookback, Looked, LookupError, Outcome,

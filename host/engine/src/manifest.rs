@@ -2,6 +2,7 @@
 //!
 //! JSON, versioned, read by every later weir.
 
+use crate::bootstrap::{Bootstrap, Phase};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,6 +86,9 @@ pub(crate) struct Body {
     /// Dead letters that were not kept, by stream, where there are such.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) lost_letters: BTreeMap<String, u64>,
+    /// How the job began with the past of its streams; nothing where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bootstrap: Option<Bootstrap>,
     /// What was counted so far.
     pub(crate) counts: Counts,
 }
@@ -235,6 +239,7 @@ impl Body {
             hidden: BTreeMap::new(),
             outboxes: BTreeMap::new(),
             lost_letters: BTreeMap::new(),
+            bootstrap: None,
             counts: Counts::default(),
         }
     }
@@ -248,7 +253,28 @@ impl Body {
 
     /// Since when the job has all data; `None` for all that was ever in its source.
     pub(crate) fn data_since(&self) -> Option<EventTime> {
-        self.partitions.iter().filter_map(|partition| partition.beginning.since()).max()
+        let is_covered = |id| self.bootstrap.as_ref().is_some_and(|bootstrap| bootstrap.covers(id));
+        let partitions = self.partitions.iter().filter(|partition| !is_covered(partition.id));
+        let of_logs = partitions.filter_map(|partition| partition.beginning.since()).max();
+        of_logs.max(self.bootstrap.as_ref().and_then(Bootstrap::data_since))
+    }
+
+    /// How a manifest says that its job began with the past, while it reads that.
+    fn past_of(manifest: &Manifest) -> Option<Bootstrap> {
+        let bootstrap = manifest.body.get("bootstrap").cloned().unwrap_or_default();
+        let bootstrap: Option<Bootstrap> = serde_json::from_value(bootstrap).unwrap_or_default();
+        bootstrap.filter(|bootstrap| bootstrap.phase == Phase::Past)
+    }
+
+    /// Whether a manifest is of a job that reads the past of its streams.
+    pub(crate) fn reads_past(manifest: &Manifest) -> bool {
+        Body::past_of(manifest).is_some()
+    }
+
+    /// Where logs begin that a manifest says are to be read once the past is: by the names of their streams.
+    pub(crate) fn waiting_logs(manifest: &Manifest) -> Vec<(String, Position)> {
+        let cuts = Body::past_of(manifest).into_iter().flat_map(|bootstrap| bootstrap.cuts.into_values());
+        cuts.flat_map(|cut| cut.starts.into_iter().map(move |(_, at)| (cut.stream.clone(), at))).collect()
     }
 
     /// How far every key group of state of the first format has come; a longer history that the definition got since

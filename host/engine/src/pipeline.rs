@@ -5,6 +5,7 @@
 
 use crate::ahead::Ahead;
 use crate::apart::Apart;
+use crate::bootstrap::Phase;
 use crate::checkpoint::{Checkpointer, Committer, Part};
 use crate::dead_letters::DeadLetters;
 use crate::decode::Decoding;
@@ -27,7 +28,7 @@ use tokio::task::JoinSet;
 use weir_connect::CpuTime;
 use weir_core::{Intake, Keyed, ResultRows};
 use weir_event::{Clock, Message};
-use weir_plan::JobPlan;
+use weir_plan::{JobPlan, PastWrites};
 
 /// Batches that may wait between two stages: enough to keep both busy, few enough that a barrier passes soon.
 const QUEUE: usize = 4;
@@ -39,6 +40,10 @@ type Stages = JoinSet<Result<(), EngineError>>;
 pub(crate) struct Attempt {
     pub(crate) plan: Arc<JobPlan>,
     pub(crate) inputs: Inputs,
+    /// What is read once the past is; the same where there is none to be read.
+    pub(crate) logs: Inputs,
+    /// Whether the attempt ends when the past is over.
+    pub(crate) is_to_restart: bool,
     pub(crate) sinks: OpenSinks,
     pub(crate) mode: Mode,
     pub(crate) body: Body,
@@ -75,18 +80,29 @@ impl OpenSink {
     /// What hands results to these sinks.
     fn delivery(
         sinks: &[OpenSink],
-        plan: &Arc<JobPlan>,
+        (plan, is_past_apart): (&Arc<JobPlan>, bool),
         body: &Body,
         parts: mpsc::UnboundedSender<Part>,
         progress: &Arc<Progress>,
     ) -> Delivery {
-        let outlets = sinks.iter().map(OpenSink::outlet).collect();
-        let tally = Tally::new(progress.clone());
-        Delivery { plan: plan.clone(), outlets, parts, tally, checkpoint: body.checkpoint }
-    }
-
-    fn outlet(&self) -> Outlet {
-        Outlet { outbox: self.outbox.clone(), wants_meta: self.wants_meta }
+        let separate: &[String] = match &plan.bootstrap.writes {
+            PastWrites::Separate(sinks) if is_past_apart && body.bootstrap.is_some() => sinks,
+            _ => &[],
+        };
+        let outlet = |sink: &OpenSink| Outlet {
+            outbox: sink.outbox.clone(),
+            wants_meta: sink.wants_meta,
+            takes_past: separate.iter().any(|name| name == sink.outbox.sink()),
+        };
+        let is_past = body.bootstrap.as_ref().is_some_and(|it| it.phase != Phase::Done) && is_past_apart;
+        Delivery {
+            plan: plan.clone(),
+            outlets: sinks.iter().map(outlet).collect(),
+            parts,
+            tally: Tally::new(progress.clone()),
+            checkpoint: body.checkpoint,
+            is_past,
+        }
     }
 }
 
@@ -107,7 +123,8 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let mut stages = Stages::new();
 
     let outboxes: Vec<Arc<Outbox>> = sinks.iter().map(|sink| sink.outbox.clone()).collect();
-    let delivery = OpenSink::delivery(&sinks, &plan, &body, parts.clone(), &progress);
+    let is_past_apart = attempt.mode == Mode::Live;
+    let delivery = OpenSink::delivery(&sinks, (&plan, is_past_apart), &body, parts.clone(), &progress);
     feed_sinks(sinks, &plan, attempt.mode, &clock, &cpu, &mut stages);
 
     let keyed = KeyedStages {
@@ -126,7 +143,7 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
 
     let checkpointer = Checkpointer {
         plan: plan.clone(),
-        inputs: attempt.inputs.clone(),
+        inputs: attempt.logs.clone(),
         shards: width,
         every: attempt.checkpoint_every,
         outboxes: outboxes.clone(),
@@ -146,6 +163,9 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         plan: plan.clone(),
         decoding: Decoding::new(attempt.inputs.decoders(), attempt.decode_depth, &cpu),
         inputs: attempt.inputs,
+        logs: attempt.logs,
+        backlog: None,
+        is_to_restart: attempt.is_to_restart,
         mode: attempt.mode,
         next,
         room: Room::new(outboxes, room),

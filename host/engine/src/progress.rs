@@ -5,8 +5,8 @@ use crate::failures::{FailureSample, Failures};
 use crate::freshness::Freshness;
 use crate::manifest::Body;
 use crate::status::{
-    Behind, CheckpointStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, SinkState, SinkStatus,
-    millis_between,
+    Behind, BootstrapStatus, CheckpointStatus, JobState, JobStatus, PartitionStatus, RestoreStatus,
+    SinkState, SinkStatus, millis_between,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -47,7 +47,7 @@ pub(crate) struct Progress {
     /// Of each shard.
     messages: Mutex<Vec<Messages>>,
     /// For each input, rows that the keyed stage found too late since the driver last asked.
-    too_late: Mutex<BTreeMap<u16, u64>>,
+    too_late: Mutex<BTreeMap<usize, u64>>,
     slow: Mutex<Slow>,
     failures: Mutex<Failures>,
 }
@@ -108,6 +108,7 @@ struct Slow {
     restored_newest: Option<EventTime>,
     /// The events that were counted by then.
     restored_events: u64,
+    bootstrap: Option<BootstrapStatus>,
     last_checkpoint: Option<CheckpointStatus>,
     sinks: BTreeMap<String, SinkStatus>,
 }
@@ -189,18 +190,18 @@ impl Progress {
     }
 
     /// Tells the driver of rows of an input that were too late to count.
-    pub(crate) fn tell_too_late(&self, source: u16, rows: u64) {
+    pub(crate) fn tell_too_late(&self, input: usize, rows: u64) {
         if rows > 0 {
-            *self.too_late().entry(source).or_default() += rows;
+            *self.too_late().entry(input).or_default() += rows;
         }
     }
 
     /// Those that were told of since the last call, by input.
-    pub(crate) fn take_too_late(&self) -> BTreeMap<u16, u64> {
+    pub(crate) fn take_too_late(&self) -> BTreeMap<usize, u64> {
         std::mem::take(&mut *self.too_late())
     }
 
-    fn too_late(&self) -> std::sync::MutexGuard<'_, BTreeMap<u16, u64>> {
+    fn too_late(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, u64>> {
         self.too_late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -391,6 +392,20 @@ impl Progress {
         reported.is_some_and(|(next, sequence)| next > offset && self.has_applied(sequence))
     }
 
+    /// Nothing more is said of some partitions.
+    pub(crate) fn forget_partitions(&self, is_gone: impl Fn(PartitionId) -> bool) {
+        self.slow().partitions.retain(|id, _| !is_gone(*id));
+    }
+
+    /// How many bytes its sources say are left.
+    pub(crate) fn left_bytes(&self) -> Option<u64> {
+        self.slow().left.bytes
+    }
+
+    pub(crate) fn set_bootstrap(&self, bootstrap: BootstrapStatus) {
+        self.slow().bootstrap = Some(bootstrap);
+    }
+
     pub(crate) fn set_checkpoint(&self, checkpoint: CheckpointStatus) {
         self.slow().last_checkpoint = Some(checkpoint);
     }
@@ -477,6 +492,7 @@ impl Progress {
             counts: self.counts(),
             cpu_seconds: self.cpu.total().as_secs_f64(),
             restore: if slow.state == JobState::Starting { self.restore() } else { None },
+            bootstrap: slow.bootstrap.clone(),
             last_checkpoint: slow.last_checkpoint.clone(),
             partitions: slow.partitions.values().map(|(partition, _)| partition.clone()).collect(),
             sink_counts: slow.sinks(now),

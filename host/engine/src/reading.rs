@@ -35,6 +35,10 @@ pub(crate) struct DriverState {
     pub(crate) sequence: u64,
     pub(crate) begun: Option<u64>,
     pub(crate) last_barrier: Duration,
+    /// Whether the past has ended and no checkpoint holds that yet.
+    pub(crate) is_just_over: bool,
+    /// When it was first known how many bytes of the past are left, and how many these were.
+    pub(crate) pace: Option<(Duration, u64)>,
 }
 
 impl DriverState {
@@ -54,6 +58,8 @@ impl DriverState {
             sequence: 0,
             begun: None,
             last_barrier: now,
+            is_just_over: false,
+            pace: None,
             before: body.counts,
             streams: plan.inputs.iter().map(|input| input.stream.name.clone()).collect(),
             body,
@@ -78,7 +84,7 @@ impl DriverState {
         let partitions = self.positions.iter().map(|(id, position)| {
             let Standing { newest, promised, beginning } = self.intake.standing(*id);
             let beginning = beginning.unwrap_or_default();
-            let stream = self.streams.get(usize::from(id.source)).cloned();
+            let stream = self.streams.get(id.input()).cloned();
             PartitionState { id: *id, stream, position: position.clone(), newest, promised, beginning }
         });
         self.body.partitions = partitions.collect();

@@ -359,7 +359,7 @@ struct Pump {
 impl Pump {
     /// Until nobody follows any more, or the reader has failed.
     async fn run(mut self) {
-        let mut decoding = Decoding::new(vec![self.hub.decoder()], self.hub.decode_depth, &self.cpu);
+        let mut decoding = Decoding::new(self.hub.decoders(), self.hub.decode_depth, &self.cpu);
         let mut changed = self.session.changed.subscribe();
         let mut gather = self.hub.clock.sleep(GATHER);
         let mut failed = None;
@@ -377,13 +377,13 @@ impl Pump {
                     Some(Outcome::Unready(unready)) => self.hand_on(Entry::Block(unready.0)),
                     None => {
                         // What comes behind the block that is missing must not pass for what follows it.
-                        decoding = Decoding::new(vec![self.hub.decoder()], self.hub.decode_depth, &self.cpu);
+                        decoding = Decoding::new(self.hub.decoders(), self.hub.decode_depth, &self.cpu);
                         failed = Some(ConnectError::internal("the decoder panicked; its block cannot be read"));
                     }
                 },
                 fetched = self.reader.next(), if failed.is_none() && decoding.has_room() => match fetched {
                     Ok(fetch) => {
-                        decoding.decode_with(vec![self.hub.decoder()]);
+                        decoding.decode_with(self.hub.decoders());
                         decoding.push(fetch);
                     }
                     Err(error) => failed = Some(error),

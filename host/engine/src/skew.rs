@@ -56,7 +56,7 @@ impl Skew {
         };
         let slowest = newest().filter(|(id, _)| !caught_up.contains(id)).map(|(_, newest)| newest).min();
         let is_ahead = |id: PartitionId, newest: EventTime| {
-            let limit = self.limits.get(usize::from(id.source)).copied().flatten();
+            let limit = self.limits.get(id.input()).copied().flatten();
             slowest.zip(limit).is_some_and(|(slowest, limit)| newest.since(slowest) > limit)
         };
         self.ahead = newest().filter(|(id, newest)| is_ahead(*id, *newest)).map(|(id, _)| id).collect();

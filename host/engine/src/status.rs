@@ -83,7 +83,10 @@ pub struct PartitionStatus {
     pub stream: String,
     /// Which of the job's inputs that is: a job may read a stream twice.
     pub input: u16,
-    /// Its number in the stream.
+    /// Whether it is of the stream's archive.
+    #[serde(rename = "archive", skip_serializing_if = "std::ops::Not::not")]
+    pub is_of_archive: bool,
+    /// Its number in the stream, or in its archive.
     pub partition: u16,
     /// Where reading goes on.
     pub position: Position,
@@ -94,6 +97,40 @@ pub struct PartitionStatus {
     pub caught_up: bool,
     /// Whether it does not hold the watermark back.
     pub idle: bool,
+}
+
+/// How far a job is with the past of its streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BootstrapStatus {
+    /// What it reads: `archive`, then `log` until the watermark is beyond the past, then `done`: it is bootstrapped.
+    pub state: &'static str,
+    /// By stream, which rows come from its archive; the others come from its log.
+    pub cut: BTreeMap<String, String>,
+    /// By stream, the known times between which rows may be in neither, as `allow_gap` lets them.
+    #[serde(serialize_with = "gaps", skip_serializing_if = "BTreeMap::is_empty")]
+    pub gap: BTreeMap<String, (EventTime, EventTime)>,
+    /// What was read of the archives.
+    pub archive: SideStatus,
+    /// What was read of each partition of the logs until it was bootstrapped, by stream and number.
+    pub log: BTreeMap<String, SideStatus>,
+    /// Bytes of the archives, and how many of them are left; where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Those that are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_bytes: Option<u64>,
+    /// How long they take at the pace of those that were read, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+}
+
+/// Rows of one side of a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SideStatus {
+    /// Those that count.
+    pub rows: u64,
+    /// Those that do not, as the other side has them.
+    pub refused: u64,
 }
 
 /// The newest safe checkpoint.
@@ -185,6 +222,9 @@ pub struct JobStatus {
     /// How far it has read its state back, while it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<RestoreStatus>,
+    /// How far it is with the past of its streams, where it began with that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<BootstrapStatus>,
     /// Its newest checkpoint.
     pub last_checkpoint: Option<CheckpointStatus>,
     /// Its partitions.
@@ -212,6 +252,7 @@ impl JobStatus {
             counts: Counts::default(),
             cpu_seconds: 0.0,
             restore: None,
+            bootstrap: None,
             last_checkpoint: None,
             partitions: Vec::new(),
             sink_counts: BTreeMap::new(),
@@ -253,6 +294,15 @@ pub(crate) fn as_text<S: serde::Serializer>(time: &Option<EventTime>, out: S) ->
         Some(time) => out.collect_str(time),
         None => out.serialize_none(),
     }
+}
+
+fn gaps<S: serde::Serializer>(
+    gaps: &BTreeMap<String, (EventTime, EventTime)>,
+    out: S,
+) -> Result<S::Ok, S::Error> {
+    out.collect_map(
+        gaps.iter().map(|(stream, (from, until))| (stream, [from.to_string(), until.to_string()])),
+    )
 }
 
 fn time_as_text<S: serde::Serializer>(time: &EventTime, out: S) -> Result<S::Ok, S::Error> {

@@ -13,7 +13,7 @@ use crate::decode;
 use crate::follower::Follower;
 use crate::session::{Ends, Session};
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -174,9 +174,9 @@ impl Hub {
         self.common.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What decodes for all, as they are now.
-    pub(crate) fn decoder(&self) -> Arc<dyn Decoder> {
-        self.common().decoder.clone()
+    /// What decodes for all, as they are now, by the number that the source has for all.
+    pub(crate) fn decoders(&self) -> BTreeMap<u16, Arc<dyn Decoder>> {
+        BTreeMap::from([(SHARED, self.common().decoder.clone())])
     }
 
     /// How many jobs read through it.

@@ -2,6 +2,7 @@
 //!
 //! Decides nothing; asks a clock for since when a partition is silent.
 
+use crate::bootstrap::Phase;
 use crate::decode::Arrival;
 use crate::driver::{Driver, Mode, Next, ShardInbox};
 use crate::error::EngineError;
@@ -47,12 +48,17 @@ impl Driver {
         match arrival {
             Arrival::Block(taken) => {
                 let (block, decoded) = *taken;
+                let decoded = self.cut(&block, decoded)?;
                 self.take_block(&block, &decoded).await
             }
             Arrival::Watermark(partition, time) => {
                 self.wake();
                 let watermark = self.state.intake.watermark_at_least(partition, time);
                 let watermark = watermark.map_err(|error| EngineError::of_core(&self.plan.name, error))?;
+                self.send_watermark(watermark).await
+            }
+            Arrival::CaughtUp(partition) | Arrival::Ended(partition) if partition.is_of_archive() => {
+                let watermark = self.archive_ended(partition);
                 self.send_watermark(watermark).await
             }
             Arrival::CaughtUp(partition) => {
@@ -77,7 +83,7 @@ impl Driver {
     async fn at_end(&mut self, partition: PartitionId, moved: Option<EventTime>) -> Result<(), EngineError> {
         self.state.caught_up.insert(partition);
         self.report(partition);
-        if self.state.caught_up.len() == self.state.all.len() {
+        if self.state.caught_up.len() == self.state.all.len() && self.state.phase() != Phase::Past {
             self.progress.caught_up(self.state.sequence);
         }
         self.send_watermark(moved).await
@@ -105,14 +111,14 @@ impl Driver {
         if let Some(newest) = taken.heard {
             self.state.idleness.heard(partition, self.clock.monotonic());
             self.progress.freshness.heard(newest, self.clock.now());
-            self.progress.set_data_since(self.state.intake.data_since());
+            self.progress.set_data_since(self.state.data_since());
         }
         self.tally.add(taken.counts);
         self.tell_places(partition, block, &mut taken);
         for step in taken.steps {
             self.step(step).await?;
         }
-        if let Some(refusals) = self.state.refusals.get_mut(usize::from(partition.source)) {
+        if let Some(refusals) = self.state.refusals.get_mut(partition.input()) {
             refusals.add(taken.taken);
         }
         self.dead_letters.set_aside(&self.plan, taken.letters, &self.progress.cpu);
@@ -168,7 +174,8 @@ impl Driver {
         let stream = self.plan.input_of(id).map(|input| input.stream.name.clone());
         let status = PartitionStatus {
             stream: stream.unwrap_or_default(),
-            input: id.source,
+            input: id.input() as u16,
+            is_of_archive: id.is_of_archive(),
             partition: id.partition,
             position: self.state.positions.get(&id).cloned().unwrap_or_default(),
             newest: self.state.intake.standing(id).newest,

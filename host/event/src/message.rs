@@ -23,4 +23,6 @@ pub enum Signal {
     Barrier(u64),
     /// Every source has been read to its end: what is open is written, but the watermark stays.
     End,
+    /// The past is read: the current result of each key follows, for sinks that have none of it.
+    Current,
 }

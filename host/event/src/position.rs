@@ -3,20 +3,64 @@
 //! Knows nothing of any connector: what a connector needs to find its place again is carried as opaque text.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
 
-/// One partition of one source of a job. Stable across restarts: it is part of the total order of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+/// One partition of one source of a job. Stable across restarts: it is part of the total order of rows, in which those of
+/// archives come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct PartitionId {
-    /// Number of the source in the job, counted from 0 in order of the streams in its query.
+    /// Number of the source in the job: that of its stream, counted from 0 in order of the streams in its query, or of that
+    /// stream's archive, which [`PartitionId::ARCHIVE`] is added to.
     pub source: u16,
     /// Number of the partition in the source.
     pub partition: u16,
 }
 
+impl PartitionId {
+    /// Marks the number of a source that is the archive of a stream.
+    pub const ARCHIVE: u16 = 1 << 15;
+
+    /// The number of the stream, counted from 0 in order of the streams in the job's query.
+    ///
+    /// ```
+    /// use weir_event::PartitionId;
+    /// let live = PartitionId { source: 1, partition: 0 };
+    /// let archived = PartitionId { source: 1 | PartitionId::ARCHIVE, partition: 7 };
+    /// assert_eq!((live.input(), archived.input()), (1, 1));
+    /// assert!(archived < PartitionId::default() && archived.to_string() == "archive1/7");
+    /// ```
+    pub fn input(self) -> usize {
+        usize::from(self.source & !PartitionId::ARCHIVE)
+    }
+
+    /// Whether it is of its stream's archive.
+    pub fn is_of_archive(self) -> bool {
+        self.source & PartitionId::ARCHIVE != 0
+    }
+
+    /// Archives come first.
+    fn order(self) -> (u16, u16) {
+        (self.source ^ PartitionId::ARCHIVE, self.partition)
+    }
+}
+
+impl Ord for PartitionId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for PartitionId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl fmt::Display for PartitionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.source, self.partition)
+        let archive = if self.is_of_archive() { "archive" } else { "" };
+        write!(f, "{archive}{}/{}", self.input(), self.partition)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Definitions, checked: what the rest of weir reads instead of the user's text.
 
 use crate::diagnostic::Diagnostic;
-use crate::job_plan::{Emit, Late};
+use crate::job_plan::{Bootstrap, Emit, Late};
 use crate::masks::Masks;
-use weir_event::{Span, StreamSchema};
+use weir_event::{EventTime, Span, StreamSchema};
 
 /// Where a stream's events physically come from; the settings are parsed by the connector.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +88,49 @@ pub struct Archive {
     pub schema: StreamSchema,
     /// Where it is.
     pub origin: StreamOrigin,
+    /// Which rows come from it, and which from the stream's own source.
+    pub cut: ArchiveCut,
+    /// Whether a job begins also where the archive ends before the log does.
+    pub allow_gap: bool,
+}
+
+/// How an archive is cut from the log that goes on behind it: every row comes from one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchiveCut {
+    /// At the newest known time that the archive has.
+    Auto,
+    /// Rows that were known before this time are the archive's, the others the log's.
+    At(EventTime),
+    /// Rows of the archive say which record of the log each of them is.
+    ByOffset(OffsetColumns),
+}
+
+/// Columns of an archive's schema that say which record of the log a row is; the names of both are the archive's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffsetColumns {
+    /// Index of the column of the partition's number.
+    pub partition: usize,
+    /// Index of the column of the record's offset.
+    pub offset: usize,
+}
+
+impl Archive {
+    /// The columns that are decoded of it for a reader of these columns of the stream; behind them what tells records of the
+    /// log, where it is cut by that.
+    pub fn columns(&self, of_stream: &[usize]) -> Vec<usize> {
+        let mut columns = of_stream.to_vec();
+        if let ArchiveCut::ByOffset(OffsetColumns { partition, offset }) = self.cut {
+            columns.extend([partition, offset]);
+        }
+        columns
+    }
+
+    /// The columns by which the cut is found: the event time, the known time where the stream declares one, and what tells
+    /// records of the log where the archive is cut by that.
+    pub fn places(&self, stream: &StreamDefinition) -> Vec<usize> {
+        let times: Vec<usize> = std::iter::once(self.schema.event_time).chain(stream.known_time).collect();
+        self.columns(&times)
+    }
 }
 
 impl StreamDefinition {
@@ -157,6 +200,8 @@ pub struct JobDefinition {
     pub tail: Option<Span>,
     /// Lookups say `stale` when the source is further behind.
     pub stale_after: Option<Span>,
+    /// How it begins with its streams' archives.
+    pub bootstrap: Bootstrap,
     /// Where results go.
     pub sinks: Vec<crate::job_plan::SinkPlan>,
     /// The physical source of the query's only table, where the job names it (Dryft's `stream`).

@@ -46,6 +46,8 @@ pub struct JobPlan {
     pub emit: Emit,
     /// Lookups say `stale` when the source is further behind.
     pub stale_after: Option<Span>,
+    /// How it begins with its streams' archives.
+    pub bootstrap: Bootstrap,
     /// Where results go.
     pub sinks: Vec<SinkPlan>,
 }
@@ -88,7 +90,12 @@ pub const COMPONENT_MARK: &str = "@sha256:";
 impl JobPlan {
     /// The input that a partition's rows come from; `None` for a partition of another plan.
     pub fn input_of(&self, partition: PartitionId) -> Option<&StreamInput> {
-        self.inputs.get(usize::from(partition.source))
+        self.inputs.get(partition.input())
+    }
+
+    /// Whether it begins with the past of a stream.
+    pub fn has_archives(&self) -> bool {
+        self.inputs.iter().any(|input| input.stream.archive.is_some())
     }
 
     /// Whether it calls functions of plugins, each of which may go on for as long as its fuel lasts.
@@ -234,6 +241,25 @@ pub enum Emit {
     Change,
     /// As on arrival, at most so often per key, wall time.
     Every(Span),
+}
+
+/// How a job begins with the archives of its streams.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bootstrap {
+    /// Over how many threads its keys are spread until then; as over later if `None`.
+    pub shards: Option<u16>,
+    /// What becomes of results until then.
+    pub writes: PastWrites,
+}
+
+/// What becomes of results that are made of the past.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PastWrites {
+    /// They are not written; when the past is read, the current value of each key is.
+    #[default]
+    Skip,
+    /// These sinks get them, and nothing later; the others are treated as with [`PastWrites::Skip`].
+    Separate(Vec<String>),
 }
 
 /// What happens to late rows.

@@ -30,8 +30,8 @@ pub use definition::{
 pub use diagnostic::{Diagnostic, Severity};
 pub use expression::{Expression, ExpressionError};
 pub use job_plan::{
-    COMPONENT_MARK, Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, OnFull, Output,
-    Projection, SinkPlan, StreamInput, Unnest,
+    Bootstrap, COMPONENT_MARK, Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy,
+    OnFull, Output, PastWrites, Projection, SinkPlan, StreamInput, Unnest,
 };
 pub use masks::Masks;
 pub use state_shape::{AggregateShape, Ground, StateShape};

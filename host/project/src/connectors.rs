@@ -19,6 +19,16 @@ impl ConnectorKinds for AnyConnectors {
         Vec::new()
     }
 
+    fn check_archive(
+        &self,
+        _: &str,
+        _: (&FormatDefinition, &StreamSchema),
+        _: &str,
+        _: &Value,
+    ) -> Vec<SettingProblem> {
+        Vec::new()
+    }
+
     fn check_sink(&self, _job: &str, _kind: &str, _settings: &Value) -> Vec<SettingProblem> {
         Vec::new()
     }

@@ -116,6 +116,7 @@ mod tests {
             counts: Counts::default(),
             cpu_seconds: 0.0,
             restore: None,
+            bootstrap: None,
             last_checkpoint: None,
             partitions: Vec::new(),
             sink_counts: BTreeMap::new(),

@@ -412,6 +412,7 @@ impl Query<'_> {
             late: job.late,
             emit: job.emit,
             stale_after: job.stale_after,
+            bootstrap: job.bootstrap.clone(),
             sinks: job.sinks.clone(),
         })
     }

@@ -10,6 +10,7 @@ pub mod aggregate;
 pub mod answer;
 mod bytes;
 mod collect;
+mod current;
 pub mod edit;
 mod feed;
 mod geometry;

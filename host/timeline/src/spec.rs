@@ -197,7 +197,7 @@ impl StageSpec {
 
     /// Whether a row of this rank has a result of its own.
     pub(crate) fn has_result(&self, rank: Rank) -> bool {
-        self.results_below.is_none_or(|below| rank.partition.source < below)
+        self.results_below.is_none_or(|below| rank.partition.input() < usize::from(below))
     }
 
     /// The input columns that are kept of rows, rising.

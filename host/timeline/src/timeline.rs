@@ -68,13 +68,13 @@ use weir_event::EventTime;
 /// ```
 pub struct Timelines {
     slots: Slots,
-    stage: Stage,
+    pub(crate) stage: Stage,
     list_views: bool,
     gives_results: bool,
     measured: Measured,
 }
 
-enum Stage {
+pub(crate) enum Stage {
     Grid(Box<GridStage>),
     Runs(Box<RunStage>),
     Over(Box<OverStage>),
@@ -140,6 +140,11 @@ impl Timelines {
     /// The key of a slot.
     pub fn key(&self, slot: Slot) -> &[u8] {
         self.slots.key(slot)
+    }
+
+    /// Whether a slot is of a key that has state.
+    pub(crate) fn is_held(&self, slot: Slot) -> bool {
+        (slot.0 as usize) < self.slots.bound() && self.slots.is_held(slot)
     }
 
     /// The keys with state among these slots, in no order, and the hash of each; [`Timelines::slots`] bounds them.
@@ -222,7 +227,7 @@ impl Timelines {
     }
 
     /// Results as they are wanted.
-    fn shaped(&self, mut results: Results) -> Result<Results, AggregateError> {
+    pub(crate) fn shaped(&self, mut results: Results) -> Result<Results, AggregateError> {
         if !self.gives_results {
             let Results { refused, more, .. } = results;
             return Ok(Results { refused, more, ..Results::default() });
@@ -246,7 +251,12 @@ impl Timelines {
     /// The truth of one key, copied out; finish it outside the lock. A question that is not of the stage's kind gets
     /// the values of an unknown key.
     pub fn snapshot(&self, slot: Slot, question: &Question) -> Snapshot {
-        let snapshot = match (&self.stage, question) {
+        self.plain_snapshot(slot, question).with_list_views(self.list_views)
+    }
+
+    /// The same, with lists that are none of views.
+    pub(crate) fn plain_snapshot(&self, slot: Slot, question: &Question) -> Snapshot {
+        match (&self.stage, question) {
             (Stage::Grid(grid), Question::Window { start, end }) => {
                 grid.snapshot(slot.0, start.millis()..end.millis())
             }
@@ -254,18 +264,20 @@ impl Timelines {
                 runs.snapshot(slot.0, as_of.millis())
             }
             (Stage::Over(over), Question::Over { as_of }) => over.snapshot(slot.0, as_of.millis()),
-            _ => return self.absent(),
-        };
-        snapshot.with_list_views(self.list_views)
+            _ => self.plain_absent(),
+        }
     }
 
     /// The values of a key that has no state: every aggregate's identity.
     pub fn absent(&self) -> Snapshot {
-        let snapshot = match &self.stage {
+        self.plain_absent().with_list_views(self.list_views)
+    }
+
+    fn plain_absent(&self) -> Snapshot {
+        match &self.stage {
             Stage::Over(over) => Snapshot::absent(&over.spec, over.frames.len()),
             Stage::Grid(_) | Stage::Runs(_) => Snapshot::absent(self.spec(), 1),
-        };
-        snapshot.with_list_views(self.list_views)
+        }
     }
 
     /// Drops state that no lookup at or after [`Timelines::oldest`] and no correction can need, and keys without any.

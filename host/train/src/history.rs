@@ -108,7 +108,7 @@ impl History {
 
     /// Since when the job has all data; `None` for all that was ever in its logs.
     pub(crate) fn data_since(&self) -> Option<EventTime> {
-        self.intake.data_since()
+        self.intake.data_since(|_| true)
     }
 
     /// What was counted so far.

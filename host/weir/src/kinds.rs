@@ -13,6 +13,7 @@ use weir_connectors::surroundings::ProjectSurroundings;
 use weir_engine::sink_identity;
 use weir_event::{Clock, StreamSchema};
 use weir_format::{StreamFormat, by_name, stream_format};
+use weir_plan::definition::Archive;
 use weir_plan::{
     ConnectorKinds, FormatDefinition, FormatProblem, JobPlan, RecordKind, SettingProblem, SinkPlan,
     StreamDefinition, StreamInput, StreamOrigin,
@@ -131,6 +132,13 @@ impl RegisteredKinds {
         source.map_err(|errors| ConnectError::user(in_words(&errors)))
     }
 
+    /// Tries where the past of a stream is kept.
+    pub(crate) async fn probe_archive(&self, stream: &str, archive: &Archive) -> Result<Probe, ConnectError> {
+        let context = self.source_context(stream, (&archive.format, &archive.schema));
+        let source = registry::source(&archive.origin.kind, &archive.origin.settings, &context);
+        source.map_err(|errors| ConnectError::user(in_words(&errors)))?.probe().await
+    }
+
     /// Tries what a stream is read from, and what its records need to be decoded.
     pub(crate) async fn probe_source(
         &self,
@@ -216,6 +224,25 @@ impl ConnectorKinds for RegisteredKinds {
         let context = self.source_context(stream, records);
         let problems = registry::source(kind, settings, &context).err().unwrap_or_default();
         problems.into_iter().map(problem).collect()
+    }
+
+    fn check_archive(
+        &self,
+        stream: &str,
+        records: (&FormatDefinition, &StreamSchema),
+        kind: &str,
+        settings: &Value,
+    ) -> Vec<SettingProblem> {
+        match registry::source(kind, settings, &self.source_context(stream, records)) {
+            Err(problems) => problems.into_iter().map(problem).collect(),
+            Ok(source) if source.grows() => vec![SettingProblem {
+                key: String::new(),
+                message: format!(
+                    "an archive has an end, and `{kind}` as it is given here has none; give files without `follow`"
+                ),
+            }],
+            Ok(_) => Vec::new(),
+        }
     }
 
     fn check_sink(&self, job: &str, kind: &str, settings: &Value) -> Vec<SettingProblem> {

@@ -64,6 +64,12 @@ pub(crate) fn try_all(
     let mut asked = JoinSet::new();
     let mut connectors = Vec::new();
     for stream in &checked.streams {
+        if let Some(archive) = stream.archive.clone() {
+            connectors.push(format!("archive of stream {}: {}", stream.name, archive.origin.kind));
+            let (kinds, name) = (kinds.clone(), stream.name.clone());
+            let probe = async move { kinds.probe_archive(&name, &archive).await };
+            asked.spawn_on(tried(connectors.len() - 1, clock.clone(), probe), threads.handle());
+        }
         let Some(origin) = stream.origin.clone() else { continue };
         connectors.push(format!("stream {}: {}", stream.name, origin.kind));
         let (kinds, stream) = (kinds.clone(), stream.clone());

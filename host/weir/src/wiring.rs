@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
-use weir_engine::{DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, revised_up_to};
+use weir_engine::{
+    DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, begins_with_past, revised_up_to,
+};
 use weir_event::suggestion::instead_of;
 use weir_event::{Clock, Ticks};
 use weir_plan::{Checked, JobPlan, ServerDefinition};
@@ -224,7 +226,9 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
         claim(head.as_ref(), &running.logs, job, plan);
     }
 
-    for plan in &opened.plans {
+    // Those that begin with the past come to the logs later.
+    let begins_with_log = |plan: &&JobPlan| !begins_with_past(plan, head.as_ref());
+    for plan in opened.plans.iter().filter(begins_with_log) {
         running.hubs.expect(opened, &running.logs, &plan.inputs);
     }
     let mut failures = Vec::new();

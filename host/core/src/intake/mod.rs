@@ -142,7 +142,7 @@ impl Intake {
     /// A partition goes on where it stood. The ids that it had seen are for [`Intake::restore_ids`].
     pub fn resume(&mut self, partition: PartitionId, standing: Standing) {
         self.beginnings.extend(standing.beginning.map(|beginning| (partition, beginning)));
-        let rules = self.inputs.get(usize::from(partition.source)).map(|input| &input.rules);
+        let rules = self.inputs.get(partition.input()).map(|input| &input.rules);
         if standing.newest.is_none() && standing.promised.is_none() {
             return;
         }
@@ -171,14 +171,21 @@ impl Intake {
         &self.watermarks
     }
 
+    /// Nothing is kept of partitions that have ended and are not answered for any more.
+    pub fn forget(&mut self, is_gone: impl Fn(PartitionId) -> bool) {
+        self.watermarks.retain(|partition, _| !is_gone(*partition));
+        self.beginnings.retain(|partition, _| !is_gone(*partition));
+    }
+
     /// The watermark of all partitions. Which of them hold it back is for whoever has a clock to say.
     pub fn watermark(&mut self) -> &mut JobWatermark {
         &mut self.watermark
     }
 
-    /// Since when the job has all data; `None` for all that was ever in its source.
-    pub fn data_since(&self) -> Option<EventTime> {
-        self.beginnings.values().filter_map(|beginning| beginning.since()).max()
+    /// Since when the job has all data of some partitions; `None` for all that was ever in their logs.
+    pub fn data_since(&self, of: impl Fn(PartitionId) -> bool) -> Option<EventTime> {
+        let beginnings = self.beginnings.iter().filter(|(partition, _)| of(**partition));
+        beginnings.filter_map(|(_, beginning)| beginning.since()).max()
     }
 
     /// What was counted of all partitions so far, also by those that read them before.
@@ -208,7 +215,7 @@ impl Intake {
         partition: PartitionId,
         time: EventTime,
     ) -> Result<Option<EventTime>, CoreError> {
-        let input = self.inputs.get(usize::from(partition.source));
+        let input = self.inputs.get(partition.input());
         let disorder = input.ok_or_else(|| not_of_the_plan(partition))?.rules.disorder;
         let watermark = self.watermarks.entry(partition).or_insert_with(|| PartitionWatermark::new(disorder));
         watermark.promise(time);
@@ -237,7 +244,7 @@ impl Intake {
     /// were known.
     pub fn heard(&self, block: &RawBlock, decoded: &Decoded) -> Result<Vec<Heard>, CoreError> {
         let partition = block.partition;
-        let input = self.inputs.get(usize::from(partition.source));
+        let input = self.inputs.get(partition.input());
         let rules = &input.ok_or_else(|| not_of_the_plan(partition))?.rules;
         let newest = self.watermarks.get(&partition).map_or(EventTime::MIN, PartitionWatermark::newest);
         Ok(heard(rules, newest, block, decoded))
@@ -252,7 +259,7 @@ impl Intake {
         decoded: &Decoded,
     ) -> Result<Vec<Heard>, CoreError> {
         let partition = block.partition;
-        let input = self.inputs.get_mut(usize::from(partition.source));
+        let input = self.inputs.get_mut(partition.input());
         let InputState { rules, seen } = input.ok_or_else(|| not_of_the_plan(partition))?;
         let watermark =
             self.watermarks.entry(partition).or_insert_with(|| PartitionWatermark::new(rules.disorder));
@@ -330,7 +337,7 @@ impl Intake {
         filtered: &Filtered,
     ) -> Result<Admission, CoreError> {
         let partition = block.partition;
-        let input = self.inputs.get_mut(usize::from(partition.source));
+        let input = self.inputs.get_mut(partition.input());
         let InputState { rules, seen } = input.ok_or_else(|| not_of_the_plan(partition))?;
         let beginning = self.beginnings.entry(partition);
         let beginning = beginning.or_insert_with(|| Beginning::at(first_offset(block)));
@@ -408,16 +415,18 @@ impl Intake {
 
     /// Ids that were seen since this was last asked, to be kept beside what was kept before.
     pub fn fresh_ids(&mut self, checkpoint: u64) -> Vec<Stored> {
-        // Inputs rise, and the entries of each are in order.
         let seen = self.inputs.iter_mut().filter_map(|input| input.seen.as_mut());
-        seen.flat_map(|seen| seen.take_fresh(checkpoint)).collect()
+        let mut fresh: Vec<Stored> = seen.flat_map(|seen| seen.take_fresh(checkpoint)).collect();
+        // Archives come before logs, and their numbers behind those.
+        fresh.sort_by(|one, other| one.key.cmp(&other.key));
+        fresh
     }
 
     /// Takes ids back that [`Intake::fresh_ids`] gave.
     pub fn restore_ids(&mut self, key: &[u8], block: &[u8]) -> Result<(), CoreError> {
         let damaged = || CoreError::Damaged("a block of seen ids".to_owned());
         let partition = seen::partition_of(key).ok_or_else(damaged)?;
-        let input = self.inputs.get_mut(usize::from(partition.source));
+        let input = self.inputs.get_mut(partition.input());
         // A stream that does not tell events apart any more has no use for ids.
         let Some(seen) = input.and_then(|input| input.seen.as_mut()) else { return Ok(()) };
         seen.decode(key, block).ok_or_else(damaged)

@@ -36,7 +36,7 @@ impl Intake {
         let numbers = std::iter::once(&self.revision).chain(&counts);
         numbers.for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
         put_time(u8::from(promised.is_some()), promised, &mut bytes);
-        let input = self.inputs.get(usize::from(partition.source));
+        let input = self.inputs.get(partition.input());
         if let Some(seen) = input.and_then(|input| input.seen.as_ref()) {
             seen.put_all(partition, &mut bytes);
         }
@@ -83,8 +83,7 @@ impl Intake {
             3 => Some(Beginning::Since(since)),
             _ => return Err(damaged()),
         };
-        let input =
-            self.inputs.get_mut(usize::from(partition.source)).ok_or_else(|| not_of_the_plan(partition))?;
+        let input = self.inputs.get_mut(partition.input()).ok_or_else(|| not_of_the_plan(partition))?;
         match &mut input.seen {
             Some(seen) => seen.take_all(partition, ids).ok_or_else(damaged)?,
             None if ids.is_empty() => {}

@@ -138,6 +138,12 @@ impl<S: Segments> Keyed<S> {
         Parts::new(self, Effects::default(), Some(Ask::End))
     }
 
+    /// The current result of each key follows, whether it was returned before or not: for sinks that were not given results
+    /// so far.
+    pub fn current(&mut self) -> Parts<'_, S> {
+        Parts::new(self, Effects::default(), Some(Ask::Current(0)))
+    }
+
     /// Every segment was asked.
     fn asked(&mut self, ask: Ask) {
         if let Ask::Settle(watermark) = ask

@@ -7,7 +7,7 @@ use crate::keyed::deletes::{Judged, fates, judge, of_timelines, part};
 use crate::keyed::effects::Effects;
 use crate::keyed::emit::{Emitted, StageRows, emit, join};
 use crate::keyed::failures::failed_results;
-use crate::keyed::segment::Ask;
+use crate::keyed::segment::{Ask, SLOTS_AT_ONCE};
 use crate::keyed::{Keyed, Segments};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
@@ -62,6 +62,9 @@ impl<'a, S: Segments> Parts<'a, S> {
         let at = self.segment;
         let found = segments.write(at, |segment| segment.ask(ask))?;
         self.segment += usize::from(!found.has_more);
+        if let Ask::Current(from) = ask {
+            self.ask = Some(Ask::Current(if found.has_more { from + SLOTS_AT_ONCE } else { 0 }));
+        }
         let Some((rows, keys)) = found.rows(plan, stage, &mut self.effects)? else { return Ok(()) };
         self.waiting.values += rows.batch.columns().iter().map(values_in).max().unwrap_or(0);
         let fates = if *takes_back {

@@ -16,7 +16,10 @@ use crate::stored::Name;
 use std::ops::Range;
 use weir_event::{EventTime, KeyGroup, key_hash};
 use weir_plan::KeyedStage;
-use weir_timeline::{AggregateError, Block, Rows, Slot, Stats, Timelines};
+use weir_timeline::{AggregateError, Block, Results, Rows, Slot, Stats, Timelines};
+
+/// Current results are found for so many slots of a segment at a time: it is locked meanwhile.
+pub(crate) const SLOTS_AT_ONCE: usize = 1 << 10;
 
 /// A flush is made in parts of about so many results of a segment, for the sake of memory.
 const FLUSHED_AT_ONCE: usize = 1 << 16;
@@ -45,6 +48,8 @@ pub(crate) enum Ask {
     Settle(EventTime),
     /// Everything that is open.
     End,
+    /// The current result of each key again, from this slot on.
+    Current(usize),
 }
 
 impl std::fmt::Debug for Segment {
@@ -102,6 +107,11 @@ impl Segment {
             Ask::Changes => self.timelines.changes(),
             Ask::Settle(to) => self.timelines.settle(to),
             Ask::End => self.timelines.flush_some(FLUSHED_AT_ONCE),
+            Ask::Current(from) => {
+                let to = from + SLOTS_AT_ONCE;
+                let more = to < self.timelines.slots();
+                self.timelines.current(from..to).map(|current| Results { more, ..current })
+            }
         }?;
         Ok(Found::of(&self.timelines, results))
     }

@@ -75,12 +75,12 @@ impl DeadLetters {
     /// that it reads; they are on the disk after the next [`DeadLetters::sync`]. What it takes to write them is counted on
     /// `cpu`.
     pub(crate) fn set_aside(&self, plan: &JobPlan, letters: Vec<DeadLetter>, cpu: &CpuTime) {
-        let mut by_source: BTreeMap<u16, Vec<DeadLetter>> = BTreeMap::new();
+        let mut by_source: BTreeMap<usize, Vec<DeadLetter>> = BTreeMap::new();
         for letter in letters {
             by_source.entry(source(&letter)).or_default().push(letter);
         }
         for (source, letters) in by_source {
-            if let Some(input) = plan.inputs.get(usize::from(source)) {
+            if let Some(input) = plan.inputs.get(source) {
                 self.hand_over(&plan.name, &input.stream.name, letters, cpu);
             }
         }
@@ -180,9 +180,9 @@ fn gone() -> io::Error {
 }
 
 /// Which of the job's inputs a letter came from.
-fn source(letter: &DeadLetter) -> u16 {
+fn source(letter: &DeadLetter) -> usize {
     match &letter.subject {
-        Subject::Event { partition, .. } | Subject::Unread { partition, .. } => partition.source,
+        Subject::Event { partition, .. } | Subject::Unread { partition, .. } => partition.input(),
         Subject::Result { .. } => 0,
     }
 }

@@ -182,6 +182,7 @@ pub(crate) fn plan() -> JobPlan {
         late: Late { policy: LatePolicy::Correct, allow: seconds(3600) },
         emit: Emit::Close,
         stale_after: None,
+        bootstrap: weir_plan::Bootstrap::default(),
         sinks: vec![SinkPlan {
             kind: "shelf".to_owned(),
             settings: serde_json::Value::Null,
@@ -473,7 +474,7 @@ impl World {
         let shelf = SinkSpec { name: name(), kind: name(), on_full: OnFull::Pause, make: Arc::new(make) };
         JobSpec {
             plan: plan.clone(),
-            inputs: vec![InputSource { source, decoder }],
+            inputs: vec![InputSource { source, decoder, archive: None }],
             sinks: std::iter::once(shelf).chain(self.others.iter().cloned()).collect(),
             mode,
             cpu: CpuTime::default(),

@@ -6,9 +6,9 @@ use super::connectors::{self, RecordKind};
 use super::node::{Node, Place, Value};
 use super::report::Report;
 use super::{Context, keys};
-use crate::definition::{Archive, FormatDefinition};
+use crate::definition::{Archive, ArchiveCut, FormatDefinition, OffsetColumns};
 use weir_event::suggestion::unknown;
-use weir_event::{Field, StreamSchema};
+use weir_event::{DataType, Field, StreamSchema};
 
 /// What is known of the stream whose archive it is.
 pub(super) struct Live<'a> {
@@ -41,13 +41,9 @@ pub(super) fn read(
     if source.is_none() {
         report.error(node.place, format!("`archive.source`: missing; write {shape}"));
     }
-    for (name, node) in [("cut", keys.take("cut")), ("allow_gap", keys.take("allow_gap"))] {
-        if let Some(node) = node {
-            let message =
-                "weir 0.1 does not have this yet, as no job begins with its stream's archive; leave it out";
-            report.error(node.place, format!("`archive.{name}`: {message}"));
-        }
-    }
+    let of_cut = keys.take("cut");
+    let allow_gap =
+        keys.take("allow_gap").map_or(Some(false), |node| report.boolean("archive.allow_gap", node));
     keys.finish("archive.", report);
     let (format, schema) = (format?, StreamSchema { fields: fields?, ..live.schema.clone() });
     let kind = connectors::judge_format((&format, &schema), of_format, live.places, context.kinds, report)?;
@@ -57,12 +53,65 @@ pub(super) fn read(
         report.error(of_format.place, message);
         return None;
     }
-    let schema = match kind {
+    let mut schema = match kind {
         RecordKind::Rows => schema,
         RecordKind::Changes => schema.with_taken_back(),
     };
-    let origin = connectors::source(live.stream, (&format, &schema), source?, context.kinds, report)?;
-    Some(Archive { format, schema, origin })
+    // Behind all others, as columns of the stream are numbered the same in both.
+    let cut = of_cut.map_or(Some(ArchiveCut::Auto), |node| cut(node, &mut schema.fields, report));
+    let origin = connectors::archive_source(live.stream, (&format, &schema), source?, context.kinds, report)?;
+    Some(Archive { format, schema, origin, cut: cut?, allow_gap: allow_gap? })
+}
+
+/// Reads `cut: auto`, a time, or `{partition: COLUMN, offset: COLUMN}`, whose columns are added to the fields where they
+/// are none of them.
+fn cut(node: &Node, fields: &mut Vec<Field>, report: &mut Report) -> Option<ArchiveCut> {
+    match &node.value {
+        Value::Text(text) if text == "auto" => Some(ArchiveCut::Auto),
+        Value::Text(_) | Value::Number(_) => {
+            let wanted = "auto, a time such as 2026-02-01T00:00:00Z, or {partition: COLUMN, offset: COLUMN}";
+            report.parsed("archive.cut", node, wanted).map(ArchiveCut::At)
+        }
+        _ => {
+            let shape =
+                "auto, a time, or a mapping such as {partition: kafka_partition, offset: kafka_offset}";
+            let mut keys = report.mapping("archive.cut", node, shape, keys::CUT)?;
+            let mut column = |key: &'static str, report: &mut Report| {
+                let label = format!("archive.cut.{key}");
+                let Some(named) = keys.take(key) else {
+                    report.error(node.place, format!("`{label}`: missing; name the archive's column"));
+                    return None;
+                };
+                let name = report.text(&label, named)?;
+                number_column(&label, named, &name, fields, report)
+            };
+            let partition = column("partition", report);
+            let offset = column("offset", report);
+            keys.finish("archive.cut.", report);
+            Some(ArchiveCut::ByOffset(OffsetColumns { partition: partition?, offset: offset? }))
+        }
+    }
+}
+
+/// The index of a column that holds whole numbers.
+fn number_column(
+    label: &str,
+    node: &Node,
+    name: &str,
+    fields: &mut Vec<Field>,
+    report: &mut Report,
+) -> Option<usize> {
+    let path = vec![name.to_owned()];
+    if let Some(at) = fields.iter().position(|field| field.path == path) {
+        let found = &fields[at].data_type;
+        if *found != DataType::Bigint {
+            report.error(node.place, format!("`{label}`: `{name}` is declared {found}; declare it bigint"));
+            return None;
+        }
+        return Some(at);
+    }
+    fields.push(Field::named(name, DataType::Bigint));
+    Some(fields.len() - 1)
 }
 
 /// The stream's columns where the archive has them: `{NAME: COLUMN}`.

@@ -51,6 +51,15 @@ pub trait ConnectorKinds {
         settings: &serde_json::Value,
     ) -> Vec<SettingProblem>;
 
+    /// Everything that is wrong with where the past of a stream is kept, which has an end.
+    fn check_archive(
+        &self,
+        stream: &str,
+        records: (&FormatDefinition, &StreamSchema),
+        kind: &str,
+        settings: &serde_json::Value,
+    ) -> Vec<SettingProblem>;
+
     /// Everything that is wrong with a sink of a job.
     fn check_sink(&self, job: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem>;
 
@@ -164,10 +173,32 @@ pub(super) fn source(
     kinds: &dyn ConnectorKinds,
     report: &mut Report,
 ) -> Option<StreamOrigin> {
-    let entry = only_entry("source", node, "{http: {}}", report)?;
-    let settings = settings(&entry.1, report);
+    let (entry, settings) = origin(node, "{http: {}}", report)?;
     place_problems(kinds.check_source(stream, records, &entry.0.name, &settings), entry, report);
     Some(StreamOrigin { kind: entry.0.name.clone(), settings })
+}
+
+/// Reads `source: {KIND: {..}}` of a stream's archive.
+pub(super) fn archive_source(
+    stream: &str,
+    records: (&FormatDefinition, &StreamSchema),
+    node: &Node,
+    kinds: &dyn ConnectorKinds,
+    report: &mut Report,
+) -> Option<StreamOrigin> {
+    let (entry, settings) = origin(node, "{file: {path: ..}}", report)?;
+    place_problems(kinds.check_archive(stream, records, &entry.0.name, &settings), entry, report);
+    Some(StreamOrigin { kind: entry.0.name.clone(), settings })
+}
+
+fn origin<'n>(
+    node: &'n Node,
+    example: &str,
+    report: &mut Report,
+) -> Option<(&'n (Key, Node), serde_json::Value)> {
+    let entry = only_entry("source", node, example, report)?;
+    let settings = settings(&entry.1, report);
+    Some((entry, settings))
 }
 
 /// What is the same for all sinks of a job.

@@ -3,9 +3,9 @@
 
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
-use super::{Context, connectors, features, keys, names, query};
+use super::{Context, bootstrap, connectors, features, keys, names, query};
 use crate::definition::{JobDefinition, StreamOrigin};
-use crate::job_plan::{Emit, Late, LatePolicy, SinkPlan};
+use crate::job_plan::{Bootstrap, Emit, Late, LatePolicy, SinkPlan};
 use std::collections::BTreeMap;
 use weir_event::Span;
 
@@ -37,6 +37,7 @@ pub(super) fn read(
     let retention = keys.take("retention").and_then(|node| retention(node, report));
     let stale_after = keys.take("stale_after").and_then(|node| report.positive_span("stale_after", node));
     let sinks = sinks(job, &mut keys, context, report);
+    let bootstrap = keys.take("bootstrap").map(|node| bootstrap::read(node, &sinks, report));
     let origin = keys.take("stream").and_then(|node| origin(node, context, report));
     let tail = keys.take("tail").and_then(|node| tail(node, report));
     refuse_what_waits(&mut keys, report);
@@ -55,6 +56,7 @@ pub(super) fn read(
         retention,
         tail,
         stale_after,
+        bootstrap: bootstrap.unwrap_or(Some(Bootstrap::default()))?,
         sinks,
         origin,
         masks: report.masks(),

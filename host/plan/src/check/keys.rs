@@ -43,6 +43,7 @@ pub const FILES: &[FileKeys] = &[
             Section { prefix: "fields.NAME.", keys: FIELD },
             Section { prefix: "event_time.", keys: EVENT_TIME },
             Section { prefix: "archive.", keys: ARCHIVE },
+            Section { prefix: "archive.cut.", keys: CUT },
         ],
     },
     FileKeys {
@@ -52,6 +53,8 @@ pub const FILES: &[FileKeys] = &[
             Section { prefix: "features.NAME.", keys: FEATURE },
             Section { prefix: "late.", keys: LATE },
             Section { prefix: "emit.", keys: EMIT },
+            Section { prefix: "bootstrap.", keys: BOOTSTRAP },
+            Section { prefix: "bootstrap.writes.", keys: PAST_WRITES },
             Section { prefix: "sinks.KIND.", keys: SINK },
         ],
     },
@@ -184,7 +187,7 @@ pub(super) const STREAM: &[KeyDoc] = &[
         "archive",
         "mapping",
         NONE,
-        "where the stream's past is kept: `weir train` reads it in place of `source`. Jobs do not begin with it",
+        "where the stream's past is kept: new jobs begin with it and go on with `source`, and `weir train` reads it",
     ),
 ];
 
@@ -197,8 +200,29 @@ pub(super) const ARCHIVE: &[KeyDoc] = &[
         "as the stream has them",
         "where columns of the stream stand in a record of it under other names",
     ),
-    KeyDoc::new("cut", "auto, time or mapping", NONE, "weir 0.1 does not have this yet"),
-    KeyDoc::new("allow_gap", "true or false", NONE, "weir 0.1 does not have this yet"),
+    KeyDoc::new(
+        "cut",
+        "auto, time or mapping",
+        "auto",
+        "which rows come from the archive and which from `source`. A time: rows known before it (`known_time`, else the \
+         event time) come from the archive, the others from `source`; auto: the newest one in the archive",
+    ),
+    KeyDoc::new(
+        "allow_gap",
+        "true or false",
+        "false",
+        "whether a job begins also where the archive ends before what `source` still has: values are partial since then",
+    ),
+];
+
+pub(super) const CUT: &[KeyDoc] = &[
+    KeyDoc::new("partition", "column", REQUIRED, "the archive's column of the partition that a row was in"),
+    KeyDoc::new(
+        "offset",
+        "column",
+        REQUIRED,
+        "the archive's column of the offset that it had there: rows behind the highest come from `source`",
+    ),
 ];
 
 pub(super) const FIELD: &[KeyDoc] = &[
@@ -276,6 +300,12 @@ pub(super) const JOB: &[KeyDoc] = &[
         "the old edge of long OVER frames moves in steps of this, with bounded memory",
     ),
     KeyDoc::new("stale_after", "duration", NONE, "lookups say `stale` when the source is further behind"),
+    KeyDoc::new(
+        "bootstrap",
+        "mapping",
+        "{}",
+        "how the job begins with the archives of its streams, where they have one",
+    ),
     KeyDoc::new("sinks", "list of {KIND: {..}}", "[]", "where result rows are written"),
     KeyDoc::new(
         "on_full",
@@ -308,6 +338,30 @@ const ON_FULL: KeyDoc = KeyDoc::new(
     "when `limits.outbox` is full of rows that wait for this sink: the job waits, or the sink gets no more rows until it is \
      resumed",
 );
+
+pub(super) const BOOTSTRAP: &[KeyDoc] = &[
+    KeyDoc::new(
+        "shards",
+        "1 to 128",
+        "as `shards` of the server",
+        "how many threads its keys are spread over meanwhile",
+    ),
+    KeyDoc::new(
+        "writes",
+        "skip or {separate: [SINK, ..]}",
+        "skip",
+        "results of the past are not written, and when it is read each key's current one is; separate: the named sinks \
+         get the results of the past, and nothing later",
+    ),
+];
+
+pub(super) const PAST_WRITES: &[KeyDoc] = &[KeyDoc::new(
+    "separate",
+    "list of sinks",
+    REQUIRED,
+    "sinks of the job that get the results of the past, by their names: the kind, from the second of a kind on with a \
+     number, such as file-2",
+)];
 
 pub(super) const FEATURE: &[KeyDoc] = &[
     KeyDoc::new("type", "type", "the query's", "the column's type, checked against the query's"),

@@ -6,6 +6,7 @@
 //! connectors and their settings ([`ConnectorKinds`] judges them).
 
 mod archive;
+mod bootstrap;
 mod connectors;
 mod environment;
 mod features;

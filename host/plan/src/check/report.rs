@@ -122,6 +122,14 @@ impl Report {
         None
     }
 
+    /// True or false.
+    pub(crate) fn boolean(&mut self, key: &str, node: &Node) -> Option<bool> {
+        match node.value {
+            Value::Boolean(value) => Some(value),
+            _ => self.wrong_kind(key, node, "true or false"),
+        }
+    }
+
     /// One of a few words.
     pub(crate) fn word<T: Copy>(&mut self, key: &str, node: &Node, words: &[(&str, T)]) -> Option<T> {
         let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use weir_event::ByteSize;
 
 /// A key group is never split and there are 128, so more shards would have nothing to do.
-const SHARDS_LIMIT: u64 = 128;
+pub(super) const SHARDS_LIMIT: u64 = 128;
 
 /// Reads the settings of the server; what is not given has its default.
 pub(super) fn read(root: &Node, report: &mut Report) -> Option<ServerDefinition> {

@@ -156,6 +156,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         late: Late { policy: LatePolicy::Correct, allow: Span::from_millis(3_600_000) },
         emit: Emit::Close,
         stale_after: None,
+        bootstrap: weir_plan::Bootstrap::default(),
         sinks: Vec::new(),
     }
 }
@@ -211,6 +212,7 @@ impl Client {
             inputs: vec![InputSource {
                 source: Arc::new(HttpSource::new(log.clone())),
                 decoder: decoder.clone(),
+                archive: None,
             }],
             sinks: Vec::new(),
             mode: Mode::Live,

@@ -211,6 +211,7 @@ fn job(text: &str) -> JobDefinition {
         retention: None,
         tail: None,
         stale_after: None,
+        bootstrap: weir_plan::Bootstrap::default(),
         sinks: Vec::new(),
         origin: None,
         masks: Masks::default(),

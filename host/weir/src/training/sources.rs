@@ -39,7 +39,7 @@ impl Sources {
     /// What a job reads of a stream: its archive where it has one, else its log.
     pub(super) fn input(&self, input: &StreamInput) -> Result<Input, Failure> {
         let stream = &input.stream;
-        if let Some(Archive { format, schema, origin }) = &stream.archive {
+        if let Some(Archive { format, schema, origin, .. }) = &stream.archive {
             let format = self.format(&format.name, &format.options, schema)?;
             let source = self.source(&stream.name, origin, format.layout())?;
             return Ok(Input { source, decoder: format.decoder(&input.columns) });

@@ -7,13 +7,14 @@ use crate::failure::Failure;
 use crate::kinds::in_words;
 use std::sync::Arc;
 use weir_connect::settings::SettingError;
-use weir_connect::{ConnectError, CpuTime};
+use weir_connect::{ConnectError, CpuTime, FileLayout};
 use weir_connectors::context::{SinkContext, SourceContext};
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry;
 use weir_connectors::surroundings::ProjectSurroundings;
-use weir_engine::{InputSource, JobSpec, MakeDecoder, Mode, SinkSpec};
+use weir_engine::{ArchiveSource, InputSource, JobSpec, MakeDecoder, Mode, SinkSpec};
 use weir_format::{FormatProblem, StreamFormat, stream_format};
+use weir_plan::definition::Archive;
 use weir_plan::{JobPlan, SinkPlan, StreamDefinition, StreamInput};
 use weir_serve::StreamEntry;
 
@@ -29,10 +30,35 @@ pub(super) fn job_spec(
         let hub = running.hubs.of(opened, &running.logs, input)?;
         let own = decoder(opened, &input.stream)?(&input.columns);
         let (source, decoder) = hub.for_job(own, &input.columns, &cpu);
-        Ok(InputSource { source, decoder })
+        let archive = input.stream.archive.as_ref();
+        let archive = archive.map(|archive| archive_source(opened, running, input, archive)).transpose()?;
+        Ok(InputSource { source, decoder, archive })
     };
     let inputs = plan.inputs.iter().map(input_source).collect::<Result<Vec<_>, Failure>>()?;
     Ok(JobSpec { plan: plan.clone(), inputs, sinks: sinks(opened, plan), mode, cpu })
+}
+
+/// What the past of a stream is read through, each job by itself.
+fn archive_source(
+    opened: &Opened,
+    running: &Running,
+    input: &StreamInput,
+    archive: &Archive,
+) -> Result<ArchiveSource, Failure> {
+    let (stream, name) = (&input.stream, format!("{}`, its `archive", input.stream.name));
+    let around = ProjectSurroundings::new(&opened.folder, opened.clock.clone());
+    let format = stream_format(&archive.format.name, &archive.format.options, &archive.schema, &around);
+    let format = format.map_err(|problems| format_failure(&name, &problems))?;
+    let context = source_context(opened, &running.logs, &stream.name, format.layout());
+    let past = registry::source(&archive.origin.kind, &archive.origin.settings, &context);
+    let log = source(opened, &running.logs, stream, &input.origin)
+        .map_err(|errors| settings_failure(&stream.name, &errors))?;
+    Ok(ArchiveSource {
+        source: past.map_err(|errors| settings_failure(&name, &errors))?,
+        decoder: format.decoder(&archive.columns(&input.columns)),
+        places: format.decoder(&archive.places(stream)),
+        log,
+    })
 }
 
 /// A stream's source. Making one of a stream that takes rows declares its log.
@@ -44,23 +70,29 @@ pub(super) fn source(
 ) -> Result<Arc<dyn weir_connect::Source>, Vec<SettingError>> {
     // What is wrong with the format is said by whoever decodes.
     let layout = format(opened, stream).map(|format| format.layout()).unwrap_or_default();
-    let context = SourceContext {
+    let context = source_context(opened, logs, &stream.name, layout);
+    registry::source(&origin.kind, &origin.settings, &context)
+}
+
+fn source_context(
+    opened: &Opened,
+    logs: &Arc<IngestLogs>,
+    stream: &str,
+    layout: FileLayout,
+) -> SourceContext {
+    SourceContext {
         layout,
         project: opened.folder.clone(),
         data_dir: opened.data_dir.clone(),
-        stream: stream.name.clone(),
+        stream: stream.to_owned(),
         clock: opened.clock.clone(),
         logs: logs.clone(),
-    };
-    registry::source(&origin.kind, &origin.settings, &context)
+    }
 }
 
 /// What makes decoders of columns of a stream.
 pub(super) fn decoder(opened: &Opened, stream: &StreamDefinition) -> Result<MakeDecoder, Failure> {
-    let format = format(opened, stream).map_err(|problems| {
-        let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        Failure::user(format!("`{}`: {problems}", stream.name))
-    })?;
+    let format = format(opened, stream).map_err(|problems| format_failure(&stream.name, &problems))?;
     Ok(Box::new(move |columns| format.decoder(columns)))
 }
 
@@ -92,6 +124,11 @@ fn sinks(opened: &Opened, plan: &JobPlan) -> Vec<SinkSpec> {
         SinkSpec { name, kind, on_full, make: Arc::new(make) }
     };
     plan.sinks.iter().map(spec).collect()
+}
+
+fn format_failure(what: &str, problems: &[FormatProblem]) -> Failure {
+    let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    Failure::user(format!("`{what}`: {problems}"))
 }
 
 pub(super) fn settings_failure(what: &str, errors: &[SettingError]) -> Failure {

@@ -42,6 +42,16 @@ impl ConnectorKinds for Kinds {
         Kinds::check(kind, settings, if kind == "kafka" { "brokers" } else { "path" })
     }
 
+    fn check_archive(
+        &self,
+        stream: &str,
+        records: (&FormatDefinition, &StreamSchema),
+        kind: &str,
+        settings: &serde_json::Value,
+    ) -> Vec<SettingProblem> {
+        self.check_source(stream, records, kind, settings)
+    }
+
     fn check_sink(&self, _: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem> {
         Kinds::check(kind, settings, if kind == "kafka" { "brokers" } else { "path" })
     }

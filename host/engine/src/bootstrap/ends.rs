@@ -1,0 +1,196 @@
+//! Where the two sides of a cut meet: how far an archive goes, and where each partition of the log begins. Found by looking,
+//! before anything is read for good.
+//!
+//! Decides nothing, and keeps nothing but the ends.
+
+use super::Bootstrap;
+use super::cut::{Ends, decide};
+use crate::decode::{Arrival, Decoding, Outcome};
+use crate::inputs::{ArchiveSource, InputSource};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, RecordBatch};
+use std::collections::{BTreeMap, BTreeSet};
+use weir_connect::{ConnectError, CpuTime, Fetch};
+use weir_core::{first_offset, known_times, record_of};
+use weir_event::{EventTime, PartitionId, Position};
+use weir_plan::definition::{Archive, ArchiveCut};
+use weir_plan::{JobPlan, StreamInput};
+
+/// How far an archive goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ArchiveEnd {
+    /// The newest known time of its rows; `None` of one without any.
+    pub(crate) known: Option<EventTime>,
+    /// Of each partition of the log, one more than the highest offset that it has.
+    pub(crate) offsets: BTreeMap<u16, u64>,
+}
+
+/// Where a partition of a log begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogStart {
+    /// At its first record; at the next one where it holds none.
+    pub(crate) position: Position,
+    /// When the first was known; `None` where there is none yet.
+    pub(crate) known: Option<EventTime>,
+}
+
+/// What reading needs.
+pub(crate) struct Look<'a> {
+    pub(crate) depth: usize,
+    pub(crate) cpu: &'a CpuTime,
+    /// What says a later time says nothing.
+    pub(crate) now: EventTime,
+}
+
+impl Look<'_> {
+    /// How a job begins whose streams have archives: each is looked through as far as its cut has to be found, and so are the
+    /// first records of their logs, which wait for the job from then on.
+    pub(crate) async fn bootstrap(
+        &self,
+        plan: &JobPlan,
+        inputs: &[InputSource],
+    ) -> Result<Bootstrap, ConnectError> {
+        let (mut cuts, mut bytes) = (BTreeMap::new(), Some(0));
+        for (at, (stream, input)) in plan.inputs.iter().zip(inputs).enumerate() {
+            let (Some(archive), Some(source)) = (&stream.stream.archive, &input.archive) else { continue };
+            let name = &stream.stream.name;
+            let in_archive = |mut error: ConnectError| {
+                error.message = format!("stream `{name}`, its `archive`: {}", error.message);
+                error
+            };
+            let end = match archive.cut {
+                ArchiveCut::At(_) => None,
+                _ => Some(self.archive_end(stream, archive, source).await.map_err(in_archive)?),
+            };
+            let log = self.log_starts(stream, input, source).await?;
+            let cut = decide(name, archive, &Ends { archive: end, log, now: self.now })?;
+            for (partition, position) in &cut.starts {
+                input.source.committed(&plan.name, *partition, position);
+            }
+            tracing::info!(
+                job = plan.name,
+                stream = name,
+                "begins with the archive; {}; the rest: log",
+                cut.cut
+            );
+            cuts.insert(at, cut);
+            let left = source.source.left(&[], true).await.unwrap_or_default();
+            bytes = bytes.zip(left.bytes).map(|(bytes, left)| bytes + left);
+        }
+        Ok(Bootstrap::of(cuts, bytes))
+    }
+
+    /// Reads all of an archive, of its columns only those that say where a row belongs.
+    pub(crate) async fn archive_end(
+        &self,
+        stream: &StreamInput,
+        archive: &Archive,
+        source: &ArchiveSource,
+    ) -> Result<ArchiveEnd, ConnectError> {
+        let partitions = source.source.partitions(&[]).await?;
+        let mut open: BTreeSet<u16> = partitions.iter().map(|open| open.partition).collect();
+        let mut reader = source.source.open(0, &partitions, true).await?;
+        let mut decoding = Decoding::new(BTreeMap::from([(0, source.places.clone())]), self.depth, self.cpu);
+        let mut end = ArchiveEnd::default();
+        while !open.is_empty() || !decoding.is_empty() {
+            tokio::select! {
+                biased;
+                fetched = reader.next(), if !open.is_empty() && decoding.has_room() => match fetched? {
+                    Fetch::CaughtUp(partition) | Fetch::Ended(partition) => {
+                        open.remove(&partition.partition);
+                    }
+                    fetch => decoding.push(fetch),
+                },
+                outcome = decoding.next(), if !decoding.is_empty() => match outcome.flatten() {
+                    Some(Outcome::Ready(Arrival::Block(block))) => {
+                        self.go_through(&block.1.columns, stream, archive, &mut end);
+                    }
+                    Some(Outcome::Ready(_)) => {}
+                    Some(Outcome::Unready(unready)) => return Err(unready.1),
+                    None => return Err(ConnectError::internal("the decoder panicked on a block of the archive")),
+                },
+            }
+        }
+        Ok(end)
+    }
+
+    fn go_through(
+        &self,
+        columns: &RecordBatch,
+        stream: &StreamInput,
+        archive: &Archive,
+        end: &mut ArchiveEnd,
+    ) {
+        let time = |column: usize| columns.column(column).as_primitive::<TimestampMillisecondType>();
+        let declared = stream.stream.known_time.map(|_| time(1));
+        let event = time(0);
+        for row in 0..columns.num_rows() {
+            let known = declared.filter(|known| known.is_valid(row)).map(|known| known.value(row));
+            let known = EventTime::from_millis(known.unwrap_or_else(|| event.value(row)));
+            if known <= self.now {
+                end.known = end.known.max(Some(known));
+            }
+        }
+        if let ArchiveCut::ByOffset(_) = archive.cut {
+            let first = 1 + usize::from(declared.is_some());
+            let number = |column: usize| columns.column(column).as_primitive::<Int64Type>();
+            let (partitions, offsets) = (number(first), number(first + 1));
+            for row in 0..columns.num_rows() {
+                let [partition, offset] =
+                    [partitions, offsets].map(|column| column.is_valid(row).then(|| column.value(row)));
+                if let Some((partition, offset)) = record_of(partition, offset) {
+                    let end = end.offsets.entry(partition).or_default();
+                    *end = (*end).max(offset + 1);
+                }
+            }
+        }
+    }
+
+    /// Reads the first records of every partition of the log.
+    pub(crate) async fn log_starts(
+        &self,
+        stream: &StreamInput,
+        input: &InputSource,
+        archive: &ArchiveSource,
+    ) -> Result<BTreeMap<u16, LogStart>, ConnectError> {
+        let partitions = archive.log.partitions(&[]).await?;
+        let mut open: BTreeSet<u16> = partitions.iter().map(|open| open.partition).collect();
+        let from = |partition: u16| {
+            let found = partitions.iter().find(|open| open.partition == partition);
+            found.and_then(|open| open.from.clone()).unwrap_or_default()
+        };
+        let nothing = |partition: &u16| (*partition, LogStart { position: from(*partition), known: None });
+        let mut starts: BTreeMap<u16, LogStart> = open.iter().map(nothing).collect();
+        let mut reader = archive.log.open(0, &partitions, true).await?;
+        let mut begun = BTreeSet::new();
+        while !open.is_empty() {
+            match reader.next().await? {
+                Fetch::CaughtUp(PartitionId { partition, .. })
+                | Fetch::Ended(PartitionId { partition, .. }) => {
+                    open.remove(&partition);
+                }
+                Fetch::Block(block) if open.contains(&block.partition.partition) => {
+                    let partition = block.partition.partition;
+                    let Some(start) = starts.get_mut(&partition) else { continue };
+                    if begun.insert(partition) {
+                        let place = block.next.place.clone();
+                        start.position = Position { next: first_offset(&block), place };
+                    }
+                    if !block.holds_data() {
+                        continue;
+                    }
+                    input.decoder.ready(&block).await?;
+                    let decoded = self.cpu.measure(|| input.decoder.decode(&block));
+                    start.known = known_times(stream, &decoded.columns).next();
+                    if start.known.is_some() {
+                        reader.pause(block.partition);
+                        open.remove(&partition);
+                    }
+                }
+                Fetch::Block(_) | Fetch::Watermark(..) | Fetch::Appeared(..) => {}
+            }
+        }
+        Ok(starts)
+    }
+}

@@ -1,0 +1,128 @@
+//! Bootstrap: a job that starts anew begins with the past that its streams keep elsewhere, and goes on with their logs.
+//!
+//! What of it lasts is part of every checkpoint: which rows come from where is decided once, by [`cut`], and how far the
+//! job has come with that survives a crash. Knows phases and counts; must not know how anything is read.
+
+pub(crate) mod cut;
+pub(crate) mod ends;
+pub(crate) mod phases;
+
+use crate::status::{BootstrapStatus, SideStatus};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use weir_core::Cut;
+use weir_event::{EventTime, PartitionId, Position};
+use weir_plan::JobPlan;
+
+/// How far a job has come with the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    /// It reads the archives, and streams without one.
+    Past,
+    /// It reads the logs, and its watermark is not beyond the past yet.
+    Log,
+    /// The past is over.
+    Done,
+}
+
+/// What a job remembers of how it began with the past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Bootstrap {
+    pub(crate) phase: Phase,
+    /// By input, where its archive is cut from its log; none of an input without an archive.
+    pub(crate) cuts: BTreeMap<usize, StreamCut>,
+    /// The newest event time of the past, as far as it was read.
+    pub(crate) newest: Option<EventTime>,
+    /// Bytes of the past when the job began with it, where that is known.
+    pub(crate) bytes: Option<u64>,
+    /// What was read of all archives.
+    pub(crate) archive: Side,
+    /// What was read of the logs, until the past was over.
+    pub(crate) log: Vec<(PartitionId, Side)>,
+}
+
+/// How one stream is cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StreamCut {
+    pub(crate) stream: String,
+    pub(crate) cut: Cut,
+    /// The known time from which on the log has everything.
+    pub(crate) from: EventTime,
+    /// Between these known times rows may be in neither, which the definition allows.
+    pub(crate) gap: Option<(EventTime, EventTime)>,
+    /// Where each partition of the log began then, which is to be kept until it is read.
+    pub(crate) starts: Vec<(u16, Position)>,
+}
+
+/// Rows of one side of the cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Side {
+    /// Rows that count on this side.
+    pub(crate) rows: u64,
+    /// Rows that do not, as they are the other side's.
+    pub(crate) refused: u64,
+}
+
+impl Bootstrap {
+    pub(crate) fn of(cuts: BTreeMap<usize, StreamCut>, bytes: Option<u64>) -> Bootstrap {
+        let archive = Side::default();
+        Bootstrap { phase: Phase::Past, cuts, newest: None, bytes, archive, log: Vec::new() }
+    }
+
+    /// Whether a partition's beginning says nothing of what the job lacks: what lies before it is in an archive.
+    pub(crate) fn covers(&self, partition: PartitionId) -> bool {
+        self.cuts.contains_key(&partition.input())
+    }
+
+    /// Since when the job has all data of the streams that have an archive; `None` for all that there is.
+    pub(crate) fn data_since(&self) -> Option<EventTime> {
+        let since = |cut: &StreamCut| match self.phase {
+            Phase::Past | Phase::Log => Some(cut.from),
+            Phase::Done => cut.gap.map(|(_, until)| until),
+        };
+        self.cuts.values().filter_map(since).max()
+    }
+
+    /// Counts rows of a block.
+    pub(crate) fn count(&mut self, partition: PartitionId, rows: Side) {
+        let side = if partition.is_of_archive() {
+            &mut self.archive
+        } else {
+            let at = self.log.partition_point(|(other, _)| *other < partition);
+            if self.log.get(at).is_none_or(|(other, _)| *other != partition) {
+                self.log.insert(at, (partition, Side::default()));
+            }
+            &mut self.log[at].1
+        };
+        side.rows += rows.rows;
+        side.refused += rows.refused;
+    }
+
+    /// For people and programs; `left` are the bytes of the past that are still to be read.
+    pub(crate) fn status(&self, plan: &JobPlan, left: Option<u64>) -> BootstrapStatus {
+        let side = |side: &Side| SideStatus { rows: side.rows, refused: side.refused };
+        let of_log = |(partition, counted): &(PartitionId, Side)| {
+            let stream = plan.input_of(*partition).map(|input| input.stream.name.clone());
+            (format!("{}/{}", stream.unwrap_or_default(), partition.partition), side(counted))
+        };
+        let left = match self.phase {
+            Phase::Past => left,
+            Phase::Log | Phase::Done => Some(0),
+        };
+        BootstrapStatus {
+            state: match self.phase {
+                Phase::Past => "archive",
+                Phase::Log => "log",
+                Phase::Done => "done",
+            },
+            cut: self.cuts.values().map(|cut| (cut.stream.clone(), cut.cut.to_string())).collect(),
+            gap: self.cuts.values().filter_map(|cut| Some((cut.stream.clone(), cut.gap?))).collect(),
+            archive: side(&self.archive),
+            log: self.log.iter().map(of_log).collect(),
+            bytes: self.bytes,
+            left_bytes: left,
+            seconds_left: None,
+        }
+    }
+}

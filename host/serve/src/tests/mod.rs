@@ -157,6 +157,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         emit: Emit::Close,
         stale_after: None,
         sinks: Vec::new(),
+        looks_ahead: None,
     }
 }
 

@@ -179,6 +179,12 @@ fn whoever_runs_jobs_refuses_a_label_and_goes_on_with_the_others() {
     two_streams(&project);
     let label = format!("query: SELECT u, COUNT(*) OVER w AS n FROM a {LABEL}\n");
     project.file("jobs/label.yaml", &label);
+    let checked = project.weir("check", &[]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(
+        checked.status.success() && said.contains("2 streams, 1 job, for training only: no errors"),
+        "{said}"
+    );
     let only_label = project.weir("run", &["--until-end"]);
     let said = String::from_utf8_lossy(&only_label.stderr).into_owned();
     assert_eq!(only_label.status.code(), Some(1), "{said}");

@@ -1,7 +1,8 @@
 //! The replay: a job's history and the rows of the spine, side by side in the order of time.
 //!
 //! Its clock stands where the rows do. Partitions become idle, and watermarks go on, as they did at that time, so that the
-//! windows that a lookup took for complete are the same.
+//! windows that a lookup took for complete are the same. Of a job that looks ahead each row is asked for so much later: what
+//! follows its moment is known by then, and is what a lookup would have said then.
 
 use crate::error::TrainError;
 use crate::feed::{Feed, InEventTime, Logs};

@@ -116,7 +116,7 @@ fn verdict(checked: &Checked, planned: &Planned, has_errors: bool, unfit: usize)
     let streams = sound_of(checked.streams.len(), checked.refused_streams.len(), "stream");
     let runnable = planned.jobs.len() - unfit;
     let jobs = sound_of(runnable + planned.for_training.len(), failed + waiting.len(), "job");
-    let counts = format!("{streams}, {jobs}{}", for_training(planned.for_training.len()));
+    let counts = format!("{streams}, {jobs}{}", for_training(planned));
     match (may_serve(checked), failed, runnable + waiting.len()) {
         (_, 1.., 0) if checked.server.is_some() => {
             format!("{counts}: `weir serve` will not start, since no job can run")
@@ -141,8 +141,12 @@ fn all_jobs(planned: &Planned) -> impl Iterator<Item = &JobPlan> {
 }
 
 /// How many of the jobs `weir train` alone can ask.
-fn for_training(jobs: usize) -> String {
-    if jobs == 0 { String::new() } else { format!(", {jobs} of them for training only") }
+fn for_training(planned: &Planned) -> String {
+    match planned.for_training.len() {
+        0 => String::new(),
+        _ if planned.jobs.is_empty() && planned.refused.is_empty() => ", for training only".to_owned(),
+        some => format!(", {some} of them for training only"),
+    }
 }
 
 /// How many there are, and how many of them are sound where some are not.

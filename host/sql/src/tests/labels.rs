@@ -34,6 +34,9 @@ fn a_label_is_a_frame_that_ends_when_it_is_asked_for() {
     let both = "SELECT user_id, COUNT(*) OVER w AS n FROM (SELECT user_id, rowtime FROM event_user_action UNION ALL SELECT \
                 CAST(passenger_id AS STRING), rowtime FROM event_ride_completed) WINDOW w AS (PARTITION BY user_id ORDER BY rowtime ";
     assert_eq!(planned(&format!("{both}{AHEAD})")).plan.looks_ahead, Some(WEEK));
+    let items = "SELECT user_id, COUNT(DISTINCT tag) OVER w AS n FROM event_user_action CROSS JOIN UNNEST(tags) AS t(tag) WINDOW w \
+                 AS (PARTITION BY user_id ORDER BY rowtime ";
+    assert_eq!(planned(&format!("{items}{AHEAD})")).plan.looks_ahead, Some(WEEK));
     assert_eq!(
         planned(&query("SUM(fare) OVER w AS s", "RANGE INTERVAL '7' DAY PRECEDING")).plan.looks_ahead,
         None
@@ -100,6 +103,28 @@ fn what_looks_ahead_otherwise_is_refused_with_what_to_write() {
                 "{what}: {said}"
             );
         }
+    }
+    for (text, says) in [
+        (
+            format!(
+                "SELECT COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime {AHEAD}) AS n FROM event_user_action HAVING COUNT(*) > 1"
+            ),
+            "HAVING filters the windows of GROUP BY",
+        ),
+        (
+            format!(
+                "SELECT t.price, COUNT(*) OVER (PARTITION BY user_id ORDER BY rowtime {AHEAD}) AS n FROM event_user_action e LAST \
+                 JOIN trades t ON e.user_id = t.account"
+            ),
+            "a query with LAST JOIN computes of each row alone",
+        ),
+        (
+            format!("SELECT id, COUNT(*) OVER (PARTITION BY id ORDER BY rowtime {AHEAD}) AS n FROM orders"),
+            "OVER, which gives a result for each row,",
+        ),
+    ] {
+        let said = refused(&text).concat();
+        assert!(said.contains(says), "{text}: {said}");
     }
     for what in ["fare * 2 AS d, COUNT(*) OVER w AS n", "fare / SUM(fare) OVER w AS share"] {
         let said = refused(&query(what, AHEAD)).concat();

@@ -61,6 +61,7 @@ mod tidy;
 mod told;
 mod tour;
 mod train;
+mod train_labels;
 mod train_oracle;
 mod train_spines;
 mod web_stores;

@@ -23,6 +23,11 @@ const SETTINGS: &str = "shards: 2\ncheckpoint: {every: 1s}\n";
 const CORRECTED: &str = "late: {allow: 3s}\n";
 const DROPPED: &str = "late: {policy: drop}\n";
 const RANGE: &str = "WINDOW w AS (PARTITION BY user_id ORDER BY t RANGE INTERVAL '3' SECOND PRECEDING)";
+/// The same, seen from its beginning.
+const AHEAD: &str = "WINDOW w AS (PARTITION BY user_id ORDER BY t RANGE BETWEEN CURRENT ROW AND INTERVAL '3' SECOND FOLLOWING)";
+const AHEAD_MS: i64 = 3000;
+const OVER: &str = "SELECT user_id, COUNT(*) OVER w AS n, SUM(fare) OVER w AS s, TOP(3, city) OVER w AS last, AVG(fare) OVER w \
+                    AS a FROM rides";
 
 /// Jobs of one kind of window each: what they compute, of which rows, and what else their definition says.
 fn jobs() -> Vec<(&'static str, String, String)> {
@@ -34,8 +39,6 @@ fn jobs() -> Vec<(&'static str, String, String)> {
     };
     let with_default = format!("{CORRECTED}features: {{n: {{default: -1}}}}\n");
     let count_sum = "COUNT(*) AS n, SUM(fare) AS s";
-    let over = "SELECT user_id, COUNT(*) OVER w AS n, SUM(fare) OVER w AS s, TOP(3, city) OVER w AS last, AVG(fare) OVER w \
-                AS a FROM rides";
     let rows = "SELECT user_id, AVG(fare) OVER v AS a, MAX(fare) OVER v AS m, FIRST_VALUE(city) OVER v AS f FROM rides \
                 WINDOW v AS (PARTITION BY user_id ORDER BY t ROWS 4 PRECEDING)";
     let tumble = "TUMBLE(t, INTERVAL '1' SECOND)";
@@ -47,7 +50,7 @@ fn jobs() -> Vec<(&'static str, String, String)> {
     let filtered = format!("SELECT user_id, COUNT(*) OVER w AS n FROM rides WHERE fare > 10 {RANGE}");
     let (corrected, dropped) = (|| CORRECTED.to_owned(), || DROPPED.to_owned());
     vec![
-        ("over", format!("{over} {RANGE}"), corrected()),
+        ("over", format!("{OVER} {RANGE}"), corrected()),
         ("rows", rows.to_owned(), corrected()),
         ("tumble", grouped(&format!("{count_sum}, COUNT(DISTINCT city) AS c"), tumble), with_default.clone()),
         ("hop", grouped("COUNT(*) AS n, MIN(fare) AS s", hop), corrected()),
@@ -60,7 +63,7 @@ fn jobs() -> Vec<(&'static str, String, String)> {
         ),
         ("having", grouped("COUNT(*) AS n", &having), with_default),
         ("filtered", filtered, corrected()),
-        ("drop_over", format!("{over} {RANGE}"), dropped()),
+        ("drop_over", format!("{OVER} {RANGE}"), dropped()),
         ("drop_tumble", grouped(count_sum, tumble), dropped()),
         ("drop_session", grouped(count_sum, session), dropped()),
     ]
@@ -166,6 +169,7 @@ fn a_training_set_has_what_lookups_have_answered_after_kills_too() {
     for (job, query, more) in &jobs {
         project.file(&format!("jobs/{job}.yaml"), &format!("query: |\n  {query}\n{more}"));
     }
+    project.file("jobs/label.yaml", &format!("query: |\n  {OVER} {AHEAD}\n{CORRECTED}"));
     let names: Vec<&str> = jobs.iter().map(|(job, ..)| *job).collect();
     let mut client = Client::new(SystemClock::new().now().millis().unsigned_abs());
     let seed = client.dice;
@@ -177,22 +181,48 @@ fn a_training_set_has_what_lookups_have_answered_after_kills_too() {
             server.kill();
             continue;
         }
-        let lookups = client.lookups.iter().enumerate();
-        let asked = lookups.map(|(number, (user, answer))| {
-            let moment = &answer["jobs"]["over"]["as_of"];
-            format!("{}\n", json!({"number": number, "user_id": user, "event_time": moment}))
-        });
-        project.file("spine.jsonl", &asked.collect::<String>());
-        let [spine, output] = ["spine.jsonl", "out.jsonl"].map(|name| project.path().join(name));
-        let output = output.to_str().unwrap();
-        let features = names.join(",");
-        let arguments =
-            ["--spine", spine.to_str().unwrap(), "--features", &features, "--status", "-o", output];
-        let trained = project.weir("train", &arguments);
-        assert!(trained.status.success(), "{trained:?}");
+        train(&project, &client.lookups, (&names.join(","), 0), "out.jsonl");
+        train(&project, &client.lookups, ("label", AHEAD_MS), "labels.jsonl");
         assert!(server.terminate().success());
     }
     assert_agreement(&project, &client.lookups, seed);
+    assert_labels(&project, &client.lookups, seed);
+}
+
+/// Asks for features so long before lookups were asked.
+#[track_caller]
+fn train(project: &Project, lookups: &[(String, Value)], (features, before): (&str, i64), output: &str) {
+    let asked = lookups.iter().enumerate().map(|(number, (user, answer))| {
+        let moment = time(&answer["jobs"]["over"]["as_of"]).unwrap().millis() - before;
+        format!("{}\n", json!({"number": number, "user_id": user, "event_time": moment}))
+    });
+    project.file("spine.jsonl", &asked.collect::<String>());
+    let [spine, output] = ["spine.jsonl", output].map(|name| project.path().join(name));
+    let [spine, output] = [&spine, &output].map(|path| path.to_str().unwrap());
+    let arguments = ["--spine", spine, "--features", features, "--status", "-o", output];
+    let trained = project.weir("train", &arguments);
+    assert!(trained.status.success(), "{trained:?}");
+}
+
+/// Labels are what was served at the end of the time that they are over.
+#[track_caller]
+fn assert_labels(project: &Project, lookups: &[(String, Value)], seed: u64) {
+    let trained = std::fs::read_to_string(project.path().join("labels.jsonl")).unwrap();
+    assert_eq!(trained.lines().count(), lookups.len());
+    let mut whole = 0;
+    for (line, (user, answer)) in trained.lines().zip(lookups) {
+        let row: Value = serde_json::from_str(line).unwrap();
+        for feature in ["n", "s", "last", "a"] {
+            let served = &answer["rows"][0]["features"][format!("over:{feature}")];
+            let (label, status) =
+                (&row[format!("label__{feature}")], &row[format!("label__{feature}__status")]);
+            assert_eq!(*label, served["value"], "seed {seed}: {user} {feature} {row} {served}");
+            // Behind the last event of all, nobody knows whether there was another.
+            assert!(*status == "partial" || *status == served["status"], "seed {seed}: {row} {served}");
+            whole += usize::from(*status == "ok");
+        }
+    }
+    assert!(whole > lookups.len(), "seed {seed}: {whole} values of {} lookups are whole", lookups.len());
 }
 
 #[track_caller]

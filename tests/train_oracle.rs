@@ -7,13 +7,13 @@ use crate::harness::Project;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-const BASE: i64 = 1_770_000_000_000;
+pub(crate) const BASE: i64 = 1_770_000_000_000;
 const DISORDER: i64 = 3000;
-const ALLOW: i64 = 5000;
-const RANGE: i64 = 10_000;
-const USERS: u64 = 8;
+pub(crate) const ALLOW: i64 = 5000;
+pub(crate) const RANGE: i64 = 10_000;
+pub(crate) const USERS: u64 = 8;
 
-const STREAM: &str = "\
+pub(crate) const STREAM: &str = "\
 fields: {user_id: string, n: bigint, fare: double, at: timestamp, known: timestamp}
 event_time: at
 known_time: known
@@ -27,14 +27,16 @@ const JOBS: [(&str, &str, i64); 3] = [
     ("strict", "late: {policy: drop, allow: 5s}\n", 0),
     ("life", "late: {allow: 5s}\nemit: {on: change}\n", ALLOW),
 ];
+const PRECEDING: &str = "RANGE INTERVAL '10' SECOND PRECEDING";
+/// What the features are called.
+pub(crate) const NAMES: [&str; 7] = ["events", "count", "sum", "revenue", "least", "most", "last"];
 
-fn query(job: &str) -> String {
+/// A job's query, over windows of this frame if it has any.
+pub(crate) fn query(job: &str, frame: &str) -> String {
     let what = ["COUNT(*)", "COUNT(n)", "SUM(n)", "SUM(fare)", "MIN(fare)", "MAX(n)", "LAST_VALUE(n)"];
-    let names = ["events", "count", "sum", "revenue", "least", "most", "last"];
     let over = if job == "life" { "" } else { " OVER w" };
     let columns: Vec<String> =
-        what.iter().zip(names).map(|(what, name)| format!("{what}{over} AS {name}")).collect();
-    let frame = "RANGE INTERVAL '10' SECOND PRECEDING";
+        what.iter().zip(NAMES).map(|(what, name)| format!("{what}{over} AS {name}")).collect();
     let behind = match job {
         "life" => "GROUP BY user_id".to_owned(),
         _ => format!("WINDOW w AS (PARTITION BY user_id ORDER BY at {frame})"),
@@ -43,16 +45,16 @@ fn query(job: &str) -> String {
 }
 
 #[derive(Debug, Clone)]
-struct Event {
-    user: Option<u64>,
+pub(crate) struct Event {
+    pub(crate) user: Option<u64>,
     n: Option<i64>,
     fare: Option<f64>,
-    at: i64,
+    pub(crate) at: i64,
     known: Option<i64>,
 }
 
 impl Event {
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let Event { user, n, fare, at, known } = self;
         let user = user.map(|user| format!("u{user}"));
         format!("{}\n", json!({"user_id": user, "n": n, "fare": fare, "at": at, "known": known}))
@@ -60,20 +62,20 @@ impl Event {
 }
 
 /// Files of events, and dice.
-struct World {
-    files: [Vec<Event>; 2],
+pub(crate) struct World {
+    pub(crate) files: [Vec<Event>; 2],
     dice: u64,
     /// How long before it is known an event happens at least; less than 0 for events that are known before they happen.
     least_delay: i64,
 }
 
 impl World {
-    fn roll(&mut self, sides: i64) -> i64 {
+    pub(crate) fn roll(&mut self, sides: i64) -> i64 {
         self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.dice >> 33) % sides as u64) as i64
     }
 
-    fn new(seed: u64, least_delay: i64, count: usize) -> World {
+    pub(crate) fn new(seed: u64, least_delay: i64, count: usize) -> World {
         let mut world = World { files: [Vec::new(), Vec::new()], dice: seed, least_delay };
         for file in 0..2 {
             let mut clock = BASE;
@@ -109,7 +111,7 @@ impl World {
     }
 
     /// When each event of a file was known: no earlier than those before it.
-    fn known(events: &[Event]) -> Vec<i64> {
+    pub(crate) fn known(events: &[Event]) -> Vec<i64> {
         let mut known = i64::MIN;
         let later = |event: &Event| {
             known = known.max(event.known.unwrap_or(event.at));
@@ -139,7 +141,7 @@ impl World {
     }
 
     /// Moments anywhere, and at every edge there can be of some events.
-    fn moments(&mut self) -> Vec<i64> {
+    pub(crate) fn moments(&mut self) -> Vec<i64> {
         let end = BASE + 90_000;
         let (as_of, _) = self.known_by(end, 0);
         let mut moments = vec![BASE - 60_000, BASE - 1, end + 60_000, end + 30 * 86_400_000];
@@ -159,7 +161,7 @@ impl World {
 }
 
 /// What a feature set is over these events, which are in the order in which they count at one time.
-fn values(mut events: Vec<&Event>) -> [Value; 7] {
+pub(crate) fn values(mut events: Vec<&Event>) -> [Value; 7] {
     events.sort_by_key(|event| event.at);
     let numbers: Vec<i64> = events.iter().filter_map(|event| event.n).collect();
     let fares: Vec<f64> = events.iter().filter_map(|event| event.fare).collect();
@@ -177,12 +179,12 @@ fn values(mut events: Vec<&Event>) -> [Value; 7] {
 }
 
 /// A way to train, and what counts for a moment then: the time that values are as of, and the events.
-struct Rule {
-    arguments: &'static [&'static str],
-    counts: for<'w> fn(&'w World, i64, i64) -> (i64, Vec<&'w Event>),
+pub(crate) struct Rule {
+    pub(crate) arguments: &'static [&'static str],
+    pub(crate) counts: for<'w> fn(&'w World, i64, i64) -> (i64, Vec<&'w Event>),
 }
 
-const RULES: [Rule; 3] = [
+pub(crate) const RULES: [Rule; 3] = [
     Rule { arguments: &["--as-of", "known"], counts: World::known_by },
     Rule {
         arguments: &["--serving-delay", "200ms"],
@@ -194,7 +196,7 @@ const RULES: [Rule; 3] = [
     },
 ];
 
-fn train(project: &Project, features: &str, arguments: &[&str]) -> Vec<Value> {
+pub(crate) fn train(project: &Project, features: &str, arguments: &[&str]) -> Vec<Value> {
     let [spine, output] = ["spine.jsonl", "out.jsonl"].map(|name| project.path().join(name));
     let [spine, output] = [&spine, &output].map(|path| path.to_str().unwrap());
     let all = ["--spine", spine, "--features", features, "--status", "-o", output];
@@ -215,12 +217,11 @@ fn assert_row(world: &World, rule: &Rule, (user, moment): (u64, i64), row: &Valu
         let events: Vec<&Event> = events.into_iter().filter(is_in).collect();
         let status = if events.is_empty() { "not_found" } else { "ok" };
         let expected = values(events.clone());
-        let names = ["events", "count", "sum", "revenue", "least", "most", "last"];
-        let found = names.map(|name| row[format!("{job}__{name}")].clone());
+        let found = NAMES.map(|name| row[format!("{job}__{name}")].clone());
         let place =
             || format!("{:?} {job} u{user} at {moment}, as of {as_of}: {events:?}\n{row}", rule.arguments);
         assert_eq!(found, expected, "{}", place());
-        for name in names {
+        for name in NAMES {
             assert_eq!(row[format!("{job}__{name}__status")], status, "{}", place());
         }
         all.extend(expected);
@@ -232,7 +233,7 @@ fn check(seed: u64, least_delay: i64) {
     let project = Project::new();
     project.file("streams/rides.yaml", STREAM);
     for (job, more, _) in JOBS {
-        project.file(&format!("jobs/{job}.yaml"), &format!("query: |\n  {}\n{more}", query(job)));
+        project.file(&format!("jobs/{job}.yaml"), &format!("query: |\n  {}\n{more}", query(job, PRECEDING)));
     }
     let mut world = World::new(seed, least_delay, 1000);
     for (number, events) in world.files.iter().enumerate() {

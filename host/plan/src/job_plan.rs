@@ -50,6 +50,9 @@ pub struct JobPlan {
     pub bootstrap: Bootstrap,
     /// Where results go.
     pub sinks: Vec<SinkPlan>,
+    /// How far its frames look ahead of a moment, for a job that is for training only: what is asked of it is asked so much
+    /// later, over frames that end there, when it has happened.
+    pub looks_ahead: Option<Span>,
 }
 
 /// A stream as a job reads it.

@@ -11,8 +11,10 @@ use weir_plan::{
 /// What a project's definitions come to.
 #[derive(Debug)]
 pub struct Planned {
-    /// Plans of the jobs that have no error.
+    /// Plans of the jobs that have no error and can run.
     pub jobs: Vec<JobPlan>,
+    /// Plans of the jobs that have no error and are for training only, as they look ahead.
+    pub for_training: Vec<JobPlan>,
     /// The jobs that have errors.
     pub refused: Vec<RefusedJob>,
     /// Everything to say of the definitions, errors among it.
@@ -28,6 +30,8 @@ pub struct RefusedJob {
     pub reasons: Vec<String>,
     /// The functions that it lacks, where it lacks nothing else: a plugin can bring them at any time.
     pub lacks: Vec<String>,
+    /// Whether nothing is wrong with it, and it is for training only.
+    pub for_training: bool,
 }
 
 impl Planned {
@@ -61,21 +65,33 @@ pub fn plan_checked(checked: &Checked, functions: &dyn FunctionCatalog) -> Plann
         name: name.clone(),
         reasons: errors_of(checked, file),
         lacks: Vec::new(),
+        for_training: false,
     });
-    let mut planned =
-        Planned { jobs: Vec::new(), refused: refused.collect(), diagnostics: checked.diagnostics.clone() };
+    let mut planned = Planned {
+        jobs: Vec::new(),
+        for_training: Vec::new(),
+        refused: refused.collect(),
+        diagnostics: checked.diagnostics.clone(),
+    };
     let names: Vec<String> = checked.jobs.iter().map(|job| job.name.clone()).collect();
     for job in &checked.jobs {
         if let Some((stream, file)) = refused_stream(job, checked) {
             let mut reasons = vec![format!("it reads the stream `{stream}`, which is refused")];
             reasons.extend(errors_of(checked, file));
-            planned.refused.push(RefusedJob { name: job.name.clone(), reasons, lacks: Vec::new() });
+            planned.refused.push(RefusedJob {
+                name: job.name.clone(),
+                reasons,
+                lacks: Vec::new(),
+                for_training: false,
+            });
             continue;
         }
         match plan_job(job, &checked.streams, &names, functions) {
             Ok((plan, notices)) => {
                 planned.diagnostics.extend(notices);
-                planned.jobs.push(plan);
+                let of_its_kind =
+                    if plan.looks_ahead.is_some() { &mut planned.for_training } else { &mut planned.jobs };
+                of_its_kind.push(plan);
             }
             Err((refused, diagnostics)) => {
                 planned.refused.push(refused);
@@ -117,7 +133,7 @@ pub fn plan_job(
             }
             lacks.sort_unstable();
             lacks.dedup();
-            Err((RefusedJob { name: job.name.clone(), reasons, lacks }, diagnostics))
+            Err((RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false }, diagnostics))
         }
     }
 }

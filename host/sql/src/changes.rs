@@ -67,7 +67,7 @@ pub(crate) fn check_changes(
     let Some(Branch { stream, at, .. }) = relation.changed() else { return Some(()) };
     let what = match windows {
         None => "a query that computes each row alone",
-        Some(StageWindows::Over(_)) => "OVER, which gives a result for each row,",
+        Some(StageWindows::Over { .. }) => "OVER, which gives a result for each row,",
         Some(StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. })) => "SESSION",
         // A key's rows are kept one by one, and are not told apart from those that take them back.
         Some(StageWindows::Lifetime) => "a query without a window",

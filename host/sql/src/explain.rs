@@ -66,7 +66,7 @@ fn write_stage(text: &mut String, plan: &JobPlan, stage: &KeyedStage) -> fmt::Re
             writeln!(text, "  {name} {}", type_name(data_type))?;
         }
     }
-    write_frames(text, &stage.spec.frames)?;
+    write_frames(text, &stage.spec.frames, plan.looks_ahead)?;
     if let Some(step) = stage.spec.tail {
         writeln!(text, "  a frame begins at a multiple of {step}, so it may hold rows up to {step} older")?;
     }
@@ -77,7 +77,7 @@ fn write_stage(text: &mut String, plan: &JobPlan, stage: &KeyedStage) -> fmt::Re
     writeln!(text, "  state {}", plan.state_fingerprint)
 }
 
-fn write_frames(text: &mut String, frames: &Frames) -> fmt::Result {
+fn write_frames(text: &mut String, frames: &Frames, ahead: Option<Span>) -> fmt::Result {
     match frames {
         Frames::Grid(grid) => {
             writeln!(text, "in windows of {} every {}, offset {}", grid.size, grid.slide, grid.offset)
@@ -96,9 +96,11 @@ fn write_frames(text: &mut String, frames: &Frames) -> fmt::Result {
         Frames::Over(frames) => {
             writeln!(text, "for each row, over rows with the same key")?;
             for (index, frame) in frames.iter().enumerate() {
-                writeln!(text, "  frame {index}: {}", frame_text(frame))?;
+                let frame = ahead
+                    .map_or_else(|| frame_text(frame), |ahead| format!("from it up to {ahead} after it"));
+                writeln!(text, "  frame {index}: {frame}")?;
             }
-            Ok(())
+            ahead.map_or(Ok(()), |_| writeln!(text, "  for training only"))
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Knows which clauses go together. Must not know result columns beyond what stands in them.
 
 use crate::aggregates::Aggregates;
+use crate::labels;
 use crate::over::over_window;
 use crate::parse::{Item, Parsed};
 use crate::report::{Refusal, Report, START};
@@ -118,12 +119,15 @@ fn by_over(
     event_time: &str,
     report: &mut Report<'_>,
 ) -> Option<Grouping> {
-    let mut keys: Option<Vec<Expr>> = None;
+    let (mut keys, mut ahead): (Option<Vec<Expr>>, _) = (None, None);
     for call in parsed.items.iter().flat_map(|item| calls(&item.expression, aggregates)) {
         let Some(over) = &call.over else { continue };
         let Some(window) = report.take(over_window(over, &parsed.windows, event_time, call.at)) else {
             continue;
         };
+        if *ahead.get_or_insert(window.ahead) != window.ahead {
+            report.refuse(labels::mixed(call.at));
+        }
         match &keys {
             None => keys = Some(window.partition_by),
             Some(first) if *first == window.partition_by => {}
@@ -139,7 +143,8 @@ fn by_over(
         }
     }
     let keys = keys?.into_iter().map(|key| (key.clone(), place(&key, START))).collect();
-    Some(Grouping { windows: StageWindows::Over(Vec::new()), keys })
+    let windows = StageWindows::Over { frames: Vec::new(), ahead: ahead.flatten() };
+    Some(Grouping { windows, keys })
 }
 
 fn by_group(

@@ -123,7 +123,7 @@ pub(crate) fn unbounded(job: &JobDefinition, stage: &Stage<'_, '_>) -> Option<St
     let is_unbounded = match &stage.windows {
         StageWindows::Group(_) => false,
         StageWindows::Lifetime => true,
-        StageWindows::Over(frames) => frames.iter().any(|frame| frame.reach().is_none()),
+        StageWindows::Over { frames, .. } => frames.iter().any(|frame| frame.reach().is_none()),
     };
     job.retention.filter(|_| is_unbounded).map(|retention| format!("retention {}", retention.millis()))
 }

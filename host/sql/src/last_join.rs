@@ -134,7 +134,8 @@ impl Join {
         }
         let frame = OverFrame::range(self.within);
         let key = |name: &String| (column(name, self.at), self.at);
-        Some(Grouping { windows: StageWindows::Over(vec![frame]), keys: self.keys.iter().map(key).collect() })
+        let windows = StageWindows::Over { frames: vec![frame], ahead: None };
+        Some(Grouping { windows, keys: self.keys.iter().map(key).collect() })
     }
 
     fn refused(&self, parsed: &Parsed, aggregates: &Aggregates<'_>) -> Vec<Refusal> {

@@ -23,6 +23,7 @@ mod grouping;
 mod hashes;
 mod inputs;
 mod intervals;
+mod labels;
 mod last_join;
 mod names;
 mod over;

@@ -2,6 +2,7 @@
 //!
 //! Knows PARTITION BY, ORDER BY, RANGE, ROWS, EXCLUDE and named windows. Must not know aggregates or result columns.
 
+use crate::labels;
 use crate::report::Refusal;
 use crate::tokens::Exclusion;
 use crate::windows::interval;
@@ -27,6 +28,8 @@ pub(crate) struct WindowClauses {
 pub(crate) struct OverWindow {
     pub(crate) partition_by: Vec<Expr>,
     pub(crate) frame: OverFrame,
+    /// How far behind the row it is asked for; the frame ends there.
+    pub(crate) ahead: Option<Span>,
 }
 
 /// The most named windows that may stand on one another; more is a circle.
@@ -44,8 +47,12 @@ pub(crate) fn over_window(
         WindowType::NamedWindow(name) => clauses.named_window(name, at, 0)?,
     };
     ordered_by_time(&spec, event_time, at)?;
-    let frame = spec.window_frame.as_ref().map_or(Ok(OverFrame::range(None)), |frame| read(frame, at))?;
-    Ok(OverWindow { partition_by: spec.partition_by, frame: OverFrame { exclude, ..frame } })
+    let ahead = spec.window_frame.as_ref().map_or(Ok(None), |frame| labels::ahead(frame, exclude, at))?;
+    let frame = match (&spec.window_frame, ahead) {
+        (Some(frame), None) => read(frame, at)?,
+        (_, ahead) => OverFrame::range(ahead),
+    };
+    Ok(OverWindow { partition_by: spec.partition_by, frame: OverFrame { exclude, ..frame }, ahead })
 }
 
 impl WindowClauses {
@@ -173,7 +180,7 @@ fn both<T: PartialOrd + Copy>(
         WindowFrameBound::CurrentRow => Some(row_itself),
         WindowFrameBound::Preceding(None) => None,
         WindowFrameBound::Preceding(Some(bound)) => Some(length(bound)?),
-        WindowFrameBound::Following(_) => return Err(following(at)),
+        WindowFrameBound::Following(_) => return Err(labels::following(at)),
     };
     let until = match &frame.end_bound {
         None | Some(WindowFrameBound::CurrentRow) => row_itself,
@@ -183,7 +190,7 @@ fn both<T: PartialOrd + Copy>(
                            CURRENT ROW";
             return Err(Refusal::new(at, message));
         }
-        Some(WindowFrameBound::Following(_)) => return Err(following(at)),
+        Some(WindowFrameBound::Following(_)) => return Err(labels::following(at)),
     };
     if preceding.is_some_and(|preceding| preceding < until) {
         let message = "the frame ends before it begins; write the bound that is farther back first, as in BETWEEN \
@@ -191,13 +198,6 @@ fn both<T: PartialOrd + Copy>(
         return Err(Refusal::new(at, message));
     }
     Ok((preceding, until))
-}
-
-fn following(at: Location) -> Refusal {
-    let message = "a frame with FOLLOWING is not available: what follows a row is not known when its result is due; \
-                   write a frame that ends at the row, such as RANGE BETWEEN INTERVAL '90' DAY PRECEDING AND CURRENT \
-                   ROW";
-    Refusal::new(at, message)
 }
 
 /// A number of rows.

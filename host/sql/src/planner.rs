@@ -9,6 +9,7 @@ use crate::features::features;
 use crate::grouping::{grouping, project_keys};
 use crate::hashes::Common;
 use crate::inputs::Reading;
+use crate::labels;
 use crate::last_join::Join;
 use crate::parse::{Item, Parsed, parse};
 use crate::relation::{Making, Relation, all_of};
@@ -161,6 +162,7 @@ impl Named<'_> {
             return query.stateless(&mut rows, functions, report);
         };
         warn(job, &grouping.windows, report);
+        labels::check(job, &grouping.windows, report);
         let keys = project_keys(grouping.keys, &query.parsed.items, &mut rows, report);
         let stage = Stage {
             rows: &mut rows,
@@ -327,7 +329,7 @@ impl Query<'_> {
         let frames = match &stage.windows {
             StageWindows::Group(window) => self.checked(window.frames(), START, report)?,
             StageWindows::Lifetime => Frames::Lifetime,
-            StageWindows::Over(frames) => Frames::Over(frames.clone()),
+            StageWindows::Over { frames, .. } => Frames::Over(frames.clone()),
         };
         if let Some(refused) = frames.longest().and_then(|longest| self.job.check_retention(longest)) {
             report.add(refused);
@@ -414,6 +416,7 @@ impl Query<'_> {
             stale_after: job.stale_after,
             bootstrap: job.bootstrap.clone(),
             sinks: job.sinks.clone(),
+            looks_ahead: stage.and_then(|stage| stage.windows.ahead()),
         })
     }
 

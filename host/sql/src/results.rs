@@ -3,6 +3,7 @@
 //! Knows how the tree of a result column falls apart into aggregates, keys, bounds of windows and columns of the
 //! row. Must not know clauses or features.
 
+use crate::labels;
 use crate::report::Refusal;
 use crate::stage::{ResultColumn, Stage, WINDOW_TIME, bound_of, calls, is_window_column};
 use crate::syntax::place;
@@ -42,7 +43,7 @@ pub(crate) fn result_expression(
     let is_column = is_column(&expression) && !reads_joined;
     let carries_whole = key.is_none()
         && !reads_joined
-        && matches!(stage.windows, crate::stage::StageWindows::Over(_))
+        && matches!(stage.windows, crate::stage::StageWindows::Over { .. })
         && calls(&expression, stage.aggregates).is_empty()
         && reads_row(&expression, stage);
     let mut extraction = Extraction { stage, at, uses: Uses::default(), refusals: Vec::new() };
@@ -61,6 +62,7 @@ pub(crate) fn result_expression(
         Some(key) => ColumnRole::Key(key),
         None if is_column => ColumnRole::Plain,
         None if only_bounds => ColumnRole::WindowBound,
+        None if uses.carried && stage.windows.ahead().is_some() => return Err(vec![labels::of_row(at)]),
         None => ColumnRole::Feature,
     };
     Ok(ResultExpression { expression, role })

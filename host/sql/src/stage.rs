@@ -6,6 +6,7 @@
 use crate::aggregates::{Aggregates, Call};
 use crate::changes::Changed;
 use crate::expressions::{Bound, Scope, ScopeColumn, shown_type, type_name};
+use crate::labels;
 use crate::last_join::{Join, member};
 use crate::over::{WindowClauses, canonical, over_window};
 use crate::parse::Item;
@@ -19,6 +20,7 @@ use sqlparser::ast::{Expr, Function, Ident, Spanned, Visit, Visitor, WindowType}
 use sqlparser::tokenizer::{Location, Span as Place};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use weir_event::Span;
 use weir_timeline::{AggregateSpec, OverFrame, storable};
 
 /// The columns of the stream, and those that are computed from each row.
@@ -84,7 +86,11 @@ pub(crate) enum StageWindows {
     /// GROUP BY without a window.
     Lifetime,
     /// OVER; frames are added as they are met.
-    Over(Vec<OverFrame>),
+    Over {
+        frames: Vec<OverFrame>,
+        /// How far behind the row they are asked for, which is as far as they look ahead of it.
+        ahead: Option<Span>,
+    },
 }
 
 impl StageWindows {
@@ -93,7 +99,15 @@ impl StageWindows {
         match self {
             StageWindows::Group(window) => window.kind.name(),
             StageWindows::Lifetime => "lifetime aggregates",
-            StageWindows::Over(_) => "OVER",
+            StageWindows::Over { .. } => "OVER",
+        }
+    }
+
+    /// How far the frames look ahead of the row, where they do.
+    pub(crate) fn ahead(&self) -> Option<Span> {
+        match self {
+            StageWindows::Over { ahead, .. } => *ahead,
+            StageWindows::Group(_) | StageWindows::Lifetime => None,
         }
     }
 }
@@ -275,12 +289,12 @@ impl Stage<'_, '_> {
                 );
                 Err(Refusal::new(at, message))
             }
-            (StageWindows::Over(_), None) => {
+            (StageWindows::Over { .. }, None) => {
                 let message =
                     format!("{upper} has no window, other columns have OVER; write {upper}(..) OVER (..)");
                 Err(Refusal::new(at, message))
             }
-            (StageWindows::Over(frames), Some(over)) => {
+            (StageWindows::Over { frames, .. }, Some(over)) => {
                 let frame = over_window(over, self.window_clauses, self.event_time, at)?.frame;
                 Ok(frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
                     frames.push(frame);
@@ -294,7 +308,7 @@ impl Stage<'_, '_> {
     fn rows_are_kept(&self) -> bool {
         match &self.windows {
             StageWindows::Group(window) => matches!(window.shape, Shape::Session(_)),
-            StageWindows::Lifetime | StageWindows::Over(_) => true,
+            StageWindows::Lifetime | StageWindows::Over { .. } => true,
         }
     }
 
@@ -318,7 +332,8 @@ impl Stage<'_, '_> {
         match &self.windows {
             StageWindows::Group(window) => window.canonical(),
             StageWindows::Lifetime => "lifetime".to_owned(),
-            StageWindows::Over(frames) => frames.get(frame).map(canonical).unwrap_or_default(),
+            StageWindows::Over { ahead: Some(ahead), .. } => labels::canonical(*ahead),
+            StageWindows::Over { frames, .. } => frames.get(frame).map(canonical).unwrap_or_default(),
         }
     }
 
@@ -344,7 +359,7 @@ impl Stage<'_, '_> {
 
     /// A column of the row in a result: each row of OVER repeats it from its event; a window has no one row.
     pub(crate) fn carry(&mut self, expression: Expr, at: Location) -> Result<ResultColumn, Refusal> {
-        if !matches!(self.windows, StageWindows::Over(_)) {
+        if !matches!(self.windows, StageWindows::Over { .. }) {
             if let StageWindows::Group(window) = &self.windows
                 && matches!(&expression, Expr::Identifier(name) if name.value == self.event_time)
             {

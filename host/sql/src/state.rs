@@ -43,7 +43,7 @@ pub(crate) fn state_fingerprint(
 fn windows(stage: &Stage<'_, '_>) -> String {
     match &stage.windows {
         StageWindows::Group(_) | StageWindows::Lifetime => stage.describe_frame(0),
-        StageWindows::Over(frames) => {
+        StageWindows::Over { frames, .. } => {
             (0..frames.len()).map(|frame| stage.describe_frame(frame)).collect::<Vec<_>>().join(", ")
         }
     }
@@ -79,7 +79,7 @@ pub(crate) fn state_shape(
         StageWindows::Lifetime => {
             rows.extend([stage.describe_frame(0)].into_iter().chain(unbounded(job, stage)))
         }
-        StageWindows::Over(_) => rows.push("over".to_owned()),
+        StageWindows::Over { .. } => rows.push("over".to_owned()),
     }
     let step = job.tail.or_else(|| relation.join.as_ref().and_then(Join::tail));
     let tiles = step.map(|step| format!("tail {}", step.millis()));

@@ -148,6 +148,13 @@ impl History {
         partitions.find(|(_, ahead)| ahead.entries.is_empty() && !ahead.has_ended).map(|(id, _)| *id)
     }
 
+    /// When the last event of an input was known that was read; `None` before any. What was known by a time is taken only
+    /// once more was read, or nothing is left.
+    pub(crate) fn known_up_to(&self, source: u16) -> Option<EventTime> {
+        let of_input = self.partitions.iter().filter(|(id, _)| id.source == source);
+        of_input.map(|(_, ahead)| ahead.known).filter(|known| *known > EventTime::MIN).max()
+    }
+
     /// Takes what a partition has next, if that is at hand and was known by then.
     pub(crate) fn take(&mut self, id: PartitionId, by: EventTime) -> Option<(EventTime, Known)> {
         let ahead = self.partitions.get_mut(&id)?;

@@ -58,6 +58,8 @@ pub(crate) struct Ask {
     pub(crate) time: Option<EventTime>,
     /// Since when the job has all data; `None` for all that was ever in its logs.
     pub(crate) since: Option<EventTime>,
+    /// Whether the history ends before the time that values look ahead to.
+    pub(crate) is_cut_off: bool,
 }
 
 /// Rows of the spine.

@@ -1,7 +1,8 @@
 //! The replay: a job's history and the rows of the spine, side by side in the order of time.
 //!
 //! Its clock stands where the rows do. Partitions become idle, and watermarks go on, as they did at that time, so that the
-//! windows that a lookup took for complete are the same.
+//! windows that a lookup took for complete are the same. Of a job that looks ahead each row is asked for so much later: what
+//! follows its moment is known by then, and is what a lookup would have said then.
 
 use crate::error::TrainError;
 use crate::feed::{Feed, InEventTime, Logs};
@@ -43,6 +44,8 @@ pub struct JobReport {
     pub unordered: u64,
     /// Rows of the spine that ask for a time before any event was known, and how many it has.
     pub before_any: (u64, u64),
+    /// Rows of the spine for which the history ends before the time that values look ahead to.
+    pub cut_off: u64,
     /// Rows of the spine that have no answer though they have a key, as a lookup would have been refused.
     pub failed: u64,
     /// Why the first of them has none.
@@ -93,6 +96,12 @@ struct Replay {
     newest: Option<EventTime>,
     /// Rows of the spine that ask for a time before any event.
     before_any: u64,
+    /// How much later than its moment a row of the spine is asked for.
+    ahead: Option<Span>,
+    /// How many inputs there are.
+    inputs: u16,
+    /// Rows of the spine for which the history ends too early.
+    cut_off: u64,
     settled: EventTime,
     groups: Vec<Range<u16>>,
     workers: Vec<(SyncSender<Arc<Vec<Order>>>, JoinHandle<Result<Done, TrainError>>)>,
@@ -153,6 +162,9 @@ impl Replay {
             distance: None,
             newest: None,
             before_any: 0,
+            ahead: plan.looks_ahead,
+            inputs: plan.inputs.len() as u16,
+            cut_off: 0,
             settled: EventTime::MIN,
             groups,
             workers,
@@ -191,26 +203,35 @@ impl Replay {
         worker: usize,
         serving_delay: Span,
     ) -> Result<(), TrainError> {
-        let asked_for = moment(&rows.rows, row);
-        self.refuse_other_units(asked_for).await?;
+        let of_spine = moment(&rows.rows, row);
+        self.refuse_other_units(of_spine).await?;
+        // What happens after a moment is asked for when it has happened: all moments are as much later, so in one order.
+        let asked_for = of_spine + self.ahead.unwrap_or(Span::ZERO);
+        let reached = if self.rule == AsOfRule::Known { asked_for - serving_delay } else { asked_for };
+        self.go_on_to(reached).await?;
         let (as_of, time) = match self.rule {
             AsOfRule::Known => {
-                let moment = asked_for - serving_delay;
-                self.go_on_to(moment).await?;
-                let own = self.distance.map(|distance| moment - distance);
-                (AsOf::JobTime(own.unwrap_or(moment)), own)
+                let own = self.distance.map(|distance| reached - distance);
+                (AsOf::JobTime(own.unwrap_or(reached)), own)
             }
             AsOfRule::Event => {
-                self.go_on_to(asked_for).await?;
                 // Whatever comes now happened later.
-                self.settle(asked_for + Span::from_millis(1))?;
-                (AsOf::Asked(asked_for), Some(asked_for))
+                self.settle(reached + Span::from_millis(1))?;
+                (AsOf::Asked(reached), Some(reached))
             }
         };
         let since = self.history.data_since();
+        let is_cut_off = self.ahead.is_some() && self.ends_before(reached);
+        self.cut_off += u64::from(is_cut_off);
         self.before_any += u64::from(self.newest.is_none());
         self.asked.0 += 1;
-        self.order(Order::Ask(Ask { worker, rows: rows.clone(), row, as_of, time, since }))
+        self.order(Order::Ask(Ask { worker, rows: rows.clone(), row, as_of, time, since, is_cut_off }))
+    }
+
+    /// Whether some input has no event that was known at this time or later, so that nobody can say whether there was one
+    /// before.
+    fn ends_before(&self, time: EventTime) -> bool {
+        (0..self.inputs).any(|input| self.history.known_up_to(input).is_none_or(|known| known < time))
     }
 
     /// Refuses a moment that is a time of the history's only in another unit: no answer to it means anything.
@@ -356,8 +377,10 @@ impl Replay {
         let sorted = answers.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
         let (since, newest) = (self.history.data_since(), self.newest);
         let (refused, unordered) = (self.history.refused().map(str::to_owned), self.history.unordered());
-        let before_any = (self.before_any, self.asked.1);
-        Ok((sorted, JobReport { counts, since, newest, refused, unordered, before_any, failed, reason }))
+        let (before_any, cut_off) = ((self.before_any, self.asked.1), self.cut_off);
+        let report =
+            JobReport { counts, since, newest, refused, unordered, before_any, cut_off, failed, reason };
+        Ok((sorted, report))
     }
 }
 

@@ -196,7 +196,7 @@ impl Asked {
         let is_partial = |since| self.served.is_partial(since, looked, time);
         self.statuses.push(match outcome {
             Outcome::Failed => STATUS_ERROR,
-            _ if ask.since.is_some_and(is_partial) => STATUS_PARTIAL,
+            _ if ask.is_cut_off || ask.since.is_some_and(is_partial) => STATUS_PARTIAL,
             Outcome::Found => STATUS_OK,
             Outcome::Default => STATUS_DEFAULT,
             Outcome::Nothing => STATUS_NOT_FOUND,

@@ -68,9 +68,28 @@ fn refuse(planned: &mut Planned, checked: &Checked, faults: impl Fn(&[JobPlan]) 
         let error = |Told { at: (line, column), message }| Diagnostic::error(file, line, column, message);
         let errors: Vec<Diagnostic> = faults.into_iter().map(error).collect();
         let reasons = errors.iter().map(ToString::to_string).collect();
-        planned.refused.push(RefusedJob { name: job.name, reasons, lacks: Vec::new() });
+        planned.refused.push(RefusedJob { name: job.name, reasons, lacks: Vec::new(), for_training: false });
         planned.diagnostics.extend(errors);
     }
+}
+
+/// A plan for whoever runs it: one that looks ahead is refused, as nobody knows yet what it asks for.
+pub(crate) fn to_run(plan: JobPlan) -> Result<JobPlan, RefusedJob> {
+    let Some(ahead) = plan.looks_ahead else { return Ok(plan) };
+    let name = plan.name;
+    let reason = format!(
+        "it is for training only: its frames look {ahead} ahead (FOLLOWING), and what will happen until then is not known when a \
+         lookup asks; ask by `weir train --features {name}`, or have its frames end at the row (PRECEDING) and run `weir restart \
+         {name}`"
+    );
+    Err(RefusedJob { name, reasons: vec![reason], lacks: Vec::new(), for_training: true })
+}
+
+/// Plans for whoever runs them; see [`to_run`].
+pub(crate) fn all_to_run(mut planned: Planned) -> Planned {
+    let refused = std::mem::take(&mut planned.for_training).into_iter().filter_map(|plan| to_run(plan).err());
+    planned.refused.extend(refused);
+    planned
 }
 
 /// Everything that is wrong with a project, plugins that are not taken first.
@@ -86,6 +105,9 @@ pub(crate) fn errors(planned: &Planned, refused_plugins: &[PluginError]) -> Resu
 /// All that is wrong with a job that has no plan, and what to do.
 pub(crate) fn reason(refused: &RefusedJob) -> String {
     let reasons = refused.reasons.join("; ");
+    if refused.for_training {
+        return reasons;
+    }
     if refused.lacks.is_empty() {
         return format!("{reasons}; correct that and run `weir restart {}`", refused.name);
     }

@@ -119,11 +119,14 @@ impl Live {
             plan_job(&definition.job, &definition.streams, &names, &*plugins)
         });
         match planned.await {
-            Ok(planned) => planned.map(|(plan, _)| plan).map_err(|(refused, _)| refused),
+            Ok(planned) => {
+                planned.map_err(|(refused, _)| refused).and_then(|(plan, _)| definitions::to_run(plan))
+            }
             Err(panic) => Err(RefusedJob {
                 name,
                 reasons: vec![format!("planning it panicked: {panic}; this is a fault of weir's own")],
                 lacks: Vec::new(),
+                for_training: false,
             }),
         }
     }
@@ -139,7 +142,7 @@ impl Live {
                 tracing::error!("{error}");
             }
             let planned = definitions::plan(&folder, &checked, &*plugins, clock);
-            Ok((checked, planned))
+            Ok((checked, definitions::all_to_run(planned)))
         });
         read.await.map_err(|panic| Failure::weir(format!("reading the definitions panicked: {panic}")))?
     }

@@ -47,7 +47,7 @@ pub(crate) struct Opened {
     /// The definitions, as they were read.
     pub(crate) checked: Checked,
     pub(crate) plans: Vec<JobPlan>,
-    /// Jobs that cannot run; none where all have to.
+    /// Jobs that cannot run; where all have to, those that are for training only.
     pub(crate) refused: Vec<RefusedJob>,
     pub(crate) plugins: Arc<PluginRegistry>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -89,6 +89,15 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     let planned = definitions::plan(project.folder(), &checked, &*plugins, clock.clone());
     if opening.all_or_none || is_hopeless(&planned) {
         definitions::errors(&planned, &refused_plugins)?;
+    }
+    let planned = definitions::all_to_run(planned);
+    if opening.all_or_none && planned.jobs.is_empty() {
+        let for_training = planned.refused.iter().filter(|job| job.for_training);
+        Failure::all(
+            for_training
+                .map(|job| Failure::user(format!("job `{}`: {}", job.name, definitions::reason(job))))
+                .collect(),
+        )?;
     }
     tell(&planned, &refused_plugins);
     let dropped = reset(&*store, &planned, &opening.reset)?;
@@ -248,10 +257,18 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
         return Ok(running);
     }
     let unstarted = failures.into_iter().map(|(name, unstarted)| (name, unstarted.reason()));
-    let refused = opened.refused.iter().map(|job| (job.name.clone(), definitions::reason(job)));
-    for (name, reason) in unstarted.chain(refused) {
+    let (for_training, refused): (Vec<_>, Vec<_>) = opened.refused.iter().partition(|job| job.for_training);
+    let with_reason = |job: &RefusedJob| (job.name.clone(), definitions::reason(job));
+    let refuse = |name: &str, reason: String| {
+        running.engine.refuse(name, Refusal { reason, since: opened.clock.now(), next_try: None });
+    };
+    for (name, reason) in unstarted.chain(refused.into_iter().map(with_reason)) {
         tracing::error!(job = name, "job failed: {reason}");
-        running.engine.refuse(&name, Refusal { reason, since: opened.clock.now(), next_try: None });
+        refuse(&name, reason);
+    }
+    for (name, reason) in for_training.into_iter().map(with_reason) {
+        tracing::warn!(job = name, "job does not run: {reason}");
+        refuse(&name, reason);
     }
     forget_guests_at_barriers(opened.plugins.clone(), checkpoint_every, &opened.clock);
     Ok(running)

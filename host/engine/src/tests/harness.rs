@@ -190,6 +190,7 @@ pub(crate) fn plan() -> JobPlan {
             on_full: OnFull::Pause,
             stands_at: (1, 1),
         }],
+        looks_ahead: None,
     }
 }
 

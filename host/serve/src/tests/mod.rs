@@ -158,6 +158,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         stale_after: None,
         bootstrap: weir_plan::Bootstrap::default(),
         sinks: Vec::new(),
+        looks_ahead: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod frames;
 mod group_windows;
 mod habits;
 mod hashes;
+mod labels;
 mod queries;
 mod refusals;
 mod types;

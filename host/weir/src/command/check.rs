@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
         for warning in missing.iter().chain(&left).chain(&hidden) {
             print(&format!("warning: {warning}"))?;
         }
-        for plan in &planned.jobs {
+        for plan in all_jobs(&planned) {
             print(&shown(plan, &kinds, edits.get(&plan.name), arguments.explain))?;
         }
         for sound in tried.iter().filter(|tried| tried.outcome.is_ok()) {
@@ -115,7 +115,8 @@ fn verdict(checked: &Checked, planned: &Planned, has_errors: bool, unfit: usize)
     let failed = planned.refused.len() - waiting.len() + unfit;
     let streams = sound_of(checked.streams.len(), checked.refused_streams.len(), "stream");
     let runnable = planned.jobs.len() - unfit;
-    let counts = format!("{streams}, {}", sound_of(runnable, failed + waiting.len(), "job"));
+    let jobs = sound_of(runnable + planned.for_training.len(), failed + waiting.len(), "job");
+    let counts = format!("{streams}, {jobs}{}", for_training(planned));
     match (may_serve(checked), failed, runnable + waiting.len()) {
         (_, 1.., 0) if checked.server.is_some() => {
             format!("{counts}: `weir serve` will not start, since no job can run")
@@ -130,6 +131,21 @@ fn verdict(checked: &Checked, planned: &Planned, has_errors: bool, unfit: usize)
             let with: Vec<String> = failed.into_iter().chain(waiting_for(&waiting)).collect();
             format!("{counts}: `weir serve` will start, with {}; `weir run` will not", with.join(" and "))
         }
+    }
+}
+
+/// All jobs with which nothing is wrong. One that is for training only is among them: whoever writes it knows that it is,
+/// and a project with labels is to pass where definitions are checked before they go out.
+fn all_jobs(planned: &Planned) -> impl Iterator<Item = &JobPlan> {
+    planned.jobs.iter().chain(&planned.for_training)
+}
+
+/// How many of the jobs `weir train` alone can ask.
+fn for_training(planned: &Planned) -> String {
+    match planned.for_training.len() {
+        0 => String::new(),
+        _ if planned.jobs.is_empty() && planned.refused.is_empty() => ", for training only".to_owned(),
+        some => format!(", {some} of them for training only"),
     }
 }
 
@@ -172,6 +188,9 @@ fn summary(plan: &JobPlan) -> Vec<String> {
         });
         head = format!("{head}, by {}", keys.collect::<Vec<_>>().join(", "));
     }
+    if let Some(ahead) = plan.looks_ahead {
+        head = format!("{head}, for training only: it looks {ahead} ahead, which `weir train` alone can ask");
+    }
     let row = |feature: &Feature| {
         let hash = feature.definition.chars().take(SHORT_HASH_CHARS).collect();
         vec![
@@ -204,7 +223,7 @@ fn as_json(
     kinds: &RegisteredKinds,
     (edits, explain): (&BTreeMap<String, StateEdit>, bool),
 ) -> Value {
-    let jobs = planned.jobs.iter().map(|plan| {
+    let jobs = all_jobs(planned).map(|plan| {
         let mut job = job_as_json(plan, kinds, explain);
         job["state"] = edits.get(&plan.name).map_or(Value::Null, edit_as_json);
         job
@@ -244,6 +263,7 @@ fn job_as_json(plan: &JobPlan, kinds: &RegisteredKinds, explain: bool) -> Value 
         "job": plan.name,
         "version": plan.version,
         "definition": plan.definition,
+        "for_training_only": plan.looks_ahead.is_some(),
         "entity": plan.stage.as_ref().map(|stage| stage.key_names.clone()).unwrap_or_default(),
         "features": plan.features.iter().map(feature).collect::<Vec<_>>(),
         "sinks": plan.sinks.iter().map(sink).collect::<Vec<_>>(),

@@ -43,8 +43,9 @@ pub(super) fn run(command: &SinkCommand) -> Result<(), Failure> {
     if let Some(refused) = planned.refused.iter().find(|job| job.name == *name) {
         return Err(Failure::user(refused.reasons.join("\n")));
     }
-    let Some(plan) = planned.jobs.iter().find(|job| job.name == *name) else {
-        let known = planned.jobs.iter().map(|job| job.name.as_str());
+    let plans = || planned.jobs.iter().chain(&planned.for_training);
+    let Some(plan) = plans().find(|job| job.name == *name) else {
+        let known = plans().map(|job| job.name.as_str());
         return Err(Failure::user(format!("{name}: job not found; {}", instead_of(name, known))));
     };
     let kinds = RegisteredKinds::new(project.folder(), clock);

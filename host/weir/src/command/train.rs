@@ -13,7 +13,9 @@ use weir_train::AsOfRule;
 #[command(
     after_help = "The spine has the columns of the jobs' keys, the moment (`event_time`), and any others, which are passed \
                   through. Files end in .csv, .jsonl or .parquet; a spine may be compressed (.gz). Paths start \
-                  where the command is typed; a file that is there is replaced once the new one is whole.\n\nExamples:\n  weir \
+                  where the command is typed; a file that is there is replaced once the new one is whole. Labels are features of a \
+                  job whose frames look ahead: RANGE BETWEEN CURRENT ROW AND INTERVAL '7' DAY FOLLOWING; one whose time goes \
+                  beyond the history is `partial`.\n\nExamples:\n  weir \
                   train my-features --spine labels.csv --features user_day -o train.parquet\n  weir train my-features --spine \
                   labels.parquet --features user_day:rides,city_hours:revenue --status -o train.csv"
 )]

@@ -26,8 +26,8 @@ impl Live {
                     if running.is_none() {
                         self.refuse(&mut known, &refused);
                     }
-                    // Whoever lacked a function before and does now is not affected.
-                    if running.is_some() || refused.lacks.is_empty() {
+                    // Whoever lacked a function before and does now is not affected, nor is who does not run anyhow.
+                    if running.is_some() || (refused.lacks.is_empty() && !refused.for_training) {
                         let reason = Some(refused.reasons.join("; "));
                         effects.push(PluginEffect { job: name, applied: false, reason });
                     }

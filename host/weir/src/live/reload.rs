@@ -27,7 +27,11 @@ impl Live {
         let now = definitions_of(&checked);
         for refused in &planned.refused {
             let runs = if self.runs(&refused.name) { "; what runs goes on" } else { "" };
-            tracing::error!(job = refused.name, "not reloaded: {}{runs}", reason(refused));
+            if refused.for_training && runs.is_empty() {
+                tracing::info!(job = refused.name, "does not run: {}", reason(refused));
+            } else {
+                tracing::error!(job = refused.name, "not reloaded: {}{runs}", reason(refused));
+            }
             if runs.is_empty() {
                 known.learn(&refused.name, &checked);
                 self.refuse(&mut known, refused);

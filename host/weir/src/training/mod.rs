@@ -120,11 +120,11 @@ fn asked_for<'p>(
     planned: &'p Planned,
     features: &[String],
 ) -> Result<Vec<(&'p JobPlan, Vec<usize>)>, Failure> {
-    let plans = &planned.jobs;
+    let plans: Vec<&JobPlan> = planned.jobs.iter().chain(&planned.for_training).collect();
     let mut asked: Vec<(&JobPlan, Vec<usize>)> = Vec::new();
     for name in features.iter().map(|name| name.trim()) {
         let (job, feature) = name.split_once(':').map_or((name, None), |(job, feature)| (job, Some(feature)));
-        let Some(plan) = plans.iter().find(|plan| plan.name == job) else {
+        let Some(plan) = plans.iter().copied().find(|plan| plan.name == job) else {
             if let Some(refused) = planned.refused.iter().find(|refused| refused.name == job) {
                 return Err(Failure::user(refused.reasons.join("\n")));
             }
@@ -243,6 +243,7 @@ fn tell(jobs: &[Job], reports: &[JobReport]) -> Result<(), Failure> {
         let JobReport { counts, refused, unordered, before_any: (before, asked), failed, reason, .. } =
             report;
         let job = &plan.name;
+        tell_of_cut_off(plan, report);
         let first = refused.as_deref().unwrap_or_default();
         if counts.refused > 0 && counts.refused == counts.events {
             let all = counts.events;
@@ -277,6 +278,18 @@ fn tell(jobs: &[Job], reports: &[JobReport]) -> Result<(), Failure> {
     Failure::all(failures)
 }
 
+/// Says of how many rows the labels are not complete: without a column of their status nothing else does.
+fn tell_of_cut_off(plan: &JobPlan, report: &JobReport) {
+    if let Some(ahead) = plan.looks_ahead.filter(|_| report.cut_off > 0) {
+        tracing::warn!(
+            job = plan.name,
+            rows = report.cut_off,
+            "the history ends less than {ahead} after these rows of the spine, so that their labels are not complete; `--status` \
+             calls them `partial`: leave them out"
+        );
+    }
+}
+
 fn failure(error: TrainError) -> Failure {
     match error.fault {
         weir_event::Fault::User => Failure::user(error),
@@ -306,6 +319,8 @@ fn about(request: &Request, jobs: &[Job], reports: &[JobReport]) -> Value {
             "refused": report.counts.refused,
             "since": report.since.map(|time| time.to_string()),
             "newest": report.newest.map(|time| time.to_string()),
+            "looks_ahead": job.plan.looks_ahead.map(|ahead| ahead.to_string()),
+            "cut_off": report.cut_off,
         });
         (job.plan.name.clone(), about)
     };

@@ -8,6 +8,7 @@ mod architecture;
 mod aws_compliance;
 mod bad_input;
 mod bad_sinks;
+mod bootstrap;
 mod changes;
 mod circles;
 mod crash;

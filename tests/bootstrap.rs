@@ -17,7 +17,7 @@ const POSTED_FROM: usize = 12_000;
 /// When the first flight was known; the others follow, a second each.
 const FIRST_SEEN: i64 = 1_393_632_000_000;
 
-fn seen(flight: usize) -> i64 {
+pub(crate) fn seen(flight: usize) -> i64 {
     FIRST_SEEN + flight as i64 * 1000
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn known_flights() -> Vec<String> {
     flights().lines().enumerate().map(with_seen).collect()
 }
 
-fn stream(rest: &str) -> String {
+pub(crate) fn stream(rest: &str) -> String {
     let fields = STREAM.replace("cancelled: boolean", "cancelled: boolean, seen: timestamp");
     format!("{fields}known_time: seen\n{rest}")
 }
@@ -109,7 +109,7 @@ fn post(server: &Server, flights: &[String]) {
     }
 }
 
-fn bootstrapped(server: &Server, job: &str) -> Value {
+pub(crate) fn bootstrapped(server: &Server, job: &str) -> Value {
     let is_so = |job: &Value| job["bootstrap"]["state"] == "done";
     server.wait_for_job(job, "the job to be bootstrapped", is_so)["bootstrap"].clone()
 }

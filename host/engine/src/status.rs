@@ -124,8 +124,30 @@ pub struct BootstrapStatus {
     pub seconds_left: Option<u64>,
 }
 
+impl BootstrapStatus {
+    /// Whether the job is bootstrapped.
+    pub fn is_done(&self) -> bool {
+        self.state == "done"
+    }
+
+    /// What was read of all logs.
+    pub fn of_logs(&self) -> SideStatus {
+        let mut all = SideStatus::default();
+        for side in self.log.values() {
+            all.rows += side.rows;
+            all.refused += side.refused;
+        }
+        all
+    }
+
+    /// Rows that the other side has, on both.
+    pub fn refused(&self) -> u64 {
+        self.archive.refused + self.of_logs().refused
+    }
+}
+
 /// Rows of one side of a cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct SideStatus {
     /// Those that count.
     pub rows: u64,

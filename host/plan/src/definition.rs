@@ -268,8 +268,17 @@ pub struct ServerDefinition {
     pub checkpoints_kept: u32,
     /// How the server's own words are written.
     pub log: Log,
+    /// Who is told what, over HTTP.
+    pub hooks: Hooks,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// Addresses that are told of what has happened, each by a POST.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hooks {
+    /// Told when a job has the past of its streams.
+    pub bootstrapped: Option<String>,
 }
 
 /// How a server's own words are written.
@@ -297,6 +306,7 @@ impl Default for ServerDefinition {
             checkpoint_every: Span::from_millis(10_000),
             checkpoints_kept: 3,
             log: Log::default(),
+            hooks: Hooks::default(),
             limits: Limits::default(),
         }
     }

@@ -73,6 +73,26 @@ pub const METRICS: &[MetricDoc] = &[
     doc("weir_job_running", GAUGE, JOB, "1 while the job runs"),
     doc("weir_job_failed", GAUGE, JOB, "1 while the job has failed"),
     doc("weir_job_ready", GAUGE, JOB, "1 once the job has applied everything that was durable at its start"),
+    doc(
+        "weir_job_bootstrapped",
+        GAUGE,
+        JOB,
+        "1 once the job has the past of its streams; only of jobs that began with an archive, as the next four",
+    ),
+    doc("weir_bootstrap_left_bytes", GAUGE, JOB, "Bytes of the archives that are still to be read"),
+    doc("weir_bootstrap_archive_rows_total", COUNTER, JOB, "Rows that were read of the archives and count"),
+    doc(
+        "weir_bootstrap_log_rows_total",
+        COUNTER,
+        JOB,
+        "Rows that were read of the logs until then and count",
+    ),
+    doc(
+        "weir_bootstrap_refused_rows_total",
+        COUNTER,
+        JOB,
+        "Rows of archives and logs that the cut leaves to the other side",
+    ),
     doc("weir_watermark_timestamp_seconds", GAUGE, JOB, "The job's watermark"),
     doc(
         "weir_lag_seconds",
@@ -351,6 +371,19 @@ fn job_figure(name: &str) -> Option<JobFigure> {
         "weir_job_running" => |job, _| Some(f64::from(job.status.state == JobState::Running)),
         "weir_job_failed" => |job, _| Some(f64::from(matches!(job.status.state, JobState::Failed(_)))),
         "weir_job_ready" => |job, _| Some(f64::from(job.status.ready)),
+        "weir_job_bootstrapped" => {
+            |job, _| job.status.bootstrap.as_ref().map(|bootstrap| f64::from(bootstrap.is_done()))
+        }
+        "weir_bootstrap_left_bytes" => |job, _| Some(job.status.bootstrap.as_ref()?.left_bytes? as f64),
+        "weir_bootstrap_archive_rows_total" => {
+            |job, _| job.status.bootstrap.as_ref().map(|bootstrap| bootstrap.archive.rows as f64)
+        }
+        "weir_bootstrap_log_rows_total" => {
+            |job, _| job.status.bootstrap.as_ref().map(|bootstrap| bootstrap.of_logs().rows as f64)
+        }
+        "weir_bootstrap_refused_rows_total" => {
+            |job, _| job.status.bootstrap.as_ref().map(|bootstrap| bootstrap.refused() as f64)
+        }
         "weir_watermark_timestamp_seconds" => {
             |job, _| job.status.watermark.map(|watermark| watermark.millis() as f64 / 1e3)
         }

@@ -19,6 +19,8 @@ use weir_project::{Planned, RefusedJob, plan_job};
 use weir_serve::{ControlError, PluginEffect, Streams};
 use weir_store::Commit;
 
+#[cfg(feature = "web")]
+mod hooks;
 mod left_sinks;
 mod plugins;
 mod reload;
@@ -72,6 +74,12 @@ impl Live {
         }
         let live = Live(Arc::new(Inner { opened, running, streams, threads, turn: Mutex::new(known) }));
         live.0.threads.spawn(live.clone().try_again_and_again());
+        #[cfg(feature = "web")]
+        live.0.threads.spawn(live.clone().tell_bootstrapped());
+        #[cfg(not(feature = "web"))]
+        if live.0.opened.server.hooks.bootstrapped.is_some() {
+            tracing::warn!("`hooks.bootstrapped`: {}", weir_connect::settings::left_out("hooks"));
+        }
         live
     }
 

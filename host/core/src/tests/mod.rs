@@ -1,6 +1,7 @@
 //! Tests of the whole core, and what tests share: plans made of SQL over a stream of `user`, `t`, `n` and `id`.
 
 mod exchange;
+mod history;
 mod intake;
 mod lagging;
 mod last_join;

@@ -102,3 +102,107 @@ impl LogStart {
         (self.position.next > 0).then(|| self.known.unwrap_or(now))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use weir_event::{Position, StreamSchema};
+    use weir_plan::StreamOrigin;
+    use weir_plan::definition::{FormatDefinition, OffsetColumns};
+
+    fn at(millis: i64) -> EventTime {
+        EventTime::from_millis(millis)
+    }
+
+    fn archive(cut: ArchiveCut, allow_gap: bool) -> Archive {
+        let origin = StreamOrigin { kind: "file".to_owned(), settings: json!({}) };
+        let schema = StreamSchema { fields: Vec::new(), event_time: 0 };
+        Archive { format: FormatDefinition::default(), schema, origin, cut, allow_gap }
+    }
+
+    /// Each partition of the log begins with an offset and a known time, if it has a row; now is 1000.
+    fn ends(known: Option<i64>, offsets: &[(u16, u64)], log: &[(u64, Option<i64>)]) -> Ends {
+        let start = |(number, (next, known)): (u16, &(u64, Option<i64>))| {
+            let position = Position { next: *next, place: String::new() };
+            (number, LogStart { position, known: known.map(at) })
+        };
+        let archive = ArchiveEnd { known: known.map(at), offsets: offsets.iter().copied().collect() };
+        Ends { archive: Some(archive), log: (0..).zip(log).map(start).collect(), now: at(1000) }
+    }
+
+    fn decided(cut: ArchiveCut, allow_gap: bool, ends: &Ends) -> Result<(Cut, Option<(i64, i64)>), String> {
+        let decided = decide("s", &archive(cut, allow_gap), ends).map_err(|error| error.message)?;
+        Ok((decided.cut, decided.gap.map(|(from, until)| (from.millis(), until.millis()))))
+    }
+
+    #[test]
+    fn an_archive_is_cut_at_its_newest_row_which_is_the_log_s_unless_that_begins_later() {
+        let auto = |allow_gap, ends: &Ends| decided(ArchiveCut::Auto, allow_gap, ends);
+        // A log from its first record on that reaches back, and one whose first records are gone.
+        assert_eq!(
+            auto(false, &ends(Some(500), &[], &[(0, Some(400)), (0, Some(700))])),
+            Ok((Cut::At(at(500)), None))
+        );
+        assert_eq!(
+            auto(false, &ends(Some(500), &[], &[(9, Some(500)), (9, Some(300))])),
+            Ok((Cut::At(at(500)), None))
+        );
+        // Of one partition more is gone than the archive has.
+        let late = ends(Some(500), &[], &[(9, Some(400)), (9, Some(501))]);
+        let told = auto(false, &late).unwrap_err();
+        assert!(
+            told.contains("its archive ends at 1970-01-01T00:00:00.500Z") && told.contains(".501Z"),
+            "{told}"
+        );
+        assert_eq!(auto(true, &late), Ok((Cut::At(at(501)), Some((500, 501)))));
+        // A log without any row may have lost as much as it likes.
+        for start in [(0, None), (7, None)] {
+            assert_eq!(
+                auto(true, &ends(Some(500), &[], &[start])),
+                Ok((Cut::At(at(501)), Some((500, 1000))))
+            );
+        }
+        let empty = ends(None, &[], &[(0, Some(400))]);
+        assert!(auto(false, &empty).unwrap_err().contains("its archive has no row"));
+        assert_eq!(auto(true, &empty).unwrap().0, Cut::At(EventTime::MIN), "everything is the log's");
+    }
+
+    #[test]
+    fn a_time_that_is_given_holds_where_the_log_reaches_back_to_it() {
+        let cut = |ends: &Ends| decided(ArchiveCut::At(at(500)), false, ends);
+        for start in [(0, None), (0, Some(900)), (5, Some(500)), (5, Some(1))] {
+            assert_eq!(cut(&ends(None, &[], &[start])), Ok((Cut::At(at(500)), None)), "{start:?}");
+        }
+        for start in [(5, Some(501)), (5, None)] {
+            let told = cut(&ends(None, &[], &[start])).unwrap_err();
+            assert!(
+                told.contains("it is cut at 1970-01-01T00:00:00.500Z") && told.contains("allow_gap: true"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn by_offset_each_partition_begins_where_the_archive_ends() {
+        let cut = ArchiveCut::ByOffset(OffsetColumns { partition: 0, offset: 0 });
+        let offsets = [(0, 10), (1, 4)];
+        let whole = ends(Some(500), &offsets, &[(10, Some(600)), (0, Some(1)), (0, None)]);
+        let both = Cut::Offsets(offsets.into());
+        assert_eq!(decided(cut.clone(), false, &whole), Ok((both.clone(), None)));
+        let gone = ends(Some(500), &offsets, &[(10, Some(600)), (5, Some(700))]);
+        let told = decided(cut.clone(), false, &gone).unwrap_err();
+        assert!(
+            told.contains("of partition 1 its archive has the offsets before 4, and its log begins with 5"),
+            "{told}"
+        );
+        assert_eq!(decided(cut.clone(), true, &gone), Ok((both, Some((500, 700)))));
+        // A partition of which the archive has nothing is the log's from its first record on.
+        let new = ends(Some(500), &offsets, &[(0, Some(1)), (0, Some(1)), (2, Some(800))]);
+        assert!(
+            decided(cut, false, &new)
+                .unwrap_err()
+                .contains("of partition 2 its archive has the offsets before 0")
+        );
+    }
+}

@@ -146,7 +146,8 @@ fn refuse_what_waits(keys: &mut Mapping<'_>, report: &mut Report) {
             _ => report.error(
                 key.place,
                 format!(
-                    "`lookback`: {NOT_YET}, as it needs bootstrap from history; write {{}}, or leave it out"
+                    "`lookback`: {NOT_YET}; write {{}}, or leave it out: a job begins with the past that the `archive` \
+                     of its stream has"
                 ),
             ),
         }

@@ -33,6 +33,7 @@ pub const FILES: &[FileKeys] = &[
             Section { prefix: "", keys: SERVER },
             Section { prefix: "checkpoint.", keys: CHECKPOINT },
             Section { prefix: "log.", keys: LOG },
+            Section { prefix: "hooks.", keys: HOOKS },
             Section { prefix: "limits.", keys: LIMITS },
         ],
     },
@@ -83,6 +84,12 @@ pub(super) const SERVER: &[KeyDoc] = &[
     KeyDoc::new("checkpoint", "mapping", "{}", "when state is saved"),
     KeyDoc::new("log", "json, text, a level or a mapping", "text", "how the server's own words are written"),
     KeyDoc::new(
+        "hooks",
+        "mapping",
+        "{}",
+        "addresses that are told of what has happened, each by a POST of JSON",
+    ),
+    KeyDoc::new(
         "limits",
         "mapping",
         "{}",
@@ -104,6 +111,13 @@ pub(super) const LOG: &[KeyDoc] = &[
         "how much is said; also by part: warn,weir_engine=debug",
     ),
 ];
+
+pub(super) const HOOKS: &[KeyDoc] = &[KeyDoc::new(
+    "bootstrapped",
+    "https:// or http:// address",
+    NONE,
+    "told when a job has the past of its streams, with `job` and `bootstrap` as `GET /v1/jobs/JOB` has them",
+)];
 
 pub(super) const LIMITS: &[KeyDoc] = &[
     KeyDoc::new("plugin_memory", "size", "64MiB", "memory of one instance of a plugin"),

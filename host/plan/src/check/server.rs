@@ -3,7 +3,7 @@
 use super::keys;
 use super::node::{Node, Value};
 use super::report::Report;
-use crate::definition::{Limits, Log, ServerDefinition};
+use crate::definition::{Hooks, Limits, Log, ServerDefinition};
 use std::net::{Ipv4Addr, SocketAddr};
 use weir_event::ByteSize;
 
@@ -47,6 +47,9 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Option<ServerDefinition>
     }
     if let Some(node) = keys.take("log") {
         log(node, &mut server.log, report);
+    }
+    if let Some(node) = keys.take("hooks") {
+        hooks(node, &mut server.hooks, report);
     }
     if let Some(node) = keys.take("limits") {
         limits(node, &mut server.limits, report);
@@ -94,6 +97,23 @@ fn checkpoint(node: &Node, server: &mut ServerDefinition, report: &mut Report) {
         server.checkpoints_kept = keep as u32;
     }
     keys.finish("checkpoint.", report);
+}
+
+/// Addresses, each by what it is told of.
+fn hooks(node: &Node, hooks: &mut Hooks, report: &mut Report) {
+    let shape = "a mapping such as {bootstrapped: \"https://example.com/hook\"}";
+    let Some(mut keys) = report.mapping("hooks", node, shape, keys::HOOKS) else { return };
+    if let Some(node) = keys.take("bootstrapped")
+        && let Some(url) = report.text("hooks.bootstrapped", node)
+    {
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            let message =
+                "`hooks.bootstrapped`: is not an address; write one that begins with https:// or http://";
+            report.error(node.place, message);
+        }
+        hooks.bootstrapped = Some(url);
+    }
+    keys.finish("hooks.", report);
 }
 
 const FORMATS: [(&str, bool); 2] = [("text", false), ("json", true)];

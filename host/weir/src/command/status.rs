@@ -71,9 +71,35 @@ fn shown(answer: &Value) -> String {
     let head = ["job", "state", "lag", "watermark", "events", "late", "dropped", "dead letters", "reason"];
     let table = table::render(&head, &rows);
     let reasons = jobs.iter().filter_map(reason).chain(jobs.iter().flat_map(sink_reasons));
-    let below = reasons.chain(jobs.iter().filter_map(warning));
+    let below = jobs.iter().filter_map(bootstrap).chain(reasons).chain(jobs.iter().filter_map(warning));
     std::iter::once(table).chain(sinks(jobs)).chain(below).collect::<Vec<_>>().join("\n")
 }
+
+/// How far a job is with the past of its streams, until it has that.
+fn bootstrap(job: &Value) -> Option<String> {
+    let bootstrap = job.get("bootstrap").filter(|bootstrap| bootstrap["state"] != "done")?;
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let (name, rows) = (table::cell(&job["job"]), number(&bootstrap["archive"]["rows"]));
+    if bootstrap["state"] == "log" {
+        return Some(format!(
+            "job {name} begins with the past: {rows} rows of the archive are read, now the log"
+        ));
+    }
+    let bytes = [&bootstrap["bytes"], &bootstrap["left_bytes"]].map(JsonValueTrait::as_u64);
+    let [Some(bytes @ 1..), Some(left)] = bytes else {
+        return Some(format!("job {name} begins with the past: {rows} rows of the archive are read"));
+    };
+    let done = bytes.saturating_sub(left);
+    let filled = (u128::from(done) * u128::from(BAR) / u128::from(bytes)) as usize;
+    let bar: String = (0..BAR as usize).map(|at| if at < filled { '#' } else { '.' }).collect();
+    let percent = u128::from(done) * 100 / u128::from(bytes);
+    let left =
+        bootstrap["seconds_left"].as_u64().map_or_else(String::new, |seconds| format!(", {seconds} s left"));
+    Some(format!("job {name} begins with the past: [{bar}] {percent} % of {bytes} bytes, {rows} rows{left}"))
+}
+
+/// Characters of a bar.
+const BAR: u32 = 30;
 
 /// Why a job is not running, where its row had to cut it; one that failed is told on stderr.
 fn reason(job: &Value) -> Option<String> {
@@ -155,6 +181,23 @@ mod tests {
         let words: Vec<&str> = lines[1].split_whitespace().collect();
         assert_eq!(words, ["a", "running", "1.5", "s", "-", "7", "0", "4", "2"], "{shown}");
         assert_eq!(lines[3..], ["job a runs with a warning: 3 of 4 rows were refused"]);
+    }
+
+    #[test]
+    fn a_job_that_begins_with_the_past_has_a_bar_until_it_has_that() {
+        let job = |bootstrap: Value| {
+            shown(&json!({"jobs": [{"job": "a", "state": "running", "bootstrap": bootstrap}]}))
+        };
+        let archive = json!({"rows": 70, "refused": 0});
+        let half = job(
+            json!({"state": "archive", "archive": archive.clone(), "bytes": 200, "left_bytes": 100, "seconds_left": 9}),
+        );
+        let bar = format!("[{}{}] 50 % of 200 bytes, 70 rows, 9 s left", "#".repeat(15), ".".repeat(15));
+        assert!(half.ends_with(&format!("job a begins with the past: {bar}")), "{half}");
+        let unknown = job(json!({"state": "archive", "archive": archive.clone()}));
+        assert!(unknown.ends_with("begins with the past: 70 rows of the archive are read"), "{unknown}");
+        assert!(job(json!({"state": "log", "archive": archive.clone()})).ends_with("are read, now the log"));
+        assert!(!job(json!({"state": "done", "archive": archive})).contains("the past"));
     }
 
     #[test]

@@ -11,6 +11,9 @@ const BASES: [(&str, &str); 3] = [
     ("jobs/*.yaml", "query: SELECT 1\n"),
 ];
 
+/// What a mapping needs beside any other key of it.
+const NEEDED: [(&str, &str); 1] = [("archive.", "source: {file: {path: a}}, ")];
+
 /// Everything that a text says, shown; the default of what it does not say included.
 fn meaning(path: &str, text: &str) -> String {
     match path {
@@ -30,13 +33,17 @@ fn defaults_that_are_written_out_change_nothing() {
     let mut written = 0;
     for (path, base) in BASES {
         let keys = FILES.iter().find(|keys| keys.path == path).unwrap();
-        let plain = meaning(path, base);
         // Below a name or a kind, which stand there in capitals, nothing is by default.
         let is_above = |section: &&Section| !section.prefix.contains(char::is_uppercase);
         for section in keys.sections.iter().filter(is_above) {
+            let needed =
+                NEEDED.iter().find(|(prefix, _)| *prefix == section.prefix).map_or("", |(_, needed)| needed);
+            let above = section.prefix.trim_end_matches('.');
+            let alone = if needed.is_empty() { String::new() } else { format!("{above}: {{{needed}}}\n") };
+            let plain = meaning(path, &format!("{base}{alone}"));
             for row in section.keys.iter().filter(|row| is_written(row.default)) {
                 let line = match section.prefix.strip_suffix('.') {
-                    Some(above) => format!("{above}: {{{}: {}}}\n", row.name, row.default),
+                    Some(above) => format!("{above}: {{{needed}{}: {}}}\n", row.name, row.default),
                     None => format!("{}: {}\n", row.name, row.default),
                 };
                 assert_eq!(meaning(path, &format!("{base}{line}")), plain, "{path}: {line}");

@@ -291,7 +291,7 @@ const BAD: &[Case] = &[
             "6:12: `file.folow`: unknown key",
             "7:7: `tail`: expected exact or a duration such as 1d, found `1 hor`",
             "8:12: `emit.on`: `chance`: unknown value; did you mean `change`?",
-            "9:1: `lookback`: weir 0.1 does not have this yet, as it needs bootstrap from history",
+            "9:1: `lookback`: weir 0.1 does not have this yet; write {}, or leave it out: a job begins with the past that",
         ],
     ),
     (

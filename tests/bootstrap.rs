@@ -101,7 +101,7 @@ pub(crate) fn assert_whole(project: &Project) {
     }
 }
 
-fn post(server: &Server, flights: &[String]) {
+pub(crate) fn post(server: &Server, flights: &[String]) {
     for flights in flights.chunks(2000) {
         let body: String = flights.iter().map(|flight| format!("{flight}\n")).collect();
         let (status, answer) = server.post("/v1/streams/flights/events", &body);

@@ -21,6 +21,7 @@ mod every_type;
 mod failed_results;
 mod failed_rows;
 mod feast_stores;
+mod filling;
 mod flights;
 mod flights_kafka;
 mod formats;

@@ -210,6 +210,12 @@ struct Submission {
 
 enum Request {
     Commit(Box<Submission>),
+    /// Puts the state of one job in the place of another's.
+    TakeOver {
+        from: String,
+        to: String,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
     /// Drops a job's state.
     Forget(String, oneshot::Sender<Result<(), StoreError>>),
     /// Answered when everything that was asked for before is done.
@@ -230,7 +236,7 @@ impl Committer {
             while let Ok(first) = inbox.recv() {
                 // Whatever waits joins the same commit, one checkpoint per job.
                 let (mut group, mut held) = (Vec::new(), Vec::new());
-                let (mut forgotten, mut fences) = (Vec::new(), Vec::new());
+                let (mut forgotten, mut fences, mut taken_over) = (Vec::new(), Vec::new(), Vec::new());
                 for request in std::iter::once(first).chain(std::iter::from_fn(|| inbox.try_recv().ok())) {
                     match request {
                         Request::Commit(next) => {
@@ -238,6 +244,7 @@ impl Committer {
                                 group.iter().any(|other: &Submission| other.plan.name == next.plan.name);
                             if is_twice { held.push(*next) } else { group.push(*next) }
                         }
+                        Request::TakeOver { from, to, reply } => taken_over.push((from, to, reply)),
                         Request::Forget(job, reply) => forgotten.push((job, reply)),
                         Request::Fence(fence) => fences.push(fence),
                     }
@@ -246,6 +253,9 @@ impl Committer {
                 writer.commit(group);
                 for submission in held {
                     writer.commit(vec![submission]);
+                }
+                for (from, to, reply) in taken_over {
+                    let _ = reply.send(writer.take_over(&from, &to));
                 }
                 for (job, reply) in forgotten {
                     let _ = reply.send(writer.forget(&job));
@@ -303,6 +313,16 @@ impl Committer {
         self.requests.send(Request::Forget(job.to_owned(), reply)).map_err(|_| vanished())?;
         let answer = answer.await.map_err(|_| vanished())?;
         answer.map_err(|error| EngineError::store(job, &error))
+    }
+
+    /// Puts the state of one job, which does not run, in the place of another's, which does not either.
+    pub(crate) async fn take_over(&self, from: &str, to: &str) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let vanished = || EngineError::Vanished { job: to.to_owned(), stage: "committer" };
+        let request = Request::TakeOver { from: from.to_owned(), to: to.to_owned(), reply };
+        self.requests.send(request).map_err(|_| vanished())?;
+        let answer = answer.await.map_err(|_| vanished())?;
+        answer.map_err(|error| EngineError::store(to, &error))
     }
 
     /// Returns when no earlier checkpoint is on its way any more: what an attempt that failed had handed in is
@@ -399,6 +419,35 @@ impl Writer {
         merged.into_iter().for_each(|merged| self.put_merged(merged));
         self.segments.remove(job);
         self.store.forget(job)
+    }
+
+    /// The other's state goes with the commit that has the one's in its place; the one's own name goes after that.
+    fn take_over(&mut self, from: &str, to: &str) -> Result<(), StoreError> {
+        for job in [from, to] {
+            // What was merged would count from the next commit of its job, which is another one's then.
+            for Merged { of, segments, .. } in self.merging.wait_for(job) {
+                let merged = segments.ok().flatten().into_iter().flatten();
+                for segment in merged.filter(|segment| !of.contains(segment)) {
+                    self.store.discard(&segment)?;
+                }
+            }
+        }
+        let head = self.store.head()?;
+        let of = |job: &str| {
+            let manifest = head.as_ref().and_then(|head| head.jobs.get(job));
+            let body =
+                manifest.and_then(|manifest| serde_json::from_value::<Body>(manifest.body.clone()).ok());
+            body.zip(manifest)
+        };
+        let (Some((filled, manifest)), Some((body, _))) = (of(from), of(to)) else { return Ok(()) };
+        let body = body.taken_over_by(filled).to_json();
+        let taken = Manifest { format: manifest.format, segments: manifest.segments.clone(), body };
+        self.segments.insert(to.to_owned(), taken.segments.clone());
+        self.segments.remove(from);
+        let committed = self.store.commit(BTreeMap::from([(to.to_owned(), taken)]));
+        self.has_failed = committed.is_err();
+        committed?;
+        self.store.forget(from)
     }
 
     /// Writes what changed in each job, several at once.

@@ -9,7 +9,7 @@ use crate::revisions::{Revisions, revised_up_to};
 use crate::status::{JobStatus, Refusal};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use weir_event::{Clock, Position};
 use weir_plan::JobPlan;
@@ -32,6 +32,8 @@ pub struct Settings {
 pub struct Engine {
     surroundings: Surroundings,
     jobs: RwLock<Jobs>,
+    /// By job, what is made beside it.
+    fillings: Mutex<BTreeMap<String, Arc<Job>>>,
 }
 
 /// A name is in one of the two.
@@ -69,7 +71,15 @@ impl Engine {
             outbox_bytes: settings.outbox_bytes,
             revisions: Revisions::default(),
         };
-        Ok(Engine { surroundings, jobs: RwLock::default() })
+        Ok(Engine { surroundings, jobs: RwLock::default(), fillings: Mutex::default() })
+    }
+
+    pub(crate) fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
+    pub(crate) fn fillings(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Job>>> {
+        self.fillings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a job from its last safe checkpoint, or anew. It takes the place of one of the same name that has come to
@@ -141,9 +151,17 @@ impl Engine {
         let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
         let now = self.surroundings.clock.now();
         let refused = jobs.refused.iter().map(|(name, refusal)| JobStatus::unstarted(name, refusal, now));
-        let mut all: Vec<_> = jobs.started.values().map(|job| job.status()).chain(refused).collect();
+        let status =
+            |job: &Arc<Job>| JobStatus { filling: self.filling_status(&job.plan().name), ..job.status() };
+        let mut all: Vec<_> = jobs.started.values().map(status).chain(refused).collect();
         all.sort_by(|left, right| left.job.cmp(&right.job));
         all
+    }
+
+    /// The state of one job, as [`Engine::statuses`] has it.
+    pub fn status(&self, name: &str) -> Option<JobStatus> {
+        let job = self.job(name)?;
+        Some(JobStatus { filling: self.filling_status(name), ..job.status() })
     }
 
     /// The dead letters of all streams.
@@ -153,6 +171,7 @@ impl Engine {
 
     /// Lets every job make a last checkpoint and waits for them; the first failure is returned.
     pub async fn stop(&self) -> Result<(), Arc<EngineError>> {
+        self.stop_fillings().await;
         let jobs = self.jobs();
         for job in &jobs {
             job.stop();
@@ -165,6 +184,16 @@ impl Engine {
             }
         }
         first
+    }
+}
+
+impl Engine {
+    /// Lets all that is made beside jobs make a last checkpoint.
+    pub async fn stop_fillings(&self) {
+        let names: Vec<String> = self.fillings().keys().cloned().collect();
+        for name in names {
+            self.stop_filling(&name).await;
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod engine;
 mod entries;
 mod error;
 mod failures;
+mod filling;
 mod fit;
 mod follower;
 mod freshness;
@@ -57,6 +58,7 @@ pub use driver::Mode;
 pub use engine::{Engine, Settings, begins_with_past, positions};
 pub use error::EngineError;
 pub use failures::FailureSample;
+pub use filling::{filling_name, lacks_past};
 pub use fit::{StateEdit, state_edit};
 pub use gone_sinks::{HiddenRows, hidden_rows};
 pub use inputs::{ArchiveSource, InputSource};
@@ -65,7 +67,8 @@ pub use revisions::revised_up_to;
 pub use sink_names::{LeftRows, left_rows, sink_identity};
 pub use sink_task::{MakeSink, SinkSpec};
 pub use status::{
-    Behind, BootstrapStatus, JobState, JobStatus, Refusal, RestoreStatus, SideStatus, SinkState, SinkStatus,
+    Behind, BootstrapStatus, FillingStatus, JobState, JobStatus, Refusal, RestoreStatus, SideStatus,
+    SinkState, SinkStatus,
 };
 pub use stream::{MakeDecoder, StreamHub};
 pub use weir_core::{

@@ -493,6 +493,7 @@ impl Progress {
             cpu_seconds: self.cpu.total().as_secs_f64(),
             restore: if slow.state == JobState::Starting { self.restore() } else { None },
             bootstrap: slow.bootstrap.clone(),
+            filling: None,
             last_checkpoint: slow.last_checkpoint.clone(),
             partitions: slow.partitions.values().map(|(partition, _)| partition.clone()).collect(),
             sink_counts: slow.sinks(now),

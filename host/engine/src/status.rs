@@ -124,6 +124,20 @@ pub struct BootstrapStatus {
     pub seconds_left: Option<u64>,
 }
 
+/// What is made beside a job.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FillingStatus {
+    /// The hash of the definition that lookups change to.
+    pub definition: Option<String>,
+    /// Whether it runs.
+    #[serde(flatten)]
+    pub state: JobState,
+    /// Events that it has read.
+    pub events: u64,
+    /// How far it is with the past.
+    pub bootstrap: Option<BootstrapStatus>,
+}
+
 impl BootstrapStatus {
     /// Whether the job is bootstrapped.
     pub fn is_done(&self) -> bool {
@@ -247,6 +261,9 @@ pub struct JobStatus {
     /// How far it is with the past of its streams, where it began with that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<BootstrapStatus>,
+    /// How far that is which is made beside it, as features lack some of the past; lookups change to it when it has that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filling: Option<FillingStatus>,
     /// Its newest checkpoint.
     pub last_checkpoint: Option<CheckpointStatus>,
     /// Its partitions.
@@ -275,6 +292,7 @@ impl JobStatus {
             cpu_seconds: 0.0,
             restore: None,
             bootstrap: None,
+            filling: None,
             last_checkpoint: None,
             partitions: Vec::new(),
             sink_counts: BTreeMap::new(),

@@ -117,6 +117,7 @@ mod tests {
             cpu_seconds: 0.0,
             restore: None,
             bootstrap: None,
+            filling: None,
             last_checkpoint: None,
             partitions: Vec::new(),
             sink_counts: BTreeMap::new(),

@@ -86,7 +86,7 @@ async fn described(app: Arc<App>, job: Arc<Job>) -> Result<Response, Problem> {
 }
 
 fn description(app: &App, job: &Job) -> Value {
-    let mut described = json!(job.status());
+    let mut described = json!(app.served.engine.status(&job.plan().name).unwrap_or_else(|| job.status()));
     let stats = job.stats();
     if let Some(members) = described.as_object_mut() {
         members.insert("state_keys".to_owned(), stats.keys.into());

@@ -7,7 +7,7 @@ use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::wiring::{self, Opened, Running, spec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -19,6 +19,7 @@ use weir_project::{Planned, RefusedJob, plan_job};
 use weir_serve::{ControlError, PluginEffect, Streams};
 use weir_store::Commit;
 
+mod filling;
 #[cfg(feature = "web")]
 mod hooks;
 mod left_sinks;
@@ -34,6 +35,8 @@ struct Inner {
     opened: Opened,
     running: Running,
     streams: Arc<Streams>,
+    /// Jobs whose features lacked some of the past before they were started.
+    lacking: BTreeSet<String>,
     /// The engine's threads: jobs must be started there.
     threads: Handle,
     turn: Mutex<Known>,
@@ -45,6 +48,8 @@ struct Known {
     definitions: BTreeMap<String, Definition>,
     /// Jobs that wait for a plugin.
     waiting: BTreeMap<String, (BackOff, EventTime)>,
+    /// Jobs beside which that is made which their features lack, with the plans that are changed to.
+    filling: BTreeMap<String, JobPlan>,
     /// The server stops: nothing is started any more.
     closed: bool,
 }
@@ -67,13 +72,21 @@ struct Beside<'a> {
 impl Live {
     /// Of a project whose jobs run on these threads.
     pub(crate) fn new(opened: Opened, running: Running, streams: Arc<Streams>, threads: Handle) -> Live {
-        let mut known =
-            Known { definitions: definitions_of(&opened.checked), waiting: BTreeMap::new(), closed: false };
+        let mut known = Known {
+            definitions: definitions_of(&opened.checked),
+            waiting: BTreeMap::new(),
+            filling: BTreeMap::new(),
+            closed: false,
+        };
         for job in opened.refused.iter().filter(|job| !job.lacks.is_empty()) {
             known.waiting.insert(job.name.clone(), (BackOff::default(), opened.clock.now()));
         }
-        let live = Live(Arc::new(Inner { opened, running, streams, threads, turn: Mutex::new(known) }));
+        let lacking = running.lacking.clone();
+        let live =
+            Live(Arc::new(Inner { opened, running, streams, lacking, threads, turn: Mutex::new(known) }));
         live.0.threads.spawn(live.clone().try_again_and_again());
+        live.0.threads.spawn(live.clone().fill_at_start());
+        live.0.threads.spawn(live.clone().change_when_filled());
         #[cfg(feature = "web")]
         live.0.threads.spawn(live.clone().tell_bootstrapped());
         #[cfg(not(feature = "web"))]
@@ -201,6 +214,11 @@ impl Live {
                 self.list(known, &plan.name, reason.clone(), None);
             }
             return Err(ControlError::Refused(vec![reason]));
+        }
+        if reset {
+            self.give_up_filling(known, &plan.name).await;
+        } else if self.waits_to_be_filled(known, plan, head).await.map_err(|failure| failed(&failure))? {
+            return Ok(());
         }
         self.stop_for(plan, reset).await?;
         let started = async {

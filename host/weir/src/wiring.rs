@@ -9,14 +9,15 @@ use crate::project::Project;
 use crate::{log, plugins, state};
 use hubs::Hubs;
 use spec::job_spec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
 use weir_engine::{
-    DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, begins_with_past, revised_up_to,
+    DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, begins_with_past, filling_name,
+    lacks_past, revised_up_to,
 };
 use weir_event::suggestion::instead_of;
 use weir_event::{Clock, Ticks};
@@ -65,6 +66,8 @@ pub(crate) struct Opened {
 /// A project whose jobs run.
 #[derive(Clone)]
 pub(crate) struct Running {
+    /// Jobs whose features lacked some of the past when they were started.
+    pub(crate) lacking: BTreeSet<String>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) logs: Arc<IngestLogs>,
     pub(crate) hubs: Hubs,
@@ -228,11 +231,14 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
         engine.starts_above(name, *revision);
     }
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone(), opened.mark.clone()));
-    let running = Running { engine: Arc::new(engine), logs, hubs: Hubs::default() };
     // Before any log is opened: where one begins that is not there depends on it.
     let head = opened.store.head()?;
+    let lacks = |plan: &&JobPlan| lacks_past(plan, head.as_ref());
+    let lacking = opened.plans.iter().filter(lacks).map(|plan| plan.name.clone()).collect();
+    let running = Running { lacking, engine: Arc::new(engine), logs, hubs: Hubs::default() };
     for (job, plan) in defined(opened) {
         claim(head.as_ref(), &running.logs, job, plan);
+        claim(head.as_ref(), &running.logs, &filling_name(job), None);
     }
 
     // Those that begin with the past come to the logs later.

@@ -123,6 +123,7 @@ impl Server {
         let alive: Vec<_> = alive.collect();
         let last = async {
             jobs.iter().for_each(|job| job.stop());
+            self.live.running().engine.stop_fillings().await;
             let mut failures = Vec::new();
             for job in alive {
                 failures.extend(job.outcome().await.err().map(|error| Failure::from(&*error)));

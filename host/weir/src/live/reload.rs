@@ -52,6 +52,7 @@ impl Live {
                 continue;
             }
             match self.put_anew(&mut known, &checked, plan, false, beside).await {
+                Ok(()) if known.filling.contains_key(&plan.name) => {}
                 Ok(()) => tracing::info!(job = plan.name, "runs by its new definition"),
                 Err(error) => tracing::error!(job = plan.name, "not reloaded: {}", in_words(&error)),
             }
@@ -75,6 +76,7 @@ impl Live {
             let is_there = planned.jobs.iter().any(|plan| plan.name == *name)
                 || planned.refused.iter().any(|job| job.name == *name);
             if !is_there {
+                self.give_up_filling(known, name).await;
                 self.0.running.engine.remove(name).await;
                 self.0.running.logs.release(name);
                 known.definitions.remove(name);

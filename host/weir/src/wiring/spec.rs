@@ -19,7 +19,7 @@ use weir_plan::{JobPlan, SinkPlan, StreamDefinition, StreamInput};
 use weir_serve::StreamEntry;
 
 /// Everything that a job needs to start; it reads together with others that read the same.
-pub(super) fn job_spec(
+pub(crate) fn job_spec(
     opened: &Opened,
     running: &Running,
     plan: &JobPlan,

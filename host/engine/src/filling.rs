@@ -1,0 +1,111 @@
+//! Filling: features of a job that lack some of the past are made beside it, from the archives of its streams. The job goes
+//! on meanwhile; when the other has everything, its state takes the place of the job's.
+//!
+//! The other is a job of its own, with the whole plan, a name in the store that no definition can have, and no sinks. Knows
+//! when a job lacks something. Must not know who asks for the change, or when.
+
+use crate::bootstrap::Phase;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::job::{Job, JobSpec};
+use crate::manifest::Body;
+use crate::status::FillingStatus;
+use std::sync::Arc;
+use weir_plan::JobPlan;
+use weir_store::Commit;
+
+/// Under what name the state is kept that is made beside a job's.
+pub fn filling_name(job: &str) -> String {
+    format!("{job}.filling")
+}
+
+/// Whether a job of this plan, that has state, lacks some of the past that the archives of its streams have: features that
+/// are new or were changed since it began, or what was before it began where it did not begin with the past.
+pub fn lacks_past(plan: &JobPlan, head: Option<&Commit>) -> bool {
+    let manifest = head.and_then(|head| head.jobs.get(&plan.name)).filter(|_| plan.has_archives());
+    // One whose state does not fit does not run.
+    let Some(body) = manifest.and_then(|manifest| Body::read(plan, manifest).ok()) else { return false };
+    if body.bootstrap.as_ref().is_some_and(|bootstrap| bootstrap.phase != Phase::Done) {
+        return false;
+    }
+    let begins_now = body.edited(plan).ok().flatten();
+    let shape = begins_now.map_or_else(|| body.shape_of(plan), |edited| edited.shape);
+    let mut columns = 0..plan.output.columns.len();
+    let has_begun_later = columns.any(|column| shape.since(plan, column).is_some());
+    has_begun_later || (body.bootstrap.is_none() && body.data_since().is_some())
+}
+
+impl Engine {
+    /// Starts what is made beside a job, from its last safe checkpoint or anew. `spec` is of the job's new plan.
+    pub fn fill(&self, mut spec: JobSpec) -> Result<(), EngineError> {
+        let job = std::mem::replace(&mut spec.plan.name, String::new());
+        spec.plan.name = filling_name(&job);
+        spec.sinks.clear();
+        let filling = Job::start(spec, self.surroundings().clone())?;
+        self.fillings().insert(job, filling);
+        Ok(())
+    }
+
+    /// What is made beside a job.
+    pub fn filling(&self, job: &str) -> Option<Arc<Job>> {
+        self.fillings().get(job).cloned()
+    }
+
+    /// How far that is.
+    pub(crate) fn filling_status(&self, job: &str) -> Option<FillingStatus> {
+        let filling = self.filling(job)?;
+        let status = filling.status();
+        Some(FillingStatus {
+            definition: status.definition,
+            state: status.state,
+            events: status.counts.events,
+            bootstrap: status.bootstrap,
+        })
+    }
+
+    /// Stops what is made beside a job, if anything is; its state stays.
+    pub async fn stop_filling(&self, job: &str) {
+        let filling = self.fillings().remove(job);
+        if let Some(filling) = filling {
+            filling.stop();
+            // Why it had failed, if it had, was told when it did.
+            let _ = filling.outcome().await;
+        }
+    }
+
+    /// Stops what is made beside a job, and drops it.
+    pub async fn drop_filling(&self, job: &str) -> Result<(), EngineError> {
+        self.stop_filling(job).await;
+        self.surroundings().committer.forget(&filling_name(job)).await
+    }
+
+    /// The state that was made beside a job takes the place of the job's, which does not run and neither does the other.
+    pub async fn take_over(&self, job: &str) -> Result<(), EngineError> {
+        self.surroundings().committer.take_over(&filling_name(job), job).await
+    }
+}
+
+impl Body {
+    /// What was made beside the job whose body this is, in its place: what the job's sinks have stays known, and they get each
+    /// key's current result.
+    pub(crate) fn taken_over_by(self, filled: Body) -> Body {
+        let mut bootstrap = filled.bootstrap;
+        if let Some(bootstrap) = &mut bootstrap {
+            bootstrap.phase = Phase::Log;
+        }
+        Body {
+            bootstrap,
+            revised: self.revised.max(filled.revised),
+            attempt: self.attempt.max(filled.attempt),
+            checkpoint: self.checkpoint.max(filled.checkpoint),
+            sinks: self.sinks,
+            sink_identities: self.sink_identities,
+            gone_sinks: self.gone_sinks,
+            covered: self.covered,
+            hidden: self.hidden,
+            outboxes: self.outboxes,
+            lost_letters: self.lost_letters,
+            ..filled
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Features that lack some of the past: what runs goes on while they are made beside it, from the archives of their streams,
+//! and is changed to when they have everything.
+//!
+//! Knows when that is begun, given up and over. Must not know how a state is made or changed.
+
+use super::{Known, Live};
+use crate::failure::Failure;
+use crate::wiring::{self, spec};
+use std::time::Duration;
+use weir_engine::{Mode, filling_name, lacks_past};
+use weir_event::Ticks;
+use weir_plan::JobPlan;
+use weir_store::Commit;
+
+/// What is made is looked at so often.
+const EVERY: Duration = Duration::from_millis(500);
+
+impl Live {
+    /// Begins to make what jobs lack that have just been started, or goes on with it.
+    pub(super) async fn fill_at_start(self) {
+        let mut known = self.0.turn.lock().await;
+        let head = match self.head().await {
+            Ok(head) => head,
+            Err(failure) => return tracing::error!("what features lack of the past is not made: {failure}"),
+        };
+        for plan in &self.0.opened.plans {
+            if self.0.lacking.contains(&plan.name) {
+                self.fill(&mut known, plan, head.as_ref());
+            } else if head.as_ref().is_some_and(|head| head.jobs.contains_key(&filling_name(&plan.name))) {
+                self.give_up_filling(&mut known, &plan.name).await;
+            }
+        }
+    }
+
+    /// Whether a plan that takes the place of what runs has to wait for what it lacks: that is made from here on.
+    pub(super) async fn waits_to_be_filled(
+        &self,
+        known: &mut Known,
+        plan: &JobPlan,
+        head: Option<&Commit>,
+    ) -> Result<bool, Failure> {
+        let lacks = self.runs(&plan.name) && lacks_past(plan, head);
+        let is_same = known.filling.get(&plan.name).is_some_and(|other| other.definition == plan.definition);
+        if lacks && is_same && self.0.running.engine.filling(&plan.name).is_some() {
+            return Ok(true);
+        }
+        self.give_up_filling(known, &plan.name).await;
+        if lacks {
+            self.fill(known, plan, head);
+        }
+        Ok(lacks)
+    }
+
+    fn fill(&self, known: &mut Known, plan: &JobPlan, head: Option<&Commit>) {
+        let (opened, running) = (&self.0.opened, &self.0.running);
+        wiring::claim(head, &running.logs, &filling_name(&plan.name), None);
+        let begun = spec::job_spec(opened, running, plan, Mode::Live)
+            .and_then(|spec| running.engine.fill(spec).map_err(|error| Failure::from(&error)));
+        match begun {
+            Ok(()) => {
+                known.filling.insert(plan.name.clone(), plan.clone());
+                tracing::info!(
+                    job = plan.name,
+                    definition = plan.definition,
+                    "features lack some of the past: they are made beside the job, and lookups change to them when they have it"
+                );
+            }
+            Err(failure) => {
+                tracing::error!(job = plan.name, "what features lack of the past is not made: {failure}");
+            }
+        }
+    }
+
+    /// What is made beside a job is not wanted any more.
+    pub(super) async fn give_up_filling(&self, known: &mut Known, name: &str) {
+        known.filling.remove(name);
+        let running = &self.0.running;
+        if let Err(error) = running.engine.drop_filling(name).await {
+            tracing::warn!(job = name, %error, "what was made beside the job is not dropped");
+        }
+        running.logs.release(&filling_name(name));
+    }
+
+    /// Changes to what has everything, again and again.
+    pub(super) async fn change_when_filled(self) {
+        let mut ticks = Ticks::from_now(&self.0.opened.clock, EVERY);
+        loop {
+            ticks.tick().await;
+            let mut known = self.0.turn.lock().await;
+            if known.closed {
+                return;
+            }
+            let is_filled = |name: &&String| {
+                let filling = self.0.running.engine.filling(name);
+                filling.is_some_and(|job| {
+                    let is_done = job.status().bootstrap.is_some_and(|bootstrap| bootstrap.is_done());
+                    is_done && !job.is_catching_up()
+                })
+            };
+            let filled: Vec<String> = known.filling.keys().filter(is_filled).cloned().collect();
+            for name in filled {
+                if let Err(failure) = self.change_to(&mut known, &name).await {
+                    tracing::error!(
+                        job = name,
+                        "lookups do not change to what was made beside it: {failure}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// What was made beside a job goes on in its place.
+    async fn change_to(&self, known: &mut Known, name: &str) -> Result<(), Failure> {
+        let Some(plan) = known.filling.remove(name) else { return Ok(()) };
+        let (opened, running) = (&self.0.opened, &self.0.running);
+        // First what was made: the job has then read at least as far, and nothing comes to its sinks too late.
+        running.engine.stop_filling(name).await;
+        running.engine.stop_job(name).await;
+        let taken = running.engine.take_over(name).await.map_err(|error| Failure::from(&error));
+        let head = self.head().await?;
+        wiring::claim(head.as_ref(), &running.logs, name, Some(&plan));
+        running.logs.release(&filling_name(name));
+        wiring::start_job(opened, running, &plan, Mode::Live).map_err(wiring::Unstarted::failure)?;
+        taken?;
+        tracing::info!(
+            job = name,
+            definition = plan.definition,
+            "its features have the past: lookups are by the new definition"
+        );
+        Ok(())
+    }
+}

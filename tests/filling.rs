@@ -1,0 +1,167 @@
+//! Features that are added to a job, or changed, while it serves: they are made beside it from the archive of its stream, and
+//! are whole when lookups change to them; what did not change is answered all the time.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crate::bootstrap::{bootstrapped, known_flights, post, stream, write_archive};
+use crate::harness::{Project, Server, wait_for};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ARCHIVED: usize = 13_000;
+const SETTINGS: &str = "shards: 2\ncheckpoint: {every: 50ms}\n";
+const WINDOW: &str = "FROM flights GROUP BY origin, TUMBLE(rowtime, INTERVAL '1' DAY)";
+
+fn write_job(project: &Project, features: &str, version: u32) {
+    let sinks = "sinks: [{file: {path: out}}]\n";
+    let text =
+        format!("version: {version}\nquery: |\n  SELECT origin, {features} {WINDOW}\nhistory: 10d\n{sinks}");
+    project.file("jobs/daily.yaml", &text);
+}
+
+/// What is served of each airport's days: by airport and the end of the day, the features.
+fn served(server: &Server, days: &[i64]) -> Vec<Value> {
+    let mut all = Vec::new();
+    for origin in ["EWR", "JFK", "LGA"] {
+        for day in days {
+            let request = json!({"features": ["daily"], "entities": [{"origin": origin}], "as_of": day});
+            let (status, answer) = server.post("/v1/lookup", request.to_string());
+            assert_eq!(status, 200, "{answer}");
+            all.push(answer["rows"][0]["features"].clone());
+        }
+    }
+    all
+}
+
+/// The ends of the days that are kept, less a millisecond.
+fn days(server: &Server) -> Vec<i64> {
+    let job = server.wait_for_job("daily", "its watermark", |job| job["watermark"].is_string());
+    let watermark = job["watermark"].as_str().unwrap().parse::<weir_event::EventTime>().unwrap().millis();
+    let last = watermark.div_euclid(86_400_000) * 86_400_000;
+    (0..8).map(|back| last - back * 86_400_000 - 1).collect()
+}
+
+fn project() -> (Project, Vec<String>) {
+    let all = known_flights();
+    let project = Project::new();
+    write_archive(&project, &all[..ARCHIVED], &[]);
+    let archive = "archive: {source: {file: {path: \"archive/dt=*/*.parquet\"}}, format: parquet}\n";
+    project.file("streams/flights.yaml", &stream(&format!("source: {{http: {{}}}}\n{archive}")));
+    (project, all)
+}
+
+fn is_filled(job: &Value) -> bool {
+    let features = job["features"].as_array().unwrap();
+    features.iter().any(|feature| feature["name"] == "miles")
+        && job["filling"].is_null()
+        && job["state"] == "running"
+}
+
+/// What a job with all features that began anew serves.
+fn begun_anew(all: &[String], days: &[i64]) -> Vec<Value> {
+    let (project, _) = project();
+    write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles", 1);
+    let server = Server::start(&project, SETTINGS);
+    post(&server, &all[ARCHIVED - 1..15_000]);
+    bootstrapped(&server, "daily");
+    server.wait_for_job("daily", "all events", |job| job["events"] == 15_000);
+    served(&server, days)
+}
+
+fn values(features: &[Value]) -> Vec<[Value; 4]> {
+    let of = |features: &Value| {
+        let [flights, miles] = ["daily:flights", "daily:miles"].map(|name| &features[name]);
+        [&flights["value"], &flights["status"], &miles["value"], &miles["status"]].map(Value::clone)
+    };
+    features.iter().map(of).collect()
+}
+
+#[test]
+fn a_feature_that_is_added_is_whole_when_lookups_change_to_it() {
+    let (project, all) = project();
+    write_job(&project, "COUNT(*) AS flights", 1);
+    let server = Server::start(&project, SETTINGS);
+    post(&server, &all[ARCHIVED - 1..14_000]);
+    bootstrapped(&server, "daily");
+    let days = days(&server);
+    let before = served(&server, &days);
+    write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles", 1);
+    server.signal("HUP");
+    let filled = wait_for("the feature to be whole", Duration::from_secs(60), || {
+        // What did not change is answered meanwhile as it was.
+        for (now, before) in served(&server, &days).iter().zip(&before) {
+            assert_eq!(now["daily:flights"]["value"], before["daily:flights"]["value"]);
+            // The job stops for a moment when it is changed.
+            let status = &now["daily:flights"]["status"];
+            assert!(*status == before["daily:flights"]["status"] || status == "stale", "{now}");
+        }
+        let (_, job) = server.get("/v1/jobs/daily");
+        is_filled(&job).then_some(job)
+    });
+    assert_eq!(filled["data_since"], Value::Null, "{filled}");
+    post(&server, &all[14_000..15_000]);
+    server.wait_for_job("daily", "all events", |job| job["events"] == 15_000);
+    assert_eq!(values(&served(&server, &days)), values(&begun_anew(&all, &days)));
+    assert!(server.terminate().success());
+    // Each key's current row has the new column; so have all later ones.
+    let rows = project.rows("out");
+    let newest = rows.iter().rev().find(|row| row["origin"] == "EWR").unwrap();
+    assert!(newest["miles"].is_i64(), "{newest}");
+    // There is nothing to be made any more.
+    let server = Server::start(&project, SETTINGS);
+    server.wait_ready();
+    let (_, job) = server.get("/v1/jobs/daily");
+    assert!(is_filled(&job) && job["events"] == 15_000, "{job}");
+}
+
+#[test]
+fn what_is_made_beside_a_job_goes_on_after_kills() {
+    let (project, all) = project();
+    write_job(&project, "COUNT(*) AS flights", 1);
+    let server = Server::start(&project, SETTINGS);
+    post(&server, &all[ARCHIVED - 1..15_000]);
+    bootstrapped(&server, "daily");
+    server.wait_for_job("daily", "all events", |job| job["events"] == 15_000);
+    let days = days(&server);
+    write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles", 1);
+    server.signal("HUP");
+    std::thread::sleep(Duration::from_millis(20));
+    server.kill();
+    for pause in [10, 40, 70, 100, 130, 160] {
+        let server = Server::start(&project, SETTINGS);
+        std::thread::sleep(Duration::from_millis(pause));
+        server.kill();
+    }
+    let server = Server::start(&project, SETTINGS);
+    wait_for("the feature to be whole", Duration::from_secs(60), || {
+        let (_, job) = server.get("/v1/jobs/daily");
+        let is_whole = is_filled(&job) && job["data_since"].is_null() && job["ready"] == true;
+        let all_whole = || values(&served(&server, &days)).iter().all(|[_, _, _, miles]| miles != "partial");
+        (is_whole && all_whole()).then_some(())
+    });
+    assert_eq!(values(&served(&server, &days)), values(&begun_anew(&all, &days)));
+}
+
+#[test]
+fn a_job_that_is_older_than_the_archive_of_its_stream_gets_the_past() {
+    let (project, all) = project();
+    let without = stream("source: {http: {}}\n");
+    let with = std::fs::read_to_string(project.path().join("streams/flights.yaml")).unwrap();
+    project.file("streams/flights.yaml", &without);
+    write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles", 1);
+    let server = Server::start(&project, SETTINGS);
+    post(&server, &all[12_000..15_000]);
+    server.wait_for_job("daily", "all events", |job| job["events"] == 3000);
+    assert!(server.terminate().success());
+    // It has all of its log, so that nothing tells it from a job that has everything: it goes on so.
+    project.file("streams/flights.yaml", &with);
+    let server = Server::start(&project, SETTINGS);
+    server.wait_ready();
+    let (_, job) = server.get("/v1/jobs/daily");
+    assert_eq!((&job["events"], &job["filling"]), (&json!(3000), &Value::Null), "{job}");
+    // Anew it begins with the past.
+    let (code, told) = server.weir(&["restart", "daily", "--reset"]);
+    assert_eq!(code, Some(0), "{told}");
+    bootstrapped(&server, "daily");
+    server.wait_for_job("daily", "all events", |job| job["events"] == 15_000);
+}

@@ -40,6 +40,8 @@ pub struct Engine {
 #[derive(Default)]
 struct Jobs {
     started: BTreeMap<String, Arc<Job>>,
+    /// What lookups ask until the started one has its state.
+    before: BTreeMap<String, Arc<Job>>,
     refused: BTreeMap<String, Refusal>,
 }
 
@@ -94,10 +96,33 @@ impl Engine {
         Ok(job)
     }
 
+    /// As [`Engine::start`]; until the job has its state, lookups go on as of where the one before it stood.
+    pub fn succeed(&self, spec: JobSpec) -> Result<Arc<Job>, EngineError> {
+        let (name, before) = (spec.plan.name.clone(), self.job(&spec.plan.name));
+        let job = self.start(spec)?;
+        let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
+        jobs.before.extend(before.map(|before| (name, before)));
+        Ok(job)
+    }
+
+    /// The job of this name that lookups ask, if any was started.
+    pub fn serving(&self, name: &str) -> Option<Arc<Job>> {
+        let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
+        let job = jobs.started.get(name)?.clone();
+        let Some(before) = jobs.before.get(name).cloned() else { return Some(job) };
+        if !job.has_state() {
+            return Some(before);
+        }
+        drop(jobs);
+        self.jobs.write().unwrap_or_else(PoisonError::into_inner).before.remove(name);
+        Some(job)
+    }
+
     /// Lists a job that could not be started, in place of one of this name that was.
     pub fn refuse(&self, name: &str, refusal: Refusal) {
         let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
         jobs.started.remove(name);
+        jobs.before.remove(name);
         jobs.refused.insert(name.to_owned(), refusal);
     }
 
@@ -115,6 +140,7 @@ impl Engine {
         self.stop_job(name).await;
         let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
         jobs.started.remove(name);
+        jobs.before.remove(name);
         jobs.refused.remove(name);
     }
 

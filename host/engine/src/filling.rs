@@ -25,7 +25,7 @@ pub fn lacks_past(plan: &JobPlan, head: Option<&Commit>) -> bool {
     let manifest = head.and_then(|head| head.jobs.get(&plan.name)).filter(|_| plan.has_archives());
     // One whose state does not fit does not run.
     let Some(body) = manifest.and_then(|manifest| Body::read(plan, manifest).ok()) else { return false };
-    if body.bootstrap.as_ref().is_some_and(|bootstrap| bootstrap.phase != Phase::Done) {
+    if body.bootstrap.as_ref().is_some_and(|bootstrap| bootstrap.phase.is_before_end()) {
         return false;
     }
     let begins_now = body.edited(plan).ok().flatten();
@@ -91,7 +91,7 @@ impl Body {
     pub(crate) fn taken_over_by(self, filled: Body) -> Body {
         let mut bootstrap = filled.bootstrap;
         if let Some(bootstrap) = &mut bootstrap {
-            bootstrap.phase = Phase::Log;
+            bootstrap.phase = Phase::Owed;
         }
         Body {
             bootstrap,

@@ -250,6 +250,11 @@ impl Job {
         }
     }
 
+    /// Whether it has read its state back, or has ended before that.
+    pub(crate) fn has_state(&self) -> bool {
+        self.current_shards().is_some() || self.plan.stage.is_none() || self.has_ended()
+    }
+
     fn current_shards(&self) -> Option<Arc<Shards>> {
         self.shards.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -322,7 +327,7 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     };
     let phase = body.bootstrap.as_ref().map_or(Phase::Done, |bootstrap| bootstrap.phase);
     let is_live = spec.mode == Mode::Live;
-    let of_past = plan.bootstrap.shards.filter(|_| is_live && phase != Phase::Done).map(usize::from);
+    let of_past = plan.bootstrap.shards.filter(|_| is_live && phase.is_before_end()).map(usize::from);
     let is_to_restart = of_past.is_some_and(|shards| shards != surroundings.shards);
     let surroundings =
         &Surroundings { shards: of_past.unwrap_or(surroundings.shards), ..surroundings.clone() };

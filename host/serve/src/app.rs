@@ -64,7 +64,7 @@ impl App {
         let job = self
             .served
             .engine
-            .job(name)
+            .serving(name)
             .ok_or_else(|| self.refusal(name).unwrap_or_else(|| self.no_job(name)))?;
         let known = self.faces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         let face = match known {

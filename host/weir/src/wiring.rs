@@ -332,6 +332,12 @@ pub(crate) fn start_job(
     running.engine.start(spec).map(drop).map_err(Unstarted::Engine)
 }
 
+/// Starts one job in the place of one that has stopped; lookups go on meanwhile.
+pub(crate) fn succeed(opened: &Opened, running: &Running, plan: &JobPlan) -> Result<(), Unstarted> {
+    let spec = job_spec(opened, running, plan, Mode::Live).map_err(Unstarted::Parts)?;
+    running.engine.succeed(spec).map(drop).map_err(Unstarted::Engine)
+}
+
 /// The streams as HTTP sees them.
 pub(crate) fn streams(opened: &Opened, running: &Running) -> Result<Streams, Failure> {
     opened.checked.streams.iter().map(|definition| spec::entry(opened, definition, &running.logs)).collect()

@@ -22,6 +22,8 @@ pub(crate) enum Phase {
     Past,
     /// It reads the logs, and its watermark is not beyond the past yet.
     Log,
+    /// The past is over, and sinks are still to get each key's current result.
+    Owed,
     /// The past is over.
     Done,
 }
@@ -64,6 +66,13 @@ pub(crate) struct Side {
     pub(crate) refused: u64,
 }
 
+impl Phase {
+    /// Whether something of the past is still to be read.
+    pub(crate) fn is_before_end(self) -> bool {
+        matches!(self, Phase::Past | Phase::Log)
+    }
+}
+
 impl Bootstrap {
     pub(crate) fn of(cuts: BTreeMap<usize, StreamCut>, bytes: Option<u64>) -> Bootstrap {
         let archive = Side::default();
@@ -79,7 +88,7 @@ impl Bootstrap {
     pub(crate) fn data_since(&self) -> Option<EventTime> {
         let since = |cut: &StreamCut| match self.phase {
             Phase::Past | Phase::Log => Some(cut.from),
-            Phase::Done => cut.gap.map(|(_, until)| until),
+            Phase::Owed | Phase::Done => cut.gap.map(|(_, until)| until),
         };
         self.cuts.values().filter_map(since).max()
     }
@@ -108,13 +117,13 @@ impl Bootstrap {
         };
         let left = match self.phase {
             Phase::Past => left,
-            Phase::Log | Phase::Done => Some(0),
+            Phase::Log | Phase::Owed | Phase::Done => Some(0),
         };
         BootstrapStatus {
             state: match self.phase {
                 Phase::Past => "archive",
                 Phase::Log => "log",
-                Phase::Done => "done",
+                Phase::Owed | Phase::Done => "done",
             },
             cut: self.cuts.values().map(|cut| (cut.stream.clone(), cut.cut.to_string())).collect(),
             gap: self.cuts.values().filter_map(|cut| Some((cut.stream.clone(), cut.gap?))).collect(),

@@ -55,7 +55,7 @@ impl Driver {
         let sided = cut.cut.part(input, partition, decoded);
         let sided = sided.map_err(|error| EngineError::of_core(&self.plan.name, error))?;
         let rows = Side { rows: sided.decoded.offsets.len() as u64, refused: sided.of_other };
-        if let Some(bootstrap) = self.state.body.bootstrap.as_mut().filter(|it| it.phase != Phase::Done) {
+        if let Some(bootstrap) = self.state.body.bootstrap.as_mut().filter(|it| it.phase.is_before_end()) {
             bootstrap.count(partition, rows);
         }
         Ok(sided.decoded)
@@ -98,6 +98,11 @@ impl Driver {
                 return Ok((self.begin_with_logs().await?, false));
             }
             Phase::Log if self.decoding.is_empty() && self.state.is_all_read() => self.past_is_over().await?,
+            Phase::Owed => {
+                self.past_is_over().await?;
+                self.commit_now(false).await?;
+                self.state.is_just_over = false;
+            }
             _ => {}
         }
         let is_bootstrapped = std::mem::take(&mut self.state.is_just_over);

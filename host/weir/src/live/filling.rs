@@ -120,7 +120,7 @@ impl Live {
         let head = self.head().await?;
         wiring::claim(head.as_ref(), &running.logs, name, Some(&plan));
         running.logs.release(&filling_name(name));
-        wiring::start_job(opened, running, &plan, Mode::Live).map_err(wiring::Unstarted::failure)?;
+        wiring::succeed(opened, running, &plan).map_err(wiring::Unstarted::failure)?;
         taken?;
         tracing::info!(
             job = name,

@@ -3,6 +3,7 @@
 //! the way, the rows are those of all flights read at once.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a server is let run for a moment before it is killed")]
 
 use crate::flights::{QUERIES, STREAM, answers, assert_same, counted};
 use crate::harness::{Project, Server, wait_for};
@@ -47,7 +48,8 @@ pub(crate) fn write_archive(project: &Project, flights: &[String], more: &[&str]
         "flight_id, carrier, tailnum, origin, dest, event_time, dep_delay, distance, cancelled, seen";
     let columns = std::iter::once(columns).chain(more.iter().copied()).collect::<Vec<_>>().join(", ");
     let path = project.path().join("archive");
-    let sink = format!("{{file: {{path: {:?}, format: parquet, partition: [\"dt=%Y-%m-%d\"]}}}}", path);
+    let sink =
+        format!("{{file: {{path: {}, format: parquet, partition: [\"dt=%Y-%m-%d\"]}}}}", path.display());
     writer.file("jobs/all.yaml", &format!("query: SELECT {columns} FROM flights\nsinks: [{sink}]\n"));
     writer.file("flights.jsonl", &flights.iter().map(|flight| format!("{flight}\n")).collect::<String>());
     writer.run(&[]);

@@ -2,6 +2,7 @@
 //! by that and by the topic's own offsets, through twenty kills.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a server is let run for a moment before it is killed")]
 
 use crate::bootstrap::{
     add_jobs, assert_whole, bootstrapped, closing, known_flights, seen, stream, wait_for_the_end,

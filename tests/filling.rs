@@ -2,6 +2,7 @@
 //! are whole when lookups change to them; what did not change is answered all the time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a server is let run for a moment before it is killed")]
 
 use crate::bootstrap::{bootstrapped, known_flights, post, stream, write_archive};
 use crate::harness::{Project, Server, wait_for};

@@ -54,7 +54,7 @@ impl Expiry {
     pub fn is_expired(&self, entry: &[u8]) -> bool {
         if is_of_intake(entry) {
             // A stream that does not tell events apart any more has no use for ids.
-            let input = seen::partition_of(entry).map(|partition| partition.input());
+            let input = seen::partition_of(entry).map(PartitionId::input);
             let within = input.and_then(|input| *self.dedup_within.get(input)?);
             return within.is_none_or(|within| seen::is_expired(entry, within, &self.watermarks));
         }

@@ -38,7 +38,7 @@ pub fn lacks_past(plan: &JobPlan, head: Option<&Commit>) -> bool {
 impl Engine {
     /// Starts what is made beside a job, from its last safe checkpoint or anew. `spec` is of the job's new plan.
     pub fn fill(&self, mut spec: JobSpec) -> Result<(), EngineError> {
-        let job = std::mem::replace(&mut spec.plan.name, String::new());
+        let job = std::mem::take(&mut spec.plan.name);
         spec.plan.name = filling_name(&job);
         spec.sinks.clear();
         let filling = Job::start(spec, self.surroundings().clone())?;

@@ -31,19 +31,12 @@ impl Live {
         loop {
             for job in self.0.running.engine.jobs() {
                 let status = job.status();
-                match status.bootstrap {
-                    Some(bootstrap) if bootstrap.is_done() => {
-                        if reading.remove(&status.job) {
-                            tokio::spawn(self.clone().tell(
-                                client.clone(),
-                                url.clone(),
-                                status.job,
-                                bootstrap,
-                            ));
-                        }
-                    }
-                    Some(_) => drop(reading.insert(status.job)),
-                    None => {}
+                let Some(bootstrap) = status.bootstrap else { continue };
+                if !bootstrap.is_done() {
+                    reading.insert(status.job);
+                } else if reading.remove(&status.job) {
+                    let told = self.clone().tell(client.clone(), url.clone(), status.job, bootstrap);
+                    tokio::spawn(told);
                 }
             }
             ticks.tick().await;

@@ -63,6 +63,7 @@ mod tour;
 mod train;
 mod train_labels;
 mod train_oracle;
+mod train_posted;
 mod train_spines;
 mod web_stores;
 mod zoo;

@@ -64,6 +64,7 @@ mod train;
 mod train_labels;
 mod train_oracle;
 mod train_posted;
+mod train_python;
 mod train_spines;
 mod web_stores;
 mod zoo;

@@ -24,8 +24,8 @@ use tokio::io::AsyncReadExt;
 use weir_event::Span;
 use weir_event::suggestion::{instead_of, shown};
 
-/// A result is read in pieces of so much.
-const PIECE_BYTES: usize = 256 << 10;
+/// A result is read in pieces of so much, of which one is written while the next is read.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// What may follow `?` of an order.
 pub(crate) const PARAMETERS: &[Parameter] = &[
@@ -207,10 +207,12 @@ pub(crate) async fn result(State(app): State<Arc<App>>, Name(id): Name) -> Resul
     let file = File::open(path.ok_or_else(gone)?).await.map_err(|_| gone())?;
     let read = |error| Problem::new(Kind::Internal, format!("the training set cannot be read: {error}"));
     let bytes = file.metadata().await.map_err(read)?.len();
-    let pieces = futures_util::stream::try_unfold(file, |mut file| async move {
+    let mut held = app.room.hold();
+    held.grow_to(2 * PIECE_BYTES)?;
+    let pieces = futures_util::stream::try_unfold((file, held), |(mut file, held)| async move {
         let mut piece = BytesMut::with_capacity(PIECE_BYTES);
         let is_more = file.read_buf(&mut piece).await? > 0;
-        Ok::<_, std::io::Error>(is_more.then(|| (Bytes::from(piece), file)))
+        Ok::<_, std::io::Error>(is_more.then(|| (Bytes::from(piece), (file, held))))
     });
     let mut response = Response::new(Body::from_stream(pieces));
     let format = status.order.format;

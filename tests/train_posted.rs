@@ -43,12 +43,17 @@ fn project(events: i64) -> Project {
     project
 }
 
-/// A project whose history takes long to go through, which only training does: its one job is for that alone.
-fn slow_project() -> Project {
-    let project = project(1_000_000);
+/// A project whose history nobody gets to the end of, and which only training reads: its one job is for that alone.
+fn endless_project() -> Project {
+    let project = project(1);
     std::fs::remove_file(project.path().join("jobs/five.yaml")).unwrap();
-    let ahead = "query: |\n  SELECT user_id, COUNT(*) OVER w AS c FROM rides\n  WINDOW w AS (PARTITION BY user_id ORDER BY at \
-                 RANGE BETWEEN CURRENT ROW AND INTERVAL '7' DAY FOLLOWING)\n";
+    project.file(
+        "streams/rides.yaml",
+        "fields: {user_id: string, event_time: timestamp}\nevent_time: event_time\nsource: {generator: {kind: rides, until: \
+         1000000000000, start: \"2020-01-01T00:00:00Z\"}}\n",
+    );
+    let ahead = "query: |\n  SELECT user_id, COUNT(*) OVER w AS c FROM rides\n  WINDOW w AS (PARTITION BY user_id ORDER BY \
+                 event_time RANGE BETWEEN CURRENT ROW AND INTERVAL '1' HOUR FOLLOWING)\n";
     project.file("jobs/user.yaml", ahead);
     project
 }
@@ -260,9 +265,9 @@ fn nobody_reaches_further_than_the_training_sets() {
 
 #[test]
 fn two_are_made_at_once_others_wait_and_any_can_be_removed() {
-    let project = slow_project();
+    let project = endless_project();
     let server = Server::start(&project, "");
-    let order = || ordered(&server, "features=user&as_of=event", "text/csv", SPINE);
+    let order = || ordered(&server, "features=user", "text/csv", SPINE);
     let ids: Vec<String> = (0..2).map(|_| order()).collect();
     for id in &ids {
         let answer = reached(&server, id, &["running"]);
@@ -298,7 +303,7 @@ fn two_are_made_at_once_others_wait_and_any_can_be_removed() {
 
 #[test]
 fn whatever_ends_a_server_ends_its_training_sets_and_what_is_done_stays() {
-    let project = slow_project();
+    let project = endless_project();
     project.file(
         "jobs/small.yaml",
         "query: |\n  SELECT user_id, COUNT(*) AS c FROM few GROUP BY user_id\nemit: {on: change}\n",

@@ -66,6 +66,8 @@ mod tour;
 mod train;
 mod train_labels;
 mod train_oracle;
+mod train_posted;
+mod train_python;
 mod train_spines;
 mod web_stores;
 mod zoo;

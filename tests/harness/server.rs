@@ -85,9 +85,34 @@ impl Server {
 
     /// POST with a header: the status and the JSON body.
     #[track_caller]
-    pub(crate) fn post_with(&self, path: &str, (name, value): (&str, &str), body: &str) -> (u16, Value) {
+    pub(crate) fn post_with(
+        &self,
+        path: &str,
+        (name, value): (&str, &str),
+        body: impl AsRef<[u8]>,
+    ) -> (u16, Value) {
         let request = self.agent.post(format!("{}{path}", self.url)).header(name, value);
-        let mut response = request.send(body).expect("the server answers");
+        let mut response = request.send(body.as_ref()).expect("the server answers");
+        let mut text = String::new();
+        response.body_mut().as_reader().read_to_string(&mut text).expect("a body");
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// GET: the status, the headers and the body as it is.
+    #[track_caller]
+    pub(crate) fn get_bytes(&self, path: &str) -> (u16, ureq::http::HeaderMap, Vec<u8>) {
+        let response = self.agent.get(format!("{}{path}", self.url)).call();
+        let mut response = response.expect("the server answers");
+        let mut bytes = Vec::new();
+        response.body_mut().as_reader().read_to_end(&mut bytes).expect("a body");
+        (response.status().as_u16(), response.headers().clone(), bytes)
+    }
+
+    /// DELETE: the status and the JSON body.
+    #[track_caller]
+    pub(crate) fn delete(&self, path: &str) -> (u16, Value) {
+        let response = self.agent.delete(format!("{}{path}", self.url)).call();
+        let mut response = response.expect("the server answers");
         let mut text = String::new();
         response.body_mut().as_reader().read_to_string(&mut text).expect("a body");
         (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))

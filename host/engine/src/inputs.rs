@@ -39,12 +39,12 @@ pub struct ArchiveSource {
 /// Sources of a job, in the order of its plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Inputs {
-    entries: Arc<[Entry]>,
+    entries: Arc<[OneSource]>,
 }
 
 /// One source.
 #[derive(Debug, Clone)]
-struct Entry {
+struct OneSource {
     /// As [`PartitionId::source`] has it.
     number: u16,
     /// Its stream's name, and what of the stream it is.
@@ -54,7 +54,7 @@ struct Entry {
     is_archive: bool,
 }
 
-impl Entry {
+impl OneSource {
     /// An archive is read to where it ends now.
     fn is_bounded(&self, bounded: bool) -> bool {
         bounded || self.is_archive
@@ -66,14 +66,14 @@ impl Inputs {
     pub(crate) fn of(plan: &JobPlan, sources: &[InputSource], past: bool) -> Inputs {
         let names = plan.inputs.iter().map(|input| input.stream.name.clone());
         let entry = |(number, (name, input)): (u16, (String, &InputSource))| match &input.archive {
-            Some(ArchiveSource { source, decoder, .. }) if past => Entry {
+            Some(ArchiveSource { source, decoder, .. }) if past => OneSource {
                 number: number | PartitionId::ARCHIVE,
                 name: format!("{name}`, its `archive"),
                 source: source.clone(),
                 decoder: decoder.clone(),
                 is_archive: true,
             },
-            _ => Entry {
+            _ => OneSource {
                 number,
                 name,
                 source: input.source.clone(),
@@ -148,12 +148,12 @@ impl Inputs {
         }
     }
 
-    fn of_partition(&self, partition: PartitionId) -> Option<&Entry> {
+    fn of_partition(&self, partition: PartitionId) -> Option<&OneSource> {
         self.entries.iter().find(|entry| entry.number == partition.source)
     }
 
     /// What a source says, with its stream's name where there are several, or it is an archive.
-    fn named(&self, entry: &Entry, mut error: ConnectError) -> ConnectError {
+    fn named(&self, entry: &OneSource, mut error: ConnectError) -> ConnectError {
         if self.entries.len() > 1 || entry.is_archive {
             error.message = format!("stream `{}`: {}", entry.name, error.message);
         }

@@ -321,6 +321,8 @@ pub struct Limits {
     pub plugin_fuel_per_call: u64,
     /// A request's body.
     pub body_bytes: u64,
+    /// The spine of a training set that is posted.
+    pub train_body_bytes: u64,
     /// Dead letters kept per stream.
     pub dead_letters_bytes: u64,
     /// Rows kept for one sink that is behind.
@@ -333,6 +335,7 @@ impl Default for Limits {
             plugin_memory_bytes: 64 << 20,
             plugin_fuel_per_call: 20_000_000,
             body_bytes: 10 << 20,
+            train_body_bytes: 1 << 30,
             dead_letters_bytes: 1 << 30,
             outbox_bytes: 1 << 30,
         }

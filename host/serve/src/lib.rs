@@ -37,10 +37,13 @@ mod request;
 mod room;
 mod routes;
 mod server;
+mod spool;
 mod status;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod train;
+mod training;
 mod value;
 
 pub use auth::check_listen;
@@ -49,6 +52,10 @@ pub use control::{Control, ControlError, PluginEffect};
 pub use routes::{Parameter, RouteDoc, route_docs};
 pub use status::{StatusDoc, status_docs};
 pub use streams::Streams;
+pub use training::{
+    TableFormat, Training, TrainingOrder, TrainingPlace, TrainingProgress, TrainingRefused, TrainingRule,
+    TrainingState, TrainingStatus,
+};
 
 use app::App;
 use axum::Router;
@@ -72,6 +79,8 @@ pub struct Served {
     pub streams: Arc<Streams>,
     /// Starts and stops jobs.
     pub control: Arc<dyn Control>,
+    /// Makes training sets.
+    pub training: Arc<dyn Training>,
     /// The plugins of the data folder.
     pub plugins: Arc<PluginRegistry>,
     /// What every request but those for health must carry; `None` or empty lets everybody in.

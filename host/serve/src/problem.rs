@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     TooSlow,
     /// The thing is of a sort that does not take this request.
     Conflict,
-    /// The body is larger than `limits.body`, or more is asked for than one request may.
+    /// The body is larger than its limit, or more is asked for than one request may.
     TooLarge,
     /// The body is compressed in a way that is not understood.
     Encoding,
@@ -83,6 +83,11 @@ impl Problem {
         // A second is enough for a commit, a queue or a restart of a job to have moved on.
         let retry_after_seconds = (kind == Kind::Unavailable).then_some(1);
         Problem { kind, detail: detail.into(), errors: Vec::new(), retry_after_seconds }
+    }
+
+    /// Worth to ask again after so long.
+    pub(crate) fn later(detail: impl Into<String>, seconds: u32) -> Self {
+        Problem { retry_after_seconds: Some(seconds), ..Problem::new(Kind::Unavailable, detail) }
     }
 
     /// A job that has failed, and is tried again by itself at `next_try`, if ever.

@@ -71,7 +71,7 @@ pub(crate) async fn read_body(
     }
 }
 
-fn refuse_encoding(encoding: Option<&HeaderValue>) -> Result<(), Problem> {
+pub(crate) fn refuse_encoding(encoding: Option<&HeaderValue>) -> Result<(), Problem> {
     match encoding.map(HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(()),
         Some(other) => {

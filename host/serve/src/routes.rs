@@ -3,9 +3,9 @@
 //! Adding a route is adding a row. Must not know what any handler does.
 
 use crate::app::App;
-use crate::{dead_letters, health, ingest, jobs, keys, lookup, lookups, metrics, plugins};
+use crate::{dead_letters, health, ingest, jobs, keys, lookup, lookups, metrics, plugins, train};
 use axum::Router;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
 
 /// What follows `?` in a target: one name and its meaning.
@@ -128,6 +128,32 @@ const ROUTES: &[Route] = &[
         "events set aside, with reason, jobs and position; results that failed, with reason, key and window",
         || get(dead_letters::list),
     ),
+    route(
+        "POST",
+        "/v1/train",
+        train::PARAMETERS,
+        "a training set, as `weir train` makes it, of the spine in the body (CSV, one JSON object a line, or Parquet); answered \
+         with 202 and where to ask for it, when the spine is there",
+        || post(train::order),
+    ),
+    route(
+        "GET",
+        "/v1/train",
+        &[],
+        "the training sets that wait, are made, are done or have failed; the last two for a day",
+        || get(train::list),
+    ),
+    route(
+        "GET",
+        "/v1/train/{id}",
+        &[],
+        "one training set: state and reason, progress, warnings, counts, what its values are made of",
+        || get(train::one),
+    ),
+    route("GET", "/v1/train/{id}/result", &[], "its file, once it is done", || get(train::result)),
+    route("DELETE", "/v1/train/{id}", &[], "stops it, and removes what there is of it", || {
+        delete(train::remove)
+    }),
     route("GET", "/metrics", &[], "counts and gauges for Prometheus", || get(metrics::page)),
     route("GET", "/healthz", &[], "200 while the server answers; needs no token", || get(health::healthz)),
     route(

@@ -24,6 +24,7 @@ mod state;
 mod table;
 mod templates;
 mod training;
+mod trainings;
 mod trying;
 mod wiring;
 

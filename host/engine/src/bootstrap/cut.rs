@@ -13,7 +13,7 @@ use weir_plan::definition::{Archive, ArchiveCut};
 
 /// Where the two meet, as far as it had to be looked for.
 #[derive(Debug)]
-pub(crate) struct Ends {
+pub(crate) struct BothEnds {
     /// Nothing where the definition gives the time of the cut.
     pub(crate) archive: Option<ArchiveEnd>,
     pub(crate) log: BTreeMap<u16, LogStart>,
@@ -28,7 +28,7 @@ struct Gap {
 }
 
 /// Decides how a stream is cut.
-pub(crate) fn decide(stream: &str, archive: &Archive, ends: &Ends) -> Result<StreamCut, ConnectError> {
+pub(crate) fn decide(stream: &str, archive: &Archive, ends: &BothEnds) -> Result<StreamCut, ConnectError> {
     let (cut, from, gap) = match &archive.cut {
         ArchiveCut::At(time) => {
             let begins = ends.log.values().filter_map(|start| start.lacks_before(ends.now)).max();
@@ -59,7 +59,7 @@ pub(crate) fn decide(stream: &str, archive: &Archive, ends: &Ends) -> Result<Str
 }
 
 /// At the newest known time of the archive, whose rows of that time may be more than it has: they are the log's.
-fn at_newest(ends: &Ends) -> (Cut, EventTime, Option<Gap>) {
+fn at_newest(ends: &BothEnds) -> (Cut, EventTime, Option<Gap>) {
     let newest = ends.archive.as_ref().and_then(|archive| archive.known);
     let lacks = ends.log.values().filter_map(|start| start.lacks_before(ends.now)).max();
     let first = || ends.log.values().filter_map(|start| start.known).min().unwrap_or(ends.now);
@@ -80,7 +80,7 @@ fn at_newest(ends: &Ends) -> (Cut, EventTime, Option<Gap>) {
     (Cut::At(after), after, Some(Gap { from: newest, until: begins, told }))
 }
 
-fn by_offset(ends: &Ends) -> (Cut, EventTime, Option<Gap>) {
+fn by_offset(ends: &BothEnds) -> (Cut, EventTime, Option<Gap>) {
     let archive = ends.archive.clone().unwrap_or_default();
     let from = archive.known.unwrap_or(EventTime::MIN);
     let end = |partition: &u16| archive.offsets.get(partition).copied().unwrap_or_default();
@@ -122,23 +122,23 @@ mod tests {
     }
 
     /// Each partition of the log begins with an offset and a known time, if it has a row; now is 1000.
-    fn ends(known: Option<i64>, offsets: &[(u16, u64)], log: &[(u64, Option<i64>)]) -> Ends {
+    fn ends(known: Option<i64>, offsets: &[(u16, u64)], log: &[(u64, Option<i64>)]) -> BothEnds {
         let start = |(number, (next, known)): (u16, &(u64, Option<i64>))| {
             let position = Position { next: *next, place: String::new() };
             (number, LogStart { position, known: known.map(at) })
         };
         let archive = ArchiveEnd { known: known.map(at), offsets: offsets.iter().copied().collect() };
-        Ends { archive: Some(archive), log: (0..).zip(log).map(start).collect(), now: at(1000) }
+        BothEnds { archive: Some(archive), log: (0..).zip(log).map(start).collect(), now: at(1000) }
     }
 
-    fn decided(cut: ArchiveCut, allow_gap: bool, ends: &Ends) -> Result<(Cut, Option<(i64, i64)>), String> {
+    fn decided(cut: ArchiveCut, allow_gap: bool, ends: &BothEnds) -> Result<(Cut, Option<(i64, i64)>), String> {
         let decided = decide("s", &archive(cut, allow_gap), ends).map_err(|error| error.message)?;
         Ok((decided.cut, decided.gap.map(|(from, until)| (from.millis(), until.millis()))))
     }
 
     #[test]
     fn an_archive_is_cut_at_its_newest_row_which_is_the_log_s_unless_that_begins_later() {
-        let auto = |allow_gap, ends: &Ends| decided(ArchiveCut::Auto, allow_gap, ends);
+        let auto = |allow_gap, ends: &BothEnds| decided(ArchiveCut::Auto, allow_gap, ends);
         // A log from its first record on that reaches back, and one whose first records are gone.
         assert_eq!(
             auto(false, &ends(Some(500), &[], &[(0, Some(400)), (0, Some(700))])),
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_time_that_is_given_holds_where_the_log_reaches_back_to_it() {
-        let cut = |ends: &Ends| decided(ArchiveCut::At(at(500)), false, ends);
+        let cut = |ends: &BothEnds| decided(ArchiveCut::At(at(500)), false, ends);
         for start in [(0, None), (0, Some(900)), (5, Some(500)), (5, Some(1))] {
             assert_eq!(cut(&ends(None, &[], &[start])), Ok((Cut::At(at(500)), None)), "{start:?}");
         }

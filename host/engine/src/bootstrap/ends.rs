@@ -4,7 +4,7 @@
 //! Decides nothing, and keeps nothing but the ends.
 
 use super::Bootstrap;
-use super::cut::{Ends, decide};
+use super::cut::{BothEnds, decide};
 use crate::decode::{Arrival, Decoding, Outcome};
 use crate::inputs::{ArchiveSource, InputSource};
 use arrow_array::cast::AsArray;
@@ -64,7 +64,7 @@ impl Look<'_> {
                 _ => Some(self.archive_end(stream, archive, source).await.map_err(in_archive)?),
             };
             let log = self.log_starts(stream, input, source).await?;
-            let cut = decide(name, archive, &Ends { archive: end, log, now: self.now })?;
+            let cut = decide(name, archive, &BothEnds { archive: end, log, now: self.now })?;
             for (partition, position) in &cut.starts {
                 input.source.committed(&plan.name, *partition, position);
             }

@@ -128,6 +128,7 @@ pub(super) const LIMITS: &[KeyDoc] = &[
         "instructions that one call of a plugin may take",
     ),
     KeyDoc::new("body", "size", "10MiB", "the largest body of a request"),
+    KeyDoc::new("train_body", "size", "1GiB", "the largest spine that is posted for a training set"),
     KeyDoc::new("dead_letters", "size", "1GiB", "space for dead letters; the oldest go first"),
     KeyDoc::new(
         "outbox",

@@ -168,6 +168,7 @@ fn limits(node: &Node, limits: &mut Limits, report: &mut Report) {
     let sizes = [
         ("plugin_memory", &mut limits.plugin_memory_bytes),
         ("body", &mut limits.body_bytes),
+        ("train_body", &mut limits.train_body_bytes),
         ("dead_letters", &mut limits.dead_letters_bytes),
         ("outbox", &mut limits.outbox_bytes),
     ];

@@ -34,6 +34,10 @@ async fn a_name_is_repeated_in_part_however_long_it_is() {
         get(format!("/v1/jobs/rides_per_user/keys?limit={long}")),
         get(format!("/v1/deadletters/{long}")),
         get(format!("/v1/plugins/{long}")),
+        ("POST", format!("/v1/train?features=a&serving_delay={long}"), String::new()),
+        ("POST", format!("/v1/train?features=a&spine_format={long}"), String::new()),
+        get(format!("/v1/train/{long}/result")),
+        ("DELETE", format!("/v1/train/{long}"), String::new()),
     ] {
         let (status, problem) = client.send(method, &target, &body).await;
         assert!((400..500).contains(&status), "{target:.60}: {status}");
@@ -93,4 +97,19 @@ async fn connections_that_say_much_and_send_nothing_stop_no_ingest() {
     assert!(answered.is_none(), "all of them wait");
     let row = json!({"user_id": "u1", "at": SystemClock::new().now().millis()}).to_string();
     assert_eq!(client.send("POST", "/v1/streams/rides/events", &row).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_training_set_without_a_place_is_told_when_to_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = Client::new(folder.path(), None);
+    let request = Request::post("/v1/train?features=a").body(Body::from("user_id,event_time\n")).unwrap();
+    let response = client.service.call(request).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (503, &"10".parse().unwrap())
+    );
+    assert_eq!(client.get("/v1/train").await, (200, json!({"training_sets": []})));
+    let (status, problem) = client.get("/v1/train/t1").await;
+    assert!(status == 404 && problem["detail"].as_str().unwrap().contains("training set `t1` not found"));
 }

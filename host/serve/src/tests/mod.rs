@@ -181,6 +181,31 @@ impl Control for NoControl {
     }
 }
 
+/// A server that is asked for no training sets.
+struct NoTraining;
+
+impl Training for NoTraining {
+    fn reserve(&self) -> Result<Box<dyn TrainingPlace>, TrainingRefused> {
+        Err(TrainingRefused { message: "all places are taken".to_owned(), retry_after_seconds: 10 })
+    }
+
+    fn list(&self) -> Vec<TrainingStatus> {
+        Vec::new()
+    }
+
+    fn one(&self, _id: &str) -> Option<TrainingStatus> {
+        None
+    }
+
+    fn result(&self, _id: &str) -> Option<std::path::PathBuf> {
+        None
+    }
+
+    fn remove(&self, _id: &str) -> bool {
+        false
+    }
+}
+
 struct Client {
     engine: Arc<Engine>,
     service: TowerToHyperService<Router>,
@@ -234,6 +259,7 @@ impl Client {
             engine: engine.clone(),
             streams: Arc::new([rides, files].into_iter().collect()),
             control: Arc::new(NoControl),
+            training: Arc::new(NoTraining),
             plugins: Arc::new(plugins),
             token: token.map(str::to_owned),
             limits: Limits { body_bytes: 4096, ..Limits::default() },

@@ -8,6 +8,7 @@ mod generate;
 mod greeting;
 mod init;
 mod lookup;
+mod make_training_set;
 mod plugin;
 mod restart;
 mod run;
@@ -102,6 +103,9 @@ pub(crate) fn run() -> Result<(), Failure> {
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     if words.first().is_some_and(|word| word == compile_plugin::NAME) {
         return compile_plugin::run();
+    }
+    if words.first().is_some_and(|word| word == make_training_set::NAME) {
+        return make_training_set::run();
     }
     if let Some(command) = waiting(&words) {
         return Err(not_yet(&format!("weir {command}")));

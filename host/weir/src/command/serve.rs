@@ -6,6 +6,7 @@ use crate::live::Live;
 use crate::plugins;
 use crate::process;
 use crate::runtime::{self, Threads};
+use crate::trainings::Trainings;
 use crate::wiring::{self, Opening};
 use clap::Args;
 use std::io::ErrorKind;
@@ -50,6 +51,7 @@ pub(super) fn run(arguments: ServeArguments) -> Result<(), Failure> {
 /// A server in this process.
 pub(super) struct Server {
     live: Live,
+    trainings: Trainings,
     engine_threads: Threads,
     http_threads: Threads,
     http: JoinHandle<std::io::Result<()>>,
@@ -71,16 +73,23 @@ impl Server {
         let engine_threads = runtime::engine(opened.shards)?;
         let running = engine_threads.block_on(wiring::start(&opened, Mode::Live))?;
         let streams = Arc::new(wiring::streams(&opened, &running)?);
+        let trainings = Trainings::open(
+            &opened.data_dir,
+            &opened.folder,
+            opening.overrides.clone(),
+            opened.clock.clone(),
+            engine_threads.handle(),
+        );
         let live = Live::new(opened, running, streams.clone(), engine_threads.handle().clone());
         let (stop, stopped) = watch::channel(false);
-        let served = served(&live, streams);
+        let served = served(&live, streams, trainings.clone());
         let http = http_threads.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             weir_serve::serve(listener, served, until(stopped)).await
         });
         greeting::say(&live, address);
         engine_threads.spawn(greeting::say_when_ready(live.clone()));
-        Ok(Server { live, engine_threads, http_threads, http, stop, address, hangups })
+        Ok(Server { live, trainings, engine_threads, http_threads, http, stop, address, hangups })
     }
 
     /// Where it listens.
@@ -117,6 +126,7 @@ impl Server {
     pub(super) fn stop(&self) -> Result<(), Failure> {
         tracing::info!("stopping: each job makes a last checkpoint");
         self.stop.send_replace(true);
+        self.trainings.stop();
         self.engine_threads.block_on(self.live.close());
         let jobs = self.live.running().engine.jobs();
         let alive = jobs.iter().filter(|job| !matches!(job.status().state, JobState::Failed(_)));
@@ -203,12 +213,13 @@ async fn reload_when_asked(hangups: &mut Signal, live: &Live) {
     std::future::pending().await
 }
 
-fn served(live: &Live, streams: Arc<weir_serve::Streams>) -> Arc<weir_serve::Served> {
+fn served(live: &Live, streams: Arc<weir_serve::Streams>, trainings: Trainings) -> Arc<weir_serve::Served> {
     let opened = live.opened();
     Arc::new(weir_serve::Served {
         engine: live.running().engine.clone(),
         streams,
         control: Arc::new(live.clone()),
+        training: Arc::new(trainings),
         plugins: opened.plugins.clone(),
         token: opened.server.token.clone(),
         limits: opened.server.limits,

@@ -5,8 +5,13 @@ use crate::failure::Failure;
 use crate::training::{self, Request};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
-use weir_event::Span;
-use weir_train::AsOfRule;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use weir_event::{Clock, Span};
+use weir_train::{AsOfRule, Listener, Progress};
+
+/// How far it is is said so often.
+const SAID_EVERY: Duration = Duration::from_secs(5);
 
 /// Make a training set: each row of a spine with its features as a lookup at that moment would have given them
 #[derive(Debug, Args)]
@@ -67,5 +72,20 @@ pub(super) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         time: arguments.time,
         with_status: arguments.status,
     };
-    print(&training::run(&request)?)
+    print(&training::run(&request, &|clock, _| listener(clock))?.summary)
+}
+
+/// Says how far it is, seldom.
+fn listener(clock: Arc<dyn Clock>) -> Listener {
+    let said = Mutex::new(clock.monotonic());
+    Arc::new(move |progress: Progress<'_>| {
+        let now = clock.monotonic();
+        // Whoever has it says it.
+        let Ok(mut said) = said.try_lock() else { return };
+        if now.saturating_sub(*said) >= SAID_EVERY {
+            *said = now;
+            let Progress { job, events, known, answered: (answered, of) } = progress;
+            tracing::info!(job, events, "up to {known}; {answered} of {of} rows of the spine are answered");
+        }
+    })
 }

@@ -15,20 +15,16 @@ use serde_json::{Map, Value, json};
 use sources::Sources;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_event::suggestion::{instead_of, shown};
 use weir_event::{Clock, Span};
 use weir_plan::JobPlan;
 use weir_project::Planned;
 use weir_train::{
-    Answers, AsOfRule, Column, Job, JobReport, Listener, Progress, Settings, Spine, Table, TrainError,
-    answers,
+    Answers, AsOfRule, Column, Job, JobReport, Listener, Settings, Spine, Table, TrainError, answers,
 };
 
-/// How far it is is said so often.
-const SAID_EVERY: Duration = Duration::from_secs(5);
 /// So much of what has to be sorted is held in memory, each time that something has.
 const SORTED_BYTES: usize = 64 << 20;
 
@@ -46,8 +42,21 @@ pub(crate) struct Request {
     pub(crate) with_status: bool,
 }
 
-/// Makes it, and says what it is.
-pub(crate) fn run(request: &Request) -> Result<String, Failure> {
+/// What was made.
+#[derive(Debug)]
+pub(crate) struct TrainingSet {
+    pub(crate) rows: u64,
+    /// What its values are made of.
+    pub(crate) about: Value,
+    /// In words.
+    pub(crate) summary: String,
+}
+
+/// Who is told how far so many jobs are, by this clock.
+pub(crate) type Tells<'a> = &'a dyn Fn(Arc<dyn Clock>, usize) -> Listener;
+
+/// Makes it.
+pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let output = Output::at(&request.output)?;
     output.refuse_to_replace(&request.spine)?;
@@ -91,7 +100,7 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
         scratch: scratch.path().to_owned(),
         now: clock.now(),
         sorted_bytes: SORTED_BYTES,
-        listener: listener(clock),
+        listener: tells(clock, jobs.len()),
     };
     let answered = side_by_side(&jobs, &spine, &settings, (at_once, threads.handle()))?;
     let reports: Vec<JobReport> = answered.iter().map(|(_, report)| report.clone()).collect();
@@ -101,7 +110,7 @@ pub(crate) fn run(request: &Request) -> Result<String, Failure> {
     let table = threads.block_on(Table::of(&spine, answered.collect())).map_err(failure)?;
     let about = about(request, &jobs, &reports);
     let rows = threads.block_on(output.write(table, &about, scratch.path()))?;
-    Ok(summary(request, &jobs, &reports, rows))
+    Ok(TrainingSet { rows, about, summary: summary(request, &jobs, &reports, rows) })
 }
 
 /// Ends the process when somebody asks for that, and leaves nothing behind.
@@ -219,21 +228,6 @@ fn side_by_side(
     }
     Failure::all(failures.into_values().collect())?;
     Ok(all.into_values().collect())
-}
-
-/// Says how far it is, seldom.
-fn listener(clock: Arc<dyn Clock>) -> Listener {
-    let said = Mutex::new(clock.monotonic());
-    Arc::new(move |progress: Progress<'_>| {
-        let now = clock.monotonic();
-        // Whoever has it says it.
-        let Ok(mut said) = said.try_lock() else { return };
-        if now.saturating_sub(*said) >= SAID_EVERY {
-            *said = now;
-            let Progress { job, events, known, answered: (answered, of) } = progress;
-            tracing::info!(job, events, "up to {known}; {answered} of {of} rows of the spine are answered");
-        }
-    })
 }
 
 /// Says what could not be used. A job of which nothing could be has no history, whatever its answers are.

@@ -419,7 +419,8 @@ fn the_server_has_defaults_and_takes_the_environment() {
     assert_eq!(project(&[("weir.yaml", "# nothing\n")]).server, Some(ServerDefinition::default()));
     let text = "listen: 127.0.0.1:8080\ntoken: ${WEIR_TOKEN:-}\ndata_dir: .weir\nshards: 2\n\
                 checkpoint: {every: 10s, keep: 3}\n\
-                limits: {plugin_memory: 64MiB, plugin_fuel_per_call: 20000000, body: 10MiB, dead_letters: 1GiB}\n";
+                limits: {plugin_memory: 64MiB, plugin_fuel_per_call: 20000000, body: 10MiB, train_body: 1GiB, \
+                dead_letters: 1GiB}\n";
     let wanted = ServerDefinition { shards: Some(2), ..ServerDefinition::default() };
     assert_eq!(project(&[("weir.yaml", text)]).server, Some(wanted));
     let open = project(&[("weir.yaml", "listen: '[::]:80'\ntoken: ${TOKEN}\nshards: ${SHARDS}\n")]);

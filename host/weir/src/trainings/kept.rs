@@ -1,0 +1,226 @@
+//! The folders of training sets, below `train` of the data folder: each has a spine while it is needed, what is made of it,
+//! and how it stands, so that the next process knows.
+//!
+//! Names of folders are made here, never by who asks. Must not know processes or who waits for what.
+
+use super::words::{RESULT, SPINE, named};
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use weir_event::EventTime;
+use weir_serve::{TableFormat, TrainingState, TrainingStatus};
+
+/// How one stands.
+const STATUS: &str = "status.json";
+
+/// All folders.
+#[derive(Debug)]
+pub(super) struct Folders {
+    root: PathBuf,
+}
+
+impl Folders {
+    /// Below this one, which need not be there.
+    pub(super) fn at(root: PathBuf) -> Folders {
+        Folders { root }
+    }
+
+    /// The folder of one.
+    pub(super) fn folder(&self, id: &str) -> PathBuf {
+        self.root.join(id)
+    }
+
+    /// A new one: its id, and where its spine belongs.
+    pub(super) fn make(&self) -> io::Result<(String, PathBuf)> {
+        fs::create_dir_all(&self.root)?;
+        let folder = tempfile::Builder::new().prefix("t").rand_bytes(12).tempdir_in(&self.root)?.keep();
+        let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((id, folder.join(SPINE)))
+    }
+
+    /// Calls a spine what it is; how large it is.
+    pub(super) fn name_spine(&self, id: &str, format: TableFormat) -> io::Result<u64> {
+        let named = self.folder(id).join(named(SPINE, format));
+        fs::rename(self.folder(id).join(SPINE), &named)?;
+        Ok(fs::metadata(named)?.len())
+    }
+
+    /// Where what is made of it is.
+    pub(super) fn result(&self, id: &str, format: TableFormat) -> PathBuf {
+        self.folder(id).join(named(RESULT, format))
+    }
+
+    /// How large that is, if it is there.
+    pub(super) fn result_bytes(&self, id: &str, format: TableFormat) -> Option<u64> {
+        fs::metadata(self.result(id, format)).ok().map(|found| found.len())
+    }
+
+    /// Writes how one stands.
+    pub(super) fn write(&self, status: &TrainingStatus) -> io::Result<()> {
+        let folder = self.folder(&status.id);
+        let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+        file.write_all(&serde_json::to_vec_pretty(status)?)?;
+        file.as_file().sync_all()?;
+        file.persist(folder.join(STATUS)).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Writes how one has ended, and removes what it needs no more.
+    pub(super) fn settle(&self, status: &TrainingStatus) {
+        match self.write(status) {
+            Ok(()) => self.clean(status),
+            // It was removed meanwhile, as was asked for.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                let id = &status.id;
+                tracing::warn!(id, %error, "how a training set ended cannot be written: after a restart it will be gone");
+            }
+        }
+    }
+
+    /// Removes what one that has ended needs no more.
+    fn clean(&self, status: &TrainingStatus) {
+        let folder = self.folder(&status.id);
+        let result =
+            (status.state == TrainingState::Done).then(|| self.result(&status.id, status.order.format));
+        let is_needed = |path: &Path| path.ends_with(STATUS) || result.as_deref() == Some(path);
+        let Ok(entries) = fs::read_dir(&folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| !is_needed(path)) {
+            if let Err(error) = discard(&path) {
+                tell(&path, &error);
+            }
+        }
+    }
+
+    /// Removes one with all that is in it.
+    pub(super) fn remove(&self, id: &str) {
+        let folder = self.folder(id);
+        if let Err(error) = discard(&folder) {
+            tell(&folder, &error);
+        }
+    }
+
+    /// Those that earlier processes left, each with when it ended, in the order in which they came; what was not done then
+    /// has failed for this reason.
+    pub(super) fn recover(&self, reason: &str, now: EventTime) -> Vec<(TrainingStatus, EventTime)> {
+        let Ok(entries) = fs::read_dir(&self.root) else { return Vec::new() };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut found: Vec<_> = names.filter_map(|id| self.recover_one(&id, reason, now)).collect();
+        found.sort_by(|(a, _), (b, _)| a.posted_at.cmp(&b.posted_at));
+        found
+    }
+
+    fn recover_one(&self, id: &str, reason: &str, now: EventTime) -> Option<(TrainingStatus, EventTime)> {
+        let read = fs::read(self.folder(id).join(STATUS)).ok();
+        let status = read.and_then(|read| serde_json::from_slice::<TrainingStatus>(&read).ok());
+        // A folder without it has a spine that never came whole.
+        let Some(mut status) = status.filter(|status| status.id == id) else {
+            self.remove(id);
+            return None;
+        };
+        let is_there = self.result_bytes(id, status.order.format).is_some();
+        let has_ended = match status.state {
+            TrainingState::Done => is_there,
+            TrainingState::Failed => true,
+            TrainingState::Waiting | TrainingState::Running => false,
+        };
+        if has_ended {
+            self.clean(&status);
+        } else {
+            status.state = TrainingState::Failed;
+            status.reason = Some(reason.to_owned());
+            status.ended_at = Some(now.to_string());
+            status.kept_until = Some((now + super::KEPT).to_string());
+            self.settle(&status);
+        }
+        let ended = status.ended_at.as_ref().and_then(|at| at.parse().ok()).unwrap_or(now);
+        Some((status, ended))
+    }
+}
+
+/// Removes a file or a folder, if it is there.
+fn discard(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn tell(folder: &Path, error: &io::Error) {
+    tracing::warn!(path = %folder.display(), %error, "what a training set left cannot be removed; remove it by hand");
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use weir_serve::{TrainingOrder, TrainingProgress};
+
+    /// One that stands so.
+    pub(in super::super) fn status(id: &str, state: TrainingState, order: TrainingOrder) -> TrainingStatus {
+        TrainingStatus {
+            id: id.to_owned(),
+            state,
+            reason: None,
+            ahead: None,
+            progress: TrainingProgress::default(),
+            order,
+            spine_bytes: 1,
+            posted_at: "2026-01-01T00:00:00.000Z".to_owned(),
+            started_at: None,
+            ended_at: None,
+            kept_until: None,
+            warnings: Vec::new(),
+            rows: None,
+            bytes: None,
+            made_of: None,
+        }
+    }
+
+    fn order() -> TrainingOrder {
+        serde_json::from_str(
+            r#"{"features": ["a"], "as_of": "known", "serving_delay": "0ms", "time": "t", "status": false,
+                "spine_format": "csv", "format": "jsonl"}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn what_was_not_done_has_failed_and_what_was_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let folders = Folders::at(home.path().join("train"));
+        let now = EventTime::from_millis(1_770_000_000_000);
+        assert!(folders.recover("stopped", now).is_empty());
+        let make = |state| {
+            let (id, spine) = folders.make().unwrap();
+            fs::write(spine, "a").unwrap();
+            assert_eq!(folders.name_spine(&id, TableFormat::Csv).unwrap(), 1);
+            folders.write(&status(&id, state, order())).unwrap();
+            id
+        };
+        let (half, spine) = folders.make().unwrap();
+        fs::write(spine, "a").unwrap();
+        let (running, done) = (make(TrainingState::Running), make(TrainingState::Done));
+        fs::create_dir(folders.folder(&running).join("scratch")).unwrap();
+        fs::write(folders.result(&done, TableFormat::Jsonl), "{}").unwrap();
+        let found = folders.recover("stopped", now);
+        assert_eq!(found.len(), 2);
+        assert!(!folders.folder(&half).exists());
+        let of = |id: &str| found.iter().find(|(status, _)| status.id == id).unwrap();
+        assert_eq!((of(&done).0.state, of(&running).0.state), (TrainingState::Done, TrainingState::Failed));
+        assert_eq!((of(&running).0.reason.as_deref(), of(&running).1), (Some("stopped"), now));
+        let left = |id: &str| fs::read_dir(folders.folder(id)).unwrap().count();
+        assert_eq!((left(&running), left(&done)), (1, 2));
+        assert_eq!(
+            folders.recover("again", now).iter().find(|(status, _)| status.id == running).unwrap(),
+            of(&running)
+        );
+        folders.remove(&done);
+        folders.remove(&done);
+        assert_eq!(folders.recover("again", now).len(), 1);
+    }
+}

@@ -9,6 +9,7 @@ mod aws_compliance;
 mod bad_input;
 mod bad_sinks;
 mod bootstrap;
+mod bootstrap_edges;
 mod bootstrap_kafka;
 mod changes;
 mod circles;

@@ -99,6 +99,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Ok(Left::default())
     }
 
+    /// What it consists of now, by name, and how many bytes each part has: for whoever relies on them to be there until they
+    /// are read. Nothing of a source that is not kept in parts.
+    async fn parts(&self) -> Result<Vec<(String, u64)>, ConnectError> {
+        Ok(Vec::new())
+    }
+
     /// Looks whether it could start: whether what it reads can be reached and lets it read. Has no effect.
     async fn probe(&self) -> Result<Probe, ConnectError> {
         let count = self.partitions(&[]).await?.len();

@@ -116,6 +116,16 @@ impl Inputs {
         Ok(Readers { inputs: self.clone(), readers, turn: 0 })
     }
 
+    /// What each archive consists of now, by the number of its input.
+    pub(crate) async fn archive_parts(&self) -> Result<BTreeMap<usize, Vec<(String, u64)>>, ConnectError> {
+        let mut all = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| entry.is_archive) {
+            let parts = entry.source.parts().await.map_err(|error| self.named(entry, error))?;
+            all.insert(PartitionId { source: entry.number, partition: 0 }.input(), parts);
+        }
+        Ok(all)
+    }
+
     /// How much of all their logs lies behind these positions; nothing where one of them does not say it.
     pub(crate) async fn left(
         &self,

@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use weir_connect::CpuTime;
+use weir_connect::{ConnectError, CpuTime};
 use weir_core::{Answer, AsOf, LookupError, prefer_views};
 use weir_event::key::decode_keys;
 use weir_event::{Clock, EventTime, PartitionId, Span};
@@ -326,6 +326,9 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
         },
     };
     let phase = body.bootstrap.as_ref().map_or(Phase::Done, |bootstrap| bootstrap.phase);
+    if phase == Phase::Past {
+        check_archives(job, spec, &body).await?;
+    }
     let is_live = spec.mode == Mode::Live;
     let of_past = plan.bootstrap.shards.filter(|_| is_live && phase.is_before_end()).map(usize::from);
     let is_to_restart = of_past.is_some_and(|shards| shards != surroundings.shards);
@@ -377,6 +380,24 @@ async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) ->
     .await?;
     let is_over = !is_to_restart || *job.stop.borrow();
     Ok(if is_over { Ended::Over } else { Ended::Bootstrapped })
+}
+
+/// What a job has begun to read of the past is to be there until it has read it.
+async fn check_archives(job: &Job, spec: &JobSpec, body: &Body) -> Result<(), EngineError> {
+    let source = |error| EngineError::Source { job: job.plan.name.clone(), error };
+    let Some(bootstrap) = &body.bootstrap else { return Ok(()) };
+    let has_archive = |input: &usize| spec.inputs.get(*input).is_some_and(|input| input.archive.is_some());
+    if let Some((_, cut)) = bootstrap.cuts.iter().find(|(input, _)| !has_archive(input)) {
+        let message = format!(
+            "stream `{}`: the job has begun to read its `archive`, which its definition does not have any more; put it \
+             back, or have the job begin anew with --reset {}",
+            cut.stream, job.plan.name
+        );
+        return Err(source(ConnectError::user(message)));
+    }
+    let now = Inputs::of(&job.plan, &spec.inputs, true).archive_parts().await.map_err(source)?;
+    let missing = bootstrap.missing(&job.plan.name, &now);
+    missing.map_or(Ok(()), |message| Err(source(ConnectError::user(message))))
 }
 
 /// The body of a job that starts anew; where its streams have archives, with where these are cut. `None` if it was stopped

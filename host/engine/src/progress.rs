@@ -402,8 +402,11 @@ impl Progress {
         self.slow().left.bytes
     }
 
+    /// How far the job is with the past; that it was bootstrapped by this process stays so.
     pub(crate) fn set_bootstrap(&self, bootstrap: BootstrapStatus) {
-        self.slow().bootstrap = Some(bootstrap);
+        let known = &mut self.slow().bootstrap;
+        let was_new = known.as_ref().is_some_and(|known| known.is_new);
+        *known = Some(BootstrapStatus { is_new: bootstrap.is_new || was_new, ..bootstrap });
     }
 
     pub(crate) fn set_checkpoint(&self, checkpoint: CheckpointStatus) {

@@ -119,6 +119,9 @@ pub struct BootstrapStatus {
     /// Those that are left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_bytes: Option<u64>,
+    /// Whether it was bootstrapped by this process.
+    #[serde(skip)]
+    pub is_new: bool,
     /// How long they take at the pace of those that were read, seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,

@@ -99,6 +99,11 @@ impl JobWatermark {
         self.partitions.remove(&partition);
     }
 
+    /// Those that hold it back, or do so when they are not idle.
+    pub fn partitions(&self) -> impl Iterator<Item = PartitionId> {
+        self.partitions.keys().copied()
+    }
+
     /// Whether a partition holds the watermark back.
     pub fn set_idle(&mut self, partition: PartitionId, idle: bool) {
         if let Some(holder) = self.partitions.get_mut(&partition) {

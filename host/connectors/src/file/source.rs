@@ -139,6 +139,15 @@ impl Source for FileSource {
         .await
     }
 
+    async fn parts(&self) -> Result<Vec<(String, u64)>, ConnectError> {
+        let names = self.names.clone();
+        blocking(move || {
+            let listing = files(&names, None)?;
+            Ok(listing.files.into_iter().map(|file| (file.name, file.bytes)).collect())
+        })
+        .await
+    }
+
     fn missing(&self) -> Option<String> {
         let listing = files(&self.names, None);
         let found = listing.and_then(|listing| self.names.expect_some(&listing, false));

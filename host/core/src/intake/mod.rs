@@ -171,10 +171,16 @@ impl Intake {
         &self.watermarks
     }
 
-    /// Nothing is kept of partitions that have ended and are not answered for any more.
-    pub fn forget(&mut self, is_gone: impl Fn(PartitionId) -> bool) {
-        self.watermarks.retain(|partition, _| !is_gone(*partition));
-        self.beginnings.retain(|partition, _| !is_gone(*partition));
+    /// All archives have ended: nothing of them is answered for any more. Ids that they have seen are known of the log behind
+    /// each, where that has one partition.
+    pub fn forget_archives(&mut self) {
+        self.watermarks.retain(|partition, _| !partition.is_of_archive());
+        self.beginnings.retain(|partition, _| !partition.is_of_archive());
+        for (at, input) in self.inputs.iter_mut().enumerate() {
+            let mut live = self.watermark.partitions().filter(|it| it.input() == at && !it.is_of_archive());
+            let goes_on = live.next().filter(|_| live.next().is_none());
+            input.seen.iter_mut().for_each(|seen| seen.end_archives(goes_on));
+        }
     }
 
     /// The watermark of all partitions. Which of them hold it back is for whoever has a clock to say.

@@ -75,6 +75,20 @@ impl Seen {
         self.partitions.values().map(|ids| ids.times.len()).sum()
     }
 
+    /// Archives are read to their ends: their ids are remembered for the partition that goes on behind them, where there is
+    /// but one, and else for none.
+    pub(crate) fn end_archives(&mut self, goes_on: Option<PartitionId>) {
+        let archives: Vec<PartitionId> =
+            self.partitions.keys().copied().filter(|it| it.is_of_archive()).collect();
+        for archive in archives {
+            let Some(ids) = self.partitions.remove(&archive) else { continue };
+            if let Some(partition) = goes_on {
+                let known = self.partition(partition);
+                ids.times.iter().for_each(|id| known.remember(*id));
+            }
+        }
+    }
+
     /// A block of a partition, with the column of its ids.
     pub(crate) fn block(
         &mut self,
@@ -252,8 +266,10 @@ pub(crate) fn is_entry(key: &[u8]) -> bool {
 /// Whether no row can repeat what a stored block holds, where partitions' watermarks are these. A partition that
 /// is not named has no watermark yet.
 pub(crate) fn is_expired(key: &[u8], within: Span, watermarks: &BTreeMap<PartitionId, EventTime>) -> bool {
-    parse_entry_key(key).is_some_and(|(partition, end)| {
-        watermarks.get(&partition).is_some_and(|watermark| end <= (*watermark - within).millis())
+    parse_entry_key(key).is_some_and(|(partition, end)| match watermarks.get(&partition) {
+        Some(watermark) => end <= (*watermark - within).millis(),
+        // An archive has one while it is read, as it has ids.
+        None => partition.is_of_archive(),
     })
 }
 

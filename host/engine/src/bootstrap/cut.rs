@@ -31,6 +31,9 @@ struct Gap {
 pub(crate) fn decide(stream: &str, archive: &Archive, ends: &BothEnds) -> Result<StreamCut, ConnectError> {
     let (cut, from, gap) = match &archive.cut {
         ArchiveCut::At(time) => {
+            // What lies between the cut and the log's first row can only be in the archive.
+            let first = ends.log.values().filter_map(|start| start.known).min().unwrap_or(ends.now);
+            let cut = first.max(*time);
             let begins = ends.log.values().filter_map(|start| start.lacks_before(ends.now)).max();
             let gap = begins.filter(|begins| begins > time).map(|until| Gap {
                 from: *time,
@@ -39,10 +42,13 @@ pub(crate) fn decide(stream: &str, archive: &Archive, ends: &BothEnds) -> Result
                     "it is cut at {time}, and its log does not reach back so far: it begins at {until}"
                 ),
             });
-            (Cut::At(*time), *time, gap)
+            (Cut::At(cut), cut, gap)
         }
         ArchiveCut::Auto => at_newest(ends),
-        ArchiveCut::ByOffset(_) => by_offset(ends),
+        ArchiveCut::ByOffset(_) => {
+            refuse_another_log(stream, ends)?;
+            by_offset(ends)
+        }
     };
     match gap {
         Some(Gap { told, until, .. }) if !archive.allow_gap => {
@@ -53,7 +59,7 @@ pub(crate) fn decide(stream: &str, archive: &Archive, ends: &BothEnds) -> Result
         gap => {
             let gap = gap.map(|gap| (gap.from, gap.until));
             let starts = ends.log.iter().map(|(number, start)| (*number, start.position.clone())).collect();
-            Ok(StreamCut { stream: stream.to_owned(), cut, from, gap, starts })
+            Ok(StreamCut { stream: stream.to_owned(), cut, from, newest_known: None, gap, starts })
         }
     }
 }
@@ -78,6 +84,20 @@ fn at_newest(ends: &BothEnds) -> (Cut, EventTime, Option<Gap>) {
     let told = format!("its archive ends at {newest}, and its log {begins_at}");
     let after = newest + Span::from_millis(1);
     (Cut::At(after), after, Some(Gap { from: newest, until: begins, told }))
+}
+
+/// A log that ends before what the archive has of it was made anew: its offsets are those of other records.
+fn refuse_another_log(stream: &str, ends: &BothEnds) -> Result<(), ConnectError> {
+    let archived = ends.archive.iter().flat_map(|archive| &archive.offsets);
+    let is_short = archived.filter_map(|(partition, archived)| {
+        let end = ends.log.get(partition)?.end?;
+        (end < *archived).then_some((partition, end, archived))
+    });
+    let Some((partition, end, archived)) = is_short.into_iter().next() else { return Ok(()) };
+    Err(ConnectError::user(format!(
+        "stream `{stream}`: of partition {partition} its archive has the offsets before {archived}, and its log ends at {end}: \
+         it is another log than that which was archived; cut the archive at a time instead"
+    )))
 }
 
 fn by_offset(ends: &BothEnds) -> (Cut, EventTime, Option<Gap>) {
@@ -125,13 +145,17 @@ mod tests {
     fn ends(known: Option<i64>, offsets: &[(u16, u64)], log: &[(u64, Option<i64>)]) -> BothEnds {
         let start = |(number, (next, known)): (u16, &(u64, Option<i64>))| {
             let position = Position { next: *next, place: String::new() };
-            (number, LogStart { position, known: known.map(at) })
+            (number, LogStart { position, known: known.map(at), end: None })
         };
         let archive = ArchiveEnd { known: known.map(at), offsets: offsets.iter().copied().collect() };
         BothEnds { archive: Some(archive), log: (0..).zip(log).map(start).collect(), now: at(1000) }
     }
 
-    fn decided(cut: ArchiveCut, allow_gap: bool, ends: &BothEnds) -> Result<(Cut, Option<(i64, i64)>), String> {
+    fn decided(
+        cut: ArchiveCut,
+        allow_gap: bool,
+        ends: &BothEnds,
+    ) -> Result<(Cut, Option<(i64, i64)>), String> {
         let decided = decide("s", &archive(cut, allow_gap), ends).map_err(|error| error.message)?;
         Ok((decided.cut, decided.gap.map(|(from, until)| (from.millis(), until.millis()))))
     }
@@ -171,8 +195,12 @@ mod tests {
     #[test]
     fn a_time_that_is_given_holds_where_the_log_reaches_back_to_it() {
         let cut = |ends: &BothEnds| decided(ArchiveCut::At(at(500)), false, ends);
-        for start in [(0, None), (0, Some(900)), (5, Some(500)), (5, Some(1))] {
+        for start in [(0, Some(5)), (5, Some(500)), (5, Some(1))] {
             assert_eq!(cut(&ends(None, &[], &[start])), Ok((Cut::At(at(500)), None)), "{start:?}");
+        }
+        // What is before a log's first row only the archive can have.
+        for (start, first) in [((0, Some(900)), 900), ((0, None), 1000)] {
+            assert_eq!(cut(&ends(None, &[], &[start])), Ok((Cut::At(at(first)), None)), "{start:?}");
         }
         for start in [(5, Some(501)), (5, None)] {
             let told = cut(&ends(None, &[], &[start])).unwrap_err();
@@ -197,6 +225,10 @@ mod tests {
             "{told}"
         );
         assert_eq!(decided(cut.clone(), true, &gone), Ok((both, Some((500, 700)))));
+        let mut another = ends(Some(500), &offsets, &[(0, Some(1)), (0, Some(1))]);
+        another.log.get_mut(&0).unwrap().end = Some(9);
+        let told = decided(cut.clone(), false, &another).unwrap_err();
+        assert!(told.contains("the offsets before 10, and its log ends at 9: it is another log"), "{told}");
         // A partition of which the archive has nothing is the log's from its first record on.
         let new = ends(Some(500), &offsets, &[(0, Some(1)), (0, Some(1)), (2, Some(800))]);
         assert!(

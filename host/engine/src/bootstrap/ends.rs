@@ -11,7 +11,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, RecordBatch};
 use std::collections::{BTreeMap, BTreeSet};
-use weir_connect::{ConnectError, CpuTime, Fetch};
+use weir_connect::{ConnectError, CpuTime, Fetch, OpenPartition};
 use weir_core::{first_offset, known_times, record_of};
 use weir_event::{EventTime, PartitionId, Position};
 use weir_plan::definition::{Archive, ArchiveCut};
@@ -33,6 +33,8 @@ pub(crate) struct LogStart {
     pub(crate) position: Position,
     /// When the first was known; `None` where there is none yet.
     pub(crate) known: Option<EventTime>,
+    /// The offset behind its last record, where the source counts records.
+    pub(crate) end: Option<u64>,
 }
 
 /// What reading needs.
@@ -51,7 +53,7 @@ impl Look<'_> {
         plan: &JobPlan,
         inputs: &[InputSource],
     ) -> Result<Bootstrap, ConnectError> {
-        let (mut cuts, mut bytes) = (BTreeMap::new(), Some(0));
+        let (mut cuts, mut bytes, mut parts) = (BTreeMap::new(), Some(0), BTreeMap::new());
         for (at, (stream, input)) in plan.inputs.iter().zip(inputs).enumerate() {
             let (Some(archive), Some(source)) = (&stream.stream.archive, &input.archive) else { continue };
             let name = &stream.stream.name;
@@ -59,6 +61,8 @@ impl Look<'_> {
                 error.message = format!("stream `{name}`, its `archive`: {}", error.message);
                 error
             };
+            // Before it is looked through: what it was found to have is to be there.
+            let of_archive = source.source.parts().await.map_err(in_archive)?;
             let end = match archive.cut {
                 ArchiveCut::At(_) => None,
                 _ => Some(self.archive_end(stream, archive, source).await.map_err(in_archive)?),
@@ -75,10 +79,12 @@ impl Look<'_> {
                 cut.cut
             );
             cuts.insert(at, cut);
-            let left = source.source.left(&[], true).await.unwrap_or_default();
+            let partitions = source.source.partitions(&[]).await.map_err(in_archive)?;
+            let left = source.source.left(&partitions, true).await.unwrap_or_default();
             bytes = bytes.zip(left.bytes).map(|(bytes, left)| bytes + left);
+            parts.insert(at, of_archive);
         }
-        Ok(Bootstrap::of(cuts, bytes))
+        Ok(Bootstrap::of(cuts, bytes, parts))
     }
 
     /// Reads all of an archive, of its columns only those that say where a row belongs.
@@ -160,7 +166,8 @@ impl Look<'_> {
             let found = partitions.iter().find(|open| open.partition == partition);
             found.and_then(|open| open.from.clone()).unwrap_or_default()
         };
-        let nothing = |partition: &u16| (*partition, LogStart { position: from(*partition), known: None });
+        let nothing =
+            |partition: &u16| (*partition, LogStart { position: from(*partition), known: None, end: None });
         let mut starts: BTreeMap<u16, LogStart> = open.iter().map(nothing).collect();
         let mut reader = archive.log.open(0, &partitions, true).await?;
         let mut begun = BTreeSet::new();
@@ -190,6 +197,11 @@ impl Look<'_> {
                 }
                 Fetch::Block(_) | Fetch::Watermark(..) | Fetch::Appeared(..) => {}
             }
+        }
+        for (partition, start) in &mut starts {
+            let open = OpenPartition { partition: *partition, from: Some(start.position.clone()) };
+            let left = archive.log.left(&[open], true).await.unwrap_or_default();
+            start.end = left.records.map(|records| start.position.next + records);
         }
         Ok(starts)
     }

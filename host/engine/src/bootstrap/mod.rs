@@ -11,7 +11,7 @@ use crate::status::{BootstrapStatus, SideStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_core::Cut;
-use weir_event::{EventTime, PartitionId, Position};
+use weir_event::{EventTime, PartitionId, Position, Span};
 use weir_plan::JobPlan;
 
 /// How far a job has come with the past.
@@ -38,6 +38,9 @@ pub(crate) struct Bootstrap {
     pub(crate) newest: Option<EventTime>,
     /// Bytes of the past when the job began with it, where that is known.
     pub(crate) bytes: Option<u64>,
+    /// By input, what its archive consisted of when the job began with it, until that is read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) parts: BTreeMap<usize, Vec<(String, u64)>>,
     /// What was read of all archives.
     pub(crate) archive: Side,
     /// What was read of the logs, until the past was over.
@@ -51,6 +54,9 @@ pub(crate) struct StreamCut {
     pub(crate) cut: Cut,
     /// The known time from which on the log has everything.
     pub(crate) from: EventTime,
+    /// The newest known time of the archive's rows that count, as far as they were read.
+    #[serde(default)]
+    pub(crate) newest_known: Option<EventTime>,
     /// Between these known times rows may be in neither, which the definition allows.
     pub(crate) gap: Option<(EventTime, EventTime)>,
     /// Where each partition of the log began then, which is to be kept until it is read.
@@ -74,9 +80,30 @@ impl Phase {
 }
 
 impl Bootstrap {
-    pub(crate) fn of(cuts: BTreeMap<usize, StreamCut>, bytes: Option<u64>) -> Bootstrap {
+    pub(crate) fn of(
+        cuts: BTreeMap<usize, StreamCut>,
+        bytes: Option<u64>,
+        parts: BTreeMap<usize, Vec<(String, u64)>>,
+    ) -> Bootstrap {
         let archive = Side::default();
-        Bootstrap { phase: Phase::Past, cuts, newest: None, bytes, archive, log: Vec::new() }
+        Bootstrap { phase: Phase::Past, cuts, newest: None, bytes, parts, archive, log: Vec::new() }
+    }
+
+    /// What of the archives is not there any more that is still to be read, and what to do; `now` is what they consist of.
+    pub(crate) fn missing(&self, job: &str, now: &BTreeMap<usize, Vec<(String, u64)>>) -> Option<String> {
+        let (input, name) = self.parts.iter().find_map(|(input, parts)| {
+            let there: BTreeMap<&str, u64> =
+                now.get(input).into_iter().flatten().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+            // One may have grown: what came later is behind the cut.
+            let is_gone =
+                |(name, bytes): &&(String, u64)| there.get(name.as_str()).is_none_or(|now| now < bytes);
+            parts.iter().find(is_gone).map(|(name, _)| (input, name))
+        })?;
+        let stream = self.cuts.get(input).map_or("", |cut| &cut.stream);
+        Some(format!(
+            "stream `{stream}`: its archive was changed while it was read: `{name}` is gone, or shorter; put it back, or have \
+             the job begin anew with --reset {job}"
+        ))
     }
 
     /// Whether a partition's beginning says nothing of what the job lacks: what lies before it is in an archive.
@@ -91,6 +118,17 @@ impl Bootstrap {
             Phase::Owed | Phase::Done => cut.gap.map(|(_, until)| until),
         };
         self.cuts.values().filter_map(since).max()
+    }
+
+    /// The archives are read: where one ends before its cut, the log has what comes behind that end.
+    pub(crate) fn end_archives(&mut self) {
+        self.parts.clear();
+        for cut in self.cuts.values_mut() {
+            if let (Cut::At(time), Some(newest)) = (&mut cut.cut, cut.newest_known) {
+                *time = (*time).min(newest + Span::from_millis(1));
+                cut.from = cut.from.min(*time);
+            }
+        }
     }
 
     /// Counts rows of a block.
@@ -131,6 +169,7 @@ impl Bootstrap {
             log: self.log.iter().map(of_log).collect(),
             bytes: self.bytes,
             left_bytes: left,
+            is_new: false,
             seconds_left: None,
         }
     }

@@ -8,8 +8,9 @@ use crate::driver::{Driver, Mode};
 use crate::error::EngineError;
 use crate::inputs::Readers;
 use crate::reading::DriverState;
+use crate::status::BootstrapStatus;
 use weir_connect::{ConnectError, Decoded, RawBlock};
-use weir_core::first_offset;
+use weir_core::{first_offset, known_times};
 use weir_event::{EventTime, PartitionId, Signal, Span};
 
 impl DriverState {
@@ -55,8 +56,12 @@ impl Driver {
         let sided = cut.cut.part(input, partition, decoded);
         let sided = sided.map_err(|error| EngineError::of_core(&self.plan.name, error))?;
         let rows = Side { rows: sided.decoded.offsets.len() as u64, refused: sided.of_other };
+        let now = self.clock.now();
+        let newest = known_times(input, &sided.decoded.columns).filter(|known| *known <= now).max();
         if let Some(bootstrap) = self.state.body.bootstrap.as_mut().filter(|it| it.phase.is_before_end()) {
             bootstrap.count(partition, rows);
+            let cut = bootstrap.cuts.get_mut(&partition.input()).filter(|_| partition.is_of_archive());
+            cut.into_iter().for_each(|cut| cut.newest_known = cut.newest_known.max(newest));
         }
         Ok(sided.decoded)
     }
@@ -95,6 +100,7 @@ impl Driver {
         match self.state.phase() {
             Phase::Past if self.decoding.is_empty() && reader.is_some() && self.state.is_past_read() => {
                 drop(reader);
+                self.refuse_changed_archives().await?;
                 return Ok((self.begin_with_logs().await?, false));
             }
             Phase::Log if self.decoding.is_empty() && self.state.is_all_read() => self.past_is_over().await?,
@@ -113,11 +119,21 @@ impl Driver {
         Ok((reader, is_bootstrapped))
     }
 
+    /// What was not read of an archive as it was not there any more is in nobody's log either.
+    async fn refuse_changed_archives(&mut self) -> Result<(), EngineError> {
+        let job = self.plan.name.clone();
+        let source = |error| EngineError::Source { job: job.clone(), error };
+        let now = self.inputs.archive_parts().await.map_err(source)?;
+        let missing = self.state.body.bootstrap.as_ref().and_then(|it| it.missing(&job, &now));
+        missing.map_or(Ok(()), |message| Err(source(ConnectError::user(message))))
+    }
+
     async fn begin_with_logs(&mut self) -> Result<Option<Readers>, EngineError> {
         let newest = self.state.intake.watermarks().iter().filter(|(id, _)| id.is_of_archive());
         let newest = newest.map(|(_, watermark)| watermark.newest()).max();
         let Some(bootstrap) = &mut self.state.body.bootstrap else { return self.open().await };
         bootstrap.phase = Phase::Log;
+        bootstrap.end_archives();
         bootstrap.newest = newest.max(bootstrap.newest);
         let rows = bootstrap.archive.rows;
         tracing::info!(job = self.plan.name, rows, "the archive is read; going on with the log");
@@ -135,7 +151,7 @@ impl Driver {
         for partition in ended {
             self.state.intake.ended(partition);
         }
-        self.state.intake.forget(PartitionId::is_of_archive);
+        self.state.intake.forget_archives();
         let watermark = self.state.intake.promised();
         self.send_watermark(watermark).await?;
         Ok(reader)
@@ -153,8 +169,8 @@ impl Driver {
 
     /// A checkpoint holds that the past is over.
     fn tell_bootstrapped(&mut self) {
-        self.show_bootstrap();
         let Some(bootstrap) = &self.state.body.bootstrap else { return };
+        self.progress.set_bootstrap(BootstrapStatus { is_new: true, ..bootstrap.status(&self.plan, None) });
         let (archive, of_log) = (bootstrap.archive, bootstrap.log.iter().map(|(_, side)| side));
         let (rows, refused) =
             of_log.fold((0, 0), |(rows, refused), side| (rows + side.rows, refused + side.refused));

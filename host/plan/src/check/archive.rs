@@ -59,6 +59,11 @@ pub(super) fn read(
     };
     // Behind all others, as columns of the stream are numbered the same in both.
     let cut = of_cut.map_or(Some(ArchiveCut::Auto), |node| cut(node, &mut schema.fields, report));
+    if kind == RecordKind::Changes && !matches!(cut, Some(ArchiveCut::ByOffset(_)) | None) {
+        let message = "`archive.cut`: changes of a table take others back, so that no time parts them: cut by the log's \
+                       offsets, as {partition: COLUMN, offset: COLUMN}";
+        report.error(of_cut.map_or(of_format.place, |node| node.place), message);
+    }
     let origin = connectors::archive_source(live.stream, (&format, &schema), source?, context.kinds, report)?;
     Some(Archive { format, schema, origin, cut: cut?, allow_gap: allow_gap? })
 }

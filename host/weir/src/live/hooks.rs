@@ -26,17 +26,15 @@ impl Live {
             Err(error) => return tracing::error!(%error, "`hooks.bootstrapped` cannot be told of anything"),
         };
         let mut ticks = Ticks::every(&self.0.opened.clock, EVERY);
-        // Those that read the past when they were last looked at.
-        let mut reading: BTreeSet<String> = BTreeSet::new();
+        let mut told: BTreeSet<String> = BTreeSet::new();
         loop {
             for job in self.0.running.engine.jobs() {
                 let status = job.status();
                 let Some(bootstrap) = status.bootstrap else { continue };
                 if !bootstrap.is_done() {
-                    reading.insert(status.job);
-                } else if reading.remove(&status.job) {
-                    let told = self.clone().tell(client.clone(), url.clone(), status.job, bootstrap);
-                    tokio::spawn(told);
+                    told.remove(&status.job);
+                } else if bootstrap.is_new && told.insert(status.job.clone()) {
+                    tokio::spawn(self.clone().tell(client.clone(), url.clone(), status.job, bootstrap));
                 }
             }
             ticks.tick().await;

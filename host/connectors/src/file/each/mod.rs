@@ -133,6 +133,10 @@ impl Source for EachFile {
         Ok(Probe::Ready(if count == 1 { "1 file".to_owned() } else { format!("{count} files") }))
     }
 
+    async fn parts(&self) -> Result<Vec<(String, u64)>, ConnectError> {
+        Ok(self.shelf.list().await?.into_iter().map(|file| (file.name, file.bytes)).collect())
+    }
+
     fn missing(&self) -> Option<String> {
         if self.follows() { None } else { self.shelf.missing() }
     }

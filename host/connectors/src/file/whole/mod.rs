@@ -160,6 +160,10 @@ impl Source for WholeSource {
         Ok(Left { bytes: Some(files.iter().filter(is_left).map(|file| file.bytes).sum()), ..Left::default() })
     }
 
+    async fn parts(&self) -> Result<Vec<(String, u64)>, ConnectError> {
+        Ok(self.shelf.list().await?.into_iter().map(|file| (file.name, file.bytes)).collect())
+    }
+
     fn missing(&self) -> Option<String> {
         if self.follow { None } else { self.shelf.missing() }
     }

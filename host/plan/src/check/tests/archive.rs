@@ -74,6 +74,14 @@ fn what_is_wrong_with_a_cut_and_with_bootstrap_is_said() {
             "`archive.cut.partition`: `u` is declared string; declare it bigint",
         ),
         ("streams/a.yaml", archive("allow_gap: maybe"), "6:14: `archive.allow_gap`: expected true or false"),
+        (
+            "streams/a.yaml",
+            format!(
+                "format: {{json: {{changes: debezium}}}}\n{}",
+                archive("format: {json: {changes: debezium}}")
+            ),
+            "`archive.cut`: changes of a table take others back, so that no time parts them",
+        ),
         ("jobs/j.yaml", job("{shards: 0}"), "`bootstrap.shards`: expected a whole number from 1 to 128"),
         ("jobs/j.yaml", job("{writes: all}"), "`bootstrap.writes`: `all`: unknown value; known: skip"),
         (

@@ -104,6 +104,11 @@ impl Sink for UpsertSink {
         true
     }
 
+    /// A store that does not compare fences is told every row once more.
+    fn refuses_older(&self) -> bool {
+        self.store.delivery() == Delivery::EffectivelyOnce
+    }
+
     fn counts(&self) -> SinkCounts {
         self.counted.read()
     }

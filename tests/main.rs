@@ -10,6 +10,7 @@ mod bad_input;
 mod bad_sinks;
 mod bootstrap;
 mod bootstrap_kafka;
+mod bootstrap_smooth;
 mod changes;
 mod circles;
 mod crash;

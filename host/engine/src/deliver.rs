@@ -57,7 +57,7 @@ pub(crate) enum Era {
 
 /// How a sink is given some results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     /// Now.
     AtOnce,
     /// At the pace of the past, so many together.
@@ -68,7 +68,7 @@ enum Way {
 
 impl Outlet {
     /// How the sink is given results of an era, if it is.
-    fn way(&self, era: Era, op: Op) -> Option<Way> {
+    pub(crate) fn way(&self, era: Era, op: Op) -> Option<Way> {
         if op == Op::Delete && !self.wants_meta {
             return None;
         }

@@ -417,8 +417,8 @@ fn open_sinks(job: &Job, spec: &JobSpec, surroundings: &Surroundings, body: &Bod
         let known = known.or_else(|| body.of_returned(identity.as_deref(), about.goes_on));
         let (token, covered) = known.unzip();
         let past_rate = match job.plan.bootstrap.writes {
-            PastWrites::Smooth(PastPace { rate }) => Some(rate),
-            PastWrites::Skip | PastWrites::Separate(_) => None,
+            PastWrites::Smooth(PastPace { rate }) if body.bootstrap.is_some() => Some(rate),
+            _ => None,
         };
         let outbox = Outbox::open(OutboxOpening {
             job: name.clone(),

@@ -104,7 +104,7 @@ impl Sink for UpsertSink {
         true
     }
 
-    /// A store that does not compare fences is told every row once more.
+    /// By their fences, where the store compares these.
     fn refuses_older(&self) -> bool {
         self.store.delivery() == Delivery::EffectivelyOnce
     }

@@ -527,3 +527,6 @@ impl Outbox {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

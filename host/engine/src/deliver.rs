@@ -74,7 +74,7 @@ impl Outlet {
         }
         match (self.takes, era) {
             (Takes::Past, Era::Past) | (Takes::Later, Era::Current | Era::Later) => Some(Way::AtOnce),
-            (Takes::Past, _) | (Takes::Later, _) => None,
+            (Takes::Past | Takes::Later, _) => None,
             (Takes::Smooth { together, .. }, Era::Past) => Some(Way::InTime(together)),
             (Takes::Smooth { refuses_older, .. }, Era::Current) => refuses_older.then_some(Way::AtOnce),
             // What was taken away leaves nothing, in some stores, by which an older row is known that comes behind.
@@ -232,4 +232,42 @@ fn memory_bytes(rows: &SinkRows) -> u64 {
     let of_identities = meta.identities.iter().map(String::len).sum::<usize>();
     let of_meta = of_identities + 8 * meta.times.len() + 16 * meta.windows.len();
     (of_batch(&rows.columns) + meta.keys.as_ref().map_or(0, of_batch) + of_meta) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::types::Int64Type;
+    use arrow_array::{Int64Array, StringViewArray};
+
+    #[test]
+    fn pieces_have_all_rows_in_order_with_what_is_said_of_each_and_little_memory_of_the_others() {
+        let long = "a text that is too long to stand in its view ".repeat(20);
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..5));
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..5).map(|_| long.as_str())));
+        let columns = RecordBatch::try_from_iter([("n", numbers.clone()), ("text", texts)]).unwrap();
+        let meta = RowMeta {
+            identities: (0..5).map(|n| format!("s/0:{n}")).collect(),
+            times: (0..5).collect(),
+            revision: 7,
+            keys: Some(RecordBatch::try_from_iter([("k", numbers)]).unwrap()),
+            ..RowMeta::default()
+        };
+        let all = Arc::new(SinkRows { columns, meta });
+        let mut next = 0;
+        for piece in pieces(&all, 2) {
+            let (columns, meta) = (&piece.columns, &piece.meta);
+            let numbers = columns.column(0).as_primitive::<Int64Type>().values().to_vec();
+            assert_eq!(numbers, (next..next + numbers.len() as i64).collect::<Vec<_>>());
+            assert_eq!((&meta.times, meta.windows.len(), meta.revision), (&numbers, 0, 7));
+            assert_eq!(meta.identities[0], format!("s/0:{next}"));
+            assert_eq!(meta.keys.as_ref().unwrap().num_rows(), numbers.len());
+            let held: usize =
+                columns.column(1).as_string_view().data_buffers().iter().map(arrow_buffer::Buffer::len).sum();
+            assert!(held <= 2 * numbers.len() * long.len(), "{held} bytes for {} rows", numbers.len());
+            next += numbers.len() as i64;
+        }
+        assert_eq!((next, pieces(&all, 2).count(), pieces(&all, 9).count()), (5, 3, 1));
+        assert!(Arc::ptr_eq(&pieces(&all, 9).next().unwrap(), &all), "what is little is not copied");
+    }
 }

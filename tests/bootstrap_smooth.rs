@@ -1,7 +1,11 @@
 //! Jobs whose sinks get the results of the past at a pace: later ones come first, all come in the end, each once, whatever
 //! is killed meanwhile, and a store that keeps the newest row of a key has it all the while.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking; the server and the store are other processes, which go by their own clocks"
+)]
 
 use crate::bootstrap::{bootstrapped, closing, known_flights, stream, write_archive};
 use crate::flights::{QUERIES, answers, assert_same, counted};

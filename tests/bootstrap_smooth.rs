@@ -98,6 +98,19 @@ fn files_have_each_row_of_the_past_and_later_once_though_the_server_is_killed_wh
     assert_same("over_7d", &counted(rows.into_iter()), &answers("over_7d"));
 }
 
+#[test]
+fn a_run_to_the_end_writes_what_waits_of_the_past_however_slow_its_pace_is() {
+    let all = known_flights();
+    let project = project(&all, "over_7d", "{file: {path: out}}", 1);
+    let server = Server::start(&project, SETTINGS);
+    bootstrapped(&server, "over_7d");
+    assert!(waiting(&server.get("/v1/jobs/over_7d").1).0 > 10_000);
+    post(&server, &all[ARCHIVED..]);
+    assert!(server.terminate().success());
+    project.run(&[]);
+    assert_same("over_7d", &counted(project.rows("out").into_iter()), &answers("over_7d"));
+}
+
 /// By carrier, the end of the window whose row a store holds, and how many flights that has.
 type Held = BTreeMap<String, (String, String)>;
 

@@ -263,7 +263,7 @@ pub enum PastWrites {
     Skip,
     /// These sinks get them, and nothing later; the others are treated as with [`PastWrites::Skip`].
     Separate(Vec<String>),
-    /// Every sink gets them as well, at this pace, whenever nothing later waits for it.
+    /// Every sink gets them as well, at this pace, whenever nothing later waits for it. What waits of them is not bounded.
     Smooth(PastPace),
 }
 

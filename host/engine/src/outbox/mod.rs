@@ -3,7 +3,8 @@
 //! Delivery appends rows and barriers; the sink's task takes them; the checkpointer asks for the sink's part of a
 //! checkpoint and says when that is safe. Rows are in memory while the sink works, and in files when there are many, or
 //! when the sink is behind at a barrier: then the checkpoint names the files, so that neither a failing sink nor the end
-//! of the process loses or doubles a row. What is made of the past waits behind all that, see [`past`]. What is decided is decided in [`queue`]; files are [`spool`]'s.
+//! of the process loses or doubles a row. What is made of the past waits behind all that, see [`past`]. What is decided
+//! is decided in [`queue`]; files are [`spool`]'s.
 
 mod feed;
 mod frame;

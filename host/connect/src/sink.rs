@@ -55,6 +55,31 @@ pub struct SinkRows {
     pub meta: RowMeta,
 }
 
+impl SinkRows {
+    /// So many of the rows, from one on.
+    pub fn slice(&self, from: usize, length: usize) -> SinkRows {
+        fn part<T: Clone>(all: &[T], from: usize, length: usize) -> Vec<T> {
+            all.iter().skip(from).take(length).cloned().collect()
+        }
+        let meta = &self.meta;
+        SinkRows {
+            columns: self.columns.slice(from, length),
+            meta: RowMeta {
+                job: meta.job.clone(),
+                version: meta.version,
+                definition: meta.definition.clone(),
+                epoch: meta.epoch,
+                identities: part(&meta.identities, from, length),
+                windows: part(&meta.windows, from, length),
+                times: part(&meta.times, from, length),
+                op: meta.op,
+                revision: meta.revision,
+                keys: meta.keys.as_ref().map(|keys| keys.slice(from, length)),
+            },
+        }
+    }
+}
+
 /// What a row does to what was written under its identity before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -142,6 +167,12 @@ pub trait Sink: Send {
     /// Whether it goes on from the last token that it had, when it comes back into a definition that was without it for a
     /// while: what it had written then is still where it was, whatever its job has done meanwhile.
     fn goes_on(&self) -> bool {
+        false
+    }
+
+    /// Whether it keeps the newer of two rows of one key, by their times and revisions, also where the older one comes last:
+    /// rows may come to it in any order.
+    fn refuses_older(&self) -> bool {
         false
     }
 

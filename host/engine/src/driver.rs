@@ -66,7 +66,6 @@ pub(crate) struct Driver {
     pub(crate) inputs: Inputs,
     /// What is read once the past is.
     pub(crate) logs: Inputs,
-    pub(crate) backlog: Option<Backlog>,
     pub(crate) decoding: Decoding,
     pub(crate) mode: Mode,
     pub(crate) next: Next,
@@ -214,7 +213,7 @@ impl Driver {
     pub(crate) fn watch_backlog(&mut self) {
         let bounded = self.mode == Mode::UntilEnd;
         let (inputs, progress) = (self.inputs.clone(), self.progress.clone());
-        self.backlog = Some(Backlog::watch(inputs, progress, bounded, &self.clock));
+        self.state.backlog = Some(Backlog::watch(inputs, progress, bounded, &self.clock));
     }
 
     /// Opens the sources where reading goes on; retries with back-off what may pass.

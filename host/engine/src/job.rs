@@ -36,7 +36,7 @@ use weir_connect::{ConnectError, CpuTime};
 use weir_core::{Answer, AsOf, LookupError, prefer_views};
 use weir_event::key::decode_keys;
 use weir_event::{Clock, EventTime, PartitionId, Span};
-use weir_plan::JobPlan;
+use weir_plan::{JobPlan, PastPace, PastWrites};
 use weir_store::CheckpointStore;
 use weir_timeline::Stats;
 
@@ -442,6 +442,10 @@ fn open_sinks(job: &Job, spec: &JobSpec, surroundings: &Surroundings, body: &Bod
         let known = token.map(|token| (token, covered));
         let known = known.or_else(|| body.of_returned(identity.as_deref(), about.goes_on));
         let (token, covered) = known.unzip();
+        let past_rate = match job.plan.bootstrap.writes {
+            PastWrites::Smooth(PastPace { rate }) if body.bootstrap.is_some() => Some(rate),
+            _ => None,
+        };
         let outbox = Outbox::open(OutboxOpening {
             job: name.clone(),
             sink: sink.clone(),
@@ -457,12 +461,14 @@ fn open_sinks(job: &Job, spec: &JobSpec, surroundings: &Surroundings, body: &Bod
             token,
             kept,
             covered: covered.unwrap_or_default(),
+            past_rate,
             progress: job.progress.clone(),
             clock: surroundings.clock.clone(),
             stop: job.stop.subscribe(),
             room: room.clone(),
         });
-        OpenSink { make: make.clone(), outbox: Arc::new(outbox), wants_meta: about.wants_meta }
+        let AboutSink { wants_meta, refuses_older, .. } = about;
+        OpenSink { make: make.clone(), outbox: Arc::new(outbox), wants_meta, refuses_older }
     };
     let sinks: Vec<OpenSink> = spec.sinks.iter().map(open).collect();
     body.tell_gone_sinks(name, &spec.sinks);

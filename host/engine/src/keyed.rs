@@ -73,6 +73,7 @@ impl KeyedShard {
                     hands.send(Message::Signal(Signal::Current)).await?;
                     hands.perform(keyed.current()).await?;
                 }
+                Message::Signal(Signal::Later) => hands.send(Message::Signal(Signal::Later)).await?,
                 Message::Signal(Signal::Barrier(checkpoint)) => {
                     let entries = ahead.barrier(&mut keyed);
                     let oldest = keyed.oldest_of_all();

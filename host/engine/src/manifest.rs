@@ -129,12 +129,25 @@ pub(crate) struct Kept {
     /// Rows that it did not get while it was suspended, or that waited for the sink whose name it has taken.
     #[serde(default)]
     pub(crate) missed: u64,
+    /// Rows of the past that its token does not cover, where there are such; nothing in a body of an older weir.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) past: Option<KeptPast>,
+}
+
+/// Rows of the past that wait for a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct KeptPast {
+    /// The most rows a second that the sink is to be given, where the definition does not say it any more.
+    pub(crate) rate: u64,
+    /// Oldest first.
+    pub(crate) files: Vec<Spooled>,
 }
 
 impl Kept {
     /// How many rows wait for the sink.
     pub(crate) fn waiting_rows(&self) -> u64 {
-        self.files.iter().map(|file| file.rows).sum()
+        let past = self.past.iter().flat_map(|past| &past.files);
+        self.files.iter().chain(past).map(|file| file.rows).sum()
     }
 }
 

@@ -9,14 +9,14 @@ use crate::bootstrap::Phase;
 use crate::checkpoint::{Checkpointer, Committer, Part};
 use crate::dead_letters::DeadLetters;
 use crate::decode::Decoding;
-use crate::deliver::{Delivery, Outlet};
+use crate::deliver::{Delivery, Era, Outlet, Takes};
 use crate::driver::{Driver, Mode, Next, ShardInbox};
 use crate::error::EngineError;
 use crate::inputs::Inputs;
 use crate::keyed::{Hands, KeyedShard};
 use crate::manifest::Body;
 use crate::metered::Metered;
-use crate::outbox::{LeftOutboxes, Outbox, Room};
+use crate::outbox::{LeftOutboxes, Outbox, Room, together};
 use crate::progress::{Progress, Tally};
 use crate::reading::DriverState;
 use crate::shard::{Locked, Shards, groups_of};
@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use weir_connect::CpuTime;
 use weir_core::{Intake, Keyed, ResultRows};
 use weir_event::{Clock, Message};
-use weir_plan::{JobPlan, PastWrites};
+use weir_plan::{JobPlan, PastPace, PastWrites};
 
 /// Batches that may wait between two stages: enough to keep both busy, few enough that a barrier passes soon.
 const QUEUE: usize = 4;
@@ -74,25 +74,31 @@ pub(crate) struct OpenSink {
     pub(crate) make: MakeSink,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) wants_meta: bool,
+    pub(crate) refuses_older: bool,
 }
 
 impl OpenSink {
     /// What hands results to these sinks.
     fn delivery(
         sinks: &[OpenSink],
-        (plan, is_past_apart): (&Arc<JobPlan>, bool),
+        (plan, mode): (&Arc<JobPlan>, Mode),
         body: &Body,
         parts: mpsc::UnboundedSender<Part>,
         progress: &Arc<Progress>,
     ) -> Delivery {
-        let separate: &[String] = match &plan.bootstrap.writes {
-            PastWrites::Separate(sinks) if is_past_apart && body.bootstrap.is_some() => sinks,
-            _ => &[],
+        let is_past_apart = mode == Mode::Live;
+        let takes = |sink: &OpenSink| match &plan.bootstrap.writes {
+            _ if !is_past_apart || body.bootstrap.is_none() => Takes::Later,
+            PastWrites::Separate(sinks) if sinks.iter().any(|name| name == sink.outbox.sink()) => Takes::Past,
+            PastWrites::Separate(_) | PastWrites::Skip => Takes::Later,
+            PastWrites::Smooth(PastPace { rate }) => {
+                Takes::Smooth { together: together(*rate), refuses_older: sink.refuses_older }
+            }
         };
         let outlet = |sink: &OpenSink| Outlet {
             outbox: sink.outbox.clone(),
             wants_meta: sink.wants_meta,
-            takes_past: separate.iter().any(|name| name == sink.outbox.sink()),
+            takes: takes(sink),
         };
         let is_past = body.bootstrap.as_ref().is_some_and(|it| it.phase != Phase::Done) && is_past_apart;
         Delivery {
@@ -101,7 +107,7 @@ impl OpenSink {
             parts,
             tally: Tally::new(progress.clone()),
             checkpoint: body.checkpoint,
-            is_past,
+            era: if is_past { Era::Past } else { Era::Later },
         }
     }
 }
@@ -113,7 +119,6 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let with_identity = sinks.iter().any(|sink| sink.wants_meta);
     let width = shards.as_ref().map_or(0, |shards| shards.len());
     progress.expect_shards(width);
-
     let (parts, parts_inbox) = mpsc::unbounded_channel();
     let (begun, begun_inbox) = mpsc::channel(1);
     let (done, done_inbox) = mpsc::unbounded_channel();
@@ -123,10 +128,8 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
     let mut stages = Stages::new();
 
     let outboxes: Vec<Arc<Outbox>> = sinks.iter().map(|sink| sink.outbox.clone()).collect();
-    let is_past_apart = attempt.mode == Mode::Live;
-    let delivery = OpenSink::delivery(&sinks, (&plan, is_past_apart), &body, parts.clone(), &progress);
+    let delivery = OpenSink::delivery(&sinks, (&plan, attempt.mode), &body, parts.clone(), &progress);
     feed_sinks(sinks, &plan, attempt.mode, &clock, &cpu, &mut stages);
-
     let keyed = KeyedStages {
         plan: plan.clone(),
         with_identity,
@@ -164,7 +167,6 @@ pub(crate) async fn run(attempt: Attempt) -> Result<(), EngineError> {
         decoding: Decoding::new(attempt.inputs.decoders(), attempt.decode_depth, &cpu),
         inputs: attempt.inputs,
         logs: attempt.logs,
-        backlog: None,
         is_to_restart: attempt.is_to_restart,
         mode: attempt.mode,
         next,

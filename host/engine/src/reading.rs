@@ -2,6 +2,7 @@
 //!
 //! What of it must survive is in every checkpoint's body. Knows no connector and does nothing by itself.
 
+use crate::backlog::Backlog;
 use crate::manifest::{Body, PartitionState};
 use crate::skew::Skew;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,8 @@ pub(crate) struct DriverState {
     pub(crate) sequence: u64,
     pub(crate) begun: Option<u64>,
     pub(crate) last_barrier: Duration,
+    /// Asks how much is left of what is read now.
+    pub(crate) backlog: Option<Backlog>,
     /// Whether the past has ended and no checkpoint holds that yet.
     pub(crate) is_just_over: bool,
     /// When it was first known how many bytes of the past are left, and how many these were.
@@ -58,6 +61,7 @@ impl DriverState {
             sequence: 0,
             begun: None,
             last_barrier: now,
+            backlog: None,
             is_just_over: false,
             pace: None,
             before: body.counts,

@@ -48,6 +48,8 @@ pub(crate) struct AboutSink {
     pub(crate) goes_on: bool,
     /// Whether it shows rows only when their checkpoint is safe.
     pub(crate) shows_when_safe: bool,
+    /// Whether it keeps a newer row of a key where an older one comes behind it.
+    pub(crate) refuses_older: bool,
 }
 
 impl AboutSink {
@@ -57,6 +59,7 @@ impl AboutSink {
             is_kept: !sink.forgets(),
             goes_on: sink.goes_on(),
             shows_when_safe: sink.delivery() == Delivery::ExactlyOnce,
+            refuses_older: sink.refuses_older(),
         }
     }
 }
@@ -64,7 +67,13 @@ impl AboutSink {
 impl Default for AboutSink {
     /// Of one that cannot be made.
     fn default() -> AboutSink {
-        AboutSink { wants_meta: true, is_kept: true, goes_on: false, shows_when_safe: false }
+        AboutSink {
+            wants_meta: true,
+            is_kept: true,
+            goes_on: false,
+            shows_when_safe: false,
+            refuses_older: true,
+        }
     }
 }
 

@@ -57,6 +57,10 @@ pub struct SinkStatus {
     pub waiting_since: Option<EventTime>,
     /// How long the oldest of them has waited.
     pub behind_seconds: u64,
+    /// Rows of the past that wait for it, which it is given at a pace.
+    pub past_waiting_rows: u64,
+    /// What they take on disk.
+    pub past_waiting_bytes: u64,
     /// Rows that it did not get while it was suspended, or that waited for the sink whose name it has taken, in the life
     /// of the job's state.
     pub missed_rows: u64,

@@ -25,4 +25,6 @@ pub enum Signal {
     End,
     /// The past is read: the current result of each key follows, for sinks that have none of it.
     Current,
+    /// The current result of each key has come.
+    Later,
 }

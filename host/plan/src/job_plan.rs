@@ -263,6 +263,15 @@ pub enum PastWrites {
     Skip,
     /// These sinks get them, and nothing later; the others are treated as with [`PastWrites::Skip`].
     Separate(Vec<String>),
+    /// Every sink gets them as well, at this pace, whenever nothing later waits for it. What waits of them is not bounded.
+    Smooth(PastPace),
+}
+
+/// How fast a sink is given results that are made of the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastPace {
+    /// The most rows a second; at least 1.
+    pub rate: u64,
 }
 
 /// What happens to late rows.

@@ -31,7 +31,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use expression::{Expression, ExpressionError};
 pub use job_plan::{
     Bootstrap, COMPONENT_MARK, Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy,
-    OnFull, Output, PastWrites, Projection, SinkPlan, StreamInput, Unnest,
+    OnFull, Output, PastPace, PastWrites, Projection, SinkPlan, StreamInput, Unnest,
 };
 pub use masks::Masks;
 pub use state_shape::{AggregateShape, Ground, StateShape};

@@ -155,6 +155,18 @@ pub const METRICS: &[MetricDoc] = &[
         "How long the oldest row that waits for the sink has waited",
     ),
     doc(
+        "weir_sink_past_waiting_rows",
+        GAUGE,
+        SINK,
+        "Rows of the past that wait for the sink, which has them at a pace",
+    ),
+    doc(
+        "weir_sink_past_waiting_bytes",
+        GAUGE,
+        SINK,
+        "What they take on disk; `limits.outbox` does not bound it",
+    ),
+    doc(
         "weir_sink_missed_rows_total",
         COUNTER,
         SINK,
@@ -422,6 +434,8 @@ fn sink_figure(name: &str) -> Option<fn(&SinkStatus) -> u64> {
         "weir_sink_waiting_rows" => |sink| sink.waiting_rows,
         "weir_sink_waiting_bytes" => |sink| sink.waiting_bytes,
         "weir_sink_behind_seconds" => |sink| sink.behind_seconds,
+        "weir_sink_past_waiting_rows" => |sink| sink.past_waiting_rows,
+        "weir_sink_past_waiting_bytes" => |sink| sink.past_waiting_bytes,
         "weir_sink_missed_rows_total" => |sink| sink.missed_rows,
         _ => return None,
     })

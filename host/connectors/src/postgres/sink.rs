@@ -121,6 +121,10 @@ impl Sink for PostgresSink {
         true
     }
 
+    fn refuses_older(&self) -> bool {
+        true
+    }
+
     fn counts(&self) -> SinkCounts {
         self.counts
     }

@@ -104,6 +104,11 @@ impl Sink for UpsertSink {
         true
     }
 
+    /// By their fences, where the store compares these.
+    fn refuses_older(&self) -> bool {
+        self.store.delivery() == Delivery::EffectivelyOnce
+    }
+
     fn counts(&self) -> SinkCounts {
         self.counted.read()
     }

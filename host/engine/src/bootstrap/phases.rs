@@ -164,7 +164,11 @@ impl Driver {
         }
         self.state.is_just_over = true;
         self.progress.set_data_since(self.state.data_since());
-        if self.mode == Mode::Live { self.send_signal(Signal::Current).await } else { Ok(()) }
+        if self.mode == Mode::Live {
+            self.send_signal(Signal::Current).await?;
+            self.send_signal(Signal::Later).await?;
+        }
+        Ok(())
     }
 
     /// A checkpoint holds that the past is over.

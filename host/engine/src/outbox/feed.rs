@@ -3,10 +3,11 @@
 //! Must not know how rows are kept, or when checkpoints are made.
 
 use super::queue::{Hold, NextStep};
-use super::{Outbox, VisibleMark, spool};
+use super::{Outbox, VisibleMark};
 use crate::status::{SinkState, SinkStatus};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use weir_connect::{ConnectError, SinkCounts, SinkRows, Token};
 use weir_event::EventTime;
 
@@ -47,18 +48,28 @@ impl Outbox {
                 NextStep::Suspended | NextStep::GoBack => return Ok(Work::Pause),
                 NextStep::Closed => return Ok(Work::End),
                 NextStep::Read(stretch) => {
-                    let (folder, cpu) = (self.folder.clone(), self.progress.cpu.clone());
-                    let read = move || cpu.measure(|| spool::read(&folder, &stretch));
-                    let read = tokio::task::spawn_blocking(read).await;
-                    let gone = |_| ConnectError::internal("reading an outbox ended without an answer");
-                    let (rows, end) = read.map_err(gone)??;
+                    let (rows, end) = self.read(stretch).await?;
                     self.queue().was_read(end, rows.columns.num_rows() as u64);
                     return Ok(Work::Write(Arc::new(rows)));
                 }
                 NextStep::CaughtUp => self.works(),
-                NextStep::Wait => {
-                    let _ = changed.changed().await;
-                }
+                NextStep::Wait => match self.past_due() {
+                    Some(Duration::ZERO) => {
+                        if let Some(rows) = self.next_past().await? {
+                            return Ok(Work::Write(rows));
+                        }
+                    }
+                    Some(wait) => {
+                        // What comes meanwhile goes before.
+                        tokio::select! {
+                            _ = changed.changed() => {}
+                            () = self.clock.sleep(wait) => {}
+                        }
+                    }
+                    None => {
+                        let _ = changed.changed().await;
+                    }
+                },
             }
         }
     }

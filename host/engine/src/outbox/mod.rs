@@ -3,12 +3,15 @@
 //! Delivery appends rows and barriers; the sink's task takes them; the checkpointer asks for the sink's part of a
 //! checkpoint and says when that is safe. Rows are in memory while the sink works, and in files when there are many, or
 //! when the sink is behind at a barrier: then the checkpoint names the files, so that neither a failing sink nor the end
-//! of the process loses or doubles a row. What is decided is decided in [`queue`]; files are [`spool`]'s.
+//! of the process loses or doubles a row. What is made of the past waits behind all that, see [`past`]. What is decided
+//! is decided in [`queue`]; files are [`spool`]'s.
 
 mod feed;
 mod frame;
 mod left;
 mod mark;
+mod pace;
+mod past;
 mod queue;
 mod room;
 mod spool;
@@ -16,6 +19,7 @@ mod spool;
 pub(crate) use feed::Work;
 pub(crate) use left::LeftOutboxes;
 pub(crate) use mark::VisibleMark;
+pub(crate) use pace::together;
 pub(crate) use room::Room;
 
 use crate::back_off::BackOff;
@@ -24,8 +28,9 @@ use crate::manifest::{Covered, Kept};
 use crate::progress::Progress;
 use crate::status::{SinkState, SinkStatus};
 use crate::stop::stopped;
+use pace::Pace;
 use queue::{Admission, Hold, Queue};
-use spool::Spool;
+use spool::{LONGEST_FILE_BYTES, Spool};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,6 +75,8 @@ pub(crate) struct OutboxOpening {
     pub(crate) token: Option<Token>,
     pub(crate) kept: Kept,
     pub(crate) covered: Covered,
+    /// Rows of the past a second that it is to be given, where the definition says it.
+    pub(crate) past_rate: Option<u64>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: watch::Receiver<bool>,
@@ -104,6 +111,8 @@ pub(crate) struct Outbox {
     /// Whether the sink has come further since somebody last asked.
     has_worked: AtomicBool,
     queue: Mutex<Queue>,
+    /// How far the sink is with the pace of the past.
+    pace: Mutex<Pace>,
     /// Locked before `queue`.
     spool: Arc<tokio::sync::Mutex<Spool>>,
     /// Something has changed in the queue.
@@ -125,7 +134,11 @@ impl Outbox {
     pub(crate) fn open(opening: OutboxOpening) -> Outbox {
         let OutboxOpening { job, sink, folder, progress, kept, .. } = opening;
         let mut queue = Queue::restored(opening.token, kept).with_token_of(opening.covered);
-        let file_bytes = opening.limit_bytes / FILES;
+        if let Some(rate) = opening.past_rate {
+            queue.past.set_rate(rate);
+        }
+        // What waits of the past has no such limit: a checkpoint names as few files of it as can be.
+        let file_bytes = opening.past_rate.map_or(opening.limit_bytes / FILES, |_| LONGEST_FILE_BYTES);
         let spool = Spool::open(folder.clone(), opening.attempt, file_bytes, queue.files());
         // The job goes on in the same process: what was suspended stays so.
         if progress.is_suspended(&sink) {
@@ -145,6 +158,7 @@ impl Outbox {
             is_ending: AtomicBool::new(false),
             has_worked: AtomicBool::new(false),
             queue: Mutex::new(queue),
+            pace: Mutex::default(),
             spool: Arc::new(tokio::sync::Mutex::new(spool)),
             changed: watch::Sender::new(()),
             trouble: Mutex::default(),
@@ -258,7 +272,7 @@ impl Outbox {
             let is_covered = {
                 let mut queue = self.queue();
                 queue.take_token();
-                queue.is_covered()
+                queue.is_covered() && queue.past.is_kept()
             };
             if is_covered {
                 return Ok(());
@@ -328,8 +342,13 @@ impl Outbox {
     /// the files do not take them, if so.
     async fn spool(&self, durable: bool) -> Result<Option<String>, EngineError> {
         let mut spool = self.spool.clone().lock_owned().await;
-        let rows = if durable { self.queue().to_be_kept() } else { self.queue().in_memory() };
-        let (numbers, batches): (Vec<u64>, Vec<Arc<SinkRows>>) = rows.into_iter().unzip();
+        let (rows, past) = {
+            let queue = self.queue();
+            let rows = if durable { queue.to_be_kept() } else { queue.in_memory() };
+            (rows, queue.past.in_memory())
+        };
+        let (numbers, mut batches): (Vec<u64>, Vec<Arc<SinkRows>>) = rows.into_iter().unzip();
+        batches.extend(past);
         let write = move || {
             let (places, refused) = spool.append(&batches);
             if durable && refused.is_none() {
@@ -337,8 +356,15 @@ impl Outbox {
             }
             Ok((spool, (places, refused)))
         };
-        let (_spool, (places, refused)) = self.blocking(write).await?;
-        self.queue().moved(numbers.into_iter().zip(places).collect());
+        let (_spool, (mut places, refused)) = self.blocking(write).await?;
+        {
+            let mut queue = self.queue();
+            queue.past.moved(places.split_off(numbers.len().min(places.len())));
+            queue.moved(numbers.into_iter().zip(places).collect());
+            if durable && refused.is_none() {
+                queue.past.synced();
+            }
+        }
         let reason = refused.map(|error| self.unusable(&error));
         if reason.is_none() {
             *self.unkept() = None;
@@ -387,7 +413,7 @@ impl Outbox {
     pub(crate) fn undelivered(&self) -> Option<EngineError> {
         let (hold, missed, rows) = {
             let queue = self.queue();
-            (queue.hold, queue.missed, queue.waiting().0)
+            (queue.hold, queue.missed, queue.waiting().0 + queue.waiting_past().0)
         };
         if hold == Hold::None {
             return None;
@@ -458,12 +484,13 @@ impl Outbox {
     }
 
     fn show(&self, change: impl FnOnce(&mut SinkStatus)) {
-        let (missed, (rows, bytes, since)) = {
+        let (missed, (rows, bytes, since), past) = {
             let queue = self.queue();
-            (queue.missed, queue.waiting())
+            (queue.missed, queue.waiting(), queue.waiting_past())
         };
         self.progress.show_sink(&self.sink, |status| {
             (status.waiting_rows, status.waiting_bytes, status.waiting_since) = (rows, bytes, since);
+            (status.past_waiting_rows, status.past_waiting_bytes) = past;
             status.missed_rows = missed;
             change(status);
         });
@@ -489,6 +516,10 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn unkept(&self) -> MutexGuard<'_, Option<String>> {
         self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -497,3 +528,6 @@ impl Outbox {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

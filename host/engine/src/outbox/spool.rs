@@ -15,7 +15,7 @@ use std::sync::Arc;
 use weir_connect::{ConnectError, SinkRows, make_folder};
 
 /// A file that has grown so long is left for the next, however much may wait.
-const LONGEST_FILE_BYTES: u64 = 64 << 20;
+pub(super) const LONGEST_FILE_BYTES: u64 = 64 << 20;
 /// How names of the files end.
 const ENDING: &str = ".rows";
 

@@ -56,6 +56,7 @@ pub const FILES: &[FileKeys] = &[
             Section { prefix: "emit.", keys: EMIT },
             Section { prefix: "bootstrap.", keys: BOOTSTRAP },
             Section { prefix: "bootstrap.writes.", keys: PAST_WRITES },
+            Section { prefix: "bootstrap.writes.smooth.", keys: SMOOTH },
             Section { prefix: "sinks.KIND.", keys: SINK },
         ],
     },
@@ -363,19 +364,36 @@ pub(super) const BOOTSTRAP: &[KeyDoc] = &[
     ),
     KeyDoc::new(
         "writes",
-        "skip or {separate: [SINK, ..]}",
+        "skip, {separate: [SINK, ..]} or {smooth: {rate: number}}",
         "skip",
         "results of the past are not written, and when it is read each key's current one is; separate: the named sinks \
-         get the results of the past, and nothing later",
+         get the results of the past, and nothing later; smooth: every sink gets them as well, at a pace, later ones \
+         always first",
     ),
 ];
 
-pub(super) const PAST_WRITES: &[KeyDoc] = &[KeyDoc::new(
-    "separate",
-    "list of sinks",
+pub(super) const PAST_WRITES: &[KeyDoc] = &[
+    KeyDoc::new(
+        "separate",
+        "list of sinks",
+        NONE,
+        "sinks of the job that get the results of the past, by their names: the kind, from the second of a kind on with a \
+         number, such as file-2",
+    ),
+    KeyDoc::new(
+        "smooth",
+        "{rate: number}",
+        NONE,
+        "every sink gets the results of the past as well, whenever nothing later waits for it; until then they are on \
+         disk, as many as it takes, which `limits.outbox` does not bound",
+    ),
+];
+
+pub(super) const SMOOTH: &[KeyDoc] = &[KeyDoc::new(
+    "rate",
+    "number",
     REQUIRED,
-    "sinks of the job that get the results of the past, by their names: the kind, from the second of a kind on with a \
-     number, such as file-2",
+    "the most rows of the past that each sink is given in a second; at least 1",
 )];
 
 pub(super) const FEATURE: &[KeyDoc] = &[

@@ -119,7 +119,7 @@ fn waiting(status: &JobStatus) -> Vec<String> {
             SinkState::Running => return None,
             SinkState::Retrying(reason) | SinkState::Failed(reason) | SinkState::Suspended(reason) => reason,
         };
-        let (job, rows) = (&status.job, sink.waiting_rows);
+        let (job, rows) = (&status.job, sink.waiting_rows + sink.past_waiting_rows);
         Some(format!("; job `{job}`: sink `{name}`: {reason}; {rows} rows wait for it"))
     };
     status.sink_counts.iter().filter_map(told).collect()

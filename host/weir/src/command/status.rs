@@ -71,7 +71,12 @@ fn shown(answer: &Value) -> String {
     let head = ["job", "state", "lag", "watermark", "events", "late", "dropped", "dead letters", "reason"];
     let table = table::render(&head, &rows);
     let reasons = jobs.iter().filter_map(reason).chain(jobs.iter().flat_map(sink_reasons));
-    let below = jobs.iter().filter_map(bootstrap).chain(reasons).chain(jobs.iter().filter_map(warning));
+    let below = jobs
+        .iter()
+        .filter_map(bootstrap)
+        .chain(jobs.iter().flat_map(sinks_behind_past))
+        .chain(reasons)
+        .chain(jobs.iter().filter_map(warning));
     std::iter::once(table).chain(sinks(jobs)).chain(below).collect::<Vec<_>>().join("\n")
 }
 
@@ -106,6 +111,17 @@ fn reason(job: &Value) -> Option<String> {
     let reason = job.get("reason")?.as_str().filter(|_| job["state"] != "failed")?;
     let is_cut = reason.chars().count() > REASON_CHARS;
     is_cut.then(|| format!("job {} is {}: {reason}", table::cell(&job["job"]), table::cell(&job["state"])))
+}
+
+/// How many rows of the past each sink of a job has still to get.
+fn sinks_behind_past(job: &Value) -> Vec<String> {
+    let sinks = job.get("sink_counts").and_then(JsonContainerTrait::as_object).into_iter().flatten();
+    let told = |(name, sink): (&str, &Value)| {
+        let rows = sink.get("past_waiting_rows").and_then(JsonValueTrait::as_u64).filter(|rows| *rows > 0)?;
+        let job = table::cell(&job["job"]);
+        Some(format!("sink {name} of job {job}: {rows} rows of the past wait for it, later ones go before"))
+    };
+    sinks.filter_map(told).collect()
 }
 
 /// What is wrong with each sink of a job, and what it has missed.
@@ -209,6 +225,15 @@ mod tests {
         let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[2][6..], ["refused", "stale", "waiting", "behind"], "{shown}");
         assert_eq!(lines[3], ["a", "redis", "retrying", "5", "70", "3", "2", "1", "9", "12"], "{shown}");
+    }
+
+    #[test]
+    fn what_waits_of_the_past_for_a_sink_is_told() {
+        let sinks = json!({"redis": {"state": "running", "past_waiting_rows": 7000},
+                           "file": {"state": "running", "past_waiting_rows": 0}});
+        let shown = shown(&json!({"jobs": [{"job": "a", "state": "running", "sink_counts": sinks}]}));
+        let told = "sink redis of job a: 7000 rows of the past wait for it, later ones go before";
+        assert!(shown.ends_with(told) && !shown.contains("sink file"), "{shown}");
     }
 
     #[test]

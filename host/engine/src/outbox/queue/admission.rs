@@ -74,6 +74,7 @@ impl Queue {
     /// Suspends the sink without the rows that are in memory alone, as they cannot be kept.
     pub(in crate::outbox) fn suspend_without_memory(&mut self) {
         self.suspend();
+        self.missed += self.past.drop_memory();
         for at in self.first_in_memory().max(self.newest_covers())..self.items.len() {
             let Item::Rows(Waiting { place: RowsIn::Memory(_), rows, bytes, .. }) = &self.items[at] else {
                 continue;

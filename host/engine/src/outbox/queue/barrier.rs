@@ -38,6 +38,7 @@ impl Queue {
     pub(in crate::outbox) fn begin(&mut self, checkpoint: u64) {
         self.items.push_back(Item::Barrier(checkpoint));
         self.barrier = Some(OnItsWay { checkpoint, answer: Answer::Open });
+        self.past.begin();
     }
 
     /// Whether the sink's part of the checkpoint is known: a new token, or that it is behind.
@@ -106,16 +107,29 @@ impl Queue {
         self.items.iter().take_while(is_before).skip(covers)
     }
 
-    /// Whether the checkpoint's token covers everything before the barrier.
+    /// Whether the checkpoint's token covers everything before the barrier, except what is of the past, which is in files.
     pub(in crate::outbox) fn is_covered(&self) -> bool {
-        !self.uncovered().any(|item| matches!(item, Item::Rows(_)))
+        !self.uncovered().any(|item| matches!(item, Item::Rows(waiting) if !waiting.is_past))
     }
 
     /// The sink's part of the checkpoint: a token, and what that does not cover, which must be in files.
     pub(in crate::outbox) fn part(&mut self) -> (Option<Token>, Kept) {
         self.take_token();
         let token = self.covered().map(|prepared| prepared.token.clone()).or_else(|| self.safe.clone());
-        (token, Kept { files: self.spooled(), missed: self.missed })
+        let past = self.past.kept(self.uncovered_past());
+        (token, Kept { files: self.spooled(), missed: self.missed, past })
+    }
+
+    /// What the sink was given of the past, before the barrier or behind it, that the checkpoint's token does not cover.
+    fn uncovered_past(&self) -> Vec<Spooled> {
+        let covers = self.covered().map_or(0, |prepared| prepared.covers);
+        let of_past = |item: &Item| match item {
+            Item::Rows(Waiting { place: RowsIn::File(stretch), rows, since, is_past: true, .. }) => {
+                Some(Spooled { stretch: stretch.clone(), rows: *rows, since: *since })
+            }
+            _ => None,
+        };
+        self.items.iter().skip(covers).filter_map(of_past).collect()
     }
 
     /// What the token of [`Queue::part`] is good for.
@@ -136,11 +150,12 @@ impl Queue {
         self.items.iter().take(covers).map(rows).sum()
     }
 
-    /// What of it is in files, neighbours as one.
+    /// What of it is in files and not of the past, neighbours as one.
     fn spooled(&self) -> Vec<Spooled> {
         let mut files: Vec<Spooled> = Vec::new();
         for item in self.uncovered() {
-            let Item::Rows(Waiting { place: RowsIn::File(stretch), rows, since, .. }) = item else {
+            let Item::Rows(Waiting { place: RowsIn::File(stretch), rows, since, is_past: false, .. }) = item
+            else {
                 continue;
             };
             match files.last_mut() {
@@ -156,12 +171,13 @@ impl Queue {
 
     /// The checkpoint is safe: what its token covers is not needed any more.
     pub(in crate::outbox) fn make_safe(&mut self) {
+        self.past.make_safe();
         let Some(OnItsWay { answer: Answer::Prepared(prepared), .. }) = self.barrier.take() else { return };
         let Prepared { token, covers, is_last } = prepared;
         (self.safe, self.uncommitted, self.is_last) = (Some(token), true, is_last);
         self.hidden_rows += self.rows_before(covers);
         for item in self.items.drain(..covers.min(self.items.len())) {
-            let Item::Rows(Waiting { place, bytes, .. }) = item else { continue };
+            let Item::Rows(Waiting { place, bytes, is_past: false, .. }) = item else { continue };
             self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
             if matches!(place, RowsIn::Memory(_)) {
                 self.memory_bytes -= bytes;

@@ -9,11 +9,13 @@
 
 mod admission;
 mod barrier;
+mod past;
 
 pub(super) use admission::{Admission, Hold};
 
 use crate::manifest::{Covered, Kept, Spooled, Stretch};
 use barrier::{OnItsWay, Prepared};
+use past::Past;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use weir_connect::{SinkRows, Token};
@@ -34,6 +36,8 @@ struct Waiting {
     rows: u64,
     bytes: u64,
     since: EventTime,
+    /// Whether they are of the past: in a file that a checkpoint holds, and not counted with the others.
+    is_past: bool,
 }
 
 impl Item {
@@ -106,13 +110,18 @@ pub(super) struct Queue {
     pub(super) hold: Hold,
     pub(super) is_closed: bool,
     pub(super) missed: u64,
+    /// What the sink is given when it has taken all items.
+    pub(super) past: Past,
+    /// Rows of the past among the items that it has not taken.
+    past_rows: u64,
 }
 
 impl Queue {
     /// What a checkpoint left.
     pub(super) fn restored(safe: Option<Token>, kept: Kept) -> Queue {
         let is_behind = !kept.files.is_empty();
-        let mut queue = Queue { safe, missed: kept.missed, is_behind, ..Queue::default() };
+        let past = Past::restored(kept.past);
+        let mut queue = Queue { safe, missed: kept.missed, is_behind, past, ..Queue::default() };
         for Spooled { stretch, rows, since } in kept.files {
             let bytes = stretch.to.saturating_sub(stretch.from);
             queue.push(RowsIn::File(stretch), rows, bytes, since);
@@ -131,7 +140,7 @@ impl Queue {
         self.waiting_rows += rows;
         self.waiting_bytes += bytes;
         self.kept_bytes += bytes;
-        self.items.push_back(Item::Rows(Waiting { number, place, rows, bytes, since }));
+        self.items.push_back(Item::Rows(Waiting { number, place, rows, bytes, since, is_past: false }));
     }
 
     /// Takes rows; `bytes` is what they take in memory.
@@ -148,13 +157,16 @@ impl Queue {
             return None;
         }
         (self.asked_early, self.early, self.goes_back) = (None, None, false);
-        let taken_again = self.items.iter().take(self.taken).filter_map(|item| match item {
-            Item::Rows(waiting) => Some((waiting.rows, waiting.bytes)),
-            _ => None,
-        });
-        let (rows, bytes) = taken_again.fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
-        self.waiting_rows += rows;
-        self.waiting_bytes += bytes;
+        for item in self.items.iter().take(self.taken) {
+            match item {
+                Item::Rows(waiting) if waiting.is_past => self.past_rows += waiting.rows,
+                Item::Rows(waiting) => {
+                    self.waiting_rows += waiting.rows;
+                    self.waiting_bytes += waiting.bytes;
+                }
+                _ => {}
+            }
+        }
         (self.taken, self.uncommitted) = (0, false);
         Some(self.safe.clone())
     }
@@ -220,11 +232,24 @@ impl Queue {
             rows: first.rows.saturating_sub(rows),
             bytes: first.bytes.saturating_sub(bytes),
             since: first.since,
+            is_past: first.is_past,
         };
         stretch.to = end;
         (first.rows, first.bytes) = (rows, bytes.min(first.bytes));
         self.next_number += 1;
         self.items.insert(self.taken + 1, Item::Rows(rest));
+    }
+
+    /// The sink is given the first frame of what waits of the past: it ends here and has so many rows. It has taken all items
+    /// that were there when the frame was looked for; what came since stays behind it, as the frame was there before.
+    pub(super) fn take_past(&mut self, end: u64, rows: u64) {
+        let Some(Spooled { stretch, rows, since }) = self.past.take(end, rows) else { return };
+        let (number, bytes) = (self.next_number, stretch.to.saturating_sub(stretch.from));
+        self.next_number += 1;
+        self.past_rows += rows;
+        let place = RowsIn::File(stretch);
+        self.items
+            .insert(self.taken, Item::Rows(Waiting { number, place, rows, bytes, since, is_past: true }));
     }
 
     /// The sink has written what came next; how many of the rows it had not been given before. What is not
@@ -233,8 +258,12 @@ impl Queue {
         let Some(Item::Rows(written)) = self.items.get(self.taken) else { return 0 };
         let is_new = self.taken >= self.reached;
         let (rows, bytes) = (written.rows, written.bytes);
-        self.waiting_rows = self.waiting_rows.saturating_sub(rows);
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        if written.is_past {
+            self.past_rows = self.past_rows.saturating_sub(rows);
+        } else {
+            self.waiting_rows = self.waiting_rows.saturating_sub(rows);
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        }
         if !is_kept && matches!(written.place, RowsIn::Memory(_)) {
             self.memory_bytes -= bytes;
             self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
@@ -258,13 +287,14 @@ impl Queue {
         self.memory_bytes
     }
 
-    /// All rows in memory, which are behind all those in files.
+    /// All rows in memory, which are behind all those in files that are not of the past.
     pub(super) fn in_memory(&self) -> Vec<(u64, Arc<SinkRows>)> {
         self.items.range(self.first_in_memory()..).filter_map(Item::in_memory).collect()
     }
 
     fn first_in_memory(&self) -> usize {
-        let in_file = |item: &Item| matches!(item, Item::Rows(Waiting { place: RowsIn::File(_), .. }));
+        let in_file =
+            |item: &Item| matches!(item, Item::Rows(Waiting { place: RowsIn::File(_), is_past: false, .. }));
         self.items.iter().rposition(in_file).map_or(0, |last| last + 1)
     }
 
@@ -290,13 +320,19 @@ impl Queue {
             Item::Rows(Waiting { place: RowsIn::File(stretch), .. }) => Some(stretch.file.clone()),
             _ => None,
         };
-        self.items.iter().filter_map(of_item).collect()
+        self.items.iter().filter_map(of_item).chain(self.past.files()).collect()
     }
 
-    /// Rows and bytes that it has not taken, and since when the oldest of them wait.
+    /// Rows of the past that it has not taken, and bytes of those that it was not given.
+    pub(super) fn waiting_past(&self) -> (u64, u64) {
+        let (rows, bytes) = self.past.waiting();
+        (self.past_rows + rows, bytes)
+    }
+
+    /// Rows and bytes that it has not taken beside those of the past, and since when the oldest of them wait.
     pub(super) fn waiting(&self) -> (u64, u64, Option<EventTime>) {
         let since = self.items.iter().skip(self.taken).find_map(|item| match item {
-            Item::Rows(waiting) => Some(waiting.since),
+            Item::Rows(waiting) if !waiting.is_past => Some(waiting.since),
             _ => None,
         });
         (self.waiting_rows, self.waiting_bytes, since)
@@ -304,7 +340,8 @@ impl Queue {
 
     /// Whether the sink has everything, and its newest token is committed.
     pub(super) fn is_settled(&self) -> bool {
-        !self.is_behind && !self.uncommitted && self.taken == self.items.len()
+        let has_taken_all = self.taken == self.items.len() && self.past.is_empty();
+        !self.is_behind && !self.uncommitted && has_taken_all
     }
 
     /// Whether the newest checkpoint lacks rows that the sink has taken.

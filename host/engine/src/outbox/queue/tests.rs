@@ -1,5 +1,5 @@
 //! The queue against a sink that fails, hangs and is killed at random: what is visible is always a beginning of what was
-//! appended, each row once.
+//! appended, each row once; and so is what is visible of the past.
 
 use super::admission::WORKING_BYTES;
 use super::*;
@@ -10,6 +10,8 @@ use weir_connect::sink::RowMeta;
 use weir_plan::OnFull;
 
 const NOW: EventTime = EventTime::from_millis(0);
+/// Rows of the past have numbers from here on.
+const PAST: i64 = 1_000_000;
 
 fn batch(number: i64) -> Arc<SinkRows> {
     let column: ArrayRef = Arc::new(Int64Array::from(vec![number]));
@@ -43,8 +45,8 @@ struct Outside {
     written: Vec<i64>,
     visible: usize,
     files: Vec<i64>,
-    /// The sink's token and outbox, and how many rows the job had made.
-    checkpoint: (Option<Token>, Kept, i64),
+    /// The sink's token and outbox, and how many rows the job had made, and of the past.
+    checkpoint: (Option<Token>, Kept, (i64, i64)),
 }
 
 impl Outside {
@@ -60,8 +62,10 @@ impl Outside {
     }
 
     fn check(&self) {
-        let shown = &self.written[..self.visible];
+        let (past, shown): (Vec<i64>, Vec<i64>) =
+            self.written[..self.visible].iter().partition(|number| **number >= PAST);
         assert!(shown.iter().copied().eq(0..shown.len() as i64), "{shown:?}");
+        assert!(past.iter().copied().eq(PAST..PAST + past.len() as i64), "{past:?}");
     }
 }
 
@@ -71,11 +75,13 @@ struct World {
     outside: Outside,
     queue: Queue,
     made: i64,
+    /// Of the past.
+    made_past: i64,
     checkpoint: u64,
     /// The sink is open.
     is_open: bool,
     /// What the checkpoint that has begun holds, apart from the sink's part.
-    begun: Option<i64>,
+    begun: Option<(i64, i64)>,
 }
 
 impl World {
@@ -85,6 +91,7 @@ impl World {
             outside: Outside::default(),
             queue: Queue::default(),
             made: 0,
+            made_past: 0,
             checkpoint: 0,
             is_open: false,
             begun: None,
@@ -100,7 +107,7 @@ impl World {
             7..=8 if self.begun.is_none() => {
                 self.checkpoint += 1;
                 self.queue.begin(self.checkpoint);
-                self.begun = Some(self.made);
+                self.begun = Some((self.made, self.made_past));
             }
             9..=11 if self.queue.is_answered() => self.make_checkpoint(),
             12 => self.queue.is_behind = true,
@@ -109,6 +116,10 @@ impl World {
                 self.is_open = false;
             }
             14 => self.spool(self.queue.in_memory()),
+            16 => {
+                self.queue.past.append(batch(PAST + self.made_past), 8, NOW);
+                self.made_past += 1;
+            }
             15 if self.dice.roll(4) == 0 => self.crash(),
             _ => self.work(),
         }
@@ -116,13 +127,16 @@ impl World {
     }
 
     fn spool(&mut self, rows: Vec<(u64, Arc<SinkRows>)>) {
-        let places = rows.into_iter().map(|(number, rows)| {
+        let mut place = |rows: Arc<SinkRows>| {
             let from = self.outside.files.len() as u64;
             self.outside.files.push(number_of(&rows));
-            (number, Stretch { file: "f".into(), from, to: from + 1 })
-        });
-        let places = places.collect();
+            Stretch { file: "f".into(), from, to: from + 1 }
+        };
+        let places = rows.into_iter().map(|(number, rows)| (number, place(rows))).collect();
+        let past = self.queue.past.in_memory().into_iter().map(place).collect();
         self.queue.moved(places);
+        self.queue.past.moved(past);
+        self.queue.past.synced();
     }
 
     fn make_checkpoint(&mut self) {
@@ -133,6 +147,7 @@ impl World {
             self.work();
         }
         self.spool(self.queue.to_be_kept());
+        assert!(self.queue.past.is_kept());
         for _ in 0..self.dice.roll(3) {
             self.work();
         }
@@ -149,7 +164,24 @@ impl World {
     fn crash(&mut self) {
         let (token, kept, made) = self.outside.checkpoint.clone();
         self.queue = Queue::restored(token, kept);
-        (self.made, self.begun, self.is_open) = (made, None, false);
+        ((self.made, self.made_past), self.begun, self.is_open) = (made, None, false);
+    }
+
+    /// The sink is given a row of the past, if there is one for it; meanwhile a row may come, or a barrier.
+    fn take_past(&mut self) {
+        let Some(stretch) = self.queue.past.next() else { return };
+        if self.dice.roll(4) == 0 {
+            self.queue.append(batch(self.made), 8, NOW);
+            self.made += 1;
+        }
+        if self.queue.barrier.is_none() && self.dice.roll(4) == 0 {
+            self.checkpoint += 1;
+            self.queue.begin(self.checkpoint);
+            self.begun = Some((self.made, self.made_past));
+        }
+        self.queue.take_past(stretch.from + 1, 1);
+        self.outside.written.push(self.outside.files[stretch.from as usize]);
+        assert_eq!(self.queue.wrote(true), 1, "it was never given before");
     }
 
     /// The sink does one thing.
@@ -178,7 +210,8 @@ impl World {
                 let token = token(self.outside.written.len());
                 self.queue.prepared(checkpoint, token, false);
             }
-            NextStep::CaughtUp | NextStep::Wait => {}
+            NextStep::Wait => self.take_past(),
+            NextStep::CaughtUp => {}
             NextStep::GoBack => self.is_open = false,
             NextStep::Suspended | NextStep::Closed => panic!("nobody asked for it"),
         }
@@ -187,25 +220,76 @@ impl World {
 
 #[test]
 fn whatever_fails_and_ends_when_each_row_is_visible_once_and_in_order() {
+    let mut past = 0;
     for seed in 1..=400 {
         let mut world = World::new(seed);
         for _ in 0..400 {
             world.step();
         }
-        // Everything is mended: two more checkpoints, and everything is visible.
-        for _ in 0..3 {
+        // Everything is mended: some more checkpoints, and everything is visible. A row of the past needs one that holds it
+        // before it is given, one that covers it, and both again after a crash.
+        for _ in 0..20 {
             world.make_checkpoint();
-            world.checkpoint += 1;
-            world.queue.begin(world.checkpoint);
-            world.begun = Some(world.made);
-            while !(world.is_open && matches!(world.queue.next(), NextStep::Wait)) {
+            if world.begun.is_none() {
+                world.checkpoint += 1;
+                world.queue.begin(world.checkpoint);
+                world.begun = Some((world.made, world.made_past));
+            }
+            let has_all =
+                |queue: &mut Queue| matches!(queue.next(), NextStep::Wait) && queue.past.next().is_none();
+            while !(world.is_open && has_all(&mut world.queue)) {
                 world.work();
             }
         }
         world.outside.check();
-        assert_eq!(world.outside.visible as i64, world.made, "seed {seed}");
+        assert_eq!(world.outside.visible as i64, world.made + world.made_past, "seed {seed}");
         assert!(world.queue.is_settled() && world.queue.waiting().0 == 0, "seed {seed}");
+        assert_eq!(world.queue.waiting_past(), (0, 0), "seed {seed}");
+        past += world.made_past;
     }
+    assert!(past > 1000, "{past}");
+}
+
+#[test]
+fn what_waits_of_the_past_is_given_once_a_checkpoint_holds_it_and_later_rows_come_first() {
+    let mut world = World { is_open: true, ..World::new(1) };
+    for number in 0..3 {
+        world.queue.past.append(batch(PAST + number), 8, NOW);
+    }
+    assert!(world.queue.past.next().is_none() && world.queue.waiting_past().0 == 3);
+    assert!(!world.queue.is_settled());
+    world.queue.begin(1);
+    // What comes behind the barrier is not in the checkpoint.
+    world.queue.past.append(batch(PAST + 3), 8, NOW);
+    world.work();
+    world.spool(world.queue.to_be_kept());
+    let (_, kept) = world.queue.part();
+    assert_eq!((kept.waiting_rows(), kept.files.len()), (3, 0));
+    assert_eq!(kept.past.unwrap().files.len(), 1, "neighbours are one stretch");
+    world.queue.make_safe();
+    while world.outside.written.is_empty() {
+        world.work();
+    }
+    world.queue.append(batch(0), 8, NOW);
+    (world.made, world.made_past) = (1, 4);
+    (0..8).for_each(|_| world.work());
+    assert_eq!(world.outside.written[..2], [PAST, 0], "{:?}", world.outside.written);
+    let of_past = world.outside.written.iter().filter(|number| **number >= PAST).count();
+    assert_eq!(of_past, 3, "the fourth is in no checkpoint yet: {:?}", world.outside.written);
+    // A sink that fails is given all of it again, and counts none of it twice.
+    assert!(world.queue.rewind().is_some());
+    assert_eq!(world.queue.waiting_past().0, 4);
+    assert_eq!(world.queue.waiting().0, world.made as u64);
+}
+
+#[test]
+fn rows_that_no_disk_keeps_are_missed_of_the_past_too() {
+    let mut world = World { is_open: true, ..World::new(1) };
+    world.queue.past.append(batch(PAST), 8, NOW);
+    world.spool(world.queue.in_memory());
+    world.queue.past.append(batch(PAST + 1), 8, NOW);
+    world.queue.suspend_without_memory();
+    assert_eq!((world.queue.missed, world.queue.waiting_past().0), (1, 1));
 }
 
 #[test]
@@ -216,7 +300,7 @@ fn a_sink_beyond_a_barrier_that_no_disk_keeps_goes_back_and_prepares_at_it() {
     world.queue.begin(1);
     assert!(world.queue.is_answered(), "nobody waits for it");
     world.queue.append(batch(1), 8, NOW);
-    (world.made, world.checkpoint, world.begun) = (2, 1, Some(1));
+    (world.made, world.checkpoint, world.begun) = (2, 1, Some((1, 0)));
     while !matches!(world.queue.next(), NextStep::Wait) {
         world.work();
     }
@@ -243,7 +327,7 @@ fn a_token_of_a_part_that_came_early_is_not_waited_with() {
         world.queue.append(batch(world.made), 8, NOW);
         world.made += 1;
         world.queue.is_behind = true;
-        (world.checkpoint, world.begun) = (checkpoint, Some(world.made));
+        (world.checkpoint, world.begun) = (checkpoint, Some((world.made, 0)));
         world.queue.begin(checkpoint);
         assert!(world.queue.is_answered(), "nobody waits for it");
         if checkpoint == 1 {
@@ -281,7 +365,7 @@ fn a_sink_that_stays_behind_prepares_at_every_checkpoint_what_it_has_written() {
         world.work();
         world.checkpoint = checkpoint;
         world.queue.begin(checkpoint);
-        world.begun = Some(world.made);
+        world.begun = Some((world.made, world.made_past));
         assert!(world.queue.is_answered(), "nobody waits for it");
         // It prepares; what else it writes belongs to the next checkpoint.
         world.work();

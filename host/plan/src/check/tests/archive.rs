@@ -87,7 +87,27 @@ fn what_is_wrong_with_a_cut_and_with_bootstrap_is_said() {
         (
             "jobs/j.yaml",
             job("{writes: {}}"),
-            "`bootstrap.writes`: is empty; write skip or {separate: [SINK, ..]}",
+            "`bootstrap.writes`: is empty; write skip, {separate: [SINK, ..]} or {smooth: {rate: 1000}}",
+        ),
+        (
+            "jobs/j.yaml",
+            job("{writes: {smooth: {}}}"),
+            "3:30: `bootstrap.writes.smooth.rate`: missing; write how many rows a second",
+        ),
+        (
+            "jobs/j.yaml",
+            job("{writes: {smooth: {rate: 0}}}"),
+            "3:37: `bootstrap.writes.smooth.rate`: expected a whole number of at least 1",
+        ),
+        (
+            "jobs/j.yaml",
+            job("{writes: {smooth: {speed: 1, rate: 1}}}"),
+            "`bootstrap.writes.smooth.speed`: unknown key",
+        ),
+        (
+            "jobs/j.yaml",
+            job("{writes: {separate: [stdout], smooth: {rate: 1}}}"),
+            "3:50: `bootstrap.writes.smooth`: has no place beside `separate`; write one of the two",
         ),
         (
             "jobs/j.yaml",

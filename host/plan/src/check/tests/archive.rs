@@ -74,12 +74,6 @@ fn what_is_wrong_with_a_cut_and_with_bootstrap_is_said() {
             "`archive.cut.partition`: `u` is declared string; declare it bigint",
         ),
         ("streams/a.yaml", archive("allow_gap: maybe"), "6:14: `archive.allow_gap`: expected true or false"),
-        (
-            "streams/a.yaml",
-            format!(
-                "format: {{json: {{changes: debezium}}}}\n{}",
-                archive("format: {json: {changes: debezium}}")
-            ),
             "`archive.cut`: changes of a table take others back, so that no time parts them",
         ),
         ("jobs/j.yaml", job("{shards: 0}"), "`bootstrap.shards`: expected a whole number from 1 to 128"),
@@ -123,4 +117,20 @@ fn what_is_wrong_with_a_cut_and_with_bootstrap_is_said() {
         let said = said(&project(&[(file, &text)]));
         assert!(said.iter().any(|line| line.contains(expected)), "{expected}: {said:?}");
     }
+}
+
+#[test]
+fn changes_of_a_table_are_cut_by_offsets_alone() {
+    let stream = |cut: &str| {
+        let text = format!(
+            "fields: {{t: timestamp, u: string}}\nevent_time: t\nformat: {{json: {{changes: debezium}}}}\nsource: {{http: \
+             {{}}}}\narchive: {{source: {{file: {{path: a}}}}{cut}}}\n"
+        );
+        said(&project(&[("streams/a.yaml", &text)]))
+    };
+    for cut in ["", ", cut: auto", ", cut: 2026-02-01T00:00:00Z"] {
+        let said = stream(cut);
+        assert!(said.iter().any(|line| line.contains("`archive.cut`: changes of a table take others back")), "{said:?}");
+    }
+    assert_eq!(stream(", cut: {partition: p, offset: o}"), Vec::<String>::new());
 }

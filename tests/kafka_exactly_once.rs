@@ -130,7 +130,11 @@ async fn a_broker_that_dies_in_a_commit_leaves_each_row_once() {
     broker.topic("dies", 1);
     let folder = tempfile::tempdir().unwrap();
     let mut sink = exact(&broker, "dies", folder.path());
-    sink.start(None).await.unwrap();
+    // A broker that has just started may not have found its coordinators yet, and says to try again.
+    while let Err(error) = sink.start(None).await {
+        assert!(error.retry, "{error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let mut next = 0;
     for (epoch, pause) in (1..).zip([0, 20, 60, 150]) {
         sink.write(&rows(next..next + 20_000)).await.unwrap();

@@ -20,7 +20,7 @@ pub(super) fn say(live: &Live, address: SocketAddr) {
     let (streams, jobs) = (count(opened.checked.streams.len(), "stream"), count(statuses.len(), "job"));
     tracing::info!("project {}: {streams}, {jobs}{cannot_run}", opened.folder.display());
     for job in live.running().engine.jobs() {
-        tracing::info!(job = job.plan().name, "{}", beginning(&job.status()));
+        tracing::info!(job = job.plan().name, "{}", beginning(job.plan(), &job.status()));
     }
     tracing::info!("listening on http://{address}");
     let example = live.running().engine.jobs().first().and_then(|job| lookup(job.plan()));
@@ -30,8 +30,9 @@ pub(super) fn say(live: &Live, address: SocketAddr) {
 }
 
 /// Where a job begins.
-fn beginning(status: &JobStatus) -> String {
+fn beginning(plan: &JobPlan, status: &JobStatus) -> String {
     match status.counts.events {
+        0 if plan.has_archives() => "begins with the archive of its stream".to_owned(),
         0 => "begins at its source's start".to_owned(),
         events => format!("goes on after {events} events"),
     }

@@ -131,6 +131,19 @@ pub fn record_of(partition: Option<i64>, offset: Option<i64>) -> Option<(u16, u6
     Some((u16::try_from(partition?).ok()?, u64::try_from(offset?).ok()?))
 }
 
+/// The rows of a block before an offset, and the others.
+pub fn split_at(decoded: Decoded, offset: u64) -> Result<(Decoded, Decoded), CoreError> {
+    let Decoded { columns, offsets, records, bad } = decoded;
+    let before: Vec<bool> = offsets.iter().map(|row| *row < offset).collect();
+    let after: Vec<bool> = before.iter().map(|is_before| !is_before).collect();
+    let (bad_before, bad_after) = bad.into_iter().partition(|row| row.offset < offset);
+    let part = |keep: &[bool], bad| {
+        let (columns, offsets, records) = (columns.clone(), offsets.clone(), records.clone());
+        Ok::<_, CoreError>(kept(Decoded { columns, offsets, records, bad }, keep)?.decoded)
+    };
+    Ok((part(&before, bad_before)?, part(&after, bad_after)?))
+}
+
 /// Some of the rows.
 fn kept(decoded: Decoded, keep: &[bool]) -> Result<Sided, CoreError> {
     let of_other = keep.iter().filter(|keep| !**keep).count() as u64;

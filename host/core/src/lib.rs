@@ -81,7 +81,7 @@ pub use bounds::{TimeBounds, can_be, known_at, meant_in_seconds};
 pub use counts::Counts;
 pub use error::CoreError;
 pub use expiry::{Expiry, is_of_intake};
-pub use history::{Cut, Sided, known_times, record_of};
+pub use history::{Cut, Sided, known_times, record_of, split_at};
 pub use intake::admit::Heard;
 pub use intake::beginning::Beginning;
 pub use intake::refusals::{FirstRefused, Judgement, Refusals, Taken};

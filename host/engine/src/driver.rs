@@ -283,6 +283,7 @@ impl Driver {
         }
         self.state.undecoded = None;
         self.state.skew.forget();
+        self.state.held.clear();
         self.state.idleness.lost(self.state.intake.watermark());
         self.state.caught_up.clear();
         self.progress.freshness.left_end(self.clock.monotonic());

@@ -87,20 +87,21 @@ impl Engine {
     /// Starts a job from its last safe checkpoint, or anew. It takes the place of one of the same name that has come to
     /// an end; while that one runs, it is refused: two would write one state.
     pub fn start(&self, spec: JobSpec) -> Result<Arc<Job>, EngineError> {
+        self.start_after(spec, false)
+    }
+
+    /// As [`Engine::start`]; until the job has its state, lookups go on as of where the one before it stood.
+    pub fn succeed(&self, spec: JobSpec) -> Result<Arc<Job>, EngineError> {
+        self.start_after(spec, true)
+    }
+
+    fn start_after(&self, spec: JobSpec, keeps_before: bool) -> Result<Arc<Job>, EngineError> {
         let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
         let name = spec.plan.name.clone();
         jobs.refuse_running(&name)?;
         let job = Job::start(spec, self.surroundings.clone())?;
         jobs.refused.remove(&name);
-        jobs.started.insert(name, job.clone());
-        Ok(job)
-    }
-
-    /// As [`Engine::start`]; until the job has its state, lookups go on as of where the one before it stood.
-    pub fn succeed(&self, spec: JobSpec) -> Result<Arc<Job>, EngineError> {
-        let (name, before) = (spec.plan.name.clone(), self.job(&spec.plan.name));
-        let job = self.start(spec)?;
-        let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
+        let before = jobs.started.insert(name.clone(), job.clone()).filter(|_| keeps_before);
         jobs.before.extend(before.map(|before| (name, before)));
         Ok(job)
     }

@@ -4,20 +4,17 @@
 //! The other is a job of its own, with the whole plan, a name in the store that no definition can have, and no sinks. Knows
 //! when a job lacks something. Must not know who asks for the change, or when.
 
+use crate::beside::filling_name;
 use crate::bootstrap::Phase;
+use crate::bootstrap::handover::Handover;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::job::{Job, JobSpec};
-use crate::manifest::Body;
+use crate::manifest::{Body, PartitionState};
 use crate::status::FillingStatus;
 use std::sync::Arc;
 use weir_plan::JobPlan;
 use weir_store::Commit;
-
-/// Under what name the state is kept that is made beside a job's.
-pub fn filling_name(job: &str) -> String {
-    format!("{job}.filling")
-}
 
 /// Whether a job of this plan, that has state, lacks some of the past that the archives of its streams have: features that
 /// are new or were changed since it began, or what was before it began where it did not begin with the past.
@@ -79,6 +76,21 @@ impl Engine {
         self.surroundings().committer.forget(&filling_name(job)).await
     }
 
+    /// Whether a job has read at least as far as what was made beside it, and was stopped.
+    pub fn has_passed_filling(&self, job: &str) -> Result<bool, EngineError> {
+        let store = |error| EngineError::store(job, &error);
+        let head = self.surroundings().store.head().map_err(store)?;
+        let filled = head.as_ref().and_then(|head| head.jobs.get(&filling_name(job)));
+        let filled = filled.map(Body::partitions_of).unwrap_or_default();
+        let Some(job) = self.job(job) else { return Ok(true) };
+        let positions = job.positions();
+        let is_passed = |partition: &PartitionState| {
+            let position = positions.get(&partition.id);
+            position.is_some_and(|position| position.next >= partition.position.next)
+        };
+        Ok(filled.iter().filter(|partition| !partition.id.is_of_archive()).all(is_passed))
+    }
+
     /// The state that was made beside a job takes the place of the job's, which does not run and neither does the other.
     pub async fn take_over(&self, job: &str) -> Result<(), EngineError> {
         self.surroundings().committer.take_over(&filling_name(job), job).await
@@ -92,6 +104,9 @@ impl Body {
         let mut bootstrap = filled.bootstrap;
         if let Some(bootstrap) = &mut bootstrap {
             bootstrap.phase = Phase::Owed;
+            let until = self.partitions.iter().filter(|partition| !partition.id.is_of_archive());
+            let until = until.map(|partition| (partition.id, partition.position.next)).collect();
+            bootstrap.handover = Some(Handover { until, settled: self.watermark });
         }
         Body {
             bootstrap,

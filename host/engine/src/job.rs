@@ -4,6 +4,7 @@
 //! checkpoint when an outside system failed in a way that may pass. A job that fails stops alone.
 
 use crate::back_off::BackOff;
+use crate::beside::job_of;
 use crate::bootstrap::Phase;
 use crate::bootstrap::ends::Look;
 use crate::checkpoint::Committer;
@@ -28,6 +29,7 @@ use crate::state::{self, Restored};
 use crate::status::{Behind, JobState, JobStatus};
 use crate::stop::stopped;
 use arrow_array::ArrayRef;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -35,7 +37,7 @@ use tokio::sync::{Notify, watch};
 use weir_connect::{ConnectError, CpuTime};
 use weir_core::{Answer, AsOf, LookupError, prefer_views};
 use weir_event::key::decode_keys;
-use weir_event::{Clock, EventTime, PartitionId, Span};
+use weir_event::{Clock, EventTime, PartitionId, Position, Span};
 use weir_plan::{JobPlan, PastPace, PastWrites};
 use weir_store::CheckpointStore;
 use weir_timeline::Stats;
@@ -250,6 +252,11 @@ impl Job {
         }
     }
 
+    /// Where each of its partitions is read next.
+    pub(crate) fn positions(&self) -> BTreeMap<PartitionId, Position> {
+        self.progress.positions()
+    }
+
     /// Whether it has read its state back, or has ended before that.
     pub(crate) fn has_state(&self) -> bool {
         self.current_shards().is_some() || self.plan.stage.is_none() || self.has_ended()
@@ -391,7 +398,8 @@ async fn check_archives(job: &Job, spec: &JobSpec, body: &Body) -> Result<(), En
         let message = format!(
             "stream `{}`: the job has begun to read its `archive`, which its definition does not have any more; put it \
              back, or have the job begin anew with --reset {}",
-            cut.stream, job.plan.name
+            cut.stream,
+            job_of(&job.plan.name)
         );
         return Err(source(ConnectError::user(message)));
     }

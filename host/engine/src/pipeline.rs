@@ -87,10 +87,13 @@ impl OpenSink {
         progress: &Arc<Progress>,
     ) -> Delivery {
         let is_past_apart = mode == Mode::Live;
+        let phase = body.bootstrap.as_ref().map(|bootstrap| bootstrap.phase);
         let takes = |sink: &OpenSink| match &plan.bootstrap.writes {
             _ if !is_past_apart || body.bootstrap.is_none() => Takes::Later,
             PastWrites::Separate(sinks) if sinks.iter().any(|name| name == sink.outbox.sink()) => Takes::Past,
             PastWrites::Separate(_) | PastWrites::Skip => Takes::Later,
+            // What a job has written of the past before another state took its place is written.
+            PastWrites::Smooth(_) if phase == Some(Phase::Owed) => Takes::Later,
             PastWrites::Smooth(PastPace { rate }) => {
                 Takes::Smooth { together: together(*rate), refuses_older: sink.refuses_older }
             }

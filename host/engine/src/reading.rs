@@ -3,9 +3,10 @@
 //! What of it must survive is in every checkpoint's body. Knows no connector and does nothing by itself.
 
 use crate::backlog::Backlog;
+use crate::decode::Arrival;
 use crate::manifest::{Body, PartitionState};
 use crate::skew::Skew;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use weir_core::idle::Idleness;
 use weir_core::{Counts, Intake, Refusals, Standing};
@@ -36,6 +37,8 @@ pub(crate) struct DriverState {
     pub(crate) sequence: u64,
     pub(crate) begun: Option<u64>,
     pub(crate) last_barrier: Duration,
+    /// What lies behind the place where a job stood whose place this state has taken, until all partitions are there.
+    pub(crate) held: VecDeque<Arrival>,
     /// Asks how much is left of what is read now.
     pub(crate) backlog: Option<Backlog>,
     /// Whether the past has ended and no checkpoint holds that yet.
@@ -61,6 +64,7 @@ impl DriverState {
             sequence: 0,
             begun: None,
             last_barrier: now,
+            held: VecDeque::new(),
             backlog: None,
             is_just_over: false,
             pace: None,

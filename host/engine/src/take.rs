@@ -45,6 +45,13 @@ impl Driver {
     }
 
     async fn take(&mut self, arrival: Arrival) -> Result<(), EngineError> {
+        if self.is_before_handover() {
+            return self.take_before_handover(arrival).await;
+        }
+        self.take_now(arrival).await
+    }
+
+    pub(crate) async fn take_now(&mut self, arrival: Arrival) -> Result<(), EngineError> {
         match arrival {
             Arrival::Block(taken) => {
                 let (block, decoded) = *taken;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use weir_engine::{BackOff, JobState, Mode, Refusal, state_edit};
+use weir_engine::{BackOff, JobState, Mode, Refusal, lacks_past, state_edit};
 use weir_event::{EventTime, Span};
 use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
 use weir_project::{Planned, RefusedJob, plan_job};
@@ -215,6 +215,8 @@ impl Live {
             }
             return Err(ControlError::Refused(vec![reason]));
         }
+        // One that did not run goes on at once, by its new definition.
+        let lacks = !reset && lacks_past(plan, head);
         if reset {
             self.give_up_filling(known, &plan.name).await;
         } else if self.waits_to_be_filled(known, plan, head).await.map_err(|failure| failed(&failure))? {
@@ -234,6 +236,9 @@ impl Live {
         };
         match started.await {
             Ok(()) => {
+                if lacks {
+                    self.fill(known, plan, head);
+                }
                 known.waiting.remove(&plan.name);
                 tracing::info!(job = plan.name, definition = plan.definition, "job started");
                 Ok(())

@@ -5,9 +5,12 @@
 
 pub(crate) mod cut;
 pub(crate) mod ends;
+pub(crate) mod handover;
 pub(crate) mod phases;
 
+use crate::beside::job_of;
 use crate::status::{BootstrapStatus, SideStatus};
+use handover::Handover;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_core::Cut;
@@ -41,6 +44,9 @@ pub(crate) struct Bootstrap {
     /// By input, what its archive consisted of when the job began with it, until that is read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) parts: BTreeMap<usize, Vec<(String, u64)>>,
+    /// Where the job stood whose place this state has taken, until it is as far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) handover: Option<Handover>,
     /// What was read of all archives.
     pub(crate) archive: Side,
     /// What was read of the logs, until the past was over.
@@ -86,7 +92,8 @@ impl Bootstrap {
         parts: BTreeMap<usize, Vec<(String, u64)>>,
     ) -> Bootstrap {
         let archive = Side::default();
-        Bootstrap { phase: Phase::Past, cuts, newest: None, bytes, parts, archive, log: Vec::new() }
+        let (newest, log, handover) = (None, Vec::new(), None);
+        Bootstrap { phase: Phase::Past, cuts, newest, bytes, parts, handover, archive, log }
     }
 
     /// What of the archives is not there any more that is still to be read, and what to do; `now` is what they consist of.
@@ -100,6 +107,7 @@ impl Bootstrap {
             parts.iter().find(is_gone).map(|(name, _)| (input, name))
         })?;
         let stream = self.cuts.get(input).map_or("", |cut| &cut.stream);
+        let job = job_of(job);
         Some(format!(
             "stream `{stream}`: its archive was changed while it was read: `{name}` is gone, or shorter; put it back, or have \
              the job begin anew with --reset {job}"

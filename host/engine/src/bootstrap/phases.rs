@@ -4,6 +4,7 @@
 //! Decides nothing about rows. What follows from a phase for sinks, delivery does.
 
 use super::{Phase, Side};
+use crate::beside::job_of;
 use crate::driver::{Driver, Mode};
 use crate::error::EngineError;
 use crate::inputs::Readers;
@@ -78,7 +79,7 @@ impl Driver {
             "stream `{stream}`: while its archive was read, partition {number} of its log has lost the records from \
              offset {before} to {offset}; let the log keep its records for longer, then start the job anew with \
              --reset {}",
-            self.plan.name
+            job_of(&self.plan.name)
         );
         Err(EngineError::Source { job: self.plan.name.clone(), error: ConnectError::user(message) })
     }
@@ -104,8 +105,8 @@ impl Driver {
                 return Ok((self.begin_with_logs().await?, false));
             }
             Phase::Log if self.decoding.is_empty() && self.state.is_all_read() => self.past_is_over().await?,
-            Phase::Owed => {
-                self.past_is_over().await?;
+            Phase::Owed if self.decoding.is_empty() && self.state.is_handed_over() => {
+                self.hand_over().await?;
                 self.commit_now(false).await?;
                 self.state.is_just_over = false;
             }

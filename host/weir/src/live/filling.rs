@@ -14,6 +14,9 @@ use weir_store::Commit;
 
 /// What is made is looked at so often.
 const EVERY: Duration = Duration::from_millis(500);
+/// A job reads its log within milliseconds, and one that cannot be waited for has written nothing meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOKS: u32 = 500;
 
 impl Live {
     /// Begins to make what jobs lack that have just been started, or goes on with it.
@@ -51,7 +54,7 @@ impl Live {
         Ok(lacks)
     }
 
-    fn fill(&self, known: &mut Known, plan: &JobPlan, head: Option<&Commit>) {
+    pub(super) fn fill(&self, known: &mut Known, plan: &JobPlan, head: Option<&Commit>) {
         let (opened, running) = (&self.0.opened, &self.0.running);
         wiring::claim(head, &running.logs, &filling_name(&plan.name), None);
         let begun = spec::job_spec(opened, running, plan, Mode::Live)
@@ -113,8 +116,17 @@ impl Live {
     async fn change_to(&self, known: &mut Known, name: &str) -> Result<(), Failure> {
         let Some(plan) = known.filling.remove(name) else { return Ok(()) };
         let (opened, running) = (&self.0.opened, &self.0.running);
-        // First what was made: the job has then read at least as far, and nothing comes to its sinks too late.
+        // First what was made: the job goes on beyond it, so that it is known to the record what was written.
         running.engine.stop_filling(name).await;
+        let mut ticks = Ticks::from_now(&opened.clock, LOOK_EVERY);
+        for _ in 0..LOOKS {
+            if !self.runs(name)
+                || running.engine.has_passed_filling(name).map_err(|error| Failure::from(&error))?
+            {
+                break;
+            }
+            ticks.tick().await;
+        }
         running.engine.stop_job(name).await;
         let taken = running.engine.take_over(name).await.map_err(|error| Failure::from(&error));
         let head = self.head().await?;

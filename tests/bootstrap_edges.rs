@@ -124,6 +124,13 @@ fn where_only_one_side_has_rows_they_are_that_side_s_whatever_the_cut() {
     let server = Server::start(&early, SETTINGS);
     assert_eq!(done(&server)["archive"], json!({"rows": 80, "refused": 20}));
     assert_eq!(count(&server, 150)["value"], 150);
+    assert!(server.terminate().success());
+    // The archive has nothing before the cut, and the log has all of it.
+    let empty = project(&format!(", cut: {}", at(50)), "", &lines(0..150));
+    empty.file("archive/a.jsonl", &lines(60..100));
+    let server = Server::start(&empty, SETTINGS);
+    assert_eq!(done(&server)["archive"], json!({"rows": 0, "refused": 40}));
+    assert_eq!(count(&server, 150)["value"], 150);
 }
 
 #[test]

@@ -100,6 +100,7 @@ impl Driver {
     pub(crate) async fn run(mut self) -> Result<(), EngineError> {
         let mut reader = self.open().await?;
         self.watch_backlog();
+        self.show_bootstrap();
         let mut ticks = Ticks::from_now(&self.clock, TICK);
         loop {
             let open = reader.as_mut().filter(|_| self.decoding.has_room());
@@ -139,7 +140,7 @@ impl Driver {
                     let trouble = reader.as_ref().and_then(Readers::trouble);
                     self.progress.set_trouble(trouble.or_else(|| self.state.undecoded.clone()));
                     self.progress.observe_end(self.clock.now());
-                    self.show_bootstrap();
+                    self.show_past();
                     self.tick().await?;
                 }
                 Event::Stop => {

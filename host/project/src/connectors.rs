@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use weir_event::StreamSchema;
-use weir_plan::{ConnectorKinds, FormatDefinition, FormatProblem, RecordKind, SettingProblem};
+use weir_plan::{ConnectorKinds, FormatDefinition, FormatProblem, RecordKind, SettingProblem, StreamOrigin};
 
 /// Takes sources and sinks, and the options of formats, as they stand; formats are weir's.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,18 +13,8 @@ impl ConnectorKinds for AnyConnectors {
         &self,
         _stream: &str,
         _records: (&FormatDefinition, &StreamSchema),
-        _kind: &str,
-        _settings: &Value,
-    ) -> Vec<SettingProblem> {
-        Vec::new()
-    }
-
-    fn check_archive(
-        &self,
-        _: &str,
-        _: (&FormatDefinition, &StreamSchema),
-        _: &str,
-        _: &Value,
+        _origin: &StreamOrigin,
+        _is_archive: bool,
     ) -> Vec<SettingProblem> {
         Vec::new()
     }

@@ -180,3 +180,26 @@ pub struct TrainingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_of: Option<Value>,
 }
+
+impl TrainingStatus {
+    /// Of one whose spine was there at `posted_at`, and whose turn has not come.
+    pub fn waiting(id: String, order: TrainingOrder, spine_bytes: u64, posted_at: String) -> TrainingStatus {
+        TrainingStatus {
+            id,
+            state: TrainingState::Waiting,
+            reason: None,
+            ahead: None,
+            progress: TrainingProgress::default(),
+            order,
+            spine_bytes,
+            posted_at,
+            started_at: None,
+            ended_at: None,
+            kept_until: None,
+            warnings: Vec::new(),
+            rows: None,
+            bytes: None,
+            made_of: None,
+        }
+    }
+}

@@ -218,24 +218,13 @@ impl ConnectorKinds for RegisteredKinds {
         &self,
         stream: &str,
         records: (&FormatDefinition, &StreamSchema),
-        kind: &str,
-        settings: &Value,
+        origin: &StreamOrigin,
+        is_archive: bool,
     ) -> Vec<SettingProblem> {
-        let context = self.source_context(stream, records);
-        let problems = registry::source(kind, settings, &context).err().unwrap_or_default();
-        problems.into_iter().map(problem).collect()
-    }
-
-    fn check_archive(
-        &self,
-        stream: &str,
-        records: (&FormatDefinition, &StreamSchema),
-        kind: &str,
-        settings: &Value,
-    ) -> Vec<SettingProblem> {
-        match registry::source(kind, settings, &self.source_context(stream, records)) {
+        let kind = &origin.kind;
+        match registry::source(kind, &origin.settings, &self.source_context(stream, records)) {
             Err(problems) => problems.into_iter().map(problem).collect(),
-            Ok(source) if source.grows() => vec![SettingProblem {
+            Ok(source) if is_archive && source.grows() => vec![SettingProblem {
                 key: String::new(),
                 message: format!(
                     "an archive has an end, and `{kind}` as it is given here has none; give files without `follow`"

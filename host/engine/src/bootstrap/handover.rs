@@ -34,17 +34,16 @@ impl DriverState {
         self.handover()?.until.iter().find(|(id, _)| *id == partition).map(|(_, until)| *until)
     }
 
-    /// Whether a partition is as far, but for a block that is held.
+    /// Whether a partition is as far, except for a block that is held.
     fn is_as_far(&self, partition: PartitionId, until: u64) -> bool {
         let is_held = self.held.iter().any(|arrival| arrival.partition() == partition);
         is_held || self.positions.get(&partition).is_some_and(|position| position.next >= until)
     }
 
-    /// Whether all partitions are, or there is nothing else to be read.
+    /// Whether all partitions are.
     pub(crate) fn is_handed_over(&self) -> bool {
         let mut until = self.handover().into_iter().flat_map(|handover| &handover.until);
         until.all(|(partition, until)| self.is_as_far(*partition, *until))
-            || self.caught_up.len() == self.all.len()
     }
 }
 

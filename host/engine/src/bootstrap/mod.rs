@@ -132,8 +132,9 @@ impl Bootstrap {
     pub(crate) fn end_archives(&mut self) {
         self.parts.clear();
         for cut in self.cuts.values_mut() {
-            if let (Cut::At(time), Some(newest)) = (&mut cut.cut, cut.newest_known) {
-                *time = (*time).min(newest + Span::from_millis(1));
+            if let Cut::At(time) = &mut cut.cut {
+                let end = cut.newest_known.map_or(EventTime::MIN, |newest| newest + Span::from_millis(1));
+                *time = (*time).min(end);
                 cut.from = cut.from.min(*time);
             }
         }

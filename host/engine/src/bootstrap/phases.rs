@@ -57,12 +57,15 @@ impl Driver {
         let sided = cut.cut.part(input, partition, decoded);
         let sided = sided.map_err(|error| EngineError::of_core(&self.plan.name, error))?;
         let rows = Side { rows: sided.decoded.offsets.len() as u64, refused: sided.of_other };
-        let now = self.clock.now();
-        let newest = known_times(input, &sided.decoded.columns).filter(|known| *known <= now).max();
         if let Some(bootstrap) = self.state.body.bootstrap.as_mut().filter(|it| it.phase.is_before_end()) {
             bootstrap.count(partition, rows);
-            let cut = bootstrap.cuts.get_mut(&partition.input()).filter(|_| partition.is_of_archive());
-            cut.into_iter().for_each(|cut| cut.newest_known = cut.newest_known.max(newest));
+            if let Some(cut) =
+                bootstrap.cuts.get_mut(&partition.input()).filter(|_| partition.is_of_archive())
+            {
+                let now = self.clock.now();
+                let known = known_times(input, &sided.decoded.columns).filter(|known| *known <= now);
+                cut.newest_known = cut.newest_known.max(known.max());
+            }
         }
         Ok(sided.decoded)
     }
@@ -105,7 +108,10 @@ impl Driver {
                 return Ok((self.begin_with_logs().await?, false));
             }
             Phase::Log if self.decoding.is_empty() && self.state.is_all_read() => self.past_is_over().await?,
-            Phase::Owed if self.decoding.is_empty() && self.state.is_handed_over() => {
+            // A log that was cut meanwhile has nothing up to where the job stood.
+            Phase::Owed
+                if self.state.is_handed_over() || self.decoding.is_empty() && self.state.is_all_read() =>
+            {
                 self.hand_over().await?;
                 self.commit_now(false).await?;
                 self.state.is_just_over = false;
@@ -189,7 +195,14 @@ impl Driver {
         );
     }
 
-    /// Shows how far the job is with the past.
+    /// Shows how far the job is with the past, until it has that: it stays so.
+    pub(crate) fn show_past(&mut self) {
+        if self.state.phase().is_before_end() {
+            self.show_bootstrap();
+        }
+    }
+
+    /// Shows how far the job is with the past, or that it has it.
     pub(crate) fn show_bootstrap(&mut self) {
         let Some(bootstrap) = &self.state.body.bootstrap else { return };
         let left = self.progress.left_bytes();

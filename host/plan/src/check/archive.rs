@@ -64,7 +64,7 @@ pub(super) fn read(
                        offsets, as {partition: COLUMN, offset: COLUMN}";
         report.error(of_cut.map_or(of_format.place, |node| node.place), message);
     }
-    let origin = connectors::archive_source(live.stream, (&format, &schema), source?, context.kinds, report)?;
+    let origin = connectors::source(live.stream, (&format, &schema), source?, true, context.kinds, report)?;
     Some(Archive { format, schema, origin, cut: cut?, allow_gap: allow_gap? })
 }
 

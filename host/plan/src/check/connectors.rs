@@ -42,22 +42,14 @@ pub enum RecordKind {
 /// Judges kinds of connectors, formats and their settings; of all there is outside it asks nothing but files that a
 /// format names. Whoever knows the connectors implements it.
 pub trait ConnectorKinds {
-    /// Everything that is wrong with the source of a stream of these columns whose records have this format.
+    /// Everything that is wrong with the source of a stream of these columns whose records have this format; one of the
+    /// stream's past has an end.
     fn check_source(
         &self,
         stream: &str,
         records: (&FormatDefinition, &StreamSchema),
-        kind: &str,
-        settings: &serde_json::Value,
-    ) -> Vec<SettingProblem>;
-
-    /// Everything that is wrong with where the past of a stream is kept, which has an end.
-    fn check_archive(
-        &self,
-        stream: &str,
-        records: (&FormatDefinition, &StreamSchema),
-        kind: &str,
-        settings: &serde_json::Value,
+        origin: &StreamOrigin,
+        is_archive: bool,
     ) -> Vec<SettingProblem>;
 
     /// Everything that is wrong with a sink of a job.
@@ -165,40 +157,20 @@ pub(super) fn judge_format(
     None
 }
 
-/// Reads `source: {KIND: {..}}` of a stream of these columns whose records have this format.
+/// Reads `source: {KIND: {..}}` of a stream of these columns whose records have this format, or of its archive.
 pub(super) fn source(
     stream: &str,
     records: (&FormatDefinition, &StreamSchema),
     node: &Node,
+    is_archive: bool,
     kinds: &dyn ConnectorKinds,
     report: &mut Report,
 ) -> Option<StreamOrigin> {
-    let (entry, settings) = origin(node, "{http: {}}", report)?;
-    place_problems(kinds.check_source(stream, records, &entry.0.name, &settings), entry, report);
-    Some(StreamOrigin { kind: entry.0.name.clone(), settings })
-}
-
-/// Reads `source: {KIND: {..}}` of a stream's archive.
-pub(super) fn archive_source(
-    stream: &str,
-    records: (&FormatDefinition, &StreamSchema),
-    node: &Node,
-    kinds: &dyn ConnectorKinds,
-    report: &mut Report,
-) -> Option<StreamOrigin> {
-    let (entry, settings) = origin(node, "{file: {path: ..}}", report)?;
-    place_problems(kinds.check_archive(stream, records, &entry.0.name, &settings), entry, report);
-    Some(StreamOrigin { kind: entry.0.name.clone(), settings })
-}
-
-fn origin<'n>(
-    node: &'n Node,
-    example: &str,
-    report: &mut Report,
-) -> Option<(&'n (Key, Node), serde_json::Value)> {
+    let example = if is_archive { "{file: {path: ..}}" } else { "{http: {}}" };
     let entry = only_entry("source", node, example, report)?;
-    let settings = settings(&entry.1, report);
-    Some((entry, settings))
+    let origin = StreamOrigin { kind: entry.0.name.clone(), settings: settings(&entry.1, report) };
+    place_problems(kinds.check_source(stream, records, &origin, is_archive), entry, report);
+    Some(origin)
 }
 
 /// What is the same for all sinks of a job.

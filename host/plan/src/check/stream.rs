@@ -56,7 +56,7 @@ pub(super) fn read(
     records.check_ids(&dedup, report);
     let origin = keys.take("source").map(|node| {
         let records = (format.as_ref().unwrap_or(&records.usual), &records.schema);
-        connectors::source(stream, records, node, context.kinds, report)
+        connectors::source(stream, records, node, false, context.kinds, report)
     });
     let archive = keys.take("archive").map(|node| {
         let Records { schema, places, usual, kind, .. } = &records;

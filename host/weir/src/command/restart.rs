@@ -35,6 +35,12 @@ pub(super) fn run(arguments: &RestartArguments) -> Result<(), Failure> {
 }
 
 fn shown(job: &str, reset: bool, answer: &Value) -> String {
+    if answer.get("filling").is_some() {
+        return format!(
+            "job {job} goes on as it was: what its definition has now lacks some of the past, is made beside it and takes \
+             its place when it has that; `weir status` says how far it is"
+        );
+    }
     let from = if reset { "from its source's start" } else { "from its last commit" };
     let started = format!("job {job} was started anew {from}; `weir status` says how far it is");
     let sinks = answer.get("sinks").and_then(JsonContainerTrait::as_array).map_or(&[][..], |list| &**list);
@@ -55,6 +61,12 @@ fn shown(job: &str, reset: bool, answer: &Value) -> String {
 mod tests {
     use super::*;
     use sonic_rs::json;
+
+    #[test]
+    fn a_job_that_is_filled_first_is_not_said_to_have_been_started() {
+        let answer = json!({"sinks": ["file"], "filling": {"state": "starting"}});
+        assert!(shown("j", false, &answer).starts_with("job j goes on as it was"));
+    }
 
     #[test]
     fn a_reset_says_that_sinks_get_the_results_again() {

@@ -82,17 +82,33 @@ fn shown(answer: &Value) -> String {
 
 /// How far a job is with the past of its streams, until it has that.
 fn bootstrap(job: &Value) -> Option<String> {
-    let bootstrap = job.get("bootstrap").filter(|bootstrap| bootstrap["state"] != "done")?;
+    let name = table::cell(&job["job"]);
+    let told = of_past(&format!("job {name} begins"), job.get("bootstrap"));
+    let filling = job.get("filling").map(|filling| {
+        let subject = format!("what features of job {name} lack is made beside it, and begins");
+        let failed = filling.get("reason").and_then(JsonValueTrait::as_str);
+        let failed =
+            failed.map(|reason| format!("what features of job {name} lack is not made now: {reason}"));
+        failed
+            .or_else(|| of_past(&subject, filling.get("bootstrap")))
+            .unwrap_or_else(|| format!("what features of job {name} lack is made beside it"))
+    });
+    match (told, filling) {
+        (Some(told), Some(filling)) => Some(format!("{told}\n{filling}")),
+        (told, filling) => told.or(filling),
+    }
+}
+
+fn of_past(subject: &str, bootstrap: Option<&Value>) -> Option<String> {
+    let bootstrap = bootstrap.filter(|bootstrap| !bootstrap.is_null() && bootstrap["state"] != "done")?;
     let number = |value: &Value| value.as_u64().unwrap_or_default();
-    let (name, rows) = (table::cell(&job["job"]), number(&bootstrap["archive"]["rows"]));
+    let rows = number(&bootstrap["archive"]["rows"]);
     if bootstrap["state"] == "log" {
-        return Some(format!(
-            "job {name} begins with the past: {rows} rows of the archive are read, now the log"
-        ));
+        return Some(format!("{subject} with the past: {rows} rows of the archive are read, now the log"));
     }
     let bytes = [&bootstrap["bytes"], &bootstrap["left_bytes"]].map(JsonValueTrait::as_u64);
     let [Some(bytes @ 1..), Some(left)] = bytes else {
-        return Some(format!("job {name} begins with the past: {rows} rows of the archive are read"));
+        return Some(format!("{subject} with the past: {rows} rows of the archive are read"));
     };
     let done = bytes.saturating_sub(left);
     let filled = (u128::from(done) * u128::from(BAR) / u128::from(bytes)) as usize;
@@ -100,7 +116,7 @@ fn bootstrap(job: &Value) -> Option<String> {
     let percent = u128::from(done) * 100 / u128::from(bytes);
     let left =
         bootstrap["seconds_left"].as_u64().map_or_else(String::new, |seconds| format!(", {seconds} s left"));
-    Some(format!("job {name} begins with the past: [{bar}] {percent} % of {bytes} bytes, {rows} rows{left}"))
+    Some(format!("{subject} with the past: [{bar}] {percent} % of {bytes} bytes, {rows} rows{left}"))
 }
 
 /// Characters of a bar.
@@ -213,7 +229,13 @@ mod tests {
         let unknown = job(json!({"state": "archive", "archive": archive.clone()}));
         assert!(unknown.ends_with("begins with the past: 70 rows of the archive are read"), "{unknown}");
         assert!(job(json!({"state": "log", "archive": archive.clone()})).ends_with("are read, now the log"));
-        assert!(!job(json!({"state": "done", "archive": archive})).contains("the past"));
+        assert!(!job(json!({"state": "done", "archive": archive.clone()})).contains("the past"));
+        let filled =
+            |filling: Value| shown(&json!({"jobs": [{"job": "a", "state": "running", "filling": filling}]}));
+        let log = filled(json!({"state": "running", "bootstrap": {"state": "log", "archive": archive}}));
+        assert!(log.contains("of job a lack is made beside it, and begins with the past: 70 rows"), "{log}");
+        let failed = filled(json!({"state": "failed", "reason": "no file", "bootstrap": null}));
+        assert!(failed.ends_with("of job a lack is not made now: no file"), "{failed}");
     }
 
     #[test]

@@ -158,27 +158,12 @@ fn tell(folder: &Path, error: &io::Error) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use weir_serve::{TrainingOrder, TrainingProgress};
+    use weir_serve::TrainingOrder;
 
     /// One that stands so.
     pub(in super::super) fn status(id: &str, state: TrainingState, order: TrainingOrder) -> TrainingStatus {
-        TrainingStatus {
-            id: id.to_owned(),
-            state,
-            reason: None,
-            ahead: None,
-            progress: TrainingProgress::default(),
-            order,
-            spine_bytes: 1,
-            posted_at: "2026-01-01T00:00:00.000Z".to_owned(),
-            started_at: None,
-            ended_at: None,
-            kept_until: None,
-            warnings: Vec::new(),
-            rows: None,
-            bytes: None,
-            made_of: None,
-        }
+        let waiting = TrainingStatus::waiting(id.to_owned(), order, 1, "2026-01-01T00:00:00.000Z".to_owned());
+        TrainingStatus { state, ..waiting }
     }
 
     fn order() -> TrainingOrder {

@@ -307,23 +307,8 @@ impl TrainingPlace for Reserved {
         let Some(id) = self.id.clone() else { return Err(refused("it was started already".to_owned())) };
         let spine_bytes =
             self.inner.folders.name_spine(&id, order.spine_format).map_err(|error| unwritable(&error))?;
-        let status = TrainingStatus {
-            id: id.clone(),
-            state: TrainingState::Waiting,
-            reason: None,
-            ahead: None,
-            progress: TrainingProgress::default(),
-            order,
-            spine_bytes,
-            posted_at: self.inner.clock.now().to_string(),
-            started_at: None,
-            ended_at: None,
-            kept_until: None,
-            warnings: Vec::new(),
-            rows: None,
-            bytes: None,
-            made_of: None,
-        };
+        let status =
+            TrainingStatus::waiting(id.clone(), order, spine_bytes, self.inner.clock.now().to_string());
         self.inner.folders.write(&status).map_err(|error| unwritable(&error))?;
         let mut known = self.inner.lock();
         if known.stopped {

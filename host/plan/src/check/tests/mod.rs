@@ -5,6 +5,7 @@ mod keys;
 mod variables;
 
 use super::*;
+use crate::definition::StreamOrigin;
 use crate::definition::{Dedup, FormatDefinition, WhenIdle};
 use crate::diagnostic::Severity;
 use crate::job_plan::{Emit, LatePolicy, OnFull};
@@ -36,20 +37,10 @@ impl ConnectorKinds for Kinds {
         &self,
         _: &str,
         _: (&FormatDefinition, &StreamSchema),
-        kind: &str,
-        settings: &serde_json::Value,
+        StreamOrigin { kind, settings }: &StreamOrigin,
+        _: bool,
     ) -> Vec<SettingProblem> {
         Kinds::check(kind, settings, if kind == "kafka" { "brokers" } else { "path" })
-    }
-
-    fn check_archive(
-        &self,
-        stream: &str,
-        records: (&FormatDefinition, &StreamSchema),
-        kind: &str,
-        settings: &serde_json::Value,
-    ) -> Vec<SettingProblem> {
-        self.check_source(stream, records, kind, settings)
     }
 
     fn check_sink(&self, _: &str, kind: &str, settings: &serde_json::Value) -> Vec<SettingProblem> {

@@ -32,10 +32,9 @@ pub(crate) struct Spooled {
 }
 
 /// A file that grows with a body.
-struct Growing<'a> {
+struct Growing {
     /// None once nothing is kept any more.
     file: Option<File>,
-    path: &'a Path,
     limit_bytes: u64,
     spooled: Spooled,
     refused: Option<Problem>,
@@ -63,7 +62,6 @@ pub(crate) async fn spool(
     let refused = is_too_large.then(too_large);
     let mut growing = Growing {
         file: refused.is_none().then_some(file),
-        path,
         limit_bytes,
         spooled: Spooled::default(),
         refused,
@@ -81,7 +79,7 @@ pub(crate) async fn spool(
     growing.end().await
 }
 
-impl Growing<'_> {
+impl Growing {
     /// Takes a step's worth of the body; whether there may be more.
     async fn step(
         &mut self,
@@ -97,7 +95,7 @@ impl Growing<'_> {
             let room = START_BYTES - self.spooled.start.len();
             self.spooled.start.extend_from_slice(&data[..data.len().min(room)]);
             if self.refused.is_none() && self.spooled.bytes > self.limit_bytes {
-                self.refuse(too_large());
+                self.refuse(too_large()).await;
             }
             if self.refused.is_some() && self.spooled.bytes > self.limit_bytes.saturating_add(DRAINED_BYTES) {
                 return Ok(false);
@@ -105,25 +103,26 @@ impl Growing<'_> {
             if let Some(file) = &mut self.file
                 && let Err(error) = file.write_all(&data).await
             {
-                self.refuse(unwritable(&error));
+                self.refuse(unwritable(&error)).await;
             }
         }
         Ok(true)
     }
 
     /// Keeps nothing any more, and lets go of what it has.
-    fn refuse(&mut self, problem: Problem) {
-        self.file = None;
+    async fn refuse(&mut self, problem: Problem) {
         self.refused = Some(problem);
-        // Whoever made its folder removes what is left.
-        let _ = std::fs::File::options().write(true).truncate(true).open(self.path);
+        if let Some(file) = self.file.take() {
+            // By this handle, which waits for what is being written. Whoever made the folder removes what is left.
+            let _ = file.set_len(0).await;
+        }
     }
 
     async fn end(mut self) -> Result<Spooled, Problem> {
         if let Some(file) = &mut self.file
             && let Err(error) = file.flush().await
         {
-            self.refuse(unwritable(&error));
+            self.refuse(unwritable(&error)).await;
         }
         self.refused.map_or(Ok(self.spooled), Err)
     }

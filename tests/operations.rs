@@ -312,3 +312,12 @@ fn the_process_s_processor_time_has_owners() {
     assert!(status["state_bytes"].as_u64() > Some(0) && status["fuel"] == 0, "{status}");
     assert!(server.terminate().success());
 }
+
+#[test]
+fn a_server_that_answers_ends_in_order_however_soon_it_is_asked_to() {
+    let project = project();
+    for _ in 0..30 {
+        let server = Server::start(&project, "");
+        assert!(server.terminate().success());
+    }
+}

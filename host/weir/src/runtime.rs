@@ -1,11 +1,12 @@
 //! Threads: batches on one runtime, requests on another, so that a lookup never waits for a batch.
 
 use crate::failure::Failure;
+use std::io;
 use std::num::NonZero;
 use std::ops::Deref;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Requests are short: two threads answer tens of thousands a second, and more would take cores from batches.
 const HTTP_WORKERS: usize = 2;
@@ -71,23 +72,34 @@ fn take_limits_for_errors() -> Result<(), Failure> {
 /// The number of that signal on Linux and macOS.
 const SIGXFSZ: i32 = 25;
 
-/// Waits for SIGTERM or Ctrl-C. The first asks for an orderly end; a second Ctrl-C is not waited for here.
+/// SIGTERM and Ctrl-C: from when they are taken on, neither ends the process by itself, and one that has come is not lost.
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Takes them. To be called inside a runtime.
+    pub(crate) fn take() -> io::Result<StopSignals> {
+        Ok(StopSignals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the first of them, which asks for an orderly end.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Waits for SIGTERM or Ctrl-C from now on.
 pub(crate) async fn asked_to_stop() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
+    match StopSignals::take() {
+        Ok(mut signals) => signals.asked().await,
+        Err(_) => std::future::pending().await,
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
 
     let asked_to_start = clock.monotonic();
     let server = Server::start(folder.path(), &Opening::default())?;
+    let stop = asked_to_stop(&server);
     let url = format!("http://{}", server.address());
     let took = clock.monotonic().saturating_sub(asked_to_start);
     print(&format!("  server   {url}, up after {:.1} s\n\nAsk it yourself:", took.as_secs_f64()))?;
@@ -67,7 +68,6 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     }
     print(&format!("  # all jobs\n  curl {url}/v1/jobs\n"))?;
 
-    let stop = asked_to_stop(&server);
     let client = Client::new(&ServerArguments { server: url, token: None })?;
     let end = arguments.duration.map(|span| Duration::from_millis(span.millis().max(0) as u64));
     let shown = Show { client, features, clock, asked_to_start }.until(&stop, end);

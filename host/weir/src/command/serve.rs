@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::live::Live;
 use crate::plugins;
 use crate::process;
-use crate::runtime::{self, Threads};
+use crate::runtime::{self, StopSignals, Threads};
 use crate::trainings::Trainings;
 use crate::wiring::{self, Opening};
 use clap::Args;
@@ -58,6 +58,7 @@ pub(super) struct Server {
     stop: watch::Sender<bool>,
     address: SocketAddr,
     hangups: Signal,
+    stops: StopSignals,
 }
 
 impl Server {
@@ -65,8 +66,8 @@ impl Server {
     pub(super) fn start(folder: &Path, opening: &Opening) -> Result<Server, Failure> {
         let http_threads = runtime::http()?;
         // Taken at once: until then a hangup ends the process, and opening may take long.
-        let hangups = http_threads.block_on(async { signal(SignalKind::hangup()) });
-        let hangups = hangups.map_err(|error| Failure::external(format!("cannot take signals: {error}")))?;
+        let cannot_take = |error| Failure::external(format!("cannot take signals: {error}"));
+        let hangups = http_threads.block_on(async { signal(SignalKind::hangup()) }).map_err(cannot_take)?;
         let opened = wiring::open(folder, opening, Arc::new(SystemClock::new()))?;
         let listener = listen(opened.server.listen, Setting::of(opening))?;
         let address = listener.local_addr().map_err(|error| Failure::external(error.to_string()))?;
@@ -81,6 +82,8 @@ impl Server {
             engine_threads.handle(),
         );
         let live = Live::new(opened, running, streams.clone(), engine_threads.handle().clone());
+        // Before it answers: whoever has an answer may ask it to stop. Until then nothing has to be ended in order.
+        let stops = http_threads.block_on(async { StopSignals::take() }).map_err(cannot_take)?;
         let (stop, stopped) = watch::channel(false);
         let served = served(&live, streams, trainings.clone());
         let http = http_threads.spawn(async move {
@@ -89,7 +92,7 @@ impl Server {
         });
         greeting::say(&live, address);
         engine_threads.spawn(greeting::say_when_ready(live.clone()));
-        Ok(Server { live, trainings, engine_threads, http_threads, http, stop, address, hangups })
+        Ok(Server { live, trainings, engine_threads, http_threads, http, stop, address, hangups, stops })
     }
 
     /// Where it listens.
@@ -105,7 +108,7 @@ impl Server {
     fn until_asked_to_stop(mut self) -> Result<(), Failure> {
         let ended = self.http_threads.block_on(async {
             tokio::select! {
-                () = runtime::asked_to_stop() => None,
+                () = self.stops.asked() => None,
                 ended = &mut self.http => Some(ended),
                 () = reload_when_asked(&mut self.hangups, &self.live) => None,
             }

@@ -230,3 +230,45 @@ fn every_event_has_its_row_while_jobs_change_to_what_was_made_beside_them() {
         assert!(rows.iter().all(|row| row["n"] == expected), "{number}: {rows:?}");
     }
 }
+
+/// Serves the job by an earlier definition until the other one is whole; what is asked of it meanwhile is `ok`.
+fn changes_to_the_new_definition(project: &Project, all: &[String], days: &[i64], before: &[Value]) {
+    let server = Server::start(project, SETTINGS);
+    server.wait_ready();
+    let (_, job) = server.get("/v1/jobs/daily");
+    let is_new = |job: &Value| job["features"].as_array().unwrap().iter().any(|it| it["name"] == "miles");
+    assert!(!is_new(&job) || is_filled(&job), "{job}");
+    wait_for("the feature to be whole", Duration::from_secs(60), || {
+        for (now, before) in served(&server, days).iter().zip(before) {
+            assert_eq!(now["daily:flights"]["value"], before["daily:flights"]["value"]);
+            assert!(now["daily:miles"].is_null() || now["daily:miles"]["status"] != "partial", "{now}");
+        }
+        let (_, job) = server.get("/v1/jobs/daily");
+        (is_filled(&job) && job["data_since"].is_null()).then_some(())
+    });
+    assert_eq!(values(&served(&server, days)), values(&begun_anew(all, days)));
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn a_server_that_starts_with_an_edited_job_goes_on_by_the_earlier_one_until_the_other_is_whole() {
+    let (project, all) = project();
+    write_job(&project, "COUNT(*) AS flights", 1);
+    let server = Server::start(&project, SETTINGS);
+    post(&server, &all[ARCHIVED - 1..15_000]);
+    bootstrapped(&server, "daily");
+    server.wait_for_job("daily", "all events", |job| job["events"] == 15_000);
+    let days = days(&server);
+    let before = served(&server, &days);
+    assert!(server.terminate().success());
+    // Edited while nothing runs, and once more while what was begun by the first edit is not whole.
+    write_job(&project, "COUNT(*) AS flights, AVG(distance) AS mean", 1);
+    let server = Server::start(&project, SETTINGS);
+    server.kill();
+    write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles", 1);
+    changes_to_the_new_definition(&project, &all, &days, &before);
+    let server = Server::start(&project, SETTINGS);
+    server.wait_ready();
+    let (_, job) = server.get("/v1/jobs/daily");
+    assert!(is_filled(&job), "{job}");
+}

@@ -71,5 +71,6 @@ mod train_oracle;
 mod train_posted;
 mod train_python;
 mod train_spines;
+mod train_with_log;
 mod web_stores;
 mod zoo;

@@ -22,12 +22,12 @@ idle_after: 1h
 source: {file: {path: 'data/*.jsonl', partitions: files}}
 ";
 /// The jobs, and how far behind the watermark of its file an event still counts.
-const JOBS: [(&str, &str, i64); 3] = [
+pub(crate) const JOBS: [(&str, &str, i64); 3] = [
     ("over", "late: {allow: 5s}\n", ALLOW),
     ("strict", "late: {policy: drop, allow: 5s}\n", 0),
     ("life", "late: {allow: 5s}\nemit: {on: change}\n", ALLOW),
 ];
-const PRECEDING: &str = "RANGE INTERVAL '10' SECOND PRECEDING";
+pub(crate) const PRECEDING: &str = "RANGE INTERVAL '10' SECOND PRECEDING";
 /// What the features are called.
 pub(crate) const NAMES: [&str; 7] = ["events", "count", "sum", "revenue", "least", "most", "last"];
 
@@ -50,7 +50,7 @@ pub(crate) struct Event {
     n: Option<i64>,
     fare: Option<f64>,
     pub(crate) at: i64,
-    known: Option<i64>,
+    pub(crate) known: Option<i64>,
 }
 
 impl Event {
@@ -63,7 +63,7 @@ impl Event {
 
 /// Files of events, and dice.
 pub(crate) struct World {
-    pub(crate) files: [Vec<Event>; 2],
+    pub(crate) files: Vec<Vec<Event>>,
     dice: u64,
     /// How long before it is known an event happens at least; less than 0 for events that are known before they happen.
     least_delay: i64,
@@ -76,7 +76,7 @@ impl World {
     }
 
     pub(crate) fn new(seed: u64, least_delay: i64, count: usize) -> World {
-        let mut world = World { files: [Vec::new(), Vec::new()], dice: seed, least_delay };
+        let mut world = World { files: vec![Vec::new(); 2], dice: seed, least_delay };
         for file in 0..2 {
             let mut clock = BASE;
             for _ in 0..count {
@@ -147,7 +147,8 @@ impl World {
         let mut moments = vec![BASE - 60_000, BASE - 1, end + 60_000, end + 30 * 86_400_000];
         for _ in 0..40 {
             moments.push(BASE - 5000 + self.roll(100_000));
-            let events = &self.files[self.roll(2) as usize];
+            let file = self.roll(self.files.len() as i64) as usize;
+            let events = &self.files[file];
             let (known, count) = (World::known(events), events.len() as i64);
             let ats: Vec<i64> = events.iter().map(|event| event.at).collect();
             let event = self.roll(count) as usize;
@@ -208,7 +209,7 @@ pub(crate) fn train(project: &Project, features: &str, arguments: &[&str]) -> Ve
 
 /// What a rule says of a user at a moment, and the row of the training set.
 #[track_caller]
-fn assert_row(world: &World, rule: &Rule, (user, moment): (u64, i64), row: &Value) -> Vec<Value> {
+pub(crate) fn assert_row(world: &World, rule: &Rule, (user, moment): (u64, i64), row: &Value) -> Vec<Value> {
     let mut all = Vec::new();
     for (job, _, reach) in JOBS {
         let (as_of, events) = (rule.counts)(world, moment, reach);

@@ -75,6 +75,7 @@ class Client:
         serving_delay: Optional[str] = None,
         time: Optional[str] = None,
         status: bool = False,
+        with_log: bool = False,
         progress: Union[_train.Told, bool, None] = None,
     ) -> Any:
         """The rows of a spine, each with its features as a lookup at its moment answered: a ``pandas.DataFrame``, or a list of
@@ -84,7 +85,8 @@ class Client:
         keys, the moment (``time``, by default ``event_time``; times without a zone are UTC) and any others. ``features`` names
         JOB:FEATURE, or JOB for all of its features. ``as_of="event"`` counts all events that had happened by then, whenever
         they were known. ``serving_delay``, such as "200ms", is how long after it was known an event is in lookups. ``status``
-        adds what lookups call each value. ``progress`` is told how far it is; True writes a line on stderr, as is the default
+        adds what lookups call each value. ``with_log`` reads of streams with an archive also what their logs have behind it.
+        ``progress`` is told how far it is; True writes a line on stderr, as is the default
         on a terminal.
         """
         query = {
@@ -93,6 +95,8 @@ class Client:
             "time": time if time is not None else "event_time",
             "status": "true" if status else "false",
         }
+        if with_log:
+            query["with_log"] = "true"
         if serving_delay is not None:
             query["serving_delay"] = serving_delay
         made = _train.train(self._http, _tables.of_spine(spine), query, progress)

@@ -32,6 +32,21 @@ pub fn lacks_past(plan: &JobPlan, head: Option<&Commit>) -> bool {
     has_begun_later || (body.bootstrap.is_none() && body.data_since().is_some())
 }
 
+/// Whether the state of a job is that of this plan.
+pub fn runs_by(plan: &JobPlan, head: Option<&Commit>) -> bool {
+    let manifest = head.and_then(|head| head.jobs.get(&plan.name));
+    manifest
+        .and_then(|manifest| Body::read(plan, manifest).ok())
+        .is_some_and(|body| body.definition == plan.definition)
+}
+
+/// Whether what was made beside a job so far, if anything was, is by its new plan.
+pub fn fills(plan: &JobPlan, head: Option<&Commit>) -> bool {
+    let name = filling_name(&plan.name);
+    let has_begun = head.is_some_and(|head| head.jobs.contains_key(&name));
+    !has_begun || runs_by(&JobPlan { name, ..plan.clone() }, head)
+}
+
 impl Engine {
     /// Starts what is made beside a job, from its last safe checkpoint or anew. `spec` is of the job's new plan.
     pub fn fill(&self, mut spec: JobSpec) -> Result<(), EngineError> {

@@ -54,13 +54,14 @@ mod take;
 
 pub use back_off::BackOff;
 pub use beside::filling_name;
+pub use bootstrap::ends::cuts;
 pub use clock::SystemClock;
 pub use dead_letters::{DeadLetters, Listing};
 pub use driver::Mode;
 pub use engine::{Engine, Settings, begins_with_past, positions};
 pub use error::EngineError;
 pub use failures::FailureSample;
-pub use filling::lacks_past;
+pub use filling::{fills, lacks_past, runs_by};
 pub use fit::{StateEdit, state_edit};
 pub use gone_sinks::{HiddenRows, hidden_rows};
 pub use inputs::{ArchiveSource, InputSource};

@@ -1,9 +1,10 @@
 //! A project's folder: which files it is made of, read as text. Must not know what is in them.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use weir_plan::check::Environment;
-use weir_plan::{Checked, ConnectorKinds, Diagnostic, ProjectFiles, Severity, check_project};
+use weir_plan::{Checked, ConnectorKinds, Diagnostic, JobDefinition, ProjectFiles, Severity, check_project};
 
 mod reader;
 #[cfg(test)]
@@ -48,6 +49,22 @@ impl ProjectFolder {
         }
         let (files, remarks) = Reader::new(&path).read(environment);
         Ok(ProjectFolder { path, files, remarks })
+    }
+
+    /// A folder with these files in place of those that are there; paths start at the folder.
+    #[must_use]
+    pub fn with_files(&self, files: impl IntoIterator<Item = (String, String)>) -> ProjectFolder {
+        let files = ProjectFiles { server: self.files.server.clone(), ..files.into_iter().collect() };
+        ProjectFolder { path: self.path.clone(), files, remarks: Vec::new() }
+    }
+
+    /// The texts of a job's definition, by their paths: its own file, its query's, and the streams that there are.
+    pub fn texts_of(&self, job: &JobDefinition) -> BTreeMap<String, String> {
+        let own = self.files.jobs.iter().filter(|file| file.path == job.file);
+        let files = self.files.streams.iter().chain(own).map(|file| (file.path.clone(), file.text.clone()));
+        let query =
+            self.files.queries.get(&job.query.file).map(|text| (job.query.file.clone(), text.clone()));
+        files.chain(query).collect()
     }
 
     /// The folder, as an absolute path.

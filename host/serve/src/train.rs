@@ -43,6 +43,10 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     },
     Parameter { name: "time", does: "the spine's column of the moment, if it is not `event_time`" },
     Parameter { name: "status", does: "`true`: beside each feature a column of its status" },
+    Parameter {
+        name: "with_log",
+        does: "`true`: of streams with an archive, what their logs have behind it is read too",
+    },
     Parameter { name: "format", does: "what to make: `parquet` (the default), `csv` or `jsonl`" },
     Parameter {
         name: "spine_format",
@@ -109,6 +113,7 @@ fn read_order(query: Option<&str>) -> Result<(TrainingOrder, Option<TableFormat>
     let delay = query.take("serving_delay").map(|delay| read_delay(&delay)).transpose()?;
     let time = query.take("time").map_or_else(|| "event_time".to_owned(), String::from);
     let status = query.take_flag("status", false)?;
+    let with_log = query.take_flag("with_log", false)?;
     let mut take_format = |name: &str| query.take(name).map(|format| named_format(name, &format)).transpose();
     let (format, spine_format) = (take_format("format")?, take_format("spine_format")?);
     query.finish(PARAMETERS)?;
@@ -128,6 +133,7 @@ fn read_order(query: Option<&str>) -> Result<(TrainingOrder, Option<TableFormat>
         serving_delay: delay.unwrap_or(Span::ZERO).to_string(),
         time,
         status,
+        with_log,
         spine_format: TableFormat::Csv,
         format: format.unwrap_or(TableFormat::Parquet),
     };

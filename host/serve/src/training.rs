@@ -56,6 +56,9 @@ pub struct TrainingOrder {
     pub time: String,
     /// Whether each feature has a column of its status beside it.
     pub status: bool,
+    /// Whether logs are read behind archives.
+    #[serde(default)]
+    pub with_log: bool,
     /// What the spine is.
     pub spine_format: TableFormat,
     /// What the training set is to be.

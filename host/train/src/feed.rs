@@ -4,7 +4,7 @@
 
 use crate::error::TrainError;
 use crate::sorting::{Sorted, Sorter};
-use crate::{Job, Settings};
+use crate::{Archived, Job, Settings};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::{Decoded, Decoder, Fetch, Framing, KnownTimes, OpenPartition, RawBlock, Reader, Source};
-use weir_core::{Heard, Intake, first_offset};
+use weir_core::{Cut, Heard, Intake, first_offset};
 use weir_event::{EventTime, PartitionId, Position};
+use weir_plan::JobPlan;
 
 /// What comes of a log.
 pub(crate) enum Arrival {
@@ -45,39 +46,72 @@ pub(crate) trait Feed {
     }
 }
 
-/// The logs as they were written.
+/// The logs as they were written, and what comes before them.
 pub(crate) struct Logs {
-    inputs: Vec<(Box<dyn Reader>, Arc<dyn Decoder>)>,
-    sources: Vec<Arc<dyn Source>>,
+    plan: Arc<JobPlan>,
+    /// By the number of the source.
+    logs: BTreeMap<u16, Log>,
+}
+
+/// One of them.
+struct Log {
+    source: Arc<dyn Source>,
+    reader: Box<dyn Reader>,
+    decoder: Arc<dyn Decoder>,
+    cut: Option<Cut>,
 }
 
 impl Logs {
-    /// Opens them, and says which partitions there are, and where each begins that says so.
+    /// Opens them, and says which partitions there are, those of archives first, and where each begins that says so.
     pub(crate) async fn open(job: &Job) -> Result<(Logs, Vec<(PartitionId, OpenPartition)>), TrainError> {
-        let (mut inputs, mut all) = (Vec::new(), Vec::new());
+        let mut opened = Logs { plan: job.plan.clone(), logs: BTreeMap::new() };
+        let mut all = Vec::new();
         for (number, input) in (0..).zip(&job.inputs) {
-            let partitions = input.source.partitions(&[]).await?;
-            inputs.push((input.source.open(number, &partitions, true).await?, input.decoder.clone()));
-            let named =
-                |open: OpenPartition| (PartitionId { source: number, partition: open.partition }, open);
-            all.extend(partitions.into_iter().map(named));
+            if let Some(Archived { source, decoder, cut, .. }) = &input.archive {
+                let number = number | PartitionId::ARCHIVE;
+                let cut = Some(cut.clone());
+                all.extend(opened.add(number, (source.clone(), decoder.clone()), cut).await?);
+            }
+            let cut = input.archive.as_ref().map(|archive| archive.cut.clone());
+            all.extend(opened.add(number, (input.source.clone(), input.decoder.clone()), cut).await?);
         }
-        let sources = job.inputs.iter().map(|input| input.source.clone()).collect();
-        Ok((Logs { inputs, sources }, all))
+        all.sort_by_key(|(id, _)| *id);
+        Ok((opened, all))
+    }
+
+    async fn add(
+        &mut self,
+        number: u16,
+        (source, decoder): (Arc<dyn Source>, Arc<dyn Decoder>),
+        cut: Option<Cut>,
+    ) -> Result<Vec<(PartitionId, OpenPartition)>, TrainError> {
+        let partitions = source.partitions(&[]).await?;
+        let reader = source.open(number, &partitions, true).await?;
+        self.logs.insert(number, Log { source, reader, decoder, cut });
+        let named = |open: OpenPartition| (PartitionId { source: number, partition: open.partition }, open);
+        Ok(partitions.into_iter().map(named).collect())
+    }
+
+    fn log(&mut self, of: PartitionId) -> &mut Log {
+        self.logs.get_mut(&of.source).expect("partitions are those of the logs that were opened")
     }
 }
 
 #[async_trait(?Send)]
 impl Feed for Logs {
     async fn next(&mut self, waited_for: PartitionId) -> Result<Arrival, TrainError> {
-        let (reader, decoder) = &mut self.inputs[usize::from(waited_for.source)];
+        let plan = self.plan.clone();
+        let Log { reader, decoder, cut, .. } = self.log(waited_for);
         loop {
             return Ok(match reader.next().await? {
                 Fetch::Block(block) => {
                     if block.holds_data() {
                         decoder.ready(&block).await?;
                     }
-                    let decoded = decoder.decode(&block);
+                    let mut decoded = decoder.decode(&block);
+                    if let Some((cut, input)) = cut.as_ref().zip(plan.input_of(block.partition)) {
+                        decoded = cut.part(input, block.partition, decoded)?.decoded;
+                    }
                     Arrival::Block(Box::new((block, decoded)))
                 }
                 Fetch::Watermark(partition, time) => Arrival::Promise(partition, time),
@@ -89,12 +123,12 @@ impl Feed for Logs {
     }
 
     fn hold(&mut self, partition: PartitionId, is_held: bool) {
-        let (reader, _) = &mut self.inputs[usize::from(partition.source)];
+        let Log { reader, .. } = self.log(partition);
         if is_held { reader.pause(partition) } else { reader.resume(partition) }
     }
 
     fn place(&self, block: &RawBlock) -> Option<String> {
-        self.sources[usize::from(block.partition.source)].place(&block.next)
+        self.logs.get(&block.partition.source)?.source.place(&block.next)
     }
 }
 

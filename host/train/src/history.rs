@@ -10,7 +10,7 @@ use crate::AsOfRule;
 use crate::error::TrainError;
 use crate::feed::{Arrival, Feed};
 use crate::orders::OwnRows;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use weir_connect::{Decoded, RawBlock};
@@ -32,9 +32,19 @@ pub(crate) struct History {
     /// The key groups of each worker.
     groups: Vec<Range<u16>>,
     partitions: BTreeMap<PartitionId, Ahead>,
+    pasts: Pasts,
     counts: Counts,
     /// Why the first row was refused that was.
     refused: Option<String>,
+}
+
+/// The inputs whose archive is read as well as their log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pasts {
+    /// By input, the known times between which rows may be in neither, if there are any.
+    pub(crate) gaps: BTreeMap<usize, Option<(EventTime, EventTime)>>,
+    /// Those of them whose log is read when the archive was: all of it was known later, or ids are told apart in that order.
+    pub(crate) first: BTreeSet<usize>,
 }
 
 /// What was read of a partition and not asked for yet.
@@ -60,6 +70,8 @@ enum Entry {
     Promise(EventTime),
     /// The last of a block.
     BlockEnd,
+    /// The last of all, of a partition of an archive that a log goes on behind.
+    Ended,
 }
 
 /// What was known next.
@@ -73,6 +85,8 @@ pub(crate) enum Known {
     /// Everything before has to have taken effect.
     Cut,
     Rows(Arc<OwnRows>, Range<u32>),
+    /// A partition of an archive that a log goes on behind is at its end.
+    Ended(PartitionId),
 }
 
 impl History {
@@ -82,6 +96,7 @@ impl History {
         (rule, now): (AsOfRule, EventTime),
         groups: Vec<Range<u16>>,
         partitions: &[(PartitionId, Span)],
+        pasts: Pasts,
     ) -> History {
         let ahead = |disorder: Span| Ahead {
             watermark: PartitionWatermark::new(disorder),
@@ -101,14 +116,17 @@ impl History {
             unordered: 0,
             groups,
             partitions,
+            pasts,
             counts: Counts::default(),
             refused: None,
         }
     }
 
-    /// Since when the job has all data; `None` for all that was ever in its logs.
-    pub(crate) fn data_since(&self) -> Option<EventTime> {
-        self.intake.data_since(|_| true)
+    /// Since when the job has all data of what was known by a time; `None` for all that was ever in its logs.
+    pub(crate) fn data_since(&self, known_by: EventTime) -> Option<EventTime> {
+        let gaps = self.pasts.gaps.values().copied().flatten();
+        let of_gaps = gaps.filter(|(from, _)| *from < known_by).map(|(_, until)| until).max();
+        self.intake.data_since(|partition| !self.pasts.gaps.contains_key(&partition.input())).max(of_gaps)
     }
 
     /// What was counted so far.
@@ -145,13 +163,26 @@ impl History {
     /// A partition of which nothing is at hand, and more may come.
     fn lacking(&self) -> Option<PartitionId> {
         let mut partitions = self.partitions.iter();
-        partitions.find(|(_, ahead)| ahead.entries.is_empty() && !ahead.has_ended).map(|(id, _)| *id)
+        let lacks = |(id, ahead): &(&PartitionId, &Ahead)| {
+            ahead.entries.is_empty() && !ahead.has_ended && !self.waits_for_archive(**id)
+        };
+        partitions.find(lacks).map(|(id, _)| *id)
+    }
+
+    /// Whether a partition is of a log that is not read yet.
+    fn waits_for_archive(&self, id: PartitionId) -> bool {
+        !id.is_of_archive() && self.pasts.first.contains(&id.input()) && !self.is_archive_read(id.input())
+    }
+
+    fn is_archive_read(&self, input: usize) -> bool {
+        let mut of_input = self.partitions.iter().filter(|(id, _)| id.is_of_archive() && id.input() == input);
+        of_input.all(|(_, ahead)| ahead.has_ended)
     }
 
     /// When the last event of an input was known that was read; `None` before any. What was known by a time is taken only
     /// once more was read, or nothing is left.
-    pub(crate) fn known_up_to(&self, source: u16) -> Option<EventTime> {
-        let of_input = self.partitions.iter().filter(|(id, _)| id.source == source);
+    pub(crate) fn known_up_to(&self, input: usize) -> Option<EventTime> {
+        let of_input = self.partitions.iter().filter(|(id, _)| id.input() == input);
         of_input.map(|(_, ahead)| ahead.known).filter(|known| *known > EventTime::MIN).max()
     }
 
@@ -170,6 +201,7 @@ impl History {
             }
             Entry::Cut => Known::Cut,
             Entry::Rows(rows, range) => Known::Rows(rows, range),
+            Entry::Ended => Known::Ended(id),
             Entry::BlockEnd => {
                 ahead.blocks -= 1;
                 if std::mem::replace(&mut ahead.is_held, false) {
@@ -187,6 +219,10 @@ impl History {
             Arrival::Ended(partition) => {
                 if let Some(ahead) = self.partitions.get_mut(&partition) {
                     ahead.has_ended = true;
+                    if partition.is_of_archive() {
+                        ahead.entries.push_back((ahead.known, Entry::Ended));
+                        self.archive_partition_ended(partition);
+                    }
                 }
             }
             Arrival::Promise(partition, time) => {
@@ -206,6 +242,16 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    fn archive_partition_ended(&mut self, partition: PartitionId) {
+        self.intake.ended(partition);
+        let input = partition.input();
+        if self.is_archive_read(input) {
+            let logs = self.partitions.keys().filter(|id| !id.is_of_archive() && id.input() == input);
+            logs.for_each(|id| self.intake.expect(*id));
+            self.intake.end_archive(input);
+        }
     }
 
     fn block(&mut self, block: &RawBlock, decoded: &Decoded) -> Result<(), TrainError> {

@@ -27,6 +27,7 @@ pub use table::{Column, Table};
 use std::path::PathBuf;
 use std::sync::Arc;
 use weir_connect::{Decoder, Source};
+use weir_core::Cut;
 use weir_event::{EventTime, Span};
 use weir_plan::JobPlan;
 
@@ -37,6 +38,21 @@ pub struct Input {
     pub source: Arc<dyn Source>,
     /// Decodes the columns that the plan names of it.
     pub decoder: Arc<dyn Decoder>,
+    /// What comes before the log, where that is kept elsewhere.
+    pub archive: Option<Archived>,
+}
+
+/// The past of a stream, which its log goes on behind.
+#[derive(Debug, Clone)]
+pub struct Archived {
+    /// Where it is.
+    pub source: Arc<dyn Source>,
+    /// Decodes the columns that the plan names of the stream, and behind them those that the archive is cut by.
+    pub decoder: Arc<dyn Decoder>,
+    /// Which rows come from which of the two.
+    pub cut: Cut,
+    /// Between these known times rows may be in neither.
+    pub gap: Option<(EventTime, EventTime)>,
 }
 
 /// A job of which values are wanted.

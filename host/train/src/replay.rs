@@ -6,7 +6,7 @@
 
 use crate::error::TrainError;
 use crate::feed::{Feed, InEventTime, Logs};
-use crate::history::{History, Known};
+use crate::history::{History, Known, Pasts};
 use crate::orders::{Ask, Asking, Order};
 use crate::sorting::{Sorted, Sorter};
 use crate::spine::{MOMENT, NUMBER, Spine, moment};
@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use weir_core::groups::{ALL_GROUPS, range_of};
 use weir_core::idle::Idleness;
-use weir_core::{AsOf, Counts, Intake, meant_in_seconds};
+use weir_core::{AsOf, Counts, Cut, Intake, meant_in_seconds};
 use weir_event::key::EncodedKeys;
 use weir_event::{EventTime, JobWatermark, PartitionId, Span, key_group, key_hash};
 
@@ -44,6 +44,8 @@ pub struct JobReport {
     pub unordered: u64,
     /// Rows of the spine that ask for a time before any event was known, and how many it has.
     pub before_any: (u64, u64),
+    /// Rows of the spine that ask for a time behind the last event of one of its inputs.
+    pub beyond: u64,
     /// Rows of the spine for which the history ends before the time that values look ahead to.
     pub cut_off: u64,
     /// Rows of the spine that have no answer though they have a key, as a lookup would have been refused.
@@ -88,7 +90,8 @@ struct Replay {
     rule: AsOfRule,
     idleness: Idleness,
     watermark: JobWatermark,
-    partitions: Vec<PartitionId>,
+    /// Partitions of logs whose archives are not at their end yet.
+    logs_behind: Vec<PartitionId>,
     /// Where its clock stands; `None` before the first row.
     now: Option<EventTime>,
     /// The least distance behind its clock at which an event was known.
@@ -99,7 +102,9 @@ struct Replay {
     /// How much later than its moment a row of the spine is asked for.
     ahead: Option<Span>,
     /// How many inputs there are.
-    inputs: u16,
+    inputs: usize,
+    /// Rows of the spine that ask for a time behind the last event of an input.
+    beyond: u64,
     /// Rows of the spine for which the history ends too early.
     cut_off: u64,
     settled: EventTime,
@@ -115,13 +120,16 @@ impl Replay {
         let (logs, opened) = Logs::open(job).await?;
         let mut intake = Intake::open(plan.clone());
         let mut watermark = JobWatermark::default();
-        for (id, open) in &opened {
+        let pasts = pasts(job);
+        let is_behind = |id: &PartitionId| !id.is_of_archive() && pasts.gaps.contains_key(&id.input());
+        for (id, open) in opened.iter().filter(|(id, _)| !is_behind(id)) {
             if let Some(from) = &open.from {
                 intake.begin(*id, from.next);
             }
             watermark.add(*id);
         }
         let partitions: Vec<PartitionId> = opened.iter().map(|(id, _)| *id).collect();
+        let logs_behind = partitions.iter().copied().filter(is_behind).collect();
         let in_event_time = settings.rule == AsOfRule::Event;
         let feed: Box<dyn Feed> = if in_event_time {
             Box::new(InEventTime::of(logs, &partitions, Intake::open(plan.clone()), settings).await?)
@@ -153,17 +161,19 @@ impl Replay {
                 (settings.rule, settings.now),
                 groups.clone(),
                 &with_disorder,
+                pasts,
             ),
             rule: settings.rule,
             idleness: Idleness::of(plan),
             watermark,
-            partitions,
+            logs_behind,
             now: None,
             distance: None,
             newest: None,
             before_any: 0,
             ahead: plan.looks_ahead,
-            inputs: plan.inputs.len() as u16,
+            inputs: plan.inputs.len(),
+            beyond: 0,
             cut_off: 0,
             settled: EventTime::MIN,
             groups,
@@ -220,8 +230,12 @@ impl Replay {
                 (AsOf::Asked(reached), Some(reached))
             }
         };
-        let since = self.history.data_since();
-        let is_cut_off = self.ahead.is_some() && self.ends_before(reached);
+        // Events of any time were known in a gap.
+        let known_by = if self.rule == AsOfRule::Known { reached } else { EventTime::MAX };
+        let since = self.history.data_since(known_by);
+        let is_beyond = self.ends_before(reached);
+        self.beyond += u64::from(is_beyond);
+        let is_cut_off = self.ahead.is_some() && is_beyond;
         self.cut_off += u64::from(is_cut_off);
         self.before_any += u64::from(self.newest.is_none());
         self.asked.0 += 1;
@@ -304,6 +318,27 @@ impl Replay {
                 self.settle(reached)
             }
             Known::Rows(rows, range) => self.order(Order::Rows(rows, range)),
+            Known::Ended(partition) => {
+                self.archive_ended(partition);
+                Ok(())
+            }
+        }
+    }
+
+    /// A partition of an archive holds nothing back any more. Behind the last of its input the log does.
+    fn archive_ended(&mut self, partition: PartitionId) {
+        self.idleness.ended(partition);
+        self.watermark.current();
+        self.watermark.remove(partition);
+        let is_of_input = |id: &PartitionId| id.input() == partition.input();
+        if self.watermark.partitions().any(|id| id.is_of_archive() && is_of_input(&id)) {
+            return;
+        }
+        for log in self.logs_behind.extract_if(.., |id| is_of_input(id)) {
+            self.watermark.add(log);
+            if let Some(now) = self.now {
+                self.idleness.caught_up(log, on_clock(now));
+            }
         }
     }
 
@@ -315,7 +350,7 @@ impl Replay {
         }
         let Some(now) = self.now else {
             // Reading began with the first row.
-            self.partitions.iter().for_each(|id| self.idleness.caught_up(*id, on_clock(to)));
+            self.watermark.partitions().for_each(|id| self.idleness.caught_up(id, on_clock(to)));
             self.now = Some(to);
             return;
         };
@@ -375,13 +410,35 @@ impl Replay {
         }
         let answers = Arc::into_inner(self.answers).ok_or_else(|| TrainError::weir("a worker still runs"))?;
         let sorted = answers.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
-        let (since, newest) = (self.history.data_since(), self.newest);
+        let (since, newest) = (self.history.data_since(EventTime::MAX), self.newest);
         let (refused, unordered) = (self.history.refused().map(str::to_owned), self.history.unordered());
-        let (before_any, cut_off) = ((self.before_any, self.asked.1), self.cut_off);
-        let report =
-            JobReport { counts, since, newest, refused, unordered, before_any, cut_off, failed, reason };
+        let report = JobReport {
+            counts,
+            since,
+            newest,
+            refused,
+            unordered,
+            before_any: (self.before_any, self.asked.1),
+            beyond: self.beyond,
+            cut_off: self.cut_off,
+            failed,
+            reason,
+        };
         Ok((sorted, report))
     }
+}
+
+/// The inputs whose archives are read before their logs.
+fn pasts(job: &Job) -> Pasts {
+    let mut pasts = Pasts::default();
+    for (at, (input, of_plan)) in job.inputs.iter().zip(&job.plan.inputs).enumerate() {
+        let Some(archive) = &input.archive else { continue };
+        pasts.gaps.insert(at, archive.gap);
+        if matches!(archive.cut, Cut::At(_)) || of_plan.stream.dedup.is_some() {
+            pasts.first.insert(at);
+        }
+    }
+    pasts
 }
 
 /// A time as that of a monotonic clock which began before all of them.

@@ -6,6 +6,7 @@
 use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
+use crate::wiring::kept::Texts;
 use crate::wiring::{self, Opened, Running, spec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,6 +47,8 @@ struct Inner {
 struct Known {
     /// By job: its definition and the streams beside it, as they were when it was last planned.
     definitions: BTreeMap<String, Definition>,
+    /// By job, the texts of that.
+    texts: BTreeMap<String, Texts>,
     /// Jobs that wait for a plugin.
     waiting: BTreeMap<String, (BackOff, EventTime)>,
     /// Jobs beside which that is made which their features lack, with the plans that are changed to.
@@ -58,6 +61,12 @@ struct Known {
 struct Definition {
     job: JobDefinition,
     streams: Vec<Arc<StreamDefinition>>,
+}
+
+/// The project's definitions, and the texts of each job's.
+struct Definitions {
+    checked: Checked,
+    texts: BTreeMap<String, Texts>,
 }
 
 /// Other jobs, when one is planned anew.
@@ -74,6 +83,7 @@ impl Live {
     pub(crate) fn new(opened: Opened, running: Running, streams: Arc<Streams>, threads: Handle) -> Live {
         let mut known = Known {
             definitions: definitions_of(&opened.checked),
+            texts: opened.texts.clone(),
             waiting: BTreeMap::new(),
             filling: BTreeMap::new(),
             closed: false,
@@ -85,7 +95,7 @@ impl Live {
         let live =
             Live(Arc::new(Inner { opened, running, streams, lacking, threads, turn: Mutex::new(known) }));
         live.0.threads.spawn(live.clone().try_again_and_again());
-        live.0.threads.spawn(live.clone().fill_at_start());
+        live.0.threads.spawn(live.clone().begin());
         live.0.threads.spawn(live.clone().change_when_filled());
         #[cfg(feature = "web")]
         live.0.threads.spawn(live.clone().tell_bootstrapped());
@@ -114,15 +124,21 @@ impl Live {
     /// Plans one job anew from the project's files and starts it from its last commit.
     pub(crate) async fn restart(&self, name: &str, reset: bool) -> Result<(), ControlError> {
         let mut known = self.0.turn.lock().await;
-        let (checked, planned) = self.read().await.map_err(|failure| failed(&failure))?;
+        let (definitions, planned) = self.read().await.map_err(|failure| failed(&failure))?;
         if let Some(plan) = planned.jobs.iter().find(|plan| plan.name == name) {
             return self
-                .put_anew(&mut known, &checked, plan, reset, Beside { together: &[], anew: &planned.jobs })
+                .put_anew(
+                    &mut known,
+                    &definitions,
+                    plan,
+                    reset,
+                    Beside { together: &[], anew: &planned.jobs },
+                )
                 .await;
         }
         if let Some(refused) = planned.refused.iter().find(|job| job.name == name) {
             if !self.runs(name) {
-                known.learn(name, &checked);
+                known.learn(name, &definitions);
                 self.refuse(&mut known, refused);
             }
             return Err(ControlError::Refused(refused.reasons.clone()));
@@ -153,7 +169,7 @@ impl Live {
     }
 
     /// Reads and plans the project's files as they are now.
-    async fn read(&self) -> Result<(Checked, Planned), Failure> {
+    async fn read(&self) -> Result<(Definitions, Planned), Failure> {
         let opened = &self.0.opened;
         let (folder, clock, plugins) = (opened.folder.clone(), opened.clock.clone(), opened.plugins.clone());
         let read = tokio::task::spawn_blocking(move || {
@@ -163,7 +179,8 @@ impl Live {
                 tracing::error!("{error}");
             }
             let planned = definitions::plan(&folder, &checked, &*plugins, clock);
-            Ok((checked, definitions::all_to_run(planned)))
+            let texts = project.texts(&checked);
+            Ok((Definitions { checked, texts }, definitions::all_to_run(planned)))
         });
         read.await.map_err(|panic| Failure::weir(format!("reading the definitions panicked: {panic}")))?
     }
@@ -172,19 +189,21 @@ impl Live {
     async fn put_anew(
         &self,
         known: &mut Known,
-        checked: &Checked,
+        definitions: &Definitions,
         plan: &JobPlan,
         reset: bool,
         beside: Beside<'_>,
     ) -> Result<(), ControlError> {
-        let older = known.definitions.get(&plan.name).cloned();
-        known.learn(&plan.name, checked);
+        let (older, texts) =
+            (known.definitions.get(&plan.name).cloned(), known.texts.get(&plan.name).cloned());
+        known.learn(&plan.name, definitions);
         let outcome = self.put(known, plan, reset, beside).await;
         if outcome.is_err()
             && self.runs(&plan.name)
             && let Some(older) = older
         {
             known.definitions.insert(plan.name.clone(), older);
+            known.texts.extend(texts.map(|texts| (plan.name.clone(), texts)));
         }
         outcome
     }
@@ -236,6 +255,7 @@ impl Live {
         };
         match started.await {
             Ok(()) => {
+                self.keep_definition(known, &plan.name).await;
                 if lacks {
                     self.fill(known, plan, head);
                 }
@@ -308,7 +328,8 @@ impl Live {
 
 impl Known {
     /// Takes over how a job is defined now.
-    fn learn(&mut self, name: &str, checked: &Checked) {
+    fn learn(&mut self, name: &str, Definitions { checked, texts }: &Definitions) {
+        self.texts.extend(texts.get(name).map(|texts| (name.to_owned(), texts.clone())));
         match definitions_of(checked).remove(name) {
             Some(definition) => self.definitions.insert(name.to_owned(), definition),
             None => self.definitions.remove(name),

@@ -29,6 +29,16 @@ impl Project {
         Ok(Project { folder: folder.map_err(Failure::user)?, overrides })
     }
 
+    /// The same project with these files in place of those of its folder.
+    pub(crate) fn with_files(&self, files: BTreeMap<String, String>) -> Project {
+        Project { folder: self.folder.with_files(files), overrides: self.overrides.clone() }
+    }
+
+    /// The texts of each job's definition.
+    pub(crate) fn texts(&self, checked: &Checked) -> BTreeMap<String, BTreeMap<String, String>> {
+        checked.jobs.iter().map(|job| (job.name.clone(), self.folder.texts_of(job))).collect()
+    }
+
     /// The folder, as an absolute path.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

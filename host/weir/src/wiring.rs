@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::project::Project;
 use crate::{log, plugins, state};
 use hubs::Hubs;
+use kept::{KeptDefinitions, Texts};
 use spec::job_spec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
 use weir_engine::{
     DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, begins_with_past, filling_name,
-    lacks_past, revised_up_to,
+    lacks_past, revised_up_to, runs_by,
 };
 use weir_event::suggestion::instead_of;
 use weir_event::{Clock, Ticks};
@@ -48,6 +49,11 @@ pub(crate) struct Opened {
     /// The definitions, as they were read.
     pub(crate) checked: Checked,
     pub(crate) plans: Vec<JobPlan>,
+    /// Of jobs that go on by their earlier definitions, the plans that are changed to when they have the past.
+    pub(crate) awaited: BTreeMap<String, JobPlan>,
+    /// The texts of each job's definition, as they were read, and where those are kept by which jobs run.
+    pub(crate) texts: BTreeMap<String, Texts>,
+    pub(crate) kept: KeptDefinitions,
     /// Jobs that cannot run; where all have to, those that are for training only.
     pub(crate) refused: Vec<RefusedJob>,
     pub(crate) plugins: Arc<PluginRegistry>,
@@ -93,7 +99,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     if opening.all_or_none || is_hopeless(&planned) {
         definitions::errors(&planned, &refused_plugins)?;
     }
-    let planned = definitions::all_to_run(planned);
+    let mut planned = definitions::all_to_run(planned);
     if opening.all_or_none && planned.jobs.is_empty() {
         let for_training = planned.refused.iter().filter(|job| job.for_training);
         Failure::all(
@@ -104,11 +110,30 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     }
     tell(&planned, &refused_plugins);
     let dropped = reset(&*store, &planned, &opening.reset)?;
+    let kept = KeptDefinitions::of(&data_dir);
+    let mut awaited = BTreeMap::new();
+    if !opening.all_or_none {
+        let head = store.head()?;
+        for plan in planned.jobs.iter_mut().filter(|plan| lacks_past(plan, head.as_ref())) {
+            if let Some(earlier) = earlier(&project, &kept, plan, &*plugins, &clock)
+                && runs_by(&earlier, head.as_ref())
+            {
+                tracing::info!(
+                    job = plan.name,
+                    "features of its new definition lack some of the past: it goes on by the earlier one until they have it"
+                );
+                awaited.insert(plan.name.clone(), std::mem::replace(plan, earlier));
+            }
+        }
+    }
     let shards = opening.shards.or(server.shards).map_or_else(crate::runtime::cores, usize::from);
     Ok(Opened {
         server,
+        texts: project.texts(&checked),
+        kept,
         checked,
         plans: planned.jobs,
+        awaited,
         refused: planned.refused,
         plugins,
         clock,
@@ -120,6 +145,22 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
         dropped,
         all_or_none: opening.all_or_none,
     })
+}
+
+/// A job's plan by the definition that it ran by, where that is kept and is another one.
+fn earlier(
+    project: &Project,
+    kept: &KeptDefinitions,
+    plan: &JobPlan,
+    plugins: &PluginRegistry,
+    clock: &Arc<dyn Clock>,
+) -> Option<JobPlan> {
+    let project = project.with_files(kept.texts(&plan.name)?);
+    let checked = definitions::check(&project, clock.clone());
+    let planned =
+        definitions::all_to_run(definitions::plan(project.folder(), &checked, plugins, clock.clone()));
+    let earlier = planned.jobs.into_iter().find(|earlier| earlier.name == plan.name);
+    earlier.filter(|earlier| earlier.definition != plan.definition)
 }
 
 /// Whether the state is worth opening: before that, errors cost nothing.
@@ -233,7 +274,7 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone(), opened.mark.clone()));
     // Before any log is opened: where one begins that is not there depends on it.
     let head = opened.store.head()?;
-    let lacks = |plan: &&JobPlan| lacks_past(plan, head.as_ref());
+    let lacks = |plan: &&JobPlan| opened.awaited.contains_key(&plan.name) || lacks_past(plan, head.as_ref());
     let lacking = opened.plans.iter().filter(lacks).map(|plan| plan.name.clone()).collect();
     let running = Running { lacking, engine: Arc::new(engine), logs, hubs: Hubs::default() };
     for (job, plan) in defined(opened) {
@@ -356,6 +397,7 @@ fn forget_guests_at_barriers(plugins: Arc<PluginRegistry>, every: Duration, cloc
 }
 
 pub(crate) mod hubs;
+pub(crate) mod kept;
 pub(crate) mod spec;
 #[cfg(test)]
 mod tests;

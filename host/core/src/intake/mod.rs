@@ -171,16 +171,19 @@ impl Intake {
         &self.watermarks
     }
 
-    /// All archives have ended: nothing of them is answered for any more. Ids that they have seen are known of the log behind
-    /// each, where that has one partition.
+    /// All archives have ended: nothing of them is answered for any more.
     pub fn forget_archives(&mut self) {
         self.watermarks.retain(|partition, _| !partition.is_of_archive());
         self.beginnings.retain(|partition, _| !partition.is_of_archive());
-        for (at, input) in self.inputs.iter_mut().enumerate() {
-            let mut live = self.watermark.partitions().filter(|it| it.input() == at && !it.is_of_archive());
-            let goes_on = live.next().filter(|_| live.next().is_none());
-            input.seen.iter_mut().for_each(|seen| seen.end_archives(goes_on));
-        }
+        (0..self.inputs.len()).for_each(|input| self.end_archive(input));
+    }
+
+    /// The archive of an input has ended: ids that it has seen are known of the log behind it, if that has one partition.
+    pub fn end_archive(&mut self, input: usize) {
+        let mut live = self.watermark.partitions().filter(|it| it.input() == input && !it.is_of_archive());
+        let goes_on = live.next().filter(|_| live.next().is_none());
+        let seen = self.inputs.get_mut(input).and_then(|input| input.seen.as_mut());
+        seen.into_iter().for_each(|seen| seen.end_archives(goes_on));
     }
 
     /// The watermark of all partitions. Which of them hold it back is for whoever has a clock to say.

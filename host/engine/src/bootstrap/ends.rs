@@ -3,17 +3,17 @@
 //!
 //! Decides nothing, and keeps nothing but the ends.
 
-use super::Bootstrap;
 use super::cut::{BothEnds, decide};
-use crate::decode::{Arrival, Decoding, Outcome};
+use super::{Bootstrap, StreamCut};
+use crate::decode::{Arrival, Decoding, Outcome, depth};
 use crate::inputs::{ArchiveSource, InputSource};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, RecordBatch};
 use std::collections::{BTreeMap, BTreeSet};
 use weir_connect::{ConnectError, CpuTime, Fetch, OpenPartition};
-use weir_core::{first_offset, known_times, record_of};
-use weir_event::{EventTime, PartitionId, Position};
+use weir_core::{Cut, first_offset, known_times, record_of};
+use weir_event::{EventTime, PartitionId, Position, Span};
 use weir_plan::definition::{Archive, ArchiveCut};
 use weir_plan::{JobPlan, StreamInput};
 
@@ -38,11 +38,39 @@ pub(crate) struct LogStart {
 }
 
 /// What reading needs.
+#[derive(Clone, Copy)]
 pub(crate) struct Look<'a> {
     pub(crate) depth: usize,
     pub(crate) cpu: &'a CpuTime,
     /// What says a later time says nothing.
     pub(crate) now: EventTime,
+}
+
+/// Known times.
+type Gap = Option<(EventTime, EventTime)>;
+
+/// For whoever reads archives and logs once, without a job that is kept: by input, where its archive is cut from its log, and
+/// the known times between which rows may be in neither, if there are any. Blocks are decoded by so many `workers`; `now` is the present.
+pub async fn cuts(
+    plan: &JobPlan,
+    inputs: &[InputSource],
+    workers: usize,
+    now: EventTime,
+) -> Result<BTreeMap<usize, (Cut, Gap)>, ConnectError> {
+    let look = Look { depth: depth(workers), cpu: &CpuTime::default(), now };
+    let mut bootstrap = look.bootstrap(plan, inputs).await?;
+    for (at, cut) in &mut bootstrap.cuts {
+        let (input, source) = (&plan.inputs[*at], &inputs[*at].archive);
+        if let (Some(archive), Some(source)) = (&input.stream.archive, source)
+            && let (ArchiveCut::At(_), Cut::At(time)) = (&archive.cut, &cut.cut)
+        {
+            let before = Look { now: now.min(*time - Span::from_millis(1)), ..look };
+            cut.newest_known = before.archive_end(input, archive, source).await?.known;
+            cut.end_archive();
+        }
+    }
+    let of_input = |(at, cut): (usize, StreamCut)| (at, (cut.cut, cut.gap));
+    Ok(bootstrap.cuts.into_iter().map(of_input).collect())
 }
 
 impl Look<'_> {

@@ -78,6 +78,17 @@ pub(crate) struct Side {
     pub(crate) refused: u64,
 }
 
+impl StreamCut {
+    /// The archive is read up to the cut: the log has what comes behind the last of its rows.
+    pub(crate) fn end_archive(&mut self) {
+        if let Cut::At(time) = &mut self.cut {
+            let end = self.newest_known.map_or(EventTime::MIN, |newest| newest + Span::from_millis(1));
+            *time = (*time).min(end);
+            self.from = self.from.min(*time);
+        }
+    }
+}
+
 impl Phase {
     /// Whether something of the past is still to be read.
     pub(crate) fn is_before_end(self) -> bool {
@@ -131,13 +142,7 @@ impl Bootstrap {
     /// The archives are read: where one ends before its cut, the log has what comes behind that end.
     pub(crate) fn end_archives(&mut self) {
         self.parts.clear();
-        for cut in self.cuts.values_mut() {
-            if let Cut::At(time) = &mut cut.cut {
-                let end = cut.newest_known.map_or(EventTime::MIN, |newest| newest + Span::from_millis(1));
-                *time = (*time).min(end);
-                cut.from = cut.from.min(*time);
-            }
-        }
+        self.cuts.values_mut().for_each(StreamCut::end_archive);
     }
 
     /// Counts rows of a block.

@@ -47,6 +47,7 @@ pub(super) fn run() -> Result<(), Failure> {
         serving_delay: order.serving_delay.parse().map_err(Failure::weir)?,
         time: order.time,
         with_status: order.status,
+        with_log: order.with_log,
     };
     let said = match training::run(&request, &listener) {
         Ok(made) => {

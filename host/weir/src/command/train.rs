@@ -48,6 +48,9 @@ pub(crate) struct TrainArguments {
     /// Beside each feature a column JOB__FEATURE__status: ok, default, not_found, partial or error
     #[arg(long)]
     status: bool,
+    /// Of streams with an archive, read also what their logs have behind it
+    #[arg(long)]
+    with_log: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -71,6 +74,7 @@ pub(super) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         serving_delay: arguments.serving_delay,
         time: arguments.time,
         with_status: arguments.status,
+        with_log: arguments.with_log,
     };
     print(&training::run(&request, &|clock, _| listener(clock))?.summary)
 }

@@ -7,7 +7,7 @@ use super::{Known, Live};
 use crate::failure::Failure;
 use crate::wiring::{self, spec};
 use std::time::Duration;
-use weir_engine::{Mode, filling_name, lacks_past};
+use weir_engine::{Mode, filling_name, fills, lacks_past};
 use weir_event::Ticks;
 use weir_plan::JobPlan;
 use weir_store::Commit;
@@ -19,19 +19,42 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 500;
 
 impl Live {
-    /// Begins to make what jobs lack that have just been started, or goes on with it.
-    pub(super) async fn fill_at_start(self) {
+    /// Of jobs that have just been started: what they run by is kept; and what they lack is begun to be made, or goes on to be.
+    pub(super) async fn begin(self) {
         let mut known = self.0.turn.lock().await;
+        let by_their_own = |plan: &&JobPlan| !self.0.opened.awaited.contains_key(&plan.name);
+        for plan in self.0.opened.plans.iter().filter(by_their_own).filter(|plan| self.runs(&plan.name)) {
+            self.keep_definition(&known, &plan.name).await;
+        }
         let head = match self.head().await {
             Ok(head) => head,
             Err(failure) => return tracing::error!("what features lack of the past is not made: {failure}"),
         };
         for plan in &self.0.opened.plans {
+            let awaited = self.0.opened.awaited.get(&plan.name);
+            let plan = awaited.unwrap_or(plan);
             if self.0.lacking.contains(&plan.name) {
+                // What was begun by another definition yet has not all that this one lacks.
+                if !fills(plan, head.as_ref()) {
+                    self.give_up_filling(&mut known, &plan.name).await;
+                }
                 self.fill(&mut known, plan, head.as_ref());
             } else if head.as_ref().is_some_and(|head| head.jobs.contains_key(&filling_name(&plan.name))) {
                 self.give_up_filling(&mut known, &plan.name).await;
             }
+        }
+    }
+
+    /// What a job runs by is what it goes on by where another definition lacks some of the past.
+    pub(super) async fn keep_definition(&self, known: &Known, name: &str) {
+        let Some(texts) = known.texts.get(name).cloned() else { return };
+        let (kept, job) = (self.0.opened.kept.clone(), name.to_owned());
+        let done = tokio::task::spawn_blocking(move || kept.keep(&job, &texts)).await;
+        // A job runs without it all the same.
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => tracing::warn!(job = name, "what it runs by is not kept: {failure}"),
+            Err(panic) => tracing::error!(job = name, %panic, "keeping what it runs by panicked"),
         }
     }
 
@@ -134,6 +157,7 @@ impl Live {
         running.logs.release(&filling_name(name));
         wiring::succeed(opened, running, &plan).map_err(wiring::Unstarted::failure)?;
         taken?;
+        self.keep_definition(known, name).await;
         tracing::info!(
             job = name,
             definition = plan.definition,

@@ -19,12 +19,13 @@ impl Live {
     /// As [`Live::reload`], on the engine's threads.
     async fn reload_here(&self) {
         let mut known = self.0.turn.lock().await;
-        let (checked, planned) = match self.read().await {
+        let (definitions, planned) = match self.read().await {
             Ok(read) => read,
             Err(failure) => return tracing::error!("definitions are not read again: {failure}"),
         };
-        self.serve_new_streams(&checked);
-        let now = definitions_of(&checked);
+        let checked = &definitions.checked;
+        self.serve_new_streams(checked);
+        let now = definitions_of(checked);
         for refused in &planned.refused {
             let runs = if self.runs(&refused.name) { "; what runs goes on" } else { "" };
             if refused.for_training && runs.is_empty() {
@@ -33,7 +34,7 @@ impl Live {
                 tracing::error!(job = refused.name, "not reloaded: {}{runs}", reason(refused));
             }
             if runs.is_empty() {
-                known.learn(&refused.name, &checked);
+                known.learn(&refused.name, &definitions);
                 self.refuse(&mut known, refused);
             }
         }
@@ -51,7 +52,7 @@ impl Live {
             if is_same && self.runs(&plan.name) {
                 continue;
             }
-            match self.put_anew(&mut known, &checked, plan, false, beside).await {
+            match self.put_anew(&mut known, &definitions, plan, false, beside).await {
                 Ok(()) if known.filling.contains_key(&plan.name) => {}
                 Ok(()) => tracing::info!(job = plan.name, "runs by its new definition"),
                 Err(error) => tracing::error!(job = plan.name, "not reloaded: {}", in_words(&error)),

@@ -40,6 +40,8 @@ pub(crate) struct Request {
     /// The spine's column of the moment.
     pub(crate) time: String,
     pub(crate) with_status: bool,
+    /// Whether logs are read behind archives.
+    pub(crate) with_log: bool,
 }
 
 /// What was made.
@@ -79,13 +81,11 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
     threads.spawn(leave_when_asked([scratch.path().to_owned(), copy.path().to_owned()]));
     let data_dir = project.folder().join(&server.data_dir);
     let sources = Sources::new(project.folder(), &data_dir, scratch.path(), clock.clone());
-    let jobs: Vec<Job> = asked
-        .into_iter()
-        .map(|(plan, features)| {
-            let inputs = plan.inputs.iter().map(|input| sources.input(input)).collect::<Result<_, _>>()?;
-            Ok(Job { plan: Arc::new(plan.clone()), features, inputs })
-        })
-        .collect::<Result<_, Failure>>()?;
+    let mut jobs = Vec::new();
+    for (plan, features) in asked {
+        let inputs = threads.block_on(sources.inputs(plan, request.with_log.then_some(cores)))?;
+        jobs.push(Job { plan: Arc::new(plan.clone()), features, inputs });
+    }
     for (path, stream) in Sources::files(&jobs) {
         output.refuse_to_write_into(&*path, &stream)?;
     }
@@ -106,7 +106,7 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
     let reports: Vec<JobReport> = answered.iter().map(|(_, report)| report.clone()).collect();
     let answered = jobs.iter().zip(answered).zip(columns);
     let answered = answered.map(|((job, (answers, _)), columns)| (job, answers, columns));
-    tell(&jobs, &reports)?;
+    tell(&jobs, &reports, request.with_log)?;
     let table = threads.block_on(Table::of(&spine, answered.collect())).map_err(failure)?;
     let about = about(request, &jobs, &reports);
     let rows = threads.block_on(output.write(table, &about, scratch.path()))?;
@@ -231,13 +231,16 @@ fn side_by_side(
 }
 
 /// Says what could not be used. A job of which nothing could be has no history, whatever its answers are.
-fn tell(jobs: &[Job], reports: &[JobReport]) -> Result<(), Failure> {
+fn tell(jobs: &[Job], reports: &[JobReport], with_log: bool) -> Result<(), Failure> {
     let mut failures = Vec::new();
     for (Job { plan, .. }, report) in jobs.iter().zip(reports) {
         let JobReport { counts, refused, unordered, before_any: (before, asked), failed, reason, .. } =
             report;
         let job = &plan.name;
         tell_of_cut_off(plan, report);
+        if !with_log {
+            tell_of_archive_s_end(plan, report);
+        }
         let first = refused.as_deref().unwrap_or_default();
         if counts.refused > 0 && counts.refused == counts.events {
             let all = counts.events;
@@ -284,6 +287,18 @@ fn tell_of_cut_off(plan: &JobPlan, report: &JobReport) {
     }
 }
 
+/// Says of how many rows the archive does not have all that was known by then: their values are those of its end.
+fn tell_of_archive_s_end(plan: &JobPlan, report: &JobReport) {
+    if plan.has_archives() && plan.looks_ahead.is_none() && report.beyond > 0 {
+        tracing::warn!(
+            job = plan.name,
+            rows = report.beyond,
+            "rows of the spine ask for times behind the end of an archive, and have the values of that end; with `--with-log` the \
+             stream's log is read from there on"
+        );
+    }
+}
+
 fn failure(error: TrainError) -> Failure {
     match error.fault {
         weir_event::Fault::User => Failure::user(error),
@@ -315,6 +330,7 @@ fn about(request: &Request, jobs: &[Job], reports: &[JobReport]) -> Value {
             "newest": report.newest.map(|time| time.to_string()),
             "looks_ahead": job.plan.looks_ahead.map(|ahead| ahead.to_string()),
             "cut_off": report.cut_off,
+            "cut": cuts(job),
         });
         (job.plan.name.clone(), about)
     };
@@ -324,6 +340,16 @@ fn about(request: &Request, jobs: &[Job], reports: &[JobReport]) -> Value {
         "serving_delay": request.serving_delay.to_string(),
         "jobs": jobs.iter().zip(reports).map(of_job).collect::<Map<String, Value>>(),
     })
+}
+
+/// Of each stream that was read from its archive and its log, which rows are from which.
+fn cuts(job: &Job) -> Map<String, Value> {
+    let of_streams = job.inputs.iter().zip(&job.plan.inputs);
+    let cuts = of_streams.filter_map(|(input, of_plan)| {
+        let cut = input.archive.as_ref()?.cut.to_string();
+        Some((of_plan.stream.name.clone(), format!("{cut}; the rest: log").into()))
+    });
+    cuts.collect()
 }
 
 fn summary(request: &Request, jobs: &[Job], reports: &[JobReport], rows: u64) -> String {

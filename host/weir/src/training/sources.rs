@@ -10,11 +10,12 @@ use weir_connectors::context::SourceContext;
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry;
 use weir_connectors::surroundings::ProjectSurroundings;
+use weir_engine::{ArchiveSource, EngineError, InputSource, cuts};
 use weir_event::{Clock, StreamSchema};
 use weir_format::{StreamFormat, stream_format};
 use weir_plan::definition::Archive;
-use weir_plan::{StreamInput, StreamOrigin};
-use weir_train::{Input, Job};
+use weir_plan::{JobPlan, StreamInput, StreamOrigin};
+use weir_train::{Archived, Input, Job};
 
 /// Longer than any log has been: what is read is not to be deleted for its age.
 const FOR_EVER: &str = "36500d";
@@ -36,14 +37,64 @@ impl Sources {
         Sources { project, data_dir, scratch, clock, logs }
     }
 
-    /// What a job reads of a stream: its archive where it has one, else its log.
-    pub(super) fn input(&self, input: &StreamInput) -> Result<Input, Failure> {
+    /// What a job reads of its streams: of each its archive where it has one, else its log; with the log, that too, so many
+    /// workers looking for where the two meet.
+    pub(super) async fn inputs(
+        &self,
+        plan: &JobPlan,
+        with_log: Option<usize>,
+    ) -> Result<Vec<Input>, Failure> {
+        let Some(workers) = with_log.filter(|_| plan.has_archives()) else {
+            let past =
+                |input| self.archive(input).map_or_else(|| self.log(input), |archive| archive.map(|it| it.0));
+            return plan.inputs.iter().map(past).collect();
+        };
+        let both = |input| {
+            let log = self.log(input)?;
+            let archive = self.archive(input).transpose()?;
+            let archive = archive.map(|(Input { source, .. }, format, archive)| ArchiveSource {
+                source,
+                decoder: format.decoder(&archive.columns(&input.columns)),
+                places: format.decoder(&archive.places(&input.stream)),
+                log: log.source.clone(),
+            });
+            Ok(InputSource { source: log.source, decoder: log.decoder, archive })
+        };
+        let both = plan.inputs.iter().map(both).collect::<Result<Vec<_>, Failure>>()?;
+        let cuts = cuts(plan, &both, workers, self.clock.now()).await;
+        let mut cuts =
+            cuts.map_err(|error| Failure::from(&EngineError::Source { job: plan.name.clone(), error }))?;
+        let input = |(at, InputSource { source, decoder, archive })| {
+            let archive = archive.zip(cuts.remove(&at)).map(|(archive, (cut, gap))| Archived {
+                source: archive.source,
+                decoder: archive.decoder,
+                cut,
+                gap,
+            });
+            Input { source, decoder, archive }
+        };
+        Ok(both.into_iter().enumerate().map(input).collect())
+    }
+
+    /// A stream's archive alone, if it has one.
+    fn archive<'i>(
+        &self,
+        input: &'i StreamInput,
+    ) -> Option<Result<(Input, Arc<dyn StreamFormat>, &'i Archive), Failure>> {
         let stream = &input.stream;
-        if let Some(Archive { format, schema, origin, .. }) = &stream.archive {
-            let format = self.format(&format.name, &format.options, schema)?;
-            let source = self.source(&stream.name, origin, format.layout())?;
-            return Ok(Input { source, decoder: format.decoder(&input.columns) });
-        }
+        let archive = stream.archive.as_ref()?;
+        let open = || {
+            let format = self.format(&archive.format.name, &archive.format.options, &archive.schema)?;
+            let source = self.source(&stream.name, &archive.origin, format.layout())?;
+            let decoder = format.decoder(&input.columns);
+            Ok((Input { source, decoder, archive: None }, format, archive))
+        };
+        Some(open())
+    }
+
+    /// A stream's log alone.
+    fn log(&self, input: &StreamInput) -> Result<Input, Failure> {
+        let stream = &input.stream;
         let format = self.format(&stream.format.name, &stream.format.options, &stream.schema)?;
         let mut origin = input.origin.clone();
         if origin.kind == "http" {
@@ -53,14 +104,21 @@ impl Sources {
             }
         }
         let source = self.source(&stream.name, &origin, format.layout())?;
-        Ok(Input { source, decoder: format.decoder(&input.columns) })
+        Ok(Input { source, decoder: format.decoder(&input.columns), archive: None })
     }
 
     /// The sources of jobs, each with its stream's name.
     pub(super) fn files(jobs: &[Job]) -> Vec<(Arc<dyn Source>, String)> {
         let of_job = |job: &Job| {
-            let names = job.plan.inputs.iter().map(|input| input.stream.name.clone());
-            job.inputs.iter().map(|input| input.source.clone()).zip(names).collect::<Vec<_>>()
+            let sources = |input: &Input| {
+                let archive = input.archive.iter().map(|archive| archive.source.clone());
+                archive.chain([input.source.clone()]).collect::<Vec<_>>()
+            };
+            let inputs = job.inputs.iter().map(sources).zip(&job.plan.inputs);
+            let named = inputs.flat_map(|(sources, input)| {
+                sources.into_iter().map(|source| (source, input.stream.name.clone()))
+            });
+            named.collect::<Vec<_>>()
         };
         jobs.iter().flat_map(of_job).collect()
     }

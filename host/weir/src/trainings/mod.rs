@@ -348,6 +348,7 @@ mod tests {
             serving_delay: "0ms".to_owned(),
             time: "event_time".to_owned(),
             status: false,
+            with_log: false,
             spine_format: TableFormat::Csv,
             format: TableFormat::Csv,
         };

@@ -1,0 +1,77 @@
+//! What each job runs by, kept beside the state as the texts of its definition: a server that was stopped, and starts with
+//! another definition whose features lack some of the past, goes on by the kept one until they have it.
+//!
+//! Must not know how anything is planned or made.
+
+use crate::failure::Failure;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The files of a definition, by their paths in the project.
+pub(crate) type Texts = BTreeMap<String, String>;
+
+/// Where they are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct KeptDefinitions {
+    folder: PathBuf,
+}
+
+impl KeptDefinitions {
+    /// Those beside the state of a project.
+    pub(crate) fn of(data_dir: &Path) -> KeptDefinitions {
+        KeptDefinitions { folder: data_dir.join("definitions") }
+    }
+
+    /// What a job runs by from now on.
+    pub(crate) fn keep(&self, job: &str, texts: &Texts) -> Result<(), Failure> {
+        let (path, new) = (self.path(job), self.folder.join(format!("{job}.new")));
+        let failed = |error: std::io::Error| {
+            Failure::external(format!("{} cannot be written: {error}; make room there", path.display()))
+        };
+        let text = serde_json::to_vec(texts).map_err(Failure::weir)?;
+        if fs::read(&path).is_ok_and(|kept| kept == text) {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(failed)
+    }
+
+    /// What a job ran by; nothing where that is not known or cannot be read: then it is not needed to go on.
+    pub(crate) fn texts(&self, job: &str) -> Option<Texts> {
+        let path = self.path(job);
+        let read = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => Err(error.to_string()),
+        };
+        read.inspect_err(|error| {
+            tracing::warn!(job, "what the job ran by cannot be read in {}: {error}", path.display());
+        })
+        .ok()
+    }
+
+    fn path(&self, job: &str) -> PathBuf {
+        self.folder.join(format!("{job}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_last_is_what_a_job_ran_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = KeptDefinitions::of(folder.path());
+        assert_eq!(kept.texts("j"), None);
+        let texts = |query: &str| Texts::from([("jobs/j.sql".to_owned(), query.to_owned())]);
+        for query in ["SELECT 1", "SELECT 2", "SELECT 2"] {
+            kept.keep("j", &texts(query)).unwrap();
+            assert_eq!(kept.texts("j"), Some(texts(query)));
+        }
+        fs::write(folder.path().join("definitions/j.json"), "{").unwrap();
+        assert_eq!(kept.texts("j"), None);
+    }
+}

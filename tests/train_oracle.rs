@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 pub(crate) const BASE: i64 = 1_770_000_000_000;
-const DISORDER: i64 = 3000;
+pub(crate) const DISORDER: i64 = 3000;
 pub(crate) const ALLOW: i64 = 5000;
 pub(crate) const RANGE: i64 = 10_000;
 pub(crate) const USERS: u64 = 8;
@@ -64,6 +64,8 @@ impl Event {
 /// Files of events, and dice.
 pub(crate) struct World {
     pub(crate) files: Vec<Vec<Event>>,
+    /// Of each file, where the job's watermark stood when it began.
+    pub(crate) floors: Vec<i64>,
     dice: u64,
     /// How long before it is known an event happens at least; less than 0 for events that are known before they happen.
     least_delay: i64,
@@ -76,7 +78,8 @@ impl World {
     }
 
     pub(crate) fn new(seed: u64, least_delay: i64, count: usize) -> World {
-        let mut world = World { files: vec![Vec::new(); 2], dice: seed, least_delay };
+        let mut world =
+            World { files: vec![Vec::new(); 2], floors: vec![i64::MIN / 2; 2], dice: seed, least_delay };
         for file in 0..2 {
             let mut clock = BASE;
             for _ in 0..count {
@@ -123,13 +126,14 @@ impl World {
     /// The time of a job at a moment, and the events that count by then.
     fn known_by(&self, moment: i64, reach: i64) -> (i64, Vec<&Event>) {
         let (mut least, mut counted) = (None, Vec::new());
-        for events in &self.files {
+        for (events, floor) in self.files.iter().zip(&self.floors) {
             let mut newest = None;
             for (event, known) in events.iter().zip(World::known(events)) {
                 if known > moment {
                     break;
                 }
-                if newest.is_none_or(|newest: i64| event.at >= newest - DISORDER - reach) {
+                let is_in_time = newest.is_none_or(|newest: i64| event.at >= newest - DISORDER - reach);
+                if is_in_time && event.at >= floor - ALLOW {
                     counted.push(event);
                 }
                 newest = newest.max(Some(event.at));

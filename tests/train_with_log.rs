@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::harness::Project;
-use crate::train_oracle::{BASE, Event, JOBS, PRECEDING, RULES, USERS, World, assert_row, query, train};
+use crate::train_oracle::{
+    BASE, DISORDER, Event, JOBS, PRECEDING, RULES, USERS, World, assert_row, query, train,
+};
 use serde_json::{Value, json};
 
 /// Of each of the two files so many events are archived; those of the second were known up to half a minute later.
@@ -69,6 +71,9 @@ fn check(cut: &str, (archive, log): ([usize; 2], [usize; 2]), ends: [usize; 2]) 
         format!("{}\n", json!({"user_id": format!("u{user}"), "event_time": moment}))
     };
     project.file("spine.jsonl", &spine.iter().map(line).collect::<String>());
+    // The log begins where the job's watermark is by then, which the one that was archived least far holds back.
+    let newest = at(&world, ends).map(|events| events.iter().map(|event| event.at).max().unwrap());
+    world.floors.extend([newest[0].min(newest[1]) - DISORDER; 2]);
     world.files = [at(&world, ends), from(&world, ends)].concat();
     for rule in &RULES {
         let rows = train(&project, "over,strict,life", &[rule.arguments, &["--with-log"]].concat());

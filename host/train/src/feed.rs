@@ -164,7 +164,13 @@ impl InEventTime {
         let (mut refused, mut first_refused) = (0, None);
         while let Some(next) = left.first().copied() {
             match logs.next(next).await? {
-                Arrival::Ended(partition) => left.retain(|other| *other != partition),
+                Arrival::Ended(partition) => {
+                    left.retain(|other| *other != partition);
+                    if partition.is_of_archive() && left.iter().all(|other| other.source != partition.source)
+                    {
+                        end_archive(&mut judge, partition.input(), partitions.iter().copied());
+                    }
+                }
                 Arrival::Promise(..) => {}
                 Arrival::Block(block) => {
                     let (block, decoded) = *block;
@@ -208,6 +214,13 @@ impl Feed for InEventTime {
     fn refused(&self) -> (u64, Option<&str>) {
         (self.refused, self.first_refused.as_deref())
     }
+}
+
+/// The archive of an input is read to its end; whoever judges its rows goes on with its log, which is one of these partitions.
+pub(crate) fn end_archive(intake: &mut Intake, input: usize, partitions: impl Iterator<Item = PartitionId>) {
+    let logs = partitions.filter(|id| !id.is_of_archive() && id.input() == input);
+    logs.for_each(|id| intake.expect(id));
+    intake.end_archive(input);
 }
 
 /// How many events of a block cannot be used, where the times of so many can be.

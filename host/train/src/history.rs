@@ -8,7 +8,7 @@
 
 use crate::AsOfRule;
 use crate::error::TrainError;
-use crate::feed::{Arrival, Feed};
+use crate::feed::{Arrival, Feed, end_archive};
 use crate::orders::OwnRows;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -248,9 +248,7 @@ impl History {
         self.intake.ended(partition);
         let input = partition.input();
         if self.is_archive_read(input) {
-            let logs = self.partitions.keys().filter(|id| !id.is_of_archive() && id.input() == input);
-            logs.for_each(|id| self.intake.expect(*id));
-            self.intake.end_archive(input);
+            end_archive(&mut self.intake, input, self.partitions.keys().copied());
         }
     }
 

@@ -120,7 +120,7 @@ impl Replay {
         let (logs, opened) = Logs::open(job).await?;
         let mut intake = Intake::open(plan.clone());
         let mut watermark = JobWatermark::default();
-        let pasts = pasts(job);
+        let pasts = pasts(job, settings.rule);
         let is_behind = |id: &PartitionId| !id.is_of_archive() && pasts.gaps.contains_key(&id.input());
         for (id, open) in opened.iter().filter(|(id, _)| !is_behind(id)) {
             if let Some(from) = &open.from {
@@ -429,12 +429,13 @@ impl Replay {
 }
 
 /// The inputs whose archives are read before their logs.
-fn pasts(job: &Job) -> Pasts {
+fn pasts(job: &Job, rule: AsOfRule) -> Pasts {
     let mut pasts = Pasts::default();
     for (at, (input, of_plan)) in job.inputs.iter().zip(&job.plan.inputs).enumerate() {
         let Some(archive) = &input.archive else { continue };
         pasts.gaps.insert(at, archive.gap);
-        if matches!(archive.cut, Cut::At(_)) || of_plan.stream.dedup.is_some() {
+        let is_first = matches!(archive.cut, Cut::At(_)) || of_plan.stream.dedup.is_some();
+        if is_first && rule == AsOfRule::Known {
             pasts.first.insert(at);
         }
     }

@@ -12,6 +12,7 @@ use crate::flights::QUERIES;
 use crate::harness::{Project, Server};
 use crate::services::kafka::shared;
 use crate::services::topics::{delete_records, source};
+use crate::train_oracle::train;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -123,4 +124,46 @@ fn a_topic_that_has_lost_what_the_archive_lacks_is_refused() {
     };
     server.wait_for_job("tumble_day", "the gap to be named", says_so);
     assert!(server.terminate().success());
+}
+
+const COUNTS: &str = "query: SELECT origin, COUNT(*) AS c, SUM(distance) AS miles FROM flights GROUP BY origin\nemit: {on: \
+                      change}\nlate: {allow: 400d}\n";
+
+/// What a training set of a project has at moments: those of flights, by the time that they are known or that they happen.
+fn trained(project: &Project, moments: &[Value], more: &[&str]) -> Vec<Value> {
+    project.file("jobs/counts.yaml", COUNTS);
+    project.file("spine.jsonl", &moments.iter().map(|moment| format!("{moment}\n")).collect::<String>());
+    train(project, "counts", more)
+}
+
+#[test]
+fn a_training_set_reads_an_archive_and_the_topic_behind_it_as_it_reads_the_whole_topic() {
+    let broker = shared();
+    let topic = "flights_to_train_on";
+    broker.topic(topic, 4);
+    let all: Vec<Value> = known_flights()[..ARCHIVED + 3000]
+        .iter()
+        .map(|flight| serde_json::from_str(flight).unwrap())
+        .collect();
+    broker.fill(topic, "tailnum", &all.iter().map(|flight| format!("{flight}\n")).collect::<String>());
+    let (past, _) = archived(&broker.address, topic);
+    let (whole, both) = (Project::new(), Project::new());
+    write_archive(&both, &past, &["kafka_partition", "kafka_offset"]);
+    let kafka = format!("source: {{kafka: {{brokers: \"{}\", topic: {topic}}}}}\n", broker.address);
+    whole.file("streams/flights.yaml", &stream(&kafka));
+    let archive = "archive: {source: {file: {path: \"archive/dt=*/*.parquet\"}}, format: parquet, \
+                   cut: {partition: kafka_partition, offset: kafka_offset}}\n";
+    both.file("streams/flights.yaml", &stream(&format!("{kafka}{archive}")));
+    let moments = |flights: &[Value], time: &str| {
+        let moment = |flight: &Value| json!({"origin": flight["origin"], "event_time": flight[time]});
+        flights.iter().step_by(61).map(moment).collect::<Vec<_>>()
+    };
+    let happened = moments(&all, "event_time");
+    let event = ["--as-of", "event", "--with-log"];
+    assert_eq!(trained(&both, &happened, &event), trained(&whole, &happened, &event));
+    // Files of days tell when their flights happened; in which order they were known the topic tells.
+    let known = moments(&all[ARCHIVED..], "seen");
+    let found = trained(&both, &known, &["--with-log"]);
+    assert_eq!(found, trained(&whole, &known, &[]));
+    assert!(found.last().unwrap()["counts__c"].as_i64() > Some(4000), "{found:?}");
 }

@@ -64,6 +64,7 @@ mod six_sinks;
 mod stored_rows;
 mod tidy;
 mod told;
+mod torture;
 mod tour;
 mod train;
 mod train_labels;

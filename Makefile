@@ -16,7 +16,7 @@ endif
 # OpenSSL is the longest to compile: builds for development take the system's, where its headers are. Releases carry
 # their own.
 ifeq ($(shell pkg-config --exists 'openssl >= 3' 2>/dev/null && echo yes),yes)
-weir demo test test-services lint: export OPENSSL_NO_VENDOR := 1
+weir demo test test-services torture lint: export OPENSSL_NO_VENDOR := 1
 endif
 
 target := $(or $(CARGO_TARGET_DIR),target)
@@ -24,13 +24,14 @@ target := $(or $(CARGO_TARGET_DIR),target)
 guest_workspaces := guest-sdk/rust plugins
 guest_target = $(if $(WEIR_TARGET_DIR),--target-dir $(WEIR_TARGET_DIR)/$(1),)
 
-.PHONY: help demo plugins weir release test test-services lint bench
+.PHONY: help demo plugins weir release test test-services torture lint bench
 
 help:
 	@echo "make demo      build everything and show it at work; no other service is needed"
 	@echo "make plugins   build the sample plugins into plugins/dist"
 	@echo "make test      install what the tests need and run all of them"
 	@echo "make test-services  the tests against servers that are heavy: OpenSearch, Elasticsearch, ClickHouse, Druid, Spark, ..."
+	@echo "make torture   power lost, disks that fail, damaged files, many times over: make torture TIMES=50"
 	@echo "make lint      formatting and clippy, warnings denied"
 	@echo "make release   target/release/weir to be installed, and its debug information beside it"
 	@echo "make bench     the benchmark queries beside a bare loop: make bench EVENTS=10000000 QUERIES='Q1 lookups'"
@@ -76,6 +77,12 @@ test-services:
 	plugins/build
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --test weir -- --ignored --test-threads=1
+
+TIMES ?= 50
+
+torture:
+	cargo build --locked --workspace --all-targets
+	WEIR_TORTURE=$(TIMES) cargo test --locked --workspace --test weir -- torture --test-threads=1 --nocapture
 
 lint:
 	cargo fmt --all --check

@@ -5,9 +5,12 @@
 use super::disk::Disk;
 use super::world::{SETTINGS, World, project};
 use super::{Dice, times};
-use crate::harness::Server;
+use crate::harness::{Server, wait_for};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+/// Back-off included.
+const AGAIN_WITHIN: Duration = Duration::from_secs(60);
 const FULL: i32 = 28;
 const BROKEN: i32 = 5;
 
@@ -24,7 +27,10 @@ fn fail(at: &str, (from, count): (usize, usize), error: i32) {
     let server = Server::start(&failing, SETTINGS);
     let senders = world.post_to(&server);
     std::thread::sleep(Duration::from_millis(1500));
-    server.wait_for_job("rows", "the job to run again", |job| job["state"] == "running");
+    let job = || server.get("/v1/jobs/rows").1;
+    let is_running = || (job()["state"] == "running").then_some(());
+    let runs = catch_unwind(AssertUnwindSafe(|| wait_for("the job to run again", AGAIN_WITHIN, is_running)));
+    assert!(runs.is_ok(), "calls from {from} on, {count} of them, at {at}: error {error}: {}", job());
     server.kill();
     world.learn(senders);
     let sound = failing.with_environment(&[("DISK_FAILS", "")]);

@@ -24,7 +24,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 guest_workspaces := guest-sdk/rust plugins
 guest_target = $(if $(WEIR_TARGET_DIR),--target-dir $(WEIR_TARGET_DIR)/$(1),)
 
-.PHONY: help demo plugins weir release test test-services torture lint bench
+.PHONY: help demo plugins weir release test test-services torture audit lint bench
 
 help:
 	@echo "make demo      build everything and show it at work; no other service is needed"
@@ -32,6 +32,7 @@ help:
 	@echo "make test      install what the tests need and run all of them"
 	@echo "make test-services  the tests against servers that are heavy: OpenSearch, Elasticsearch, ClickHouse, Druid, Spark, ..."
 	@echo "make torture   power lost, disks that fail, damaged files, many times over: make torture TIMES=50"
+	@echo "make audit     advisories, licences and sources of everything that weir is made of"
 	@echo "make lint      formatting and clippy, warnings denied"
 	@echo "make release   target/release/weir to be installed, and its debug information beside it"
 	@echo "make bench     the benchmark queries beside a bare loop: make bench EVENTS=10000000 QUERIES='Q1 lookups'"
@@ -77,6 +78,11 @@ test-services:
 	plugins/build
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --test weir -- --ignored --test-threads=1
+
+# Advisories are fetched, so that this is not a part of the tests.
+audit:
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	cargo deny --locked check
 
 TIMES ?= 50
 

@@ -62,6 +62,7 @@ mod sinks_edited;
 mod sinks_of_runs;
 mod six_sinks;
 mod stored_rows;
+mod supply;
 mod tidy;
 mod told;
 mod torture;

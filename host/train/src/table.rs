@@ -4,7 +4,7 @@
 
 use crate::Job;
 use crate::error::TrainError;
-use crate::replay::Answers;
+use crate::answering::Answers;
 use crate::spine::{Spine, SpineRows};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int8Type;

@@ -61,6 +61,12 @@ pub(crate) struct TrainingSet {
     pub(crate) summary: String,
 }
 
+/// The folder beside a training set that is made there.
+pub(crate) fn beside(output: &Path) -> PathBuf {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    output.with_file_name(format!(".weir-train-{name}"))
+}
+
 /// Who is told how far so many jobs are, by this clock.
 pub(crate) type Tells<'a> = &'a dyn Fn(Arc<dyn Clock>, usize) -> Listener;
 

@@ -86,8 +86,7 @@ impl Output {
 
     /// The folder beside it for what does not fit in memory, and for what the next run goes on from.
     pub(super) fn beside(&self) -> PathBuf {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        self.folder.join(format!(".weir-train-{name}"))
+        super::beside(&self.path)
     }
 
     /// Writes the table, and what it is made of: into the file where that has a place for it, else beside it. How many rows

@@ -27,7 +27,7 @@ const STREAMS: [(&str, &str); 2] = [
     ),
     (
         "users",
-        "fields: {who: string, level: bigint, at: timestamp}\nevent_time: at\ndisorder: 1s\nidle_after: 10s\nsource: {file: \
+        "fields: {who: string, level: bigint, at: timestamp}\nevent_time: at\ndisorder: 1s\nidle_after: 10s\nformat: csv\nsource: {file: \
          {path: users.csv}}\n",
     ),
 ];
@@ -49,10 +49,10 @@ const JOBS: [(&str, &str); 6] = [
     ),
     ("life", "query: SELECT user_id, COUNT(*) AS c, AVG(fare) AS a FROM rides GROUP BY user_id\nemit: {on: change}\n"),
     (
-        "joined",
-        "query: |\n  SELECT rides.user_id AS user_id, SUM(rides.n * users.level) OVER w AS s\n  FROM rides LAST JOIN users ON \
-         rides.user_id = users.who\n  WINDOW w AS (PARTITION BY rides.user_id ORDER BY rides.at RANGE INTERVAL '10' MINUTE \
-         PRECEDING)\n",
+        "both",
+        "query: |\n  SELECT user_id, SUM(x) OVER w AS s, COUNT(*) OVER w AS c\n  FROM (SELECT user_id, n AS x, rowtime FROM rides UNION \
+         ALL SELECT who AS user_id, level AS x, rowtime FROM users)\n  WINDOW w AS (PARTITION BY user_id ORDER BY rowtime RANGE \
+         INTERVAL '10' MINUTE PRECEDING)\nlate: {allow: 5s}\n",
     ),
     (
         "label",

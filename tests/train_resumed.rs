@@ -47,7 +47,10 @@ const JOBS: [(&str, &str); 6] = [
         "session",
         "query: SELECT user_id, COUNT(*) AS c, MAX(fare) AS m FROM rides GROUP BY user_id, SESSION(at, INTERVAL '1' MINUTE)\n",
     ),
-    ("life", "query: SELECT user_id, COUNT(*) AS c, AVG(fare) AS a FROM rides GROUP BY user_id\nemit: {on: change}\n"),
+    (
+        "life",
+        "query: SELECT user_id, COUNT(*) AS c, AVG(fare) AS a FROM rides GROUP BY user_id\nemit: {on: change}\n",
+    ),
     (
         "both",
         "query: |\n  SELECT user_id, SUM(x) OVER w AS s, COUNT(*) OVER w AS c\n  FROM (SELECT user_id, n AS x, rowtime FROM rides UNION \
@@ -118,8 +121,10 @@ fn spine(dice: &mut Dice, asked: i64) -> String {
 fn command(project: &Project, rule: &str, output: &str) -> std::process::Command {
     let path = |name: &str| project.path().join(name).to_str().unwrap().to_owned();
     let features = JOBS.map(|(name, _)| name).join(",");
-    let arguments = ["--spine", &path("spine.jsonl"), "--features", &features, "--as-of", rule, "--status", "-o"];
-    let mut command = project.command("train", &[&arguments[..], &[&path(output), "--keep-every", "20ms"]].concat());
+    let arguments =
+        ["--spine", &path("spine.jsonl"), "--features", &features, "--as-of", rule, "--status", "-o"];
+    let mut command =
+        project.command("train", &[&arguments[..], &[&path(output), "--keep-every", "20ms"]].concat());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -153,7 +158,8 @@ fn undisturbed(project: &Project, rule: &str) -> [Vec<u8>; 2] {
 fn assert_same(found: &[Vec<u8>; 2], expected: &[Vec<u8>; 2], what: &str) {
     assert!(expected[0].len() > 1000);
     for (found, expected) in found.iter().zip(expected) {
-        let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
+        let lines =
+            |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
         let (found, expected) = (lines(found), lines(expected));
         let differ = found.iter().zip(&expected).position(|(one, other)| one != other);
         let differ = differ.map(|line| (line, &found[line], &expected[line]));
@@ -167,7 +173,8 @@ fn kept(project: &Project) -> PathBuf {
 
 /// The files that jobs have kept.
 fn kept_files(project: &Project) -> Vec<PathBuf> {
-    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let entries =
+        |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let jobs = entries(&kept(project)).collect::<Vec<_>>();
     jobs.iter().flat_map(|job| entries(job)).collect()
 }
@@ -177,7 +184,8 @@ fn kept_files(project: &Project) -> Vec<PathBuf> {
 fn killed(project: &Project, rule: &str) {
     let mut run = start(project, rule);
     wait_for("a checkpoint", SOON, || {
-        let has_timelines = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("timelines-");
+        let has_timelines =
+            |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("timelines-");
         let has_kept = kept_files(project).iter().any(has_timelines);
         if !has_kept {
             assert_eq!(run.try_wait().unwrap(), None, "it was at its end before");
@@ -251,7 +259,8 @@ fn what_is_not_what_it_was_has_it_begin_anew_and_say_so() {
     let project = world(20_000, 4000);
     let again = |what: &str| {
         let expected = undisturbed(&project, "known");
-        let (found, said) = whole(&project, "out.jsonl", start(&project, "known").wait_with_output().unwrap());
+        let (found, said) =
+            whole(&project, "out.jsonl", start(&project, "known").wait_with_output().unwrap());
         assert_same(&found, &expected, &format!("{what}\n{said}"));
         said
     };
@@ -271,7 +280,10 @@ fn what_is_not_what_it_was_has_it_begin_anew_and_say_so() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.lines().skip(10).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
     let said = again("a shorter file");
-    assert!(said.contains("begins anew") && said.contains("of stream `rides` was written to or replaced"), "{said}");
+    assert!(
+        said.contains("begins anew") && said.contains("of stream `rides` was written to or replaced"),
+        "{said}"
+    );
     assert!(went_on(&said).is_empty(), "{said}");
 
     killed(&project, "known");
@@ -307,7 +319,8 @@ fn whatever_a_checkpoint_was_damaged_by_it_begins_anew() {
             }
             std::fs::write(&path, content).unwrap();
         }
-        let (found, said) = whole(&project, "out.jsonl", start(&project, "known").wait_with_output().unwrap());
+        let (found, said) =
+            whole(&project, "out.jsonl", start(&project, "known").wait_with_output().unwrap());
         assert_same(&found, &expected, &format!("round {round}\n{said}"));
         assert!(said.contains("begins anew") && said.contains("is damaged"), "round {round}: {said}");
         assert!(!said.contains("nothing is read again") || round % 3 > 0, "{said}");

@@ -36,13 +36,13 @@ pub async fn answers(
 ) -> Result<(Answers, JobReport), TrainError> {
     let keys = spine.keys_of(job)?;
     let of_job = |error: TrainError| error.of(&format!("job `{}`", job.plan.name));
-    let asking = Asking { job, spine, keys: &keys, settings };
+    let wanted = Wanted { job, spine, keys: &keys, settings };
     let Some(checkpoints) = &settings.checkpoints else {
-        return asking.from_the_beginning(None).await.map_err(of_job);
+        return wanted.from_the_beginning(None).await.map_err(of_job);
     };
     let mut keeper = Keeper::open(checkpoints, job, settings.now).await.map_err(of_job)?;
     if let Some(stage) = keeper.find() {
-        match asking.from_there(stage, &mut keeper).await {
+        match wanted.from_there(stage, &mut keeper).await {
             // What is away for the moment is no reason to forget what was done.
             Err(error) if error.fault != Fault::External && !keeper.has_moved_on() => {
                 keeper.tell(Told::Anew(&format!("it could not go on: {error}")));
@@ -51,11 +51,11 @@ pub async fn answers(
         }
     }
     keeper.clear().map_err(of_job)?;
-    asking.from_the_beginning(Some(&mut keeper)).await.map_err(of_job)
+    wanted.from_the_beginning(Some(&mut keeper)).await.map_err(of_job)
 }
 
 /// A job that is asked.
-struct Asking<'a> {
+struct Wanted<'a> {
     job: &'a Job,
     spine: &'a Spine,
     /// The columns of the key in the spine.
@@ -65,7 +65,7 @@ struct Asking<'a> {
 
 type Answered = Result<(Answers, JobReport), TrainError>;
 
-impl Asking<'_> {
+impl Wanted<'_> {
     async fn from_the_beginning(&self, mut keeper: Option<&mut Keeper>) -> Answered {
         let logs = Logs::open(self.job, None).await?;
         let begins = logs.begins();

@@ -125,16 +125,7 @@ impl History {
             is_held: false,
         };
         let partitions = partitions.iter().map(|(id, disorder)| (*id, ahead(*disorder))).collect();
-        History {
-            intake,
-            feed,
-            rule,
-            now,
-            groups,
-            partitions,
-            pasts,
-            judged: Judged::default(),
-        }
+        History { intake, feed, rule, now, groups, partitions, pasts, judged: Judged::default() }
     }
 
     /// Since when the job has all data of what was known by a time; `None` for all that was ever in its logs.

@@ -71,7 +71,8 @@ impl Sorting {
             let sorter = Sorter::new(&settings.scratch, TIME, limit);
             (*partition, (sorter.kept_in(keeper.map(|keeper| kept_rows(keeper, *partition))), None))
         };
-        let (sorters, left) = (begins.iter().map(sorter).collect(), begins.iter().map(|(id, _)| *id).collect());
+        let (sorters, left) =
+            (begins.iter().map(sorter).collect(), begins.iter().map(|(id, _)| *id).collect());
         Sorting { logs, judge, sorters, left, begins, events: 0, refused: 0, first_refused: None }
     }
 

@@ -55,7 +55,11 @@ impl Worker {
     }
 
     /// Takes back what is its own of what all workers have kept.
-    pub(crate) fn restore(&mut self, folder: &std::path::Path, marks: &[WorkerMark]) -> Result<(), TrainError> {
+    pub(crate) fn restore(
+        &mut self,
+        folder: &std::path::Path,
+        marks: &[WorkerMark],
+    ) -> Result<(), TrainError> {
         for mark in marks {
             let mut parts = Parts::of(folder, &mark.timelines)?;
             while let Some(entry) = parts.next()? {

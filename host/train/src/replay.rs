@@ -166,7 +166,11 @@ impl<'k> Replay<'k> {
     }
 
     /// Asks for what was not asked for yet of a spine.
-    pub(crate) async fn run(mut self, spine: Sorted, settings: &Settings) -> Result<(Sorted, JobReport), TrainError> {
+    pub(crate) async fn run(
+        mut self,
+        spine: Sorted,
+        settings: &Settings,
+    ) -> Result<(Sorted, JobReport), TrainError> {
         let asked = self.ask_all(spine, settings).await;
         // A worker says better why it has ended.
         let finished = self.finish()?;

@@ -48,8 +48,7 @@ impl Out {
 
     /// Appends bytes.
     pub(crate) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut check =
-            crc32fast::Hasher::new_with_initial_len(self.written.check, self.written.bytes);
+        let mut check = crc32fast::Hasher::new_with_initial_len(self.written.check, self.written.bytes);
         check.update(bytes);
         self.written.check = check.finalize();
         self.written.bytes += bytes.len() as u64;

@@ -164,7 +164,9 @@ fn tell_of_checkpoint(job: &str, told: Told<'_>) {
         Told::GoesOn { events, answered } => {
             tracing::info!(job, events, answered, "goes on where an earlier run was ended");
         }
-        Told::Anew(reason) => tracing::warn!(job, reason, "cannot go on where an earlier run was ended: it begins anew"),
+        Told::Anew(reason) => {
+            tracing::warn!(job, reason, "cannot go on where an earlier run was ended: it begins anew")
+        }
     }
 }
 

@@ -14,7 +14,10 @@ use weir_train::checkpoint::FORMAT;
 /// A text that is the same for the same request alone. It gives away nothing: definitions may have passwords.
 pub(super) fn mark(request: &Request, asked: &[(&JobPlan, Vec<usize>)]) -> String {
     let Request { spine, rule, serving_delay, time, with_log, with_status, output, .. } = request;
-    let mut text = format!("{} {FORMAT} {rule:?} {serving_delay} {time} {with_log} {with_status} ", env!("CARGO_PKG_VERSION"));
+    let mut text = format!(
+        "{} {FORMAT} {rule:?} {serving_delay} {time} {with_log} {with_status} ",
+        env!("CARGO_PKG_VERSION")
+    );
     let file = fs::canonicalize(spine).and_then(|path| Ok((fs::metadata(&path)?, path)));
     let file = file.map(|(found, path)| (path, found.len(), found.ino(), found.mtime(), found.mtime_nsec()));
     let mut put = |what: &dyn std::fmt::Debug| {

@@ -67,9 +67,9 @@ impl Scratch {
 
     fn prepare(&self, of: &Of) -> io::Result<()> {
         let left = fs::read(self.path.join(REQUEST)).ok();
-        let is_same = left.as_ref().is_some_and(|left| {
-            serde_json::from_slice::<Of>(left).is_ok_and(|left| left == *of)
-        });
+        let is_same = left
+            .as_ref()
+            .is_some_and(|left| serde_json::from_slice::<Of>(left).is_ok_and(|left| left == *of));
         if left.is_some() && !is_same {
             tracing::info!("what an earlier run left of another request is removed");
         }

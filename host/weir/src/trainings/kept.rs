@@ -214,7 +214,10 @@ pub(super) mod tests {
         let state = |id: &str| (of(id).0.state, of(id).1);
         assert_eq!(state(&done), (TrainingState::Done, Some(now)));
         assert_eq!(state(&running), (TrainingState::Waiting, None));
-        assert_eq!((state(&lost), state(&failed)), ((TrainingState::Failed, Some(now)), (TrainingState::Failed, Some(now))));
+        assert_eq!(
+            (state(&lost), state(&failed)),
+            ((TrainingState::Failed, Some(now)), (TrainingState::Failed, Some(now)))
+        );
         assert!(of(&lost).0.reason.as_deref().is_some_and(|reason| reason.contains("post it again")));
         let left = |id: &str| fs::read_dir(folders.folder(id)).unwrap().count();
         assert_eq!([&running, &done, &lost, &failed].map(|id| left(id)), [3, 2, 1, 1]);

@@ -36,7 +36,8 @@ pub(crate) struct TrainArguments {
     /// What to ask for: JOB:FEATURE, or JOB for all of its features
     #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
     features: Vec<String>,
-    /// Where to write the training set, in the order of the spine
+    /// Where to write the training set, in the order of the spine; beside it, in .weir-train-NAME, is kept how far it is, so that
+    /// a run that was killed goes on when the same is typed again
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Which events count

@@ -179,19 +179,26 @@ fn kept_files(project: &Project) -> Vec<PathBuf> {
     jobs.iter().flat_map(|job| entries(job)).collect()
 }
 
+/// Waits until a job that is being asked has kept how far it is.
+#[track_caller]
+fn wait_for_checkpoint(project: &Project, run: &mut Child) {
+    let has = |path: &PathBuf, name: &str| path.file_name().unwrap().to_string_lossy().starts_with(name);
+    wait_for("a checkpoint", SOON, || {
+        let files = kept_files(project);
+        let mut marks = files.iter().filter(|path| has(path, "mark"));
+        // Timelines stand there before they are relied on.
+        let is_kept = marks
+            .any(|mark| files.iter().any(|path| has(path, "timelines-") && path.parent() == mark.parent()));
+        assert!(is_kept || run.try_wait().unwrap().is_none(), "it was at its end before");
+        is_kept.then_some(())
+    });
+}
+
 /// A run that is killed when a job has kept something of its history.
 #[track_caller]
 fn killed(project: &Project, rule: &str) {
     let mut run = start(project, rule);
-    wait_for("a checkpoint", SOON, || {
-        let has_timelines =
-            |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("timelines-");
-        let has_kept = kept_files(project).iter().any(has_timelines);
-        if !has_kept {
-            assert_eq!(run.try_wait().unwrap(), None, "it was at its end before");
-        }
-        has_kept.then_some(())
-    });
+    wait_for_checkpoint(project, &mut run);
     run.kill().unwrap();
     run.wait().unwrap();
 }
@@ -331,8 +338,8 @@ fn whatever_a_checkpoint_was_damaged_by_it_begins_anew() {
 fn two_at_once_do_not_meet_and_one_that_is_stopped_goes_on() {
     let project = world(12_000, 1500);
     let expected = undisturbed(&project, "known");
-    let first = start(&project, "known");
-    wait_for("a checkpoint", SOON, || (!kept_files(&project).is_empty()).then_some(()));
+    let mut first = start(&project, "known");
+    wait_for_checkpoint(&project, &mut first);
     let second = start(&project, "known").wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(1), "{said}");
@@ -340,8 +347,8 @@ fn two_at_once_do_not_meet_and_one_that_is_stopped_goes_on() {
     let (found, said) = whole(&project, "out.jsonl", first.wait_with_output().unwrap());
     assert_same(&found, &expected, &said);
 
-    let stopped = start(&project, "known");
-    wait_for("a checkpoint", SOON, || (!kept_files(&project).is_empty()).then_some(()));
+    let mut stopped = start(&project, "known");
+    wait_for_checkpoint(&project, &mut stopped);
     let asked = std::process::Command::new("kill").arg(stopped.id().to_string()).status().unwrap();
     assert!(asked.success());
     let output = stopped.wait_with_output().unwrap();

@@ -72,6 +72,7 @@ mod train_labels;
 mod train_oracle;
 mod train_posted;
 mod train_python;
+mod train_resumed;
 mod train_spines;
 mod train_with_log;
 mod web_stores;

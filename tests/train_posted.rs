@@ -1,5 +1,5 @@
 //! Training sets by `POST /v1/train`: the bytes that `weir train` writes; what is wrong is said as it says it; some are made
-//! at once and others wait; and whatever ends a training set or its server, no process and no file of it stays.
+//! at once and others wait; whatever ends a server, no process of it stays, and the next one goes on with what was not done.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -302,7 +302,7 @@ fn two_are_made_at_once_others_wait_and_any_can_be_removed() {
 }
 
 #[test]
-fn whatever_ends_a_server_ends_its_training_sets_and_what_is_done_stays() {
+fn whatever_ends_a_server_ends_its_training_sets_and_the_next_goes_on_with_them() {
     let project = endless_project();
     project.file(
         "jobs/small.yaml",
@@ -324,21 +324,8 @@ fn whatever_ends_a_server_ends_its_training_sets_and_what_is_done_stays() {
 
     let server = Server::start(&project, "");
     assert_eq!(made(&server, &done), file);
-    for id in &running {
-        let answer = state(&server, id);
-        let reason = answer["reason"].as_str().unwrap_or_default();
-        assert!(answer["state"] == "failed" && reason.contains("the server was stopped"), "{answer}");
-    }
-    let mut files = left(&project);
-    files.sort_unstable();
-    let only = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    assert_eq!(
-        files[..3],
-        [only(&["result.csv", "status.json"]), only(&["status.json"]), only(&["status.json"])]
-    );
-
-    let more: Vec<String> = (0..2).map(|_| order(&server)).collect();
-    more.iter().for_each(|id| drop(reached(&server, id, &["running"])));
+    running[..2].iter().for_each(|id| drop(reached(&server, id, &["running"])));
+    assert_eq!(state(&server, &running[2])["state"], "waiting");
     wait_for("two processes", SOON, || (makers(&project).len() == 2).then_some(()));
     let clock = SystemClock::new();
     let asked = clock.now();
@@ -346,4 +333,33 @@ fn whatever_ends_a_server_ends_its_training_sets_and_what_is_done_stays() {
     let took = clock.now().since(asked).millis();
     assert!(took < 2000, "stopping took {took} ms");
     assert_eq!(makers(&project), Vec::<PathBuf>::new());
+
+    let server = Server::start(&project, "");
+    running[..2].iter().for_each(|id| drop(reached(&server, id, &["running"])));
+    wait_for("two processes", SOON, || (makers(&project).len() == 2).then_some(()));
+    for id in &running {
+        assert_eq!(server.delete(&format!("/v1/train/{id}")).0, 200);
+    }
+    wait_for("nobody to make anything", SOON, || makers(&project).is_empty().then_some(()));
+    let only = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    wait_for("what is done alone", SOON, || {
+        (left(&project) == [only(&["result.csv", "status.json"])]).then_some(())
+    });
+}
+
+#[test]
+fn what_was_not_done_when_its_server_was_killed_gets_done_by_the_next() {
+    let project = project(400_000);
+    project.file("spine.csv", SPINE);
+    let expected = by_command(&project, "spine.csv", "user,five", "expected.csv", &[]);
+    let server = Server::start(&project, "");
+    let id = ordered(&server, "features=user,five&format=csv", "text/csv", SPINE);
+    reached(&server, &id, &["running"]);
+    wait_for("its process", SOON, || (!makers(&project).is_empty()).then_some(()));
+    server.kill();
+    wait_for("its process to end with it", SOON, || makers(&project).is_empty().then_some(()));
+    let server = Server::start(&project, "");
+    assert_eq!(made(&server, &id), expected);
+    let only = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(left(&project), [only(&["result.csv", "status.json"])]);
 }

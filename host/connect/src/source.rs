@@ -105,6 +105,13 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Ok(Vec::new())
     }
 
+    /// Its parts by name, in the order in which they are read, each with what tells it from another one that had the name
+    /// before it, or from what it was before something was written to it: for whoever goes on later with what was made of
+    /// them. Nothing of a source that is not kept in parts.
+    async fn stamps(&self) -> Result<Vec<(String, String)>, ConnectError> {
+        Ok(Vec::new())
+    }
+
     /// Looks whether it could start: whether what it reads can be reached and lets it read. Has no effect.
     async fn probe(&self) -> Result<Probe, ConnectError> {
         let count = self.partitions(&[]).await?.len();

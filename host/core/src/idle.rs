@@ -6,6 +6,7 @@
 //! Where all were idle and one has rows again, the others may have as many, and only have not been asked yet: rows of a
 //! day come at once to all. So none is idle again before every source could be looked at.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use weir_event::{EventTime, JobWatermark, PartitionId, Span};
@@ -29,10 +30,19 @@ pub struct Idleness {
     woken: Option<Duration>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Silence {
     caught_up: bool,
     since: Duration,
+}
+
+/// What was heard of a job's partitions so far: for whoever goes on by the same clock.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Silences {
+    partitions: Vec<(PartitionId, Silence)>,
+    all_idle: Option<(Duration, EventTime)>,
+    flushed: bool,
+    woken: Option<Duration>,
 }
 
 /// What idleness asks of the job.
@@ -60,6 +70,20 @@ impl Idleness {
         let idle_after = idle_after.into_iter().map(duration).collect();
         let partitions = BTreeMap::new();
         Idleness { idle_after, when_idle, partitions, all_idle: None, flushed: false, woken: None }
+    }
+
+    /// What was heard so far.
+    pub fn silences(&self) -> Silences {
+        let Idleness { partitions, all_idle, flushed, woken, .. } = self;
+        let partitions = partitions.iter().map(|(partition, silence)| (*partition, *silence)).collect();
+        Silences { partitions, all_idle: *all_idle, flushed: *flushed, woken: *woken }
+    }
+
+    /// Goes on where [`Idleness::silences`] was asked for.
+    #[must_use]
+    pub fn after(self, silences: Silences) -> Idleness {
+        let Silences { partitions, all_idle, flushed, woken } = silences;
+        Idleness { partitions: partitions.into_iter().collect(), all_idle, flushed, woken, ..self }
     }
 
     /// Rows of a partition, or its source's promise, are about to be taken: if all were idle, the others hold the

@@ -126,6 +126,11 @@ impl JobWatermark {
         self.current = Some(self.current.map_or(to, |current| current.max(to)));
     }
 
+    /// What it was when it was last asked for, if it was anything: for [`JobWatermark::resume`].
+    pub fn reached(&self) -> Option<EventTime> {
+        self.current
+    }
+
     /// The job's watermark, [`EventTime::MIN`] while a partition that holds it has no row.
     pub fn current(&mut self) -> EventTime {
         let holders = || self.partitions.values().filter(|holder| !holder.idle);

@@ -133,7 +133,7 @@ const ROUTES: &[Route] = &[
         "/v1/train",
         train::PARAMETERS,
         "a training set, as `weir train` makes it, of the spine in the body (CSV, one JSON object a line, or Parquet); answered \
-         with 202 and where to ask for it, when the spine is there",
+         with 202 and where to ask for it, when the spine is there; what was not done when the server ended goes on with the next",
         || post(train::order),
     ),
     route(

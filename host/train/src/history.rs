@@ -10,6 +10,7 @@ use crate::AsOfRule;
 use crate::error::TrainError;
 use crate::feed::{Arrival, Feed, end_archive};
 use crate::orders::OwnRows;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,20 +23,35 @@ const AHEAD_BLOCKS: usize = 2;
 
 /// The logs of a job, read as far as is needed.
 pub(crate) struct History {
-    intake: Intake,
-    feed: Box<dyn Feed>,
+    pub(crate) intake: Intake,
+    pub(crate) feed: Box<dyn Feed>,
     rule: AsOfRule,
     /// Nothing is known later.
     now: EventTime,
+    /// The key groups of each worker.
+    pub(crate) groups: Vec<Range<u16>>,
+    pub(crate) partitions: BTreeMap<PartitionId, Ahead>,
+    pub(crate) pasts: Pasts,
+    /// What became of the blocks that were needed.
+    pub(crate) judged: Judged,
+}
+
+/// What became of the rows of blocks.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Judged {
+    pub(crate) counts: Counts,
     /// Rows that say that they were known long before rows that stand before them.
     unordered: u64,
-    /// The key groups of each worker.
-    groups: Vec<Range<u16>>,
-    partitions: BTreeMap<PartitionId, Ahead>,
-    pasts: Pasts,
-    counts: Counts,
     /// Why the first row was refused that was.
     refused: Option<String>,
+}
+
+impl Judged {
+    fn add(&mut self, next: &Judged) {
+        self.counts.add(next.counts);
+        self.unordered += next.unordered;
+        self.refused = self.refused.take().or_else(|| next.refused.clone());
+    }
 }
 
 /// The inputs whose archive is read as well as their log.
@@ -48,19 +64,20 @@ pub(crate) struct Pasts {
 }
 
 /// What was read of a partition and not asked for yet.
-struct Ahead {
-    watermark: PartitionWatermark,
+pub(crate) struct Ahead {
+    pub(crate) watermark: PartitionWatermark,
     /// When the row that was read last was known.
-    known: EventTime,
-    newest: EventTime,
-    entries: VecDeque<(EventTime, Entry)>,
-    blocks: usize,
-    has_ended: bool,
-    is_held: bool,
+    pub(crate) known: EventTime,
+    pub(crate) newest: EventTime,
+    pub(crate) entries: VecDeque<(EventTime, Entry)>,
+    /// What became of the blocks that it is of. The first of them is needed, whether others were read or not.
+    pub(crate) blocks: VecDeque<Judged>,
+    pub(crate) has_ended: bool,
+    pub(crate) is_held: bool,
 }
 
 /// Something of a log that was known at a time.
-enum Entry {
+pub(crate) enum Entry {
     /// The partition's newest event time.
     Newest(EventTime),
     /// Rows that count are about to follow which came behind the watermark.
@@ -103,23 +120,12 @@ impl History {
             known: EventTime::MIN,
             newest: EventTime::MIN,
             entries: VecDeque::new(),
-            blocks: 0,
+            blocks: VecDeque::new(),
             has_ended: false,
             is_held: false,
         };
         let partitions = partitions.iter().map(|(id, disorder)| (*id, ahead(*disorder))).collect();
-        History {
-            intake,
-            feed,
-            rule,
-            now,
-            unordered: 0,
-            groups,
-            partitions,
-            pasts,
-            counts: Counts::default(),
-            refused: None,
-        }
+        History { intake, feed, rule, now, groups, partitions, pasts, judged: Judged::default() }
     }
 
     /// Since when the job has all data of what was known by a time; `None` for all that was ever in its logs.
@@ -132,17 +138,18 @@ impl History {
     /// What was counted so far.
     pub(crate) fn counts(&self) -> Counts {
         let (refused, _) = self.feed.refused();
-        Counts { events: self.counts.events + refused, refused: self.counts.refused + refused, ..self.counts }
+        let counts = self.judged.counts;
+        Counts { events: counts.events + refused, refused: counts.refused + refused, ..counts }
     }
 
     /// Why the first row was refused that was, and where it stands.
     pub(crate) fn refused(&self) -> Option<&str> {
-        self.feed.refused().1.or(self.refused.as_deref())
+        self.feed.refused().1.or(self.judged.refused.as_deref())
     }
 
     /// Rows that say that they were known long before rows that stand before them.
     pub(crate) fn unordered(&self) -> u64 {
-        self.unordered
+        self.judged.unordered
     }
 
     /// When the next row was known, and its partition; `None` behind the last of all.
@@ -174,7 +181,7 @@ impl History {
         !id.is_of_archive() && self.pasts.first.contains(&id.input()) && !self.is_archive_read(id.input())
     }
 
-    fn is_archive_read(&self, input: usize) -> bool {
+    pub(crate) fn is_archive_read(&self, input: usize) -> bool {
         let mut of_input = self.partitions.iter().filter(|(id, _)| id.is_of_archive() && id.input() == input);
         of_input.all(|(_, ahead)| ahead.has_ended)
     }
@@ -203,7 +210,10 @@ impl History {
             Entry::Rows(rows, range) => Known::Rows(rows, range),
             Entry::Ended => Known::Ended(id),
             Entry::BlockEnd => {
-                ahead.blocks -= 1;
+                ahead.blocks.pop_front();
+                if let Some(next) = ahead.blocks.front() {
+                    self.judged.add(next);
+                }
                 if std::mem::replace(&mut ahead.is_held, false) {
                     self.feed.hold(id, false);
                 }
@@ -226,6 +236,10 @@ impl History {
                 }
             }
             Arrival::Promise(partition, time) => {
+                // Whoever reads on from the middle of a log says again what was said there.
+                if self.intake.standing(partition).promised.is_some_and(|promised| promised >= time) {
+                    return Ok(());
+                }
                 self.intake.watermark_at_least(partition, time)?;
                 if let Some(ahead) = self.partitions.get_mut(&partition) {
                     // Before any row nothing says when it was known: it goes with the first.
@@ -244,7 +258,7 @@ impl History {
         Ok(())
     }
 
-    fn archive_partition_ended(&mut self, partition: PartitionId) {
+    pub(crate) fn archive_partition_ended(&mut self, partition: PartitionId) {
         self.intake.ended(partition);
         let input = partition.input();
         if self.is_archive_read(input) {
@@ -258,22 +272,25 @@ impl History {
         if let Some(first) = &mut taken.taken.first {
             first.place = self.feed.place(block);
         }
-        self.counts.add(taken.counts);
-        self.refused = self.refused.take().or_else(|| taken.taken.first.map(|first| first.to_string()));
+        let refused = taken.taken.first.map(|first| first.to_string());
         let rows = taken.steps.into_iter().filter_map(|step| match step {
             Step::Rows(rows) => Some(rows),
             Step::Watermark(_) | Step::Results(_) => None,
         });
         let Some(ahead) = self.partitions.get_mut(&block.partition) else { return Ok(()) };
         let mut events = Events { heard: heard.into_iter().peekable(), rule: self.rule, now: self.now };
-        self.unordered += events.long_before(ahead.known);
+        let unordered = events.long_before(ahead.known);
+        let judged = Judged { counts: taken.counts, unordered, refused };
+        if ahead.blocks.is_empty() {
+            self.judged.add(&judged);
+        }
+        ahead.blocks.push_back(judged);
         for rows in rows {
             ahead.rows(&mut events, rows, &self.groups);
         }
         ahead.events_before(&mut events, u64::MAX);
         ahead.entries.push_back((ahead.known, Entry::BlockEnd));
-        ahead.blocks += 1;
-        if ahead.blocks >= AHEAD_BLOCKS && !std::mem::replace(&mut ahead.is_held, true) {
+        if ahead.blocks.len() >= AHEAD_BLOCKS && !std::mem::replace(&mut ahead.is_held, true) {
             self.feed.hold(block.partition, true);
         }
         Ok(())

@@ -1,17 +1,25 @@
 //! Training: a job's history goes through the core once, in the order in which it was known, and the core is asked on the
-//! way what a lookup would have answered then.
+//! way what a lookup would have answered then. What was done is kept now and then, so that a run that was killed goes on.
 //!
 //! The rows of a *spine* say whom to ask about, and when. [`spine`] reads and sorts them by that time; [`feed`] reads the
 //! logs of a job's streams; [`history`] puts their rows in the order in which they were known; [`replay`] goes through both
 //! side by side, under a clock of its own that stands where the rows do; [`worker`] holds the timelines and answers; and
 //! [`table`] puts the answers beside the rows of the spine, as these came. What does not fit in memory waits in files
-//! ([`sorting`]).
+//! ([`sorting`]). [`checkpoint`] keeps what each of them has for the next run, where [`answering`] goes on.
 //!
 //! Must not know: SQL, a project's files, which connector or format it is, HTTP, or what time it is.
 
+mod answering;
+pub mod checkpoint;
 pub mod error;
 mod feed;
 mod history;
+mod in_event_time;
+mod kept_feed;
+mod kept_history;
+mod kept_replay;
+mod kept_rows;
+mod kept_worker;
 mod orders;
 mod replay;
 mod sorting;
@@ -19,8 +27,10 @@ pub mod spine;
 pub mod table;
 mod worker;
 
+pub use answering::{Answers, answers};
+pub use checkpoint::{Checkpoints, Pace, Told};
 pub use error::TrainError;
-pub use replay::{Answers, JobReport, answers};
+pub use replay::JobReport;
 pub use spine::Spine;
 pub use table::{Column, Table};
 
@@ -104,6 +114,8 @@ pub struct Settings {
     pub scratch: PathBuf,
     /// The present: nothing is known later.
     pub now: EventTime,
+    /// How to keep how far jobs are; `None` to begin anew each time.
+    pub checkpoints: Option<Checkpoints>,
     /// How many bytes of rows are sorted in memory.
     pub sorted_bytes: usize,
     /// Who is told how far it is.

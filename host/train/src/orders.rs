@@ -1,6 +1,7 @@
 //! What the workers of a job are told, in one order for all: rows that count, how far everything is settled, and what is
 //! asked meanwhile.
 
+use crate::kept_worker::Keep;
 use arrow_array::{ArrayRef, RecordBatch};
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub(crate) enum Order {
     Settle(EventTime),
     /// Answers, for the worker whose key it is.
     Ask(Ask),
+    /// Keeps everything for a checkpoint, which nothing comes behind until all have done so.
+    Keep(Keep),
 }
 
 /// Rows of a block that count, with those of each worker.

@@ -4,15 +4,18 @@
 //! windows that a lookup took for complete are the same. Of a job that looks ahead each row is asked for so much later: what
 //! follows its moment is known by then, and is what a lookup would have said then.
 
+use crate::checkpoint::Keeper;
 use crate::error::TrainError;
-use crate::feed::{Feed, InEventTime, Logs};
+use crate::feed::{Begins, Feed};
 use crate::history::{History, Known, Pasts};
+use crate::kept_replay::keep_done;
+use crate::kept_worker::WorkerMark;
 use crate::orders::{Ask, Asking, Order};
 use crate::sorting::{Sorted, Sorter};
-use crate::spine::{MOMENT, NUMBER, Spine, moment};
+use crate::spine::{MOMENT, moment};
 use crate::worker::{Done, Worker};
 use crate::{AsOfRule, Job, Listener, Progress, Settings};
-use arrow_array::RecordBatch;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +33,7 @@ const ORDERS: usize = 512;
 const WAITING: usize = 8;
 
 /// What a job's history was.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct JobReport {
     /// What was counted of its rows, up to the last that was needed.
     pub counts: Counts,
@@ -54,88 +57,64 @@ pub struct JobReport {
     pub reason: Option<String>,
 }
 
-/// Asks a job at each row of a spine. The answers are in the order of the spine.
-pub async fn answers(
-    job: &Job,
-    spine: &Spine,
-    settings: &Settings,
-) -> Result<(Answers, JobReport), TrainError> {
-    let name = &job.plan.name;
-    let keys = spine.keys_of(job)?;
-    let (rows, count) = spine.sorted(&keys, settings).await?;
-    let replay =
-        Replay::open(job, count, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
-    let (sorted, report) =
-        replay.run(rows, settings).await.map_err(|error| error.of(&format!("job `{name}`")))?;
-    Ok((Answers(sorted), report))
-}
-
-/// Answers of a job, in the order of the spine.
-#[derive(Debug)]
-pub struct Answers(Sorted);
-
-impl Answers {
-    /// Some that come next; `None` behind the last.
-    pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>, TrainError> {
-        self.0.next()
-    }
-}
-
-struct Replay {
+/// A job on its way.
+pub(crate) struct Replay<'k> {
     job: String,
-    history: History,
+    pub(crate) history: History,
     listener: Listener,
     /// Rows of the spine that were asked for, and how many there are.
-    asked: (u64, u64),
+    pub(crate) asked: (u64, u64),
     rule: AsOfRule,
-    idleness: Idleness,
-    watermark: JobWatermark,
+    pub(crate) idleness: Idleness,
+    pub(crate) watermark: JobWatermark,
     /// Partitions of logs whose archives are not at their end yet.
-    logs_behind: Vec<PartitionId>,
+    pub(crate) logs_behind: Vec<PartitionId>,
     /// Where its clock stands; `None` before the first row.
-    now: Option<EventTime>,
+    pub(crate) now: Option<EventTime>,
     /// The least distance behind its clock at which an event was known.
-    distance: Option<Span>,
-    newest: Option<EventTime>,
+    pub(crate) distance: Option<Span>,
+    pub(crate) newest: Option<EventTime>,
     /// Rows of the spine that ask for a time before any event.
-    before_any: u64,
+    pub(crate) before_any: u64,
     /// How much later than its moment a row of the spine is asked for.
     ahead: Option<Span>,
     /// How many inputs there are.
     inputs: usize,
     /// Rows of the spine that ask for a time behind the last event of an input.
-    beyond: u64,
+    pub(crate) beyond: u64,
     /// Rows of the spine for which the history ends too early.
-    cut_off: u64,
-    settled: EventTime,
+    pub(crate) cut_off: u64,
+    pub(crate) settled: EventTime,
     groups: Vec<Range<u16>>,
-    workers: Vec<(SyncSender<Arc<Vec<Order>>>, JoinHandle<Result<Done, TrainError>>)>,
-    orders: Vec<Order>,
-    answers: Arc<Mutex<Sorter>>,
+    pub(crate) workers: Vec<(SyncSender<Arc<Vec<Order>>>, JoinHandle<Result<Done, TrainError>>)>,
+    pub(crate) orders: Vec<Order>,
+    pub(crate) answers: Arc<Mutex<Sorter>>,
+    /// Keeps how far it is, if that is wanted.
+    pub(crate) keeper: Option<&'k mut Keeper>,
 }
 
-impl Replay {
-    async fn open(job: &Job, count: u64, settings: &Settings) -> Result<Replay, TrainError> {
+impl<'k> Replay<'k> {
+    /// One that asks for so many rows of a spine, with workers, whose answers have this place.
+    pub(crate) fn open(
+        job: &Job,
+        (count, answers): (u64, Sorter),
+        settings: &Settings,
+        (feed, begins): (Box<dyn Feed>, &Begins),
+        (keeper, kept): (Option<&'k mut Keeper>, &[WorkerMark]),
+    ) -> Result<Replay<'k>, TrainError> {
         let plan = &job.plan;
-        let (logs, opened) = Logs::open(job).await?;
         let mut intake = Intake::open(plan.clone());
         let mut watermark = JobWatermark::default();
         let pasts = pasts(job, settings.rule);
         let is_behind = |id: &PartitionId| !id.is_of_archive() && pasts.gaps.contains_key(&id.input());
-        for (id, open) in opened.iter().filter(|(id, _)| !is_behind(id)) {
-            if let Some(from) = &open.from {
-                intake.begin(*id, from.next);
+        for (id, begin) in begins.iter().filter(|(id, _)| !is_behind(id)) {
+            if let Some(begin) = begin {
+                intake.begin(*id, *begin);
             }
             watermark.add(*id);
         }
-        let partitions: Vec<PartitionId> = opened.iter().map(|(id, _)| *id).collect();
+        let partitions: Vec<PartitionId> = begins.iter().map(|(id, _)| *id).collect();
         let logs_behind = partitions.iter().copied().filter(is_behind).collect();
-        let in_event_time = settings.rule == AsOfRule::Event;
-        let feed: Box<dyn Feed> = if in_event_time {
-            Box::new(InEventTime::of(logs, &partitions, Intake::open(plan.clone()), settings).await?)
-        } else {
-            Box::new(logs)
-        };
         let disorder = |id: &PartitionId| {
             let input = plan.input_of(*id);
             (*id, input.map_or(Span::ZERO, |input| input.stream.disorder))
@@ -143,10 +122,12 @@ impl Replay {
         let with_disorder: Vec<_> = partitions.iter().map(disorder).collect();
         let workers = settings.workers.max(1);
         let groups: Vec<Range<u16>> = (0..workers).map(|at| range_of(at, workers, &ALL_GROUPS)).collect();
-        let answers = Sorter::new(&settings.scratch, NUMBER, settings.sorted_bytes);
         let answers = Arc::new(Mutex::new(answers));
         let started = groups.iter().enumerate().map(|(number, groups)| {
-            let worker = Worker::new(number, job, groups.clone(), answers.clone())?;
+            let mut worker = Worker::new(number, job, groups.clone(), answers.clone())?;
+            if let Some(keeper) = keeper.as_ref().filter(|_| !kept.is_empty()) {
+                worker.restore(keeper.folder(), kept)?;
+            }
             let (sender, receiver) = sync_channel(WAITING);
             Ok((sender, std::thread::spawn(move || worker.run(&receiver))))
         });
@@ -180,10 +161,16 @@ impl Replay {
             workers,
             orders: Vec::new(),
             answers,
+            keeper,
         })
     }
 
-    async fn run(mut self, spine: Sorted, settings: &Settings) -> Result<(Sorted, JobReport), TrainError> {
+    /// Asks for what was not asked for yet of a spine.
+    pub(crate) async fn run(
+        mut self,
+        spine: Sorted,
+        settings: &Settings,
+    ) -> Result<(Sorted, JobReport), TrainError> {
         let asked = self.ask_all(spine, settings).await;
         // A worker says better why it has ended.
         let finished = self.finish()?;
@@ -191,12 +178,18 @@ impl Replay {
     }
 
     async fn ask_all(&mut self, mut spine: Sorted, settings: &Settings) -> Result<(), TrainError> {
+        let mut passed = self.asked.0;
         while let Some(rows) = spine.next()? {
+            let first = passed.min(rows.num_rows() as u64);
+            passed -= first;
+            if first == rows.num_rows() as u64 {
+                continue;
+            }
             let keys = (MOMENT + 1..rows.num_columns()).map(|column| rows.column(column).clone()).collect();
             let asking = Arc::new(Asking { rows, keys });
             let encoded = EncodedKeys::encode(&asking.keys, asking.rows.num_rows())
                 .map_err(|error| TrainError::weir(error.to_string()))?;
-            for row in 0..asking.rows.num_rows() {
+            for row in first as usize..asking.rows.num_rows() {
                 let group = key_group(key_hash(encoded.key(row))).0;
                 let worker =
                     self.groups.iter().position(|groups| groups.contains(&group)).unwrap_or_default();
@@ -259,6 +252,7 @@ impl Replay {
 
     /// Has everything taken effect that was known by then.
     async fn go_on_to(&mut self, to: EventTime) -> Result<(), TrainError> {
+        self.keep_when_due()?;
         while let Some((known, id)) = self.history.next_known().await?.filter(|(known, _)| *known <= to) {
             self.let_pass(known);
             // What went on while nothing came has taken effect before the rows that come then, as it had at that time.
@@ -278,6 +272,7 @@ impl Replay {
                 known: newest_known,
                 answered: self.asked,
             });
+            self.keep_when_due()?;
         }
         self.let_pass(to);
         self.settle_known()
@@ -382,7 +377,7 @@ impl Replay {
         if self.orders.len() < ORDERS { Ok(()) } else { self.send() }
     }
 
-    fn send(&mut self) -> Result<(), TrainError> {
+    pub(crate) fn send(&mut self) -> Result<(), TrainError> {
         let orders = Arc::new(std::mem::take(&mut self.orders));
         let is_gone = self.workers.iter().any(|(sender, _)| sender.send(orders.clone()).is_err());
         // Why is said by the worker, when it is waited for.
@@ -409,7 +404,7 @@ impl Replay {
             return Err(error);
         }
         let answers = Arc::into_inner(self.answers).ok_or_else(|| TrainError::weir("a worker still runs"))?;
-        let sorted = answers.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+        let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (since, newest) = (self.history.data_since(EventTime::MAX), self.newest);
         let (refused, unordered) = (self.history.refused().map(str::to_owned), self.history.unordered());
         let report = JobReport {
@@ -424,7 +419,10 @@ impl Replay {
             failed,
             reason,
         };
-        Ok((sorted, report))
+        if let Some(keeper) = self.keeper {
+            keep_done(keeper, &mut answers, &report)?;
+        }
+        Ok((answers.finish()?, report))
     }
 }
 

@@ -3,7 +3,9 @@
 //!
 //! Rows of one number stay in the order in which they came. Must not know what the rows are.
 
+use crate::checkpoint::Out;
 use crate::error::TrainError;
+use crate::kept_rows::KeptRows;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, RecordBatch};
@@ -13,7 +15,7 @@ use arrow_select::interleave::interleave_record_batch;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Seek, Write};
+use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_format::parquet::{Pieces, push_piece};
@@ -30,20 +32,22 @@ pub(crate) struct Sorter {
     by: usize,
     /// So many bytes are held in memory.
     limit: usize,
-    held: Vec<RecordBatch>,
-    bytes: usize,
+    pub(crate) held: Vec<RecordBatch>,
+    pub(crate) bytes: usize,
     /// The most bytes that a row had on the average of those that were held at once.
-    row_bytes: usize,
-    runs: Vec<File>,
+    pub(crate) row_bytes: usize,
+    pub(crate) runs: Vec<File>,
     /// How the rows came.
-    schema: Option<SchemaRef>,
+    pub(crate) schema: Option<SchemaRef>,
+    /// Has the runs found again, where they are to be.
+    pub(crate) kept: Option<KeptRows>,
 }
 
 impl Sorter {
     /// Sorts by the numbers in column `by`, in files of this folder where the rows have more than `limit` bytes.
     pub(crate) fn new(scratch: &Path, by: usize, limit: usize) -> Sorter {
         let (scratch, held, runs) = (scratch.to_owned(), Vec::new(), Vec::new());
-        Sorter { scratch, by, limit, held, bytes: 0, row_bytes: 1, runs, schema: None }
+        Sorter { scratch, by, limit, held, bytes: 0, row_bytes: 1, runs, schema: None, kept: None }
     }
 
     /// Takes rows, all of one schema.
@@ -101,14 +105,19 @@ impl Sorter {
 
     fn spill(&mut self) -> Result<(), TrainError> {
         let mut sorted = self.in_order();
-        let mut out = BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(&self.scratch)?);
+        let mut out = match &mut self.kept {
+            Some(kept) => kept.run()?,
+            None => Out::nameless(&self.scratch)?,
+        };
         let mut piece = Vec::new();
         while let Some(rows) = sorted.next()? {
             piece.clear();
             push_piece(&rows, &mut piece)?;
-            out.write_all(&piece)?;
+            out.put(&piece)?;
         }
-        self.runs.push(out.into_inner().map_err(std::io::IntoInnerError::into_error)?);
+        let (run, written) = out.into_file()?;
+        self.runs.push(run);
+        self.kept.iter_mut().for_each(|kept| kept.runs.push(written.clone()));
         Ok(())
     }
 }

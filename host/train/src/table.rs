@@ -3,8 +3,8 @@
 //! Must not know how it is written.
 
 use crate::Job;
+use crate::answering::Answers;
 use crate::error::TrainError;
-use crate::replay::Answers;
 use crate::spine::{Spine, SpineRows};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int8Type;

@@ -52,16 +52,17 @@ pub(crate) fn schema(job: &Job) -> SchemaRef {
 
 /// Holds timelines and answers.
 pub(crate) struct Worker {
-    number: usize,
+    pub(crate) number: usize,
     job: Job,
-    keyed: Keyed,
+    pub(crate) groups: Range<u16>,
+    pub(crate) keyed: Keyed,
     asked: Vec<Asked>,
     schema: SchemaRef,
     numbers: Vec<i64>,
     /// Of the values that are not put aside.
     bytes: usize,
     /// How many rows of the spine have no answer though they have a key, and why the first has none.
-    failed: (u64, Option<String>),
+    pub(crate) failed: (u64, Option<String>),
     answers: Arc<Mutex<Sorter>>,
 }
 
@@ -98,7 +99,8 @@ impl Worker {
         };
         Ok(Worker {
             number,
-            keyed: Keyed::silent(job.plan.clone(), groups)?,
+            keyed: Keyed::silent(job.plan.clone(), groups.clone())?,
+            groups,
             asked: job.features.iter().map(asked).collect::<Result<_, TrainError>>()?,
             schema: schema(job),
             job: job.clone(),
@@ -127,6 +129,7 @@ impl Worker {
                     }
                     Order::Ask(ask) if ask.worker == self.number => self.answer(ask)?,
                     Order::Ask(_) => {}
+                    Order::Keep(keep) => self.keep(keep),
                 }
             }
         }
@@ -161,7 +164,7 @@ impl Worker {
         if is_little { Ok(()) } else { self.put_aside() }
     }
 
-    fn put_aside(&mut self) -> Result<(), TrainError> {
+    pub(crate) fn put_aside(&mut self) -> Result<(), TrainError> {
         if self.numbers.is_empty() {
             return Ok(());
         }

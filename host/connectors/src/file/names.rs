@@ -76,6 +76,12 @@ impl Listed {
         let (identity, bytes) = (Identity::of(metadata), metadata.len());
         Listed { name, identity, bytes, modified: modified(metadata) }
     }
+
+    /// Tells it from another file of its name, and from what it was before it was written to.
+    pub(super) fn stamp(&self) -> String {
+        let (seconds, nanoseconds) = self.modified;
+        format!("{} {} {seconds}.{nanoseconds:09}", self.identity.inode(), self.bytes)
+    }
 }
 
 /// The files that there are, in the order in which they are read.

@@ -148,6 +148,15 @@ impl Source for FileSource {
         .await
     }
 
+    async fn stamps(&self) -> Result<Vec<(String, String)>, ConnectError> {
+        let names = self.names.clone();
+        blocking(move || {
+            let listing = files(&names, None)?;
+            Ok(listing.files.iter().map(|file| (file.name.clone(), file.stamp())).collect())
+        })
+        .await
+    }
+
     fn missing(&self) -> Option<String> {
         let listing = files(&self.names, None);
         let found = listing.and_then(|listing| self.names.expect_some(&listing, false));

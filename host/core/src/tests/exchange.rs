@@ -137,6 +137,12 @@ proptest! {
             }
         }
         prop_assert_eq!(arrived, rows.len(), "each arrives once");
+        if let Some(block) = sorted.block(&ALL_GROUPS).unwrap() {
+            let found = KeyedRows::from_block(&plan, &block).unwrap().in_order_of_log(&plan).unwrap();
+            prop_assert_eq!((&found.rows.offsets, &found.rows.times), (&sent.rows.offsets, &sent.rows.times));
+            prop_assert_eq!(&found.rows.columns, &sent.rows.columns);
+            prop_assert_eq!(found.of_groups(&ALL_GROUPS), sent.of_groups(&ALL_GROUPS));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod lagging;
 mod last_join;
 mod served;
 mod shape;
+mod silences;
 mod two_logs;
 
 use proptest::prelude::ProptestConfig;

@@ -150,6 +150,21 @@ impl KeyedRows {
             Err(damaged("of rows of other key groups than it says"))
         }
     }
+
+    /// The same rows in the order of their log, which a block does not keep.
+    pub fn in_order_of_log(self, plan: &JobPlan) -> Result<KeyedRows, CoreError> {
+        let stage = plan.stage.as_ref().ok_or_else(|| damaged("for a job without keys"))?;
+        let Projected { partition, columns, times, offsets, arrival, .. } = self.rows;
+        let mut order: Vec<u32> = (0..offsets.len() as u32).collect();
+        order.sort_unstable_by_key(|row| offsets[*row as usize]);
+        let indices = UInt32Array::from(order.clone());
+        let columns = columns.iter().map(|column| take(column, &indices, None));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let times = order.iter().map(|row| times[*row as usize]).collect();
+        let offsets = order.iter().map(|row| offsets[*row as usize]).collect();
+        let rows = Projected { partition, columns, times, offsets, records: Vec::new(), arrival };
+        KeyedRows::of(rows, &stage.keys)
+    }
 }
 
 fn damaged(what: &str) -> CoreError {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use weir_event::Clock;
 use weir_plan::definition::Log;
 use weir_serve::{TrainingOrder, TrainingProgress, TrainingRule};
-use weir_train::{AsOfRule, Listener, Progress};
+use weir_train::{AsOfRule, Listener, Pace, Progress};
 
 /// The word behind `weir`.
 pub(super) const NAME: &str = COMMAND;
@@ -48,6 +48,7 @@ pub(super) fn run() -> Result<(), Failure> {
         time: order.time,
         with_status: order.status,
         with_log: order.with_log,
+        pace: Pace::Sparing,
     };
     let said = match training::run(&request, &listener) {
         Ok(made) => {

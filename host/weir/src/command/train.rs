@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weir_event::{Clock, Span};
-use weir_train::{AsOfRule, Listener, Progress};
+use weir_train::{AsOfRule, Listener, Pace, Progress};
 
 /// How far it is is said so often.
 const SAID_EVERY: Duration = Duration::from_secs(5);
@@ -20,7 +20,10 @@ const SAID_EVERY: Duration = Duration::from_secs(5);
                   through. Files end in .csv, .jsonl or .parquet; a spine may be compressed (.gz). Paths start \
                   where the command is typed; a file that is there is replaced once the new one is whole. Labels are features of a \
                   job whose frames look ahead: RANGE BETWEEN CURRENT ROW AND INTERVAL '7' DAY FOLLOWING; one whose time goes \
-                  beyond the history is `partial`.\n\nExamples:\n  weir \
+                  beyond the history is `partial`.\n\nA run that was killed or stopped goes on where it was when the same is \
+                  typed again, to the same result: how far it is is kept beside the output, in .weir-train-NAME, until that is \
+                  written. Where the request, a definition, the spine or a file of the history is not what it was, it begins \
+                  anew; what was kept of another request for the same output is removed.\n\nExamples:\n  weir \
                   train my-features --spine labels.csv --features user_day -o train.parquet\n  weir train my-features --spine \
                   labels.parquet --features user_day:rides,city_hours:revenue --status -o train.csv"
 )]
@@ -33,7 +36,8 @@ pub(crate) struct TrainArguments {
     /// What to ask for: JOB:FEATURE, or JOB for all of its features
     #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
     features: Vec<String>,
-    /// Where to write the training set, in the order of the spine
+    /// Where to write the training set, in the order of the spine; beside it, in .weir-train-NAME, is kept how far it is, so that
+    /// a run that was killed goes on when the same is typed again
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Which events count
@@ -51,6 +55,9 @@ pub(crate) struct TrainArguments {
     /// Of streams with an archive, read also what their logs have behind it
     #[arg(long)]
     with_log: bool,
+    /// How often it is kept how far it is, whatever that costs
+    #[arg(long, value_name = "DURATION", hide = true)]
+    keep_every: Option<Span>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -75,6 +82,9 @@ pub(super) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         time: arguments.time,
         with_status: arguments.status,
         with_log: arguments.with_log,
+        pace: arguments.keep_every.map_or(Pace::Sparing, |every| {
+            Pace::Every(Duration::from_millis(every.millis().max(0).unsigned_abs()))
+        }),
     };
     print(&training::run(&request, &|clock, _| listener(clock))?.summary)
 }

@@ -4,6 +4,8 @@
 //! were posted is read from a copy.
 
 mod output;
+mod requested;
+mod scratch;
 mod sources;
 mod spine;
 
@@ -11,18 +13,21 @@ use crate::failure::Failure;
 use crate::project::Project;
 use crate::{definitions, plugins, runtime};
 use output::Output;
+use scratch::Scratch;
 use serde_json::{Map, Value, json};
 use sources::Sources;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use weir_engine::SystemClock;
 use weir_event::suggestion::{instead_of, shown};
-use weir_event::{Clock, Span};
+use weir_event::{Clock, Fault, Span};
 use weir_plan::JobPlan;
 use weir_project::Planned;
 use weir_train::{
-    Answers, AsOfRule, Column, Job, JobReport, Listener, Settings, Spine, Table, TrainError, answers,
+    Answers, AsOfRule, Checkpoints, Column, Job, JobReport, Listener, Pace, Settings, Spine, Table, Told,
+    TrainError, answers,
 };
 
 /// So much of what has to be sorted is held in memory, each time that something has.
@@ -42,6 +47,8 @@ pub(crate) struct Request {
     pub(crate) with_status: bool,
     /// Whether logs are read behind archives.
     pub(crate) with_log: bool,
+    /// How often it is kept how far it is.
+    pub(crate) pace: Pace,
 }
 
 /// What was made.
@@ -52,6 +59,12 @@ pub(crate) struct TrainingSet {
     pub(crate) about: Value,
     /// In words.
     pub(crate) summary: String,
+}
+
+/// The folder beside a training set that is made there.
+pub(crate) fn beside(output: &Path) -> PathBuf {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    output.with_file_name(format!(".weir-train-{name}"))
 }
 
 /// Who is told how far so many jobs are, by this clock.
@@ -75,12 +88,28 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
         tracing::warn!("{plugin}");
     }
     let asked = asked_for(&planned, &request.features)?;
-    let scratch = output.scratch()?;
+    let scratch = Scratch::open(&output, &requested::mark(request, &asked))?;
     let cores = runtime::cores();
     let threads = runtime::engine(cores)?;
-    threads.spawn(leave_when_asked([scratch.path().to_owned(), copy.path().to_owned()]));
+    threads.spawn(leave_when_asked(copy.path().to_owned()));
     let data_dir = project.folder().join(&server.data_dir);
-    let sources = Sources::new(project.folder(), &data_dir, scratch.path(), clock.clone());
+    let sources = Sources::new(project.folder(), &data_dir, &scratch.copies(), clock.clone());
+    let made = make(request, (&output, &scratch), (asked, &sources), (clock, cores, threads.handle()), tells);
+    // What was away may be there again for the next run.
+    if made.as_ref().is_err_and(|failure| failure.fault() == Fault::External) {
+        scratch.stay();
+    }
+    made
+}
+
+/// Makes it of these jobs.
+fn make(
+    request: &Request,
+    (output, scratch): (&Output, &Scratch),
+    (asked, sources): (Vec<(&JobPlan, Vec<usize>)>, &Sources),
+    (clock, cores, threads): (Arc<dyn Clock>, usize, &Handle),
+    tells: Tells<'_>,
+) -> Result<TrainingSet, Failure> {
     let mut jobs = Vec::new();
     for (plan, features) in asked {
         let inputs = threads.block_on(sources.inputs(plan, request.with_log.then_some(cores)))?;
@@ -89,7 +118,7 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
     for (path, stream) in Sources::files(&jobs) {
         output.refuse_to_write_into(&*path, &stream)?;
     }
-    let spine = threads.block_on(spine::open(&request.spine, &request.time, &jobs, &sources))?;
+    let spine = threads.block_on(spine::open(&request.spine, &request.time, &jobs, sources))?;
     let columns: Vec<Vec<Column>> = jobs.iter().map(|job| columns(job, request.with_status)).collect();
     refuse_twice(&spine, columns.iter().flatten())?;
     let at_once = cores.min(jobs.len());
@@ -97,31 +126,48 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
         rule: request.rule,
         serving_delay: request.serving_delay,
         workers: cores.div_ceil(at_once),
-        scratch: scratch.path().to_owned(),
+        scratch: scratch.work(),
         now: clock.now(),
+        checkpoints: Some(Checkpoints {
+            folder: scratch.jobs(),
+            pace: request.pace,
+            clock: clock.clone(),
+            teller: Arc::new(tell_of_checkpoint),
+        }),
         sorted_bytes: SORTED_BYTES,
         listener: tells(clock, jobs.len()),
     };
-    let answered = side_by_side(&jobs, &spine, &settings, (at_once, threads.handle()))?;
+    let answered = side_by_side(&jobs, &spine, &settings, (at_once, threads))?;
     let reports: Vec<JobReport> = answered.iter().map(|(_, report)| report.clone()).collect();
     let answered = jobs.iter().zip(answered).zip(columns);
     let answered = answered.map(|((job, (answers, _)), columns)| (job, answers, columns));
     tell(&jobs, &reports, request.with_log)?;
     let table = threads.block_on(Table::of(&spine, answered.collect())).map_err(failure)?;
     let about = about(request, &jobs, &reports);
-    let rows = threads.block_on(output.write(table, &about, scratch.path()))?;
+    let rows = threads.block_on(output.write(table, &about, &scratch.work()))?;
     Ok(TrainingSet { rows, about, summary: summary(request, &jobs, &reports, rows) })
 }
 
-/// Ends the process when somebody asks for that, and leaves nothing behind.
-async fn leave_when_asked(folders: [PathBuf; 2]) {
+/// Ends the process when somebody asks for that, and leaves nothing behind except what the next run goes on from.
+async fn leave_when_asked(plugins: PathBuf) {
     runtime::asked_to_stop().await;
-    // Those who write there are in the middle of it: what they add after this goes with the next run.
-    for folder in folders {
-        let _ = std::fs::remove_dir_all(folder);
-    }
-    tracing::error!("stopped before the training set was written; run it again to have it");
+    // Who writes there is in the middle of it.
+    let _ = std::fs::remove_dir_all(plugins);
+    tracing::error!("stopped before the training set was written; type the same again to go on from here");
     std::process::exit(1);
+}
+
+/// Says what becomes of what an earlier run has kept of a job.
+fn tell_of_checkpoint(job: &str, told: Told<'_>) {
+    match told {
+        Told::Finished => tracing::info!(job, "an earlier run has its answers: nothing is read again"),
+        Told::GoesOn { events, answered } => {
+            tracing::info!(job, events, answered, "goes on where an earlier run was ended");
+        }
+        Told::Anew(reason) => {
+            tracing::warn!(job, reason, "cannot go on where an earlier run was ended: it begins anew")
+        }
+    }
 }
 
 /// The jobs of which features are asked for, each with those of its features, in the order of the first mention.
@@ -198,7 +244,7 @@ fn side_by_side(
     jobs: &[Job],
     spine: &Spine,
     settings: &Settings,
-    (at_once, threads): (usize, &tokio::runtime::Handle),
+    (at_once, threads): (usize, &Handle),
 ) -> Result<Vec<Answered>, Failure> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
@@ -301,9 +347,9 @@ fn tell_of_archive_s_end(plan: &JobPlan, report: &JobReport) {
 
 fn failure(error: TrainError) -> Failure {
     match error.fault {
-        weir_event::Fault::User => Failure::user(error),
-        weir_event::Fault::External => Failure::external(error),
-        weir_event::Fault::Weir => Failure::weir(error),
+        Fault::User => Failure::user(error),
+        Fault::External => Failure::external(error),
+        Fault::Weir => Failure::weir(error),
     }
 }
 

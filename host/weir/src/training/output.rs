@@ -28,27 +28,6 @@ pub(super) struct Output {
     content: Content,
 }
 
-/// A folder that goes when this does.
-#[derive(Debug)]
-pub(super) struct Scratch {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl Scratch {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a folder cannot be removed that nobody needs any more");
-        }
-    }
-}
-
 #[derive(Debug, Clone)]
 enum Content {
     Records(Arc<dyn Encoder>),
@@ -100,38 +79,14 @@ impl Output {
         )))
     }
 
-    /// A folder beside it for what does not fit in memory, which goes with what is returned; what a run left there that was
-    /// killed goes too.
-    pub(super) fn scratch(&self) -> Result<Scratch, Failure> {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let path = self.folder.join(format!(".weir-train-{name}"));
-        let failed = |error: io::Error| self.unwritable(&error);
-        let is_own = match fs::symlink_metadata(&path) {
-            Ok(found) => found.is_dir() && path.join("lock").is_file(),
-            Err(_) => true,
-        };
-        if !is_own {
-            return Err(Failure::user(format!(
-                "-o {}: {} is not of weir, and would be emptied; remove it, or write another file",
-                self.path.display(),
-                path.display()
-            )));
-        }
-        fs::create_dir_all(&path).map_err(failed)?;
-        let lock = File::create(path.join("lock")).map_err(failed)?;
-        if lock.try_lock().is_err() {
-            return Err(Failure::user(format!(
-                "-o {}: another `weir train` writes it now; wait for that, or write another file",
-                self.path.display()
-            )));
-        }
-        for left in fs::read_dir(&path).map_err(failed)?.flatten().filter(|entry| entry.file_name() != "lock")
-        {
-            let path = left.path();
-            let gone = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-            gone.map_err(failed)?;
-        }
-        Ok(Scratch { path, _lock: lock })
+    /// What is told of it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder beside it for what does not fit in memory, and for what the next run goes on from.
+    pub(super) fn beside(&self) -> PathBuf {
+        super::beside(&self.path)
     }
 
     /// Writes the table, and what it is made of: into the file where that has a place for it, else beside it. How many rows
@@ -204,7 +159,7 @@ impl Output {
         File::open(&self.folder)?.sync_all()
     }
 
-    fn unwritable(&self, error: &io::Error) -> Failure {
+    pub(super) fn unwritable(&self, error: &io::Error) -> Failure {
         Failure::external(format!("{} cannot be written: {error}", self.path.display()))
     }
 }

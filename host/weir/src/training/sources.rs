@@ -166,20 +166,23 @@ impl Sources {
         let failed = |error: std::io::Error| {
             Failure::external(format!("the log of stream `{stream}` cannot be copied to be read: {error}"))
         };
-        fs::create_dir_all(&to).map_err(failed)?;
-        let Ok(files) = fs::read_dir(&from) else { return Ok(()) };
-        let mut names: Vec<_> = files.flatten().map(|entry| entry.file_name()).collect();
+        // It appears when it is whole: the next run takes it as it is.
+        let whole = tempfile::tempdir_in(&self.scratch).map_err(failed)?;
+        let mut names: Vec<_> =
+            fs::read_dir(&from).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
         // Later parts of the log are copied later.
         names.sort_unstable();
         for name in names {
             let file = from.join(&name);
             if file.is_file() {
-                match fs::copy(&file, to.join(&name)) {
+                match fs::copy(&file, whole.path().join(&name)) {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     copied => drop(copied.map_err(failed)?),
                 }
             }
         }
+        to.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+        fs::rename(whole.keep(), &to).map_err(failed)?;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! Names of folders are made here, never by who asks. Must not know processes or who waits for what.
 
 use super::words::{RESULT, SPINE, named};
+use crate::training;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -78,12 +79,18 @@ impl Folders {
         }
     }
 
-    /// Removes what one that has ended needs no more.
+    /// Removes what one needs no more, as it stands.
     fn clean(&self, status: &TrainingStatus) {
         let folder = self.folder(&status.id);
-        let result =
-            (status.state == TrainingState::Done).then(|| self.result(&status.id, status.order.format));
-        let is_needed = |path: &Path| path.ends_with(STATUS) || result.as_deref() == Some(path);
+        let result = self.result(&status.id, status.order.format);
+        let needed = match status.state {
+            TrainingState::Done => vec![result],
+            TrainingState::Failed => Vec::new(),
+            TrainingState::Waiting | TrainingState::Running => {
+                vec![folder.join(named(SPINE, status.order.spine_format)), training::beside(&result)]
+            }
+        };
+        let is_needed = |path: &Path| path.ends_with(STATUS) || needed.iter().any(|other| other == path);
         let Ok(entries) = fs::read_dir(&folder) else { return };
         for path in entries.flatten().map(|entry| entry.path()).filter(|path| !is_needed(path)) {
             if let Err(error) = discard(&path) {
@@ -100,17 +107,17 @@ impl Folders {
         }
     }
 
-    /// Those that earlier processes left, each with when it ended, in the order in which they came; what was not done then
-    /// has failed for this reason.
-    pub(super) fn recover(&self, reason: &str, now: EventTime) -> Vec<(TrainingStatus, EventTime)> {
+    /// Those that earlier processes left, each with when it ended if it did, in the order in which they came. What was not
+    /// done then waits again.
+    pub(super) fn recover(&self, now: EventTime) -> Vec<(TrainingStatus, Option<EventTime>)> {
         let Ok(entries) = fs::read_dir(&self.root) else { return Vec::new() };
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let mut found: Vec<_> = names.filter_map(|id| self.recover_one(&id, reason, now)).collect();
+        let mut found: Vec<_> = names.filter_map(|id| self.recover_one(&id, now)).collect();
         found.sort_by(|(a, _), (b, _)| a.posted_at.cmp(&b.posted_at));
         found
     }
 
-    fn recover_one(&self, id: &str, reason: &str, now: EventTime) -> Option<(TrainingStatus, EventTime)> {
+    fn recover_one(&self, id: &str, now: EventTime) -> Option<(TrainingStatus, Option<EventTime>)> {
         let read = fs::read(self.folder(id).join(STATUS)).ok();
         let status = read.and_then(|read| serde_json::from_slice::<TrainingStatus>(&read).ok());
         // A folder without it has a spine that never came whole.
@@ -118,23 +125,28 @@ impl Folders {
             self.remove(id);
             return None;
         };
-        let is_there = self.result_bytes(id, status.order.format).is_some();
-        let has_ended = match status.state {
-            TrainingState::Done => is_there,
-            TrainingState::Failed => true,
-            TrainingState::Waiting | TrainingState::Running => false,
+        let has_result = self.result_bytes(id, status.order.format).is_some();
+        let spine = self.folder(id).join(named(SPINE, status.order.spine_format));
+        let is_lost = match status.state {
+            TrainingState::Failed => false,
+            TrainingState::Done => !has_result,
+            TrainingState::Waiting | TrainingState::Running => !spine.is_file(),
         };
-        if has_ended {
-            self.clean(&status);
-        } else {
+        if is_lost {
             status.state = TrainingState::Failed;
-            status.reason = Some(reason.to_owned());
+            status.reason = Some("its file is not there; post it again".to_owned());
             status.ended_at = Some(now.to_string());
             status.kept_until = Some((now + super::KEPT).to_string());
             self.settle(&status);
+        } else {
+            self.clean(&status);
+        }
+        let has_ended = matches!(status.state, TrainingState::Done | TrainingState::Failed);
+        if !has_ended {
+            (status.state, status.started_at) = (TrainingState::Waiting, None);
         }
         let ended = status.ended_at.as_ref().and_then(|at| at.parse().ok()).unwrap_or(now);
-        Some((status, ended))
+        Some((status, has_ended.then_some(ended)))
     }
 }
 
@@ -175,11 +187,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_was_not_done_has_failed_and_what_was_is_kept() {
+    fn what_was_not_done_waits_again_and_what_was_is_kept() {
         let home = tempfile::tempdir().unwrap();
         let folders = Folders::at(home.path().join("train"));
         let now = EventTime::from_millis(1_770_000_000_000);
-        assert!(folders.recover("stopped", now).is_empty());
+        assert!(folders.recover(now).is_empty());
         let make = |state| {
             let (id, spine) = folders.make().unwrap();
             fs::write(spine, "a").unwrap();
@@ -190,22 +202,31 @@ pub(super) mod tests {
         let (half, spine) = folders.make().unwrap();
         fs::write(spine, "a").unwrap();
         let (running, done) = (make(TrainingState::Running), make(TrainingState::Done));
-        fs::create_dir(folders.folder(&running).join("scratch")).unwrap();
+        let (lost, failed) = (make(TrainingState::Waiting), make(TrainingState::Failed));
+        fs::remove_file(folders.folder(&lost).join("spine.csv")).unwrap();
+        fs::create_dir(folders.folder(&running).join("of a process that was killed")).unwrap();
+        fs::create_dir(folders.folder(&running).join(".weir-train-result.jsonl")).unwrap();
         fs::write(folders.result(&done, TableFormat::Jsonl), "{}").unwrap();
-        let found = folders.recover("stopped", now);
-        assert_eq!(found.len(), 2);
+        let found = folders.recover(now);
+        assert_eq!(found.len(), 4);
         assert!(!folders.folder(&half).exists());
         let of = |id: &str| found.iter().find(|(status, _)| status.id == id).unwrap();
-        assert_eq!((of(&done).0.state, of(&running).0.state), (TrainingState::Done, TrainingState::Failed));
-        assert_eq!((of(&running).0.reason.as_deref(), of(&running).1), (Some("stopped"), now));
-        let left = |id: &str| fs::read_dir(folders.folder(id)).unwrap().count();
-        assert_eq!((left(&running), left(&done)), (1, 2));
+        let state = |id: &str| (of(id).0.state, of(id).1);
+        assert_eq!(state(&done), (TrainingState::Done, Some(now)));
+        assert_eq!(state(&running), (TrainingState::Waiting, None));
         assert_eq!(
-            folders.recover("again", now).iter().find(|(status, _)| status.id == running).unwrap(),
+            (state(&lost), state(&failed)),
+            ((TrainingState::Failed, Some(now)), (TrainingState::Failed, Some(now)))
+        );
+        assert!(of(&lost).0.reason.as_deref().is_some_and(|reason| reason.contains("post it again")));
+        let left = |id: &str| fs::read_dir(folders.folder(id)).unwrap().count();
+        assert_eq!([&running, &done, &lost, &failed].map(|id| left(id)), [3, 2, 1, 1]);
+        assert_eq!(
+            folders.recover(now).iter().find(|(status, _)| status.id == running).unwrap(),
             of(&running)
         );
         folders.remove(&done);
         folders.remove(&done);
-        assert_eq!(folders.recover("again", now).len(), 1);
+        assert_eq!(folders.recover(now).len(), 3);
     }
 }

@@ -32,8 +32,6 @@ const KEPT: Span = Span::from_millis(24 * 3_600_000);
 const MOST_KEPT: usize = 100;
 /// How often it is looked whether one is too old.
 const SWEPT_EVERY: Duration = Duration::from_secs(60);
-/// Why one failed that was not done when its server ended.
-const SERVER_STOPPED: &str = "the server was stopped; post it again";
 
 /// All of them. Clones are the same.
 #[derive(Clone)]
@@ -66,7 +64,7 @@ struct Entry {
 }
 
 impl Trainings {
-    /// Those of a data folder, with what earlier processes left there. `environment` is for the processes that make them.
+    /// Those of a data folder, with what earlier processes left there: what was not done goes on. `environment` is for the processes that make them.
     pub(crate) fn open(
         data_dir: &Path,
         project: &Path,
@@ -77,16 +75,18 @@ impl Trainings {
         let folders = Folders::at(data_dir.join("train"));
         let makes = child::Makes { project: project.to_owned(), environment };
         let mut known = Queue::default();
-        for (status, ended) in folders.recover(SERVER_STOPPED, clock.now()) {
-            known.add(Entry { status, ended: Some(ended), slot: Arc::default() });
+        for (status, ended) in folders.recover(clock.now()) {
+            known.waiting.extend(ended.is_none().then(|| status.id.clone()));
+            known.add(Entry { status, ended, slot: Arc::default() });
         }
         let trainings = Trainings(Arc::new(Works { folders, makes, clock, known: Mutex::new(known) }));
         trainings.0.sweep();
+        trainings.0.advance();
         threads.spawn(sweep_again_and_again(Arc::downgrade(&trainings.0), trainings.0.clock.clone()));
         trainings
     }
 
-    /// Stops all that are made, and starts none any more.
+    /// Stops all that are made, and starts none any more: the next server goes on with them.
     pub(crate) fn stop(&self) {
         let slots: Vec<_> = {
             let mut known = self.0.lock();
@@ -192,10 +192,14 @@ impl Works {
         let bytes = self.folders.result_bytes(id, order.format);
         let mut known = self.lock();
         known.running -= 1;
-        let (stopped, now) = (known.stopped, self.clock.now());
+        if known.stopped && ended.outcome.is_err() && known.by_id.contains_key(id) {
+            // The next server goes on with it.
+            return;
+        }
+        let now = self.clock.now();
         let status = known.by_id.get_mut(id).map(|entry| {
             entry.ended = Some(now);
-            conclude(&mut entry.status, ended, bytes.filter(|_| !stopped), stopped);
+            conclude(&mut entry.status, ended, bytes);
             entry.status.ended_at = Some(now.to_string());
             entry.status.kept_until = Some((now + KEPT).to_string());
             entry.status.clone()
@@ -217,7 +221,7 @@ impl Works {
 }
 
 /// What became of it.
-fn conclude(status: &mut TrainingStatus, ended: Ended, bytes: Option<u64>, stopped: bool) {
+fn conclude(status: &mut TrainingStatus, ended: Ended, bytes: Option<u64>) {
     status.warnings = ended.warnings;
     match (ended.outcome, bytes) {
         (Ok(made), Some(bytes)) => {
@@ -227,8 +231,7 @@ fn conclude(status: &mut TrainingStatus, ended: Ended, bytes: Option<u64>, stopp
         (outcome, _) => {
             status.state = TrainingState::Failed;
             let lost = "its file is not there; post it again".to_owned();
-            let reason = outcome.err().unwrap_or(lost);
-            status.reason = Some(if stopped { SERVER_STOPPED.to_owned() } else { reason });
+            status.reason = Some(outcome.err().unwrap_or(lost));
         }
     }
 }

@@ -137,6 +137,10 @@ impl Source for EachFile {
         Ok(self.shelf.list().await?.into_iter().map(|file| (file.name, file.bytes)).collect())
     }
 
+    async fn stamps(&self) -> Result<Vec<(String, String)>, ConnectError> {
+        Ok(sorted(self.shelf.list().await?).into_iter().map(|file| (file.name, file.identity)).collect())
+    }
+
     fn missing(&self) -> Option<String> {
         if self.follows() { None } else { self.shelf.missing() }
     }

@@ -164,6 +164,10 @@ impl Source for WholeSource {
         Ok(self.shelf.list().await?.into_iter().map(|file| (file.name, file.bytes)).collect())
     }
 
+    async fn stamps(&self) -> Result<Vec<(String, String)>, ConnectError> {
+        Ok(sorted(self.shelf.list().await?).into_iter().map(|file| (file.name, file.identity)).collect())
+    }
+
     fn missing(&self) -> Option<String> {
         if self.follow { None } else { self.shelf.missing() }
     }

@@ -24,6 +24,7 @@ mod failed_results;
 mod failed_rows;
 mod feast_stores;
 mod filling;
+mod filling_less;
 mod flights;
 mod flights_kafka;
 mod formats;

@@ -87,8 +87,12 @@ fn bootstrap(job: &Value) -> Option<String> {
     let filling = job.get("filling").map(|filling| {
         let subject = format!("what features of job {name} lack is made beside it, and begins");
         let failed = filling.get("reason").and_then(JsonValueTrait::as_str);
-        let failed =
-            failed.map(|reason| format!("what features of job {name} lack is not made now: {reason}"));
+        let told = if filling["state"] == "declined" {
+            "was made beside it, and has not taken its place"
+        } else {
+            "is not made now"
+        };
+        let failed = failed.map(|reason| format!("what features of job {name} lack {told}: {reason}"));
         failed
             .or_else(|| of_past(&subject, filling.get("bootstrap")))
             .unwrap_or_else(|| format!("what features of job {name} lack is made beside it"))
@@ -236,6 +240,11 @@ mod tests {
         assert!(log.contains("of job a lack is made beside it, and begins with the past: 70 rows"), "{log}");
         let failed = filled(json!({"state": "failed", "reason": "no file", "bootstrap": null}));
         assert!(failed.ends_with("of job a lack is not made now: no file"), "{failed}");
+        let declined = filled(json!({"state": "declined", "reason": "12 rows", "bootstrap": null}));
+        assert!(
+            declined.ends_with("lack was made beside it, and has not taken its place: 12 rows"),
+            "{declined}"
+        );
     }
 
     #[test]

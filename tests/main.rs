@@ -11,6 +11,7 @@ mod bad_sinks;
 mod bootstrap;
 mod bootstrap_edges;
 mod bootstrap_kafka;
+mod bootstrap_look;
 mod bootstrap_smooth;
 mod changes;
 mod circles;

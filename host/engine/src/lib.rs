@@ -56,6 +56,7 @@ mod take;
 pub use back_off::BackOff;
 pub use beside::filling_name;
 pub use bootstrap::ends::cuts;
+pub use bootstrap::shared_look::SharedLook;
 pub use clock::SystemClock;
 pub use dead_letters::{DeadLetters, Listing};
 pub use driver::Mode;

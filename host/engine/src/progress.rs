@@ -412,6 +412,11 @@ impl Progress {
         *known = Some(BootstrapStatus { is_new: bootstrap.is_new || was_new, ..bootstrap });
     }
 
+    /// The job looks for how its streams are cut, or has done so.
+    pub(crate) fn set_looking(&self, is_looking: bool) {
+        self.slow().bootstrap = is_looking.then(BootstrapStatus::looking);
+    }
+
     pub(crate) fn set_checkpoint(&self, checkpoint: CheckpointStatus) {
         self.slow().last_checkpoint = Some(checkpoint);
     }

@@ -107,7 +107,7 @@ pub struct PartitionStatus {
 /// How far a job is with the past of its streams.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootstrapStatus {
-    /// What it reads: `archive`, then `log` until the watermark is beyond the past, then `done`: it is bootstrapped.
+    /// What it does: `looking` for where the archives end; what it reads: `archive`, then `log` until the watermark is beyond the past, then `done`: it is bootstrapped.
     pub state: &'static str,
     /// By stream, which rows come from its archive; the others come from its log.
     pub cut: BTreeMap<String, String>,
@@ -174,6 +174,22 @@ impl FillingStatus {
 }
 
 impl BootstrapStatus {
+    /// Of a job that looks for how its streams are cut.
+    pub(crate) fn looking() -> BootstrapStatus {
+        let (archive, log) = (SideStatus::default(), BTreeMap::new());
+        BootstrapStatus {
+            state: "looking",
+            cut: BTreeMap::new(),
+            gap: BTreeMap::new(),
+            archive,
+            log,
+            bytes: None,
+            left_bytes: None,
+            is_new: false,
+            seconds_left: None,
+        }
+    }
+
     /// Whether the job is bootstrapped.
     pub fn is_done(&self) -> bool {
         self.state == "done"

@@ -64,8 +64,11 @@ impl Readiness {
                     readiness.waiting.push(json!({"job": job, "state": "retrying", "detail": reason}));
                 }
                 JobState::Starting => {
+                    let is_looking = status.bootstrap.is_some_and(|bootstrap| bootstrap.state == "looking");
+                    let is_starting =
+                        if is_looking { "looks for where its archive ends" } else { "is starting" };
                     let detail = status.restore.map_or_else(
-                        || "is starting".to_owned(),
+                        || is_starting.to_owned(),
                         |restore| format!("is reading its state: {} of {} entries", restore.read, restore.of),
                     );
                     readiness.waiting.push(json!({"job": job, "state": "starting", "detail": detail}));

@@ -107,6 +107,9 @@ fn of_past(subject: &str, bootstrap: Option<&Value>) -> Option<String> {
     let bootstrap = bootstrap.filter(|bootstrap| !bootstrap.is_null() && bootstrap["state"] != "done")?;
     let number = |value: &Value| value.as_u64().unwrap_or_default();
     let rows = number(&bootstrap["archive"]["rows"]);
+    if bootstrap["state"] == "looking" {
+        return Some(format!("{subject} with the past: it looks for where the archive ends"));
+    }
     if bootstrap["state"] == "log" {
         return Some(format!("{subject} with the past: {rows} rows of the archive are read, now the log"));
     }
@@ -233,6 +236,8 @@ mod tests {
         let unknown = job(json!({"state": "archive", "archive": archive.clone()}));
         assert!(unknown.ends_with("begins with the past: 70 rows of the archive are read"), "{unknown}");
         assert!(job(json!({"state": "log", "archive": archive.clone()})).ends_with("are read, now the log"));
+        let looking = job(json!({"state": "looking", "archive": archive.clone()}));
+        assert!(looking.ends_with("begins with the past: it looks for where the archive ends"), "{looking}");
         assert!(!job(json!({"state": "done", "archive": archive.clone()})).contains("the past"));
         let filled =
             |filling: Value| shown(&json!({"jobs": [{"job": "a", "state": "running", "filling": filling}]}));

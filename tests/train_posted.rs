@@ -326,8 +326,8 @@ fn a_job_for_training_only_is_listed_as_that() {
     let (code, told) = server.weir(&["status"]);
     assert!(code == Some(0) && told.contains("training_only") && !told.contains("failed"), "{told}");
     let (_, metrics) = server.get_text("/metrics");
-    assert!(metrics.contains("weir_job_failed{job=\"user\"} 0"), "{metrics}");
-    assert!(!metrics.contains("weir_job_ready{job=\"user\"}"), "{metrics}");
+    assert!(metrics.contains("weir_job_failed{job_name=\"user\"} 0"), "{metrics}");
+    assert!(!metrics.contains("weir_job_ready{job_name=\"user\"}"), "{metrics}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ import time
 
 BASE = 1_770_000_000_000
 USERS = 20_000
+ALONE_SECONDS = 20
 STREAM = """fields: {user_id: string, fare: double, city: string, at: timestamp}
 event_time: at
 disorder: 1s
@@ -152,7 +153,7 @@ def beside(weir, work, rows):
         time.sleep(0.1)
     print(f"{rows} rows of the archive\n{'':12} {'':9} lookup p50 ms, p99; visible p50, p99; most lag")
     for turn in range(3):
-        print(f"{'alone':12} {Load(server).during(lambda seconds: seconds > 20)}", flush=True)
+        print(f"{'alone':12} {Load(server).during(lambda seconds: seconds > ALONE_SECONDS)}", flush=True)
         name = f"begins{turn}"
         write_job(work, name, "COUNT(*) AS rides, MAX(fare) AS most, LAST_VALUE(city) AS city")
         server.process.send_signal(signal.SIGHUP)

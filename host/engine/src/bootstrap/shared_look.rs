@@ -63,9 +63,10 @@ mod tests {
             .boxed()
         };
         let found = |end: Result<ArchiveEnd, ConnectError>| end.unwrap().known.unwrap().millis();
-        let mut first = Box::pin(look.join(begin));
-        let (mut second, third) = (Box::pin(look.join(begin)), look.join(begin));
-        assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Box::pin(look.join(begin)));
+        for join in [&mut first, &mut second, &mut third] {
+            assert!(join.as_mut().now_or_never().is_none());
+        }
         // A job that is stopped meanwhile takes nothing from the others.
         drop(first);
         done.notify_one();

@@ -49,7 +49,7 @@ pub(crate) struct Look<'a> {
 }
 
 /// Known times.
-type Gap = Option<(EventTime, EventTime)>;
+type Between = Option<(EventTime, EventTime)>;
 
 /// For whoever reads archives and logs once, without a job that is kept: by input, where its archive is cut from its log, and
 /// the known times between which rows may be in neither, if there are any. Blocks are decoded by so many `workers`; `now` is the present.
@@ -58,7 +58,7 @@ pub async fn cuts(
     inputs: &[InputSource],
     workers: usize,
     now: EventTime,
-) -> Result<BTreeMap<usize, (Cut, Gap)>, ConnectError> {
+) -> Result<BTreeMap<usize, (Cut, Between)>, ConnectError> {
     let look = Look { depth: depth(workers), cpu: &CpuTime::default(), now };
     let mut bootstrap = look.bootstrap(plan, inputs).await?;
     for (at, cut) in &mut bootstrap.cuts {

@@ -5,7 +5,7 @@
 
 use crate::harness::{Project, Server, wait_for};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 use weir_engine::SystemClock;
@@ -173,10 +173,10 @@ fn a_training_set_is_the_same_by_command_and_by_post() {
 #[test]
 fn what_is_wrong_is_said_as_the_command_says_it() {
     let project = project(100);
+    project.file("jobs/plain.yaml", "query: SELECT user_id, n FROM rides\n");
+    project.file("jobs/wrong.yaml", "query: SELECT user_id, nothing FROM rides\n");
     let server = Server::start(&project, "limits: {train_body: 1KiB}\n");
     let spines = [
-        ("user:none", SPINE, "job `user` has no feature `none`"),
-        ("nobody", SPINE, "job `nobody` not found"),
         ("user", "user_id,at\nu1,2026-02-02T02:41:00Z\n", "no column `event_time`"),
         ("user", "user_id,event_time\nu1,yesterday\n", "yesterday"),
         ("user", "event_time\n2026-02-02T02:41:00Z\n", "user_id"),
@@ -206,6 +206,10 @@ fn what_is_wrong_is_said_as_the_command_says_it() {
         ("features=user&as_of=event&serving_delay=1s", "text/csv", SPINE, 400, "leave one out"),
         ("features=user&spine=x", "text/csv", SPINE, 400, "unknown parameter `spine`"),
         ("features=user", "text/csv", "", 400, "send the spine"),
+        ("features=user:n", "text/csv", SPINE, 404, "job `user` has no feature `n`; "),
+        ("features=five,usr", "text/csv", SPINE, 404, "job `usr` not found; did you mean `user`?"),
+        ("features=plain", "text/csv", SPINE, 400, "job `plain` has neither window nor aggregate"),
+        ("features=wrong", "text/csv", SPINE, 400, "jobs/wrong.yaml:"),
         ("features=user", "application/json", "[{}]", 400, "one JSON object a line"),
         ("features=user", "text/csv", &"x".repeat(1025), 413, "`limits.train_body`"),
     ] {
@@ -235,6 +239,97 @@ fn what_is_wrong_is_said_as_the_command_says_it() {
     });
 }
 
+/// A definition that came after the server had started is known by its file, as it is to the process.
+#[test]
+fn what_only_the_folder_has_can_be_asked_for() {
+    let project = project(100);
+    let server = Server::start(&project, "");
+    project.file(
+        "jobs/later.yaml",
+        "query: |\n  SELECT user_id, COUNT(*) OVER w AS c FROM rides\n  WINDOW w AS (PARTITION BY user_id ORDER BY at RANGE \
+         BETWEEN CURRENT ROW AND INTERVAL '10' SECOND FOLLOWING)\n",
+    );
+    let id = ordered(&server, "features=later:c,user:s", "text/csv", SPINE);
+    made(&server, &id);
+    let path = "/v1/train?features=later:s";
+    let (status, problem) = server.post_with(path, ("content-type", "text/csv"), SPINE);
+    assert!(status == 404 && problem["detail"].as_str().unwrap().contains("no feature `s`"), "{problem}");
+}
+
+/// Begins to send a spine, of which more never comes.
+fn begun(server: &Server, head: &str, start: &str) -> std::net::TcpStream {
+    let mut stream = std::net::TcpStream::connect(server.url().trim_start_matches("http://")).unwrap();
+    let request =
+        format!("POST /v1/train?features=user HTTP/1.1\r\nhost: localhost\r\n{head}\r\n\r\n{start}");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream
+}
+
+fn answer(mut stream: std::net::TcpStream) -> String {
+    let mut answer = String::new();
+    // Whoever sends too much is cut off behind the answer.
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn who_sends_nothing_holds_no_place_for_long() {
+    let project = project(100);
+    let server = Server::start(&project, "limits: {train_body: 1KiB}\n");
+    let clock = SystemClock::new();
+    let asked = clock.now();
+    let idle: Vec<_> = (0..8).map(|_| begun(&server, "content-length: 900", "user_id")).collect();
+    wait_for("all places to be taken", SOON, || (left(&project).len() == 8).then_some(()));
+    assert_eq!(server.post("/v1/train?features=user", SPINE).0, 503);
+    let id = wait_for("a place", SOON, || {
+        let (status, answer) = server.post("/v1/train?features=user", SPINE);
+        (status == 202).then(|| answer["id"].as_str().unwrap().to_owned())
+    });
+    let took = clock.now().since(asked).millis();
+    assert!(took < 20_000, "it took {took} ms");
+    made(&server, &id);
+    for stream in idle {
+        let answer = answer(stream);
+        assert!(
+            answer.starts_with("HTTP/1.1 408") && answer.contains("of the body 7 bytes arrived within 5 s"),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn a_body_without_a_length_that_gets_too_large_is_told_so() {
+    let project = project(100);
+    let server = Server::start(&project, "limits: {train_body: 1KiB}\n");
+    // Neither its end nor more of it comes: its sender waits for the answer.
+    let chunk = format!("800\r\n{}\r\n", "x".repeat(2048));
+    let answer = answer(begun(&server, "transfer-encoding: chunked", &chunk));
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("`limits.train_body`"), "{answer}");
+    wait_for("its spine to go", SOON, || left(&project).is_empty().then_some(()));
+}
+
+#[test]
+fn a_job_for_training_only_is_listed_as_that() {
+    let project = endless_project();
+    let server = Server::start(&project, "");
+    let (status, ready) = server.get("/readyz");
+    assert_eq!((status, &ready["not_running"]), (200, &json!([])), "{ready}");
+    let (_, jobs) = server.get("/v1/jobs");
+    let job = &jobs["jobs"][0];
+    assert_eq!(
+        (&job["job"], &job["state"], &job["lag_ms"]),
+        (&json!("user"), &json!("training_only"), &json!(0)),
+        "{job}"
+    );
+    assert!(job["reason"].as_str().unwrap().contains("weir train --features user"), "{job}");
+    let (code, told) = server.weir(&["status"]);
+    assert!(code == Some(0) && told.contains("training_only") && !told.contains("failed"), "{told}");
+    let (_, metrics) = server.get_text("/metrics");
+    assert!(metrics.contains("weir_job_failed{job_name=\"user\"} 0"), "{metrics}");
+    assert!(!metrics.contains("weir_job_ready{job_name=\"user\"}"), "{metrics}");
+}
+
 #[test]
 fn nobody_reaches_further_than_the_training_sets() {
     let project = project(100);
@@ -256,10 +351,12 @@ fn nobody_reaches_further_than_the_training_sets() {
         assert_eq!(server.delete(&format!("/v1/train/{id}")).0, 404, "{id}");
     }
     for features in ["--output=/tmp/x", "user%00", "..%2Fuser", "-o"] {
-        let id = ordered(&server, &format!("features={features}&time=%2D%2Dspine"), "text/csv", SPINE);
-        let answer = reached(&server, &id, &["done", "failed"]);
-        assert_eq!(answer["state"], "failed", "{answer}");
+        let path = format!("/v1/train?features={features}&time=%2D%2Dspine");
+        let (status, problem) = server.post_with(&path, ("content-type", "text/csv"), SPINE);
+        assert_eq!(status, 404, "{problem}");
     }
+    let id = ordered(&server, "features=user&time=%2D%2Dspine", "text/csv", SPINE);
+    assert_eq!(reached(&server, &id, &["done", "failed"])["state"], "failed");
     assert!(project.path().join("weir.yaml").is_file());
 }
 

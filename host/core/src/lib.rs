@@ -62,6 +62,7 @@ mod bounds;
 mod counts;
 mod error;
 mod expiry;
+mod extent;
 mod filter;
 pub mod groups;
 mod halve;
@@ -81,6 +82,7 @@ pub use bounds::{TimeBounds, can_be, known_at, meant_in_seconds};
 pub use counts::Counts;
 pub use error::CoreError;
 pub use expiry::{Expiry, is_of_intake};
+pub use extent::{Extent, Shortfall};
 pub use history::{Cut, Sided, known_times, record_of, split_at};
 pub use intake::admit::Heard;
 pub use intake::beginning::Beginning;
@@ -98,7 +100,7 @@ pub use keyed::segment::{Segment, StateSink};
 pub use keyed::views::prefer_views;
 pub use keyed::{Keyed, Segments, add_stats};
 pub use letter::{DeadLetter, EventPlace, FailedResult, FailedWindow, Subject};
-pub use served::{Lookback, Outcome, OverLookback, Served};
+pub use served::{Lookback, Outcome, OverLookback, Served, looks_back};
 pub use shape::{EditTime, Edited, StoredShape};
 
 #[cfg(test)]

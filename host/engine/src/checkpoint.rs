@@ -4,11 +4,12 @@
 //! outbox, and each outbox with its sink's token and what that does not cover; when all parts of a checkpoint are here, it goes to the committer, which groups the checkpoints of many jobs into one
 //! commit of the store. Only then do the effects become visible. The stream never waits for the disk.
 
+use crate::beside::filling_name;
 use crate::dead_letters::DeadLetters;
 use crate::entries::Entries;
 use crate::error::EngineError;
 use crate::inputs::Inputs;
-use crate::manifest::{Body, FORMAT, Kept};
+use crate::manifest::{Body, DeclinedFilling, FORMAT, Kept};
 use crate::merging::{Merged, Merging, Order};
 use crate::outbox::{LeftOutboxes, Outbox, SinkPart};
 use crate::progress::Progress;
@@ -210,10 +211,10 @@ struct Submission {
 
 enum Request {
     Commit(Box<Submission>),
-    /// Puts the state of one job in the place of another's.
-    TakeOver {
-        from: String,
-        to: String,
+    /// What was made beside a job takes its place, or is dropped for a reason.
+    Beside {
+        of: String,
+        declined: Option<DeclinedFilling>,
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
     /// Drops a job's state.
@@ -236,7 +237,7 @@ impl Committer {
             while let Ok(first) = inbox.recv() {
                 // Whatever waits joins the same commit, one checkpoint per job.
                 let (mut group, mut held) = (Vec::new(), Vec::new());
-                let (mut forgotten, mut fences, mut taken_over) = (Vec::new(), Vec::new(), Vec::new());
+                let (mut forgotten, mut fences, mut beside) = (Vec::new(), Vec::new(), Vec::new());
                 for request in std::iter::once(first).chain(std::iter::from_fn(|| inbox.try_recv().ok())) {
                     match request {
                         Request::Commit(next) => {
@@ -244,7 +245,7 @@ impl Committer {
                                 group.iter().any(|other: &Submission| other.plan.name == next.plan.name);
                             if is_twice { held.push(*next) } else { group.push(*next) }
                         }
-                        Request::TakeOver { from, to, reply } => taken_over.push((from, to, reply)),
+                        Request::Beside { of, declined, reply } => beside.push((of, declined, reply)),
                         Request::Forget(job, reply) => forgotten.push((job, reply)),
                         Request::Fence(fence) => fences.push(fence),
                     }
@@ -254,8 +255,8 @@ impl Committer {
                 for submission in held {
                     writer.commit(vec![submission]);
                 }
-                for (from, to, reply) in taken_over {
-                    let _ = reply.send(writer.take_over(&from, &to));
+                for (job, declined, reply) in beside {
+                    let _ = reply.send(writer.end_filling(&job, declined));
                 }
                 for (job, reply) in forgotten {
                     let _ = reply.send(writer.forget(&job));
@@ -315,14 +316,18 @@ impl Committer {
         answer.map_err(|error| EngineError::store(job, &error))
     }
 
-    /// Puts the state of one job, which does not run, in the place of another's, which does not either.
-    pub(crate) async fn take_over(&self, from: &str, to: &str) -> Result<(), EngineError> {
+    /// Puts the state that was made beside a job in the place of the job's, or drops it, which the job remembers. Neither runs.
+    pub(crate) async fn end_filling(
+        &self,
+        job: &str,
+        declined: Option<DeclinedFilling>,
+    ) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
-        let vanished = || EngineError::Vanished { job: to.to_owned(), stage: "committer" };
-        let request = Request::TakeOver { from: from.to_owned(), to: to.to_owned(), reply };
+        let vanished = || EngineError::Vanished { job: job.to_owned(), stage: "committer" };
+        let request = Request::Beside { of: job.to_owned(), declined, reply };
         self.requests.send(request).map_err(|_| vanished())?;
         let answer = answer.await.map_err(|_| vanished())?;
-        answer.map_err(|error| EngineError::store(to, &error))
+        answer.map_err(|error| EngineError::store(job, &error))
     }
 
     /// Returns when no earlier checkpoint is on its way any more: what an attempt that failed had handed in is
@@ -421,9 +426,11 @@ impl Writer {
         self.store.forget(job)
     }
 
-    /// The other's state goes with the commit that has the one's in its place; the one's own name goes after that.
-    fn take_over(&mut self, from: &str, to: &str) -> Result<(), StoreError> {
-        for job in [from, to] {
+    /// The job's state goes with the commit that has the other in its place; or that commit has why it stays. The other's own
+    /// name goes after that.
+    fn end_filling(&mut self, job: &str, declined: Option<DeclinedFilling>) -> Result<(), StoreError> {
+        let (from, to) = (filling_name(job), job.to_owned());
+        for job in [&from, &to] {
             // What was merged would count from the next commit of its job, which is another one's then.
             for Merged { of, segments, .. } in self.merging.wait_for(job) {
                 let merged = segments.ok().flatten().into_iter().flatten();
@@ -439,15 +446,19 @@ impl Writer {
                 manifest.and_then(|manifest| serde_json::from_value::<Body>(manifest.body.clone()).ok());
             body.zip(manifest)
         };
-        let (Some((filled, manifest)), Some((body, _))) = (of(from), of(to)) else { return Ok(()) };
-        let body = body.taken_over_by(filled).to_json();
-        let taken = Manifest { format: manifest.format, segments: manifest.segments.clone(), body };
-        self.segments.insert(to.to_owned(), taken.segments.clone());
-        self.segments.remove(from);
-        let committed = self.store.commit(BTreeMap::from([(to.to_owned(), taken)]));
+        let (Some((filled, of_filling)), Some((body, of_job))) = (of(&from), of(&to)) else { return Ok(()) };
+        let own = self.segments.get(&to).unwrap_or(&of_job.segments);
+        let (format, segments, body) = match declined {
+            None => (of_filling.format, &of_filling.segments, body.taken_over_by(filled)),
+            Some(_) => (of_job.format, own, Body { declined, ..body }),
+        };
+        let manifest = Manifest { format, segments: segments.clone(), body: body.to_json() };
+        self.segments.insert(to.clone(), manifest.segments.clone());
+        self.segments.remove(&from);
+        let committed = self.store.commit(BTreeMap::from([(to, manifest)]));
         self.has_failed = committed.is_err();
         committed?;
-        self.store.forget(from)
+        self.store.forget(&from)
     }
 
     /// Writes what changed in each job, several at once.

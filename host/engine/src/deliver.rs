@@ -48,6 +48,8 @@ pub(crate) enum Takes {
 /// How far a shard is with the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Era {
+    /// Its results were written already by the job whose place its state has taken.
+    Written,
     /// Its results are made of it.
     Past,
     /// It says the current result of each key.
@@ -73,6 +75,7 @@ impl Outlet {
             return None;
         }
         match (self.takes, era) {
+            (_, Era::Written) => None,
             (Takes::Past, Era::Past) | (Takes::Later, Era::Current | Era::Later) => Some(Way::AtOnce),
             (Takes::Past | Takes::Later, _) => None,
             (Takes::Smooth { together, .. }, Era::Past) => Some(Way::InTime(together)),

@@ -178,8 +178,7 @@ impl Engine {
         let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
         let now = self.surroundings.clock.now();
         let refused = jobs.refused.iter().map(|(name, refusal)| JobStatus::unstarted(name, refusal, now));
-        let status =
-            |job: &Arc<Job>| JobStatus { filling: self.filling_status(&job.plan().name), ..job.status() };
+        let status = |job: &Arc<Job>| self.with_filling(job.status());
         let mut all: Vec<_> = jobs.started.values().map(status).chain(refused).collect();
         all.sort_by(|left, right| left.job.cmp(&right.job));
         all
@@ -187,8 +186,7 @@ impl Engine {
 
     /// The state of one job, as [`Engine::statuses`] has it.
     pub fn status(&self, name: &str) -> Option<JobStatus> {
-        let job = self.job(name)?;
-        Some(JobStatus { filling: self.filling_status(name), ..job.status() })
+        Some(self.with_filling(self.job(name)?.status()))
     }
 
     /// The dead letters of all streams.

@@ -9,9 +9,10 @@ use crate::bootstrap::Phase;
 use crate::bootstrap::handover::Handover;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::holdings::{Comparison, Holdings};
 use crate::job::{Job, JobSpec};
-use crate::manifest::{Body, PartitionState};
-use crate::status::FillingStatus;
+use crate::manifest::{Body, DeclinedFilling, PartitionState};
+use crate::status::{FillingState, FillingStatus, JobStatus};
 use std::sync::Arc;
 use weir_plan::JobPlan;
 use weir_store::Commit;
@@ -30,6 +31,13 @@ pub fn lacks_past(plan: &JobPlan, head: Option<&Commit>) -> bool {
     let mut columns = 0..plan.output.columns.len();
     let has_begun_later = columns.any(|column| shape.since(plan, column).is_some());
     has_begun_later || (body.bootstrap.is_none() && body.data_since().is_some())
+}
+
+/// Whether what was made beside a job by this plan has not taken its place, as it knew less than the job.
+pub fn is_declined(plan: &JobPlan, head: Option<&Commit>) -> bool {
+    let manifest = head.and_then(|head| head.jobs.get(&plan.name));
+    let declined = manifest.and_then(|manifest| Body::read(plan, manifest).ok()?.declined);
+    declined.is_some_and(|declined| declined.definition == plan.definition)
 }
 
 /// Whether the state of a job is that of this plan.
@@ -69,7 +77,7 @@ impl Engine {
         let status = filling.status();
         Some(FillingStatus {
             definition: status.definition,
-            state: status.state,
+            state: FillingState::Job(status.state),
             events: status.counts.events,
             bootstrap: status.bootstrap,
         })
@@ -108,7 +116,29 @@ impl Engine {
 
     /// The state that was made beside a job takes the place of the job's, which does not run and neither does the other.
     pub async fn take_over(&self, job: &str) -> Result<(), EngineError> {
-        self.surroundings().committer.take_over(&filling_name(job), job).await
+        self.surroundings().committer.end_filling(job, None).await
+    }
+
+    /// The state that was made beside a job by this plan is dropped, as it knows less than the job's, which stays and
+    /// remembers why. Neither runs.
+    pub async fn decline(&self, plan: &JobPlan, reason: String) -> Result<(), EngineError> {
+        let declined = DeclinedFilling { definition: plan.definition.clone(), reason };
+        self.surroundings().committer.end_filling(&plan.name, Some(declined)).await
+    }
+
+    /// Whether the state that is made beside a job, as its newest checkpoint has it, has what the job had.
+    pub fn compare(&self, job: &str, had: &Holdings) -> Result<Comparison, EngineError> {
+        let store = |error| EngineError::store(job, &error);
+        let head = self.surroundings().store.head().map_err(store)?;
+        let manifest = head.as_ref().and_then(|head| head.jobs.get(&filling_name(job)));
+        let filled = manifest.and_then(|it| serde_json::from_value::<Body>(it.body.clone()).ok());
+        Ok(filled.map_or(Comparison::NotYet, |filled| had.compare(&filled)))
+    }
+
+    /// The status of a job with that of what is made beside it.
+    pub(crate) fn with_filling(&self, status: JobStatus) -> JobStatus {
+        let filling = self.filling_status(&status.job).or(status.filling);
+        JobStatus { filling, ..status }
     }
 }
 
@@ -135,6 +165,7 @@ impl Body {
             hidden: self.hidden,
             outboxes: self.outboxes,
             lost_letters: self.lost_letters,
+            declined: None,
             ..filled
         }
     }

@@ -241,6 +241,7 @@ impl Body {
         self.stream = stream_parts(plan);
         self.late = Some(late_words(plan));
         self.state.clone_from(&plan.state_fingerprint);
+        self.declined.take_if(|declined| declined.definition != plan.definition);
     }
 }
 

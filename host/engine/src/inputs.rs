@@ -4,6 +4,7 @@
 //! Knows which source a partition belongs to: [`PartitionId::source`] is its number. Decides nothing, and knows neither
 //! rows nor watermarks.
 
+use crate::bootstrap::shared_look::SharedLook;
 use futures_util::future::select_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct ArchiveSource {
     pub places: Arc<dyn Decoder>,
     /// The stream's own source once more, to look where its log begins.
     pub log: Arc<dyn Source>,
+    /// What jobs share that look for its end at the same time.
+    pub look: SharedLook,
 }
 
 /// Sources of a job, in the order of its plan.

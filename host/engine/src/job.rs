@@ -422,17 +422,19 @@ async fn first_body(
     let look =
         Look { depth: decode::depth(surroundings.shards), cpu: &job.progress.cpu, now: job.clock.now() };
     let mut stop = job.stop.subscribe();
-    tokio::select! {
+    job.progress.set_looking(true);
+    let looked = tokio::select! {
         bootstrap = look.bootstrap(&job.plan, &spec.inputs) => {
             let of_source = |error| EngineError::Source { job: job.plan.name.clone(), error };
-            let bootstrap = Some(bootstrap.map_err(of_source)?);
-            Ok(Some(Body { bootstrap, ..body }))
+            bootstrap.map_err(of_source).map(|bootstrap| Some(Body { bootstrap: Some(bootstrap), ..body }))
         }
         () = stopped(&mut stop) => {
             job.progress.set_state(JobState::Stopped);
             Ok(None)
         }
-    }
+    };
+    job.progress.set_looking(false);
+    looked
 }
 
 /// The outbox of every sink as the last checkpoint left it.

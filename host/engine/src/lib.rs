@@ -28,6 +28,7 @@ mod fit;
 mod follower;
 mod freshness;
 mod gone_sinks;
+mod holdings;
 mod inputs;
 mod job;
 mod keyed;
@@ -55,23 +56,25 @@ mod take;
 pub use back_off::BackOff;
 pub use beside::filling_name;
 pub use bootstrap::ends::cuts;
+pub use bootstrap::shared_look::SharedLook;
 pub use clock::SystemClock;
 pub use dead_letters::{DeadLetters, Listing};
 pub use driver::Mode;
 pub use engine::{Engine, Settings, begins_with_past, positions};
 pub use error::EngineError;
 pub use failures::FailureSample;
-pub use filling::{fills, lacks_past, runs_by};
+pub use filling::{fills, is_declined, lacks_past, runs_by};
 pub use fit::{StateEdit, state_edit};
 pub use gone_sinks::{HiddenRows, hidden_rows};
+pub use holdings::{Comparison, Holdings};
 pub use inputs::{ArchiveSource, InputSource};
 pub use job::{Job, JobSpec, KeyPage};
 pub use revisions::revised_up_to;
 pub use sink_names::{LeftRows, left_rows, sink_identity};
 pub use sink_task::{MakeSink, SinkSpec};
 pub use status::{
-    Behind, BootstrapStatus, FillingStatus, JobState, JobStatus, Refusal, RestoreStatus, SideStatus,
-    SinkState, SinkStatus,
+    Behind, BootstrapStatus, DroppedFilling, FillingState, FillingStatus, JobState, JobStatus, Refusal,
+    RestoreStatus, SideStatus, SinkState, SinkStatus,
 };
 pub use stream::{MakeDecoder, StreamHub};
 pub use weir_core::{

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_connect::Token;
-use weir_core::{Beginning, Counts, Reached, StoredShape};
+use weir_core::{Beginning, Counts, Extent, Reached, StoredShape};
 use weir_event::schema::TAKEN_BACK;
 use weir_event::{EventTime, Field, PartitionId, Position, Span};
 use weir_plan::{JobPlan, KeyedStage, LatePolicy, StreamInput};
@@ -89,8 +89,23 @@ pub(crate) struct Body {
     /// How the job began with the past of its streams; nothing where it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bootstrap: Option<Bootstrap>,
+    /// Why what was made beside the job has not taken its place, where that was so with this definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) declined: Option<DeclinedFilling>,
+    /// When the rows were that the job has taken; of a job of an older weir, those since.
+    #[serde(default)]
+    pub(crate) extent: Extent,
     /// What was counted so far.
     pub(crate) counts: Counts,
+}
+
+/// What was made beside a job knew less than the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeclinedFilling {
+    /// The hash of the definition that it was made by.
+    pub(crate) definition: String,
+    /// What it lacks, and what to do.
+    pub(crate) reason: String,
 }
 
 /// One partition at a checkpoint.
@@ -253,6 +268,8 @@ impl Body {
             outboxes: BTreeMap::new(),
             lost_letters: BTreeMap::new(),
             bootstrap: None,
+            declined: None,
+            extent: Extent::default(),
             counts: Counts::default(),
         }
     }

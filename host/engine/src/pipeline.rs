@@ -103,14 +103,18 @@ impl OpenSink {
             wants_meta: sink.wants_meta,
             takes: takes(sink),
         };
-        let is_past = body.bootstrap.as_ref().is_some_and(|it| it.phase != Phase::Done) && is_past_apart;
+        let era = match phase {
+            Some(Phase::Owed) => Era::Written,
+            Some(Phase::Past | Phase::Log) if is_past_apart => Era::Past,
+            _ => Era::Later,
+        };
         Delivery {
             plan: plan.clone(),
             outlets: sinks.iter().map(outlet).collect(),
             parts,
             tally: Tally::new(progress.clone()),
             checkpoint: body.checkpoint,
-            era: if is_past { Era::Past } else { Era::Later },
+            era,
         }
     }
 }

@@ -5,8 +5,8 @@ use crate::failures::{FailureSample, Failures};
 use crate::freshness::Freshness;
 use crate::manifest::Body;
 use crate::status::{
-    Behind, BootstrapStatus, CheckpointStatus, JobState, JobStatus, PartitionStatus, RestoreStatus,
-    SinkState, SinkStatus, millis_between,
+    Behind, BootstrapStatus, CheckpointStatus, FillingStatus, JobState, JobStatus, PartitionStatus,
+    RestoreStatus, SinkState, SinkStatus, millis_between,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -109,6 +109,8 @@ struct Slow {
     /// The events that were counted by then.
     restored_events: u64,
     bootstrap: Option<BootstrapStatus>,
+    /// What was made beside the job and has not taken its place.
+    declined: Option<FillingStatus>,
     last_checkpoint: Option<CheckpointStatus>,
     sinks: BTreeMap<String, SinkStatus>,
 }
@@ -182,6 +184,7 @@ impl Progress {
         let mut slow = self.slow();
         slow.restored_newest = newest.filter(|newest| *newest > EventTime::MIN);
         slow.restored_events = body.counts.events;
+        slow.declined = body.declined.as_ref().map(FillingStatus::declined);
         slow.held.clear();
     }
 
@@ -409,6 +412,11 @@ impl Progress {
         *known = Some(BootstrapStatus { is_new: bootstrap.is_new || was_new, ..bootstrap });
     }
 
+    /// The job looks for how its streams are cut, or has done so.
+    pub(crate) fn set_looking(&self, is_looking: bool) {
+        self.slow().bootstrap = is_looking.then(BootstrapStatus::looking);
+    }
+
     pub(crate) fn set_checkpoint(&self, checkpoint: CheckpointStatus) {
         self.slow().last_checkpoint = Some(checkpoint);
     }
@@ -496,7 +504,7 @@ impl Progress {
             cpu_seconds: self.cpu.total().as_secs_f64(),
             restore: if slow.state == JobState::Starting { self.restore() } else { None },
             bootstrap: slow.bootstrap.clone(),
-            filling: None,
+            filling: slow.declined.clone(),
             last_checkpoint: slow.last_checkpoint.clone(),
             partitions: slow.partitions.values().map(|(partition, _)| partition.clone()).collect(),
             sink_counts: slow.sinks(now),

@@ -2,6 +2,7 @@
 //!
 //! Only words; what counts while a job runs is in [`progress`](crate::progress).
 
+use crate::manifest::DeclinedFilling;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use weir_core::Counts;
@@ -106,7 +107,7 @@ pub struct PartitionStatus {
 /// How far a job is with the past of its streams.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootstrapStatus {
-    /// What it reads: `archive`, then `log` until the watermark is beyond the past, then `done`: it is bootstrapped.
+    /// What it does: `looking` for where the archives end; what it reads: `archive`, then `log` until the watermark is beyond the past, then `done`: it is bootstrapped.
     pub state: &'static str,
     /// By stream, which rows come from its archive; the others come from its log.
     pub cut: BTreeMap<String, String>,
@@ -138,14 +139,57 @@ pub struct FillingStatus {
     pub definition: Option<String>,
     /// Whether it runs.
     #[serde(flatten)]
-    pub state: JobState,
+    pub state: FillingState,
     /// Events that it has read.
     pub events: u64,
     /// How far it is with the past.
     pub bootstrap: Option<BootstrapStatus>,
 }
 
+/// Whether what is made beside a job runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum FillingState {
+    /// As any job.
+    Job(JobState),
+    /// It has ended, and was dropped.
+    Dropped(DroppedFilling),
+}
+
+/// What was made beside a job has not taken its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename = "declined")]
+pub struct DroppedFilling {
+    /// What it lacks that the job has, and what to do.
+    pub reason: String,
+}
+
+impl FillingStatus {
+    /// Of one that was dropped.
+    pub(crate) fn declined(declined: &DeclinedFilling) -> FillingStatus {
+        let DeclinedFilling { definition, reason } = declined.clone();
+        let state = FillingState::Dropped(DroppedFilling { reason });
+        FillingStatus { definition: Some(definition), state, events: 0, bootstrap: None }
+    }
+}
+
 impl BootstrapStatus {
+    /// Of a job that looks for how its streams are cut.
+    pub(crate) fn looking() -> BootstrapStatus {
+        let (archive, log) = (SideStatus::default(), BTreeMap::new());
+        BootstrapStatus {
+            state: "looking",
+            cut: BTreeMap::new(),
+            gap: BTreeMap::new(),
+            archive,
+            log,
+            bytes: None,
+            left_bytes: None,
+            is_new: false,
+            seconds_left: None,
+        }
+    }
+
     /// Whether the job is bootstrapped.
     pub fn is_done(&self) -> bool {
         self.state == "done"
@@ -216,6 +260,9 @@ pub enum JobState {
     Stopped,
     /// It failed. It goes on by itself only where its status names the time of the next try.
     Failed(String),
+    /// It does not run, and is not to: it says what training sets ask for.
+    #[serde(rename = "training_only")]
+    TrainingOnly(String),
 }
 
 /// A job's state at one moment.
@@ -286,13 +333,17 @@ impl JobStatus {
             job: job.to_owned(),
             version: None,
             definition: None,
-            state: JobState::Failed(refusal.reason.clone()),
+            state: if refusal.for_training {
+                JobState::TrainingOnly(refusal.reason.clone())
+            } else {
+                JobState::Failed(refusal.reason.clone())
+            },
             next_try: refusal.next_try,
             ready: false,
             watermark: None,
             as_of: None,
             data_since: None,
-            lag_ms: millis_between(refusal.since, now),
+            lag_ms: if refusal.for_training { 0 } else { millis_between(refusal.since, now) },
             behind: None,
             warning: None,
             counts: Counts::default(),
@@ -316,6 +367,8 @@ pub struct Refusal {
     pub since: EventTime,
     /// When it is tried again by itself, wall time; `None` where somebody has to change something first.
     pub next_try: Option<EventTime>,
+    /// Whether nothing is wrong: it is for training only.
+    pub for_training: bool,
 }
 
 /// Milliseconds from one time to another, 0 where that is not later; whatever the times are.

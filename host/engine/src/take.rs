@@ -157,6 +157,7 @@ impl Driver {
             (Step::Watermark(watermark), _) => self.send_watermark(Some(watermark)).await?,
             (Step::Rows(rows), Next::Shards(shards)) => {
                 self.state.sequence += 1;
+                self.state.body.extent.add(rows.times());
                 let concerned = |(_, shard): &(usize, &ShardInbox)| !rows.of_groups(&shard.groups).is_empty();
                 for (number, shard) in shards.iter().enumerate().filter(concerned) {
                     self.progress.sent(number, self.state.sequence);

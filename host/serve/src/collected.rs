@@ -382,7 +382,10 @@ fn job_figure(name: &str) -> Option<JobFigure> {
     Some(match name {
         "weir_job_running" => |job, _| Some(f64::from(job.status.state == JobState::Running)),
         "weir_job_failed" => |job, _| Some(f64::from(matches!(job.status.state, JobState::Failed(_)))),
-        "weir_job_ready" => |job, _| Some(f64::from(job.status.ready)),
+        "weir_job_ready" => |job, _| {
+            let is_to_run = !matches!(job.status.state, JobState::TrainingOnly(_));
+            is_to_run.then(|| f64::from(job.status.ready))
+        },
         "weir_job_bootstrapped" => {
             |job, _| job.status.bootstrap.as_ref().map(|bootstrap| f64::from(bootstrap.is_done()))
         }

@@ -56,14 +56,19 @@ impl Readiness {
                 JobState::Paused(reason) => {
                     readiness.not_running.push(json!({"job": job, "state": "paused", "detail": reason}));
                 }
+                // Nobody waits for it.
+                JobState::TrainingOnly(_) => readiness.jobs -= 1,
                 JobState::Stopped => readiness.not_running.push(json!({"job": job, "state": "stopped"})),
                 _ if status.ready => {}
                 JobState::Retrying(reason) => {
                     readiness.waiting.push(json!({"job": job, "state": "retrying", "detail": reason}));
                 }
                 JobState::Starting => {
+                    let is_looking = status.bootstrap.is_some_and(|bootstrap| bootstrap.state == "looking");
+                    let is_starting =
+                        if is_looking { "looks for where its archive ends" } else { "is starting" };
                     let detail = status.restore.map_or_else(
-                        || "is starting".to_owned(),
+                        || is_starting.to_owned(),
                         |restore| format!("is reading its state: {} of {} entries", restore.read, restore.of),
                     );
                     readiness.waiting.push(json!({"job": job, "state": "starting", "detail": detail}));
@@ -149,6 +154,16 @@ mod tests {
         let paused = status(JobState::Paused("sink `file` is full".to_owned()), false);
         let ready = Readiness::of(vec![paused, status(JobState::Running, true)]).answer().unwrap();
         assert_eq!(ready["not_running"][0]["state"], "paused");
+    }
+
+    #[test]
+    fn a_job_for_training_only_is_nobody_s_concern() {
+        let for_training = status(JobState::TrainingOnly("it looks ahead".to_owned()), false);
+        let ready = Readiness::of(vec![for_training.clone(), status(JobState::Running, true)]).answer();
+        assert_eq!(ready, Ok(json!({"status": "ready", "not_running": []})));
+        assert!(Readiness::of(vec![for_training.clone()]).answer().is_ok());
+        let failed = status(JobState::Failed("topic missing".to_owned()), true);
+        assert!(errors(Readiness::of(vec![for_training, failed]).answer()).contains("no job runs"));
     }
 
     #[test]

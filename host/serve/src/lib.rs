@@ -53,8 +53,8 @@ pub use routes::{Parameter, RouteDoc, route_docs};
 pub use status::{StatusDoc, status_docs};
 pub use streams::Streams;
 pub use training::{
-    TableFormat, Training, TrainingOrder, TrainingPlace, TrainingProgress, TrainingRefused, TrainingRule,
-    TrainingState, TrainingStatus,
+    FeaturesRefused, TableFormat, Training, TrainingOrder, TrainingPlace, TrainingProgress, TrainingRefused,
+    TrainingRule, TrainingState, TrainingStatus,
 };
 
 use app::App;

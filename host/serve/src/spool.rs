@@ -18,6 +18,12 @@ use weir_event::{Clock, within};
 const STEP_SECONDS: u64 = 30;
 /// Over a line of 3 Mbit/s.
 const STEP_BYTES: u64 = 10 << 20;
+/// Whoever sends nothing holds a place for so long.
+const FIRST_SECONDS: u64 = 5;
+/// After that a body brings so much each second, on average since it began.
+const BYTES_PER_SECOND: u64 = 1 << 10;
+/// The rest of a body that is refused is not waited for longer than this at a time: its sender may wait for the answer.
+const PAUSE_OF_REFUSED: Duration = Duration::from_secs(1);
 /// Of a body that is too large so much is still read, so that its sender gets to read the answer.
 const DRAINED_BYTES: u64 = 64 << 20;
 /// So much of its start is told.
@@ -38,6 +44,8 @@ struct Growing {
     limit_bytes: u64,
     spooled: Spooled,
     refused: Option<Problem>,
+    /// When it began, by the monotonic clock.
+    began: Duration,
 }
 
 /// Writes a body of at most `limit_bytes` to a file; `limit` names the setting.
@@ -65,30 +73,48 @@ pub(crate) async fn spool(
         limit_bytes,
         spooled: Spooled::default(),
         refused,
+        began: clock.monotonic(),
     };
     let mut body = request.into_body();
-    let slow = || {
-        let detail = format!(
-            "of the body less than {} MiB arrived within {STEP_SECONDS} s; send it over a faster line, or in parts",
-            STEP_BYTES >> 20
-        );
-        Problem::new(Kind::TooSlow, detail)
-    };
     let patience = Duration::from_secs(STEP_SECONDS);
-    while within(clock, patience, growing.step(&mut body, &too_large)).await.ok_or_else(slow)?? {}
+    let is_over = loop {
+        match within(clock, patience, growing.step((&mut body, clock), &too_large)).await {
+            Some(is_more) => {
+                if !is_more? {
+                    break true;
+                }
+            }
+            None => break false,
+        }
+    };
+    if !is_over && growing.refused.is_none() {
+        return Err(too_slow(&format!("less than {} MiB arrived within {STEP_SECONDS} s", STEP_BYTES >> 20)));
+    }
     growing.end().await
+}
+
+fn too_slow(what: &str) -> Problem {
+    Problem::new(Kind::TooSlow, format!("of the body {what}; send it over a faster line, or in parts"))
 }
 
 impl Growing {
     /// Takes a step's worth of the body; whether there may be more.
     async fn step(
         &mut self,
-        body: &mut Body,
+        (body, clock): (&mut Body, &dyn Clock),
         too_large: &(dyn Fn() -> Problem + Sync),
     ) -> Result<bool, Problem> {
         let until = self.spooled.bytes + STEP_BYTES;
         while self.spooled.bytes < until {
-            let Some(frame) = body.frame().await else { return Ok(false) };
+            let frame = match within(clock, self.patience(clock), body.frame()).await {
+                Some(Some(frame)) => frame,
+                Some(None) => return Ok(false),
+                None if self.refused.is_some() => return Ok(false),
+                None => {
+                    let (bytes, after) = (self.spooled.bytes, clock.monotonic().saturating_sub(self.began));
+                    return Err(too_slow(&format!("{bytes} bytes arrived within {} s", after.as_secs())));
+                }
+            };
             let broke_off = |error| Problem::malformed(format!("the body broke off: {error}; send it again"));
             let Ok(data) = frame.map_err(broke_off)?.into_data() else { continue };
             self.spooled.bytes += data.len() as u64;
@@ -107,6 +133,15 @@ impl Growing {
             }
         }
         Ok(true)
+    }
+
+    /// How long the next part is waited for.
+    fn patience(&self, clock: &dyn Clock) -> Duration {
+        if self.refused.is_some() {
+            return PAUSE_OF_REFUSED;
+        }
+        let until = Duration::from_secs(FIRST_SECONDS + self.spooled.bytes / BYTES_PER_SECOND);
+        (self.began + until).saturating_sub(clock.monotonic())
     }
 
     /// Keeps nothing any more, and lets go of what it has.

@@ -9,7 +9,8 @@ use crate::request::{Name, answer, blocking};
 use crate::routes::Parameter;
 use crate::spool::{Spooled, drain, spool};
 use crate::training::{
-    TableFormat, TrainingOrder, TrainingPlace, TrainingRefused, TrainingRule, TrainingState, TrainingStatus,
+    FeaturesRefused, TableFormat, TrainingOrder, TrainingPlace, TrainingRefused, TrainingRule, TrainingState,
+    TrainingStatus,
 };
 use axum::body::Body;
 use axum::extract::{RawQuery, Request, State};
@@ -62,7 +63,7 @@ pub(crate) async fn order(
 ) -> Result<Response, Problem> {
     let declared = declared_format(request.headers());
     let taken = match read_order(query.as_deref()) {
-        Ok(order) => reserve(&app).await.map(|place| (order, place)),
+        Ok(order) => reserve(&app, &order.0.features).await.map(|place| (order, place)),
         Err(problem) => Err(problem),
     };
     let ((mut order, given), place) = match taken {
@@ -92,9 +93,15 @@ pub(crate) async fn order(
     Ok(response)
 }
 
-async fn reserve(app: &App) -> Result<Box<dyn TrainingPlace>, Problem> {
-    let training = app.served.training.clone();
-    blocking(move || training.reserve()).await?.map_err(refused)
+/// A place for features that there are.
+async fn reserve(app: &App, features: &[String]) -> Result<Box<dyn TrainingPlace>, Problem> {
+    let (training, features) = (app.served.training.clone(), features.to_vec());
+    let reserved = blocking(move || training.judge(&features).map(|()| training.reserve())).await?;
+    let reserved = reserved.map_err(|refused| match refused {
+        FeaturesRefused::Unknown(message) => Problem::not_found(format!("`features`: {message}")),
+        FeaturesRefused::Unusable(message) => Problem::malformed(format!("`features`: {message}")),
+    })?;
+    reserved.map_err(refused)
 }
 
 /// The order as far as parameters say it, and the format of the spine where they do.

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// Makes training sets, a few at a time; others wait for their turn. All of it blocks for as long as a disk takes.
 pub trait Training: Send + Sync {
+    /// Whether there are such features to ask for, JOB:FEATURE or JOB.
+    fn judge(&self, features: &[String]) -> Result<(), FeaturesRefused>;
+
     /// Takes a place among those that wait, for a spine that is about to come.
     fn reserve(&self) -> Result<Box<dyn TrainingPlace>, TrainingRefused>;
 
@@ -32,6 +35,15 @@ pub trait TrainingPlace: Send + Sync {
 
     /// Lets it be made, in its turn.
     fn start(self: Box<Self>, order: TrainingOrder) -> Result<TrainingStatus, TrainingRefused>;
+}
+
+/// Why features cannot be asked for, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeaturesRefused {
+    /// There is nothing of the name.
+    Unknown(String),
+    /// There is, and it has no values that anybody can ask for.
+    Unusable(String),
 }
 
 /// Why a training set is not taken now.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use weir_engine::{BackOff, JobState, Mode, Refusal, lacks_past, state_edit};
+use weir_engine::{BackOff, Holdings, JobState, Mode, Refusal, lacks_past, state_edit};
 use weir_event::{EventTime, Span};
 use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
 use weir_project::{Planned, RefusedJob, plan_job};
@@ -51,10 +51,19 @@ struct Known {
     texts: BTreeMap<String, Texts>,
     /// Jobs that wait for a plugin.
     waiting: BTreeMap<String, (BackOff, EventTime)>,
-    /// Jobs beside which that is made which their features lack, with the plans that are changed to.
-    filling: BTreeMap<String, JobPlan>,
+    /// Jobs beside which that is made which their features lack.
+    filling: BTreeMap<String, Filling>,
     /// The server stops: nothing is started any more.
     closed: bool,
+}
+
+/// What is made beside a job.
+#[derive(Clone)]
+struct Filling {
+    /// The plan that is changed to.
+    plan: JobPlan,
+    /// What the job had when that was begun, where it goes on with it.
+    had: Option<Holdings>,
 }
 
 #[derive(Clone, PartialEq)]
@@ -230,7 +239,7 @@ impl Live {
             self.check_streams(plan, beside, head).and_then(|()| if reset { Ok(()) } else { of_state() });
         if let Err(reason) = fits {
             if !self.runs(&plan.name) {
-                self.list(known, &plan.name, reason.clone(), None);
+                self.list(known, &plan.name, reason.clone(), (None, false));
             }
             return Err(ControlError::Refused(vec![reason]));
         }
@@ -264,7 +273,7 @@ impl Live {
                 Ok(())
             }
             Err(failure) => {
-                self.list(known, &plan.name, failure.to_string(), None);
+                self.list(known, &plan.name, failure.to_string(), (None, false));
                 Err(failed(&failure))
             }
         }
@@ -313,16 +322,23 @@ impl Live {
             known.waiting.insert(refused.name.clone(), (back_off, next_try));
             Some(next_try)
         };
-        self.list(known, &refused.name, definitions::reason(refused), next_try);
+        let of = (next_try, refused.for_training);
+        self.list(known, &refused.name, definitions::reason(refused), of);
     }
 
-    fn list(&self, known: &mut Known, name: &str, reason: String, next_try: Option<EventTime>) {
+    fn list(
+        &self,
+        known: &mut Known,
+        name: &str,
+        reason: String,
+        (next_try, for_training): (Option<EventTime>, bool),
+    ) {
         if next_try.is_none() {
             known.waiting.remove(name);
         }
         let engine = &self.0.running.engine;
         let since = engine.refusal(name).map_or_else(|| self.0.opened.clock.now(), |earlier| earlier.since);
-        engine.refuse(name, Refusal { reason, since, next_try });
+        engine.refuse(name, Refusal { reason, since, next_try, for_training });
     }
 }
 

@@ -18,7 +18,7 @@ use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
 use weir_engine::{
     DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, begins_with_past, filling_name,
-    lacks_past, revised_up_to, runs_by,
+    is_declined, lacks_past, revised_up_to, runs_by,
 };
 use weir_event::suggestion::instead_of;
 use weir_event::{Clock, Ticks};
@@ -114,7 +114,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     let mut awaited = BTreeMap::new();
     if !opening.all_or_none {
         let head = store.head()?;
-        for plan in planned.jobs.iter_mut().filter(|plan| lacks_past(plan, head.as_ref())) {
+        for plan in planned.jobs.iter_mut().filter(|plan| is_to_fill(plan, head.as_ref())) {
             if let Some(earlier) = earlier(&project, &kept, plan, &*plugins, &clock)
                 && runs_by(&earlier, head.as_ref())
             {
@@ -145,6 +145,11 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
         dropped,
         all_or_none: opening.all_or_none,
     })
+}
+
+/// Whether what a job lacks of the past is made beside it: unless that was found to lack more.
+fn is_to_fill(plan: &JobPlan, head: Option<&Commit>) -> bool {
+    lacks_past(plan, head) && !is_declined(plan, head)
 }
 
 /// A job's plan by the definition that it ran by, where that is kept and is another one.
@@ -274,7 +279,7 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     let logs = Arc::new(IngestLogs::new(&opened.data_dir, opened.clock.clone(), opened.mark.clone()));
     // Before any log is opened: where one begins that is not there depends on it.
     let head = opened.store.head()?;
-    let lacks = |plan: &&JobPlan| opened.awaited.contains_key(&plan.name) || lacks_past(plan, head.as_ref());
+    let lacks = |plan: &&JobPlan| opened.awaited.contains_key(&plan.name) || is_to_fill(plan, head.as_ref());
     let lacking = opened.plans.iter().filter(lacks).map(|plan| plan.name.clone()).collect();
     let running = Running { lacking, engine: Arc::new(engine), logs, hubs: Hubs::default() };
     for (job, plan) in defined(opened) {
@@ -306,16 +311,17 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
     let unstarted = failures.into_iter().map(|(name, unstarted)| (name, unstarted.reason()));
     let (for_training, refused): (Vec<_>, Vec<_>) = opened.refused.iter().partition(|job| job.for_training);
     let with_reason = |job: &RefusedJob| (job.name.clone(), definitions::reason(job));
-    let refuse = |name: &str, reason: String| {
-        running.engine.refuse(name, Refusal { reason, since: opened.clock.now(), next_try: None });
+    let refuse = |name: &str, reason: String, for_training: bool| {
+        let since = opened.clock.now();
+        running.engine.refuse(name, Refusal { reason, since, next_try: None, for_training });
     };
     for (name, reason) in unstarted.chain(refused.into_iter().map(with_reason)) {
         tracing::error!(job = name, "job failed: {reason}");
-        refuse(&name, reason);
+        refuse(&name, reason, false);
     }
     for (name, reason) in for_training.into_iter().map(with_reason) {
         tracing::warn!(job = name, "job does not run: {reason}");
-        refuse(&name, reason);
+        refuse(&name, reason, true);
     }
     forget_guests_at_barriers(opened.plugins.clone(), checkpoint_every, &opened.clock);
     Ok(running)

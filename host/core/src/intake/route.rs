@@ -52,6 +52,11 @@ impl KeyedRows {
         self.order.is_empty()
     }
 
+    /// The event time of each row, in order, milliseconds.
+    pub fn times(&self) -> &[i64] {
+        &self.rows.times
+    }
+
     /// The offset of each row's record, in order.
     pub fn records(&self) -> impl Iterator<Item = u64> {
         self.ranks.iter().map(Rank::record)

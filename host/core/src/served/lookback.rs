@@ -111,6 +111,24 @@ impl OverLookback {
     }
 }
 
+/// How far before a stage's watermark the rows may be that lookups still count; `None` where nothing bounds that.
+pub fn looks_back(spec: &StageSpec) -> Option<Span> {
+    let of_values = match &spec.frames {
+        // The newest complete window may have ended almost as long ago as the next one takes.
+        Frames::Grid(grid) => Some(sum(grid.size, grid.size.max(grid.slide))),
+        Frames::Cumulate(_) | Frames::Table(_) => spec.frames.longest().map(|longest| sum(longest, longest)),
+        // A session is as long as its events make it; it is found for as long as it is kept.
+        Frames::Session(session) => spec.retention.map(|retention| sum(retention, session.gap)),
+        Frames::Lifetime => None,
+        Frames::Over(all) => found_for(spec, all),
+    };
+    of_values.map(|span| sum(span, spec.reach()))
+}
+
+fn sum(one: Span, other: Span) -> Span {
+    Span::from_millis(one.millis().saturating_add(other.millis()))
+}
+
 /// Whether what reaches so far back of a time begins before `since`; without either it begins before all times.
 fn is_within(back: Option<Span>, time: Option<EventTime>, since: EventTime) -> bool {
     time.zip(back).is_none_or(|(time, back)| time - back < since)
@@ -220,5 +238,32 @@ mod tests {
         assert!(is_beyond((1, 99, 99), 140));
         assert!(is_beyond((0, 0, 0), 159));
         assert!(!is_beyond((0, 0, 0), 160));
+    }
+
+    #[test]
+    fn rows_count_as_far_back_as_the_oldest_answer_reaches() {
+        let spec = |frames: Frames, history: i64| StageSpec {
+            frames,
+            inputs: Vec::new(),
+            aggregates: Vec::new(),
+            carried: Vec::new(),
+            corrects: None,
+            history: span(history),
+            retention: None,
+            tail: None,
+            emit_changes: false,
+            results_below: None,
+        };
+        let grid = |size, slide| {
+            Frames::Grid(weir_timeline::Grid { size: span(size), slide: span(slide), offset: Span::ZERO })
+        };
+        assert_eq!(looks_back(&spec(grid(10, 2), 5)), Some(span(25)));
+        assert_eq!(looks_back(&spec(grid(10, 30), 5)), Some(span(45)));
+        assert_eq!(looks_back(&spec(Frames::Lifetime, 5)), None);
+        assert_eq!(
+            looks_back(&spec(Frames::Over(vec![OverFrame::range(Some(span(20)))]), 5)),
+            Some(span(25))
+        );
+        assert_eq!(looks_back(&spec(Frames::Over(vec![rows(Some(3), 0)]), 5)), None);
     }
 }

@@ -6,7 +6,7 @@
 
 mod lookback;
 
-pub use lookback::{Lookback, OverLookback};
+pub use lookback::{Lookback, OverLookback, looks_back};
 
 use crate::keyed::lookup::Looked;
 use weir_event::EventTime;

@@ -10,12 +10,14 @@ use crate::inputs::{ArchiveSource, InputSource};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, RecordBatch};
+use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
-use weir_connect::{ConnectError, CpuTime, Fetch, OpenPartition};
+use std::sync::Arc;
+use weir_connect::{ConnectError, CpuTime, Decoder, Fetch, OpenPartition, Source};
 use weir_core::{Cut, first_offset, known_times, record_of};
 use weir_event::{EventTime, PartitionId, Position, Span};
 use weir_plan::definition::{Archive, ArchiveCut};
-use weir_plan::{JobPlan, StreamInput};
+use weir_plan::{JobPlan, StreamDefinition, StreamInput};
 
 /// How far an archive goes.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +49,7 @@ pub(crate) struct Look<'a> {
 }
 
 /// Known times.
-type GapTimes = Option<(EventTime, EventTime)>;
+type Between = Option<(EventTime, EventTime)>;
 
 /// For whoever reads archives and logs once, without a job that is kept: by input, where its archive is cut from its log, and
 /// the known times between which rows may be in neither, if there are any. Blocks are decoded by so many `workers`; `now` is the present.
@@ -56,7 +58,7 @@ pub async fn cuts(
     inputs: &[InputSource],
     workers: usize,
     now: EventTime,
-) -> Result<BTreeMap<usize, (Cut, GapTimes)>, ConnectError> {
+) -> Result<BTreeMap<usize, (Cut, Between)>, ConnectError> {
     let look = Look { depth: depth(workers), cpu: &CpuTime::default(), now };
     let mut bootstrap = look.bootstrap(plan, inputs).await?;
     for (at, cut) in &mut bootstrap.cuts {
@@ -65,7 +67,7 @@ pub async fn cuts(
             && let (ArchiveCut::At(_), Cut::At(time)) = (&archive.cut, &cut.cut)
         {
             let before = Look { now: now.min(*time - Span::from_millis(1)), ..look };
-            cut.newest_known = before.archive_end(input, archive, source).await?.known;
+            cut.newest_known = before.through(input, source).await?.known;
             cut.end_archive();
         }
     }
@@ -73,7 +75,88 @@ pub async fn cuts(
     Ok(bootstrap.cuts.into_iter().map(of_input).collect())
 }
 
+/// A look through all of an archive, of its columns only those that say where a row belongs.
+struct LookThrough {
+    stream: Arc<StreamDefinition>,
+    source: Arc<dyn Source>,
+    places: Arc<dyn Decoder>,
+    depth: usize,
+    cpu: CpuTime,
+    now: EventTime,
+}
+
+impl LookThrough {
+    async fn end(self) -> Result<ArchiveEnd, ConnectError> {
+        tracing::info!(stream = self.stream.name, "looking for where its archive ends");
+        let partitions = self.source.partitions(&[]).await?;
+        let mut open: BTreeSet<u16> = partitions.iter().map(|open| open.partition).collect();
+        let mut reader = self.source.open(0, &partitions, true).await?;
+        let mut decoding = Decoding::new(BTreeMap::from([(0, self.places.clone())]), self.depth, &self.cpu);
+        let mut end = ArchiveEnd::default();
+        while !open.is_empty() || !decoding.is_empty() {
+            tokio::select! {
+                biased;
+                fetched = reader.next(), if !open.is_empty() && decoding.has_room() => match fetched? {
+                    Fetch::CaughtUp(partition) | Fetch::Ended(partition) => {
+                        open.remove(&partition.partition);
+                    }
+                    fetch => decoding.push(fetch),
+                },
+                outcome = decoding.next(), if !decoding.is_empty() => match outcome.flatten() {
+                    Some(Outcome::Ready(Arrival::Block(block))) => self.go_through(&block.1.columns, &mut end),
+                    Some(Outcome::Ready(_)) => {}
+                    Some(Outcome::Unready(unready)) => return Err(unready.1),
+                    None => return Err(ConnectError::internal("the decoder panicked on a block of the archive")),
+                },
+            }
+        }
+        Ok(end)
+    }
+
+    fn go_through(&self, columns: &RecordBatch, end: &mut ArchiveEnd) {
+        let time = |column: usize| columns.column(column).as_primitive::<TimestampMillisecondType>();
+        let declared = self.stream.known_time.map(|_| time(1));
+        let event = time(0);
+        for row in 0..columns.num_rows() {
+            let known = declared.filter(|known| known.is_valid(row)).map(|known| known.value(row));
+            let known = EventTime::from_millis(known.unwrap_or_else(|| event.value(row)));
+            if known <= self.now {
+                end.known = end.known.max(Some(known));
+            }
+        }
+        if let Some(Archive { cut: ArchiveCut::ByOffset(_), .. }) = &self.stream.archive {
+            let first = 1 + usize::from(declared.is_some());
+            let number = |column: usize| columns.column(column).as_primitive::<Int64Type>();
+            let (partitions, offsets) = (number(first), number(first + 1));
+            for row in 0..columns.num_rows() {
+                let [partition, offset] =
+                    [partitions, offsets].map(|column| column.is_valid(row).then(|| column.value(row)));
+                if let Some((partition, offset)) = record_of(partition, offset) {
+                    let end = end.offsets.entry(partition).or_default();
+                    *end = (*end).max(offset + 1);
+                }
+            }
+        }
+    }
+}
+
 impl Look<'_> {
+    fn through(
+        &self,
+        input: &StreamInput,
+        archive: &ArchiveSource,
+    ) -> impl Future<Output = Result<ArchiveEnd, ConnectError>> + Send + use<> {
+        let look = LookThrough {
+            stream: input.stream.clone(),
+            source: archive.source.clone(),
+            places: archive.places.clone(),
+            depth: self.depth,
+            cpu: self.cpu.clone(),
+            now: self.now,
+        };
+        look.end()
+    }
+
     /// How a job begins whose streams have archives: each is looked through as far as its cut has to be found, and so are the
     /// first records of their logs, which wait for the job from then on.
     pub(crate) async fn bootstrap(
@@ -93,7 +176,10 @@ impl Look<'_> {
             let of_archive = source.source.parts().await.map_err(in_archive)?;
             let end = match archive.cut {
                 ArchiveCut::At(_) => None,
-                _ => Some(self.archive_end(stream, archive, source).await.map_err(in_archive)?),
+                _ => {
+                    let end = source.look.join(|| self.through(stream, source).boxed()).await;
+                    Some(end.map_err(in_archive)?)
+                }
             };
             let log = self.log_starts(stream, input, source).await?;
             let cut = decide(name, archive, &BothEnds { archive: end, log, now: self.now })?;
@@ -113,72 +199,6 @@ impl Look<'_> {
             parts.insert(at, of_archive);
         }
         Ok(Bootstrap::of(cuts, bytes, parts))
-    }
-
-    /// Reads all of an archive, of its columns only those that say where a row belongs.
-    pub(crate) async fn archive_end(
-        &self,
-        stream: &StreamInput,
-        archive: &Archive,
-        source: &ArchiveSource,
-    ) -> Result<ArchiveEnd, ConnectError> {
-        let partitions = source.source.partitions(&[]).await?;
-        let mut open: BTreeSet<u16> = partitions.iter().map(|open| open.partition).collect();
-        let mut reader = source.source.open(0, &partitions, true).await?;
-        let mut decoding = Decoding::new(BTreeMap::from([(0, source.places.clone())]), self.depth, self.cpu);
-        let mut end = ArchiveEnd::default();
-        while !open.is_empty() || !decoding.is_empty() {
-            tokio::select! {
-                biased;
-                fetched = reader.next(), if !open.is_empty() && decoding.has_room() => match fetched? {
-                    Fetch::CaughtUp(partition) | Fetch::Ended(partition) => {
-                        open.remove(&partition.partition);
-                    }
-                    fetch => decoding.push(fetch),
-                },
-                outcome = decoding.next(), if !decoding.is_empty() => match outcome.flatten() {
-                    Some(Outcome::Ready(Arrival::Block(block))) => {
-                        self.go_through(&block.1.columns, stream, archive, &mut end);
-                    }
-                    Some(Outcome::Ready(_)) => {}
-                    Some(Outcome::Unready(unready)) => return Err(unready.1),
-                    None => return Err(ConnectError::internal("the decoder panicked on a block of the archive")),
-                },
-            }
-        }
-        Ok(end)
-    }
-
-    fn go_through(
-        &self,
-        columns: &RecordBatch,
-        stream: &StreamInput,
-        archive: &Archive,
-        end: &mut ArchiveEnd,
-    ) {
-        let time = |column: usize| columns.column(column).as_primitive::<TimestampMillisecondType>();
-        let declared = stream.stream.known_time.map(|_| time(1));
-        let event = time(0);
-        for row in 0..columns.num_rows() {
-            let known = declared.filter(|known| known.is_valid(row)).map(|known| known.value(row));
-            let known = EventTime::from_millis(known.unwrap_or_else(|| event.value(row)));
-            if known <= self.now {
-                end.known = end.known.max(Some(known));
-            }
-        }
-        if let ArchiveCut::ByOffset(_) = archive.cut {
-            let first = 1 + usize::from(declared.is_some());
-            let number = |column: usize| columns.column(column).as_primitive::<Int64Type>();
-            let (partitions, offsets) = (number(first), number(first + 1));
-            for row in 0..columns.num_rows() {
-                let [partition, offset] =
-                    [partitions, offsets].map(|column| column.is_valid(row).then(|| column.value(row)));
-                if let Some((partition, offset)) = record_of(partition, offset) {
-                    let end = end.offsets.entry(partition).or_default();
-                    *end = (*end).max(offset + 1);
-                }
-            }
-        }
     }
 
     /// Reads the first records of every partition of the log.

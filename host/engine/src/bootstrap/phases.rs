@@ -166,12 +166,13 @@ impl Driver {
 
     /// Nothing of the past is missing any more: what follows is written, each key's current result first.
     pub(crate) async fn past_is_over(&mut self) -> Result<(), EngineError> {
+        let was_owed = self.state.phase() == Phase::Owed;
         if let Some(bootstrap) = &mut self.state.body.bootstrap {
             bootstrap.phase = Phase::Done;
         }
         self.state.is_just_over = true;
         self.progress.set_data_since(self.state.data_since());
-        if self.mode == Mode::Live {
+        if self.mode == Mode::Live || was_owed {
             self.send_signal(Signal::Current).await?;
             self.send_signal(Signal::Later).await?;
         }

@@ -105,7 +105,17 @@ async fn a_job_that_cannot_start_is_listed_until_it_starts() {
     let world = World::new();
     let (engine, _) = world.start(&plan(), lines(&["u,5,1,"]), Mode::Live);
     let since = EventTime::from_millis(-1000);
-    engine.refuse("b", Refusal { reason: "no such function".to_owned(), since, next_try: None });
+    let refusal = |reason: &str, for_training| Refusal {
+        reason: reason.to_owned(),
+        since,
+        next_try: None,
+        for_training,
+    };
+    engine.refuse("b", refusal("looks ahead", true));
+    let for_training = &engine.statuses()[0];
+    let state = JobState::TrainingOnly("looks ahead".to_owned());
+    assert_eq!((&for_training.state, for_training.lag_ms), (&state, 0));
+    engine.refuse("b", refusal("no such function", false));
     let names = |engine: &crate::Engine| -> Vec<String> {
         engine.statuses().into_iter().map(|status| status.job).collect()
     };

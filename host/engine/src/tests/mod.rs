@@ -22,5 +22,6 @@ mod sessions;
 mod sinks;
 mod skew;
 mod stream;
+mod taken_over;
 mod unready;
 mod waiting;

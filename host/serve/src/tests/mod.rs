@@ -185,6 +185,10 @@ impl Control for NoControl {
 struct NoTraining;
 
 impl Training for NoTraining {
+    fn judge(&self, _features: &[String]) -> Result<(), FeaturesRefused> {
+        Ok(())
+    }
+
     fn reserve(&self) -> Result<Box<dyn TrainingPlace>, TrainingRefused> {
         Err(TrainingRefused { message: "all places are taken".to_owned(), retry_after_seconds: 10 })
     }

@@ -6,6 +6,7 @@ use crate::live::Live;
 use crate::plugins;
 use crate::process;
 use crate::runtime::{self, StopSignals, Threads};
+use crate::training::Judge;
 use crate::trainings::Trainings;
 use crate::wiring::{self, Opening};
 use clap::Args;
@@ -74,13 +75,14 @@ impl Server {
         let engine_threads = runtime::engine(opened.shards)?;
         let running = engine_threads.block_on(wiring::start(&opened, Mode::Live))?;
         let streams = Arc::new(wiring::streams(&opened, &running)?);
-        let trainings = Trainings::open(
-            &opened.data_dir,
-            &opened.folder,
-            opening.overrides.clone(),
-            opened.clock.clone(),
-            engine_threads.handle(),
-        );
+        let judge = Judge {
+            engine: running.engine.clone(),
+            folder: opened.folder.clone(),
+            environment: opening.overrides.clone(),
+            plugins: opened.plugins.clone(),
+            clock: opened.clock.clone(),
+        };
+        let trainings = Trainings::open(&opened.data_dir, judge, engine_threads.handle());
         let live = Live::new(opened, running, streams.clone(), engine_threads.handle().clone());
         // Before it answers: whoever has an answer may ask it to stop. Until then nothing has to be ended in order.
         let stops = http_threads.block_on(async { StopSignals::take() }).map_err(cannot_take)?;

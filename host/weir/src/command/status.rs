@@ -87,8 +87,12 @@ fn bootstrap(job: &Value) -> Option<String> {
     let filling = job.get("filling").map(|filling| {
         let subject = format!("what features of job {name} lack is made beside it, and begins");
         let failed = filling.get("reason").and_then(JsonValueTrait::as_str);
-        let failed =
-            failed.map(|reason| format!("what features of job {name} lack is not made now: {reason}"));
+        let told = if filling["state"] == "declined" {
+            "was made beside it, and has not taken its place"
+        } else {
+            "is not made now"
+        };
+        let failed = failed.map(|reason| format!("what features of job {name} lack {told}: {reason}"));
         failed
             .or_else(|| of_past(&subject, filling.get("bootstrap")))
             .unwrap_or_else(|| format!("what features of job {name} lack is made beside it"))
@@ -103,6 +107,9 @@ fn of_past(subject: &str, bootstrap: Option<&Value>) -> Option<String> {
     let bootstrap = bootstrap.filter(|bootstrap| !bootstrap.is_null() && bootstrap["state"] != "done")?;
     let number = |value: &Value| value.as_u64().unwrap_or_default();
     let rows = number(&bootstrap["archive"]["rows"]);
+    if bootstrap["state"] == "looking" {
+        return Some(format!("{subject} with the past: it looks for where the archive ends"));
+    }
     if bootstrap["state"] == "log" {
         return Some(format!("{subject} with the past: {rows} rows of the archive are read, now the log"));
     }
@@ -229,6 +236,8 @@ mod tests {
         let unknown = job(json!({"state": "archive", "archive": archive.clone()}));
         assert!(unknown.ends_with("begins with the past: 70 rows of the archive are read"), "{unknown}");
         assert!(job(json!({"state": "log", "archive": archive.clone()})).ends_with("are read, now the log"));
+        let looking = job(json!({"state": "looking", "archive": archive.clone()}));
+        assert!(looking.ends_with("begins with the past: it looks for where the archive ends"), "{looking}");
         assert!(!job(json!({"state": "done", "archive": archive.clone()})).contains("the past"));
         let filled =
             |filling: Value| shown(&json!({"jobs": [{"job": "a", "state": "running", "filling": filling}]}));
@@ -236,6 +245,11 @@ mod tests {
         assert!(log.contains("of job a lack is made beside it, and begins with the past: 70 rows"), "{log}");
         let failed = filled(json!({"state": "failed", "reason": "no file", "bootstrap": null}));
         assert!(failed.ends_with("of job a lack is not made now: no file"), "{failed}");
+        let declined = filled(json!({"state": "declined", "reason": "12 rows", "bootstrap": null}));
+        assert!(
+            declined.ends_with("lack was made beside it, and has not taken its place: 12 rows"),
+            "{declined}"
+        );
     }
 
     #[test]

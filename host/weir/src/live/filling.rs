@@ -3,11 +3,11 @@
 //!
 //! Knows when that is begun, given up and over. Must not know how a state is made or changed.
 
-use super::{Known, Live};
+use super::{Filling, Known, Live};
 use crate::failure::Failure;
 use crate::wiring::{self, spec};
 use std::time::Duration;
-use weir_engine::{Mode, filling_name, fills, lacks_past};
+use weir_engine::{Comparison, Holdings, Mode, filling_name, fills, lacks_past};
 use weir_event::Ticks;
 use weir_plan::JobPlan;
 use weir_store::Commit;
@@ -66,7 +66,8 @@ impl Live {
         head: Option<&Commit>,
     ) -> Result<bool, Failure> {
         let lacks = self.runs(&plan.name) && lacks_past(plan, head);
-        let is_same = known.filling.get(&plan.name).is_some_and(|other| other.definition == plan.definition);
+        let is_same =
+            known.filling.get(&plan.name).is_some_and(|other| other.plan.definition == plan.definition);
         if lacks && is_same && self.0.running.engine.filling(&plan.name).is_some() {
             return Ok(true);
         }
@@ -78,13 +79,14 @@ impl Live {
     }
 
     pub(super) fn fill(&self, known: &mut Known, plan: &JobPlan, head: Option<&Commit>) {
+        let had = Holdings::of(plan, head);
         let (opened, running) = (&self.0.opened, &self.0.running);
         wiring::claim(head, &running.logs, &filling_name(&plan.name), None);
         let begun = spec::job_spec(opened, running, plan, Mode::Live)
             .and_then(|spec| running.engine.fill(spec).map_err(|error| Failure::from(&error)));
         match begun {
             Ok(()) => {
-                known.filling.insert(plan.name.clone(), plan.clone());
+                known.filling.insert(plan.name.clone(), Filling { plan: plan.clone(), had });
                 tracing::info!(
                     job = plan.name,
                     definition = plan.definition,
@@ -125,7 +127,7 @@ impl Live {
             };
             let filled: Vec<String> = known.filling.keys().filter(is_filled).cloned().collect();
             for name in filled {
-                if let Err(failure) = self.change_to(&mut known, &name).await {
+                if let Err(failure) = self.end_filling(&mut known, &name).await {
                     tracing::error!(
                         job = name,
                         "lookups do not change to what was made beside it: {failure}"
@@ -135,9 +137,53 @@ impl Live {
         }
     }
 
-    /// What was made beside a job goes on in its place.
-    async fn change_to(&self, known: &mut Known, name: &str) -> Result<(), Failure> {
-        let Some(plan) = known.filling.remove(name) else { return Ok(()) };
+    /// What was made beside a job goes on in its place, unless it knows less than the job.
+    async fn end_filling(&self, known: &mut Known, name: &str) -> Result<(), Failure> {
+        let Some(Filling { plan, had }) = known.filling.get(name).cloned() else { return Ok(()) };
+        let compared = had.map(|had| {
+            let (engine, name) = (self.0.running.engine.clone(), name.to_owned());
+            tokio::task::spawn_blocking(move || engine.compare(&name, &had))
+        });
+        let compared = match compared {
+            Some(compared) => compared
+                .await
+                .map_err(|panic| Failure::weir(format!("comparing two states panicked: {panic}")))?
+                .map_err(|error| Failure::from(&error))?,
+            None => Comparison::Whole,
+        };
+        match compared {
+            Comparison::NotYet => Ok(()),
+            Comparison::Whole => {
+                known.filling.remove(name);
+                self.change_to(known, &plan).await
+            }
+            Comparison::Lacks(reason) => {
+                known.filling.remove(name);
+                self.decline(known, &plan, reason).await
+            }
+        }
+    }
+
+    /// What was made beside a job is dropped; the job goes on with what it has, by its new definition.
+    async fn decline(&self, known: &Known, plan: &JobPlan, reason: String) -> Result<(), Failure> {
+        let (opened, running, name) = (&self.0.opened, &self.0.running, &plan.name);
+        tracing::warn!(
+            job = name,
+            definition = plan.definition,
+            "what was made beside the job does not take its place: {reason}"
+        );
+        running.engine.stop_filling(name).await;
+        running.engine.stop_job(name).await;
+        let declined = running.engine.decline(plan, reason).await.map_err(|error| Failure::from(&error));
+        running.logs.release(&filling_name(name));
+        wiring::succeed(opened, running, plan).map_err(wiring::Unstarted::failure)?;
+        declined?;
+        self.keep_definition(known, name).await;
+        Ok(())
+    }
+
+    async fn change_to(&self, known: &Known, plan: &JobPlan) -> Result<(), Failure> {
+        let name = &plan.name;
         let (opened, running) = (&self.0.opened, &self.0.running);
         // First what was made: the job goes on beyond it, so that it is known to the record what was written.
         running.engine.stop_filling(name).await;
@@ -153,9 +199,9 @@ impl Live {
         running.engine.stop_job(name).await;
         let taken = running.engine.take_over(name).await.map_err(|error| Failure::from(&error));
         let head = self.head().await?;
-        wiring::claim(head.as_ref(), &running.logs, name, Some(&plan));
+        wiring::claim(head.as_ref(), &running.logs, name, Some(plan));
         running.logs.release(&filling_name(name));
-        wiring::succeed(opened, running, &plan).map_err(wiring::Unstarted::failure)?;
+        wiring::succeed(opened, running, plan).map_err(wiring::Unstarted::failure)?;
         taken?;
         self.keep_definition(known, name).await;
         tracing::info!(

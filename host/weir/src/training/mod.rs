@@ -3,6 +3,7 @@
 //! Nothing here computes a value. A server may have the project open: its state is not touched, and the log of events that
 //! were posted is read from a copy.
 
+mod asked;
 mod output;
 mod requested;
 mod scratch;
@@ -12,6 +13,8 @@ mod spine;
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::{definitions, plugins, runtime};
+pub(crate) use asked::Judge;
+use asked::{Unasked, asked_for};
 use output::Output;
 use scratch::Scratch;
 use serde_json::{Map, Value, json};
@@ -21,10 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use weir_engine::SystemClock;
-use weir_event::suggestion::{instead_of, shown};
+use weir_event::suggestion::shown;
 use weir_event::{Clock, Fault, Span};
 use weir_plan::JobPlan;
-use weir_project::Planned;
 use weir_train::{
     Answers, AsOfRule, Checkpoints, Column, Job, JobReport, Listener, Pace, Settings, Spine, Table, Told,
     TrainError, answers,
@@ -87,7 +89,7 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
     for plugin in &refused {
         tracing::warn!("{plugin}");
     }
-    let asked = asked_for(&planned, &request.features)?;
+    let asked = asked_for(&planned, &request.features).map_err(Unasked::failure)?;
     let scratch = Scratch::open(&output, &requested::mark(request, &asked))?;
     let cores = runtime::cores();
     let threads = runtime::engine(cores)?;
@@ -168,52 +170,6 @@ fn tell_of_checkpoint(job: &str, told: Told<'_>) {
             tracing::warn!(job, reason, "cannot go on where an earlier run was ended: it begins anew")
         }
     }
-}
-
-/// The jobs of which features are asked for, each with those of its features, in the order of the first mention.
-fn asked_for<'p>(
-    planned: &'p Planned,
-    features: &[String],
-) -> Result<Vec<(&'p JobPlan, Vec<usize>)>, Failure> {
-    let plans: Vec<&JobPlan> = planned.jobs.iter().chain(&planned.for_training).collect();
-    let mut asked: Vec<(&JobPlan, Vec<usize>)> = Vec::new();
-    for name in features.iter().map(|name| name.trim()) {
-        let (job, feature) = name.split_once(':').map_or((name, None), |(job, feature)| (job, Some(feature)));
-        let Some(plan) = plans.iter().copied().find(|plan| plan.name == job) else {
-            if let Some(refused) = planned.refused.iter().find(|refused| refused.name == job) {
-                return Err(Failure::user(refused.reasons.join("\n")));
-            }
-            let known = instead_of(job, plans.iter().map(|plan| plan.name.as_str()));
-            return Err(Failure::user(format!("--features: job `{}` not found; {known}", shown(job))));
-        };
-        if plan.stage.is_none() {
-            return Err(Failure::user(format!(
-                "--features: job `{job}` has neither window nor aggregate, so nothing of it can be looked up"
-            )));
-        }
-        let wanted: Vec<usize> = match feature {
-            None => (0..plan.features.len()).collect(),
-            Some(feature) => {
-                let at = plan.features.iter().position(|other| other.name == feature);
-                vec![at.ok_or_else(|| {
-                    let known =
-                        instead_of(feature, plan.features.iter().map(|feature| feature.name.as_str()));
-                    let feature = shown(feature);
-                    Failure::user(format!("--features: job `{job}` has no feature `{feature}`; {known}"))
-                })?]
-            }
-        };
-        let at = asked.iter().position(|(other, _)| other.name == plan.name).unwrap_or_else(|| {
-            asked.push((plan, Vec::new()));
-            asked.len() - 1
-        });
-        for feature in wanted {
-            if !asked[at].1.contains(&feature) {
-                asked[at].1.push(feature);
-            }
-        }
-    }
-    Ok(asked)
 }
 
 /// The columns of a job's features.

@@ -10,7 +10,7 @@ use weir_connectors::context::SourceContext;
 use weir_connectors::http::IngestLogs;
 use weir_connectors::registry;
 use weir_connectors::surroundings::ProjectSurroundings;
-use weir_engine::{ArchiveSource, EngineError, InputSource, cuts};
+use weir_engine::{ArchiveSource, EngineError, InputSource, SharedLook, cuts};
 use weir_event::{Clock, StreamSchema};
 use weir_format::{StreamFormat, stream_format};
 use weir_plan::definition::Archive;
@@ -57,6 +57,7 @@ impl Sources {
                 decoder: format.decoder(&archive.columns(&input.columns)),
                 places: format.decoder(&archive.places(&input.stream)),
                 log: log.source.clone(),
+                look: SharedLook::default(),
             });
             Ok(InputSource { source: log.source, decoder: log.decoder, archive })
         };

@@ -8,6 +8,7 @@ pub(crate) mod child;
 mod kept;
 pub(crate) mod words;
 
+use crate::training::Judge;
 use child::{Ended, Slot};
 use kept::Folders;
 use std::collections::{BTreeMap, VecDeque};
@@ -17,7 +18,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use weir_event::{Clock, EventTime, Span, Ticks};
 use weir_serve::{
-    Training, TrainingOrder, TrainingPlace, TrainingProgress, TrainingRefused, TrainingState, TrainingStatus,
+    FeaturesRefused, Training, TrainingOrder, TrainingPlace, TrainingProgress, TrainingRefused,
+    TrainingState, TrainingStatus,
 };
 
 /// So many are made at once: each takes all cores that serving leaves, so that more would only take more memory.
@@ -40,6 +42,7 @@ pub(crate) struct Trainings(Arc<Works>);
 struct Works {
     folders: Folders,
     makes: child::Makes,
+    judge: Judge,
     clock: Arc<dyn Clock>,
     known: Mutex<Queue>,
 }
@@ -64,22 +67,18 @@ struct Entry {
 }
 
 impl Trainings {
-    /// Those of a data folder, with what earlier processes left there: what was not done goes on. `environment` is for the processes that make them.
-    pub(crate) fn open(
-        data_dir: &Path,
-        project: &Path,
-        environment: BTreeMap<String, String>,
-        clock: Arc<dyn Clock>,
-        threads: &Handle,
-    ) -> Trainings {
+    /// Those of a data folder, with what earlier processes left there: what was not done goes on. They are made of the project
+    /// that `judge` knows.
+    pub(crate) fn open(data_dir: &Path, judge: Judge, threads: &Handle) -> Trainings {
         let folders = Folders::at(data_dir.join("train"));
-        let makes = child::Makes { project: project.to_owned(), environment };
+        let makes = child::Makes { project: judge.folder.clone(), environment: judge.environment.clone() };
+        let clock = judge.clock.clone();
         let mut known = Queue::default();
         for (status, ended) in folders.recover(clock.now()) {
             known.waiting.extend(ended.is_none().then(|| status.id.clone()));
             known.add(Entry { status, ended, slot: Arc::default() });
         }
-        let trainings = Trainings(Arc::new(Works { folders, makes, clock, known: Mutex::new(known) }));
+        let trainings = Trainings(Arc::new(Works { folders, makes, judge, clock, known: Mutex::new(known) }));
         trainings.0.sweep();
         trainings.0.advance();
         threads.spawn(sweep_again_and_again(Arc::downgrade(&trainings.0), trainings.0.clock.clone()));
@@ -237,6 +236,10 @@ fn conclude(status: &mut TrainingStatus, ended: Ended, bytes: Option<u64>) {
 }
 
 impl Training for Trainings {
+    fn judge(&self, features: &[String]) -> Result<(), FeaturesRefused> {
+        self.0.judge.judge(features)
+    }
+
     fn reserve(&self) -> Result<Box<dyn TrainingPlace>, TrainingRefused> {
         let inner = self.0.clone();
         let mut known = inner.lock();

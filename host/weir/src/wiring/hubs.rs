@@ -5,12 +5,16 @@ use super::spec::{decoder, settings_failure, source};
 use crate::failure::Failure;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_connectors::http::IngestLogs;
-use weir_engine::StreamHub;
+use weir_engine::{SharedLook, StreamHub};
 use weir_plan::{StreamDefinition, StreamInput, StreamOrigin};
 
 /// What jobs share of their streams. Clones are the same one.
 #[derive(Clone, Default)]
-pub(crate) struct Hubs(Arc<Mutex<Vec<Shared>>>);
+pub(crate) struct Hubs {
+    hubs: Arc<Mutex<Vec<Shared>>>,
+    /// Of streams with an archive.
+    looks: Arc<Mutex<Vec<(Arc<StreamDefinition>, SharedLook)>>>,
+}
 
 /// A stream by one definition, from one source.
 struct Shared {
@@ -27,7 +31,7 @@ impl Hubs {
         logs: &Arc<IngestLogs>,
         input: &StreamInput,
     ) -> Result<StreamHub, Failure> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = |shared: &&Shared| *shared.stream == *input.stream && shared.origin == input.origin;
         if let Some(shared) = known.iter().find(is_same) {
             return Ok(shared.hub.clone());
@@ -40,6 +44,18 @@ impl Hubs {
         let hub = StreamHub::new(source, make_decoder, opened.shards, opened.clock.clone());
         known.push(Shared { stream, origin, hub: hub.clone() });
         Ok(hub)
+    }
+
+    /// What jobs share that look for the end of this stream's archive.
+    pub(super) fn look(&self, stream: &Arc<StreamDefinition>) -> SharedLook {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, look)) = looks.iter().find(|(known, _)| known == stream) {
+            return look.clone();
+        }
+        looks.retain(|(_, look)| look.is_shared());
+        let look = SharedLook::default();
+        looks.push((stream.clone(), look.clone()));
+        look
     }
 
     /// Says of a job that it starts together with others; whatever keeps it from starting is said when it does.

@@ -58,6 +58,7 @@ fn archive_source(
         decoder: format.decoder(&archive.columns(&input.columns)),
         places: format.decoder(&archive.places(stream)),
         log,
+        look: running.hubs.look(stream),
     })
 }
 

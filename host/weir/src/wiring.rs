@@ -115,7 +115,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     if !opening.all_or_none {
         let head = store.head()?;
         for plan in planned.jobs.iter_mut().filter(|plan| is_to_fill(plan, head.as_ref())) {
-            if let Some(earlier) = earlier(&project, &kept, plan, &*plugins, &clock)
+            if let Some(earlier) = earlier(&project, &kept, plan, &plugins, &clock)
                 && runs_by(&earlier, head.as_ref())
             {
                 tracing::info!(

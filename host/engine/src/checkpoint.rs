@@ -4,12 +4,12 @@
 //! outbox, and each outbox with its sink's token and what that does not cover; when all parts of a checkpoint are here, it goes to the committer, which groups the checkpoints of many jobs into one
 //! commit of the store. Only then do the effects become visible. The stream never waits for the disk.
 
-use crate::beside::filling_name;
+use crate::beside::{DeclinedFilling, filling_name};
 use crate::dead_letters::DeadLetters;
 use crate::entries::Entries;
 use crate::error::EngineError;
 use crate::inputs::Inputs;
-use crate::manifest::{Body, DeclinedFilling, FORMAT, Kept};
+use crate::manifest::{Body, FORMAT, Kept};
 use crate::merging::{Merged, Merging, Order};
 use crate::outbox::{LeftOutboxes, Outbox, SinkPart};
 use crate::progress::Progress;

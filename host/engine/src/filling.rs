@@ -4,14 +4,14 @@
 //! The other is a job of its own, with the whole plan, a name in the store that no definition can have, and no sinks. Knows
 //! when a job lacks something. Must not know who asks for the change, or when.
 
-use crate::beside::filling_name;
+use crate::beside::{DeclinedFilling, filling_name};
 use crate::bootstrap::Phase;
 use crate::bootstrap::handover::Handover;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::holdings::{Comparison, Holdings};
 use crate::job::{Job, JobSpec};
-use crate::manifest::{Body, DeclinedFilling, PartitionState};
+use crate::manifest::{Body, PartitionState};
 use crate::status::{FillingState, FillingStatus, JobStatus};
 use std::sync::Arc;
 use weir_plan::JobPlan;

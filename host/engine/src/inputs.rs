@@ -4,7 +4,7 @@
 //! Knows which source a partition belongs to: [`PartitionId::source`] is its number. Decides nothing, and knows neither
 //! rows nor watermarks.
 
-use crate::bootstrap::shared_look::SharedLook;
+use crate::shared_look::SharedLook;
 use futures_util::future::select_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //!
 //! JSON, versioned, read by every later weir.
 
+use crate::beside::DeclinedFilling;
 use crate::bootstrap::{Bootstrap, Phase};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -97,15 +98,6 @@ pub(crate) struct Body {
     pub(crate) extent: Extent,
     /// What was counted so far.
     pub(crate) counts: Counts,
-}
-
-/// What was made beside a job knew less than the job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DeclinedFilling {
-    /// The hash of the definition that it was made by.
-    pub(crate) definition: String,
-    /// What it lacks, and what to do.
-    pub(crate) reason: String,
 }
 
 /// One partition at a checkpoint.

@@ -2,7 +2,7 @@
 //!
 //! Only words; what counts while a job runs is in [`progress`](crate::progress).
 
-use crate::manifest::DeclinedFilling;
+use crate::beside::DeclinedFilling;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use weir_core::Counts;

@@ -4,7 +4,8 @@
 //! refused with both places, unless the definition allows it. A rule of definition and ends; reads nothing.
 
 use super::StreamCut;
-use super::ends::{ArchiveEnd, LogStart};
+use super::ends::LogStart;
+use crate::shared_look::ArchiveEnd;
 use std::collections::BTreeMap;
 use weir_connect::ConnectError;
 use weir_core::Cut;

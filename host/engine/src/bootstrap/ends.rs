@@ -7,6 +7,7 @@ use super::cut::{BothEnds, decide};
 use super::{Bootstrap, StreamCut};
 use crate::decode::{Arrival, Decoding, Outcome, depth};
 use crate::inputs::{ArchiveSource, InputSource};
+use crate::shared_look::ArchiveEnd;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, RecordBatch};
@@ -18,15 +19,6 @@ use weir_core::{Cut, first_offset, known_times, record_of};
 use weir_event::{EventTime, PartitionId, Position, Span};
 use weir_plan::definition::{Archive, ArchiveCut};
 use weir_plan::{JobPlan, StreamDefinition, StreamInput};
-
-/// How far an archive goes.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ArchiveEnd {
-    /// The newest known time of its rows; `None` of one without any.
-    pub(crate) known: Option<EventTime>,
-    /// Of each partition of the log, one more than the highest offset that it has.
-    pub(crate) offsets: BTreeMap<u16, u64>,
-}
 
 /// Where a partition of a log begins.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,6 @@ pub(crate) mod cut;
 pub(crate) mod ends;
 pub(crate) mod handover;
 pub(crate) mod phases;
-pub(crate) mod shared_look;
 
 use crate::beside::job_of;
 use crate::status::{BootstrapStatus, SideStatus};

@@ -1,14 +1,24 @@
 //! One look through an archive for all jobs that begin with it at the same time: what it finds is the same for each of them.
 //! Whoever comes when it is over looks anew, as more may be there by then.
 //!
-//! Knows who waits; must not know what is looked for.
+//! Knows who waits, and what such a look finds; must not know how anything is read.
 
-use super::ends::ArchiveEnd;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, WeakShared};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_connect::ConnectError;
+use weir_event::EventTime;
+
+/// How far an archive goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ArchiveEnd {
+    /// The newest known time of its rows; `None` of one without any.
+    pub(crate) known: Option<EventTime>,
+    /// Of each partition of the log, one more than the highest offset that it has.
+    pub(crate) offsets: BTreeMap<u16, u64>,
+}
 
 /// A look that is under way.
 pub(crate) type Looking = BoxFuture<'static, Result<ArchiveEnd, ConnectError>>;
@@ -48,7 +58,6 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::Notify;
-    use weir_event::EventTime;
 
     #[tokio::test]
     async fn who_comes_while_it_is_under_way_shares_it_whoever_leaves_and_others_look_anew() {

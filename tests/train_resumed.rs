@@ -219,7 +219,7 @@ fn check(rule: &str) {
     let (project, clock) = (world(12_000, 1500), SystemClock::new());
     let began = clock.monotonic();
     let expected = undisturbed(&project, rule);
-    let takes = (clock.monotonic() - began).as_millis() as i64;
+    let takes = clock.monotonic().saturating_sub(began).as_millis() as i64;
     let (mut dice, mut kills, mut rounds) = (Dice(takes as u64), 0, 0);
     let (mut behind, mut done, mut ended) = (Vec::new(), 0, 0);
     while kills < KILLS {

@@ -38,11 +38,11 @@ pub async fn answers(
     let of_job = |error: TrainError| error.of(&format!("job `{}`", job.plan.name));
     let wanted = Wanted { job, spine, keys: &keys, settings };
     let Some(checkpoints) = &settings.checkpoints else {
-        return wanted.from_the_beginning(None).await.map_err(of_job);
+        return wanted.begin_anew(None).await.map_err(of_job);
     };
     let mut keeper = Keeper::open(checkpoints, job, settings.now).await.map_err(of_job)?;
     if let Some(stage) = keeper.find() {
-        match wanted.from_there(stage, &mut keeper).await {
+        match wanted.go_on_from(stage, &mut keeper).await {
             // What is away for the moment is no reason to forget what was done.
             Err(error) if error.fault != Fault::External && !keeper.has_moved_on() => {
                 keeper.tell(Told::Anew(&format!("it could not go on: {error}")));
@@ -51,7 +51,7 @@ pub async fn answers(
         }
     }
     keeper.clear().map_err(of_job)?;
-    wanted.from_the_beginning(Some(&mut keeper)).await.map_err(of_job)
+    wanted.begin_anew(Some(&mut keeper)).await.map_err(of_job)
 }
 
 /// A job that is asked.
@@ -66,7 +66,7 @@ struct Wanted<'a> {
 type Answered = Result<(Answers, JobReport), TrainError>;
 
 impl Wanted<'_> {
-    async fn from_the_beginning(&self, mut keeper: Option<&mut Keeper>) -> Answered {
+    async fn begin_anew(&self, mut keeper: Option<&mut Keeper>) -> Answered {
         let logs = Logs::open(self.job, None).await?;
         let begins = logs.begins();
         let feed: Box<dyn Feed> = match self.settings.rule {
@@ -81,7 +81,7 @@ impl Wanted<'_> {
     }
 
     /// Goes on where a job was left.
-    async fn from_there(&self, stage: Stage, keeper: &mut Keeper) -> Answered {
+    async fn go_on_from(&self, stage: Stage, keeper: &mut Keeper) -> Answered {
         match stage {
             Stage::Done(DoneMark { answers, report }) => {
                 keeper.tell(Told::Finished);

@@ -125,7 +125,7 @@ impl Sorter {
         for run in &mark.runs {
             self.runs.push(File::open(kept.folder.join(&run.name))?);
         }
-        for held in &mark.held {
+        if let Some(held) = &mark.held {
             for rows in Pieces(open(&kept.folder, held)?) {
                 self.held.extend(rows?);
             }

@@ -82,7 +82,7 @@ class Dicts(OfAServer):
                 self.client.train(os.path.join(folder, "spine.txt"), "user")
 
     def test_what_fails_says_why_and_leaves_nothing(self):
-        with self.assertRaisesRegex(weir.TrainingFailed, "did you mean|known: "):
+        with self.assertRaisesRegex(weir.NotFound, "did you mean|known: "):
             self.client.train(spine(), "users")
         with self.assertRaisesRegex(weir.TrainingFailed, "no column `when`"):
             self.client.train(spine(), "user", time="when")

@@ -7,7 +7,8 @@
 //! [`table`] puts the answers beside the rows of the spine, as these came. What does not fit in memory waits in files
 //! ([`sorting`]). [`checkpoint`] keeps what each of them has for the next run, where [`answering`] goes on.
 //!
-//! Must not know: SQL, a project's files, which connector or format it is, HTTP, or what time it is.
+//! Must not know: SQL, a project's files, which connector or format it is, HTTP, or what time it is except for when a
+//! checkpoint is due.
 
 mod answering;
 pub mod checkpoint;

@@ -123,6 +123,7 @@ fn a_topic_that_has_lost_what_the_archive_lacks_is_refused() {
             && reason.contains("begins with 1200")
     };
     server.wait_for_job("tumble_day", "the gap to be named", says_so);
+    assert!(server.terminate().success());
 }
 
 const COUNTS: &str = "query: SELECT origin, COUNT(*) AS c, SUM(distance) AS miles FROM flights GROUP BY origin\nemit: {on: \

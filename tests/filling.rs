@@ -9,7 +9,7 @@ use crate::harness::{Project, Server, wait_for};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const ARCHIVED: usize = 13_000;
+pub(crate) const ARCHIVED: usize = 13_000;
 const SETTINGS: &str = "shards: 2\ncheckpoint: {every: 50ms}\n";
 const WINDOW: &str = "FROM flights GROUP BY origin, TUMBLE(rowtime, INTERVAL '1' DAY)";
 
@@ -42,7 +42,8 @@ fn days(server: &Server) -> Vec<i64> {
     (0..8).map(|back| last - back * 86_400_000 - 1).collect()
 }
 
-fn project() -> (Project, Vec<String>) {
+/// Flights that are archived, and a stream that has them and takes more; and all flights.
+pub(crate) fn project() -> (Project, Vec<String>) {
     let all = known_flights();
     let project = Project::new();
     write_archive(&project, &all[..ARCHIVED], &[]);
@@ -58,14 +59,29 @@ fn is_filled(job: &Value) -> bool {
         && job["state"] == "running"
 }
 
-/// What a job with all features that began anew serves.
-fn begun_anew(all: &[String], days: &[i64]) -> Vec<Value> {
-    let (project, _) = project();
-    write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles", 1);
-    let server = Server::start(&project, SETTINGS);
+/// A server that starts has nothing to make any more.
+#[track_caller]
+fn assert_nothing_is_made(project: &Project) {
+    let server = Server::start(project, SETTINGS);
+    server.wait_ready();
+    let (_, job) = server.get("/v1/jobs/daily");
+    assert!(is_filled(&job) && job["events"] == 15_000, "{job}");
+}
+
+/// A job with these features that has the archive, and events behind it.
+fn begun(project: &Project, all: &[String], features: &str) -> Server {
+    write_job(project, features, 1);
+    let server = Server::start(project, SETTINGS);
     post(&server, &all[ARCHIVED - 1..15_000]);
     bootstrapped(&server, "daily");
     server.wait_for_job("daily", "all events", |job| job["events"] == 15_000);
+    server
+}
+
+/// What a job with all features that began anew serves.
+fn begun_anew(all: &[String], days: &[i64]) -> Vec<Value> {
+    let (project, _) = project();
+    let server = begun(&project, all, "COUNT(*) AS flights, SUM(distance) AS miles");
     served(&server, days)
 }
 
@@ -109,21 +125,13 @@ fn a_feature_that_is_added_is_whole_when_lookups_change_to_it() {
     let rows = project.rows("out");
     let newest = rows.iter().rev().find(|row| row["origin"] == "EWR").unwrap();
     assert!(newest["miles"].is_i64(), "{newest}");
-    // There is nothing to be made any more.
-    let server = Server::start(&project, SETTINGS);
-    server.wait_ready();
-    let (_, job) = server.get("/v1/jobs/daily");
-    assert!(is_filled(&job) && job["events"] == 15_000, "{job}");
+    assert_nothing_is_made(&project);
 }
 
 #[test]
 fn what_is_made_beside_a_job_goes_on_after_kills() {
     let (project, all) = project();
-    write_job(&project, "COUNT(*) AS flights", 1);
-    let server = Server::start(&project, SETTINGS);
-    post(&server, &all[ARCHIVED - 1..15_000]);
-    bootstrapped(&server, "daily");
-    server.wait_for_job("daily", "all events", |job| job["events"] == 15_000);
+    let server = begun(&project, &all, "COUNT(*) AS flights");
     let days = days(&server);
     write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles", 1);
     server.signal("HUP");
@@ -253,11 +261,7 @@ fn changes_to_the_new_definition(project: &Project, all: &[String], days: &[i64]
 #[test]
 fn a_server_that_starts_with_an_edited_job_goes_on_by_the_earlier_one_until_the_other_is_whole() {
     let (project, all) = project();
-    write_job(&project, "COUNT(*) AS flights", 1);
-    let server = Server::start(&project, SETTINGS);
-    post(&server, &all[ARCHIVED - 1..15_000]);
-    bootstrapped(&server, "daily");
-    server.wait_for_job("daily", "all events", |job| job["events"] == 15_000);
+    let server = begun(&project, &all, "COUNT(*) AS flights");
     let days = days(&server);
     let before = served(&server, &days);
     assert!(server.terminate().success());
@@ -267,8 +271,5 @@ fn a_server_that_starts_with_an_edited_job_goes_on_by_the_earlier_one_until_the_
     server.kill();
     write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles", 1);
     changes_to_the_new_definition(&project, &all, &days, &before);
-    let server = Server::start(&project, SETTINGS);
-    server.wait_ready();
-    let (_, job) = server.get("/v1/jobs/daily");
-    assert!(is_filled(&job), "{job}");
+    assert_nothing_is_made(&project);
 }

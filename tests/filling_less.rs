@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::bootstrap::{bootstrapped, known_flights, post, stream, write_archive};
+use crate::bootstrap::{bootstrapped, post};
+use crate::filling::{ARCHIVED, project};
 use crate::harness::{Project, Server, wait_for};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
-const ARCHIVED: usize = 13_000;
 const POSTED: usize = 15_000;
 const SETTINGS: &str = "shards: 2\ncheckpoint: {every: 50ms}\n";
 const AIRPORTS: [&str; 3] = ["EWR", "JFK", "LGA"];
@@ -21,15 +21,6 @@ fn write_job(project: &Project, features: &str, windows: &str, rest: &str) {
 
 fn write_lifetime(project: &Project, features: &str) {
     write_job(project, features, "", "emit: {on: change}\nhistory: 1d\n");
-}
-
-fn project() -> (Project, Vec<String>) {
-    let all = known_flights();
-    let project = Project::new();
-    write_archive(&project, &all[..ARCHIVED], &[]);
-    let archive = "archive: {source: {file: {path: \"archive/dt=*/*.parquet\"}}, format: parquet}\n";
-    project.file("streams/flights.yaml", &stream(&format!("source: {{http: {{}}}}\n{archive}")));
-    (project, all)
 }
 
 /// A job that has the archive, and events behind it.

@@ -285,8 +285,10 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
             Err(error) => error,
         };
         let may_pass = error.may_pass() || (spec.mode == Mode::Live && error.may_be_mended_elsewhere());
-        if *stop.borrow() && matches!(error, EngineError::Broken { .. }) {
-            // Guests are not called any more, or fail as they did before: whoever asked for the end waits for neither.
+        // Guests are not called any more, or fail as they did before: whoever asked for the end waits for neither. And one that
+        // has not begun to run, and would have tried again, has nothing to lose.
+        let has_not_run = may_pass && spec.mode == Mode::Live && job.progress.is_starting();
+        if *stop.borrow() && (has_not_run || matches!(error, EngineError::Broken { .. })) {
             tracing::warn!(job = job.plan.name, %error, "stopped; the next start goes on from the last checkpoint");
             job.progress.set_state(JobState::Stopped);
             break Ok(());

@@ -345,6 +345,11 @@ impl Progress {
         }
     }
 
+    /// Whether the job was started and has not come to run yet, nor failed.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.slow().state == JobState::Starting
+    }
+
     pub(crate) fn set_state(&self, state: JobState) {
         let mut slow = self.slow();
         slow.state = state;

@@ -14,6 +14,7 @@ pub(crate) mod harness;
 mod hours;
 mod idle;
 mod late;
+mod leaving;
 mod origin;
 mod outboxes;
 mod promised;

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use weir_event::{Clock, Position};
 use weir_plan::JobPlan;
 use weir_store::{CheckpointStore, Commit, StoreError};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub outbox: PathBuf,
     /// So much may wait for one sink.
     pub outbox_bytes: u64,
+    /// Threads that disturb nobody, for jobs while they read the past; `None`: those of all jobs.
+    pub background: Option<Handle>,
 }
 
 /// All running jobs. Made and used inside a tokio runtime, whose workers run the stages.
@@ -72,6 +75,7 @@ impl Engine {
             outbox: settings.outbox,
             outbox_bytes: settings.outbox_bytes,
             revisions: Revisions::default(),
+            background: settings.background,
         };
         Ok(Engine { surroundings, jobs: RwLock::default(), fillings: Mutex::default() })
     }

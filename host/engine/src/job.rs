@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use weir_connect::{ConnectError, CpuTime};
 use weir_core::{Answer, AsOf, LookupError, prefer_views};
@@ -79,6 +80,8 @@ pub(crate) struct Surroundings {
     pub(crate) outbox: PathBuf,
     pub(crate) outbox_bytes: u64,
     pub(crate) revisions: Revisions,
+    /// Where jobs run while they read the past; `None`: where all do.
+    pub(crate) background: Option<Handle>,
 }
 
 /// A job, seen from outside.
@@ -274,6 +277,7 @@ fn last_body(plan: &JobPlan, store: &dyn CheckpointStore) -> Result<Option<Body>
 }
 
 async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
+    let spec = Arc::new(spec);
     let mut back_off = BackOff::default();
     let mut stop = job.stop.subscribe();
     let clock = &surroundings.clock;
@@ -319,30 +323,59 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
 enum Ended {
     /// It was stopped, or has read everything.
     Over,
-    /// The past is over, and the job goes on with other shards.
+    /// The past is over, and the job goes on with its usual shards, where all jobs run.
     Bootstrapped,
 }
 
-/// Runs the job once, from its last safe checkpoint.
-async fn attempt(job: &Arc<Job>, spec: &JobSpec, surroundings: &Surroundings) -> Result<Ended, EngineError> {
-    let plan = job.plan.clone();
+/// Runs the job once, from its last safe checkpoint; while it reads the past, where that takes nothing from others.
+async fn attempt(
+    job: &Arc<Job>,
+    spec: &Arc<JobSpec>,
+    surroundings: &Surroundings,
+) -> Result<Ended, EngineError> {
     surroundings.committer.settle().await;
-    let mut body = match last_body(&plan, &*surroundings.store)? {
+    let body = last_body(&job.plan, &*surroundings.store)?;
+    let has_past = match &body {
+        Some(body) => body.phase().is_before_end(),
+        None => spec.inputs.iter().any(|input| input.archive.is_some()),
+    };
+    let attempt = attempt_from(body, job.clone(), spec.clone(), surroundings.clone());
+    match surroundings.background.as_ref().filter(|_| has_past && spec.mode == Mode::Live) {
+        Some(background) => {
+            let vanished = |_| EngineError::Vanished { job: job.plan.name.clone(), stage: "attempt" };
+            background.spawn(attempt).await.map_err(vanished)?
+        }
+        None => attempt.await,
+    }
+}
+
+async fn attempt_from(
+    body: Option<Body>,
+    job: Arc<Job>,
+    spec: Arc<JobSpec>,
+    surroundings: Surroundings,
+) -> Result<Ended, EngineError> {
+    let (job, spec, plan) = (&job, &*spec, job.plan.clone());
+    let mut body = match body {
         Some(body) => body,
-        None => match first_body(job, spec, surroundings).await? {
+        None => match first_body(job, spec, &surroundings).await? {
             Some(body) => body,
             None => return Ok(Ended::Over),
         },
     };
-    let phase = body.bootstrap.as_ref().map_or(Phase::Done, |bootstrap| bootstrap.phase);
+    let phase = body.phase();
     if phase == Phase::Past {
         check_archives(job, spec, &body).await?;
     }
     let is_live = spec.mode == Mode::Live;
-    let of_past = plan.bootstrap.shards.filter(|_| is_live && phase.is_before_end()).map(usize::from);
-    let is_to_restart = of_past.is_some_and(|shards| shards != surroundings.shards);
-    let surroundings =
-        &Surroundings { shards: of_past.unwrap_or(surroundings.shards), ..surroundings.clone() };
+    let reads_past = is_live && phase.is_before_end();
+    let of_past = plan.bootstrap.shards.filter(|_| reads_past).map(usize::from);
+    let has_other_shards = of_past.is_some_and(|shards| shards != surroundings.shards);
+    // What is made beside a job is over when it is made.
+    let is_to_come_forward =
+        reads_past && surroundings.background.is_some() && job_of(&plan.name) == plan.name;
+    let is_to_restart = has_other_shards || is_to_come_forward;
+    let surroundings = &Surroundings { shards: of_past.unwrap_or(surroundings.shards), ..surroundings };
     let Restored { shards, intake, unsaid, shape, is_edited } =
         restore(&plan, &body, surroundings, &job.progress).await?;
     job.progress.freshness.left_end(job.clock.monotonic());

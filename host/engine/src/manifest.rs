@@ -233,6 +233,11 @@ fn parts_of(input: &StreamInput) -> Vec<(String, String)> {
 }
 
 impl Body {
+    /// How far the job has come with the past; one that began without any is done with it.
+    pub(crate) fn phase(&self) -> Phase {
+        self.bootstrap.as_ref().map_or(Phase::Done, |bootstrap| bootstrap.phase)
+    }
+
     /// The body of a job that starts anew.
     pub(crate) fn first(plan: &JobPlan) -> Body {
         Body {

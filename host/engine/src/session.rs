@@ -178,7 +178,7 @@ impl Session {
             spent: VecDeque::new(),
             cpu: cpu.clone(),
         };
-        tokio::spawn(Metered::new(&cpu, pump.run()));
+        hub.threads.spawn(Metered::new(&cpu, pump.run()));
         Ok(Seat::new(session, 0, Vec::new(), BTreeMap::new()))
     }
 

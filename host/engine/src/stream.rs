@@ -18,6 +18,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use weir_connect::{
     ConnectError, CpuTime, Decoded, Decoder, Fetch, Health, Left, OpenPartition, RawBlock, Reader, Source,
 };
@@ -78,6 +79,8 @@ pub(crate) struct Hub {
     /// How many jobs read through it now.
     members: AtomicUsize,
     pub(crate) decode_depth: usize,
+    /// Where its readers are: a job that opens one may do so elsewhere, and others read through it later.
+    pub(crate) threads: Handle,
     session: Mutex<Option<Arc<Session>>>,
     /// With the share that each follower bears of the processor time that it took.
     decoded: Mutex<HashMap<BlockId, (Arc<Decoded>, Duration)>>,
@@ -95,7 +98,7 @@ struct Common {
 
 impl StreamHub {
     /// For jobs that read a stream from this source, which decode on `workers` workers each and wait for one another by
-    /// this clock.
+    /// this clock. To be made inside the runtime whose threads read.
     pub fn new(
         source: Arc<dyn Source>,
         make_decoder: MakeDecoder,
@@ -111,6 +114,7 @@ impl StreamHub {
             awaited: AtomicUsize::new(0),
             members: AtomicUsize::new(0),
             decode_depth: decode::depth(workers),
+            threads: Handle::current(),
             session: Mutex::default(),
             decoded: Mutex::default(),
             beginning: tokio::sync::Mutex::default(),
@@ -212,7 +216,9 @@ impl Hub {
     }
 
     pub(crate) async fn open_alone(&self, opening: &Opening) -> Result<Box<dyn Reader>, ConnectError> {
-        self.source.open(SHARED, &opening.partitions, opening.bounded).await
+        let (source, Opening { partitions, bounded }) = (self.source.clone(), opening.clone());
+        let opened = self.threads.spawn(async move { source.open(SHARED, &partitions, bounded).await });
+        opened.await.map_err(|_| ConnectError::internal("opening the source ended without a word"))?
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
 use weir_engine::{
@@ -259,8 +260,13 @@ fn reset(
 }
 
 /// Starts every job. To be called inside the engine's runtime. Where all have to run, one that cannot start ends the
-/// others; else it is listed with its reason, unless none of them could start.
-pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failure> {
+/// others; else it is listed with its reason, unless none of them could start. Jobs read the past on the threads in the
+/// background, if there are such.
+pub(crate) async fn start(
+    opened: &Opened,
+    mode: Mode,
+    background: Option<Handle>,
+) -> Result<Running, Failure> {
     let letters = opened.data_dir.join("dead_letters");
     let limit_bytes = opened.server.limits.dead_letters_bytes;
     let listing = if mode == Mode::Live { Listing::Route } else { Listing::File };
@@ -271,6 +277,7 @@ pub(crate) async fn start(opened: &Opened, mode: Mode) -> Result<Running, Failur
         checkpoint_every,
         outbox: state::outboxes(&opened.data_dir),
         outbox_bytes: opened.server.limits.outbox_bytes,
+        background,
     };
     let engine = Engine::new(settings, opened.store.clone(), Arc::new(letters), opened.clock.clone())?;
     for (name, revision) in &opened.dropped {

@@ -15,9 +15,9 @@ use weir_core::{first_offset, known_times};
 use weir_event::{EventTime, PartitionId, Signal, Span};
 
 impl DriverState {
-    /// The phase that the job is in; one that began without any past is done with it.
+    /// The phase that the job is in.
     pub(crate) fn phase(&self) -> Phase {
-        self.body.bootstrap.as_ref().map_or(Phase::Done, |bootstrap| bootstrap.phase)
+        self.body.phase()
     }
 
     /// Since when the job has all data.

@@ -444,6 +444,7 @@ impl World {
             checkpoint_every: Duration::from_secs(10),
             outbox: self.folder.path().join("outbox"),
             outbox_bytes: self.outbox_bytes,
+            background: None,
         };
         Engine::new(settings, self.store.clone(), self.letters(), self.clock.clone()).unwrap()
     }

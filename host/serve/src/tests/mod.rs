@@ -230,6 +230,7 @@ impl Client {
             checkpoint_every: Duration::from_secs(10),
             outbox: data_dir.join("outbox"),
             outbox_bytes: 1 << 20,
+            background: None,
         };
         let engine = Arc::new(Engine::new(settings, store, letters, clock.clone()).unwrap());
         let logs = IngestLogs::new(data_dir, clock.clone(), Arc::new(NoMark));

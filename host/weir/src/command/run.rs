@@ -52,7 +52,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<(), Failure> {
     }
     let runtime = runtime::engine(opened.shards)?;
     let ended = runtime.block_on(async {
-        let running = wiring::start(&opened, Mode::UntilEnd).await?;
+        let running = wiring::start(&opened, Mode::UntilEnd, None).await?;
         let before = running.engine.jobs().iter().map(|job| job.status().counts).collect::<Vec<_>>();
         until_end(&running, &opened.plugins, clock.clone()).await?;
         Ok::<_, Failure>((running, before))

@@ -72,8 +72,9 @@ impl Server {
         let opened = wiring::open(folder, opening, Arc::new(SystemClock::new()))?;
         let listener = listen(opened.server.listen, Setting::of(opening))?;
         let address = listener.local_addr().map_err(|error| Failure::external(error.to_string()))?;
-        let engine_threads = runtime::engine(opened.shards)?;
-        let running = engine_threads.block_on(wiring::start(&opened, Mode::Live))?;
+        let engine_threads = runtime::engine(opened.shards)?.with_background(runtime::cores())?;
+        let background = engine_threads.background();
+        let running = engine_threads.block_on(wiring::start(&opened, Mode::Live, background))?;
         let streams = Arc::new(wiring::streams(&opened, &running)?);
         let judge = Judge {
             engine: running.engine.clone(),

@@ -40,7 +40,7 @@ fn run(folder: &Path, reset: &[&str]) -> Result<u64, Failure> {
     let opened = open_with(folder, reset)?;
     let runtime = crate::runtime::engine(1)?;
     runtime.block_on(async {
-        let running = start(&opened, Mode::UntilEnd).await?;
+        let running = start(&opened, Mode::UntilEnd, None).await?;
         let job = running.engine.job("activity").expect("the project has this job");
         job.outcome().await.map_err(|error| Failure::from(&*error))?;
         Ok(job.status().counts.events)

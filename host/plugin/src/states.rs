@@ -300,6 +300,13 @@ impl States for PluginStates {
         Box::new(PluginStates { bound: Arc::clone(&self.bound), states })
     }
 
+    fn append(&mut self, others: &mut dyn States) -> Result<(), AggregateError> {
+        let others = others.as_any_mut().downcast_mut::<PluginStates>();
+        let others = others.filter(|others| others.bound.card.identity == self.bound.card.identity);
+        self.states.append(&mut others.ok_or_else(|| self.other_kind())?.states);
+        Ok(())
+    }
+
     fn encode(&self, group: u32, out: &mut Vec<u8>) {
         match &self.states[group as usize] {
             State::Bytes(state) => {
@@ -338,6 +345,10 @@ impl States for PluginStates {
     fn as_any(&self) -> &dyn Any {
         self
     }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
 }
 
 impl PluginStates {
@@ -347,12 +358,16 @@ impl PluginStates {
 
     fn same_kind<'a>(&self, other: &'a dyn States) -> Result<&'a PluginStates, AggregateError> {
         let other = other.as_any().downcast_ref::<PluginStates>();
-        other.filter(|other| other.bound.card.identity == self.bound.card.identity).ok_or_else(|| {
-            AggregateError::Broken(format!(
-                "{} is merged with states of another kind",
-                self.bound.card.identity
-            ))
-        })
+        other
+            .filter(|other| other.bound.card.identity == self.bound.card.identity)
+            .ok_or_else(|| self.other_kind())
+    }
+
+    fn other_kind(&self) -> AggregateError {
+        AggregateError::Broken(format!(
+            "{} is put together with states of another kind",
+            self.bound.card.identity
+        ))
     }
 
     /// The state of each group: what a guest need not be asked for (none or one part), and the rest folded by it.

@@ -168,6 +168,34 @@ pub struct Values {
     pub errors: Vec<(usize, String)>,
 }
 
+/// The answers to several questions: entry `i` of each column is one.
+#[derive(Debug, Clone)]
+pub struct ManyValues {
+    /// One array per aggregate; null where there is an error.
+    pub values: Vec<ArrayRef>,
+    /// As [`Values::carried`].
+    pub carried: Vec<ArrayRef>,
+    /// What is known of each answer beside its values.
+    pub about: Vec<AboutValues>,
+    /// Values that are an error.
+    pub errors: Vec<ResultError>,
+}
+
+/// What is known of an answer beside its values, as [`Values`] has it.
+#[derive(Debug, Clone, Default)]
+pub struct AboutValues {
+    /// Rows in each frame.
+    pub rows: Vec<u64>,
+    /// The newest event time of them.
+    pub newest: Vec<Option<EventTime>>,
+    /// The oldest event time of those that are still kept as rows.
+    pub oldest: Vec<Option<EventTime>>,
+    /// The event time of the row that is carried.
+    pub event: Option<EventTime>,
+    /// The session's window.
+    pub window: Option<(EventTime, EventTime)>,
+}
+
 /// Names one stored block of a key; with the key it is unique in a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Block {

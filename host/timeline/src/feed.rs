@@ -78,6 +78,17 @@ impl Feed {
         Input { groups, rows, times: &self.times, ranks: &self.ranks, arguments: &self.arguments }
     }
 
+    /// Gives all rows to the one group of some states; nothing where there are none.
+    pub(crate) fn give(
+        &self,
+        to: impl FnOnce(&Input<'_>) -> Result<(), AggregateError>,
+    ) -> Result<(), AggregateError> {
+        if self.times.is_empty() {
+            return Ok(());
+        }
+        to(&self.input(&vec![0; self.times.len()], &counted(self.times.len())))
+    }
+
     /// Feeds row `i` to group `groups[i]`. Rows that make the aggregate fail are left out, one by one: they are
     /// returned, with the reason.
     pub(crate) fn fold(

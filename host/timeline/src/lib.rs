@@ -40,12 +40,12 @@ pub use aggregate::{
     Aggregate, AggregateError, Algebra, Card, Finished, Input, Parameter, Selection, States, Steps, Stretch,
 };
 pub use answer::{
-    Block, BlockSink, DecodeError, Inserted, Question, RefusedRow, ResultError, Results, Rows, Slot, Stats,
-    Values, list_view_type, to_list_views, to_lists,
+    AboutValues, Block, BlockSink, DecodeError, Inserted, ManyValues, Question, RefusedRow, ResultError,
+    Results, Rows, Slot, Stats, Values, list_view_type, to_list_views, to_lists,
 };
 pub use edit::{Edit, Origins};
 pub use series::series;
-pub use snapshot::Snapshot;
+pub use snapshot::{Folded, Snapshot};
 pub use spec::{
     AggregateSpec, Bounds, Exclude, Frames, Grid, MAX_PANES, OverFrame, SpecError, StageSpec, storable,
 };

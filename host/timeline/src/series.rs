@@ -84,8 +84,7 @@ impl SeriesStates {
     }
 
     fn same_kind(other: &dyn States) -> Result<&Self, AggregateError> {
-        let other = other.as_any().downcast_ref();
-        other.ok_or_else(|| AggregateError::Broken("states of different aggregates were merged".to_owned()))
+        other.as_any().downcast_ref().ok_or_else(AggregateError::other_kind)
     }
 
     /// The inner group of one step of a group, made if need be.
@@ -204,6 +203,21 @@ impl States for SeriesStates {
         Box::new(SeriesStates { series: self.series.clone(), inner, steps, free: Vec::new() })
     }
 
+    fn append(&mut self, others: &mut dyn States) -> Result<(), AggregateError> {
+        let others: Option<&mut Self> = others.as_any_mut().downcast_mut();
+        let others = others.ok_or_else(AggregateError::other_kind)?;
+        let first = self.inner.len() as u32;
+        self.inner.append(&mut *others.inner)?;
+        let behind =
+            |steps: Vec<(i64, u32)>| steps.into_iter().map(|(start, inner)| (start, first + inner)).collect();
+        self.steps.extend(others.steps.drain(..).map(behind));
+        // Its group of nothing is one more here that nobody has.
+        self.free.push(first + NOTHING);
+        self.free.extend(others.free.drain(..).map(|inner| first + inner));
+        others.inner.resize(1);
+        Ok(())
+    }
+
     fn encode(&self, group: u32, out: &mut Vec<u8>) {
         let steps = &self.steps[group as usize];
         bytes::put_unsigned(steps.len() as u64, out);
@@ -237,6 +251,10 @@ impl States for SeriesStates {
     }
 
     fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
 }

@@ -1,12 +1,15 @@
 //! The truth: one key's values for one question, from tiles and row log.
 //!
-//! Taking a snapshot copies states and rows out, for it is done under a lock; merging and finishing is for later.
+//! Taking a snapshot copies states and rows out, for it is done under a lock; folding is for later, and so is finishing,
+//! which can be done for many keys at once.
 
-use crate::aggregate::{AggregateError, Finished, States, Steps};
-use crate::answer::{Values, shape_lists};
+use crate::aggregate::{AggregateError, Finished, States};
+use crate::answer::{AboutValues, ManyValues, ResultError, Values, shape_lists};
 use crate::feed::Feed;
+use crate::slots::counted;
 use crate::spec::StageSpec;
-use arrow_array::{ArrayRef, new_null_array};
+use arrow_array::{Array, ArrayRef, new_null_array};
+use arrow_select::concat::concat;
 use weir_event::EventTime;
 
 /// What a question needs of a key's timeline, copied out of it.
@@ -65,24 +68,110 @@ impl Snapshot {
         Snapshot { list_views, ..self }
     }
 
+    /// Folds what was copied: what is left to do can be done for many at once.
+    pub fn fold(self) -> Result<Folded, AggregateError> {
+        let parts = self.parts.into_iter().map(Part::fold).collect::<Result<_, _>>()?;
+        let Snapshot { as_of, rows, newest, oldest, carried, event, window, list_views, .. } = self;
+        let about = AboutValues { rows, newest, oldest, event, window };
+        Ok(Folded { parts, as_of, carried, about, list_views })
+    }
+
     /// The values.
-    pub fn finish(mut self) -> Result<Values, AggregateError> {
-        let mut values = Vec::with_capacity(self.parts.len());
-        let mut errors = Vec::new();
-        for (at, part) in std::mem::take(&mut self.parts).into_iter().enumerate() {
-            let finished = part.finish(self.as_of)?;
-            errors.extend(finished.errors.into_iter().map(|(_, reason)| (at, reason)));
-            values.push(shape_lists(&finished.values, self.list_views)?);
-        }
-        let Snapshot { rows, newest, oldest, carried, event, window, .. } = self;
+    pub fn finish(self) -> Result<Values, AggregateError> {
+        let ManyValues { values, carried, mut about, errors } = Folded::finish(vec![self.fold()?])?;
+        let AboutValues { rows, newest, oldest, event, window } = about.pop().unwrap_or_default();
+        let errors = errors.into_iter().map(|error| (error.aggregate, error.reason)).collect();
         Ok(Values { values, rows, newest, oldest, carried, event, window, errors })
     }
 }
 
+/// A snapshot, folded.
+pub struct Folded {
+    parts: Vec<FoldedPart>,
+    as_of: i64,
+    carried: Vec<ArrayRef>,
+    about: AboutValues,
+    list_views: bool,
+}
+
+/// One aggregate's share of one.
+enum FoldedPart {
+    /// Found already.
+    Value(Finished),
+    /// The state of one group.
+    State(Box<dyn States>),
+}
+
+impl Folded {
+    /// The values of several, of one stage: each has what it has alone.
+    pub fn finish(all: Vec<Folded>) -> Result<ManyValues, AggregateError> {
+        let list_views = all.iter().any(|folded| folded.list_views);
+        let as_of: Vec<i64> = all.iter().map(|folded| folded.as_of).collect();
+        let (mut parts, mut carried, mut about) = (Vec::new(), Vec::new(), Vec::with_capacity(all.len()));
+        for folded in all {
+            parts.resize_with(folded.parts.len(), Vec::new);
+            parts.iter_mut().zip(folded.parts).for_each(|(all, own)| all.push(own));
+            carried.resize_with(folded.carried.len(), Vec::new);
+            carried.iter_mut().zip(folded.carried).for_each(|(all, own)| all.push(own));
+            about.push(folded.about);
+        }
+        let (mut values, mut errors) = (Vec::with_capacity(parts.len()), Vec::new());
+        for (aggregate, parts) in parts.into_iter().enumerate() {
+            let Finished { values: found, errors: failed } = finish_column(parts, &as_of, list_views)?;
+            values.push(found);
+            let of_row = |(row, reason): (u32, String)| ResultError { row: row as usize, aggregate, reason };
+            errors.extend(failed.into_iter().map(of_row));
+        }
+        let carried = carried.iter().map(|column| one_column(column)).collect::<Result<_, _>>()?;
+        Ok(ManyValues { values, carried, about, errors })
+    }
+}
+
+/// One aggregate's values, of one part each: neighbours that are states are finished together.
+fn finish_column(
+    parts: Vec<FoldedPart>,
+    as_of: &[i64],
+    list_views: bool,
+) -> Result<Finished, AggregateError> {
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    let mut errors = Vec::new();
+    let mut parts = parts.into_iter().peekable();
+    let mut row = 0;
+    while let Some(part) = parts.next() {
+        let first = row;
+        row += 1;
+        let finished = match part {
+            FoldedPart::Value(finished) => finished,
+            FoldedPart::State(mut states) => {
+                while let Some(FoldedPart::State(mut next)) =
+                    parts.next_if(|it| matches!(it, FoldedPart::State(_)))
+                {
+                    states.append(&mut *next)?;
+                    row += 1;
+                }
+                states.finish(&counted(row - first), &as_of[first..row])?
+            }
+        };
+        errors.extend(finished.errors.into_iter().map(|(at, reason)| (first as u32 + at, reason)));
+        // What was found already may have them otherwise than what is finished now.
+        columns.push(shape_lists(&finished.values, list_views)?);
+    }
+    Ok(Finished { values: one_column(&columns)?, errors })
+}
+
+/// Columns behind each other.
+fn one_column(columns: &[ArrayRef]) -> Result<ArrayRef, AggregateError> {
+    if let [only] = columns {
+        return Ok(only.clone());
+    }
+    let columns: Vec<&dyn Array> = columns.iter().map(|column| &**column).collect();
+    concat(&columns).map_err(|error| AggregateError::Broken(error.to_string()))
+}
+
 impl Part {
-    fn finish(self, as_of: i64) -> Result<Finished, AggregateError> {
-        match self {
-            Part::Value(finished) => Ok(finished),
+    fn fold(self) -> Result<FoldedPart, AggregateError> {
+        let states = match self {
+            Part::Value(finished) => return Ok(FoldedPart::Value(finished)),
             Part::Tiles { mut identity, before, after } => {
                 identity.resize(1);
                 let mut suffix: Option<Box<dyn States>> = None;
@@ -101,21 +190,21 @@ impl Part {
                         None => prefix = Some(later),
                     }
                 }
-                let states = match (suffix, prefix) {
+                match (suffix, prefix) {
                     (Some(mut suffix), Some(prefix)) => {
                         suffix.merge(&[0], prefix.as_ref(), &[0])?;
                         suffix
                     }
                     (one, other) => one.or(other).unwrap_or(identity),
-                };
-                states.finish(&[0], &[as_of])
+                }
             }
             Part::Rows { mut states, entering, leaving } => {
-                let (enter, leave) = ([entering.times.len() as u32], [leaving.times.len() as u32]);
-                let (entering, leaving) = (entering.stretch(&enter), leaving.stretch(&leave));
-                states.slide(&Steps { groups: &[0], as_of: &[as_of], entering, leaving })
+                entering.give(|input| states.update(input))?;
+                leaving.give(|input| states.retract(input))?;
+                states
             }
-        }
+        };
+        Ok(FoldedPart::State(states))
     }
 }
 

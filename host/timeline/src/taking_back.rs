@@ -57,7 +57,7 @@ impl TakingBackStates {
     fn same_kind(other: &dyn States) -> Result<&dyn States, AggregateError> {
         let other = other.as_any().downcast_ref::<TakingBackStates>();
         let other = other.map(|other| &*other.inner);
-        other.ok_or_else(|| AggregateError::Broken("states of different aggregates were merged".to_owned()))
+        other.ok_or_else(AggregateError::other_kind)
     }
 
     /// Feeds rows, each in or out as it says; `takes_out` turns that round.
@@ -131,6 +131,11 @@ impl States for TakingBackStates {
         Box::new(TakingBackStates { inner: self.inner.copy(groups) })
     }
 
+    fn append(&mut self, others: &mut dyn States) -> Result<(), AggregateError> {
+        let others = others.as_any_mut().downcast_mut::<TakingBackStates>();
+        self.inner.append(&mut *others.ok_or_else(AggregateError::other_kind)?.inner)
+    }
+
     fn encode(&self, group: u32, out: &mut Vec<u8>) {
         self.inner.encode(group, out);
     }
@@ -144,6 +149,10 @@ impl States for TakingBackStates {
     }
 
     fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
 }

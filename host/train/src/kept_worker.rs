@@ -34,7 +34,7 @@ pub(crate) struct WorkerMark {
 impl Worker {
     /// Keeps everything, and says so.
     pub(crate) fn keep(&mut self, keep: &Keep) {
-        let kept = self.put_aside().and_then(|()| self.keep_timelines(keep));
+        let kept = self.finish().and_then(|()| self.put_aside()).and_then(|()| self.keep_timelines(keep));
         // Nobody waits where another worker has failed.
         let _ = keep.done.send(kept);
     }

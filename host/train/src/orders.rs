@@ -2,10 +2,10 @@
 //! asked meanwhile.
 
 use crate::kept_worker::Keep;
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::RecordBatch;
 use std::ops::Range;
 use std::sync::Arc;
-use weir_core::{AsOf, KeyedRows};
+use weir_core::{AsOf, Entities, KeyedRows};
 use weir_event::EventTime;
 
 /// Something to do.
@@ -70,6 +70,6 @@ pub(crate) struct Ask {
 pub(crate) struct Asking {
     /// As they are sorted.
     pub(crate) rows: RecordBatch,
-    /// The columns of the key.
-    pub(crate) keys: Vec<ArrayRef>,
+    /// Whom they ask about.
+    pub(crate) entities: Entities,
 }

@@ -23,9 +23,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use weir_core::groups::{ALL_GROUPS, range_of};
 use weir_core::idle::Idleness;
-use weir_core::{AsOf, Counts, Cut, Intake, meant_in_seconds};
-use weir_event::key::EncodedKeys;
-use weir_event::{EventTime, JobWatermark, PartitionId, Span, key_group, key_hash};
+use weir_core::{AsOf, Counts, Cut, Entities, Intake, meant_in_seconds};
+use weir_event::{EventTime, JobWatermark, PartitionId, Span};
 
 /// Workers are told so many things at a time.
 const ORDERS: usize = 512;
@@ -186,11 +185,11 @@ impl<'k> Replay<'k> {
                 continue;
             }
             let keys = (MOMENT + 1..rows.num_columns()).map(|column| rows.column(column).clone()).collect();
-            let asking = Arc::new(Asking { rows, keys });
-            let encoded = EncodedKeys::encode(&asking.keys, asking.rows.num_rows())
-                .map_err(|error| TrainError::weir(error.to_string()))?;
+            let entities = Entities::of(keys, rows.num_rows());
+            let entities = entities.map_err(|error| TrainError::weir(error.to_string()))?;
+            let asking = Arc::new(Asking { rows, entities });
             for row in first as usize..asking.rows.num_rows() {
-                let group = key_group(key_hash(encoded.key(row))).0;
+                let group = asking.entities.group(row).0;
                 let worker =
                     self.groups.iter().position(|groups| groups.contains(&group)).unwrap_or_default();
                 self.ask(&asking, row, worker, settings.serving_delay).await?;

@@ -9,16 +9,21 @@ use crate::spine::NUMBER;
 use crate::{Job, table};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, Int8Array, Int64Array, RecordBatch, new_null_array};
+use arrow_array::{Array, ArrayRef, Int8Array, Int64Array, RecordBatch, UInt32Array, new_null_array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_select::take::take;
 use std::ops::Range;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
-use weir_core::{Answer, Keyed, Outcome, Served};
+use weir_core::{Keyed, Looked, LookupError, Outcome, Pending, Served, finish_together};
+use weir_event::EventTime;
 
 /// Answers are put aside so many at a time, fewer where they are large.
 const ANSWERS: usize = 4096;
 const ANSWERS_BYTES: usize = 8 << 20;
+
+/// So many questions are answered at once.
+const TOGETHER: usize = 512;
 
 /// What a value is, as lookups call it; the numbers are those of [`table::STATUSES`].
 const STATUS_OK: i8 = 0;
@@ -58,6 +63,8 @@ pub(crate) struct Worker {
     pub(crate) keyed: Keyed,
     asked: Vec<Asked>,
     schema: SchemaRef,
+    /// What is asked and not answered, of rows of one batch of the spine, in their order; `None` where nobody can be asked.
+    pending: Vec<(Ask, Option<Pending>)>,
     numbers: Vec<i64>,
     /// Of the values that are not put aside.
     bytes: usize,
@@ -104,6 +111,7 @@ impl Worker {
             asked: job.features.iter().map(asked).collect::<Result<_, TrainError>>()?,
             schema: schema(job),
             job: job.clone(),
+            pending: Vec::new(),
             numbers: Vec::new(),
             bytes: 0,
             failed: (0, None),
@@ -133,6 +141,7 @@ impl Worker {
                 }
             }
         }
+        self.finish()?;
         self.put_aside()?;
         let counts = self.keyed.counts();
         let (failed, reason) = self.failed;
@@ -140,26 +149,57 @@ impl Worker {
     }
 
     fn answer(&mut self, ask: &Ask) -> Result<(), TrainError> {
-        let Asking { rows, keys } = &*ask.rows;
-        self.numbers.push(rows.column(NUMBER).as_primitive::<Int64Type>().value(ask.row));
-        let key: Vec<ArrayRef> = keys.iter().map(|column| column.slice(ask.row, 1)).collect();
-        let is_null = key.iter().any(|column| column.null_count() > 0);
-        let looked = (!is_null).then(|| self.keyed.lookup(&key, ask.as_of));
-        match looked {
-            Some(Ok(answer)) => {
-                for asked in &mut self.asked {
-                    self.bytes += asked.take(&answer, ask)?;
-                }
-            }
-            // A lookup would have been refused, as state does not reach back so far, or the values failed as a whole.
-            Some(Err(error)) => {
-                self.failed.0 += 1;
-                self.failed.1.get_or_insert_with(|| error.to_string());
-                self.asked.iter_mut().for_each(Asked::fail);
-            }
-            // A null key is written to sinks and not looked up.
-            None => self.asked.iter_mut().for_each(Asked::fail),
+        if self.pending.first().is_some_and(|(first, _)| !Arc::ptr_eq(&first.rows, &ask.rows)) {
+            self.finish()?;
         }
+        let Asking { rows, entities } = &*ask.rows;
+        self.numbers.push(rows.column(NUMBER).as_primitive::<Int64Type>().value(ask.row));
+        // A null key is written to sinks and not looked up.
+        let asked = entities.key(ask.row).map(|key| self.keyed.ask(key, ask.as_of));
+        // A lookup would have been refused, as state does not reach back so far.
+        let asked = asked.and_then(|asked| asked.map_err(|error| self.fail(&error)).ok());
+        self.pending.push((ask.clone(), asked));
+        if self.pending.len() >= TOGETHER { self.finish() } else { Ok(()) }
+    }
+
+    fn fail(&mut self, error: &LookupError) {
+        self.failed.0 += 1;
+        self.failed.1.get_or_insert_with(|| error.to_string());
+    }
+
+    /// Answers what was asked so far.
+    pub(crate) fn finish(&mut self) -> Result<(), TrainError> {
+        let Some((first, _)) = self.pending.first() else { return Ok(()) };
+        let spine = first.rows.clone();
+        let (asks, pending): (Vec<Ask>, Vec<_>) = std::mem::take(&mut self.pending).into_iter().unzip();
+        let has_question =
+            |(ask, pending): (&Ask, &Option<Pending>)| pending.as_ref().map(|_| ask.row as u32);
+        let rows: UInt32Array = asks.iter().zip(&pending).filter_map(has_question).map(Some).collect();
+        if rows.is_empty() {
+            self.asked.iter_mut().for_each(|asked| asked.fail(asks.len()));
+            return self.put_aside_if_much();
+        }
+        let keys = spine.entities.columns().iter().map(|column| take(column, &rows, None));
+        let keys = keys.collect::<Result<Vec<ArrayRef>, _>>()?;
+        let as_of: Vec<Option<EventTime>> = pending.iter().map(|it| Some(it.as_ref()?.as_of())).collect();
+        let together = match finish_together(&self.job.plan, &keys, pending.into_iter().flatten().collect()) {
+            Ok(together) => together,
+            // The values failed as a whole.
+            Err(error) => {
+                as_of.iter().flatten().for_each(|_| self.fail(&error));
+                self.asked.iter_mut().for_each(|asked| asked.fail(asks.len()));
+                return self.put_aside_if_much();
+            }
+        };
+        self.bytes += together.columns.get_array_memory_size();
+        let mut each = together.each.iter();
+        let looked = as_of.iter().map(|as_of| as_of.and_then(|as_of| Some((each.next()?, as_of)))).collect();
+        let answers = Answers { asks: &asks, columns: &together.columns, looked };
+        self.asked.iter_mut().try_for_each(|asked| asked.take(&answers))?;
+        self.put_aside_if_much()
+    }
+
+    fn put_aside_if_much(&mut self) -> Result<(), TrainError> {
         let is_little = self.numbers.len() < ANSWERS && self.bytes < ANSWERS_BYTES;
         if is_little { Ok(()) } else { self.put_aside() }
     }
@@ -182,35 +222,63 @@ impl Worker {
     }
 }
 
+/// Answers to some rows of the spine.
+struct Answers<'a> {
+    asks: &'a [Ask],
+    /// The result columns of all that have a row.
+    columns: &'a RecordBatch,
+    /// By row of the spine, what was found and as of when; nothing where nobody was asked.
+    looked: Vec<Option<(&'a Looked, EventTime)>>,
+}
+
 impl Asked {
-    /// Takes a value, and says how many bytes it has.
-    fn take(&mut self, answer: &Answer, ask: &Ask) -> Result<usize, TrainError> {
-        let looked = &answer.settled;
-        let outcome = self.served.outcome(looked);
-        let has_row = looked.columns.num_rows() > 0;
-        let value = match (outcome, &self.default) {
-            (Outcome::Default, Some(default)) => default.clone(),
-            (Outcome::Found | Outcome::Nothing, _) if has_row => {
-                table::as_type(looked.columns.column(self.served.column), &self.data_type)?
-            }
-            _ => new_null_array(&self.data_type, 1),
+    fn take(&mut self, answers: &Answers<'_>) -> Result<(), TrainError> {
+        let Answers { asks, columns, looked } = answers;
+        let outcome = |found: &Option<(&Looked, EventTime)>| Some(self.served.outcome(found.as_ref()?.0));
+        let outcomes: Vec<Option<Outcome>> = looked.iter().map(outcome).collect();
+        let statuses = asks.iter().zip(looked).zip(&outcomes).map(|((ask, found), outcome)| {
+            found.zip(*outcome).map_or(STATUS_ERROR, |(found, outcome)| self.status(ask, found, outcome))
+        });
+        let statuses: Vec<i8> = statuses.collect();
+        self.statuses.extend(statuses);
+        let is_of_column = |outcome: &Option<Outcome>| match outcome {
+            Some(Outcome::Default) => self.default.is_none(),
+            Some(Outcome::Found | Outcome::Nothing | Outcome::Failed) => true,
+            None => false,
         };
-        let time = ask.time.map(|_| answer.as_of);
+        if columns.num_rows() == asks.len() && outcomes.iter().all(is_of_column) {
+            self.values.push(table::as_type(columns.column(self.served.column), &self.data_type)?);
+            return Ok(());
+        }
+        for (found, outcome) in looked.iter().zip(&outcomes) {
+            let row = found.map(|(looked, _)| &looked.columns).filter(|row| row.num_rows() > 0);
+            let value = match (outcome, &self.default, row) {
+                (Some(Outcome::Default), Some(default), _) => default.clone(),
+                (Some(Outcome::Found | Outcome::Nothing), _, Some(row)) => {
+                    table::as_type(row.column(self.served.column), &self.data_type)?
+                }
+                _ => new_null_array(&self.data_type, 1),
+            };
+            self.values.push(value);
+        }
+        Ok(())
+    }
+
+    fn status(&self, ask: &Ask, (looked, as_of): (&Looked, EventTime), outcome: Outcome) -> i8 {
+        let time = ask.time.map(|_| as_of);
         let is_partial = |since| self.served.is_partial(since, looked, time);
-        self.statuses.push(match outcome {
+        match outcome {
             Outcome::Failed => STATUS_ERROR,
             _ if ask.is_cut_off || ask.since.is_some_and(is_partial) => STATUS_PARTIAL,
             Outcome::Found => STATUS_OK,
             Outcome::Default => STATUS_DEFAULT,
             Outcome::Nothing => STATUS_NOT_FOUND,
-        });
-        let bytes = value.get_array_memory_size();
-        self.values.push(value);
-        Ok(bytes)
+        }
     }
 
-    fn fail(&mut self) {
-        self.values.push(new_null_array(&self.data_type, 1));
-        self.statuses.push(STATUS_ERROR);
+    /// So many rows have no value.
+    fn fail(&mut self, rows: usize) {
+        self.values.push(new_null_array(&self.data_type, rows));
+        self.statuses.extend(std::iter::repeat_n(STATUS_ERROR, rows));
     }
 }

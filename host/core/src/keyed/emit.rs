@@ -113,7 +113,7 @@ pub(crate) fn join(
 }
 
 /// The bounds of windows as two timestamp columns.
-pub(crate) fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
+fn window_columns(windows: &[(i64, i64)]) -> [ArrayRef; 2] {
     let starts = TimestampMillisecondArray::from_iter_values(windows.iter().map(|(start, _)| *start));
     let ends = TimestampMillisecondArray::from_iter_values(windows.iter().map(|(_, end)| *end));
     [Arc::new(starts), Arc::new(ends)]

@@ -1,19 +1,17 @@
 //! Lookups: the timelines, asked.
 //!
 //! A lookup encodes its key as rows' keys are encoded, copies states out of one segment, and merges and finishes them
-//! when the segment is somebody else's again. Several features of one job and entity come from one copy. Knows no HTTP.
+//! when the segment is somebody else's again, which [`together`](super::together) does. Several features of one job and
+//! entity come from one copy. Knows no HTTP.
 
 use crate::bounds::meant_in_seconds;
-use crate::keyed::emit::window_columns;
-use crate::keyed::outputs::{Evaluated, FailedCell, evaluate_output};
 use crate::keyed::segment::Segment;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use crate::keyed::together::{Pending, finish_together};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use weir_event::key::EncodedKeys;
 use weir_event::{EventTime, KeyGroup, Span, key_group, key_hash};
 use weir_plan::{JobPlan, KeyedStage};
-use weir_timeline::{Frames, Question, Snapshot, Timelines, Values};
+use weir_timeline::{Frames, Question, Snapshot, Timelines};
 
 /// One entity's results at one moment.
 #[derive(Debug)]
@@ -156,6 +154,13 @@ pub struct Entity {
     hash: u64,
 }
 
+/// A key, as rows' keys are encoded, and its hash.
+#[derive(Debug, Clone, Copy)]
+pub struct EntityKey<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) hash: u64,
+}
+
 impl Entity {
     /// The key columns have one row and the stage's key types.
     pub fn of(key: &[ArrayRef]) -> Result<Entity, LookupError> {
@@ -171,24 +176,39 @@ impl Entity {
     pub fn group(&self) -> KeyGroup {
         key_group(self.hash)
     }
+
+    fn key(&self) -> EntityKey<'_> {
+        EntityKey { bytes: self.encoded.key(0), hash: self.hash }
+    }
 }
 
 /// What was copied out for one lookup.
 pub struct Copies {
-    snapshots: Vec<(Snapshot, Window)>,
+    pub(crate) snapshots: Vec<(Snapshot, Window)>,
     known: bool,
-    moment: Moment,
+    pub(crate) moment: Moment,
 }
 
 impl Segment {
     /// Copies out what an answer for one entity needs.
     pub fn look(&self, plan: &JobPlan, entity: &Entity, as_of: AsOf) -> Result<Copies, LookupError> {
+        self.look_for(plan, entity.key(), as_of, Wanted::All)
+    }
+
+    /// The same, of what is wanted of it.
+    pub(crate) fn look_for(
+        &self,
+        plan: &JobPlan,
+        key: EntityKey<'_>,
+        as_of: AsOf,
+        wanted: Wanted,
+    ) -> Result<Copies, LookupError> {
         let stage = plan.stage.as_ref().ok_or_else(|| LookupError::NoEntity(plan.name.clone()))?;
         let timelines = &self.timelines;
         // What this segment has applied, and not what the job has read: the two move together only here.
         let settled = timelines.settled();
         let as_of = in_reach(plan, stage, as_of, timelines)?;
-        let slot = timelines.slot(entity.encoded.key(0), entity.hash);
+        let slot = timelines.slot(key.bytes, key.hash);
         let copied = |(question, window): (Option<Question>, Window)| {
             let snapshot = match slot.zip(question) {
                 Some((slot, question)) => timelines.snapshot(slot, &question),
@@ -196,20 +216,33 @@ impl Segment {
             };
             (snapshot, window)
         };
-        let snapshots = questions(stage, as_of, settled, slot.is_some()).into_iter().map(copied).collect();
+        let asked = match wanted {
+            Wanted::All => as_of,
+            Wanted::Settled => AsOf::Asked(as_of.time()),
+        };
+        let snapshots = questions(stage, asked, settled, slot.is_some()).into_iter().map(copied).collect();
         Ok(Copies { snapshots, known: slot.is_some(), moment: Moment { as_of: as_of.time(), settled } })
     }
+}
+
+/// What of an answer is of interest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Everything.
+    All,
+    /// [`Answer::settled`] alone.
+    Settled,
 }
 
 impl Copies {
     /// Merges and finishes what was copied.
     pub fn finish(self, plan: &JobPlan, entity: &Entity) -> Result<Answer, LookupError> {
-        let stage = plan.stage.as_ref().ok_or_else(|| LookupError::NoEntity(plan.name.clone()))?;
         let failed = |message: String| LookupError::Failed(message);
         let mut looked = Vec::with_capacity(self.snapshots.len());
         for (snapshot, window) in self.snapshots {
-            let values = snapshot.finish().map_err(|error| failed(error.to_string()))?;
-            looked.push(result_row(plan, stage, &entity.columns, values, window, self.moment)?);
+            let folded = snapshot.fold().map_err(|error| failed(error.to_string()))?;
+            let one = Pending { folded, window, moment: self.moment };
+            looked.extend(finish_together(plan, &entity.columns, vec![one])?.each);
         }
         let mut looked = looked.into_iter();
         let settled = looked.next().ok_or_else(|| failed("nothing was asked".to_owned()))?;
@@ -259,7 +292,7 @@ fn spaced(span: Span) -> String {
     format!("{} {}", &text[..digits], &text[digits..])
 }
 
-type Window = Option<(EventTime, EventTime)>;
+pub(crate) type Window = Option<(EventTime, EventTime)>;
 
 /// What to ask, and the window that each question is about: first of what is settled, nothing if no window is, then of
 /// what is not.
@@ -296,15 +329,15 @@ fn after(time: EventTime) -> EventTime {
 }
 
 /// When a question was asked, and up to where nothing comes any more.
-#[derive(Clone, Copy)]
-struct Moment {
-    as_of: EventTime,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) as_of: EventTime,
     settled: EventTime,
 }
 
 impl Moment {
     /// Whether no row that comes in time can still change a result.
-    fn completes(self, frames: &Frames, window: Window) -> bool {
+    pub(crate) fn completes(self, frames: &Frames, window: Window) -> bool {
         let complete_by = after(self.as_of).min(self.settled);
         match (frames, window) {
             (Frames::Over(_) | Frames::Lifetime, _) => self.settled > self.as_of,
@@ -314,58 +347,4 @@ impl Moment {
             (_, None) => false,
         }
     }
-}
-
-fn result_row(
-    plan: &JobPlan,
-    stage: &KeyedStage,
-    key: &[ArrayRef],
-    values: Values,
-    window: Window,
-    moment: Moment,
-) -> Result<Looked, LookupError> {
-    let failed = |message: String| LookupError::Failed(message);
-    // Rows that were taken back are in the frame no more than those that took them back.
-    let present = stage.present.map(|at| {
-        let left = values.values[at].as_primitive::<Int64Type>();
-        if left.is_valid(0) { u64::try_from(left.value(0)).unwrap_or(0) } else { 0 }
-    });
-    let mut columns = key.to_vec();
-    columns.extend(values.values);
-    let window = window.or(values.window);
-    match (&stage.spec.frames, window) {
-        (Frames::Over(_) | Frames::Lifetime, _) => columns.extend(values.carried),
-        (_, Some((start, end))) => columns.extend(window_columns(&[(start.millis(), end.millis())])),
-        // A key without any session.
-        (_, None) => columns.extend(no_window()),
-    }
-    let batch =
-        RecordBatch::try_new(stage.results.clone(), columns).map_err(|error| failed(error.to_string()))?;
-    let cell = |(aggregate, reason): (usize, String)| FailedCell {
-        row: 0,
-        column: stage.keys.len() + aggregate,
-        reason,
-    };
-    let failing: Vec<FailedCell> = values.errors.into_iter().map(cell).collect();
-    let Evaluated { columns, failed: outputs, .. } =
-        evaluate_output(&plan.output, plan.output.filter.as_ref(), &batch, &failing)
-            .map_err(|error| failed(error.to_string()))?;
-    let failures = outputs.into_iter().map(|output| (output.column, output.reason)).collect();
-    let in_frames = values.rows.iter().zip(values.newest.iter().zip(&values.oldest));
-    let of_frame = |(rows, (newest, oldest)): (&u64, (&Option<EventTime>, &Option<EventTime>))| match present
-    {
-        Some(0) => FrameRows { rows: 0, newest: None, oldest: None },
-        present => FrameRows { rows: present.unwrap_or(*rows), newest: *newest, oldest: *oldest },
-    };
-    let mut frames: Vec<FrameRows> = in_frames.map(of_frame).collect();
-    if matches!(stage.spec.frames, Frames::Over(_)) {
-        let (rows, event) = (u64::from(values.event.is_some()), values.event);
-        frames.push(FrameRows { rows, newest: event, oldest: event });
-    }
-    Ok(Looked { columns, window, complete: moment.completes(&stage.spec.frames, window), frames, failures })
-}
-
-fn no_window() -> [ArrayRef; 2] {
-    let bounds = window_columns(&[(0, 0)]);
-    bounds.map(|bound| arrow_array::new_null_array(bound.data_type(), 1))
 }

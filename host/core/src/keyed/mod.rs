@@ -15,13 +15,15 @@ pub(crate) mod outputs;
 pub(crate) mod parts;
 pub(crate) mod reached;
 pub(crate) mod segment;
+pub(crate) mod together;
 pub(crate) mod views;
 pub(crate) mod written;
 
 use crate::counts::Counts;
 use crate::error::CoreError;
 use crate::intake::route::KeyedRows;
-use crate::keyed::lookup::{Answer, AsOf, Entity, LookupError};
+use crate::keyed::lookup::{Answer, AsOf, Entity, EntityKey, LookupError};
+use crate::keyed::together::Pending;
 use crate::stored::Name;
 use effects::Effects;
 use keys::Page;
@@ -29,7 +31,7 @@ use parts::Parts;
 use segment::{Ask, Segment, StateSink};
 use std::ops::Range;
 use std::sync::Arc;
-use weir_event::{EventTime, KeyGroup, Span};
+use weir_event::{EventTime, KeyGroup, Span, key_group};
 use weir_plan::{Emit, JobPlan, KeyedStage};
 use weir_timeline::Stats;
 
@@ -282,6 +284,12 @@ impl Keyed {
         let failed = |error: CoreError| LookupError::Failed(error.to_string());
         let copies = self.of_group(entity.group()).map_err(failed)?.look(&self.plan, &entity, as_of)?;
         copies.finish(&self.plan, &entity)
+    }
+
+    /// One entity's settled results as of now, to be finished with those of others by [`crate::finish_together`].
+    pub fn ask(&self, key: EntityKey<'_>, as_of: AsOf) -> Result<Pending, LookupError> {
+        let failed = |error: CoreError| LookupError::Failed(error.to_string());
+        self.of_group(key_group(key.hash)).map_err(failed)?.ask_for(&self.plan, key, as_of)
     }
 
     /// Up to `limit` of its keys, encoded, behind the one that `after` is, or the first ones.

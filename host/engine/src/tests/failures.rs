@@ -88,6 +88,11 @@ impl States for Sums {
         Box::new(Sums(groups.iter().map(|group| self.0[*group as usize]).collect()))
     }
 
+    fn append(&mut self, others: &mut dyn States) -> Result<(), AggregateError> {
+        self.0.append(&mut others.as_any_mut().downcast_mut::<Sums>().unwrap().0);
+        Ok(())
+    }
+
     fn encode(&self, group: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.0[group as usize].to_be_bytes());
     }
@@ -103,6 +108,10 @@ impl States for Sums {
     }
 
     fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
 }

@@ -106,10 +106,7 @@ fn no_inverse() -> AggregateError {
 
 impl<F: Fold> FoldStates<F> {
     fn same_kind(other: &dyn States) -> Result<&Self, AggregateError> {
-        other
-            .as_any()
-            .downcast_ref()
-            .ok_or_else(|| AggregateError::Broken("states of different aggregates were merged".to_owned()))
+        other.as_any().downcast_ref().ok_or_else(AggregateError::other_kind)
     }
 }
 
@@ -216,6 +213,12 @@ impl<F: Fold> States for FoldStates<F> {
         Box::new(FoldStates { fold: self.fold.clone(), states })
     }
 
+    fn append(&mut self, others: &mut dyn States) -> Result<(), AggregateError> {
+        let others: Option<&mut Self> = others.as_any_mut().downcast_mut();
+        self.states.append(&mut others.ok_or_else(AggregateError::other_kind)?.states);
+        Ok(())
+    }
+
     fn encode(&self, group: u32, out: &mut Vec<u8>) {
         self.fold.encode(&self.states[group as usize], out);
     }
@@ -234,6 +237,10 @@ impl<F: Fold> States for FoldStates<F> {
     }
 
     fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
 }

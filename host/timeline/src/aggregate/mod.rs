@@ -270,6 +270,9 @@ pub trait States: Send + Sync + Any {
     }
     /// A copy of some groups, numbered anew from 0: what a lookup takes away from under a lock.
     fn copy(&self, groups: &[u32]) -> Box<dyn States>;
+    /// Adds groups behind its own as they are, so that one `finish` is enough for all; `others` must be of the same
+    /// aggregate, and is left without any.
+    fn append(&mut self, others: &mut dyn States) -> Result<(), AggregateError>;
     /// Appends a group's state as bytes that `decode` of any later version of weir reads.
     fn encode(&self, group: u32, out: &mut Vec<u8>);
     /// Replaces a group's state by an encoded one; an error if the bytes are damaged.
@@ -278,6 +281,8 @@ pub trait States: Send + Sync + Any {
     fn memory_bytes(&self) -> usize;
     /// For `merge` to see its own kind.
     fn as_any(&self) -> &dyn Any;
+    /// For `append` to see its own kind.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 /// The values of some groups.
@@ -301,6 +306,12 @@ pub enum AggregateError {
     /// Stored state does not decode.
     #[error("stored aggregate state is damaged: {0}")]
     Damaged(String),
+}
+
+impl AggregateError {
+    pub(crate) fn other_kind() -> AggregateError {
+        AggregateError::Broken("states of different aggregates were put together".to_owned())
+    }
 }
 
 /// A constant parameter of an aggregate, such as the n of `TOP(n, x)`.

@@ -84,6 +84,11 @@ impl States for TouchyStates {
         Box::new(TouchyStates(groups.iter().map(|group| self.0[*group as usize]).collect()))
     }
 
+    fn append(&mut self, others: &mut dyn States) -> Result<(), AggregateError> {
+        self.0.append(&mut others.as_any_mut().downcast_mut::<TouchyStates>().unwrap().0);
+        Ok(())
+    }
+
     fn encode(&self, _group: u32, _out: &mut Vec<u8>) {}
 
     fn decode(&mut self, _group: u32, _bytes: &[u8]) -> Result<(), AggregateError> {
@@ -95,6 +100,10 @@ impl States for TouchyStates {
     }
 
     fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
 }

@@ -7,6 +7,7 @@ use crate::counts::Counts;
 use crate::expiry::Expiry;
 use crate::groups::{ALL_GROUPS, part_of, range_of};
 use crate::keyed::lookup::{AsOf, Entity, Looked, LookupError};
+use crate::keyed::together::{Entities, finish_together};
 use crate::shape::StoredShape;
 use crate::stored::Name;
 use crate::tests::plan;
@@ -14,6 +15,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_select::concat::concat;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -394,7 +396,23 @@ impl World {
             );
         }
         let as_of = as_of.max(self.oracle.oldest);
-        (0..=KEYS).try_for_each(|key| self.look_at(key, as_of))
+        let together =
+            self.ask_together(as_of).map_err(|error| TestCaseError::fail(format!("{as_of}: {error}")))?;
+        (0..=KEYS).zip(&together).try_for_each(|(key, together)| self.look_at(key, as_of, together))
+    }
+
+    /// What each key has where all are asked at once.
+    fn ask_together(&self, as_of: i64) -> Result<Vec<Looked>, LookupError> {
+        let names: Vec<ArrayRef> = (0..=KEYS).map(name_of).collect();
+        let names: Vec<&dyn Array> = names.iter().map(|name| &**name).collect();
+        let entities = Entities::of(vec![concat(&names).unwrap()], names.len())?;
+        let pending = (0..names.len()).map(|row| {
+            let segment = &self.segments[part_of(entities.group(row), self.segments.len(), &ALL_GROUPS)];
+            let as_of = AsOf::Asked(EventTime::from_millis(as_of));
+            segment.ask_for(&self.plan, entities.key(row).unwrap(), as_of)
+        });
+        let pending = pending.collect::<Result<_, _>>()?;
+        Ok(finish_together(&self.plan, entities.columns(), pending)?.each)
     }
 
     fn ask(&self, key: u8, as_of: i64) -> Result<Looked, LookupError> {
@@ -405,13 +423,16 @@ impl World {
         copies.finish(&self.plan, &entity).map(|answer| answer.settled)
     }
 
-    fn look_at(&self, key: u8, as_of: i64) -> Result<(), TestCaseError> {
+    fn look_at(&self, key: u8, as_of: i64, together: &Looked) -> Result<(), TestCaseError> {
         let Expected { frames, window } = self.oracle.expected(&self.spec, key, as_of);
         let looked =
             self.ask(key, as_of).map_err(|error| TestCaseError::fail(format!("{as_of}: {error}")))?;
         let of_window = looked.window.map(|(start, end)| (start.millis(), end.millis()));
         prop_assert_eq!(of_window, window, "window of {} at {}", key, as_of);
         let found = self.values(&looked);
+        prop_assert_eq!(&self.values(together), &found, "{} among others at {}", key, as_of);
+        let about = |looked: &Looked| (looked.window, looked.complete, looked.frames.clone());
+        prop_assert_eq!(about(together), about(&looked), "{} among others at {}", key, as_of);
         for (at, asked) in self.asked.iter().enumerate() {
             // A window that nobody is in has no series.
             if asked.number == SERIES && window.is_none() {

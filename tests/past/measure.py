@@ -152,7 +152,7 @@ def beside(weir, work, rows):
     while not server.is_done(connection, "live"):
         time.sleep(0.1)
     print(f"{rows} rows of the archive\n{'':12} {'':9} lookup p50 ms, p99; visible p50, p99; most lag")
-    for turn in range(3):
+    for turn in range(int(os.environ.get("TURNS", "3"))):
         print(f"{'alone':12} {Load(server).during(lambda seconds: seconds > ALONE_SECONDS)}", flush=True)
         name = f"begins{turn}"
         write_job(work, name, "COUNT(*) AS rides, MAX(fare) AS most, LAST_VALUE(city) AS city")

@@ -140,7 +140,8 @@ def main(weir, feast, work, events, spine):
     wanted = os.environ.get("SETS", "")
     all_sets = contestants(weir, feast, work, files)
     sets = {name: command for name, command in all_sets.items() if wanted in name}
-    database = duckdb.connect(config={"enable_progress_bar": False})
+    database = duckdb.connect()
+    database.execute("SET enable_progress_bar = false")
     if any(name.startswith("Feast") for name in sets):
         rows_of_feast(database, work, files[1])
     folder = {name: work / name.replace(" ", "_").replace(",", "") for name in all_sets}

@@ -70,8 +70,19 @@ pub struct Timelines {
     slots: Slots,
     pub(crate) stage: Stage,
     list_views: bool,
-    gives_results: bool,
+    wanted: Wanted,
     measured: Measured,
+}
+
+/// What is asked of timelines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Results, and lookups by anybody.
+    Results,
+    /// Lookups by anybody.
+    Lookups,
+    /// Lookups one after the other, by whoever inserts rows: what makes the next one fast is done when it is asked.
+    LookupsInOrder,
 }
 
 pub(crate) enum Stage {
@@ -96,7 +107,7 @@ impl Timelines {
         // The check has refused every other reason.
         let stage = stage.ok_or(SpecError::NoSuchInput(spec.inputs.len()))?;
         let (slots, measured) = (Slots::default(), Measured::default());
-        Ok(Timelines { slots, stage, list_views: false, gives_results: true, measured })
+        Ok(Timelines { slots, stage, list_views: false, wanted: Wanted::Results, measured })
     }
 
     /// From now on lists are returned as views: a column whose aggregate's type is [`DataType::List`] is one of
@@ -114,7 +125,22 @@ impl Timelines {
     /// the rows that were refused. What a lookup finds is the same.
     #[must_use]
     pub fn without_results(self) -> Timelines {
-        Timelines { gives_results: false, ..self }
+        Timelines { wanted: Wanted::Lookups, ..self }
+    }
+
+    /// As [`Timelines::without_results`], where whoever inserts rows asks as well: [`Timelines::follow`] before a lookup
+    /// makes it fast, and nothing is done for keys that nobody asks for.
+    #[must_use]
+    pub fn asked_in_order(self) -> Timelines {
+        Timelines { wanted: Wanted::LookupsInOrder, ..self }
+    }
+
+    /// Does of a key what makes the next lookup fast. What it finds is the same.
+    pub fn follow(&mut self, slot: Slot) -> Result<(), AggregateError> {
+        match &mut self.stage {
+            Stage::Over(over) if self.wanted == Wanted::LookupsInOrder => over.follow_key(slot.0),
+            _ => Ok(()),
+        }
     }
 
     /// What is computed.
@@ -162,10 +188,11 @@ impl Timelines {
     ///
     /// On an error no row was inserted; [`AggregateError::Rows`] asks to try again with fewer rows.
     pub fn insert(&mut self, rows: &Rows<'_>) -> Result<Inserted, AggregateError> {
+        let gives_results = self.wanted == Wanted::Results;
         let inserted = match &mut self.stage {
             Stage::Grid(grid) => grid.insert(&mut self.slots, rows),
             Stage::Runs(runs) => runs.insert(&mut self.slots, rows),
-            Stage::Over(over) => over.insert(&mut self.slots, rows, self.gives_results),
+            Stage::Over(over) => over.insert(&mut self.slots, rows, gives_results),
         }?;
         if !inserted.too_late.is_empty() && self.slots.are_many_idle() {
             // A flood of rows that do not count, each of another key, must not fill the memory.
@@ -183,7 +210,7 @@ impl Timelines {
         let results = match &mut self.stage {
             Stage::Grid(grid) => grid.settle(&mut self.slots, to.millis()),
             Stage::Runs(runs) => runs.settle(to.millis()),
-            Stage::Over(over) => over.settle(to.millis(), self.gives_results),
+            Stage::Over(over) => over.settle(to.millis(), self.wanted),
         };
         self.shaped(results?)
     }
@@ -200,7 +227,7 @@ impl Timelines {
         let results = match &mut self.stage {
             Stage::Grid(grid) => grid.changes(&mut self.slots),
             Stage::Runs(runs) => runs.changes(),
-            Stage::Over(over) if self.gives_results => over.changes(),
+            Stage::Over(over) if self.wanted == Wanted::Results => over.changes(),
             Stage::Over(_) => Ok(Results::default()),
         };
         self.shaped(results?)
@@ -220,7 +247,7 @@ impl Timelines {
         let results = match &mut self.stage {
             Stage::Grid(grid) => grid.flush(&mut self.slots, limit),
             Stage::Runs(runs) => runs.flush(),
-            Stage::Over(over) if self.gives_results => over.flush(),
+            Stage::Over(over) if self.wanted == Wanted::Results => over.flush(),
             Stage::Over(_) => Ok(Results::default()),
         };
         self.shaped(results?)
@@ -228,7 +255,7 @@ impl Timelines {
 
     /// Results as they are wanted.
     pub(crate) fn shaped(&self, mut results: Results) -> Result<Results, AggregateError> {
-        if !self.gives_results {
+        if self.wanted != Wanted::Results {
             let Results { refused, more, .. } = results;
             return Ok(Results { refused, more, ..Results::default() });
         }

@@ -54,7 +54,9 @@ impl Threads {
         #[cfg(target_os = "linux")]
         let behind_others = {
             let niceness = rustix::process::getpriority_process(None).unwrap_or(0) + BEHIND_OTHERS;
-            move || drop(rustix::process::setpriority_process(None, niceness))
+            move || {
+                let _refused = rustix::process::setpriority_process(None, niceness);
+            }
         };
         #[cfg(not(target_os = "linux"))]
         let behind_others = || ();

@@ -213,9 +213,9 @@ impl Keyed {
         Keyed::over(plan, segments)
     }
 
-    /// An empty one that answers lookups and has no results, in one segment: for whoever replays a log.
+    /// An empty one that answers questions and has no results, in one segment: for whoever replays a log.
     pub fn silent(plan: Arc<JobPlan>, groups: Range<u16>) -> Result<Keyed, CoreError> {
-        let segment = Segment::open(stage_of(&plan)?, groups, false)?;
+        let segment = Segment::open(stage_of(&plan)?, groups, false)?.asked_in_order();
         Keyed::over(plan, vec![segment])
     }
 
@@ -287,9 +287,11 @@ impl Keyed {
     }
 
     /// One entity's settled results as of now, to be finished with those of others by [`crate::finish_together`].
-    pub fn ask(&self, key: EntityKey<'_>, as_of: AsOf) -> Result<Pending, LookupError> {
+    pub fn ask(&mut self, key: EntityKey<'_>, as_of: AsOf) -> Result<Pending, LookupError> {
         let failed = |error: CoreError| LookupError::Failed(error.to_string());
-        self.of_group(key_group(key.hash)).map_err(failed)?.ask_for(&self.plan, key, as_of)
+        let at = self.index_of(key_group(key.hash)).map_err(failed)?;
+        self.segments[at].follow(key).map_err(failed)?;
+        self.segments[at].ask_for(&self.plan, key, as_of)
     }
 
     /// Up to `limit` of its keys, encoded, behind the one that `after` is, or the first ones.

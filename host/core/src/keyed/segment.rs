@@ -9,6 +9,7 @@ use crate::halve::{Halved, halve};
 use crate::intake::route::KeyedRows;
 use crate::keyed::entered::Entered;
 use crate::keyed::found::Found;
+use crate::keyed::lookup::EntityKey;
 use crate::keyed::reached::Reached;
 use crate::keyed::views::has_views;
 use crate::keyed::written::Written;
@@ -66,6 +67,19 @@ impl Segment {
         let timelines = if has_views(stage) { timelines.with_list_views() } else { timelines };
         let timelines = if gives_results { timelines } else { timelines.without_results() };
         Ok(Segment { groups, timelines, restored: None, shown: None, written: Written::default() })
+    }
+
+    /// Nobody but who inserts rows looks anything up, and follows a key before.
+    pub(crate) fn asked_in_order(self) -> Segment {
+        Segment { timelines: self.timelines.asked_in_order(), ..self }
+    }
+
+    /// Does of a key what makes the next lookup fast.
+    pub(crate) fn follow(&mut self, key: EntityKey<'_>) -> Result<(), CoreError> {
+        match self.timelines.slot(key.bytes, key.hash) {
+            Some(slot) => Ok(self.timelines.follow(slot)?),
+            None => Ok(()),
+        }
     }
 
     /// Its key groups.

@@ -249,16 +249,24 @@ impl Chooser {
         list
     }
 
-    /// The value of one frame, found without candidates.
+    /// The value of one frame, found from the candidates of an earlier one if there are such.
     pub(crate) fn value(
         &self,
         layout: &Layout,
         log: &Log,
         frame: &FrameRows,
+        earlier: Option<(&Candidates, &FrameRows)>,
     ) -> Result<Finished, AggregateError> {
-        let mut candidates = Candidates::default();
+        let core = frame.core();
+        let is_earlier = |stands: &Range<u64>| stands.start <= core.start && stands.end <= core.end;
+        let earlier = earlier.map(|(candidates, stands)| (candidates, stands.core()));
+        let (mut candidates, stands) = match earlier.filter(|(_, stands)| is_earlier(stands)) {
+            Some((candidates, stands)) => (candidates.clone(), stands),
+            None => (Candidates::default(), core.start..core.start),
+        };
         let mut out = self.output(layout);
-        self.enter(&mut candidates, log, frame.start(), frame.core());
+        self.enter(&mut candidates, log, stands.start, stands.end.max(core.start)..core.end);
+        candidates.leave(core.start);
         self.push(&mut candidates, log, frame, &mut out);
         out.close(log);
         out.finish()

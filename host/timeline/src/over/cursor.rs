@@ -115,7 +115,8 @@ impl OverCursor {
 
     /// Whether lookups start from where it stands.
     pub(crate) fn serves_lookups(&self) -> bool {
-        self.columns.iter().any(|column| matches!(column, OverColumn::Running(_) | OverColumn::Steps(_)))
+        let serves = |column: &OverColumn| !matches!(column, OverColumn::Stacks(_) | OverColumn::Direct);
+        self.columns.iter().any(serves)
     }
 
     /// Where a key's cursor stands in a frame.
@@ -127,6 +128,14 @@ impl OverCursor {
     pub(crate) fn copy(&self, aggregate: usize, group: u32) -> Option<Box<dyn States>> {
         match &self.columns[aggregate] {
             OverColumn::Running(states) => Some(states.copy(&[group])),
+            _ => None,
+        }
+    }
+
+    /// The rows of a key that may be chosen, if the aggregate is a choice.
+    pub(crate) fn candidates(&self, aggregate: usize, group: u32) -> Option<&Candidates> {
+        match &self.columns[aggregate] {
+            OverColumn::Choice(_, candidates) => candidates.get(group as usize),
             _ => None,
         }
     }

@@ -124,7 +124,9 @@ impl OverStage {
     fn part(&self, at: usize, slot: u32, log: &Log, frame: &FrameRows) -> Part {
         let aggregate = &self.spec.aggregates[at];
         let layout = &self.logs.layout;
-        let chosen = Chooser::new(layout, aggregate).map(|chooser| chooser.value(layout, log, frame));
+        let earlier = self.cursor.candidates(at, slot).zip(self.cursor.frame(slot, aggregate.frame));
+        let chosen =
+            Chooser::new(layout, aggregate).map(|chooser| chooser.value(layout, log, frame, earlier));
         if let Some(Ok(finished)) = chosen {
             debug_assert_eq!(finished.values.len(), 1);
             return Part::Value(finished);

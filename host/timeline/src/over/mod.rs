@@ -49,6 +49,8 @@ pub(crate) struct OverStage {
     pub(crate) arrived: Arrived,
     /// By slot, the time of the event that the cursor stands on, where that may be a pending one.
     pub(crate) stands: ByNumber<i64>,
+    /// By slot, the number of the event that the cursor was moved to for a lookup.
+    followed: ByNumber<u64>,
     /// The oldest time that may be asked for; rows before it are refused, as state that their results need is gone.
     horizon: i64,
     /// What an aggregate failed with when rows left the logs.
@@ -83,6 +85,7 @@ impl OverStage {
             returned_until: i64::MIN,
             arrived: Arrived::new(),
             stands: ByNumber::default(),
+            followed: ByNumber::default(),
             horizon: i64::MIN,
             broken: None,
         })
@@ -162,6 +165,7 @@ impl OverStage {
             self.due.remove(slot);
             self.arrived.remove(slot);
             self.stands.remove(slot);
+            self.followed.remove(slot);
         }
     }
 

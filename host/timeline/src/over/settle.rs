@@ -10,10 +10,11 @@ use crate::answer::{Results, Slot};
 use crate::collect::Collector;
 use crate::marks::Marks;
 use crate::row_log::gather::Gather;
+use crate::timeline::Wanted;
 use std::ops::Range;
 
 impl OverStage {
-    pub(crate) fn settle(&mut self, to: i64, gives_results: bool) -> Result<Results, AggregateError> {
+    pub(crate) fn settle(&mut self, to: i64, wanted: Wanted) -> Result<Results, AggregateError> {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
@@ -23,9 +24,13 @@ impl OverStage {
         let settled = self.logs.settle(to);
         self.settled = to;
         self.move_horizon();
-        if !gives_results {
-            self.follow(settled, &mut out)?;
-            return Ok(Results::default());
+        match wanted {
+            Wanted::Results => {}
+            Wanted::Lookups => {
+                self.follow(settled, &mut out)?;
+                return Ok(Results::default());
+            }
+            Wanted::LookupsInOrder => return Ok(Results::default()),
         }
         let mut walks = self.unreturned(settled);
         self.emit_on(&mut walks, &mut out)?;
@@ -43,6 +48,25 @@ impl OverStage {
         let newest = settled.into_iter().filter(|(_, rows)| !rows.is_empty());
         let newest = newest.map(|(slot, rows)| Walk { slot, group: slot, events: vec![rows.end - 1] });
         self.emit_on(&mut newest.collect::<Vec<Walk>>(), out)
+    }
+
+    /// Moves a key's cursor to its newest settled event, where lookups start from it and it does not stand there.
+    pub(crate) fn follow_key(&mut self, slot: u32) -> Result<(), AggregateError> {
+        let Some(log) = self.logs.find(slot).filter(|_| self.cursor.serves_lookups()) else { return Ok(()) };
+        let newest = self.logs.settled(slot).checked_sub(1).filter(|newest| *newest >= log.start());
+        let Some(newest) = newest else { return Ok(()) };
+        let stands_there = self.followed.get(&slot) == Some(&newest) && self.cursor.frame(slot, 0).is_some();
+        if stands_there {
+            return Ok(());
+        }
+        let mut walks = [Walk { slot, group: slot, events: vec![newest] }];
+        self.leave_results(&mut walks);
+        self.cursor.make_room(slot as usize + 1);
+        let OverStage { spec, logs, frames, tail, cursor, .. } = self;
+        let source = Source { spec, logs, frames, tail: tail.as_ref() };
+        cursor.walk(&source, &walks, |_, _| ())?;
+        self.followed.insert(slot, newest);
+        Ok(())
     }
 
     pub(crate) fn flush(&mut self) -> Result<Results, AggregateError> {

@@ -117,7 +117,7 @@ proptest! {
 
     #[test]
     fn lookups_where_nobody_wants_results(size in 1..30_i64, slide in 1..30_i64, ops in ops(-60..120, 12, 20)) {
-        let mut model = Model::new(grid(size, slide, 0), 20).unheard();
+        let mut model = Model::new(grid(size, slide, 0), 20).unheard(false);
         for op in ops {
             model.apply(op)?;
         }

@@ -77,6 +77,7 @@ pub(super) struct Model {
     clock: usize,
     list_views: bool,
     is_quiet: bool,
+    is_asked_in_order: bool,
 }
 
 impl Model {
@@ -102,7 +103,7 @@ impl Model {
         let (returned, framed, arrivals) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (settled, horizon) = (i64::MIN, i64::MIN);
         let (listed, clock, list_views) = (BTreeSet::new(), 0, false);
-        let is_quiet = false;
+        let (is_quiet, is_asked_in_order) = (false, false);
         Model {
             spec,
             timelines,
@@ -118,6 +119,7 @@ impl Model {
             clock,
             list_views,
             is_quiet,
+            is_asked_in_order,
         }
     }
 
@@ -158,16 +160,20 @@ impl Model {
         self
     }
 
-    /// As it is, but nobody wants results.
-    pub(super) fn unheard(mut self) -> Model {
-        self.is_quiet = true;
+    /// As it is, but nobody wants results; or nobody asks but who inserts.
+    pub(super) fn unheard(mut self, is_asked_in_order: bool) -> Model {
+        (self.is_quiet, self.is_asked_in_order) = (true, is_asked_in_order);
         self.timelines = self.fresh();
         self
     }
 
     fn fresh(&self) -> Timelines {
         let timelines = Timelines::new(self.spec.clone()).unwrap();
-        let timelines = if self.is_quiet { timelines.without_results() } else { timelines };
+        let timelines = match (self.is_asked_in_order, self.is_quiet) {
+            (true, _) => timelines.asked_in_order(),
+            (false, true) => timelines.without_results(),
+            (false, false) => timelines,
+        };
         if self.list_views { timelines.with_list_views() } else { timelines }
     }
 
@@ -473,11 +479,14 @@ impl Model {
         Ok(())
     }
 
-    fn look(&self, time: i64) -> Result<(), TestCaseError> {
+    fn look(&mut self, time: i64) -> Result<(), TestCaseError> {
         let windows = self.spec.frames.windows();
         let by = EventTime::from_millis(self.horizon.saturating_add(1).min(self.settled));
         let oldest = windows.and_then(|windows| windows.complete_at(by));
         for key in 0..4 {
+            if let Some(slot) = self.timelines.slot(&[key], key_hash(&[key])) {
+                self.timelines.follow(slot).unwrap();
+            }
             for window in self.windows(time) {
                 let is_in_reach = match self.spec.frames {
                     Frames::Over(_) => time >= self.horizon,

@@ -162,9 +162,10 @@ proptest! {
         frames in prop::collection::vec(frame(40), 1..5),
         history in 0..40_i64,
         emit_changes in any::<bool>(),
+        is_asked_in_order in any::<bool>(),
         ops in ops(-60..120, 12, 20),
     ) {
-        let mut model = Model::new(Frames::Over(frames), history).changing(emit_changes).unheard();
+        let mut model = Model::new(Frames::Over(frames), history).changing(emit_changes).unheard(is_asked_in_order);
         for op in ops {
             model.apply(op)?;
         }

@@ -54,6 +54,14 @@ fn jobs_that_start_together_look_once_and_say_so() {
     // Whoever begins later looks anew, as the archive may have more by then.
     write_job(&project, JOBS, ", MAX(at) AS last");
     server.signal("HUP");
-    server.wait_for_job(&format!("job{JOBS}"), "the past", |job| job["bootstrap"]["state"] == "done");
+    let name = format!("job{JOBS}");
+    server.wait_for_job(&name, "it to look", |job| job["bootstrap"]["state"] == "looking");
+    // It shows what is posted now when it has read the past; whoever waits for the others does not wait for that.
+    let now = json!({"user": "u0", "at": 1_770_000_000_000_i64 + ROWS});
+    let (_, told) = server.post("/v1/streams/events/events?wait=visible", now.to_string());
+    assert_eq!(told["visible"], true, "{told}");
+    let (_, job) = server.get(&format!("/v1/jobs/{name}"));
+    assert_ne!(job["bootstrap"]["state"], "done", "{job}");
+    server.wait_for_job(&name, "the past", |job| job["bootstrap"]["state"] == "done");
     assert_eq!(looks(&project), 2);
 }

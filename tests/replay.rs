@@ -147,6 +147,7 @@ impl Replay {
             checkpoint_every: Duration::from_millis(1),
             outbox: self.folder.path().join("outbox"),
             outbox_bytes: 1 << 30,
+            background: None,
         };
         let store = Arc::new(store);
         let engine = Engine::new(settings, store, letters, clock.clone()).expect("the engine starts");

@@ -285,7 +285,10 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
         let began = clock.monotonic();
         let error = match attempt(&job, &spec, &surroundings).await {
             Ok(Ended::Over) => break Ok(()),
-            Ok(Ended::Bootstrapped) => continue,
+            Ok(Ended::Bootstrapped) => {
+                job.progress.goes_on();
+                continue;
+            }
             Err(error) => error,
         };
         let may_pass = error.may_pass() || (spec.mode == Mode::Live && error.may_be_mended_elsewhere());
@@ -369,13 +372,8 @@ async fn attempt_from(
     }
     let is_live = spec.mode == Mode::Live;
     let reads_past = is_live && phase.is_before_end();
-    let of_past = plan.bootstrap.shards.filter(|_| reads_past).map(usize::from);
-    let has_other_shards = of_past.is_some_and(|shards| shards != surroundings.shards);
-    // What is made beside a job is over when it is made.
-    let is_to_come_forward =
-        reads_past && surroundings.background.is_some() && job_of(&plan.name) == plan.name;
-    let is_to_restart = has_other_shards || is_to_come_forward;
-    let surroundings = &Surroundings { shards: of_past.unwrap_or(surroundings.shards), ..surroundings };
+    let (shards, is_to_restart) = shards_of(&plan, &surroundings, reads_past);
+    let surroundings = &Surroundings { shards, ..surroundings };
     let Restored { shards, intake, unsaid, shape, is_edited } =
         restore(&plan, &body, surroundings, &job.progress).await?;
     job.progress.freshness.left_end(job.clock.monotonic());
@@ -422,6 +420,19 @@ async fn attempt_from(
     .await?;
     let is_over = !is_to_restart || *job.stop.borrow();
     Ok(if is_over { Ended::Over } else { Ended::Bootstrapped })
+}
+
+/// How many shards an attempt has, and whether the job starts again when it has read the past: with other shards, or where
+/// all jobs run.
+fn shards_of(plan: &JobPlan, surroundings: &Surroundings, reads_past: bool) -> (usize, bool) {
+    let usual = surroundings.shards;
+    if !reads_past {
+        return (usual, false);
+    }
+    let shards = plan.bootstrap.shards.map_or(usual, usize::from);
+    // What is made beside a job is over when it is made.
+    let is_to_come_forward = surroundings.background.is_some() && job_of(&plan.name) == plan.name;
+    (shards, shards != usual || is_to_come_forward)
 }
 
 /// What a job has begun to read of the past is to be there until it has read it.

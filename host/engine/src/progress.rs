@@ -39,6 +39,8 @@ pub(crate) struct Progress {
     ready: AtomicBool,
     /// Whether the present one has.
     replayed: AtomicBool,
+    /// Whether the next one goes on where one ended that had.
+    goes_on: AtomicBool,
     /// The number of the last message before the log's end was first reached.
     end_reached_at: AtomicU64,
     /// Entries of its state that were read back, and how many there are.
@@ -157,6 +159,7 @@ impl Default for Progress {
             started_at: AtomicI64::new(i64::MIN),
             ready: AtomicBool::default(),
             replayed: AtomicBool::default(),
+            goes_on: AtomicBool::default(),
             end_reached_at: AtomicU64::new(NOT_REACHED),
             restored: AtomicU64::default(),
             restore_of: AtomicU64::default(),
@@ -255,9 +258,15 @@ impl Progress {
         (of > 0).then(|| RestoreStatus { read: self.restored.load(Ordering::Relaxed), of })
     }
 
+    /// The job starts again at the end of its log, of its own will: lookups lack no more than before.
+    pub(crate) fn goes_on(&self) {
+        self.goes_on.store(true, Ordering::Release);
+    }
+
     /// Forgets what an earlier attempt has read and applied.
     pub(crate) fn expect_shards(&self, shards: usize) {
-        self.replayed.store(false, Ordering::Release);
+        let goes_on = self.goes_on.swap(false, Ordering::AcqRel);
+        self.replayed.fetch_and(goes_on, Ordering::AcqRel);
         self.end_reached_at.store(NOT_REACHED, Ordering::Release);
         *self.messages() = vec![Messages::default(); shards];
     }

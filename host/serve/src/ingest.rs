@@ -134,7 +134,7 @@ async fn judge(
     judged.map_err(Problem::malformed)
 }
 
-/// Waits until every job that reads the stream's log shows the rows; false if that takes too long.
+/// Waits until every job that reads the stream's log shows the rows, as far as it will soon; false if that takes too long.
 async fn become_visible(served: &Served, stream: &str, appended: &Appended) -> bool {
     if appended.count == 0 {
         return true;
@@ -154,12 +154,15 @@ fn shows(job: &Job, stream: &str, offset: u64) -> bool {
     let mut reading = inputs.filter(|(_, input)| input.stream.name == stream && input.origin.kind == "http");
     reading.all(|(source, _)| {
         let partition = PartitionId { source: source as u16, partition: 0 };
-        job.is_visible(partition, offset) || ended(job)
+        job.is_visible(partition, offset) || shows_nothing_new(job)
     })
 }
 
-fn ended(job: &Job) -> bool {
-    matches!(job.status().state, JobState::Failed(_) | JobState::Stopped | JobState::Finished)
+/// Whether lookups of a job see nothing that comes now: it has ended, or comes to the log when it has read the past.
+fn shows_nothing_new(job: &Job) -> bool {
+    let status = job.status();
+    let has_ended = matches!(status.state, JobState::Failed(_) | JobState::Stopped | JobState::Finished);
+    has_ended || status.bootstrap.is_some_and(|bootstrap| !bootstrap.is_done())
 }
 
 #[cfg(test)]

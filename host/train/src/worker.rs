@@ -194,7 +194,7 @@ impl Worker {
         self.bytes += together.columns.get_array_memory_size();
         let mut each = together.each.iter();
         let looked = as_of.iter().map(|as_of| as_of.and_then(|as_of| Some((each.next()?, as_of)))).collect();
-        let answers = Answers { asks: &asks, columns: &together.columns, looked };
+        let answers = AnsweredAsks { asks: &asks, columns: &together.columns, looked };
         self.asked.iter_mut().try_for_each(|asked| asked.take(&answers))?;
         self.put_aside_if_much()
     }
@@ -223,7 +223,7 @@ impl Worker {
 }
 
 /// Answers to some rows of the spine.
-struct Answers<'a> {
+struct AnsweredAsks<'a> {
     asks: &'a [Ask],
     /// The result columns of all that have a row.
     columns: &'a RecordBatch,
@@ -232,8 +232,8 @@ struct Answers<'a> {
 }
 
 impl Asked {
-    fn take(&mut self, answers: &Answers<'_>) -> Result<(), TrainError> {
-        let Answers { asks, columns, looked } = answers;
+    fn take(&mut self, answers: &AnsweredAsks<'_>) -> Result<(), TrainError> {
+        let AnsweredAsks { asks, columns, looked } = answers;
         let outcome = |found: &Option<(&Looked, EventTime)>| Some(self.served.outcome(found.as_ref()?.0));
         let outcomes: Vec<Option<Outcome>> = looked.iter().map(outcome).collect();
         let statuses = asks.iter().zip(looked).zip(&outcomes).map(|((ask, found), outcome)| {

@@ -13,6 +13,7 @@ mod feeding;
 mod kinds;
 mod live;
 mod log;
+mod memory;
 mod plugins;
 mod process;
 mod progress;
@@ -30,11 +31,8 @@ mod wiring;
 
 use std::process::ExitCode;
 
-/// Batches are made on one thread and dropped on another all the time, at which the system's allocator is slow.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    memory::keep_between_batches();
     match command::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

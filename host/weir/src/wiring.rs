@@ -259,6 +259,16 @@ fn reset(
     Ok(names.iter().map(|name| (name.clone(), revised(name))).collect())
 }
 
+fn settings(opened: &Opened, background: Option<Handle>) -> Settings {
+    Settings {
+        shards: opened.shards,
+        checkpoint_every: Duration::from_millis(opened.server.checkpoint_every.millis().max(1) as u64),
+        outbox: state::outboxes(&opened.data_dir),
+        outbox_bytes: opened.server.limits.outbox_bytes,
+        background,
+    }
+}
+
 /// Starts every job. To be called inside the engine's runtime. Where all have to run, one that cannot start ends the
 /// others; else it is listed with its reason, unless none of them could start. Jobs read the past on the threads in the
 /// background, if there are such.
@@ -271,14 +281,8 @@ pub(crate) async fn start(
     let limit_bytes = opened.server.limits.dead_letters_bytes;
     let listing = if mode == Mode::Live { Listing::Route } else { Listing::File };
     let letters = DeadLetters::told_in_log(letters, limit_bytes, opened.clock.clone(), listing);
-    let checkpoint_every = Duration::from_millis(opened.server.checkpoint_every.millis().max(1) as u64);
-    let settings = Settings {
-        shards: opened.shards,
-        checkpoint_every,
-        outbox: state::outboxes(&opened.data_dir),
-        outbox_bytes: opened.server.limits.outbox_bytes,
-        background,
-    };
+    let settings = settings(opened, background);
+    let checkpoint_every = settings.checkpoint_every;
     let engine = Engine::new(settings, opened.store.clone(), Arc::new(letters), opened.clock.clone())?;
     for (name, revision) in &opened.dropped {
         engine.starts_above(name, *revision);

@@ -127,7 +127,7 @@ pub fn finish_together(
         evaluate_output(&plan.output, plan.output.filter.as_ref(), &batch, &cells.collect::<Vec<_>>())
             .map_err(|error| failed(error.to_string()))?;
     let mut each = Vec::with_capacity(about.len());
-    let mut rows = Rows::of(evaluated);
+    let mut rows = RowByRow::of(evaluated);
     for (row, about) in about.into_iter().enumerate() {
         let (columns, failures) = rows.take(row);
         let complete = moments[row].completes(&stage.spec.frames, windows[row]);
@@ -139,17 +139,17 @@ pub fn finish_together(
 }
 
 /// Results, row by row.
-struct Rows {
+struct RowByRow {
     evaluated: Evaluated,
     /// In the order of their rows, the next one first.
     failed: std::iter::Peekable<std::vec::IntoIter<FailedOutput>>,
 }
 
-impl Rows {
-    fn of(mut evaluated: Evaluated) -> Rows {
+impl RowByRow {
+    fn of(mut evaluated: Evaluated) -> RowByRow {
         let mut failed = std::mem::take(&mut evaluated.failed);
         failed.sort_by_key(|output| output.row);
-        Rows { evaluated, failed: failed.into_iter().peekable() }
+        RowByRow { evaluated, failed: failed.into_iter().peekable() }
     }
 
     /// The next one, which has this number: its columns, of no row where HAVING is not true of it, and what failed.

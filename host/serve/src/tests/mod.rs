@@ -153,6 +153,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
             owner: None,
             default: None,
         }],
+        transform: weir_plan::Transform::default(),
         late: Late { policy: LatePolicy::Correct, allow: Span::from_millis(3_600_000) },
         emit: Emit::Close,
         stale_after: None,

@@ -77,5 +77,7 @@ mod train_python;
 mod train_resumed;
 mod train_spines;
 mod train_with_log;
+mod transform;
+mod transform_training;
 mod web_stores;
 mod zoo;

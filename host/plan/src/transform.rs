@@ -7,6 +7,7 @@
 use crate::definition::RequestField;
 use crate::expression::{COMPONENT_MARK, Expression, components_in};
 use crate::job_plan::JobPlan;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -74,9 +75,39 @@ impl Transform {
 }
 
 impl JobPlan {
+    /// Its derived features as listings of features have them, marked as such.
+    pub fn derived_as_json(&self) -> impl Iterator<Item = Value> {
+        self.transform.features.iter().map(|feature| {
+            json!({
+                "name": feature.name,
+                "type": feature.data_type.to_string(),
+                "version": feature.version,
+                "definition": feature.definition,
+                "description": feature.description,
+                "owner": feature.owner,
+                "default": feature.default,
+                "derived": true,
+                "expression": feature.text,
+                "inputs": self.inputs_of(feature).collect::<Vec<_>>(),
+                "request": self.requested_by(feature).collect::<Vec<_>>(),
+            })
+        })
+    }
+
+    /// The fields that a request brings, with their types.
+    pub fn request_as_json(&self) -> Value {
+        let fields = self.transform.request.iter();
+        fields.map(|field| (field.name.clone(), Value::from(field.data_type.to_string()))).collect()
+    }
+
     /// The names of what a derived feature is computed of.
     pub fn inputs_of<'p>(&'p self, feature: &'p DerivedFeature) -> impl Iterator<Item = &'p str> {
         feature.inputs.iter().map(|input| self.name_of(*input))
+    }
+
+    /// The names of the fields of a request that a derived feature is computed of.
+    pub fn requested_by<'p>(&'p self, feature: &'p DerivedFeature) -> impl Iterator<Item = &'p str> {
+        feature.requested().map(|at| self.name_of(DerivedInput::Request(at)))
     }
 
     /// The name of what derived features are computed of.

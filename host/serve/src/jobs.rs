@@ -113,6 +113,7 @@ fn shape(plan: &JobPlan) -> Map<String, Value> {
             "default": feature.default,
         })
     });
+    let features = features.chain(plan.derived_as_json());
     let entity = plan.stage.as_ref().map(|stage| &stage.key_names);
     let streams =
         plan.inputs.iter().map(|input| json!({"stream": input.stream.name, "source": input.origin.kind}));
@@ -120,6 +121,7 @@ fn shape(plan: &JobPlan) -> Map<String, Value> {
     let members = [
         ("entity", json!(entity)),
         ("features", features.collect()),
+        ("request", plan.request_as_json()),
         ("streams", streams.collect()),
         ("sinks", json!(sinks)),
     ];

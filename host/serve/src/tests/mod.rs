@@ -441,7 +441,7 @@ const REFUSED: &[Refused] = &[
         "did you mean `rides`?",
     ),
     ("POST", "/v1/lookup", r#"{"features": ["none"], "entities": []}"#, 404, "job `none` not found"),
-    ("POST", "/v1/lookup", REQUEST_FEATURES, 501, "`request`"),
+    ("POST", "/v1/lookup", REQUEST_FEATURES, 400, "unknown request field `fare`; no job that is asked for takes any"),
     ("POST", "/v1/lookup?mta=false", REQUEST_FEATURES, 400, "did you mean `meta`?"),
     ("POST", "/v1/lookup?meta=no", REQUEST_FEATURES, 400, "`meta` is true or false"),
     ("POST", "/v1/lookup", r#"{"features": ["rides_per_user"], "entities": {}}"#, 400, "the body"),

@@ -30,7 +30,7 @@ transform:
   label: CONCAT(user_id, ':', CAST(rides AS VARCHAR))
   share: amount / rides
   known_cities: CARDINALITY(visited) + COALESCE(CARDINALITY(cities), 0)
-  newest_city: cities[CARDINALITY(cities)]
+  newest_city: cities[CAST(CARDINALITY(cities) AS BIGINT)]
   hour: HOUR(at)
 features:
   amount_ratio: {default: -1, version: 3, owner: fraud}
@@ -48,7 +48,8 @@ fn project(job: &str) -> Project {
 
 fn post(server: &Server, events: &[(&str, &str, f64, i64)]) {
     let row = |(user, city, fare, second): &(&str, &str, f64, i64)| {
-        json!({"user_id": user, "city": city, "fare": fare, "lat": 52.5, "lon": 13.4, "t": T + second * 1000}).to_string()
+        json!({"user_id": user, "city": city, "fare": fare, "lat": 52.5, "lon": 13.4, "t": T + second * 1000})
+            .to_string()
     };
     let rows: Vec<String> = events.iter().map(row).collect();
     let (status, answer) = server.post("/v1/streams/rides/events?wait=visible", rows.join("\n"));
@@ -64,7 +65,8 @@ const ALL: &str = "/v1/jobs/spend/values?user_id=u1&amount=45&now_lat=48.8&now_l
 /// Of two points on a sphere of the size of the Earth, as anybody would write it.
 fn kilometres((lat, lon): (f64, f64), (other_lat, other_lon): (f64, f64)) -> f64 {
     let half = |a: f64, b: f64| ((b - a).to_radians() / 2.0).sin().powi(2);
-    let a = half(lat, other_lat) + lat.to_radians().cos() * other_lat.to_radians().cos() * half(lon, other_lon);
+    let a =
+        half(lat, other_lat) + lat.to_radians().cos() * other_lat.to_radians().cos() * half(lon, other_lon);
     2.0 * 6371.0 * a.sqrt().asin()
 }
 
@@ -80,7 +82,11 @@ fn assert_all(answer: &Value, prefix: &str) {
         ("hour", json!(7)),
         ("mean_fare", json!(15.0)),
     ] {
-        assert_eq!((&value(name)["value"], &value(name)["status"]), (&expected, &json!("ok")), "{name}: {answer}");
+        assert_eq!(
+            (&value(name)["value"], &value(name)["status"]),
+            (&expected, &json!("ok")),
+            "{name}: {answer}"
+        );
     }
     let km = value("km_from_last")["value"].as_f64().unwrap();
     let expected = kilometres((52.5, 13.4), (48.8, 2.3));
@@ -98,7 +104,10 @@ fn values_are_what_is_computed_by_hand_also_after_a_kill() {
     assert_all(&answer, "");
     let ratio = &answer["features"]["amount_ratio"];
     assert_eq!(ratio["event_time"], answer["features"]["rides"]["event_time"]);
-    assert_eq!((&ratio["window"], ratio["window"].is_object()), (&answer["features"]["rides"]["window"], true));
+    assert_eq!(
+        (&ratio["window"], ratio["window"].is_object()),
+        (&answer["features"]["rides"]["window"], true)
+    );
     // What is computed of the request alone has neither.
     let hour = &answer["features"]["hour"];
     assert_eq!((&hour["event_time"], &hour["window"]), (&Value::Null, &Value::Null));
@@ -141,16 +150,29 @@ fn entities_bring_fields_of_their_own_or_share_those_of_the_request() {
         {"user_id": "nobody", "request": {}},
     ]);
     let answer = ask(json!(["spend:amount_ratio", "spend:rides"]), entities.clone(), json!({"amount": 15}));
-    let ratios: Vec<Value> = answer["rows"].as_array().unwrap().iter().map(|row| row["features"]["spend:amount_ratio"]["value"].clone()).collect();
+    let ratios: Vec<Value> = answer["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["features"]["spend:amount_ratio"]["value"].clone())
+        .collect();
     assert_eq!(ratios, [json!(1.0), json!(2.0), json!(-1), json!(2.0), json!(0.5), json!(-1)], "{answer}");
-    let statuses: Vec<&Value> =
-        answer["rows"].as_array().unwrap().iter().map(|row| &row["features"]["spend:amount_ratio"]["status"]).collect();
+    let statuses: Vec<&Value> = answer["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["features"]["spend:amount_ratio"]["status"])
+        .collect();
     assert_eq!(statuses, ["ok", "ok", "default", "ok", "ok", "default"]);
     let nobody = &answer["rows"][5]["features"];
-    assert_eq!((&nobody["spend:amount_ratio"]["unknown"], &nobody["spend:rides"]["status"]), (&json!(true), &json!("not_found")));
+    assert_eq!(
+        (&nobody["spend:amount_ratio"]["unknown"], &nobody["spend:rides"]["status"]),
+        (&json!(true), &json!("not_found"))
+    );
     assert_eq!(answer["rows"][3]["entity"], entities[3]);
     // Without a default it has what the expression makes of nothing, and says that it is of nothing.
-    let answer = ask(json!(["spend:label", "spend:newest_city"]), json!([{"user_id": "nobody"}]), Value::Null);
+    let answer =
+        ask(json!(["spend:label", "spend:newest_city"]), json!([{"user_id": "nobody"}]), Value::Null);
     let label = &answer["rows"][0]["features"]["spend:label"];
     assert_eq!((&label["value"], &label["status"]), (&json!("nobody:0"), &json!("not_found")), "{answer}");
     let city = &answer["rows"][0]["features"]["spend:newest_city"];
@@ -188,12 +210,27 @@ fn what_is_missing_or_does_not_fit_is_told() {
     };
     let one = json!([{"user_id": "u1"}]);
     let ratio = json!(["spend:amount_ratio"]);
-    refused(json!({"features": ratio, "entities": one}), "the request field `amount` is missing; give it as a number");
+    refused(
+        json!({"features": ratio, "entities": one}),
+        "the request field `amount` is missing; give it as a number",
+    );
     refused(json!({"features": ratio, "entities": one, "request": {}}), "`amount` is missing");
-    refused(json!({"features": ratio, "entities": one, "request": {"amount": "45"}}), "`amount`: \\\"45\\\" is not a number");
-    refused(json!({"features": ratio, "entities": one, "request": {"amuont": 45}}), "unknown request field `amuont`; did you mean `amount`?");
-    refused(json!({"features": ratio, "entities": one, "request": [45]}), "`request` is an object of fields, such as");
-    refused(json!({"features": ["spend"], "entities": one, "request": {"visited": ["a", 1]}}), "is not of type array<string>");
+    refused(
+        json!({"features": ratio, "entities": one, "request": {"amount": "45"}}),
+        "`amount`: \\\"45\\\" is not a number",
+    );
+    refused(
+        json!({"features": ratio, "entities": one, "request": {"amuont": 45}}),
+        "unknown request field `amuont`; did you mean `amount`?",
+    );
+    refused(
+        json!({"features": ratio, "entities": one, "request": [45]}),
+        "`request` is an object of fields, such as",
+    );
+    refused(
+        json!({"features": ["spend"], "entities": one, "request": {"visited": ["a", 1]}}),
+        "is not of type array<string>",
+    );
     for (query, said) in [
         ("amount=much", "`amount`: `much` is not a number"),
         ("amount=NaN", "`amount`: `NaN` is not a number"),
@@ -264,7 +301,10 @@ fn many_entities_are_computed_together_and_fail_alone() {
         }
         assert_eq!(share, json!({"value": amount, "status": "ok"}));
         if at % 7 == 0 {
-            assert!(ratio["status"] == "error" && ratio["reason"].as_str().unwrap().contains("zero"), "{row}");
+            assert!(
+                ratio["status"] == "error" && ratio["reason"].as_str().unwrap().contains("zero"),
+                "{row}"
+            );
             assert_eq!(of("mean_fare")["value"], 0.0);
         } else {
             assert_eq!(ratio["value"], amount / (at % 7) as f64, "{row}");
@@ -284,7 +324,10 @@ fn a_window_that_is_open_has_its_own_value() {
     let (_, answer) = server.get("/v1/jobs/spend/values?user_id=u1&amount=20");
     let (share, spent) = (&answer["features"]["share"], &answer["features"]["spent"]);
     assert_eq!((&share["value"], &share["current"]["value"]), (&json!(0.5), &json!(4.0)), "{answer}");
-    assert_eq!((&share["window"], &share["current"]["window"]), (&spent["window"], &spent["current"]["window"]));
+    assert_eq!(
+        (&share["window"], &share["current"]["window"]),
+        (&spent["window"], &spent["current"]["window"])
+    );
     let doubled = &answer["features"]["doubled"];
     assert_eq!((&doubled["value"], doubled.get("current")), (&json!(40.0), None));
     assert!(server.terminate().success());
@@ -303,7 +346,8 @@ fn a_derived_feature_is_added_changed_and_listed_without_touching_state() {
     server.wait_ready();
     let (_, listed) = server.get("/v1/jobs/spend");
     assert_eq!((listed.get("filling"), &listed["events"]), (None, &json!(3)), "{listed}");
-    let ratio = listed["features"].as_array().unwrap().iter().find(|it| it["name"] == "amount_ratio").unwrap();
+    let ratio =
+        listed["features"].as_array().unwrap().iter().find(|it| it["name"] == "amount_ratio").unwrap();
     let expected = json!({
         "name": "amount_ratio", "type": "double", "version": 3, "definition": ratio["definition"], "description": null,
         "owner": "fraud", "default": -1, "derived": true, "expression": "amount / mean_fare",
@@ -313,7 +357,10 @@ fn a_derived_feature_is_added_changed_and_listed_without_touching_state() {
     assert_eq!(listed["request"]["visited"], "array<string>");
     assert_all(&server.get(ALL).1, "");
     let before = server.get(ALL).1["jobs"]["spend"]["transform"].clone();
-    project.file("jobs/spend.yaml", &[STORED, &DERIVED.replace("amount / mean_fare", "2 * amount / mean_fare")].concat());
+    project.file(
+        "jobs/spend.yaml",
+        &[STORED, &DERIVED.replace("amount / mean_fare", "2 * amount / mean_fare")].concat(),
+    );
     server.signal("HUP");
     let doubled = crate::harness::wait_for("the new expression", std::time::Duration::from_secs(60), || {
         let (status, answer) = server.get(ALL);
@@ -326,7 +373,10 @@ fn a_derived_feature_is_added_changed_and_listed_without_touching_state() {
     project.file("jobs/spend.yaml", &[STORED, "transform: {half: rides / 2.0}\n"].concat());
     let checked = project.weir("check", &["--explain"]);
     let text = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(text.contains("derives when asked  sha256:") && text.contains("    rides / 2.0 of rides\n"), "{text}");
+    assert!(
+        text.contains("derives when asked  sha256:") && text.contains("    rides / 2.0 of rides\n"),
+        "{text}"
+    );
     assert!(text.contains("state: kept mean_fare, rides, cities, lat, lon\n"), "{text}");
     let server = Server::start(&project, "");
     server.wait_ready();

@@ -49,17 +49,22 @@ fn project() -> Project {
 }
 
 fn train(project: &Project, spine: &str, features: &str, more: &[&str]) -> (bool, String) {
-    let [spine, output] = [spine, "out.jsonl"].map(|name| project.path().join(name).to_str().unwrap().to_owned());
+    let [spine, output] =
+        [spine, "out.jsonl"].map(|name| project.path().join(name).to_str().unwrap().to_owned());
     let all = ["--spine", &spine, "--features", features, "-o", &output, "--as-of", "event"];
     let done = project.weir("train", &[&all, more].concat());
     let text = String::from_utf8_lossy(&done.stderr).into_owned();
-    (done.status.success(), if done.status.success() { std::fs::read_to_string(&output).unwrap() + &text } else { text })
+    (
+        done.status.success(),
+        if done.status.success() { std::fs::read_to_string(&output).unwrap() + &text } else { text },
+    )
 }
 
 /// Rows of a spine: of users with rides and without, requests with all fields and with null for some.
 fn spine(dice: &mut u64) -> Vec<Value> {
     let row = |_| {
-        let amount = if roll(dice, 8) == 0 { Value::Null } else { json!((roll(dice, 900) as f64 - 40.0) / 7.0) };
+        let amount =
+            if roll(dice, 8) == 0 { Value::Null } else { json!((roll(dice, 900) as f64 - 40.0) / 7.0) };
         let tags = if roll(dice, 6) == 0 { Value::Null } else { json!([format!("t{}", roll(dice, 9)), "x"]) };
         json!({
             "user_id": format!("u{}", roll(dice, 7)), "event_time": T + roll(dice, 60_000) as i64, "amount": amount,
@@ -104,27 +109,44 @@ fn a_training_set_has_what_lookups_answer_to_the_bit() {
     project.file("spine.jsonl", &lines.join("\n"));
     let (is_done, text) = train(&project, "spine.jsonl", "spend", &["--status"]);
     assert!(is_done, "{text}");
-    let trained: Vec<Value> = text.lines().take(400).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let trained: Vec<Value> =
+        text.lines().take(400).map(|line| serde_json::from_str(line).unwrap()).collect();
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
     for (row, (trained, served)) in trained.iter().zip(answer["rows"].as_array().unwrap()).enumerate() {
         for name in NAMES {
             let value = &served["features"][format!("spend:{name}")];
             let column = format!("spend__{name}");
             // The text of a number has all of its bits.
-            assert_eq!(trained[&column].to_string(), value["value"].to_string(), "row {row} {name}: {trained} {served}");
+            assert_eq!(
+                trained[&column].to_string(),
+                value["value"].to_string(),
+                "row {row} {name}: {trained} {served}"
+            );
             let status = &trained[format!("{column}__status")];
             assert_eq!(status, &value["status"], "row {row} {name}: {served}");
             *seen.entry(format!("{name} {}", status.as_str().unwrap())).or_default() += 1;
         }
         assert_eq!(trained["note"], spine[row]["note"]);
     }
-    for wanted in ["ratio ok", "ratio default", "ratio error", "share ok", "share error", "half default", "label not_found"] {
+    for wanted in [
+        "ratio ok",
+        "ratio default",
+        "ratio error",
+        "share ok",
+        "share error",
+        "half default",
+        "label not_found",
+    ] {
         assert!(seen.contains_key(wanted), "{wanted} is not among {seen:?}");
     }
-    assert!(text.contains("rows of the spine for which a derived feature cannot be computed are null"), "{text}");
+    assert!(
+        text.contains("rows of the spine for which a derived feature cannot be computed are null"),
+        "{text}"
+    );
     assert!(text.contains("column=\"spend__share\"") || text.contains("column=spend__share"), "{text}");
     // Of CSV, whose texts are read as the fields are declared; one derived feature needs what it is computed of alone.
-    project.file("few.csv", "user_id,event_time,amount\nu1,2026-02-02T02:40:30Z,12\nu1,2026-02-02T02:40:50Z,\n");
+    project
+        .file("few.csv", "user_id,event_time,amount\nu1,2026-02-02T02:40:30Z,12\nu1,2026-02-02T02:40:50Z,\n");
     let (is_done, text) = train(&project, "few.csv", "spend:ratio,spend:rides", &[]);
     assert!(is_done, "{text}");
     let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
@@ -144,14 +166,20 @@ fn a_spine_without_what_is_derived_of_it_is_refused_by_name() {
     for (features, said) in [
         (
             "spend:ratio",
-            Some("the spine has no column `amount`, a field of the request that feature `ratio` of job `spend` is computed of; add it, or leave that feature out"),
+            Some(
+                "the spine has no column `amount`, a field of the request that feature `ratio` of job `spend` is computed of; add it, or leave that feature out",
+            ),
         ),
         ("spend", Some("the spine has no column `amount`")),
         ("spend:rides,spend:half,spend:minute", None),
         ("spend:rato", Some("job `spend` has no feature `rato`; did you mean `ratio`?")),
     ] {
         let (is_done, text) = train(&project, "spine.csv", features, &[]);
-        assert_eq!((is_done, said.is_none_or(|said| text.contains(said))), (said.is_none(), true), "{features}: {text}");
+        assert_eq!(
+            (is_done, said.is_none_or(|said| text.contains(said))),
+            (said.is_none(), true),
+            "{features}: {text}"
+        );
     }
     project.file("wrong.jsonl", "{\"user_id\":\"u1\",\"event_time\":1770000000000,\"amount\":\"much\"}\n");
     let (is_done, text) = train(&project, "wrong.jsonl", "spend:ratio", &[]);

@@ -131,6 +131,17 @@ class Asked(OfAServer):
         with self.assertRaisesRegex(weir.BadRequest, "user_id"):
             self.client.lookup("life", {"user": "u2"})
 
+    def test_derived_features_take_a_request(self):
+        entities = [{"user_id": "u1"}, {"user_id": "u1", "request": {"amount": 1}}]
+        values = self.client.lookup("paid:share", *entities, as_of=moment(4), request={"amount": 5})
+        self.assertEqual(values, [{"paid:share": 2.5}, {"paid:share": 0.5}])
+        with self.assertRaisesRegex(weir.BadRequest, "the request field `amount` is missing"):
+            self.client.lookup("paid:share", {"user_id": "u1"})
+        with self.assertRaisesRegex(weir.BadRequest, "`amount`: .* is not a number"):
+            self.client.lookup("paid:share", {"user_id": "u1", "request": {"amount": "x"}})
+        rows = weir.train(SERVER, [{**row, "amount": 3} for row in spine()], "paid:share", as_of="event")
+        self.assertEqual([row["paid__share"] for row in rows], [3.0, 3.0, None])
+
     def test_events_that_are_refused_are_told(self):
         pushed = self.client.push("rides", {"user_id": 7})
         self.assertEqual((pushed.accepted, [each["row"] for each in pushed.rejected]), (0, [0]))
@@ -140,6 +151,9 @@ class Asked(OfAServer):
     def test_features_are_listed(self):
         jobs = {job.name: job for job in self.client.features()}
         self.assertEqual([feature.name for feature in jobs["user"].features], ["user:c", "user:s"])
+        count, share = jobs["paid"].features
+        self.assertEqual((count.derived, share.derived, share.request), (False, True, ["amount"]))
+        self.assertEqual(jobs["paid"].request, {"amount": "double"})
         self.assertEqual((jobs["life"].entity, jobs["life"].state), (["user_id"], "running"))
         self.assertEqual(jobs["life"].features[0].type, "bigint")
 

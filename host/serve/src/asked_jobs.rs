@@ -145,7 +145,10 @@ pub(crate) fn take_request(jobs: &mut [AskedJob], request: &Value, all_known: bo
 }
 
 pub(crate) fn no_request(value: &Value) -> String {
-    format!("`request` is an object of fields, such as {{\"amount\": 12.5}}, not {}", shown(&value.to_string()))
+    format!(
+        "`request` is an object of fields, such as {{\"amount\": 12.5}}, not {}",
+        shown(&value.to_string())
+    )
 }
 
 /// So many unknown fields are named.

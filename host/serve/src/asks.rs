@@ -227,7 +227,9 @@ mod tests {
             assert!(problem.detail().contains("more than 64 values"), "{}", problem.detail());
         }
         assert!(with_request(&list(MAX_REQUEST_VALUES - 1)).is_ok());
-        assert!(with_request(&list(MAX_REQUEST_VALUES)).unwrap_err().detail().contains("more than 4096 values"));
+        assert!(
+            with_request(&list(MAX_REQUEST_VALUES)).unwrap_err().detail().contains("more than 4096 values")
+        );
     }
 
     fn read(features: usize, entities: usize) -> Result<Asks, Problem> {

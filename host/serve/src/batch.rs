@@ -57,7 +57,12 @@ struct Own<'e> {
 }
 
 impl Batch {
-    pub(crate) fn new(jobs: Vec<AskedJob>, refused: Vec<RefusedJob>, as_of: Option<EventTime>, lean: bool) -> Batch {
+    pub(crate) fn new(
+        jobs: Vec<AskedJob>,
+        refused: Vec<RefusedJob>,
+        as_of: Option<EventTime>,
+        lean: bool,
+    ) -> Batch {
         let keys = jobs.iter().flat_map(|asked| asked.one.face.keys.iter().map(|key| key.name.clone()));
         let keys: BTreeSet<String> = keys.collect();
         // A key column of this name is a key.

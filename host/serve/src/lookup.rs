@@ -134,3 +134,15 @@ fn finish_entity(
 fn text_time(text: &str) -> Result<EventTime, Problem> {
     text.parse().map_err(|error| Problem::malformed(format!("`as_of`: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PARAMETERS;
+    use weir_plan::LOOKUP_PARAMETERS;
+
+    #[test]
+    fn no_field_of_a_request_can_be_called_as_a_parameter_is() {
+        let known = PARAMETERS.iter().map(|parameter| parameter.name).chain(["explain"]);
+        assert_eq!(known.collect::<Vec<_>>(), LOOKUP_PARAMETERS);
+    }
+}

@@ -127,7 +127,9 @@ impl OneJob {
     fn of_entity<'e>(&'e self, entity: &'e OneEntity) -> Result<OfEntity<'e>, &'e str> {
         let OneEntity { key, found, fields } = entity;
         match found {
-            Found::Values(answer, asked) => Ok(OfEntity { key, answer, asked: *asked, begun: &self.begun, fields }),
+            Found::Values(answer, asked) => {
+                Ok(OfEntity { key, answer, asked: *asked, begun: &self.begun, fields })
+            }
             Found::Failed(reason) => Err(reason),
         }
     }

@@ -37,10 +37,8 @@ pub(crate) enum Field {
 impl FieldColumn {
     pub(crate) fn new(field: &RequestField) -> FieldColumn {
         let RequestField { name, data_type, .. } = field;
-        let is_single = !matches!(
-            data_type,
-            DataType::Json | DataType::Array(_) | DataType::Map(..) | DataType::Row(_)
-        );
+        let is_single =
+            !matches!(data_type, DataType::Json | DataType::Array(_) | DataType::Map(..) | DataType::Row(_));
         let arrow = data_type.to_arrow();
         FieldColumn {
             scalar: is_single.then(|| ScalarColumn::new(name, arrow.clone())),
@@ -72,8 +70,9 @@ impl FieldColumn {
         match &self.scalar {
             _ if value.is_null() => Ok(new_null_array(&self.arrow, 1)),
             Some(scalar) => self.finite(scalar, scalar.of_json(value)?),
-            None => read_single(value, &self.data_type)
-                .map_err(|_| format!("`{}`: {} is not of type {}", self.name, shown(&value.to_string()), self.data_type)),
+            None => read_single(value, &self.data_type).map_err(|_| {
+                format!("`{}`: {} is not of type {}", self.name, shown(&value.to_string()), self.data_type)
+            }),
         }
     }
 
@@ -99,7 +98,10 @@ fn field(read: Result<ArrayRef, String>) -> Field {
 }
 
 /// The fields of a job, of which `take` gives the texts.
-pub(crate) fn of_texts<T: AsRef<str>>(columns: &[FieldColumn], mut take: impl FnMut(&str) -> Option<T>) -> Vec<Field> {
+pub(crate) fn of_texts<T: AsRef<str>>(
+    columns: &[FieldColumn],
+    mut take: impl FnMut(&str) -> Option<T>,
+) -> Vec<Field> {
     let of = |column: &FieldColumn| match take(&column.name) {
         Some(text) => field(column.of_text(text.as_ref())),
         None => Field::Missing,
@@ -166,7 +168,9 @@ mod tests {
         });
         let of_json = of_members(&columns(), of_json.as_object().unwrap());
         for ((text, member), column) in texts(&given).iter().zip(&of_json).zip(columns()) {
-            let (Field::Given(text), Field::Given(member)) = (text, member) else { panic!("{text:?} {member:?}") };
+            let (Field::Given(text), Field::Given(member)) = (text, member) else {
+                panic!("{text:?} {member:?}")
+            };
             assert_eq!((text, text.data_type()), (member, &column.arrow));
         }
     }

@@ -121,9 +121,7 @@ impl ScalarColumn {
                 | ArrowType::BinaryView,
                 Value::String(text),
             ) => self.of_text(text).ok(),
-            (ArrowType::Utf8 | ArrowType::Utf8View, Value::String(text)) => {
-                Some(Scalar::Text(text.clone()))
-            }
+            (ArrowType::Utf8 | ArrowType::Utf8View, Value::String(text)) => Some(Scalar::Text(text.clone())),
             _ => None,
         };
         read.ok_or_else(|| format!("`{}`: {} is not {}", self.name, shown(&value.to_string()), self.noun()))

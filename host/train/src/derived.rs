@@ -3,10 +3,10 @@
 //!
 //! A request's fields are the spine's columns of the same names. Must not know how an answer came about.
 
+use crate::Job;
 use crate::error::TrainError;
 use crate::spine::Spine;
 use crate::table::{STATUSES, declared_default};
-use crate::Job;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int8Type;
 use arrow_array::{Array, ArrayRef, Int8Array, RecordBatch};
@@ -64,7 +64,8 @@ impl DerivedColumn {
             DerivedInput::Request(field) => Ok(Source::Spine(requested(job, &feature.name, field, spine)?)),
             DerivedInput::Stored(stored) => {
                 let answered = job.features.iter().position(|answered| *answered == stored);
-                let lacks = || TrainError::weir(format!("feature {stored} of job `{}` was not asked", plan.name));
+                let lacks =
+                    || TrainError::weir(format!("feature {stored} of job `{}` was not asked", plan.name));
                 Ok(Source::Answers(value_column(answered.ok_or_else(lacks)?)))
             }
         };
@@ -80,7 +81,11 @@ impl DerivedColumn {
     }
 
     /// Computes it for rows of the spine and the answers to them.
-    pub(crate) fn compute(&self, spine: &RecordBatch, answers: &RecordBatch) -> Result<DerivedValues, TrainError> {
+    pub(crate) fn compute(
+        &self,
+        spine: &RecordBatch,
+        answers: &RecordBatch,
+    ) -> Result<DerivedValues, TrainError> {
         let rows = spine.num_rows();
         let mut statuses = vec![STATUS_OK; rows];
         for key in &self.keys {
@@ -93,7 +98,10 @@ impl DerivedColumn {
                 Source::Spine(at) => spine.column(at).clone(),
                 Source::Answers(at) => {
                     let own = answers.column(at + 1).as_primitive::<Int8Type>();
-                    own.values().iter().zip(&mut statuses).for_each(|(own, worst)| *worst = (*worst).max(*own));
+                    own.values()
+                        .iter()
+                        .zip(&mut statuses)
+                        .for_each(|(own, worst)| *worst = (*worst).max(*own));
                     answers.column(at).clone()
                 }
             };

@@ -164,7 +164,8 @@ fn content(job: &Job, wanted: Wanted, spine: &Spine) -> Result<(Content, DataTyp
     match wanted {
         Wanted::Stored(stored) => {
             let answered = job.features.iter().position(|answered| *answered == stored);
-            let lacks = || TrainError::weir(format!("feature {stored} of job `{}` was not asked", job.plan.name));
+            let lacks =
+                || TrainError::weir(format!("feature {stored} of job `{}` was not asked", job.plan.name));
             let column = value_column(answered.ok_or_else(lacks)?);
             Ok((Content::Answers(column), data_type(&job.plan, &job.plan.features[stored])))
         }

@@ -139,11 +139,13 @@ impl Deriving {
         });
         let mut columns = Vec::with_capacity(given.len());
         for (given, field) in given.iter().zip(self.schema.fields()) {
-            let values = some.as_ref().map_or_else(|| Ok(given.values.clone()), |some| filter(&given.values, some));
+            let values =
+                some.as_ref().map_or_else(|| Ok(given.values.clone()), |some| filter(&given.values, some));
             columns.push(of_type(&values.map_err(failed)?, field.data_type()).map_err(failed)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(asked.len()));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(failed)?;
+        let batch =
+            RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(failed)?;
         value_or_null(&*self.feature.expression, &batch)
     }
 
@@ -209,7 +211,9 @@ mod tests {
     use super::*;
     use arrow_array::cast::AsArray;
     use arrow_array::types::{Float64Type, Int32Type, Int64Type};
-    use arrow_array::{DictionaryArray, Float64Array, Int32Array, Int64Array, ListViewArray, StringViewArray};
+    use arrow_array::{
+        DictionaryArray, Float64Array, Int32Array, Int64Array, ListViewArray, StringViewArray,
+    };
     use weir_plan::{BuiltIns, ProjectFiles};
 
     const JOB: &str = "
@@ -225,9 +229,12 @@ transform:
 ";
 
     fn plan() -> JobPlan {
-        let stream = "fields: {user_id: string, fare: double, at: timestamp}\nevent_time: at\nsource: {batches: {}}\n";
-        let texts: ProjectFiles = [("streams/rides.yaml", stream), ("jobs/spend.yaml", JOB)].into_iter().collect();
-        let mut planned = weir_project::plan(&texts, &|_: &str| None, &weir_project::AnyConnectors, &BuiltIns);
+        let stream =
+            "fields: {user_id: string, fare: double, at: timestamp}\nevent_time: at\nsource: {batches: {}}\n";
+        let texts: ProjectFiles =
+            [("streams/rides.yaml", stream), ("jobs/spend.yaml", JOB)].into_iter().collect();
+        let mut planned =
+            weir_project::plan(&texts, &|_: &str| None, &weir_project::AnyConnectors, &BuiltIns);
         assert!(planned.errors().next().is_none(), "{:?}", planned.diagnostics);
         planned.jobs.remove(0)
     }
@@ -252,7 +259,9 @@ transform:
         let spent = given(Float64Array::from(vec![Some(4.0), Some(0.0), None, Some(2.0), Some(1.0)]));
         let mut amount = given(Float64Array::from(vec![Some(10.0), Some(1.0), Some(1.0), None, Some(1.0)]));
         amount.failed.insert(4, "it is missing".to_owned());
-        let values = |derived: &Derived| -> Vec<Option<f64>> { derived.values.as_primitive::<Float64Type>().iter().collect() };
+        let values = |derived: &Derived| -> Vec<Option<f64>> {
+            derived.values.as_primitive::<Float64Type>().iter().collect()
+        };
         for (default, expected, stands_in) in
             [(Some(default), Some(-1.0), [2, 3].as_slice()), (None, None, &[])]
         {
@@ -279,7 +288,10 @@ transform:
     #[test]
     fn what_reads_nothing_has_its_value_in_every_row() {
         let derived = deriving("one", None).compute(&[], 3, BTreeMap::from([(1, "no".to_owned())]));
-        assert_eq!(derived.values.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), [Some(1), None, Some(1)]);
+        assert_eq!(
+            derived.values.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(),
+            [Some(1), None, Some(1)]
+        );
     }
 
     #[test]
@@ -306,7 +318,10 @@ transform:
             Ok(Some(Arc::new(StringViewArray::from(vec!["x"])) as ArrayRef)),
         ];
         let given = Given::of_each(&DataType::Int64, each);
-        assert_eq!(given.values.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), [Some(7), None, None, None]);
+        assert_eq!(
+            given.values.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(),
+            [Some(7), None, None, None]
+        );
         assert_eq!(given.failed.get(&2).map(String::as_str), Some("no"));
         assert_eq!(Given::of_each(&DataType::Int64, []).values.len(), 0);
     }

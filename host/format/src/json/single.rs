@@ -52,9 +52,12 @@ mod tests {
         let document = read(json!({"a": [1, "b"]}), "json").unwrap();
         assert_eq!(document.as_string::<i32>().value(0), r#"{"a":[1,"b"]}"#);
         assert!(read(Value::Null, "map<string, int>").unwrap().is_null(0));
-        for (value, data_type) in
-            [(json!("7"), "double"), (json!([1, "b"]), "array<int>"), (json!(1.5), "bigint"), (json!({}), "array<int>")]
-        {
+        for (value, data_type) in [
+            (json!("7"), "double"),
+            (json!([1, "b"]), "array<int>"),
+            (json!(1.5), "bigint"),
+            (json!({}), "array<int>"),
+        ] {
             let reason = read(value.clone(), data_type).unwrap_err();
             assert!(reason.contains(MEMBER), "{value}: {reason}");
         }

@@ -53,10 +53,7 @@ fn an_expression_is_bound_to_what_it_reads_and_nothing_else() {
     let features = &plan.transform.features;
     let inputs: Vec<&[DerivedInput]> = features.iter().map(|feature| &*feature.inputs).collect();
     use DerivedInput::{Key, Request, Stored};
-    assert_eq!(
-        inputs,
-        [&[Stored(0), Request(0)][..], &[Key(0), Stored(1)], &[], &[Stored(2), Request(2)]]
-    );
+    assert_eq!(inputs, [&[Stored(0), Request(0)][..], &[Key(0), Stored(1)], &[], &[Stored(2), Request(2)]]);
     let types: Vec<String> = features.iter().map(|feature| feature.data_type.to_string()).collect();
     assert_eq!(types, ["double", "string", "bigint", "bigint"]);
     let column = |value: f64| Arc::new(Float64Array::from(vec![value])) as ArrayRef;
@@ -117,7 +114,11 @@ fn what_features_say_of_a_derived_one_is_its_own() {
     job.features = vec![FeatureDefinition { name: "half".to_owned(), ..FeatureDefinition::default() }];
     assert_eq!(planned_job(&job).features[0].name, "n");
     for (data_type, default, said) in [
-        (Some("string"), None, "jobs/job.yaml:5:3: `half` is declared string, the expression makes a double of it"),
+        (
+            Some("string"),
+            None,
+            "jobs/job.yaml:5:3: `half` is declared string, the expression makes a double of it",
+        ),
         (None, Some("x"), "jobs/job.yaml:5:3: the default \"x\" of `half` is not a value of type double"),
     ] {
         job.features[0].data_type = data_type.map(|text| text.parse().unwrap());
@@ -193,13 +194,16 @@ fn all_that_is_wrong_is_said_at_once() {
     assert_eq!(places, ["11:9:", "12:9:", "13:9:", "14:9:", "14:14"], "{found}");
     assert!(found.contains("13:9: `a` is a derived feature itself; write its expression here"), "{found}");
     // What cannot be read is told beside what is wrong with the query.
-    let found = lines(&plan(&deriving("SELECT nope FROM event_user_action", &[], &[("b", "(")]), &CATALOG).unwrap_err());
+    let found = lines(
+        &plan(&deriving("SELECT nope FROM event_user_action", &[], &[("b", "(")]), &CATALOG).unwrap_err(),
+    );
     assert_eq!(found.lines().count(), 2, "{found}");
 }
 
 #[test]
 fn a_name_means_one_thing() {
-    let request = [("user_id", "string"), ("rides", "bigint"), ("hour_end", "timestamp"), ("twice", "bigint")];
+    let request =
+        [("user_id", "string"), ("rides", "bigint"), ("hour_end", "timestamp"), ("twice", "bigint")];
     let transform = [("mean_fare", "1"), ("user_id", "2"), ("twice", "3"), ("fine", "twice")];
     let found = lines(&plan(&deriving(SPEND, &request, &transform), &CATALOG).unwrap_err());
     let expected = [
@@ -217,13 +221,17 @@ fn a_name_means_one_thing() {
 fn a_job_that_has_no_entity_derives_nothing() {
     let text = "SELECT user_id, fare * 2 AS twice FROM event_user_action";
     let found = lines(&plan(&deriving(text, &[], &[("a", "1")]), &CATALOG).unwrap_err());
-    assert!(found.starts_with("jobs/job.yaml:11:3: `transform`: the job has neither window nor aggregate"), "{found}");
+    assert!(
+        found.starts_with("jobs/job.yaml:11:3: `transform`: the job has neither window nor aggregate"),
+        "{found}"
+    );
 }
 
 #[test]
 fn a_field_that_nothing_reads_is_warned_of() {
     let notices = plan(&spend(&[("ratio", "amount / mean_fare")]), &CATALOG).unwrap().notices;
-    let warnings: Vec<_> = notices.iter().filter(|found| found.severity == Severity::Warning).cloned().collect();
+    let warnings: Vec<_> =
+        notices.iter().filter(|found| found.severity == Severity::Warning).cloned().collect();
     assert_eq!(
         lines(&warnings).replace("jobs/job.yaml:", ""),
         "4:3: warning: `request.now`: nothing in `transform` reads it; leave it out\n\

@@ -53,9 +53,11 @@ pub(super) fn run(arguments: &SampleArguments) -> Result<(), Failure> {
 
 /// What can be asked of a job without a request of one's own: all of it, where no feature is derived of fields of one.
 fn features(job: &str, described: &Value) -> Vec<String> {
-    let needs_request = |feature: &&Value| feature["request"].as_array().is_some_and(|fields| !fields.is_empty());
+    let needs_request =
+        |feature: &&Value| feature["request"].as_array().is_some_and(|fields| !fields.is_empty());
     let all = || described["features"].as_array().into_iter().flatten();
-    let alone = all().filter(|feature| !needs_request(feature)).filter_map(|feature| feature["name"].as_str());
+    let alone =
+        all().filter(|feature| !needs_request(feature)).filter_map(|feature| feature["name"].as_str());
     let alone: Vec<String> = alone.map(|name| format!("{job}:{name}")).collect();
     if alone.is_empty() || alone.len() == all().count() { vec![job.to_owned()] } else { alone }
 }

@@ -175,7 +175,12 @@ fn tell_of_checkpoint(job: &str, told: Told<'_>) {
 
 /// Says of how many rows a derived feature could not be computed.
 fn tell_of_underived(Underived { column, rows, reason }: &Underived) {
-    tracing::warn!(column, rows, reason, "rows of the spine for which a derived feature cannot be computed are null");
+    tracing::warn!(
+        column,
+        rows,
+        reason,
+        "rows of the spine for which a derived feature cannot be computed are null"
+    );
 }
 
 /// The columns of a job's features.

@@ -82,7 +82,11 @@ fn schema(found: Vec<(String, DataType)>, time: &str, jobs: &[Job]) -> Result<St
         fields.find(|field| field.name == name).map(|field| field.data_type.clone())
     };
     let field = |(name, data_type): &(String, DataType)| {
-        let of = if name == time { Some(DataType::Timestamp) } else { key_type(name).or_else(|| request_type(name)) };
+        let of = if name == time {
+            Some(DataType::Timestamp)
+        } else {
+            key_type(name).or_else(|| request_type(name))
+        };
         Field::named(name, of.unwrap_or_else(|| data_type.clone()))
     };
     let fields: Vec<Field> = found.iter().map(field).collect();

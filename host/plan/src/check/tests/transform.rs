@@ -6,17 +6,18 @@ use weir_event::DataType;
 
 #[test]
 fn fields_and_expressions_are_kept_in_their_order_with_their_places() {
-    let job = job("query: SELECT 1\nrequest: {amount: double, tags: \"map<string, int>\"}\ntransform:\n  ratio: amount / mean\n\
-                   \x20 near: |\n    a +\n      b\n  'x y': \"c * 2\"\n");
-    let fields: Vec<_> = job.request.iter().map(|field| (&*field.name, &field.data_type, field.place)).collect();
+    let job = job(
+        "query: SELECT 1\nrequest: {amount: double, tags: \"map<string, int>\"}\ntransform:\n  ratio: amount / mean\n\
+                   \x20 near: |\n    a +\n      b\n  'x y': \"c * 2\"\n",
+    );
+    let fields: Vec<_> =
+        job.request.iter().map(|field| (&*field.name, &field.data_type, field.place)).collect();
     let map = "map<string, int>".parse().unwrap();
     assert_eq!(fields, [("amount", &DataType::Double, (2, 11)), ("tags", &map, (2, 27))]);
-    let derived: Vec<_> = job.transform.iter().map(|it| (&*it.name, &*it.expression.text, it.place)).collect();
-    let expected = [
-        ("ratio", "amount / mean", (4, 3)),
-        ("near", "a +\n  b\n", (5, 3)),
-        ("x y", "c * 2", (8, 3)),
-    ];
+    let derived: Vec<_> =
+        job.transform.iter().map(|it| (&*it.name, &*it.expression.text, it.place)).collect();
+    let expected =
+        [("ratio", "amount / mean", (4, 3)), ("near", "a +\n  b\n", (5, 3)), ("x y", "c * 2", (8, 3))];
     assert_eq!(derived, expected);
     let places: Vec<_> = job.transform.iter().map(|it| it.expression.place(1, 1)).collect();
     assert_eq!(places[..2], [(4, 10), (6, 5)]);

@@ -241,7 +241,18 @@ fn what_is_missing_or_does_not_fit_is_told() {
         let (status, problem) = server.get(&format!("/v1/jobs/spend/values?user_id=u1&{query}"));
         assert_eq!((status, problem.to_string().contains(said)), (400, true), "{query}: {problem}");
     }
-    // What is wrong with one entity is told in its row.
+    // Others' features need nothing of it.
+    let asks = json!({"features": ["spend:rides", "spend:label"], "entities": one});
+    assert_eq!(server.post("/v1/lookup", asks.to_string()).0, 200);
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn what_is_wrong_with_what_one_entity_brings_is_told_in_its_row() {
+    let server_project = project(&[STORED, DERIVED].concat());
+    let server = Server::start(&server_project, "");
+    server.wait_ready();
+    rides(&server);
     let entities = json!([
         {"user_id": "u1", "request": {"amount": "x"}}, {"user_id": "u1", "request": {}}, {"user_id": "u1", "request": 7},
         {"user_id": "u1", "request": {"amuont": 1}}, {"user_id": "u1", "request": {"amount": 30}}, {"user_id": 7, "request": {"amount": 1}},
@@ -262,9 +273,6 @@ fn what_is_missing_or_does_not_fit_is_told() {
         assert_eq!((value("spend:amount_ratio"), value("spend:rides")), (&ratio, &rides), "{row}");
         assert_eq!(row.get("error").and_then(Value::as_str).unwrap_or_default(), error, "{row}");
     }
-    // Others' features need nothing of it.
-    let asks = json!({"features": ["spend:rides", "spend:label"], "entities": one});
-    assert_eq!(server.post("/v1/lookup", asks.to_string()).0, 200);
     assert!(server.terminate().success());
 }
 

@@ -74,12 +74,8 @@ fn spine(dice: &mut u64) -> Vec<Value> {
     (0..400).map(row).collect()
 }
 
-#[test]
-fn a_training_set_has_what_lookups_answer_to_the_bit() {
-    let project = project();
-    let server = Server::start(&project, "");
-    server.wait_ready();
-    let dice = &mut 11;
+/// Rides of a minute, in their order; some cost nothing.
+fn post_rides(server: &Server, dice: &mut u64) {
     let mut rides: Vec<(i64, Value)> = Vec::new();
     for _ in 0..500 {
         let time = T + roll(dice, 60_000) as i64;
@@ -93,6 +89,15 @@ fn a_training_set_has_what_lookups_answer_to_the_bit() {
     let rows: Vec<String> = rides.iter().map(|(_, event)| event.to_string()).collect();
     let (status, answer) = server.post("/v1/streams/rides/events?wait=visible", rows.join("\n"));
     assert_eq!((status, &answer["accepted"]), (200, &json!(500)), "{answer}");
+}
+
+#[test]
+fn a_training_set_has_what_lookups_answer_to_the_bit() {
+    let project = project();
+    let server = Server::start(&project, "");
+    server.wait_ready();
+    let dice = &mut 11;
+    post_rides(&server, dice);
     let spine = spine(dice);
     let entity = |row: &Value| {
         let request = json!({"amount": row["amount"], "now_lat": row["now_lat"], "tags": row["tags"],
@@ -144,14 +149,6 @@ fn a_training_set_has_what_lookups_answer_to_the_bit() {
         "{text}"
     );
     assert!(text.contains("column=\"spend__share\"") || text.contains("column=spend__share"), "{text}");
-    // Of CSV, whose texts are read as the fields are declared; one derived feature needs what it is computed of alone.
-    project
-        .file("few.csv", "user_id,event_time,amount\nu1,2026-02-02T02:40:30Z,12\nu1,2026-02-02T02:40:50Z,\n");
-    let (is_done, text) = train(&project, "few.csv", "spend:ratio,spend:rides", &[]);
-    assert!(is_done, "{text}");
-    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    let columns: Vec<&String> = first.as_object().unwrap().keys().collect();
-    assert_eq!(columns, ["amount", "event_time", "spend__ratio", "spend__rides", "user_id"]);
 }
 
 #[test]
@@ -172,6 +169,8 @@ fn a_spine_without_what_is_derived_of_it_is_refused_by_name() {
         ),
         ("spend", Some("the spine has no column `amount`")),
         ("spend:rides,spend:half,spend:minute", None),
+        // What is derived of the moment alone asks for nothing that is stored.
+        ("spend:minute", None),
         ("spend:rato", Some("job `spend` has no feature `rato`; did you mean `ratio`?")),
     ] {
         let (is_done, text) = train(&project, "spine.csv", features, &[]);
@@ -181,6 +180,14 @@ fn a_spine_without_what_is_derived_of_it_is_refused_by_name() {
             "{features}: {text}"
         );
     }
+    // Of CSV, whose texts are read as the fields are declared; one derived feature needs what it is computed of alone.
+    project
+        .file("few.csv", "user_id,event_time,amount\nu1,2026-02-02T02:40:30Z,12\nu1,2026-02-02T02:40:50Z,\n");
+    let (is_done, text) = train(&project, "few.csv", "spend:ratio,spend:rides", &[]);
+    assert!(is_done, "{text}");
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let columns: Vec<&String> = first.as_object().unwrap().keys().collect();
+    assert_eq!(columns, ["user_id", "event_time", "amount", "spend__ratio", "spend__rides"]);
     project.file("wrong.jsonl", "{\"user_id\":\"u1\",\"event_time\":1770000000000,\"amount\":\"much\"}\n");
     let (is_done, text) = train(&project, "wrong.jsonl", "spend:ratio", &[]);
     assert!(!is_done && text.contains("row 1 of") && text.contains("amount"), "{text}");

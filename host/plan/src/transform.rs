@@ -59,6 +59,12 @@ pub enum DerivedInput {
 }
 
 impl Transform {
+    /// The name under which plugins are called for what a job of this name derives: what requests make a guest do is no
+    /// reason to stop the job's own calls.
+    pub fn caller(job: &str) -> String {
+        format!("{job}:transform")
+    }
+
     /// Whether it calls functions of plugins, each of which may go on for as long as its fuel lasts.
     pub fn calls_components(&self) -> bool {
         self.texts().any(|text| text.contains(COMPONENT_MARK))

@@ -37,9 +37,9 @@ pub(crate) struct Computed {
     rows: Vec<usize>,
 }
 
-/// One row to compute: an entity, and what was found of it in a window.
+/// What is computed in one row: of an entity, and of what was found of it in a window.
 #[derive(Clone, Copy)]
-struct Row<'r> {
+struct InWindow<'r> {
     entity: OfEntity<'r>,
     looked: &'r Looked,
 }
@@ -56,7 +56,7 @@ impl Computed {
             let Some(entity) = *entity else { continue };
             let unfinished = entity.answer.current.as_ref().filter(|_| !entity.asked.lean);
             let found = std::iter::once(&entity.answer.settled).chain(unfinished);
-            rows.extend(found.map(|looked| Row { entity, looked }));
+            rows.extend(found.map(|looked| InWindow { entity, looked }));
         }
         let mut given: HashMap<DerivedInput, Given> = HashMap::new();
         let mut values = HashMap::new();
@@ -85,7 +85,7 @@ impl Computed {
         };
         let feature = &face.derived[at];
         let push = |row: usize, looked: &Looked, out: &mut Vec<u8>| {
-            let told = told(face, feature, (derived, row), Row { entity, looked });
+            let told = told(face, feature, (derived, row), InWindow { entity, looked });
             push_computed(&derived.values, row, &told, out);
         };
         out.push(b'{');
@@ -109,7 +109,7 @@ fn told<'d>(
     face: &Face,
     feature: &DerivedFace,
     (derived, row): (&'d Derived, usize),
-    of: Row<'_>,
+    of: InWindow<'_>,
 ) -> Told<'d> {
     let stored = || {
         let stored = feature.stored.iter().map(|at| &face.features[*at]);
@@ -138,8 +138,8 @@ fn told<'d>(
 }
 
 /// What derived features are computed of, for these rows.
-fn column(face: &Face, input: DerivedInput, rows: &[Row<'_>]) -> Given {
-    let value = |row: &Row<'_>| match input {
+fn column(face: &Face, input: DerivedInput, rows: &[InWindow<'_>]) -> Given {
+    let value = |row: &InWindow<'_>| match input {
         DerivedInput::Key(key) => Ok(row.entity.key.get(key).cloned()),
         DerivedInput::Stored(feature) => stored(&face.features[feature], row.looked),
         DerivedInput::Request(field) => match row.entity.fields.get(field) {

@@ -62,12 +62,6 @@ fn expression(text: &str) -> Result<Expr, Vec<Refusal>> {
     Err(vec![Refusal::new(rest.span.start, message)])
 }
 
-/// The name under which the plugins of a job's transform are called: what requests make a guest do is no reason to stop
-/// the job's own calls.
-fn caller(job: &JobDefinition) -> String {
-    format!("{}:transform", job.name)
-}
-
 /// Plans what a job derives of what its plan serves.
 pub(crate) fn derive(
     written: Vec<Written<'_>>,
@@ -82,7 +76,7 @@ pub(crate) fn derive(
         return Transform::default();
     }
     refuse_taken_names(job, plan, report);
-    let caller = caller(job);
+    let caller = Transform::caller(&job.name);
     let given = Given::of(job, plan);
     let deriving = Deriving {
         job,
@@ -255,7 +249,7 @@ impl Deriving<'_> {
             description: declared.and_then(|declared| declared.description.clone()),
             owner: declared.and_then(|declared| declared.owner.clone()),
             default: declared.and_then(|declared| declared.default.clone()),
-            text: definition.expression.text.trim().to_owned(),
+            text: self.job.masks.masked(definition.expression.text.trim().to_owned()),
             inputs: reads.iter().map(|at| self.given.columns[*at].1).collect(),
             expression: scope.of(&reads)?.compile(&bound)?,
         })

@@ -75,14 +75,14 @@ pub struct Job {
     /// Those of its stored features that are answered, by index: those that are wanted, and what wanted ones are derived of.
     pub features: Vec<usize>,
     /// What is wanted of it, in the order of the table's columns.
-    pub wanted: Vec<Wanted>,
+    pub wanted: Vec<WantedFeature>,
     /// What it reads, in the order of its plan.
     pub inputs: Vec<Input>,
 }
 
 /// A feature that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedFeature {
     /// A stored one, by its index in the plan.
     Stored(usize),
     /// A derived one, by its index among those.
@@ -91,15 +91,15 @@ pub enum Wanted {
 
 impl Job {
     /// A job of which these features are wanted.
-    pub fn new(plan: Arc<JobPlan>, wanted: Vec<Wanted>, inputs: Vec<Input>) -> Job {
+    pub fn new(plan: Arc<JobPlan>, wanted: Vec<WantedFeature>, inputs: Vec<Input>) -> Job {
         let own = wanted.iter().filter_map(|wanted| match wanted {
-            Wanted::Stored(at) => Some(*at),
-            Wanted::Derived(_) => None,
+            WantedFeature::Stored(at) => Some(*at),
+            WantedFeature::Derived(_) => None,
         });
         let mut features: Vec<usize> = own.collect();
         let of_derived = wanted.iter().filter_map(|wanted| match wanted {
-            Wanted::Derived(at) => plan.transform.features.get(*at),
-            Wanted::Stored(_) => None,
+            WantedFeature::Derived(at) => plan.transform.features.get(*at),
+            WantedFeature::Stored(_) => None,
         });
         for stored in of_derived.flat_map(DerivedFeature::stored) {
             if !features.contains(&stored) {
@@ -112,8 +112,8 @@ impl Job {
     /// Those of its derived features that are wanted.
     pub(crate) fn derived(&self) -> impl Iterator<Item = usize> {
         self.wanted.iter().filter_map(|wanted| match wanted {
-            Wanted::Derived(at) => Some(*at),
-            Wanted::Stored(_) => None,
+            WantedFeature::Derived(at) => Some(*at),
+            WantedFeature::Stored(_) => None,
         })
     }
 

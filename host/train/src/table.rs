@@ -6,7 +6,7 @@ use crate::answering::Answers;
 use crate::derived::{DerivedColumn, value_column};
 use crate::error::TrainError;
 use crate::spine::{Spine, SpineRows};
-use crate::{Job, Wanted};
+use crate::{Job, WantedFeature};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int8Type;
 use arrow_array::{ArrayRef, RecordBatch, StringViewArray};
@@ -160,16 +160,16 @@ impl JobColumns {
 }
 
 /// What a feature that is wanted is made of, and the type of its values.
-fn content(job: &Job, wanted: Wanted, spine: &Spine) -> Result<(Content, DataType), TrainError> {
+fn content(job: &Job, wanted: WantedFeature, spine: &Spine) -> Result<(Content, DataType), TrainError> {
     match wanted {
-        Wanted::Stored(stored) => {
+        WantedFeature::Stored(stored) => {
             let answered = job.features.iter().position(|answered| *answered == stored);
             let lacks =
                 || TrainError::weir(format!("feature {stored} of job `{}` was not asked", job.plan.name));
             let column = value_column(answered.ok_or_else(lacks)?);
             Ok((Content::Answers(column), data_type(&job.plan, &job.plan.features[stored])))
         }
-        Wanted::Derived(at) => {
+        WantedFeature::Derived(at) => {
             let column = DerivedColumn::of(job, at, spine)?;
             let data_type = column.data_type().clone();
             Ok((Content::Derived(column, None), data_type))

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod connections;
+mod derived;
 mod lookups;
 
 use super::*;

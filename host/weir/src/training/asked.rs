@@ -15,7 +15,7 @@ use weir_plan::JobPlan;
 use weir_plugin::PluginRegistry;
 use weir_project::Planned;
 use weir_serve::FeaturesRefused;
-use weir_train::Wanted;
+use weir_train::WantedFeature;
 
 /// Why something cannot be asked for.
 #[derive(Debug)]
@@ -44,9 +44,9 @@ impl Unasked {
 pub(super) fn asked_for<'p>(
     planned: &'p Planned,
     features: &[String],
-) -> Result<Vec<(&'p JobPlan, Vec<Wanted>)>, Unasked> {
+) -> Result<Vec<(&'p JobPlan, Vec<WantedFeature>)>, Unasked> {
     let plans: Vec<&JobPlan> = planned.jobs.iter().chain(&planned.for_training).collect();
-    let mut asked: Vec<(&JobPlan, Vec<Wanted>)> = Vec::new();
+    let mut asked: Vec<(&JobPlan, Vec<WantedFeature>)> = Vec::new();
     for name in features.iter().map(|name| name.trim()) {
         let (job, feature) = parts(name);
         let Some(plan) = plans.iter().copied().find(|plan| plan.name == job) else {
@@ -76,7 +76,7 @@ fn parts(name: &str) -> (&str, Option<&str>) {
 }
 
 /// Which of a job's features are meant.
-fn wanted(plan: &JobPlan, feature: Option<&str>) -> Result<Vec<Wanted>, Unasked> {
+fn wanted(plan: &JobPlan, feature: Option<&str>) -> Result<Vec<WantedFeature>, Unasked> {
     let job = &plan.name;
     if plan.stage.is_none() {
         let message =
@@ -84,10 +84,10 @@ fn wanted(plan: &JobPlan, feature: Option<&str>) -> Result<Vec<Wanted>, Unasked>
         return Err(Unasked::NoEntity(message));
     }
     let stored = plan.features.iter().enumerate();
-    let stored = stored.map(|(at, feature)| (feature.name.as_str(), Wanted::Stored(at)));
+    let stored = stored.map(|(at, feature)| (feature.name.as_str(), WantedFeature::Stored(at)));
     let derived = plan.transform.features.iter().enumerate();
-    let derived = derived.map(|(at, feature)| (feature.name.as_str(), Wanted::Derived(at)));
-    let all: Vec<(&str, Wanted)> = stored.chain(derived).collect();
+    let derived = derived.map(|(at, feature)| (feature.name.as_str(), WantedFeature::Derived(at)));
+    let all: Vec<(&str, WantedFeature)> = stored.chain(derived).collect();
     let Some(feature) = feature else { return Ok(all.into_iter().map(|(_, wanted)| wanted).collect()) };
     let found = all.iter().find(|(name, _)| *name == feature);
     let found = found.ok_or_else(|| {

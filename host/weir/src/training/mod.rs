@@ -29,7 +29,7 @@ use weir_event::{Clock, Fault, Span};
 use weir_plan::JobPlan;
 use weir_train::{
     Answers, AsOfRule, Checkpoints, Column, Job, JobReport, Listener, Pace, Settings, Spine, Table, Told,
-    TrainError, Underived, Wanted, answers,
+    TrainError, Underived, WantedFeature, answers,
 };
 
 /// So much of what has to be sorted is held in memory, each time that something has.
@@ -108,7 +108,7 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
 fn make(
     request: &Request,
     (output, scratch): (&Output, &Scratch),
-    (asked, sources): (Vec<(&JobPlan, Vec<Wanted>)>, &Sources),
+    (asked, sources): (Vec<(&JobPlan, Vec<WantedFeature>)>, &Sources),
     (clock, cores, threads): (Arc<dyn Clock>, usize, &Handle),
     tells: Tells<'_>,
 ) -> Result<TrainingSet, Failure> {
@@ -185,15 +185,15 @@ fn tell_of_underived(Underived { column, rows, reason }: &Underived) {
 
 /// The columns of a job's features.
 fn columns(job: &Job, with_status: bool) -> Vec<Column> {
-    let name = |wanted: &Wanted| format!("{}__{}", job.plan.name, name_of(job, *wanted));
+    let name = |wanted: &WantedFeature| format!("{}__{}", job.plan.name, name_of(job, *wanted));
     let status = |name: &String| with_status.then(|| format!("{name}__status"));
     job.wanted.iter().map(name).map(|name| Column { status: status(&name), name }).collect()
 }
 
-fn name_of(job: &Job, wanted: Wanted) -> &str {
+fn name_of(job: &Job, wanted: WantedFeature) -> &str {
     match wanted {
-        Wanted::Stored(at) => &job.plan.features[at].name,
-        Wanted::Derived(at) => &job.plan.transform.features[at].name,
+        WantedFeature::Stored(at) => &job.plan.features[at].name,
+        WantedFeature::Derived(at) => &job.plan.transform.features[at].name,
     }
 }
 
@@ -330,13 +330,13 @@ fn failure(error: TrainError) -> Failure {
 /// What the training set is made of, beside its rows.
 fn about(request: &Request, jobs: &[Job], reports: &[JobReport]) -> Value {
     let of_job = |(job, report): (&Job, &JobReport)| {
-        let made = |wanted: &Wanted| {
+        let made = |wanted: &WantedFeature| {
             let (version, definition) = match *wanted {
-                Wanted::Stored(at) => {
+                WantedFeature::Stored(at) => {
                     let feature = &job.plan.features[at];
                     (feature.version, &feature.definition)
                 }
-                Wanted::Derived(at) => {
+                WantedFeature::Derived(at) => {
                     let feature = &job.plan.transform.features[at];
                     (feature.version, &feature.definition)
                 }

@@ -121,10 +121,10 @@ fn values_are_what_is_computed_by_hand_also_after_a_kill() {
     let (_, answer) = server.get(ALL);
     assert_all(&answer, "");
     assert_eq!(answer["features"]["km_from_last"]["value"], km);
+    assert!(server.terminate().success());
     // Nothing of it goes to sinks.
     let rows = project.rows("out");
     assert!(!rows.is_empty() && rows.iter().all(|row| row.get("amount_ratio").is_none()), "{rows:?}");
-    assert!(server.terminate().success());
 }
 
 #[test]
@@ -156,7 +156,11 @@ fn entities_bring_fields_of_their_own_or_share_those_of_the_request() {
         .iter()
         .map(|row| row["features"]["spend:amount_ratio"]["value"].clone())
         .collect();
-    assert_eq!(ratios, [json!(1.0), json!(2.0), json!(-1), json!(2.0), json!(0.5), json!(-1)], "{answer}");
+    assert_eq!(
+        ratios,
+        [json!(1.0), json!(2.0), json!(-1.0), json!(2.0), json!(0.5), json!(-1.0)],
+        "{answer}"
+    );
     let statuses: Vec<&Value> = answer["rows"]
         .as_array()
         .unwrap()
@@ -302,7 +306,7 @@ fn many_entities_are_computed_together_and_fail_alone() {
         let amount = [42.0, 1.0, 2.0, 3.0, 21.0][at % 5];
         let (share, ratio) = (of("share"), of("amount_ratio"));
         if at % 5 == 4 {
-            assert_eq!(ratio, json!({"value": -1, "status": "default", "unknown": true}), "{row}");
+            assert_eq!(ratio, json!({"value": -1.0, "status": "default", "unknown": true}), "{row}");
             let (status, reason) = (&share["status"], share["reason"].as_str().unwrap());
             assert!(status == "error" && reason.contains("zero"), "{row}");
             continue;

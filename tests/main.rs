@@ -78,6 +78,7 @@ mod train_resumed;
 mod train_spines;
 mod train_with_log;
 mod transform;
+mod transform_plugins;
 mod transform_training;
 mod web_stores;
 mod zoo;

@@ -133,14 +133,8 @@ fn a_training_set_has_what_lookups_answer_to_the_bit() {
         }
         assert_eq!(trained["note"], spine[row]["note"]);
     }
-    for wanted in [
-        "ratio ok",
-        "ratio default",
-        "share ok",
-        "share error",
-        "half default",
-        "label not_found",
-    ] {
+    for wanted in ["ratio ok", "ratio default", "share ok", "share error", "half default", "label not_found"]
+    {
         assert!(seen.contains_key(wanted), "{wanted} is not among {seen:?}");
     }
     assert!(

@@ -67,6 +67,14 @@ class Dicts(OfAServer):
         self.assertEqual([row["life__c__status"] for row in rows], ["ok", "ok", "not_found"])
         self.assertEqual([row["label"] for row in rows], [0.5, None, 2.0])
 
+    def test_fields_of_a_request_are_columns_of_the_spine(self):
+        given = [{**row, "amount": 3} for row in spine()[:2]]
+        rows = self.client.train(given, "paid:share", as_of="event", progress=False)
+        self.assertEqual([row["paid__share"] for row in rows], [3.0, 3.0])
+        with self.assertRaisesRegex(weir.TrainingFailed, "the spine has no column `amount`"):
+            self.client.train(spine(), "paid:share", as_of="event", progress=False)
+        self.nothing_is_left()
+
     def test_files_are_spines(self):
         wanted = [["u1", 2, 5], ["u2", 1, 2]]
         text = b"user_id,moment\nu1,2026-02-02T02:40:05Z\nu2,2026-02-02T02:40:04Z\n"
@@ -139,8 +147,6 @@ class Asked(OfAServer):
             self.client.lookup("paid:share", {"user_id": "u1"})
         with self.assertRaisesRegex(weir.BadRequest, "`amount`: .* is not a number"):
             self.client.lookup("paid:share", {"user_id": "u1", "request": {"amount": "x"}})
-        rows = weir.train(SERVER, [{**row, "amount": 3} for row in spine()], "paid:share", as_of="event")
-        self.assertEqual([row["paid__share"] for row in rows], [3.0, 3.0, None])
 
     def test_events_that_are_refused_are_told(self):
         pushed = self.client.push("rides", {"user_id": 7})

@@ -225,7 +225,7 @@ transform:
   ratio: amount / spent
   each: count / rides
   first: last[1]
-  one: 1
+  one: 1 + 0
 ";
 
     fn plan() -> JobPlan {

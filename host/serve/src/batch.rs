@@ -68,7 +68,7 @@ impl Batch {
         // A key column of this name is a key.
         let takes_request =
             !keys.contains("request") && jobs.iter().any(|asked| !asked.one.face.request.is_empty());
-        Batch { keys, jobs, refused, lean, as_of, takes_request }
+        Batch { jobs, refused, lean, as_of, keys, takes_request }
     }
 
     /// Whether the lookups for so many entities are done in no time.

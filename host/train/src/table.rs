@@ -62,7 +62,7 @@ enum Content {
     /// A stored feature: the column of the answers that has its values.
     Answers(usize),
     /// A derived one, and which of its values could not be computed.
-    Derived(DerivedColumn, Option<Underived>),
+    Derived(Box<DerivedColumn>, Option<Underived>),
 }
 
 impl Table {
@@ -172,7 +172,7 @@ fn content(job: &Job, wanted: WantedFeature, spine: &Spine) -> Result<(Content, 
         WantedFeature::Derived(at) => {
             let column = DerivedColumn::of(job, at, spine)?;
             let data_type = column.data_type().clone();
-            Ok((Content::Derived(column, None), data_type))
+            Ok((Content::Derived(Box::new(column), None), data_type))
         }
     }
 }

@@ -59,8 +59,8 @@ pub enum DerivedInput {
 }
 
 impl Transform {
-    /// The name under which plugins are called for what a job of this name derives: what requests make a guest do is no
-    /// reason to stop the job's own calls.
+    /// The name under which plugins are called for what a job of this name derives: what requests make a guest do must not
+    /// stop the job's own calls.
     pub fn caller(job: &str) -> String {
         format!("{job}:transform")
     }

@@ -55,7 +55,7 @@ impl FieldColumn {
         format!("the request field `{}` is missing; give it as {noun}", self.name)
     }
 
-    /// Reads the text of a parameter; of what is no single value it is JSON.
+    /// Reads the text of a parameter; a list, map or record is JSON there.
     fn of_text(&self, text: &str) -> Result<ArrayRef, String> {
         let Some(scalar) = &self.scalar else {
             let value = serde_json::from_str(text);

@@ -180,7 +180,7 @@ impl Given {
             Field::named(&column.name, data_type)
         };
         let fields: Vec<Field> = columns.iter().map(field).collect();
-        // There is no event, and so no time of one.
+        // Without an event there is no time of one.
         let schema = StreamSchema { event_time: fields.len(), fields };
         Given { columns, schema }
     }

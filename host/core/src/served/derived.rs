@@ -19,7 +19,7 @@ use weir_plan::{DerivedFeature, DerivedInput, ExpressionError, JobPlan};
 pub struct Given {
     /// The values.
     pub values: ArrayRef,
-    /// Rows that have none, with the reasons. That the value is null is no such reason.
+    /// Rows that have none, with the reasons; a null is a value.
     pub failed: BTreeMap<usize, String>,
 }
 

@@ -77,5 +77,8 @@ mod train_python;
 mod train_resumed;
 mod train_spines;
 mod train_with_log;
+mod transform;
+mod transform_plugins;
+mod transform_training;
 mod web_stores;
 mod zoo;

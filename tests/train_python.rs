@@ -25,6 +25,11 @@ fn server(project: &Project) -> Server {
         "jobs/life.yaml",
         "query: |\n  SELECT user_id, COUNT(*) AS c FROM rides GROUP BY user_id\nemit: {on: change}\n",
     );
+    project.file(
+        "jobs/paid.yaml",
+        "query: |\n  SELECT user_id, COUNT(*) OVER w AS c FROM rides\n  WINDOW w AS (PARTITION BY user_id ORDER BY at RANGE \
+         INTERVAL '10' SECOND PRECEDING)\nrequest: {amount: double}\ntransform: {share: amount / c}\n",
+    );
     Server::start(project, &format!("token: {TOKEN}\n"))
 }
 

@@ -67,6 +67,14 @@ class Dicts(OfAServer):
         self.assertEqual([row["life__c__status"] for row in rows], ["ok", "ok", "not_found"])
         self.assertEqual([row["label"] for row in rows], [0.5, None, 2.0])
 
+    def test_fields_of_a_request_are_columns_of_the_spine(self):
+        given = [{**row, "amount": 3} for row in spine()[:2]]
+        rows = self.client.train(given, "paid:share", as_of="event", progress=False)
+        self.assertEqual([row["paid__share"] for row in rows], [3.0, 3.0])
+        with self.assertRaisesRegex(weir.TrainingFailed, "the spine has no column `amount`"):
+            self.client.train(spine(), "paid:share", as_of="event", progress=False)
+        self.nothing_is_left()
+
     def test_files_are_spines(self):
         wanted = [["u1", 2, 5], ["u2", 1, 2]]
         text = b"user_id,moment\nu1,2026-02-02T02:40:05Z\nu2,2026-02-02T02:40:04Z\n"
@@ -131,6 +139,15 @@ class Asked(OfAServer):
         with self.assertRaisesRegex(weir.BadRequest, "user_id"):
             self.client.lookup("life", {"user": "u2"})
 
+    def test_derived_features_take_a_request(self):
+        entities = [{"user_id": "u1"}, {"user_id": "u1", "request": {"amount": 1}}]
+        values = self.client.lookup("paid:share", *entities, as_of=moment(4), request={"amount": 5})
+        self.assertEqual(values, [{"paid:share": 2.5}, {"paid:share": 0.5}])
+        with self.assertRaisesRegex(weir.BadRequest, "the request field `amount` is missing"):
+            self.client.lookup("paid:share", {"user_id": "u1"})
+        with self.assertRaisesRegex(weir.BadRequest, "`amount`: .* is not a number"):
+            self.client.lookup("paid:share", {"user_id": "u1", "request": {"amount": "x"}})
+
     def test_events_that_are_refused_are_told(self):
         pushed = self.client.push("rides", {"user_id": 7})
         self.assertEqual((pushed.accepted, [each["row"] for each in pushed.rejected]), (0, [0]))
@@ -140,6 +157,9 @@ class Asked(OfAServer):
     def test_features_are_listed(self):
         jobs = {job.name: job for job in self.client.features()}
         self.assertEqual([feature.name for feature in jobs["user"].features], ["user:c", "user:s"])
+        count, share = jobs["paid"].features
+        self.assertEqual((count.derived, share.derived, share.request), (False, True, ["amount"]))
+        self.assertEqual(jobs["paid"].request, {"amount": "double"})
         self.assertEqual((jobs["life"].entity, jobs["life"].state), (["user_id"], "running"))
         self.assertEqual(jobs["life"].features[0].type, "bigint")
 

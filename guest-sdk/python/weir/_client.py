@@ -38,6 +38,10 @@ class Feature:
     version: int
     description: Optional[str] = None
     owner: Optional[str] = None
+    #: Whether it is computed when it is asked for.
+    derived: bool = False
+    #: The fields of a request, or columns of a spine, that it is computed of.
+    request: List[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Job:
     features: List[Feature] = field(default_factory=list)
     #: Why it does not run, where it does not.
     reason: Optional[str] = None
+    #: The fields that its derived features take of a request, with their types.
+    request: Dict[str, str] = field(default_factory=dict)
 
 
 class Client:
@@ -109,14 +115,21 @@ class Client:
         features: Features,
         *entities: Mapping[str, Any],
         as_of: Optional[Moment] = None,
+        request: Optional[Mapping[str, Any]] = None,
     ) -> List[Dict[str, Any]]:
         """The values of each entity by JOB:FEATURE, in the order of the entities; of a job alone, all of its features.
 
         >>> client.lookup("user_day", {"user_id": "u1"})      # doctest: +SKIP
         [{'user_day:rides': 2, 'user_day:mean_fare': 16.75}]
+
+        ``request`` has the fields that derived features are computed of, for all entities; one that is different for an entity
+        stands in its own ``"request"``:
+
+        >>> client.lookup("user_day:ratio", {"user_id": "u1"}, request={"amount": 45})      # doctest: +SKIP
+        [{'user_day:ratio': 3.0}]
         """
         values = []
-        for row in self.lookup_answer(features, *entities, as_of=as_of, meta=False)["rows"]:
+        for row in self.lookup_answer(features, *entities, as_of=as_of, meta=False, request=request)["rows"]:
             if "error" in row:
                 raise BadRequest(f"{json.dumps(row.get('entity'))}: {row['error']}")
             values.append({name: value["value"] for name, value in row["features"].items()})
@@ -128,11 +141,14 @@ class Client:
         *entities: Mapping[str, Any],
         as_of: Optional[Moment] = None,
         meta: bool = True,
+        request: Optional[Mapping[str, Any]] = None,
     ) -> Dict[str, Any]:
         """The same with all that the server says: statuses, windows, times, errors of single entities."""
         asked: Dict[str, Any] = {"features": _train.names(features), "entities": list(entities)}
         if as_of is not None:
             asked["as_of"] = as_of
+        if request is not None:
+            asked["request"] = dict(request)
         body = _tables.lines([asked])
         answer: Dict[str, Any] = self._http.json("POST", "/v1/lookup", None if meta else {"meta": "false"}, body)
         return answer
@@ -163,7 +179,16 @@ class Client:
 def _job(described: Mapping[str, Any]) -> Job:
     name = described["job"]
     features = [
-        Feature(f"{name}:{each['name']}", each["type"], each["version"], each.get("description"), each.get("owner"))
+        Feature(
+            f"{name}:{each['name']}",
+            each["type"],
+            each["version"],
+            each.get("description"),
+            each.get("owner"),
+            each.get("derived", False),
+            each.get("request", []),
+        )
         for each in described.get("features", [])
     ]
-    return Job(name, described["state"], described.get("entity") or [], features, described.get("reason"))
+    entity, request = described.get("entity") or [], described.get("request") or {}
+    return Job(name, described["state"], entity, features, described.get("reason"), request)

@@ -101,7 +101,9 @@ pub use keyed::together::{Entities, Pending, Together, finish_together};
 pub use keyed::views::prefer_views;
 pub use keyed::{Keyed, Segments, add_stats};
 pub use letter::{DeadLetter, EventPlace, FailedResult, FailedWindow, Subject};
-pub use served::{Lookback, Outcome, OverLookback, Served, looks_back};
+pub use served::{
+    Derived, Deriving, Given, Lookback, Outcome, OverLookback, Served, input_type, looks_back, of_type,
+};
 pub use shape::{EditTime, Edited, StoredShape};
 
 #[cfg(test)]

@@ -175,6 +175,28 @@ pub struct FeatureDefinition {
     pub place: (u32, u32),
 }
 
+/// A field that a request brings for derived features.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestField {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub data_type: weir_event::DataType,
+    /// Line and column of the declaration.
+    pub place: (u32, u32),
+}
+
+/// A feature that is computed when it is asked for, as a job declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DerivedDefinition {
+    /// Its name.
+    pub name: String,
+    /// The SQL expression that makes its value.
+    pub expression: Query,
+    /// Line and column of its name.
+    pub place: (u32, u32),
+}
+
 /// A job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobDefinition {
@@ -188,6 +210,10 @@ pub struct JobDefinition {
     pub query: Query,
     /// Declared features.
     pub features: Vec<FeatureDefinition>,
+    /// The fields that requests bring.
+    pub request: Vec<RequestField>,
+    /// The features that are computed when they are asked for.
+    pub transform: Vec<DerivedDefinition>,
     /// What to do with late rows.
     pub late: Late,
     /// When result rows are written.

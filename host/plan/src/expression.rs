@@ -4,6 +4,16 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use std::fmt::Debug;
 
+/// What stands behind the name of a plugin's function in canonical texts and identities, before its component's hash.
+pub const COMPONENT_MARK: &str = "@sha256:";
+
+/// The hashes of the components that a canonical text names.
+pub(crate) fn components_in(text: &str) -> Vec<String> {
+    let marks = text.match_indices(COMPONENT_MARK).map(|(at, mark)| &text[at + mark.len()..]);
+    let hash = |rest: &str| rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>();
+    marks.map(hash).collect()
+}
+
 /// A scalar expression bound to the columns of one kind of batch.
 pub trait Expression: Debug + Send + Sync {
     /// One value per row of `batch`, whose columns are those that the expression was bound to, by position.

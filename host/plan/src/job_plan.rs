@@ -5,8 +5,9 @@
 //! output reads the projection. Rows of several inputs are one stage's from the projection on.
 
 use crate::definition::{StreamDefinition, StreamOrigin};
-use crate::expression::Expression;
+use crate::expression::{COMPONENT_MARK, Expression, components_in};
 use crate::state_shape::StateShape;
+use crate::transform::Transform;
 use arrow_schema::{DataType, Schema, SchemaRef};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -40,6 +41,8 @@ pub struct JobPlan {
     pub output: Output,
     /// The features, in order of the result columns that are features.
     pub features: Vec<Feature>,
+    /// What is computed of them when they are asked for.
+    pub transform: Transform,
     /// What to do with late rows.
     pub late: Late,
     /// When result rows are written.
@@ -87,9 +90,6 @@ pub struct Unnest {
     pub filter: Option<Arc<dyn Expression>>,
 }
 
-/// What stands behind the name of a plugin's function in canonical texts and identities, before its component's hash.
-pub const COMPONENT_MARK: &str = "@sha256:";
-
 impl JobPlan {
     /// The input that a partition's rows come from; `None` for a partition of another plan.
     pub fn input_of(&self, partition: PartitionId) -> Option<&StreamInput> {
@@ -101,22 +101,23 @@ impl JobPlan {
         self.inputs.iter().any(|input| input.stream.archive.is_some())
     }
 
-    /// Whether it calls functions of plugins, each of which may go on for as long as its fuel lasts.
+    /// Whether its results call functions of plugins, each of which may go on for as long as its fuel lasts.
     pub fn calls_components(&self) -> bool {
         self.texts().any(|text| text.contains(COMPONENT_MARK))
     }
 
-    /// The hashes of the components that it calls functions of.
+    /// The hashes of the components that it calls functions of, also for what it derives.
     pub fn components(&self) -> BTreeSet<String> {
-        let hashes = |text: String| {
-            let marks = text.match_indices(COMPONENT_MARK).map(|(at, mark)| &text[at + mark.len()..]);
-            let hash = |rest: &str| rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>();
-            marks.map(hash).collect::<Vec<_>>()
-        };
-        self.texts().flat_map(hashes).collect()
+        let of_results = self.texts().flat_map(|text| components_in(&text));
+        of_results.chain(self.transform.components()).collect()
     }
 
-    /// What each of its expressions and aggregates is called.
+    /// Whether another plan under its name makes the same values of the same definitions.
+    pub fn serves_as(&self, other: &JobPlan) -> bool {
+        self.definition == other.definition && self.transform.definition == other.transform.definition
+    }
+
+    /// What each expression and aggregate that makes its results is called.
     fn texts(&self) -> impl Iterator<Item = String> {
         let of_items = self.inputs.iter().filter_map(|input| input.unnest.as_ref());
         let of_items = of_items.flat_map(|it| [&it.list].into_iter().chain(&it.filter));

@@ -16,23 +16,26 @@ pub mod job_plan;
 pub mod masks;
 mod row_shape;
 pub mod state_shape;
+pub mod transform;
 pub mod values;
 
 pub use catalog::{BuiltIns, Catalog, FunctionCatalog, ScalarFunction};
 pub use check::{
-    Checked, ConnectorKinds, Context, FormatProblem, Outcome, ProjectFiles, RecordKind, SettingProblem,
-    SourceFile, check_job, check_project, check_server, check_stream, is_name, needed_query_files,
-    place_of_variable, server_variables,
+    Checked, ConnectorKinds, Context, FormatProblem, LOOKUP_PARAMETERS, Outcome, ProjectFiles, RecordKind,
+    SettingProblem, SourceFile, check_job, check_project, check_server, check_stream, is_name,
+    needed_query_files, place_of_variable, server_variables,
 };
 pub use definition::{
-    Dedup, FormatDefinition, JobDefinition, ServerDefinition, StreamDefinition, StreamOrigin,
+    Dedup, DerivedDefinition, FormatDefinition, JobDefinition, RequestField, ServerDefinition,
+    StreamDefinition, StreamOrigin,
 };
 pub use diagnostic::{Diagnostic, Severity};
-pub use expression::{Expression, ExpressionError};
+pub use expression::{COMPONENT_MARK, Expression, ExpressionError};
 pub use job_plan::{
-    Bootstrap, COMPONENT_MARK, Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy,
-    OnFull, Output, PastPace, PastWrites, Projection, SinkPlan, StreamInput, Unnest,
+    Bootstrap, Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, OnFull, Output,
+    PastPace, PastWrites, Projection, SinkPlan, StreamInput, Unnest,
 };
 pub use masks::Masks;
 pub use state_shape::{AggregateShape, Ground, StateShape};
+pub use transform::{DerivedFeature, DerivedInput, Transform};
 pub use values::fits;

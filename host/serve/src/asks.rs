@@ -16,8 +16,11 @@ const MAX_FEATURES: usize = 10_000;
 /// A lookup takes some 10 us: so many of one job take a tenth of a second.
 const MAX_ENTITIES: usize = 10_000;
 
-/// An entity has a value for each column of a key, and a time: far fewer than these, with what is in lists and objects.
-const MAX_VALUES: usize = 32;
+/// An entity has a value for each column of a key, a time, and fields of a request: fewer than these, with what is in lists
+/// and objects.
+const MAX_VALUES: usize = 64;
+/// What a request brings for all entities may be a vector of some model.
+const MAX_REQUEST_VALUES: usize = 4096;
 /// What a value takes in memory beside the bytes that it is written with: a member of an object, with its name's head.
 const VALUE_BYTES: usize = 128;
 
@@ -26,11 +29,11 @@ const VALUE_BYTES: usize = 128;
 #[serde(deny_unknown_fields)]
 struct Body {
     features: AtMost<String, MAX_FEATURES>,
-    entities: AtMost<Small, MAX_ENTITIES>,
+    entities: AtMost<Small<MAX_VALUES>, MAX_ENTITIES>,
     #[serde(default)]
-    as_of: Option<Small>,
+    as_of: Option<Small<MAX_VALUES>>,
     #[serde(default)]
-    request: Option<IgnoredAny>,
+    request: Option<Small<MAX_REQUEST_VALUES>>,
 }
 
 /// What is asked for.
@@ -39,7 +42,8 @@ pub(crate) struct Asks {
     pub(crate) features: Vec<String>,
     pub(crate) entities: Vec<Value>,
     pub(crate) as_of: Option<Value>,
-    pub(crate) has_request: bool,
+    /// What derived features are computed of, for entities that do not bring it themselves.
+    pub(crate) request: Option<Value>,
 }
 
 impl Asks {
@@ -48,14 +52,15 @@ impl Asks {
             of_json(body, r#"{"features": ["job:feature"], "entities": [{"user_id": "u1"}]}"#)?;
         let (features, entities) = (features.all("features")?, entities.all("entities")?);
         let entities = entities.into_iter().map(|Small(entity)| entity).collect();
-        Ok(Asks { features, entities, as_of: as_of.map(|Small(time)| time), has_request: request.is_some() })
+        let (as_of, request) = (as_of.map(|Small(time)| time), request.map(|Small(request)| request));
+        Ok(Asks { features, entities, as_of, request })
     }
 
     /// How much memory what is read of a body takes at the most.
     pub(crate) fn most_bytes(body: &[u8]) -> usize {
         // One of these stands before each value, and before each name of a member.
         let values = body.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
-        body.len() + values.min(MAX_FEATURES + MAX_ENTITIES * MAX_VALUES) * VALUE_BYTES
+        body.len() + values.min(MAX_FEATURES + MAX_ENTITIES * MAX_VALUES + MAX_REQUEST_VALUES) * VALUE_BYTES
     }
 }
 
@@ -112,12 +117,12 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Items<T, MOST
 
 /// A value of few parts: JSON takes a multiple of its bytes in memory, and what is not an entity can be anything.
 #[derive(Debug)]
-struct Small(Value);
+struct Small<const MOST: usize>(Value);
 
-impl<'de> Deserialize<'de> for Small {
+impl<'de, const MOST: usize> Deserialize<'de> for Small<MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let left = Cell::new(MAX_VALUES);
-        Part { left: &left }.deserialize(deserializer).map(Small)
+        let left = Cell::new(MOST);
+        Part { left: &left, most: MOST }.deserialize(deserializer).map(Small)
     }
 }
 
@@ -125,6 +130,8 @@ impl<'de> Deserialize<'de> for Small {
 #[derive(Clone, Copy)]
 struct Part<'l> {
     left: &'l Cell<usize>,
+    /// As many as the whole value may have.
+    most: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Part<'_> {
@@ -132,7 +139,7 @@ impl<'de> DeserializeSeed<'de> for Part<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         let Some(left) = self.left.get().checked_sub(1) else {
-            let message = format!("an entity or a time of more than {MAX_VALUES} values");
+            let message = format!("an entity, a time or a request of more than {} values", self.most);
             return Err(serde::de::Error::custom(message));
         };
         self.left.set(left);
@@ -208,14 +215,21 @@ mod tests {
         let of_all_kinds = r#"{"a": [1, -2, 0.5, true, null, "é\n", {"b": {}}], "c": 18446744073709551615}"#;
         let asks = read(of_all_kinds).unwrap();
         assert_eq!(asks.entities[1], serde_json::from_str::<Value>(of_all_kinds).unwrap());
-        assert!(asks.as_of.is_none() && !asks.has_request);
-        assert!(Asks::read(br#"{"features": [], "entities": [], "request": {"a": 1}}"#).unwrap().has_request);
+        assert!(asks.as_of.is_none() && asks.request.is_none());
+        let with_request = |request: &str| {
+            Asks::read(format!(r#"{{"features": [], "entities": [], "request": {request}}}"#).as_bytes())
+        };
+        assert_eq!(with_request(r#"{"a": 1}"#).unwrap().request, Some(json!({"a": 1})));
         let list = |items: usize| format!("[{}]", vec!["0"; items].join(","));
         assert!(read(&list(MAX_VALUES - 1)).is_ok());
         for refused in [list(MAX_VALUES), list(1 << 20), "[".repeat(100) + &"]".repeat(100)] {
             let problem = read(&refused).unwrap_err();
-            assert!(problem.detail().contains("more than 32 values"), "{}", problem.detail());
+            assert!(problem.detail().contains("more than 64 values"), "{}", problem.detail());
         }
+        assert!(with_request(&list(MAX_REQUEST_VALUES - 1)).is_ok());
+        assert!(
+            with_request(&list(MAX_REQUEST_VALUES)).unwrap_err().detail().contains("more than 4096 values")
+        );
     }
 
     fn read(features: usize, entities: usize) -> Result<Asks, Problem> {

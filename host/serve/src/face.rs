@@ -2,14 +2,19 @@
 //!
 //! Knows plans. Must not know HTTP or where values come from.
 
-use crate::entity::{KeyColumn, key_columns};
+use crate::entity::key_columns;
+use crate::request_fields::FieldColumn;
+use crate::scalar::ScalarColumn;
 use crate::value::push_time_or_null;
+use arrow_array::ArrayRef;
 use arrow_array::types::{Decimal128Type, DecimalType as _};
 use serde_json::Value;
 use std::sync::Arc;
+use weir_core::{Deriving, of_type};
 use weir_engine::Served;
 use weir_event::{DataType, EventTime, Span};
-use weir_plan::{Feature, JobPlan, KeyedStage};
+use weir_format::json::read_single;
+use weir_plan::{DerivedFeature, Feature, JobPlan, KeyedStage};
 use weir_timeline::{Bounds, Frames};
 
 /// What a value of a job is over.
@@ -28,8 +33,13 @@ pub(crate) enum Frame {
 pub(crate) struct Face {
     pub(crate) plan: Arc<JobPlan>,
     /// The key columns; none for a job without entity, whose lookup the engine refuses.
-    pub(crate) keys: Vec<KeyColumn>,
+    pub(crate) keys: Vec<ScalarColumn>,
+    /// The stored features.
     pub(crate) features: Vec<FeatureFace>,
+    /// The fields that a request brings.
+    pub(crate) request: Vec<FieldColumn>,
+    /// The derived features.
+    pub(crate) derived: Vec<DerivedFace>,
     /// Whether its lookups may take as long as a guest's fuel lasts.
     pub(crate) calls_guests: bool,
     /// The member of `jobs` up to the watermark.
@@ -50,13 +60,69 @@ pub(crate) struct FeatureFace {
     pub(crate) frame: Frame,
     /// JSON of the declared default.
     pub(crate) default: Option<Vec<u8>>,
+    /// It as a column of one row, for what is derived of it.
+    pub(crate) default_value: Option<ArrayRef>,
+}
+
+/// A derived feature, ready to be computed and written.
+#[derive(Debug)]
+pub(crate) struct DerivedFace {
+    pub(crate) name: String,
+    /// `"feature":`, for answers of one job.
+    pub(crate) label: Vec<u8>,
+    /// `"job:feature":`, for answers of several.
+    pub(crate) full_label: Vec<u8>,
+    pub(crate) deriving: Deriving,
+    /// The stored features that it is computed of, by number.
+    pub(crate) stored: Vec<usize>,
+    /// The fields of the request that it is computed of, by number.
+    pub(crate) requested: Vec<usize>,
+}
+
+/// A feature of a job, by number: the stored ones come first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OneFeature<'f> {
+    Stored(&'f FeatureFace),
+    /// With its number among the derived ones.
+    Derived(usize, &'f DerivedFace),
+}
+
+impl<'f> OneFeature<'f> {
+    pub(crate) fn name(self) -> &'f str {
+        match self {
+            OneFeature::Stored(feature) => &feature.name,
+            OneFeature::Derived(_, feature) => &feature.name,
+        }
+    }
+
+    /// Its label in an answer of one job.
+    pub(crate) fn label(self) -> &'f [u8] {
+        match self {
+            OneFeature::Stored(feature) => &feature.label,
+            OneFeature::Derived(_, feature) => &feature.label,
+        }
+    }
+
+    /// Its label in an answer of several.
+    pub(crate) fn full_label(self) -> &'f [u8] {
+        match self {
+            OneFeature::Stored(feature) => &feature.full_label,
+            OneFeature::Derived(_, feature) => &feature.full_label,
+        }
+    }
 }
 
 impl Face {
     pub(crate) fn new(plan: &Arc<JobPlan>) -> Face {
         let text = |text: &str| Value::from(text).to_string();
+        let transform = &plan.transform;
+        // What is stored and what is derived change apart from each other.
+        let derived = match transform.features.as_slice() {
+            [] => String::new(),
+            _ => format!("\"transform\":{},", text(&transform.definition)),
+        };
         let meta = format!(
-            "{}:{{\"version\":{},\"definition\":{},\"watermark\":",
+            "{}:{{\"version\":{},\"definition\":{},{derived}\"watermark\":",
             text(&plan.name),
             plan.version,
             text(&plan.definition)
@@ -64,9 +130,31 @@ impl Face {
         Face {
             keys: plan.stage.as_ref().map(key_columns).unwrap_or_default(),
             features: plan.features.iter().map(|feature| FeatureFace::new(plan, feature)).collect(),
-            calls_guests: plan.calls_components(),
+            request: transform.request.iter().map(FieldColumn::new).collect(),
+            derived: transform.features.iter().map(|feature| DerivedFace::new(plan, feature)).collect(),
+            calls_guests: plan.calls_components() || transform.calls_components(),
             meta: meta.into_bytes(),
             plan: plan.clone(),
+        }
+    }
+
+    /// How many features it has.
+    pub(crate) fn count(&self) -> usize {
+        self.features.len() + self.derived.len()
+    }
+
+    /// Its features, the stored ones first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = OneFeature<'_>> {
+        let derived = self.derived.iter().enumerate();
+        let derived = derived.map(|(at, feature)| OneFeature::Derived(at, feature));
+        self.features.iter().map(OneFeature::Stored).chain(derived)
+    }
+
+    /// The feature of this number.
+    pub(crate) fn feature(&self, number: usize) -> Option<OneFeature<'_>> {
+        match number.checked_sub(self.features.len()) {
+            None => self.features.get(number).map(OneFeature::Stored),
+            Some(at) => self.derived.get(at).map(|feature| OneFeature::Derived(at, feature)),
         }
     }
 
@@ -89,7 +177,6 @@ impl Face {
 
 impl FeatureFace {
     fn new(plan: &JobPlan, feature: &Feature) -> FeatureFace {
-        let label = |name: &str| format!("{}:", Value::from(name)).into_bytes();
         let served = Served::of(plan, feature);
         let of_stage = |stage: &KeyedStage| {
             frame(
@@ -105,8 +192,34 @@ impl FeatureFace {
             served,
             frame,
             default: feature.default.as_ref().map(|value| written(value, &feature.data_type).into_bytes()),
+            default_value: default_value(feature.default.as_ref(), &feature.data_type),
         }
     }
+}
+
+impl DerivedFace {
+    fn new(plan: &JobPlan, feature: &DerivedFeature) -> DerivedFace {
+        let default = default_value(feature.default.as_ref(), &feature.data_type);
+        let default = default.and_then(|value| of_type(&value, feature.expression.data_type()).ok());
+        DerivedFace {
+            name: feature.name.clone(),
+            label: label(&feature.name),
+            full_label: label(&format!("{}:{}", plan.name, feature.name)),
+            deriving: Deriving::of(plan, feature, default),
+            stored: feature.stored().collect(),
+            requested: feature.requested().collect(),
+        }
+    }
+}
+
+/// A name as a member's.
+fn label(name: &str) -> Vec<u8> {
+    format!("{}:", Value::from(name)).into_bytes()
+}
+
+/// A default as a column of one row: that it is of its type was checked with the definition.
+fn default_value(default: Option<&Value>, data_type: &DataType) -> Option<ArrayRef> {
+    default.and_then(|value| read_single(value, data_type).ok())
 }
 
 /// A default as its feature's values are written: a decimal has the digits of its scale.

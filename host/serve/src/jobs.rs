@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use weir_engine::Job;
 use weir_event::suggestion::{instead_of, shown};
-use weir_plan::JobPlan;
+use weir_plan::{JobPlan, Transform};
 
 /// `GET /v1/jobs`.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
@@ -93,7 +93,8 @@ fn description(app: &App, job: &Job) -> Value {
         members.insert("state_rows".to_owned(), stats.rows.into());
         members.insert("state_bytes".to_owned(), stats.memory_bytes.into());
         let plugins = app.served.plugins.usage();
-        let plugins: Vec<_> = plugins.into_iter().filter(|usage| usage.job == job.plan().name).collect();
+        let callers = [job.plan().name.clone(), Transform::caller(&job.plan().name)];
+        let plugins: Vec<_> = plugins.into_iter().filter(|usage| callers.contains(&usage.job)).collect();
         members.insert("fuel".to_owned(), plugins.iter().map(|usage| usage.fuel).sum::<u64>().into());
         members.insert("plugins".to_owned(), json!(plugins));
         members.extend(shape(job.plan()));
@@ -113,6 +114,7 @@ fn shape(plan: &JobPlan) -> Map<String, Value> {
             "default": feature.default,
         })
     });
+    let features = features.chain(plan.derived_as_json());
     let entity = plan.stage.as_ref().map(|stage| &stage.key_names);
     let streams =
         plan.inputs.iter().map(|input| json!({"stream": input.stream.name, "source": input.origin.kind}));
@@ -120,6 +122,7 @@ fn shape(plan: &JobPlan) -> Map<String, Value> {
     let members = [
         ("entity", json!(entity)),
         ("features", features.collect()),
+        ("request", plan.request_as_json()),
         ("streams", streams.collect()),
         ("sinks", json!(sinks)),
     ];

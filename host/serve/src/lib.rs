@@ -8,12 +8,15 @@
 
 mod accept;
 mod app;
+mod asked_jobs;
 mod asks;
 mod auth;
+mod batch;
 mod collected;
 mod control;
 mod dead_letters;
 mod deadline;
+mod derived;
 mod entity;
 mod face;
 mod foreign;
@@ -34,8 +37,10 @@ mod pool;
 mod problem;
 mod query;
 mod request;
+mod request_fields;
 mod room;
 mod routes;
+mod scalar;
 mod server;
 mod spool;
 mod status;

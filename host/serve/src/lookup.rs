@@ -5,10 +5,11 @@
 use crate::app::App;
 use crate::entity::{self, Key};
 use crate::face::Face;
-use crate::one_job::{NoValues, OneJob};
+use crate::one_job::{NoValues, OneEntity, OneJob};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::request::{Name, json_response};
+use crate::request_fields::{self, Field};
 use crate::routes::Parameter;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -19,7 +20,7 @@ use weir_event::EventTime;
 /// An answer of a feature or two fits without growing.
 const ANSWER_BYTES: usize = 512;
 
-/// What may follow `?` beside the entity's columns.
+/// What may follow `?` beside the entity's columns and the fields of the request.
 pub(crate) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "as_of", does: "values as of this event time: RFC 3339 or epoch milliseconds" },
     META,
@@ -46,7 +47,8 @@ pub(crate) async fn values(
     let mut body = Vec::with_capacity(ANSWER_BYTES);
     body.extend_from_slice(b"{\"entity\":");
     let key = entity::of_texts(&face.keys, |name| query.take(name), &mut body);
-    let key = finish_entity(key, &query, &face)?;
+    let fields = request_fields::of_texts(&face.request, |name| query.take(name));
+    let key = finish_entity(key, &fields, &query, &face)?;
     let one = OneJob::new(job, face, app.served.clock.now(), !with_meta);
     if let Some(failure) = one.failure() {
         return Err(failure.clone());
@@ -59,7 +61,7 @@ pub(crate) async fn values(
         body.truncate(1);
     }
     let calls_guests = one.face.calls_guests;
-    let answer = move || one_entity(&one, &key, as_of, with_meta, body);
+    let answer = move || one_entity(&one, (key, fields), as_of, with_meta, body);
     let body = if calls_guests { app.pool.run(|_| answer()).await? } else { answer()? };
     Ok(json_response(body))
 }
@@ -67,17 +69,21 @@ pub(crate) async fn values(
 /// Appends the values to an answer that begins with the entity.
 fn one_entity(
     one: &OneJob,
-    key: &Key,
+    (key, fields): (Key, Vec<Field>),
     as_of: Option<EventTime>,
     with_meta: bool,
     mut body: Vec<u8>,
 ) -> Result<Vec<u8>, Problem> {
     body.extend_from_slice(b"\"features\":{");
-    let features = one.face.features.iter().map(|feature| (feature, &feature.label));
-    one.push_values(key, as_of, features, &mut body).map_err(|no_values| match no_values {
+    let found = one.look(&key, as_of).map_err(|no_values| match no_values {
         NoValues::OutOfReach(reason) => Problem::malformed(reason),
         NoValues::Nobody(problem) => problem,
     })?;
+    let entity = OneEntity { key, found, fields };
+    let derived: Vec<usize> = (0..one.face.derived.len()).collect();
+    let computed = one.compute(&derived, [Some(&entity)]);
+    let features = one.face.all().map(|feature| (feature, feature.label()));
+    one.push_values((0, &entity), &computed, features, &mut body);
     body.push(b'}');
     if with_meta {
         body.extend_from_slice(b",\"jobs\":{");
@@ -97,13 +103,20 @@ pub(crate) fn refuse_without_entity(face: &Face) -> Result<(), Problem> {
 }
 
 /// The key, or everything that is wrong with the parameters.
-fn finish_entity(key: Result<Key, Vec<String>>, query: &Query<'_>, face: &Face) -> Result<Key, Problem> {
+fn finish_entity(
+    key: Result<Key, Vec<String>>,
+    fields: &[Field],
+    query: &Query<'_>,
+    face: &Face,
+) -> Result<Key, Problem> {
     let (key, mut errors) = match key {
         Ok(key) => (key, Vec::new()),
         Err(errors) => (Key::new(), errors),
     };
+    errors.extend(request_fields::wrong(fields));
     if !query.is_empty() {
         let mut known: Vec<&str> = face.keys.iter().map(|key| key.name.as_str()).collect();
+        known.extend(face.request.iter().map(|field| field.name.as_str()));
         known.extend(PARAMETERS.iter().map(|parameter| parameter.name));
         errors.extend(query.leftovers(&known));
         if face.keys.is_empty() {
@@ -120,4 +133,16 @@ fn finish_entity(key: Result<Key, Vec<String>>, query: &Query<'_>, face: &Face) 
 
 fn text_time(text: &str) -> Result<EventTime, Problem> {
     text.parse().map_err(|error| Problem::malformed(format!("`as_of`: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PARAMETERS;
+    use weir_plan::LOOKUP_PARAMETERS;
+
+    #[test]
+    fn no_field_of_a_request_can_be_called_as_a_parameter_is() {
+        let known = PARAMETERS.iter().map(|parameter| parameter.name).chain(["explain"]);
+        assert_eq!(known.collect::<Vec<_>>(), LOOKUP_PARAMETERS);
+    }
 }

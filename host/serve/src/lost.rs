@@ -32,7 +32,9 @@ impl Lost {
         let of_rows = projections.flat_map(|it| it.columns.iter().chain(&it.filter));
         let rows = of_rows.chain(&plan.output.filter);
         let results = plan.output.columns.iter().map(|column| &column.expression);
-        let scalars: Vec<&str> = rows.chain(results).map(|expression| expression.canonical()).collect();
+        let derived = plan.transform.features.iter().map(|feature| &feature.expression);
+        let scalars: Vec<&str> =
+            rows.chain(results).chain(derived).map(|expression| expression.canonical()).collect();
         let aggregates = plan.stage.iter().flat_map(|stage| &stage.spec.aggregates);
         let aggregates: Vec<&str> =
             aggregates.map(|aggregate| aggregate.function.card().identity.as_str()).collect();

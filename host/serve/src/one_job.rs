@@ -2,12 +2,14 @@
 //!
 //! Knows the engine's answers and when there is none. Must not know routes, or how a request is written.
 
+use crate::derived::{Computed, OfEntity};
 use crate::entity::{Key, push_json};
-use crate::face::{Face, FeatureFace};
+use crate::face::{Face, OneFeature};
 use crate::problem::{Kind, Problem};
+use crate::request_fields::Field;
 use crate::value::{Asked, push_failed, push_value};
 use std::sync::Arc;
-use weir_engine::{AsOf, Job, LookupError};
+use weir_engine::{Answer, AsOf, Job, LookupError};
 use weir_event::{EventTime, Span};
 
 /// A job, with what a request finds it to be.
@@ -36,6 +38,22 @@ pub(crate) enum NoValues {
     Nobody(Problem),
 }
 
+/// One entity of a request.
+pub(crate) struct OneEntity {
+    pub(crate) key: Key,
+    pub(crate) found: Found,
+    /// What the request has for derived features.
+    pub(crate) fields: Vec<Field>,
+}
+
+/// What was found of an entity.
+pub(crate) enum Found {
+    /// Values, and how they were asked for.
+    Values(Box<Answer>, Asked),
+    /// Nothing can be said of it, for this reason.
+    Failed(String),
+}
+
 impl OneJob {
     pub(crate) fn new(job: Arc<Job>, face: Arc<Face>, now: EventTime, lean: bool) -> OneJob {
         let is_behind = |limit: Span| job.lag_ms() > limit.millis().max(0) as u64;
@@ -61,26 +79,16 @@ impl OneJob {
         self.failure.as_ref()
     }
 
-    /// Appends these features of one entity to an open object.
-    pub(crate) fn push_values<'f>(
-        &self,
-        key: &Key,
-        as_of: Option<EventTime>,
-        features: impl Iterator<Item = (&'f FeatureFace, &'f Vec<u8>)>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), NoValues> {
+    /// Asks for an entity.
+    pub(crate) fn look(&self, key: &Key, as_of: Option<EventTime>) -> Result<Found, NoValues> {
         if let Some(failure) = &self.failure {
-            self.push_errors(failure.detail(), features, out);
-            return Ok(());
+            return Ok(Found::Failed(failure.detail().to_owned()));
         }
         // Where no event was read, the time makes no difference.
         let own = || AsOf::JobTime(self.time.unwrap_or(self.now));
         let answer = match self.job.lookup(key, as_of.map_or_else(own, AsOf::Asked)) {
             Ok(answer) => answer,
-            Err(LookupError::Failed(reason)) => {
-                self.push_errors(&reason, features, out);
-                return Ok(());
-            }
+            Err(LookupError::Failed(reason)) => return Ok(Found::Failed(reason)),
             Err(
                 error @ (LookupError::OutOfReach { .. }
                 | LookupError::NotKeptYet { .. }
@@ -102,19 +110,59 @@ impl OneJob {
             since: self.since,
             lean: self.lean,
         };
-        for (feature, label) in features {
-            let begun = self.begun.get(feature.served.column).copied().flatten();
-            push_label(label, out);
-            push_value(feature, &answer, Asked { since: self.since.max(begun), ..asked }, out);
+        Ok(Found::Values(Box::new(answer), asked))
+    }
+
+    /// Computes these of its derived features for some entities.
+    pub(crate) fn compute<'e>(
+        &self,
+        derived: &[usize],
+        entities: impl IntoIterator<Item = Option<&'e OneEntity>>,
+    ) -> Computed {
+        let entities = entities.into_iter().map(|entity| self.of_entity(entity?).ok());
+        Computed::of(&self.face, derived, &entities.collect::<Vec<_>>())
+    }
+
+    /// What was found of an entity, or why there is nothing.
+    fn of_entity<'e>(&'e self, entity: &'e OneEntity) -> Result<OfEntity<'e>, &'e str> {
+        let OneEntity { key, found, fields } = entity;
+        match found {
+            Found::Values(answer, asked) => {
+                Ok(OfEntity { key, answer, asked: *asked, begun: &self.begun, fields })
+            }
+            Found::Failed(reason) => Err(reason),
         }
-        Ok(())
+    }
+
+    /// Appends these features to an open object, each with its label; the entity is one of those that the derived ones were
+    /// computed for, the one in this row.
+    pub(crate) fn push_values<'f>(
+        &self,
+        (row, entity): (usize, &OneEntity),
+        computed: &Computed,
+        features: impl Iterator<Item = (OneFeature<'f>, &'f [u8])>,
+        out: &mut Vec<u8>,
+    ) {
+        let of = match self.of_entity(entity) {
+            Ok(of) => of,
+            Err(reason) => return self.push_errors(reason, features, out),
+        };
+        for (feature, label) in features {
+            push_label(label, out);
+            match feature {
+                OneFeature::Stored(feature) => {
+                    push_value(feature, of.answer, of.asked.of(feature, of.begun), out);
+                }
+                OneFeature::Derived(at, _) => computed.push(&self.face, at, (row, of), out),
+            }
+        }
     }
 
     /// Appends these features, none of which can be given for this reason.
     pub(crate) fn push_errors<'f>(
         &self,
         reason: &str,
-        features: impl Iterator<Item = (&'f FeatureFace, &'f Vec<u8>)>,
+        features: impl Iterator<Item = (OneFeature<'f>, &'f [u8])>,
         out: &mut Vec<u8>,
     ) {
         for (_, label) in features {

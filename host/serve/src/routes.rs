@@ -24,7 +24,7 @@ pub struct RouteDoc {
     pub method: &'static str,
     /// The path, with `{name}` for what differs.
     pub path: &'static str,
-    /// Everything that may follow `?`, except an entity's columns.
+    /// Everything that may follow `?`, except an entity's columns and the fields of a request.
     pub parameters: &'static [Parameter],
     /// What it is for.
     pub does: &'static str,
@@ -58,14 +58,15 @@ const ROUTES: &[Route] = &[
         "GET",
         "/v1/jobs/{job}/values",
         lookup::PARAMETERS,
-        "the features of one entity, as ?user_id=u1",
+        "the features of one entity, as ?user_id=u1, and the fields of the request that they are derived of, as &amount=45",
         || get(lookup::values),
     ),
     route(
         "POST",
         "/v1/lookup",
         lookups::PARAMETERS,
-        "features of several jobs for many entities, up to 10,000 of either; each may carry an `as_of`",
+        "features of several jobs for many entities, up to 10,000 of either; each may carry an `as_of` and a `request` with fields \
+         that go before those of the whole request's",
         || post(lookups::lookup),
     ),
     route(

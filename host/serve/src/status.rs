@@ -3,7 +3,8 @@
 //! Must not know when a value has which.
 
 /// What a value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Of several that are true the greatest is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
     Ok,
     Default,

@@ -5,6 +5,7 @@
 use crate::entity::push_json;
 use crate::face::{FeatureFace, Frame};
 use crate::status::Status;
+use arrow_array::ArrayRef;
 use weir_engine::{Answer, Looked, Outcome};
 use weir_event::{EventTime, Span};
 use weir_format::json::{self, push_time};
@@ -24,9 +25,18 @@ pub(crate) struct Asked {
     pub(crate) lean: bool,
 }
 
+impl Asked {
+    /// How one feature was asked for; `begun` says by result column since when it has all rows, where that is later than for
+    /// the job.
+    pub(crate) fn of(self, feature: &FeatureFace, begun: &[Option<EventTime>]) -> Asked {
+        let begun = begun.get(feature.served.column).copied().flatten();
+        Asked { since: self.since.max(begun), ..self }
+    }
+}
+
 /// The window that a value is over, `[start, end)`; a start of `None` is the beginning of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
+pub(crate) struct Window {
     start: Option<EventTime>,
     end: EventTime,
     complete: bool,
@@ -58,7 +68,28 @@ pub(crate) fn push_failed(reason: &str, lean: bool, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn window(frame: Frame, looked: &Looked, asked: Asked) -> Option<Window> {
+/// What is said beside a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told<'t> {
+    pub(crate) standing: Standing,
+    /// The newest event time behind it.
+    pub(crate) newest: Option<EventTime>,
+    pub(crate) window: Option<Window>,
+    /// Why there is none.
+    pub(crate) reason: Option<&'t str>,
+    /// Whether its status and the reason are all that is said.
+    pub(crate) lean: bool,
+}
+
+/// What a value is, and since when it has rows where it lacks some.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    pub(crate) status: Status,
+    pub(crate) since: Option<EventTime>,
+}
+
+/// The window of a feature's value.
+pub(crate) fn window(frame: Frame, looked: &Looked, asked: Asked) -> Option<Window> {
     let complete = looked.complete;
     match frame {
         Frame::Windows => looked.window.map(|(start, end)| Window { start: Some(start), end, complete }),
@@ -71,54 +102,81 @@ fn window(frame: Frame, looked: &Looked, asked: Asked) -> Option<Window> {
     }
 }
 
-fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\"value\":");
-    let of_value = push_outcome(feature, looked, out);
-    let window = window(feature.frame, looked, asked);
+/// What a stored feature's value is.
+pub(crate) fn standing(feature: &FeatureFace, looked: &Looked, asked: Asked) -> Standing {
+    let of_value = status_of(feature, looked);
     let lacks_rows = |since: &EventTime| feature.served.is_partial(*since, looked, asked.time);
-    let partial = asked.since.filter(|_| of_value != Status::Error).filter(lacks_rows);
+    let since = asked.since.filter(|_| of_value != Status::Error).filter(lacks_rows);
     let status = match of_value {
         Status::Error => Status::Error,
         _ if asked.stale => Status::Stale,
         _ if asked.catching_up => Status::CatchingUp,
-        _ if partial.is_some() => Status::Partial,
+        _ if since.is_some() => Status::Partial,
         status => status,
     };
+    Standing { status, since }
+}
+
+fn push_members(feature: &FeatureFace, looked: &Looked, asked: Asked, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"value\":");
+    push_found(feature, looked, out);
+    let told = Told {
+        standing: standing(feature, looked, asked),
+        newest: looked.newest(&feature.served.frames),
+        window: window(feature.frame, looked, asked),
+        reason: looked.failure_of(feature.served.column),
+        lean: asked.lean,
+    };
+    push_told(&told, out);
+}
+
+/// Appends the members of a VALUE that stands in a row of this column, which is null where there is none.
+pub(crate) fn push_computed(values: &ArrayRef, row: usize, told: &Told<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"value\":");
+    json::push_cell(values, row, out);
+    push_told(told, out);
+}
+
+/// Appends what is said beside a value.
+fn push_told(told: &Told<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"status\":\"");
-    out.extend_from_slice(status.word().as_bytes());
+    out.extend_from_slice(told.standing.status.word().as_bytes());
     out.push(b'"');
-    if !asked.lean {
+    if !told.lean {
         out.extend_from_slice(b",\"event_time\":");
-        push_time_or_null(looked.newest(&feature.served.frames), out);
+        push_time_or_null(told.newest, out);
         out.extend_from_slice(b",\"window\":");
-        push_window(window, out);
+        push_window(told.window, out);
     }
-    if let Some(since) = partial {
+    if let Some(since) = told.standing.since {
         out.extend_from_slice(b",\"since\":");
         push_time(since.millis(), out);
     }
-    if let Some(reason) = looked.failure_of(feature.served.column) {
+    if let Some(reason) = told.reason {
         out.extend_from_slice(b",\"reason\":");
         push_json(reason, out);
     }
 }
 
-/// Appends the value itself, and says what it is, the job apart.
-fn push_outcome(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) -> Status {
-    let status = match feature.served.outcome(looked) {
+/// What a value is, the job apart.
+fn status_of(feature: &FeatureFace, looked: &Looked) -> Status {
+    match feature.served.outcome(looked) {
         Outcome::Failed => Status::Error,
         Outcome::Found => Status::Ok,
         Outcome::Default => Status::Default,
         Outcome::Nothing => Status::NotFound,
-    };
-    match (status, &feature.default) {
+    }
+}
+
+/// Appends the value itself.
+fn push_found(feature: &FeatureFace, looked: &Looked, out: &mut Vec<u8>) {
+    match (status_of(feature, looked), &feature.default) {
         (Status::Default, Some(default)) => out.extend_from_slice(default),
         (Status::Ok | Status::NotFound, _) if looked.columns.num_rows() > 0 => {
             json::push_cell(looked.columns.column(feature.served.column), 0, out);
         }
         _ => out.extend_from_slice(b"null"),
     }
-    status
 }
 
 fn push_window(window: Option<Window>, out: &mut Vec<u8>) {
@@ -140,7 +198,7 @@ pub(crate) fn push_time_or_null(time: Option<EventTime>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow_array::{Int64Array, RecordBatch};
     use serde_json::{Value, json};
     use std::sync::Arc;
     use weir_engine::{FrameRows, Lookback, OverLookback, Served};
@@ -189,6 +247,7 @@ mod tests {
             },
             frame,
             default: default.map(|text| text.as_bytes().to_vec()),
+            default_value: None,
         }
     }
 

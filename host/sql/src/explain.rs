@@ -6,7 +6,7 @@ use crate::expressions::{shown_type, type_name};
 use std::fmt::{self, Write};
 use weir_event::Span;
 use weir_event::schema::TAKEN_BACK;
-use weir_plan::{ColumnRole, JobPlan, KeyedStage};
+use weir_plan::{ColumnRole, DerivedFeature, JobPlan, KeyedStage, Transform};
 use weir_timeline::{AggregateSpec, Bounds, Card, Cumulate, Exclude, Frames, OverFrame};
 
 /// A plan for people: source columns, filter, keys, windows, aggregates with their algebra, result columns with
@@ -174,16 +174,38 @@ fn write_results(text: &mut String, plan: &JobPlan) -> fmt::Result {
         let data_type = shown_type(column.expression.data_type());
         writeln!(text, "  {} {data_type}  {role}", column.name)?;
     }
-    if plan.features.is_empty() {
-        return Ok(());
+    if !plan.features.is_empty() {
+        writeln!(text, "features")?;
     }
-    writeln!(text, "features")?;
     for feature in &plan.features {
         writeln!(
             text,
             "  {} {} version {}  {}",
             feature.name, feature.data_type, feature.version, feature.definition
         )?;
+    }
+    write_derived(text, plan)
+}
+
+/// What is computed of the features when they are asked for.
+fn write_derived(text: &mut String, plan: &JobPlan) -> fmt::Result {
+    let Transform { request, features, definition } = &plan.transform;
+    if features.is_empty() {
+        return Ok(());
+    }
+    if !request.is_empty() {
+        writeln!(text, "takes of a request")?;
+    }
+    for field in request {
+        writeln!(text, "  {} {}", field.name, field.data_type)?;
+    }
+    writeln!(text, "derives when asked  {definition}")?;
+    for feature in features {
+        let DerivedFeature { name, data_type, version, definition, .. } = feature;
+        writeln!(text, "  {name} {data_type} version {version}  {definition}")?;
+        let of: Vec<&str> = plan.inputs_of(feature).collect();
+        let of = if of.is_empty() { String::new() } else { format!(" of {}", of.join(", ")) };
+        writeln!(text, "    {}{of}", feature.text.split_whitespace().collect::<Vec<_>>().join(" "))?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows a job's declarations. Must not know how a column is computed.
 
+use crate::expressions::Bound;
 use crate::planner::ResultColumnPlan;
 use crate::report::Report;
 use weir_event::DataType;
@@ -26,7 +27,8 @@ pub(crate) fn features(
         let data_type =
             match declaration.and_then(|declaration| Some((declaration, declaration.data_type.clone()?))) {
                 Some((declaration, wanted)) => {
-                    if let Err(message) = declare(column, &inferred, &wanted) {
+                    let of_query = (column.name.as_str(), "query");
+                    if let Err(message) = declare(of_query, &mut column.bound, &inferred, &wanted) {
                         report.add(error(job, declaration, message));
                     }
                     wanted
@@ -34,11 +36,8 @@ pub(crate) fn features(
                 None => inferred,
             };
         if let Some(declaration) = declaration
-            && let Some(default) = &declaration.default
-            && !fits(default, &data_type)
+            && let Some(message) = declared_default(declaration, &data_type)
         {
-            let message =
-                format!("the default {default} of `{}` is not a value of type {data_type}", declaration.name);
             report.add(error(job, declaration, message));
         }
         features.push(Feature {
@@ -63,11 +62,17 @@ fn declarations<'j>(
 ) -> Vec<(usize, &'j FeatureDefinition)> {
     let values: Vec<usize> =
         (0..columns.len()).filter(|index| columns[*index].role == ColumnRole::Feature).collect();
-    if let ([declaration], [only]) = (job.features.as_slice(), values.as_slice()) {
-        return vec![(*only, declaration)];
+    // What is said of a derived feature is for whoever plans that.
+    let is_derived = |declaration: &&FeatureDefinition| {
+        job.transform.iter().any(|derived| derived.name == declaration.name)
+    };
+    let stored: Vec<&FeatureDefinition> =
+        job.features.iter().filter(|declaration| !is_derived(declaration)).collect();
+    if let ([declaration], [only]) = (stored.as_slice(), values.as_slice()) {
+        return vec![(*only, *declaration)];
     }
     let mut found = Vec::new();
-    for declaration in &job.features {
+    for declaration in stored {
         match columns.iter().position(|column| column.name == declaration.name) {
             Some(index) if columns[index].role == ColumnRole::Feature => found.push((index, declaration)),
             Some(index) => {
@@ -81,7 +86,8 @@ fn declarations<'j>(
                 report.add(error(job, declaration, message));
             }
             None => {
-                let names = || values.iter().map(|index| columns[*index].name.as_str());
+                let derived = || job.transform.iter().map(|derived| derived.name.as_str());
+                let names = || values.iter().map(|index| columns[*index].name.as_str()).chain(derived());
                 let instead = match nearest(&declaration.name, names()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None if values.is_empty() => "the query has no features".to_owned(),
@@ -95,16 +101,26 @@ fn declarations<'j>(
     found
 }
 
-/// Gives a column its declared type.
-fn declare(column: &mut ResultColumnPlan, inferred: &DataType, wanted: &DataType) -> Result<(), String> {
+/// What is wrong with a declared default.
+pub(crate) fn declared_default(declaration: &FeatureDefinition, data_type: &DataType) -> Option<String> {
+    let default = declaration.default.as_ref().filter(|default| !fits(default, data_type))?;
+    Some(format!("the default {default} of `{}` is not a value of type {data_type}", declaration.name))
+}
+
+/// Gives a feature of this name its declared type; what makes it is a query or an expression.
+pub(crate) fn declare(
+    (name, maker): (&str, &str),
+    bound: &mut Bound,
+    inferred: &DataType,
+    wanted: &DataType,
+) -> Result<(), String> {
     use DataType::{Bigint, Decimal, Double, Float, Int, Json, String};
     match (inferred, wanted) {
         _ if inferred == wanted => Ok(()),
         // Fewer digits before the point are narrowed with a check, as an int is; none after it may go.
         (Decimal(from), Decimal(to)) if to.scale() < from.scale() => Err(format!(
-            "`{}` is declared {wanted}, the query makes a {inferred} of it; declare {} digits after the point, or write \
-             ROUND(.., {}) or a CAST in the query",
-            column.name,
+            "`{name}` is declared {wanted}, the {maker} makes a {inferred} of it; declare {} digits after the point, or write \
+             ROUND(.., {}) or a CAST in the {maker}",
             from.scale(),
             to.scale()
         )),
@@ -114,12 +130,11 @@ fn declare(column: &mut ResultColumnPlan, inferred: &DataType, wanted: &DataType
         | (Bigint | Int | Decimal(_), Decimal(_))
         | (String, Json)
         | (Json, String) => {
-            column.bound = column.bound.clone().cast(&wanted.to_arrow());
+            *bound = bound.clone().cast(&wanted.to_arrow());
             Ok(())
         }
         _ => Err(format!(
-            "`{}` is declared {wanted}, the query makes a {inferred} of it; declare that, or write a CAST in the query",
-            column.name
+            "`{name}` is declared {wanted}, the {maker} makes a {inferred} of it; declare that, or write a CAST in the {maker}"
         )),
     }
 }

@@ -4,7 +4,7 @@
 //! (one `SELECT`; [`table_function`](table_function) cuts window table functions out before) -> [`relation`](relation) (what FROM
 //! reads, several streams as one) -> [`names`](names) (every column and function is known) ->
 //! [`planner`](planner) (keys, windows, aggregates, result columns) with scalar expressions bound by
-//! [`expressions`](expressions) -> a [`weir_plan::JobPlan`].
+//! [`expressions`](expressions) -> a [`weir_plan::JobPlan`]; [`transform`](transform) then adds what is derived of its results.
 //!
 //! Knows: SQL text, sqlparser, DataFusion's expression library; neither's types leave this crate. Must not know:
 //! where definitions or events come from, plugins beyond the catalog's traits, time of day.
@@ -41,6 +41,7 @@ mod state;
 mod syntax;
 mod table_function;
 mod tokens;
+mod transform;
 mod unnest;
 mod views;
 mod warnings;

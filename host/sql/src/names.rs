@@ -42,6 +42,8 @@ pub(crate) struct Names<'a> {
     pub(crate) has_window_columns: bool,
     /// The result columns, for those who name one where only a stream's column can stand.
     pub(crate) items: &'a [Item],
+    /// What is said of a column that is not known, where it is not a stream's that is meant.
+    pub(crate) unknown: Option<&'a dyn Fn(&str) -> String>,
 }
 
 /// A column that grows without end where it is written out.
@@ -149,6 +151,9 @@ impl Names<'_> {
     }
 
     fn unknown_column(&self, name: &str) -> String {
+        if let Some(unknown) = self.unknown {
+            return unknown(name);
+        }
         let stream = self.view.map_or(self.table, |view| &view.name);
         if self.items.iter().any(|item| item.is_named && item.name == name) {
             return format!(

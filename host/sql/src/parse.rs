@@ -187,17 +187,22 @@ fn not_of_streams(unnests: &[WrittenUnnest], source: &Source) -> Vec<Refusal> {
     refusals
 }
 
-/// What the parser could not read.
+/// What of a query the parser could not read.
 pub(crate) fn syntax_error(error: ParserError) -> Refusal {
+    unreadable("the query", error)
+}
+
+/// What the parser could not read of a text that is called so.
+pub(crate) fn unreadable(what: &str, error: ParserError) -> Refusal {
     let message = match error {
-        ParserError::RecursionLimitExceeded => "the query is nested too deep; split it".to_owned(),
+        ParserError::RecursionLimitExceeded => format!("{what} is nested too deep; split it"),
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
     };
     let (text, at) = split_place(&message);
     let text = text.replace("Expected: ", "expected ").replace(", found: ", ", but found ");
     Refusal::new(
         at,
-        format!("the query cannot be read: {}", lower_first(&text.replace("found EOF", "found its end"))),
+        format!("{what} cannot be read: {}", lower_first(&text.replace("found EOF", "found its end"))),
     )
 }
 

@@ -19,6 +19,7 @@ use crate::results::{is_column, result_expression};
 use crate::stage::{Rows, Stage, StageWindows};
 use crate::state::{state_fingerprint, state_shape};
 use crate::syntax::place;
+use crate::transform;
 use crate::views::PARTS_LIMIT;
 use crate::warnings::{note_unnamed, warn};
 use arrow_schema::{DataType, Field, Schema};
@@ -30,7 +31,7 @@ use weir_event::Span;
 use weir_event::suggestion::nearest;
 use weir_plan::{
     Catalog, Column, ColumnRole, Diagnostic, Emit, Expression, JobDefinition, JobPlan, KeyedStage,
-    LatePolicy, Output,
+    LatePolicy, Output, Transform,
 };
 use weir_timeline::{Frames, SpecError, StageSpec};
 
@@ -57,7 +58,11 @@ pub(crate) struct ResultColumnPlan {
 pub fn plan(job: &JobDefinition, catalog: &dyn Catalog) -> Result<Planned, Vec<Diagnostic>> {
     stacker::grow(STACK_BYTES, || {
         let mut report = Report::new(&job.query);
-        let plan = plan_query(job, catalog, &mut report);
+        let mut plan = plan_query(job, catalog, &mut report);
+        let written = transform::read(job, &mut report);
+        if let Some(plan) = &mut plan {
+            plan.transform = transform::derive(written, (job, plan), catalog, &mut report);
+        }
         match plan {
             Some(plan) if !report.has_errors() => Ok(Planned { plan, notices: report.into_diagnostics() }),
             _ => Err(report.into_diagnostics()),
@@ -411,6 +416,7 @@ impl Query<'_> {
             stage: None,
             output: Output { filter: self.compile(scope, having.as_ref(), report)?, columns: output, schema },
             features,
+            transform: Transform::default(),
             late: job.late,
             emit: job.emit,
             stale_after: job.stale_after,

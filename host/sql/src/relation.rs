@@ -163,6 +163,7 @@ impl Making<'_> {
             catalog: self.catalog,
             has_window_columns: false,
             items: &[],
+            unknown: None,
         }
     }
 

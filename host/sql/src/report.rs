@@ -61,6 +61,11 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Takes over all that is said of another text.
+    pub(crate) fn add_all(&mut self, other: Report<'_>) {
+        other.found.into_iter().for_each(|found| self.add(found));
+    }
+
     /// Takes over what another report about the same query refuses between two places.
     pub(crate) fn add_errors_between(&mut self, other: &Report<'_>, from: Location, to: Location) {
         let (from, to) = (self.place(from), self.place(to));

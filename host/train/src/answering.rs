@@ -35,6 +35,7 @@ pub async fn answers(
     settings: &Settings,
 ) -> Result<(Answers, JobReport), TrainError> {
     let keys = spine.keys_of(job)?;
+    crate::derived::check(job, spine)?;
     let of_job = |error: TrainError| error.of(&format!("job `{}`", job.plan.name));
     let wanted = Wanted { job, spine, keys: &keys, settings };
     let Some(checkpoints) = &settings.checkpoints else {

@@ -4,7 +4,7 @@
 //! The rows of a *spine* say whom to ask about, and when. [`spine`] reads and sorts them by that time; [`feed`] reads the
 //! logs of a job's streams; [`history`] puts their rows in the order in which they were known; [`replay`] goes through both
 //! side by side, under a clock of its own that stands where the rows do; [`worker`] holds the timelines and answers; and
-//! [`table`] puts the answers beside the rows of the spine, as these came. What does not fit in memory waits in files
+//! [`table`] puts the answers beside the rows of the spine, as these came, and what is [`derived`] of both. What does not fit in memory waits in files
 //! ([`sorting`]). [`checkpoint`] keeps what each of them has for the next run, where [`answering`] goes on.
 //!
 //! Must not know: SQL, a project's files, which connector or format it is, HTTP, or what time it is except for when a
@@ -12,6 +12,7 @@
 
 mod answering;
 pub mod checkpoint;
+mod derived;
 pub mod error;
 mod feed;
 mod history;
@@ -33,14 +34,14 @@ pub use checkpoint::{Checkpoints, Pace, Told};
 pub use error::TrainError;
 pub use replay::JobReport;
 pub use spine::Spine;
-pub use table::{Column, Table};
+pub use table::{Column, Table, Underived};
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use weir_connect::{Decoder, Source};
 use weir_core::Cut;
 use weir_event::{EventTime, Span};
-use weir_plan::JobPlan;
+use weir_plan::{DerivedFeature, JobPlan, RequestField};
 
 /// Where the events of one input of a job come from.
 #[derive(Debug, Clone)]
@@ -71,10 +72,56 @@ pub struct Archived {
 pub struct Job {
     /// It, planned.
     pub plan: Arc<JobPlan>,
-    /// Those of its features that are wanted, by index.
+    /// Those of its stored features that are answered, by index: those that are wanted, and what wanted ones are derived of.
     pub features: Vec<usize>,
+    /// What is wanted of it, in the order of the table's columns.
+    pub wanted: Vec<WantedFeature>,
     /// What it reads, in the order of its plan.
     pub inputs: Vec<Input>,
+}
+
+/// A feature that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WantedFeature {
+    /// A stored one, by its index in the plan.
+    Stored(usize),
+    /// A derived one, by its index among those.
+    Derived(usize),
+}
+
+impl Job {
+    /// A job of which these features are wanted.
+    pub fn new(plan: Arc<JobPlan>, wanted: Vec<WantedFeature>, inputs: Vec<Input>) -> Job {
+        let own = wanted.iter().filter_map(|wanted| match wanted {
+            WantedFeature::Stored(at) => Some(*at),
+            WantedFeature::Derived(_) => None,
+        });
+        let mut features: Vec<usize> = own.collect();
+        let of_derived = wanted.iter().filter_map(|wanted| match wanted {
+            WantedFeature::Derived(at) => plan.transform.features.get(*at),
+            WantedFeature::Stored(_) => None,
+        });
+        for stored in of_derived.flat_map(DerivedFeature::stored) {
+            if !features.contains(&stored) {
+                features.push(stored);
+            }
+        }
+        Job { plan, features, wanted, inputs }
+    }
+
+    /// Those of its derived features that are wanted.
+    pub(crate) fn derived(&self) -> impl Iterator<Item = usize> {
+        self.wanted.iter().filter_map(|wanted| match wanted {
+            WantedFeature::Derived(at) => Some(*at),
+            WantedFeature::Stored(_) => None,
+        })
+    }
+
+    /// The fields of a request that wanted features are derived of.
+    pub fn requested(&self) -> impl Iterator<Item = &RequestField> {
+        let transform = &self.plan.transform;
+        self.derived().flat_map(|at| transform.features[at].requested()).map(|at| &transform.request[at])
+    }
 }
 
 /// Which rows count for a row of the spine.

@@ -2,19 +2,19 @@
 //!
 //! Must not know how it is written.
 
-use crate::Job;
 use crate::answering::Answers;
+use crate::derived::{DerivedColumn, value_column};
 use crate::error::TrainError;
 use crate::spine::{Spine, SpineRows};
+use crate::{Job, WantedFeature};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int8Type;
-use arrow_array::{Array, ArrayRef, RecordBatch, StringViewArray};
+use arrow_array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde_json::Value;
 use std::sync::Arc;
-use weir_connect::{Decoder, Framing, KnownTimes, RawBlock};
-use weir_event::{PartitionId, Position, StreamSchema};
-use weir_format::json::JsonDecoder;
+use weir_format::json::read_single;
 use weir_plan::{Feature, JobPlan};
 
 /// What values can be, in the words of lookups.
@@ -38,12 +38,31 @@ pub struct Table {
     schema: SchemaRef,
 }
 
+/// Values that could not be derived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Underived {
+    /// The name of their column.
+    pub column: String,
+    /// How many there are.
+    pub rows: u64,
+    /// Why the first could not.
+    pub reason: String,
+}
+
 /// The columns of one job.
 struct JobColumns {
     answers: Answers,
-    columns: Vec<Column>,
+    columns: Vec<(Column, Content)>,
     /// Answers that are not beside their rows yet.
     waiting: Option<RecordBatch>,
+}
+
+/// What a column is made of.
+enum Content {
+    /// A stored feature: the column of the answers that has its values.
+    Answers(usize),
+    /// A derived one, and which of its values could not be computed.
+    Derived(Box<DerivedColumn>, Option<Underived>),
 }
 
 impl Table {
@@ -52,17 +71,28 @@ impl Table {
         let of_spine = spine.schema.fields.iter();
         let mut fields: Vec<Field> =
             of_spine.map(|field| Field::new(&field.name, field.data_type.to_arrow(), true)).collect();
-        for (job, _, columns) in &jobs {
-            for (at, column) in job.features.iter().zip(columns) {
-                let of_value = data_type(&job.plan, &job.plan.features[*at]);
-                fields.push(Field::new(&column.name, of_value, true));
+        let mut of_jobs = Vec::with_capacity(jobs.len());
+        for (job, answers, columns) in jobs {
+            let mut made = Vec::with_capacity(columns.len());
+            for (wanted, column) in job.wanted.iter().zip(columns) {
+                let (content, data_type) = content(job, *wanted, spine)?;
+                fields.push(Field::new(&column.name, data_type, true));
                 fields.extend(column.status.as_ref().map(|name| Field::new(name, DataType::Utf8View, true)));
+                made.push((column, content));
             }
+            of_jobs.push(JobColumns { answers, columns: made, waiting: None });
         }
-        let jobs =
-            jobs.into_iter().map(|(_, answers, columns)| JobColumns { answers, columns, waiting: None });
-        let (jobs, schema) = (jobs.collect(), Arc::new(Schema::new(fields)));
-        Ok(Table { spine: spine.open().await?, waiting: None, jobs, schema })
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Table { spine: spine.open().await?, waiting: None, jobs: of_jobs, schema })
+    }
+
+    /// The values that could not be derived so far, by column.
+    pub fn underived(&self) -> impl Iterator<Item = &Underived> {
+        let columns = self.jobs.iter().flat_map(|job| &job.columns);
+        columns.filter_map(|(_, content)| match content {
+            Content::Derived(_, failed) => failed.as_ref(),
+            Content::Answers(_) => None,
+        })
     }
 
     /// Names and types of its columns.
@@ -87,9 +117,10 @@ impl Table {
             return Err(changed());
         }
         self.waiting = Some(rows.slice(count, rows.num_rows() - count));
-        let mut columns: Vec<ArrayRef> = rows.slice(0, count).columns().to_vec();
+        let rows = rows.slice(0, count);
+        let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
         for job in &mut self.jobs {
-            job.take(count, &mut columns);
+            job.take(&rows, &mut columns)?;
         }
         Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
     }
@@ -104,17 +135,52 @@ impl JobColumns {
         Ok(self.waiting.as_ref().map_or(0, RecordBatch::num_rows))
     }
 
-    /// Appends the columns of so many answers, which are at hand.
-    fn take(&mut self, count: usize, columns: &mut Vec<ArrayRef>) {
-        let Some(rows) = self.waiting.take() else { return };
+    /// Appends the columns of the answers to these rows of the spine, which are at hand.
+    fn take(&mut self, spine: &RecordBatch, columns: &mut Vec<ArrayRef>) -> Result<(), TrainError> {
+        let Some(rows) = self.waiting.take() else { return Ok(()) };
+        let count = spine.num_rows();
         self.waiting = Some(rows.slice(count, rows.num_rows() - count));
-        for (at, column) in self.columns.iter().enumerate() {
-            columns.push(rows.column(1 + 2 * at).slice(0, count));
+        let answers = rows.slice(0, count);
+        for (column, content) in &mut self.columns {
+            let (values, statuses) = match content {
+                Content::Answers(at) => (answers.column(*at).clone(), answers.column(*at + 1).clone()),
+                Content::Derived(derived, failed) => {
+                    let made = derived.compute(spine, &answers)?;
+                    add_underived(failed, &column.name, made.failed);
+                    (made.values, made.statuses)
+                }
+            };
+            columns.push(values);
             if column.status.is_some() {
-                columns.push(words(&rows.column(2 + 2 * at).slice(0, count)));
+                columns.push(words(&statuses));
             }
         }
+        Ok(())
     }
+}
+
+/// What a feature that is wanted is made of, and the type of its values.
+fn content(job: &Job, wanted: WantedFeature, spine: &Spine) -> Result<(Content, DataType), TrainError> {
+    match wanted {
+        WantedFeature::Stored(stored) => {
+            let answered = job.features.iter().position(|answered| *answered == stored);
+            let lacks =
+                || TrainError::weir(format!("feature {stored} of job `{}` was not asked", job.plan.name));
+            let column = value_column(answered.ok_or_else(lacks)?);
+            Ok((Content::Answers(column), data_type(&job.plan, &job.plan.features[stored])))
+        }
+        WantedFeature::Derived(at) => {
+            let column = DerivedColumn::of(job, at, spine)?;
+            let data_type = column.data_type().clone();
+            Ok((Content::Derived(Box::new(column), None), data_type))
+        }
+    }
+}
+
+fn add_underived(known: &mut Option<Underived>, column: &str, (rows, reason): (u64, Option<String>)) {
+    let Some(reason) = reason else { return };
+    let known = known.get_or_insert_with(|| Underived { column: column.to_owned(), rows: 0, reason });
+    known.rows += rows;
 }
 
 fn changed() -> TrainError {
@@ -140,26 +206,20 @@ pub(crate) fn as_type(value: &ArrayRef, data_type: &DataType) -> Result<ArrayRef
     if value.data_type() == data_type { Ok(value.clone()) } else { Ok(cast(value, data_type)?) }
 }
 
-/// A row of what a feature's definition gives where there is no row, read as JSON of its type is.
+/// A row of what a stored feature's definition gives where there is no row.
 pub(crate) fn default_of(plan: &JobPlan, feature: &Feature) -> Result<Option<ArrayRef>, TrainError> {
-    let Some(default) = &feature.default else { return Ok(None) };
-    let fields = vec![weir_event::Field::named("value", feature.data_type.clone())];
-    let decoder = JsonDecoder::new(&StreamSchema { fields, event_time: 1 }, &[0]);
-    let record = serde_json::json!({ "value": default }).to_string();
-    let decoded = decoder.decode(&RawBlock {
-        partition: PartitionId::default(),
-        data: record.into(),
-        framing: Framing::Lines { first: 0 },
-        known: KnownTimes::Unknown,
-        next: Position::default(),
-        refused: Vec::new(),
-    });
-    let value = decoded.columns.column(0);
-    if value.len() != 1 {
-        let name = &feature.name;
-        return Err(TrainError::user(format!(
-            "the default of feature `{name}` is not of its type; write another"
-        )));
-    }
-    as_type(value, &data_type(plan, feature)).map(Some)
+    let declared = (&*feature.name, feature.default.as_ref(), &feature.data_type);
+    declared_default(declared, &data_type(plan, feature))
+}
+
+/// A row of the default that a feature of this name and type declares, as a column of values has it.
+pub(crate) fn declared_default(
+    (name, default, declared): (&str, Option<&Value>, &weir_event::DataType),
+    data_type: &DataType,
+) -> Result<Option<ArrayRef>, TrainError> {
+    let Some(default) = default else { return Ok(None) };
+    let value = read_single(default, declared).map_err(|_| {
+        TrainError::user(format!("the default of feature `{name}` is not of its type; write another"))
+    })?;
+    as_type(&value, data_type).map(Some)
 }

@@ -128,7 +128,7 @@ fn having(
 }
 
 /// The values of an expression, null for rows on which it fails alone, and these rows with the reasons.
-fn value_or_null(
+pub(crate) fn value_or_null(
     expression: &dyn Expression,
     batch: &RecordBatch,
 ) -> Result<(ArrayRef, BTreeMap<usize, String>), ExpressionError> {

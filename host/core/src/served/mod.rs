@@ -4,11 +4,14 @@
 //!
 //! Must not know how a value is written.
 
+mod derived;
 mod lookback;
 
+pub use derived::{Derived, Deriving, Given, input_type, of_type};
 pub use lookback::{Lookback, OverLookback, looks_back};
 
 use crate::keyed::lookup::Looked;
+use arrow_array::ArrayRef;
 use weir_event::EventTime;
 use weir_plan::{Feature, JobPlan, KeyedStage};
 use weir_timeline::Frames;
@@ -61,6 +64,16 @@ impl Served {
             Outcome::Default
         } else {
             Outcome::Nothing
+        }
+    }
+
+    /// A row of its value, which is null where there is none; `default` is a row of what its definition gives.
+    pub fn value(&self, looked: &Looked, default: Option<&ArrayRef>) -> Option<ArrayRef> {
+        let has_row = looked.columns.num_rows() > 0;
+        match self.outcome(looked) {
+            Outcome::Default => default.cloned(),
+            Outcome::Found | Outcome::Nothing if has_row => Some(looked.columns.column(self.column).clone()),
+            Outcome::Found | Outcome::Nothing | Outcome::Failed => None,
         }
     }
 

@@ -179,6 +179,7 @@ pub(crate) fn plan() -> JobPlan {
             schema: schema(&of_output),
         },
         features: Vec::new(),
+        transform: weir_plan::Transform::default(),
         late: Late { policy: LatePolicy::Correct, allow: seconds(3600) },
         emit: Emit::Close,
         stale_after: None,

@@ -9,11 +9,13 @@
 
 mod decode;
 mod encode;
+mod single;
 
 pub use decode::JsonDecoder;
 pub(crate) use decode::JsonReading;
 pub(crate) use encode::Cells;
 pub use encode::{JsonEncoder, push_cell, push_time};
+pub use single::read_single;
 
 use serde_json::Value;
 use weir_connect::KeyDoc;

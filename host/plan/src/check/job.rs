@@ -3,7 +3,7 @@
 
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
-use super::{Context, bootstrap, connectors, features, keys, names, query};
+use super::{Context, bootstrap, connectors, features, keys, names, query, transform};
 use crate::definition::{JobDefinition, StreamOrigin};
 use crate::job_plan::{Bootstrap, Emit, Late, LatePolicy, SinkPlan};
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub(super) fn read(
     let version = keys.take("version").map_or(Some(1), |node| features::version("version", node, report));
     let query = query::read(root, file, &mut keys, queries, report);
     let features = keys.take("features").map(|node| features::read(node, report)).unwrap_or_default();
+    let request = keys.take("request").map(|node| transform::request(node, report));
+    let derived = keys.take("transform").map(|node| transform::transform(node, file, report));
     let late = keys.take("late").map_or_else(|| Some(default_late()), |node| late(node, report));
     let emit = keys.take("emit").map_or(Some(Emit::Close), |node| emit(node, report));
     let history = keys.take("history").map(|node| report.span("history", node));
@@ -50,6 +52,8 @@ pub(super) fn read(
         file: file.to_owned(),
         query: query?,
         features,
+        request: request.unwrap_or_default(),
+        transform: derived.unwrap_or_default(),
         late,
         emit: emit?,
         history: history.unwrap_or(Some(late.allow))?,

@@ -289,7 +289,25 @@ pub(super) const JOB: &[KeyDoc] = &[
     KeyDoc::new("version", "whole number", "1", "the version of the whole definition"),
     KeyDoc::new("query", "SQL", "the .sql file of the same name", "the features, as a SELECT"),
     KeyDoc::new("query_file", "path", NONE, "a file that holds the query, from the project's folder"),
-    KeyDoc::new("features", "mapping", "{}", "what is said of result columns, by their names"),
+    KeyDoc::new(
+        "features",
+        "mapping",
+        "{}",
+        "what is said of result columns, and of what `transform` makes, by their names",
+    ),
+    KeyDoc::new(
+        "request",
+        "{NAME: TYPE, ..}",
+        "{}",
+        "fields that a lookup's request, or a row of a training set's spine, brings for `transform`",
+    ),
+    KeyDoc::new(
+        "transform",
+        "{NAME: SQL, ..}",
+        "{}",
+        "features that are computed when they are asked for: each is an expression over the query's features, the columns of \
+         the key and the fields of `request`. They are not stored and not written to sinks",
+    ),
     KeyDoc::new(
         "late",
         "mapping",
@@ -405,7 +423,8 @@ pub(super) const FEATURE: &[KeyDoc] = &[
         "default",
         "value of the type",
         NONE,
-        "what a lookup gives, with the status `default`, where no row is in the window",
+        "what a lookup gives, with the status `default`, where no row is in the window; for a feature of `transform`, where \
+         its expression is null",
     ),
 ];
 

@@ -22,12 +22,14 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod times;
+mod transform;
 mod variables;
 
 pub use connectors::{ConnectorKinds, FormatProblem, RecordKind, SettingProblem};
 pub use environment::Environment;
 pub use keys::{FILES, FileKeys, Section};
 pub use names::is_name;
+pub use transform::LOOKUP_PARAMETERS;
 pub use variables::{Variable, place_of_variable, server_variables};
 
 use crate::definition::{JobDefinition, ServerDefinition, StreamDefinition};

@@ -7,13 +7,19 @@ use std::collections::BTreeMap;
 
 /// A query given in YAML.
 fn inline(node: &Node, file: &str, report: &mut Report) -> Option<Query> {
-    let text = report.text("query", node)?;
+    let query = text_of("query", node, file, report)?;
+    checked(query, node, report)
+}
+
+/// A text of SQL given in YAML, and where it stands.
+pub(super) fn text_of(label: &str, node: &Node, file: &str, report: &mut Report) -> Option<Query> {
+    let text = report.text(label, node)?;
     // The place of a quoted text is its quote; that of a block is its first line that is not empty.
     let (line, column) = node.place;
     let empty_lines = text.len() - text.trim_start_matches('\n').len();
     let (line, indent) =
         if node.quoted { (line, column) } else { (line.saturating_sub(empty_lines as u32), column - 1) };
-    checked(Query { text, file: file.to_owned(), line, indent }, node, report)
+    Some(Query { text, file: file.to_owned(), line, indent })
 }
 
 /// A query that is a file of its own.

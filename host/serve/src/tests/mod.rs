@@ -2,6 +2,7 @@
 
 mod bounds;
 mod connections;
+mod derived;
 mod lookups;
 
 use super::*;
@@ -153,6 +154,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
             owner: None,
             default: None,
         }],
+        transform: weir_plan::Transform::default(),
         late: Late { policy: LatePolicy::Correct, allow: Span::from_millis(3_600_000) },
         emit: Emit::Close,
         stale_after: None,
@@ -441,7 +443,13 @@ const REFUSED: &[Refused] = &[
         "did you mean `rides`?",
     ),
     ("POST", "/v1/lookup", r#"{"features": ["none"], "entities": []}"#, 404, "job `none` not found"),
-    ("POST", "/v1/lookup", REQUEST_FEATURES, 501, "`request`"),
+    (
+        "POST",
+        "/v1/lookup",
+        REQUEST_FEATURES,
+        400,
+        "unknown request field `fare`; no job that is asked for takes any",
+    ),
     ("POST", "/v1/lookup?mta=false", REQUEST_FEATURES, 400, "did you mean `meta`?"),
     ("POST", "/v1/lookup?meta=no", REQUEST_FEATURES, 400, "`meta` is true or false"),
     ("POST", "/v1/lookup", r#"{"features": ["rides_per_user"], "entities": {}}"#, 400, "the body"),

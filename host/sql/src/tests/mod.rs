@@ -11,6 +11,7 @@ mod hashes;
 mod labels;
 mod queries;
 mod refusals;
+mod transform;
 mod types;
 mod values;
 mod views;
@@ -206,6 +207,8 @@ fn job(text: &str) -> JobDefinition {
         file: "jobs/job.yaml".to_owned(),
         query: Query { text: text.to_owned(), file: "jobs/job.sql".to_owned(), line: 1, indent: 0 },
         features: Vec::new(),
+        request: Vec::new(),
+        transform: Vec::new(),
         late,
         emit: Emit::Close,
         history: Span::from_millis(3_600_000),

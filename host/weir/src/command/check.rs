@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_engine::{StateEdit, SystemClock};
 use weir_event::Clock;
-use weir_plan::{Checked, Feature, JobPlan, SinkPlan, StreamDefinition};
+use weir_plan::{Checked, DerivedFeature, Feature, JobPlan, SinkPlan, StreamDefinition};
 use weir_plugin::PluginError;
 use weir_project::{Planned, RefusedJob};
 
@@ -201,7 +201,23 @@ fn summary(plan: &JobPlan) -> Vec<String> {
             feature.description.clone().unwrap_or_default(),
         ]
     };
-    let rows: Vec<_> = plan.features.iter().map(row).collect();
+    let derived_row = |feature: &DerivedFeature| {
+        let request: Vec<&str> = plan.requested_by(feature).collect();
+        let how = match request.as_slice() {
+            [] => "derived".to_owned(),
+            fields => format!("derived, of the request: {}", fields.join(", ")),
+        };
+        let described = feature.description.as_ref().map(|text| format!("{how}; {text}"));
+        vec![
+            feature.name.clone(),
+            feature.data_type.to_string(),
+            feature.version.to_string(),
+            feature.definition.chars().take(SHORT_HASH_CHARS).collect(),
+            described.unwrap_or(how),
+        ]
+    };
+    let rows = plan.features.iter().map(row);
+    let rows: Vec<_> = rows.chain(plan.transform.features.iter().map(derived_row)).collect();
     let mut lines = vec![head];
     if !rows.is_empty() {
         let table = table::render(&["feature", "type", "version", "definition", "description"], &rows);
@@ -258,6 +274,7 @@ fn job_as_json(plan: &JobPlan, kinds: &RegisteredKinds, explain: bool) -> Value 
             "default": feature.default,
         })
     };
+    let features = plan.features.iter().map(feature).chain(plan.derived_as_json());
     let sink = |sink: &SinkPlan| json!({"name": sink.name, "delivery": promise(plan, sink, kinds)});
     let mut job = json!({
         "job": plan.name,
@@ -265,7 +282,8 @@ fn job_as_json(plan: &JobPlan, kinds: &RegisteredKinds, explain: bool) -> Value 
         "definition": plan.definition,
         "for_training_only": plan.looks_ahead.is_some(),
         "entity": plan.stage.as_ref().map(|stage| stage.key_names.clone()).unwrap_or_default(),
-        "features": plan.features.iter().map(feature).collect::<Vec<_>>(),
+        "features": features.collect::<Vec<_>>(),
+        "request": plan.request_as_json(),
         "sinks": plan.sinks.iter().map(sink).collect::<Vec<_>>(),
     });
     if explain {

@@ -10,12 +10,12 @@ use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 /// One entity's features, over HTTP
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  weir lookup user_day user_id=u1\n  weir lookup user_day user_id=u1 --as-of 2026-01-31T11:00:00Z"
+    after_help = "Examples:\n  weir lookup user_day user_id=u1\n  weir lookup user_spend user_id=u1 amount=12.5\n  weir lookup user_day user_id=u1 --as-of 2026-01-31T11:00:00Z"
 )]
 pub(crate) struct LookupArguments {
     /// The job
     job: String,
-    /// The entity, such as user_id=u1; one for each column of the key
+    /// The entity, such as user_id=u1, one for each column of the key; and fields of the request that the job declares
     #[arg(value_name = "KEY=VALUE")]
     entity: Vec<String>,
     /// As of this event time: RFC 3339, or milliseconds since the epoch

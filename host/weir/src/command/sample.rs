@@ -40,14 +40,26 @@ const LOOKUP_ENTITIES: usize = 1_000;
 pub(super) fn run(arguments: &SampleArguments) -> Result<(), Failure> {
     let client = Client::new(&arguments.server)?;
     let keys = keys(&client, &arguments.job, arguments.keys as usize)?;
+    let features = features(&arguments.job, &client.get(&format!("/v1/jobs/{}", encode(&arguments.job)))?);
     let mut sample = Sample::default();
     for entities in keys.chunks(LOOKUP_ENTITIES) {
-        let asks = json!({"features": [arguments.job], "entities": entities}).to_string();
+        let asks = json!({"features": features, "entities": entities}).to_string();
         let mut part = client.post("/v1/lookup", "application/json", asks.as_bytes())?;
         sample.rows.extend(part["rows"].take().into_array().into_iter().flatten());
         sample.jobs = part["jobs"].take();
     }
     if arguments.json { print_json(&sample) } else { print(&shown(&arguments.job, &sample)) }
+}
+
+/// What can be asked of a job without a request of one's own: all of it, where no feature is derived of fields of one.
+fn features(job: &str, described: &Value) -> Vec<String> {
+    let needs_request =
+        |feature: &&Value| feature["request"].as_array().is_some_and(|fields| !fields.is_empty());
+    let all = || described["features"].as_array().into_iter().flatten();
+    let alone =
+        all().filter(|feature| !needs_request(feature)).filter_map(|feature| feature["name"].as_str());
+    let alone: Vec<String> = alone.map(|name| format!("{job}:{name}")).collect();
+    if alone.is_empty() || alone.len() == all().count() { vec![job.to_owned()] } else { alone }
 }
 
 /// Up to so many of the job's keys.
@@ -109,6 +121,18 @@ fn feature(feature: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_needs_a_request_is_not_asked_for() {
+        let described = json!({"features": [
+            {"name": "n"}, {"name": "half", "request": []}, {"name": "ratio", "request": ["amount"]},
+        ]});
+        assert_eq!(features("rides", &described), ["rides:n", "rides:half"]);
+        let of_request = json!({"features": [{"name": "ratio", "request": ["amount"]}]});
+        for described in [json!({"features": [{"name": "n"}]}), of_request, json!({})] {
+            assert_eq!(features("rides", &described), ["rides"]);
+        }
+    }
 
     #[test]
     fn a_key_is_a_row_with_its_values() {

@@ -66,8 +66,7 @@ impl Live {
         head: Option<&Commit>,
     ) -> Result<bool, Failure> {
         let lacks = self.runs(&plan.name) && lacks_past(plan, head);
-        let is_same =
-            known.filling.get(&plan.name).is_some_and(|other| other.plan.definition == plan.definition);
+        let is_same = known.filling.get(&plan.name).is_some_and(|other| other.plan.serves_as(plan));
         if lacks && is_same && self.0.running.engine.filling(&plan.name).is_some() {
             return Ok(true);
         }

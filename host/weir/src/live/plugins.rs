@@ -18,7 +18,7 @@ impl Live {
         for (name, definition) in known.definitions.clone() {
             let running = self.0.running.engine.job(&name);
             let plan = match self.plan(&known, definition).await {
-                Ok(plan) if running.as_ref().is_some_and(|job| job.plan().definition == plan.definition) => {
+                Ok(plan) if running.as_ref().is_some_and(|job| job.plan().serves_as(&plan)) => {
                     continue;
                 }
                 Ok(plan) => plan,

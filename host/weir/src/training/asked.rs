@@ -15,6 +15,7 @@ use weir_plan::JobPlan;
 use weir_plugin::PluginRegistry;
 use weir_project::Planned;
 use weir_serve::FeaturesRefused;
+use weir_train::WantedFeature;
 
 /// Why something cannot be asked for.
 #[derive(Debug)]
@@ -43,9 +44,9 @@ impl Unasked {
 pub(super) fn asked_for<'p>(
     planned: &'p Planned,
     features: &[String],
-) -> Result<Vec<(&'p JobPlan, Vec<usize>)>, Unasked> {
+) -> Result<Vec<(&'p JobPlan, Vec<WantedFeature>)>, Unasked> {
     let plans: Vec<&JobPlan> = planned.jobs.iter().chain(&planned.for_training).collect();
-    let mut asked: Vec<(&JobPlan, Vec<usize>)> = Vec::new();
+    let mut asked: Vec<(&JobPlan, Vec<WantedFeature>)> = Vec::new();
     for name in features.iter().map(|name| name.trim()) {
         let (job, feature) = parts(name);
         let Some(plan) = plans.iter().copied().find(|plan| plan.name == job) else {
@@ -75,20 +76,25 @@ fn parts(name: &str) -> (&str, Option<&str>) {
 }
 
 /// Which of a job's features are meant.
-fn wanted(plan: &JobPlan, feature: Option<&str>) -> Result<Vec<usize>, Unasked> {
+fn wanted(plan: &JobPlan, feature: Option<&str>) -> Result<Vec<WantedFeature>, Unasked> {
     let job = &plan.name;
     if plan.stage.is_none() {
         let message =
             format!("job `{job}` has neither window nor aggregate, so nothing of it can be looked up");
         return Err(Unasked::NoEntity(message));
     }
-    let Some(feature) = feature else { return Ok((0..plan.features.len()).collect()) };
-    let at = plan.features.iter().position(|other| other.name == feature);
-    let at = at.ok_or_else(|| {
-        let known = instead_of(feature, plan.features.iter().map(|feature| feature.name.as_str()));
+    let stored = plan.features.iter().enumerate();
+    let stored = stored.map(|(at, feature)| (feature.name.as_str(), WantedFeature::Stored(at)));
+    let derived = plan.transform.features.iter().enumerate();
+    let derived = derived.map(|(at, feature)| (feature.name.as_str(), WantedFeature::Derived(at)));
+    let all: Vec<(&str, WantedFeature)> = stored.chain(derived).collect();
+    let Some(feature) = feature else { return Ok(all.into_iter().map(|(_, wanted)| wanted).collect()) };
+    let found = all.iter().find(|(name, _)| *name == feature);
+    let found = found.ok_or_else(|| {
+        let known = instead_of(feature, all.iter().map(|(name, _)| *name));
         Unasked::Unknown(format!("job `{job}` has no feature `{}`; {known}", shown(feature)))
     })?;
-    Ok(vec![at])
+    Ok(vec![found.1])
 }
 
 /// Judges features for a server before their spine has come, by what runs; where that does not have them, by the

@@ -29,7 +29,7 @@ use weir_event::{Clock, Fault, Span};
 use weir_plan::JobPlan;
 use weir_train::{
     Answers, AsOfRule, Checkpoints, Column, Job, JobReport, Listener, Pace, Settings, Spine, Table, Told,
-    TrainError, answers,
+    TrainError, Underived, WantedFeature, answers,
 };
 
 /// So much of what has to be sorted is held in memory, each time that something has.
@@ -108,14 +108,14 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
 fn make(
     request: &Request,
     (output, scratch): (&Output, &Scratch),
-    (asked, sources): (Vec<(&JobPlan, Vec<usize>)>, &Sources),
+    (asked, sources): (Vec<(&JobPlan, Vec<WantedFeature>)>, &Sources),
     (clock, cores, threads): (Arc<dyn Clock>, usize, &Handle),
     tells: Tells<'_>,
 ) -> Result<TrainingSet, Failure> {
     let mut jobs = Vec::new();
-    for (plan, features) in asked {
+    for (plan, wanted) in asked {
         let inputs = threads.block_on(sources.inputs(plan, request.with_log.then_some(cores)))?;
-        jobs.push(Job { plan: Arc::new(plan.clone()), features, inputs });
+        jobs.push(Job::new(Arc::new(plan.clone()), wanted, inputs));
     }
     for (path, stream) in Sources::files(&jobs) {
         output.refuse_to_write_into(&*path, &stream)?;
@@ -144,9 +144,10 @@ fn make(
     let answered = jobs.iter().zip(answered).zip(columns);
     let answered = answered.map(|((job, (answers, _)), columns)| (job, answers, columns));
     tell(&jobs, &reports, request.with_log)?;
-    let table = threads.block_on(Table::of(&spine, answered.collect())).map_err(failure)?;
+    let mut table = threads.block_on(Table::of(&spine, answered.collect())).map_err(failure)?;
     let about = about(request, &jobs, &reports);
-    let rows = threads.block_on(output.write(table, &about, &scratch.work()))?;
+    let rows = threads.block_on(output.write(&mut table, &about, &scratch.work()))?;
+    table.underived().for_each(tell_of_underived);
     Ok(TrainingSet { rows, about, summary: summary(request, &jobs, &reports, rows) })
 }
 
@@ -172,11 +173,28 @@ fn tell_of_checkpoint(job: &str, told: Told<'_>) {
     }
 }
 
+/// Says of how many rows a derived feature could not be computed.
+fn tell_of_underived(Underived { column, rows, reason }: &Underived) {
+    tracing::warn!(
+        column,
+        rows,
+        reason,
+        "rows of the spine for which a derived feature cannot be computed are null"
+    );
+}
+
 /// The columns of a job's features.
 fn columns(job: &Job, with_status: bool) -> Vec<Column> {
-    let name = |at: &usize| format!("{}__{}", job.plan.name, job.plan.features[*at].name);
+    let name = |wanted: &WantedFeature| format!("{}__{}", job.plan.name, name_of(job, *wanted));
     let status = |name: &String| with_status.then(|| format!("{name}__status"));
-    job.features.iter().map(name).map(|name| Column { status: status(&name), name }).collect()
+    job.wanted.iter().map(name).map(|name| Column { status: status(&name), name }).collect()
+}
+
+fn name_of(job: &Job, wanted: WantedFeature) -> &str {
+    match wanted {
+        WantedFeature::Stored(at) => &job.plan.features[at].name,
+        WantedFeature::Derived(at) => &job.plan.transform.features[at].name,
+    }
 }
 
 /// Refuses a spine with a column that would be a feature's too, as a training set has that is taken for a spine.
@@ -312,12 +330,20 @@ fn failure(error: TrainError) -> Failure {
 /// What the training set is made of, beside its rows.
 fn about(request: &Request, jobs: &[Job], reports: &[JobReport]) -> Value {
     let of_job = |(job, report): (&Job, &JobReport)| {
-        let features = job.features.iter().map(|at| &job.plan.features[*at]);
-        let features: Map<String, Value> = features
-            .map(|feature| {
-                (feature.name.clone(), json!({"version": feature.version, "definition": feature.definition}))
-            })
-            .collect();
+        let made = |wanted: &WantedFeature| {
+            let (version, definition) = match *wanted {
+                WantedFeature::Stored(at) => {
+                    let feature = &job.plan.features[at];
+                    (feature.version, &feature.definition)
+                }
+                WantedFeature::Derived(at) => {
+                    let feature = &job.plan.transform.features[at];
+                    (feature.version, &feature.definition)
+                }
+            };
+            (name_of(job, *wanted).to_owned(), json!({"version": version, "definition": definition}))
+        };
+        let features: Map<String, Value> = job.wanted.iter().map(made).collect();
         let about = json!({
             "version": job.plan.version,
             "definition": job.plan.definition,
@@ -355,7 +381,7 @@ fn cuts(job: &Job) -> Map<String, Value> {
 }
 
 fn summary(request: &Request, jobs: &[Job], reports: &[JobReport], rows: u64) -> String {
-    let features: usize = jobs.iter().map(|job| job.features.len()).sum();
+    let features: usize = jobs.iter().map(|job| job.wanted.len()).sum();
     let of_job = |(job, report): (&Job, &JobReport)| {
         let counts = &report.counts;
         let parts = [("late", counts.late), ("dropped", counts.dropped), ("refused", counts.refused)];

@@ -93,7 +93,7 @@ impl Output {
     /// it has.
     pub(super) async fn write(
         &self,
-        mut table: Table,
+        table: &mut Table,
         about: &Value,
         scratch: &Path,
     ) -> Result<u64, Failure> {

@@ -9,10 +9,11 @@ use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use weir_plan::JobPlan;
+use weir_train::WantedFeature;
 use weir_train::checkpoint::FORMAT;
 
 /// A text that is the same for the same request alone. It gives away nothing: definitions may have passwords.
-pub(super) fn mark(request: &Request, asked: &[(&JobPlan, Vec<usize>)]) -> String {
+pub(super) fn mark(request: &Request, asked: &[(&JobPlan, Vec<WantedFeature>)]) -> String {
     let Request { spine, rule, serving_delay, time, with_log, with_status, output, .. } = request;
     let mut text = format!(
         "{} {FORMAT} {rule:?} {serving_delay} {time} {with_log} {with_status} ",
@@ -33,6 +34,10 @@ pub(super) fn mark(request: &Request, asked: &[(&JobPlan, Vec<usize>)]) -> Strin
             put(&(stage.spec.history, &stage.key_names, &stage.key_types));
         }
         for feature in &plan.features {
+            put(&(&feature.name, feature.version, &feature.definition, &feature.default));
+        }
+        put(&plan.transform.definition);
+        for feature in &plan.transform.features {
             put(&(&feature.name, feature.version, &feature.definition, &feature.default));
         }
         for input in &plan.inputs {

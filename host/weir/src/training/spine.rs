@@ -19,7 +19,8 @@ const COMPRESSED: &str = ".gz";
 /// What stands for other files in the paths of streams.
 const PATTERN: [char; 3] = ['*', '?', '['];
 
-/// The spine in this file. Columns of the jobs' keys are read as the keys are; the others keep what they hold.
+/// The spine in this file. Columns of the jobs' keys and of what requests bring are read as these are; the others keep what
+/// they hold.
 pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Sources) -> Result<Spine, Failure> {
     let format = format(path)?;
     let absolute = std::path::absolute(path)
@@ -76,8 +77,16 @@ fn schema(found: Vec<(String, DataType)>, time: &str, jobs: &[Job]) -> Result<St
         let mut keys = stages.flat_map(|stage| stage.key_names.iter().zip(&stage.key_types));
         keys.find(|(key, _)| *key == name).and_then(|(_, arrow)| DataType::from_arrow(arrow))
     };
+    let request_type = |name: &str| {
+        let mut fields = jobs.iter().flat_map(Job::requested);
+        fields.find(|field| field.name == name).map(|field| field.data_type.clone())
+    };
     let field = |(name, data_type): &(String, DataType)| {
-        let of = if name == time { Some(DataType::Timestamp) } else { key_type(name) };
+        let of = if name == time {
+            Some(DataType::Timestamp)
+        } else {
+            key_type(name).or_else(|| request_type(name))
+        };
         Field::named(name, of.unwrap_or_else(|| data_type.clone()))
     };
     let fields: Vec<Field> = found.iter().map(field).collect();

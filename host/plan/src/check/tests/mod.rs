@@ -2,6 +2,7 @@
 
 mod archive;
 mod keys;
+mod transform;
 mod variables;
 
 use super::*;

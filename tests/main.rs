@@ -9,6 +9,7 @@ mod aws_compliance;
 mod bad_input;
 mod bad_sinks;
 mod bootstrap;
+mod bootstrap_behind;
 mod bootstrap_edges;
 mod bootstrap_kafka;
 mod bootstrap_look;

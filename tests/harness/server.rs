@@ -4,6 +4,7 @@ use super::project::{Project, weir};
 use super::wait_for;
 use serde_json::Value;
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -150,10 +151,30 @@ impl Server {
     /// How many of its threads have this name.
     #[track_caller]
     pub(crate) fn threads(&self, name: &str) -> usize {
+        self.named(name).len()
+    }
+
+    /// What its threads of this name have taken of processors so far, in ticks (of 10 ms).
+    #[track_caller]
+    pub(crate) fn processor_time(&self, name: &str) -> u64 {
+        let of_thread = |folder: &PathBuf| {
+            let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+            // Behind the name, which stands in brackets: the state, ten numbers, then user and system time.
+            let numbers: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+            Some(numbers.get(11)?.parse::<u64>().ok()? + numbers.get(12)?.parse::<u64>().ok()?)
+        };
+        self.named(name).iter().filter_map(of_thread).sum()
+    }
+
+    /// Folders of the threads of this name.
+    #[track_caller]
+    fn named(&self, name: &str) -> Vec<PathBuf> {
         let tasks =
             std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux lists threads");
-        let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
-        names.filter(|of| of.trim_end() == name).count()
+        let has_name = |folder: &PathBuf| {
+            std::fs::read_to_string(folder.join("comm")).is_ok_and(|of| of.trim_end() == name)
+        };
+        tasks.filter_map(|task| Some(task.ok()?.path())).filter(has_name).collect()
     }
 
     /// Waits until a job's status has what is wanted.

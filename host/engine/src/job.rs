@@ -285,10 +285,7 @@ async fn supervise(job: Arc<Job>, spec: JobSpec, surroundings: Surroundings) {
         let began = clock.monotonic();
         let error = match attempt(&job, &spec, &surroundings).await {
             Ok(Ended::Over) => break Ok(()),
-            Ok(Ended::Bootstrapped) => {
-                job.progress.goes_on();
-                continue;
-            }
+            Ok(Ended::Bootstrapped) => continue,
             Err(error) => error,
         };
         let may_pass = error.may_pass() || (spec.mode == Mode::Live && error.may_be_mended_elsewhere());

@@ -258,8 +258,10 @@ impl Progress {
         (of > 0).then(|| RestoreStatus { read: self.restored.load(Ordering::Relaxed), of })
     }
 
-    /// The job starts again at the end of its log, of its own will: lookups lack no more than before.
+    /// The job has read its log to the end, and starts again there of its own will: lookups lack nothing meanwhile.
     pub(crate) fn goes_on(&self) {
+        self.replayed.store(true, Ordering::Release);
+        self.ready.store(true, Ordering::Release);
         self.goes_on.store(true, Ordering::Release);
     }
 

@@ -121,6 +121,9 @@ impl Driver {
         let is_bootstrapped = std::mem::take(&mut self.state.is_just_over);
         if is_bootstrapped {
             self.commit_now(false).await?;
+            if self.is_to_restart {
+                self.progress.goes_on();
+            }
             self.tell_bootstrapped();
         }
         Ok((reader, is_bootstrapped))

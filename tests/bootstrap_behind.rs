@@ -2,28 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::harness::{Project, Server};
+use crate::bootstrap_look::{ROWS, with_long_past};
+use crate::harness::Server;
 use serde_json::json;
-use std::fmt::Write;
-
-/// A second or two for a debug build.
-const ROWS: i64 = 200_000;
 
 #[test]
 fn the_past_is_read_behind_everything_else_and_lookups_do_not_notice_its_end() {
-    let project = Project::new();
-    let mut lines = String::new();
-    for row in 0..ROWS {
-        let _ = writeln!(lines, "{{\"user\": \"u{}\", \"at\": {}}}", row % 7, 1_770_000_000_000_i64 + row);
-    }
-    project.file("archive/a.jsonl", &lines);
-    let fields = "fields: {user: string, at: timestamp}\nevent_time: at\nidle_after: 1s\n";
-    let archive = "archive: {source: {file: {path: \"archive/*\"}}}\n";
-    project.file("streams/events.yaml", &format!("{fields}source: {{http: {{}}}}\n{archive}"));
-    let server = Server::start(&project, "shards: 2\n");
-    let last = json!({"user": "u0", "at": 1_770_000_000_000_i64 + ROWS - 1});
-    assert_eq!(server.post("/v1/streams/events/events", last.to_string()).0, 200);
-    assert!(server.terminate().success());
+    let project = with_long_past();
     let query = "query: SELECT user, COUNT(*) AS c FROM events GROUP BY user\nemit: {on: change}\n";
     project.file("jobs/counts.yaml", query);
     let server = Server::start(&project, "shards: 2\n");

@@ -8,8 +8,26 @@ use std::fmt::Write;
 use std::time::Duration;
 
 /// A second or two for a debug build.
-const ROWS: i64 = 200_000;
+pub(crate) const ROWS: i64 = 200_000;
 const JOBS: usize = 6;
+
+/// A stream whose archive is long, and whose log has its last row again; no jobs.
+pub(crate) fn with_long_past() -> Project {
+    let project = Project::new();
+    let mut lines = String::new();
+    for row in 0..ROWS {
+        let _ = writeln!(lines, "{{\"user\": \"u{}\", \"at\": {}}}", row % 7, 1_770_000_000_000_i64 + row);
+    }
+    project.file("archive/a.jsonl", &lines);
+    let fields = "fields: {user: string, at: timestamp}\nevent_time: at\nidle_after: 1s\n";
+    let archive = "archive: {source: {file: {path: \"archive/*\"}}}\n";
+    project.file("streams/events.yaml", &format!("{fields}source: {{http: {{}}}}\n{archive}"));
+    let server = Server::start(&project, "shards: 1\n");
+    let last = json!({"user": "u0", "at": 1_770_000_000_000_i64 + ROWS - 1});
+    assert_eq!(server.post("/v1/streams/events/events", last.to_string()).0, 200);
+    assert!(server.terminate().success());
+    project
+}
 
 fn write_job(project: &Project, number: usize, more: &str) {
     let text =
@@ -24,19 +42,7 @@ fn looks(project: &Project) -> usize {
 
 #[test]
 fn jobs_that_start_together_look_once_and_say_so() {
-    let project = Project::new();
-    let mut lines = String::new();
-    for row in 0..ROWS {
-        let _ = writeln!(lines, "{{\"user\": \"u{}\", \"at\": {}}}", row % 7, 1_770_000_000_000_i64 + row);
-    }
-    project.file("archive/a.jsonl", &lines);
-    let fields = "fields: {user: string, at: timestamp}\nevent_time: at\nidle_after: 1s\n";
-    let archive = "archive: {source: {file: {path: \"archive/*\"}}}\n";
-    project.file("streams/events.yaml", &format!("{fields}source: {{http: {{}}}}\n{archive}"));
-    let server = Server::start(&project, "shards: 1\n");
-    let last = json!({"user": "u0", "at": 1_770_000_000_000_i64 + ROWS - 1});
-    assert_eq!(server.post("/v1/streams/events/events", last.to_string()).0, 200);
-    assert!(server.terminate().success());
+    let project = with_long_past();
     (0..JOBS).for_each(|number| write_job(&project, number, ""));
     let server = Server::start(&project, "shards: 1\n");
     wait_for("a job to say that it looks", Duration::from_secs(60), || {

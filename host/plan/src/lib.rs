@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod expression;
 pub mod hash;
 pub mod job_plan;
+mod listing;
 pub mod masks;
 mod row_shape;
 pub mod state_shape;

@@ -7,7 +7,7 @@
 use crate::definition::RequestField;
 use crate::expression::{COMPONENT_MARK, Expression, components_in};
 use crate::job_plan::JobPlan;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -81,25 +81,6 @@ impl Transform {
 }
 
 impl JobPlan {
-    /// Its derived features as listings of features have them, marked as such.
-    pub fn derived_as_json(&self) -> impl Iterator<Item = Value> {
-        self.transform.features.iter().map(|feature| {
-            json!({
-                "name": feature.name,
-                "type": feature.data_type.to_string(),
-                "version": feature.version,
-                "definition": feature.definition,
-                "description": feature.description,
-                "owner": feature.owner,
-                "default": feature.default,
-                "derived": true,
-                "expression": feature.text,
-                "inputs": self.inputs_of(feature).collect::<Vec<_>>(),
-                "request": self.requested_by(feature).collect::<Vec<_>>(),
-            })
-        })
-    }
-
     /// The fields that a request brings, with their types.
     pub fn request_as_json(&self) -> Value {
         let fields = self.transform.request.iter();

@@ -103,25 +103,14 @@ fn description(app: &App, job: &Job) -> Value {
 }
 
 fn shape(plan: &JobPlan) -> Map<String, Value> {
-    let features = plan.features.iter().map(|feature| {
-        json!({
-            "name": feature.name,
-            "type": feature.data_type.to_string(),
-            "version": feature.version,
-            "definition": feature.definition,
-            "description": feature.description,
-            "owner": feature.owner,
-            "default": feature.default,
-        })
-    });
-    let features = features.chain(plan.derived_as_json());
+    let features = plan.features_as_json();
     let entity = plan.stage.as_ref().map(|stage| &stage.key_names);
     let streams =
         plan.inputs.iter().map(|input| json!({"stream": input.stream.name, "source": input.origin.kind}));
     let sinks: Vec<&str> = plan.sinks.iter().map(|sink| sink.name.as_str()).collect();
     let members = [
         ("entity", json!(entity)),
-        ("features", features.collect()),
+        ("features", features.into()),
         ("request", plan.request_as_json()),
         ("streams", streams.collect()),
         ("sinks", json!(sinks)),

@@ -44,8 +44,7 @@ impl Deref for Threads {
 }
 
 /// Whoever is so nice has a tenth of the time of others that want the same core, and all of one that nobody wants.
-#[cfg(target_os = "linux")]
-const BEHIND_OTHERS: i32 = 10;
+pub(crate) const BEHIND_OTHERS: i32 = 10;
 
 impl Threads {
     /// These, and others beside them for jobs that read the past, which take what time these leave.

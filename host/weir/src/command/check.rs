@@ -263,18 +263,7 @@ fn edit_as_json(edit: &StateEdit) -> Value {
 }
 
 fn job_as_json(plan: &JobPlan, kinds: &RegisteredKinds, explain: bool) -> Value {
-    let feature = |feature: &Feature| {
-        json!({
-            "name": feature.name,
-            "type": feature.data_type.to_string(),
-            "version": feature.version,
-            "definition": feature.definition,
-            "description": feature.description,
-            "owner": feature.owner,
-            "default": feature.default,
-        })
-    };
-    let features = plan.features.iter().map(feature).chain(plan.derived_as_json());
+    let features = plan.features_as_json();
     let sink = |sink: &SinkPlan| json!({"name": sink.name, "delivery": promise(plan, sink, kinds)});
     let mut job = json!({
         "job": plan.name,
@@ -282,7 +271,7 @@ fn job_as_json(plan: &JobPlan, kinds: &RegisteredKinds, explain: bool) -> Value 
         "definition": plan.definition,
         "for_training_only": plan.looks_ahead.is_some(),
         "entity": plan.stage.as_ref().map(|stage| stage.key_names.clone()).unwrap_or_default(),
-        "features": features.collect::<Vec<_>>(),
+        "features": features,
         "request": plan.request_as_json(),
         "sinks": plan.sinks.iter().map(sink).collect::<Vec<_>>(),
     });

@@ -2,6 +2,7 @@
 //! has the spine. Not for people, who have `weir train`, so the command line does not know it.
 
 use crate::failure::Failure;
+use crate::runtime::BEHIND_OTHERS;
 use crate::training::{self, Request, TrainingSet};
 use crate::trainings::child::end_group;
 use crate::trainings::words::{COMMAND, Made, RESULT, SPINE, Said, named};
@@ -84,10 +85,9 @@ fn end_with_the_server() -> Result<(), Failure> {
 /// Lookups are not to notice this process: it gets what processor time is left, and where memory is short it is ended before
 /// the server is. To be called before there are other threads, which take after this one.
 fn give_way() {
-    const LESS_PRIORITY: i32 = 10;
     const FIRST_TO_GO: &str = "1000";
     // Where the system does not let it, it works all the same; only Linux has the second.
-    let _ = rustix::process::nice(LESS_PRIORITY);
+    let _ = rustix::process::nice(BEHIND_OTHERS);
     let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
 }
 

@@ -146,13 +146,7 @@ impl PluginRegistry {
 
     /// Every plugin, by name.
     pub fn list(&self) -> Vec<PluginStatus> {
-        let status = |(name, record): (&String, &Record)| PluginStatus {
-            name: name.clone(),
-            active: record.active(),
-            previous: record.previous(),
-            versions: record.versions.clone(),
-        };
-        self.change().plugins.iter().map(status).collect()
+        self.change().plugins.iter().map(|(name, record)| status(name, record)).collect()
     }
 
     /// Makes a version the one that queries see from now on.
@@ -176,6 +170,27 @@ impl PluginRegistry {
             Ok(now)
         })?;
         Ok(now)
+    }
+
+    /// Deletes a plugin with all its versions; gives what there was. Whoever has bound its functions keeps them until it
+    /// lets go. A project's file of this name is taken anew when somebody looks at the project again.
+    pub fn delete(&self, name: &str) -> Result<PluginStatus, PluginError> {
+        let mut ledger = self.change();
+        let mut changed = ledger.clone();
+        let record = changed.plugins.remove(name).ok_or_else(|| {
+            let reason = "there is no plugin of this name".to_owned();
+            PluginError::user(name, Phase::Store, vec![reason])
+        })?;
+        self.commit(&mut ledger, changed, name)?;
+        self.hide(name);
+        for version in &record.versions {
+            let of_others = ledger.plugins.values().any(|other| other.by_hash(&version.sha256).is_some());
+            if !of_others {
+                // What stays is never read again, and the next upload of the same bytes writes over it.
+                let _ = fs::remove_file(self.path(&version.sha256));
+            }
+        }
+        Ok(status(name, &record))
     }
 
     /// Takes every `NAME.wasm` of a project's folder `plugins/`; no folder is no plugin. A file that has changed
@@ -304,6 +319,14 @@ impl PluginRegistry {
         Ok(())
     }
 
+    /// Lets queries see a plugin no more.
+    fn hide(&self, name: &str) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.active.remove(name);
+        let shown: Vec<Arc<Plugin>> = current.active.values().cloned().collect();
+        current.functions = shown.iter().flat_map(functions_of).collect();
+    }
+
     fn commit(&self, ledger: &mut Ledger, changed: Ledger, name: &str) -> Result<(), PluginError> {
         changed.write(&self.folder).map_err(|error| store_error(name, &error))?;
         *ledger = changed;
@@ -372,6 +395,15 @@ impl FunctionCatalog for PluginRegistry {
                 "plugin `{plugin}` version {version} has it, but is not active; run `weir plugin activate {plugin} {version}`"
             ))
         })
+    }
+}
+
+fn status(name: &str, record: &Record) -> PluginStatus {
+    PluginStatus {
+        name: name.to_owned(),
+        active: record.active(),
+        previous: record.previous(),
+        versions: record.versions.clone(),
     }
 }
 

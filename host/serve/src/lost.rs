@@ -17,11 +17,17 @@ pub(crate) struct Lost {
 impl Lost {
     /// What would be lost if this version became the active one.
     pub(crate) fn by(plugin: &PluginStatus, version: u32) -> Lost {
-        let found = |wanted: u32| plugin.versions.iter().find(|known| known.version == wanted);
-        let active = plugin.active.and_then(found);
-        let kept: Vec<&str> = found(version).into_iter().flat_map(VersionStatus::functions).collect();
-        let functions = active.into_iter().flat_map(VersionStatus::functions);
-        let functions = functions.filter(|name| !kept.contains(name)).map(str::to_owned).collect();
+        let found = plugin.versions.iter().find(|known| known.version == version);
+        let kept: Vec<&str> = found.into_iter().flat_map(VersionStatus::functions).collect();
+        let mut lost = Lost::all(plugin);
+        lost.functions.retain(|name| !kept.contains(&name.as_str()));
+        lost
+    }
+
+    /// What would be lost if the plugin were deleted.
+    pub(crate) fn all(plugin: &PluginStatus) -> Lost {
+        let active = plugin.versions.iter().find(|known| Some(known.version) == plugin.active);
+        let functions = active.into_iter().flat_map(VersionStatus::functions).map(str::to_owned).collect();
         let mark = active.map_or_else(String::new, |active| format!("@sha256:{}", active.sha256));
         Lost { functions, mark }
     }

@@ -18,7 +18,6 @@ const ROUTES: &[(&str, &[MethodFilter])] = &[
     ("/v1/jobs/{job}/pause", &[MethodFilter::POST]),
     ("/v1/jobs/{job}/resume", &[MethodFilter::POST]),
     ("/v1/jobs/{job}/savepoint", &[MethodFilter::POST]),
-    ("/v1/plugins/{name}", &[MethodFilter::DELETE]),
 ];
 
 /// Adds them to the others.

@@ -148,6 +148,32 @@ pub(crate) async fn rollback(State(app): State<Arc<App>>, Name(name): Name) -> R
     applied(&app, status.await??).await
 }
 
+/// `DELETE /v1/plugins/{name}`: with all its versions, unless a running job calls it.
+pub(crate) async fn remove(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
+    let (plugins, engine) = (app.served.plugins.clone(), app.served.engine.clone());
+    let deleted = blocking(move || {
+        refuse_to_delete(&Lost::all(&find(&plugins, &name)?), &name, &engine.jobs())?;
+        let deleted = plugins.delete(&name).map_err(|error| problem(&error))?;
+        tracing::info!(plugin = name, "plugin deleted");
+        Ok::<_, Problem>(deleted)
+    });
+    Ok(answer(StatusCode::OK, &json!(deleted.await??)))
+}
+
+fn refuse_to_delete(lost: &Lost, plugin: &str, jobs: &[Arc<Job>]) -> Result<(), Problem> {
+    let calling = jobs.iter().map(|job| (job, lost.called_by(job.plan())));
+    let reasons: Vec<String> = calling
+        .filter(|(_, called)| !called.is_empty())
+        .map(|(job, called)| {
+            format!("job `{}` calls `{}`; change or remove the job first", job.plan().name, called.join("`, `"))
+        })
+        .collect();
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::of_reasons(Kind::Conflict, &format!("plugin `{plugin}` is used"), &reasons))
+}
+
 /// Lets jobs use what is active now; says which do.
 async fn applied(app: &App, status: PluginStatus) -> Result<Response, Problem> {
     let effects = app.served.control.plugins_changed().await;

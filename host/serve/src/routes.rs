@@ -108,6 +108,9 @@ const ROUTES: &[Route] = &[
         || post(plugins::push),
     ),
     route("GET", "/v1/plugins/{name}", &[], "one plugin", || get(plugins::one)),
+    route("DELETE", "/v1/plugins/{name}", &[], "deletes a plugin that no job calls", || {
+        delete(plugins::remove)
+    }),
     route(
         "POST",
         "/v1/plugins/{name}/activate",

@@ -6,7 +6,7 @@ use crate::project::Project;
 use std::convert::Infallible;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -23,12 +23,16 @@ pub(crate) fn open(
     data_dir: &Path,
     clock: Arc<dyn Clock>,
 ) -> Result<(Arc<PluginRegistry>, Vec<PluginError>), Failure> {
-    let program = std::env::current_exe().map_err(|error| {
-        Failure::external(format!("cannot find this program to compile plugins: {error}"))
-    })?;
-    let registry = PluginRegistry::open(data_dir, limits(server), CompileWith::Child { program }, clock)?;
+    let compile_with = CompileWith::Child { program: this_program()? };
+    let registry = PluginRegistry::open(data_dir, limits(server), compile_with, clock)?;
     let refused = registry.load_project_plugins(&project.plugins()).err().unwrap_or_default();
     Ok((Arc::new(registry), refused))
+}
+
+/// The program that compiles components, as a process of its own.
+pub(crate) fn this_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::external(format!("cannot find this program to compile plugins: {error}")))
 }
 
 /// Jobs that stop have so long for the calls that rows need which they have read already.

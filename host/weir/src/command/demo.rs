@@ -131,7 +131,7 @@ fn components(asked: Option<&Path>) -> Result<Vec<(Example, PathBuf)>, Failure> 
         Some(folder) => {
             return Err(Failure::user(format!("--plugins {}: is not a folder", folder.display())));
         }
-        None => plugin::in_checkout("plugins/dist"),
+        None => plugin::build::in_checkout("plugins/dist"),
     };
     let found: Vec<(Example, PathBuf)> = folder
         .iter()

@@ -119,12 +119,12 @@ pub(super) fn write_rides(folder: &Path, listen: SocketAddr, clock: &dyn Clock) 
 }
 
 /// Replaces marks by what they stand for.
-pub(super) fn fill(text: &str, marks: &[(&str, String)]) -> String {
+pub(crate) fn fill(text: &str, marks: &[(&str, String)]) -> String {
     marks.iter().fold(text.to_owned(), |text, (mark, value)| text.replace(mark, value))
 }
 
 /// Writes a file and makes the folders above it.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text));
     made.map_err(|error| Failure::user(format!("cannot write {}: {error}", path.display())))
 }

@@ -58,7 +58,7 @@ enum Command {
         #[command(subcommand)]
         command: sink::SinkCommand,
     },
-    /// The life of a plugin: new, build, push, list, activate, rollback
+    /// The life of a plugin: new, build, test, check, push, list, activate, rollback, delete
     Plugin {
         #[command(subcommand)]
         command: plugin::PluginCommand,
@@ -67,7 +67,7 @@ enum Command {
 
 /// Commands of the contract that this version does not have: refused by name when they are typed, and otherwise
 /// unknown to the command line, so that no help, suggestion or completion leads to them.
-const NOT_YET: [&[&str]; 3] = [&["apply"], &["savepoint"], &["plugin", "check"]];
+const NOT_YET: [&[&str]; 2] = [&["apply"], &["savepoint"]];
 
 /// The command of [`NOT_YET`] that the words behind `weir` begin with, also where help is asked for it.
 fn waiting(words: &[String]) -> Option<String> {
@@ -248,7 +248,6 @@ mod tests {
         for (line, command) in [
             (&["apply", "dir", "--dry-run"][..], Some("apply")),
             (&["savepoint", "create", "--help"], Some("savepoint")),
-            (&["plugin", "check", "geo"], Some("plugin check")),
             (&["help", "apply"], Some("apply")),
             (&["plugin", "list"], None),
             (&["run", "apply"], None),

@@ -1,0 +1,59 @@
+"""``python -m weir.plugin build|test FOLDER``, for `weir plugin` and for whoever has no weir at hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from . import declared
+from .build import PluginFault, build, test
+from .tools import ToolError
+
+
+def main() -> int:
+    """Exit codes: 0 done, 1 the plugin is at fault, 2 something is missing on this machine."""
+    parser = argparse.ArgumentParser(prog="python -m weir.plugin", description="Plugins in Python")
+    commands = parser.add_subparsers(dest="command", required=True)
+    builds = commands.add_parser("build", help="build a plugin's folder into a component")
+    builds.add_argument("folder", type=Path)
+    builds.add_argument("--name", help="the plugin's name (default: the folder's)")
+    builds.add_argument("--out", type=Path, help="where the component goes (default: FOLDER/dist)")
+    tests = commands.add_parser("test", help="run a folder's tests, without WebAssembly")
+    tests.add_argument("folder", type=Path)
+    commands.add_parser("describe", help="say what the module `plugin` declares, as JSON")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "describe":
+            return describe()
+        folder = arguments.folder.resolve()
+        if arguments.command == "test":
+            return 1 if test(folder) else 0
+        print(build(folder, arguments.name or folder.name, (arguments.out or folder / "dist").resolve()))
+    except PluginFault as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 1
+    except ToolError as missing:
+        print(f"error: {missing}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def describe() -> int:
+    """Imports `plugin` as the component will."""
+    import plugin  # noqa: F401
+
+    def signature(kind: str, each: object) -> str:
+        fields = [*getattr(each, "parameters", ()), *each.arguments]  # type: ignore[attr-defined]
+        arguments = ", ".join(f"{field.name} {field.type}" for field in fields)
+        return f"{kind} {each.name}({arguments}) -> {each.result}"  # type: ignore[attr-defined]
+
+    scalars = [signature("scalar", each) for each in declared.scalars.values()]
+    aggregates = [signature("aggregate", each) for each in declared.aggregates.values()]
+    print(json.dumps({"scalars": scalars, "aggregates": aggregates}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

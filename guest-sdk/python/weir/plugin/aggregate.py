@@ -1,0 +1,187 @@
+"""``@weir.aggregate``: a class whose objects are the states of a function of many rows, and how states travel."""
+
+from __future__ import annotations
+
+import marshal
+import re
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Sequence, TypeVar, Union, overload
+
+from . import declared
+from .columns import Raw, decode, encode, to_datetime
+from .hints import DataType, Field, Undeclared, data_type, signature
+
+C = TypeVar("C", bound=type)
+
+ALGEBRAS = ("exact", "ordered", "approximate")
+# Newer formats of marshal share equal objects by reference, so that equal states are different bytes.
+_MARSHAL_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A declared aggregate function."""
+
+    name: str
+    parameters: tuple[Field, ...]
+    arguments: tuple[Field, ...]
+    result: DataType
+    algebra: str
+    description: str
+    origin: str
+    state: type
+
+    def update(
+        self, constants: Sequence[Any], states: Sequence[bytes], groups: Sequence[int], times: Sequence[int],
+        arguments: Sequence[Raw],
+    ) -> list[bytes]:
+        """Adds rows to states: row `i` belongs to ``states[groups[i]]``. Rows with a null that is not taken are left out."""
+        codec = _Codec(self, constants)
+        columns = [decode(column, field.type) for column, field in zip(arguments, self.arguments)]
+        required = [
+            column
+            for column, field in zip(columns, self.arguments)
+            if not field.type.nullable and any(value is None for value in column)
+        ]
+        touched: dict[int, Any] = {}
+        rows = zip(*columns) if columns else iter([()] * len(groups))
+        for row, (group, time, values) in enumerate(zip(groups, times, rows)):
+            if required and any(column[row] is None for column in required):
+                continue
+            state = touched.get(group)
+            if state is None:
+                state = touched[group] = codec.decode(states[group])
+            state.update(time, *values)
+        updated = list(states)
+        for group, state in touched.items():
+            updated[group] = codec.encode(state)
+        return updated
+
+    def merge(
+        self, constants: Sequence[Any], states: Sequence[bytes], groups: Sequence[int], group_count: int
+    ) -> list[bytes]:
+        """Folds states into one per group, from the earliest to the latest."""
+        codec = _Codec(self, constants)
+        merged: dict[int, Any] = {}
+        for state, group in zip(states, groups):
+            if not state:
+                continue
+            later = codec.decode(state)
+            held = merged.setdefault(group, later)
+            if held is not later:
+                held.merge(later)
+        return [codec.encode(merged[group]) if group in merged else b"" for group in range(group_count)]
+
+    def finish(self, constants: Sequence[Any], states: Sequence[bytes], as_of: Sequence[int]) -> Raw:
+        """The value of each state at its moment."""
+        codec = _Codec(self, constants)
+        values = [codec.decode(state).finish(moment) for state, moment in zip(states, as_of)]
+        return encode(values, self.result, self.name)
+
+
+class _Codec:
+    """States as bytes, under one set of constants. The state of no rows is no bytes."""
+
+    def __init__(self, aggregate: Aggregate, constants: Sequence[Any]) -> None:
+        self._aggregate = aggregate
+        self._constants = tuple(
+            to_datetime(constant) if field.type.as_datetime and constant is not None else constant
+            for constant, field in zip(constants, aggregate.parameters)
+        )
+        self._start = self._bytes(self._new())
+
+    def _new(self) -> Any:
+        return self._aggregate.state(*self._constants)
+
+    def decode(self, state: bytes) -> Any:
+        made = self._new()
+        if state:
+            held = vars(made)
+            held.clear()
+            held.update(marshal.loads(state))
+        return made
+
+    def encode(self, state: Any) -> bytes:
+        written = self._bytes(state)
+        return b"" if written == self._start else written
+
+    def _bytes(self, state: Any) -> bytes:
+        attributes = sorted(vars(state).items())
+        try:
+            return marshal.dumps(attributes, _MARSHAL_VERSION)
+        except ValueError:
+            raise TypeError(self._unwritable(attributes)) from None
+
+    def _unwritable(self, attributes: list[tuple[str, Any]]) -> str:
+        for attribute, value in attributes:
+            try:
+                marshal.dumps(value, _MARSHAL_VERSION)
+            except ValueError:
+                kind = type(value).__name__
+                return (
+                    f"the state of `{self._aggregate.name}` holds `{attribute}`, a {kind} that cannot be kept; keep None, "
+                    "bool, int, float, str, bytes, and lists, tuples, sets and dicts of them (dict(counter), for example)"
+                )
+        return f"the state of `{self._aggregate.name}` cannot be kept"
+
+
+@overload
+def aggregate(of: C) -> C: ...
+@overload
+def aggregate(
+    *, name: Optional[str] = None, description: Optional[str] = None, algebra: str = "ordered"
+) -> Callable[[C], C]: ...
+
+
+def aggregate(
+    of: Optional[C] = None,
+    *,
+    name: Optional[str] = None,
+    description: Optional[str] = None,
+    algebra: str = "ordered",
+) -> Union[C, Callable[[C], C]]:
+    """Makes a class usable in SQL as an aggregate, by its name in snake case. An object is the state of some rows of one
+    key; what it must remember are its attributes, at most 64 KiB.
+
+    ``update(self, time, ..)`` adds a row of event time `time` (milliseconds), ``merge(self, later)`` the state of a later
+    stretch of rows, ``finish(self, as_of)`` gives the value at that moment. Arguments of ``__init__`` are constants that
+    a query gives before the others.
+
+    ``algebra`` says what the host may do: ``exact`` if no order and no cut of the rows can change a bit of the value,
+    ``ordered`` (the default) if rows must come in the order of event time, ``approximate`` for estimates.
+    """
+
+    def declare(of: C) -> C:
+        shown = name or _snake_case(of.__name__)
+        if algebra not in ALGEBRAS:
+            raise Undeclared(f"`{algebra}` is not an algebra of `{shown}`; write one of {', '.join(ALGEBRAS)}")
+        for method in ("update", "merge", "finish"):
+            if not callable(getattr(of, method, None)):
+                raise Undeclared(f"`{shown}` has no method `{method}`; an aggregate has update, merge and finish")
+        if "__slots__" in vars(of):
+            raise Undeclared(f"`{shown}` has __slots__; its state are plain attributes, so leave them out")
+        parameters: tuple[Field, ...] = ()
+        if "__init__" in vars(of):
+            parameters, _ = signature(of.__init__, shown, 1, data_type)
+        arguments, _ = signature(of.update, shown, 2, data_type)
+        _, result = signature(of.finish, shown, 2, data_type)
+        if result is None:
+            raise Undeclared(f"`finish` of `{shown}` does not say what it returns; write `-> float`, say")
+        found = Aggregate(
+            name=shown,
+            parameters=parameters,
+            arguments=arguments,
+            result=result,
+            algebra=algebra,
+            description=declared.description(description, of),
+            origin=declared.origin(of),
+            state=of,
+        )
+        declared.declare(declared.aggregates, shown, found)
+        return of
+
+    return declare if of is None else declare(of)
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

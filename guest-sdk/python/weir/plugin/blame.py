@@ -1,0 +1,25 @@
+"""Which line of whose file an exception comes from, in one line of text for the host."""
+
+from __future__ import annotations
+
+import os
+import traceback
+
+_KIT = os.path.dirname(os.path.abspath(__file__))
+_NO_FILES = "; there are no files at run time, so import it at the top of the file"
+
+
+def told(error: BaseException) -> str:
+    """``plugin.py:12: ValueError: ..``; the line is the last one that is not the kit's own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    foreign = [frame for frame in frames if not os.path.abspath(frame.filename).startswith(_KIT)]
+    where = f"{_shown(foreign[-1].filename)}:{foreign[-1].lineno}: " if foreign else ""
+    hint = _NO_FILES if isinstance(error, ModuleNotFoundError) else ""
+    text = " ".join(str(error).split())
+    return f"{where}{type(error).__name__}{': ' if text else ''}{text}{hint}"
+
+
+def _shown(filename: str) -> str:
+    """The file as its author knows it: below the folder that was built."""
+    parts = filename.replace("\\", "/").split("/")
+    return parts[-1] if len(parts) < 2 or parts[-1] != "__init__.py" else "/".join(parts[-2:])

@@ -1,0 +1,42 @@
+"""What a plugin declares: its functions by name, as the decorators find them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Optional
+
+from .hints import Undeclared
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+scalars: dict[str, Any] = {}
+"""By name in SQL."""
+aggregates: dict[str, Any] = {}
+
+
+def declare(functions: dict[str, Any], name: str, function: Any) -> None:
+    """Adds a function. Two of one name are a mistake, unless it is the same one imported anew."""
+    if not _NAME.fullmatch(name):
+        raise Undeclared(f"`{name}` is not a name in SQL; write [a-z][a-z0-9_]*, or give name=\"..\"")
+    for kind in (scalars, aggregates):
+        other = kind.get(name)
+        if other is not None and other.origin != function.origin:
+            raise Undeclared(f"`{name}` is declared twice: in {other.origin} and in {function.origin}")
+    functions[name] = function
+
+
+def description(given: Optional[str], documented: Callable[..., Any]) -> str:
+    """A sentence for people: what was given, or the first paragraph of the documentation."""
+    text = given if given is not None else (documented.__doc__ or "")
+    return " ".join(text.strip().split("\n\n")[0].split())[:1000]
+
+
+def origin(of: Any) -> str:
+    """Where it is written, as ``module.name``."""
+    return f"{of.__module__}.{of.__qualname__}"
+
+
+def clear() -> None:
+    """Forgets all functions, between tests."""
+    scalars.clear()
+    aggregates.clear()

@@ -1,0 +1,115 @@
+"""The component's exports, called by the host. Imported inside a component only: `wit_world` is generated there."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Sequence, TypeVar
+
+from componentize_py_types import Err
+from wit_world.imports import platform, types
+
+from . import declared
+from .blame import told
+from .columns import Raw
+from .hints import DataType, Field
+from .surroundings import seal
+
+T = TypeVar("T")
+
+_CASES = {
+    "boolean": types.Values_Booleans,
+    "bigint": types.Values_Int64s,
+    "double": types.Values_Float64s,
+    "text": types.Values_Texts,
+    "timestamp": types.Values_Int64s,
+    "bytes": types.Values_Blobs,
+}
+_sealed = False
+
+
+def _to_host(level: str, message: str) -> None:
+    platform.log(platform.Level[level.upper()], message)
+
+
+def _answer(give: Callable[[], T]) -> T:
+    """What a function gives; an exception as the error that the interface has for it."""
+    global _sealed
+    if not _sealed:
+        # Not earlier: while the component is built there is no host to log to.
+        seal(_to_host)
+        _sealed = True
+    try:
+        return give()
+    except Exception as error:
+        raise Err(told(error)) from None
+
+
+def _type(of: DataType) -> types.DataType:
+    return types.DataType(types.LogicalType[of.logical.upper()], of.list)
+
+
+def _fields(fields: Sequence[Field]) -> list[types.Field]:
+    return [types.Field(field.name, _type(field.type)) for field in fields]
+
+
+def _raw(columns: Sequence[types.Column]) -> list[Raw]:
+    return [Raw(column.values.value, column.validity, column.offsets) for column in columns]
+
+
+def _column(raw: Raw, of: DataType) -> types.Column:
+    return types.Column(_CASES[of.logical](raw.values), raw.validity, list(raw.offsets))
+
+
+def _constants(literals: Sequence[Any]) -> list[Any]:
+    return [getattr(literal, "value", None) for literal in literals]
+
+
+class ScalarFunctions:
+    """``weir:feature/scalar-functions``"""
+
+    def describe(self) -> list[Any]:
+        from wit_world.exports.scalar_functions import FunctionInfo
+
+        return [
+            FunctionInfo(each.name, _fields(each.arguments), _type(each.result), each.description)
+            for each in declared.scalars.values()
+        ]
+
+    def call(self, name: str, args: list[types.Column], rows: int) -> types.Column:
+        function = declared.scalars[name]
+        return _answer(lambda: _column(function.call(_raw(args), rows), function.result))
+
+
+class AggregateFunctions:
+    """``weir:feature/aggregate-functions``"""
+
+    def describe(self) -> list[Any]:
+        from wit_world.exports.aggregate_functions import AggregateInfo, Algebra
+
+        return [
+            AggregateInfo(
+                each.name,
+                _fields(each.parameters),
+                _fields(each.arguments),
+                _type(each.result),
+                Algebra[each.algebra.upper()],
+                each.description,
+            )
+            for each in declared.aggregates.values()
+        ]
+
+    def update(
+        self, name: str, params: list[Any], states: list[bytes], groups: list[int], times: list[int],
+        args: list[types.Column],
+    ) -> list[bytes]:
+        function = declared.aggregates[name]
+        return _answer(lambda: function.update(_constants(params), states, groups, times, _raw(args)))
+
+    def merge(
+        self, name: str, params: list[Any], states: list[bytes], groups: list[int], group_count: int
+    ) -> list[bytes]:
+        function = declared.aggregates[name]
+        return _answer(lambda: function.merge(_constants(params), states, groups, group_count))
+
+    def finish(self, name: str, params: list[Any], states: list[bytes], as_of: list[int]) -> types.Column:
+        function = declared.aggregates[name]
+        return _answer(lambda: _column(function.finish(_constants(params), states, as_of), function.result))

@@ -1,0 +1,127 @@
+"""Type hints -> the types of columns. Knows nothing of how values travel."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import sys
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Callable, Generic, NewType, Optional, TypeVar
+
+Timestamp = NewType("Timestamp", int)
+"""Milliseconds since 1970-01-01T00:00:00Z: ``timestamp`` in SQL, without the cost of a ``datetime``."""
+
+T = TypeVar("T")
+
+
+class Column(list, Generic[T]):
+    """Hint of columnar functions: the values of all rows at once, a plain list. ``Column[float]`` has no null in it,
+    ``Column[Optional[float]]`` has ``None`` where a row is null."""
+
+
+class Undeclared(TypeError):
+    """A function whose hints weir cannot use; the message says which and what to write."""
+
+
+@dataclass(frozen=True)
+class DataType:
+    """What a hint says: ``logical`` is one of boolean, bigint, double, text, timestamp, bytes."""
+
+    logical: str
+    list: bool = False
+    nullable: bool = False
+    as_datetime: bool = False
+
+    def __str__(self) -> str:
+        """As SQL names it."""
+        name = {"text": "string"}.get(self.logical, self.logical)
+        return f"array<{name}>" if self.list else name
+
+
+@dataclass(frozen=True)
+class Field:
+    """A named argument."""
+
+    name: str
+    type: DataType
+
+
+_LOGICAL = {
+    bool: "boolean",
+    int: "bigint",
+    float: "double",
+    str: "text",
+    bytes: "bytes",
+    Timestamp: "timestamp",
+    datetime.datetime: "timestamp",
+}
+_TAKEN = "bool, int, float, str, bytes, datetime, weir.Timestamp, a list of one of these, or Optional of any"
+
+
+def data_type(hint: Any, where: str) -> DataType:
+    """The type that a hint stands for; `where` begins the message if there is none."""
+    inner, nullable = _without_none(hint)
+    is_list = typing.get_origin(inner) is list
+    if is_list:
+        (inner,) = typing.get_args(inner)
+    logical = _LOGICAL.get(inner) if _is_hashable(inner) else None
+    if logical is None:
+        raise Undeclared(f"{where} is {_shown(hint)}; hints may be {_TAKEN}")
+    return DataType(logical, is_list, nullable, inner is datetime.datetime)
+
+
+def column_type(hint: Any, where: str) -> DataType:
+    """The type of the values of a hint ``Column[..]``."""
+    if typing.get_origin(hint) is not Column:
+        raise Undeclared(f"{where} is {_shown(hint)}; a columnar function takes and returns weir.Column[..]")
+    return data_type(typing.get_args(hint)[0], where)
+
+
+def signature(
+    function: Callable[..., Any], shown: str, skip: int, read: Callable[[Any, str], DataType]
+) -> tuple[tuple[Field, ...], Optional[DataType]]:
+    """The arguments of a function behind its first `skip`, and its result; `None` if it says none."""
+    hints = _hints(function, shown)
+    fields = []
+    for parameter in list(inspect.signature(function).parameters.values())[skip:]:
+        where = f"`{parameter.name}` of `{shown}`"
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise Undeclared(f"{where} is not a plain argument; name each one")
+        if parameter.name not in hints:
+            raise Undeclared(f"{where} has no type hint; hints may be {_TAKEN}")
+        fields.append(Field(parameter.name.lower(), read(hints[parameter.name], where)))
+    if "return" not in hints:
+        return tuple(fields), None
+    if hints["return"] is type(None):
+        return tuple(fields), None
+    return tuple(fields), read(hints["return"], f"the result of `{shown}`")
+
+
+def _hints(function: Callable[..., Any], shown: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except Exception as error:
+        raise Undeclared(f"the hints of `{shown}` cannot be read: {error}") from error
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    origin = typing.get_origin(hint)
+    unions = (typing.Union, types.UnionType) if sys.version_info >= (3, 10) else (typing.Union,)
+    if origin not in unions:
+        return hint, False
+    others = [each for each in typing.get_args(hint) if each is not type(None)]
+    return (others[0], True) if len(others) == 1 else (hint, False)
+
+
+def _is_hashable(hint: Any) -> bool:
+    try:
+        hash(hint)
+    except TypeError:
+        return False
+    return True
+
+
+def _shown(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")

@@ -1,0 +1,101 @@
+//! What the lab looks at: an aggregate by its four calls, with nothing of weir's between. Must not know the laws.
+
+use super::value::{self, Value};
+use crate::aggregate::{Bound, PluginAggregate};
+use crate::failure::{Cause, Failure};
+use crate::wire::DataType;
+use arrow_array::ArrayRef;
+use std::sync::Arc;
+
+/// A row of one key, in the order of event time.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) time: i64,
+    pub(crate) values: Vec<Value>,
+}
+
+/// A call that gave nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    pub(crate) reason: String,
+    /// It trapped, or went beyond a limit; else it answered with an error.
+    pub(crate) misbehaved: bool,
+}
+
+/// An aggregate as `wit/aggregate.wit` has it.
+pub(crate) trait Subject {
+    /// The types of its arguments.
+    fn arguments(&self) -> Vec<DataType>;
+    /// Adds rows to states: row `i` belongs to `states[groups[i]]`.
+    fn update(&self, states: &[Vec<u8>], groups: &[u32], rows: &[&Row]) -> Result<Vec<Vec<u8>>, Failed>;
+    /// Folds states into one per group, from the earliest to the latest.
+    fn merge(&self, states: &[Vec<u8>], groups: &[u32], count: usize) -> Result<Vec<Vec<u8>>, Failed>;
+    /// The value of each state at its moment.
+    fn finish(&self, states: &[Vec<u8>], as_of: &[i64]) -> Result<Vec<Value>, Failed>;
+    /// Drops every instance: whatever one remembers is gone.
+    fn forget(&self);
+}
+
+/// A component's aggregate.
+pub(crate) struct PluginSubject<'a> {
+    pub(crate) aggregate: &'a PluginAggregate,
+    pub(crate) arguments: Vec<DataType>,
+}
+
+impl PluginSubject<'_> {
+    fn bound(&self) -> &Arc<Bound> {
+        self.aggregate.bound()
+    }
+
+    fn told<T>(&self, phase: &str, answer: Result<(T, u64), Failure>) -> Result<T, Failed> {
+        answer.map(|(answer, _)| answer).map_err(|failure| failed(self.bound().blame(phase, &failure), &failure))
+    }
+}
+
+fn failed(reason: String, failure: &Failure) -> Failed {
+    Failed { reason, misbehaved: failure.is_misbehaviour() || failure.cause == Cause::Host }
+}
+
+fn lent(states: &[Vec<u8>]) -> Vec<&[u8]> {
+    states.iter().map(Vec::as_slice).collect()
+}
+
+impl Subject for PluginSubject<'_> {
+    fn arguments(&self) -> Vec<DataType> {
+        self.arguments.clone()
+    }
+
+    fn update(&self, states: &[Vec<u8>], groups: &[u32], rows: &[&Row]) -> Result<Vec<Vec<u8>>, Failed> {
+        let columns: Result<Vec<ArrayRef>, Failure> = (0..)
+            .zip(&self.arguments)
+            .map(|(at, data_type): (usize, _)| {
+                let values: Vec<&Value> = rows.iter().map(|row| &row.values[at]).collect();
+                value::column(&values, *data_type)
+            })
+            .collect();
+        let columns = columns.map_err(|failure| failed(failure.reason.clone(), &failure))?;
+        let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
+        let bound = self.bound();
+        let states = lent(states);
+        self.told(
+            "update",
+            bound.account.pool.run(|guest| bound.update(guest, &states, groups, &times, &columns)),
+        )
+    }
+
+    fn merge(&self, states: &[Vec<u8>], groups: &[u32], count: usize) -> Result<Vec<Vec<u8>>, Failed> {
+        let (bound, states) = (self.bound(), lent(states));
+        self.told("merge", bound.account.pool.run(|guest| bound.merge(guest, &states, groups, count)))
+    }
+
+    fn finish(&self, states: &[Vec<u8>], as_of: &[i64]) -> Result<Vec<Value>, Failed> {
+        let (bound, states) = (self.bound(), lent(states));
+        let values =
+            self.told("finish", bound.account.pool.run(|guest| bound.finish(guest, &states, as_of)))?;
+        Ok(value::values(&values))
+    }
+
+    fn forget(&self) {
+        self.bound().account.barrier();
+    }
+}

@@ -1,0 +1,173 @@
+//! `weir plugin build` and `weir plugin test`: work on a plugin's folder, in the language that it is written in. The
+//! tool-chains are started from here and known elsewhere.
+
+use super::{check_name, kit};
+use crate::failure::Failure;
+use clap::{Args, ValueEnum};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Build a plugin's folder into a component
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weir plugin build tip_percent")]
+pub(crate) struct Build {
+    /// The plugin's folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Where the component goes (default: DIR/dist)
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// The script that builds plugins in Rust (default: plugins/build of the checkout around this folder or this program)
+    #[arg(long, value_name = "PATH", env = "WEIR_PLUGIN_BUILD")]
+    script: Option<PathBuf>,
+}
+
+/// Run the tests of a plugin's folder, without WebAssembly
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weir plugin test tip_percent")]
+pub(crate) struct Test {
+    /// The plugin's folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// What plugins are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    /// A crate with weir-guest
+    Rust,
+    /// A module plugin.py with weir.plugin
+    Python,
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Language::Rust => "Rust",
+            Language::Python => "Python",
+        })
+    }
+}
+
+impl Language {
+    /// That of the plugin in a folder.
+    pub(super) fn of(folder: &Path) -> Option<Self> {
+        let has = |file: &str| folder.join(file).is_file();
+        match (has("Cargo.toml"), has("plugin.py")) {
+            (true, _) => Some(Language::Rust),
+            (_, true) => Some(Language::Python),
+            _ => None,
+        }
+    }
+}
+
+/// A part of weir's sources, if the working folder or this program is inside them.
+pub(crate) fn in_checkout(part: &str) -> Option<PathBuf> {
+    let around = [std::env::current_dir(), std::env::current_exe()];
+    let mut folders = around.iter().flatten().flat_map(|start| start.ancestors());
+    // The interfaces of plugins are what makes a folder weir's: `plugins/` alone may be anybody's.
+    let root = folders.find(|folder| folder.join("wit/aggregate.wit").exists())?;
+    Some(root.join(part)).filter(|found| found.exists())
+}
+
+/// The folder of a plugin, and what it is written in.
+fn open(folder: &Path) -> Result<(PathBuf, Language), Failure> {
+    let shown = folder.display();
+    let found = folder
+        .canonicalize()
+        .map_err(|error| Failure::user(format!("{shown}: {error}; give a plugin's folder")))?;
+    let language = Language::of(&found).ok_or_else(|| {
+        let make = "`weir plugin new NAME --lang python` makes one";
+        Failure::user(format!("{shown} has neither a Cargo.toml nor a plugin.py, so it is not a plugin's folder; {make}"))
+    })?;
+    Ok((found, language))
+}
+
+pub(super) fn run(arguments: &Build) -> Result<(), Failure> {
+    build(&arguments.folder, arguments.out.as_deref(), arguments.script.as_deref())
+}
+
+/// Builds a plugin's folder; gives the component's path.
+pub(super) fn folder(folder: &Path) -> Result<PathBuf, Failure> {
+    build(folder, None, None)?;
+    let dist = folder.join("dist");
+    let built = fs::read_dir(&dist).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let mut components: Vec<PathBuf> =
+        built.filter(|path| path.extension().is_some_and(|extension| extension == "wasm")).collect();
+    match (components.pop(), components.pop()) {
+        (Some(component), None) => Ok(component),
+        _ => Err(Failure::user(format!("{} does not hold one component; push the one that you mean", dist.display()))),
+    }
+}
+
+fn build(folder: &Path, out: Option<&Path>, script: Option<&Path>) -> Result<(), Failure> {
+    let (folder, language) = open(folder)?;
+    let built = match language {
+        Language::Rust => in_rust(&folder, out, script),
+        Language::Python => {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            check_name(&name)?;
+            in_python("build", &folder, out)
+        }
+    };
+    ended(built?, "the plugin was not built; see above")
+}
+
+pub(super) fn test(arguments: &Test) -> Result<(), Failure> {
+    let (folder, language) = open(&arguments.folder)?;
+    let tested = match language {
+        Language::Rust => {
+            let mut cargo = Command::new("cargo");
+            cargo.arg("test").arg("--manifest-path").arg(folder.join("Cargo.toml"));
+            status(cargo, "install Rust from https://rustup.rs")
+        }
+        Language::Python => in_python("test", &folder, None),
+    };
+    ended(tested?, "tests of the plugin failed; see above")
+}
+
+fn in_rust(folder: &Path, out: Option<&Path>, script: Option<&Path>) -> Result<Option<i32>, Failure> {
+    let missing = "the script that builds plugins was not found; give --script, or set WEIR_PLUGIN_BUILD, to \
+                   plugins/build of weir's sources";
+    let script = match script {
+        Some(given) => given.to_owned(),
+        None => in_checkout("plugins/build").ok_or_else(|| Failure::user(missing))?,
+    };
+    let mut command = Command::new(script);
+    if let Some(out) = out {
+        command.arg("--out").arg(out);
+    }
+    command.arg(folder);
+    status(command, "give --script, plugins/build of weir's sources")
+}
+
+/// Lets the kit do its work.
+fn in_python(verb: &str, folder: &Path, out: Option<&Path>) -> Result<Option<i32>, Failure> {
+    let kit = kit::python()?;
+    let python = std::env::var_os("WEIR_PYTHON").unwrap_or_else(|| "python3".into());
+    let mut command = Command::new(python);
+    command.args(["-m", "weir.plugin", verb]).arg(folder).env("PYTHONPATH", kit.path());
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    if let Some(out) = out {
+        command.arg("--out").arg(out);
+    }
+    status(command, "install Python 3.10 or newer, or set WEIR_PYTHON to it")
+}
+
+fn status(mut command: Command, cure: &str) -> Result<Option<i32>, Failure> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status();
+    let status = status.map_err(|error| Failure::external(format!("cannot start {program}: {error}; {cure}")))?;
+    Ok(status.code())
+}
+
+/// Exit codes of the tool-chains: 1 is the plugin's fault.
+fn ended(code: Option<i32>, failed: &str) -> Result<(), Failure> {
+    match code {
+        Some(0) => Ok(()),
+        Some(1 | 101) => Err(Failure::user(failed)),
+        _ => Err(Failure::external(failed)),
+    }
+}

@@ -1,0 +1,145 @@
+//! `weir plugin new`: a plugin's folder, with a function and its test, from the templates.
+
+use super::build::{Language, in_checkout};
+use super::check_name;
+use crate::command::init::{fill, write};
+use crate::command::print;
+use crate::failure::Failure;
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+/// Make the folder of a plugin
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weir plugin new tip_percent --lang python\n  \
+                  weir plugin new fare_rise --kind aggregate --dir plugins/fare_rise")]
+pub(crate) struct New {
+    /// Its name, and that of its function
+    name: String,
+    /// What it is written in
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    lang: Language,
+    /// What its function does
+    #[arg(long, value_enum, default_value_t = PluginKind::Scalar)]
+    kind: PluginKind,
+    /// The folder to make (default: NAME)
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Where the kit for Rust is (default: guest-sdk/rust of the checkout around this folder or this program)
+    #[arg(long, value_name = "PATH", env = "WEIR_SDK")]
+    sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PluginKind {
+    /// One value from the arguments of each row
+    Scalar,
+    /// One value from many rows
+    Aggregate,
+}
+
+/// The templates of a kind: where each goes in the folder, and its text.
+type Templates = &'static [(&'static str, &'static str)];
+
+fn templates(language: Language, kind: PluginKind) -> Templates {
+    match (language, kind) {
+        (Language::Rust, PluginKind::Scalar) => &[
+            ("Cargo.toml", include_str!("../../../templates/plugin/rust/Cargo.toml")),
+            ("src/lib.rs", include_str!("../../../templates/plugin/rust/scalar.rs")),
+        ],
+        (Language::Rust, PluginKind::Aggregate) => &[
+            ("Cargo.toml", include_str!("../../../templates/plugin/rust/Cargo.toml")),
+            ("src/lib.rs", include_str!("../../../templates/plugin/rust/aggregate.rs")),
+        ],
+        (Language::Python, PluginKind::Scalar) => &[
+            ("plugin.py", include_str!("../../../templates/plugin/python/scalar.py")),
+            ("test_plugin.py", include_str!("../../../templates/plugin/python/test_scalar.py")),
+        ],
+        (Language::Python, PluginKind::Aggregate) => &[
+            ("plugin.py", include_str!("../../../templates/plugin/python/aggregate.py")),
+            ("test_plugin.py", include_str!("../../../templates/plugin/python/test_aggregate.py")),
+        ],
+    }
+}
+
+const SERDE: &str = "serde = { version = \"1\", default-features = false, features = [\"derive\"] }\n";
+
+pub(super) fn run(arguments: &New) -> Result<(), Failure> {
+    let name = &arguments.name;
+    check_name(name)?;
+    let folder = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(name));
+    let shown = folder.display();
+    if let Some(other) = Language::of(&folder) {
+        return Err(Failure::user(format!("{shown} holds a plugin in {other} already; give another --dir")));
+    }
+    let sdk = match arguments.lang {
+        Language::Rust => rust_kit(arguments.sdk.as_deref())?.display().to_string(),
+        Language::Python => String::new(),
+    };
+    let serde = match arguments.kind {
+        PluginKind::Scalar => "",
+        PluginKind::Aggregate => SERDE,
+    };
+    let marks = [
+        ("{{NAME}}", name.clone()),
+        ("{{TYPE}}", type_name(name)),
+        ("{{SDK}}", sdk),
+        ("{{SERDE}}\n", serde.to_owned()),
+    ];
+    for (path, text) in templates(arguments.lang, arguments.kind) {
+        write(&folder.join(path), &fill(text, &marks))?;
+    }
+    print(&format!(
+        "made {shown}\n\n  weir plugin test {shown}\n  weir plugin build {shown}\n  \
+         weir plugin push {name} {shown}/dist/{name}.wasm --activate"
+    ))
+}
+
+fn rust_kit(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    let missing = "no kit found for plugins in Rust; give --sdk, or set WEIR_SDK, to the folder guest-sdk/rust of \
+                   weir's sources";
+    match given {
+        Some(given) => {
+            given.canonicalize().map_err(|error| Failure::user(format!("{}: {error}", given.display())))
+        }
+        None => in_checkout("guest-sdk/rust").ok_or_else(|| Failure::user(missing)),
+    }
+}
+
+/// `fare_rise` -> `FareRise`
+fn type_name(name: &str) -> String {
+    let words = name.split('_').filter_map(|word| word.split_at_checked(1));
+    words.map(|(first, rest)| first.to_ascii_uppercase() + rest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn types_are_named_after_plugins() {
+        assert_eq!(type_name("fare_rise"), "FareRise");
+        assert_eq!(type_name("a__b2"), "AB2");
+    }
+
+    #[test]
+    fn a_new_plugin_is_complete_and_never_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let sdk = folder.path().join("sdk");
+        write(&sdk.join("Cargo.toml"), "").unwrap();
+        for lang in [Language::Rust, Language::Python] {
+            for kind in [PluginKind::Scalar, PluginKind::Aggregate] {
+                let dir = folder.path().join(format!("{lang:?}{kind:?}"));
+                let name = "fare_rise".to_owned();
+                let arguments = New { name, lang, kind, dir: Some(dir.clone()), sdk: Some(sdk.clone()) };
+                run(&arguments).unwrap();
+                for (path, _) in templates(lang, kind) {
+                    let text = fs::read_to_string(dir.join(path)).unwrap();
+                    assert!(!text.contains("{{"), "{text}");
+                    assert!(text.contains("fare_rise") || text.contains("FareRise"), "{text}");
+                }
+                assert_eq!(run(&arguments).unwrap_err().exit_code(), 1);
+            }
+        }
+    }
+}

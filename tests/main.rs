@@ -52,6 +52,7 @@ mod operations;
 mod operations_definitions;
 mod operations_plugins;
 mod plugins;
+mod plugins_python;
 mod postgres_tables;
 mod put_back;
 mod read_back;

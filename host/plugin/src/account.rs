@@ -3,6 +3,7 @@
 //! know what a job is.
 
 use crate::breaker::Breaker;
+use crate::guest::Caller;
 use crate::plugin::Plugin;
 use crate::pool::Pool;
 use crate::usage::PluginUsage;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// One job's dealings with one version of a plugin.
 pub(crate) struct Account {
-    job: Box<str>,
+    job: Arc<str>,
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) pool: Pool,
     breaker: Breaker,
@@ -29,8 +30,10 @@ impl fmt::Debug for Account {
 
 impl Account {
     pub(crate) fn new(plugin: &Arc<Plugin>, job: &str) -> Self {
-        let pool = Pool::new(&plugin.shared, plugin.pre.clone(), Arc::clone(&plugin.name));
-        Account { job: job.into(), plugin: Arc::clone(plugin), pool, breaker: Breaker::default() }
+        let job = Arc::from(job);
+        let caller = Caller { plugin: &plugin.name, job: &job };
+        let pool = Pool::new(&plugin.shared, plugin.pre.clone(), caller);
+        Account { job, plugin: Arc::clone(plugin), pool, breaker: Breaker::default() }
     }
 
     /// Why nothing may be called now, if that is so.

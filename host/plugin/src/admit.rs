@@ -6,7 +6,7 @@ use crate::describe::{self, Described};
 use crate::engine::{PluginHost, Shared};
 use crate::error::{Phase, PluginError};
 use crate::failure::{Cause, Failure, one_line};
-use crate::guest::Guest;
+use crate::guest::{Caller, Guest};
 use crate::limits::Limits;
 use crate::plugin::Plugin;
 use crate::wire::IMPORTS;
@@ -43,7 +43,7 @@ impl PluginHost {
             .linker
             .instantiate_pre(&component)
             .map_err(|error| start(format!("cannot be linked: {}", one_line(&format!("{error:#}")))))?;
-        let mut guest = Guest::start(shared, &pre, &plugin, 0, &Arc::default())
+        let mut guest = Guest::start(shared, &pre, Caller { plugin: &plugin, job: &Arc::default() }, 0, &Arc::default())
             .map_err(|failure| refusal(name, Phase::Instantiate, &failure))?;
         check_types(&mut guest, &exports).map_err(|reasons| refuse(Phase::Instantiate, reasons))?;
         let functions =

@@ -154,6 +154,11 @@ impl PluginAggregate {
         Ok(aggregate)
     }
 
+    /// What its states share with it.
+    pub(crate) fn bound(&self) -> &Arc<Bound> {
+        &self.bound
+    }
+
     /// Calls without rows: an empty update, and the value of no rows, merged and finished.
     pub(crate) fn dry_run(&self) -> Result<(), String> {
         let bound = &self.bound;

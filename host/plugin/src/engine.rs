@@ -7,6 +7,7 @@ use crate::compile::CompileWith;
 use crate::error::{Phase, PluginError};
 use crate::failure::one_line;
 use crate::guest::GuestData;
+use crate::journal::{Journal, LogLine};
 use crate::limits::Limits;
 use crate::wire::{Level, PLATFORM};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ struct Parts {
     compiled: PathBuf,
     compile_with: CompileWith,
     clock: Arc<dyn Clock>,
+    journal: Arc<Journal>,
     /// Instances reserve terabytes of address space between them, which a process without plugins can do without.
     shared: OnceLock<Arc<Shared>>,
     /// Held while `shared` is made, so that it is made once.
@@ -75,9 +77,9 @@ impl PluginHost {
     /// nobody else: what is found there runs as native code.
     pub fn new(compiled: &Path, limits: Limits, compile_with: CompileWith, clock: Arc<dyn Clock>) -> Self {
         let (compiled, shared, starting) = (compiled.to_owned(), OnceLock::new(), Mutex::new(()));
-        let halted = Arc::default();
+        let (halted, journal) = (Arc::default(), Arc::default());
         PluginHost {
-            parts: Arc::new(Parts { limits, compiled, compile_with, clock, shared, starting, halted }),
+            parts: Arc::new(Parts { limits, compiled, compile_with, clock, journal, shared, starting, halted }),
         }
     }
 
@@ -85,6 +87,11 @@ impl PluginHost {
     /// process that stops, and does not wait for what rows may take that are read already.
     pub fn halt(&self) {
         self.parts.halted.store(true, Ordering::Relaxed);
+    }
+
+    /// What a plugin has logged last, behind line `after`, oldest first.
+    pub fn log(&self, plugin: &str, after: u64) -> Vec<LogLine> {
+        self.parts.journal.read(plugin, after)
     }
 
     /// What every guest may use.
@@ -117,7 +124,7 @@ impl Shared {
     fn start(parts: &Parts) -> wasmtime::Result<Shared> {
         let engine = Engine::new(&running_config(&parts.limits))?;
         Ok(Shared {
-            linker: linker(&engine)?,
+            linker: linker(&engine, &parts.journal, &parts.clock)?,
             cache: CompiledCache::new(&parts.compiled, &engine),
             engine,
             limits: parts.limits.clone(),
@@ -168,13 +175,24 @@ fn running_config(limits: &Limits) -> Config {
 }
 
 /// All that a guest can import.
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestData>> {
+fn linker(
+    engine: &Engine,
+    journal: &Arc<Journal>,
+    clock: &Arc<dyn Clock>,
+) -> wasmtime::Result<Linker<GuestData>> {
     let mut linker = Linker::new(engine);
+    let (journal, clock) = (Arc::clone(journal), Arc::clone(clock));
+    let log = move |store: StoreContextMut<'_, GuestData>, said: (Level, String)| log(store, said, &journal, &*clock);
     linker.instance(PLATFORM)?.func_wrap("log", log)?;
     Ok(linker)
 }
 
-fn log(mut store: StoreContextMut<'_, GuestData>, (level, message): (Level, String)) -> wasmtime::Result<()> {
+fn log(
+    mut store: StoreContextMut<'_, GuestData>,
+    (level, message): (Level, String),
+    journal: &Journal,
+    clock: &dyn Clock,
+) -> wasmtime::Result<()> {
     // What the host does for a guest is paid with the guest's fuel.
     let cost = FUEL_PER_LOG_LINE + message.len() as u64;
     let left = store.get_fuel()?.checked_sub(cost).ok_or(Trap::OutOfFuel)?;
@@ -184,12 +202,25 @@ fn log(mut store: StoreContextMut<'_, GuestData>, (level, message): (Level, Stri
         return Ok(());
     }
     data.log_lines_left -= 1;
-    let (plugin, line) = (&*data.plugin, one_line(&message));
-    match level {
-        Level::Debug => tracing::debug!(plugin, "{line}"),
-        Level::Info => tracing::info!(plugin, "{line}"),
-        Level::Warn => tracing::warn!(plugin, "{line}"),
-        Level::Error => tracing::error!(plugin, "{line}"),
-    }
+    let (plugin, job, message) = (&*data.plugin, Arc::clone(&data.job), one_line(&message));
+    let level = match level {
+        Level::Debug => {
+            tracing::debug!(plugin, "{message}");
+            "debug"
+        }
+        Level::Info => {
+            tracing::info!(plugin, "{message}");
+            "info"
+        }
+        Level::Warn => {
+            tracing::warn!(plugin, "{message}");
+            "warn"
+        }
+        Level::Error => {
+            tracing::error!(plugin, "{message}");
+            "error"
+        }
+    };
+    journal.write(&data.plugin, LogLine { number: 0, at: clock.now(), level, job, message });
     Ok(())
 }

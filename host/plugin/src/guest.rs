@@ -17,6 +17,8 @@ const LOG_LINES_PER_INSTANCE: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct GuestData {
     pub(crate) plugin: Arc<str>,
+    /// Whose calls it answers; nobody's while a component is admitted.
+    pub(crate) job: Arc<str>,
     pub(crate) log_lines_left: u32,
     limiter: MemoryLimiter,
 }
@@ -32,6 +34,13 @@ pub(crate) struct Guest {
     pub(crate) generation: u64,
     // Declared last: a place counts as free only when the store is gone.
     _place: Place,
+}
+
+/// Which plugin is called, and for which job.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) plugin: &'a Arc<str>,
+    pub(crate) job: &'a Arc<str>,
 }
 
 /// One of the places for live instances, given back on drop.
@@ -64,14 +73,15 @@ impl Guest {
     pub(crate) fn start(
         shared: &Arc<Shared>,
         pre: &InstancePre<GuestData>,
-        plugin: &Arc<str>,
+        caller: Caller<'_>,
         generation: u64,
         usage: &Arc<Usage>,
     ) -> Result<Self, Failure> {
         let limits = &shared.limits;
         let place = Place::take(shared)?;
         let data = GuestData {
-            plugin: Arc::clone(plugin),
+            plugin: Arc::clone(caller.plugin),
+            job: Arc::clone(caller.job),
             log_lines_left: LOG_LINES_PER_INSTANCE,
             limiter: MemoryLimiter::new(limits.memory_bytes),
         };

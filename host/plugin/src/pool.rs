@@ -4,7 +4,7 @@
 
 use crate::engine::Shared;
 use crate::failure::{Cause, Failure};
-use crate::guest::{Guest, GuestData};
+use crate::guest::{Caller, Guest, GuestData};
 use crate::usage::Usage;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,15 +18,17 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
     pre: InstancePre<GuestData>,
     plugin: Arc<str>,
+    job: Arc<str>,
     usage: Arc<Usage>,
     generation: AtomicU64,
     idle: Mutex<Vec<Guest>>,
 }
 
 impl Pool {
-    pub(crate) fn new(shared: &Arc<Shared>, pre: InstancePre<GuestData>, plugin: Arc<str>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, pre: InstancePre<GuestData>, caller: Caller<'_>) -> Self {
         let (generation, idle) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-        Pool { shared: Arc::clone(shared), pre, plugin, usage: Arc::default(), generation, idle }
+        let (plugin, job) = (Arc::clone(caller.plugin), Arc::clone(caller.job));
+        Pool { shared: Arc::clone(shared), pre, plugin, job, usage: Arc::default(), generation, idle }
     }
 
     /// Runs one call in an instance that may have been used before.
@@ -71,7 +73,8 @@ impl Pool {
 
     fn start(&self) -> Result<Guest, Failure> {
         let generation = self.generation.load(Ordering::Acquire);
-        Guest::start(&self.shared, &self.pre, &self.plugin, generation, &self.usage)
+        let caller = Caller { plugin: &self.plugin, job: &self.job };
+        Guest::start(&self.shared, &self.pre, caller, generation, &self.usage)
     }
 
     fn take(&self) -> Result<Guest, Failure> {

@@ -88,6 +88,16 @@ impl PluginScalar {
         answer.map(|_| ()).map_err(|failure| self.blame(&failure))
     }
 
+    /// One call in an instance that may have been used before.
+    pub(crate) fn run<T>(&self, call: impl FnOnce(&mut Guest) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.account.pool.run(call)
+    }
+
+    /// Drops every instance.
+    pub(crate) fn forget(&self) {
+        self.account.barrier();
+    }
+
     fn blame(&self, failure: &Failure) -> String {
         self.account.plugin.blame(&self.info.name, "call", failure)
     }

@@ -81,6 +81,30 @@ pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Result
     Ok(answer(StatusCode::OK, &described.await??))
 }
 
+/// What may follow `?` of a log.
+pub(crate) const LOG_PARAMETERS: &[Parameter] =
+    &[Parameter { name: "after", does: "only lines behind the one of this number" }];
+
+/// `GET /v1/plugins/{name}/logs`: what it has logged last, up to 1,000 lines, oldest first.
+pub(crate) async fn logs(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::parse(query.as_deref())?;
+    let after = query.take("after").map(String::from);
+    query.finish(LOG_PARAMETERS)?;
+    let after: u64 = after.map_or(Ok(0), |text| text.parse()).map_err(|_| {
+        Problem::malformed("the parameter `after` is not a line's number; give that of the last one that you have")
+    })?;
+    let plugins = app.served.plugins.clone();
+    let lines = blocking(move || {
+        find(&plugins, &name)?;
+        Ok::<_, Problem>(json!({ "plugin": name, "lines": plugins.host().log(&name, after) }))
+    });
+    Ok(answer(StatusCode::OK, &lines.await??))
+}
+
 /// The body of an activation.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -108,6 +108,13 @@ const ROUTES: &[Route] = &[
         || post(plugins::push),
     ),
     route("GET", "/v1/plugins/{name}", &[], "one plugin", || get(plugins::one)),
+    route(
+        "GET",
+        "/v1/plugins/{name}/logs",
+        plugins::LOG_PARAMETERS,
+        "what a plugin has logged last, up to 1,000 lines since the server started",
+        || get(plugins::logs),
+    ),
     route("DELETE", "/v1/plugins/{name}", &[], "deletes a plugin that no job calls", || {
         delete(plugins::remove)
     }),

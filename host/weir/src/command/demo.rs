@@ -3,7 +3,7 @@
 
 use super::init::{self, Entities};
 use super::serve::Server;
-use super::{lookup, plugin, print};
+use super::{lookup, print};
 use crate::client::{Client, ServerArguments};
 use crate::failure::Failure;
 use crate::runtime;
@@ -131,7 +131,7 @@ fn components(asked: Option<&Path>) -> Result<Vec<(Example, PathBuf)>, Failure> 
         Some(folder) => {
             return Err(Failure::user(format!("--plugins {}: is not a folder", folder.display())));
         }
-        None => plugin::build::in_checkout("plugins/dist"),
+        None => in_checkout("plugins/dist"),
     };
     let found: Vec<(Example, PathBuf)> = folder
         .iter()
@@ -341,6 +341,15 @@ fn short(value: &Value) -> String {
         Some(number) => format!("{number:.3}"),
         None => table::cell(value),
     }
+}
+
+/// A part of weir's sources, if the working folder or this program is inside them.
+fn in_checkout(part: &str) -> Option<PathBuf> {
+    let around = [std::env::current_dir(), std::env::current_exe()];
+    let mut folders = around.iter().flatten().flat_map(|start| start.ancestors());
+    // The interfaces of plugins are what makes a folder weir's: `plugins/` alone may be anybody's.
+    let root = folders.find(|folder| folder.join("wit/aggregate.wit").exists())?;
+    Some(root.join(part)).filter(|found| found.exists())
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ enum Command {
         #[command(subcommand)]
         command: sink::SinkCommand,
     },
-    /// The life of a plugin: new, build, test, check, push, list, activate, rollback, delete
+    /// The life of a plugin: new, build, test, check, push, list, logs, activate, rollback, delete
     Plugin {
         #[command(subcommand)]
         command: plugin::PluginCommand,

@@ -19,9 +19,6 @@ pub(crate) struct Build {
     /// Where the component goes (default: DIR/dist)
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// The script that builds plugins in Rust (default: plugins/build of the checkout around this folder or this program)
-    #[arg(long, value_name = "PATH", env = "WEIR_PLUGIN_BUILD")]
-    script: Option<PathBuf>,
 }
 
 /// Run the tests of a plugin's folder, without WebAssembly
@@ -63,15 +60,6 @@ impl Language {
     }
 }
 
-/// A part of weir's sources, if the working folder or this program is inside them.
-pub(crate) fn in_checkout(part: &str) -> Option<PathBuf> {
-    let around = [std::env::current_dir(), std::env::current_exe()];
-    let mut folders = around.iter().flatten().flat_map(|start| start.ancestors());
-    // The interfaces of plugins are what makes a folder weir's: `plugins/` alone may be anybody's.
-    let root = folders.find(|folder| folder.join("wit/aggregate.wit").exists())?;
-    Some(root.join(part)).filter(|found| found.exists())
-}
-
 /// The folder of a plugin, and what it is written in.
 fn open(folder: &Path) -> Result<(PathBuf, Language), Failure> {
     let shown = folder.display();
@@ -86,12 +74,12 @@ fn open(folder: &Path) -> Result<(PathBuf, Language), Failure> {
 }
 
 pub(super) fn run(arguments: &Build) -> Result<(), Failure> {
-    build(&arguments.folder, arguments.out.as_deref(), arguments.script.as_deref())
+    build(&arguments.folder, arguments.out.as_deref())
 }
 
 /// Builds a plugin's folder; gives the component's path.
 pub(super) fn folder(folder: &Path) -> Result<PathBuf, Failure> {
-    build(folder, None, None)?;
+    build(folder, None)?;
     let dist = folder.join("dist");
     let built = fs::read_dir(&dist).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
     let mut components: Vec<PathBuf> =
@@ -102,10 +90,10 @@ pub(super) fn folder(folder: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-fn build(folder: &Path, out: Option<&Path>, script: Option<&Path>) -> Result<(), Failure> {
+fn build(folder: &Path, out: Option<&Path>) -> Result<(), Failure> {
     let (folder, language) = open(folder)?;
     let built = match language {
-        Language::Rust => in_rust(&folder, out, script),
+        Language::Rust => in_rust(&folder, out),
         Language::Python => {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             check_name(&name)?;
@@ -128,27 +116,27 @@ pub(super) fn test(arguments: &Test) -> Result<(), Failure> {
     ended(tested?, "tests of the plugin failed; see above")
 }
 
-fn in_rust(folder: &Path, out: Option<&Path>, script: Option<&Path>) -> Result<Option<i32>, Failure> {
-    let missing = "the script that builds plugins was not found; give --script, or set WEIR_PLUGIN_BUILD, to \
-                   plugins/build of weir's sources";
-    let script = match script {
-        Some(given) => given.to_owned(),
-        None => in_checkout("plugins/build").ok_or_else(|| Failure::user(missing))?,
-    };
-    let mut command = Command::new(script);
+/// Lets the kit's script do its work; what it compiles is kept beside the kit.
+fn in_rust(folder: &Path, out: Option<&Path>) -> Result<Option<i32>, Failure> {
+    let kit = kit::unpacked()?;
+    let mut command = Command::new("bash");
+    command.arg(kit.join("plugins/build"));
     if let Some(out) = out {
         command.arg("--out").arg(out);
     }
     command.arg(folder);
-    status(command, "give --script, plugins/build of weir's sources")
+    if std::env::var_os("WEIR_TARGET_DIR").is_none() {
+        command.env("WEIR_TARGET_DIR", kit::cache()?.join("plugins-target"));
+    }
+    status(command, "the script that builds plugins in Rust needs it")
 }
 
-/// Lets the kit do its work.
+/// Lets the kit's package do its work.
 fn in_python(verb: &str, folder: &Path, out: Option<&Path>) -> Result<Option<i32>, Failure> {
-    let kit = kit::python()?;
+    let kit = kit::unpacked()?.join("guest-sdk/python");
     let python = std::env::var_os("WEIR_PYTHON").unwrap_or_else(|| "python3".into());
     let mut command = Command::new(python);
-    command.args(["-m", "weir.plugin", verb]).arg(folder).env("PYTHONPATH", kit.path());
+    command.args(["-m", "weir.plugin", verb]).arg(folder).env("PYTHONPATH", kit);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     if let Some(out) = out {
         command.arg("--out").arg(out);

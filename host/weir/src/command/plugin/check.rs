@@ -1,25 +1,69 @@
-//! `weir plugin check`: whether a server would take a component, without one.
+//! `weir plugin check`: whether a server would take a component, and whether its functions keep the laws that weir relies
+//! on. Needs no server. Knows how a report is shown; what is tried is the plugin host's business.
 
-use crate::command::print;
+use super::report;
+use crate::command::{print, print_json};
 use crate::failure::Failure;
 use crate::plugins;
 use clap::Args;
+use sonic_rs::json;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_plan::is_name;
-use weir_plugin::{CompileWith, Limits, PluginHost};
+use weir_plugin::{CompileWith, LabSettings, Limits, Plugin, PluginHost};
 
-/// Say whether a server would take a component, and what its functions are
+/// Say whether a server would take a component, and try its functions on made-up rows
+///
+/// Aggregates must give the same value however their rows are cut into stretches, calls and keys; scalar functions must
+/// look at nothing except their row. Where that is not so, the smallest case is shown. Exit code 1: refused, or a law is
+/// broken.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  weir plugin check tip_percent/dist/tip_percent.wasm")]
+#[command(after_help = "Examples:\n  weir plugin check tip_percent/dist/tip_percent.wasm\n  \
+                  weir plugin check trip.wasm --cases 1000 --html trip.html")]
 pub(crate) struct Check {
     /// The component, a .wasm file
     file: PathBuf,
+    /// Made-up histories for each law
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    cases: u32,
+    /// What they are made of: the same for the same number
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the report to this file too, as a page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// The report as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Check) -> Result<(), Failure> {
+    let (_compiled, plugin) = admitted(arguments)?;
+    eprintln!("weir: trying {} function(s)", plugin.exports().len());
+    let settings = LabSettings { cases: arguments.cases, seed: arguments.seed };
+    let tried = plugin.try_laws(settings).map_err(Failure::user)?;
+    let shown = arguments.file.display().to_string();
+    if arguments.json {
+        let ignored = plugin.ignored();
+        let body = json!({"file": shown, "sha256": plugin.sha256(), "functions": &tried, "ignored": ignored});
+        print_json(&body)?;
+    } else {
+        print(report::text(&shown, &plugin, &tried).trim_end())?;
+    }
+    if let Some(html) = &arguments.html {
+        fs::write(html, report::html(&shown, &plugin, &tried))
+            .map_err(|error| Failure::external(format!("cannot write {}: {error}", html.display())))?;
+    }
+    if tried.iter().all(weir_plugin::Tried::is_sound) {
+        return Ok(());
+    }
+    Err(Failure::user("a law is broken: values would depend on how weir cuts and orders the work"))
+}
+
+/// The component, taken as a server takes it; its compiled code is in a folder that goes with the first of the two.
+fn admitted(arguments: &Check) -> Result<(tempfile::TempDir, Arc<Plugin>), Failure> {
     let shown = arguments.file.display();
     let bytes = fs::read(&arguments.file)
         .map_err(|error| Failure::user(format!("cannot read {shown}: {error}; give a .wasm file")))?;
@@ -29,10 +73,8 @@ pub(super) fn run(arguments: &Check) -> Result<(), Failure> {
         .map_err(|error| Failure::external(format!("cannot make a temporary folder: {error}")))?;
     let compile_with = CompileWith::Child { program: plugins::this_program()? };
     eprintln!("weir: compiling {shown}");
-    let host = PluginHost::new(compiled.path(), Limits::default(), compile_with, Arc::new(SystemClock::new()));
+    let clock = Arc::new(SystemClock::new());
+    let host = PluginHost::new(compiled.path(), Limits::default(), compile_with, clock);
     let plugin = host.admit(&name, &bytes)?;
-    let mut lines = vec![format!("{shown} is a plugin that a server takes:")];
-    lines.extend(plugin.exports().iter().map(|export| format!("  {export}")));
-    lines.extend(plugin.ignored().iter().map(|export| format!("  {export} is not weir's, and ignored")));
-    print(&lines.join("\n"))
+    Ok((compiled, plugin))
 }

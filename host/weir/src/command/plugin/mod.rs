@@ -1,10 +1,11 @@
 //! `weir plugin ..`: the life of a plugin. `new`, `build` and `test` work on folders, `check` on a component, the others
 //! ask a running server.
 
-pub(super) mod build;
+mod build;
 mod check;
 mod kit;
 mod new;
+mod report;
 mod server;
 
 use crate::failure::Failure;
@@ -18,6 +19,7 @@ pub(crate) enum PluginCommand {
     Check(check::Check),
     Push(server::Push),
     List(server::List),
+    Logs(server::Logs),
     Activate(server::Activate),
     Rollback(server::Rollback),
     Delete(server::Delete),
@@ -31,6 +33,7 @@ pub(super) fn run(command: PluginCommand) -> Result<(), Failure> {
         PluginCommand::Check(arguments) => check::run(&arguments),
         PluginCommand::Push(arguments) => server::push(&arguments),
         PluginCommand::List(arguments) => server::list(&arguments),
+        PluginCommand::Logs(arguments) => server::logs(&arguments),
         PluginCommand::Activate(arguments) => server::activate(&arguments),
         PluginCommand::Rollback(arguments) => server::rollback(&arguments),
         PluginCommand::Delete(arguments) => server::delete(&arguments),

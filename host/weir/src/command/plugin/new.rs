@@ -1,12 +1,12 @@
 //! `weir plugin new`: a plugin's folder, with a function and its test, from the templates.
 
-use super::build::{Language, in_checkout};
-use super::check_name;
+use super::build::Language;
+use super::{check_name, kit};
 use crate::command::init::{fill, write};
 use crate::command::print;
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Make the folder of a plugin
 #[derive(Debug, Args)]
@@ -24,9 +24,6 @@ pub(crate) struct New {
     /// The folder to make (default: NAME)
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Where the kit for Rust is (default: guest-sdk/rust of the checkout around this folder or this program)
-    #[arg(long, value_name = "PATH", env = "WEIR_SDK")]
-    sdk: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -61,6 +58,9 @@ fn templates(language: Language, kind: PluginKind) -> Templates {
     }
 }
 
+/// Where a plugin in Rust has its own copy of what it depends on, so that it stands alone.
+const RUST_KIT: &str = "weir";
+
 const SERDE: &str = "serde = { version = \"1\", default-features = false, features = [\"derive\"] }\n";
 
 pub(super) fn run(arguments: &New) -> Result<(), Failure> {
@@ -71,10 +71,6 @@ pub(super) fn run(arguments: &New) -> Result<(), Failure> {
     if let Some(other) = Language::of(&folder) {
         return Err(Failure::user(format!("{shown} holds a plugin in {other} already; give another --dir")));
     }
-    let sdk = match arguments.lang {
-        Language::Rust => rust_kit(arguments.sdk.as_deref())?.display().to_string(),
-        Language::Python => String::new(),
-    };
     let serde = match arguments.kind {
         PluginKind::Scalar => "",
         PluginKind::Aggregate => SERDE,
@@ -82,27 +78,21 @@ pub(super) fn run(arguments: &New) -> Result<(), Failure> {
     let marks = [
         ("{{NAME}}", name.clone()),
         ("{{TYPE}}", type_name(name)),
-        ("{{SDK}}", sdk),
+        ("{{SDK}}", format!("{RUST_KIT}/guest-sdk/rust")),
         ("{{SERDE}}\n", serde.to_owned()),
     ];
     for (path, text) in templates(arguments.lang, arguments.kind) {
         write(&folder.join(path), &fill(text, &marks))?;
     }
+    if arguments.lang == Language::Rust {
+        for (path, text) in kit::RUST.into_iter().flat_map(kit::below) {
+            write(&folder.join(RUST_KIT).join(path), text)?;
+        }
+    }
     print(&format!(
         "made {shown}\n\n  weir plugin test {shown}\n  weir plugin build {shown}\n  \
          weir plugin push {name} {shown}/dist/{name}.wasm --activate"
     ))
-}
-
-fn rust_kit(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    let missing = "no kit found for plugins in Rust; give --sdk, or set WEIR_SDK, to the folder guest-sdk/rust of \
-                   weir's sources";
-    match given {
-        Some(given) => {
-            given.canonicalize().map_err(|error| Failure::user(format!("{}: {error}", given.display())))
-        }
-        None => in_checkout("guest-sdk/rust").ok_or_else(|| Failure::user(missing)),
-    }
 }
 
 /// `fare_rise` -> `FareRise`
@@ -125,13 +115,11 @@ mod tests {
     #[test]
     fn a_new_plugin_is_complete_and_never_written_over() {
         let folder = tempfile::tempdir().unwrap();
-        let sdk = folder.path().join("sdk");
-        write(&sdk.join("Cargo.toml"), "").unwrap();
         for lang in [Language::Rust, Language::Python] {
             for kind in [PluginKind::Scalar, PluginKind::Aggregate] {
                 let dir = folder.path().join(format!("{lang:?}{kind:?}"));
                 let name = "fare_rise".to_owned();
-                let arguments = New { name, lang, kind, dir: Some(dir.clone()), sdk: Some(sdk.clone()) };
+                let arguments = New { name, lang, kind, dir: Some(dir.clone()) };
                 run(&arguments).unwrap();
                 for (path, _) in templates(lang, kind) {
                     let text = fs::read_to_string(dir.join(path)).unwrap();

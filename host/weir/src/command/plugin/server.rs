@@ -1,4 +1,4 @@
-//! The verbs of `weir plugin` that ask a running server: push, list, activate, rollback, delete.
+//! The verbs of `weir plugin` that ask a running server: push, list, logs, activate, rollback, delete.
 
 use super::{build, check_name};
 use crate::client::{Client, ServerArguments, encode};
@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
+use weir_event::EventTime;
 
 /// A watched folder is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
@@ -38,6 +39,19 @@ pub(crate) struct Push {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  weir plugin list")]
 pub(crate) struct List {
+    #[command(flatten)]
+    answer: Answer,
+}
+
+/// What a plugin has logged
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weir plugin logs tip_percent -f")]
+pub(crate) struct Logs {
+    /// The plugin
+    name: String,
+    /// Go on with new lines, until Ctrl-C
+    #[arg(long, short)]
+    follow: bool,
     #[command(flatten)]
     answer: Answer,
 }
@@ -198,6 +212,37 @@ fn listing(listed: &Value) -> String {
         }
     }
     table::render(&["plugin", "version", "", "functions"], &rows)
+}
+
+pub(super) fn logs(arguments: &Logs) -> Result<(), Failure> {
+    check_name(&arguments.name)?;
+    let client = Client::new(&arguments.answer.server)?;
+    let mut after = 0;
+    loop {
+        let answer = client.get(&format!("/v1/plugins/{}/logs?after={after}", encode(&arguments.name)))?;
+        for line in answer["lines"].as_array().map_or(&[][..], |lines| &**lines) {
+            let number = line["number"].as_u64().unwrap_or_default();
+            if after > 0 && number > after + 1 {
+                print(&format!("({} lines came too fast to be kept)", number - after - 1))?;
+            }
+            after = number;
+            print(&if arguments.answer.json { line.to_string() } else { log_line(line) })?;
+        }
+        if !arguments.follow {
+            return Ok(());
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn log_line(line: &Value) -> String {
+    let at = EventTime::from_millis(line["at"].as_i64().unwrap_or_default());
+    let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let job = match text("job") {
+        job if job.is_empty() => String::new(),
+        job => format!(" [{job}]"),
+    };
+    format!("{at} {:5}{job} {}", text("level"), text("message"))
 }
 
 pub(super) fn activate(arguments: &Activate) -> Result<(), Failure> {

@@ -1,0 +1,82 @@
+//! What plugins have said last: their log lines, kept in memory for whoever asks. Knows a plugin's name and a job's; must
+//! not know what a line means.
+
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use weir_event::EventTime;
+
+/// Lines of one plugin that are kept.
+const LINES: usize = 1000;
+
+/// One line that a plugin has logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogLine {
+    /// Its number, counted from 1 over the plugin's lines in this process; one that is missing was pushed out.
+    pub number: u64,
+    /// When it was logged, milliseconds since 1970.
+    pub at: EventTime,
+    /// `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// The job that had called; none while a component is admitted.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub job: Arc<str>,
+    /// The text, cut where it is long.
+    pub message: String,
+}
+
+/// The last lines of every plugin.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    plugins: Mutex<BTreeMap<Arc<str>, Lines>>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    written: u64,
+    last: VecDeque<LogLine>,
+}
+
+impl Journal {
+    /// Keeps a line; its number is given to it here.
+    pub(crate) fn write(&self, plugin: &Arc<str>, mut line: LogLine) {
+        let mut plugins = self.lock();
+        let lines = plugins.entry(Arc::clone(plugin)).or_default();
+        lines.written += 1;
+        line.number = lines.written;
+        if lines.last.len() == LINES {
+            lines.last.pop_front();
+        }
+        lines.last.push_back(line);
+    }
+
+    /// The lines of a plugin behind number `after`, oldest first.
+    pub(crate) fn read(&self, plugin: &str, after: u64) -> Vec<LogLine> {
+        let plugins = self.lock();
+        let lines = plugins.get(plugin).into_iter().flat_map(|lines| &lines.last);
+        lines.filter(|line| line.number > after).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Lines>> {
+        self.plugins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_and_numbered() {
+        let (journal, plugin) = (Journal::default(), Arc::from("p"));
+        for at in 0..LINES as i64 + 5 {
+            let message = at.to_string();
+            let line = LogLine { number: 0, at: EventTime::from_millis(at), level: "info", job: "j".into(), message };
+            journal.write(&plugin, line);
+        }
+        let all = journal.read("p", 0);
+        assert_eq!((all.len(), all[0].number, &*all[0].message), (LINES, 6, "5"));
+        assert_eq!(journal.read("p", LINES as u64 + 4).len(), 1);
+        assert_eq!(journal.read("other", 0), []);
+    }
+}

@@ -31,7 +31,7 @@ help:
 	@echo "make plugins   build the sample plugins into plugins/dist"
 	@echo "make test      install what the tests need and run all of them"
 	@echo "make test-services  the tests against servers that are heavy: OpenSearch, Elasticsearch, ClickHouse, Druid, Spark, ..."
-	@echo "make torture   power lost, disks that fail, damaged files, many times over: make torture TIMES=50"
+	@echo "make torture   power lost, disks that fail, damaged files, random plugins, broken definitions, many times over: make torture TIMES=50"
 	@echo "make audit     advisories, licences and sources of everything that weir is made of"
 	@echo "make lint      formatting and clippy, warnings denied"
 	@echo "make release   target/release/weir to be installed, and its debug information beside it"
@@ -88,7 +88,8 @@ TIMES ?= 50
 
 torture:
 	cargo build --locked --workspace --all-targets
-	WEIR_TORTURE=$(TIMES) cargo test --locked --workspace --test weir -- torture --test-threads=1 --nocapture
+	WEIR_TORTURE=$(TIMES) WEIR_RANDOM_MODULES=$(TIMES)000 WEIR_MALFORMED=$(TIMES)0000 \
+		cargo test --locked --workspace --test weir -- torture random_modules malformed --test-threads=1 --nocapture
 
 lint:
 	cargo fmt --all --check

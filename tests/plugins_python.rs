@@ -121,8 +121,12 @@ fn a_folder_in_python_becomes_values_that_are_looked_up() {
     let (_, letters) = server.get("/v1/deadletters/s");
     let reason = letters["dead_letters"][0]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("plugin.py:14: ValueError: a fare below nought"), "{letters}");
-    let log = std::fs::read_to_string(here.join("serve.log")).expect("a log");
-    assert!(log.contains("saw aa"), "{log}");
+    let (code, said) = server.weir(&["plugin", "logs", "fares"]);
+    assert!(code == Some(0) && said.contains(" info  [j] saw aa\n"), "{said}");
+    let (_, told) = server.get("/v1/plugins/fares");
+    let used = &told["used_by"][0];
+    assert!(used["rows"].as_u64() >= Some(4) && used["seconds"].as_f64() > Some(0.0), "{told}");
+    assert!(used["memory_bytes"].as_u64() > Some(1 << 20), "{told}");
 
     assert!(server.terminate().success());
     let server = Server::start(&project, "");

@@ -23,6 +23,8 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 enum Made {
     /// A core module with the prelude, made a component of a world of `wit/`.
     Guest(&'static str),
+    /// A core module without the prelude, likewise.
+    Bare(&'static str),
     /// A whole component.
     Component,
     /// A core module, as it is.
@@ -40,7 +42,7 @@ enum Shows {
     Called,
 }
 
-use Made::{Component, Guest, Module, Text};
+use Made::{Bare, Component, Guest, Module, Text};
 use Shows::{At, Called};
 
 /// File, how it is made, when it shows, and part of the reason.
@@ -102,6 +104,43 @@ const ZOO: &[(&str, Made, Shows, &str)] = &[
     ("logs_for_ever", Guest("scalar"), Called, "used up its budget"),
     ("logs_much", Guest("scalar"), Called, "used up its budget"),
     ("loses_states", Guest("aggregate"), Called, "update of `g`: gave 0 states where 1 were due"),
+    ("starts_with_a_trap", Guest("scalar"), At(Phase::Instantiate), "trapped: wasm `unreachable`"),
+    ("starts_too_deep", Guest("scalar"), At(Phase::Instantiate), "call stack exhausted"),
+    ("starts_to_grow", Guest("scalar"), At(Phase::Instantiate), "of memory, of which it may have 67108864"),
+    ("describe_300", Guest("scalar"), At(Phase::Describe), "describes 300 functions, of which one component may have 256"),
+    ("describe_twice", Guest("scalar"), At(Phase::Describe), "describes `f` twice"),
+    ("describe_at_length", Guest("scalar"), At(Phase::Describe), "longer than 1000 characters"),
+    ("describe_65_arguments", Guest("scalar"), At(Phase::Describe), "has 65 arguments, of which it may have 64"),
+    ("describe_unknown_type", Guest("scalar"), At(Phase::Describe), "discriminant"),
+    ("describe_fills_memory", Guest("scalar"), At(Phase::Describe), "too much data"),
+    ("takes_room_for_ever", Bare("scalar"), At(Phase::Call), "it may loop for ever"),
+    ("takes_room_outside", Bare("scalar"), At(Phase::Call), "beyond end of memory"),
+    ("takes_room_at_odd_places", Bare("scalar"), At(Phase::Call), "not aligned"),
+    ("text_of_bad_bytes", Guest("scalar"), Called, "utf-8"),
+    ("text_beyond_end", Guest("scalar"), Called, "out of bounds"),
+    ("answer_beyond_end", Guest("scalar"), Called, "out of bounds"),
+    ("validity_of_others", Guest("scalar"), Called, "gave 2 validity bytes for 1 rows"),
+    ("lists_unasked", Guest("scalar"), Called, "gave lists, where double was promised"),
+    ("offsets_outside", Guest("scalar"), Called, "values where 7 were due"),
+    ("offsets_missing", Guest("scalar"), Called, "gave offsets that do not delimit 1 lists"),
+    ("offsets_begin_late", Guest("scalar"), Called, "gave offsets that do not delimit"),
+    ("null_with_values", Guest("scalar"), Called, "gave a null list that is not empty"),
+    ("refuses_at_length", Guest("scalar"), Called, "xxx…"),
+    ("refuses_in_bad_bytes", Guest("scalar"), Called, "utf-8"),
+    ("grows_by_pages", Guest("scalar"), Called, "of memory, of which it may have 67108864"),
+    ("grows_a_table", Guest("scalar"), Called, "trapped: wasm `unreachable`"),
+    ("divides_by_nought", Guest("scalar"), Called, "trapped: integer divide by zero"),
+    ("converts_nothing", Guest("scalar"), Called, "trapped: invalid conversion to integer"),
+    ("calls_nothing", Guest("scalar"), Called, "trapped: uninitialized element"),
+    ("calls_another_kind", Guest("scalar"), Called, "trapped: indirect call type mismatch"),
+    ("reads_below", Guest("scalar"), Called, "trapped: out of bounds memory access"),
+    ("ends_with_a_loop", Guest("scalar"), At(Phase::Call), "it may loop for ever"),
+    ("ends_with_a_trap", Guest("scalar"), At(Phase::Call), "trapped: wasm `unreachable`"),
+    ("state_too_long", Guest("aggregate"), Called, "gave a state of 65537 bytes, of which 65536 are allowed"),
+    ("gives_more_states", Guest("aggregate"), Called, "gave 4 states where 1 were due"),
+    ("states_outside", Guest("aggregate"), At(Phase::Call), "out of bounds"),
+    ("merges_for_ever", Guest("aggregate"), At(Phase::Call), "it may loop for ever"),
+    ("finishes_otherwise", Guest("aggregate"), At(Phase::Call), "gave float64s, where bigint was promised"),
 ];
 
 /// What is not a guest of the table: the text that guests share, the one that proves that they could behave, and one
@@ -123,16 +162,17 @@ fn bytes(name: &str, made: Made) -> Vec<u8> {
         Text => text.into_bytes(),
         Component => wat::parse_str(text).expect("the guest is WebAssembly text"),
         Module => wat::parse_str(format!("(module {text}\n)")).expect("the guest is WebAssembly text"),
-        Guest(world) => component(world, &text),
+        Guest(world) => component(world, &read("prelude"), &text),
+        Bare(world) => component(world, "", &text),
     }
 }
 
-/// A component of a world of `wit/`, made of the prelude and a guest's text.
-fn component(world: &str, guest: &str) -> Vec<u8> {
+/// A component of a world of `wit/`, made of what comes first and a guest's text.
+fn component(world: &str, prelude: &str, guest: &str) -> Vec<u8> {
     // Imports come first in a module.
     let (imports, rest): (Vec<&str>, Vec<&str>) =
         guest.lines().partition(|line| line.starts_with("(import "));
-    let text = format!("(module {}\n{}\n{}\n)", imports.join("\n"), read("prelude"), rest.join("\n"));
+    let text = format!("(module {}\n{}\n{}\n)", imports.join("\n"), prelude, rest.join("\n"));
     let mut module = wat::parse_str(text).expect("the guest is WebAssembly text");
     let mut resolve = Bindgen::default().resolve;
     let (package, _) = resolve.push_dir(repository().join("wit")).expect("wit/ can be read");

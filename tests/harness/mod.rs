@@ -1,10 +1,12 @@
-//! What the tests share: the built `weir`, project folders that vanish, running servers, result rows.
+//! What the tests share: the built `weir`, project folders that vanish, running servers, result rows, random numbers.
 //!
 //! Knows the contract's files, commands and routes. Must not know any crate of the host.
 
+mod dice;
 mod project;
 mod server;
 
+pub(crate) use dice::Dice;
 pub(crate) use project::{
     Project, last_rows, last_sessions, repository, result_files, result_lines, rows, weir,
 };

@@ -191,9 +191,13 @@ def large(weir, work, gigabytes):
     path = os.path.join(lines, "archive/all.jsonl")
     os.makedirs(os.path.dirname(path))
     piece = "".join(row(number, BASE + number) for number in range(1_000_000))
+    # A million rows are as many milliseconds: the same rows again, later.
+    millions = BASE // 1_000_000
     with open(path, "w") as file:
+        later = 0
         while file.tell() < size:
-            file.write(piece)
+            file.write(piece.replace(f'"at":{millions}', f'"at":{millions + later}'))
+            later += 1
     run(weir, lines, f"one JSON lines file of {os.path.getsize(path) / (1 << 30):.2f} GB")
     shutil.rmtree(lines)
     columns = os.path.join(work, "columns")
@@ -206,7 +210,7 @@ def one_parquet(weir, work, columns, size):
     """A file that weir's own sink writes of made-up rides, whose identifiers do not compress."""
     writer = os.path.join(work, "writer")
     rows = size // 22
-    generated = f"source: {{generator: {{kind: rides, rate: 1000000, seed: 7, keys: 10000000, until: {rows}, start: '2020-01-01T00:00:00Z'}}}}\n"
+    generated = f"source: {{generator: {{kind: rides, rate: 1000, seed: 7, keys: 10000000, until: {rows}, start: '2020-01-01T00:00:00Z'}}}}\n"
     fields = "fields: {user_id: string, ride_id: string, fare: double, city: string, event_time: timestamp}\nevent_time: event_time\n"
     write(writer, "streams/rides.yaml", fields + generated)
     sink = "{file: {path: out, format: parquet, target_size: 64GiB, roll: 1000d}}"

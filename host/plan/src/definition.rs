@@ -3,6 +3,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::job_plan::{Bootstrap, Emit, Late};
 use crate::masks::Masks;
+use std::collections::BTreeMap;
 use weir_event::{EventTime, Span, StreamSchema};
 
 /// Where a stream's events physically come from; the settings are parsed by the connector.
@@ -298,6 +299,17 @@ pub struct ServerDefinition {
     pub hooks: Hooks,
     /// Bounds.
     pub limits: Limits,
+    /// Plugins that have bounds of their own, by name.
+    pub plugins: BTreeMap<String, PluginBounds>,
+}
+
+/// What one plugin may take, where that is not what all may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PluginBounds {
+    /// Memory of one of its instances.
+    pub memory_bytes: Option<u64>,
+    /// Fuel of one call.
+    pub fuel_per_call: Option<u64>,
 }
 
 /// Addresses that are told of what has happened, each by a POST.
@@ -334,6 +346,7 @@ impl Default for ServerDefinition {
             log: Log::default(),
             hooks: Hooks::default(),
             limits: Limits::default(),
+            plugins: BTreeMap::new(),
         }
     }
 }

@@ -47,6 +47,11 @@ impl Account {
         self.breaker.passed(rows);
     }
 
+    /// So many rows were given to the plugin and used.
+    pub(crate) fn took_rows(&self, rows: usize) {
+        self.pool.usage().count_rows(rows);
+    }
+
     /// A row made the plugin misbehave on its own.
     pub(crate) fn misbehaved(&self, reason: &str) {
         self.breaker.misbehaved(reason, self.plugin.shared.clock.monotonic());
@@ -59,18 +64,7 @@ impl Account {
 
     /// What it comes to; `version` is the number of the plugin's version.
     pub(crate) fn shown(&self, version: u32) -> PluginUsage {
-        let (breaker, reason) = self.breaker.shown();
-        let [calls, fuel, traps] = self.pool.usage().counts();
-        PluginUsage {
-            job: self.job.to_string(),
-            plugin: self.plugin.name.to_string(),
-            version,
-            calls,
-            fuel,
-            traps,
-            breaker,
-            reason,
-        }
+        self.pool.usage().shown([&self.job, &self.plugin.name], version, self.breaker.shown())
     }
 }
 

@@ -61,7 +61,7 @@ impl PluginHost {
             exports,
             pre,
             shared: Arc::clone(shared),
-            limits: shared.limits.clone(),
+            allowed: shared.limits.of(name),
         }))
     }
 }
@@ -101,7 +101,7 @@ impl Shared {
     fn too_much(&self, error: &str) -> String {
         format!(
             "asks for more than a plugin may have ({} bytes of memory; limits.plugin_memory): {error}",
-            self.limits.memory_bytes
+            self.limits.most_memory_bytes()
         )
     }
 

@@ -118,7 +118,7 @@ impl PluginAggregate {
             identity: identity(plugin, info, given),
             nulls: "handed to the plugin",
         };
-        let pace = || Pace::new(plugin.limits.fuel_per_call);
+        let pace = || Pace::new(plugin.allowed.fuel_per_call);
         let paces = Paces { update: pace(), merge: pace(), finish: pace() };
         let (account, info) = (Arc::clone(account), info.clone());
         PluginAggregate { bound: Arc::new(Bound { account, info, parameters, card, paces }) }

@@ -167,7 +167,7 @@ fn running_config(limits: &Limits) -> Config {
         .max_tables_per_component(MAX_TABLES_PER_COMPONENT)
         .max_tables_per_module(MAX_TABLES_PER_COMPONENT)
         .table_elements(MAX_TABLE_ELEMENTS)
-        .max_memory_size(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX))
+        .max_memory_size(usize::try_from(limits.most_memory_bytes()).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
     let mut config = compiling_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

@@ -4,7 +4,7 @@
 use crate::engine::Shared;
 use crate::failure::{Cause, Failure};
 use crate::limits::MemoryLimiter;
-use crate::usage::Usage;
+use crate::usage::{CallCost, Usage};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wasmtime::Store;
@@ -33,7 +33,7 @@ pub(crate) struct Guest {
     /// The pool's generation in which it was made.
     pub(crate) generation: u64,
     // Declared last: a place counts as free only when the store is gone.
-    _place: Place,
+    place: Place,
 }
 
 /// Which plugin is called, and for which job.
@@ -77,29 +77,29 @@ impl Guest {
         generation: u64,
         usage: &Arc<Usage>,
     ) -> Result<Self, Failure> {
-        let limits = &shared.limits;
+        let allowed = shared.limits.of(caller.plugin);
         let place = Place::take(shared)?;
         let data = GuestData {
             plugin: Arc::clone(caller.plugin),
             job: Arc::clone(caller.job),
             log_lines_left: LOG_LINES_PER_INSTANCE,
-            limiter: MemoryLimiter::new(limits.memory_bytes),
+            limiter: MemoryLimiter::new(allowed.memory_bytes),
         };
         let mut store = Store::new(&shared.engine, data);
         store.limiter(|data| &mut data.limiter);
-        store.set_hostcall_fuel(limits.output_bytes);
+        store.set_hostcall_fuel(shared.limits.output_bytes);
         let instance = store
-            .set_fuel(limits.fuel_per_call)
+            .set_fuel(allowed.fuel_per_call)
             .and_then(|()| pre.instantiate(&mut store))
-            .map_err(|error| failed(&store, &error, limits.fuel_per_call))?;
+            .map_err(|error| failed(&store, &error, allowed.fuel_per_call))?;
         Ok(Guest {
             store,
             instance,
-            fuel_per_call: limits.fuel_per_call,
+            fuel_per_call: allowed.fuel_per_call,
             calls: 0,
             usage: Arc::clone(usage),
             generation,
-            _place: place,
+            place,
         })
     }
 
@@ -137,10 +137,16 @@ impl Guest {
     {
         self.calls += 1;
         self.store.data_mut().limiter.forget_refusal();
+        let began = self.place.0.clock.monotonic();
         let answer = self.call_typed(export, parameters);
         let budget = self.fuel_per_call;
         let used = budget.saturating_sub(self.store.get_fuel().unwrap_or(0));
-        self.usage.count(used, answer.is_err());
+        self.usage.count(CallCost {
+            fuel: used,
+            time: self.place.0.clock.monotonic().saturating_sub(began),
+            memory_bytes: self.memory_bytes(),
+            trapped: answer.is_err(),
+        });
         let answer = answer.map_err(|error| failed(&self.store, &error, budget))?;
         Ok((answer, used))
     }

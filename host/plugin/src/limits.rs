@@ -1,6 +1,7 @@
 //! What a guest may use, and the limiter that sums memory over a whole store. Knows numbers; must not know what
 //! happens to a guest that goes beyond them.
 
+use std::collections::BTreeMap;
 use wasmtime::ResourceLimiter;
 
 /// The longest state of an aggregate, in bytes: a tile's state is written at every checkpoint in which it
@@ -18,8 +19,33 @@ pub struct Limits {
     pub output_bytes: usize,
     /// Size of a component file, in bytes.
     pub component_bytes: usize,
+    /// Plugins that may take more or less than the first two say, by name.
+    pub of_plugins: BTreeMap<String, Allowed>,
     /// Instances alive at once over all plugins. Each reserves 4 GiB of addresses (not memory) per memory.
     pub instances: u32,
+}
+
+/// What one plugin may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    /// Memories and tables of one instance together, in bytes.
+    pub memory_bytes: u64,
+    /// Budget of one call, in units of fuel.
+    pub fuel_per_call: u64,
+}
+
+impl Limits {
+    /// What the plugin of this name may use.
+    pub(crate) fn of(&self, plugin: &str) -> Allowed {
+        let all = Allowed { memory_bytes: self.memory_bytes, fuel_per_call: self.fuel_per_call };
+        self.of_plugins.get(plugin).copied().unwrap_or(all)
+    }
+
+    /// The most memory that any plugin may use, in bytes.
+    pub(crate) fn most_memory_bytes(&self) -> u64 {
+        let of_plugins = self.of_plugins.values().map(|allowed| allowed.memory_bytes);
+        of_plugins.chain([self.memory_bytes]).max().unwrap_or(self.memory_bytes)
+    }
 }
 
 impl Default for Limits {
@@ -29,6 +55,7 @@ impl Default for Limits {
             fuel_per_call: 20_000_000,
             // A list of 8192 rows (the largest call) of 2 KiB each.
             output_bytes: 16 << 20,
+            of_plugins: BTreeMap::new(),
             // Python's interpreter as a component is about 18 MB.
             component_bytes: 32 << 20,
             // Calls run on shards and on the pool of lookups, a few threads per core each.

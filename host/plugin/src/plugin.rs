@@ -5,7 +5,7 @@ use crate::describe::Described;
 use crate::engine::Shared;
 use crate::failure::Failure;
 use crate::guest::GuestData;
-use crate::limits::Limits;
+use crate::limits::Allowed;
 use crate::world::Exports;
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Plugin {
     pub(crate) exports: Exports,
     pub(crate) shared: Arc<Shared>,
     pub(crate) pre: InstancePre<GuestData>,
-    pub(crate) limits: Limits,
+    pub(crate) allowed: Allowed,
 }
 
 impl fmt::Debug for Plugin {

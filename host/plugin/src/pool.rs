@@ -87,7 +87,8 @@ impl Pool {
 
     fn give_back(&self, guest: Guest) {
         let limits = &self.shared.limits;
-        let small = guest.memory_bytes() <= limits.memory_bytes / 4 * HIGH_WATER_QUARTERS;
+        let allowed = limits.of(&self.plugin).memory_bytes;
+        let small = guest.memory_bytes() <= allowed / 4 * HIGH_WATER_QUARTERS;
         // Idle instances take no more than half of the places, so that any plugin can always start one.
         let room = self.shared.alive.load(Ordering::Acquire) <= limits.instances / 2;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -75,7 +75,7 @@ impl PluginScalar {
             arguments: info.arguments.iter().map(|field| field.data_type.to_arrow()).collect(),
             result: info.result.to_arrow(),
             identity: format!("{}@sha256:{}", info.name, plugin.sha256),
-            pace: Pace::new(plugin.limits.fuel_per_call),
+            pace: Pace::new(plugin.allowed.fuel_per_call),
             account: Arc::clone(account),
             info: info.clone(),
         }
@@ -166,6 +166,7 @@ impl ScalarFunction for PluginScalar {
         });
         let Err(failure) = outcome else {
             self.account.passed(rows);
+            self.account.took_rows(rows);
             return Ok(columns::join(&pieces, &self.result));
         };
         let reason = self.blame(&failure);

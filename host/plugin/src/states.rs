@@ -216,6 +216,7 @@ impl States for PluginStates {
         match outcome {
             Ok(()) => {
                 self.bound.account.passed(rows.len());
+                self.bound.account.took_rows(rows.len());
                 for (group, state) in fed {
                     self.states[group as usize] = State::Bytes(state.into());
                 }

@@ -180,7 +180,10 @@ pub const METRICS: &[MetricDoc] = &[
         "How far the partition's newest event is behind the wall; 0 while everything in it is read",
     ),
     doc("weir_plugin_calls_total", COUNTER, PLUGIN, "Calls into the plugin for the job"),
+    doc("weir_plugin_rows_total", COUNTER, PLUGIN, "Rows that the job gave to the plugin"),
     doc("weir_plugin_fuel_total", COUNTER, PLUGIN, "Fuel that calls into the plugin for the job used"),
+    doc("weir_plugin_seconds_total", COUNTER, PLUGIN, "How long calls into the plugin for the job ran"),
+    doc("weir_plugin_memory_bytes", GAUGE, PLUGIN, "The most memory that one instance of the plugin held for the job"),
     doc("weir_plugin_traps_total", COUNTER, PLUGIN, "Calls that trapped or went beyond a limit"),
     doc(
         "weir_plugin_breaker_open",
@@ -355,11 +358,11 @@ impl Seen {
         self.lost_letters.iter().map(sample).collect()
     }
 
-    fn of_plugins(&self, figure: fn(&PluginUsage) -> u64) -> Vec<Sample> {
+    fn of_plugins(&self, figure: fn(&PluginUsage) -> f64) -> Vec<Sample> {
         let sample = |plugin: &PluginUsage| {
             let version = plugin.version.to_string();
             let job = (JOB_NAME, plugin.job.clone());
-            (vec![job, ("plugin", plugin.plugin.clone()), ("version", version)], figure(plugin) as f64)
+            (vec![job, ("plugin", plugin.plugin.clone()), ("version", version)], figure(plugin))
         };
         self.plugins.iter().map(sample).collect()
     }
@@ -444,12 +447,15 @@ fn sink_figure(name: &str) -> Option<fn(&SinkStatus) -> u64> {
     })
 }
 
-fn plugin_figure(name: &str) -> Option<fn(&PluginUsage) -> u64> {
+fn plugin_figure(name: &str) -> Option<fn(&PluginUsage) -> f64> {
     Some(match name {
-        "weir_plugin_calls_total" => |plugin| plugin.calls,
-        "weir_plugin_fuel_total" => |plugin| plugin.fuel,
-        "weir_plugin_traps_total" => |plugin| plugin.traps,
-        "weir_plugin_breaker_open" => |plugin| u64::from(plugin.breaker == BreakerStatus::Open),
+        "weir_plugin_calls_total" => |plugin| plugin.calls as f64,
+        "weir_plugin_rows_total" => |plugin| plugin.rows as f64,
+        "weir_plugin_fuel_total" => |plugin| plugin.fuel as f64,
+        "weir_plugin_seconds_total" => |plugin| plugin.seconds,
+        "weir_plugin_memory_bytes" => |plugin| plugin.memory_bytes as f64,
+        "weir_plugin_traps_total" => |plugin| plugin.traps as f64,
+        "weir_plugin_breaker_open" => |plugin| f64::from(u8::from(plugin.breaker == BreakerStatus::Open)),
         _ => return None,
     })
 }

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use weir_engine::SystemClock;
 use weir_event::Clock;
 use weir_plan::ServerDefinition;
-use weir_plugin::{CompileWith, Limits, PluginError, PluginRegistry};
+use weir_plan::definition::PluginBounds;
+use weir_plugin::{Allowed, CompileWith, Limits, PluginError, PluginRegistry};
 
 /// Opens the plugins of a server's data folder and takes those of the project. What could not be taken is
 /// returned beside the rest.
@@ -48,9 +49,15 @@ pub(crate) async fn halt_soon(plugins: &PluginRegistry, clock: &dyn Clock) -> In
 
 /// What the server's settings let a plugin use.
 pub(crate) fn limits(server: &ServerDefinition) -> Limits {
+    let all = &server.limits;
+    let allowed = |bounds: &PluginBounds| Allowed {
+        memory_bytes: bounds.memory_bytes.unwrap_or(all.plugin_memory_bytes),
+        fuel_per_call: bounds.fuel_per_call.unwrap_or(all.plugin_fuel_per_call),
+    };
     Limits {
-        memory_bytes: server.limits.plugin_memory_bytes,
-        fuel_per_call: server.limits.plugin_fuel_per_call,
+        memory_bytes: all.plugin_memory_bytes,
+        fuel_per_call: all.plugin_fuel_per_call,
+        of_plugins: server.plugins.iter().map(|(name, bounds)| (name.clone(), allowed(bounds))).collect(),
         ..Limits::default()
     }
 }

@@ -35,6 +35,7 @@ pub const FILES: &[FileKeys] = &[
             Section { prefix: "log.", keys: LOG },
             Section { prefix: "hooks.", keys: HOOKS },
             Section { prefix: "limits.", keys: LIMITS },
+            Section { prefix: "plugins.NAME.", keys: PLUGIN },
         ],
     },
     FileKeys {
@@ -95,6 +96,17 @@ pub(super) const SERVER: &[KeyDoc] = &[
         "mapping",
         "{}",
         "bounds on requests, plugins, dead letters and rows that wait for a sink",
+    ),
+    KeyDoc::new("plugins", "mapping", "{}", "plugins that may take more or less than `limits` says, by name"),
+];
+
+pub(super) const PLUGIN: &[KeyDoc] = &[
+    KeyDoc::new("memory", "size", "limits.plugin_memory", "memory of one of its instances"),
+    KeyDoc::new(
+        "fuel_per_call",
+        "whole number",
+        "limits.plugin_fuel_per_call",
+        "instructions that one call of it may take",
     ),
 ];
 

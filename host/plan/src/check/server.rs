@@ -3,7 +3,9 @@
 use super::keys;
 use super::node::{Node, Value};
 use super::report::Report;
-use crate::definition::{Hooks, Limits, Log, ServerDefinition};
+use crate::definition::{Hooks, Limits, Log, PluginBounds, ServerDefinition};
+use crate::is_name;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use weir_event::ByteSize;
 
@@ -53,6 +55,9 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Option<ServerDefinition>
     }
     if let Some(node) = keys.take("limits") {
         limits(node, &mut server.limits, report);
+    }
+    if let Some(node) = keys.take("plugins") {
+        server.plugins = plugins(node, report);
     }
     keys.finish("", report);
     Some(server)
@@ -185,6 +190,37 @@ fn limits(node: &Node, limits: &mut Limits, report: &mut Report) {
         limits.plugin_fuel_per_call = fuel;
     }
     keys.finish("limits.", report);
+}
+
+/// Bounds by plugin; a plugin may come later.
+fn plugins(node: &Node, report: &mut Report) -> BTreeMap<String, PluginBounds> {
+    let Value::Mapping(plugins) = &node.value else {
+        let found = node.value.noun();
+        let shape = "a mapping such as {geo: {memory: 128MiB}}";
+        report.error(node.place, format!("`plugins`: expected {shape}, found {found}"));
+        return BTreeMap::new();
+    };
+    report.repeated(plugins);
+    let mut bounds = BTreeMap::new();
+    for (key, node) in plugins {
+        let label = format!("plugins.{}", key.name);
+        if !is_name(&key.name) {
+            report.error(key.place, format!("`{label}`: is not a name of a plugin; write [a-z][a-z0-9_]*"));
+        }
+        let Some(mut keys) =
+            report.mapping(&label, node, "a mapping such as {memory: 128MiB}", keys::PLUGIN)
+        else {
+            continue;
+        };
+        let memory_bytes =
+            keys.take("memory").and_then(|node| size(&format!("{label}.memory"), node, report));
+        let fuel_per_call = keys
+            .take("fuel_per_call")
+            .and_then(|node| report.integer(&format!("{label}.fuel_per_call"), node, 1..=u64::MAX));
+        keys.finish(&format!("{label}."), report);
+        bounds.insert(key.name.clone(), PluginBounds { memory_bytes, fuel_per_call });
+    }
+    bounds
 }
 
 /// Bytes: a whole number and a unit, or a whole number of bytes.

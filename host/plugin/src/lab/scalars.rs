@@ -11,19 +11,19 @@ use arrow_array::ArrayRef;
 
 type Call<'a> = dyn Fn(&[&Row]) -> Result<Vec<Value>, Failure> + 'a;
 
-struct Law {
+struct RowLaw {
     name: &'static str,
     says: &'static str,
-    try_on: fn(&Subject<'_>, &History) -> Result<(), Broken>,
+    try_on: fn(&Called<'_>, &History) -> Result<(), Broken>,
 }
 
-const LAWS: [Law; 3] = [
-    Law { name: "rows", says: "rows called together give what each gives alone", try_on: together },
-    Law { name: "order", says: "rows in another order give the same values", try_on: in_any_order },
-    Law { name: "memory", says: "an instance that has worked gives what a fresh one gives", try_on: again },
+const LAWS: [RowLaw; 3] = [
+    RowLaw { name: "rows", says: "rows called together give what each gives alone", try_on: together },
+    RowLaw { name: "order", says: "rows in another order give the same values", try_on: in_any_order },
+    RowLaw { name: "memory", says: "an instance that has worked gives what a fresh one gives", try_on: again },
 ];
 
-struct Subject<'a> {
+struct Called<'a> {
     call: &'a Call<'a>,
     forget: &'a dyn Fn(),
 }
@@ -43,11 +43,11 @@ pub(super) fn try_scalar(function: &PluginScalar, types: &[DataType], settings: 
         Ok(value::values(&answer))
     };
     let forget = || function.forget();
-    let subject = Subject { call: &call, forget: &forget };
+    let subject = Called { call: &call, forget: &forget };
     LAWS.iter().map(|law| try_law(&subject, law, types, settings)).collect()
 }
 
-fn try_law(subject: &Subject<'_>, law: &Law, types: &[DataType], settings: LabSettings) -> Finding {
+fn try_law(subject: &Called<'_>, law: &RowLaw, types: &[DataType], settings: LabSettings) -> Finding {
     const TASTES: [Taste; 3] = [Taste::Ordinary, Taste::Extreme, Taste::Uneven];
     for case in 0..settings.cases {
         let taste = TASTES[case as usize % TASTES.len()];
@@ -61,7 +61,7 @@ fn try_law(subject: &Subject<'_>, law: &Law, types: &[DataType], settings: LabSe
     finding(law.name, law.says, Verdict::Holds { cases: settings.cases })
 }
 
-impl Subject<'_> {
+impl Called<'_> {
     /// The rows that have a value alone, with it; a row that traps breaks every law.
     fn alone<'a>(&self, rows: &'a [Row]) -> Result<Vec<(&'a Row, Value)>, Broken> {
         let mut kept = Vec::new();
@@ -94,11 +94,11 @@ impl Subject<'_> {
     }
 }
 
-fn together(subject: &Subject<'_>, history: &History) -> Result<(), Broken> {
+fn together(subject: &Called<'_>, history: &History) -> Result<(), Broken> {
     subject.agree(&subject.alone(&history.rows)?, "all rows in one call")
 }
 
-fn in_any_order(subject: &Subject<'_>, history: &History) -> Result<(), Broken> {
+fn in_any_order(subject: &Called<'_>, history: &History) -> Result<(), Broken> {
     let mut alone = subject.alone(&history.rows)?;
     alone.reverse();
     subject.agree(&alone, "backwards")?;
@@ -109,7 +109,7 @@ fn in_any_order(subject: &Subject<'_>, history: &History) -> Result<(), Broken> 
     subject.agree(&alone, "in another order")
 }
 
-fn again(subject: &Subject<'_>, history: &History) -> Result<(), Broken> {
+fn again(subject: &Called<'_>, history: &History) -> Result<(), Broken> {
     (subject.forget)();
     let fresh = subject.alone(&history.rows)?;
     subject.agree(&fresh, "in an instance that has worked before")?;

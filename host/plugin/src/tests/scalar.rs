@@ -6,7 +6,7 @@ use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
 use crate::plugin::Plugin;
 use crate::scalar::PluginScalar;
-use crate::{BreakerStatus, CompileWith, Limits, PluginHost};
+use crate::{Allowed, BreakerStatus, CompileWith, Limits, PluginHost};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, Float64Array};
@@ -119,6 +119,23 @@ fn an_instance_whose_call_failed_is_not_used_again() {
     assert!(is_used_again(&account));
     let failed = account.pool.run(|_| Err::<(), Failure>(Failure::new(Cause::Trap, "trapped")));
     assert!(failed.is_err() && !is_used_again(&account));
+}
+
+#[test]
+fn a_plugin_may_have_bounds_of_its_own() {
+    let guest = component("scalar", SCALAR);
+    let admitted = |fuel_per_call| {
+        let folder = tempfile::tempdir().unwrap();
+        let little = Allowed { fuel_per_call, ..limits().of("guest") };
+        let limits = Limits { of_plugins: [("little".to_owned(), little)].into(), instances: 4, ..limits() };
+        let clock = Arc::new(ManualClock::default());
+        let host = PluginHost::new(folder.path(), limits, CompileWith::InProcess, clock);
+        ["other", "little"].map(|name| host.admit(name, &guest).map(|_| ()).map_err(|error| error.to_string()))
+    };
+    assert_eq!(admitted(20_000_000), [Ok(()), Ok(())]);
+    let [other, little] = admitted(1);
+    assert_eq!(other, Ok(()));
+    assert!(little.unwrap_err().contains("used up its budget of 1 units of fuel"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod variables;
 
 use super::*;
 use crate::definition::StreamOrigin;
-use crate::definition::{Dedup, FormatDefinition, WhenIdle};
+use crate::definition::{PluginBounds, Dedup, FormatDefinition, WhenIdle};
 use crate::diagnostic::Severity;
 use crate::job_plan::{Emit, LatePolicy, OnFull};
 use serde_json::json;
@@ -339,6 +339,16 @@ const BAD: &[Case] = &[
     ),
     (
         "weir.yaml",
+        "plugins:\n  Geo: {memory: 1MiB}\n  geo: {memory: big, fuel: 1}\n  trip: 5\n",
+        &[
+            "2:3: `plugins.Geo`: is not a name of a plugin; write [a-z][a-z0-9_]*",
+            "3:17: `plugins.geo.memory`: `big` is not a size",
+            "3:22: `plugins.geo.fuel`: unknown key",
+            "4:9: `plugins.trip`: expected a mapping such as {memory: 128MiB}, found a number",
+        ],
+    ),
+    (
+        "weir.yaml",
         "listen: here\ntoken: \"a b\"\n",
         &["1:9: `listen`: `here` is not an address", "2:8: `token`: holds"],
     ),
@@ -418,6 +428,9 @@ fn the_server_has_defaults_and_takes_the_environment() {
     let open = project(&[("weir.yaml", "listen: '[::]:80'\ntoken: ${TOKEN}\nshards: ${SHARDS}\n")]);
     let server = open.server.unwrap_or_else(|| panic!("{:?}", open.diagnostics));
     assert_eq!((server.token.as_deref(), server.shards), (Some("12345"), Some(4)));
+    let bounded = project(&[("weir.yaml", "plugins: {geo_py: {memory: 128MiB}}\n")]).server.unwrap();
+    let bounds = PluginBounds { memory_bytes: Some(128 << 20), fuel_per_call: None };
+    assert_eq!(bounded.plugins, [("geo_py".to_owned(), bounds)].into());
 }
 
 #[test]

@@ -111,6 +111,12 @@ pub(super) fn push(arguments: &Push) -> Result<(), Failure> {
     if arguments.watch { watch(arguments) } else { push_folder(arguments) }
 }
 
+/// Until a folder or a server is looked at again.
+#[allow(clippy::disallowed_methods, reason = "people save files and servers log by the wall's time")]
+fn pause() {
+    thread::sleep(LOOK_AGAIN);
+}
+
 fn push_folder(arguments: &Push) -> Result<(), Failure> {
     push_file(arguments, &build::folder(&arguments.file)?)
 }
@@ -121,7 +127,7 @@ fn watch(arguments: &Push) -> Result<(), Failure> {
     loop {
         let written = last_written(&arguments.file);
         if written == pushed {
-            thread::sleep(LOOK_AGAIN);
+            pause();
             continue;
         }
         pushed = written;
@@ -231,7 +237,7 @@ pub(super) fn logs(arguments: &Logs) -> Result<(), Failure> {
         if !arguments.follow {
             return Ok(());
         }
-        thread::sleep(LOOK_AGAIN);
+        pause();
     }
 }
 

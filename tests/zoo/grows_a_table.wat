@@ -1,0 +1,11 @@
+;; Takes room in a table without end.
+(table $table 0 funcref)
+(export "weir:feature/scalar-functions@0.1.0#describe" (func $describe_f))
+(func (export "weir:feature/scalar-functions@0.1.0#call")
+  (param $name i32) (param $name_length i32) (param $args i32) (param $args_length i32) (param $rows i32)
+  (result i32)
+  (if (i32.eqz (local.get $rows)) (then (return (call $echo (local.get $args)))))
+  (loop $ever
+    (if (i32.eq (table.grow $table (ref.null func) (i32.const 1000)) (i32.const -1)) (then (unreachable)))
+    (br $ever))
+  (unreachable))

@@ -1,0 +1,10 @@
+;; Answers with lists, where a double is promised.
+(export "weir:feature/scalar-functions@0.1.0#describe" (func $describe_f))
+(func (export "weir:feature/scalar-functions@0.1.0#call")
+  (param $name i32) (param $name_length i32) (param $args i32) (param $args_length i32) (param $rows i32)
+  (result i32)
+  (if (i32.eqz (local.get $rows)) (then (return (call $echo (local.get $args)))))
+  (drop (call $column (i32.const 2) (i32.const 512) (local.get $rows)))
+  (i32.store (i32.const 1048) (i32.const 512))
+  (i32.store (i32.const 1052) (i32.const 2))
+  (i32.const 1024))

@@ -1,0 +1,10 @@
+;; Answers with two bytes of validity, however many rows there are.
+(export "weir:feature/scalar-functions@0.1.0#describe" (func $describe_f))
+(func (export "weir:feature/scalar-functions@0.1.0#call")
+  (param $name i32) (param $name_length i32) (param $args i32) (param $args_length i32) (param $rows i32)
+  (result i32)
+  (if (i32.eqz (local.get $rows)) (then (return (call $echo (local.get $args)))))
+  (drop (call $column (i32.const 2) (i32.const 512) (local.get $rows)))
+  (i32.store (i32.const 1040) (i32.const 512))
+  (i32.store (i32.const 1044) (i32.add (local.get $rows) (i32.const 1)))
+  (i32.const 1024))

@@ -53,6 +53,7 @@ mod operations;
 mod operations_definitions;
 mod operations_plugins;
 mod plugins;
+mod plugins_js;
 mod plugins_python;
 mod postgres_tables;
 mod put_back;

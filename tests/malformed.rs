@@ -17,9 +17,46 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is put where it does not belong: words of SQL and YAML, numbers at edges, bytes that mean something.
 const STRANGE: [&str; 40] = [
-    "(", ")", "((((((((", ",", "'", "\"", "`", "\\", "\n", "\t", "\0", "\u{feff}", "é\u{202e}", "--", "/*", ";", ": ", "- ",
-    "{", "}", "[", "]", "*", "SELECT ", " FROM ", " GROUP BY ", " OVER (", "TUMBLE(", "INTERVAL '1' DAY", "NULL",
-    "CAST(", " AND ", "9223372036854775807", "-9223372036854775809", "1e400", "0.0", "${HOME}", "&a ", "*a", "!!binary ",
+    "(",
+    ")",
+    "((((((((",
+    ",",
+    "'",
+    "\"",
+    "`",
+    "\\",
+    "\n",
+    "\t",
+    "\0",
+    "\u{feff}",
+    "é\u{202e}",
+    "--",
+    "/*",
+    ";",
+    ": ",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "*",
+    "SELECT ",
+    " FROM ",
+    " GROUP BY ",
+    " OVER (",
+    "TUMBLE(",
+    "INTERVAL '1' DAY",
+    "NULL",
+    "CAST(",
+    " AND ",
+    "9223372036854775807",
+    "-9223372036854775809",
+    "1e400",
+    "0.0",
+    "${HOME}",
+    "&a ",
+    "*a",
+    "!!binary ",
 ];
 
 fn count() -> u64 {
@@ -69,7 +106,8 @@ fn broken_definitions_are_planned_or_refused_in_words() {
             0 => (broken(stream, &mut dice), job.clone()),
             _ => (stream.clone(), broken(job, &mut dice)),
         };
-        let files = ProjectFiles::from_iter([("streams/t.yaml", stream.as_str()), ("jobs/j.yaml", job.as_str())]);
+        let files =
+            ProjectFiles::from_iter([("streams/t.yaml", stream.as_str()), ("jobs/j.yaml", job.as_str())]);
         let began = clock.monotonic();
         let planned = plan(&files, &|_: &str| None, &AnyConnectors, &BuiltIns);
         let took = clock.monotonic() - began;
@@ -102,11 +140,12 @@ fn broken_records_are_rows_or_dead_letters() {
         let mut dice = Dice::new(number);
         let (plan, text) = &cases[dice.below(cases.len())];
         let input = &plan.inputs[0];
-        let lines: Vec<String> = text.lines().map(|line| broken(line, &mut dice).replace('\n', " ")).collect();
+        let lines: Vec<String> =
+            text.lines().map(|line| broken(line, &mut dice).replace('\n', " ")).collect();
         let block = block(PartitionId::default(), 0, &lines);
         let decoded = decoder(input).decode(&block);
-        // A line of nothing is not a record.
-        let due = lines.iter().filter(|line| !line.trim_matches([' ', '\t', '\r']).is_empty()).count();
+        // An empty line is not a record.
+        let due = lines.iter().filter(|line| !line.trim_end_matches('\r').is_empty()).count();
         assert_eq!(decoded.columns.num_rows() + decoded.bad.len(), due, "records {number}: {lines:?}");
         assert!(decoded.bad.iter().all(|bad| !bad.reason.is_empty()), "records {number}: {lines:?}");
     }

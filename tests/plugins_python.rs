@@ -1,7 +1,7 @@
 //! A plugin in Python from its folder to looked-up values: built by the program alone, pushed, called by a job, changed
 //! while that runs. Only here is Python's interpreter compiled, so one test goes the whole way.
 
-use crate::harness::{Project, Server, weir};
+use crate::harness::{Project, Server, repository, weir};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -144,7 +144,11 @@ fn changed_while_it_runs(project: &Project, server: &Server) {
     let (code, said) = server.weir(&["plugin", "push", "fares", folder, "--activate"]);
     assert!(code == Some(1) && said.contains("`weir restart j --reset`"), "{code:?}: {said}");
     post(server, &[row(10.0, Some(1.0), "", 5)]);
-    assert_eq!(features(server), json!([20.0, "aa", 3]), "a job goes on with the version that its state is of");
+    assert_eq!(
+        features(server),
+        json!([20.0, "aa", 3]),
+        "a job goes on with the version that its state is of"
+    );
     let (code, said) = server.weir(&["restart", "j", "--reset"]);
     assert_eq!(code, Some(0), "{said}");
     let values = crate::harness::wait_for("values of the other version", Duration::from_secs(30), || {
@@ -154,6 +158,17 @@ fn changed_while_it_runs(project: &Project, server: &Server) {
     let (code, said) = server.weir(&["plugin", "delete", "fares"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("job `j` calls"), "{said}");
+}
+
+#[test]
+fn the_kit_keeps_its_own_tests() {
+    let tests = Command::new("python3")
+        .args(["-S", "-m", "unittest", "tests.test_plugin"])
+        .current_dir(repository().join("guest-sdk/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("Python is there");
+    assert!(tests.status.success(), "{}", String::from_utf8_lossy(&tests.stderr));
 }
 
 #[test]
@@ -172,7 +187,7 @@ fn what_cannot_be_built_is_told_in_the_words_of_its_author() {
         assert!(code == Some(1) && said.contains(expected), "{code:?}: {said}");
     }
     let (code, said) = plugin(here, &["build", "empty"]);
-    assert!(code == Some(1) && said.contains("neither a Cargo.toml nor a plugin.py"), "{code:?}: {said}");
+    assert!(code == Some(1) && said.contains("has no Cargo.toml, plugin.py or plugin.js"), "{code:?}: {said}");
     project.file("bad/plugin.py", PLUGIN).file("bad/requirements.txt", "weir-no-such-package==1\n");
     let (code, said) = plugin(here, &["build", "bad"]);
     assert!(code != Some(0) && said.contains("requirements.txt cannot be installed"), "{code:?}: {said}");

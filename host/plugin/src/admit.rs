@@ -43,8 +43,9 @@ impl PluginHost {
             .linker
             .instantiate_pre(&component)
             .map_err(|error| start(format!("cannot be linked: {}", one_line(&format!("{error:#}")))))?;
-        let mut guest = Guest::start(shared, &pre, Caller { plugin: &plugin, job: &Arc::default() }, 0, &Arc::default())
-            .map_err(|failure| refusal(name, Phase::Instantiate, &failure))?;
+        let mut guest =
+            Guest::start(shared, &pre, Caller { plugin: &plugin, job: &Arc::default() }, 0, &Arc::default())
+                .map_err(|failure| refusal(name, Phase::Instantiate, &failure))?;
         check_types(&mut guest, &exports).map_err(|reasons| refuse(Phase::Instantiate, reasons))?;
         let functions =
             describe(&mut guest, &exports).map_err(|failure| refusal(name, Phase::Describe, &failure))?;

@@ -79,7 +79,16 @@ impl PluginHost {
         let (compiled, shared, starting) = (compiled.to_owned(), OnceLock::new(), Mutex::new(()));
         let (halted, journal) = (Arc::default(), Arc::default());
         PluginHost {
-            parts: Arc::new(Parts { limits, compiled, compile_with, clock, journal, shared, starting, halted }),
+            parts: Arc::new(Parts {
+                limits,
+                compiled,
+                compile_with,
+                clock,
+                journal,
+                shared,
+                starting,
+                halted,
+            }),
         }
     }
 
@@ -182,7 +191,9 @@ fn linker(
 ) -> wasmtime::Result<Linker<GuestData>> {
     let mut linker = Linker::new(engine);
     let (journal, clock) = (Arc::clone(journal), Arc::clone(clock));
-    let log = move |store: StoreContextMut<'_, GuestData>, said: (Level, String)| log(store, said, &journal, &*clock);
+    let log = move |store: StoreContextMut<'_, GuestData>, said: (Level, String)| {
+        log(store, said, &journal, &*clock)
+    };
     linker.instance(PLATFORM)?.func_wrap("log", log)?;
     Ok(linker)
 }

@@ -71,7 +71,13 @@ mod tests {
         let (journal, plugin) = (Journal::default(), Arc::from("p"));
         for at in 0..LINES as i64 + 5 {
             let message = at.to_string();
-            let line = LogLine { number: 0, at: EventTime::from_millis(at), level: "info", job: "j".into(), message };
+            let line = LogLine {
+                number: 0,
+                at: EventTime::from_millis(at),
+                level: "info",
+                job: "j".into(),
+                message,
+            };
             journal.write(&plugin, line);
         }
         let all = journal.read("p", 0);

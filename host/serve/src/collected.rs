@@ -183,7 +183,12 @@ pub const METRICS: &[MetricDoc] = &[
     doc("weir_plugin_rows_total", COUNTER, PLUGIN, "Rows that the job gave to the plugin"),
     doc("weir_plugin_fuel_total", COUNTER, PLUGIN, "Fuel that calls into the plugin for the job used"),
     doc("weir_plugin_seconds_total", COUNTER, PLUGIN, "How long calls into the plugin for the job ran"),
-    doc("weir_plugin_memory_bytes", GAUGE, PLUGIN, "The most memory that one instance of the plugin held for the job"),
+    doc(
+        "weir_plugin_memory_bytes",
+        GAUGE,
+        PLUGIN,
+        "The most memory that one instance of the plugin held for the job",
+    ),
     doc("weir_plugin_traps_total", COUNTER, PLUGIN, "Calls that trapped or went beyond a limit"),
     doc(
         "weir_plugin_breaker_open",

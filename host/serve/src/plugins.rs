@@ -95,7 +95,9 @@ pub(crate) async fn logs(
     let after = query.take("after").map(String::from);
     query.finish(LOG_PARAMETERS)?;
     let after: u64 = after.map_or(Ok(0), |text| text.parse()).map_err(|_| {
-        Problem::malformed("the parameter `after` is not a line's number; give that of the last one that you have")
+        Problem::malformed(
+            "the parameter `after` is not a line's number; give that of the last one that you have",
+        )
     })?;
     let plugins = app.served.plugins.clone();
     let lines = blocking(move || {
@@ -189,7 +191,11 @@ fn refuse_to_delete(lost: &Lost, plugin: &str, jobs: &[Arc<Job>]) -> Result<(), 
     let reasons: Vec<String> = calling
         .filter(|(_, called)| !called.is_empty())
         .map(|(job, called)| {
-            format!("job `{}` calls `{}`; change or remove the job first", job.plan().name, called.join("`, `"))
+            format!(
+                "job `{}` calls `{}`; change or remove the job first",
+                job.plan().name,
+                called.join("`, `")
+            )
         })
         .collect();
     if reasons.is_empty() {

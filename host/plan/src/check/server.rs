@@ -207,8 +207,7 @@ fn plugins(node: &Node, report: &mut Report) -> BTreeMap<String, PluginBounds> {
         if !is_name(&key.name) {
             report.error(key.place, format!("`{label}`: is not a name of a plugin; write [a-z][a-z0-9_]*"));
         }
-        let Some(mut keys) =
-            report.mapping(&label, node, "a mapping such as {memory: 128MiB}", keys::PLUGIN)
+        let Some(mut keys) = report.mapping(&label, node, "a mapping such as {memory: 128MiB}", keys::PLUGIN)
         else {
             continue;
         };

@@ -186,7 +186,13 @@ fn tiles(subject: &dyn Subject, history: &History, algebra: Algebra) -> Result<(
         let value = stretches(subject, rows, &cuts)
             .and_then(|states| merged(subject, &states))
             .and_then(|state| finished(subject, &state, rows));
-        agree("all rows at once", &whole, &format!("cut before row {}", shown(&cuts)), value, nearly(algebra))?;
+        agree(
+            "all rows at once",
+            &whole,
+            &format!("cut before row {}", shown(&cuts)),
+            value,
+            nearly(algebra),
+        )?;
     }
     Ok(())
 }

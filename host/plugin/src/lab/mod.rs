@@ -131,7 +131,7 @@ fn bound(
 
 fn constant(data_type: DataType, attempt: usize) -> Parameter {
     match data_type.logical {
-        LogicalType::Boolean => Parameter::Bool(attempt % 2 == 0),
+        LogicalType::Boolean => Parameter::Bool(attempt.is_multiple_of(2)),
         LogicalType::Bigint => Parameter::Int([3, 1, 100, 0][attempt]),
         LogicalType::Timestamp => Parameter::Int([1_700_000_000_000, 0, 1, 1][attempt]),
         LogicalType::Double => Parameter::Double([0.5, 1.0, 10.0, 0.0][attempt]),
@@ -180,7 +180,10 @@ fn history(types: &[DataType], taste: Taste, seed: u64) -> History {
     let mut time = 1_700_000_000_000;
     let rows = (0..length).map(|_| {
         time += if dice.one_in(4) { 0 } else { 1 + dice.below(3_600_000) as i64 };
-        Row { time, values: types.iter().map(|data_type| value::make(*data_type, taste, &mut dice)).collect() }
+        Row {
+            time,
+            values: types.iter().map(|data_type| value::make(*data_type, taste, &mut dice)).collect(),
+        }
     });
     let rows = rows.collect();
     History { rows, seed: dice.next() }
@@ -249,7 +252,8 @@ fn note_nulls(subject: &dyn Subject) -> Option<Finding> {
         .map(|at| Row { time: 1_700_000_000_000 + at, values: vec![value::Value::Null; types.len()] })
         .collect();
     let of_nothing = laws::finished(subject, &[], &rows).ok()?;
-    let of_nulls = laws::fed(subject, &[], &rows).and_then(|state| laws::finished(subject, &state, &rows)).ok()?;
+    let of_nulls =
+        laws::fed(subject, &[], &rows).and_then(|state| laws::finished(subject, &state, &rows)).ok()?;
     if of_nothing.same(&of_nulls, false) {
         return None;
     }

@@ -20,7 +20,11 @@ struct RowLaw {
 const LAWS: [RowLaw; 3] = [
     RowLaw { name: "rows", says: "rows called together give what each gives alone", try_on: together },
     RowLaw { name: "order", says: "rows in another order give the same values", try_on: in_any_order },
-    RowLaw { name: "memory", says: "an instance that has worked gives what a fresh one gives", try_on: again },
+    RowLaw {
+        name: "memory",
+        says: "an instance that has worked gives what a fresh one gives",
+        try_on: again,
+    },
 ];
 
 struct Called<'a> {

@@ -48,7 +48,9 @@ impl PluginSubject<'_> {
     }
 
     fn told<T>(&self, phase: &str, answer: Result<(T, u64), Failure>) -> Result<T, Failed> {
-        answer.map(|(answer, _)| answer).map_err(|failure| failed(self.bound().blame(phase, &failure), &failure))
+        answer
+            .map(|(answer, _)| answer)
+            .map_err(|failure| failed(self.bound().blame(phase, &failure), &failure))
     }
 }
 
@@ -65,22 +67,17 @@ impl Subject for PluginSubject<'_> {
         self.arguments.clone()
     }
 
+    /// Rows that are too many for one call's fuel come in two, as the host gives them.
     fn update(&self, states: &[Vec<u8>], groups: &[u32], rows: &[&Row]) -> Result<Vec<Vec<u8>>, Failed> {
-        let columns: Result<Vec<ArrayRef>, Failure> = (0..)
-            .zip(&self.arguments)
-            .map(|(at, data_type): (usize, _)| {
-                let values: Vec<&Value> = rows.iter().map(|row| &row.values[at]).collect();
-                value::column(&values, *data_type)
-            })
-            .collect();
-        let columns = columns.map_err(|failure| failed(failure.reason.clone(), &failure))?;
-        let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
-        let bound = self.bound();
-        let states = lent(states);
-        self.told(
-            "update",
-            bound.account.pool.run(|guest| bound.update(guest, &states, groups, &times, &columns)),
-        )
+        match self.update_at_once(states, groups, rows)? {
+            Ok(updated) => Ok(updated),
+            Err(_) if rows.len() > 1 => {
+                let half = rows.len() / 2;
+                let states = self.update(states, &groups[..half], &rows[..half])?;
+                self.update(&states, &groups[half..], &rows[half..])
+            }
+            Err(out_of_fuel) => Err(out_of_fuel),
+        }
     }
 
     fn merge(&self, states: &[Vec<u8>], groups: &[u32], count: usize) -> Result<Vec<Vec<u8>>, Failed> {
@@ -97,5 +94,33 @@ impl Subject for PluginSubject<'_> {
 
     fn forget(&self) {
         self.bound().account.barrier();
+    }
+}
+
+impl PluginSubject<'_> {
+    /// The states with the rows added; within that, the failure of a call that used up its fuel.
+    fn update_at_once(
+        &self,
+        states: &[Vec<u8>],
+        groups: &[u32],
+        rows: &[&Row],
+    ) -> Result<Result<Vec<Vec<u8>>, Failed>, Failed> {
+        let columns: Result<Vec<ArrayRef>, Failure> = (0..)
+            .zip(&self.arguments)
+            .map(|(at, data_type): (usize, _)| {
+                let values: Vec<&Value> = rows.iter().map(|row| &row.values[at]).collect();
+                value::column(&values, *data_type)
+            })
+            .collect();
+        let columns = columns.map_err(|failure| failed(failure.reason.clone(), &failure))?;
+        let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
+        let bound = self.bound();
+        let states = lent(states);
+        let answer = bound.account.pool.run(|guest| bound.update(guest, &states, groups, &times, &columns));
+        let is_too_much = matches!(&answer, Err(failure) if failure.cause == Cause::Fuel);
+        match self.told("update", answer) {
+            Err(failed) if !is_too_much => Err(failed),
+            answer => Ok(answer),
+        }
     }
 }

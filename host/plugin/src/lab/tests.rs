@@ -234,7 +234,7 @@ fn wrong_tiles() -> [Wrong; 6] {
                     let mean = state.first().unwrap_or(&0.0);
                     vec![mean + (value - mean) / count, count]
                 },
-                |early, late| both(early, late, |a, b| vec![(a[0] + b[0]) / 2.0, a[1] + b[1]]),
+                |early, late| both(early, late, |a, b| vec![f64::midpoint(a[0], b[0]), a[1] + b[1]]),
                 first,
             ),
             Ordered,
@@ -285,7 +285,12 @@ fn wrong_otherwise() -> [Wrong; 12] {
         ("rows of earlier calls are remembered", "memory", with(Around::AddsWhatItRemembers, sum()), Ordered),
         ("looking is counted", "memory", with(Around::ChangesWhenLookedAt, sum()), Ordered),
         ("calls are counted", "calls", with(Around::CountsCalls, sum()), Ordered),
-        ("the last row of a call is left out", "calls", with(Around::LeavesOutTheLastRowOfACall, sum()), Ordered),
+        (
+            "the last row of a call is left out",
+            "calls",
+            with(Around::LeavesOutTheLastRowOfACall, sum()),
+            Ordered,
+        ),
         ("states keep half of the digits", "calls", with(Around::WritesSinglePrecision, sum()), Ordered),
         ("all rows go to the first key", "keys", with(Around::GivesAllRowsToTheFirstKey, sum()), Ordered),
         ("keys without rows are forgotten", "keys", with(Around::ForgetsKeysWithoutRows, sum()), Ordered),
@@ -334,5 +339,8 @@ fn the_case_that_is_shown_is_small() {
     let Verdict::Broken { rows, because } = &tiles.verdict else { panic!("{tiles:?}") };
     // The smallest is two rows of which one is not nought.
     assert!(rows.len() <= 2, "{rows:?}");
-    assert!(because[0].starts_with("all rows at once: ") && because[1].contains("cut before row"), "{because:?}");
+    assert!(
+        because[0].starts_with("all rows at once: ") && because[1].contains("cut before row"),
+        "{because:?}"
+    );
 }

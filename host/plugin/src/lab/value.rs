@@ -144,7 +144,9 @@ fn flat(logical: LogicalType, taste: Taste, dice: &mut Dice) -> Value {
         LogicalType::Bigint if extreme => Value::Integer(dice.choose(&EXTREME_INTEGERS)),
         LogicalType::Bigint => Value::Integer(dice.below(201) as i64 - 100),
         LogicalType::Double if extreme => Value::Double(dice.choose(&EXTREME_DOUBLES)),
-        LogicalType::Double if taste == Taste::Uneven && dice.one_in(2) => Value::Double(dice.choose(&UNEVEN)),
+        LogicalType::Double if taste == Taste::Uneven && dice.one_in(2) => {
+            Value::Double(dice.choose(&UNEVEN))
+        }
         LogicalType::Double => Value::Double((dice.below(801) as f64 - 400.0) / 4.0),
         LogicalType::Timestamp if extreme => Value::Integer(dice.choose(&EXTREME_MOMENTS)),
         LogicalType::Timestamp => Value::Integer(1_700_000_000_000 + dice.below(86_400_000) as i64),
@@ -197,11 +199,13 @@ fn carried(values: &[&Value], logical: LogicalType) -> ValuesOut {
             ValuesOut::Float64s(values.iter().map(of).collect())
         }
         LogicalType::Text => {
-            let of = |value: &&Value| if let Value::Text(text) = value { text.clone() } else { String::new() };
+            let of =
+                |value: &&Value| if let Value::Text(text) = value { text.clone() } else { String::new() };
             ValuesOut::Texts(values.iter().map(of).collect())
         }
         LogicalType::Bytes => {
-            let of = |value: &&Value| if let Value::Bytes(bytes) = value { bytes.clone() } else { Vec::new() };
+            let of =
+                |value: &&Value| if let Value::Bytes(bytes) = value { bytes.clone() } else { Vec::new() };
             ValuesOut::Blobs(values.iter().map(of).collect())
         }
     }

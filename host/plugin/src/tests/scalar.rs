@@ -130,7 +130,8 @@ fn a_plugin_may_have_bounds_of_its_own() {
         let limits = Limits { of_plugins: [("little".to_owned(), little)].into(), instances: 4, ..limits() };
         let clock = Arc::new(ManualClock::default());
         let host = PluginHost::new(folder.path(), limits, CompileWith::InProcess, clock);
-        ["other", "little"].map(|name| host.admit(name, &guest).map(|_| ()).map_err(|error| error.to_string()))
+        ["other", "little"]
+            .map(|name| host.admit(name, &guest).map(|_| ()).map_err(|error| error.to_string()))
     };
     assert_eq!(admitted(20_000_000), [Ok(()), Ok(())]);
     let [other, little] = admitted(1);

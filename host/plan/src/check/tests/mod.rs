@@ -7,7 +7,7 @@ mod variables;
 
 use super::*;
 use crate::definition::StreamOrigin;
-use crate::definition::{PluginBounds, Dedup, FormatDefinition, WhenIdle};
+use crate::definition::{Dedup, FormatDefinition, PluginBounds, WhenIdle};
 use crate::diagnostic::Severity;
 use crate::job_plan::{Emit, LatePolicy, OnFull};
 use serde_json::json;

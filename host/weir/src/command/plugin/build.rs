@@ -37,6 +37,8 @@ pub(super) enum Language {
     Rust,
     /// A module plugin.py with weir.plugin
     Python,
+    /// A module plugin.js or plugin.ts with what is in its folder weir/
+    Js,
 }
 
 impl fmt::Display for Language {
@@ -44,6 +46,7 @@ impl fmt::Display for Language {
         f.write_str(match self {
             Language::Rust => "Rust",
             Language::Python => "Python",
+            Language::Js => "JavaScript",
         })
     }
 }
@@ -52,11 +55,13 @@ impl Language {
     /// That of the plugin in a folder.
     pub(super) fn of(folder: &Path) -> Option<Self> {
         let has = |file: &str| folder.join(file).is_file();
-        match (has("Cargo.toml"), has("plugin.py")) {
-            (true, _) => Some(Language::Rust),
-            (_, true) => Some(Language::Python),
-            _ => None,
-        }
+        let files = [
+            ("Cargo.toml", Language::Rust),
+            ("plugin.py", Language::Python),
+            ("plugin.js", Language::Js),
+            ("plugin.ts", Language::Js),
+        ];
+        files.into_iter().find(|(file, _)| has(file)).map(|(_, language)| language)
     }
 }
 
@@ -68,7 +73,9 @@ fn open(folder: &Path) -> Result<(PathBuf, Language), Failure> {
         .map_err(|error| Failure::user(format!("{shown}: {error}; give a plugin's folder")))?;
     let language = Language::of(&found).ok_or_else(|| {
         let make = "`weir plugin new NAME --lang python` makes one";
-        Failure::user(format!("{shown} has neither a Cargo.toml nor a plugin.py, so it is not a plugin's folder; {make}"))
+        Failure::user(format!(
+            "{shown} has no Cargo.toml, plugin.py or plugin.js, so it is not a plugin's folder; {make}"
+        ))
     })?;
     Ok((found, language))
 }
@@ -86,7 +93,10 @@ pub(super) fn folder(folder: &Path) -> Result<PathBuf, Failure> {
         built.filter(|path| path.extension().is_some_and(|extension| extension == "wasm")).collect();
     match (components.pop(), components.pop()) {
         (Some(component), None) => Ok(component),
-        _ => Err(Failure::user(format!("{} does not hold one component; push the one that you mean", dist.display()))),
+        _ => Err(Failure::user(format!(
+            "{} does not hold one component; push the one that you mean",
+            dist.display()
+        ))),
     }
 }
 
@@ -94,10 +104,10 @@ fn build(folder: &Path, out: Option<&Path>) -> Result<(), Failure> {
     let (folder, language) = open(folder)?;
     let built = match language {
         Language::Rust => in_rust(&folder, out),
-        Language::Python => {
+        Language::Python | Language::Js => {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             check_name(&name)?;
-            in_python("build", &folder, out)
+            by_kit(language, "build", &folder, out)
         }
     };
     ended(built?, "the plugin was not built; see above")
@@ -111,7 +121,7 @@ pub(super) fn test(arguments: &Test) -> Result<(), Failure> {
             cargo.arg("test").arg("--manifest-path").arg(folder.join("Cargo.toml"));
             status(cargo, "install Rust from https://rustup.rs")
         }
-        Language::Python => in_python("test", &folder, None),
+        Language::Python | Language::Js => by_kit(language, "test", &folder, None),
     };
     ended(tested?, "tests of the plugin failed; see above")
 }
@@ -131,23 +141,32 @@ fn in_rust(folder: &Path, out: Option<&Path>) -> Result<Option<i32>, Failure> {
     status(command, "the script that builds plugins in Rust needs it")
 }
 
-/// Lets the kit's package do its work.
-fn in_python(verb: &str, folder: &Path, out: Option<&Path>) -> Result<Option<i32>, Failure> {
-    let kit = kit::unpacked()?.join("guest-sdk/python");
-    let python = std::env::var_os("WEIR_PYTHON").unwrap_or_else(|| "python3".into());
-    let mut command = Command::new(python);
-    command.args(["-m", "weir.plugin", verb]).arg(folder).env("PYTHONPATH", kit);
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
+/// Lets the kit's own program do its work, in the language of the plugin.
+fn by_kit(language: Language, verb: &str, folder: &Path, out: Option<&Path>) -> Result<Option<i32>, Failure> {
+    let kit = kit::unpacked()?;
+    let interpreter = |variable: &str, usual: &str| std::env::var_os(variable).unwrap_or_else(|| usual.into());
+    let (mut command, cure) = if language == Language::Js {
+        let mut node = Command::new(interpreter("WEIR_NODE", "node"));
+        node.arg(kit.join("guest-sdk/js/build.mjs")).arg(verb);
+        (node, "install Node 20 or newer, or set WEIR_NODE to it")
+    } else {
+        let mut python = Command::new(interpreter("WEIR_PYTHON", "python3"));
+        python.args(["-m", "weir.plugin", verb]);
+        python.env("PYTHONPATH", kit.join("guest-sdk/python")).env("PYTHONDONTWRITEBYTECODE", "1");
+        (python, "install Python 3.10 or newer, or set WEIR_PYTHON to it")
+    };
+    command.arg(folder);
     if let Some(out) = out {
         command.arg("--out").arg(out);
     }
-    status(command, "install Python 3.10 or newer, or set WEIR_PYTHON to it")
+    status(command, cure)
 }
 
 fn status(mut command: Command, cure: &str) -> Result<Option<i32>, Failure> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status();
-    let status = status.map_err(|error| Failure::external(format!("cannot start {program}: {error}; {cure}")))?;
+    let status =
+        status.map_err(|error| Failure::external(format!("cannot start {program}: {error}; {cure}")))?;
     Ok(status.code())
 }
 

@@ -1,5 +1,5 @@
-//! The kit for plugins as it was when this program was built: interfaces, packages for Python and Rust, the script that
-//! builds. So a plugin needs no checkout of weir. Knows which files it has; must not know what they do.
+//! The kit for plugins as it was when this program was built: interfaces, what plugins in each language are made with and
+//! built by. So a plugin needs no checkout of weir. Knows which files it has; must not know what they do.
 
 use crate::failure::Failure;
 use sha2::{Digest, Sha256};
@@ -15,6 +15,17 @@ macro_rules! kit {
 }
 
 const FILES: &[(&str, &str)] = kit![
+    "guest-sdk/js/build.mjs",
+    "guest-sdk/js/weir/aggregate.js",
+    "guest-sdk/js/weir/columns.js",
+    "guest-sdk/js/weir/declared.js",
+    "guest-sdk/js/weir/exports.js",
+    "guest-sdk/js/weir/index.d.ts",
+    "guest-sdk/js/weir/index.js",
+    "guest-sdk/js/weir/scalar.js",
+    "guest-sdk/js/weir/state.js",
+    "guest-sdk/js/weir/surroundings.js",
+    "guest-sdk/js/weir/types.js",
     "guest-sdk/python/weir/__init__.py",
     "guest-sdk/python/weir/_client.py",
     "guest-sdk/python/weir/_errors.py",
@@ -71,8 +82,6 @@ const FILES: &[(&str, &str)] = kit![
 /// The package for Python finds the interfaces beside itself.
 const PYTHON_INTERFACES: &str = "guest-sdk/python/weir/plugin/wit";
 
-/// What a plugin in Rust depends on, as it is copied into the plugin's folder.
-pub(super) const RUST: [&str; 2] = ["guest-sdk/rust/", "wit/"];
 
 /// The files whose paths begin like this.
 pub(super) fn below(prefix: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -88,7 +97,9 @@ pub(super) fn unpacked() -> Result<PathBuf, Failure> {
     }
     let failed = |error: io::Error| {
         let cache = cache.display();
-        Failure::external(format!("the kit for plugins cannot be written into {cache}: {error}; set XDG_CACHE_HOME"))
+        Failure::external(format!(
+            "the kit for plugins cannot be written into {cache}: {error}; set XDG_CACHE_HOME"
+        ))
     };
     fs::create_dir_all(&cache).map_err(failed)?;
     let aside = tempfile::Builder::new().prefix("kit-").tempdir_in(&cache).map_err(failed)?;
@@ -157,7 +168,7 @@ mod tests {
     #[test]
     fn every_file_that_a_plugin_is_built_of_is_in_it() {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for folder in ["guest-sdk/python/weir", "guest-sdk/rust/src", "guest-sdk/rust/macros", "wit"] {
+        for folder in ["guest-sdk/js/weir", "guest-sdk/python/weir", "guest-sdk/rust/src", "guest-sdk/rust/macros", "wit"] {
             let mut files = Vec::new();
             files_below(&repository.join(folder), &mut files);
             let there: BTreeSet<String> = files

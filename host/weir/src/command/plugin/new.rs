@@ -51,6 +51,16 @@ fn templates(language: Language, kind: PluginKind) -> Templates {
             ("plugin.py", include_str!("../../../templates/plugin/python/scalar.py")),
             ("test_plugin.py", include_str!("../../../templates/plugin/python/test_scalar.py")),
         ],
+        (Language::Js, PluginKind::Scalar) => &[
+            ("package.json", include_str!("../../../templates/plugin/js/package.json")),
+            ("plugin.js", include_str!("../../../templates/plugin/js/scalar.js")),
+            ("test_plugin.js", include_str!("../../../templates/plugin/js/test_scalar.js")),
+        ],
+        (Language::Js, PluginKind::Aggregate) => &[
+            ("package.json", include_str!("../../../templates/plugin/js/package.json")),
+            ("plugin.js", include_str!("../../../templates/plugin/js/aggregate.js")),
+            ("test_plugin.js", include_str!("../../../templates/plugin/js/test_aggregate.js")),
+        ],
         (Language::Python, PluginKind::Aggregate) => &[
             ("plugin.py", include_str!("../../../templates/plugin/python/aggregate.py")),
             ("test_plugin.py", include_str!("../../../templates/plugin/python/test_aggregate.py")),
@@ -58,8 +68,18 @@ fn templates(language: Language, kind: PluginKind) -> Templates {
     }
 }
 
-/// Where a plugin in Rust has its own copy of what it depends on, so that it stands alone.
-const RUST_KIT: &str = "weir";
+/// Where a plugin has its own copy of what it depends on, so that it stands alone.
+const KIT: &str = "weir";
+
+/// What is copied there: the beginnings of paths in the kit, and what of them is left out.
+fn copied(language: Language) -> &'static [(&'static str, &'static str)] {
+    match language {
+        Language::Rust => &[("guest-sdk/rust/", ""), ("wit/", "")],
+        Language::Js => &[("guest-sdk/js/weir/", "guest-sdk/js/weir/")],
+        // The package comes with the program that builds.
+        Language::Python => &[],
+    }
+}
 
 const SERDE: &str = "serde = { version = \"1\", default-features = false, features = [\"derive\"] }\n";
 
@@ -78,15 +98,15 @@ pub(super) fn run(arguments: &New) -> Result<(), Failure> {
     let marks = [
         ("{{NAME}}", name.clone()),
         ("{{TYPE}}", type_name(name)),
-        ("{{SDK}}", format!("{RUST_KIT}/guest-sdk/rust")),
+        ("{{SDK}}", format!("{KIT}/guest-sdk/rust")),
         ("{{SERDE}}\n", serde.to_owned()),
     ];
     for (path, text) in templates(arguments.lang, arguments.kind) {
         write(&folder.join(path), &fill(text, &marks))?;
     }
-    if arguments.lang == Language::Rust {
-        for (path, text) in kit::RUST.into_iter().flat_map(kit::below) {
-            write(&folder.join(RUST_KIT).join(path), text)?;
+    for (beginning, left_out) in copied(arguments.lang) {
+        for (path, text) in kit::below(beginning) {
+            write(&folder.join(KIT).join(path.strip_prefix(left_out).unwrap_or(path)), text)?;
         }
     }
     print(&format!(
@@ -115,7 +135,7 @@ mod tests {
     #[test]
     fn a_new_plugin_is_complete_and_never_written_over() {
         let folder = tempfile::tempdir().unwrap();
-        for lang in [Language::Rust, Language::Python] {
+        for lang in [Language::Rust, Language::Python, Language::Js] {
             for kind in [PluginKind::Scalar, PluginKind::Aggregate] {
                 let dir = folder.path().join(format!("{lang:?}{kind:?}"));
                 let name = "fare_rise".to_owned();

@@ -133,7 +133,9 @@ fn watch(arguments: &Push) -> Result<(), Failure> {
         pushed = written;
         match push_folder(arguments) {
             Ok(()) => eprintln!("weir: watching {}", arguments.file.display()),
-            Err(failure) => eprintln!("error: {failure}\nweir: waiting for a change of {}", arguments.file.display()),
+            Err(failure) => {
+                eprintln!("error: {failure}\nweir: waiting for a change of {}", arguments.file.display())
+            }
         }
     }
 }
@@ -156,8 +158,8 @@ fn last_written(folder: &Path) -> Option<SystemTime> {
 }
 
 fn push_file(arguments: &Push, file: &Path) -> Result<(), Failure> {
-    let bytes = fs::read(file)
-        .map_err(|error| Failure::user(format!("cannot read {}: {error}", file.display())))?;
+    let bytes =
+        fs::read(file).map_err(|error| Failure::user(format!("cannot read {}: {error}", file.display())))?;
     let client = Client::new(&arguments.answer.server)?;
     if !arguments.answer.json {
         eprintln!("weir: pushing {} ({:.1} MB)", file.display(), bytes.len() as f64 / 1e6);

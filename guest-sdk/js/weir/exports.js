@@ -1,0 +1,50 @@
+// The component's exports, made of what is declared. Errors are told in one line.
+
+import * as aggregate from './aggregate.js';
+import { aggregates, scalars } from './declared.js';
+import * as scalar from './scalar.js';
+
+const fields = (of) => of.map(({ name, type }) => ({ name, dataType: dataType(type) }));
+const dataType = ({ logical, list }) => ({ logical, list });
+const constants = (literals) => literals.map((literal) => literal.val ?? null);
+
+/** What a function gives; what it throws as the error that the interface has for it, which is a text. */
+function answer(functions, name, give) {
+  try {
+    return give(functions.get(name));
+  } catch (error) {
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    throw text.replaceAll(/\s+/g, ' ').toWellFormed();
+  }
+}
+
+/** `weir:feature/scalar-functions` */
+export const scalarFunctions = {
+  describe: () =>
+    [...scalars.values()].map(({ name, fields: of, result, description }) => ({
+      name,
+      arguments: fields(of),
+      result: dataType(result),
+      description,
+    })),
+  call: (name, args, rows) => answer(scalars, name, (declared) => scalar.call(declared, args, rows)),
+};
+
+/** `weir:feature/aggregate-functions` */
+export const aggregateFunctions = {
+  describe: () =>
+    [...aggregates.values()].map(({ name, parameters, fields: of, result, algebra, description }) => ({
+      name,
+      parameters: fields(parameters),
+      arguments: fields(of),
+      result: dataType(result),
+      algebra,
+      description,
+    })),
+  update: (name, params, states, groups, times, args) =>
+    answer(aggregates, name, (it) => aggregate.update(it, constants(params), states, groups, times, args)),
+  merge: (name, params, states, groups, count) =>
+    answer(aggregates, name, (it) => aggregate.merge(it, constants(params), states, groups, count)),
+  finish: (name, params, states, asOf) =>
+    answer(aggregates, name, (it) => aggregate.finish(it, constants(params), states, asOf)),
+};

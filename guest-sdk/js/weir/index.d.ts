@@ -1,0 +1,64 @@
+/** The type of a column, and of its values in JavaScript. */
+export interface Type<T> {
+  readonly logical: string;
+  readonly list: boolean;
+  readonly nullable: boolean;
+  readonly of?: T;
+}
+
+export declare const boolean: Type<boolean>;
+/** 64 bits, a `bigint` in JavaScript. */
+export declare const bigint: Type<bigint>;
+export declare const double: Type<number>;
+export declare const text: Type<string>;
+/** Milliseconds since 1970. */
+export declare const timestamp: Type<number>;
+export declare const bytes: Type<Uint8Array>;
+/** A list of values; none of them is null. */
+export declare function list<T>(of: Type<T>): Type<T[]>;
+/** The function is given rows in which this argument is null, as `null`. */
+export declare function nullable<T>(of: Type<T>): Type<T | null>;
+
+type Types = Record<string, Type<any>>;
+
+export interface Scalar {
+  /** The name in SQL. */
+  name: string;
+  /** In the order in which they are given. */
+  arguments: Types;
+  result: Type<any>;
+  description?: string;
+  /** Whether the function is given arrays with all rows at once, and gives one. */
+  columnar?: boolean;
+}
+
+/** Makes a function usable in SQL; gives it back. A whole number may be given back as a number that is safe. */
+export declare function scalar<F extends (...values: any[]) => any>(declared: Scalar, apply: F): F;
+
+export interface Aggregate {
+  /** The name in SQL. */
+  name: string;
+  /** Constants that a query gives before the arguments, and the constructor gets. */
+  parameters?: Types;
+  arguments: Types;
+  result: Type<any>;
+  /** `exact` if no order and no cut of the rows can change a bit of the value; `ordered` unless said. */
+  algebra?: 'exact' | 'ordered' | 'approximate';
+  description?: string;
+}
+
+/** The state of some rows of one key. */
+export interface State {
+  /** Adds a row of this event time, in milliseconds. */
+  update(time: number, ...values: any[]): void;
+  /** Adds the state of a later stretch of rows. */
+  merge(later: this): void;
+  /** The value at this moment. */
+  finish(asOf: number): unknown;
+}
+
+/** Makes a class usable in SQL; gives it back. */
+export declare function aggregate<C extends new (...constants: any[]) => State>(declared: Aggregate, of: C): C;
+
+/** Writes a line to the host's log under the plugin's name. */
+export declare function log(level: 'debug' | 'info' | 'warn' | 'error', message: string): void;

@@ -1,0 +1,7 @@
+// Plugins in JavaScript: declared functions and classes that weir calls as functions of SQL. Everything that this exports is
+// plain JavaScript, so a plugin's tests run under Node without WebAssembly.
+
+export { aggregate } from './aggregate.js';
+export { scalar } from './scalar.js';
+export { log } from './surroundings.js';
+export { bigint, boolean, bytes, double, list, nullable, text, timestamp } from './types.js';

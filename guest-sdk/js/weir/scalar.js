@@ -1,0 +1,35 @@
+// Scalar functions: of one row, or of whole columns, and how they are called for many rows at once.
+
+import { decode, encode } from './columns.js';
+import { declare, rowsGiven, scalars } from './declared.js';
+import { fieldsOf, resultOf } from './types.js';
+
+/** Makes a function usable in SQL by its name; gives that function back, so that tests call it as such. */
+export function scalar({ name, arguments: named, result, description = '', columnar = false }, apply) {
+  const fields = fieldsOf(named, name);
+  declare(scalars, { name, fields, result: resultOf(result, name), description, columnar, apply });
+  return apply;
+}
+
+/** The results for so many rows. */
+export function call(declared, columnsIn, rows) {
+  const { fields, result, name } = declared;
+  const columns = columnsIn.map((column, at) => decode(column, fields[at].type));
+  const given = rowsGiven(columns, fields, rows);
+  if (given === null) return encode(applied(declared, columns, rows), result, name);
+  const picked = columns.map((column) => given.map((row) => column[row]));
+  const found = applied(declared, picked, given.length);
+  const results = new Array(rows).fill(null);
+  given.forEach((row, at) => {
+    results[row] = found[at];
+  });
+  return encode(results, result, name);
+}
+
+function applied({ apply, columnar, name }, columns, rows) {
+  if (rows === 0) return [];
+  if (!columnar) return Array.from({ length: rows }, (_, row) => apply(...columns.map((column) => column[row])));
+  const results = Array.from(apply(...columns));
+  if (results.length !== rows) throw new TypeError(`\`${name}\` returned ${results.length} values for ${rows} rows`);
+  return results;
+}

@@ -103,7 +103,8 @@ impl Engine {
         let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
         let name = spec.plan.name.clone();
         jobs.refuse_running(&name)?;
-        let job = Job::start(spec, self.surroundings.clone())?;
+        let was_ready = jobs.started.get(&name).is_some_and(|before| before.status().ready);
+        let job = Job::start(spec, self.surroundings.clone(), keeps_before && was_ready)?;
         jobs.refused.remove(&name);
         let before = jobs.started.insert(name.clone(), job.clone()).filter(|_| keeps_before);
         jobs.before.extend(before.map(|before| (name, before)));

@@ -61,7 +61,7 @@ impl Engine {
         let job = std::mem::take(&mut spec.plan.name);
         spec.plan.name = filling_name(&job);
         spec.sinks.clear();
-        let filling = Job::start(spec, self.surroundings().clone())?;
+        let filling = Job::start(spec, self.surroundings().clone(), false)?;
         self.fillings().insert(job, filling);
         Ok(())
     }

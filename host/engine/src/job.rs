@@ -99,8 +99,13 @@ pub struct Job {
 }
 
 impl Job {
-    /// Checks that the job can go on from its state, and starts it.
-    pub(crate) fn start(mut spec: JobSpec, surroundings: Surroundings) -> Result<Arc<Job>, EngineError> {
+    /// Checks that the job can go on from its state, and starts it. Where it `goes_on` at once in the place of one that
+    /// had read its log, nobody need wait for it.
+    pub(crate) fn start(
+        mut spec: JobSpec,
+        surroundings: Surroundings,
+        goes_on: bool,
+    ) -> Result<Arc<Job>, EngineError> {
         let mut plan = prefer_views(spec.plan.clone());
         let body = last_body(&plan, &*surroundings.store)?.unwrap_or_else(|| Body::first(&plan));
         keep_names(&mut spec.sinks, &mut plan.sinks, &body);
@@ -116,6 +121,9 @@ impl Job {
             outcome: watch::Sender::new(None),
         });
         job.progress.restart(&body, job.clock.now());
+        if goes_on {
+            job.progress.goes_on();
+        }
         surroundings.dead_letters.resume_lost(&job.plan.name, &body.lost_letters);
         tokio::spawn(supervise(job.clone(), spec, surroundings));
         Ok(job)

@@ -118,8 +118,8 @@ pub enum LookupError {
     },
     /// `as_of` is further back than state reaches, as the job has not had its history for so long.
     #[error(
-        "job `{job}` reaches back to {oldest} so far, as it got its history of {} later; ask for a later time, or have \
-         it read its stream anew with `weir restart {job} --reset`",
+        "job `{job}` reaches back to {oldest} so far, as it keeps its history of {} since it was last edited; ask for a \
+         later time, or have it read its stream anew with `weir restart {job} --reset`",
         spaced(*history)
     )]
     NotKeptYet {

@@ -47,6 +47,31 @@ async fn taken_over(world: &World) -> Engine {
     engine
 }
 
+/// Nobody is told that the server is not ready, since lookups are answered all the time.
+#[tokio::test]
+async fn who_succeeds_a_job_that_was_ready_is_ready_at_once() {
+    let world = World::new();
+    let engine = world.engine();
+    let spec = || {
+        let source = std::sync::Arc::new(log(6));
+        world.spec(&plan(), source, std::sync::Arc::new(Cells), Mode::Live)
+    };
+    let job = engine.start(spec()).unwrap();
+    assert!(!job.status().ready);
+    while !job.status().ready {
+        tokio::task::yield_now().await;
+    }
+    engine.stop_job("counts").await;
+    let job = engine.succeed(spec()).unwrap();
+    assert!(job.status().ready && !job.is_catching_up());
+    while job.positions().is_empty() {
+        assert!(job.status().ready && !job.is_catching_up());
+        tokio::task::yield_now().await;
+    }
+    engine.stop_job("counts").await;
+    assert!(!engine.start(spec()).unwrap().status().ready, "one that is started anew has to read first");
+}
+
 #[tokio::test]
 async fn a_run_to_the_end_goes_on_where_the_job_stood() {
     let world = World::new();

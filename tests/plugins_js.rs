@@ -5,7 +5,8 @@ use serde_json::json;
 use std::path::Path;
 use std::process::Command;
 
-const STREAM: &str = "fields: {k: string, n: bigint, x: double, t: timestamp}\nevent_time: t\nsource: {http: {}}\n";
+const STREAM: &str =
+    "fields: {k: string, n: bigint, x: double, t: timestamp}\nevent_time: t\nsource: {http: {}}\n";
 const JOB: &str = "query: |\n  SELECT k, MAX(same(n)) AS most, distinct_of(n) AS different, AVG(halved(x)) AS half\n  \
                    FROM s GROUP BY k, TUMBLE(t, INTERVAL '1' HOUR)\n";
 const PLUGIN: &str = r"
@@ -53,7 +54,8 @@ fn a_folder_in_javascript_becomes_values_that_are_looked_up() {
     project.file("numbers/plugin.js", PLUGIN);
     done(here, &["build", "numbers"]);
     std::fs::create_dir(here.join("plugins")).expect("a folder can be made");
-    std::fs::copy(here.join("numbers/dist/numbers.wasm"), here.join("plugins/numbers.wasm")).expect("it was built");
+    std::fs::copy(here.join("numbers/dist/numbers.wasm"), here.join("plugins/numbers.wasm"))
+        .expect("it was built");
     project.file("streams/s.yaml", STREAM).file("jobs/j.yaml", JOB);
     let server = Server::start(&project, "plugins: {numbers: {memory: 96MiB}}\n");
     server.wait_ready();
@@ -63,13 +65,19 @@ fn a_folder_in_javascript_becomes_values_that_are_looked_up() {
     let body: String = rows
         .iter()
         .zip(1..)
-        .map(|((n, x), at)| format!("{{\"k\":\"a\",\"n\":{n},\"x\":{x},\"t\":\"2026-01-01T00:00:0{at}Z\"}}\n"))
+        .map(|((n, x), at)| {
+            format!("{{\"k\":\"a\",\"n\":{n},\"x\":{x},\"t\":\"2026-01-01T00:00:0{at}Z\"}}\n")
+        })
         .collect();
     let (status, answer) = server.post("/v1/streams/s/events?wait=visible", body);
     assert_eq!((status, &answer["accepted"]), (200, &json!(5)), "{answer}");
     let (_, answer) = server.get("/v1/jobs/j/values?k=a");
     let value = |name: &str| answer["features"][name]["current"]["value"].clone();
-    assert_eq!([value("most"), value("different"), value("half")], [json!(most), json!(2), json!(2.0)], "{answer}");
+    assert_eq!(
+        [value("most"), value("different"), value("half")],
+        [json!(most), json!(2), json!(2.0)],
+        "{answer}"
+    );
     let (_, letters) = server.get("/v1/deadletters/s");
     let text = letters.to_string();
     assert!(text.contains("call of `halved`: RangeError: below nought"), "{text}");

@@ -187,7 +187,10 @@ fn what_cannot_be_built_is_told_in_the_words_of_its_author() {
         assert!(code == Some(1) && said.contains(expected), "{code:?}: {said}");
     }
     let (code, said) = plugin(here, &["build", "empty"]);
-    assert!(code == Some(1) && said.contains("has no Cargo.toml, plugin.py or plugin.js"), "{code:?}: {said}");
+    assert!(
+        code == Some(1) && said.contains("has no Cargo.toml, plugin.py or plugin.js"),
+        "{code:?}: {said}"
+    );
     project.file("bad/plugin.py", PLUGIN).file("bad/requirements.txt", "weir-no-such-package==1\n");
     let (code, said) = plugin(here, &["build", "bad"]);
     assert!(code != Some(0) && said.contains("requirements.txt cannot be installed"), "{code:?}: {said}");

@@ -144,7 +144,8 @@ fn in_rust(folder: &Path, out: Option<&Path>) -> Result<Option<i32>, Failure> {
 /// Lets the kit's own program do its work, in the language of the plugin.
 fn by_kit(language: Language, verb: &str, folder: &Path, out: Option<&Path>) -> Result<Option<i32>, Failure> {
     let kit = kit::unpacked()?;
-    let interpreter = |variable: &str, usual: &str| std::env::var_os(variable).unwrap_or_else(|| usual.into());
+    let interpreter =
+        |variable: &str, usual: &str| std::env::var_os(variable).unwrap_or_else(|| usual.into());
     let (mut command, cure) = if language == Language::Js {
         let mut node = Command::new(interpreter("WEIR_NODE", "node"));
         node.arg(kit.join("guest-sdk/js/build.mjs")).arg(verb);

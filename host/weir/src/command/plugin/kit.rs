@@ -82,7 +82,6 @@ const FILES: &[(&str, &str)] = kit![
 /// The package for Python finds the interfaces beside itself.
 const PYTHON_INTERFACES: &str = "guest-sdk/python/weir/plugin/wit";
 
-
 /// The files whose paths begin like this.
 pub(super) fn below(prefix: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     FILES.iter().copied().filter(move |(path, _)| path.starts_with(prefix))
@@ -168,7 +167,13 @@ mod tests {
     #[test]
     fn every_file_that_a_plugin_is_built_of_is_in_it() {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for folder in ["guest-sdk/js/weir", "guest-sdk/python/weir", "guest-sdk/rust/src", "guest-sdk/rust/macros", "wit"] {
+        for folder in [
+            "guest-sdk/js/weir",
+            "guest-sdk/python/weir",
+            "guest-sdk/rust/src",
+            "guest-sdk/rust/macros",
+            "wit",
+        ] {
             let mut files = Vec::new();
             files_below(&repository.join(folder), &mut files);
             let there: BTreeSet<String> = files

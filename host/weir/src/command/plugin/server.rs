@@ -276,7 +276,7 @@ pub(super) fn delete(arguments: &Delete) -> Result<(), Failure> {
     if arguments.answer.json {
         return print_json(&answer);
     }
-    let versions = answer["versions"].as_array().map_or(0, |versions| versions.len());
+    let versions = answer["versions"].as_array().map_or(0, sonic_rs::Array::len);
     print(&format!("{} is deleted, with {versions} version(s)", arguments.name))
 }
 

@@ -18,6 +18,7 @@ mod changes;
 mod circles;
 mod crash;
 mod deploy;
+mod discovery;
 mod dynamodb;
 mod edges_of_time;
 mod edits;

@@ -19,6 +19,7 @@ mod deadline;
 mod derived;
 mod entity;
 mod face;
+mod features;
 mod foreign;
 mod gate;
 mod health;

@@ -11,8 +11,6 @@ use std::sync::Arc;
 const ROUTES: &[(&str, &[MethodFilter])] = &[
     ("/get-online-features", &[MethodFilter::POST]),
     ("/openapi.json", &[MethodFilter::GET]),
-    ("/v1/features", &[MethodFilter::GET]),
-    ("/v1/features/{job}/{feature}", &[MethodFilter::GET]),
     ("/v1/streams/{stream}", &[MethodFilter::GET, MethodFilter::PUT, MethodFilter::DELETE]),
     ("/v1/jobs/{job}/definition", &[MethodFilter::GET, MethodFilter::PUT, MethodFilter::DELETE]),
     ("/v1/jobs/{job}/pause", &[MethodFilter::POST]),

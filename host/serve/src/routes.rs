@@ -3,7 +3,7 @@
 //! Adding a route is adding a row. Must not know what any handler does.
 
 use crate::app::App;
-use crate::{dead_letters, health, ingest, jobs, keys, lookup, lookups, metrics, plugins, train};
+use crate::{dead_letters, features, health, ingest, jobs, keys, lookup, lookups, metrics, plugins, train};
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
@@ -99,6 +99,15 @@ const ROUTES: &[Route] = &[
         "a suspended sink goes on: it gets the rows that wait for it, then new ones",
         || post(jobs::resume_sink),
     ),
+    route(
+        "GET",
+        "/v1/features",
+        features::PARAMETERS,
+        "the features of all jobs: type, version, owner, description, entity, streams, how fresh they are, and what plugins take for \
+         a million events",
+        || get(features::list),
+    ),
+    route("GET", "/v1/features/{job}/{feature}", &[], "one feature", || get(features::one)),
     route("GET", "/v1/plugins", &[], "the plugins and their versions", || get(plugins::list)),
     route(
         "POST",

@@ -208,6 +208,27 @@ class Aggregates(Plugins):
         states = over.update([5], [b""], [0, 0], [1, 2], [raw([4, 6], DataType("bigint"))])
         self.assertEqual(over.finish([5], [states[0], b""], [3, 3]).values, [1, 0])
 
+    def test_attributes_may_come_and_go(self):
+        @weir.aggregate
+        class Seen:
+            def __init__(self) -> None:
+                self.count = 0
+
+            def update(self, time: int, x: int) -> None:
+                self.count += 1
+                setattr(self, f"x{x}", time)
+                if x == 0:
+                    del self.count
+
+            def merge(self, later: Seen) -> None: ...
+            def finish(self, as_of: int) -> str:
+                return ",".join(sorted(vars(self)))
+
+        seen = declared.aggregates["seen"]
+        bigint = DataType("bigint")
+        one = seen.update([], [b"", b""], [0, 1], [7, 8], [raw([3, 0], bigint)])
+        self.assertEqual(seen.finish([], [*one, b""], [9, 9, 9]).values, ["count,x3", "x0", "count"])
+
     def test_a_state_that_cannot_be_kept_is_named(self):
         @weir.aggregate
         class Odd:

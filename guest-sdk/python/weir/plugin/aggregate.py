@@ -39,9 +39,7 @@ class Aggregate:
         codec = _Codec(self, constants)
         columns = [decode(column, field.type) for column, field in zip(arguments, self.arguments)]
         required = [
-            column
-            for column, field in zip(columns, self.arguments)
-            if not field.type.nullable and any(value is None for value in column)
+            column for column, field in zip(columns, self.arguments) if not field.type.nullable and None in column
         ]
         touched: dict[int, Any] = {}
         rows = zip(*columns) if columns else iter([()] * len(groups))
@@ -80,7 +78,11 @@ class Aggregate:
 
 
 class _Codec:
-    """States as bytes, under one set of constants. The state of no rows is no bytes."""
+    """States as bytes, under one set of constants. The state of no rows is no bytes.
+
+    A state with the attributes that a new one has is the tuple of their values, in order of name; one with others is the
+    list of its names and values.
+    """
 
     def __init__(self, aggregate: Aggregate, constants: Sequence[Any]) -> None:
         self._aggregate = aggregate
@@ -88,17 +90,20 @@ class _Codec:
             to_datetime(constant) if field.type.as_datetime and constant is not None else constant
             for constant, field in zip(constants, aggregate.parameters)
         )
-        self._start = self._bytes(self._new())
+        start = self._new()
+        self._names = sorted(vars(start))
+        self._start = self._bytes(start)
 
     def _new(self) -> Any:
         return self._aggregate.state(*self._constants)
 
     def decode(self, state: bytes) -> Any:
-        made = self._new()
-        if state:
-            held = vars(made)
-            held.clear()
-            held.update(marshal.loads(state))
+        if not state:
+            return self._new()
+        kept = marshal.loads(state)
+        of = self._aggregate.state
+        made = of.__new__(of)
+        made.__dict__ = dict(zip(self._names, kept) if kept.__class__ is tuple else kept)
         return made
 
     def encode(self, state: Any) -> bytes:
@@ -106,11 +111,16 @@ class _Codec:
         return b"" if written == self._start else written
 
     def _bytes(self, state: Any) -> bytes:
-        attributes = sorted(vars(state).items())
+        held = vars(state)
+        kept: Any
+        if len(held) == len(self._names) and all(map(held.__contains__, self._names)):
+            kept = tuple(map(held.__getitem__, self._names))
+        else:
+            kept = sorted(held.items())
         try:
-            return marshal.dumps(attributes, _MARSHAL_VERSION)
+            return marshal.dumps(kept, _MARSHAL_VERSION)
         except ValueError:
-            raise TypeError(self._unwritable(attributes)) from None
+            raise TypeError(self._unwritable(sorted(held.items()))) from None
 
     def _unwritable(self, attributes: list[tuple[str, Any]]) -> str:
         for attribute, value in attributes:

@@ -41,9 +41,7 @@ class Scalar:
     def _given(self, columns: list[list[Any]], rows: int) -> Optional[list[int]]:
         """The rows without a null that the function does not take; `None` if those are all."""
         required = [
-            column
-            for column, field in zip(columns, self.arguments)
-            if not field.type.nullable and any(value is None for value in column)
+            column for column, field in zip(columns, self.arguments) if not field.type.nullable and None in column
         ]
         if not required:
             return None

@@ -73,6 +73,15 @@ pub struct BadRow {
     pub reason: String,
     /// Its first bytes, at most 1 KiB.
     pub payload: Vec<u8>,
+    /// Whether its file is damaged there: nobody can say what it was, and a copy of the file may have it.
+    pub damaged: bool,
+}
+
+impl Decoded {
+    /// What is wrong with the file that the block is of, if it is damaged.
+    pub fn damage(&self) -> Option<&str> {
+        self.bad.iter().find(|bad| bad.damaged).map(|bad| bad.reason.as_str())
+    }
 }
 
 /// How much of a bad record is kept for whoever has to find out why.

@@ -132,7 +132,8 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// The newest checkpoint of a job stands here in a partition and is safe: it will not ask for what lies before.
     fn committed(&self, _job: &str, _partition: u16, _position: &Position) {}
 
-    /// Whether it would read what a sink writes at this place, as [`Sink::own_place`](crate::Sink::own_place) tells it.
+    /// Whether it would read a file at this place, or what a sink writes there, as
+    /// [`Sink::own_place`](crate::Sink::own_place) tells it.
     fn reads(&self, _place: &str) -> bool {
         false
     }

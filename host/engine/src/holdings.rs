@@ -30,6 +30,8 @@ pub enum Comparison {
     NotYet,
     /// It has all that the job had.
     Whole,
+    /// It has more rows than the job has counted: which, and what that may be.
+    Exceeds(String),
     /// It has not: what it lacks, and what to do.
     Lacks(String),
 }
@@ -55,6 +57,18 @@ impl Holdings {
         })
     }
 
+    /// It lacks nothing; whether it has more.
+    fn exceeded_by(&self, filled: &Body) -> Comparison {
+        match self.extent.lacks_of(&filled.extent, self.counts_since.max(self.since.unwrap_or(EventTime::MIN))) {
+            None => Comparison::Whole,
+            Some(Shortfall { from, until, missing }) => Comparison::Exceeds(format!(
+                "archive and log have {missing} rows between {from} and {until} that the job has not counted: late ones that it \
+                 left out, or rows that stand there twice (`event_id` in the stream's file tells those); features that did not \
+                 change have them from now on too"
+            )),
+        }
+    }
+
     pub(crate) fn compare(&self, filled: &Body) -> Comparison {
         let is_over = filled.bootstrap.as_ref().is_none_or(|bootstrap| bootstrap.phase == Phase::Done);
         let is_as_far = |had: &PartitionState| {
@@ -74,7 +88,7 @@ impl Holdings {
             (None, Some(since)) => {
                 format!("archive and log have everything only since {since}, and the job has what was before")
             }
-            (None, None) => return Comparison::Whole,
+            (None, None) => return self.exceeded_by(filled),
         };
         let job = &self.job;
         Comparison::Lacks(format!(

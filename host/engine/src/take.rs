@@ -7,7 +7,7 @@ use crate::decode::Arrival;
 use crate::driver::{Driver, Mode, Next, ShardInbox};
 use crate::error::EngineError;
 use crate::status::PartitionStatus;
-use weir_connect::{Decoded, RawBlock};
+use weir_connect::{ConnectError, Decoded, RawBlock};
 use weir_core::{Step, Steps};
 use weir_event::{EventTime, Message, PartitionId, Position};
 
@@ -113,6 +113,7 @@ impl Driver {
         if block.holds_records() {
             self.wake();
         }
+        self.refuse_damage(block, decoded)?;
         let taken = self.state.intake.block(block, decoded);
         let mut taken = taken.map_err(|error| EngineError::of_core(&self.plan.name, error))?;
         if let Some(newest) = taken.heard {
@@ -133,6 +134,16 @@ impl Driver {
         self.state.positions.insert(partition, block.next.clone());
         self.report(partition);
         Ok(())
+    }
+
+    /// A file of an archive that is damaged may be restored, and values without its rows would be wrong for as long as they
+    /// reach back: the job does not go on without them.
+    fn refuse_damage(&self, block: &RawBlock, decoded: &Decoded) -> Result<(), EngineError> {
+        let Some(damage) = decoded.damage().filter(|_| block.partition.is_of_archive()) else { return Ok(()) };
+        let place = self.inputs.place(block.partition, &block.next);
+        let file = place.map_or_else(|| "a file of the archive".to_owned(), |place| format!("`{place}`"));
+        let error = ConnectError::external(format!("{file}: {damage}; restore the file"));
+        Err(EngineError::Source { job: self.plan.name.clone(), error })
     }
 
     /// Says where what was refused stands in its source.

@@ -21,6 +21,9 @@ pub struct Discovered {
     places: HashMap<String, usize>,
 }
 
+/// Columns of one file: each has a place in every row of it.
+const MOST_COLUMNS: usize = 10_000;
+
 impl Discovered {
     /// Looks at all records of a block of files that are laid out so. The error says what is wrong with it.
     pub fn look_at(&mut self, block: &RawBlock, layout: FileLayout) -> Result<(), String> {
@@ -72,6 +75,7 @@ impl Discovered {
                     for (name, value) in &members {
                         self.see(name, json_type(value), &DataType::Json);
                     }
+                    fault = bounded(self.columns.len());
                 }
                 Err(error) => fault = Err(format!("a line is not a JSON object: {error}")),
             }
@@ -85,6 +89,7 @@ impl Discovered {
             return Err("it has no line of names".to_owned());
         };
         let names = names(head, &options).map_err(|fault| format!("the line of names: {fault}"))?;
+        bounded(names.len())?;
         let fields = names.iter().map(|name| Field::named(name, DataType::String)).collect::<Vec<_>>();
         let columns: Vec<usize> = (0..fields.len()).collect();
         let schema = StreamSchema { event_time: fields.len(), fields };
@@ -104,6 +109,7 @@ impl Discovered {
     fn look_at_parquet(&mut self, block: &RawBlock) -> Result<(), String> {
         let damaged = |error| format!("the file is damaged: {error}");
         let file = ParquetRecordBatchReaderBuilder::try_new(block.data.clone()).map_err(damaged)?;
+        bounded(file.schema().fields().len())?;
         for field in file.schema().fields() {
             let own = file.schema().fields().iter().filter(|other| other.name() == field.name());
             if own.count() > 1 {
@@ -125,6 +131,13 @@ impl Discovered {
         }
         Ok(())
     }
+}
+
+fn bounded(columns: usize) -> Result<(), String> {
+    if columns <= MOST_COLUMNS {
+        return Ok(());
+    }
+    Err(format!("it has more than {MOST_COLUMNS} columns; leave out what nobody asks for"))
 }
 
 fn json_type(value: &Value) -> Option<DataType> {

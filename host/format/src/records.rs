@@ -60,5 +60,5 @@ pub(crate) fn expected_rows(block: &RawBlock) -> usize {
 /// A record that could not be decoded, of which `bytes` is all.
 #[cold]
 pub(crate) fn bad_row(offset: u64, reason: String, bytes: &[u8]) -> BadRow {
-    BadRow { offset, reason, payload: bytes[..bytes.len().min(PAYLOAD_KEPT_BYTES)].to_vec() }
+    BadRow { offset, reason, payload: bytes[..bytes.len().min(PAYLOAD_KEPT_BYTES)].to_vec(), damaged: false }
 }

@@ -8,7 +8,7 @@ use crate::{Archived, Job};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use weir_connect::{Decoded, Decoder, Fetch, OpenPartition, RawBlock, Reader, Source};
+use weir_connect::{ConnectError, Decoded, Decoder, Fetch, OpenPartition, RawBlock, Reader, Source};
 use weir_core::{Cut, Intake};
 use weir_event::{EventTime, PartitionId};
 use weir_plan::JobPlan;
@@ -126,7 +126,7 @@ impl Logs {
 impl Feed for Logs {
     async fn next(&mut self, waited_for: PartitionId) -> Result<Arrival, TrainError> {
         let plan = self.plan.clone();
-        let Log { reader, decoder, cut, .. } = self.log(waited_for);
+        let Log { source, reader, decoder, cut } = self.log(waited_for);
         let Some(reader) = reader else { return Ok(Arrival::Ended(waited_for)) };
         loop {
             return Ok(match reader.next().await? {
@@ -135,6 +135,10 @@ impl Feed for Logs {
                         decoder.ready(&block).await?;
                     }
                     let mut decoded = decoder.decode(&block);
+                    if let Some(damage) = decoded.damage() {
+                        let place = source.place(&block.next).unwrap_or_default();
+                        return Err(ConnectError::external(format!("`{place}`: {damage}; restore the file")).into());
+                    }
                     if let Some((cut, input)) = cut.as_ref().zip(plan.input_of(block.partition)) {
                         decoded = cut.part(input, block.partition, decoded)?.decoded;
                     }

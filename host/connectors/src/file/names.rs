@@ -248,6 +248,13 @@ fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 
+/// A file at a place as sinks tell it: `*` stands for the number of one of their files.
+pub(super) fn file_at(place: &str) -> String {
+    place
+        .rsplit_once('*')
+        .map_or_else(|| place.to_owned(), |(start, end)| format!("{start}000000000000{end}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

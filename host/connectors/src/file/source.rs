@@ -3,7 +3,7 @@
 //! A position is the number of the next line over all files, with the file and byte where it starts.
 
 use super::input::is_gzip;
-use super::names::{Listing, Names};
+use super::names::{Listing, Names, file_at};
 use super::piped::PipedReader;
 use super::place::{Place, files};
 use super::read::{Extent, Reading};
@@ -169,9 +169,7 @@ impl Source for FileSource {
     }
 
     fn reads(&self, place: &str) -> bool {
-        // What stands for the number of a sink's file.
-        let file = place.rsplit_once('*').map(|(start, end)| format!("{start}000000000000{end}"));
-        file.is_some_and(|file| self.names.mean(Path::new(&file)))
+        self.names.mean(Path::new(&file_at(place)))
     }
 
     fn grows(&self) -> bool {

@@ -76,6 +76,7 @@ fn decoded(input: &StreamInput, offsets: &[u64], batch: &RecordBatch) -> Result<
         offset: offsets[row as usize],
         reason: format!("the event time `{name}` is missing"),
         payload: Vec::new(),
+        damaged: false,
     });
     let bad = bad.collect();
     let kept: Vec<u32> = records.filter(is_good).collect();

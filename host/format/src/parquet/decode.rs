@@ -6,7 +6,7 @@
 
 use super::fit::{Fitted, fit, of_partition};
 use super::group::PARTITIONS;
-use super::guarded;
+use super::{DAMAGED, guarded};
 use arrow_array::cast::AsArray;
 use arrow_array::{
     Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, RecordBatchReader, new_null_array,
@@ -61,7 +61,7 @@ impl ParquetDecoder {
 
     fn read(&self, block: &RawBlock, rows: &Range<usize>) -> Result<FittedRows, String> {
         let file = ParquetRecordBatchReaderBuilder::try_new(block.data.clone());
-        let file = file.map_err(|error| format!("the file is damaged: {error}"))?;
+        let file = file.map_err(|error| format!("{DAMAGED}: {error}"))?;
         let partitions = partitions(file.metadata().file_metadata().key_value_metadata());
         let columns = file.parquet_schema();
         let wanted = (0..columns.num_columns()).filter(|leaf| {
@@ -74,17 +74,17 @@ impl ParquetDecoder {
         let skipped = RowSelector::skip(rows.start);
         let selection = RowSelection::from(vec![skipped, RowSelector::select(count)]);
         let reader = file.with_projection(mask).with_row_selection(selection).with_batch_size(count.max(1));
-        let reader = reader.build().map_err(|error| format!("the file is damaged: {error}"))?;
+        let reader = reader.build().map_err(|error| format!("{DAMAGED}: {error}"))?;
         let schema = reader.schema();
         let batches: Vec<RecordBatch> =
-            reader.collect::<Result<_, _>>().map_err(|error| format!("the file is damaged: {error}"))?;
+            reader.collect::<Result<_, _>>().map_err(|error| format!("{DAMAGED}: {error}"))?;
         let batch = match batches.as_slice() {
             [one] => one.clone(),
             several => concat_batches(&schema, several).map_err(|error| error.to_string())?,
         };
         if batch.num_rows() != count && batch.num_columns() > 0 {
             return Err(format!(
-                "the file has {} of {count} rows that its footer tells of",
+                "{DAMAGED}: it has {} of {count} rows that its footer tells of",
                 batch.num_rows()
             ));
         }
@@ -144,7 +144,9 @@ impl ParquetDecoder {
 
     /// No row can be read, for this reason.
     fn refuse(&self, first: u64, count: usize, reason: &str) -> Decoded {
-        let refused = |row| BadRow { offset: first + row, reason: reason.to_owned(), payload: Vec::new() };
+        let damaged = reason.starts_with(DAMAGED);
+        let refused =
+            |row| BadRow { offset: first + row, reason: reason.to_owned(), payload: Vec::new(), damaged };
         Decoded {
             columns: RecordBatch::new_empty(self.schema.clone()),
             offsets: Vec::new(),
@@ -194,7 +196,7 @@ const NOT_COLUMNS: &str = "it is not of a file of Parquet, which the stream's `f
                            `.parquet`";
 
 fn bad_row(offset: u64, reason: String) -> BadRow {
-    BadRow { offset, reason, payload: Vec::new() }
+    BadRow { offset, reason, payload: Vec::new(), damaged: false }
 }
 
 fn partitions(known: Option<&Vec<parquet::file::metadata::KeyValue>>) -> HashMap<String, String> {

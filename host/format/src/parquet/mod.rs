@@ -21,7 +21,10 @@ pub use self::write::{Compression, UnknownCompression, write_file};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// How reasons begin that are the file's and not its rows'.
+const DAMAGED: &str = "the file is damaged";
+
 /// Reads what may be damaged: the library is not to be trusted with everything that a file can say.
 fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("the file is damaged".to_owned()))
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(DAMAGED.to_owned()))
 }

@@ -156,6 +156,11 @@ impl Live {
                 known.filling.remove(name);
                 self.change_to(known, &plan).await
             }
+            Comparison::Exceeds(reason) => {
+                tracing::warn!(job = name, "{reason}");
+                known.filling.remove(name);
+                self.change_to(known, &plan).await
+            }
             Comparison::Lacks(reason) => {
                 known.filling.remove(name);
                 self.decline(known, &plan, reason).await

@@ -89,6 +89,7 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
     for plugin in &refused {
         tracing::warn!("{plugin}");
     }
+    output.refuse_among_definitions(project.folder())?;
     let asked = asked_for(&planned, &request.features).map_err(Unasked::failure)?;
     let scratch = Scratch::open(&output, &requested::mark(request, &asked))?;
     let cores = runtime::cores();

@@ -54,6 +54,9 @@ impl Output {
         if !folder.is_dir() {
             return Err(Failure::user(format!("-o {}: its folder is not there; make it", path.display())));
         }
+        if path.is_dir() {
+            return Err(Failure::user(format!("-o {}: that is a folder; name a file", path.display())));
+        }
         Ok(Output { path, folder, content })
     }
 
@@ -67,10 +70,27 @@ impl Output {
         Err(Failure::user(format!("-o {}: that is the spine; write another file", self.path.display())))
     }
 
+    /// Refuses a folder of a project whose files are read as definitions: what is told beside a file is one of JSON.
+    pub(super) fn refuse_among_definitions(&self, project: &Path) -> Result<(), Failure> {
+        let own = fs::canonicalize(&self.folder);
+        let is_theirs = |name: &str| {
+            let theirs = fs::canonicalize(project.join(name));
+            own.as_ref().is_ok_and(|own| theirs.is_ok_and(|theirs| *own == theirs))
+        };
+        let Some(folder) = ["streams", "jobs", "plugins"].into_iter().find(|name| is_theirs(name)) else {
+            return Ok(());
+        };
+        Err(Failure::user(format!(
+            "-o {}: the project's {folder}/ is for definitions and plugins; write it to another folder",
+            self.path.display()
+        )))
+    }
+
     /// Refuses to write what a stream would read as events.
     pub(super) fn refuse_to_write_into(&self, source: &dyn Source, stream: &str) -> Result<(), Failure> {
-        let ending = self.path.extension().unwrap_or_default().to_string_lossy();
-        if !source.reads(&format!("{}/*.{ending}", self.folder.display())) {
+        let named = std::iter::once(self.path.clone());
+        let mut files = named.chain(fs::canonicalize(&self.path)).map(|path| path.display().to_string());
+        if !files.any(|file| source.reads(&file)) {
             return Ok(());
         }
         Err(Failure::user(format!(

@@ -16,6 +16,8 @@ pub(super) const ENDINGS: [(&str, &str); 5] =
     [(".csv", "csv"), (".jsonl", "json"), (".ndjson", "json"), (".json", "json"), (".parquet", "parquet")];
 /// The end of the names of files that are compressed.
 const COMPRESSED: &str = ".gz";
+/// The longest row of a file that is read by lines.
+const MOST_BYTES: usize = 10 << 20;
 /// What stands for other files in the paths of streams.
 const PATTERN: [char; 3] = ['*', '?', '['];
 
@@ -26,7 +28,8 @@ pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Source
     let absolute = std::path::absolute(path)
         .map_err(|error| Failure::user(format!("--spine {}: {error}", path.display())))?;
     if !absolute.is_file() {
-        return Err(Failure::user(format!("--spine {}: there is no such file", path.display())));
+        let what = if absolute.exists() { "that is not a file" } else { "there is no such file" };
+        return Err(Failure::user(format!("--spine {}: {what}", path.display())));
     }
     if absolute.to_string_lossy().contains(PATTERN) {
         let message = "a path with *, ? or [ in it stands for several files; give it another name";
@@ -50,7 +53,7 @@ pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Source
     }
     let found = found.columns();
     if found.is_empty() {
-        return Err(wrong("it has no rows".to_owned()));
+        return Err(wrong(format!("it has no rows that can be read; a row has at most {MOST_BYTES} bytes")));
     }
     let schema = schema(found, time, jobs).map_err(wrong)?;
     let columns: Vec<usize> = (0..schema.fields.len()).collect();

@@ -8,6 +8,7 @@ mod reader;
 
 use self::place::{FilePlace, Numbers};
 use self::reader::EachReader;
+use super::names::file_at;
 use super::whole::{Shelf, WholeFile, sorted};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,9 +152,7 @@ impl Source for EachFile {
     }
 
     fn reads(&self, place: &str) -> bool {
-        // What stands for the number of a sink's file.
-        let file = place.rsplit_once('*').map(|(start, end)| format!("{start}000000000000{end}"));
-        file.is_some_and(|file| self.shelf.means(Path::new(&file)))
+        self.shelf.means(Path::new(&file_at(place)))
     }
 
     fn grows(&self) -> bool {

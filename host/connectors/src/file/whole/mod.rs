@@ -21,6 +21,7 @@ pub(super) use self::one::OneOfShelf;
 
 use self::place::{WholePlace, compare};
 use self::read::WholeReading;
+use super::names::file_at;
 use super::piped::PipedReader;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -177,9 +178,7 @@ impl Source for WholeSource {
     }
 
     fn reads(&self, place: &str) -> bool {
-        // What stands for the number of a sink's file.
-        let file = place.rsplit_once('*').map(|(start, end)| format!("{start}000000000000{end}"));
-        file.is_some_and(|file| self.shelf.means(Path::new(&file)))
+        self.shelf.means(Path::new(&file_at(place)))
     }
 
     fn grows(&self) -> bool {

@@ -238,3 +238,28 @@ fn a_version_without_a_function_that_a_running_job_calls_does_not_become_active(
     assert_eq!(plugin["active"], json!(version), "{plugin}");
     assert!(server.terminate().success());
 }
+
+#[test]
+fn a_server_starts_with_a_plugin_that_may_not_have_what_it_needs() {
+    let project = Project::new();
+    project.file("streams/s.yaml", STREAM).file("jobs/plain.yaml", PLAIN).file("jobs/scalar.yaml", SCALAR);
+    let server = Server::start(&project, "");
+    let version = push(&server, "geo", &component("geo"));
+    activate(&server, "geo", version);
+    server.wait_for_job("scalar", "the job to run", |status| status["state"] == "running");
+    post(&server);
+    assert!(server.terminate().success());
+
+    let server = Server::start(&project, "plugins: {geo: {memory: 1KiB}}\n");
+    server.wait_for_job("plain", "the other job to run", |status| status["state"] == "running");
+    let waits = server.wait_for_job("scalar", "the job to wait", |status| status["next_try"].is_string());
+    let reason = waits["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("of which it may have 1024 (`memory` of the plugin in weir.yaml)"), "{reason}");
+    assert_eq!(server.get("/v1/jobs/plain/values?k=a").0, 200);
+    assert!(server.terminate().success());
+
+    let server = Server::start(&project, "");
+    server.wait_ready();
+    assert_eq!(server.get("/v1/jobs/scalar/values?k=a").0, 200);
+    assert!(server.terminate().success());
+}

@@ -25,6 +25,10 @@ print("imported while it is built")
 def tip_percent(fare: weir.Column[float], tip: weir.Column[Optional[float]]) -> weir.Column[Optional[float]]:
     if any(each < 0 for each in fare):
         raise ValueError("a fare below nought")
+    if 77 in fare:
+        import colorsys
+    if 78 in fare:
+        open("/etc/passwd")
     return [None if each == 0 else (more or 0.0) / each * 100 for each, more in zip(fare, tip)]
 
 
@@ -121,6 +125,11 @@ fn a_folder_in_python_becomes_values_that_are_looked_up() {
     let (_, letters) = server.get("/v1/deadletters/s");
     let reason = letters["dead_letters"][0]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("plugin.py:14: ValueError: a fare below nought"), "{letters}");
+    post(&server, &[row(77.0, None, "", 3), row(78.0, None, "", 3)]);
+    let (_, letters) = server.get("/v1/deadletters/s");
+    let text = letters.to_string();
+    assert!(text.contains("plugin.py:16: ModuleNotFoundError: No module named 'colorsys'"), "{text}");
+    assert!(text.contains("plugin.py:18: Forbidden: open() is not there in a plugin"), "{text}");
     let (code, said) = server.weir(&["plugin", "logs", "fares"]);
     assert!(code == Some(0) && said.contains(" info  [j] saw aa\n"), "{said}");
     let (_, told) = server.get("/v1/plugins/fares");

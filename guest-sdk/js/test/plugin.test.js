@@ -111,5 +111,6 @@ test('what is missing is named', () => {
   assert.throws(() => scalar({ name: 'F', arguments: {}, result: double }, () => 1), /`F` is not a name in SQL/);
   assert.throws(() => scalar({ name: 'f', arguments: { x: 'double' }, result: double }, () => 1), /`x` of `f` has no type/);
   assert.throws(() => scalar({ name: 'f', arguments: {} }, () => 1), /`f` does not say what it returns/);
+  assert.throws(() => scalar({ name: 'f', argument: {}, result: double }, () => 1), /key `argument` that is not known/);
   assert.throws(() => aggregate({ name: 'g', arguments: {}, result: double }, class {}), /`g` has no method `update`/);
 });

@@ -3,7 +3,7 @@
 import { decode, encode, moment } from './columns.js';
 import { aggregates, declare, rowsGiven } from './declared.js';
 import { fromBytes, toBytes } from './state.js';
-import { fieldsOf, resultOf } from './types.js';
+import { checkKeys, fieldsOf, resultOf } from './types.js';
 
 const ALGEBRAS = ['exact', 'ordered', 'approximate'];
 
@@ -12,10 +12,9 @@ const ALGEBRAS = ['exact', 'ordered', 'approximate'];
  * `merge(later)` the state of a later stretch of rows, `finish(asOf)` gives the value at that moment. Parameters are what the
  * constructor gets: constants that a query gives before the arguments.
  */
-export function aggregate(
-  { name, parameters: constants, arguments: named, result, algebra = 'ordered', description = '' },
-  State,
-) {
+export function aggregate(of, State) {
+  checkKeys(of, ['name', 'parameters', 'arguments', 'result', 'algebra', 'description']);
+  const { name, parameters: constants, arguments: named, result, algebra = 'ordered', description = '' } = of;
   if (!ALGEBRAS.includes(algebra)) {
     throw new TypeError(`\`${algebra}\` is not an algebra of \`${name}\`; write one of ${ALGEBRAS.join(', ')}`);
   }

@@ -2,10 +2,12 @@
 
 import { decode, encode } from './columns.js';
 import { declare, rowsGiven, scalars } from './declared.js';
-import { fieldsOf, resultOf } from './types.js';
+import { checkKeys, fieldsOf, resultOf } from './types.js';
 
 /** Makes a function usable in SQL by its name; gives that function back, so that tests call it as such. */
-export function scalar({ name, arguments: named, result, description = '', columnar = false }, apply) {
+export function scalar(of, apply) {
+  checkKeys(of, ['name', 'arguments', 'result', 'description', 'columnar']);
+  const { name, arguments: named, result, description = '', columnar = false } = of;
   const fields = fieldsOf(named, name);
   declare(scalars, { name, fields, result: resultOf(result, name), description, columnar, apply });
   return apply;

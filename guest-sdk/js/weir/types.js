@@ -44,6 +44,14 @@ export function resultOf(of, shown) {
   return of;
 }
 
+/** Refuses what a declaration does not have, so that nothing that is misspelt is left out in silence. */
+export function checkKeys(declared, known) {
+  const unknown = Object.keys(declared).find((key) => !known.includes(key));
+  if (unknown !== undefined) {
+    throw new TypeError(`\`${declared.name}\` has a key \`${unknown}\` that is not known; write ${known.join(', ')}`);
+  }
+}
+
 /** Refuses what is not a name in SQL. */
 export function checkName(name) {
   if (!NAME.test(name)) throw new TypeError(`\`${name}\` is not a name in SQL; write [a-z][a-z0-9_]*`);

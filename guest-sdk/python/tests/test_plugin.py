@@ -265,7 +265,7 @@ class Messages(unittest.TestCase):
         try:
             import nowhere_to_be_found  # noqa: F401
         except ModuleNotFoundError as error:
-            self.assertIn("import it at the top of the file", blame.told(error))
+            self.assertIn("import it at the top of plugin.py", blame.told(error))
 
 
 if __name__ == "__main__":

@@ -52,19 +52,27 @@ impl Failure {
         if trap == Some(&Trap::OutOfFuel) {
             return Failure::new(
                 Cause::Fuel,
-                format!("used up its budget of {fuel_budget} units of fuel; it may loop for ever"),
+                format!(
+                    "used up its budget of {fuel_budget} units of fuel; it may loop for ever, or need more \
+                     (`fuel_per_call` of the plugin in weir.yaml)"
+                ),
             );
         }
         if let Some((asked_bytes, limit_bytes)) = refused_memory {
             return Failure::new(
                 Cause::Memory,
-                format!("asked for {asked_bytes} bytes of memory, of which it may have {limit_bytes}"),
+                format!(
+                    "asked for {asked_bytes} bytes of memory, of which it may have {limit_bytes} (`memory` of the plugin in \
+                     weir.yaml)"
+                ),
             );
         }
         match trap {
             Some(trap) => {
-                let trap = trap.to_string();
-                Failure::new(Cause::Trap, format!("trapped: {}", trap.trim_start_matches("wasm trap: ")))
+                let text = trap.to_string();
+                let hint = if *trap == Trap::UnreachableCodeReached { UNREACHABLE } else { "" };
+                let text = text.trim_start_matches("wasm trap: ");
+                Failure::new(Cause::Trap, format!("trapped: {text}{hint}"))
             }
             None => Failure::new(Cause::Output, one_line(&format!("{:#}", error.root_cause()))),
         }
@@ -75,6 +83,9 @@ impl Failure {
         !matches!(self.cause, Cause::Refused | Cause::Host)
     }
 }
+
+/// What this trap comes from, which no guest says in words.
+const UNREACHABLE: &str = " (it panicked, or asked for a clock, randomness, a file or a late import, of which a plugin has none)";
 
 /// The longest message of a guest that is passed on, in characters: enough to tell what is wrong, too little to
 /// fill a log.

@@ -59,6 +59,8 @@ pub struct PluginRegistry {
     ledger: Mutex<Ledger>,
     current: RwLock<Current>,
     accounts: Accounts,
+    /// Why active versions cannot be used, by plugin.
+    unusable: BTreeMap<String, PluginError>,
 }
 
 /// What queries see.
@@ -86,22 +88,28 @@ impl PluginRegistry {
         })?;
         let host = PluginHost::new(&data_dir.join("compiled"), limits, compile_with, clock);
         let ledger = Ledger::read(&folder).map_err(|error| store_error("", &error))?;
-        let registry = PluginRegistry {
+        let mut registry = PluginRegistry {
             host,
             folder,
             ledger: Mutex::new(ledger),
             current: RwLock::new(Current::default()),
             accounts: Accounts::default(),
+            unusable: BTreeMap::new(),
         };
-        let ledger = registry.change();
-        for (name, record) in &ledger.plugins {
-            if let Some(version) = record.active() {
-                let plugin = registry.load(name, record, version)?;
-                registry.show(name, plugin)?;
+        let records = registry.change().plugins.clone();
+        for (name, record) in &records {
+            let Some(version) = record.active() else { continue };
+            let shown = registry.load(name, record, version).and_then(|plugin| registry.show(name, plugin));
+            if let Err(error) = shown {
+                registry.unusable.insert(name.clone(), error);
             }
         }
-        drop(ledger);
         Ok(registry)
+    }
+
+    /// Why active versions could not be used when the registry was opened: jobs that call them wait for others.
+    pub fn unusable(&self) -> impl Iterator<Item = &PluginError> {
+        self.unusable.values()
     }
 
     /// The host, for admissions that keep nothing (`weir plugin check`).
@@ -390,6 +398,9 @@ impl FunctionCatalog for PluginRegistry {
         self.list().into_iter().find_map(|plugin| {
             let has_it = |version: &&VersionStatus| version.functions().any(|function| function == name);
             let version = plugin.versions.iter().rfind(has_it)?.version;
+            if let Some(error) = self.unusable.get(&plugin.name).filter(|_| plugin.active == Some(version)) {
+                return Some(format!("{error}"));
+            }
             let plugin = plugin.name;
             Some(format!(
                 "plugin `{plugin}` version {version} has it, but is not active; run `weir plugin activate {plugin} {version}`"

@@ -26,7 +26,8 @@ pub(crate) fn open(
 ) -> Result<(Arc<PluginRegistry>, Vec<PluginError>), Failure> {
     let compile_with = CompileWith::Child { program: this_program()? };
     let registry = PluginRegistry::open(data_dir, limits(server), compile_with, clock)?;
-    let refused = registry.load_project_plugins(&project.plugins()).err().unwrap_or_default();
+    let mut refused = registry.load_project_plugins(&project.plugins()).err().unwrap_or_default();
+    refused.extend(registry.unusable().cloned());
     Ok((Arc::new(registry), refused))
 }
 

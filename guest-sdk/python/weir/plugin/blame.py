@@ -6,7 +6,7 @@ import os
 import traceback
 
 _KIT = os.path.dirname(__file__)
-_NO_FILES = "; there are no files at run time, so import it at the top of the file"
+_NO_FILES = "; there are no files at run time, so import it at the top of plugin.py"
 
 
 def told(error: BaseException) -> str:

@@ -5,6 +5,9 @@ Natively (in tests) the log is standard error and everything else is as Python h
 
 from __future__ import annotations
 
+import builtins
+import io
+import os
 import random
 import sys
 import time
@@ -61,6 +64,20 @@ def seal(to_host: Callable[[str, str], None]) -> None:
         setattr(time, name, _forbidden(f"time.{name}", "take the time from the row, or from `as_of`"))
     for name in ("random", "randint", "randrange", "uniform", "choice", "choices", "shuffle", "sample", "gauss"):
         setattr(random, name, _forbidden(f"random.{name}", "make random.Random(SEED) of a value of the row"))
+    for name in ("urandom", "getrandom", "listdir", "scandir", "stat"):
+        setattr(os, name, _forbidden(f"os.{name}", "take it from the row"))
+    for module in (builtins, io):
+        setattr(module, "open", _forbidden("open", "read the file while the plugin is built, outside of functions"))
+    sys.meta_path[:] = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "PathFinder"]
+    sys.meta_path.append(_NoLateImports)
+
+
+class _NoLateImports:
+    """What finds modules in a component once it is built: nothing."""
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r} was imported while the plugin was built", name=name)
 
 
 def _forbidden(name: str, instead: str) -> Callable[..., Any]:

@@ -203,7 +203,7 @@ fn last_part(files: &[(u64, File)], mut part_bytes: u64) -> io::Result<Vec<Liste
         starts.push(bytes.saturating_sub(part_bytes));
         part_bytes = part_bytes.saturating_sub(*bytes);
     }
-    let mut letters: BTreeMap<Identity, (u64, Listed)> = BTreeMap::new();
+    let mut letters: BTreeMap<(Identity, String), (u64, Listed)> = BTreeMap::new();
     let mut sequence = 0;
     for ((bytes, mut file), start) in
         files.iter().map(|(bytes, file)| (*bytes, file)).zip(starts.into_iter().rev())
@@ -242,8 +242,9 @@ fn whole_lines(file: &File) -> io::Result<u64> {
     Ok(0)
 }
 
-fn add(letters: &mut BTreeMap<Identity, (u64, Listed)>, sequence: u64, letter: DeadLetter) {
-    let (_, listed) = letters.entry(identity(&letter)).or_insert_with(|| {
+/// Jobs stand together where they refuse an event for the same reason.
+fn add(letters: &mut BTreeMap<(Identity, String), (u64, Listed)>, sequence: u64, letter: DeadLetter) {
+    let (_, listed) = letters.entry((identity(&letter), letter.reason.clone())).or_insert_with(|| {
         let listed = Listed { reason: letter.reason, jobs: Vec::new(), subject: letter.subject };
         (sequence, listed)
     });
@@ -282,10 +283,15 @@ mod tests {
         let of_union = DeadLetter::of_event("c", "not JSON".to_owned(), second, 2, "{".to_owned());
         files.append("s", &[of_union]).unwrap();
         assert_eq!(files.folder.list("s", 10).unwrap()[1].jobs, ["a", "c"]);
+        // Another reason is another job's affair.
+        let other = DeadLetter { reason: "a division by zero".to_owned(), ..letter("d", 1) };
+        files.append("s", &[other]).unwrap();
+        let listed = files.folder.list("s", 10).unwrap();
+        assert_eq!((listed.len(), &*listed[2].jobs), (3, &["d".to_owned()][..]));
         // What was not read takes no offset, and hides no event that has the one behind it.
         let unread = DeadLetter::of_unread("a", "`f` is not read".to_owned(), PartitionId::default(), 2);
         files.append("s", &[unread.clone(), unread]).unwrap();
-        assert_eq!(files.folder.list("s", 10).unwrap().len(), 3);
+        assert_eq!(files.folder.list("s", 10).unwrap().len(), 4);
         assert!(files.folder.list("none", 1).unwrap().is_empty());
     }
 

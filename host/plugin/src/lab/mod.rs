@@ -142,7 +142,12 @@ fn constant(data_type: DataType, attempt: usize) -> Parameter {
 /// Every law of an aggregate, and how its states grow.
 fn try_aggregate(subject: &dyn Subject, algebra: Algebra, settings: LabSettings) -> Vec<Finding> {
     let laws = LAWS.iter().filter(|law| law.holds_for(algebra));
-    let mut findings: Vec<Finding> = laws.map(|law| try_law(subject, law, algebra, settings)).collect();
+    let value = |history: &History| {
+        let given = laws::at_once(subject, &history.rows);
+        given.map(drop).map_err(|failed| Broken::Fails(failed.reason))
+    };
+    let mut findings = vec![try_values(&subject.arguments(), settings, value)];
+    findings.extend(laws.map(|law| try_law(subject, law, algebra, settings)));
     findings.push(try_growth(subject, settings));
     findings.extend(note_nulls(subject));
     findings
@@ -157,16 +162,81 @@ fn try_law(subject: &dyn Subject, law: &Law, algebra: Algebra, settings: LabSett
         &[Taste::Ordinary, Taste::Uneven, Taste::Extreme]
     };
     let types = subject.arguments();
+    let try_on = |history: &History| (law.try_on)(subject, history, algebra);
+    let verdict = try_histories(&types, tastes, settings, try_on);
+    finding(law.name, law.says, verdict)
+}
+
+/// Tries a law on many histories. Calls that fail are no reason against it, unless they keep it from being tried.
+fn try_histories(
+    types: &[DataType],
+    tastes: &[Taste],
+    settings: LabSettings,
+    try_on: impl Fn(&History) -> Result<(), Broken>,
+) -> Verdict {
+    let (mut failed, mut first) = (0, None);
     for case in 0..settings.cases {
         let taste = tastes[case as usize % tastes.len()];
-        let history = history(&types, taste, settings.seed.wrapping_add(u64::from(case)));
-        let try_on = |history: &History| (law.try_on)(subject, history, algebra);
-        if let Err(broken) = try_on(&history) {
-            let (smallest, broken) = shrink::shrink(history, broken, try_on);
-            return finding(law.name, law.says, told(&smallest, &broken));
+        let history = history(types, taste, settings.seed.wrapping_add(u64::from(case)));
+        match try_on(&history) {
+            Ok(()) => {}
+            Err(fails @ Broken::Fails(_)) => {
+                failed += 1;
+                first.get_or_insert((history, fails));
+            }
+            Err(differs) => {
+                let differs_on = |history: &History| match try_on(history) {
+                    Err(Broken::Fails(_)) => Ok(()),
+                    tried => tried,
+                };
+                let (smallest, broken) = shrink::shrink(history, differs, differs_on);
+                return told(&smallest, &broken);
+            }
         }
     }
-    finding(law.name, law.says, Verdict::Holds { cases: settings.cases })
+    match first {
+        Some((history, fails)) if failed > settings.cases / 2 => {
+            let (smallest, broken) = shrink::shrink(history, fails, try_on);
+            told(&smallest, &broken)
+        }
+        _ => Verdict::Holds { cases: settings.cases - failed },
+    }
+}
+
+const VALUES: (&str, &str) = ("values", "made-up rows have values");
+
+/// Whether there are values at all, and on what rows there are none.
+fn try_values(
+    types: &[DataType],
+    settings: LabSettings,
+    value: impl Fn(&History) -> Result<(), Broken>,
+) -> Finding {
+    const TASTES: [Taste; 3] = [Taste::Ordinary, Taste::Extreme, Taste::Uneven];
+    let (mut tried, mut failed, mut first) = (0, 0, None);
+    for case in 0..settings.cases {
+        let taste = TASTES[case as usize % TASTES.len()];
+        let history = history(types, taste, settings.seed.wrapping_add(u64::from(case)));
+        if history.rows.is_empty() {
+            continue;
+        }
+        tried += 1;
+        if let Err(fails) = value(&history) {
+            failed += 1;
+            first.get_or_insert((history, fails));
+        }
+    }
+    let Some((history, fails)) = first else {
+        return finding(VALUES.0, VALUES.1, Verdict::Holds { cases: tried });
+    };
+    let (smallest, fails) = shrink::shrink(history, fails, value);
+    let broken = told(&smallest, &fails);
+    let Verdict::Broken { rows, because } = broken else { return finding(VALUES.0, VALUES.1, broken) };
+    if failed == tried {
+        return finding(VALUES.0, VALUES.1, Verdict::Broken { rows, because });
+    }
+    let (rows, because) = (rows.join("; "), because.join("; "));
+    let note = format!("{failed} of {tried} made-up histories fail, such as {rows}: {because}");
+    finding(VALUES.0, VALUES.1, Verdict::Noted { note })
 }
 
 fn finding(law: &'static str, says: &'static str, verdict: Verdict) -> Finding {

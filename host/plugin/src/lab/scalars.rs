@@ -3,11 +3,15 @@
 use super::laws::{Broken, History};
 use super::subject::Row;
 use super::value::{self, Dice, Taste, Value};
-use super::{Finding, LabSettings, Verdict, finding, history, shrink, told};
+use super::{Finding, LabSettings, finding, try_histories, try_values};
 use crate::failure::Failure;
 use crate::scalar::PluginScalar;
 use crate::wire::DataType;
 use arrow_array::ArrayRef;
+
+const TASTES: [Taste; 3] = [Taste::Ordinary, Taste::Extreme, Taste::Uneven];
+/// Histories in which each row is called alone once more, to see whether it has a value.
+const MOST_ROWS: u32 = 100;
 
 type Call<'a> = dyn Fn(&[&Row]) -> Result<Vec<Value>, Failure> + 'a;
 
@@ -48,35 +52,25 @@ pub(super) fn try_scalar(function: &PluginScalar, types: &[DataType], settings: 
     };
     let forget = || function.forget();
     let subject = Called { call: &call, forget: &forget };
-    LAWS.iter().map(|law| try_law(&subject, law, types, settings)).collect()
-}
-
-fn try_law(subject: &Called<'_>, law: &RowLaw, types: &[DataType], settings: LabSettings) -> Finding {
-    const TASTES: [Taste; 3] = [Taste::Ordinary, Taste::Extreme, Taste::Uneven];
-    for case in 0..settings.cases {
-        let taste = TASTES[case as usize % TASTES.len()];
-        let history = history(types, taste, settings.seed.wrapping_add(u64::from(case)));
-        let try_on = |history: &History| (law.try_on)(subject, history);
-        if let Err(broken) = try_on(&history) {
-            let (smallest, broken) = shrink::shrink(history, broken, try_on);
-            return finding(law.name, law.says, told(&smallest, &broken));
-        }
-    }
-    finding(law.name, law.says, Verdict::Holds { cases: settings.cases })
+    // A history has a value here if each of its rows has one.
+    let value = |history: &History| {
+        let mut rows = history.rows.iter().map(|row| call(&[row]));
+        rows.find_map(Result::err).map_or(Ok(()), |failure| Err(Broken::Fails(failure.reason)))
+    };
+    let short = LabSettings { cases: settings.cases.min(MOST_ROWS), ..settings };
+    let mut findings = vec![try_values(types, short, value)];
+    findings.extend(LAWS.iter().map(|law| {
+        let try_on = |history: &History| (law.try_on)(&subject, history);
+        finding(law.name, law.says, try_histories(types, &TASTES, settings, try_on))
+    }));
+    findings
 }
 
 impl Called<'_> {
-    /// The rows that have a value alone, with it; a row that traps breaks every law.
-    fn alone<'a>(&self, rows: &'a [Row]) -> Result<Vec<(&'a Row, Value)>, Broken> {
-        let mut kept = Vec::new();
-        for row in rows {
-            match (self.call)(&[row]) {
-                Ok(mut values) => kept.extend(values.pop().map(|value| (row, value))),
-                Err(failure) if failure.is_misbehaviour() => return Err(Broken::Fails(failure.reason)),
-                Err(_) => {}
-            }
-        }
-        Ok(kept)
+    /// The rows that have a value alone, with it.
+    fn alone<'a>(&self, rows: &'a [Row]) -> Vec<(&'a Row, Value)> {
+        let alone = rows.iter().filter_map(|row| Some((row, (self.call)(&[row]).ok()?.pop()?)));
+        alone.collect()
     }
 
     /// Compares the values that rows had alone with those that they have in one call.
@@ -99,11 +93,11 @@ impl Called<'_> {
 }
 
 fn together(subject: &Called<'_>, history: &History) -> Result<(), Broken> {
-    subject.agree(&subject.alone(&history.rows)?, "all rows in one call")
+    subject.agree(&subject.alone(&history.rows), "all rows in one call")
 }
 
 fn in_any_order(subject: &Called<'_>, history: &History) -> Result<(), Broken> {
-    let mut alone = subject.alone(&history.rows)?;
+    let mut alone = subject.alone(&history.rows);
     alone.reverse();
     subject.agree(&alone, "backwards")?;
     let mut dice = Dice::new(history.seed);
@@ -115,7 +109,7 @@ fn in_any_order(subject: &Called<'_>, history: &History) -> Result<(), Broken> {
 
 fn again(subject: &Called<'_>, history: &History) -> Result<(), Broken> {
     (subject.forget)();
-    let fresh = subject.alone(&history.rows)?;
+    let fresh = subject.alone(&history.rows);
     subject.agree(&fresh, "in an instance that has worked before")?;
     (subject.forget)();
     subject.agree(&fresh, "in another instance")

@@ -18,8 +18,6 @@ pub(crate) struct Row {
 #[derive(Debug, Clone)]
 pub(crate) struct Failed {
     pub(crate) reason: String,
-    /// It trapped, or went beyond a limit; else it answered with an error.
-    pub(crate) misbehaved: bool,
 }
 
 /// An aggregate as `wit/aggregate.wit` has it.
@@ -50,12 +48,8 @@ impl PluginSubject<'_> {
     fn told<T>(&self, phase: &str, answer: Result<(T, u64), Failure>) -> Result<T, Failed> {
         answer
             .map(|(answer, _)| answer)
-            .map_err(|failure| failed(self.bound().blame(phase, &failure), &failure))
+            .map_err(|failure| Failed { reason: self.bound().blame(phase, &failure) })
     }
-}
-
-fn failed(reason: String, failure: &Failure) -> Failed {
-    Failed { reason, misbehaved: failure.is_misbehaviour() || failure.cause == Cause::Host }
 }
 
 fn lent(states: &[Vec<u8>]) -> Vec<&[u8]> {
@@ -112,7 +106,7 @@ impl PluginSubject<'_> {
                 value::column(&values, *data_type)
             })
             .collect();
-        let columns = columns.map_err(|failure| failed(failure.reason.clone(), &failure))?;
+        let columns = columns.map_err(|failure| Failed { reason: failure.reason })?;
         let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
         let bound = self.bound();
         let states = lent(states);

@@ -38,6 +38,8 @@ enum Around {
     WritesSinglePrecision,
     LeavesOutTheLastRowOfACall,
     TrapsOnNotANumber,
+    FailsAlways,
+    FailsToMerge,
     ChangesWhenLookedAt,
 }
 
@@ -50,7 +52,7 @@ fn written(numbers: &[f64]) -> Vec<u8> {
 }
 
 fn refused(reason: &str) -> Failed {
-    Failed { reason: reason.to_owned(), misbehaved: true }
+    Failed { reason: reason.to_owned() }
 }
 
 impl Subject for Made {
@@ -59,6 +61,9 @@ impl Subject for Made {
     }
 
     fn update(&self, states: &[Vec<u8>], groups: &[u32], rows: &[&Row]) -> Result<Vec<Vec<u8>>, Failed> {
+        if self.around == Around::FailsAlways {
+            return Err(refused("no row is good enough"));
+        }
         let mut numbers: Vec<Numbers> = states.iter().map(|state| read(state)).collect();
         let mut touched = vec![false; states.len()];
         let given = match self.around {
@@ -96,6 +101,9 @@ impl Subject for Made {
     }
 
     fn merge(&self, states: &[Vec<u8>], groups: &[u32], count: usize) -> Result<Vec<Vec<u8>>, Failed> {
+        if self.around == Around::FailsToMerge {
+            return Err(refused("cannot merge"));
+        }
         let mut merged: Vec<Option<(Numbers, usize)>> = vec![None; count];
         for (state, group) in states.iter().zip(groups) {
             let state = read(state);
@@ -319,8 +327,18 @@ fn wrong_aggregates_are_caught() {
         let broken = broken(&subject, algebra);
         assert!(broken.contains(&law), "{what}: {law} is not among {broken:?}");
     }
-    let traps = broken(&with(Around::TrapsOnNotANumber, sum()), Ordered);
-    assert!(traps.contains(&"calls"), "{traps:?}");
+}
+
+/// Rows that have no value are the function's affair; that no row has one is a mistake.
+#[test]
+fn what_fails_is_told_and_breaks_no_law() {
+    let traps = with(Around::TrapsOnNotANumber, sum());
+    assert_eq!(broken(&traps, Ordered), [""; 0]);
+    let values = &try_aggregate(&traps, Ordered, SETTINGS)[0];
+    let Verdict::Noted { note } = &values.verdict else { panic!("{values:?}") };
+    assert!(note.contains("histories fail, such as row 1 at") && note.contains("NaN: trapped"), "{note}");
+    assert_eq!(broken(&with(Around::FailsAlways, sum()), Ordered), ["values", "growth"]);
+    assert_eq!(broken(&with(Around::FailsToMerge, sum()), Ordered), ["identity", "tiles", "keys"]);
 }
 
 /// Of moments, or what a merge has put in their place.

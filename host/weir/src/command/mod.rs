@@ -118,6 +118,8 @@ pub(crate) fn run() -> Result<(), Failure> {
         // The project's settings say how they log.
         Command::Run(_) | Command::Serve(_) => {}
         Command::Demo(_) => crate::log::start("error"),
+        // What a plugin prints while it is tried is nobody's concern.
+        Command::Plugin { command: plugin::PluginCommand::Check(_) } => crate::log::start("error"),
         _ => crate::log::start("info"),
     }
     match arguments.command {

@@ -89,15 +89,10 @@ pub(super) fn folder(folder: &Path) -> Result<PathBuf, Failure> {
     build(folder, None)?;
     let dist = folder.join("dist");
     let built = fs::read_dir(&dist).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-    let mut components: Vec<PathBuf> =
-        built.filter(|path| path.extension().is_some_and(|extension| extension == "wasm")).collect();
-    match (components.pop(), components.pop()) {
-        (Some(component), None) => Ok(component),
-        _ => Err(Failure::user(format!(
-            "{} does not hold one component; push the one that you mean",
-            dist.display()
-        ))),
-    }
+    let components = built.filter(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    // The one that was just written.
+    let newest = components.max_by_key(|path| fs::metadata(path).and_then(|about| about.modified()).ok());
+    newest.ok_or_else(|| Failure::user(format!("{} holds no component; see above", dist.display())))
 }
 
 fn build(folder: &Path, out: Option<&Path>) -> Result<(), Failure> {

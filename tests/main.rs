@@ -10,6 +10,7 @@ mod bad_input;
 mod bad_sinks;
 mod bootstrap;
 mod bootstrap_behind;
+mod bootstrap_damage;
 mod bootstrap_edges;
 mod bootstrap_kafka;
 mod bootstrap_look;

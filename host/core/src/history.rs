@@ -110,7 +110,12 @@ fn of_archive(
         );
         let Some((partition, offset)) = place else {
             let reason = "it does not say which record of the stream's log it is, by which the archive is cut from that";
-            bad.push(BadRow { offset: decoded.offsets[row], reason: reason.to_owned(), payload: Vec::new(), damaged: false });
+            bad.push(BadRow {
+                offset: decoded.offsets[row],
+                reason: reason.to_owned(),
+                payload: Vec::new(),
+                damaged: false,
+            });
             keep.push(None);
             continue;
         };

@@ -59,7 +59,10 @@ impl Holdings {
 
     /// It lacks nothing; whether it has more.
     fn exceeded_by(&self, filled: &Body) -> Comparison {
-        match self.extent.lacks_of(&filled.extent, self.counts_since.max(self.since.unwrap_or(EventTime::MIN))) {
+        match self
+            .extent
+            .lacks_of(&filled.extent, self.counts_since.max(self.since.unwrap_or(EventTime::MIN)))
+        {
             None => Comparison::Whole,
             Some(Shortfall { from, until, missing }) => Comparison::Exceeds(format!(
                 "archive and log have {missing} rows between {from} and {until} that the job has not counted: late ones that it \

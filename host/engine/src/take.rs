@@ -139,7 +139,9 @@ impl Driver {
     /// A file of an archive that is damaged may be restored, and values without its rows would be wrong for as long as they
     /// reach back: the job does not go on without them.
     fn refuse_damage(&self, block: &RawBlock, decoded: &Decoded) -> Result<(), EngineError> {
-        let Some(damage) = decoded.damage().filter(|_| block.partition.is_of_archive()) else { return Ok(()) };
+        let Some(damage) = decoded.damage().filter(|_| block.partition.is_of_archive()) else {
+            return Ok(());
+        };
         let place = self.inputs.place(block.partition, &block.next);
         let file = place.map_or_else(|| "a file of the archive".to_owned(), |place| format!("`{place}`"));
         let error = ConnectError::external(format!("{file}: {damage}; restore the file"));

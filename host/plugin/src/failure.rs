@@ -85,7 +85,8 @@ impl Failure {
 }
 
 /// What this trap comes from, which no guest says in words.
-const UNREACHABLE: &str = " (it panicked, or asked for a clock, randomness, a file or a late import, of which a plugin has none)";
+const UNREACHABLE: &str =
+    " (it panicked, or asked for a clock, randomness, a file or a late import, of which a plugin has none)";
 
 /// The longest message of a guest that is passed on, in characters: enough to tell what is wrong, too little to
 /// fill a log.

@@ -137,7 +137,9 @@ impl Feed for Logs {
                     let mut decoded = decoder.decode(&block);
                     if let Some(damage) = decoded.damage() {
                         let place = source.place(&block.next).unwrap_or_default();
-                        return Err(ConnectError::external(format!("`{place}`: {damage}; restore the file")).into());
+                        return Err(
+                            ConnectError::external(format!("`{place}`: {damage}; restore the file")).into()
+                        );
                     }
                     if let Some((cut, input)) = cut.as_ref().zip(plan.input_of(block.partition)) {
                         decoded = cut.part(input, block.partition, decoded)?.decoded;

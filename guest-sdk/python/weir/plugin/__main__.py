@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from pathlib import Path
 
 from . import declared
+from .blame import NOT_BROUGHT, told
 from .build import PluginFault, build, test
 from .tools import ToolError
 
@@ -41,8 +43,15 @@ def main() -> int:
 
 
 def describe() -> int:
-    """Imports `plugin` as the component will."""
-    import plugin  # noqa: F401
+    """Imports `plugin` as the component will; what is wrong with it is said in a few lines."""
+    try:
+        import plugin  # noqa: F401
+    except SyntaxError:
+        traceback.print_exc(limit=0)
+        return 1
+    except Exception as error:
+        print(told(error, NOT_BROUGHT), file=sys.stderr)
+        return 1
 
     def signature(kind: str, each: object) -> str:
         fields = [*getattr(each, "parameters", ()), *each.arguments]  # type: ignore[attr-defined]

@@ -315,7 +315,12 @@ impl Decoder for Cells {
             records: (0..rows.len() as u32).filter(|row| is_good(&rows[*row as usize])).collect(),
             bad: numbered()
                 .filter(|(row, _)| !is_good(row))
-                .map(|(_, offset)| BadRow { offset, reason: "no row".to_owned(), payload: Vec::new(), damaged: false })
+                .map(|(_, offset)| BadRow {
+                    offset,
+                    reason: "no row".to_owned(),
+                    payload: Vec::new(),
+                    damaged: false,
+                })
                 .collect(),
         }
     }

@@ -1,0 +1,140 @@
+//! Archives whose files are not what they were: a job does not go on without rows that a restored file has, training does not
+//! either, and rows that stand there twice are told of.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crate::bootstrap::{bootstrapped, post};
+use crate::filling::{ARCHIVED, project};
+use crate::harness::{Project, Server};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+const POSTED: usize = 15_000;
+const SETTINGS: &str = "shards: 2\ncheckpoint: {every: 50ms}\n";
+
+fn write_job(project: &Project, features: &str) {
+    let query = format!("query: SELECT origin, {features} FROM flights GROUP BY origin\n");
+    project.file("jobs/all.yaml", &format!("{query}emit: {{on: change}}\nhistory: 1d\n"));
+}
+
+/// The files of the archive, the largest first.
+fn files(project: &Project) -> Vec<PathBuf> {
+    let below = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let mut files: Vec<PathBuf> = below(&project.path().join("archive"))
+        .iter()
+        .filter(|it| it.is_dir())
+        .flat_map(|it| below(it))
+        .collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "parquet"));
+    files.sort_by_key(|file| std::cmp::Reverse(std::fs::metadata(file).unwrap().len()));
+    files
+}
+
+fn flights(server: &Server) -> u64 {
+    let entities = ["EWR", "JFK", "LGA"].map(|origin| json!({"origin": origin}));
+    let request = json!({"features": ["all"], "entities": entities});
+    let (status, answer) = server.post("/v1/lookup", request.to_string());
+    assert_eq!(status, 200, "{answer}");
+    let counted = |row: &Value| row["features"]["all:flights"]["value"].as_u64().unwrap();
+    answer["rows"].as_array().unwrap().iter().map(counted).sum()
+}
+
+#[test]
+fn a_damaged_file_of_an_archive_stops_its_job_until_it_is_restored() {
+    let (project, all) = project();
+    write_job(&project, "COUNT(*) AS flights");
+    let file = files(&project).swap_remove(0);
+    let whole = std::fs::read(&file).unwrap();
+    let mut damaged = whole.clone();
+    let (from, until) = (whole.len() / 10, whole.len() / 2);
+    damaged[from..until].fill(0xff);
+    std::fs::write(&file, &damaged).unwrap();
+
+    let server = Server::start(&project, SETTINGS);
+    post(&server, &all[ARCHIVED - 1..POSTED]);
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    let told = server.wait_for_job("all", "the damage", |job| job["reason"].is_string());
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.contains("is damaged") && reason.contains("restore the file"), "{reason}");
+    assert!(reason.contains(&name), "{reason}");
+    assert_ne!(told["bootstrap"]["state"], "done");
+    let spine = "origin,event_time\nJFK,2013-01-20T00:00:00Z\n";
+    project.file("spine.csv", spine);
+    let place = |name: &str| project.path().join(name).to_str().unwrap().to_owned();
+    let (spine, set) = (place("spine.csv"), place("set.csv"));
+    let arguments = ["--spine", &spine, "--features", "all", "--as-of", "event", "-o", &set];
+    let trained = project.weir("train", &arguments);
+    let said = String::from_utf8_lossy(&trained.stderr).into_owned();
+    assert!(!trained.status.success() && said.contains("restore the file"), "{said}");
+
+    std::fs::write(&file, &whole).unwrap();
+    let (status, answer) = server.post("/v1/jobs/all/restart", "");
+    assert_eq!(status, 200, "{answer}");
+    bootstrapped(&server, "all");
+    server.wait_for_job("all", "all events", |job| job["events"] == POSTED);
+    assert_eq!(flights(&server), POSTED as u64);
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn rows_that_stand_in_an_archive_twice_are_told_when_a_feature_is_filled() {
+    let (project, all) = project();
+    write_job(&project, "COUNT(*) AS flights");
+    let server = Server::start(&project, SETTINGS);
+    post(&server, &all[ARCHIVED - 1..POSTED]);
+    bootstrapped(&server, "all");
+    server.wait_for_job("all", "all events", |job| job["events"] == POSTED);
+    assert_eq!(flights(&server), POSTED as u64);
+
+    let file = files(&project).swap_remove(0);
+    std::fs::copy(&file, file.with_file_name("again.parquet")).unwrap();
+    write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles");
+    server.signal("HUP");
+    let has_miles = |job: &Value| {
+        let features = job["features"].as_array().unwrap();
+        features.iter().any(|feature| feature["name"] == "miles") && job["state"] == "running"
+    };
+    server.wait_for_job("all", "lookups by the new definition", has_miles);
+    let log = std::fs::read_to_string(project.path().join("serve.log")).unwrap();
+    assert!(log.contains("rows between 2013-01-") && log.contains("or rows that stand there twice"), "{log}");
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn a_training_set_takes_the_place_of_no_file_that_is_read() {
+    let project = Project::new();
+    let rows = "{\"u\":\"a\",\"t\":\"2026-01-01T00:00:00Z\"}\n";
+    project
+        .file("in/events.jsonl", rows)
+        .file(
+            "streams/s.yaml",
+            "fields: {u: string, t: timestamp}\nevent_time: t\nsource: {file: {path: in/events.jsonl}}\n",
+        )
+        .file("jobs/j.yaml", "query: SELECT u, COUNT(*) AS c FROM s GROUP BY u\nemit: {on: change}\n")
+        .file("spine.csv", "u,event_time\na,2026-01-02T00:00:00Z\n");
+    std::fs::create_dir(project.path().join("folder.csv")).unwrap();
+    std::os::unix::fs::symlink(project.path().join("in"), project.path().join("other")).unwrap();
+    let place = |name: &str| project.path().join(name).to_str().unwrap().to_owned();
+    let spine = place("spine.csv");
+    for (output, reason) in [
+        ("in/events.jsonl", "stream `s` reads files like it"),
+        ("other/events.jsonl", "stream `s` reads files like it"),
+        ("jobs/set.csv", "jobs/ is for definitions"),
+        ("folder.csv", "that is a folder"),
+    ] {
+        let arguments = ["--spine", &spine, "--features", "j", "-o", &place(output)];
+        let trained = project.weir("train", &arguments);
+        let said = String::from_utf8_lossy(&trained.stderr).into_owned();
+        assert!(trained.status.code() == Some(1) && said.contains(reason), "{output}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(project.path().join("in/events.jsonl")).unwrap(), rows);
+    let wide: String = (0..10_001).map(|column| format!(",c{column}")).collect();
+    project.file("wide.csv", &format!("u,event_time{wide}\na,2026-01-02T00:00:00Z{}\n", ",1".repeat(10_001)));
+    let arguments = ["--spine", &place("wide.csv"), "--features", "j", "-o", &place("set.csv")];
+    let trained = project.weir("train", &arguments);
+    let said = String::from_utf8_lossy(&trained.stderr).into_owned();
+    assert!(said.contains("more than 10000 columns"), "{said:.300}");
+}

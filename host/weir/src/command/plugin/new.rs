@@ -141,11 +141,10 @@ mod tests {
                 let name = "fare_rise".to_owned();
                 let arguments = New { name, lang, kind, dir: Some(dir.clone()) };
                 run(&arguments).unwrap();
-                for (path, _) in templates(lang, kind) {
-                    let text = fs::read_to_string(dir.join(path)).unwrap();
-                    assert!(!text.contains("{{"), "{text}");
-                    assert!(text.contains("fare_rise") || text.contains("FareRise"), "{text}");
-                }
+                let texts = templates(lang, kind).iter();
+                let texts = texts.map(|(path, _)| fs::read_to_string(dir.join(path)).unwrap());
+                let all = texts.collect::<String>();
+                assert!(all.contains("fare_rise") && !all.contains("{{"), "{all}");
                 assert_eq!(run(&arguments).unwrap_err().exit_code(), 1);
             }
         }

@@ -474,7 +474,10 @@ const REFUSED: &[Refused] = &[
     ("POST", "/v1/jobs/rides_per_usr/restart", "", 404, "did you mean `rides_per_user`?"),
     ("POST", "/v1/jobs/rides_per_user/restart", "", 422, "jobs/rides_per_user.yaml:1:1"),
     ("POST", "/v1/jobs/rides_per_user/restart?reset=perhaps", "", 400, "`reset`"),
-    ("DELETE", "/v1/plugins/geo", "", 501, "weir 0.1 does not have"),
+    ("DELETE", "/v1/plugins/geo", "", 404, "plugin `geo` not found"),
+    ("GET", "/v1/plugins/geo/logs", "", 404, "plugin `geo` not found"),
+    ("GET", "/v1/plugins/geo/logs?after=x", "", 400, "`after`"),
+    ("GET", "/v1/features/rides_per_user/ride", "", 404, "did you mean `rides`?"),
     ("PUT", "/v1/streams/rides", "", 501, "weir 0.1 does not have"),
     ("GET", "/openapi.json", "", 501, "weir 0.1 does not have"),
 ];

@@ -105,6 +105,31 @@ fn rows_that_stand_in_an_archive_twice_are_told_when_a_feature_is_filled() {
     assert!(server.terminate().success());
 }
 
+/// Rows that come while it is filled are no more than the job counts.
+#[test]
+fn a_filling_that_has_what_its_job_has_is_not_told_of() {
+    let (project, all) = project();
+    write_job(&project, "COUNT(*) AS flights");
+    let server = Server::start(&project, SETTINGS);
+    post(&server, &all[ARCHIVED - 1..POSTED]);
+    bootstrapped(&server, "all");
+    write_job(&project, "COUNT(*) AS flights, SUM(distance) AS miles");
+    server.signal("HUP");
+    for later in all[POSTED..POSTED + 4000].chunks(200) {
+        post(&server, later);
+    }
+    let has_all = |job: &Value| {
+        let features = job["features"].as_array().unwrap();
+        let has_miles = features.iter().any(|feature| feature["name"] == "miles");
+        has_miles && job["state"] == "running" && job["events"] == POSTED + 4000
+    };
+    server.wait_for_job("all", "lookups by the new definition, of all events", has_all);
+    assert_eq!(flights(&server), POSTED as u64 + 4000);
+    let log = std::fs::read_to_string(project.path().join("serve.log")).unwrap();
+    assert!(!log.contains("that the job has not counted"), "{log}");
+    assert!(server.terminate().success());
+}
+
 #[test]
 fn a_training_set_takes_the_place_of_no_file_that_is_read() {
     let project = Project::new();

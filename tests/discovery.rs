@@ -47,6 +47,7 @@ fn features_are_found_by_words_and_say_where_they_come_from() {
         (&km["streams"], &km["type"], &km["state"]),
         (&json!(["rides"]), &json!("double"), &json!("running"))
     );
+    assert_eq!(km["watermark"], server.get("/v1/jobs/ways").1["watermark"], "{km}");
     let cost = &km["cost"];
     assert_eq!(cost["plugins"], json!(["geo"]), "{km}");
     assert!(cost["fuel_per_million_events"].as_f64() > Some(1e6), "one call for one event: {km}");

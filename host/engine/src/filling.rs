@@ -130,9 +130,12 @@ impl Engine {
     pub fn compare(&self, job: &str, had: &Holdings) -> Result<Comparison, EngineError> {
         let store = |error| EngineError::store(job, &error);
         let head = self.surroundings().store.head().map_err(store)?;
-        let manifest = head.as_ref().and_then(|head| head.jobs.get(&filling_name(job)));
-        let filled = manifest.and_then(|it| serde_json::from_value::<Body>(it.body.clone()).ok());
-        Ok(filled.map_or(Comparison::NotYet, |filled| had.compare(&filled)))
+        let body = |name: &str| {
+            let manifest = head.as_ref()?.jobs.get(name)?;
+            serde_json::from_value::<Body>(manifest.body.clone()).ok()
+        };
+        let both = body(&filling_name(job)).zip(body(job));
+        Ok(both.map_or(Comparison::NotYet, |(filled, own)| had.compare(&filled, &own)))
     }
 
     /// The status of a job with that of what is made beside it.

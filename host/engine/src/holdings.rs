@@ -57,12 +57,18 @@ impl Holdings {
         })
     }
 
-    /// It lacks nothing; whether it has more.
-    fn exceeded_by(&self, filled: &Body) -> Comparison {
-        match self
-            .extent
-            .lacks_of(&filled.extent, self.counts_since.max(self.since.unwrap_or(EventTime::MIN)))
-        {
+    /// It lacks nothing; whether it has more than the job `own` has counted by now. That can be told where it has read no
+    /// further than the job, and of a job whose rows are compared at all.
+    fn exceeded_by(&self, filled: &Body, own: &Body) -> Comparison {
+        let is_ahead = |found: &PartitionState| {
+            let read = own.partitions.iter().find(|partition| partition.id == found.id);
+            !found.id.is_of_archive() && read.is_none_or(|read| read.position.next < found.position.next)
+        };
+        if self.extent == Extent::default() || filled.partitions.iter().any(is_ahead) {
+            return Comparison::Whole;
+        }
+        let since = self.counts_since.max(self.since.unwrap_or(EventTime::MIN));
+        match own.extent.lacks_of(&filled.extent, since) {
             None => Comparison::Whole,
             Some(Shortfall { from, until, missing }) => Comparison::Exceeds(format!(
                 "archive and log have {missing} rows between {from} and {until} that the job has not counted: late ones that it \
@@ -72,7 +78,8 @@ impl Holdings {
         }
     }
 
-    pub(crate) fn compare(&self, filled: &Body) -> Comparison {
+    /// Compares what was made beside the job `own` with what that had when it was edited.
+    pub(crate) fn compare(&self, filled: &Body, own: &Body) -> Comparison {
         let is_over = filled.bootstrap.as_ref().is_none_or(|bootstrap| bootstrap.phase == Phase::Done);
         let is_as_far = |had: &PartitionState| {
             let found = filled.partitions.iter().find(|partition| partition.id == had.id);
@@ -91,7 +98,7 @@ impl Holdings {
             (None, Some(since)) => {
                 format!("archive and log have everything only since {since}, and the job has what was before")
             }
-            (None, None) => return self.exceeded_by(filled),
+            (None, None) => return self.exceeded_by(filled, own),
         };
         let job = &self.job;
         Comparison::Lacks(format!(

@@ -1,7 +1,7 @@
 //! What plugins have said last: their log lines, kept in memory for whoever asks. Knows a plugin's name and a job's; must
 //! not know what a line means.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_event::EventTime;
@@ -14,7 +14,8 @@ const LINES: usize = 1000;
 pub struct LogLine {
     /// Its number, counted from 1 over the plugin's lines in this process; one that is missing was pushed out.
     pub number: u64,
-    /// When it was logged, milliseconds since 1970.
+    /// When it was logged, wall time.
+    #[serde(serialize_with = "time_as_text")]
     pub at: EventTime,
     /// `debug`, `info`, `warn` or `error`.
     pub level: &'static str,
@@ -23,6 +24,10 @@ pub struct LogLine {
     pub job: Arc<str>,
     /// The text, cut where it is long.
     pub message: String,
+}
+
+fn time_as_text<S: Serializer>(time: &EventTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
 }
 
 /// The last lines of every plugin.

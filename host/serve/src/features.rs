@@ -3,6 +3,7 @@
 //! Knows plans as listings show them and the state of their jobs. Must not know values.
 
 use crate::app::App;
+use crate::jobs::plugins_of;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::request::{answer, blocking};
@@ -15,7 +16,6 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use weir_engine::Job;
 use weir_event::suggestion::{instead_of, shown};
-use weir_plan::Transform;
 use weir_plugin::PluginUsage;
 
 /// What may follow `?` of the list.
@@ -66,17 +66,17 @@ fn of_job(job: &Job, usage: &[PluginUsage]) -> Vec<Value> {
     let (plan, status) = (job.plan(), job.status());
     let streams: Vec<&str> = plan.inputs.iter().map(|input| input.stream.name.as_str()).collect();
     let entity = plan.stage.as_ref().map(|stage| &stage.key_names);
-    let callers = [plan.name.clone(), Transform::caller(&plan.name)];
-    let plugins: Vec<&PluginUsage> = usage.iter().filter(|usage| callers.contains(&usage.job)).collect();
+    let cost = cost(&plugins_of(plan, usage), status.counts.events);
+    let seen = json!(status);
     let described = |mut feature: Value| {
         feature["feature"] = format!("{}:{}", plan.name, text(&feature, "name")).into();
         feature["job"] = plan.name.as_str().into();
         feature["entity"] = json!(entity);
         feature["streams"] = json!(streams);
-        feature["state"] = json!(status)["state"].clone();
-        feature["watermark"] = json!(status.watermark);
-        feature["lag_ms"] = status.lag_ms.into();
-        feature["cost"] = cost(&plugins, status.counts.events);
+        for member in ["state", "watermark", "lag_ms"] {
+            feature[member] = seen[member].clone();
+        }
+        feature["cost"] = cost.clone();
         feature
     };
     plan.features_as_json().into_iter().map(described).collect()

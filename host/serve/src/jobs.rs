@@ -18,6 +18,7 @@ use std::sync::Arc;
 use weir_engine::Job;
 use weir_event::suggestion::{instead_of, shown};
 use weir_plan::{JobPlan, Transform};
+use weir_plugin::PluginUsage;
 
 /// `GET /v1/jobs`.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
@@ -92,14 +93,19 @@ fn description(app: &App, job: &Job) -> Value {
         members.insert("state_keys".to_owned(), stats.keys.into());
         members.insert("state_rows".to_owned(), stats.rows.into());
         members.insert("state_bytes".to_owned(), stats.memory_bytes.into());
-        let plugins = app.served.plugins.usage();
-        let callers = [job.plan().name.clone(), Transform::caller(&job.plan().name)];
-        let plugins: Vec<_> = plugins.into_iter().filter(|usage| callers.contains(&usage.job)).collect();
+        let usage = app.served.plugins.usage();
+        let plugins = plugins_of(job.plan(), &usage);
         members.insert("fuel".to_owned(), plugins.iter().map(|usage| usage.fuel).sum::<u64>().into());
         members.insert("plugins".to_owned(), json!(plugins));
         members.extend(shape(job.plan()));
     }
     described
+}
+
+/// What plugins took for a job, and for what it derives.
+pub(crate) fn plugins_of<'a>(plan: &JobPlan, usage: &'a [PluginUsage]) -> Vec<&'a PluginUsage> {
+    let callers = [plan.name.clone(), Transform::caller(&plan.name)];
+    usage.iter().filter(|usage| callers.contains(&usage.job)).collect()
 }
 
 fn shape(plan: &JobPlan) -> Map<String, Value> {

@@ -38,14 +38,13 @@ class Aggregate:
         """Adds rows to states: row `i` belongs to ``states[groups[i]]``. Rows with a null that is not taken are left out."""
         codec = _Codec(self, constants)
         columns = [decode(column, field.type) for column, field in zip(arguments, self.arguments)]
-        required = [
-            column for column, field in zip(columns, self.arguments) if not field.type.nullable and None in column
-        ]
+        given = declared.rows_given(columns, self.arguments, len(groups))
+        if given is not None:
+            groups, times = [groups[row] for row in given], [times[row] for row in given]
+            columns = [[column[row] for row in given] for column in columns]
         touched: dict[int, Any] = {}
         rows = zip(*columns) if columns else iter([()] * len(groups))
-        for row, (group, time, values) in enumerate(zip(groups, times, rows)):
-            if required and any(column[row] is None for column in required):
-                continue
+        for group, time, values in zip(groups, times, rows):
             state = touched.get(group)
             if state is None:
                 state = touched[group] = codec.decode(states[group])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
-from .hints import Undeclared
+from .hints import Field, Undeclared
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -23,6 +23,14 @@ def declare(functions: dict[str, Any], name: str, function: Any) -> None:
         if other is not None and other.origin != function.origin:
             raise Undeclared(f"`{name}` is declared twice: in {other.origin} and in {function.origin}")
     functions[name] = function
+
+
+def rows_given(columns: Sequence[Sequence[Any]], fields: Sequence[Field], rows: int) -> Optional[list[int]]:
+    """The rows without a null that a function does not take; `None` if those are all."""
+    required = [column for column, field in zip(columns, fields) if not field.type.nullable and None in column]
+    if not required:
+        return None
+    return [row for row in range(rows) if all(column[row] is not None for column in required)]
 
 
 def description(given: Optional[str], documented: Callable[..., Any]) -> str:

@@ -27,7 +27,7 @@ class Scalar:
     def call(self, arguments: Sequence[Raw], rows: int) -> Raw:
         """The results for `rows` rows."""
         columns = [decode(column, field.type) for column, field in zip(arguments, self.arguments)]
-        given = self._given(columns, rows)
+        given = declared.rows_given(columns, self.arguments, rows)
         if given is None:
             results = self._apply(columns, rows)
         else:
@@ -37,15 +37,6 @@ class Scalar:
             for row in given:
                 results[row] = next(found)
         return encode(results, self.result, self.name)
-
-    def _given(self, columns: list[list[Any]], rows: int) -> Optional[list[int]]:
-        """The rows without a null that the function does not take; `None` if those are all."""
-        required = [
-            column for column, field in zip(columns, self.arguments) if not field.type.nullable and None in column
-        ]
-        if not required:
-            return None
-        return [row for row in range(rows) if all(column[row] is not None for column in required)]
 
     def _apply(self, columns: list[list[Any]], rows: int) -> list[Any]:
         if rows == 0:

@@ -11,7 +11,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
-use weir_event::EventTime;
 
 /// A watched folder is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
@@ -244,13 +243,12 @@ pub(super) fn logs(arguments: &Logs) -> Result<(), Failure> {
 }
 
 fn log_line(line: &Value) -> String {
-    let at = EventTime::from_millis(line["at"].as_i64().unwrap_or_default());
     let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let job = match text("job") {
         job if job.is_empty() => String::new(),
         job => format!(" [{job}]"),
     };
-    format!("{at} {:5}{job} {}", text("level"), text("message"))
+    format!("{} {:5}{job} {}", text("at"), text("level"), text("message"))
 }
 
 pub(super) fn activate(arguments: &Activate) -> Result<(), Failure> {

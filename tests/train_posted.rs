@@ -128,6 +128,12 @@ fn left(project: &Project) -> Vec<Vec<String>> {
     folders.map(files).collect()
 }
 
+/// Waits until one result is all that is left: what it was made of goes when it can be had already.
+fn until_done_is_alone(project: &Project) {
+    let alone = [["result.csv".to_owned(), "status.json".to_owned()].to_vec()];
+    wait_for("what is done alone", SOON, || (left(project) == alone).then_some(()));
+}
+
 #[test]
 fn a_training_set_is_the_same_by_command_and_by_post() {
     let project = project(1000);
@@ -438,10 +444,7 @@ fn whatever_ends_a_server_ends_its_training_sets_and_the_next_goes_on_with_them(
         assert_eq!(server.delete(&format!("/v1/train/{id}")).0, 200);
     }
     wait_for("nobody to make anything", SOON, || makers(&project).is_empty().then_some(()));
-    let only = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    wait_for("what is done alone", SOON, || {
-        (left(&project) == [only(&["result.csv", "status.json"])]).then_some(())
-    });
+    until_done_is_alone(&project);
 }
 
 #[test]
@@ -457,6 +460,5 @@ fn what_was_not_done_when_its_server_was_killed_gets_done_by_the_next() {
     wait_for("its process to end with it", SOON, || makers(&project).is_empty().then_some(()));
     let server = Server::start(&project, "");
     assert_eq!(made(&server, &id), expected);
-    let only = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    assert_eq!(left(&project), [only(&["result.csv", "status.json"])]);
+    until_done_is_alone(&project);
 }

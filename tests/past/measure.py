@@ -1,5 +1,6 @@
 """What tests/past/measure does: makes projects and archives, runs weir over them, prints what it took."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -94,7 +95,7 @@ class Load:
         self.lookups, self.visible, self.lags = [], [], []
         self.number = 0
         jobs = [(self.look, 0.005), (self.post, 0.1), (self.lag, 0.1)]
-        self.threads = [threading.Thread(target=self.again, args=job) for job in jobs]
+        self.threads = [threading.Thread(target=self.again, args=job, daemon=True) for job in jobs]
 
     def again(self, act, every):
         connection, due = self.server.connect(), time.monotonic()
@@ -134,8 +135,24 @@ class Load:
         return " ".join(line)
 
 
+@contextlib.contextmanager
+def busy_cores():
+    """A process on each core that only counts, as far behind others as weir's reading of the past: what any work there costs."""
+    count = "import os\nos.nice(10)\nn = 0\nwhile True: n += 1"
+    processes = [subprocess.Popen([sys.executable, "-c", count]) for _ in os.sched_getaffinity(0)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def beside(weir, work, rows):
-    """The job `live` is there; others of its stream begin one after the other, and between them it is alone."""
+    """The job `live` is there; others of its stream begin one after the other.
+
+    Between them it is alone, and beside processes that have nothing to do with weir.
+    """
     # The archive ends a minute ago, so that the log has what comes from then on.
     until = int(time.time() * 1000) - 60_000
     write(work, "streams/rides.yaml", STREAM + "source: {http: {}}\narchive: {source: {file: {path: 'archive/*'}}}\n")
@@ -153,12 +170,15 @@ def beside(weir, work, rows):
         time.sleep(0.1)
     print(f"{rows} rows of the archive\n{'':12} {'':9} lookup p50 ms, p99; visible p50, p99; most lag")
     for turn in range(int(os.environ.get("TURNS", "3"))):
-        print(f"{'alone':12} {Load(server).during(lambda seconds: seconds > ALONE_SECONDS)}", flush=True)
+        for_a_while = lambda seconds: seconds > ALONE_SECONDS
+        print(f"{'alone':12} {Load(server).during(for_a_while)}", flush=True)
+        with busy_cores():
+            print(f"{'busy cores':12} {Load(server).during(for_a_while)}", flush=True)
         name = f"begins{turn}"
         write_job(work, name, "COUNT(*) AS rides, MAX(fare) AS most, LAST_VALUE(city) AS city")
         server.process.send_signal(signal.SIGHUP)
         # Until the server has read the definitions there is no such job.
-        is_done = lambda _: server.is_done(connection, name)
+        is_done = lambda _: server.is_done(server.connect(), name)
         print(f"{'beginning':12} {Load(server).during(is_done)}", flush=True)
     server.stop()
 

@@ -81,6 +81,57 @@ fn a_damaged_file_of_an_archive_stops_its_job_until_it_is_restored() {
     assert!(server.terminate().success());
 }
 
+const ROWS: u64 = 20_000;
+
+/// An archive of one object container file, and a log of one row behind it.
+fn archived_in_a_container() -> (Project, PathBuf) {
+    let project = Project::new();
+    let fields = "fields: {k: string, v: bigint, t: timestamp}\nevent_time: t\n";
+    let row =
+        |at: u64| format!("{}\n", json!({"k": format!("k{}", at % 7), "v": at, "t": 1_760_000_000_000 + at}));
+    let writer = Project::new();
+    writer.file("rows.jsonl", &(0..ROWS).map(row).collect::<String>());
+    writer.file("streams/s.yaml", &format!("{fields}source: {{file: {{path: rows.jsonl}}}}\n"));
+    writer
+        .file("jobs/all.yaml", "query: SELECT k, v, t FROM s\nsinks: [{file: {path: out, format: avro}}]\n");
+    assert!(writer.weir("run", &["--until-end"]).status.success());
+    let written = std::fs::read_dir(writer.path().join("out")).unwrap().map(|entry| entry.unwrap().path());
+    let written = written.into_iter().find(|path| path.extension().is_some_and(|it| it == "avro")).unwrap();
+    let file = project.path().join("archive/all.avro");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::copy(written, &file).unwrap();
+    project.file("log.jsonl", &row(ROWS));
+    let archive = "{source: {file: {path: 'archive/*'}}, format: avro, allow_gap: true}";
+    let origin = format!("source: {{file: {{path: log.jsonl}}}}\narchive: {archive}\n");
+    project.file("streams/s.yaml", &format!("{fields}{origin}"));
+    let sink = "sinks: [{file: {path: counts.jsonl}}]\n";
+    project.file(
+        "jobs/n.yaml",
+        &format!("query: SELECT k, COUNT(*) AS n FROM s GROUP BY k\nemit: {{on: change}}\n{sink}"),
+    );
+    (project, file)
+}
+
+#[test]
+fn blocks_of_a_container_that_are_damaged_stop_a_job_as_columns_do() {
+    let (project, file) = archived_in_a_container();
+    let whole = std::fs::read(&file).unwrap();
+    let middle = whole.len() / 2;
+    let mut block = whole.clone();
+    block[middle..middle + 40].fill(0xff);
+    for (what, damaged) in [("a block", block), ("the end", whole[..middle].to_vec())] {
+        std::fs::write(&file, damaged).unwrap();
+        let run = project.weir("run", &["--until-end"]);
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!run.status.success(), "{what}: {said}");
+        assert!(said.contains("restore the file") && said.contains("all.avro"), "{what}: {said}");
+    }
+    std::fs::write(&file, &whole).unwrap();
+    let run = project.weir("run", &["--until-end", "--stats"]);
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(run.status.success() && said.contains(&format!("\"events\":{}", ROWS + 1)), "{said}");
+}
+
 #[test]
 fn rows_that_stand_in_an_archive_twice_are_told_when_a_feature_is_filled() {
     let (project, all) = project();

@@ -1,7 +1,7 @@
 //! Plugins of a running server: what lacks a function waits for it, and another version reaches what runs.
 
 use crate::harness::{Project, Server, repository};
-use crate::zoo::scalar_guest;
+use crate::zoo::{scalar_guest, tame_with};
 use serde_json::{Value, json};
 
 const STREAM: &str = "fields: {k: string, lat: double, t: timestamp}\nevent_time: t\nsource: {http: {}}\n";
@@ -236,6 +236,47 @@ fn a_version_without_a_function_that_a_running_job_calls_does_not_become_active(
     assert!(detail.contains("`haversine_km`") && detail.contains("job `scalar` calls"), "{refused}");
     let (_, plugin) = server.get("/v1/plugins/geo");
     assert_eq!(plugin["active"], json!(version), "{plugin}");
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn a_function_keeps_its_types_as_long_as_a_running_job_calls_it() {
+    let project = Project::new();
+    let job = SCALAR.replace("haversine_km(lat, 0.0, 0.0, 0.0)", "f(lat)");
+    project.file("streams/s.yaml", STREAM).file("jobs/scalar.yaml", &job);
+    let server = Server::start(&project, "");
+    let version = push(&server, "guest", &scalar_guest("tame"));
+    activate(&server, "guest", version);
+    server.wait_for_job("scalar", "the job to run", |status| status["state"] == "running");
+    let (arguments, result) = (r"\11\00\00\00\01\00\00\00", r"\20\00\00\00\01\00\00\00");
+    let of_doubles = |place: &str| format!(r"{place}\02");
+    let of_whole_numbers = |place: &str| format!(r"{place}\01");
+    let changes = [arguments, result].map(|place| (of_doubles(place), of_whole_numbers(place)));
+    let changed = tame_with(&changes.each_ref().map(|(from, to)| (from.as_str(), to.as_str())));
+    let (status, pushed) = server.post("/v1/plugins?name=guest", &changed);
+    assert_eq!((status, &pushed["lost"]), (201, &json!(["f"])), "{pushed}");
+    let body = json!({ "version": pushed["version"] }).to_string();
+    let (status, refused) = server.post("/v1/plugins/guest/activate", body);
+    let detail = refused["detail"].as_str().unwrap_or_default();
+    let said = "version 2 of plugin `guest` has `scalar f(x bigint) -> bigint` in place of `f`, which job `scalar` calls";
+    assert!(status == 409 && detail.contains(said), "{refused}");
+    post(&server);
+    assert_eq!(server.get("/v1/jobs/scalar/values?k=a").0, 200);
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn a_function_that_a_built_in_one_hides_is_refused() {
+    let server = Server::start(&Project::new(), "");
+    let renamed = tame_with(&[
+        (r#""fx""#, r#""lnx""#),
+        (r"\11\00\00\00\01", r"\12\00\00\00\01"),
+        (r"\10\00\00\00\01", r"\10\00\00\00\02"),
+    ]);
+    let (status, refused) = server.post("/v1/plugins?name=guest", &renamed);
+    let detail = refused["detail"].as_str().unwrap_or_default();
+    assert!(status == 422 && detail.contains("`ln` is a built-in function"), "{refused}");
+    assert!(detail.contains("rename the function"), "{refused}");
     assert!(server.terminate().success());
 }
 

@@ -78,9 +78,11 @@ pub struct BadRow {
 }
 
 impl Decoded {
-    /// What is wrong with the file that the block is of, if it is damaged.
-    pub fn damage(&self) -> Option<&str> {
-        self.bad.iter().find(|bad| bad.damaged).map(|bad| bad.reason.as_str())
+    /// What is wrong with the file that the block is of, if it is damaged: found when it was cut, or decoded.
+    pub fn damage<'a>(&'a self, block: &'a RawBlock) -> Option<&'a str> {
+        let refused = block.refused.iter().find(|refused| refused.damaged).map(|refused| &refused.reason);
+        let bad = || self.bad.iter().find(|bad| bad.damaged).map(|bad| &bad.reason);
+        refused.or_else(bad).map(String::as_str)
     }
 }
 

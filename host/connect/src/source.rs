@@ -270,6 +270,8 @@ pub struct RefusedRecord {
     pub payload: Vec<u8>,
     /// Counted only: no fault of anybody's (a Kafka tombstone).
     pub skip: bool,
+    /// Whether its file is damaged there, as that of a [`BadRow`](crate::BadRow).
+    pub damaged: bool,
 }
 
 /// How `data` falls into records.
@@ -318,8 +320,13 @@ mod tests {
 
     #[test]
     fn a_part_of_a_block_holds_the_records_from_an_offset_on() {
-        let refused =
-            |offset| RefusedRecord { offset, reason: String::new(), payload: Vec::new(), skip: true };
+        let refused = |offset| RefusedRecord {
+            offset,
+            reason: String::new(),
+            payload: Vec::new(),
+            skip: true,
+            damaged: false,
+        };
         let block = |framing, data: &'static [u8]| RawBlock {
             partition: PartitionId::default(),
             data: Bytes::from_static(data),

@@ -139,7 +139,7 @@ impl Driver {
     /// A file of an archive that is damaged may be restored, and values without its rows would be wrong for as long as they
     /// reach back: the job does not go on without them.
     fn refuse_damage(&self, block: &RawBlock, decoded: &Decoded) -> Result<(), EngineError> {
-        let Some(damage) = decoded.damage().filter(|_| block.partition.is_of_archive()) else {
+        let Some(damage) = decoded.damage(block).filter(|_| block.partition.is_of_archive()) else {
             return Ok(());
         };
         let place = self.inputs.place(block.partition, &block.next);

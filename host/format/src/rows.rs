@@ -97,6 +97,12 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Adds a record that nobody can read, since its file is damaged there.
+    #[cold]
+    pub(crate) fn push_damaged(&mut self, offset: u64, payload: &[u8], reason: String) {
+        self.bad.push(BadRow { damaged: true, ..bad_row(offset, reason, payload) });
+    }
+
     fn check_event_time(&self) -> Result<(), String> {
         match self.wanted.event_time {
             Some(column) if self.columns[column].ends_in_null() => {

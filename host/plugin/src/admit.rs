@@ -21,6 +21,10 @@ impl PluginHost {
     /// Takes a component under a name, or says everything that speaks against it.
     pub fn admit(&self, name: &str, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         let plugin = self.load(name, bytes)?;
+        let unreachable = describe::check_names(plugin.functions(), self.limits().taken_names);
+        if !unreachable.is_empty() {
+            return Err(PluginError::user(name, Phase::Describe, unreachable));
+        }
         plugin.dry_run().map_err(|reasons| PluginError::user(name, Phase::Call, reasons))?;
         Ok(plugin)
     }

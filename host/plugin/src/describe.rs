@@ -2,6 +2,7 @@
 //! function is called.
 
 use crate::failure::one_line;
+use crate::limits::TakenNames;
 use crate::wire::{DataType, Field};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -58,6 +59,12 @@ pub(crate) fn is_name(text: &str) -> bool {
     bytes.next().is_some_and(|first| first.is_ascii_lowercase())
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         && text.len() <= 64
+}
+
+/// Functions that no query could call, for their names.
+pub(crate) fn check_names(functions: &[Described], taken: TakenNames) -> Vec<String> {
+    let reason = |name: &str| taken(name).map(|reason| format!("`{name}` {reason}; rename the function"));
+    functions.iter().filter_map(|function| reason(&function.name)).collect()
 }
 
 /// Everything that is wrong with what a component says of its functions.
@@ -153,6 +160,13 @@ mod tests {
         );
         assert_eq!(check(&[]), ["describes no function; export at least one"]);
         assert_eq!(check(&[scalar("good", "x")]), [""; 0]);
+    }
+
+    #[test]
+    fn functions_that_nobody_could_call_are_named() {
+        let taken: TakenNames = |name| (name == "abs").then_some("is a built-in function");
+        let reasons = check_names(&[scalar("abs", "x"), scalar("abs2", "x")], taken);
+        assert_eq!(reasons, ["`abs` is a built-in function; rename the function"]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use engine::PluginHost;
 pub use error::{Phase, PluginError};
 pub use journal::LogLine;
 pub use lab::{Finding, LabSettings, Tried, Verdict};
-pub use limits::{Allowed, Limits, MAX_STATE_BYTES};
+pub use limits::{Allowed, Limits, MAX_STATE_BYTES, TakenNames};
 pub use plugin::Plugin;
 pub use registry::{PluginRegistry, PluginStatus, Stored, VersionStatus};
 pub use usage::PluginUsage;

@@ -8,8 +8,11 @@ use wasmtime::ResourceLimiter;
 /// changed, and a store chunk is 4 KiB, so that 64 KiB is already 16 chunks.
 pub const MAX_STATE_BYTES: usize = 64 * 1024;
 
+/// Why no query can call a function of this name; `None` if one can.
+pub type TakenNames = fn(&str) -> Option<&'static str>;
+
 /// What every guest may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Memories and tables of one instance together, in bytes.
     pub memory_bytes: u64,
@@ -23,6 +26,8 @@ pub struct Limits {
     pub of_plugins: BTreeMap<String, Allowed>,
     /// Instances alive at once over all plugins. Each reserves 4 GiB of addresses (not memory) per memory.
     pub instances: u32,
+    /// Names that no function may have which is uploaded from now on.
+    pub taken_names: TakenNames,
 }
 
 /// What one plugin may use.
@@ -60,6 +65,7 @@ impl Default for Limits {
             component_bytes: 32 << 20,
             // Calls run on shards and on the pool of lookups, a few threads per core each.
             instances: 256,
+            taken_names: |_| None,
         }
     }
 }

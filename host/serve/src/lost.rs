@@ -1,15 +1,18 @@
-//! Functions that a version of a plugin no longer has, and the running jobs that call them.
+//! Functions that a version of a plugin no longer has as they were, and the running jobs that call them.
 //!
 //! Knows signatures as the registry lists them and how plans name a plugin's functions. Must not know what any function
 //! computes.
 
+use std::collections::BTreeMap;
 use weir_plan::JobPlan;
 use weir_plugin::{PluginStatus, VersionStatus};
 
-/// What the active version of a plugin has and another does not.
+/// What the active version of a plugin has and another does not, or with other types.
 #[derive(Debug)]
 pub(crate) struct Lost {
     pub(crate) functions: Vec<String>,
+    /// The other version's signatures, of those that it has with other types.
+    changed: BTreeMap<String, String>,
     /// What stands behind their names in plans.
     mark: String,
 }
@@ -17,10 +20,21 @@ pub(crate) struct Lost {
 impl Lost {
     /// What would be lost if this version became the active one.
     pub(crate) fn by(plugin: &PluginStatus, version: u32) -> Lost {
-        let found = plugin.versions.iter().find(|known| known.version == version);
-        let kept: Vec<&str> = found.into_iter().flat_map(VersionStatus::functions).collect();
+        let signatures = |version: Option<u32>| {
+            let found = plugin.versions.iter().find(|known| Some(known.version) == version);
+            found
+                .into_iter()
+                .flat_map(|found| found.functions().zip(&found.exports))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let (before, after) = (signatures(plugin.active), signatures(Some(version)));
         let mut lost = Lost::all(plugin);
-        lost.functions.retain(|name| !kept.contains(&name.as_str()));
+        lost.functions.retain(|name| {
+            let (before, after) = (before.get(name.as_str()), after.get(name.as_str()));
+            before.map(|signature| types_of(signature)) != after.map(|signature| types_of(signature))
+        });
+        let changed = |name: &String| Some((name.clone(), (*after.get(name.as_str())?).clone()));
+        lost.changed = lost.functions.iter().filter_map(changed).collect();
         lost
     }
 
@@ -29,7 +43,15 @@ impl Lost {
         let active = plugin.versions.iter().find(|known| Some(known.version) == plugin.active);
         let functions = active.into_iter().flat_map(VersionStatus::functions).map(str::to_owned).collect();
         let mark = active.map_or_else(String::new, |active| format!("@sha256:{}", active.sha256));
-        Lost { functions, mark }
+        Lost { functions, changed: BTreeMap::new(), mark }
+    }
+
+    /// What the version has under the name of a function, in words.
+    pub(crate) fn in_its_place(&self, function: &str) -> String {
+        match self.changed.get(function) {
+            Some(signature) => format!("has `{signature}` in place of `{function}`"),
+            None => format!("does not have `{function}`"),
+        }
     }
 
     /// Those of them that a job calls.
@@ -55,6 +77,14 @@ impl Lost {
     }
 }
 
+/// A signature without the names of its arguments, which mean nothing to a query.
+fn types_of(signature: &str) -> Vec<&str> {
+    let Some((function, rest)) = signature.split_once('(') else { return vec![signature] };
+    let (arguments, result) = rest.split_once(')').unwrap_or((rest, ""));
+    let types = arguments.split(", ").map(|argument| argument.split_once(' ').map_or(argument, |(_, it)| it));
+    [function, result].into_iter().chain(types).collect()
+}
+
 /// Whether a canonical text names this function, and not one whose name ends like it.
 fn calls(canonical: &str, name: &str, mark: &str) -> bool {
     let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
@@ -64,6 +94,20 @@ fn calls(canonical: &str, name: &str, mark: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signature_is_what_its_types_are() {
+        let distance = "scalar distance(lat double, lon double) -> double";
+        assert_eq!(types_of(distance), types_of("scalar distance(y double, x double) -> double"));
+        for other in [
+            "scalar distance(lat double) -> double",
+            "scalar distance(lat double, lon bigint) -> double",
+            "scalar distance(lat double, lon double) -> bigint",
+            "aggregate distance(lat double, lon double) -> double",
+        ] {
+            assert_ne!(types_of(distance), types_of(other));
+        }
+    }
 
     #[test]
     fn functions_are_told_apart_by_their_whole_names() {

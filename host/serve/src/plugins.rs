@@ -138,16 +138,18 @@ pub(crate) async fn activate(
     applied(&app, status.await??).await
 }
 
-/// A version without a function that a running job calls does not become active: the job would stand still.
+/// A version without a function that a running job calls, or with other types, does not become active: the job would stand still.
 fn refuse_to_lose(lost: &Lost, plugin: &str, version: u32, jobs: &[Arc<Job>]) -> Result<(), Problem> {
     let reasons: Vec<String> = jobs
         .iter()
         .filter_map(|job| {
-            let called = lost.called_by(job.plan()).join("`, `");
+            let called = lost.called_by(job.plan());
+            let in_words: Vec<String> = called.iter().map(|function| lost.in_its_place(function)).collect();
             (!called.is_empty()).then(|| {
                 format!(
-                    "version {version} of plugin `{plugin}` does not have `{called}`, which job `{}` calls; change the \
-                     job first, or push a version that has it",
+                    "version {version} of plugin `{plugin}` {}, which job `{}` calls; have the job call another function \
+                     first, or push a version that has this one as it was",
+                    in_words.join(", and "),
                     job.plan().name
                 )
             })

@@ -40,6 +40,7 @@ mod stage;
 mod state;
 mod syntax;
 mod table_function;
+mod taken;
 mod tokens;
 mod transform;
 mod unnest;
@@ -53,6 +54,7 @@ mod tests;
 pub use explain::explain;
 pub use expressions::{FunctionDoc, function_docs};
 pub use planner::{Planned, plan};
+pub use taken::taken;
 
 use weir_plan::definition::Query;
 use weir_plan::diagnostic::Diagnostic;

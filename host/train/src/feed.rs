@@ -135,7 +135,7 @@ impl Feed for Logs {
                         decoder.ready(&block).await?;
                     }
                     let mut decoded = decoder.decode(&block);
-                    if let Some(damage) = decoded.damage() {
+                    if let Some(damage) = decoded.damage(&block) {
                         let place = source.place(&block.next).unwrap_or_default();
                         return Err(
                             ConnectError::external(format!("`{place}`: {damage}; restore the file")).into()

@@ -59,6 +59,7 @@ pub(crate) fn limits(server: &ServerDefinition) -> Limits {
         memory_bytes: all.plugin_memory_bytes,
         fuel_per_call: all.plugin_fuel_per_call,
         of_plugins: server.plugins.iter().map(|(name, bounds)| (name.clone(), allowed(bounds))).collect(),
+        taken_names: weir_sql::taken,
         ..Limits::default()
     }
 }

@@ -21,8 +21,9 @@ pub(super) enum Piece {
     Head { data: Bytes, lines: u64 },
     /// The first bytes of a line that is too long, and how long it was with its end.
     TooLong { start: Vec<u8>, length: u64 },
-    /// Bytes that are of no use, as one line: the first of them, how many there were, and why.
-    Refused { start: Vec<u8>, length: u64, reason: String },
+    /// Bytes that are of no use, as one line: the first of them, how many there were, why, and whether the file is damaged
+    /// there.
+    Refused { start: Vec<u8>, length: u64, reason: String, damaged: bool },
 }
 
 impl Piece {

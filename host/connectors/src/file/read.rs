@@ -270,21 +270,22 @@ impl Reading {
         let first = self.next_line;
         self.next_line += piece.lines();
         place.advance(&piece);
+        let refused = |reason, payload, damaged| {
+            (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload, skip: false, damaged }))
+        };
         let (data, refused) = match piece {
             Piece::Lines { data, .. } => (data, None),
             Piece::Head { data, .. } => {
                 self.head = data;
                 return;
             }
-            Piece::Refused { start, reason, .. } => {
-                (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload: start, skip: false }))
-            }
+            Piece::Refused { start, reason, damaged, .. } => refused(reason, start, damaged),
             Piece::TooLong { start, length } => {
                 let reason = format!(
                     "the line is {length} bytes long, more than the {} that are read",
                     self.extent.max_record_bytes
                 );
-                (Bytes::new(), Some(RefusedRecord { offset: first, reason, payload: start, skip: false }))
+                refused(reason, start, false)
             }
         };
         self.send_block(first, data, refused, place).await;
@@ -327,7 +328,7 @@ impl Reading {
         if !changes.is_empty() {
             changes.iter().for_each(|change| tracing::warn!("{change}"));
             let (offset, reason) = (self.next_line, changes.join("; "));
-            let refused = RefusedRecord { offset, reason, payload: Vec::new(), skip: false };
+            let refused = RefusedRecord { offset, reason, payload: Vec::new(), skip: false, damaged: false };
             self.send_block(offset, Bytes::new(), Some(refused), place).await;
         }
         Ok(listing)

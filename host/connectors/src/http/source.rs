@@ -221,7 +221,13 @@ impl Reader for LogReader {
 impl LogReader {
     /// A block without rows that says what is missing before the next one.
     fn nothing_but(&self, reason: String) -> RawBlock {
-        let refused = RefusedRecord { offset: self.place.next, reason, payload: Vec::new(), skip: false };
+        let refused = RefusedRecord {
+            offset: self.place.next,
+            reason,
+            payload: Vec::new(),
+            skip: false,
+            damaged: false,
+        };
         RawBlock {
             partition: self.partition,
             data: Bytes::new(),

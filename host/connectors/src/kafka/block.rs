@@ -42,7 +42,13 @@ impl MessageBlock {
         self.newest = Some((record.offset, time, payload.is_none()));
         let Some(payload) = payload else {
             let reason = "tombstone (a key without a value)".to_owned();
-            self.refused.push(RefusedRecord { offset, reason, payload: Vec::new(), skip: true });
+            self.refused.push(RefusedRecord {
+                offset,
+                reason,
+                payload: Vec::new(),
+                skip: true,
+                damaged: false,
+            });
             return;
         };
         self.data.extend_from_slice(payload);

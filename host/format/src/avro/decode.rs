@@ -304,7 +304,7 @@ impl ContainerReading<'_, '_> {
         for _ in 0..count.min(TOLD) {
             let offset = self.base + u64::from(self.index);
             if offset >= self.first {
-                self.rows.push((self.index, offset), payload, |_| Err(why.to_owned()));
+                self.rows.push_damaged(offset, payload, why.to_owned());
             }
             self.index = self.index.saturating_add(1);
         }

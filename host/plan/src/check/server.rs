@@ -170,16 +170,17 @@ fn limits(node: &Node, limits: &mut Limits, report: &mut Report) {
     else {
         return;
     };
-    let sizes = [
-        ("plugin_memory", &mut limits.plugin_memory_bytes),
-        ("body", &mut limits.body_bytes),
-        ("train_body", &mut limits.train_body_bytes),
-        ("dead_letters", &mut limits.dead_letters_bytes),
-        ("outbox", &mut limits.outbox_bytes),
+    type ReadBytes = fn(&str, &Node, &mut Report) -> Option<u64>;
+    let sizes: [(_, _, ReadBytes); 5] = [
+        ("plugin_memory", &mut limits.plugin_memory_bytes, memory),
+        ("body", &mut limits.body_bytes, size),
+        ("train_body", &mut limits.train_body_bytes, size),
+        ("dead_letters", &mut limits.dead_letters_bytes, size),
+        ("outbox", &mut limits.outbox_bytes, size),
     ];
-    for (key, limit) in sizes {
+    for (key, limit, read) in sizes {
         if let Some(node) = keys.take(key)
-            && let Some(bytes) = size(&format!("limits.{key}"), node, report)
+            && let Some(bytes) = read(&format!("limits.{key}"), node, report)
         {
             *limit = bytes;
         }
@@ -212,7 +213,7 @@ fn plugins(node: &Node, report: &mut Report) -> BTreeMap<String, PluginBounds> {
             continue;
         };
         let memory_bytes =
-            keys.take("memory").and_then(|node| size(&format!("{label}.memory"), node, report));
+            keys.take("memory").and_then(|node| memory(&format!("{label}.memory"), node, report));
         let fuel_per_call = keys
             .take("fuel_per_call")
             .and_then(|node| report.integer(&format!("{label}.fuel_per_call"), node, 1..=u64::MAX));
@@ -220,6 +221,21 @@ fn plugins(node: &Node, report: &mut Report) -> BTreeMap<String, PluginBounds> {
         bounds.insert(key.name.clone(), PluginBounds { memory_bytes, fuel_per_call });
     }
     bounds
+}
+
+/// The least memory that any component has: a page.
+const PAGE_BYTES: u64 = 64 << 10;
+
+/// As [`size`]; a number so small that no plugin could start lacks its unit.
+fn memory(key: &str, node: &Node, report: &mut Report) -> Option<u64> {
+    let bytes = size(key, node, report)?;
+    if bytes < PAGE_BYTES && matches!(node.value, Value::Number(_)) {
+        let message =
+            format!("`{key}`: {bytes} bytes are too few for any plugin; write a unit, as {bytes}MiB");
+        report.error(node.place, message);
+        return None;
+    }
+    Some(bytes)
 }
 
 /// Bytes: a whole number and a unit, or a whole number of bytes.

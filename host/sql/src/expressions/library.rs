@@ -56,6 +56,11 @@ fn of_library(name: &str, function: &ScalarUDF) -> Found {
     Found::Library
 }
 
+/// Whether the library has a function of this name, in lower case.
+pub(crate) fn is_of_library(name: &str) -> bool {
+    LIBRARY.contains_key(name)
+}
+
 /// Every function that [`Functions::find`] finds in the library, in the order of their names.
 pub(crate) fn documented() -> Vec<Arc<ScalarUDF>> {
     let callable = |(name, function): &(&String, &Arc<ScalarUDF>)| {

@@ -28,7 +28,7 @@ mod edges;
 pub(crate) use canonical::{shown_type, type_name};
 pub use docs::{FunctionDoc, function_docs};
 pub(crate) use functions::{JsonPath, Unit, part_named};
-pub(crate) use library::{Found, Functions};
+pub(crate) use library::{Found, Functions, is_of_library};
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Fields};

@@ -16,8 +16,6 @@ pub(super) const ENDINGS: [(&str, &str); 5] =
     [(".csv", "csv"), (".jsonl", "json"), (".ndjson", "json"), (".json", "json"), (".parquet", "parquet")];
 /// The end of the names of files that are compressed.
 const COMPRESSED: &str = ".gz";
-/// The longest row of a file that is read by lines.
-const MOST_BYTES: usize = 10 << 20;
 /// What stands for other files in the paths of streams.
 const PATTERN: [char; 3] = ['*', '?', '['];
 
@@ -43,17 +41,22 @@ pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Source
     let failed = |error: weir_connect::ConnectError| wrong(error.to_string());
     let partitions = source.partitions(&[]).await.map_err(failed)?;
     let mut reader = source.open(0, &partitions, true).await.map_err(failed)?;
-    let (mut found, mut left) = (Discovered::default(), partitions.len());
+    let (mut found, mut refused, mut left) = (Discovered::default(), None, partitions.len());
     while left > 0 {
         match reader.next().await.map_err(failed)? {
-            Fetch::Block(block) if block.holds_data() => found.look_at(&block, layout).map_err(wrong)?,
+            Fetch::Block(block) => {
+                refused = refused.or_else(|| block.refused.first().map(|refused| refused.reason.clone()));
+                if block.holds_data() {
+                    found.look_at(&block, layout).map_err(wrong)?;
+                }
+            }
             Fetch::CaughtUp(_) | Fetch::Ended(_) => left -= 1,
-            Fetch::Block(_) | Fetch::Watermark(..) | Fetch::Appeared(..) => {}
+            Fetch::Watermark(..) | Fetch::Appeared(..) => {}
         }
     }
     let found = found.columns();
     if found.is_empty() {
-        return Err(wrong(format!("it has no rows that can be read; a row has at most {MOST_BYTES} bytes")));
+        return Err(wrong(refused.unwrap_or_else(|| "it has no rows".to_owned())));
     }
     let schema = schema(found, time, jobs).map_err(wrong)?;
     let columns: Vec<usize> = (0..schema.fields.len()).collect();

@@ -102,7 +102,7 @@ impl Cutter {
     fn refuse(&mut self, length: usize, reason: String) -> Piece {
         let start = beginning(&self.held[..length]);
         self.held.drain(..length);
-        Piece::Refused { start, length: length as u64, reason }
+        Piece::Refused { start, length: length as u64, reason, damaged: true }
     }
 }
 

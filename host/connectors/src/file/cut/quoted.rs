@@ -134,7 +134,7 @@ fn unclosed(line: &[u8], longest: usize) -> Piece {
         "not CSV: a quote in the line, of {length} bytes, is not closed by the end of the file or within {longest} bytes; \
          close it, or double it if it belongs to the text"
     );
-    Piece::Refused { start: beginning(line), length, reason }
+    Piece::Refused { start: beginning(line), length, reason, damaged: false }
 }
 
 fn quoted_restart(cutter: &mut Cutter) {

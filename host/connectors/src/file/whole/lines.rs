@@ -114,7 +114,9 @@ impl Pieces {
     async fn hand_out(&mut self, reading: &mut WholeReading, place: &mut WholePlace, piece: Piece) {
         let (first, lines) = (reading.next, piece.lines());
         place.at += piece.length();
-        let refused = |reason, payload| Some(RefusedRecord { offset: first, reason, payload, skip: false });
+        let refused = |reason, payload, damaged| {
+            Some(RefusedRecord { offset: first, reason, payload, skip: false, damaged })
+        };
         let (data, refused) = match piece {
             Piece::Lines { data, .. } => (data, None),
             Piece::Head { data, .. } => {
@@ -122,12 +124,12 @@ impl Pieces {
                 reading.next += lines;
                 return;
             }
-            Piece::Refused { start, reason, .. } => (Bytes::new(), refused(reason, start)),
+            Piece::Refused { start, reason, damaged, .. } => (Bytes::new(), refused(reason, start, damaged)),
             Piece::TooLong { start, length } => {
                 let reason = format!(
                     "the line is {length} bytes long, more than the {MAX_RECORD_BYTES} that are read"
                 );
-                (Bytes::new(), refused(reason, start))
+                (Bytes::new(), refused(reason, start, false))
             }
         };
         let framing = match self.layout {

@@ -101,7 +101,8 @@ impl WholeReading {
         let Some(place) = place else { return };
         if let Some(reason) = place.too_late(listing) {
             tracing::warn!("{reason}");
-            let refused = RefusedRecord { offset: self.next, reason, payload: Vec::new(), skip: false };
+            let refused =
+                RefusedRecord { offset: self.next, reason, payload: Vec::new(), skip: false, damaged: false };
             let nothing = (Bytes::new(), Framing::Lines { first: self.next });
             self.hand_out(nothing, 0, Some(refused), place).await;
         }

@@ -339,12 +339,13 @@ const BAD: &[Case] = &[
     ),
     (
         "weir.yaml",
-        "plugins:\n  Geo: {memory: 1MiB}\n  geo: {memory: big, fuel: 1}\n  trip: 5\n",
+        "plugins:\n  Geo: {memory: 1MiB}\n  geo: {memory: big, fuel: 1}\n  trip: 5\n  lat: {memory: 64}\n",
         &[
             "2:3: `plugins.Geo`: is not a name of a plugin; write [a-z][a-z0-9_]*",
             "3:17: `plugins.geo.memory`: `big` is not a size",
             "3:22: `plugins.geo.fuel`: unknown key",
             "4:9: `plugins.trip`: expected a mapping such as {memory: 128MiB}, found a number",
+            "5:17: `plugins.lat.memory`: 64 bytes are too few for any plugin; write a unit, as 64MiB",
         ],
     ),
     (

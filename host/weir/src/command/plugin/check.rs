@@ -74,7 +74,8 @@ fn admitted(arguments: &Check) -> Result<(tempfile::TempDir, Arc<Plugin>), Failu
     let compile_with = CompileWith::Child { program: plugins::this_program()? };
     eprintln!("weir: compiling {shown}");
     let clock = Arc::new(SystemClock::new());
-    let host = PluginHost::new(compiled.path(), Limits::default(), compile_with, clock);
+    let limits = Limits { taken_names: weir_sql::taken, ..Limits::default() };
+    let host = PluginHost::new(compiled.path(), limits, compile_with, clock);
     let plugin = host.admit(&name, &bytes)?;
     Ok((compiled, plugin))
 }

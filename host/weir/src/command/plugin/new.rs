@@ -86,6 +86,7 @@ const SERDE: &str = "serde = { version = \"1\", default-features = false, featur
 pub(super) fn run(arguments: &New) -> Result<(), Failure> {
     let name = &arguments.name;
     check_name(name)?;
+    check_function_name(name, arguments.lang)?;
     let folder = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(name));
     let shown = folder.display();
     if let Some(other) = Language::of(&folder) {
@@ -115,6 +116,87 @@ pub(super) fn run(arguments: &New) -> Result<(), Failure> {
     ))
 }
 
+/// Names that no function of a language can have, in lower case.
+fn words(language: Language) -> &'static [&'static str] {
+    match language {
+        Language::Rust => &[
+            "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do",
+            "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let",
+            "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return",
+            "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof", "unsafe",
+            "unsized", "use", "virtual", "where", "while", "yield",
+        ],
+        Language::Python => &[
+            "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif",
+            "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda",
+            "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
+        ],
+        Language::Js => &[
+            "arguments",
+            "async",
+            "await",
+            "break",
+            "case",
+            "catch",
+            "class",
+            "const",
+            "continue",
+            "debugger",
+            "default",
+            "delete",
+            "do",
+            "else",
+            "enum",
+            "eval",
+            "export",
+            "extends",
+            "false",
+            "finally",
+            "for",
+            "function",
+            "if",
+            "implements",
+            "import",
+            "in",
+            "instanceof",
+            "interface",
+            "let",
+            "new",
+            "null",
+            "package",
+            "private",
+            "protected",
+            "public",
+            "return",
+            "static",
+            "super",
+            "switch",
+            "this",
+            "throw",
+            "true",
+            "try",
+            "typeof",
+            "undefined",
+            "var",
+            "void",
+            "while",
+            "with",
+            "yield",
+        ],
+    }
+}
+
+/// Refuses a name that its function cannot have: in its language, or in queries.
+fn check_function_name(name: &str, language: Language) -> Result<(), Failure> {
+    let of_sql = weir_sql::taken(name).map(str::to_owned);
+    let reason =
+        of_sql.or_else(|| words(language).contains(&name).then(|| format!("is a word of {language}")));
+    match reason {
+        Some(reason) => Err(Failure::user(format!("`{name}` {reason}; call the plugin otherwise"))),
+        None => Ok(()),
+    }
+}
+
 /// `fare_rise` -> `FareRise`
 fn type_name(name: &str) -> String {
     let words = name.split('_').filter_map(|word| word.split_at_checked(1));
@@ -125,6 +207,26 @@ fn type_name(name: &str) -> String {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn no_function_has_the_name_of_something_else() {
+        let said =
+            |name, language| check_function_name(name, language).map_err(|failure| failure.to_string());
+        for (name, language, reason) in [
+            ("lambda", Language::Python, "`lambda` is a word of Python; call the plugin otherwise"),
+            ("match", Language::Rust, "`match` is a word of Rust; call the plugin otherwise"),
+            ("delete", Language::Js, "`delete` is a word of JavaScript; call the plugin otherwise"),
+            (
+                "abs",
+                Language::Python,
+                "`abs` is a built-in function, which queries call in its place; call the plugin otherwise",
+            ),
+        ] {
+            assert_eq!(said(name, language), Err(reason.to_owned()));
+        }
+        assert_eq!(said("lambda", Language::Rust), Ok(()));
+        assert_eq!(said("tip_percent", Language::Python), Ok(()));
+    }
 
     #[test]
     fn types_are_named_after_plugins() {

@@ -187,7 +187,7 @@ fn pushed(name: &str, stored: &Value, activates: bool) -> String {
     let lost = stored.get("lost").and_then(JsonContainerTrait::as_array).into_iter().flatten();
     lines.extend(lost.filter_map(JsonValueTrait::as_str).map(|lost| {
         format!(
-            "  without `{lost}`, which the active version has: a job that calls it keeps this from activation"
+            "  `{lost}` is not in it as in the active version: a job that calls it keeps this from activation"
         )
     }));
     if !activates {

@@ -121,15 +121,37 @@ fn blocks_of_a_container_that_are_damaged_stop_a_job_as_columns_do() {
     block[middle..middle + 40].fill(0xff);
     for (what, damaged) in [("a block", block), ("the end", whole[..middle].to_vec())] {
         std::fs::write(&file, damaged).unwrap();
-        let run = project.weir("run", &["--until-end"]);
+        let run = project.weir("run", &["--until-end", "--reset", "n"]);
         let said = String::from_utf8_lossy(&run.stderr).into_owned();
         assert!(!run.status.success(), "{what}: {said}");
         assert!(said.contains("restore the file") && said.contains("all.avro"), "{what}: {said}");
     }
     std::fs::write(&file, &whole).unwrap();
-    let run = project.weir("run", &["--until-end", "--stats"]);
+    let run = project.weir("run", &["--until-end", "--stats", "--reset", "n"]);
     let said = String::from_utf8_lossy(&run.stdout).into_owned();
     assert!(run.status.success() && said.contains(&format!("\"events\":{}", ROWS + 1)), "{said}");
+}
+
+#[test]
+fn a_training_set_that_failed_half_way_is_not_taken_for_done() {
+    let (project, file) = archived_in_a_container();
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() / 4 * 3]).unwrap();
+    let spine: String =
+        (0..2000).map(|at| format!("k{},{}\n", at % 7, 1_760_000_000_000_u64 + at * 10)).collect();
+    project.file("spine.csv", &format!("k,event_time\n{spine}"));
+    let place = |name: &str| project.path().join(name).to_str().unwrap().to_owned();
+    let (spine, set) = (place("spine.csv"), place("set.csv"));
+    let train = || project.weir("train", &["--spine", &spine, "--features", "n", "-o", &set]);
+    for attempt in 1..=3 {
+        let trained = train();
+        let said = String::from_utf8_lossy(&trained.stderr).into_owned();
+        assert!(!trained.status.success() && said.contains("restore the file"), "{attempt}: {said}");
+    }
+    std::fs::write(&file, &whole).unwrap();
+    let trained = train();
+    assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+    assert_eq!(std::fs::read_to_string(&set).unwrap().lines().count(), 2001);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod bootstrap_smooth;
 mod changes;
 mod circles;
 mod crash;
+mod decoders;
 mod deploy;
 mod discovery;
 mod dynamodb;

@@ -10,7 +10,7 @@ const STREAM: &str =
 const JOB: &str = "query: |\n  SELECT k, MAX(same(n)) AS most, distinct_of(n) AS different, AVG(halved(x)) AS half\n  \
                    FROM s GROUP BY k, TUMBLE(t, INTERVAL '1' HOUR)\n";
 const PLUGIN: &str = r"
-import { aggregate, bigint, double, scalar } from './weir/index.js';
+import { aggregate, bigint, decode, double, scalar, text, timestamp } from './weir/index.js';
 
 scalar({ name: 'same', arguments: { n: bigint }, result: bigint }, (n) => n);
 
@@ -36,7 +36,15 @@ aggregate(
     }
   },
 );
+
+decode({ columns: { k: text, at: timestamp, n: bigint } }, (payload) => {
+  const [k, at, n] = new TextDecoder().decode(payload).split(' ');
+  return { k, at: Number(at), n: BigInt(n) };
+});
 ";
+const STREAM_OF_LINES: &str = "fields: {k: string, at: timestamp, n: bigint}\nevent_time: at\n\
+                               format: {plugin: numbers}\nsource: {file: {path: lines.txt}}\n";
+const JOB_OF_LINES: &str = "query: SELECT k, MAX(n) AS most FROM lines GROUP BY k\nemit: {on: change}\n";
 
 #[track_caller]
 fn done(folder: &Path, arguments: &[&str]) {
@@ -57,6 +65,11 @@ fn a_folder_in_javascript_becomes_values_that_are_looked_up() {
     std::fs::copy(here.join("numbers/dist/numbers.wasm"), here.join("plugins/numbers.wasm"))
         .expect("it was built");
     project.file("streams/s.yaml", STREAM).file("jobs/j.yaml", JOB);
+    let lines = format!("a 1767225600000 {}\na 1767225601000 x\na 1767225602000 7\n", i64::MAX);
+    project
+        .file("lines.txt", &lines)
+        .file("streams/lines.yaml", STREAM_OF_LINES)
+        .file("jobs/l.yaml", JOB_OF_LINES);
     let server = Server::start(&project, "plugins: {numbers: {memory: 96MiB}}\n");
     server.wait_ready();
 
@@ -82,6 +95,12 @@ fn a_folder_in_javascript_becomes_values_that_are_looked_up() {
     let text = letters.to_string();
     assert!(text.contains("call of `halved`: RangeError: below nought"), "{text}");
     assert!(text.contains("Math.random() is not there in a plugin"), "{text}");
+    let (_, answer) = server.get("/v1/jobs/l/values?k=a");
+    assert_eq!(answer["features"]["most"]["value"], json!(i64::MAX), "{answer}");
+    let (_, letters) = server.get("/v1/deadletters/lines");
+    let letters = letters["dead_letters"].as_array().expect("a list");
+    let reason = letters[0]["reason"].as_str().unwrap_or_default();
+    assert!(letters.len() == 1 && reason.contains("SyntaxError"), "{letters:?}");
     let (code, said) = server.weir(&["plugin", "logs", "numbers"]);
     assert!(code == Some(0) && said.contains(" info  [j] saw 9223372036854775807\n"), "{said}");
     assert!(server.terminate().success());

@@ -64,7 +64,28 @@ class Over:
 
     def finish(self, as_of: int) -> int:
         return self.count
+
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Line:
+    k: str
+    at: weir.Timestamp
+    words: list[str]
+
+
+@weir.decode
+def line(payload: bytes) -> Line:
+    k, at, *words = payload.decode().split()
+    return Line(k, weir.Timestamp(int(at)), words)
 "#;
+const LINES: &str = "a 1767225600000 x y\nb soon\na 1767225601000 z\n";
+const STREAM_OF_LINES: &str = "fields: {k: string, at: timestamp, words: array<string>}\nevent_time: at\n\
+                               format: {plugin: fares}\nsource: {file: {path: lines.txt}}\n";
+const JOB_OF_LINES: &str = "query: |\n  SELECT k, SUM(CARDINALITY(words)) AS words, COUNT(*) AS n FROM lines GROUP BY k\n\
+                            emit: {on: change}\n";
 
 /// `weir plugin ARGUMENTS`: whether it went well, and everything that it says.
 fn plugin(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
@@ -94,10 +115,15 @@ fn row(fare: f64, tip: Option<f64>, note: &str, second: u32) -> Value {
 
 #[track_caller]
 fn features(server: &Server) -> Value {
+    looked_up(server).expect("the job answers")
+}
+
+/// The features; `None` while the job does not answer.
+fn looked_up(server: &Server) -> Option<Value> {
     let (status, answer) = server.get("/v1/jobs/j/values?k=a");
-    assert_eq!(status, 200, "{answer}");
     let of_open_window = |name: &str| answer["features"][name]["current"]["value"].clone();
-    json!([of_open_window("tips"), of_open_window("longest"), of_open_window("over")])
+    (status == 200)
+        .then(|| json!([of_open_window("tips"), of_open_window("longest"), of_open_window("over")]))
 }
 
 #[test]
@@ -110,6 +136,10 @@ fn a_folder_in_python_becomes_values_that_are_looked_up() {
     done(here, &["build", "fares"]);
 
     project.file("streams/s.yaml", STREAM).file("jobs/j.yaml", JOB);
+    project
+        .file("lines.txt", LINES)
+        .file("streams/lines.yaml", STREAM_OF_LINES)
+        .file("jobs/l.yaml", JOB_OF_LINES);
     let server = Server::start(&project, "");
     server.wait_for_job("j", "the job to wait", |status| status["next_try"].is_string());
     let component = here.join("fares/dist/fares.wasm");
@@ -118,7 +148,9 @@ fn a_folder_in_python_becomes_values_that_are_looked_up() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("scalar tip_percent(fare double, tip double) -> double"), "{said}");
     assert!(said.contains("jobs that run with it now: j"), "{said}");
+    assert!(said.contains("decode payload -> (k string, at timestamp, words array<string>)"), "{said}");
     server.wait_ready();
+    decoded(&server);
 
     post(&server, &[row(10.0, Some(1.0), "aa", 1), row(-1.0, Some(1.0), "bad", 2), row(4.0, None, "é", 3)]);
     assert_eq!(features(&server), json!([10.0, "aa", 2]));
@@ -145,6 +177,21 @@ fn a_folder_in_python_becomes_values_that_are_looked_up() {
     assert!(server.terminate().success());
 }
 
+/// What came of the lines of a file.
+fn decoded(server: &Server) {
+    let (status, answer) = server.get("/v1/jobs/l/values?k=a");
+    let value = |name: &str| answer["features"][name]["value"].clone();
+    assert_eq!((status, value("words"), value("n")), (200, json!(3), json!(2)), "{answer}");
+    let (_, letters) = server.get("/v1/deadletters/lines");
+    let letters = letters["dead_letters"].as_array().expect("a list");
+    let reason = letters[0]["reason"].as_str().unwrap_or_default();
+    assert!(
+        letters.len() == 1 && reason.contains("plugin.py:69: ValueError: invalid literal"),
+        "{letters:?}"
+    );
+    assert_eq!((&letters[0]["payload"], &letters[0]["position"]["offset"]), (&json!("b soon"), &json!(1)));
+}
+
 /// Another version reaches the running job, and a plugin that is used is not deleted.
 fn changed_while_it_runs(project: &Project, server: &Server) {
     project.file("fares/plugin.py", &PLUGIN.replace("* 100", "* 1000"));
@@ -161,7 +208,7 @@ fn changed_while_it_runs(project: &Project, server: &Server) {
     let (code, said) = server.weir(&["restart", "j", "--reset"]);
     assert_eq!(code, Some(0), "{said}");
     let values = crate::harness::wait_for("values of the other version", Duration::from_secs(30), || {
-        Some(features(server)).filter(|values| values[0] == json!(200.0))
+        looked_up(server).filter(|values| values[0] == json!(200.0))
     });
     assert_eq!(values, json!([200.0, "aa", 3]), "made anew of all events");
     let (code, said) = server.weir(&["plugin", "delete", "fares"]);
@@ -186,7 +233,10 @@ fn what_cannot_be_built_is_told_in_the_words_of_its_author() {
     let here = project.path();
     project.file("empty/readme.txt", "nothing here");
     for (text, expected) in [
-        ("import weir\n", "declares no function; write @weir.scalar or @weir.aggregate over one"),
+        (
+            "import weir\n",
+            "declares no function; write @weir.scalar, @weir.aggregate or @weir.decode over one",
+        ),
         ("import weir\n@weir.scalar\ndef f(x) -> int: ...\n", "`x` of `f` has no type hint"),
         ("import nowhere\n", "No module named 'nowhere'"),
         ("def f(:\n", "SyntaxError"),

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_event::{Fault, Rank};
+use weir_format::payload::PayloadPlugins;
 use weir_plan::{FunctionCatalog, ScalarFunction};
 use weir_plugin::{CompileWith, Limits, Phase, PluginError, PluginRegistry};
 use weir_timeline::Input;
@@ -150,12 +151,19 @@ const ZOO: &[(&str, Made, Shows, &str)] = &[
     ("gives_more_states", Guest("aggregate"), Called, "gave 4 states where 1 were due"),
     ("states_outside", Guest("aggregate"), At(Phase::Call), "out of bounds"),
     ("merges_for_ever", Guest("aggregate"), At(Phase::Call), "it may loop for ever"),
+    ("decodes_for_ever", Guest("decode"), At(Phase::Call), "it may loop for ever"),
+    ("decodes_no_column", Guest("decode"), At(Phase::Call), "gave 0 columns where 1 were due"),
+    ("decodes_rows_unasked", Guest("decode"), At(Phase::Call), "column `x`: gave 5 values where 0 were due"),
+    ("decodes_what_is_not", Guest("decode"), At(Phase::Call), "refused payload 9 of 0"),
+    ("decodes_into_nothing", Guest("decode"), At(Phase::Describe), "describes no function and no column"),
+    ("decodes_one_twice", Guest("decode"), At(Phase::Describe), "describes the column `x` twice"),
+    ("decodes_nothing_good", Guest("decode"), Called, "decode: trapped: wasm `unreachable`"),
     ("finishes_otherwise", Guest("aggregate"), At(Phase::Call), "gave float64s, where bigint was promised"),
 ];
 
-/// What is not a guest of the table: the text that guests share, the one that proves that they could behave, and one
-/// that does where its rows are good.
-const TAME: [&str; 3] = ["prelude", "tame", "traps_below_zero"];
+/// What is not a guest of the table: the text that guests share, the one that proves that they could behave, and two
+/// that do where their rows are good.
+const TAME: [&str; 4] = ["prelude", "tame", "traps_below_zero", "decodes_all_but_x"];
 
 fn read(name: &str) -> String {
     fs::read_to_string(repository().join("tests/zoo").join(format!("{name}.wat"))).expect("a file of the zoo")
@@ -227,6 +235,12 @@ fn reason_when_called(registry: &PluginRegistry) -> String {
         assert!(call(&*function, 100).is_err(), "{single}");
         return single;
     }
+    let plugin = registry.list().remove(0).name;
+    if let Ok(decoder) = registry.decoder(&plugin, "stream s") {
+        let mut decoded = decoder.decode(&[b"a", b"b", b"c"], &[0]).expect("payloads alone are refused");
+        assert_eq!(decoded.refused.len(), 3);
+        return decoded.refused.remove(0).1;
+    }
     let aggregate = registry.aggregate("job", "g", &[DataType::Int64], &[]).expect("it is described");
     let mut states = aggregate.states();
     states.resize(1);
@@ -273,6 +287,29 @@ fn a_hostile_guest_does_no_harm_to_others() {
         let answer = call(&*tame, 100).expect("the tame one goes on");
         assert!(answer.as_primitive::<Float64Type>().values().iter().all(|value| *value == 1.5), "{name}");
     }
+}
+
+#[test]
+fn payloads_that_a_plugin_fails_on_are_refused_while_they_are_few_and_wait_when_they_are_many() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = registry(folder.path());
+    admit(&registry, "decodes_all_but_x", Guest("decode")).expect("it is taken");
+    let decoder = registry.decoder("decodes_all_but_x", "job").expect("it is active");
+    let payloads = |every: usize| {
+        let payload = |at: usize| -> &[u8] { if at.is_multiple_of(every) { b"x" } else { b"a" } };
+        (0..30_000).map(payload).collect::<Vec<_>>()
+    };
+    let decoded = decoder.decode(&payloads(50), &[0]).expect("one in fifty is refused");
+    let refused: Vec<usize> = decoded.refused.iter().map(|(at, _)| *at).collect();
+    assert_eq!(refused, (0..30_000).step_by(50).collect::<Vec<_>>());
+    assert_eq!(decoded.columns[0].len(), 30_000);
+    let error = decoder.decode(&payloads(3), &[0]).expect_err("one in three is the plugin's fault");
+    assert!(
+        error.retry && error.message.contains("stopped after 100 bad rows among the last 1000"),
+        "{error}"
+    );
+    let error = decoder.decode(&[b"a"], &[0]).expect_err("it is not called meanwhile");
+    assert!(error.retry, "{error}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ const KIT = fileURLToPath(new URL('.', import.meta.url));
 const WORLDS = [
   { declared: 'scalars', interface: 'scalar-functions', object: 'scalarFunctions' },
   { declared: 'aggregates', interface: 'aggregate-functions', object: 'aggregateFunctions' },
+  { declared: 'decoders', interface: 'decoder', object: 'decoder' },
 ];
 
 class PluginFault extends Error {}
@@ -69,7 +70,7 @@ async function bundled(bundle, folder, entry) {
 
 /** The worlds that the plugin has functions of, with signatures. */
 async function declared(bundle, folder, source, scratch) {
-  const entry = `import ${JSON.stringify(source)};\nexport { aggregates, scalars } from './weir/declared.js';\n`;
+  const entry = `import ${JSON.stringify(source)};\nexport { aggregates, decoders, scalars } from './weir/declared.js';\n`;
   const module = join(scratch, 'declared.mjs');
   await writeFile(module, await bundled(bundle, folder, entry));
   let found;
@@ -78,13 +79,16 @@ async function declared(bundle, folder, source, scratch) {
   } catch (error) {
     throw new PluginFault(`${basename(source)} cannot be evaluated: ${error}`);
   }
-  const worlds = WORLDS.filter((world) => found[world.declared].size > 0);
-  if (worlds.length === 0) throw new PluginFault(`${basename(source)} declares no function; call scalar(..) or aggregate(..) for one`);
+  const count = (functions) => functions.size ?? functions.length;
+  const worlds = WORLDS.filter((world) => count(found[world.declared]) > 0);
+  if (worlds.length === 0) throw new PluginFault(`${basename(source)} declares no function; call scalar(..), aggregate(..) or decode(..) for one`);
   const type = ({ logical, list }) => (list ? `array<${sql(logical)}>` : sql(logical));
   const sql = (logical) => (logical === 'text' ? 'string' : logical);
   const signature = (kind) => ({ name, parameters = [], fields, result }) =>
     `${kind} ${name}(${[...parameters, ...fields].map((field) => `${field.name} ${type(field.type)}`).join(', ')}) -> ${type(result)}`;
-  const signatures = worlds.flatMap((world) => [...found[world.declared].values()].map(signature(world.declared.slice(0, -1))));
+  const columns = ({ fields }) => `decode payload -> (${fields.map((field) => `${field.name} ${type(field.type)}`).join(', ')})`;
+  const shown = (world) => (world.declared === 'decoders' ? columns : signature(world.declared.slice(0, -1)));
+  const signatures = worlds.flatMap((world) => [...found[world.declared].values()].map(shown(world)));
   return { worlds, signatures };
 }
 

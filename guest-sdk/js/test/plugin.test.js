@@ -5,9 +5,9 @@ import { beforeEach, test } from 'node:test';
 
 import * as aggregateCalls from '../weir/aggregate.js';
 import { decode, encode } from '../weir/columns.js';
-import { aggregates, scalars } from '../weir/declared.js';
-import { aggregateFunctions, scalarFunctions } from '../weir/exports.js';
-import { aggregate, bigint, boolean, bytes, double, list, nullable, scalar, text, timestamp } from '../weir/index.js';
+import { aggregates, decoders, scalars } from '../weir/declared.js';
+import { aggregateFunctions, decoder, scalarFunctions } from '../weir/exports.js';
+import { aggregate, bigint, boolean, bytes, decode as decoding, double, list, nullable, scalar, text, timestamp } from '../weir/index.js';
 import { call } from '../weir/scalar.js';
 import { fromBytes, toBytes } from '../weir/state.js';
 
@@ -113,4 +113,27 @@ test('what is missing is named', () => {
   assert.throws(() => scalar({ name: 'f', arguments: {} }, () => 1), /`f` does not say what it returns/);
   assert.throws(() => scalar({ name: 'f', argument: {}, result: double }, () => 1), /key `argument` that is not known/);
   assert.throws(() => aggregate({ name: 'g', arguments: {}, result: double }, class {}), /`g` has no method `update`/);
+});
+
+test('payloads become the wanted columns and others are refused alone', () => {
+  decoders.length = 0;
+  const apply = decoding({ columns: { user_id: text, at: timestamp, fare: nullable(double) } }, (payload) => {
+    const [user_id, at, fare] = new TextDecoder().decode(payload).split(' ');
+    if (at === undefined) throw new Error('has no time');
+    return { user_id: user_id || null, at: Number(at), fare: fare === undefined ? null : Number(fare) };
+  });
+  assert.equal(apply(new TextEncoder().encode('u1 5')).fare, null);
+  assert.deepEqual(decoder.describe().map(({ name }) => name), ['user_id', 'at', 'fare']);
+  const payloads = ['u1 5 1.5', 'u2', 'u3 7', ' 8', 'u5 soon'].map((payload) => new TextEncoder().encode(payload));
+  const { columns, refused } = decoder.decode(payloads, ['fare', 'user_id', 'at']);
+  const [fares, users] = [decode(columns[0], double), decode(columns[1], text)];
+  assert.deepEqual([fares[0], fares[2], users[0], users[2]], [1.5, null, 'u1', 'u3']);
+  assert.deepEqual(refused.map(({ payload }) => payload), [1, 3, 4]);
+  assert.equal(refused[0].reason, 'Error: has no time');
+  assert.equal(refused[1].reason, '`user_id` is null, and is not nullable');
+  assert.match(refused[2].reason, /`at` returned number NaN/);
+  assert.throws(() => decoding({ columns: { at: timestamp } }, () => ({})), /has one decoder/);
+  decoders.length = 0;
+  assert.throws(() => decoding({ columns: {} }, () => ({})), /has no columns/);
+  assert.throws(() => decoding({ fields: {} }, () => ({})), /has a key `fields`/);
 });

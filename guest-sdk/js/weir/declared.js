@@ -5,6 +5,8 @@ import { checkName } from './types.js';
 /** By name in SQL. */
 export const scalars = new Map();
 export const aggregates = new Map();
+/** One at most. */
+export const decoders = [];
 
 /** Adds a function; two of one name are a mistake. */
 export function declare(functions, declared) {
@@ -13,6 +15,12 @@ export function declare(functions, declared) {
     throw new TypeError(`\`${declared.name}\` is declared twice`);
   }
   functions.set(declared.name, declared);
+}
+
+/** Sets the decoder; a second one is a mistake. */
+export function declareDecoder(declared) {
+  if (decoders.length > 0) throw new TypeError('a plugin has one decoder, and this one has two');
+  decoders.push(declared);
 }
 
 /** Which rows have no null that the function does not take; `null` if that are all. */

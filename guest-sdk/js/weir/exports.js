@@ -1,8 +1,10 @@
 // The component's exports, made of what is declared. Errors are told in one line.
 
 import * as aggregate from './aggregate.js';
-import { aggregates, scalars } from './declared.js';
+import { aggregates, decoders, scalars } from './declared.js';
+import * as decoding from './decode.js';
 import * as scalar from './scalar.js';
+import { told } from './told.js';
 
 const fields = (of) => of.map(({ name, type }) => ({ name, dataType: dataType(type) }));
 const dataType = ({ logical, list }) => ({ logical, list });
@@ -13,8 +15,7 @@ function answer(functions, name, give) {
   try {
     return give(functions.get(name));
   } catch (error) {
-    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    throw text.replaceAll(/\s+/g, ' ').toWellFormed();
+    throw told(error);
   }
 }
 
@@ -28,6 +29,12 @@ export const scalarFunctions = {
       description,
     })),
   call: (name, args, rows) => answer(scalars, name, (declared) => scalar.call(declared, args, rows)),
+};
+
+/** `weir:feature/decoder` */
+export const decoder = {
+  describe: () => fields(decoders[0].fields),
+  decode: (payloads, wanted) => decoding.call(decoders[0], payloads, wanted),
 };
 
 /** `weir:feature/aggregate-functions` */

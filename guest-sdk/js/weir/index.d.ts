@@ -60,5 +60,16 @@ export interface State {
 /** Makes a class usable in SQL; gives it back. */
 export declare function aggregate<C extends new (...constants: any[]) => State>(declared: Aggregate, of: C): C;
 
+export interface Decoder {
+  /** What a row has; its members that are not nullable are in each. */
+  columns: Types;
+}
+
+/**
+ * Makes a format of a function of a message's payload, `format: {plugin: NAME}`; gives it back. What it throws refuses the
+ * payload.
+ */
+export declare function decode<F extends (payload: Uint8Array) => object>(declared: Decoder, apply: F): F;
+
 /** Writes a line to the host's log under the plugin's name. */
 export declare function log(level: 'debug' | 'info' | 'warn' | 'error', message: string): void;

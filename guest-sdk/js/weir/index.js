@@ -2,6 +2,7 @@
 // plain JavaScript, so a plugin's tests run under Node without WebAssembly.
 
 export { aggregate } from './aggregate.js';
+export { decode } from './decode.js';
 export { scalar } from './scalar.js';
 export { log } from './surroundings.js';
 export { bigint, boolean, bytes, double, list, nullable, text, timestamp } from './types.js';

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import math
 import unittest
-from typing import List, Optional
+from dataclasses import dataclass
+from typing import List, NamedTuple, Optional, TypedDict
 
 import weir
 from weir.plugin import blame, declared
@@ -26,6 +27,93 @@ class Plugins(unittest.TestCase):
     def setUp(self):
         declared.clear()
         self.addCleanup(declared.clear)
+
+
+@dataclass
+class Ride:
+    user_id: str
+    at: weir.Timestamp
+    fare: Optional[float]
+
+
+class Sparse(TypedDict):
+    user_id: Optional[str]
+
+
+class Pair(NamedTuple):
+    left: int
+    right: List[str]
+
+
+class Decoders(Plugins):
+    def test_payloads_become_the_wanted_columns_and_others_are_refused_alone(self):
+        @weir.decode
+        def ride(payload: bytes) -> Ride:
+            user_id, at, *fare = payload.decode().split()
+            return Ride(user_id, weir.Timestamp(int(at)), float(fare[0]) if fare else None)
+
+        self.assertEqual(ride(b"u1 5").fare, None)
+        decoder = declared.decoders["ride"]
+        self.assertEqual([(f.name, str(f.type), f.type.nullable) for f in decoder.columns],
+                         [("user_id", "string", False), ("at", "timestamp", False), ("fare", "double", True)])
+        columns, refused = decoder.decode([b"u1 5 1.5", b"u2 x", b"u3 7", b"\xff 1"], ["fare", "user_id"])
+        fares, users = decode(columns[0], DataType("double")), decode(columns[1], DataType("text"))
+        self.assertEqual((fares[0], fares[2], users[0], users[2]), (1.5, None, "u1", "u3"))
+        self.assertEqual([at for at, _ in refused], [1, 3])
+        self.assertRegex(refused[0][1], r"test_plugin.py:\d+: ValueError: invalid literal")
+        self.assertEqual(decoder.decode([], ["at"])[1], [])
+
+    def test_values_that_are_not_what_the_hints_say_refuse_their_payload(self):
+        rows = iter([Ride("a", 1, None), Ride(None, 2, None), Ride("c", "later", None), 5, {"user_id": "e", "at": 4}])
+
+        @weir.decode
+        def ride(payload: bytes) -> Ride:
+            return next(rows)
+
+        _, refused = declared.decoders["ride"].decode([b""] * 5, ["user_id", "at"])
+        self.assertEqual([at for at, _ in refused], [1, 2, 3])
+        self.assertEqual(refused[0][1], "`user_id` is None, and its hint is not Optional")
+        self.assertIn("`at` returned str 'later'", refused[1][1])
+        self.assertIn("`ride` returned int, which is not a row", refused[2][1])
+
+    def test_rows_are_dataclasses_named_tuples_or_typed_dicts_and_one_decoder_is_all(self):
+        @weir.decode
+        def pair(payload: bytes) -> Pair:
+            return Pair(len(payload), [payload.decode()])
+
+        (column,), refused = declared.decoders["pair"].decode([b"ab", b""], ["right"])
+        self.assertEqual((decode(column, DataType("text", True)), refused), ([["ab"], [""]], []))
+        with self.assertRaisesRegex(Undeclared, "a plugin has one decoder"):
+            @weir.decode
+            def sparse(payload: bytes) -> Sparse:
+                return {"user_id": None}
+        declared.clear()
+        weir.decode(sparse_of)
+        self.assertEqual(declared.decoders["sparse_of"].decode([b"x"], ["user_id"])[1], [])
+        with self.assertRaisesRegex(Undeclared, "a decoder returns a dataclass"):
+            @weir.decode
+            def wrong(payload: bytes) -> Optional[int]:
+                return None
+
+
+    def test_what_is_not_a_decoder_is_told(self):
+        def of_text(payload: str) -> Ride: ...
+        def of_two(payload: bytes, more: int) -> Ride: ...
+        async def later(payload: bytes) -> Ride: ...
+
+        for function, said in ((of_text, "takes a payload"), (of_two, "takes a payload"), (later, "not a plain function")):
+            with self.assertRaisesRegex(Undeclared, said):
+                weir.decode(function)
+
+        @weir.decode()
+        def ends(payload: bytes) -> Ride:
+            raise SystemExit(3)
+
+        self.assertRegex(declared.decoders["ends"].decode([b""], [])[1][0][1], r"SystemExit: 3")
+
+
+def sparse_of(payload: bytes) -> Sparse:
+    return {"user_id": None}
 
 
 class Scalars(Plugins):

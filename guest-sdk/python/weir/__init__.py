@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Union
 
-from .plugin import Column, Forbidden, Timestamp, Undeclared, aggregate, log, scalar
+from .plugin import Column, Forbidden, Timestamp, Undeclared, aggregate, decode, log, scalar
 
 if TYPE_CHECKING:
     from ._client import Client, Feature, Job, Pushed
@@ -47,6 +47,7 @@ __all__ = [
     "WeirError",
     "WeirWarning",
     "aggregate",
+    "decode",
     "log",
     "scalar",
     "train",

@@ -13,9 +13,11 @@ macro_rules! export {
     (
         $(scalars: [$($scalar:path),+ $(,)?] $(,)?)?
         $(aggregates: [$($aggregate:path),+ $(,)?] $(,)?)?
+        $(decoder: $decoder:path $(,)?)?
     ) => {
         $($crate::export_scalars! { $($scalar),+ })?
         $($crate::export_aggregates! { $($aggregate),+ })?
+        $($crate::export_decoder! { $decoder })?
     };
 }
 
@@ -44,6 +46,35 @@ macro_rules! export_scalars {
             const _: () = {
                 $crate::bindings::scalar::export!(
                     Scalars with_types_in $crate::bindings::scalar
+                );
+            };
+        };
+    };
+}
+
+/// The export of a decoder.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_decoder {
+    ($decoder:path) => {
+        const _: () = {
+            struct Payloads;
+            impl $crate::bindings::decode::exports::weir::feature::decoder::Guest for Payloads {
+                fn describe() -> ::std::vec::Vec<$crate::Field> {
+                    <$decoder as $crate::decode::Decoder>::describe()
+                }
+                fn decode(
+                    payloads: ::std::vec::Vec<::std::vec::Vec<u8>>,
+                    wanted: ::std::vec::Vec<::std::string::String>,
+                ) -> ::std::result::Result<$crate::decode::Decoded, ::std::string::String> {
+                    <$decoder as $crate::decode::Decoder>::decode(&payloads, &wanted)
+                }
+            }
+            #[cfg(target_arch = "wasm32")]
+            #[allow(unsafe_code)]
+            const _: () = {
+                $crate::bindings::decode::export!(
+                    Payloads with_types_in $crate::bindings::decode
                 );
             };
         };

@@ -43,11 +43,37 @@
 //! | `Option<T>` | a value that may be null | without it a null argument skips the row: a scalar gives null, an aggregate ignores it |
 //! | `Result<T, E>` | result only | an error fails the row |
 //!
+//! A function that makes a row of a message's payload is a format of its own, `format: {plugin: NAME}`:
+//!
+//! ```
+//! #[derive(weir::Row)]
+//! pub struct Ride {
+//!     user_id: String,
+//!     at: weir::Timestamp,
+//!     fare: Option<f64>,
+//! }
+//!
+//! /// `USER MILLISECONDS [FARE]`
+//! #[weir::decode]
+//! pub fn ride(payload: &[u8]) -> Result<Ride, String> {
+//!     let text = std::str::from_utf8(payload).map_err(|error| error.to_string())?;
+//!     let words: Vec<&str> = text.split(' ').collect();
+//!     let [user_id, at, ref fare @ ..] = words[..] else { return Err("has less than two words".to_owned()) };
+//!     let at = weir::Timestamp(at.parse().map_err(|error| format!("the time: {error}"))?);
+//!     let fare = fare.first().map(|fare| fare.parse()).transpose().map_err(|error| format!("the fare: {error}"))?;
+//!     Ok(Ride { user_id: user_id.to_owned(), at, fare })
+//! }
+//!
+//! weir::export! { decoder: ride }
+//! # fn main() {}
+//! ```
+//!
 //! The kit knows the WIT package and nothing of the host. It asks the host for nothing, unless [`log`] is
 //! called.
 
 pub mod aggregate;
 pub mod bindings;
+pub mod decode;
 mod display;
 mod export;
 mod input;
@@ -61,11 +87,12 @@ pub use aggregate::Aggregate;
 pub use bindings::aggregate::exports::weir::feature::aggregate_functions::Algebra;
 pub use bindings::scalar::weir::feature::platform::Level;
 pub use bindings::scalar::weir::feature::types::{Column, DataType, Field, Literal, LogicalType, Values};
+pub use decode::Row;
 pub use input::Input;
 pub use literal::{Parameter, Parameters};
 pub use read::{Argument, Entry, Reader};
 pub use timestamp::Timestamp;
-pub use weir_guest_macros::{aggregate, scalar};
+pub use weir_guest_macros::{Row, aggregate, decode, scalar};
 pub use write::{Builder, Cell, Element, Returned};
 
 /// Writes a line to the host's log, under the plugin's name; in a native test, to standard error. Never

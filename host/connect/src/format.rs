@@ -46,8 +46,19 @@ pub trait Decoder: Send + Sync + Debug {
         Ok(())
     }
 
+    /// Whether decoding a block may take so long that others are not to wait for it.
+    fn takes_long(&self) -> bool {
+        false
+    }
+
     /// Decodes every record of a block. Never fails and never panics: what cannot be decoded is a [`BadRow`].
     fn decode(&self, block: &RawBlock) -> Decoded;
+
+    /// As [`Decoder::decode`], for whoever can wait: where what decodes cannot do it now, no record is judged. The error is
+    /// as that of [`Decoder::ready`].
+    fn attempt(&self, block: &RawBlock) -> Result<Decoded, ConnectError> {
+        Ok(self.decode(block))
+    }
 }
 
 /// The good records of a block as columns, and the bad ones.

@@ -1,10 +1,11 @@
-//! What formats need of the world, as a project has it: its files, and registries of schemas over HTTP.
+//! What formats need of the world, as a project has it: its files, its plugins, and registries of schemas over HTTP.
 
 #[cfg(feature = "web")]
 use crate::schema_registry::HttpRegistry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_event::Clock;
+use weir_format::payload::PayloadPlugins;
 use weir_format::{SchemaRegistry, Surroundings};
 
 /// Schemas and descriptors are written by hand or made of what is: a longer file is a mistake.
@@ -15,12 +16,19 @@ const FILE_LIMIT_BYTES: u64 = 16 << 20;
 pub struct ProjectSurroundings {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    plugins: Option<(Arc<dyn PayloadPlugins>, String)>,
 }
 
 impl ProjectSurroundings {
     /// Of the project in this folder; time is this clock's.
     pub fn new(folder: &Path, clock: Arc<dyn Clock>) -> ProjectSurroundings {
-        ProjectSurroundings { folder: folder.to_path_buf(), clock }
+        ProjectSurroundings { folder: folder.to_path_buf(), clock, plugins: None }
+    }
+
+    /// Also with plugins that may decode payloads, on the account of `owner`.
+    #[must_use]
+    pub fn with_plugins(self, plugins: Arc<dyn PayloadPlugins>, owner: &str) -> ProjectSurroundings {
+        ProjectSurroundings { plugins: Some((plugins, owner.to_owned())), ..self }
     }
 }
 
@@ -54,6 +62,10 @@ impl Surroundings for ProjectSurroundings {
     #[cfg(not(feature = "web"))]
     fn registry(&self, _: &str) -> Result<Arc<dyn SchemaRegistry>, String> {
         Err(weir_connect::settings::left_out("the client of schema registries"))
+    }
+
+    fn plugins(&self) -> Option<(Arc<dyn PayloadPlugins>, String)> {
+        self.plugins.clone()
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -4,6 +4,7 @@
 //! comes out is in the order in which it was read, also what is not a block. A block whose decoder waits for something
 //! (a schema that a registry does not give now) holds up what is behind it, and is decoded later.
 
+use crate::apart::Apart;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
@@ -68,6 +69,8 @@ pub(crate) struct Decoding {
     depth: usize,
     back_off: Duration,
     cpu: CpuTime,
+    /// Where decoders work that take long.
+    apart: Apart,
 }
 
 impl Decoding {
@@ -79,6 +82,7 @@ impl Decoding {
             depth: depth.max(1),
             back_off: FIRST_BACK_OFF,
             cpu: cpu.clone(),
+            apart: Apart::on_half_of(depth),
         }
     }
 
@@ -131,7 +135,7 @@ impl Decoding {
 
     fn decode(&self, block: RawBlock) -> impl Future<Output = Option<Outcome>> + Send + use<> {
         let decoder = self.decoders.get(&block.partition.source).cloned();
-        let cpu = self.cpu.clone();
+        let (cpu, apart) = (self.cpu.clone(), self.apart.clone());
         async move {
             let decoder = decoder?;
             // What says only where its log goes on is not of any format.
@@ -140,8 +144,12 @@ impl Decoding {
             {
                 return Some(Outcome::Unready(Box::new((block, error))));
             }
-            let decoded = cpu.measure(|| decoder.decode(&block));
-            Some(Outcome::Ready(Arrival::Block(Box::new((block, decoded)))))
+            let attempt = || cpu.measure(|| decoder.attempt(&block));
+            let decoded = if decoder.takes_long() { apart.run(attempt) } else { attempt() };
+            Some(match decoded {
+                Ok(decoded) => Outcome::Ready(Arrival::Block(Box::new((block, decoded)))),
+                Err(error) => Outcome::Unready(Box::new((block, error))),
+            })
         }
     }
 

@@ -470,8 +470,12 @@ async fn first_body(
     if spec.inputs.iter().all(|input| input.archive.is_none()) {
         return Ok(Some(body));
     }
-    let look =
-        Look { depth: decode::depth(surroundings.shards), cpu: &job.progress.cpu, now: job.clock.now() };
+    let look = Look {
+        depth: decode::depth(surroundings.shards),
+        cpu: &job.progress.cpu,
+        now: job.clock.now(),
+        clock: &job.clock,
+    };
     let mut stop = job.stop.subscribe();
     job.progress.set_looking(true);
     let looked = tokio::select! {

@@ -357,21 +357,29 @@ impl Decoder for JobDecoder {
         self.own.ready(block).await
     }
 
+    fn takes_long(&self) -> bool {
+        self.own.takes_long()
+    }
+
     fn decode(&self, block: &RawBlock) -> Decoded {
-        let shared = self.hub.decoded(block).map(|(shared, share)| {
-            self.cpu.add(share);
-            shared
-        });
-        let shared = shared.filter(|shared| shared.bad.is_empty());
-        let columns = shared.as_ref().and_then(|shared| shared.columns.project(&self.places).ok());
-        match (shared, columns) {
-            (Some(shared), Some(columns)) => Decoded {
-                columns,
-                offsets: shared.offsets.clone(),
-                records: shared.records.clone(),
-                bad: Vec::new(),
-            },
-            _ => self.own.decode(block),
+        self.of_shared(block).unwrap_or_else(|| self.own.decode(block))
+    }
+
+    fn attempt(&self, block: &RawBlock) -> Result<Decoded, ConnectError> {
+        self.of_shared(block).map_or_else(|| self.own.attempt(block), Ok)
+    }
+}
+
+impl JobDecoder {
+    /// The job's columns of what was decoded for all, if that was and nothing of it is bad.
+    fn of_shared(&self, block: &RawBlock) -> Option<Decoded> {
+        let (shared, share) = self.hub.decoded(block)?;
+        if !shared.bad.is_empty() {
+            return None;
         }
+        self.cpu.add(share);
+        let columns = shared.columns.project(&self.places).ok()?;
+        let (offsets, records) = (shared.offsets.clone(), shared.records.clone());
+        Some(Decoded { columns, offsets, records, bad: Vec::new() })
     }
 }

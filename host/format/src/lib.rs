@@ -36,6 +36,8 @@ mod discover;
 pub mod json;
 mod no_time;
 pub mod parquet;
+pub mod payload;
+pub mod plugin;
 #[cfg(feature = "protobuf")]
 pub mod protobuf;
 mod records;

@@ -2,6 +2,7 @@
 //!
 //! Must not know how either is reached: whoever makes formats hands it in.
 
+use crate::payload::PayloadPlugins;
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ pub trait Surroundings: Debug + Send + Sync {
     /// The registry of schemas at this address, without asking it anything yet; the error says what is wrong with the
     /// address.
     fn registry(&self, url: &str) -> Result<Arc<dyn SchemaRegistry>, String>;
+
+    /// The plugins that may decode payloads, and on whose account they do; `None` where only definitions are looked at.
+    fn plugins(&self) -> Option<(Arc<dyn PayloadPlugins>, String)>;
 
     /// Where time is taken from.
     fn clock(&self) -> Arc<dyn Clock>;

@@ -7,6 +7,7 @@ use crate::contract::{FormatProblem, SinkFormat, StreamFormat, Writing, of_optio
 use crate::csv::{self, CsvDecoder, CsvEncoder, CsvOptions};
 use crate::json::{self, Envelope, JsonDecoder, JsonEncoder};
 use crate::parquet::ParquetDecoder;
+use crate::plugin::PluginFormat;
 #[cfg(feature = "protobuf")]
 use crate::protobuf::{self, ProtobufFormat};
 use crate::registry::Surroundings;
@@ -119,6 +120,18 @@ pub const FORMATS: &[Format] = &[
         write: |_, _| {
             let message =
                 "rows of Parquet are not written one by one; a sink of files takes it as `format: parquet`";
+            Err(vec![SettingError::new("", message)])
+        },
+        changes: |_| false,
+    },
+    Format {
+        name: "plugin",
+        ending: None,
+        does: "whatever the plugin of this name decodes, as {plugin: NAME}: a message, or a line of a file",
+        keys: &[],
+        read: |options, schema, around| Ok(Arc::new(PluginFormat::of(options, schema, around)?)),
+        write: |_, _| {
+            let message = "a plugin decodes the records of a stream and writes none; name another format";
             Err(vec![SettingError::new("", message)])
         },
         changes: |_| false,

@@ -23,6 +23,15 @@ pub trait ScalarFunction: Debug + Send + Sync {
     fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError>;
 }
 
+/// What a plugin decodes payloads into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodedColumns {
+    /// The sha256 of the component.
+    pub component: String,
+    /// Names and types.
+    pub columns: Vec<(String, DataType)>,
+}
+
 /// Functions that a query can name beside those that weir brings itself.
 pub trait FunctionCatalog: Send + Sync {
     /// A scalar function, to be called for a job: what its rows make a plugin do is that job's affair alone.
@@ -50,6 +59,10 @@ pub trait FunctionCatalog: Send + Sync {
     /// Names of all aggregates.
     fn aggregate_names(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// What a plugin decodes payloads into; `None` if no active plugin of this name does.
+    fn decoded(&self, _plugin: &str) -> Option<DecodedColumns> {
+        None
     }
     /// How to get a function of this name that is there but not for queries, if there is one.
     fn unseen(&self, _name: &str) -> Option<String> {

@@ -24,6 +24,13 @@ pub struct FormatDefinition {
     pub options: serde_json::Value,
 }
 
+impl FormatDefinition {
+    /// The plugin that decodes such records, `{plugin: NAME}`.
+    pub fn decoding_plugin(&self) -> Option<&str> {
+        (self.name == "plugin").then(|| self.options.as_str()).flatten()
+    }
+}
+
 impl Default for FormatDefinition {
     fn default() -> Self {
         FormatDefinition { name: "json".to_owned(), options: serde_json::json!({}) }

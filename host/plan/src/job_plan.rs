@@ -10,7 +10,7 @@ use crate::state_shape::StateShape;
 use crate::transform::Transform;
 use arrow_schema::{DataType, Schema, SchemaRef};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_connect::RowShape;
 use weir_event::{PartitionId, Span};
@@ -43,6 +43,8 @@ pub struct JobPlan {
     pub features: Vec<Feature>,
     /// What is computed of them when they are asked for.
     pub transform: Transform,
+    /// The plugins that decode what it reads, with the sha256 of the component that did when it was planned.
+    pub decoders: BTreeMap<String, String>,
     /// What to do with late rows.
     pub late: Late,
     /// When result rows are written.
@@ -109,7 +111,7 @@ impl JobPlan {
     /// The hashes of the components that it calls functions of, also for what it derives.
     pub fn components(&self) -> BTreeSet<String> {
         let of_results = self.texts().flat_map(|text| components_in(&text));
-        of_results.chain(self.transform.components()).collect()
+        of_results.chain(self.transform.components()).chain(self.decoders.values().cloned()).collect()
     }
 
     /// Whether another plan under its name makes the same values of the same definitions.

@@ -20,7 +20,7 @@ pub mod state_shape;
 pub mod transform;
 pub mod values;
 
-pub use catalog::{BuiltIns, Catalog, FunctionCatalog, ScalarFunction};
+pub use catalog::{BuiltIns, Catalog, DecodedColumns, FunctionCatalog, ScalarFunction};
 pub use check::{
     Checked, ConnectorKinds, Context, FormatProblem, LOOKUP_PARAMETERS, Outcome, ProjectFiles, RecordKind,
     SettingProblem, SourceFile, check_job, check_project, check_server, check_stream, is_name,

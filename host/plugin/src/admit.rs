@@ -8,7 +8,9 @@ use crate::error::{Phase, PluginError};
 use crate::failure::{Cause, Failure, one_line};
 use crate::guest::{Caller, Guest};
 use crate::limits::Limits;
+use crate::payloads::PluginPayloads;
 use crate::plugin::Plugin;
+use crate::wire::Field;
 use crate::wire::IMPORTS;
 use crate::world::{Exports, TypeCheck, WORLDS, World};
 use crate::{account::Account, cache};
@@ -51,10 +53,10 @@ impl PluginHost {
             Guest::start(shared, &pre, Caller { plugin: &plugin, job: &Arc::default() }, 0, &Arc::default())
                 .map_err(|failure| refusal(name, Phase::Instantiate, &failure))?;
         check_types(&mut guest, &exports).map_err(|reasons| refuse(Phase::Instantiate, reasons))?;
-        let functions =
-            describe(&mut guest, &exports).map_err(|failure| refusal(name, Phase::Describe, &failure))?;
+        let described = describe(&mut guest, &exports);
+        let (functions, columns) = described.map_err(|failure| refusal(name, Phase::Describe, &failure))?;
         drop(guest);
-        let reasons = describe::check(&functions);
+        let reasons = describe::check(&functions, &columns);
         if !reasons.is_empty() {
             return Err(refuse(Phase::Describe, reasons));
         }
@@ -62,6 +64,7 @@ impl PluginHost {
             name: plugin,
             sha256: sha256.into(),
             functions,
+            columns,
             ignored,
             exports,
             pre,
@@ -201,12 +204,14 @@ fn check_types(guest: &mut Guest, exports: &Exports) -> Result<(), Vec<String>> 
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }
 }
 
-fn describe(guest: &mut Guest, exports: &Exports) -> Result<Vec<Described>, Failure> {
-    let mut functions = Vec::new();
+/// A component's functions, and the columns that it decodes payloads into.
+fn describe(guest: &mut Guest, exports: &Exports) -> Result<(Vec<Described>, Vec<Field>), Failure> {
+    let (mut functions, mut columns) = (Vec::new(), Vec::new());
     for world in exports.worlds() {
         functions.extend(world.describe(guest, exports)?);
+        columns.extend(world.columns(guest, exports)?);
     }
-    Ok(functions)
+    Ok((functions, columns))
 }
 
 impl Plugin {
@@ -219,7 +224,8 @@ impl Plugin {
             self.functions.iter().filter(move |function| function.kind == kind)
         };
         let tried = WORLDS.iter().flat_map(|world| of_kind(world).map(|it| world.dry_run(account, it)));
-        let reasons: Vec<String> = tried.filter_map(Result::err).collect();
+        let decodes = (!self.columns.is_empty()).then(|| PluginPayloads::new(account.clone()).dry_run());
+        let reasons: Vec<String> = tried.chain(decodes).filter_map(Result::err).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }
 }

@@ -12,6 +12,8 @@ use weir_timeline::Algebra;
 const MAX_FUNCTIONS: usize = 256;
 /// Parameters and arguments of one function.
 const MAX_FIELDS: usize = 64;
+/// Columns that a payload may have.
+const MAX_COLUMNS: usize = 1000;
 /// Longest description, in characters.
 const MAX_DESCRIPTION_CHARS: usize = 1000;
 
@@ -42,7 +44,8 @@ impl fmt::Display for Described {
     }
 }
 
-struct Fields<'a>(&'a [&'a [Field]]);
+/// Names and types, as signatures have them.
+pub(crate) struct Fields<'a>(pub(crate) &'a [&'a [Field]]);
 
 impl fmt::Display for Fields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,12 +70,12 @@ pub(crate) fn check_names(functions: &[Described], taken: TakenNames) -> Vec<Str
     functions.iter().filter_map(|function| reason(&function.name)).collect()
 }
 
-/// Everything that is wrong with what a component says of its functions.
-pub(crate) fn check(functions: &[Described]) -> Vec<String> {
-    let mut reasons = Vec::new();
+/// Everything that is wrong with what a component says of its functions, and of what it decodes payloads into.
+pub(crate) fn check(functions: &[Described], columns: &[Field]) -> Vec<String> {
+    let mut reasons = check_columns(columns);
     let count = functions.len();
-    if count == 0 {
-        reasons.push("describes no function; export at least one".to_owned());
+    if count == 0 && columns.is_empty() {
+        reasons.push("describes no function and no column; export at least one".to_owned());
     }
     if count > MAX_FUNCTIONS {
         reasons.push(format!("describes {count} functions, of which one component may have {MAX_FUNCTIONS}"));
@@ -84,6 +87,25 @@ pub(crate) fn check(functions: &[Described]) -> Vec<String> {
         if function.parameters.iter().any(|field| field.data_type.list) {
             let name = one_line(&function.name);
             reasons.push(format!("`{name}` has a list as a parameter; parameters are single constants"));
+        }
+    }
+    reasons
+}
+
+fn check_columns(columns: &[Field]) -> Vec<String> {
+    if columns.len() > MAX_COLUMNS {
+        return vec![format!(
+            "describes {} columns, of which a payload may have {MAX_COLUMNS}",
+            columns.len()
+        )];
+    }
+    let (mut names, mut reasons) = (BTreeSet::new(), Vec::new());
+    for Field { name, .. } in columns {
+        let shown = one_line(name);
+        if !is_name(name) {
+            reasons.push(format!("`{shown}` is not a name for a column; write [a-z][a-z0-9_]{{0,63}}"));
+        } else if !names.insert(name) {
+            reasons.push(format!("describes the column `{shown}` twice"));
         }
     }
     reasons
@@ -147,7 +169,7 @@ mod tests {
             algebra: Some(Algebra::Ordered),
             description: "x".repeat(1001),
         };
-        let reasons = check(&[scalar("good", "x"), scalar("Bad\n", "x"), scalar("odd", "1"), aggregate]);
+        let reasons = check(&[scalar("good", "x"), scalar("Bad\n", "x"), scalar("odd", "1"), aggregate], &[]);
         assert_eq!(
             reasons,
             [
@@ -158,8 +180,17 @@ mod tests {
                 "`good` has a list as a parameter; parameters are single constants",
             ]
         );
-        assert_eq!(check(&[]), ["describes no function; export at least one"]);
-        assert_eq!(check(&[scalar("good", "x")]), [""; 0]);
+        assert_eq!(check(&[], &[]), ["describes no function and no column; export at least one"]);
+        assert_eq!(check(&[scalar("good", "x")], &[]), [""; 0]);
+        let column = |name: &str| Field { name: name.to_owned(), data_type: DOUBLE };
+        assert_eq!(check(&[], &[column("fare")]), [""; 0]);
+        assert_eq!(
+            check(&[], &[column("fare"), column("fare"), column("Fare")]),
+            [
+                "describes the column `fare` twice",
+                "`Fare` is not a name for a column; write [a-z][a-z0-9_]{0,63}"
+            ]
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! or not at all. Must not know wasmtime or what a function is.
 
 use crate::cache;
+use crate::describe::is_name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,6 +12,8 @@ use std::{fs, io};
 const FORMAT: u32 = 1;
 /// Name of the file in the registry's folder.
 const FILE: &str = "plugins.json";
+/// How the signature begins of what decodes payloads.
+const DECODES: &str = "decode payload ";
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,11 +48,17 @@ pub struct VersionStatus {
 }
 
 impl VersionStatus {
+    /// Whether it decodes payloads.
+    pub fn decodes(&self) -> bool {
+        self.exports.iter().any(|signature| signature.starts_with(DECODES))
+    }
+
     /// The names of its functions, in the order of the signatures, which are as `scalar name(..) -> ..`.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
         self.exports.iter().filter_map(|signature| {
             let (_, named) = signature.split_once(' ')?;
-            named.split_once('(').map(|(name, _)| name)
+            // What payloads are decoded into has no name.
+            named.split_once('(').map(|(name, _)| name).filter(|name| is_name(name))
         })
     }
 }

@@ -26,6 +26,7 @@ mod lab;
 mod ledger;
 mod limits;
 mod pace;
+mod payloads;
 mod plugin;
 mod pool;
 mod registry;

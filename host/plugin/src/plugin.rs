@@ -1,12 +1,14 @@
 //! A plugin that was taken: its functions, its exports, and what instances are made of. What is done with a row that
 //! fails is the adapters' business.
 
-use crate::describe::Described;
+use crate::describe::{Described, Fields};
 use crate::engine::Shared;
 use crate::failure::Failure;
 use crate::guest::GuestData;
 use crate::limits::Allowed;
-use crate::world::Exports;
+use crate::payloads::DecodeWorld;
+use crate::wire::Field;
+use crate::world::{Exports, World};
 use std::fmt;
 use std::sync::Arc;
 use wasmtime::component::InstancePre;
@@ -16,6 +18,8 @@ pub struct Plugin {
     pub(crate) name: Arc<str>,
     pub(crate) sha256: Arc<str>,
     pub(crate) functions: Vec<Described>,
+    /// What it decodes payloads into; empty where it decodes none.
+    pub(crate) columns: Vec<Field>,
     pub(crate) ignored: Vec<String>,
     pub(crate) exports: Exports,
     pub(crate) shared: Arc<Shared>,
@@ -48,14 +52,26 @@ impl Plugin {
         &self.functions
     }
 
+    /// The columns that it decodes payloads into; none where it decodes no payloads.
+    pub fn columns(&self) -> &[Field] {
+        &self.columns
+    }
+
     /// Names of all its functions.
     pub(crate) fn function_names(&self) -> impl Iterator<Item = &str> {
         self.functions.iter().map(|function| function.name.as_str())
     }
 
-    /// A signature per function, such as `scalar distance(lat double, lon double) -> double`.
+    /// A signature per function, such as `scalar distance(lat double, lon double) -> double`, and one of what it decodes,
+    /// such as `decode payload -> (at timestamp, fare double)`.
     pub fn exports(&self) -> Vec<String> {
-        self.functions.iter().map(ToString::to_string).collect()
+        self.functions.iter().map(ToString::to_string).chain(self.decodes()).collect()
+    }
+
+    /// What it decodes payloads into, if it does.
+    pub(crate) fn decodes(&self) -> Option<String> {
+        (!self.columns.is_empty())
+            .then(|| format!("{} payload -> ({})", DecodeWorld.kind(), Fields(&[&self.columns])))
     }
 
     /// Exports that this version of weir has no use for.

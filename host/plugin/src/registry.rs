@@ -10,9 +10,11 @@ use crate::engine::PluginHost;
 use crate::error::{Phase, PluginError};
 use crate::ledger::{Ledger, LedgerError, Record};
 use crate::limits::Limits;
+use crate::payloads::PluginPayloads;
 use crate::plugin::Plugin;
 use crate::scalar::{PluginScalar, ScalarWorld};
 use crate::usage::PluginUsage;
+use crate::wire::Field;
 use crate::world::World;
 use crate::{admit, cache};
 use arrow_schema::DataType as ArrowType;
@@ -21,8 +23,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use weir_connect::ConnectError;
 use weir_event::Clock;
-use weir_plan::{FunctionCatalog, ScalarFunction};
+use weir_format::payload::{PayloadDecoder, PayloadPlugins};
+use weir_plan::{DecodedColumns, FunctionCatalog, ScalarFunction};
 use weir_timeline::Aggregate;
 use weir_timeline::aggregate::Parameter;
 
@@ -130,15 +134,22 @@ impl PluginRegistry {
             let version = ledger.plugins.get(name).and_then(|record| record.by_hash(&sha256))?;
             Some(Stored { name: name.to_owned(), version: version.clone() })
         };
+        let path = self.path(&sha256);
+        let store = || {
+            cache::write_whole(&path, bytes).map_err(|error| {
+                PluginError::external(name, Phase::Store, format!("cannot write {}: {error}", path.display()))
+            })
+        };
         if let Some(stored) = known(&self.change()) {
+            // Whoever pushes it again may put back what was lost or damaged.
+            if fs::read(&path).map(|kept| admit::sha256(&kept)).ok().as_ref() != Some(&sha256) {
+                store()?;
+            }
             return Ok(stored);
         }
         // Takes seconds: the ledger stays free for others meanwhile.
         let plugin = self.host.admit(name, bytes)?;
-        let path = self.path(&sha256);
-        cache::write_whole(&path, bytes).map_err(|error| {
-            PluginError::external(name, Phase::Store, format!("cannot write {}: {error}", path.display()))
-        })?;
+        store()?;
         let mut ledger = self.change();
         if let Some(stored) = known(&ledger) {
             return Ok(stored);
@@ -306,6 +317,12 @@ impl PluginRegistry {
         current.functions.get(name).filter(|(_, function)| function.kind == world.kind()).cloned()
     }
 
+    /// An active plugin of this name that decodes payloads.
+    fn decoding(&self, name: &str) -> Option<Arc<Plugin>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.active.get(name).filter(|plugin| !plugin.columns().is_empty()).cloned()
+    }
+
     /// Names of the active functions of a kind.
     fn names(&self, world: &dyn World) -> Vec<String> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
@@ -394,6 +411,13 @@ impl FunctionCatalog for PluginRegistry {
         self.names(&AggregateWorld)
     }
 
+    fn decoded(&self, plugin: &str) -> Option<DecodedColumns> {
+        let plugin = self.decoding(plugin)?;
+        let column = |field: &Field| (field.name.clone(), field.data_type.to_arrow());
+        let columns = plugin.columns().iter().map(column).collect();
+        Some(DecodedColumns { component: plugin.sha256().to_owned(), columns })
+    }
+
     fn unseen(&self, name: &str) -> Option<String> {
         self.list().into_iter().find_map(|plugin| {
             let has_it = |version: &&VersionStatus| version.functions().any(|function| function == name);
@@ -406,6 +430,18 @@ impl FunctionCatalog for PluginRegistry {
                 "plugin `{plugin}` version {version} has it, but is not active; run `weir plugin activate {plugin} {version}`"
             ))
         })
+    }
+}
+
+impl PayloadPlugins for PluginRegistry {
+    fn decoder(&self, plugin: &str, owner: &str) -> Result<Arc<dyn PayloadDecoder>, ConnectError> {
+        let found = self.decoding(plugin).ok_or_else(|| {
+            ConnectError::unavailable(format!(
+                "no active plugin `{plugin}` decodes payloads; push one that does, with `weir plugin push {plugin} FILE.wasm \
+                 --activate`"
+            ))
+        })?;
+        Ok(Arc::new(PluginPayloads::new(self.accounts.of(owner, &found))))
     }
 }
 

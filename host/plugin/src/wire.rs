@@ -8,6 +8,8 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 pub(crate) const SCALAR_FUNCTIONS: &str = "weir:feature/scalar-functions@0.1.";
 /// As above.
 pub(crate) const AGGREGATE_FUNCTIONS: &str = "weir:feature/aggregate-functions@0.1.";
+/// As above.
+pub(crate) const DECODER: &str = "weir:feature/decoder@0.1.";
 /// The interfaces that a component may import.
 pub(crate) const IMPORTS: [&str; 2] = ["weir:feature/platform@0.1.", "weir:feature/types@0.1."];
 /// The name under which the linker offers the platform.
@@ -183,6 +185,26 @@ pub(crate) struct AggregateFunctionInfo {
     pub(crate) description: String,
 }
 
+/// `decoder.refusal`.
+#[derive(Debug, Clone, PartialEq, Eq, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Refusal {
+    #[component(name = "payload")]
+    pub(crate) payload: u32,
+    #[component(name = "reason")]
+    pub(crate) reason: String,
+}
+
+/// `decoder.decoded`.
+#[derive(Debug, Clone, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct DecodedOut {
+    #[component(name = "columns")]
+    pub(crate) columns: Vec<ColumnOut>,
+    #[component(name = "refused")]
+    pub(crate) refused: Vec<Refusal>,
+}
+
 /// `platform.level`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
 #[component(enum)]
@@ -205,6 +227,10 @@ pub(crate) type ColumnResult = (Result<ColumnOut, String>,);
 pub(crate) type StatesResult = (Result<Vec<Vec<u8>>, String>,);
 /// `scalar-functions.call`.
 pub(crate) type CallParams<'a> = (&'a str, &'a [ColumnIn<'a>], u32);
+/// `decoder.decode`.
+pub(crate) type DecodeParams<'a> = (&'a [&'a [u8]], &'a [&'a str]);
+/// A decoder's own error, or what it made.
+pub(crate) type DecodeResult = (Result<DecodedOut, String>,);
 /// `aggregate-functions.update`.
 pub(crate) type UpdateParams<'a> =
     (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [u32], &'a [i64], &'a [ColumnIn<'a>]);

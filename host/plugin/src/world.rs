@@ -1,4 +1,4 @@
-//! The kinds of function that a component may export, a row each. Adding a kind is a file that implements [`World`] and
+//! The kinds of interface that a component may export, a row each. Adding a kind is a file that implements [`World`] and
 //! a row of [`WORLDS`].
 //!
 //! Must not know what becomes of a function's values.
@@ -8,7 +8,9 @@ use crate::aggregate::AggregateWorld;
 use crate::describe::Described;
 use crate::failure::{Cause, Failure, one_line};
 use crate::guest::Guest;
+use crate::payloads::DecodeWorld;
 use crate::scalar::ScalarWorld;
+use crate::wire::Field;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower}
 
 /// One interface of `wit/`: how it is found, checked, described and tried.
 pub(crate) trait World: fmt::Debug + Sync {
-    /// What its functions are called; the first word of their signatures.
+    /// What it is called; the first word of its functions' signatures.
     fn kind(&self) -> &'static str;
     /// The interface's name up to the last part of its version.
     fn interface(&self) -> &'static str;
@@ -26,12 +28,16 @@ pub(crate) trait World: fmt::Debug + Sync {
     fn check_types(&self, check: &mut TypeCheck<'_>);
     /// The functions that a component has of it.
     fn describe(&self, guest: &mut Guest, exports: &Exports) -> Result<Vec<Described>, Failure>;
+    /// The columns that a component makes of payloads; none unless it is of the kind that does.
+    fn columns(&self, _: &mut Guest, _: &Exports) -> Result<Vec<Field>, Failure> {
+        Ok(Vec::new())
+    }
     /// Calls a function without rows; the error says what is wrong.
     fn dry_run(&self, account: &Arc<Account>, function: &Described) -> Result<(), String>;
 }
 
 /// Every kind.
-pub(crate) const WORLDS: &[&dyn World] = &[&ScalarWorld, &AggregateWorld];
+pub(crate) const WORLDS: &[&dyn World] = &[&ScalarWorld, &AggregateWorld, &DecodeWorld];
 
 /// The exports of a component that the host calls, by interface and name.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,9 @@
 //! Checked definitions -> plans, with everything that is wrong at once; and for each job that has no plan, why.
 
 use crate::catalog::ProjectCatalog;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use weir_format::plugin::{Unfit, unfit};
 use weir_plan::check::Environment;
 use weir_plan::{
     Checked, ConnectorKinds, Diagnostic, FunctionCatalog, JobDefinition, JobPlan, ProjectFiles, Severity,
@@ -117,7 +119,8 @@ pub fn plan_job(
             .collect()
     };
     match weir_sql::plan(job, &catalog) {
-        Ok(plan) => {
+        Ok(mut plan) => {
+            plan.plan.decoders = decoders(job, &plan.plan, functions)?;
             let mut notices = masked(plan.notices);
             notices.extend(has_no_effect(job, &plan.plan));
             notices.extend(is_called_otherwise(job, &plan.plan));
@@ -136,6 +139,47 @@ pub fn plan_job(
             Err((RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false }, diagnostics))
         }
     }
+}
+
+/// The plugins that decode what a job reads, with the component of each. Refuses a job of a stream whose payloads no active
+/// plugin decodes into the stream's columns.
+fn decoders(
+    job: &JobDefinition,
+    plan: &JobPlan,
+    functions: &dyn FunctionCatalog,
+) -> Result<BTreeMap<String, String>, (RefusedJob, Vec<Diagnostic>)> {
+    let (mut found, mut reasons, mut lacks) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for stream in plan.inputs.iter().map(|input| &input.stream) {
+        let archive = stream.archive.as_ref().map(|archive| (&archive.format, &archive.schema));
+        let records = [(&stream.format, &stream.schema)].into_iter().chain(archive);
+        for (plugin, schema) in
+            records.filter_map(|(format, schema)| Some((format.decoding_plugin()?, schema)))
+        {
+            let name = &stream.name;
+            let Some(decoded) = functions.decoded(plugin) else {
+                reasons.push(format!(
+                    "stream `{name}` has the format of plugin `{plugin}`, and no active plugin of that name decodes"
+                ));
+                lacks.push(plugin.to_owned());
+                continue;
+            };
+            let told = |Unfit { column, reason }| format!("stream `{name}`, `fields.{column}`: {reason}");
+            reasons.extend(unfit(schema, &decoded.columns).into_iter().map(told));
+            found.insert(plugin.to_owned(), decoded.component);
+        }
+    }
+    reasons.dedup();
+    lacks.dedup();
+    if reasons.is_empty() {
+        return Ok(found);
+    }
+    // Where more is wrong, a plugin alone does not help.
+    if lacks.len() < reasons.len() {
+        lacks.clear();
+    }
+    let error = |reason: &String| Diagnostic::error(&*job.file, 1, 1, reason.clone());
+    let errors = reasons.iter().map(error).collect();
+    Err((RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false }, errors))
 }
 
 /// A job whose results nobody ever sees.

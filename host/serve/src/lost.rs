@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use weir_plan::JobPlan;
+use weir_plan::definition::FormatDefinition;
 use weir_plugin::{PluginStatus, VersionStatus};
 
 /// What the active version of a plugin has and another does not, or with other types.
@@ -15,7 +16,12 @@ pub(crate) struct Lost {
     changed: BTreeMap<String, String>,
     /// What stands behind their names in plans.
     mark: String,
+    /// The plugin whose decoding is lost, where it decodes payloads.
+    decoder: Option<String>,
 }
+
+/// What a plugin's decoding of payloads is called where functions have names.
+const DECODE: &str = "decode";
 
 impl Lost {
     /// What would be lost if this version became the active one.
@@ -33,6 +39,8 @@ impl Lost {
             let (before, after) = (before.get(name.as_str()), after.get(name.as_str()));
             before.map(|signature| types_of(signature)) != after.map(|signature| types_of(signature))
         });
+        let decodes = |known: &VersionStatus| known.version == version && known.decodes();
+        lost.decoder = lost.decoder.filter(|_| !plugin.versions.iter().any(decodes));
         let changed = |name: &String| Some((name.clone(), (*after.get(name.as_str())?).clone()));
         lost.changed = lost.functions.iter().filter_map(changed).collect();
         lost
@@ -43,7 +51,8 @@ impl Lost {
         let active = plugin.versions.iter().find(|known| Some(known.version) == plugin.active);
         let functions = active.into_iter().flat_map(VersionStatus::functions).map(str::to_owned).collect();
         let mark = active.map_or_else(String::new, |active| format!("@sha256:{}", active.sha256));
-        Lost { functions, changed: BTreeMap::new(), mark }
+        let decoder = active.filter(|active| active.decodes()).map(|_| plugin.name.clone());
+        Lost { functions, changed: BTreeMap::new(), mark, decoder }
     }
 
     /// What the version has under the name of a function, in words.
@@ -73,7 +82,17 @@ impl Lost {
                         && identity.ends_with(&self.mark)
                 })
         };
-        self.functions.iter().map(String::as_str).filter(|name| is_called(name)).collect()
+        let called = self.functions.iter().map(String::as_str).filter(|name| is_called(name));
+        called.chain(self.decodes_for(plan).then_some(DECODE)).collect()
+    }
+
+    /// Whether a job reads what the plugin decodes.
+    fn decodes_for(&self, plan: &JobPlan) -> bool {
+        let streams = plan.inputs.iter().map(|input| &input.stream);
+        let formats = streams
+            .flat_map(|stream| stream.archive.iter().map(|archive| &archive.format).chain([&stream.format]));
+        let plugins = formats.filter_map(FormatDefinition::decoding_plugin);
+        self.decoder.as_deref().is_some_and(|decoder| plugins.into_iter().any(|plugin| plugin == decoder))
     }
 }
 

@@ -22,7 +22,14 @@ fn write_plan(text: &mut String, plan: &JobPlan) -> fmt::Result {
     writeln!(text, "job {} version {}", plan.name, plan.version)?;
     writeln!(text, "  definition  {}", plan.definition)?;
     for input in &plan.inputs {
-        writeln!(text, "reads {} from {}", input.stream.name, input.origin.kind)?;
+        write!(text, "reads {} from {}", input.stream.name, input.origin.kind)?;
+        match input.stream.format.decoding_plugin() {
+            Some(plugin) => {
+                let component = plan.decoders.get(plugin).map_or("", String::as_str);
+                writeln!(text, ", decoded by plugin {plugin}@sha256:{component}")?;
+            }
+            None => writeln!(text)?,
+        }
         for (position, column) in input.columns.iter().enumerate() {
             let Some(field) = input.stream.schema.fields.get(*column) else { continue };
             if field.name == TAKEN_BACK {

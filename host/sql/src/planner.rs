@@ -417,6 +417,7 @@ impl Query<'_> {
             output: Output { filter: self.compile(scope, having.as_ref(), report)?, columns: output, schema },
             features,
             transform: Transform::default(),
+            decoders: std::collections::BTreeMap::new(),
             late: job.late,
             emit: job.emit,
             stale_after: job.stale_after,

@@ -134,7 +134,7 @@ impl Feed for Logs {
                     if block.holds_data() {
                         decoder.ready(&block).await?;
                     }
-                    let mut decoded = decoder.decode(&block);
+                    let mut decoded = decoder.attempt(&block)?;
                     if let Some(damage) = decoded.damage(&block) {
                         let place = source.place(&block.next).unwrap_or_default();
                         return Err(

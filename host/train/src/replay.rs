@@ -171,6 +171,10 @@ impl<'k> Replay<'k> {
         settings: &Settings,
     ) -> Result<(Sorted, JobReport), TrainError> {
         let asked = self.ask_all(spine, settings).await;
+        // What stopped half way has not done what it was asked for.
+        if asked.is_err() {
+            self.keeper = None;
+        }
         // A worker says better why it has ended.
         let finished = self.finish()?;
         asked.map(|()| finished)

@@ -10,6 +10,7 @@ use weir_connect::{ConnectError, Decoder, Framing, RawBlock, SinkRows};
 use weir_engine::SystemClock;
 use weir_event::Clock;
 use weir_format::parquet::{self, Compression};
+use weir_format::payload::PayloadPlugins;
 use weir_format::{
     Registered, SchemaAnswer, SchemaKind, SchemaRegistry, Surroundings, Writing, sink_format, stream_format,
 };
@@ -62,6 +63,10 @@ impl Surroundings for InMemory {
 
     fn registry(&self, _: &str) -> Result<Arc<dyn SchemaRegistry>, String> {
         Ok(self.0.clone())
+    }
+
+    fn plugins(&self) -> Option<(Arc<dyn PayloadPlugins>, String)> {
+        None
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -60,7 +60,11 @@ def describe() -> int:
 
     scalars = [signature("scalar", each) for each in declared.scalars.values()]
     aggregates = [signature("aggregate", each) for each in declared.aggregates.values()]
-    print(json.dumps({"scalars": scalars, "aggregates": aggregates}))
+    decoders = [
+        f"decode payload -> ({', '.join(f'{field.name} {field.type}' for field in each.columns)})"
+        for each in declared.decoders.values()
+    ]
+    print(json.dumps({"scalars": scalars, "aggregates": aggregates, "decoders": decoders}))
     return 0
 
 

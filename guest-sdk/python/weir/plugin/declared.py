@@ -12,6 +12,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 scalars: dict[str, Any] = {}
 """By name in SQL."""
 aggregates: dict[str, Any] = {}
+decoders: dict[str, Any] = {}
+"""One at most."""
 
 
 def declare(functions: dict[str, Any], name: str, function: Any) -> None:
@@ -23,6 +25,14 @@ def declare(functions: dict[str, Any], name: str, function: Any) -> None:
         if other is not None and other.origin != function.origin:
             raise Undeclared(f"`{name}` is declared twice: in {other.origin} and in {function.origin}")
     functions[name] = function
+
+
+def declare_decoder(decoder: Any) -> None:
+    """Sets the decoder. Another one is a mistake."""
+    for other in decoders.values():
+        if other.origin != decoder.origin:
+            raise Undeclared(f"a plugin has one decoder, and there are two: {other.origin} and {decoder.origin}")
+    decoders[decoder.name] = decoder
 
 
 def rows_given(columns: Sequence[Sequence[Any]], fields: Sequence[Field], rows: int) -> Optional[list[int]]:
@@ -48,3 +58,4 @@ def clear() -> None:
     """Forgets all functions, between tests."""
     scalars.clear()
     aggregates.clear()
+    decoders.clear()

@@ -39,7 +39,8 @@ def _answer(give: Callable[[], T]) -> T:
         _sealed = True
     try:
         return give()
-    except Exception as error:
+    # Also what ends a program, which a plugin is not to do.
+    except BaseException as error:
         raise Err(told(error)) from None
 
 
@@ -77,6 +78,29 @@ class ScalarFunctions:
     def call(self, name: str, args: list[types.Column], rows: int) -> types.Column:
         function = declared.scalars[name]
         return _answer(lambda: _column(function.call(_raw(args), rows), function.result))
+
+
+class Decoder:
+    """``weir:feature/decoder``"""
+
+    def describe(self) -> list[types.Field]:
+        (decoder,) = declared.decoders.values()
+        return _fields(decoder.columns)
+
+    def decode(self, payloads: list[bytes], wanted: list[str]) -> Any:
+        from wit_world.exports.decoder import Decoded, Refusal
+
+        (decoder,) = declared.decoders.values()
+        of = {field.name: field.type for field in decoder.columns}
+
+        def give() -> Any:
+            columns, refused = decoder.decode(payloads, wanted)
+            return Decoded(
+                [_column(raw, of[name]) for raw, name in zip(columns, wanted)],
+                [Refusal(at, reason) for at, reason in refused],
+            )
+
+        return _answer(give)
 
 
 class AggregateFunctions:

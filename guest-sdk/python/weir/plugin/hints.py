@@ -80,7 +80,11 @@ def column_type(hint: Any, where: str) -> DataType:
 
 
 def signature(
-    function: Callable[..., Any], shown: str, skip: int, read: Callable[[Any, str], DataType]
+    function: Callable[..., Any],
+    shown: str,
+    skip: int,
+    read: Callable[[Any, str], DataType],
+    of_result: bool = True,
 ) -> tuple[tuple[Field, ...], Optional[DataType]]:
     """The arguments of a function behind its first `skip`, and its result; `None` if it says none."""
     hints = _hints(function, shown)
@@ -92,11 +96,26 @@ def signature(
         if parameter.name not in hints:
             raise Undeclared(f"{where} has no type hint; hints may be {_TAKEN}")
         fields.append(Field(parameter.name.lower(), read(hints[parameter.name], where)))
-    if "return" not in hints:
+    if "return" not in hints or not of_result:
         return tuple(fields), None
     if hints["return"] is type(None):
         return tuple(fields), None
     return tuple(fields), read(hints["return"], f"the result of `{shown}`")
+
+
+def result_hint(function: Callable[..., Any], shown: str) -> Any:
+    """The hint of a function's result."""
+    hints = _hints(function, shown)
+    if "return" not in hints:
+        raise Undeclared(f"`{shown}` does not say what it returns; write `-> Ride`, say, a dataclass")
+    return hints["return"]
+
+
+def members(of: Any, shown: str) -> dict[str, Any]:
+    """The hints of a class's members, by name."""
+    if not isinstance(of, type):
+        raise Undeclared(f"`{shown}` returns {_shown(of)}; a decoder returns a dataclass, a NamedTuple or a TypedDict")
+    return _hints(of, shown)
 
 
 def _hints(function: Callable[..., Any], shown: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 //! kit only its public traits.
 
 mod aggregate;
+mod decode;
 mod options;
 mod scalar;
 
@@ -46,6 +47,20 @@ pub fn scalar(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn aggregate(options: TokenStream, item: TokenStream) -> TokenStream {
     emit(aggregate::expand(options.into(), item.into()))
+}
+
+/// Makes a format of a function `fn(payload: &[u8]) -> Result<Row, E>`: a message's payload becomes a row, or is refused
+/// with the error. The row is a struct with `#[derive(weir::Row)]`.
+#[proc_macro_attribute]
+pub fn decode(options: TokenStream, item: TokenStream) -> TokenStream {
+    emit(decode::expand(options.into(), item.into()))
+}
+
+/// Makes a row of a struct: each field is a column of the field's name, with a type as a scalar function may return it. A
+/// field that is an `Option` may be null.
+#[proc_macro_derive(Row)]
+pub fn row(item: TokenStream) -> TokenStream {
+    emit(decode::row(item.into()))
 }
 
 fn emit(expanded: syn::Result<Tokens>) -> TokenStream {

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_connect::{ConnectError, CpuTime, Decoder, Fetch, OpenPartition, Source};
 use weir_core::{Cut, first_offset, known_times, record_of};
-use weir_event::{EventTime, PartitionId, Position, Span};
+use weir_event::{Clock, EventTime, PartitionId, Position, Span};
 use weir_plan::definition::{Archive, ArchiveCut};
 use weir_plan::{JobPlan, StreamDefinition, StreamInput};
 
@@ -38,20 +38,22 @@ pub(crate) struct Look<'a> {
     pub(crate) cpu: &'a CpuTime,
     /// What says a later time says nothing.
     pub(crate) now: EventTime,
+    pub(crate) clock: &'a Arc<dyn Clock>,
 }
 
 /// Known times.
 type Between = Option<(EventTime, EventTime)>;
 
 /// For whoever reads archives and logs once, without a job that is kept: by input, where its archive is cut from its log, and
-/// the known times between which rows may be in neither, if there are any. Blocks are decoded by so many `workers`; `now` is the present.
+/// the known times between which rows may be in neither, if there are any. Blocks are decoded by so many `workers`.
 pub async fn cuts(
     plan: &JobPlan,
     inputs: &[InputSource],
     workers: usize,
-    now: EventTime,
+    clock: &Arc<dyn Clock>,
 ) -> Result<BTreeMap<usize, (Cut, Between)>, ConnectError> {
-    let look = Look { depth: depth(workers), cpu: &CpuTime::default(), now };
+    let now = clock.now();
+    let look = Look { depth: depth(workers), cpu: &CpuTime::default(), now, clock };
     let mut bootstrap = look.bootstrap(plan, inputs).await?;
     for (at, cut) in &mut bootstrap.cuts {
         let (input, source) = (&plan.inputs[*at], &inputs[*at].archive);
@@ -75,6 +77,7 @@ struct LookThrough {
     depth: usize,
     cpu: CpuTime,
     now: EventTime,
+    clock: Arc<dyn Clock>,
 }
 
 impl LookThrough {
@@ -97,6 +100,7 @@ impl LookThrough {
                 outcome = decoding.next(), if !decoding.is_empty() => match outcome.flatten() {
                     Some(Outcome::Ready(Arrival::Block(block))) => self.go_through(&block.1.columns, &mut end),
                     Some(Outcome::Ready(_)) => {}
+                    Some(Outcome::Unready(unready)) if unready.1.retry => decoding.again(unready.0, &self.clock),
                     Some(Outcome::Unready(unready)) => return Err(unready.1),
                     None => return Err(ConnectError::internal("the decoder panicked on a block of the archive")),
                 },
@@ -145,6 +149,7 @@ impl Look<'_> {
             depth: self.depth,
             cpu: self.cpu.clone(),
             now: self.now,
+            clock: self.clock.clone(),
         };
         look.end()
     }
@@ -228,7 +233,7 @@ impl Look<'_> {
                         continue;
                     }
                     input.decoder.ready(&block).await?;
-                    let decoded = self.cpu.measure(|| input.decoder.decode(&block));
+                    let decoded = self.cpu.measure(|| input.decoder.attempt(&block))?;
                     start.known = known_times(stream, &decoded.columns).next();
                     if start.known.is_some() {
                         reader.pause(block.partition);

@@ -180,6 +180,7 @@ pub(crate) fn plan() -> JobPlan {
         },
         features: Vec::new(),
         transform: weir_plan::Transform::default(),
+        decoders: std::collections::BTreeMap::new(),
         late: Late { policy: LatePolicy::Correct, allow: seconds(3600) },
         emit: Emit::Close,
         stale_after: None,

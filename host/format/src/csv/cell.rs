@@ -9,7 +9,7 @@ use weir_event::{DataType, DecimalError, TimeForm};
 
 /// How the fields of a column are read.
 #[derive(Debug)]
-pub(super) enum CellReading {
+pub(crate) enum CellReading {
     /// As one value.
     Value(TimeForm),
     /// As JSON.
@@ -17,7 +17,7 @@ pub(super) enum CellReading {
 }
 
 impl CellReading {
-    pub(super) fn of(data_type: &DataType, form: &TimeForm) -> CellReading {
+    pub(crate) fn of(data_type: &DataType, form: &TimeForm) -> CellReading {
         match data_type {
             DataType::Json | DataType::Array(_) | DataType::Map(..) | DataType::Row(_) => {
                 CellReading::Json(JsonReading::of(data_type))
@@ -29,7 +29,7 @@ impl CellReading {
     /// Adds a field's text, which is UTF-8. `place` is where in the block it stands as it is, if it does. The error says
     /// what does not fit.
     #[inline]
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         column: &mut Column,
         block: &[u8],

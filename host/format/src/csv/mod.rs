@@ -23,6 +23,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cell::CellReading;
 pub use decode::CsvDecoder;
 pub(crate) use decode::names;
 pub use encode::CsvEncoder;

@@ -20,6 +20,10 @@ impl Surroundings for Nowhere {
         Err("no address".to_owned())
     }
 
+    fn plugins(&self) -> Option<(Arc<dyn crate::payload::PayloadPlugins>, String)> {
+        None
+    }
+
     fn clock(&self) -> Arc<dyn weir_event::Clock> {
         Arc::new(weir_event::ManualClock::default())
     }

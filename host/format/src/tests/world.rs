@@ -1,5 +1,6 @@
 //! Surroundings in memory: files by name, a registry, and a clock that is moved by hand.
 
+use crate::payload::PayloadPlugins;
 use crate::registry::{Reference, Registered, SchemaAnswer, SchemaKind, SchemaRegistry, Surroundings};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -105,6 +106,10 @@ impl Surroundings for World {
 
     fn registry(&self, _: &str) -> Result<Arc<dyn SchemaRegistry>, String> {
         Ok(self.registry.clone())
+    }
+
+    fn plugins(&self) -> Option<(Arc<dyn PayloadPlugins>, String)> {
+        None
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

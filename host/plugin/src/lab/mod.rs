@@ -4,6 +4,7 @@
 //! Knows how functions are called. Must not know jobs, files or how a report is shown.
 
 mod laws;
+mod payloads;
 mod scalars;
 mod shrink;
 mod subject;
@@ -15,6 +16,7 @@ use crate::account::Account;
 use crate::aggregate::PluginAggregate;
 use crate::describe::Described;
 use crate::limits::MAX_STATE_BYTES;
+use crate::payloads::PluginPayloads;
 use crate::plugin::Plugin;
 use crate::scalar::PluginScalar;
 use crate::wire::{DataType, LogicalType};
@@ -88,10 +90,21 @@ impl Tried {
 }
 
 impl Plugin {
-    /// Tries every function; an error says why one cannot be tried.
-    pub fn try_laws(self: &Arc<Self>, settings: LabSettings) -> Result<Vec<Tried>, String> {
+    /// Tries every function, and its decoder on made-up payloads and those that are given; an error says why one cannot be
+    /// tried.
+    pub fn try_laws(
+        self: &Arc<Self>,
+        settings: LabSettings,
+        payloads: &[Vec<u8>],
+    ) -> Result<Vec<Tried>, String> {
         let account = Arc::new(Account::new(self, ""));
-        self.functions.iter().map(|function| try_function(&account, function, settings)).collect()
+        let functions = self.functions.iter().map(|function| try_function(&account, function, settings));
+        let mut tried = functions.collect::<Result<Vec<_>, _>>()?;
+        if let Some(function) = self.decodes() {
+            let findings = payloads::try_decoder(&PluginPayloads::new(account), payloads, settings);
+            tried.push(Tried { function, findings });
+        }
+        Ok(tried)
     }
 }
 

@@ -155,6 +155,7 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
             default: None,
         }],
         transform: weir_plan::Transform::default(),
+        decoders: std::collections::BTreeMap::new(),
         late: Late { policy: LatePolicy::Correct, allow: Span::from_millis(3_600_000) },
         emit: Emit::Close,
         stale_after: None,

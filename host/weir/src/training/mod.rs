@@ -96,7 +96,8 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
     let threads = runtime::engine(cores)?;
     threads.spawn(leave_when_asked(copy.path().to_owned()));
     let data_dir = project.folder().join(&server.data_dir);
-    let sources = Sources::new(project.folder(), &data_dir, &scratch.copies(), clock.clone());
+    let sources =
+        Sources::new([project.folder(), &data_dir, &scratch.copies()], clock.clone(), functions.clone());
     let made = make(request, (&output, &scratch), (asked, &sources), (clock, cores, threads.handle()), tells);
     // What was away may be there again for the next run.
     if made.as_ref().is_err_and(|failure| failure.fault() == Fault::External) {

@@ -12,6 +12,7 @@ use weir_connectors::registry;
 use weir_connectors::surroundings::ProjectSurroundings;
 use weir_engine::{ArchiveSource, EngineError, InputSource, SharedLook, cuts};
 use weir_event::{Clock, StreamSchema};
+use weir_format::payload::PayloadPlugins;
 use weir_format::{StreamFormat, stream_format};
 use weir_plan::definition::Archive;
 use weir_plan::{JobPlan, StreamInput, StreamOrigin};
@@ -28,13 +29,19 @@ pub(super) struct Sources {
     clock: Arc<dyn Clock>,
     /// Of copies.
     logs: Arc<IngestLogs>,
+    plugins: Arc<dyn PayloadPlugins>,
 }
 
 impl Sources {
-    pub(super) fn new(project: &Path, data_dir: &Path, scratch: &Path, clock: Arc<dyn Clock>) -> Sources {
+    /// Of the project and the data folder in these folders, and with what is copied in the third.
+    pub(super) fn new(
+        [project, data_dir, scratch]: [&Path; 3],
+        clock: Arc<dyn Clock>,
+        plugins: Arc<dyn PayloadPlugins>,
+    ) -> Sources {
         let logs = Arc::new(IngestLogs::new(scratch, clock.clone(), Arc::new(NoMark)));
         let (project, data_dir, scratch) = (project.to_owned(), data_dir.to_owned(), scratch.to_owned());
-        Sources { project, data_dir, scratch, clock, logs }
+        Sources { project, data_dir, scratch, clock, logs, plugins }
     }
 
     /// What a job reads of its streams: of each its archive where it has one, else its log; with the log, that too, so many
@@ -62,7 +69,7 @@ impl Sources {
             Ok(InputSource { source: log.source, decoder: log.decoder, archive })
         };
         let both = plan.inputs.iter().map(both).collect::<Result<Vec<_>, Failure>>()?;
-        let cuts = cuts(plan, &both, workers, self.clock.now()).await;
+        let cuts = cuts(plan, &both, workers, &self.clock).await;
         let mut cuts =
             cuts.map_err(|error| Failure::from(&EngineError::Source { job: plan.name.clone(), error }))?;
         let input = |(at, InputSource { source, decoder, archive })| {
@@ -85,7 +92,8 @@ impl Sources {
         let stream = &input.stream;
         let archive = stream.archive.as_ref()?;
         let open = || {
-            let format = self.format(&archive.format.name, &archive.format.options, &archive.schema)?;
+            let format = (&*archive.format.name, &archive.format.options);
+            let format = self.format(&stream.name, format, &archive.schema)?;
             let source = self.source(&stream.name, &archive.origin, format.layout())?;
             let decoder = format.decoder(&input.columns);
             Ok((Input { source, decoder, archive: None }, format, archive))
@@ -96,7 +104,8 @@ impl Sources {
     /// A stream's log alone.
     fn log(&self, input: &StreamInput) -> Result<Input, Failure> {
         let stream = &input.stream;
-        let format = self.format(&stream.format.name, &stream.format.options, &stream.schema)?;
+        let format = (&*stream.format.name, &stream.format.options);
+        let format = self.format(&stream.name, format, &stream.schema)?;
         let mut origin = input.origin.clone();
         if origin.kind == "http" {
             self.copy_log(&stream.name)?;
@@ -143,14 +152,15 @@ impl Sources {
             .map_err(|errors| Failure::user(format!("`{name}`: {}", in_words(&errors))))
     }
 
-    /// A format by its definition.
+    /// A stream's format, by its name and options.
     pub(super) fn format(
         &self,
-        name: &str,
-        options: &serde_json::Value,
+        stream: &str,
+        (name, options): (&str, &serde_json::Value),
         schema: &StreamSchema,
     ) -> Result<Arc<dyn StreamFormat>, Failure> {
-        let around = ProjectSurroundings::new(&self.project, self.clock.clone());
+        let around = ProjectSurroundings::new(&self.project, self.clock.clone())
+            .with_plugins(self.plugins.clone(), stream);
         stream_format(name, options, schema, &around).map_err(|problems| {
             let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             Failure::user(format!("`{name}`: {problems}"))

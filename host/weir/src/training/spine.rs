@@ -14,6 +14,8 @@ use weir_train::{Job, Spine};
 /// Ends of names, and the formats of such files.
 pub(super) const ENDINGS: [(&str, &str); 5] =
     [(".csv", "csv"), (".jsonl", "json"), (".ndjson", "json"), (".json", "json"), (".parquet", "parquet")];
+/// What a spine is called where streams have names.
+const SPINE: &str = "spine";
 /// The end of the names of files that are compressed.
 const COMPRESSED: &str = ".gz";
 /// What stands for other files in the paths of streams.
@@ -35,8 +37,8 @@ pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Source
     }
     let origin = StreamOrigin { kind: "file".to_owned(), settings: json!({"path": absolute}) };
     let no_columns = StreamSchema { fields: Vec::new(), event_time: 0 };
-    let layout = sources.format(format, &json!({}), &no_columns)?.layout();
-    let source = sources.source("spine", &origin, layout)?;
+    let layout = sources.format(SPINE, (format, &json!({})), &no_columns)?.layout();
+    let source = sources.source(SPINE, &origin, layout)?;
     let wrong = |reason: String| Failure::user(format!("--spine {}: {reason}", path.display()));
     let failed = |error: weir_connect::ConnectError| wrong(error.to_string());
     let partitions = source.partitions(&[]).await.map_err(failed)?;
@@ -60,7 +62,7 @@ pub(super) async fn open(path: &Path, time: &str, jobs: &[Job], sources: &Source
     }
     let schema = schema(found, time, jobs).map_err(wrong)?;
     let columns: Vec<usize> = (0..schema.fields.len()).collect();
-    let decoder = sources.format(format, &json!({}), &schema)?.decoder(&columns);
+    let decoder = sources.format(SPINE, (format, &json!({})), &schema)?.decoder(&columns);
     Ok(Spine { source, decoder, schema })
 }
 

@@ -1,7 +1,7 @@
 //! Which jobs share a reader: those that read the same stream from the same source, whenever they start.
 
 use super::Opened;
-use super::spec::{decoder, settings_failure, source};
+use super::spec::{decoder, of_stream, settings_failure, source};
 use crate::failure::Failure;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_connectors::http::IngestLogs;
@@ -40,7 +40,7 @@ impl Hubs {
         let (stream, origin) = (input.stream.clone(), input.origin.clone());
         let source = source(opened, logs, &stream, &origin)
             .map_err(|errors| settings_failure(&stream.name, &errors))?;
-        let make_decoder = decoder(opened, &stream)?;
+        let make_decoder = decoder(opened, &stream, &of_stream(&stream.name))?;
         let hub = StreamHub::new(source, make_decoder, opened.shards, opened.clock.clone());
         known.push(Shared { stream, origin, hub: hub.clone() });
         Ok(hub)

@@ -28,10 +28,12 @@ pub(crate) fn job_spec(
     let cpu = CpuTime::default();
     let input_source = |input: &StreamInput| {
         let hub = running.hubs.of(opened, &running.logs, input)?;
-        let own = decoder(opened, &input.stream)?(&input.columns);
+        let own = decoder(opened, &input.stream, &plan.name)?(&input.columns);
         let (source, decoder) = hub.for_job(own, &input.columns, &cpu);
         let archive = input.stream.archive.as_ref();
-        let archive = archive.map(|archive| archive_source(opened, running, input, archive)).transpose()?;
+        let archive = archive
+            .map(|archive| archive_source(opened, running, (&plan.name, input), archive))
+            .transpose()?;
         Ok(InputSource { source, decoder, archive })
     };
     let inputs = plan.inputs.iter().map(input_source).collect::<Result<Vec<_>, Failure>>()?;
@@ -42,11 +44,11 @@ pub(crate) fn job_spec(
 fn archive_source(
     opened: &Opened,
     running: &Running,
-    input: &StreamInput,
+    (job, input): (&str, &StreamInput),
     archive: &Archive,
 ) -> Result<ArchiveSource, Failure> {
     let (stream, name) = (&input.stream, format!("{}`, its `archive", input.stream.name));
-    let around = ProjectSurroundings::new(&opened.folder, opened.clock.clone());
+    let around = around(opened, job);
     let format = stream_format(&archive.format.name, &archive.format.options, &archive.schema, &around);
     let format = format.map_err(|problems| format_failure(&name, &problems))?;
     let context = source_context(opened, &running.logs, &stream.name, format.layout());
@@ -70,7 +72,7 @@ pub(super) fn source(
     origin: &weir_plan::StreamOrigin,
 ) -> Result<Arc<dyn weir_connect::Source>, Vec<SettingError>> {
     // What is wrong with the format is said by whoever decodes.
-    let layout = format(opened, stream).map(|format| format.layout()).unwrap_or_default();
+    let layout = format(opened, stream, "").map(|format| format.layout()).unwrap_or_default();
     let context = source_context(opened, logs, &stream.name, layout);
     registry::source(&origin.kind, &origin.settings, &context)
 }
@@ -91,15 +93,32 @@ fn source_context(
     }
 }
 
-/// What makes decoders of columns of a stream.
-pub(super) fn decoder(opened: &Opened, stream: &StreamDefinition) -> Result<MakeDecoder, Failure> {
-    let format = format(opened, stream).map_err(|problems| format_failure(&stream.name, &problems))?;
+/// What makes decoders of columns of a stream, for the account of `owner`.
+pub(super) fn decoder(
+    opened: &Opened,
+    stream: &StreamDefinition,
+    owner: &str,
+) -> Result<MakeDecoder, Failure> {
+    let format = format(opened, stream, owner).map_err(|problems| format_failure(&stream.name, &problems))?;
     Ok(Box::new(move |columns| format.decoder(columns)))
 }
 
-fn format(opened: &Opened, stream: &StreamDefinition) -> Result<Arc<dyn StreamFormat>, Vec<FormatProblem>> {
-    let around = ProjectSurroundings::new(&opened.folder, opened.clock.clone());
-    stream_format(&stream.format.name, &stream.format.options, &stream.schema, &around)
+fn format(
+    opened: &Opened,
+    stream: &StreamDefinition,
+    owner: &str,
+) -> Result<Arc<dyn StreamFormat>, Vec<FormatProblem>> {
+    stream_format(&stream.format.name, &stream.format.options, &stream.schema, &around(opened, owner))
+}
+
+/// What formats may need; their plugins are called for the account of `owner`.
+fn around(opened: &Opened, owner: &str) -> ProjectSurroundings {
+    ProjectSurroundings::new(&opened.folder, opened.clock.clone()).with_plugins(opened.plugins.clone(), owner)
+}
+
+/// Whose account is charged with what jobs share of a stream.
+pub(super) fn of_stream(name: &str) -> String {
+    format!("stream {name}")
 }
 
 fn sinks(opened: &Opened, plan: &JobPlan) -> Vec<SinkSpec> {
@@ -148,7 +167,7 @@ pub(crate) fn entry(
         source(opened, logs, definition, origin).map_err(|errors| settings_failure(name, &errors))?;
     }
     let columns: Vec<usize> = (0..definition.schema.fields.len()).collect();
-    let checker = decoder(opened, definition)?(&columns);
+    let checker = decoder(opened, definition, &of_stream(name))?(&columns);
     let log = logs.open(name)?;
     Ok(StreamEntry { definition: definition.clone(), log, checker })
 }

@@ -8,7 +8,7 @@ use crate::plugins;
 use clap::Args;
 use sonic_rs::json;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_plan::is_name;
@@ -17,7 +17,7 @@ use weir_plugin::{CompileWith, LabSettings, Limits, Plugin, PluginHost};
 /// Say whether a server would take a component, and try its functions on made-up rows
 ///
 /// Aggregates must give the same value however their rows are cut into stretches, calls and keys; scalar functions must
-/// look at nothing except their row. Where that is not so, the smallest case is shown. Exit code 1: refused, or a law is
+/// look at nothing except their row, and decoders at nothing except a payload. Where that is not so, the smallest case is shown. Exit code 1: refused, or a law is
 /// broken.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir plugin check tip_percent/dist/tip_percent.wasm\n  \
@@ -31,6 +31,9 @@ pub(crate) struct Check {
     /// What they are made of: the same for the same number
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Payloads of yours for a decoder, one a line
+    #[arg(long, value_name = "FILE")]
+    payloads: Option<PathBuf>,
     /// Write the report to this file too, as a page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -43,7 +46,8 @@ pub(super) fn run(arguments: &Check) -> Result<(), Failure> {
     let (_compiled, plugin) = admitted(arguments)?;
     eprintln!("weir: trying {} function(s)", plugin.exports().len());
     let settings = LabSettings { cases: arguments.cases, seed: arguments.seed };
-    let tried = plugin.try_laws(settings).map_err(Failure::user)?;
+    let payloads = arguments.payloads.as_deref().map_or(Ok(Vec::new()), payloads)?;
+    let tried = plugin.try_laws(settings, &payloads).map_err(Failure::user)?;
     let shown = arguments.file.display().to_string();
     if arguments.json {
         let ignored = plugin.ignored();
@@ -60,6 +64,14 @@ pub(super) fn run(arguments: &Check) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::user("a law is broken: values would depend on how weir cuts and orders the work"))
+}
+
+/// The lines of a file that are not empty.
+fn payloads(file: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let text = fs::read(file)
+        .map_err(|error| Failure::user(format!("cannot read --payloads {}: {error}", file.display())))?;
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    Ok(lines.map(<[u8]>::to_vec).collect())
 }
 
 /// The component, taken as a server takes it; its compiled code is in a folder that goes with the first of the two.

@@ -32,6 +32,8 @@ enum PluginKind {
     Scalar,
     /// One value from many rows
     Aggregate,
+    /// A row from the payload of a message, `format: {plugin: NAME}`
+    Decode,
 }
 
 /// The templates of a kind: where each goes in the folder, and its text.
@@ -60,6 +62,19 @@ fn templates(language: Language, kind: PluginKind) -> Templates {
             ("package.json", include_str!("../../../templates/plugin/js/package.json")),
             ("plugin.js", include_str!("../../../templates/plugin/js/aggregate.js")),
             ("test_plugin.js", include_str!("../../../templates/plugin/js/test_aggregate.js")),
+        ],
+        (Language::Rust, PluginKind::Decode) => &[
+            ("Cargo.toml", include_str!("../../../templates/plugin/rust/Cargo.toml")),
+            ("src/lib.rs", include_str!("../../../templates/plugin/rust/decode.rs")),
+        ],
+        (Language::Js, PluginKind::Decode) => &[
+            ("package.json", include_str!("../../../templates/plugin/js/package.json")),
+            ("plugin.js", include_str!("../../../templates/plugin/js/decode.js")),
+            ("test_plugin.js", include_str!("../../../templates/plugin/js/test_decode.js")),
+        ],
+        (Language::Python, PluginKind::Decode) => &[
+            ("plugin.py", include_str!("../../../templates/plugin/python/decode.py")),
+            ("test_plugin.py", include_str!("../../../templates/plugin/python/test_decode.py")),
         ],
         (Language::Python, PluginKind::Aggregate) => &[
             ("plugin.py", include_str!("../../../templates/plugin/python/aggregate.py")),
@@ -93,7 +108,7 @@ pub(super) fn run(arguments: &New) -> Result<(), Failure> {
         return Err(Failure::user(format!("{shown} holds a plugin in {other} already; give another --dir")));
     }
     let serde = match arguments.kind {
-        PluginKind::Scalar => "",
+        PluginKind::Scalar | PluginKind::Decode => "",
         PluginKind::Aggregate => SERDE,
     };
     let marks = [
@@ -116,81 +131,39 @@ pub(super) fn run(arguments: &New) -> Result<(), Failure> {
     ))
 }
 
-/// Names that no function of a language can have, in lower case.
-fn words(language: Language) -> &'static [&'static str] {
+/// Names that no function of a language can have, or that its template uses; in lower case.
+fn words(language: Language) -> &'static str {
     match language {
-        Language::Rust => &[
-            "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do",
-            "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let",
-            "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return",
-            "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof", "unsafe",
-            "unsized", "use", "virtual", "where", "while", "yield",
-        ],
-        Language::Python => &[
-            "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif",
-            "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda",
-            "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
-        ],
-        Language::Js => &[
-            "arguments",
-            "async",
-            "await",
-            "break",
-            "case",
-            "catch",
-            "class",
-            "const",
-            "continue",
-            "debugger",
-            "default",
-            "delete",
-            "do",
-            "else",
-            "enum",
-            "eval",
-            "export",
-            "extends",
-            "false",
-            "finally",
-            "for",
-            "function",
-            "if",
-            "implements",
-            "import",
-            "in",
-            "instanceof",
-            "interface",
-            "let",
-            "new",
-            "null",
-            "package",
-            "private",
-            "protected",
-            "public",
-            "return",
-            "static",
-            "super",
-            "switch",
-            "this",
-            "throw",
-            "true",
-            "try",
-            "typeof",
-            "undefined",
-            "var",
-            "void",
-            "while",
-            "with",
-            "yield",
-        ],
+        Language::Rust => {
+            "abstract as async await become box break const continue crate do dyn else enum extern false \
+             final fn for gen if impl in let loop macro match mod move mut override priv pub ref return \
+             self static struct super trait true try type typeof unsafe unsized use virtual weir where \
+             while yield"
+        }
+        Language::Python => {
+            "and as assert async await break class continue dataclass def del elif else except finally \
+             float for from global if import in int is lambda len max nonlocal not or pass pytest raise \
+             return try weir while with yield"
+        }
+        Language::Js => {
+            "aggregate arguments async await bigint break case catch class const continue debugger decode \
+             default delete do double else enum eval export extends false finally for function if \
+             implements import in instanceof interface let new null nullable package payload private \
+             protected public return scalar static super switch text this throw timestamp true try typeof \
+             undefined var void while with yield"
+        }
     }
 }
 
 /// Refuses a name that its function cannot have: in its language, or in queries.
 fn check_function_name(name: &str, language: Language) -> Result<(), Failure> {
     let of_sql = weir_sql::taken(name).map(str::to_owned);
-    let reason =
-        of_sql.or_else(|| words(language).contains(&name).then(|| format!("is a word of {language}")));
+    let reason = of_sql.or_else(|| {
+        words(language)
+            .split(' ')
+            .any(|word| word == name)
+            .then(|| format!("is a word of {language}, or of the template"))
+    });
     match reason {
         Some(reason) => Err(Failure::user(format!("`{name}` {reason}; call the plugin otherwise"))),
         None => Ok(()),
@@ -213,9 +186,21 @@ mod tests {
         let said =
             |name, language| check_function_name(name, language).map_err(|failure| failure.to_string());
         for (name, language, reason) in [
-            ("lambda", Language::Python, "`lambda` is a word of Python; call the plugin otherwise"),
-            ("match", Language::Rust, "`match` is a word of Rust; call the plugin otherwise"),
-            ("delete", Language::Js, "`delete` is a word of JavaScript; call the plugin otherwise"),
+            (
+                "lambda",
+                Language::Python,
+                "`lambda` is a word of Python, or of the template; call the plugin otherwise",
+            ),
+            (
+                "match",
+                Language::Rust,
+                "`match` is a word of Rust, or of the template; call the plugin otherwise",
+            ),
+            (
+                "delete",
+                Language::Js,
+                "`delete` is a word of JavaScript, or of the template; call the plugin otherwise",
+            ),
             (
                 "abs",
                 Language::Python,
@@ -238,7 +223,7 @@ mod tests {
     fn a_new_plugin_is_complete_and_never_written_over() {
         let folder = tempfile::tempdir().unwrap();
         for lang in [Language::Rust, Language::Python, Language::Js] {
-            for kind in [PluginKind::Scalar, PluginKind::Aggregate] {
+            for kind in [PluginKind::Scalar, PluginKind::Aggregate, PluginKind::Decode] {
                 let dir = folder.path().join(format!("{lang:?}{kind:?}"));
                 let name = "fare_rise".to_owned();
                 let arguments = New { name, lang, kind, dir: Some(dir.clone()) };

@@ -6,9 +6,13 @@
 use crate::golden::cases;
 use crate::harness::Dice;
 use crate::replay::{block, decoder, plan_of};
+use arrow_array::{ArrayRef, Int64Array, StringViewArray};
+use arrow_schema::DataType as ArrowType;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use weir_engine::SystemClock;
+use weir_event::key::{EncodedKeys, decode_keys};
 use weir_event::{Clock, PartitionId};
 use weir_project::{AnyConnectors, BuiltIns, ProjectFiles, plan};
 
@@ -120,6 +124,48 @@ fn broken_definitions_are_planned_or_refused_in_words() {
         }
     }
     assert!(refused > count() / 3, "only {refused} were refused: too little is broken");
+}
+
+/// Stored keys are read when state is restored or looked up: whatever stands there is a key or an error.
+#[test]
+fn broken_keys_are_values_or_an_error() {
+    let types = [
+        ArrowType::Utf8View,
+        ArrowType::Int64,
+        ArrowType::Float64,
+        ArrowType::Boolean,
+        ArrowType::Date32,
+        ArrowType::Decimal128(38, 2),
+        ArrowType::BinaryView,
+    ];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringViewArray::from(vec![Some("a\0b"), None])),
+        Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(7)])),
+    ];
+    let keys = EncodedKeys::encode(&columns, 2).expect("both are types of keys");
+    for number in 0..10 * count() {
+        let mut dice = Dice::new(number);
+        let mut key = if dice.below(2) == 0 {
+            keys.key(dice.below(2)).to_vec()
+        } else {
+            let length = dice.below(40);
+            dice.bytes(length)
+        };
+        if !key.is_empty() {
+            let at = dice.below(key.len());
+            key[at] = dice.below(256) as u8;
+        }
+        let of: Vec<ArrowType> =
+            (0..=dice.below(3)).map(|_| types[dice.below(types.len())].clone()).collect();
+        if let Ok(values) = decode_keys([&*key].into_iter(), &of) {
+            assert!(values.iter().all(|column| column.len() == 1), "key {number}: {key:?} as {of:?}");
+            let again = EncodedKeys::encode(&values, 1).expect("types of keys");
+            let back = decode_keys([again.key(0)].into_iter(), &of).expect("a key reads back");
+            // By their keys: a not-a-number is not equal to itself.
+            let twice = EncodedKeys::encode(&back, 1).expect("types of keys");
+            assert_eq!(twice.key(0), again.key(0), "key {number}: {key:?} as {of:?}");
+        }
+    }
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn payload_of(mut payload: Bytes, format: Format) -> Option<Frame> {
         };
         let key = (!text.is_empty()).then_some(IdempotencyKey { text, body });
         batches.push(BatchNote { first: next, rows: count, key });
-        next += u64::from(count);
+        next = next.checked_add(count.into())?;
     }
     let mut lengths = (payload.len() >= rows.checked_mul(4)?).then(|| payload.split_to(rows * 4))?;
     let (mut ends, mut end) = (Vec::with_capacity(rows), 0u32);
@@ -167,7 +167,7 @@ fn payload_of(mut payload: Bytes, format: Format) -> Option<Frame> {
         end = end.checked_add(lengths.get_u32_le())?;
         ends.push(end);
     }
-    let whole = next == first + rows as u64 && end as usize == payload.len();
+    let whole = Some(next) == first.checked_add(rows as u64) && end as usize == payload.len();
     whole.then_some(Frame { first, stamp, batches, ends, data: payload })
 }
 
@@ -204,6 +204,44 @@ mod tests {
                 matches!(parse(&Bytes::from(bytes[..length].to_vec()), PRESENT), Parsed::Needs(_)),
                 "{length}"
             );
+        }
+    }
+
+    /// As if somebody had made them: a right checksum says nothing of what is behind it.
+    #[test]
+    fn payloads_of_any_bytes_are_frames_that_hold_together_or_damage() {
+        let rows = [Bytes::from_static(b"{}"), Bytes::from_static(b"{\"a\":1}")];
+        let mut whole = Vec::new();
+        let key = IdempotencyKey::new("k".to_owned(), b"body").unwrap();
+        encode(&mut whole, 7, -3, &[(Some(&key), &rows[..1]), (None, &rows[1..])]);
+        // A linear congruential generator, of which the upper bits are taken.
+        let mut state = 1_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        for case in 0..50_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=next(6) {
+                let at = HEADER_BYTES + next(bytes.len() - HEADER_BYTES);
+                bytes[at] = [0, 1, 0x7f, 0x80, 0xff, next(256) as u8][next(6)];
+            }
+            bytes.truncate(bytes.len() - next(3) * next(8));
+            let length = ((bytes.len() - HEADER_BYTES) as u32).to_le_bytes();
+            let sum = checksum(length, &bytes[HEADER_BYTES..]).to_le_bytes();
+            bytes[4..8].copy_from_slice(&length);
+            bytes[8..12].copy_from_slice(&sum);
+            for format in [Format::KeysAlone, PRESENT] {
+                if let Parsed::Whole(frame, size) = parse(&Bytes::from(bytes.clone()), format) {
+                    assert_eq!(size, bytes.len(), "case {case}");
+                    assert!(frame.ends.is_sorted() && frame.end() >= frame.first, "case {case}");
+                    assert_eq!(
+                        frame.ends.last().map_or(0, |end| *end as usize),
+                        frame.data.len(),
+                        "case {case}"
+                    );
+                }
+            }
         }
     }
 }

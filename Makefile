@@ -24,7 +24,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 guest_workspaces := guest-sdk/rust plugins
 guest_target = $(if $(WEIR_TARGET_DIR),--target-dir $(WEIR_TARGET_DIR)/$(1),)
 
-.PHONY: help demo plugins weir release test test-services torture audit lint bench
+.PHONY: help demo plugins weir release sbom test test-services torture audit lint bench
 
 help:
 	@echo "make demo      build everything and show it at work; no other service is needed"
@@ -35,6 +35,7 @@ help:
 	@echo "make audit     advisories, licences and sources of everything that weir is made of"
 	@echo "make lint      formatting and clippy, warnings denied"
 	@echo "make release   target/release/weir to be installed, and its debug information beside it"
+	@echo "make sbom      target/release/weir.cdx.json: all crates that weir is made of, their versions and licences (CycloneDX)"
 	@echo "make bench     the benchmark queries beside a bare loop: make bench EVENTS=10000000 QUERIES='Q1 lookups'"
 	@echo
 	@echo "cargo install --path host/weir installs it; cargo build --release alone makes target/release/weir"
@@ -105,7 +106,17 @@ release:
 	cargo build --locked --release --workspace --bins
 	objcopy --only-keep-debug "$(target)/release/weir" "$(target)/release/weir.debug"
 	objcopy --strip-all --add-gnu-debuglink="$(target)/release/weir.debug" "$(target)/release/weir"
-	@ls -lh "$(target)/release/weir" "$(target)/release/weir.debug"
+	$(MAKE) sbom
+	@ls -lh "$(target)/release/weir" "$(target)/release/weir.debug" "$(target)/release/weir.cdx.json"
+
+# What the program is made of, as CycloneDX has it: beside the binary, and without the folder that it was built in. The tool
+# writes one for every crate of the workspace.
+sbom:
+	cargo cyclonedx --version >/dev/null 2>&1 || cargo install --locked cargo-cyclonedx
+	cargo cyclonedx --quiet --format json --spec-version 1.5 --manifest-path host/weir/Cargo.toml --override-filename weir.cdx
+	mkdir -p "$(target)/release"
+	sed 's|file://$(CURDIR)|file://|g' host/weir/weir.cdx.json > "$(target)/release/weir.cdx.json"
+	rm -f host/*/weir.cdx.json tests/weir.cdx.json
 
 EVENTS ?= 1000000
 QUERIES ?=

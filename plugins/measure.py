@@ -1,5 +1,7 @@
 """Runs the same rows through jobs that differ in one function, and says what each takes. See `measure`."""
 
+import functools
+import operator
 import os
 import random
 import resource
@@ -23,6 +25,7 @@ JOBS = {
     "aggregate, Rust": "trip(lat, lon)",
     "aggregate, Python": "trip_py(lat, lon)",
 }
+FORMATS = {"format, JSON": "json", "format, Rust": "{plugin: tracker}", "format, Python": "{plugin: tracker_py}"}
 RUNS = 3
 
 
@@ -49,6 +52,36 @@ def project(folder: Path, positions: Path, components: Path, value: str) -> None
         shutil.copy(component, folder / "plugins")
 
 
+def sentences(folder: Path, count: int) -> None:
+    """What trackers send, and the same as JSON."""
+    dice = random.Random(2)
+    with (folder / "sentences.txt").open("w") as lines, (folder / "sentences.jsonl").open("w") as rows:
+        for row in range(count):
+            second, device = row % 86_400, dice.randrange(10_000)
+            lat, lon, knots = dice.randrange(9_000), dice.randrange(18_000), dice.randrange(2_000) / 10
+            time = f"{second // 3600:02}{second // 60 % 60:02}{second % 60:02}"
+            places = f"{lat // 100:02}{lat % 100 * 0.6:05.2f},N,{lon // 100:03}{lon % 100 * 0.6:05.2f},E"
+            content = f"GPRMC,{time},A,{places},{knots},054.7,011126,020.3,E"
+            lines.write(f"bus{device} ${content}*{functools.reduce(operator.xor, content.encode(), 0):02X}\n")
+            at = 1_793_491_200_000 + second * 1000
+            rows.write(f'{{"device":"bus{device}","at":{at},"lat":{lat / 100},"lon":{lon / 100},"knots":{knots}}}\n')
+
+
+def project_of_format(folder: Path, work: Path, form: str) -> None:
+    for part in ("streams", "jobs"):
+        (folder / part).mkdir(parents=True)
+    shutil.copytree(work / "components", folder / "plugins")
+    path = work / ("sentences.jsonl" if form == "json" else "sentences.txt")
+    (folder / "streams/p.yaml").write_text(
+        "fields: {device: string, at: timestamp, lat: double, lon: double, knots: double}\nevent_time: at\ndisorder: 1d\n"
+        f"format: {form}\nsource: {{file: {{path: {path}}}}}\n"
+    )
+    (folder / "jobs/j.yaml").write_text(
+        "query: SELECT device, MAX(lat) AS lat, MAX(lon) AS lon, AVG(knots) AS knots FROM p GROUP BY device, "
+        "TUMBLE(at, INTERVAL '1' HOUR)\nsinks: [discard: {}]\n"
+    )
+
+
 def processor_seconds(weir: str, folder: Path) -> float:
     shutil.rmtree(folder / ".weir/state", ignore_errors=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -62,12 +95,20 @@ def main() -> None:
     positions = work / "positions.jsonl"
     rows(positions, count)
     for at, (name, value) in enumerate(JOBS.items()):
-        folder = work / f"job{at}"
-        project(folder, positions, work / "components", value)
-        # The first run compiles the components.
-        processor_seconds(weir, folder)
-        took = statistics.median(processor_seconds(weir, folder) for _ in range(RUNS))
-        print(f"{name:24} {count / took:12,.0f} rows per CPU-second {took:8.2f} CPU seconds", flush=True)
+        project(work / f"job{at}", positions, work / "components", value)
+        measure(weir, work / f"job{at}", name, count)
+    sentences(work, count)
+    for name, form in FORMATS.items():
+        folder = work / name.split()[-1]
+        project_of_format(folder, work, form)
+        measure(weir, folder, name, count)
+
+
+def measure(weir: str, folder: Path, name: str, count: int) -> None:
+    # The first run compiles the components.
+    processor_seconds(weir, folder)
+    took = statistics.median(processor_seconds(weir, folder) for _ in range(RUNS))
+    print(f"{name:24} {count / took:12,.0f} rows per CPU-second {took:8.2f} CPU seconds", flush=True)
 
 
 if __name__ == "__main__":

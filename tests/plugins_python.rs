@@ -228,6 +228,15 @@ fn the_kit_keeps_its_own_tests() {
 }
 
 #[test]
+fn the_samples_keep_their_own_tests() {
+    let samples = repository().join("plugins/python");
+    for sample in ["geo_py", "tracker_py", "trip_py"] {
+        let said = done(&samples, &["test", sample]);
+        assert!(said.contains(" passed"), "{sample}: {said}");
+    }
+}
+
+#[test]
 fn what_cannot_be_built_is_told_in_the_words_of_its_author() {
     let project = Project::new();
     let here = project.path();

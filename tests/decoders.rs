@@ -269,7 +269,7 @@ fn what_does_not_fit_is_said_before_anything_is_read() {
     check("the plugin gives `at` as a timestamp, so that it is not written in any unit or pattern");
     let posted = format!("{fields}event_time: at\nformat: {{plugin: tracker}}\nsource: {{http: {{}}}}\n");
     project.file("streams/positions.yaml", &posted);
-    check("events of `http` are JSON, and no plugin decodes them; leave `format` out");
+    check("its events are JSON, one a line; leave `format` out, or give it as json");
     for format in ["plugin", "{plugin: {}}", "{plugin: ''}", "{plugin: Tracker}"] {
         stream(fields, format);
         check("expected the name of a plugin that decodes, as {plugin: rides_proto}");

@@ -15,9 +15,11 @@ use std::fmt::Debug;
 /// How files of a format fall into records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FileLayout {
-    /// One record a line.
+    /// One record of JSON a line.
     #[default]
     Lines,
+    /// One record a line, of whatever a plugin decodes.
+    Payloads,
     /// Records end at line ends, except for those between quotes.
     Quoted {
         /// What text is enclosed in that may hold line ends.
@@ -33,6 +35,13 @@ pub enum FileLayout {
     Columns,
     /// Such records have no form in files.
     None,
+}
+
+impl FileLayout {
+    /// Whether each line is a record, whatever stands in it.
+    pub fn is_of_lines(self) -> bool {
+        matches!(self, FileLayout::Lines | FileLayout::Payloads)
+    }
 }
 
 /// Turns blocks into columns.

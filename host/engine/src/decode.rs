@@ -82,7 +82,8 @@ impl Decoding {
             depth: depth.max(1),
             back_off: FIRST_BACK_OFF,
             cpu: cpu.clone(),
-            apart: Apart::on_half_of(depth),
+            // With several workers there are two blocks for each.
+            apart: Apart::on_half_of(depth / 2),
         }
     }
 

@@ -31,7 +31,7 @@ impl Discovered {
             FileLayout::Lines => self.look_at_json(block),
             FileLayout::Quoted { .. } => self.look_at_csv(block),
             FileLayout::Columns => self.look_at_parquet(block),
-            FileLayout::AvroContainer | FileLayout::None => {
+            FileLayout::AvroContainer | FileLayout::Payloads | FileLayout::None => {
                 Err("write it as JSON lines, CSV or Parquet".to_owned())
             }
         }

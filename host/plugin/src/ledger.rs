@@ -13,7 +13,7 @@ const FORMAT: u32 = 1;
 /// Name of the file in the registry's folder.
 const FILE: &str = "plugins.json";
 /// How the signature begins of what decodes payloads.
-const DECODES: &str = "decode payload ";
+pub(crate) const DECODES: &str = "decode payload ";
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

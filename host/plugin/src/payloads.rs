@@ -197,8 +197,18 @@ const MOST_VALUE_BYTES: usize = 1 << 20;
 
 /// Also refuses the rows with a value that is too long to be kept.
 fn without_long_rows(columns: &[ArrayRef], refused: Vec<(usize, String)>) -> Vec<(usize, String)> {
+    // A column without lists that is short as a whole has no such value.
+    let is_candidate = |column: &&ArrayRef| match column.data_type() {
+        ArrowType::List(_) => true,
+        ArrowType::Utf8View | ArrowType::BinaryView => column.get_array_memory_size() > MOST_VALUE_BYTES,
+        _ => false,
+    };
+    let mut long = columns.iter().filter(is_candidate).peekable();
+    if long.peek().is_none() {
+        return refused;
+    }
     let mut refused: BTreeMap<usize, String> = refused.into_iter().collect();
-    for column in columns {
+    for column in long {
         for row in (0..column.len()).filter(|row| bytes_of(column, *row) > MOST_VALUE_BYTES) {
             refused.entry(row).or_insert_with(|| "makes a value of more than 1 MiB".to_owned());
         }

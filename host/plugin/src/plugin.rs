@@ -5,10 +5,10 @@ use crate::describe::{Described, Fields};
 use crate::engine::Shared;
 use crate::failure::Failure;
 use crate::guest::GuestData;
+use crate::ledger::DECODES;
 use crate::limits::Allowed;
-use crate::payloads::DecodeWorld;
 use crate::wire::Field;
-use crate::world::{Exports, World};
+use crate::world::Exports;
 use std::fmt;
 use std::sync::Arc;
 use wasmtime::component::InstancePre;
@@ -70,8 +70,7 @@ impl Plugin {
 
     /// What it decodes payloads into, if it does.
     pub(crate) fn decodes(&self) -> Option<String> {
-        (!self.columns.is_empty())
-            .then(|| format!("{} payload -> ({})", DecodeWorld.kind(), Fields(&[&self.columns])))
+        (!self.columns.is_empty()).then(|| format!("{DECODES}-> ({})", Fields(&[&self.columns])))
     }
 
     /// Exports that this version of weir has no use for.

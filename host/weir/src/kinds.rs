@@ -34,9 +34,6 @@ impl Told {
     }
 }
 
-/// Sources whose records are always JSON.
-const OF_JSON: [&str; 2] = ["http", "generator"];
-
 /// Judges settings by making connectors of them, which does no I/O, and dropping those.
 #[derive(Debug)]
 pub(crate) struct RegisteredKinds {
@@ -227,11 +224,6 @@ impl ConnectorKinds for RegisteredKinds {
         let kind = &origin.kind;
         match registry::source(kind, &origin.settings, &self.source_context(stream, records)) {
             Err(problems) => problems.into_iter().map(problem).collect(),
-            Ok(_) if OF_JSON.contains(&kind.as_str()) && records.0.decoding_plugin().is_some() => {
-                let message =
-                    format!("events of `{kind}` are JSON, and no plugin decodes them; leave `format` out");
-                vec![SettingProblem { key: String::new(), message }]
-            }
             Ok(source) if is_archive && source.grows() => vec![SettingProblem {
                 key: String::new(),
                 message: format!(

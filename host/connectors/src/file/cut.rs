@@ -74,7 +74,7 @@ impl Cutter {
                 quoted = Some(Quoted::new(quote, delimiter, has_head && head.is_none()));
             }
             FileLayout::AvroContainer => blocks = Some(ContainerBlocks::new(head)),
-            FileLayout::Lines | FileLayout::Columns | FileLayout::None => {}
+            FileLayout::Lines | FileLayout::Payloads | FileLayout::Columns | FileLayout::None => {}
         }
         let held = Vec::with_capacity(block_bytes);
         Cutter { block_bytes, max_line_bytes, held, dropping: None, quoted, blocks }

@@ -11,7 +11,7 @@ const READ_BYTES: usize = 4096;
 
 /// The head of a file of this layout; nothing where such files have none. Blocks.
 pub(super) fn head_of(path: &Path, layout: FileLayout, max_bytes: usize) -> Result<Bytes, ConnectError> {
-    if layout == FileLayout::Lines || matches!(layout, FileLayout::Quoted { head: false, .. }) {
+    if layout.is_of_lines() || matches!(layout, FileLayout::Quoted { head: false, .. }) {
         return Ok(Bytes::new());
     }
     let (mut input, _) = Input::open(path, 0, None)?;

@@ -293,7 +293,7 @@ impl Reading {
 
     fn framing(&self, first: u64) -> Framing {
         match self.extent.layout {
-            FileLayout::Lines => Framing::Lines { first },
+            layout if layout.is_of_lines() => Framing::Lines { first },
             _ => Framing::Container { head: self.head.clone(), base: first, first },
         }
     }

@@ -59,7 +59,7 @@ impl PluginFormat {
 
 impl StreamFormat for PluginFormat {
     fn layout(&self) -> FileLayout {
-        FileLayout::Lines
+        FileLayout::Payloads
     }
 
     fn decoder(&self, columns: &[usize]) -> Arc<dyn Decoder> {

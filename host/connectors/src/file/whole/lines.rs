@@ -133,7 +133,7 @@ impl Pieces {
             }
         };
         let framing = match self.layout {
-            FileLayout::Lines => Framing::Lines { first },
+            layout if layout.is_of_lines() => Framing::Lines { first },
             _ => Framing::Container { head: self.head.clone(), base: first, first },
         };
         reading.hand_out((data, framing), lines, refused, place).await;
@@ -176,7 +176,7 @@ fn damaged(path: &str, error: &io::Error) -> ConnectError {
 
 /// What stands at the head of a file that is gone on with; nothing where it has none, as when it was begun.
 async fn head_of(shelf: &dyn Shelf, layout: FileLayout, file: &WholeFile) -> Result<Bytes, ConnectError> {
-    if layout == FileLayout::Lines {
+    if layout.is_of_lines() {
         return Ok(Bytes::new());
     }
     let path = shelf.path(&file.name);
